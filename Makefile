@@ -10,7 +10,7 @@ NODE_MODULES := $(NODE_LOADER)/node_modules/.package-lock.json
 # Keep compiled bytecode, even if the caller turned it off: tests start many programs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo demo-down test test-cluster test-real bench check docs format lock clean
+.PHONY: help install demo demo-down test test-cluster test-real bench check dist docs format lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -66,6 +66,9 @@ check: $(VENV)/.dev $(NODE_MODULES) ## Lint, formatting, import contracts, types
 	@$(RUN)/mypy
 	@$(RUN)/mypy --config-file loaders/python/pyproject.toml loaders/python
 	@npm run check --silent --prefix $(NODE_LOADER)
+
+dist: $(VENV)/.dev ## Build the packages of a release from the last commit, with bills of materials, into dist/
+	@$(RUN)/python -m tests.release
 
 docs: $(VENV)/.dev ## Write docs/reference from the settings' definitions and the command line
 	@$(RUN)/python -m tests.reference

@@ -38,6 +38,7 @@ postgres_image = "postgres:17.11"
 redis_image = "redis:8.2.10"
 caddy_image = "caddy:2.11.7"
 image_archives: tuple[str, ...] = ()
+registry_login: tuple[dict[str, str], ...] = ()
 keep_releases = 3
 
 # Containers: memory in megabytes (m) or gigabytes (g).

@@ -1,4 +1,4 @@
-"""Set what differs from `all.py` on the production host: edit this file for a first deploy."""
+"""Set what differs from the defaults on the production host: edit this file for a first deploy."""
 
 schema_version = 1
 

@@ -13,7 +13,7 @@ The manifest, whose counts are of the same transaction as the dump:
     format             1
     at                 when the dump was begun, in UTC, such as `2026-11-25T02:30:11Z`
     host               the host's name
-    revision           the commit of this project that changed the host last; may be empty
+    revision           the version and commit that changed the host last; may be empty
     infisical          `version`, `image` (its reference), `id` (of the image) and `digest` (where
                        it was pulled from, with its digest; empty for one that was loaded); all
                        empty where there is no container
@@ -51,7 +51,7 @@ Inside is JSON, compressed by gzip, so that it fits on a page:
     site_url           where people and services reach Infisical
     versions           `infisical`, `postgres`, `redis`: the images' references; `infisical_id`: the
                        image that runs; `migrations`: how many the database has seen; `revision`:
-                       the commit of this project
+                       the version and commit of the tool
     backup_targets     as in the settings
     workspace          the SHA-256 of the project file that the host was deployed with
     recipients         the public keys that it is encrypted for

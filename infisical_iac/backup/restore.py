@@ -284,7 +284,7 @@ class RestoreSite:
         text = compose_file(settings, known.machine)
         compose.image_set(
             images=settings.images,
-            archives=settings.stack.image_archives,
+            sources=compose.sources_of(settings.stack),
             name="Fetch the images",
         )
         configure_ingress(settings)

@@ -185,7 +185,7 @@ class BackupTarget(SettingsModel):
     @field_validator("repository")
     @classmethod
     def _repository_is_of_a_known_kind(cls, value: str) -> str:
-        kind = _kind_of(value)
+        kind = kind_of(value)
         if kind is None or ".." in value:
             *examples, last = (each.example for each in KINDS)
             raise ValueError(
@@ -210,7 +210,7 @@ class BackupTarget(SettingsModel):
     @property
     def kind(self) -> type[TargetKind]:
         """Return the kind of place that it is."""
-        kind = _kind_of(self.repository)
+        kind = kind_of(self.repository)
         assert kind
         return kind
 
@@ -225,7 +225,8 @@ class BackupTarget(SettingsModel):
         return self.kind.variables(self.name)
 
 
-def _kind_of(address: str) -> type[TargetKind] | None:
+def kind_of(address: str) -> type[TargetKind] | None:
+    """Return the kind of place that an address is of; None if it is of no known one."""
     return next((each for each in KINDS if re.fullmatch(each.form, address)), None)
 
 

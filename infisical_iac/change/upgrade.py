@@ -255,7 +255,7 @@ def decide(
     for what, change in changes.items():
         yield Change("~", what, change + describe_failure(found, desired))
     if missing := there.stack.missing(settings.images):
-        yield step(stack.fetch, missing, settings.stack.image_archives)
+        yield step(stack.fetch, missing, stack.sources_of(settings.stack))
     made = partial(change_on_host, VersionChange(found.was, compose), settings, project)
     yield step(make, made)
 
@@ -297,7 +297,7 @@ def fetch_release(release: Release, settings: StackSettings) -> str:
     """Return the release's Compose file, after bringing its images to the host."""
     gone = changeover.release_step("reset", release.name, doing="find its images").splitlines()
     if gone:
-        stack.fetch(gone, settings.image_archives)
+        stack.fetch(gone, stack.sources_of(settings))
     file = f"{RELEASES}/{release.name}/compose.yaml"
     text = run(f"cat {file}", doing=f"read {file}")
     return f"{text}\n"

@@ -154,7 +154,7 @@ def check(
     project, address, seen = "", "", None
     if offline:
         # This loads all settings, which the comparison with Infisical does not need.
-        from infisical_iac.init.answers import is_sample
+        from infisical_iac.init.repository import is_sample
 
         file = workspace_file or declared_file(inventory)
         inspected = Repository(repository, load(file), is_sample=is_sample(file))

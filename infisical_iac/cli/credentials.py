@@ -27,6 +27,7 @@ from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.core.wording import pluralize
+from infisical_iac.migrate import find
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.client_secrets import Rotation
 from infisical_iac.workspace.credential_file import FIRST_WORDS, Credential, render, variables
@@ -105,7 +106,7 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def check_disclosure(name: str, environment: str, *, yes: bool, into: Path | None = None) -> None:
-    """Raise UserError for credentials of the environment `production` without `yes`.
+    """Raise UserError for credentials of `production`, `prod` or `live` without `yes`.
 
     Prints a warning if standard output is a terminal, or a file that others can read.
 
@@ -113,7 +114,7 @@ def check_disclosure(name: str, environment: str, *, yes: bool, into: Path | Non
         name: the credentials, such as `backend.production`.
         into: the file that they are written to, instead of standard output.
     """
-    if environment == _PRODUCTION and not yes:
+    if find.mode(environment) == _PRODUCTION and not yes:
         raise UserError(
             f"{name} are credentials of production, which no other machine should have: give --yes "
             "to show them nevertheless"

@@ -1,85 +1,40 @@
-"""`infisical-iac init`: ask the questions of a first deploy, and write its settings."""
+"""`infisical-iac init`: ask the questions of a first deploy, and write the user's repository."""
 
-import runpy
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import NamedTuple
 
 import click
 
-from infisical_iac.cli.output import answered_by
-from infisical_iac.core.errors import FileError, Refused, SettingsError
+from infisical_iac.cli import init_again
+from infisical_iac.cli.init_addresses import (
+    TestedServer,
+    ask_backup,
+    ask_domain,
+    ask_server,
+    inspect_server,
+)
+from infisical_iac.cli.init_again import Additions
+from infisical_iac.cli.init_questions import (
+    ask_question,
+    prompt,
+    read_file,
+    show_difference,
+    write_files,
+)
+from infisical_iac.cli.init_upgrade import upgrade_settings
+from infisical_iac.cli.options import accept_host_key_option
+from infisical_iac.core.bundle import default_settings
+from infisical_iac.core.errors import FileError, SettingsError
+from infisical_iac.core.own_repository import KNOWN_HOSTS
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.wording import join_names
-from infisical_iac.init import answers
-from infisical_iac.init.answers import NEW, Answers
+from infisical_iac.init import answers, repository
+from infisical_iac.init.answers import Answers
 from infisical_iac.init.services import FoundService, find_services, name_services
 from infisical_iac.workspace import local_file
-from infisical_iac.workspace.local_file import LocalFile
-
-_T = TypeVar("_T")
-
-
-# By option, the question and its default. A question without a default requires an answer.
-_QUESTIONS: dict[str, tuple[str, str | None]] = {
-    "host": (f"The server's name or address ({NEW}: one to be made at Hetzner Cloud)", None),
-    "ssh_public_key": ("The file of your public SSH key", "~/.ssh/id_ed25519.pub"),
-    "ssh_user": ("The user to log in as there", "root"),
-    "domain": ("The domain of Infisical (`none` or nothing: by an SSH tunnel only)", ""),
-    "email": ("The first administrator's e-mail address", None),
-    "services": ("The directory that your services are in, from here", ".."),
-    "organization": ("The organization, and its project", None),
-}
-
-
-def ask_question(
-    given: Mapping[str, str | None],
-    yes: bool,
-    name: str,
-    check: Callable[[str], _T],
-    default: str = "",
-) -> _T:
-    """Return the checked value of an option, of its default if `yes`, or of a person's answer.
-
-    Args:
-        given: the values of the options.
-        check: converts an answer, and raises SettingsError for one that can't be used.
-        default: used instead of the question's own; "" for that one.
-
-    Raises SettingsError for an option that can't be used, or is required and missing.
-    """
-    answer, (text, own_default) = given[name], _QUESTIONS[name]
-    default_answer = default or own_default
-    option = "--" + name.replace("_", "-")
-    if answer is None and not yes:
-        return prompt(text, default_answer, check, option)
-    answer = default_answer if answer is None else answer
-    if answer is None:
-        raise SettingsError(f"{option} is missing: with --yes nothing is asked, so give it")
-    try:
-        return check(answer.strip())
-    except SettingsError as error:
-        raise SettingsError(f"{option}: {error}", code=error.code) from None
-
-
-def prompt(text: str, default: str | None, check: Callable[[str], _T], option: str) -> _T:
-    """Ask until `check` accepts the answer, and return the checked value.
-
-    Raises Refused with the option that answers the question if there is nobody to answer.
-    """
-
-    def check_answer(answer: str) -> _T:
-        try:
-            return check(answer.strip())
-        except SettingsError as error:
-            raise click.UsageError(str(error)) from None
-
-    with answered_by(option):
-        answer: _T = click.prompt(
-            text, default, value_proc=check_answer, show_default=bool(default)
-        )
-    return answer
 
 
 @click.command()
@@ -87,6 +42,8 @@ def prompt(text: str, default: str | None, check: Callable[[str], _T], option: s
     "--host",
     help=f"Name or address of the server; `{answers.NEW}` for one to be created at Hetzner Cloud.",
 )
+@click.option("--ssh-port", metavar="PORT", help="Port of SSH on the server. [default: 22]")
+@accept_host_key_option
 @click.option(
     "--ssh-public-key",
     metavar="FILE",
@@ -103,133 +60,241 @@ def prompt(text: str, default: str | None, check: Callable[[str], _T], option: s
 @click.option("--email", help="E-mail address of the first administrator.")
 @click.option(
     "--organization",
-    help="Name of the organization in Infisical, and of its project. "
+    help="Name of the organization in Infisical. "
     "[default: that of the services' directory, capitalized]",
+)
+@click.option(
+    "--project", help="Name of the project in Infisical. [default: that of the organization]"
+)
+@click.option(
+    "--environments",
+    metavar="SLUGS",
+    help="Environments with commas in between. [default: development,staging,production]",
 )
 @click.option(
     "--services",
     metavar="PATH",
-    help="Directory that holds your services, relative to the clone. [default: ..]",
+    help="Directory that holds your services, relative to the repository. [default: ..]",
+)
+@click.option(
+    "--backup",
+    metavar="ADDRESS",
+    help=f"Second place for backups: sftp:, s3: or rest:; `{answers.LATER}` for none yet. "
+    f"[default: {answers.LATER}]",
+)
+@click.option("--backup-port", metavar="PORT", help="Port of that place's SFTP. [default: 22]")
+@click.option(
+    "--backup-host-key",
+    metavar="KEY",
+    help="Host key of that place's SFTP, such as `ssh-ed25519 AAAA…`.",
 )
 @click.option(
     "--group",
-    default=answers.GROUP,
-    show_default=True,
     metavar="NAME",
-    help="Name of the inventory and of its settings, for a host that is not at Hetzner.",
+    help="Name of the inventory and of its settings. "
+    f"[default: that of the only inventory, or {answers.GROUP}]",
+)
+@click.option(
+    "--add-service",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Add a service with its directory to the project file; can be repeated.",
+)
+@click.option(
+    "--add-environment",
+    multiple=True,
+    metavar="SLUG",
+    help="Add an environment to the project file, as SLUG or SLUG=NAME; can be repeated.",
+)
+@click.option(
+    "--add-person",
+    multiple=True,
+    metavar="EMAIL=ROLE",
+    help="Add a person with a role in the project to the project file; can be repeated.",
 )
 @click.option("--yes", is_flag=True, help="Ask nothing: use the defaults and all services found.")
-@click.option("--force", is_flag=True, help="Overwrite settings that have been edited.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Overwrite settings and project file that have been edited.",
+)
 @click.option(
     "--directory",
     type=click.Path(path_type=Path),
     default=".",
     show_default=True,
-    help="The clone of this project to write to.",
+    help="The directory to write to: an empty one, or a repository to add to.",
 )
-def init(directory: Path, group: str, yes: bool, force: bool, **given: str | None) -> None:
-    """Ask the questions of a first deploy, and write its settings.
+@click.option(
+    "--upgrade",
+    is_flag=True,
+    help="Rewrite the settings and the project file for this version instead: shows the "
+    "difference, and asks.",
+)
+def init(
+    directory: Path,
+    group: str | None,
+    add_service: tuple[str, ...],
+    add_environment: tuple[str, ...],
+    add_person: tuple[str, ...],
+    yes: bool,
+    force: bool,
+    upgrade: bool,
+    **given: str | None,
+) -> None:
+    """Ask the questions of a first deploy, and write a repository of your own with its settings.
 
-    Writes group_data/hetzner.py (the server and the address), group_data/chainalign.yaml (the
-    project file: what should be inside Infisical), and .infisical.json into each service's
-    directory (where the service finds its secrets). With --group NAME it writes group_data/NAME.py
-    and inventory/NAME.py instead of the first. Services are found by the names of files; of
+    Writes inventory/hetzner.py and group_data/hetzner.py (the server and the address; with --group
+    NAME they have that name), the project file group_data/<project>.yaml (what should be inside
+    Infisical), deploy.py, pyproject.toml with the version of infisical-iac, README.md, .gitignore
+    and CI jobs; and .infisical.json into each service's directory (where the service finds its
+    secrets). Files of these names that are there stay. Services are found by the names of files; of
     their files, only .infisical.json is opened.
+
+    In a repository that it wrote before, it adds a service, an environment or a person, or corrects
+    an answer. It shows each difference first, and keeps everything that was written by hand.
 
     Exit status: 0 when all files are written; 1 for an error, and then no file has changed.
     """
+    if upgrade:
+        upgrade_settings(directory, yes)
+        return
     if old := given.pop("ssh_key"):
         echo("Warning: --ssh-key is now called --ssh-public-key: use that name", err=True)
         given["ssh_public_key"] = given["ssh_public_key"] or old
+    if not directory.is_dir():
+        raise FileError(f"there is no directory {directory}: make it first", code="file.missing")
+    if group is None:
+        group = repository.find_group(directory)
     try:
-        answers.group(group)
+        answers.group(group, is_clone=repository.is_clone(directory))
     except SettingsError as error:
         raise SettingsError(f"--group: {error}", code=error.code) from None
-    defaults = _defaults(directory)
-    if not force:
-        _refuse_edited(directory, group)
+    additions = Additions.parse(add_service, add_environment, add_person)
+    if _is_edited(directory, repository.settings_file(group), group) and not force:
+        place = init_again.Place(directory, group, yes)
+        init_again.extend(place, additions, given)
+        return
+    _write_first(directory, group, additions, given, yes=yes, keeps=not force)
+
+
+class _Chosen(NamedTuple):
+    """The services that a person chose, with their directories, and the directory of all."""
+
+    root: Path
+    homes: Mapping[FoundService, Path]
+
+
+def _write_first(
+    directory: Path,
+    group: str,
+    additions: Additions,
+    given: Mapping[str, str | None],
+    *,
+    yes: bool,
+    keeps: bool,
+) -> None:
+    """Ask all questions, and write the files.
+
+    Args:
+        keeps: whether a project file that has been edited stays as it is.
+    """
     ask = partial(ask_question, given, yes)
-    host = ask("host", answers.host)
-    is_new = host == answers.NEW
-    if is_new and group != answers.GROUP:
-        raise SettingsError(
-            f"--group: `infisical-iac server create` reads {answers.settings_file(answers.GROUP)}: "
-            "leave --group out for a server at Hetzner Cloud"
-        )
+    defaults = default_settings()
     setting = partial(answers.setting, defaults)
-    ssh_public_key = ask("ssh_public_key", answers.public_key) if is_new else ""
-    ssh_user = "" if is_new else ask("ssh_user", answers.ssh_user)
-    site_url = ask("domain", partial(answers.site_url, defaults))
+    tested = _ask_where(given, directory, yes)
+    ssh_public_key = ask("ssh_public_key", answers.public_key) if tested is None else ""
+    site_url = ask_domain(given, yes, defaults)
     email = ask("email", partial(setting, "admin_email"))
-    services = ask("services", partial(_existing, directory))
-    name = answers.project_name(services)
-    organization = ask("organization", partial(setting, "organization"), name)
-    homes = _choose(services, directory, yes)
-    files = answers.files(
-        Answers(
-            host="" if is_new else host,
-            ssh_public_key=ssh_public_key,
-            ssh_user=ssh_user,
-            site_url=site_url,
-            email=email,
-            organization=organization,
-            services=list(homes),
-            group=group,
-        )
+    root = ask("services", partial(_existing, directory))
+    organization = ask("organization", partial(setting, "organization"), answers.project_name(root))
+    project = ask("project", answers.display_name, organization)
+    project_file = _choose_project_file(directory, group, project)
+    kept = keeps and _is_edited(directory, project_file, group)
+    if kept:
+        echo(f"{project_file} is there already: its environments and services stay.")
+    environments = () if kept else ask("environments", answers.environments)
+    chosen = _Chosen(root, {}) if kept else _choose(root, directory, yes)
+    backup = ask_backup(given, yes)
+    if tested and yes:  # A person's answer was tested at once.
+        tested = inspect_server(tested.server, directory, yes=True)
+    answered = Answers(
+        host=tested.server.address if tested else "",
+        ssh_port=tested.server.port if tested else 22,
+        ssh_user=tested.server.user if tested else "",
+        ssh_public_key=ssh_public_key,
+        site_url=site_url,
+        email=email,
+        organization=organization,
+        project=project,
+        environments=environments,
+        services=list(chosen.homes),
+        group=group,
+        backup=backup,
     )
+    files, stays = _render(directory, answered, project_file, root)
+    if kept:
+        files[project_file] = read_file(directory / project_file)
+    files[project_file] = additions.add_to(files[project_file])
+    if tested and tested.host_key:
+        known_hosts = str(KNOWN_HOSTS)
+        files[known_hosts] = tested.known_hosts(read_file(directory / known_hosts))
+    for path, text in files.items():
+        before = read_file(directory / path)
+        if before != text and _is_edited(directory, path, group):
+            show_difference(path, before, text)
     tunnel = str(defaults["site_url"])
     local = {
-        home / local_file.NAME: _local_text(home, service.folder, site_url, tunnel)
-        for service, home in homes.items()
+        home / local_file.NAME: local_file.text_before_deploy(
+            home, service.folder, site_url, tunnel
+        )
+        for service, home in chosen.homes.items()
     }
-    _write({directory / path: text for path, text in files.items()} | local)
-    if local:
-        echo(
-            f"Wrote {local_file.NAME} for {join_names(each.name for each in homes)}; after the "
-            f"deploy, `infisical-iac check {services} --fix` adds the project's id."
-        )
-    if not site_url:
-        echo(
-            "No domain: Infisical is reached by an SSH tunnel only. For https, set site_url and "
-            f"ingress in {answers.settings_file(group)}."
-        )
-    echo(f"Wrote {join_names(files)}. Run next:\n")
-    if is_new:
-        echo("    export HCLOUD_TOKEN=…\n    infisical-iac server create")
-    if group != answers.GROUP:
-        echo(f"    export INFISICAL_IAC_INVENTORY={answers.inventory_file(group)}")
-    echo("    infisical-iac plan\n    infisical-iac apply")
+    local |= init_again.find_local_files(directory, additions, files[project_file], site_url)
+    write_files({directory / path: text for path, text in files.items()} | local)
+    _report(answered, chosen, files, stays)
 
 
-def _local_text(home: Path, folder: str, site_url: str, tunnel: str) -> str:
-    """Return the text of a service's `.infisical.json` in its directory.
+def _render(
+    directory: Path, answered: Answers, project_file: str, root: Path
+) -> tuple[dict[str, str], list[str]]:
+    """Return the texts to write by their paths, and the paths of files that stay as they are."""
+    is_clone = repository.is_clone(directory)
+    files = repository.files(answered, project_file)
+    stays = []
+    inventory = repository.inventory_file(answered.group)
+    around = {inventory: files.pop(inventory)}
+    if not is_clone:
+        services = os.path.relpath(root, directory.resolve())
+        around |= repository.files_around(answered, project_file, services)
+    for path, text in around.items():
+        if not (directory / path).exists():
+            files[path] = text
+        elif read_file(directory / path) != text and not is_clone:
+            stays.append(path)
+    return files, stays
 
-    The project's id is not known before a deploy. Without a domain, the file keeps an address that
-    it has, and else gets that of an SSH tunnel.
-    """
-    known = LocalFile("", site_url, folder)
-    has_address = local_file.parse(local_file.text(home, known)).domain
-    return local_file.text(home, known if has_address else known._replace(domain=tunnel))
+
+def _choose_project_file(directory: Path, group: str, project: str) -> str:
+    """Return the path of the project file: the one that is there, or one named by the project."""
+    path = repository.find_project_file(directory, group)
+    if (directory / path).exists() or repository.is_clone(directory):
+        return path
+    return repository.project_file(project)
 
 
-def _defaults(directory: Path) -> Mapping[str, Any]:
-    file = directory / "group_data" / "all.py"
-    if not file.is_file():
-        raise FileError(f"there is no {file}: run this in a clone of the project")
-    return {key: value for key, value in runpy.run_path(str(file)).items() if key[:2] != "__"}
+def _ask_where(given: Mapping[str, str | None], directory: Path, yes: bool) -> TestedServer | None:
+    """Return the server with its host key; None for one to be made."""
+    host = ask_question(given, yes, "host", answers.host)
+    return None if host == answers.NEW else ask_server(given, host, directory, yes=yes)
 
 
-def _refuse_edited(directory: Path, group: str) -> None:
-    texts = {
-        path: (directory / path).read_text("utf-8", errors="replace")
-        for path in answers.files(Answers(group=group))
-        if (directory / path).exists()
-    }
-    if edited := answers.find_edited(texts, group):
-        raise Refused(
-            f"{join_names(edited)} would lose your changes: change the settings by hand, or keep "
-            "a copy and give --force"
-        )
+def _is_edited(directory: Path, path: str, group: str) -> bool:
+    """Return whether settings or a project file are there, and not as they are shipped."""
+    file = directory / path
+    if not file.exists() or path == str(KNOWN_HOSTS):
+        return False
+    return bool(repository.find_edited({path: file.read_text("utf-8", errors="replace")}, group))
 
 
 def _existing(directory: Path, value: str) -> Path:
@@ -239,39 +304,72 @@ def _existing(directory: Path, value: str) -> Path:
     return path.resolve()
 
 
-def _choose(path: Path, directory: Path, yes: bool) -> Mapping[FoundService, Path]:
+def _choose(path: Path, directory: Path, yes: bool) -> _Chosen:
     """Return the chosen services below `path`, each with its directory."""
     found = find_services(path, leave_out=directory)
     services = name_services(each.path for each in found)
     if not found:
-        echo(f"No services found in {path}: add them to {answers.WORKSPACE_FILE} yourself.")
-        return {}
+        echo(f"No services found in {path}: add them later by `infisical-iac init`.")
+        return _Chosen(path, {})
+    echo(
+        "\nA service is a program that reads secrets: a directory with package.json, "
+        "pyproject.toml,\nrequirements.txt or .env files, at most two levels down. A library, or a "
+        "tool without\nsecrets of its own, is none."
+    )
     echo(f"\nServices found in {path}:\n")
     for number, (each, service) in enumerate(zip(found, services, strict=True), start=1):
         echo(f"{number:4}  {service.name:24} {each.path:32} {', '.join(each.signs)}")
     echo()
-    homes = {service: path / each.path for service, each in zip(services, found, strict=True)}
-    if yes:
-        return homes
-    chosen = prompt(
-        "Which of them have secrets (numbers, all or none)",
-        "all",
-        partial(answers.select, count=len(found)),
-        "--yes, which takes all of them",
-    )
-    return {services[index]: homes[services[index]] for index in chosen}
+    homes = {}
+    answer = "all" if yes else ""
+    for service, each in zip(services, found, strict=True):
+        if answer not in ("all", "none"):
+            answer = prompt(
+                f"Is {each.path} a service with secrets (y, n, all or none for this and the rest)",
+                "y",
+                _yes_or_no,
+                "--yes, which takes all of them",
+            )
+        if answer in ("y", "all"):
+            homes[service] = path / each.path
+    return _Chosen(path, homes)
 
 
-def _write(files: Mapping[Path, str]) -> None:
-    """Write all files; if one of them can't be written, write none."""
-    new_files = {file: file.with_name(f".{file.name}.new") for file in files}
-    try:
-        for file, text in files.items():
-            new_files[file].write_text(text, "utf-8")
-        for file, new in new_files.items():
-            new.replace(file)
-    except OSError as error:
-        raise FileError(f"{error.filename} can't be written: {error.strerror}") from None
-    finally:
-        for new in new_files.values():
-            new.unlink(missing_ok=True)
+def _yes_or_no(value: str) -> str:
+    words = {"yes": "y", "no": "n"}
+    answer = words.get(value.lower(), value.lower())
+    if answer not in ("y", "n", "all", "none"):
+        raise SettingsError(f"{value!r} is not a choice; write y, n, all or none")
+    return answer
+
+
+def _report(
+    answered: Answers, chosen: _Chosen, files: Mapping[str, str], stays: Sequence[str]
+) -> None:
+    """Print what was written, what remains open, and which commands come next."""
+    settings = repository.settings_file(answered.group)
+    if chosen.homes:
+        echo(
+            f"Wrote {local_file.NAME} for {join_names(each.name for each in chosen.homes)}; after "
+            f"the deploy, `infisical-iac check {chosen.root} --fix` adds the project's id."
+        )
+    if not answered.site_url:
+        echo(
+            "No domain: Infisical is reached by an SSH tunnel only. For https, set site_url and "
+            f"ingress in {settings}."
+        )
+    if answered.backup is None:
+        echo(
+            "Backups are on the server's own disk only: `infisical-iac init --backup ADDRESS` "
+            f"names a second place in {settings}."
+        )
+    if stays:
+        echo(f"Kept {join_names(stays)} as it was written by hand.")
+    echo(f"Wrote {join_names(files)}. Run next:\n")
+    for variable in answered.backup.variables if answered.backup else ():
+        echo(f"    export {variable}=…")
+    if answered.group != answers.GROUP:
+        echo(f"    export INFISICAL_IAC_INVENTORY={repository.inventory_file(answered.group)}")
+    if answered.ssh_public_key:
+        echo("    export HCLOUD_TOKEN=…\n    infisical-iac server create")
+    echo("    infisical-iac plan\n    infisical-iac apply")

@@ -23,9 +23,11 @@ _COMMANDS = {
         "check": "Check a repository of services for secrets and missing keys.",
         "credentials": "List, show, deliver, rotate and revoke service credentials.",
         "workspace": "Plan and apply the project file only; invite people.",
+        "outdated": "Show new versions of this tool and of the images.",
         "drift": "Report drift to a webhook and to Prometheus.",
         "audit": "Show who changed the host, and who read which secrets.",
         "keys": "List the host's keys, and rotate one.",
+        "eject": "Replace a template by your own.",
     },
     "Recovery": {
         "backup": "Make a backup now, and list the snapshots.",

@@ -84,7 +84,7 @@ def note_exposed(key: Path) -> None:
 
 @click.command()
 @paths_argument
-@name_inventory(help="The inventory; its settings name the project file.")
+@name_inventory(help="The inventory; its settings name the project file.", connects=False)
 @workspace_file_option
 @click.option("--keys", is_flag=True, help="Also list each key.")
 @json_option
@@ -222,7 +222,7 @@ def _fold_findings(sources: Sequence[Source]) -> list[Source]:
 def _note_sample(project_file: Path) -> None:
     """Report a project file that `init` has not written yet."""
     # This loads all settings, which a scan has no need of.
-    from infisical_iac.init.answers import is_sample
+    from infisical_iac.init.repository import is_sample
 
     if is_sample(project_file):
         echo(

@@ -52,7 +52,7 @@ class _Plan:
 
 @click.command()
 @click.argument("plan_file", type=_file, default="migration.yaml")
-@name_inventory(help="The inventory; its settings name the project file.")
+@name_inventory(help="The inventory; its settings name the project file.", connects=False)
 @workspace_file_option
 @click.option(
     "--recipient",

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from infisical_iac.core.own_repository import INVENTORY
+
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
@@ -21,17 +23,46 @@ Lock = Callable[["Host"], None]
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def name_inventory(*names: str, help: str) -> Decorator:
-    """Return the option for the inventory, with additional names and its own help text."""
-    return click.option(
+def name_inventory(*names: str, help: str, connects: bool = True) -> Decorator:
+    """Return the option for the inventory, with additional names and its own help text.
+
+    Args:
+        connects: whether the command connects to the hosts, so that it gets `--accept-host-key`.
+    """
+    inventory = click.option(
         *("-i", "--inventory", *names, "inventory"),
         type=click.Path(),
-        default="inventory/hetzner.py",
+        default=INVENTORY,
         envvar="INFISICAL_IAC_INVENTORY",
         show_default=True,
         show_envvar=True,
         help=help,
     )
+    if not connects:
+        return inventory
+    return lambda command: inventory(accept_host_key_option(command))
+
+
+def _accept_host_keys(
+    context: click.Context, parameter: click.Parameter, fingerprints: tuple[str, ...]
+) -> None:
+    if fingerprints:
+        # The import is slow, and most commands are run without the option.
+        from infisical_iac.core import host_keys
+
+        host_keys.set_accepted(fingerprints)
+
+
+accept_host_key_option = click.option(
+    "--accept-host-key",
+    metavar="SHA256:…",
+    multiple=True,
+    envvar="INFISICAL_IAC_ACCEPT_HOST_KEY",
+    show_envvar=True,
+    expose_value=False,
+    callback=_accept_host_keys,
+    help="Fingerprint of an unknown SSH host key to accept. Repeat it for several hosts.",
+)
 
 
 inventory_option = name_inventory(help="The inventory that names the host.")

@@ -6,6 +6,7 @@ import click
 
 from infisical_iac.cli.options import FOUND, json_option, yes_option
 from infisical_iac.cli.output import as_data, confirm, confirm_name, count, print_table, show
+from infisical_iac.core.own_repository import settings_file
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.hetzner import remote, replacement
 from infisical_iac.hetzner.adoption import list_unadopted
@@ -92,7 +93,7 @@ def create(timeout: int, yes: bool) -> None:
     if balancer.found:
         echo(f"The Load Balancer is up at {', '.join(balancer.addresses.values())}.")
     elif volume and not deployment.desired.first.role:
-        echo("Add to group_data/hetzner.py, so that the data are on the volume:\n")
+        echo(f"Add to {settings_file()}, so that the data are on the volume:\n")
         echo(f'    data_volume = "{volume.linux_device}"\n')
     echo("Run next:\n\n    infisical-iac plan\n    infisical-iac apply")
 

@@ -1,5 +1,7 @@
 """`infisical-iac status`: show the health of the deployment on one screen."""
 
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -25,8 +27,8 @@ if TYPE_CHECKING:
 @click.pass_context
 def status(ctx: click.Context, inventory: str, as_json: bool) -> None:
     """Show versions, health, disk, certificate, the last backup, drill and apply, pending drift,
-    access that the project file does not grant, unexpected content of the instance, and the
-    recovery kit.
+    access that the project file does not grant, unexpected content of the instance, the recovery
+    kit, and new versions.
 
     Nothing is changed.
 
@@ -56,6 +58,7 @@ def _collect_rows(inventory: str) -> list[Row]:
         from infisical_iac.host.machine import Machine, absence
         from infisical_iac.monitoring.health_fact import Health
 
+        waiting = _look_for_new_versions(settings)
         hosts, topology = with_others(host), settings.cluster.topology
         machines = each_of(hosts, lambda each: each.get_fact(Machine))
         named = {each.name: machine for each, machine in zip(hosts, machines, strict=True)}
@@ -80,7 +83,32 @@ def _collect_rows(inventory: str) -> list[Row]:
             drifted, inside = _assess_drift(host, settings)
             found = rows(state, settings, audit.read(), drifted, datetime.now(UTC), inside)
         kit = kit_host.row(settings.backup.recovery_fingerprint)
-        return [*found, *([kit] if kit else [])]
+        return [*found, *([kit] if kit else []), *waiting()]
+
+
+def _look_for_new_versions(settings: "Settings") -> Callable[[], list[Row]]:
+    """Ask for new versions next to everything else, and return what waits for the row on them.
+
+    A host that gets its images from archives may be far from any registry: nothing is asked then.
+    """
+    from infisical_iac.change import outdated
+
+    if settings.stack.image_archives:
+        return list
+    found: list[Row] = []
+    asking = threading.Thread(
+        target=lambda: found.append(
+            outdated.row(outdated.compare(settings, timeout=outdated.TIME_LIMIT))
+        ),
+        daemon=True,
+    )
+    asking.start()
+
+    def wait() -> list[Row]:
+        asking.join(outdated.TIME_LIMIT)
+        return found
+
+    return wait
 
 
 def _assess_drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:

@@ -1,5 +1,6 @@
 """`infisical-iac verify`: run the host tests, and report them as sentences."""
 
+import os
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,10 +11,13 @@ from rich.console import Console
 from rich.markup import escape
 
 from infisical_iac.cli.options import inventory_option, json_option
+from infisical_iac.core.bundle import HOST_CHECKS, ROOT
 from infisical_iac.core.errors import RunFailed
+from infisical_iac.core.own_repository import require_inventory
 from infisical_iac.core.terminal import print_data
 
-_SUITE = Path(__file__).resolve().parents[2] / "tests" / "host"
+# The suite's own place, and no configuration of pytest, which may be that of a user's repository.
+_SUITE = (str(HOST_CHECKS), "-c", os.devnull, "--rootdir", str(ROOT), "--confcutdir", str(ROOT))
 
 
 # Pytest keeps its plugins in sets.
@@ -85,8 +89,9 @@ def verify(ctx: click.Context, inventory: str, as_json: bool, junit: Path | None
 
     Exit status: 0 if all checks passed; 1 if one failed or none could run.
     """
+    require_inventory(inventory)
     outcome = Outcome()
-    arguments = [str(_SUITE), "--inventory", inventory]
+    arguments = [*_SUITE, "--inventory", inventory]
     arguments += ["-p", "no:terminal", "-p", "no:cacheprovider"]
     if junit:
         arguments += ["--junit-xml", str(junit)]

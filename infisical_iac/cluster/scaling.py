@@ -499,7 +499,7 @@ def move_in(known: Preflight, *, switched: bool) -> None:
     refuse_unreachable(cluster_site_of(known).cluster)
     single = known.settings.with_values(topology="single")
     compose.image_set(
-        images=single.images, archives=single.stack.image_archives, name="Fetch the images"
+        images=single.images, sources=compose.sources_of(single.stack), name="Fetch the images"
     )
     if not switched:
         inward_migration(

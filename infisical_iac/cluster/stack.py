@@ -29,6 +29,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names
 from infisical_iac.stack import compose, session
 from infisical_iac.stack.containers import Stack
+from infisical_iac.stack.pull import ImageSources
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.stack.state import STACK_FILE, Upgrades
 
@@ -45,17 +46,17 @@ def node_images(settings: Settings) -> Commands:
     missing = host.get_fact(Stack, compose="", images=list(images)).missing(images)
     if missing and _is_refused(settings.stack):
         missing = [each for each in missing if each != settings.stack.infisical_reference]
-    yield from decide_images(missing, settings.stack.image_archives)
+    yield from decide_images(missing, compose.sources_of(settings.stack))
 
 
-def decide_images(missing: Sequence[str], archives: Sequence[str]) -> Commands:
+def decide_images(missing: Sequence[str], sources: ImageSources) -> Commands:
     """Plan to fetch the images that are `missing` on the node."""
     if not missing:
         yield UpToDate("all images are on the node")
         return
     for image in missing:
         yield Change("+", f"image {image}")
-    yield step(compose.fetch, missing, archives)
+    yield step(compose.fetch, missing, sources)
 
 
 def _is_refused(settings: StackSettings) -> bool:

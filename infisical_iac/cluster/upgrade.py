@@ -45,7 +45,7 @@ def fetch(release: Release, site: ClusterSite) -> None:
     for node in site.cluster.connected_nodes:
         with connection.on(node.name):
             if host.get_fact(Stack, compose="", images=[image]).missing([image]):
-                compose.fetch([image], site.settings.stack.image_archives)
+                compose.fetch([image], compose.sources_of(site.settings.stack))
 
 
 def change_version(

@@ -12,9 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal
 
+from infisical_iac.core import bundle
 from infisical_iac.core.change import with_names
 
-_ROOT = Path(__file__).resolve().parents[2]
 _SECONDS = 10
 
 
@@ -25,15 +25,22 @@ def who() -> str:
 
 @cache
 def revision() -> str:
-    """Return the commit of this project, with `-dirty` if files differ; empty without git."""
-    commit = _git("rev-parse", "--short=12", "HEAD")
-    return f"{commit}-dirty" if commit and _git("status", "--porcelain") else commit
+    """Return the version of the tool and of the settings, such as `0.2.0+2e4f64033853`.
+
+    The part behind the plus is the commit of the user's repository, which is the working directory,
+    with `-dirty` if files differ; there is none without git. Of a checkout of this project, only
+    its commit is returned, which has both.
+    """
+    place = Path.cwd() if bundle.IS_INSTALLED else bundle.ROOT
+    commit = _git(place, "rev-parse", "--short=12", "HEAD")
+    commit = f"{commit}-dirty" if commit and _git(place, "status", "--porcelain") else commit
+    return "+".join(filter(None, (bundle.version(), commit))) if bundle.IS_INSTALLED else commit
 
 
-def _git(*arguments: str) -> str:
+def _git(place: Path, *arguments: str) -> str:
     try:
         done = subprocess.run(
-            ["git", "-C", str(_ROOT), *arguments],
+            ["git", "-C", str(place), *arguments],
             capture_output=True,
             text=True,
             timeout=_SECONDS,
@@ -70,7 +77,7 @@ class AuditEntry:
         by: the operator, as `user@machine`.
         outcome: `begun` before the first change; `done` or `failed` at the end of the run.
         run: an id that the entries of one run share.
-        revision: the commit of this project.
+        revision: the version of the tool, or the commit of its checkout, as `revision` returns it.
         changes: one line for each change, without secrets.
         reason: the reason of a failure.
 

@@ -94,7 +94,8 @@ def refusal(version: object, schema: Schema) -> str | None:
     if not changes:
         where = ", ".join(map(_quote, since))
         return f"{older}: see CHANGELOG.md, {where}; make these changes and write {known}"
-    return "\n  ".join([f"{older}: make these changes and write {known}", *changes])
+    command = "`infisical-iac init --upgrade` makes these changes, or make them"
+    return "\n  ".join([f"{older}: {command} and write {known}", *changes])
 
 
 def _matches(pattern: str, parts: list[str]) -> bool:

@@ -1,17 +1,25 @@
-"""Choose the current host, run a function on all hosts in parallel, and explain failures."""
+"""Choose the current host, verify hosts, run a function on all in parallel, explain failures."""
 
 import logging
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TypeVar
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import gevent  # type: ignore[import-untyped]
 import paramiko
 from pyinfra import logger
+from pyinfra.api.exceptions import ConnectError
 from pyinfra.api.host import Host
+from pyinfra.connectors import ssh
+from pyinfra.connectors.sshuserclient import client as ssh_client
 from pyinfra.context import ctx_config, ctx_host
 from pyinfra.context import host as current_host
+
+from infisical_iac.core import host_keys
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.host_keys import ServerKey
 
 # In a host's data: its deployment at Hetzner Cloud, and why nothing may be changed on it. The
 # underscore distinguishes them from settings.
@@ -28,10 +36,6 @@ _REMEDIES = {
     "Authentication error": (
         "check INFISICAL_SSH_USER and INFISICAL_SSH_KEY (or ssh_user and ssh_key in "
         "the settings), and that the key's public half is in the server's authorized_keys"
-    ),
-    "SSH host key error": (
-        "if the server was really reinstalled, remove its old key from known_hosts, "
-        "else somebody may intercept the connection"
     ),
     "SSH error": (
         "check that an SSH server answers at INFISICAL_HOST and INFISICAL_SSH_PORT (or "
@@ -76,10 +80,72 @@ def explain_loss(host: Host, error: Exception, remedy: str = "") -> str:
     return f"{sentence}: {remedy}" if remedy else sentence
 
 
-def advise_on_failures() -> None:
-    """Add a remedy to pyinfra's own connection errors, with the variable to check."""
+def prepare_connections() -> None:
+    """Have pyinfra verify host keys, and add a remedy to its own connection errors."""
+    verify_host_keys()
     if not any(isinstance(present, _Remedy) for present in logger.filters):
         logger.addFilter(_Remedy())
+
+
+class UnknownKey(NamedTuple):
+    """The key of a server that known_hosts does not have, and the file that would get it."""
+
+    key: ServerKey
+    file: Path
+
+
+class _VerifiedKeys(paramiko.MissingHostKeyPolicy):
+    """Accept host keys that are known or accepted by their fingerprints.
+
+    Raises ConnectError, which pyinfra reports as it is, with the UnknownKey or the UserError as its
+    second argument.
+    """
+
+    def missing_host_key(self, client: paramiko.SSHClient, name: str, key: paramiko.PKey) -> None:
+        found = UnknownKey(_server_key(name, key), _known_hosts_of(client))
+        try:
+            if host_keys.is_accepted(*found):
+                return
+        except UserError as error:
+            client.close()
+            raise ConnectError(str(error), error) from None
+        # The server ends a connection without a login after a while; a person takes longer.
+        client.close()
+        accepted = host_keys.accepted_fingerprints()
+        raise ConnectError(str(host_keys.refuse_unknown([found.key], accepted)), found)
+
+
+class _VerifyingClient(ssh_client.SSHClient):
+    """pyinfra's client, which would add every unknown host key to known_hosts."""
+
+    def set_missing_host_key_policy(self, policy: Any) -> None:
+        # `StrictHostKeyChecking no` stays what it is, in the inventory or in ssh_config.
+        accepts_all = isinstance(policy, ssh_client.WarningPolicy)
+        super().set_missing_host_key_policy(policy if accepts_all else _VerifiedKeys())
+
+    def connect(self, *args: Any, **options: Any) -> None:
+        try:
+            super().connect(*args, **options)  # type: ignore[no-untyped-call]
+        except paramiko.BadHostKeyException as error:
+            port = int(self._ssh_config.get("port", 22))
+            name = host_keys.name_in_known_hosts(error.hostname, port)
+            lines = host_keys.read_lines([_known_hosts_of(self)])
+            refused = host_keys.refuse_changed(_server_key(name, error.key), lines)
+            raise ConnectError(str(refused), refused) from None
+
+
+def _server_key(name: str, key: paramiko.PKey) -> ServerKey:
+    return ServerKey(name, key.get_name(), key.get_base64())
+
+
+def _known_hosts_of(client: paramiko.SSHClient) -> Path:
+    return Path(getattr(client, "_host_keys_filename", None) or host_keys.default_file())
+
+
+def verify_host_keys() -> None:
+    """Have pyinfra refuse host keys that are neither known nor accepted, of jump hosts too."""
+    # pyinfra has no setting for it: each module has the class by its name.
+    ssh.SSHClient = ssh_client.SSHClient = _VerifyingClient  # type: ignore[attr-defined, misc]
 
 
 def with_others(host: Host) -> list[Host]:

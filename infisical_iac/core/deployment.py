@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 # This must come first, as it patches the process with gevent.
 from infisical_iac.core.inventory import connect
@@ -24,8 +23,8 @@ from infisical_iac.core.connection import LOST, current, each_of, explain_loss, 
 from infisical_iac.core.errors import FileError, RunFailed, UserError
 from infisical_iac.core.journal import Journals
 from infisical_iac.core.operation import Refusal
+from infisical_iac.core.own_repository import DEPLOY, require_deploy, require_inventory
 
-_DEPLOY = "deploy.py"
 _AGAIN = "run again to complete it"
 
 
@@ -143,7 +142,8 @@ def open_deployment(
 
     Raises a UserError, with nothing changed.
     """
-    _require_deploy()
+    require_inventory(inventory)
+    require_deploy()
     with connect(inventory, shares=False) as host:
         if writes:
             writes(host)
@@ -160,12 +160,12 @@ def prepare(host: Host, steps: Callable[[], object] | None = None) -> Deployment
     Takes no lock, and has the deploy take none either. Raises a UserError, with nothing changed.
     """
     if steps is None:
-        _require_deploy()
+        require_deploy()
     lock.spare(host)
     state: State = host.state
     state.set_stage(StateStage.Prepare)
     state.check_for_changes = True
-    state.current_deploy_filename = _DEPLOY if steps is None else None
+    state.current_deploy_filename = str(DEPLOY) if steps is None else None
     hosts = with_others(host)
     # It makes pyinfra identify operations by where they are called, as its own command line does,
     # and not by how many were called before: some are called for a cluster's leader only.
@@ -179,18 +179,9 @@ def prepare(host: Host, steps: Callable[[], object] | None = None) -> Deployment
     return Deployment(host, Journals(journals, operations), hosts)
 
 
-def _require_deploy() -> None:
-    if not Path(_DEPLOY).is_file():
-        raise FileError(
-            f"there is no {_DEPLOY} in this directory: change to the project's directory, or "
-            f"restore the file with `git checkout {_DEPLOY}`",
-            code="file.deploy",
-        )
-
-
 def _run_deploy_file() -> None:
     try:
-        exec_file(_DEPLOY)
+        exec_file(str(DEPLOY))
     except UnexpectedExternalError as error:
         # pyinfra wraps errors that it does not know, and would print a traceback.
         raise error.exception from None

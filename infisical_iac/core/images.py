@@ -5,6 +5,26 @@ from typing import NamedTuple
 
 Numbers = tuple[int, ...]
 
+# The registry of images whose name begins with no host.
+DOCKER_HUB = "docker.io"
+DIGEST = r"sha256:[0-9a-f]{64}"
+
+
+class Reference(NamedTuple):
+    """The parts of an image's reference, completed as Docker completes them.
+
+    Attributes:
+        registry: the host of the registry, with its port if the reference has one.
+        repository: the path in the registry, such as `library/postgres`.
+        tag: empty if the reference has none.
+        digest: `sha256:` and 64 hexadecimal digits, or empty.
+    """
+
+    registry: str
+    repository: str
+    tag: str
+    digest: str
+
 
 class Images(NamedTuple):
     """The references of the two images that determine the format of the data."""
@@ -22,6 +42,24 @@ class Images(NamedTuple):
         """PostgreSQL's major version; the cluster's image, Spilo, has it in its name."""
         spilo = re.search(r"spilo-(\d+)", self.postgres)
         return int(spilo[1]) if spilo else numbers_of(tag_of(self.postgres))[0]
+
+
+def parse_reference(image: str) -> Reference:
+    """Return the parts of an image's reference, such as `postgres:17.11@sha256:…`.
+
+    The first part of a name is a host if it has a dot, a colon or an upper-case letter, or is
+    `localhost` (`splitDockerDomain` in github.com/distribution/reference). Images of Docker Hub
+    with a single part are in `library`.
+    """
+    name, _, digest = image.partition("@")
+    tag = tag_of(image)
+    first, slash, rest = name.removesuffix(f":{tag}").partition("/")
+    is_host = slash and (re.search(r"[.:A-Z]", first) or first == "localhost")
+    registry, repository = (first, rest) if is_host else (DOCKER_HUB, f"{first}{slash}{rest}")
+    if registry in (DOCKER_HUB, f"index.{DOCKER_HUB}"):
+        registry = DOCKER_HUB
+        repository = repository if "/" in repository else f"library/{repository}"
+    return Reference(registry, repository, tag, digest if re.fullmatch(DIGEST, digest) else "")
 
 
 def tag_of(image: str) -> str:

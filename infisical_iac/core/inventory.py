@@ -17,13 +17,19 @@ from pyinfra.api.config import Config
 from pyinfra.api.connect import connect_all, disconnect_all
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.host import Host
-from pyinfra.api.state import State, StateStage
+from pyinfra.api.state import BaseStateCallback, State, StateStage
 from pyinfra.context import ctx_config, ctx_inventory, ctx_state
 from pyinfra_cli.inventory import make_inventory
 
-from infisical_iac.core.connection import current, without_delay
-from infisical_iac.core.errors import SettingsError, Unreachable
-from infisical_iac.core import lock
+from infisical_iac.core.connection import (
+    UnknownKey,
+    current,
+    verify_host_keys,
+    without_delay,
+)
+from infisical_iac.core.errors import SettingsError, Unreachable, UserError
+from infisical_iac.core.own_repository import require_inventory
+from infisical_iac.core import host_keys, lock
 from infisical_iac.core.topology import InventoryHosts, hook, topology_of
 
 
@@ -50,6 +56,39 @@ class _Errors(logging.Handler):
         return found[-1].removeprefix(prefix).strip() if found else "no reason given"
 
 
+# A host may be behind jump hosts, whose keys are asked for one after the other.
+_MOST_QUESTIONS = 10
+
+
+class _HostKeyErrors(BaseStateCallback):
+    """Collect the hosts that were not connected to because of a host key.
+
+    Attributes:
+        unknown: the unknown keys, by host; a jump host's key is one of the host behind it.
+        refused: the errors about keys that can't be accepted.
+    """
+
+    def __init__(self) -> None:
+        self.unknown: dict[Host, UnknownKey] = {}
+        self.refused: list[UserError] = []
+
+    def host_connect_error(  # type: ignore[override]
+        self, state: State, host: Host, error: Exception
+    ) -> None:
+        match error.args:
+            case [_, UnknownKey() as unknown]:
+                self.unknown[host] = unknown
+            case [_, UserError() as refused]:
+                self.refused.append(refused)
+
+    def take_unknown(self) -> dict[Host, UnknownKey]:
+        """Return the unknown keys, and forget them. Raises the first of the refused errors."""
+        if self.refused:
+            raise self.refused[0]
+        found, self.unknown = self.unknown, {}
+        return found
+
+
 @contextmanager
 def connect(inventory: str, *, quorum: bool = True, shares: bool = True) -> Iterator[Host]:
     """Connect to the hosts of an inventory, and make one of them current in this context.
@@ -65,20 +104,29 @@ def connect(inventory: str, *, quorum: bool = True, shares: bool = True) -> Iter
 
     pyinfra's log is not printed; its errors are in the error that is raised. Raises SettingsError
     for an inventory that can't be used, Unreachable if no host can be reached, and Refused for a
-    cluster on which nothing should be done.
+    host key that is not accepted, or for a cluster on which nothing should be done.
     """
+    verify_host_keys()
+    with _open(inventory) as (state, errors), _interruptible():
+        yield from _connect_hosts(state, inventory, errors, quorum=quorum, shares=shares)
+
+
+@contextmanager
+def read_hosts(inventory: str) -> Iterator[list[Host]]:
+    """Yield the hosts of an inventory with their data, without a connection to any.
+
+    Raises SettingsError for an inventory that can't be used.
+    """
+    with _open(inventory) as (state, _):
+        yield list(state.inventory)
+
+
+@contextmanager
+def _open(inventory: str) -> Iterator[tuple[State, _Errors]]:
     errors = _Errors()
     logger.handlers, logger.propagate = [errors], False
     logging.getLogger("paramiko").setLevel(logging.CRITICAL)
-    if not Path("group_data/all.py").is_file():
-        raise SettingsError(
-            "this is not the directory of this project: change to that directory",
-            code="settings.inventory",
-        )
-    if "@" not in inventory and not Path(inventory).is_file():
-        raise SettingsError(
-            f"there is no inventory {inventory}: see those in inventory/", code="settings.inventory"
-        )
+    require_inventory(inventory)
     state = State(check_for_changes=False)
     config = Config()  # type: ignore[no-untyped-call]
     with ctx_state.use(state), ctx_config.use(config):
@@ -91,19 +139,27 @@ def connect(inventory: str, *, quorum: bool = True, shares: bool = True) -> Iter
             raise SettingsError(
                 f"{inventory} can't be read: {error}", code="settings.inventory"
             ) from None
-        with ctx_inventory.use(hosts), _interruptible():
-            yield from _connect_hosts(state, inventory, errors, quorum=quorum, shares=shares)
+        with ctx_inventory.use(hosts):
+            yield state, errors
 
 
 @contextmanager
 def _interruptible() -> Iterator[None]:
-    """Have Ctrl-C interrupt the main greenlet, and not the one that happens to run."""
+    """Have Ctrl-C interrupt the main greenlet, and not the one that happens to run.
+
+    gevent's own handlers run in its loop only, which stands still at a question.
+    """
     main = gevent.getcurrent()
-    watcher = gevent.signal_handler(signal.SIGINT, main.throw, KeyboardInterrupt)
+
+    def interrupt(*_: object) -> None:
+        if gevent.getcurrent() is main:
+            raise KeyboardInterrupt
+        gevent.get_hub().loop.run_callback(main.throw, KeyboardInterrupt)
+
+    signal.signal(signal.SIGINT, interrupt)
     try:
         yield
     finally:
-        watcher.cancel()
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -120,7 +176,7 @@ def _connect_hosts(
         )
     try:
         state.set_stage(StateStage.Connect)
-        connect_all(state)
+        _connect_verified(state)
         for host in hosts:
             if host in state.active_hosts:
                 without_delay(host)
@@ -138,3 +194,29 @@ def _connect_hosts(
         raise Unreachable(errors.last or f"{failure}: {error}", code="unreachable.host") from None
     finally:
         disconnect_all(state)
+
+
+def _connect_verified(state: State) -> None:
+    """Connect to all hosts of the state; a person is asked for each unknown host key.
+
+    Nobody waits for the answer: a host with an unknown key is connected to once it is accepted.
+    Raises PyinfraError if no host is connected, and Refused for a key that is not accepted.
+    """
+    errors = _HostKeyErrors()
+    state.add_callback_handler(errors)  # type: ignore[no-untyped-call]
+    failure = None
+    try:
+        connect_all(state)
+    except PyinfraError as error:
+        failure = error
+    for _ in range(_MOST_QUESTIONS):
+        if not (unknown := errors.take_unknown()):
+            break
+        host_keys.have_accepted(dict(unknown.values()))
+        for host in unknown:
+            host.connect()
+            if host.connected:
+                state.failed_hosts.discard(host)
+                state.activate_host(host)
+    if failure and not state.active_hosts:
+        raise failure

@@ -2,15 +2,18 @@
 
 import re
 import shlex
+import traceback
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateSyntaxError
 
-_SCRIPTS = Path(__file__).parents[1] / "scripts"
-_TEMPLATES = Path(__file__).parents[2] / "templates"
+from infisical_iac.core import overrides
+from infisical_iac.core.bundle import SCRIPTS, TEMPLATES
+from infisical_iac.core.errors import FileError
+
 # One folder for each slice; a template's name is unique across them.
-_FOLDERS = sorted(each for each in _TEMPLATES.iterdir() if each.is_dir())
+_FOLDERS = sorted(each for each in TEMPLATES.iterdir() if each.is_dir())
 
 
 def script(name: str, *arguments: str) -> str:
@@ -25,7 +28,7 @@ def script_file(name: str) -> str:
     On the host, the included scripts are not next to it: it is passed as an argument, or is the
     only file.
     """
-    (file,) = _SCRIPTS.glob(f"*/{name}.sh")
+    (file,) = SCRIPTS.glob(f"*/{name}.sh")
     text = file.read_text()
     return re.sub(r"(?m)^\. \./([a-z-]+)\.sh\n", lambda included: script_file(included[1]), text)
 
@@ -37,12 +40,39 @@ def _text(name: str) -> str:
 
 
 def template(name: str, **values: object) -> str:
-    """Return `templates/<slice>/<name>.j2` rendered with `values`; a missing value is an error."""
+    """Return `templates/<slice>/<name>.j2` rendered with `values`; a missing value is an error.
+
+    A template of the user's repository replaces the one with its name. Raises FileError if the
+    user's can't be rendered.
+    """
+    places = [place for folder in _FOLDERS for place in overrides.folders(folder)]
     environment = Environment(
-        loader=FileSystemLoader(_FOLDERS),
+        loader=FileSystemLoader(places),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template(f"{name}.j2").render(values)
+    try:
+        return environment.get_template(f"{name}.j2").render(values)
+    except Exception as error:  # a template of the user's is a program, which can raise anything
+        if found := _find_own_line(error):
+            file, line = found
+            own = overrides.name_of(Path(file))
+            raise FileError(
+                f"{file}, line {line}: {error}; compare it with the original by `infisical-iac "
+                f"eject {own} --diff`",
+                code="file.template",
+            ) from None
+        raise
+
+
+def _find_own_line(error: Exception) -> tuple[str, int | None] | None:
+    """Return the file and line of the user's template that raised an error; None for no such."""
+    frames = [(each.filename, each.lineno) for each in traceback.extract_tb(error.__traceback__)]
+    if isinstance(error, TemplateSyntaxError):
+        frames.append((error.filename or "", error.lineno))
+    own = (
+        (file, line) for file, line in reversed(frames) if overrides.FOLDER in Path(file).parents
+    )
+    return next(own, None)

@@ -1,9 +1,10 @@
 """The settings: the keys of `group_data/`, typed and validated, in a section for each slice.
 
-`group_data/all.py` holds each setting with its default, in one flat namespace. The loader sorts
-them into sections. The `settings.py` of each slice defines its section: the accepted values, the
-error messages, and the meaning of each setting in a docstring below its field. `make docs`
-generates `docs/reference/settings.md` from these.
+`group_data/all.py` holds each setting with its default, in one flat namespace. It is part of the
+package; a user's `group_data/` has what differs. The loader sorts the keys into sections. The
+`settings.py` of each slice defines its section: the accepted values, the error messages, and the
+meaning of each setting in a docstring below its field. `make docs` generates
+`docs/reference/settings.md` from these.
 """
 
 import re
@@ -16,9 +17,11 @@ from pydantic import ValidationError
 
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.cluster.settings import ClusterSettings
+from infisical_iac.core.bundle import default_settings
 from infisical_iac.core.compatibility import SETTINGS, Schema, find_moved_key, refusal
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.images import Images
+from infisical_iac.core.own_repository import list_stale_keys
 from infisical_iac.core.validation import SettingsModel, explain
 from infisical_iac.hetzner.settings import HetznerSettings
 from infisical_iac.host.settings import HostSettings
@@ -119,11 +122,12 @@ SECTION_OF = {key: name for name, section in _SECTIONS.items() for key in sectio
 
 
 def load(data: Mapping[str, Any], schema: Schema = SETTINGS) -> Settings:
-    """Validate a host's data, and return its settings.
+    """Validate a host's data, and return its settings, with the defaults of those that are not set.
 
     Args:
         data: the values that pyinfra merged from the inventory, `group_data/` and `--data`. Keys of
-            pyinfra itself are ignored.
+            pyinfra itself are ignored, and so are those that only a copy of another release's
+            defaults has.
         schema: the version that is read, and the keys that earlier versions had.
 
     Raises SettingsError with a sentence for one error, or a list of several.
@@ -134,23 +138,24 @@ def load(data: Mapping[str, Any], schema: Schema = SETTINGS) -> Settings:
     if stale:
         raise SettingsError(f"setting 'schema_version': {stale}", code="settings.schema_version")
     surplus = sorted(values.keys() - keys)
+    if surplus:
+        surplus = [key for key in surplus if key not in list_stale_keys(default_settings())]
     unknown = [
         f"setting {key!r} {find_moved_key((key,), schema) or _unknown(key)}" for key in surplus
     ]
-    known = {key: value for key, value in values.items() if key in keys}
+    given = {key: value for key, value in values.items() if key in keys}
+    known = {key: each for key, each in default_settings().items() if key in keys} | given
     version = {key: known.pop(key) for key in ("schema_version",) if key in known}
     sections: dict[str, Any] = {name: {} for name in _SECTIONS} | _split(with_known_digests(known))
     settings, errors = None, unknown
-    missing: list[str] = []
     try:
         settings = Settings.model_validate(version | sections)
     except ValidationError as error:
         errors = [*unknown, *_sentences(error)]
-        missing = [key for key in ("schema_version", *SECTION_OF) if key not in version | known]
     if unknown:
-        raise SettingsError(_report(errors, missing), code="settings.unknown_key")
+        raise SettingsError(_report(errors), code="settings.unknown_key")
     if settings is None:
-        raise SettingsError(_report(errors, missing))
+        raise SettingsError(_report(errors))
     return settings
 
 
@@ -161,34 +166,18 @@ def _split(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _report(errors: Sequence[str], missing: Sequence[str]) -> str:
-    """Return one error as a sentence, or several as a list with one line each.
-
-    Args:
-        errors: the sentences on all errors, except missing keys.
-        missing: the keys that are not set. As `group_data/all.py` sets all of them, the file is
-            from another release then.
-    """
-    count = len(errors) + len(missing)
-    if count == 1:
-        has_default = "group_data/all.py of this release has its default"
-        return [*errors, *(f"setting {key!r} is not set: {has_default}" for key in missing)][0]
-    lines = [
-        f"the settings have {count} errors:",
-        *(f"  {each}" for each in errors),
-        *(f"  setting {key!r} is not set" for key in missing),
-    ]
-    if missing:
-        lines.append(
-            "group_data/all.py is from another release of infisical-iac: take the file of this "
-            "release, and keep your own values in group_data/<inventory>.py"
-        )
-    return "\n".join(lines)
+def _report(errors: Sequence[str]) -> str:
+    """Return one error as a sentence, or several as a list with one line each."""
+    if len(errors) == 1:
+        return errors[0]
+    return "\n".join([f"the settings have {len(errors)} errors:", *(f"  {e}" for e in errors)])
 
 
 def _unknown(key: str) -> str:
     close = get_close_matches(key, SECTION_OF, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else "group_data/all.py lists all of them"
+    hint = (
+        f"did you mean {close[0]!r}?" if close else "docs/reference/settings.md lists all of them"
+    )
     return f"is unknown: {hint}"
 
 
@@ -196,7 +185,5 @@ def _sentences(error: ValidationError) -> Iterable[str]:
     for problem in error.errors():
         place = problem["loc"][1:] if problem["loc"][0] in _SECTIONS else problem["loc"]
         name = ".".join(str(part) for part in place)
-        if problem["type"] == "missing" and len(place) == 1:
-            continue  # `_report` lists missing keys.
         message = explain(problem, Settings)
         yield f"setting {name!r}: {message}" if name else f"setting {message}"

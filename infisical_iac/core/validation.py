@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 
 from infisical_iac.core.errors import mask_logins
+from infisical_iac.core.images import DIGEST
 
 _BOUNDS = {
     "greater_than_equal": ("ge", "must be at least"),
@@ -73,7 +74,7 @@ def explain(problem: Mapping[str, Any], annotation: Any) -> str:
         case "missing" if parent and place[-1] in parent.example:
             return f"is not set; write one such as {parent.example[place[-1]]!r}"
         case "missing":
-            return "is not set; group_data/all.py has its default"
+            return "is not set; docs/reference/settings.md has an example"
         case "extra" if parent:
             return f"is unknown: {suggest(str(place[-1]), parent.model_fields)}"
         case "tuple" | "list" | "set":
@@ -200,7 +201,7 @@ def _positive(value: float) -> float:
 EMAIL = r"[A-Za-z0-9._%+-]+@[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+"
 _MEBIBYTES = {"m": 1, "g": 1024}
 IMAGE_NAME = r"([a-z0-9.-]+:\d+/)?[a-z0-9]+([._/-]+[a-z0-9]+)*"
-_IMAGE = rf"{IMAGE_NAME}:v?\d[A-Za-z0-9._-]*(@sha256:[0-9a-f]{{64}})?"
+_IMAGE = rf"{IMAGE_NAME}:v?\d[A-Za-z0-9._-]*"
 
 _CALENDAR = r"[A-Za-z0-9*][A-Za-z0-9*:,./~+ -]*"
 _NO_CALENDAR = "is not an OnCalendar expression; write one such as *-*-* 02:30:00"
@@ -221,8 +222,18 @@ Memory = Annotated[str, Size(_check_size)]
 
 def image_with_version(example: str) -> Rule:
     """Return a validator that refuses references of images without a version."""
-    words = f"names no version; write one such as {example}"
-    return matching(_IMAGE, words, accepts="`name:version`, or `name:version@sha256:…`")
+
+    def check(value: str) -> str:
+        name, at, digest = value.partition("@")
+        if not re.fullmatch(_IMAGE, name):
+            raise ValueError(f"{value!r} names no version; write one such as {example}")
+        if at and not re.fullmatch(DIGEST, digest):
+            raise ValueError(
+                f"{value!r} has no digest after the @; write sha256: and 64 hexadecimal digits"
+            )
+        return value
+
+    return Rule(check, "`name:version`, or `name:version@sha256:…`")
 
 
 def network(text: str) -> str:

@@ -15,7 +15,7 @@ from hcloud.load_balancers import (
     LoadBalancerServiceHttp,
 )
 
-from infisical_iac.core.errors import FileError, SettingsError, UserError
+from infisical_iac.core.errors import FileError, SettingsError
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.host.openings import Opening, openings
 
@@ -132,14 +132,19 @@ class DesiredDeployment:
         return f"{self.name}-{self.balancer.host_name}"
 
 
-def read_settings(directory: Path) -> Settings:
-    """Return the settings of the production host from a project's directory `group_data/`.
+def read_settings(file: Path) -> Settings:
+    """Return the settings of a group from its file in `group_data/`.
 
-    Raises UserError if there are none, and SettingsError for wrong ones.
+    Those of `all.py` next to it count too. Raises FileError if there is no such file, and
+    SettingsError for wrong settings.
     """
-    if not (directory / "all.py").is_file():
-        raise UserError("this is not the directory of this project: change to it")
-    return load({**_read_data(directory / "all.py"), **_read_data(directory / "hetzner.py")})
+    if not file.is_file():
+        raise FileError(
+            f"there is no {file} in {Path.cwd()}: change to your repository's directory, or write "
+            "the file with `infisical-iac init`",
+            code="file.settings",
+        )
+    return load({**_read_data(file.with_name("all.py")), **_read_data(file)})
 
 
 def derive_desired(settings: Settings, *, ssh_port: int = 22) -> DesiredDeployment:

@@ -7,12 +7,12 @@ itself. No existing resource is replaced.
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 from hcloud import Client
 
 from infisical_iac.core.errors import Refused
+from infisical_iac.core.own_repository import settings_file
 from infisical_iac.hetzner import api, edge, parts, production, server
 from infisical_iac.hetzner.adoption import describe_adoptable, find_adoptable
 from infisical_iac.hetzner.desired import derive_desired, read_settings
@@ -35,7 +35,6 @@ from infisical_iac.hetzner.server import CloudServer, list_servers
 KINDS: Sequence[type[Resource]] = sorted(
     (*parts.KINDS, *server.KINDS, *edge.KINDS), key=lambda kind: kind.made
 )
-_DATA = Path("group_data")
 
 
 def observe(*, reads: bool = False, adopts: bool = False, timeout: float = 0) -> CloudDeployment:
@@ -48,8 +47,9 @@ def observe(*, reads: bool = False, adopts: bool = False, timeout: float = 0) ->
 
     Raises a UserError for wrong settings, or resources that can't be read.
     """
-    settings = read_settings(_DATA)
-    given = production.read_connection(_DATA / "hetzner.py")
+    file = settings_file()
+    settings = read_settings(file)
+    given = production.read_connection(file)
     desired = derive_desired(settings, ssh_port=int(given.get("ssh_port") or 22))
     client = api.connect(None if reads else desired.name, adopts=adopts)
     adoptable = find_adoptable(client, desired)

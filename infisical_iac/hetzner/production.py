@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import paramiko
-
-from infisical_iac.core.connection import HOST_REFUSES, advise_on_failures
+from infisical_iac.core.bundle import default_settings
+from infisical_iac.core.connection import HOST_REFUSES, prepare_connections
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.host_keys import name_in_known_hosts, read_lines
+from infisical_iac.core.own_repository import KNOWN_HOSTS
 
 # The variables of the environment for the connection, by their names in pyinfra's data.
 _VARIABLES = {
@@ -36,7 +37,7 @@ def production_host(file: Path) -> tuple[str, dict[str, Any]]:
     found with the token in HCLOUD_TOKEN; the host then has the server's name. Exits the program
     with a sentence if no host is named or its data can't be read.
     """
-    advise_on_failures()
+    prepare_connections()
     name, data = "", read_connection(file)
     if not data.get("ssh_hostname") and os.environ.get("HCLOUD_TOKEN"):
         ((name, found),) = _find_hosts(file, is_cluster=False)
@@ -64,7 +65,7 @@ def production_hosts(file: Path) -> list[tuple[str, dict[str, Any]]]:
     settings = _group_data(file)
     if settings.get("topology") != "swarm":
         return [production_host(file)]
-    advise_on_failures()
+    prepare_connections()
     # The host name is for a single host; all other data are defaults for each host.
     data = {key: value for key, value in read_connection(file).items() if key != "ssh_hostname"}
     if os.environ.get("INFISICAL_HOST", "").strip():
@@ -116,10 +117,24 @@ def _complete_connection(data: dict[str, Any], file: Path) -> dict[str, Any]:
         if Path(key).suffix == ".pub":
             sys.exit(f"{where}: {key} is the public key; write the private one's file")
     user = data.setdefault("ssh_user", "root")
+    data = _connector_defaults(file) | data
     verified = _known_host_options(
         file.parent.parent, data["ssh_hostname"], data.get("ssh_port", 22)
     )
     return {**data, **verified, "_sudo": user != "root"}
+
+
+def _connector_defaults(file: Path) -> dict[str, Any]:
+    """Return the defaults of pyinfra's SSH connector, unless a file of settings has others.
+
+    pyinfra itself reads the settings of a repository only, which need not have all of them.
+    """
+    own = {**_group_data(file.with_name("all.py")), **_group_data(file)}
+    return {
+        key: own.get(key, value)
+        for key, value in default_settings().items()
+        if key.startswith("ssh_connect_")
+    }
 
 
 def read_connection(file: Path) -> dict[str, Any]:
@@ -145,7 +160,8 @@ def _find_hosts(file: Path, *, is_cluster: bool) -> list[tuple[str, dict[str, An
     from infisical_iac.hetzner import inventory
 
     given = _group_data(file).get("server_name")
-    default = _group_data(file.with_name("all.py")).get("server_name", "")
+    shared = _group_data(file.with_name("all.py"))
+    default = {**default_settings(), **shared}["server_name"]
     name = inventory.DeploymentName(str(given or default), bool(given))
     try:
         hosts = inventory.find_cluster(name) if is_cluster else [inventory.find_server(name)]
@@ -158,9 +174,8 @@ def _find_hosts(file: Path, *, is_cluster: bool) -> list[tuple[str, dict[str, An
 
 def _known_host_options(project: Path, address: str, port: int) -> dict[str, Any]:
     """Return SSH options that accept only the project's host key, if known_hosts has one."""
-    kept = project / ".infisical-iac" / "known_hosts"
-    name = address if port == 22 else f"[{address}]:{port}"
-    if not kept.is_file() or paramiko.HostKeys(str(kept)).lookup(name) is None:
+    kept, name = project / KNOWN_HOSTS, name_in_known_hosts(address, port)
+    if not any(each.has(name) for each in read_lines([kept])):
         return {}
     return {"ssh_known_hosts_file": str(kept), "ssh_strict_host_key_checking": "yes"}
 
@@ -175,7 +190,7 @@ def _group_data(file: Path) -> dict[str, Any]:
 
 
 def _create_known_hosts() -> None:
-    # pyinfra remembers a new host's key there, and fails if it can't.
+    # pyinfra reads the hosts' keys there, and warns of a file that is missing.
     directory = Path.home() / ".ssh"
     directory.mkdir(mode=0o700, exist_ok=True)
     (directory / "known_hosts").touch(mode=0o600)

@@ -32,9 +32,10 @@ from cryptography.hazmat.primitives.serialization import (
 
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import CheckFailed, Refused, RunFailed, Unreachable, UserError
+from infisical_iac.core.host_keys import name_in_known_hosts
+from infisical_iac.core.own_repository import INVENTORY, KNOWN_HOSTS
 from infisical_iac.core.rendering import script
 
-KNOWN_HOSTS = Path(".infisical-iac") / "known_hosts"
 _CONNECT_SECONDS = 10
 _PAUSE_SECONDS = 2.0
 _ALIVE_SECONDS = 10
@@ -91,7 +92,7 @@ class Login:
     key: str | None
 
     def __str__(self) -> str:
-        return self.address if self.port == 22 else f"[{self.address}]:{self.port}"
+        return name_in_known_hosts(self.address, self.port)
 
     def known_keys(self) -> list[str]:
         """Return the host keys that the server may have, each `ssh-ed25519 AAAA…`."""
@@ -355,7 +356,7 @@ class RemoteExecutor:
     ) -> subprocess.CompletedProcess[str]:
         environment = {
             **os.environ,
-            "INFISICAL_IAC_INVENTORY": "inventory/hetzner.py",
+            "INFISICAL_IAC_INVENTORY": os.environ.get("INFISICAL_IAC_INVENTORY") or INVENTORY,
             "INFISICAL_HOST": login.address,
             "INFISICAL_SSH_PORT": str(login.port),
             "INFISICAL_SSH_USER": "root",

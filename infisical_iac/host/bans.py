@@ -1,7 +1,7 @@
 """Render fail2ban's jails and filters: what counts, and which addresses are never banned."""
 
+import inspect
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
 from infisical_iac.core.rendering import template
@@ -81,7 +81,7 @@ def texts(settings: Settings, log: str) -> Iterator[tuple[str, str]]:
         ),
     )
     yield SETS, template("fail2ban-nftables.conf")
-    yield NETWORKS, Path(ban_networks.__file__).read_text()
+    yield NETWORKS, inspect.getsource(ban_networks)
     for name, each in FILTERS.items():
         if name in desired:
             yield (

@@ -1,7 +1,6 @@
-"""Render the settings and the project file of a first deploy, and check the answers for them."""
+"""Check the answers of `infisical-iac init`, and hold them for the files of a repository."""
 
 import ipaddress
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,26 +8,35 @@ from keyword import iskeyword
 from pathlib import Path
 from typing import Any
 
-import yaml
+from pydantic import TypeAdapter, ValidationError
 
-from infisical_iac.core import compatibility, settings
+from infisical_iac.backup.target import BackupTarget, SftpKind, kind_of
+from infisical_iac.core import settings
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.core.rendering import template
 from infisical_iac.init.services import FoundService, slug
+from infisical_iac.workspace.model import ROLES, DisplayName, Email, Environment, Slug
 
 # The group of the shipped inventory. Other groups may have any other name.
 GROUP = "hetzner"
-_SETTINGS_TEMPLATE = "group_data/hetzner.py"
-WORKSPACE_FILE = "group_data/chainalign.yaml"
 
-# The names of pyinfra's own group, and of the inventories that are shipped for other uses.
-_TAKEN_GROUPS = ("all", "local", "production_hosts", "staging", "staging_cluster")
+# The names of pyinfra's own group and of what an inventory imports; and in a clone of this project
+# those of the inventories that are shipped for other uses.
+_TAKEN_GROUPS = ("all", "production_hosts")
+_TAKEN_IN_A_CLONE = (*_TAKEN_GROUPS, "local", "staging", "staging_cluster")
 
 # Given as the host: `infisical-iac server create` will make one.
 NEW = "new"
+# Given as the place for backups: the settings keep their default, and a person names one later.
+LATER = "later"
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?"
 _EXAMPLE = (FoundService("backend", "/backend"), FoundService("python-service", "/python-services"))
+_ENVIRONMENTS = tuple(
+    Environment(slug=each, name=each.capitalize())
+    for each in ("development", "staging", "production")
+)
+# The name of a second target for backups, next to the default one on the host's own disk.
+_TARGET = "offsite"
 
 
 @dataclass(frozen=True)
@@ -38,86 +46,38 @@ class Answers:
     Attributes:
         ssh_public_key: the file of a public key, for a server that will be made at Hetzner Cloud.
         site_url: empty for the default, with which Infisical is reached through an SSH tunnel.
+        project: the name of the project; empty for the organization's.
         group: the name of the inventory and of the file of its settings.
+        backup: a second target for backups; None for the default on the host's own disk only.
     """
 
     host: str = ""
+    ssh_port: int = 22
     ssh_public_key: str = ""
     ssh_user: str = ""
     site_url: str = ""
     email: str = ""
     organization: str = ""
+    project: str = ""
+    environments: Sequence[Environment] = _ENVIRONMENTS
     services: Sequence[FoundService] = _EXAMPLE
     group: str = GROUP
+    backup: BackupTarget | None = None
 
 
-def settings_file(group: str) -> str:
-    """Return the path of a group's settings in the repository."""
-    return f"group_data/{group}.py"
-
-
-def inventory_file(group: str) -> str:
-    """Return the path of a group's inventory in the repository."""
-    return f"inventory/{group}.py"
-
-
-def files(answers: Answers) -> dict[str, str]:
-    """Return the text of each file, by its path in the repository."""
-    organization = answers.organization or "ChainAlign"
-    project = {"name": _scalar(organization), "slug": _scalar(project_slug(organization))}
-    services = [(_scalar(each.name), each.folder) for each in answers.services]
-    group = answers.group
-    # The inventory of the default group is shipped, and does more.
-    inventory = {inventory_file(group): template("inventory/group.py", group=group)}
-    return {
-        settings_file(group): template(
-            _SETTINGS_TEMPLATE,
-            answers=answers,
-            quote=_quote,
-            schema_version=compatibility.SETTINGS.version,
-        ),
-        WORKSPACE_FILE: template(
-            WORKSPACE_FILE,
-            project=project,
-            services=services,
-            schema_version=compatibility.WORKSPACE.version,
-        ),
-        **({} if group == GROUP else inventory),
-    }
-
-
-def find_edited(present: Mapping[str, str], group: str) -> list[str]:
-    """Return the paths of a group's files, given by path and text, that differ from the shipped."""
-    shipped = files(Answers(group=group))
-    return [path for path, text in present.items() if text != shipped[path]]
-
-
-def is_sample(project_file: Path) -> bool:
-    """Return whether a project file is still the shipped one, whose services are samples."""
-    return project_file.read_text("utf-8") == files(Answers())[WORKSPACE_FILE]
-
-
-def project_slug(organization: str) -> str:
-    """Return the slug of the organization's project; Infisical requires 5 to 36 characters."""
-    made = slug(organization, fallback="project")
+def project_slug(name: str) -> str:
+    """Return the slug of a project; Infisical requires 5 to 36 characters."""
+    made = slug(name, fallback="project")
     return made if len(made) >= 5 else f"{made}-project"
 
 
-def _quote(text: str) -> str:
-    """Return a text in double quotes, as both Python and YAML read it."""
-    return json.dumps(text, ensure_ascii=False)
-
-
-def _scalar(text: str) -> str:
-    """Return a text as a scalar of YAML, in quotes where it needs them."""
-    is_plain = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._-]*", text) and yaml.safe_load(text) == text
-    return text if is_plain else _quote(text)
-
-
-def group(value: str) -> str:
+def group(value: str, *, is_clone: bool = True) -> str:
     """Return the name of a group. Raises SettingsError for one that can't be used.
 
     It is the name of two files, and of a Python variable in one of them.
+
+    Args:
+        is_clone: whether the files are for a clone of this project, which has groups of its own.
     """
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,31}", value) or iskeyword(value):
         raise SettingsError(
@@ -125,7 +85,7 @@ def group(value: str) -> str:
             "as office",
             code="settings.group_name",
         )
-    if value in _TAKEN_GROUPS:
+    if value in (_TAKEN_IN_A_CLONE if is_clone else _TAKEN_GROUPS):
         raise SettingsError(
             f"{value!r} is a group of this project's own; choose another name",
             code="settings.group_taken",
@@ -201,15 +161,122 @@ def project_name(directory: Path) -> str:
     return " ".join(word[0].upper() + word[1:] for word in words if word)
 
 
-def select(answer: str, count: int) -> list[int]:
-    """Return the indexes that an answer selects: `all`, `none`, or numbers from 1 to `count`.
+def port(value: str) -> int:
+    """Return a port. Raises SettingsError if it is none."""
+    if not re.fullmatch(r"[0-9]{1,5}", value) or not 1 <= int(value) <= 65535:
+        raise SettingsError(
+            f"{value!r} is not a port; write a number from 1 to 65535, such as 22",
+            code="settings.port",
+        )
+    return int(value)
 
-    Raises SettingsError for anything else.
+
+def display_name(value: str) -> str:
+    """Return the name of a project. Raises SettingsError for one that can't be used."""
+    return _valid(DisplayName, value, "settings.project")
+
+
+def environment(value: str) -> Environment:
+    """Return an environment by its slug, or by `slug=Name`. Raises SettingsError if it is wrong."""
+    name, _, given = value.partition("=")
+    shown = given.strip() or " ".join(word.capitalize() for word in name.strip().split("-"))
+    try:
+        return Environment(slug=name.strip(), name=shown)
+    except ValidationError as error:
+        raise SettingsError(_reason(error), code="settings.environment") from None
+
+
+def environments(value: str) -> tuple[Environment, ...]:
+    """Return the environments of an answer: slugs with commas or blanks in between.
+
+    Raises SettingsError if none is named, one is named twice, or a slug can't be used.
     """
-    if answer == "all":
-        return list(range(count))
-    words = [] if answer == "none" else re.split(r"[,\s]+", answer)
-    numbers = {str(number): number - 1 for number in range(1, count + 1)}
-    if answer == "" or not all(word in numbers for word in words):
-        raise SettingsError(f"{answer!r} is not a choice; write numbers such as 1, all or none")
-    return sorted({numbers[word] for word in words})
+    slugs = [each for each in re.split(r"[,\s]+", value) if each]
+    if not slugs:
+        raise SettingsError(
+            "no environment is named; write one or more, such as development, production",
+            code="settings.environment",
+        )
+    if repeated := sorted({each for each in slugs if slugs.count(each) > 1}):
+        raise SettingsError(
+            f"{repeated[0]!r} is named twice; write each environment once",
+            code="settings.environment",
+        )
+    return tuple(environment(each) for each in slugs)
+
+
+def service(value: str) -> tuple[str, str]:
+    """Return the name of a service and the path of its directory from `NAME=PATH` or `NAME`.
+
+    The path is empty if there is none. Raises SettingsError for a name that can't be used.
+    """
+    name, _, path = (each.strip() for each in value.partition("="))
+    return _valid(Slug, name, "settings.service"), path
+
+
+def person(value: str) -> tuple[str, str]:
+    """Return the address and the role of `EMAIL=ROLE`. Raises SettingsError if one is wrong."""
+    email, _, role = (each.strip() for each in value.partition("="))
+    return _valid(Email, email.lower(), "settings.person"), check_role(role)
+
+
+def check_email(value: str) -> str:
+    """Return a person's e-mail address. Raises SettingsError if it is none."""
+    return _valid(Email, value.lower(), "settings.person")
+
+
+def check_role(value: str) -> str:
+    """Return a role. Raises SettingsError if there is no such role."""
+    if value not in ROLES:
+        raise SettingsError(
+            f"{value!r} is not a role; write admin, developer, viewer or none, such as "
+            "ada@example.com=developer",
+            code="settings.person",
+        )
+    return value
+
+
+def backup_place(value: str) -> str:
+    """Return the address of a second place for backups; empty for `later`.
+
+    Raises SettingsError for an address of no known kind, and for a directory: it is on the disk
+    that the backups are to survive.
+    """
+    if value.lower() in ("", LATER):
+        return ""
+    kind = kind_of(value)
+    if kind is None or kind.on_host or ".." in value:
+        raise SettingsError(
+            f"{value!r} is not a second place for backups; write one such as "
+            f"sftp:u123456@u123456.your-storagebox.de:infisical, {LATER!r}, or an address that "
+            "begins with s3: or rest:",
+            code="settings.backup",
+        )
+    return value
+
+
+def is_sftp(place: str) -> bool:
+    """Return whether a place for backups is reached by SFTP, whose host key the settings hold."""
+    return kind_of(place) is SftpKind
+
+
+def backup_target(place: str, host_key: str = "", port: int = 22) -> BackupTarget:
+    """Return the target for a place. Raises SettingsError if something is wrong or missing."""
+    values: dict[str, Any] = {"name": _TARGET, "repository": place}
+    if is_sftp(place):
+        values |= {"host_key": " ".join(host_key.split()[:2]), "port": port}
+    try:
+        return BackupTarget.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_reason(error), code="settings.backup") from None
+
+
+def _valid(form: Any, value: str, code: str) -> str:
+    try:
+        return str(TypeAdapter(form).validate_python(value))
+    except ValidationError as error:
+        raise SettingsError(_reason(error), code=code) from None
+
+
+def _reason(error: ValidationError) -> str:
+    return str(error.errors()[0]["msg"]).removeprefix("Value error, ")

@@ -36,7 +36,8 @@ def find_services(root: Path, leave_out: Path) -> list[FoundDirectory]:
     and several if each of its directories is one.
 
     Args:
-        leave_out: this project's directory. Neither it nor another clone of it is a service.
+        leave_out: the repository to write to. Neither it nor another such repository, nor a clone
+            of this project, is a service.
     """
     return [
         FoundDirectory(directory.relative_to(root).as_posix(), signs)
@@ -46,12 +47,18 @@ def find_services(root: Path, leave_out: Path) -> list[FoundDirectory]:
 
 def _search(parent: Path, leave_out: Path, depth: int) -> Iterator[tuple[Path, tuple[str, ...]]]:
     for directory in _directories(parent):
-        if directory.resolve() == leave_out or Path(directory, "infisical_iac").is_dir():
+        if directory.resolve() == leave_out or _is_ours(directory):
             continue
         if signs := _signs(directory):
             yield directory, signs
         elif depth > 1:
             yield from _search(directory, leave_out, depth - 1)
+
+
+def _is_ours(directory: Path) -> bool:
+    """Return whether a directory is a clone of this project, or a repository that `init` wrote."""
+    is_clone = Path(directory, "infisical_iac").is_dir()
+    return is_clone or all(Path(directory, name).exists() for name in ("deploy.py", "group_data"))
 
 
 def _directories(parent: Path) -> list[Path]:

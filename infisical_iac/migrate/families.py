@@ -2,17 +2,17 @@
 
 import json
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-_VECTORS = Path(__file__).parents[2] / "loaders" / "vectors.json"
+from infisical_iac.core.bundle import LOADER_CASES
+
 _KINDS = ("names", "prefixes", "suffixes", "except")
 
 
 @cache
 def _families() -> list[dict[str, Any]]:
     """Return the families, with words as tuples; `except` has the ends of credentials too."""
-    withheld = json.loads(_VECTORS.read_text("utf-8"))["withheld"]
+    withheld = json.loads(LOADER_CASES.read_text("utf-8"))["withheld"]
     return [
         each
         | {kind: tuple(each[kind].split()) for kind in _KINDS}

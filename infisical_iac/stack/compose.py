@@ -1,6 +1,5 @@
 """Load the images, check and write compose.yaml, start the containers, wait for their health."""
 
-import shlex
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
@@ -20,6 +19,8 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.stack import session
 from infisical_iac.stack.containers import Stack, StackState, connections
 from infisical_iac.stack.model import port_of
+from infisical_iac.stack.pull import ImageSources, pull
+from infisical_iac.stack.settings import StackSettings, image_name
 from infisical_iac.stack.state import COMPOSE_FILE, STACK_FILE, DeploymentFact, DeploymentState
 
 # A world-writable directory, so each upload gets a private directory of its own in it.
@@ -27,18 +28,18 @@ _UPLOADS, _UPLOAD = "/var/tmp", "infisical-iac-images."
 
 
 @planned_operation
-def image_set(images: Sequence[str], archives: Sequence[str]) -> Commands:
-    """Load `images` from `archives`, or pull them, ahead of `running`, whose plan lists them."""
+def image_set(images: Sequence[str], sources: ImageSources) -> Commands:
+    """Load `images` from archives, or pull them, ahead of `running`, whose plan lists them."""
     there = host.get_fact(Stack, compose="", images=list(images))
-    yield from decide_images(there.missing(images), archives)
+    yield from decide_images(there.missing(images), sources)
 
 
-def decide_images(missing: Sequence[str], archives: Sequence[str]) -> Commands:
+def decide_images(missing: Sequence[str], sources: ImageSources) -> Commands:
     """Decide which images to fetch, by those `missing` on the host."""
     if not missing:
         yield UpToDate("all images are on the host")
         return
-    yield step(fetch, missing, archives)
+    yield step(fetch, missing, sources)
 
 
 @planned_operation
@@ -76,7 +77,7 @@ def decide(
         return
     yield from _differences(file, there, stack, missing)
     if missing:
-        yield step(fetch, missing, settings.stack.image_archives)
+        yield step(fetch, missing, sources_of(settings.stack))
     if not file.matches(there):
         check = script("stack", "check", "{}").replace("'{}'", "{}")
         yield step(write, file.path, file.content, mode=file.mode, check=check)
@@ -119,14 +120,36 @@ def _differences(
             yield Change("+", f"container {service}")
 
 
-def fetch(missing: Sequence[str], archives: Sequence[str]) -> None:
+def sources_of(settings: StackSettings) -> ImageSources:
+    """Return the sources of images that the settings name."""
+    return ImageSources(settings.image_archives, settings.registry_login)
+
+
+def fetch(missing: Sequence[str], sources: ImageSources) -> None:
     """Load images from archives, or pull them. Raises UserError before any container changes."""
-    for archive in archives:
+    for archive in sources.archives:
         _load(Path(archive))
-    present = host.get_fact(Stack, compose="", images=list(missing)).images if archives else ()
+    present: Collection[str] = ()
+    if sources.archives:
+        # An archive has tags only, so it is enough that the tag of a pinned image is there.
+        tags = {image_name(each): each for each in missing}
+        present = host.get_fact(Stack, compose="", images=[*missing, *tags]).images
+        _refuse_digests(missing, present)
     for image in missing:
         if image not in present:
-            _pull(image)
+            pull(image, sources.logins)
+
+
+def _refuse_digests(missing: Sequence[str], present: Collection[str]) -> None:
+    """Raise SettingsError if an archive has the tag of a pinned image, but not its digest."""
+    for image in missing:
+        if image not in present and image_name(image) in present:
+            raise SettingsError(
+                f"the archives hold {image_name(image)}, and Docker knows no digest of a loaded "
+                f"image, so it can't be compared with {image.partition('@')[2]}: remove the digest "
+                "from the settings, as the archive is pinned by itself",
+                code="settings.archive_digest",
+            )
 
 
 def _load(archive: Path) -> None:
@@ -172,21 +195,6 @@ def _upload_directory() -> str:
             code="error.upload_directory",
         )
     return output.stdout.strip()
-
-
-def _pull(image: str) -> None:
-    logger.info(f"{host.print_prefix}Pulling {image}")
-    try:
-        run(
-            f"timeout 900 docker pull --quiet {shlex.quote(image)}", doing=f"pull the image {image}"
-        )
-    except CommandFailed as error:
-        if "no space left" in str(error):
-            raise UserError(f"{error}; nothing was stopped: make room on the host") from None
-        raise UserError(
-            f"{error}; nothing was stopped: check the version in the settings and the host's way "
-            "to the registry, or name an archive that holds the image in 'image_archives'"
-        ) from None
 
 
 def up(timeout: int, without: Collection[str] = ()) -> None:

@@ -143,7 +143,7 @@ def _take(desired: Sequence[File], settings: Settings) -> None:
     image = shlex.quote(settings.stack.caddy_image)
     inspect = f"docker image inspect --format present {image} 2>/dev/null || true"
     if not run(inspect, doing="look for Caddy's image"):
-        compose.fetch([settings.stack.caddy_image], settings.stack.image_archives)
+        compose.fetch([settings.stack.caddy_image], compose.sources_of(settings.stack))
     run(f"rm -rf {DIRECTORY}.new", doing=f"empty {DIRECTORY}.new")
     for file in desired:
         write(f"{DIRECTORY}.new/{PurePath(file.path).name}", file.content, mode=file.mode)

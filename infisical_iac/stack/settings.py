@@ -6,7 +6,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import field_validator, model_validator
 
-from infisical_iac.core.images import Images
+from infisical_iac.core.images import DIGEST, Images
 from infisical_iac.core.validation import (
     EMAIL,
     IMAGE_NAME,
@@ -30,6 +30,7 @@ from infisical_iac.stack.ingress_kinds import (
     IngressKind,
     IngressName,
 )
+from infisical_iac.stack.registry_login import RegistryLogin
 
 _DIRECTORY = r"https://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~/-]*)?"
 
@@ -116,7 +117,8 @@ class StackSettings(SettingsModel):
     """
 
     infisical_version: str
-    """Release of Infisical, pinned; never `latest`.
+    """Release of Infisical, pinned; never `latest`. A digest after it, as in
+    `v0.165.16@sha256:…`, counts as `infisical_digest`, and can't be forgotten with a new release.
 
     Change: the next `apply` runs the [upgrade procedure](../operate/upgrade.md). An older release
     than the one that runs is refused: use `infisical-iac rollback`.
@@ -157,6 +159,15 @@ class StackSettings(SettingsModel):
     images go by tags, without known digests.
 
     Change: archives are uploaded only when an image is missing on the host.
+    """
+
+    registry_login: tuple[RegistryLogin, ...]
+    """[Logins for private registries](../operate/new-versions.md#private-registries), or for Docker
+    Hub's higher limits, such as `{"registry": "registry.example.com", "user": "deploy",
+    "password_file": "~/.config/infisical-iac/registry"}`. The password is never in the settings and
+    not kept on the host.
+
+    Change: counts for the next image that is pulled.
     """
 
     keep_releases: Annotated[int, at_least(1, "leaves nothing to go back to; keep at least 1")]
@@ -333,6 +344,10 @@ class StackSettings(SettingsModel):
                 f"{value!r} has the suffix that releases lost with v0.147.0; "
                 f"write {value.removesuffix('-postgres')!r}"
             )
+        if "@" in value:
+            raise ValueError(
+                f"{value!r} has another digest than infisical_digest; leave infisical_digest empty"
+            )
         if not re.fullmatch(r"v\d+\.\d+\.\d+(-[a-z0-9.-]+)?", value):
             raise ValueError(f"{value!r} is not a release; write one such as v0.165.16")
         return value
@@ -340,7 +355,7 @@ class StackSettings(SettingsModel):
     @field_validator("infisical_digest")
     @classmethod
     def _digest_is_complete(cls, value: str) -> str:
-        if value and not re.fullmatch(r"sha256:[0-9a-f]{64}", value):
+        if value and not re.fullmatch(DIGEST, value):
             raise ValueError("must be sha256: and 64 hexadecimal digits, or empty")
         return value
 
@@ -390,6 +405,7 @@ def with_known_digests(values: Mapping[str, Any]) -> dict[str, Any]:
     With `image_archives`, nothing is added: Docker knows loaded images only by their tags, and the
     archives themselves are pinned.
     """
+    values = _split_infisical_version(values)
     if values.get("image_archives"):
         return dict(values)
     name = f"{values.get('infisical_image')}:{values.get('infisical_version')}"
@@ -400,6 +416,20 @@ def with_known_digests(values: Mapping[str, Any]) -> dict[str, Any]:
         **{key: with_digest(reference) for key, reference in references.items()},
         **({"infisical_digest": digest} if digest else {}),
     }
+
+
+def _split_infisical_version(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the values with a digest after `infisical_version` in `infisical_digest` instead.
+
+    If both are given, the version keeps its own, and is refused.
+    """
+    version = values.get("infisical_version")
+    if not isinstance(version, str) or "@" not in version:
+        return values
+    version, _, digest = version.partition("@")
+    if values.get("infisical_digest") not in (None, "", digest):
+        return values
+    return {**values, "infisical_version": version, "infisical_digest": digest}
 
 
 def with_digest(reference: str) -> str:

@@ -7,8 +7,10 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from infisical_iac.core.bundle import default_settings
 from infisical_iac.core.compatibility import WORKSPACE, Schema, find_moved_key, refusal
 from infisical_iac.core.errors import FileError
+from infisical_iac.core.own_repository import read_assignments
 from infisical_iac.core.validation import suggest
 from infisical_iac.workspace import canary, people_actual
 from infisical_iac.workspace.document import Document, Place, Problem, format_place, parse, text_of
@@ -227,34 +229,22 @@ def load_declared(settings: WorkspaceSettings) -> Workspace:
 _SHIPPED = "group_data/chainalign.yaml"
 
 
-def declared_file(inventory: str) -> Path:
-    """Return the project file that the settings files of an inventory name.
+def declared_file(inventory: str, root: Path = Path()) -> Path:
+    """Return the project file that the settings files of an inventory name, as they name it.
+
+    Args:
+        root: the directory of the inventory and of `group_data/`.
 
     This is for commands that connect to no host. It runs no code: a file of settings counts if it
     gives the path as a string literal.
     """
     own = Path(inventory)
-    groups = [own.stem, *_read_assignments(own)]
+    groups = [own.stem, *read_assignments(root / own)]
     for name in (*groups, "all"):
-        said = _read_assignments(Path("group_data") / f"{name}.py").get("workspace_file")
+        said = read_assignments(root / "group_data" / f"{name}.py").get("workspace_file")
         if isinstance(said, ast.Constant) and isinstance(said.value, str):
             return Path(said.value)
-    return Path(_SHIPPED)
-
-
-def _read_assignments(file: Path) -> dict[str, ast.expr]:
-    """Return the assignments at the top level of a Python file; none if it can't be read."""
-    try:
-        body = ast.parse(file.read_bytes()).body
-    except (OSError, SyntaxError, ValueError):
-        return {}
-    return {
-        to.id: each.value
-        for each in body
-        if isinstance(each, ast.Assign)
-        for to in each.targets
-        if isinstance(to, ast.Name)
-    }
+    return Path(default_settings()["workspace_file"])
 
 
 def _text(source: str | Path) -> str:

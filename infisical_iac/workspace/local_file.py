@@ -60,6 +60,17 @@ def text(directory: Path, known: LocalFile) -> str:
         raise FileError(f"{file} can't be read: check that it is a file in UTF-8") from None
 
 
+def text_before_deploy(home: Path, folder: str, site_url: str, tunnel: str) -> str:
+    """Return the text of a service's `.infisical.json` in its directory.
+
+    The project's id is not known before a deploy. Without a domain, the file keeps an address that
+    it has, and else gets that of an SSH tunnel.
+    """
+    known = LocalFile("", site_url, folder)
+    has_address = parse(text(home, known)).domain
+    return text(home, known if has_address else known._replace(domain=tunnel))
+
+
 def write(directory: Path, known: LocalFile) -> bool:
     """Write the known fields into the file of a service's directory; return whether it changed.
 

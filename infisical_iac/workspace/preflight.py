@@ -14,6 +14,8 @@ from infisical_iac.core import journal, lock
 from infisical_iac.core.connection import without_delay
 from infisical_iac.core.errors import Refused, SettingsError, UserError
 from infisical_iac.core.operation import Refusal
+from infisical_iac.core.overrides import describe_overrides
+from infisical_iac.core.own_repository import describe_copied_defaults
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.host import foreign_engine
 from infisical_iac.host.foreign_engine import Engine
@@ -92,6 +94,8 @@ def preflight(
             )
         if not restoring and leads:
             report_undone_restore(machine)
+        if leads:
+            report_own_files()
         refuse_missing(settings.stack.image_archives if not machine.deployed else ())
         lock.take(host)
     except UserError as error:
@@ -103,15 +107,27 @@ def report_undone_restore(machine: MachineState) -> None:
     """Report a restore that failed on this host and left no instance, in the plan or the log."""
     if not machine.undone:
         return
-    sentence = (
-        f"a restore, {machine.undone}, failed on this host or was undone, and this run creates a "
-        "new, empty instance: for the data of a backup, run `infisical-iac restore` instead"
+    report(
+        [
+            f"a restore, {machine.undone}, failed on this host or was undone, and this run creates "
+            "a new, empty instance: for the data of a backup, run `infisical-iac restore` instead"
+        ]
     )
+
+
+def report_own_files() -> None:
+    """Report files of the user's repository that this version concerns, in the plan or the log."""
+    report([*describe_copied_defaults(), *describe_overrides()])
+
+
+def report(sentences: Iterable[str]) -> None:
+    """Add sentences to the notes of a plan, or log them if pyinfra's own command runs."""
     run = journal.current()
-    if run.is_read:
-        run.notes.append(sentence)
-    else:
-        logger.warning(f"{host.print_prefix}{sentence}")
+    for each in sentences:
+        if run.is_read:
+            run.notes.append(each)
+        else:
+            logger.warning(f"{host.print_prefix}{each}")
 
 
 def refuse_ingress(settings: Settings, machine: MachineState) -> None:

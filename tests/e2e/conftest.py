@@ -23,7 +23,7 @@ _FIRST = StagingHost("e2e-first")
 # The modules to begin with. The second needs no first deploy, which another worker makes meanwhile.
 # The longest come next, so that no worker is still at one when the others have ended.
 _BEGIN = (
-    *("test_apply_twice", "test_host_suite", "test_upgrade", "test_cluster"),
+    *("test_apply_twice", "test_host_suite", "test_upgrade", "test_cluster", "test_installed"),
     *("test_drift", "test_restore", "test_keys_command", "test_drill", "test_bad_input"),
 )
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from paramiko import RSAKey
 
+from infisical_iac.core.host_keys import VARIABLE, read_key
 from tests.e2e.conftest import assert_converged
 from tests.e2e.inspection import api, containers, reset_stack
 from tests.e2e.running import REPOSITORY, Run, deploy
@@ -114,6 +115,7 @@ def test_a_wrong_ssh_key_is_reported_with_the_variables_to_check(
         "INFISICAL_SSH_PORT": str(deployed_host.ssh_port),
         "INFISICAL_SSH_KEY": str(key),
         "HOME": str(tmp_path),
+        VARIABLE: read_key("127.0.0.1", deployed_host.ssh_port).fingerprint,
     }
     with _nothing_changes_on(deployed_host):
         run = deploy(inventory="inventory/hetzner.py", environment=variables)

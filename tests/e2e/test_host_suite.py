@@ -7,6 +7,7 @@ from pathlib import Path
 import pyrage
 import pytest
 
+from infisical_iac.core.host_keys import VARIABLE, read_key
 from tests.e2e.conftest import assert_converged
 from tests.e2e.running import deploy, infisical_iac, production_settings
 from tests.e2e.suite import verify
@@ -55,9 +56,17 @@ def test_the_production_inventory_reaches_a_host_by_the_environment(
         "INFISICAL_SSH_KEY": known["key"],
         "HOME": str(tmp_path),
     }
+    refused = deploy(
+        inventory="inventory/hetzner.py", environment=variables, data=production_settings()
+    )
+    key = read_key("127.0.0.1", known["port"])
+    assert refused.status == 1
+    assert key.fingerprint in refused.stderr
+    assert (tmp_path / ".ssh" / "known_hosts").read_text() == ""
+    variables[VARIABLE] = key.fingerprint
     run = deploy(
         inventory="inventory/hetzner.py", environment=variables, data=production_settings()
     ).ok()
     assert run.changed == []
     assert len(run.unchanged) == 27
-    assert "127.0.0.1" in (tmp_path / ".ssh" / "known_hosts").read_text()
+    assert key.base64 in (tmp_path / ".ssh" / "known_hosts").read_text()

@@ -1,12 +1,7 @@
 """Test Ctrl-C in any step: the lock is released, the log has it, the next apply completes."""
 
-import fcntl
 import json
-import os
-import select
-import subprocess
 import sys
-import termios
 import time
 from pathlib import Path
 
@@ -30,6 +25,7 @@ from tests.e2e.drift import (
 from tests.e2e.inspection import reset_stack
 from tests.e2e.running import REPOSITORY, command_environment, infisical_iac
 from tests.e2e.test_dying import nothing_exists_twice
+from tests.on_terminal import run_on_terminal
 from tests.staging.host import StagingHost
 
 # In the order of the run, so that each of these finds its step still to be done.
@@ -94,38 +90,18 @@ def _interrupted_in_each_is_completed(host: StagingHost, steps: tuple[str, ...])
 
 def test_ctrl_c_on_a_terminal_ends_a_long_step_at_once(deployed_host: StagingHost) -> None:
     reset_stack(deployed_host)
-    terminal, inside = os.openpty()
-    run = subprocess.Popen(
-        [Path(sys.executable).with_name("infisical-iac"), "apply", "--yes"],
-        cwd=REPOSITORY,
-        env={**command_environment(deployed_host.name), "TERM": "xterm", "COLUMNS": "200"},
-        stdin=inside,
-        stdout=inside,
-        stderr=inside,
-        start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-    )
-    os.close(inside)
-    shown = _until(terminal, f"{STACK} …")
-    time.sleep(1)
-    os.write(terminal, b"\x03")
-    shown += _until(terminal, "run again to complete it")
-    assert run.wait(timeout=30) == 1
-    os.close(terminal)
+    command = (str(Path(sys.executable).with_name("infisical-iac")), "apply", "--yes")
+    width = {"TERM": "xterm", "COLUMNS": "200"}
+    environment = {**command_environment(deployed_host.name), **width}
+    with run_on_terminal(command, directory=REPOSITORY, environment=environment) as program:
+        program.read_until(f"{STACK} …")
+        time.sleep(1)
+        program.press("\x03")
+        program.read_until("run again to complete it")
+        assert program.finish() == 1
+    shown = " ".join(program.shown.split())
     assert f"interrupted in '{STACK}'" in shown
     assert "Traceback" not in shown
     done = infisical_iac(deployed_host.name, "apply", "--yes")
     assert done.returncode == 0, done.stderr
     assert_converged(deployed_host)
-
-
-def _until(terminal: int, sentence: str) -> str:
-    """Return what the terminal shows until it shows a sentence, for two minutes at most."""
-    shown, end = "", time.monotonic() + 120
-    while sentence not in " ".join(shown.split()) and time.monotonic() < end:
-        if select.select([terminal], [], [], 1)[0]:
-            try:
-                shown += os.read(terminal, 4096).decode(errors="replace")
-            except OSError:  # the program has ended
-                break
-    return " ".join(shown.split())

@@ -1,7 +1,6 @@
 """A clone of the project, a project at Hetzner Cloud, and servers that boot there."""
 
 import os
-import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +22,6 @@ from tests.hcloud.cloud import Cloud
 from tests.hcloud.server import TOKEN, Api, serving
 from tests.hcloud.shapes import Data
 
-_ALL = Path(__file__).resolve().parents[2] / "group_data" / "all.py"
 ZONE = "example.com"
 SETTINGS = f"""
 admin_email = "admin@example.com"
@@ -128,7 +126,6 @@ def notes(output: str) -> list[str]:
 def make_world(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """Return a world in a directory, which becomes the current one."""
     (directory / "group_data").mkdir(parents=True)
-    shutil.copy(_ALL, directory / "group_data" / "all.py")
     (directory / "group_data" / "hetzner.py").write_text(SETTINGS)
     pair = generate_host_key()
     (directory / "operator").write_text(pair.private)

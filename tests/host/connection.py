@@ -14,7 +14,7 @@ from pyinfra.api.exceptions import ConnectError
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 
-from infisical_iac.core.connection import without_delay
+from infisical_iac.core.connection import verify_host_keys, without_delay
 from infisical_iac.host.machine import Machine, absence
 from infisical_iac.host.model import MachineState
 from tests.host.target import Target, TargetError
@@ -65,8 +65,9 @@ class Connection:
 def connect(target: Target) -> Iterator[Connection]:
     """Connect as pyinfra does, with the inventory's user, port, key and known hosts.
 
-    Raises TargetError if the host can't be reached.
+    Raises TargetError if the host can't be reached, or if its host key is not accepted.
     """
+    verify_host_keys()
     inventory = Inventory(([(target.name, target.data)], {}))  # type: ignore[no-untyped-call]
     state = State(inventory, Config())  # type: ignore[no-untyped-call]
     reached = state.inventory.get_host(target.name)
@@ -74,7 +75,7 @@ def connect(target: Target) -> Iterator[Connection]:
     try:
         reached.connect(show_errors=False, raise_exceptions=True)
     except ConnectError as error:
-        raise TargetError(f"{target.name} can't be reached: {error}") from None
+        raise TargetError(f"{target.name} can't be reached: {error.args[0]}") from None
     without_delay(reached)
     client = getattr(reached.connector, "client", None)
     sudo = bool(target.data.get("_sudo"))

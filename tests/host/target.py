@@ -5,6 +5,7 @@ gevent, so it does that in one of its own: `python -m tests.host.target <invento
 """
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -12,13 +13,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infisical_iac.core import settings
+from infisical_iac.core import bundle, settings
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.own_repository import require_inventory
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.model import Workspace
 
 _SECONDS = 10
-ROOT = Path(__file__).resolve().parents[2]
 
 
 class TargetError(UserError):
@@ -59,10 +60,17 @@ def read(inventory: str) -> list[Target]:
     There are several where they are a cluster. Raises a UserError if there is none, if there are
     several that are none, or if their data are wrong.
     """
-    if "@" not in inventory and not Path(inventory).is_file():
-        raise TargetError(f"there is no inventory {inventory}; see those in inventory/")
-    command = [sys.executable, "-m", "tests.host.target", str(_absolute(inventory))]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    require_inventory(inventory)
+    # These checks come first: the working directory may have a package `tests` of its own.
+    path = os.pathsep.join(filter(None, (str(bundle.ROOT), os.environ.get("PYTHONPATH"))))
+    command = [sys.executable, "-P", "-m", "tests.host.target", inventory]
+    done = subprocess.run(
+        command,
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise TargetError(f"{inventory}: {reason}")
@@ -75,11 +83,7 @@ def read(inventory: str) -> list[Target]:
 
 def _target(name: str, data: dict[str, Any]) -> Target:
     checked = settings.load(data)
-    return Target(name, checked, load(ROOT / checked.workspace.workspace_file), data)
-
-
-def _absolute(inventory: str) -> str | Path:
-    return inventory if "@" in inventory else Path(inventory).resolve()
+    return Target(name, checked, load(Path(checked.workspace.workspace_file)), data)
 
 
 def _print_hosts(inventory: str) -> None:
@@ -90,7 +94,7 @@ def _print_hosts(inventory: str) -> None:
 
     with ctx_state.use(State()):
         try:
-            hosts = make_inventory(inventory, cwd=str(ROOT))
+            hosts = make_inventory(inventory, cwd=str(Path.cwd()))
         except PyinfraError as error:
             sys.exit(str(error))
     print(json.dumps({host.name: host.data.dict() for host in hosts}))

@@ -11,6 +11,8 @@ _LINE = re.compile(r"([A-Z_]+) +(\w+) +(.+)")
 VARIABLES = {
     "INFISICAL_IAC_INVENTORY": "Inventory of every command, instead of `inventory/hetzner.py`; "
     "`-i` wins.",
+    "INFISICAL_IAC_ACCEPT_HOST_KEY": "Fingerprints of unknown SSH host keys to accept, such as "
+    "`SHA256:…`, with blanks or commas in between; `--accept-host-key` wins.",
     "HCLOUD_TOKEN": "API token of Hetzner Cloud that may read and write: for "
     "`infisical-iac server`, and for an inventory that names no host.",
     "HCLOUD_ENDPOINT": "Address of Hetzner Cloud's API, instead of Hetzner's own.",

@@ -6,6 +6,12 @@ from typing import Any
 from infisical_iac.core.settings import Settings, load
 
 NAME = "secrets.example.com"
+# The defaults of pyinfra's SSH connector, which it can't read from the package itself.
+CONNECTOR = {
+    "ssh_connect_retries": 1,
+    "ssh_connect_retry_min_delay": 2.0,
+    "ssh_connect_retry_max_delay": 4.0,
+}
 
 
 def defaults(**changes: Any) -> dict[str, Any]:

@@ -4,13 +4,18 @@ import itertools
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 import paramiko
+import pytest
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
+from infisical_iac.core import host_keys
+from infisical_iac.core.errors import Unreachable
 from tests.unit.fake_programs import fake_program
 
 _SECONDS = 20
@@ -40,31 +45,47 @@ class _Anybody(paramiko.ServerInterface):
         return True
 
 
+def reach_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have no server answer when its host key is read."""
+
+    def refuse(address: str, *_: object, **__: object) -> NoReturn:
+        raise Unreachable(f"no SSH server answers at {address}: it is a test")
+
+    monkeypatch.setattr(host_keys, "read_key", refuse)
+
+
 @contextmanager
-def ssh_server(home: Path, *, hangs_up: int = 0) -> Iterator[int]:
+def ssh_server(
+    home: Path, *, hangs_up: int = 0, keys: Sequence[paramiko.PKey] = ()
+) -> Iterator[int]:
     """Serve until the end of the context, on the port that is given back.
 
     Args:
-        home: gets `ssh`, a program that speaks as the one user there is and knows the server.
+        home: gets `ssh`, a program that speaks as the one user there is and knows the server; the
+            user's private `key`, and `known_hosts`.
         hangs_up: how many connections, the first ones, are closed without a word.
+        keys: the host keys of the server; none for a new one. The first is in known_hosts.
     """
-    host_key, user_key = paramiko.ECDSAKey.generate(), paramiko.ECDSAKey.generate()
+    keys, user_key = keys or [paramiko.ECDSAKey.generate()], paramiko.ECDSAKey.generate()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port: int = listener.getsockname()[1]
         user_key.write_private_key_file(str(home / "key"))
-        known = f"[127.0.0.1]:{port} {host_key.get_name()} {host_key.get_base64()}\n"
+        known = f"[127.0.0.1]:{port} {keys[0].get_name()} {keys[0].get_base64()}\n"
         (home / "known_hosts").write_text(known)
         options = f"-F none -i {home}/key -o UserKnownHostsFile={home}/known_hosts"
         fake_program(home, "ssh", f'exec /usr/bin/ssh {options} "$@"')
         serving = threading.Thread(
-            target=_serve, args=(listener, host_key, user_key, hangs_up), daemon=True
+            target=_serve, args=(listener, keys, user_key, hangs_up), daemon=True
         )
         serving.start()
         yield port
 
 
 def _serve(
-    listener: socket.socket, host_key: paramiko.PKey, user_key: paramiko.PKey, hangs_up: int
+    listener: socket.socket,
+    keys: Sequence[paramiko.PKey],
+    user_key: paramiko.PKey,
+    hangs_up: int,
 ) -> None:
     for number in itertools.count():
         try:
@@ -74,17 +95,34 @@ def _serve(
         if number < hangs_up:
             connection.close()
             continue
-        with paramiko.Transport(connection) as transport:
-            transport.add_server_key(host_key)
-            asked = _Anybody(user_key)
-            try:
-                transport.start_server(server=asked)
-            except (paramiko.SSHException, EOFError):
-                continue
-            channel = transport.accept(_SECONDS)
-            if channel is not None and asked.asked.wait(_SECONDS):
-                _run(channel, asked.command)
-                transport.join(_SECONDS)  # the client closes once it has everything
+        # A client may have a second connection while the first one is open.
+        threading.Thread(target=_speak, args=(connection, keys, user_key), daemon=True).start()
+
+
+def _speak(
+    connection: socket.socket, keys: Sequence[paramiko.PKey], user_key: paramiko.PKey
+) -> None:
+    with paramiko.Transport(connection) as transport:
+        for each in keys:
+            transport.add_server_key(each)
+        asked = _Anybody(user_key)
+        try:
+            transport.start_server(server=asked)
+        except (paramiko.SSHException, EOFError, OSError):
+            return  # such as a client that only asks for the host key
+        channel = _wait_for_channel(transport)
+        if channel is not None and asked.asked.wait(_SECONDS):
+            _run(channel, asked.command)
+            transport.join(_SECONDS)  # the client closes once it has everything
+
+
+def _wait_for_channel(transport: paramiko.Transport) -> paramiko.Channel | None:
+    """Return the first channel; None for a client that ends without one."""
+    end = time.monotonic() + _SECONDS
+    while transport.is_active() and time.monotonic() < end:
+        if channel := transport.accept(0.05):
+            return channel
+    return None
 
 
 def _run(channel: paramiko.Channel, command: bytes) -> None:

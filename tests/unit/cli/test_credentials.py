@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -180,9 +181,9 @@ def test_the_end_of_an_overlap_is_shown_only_with_the_client_secrets_that_it_end
 
 
 def test_credentials_of_production_are_shown_with_yes_only(tmp_path: Path) -> None:
-    for into in (None, tmp_path / ".env.local"):
-        with pytest.raises(UserError, match=r"backend\.production.*--yes"):
-            commands.check_disclosure("backend.production", "production", yes=False, into=into)
+    for into, slug in product((None, tmp_path / ".env.local"), ("production", "prod", "live")):
+        with pytest.raises(UserError, match=rf"backend\.{slug}.*--yes"):
+            commands.check_disclosure(f"backend.{slug}", slug, yes=False, into=into)
     commands.check_disclosure("backend.production", "production", yes=True)
     commands.check_disclosure("backend.qa", "qa", yes=False)
 

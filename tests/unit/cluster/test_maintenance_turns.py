@@ -78,26 +78,46 @@ def test_each_host_waits_half_an_hour_for_each_one_before_it(
         ("patroni", _PATRONI.replace("streaming", "running"), "PostgreSQL 1,"),
     ],
 )
-def test_a_host_waits_an_hour_for_the_others_and_then_skips_the_window(
+def test_a_host_waits_until_the_others_are_complete(
     host: Path, turn: Turn, file: str, text: str, reason: str
 ) -> None:
+    _end_after_two_waits(host, f"mv $HOST/complete $HOST/{file}")
+    (host / file).rename(host / "complete")
     (host / file).write_text(text)
     done = turn(0)
-    assert done.returncode == 1
+    assert done.returncode == 0
     assert reason in done.stderr
+    assert (host / "slept").read_text().split() == ["0", "30", "30"]
+
+
+@pytest.mark.parametrize("failing", ["node ls", "service ls", "info"])
+def test_a_silent_docker_counts_as_unavailable(host: Path, turn: Turn, failing: str) -> None:
+    error = "Error response from daemon: The swarm does not have a leader."
+    _end_after_two_waits(host, "rm -f $HOST/failing")
+    (host / "failing").write_text(f"{failing}\n{error}\n")
+    done = turn(0)
+    assert done.returncode == 0
+    assert "a leader" in done.stderr
+    assert (host / "slept").read_text().split() == ["0", "30", "30"]
+
+
+def test_a_host_waits_an_hour_for_the_others_and_then_skips_the_window(
+    host: Path, turn: Turn
+) -> None:
+    (host / "nodes").write_text(_NODES.replace("Active Leader", "Drain Leader"))
+    done = turn(0)
+    assert done.returncode == 1
+    assert "Drain" in done.stderr
     assert (host / "slept").read_text().splitlines()[1:] == ["30"] * 120
     last = json.loads((host / "infisical-maintenance/last.json").read_text())
     assert "another node" in last["failure"]
     assert not (host / "infisical-maintenance/running").exists()
 
 
-@pytest.mark.parametrize("failing", ["node ls", "service ls", "info"])
-def test_a_silent_docker_counts_as_unavailable(host: Path, turn: Turn, failing: str) -> None:
-    error = "Error response from daemon: The swarm does not have a leader."
-    (host / "failing").write_text(f"{failing}\n{error}\n")
-    done = turn(0)
-    assert done.returncode == 1
-    assert "a leader" in done.stderr
+def _end_after_two_waits(host: Path, command: str) -> None:
+    """Have a command end what the host waits for, after the first sleep and two waits."""
+    body = 'echo "$1" >>"$HOST/slept"\ntest "$(wc -l <"$HOST/slept")" -lt 3 || '
+    fake_program(host / "programs", "sleep", body + command)
 
 
 def test_a_worker_only_checks_its_own_membership(host: Path, turn: Turn) -> None:

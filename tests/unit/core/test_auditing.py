@@ -1,12 +1,21 @@
 """The audit log: what is written can be read, and what was changed afterwards shows."""
 
 import json
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from infisical_iac.core.audit_entries import AuditEntry, list_runs, make_entry, parse, render
+from infisical_iac.core import bundle
+from infisical_iac.core.audit_entries import (
+    AuditEntry,
+    list_runs,
+    make_entry,
+    parse,
+    render,
+    revision,
+)
 from infisical_iac.core.rendering import script
 
 
@@ -86,6 +95,22 @@ def test_runs_are_distinguished_and_one_that_did_not_end_is_known(log: Path) -> 
     assert apply.has_ended
     assert apply.last.outcome == "done"
     assert not destroy.has_ended
+
+
+@pytest.mark.parametrize("has_commit", [True, False])
+def test_the_revision_of_an_installed_tool_is_its_version_and_the_users_commit(
+    has_commit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(bundle, "IS_INSTALLED", True)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    if has_commit:
+        given = ("-c", "user.name=ada", "-c", "user.email=ada@example.com", "commit", "--quiet")
+        for arguments in (["init", "--quiet"], [*given, "--allow-empty", "--message", "one"]):
+            subprocess.run(["git", *arguments], check=True)
+        (tmp_path / "new.py").write_text("")
+    commit = r"\+[0-9a-f]{12}-dirty" if has_commit else ""
+    assert re.fullmatch(re.escape(bundle.version()) + commit, revision.__wrapped__())
 
 
 def test_an_entry_names_the_revision() -> None:

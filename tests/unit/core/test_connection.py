@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.hetzner.production import production_host
+from tests.unit.settings_of import CONNECTOR
 
 _FILE = 'ssh_hostname = "203.0.113.7"\nssh_user = "deploy"\nssh_port = 2222\nadmin_email = "x"\n'
 
@@ -28,7 +29,13 @@ def file(tmp_path: Path) -> Path:
 def test_the_group_data_name_the_host(file: Path) -> None:
     assert production_host(file) == (
         "203.0.113.7",
-        {"ssh_hostname": "203.0.113.7", "ssh_user": "deploy", "ssh_port": 2222, "_sudo": True},
+        {
+            "ssh_hostname": "203.0.113.7",
+            "ssh_user": "deploy",
+            "ssh_port": 2222,
+            "_sudo": True,
+            **CONNECTOR,
+        },
     )
 
 
@@ -48,6 +55,7 @@ def test_each_variable_wins_over_the_group_data(
             "ssh_port": 2222,
             "ssh_key": str(key),
             "_sudo": False,
+            **CONNECTOR,
         },
     )
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from infisical_iac.core import lock, trial
+from infisical_iac.core import host_keys, lock, trial
 from infisical_iac.core.compatibility import Removed, Renamed, refusal
 from infisical_iac.core.connection import HOST_REFUSES, explain_loss
 from infisical_iac.core.errors import CommandFailed, Refused, RunFailed, SettingsError, UserError
+from infisical_iac.core.host_keys import KnownHost, ServerKey
 from infisical_iac.core.settings import load
 from infisical_iac.hetzner.production import production_host
 from infisical_iac.workspace.load import load as load_project
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
             {"infisical_verison": "v1"},
             "'infisical_verison' is unknown: did you mean 'infisical_version'?",
         ),
-        ({"colour": "red"}, "'colour' is unknown: group_data/all.py lists all of them"),
+        ({"colour": "red"}, "'colour' is unknown: docs/reference/settings.md lists all of them"),
         (
             {"schema_version": 2},
             "'schema_version': 2 was written for a newer infisical-iac: upgrade it, this one "
@@ -173,7 +174,8 @@ def test_wording_of_renamed_and_removed_keys() -> None:
 def test_wording_of_an_older_file() -> None:
     first, *_ = str(refusal(1, SCHEMA)).splitlines()
     assert first == (
-        "1 is older than 3, which this infisical-iac reads: make these changes and write 3"
+        "1 is older than 3, which this infisical-iac reads: `infisical-iac init --upgrade` makes "
+        "these changes, or make them and write 3"
     )
 
 
@@ -297,3 +299,58 @@ def test_wording_of_unusable_connection_data(
     with pytest.raises(SystemExit) as ended:
         production_host(Path("hetzner.py"))
     assert str(ended.value) == sentence
+
+
+_HOST_KEY = ServerKey("203.0.113.7", "ssh-ed25519", "AAAA")
+_FINGERPRINT = "SHA256:cJ6AyISHokEeHuTfufIqhhSS0gxHZRUMDHlKvXD4FHw"
+
+
+def _parse_line(base64: str, *, file: str = "known_hosts", marker: str = "") -> list[KnownHost]:
+    return [KnownHost(Path(file), 3, marker, "203.0.113.7", "ssh-ed25519", base64)]
+
+
+@pytest.mark.parametrize(
+    ("accepted", "sentence", "remedy"),
+    [
+        (
+            "",
+            f"unknown host key of 203.0.113.7 (ED25519 {_FINGERPRINT})",
+            "if `ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub` shows the same on the host, "
+            f"give --accept-host-key {_FINGERPRINT} (or set INFISICAL_IAC_ACCEPT_HOST_KEY), or run "
+            "`infisical-iac plan` in a terminal and answer with yes",
+        ),
+        (
+            "SHA256:…",
+            f"unknown host key of 203.0.113.7 (ED25519 {_FINGERPRINT}) and not among the accepted "
+            "ones",
+            "",
+        ),
+    ],
+)
+def test_wording_of_an_unknown_host_key(accepted: str, sentence: str, remedy: str) -> None:
+    found = host_keys.refuse_unknown([_HOST_KEY], [accepted] if accepted else []).split()
+    assert (found[0], remedy or found[1]) == (sentence, found[1])
+
+
+@pytest.mark.parametrize(
+    ("lines", "sentence", "remedy"),
+    [
+        (
+            _parse_line("BBBB"),
+            "203.0.113.7 answers with another host key than the one in known_hosts, line 3 "
+            f"(ED25519 {_FINGERPRINT}), and somebody may intercept the connection",
+            "if the server was really reinstalled, `ssh-keygen -f known_hosts -R '203.0.113.7'` "
+            "removes the old key",
+        ),
+        (
+            _parse_line("AAAA", marker="@revoked"),
+            "203.0.113.7 answers with a host key that known_hosts, line 3, revokes (ED25519 "
+            f"{_FINGERPRINT})",
+            "give the server another one",
+        ),
+    ],
+)
+def test_wording_of_a_refused_host_key(lines: list[KnownHost], sentence: str, remedy: str) -> None:
+    with pytest.raises(Refused) as refused:
+        host_keys.check_key(_HOST_KEY, lines)
+    assert refused.value.split() == (sentence, remedy)

@@ -40,10 +40,12 @@ def test_a_directory_is_a_package_by_these_files() -> None:
 
 
 def test_no_other_module_has_the_names() -> None:
+    """Except that the user's own repository pins the tool's version in one of them."""
     files = {name for each in LANGUAGES for name in (*each.roots, *each.locks)}
     found = {
         str(file)
         for file in Path("infisical_iac").rglob("*.py")
         if any(f'"{name}"' in file.read_text() for name in files)
     }
-    assert found == {"infisical_iac/dotenv/languages.py"}
+    own = "infisical_iac/core/own_repository.py"
+    assert found == {"infisical_iac/dotenv/languages.py", own}

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.hetzner.production import production_hosts
+from tests.unit.settings_of import CONNECTOR
 
 _FILE = """topology = "swarm"
 ssh_hostname = "203.0.113.1"
@@ -41,6 +42,7 @@ def test_each_host_has_its_own_settings_or_the_common_ones(file: Path) -> None:
                 "ssh_user": "deploy",
                 "cluster_address": "10.0.0.1",
                 "_sudo": True,
+                **CONNECTOR,
             },
         ),
         (
@@ -51,9 +53,20 @@ def test_each_host_has_its_own_settings_or_the_common_ones(file: Path) -> None:
                 "ssh_port": 2222,
                 "data_volume": "/dev/sdb",
                 "_sudo": False,
+                **CONNECTOR,
             },
         ),
     ]
+
+
+def test_the_settings_of_the_connector_are_those_of_the_repository(file: Path) -> None:
+    """pyinfra reads the files of the repository only, and the defaults are in the package."""
+    file.with_name("all.py").write_text("ssh_connect_retries = 2\n")
+    file.write_text(f"{file.read_text()}\nssh_connect_retry_max_delay = 9.0\n")
+    for _, data in production_hosts(file):
+        found = {key: value for key, value in data.items() if key in CONNECTOR}
+        own = {"ssh_connect_retries": 2, "ssh_connect_retry_max_delay": 9.0}
+        assert found == CONNECTOR | own
 
 
 def test_the_environment_wins(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac.core.errors import SettingsError
 from infisical_iac.init import answers as starting
+from infisical_iac.init import repository
 from infisical_iac.init.answers import Answers
 from infisical_iac.init.services import FoundDirectory, FoundService, find_services, name_services
 from infisical_iac.workspace.load import load
@@ -17,7 +17,7 @@ _REPOSITORY = Path(__file__).resolve().parents[3]
 
 
 def test_init_without_answers_writes_the_shipped_files() -> None:
-    for path, text in starting.files(Answers()).items():
+    for path, text in repository.files(Answers()).items():
         assert (_REPOSITORY / path).read_text() == text, path
 
 
@@ -46,6 +46,11 @@ def test_files_of_others_are_not_read(tmp_path: Path) -> None:
         "myenv/pyvenv.cfg",
         "myenv/lib/requirements.txt",
         "service/.env/pyvenv.cfg",
+        "clone/infisical_iac/__init__.py",
+        "clone/pyproject.toml",
+        "other/deploy.py",
+        "other/group_data/acme.yaml",
+        "other/pyproject.toml",
     )
     plant(tmp_path, dict.fromkeys(paths, ""))
     assert find_services(tmp_path, leave_out=tmp_path / "none") == []
@@ -60,19 +65,6 @@ def test_each_service_gets_its_own_name_and_folder() -> None:
         FoundService("my-service-v2", "/My-Service-v2"),
         FoundService("service", "/--"),
     ]
-
-
-@pytest.mark.parametrize(
-    ("answer", "places"), [("all", [0, 1, 2]), ("none", []), ("3, 1", [0, 2]), ("2 2", [1])]
-)
-def test_a_choice_is_numbers_all_or_none(answer: str, places: list[int]) -> None:
-    assert starting.select(answer, 3) == places
-
-
-@pytest.mark.parametrize("answer", ["", "0", "4", "1-2", "one", "1,"])
-def test_any_other_choice_is_refused(answer: str) -> None:
-    with pytest.raises(SettingsError, match="is not a choice"):
-        starting.select(answer, 3)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +83,6 @@ def test_any_organization_and_directories_make_a_valid_file(
     organization: str, paths: list[str]
 ) -> None:
     answers = Answers(organization=organization, services=name_services(paths))
-    workspace = load(starting.files(answers)[starting.WORKSPACE_FILE])
+    workspace = load(repository.files(answers)[repository.SHIPPED_PROJECT_FILE])
     assert workspace.project.name == organization
     assert len(workspace.services) == len(paths)

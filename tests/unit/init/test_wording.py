@@ -7,8 +7,9 @@ from collections.abc import Callable
 
 import pytest
 
+from infisical_iac.cli.init_questions import choose_one
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.init import answers
+from infisical_iac.init import answers, project_file
 
 
 @pytest.mark.parametrize(
@@ -38,9 +39,48 @@ from infisical_iac.init import answers
             "secrets.example.com, or `none`",
         ),
         (
-            lambda answer: str(answers.select(answer, 2)),
+            lambda answer: str(answers.port(answer)),
+            "ssh",
+            "'ssh' is not a port; write a number from 1 to 65535, such as 22",
+        ),
+        (
+            lambda answer: str(answers.environments(answer)),
+            "Dev",
+            "'Dev' is not a slug; write at most 64 lower-case letters and digits, in words joined "
+            "by single hyphens",
+        ),
+        (
+            lambda answer: str(answers.environments(answer)),
+            "dev dev",
+            "'dev' is named twice; write each environment once",
+        ),
+        (
+            answers.backup_place,
+            "/backups",
+            "'/backups' is not a second place for backups; write one such as "
+            "sftp:u123456@u123456.your-storagebox.de:infisical, 'later', or an address that begins "
+            "with s3: or rest:",
+        ),
+        (
+            lambda answer: answers.person(answer)[1],
+            "ada@example.com",
+            "'' is not a role; write admin, developer, viewer or none, such as "
+            "ada@example.com=developer",
+        ),
+        (
+            lambda answer: project_file.add_person(
+                "project: {name: Acme, slug: acme-shop}\n"
+                "environments: [{slug: dev, name: Dev}]\npeople: {ada@example.com: admin}\n",
+                answer,
+                "viewer",
+            ),
+            "ada@example.com",
+            "the project file has ada@example.com already: change the role there",
+        ),
+        (
+            lambda answer: str(choose_one(answer, 2)),
             "3",
-            "'3' is not a choice; write numbers such as 1, all or none",
+            "'3' is not a choice; write a number from 1 to 2",
         ),
     ],
 )

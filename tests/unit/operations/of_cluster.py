@@ -20,6 +20,7 @@ from infisical_iac.cluster.stack_state import (
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.files import File, PathState
 from infisical_iac.core.units import UnitState
+from infisical_iac.stack.pull import ImageSources
 from tests.unit import clusters
 from tests.unit.cluster import observed
 from tests.unit.operations.cases import Cases, due, noop, of
@@ -282,10 +283,14 @@ OPERATIONS = {
         ),
     ),
     "cluster.stack.node_images": Cases(
-        noop(lambda: stack.decide_images([], ()), "all images are on the node"),
-        due(lambda: stack.decide_images(["redis:8"], ()), "+ image redis:8", steps=("fetch",)),
+        noop(lambda: stack.decide_images([], ImageSources()), "all images are on the node"),
         due(
-            lambda: stack.decide_images(["redis:8", "haproxy:3"], ()),
+            lambda: stack.decide_images(["redis:8"], ImageSources()),
+            "+ image redis:8",
+            steps=("fetch",),
+        ),
+        due(
+            lambda: stack.decide_images(["redis:8", "haproxy:3"], ImageSources()),
             "+ image redis:8",
             "+ image haproxy:3",
             steps=("fetch",),

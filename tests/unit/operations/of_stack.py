@@ -22,6 +22,7 @@ from infisical_iac.stack.caddyfile import caddyfile
 from infisical_iac.stack.containers import Container, StackState
 from infisical_iac.stack.ingress import IngressState
 from infisical_iac.stack.keys import KeysState
+from infisical_iac.stack.pull import ImageSources
 from infisical_iac.stack.state import DeploymentState, FailedChange, UpgradeState
 from infisical_iac.workspace.load import load
 from tests.unit import clusters
@@ -156,9 +157,12 @@ OPERATIONS = {
         ),
     ),
     "stack.compose.image_set": Cases(
-        noop(lambda: compose.decide_images([], ()), "all images are on the host"),
-        due(lambda: compose.decide_images(["redis:8"], ()), steps=("fetch",)),
-        due(lambda: compose.decide_images(["redis:8", "postgres:17"], ()), steps=("fetch",)),
+        noop(lambda: compose.decide_images([], ImageSources()), "all images are on the host"),
+        due(lambda: compose.decide_images(["redis:8"], ImageSources()), steps=("fetch",)),
+        due(
+            lambda: compose.decide_images(["redis:8", "postgres:17"], ImageSources()),
+            steps=("fetch",),
+        ),
         "an engine that does not answer has no images, and they are fetched once it runs",
     ),
     "stack.compose.running": Cases(

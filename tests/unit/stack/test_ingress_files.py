@@ -13,6 +13,7 @@ from infisical_iac.stack import certificate, compose, ingress
 from infisical_iac.stack.caddyfile import caddyfile
 from infisical_iac.stack.certificate import Pair
 from infisical_iac.stack.ingress import Ingress, IngressState
+from infisical_iac.stack.pull import ImageSources
 from tests.unit.operations.cases import of
 from tests.unit.performed import perform
 from tests.unit.settings_of import NAME, settings_of
@@ -68,8 +69,8 @@ class _Host:
         self.calls.append(f"write {path}")
         self.written[path] = content, mode
 
-    def fetch(self, images: Iterable[str], archives: Iterable[str]) -> None:
-        self.calls.append(f"fetch {' '.join(images)} from {' '.join(archives)}")
+    def fetch(self, images: Iterable[str], sources: ImageSources) -> None:
+        self.calls.append(f"fetch {' '.join(images)} from {' '.join(sources.archives)}")
 
     def fact(self, fact: type, **arguments: Any) -> IngressState:
         assert fact is Ingress

@@ -56,3 +56,42 @@ def test_half_a_pair_of_certificate_and_key_is_refused_by_the_name_of_what_is_mi
 ) -> None:
     with pytest.raises(SettingsError, match=f"{given} is set without {missing}; set both"):
         settings_of(**{given: "/nowhere/file"})
+
+
+@pytest.mark.parametrize("image", ["infisical/infisical", "registry.example:5000/a/infisical"])
+def test_a_digest_after_the_version_of_infisical_pins_its_image(image: str) -> None:
+    settings = settings_of(infisical_image=image, infisical_version=f"v0.166.2@{_DIGEST}")
+    assert settings.stack.infisical_version == "v0.166.2"
+    assert settings.stack.infisical_reference == f"{image}:v0.166.2@{_DIGEST}"
+
+
+def test_the_same_digest_may_be_given_twice() -> None:
+    settings = settings_of(infisical_version=f"v0.166.2@{_DIGEST}", infisical_digest=_DIGEST)
+    assert settings.stack.infisical_digest == _DIGEST
+
+
+def test_a_digest_that_was_left_from_another_release_is_refused() -> None:
+    """Docker would run the bytes of the digest, whatever the version says."""
+    other = f"sha256:{'1' * 64}"
+    with pytest.raises(SettingsError, match="infisical_digest"):
+        settings_of(infisical_version=f"v0.166.2@{_DIGEST}", infisical_digest=other)
+
+
+@pytest.mark.parametrize("digest", ["", "sha256:abc", "sha512:" + "a" * 64, "sha256:" + "A" * 64])
+@pytest.mark.parametrize("setting", ["infisical_version", "redis_image", "patroni_image"])
+def test_half_a_digest_is_refused(setting: str, digest: str) -> None:
+    values = {"infisical_version": "v0.166.2", "redis_image": "redis:8.2.3"}
+    reference = f"{values.get(setting, 'r.example/spilo-17:4.0-p3')}@{digest}"
+    if setting == "infisical_version" and not digest:
+        assert settings_of(infisical_version=reference).stack.infisical_digest == ""
+        return
+    with pytest.raises(SettingsError, match="64 hexadecimal digits"):
+        settings_of(**{setting: reference})
+
+
+@pytest.mark.parametrize(
+    "setting", ["postgres_image", "caddy_image", "patroni_image", "etcd_image", "haproxy_image"]
+)
+def test_each_image_can_be_pinned_by_a_digest(setting: str) -> None:
+    image = f"registry.example:5000/mirror/image-17:3.5.21@{_DIGEST}"
+    assert settings_of(**{setting: image}).value_of(setting) == image

@@ -9,9 +9,10 @@ from click.testing import CliRunner, Result
 
 from infisical_iac.cli.main import main
 from infisical_iac.core.errors import FileError
-from infisical_iac.init import answers
+from infisical_iac.init import answers, repository
 from infisical_iac.init.answers import Answers
 from infisical_iac.workspace.local_file import NAME, LocalFile, complete, parse, write
+from tests.unit.ssh_server import reach_no_server
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
 _KNOWN = LocalFile("fake-id", "https://secrets.example.com", "/backend")
@@ -47,12 +48,18 @@ def test_files_that_no_loader_could_read_are_refused(text: str) -> None:
         parse(text)
 
 
+@pytest.fixture(autouse=True)
+def _no_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    reach_no_server(monkeypatch)
+
+
 def _init(root: Path, *options: str) -> Result:
     clone = root / "infisical"
     if not clone.exists():
-        (clone / "group_data").mkdir(parents=True)
+        for folder in ("group_data", "inventory", "infisical_iac"):
+            (clone / folder).mkdir(parents=True)
         shutil.copy(_REPOSITORY / "group_data" / "all.py", clone / "group_data")
-        for path, text in answers.files(Answers()).items():
+        for path, text in repository.files(Answers()).items():
             (clone / path).write_text(text)
         (root / "backend").mkdir()
         (root / "backend" / "package.json").write_text("{}")
@@ -85,8 +92,8 @@ def test_without_a_domain_init_writes_the_tunnels_address_where_there_is_none(
 def test_init_writes_nothing_if_one_of_them_can_not_be_read(tmp_path: Path) -> None:
     _init(tmp_path)
     (tmp_path / "backend" / NAME).write_text("{")
-    before = (tmp_path / "infisical" / answers.settings_file(answers.GROUP)).read_text()
+    before = (tmp_path / "infisical" / repository.settings_file(answers.GROUP)).read_text()
     ran = _init(tmp_path, "--force", "--host", "203.0.113.8")
     assert ran.exit_code == 1
     assert f"{tmp_path / 'backend' / NAME} is not JSON" in ran.output
-    assert (tmp_path / "infisical" / answers.settings_file(answers.GROUP)).read_text() == before
+    assert (tmp_path / "infisical" / repository.settings_file(answers.GROUP)).read_text() == before

@@ -1,11 +1,13 @@
 """Test what is refused before any change."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from infisical_iac.core import journal
+from infisical_iac.core.bundle import DEFAULTS
 from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.journal import Journal
 from infisical_iac.host.model import MachineState
@@ -17,6 +19,7 @@ from infisical_iac.workspace.preflight import (
     refuse_ingress,
     refuse_unfinished_scaling,
     refuse_unfit,
+    report_own_files,
     report_undone_restore,
 )
 from tests.unit.clusters import site
@@ -233,6 +236,25 @@ def test_a_failed_restore_is_reported_before_a_new_instance_is_made(run: Journal
 def test_without_a_failed_restore_nothing_is_reported(run: Journal) -> None:
     report_undone_restore(_MACHINE)
     assert run.notes == []
+
+
+def test_the_users_own_files_are_notes_of_a_plan(
+    run: Journal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy of the defaults, and a template that replaces none, change no exit status."""
+    monkeypatch.chdir(tmp_path)
+    report_own_files()
+    assert run.notes == []
+    for file, text in (
+        ("group_data/all.py", DEFAULTS.read_text()),
+        ("templates/stack/gone.conf.j2", ""),
+    ):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text(text)
+    report_own_files()
+    copied, replaced = run.notes
+    assert "group_data/all.py" in copied
+    assert "templates/stack/gone.conf.j2" in replaced
 
 
 def test_the_hosts_state_blocks_a_part_and_wrong_settings_end_the_run(

@@ -1,0 +1,190 @@
+"""A client of image registries: the tags of an image, and the digest of a tag.
+
+It speaks the distribution API of the Open Container Initiative, and asks without a login, or with
+the one that it is given: a registry that answers 401 names the service that hands out tokens.
+"""
+
+import hashlib
+import re
+from typing import NamedTuple, Self
+from urllib.parse import urlsplit
+
+import httpx
+
+from infisical_iac.core.errors import Unreachable, UserError
+from infisical_iac.core.images import DIGEST, DOCKER_HUB, Reference
+from infisical_iac.core.validation import is_confidential
+
+# The host of Docker Hub's API, which differs from the host in the names of its images.
+_HUB_API = "registry-1.docker.io"
+_MANIFESTS = ", ".join(
+    (
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+    )
+)
+_PAGE, _MOST_PAGES = 1000, 30
+_MOST_BYTES = 16 * 1024**2
+_PARAMETER = re.compile(r'([a-z]+)="([^"]*)"')
+
+
+class RegistryCredentials(NamedTuple):
+    """The user and the password, or token, for a private registry."""
+
+    user: str
+    password: str
+
+
+class RegistryClient:
+    """A client for the registry of one image. Use it in a `with` statement.
+
+    Args:
+        image: the image; only its registry and repository are used.
+        timeout: the seconds to wait for each part of an answer.
+        login: for a private registry.
+    """
+
+    def __init__(
+        self, image: Reference, *, timeout: float, login: RegistryCredentials | None = None
+    ) -> None:
+        self.host = _HUB_API if image.registry == DOCKER_HUB else image.registry
+        self._repository, self._timeout, self._login = image.repository, timeout, login
+        plain = f"http://{self.host}"
+        # As Docker does, only a registry on this machine is asked without TLS.
+        base = plain if is_confidential(plain) else f"https://{self.host}"
+        self._client = httpx.Client(base_url=base, timeout=timeout, follow_redirects=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def list_tags(self) -> list[str]:
+        """Return all tags of the image, in the registry's order.
+
+        Raises Unreachable if the registry does not answer, and UserError for another answer.
+        """
+        tags: list[str] = []
+        address = f"/v2/{self._repository}/tags/list?n={_PAGE}"
+        for _ in range(_MOST_PAGES):
+            response = self._ask("GET", address)
+            try:
+                tags += map(str, response.json()["tags"] or ())
+            except (ValueError, TypeError, LookupError):
+                raise UserError(
+                    f"{self.host} does not answer as a registry does: check the image's name",
+                    code="error.no_registry",
+                ) from None
+            following = response.links.get("next", {}).get("url")
+            if not following:
+                break
+            target = response.url.join(following)
+            if target.host != response.url.host:  # It would get the token.
+                break
+            address = str(target)
+        return tags
+
+    def read_digest(self, tag: str) -> str:
+        """Return the digest that the tag has now: of the index of all platforms, if it has one.
+
+        Raises as `list_tags` does.
+        """
+        address = f"/v2/{self._repository}/manifests/{tag}"
+        # Docker Hub counts a GET as a pull, and a HEAD as none.
+        digest = self._ask("HEAD", address).headers.get("Docker-Content-Digest", "")
+        if not digest:
+            digest = f"sha256:{hashlib.sha256(self._ask('GET', address).content).hexdigest()}"
+        if not re.fullmatch(DIGEST, digest):
+            raise UserError(
+                f"{self.host} gives no digest that Docker knows for {tag}: leave it without one",
+                code="error.registry_digest",
+            )
+        return str(digest)
+
+    def _ask(self, method: str, address: str) -> httpx.Response:
+        try:
+            response = self._send(method, address)
+            if response.status_code == httpx.codes.UNAUTHORIZED:
+                self._log_in(response)
+                response = self._send(method, address)
+        except httpx.TimeoutException:
+            raise Unreachable(
+                f"no answer from {self.host} in {self._timeout:g} s", code="unreachable.registry"
+            ) from None
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise Unreachable(
+                f"no answer from {self.host} ({type(error).__name__})", code="unreachable.registry"
+            ) from None
+        if response.is_success:
+            return response
+        raise self._explain(response.status_code)
+
+    def _send(self, method: str, address: str) -> httpx.Response:
+        """Send a request, and return the answer with its body, of a bounded size."""
+        with self._client.stream(method, address, headers={"Accept": _MANIFESTS}) as response:
+            body = bytearray()
+            for part in response.iter_bytes():
+                body += part
+                if len(body) > _MOST_BYTES:
+                    raise UserError(
+                        f"{self.host} sends more than {_MOST_BYTES // 1024**2} MB: check the "
+                        "image's name",
+                        code="error.no_registry",
+                    )
+            # The body was decoded above, so the copy must not be decoded again.
+            headers = [
+                (name, value)
+                for name, value in response.headers.multi_items()
+                if name not in ("content-encoding", "content-length", "transfer-encoding")
+            ]
+            return httpx.Response(
+                response.status_code, headers=headers, content=bytes(body), request=response.request
+            )
+
+    def _log_in(self, response: httpx.Response) -> None:
+        """Get what the challenge of a 401 asks for: a token, or the login itself."""
+        scheme, _, rest = response.headers.get("WWW-Authenticate", "").partition(" ")
+        login, parameters = self._login, dict(_PARAMETER.findall(rest))
+        if scheme.lower() == "basic" and login and self._is_safe(str(response.url)):
+            self._client.auth = httpx.BasicAuth(*login)
+            return
+        realm = parameters.get("realm", "")
+        if scheme.lower() != "bearer" or urlsplit(realm).scheme not in ("http", "https"):
+            return
+        asked = {name: parameters[name] for name in ("service", "scope") if name in parameters}
+        asked.setdefault("scope", f"repository:{self._repository}:pull")
+        auth = httpx.BasicAuth(*login) if login and self._is_safe(realm) else None
+        answer = httpx.get(realm, params=asked, auth=auth, timeout=self._timeout)
+        try:
+            found = answer.json()
+            token = str(found.get("token") or found["access_token"])
+        except (ValueError, TypeError, LookupError, AttributeError):
+            raise self._explain(httpx.codes.UNAUTHORIZED) from None
+        self._client.headers["Authorization"] = f"Bearer {token}"
+
+    def _is_safe(self, url: str) -> bool:
+        """Return whether the login may be sent to a URL: with TLS, or on this machine."""
+        return is_confidential(url)
+
+    def _explain(self, status: int) -> UserError:
+        match status:
+            case 401 | 403:
+                sentence = f"{self.host} asks for a login to {self._repository}"
+                return UserError(f"{sentence}: set registry_login", code="error.registry_login")
+            case 404:
+                return UserError(
+                    f"{self.host} has no {self._repository} with this tag: check the image's name",
+                    code="error.no_image",
+                )
+            case 429:
+                return UserError(
+                    f"{self.host} has had too many requests from this address: wait an hour, or "
+                    "set registry_login",
+                    code="error.registry_limit",
+                )
+        return UserError(
+            f"{self.host} answered {status}: try again later", code="error.registry_failure"
+        )

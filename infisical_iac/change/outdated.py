@@ -1,0 +1,271 @@
+"""Compare the pinned images, and this tool, with the newest that there are."""
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, TypeVar
+
+from infisical_iac.api.registry import RegistryClient, RegistryCredentials
+from infisical_iac.change import package_client, path
+from infisical_iac.change.changelog import version_numbers
+from infisical_iac.change.newer import find_newer
+from infisical_iac.core import bundle
+from infisical_iac.core.change import Row
+from infisical_iac.core.errors import Refused, UserError
+from infisical_iac.core.images import Images, Reference, parse_reference
+from infisical_iac.core.settings import Settings
+from infisical_iac.stack.registry_login import RegistryLogin, choose_login, read_password
+from infisical_iac.stack.settings import image_name, without_known_digest
+
+# Seconds that all answers together may take.
+TIME_LIMIT = 5.0
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class PinnedImage:
+    """An image of the settings: its name in the stack, its setting and its reference."""
+
+    name: str
+    setting: str
+    reference: str
+
+    @property
+    def parts(self) -> Reference:
+        """The parts of the reference."""
+        return parse_reference(self.reference)
+
+
+@dataclass(frozen=True)
+class VersionReport:
+    """The comparison of one program with the newest version of it.
+
+    Attributes:
+        name: such as `postgres`.
+        setting: the setting that pins it; empty for this tool.
+        image: its reference in the settings, without the digest; empty for this tool.
+        pinned: the version that the settings name, or that runs.
+        newest: the newest of the same major version, empty if nothing is newer.
+        major: the newest of a newer major version, empty if there is none.
+        digest: the digest of the newest, if the settings pin the image by one of their own.
+        unknown: why nothing is known about newer ones; empty if it is known.
+        notes: sentences on the way to the newest, such as releases that must not be skipped.
+    """
+
+    name: str
+    setting: str
+    image: str
+    pinned: str
+    newest: str = ""
+    major: str = ""
+    digest: str = ""
+    unknown: str = ""
+    notes: Sequence[str] = ()
+
+    def as_data(self) -> dict[str, Any]:
+        """Return the report as data for JSON."""
+        return {
+            "name": self.name,
+            "setting": self.setting,
+            "image": self.image,
+            "pinned": self.pinned,
+            "newest": self.newest,
+            "newer_major": self.major,
+            "digest": self.digest,
+            "unknown": self.unknown,
+            "notes": list(self.notes),
+        }
+
+
+def list_pinned(settings: Settings) -> list[PinnedImage]:
+    """Return the images of the settings, each once; of a cluster those of its services too."""
+    is_cluster = settings.cluster.topology == "swarm"
+    keys = {"infisical": "infisical_version", "postgres": "postgres_image"}
+    keys |= {"patroni": "patroni_image"} if is_cluster else {}
+    services = {**settings.services, "postgres": settings.stack.postgres_image}
+    if is_cluster:
+        services["patroni"] = settings.cluster.patroni_image
+    return [
+        PinnedImage(name, keys.get(name, f"{name}_image"), image)
+        for name, image in services.items()
+    ]
+
+
+def assess_image(image: PinnedImage, tags: Sequence[str]) -> VersionReport:
+    """Return the report on an image, by all tags that its registry has."""
+    pinned = image.parts.tag
+    found = find_newer(pinned, tags)
+    report = VersionReport(
+        image.name, image.setting, image_name(image.reference), pinned, found.tag, found.major
+    )
+    if image.name == "infisical" and (newest := found.tag or found.major):
+        return _refuse_unreachable_release(report, newest, tags)
+    return report
+
+
+def _refuse_unreachable_release(
+    report: VersionReport, newest: str, tags: Sequence[str]
+) -> VersionReport:
+    """Return the report with the newest release that an upgrade reaches in one step, and a note."""
+    obstacle = find_obstacle(report.pinned, newest)
+    if not obstacle:
+        return report
+    passable = [each for each in tags if not find_obstacle(report.pinned, each)]
+    found = find_newer(report.pinned, passable)
+    return replace(report, newest=found.tag, major=found.major, notes=(obstacle,))
+
+
+def find_obstacle(pinned: str, desired: str) -> str:
+    """Return why Infisical can't be upgraded in one step between two releases, empty if it can."""
+    name = "infisical/infisical"
+    try:
+        path.refuse(*(Images(f"{name}:{version}", "postgres:17") for version in (pinned, desired)))
+    except Refused as refused:
+        return str(refused)
+    return ""
+
+
+def assess_tool(newest: str, running: str, upgrade: str) -> VersionReport:
+    """Return the report on this tool; `upgrade` is the command, with {} for the version."""
+    is_newer = version_numbers(newest) > version_numbers(running)
+    return VersionReport(
+        name=bundle.NAME,
+        setting="",
+        image="",
+        pinned=running,
+        newest=newest if is_newer else "",
+        notes=(f"`{upgrade.format(newest)}` upgrades it",) if is_newer else (),
+    )
+
+
+def compare(settings: Settings, *, timeout: float) -> list[VersionReport]:
+    """Ask for the newest versions of this tool and of all images at once; raises nothing.
+
+    Args:
+        timeout: the seconds after which what did not answer is reported as unknown.
+    """
+    images = {image.name: image for image in list_pinned(settings)}
+    unknown = {name: _unknown(image) for name, image in images.items()}
+    unknown[bundle.NAME] = assess_tool("", bundle.version(), "")
+    questions: dict[str, Callable[[], VersionReport]] = {bundle.NAME: partial(_ask_client, timeout)}
+    for name, image in images.items():
+        questions[name] = partial(_ask_registry, image, settings.stack.registry_login, timeout)
+    answers = ask_all(questions, timeout)
+    return [
+        answer
+        if isinstance(answer := answers[name], VersionReport)
+        else replace(unknown[name], unknown=_describe(answer, images.get(name), timeout))
+        for name in questions
+    ]
+
+
+def read_digests(
+    settings: Settings, *, timeout: float
+) -> list[tuple[PinnedImage, str | UserError]]:
+    """Return each image of the settings with the digest that its tag has now, or with the error."""
+    images = list_pinned(settings)
+    answers = ask_all(
+        {
+            image: partial(_ask_digest, image, settings.stack.registry_login, timeout)
+            for image in images
+        },
+        timeout,
+    )
+    return [
+        (
+            image,
+            answer
+            if isinstance(answer := answers[image], str)
+            else UserError(_describe(answer, image, timeout)),
+        )
+        for image in images
+    ]
+
+
+def _ask_registry(
+    image: PinnedImage, logins: Sequence[RegistryLogin], timeout: float
+) -> VersionReport:
+    with _connect(image, logins, timeout) as client:
+        report = assess_image(image, client.list_tags())
+        if report.newest and "@" in without_known_digest(image.reference):
+            # Docker would take the bytes of the old digest, whatever the new tag says.
+            return replace(report, digest=client.read_digest(report.newest))
+        return report
+
+
+def _ask_digest(image: PinnedImage, logins: Sequence[RegistryLogin], timeout: float) -> str:
+    with _connect(image, logins, timeout) as client:
+        return client.read_digest(image.parts.tag)
+
+
+def _connect(image: PinnedImage, logins: Sequence[RegistryLogin], timeout: float) -> RegistryClient:
+    login = choose_login(logins, image.parts.registry)
+    credentials = RegistryCredentials(login.user, read_password(login)) if login else None
+    return RegistryClient(image.parts, timeout=timeout, login=credentials)
+
+
+def _ask_client(timeout: float) -> VersionReport:
+    client = package_client.detect()
+    if client is None:
+        clone = assess_tool("", bundle.version(), "")
+        return replace(clone, notes=("it runs from a clone, and `git pull` gets the newest",))
+    newest = package_client.ask_newest(client, timeout=timeout)
+    return assess_tool(newest, bundle.version(), client.upgrade)
+
+
+def _unknown(image: PinnedImage) -> VersionReport:
+    shown = image_name(image.reference)
+    return VersionReport(image.name, image.setting, shown, image.parts.tag)
+
+
+def _describe(error: Exception | None, image: PinnedImage | None, timeout: float) -> str:
+    if isinstance(error, UserError):
+        return str(error)
+    if error is not None:  # A server may send what no library expects.
+        return f"the answer can't be read ({type(error).__name__})"
+    asked = image.parts.registry if image else "the package client"
+    return f"no answer from {asked} in {timeout:g} s"
+
+
+_K = TypeVar("_K")
+
+
+def ask_all(
+    questions: Mapping[_K, Callable[[], _T]], timeout: float
+) -> dict[_K, _T | Exception | None]:
+    """Call all functions at once, and return what each returned or raised; None for no answer yet.
+
+    The threads end with the process, so that none of those that wait delays its end.
+    """
+    answers: dict[_K, _T | Exception | None] = dict.fromkeys(questions)
+
+    def answer(name: _K, question: Callable[[], _T]) -> None:
+        try:
+            answers[name] = question()
+        except Exception as error:  # It belongs to the answer, not to the process.
+            answers[name] = error
+
+    threads = [
+        threading.Thread(target=answer, args=each, daemon=True) for each in questions.items()
+    ]
+    deadline = time.monotonic() + timeout
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(max(0.0, deadline - time.monotonic()))
+    return dict(answers)
+
+
+def row(reports: Sequence[VersionReport]) -> Row:
+    """Return the row of `status` on new versions. They are news, and no health."""
+    newer = [f"{each.name} {each.newest}" for each in reports if each.newest]
+    if newer:
+        text = f"{', '.join(newer)}: `infisical-iac outdated`"
+        return Row("New versions", text, is_note=True)
+    unknown = dict.fromkeys(each.unknown for each in reports if each.unknown)
+    if not unknown:
+        return Row("New versions", "none")
+    return Row("New versions", f"not known: {'; '.join(unknown)}", is_note=True)

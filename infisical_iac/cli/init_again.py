@@ -1,0 +1,376 @@
+"""A second run of `infisical-iac init`: add to a repository, or correct an answer."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, Self, TypeVar
+
+from infisical_iac.cli.init_addresses import ask_backup, ask_domain, ask_server
+from infisical_iac.cli.init_questions import (
+    agree,
+    ask_question,
+    choose_one,
+    prompt,
+    read_file,
+    show_difference,
+    write_files,
+)
+from infisical_iac.core.bundle import default_settings
+from infisical_iac.core.errors import FileError, Refused, SettingsError
+from infisical_iac.core.own_repository import KNOWN_HOSTS
+from infisical_iac.core.terminal import echo
+from infisical_iac.core.wording import join_names
+from infisical_iac.init import answers, project_file, repository, settings_file
+from infisical_iac.workspace import local_file
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.model import Environment
+
+_T = TypeVar("_T")
+
+_ADDING = "--add-service, --add-environment or --add-person"
+# The answers that are settings, and can be corrected.
+_SHOWN_DEFAULTS = {"ssh_port": 22, "ssh_user": "root"}
+_CORRECTABLE = ("host", "ssh_port", "ssh_user", "domain", "email", "organization", "backup")
+
+
+def _parse(option: str, check: Callable[[str], _T], value: str) -> _T:
+    try:
+        return check(value)
+    except SettingsError as error:
+        raise SettingsError(f"{option}: {error}", code=error.code) from None
+
+
+class Additions(NamedTuple):
+    """What is added to a project file."""
+
+    services: Sequence[tuple[str, str]] = ()
+    environments: Sequence[Environment] = ()
+    people: Sequence[tuple[str, str]] = ()
+
+    @classmethod
+    def parse(
+        cls, services: Sequence[str], environments: Sequence[str], people: Sequence[str]
+    ) -> Self:
+        """Return the additions that options give. Raises SettingsError for a wrong one."""
+        return cls(
+            [_parse("--add-service", answers.service, each) for each in services],
+            [_parse("--add-environment", answers.environment, each) for each in environments],
+            [_parse("--add-person", answers.person, each) for each in people],
+        )
+
+    def add_to(self, text: str) -> str:
+        """Return the text of a project file with the additions.
+
+        Raises SettingsError for one that is there already.
+        """
+        for name, _ in self.services:
+            text = project_file.add_service(text, name, f"/{name}")
+        for environment in self.environments:
+            text = project_file.add_environment(text, environment)
+        for email, role in self.people:
+            text = project_file.add_person(text, email, role)
+        return text
+
+
+class Place(NamedTuple):
+    """A repository, and how its questions are answered.
+
+    Attributes:
+        yes: whether nothing is asked.
+    """
+
+    directory: Path
+    group: str
+    yes: bool
+
+    @property
+    def settings(self) -> str:
+        """Return the path of the settings in the repository."""
+        return repository.settings_file(self.group)
+
+    @property
+    def project_file(self) -> str:
+        """Return the path of the project file in the repository."""
+        return repository.find_project_file(self.directory, self.group)
+
+    def read(self, path: str) -> str:
+        """Return the text of a file of the repository. Raises FileError."""
+        return read_file(self.directory / path)
+
+
+def extend(place: Place, additions: Additions, given: Mapping[str, str | None]) -> None:
+    """Add what options give, and correct the answers that they give; else ask what to do.
+
+    Raises Refused for a correction that nobody confirms.
+    """
+    _refuse_other_project(place, given)
+    options = {name: value for name, value in given.items() if value is not None}
+    corrected = [name for name in _CORRECTABLE if name in options]
+    if corrected:
+        _correct(place, options)
+    if any(additions):
+        _add(place, additions)
+    if not corrected and not any(additions):
+        if place.yes:
+            echo(f"Nothing to add: give {_ADDING}.")
+        else:
+            _offer(place)
+
+
+def _offer(place: Place) -> None:
+    """Ask what to add or correct, until a person wants nothing more."""
+    actions: tuple[tuple[str, Callable[[Place], object]], ...] = (
+        ("add a service", _ask_service),
+        ("add an environment", _ask_environment),
+        ("add a person", _ask_person),
+        ("correct an answer", _ask_correction),
+    )
+    echo(f"This repository has its settings in {place.settings} already.\n")
+    for number, (title, _) in enumerate(actions, start=1):
+        echo(f"{number:4}  {title}")
+    last = len(actions) + 1
+    echo(f"{last:4}  nothing more\n")
+    is_changed = False
+    while True:
+        number = prompt(
+            "What next", str(last), partial(choose_one, most=last), f"{_ADDING} with --yes"
+        )
+        if number == last:
+            break
+        try:
+            is_changed = bool(actions[number - 1][1](place)) or is_changed
+        except SettingsError as error:
+            echo(f"Error: {error}")
+    if is_changed:
+        echo("Run next:\n\n    infisical-iac plan\n    infisical-iac apply")
+
+
+def _ask_service(place: Place) -> bool:
+    service = prompt(
+        "Its name and directory, such as web=../services/web",
+        None,
+        lambda value: _existing_service(place.directory, answers.service(value)),
+        "--add-service",
+    )
+    return _add(place, Additions(services=[service]))
+
+
+def _ask_environment(place: Place) -> bool:
+    environment = prompt(
+        "Its slug, such as staging, or with a name, such as qa=Quality",
+        None,
+        answers.environment,
+        "--add-environment",
+    )
+    return _add(place, Additions(environments=[environment]))
+
+
+def _ask_person(place: Place) -> bool:
+    email = prompt(
+        "The e-mail address, such as ada@example.com", None, answers.check_email, "--add-person"
+    )
+    role = prompt(
+        "The role in the whole project: viewer, developer, admin or none",
+        "viewer",
+        answers.check_role,
+        "--add-person",
+    )
+    return _add(place, Additions(people=[(email, role)]))
+
+
+def _ask_correction(place: Place) -> bool:
+    names = [name.replace("_", "-") for name in _CORRECTABLE]
+
+    def check(value: str) -> str:
+        if value not in names:
+            raise SettingsError(
+                f"{value!r} is not an answer; write {', '.join(names[:-1])} or {names[-1]}"
+            )
+        return value.replace("-", "_")
+
+    name = prompt(f"Which answer ({', '.join(names)})", None, check, "the answer's own option")
+    return _correct(place, {name: None})
+
+
+def _add(place: Place, additions: Additions) -> bool:
+    """Write additions to the project file after a look at the difference; return if it was done."""
+    path = place.project_file
+    before = place.read(path)
+    if not before:
+        raise FileError(
+            f"there is no {path}, which the settings name: give --force to write it again",
+            code="file.missing",
+        )
+    files = {path: additions.add_to(before)}
+    site_url = str(settings_file.read_values(place.read(place.settings)).get("site_url", ""))
+    return _write(place, files, find_local_files(place.directory, additions, files[path], site_url))
+
+
+def find_local_files(
+    directory: Path, additions: Additions, text: str, site_url: str
+) -> dict[Path, str]:
+    """Return the texts of the `.infisical.json` of added services, by their paths.
+
+    Args:
+        directory: the repository, from which their directories are named.
+        text: the text of the project file with the services.
+        site_url: the address of Infisical; empty for none.
+
+    Raises SettingsError for a directory that is not there.
+    """
+    services = load(text).services
+    tunnel = str(default_settings()["site_url"])
+    homes = {
+        name: directory / _existing_service(directory, (name, where))[1]
+        for name, where in additions.services
+        if where
+    }
+    return {
+        home / local_file.NAME: local_file.text_before_deploy(
+            home, services[name].folder, site_url, tunnel
+        )
+        for name, home in homes.items()
+    }
+
+
+def _existing_service(directory: Path, service: tuple[str, str]) -> tuple[str, str]:
+    """Return a service with its directory. Raises SettingsError if that is not there."""
+    if service[1] and not (directory / Path(service[1]).expanduser()).is_dir():
+        raise SettingsError(
+            f"there is no directory {service[1]!r}; name the one of {service[0]}, or leave out "
+            f"={service[1]}",
+            code="settings.service",
+        )
+    return service[0], str(Path(service[1]).expanduser()) if service[1] else ""
+
+
+def _correct(place: Place, given: Mapping[str, str | None]) -> bool:
+    """Set answers in the settings after a look at the difference; return if it was done.
+
+    Args:
+        given: the answers to correct, by the names of their options; None for one to ask for.
+
+    Raises Refused if nobody can be asked, as a person may have written these settings by hand.
+    """
+    before = place.read(place.settings)
+    values = {**_SHOWN_DEFAULTS, **settings_file.read_values(before)}
+    found, files = _find_changes(place, given, values)
+    changes = {name: value for name, value in found.items() if values.get(name) != value}
+    if not changes and not files:
+        echo(f"Nothing to change: {place.settings} has these answers.")
+        return False
+    if place.yes:
+        raise Refused(
+            f"{place.settings} has another {join_names(changes)}: leave out --yes to see the "
+            "difference and decide, or give --force to overwrite the file",
+            code="refused.edited",
+        )
+    is_done = _write(place, {place.settings: settings_file.set_values(before, changes), **files})
+    if is_done and "site_url" in changes:
+        echo("The services' files name the address too: `infisical-iac check PATH --fix` sets it.")
+    return is_done
+
+
+def _find_changes(
+    place: Place, given: Mapping[str, str | None], values: Mapping[str, Any]
+) -> tuple[dict[str, object], dict[str, str]]:
+    """Return the settings that follow from answers, and the text of known_hosts by its path.
+
+    Args:
+        values: the settings as they are.
+    """
+    ask = partial(ask_question, given, place.yes)
+    defaults = default_settings()
+    changes: dict[str, object] = {}
+    files: dict[str, str] = {}
+    if {"host", "ssh_port", "ssh_user"} & given.keys():
+        changes, files = _find_server_changes(place, given, values)
+    if "domain" in given:
+        site_url = ask_domain(given, place.yes, defaults, str(values.get("site_url", "")))
+        changes["site_url"] = site_url or None
+        if not site_url:
+            changes["ingress"] = "none"
+        elif values.get("ingress") == "none" and not values.get("site_url"):
+            changes["ingress"] = None
+    for name, setting in (("email", "admin_email"), ("organization", "organization")):
+        if name in given:
+            check = partial(answers.setting, defaults, setting)
+            changes[setting] = ask(name, check, str(values.get(setting, "")))
+    if "backup" in given and (target := ask_backup(given, place.yes)):
+        targets = values.get("backup_targets", defaults["backup_targets"])
+        added = target.model_dump(exclude_defaults=True)
+        changes["backup_targets"] = (
+            *(each for each in targets if each.get("name") != target.name),
+            added,
+        )
+    return changes, files
+
+
+def _find_server_changes(
+    place: Place, given: Mapping[str, str | None], values: Mapping[str, Any]
+) -> tuple[dict[str, object], dict[str, str]]:
+    now = {
+        "host": str(values.get("ssh_hostname", "")),
+        "ssh_port": str(values["ssh_port"]),
+        "ssh_user": str(values["ssh_user"]),
+    }
+    if not now["host"] and "server_ssh_keys" in values:
+        now["host"] = answers.NEW
+    is_asked = None in (given.get(name, "") for name in now)
+    # What is neither given nor asked for stays.
+    given = {**{name: value for name, value in now.items() if value}, **given}
+    host = ask_question(given, place.yes, "host", answers.host, now["host"])
+    if host == answers.NEW:
+        if now["host"] == answers.NEW:
+            return {}, {}
+        key = ask_question(given, place.yes, "ssh_public_key", answers.public_key)
+        return {"ssh_hostname": None, "server_ssh_keys": (key,)}, {}
+    desired = {"host": host, "ssh_port": given["ssh_port"], "ssh_user": given["ssh_user"]}
+    if place.yes or (desired == now and not is_asked):
+        port = ask_question(given, place.yes, "ssh_port", answers.port)
+        user = ask_question(given, place.yes, "ssh_user", answers.ssh_user)
+        return {"ssh_hostname": host, "ssh_port": port, "ssh_user": user}, {}
+    tested = ask_server(given, host, place.directory, yes=False, current=now)
+    known_hosts = str(KNOWN_HOSTS)
+    before = place.read(known_hosts)
+    after = tested.known_hosts(before)
+    named = tested.server
+    changes = {"ssh_hostname": named.address, "ssh_port": named.port, "ssh_user": named.user}
+    return changes, {} if after == before else {known_hosts: after}
+
+
+def _refuse_other_project(place: Place, given: Mapping[str, str | None]) -> None:
+    """Raise Refused for a project or environments that the project file does not have."""
+    if not (text := place.read(place.project_file)):
+        return
+    declared = load(text)
+    if (value := given.get("environments")) is not None:
+        slugs = [each.slug for each in answers.environments(value)]
+        if slugs != [each.slug for each in declared.environments]:
+            raise Refused(
+                f"{place.project_file} has other environments: give --add-environment to add one",
+                code="refused.edited",
+            )
+    if (value := given.get("project")) is not None and value.strip() != declared.project.name:
+        raise Refused(
+            f"{place.project_file} has the project {declared.project.name!r}: change its name "
+            "there by hand, and its slug only before the first deploy",
+            code="refused.edited",
+        )
+
+
+def _write(place: Place, files: Mapping[str, str], local: Mapping[Path, str] | None = None) -> bool:
+    """Write files after a look at the difference; return whether a person agreed.
+
+    Args:
+        files: the texts of files of the repository, by their paths.
+        local: those of services' files.
+    """
+    for path, text in files.items():
+        show_difference(path, place.read(path), text)
+    if not place.yes and not agree("Write this", "--yes", default=True):
+        echo("Nothing was written.")
+        return False
+    write_files({place.directory / path: text for path, text in files.items()} | dict(local or {}))
+    echo(f"Wrote {join_names((*files, *(local or ())))}.")
+    return True

@@ -1,0 +1,184 @@
+"""`infisical-iac outdated`: show new versions of this tool and of the pinned images."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from infisical_iac.cli.options import FOUND, inventory_option, json_option
+from infisical_iac.cli.output import print_notes, print_table
+from infisical_iac.core import bundle
+from infisical_iac.core.errors import SettingsError
+from infisical_iac.core.own_repository import PYPROJECT
+from infisical_iac.core.terminal import echo, print_data
+
+if TYPE_CHECKING:
+    from infisical_iac.change.changelog import ChangelogSection
+    from infisical_iac.change.outdated import PinnedImage, VersionReport
+    from infisical_iac.core.errors import UserError
+    from infisical_iac.core.settings import Settings
+
+
+@click.command()
+@inventory_option
+@json_option
+@click.option(
+    "--pin", is_flag=True, help="Print the settings that pin each image by its digest instead."
+)
+@click.option(
+    "--since",
+    metavar="VERSION",
+    help="Print what the changelog of this version says since VERSION instead.",
+)
+@click.pass_context
+def outdated(
+    ctx: click.Context, inventory: str, as_json: bool, pin: bool, since: str | None
+) -> None:
+    """Show new versions of this tool and of the images that the settings pin.
+
+    The package client that installed this tool is asked for its newest version, and each image's
+    own registry for its tags. Newer are those of the same form: with the same suffix, and no
+    pre-releases. A newer major version is shown as well. What does not answer within seconds is
+    shown as not known. Nothing is changed, and no host is needed.
+
+    With --since, VERSION is a version of this tool.
+
+    Exit status: 0 for nothing newer, also if nothing answers; 2 for newer versions (a newer major
+    version alone does not count); 1 for an error.
+    """
+    if since is not None:
+        _show_changelog(since, as_json=as_json)
+        return
+    settings = _read_settings(inventory)
+    if pin:
+        _show_digests(settings, as_json=as_json)
+        return
+    from infisical_iac.change import outdated as versions
+    from infisical_iac.change import package_client
+
+    reports, sections = (
+        versions.compare(settings, timeout=versions.TIME_LIMIT),
+        _list_sections_since_pin(),
+    )
+    if as_json:
+        changes = {each.version: each.text for each in sections}
+        print_data({"versions": [each.as_data() for each in reports], "changelog": changes})
+    else:
+        print_table(
+            ("name", "pinned", "newest", "newer major"),
+            [(each.name, each.pinned, _newest(each), each.major) for each in reports],
+        )
+        for line in _list_steps(reports):
+            echo(line)
+        _print_sections(sections)
+        tool = next(each for each in reports if each.name == bundle.NAME)
+        if tool.newest and (client := package_client.detect()):
+            read = client.run.format(tool.newest)
+            echo(f"\nTo read what {tool.newest} changes: `{read} outdated --since {tool.pinned}`")
+    print_notes(f"{each.name}: not known: {each.unknown}" for each in reports if each.unknown)
+    ctx.exit(FOUND if any(each.newest for each in reports) else 0)
+
+
+def _read_settings(inventory: str) -> "Settings":
+    # The import patches the process with gevent, which --since does not need.
+    from infisical_iac.core import inventory as hosts
+    from infisical_iac.core.settings import load
+
+    with hosts.read_hosts(inventory) as found:
+        if not found:
+            raise SettingsError(
+                f"{inventory} names no host: add one to it", code="settings.inventory"
+            )
+        return load(found[0].data.dict())  # type: ignore[no-untyped-call]
+
+
+def _newest(report: "VersionReport") -> str:
+    if report.unknown:
+        return "?"
+    return report.newest or "-"
+
+
+def _list_steps(reports: "Sequence[VersionReport]") -> Iterator[str]:
+    """Yield what to do about each newer version."""
+    newer = [each for each in reports if each.newest and each.setting]
+    if newer:
+        yield "\nSet in group_data/, then run `infisical-iac plan`:\n"
+        for each in newer:
+            yield f"    {_setting_line(each)}"
+    for each in reports:
+        for note in each.notes:
+            yield f"\n{each.name}: {note}."
+
+
+def _setting_line(report: "VersionReport") -> str:
+    version = f"{report.newest}@{report.digest}" if report.digest else report.newest
+    if report.setting == "infisical_version":
+        return f'{report.setting} = "{version}"'
+    return f'{report.setting} = "{report.image.removesuffix(report.pinned)}{version}"'
+
+
+def _show_changelog(since: str, *, as_json: bool) -> None:
+    from infisical_iac.change import changelog
+
+    if not changelog.version_numbers(since):
+        raise SettingsError(
+            f"--since: {since!r} is not a version; write one such as 0.1.0", code="settings.version"
+        )
+    running = bundle.version()
+    found = changelog.select_sections(changelog.read_changelog(), after=since, until=running)
+    if as_json:
+        print_data({"changelog": {each.version: each.text for each in found}})
+        return
+    if not found:
+        echo(f"The changelog of {running} has nothing since {since}.")
+    _print_sections(found)
+
+
+def _list_sections_since_pin() -> "list[ChangelogSection]":
+    """Return the changelog from the version that this repository pins to the running one."""
+    from infisical_iac.change import changelog
+
+    text = PYPROJECT.read_text("utf-8") if PYPROJECT.is_file() else ""
+    pin = changelog.find_pin(text, bundle.NAME)
+    if not pin:
+        return []
+    return changelog.select_sections(changelog.read_changelog(), after=pin, until=bundle.version())
+
+
+def _print_sections(sections: "Sequence[ChangelogSection]") -> None:
+    for each in sections:
+        echo(f"\n{each.version}\n\n{each.text}")
+
+
+def _show_digests(settings: "Settings", *, as_json: bool) -> None:
+    from infisical_iac.change import outdated as versions
+
+    found = versions.read_digests(settings, timeout=versions.TIME_LIMIT)
+    known = [(image, digest) for image, digest in found if isinstance(digest, str)]
+    if as_json:
+        print_data(
+            [
+                {"setting": image.setting, "image": image.reference, "digest": digest}
+                for image, digest in known
+            ]
+        )
+    else:
+        for image, digest in known:
+            echo(_pin_line(image, digest))
+    print_notes(_list_digest_notes(found))
+
+
+def _pin_line(image: "PinnedImage", digest: str) -> str:
+    if image.setting == "infisical_version":
+        return f'{image.setting} = "{image.parts.tag}@{digest}"'
+    name, _, _ = image.reference.partition("@")
+    return f'{image.setting} = "{name}@{digest}"'
+
+
+def _list_digest_notes(found: "Sequence[tuple[PinnedImage, str | UserError]]") -> Iterator[str]:
+    for image, digest in found:
+        name, _, pinned = image.reference.partition("@")
+        if not isinstance(digest, str):
+            yield f"{name}: not known: {digest}"
+        elif pinned and pinned != digest:
+            yield f"{name} is {digest} by now, and the settings pin {pinned}: find out why first"

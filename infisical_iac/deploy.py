@@ -1,0 +1,37 @@
+"""The deploy as a table of contents: from a bare host to a running, bootstrapped Infisical.
+
+The `deploy.py` of a user's repository imports and calls it:
+
+    from infisical_iac.deploy import deploy
+
+    deploy()
+
+pyinfra runs that file once for each host of an inventory. Operations of the user's own can stand
+before or after the call.
+"""
+
+from infisical_iac.backup.deploy import backup
+from infisical_iac.change.deploy import stack
+from infisical_iac.core.end_of_run import record
+from infisical_iac.host.deploy import foundation, share
+from infisical_iac.stack.deploy import ingress
+from infisical_iac.workspace.deploy import bootstrap, canary, credentials, workspace
+from infisical_iac.workspace.preflight import preflight
+
+
+def deploy() -> None:
+    """Call all operations on the current host, in their order; a second run changes nothing.
+
+    Raises Refusal, with nothing changed, if the settings or the host's state do not allow a deploy.
+    """
+    known = preflight()
+    foundation(known=known)
+    stack(known=known)
+    bootstrap(known=known)
+    workspace(known=known)
+    canary(known=known)
+    credentials(known=known)
+    backup(known=known)
+    ingress(known=known)
+    share(known=known)
+    record()

@@ -1,0 +1,143 @@
+"""Render the files of a user's own repository, and find what a directory holds already."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from infisical_iac.core import bundle, compatibility
+from infisical_iac.core.own_repository import PYPROJECT
+from infisical_iac.core.rendering import template
+from infisical_iac.init.answers import GROUP, Answers, project_slug
+from infisical_iac.init.project_file import scalar
+from infisical_iac.init.services import slug
+from infisical_iac.init.settings_file import literal
+from infisical_iac.workspace.load import declared_file
+
+# The project file of the shipped example, which a clone of this project has.
+SHIPPED_PROJECT_FILE = "group_data/chainalign.yaml"
+_SETTINGS_TEMPLATE = "group_data/hetzner.py"
+
+# By path, the templates of the files around the settings, which only a repository of its own gets.
+_AROUND = {
+    "deploy.py": "repository/deploy.py",
+    str(PYPROJECT): "repository/pyproject.toml",
+    ".gitignore": "repository/gitignore",
+    "README.md": "repository/README.md",
+    ".github/workflows/infisical.yaml": "repository/github.yaml",
+    ".gitlab-ci.yml": "repository/gitlab.yaml",
+    "renovate.json": "repository/renovate.json",
+}
+
+
+def settings_file(group: str) -> str:
+    """Return the path of a group's settings in the repository."""
+    return f"group_data/{group}.py"
+
+
+def inventory_file(group: str) -> str:
+    """Return the path of a group's inventory in the repository."""
+    return f"inventory/{group}.py"
+
+
+def project_file(project: str) -> str:
+    """Return the path of a project's file in a repository of its own."""
+    return f"group_data/{slug(project, fallback='project')}.yaml"
+
+
+def files(answers: Answers, workspace_file: str = SHIPPED_PROJECT_FILE) -> dict[str, str]:
+    """Return the texts of settings, inventory and project file, by their paths.
+
+    Args:
+        workspace_file: the path of the project file.
+    """
+    name = answers.project or answers.organization or "ChainAlign"
+    # A project file that is kept was written for others.
+    environments = answers.environments or Answers.environments
+    return {
+        settings_file(answers.group): template(
+            _SETTINGS_TEMPLATE,
+            answers=answers,
+            backup=_backup_targets(answers),
+            literal=literal,
+            quote=_quote,
+            schema_version=compatibility.SETTINGS.version,
+            workspace_file="" if workspace_file == SHIPPED_PROJECT_FILE else workspace_file,
+        ),
+        workspace_file: template(
+            SHIPPED_PROJECT_FILE,
+            project={"name": scalar(name), "slug": scalar(project_slug(name))},
+            environments=[(scalar(each.slug), scalar(each.name)) for each in environments],
+            services=[(scalar(each.name), each.folder) for each in answers.services],
+            schema_version=compatibility.WORKSPACE.version,
+        ),
+        inventory_file(answers.group): template("inventory/group.py", group=answers.group),
+    }
+
+
+def files_around(answers: Answers, workspace_file: str, services: str) -> dict[str, str]:
+    """Return the texts of the files around the settings, by their paths.
+
+    Args:
+        services: the directory of the services, from the repository.
+    """
+    name = answers.project or answers.organization
+    values = {
+        "group": answers.group,
+        "inventory": inventory_file(answers.group),
+        "is_default_group": answers.group == GROUP,
+        "is_new": bool(answers.ssh_public_key),
+        "title": name,
+        "package": slug(name, fallback="project"),
+        "release": bundle.version(),
+        "services": services,
+        "settings": settings_file(answers.group),
+        "site_url": answers.site_url,
+        "workspace_file": workspace_file,
+    }
+    return {path: template(source, **values) for path, source in _AROUND.items()}
+
+
+def is_clone(directory: Path) -> bool:
+    """Return whether a directory is a clone of this project, which needs settings only."""
+    return (directory / "infisical_iac").is_dir()
+
+
+def find_group(directory: Path) -> str:
+    """Return the group of the only inventory in a directory, or else the default one."""
+    named = os.environ.get("INFISICAL_IAC_INVENTORY", "")
+    inventories = [path.stem for path in sorted(directory.glob("inventory/*.py"))]
+    if Path(named).stem in inventories and not is_clone(directory):
+        return Path(named).stem
+    return inventories[0] if len(inventories) == 1 else GROUP
+
+
+def find_project_file(directory: Path, group: str) -> str:
+    """Return the path of the project file that the settings of a group name."""
+    return str(declared_file(inventory_file(group), directory))
+
+
+def find_edited(present: Mapping[str, str], group: str) -> list[str]:
+    """Return the paths of settings and project file, given by path and text, that were edited."""
+    shipped = files(Answers(group=group))
+    sample = {shipped[SHIPPED_PROJECT_FILE], shipped[settings_file(group)]}
+    inventory = inventory_file(group)
+    return [path for path, text in present.items() if path != inventory and text not in sample]
+
+
+def is_sample(project_file: Path) -> bool:
+    """Return whether a project file is still the shipped one, whose services are samples."""
+    return project_file.read_text("utf-8") == files(Answers())[SHIPPED_PROJECT_FILE]
+
+
+def _backup_targets(answers: Answers) -> tuple[Mapping[str, Any], ...]:
+    if answers.backup is None:
+        return ()
+    second = answers.backup.model_dump(exclude_defaults=True)
+    return (*bundle.default_settings()["backup_targets"], second)
+
+
+def _quote(text: str) -> str:
+    """Return a text in double quotes, as Python reads it."""
+    return json.dumps(text, ensure_ascii=False)

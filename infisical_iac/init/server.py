@@ -1,0 +1,145 @@
+"""Test the server that a person named: read its host key, and try to log in.
+
+A host key that was accepted is kept in `.infisical-iac/known_hosts` of the repository, so that a
+whole team and its CI jobs know it.
+"""
+
+import base64
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import paramiko
+
+from infisical_iac.core import host_keys
+from infisical_iac.core.errors import Unreachable
+from infisical_iac.core.host_keys import KnownHost, ServerKey, name_in_known_hosts
+from infisical_iac.core.own_repository import KNOWN_HOSTS
+
+_SECONDS = 10.0
+
+
+class Server(NamedTuple):
+    """A server as a person named it.
+
+    Attributes:
+        key: the file of the private key to log in with; empty for the agent and ~/.ssh.
+    """
+
+    address: str
+    port: int = 22
+    user: str = "root"
+    key: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return its names in known_hosts: the given one, and the one of the SSH configuration."""
+        address, port = self.target
+        pairs = ((self.address, self.port), (address, port))
+        return tuple(dict.fromkeys(name_in_known_hosts(*each) for each in pairs))
+
+    @property
+    def target(self) -> tuple[str, int]:
+        """Return the address and port to connect to, as the SSH configuration says."""
+        said = _configuration(self.address)
+        own = said.get("port", "22")
+        port = int(own) if self.port == 22 and own.isdigit() else self.port
+        return str(said.get("hostname", self.address)), port
+
+
+def read_host_key(server: Server, directory: Path) -> ServerKey:
+    """Connect to a server, and return the host key that it shows, by the first of its names.
+
+    Args:
+        directory: the repository, which may know a key.
+
+    Raises Unreachable if no SSH server answers, or if it is behind a jump host.
+    """
+    if {"proxyjump", "proxycommand"} & {*_configuration(server.address)}:
+        raise Unreachable(
+            f"{server.address} is behind a jump host of ~/.ssh/config, so it can't be tested here",
+            code="unreachable.host",
+        )
+    lines = [each for lines in _read(directory) for each in lines]
+    types = host_keys.list_types(server.names, lines)
+    return replace(host_keys.read_key(*server.target, types=types), name=server.names[0])
+
+
+def find_login_problem(server: Server, key: ServerKey) -> str:
+    """Return why a login fails, as the beginning of a sentence; empty if it works.
+
+    It tries the keys of the SSH agent and of ~/.ssh, as a deploy does.
+    """
+    address, port = server.target
+    client = paramiko.SSHClient()
+    public = paramiko.PKey.from_type_string(key.type, base64.b64decode(key.base64))
+    client.get_host_keys().add(name_in_known_hosts(address, port), key.type, public)
+    named = [server.key] if server.key else _configuration(server.address).get("identityfile", [])
+    # paramiko takes several, which its stubs do not know.
+    files: Any = [str(Path(each).expanduser()) for each in named] or None
+    try:
+        client.connect(
+            address,
+            port,
+            server.user,
+            key_filename=files,
+            timeout=_SECONDS,
+            banner_timeout=_SECONDS,
+            auth_timeout=_SECONDS,
+        )
+    except paramiko.PasswordRequiredException:
+        return "your SSH key has a passphrase, and no agent holds it, so the login was not tested"
+    except (paramiko.SSHException, EOFError, OSError) as error:
+        # After a refusal paramiko may complain that the key is of none of the other kinds.
+        transport = client.get_transport()
+        is_connected = transport is not None and transport.is_active()
+        if isinstance(error, paramiko.AuthenticationException) or (
+            isinstance(error, paramiko.SSHException) and is_connected
+        ):
+            return f"{server.address} accepts none of your SSH keys for {server.user}"
+        return f"the login to {server.address} can't be tested ({error})"
+    finally:
+        client.close()
+    return ""
+
+
+def is_known(server: Server, key: ServerKey, directory: Path) -> bool:
+    """Return whether known_hosts has the server's key: the repository's, or the user's own.
+
+    Args:
+        directory: the repository, whose file counts first, as it does for a deploy.
+
+    Raises Refused if it has another key: somebody may intercept the connection.
+    """
+    named = _name_key(server, key)
+    return any(host_keys.check_key(each, lines) for lines in _read(directory) for each in named)
+
+
+def add_known(text: str, server: Server, key: ServerKey) -> str:
+    """Return the text of the repository's known_hosts with a server's key."""
+    lines = host_keys.parse_known_hosts(text, KNOWN_HOSTS)
+    end = "\n" if text and not text.endswith("\n") else ""
+    added = (
+        host_keys.write_line(each, hashed=False)
+        for each in _name_key(server, key)
+        if not host_keys.check_key(each, lines)
+    )
+    return f"{text}{end}{''.join(added)}"
+
+
+def _read(directory: Path) -> tuple[list[KnownHost], list[KnownHost]]:
+    """Return the lines of the repository's known_hosts, and those of the user's own."""
+    own = host_keys.read_lines([directory / KNOWN_HOSTS])
+    return own, host_keys.read_lines([host_keys.default_file(), host_keys.GLOBAL_FILE])
+
+
+def _name_key(server: Server, key: ServerKey) -> list[ServerKey]:
+    """Return the key by each of the server's names."""
+    return [replace(key, name=name) for name in server.names]
+
+
+def _configuration(address: str) -> paramiko.SSHConfigDict:
+    try:
+        return paramiko.SSHConfig.from_path(str(Path.home() / ".ssh" / "config")).lookup(address)
+    except (OSError, paramiko.SSHException, paramiko.ConfigParseError, ValueError, RuntimeError):
+        return paramiko.SSHConfigDict()

@@ -1,0 +1,53 @@
+"""Call every command in the working directory, and print what each answers as a line of JSON.
+
+It is given to the Python of an installation as its program, and may import nothing of the tests.
+"""
+
+import json
+from collections.abc import Iterator
+
+import click
+from click.testing import CliRunner
+
+from infisical_iac.cli.main import main
+
+# What each argument and option that must be given gets, unless it is a file or a directory.
+_WORD = "OBVIOUSLY_FAKE"
+# Commands that need nothing of a repository, or that write one.
+_LEFT_OUT = {("eject",), ("init",)}
+
+
+def _leaves(command: click.Command, *names: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
+    if not isinstance(command, click.Group) or command.invoke_without_command:
+        yield names, command
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            if found is not None and not found.hidden:
+                yield from _leaves(found, *names, name)
+
+
+def _given(command: click.Command) -> Iterator[str]:
+    for each in command.params:
+        if not each.required:
+            continue
+        is_option = isinstance(each, click.Option)
+        if is_option:
+            yield each.opts[-1]
+        is_path = isinstance(each.type, click.Path)
+        yield (_WORD if is_option else ".") if is_path else _example(each.type)
+
+
+def _example(of: object) -> str:
+    return str(next(iter(of.choices))) if isinstance(of, click.Choice) else _WORD
+
+
+if __name__ == "__main__":
+    for names, command in _leaves(main):
+        if names in _LEFT_OUT:
+            continue
+        arguments = [*names, *_given(command)]
+        done = CliRunner().invoke(main, arguments)
+        unexpected = "" if isinstance(done.exception, SystemExit | None) else repr(done.exception)
+        print(json.dumps([" ".join(arguments), done.exit_code, done.output, unexpected]))

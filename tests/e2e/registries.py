@@ -1,0 +1,116 @@
+"""Run registries on the loopback address of a host: a mirror, a private one, and a wrong one."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import bcrypt
+
+from tests.staging.host import StagingHost
+
+MIRROR, PRIVATE, WRONG = 5000, 5001, 5002
+USER, PASSWORD = "reader", "obviously-fake-registry-password"
+_DEFAULTS = "/etc/default/docker"
+_DIRECTORY = "/root/registries"
+_SECONDS = 60
+
+
+@contextmanager
+def run_all(host: StagingHost) -> Iterator[None]:
+    """Run all three, with the first as Docker's mirror of Docker Hub.
+
+    The first and the second are Debian's docker-registry. Afterwards nothing of them is left.
+    """
+    host.run(
+        "apt-get -qq install --yes --no-install-recommends docker-registry && "
+        f"systemctl disable --now docker-registry; mkdir -p {_DIRECTORY}"
+    )
+    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+    host.run(f"cat >{_DIRECTORY}/htpasswd", input=f"{USER}:{hashed}\n")
+    script = Path(__file__).with_name("wrong_registry.py").read_text()
+    host.run(f"cat >{_DIRECTORY}/wrong_registry.py", input=script)
+    try:
+        _serve(host, "mirror", MIRROR, {})
+        htpasswd = {"realm": "fake", "path": f"{_DIRECTORY}/htpasswd"}
+        _serve(host, "private", PRIVATE, {"auth": {"htpasswd": htpasswd}})
+        _start(host, "wrong", WRONG, f"python3 {_DIRECTORY}/wrong_registry.py {WRONG}")
+        host.run(f"cp -a {_DEFAULTS} {_DIRECTORY}/defaults")
+        mirror = f"--registry-mirror=http://127.0.0.1:{MIRROR}"
+        host.run(f"echo 'DOCKER_OPTS=\"{mirror}\"' >>{_DEFAULTS}; systemctl restart docker")
+        yield
+    finally:
+        host.run(
+            f"test ! -e {_DIRECTORY}/defaults || cp -a {_DIRECTORY}/defaults {_DEFAULTS}; "
+            "systemctl stop registry-mirror registry-private registry-wrong; "
+            f"systemctl restart docker; rm -rf {_DIRECTORY}; "
+            "apt-get -qq purge --yes docker-registry",
+            check=False,
+        )
+
+
+def push(host: StagingHost, image: str, port: int, name: str, *, login: bool = False) -> str:
+    """Push an image of the host under a name into one of the registries; return its digest.
+
+    The name is removed from the host afterwards.
+    """
+    target = f"127.0.0.1:{port}/{name}"
+    config = f"--config {_DIRECTORY}/docker"
+    if login:
+        command = f"docker {config} login --username {USER} --password-stdin 127.0.0.1:{port}"
+        host.run(command, input=PASSWORD)
+    host.run(f"docker tag {image} {target} && docker {config} push --quiet {target}")
+    digests = json.loads(
+        host.run(f"docker inspect --format '{{{{json .RepoDigests}}}}' {image}").stdout
+    )
+    repository = target.rpartition(":")[0]
+    digest = next(each for each in digests if each.startswith(f"{repository}@"))
+    host.run(f"docker rmi {target} {digest}", check=False)
+    return str(digest.partition("@")[2])
+
+
+def push_large(host: StagingHost, name: str) -> None:
+    """Push an image with a layer of 8 MB that no other image has, and keep nothing of it."""
+    target = f"127.0.0.1:{MIRROR}/{name}"
+    host.run(
+        f"cd {_DIRECTORY} && head -c 8000000 /dev/urandom >large && "
+        f"tar -c large | docker import - {target} && docker push --quiet {target}; "
+        f"docker rmi {target}; rm large"
+    )
+
+
+@contextmanager
+def fill_disk(host: StagingHost) -> Iterator[None]:
+    """Leave 1 MB of space where Docker keeps the layers that it downloads."""
+    directory = "/var/lib/docker/tmp"
+    host.run(f"mount -t tmpfs -o size=1m tmpfs {directory}")
+    try:
+        yield
+    finally:
+        host.run(f"umount {directory}")
+
+
+def read_requests(host: StagingHost, unit: str = "mirror") -> str:
+    """Return the log of one of the registries."""
+    return host.run(f"journalctl --unit registry-{unit} --output cat").stdout
+
+
+def _serve(host: StagingHost, unit: str, port: int, more: dict[str, object]) -> None:
+    config = {
+        "version": 0.1,
+        "storage": {"filesystem": {"rootdirectory": f"{_DIRECTORY}/{unit}"}},
+        "http": {"addr": f"127.0.0.1:{port}"},
+        **more,
+    }
+    file = f"{_DIRECTORY}/{unit}.yml"
+    # JSON is YAML, too.
+    host.run(f"cat >{file}", input=json.dumps(config))
+    _start(host, unit, port, f"docker-registry serve {file}")
+
+
+def _start(host: StagingHost, unit: str, port: int, command: str) -> None:
+    host.run(
+        f"systemd-run --quiet --collect --unit registry-{unit} $(command -v {command.split()[0]}) "
+        f"{' '.join(command.split()[1:])} && for n in $(seq {_SECONDS * 4}); do "
+        f"(exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null && exit 0; sleep 0.25; done; exit 1"
+    )

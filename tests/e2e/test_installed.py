@@ -1,0 +1,220 @@
+"""Test the installed tool on a machine without this clone: three commands deploy, and more follow.
+
+The tests of a machine are in the order of a person's first days with it, and build on each other.
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import every_command, installed
+from tests.e2e.conftest import FirstDeploy, copy_first_host
+from tests.e2e.inspection import reset_stack
+from tests.e2e.installed import (
+    CHANGED,
+    LATER,
+    REPOSITORY_GIVEN,
+    REPOSITORY_TYPED,
+    SERVICES,
+    WRITTEN,
+    Server,
+)
+from tests.e2e.running import REPOSITORY
+from tests.staging import wheels
+from tests.staging.operator import HOME, Done, OperatorMachine
+
+_OLDEST = (3, 11)
+_EMPTY = f"{HOME}/empty"
+_TOOL = f"{HOME}/.local/share/uv/tools/{installed.PACKAGE}/bin/python"
+
+
+@pytest.fixture(scope="module")
+def server(first: FirstDeploy) -> Iterator[Server]:
+    """A server that has Docker and the images, and nothing of Infisical."""
+    first.run.ok()
+    with copy_first_host("e2e-installed") as host:
+        reset_stack(host)
+        yield Server.of(host)
+
+
+@pytest.fixture(scope="module")
+def machine(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[OperatorMachine]:
+    """An operator's machine, with uv and files of wheels only."""
+    made = OperatorMachine("e2e-installed")
+    made.up()
+    installed.prepare(made, server, tmp_path_factory.mktemp("releases"))
+    made.run("mkdir", _EMPTY, REPOSITORY_TYPED, REPOSITORY_GIVEN)
+    yield made
+    made.down()
+
+
+def _check(done: Done, *statuses: int) -> Done:
+    assert done.returncode in (statuses or (0,)), done.stdout + done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+    return done
+
+
+def _command(machine: OperatorMachine, *arguments: str, directory: str = REPOSITORY_TYPED) -> Done:
+    return machine.run("infisical-iac", *arguments, directory=directory)
+
+
+def _plan(machine: OperatorMachine, directory: str = REPOSITORY_TYPED) -> list[str]:
+    done = _check(_command(machine, "plan", "--json", directory=directory), 0, 2)
+    found = json.loads(done.stdout)
+    assert found["blocked"] == []
+    return [each["what"] for each in found["changes"]]
+
+
+def test_a_check_needs_no_installation_and_no_terminal(machine: OperatorMachine) -> None:
+    """A repository of services is checked before there is an Infisical."""
+    project = f"{HOME}/checked/chainalign.yaml"
+    machine.copy(REPOSITORY / "group_data" / "chainalign.yaml", project)
+    check = ("check", "--offline", "--workspace-file", project)
+    _check(installed.run_once(machine, *check, directory=f"{HOME}/checked"))
+    machine.run(
+        "sh", "-c", "echo API_KEY=obviously-fake >.env", directory=f"{HOME}/checked/backend"
+    )
+    found = installed.run_once(machine, *check, "--json", directory=f"{HOME}/checked")
+    assert (found.returncode, "backend/.env" in found.stdout) == (2, True), found.stderr
+    assert "obviously-fake" not in found.stdout + found.stderr
+
+
+def test_tool_is_installed_from_files(machine: OperatorMachine) -> None:
+    _check(installed.install(machine, wheels.version()))
+    shown = _check(_command(machine, "--version", directory=_EMPTY))
+    assert wheels.version() in shown.stdout
+
+
+def test_each_command_in_an_empty_directory_ends_with_one_sentence(
+    machine: OperatorMachine,
+) -> None:
+    program = Path(every_command.__file__).read_text()
+    done = _check(machine.run(_TOOL, "-", directory=_EMPTY, input=program))
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(answers) >= 35
+    wrong = [
+        each
+        for each in answers
+        if each[1] != 1 or each[3] or not installed.is_one_sentence(each[2])
+    ]
+    assert wrong == []
+    assert machine.run("ls", "-A", directory=_EMPTY).stdout == ""
+
+
+def test_init_is_answered_on_a_terminal(machine: OperatorMachine, server: Server) -> None:
+    status, shown = machine.type(
+        "infisical-iac", "init", directory=REPOSITORY_TYPED, answers=server.answers()
+    )
+    assert status == 0, shown
+    assert server.fingerprint in shown
+    for path in WRITTEN:
+        assert machine.read(f"{REPOSITORY_TYPED}/{path}"), path
+    assert installed.find_project_file(machine, REPOSITORY_TYPED)
+    installed.write_settings(machine, REPOSITORY_TYPED)
+
+
+def test_plan_shows_a_first_deploy(machine: OperatorMachine) -> None:
+    assert _command(machine, "plan").returncode == 2
+    assert len(_plan(machine)) > 10
+
+
+def test_apply_deploys_and_finds_nothing_to_change_afterwards(machine: OperatorMachine) -> None:
+    _check(_command(machine, "apply", "--yes"))
+    again = _check(_command(machine, "apply", "--yes", "--json"))
+    assert json.loads(again.stdout)["changes"] == []
+    pyinfra = (_TOOL, "-m", "pyinfra", "--yes", "--json", installed.INVENTORY, "deploy.py")
+    ran = _check(machine.run(*pyinfra, directory=REPOSITORY_TYPED))
+    results = json.loads(ran.stdout)["results"]
+    assert [each["name"] for each in results["operations"] if each["success"]] == []
+
+
+def test_verify_runs_the_checks_that_the_wheel_has(machine: OperatorMachine) -> None:
+    done = _check(_command(machine, "verify", "--json"))
+    counts = json.loads(done.stdout)
+    assert counts["failed"] == 0
+    assert counts["passed"] > 100
+
+
+def test_env_files_are_migrated(machine: OperatorMachine) -> None:
+    plan = f"{REPOSITORY_TYPED}/migration.yaml"
+    _check(_command(machine, "migrate", "scan", SERVICES), 0, 2)
+    planning = ("migrate", "plan", SERVICES, "--output", plan, "--allow-literal-references")
+    _check(_command(machine, *planning), 0, 2)
+    installed.decide_to_skip(machine, plan)
+    applied = _check(_command(machine, "migrate", "apply", plan))
+    assert "byte for byte" in applied.stdout
+    _check(_command(machine, "migrate", "verify", plan))
+
+
+def test_check_compares_services_with_infisical(machine: OperatorMachine) -> None:
+    """The `.env` files are still there, which is found."""
+    found = _command(machine, "check", SERVICES, "--json")
+    assert found.returncode == 2, found.stderr
+    assert "python-services/.env" in found.stdout
+
+
+def test_init_by_options_writes_the_same_deployment(
+    machine: OperatorMachine, server: Server
+) -> None:
+    given = ("init", *server.options())
+    _check(_command(machine, *given, directory=REPOSITORY_GIVEN))
+    installed.write_settings(machine, REPOSITORY_GIVEN)
+    for path in (*WRITTEN, installed.find_project_file(machine, REPOSITORY_TYPED)):
+        typed = machine.read(f"{REPOSITORY_TYPED}/{path}")
+        assert machine.read(f"{REPOSITORY_GIVEN}/{path}") == typed, path
+    assert _plan(machine, REPOSITORY_GIVEN) == []
+
+
+def test_later_release_shows_and_applies_what_it_changes(machine: OperatorMachine) -> None:
+    _check(installed.install(machine, LATER))
+    assert LATER in _check(_command(machine, "--version")).stdout
+    assert any(CHANGED in each for each in _plan(machine))
+    _check(_command(machine, "apply", "--yes"))
+    assert _plan(machine) == []
+    assert json.loads(_check(_command(machine, "apply", "--yes", "--json")).stdout)["changes"] == []
+    assert json.loads(_check(_command(machine, "verify", "--json")).stdout)["failed"] == 0
+
+
+def _pythons() -> dict[tuple[int, int], str]:
+    """Return a program of each release of Python on this machine that the package supports."""
+    names = [sys.executable, *(shutil.which(f"python3.{n}") or "" for n in range(11, 20))]
+    names += map(str, Path.home().glob(".pyenv/versions/*/bin/python3"))
+    found: dict[tuple[int, int], str] = {}
+    code = "import json, sys; print(json.dumps(sys.version_info[:2]))"
+    for name in filter(None, names):
+        done = subprocess.run([name, "-c", code], capture_output=True, text=True)
+        if done.returncode == 0:
+            major, minor = json.loads(done.stdout)
+            found.setdefault((major, minor), name)
+    return {release: found[release] for release in sorted(found) if release >= _OLDEST}
+
+
+_PYTHONS = _pythons()
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this project."""
+    return wheels.build(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.mark.parametrize("release", _PYTHONS, ids=lambda release: ".".join(map(str, release)))
+def test_package_installs_on_each_python(
+    release: tuple[int, int], wheel: Path, tmp_path: Path
+) -> None:
+    venv, uv = tmp_path / "venv", str(Path(sys.executable).with_name("uv"))
+    subprocess.run([uv, "venv", "--quiet", "--python", _PYTHONS[release], venv], check=True)
+    offline = ("--offline", "--no-index", "--find-links", str(wheels.wheelhouse(release)))
+    command = [uv, "pip", "install", "--quiet", *offline, "--python", str(venv), str(wheel)]
+    installation = subprocess.run(command, capture_output=True, text=True)
+    assert installation.returncode == 0, installation.stderr
+    for arguments in (("--help",), ("plan", "--help"), ("check", "--help")):
+        program = [venv / "bin" / "infisical-iac", *arguments]
+        done = subprocess.run(program, cwd=tmp_path, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "Usage: infisical-iac" in done.stdout

@@ -1,0 +1,1 @@
+"""Build the files of a release: packages, their bills of materials, and checksums."""

@@ -1,0 +1,156 @@
+"""The client of registries lists all tags, gets a token as asked, and ends in one sentence."""
+
+import gzip
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from infisical_iac.api.registry import RegistryClient, RegistryCredentials
+from infisical_iac.core.errors import Unreachable, UserError
+from infisical_iac.core.images import parse_reference
+from tests.fake_registry import DIGEST, FakeRegistry, fake_registry
+
+_TAGS = ["1.0", "1.1", "1.2", "2.0", "2.1"]
+
+
+@pytest.fixture
+def registry() -> Iterator[FakeRegistry]:
+    with fake_registry(tags={"acme/app": _TAGS}) as found:
+        yield found
+
+
+def _client(
+    registry: FakeRegistry, *, login: RegistryCredentials | None = None, timeout: float = 10
+) -> RegistryClient:
+    image = parse_reference(f"{registry.host}/acme/app:1.0")
+    return RegistryClient(image, timeout=timeout, login=login)
+
+
+def test_images_of_docker_hub_are_asked_of_its_api() -> None:
+    with RegistryClient(parse_reference("postgres:17"), timeout=1) as client:
+        assert client.host == "registry-1.docker.io"
+
+
+def test_all_pages_of_tags_are_read(registry: FakeRegistry) -> None:
+    registry.page = 2
+    with _client(registry) as client:
+        assert client.list_tags() == _TAGS
+    assert len(registry.requests) == 3
+
+
+def test_a_page_of_another_host_is_not_asked(registry: FakeRegistry) -> None:
+    """It would get the token."""
+    registry.page, registry.next_page = 2, "http://127.0.0.2:9/v2/acme/app/tags/list"
+    with _client(registry) as client:
+        assert client.list_tags() == _TAGS[:2]
+
+
+def test_pages_without_an_end_are_ended(registry: FakeRegistry) -> None:
+    registry.page, registry.next_page = 2, "/v2/acme/app/tags/list"
+    with _client(registry) as client:
+        assert {*client.list_tags()} == {*_TAGS[:2]}
+    assert len(registry.requests) == 30
+
+
+def test_everybody_gets_a_token_of_a_public_registry(registry: FakeRegistry) -> None:
+    registry.asks_for_token, registry.page = True, 2
+    with _client(registry) as client:
+        assert client.list_tags() == _TAGS
+    assert registry.logins == [""]
+    assert "GET /token?service=fake&scope=repository%3Aasked%3Apull" in registry.requests
+
+
+def test_a_login_gets_the_token_of_a_private_registry(registry: FakeRegistry) -> None:
+    registry.asks_for_token, registry.login = True, ("reader", "not-a-secret")
+    with _client(registry, login=RegistryCredentials("reader", "not-a-secret")) as client:
+        assert client.list_tags() == _TAGS
+    assert registry.logins == ["reader"]
+
+
+def test_a_login_is_sent_to_no_token_service_without_tls(
+    registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.asks_for_token, registry.realm = True, "http://tokens.example.com/token"
+    asked: list[object] = []
+
+    class _Answer:
+        def json(self) -> dict[str, str]:
+            return {"token": "fake-token"}
+
+    def get(url: str, *, auth: object, **_: object) -> _Answer:
+        asked.extend([url, auth])
+        return _Answer()
+
+    monkeypatch.setattr("infisical_iac.api.registry.httpx.get", get)
+    with _client(registry, login=RegistryCredentials("reader", "not-a-secret")) as client:
+        assert client.list_tags() == _TAGS
+    assert asked == ["http://tokens.example.com/token", None]
+
+
+def test_a_tag_has_a_digest_without_a_pull(registry: FakeRegistry) -> None:
+    with _client(registry) as client:
+        assert client.read_digest("1.1") == DIGEST
+    assert registry.requests == ["HEAD /v2/acme/app/manifests/1.1"]
+
+
+def test_a_digest_is_computed_where_the_registry_names_none(registry: FakeRegistry) -> None:
+    registry.names_digest = False
+    with _client(registry) as client:
+        assert client.read_digest("1.1") == DIGEST
+
+
+@pytest.mark.parametrize(
+    ("status", "code"),
+    [
+        (401, "error.registry_login"),
+        (403, "error.registry_login"),
+        (404, "error.no_image"),
+        (429, "error.registry_limit"),
+        (500, "error.registry_failure"),
+        (503, "error.registry_failure"),
+    ],
+)
+def test_an_error_of_the_registry_has_a_code(
+    registry: FakeRegistry, status: int, code: str
+) -> None:
+    registry.status = status
+    with _client(registry) as client, pytest.raises(UserError) as error:
+        client.list_tags()
+    assert error.value.code == code
+    assert registry.host in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>", b"[]", b'{"tags": 1}', b"{}", gzip.compress(b"x", mtime=0)]
+)
+def test_another_server_is_no_registry(registry: FakeRegistry, body: bytes) -> None:
+    registry.body = body
+    with _client(registry) as client, pytest.raises(UserError) as error:
+        client.list_tags()
+    assert error.value.code == "error.no_registry"
+
+
+def test_an_image_without_tags_has_none(registry: FakeRegistry) -> None:
+    registry.body = b'{"name": "acme/app", "tags": null}'
+    with _client(registry) as client:
+        assert client.list_tags() == []
+
+
+def test_a_registry_that_stalls_is_waited_for_briefly(registry: FakeRegistry) -> None:
+    registry.stalls = True
+    began = time.monotonic()
+    with _client(registry, timeout=0.3) as client, pytest.raises(Unreachable) as error:
+        client.list_tags()
+    assert error.value.code == "unreachable.registry"
+    assert time.monotonic() - began < 10
+    assert registry.host in str(error.value)
+
+
+def test_a_registry_that_is_not_there_is_reported_at_once() -> None:
+    with (
+        RegistryClient(parse_reference("127.0.0.1:9/a/b:1"), timeout=5) as client,
+        pytest.raises(Unreachable) as error,
+    ):
+        client.list_tags()
+    assert error.value.code == "unreachable.registry"

@@ -1,0 +1,171 @@
+"""The package client that installed this tool is found, and asked for the newest version."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.change import package_client
+from infisical_iac.change.package_client import (
+    PackageClient,
+    ask_newest,
+    detect,
+    index_variables,
+    parse_newest,
+)
+from infisical_iac.core import bundle
+from infisical_iac.core.bundle import NAME
+from infisical_iac.core.errors import Unreachable, UserError
+
+
+@pytest.fixture
+def _is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the tool installed by pip, from an index."""
+    monkeypatch.setattr(bundle, "IS_INSTALLED", True)
+    monkeypatch.setattr(package_client, "_installer", lambda: "pip")
+    monkeypatch.delenv("UV", raising=False)
+
+
+def _detect(prefix: Path, **programs: str) -> PackageClient:
+    found = detect(prefix, which=programs.get)
+    assert found
+    return found
+
+
+def test_a_clone_is_asked_of_nobody(tmp_path: Path) -> None:
+    """These tests run from one."""
+    assert detect(tmp_path) is None
+
+
+@pytest.mark.usefixtures("_is_installed")
+def test_a_tool_of_uv_is_asked_of_uv_tool(tmp_path: Path) -> None:
+    (tmp_path / "uv-receipt.toml").touch()
+    client = _detect(tmp_path, uv="/usr/bin/uv")
+    assert client.command == ("/usr/bin/uv", "tool", "list", "--outdated")
+    assert client.upgrade == "uv tool upgrade infisical-iac"
+
+
+@pytest.mark.usefixtures("_is_installed")
+def test_a_project_of_uv_is_asked_of_its_indexes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(package_client, "_installer", lambda: "uv")
+    monkeypatch.setenv("UV", "/opt/uv")
+    client = _detect(tmp_path)
+    assert client.command[:3] == ("/opt/uv", "pip", "compile")
+    assert client.given == "infisical-iac\n"
+    assert client.upgrade.format("0.2.0") == "uv add infisical-iac==0.2.0"
+
+
+@pytest.mark.usefixtures("_is_installed")
+def test_a_tool_of_pipx_is_asked_of_its_indexes(tmp_path: Path) -> None:
+    """An index may have a password, so it is no argument."""
+    arguments = ["--index-url=https://u:fake@packages.example.com/simple", "--no-deps"]
+    metadata = {"main_package": {"package": NAME, "pip_args": arguments}}
+    (tmp_path / "pipx_metadata.json").write_text(json.dumps(metadata))
+    client = _detect(tmp_path)
+    assert client.command == ("pipx", "runpip", NAME, "index", "versions", NAME)
+    assert client.environment == {"PIP_INDEX_URL": "https://u:fake@packages.example.com/simple"}
+
+
+@pytest.mark.usefixtures("_is_installed")
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"main_package": {"pip_args": null}}'])
+def test_unreadable_metadata_of_pipx_name_no_index(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pipx_metadata.json").write_text(text)
+    assert _detect(tmp_path).environment == {}
+
+
+@pytest.mark.usefixtures("_is_installed")
+def test_every_other_environment_is_asked_of_its_pip(tmp_path: Path) -> None:
+    assert _detect(tmp_path).command[:4] == (sys.executable, "-m", "pip", "index")
+
+
+@pytest.mark.usefixtures("_is_installed")
+def test_a_tool_of_uv_needs_uv(tmp_path: Path) -> None:
+    (tmp_path / "uv-receipt.toml").touch()
+    with pytest.raises(UserError) as error:
+        _detect(tmp_path)
+    assert error.value.code == "error.no_client"
+
+
+def test_indexes_are_taken_from_the_arguments_of_pip() -> None:
+    arguments = ["-i", "https://a.example", "--extra-index-url", "https://b.example"]
+    arguments += ["--extra-index-url=https://c.example", "--no-index", "-f", "dist", "--pre"]
+    assert index_variables(arguments) == {
+        "PIP_INDEX_URL": "https://a.example",
+        "PIP_EXTRA_INDEX_URL": "https://b.example https://c.example",
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": "dist",
+    }
+
+
+def _printing(
+    output: str, pattern: str, *, status: int = 0, is_silent: bool = False
+) -> PackageClient:
+    program = f"import sys; sys.stdout.write({output!r}); sys.exit({status})"
+    return PackageClient(
+        *("fake", (sys.executable, "-c", program), pattern, "upgrade", "run"), is_silent=is_silent
+    )
+
+
+_TOOL = rf"^{NAME} v\S+ \[latest: v?(\S+)\]"
+
+
+@pytest.mark.usefixtures("_is_installed")
+@pytest.mark.parametrize(
+    ("kind", "output", "expected"),
+    [
+        # As uv 0.13.9, and pip 23.2.1 and 25.1, print it.
+        (
+            "tool",
+            "ruff v0.2.0 [latest: 0.9.0]\n- ruff\ninfisical-iac v0.1.0 [latest: 0.2.0]\n",
+            "0.2.0",
+        ),
+        ("tool", "ruff v0.2.0 [latest: 0.9.0]\n- ruff\n", ""),
+        ("compile", "infisical-iac==0.2.0\n", "0.2.0"),
+        ("pip", "infisical-iac (0.2.0)\nAvailable versions: 0.2.0, 0.1.0\n", "0.2.0"),
+        ("pip", "infisical-iac-extra (9.9)\n", ""),
+        ("pip", "", ""),
+    ],
+)
+def test_the_newest_version_is_found_in_the_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, output: str, expected: str
+) -> None:
+    if kind == "tool":
+        (tmp_path / "uv-receipt.toml").touch()
+    if kind == "compile":
+        monkeypatch.setattr(package_client, "_installer", lambda: "uv")
+    assert parse_newest(_detect(tmp_path, uv="uv"), output) == expected
+
+
+def test_a_client_that_lists_only_newer_versions_knows_of_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bundle, "version", lambda: "0.1.0")
+    assert ask_newest(_printing("", _TOOL, is_silent=True), timeout=60) == "0.1.0"
+
+
+@pytest.mark.parametrize(("output", "status"), [("", 0), ("", 1), ("infisical-iac (0.2.0)", 2)])
+def test_a_client_without_an_answer_is_unreachable(output: str, status: int) -> None:
+    client = _printing(output, rf"^{NAME} \((\S+)\)", status=status)
+    with pytest.raises(Unreachable) as error:
+        ask_newest(client, timeout=60)
+    assert error.value.code == "unreachable.package_client"
+
+
+def test_a_client_that_stalls_is_ended() -> None:
+    client = PackageClient("fake", (sys.executable, "-c", "input()"), "x", "", "")
+    stalling = PackageClient(
+        "fake", (sys.executable, "-c", "import time; time.sleep(600)"), "x", "", ""
+    )
+    with pytest.raises(Unreachable, match=r"0\.2 s"):
+        ask_newest(stalling, timeout=0.2)
+    with pytest.raises(Unreachable):  # Nobody answers a question of the client.
+        ask_newest(client, timeout=60)
+
+
+def test_a_client_that_is_gone_is_reported() -> None:
+    with pytest.raises(UserError) as error:
+        ask_newest(PackageClient("fake", ("/nowhere/fake",), "x", "", ""), timeout=1)
+    assert error.value.code == "error.no_client"

@@ -1,0 +1,192 @@
+"""`outdated` prints what to set and ends with 2 for something newer, 0 for nothing or no answer."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from infisical_iac.change import changelog, package_client
+from infisical_iac.cli import outdated, status
+from infisical_iac.cli.main import main
+from infisical_iac.core import bundle
+from tests.fake_registry import DIGEST, FakeRegistry, fake_registry
+from tests.unit.settings_of import settings_of
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeRegistry]:
+    """A registry that has exactly what the settings pin, and an empty working directory."""
+    tags = {
+        "infisical/infisical": ["v0.165.16"],
+        "library/postgres": ["17.11"],
+        "library/redis": ["8.2.10"],
+        "library/caddy": ["2.11.7"],
+    }
+    with fake_registry(tags=tags) as found:
+        settings = settings_of(
+            infisical_image=f"{found.host}/infisical/infisical",
+            postgres_image=f"{found.host}/library/postgres:17.11",
+            redis_image=f"{found.host}/library/redis:8.2.10@sha256:{'b' * 64}",
+            caddy_image=f"{found.host}/library/caddy:2.11.7",
+        )
+        monkeypatch.setattr(outdated, "_read_settings", lambda _: settings)
+        monkeypatch.setattr("infisical_iac.change.outdated.TIME_LIMIT", 30.0)
+        monkeypatch.chdir(tmp_path)
+        yield found
+
+
+def _run(*options: str) -> Result:
+    return CliRunner().invoke(main, ["outdated", *options])
+
+
+def _data(*options: str) -> Any:
+    return json.loads(_run("--json", *options).stdout)
+
+
+@pytest.mark.usefixtures("registry")
+def test_nothing_newer_ends_with_0() -> None:
+    done = _run()
+    assert done.exit_code == 0, done.output
+    assert "group_data/" not in done.output
+    assert "17.11" in done.output
+
+
+def test_a_newer_version_is_set_by_a_line_of_the_settings(registry: FakeRegistry) -> None:
+    registry.tags["library/redis"] += ["8.4.1", "9.0.0"]
+    registry.tags["infisical/infisical"] += ["v0.166.2"]
+    done = _run()
+    assert done.exit_code == 2, done.output
+    assert f'    redis_image = "{registry.host}/library/redis:8.4.1@{DIGEST}"\n' in done.output
+    assert '    infisical_version = "v0.166.2"\n' in done.output
+    assert "9.0.0" in done.output
+
+
+def test_a_newer_major_version_alone_does_not_count(registry: FakeRegistry) -> None:
+    registry.tags["library/postgres"] += ["18.4"]
+    done = _run()
+    assert done.exit_code == 0, done.output
+    assert "18.4" in done.output
+
+
+def test_programs_get_json(registry: FakeRegistry) -> None:
+    registry.tags["library/redis"] += ["8.4.1"]
+    found = _data()
+    (redis,) = [each for each in found["versions"] if each["name"] == "redis"]
+    assert redis == {
+        "name": "redis",
+        "setting": "redis_image",
+        "image": f"{registry.host}/library/redis:8.2.10",
+        "pinned": "8.2.10",
+        "newest": "8.4.1",
+        "newer_major": "",
+        "digest": DIGEST,
+        "unknown": "",
+        "notes": [],
+    }
+    assert found["changelog"] == {}
+
+
+def test_a_registry_that_fails_is_no_error(registry: FakeRegistry) -> None:
+    registry.status = 500
+    done = _run()
+    assert done.exit_code == 0, done.output
+    assert done.stderr.count("not known") == 4
+    assert "?" in done.stdout
+
+
+def test_images_are_pinned_by_the_digests_of_their_tags(registry: FakeRegistry) -> None:
+    del registry.tags["library/caddy"]
+    done = _run("--pin")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines() == [
+        f'infisical_version = "v0.165.16@{DIGEST}"',
+        f'postgres_image = "{registry.host}/library/postgres:17.11@{DIGEST}"',
+        f'redis_image = "{registry.host}/library/redis:8.2.10@{DIGEST}"',
+    ]
+    moved, missing = done.stderr.splitlines()
+    assert f"sha256:{'b' * 64}" in moved
+    assert "library/caddy" in missing
+
+
+@pytest.mark.usefixtures("registry")
+def test_the_changelog_since_the_pinned_version_is_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        '[project]\nname = "own"\ndependencies = ["infisical-iac==0.1.0"]\n'
+    )
+    text = "# Changelog\n\n## 0.2.0\n\n- A new thing.\n\n## 0.1.0\n\n- An old thing.\n"
+    monkeypatch.setattr(changelog, "read_changelog", lambda: text)
+    monkeypatch.setattr(bundle, "version", lambda: "0.2.0")
+    assert _data()["changelog"] == {"0.2.0": "- A new thing."}
+    done = _run("--since", "0.1.0")
+    assert (done.exit_code, done.output) == (0, "\n0.2.0\n\n- A new thing.\n")
+    assert _data("--since", "0.0.9")["changelog"].keys() == {"0.2.0", "0.1.0"}
+
+
+def test_a_wrong_version_is_refused() -> None:
+    done = _run("--since", "yesterday", "--json")
+    assert done.exit_code == 1
+    assert json.loads(done.stdout.splitlines()[0])["code"] == "settings.version"
+
+
+@pytest.mark.usefixtures("registry")
+def test_a_newer_tool_is_upgraded_by_its_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = package_client.PackageClient(
+        "uv", (), "", "uv tool upgrade infisical-iac", "uvx infisical-iac@{}"
+    )
+    monkeypatch.setattr(package_client, "detect", lambda: client)
+    monkeypatch.setattr(package_client, "ask_newest", lambda *_, **__: "9.0.0")
+    done = _run()
+    assert done.exit_code == 2, done.output
+    assert "`uv tool upgrade infisical-iac`" in done.output
+    assert "`uvx infisical-iac@9.0.0 outdated --since 0.1.0`" in done.output
+
+
+def test_no_host_is_needed(registry: FakeRegistry, tmp_path: Path) -> None:
+    """As a program of its own, in a repository whose host does not exist."""
+    registry.tags["library/redis"] += ["8.4.1"]
+    (tmp_path / "inventory").mkdir()
+    (tmp_path / "group_data").mkdir()
+    defaults = Path(__file__).parents[3] / "group_data" / "all.py"
+    (tmp_path / "group_data" / "all.py").write_text(defaults.read_text())
+    host = {"ssh_hostname": "127.0.0.1", "ssh_port": 9}
+    (tmp_path / "inventory" / "office.py").write_text(f"office = [('office', {host!r})]\n")
+    settings = {
+        "admin_email": "admin@example.com",
+        "ingress": "none",
+        "infisical_image": f"{registry.host}/infisical/infisical",
+        "postgres_image": f"{registry.host}/library/postgres:17.11",
+        "redis_image": f"{registry.host}/library/redis:8.2.10",
+    }
+    lines = [f"{name} = {value!r}\n" for name, value in settings.items()]
+    (tmp_path / "group_data" / "office.py").write_text("".join(lines))
+    program = str(Path(sys.executable).with_name("infisical-iac"))
+    done = subprocess.run(
+        [program, "outdated", "--json", "-i", "inventory/office.py"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 2, done.stderr
+    found = {each["name"]: each["newest"] for each in json.loads(done.stdout)["versions"]}
+    assert found["redis"] == "8.4.1"
+    assert "caddy" not in found
+
+
+def test_status_has_a_row_for_it(registry: FakeRegistry) -> None:
+    registry.tags["library/redis"] += ["8.4.1"]
+    (row,) = status._look_for_new_versions(outdated._read_settings(""))()
+    assert (row.name, row.is_note, row.ok) == ("New versions", True, True)
+    assert "redis 8.4.1" in row.text
+
+
+def test_status_asks_nothing_for_a_host_with_archives(registry: FakeRegistry) -> None:
+    settings = outdated._read_settings("").with_values(image_archives=("images.tar",))
+    assert status._look_for_new_versions(settings)() == []
+    assert registry.requests == []

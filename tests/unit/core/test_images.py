@@ -1,0 +1,33 @@
+"""References of images are completed as Docker completes them."""
+
+import pytest
+
+from infisical_iac.core.images import Images, Reference, parse_reference, tag_of
+
+_DIGEST = "sha256:" + "a" * 64
+
+
+@pytest.mark.parametrize(
+    ("image", "expected"),
+    [
+        ("postgres:17.11", Reference("docker.io", "library/postgres", "17.11", "")),
+        ("postgres", Reference("docker.io", "library/postgres", "", "")),
+        ("infisical/infisical:v1", Reference("docker.io", "infisical/infisical", "v1", "")),
+        ("docker.io/redis:8", Reference("docker.io", "library/redis", "8", "")),
+        ("index.docker.io/a/b:1", Reference("docker.io", "a/b", "1", "")),
+        (f"redis:8@{_DIGEST}", Reference("docker.io", "library/redis", "8", _DIGEST)),
+        (f"redis@{_DIGEST}", Reference("docker.io", "library/redis", "", _DIGEST)),
+        ("ghcr.io/zalando/spilo-17:4", Reference("ghcr.io", "zalando/spilo-17", "4", "")),
+        ("localhost/a:1", Reference("localhost", "a", "1", "")),
+        ("localhost:5000/a/b/c:1", Reference("localhost:5000", "a/b/c", "1", "")),
+        ("127.0.0.1:5000/a", Reference("127.0.0.1:5000", "a", "", "")),
+    ],
+)
+def test_a_reference_has_its_registry(image: str, expected: Reference) -> None:
+    assert parse_reference(image) == expected
+
+
+def test_a_digest_after_the_tag_changes_no_version() -> None:
+    pinned = Images(f"infisical/infisical:v0.165.16@{_DIGEST}", f"postgres:17.11@{_DIGEST}")
+    assert (pinned.version, pinned.major) == ("v0.165.16", 17)
+    assert tag_of(f"localhost:5000/redis@{_DIGEST}") == ""

@@ -1,0 +1,195 @@
+"""Templates of a user's repository: which replace the tool's, and how new versions are compared."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.core import bundle, overrides
+from infisical_iac.core.errors import FileError, Refused, SettingsError
+from infisical_iac.core.rendering import template
+
+_NAME = "host/infisical-firewall.conf"
+_OWN = Path("templates/host/infisical-firewall.conf.j2")
+_ORIGINAL = Path("templates/.ejected/host/infisical-firewall.conf.j2")
+_RECORDS = Path("templates/.ejected/versions.json")
+
+
+@pytest.fixture(autouse=True)
+def _repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def _shipped() -> str:
+    return (bundle.TEMPLATES / f"{_NAME}.j2").read_text("utf-8")
+
+
+def _eject_from_earlier_version(line: str = "# earlier\n") -> None:
+    """Eject, as 0.0.9 would have done, whose original had one more line at its end."""
+    overrides.eject(_NAME)
+    earlier = _shipped() + line
+    _ORIGINAL.write_text(earlier)
+    _OWN.write_text(earlier + "# mine\n")
+    origin = {"version": "0.0.9", "sha256": overrides._hash(earlier)}
+    _RECORDS.write_text(json.dumps({_NAME: origin}))
+
+
+def test_an_ejected_template_is_the_original_and_has_its_version() -> None:
+    assert overrides.eject(_NAME) == _OWN
+    assert _OWN.read_text() == _ORIGINAL.read_text() == _shipped()
+    assert json.loads(_RECORDS.read_text())[_NAME]["version"] == bundle.version()
+
+
+def test_a_template_of_the_user_replaces_the_tools() -> None:
+    _OWN.parent.mkdir(parents=True)
+    _OWN.write_text("mine {{ word }}\n")
+    assert template("infisical-firewall.conf", word="own") == "mine own\n"
+
+
+def test_a_part_of_the_user_is_included_by_the_tools_template() -> None:
+    """A part is a template with a path of its own, which others include."""
+    part = "stack/parts/infisical-readiness"
+    assert part in overrides.list_templates()
+    place = overrides.folders(bundle.TEMPLATES / "stack")
+    assert place == [bundle.TEMPLATES / "stack"]
+    overrides.eject(part)
+    assert overrides.folders(bundle.TEMPLATES / "stack")[0] == Path("templates/stack")
+
+
+@pytest.mark.parametrize("folder", ["init", "migrate"])
+def test_templates_that_are_not_deployed_are_never_the_users(folder: str) -> None:
+    """`migrate` runs in repositories of others, whose templates would be programs."""
+    (Path("templates") / folder).mkdir(parents=True)
+    tools = bundle.TEMPLATES / folder
+    assert overrides.folders(tools) == [tools]
+    assert not [name for name in overrides.list_templates() if name.startswith(f"{folder}/")]
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("stack/compose.yaml", "stack/compose.yaml"),
+        ("compose.yaml", "stack/compose.yaml"),
+        ("templates/stack/compose.yaml.j2", "stack/compose.yaml"),
+        ("stack/caddy.yaml", "cluster/stack/caddy.yaml"),
+    ],
+)
+def test_a_template_is_found_by_its_path_or_the_end_of_it(text: str, name: str) -> None:
+    assert overrides.find_template(text) == name
+
+
+@pytest.mark.parametrize(
+    ("text", "fact"), [("compose.yml", "'stack/compose.yaml'"), ("zzz", "`infisical-iac eject`")]
+)
+def test_an_unknown_template_is_refused_with_a_hint(text: str, fact: str) -> None:
+    with pytest.raises(SettingsError, match=fact) as raised:
+        overrides.find_template(text)
+    assert raised.value.code == "settings.template"
+
+
+def test_a_template_that_exists_is_not_overwritten() -> None:
+    overrides.eject(_NAME)
+    _OWN.write_text("mine\n")
+    with pytest.raises(Refused) as raised:
+        overrides.eject(_NAME)
+    assert raised.value.code == "refused.ejected"
+    assert _OWN.read_text() == "mine\n"
+
+
+def test_a_template_of_this_version_needs_no_words() -> None:
+    overrides.eject(_NAME)
+    _OWN.write_text("mine\n")
+    assert overrides.describe_overrides() == []
+
+
+def test_a_change_of_the_original_is_shown_with_the_difference_until_it_is_acknowledged() -> None:
+    _eject_from_earlier_version()
+    (sentence,) = overrides.describe_overrides()
+    first, *lines = sentence.splitlines()
+    assert str(_OWN) in first
+    assert "0.0.9" in first
+    assert f"infisical-iac eject {_NAME} --keep-mine" in first
+    assert "-# earlier" in lines
+    assert not [line for line in lines if "mine" in line]
+    overrides.keep(_NAME)
+    assert overrides.describe_overrides() == []
+    assert _OWN.read_text().endswith("# mine\n")
+
+
+def test_a_template_that_has_become_the_original_is_up_to_date() -> None:
+    _eject_from_earlier_version()
+    _OWN.write_text(_shipped())
+    assert overrides.describe_overrides() == []
+
+
+def test_a_missing_original_is_named_instead_of_a_difference() -> None:
+    _eject_from_earlier_version()
+    _ORIGINAL.unlink()
+    (sentence,) = overrides.describe_overrides()
+    assert str(_ORIGINAL) in sentence
+    assert "\n" not in sentence
+
+
+def test_a_template_without_a_record_is_named() -> None:
+    overrides.eject(_NAME)
+    _RECORDS.unlink()
+    _OWN.write_text("mine\n")
+    (sentence,) = overrides.describe_overrides()
+    assert str(_OWN) in sentence
+    assert "--diff" in sentence
+
+
+def test_a_template_that_the_tool_no_longer_has_is_named() -> None:
+    file = Path("templates/stack/gone.conf.j2")
+    file.parent.mkdir(parents=True)
+    file.write_text("")
+    (sentence,) = overrides.describe_overrides()
+    assert str(file) in sentence
+
+
+def test_a_template_outside_its_slices_folder_is_named_with_its_place() -> None:
+    Path("templates").mkdir()
+    Path("templates/compose.yaml.j2").write_text("")
+    (sentence,) = overrides.describe_overrides()
+    assert "templates/stack/compose.yaml.j2" in sentence
+
+
+def test_the_difference_of_the_users_to_the_tools_is_a_unified_one() -> None:
+    overrides.eject(_NAME)
+    _OWN.write_text(_shipped() + "# mine\n")
+    assert overrides.compare(_NAME).splitlines()[-1] == "+# mine"
+
+
+def test_a_template_that_is_not_the_users_is_neither_compared_nor_kept() -> None:
+    for function in (overrides.compare, overrides.keep):
+        with pytest.raises(Refused) as raised:
+            function(_NAME)
+        assert raised.value.code == "refused.not_ejected"
+
+
+def test_records_that_cannot_be_read_are_named() -> None:
+    overrides.eject(_NAME)
+    _RECORDS.write_text("{")
+    with pytest.raises(FileError) as raised:
+        overrides.describe_overrides()
+    assert raised.value.code == "file.template"
+    assert str(_RECORDS) in str(raised.value)
+
+
+@pytest.mark.parametrize("text", ["{{ unknown_word }}", "{% if %}", "\n{{ 1 + 'a' }}"])
+def test_an_error_in_a_template_of_the_user_is_a_sentence_with_its_line(text: str) -> None:
+    _OWN.parent.mkdir(parents=True)
+    _OWN.write_text(text)
+    with pytest.raises(FileError) as raised:
+        template("infisical-firewall.conf")
+    assert raised.value.code == "file.template"
+    assert f"{_OWN}, line {text.count(chr(10)) + 1}" in str(raised.value)
+
+
+def test_a_checkout_of_the_tool_has_no_overrides(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(bundle.ROOT)
+    assert overrides.list_overrides() == []
+    assert overrides.describe_overrides() == []
+    with pytest.raises(Refused) as raised:
+        overrides.eject(_NAME)
+    assert raised.value.code == "refused.tools_own_templates"

@@ -1,0 +1,212 @@
+"""Test a second `infisical-iac init` in its repository: it adds, corrects, and loses nothing."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.init.settings_file import read_values
+from infisical_iac.workspace import local_file
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.model import Workspace
+from tests.unit.init.own import NEEDED, check, make_repository, read_all, run_init
+
+# The numbers of the menu.
+_SERVICE, _ENVIRONMENT, _PERSON, _CORRECT, _END = "12345"
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Return a repository that `init` wrote, with comments that a person added."""
+    directory = make_repository(tmp_path)
+    check(run_init(directory, *NEEDED, "--domain", "secrets.exmaple.com", "--yes"))
+    for name, comment in (
+        ("acme-shop.yaml", "# by hand\n"),
+        ("hetzner.py", "start_timeout = 600\n"),
+    ):
+        file = directory / "group_data" / name
+        file.write_text(file.read_text() + comment)
+    return directory
+
+
+def _load(own: Path) -> Workspace:
+    text = (own / "group_data" / "acme-shop.yaml").read_text()
+    assert text.endswith("# by hand\n")
+    return load(text)
+
+
+def _values(own: Path) -> dict[str, object]:
+    return read_values((own / "group_data" / "hetzner.py").read_text())
+
+
+def test_a_menu_adds_a_service_an_environment_and_a_person(own: Path) -> None:
+    service = (_SERVICE, "docs=../docs", "y")
+    environment = (_ENVIRONMENT, "qa=Quality", "y")
+    person = (_PERSON, "zoe@example.com", "developer", "y")
+    ran = check(run_init(own, typed=(*service, *environment, *person, _END)))
+    declared = _load(own)
+    assert declared.services["docs"].folder == "/docs"
+    assert declared.environments[-1].name == "Quality"
+    assert declared.people == {"zoe@example.com": "developer"}
+    assert ran.output.count("Wrote group_data/acme-shop.yaml") == 3
+    known = local_file.parse((own.parent / "docs" / ".infisical.json").read_text())
+    assert known == ("", "https://secrets.exmaple.com", "/docs")
+
+
+def test_bad_answers_of_the_menu_are_asked_again(own: Path) -> None:
+    service = (_SERVICE, "Docs", "docs=../none", "backend", "n")
+    person = (_PERSON, "zoe", "zoe@example.com", "boss", "viewer", "n")
+    typed = ("0", "six", *service[:-1], *person, _ENVIRONMENT, "QA", "staging", _CORRECT, "name")
+    ran = check(run_init(own, typed=(*typed, "email", "nobody", "ada@example.com", _END)))
+    refused = re.findall(r"Error: (.*)", ran.output)
+    facts = (
+        *("'0'", "'six'", "'Docs'", "'../none'", "'backend'", "'zoe'", "'boss'"),
+        *("'QA'", "'staging'", "'name'", "'nobody'"),
+    )
+    for fact, sentence in zip(facts, refused, strict=True):
+        assert fact in sentence
+    assert (_load(own).people, "zoe" in str(read_all(own))) == ({}, False)
+
+
+def test_options_add_without_a_question(own: Path) -> None:
+    before = read_all(own)
+    additions = ("--add-service", "docs=../docs", "--add-service", "cron")
+    people = ("--add-person", "zoe@example.com=viewer", "--add-environment", "qa")
+    ran = check(run_init(own, *additions, *people, "--yes"))
+    declared = _load(own)
+    assert [*declared.services] == ["backend", "frontend", "docs", "cron"]
+    assert [each.slug for each in declared.environments][-1] == "qa"
+    after = read_all(own)
+    assert {path for path in after if after[path] != before.get(path)} == {
+        "group_data/acme-shop.yaml"
+    }
+    assert "+  cron:" in ran.output
+
+
+def test_an_addition_that_is_there_changes_nothing(own: Path) -> None:
+    before = read_all(own)
+    for option, value in (
+        ("--add-service", "backend"),
+        ("--add-environment", "staging"),
+        ("--add-service", "docs=../none"),
+    ):
+        ran = run_init(own, option, value, "--yes")
+        assert (ran.exit_code, ran.output.startswith("Error: ")) == (1, True)
+    assert read_all(own) == before
+
+
+def test_a_no_to_the_difference_writes_nothing(own: Path) -> None:
+    before = read_all(own)
+    check(run_init(own, "--add-environment", "qa", typed=("n",)))
+    check(run_init(own, typed=(_PERSON, "zoe@example.com", "", "n", _END)))
+    assert read_all(own) == before
+
+
+def test_a_typing_error_is_corrected_in_its_place(own: Path) -> None:
+    before = (own / "group_data" / "hetzner.py").read_text()
+    ran = check(run_init(own, typed=(_CORRECT, "domain", "secrets.example.com", "y", _END)))
+    after = (own / "group_data" / "hetzner.py").read_text()
+    assert after == before.replace("exmaple", "example")
+    assert '-site_url = "https://secrets.exmaple.com"' in ran.output
+
+
+def test_an_option_corrects_after_a_look_at_the_difference(own: Path) -> None:
+    check(run_init(own, "--email", "bob@example.com", "--domain", "none", typed=("y",)))
+    values = _values(own)
+    assert (values["admin_email"], values["start_timeout"]) == ("bob@example.com", 600)
+    assert (values["ingress"], "site_url" in values) == ("none", False)
+    check(run_init(own, "--domain", "secrets.example.com", typed=("y",)))
+    assert (_values(own)["site_url"], "ingress" in _values(own)) == (
+        "https://secrets.example.com",
+        False,
+    )
+
+
+def test_a_machine_does_not_correct_what_people_may_have_written(own: Path) -> None:
+    before = read_all(own)
+    ran = run_init(own, "--domain", "secrets.example.com", "--yes")
+    assert ran.exit_code == 1
+    assert re.match(r"Error: group_data/hetzner\.py .*site_url.*--force", ran.output)
+    assert read_all(own) == before
+
+
+def test_another_server_is_tested_and_its_port_and_user_stay(own: Path) -> None:
+    host = (_CORRECT, "host", "198.51.100.1", "y", "y")
+    port = (_CORRECT, "ssh-port", "2222", "y", "y")
+    user = (_CORRECT, "ssh-user", "deploy", "y", "y")
+    ran = check(run_init(own, typed=(*host, *port, *user, _END)))
+    values = _values(own)
+    assert (values["ssh_hostname"], values["ssh_port"], values["ssh_user"]) == (
+        "198.51.100.1",
+        2222,
+        "deploy",
+    )
+    assert ran.output.count("Testing 198.51.100.1") == 3
+
+
+def test_a_second_place_for_backups_is_added_to_those_that_are_there(own: Path) -> None:
+    place = "s3:https://fsn1.example.com/bucket"
+    check(run_init(own, typed=(_CORRECT, "backup", "/backups", place, "y", _END)))
+    check(run_init(own, "--backup", f"{place}2", typed=("y",)))
+    targets = _values(own)["backup_targets"]
+    assert isinstance(targets, tuple)
+    assert [each["repository"] for each in targets] == ["/var/backups/infisical", f"{place}2"]
+
+
+def test_the_same_answers_again_change_nothing(own: Path) -> None:
+    before = read_all(own)
+    options = (
+        "--domain",
+        "secrets.exmaple.com",
+        "--environments",
+        "development staging production",
+    )
+    for yes in (("--yes",), ()):
+        ran = check(run_init(own, *NEEDED, *options, "--project", "Acme Shop", *yes))
+        assert "Wrote" not in ran.output
+        assert "Nothing to change" in ran.output
+    check(run_init(own, "--yes"))
+    assert read_all(own) == before
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "fact"),
+    [("--environments", "dev", "--add-environment"), ("--project", "Other", "'Acme Shop'")],
+)
+def test_another_project_or_other_environments_are_refused(
+    own: Path, option: str, value: str, fact: str
+) -> None:
+    ran = run_init(own, option, value, "--yes")
+    assert (ran.exit_code, fact in ran.output) == (1, True)
+
+
+def test_nobody_who_answers_is_told_the_options(own: Path) -> None:
+    ran = run_init(own)
+    assert ran.exit_code == 1
+    for option in ("--add-service", "--add-environment", "--add-person"):
+        assert option in ran.stderr
+
+
+def test_force_overwrites_and_shows_what_is_lost(own: Path) -> None:
+    (own / "group_data" / "hetzner.py").write_text(
+        'backup_webhook = "https://h.example/obviously-fake"\n'
+        'registry_login = {\n    "password": "obviously-fake",\n}\n'
+    )
+    ran = check(run_init(own, *NEEDED, "--force", "--yes"))
+    assert "start_timeout" not in _values(own)
+    assert "backup_webhook" in ran.output
+    assert "obviously-fake" not in ran.output
+
+
+def test_a_file_that_was_deleted_is_not_made_again(own: Path) -> None:
+    (own / ".gitlab-ci.yml").unlink()
+    check(run_init(own, "--add-environment", "qa", "--yes"))
+    assert not (own / ".gitlab-ci.yml").exists()
+
+
+def test_a_project_file_by_hand_stays_when_the_settings_are_written_again(own: Path) -> None:
+    (own / "group_data" / "hetzner.py").unlink()
+    ran = check(run_init(own, *NEEDED, "--yes", "--add-person", "zoe@example.com=none"))
+    assert _load(own).people == {"zoe@example.com": "none"}
+    assert _values(own)["workspace_file"] == "group_data/acme-shop.yaml"
+    assert "+people:" in ran.output

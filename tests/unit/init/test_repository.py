@@ -1,0 +1,311 @@
+"""Test the repository that `infisical-iac init` writes into an empty directory."""
+
+import ast
+import json
+import re
+import runpy
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from infisical_iac.core import settings
+from infisical_iac.core.bundle import default_settings
+from infisical_iac.init import repository
+from infisical_iac.init.answers import Answers
+from infisical_iac.workspace.load import declared_file, load
+from tests.unit.init.own import NEEDED, check, make_repository, read_all, run_init
+
+_FILES = {
+    ".github/workflows/infisical.yaml",
+    ".gitignore",
+    ".gitlab-ci.yml",
+    "README.md",
+    "deploy.py",
+    "group_data/acme-shop.yaml",
+    "group_data/hetzner.py",
+    "inventory/hetzner.py",
+    "pyproject.toml",
+    "renovate.json",
+}
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    return make_repository(tmp_path)
+
+
+def _values(own: Path, group: str = "hetzner") -> dict[str, Any]:
+    module = runpy.run_path(str(own / "group_data" / f"{group}.py"))
+    return {key: value for key, value in module.items() if not key.startswith("__")}
+
+
+def test_an_empty_directory_gets_a_whole_repository(own: Path) -> None:
+    check(run_init(own, *NEEDED, "--domain", "secrets.example.com", "--yes"))
+    assert read_all(own).keys() == _FILES
+    assert declared_file("inventory/hetzner.py", own) == Path("group_data/acme-shop.yaml")
+    declared = load(own / "group_data" / "acme-shop.yaml")
+    assert (declared.project.name, [*declared.services]) == ("Acme Shop", ["backend", "frontend"])
+
+
+def test_the_settings_hold_only_what_differs_from_the_defaults(own: Path) -> None:
+    options = ("--domain", "secrets.example.com", "--ssh-user", "root", "--ssh-port", "22")
+    check(run_init(own, *NEEDED, *options, "--yes"))
+    values = _values(own)
+    assert values == {
+        "schema_version": 1,
+        "ssh_hostname": "203.0.113.7",
+        "site_url": "https://secrets.example.com",
+        "admin_email": "ada@example.com",
+        "organization": "Acme Shop",
+        "workspace_file": "group_data/acme-shop.yaml",
+    }
+    settings.load({**default_settings(), **values})
+
+
+def test_the_deploy_is_three_lines(own: Path) -> None:
+    check(run_init(own, *NEEDED, "--yes"))
+    text = (own / "deploy.py").read_text()
+    docstring, *statements = ast.parse(text).body
+    assert isinstance(docstring, ast.Expr)
+    assert [ast.unparse(each) for each in statements] == [
+        "from infisical_iac.deploy import deploy",
+        "deploy()",
+    ]
+
+
+def test_the_inventory_is_the_clones(own: Path) -> None:
+    check(run_init(own, *NEEDED, "--yes"))
+    clones = Path(__file__).resolve().parents[3] / "inventory" / "hetzner.py"
+    assert (own / "inventory" / "hetzner.py").read_text() == clones.read_text()
+
+
+def test_the_team_runs_one_version(own: Path) -> None:
+    check(run_init(own, *NEEDED, "--yes"))
+    project = tomllib.loads((own / "pyproject.toml").read_text())
+    assert project["project"]["dependencies"] == [f"infisical-iac=={version('infisical-iac')}"]
+    assert project["tool"]["uv"] == {"package": False}
+
+
+def test_environments_are_those_that_were_named(own: Path) -> None:
+    check(run_init(own, *NEEDED, "--environments", "dev, pre-prod prod", "--yes"))
+    text = (own / "group_data" / "acme-shop.yaml").read_text()
+    named = [(each.slug, each.name) for each in load(text).environments]
+    assert named == [("dev", "Dev"), ("pre-prod", "Pre Prod"), ("prod", "Prod")]
+    # Its examples name no environment that the file lacks.
+    example = text.partition("# people:\n")[2].partition("\n\n")[0].replace("# ", "")
+    assert len(load(f"{text}\npeople:\n{example}").people) == 2
+
+
+def test_one_environment_is_enough(own: Path) -> None:
+    check(run_init(own, *NEEDED, "--environments", "prod", "--yes"))
+    declared = load(own / "group_data" / "acme-shop.yaml")
+    assert [each.slug for each in declared.environments] == ["prod"]
+    assert [each.identity for each in declared.accounts()] == ["backend-prod", "frontend-prod"]
+
+
+def test_project_and_organization_may_differ(own: Path) -> None:
+    check(run_init(own, *NEEDED, "--organization", "Acme", "--project", "Web Shop", "--yes"))
+    assert _values(own)["organization"] == "Acme"
+    assert _values(own)["workspace_file"] == "group_data/web-shop.yaml"
+    assert load(own / "group_data" / "web-shop.yaml").project.slug == "web-shop"
+
+
+@pytest.mark.parametrize(
+    ("options", "target", "variables"),
+    [
+        (
+            ("s3:https://fsn1.example.com/bucket",),
+            {"name": "offsite", "repository": "s3:https://fsn1.example.com/bucket"},
+            [
+                "INFISICAL_BACKUP_OFFSITE_ACCESS_KEY_ID",
+                "INFISICAL_BACKUP_OFFSITE_SECRET_ACCESS_KEY",
+            ],
+        ),
+        (
+            (
+                *("sftp:u1@box.example.com:x", "--backup-port", "23"),
+                *("--backup-host-key", f"ssh-ed25519 {'A' * 68} comment"),
+            ),
+            {
+                "name": "offsite",
+                "repository": "sftp:u1@box.example.com:x",
+                "host_key": f"ssh-ed25519 {'A' * 68}",
+                "port": 23,
+            },
+            [],
+        ),
+    ],
+)
+def test_backups_begin_with_a_second_place(
+    own: Path, options: tuple[str, ...], target: dict[str, Any], variables: list[str]
+) -> None:
+    ran = check(run_init(own, *NEEDED, "--backup", *options, "--yes"))
+    local, second = _values(own)["backup_targets"]
+    assert (local, second) == (default_settings()["backup_targets"][0], target)
+    settings.load({**default_settings(), **_values(own)})
+    assert re.findall(r"export (INFISICAL_BACKUP\w+)=", ran.output) == variables
+
+
+def test_backups_for_later_name_the_command(own: Path) -> None:
+    ran = check(run_init(own, *NEEDED, "--backup", "later", "--yes"))
+    assert "--backup ADDRESS" in ran.output
+    assert "backup_targets" not in _values(own)
+
+
+@pytest.mark.parametrize(
+    ("options", "fact"),
+    [
+        (("--ssh-port", "70000"), "--ssh-port: '70000'"),
+        (("--environments", "Dev"), "--environments: 'Dev'"),
+        (("--environments", ","), "--environments: no environment"),
+        (("--project", " "), "--project: "),
+        (("--backup", "/var/backups"), "--backup: '/var/backups'"),
+        (("--backup", "sftp:u1@box:x"), "--backup-host-key"),
+        (("--backup", "sftp:u1@box:x", "--backup-host-key", "AAAA"), "--backup-host-key: "),
+        (("--add-service", "Web"), "--add-service: 'Web'"),
+        (("--add-service", "web=../none"), "'../none'"),
+        (("--add-person", "ada@example.com"), "--add-person: ''"),
+        (("--add-environment", "staging"), "'staging'"),
+    ],
+)
+def test_a_bad_option_leaves_an_empty_directory_empty(
+    own: Path, options: tuple[str, ...], fact: str
+) -> None:
+    ran = run_init(own, *NEEDED, *options, "--yes")
+    assert ran.exit_code == 1
+    (sentence,) = re.findall(r"(?m)^Error: (.*)$", ran.output)
+    assert fact in sentence
+    assert read_all(own) == {}
+
+
+def test_additions_count_for_the_first_run_too(own: Path) -> None:
+    additions = ("--add-service", "jobs=../docs", "--add-person", "zoe@example.com=admin")
+    check(run_init(own, *NEEDED, *additions, "--yes"))
+    declared = load(own / "group_data" / "acme-shop.yaml")
+    assert [*declared.services] == ["backend", "frontend", "jobs"]
+    assert declared.people == {"zoe@example.com": "admin"}
+    assert (own.parent / "docs" / ".infisical.json").exists()
+
+
+def test_a_file_that_is_there_stays(own: Path) -> None:
+    (own / "README.md").write_text("ours\n")
+    (own / ".gitignore").write_text("*.log\n")
+    ran = check(run_init(own, *NEEDED, "--yes"))
+    assert (own / "README.md").read_text() == "ours\n"
+    assert (own / ".gitignore").read_text() == "*.log\n"
+    assert re.search(r"Kept \.gitignore and README\.md", ran.output)
+
+
+def test_a_directory_that_is_not_there_is_refused(own: Path) -> None:
+    ran = run_init(own / "none", *NEEDED, "--yes")
+    assert (ran.exit_code, ran.output.count("\n")) == (1, 1)
+    assert str(own / "none") in ran.output
+
+
+def test_another_group_is_found_again(own: Path) -> None:
+    check(run_init(own, *NEEDED, "--group", "office", "--yes"))
+    assert (own / "inventory" / "office.py").exists()
+    for file in (".github/workflows/infisical.yaml", ".gitlab-ci.yml", "README.md"):
+        assert "inventory/office.py" in (own / file).read_text()
+        assert "hetzner.py" not in (own / file).read_text()
+    before = read_all(own)
+    check(run_init(own, *NEEDED, "--yes"))
+    assert read_all(own) == before
+
+
+def test_a_group_may_have_a_name_that_only_a_clone_uses(own: Path) -> None:
+    check(run_init(own, *NEEDED, "--group", "staging", "--yes"))
+    assert (own / "inventory" / "staging.py").exists()
+    ran = run_init(own, *NEEDED, "--group", "all", "--yes")
+    assert (ran.exit_code, ran.output.startswith("Error: --group: 'all'")) == (1, True)
+
+
+def test_no_file_has_a_secret(own: Path) -> None:
+    check(run_init(own, *NEEDED, "--yes"))
+    assert "obviously-fake-secret" not in "".join(read_all(own.parent / "infisical").values())
+
+
+def _render(**given: Any) -> dict[str, str]:
+    answers = Answers(organization="Acme", site_url="https://secrets.example.com", **given)
+    return repository.files_around(answers, "group_data/acme.yaml", "../services")
+
+
+@pytest.mark.parametrize("public_key", ["", "~/.ssh/id_ed25519.pub"])
+def test_the_github_workflow_plans_looks_for_drift_and_checks(public_key: str) -> None:
+    text = _render(ssh_public_key=public_key)[".github/workflows/infisical.yaml"]
+    jobs = yaml.safe_load(text)["jobs"]
+    runs = {
+        name: " ".join(step.get("run", "") for step in job["steps"]) for name, job in jobs.items()
+    }
+    assert "infisical-iac plan" in runs["plan"]
+    assert "infisical-iac drift" in runs["drift"]
+    assert "infisical-iac check services" in runs["check"]
+    assert "apply" not in text.replace("infisical-apply", "")
+    assert ("INFISICAL_HOST" in text) == bool(public_key)
+    # A pull request of a fork must not run with the SSH key.
+    assert "head.repo.full_name == github.repository" in jobs["plan"]["if"]
+
+
+def test_actions_are_pinned_by_commit_with_their_tag() -> None:
+    text = _render()[".github/workflows/infisical.yaml"]
+    uses = re.findall(r"uses: (.*)", text)
+    assert len(uses) == 7
+    for each in uses:
+        assert re.fullmatch(r"[a-z-]+/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each)
+
+
+def test_the_gitlab_jobs_are_the_same() -> None:
+    jobs = yaml.safe_load(_render()[".gitlab-ci.yml"])
+    assert {"plan", "drift", "check"} <= jobs.keys()
+    script = {name: " ".join(jobs[name]["script"]) for name in ("plan", "drift", "check")}
+    assert "infisical-iac plan" in script["plan"]
+    assert "infisical-iac drift" in script["drift"]
+    assert "infisical-iac check services" in script["check"]
+    assert "merge_request_event" in jobs["plan"]["rules"][0]["if"]
+    assert "schedule" in jobs["drift"]["rules"][0]["if"]
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ('infisical_version = "v0.165.16"', {"currentValue": "v0.165.16"}),
+        ('# infisical_version = "v0.165.16"', None),
+        (
+            f'infisical_version = "v0.165.16@sha256:{"0" * 64}"',
+            {"currentValue": "v0.165.16", "currentDigest": f"sha256:{'0' * 64}"},
+        ),
+        ('postgres_image = "postgres:17.11"', {"depName": "postgres", "currentValue": "17.11"}),
+        (
+            f'caddy_image = "ghcr.example/caddy:2.11@sha256:{"0" * 64}"',
+            {
+                "depName": "ghcr.example/caddy",
+                "currentValue": "2.11",
+                "currentDigest": f"sha256:{'0' * 64}",
+            },
+        ),
+        ('redis_memory = "256m"', None),
+    ],
+)
+def test_renovate_finds_the_versions_in_the_settings(
+    line: str, found: dict[str, str] | None
+) -> None:
+    """Its expressions are JavaScript's: the names of their groups are spelled otherwise."""
+    preset = json.loads(_render()["renovate.json"])
+    patterns = [each for manager in preset["customManagers"] for each in manager["matchStrings"]]
+    named = [each.replace("(?<", "(?P<") for each in patterns]
+    matches = [re.search(each, f'"""Ours."""\n{line}\n') for each in named]
+    groups = [match.groupdict() for match in matches if match]
+    assert [{k: v for k, v in each.items() if v} for each in groups] == ([found] if found else [])
+
+
+def test_the_readme_names_commands_that_exist() -> None:
+    from infisical_iac.cli.main import main
+
+    text = _render()["README.md"]
+    commands = {*re.findall(r"uv run infisical-iac ([a-z-]+)", text)}
+    assert commands >= {"plan", "apply", "status", "verify", "init", "backup", "rollback"}
+    assert commands <= {*main.list_commands(None)}  # type: ignore[arg-type]

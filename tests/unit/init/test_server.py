@@ -1,0 +1,229 @@
+"""Test the server that a person names: its host key is shown and asked for, and the login tried."""
+
+import re
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import paramiko
+import pytest
+from click.testing import CliRunner, Result
+
+from infisical_iac.cli.init import init
+from infisical_iac.cli.main import main
+from infisical_iac.core.errors import Refused, Unreachable
+from infisical_iac.core.host_keys import ServerKey
+from infisical_iac.init import server
+from infisical_iac.init.server import Server
+from tests.unit.init.conftest import RunningServer
+
+_OPTIONS = ("--host", "127.0.0.1", "--email", "ada@example.com", "--domain", "none")
+# The fingerprint of no key.
+_OTHER = f"SHA256:{'A' * 43}"
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Return an empty directory, next to which there is no service."""
+    made = tmp_path / "acme" / "infisical"
+    made.mkdir(parents=True)
+    return made
+
+
+@contextmanager
+def _serve_once(answer: bytes) -> Iterator[int]:
+    """Serve one connection that speaks no SSH, on the port that is given."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            try:
+                connection, _ = listener.accept()
+            except OSError:  # closed
+                return
+            with connection:
+                connection.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+
+
+def _init(repository: Path, *options: str, typed: tuple[str, ...] = ()) -> Result:
+    given = ["init", "--directory", str(repository), *_OPTIONS, *options]
+    return CliRunner().invoke(main, given, input="".join(f"{line}\n" for line in typed))
+
+
+def _read_known_hosts(repository: Path) -> str:
+    file = repository / ".infisical-iac" / "known_hosts"
+    return file.read_text() if file.exists() else ""
+
+
+def _write_known_hosts(repository: Path, text: str) -> Path:
+    file = repository / ".infisical-iac" / "known_hosts"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(text)
+    return file
+
+
+def test_the_host_key_is_read_before_any_login(running: RunningServer, repository: Path) -> None:
+    assert server.read_host_key(Server("127.0.0.1", running.port), repository) == running.host_key
+
+
+@pytest.mark.usefixtures("running")
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
+def test_a_server_of_another_protocol_is_none(answer: bytes, repository: Path) -> None:
+    with _serve_once(answer) as port, pytest.raises(Unreachable, match=f":{port} ") as failed:
+        server.read_host_key(Server("127.0.0.1", port), repository)
+    assert failed.value.code == "unreachable.host"
+
+
+def test_an_alias_of_the_ssh_configuration_is_followed(
+    running: RunningServer, tmp_path: Path
+) -> None:
+    """pyinfra reads the same file, so an alias works in the settings too."""
+    configuration = tmp_path / "home" / ".ssh" / "config"
+    configuration.parent.mkdir(parents=True)
+    configuration.write_text(
+        f"Host box\n  HostName 127.0.0.1\n  Port {running.port}\nHost far\n  ProxyJump box\n"
+    )
+    found = server.read_host_key(Server("box"), tmp_path)
+    assert found == replace(running.host_key, name="box")
+    assert Server("box").names == ("box", running.host_key.name)
+    with pytest.raises(Unreachable, match="jump host") as failed:
+        server.read_host_key(Server("far"), tmp_path)
+    assert failed.value.code == "unreachable.host"
+
+
+def test_a_login_that_fails_is_explained(running: RunningServer, tmp_path: Path) -> None:
+    named = Server("127.0.0.1", running.port, "root", str(running.user_key))
+    assert server.find_login_problem(named, running.host_key) == ""
+    other = tmp_path / "other"
+    paramiko.ECDSAKey.generate().write_private_key_file(str(other))
+    refused = server.find_login_problem(named._replace(key=str(other)), running.host_key)
+    assert "for root" in refused
+    missing = named._replace(key=str(tmp_path / "none"))
+    assert "can't be tested" in server.find_login_problem(missing, running.host_key)
+
+
+def test_another_key_than_the_known_one_is_refused(repository: Path) -> None:
+    named = Server("203.0.113.7", 2222)
+    pair = paramiko.ECDSAKey.generate()
+    key = ServerKey("[203.0.113.7]:2222", pair.get_name(), pair.get_base64())
+    assert not server.is_known(named, key, repository)
+    file = _write_known_hosts(repository, server.add_known("", named, key))
+    assert server.is_known(named, key, repository)
+    with pytest.raises(Refused) as refused:
+        server.is_known(named, replace(key, base64="AAAA"), repository)
+    assert refused.value.code == "refused.host_key"
+    assert f"{file}, line 1" in str(refused.value)
+
+
+def test_the_key_in_the_repository_counts_before_the_users_own(
+    repository: Path, tmp_path: Path
+) -> None:
+    """A deploy reads the repository's only."""
+    key = ServerKey("203.0.113.7", "ssh-ed25519", "AAAA")
+    own = tmp_path / "home" / ".ssh" / "known_hosts"
+    own.parent.mkdir(parents=True)
+    own.write_text("203.0.113.7 ssh-ed25519 BBBB\n")
+    with pytest.raises(Refused):
+        server.is_known(Server("203.0.113.7"), key, repository)
+    _write_known_hosts(repository, "203.0.113.7 ssh-ed25519 AAAA\n")
+    assert server.is_known(Server("203.0.113.7"), key, repository)
+
+
+def test_a_key_is_added_to_known_hosts_once() -> None:
+    named, key = Server("203.0.113.7", 2222), ServerKey("", "ssh-ed25519", "AAAA")
+    once = server.add_known("# ours", named, key)
+    assert once == "# ours\n[203.0.113.7]:2222 ssh-ed25519 AAAA\n"
+    assert server.add_known(once, named, key) == once
+
+
+def test_an_accepted_host_key_is_kept_in_the_repository(
+    repository: Path, running: RunningServer
+) -> None:
+    port = str(running.port)
+    typed = (port, "", "y", "", "", "", "", "")
+    ran = _init(repository, typed=typed)
+    assert ran.exit_code == 0, ran.output
+    assert str(running.host_key) in ran.output
+    assert running.host_key.command in ran.output
+    assert _read_known_hosts(repository) == running.known_hosts
+    assert f"ssh_port = {port}" in (repository / "group_data" / "hetzner.py").read_text()
+
+
+def test_a_key_that_is_no_is_asked_with_the_address_again(
+    repository: Path, running: RunningServer
+) -> None:
+    port = str(running.port)
+    typed = (port, "", "n", "", "", "", "y", "", "", "", "", "")
+    ran = _init(repository, typed=typed)
+    assert ran.exit_code == 0, ran.output
+    assert ran.output.count(running.host_key.fingerprint) == 2
+    assert "[127.0.0.1]" in ran.output
+
+
+def test_a_machine_gives_the_fingerprint(repository: Path, running: RunningServer) -> None:
+    port, fingerprint = ("--ssh-port", str(running.port), "--yes"), running.host_key.fingerprint
+    for options in (port, (*port, "--accept-host-key", _OTHER)):
+        refused = _init(repository, *options)
+        assert refused.exit_code == 1
+        assert f"--accept-host-key {fingerprint}" in refused.output
+    malformed = _init(repository, *port, "--accept-host-key", "SHA256:other")
+    assert (malformed.exit_code, "'SHA256:other'" in malformed.output) == (1, True)
+    assert list(repository.iterdir()) == []
+    ran = _init(repository, *port, "--accept-host-key", fingerprint)
+    assert ran.exit_code == 0, ran.output
+    assert _read_known_hosts(repository) == running.known_hosts
+
+
+def test_a_changed_key_is_refused_although_its_fingerprint_is_given(
+    repository: Path, running: RunningServer
+) -> None:
+    other = running.known_hosts.replace(running.host_key.base64, "AAAA")
+    _write_known_hosts(repository, other)
+    accept = ("--accept-host-key", running.host_key.fingerprint, "--yes")
+    ran = _init(repository, "--ssh-port", str(running.port), *accept)
+    assert (ran.exit_code, "ssh-keygen -f" in ran.output) == (1, True)
+    assert _read_known_hosts(repository) == other
+
+
+def test_the_code_of_an_unknown_key_is_that_of_all_commands(
+    repository: Path, running: RunningServer
+) -> None:
+    given = ["--directory", str(repository), *_OPTIONS, "--yes", "--ssh-port", str(running.port)]
+    with pytest.raises(Refused) as refused:
+        init.main(given, standalone_mode=False)
+    assert refused.value.code == "refused.unknown_host_key"
+
+
+def test_a_machine_says_that_an_unreachable_server_was_not_tested(repository: Path) -> None:
+    ran = _init(repository, "--ssh-port", "2222", "--yes")
+    assert ran.exit_code == 0, ran.output
+    assert re.search(r"Note: .*127\.0\.0\.1", ran.stderr)
+    assert _read_known_hosts(repository) == ""
+
+
+def test_a_login_that_fails_warns_and_does_not_stop(
+    repository: Path, running: RunningServer
+) -> None:
+    accept = ("--accept-host-key", running.host_key.fingerprint, "--yes")
+    ran = _init(repository, "--ssh-port", str(running.port), *accept)
+    assert ran.exit_code == 0
+    assert re.search(rf"Warning: .*`ssh -p {running.port} root@127.0.0.1 true`", ran.stderr)
+
+
+def test_the_host_key_of_a_backups_server_is_read_and_asked_for(
+    repository: Path, running: RunningServer
+) -> None:
+    """Its fingerprint is shown like the server's, instead of a line to be copied by hand."""
+    accept = ("--accept-host-key", running.host_key.fingerprint)
+    host = (*accept, "--ssh-user", "root", "--services", "..", "--ssh-port", str(running.port))
+    typed = ("", "", "", "sftp:u1@127.0.0.1:infisical", str(running.port), "y")
+    ran = _init(repository, *host, typed=typed)
+    assert ran.exit_code == 0, ran.output
+    written = (repository / "group_data" / "hetzner.py").read_text()
+    key = f"{running.host_key.type} {running.host_key.base64}"
+    assert f'"host_key": "{key}", "port": {running.port}' in written

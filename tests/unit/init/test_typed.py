@@ -1,0 +1,79 @@
+"""Test `infisical-iac init` as a person meets it: typed on a terminal, with mistakes."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.workspace.load import load
+from tests.on_terminal import run_on_terminal
+from tests.unit.init.conftest import RunningServer
+from tests.unit.init.own import make_repository, read_all
+
+_COMMAND = (sys.executable, "-c", "from infisical_iac.cli.main import main; main()", "init")
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    home = tmp_path / "home"
+    home.mkdir()
+    return {"PATH": os.environ["PATH"], "HOME": str(home), "TERM": "dumb", "LANG": "C.UTF-8"}
+
+
+def test_a_first_deploy_is_typed_with_a_mistake_at_each_question(
+    tmp_path: Path, running: RunningServer, environment: dict[str, str]
+) -> None:
+    own = make_repository(tmp_path)
+    with_key = environment | {"INFISICAL_SSH_KEY": str(running.user_key)}
+    questions = (
+        ("name or address", "my server", "127.0.0.1"),
+        ("port of SSH", "ssh", str(running.port)),
+        ("log in as", "Root User", ""),
+        ("this server's key", "perhaps", "y"),
+        ("domain of Infisical", "secrets", ""),
+        ("Is that right", "hm", "n"),
+        ("domain of Infisical", "https://secrets", "secrets.example.com"),
+        ("e-mail address", "ada", "ada@example.com"),
+        ("services are in", "nowhere", ".."),
+        ("organization", "x" * 65, "Acme"),
+        ("project in Infisical", "x" * 65, ""),
+        ("environments", "Dev", "dev, prod"),
+        ("backend a service", "perhaps", "y"),
+        ("frontend a service", "2", "n"),
+        ("place for backups", "the moon", "later"),
+    )
+    with run_on_terminal(_COMMAND, directory=own, environment=with_key) as typed:
+        for question, wrong, right in questions:
+            for line in (wrong, right):
+                typed.answer(question, line)
+        assert typed.finish() == 0, typed.shown
+    assert typed.shown.count("Error: ") == 15
+    assert running.host_key.fingerprint in typed.shown
+    assert "login as root works" in typed.shown
+    declared = load(own / "group_data" / "acme.yaml")
+    assert ([each.slug for each in declared.environments], [*declared.services]) == (
+        ["dev", "prod"],
+        ["backend"],
+    )
+    assert (own / ".infisical-iac" / "known_hosts").read_text() == running.known_hosts
+
+    with run_on_terminal(_COMMAND, directory=own, environment=environment) as again:
+        again.answer("What next", "3")
+        again.answer("e-mail address", "zoe@example.com")
+        again.answer("role", "admin")
+        again.answer("Write this", "y")
+        again.answer("What next", "")
+        assert again.finish() == 0, again.shown
+    assert load(own / "group_data" / "acme.yaml").people == {"zoe@example.com": "admin"}
+
+
+def test_the_end_of_input_at_a_question_leaves_the_directory_empty(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    own = make_repository(tmp_path)
+    with run_on_terminal(_COMMAND, directory=own, environment=environment) as typed:
+        typed.answer("name or address", "\x04")
+        assert typed.finish() == 1
+    assert "Traceback" not in typed.shown
+    assert read_all(own) == {}

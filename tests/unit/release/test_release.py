@@ -1,0 +1,167 @@
+"""Two builds of a release are equal, and its bills of materials are those of the lock files."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.release import bills, locks
+from tests.release.__main__ import CHECKSUMS, REPOSITORY, build
+
+_BILLS = {
+    "infisical-iac-0.1.0.cdx.json": ("pkg:pypi/infisical-iac@0.1.0", "pyinfra"),
+    "infisical-config-0.1.0-python.cdx.json": ("pkg:pypi/infisical-config@0.1.0", "requests"),
+    "infisical-config-0.1.0-node.cdx.json": ("pkg:npm/infisical-config@0.1.0", "sdk"),
+}
+_PACKAGES = (
+    "infisical_iac-0.1.0-py3-none-any.whl",
+    "infisical_iac-0.1.0.tar.gz",
+    "infisical_config-0.1.0-py3-none-any.whl",
+    "infisical-config-0.1.0.tgz",
+)
+_LOCK = """\
+base==1.0 \\
+    --hash=sha256:{a} \\
+    --hash=sha256:{b}
+    # via
+    #   middle
+    #   top
+middle==2.0 ; sys_platform == 'win32' \\
+    --hash=sha256:{c}
+    # via infisical-iac (pyproject.toml)
+only-build==3.0 \\
+    --hash=sha256:{d}
+    # via infisical-iac (pyproject.toml:build)
+top==4.0 \\
+    --hash=sha256:{e}
+    # via infisical-iac (pyproject.toml)
+""".format(**{each: each * 64 for each in "abcde"})
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the files of a release of the last commit."""
+    if not (REPOSITORY / ".git").exists():
+        pytest.skip("this is no checkout of git, and has no commit to build")
+    output = tmp_path_factory.mktemp("first")
+    build(output)
+    return output
+
+
+def _bill(built: Path, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((built / name).read_text())
+    return found
+
+
+def test_two_builds_are_equal_byte_for_byte(
+    built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are of two directories, with other rights of new files and another time zone."""
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    before = os.umask(0o077)
+    try:
+        build(tmp_path)
+    finally:
+        os.umask(before)
+    first, second = (
+        {each.name: each.read_bytes() for each in d.iterdir()} for d in (built, tmp_path)
+    )
+    assert {*first} == {*_PACKAGES, *_BILLS, CHECKSUMS}
+    assert [name for name in first if first[name] != second.get(name)] == []
+
+
+def test_the_checksums_are_those_of_all_files(built: Path) -> None:
+    command = ["sha256sum", "--check", "--strict", CHECKSUMS]
+    done = subprocess.run(command, cwd=built, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+    assert len(done.stdout.splitlines()) == len(_PACKAGES) + len(_BILLS)
+
+
+def test_an_earlier_build_is_replaced_and_nothing_else_is_deleted(tmp_path: Path) -> None:
+    (tmp_path / "old.whl").write_text("")
+    (tmp_path / CHECKSUMS).write_text("0  old.whl\n")
+    (tmp_path / "mine.txt").write_text("")
+    with pytest.raises(SystemExit, match=r"mine\.txt"):
+        build(tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_the_wheel_can_be_built_from_the_source_distribution(built: Path, tmp_path: Path) -> None:
+    with tarfile.open(built / "infisical_iac-0.1.0.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel"]
+    source = tmp_path / "infisical_iac-0.1.0"
+    subprocess.run([*command, "--directory", str(tmp_path)], cwd=source, check=True)
+    wheels = (zipfile.ZipFile(each / _PACKAGES[0]) for each in (built, tmp_path))
+    first, second = ({each.filename: each.CRC for each in wheel.infolist()} for wheel in wheels)
+    assert first == second
+    assert "infisical_iac/bundle/templates/stack/compose.yaml.j2" in first
+
+
+@pytest.mark.parametrize("name", _BILLS)
+def test_a_bill_complies_with_the_schema_and_names_its_package(built: Path, name: str) -> None:
+    bill, (url, package) = _bill(built, name), _BILLS[name]
+    assert bills.find_errors((built / name).read_text()) == ""
+    assert bill["metadata"]["component"]["purl"] == url
+    assert package in [each["name"] for each in bill["components"]]
+    known = {each["bom-ref"] for each in bill["components"]} | {url}
+    assert {each["ref"] for each in bill["dependencies"]} == known
+
+
+def test_a_bill_has_nothing_that_only_building_and_testing_need(built: Path) -> None:
+    tool = {each["name"] for each in _bill(built, "infisical-iac-0.1.0.cdx.json")["components"]}
+    node = {
+        each["name"] for each in _bill(built, "infisical-config-0.1.0-node.cdx.json")["components"]
+    }
+    assert not tool & {"hatchling", "editables", "ruff", "hypothesis"}
+    # The SDK itself needs typescript.
+    assert "prettier" not in node
+
+
+def test_a_lock_file_is_read_as_a_graph() -> None:
+    found = locks.list_needed(locks.read_requirements(_LOCK), ["middle", "top"])
+    assert [*found] == ["base", "middle", "top"]
+    assert found["middle"].needs == found["top"].needs == ("base",)
+    assert found["base"].hashes == (("SHA-256", "a" * 64), ("SHA-256", "b" * 64))
+    assert found["middle"].marker == "sys_platform == 'win32'"
+
+
+def test_a_package_of_npm_needs_the_innermost_of_each_name() -> None:
+    packages = {
+        "": {"version": "1"},
+        "node_modules/a": {"version": "1", "dependencies": {"b": "*"}},
+        "node_modules/a/node_modules/b": {"version": "2", "dependencies": {"@x/c": "*"}},
+        "node_modules/b": {"version": "1"},
+        "node_modules/@x/c": {"version": "3", "optionalDependencies": {"gone": "*"}},
+        "node_modules/d": {"version": "4", "dev": True},
+    }
+    found = locks.read_package_lock(json.dumps({"packages": packages}))
+    assert found["node_modules/a"].needs == ("node_modules/a/node_modules/b",)
+    assert found["node_modules/a/node_modules/b"].needs == ("node_modules/@x/c",)
+    assert found["node_modules/@x/c"].name == "@x/c"
+    assert found["node_modules/@x/c"].needs == ()
+    assert "node_modules/d" not in found
+
+
+def test_the_workflow_pins_each_action_by_commit_and_gives_each_job_its_own_rights() -> None:
+    text = (REPOSITORY / ".github/workflows/release.yaml").read_text()
+    uses = re.findall(r"uses: (\S+)(.*)", text)
+    assert len(uses) >= 6
+    for action, comment in uses:
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action), action
+        assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), action
+    workflow = yaml.safe_load(text)
+    assert workflow["permissions"] == {}
+    rights = {name: job["permissions"] for name, job in workflow["jobs"].items()}
+    assert rights["build"] == {"contents": "read"}
+    publishing = {name for name, each in rights.items() if "id-token" in each}
+    assert publishing == {"publish-tool", "publish-python-loader", "publish-node-loader"}
+    assert "secrets." not in text
