@@ -28,6 +28,7 @@ _COMMANDS = {
         "audit": "Show who changed the host, and who read which secrets.",
         "keys": "List the host's keys, and rotate one.",
         "eject": "Replace a template by your own.",
+        "docs": "Print a page of the documentation.",
     },
     "Recovery": {
         "backup": "Make a backup now, and list the snapshots.",

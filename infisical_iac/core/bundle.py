@@ -1,4 +1,4 @@
-"""Locate the files that ship with the package: templates, defaults, host checks, cases, changelog.
+"""Locate the files that ship with the package: templates, defaults, host checks, documentation.
 
 In a checkout they are at the top of the repository. The build copies them into the wheel, under
 `infisical_iac/bundle/`, with the same paths (`pyproject.toml`, `tool.hatch.build.targets.wheel`).
@@ -27,6 +27,7 @@ DEFAULTS = ROOT / "group_data" / "all.py"
 HOST_CHECKS = ROOT / "tests" / "host"
 LOADER_CASES = ROOT / "loaders" / "vectors.json"
 CHANGELOG = ROOT / "CHANGELOG.md"
+DOCS = ROOT / "docs"
 
 # The name of the tool's package, and of its command.
 NAME = "infisical-iac"

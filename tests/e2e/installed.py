@@ -26,6 +26,14 @@ LATER = "999.1.0"
 _ORGANIZATION, _EMAIL = "Acme", "admin@example.com"
 _EXAMPLE = REPOSITORY / "examples" / "chainalign"
 _OFFLINE = ("--offline", "--no-index", "--find-links", WHEELS)
+# What each package client finds newer versions in.
+INDEXES = {
+    "UV_OFFLINE": "1",
+    "UV_NO_INDEX": "1",
+    "UV_FIND_LINKS": WHEELS,
+    "PIP_NO_INDEX": "1",
+    "PIP_FIND_LINKS": WHEELS,
+}
 # Files that `init` writes, and a group of settings that differ from the defaults.
 WRITTEN = ("deploy.py", "inventory/hetzner.py", "group_data/hetzner.py", "pyproject.toml")
 _SETTINGS = "group_data/hetzner.py"
@@ -96,6 +104,23 @@ def prepare(machine: OperatorMachine, server: Server, releases: Path) -> None:
 def install(machine: OperatorMachine, release: str) -> Done:
     """Install a release of the tool, as `uv tool install` does from the wheels."""
     return machine.run("uv", "tool", "install", *_OFFLINE, f"{PACKAGE}=={release}")
+
+
+def install_with(machine: OperatorMachine, client: str) -> str:
+    """Install this release by pip or pipx from the wheels, and return the path of the program."""
+    requirement = f"{PACKAGE}=={wheels.version()}"
+    if client == "pipx":
+        arguments = f"--no-index --find-links={WHEELS}"
+        _require(machine.run("pipx", "install", "--pip-args", arguments, requirement))
+        return f"{HOME}/.local/share/pipx/venvs/{PACKAGE}/bin/{PACKAGE}"
+    _require(machine.run("python3", "-m", "venv", f"{HOME}/pip"))
+    install = ("install", "--quiet", "--no-index", "--find-links", WHEELS, requirement)
+    _require(machine.run(f"{HOME}/pip/bin/pip", *install))
+    return f"{HOME}/pip/bin/{PACKAGE}"
+
+
+def _require(done: Done) -> None:
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def run_once(machine: OperatorMachine, *arguments: str, directory: str) -> Done:

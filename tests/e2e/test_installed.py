@@ -118,6 +118,25 @@ def test_init_is_answered_on_a_terminal(machine: OperatorMachine, server: Server
     installed.write_settings(machine, REPOSITORY_TYPED)
 
 
+@pytest.mark.parametrize("client", ["uv", "pip", "pipx"])
+def test_each_package_client_installs_it_and_knows_the_newest_version(
+    machine: OperatorMachine, client: str
+) -> None:
+    """No registry of images answers, which is no error."""
+    program = "infisical-iac" if client == "uv" else installed.install_with(machine, client)
+    shown = _check(machine.run(program, "--version", directory=_EMPTY))
+    assert wheels.version() in shown.stdout
+    found = machine.run(
+        *(program, "outdated", "--json"),
+        directory=REPOSITORY_TYPED,
+        environment=installed.INDEXES,
+    )
+    assert found.returncode == 2, found.stderr
+    newest = {each["name"]: each["newest"] for each in json.loads(found.stdout)["versions"]}
+    assert newest["infisical-iac"] == LATER
+    assert newest["redis"] == ""
+
+
 def test_plan_shows_a_first_deploy(machine: OperatorMachine) -> None:
     assert _command(machine, "plan").returncode == 2
     assert len(_plan(machine)) > 10

@@ -24,7 +24,7 @@ def main() -> int:
 
 
 def up(arguments: argparse.Namespace) -> None:
-    """Build or load the stack's images, and boot the host."""
+    """Pull, build or load the stack's images, and boot the host."""
     images(arguments)
     host = StagingHost(arguments.name, arguments.release, arguments.user)
     host.up()
@@ -49,9 +49,9 @@ def cluster(arguments: argparse.Namespace) -> None:
 
 
 def images(_: argparse.Namespace) -> None:
-    """Build or load the images of the stack."""
+    """Pull, build or load the images of the stack."""
     engine.ensure()
-    stack.ensure()
+    stack.ensure(prefer_official=True)
 
 
 def down(arguments: argparse.Namespace) -> None:

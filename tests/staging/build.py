@@ -61,7 +61,7 @@ def build(tag: str, context: Path, recipe: str, base: str) -> None:
 def adopt(official: str, tag: str) -> bool:
     """Pull an official image and tag it; return False if no registry answers."""
     present = image_id(official)
-    if not present and not (_registry_answers() and _pull(official)):
+    if not present and not (registry_answers() and _pull(official)):
         return False
     docker("tag", official, tag)
     if not present:
@@ -82,11 +82,15 @@ def remove_images() -> None:
 
 def _pull(reference: str) -> bool:
     say(f"Pulling {reference}")
-    return run("docker", "pull", reference, check=False, timeout=1200).returncode == 0
+    done = run("docker", "pull", reference, check=False, timeout=1200)
+    if done.returncode:
+        say(f"It can't be pulled: {done.stderr.strip()}")
+    return done.returncode == 0
 
 
 @cache
-def _registry_answers() -> bool:
+def registry_answers() -> bool:
+    """Return whether Docker Hub, or a mirror of it, answers; it is asked once."""
     say("Asking whether an image registry answers")
     try:
         asked = run(

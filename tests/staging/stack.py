@@ -1,9 +1,9 @@
 """Make the archives of images that staging hosts run: the stack's, and a cluster's.
 
 PostgreSQL, Redis, Caddy, Patroni, etcd and HAProxy are the official images if a registry
-answers, else images of Debian's packages with the same contract. Infisical is the stand-in, or
-the image in the archive `STAGING_INFISICAL_IMAGE`. The choice is written to
-`.staging/images.json`.
+answers, else images of Debian's packages with the same contract. Infisical is the image in the
+archive `STAGING_INFISICAL_IMAGE`; else, for the demo, the official one if a registry answers; else
+the stand-in. The choice is written to `.staging/images.json`.
 """
 
 import json
@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from infisical_iac.core.bundle import default_settings
 from tests.staging.build import RECIPES, adopt, base, build, digest, image_id, recipe_of
 from tests.staging.host import StagingHost
 from tests.staging.shell import STATE, StagingError, docker, hold_lock, say
@@ -23,8 +24,9 @@ from tests.staging.shell import STATE, StagingError, docker, hold_lock, say
 ARCHIVE = STATE / "images.tar"
 CLUSTER_ARCHIVE = STATE / "cluster-images.tar"
 CHOICE = STATE / "images.json"
-# Its own name, so that the stand-in's tag never names a real server.
-INFISICAL = "staging/infisical" + ("-real" if os.environ.get("STAGING_INFISICAL_IMAGE") else "")
+# Two names, so that the stand-in's tag never names a real server.
+_STANDIN, _REAL = "staging/infisical", "staging/infisical-real"
+INFISICAL = _REAL if os.environ.get("STAGING_INFISICAL_IMAGE") else _STANDIN
 STANDIN_VERSION = "v0.165.16"
 # A real server takes 15 to 40 seconds to start.
 START_SECONDS = 20
@@ -41,16 +43,26 @@ _CLUSTER = {
     ETCD: "gcr.io/etcd-development/etcd:v3.5.21",
     HAPROXY: "haproxy:3.2.25",
 }
-_STANDIN = RECIPES.parent / "standin"
+_STANDIN_SOURCES = RECIPES.parent / "standin"
 
 
-def ensure() -> None:
+def ensure(*, prefer_official: bool = False) -> None:
     """Make all images of the stack and their archive, unless they are up to date.
+
+    Args:
+        prefer_official: take the official image of Infisical if a registry answers, and no archive
+            of another is given.
 
     Raises StagingError if an image can't be built or a given archive can't be used.
     """
     with hold_lock():
-        _ensure()
+        _ensure(prefer_official)
+
+
+def official_infisical() -> str:
+    """Return the official image of Infisical that the default settings name."""
+    defaults = default_settings()
+    return f"{defaults['infisical_image']}:{defaults['infisical_version']}"
 
 
 def ensure_cluster() -> None:
@@ -123,25 +135,20 @@ def version_in(archive: Path) -> str:
     return version_of((first["RepoTags"] or [""])[0])
 
 
-def _ensure() -> None:
+def _ensure(prefer_official: bool) -> None:
     before = _read_choice()
-    archive = find_archive()
-    source = _stamp(archive) if archive else ""
     for tag, official in _OFFICIAL.items():
         _have_service(tag, official)
-    tag = f"{INFISICAL}:{version()}"
-    if archive is None:
-        _have_standin(tag)
-    elif source != before.get("source") or image_id(tag) != before["ids"].get(tag):
-        _load(archive, tag)
+    tag, source = _have_infisical(before, prefer_official)
+    name, _, its_version = tag.rpartition(":")
     tags = (tag, *_OFFICIAL)
     ids = {tag: image_id(tag) for tag in tags}
     if before.get("ids") != ids or not ARCHIVE.exists():
         _save(ARCHIVE, tags)
     choice = {
-        "infisical": INFISICAL,
-        "infisical_version": version(),
-        "standin": archive is None,
+        "infisical": name,
+        "infisical_version": its_version,
+        "standin": not source,
         "postgres": POSTGRES,
         "redis": REDIS,
         "caddy": CADDY,
@@ -149,6 +156,32 @@ def _ensure() -> None:
         "ids": ids,
     }
     CHOICE.write_text(json.dumps(choice, indent=2) + "\n")
+
+
+def _have_infisical(before: dict[str, Any], prefer_official: bool) -> tuple[str, str]:
+    """Have an image of Infisical, and return its tag and its source; the stand-in has none.
+
+    Args:
+        before: the choice of an earlier run. An image that is still there is used again.
+    """
+
+    def is_there(tag: str, source: str) -> bool:
+        return source == before.get("source") and image_id(tag) == before["ids"].get(tag)
+
+    if (archive := find_archive()) is not None:
+        tag, source = f"{_REAL}:{version()}", _stamp(archive)
+        if not is_there(tag, source):
+            _load(archive, tag)
+        return tag, source
+    if prefer_official:
+        official = official_infisical()
+        tag = f"{_REAL}:{version_of(official)}"
+        if is_there(tag, official) or adopt(official, tag):
+            say(f"Infisical is the official image {official}")
+            return tag, official
+    tag = f"{_STANDIN}:{STANDIN_VERSION}"
+    _have_standin(tag)
+    return tag, ""
 
 
 def _have_service(tag: str, official: str) -> None:
@@ -164,7 +197,7 @@ def _have_service(tag: str, official: str) -> None:
 
 
 def _have_standin(tag: str) -> None:
-    recipe = digest(_STANDIN, digest(RECIPES / "infisical"))
+    recipe = digest(_STANDIN_SOURCES, digest(RECIPES / "infisical"))
     if recipe_of(tag) == recipe:
         return
     plain = base("trixie")
@@ -173,7 +206,7 @@ def _have_standin(tag: str) -> None:
         context = Path(directory)
         shutil.copytree(RECIPES / "infisical", context, dirs_exist_ok=True)
         shutil.copytree(
-            _STANDIN, context / "standin", ignore=shutil.ignore_patterns("__pycache__", "*.md")
+            _STANDIN_SOURCES, context / "standin", ignore=shutil.ignore_patterns("__pycache__", "*.md")
         )
         build(tag, context, recipe, plain)
 
@@ -192,7 +225,7 @@ def _load(archive: Path, tag: str) -> None:
 
 
 def _save(archive: Path, tags: tuple[str, ...]) -> None:
-    say(f"Saving the images in {archive.relative_to(STATE.parent)}")
+    say(f"Saving the images in {archive.parent.name}/{archive.name}")
     unfinished = archive.with_suffix(".partial")
     docker("save", "--output", str(unfinished), *tags)
     unfinished.replace(archive)

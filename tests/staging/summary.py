@@ -1,10 +1,13 @@
 """Print the end of the demo: the address, what was made, and the next command."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 from tests.staging import access, ingress
 from tests.staging.host import StagingHost
 from tests.staging.shell import STATE
+from tests.staging.stack import official_infisical
 
 _TEXT = """
 Infisical runs on the staging host {name!r}{note}.
@@ -26,7 +29,8 @@ or take everything down with `make demo-down`.
 """
 _STANDIN = (
     ", as the stand-in of tests/standin, which has Infisical's API and no web interface "
-    "(STAGING_INFISICAL_IMAGE=archive.tar puts a real one in its place)"
+    "(no image registry answers here; STAGING_INFISICAL_IMAGE=archive.tar puts a real one in its "
+    "place)"
 )
 
 
@@ -41,7 +45,7 @@ def text(host: StagingHost, *, port: int = 8080) -> str:
         address=_address(host),
         name=host.name,
         sudo="" if access.read(host.directory).user == "root" else "sudo ",
-        note=_STANDIN if images["standin"] else "",
+        note=describe_infisical(images),
         port=port,
         containers="\n              ".join(containers.splitlines()),
         environments=", ".join(environments),
@@ -50,6 +54,14 @@ def text(host: StagingHost, *, port: int = 8080) -> str:
         export=f" {prefix.strip()}" if prefix else "",
         rerun=f"{prefix}.venv/bin/pyinfra inventory/staging.py deploy.py",
     )
+
+
+def describe_infisical(choice: Mapping[str, Any]) -> str:
+    """Return what the choice of images runs as Infisical; nothing for the image of an archive."""
+    if choice["standin"]:
+        return _STANDIN
+    source = choice["source"]
+    return f", as the official image {source}" if source == official_infisical() else ""
 
 
 def _address(host: StagingHost) -> str:

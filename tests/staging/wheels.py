@@ -16,7 +16,7 @@ _LOCK = REPOSITORY / "requirements.lock"
 _VERSION = re.compile(r'^version = "([^"]+)"$', re.MULTILINE)
 # Needless for a build, or no part of the sources.
 _LEFT_OUT = shutil.ignore_patterns(
-    *(".*", "__pycache__", "node_modules", "bench", "docs", "examples", "*.egg-info", "unit")
+    *(".*", "__pycache__", "node_modules", "bench", "examples", "*.egg-info", "unit")
 )
 
 

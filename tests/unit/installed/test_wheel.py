@@ -70,7 +70,7 @@ def test_the_wheel_has_the_files_that_the_package_reads(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     shipped = ("CHANGELOG.md", "group_data/all.py", "loaders/vectors.json", "tests/__init__.py")
-    bundled = {*shipped, *_files("templates", "tests/host")}
+    bundled = {*shipped, *_files("docs", "templates", "tests/host")}
     expected = {f"infisical_iac/bundle/{each}" for each in bundled} | _files("infisical_iac")
     assert expected - names == set()
     assert {name for name in names - expected if not (REPOSITORY / name).is_file()} == set()
@@ -137,6 +137,7 @@ def test_each_command_in_an_empty_directory_ends_with_one_sentence(
         ("server plan", "group_data/hetzner.py"),
         ("migrate apply", "migration"),
         ("eject --diff", "TEMPLATE"),
+        ("docs nothing-like-it", "infisical-iac docs"),
         ("init --upgrade", "group_data"),
     ],
 )
