@@ -67,7 +67,7 @@ check: $(VENV)/.dev $(NODE_MODULES) ## Lint, formatting, import contracts, types
 	@$(RUN)/mypy --config-file loaders/python/pyproject.toml loaders/python
 	@npm run check --silent --prefix $(NODE_LOADER)
 
-docs: $(VENV)/.dev ## Write docs/reference from the settings' definitions and the command line
+docs: $(VENV)/.dev ## Write docs/reference: settings, commands and error codes, from the code
 	@$(RUN)/python -m tests.reference
 
 format: $(VENV)/.dev ## Put imports and formatting right
