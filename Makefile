@@ -70,7 +70,7 @@ check: $(VENV)/.dev $(NODE_MODULES) ## Lint, formatting, import contracts, types
 dist: $(VENV)/.dev ## Build the packages of a release from the last commit, with bills of materials, into dist/
 	@$(RUN)/python -m tests.release
 
-docs: $(VENV)/.dev ## Write docs/reference from the settings' definitions and the command line
+docs: $(VENV)/.dev ## Write docs/reference: settings, commands and error codes, from the code
 	@$(RUN)/python -m tests.reference
 
 format: $(VENV)/.dev ## Put imports and formatting right

@@ -17,11 +17,11 @@ DIRECTORY = "/etc/infisical/backup"
 class TargetKind:
     """A kind of place for backups. To add one, write a subclass, and add it to KINDS.
 
-    Also name the variables of its login in scripts/backup/target-login.sh, and those that
+    CONTRIBUTING.md, "Adding a kind", lists what it needs in other files: above all, name the variables of its login in scripts/backup/target-login.sh, and those that
     `configuration` returns in scripts/backup/backup-target.sh, which reads the target's file.
 
     Attributes:
-        form: the pattern of its addresses.
+        form: the pattern of its addresses, which restic gets as they are.
         example: an address, for sentences.
         on_host: whether it is on the host, so that each node of a cluster has its own.
         can_be_append_only: whether its server can keep root on the host from removing snapshots.

@@ -53,7 +53,7 @@ def audit(ctx: click.Context, inventory: str, as_json: bool, last: int | None) -
         print_data([{"began": each.began, **asdict(each.last)} for each in done])
     else:
         for each in done:
-            _show(each)
+            _show_run(each)
         if not done:
             echo("The audit log is empty.")
     for host, read in logs.items():
@@ -66,7 +66,7 @@ def audit(ctx: click.Context, inventory: str, as_json: bool, last: int | None) -
             )
 
 
-def _show(run: LoggedRun) -> None:
+def _show_run(run: LoggedRun) -> None:
     last, to = run.last, console()
     outcome = last.outcome if run.has_ended else "has not ended"
     color = {"done": "green", "failed": "red"}.get(outcome, "yellow")
@@ -149,7 +149,7 @@ def access(
     if as_json:
         print_data([asdict(each) for each in found])
     else:
-        show(found)
+        show_requests(found)
     if UNFINISHED in lines:
         raise UserError("the log is too long to be read in four minutes: give a later --since")
     if len(found) == last:
@@ -169,7 +169,7 @@ def _read_known_names(settings: StackSettings, *, is_needed: bool) -> KnownNames
         return KnownNames()
 
 
-def show(found: Sequence[LoggedRequest]) -> None:
+def show_requests(found: Sequence[LoggedRequest]) -> None:
     """Print one line for each request."""
     if not found:
         echo("No requests found.")

@@ -97,7 +97,7 @@ def reopen_database(cluster: Cluster) -> None:
 CONFIGS = "/etc/infisical/stack"
 # Twice the seconds for which a replica may fail its health check, `patience` in
 # templates/cluster/stack/infisical.yaml.j2, so that Swarm acts on it first.
-_TOLERATED = 360
+TOLERATED = 360
 # Seconds that a restarted data node may need to rejoin the others.
 _AGAIN_SECONDS = "180"
 # A majority of three members of etcd and of PostgreSQL: without it nothing can be written.
@@ -221,7 +221,7 @@ def _timeout(settings: Settings, *, first: bool) -> int:
     Replicas start one by one, and Swarm tolerates an unhealthy one for a while before it rolls
     back.
     """
-    return (settings.stack.start_timeout + _TOLERATED) * (
+    return (settings.stack.start_timeout + TOLERATED) * (
         1 if first else 1 + settings.cluster.infisical_replicas
     )
 

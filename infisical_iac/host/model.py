@@ -14,6 +14,8 @@ class System:
         name: for people.
         docker: the packages of Docker and Compose that the system itself has.
         start_interval: whether that Docker knows `start_interval`, as version 25 and later do.
+
+    With `docker_source = "docker-ce"`, Docker's repository must know the system's code name.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Check Infisical after a change of version: logins, secrets, canary and public address."""
+"""Check Infisical after a change of version, keys or topology: logins, secrets, public address."""
 
 import re
 import shlex

@@ -56,18 +56,6 @@ def images() -> None:
     stack.ensure()
 
 
-@pytest.fixture(autouse=True)
-def kernel(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Lock the kernel, which all hosts share; a test marked `kernel` has it to itself."""
-    is_alone = request.node.get_closest_marker("kernel") is not None
-    with (STATE / "kernel.lock").open("w") as lock, (STATE / "kernel.turn").open("w") as turn:
-        # The one that waits for exclusive use keeps the turn; new sharers would starve it.
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        fcntl.flock(lock, fcntl.LOCK_EX if is_alone else fcntl.LOCK_SH)
-        fcntl.flock(turn, fcntl.LOCK_UN)
-        yield
-
-
 @pytest.fixture(scope="session")
 def first(images: None, testrun_uid: str) -> FirstDeploy:
     """Plan and make the first deploy to a bare host, with all of pyinfra's debug output.

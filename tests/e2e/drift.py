@@ -43,11 +43,9 @@ class Drift:
         plan: how the lines of the plan begin, all of them.
         repairs: exactly the operations that change something.
         restarted: the services whose containers may be re-created or restarted.
-        is_of_kernel: whether it is in the kernel, which all hosts of this machine share.
     """
 
     cause: Callable[[StagingHost], object]
     plan: tuple[str, ...]
     repairs: tuple[str, ...]
     restarted: tuple[str, ...] = ()
-    is_of_kernel: bool = False

@@ -12,6 +12,7 @@ TOGETHER: dict[str, tuple[str, ...]] = {
         *("package removed", "restic removed", "update unit stopped", "update configuration lost"),
         "firewall opened, now and for the next boot",
         *("SSH server's configuration lost", "sudo's directory opened"),
+        "kernel parameter changed",
     ),
     "of the stack's files": (
         *("key file's mode changed", "compose file edited", "credentials damaged"),

@@ -15,12 +15,7 @@ _ALONE = {name: (name,) for name in DRIFTS if name not in sum(TOGETHER.values(),
 
 @pytest.mark.parametrize(
     "names",
-    [
-        pytest.param(
-            names, id=id, marks=[pytest.mark.kernel] if DRIFTS[names[0]].is_of_kernel else []
-        )
-        for id, names in {**_ALONE, **TOGETHER}.items()
-    ],
+    [pytest.param(names, id=id) for id, names in {**_ALONE, **TOGETHER}.items()],
 )
 def test_the_plan_names_the_drift_and_apply_repairs_it_and_nothing_else(
     deployed_host: StagingHost, names: tuple[str, ...]

@@ -5,8 +5,6 @@ import sys
 import time
 from pathlib import Path
 
-import pytest
-
 from tests.e2e.conftest import assert_converged
 from tests.e2e.drift import (
     BOOTSTRAP,
@@ -32,6 +30,7 @@ from tests.staging.host import StagingHost
 _STEPS = (
     PACKAGES,
     CONFIGURE,
+    KERNEL,
     UNITS,
     ENGINE_CONFIGURATION,
     ENGINE_PACKAGES,
@@ -48,6 +47,7 @@ def _undo_every_step(host: StagingHost) -> None:
     reset_stack(host)
     host.run(
         "rm /etc/apt/apt.conf.d/52infisical-iac && "
+        "sysctl -qw net.ipv4.conf.all.log_martians=0 && "
         "systemctl stop unattended-upgrades && "
         "systemctl disable --now docker.socket docker.service && "
         "echo '{}' > /etc/docker/daemon.json && apt-get -qq purge --yes curl docker-compose"
@@ -58,34 +58,22 @@ def test_an_apply_interrupted_in_each_step_is_completed_by_the_next(
     deployed_host: StagingHost,
 ) -> None:
     _undo_every_step(deployed_host)
-    _interrupted_in_each_is_completed(deployed_host, _STEPS)
-    nothing_exists_twice(deployed_host)
-
-
-@pytest.mark.kernel
-def test_an_apply_interrupted_in_the_kernel_step_is_completed_by_the_next(
-    deployed_host: StagingHost,
-) -> None:
-    deployed_host.run("sysctl -qw fs.suid_dumpable=1 && systemctl stop unattended-upgrades")
-    _interrupted_in_each_is_completed(deployed_host, (KERNEL,))
-
-
-def _interrupted_in_each_is_completed(host: StagingHost, steps: tuple[str, ...]) -> None:
-    for step in steps:
+    for step in _STEPS:
         program = (sys.executable, "-m", "tests.e2e.interrupting", step)
-        stopped = infisical_iac(host.name, "apply", "--yes", program=program)
+        stopped = infisical_iac(deployed_host.name, "apply", "--yes", program=program)
         assert stopped.returncode == 1, step + stopped.stderr
         assert f"interrupted in '{step}'; run again" in stopped.stderr.splitlines()[-1]
         assert "Traceback" not in stopped.stderr
-        host.run("flock --wait 5 /run/infisical-iac.lock true")
-    done = infisical_iac(host.name, "apply", "--yes")
+        deployed_host.run("flock --wait 5 /run/infisical-iac.lock true")
+    done = infisical_iac(deployed_host.name, "apply", "--yes")
     assert done.returncode == 0, done.stderr
-    assert_converged(host)
-    log = json.loads(infisical_iac(host.name, "audit", "--json").stdout)
-    assert [each["reason"] for each in log[-len(steps) - 1 : -1]] == [
-        f"interrupted in '{step}'" for step in steps
+    assert_converged(deployed_host)
+    log = json.loads(infisical_iac(deployed_host.name, "audit", "--json").stdout)
+    assert [each["reason"] for each in log[-len(_STEPS) - 1 : -1]] == [
+        f"interrupted in '{step}'" for step in _STEPS
     ]
     assert log[-1]["outcome"] == "done"
+    nothing_exists_twice(deployed_host)
 
 
 def test_ctrl_c_on_a_terminal_ends_a_long_step_at_once(deployed_host: StagingHost) -> None:

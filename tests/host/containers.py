@@ -18,10 +18,12 @@ SERVICES = ("infisical", "postgres", "redis")
 Inspected = dict[str, Any]
 T = TypeVar("T")
 
-# Swarm keeps those that have ended for a while, to report them.
+# Swarm keeps those that have ended for a while, to report them. Docker may list one of these as
+# running if it could not store on a full disk that it has ended.
 _OURS = """{
     docker ps --all --quiet --filter label=com.docker.compose.project=infisical
-    docker ps --quiet --filter label=com.docker.stack.namespace=infisical
+    docker ps --quiet --filter label=com.docker.stack.namespace=infisical |
+        xargs --no-run-if-empty docker inspect --format '{{ if .State.Running }}{{ .Id }}{{ end }}'
 }"""
 _IS_WORKER = (
     "docker info --format '{{ .Swarm.LocalNodeState }} {{ .Swarm.ControlAvailable }}' | "

@@ -21,6 +21,8 @@ inspect() {
         range $name, $_ := .NetworkSettings.Networks }}{{ println }}in {{ $id }} {{ $name }}{{ end }}' |
         while read -r what service id status pid; do
             case $what:$service:$status in
+            # One whose end Docker could not store on a full disk stays in its list until it restarts.
+            task:*:exited) continue ;;
             task:infisical_infisical:running) ! lost "$id" "$pid" || status=unready ;;
             esac
             echo "$what $service $id $status" | sed 's/ *$//'

@@ -270,6 +270,8 @@ inspect*)
     echo "task infisical_infisical i1 running 77"
     echo "in i1 infisical-databases"
     echo "task infisical_redis-2 r1 running 78"
+    echo "task infisical_redis-2 r0 exited 0"
+    echo "in r0 infisical-databases"
     ;;
 """
 
@@ -298,7 +300,9 @@ def test_a_replica_that_lost_a_database_is_found(
         f"task infisical_infisical i1 {status}",
         "in i1 infisical-databases",
         "task infisical_redis-2 r1 running",
+        "in r0 infisical-databases",
     ]
+    assert [each.id for each in NodeTasks().process(done.stdout.splitlines())] == ["i1", "r1"]
 
 
 def _ready(directory: Path, age: int) -> None:

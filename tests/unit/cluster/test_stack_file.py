@@ -5,6 +5,7 @@ import re
 import pytest
 import yaml
 
+from infisical_iac.cluster.rollout import TOLERATED
 from infisical_iac.stack.compose_file import compose_file
 from tests.unit.rendered_stack import BOOKWORM, START, TRIXIE, render, swarm_settings
 
@@ -168,6 +169,7 @@ def test_nothing_is_restarted_before_a_failover_can_have_ended() -> None:
                 check = service["healthcheck"]
                 patience = 180 if name == "infisical" else 120
                 assert int(check["interval"][:-1]) * check["retries"] == patience, name
+    assert TOLERATED == 2 * 180
 
 
 def test_an_older_engine_gets_no_unknown_keys() -> None:

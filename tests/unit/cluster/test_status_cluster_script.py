@@ -28,6 +28,7 @@ _DOCKER = """
 inspect*)
     echo "task infisical_postgres-1 staging/patroni:17 running healthy 76"
     echo "task infisical_infisical infisical:1 running healthy 77"
+    echo "task infisical_postgres-1 staging/patroni:17 exited starting 0"
     ;;
 "service ls"*) echo id ;;
 "service inspect"*)

@@ -78,9 +78,11 @@ def test_the_names_of_the_grammars_stay_as_plans_have_them() -> None:
     ) == GRAMMARS
 
 
-def test_no_two_grammars_have_the_same_place_or_cascade() -> None:
+def test_no_two_grammars_have_the_same_name_place_or_cascade() -> None:
+    names = [each.name for each in all_grammars()]
     places = [each.place for each in all_grammars()]
     cascades = [name for each in all_grammars() for name in each.cascades]
+    assert len({*names}) == len(names)
     assert len({*places}) == len(places)
     assert len({*cascades}) == len(cascades)
 

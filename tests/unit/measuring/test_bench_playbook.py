@@ -4,7 +4,9 @@ It renders the deploy's own template, and writes files that the deploy writes: w
 or holds must be in bench/ansible/vars.yml too.
 """
 
+import re
 import runpy
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import pytest
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from infisical_iac.core.rendering import script_file
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.host import deploy as host_deploy
 from infisical_iac.host import docker, kernel
@@ -76,6 +79,18 @@ def _resolve(value: Any, known: dict[str, Any]) -> Any:
         undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True
     )
     return environment.from_string(value).render(known)
+
+
+def test_keys_have_the_lengths_of_the_deploys(variables: dict[str, Any]) -> None:
+    script = script_file("keys")
+    _, start, rest = script.partition("bytes() {")
+    lengths = start + rest.partition("\n}")[0] + "\n}"
+    names = [*variables["keys"], "admin_password"]
+    program = f"{lengths}\nfor name in {' '.join(names)}; do bytes $name; done"
+    done = subprocess.run(["sh", "-c", program], capture_output=True, text=True, check=True)
+    tasks = (_PLAYBOOK / "tasks" / "keys.yml").read_text()
+    in_tasks = re.findall(r"tx1 -N (\d+)", tasks)
+    assert done.stdout.split() == [*map(str, variables["keys"].values()), *in_tasks]
 
 
 _ASKED_FOR = (

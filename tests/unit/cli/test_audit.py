@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_iac.cli.audit import show
+from infisical_iac.cli.audit import show_requests
 from infisical_iac.stack.access_log import LoggedRequest
 
 _READ = LoggedRequest(
@@ -20,7 +20,7 @@ _READ = LoggedRequest(
 
 
 def test_no_cell_is_cut_off_however_long_a_line_gets(capsys: pytest.CaptureFixture[str]) -> None:
-    show([_READ])
+    show_requests([_READ])
     [_, line] = capsys.readouterr().out.splitlines()
     cells = (_READ.at, _READ.who, _READ.method, _READ.path, _READ.project, _READ.environment)
     assert line.split() == [*cells, _READ.folder, "200", _READ.address]
@@ -29,7 +29,7 @@ def test_no_cell_is_cut_off_however_long_a_line_gets(capsys: pytest.CaptureFixtu
 def test_an_unchecked_caller_has_a_question_mark(capsys: pytest.CaptureFixture[str]) -> None:
     claimed = LoggedRequest(**{**vars(_READ), "who": "somebody", "proven": False, "status": 403})
     nobody = LoggedRequest(**{**vars(_READ), "who": "", "proven": False})
-    show([claimed, nobody])
+    show_requests([claimed, nobody])
     [_, first, second] = capsys.readouterr().out.splitlines()
     assert first.split()[1] == "somebody?"
     assert second.split()[1] == "GET"
@@ -40,12 +40,12 @@ def test_a_read_of_an_environment_that_it_does_not_name_has_a_question_mark(
 ) -> None:
     by_id = {"path": "/api/v4/secrets/id/1", "project": "", "environment": "", "folder": ""}
     read = LoggedRequest(**{**vars(_READ), **by_id})
-    show([read, LoggedRequest(**{**vars(read), "method": "PATCH"})])
+    show_requests([read, LoggedRequest(**{**vars(read), "method": "PATCH"})])
     [_, first, second] = capsys.readouterr().out.splitlines()
     assert first.split()[4:6] == ["?", "200"]
     assert second.split()[4] == "200"
 
 
 def test_an_empty_result_is_reported_in_words(capsys: pytest.CaptureFixture[str]) -> None:
-    show([])
+    show_requests([])
     assert capsys.readouterr().out == "No requests found.\n"
