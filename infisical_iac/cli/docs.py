@@ -4,12 +4,11 @@ from difflib import get_close_matches
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.markdown import Markdown
 
 from infisical_iac.core.bundle import DOCS
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.core.terminal import echo
+from infisical_iac.core.terminal import console, echo
 from infisical_iac.core.wording import join_names
 
 _INDEX = "README"
@@ -26,12 +25,12 @@ def docs(page: str) -> None:
     Exit status: 0 for success; 1 for an error.
     """
     text = find_page(page).read_text("utf-8")
-    console = Console()
-    if not console.is_terminal:
-        echo(text, nl=False)
+    terminal = console()
+    if not terminal.is_terminal:
+        echo(text.removesuffix("\n"))
         return
-    with console.pager(styles=True):
-        console.print(Markdown(text))
+    with terminal.pager(styles=True):
+        terminal.print(Markdown(text), soft_wrap=False)
 
 
 def find_page(text: str) -> Path:

@@ -206,7 +206,9 @@ def _have_standin(tag: str) -> None:
         context = Path(directory)
         shutil.copytree(RECIPES / "infisical", context, dirs_exist_ok=True)
         shutil.copytree(
-            _STANDIN_SOURCES, context / "standin", ignore=shutil.ignore_patterns("__pycache__", "*.md")
+            _STANDIN_SOURCES,
+            context / "standin",
+            ignore=shutil.ignore_patterns("__pycache__", "*.md"),
         )
         build(tag, context, recipe, plain)
 
