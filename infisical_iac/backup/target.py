@@ -17,8 +17,9 @@ DIRECTORY = "/etc/infisical/backup"
 class TargetKind:
     """A kind of place for backups. To add one, write a subclass, and add it to KINDS.
 
-    CONTRIBUTING.md, "Adding a kind", lists what it needs in other files: above all, name the variables of its login in scripts/backup/target-login.sh, and those that
-    `configuration` returns in scripts/backup/backup-target.sh, which reads the target's file.
+    CONTRIBUTING.md, "Adding a kind", lists what it needs in other files. Above all, name the
+    variables of its login in scripts/backup/target-login.sh, and those that `configuration` returns
+    in scripts/backup/backup-target.sh, which reads the target's file.
 
     Attributes:
         form: the pattern of its addresses, which restic gets as they are.
