@@ -26,11 +26,10 @@ def docs(page: str) -> None:
     """
     text = find_page(page).read_text("utf-8")
     terminal = console()
-    if not terminal.is_terminal:
-        echo(text.removesuffix("\n"))
-        return
-    with terminal.pager(styles=True):
+    if terminal.is_terminal:
         terminal.print(Markdown(text), soft_wrap=False)
+    else:
+        echo(text.removesuffix("\n"))
 
 
 def find_page(text: str) -> Path:
