@@ -14,7 +14,7 @@ STACK = "infisical"
 INSIDE = (
     "docker exec --interactive $(docker ps --quiet --filter "
     "label=com.docker.swarm.service.name | xargs docker inspect --format "
-    "'{{{{ if .State.Running }}}}{{{{ index .Config.Labels \"com.docker.swarm.service.name\" }}}} "
+    '\'{{{{ if .State.Running }}}}{{{{ index .Config.Labels "com.docker.swarm.service.name" }}}} '
     "{{{{ .Id }}}}{{{{ end }}}}' | "
     "sed -n 's/^infisical_{service}-[0-9] //p') {command}"
 )
