@@ -307,7 +307,7 @@ def test_a_question_with_a_bad_answer_is_asked_again(init: Init, clone: Path) ->
     refused = re.findall(r"Error: (.*)", ran.output)
     facts = (
         *("'my server'", "'0'", "'ssh'", "'Root'", "at 203.0.113.7", "'secrets'", "'nobody'"),
-        *("'nowhere'", "organization", "'yyy", "'Dev'", "'dev'", "'3'", "'/backups'"),
+        *("'nowhere'", "'xxx", "'yyy", "'Dev'", "'dev'", "'3'", "'/backups'"),
     )
     for fact, sentence in zip(facts, refused, strict=True):
         assert fact in sentence
