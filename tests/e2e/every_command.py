@@ -14,7 +14,7 @@ from infisical_iac.cli.main import main
 # What each argument and option that must be given gets, unless it is a file or a directory.
 _WORD = "OBVIOUSLY_FAKE"
 # Commands that need nothing of a repository, or that write one.
-_LEFT_OUT = {("eject",), ("init",)}
+_LEFT_OUT = {("docs",), ("eject",), ("init",)}
 
 
 def _leaves(command: click.Command, *names: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:

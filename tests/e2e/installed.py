@@ -16,6 +16,7 @@ from tests.staging.shell import docker
 
 PACKAGE = "infisical-iac"
 WHEELS = f"{HOME}/wheels"
+_PIP_WHEELS = "/usr/share/python-wheels"
 SERVICES = f"{HOME}/services"
 REPOSITORY_TYPED = f"{HOME}/typed"
 REPOSITORY_GIVEN = f"{HOME}/given"
@@ -110,7 +111,8 @@ def install_with(machine: OperatorMachine, client: str) -> str:
     """Install this release by pip or pipx from the wheels, and return the path of the program."""
     requirement = f"{PACKAGE}=={wheels.version()}"
     if client == "pipx":
-        arguments = f"--no-index --find-links={WHEELS}"
+        # pipx upgrades pip first, for which Debian's is new enough.
+        arguments = f"--no-index --find-links={WHEELS} --find-links={_PIP_WHEELS}"
         _require(machine.run("pipx", "install", "--pip-args", arguments, requirement))
         return f"{HOME}/.local/share/pipx/venvs/{PACKAGE}/bin/{PACKAGE}"
     _require(machine.run("python3", "-m", "venv", f"{HOME}/pip"))

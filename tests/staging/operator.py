@@ -78,9 +78,8 @@ class OperatorMachine:
 
         Raises StagingError if it does not end within ten minutes.
         """
-        into = [each if each != "-i" else "-it" for each in entering.into(self.container)]
         words = self._as_user(command, directory, {"TERM": "xterm", "COLUMNS": "160"})
-        return answer_questions([*into, *words], answers)
+        return answer_questions([*entering.into(self.container), *words], answers)
 
     def _as_user(
         self, command: Sequence[str], directory: str, environment: Mapping[str, str]
