@@ -62,11 +62,15 @@ class Override:
         return _own(self.name)
 
 
-def folders(slice_folder: Path) -> list[Path]:
-    """Return the folders to look for the templates of a slice in, the user's first."""
-    own = FOLDER / slice_folder.name
-    is_replaceable = slice_folder.name not in _NOT_DEPLOYED and not _is_tools_own()
-    return [own, slice_folder] if is_replaceable and own.is_dir() else [slice_folder]
+def find_file(shipped: Path) -> Path:
+    """Return the file to render for one of the tool's templates: the user's, if there is one.
+
+    The user's file has the same path. So it counts only for the very template that it replaces.
+    """
+    path = shipped.relative_to(TEMPLATES)
+    own = FOLDER / path
+    is_replaceable = path.parts[0] not in _NOT_DEPLOYED and not _is_tools_own()
+    return own if is_replaceable and own.is_file() else shipped
 
 
 @cache

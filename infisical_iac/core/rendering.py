@@ -6,7 +6,7 @@ import traceback
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, TemplateSyntaxError
+from jinja2 import Environment, FunctionLoader, StrictUndefined, TemplateSyntaxError
 
 from infisical_iac.core import overrides
 from infisical_iac.core.bundle import SCRIPTS, TEMPLATES
@@ -45,9 +45,8 @@ def template(name: str, **values: object) -> str:
     A template of the user's repository replaces the one with its name. Raises FileError if the
     user's can't be rendered.
     """
-    places = [place for folder in _FOLDERS for place in overrides.folders(folder)]
     environment = Environment(
-        loader=FileSystemLoader(places),
+        loader=FunctionLoader(_load),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -65,6 +64,15 @@ def template(name: str, **values: object) -> str:
                 code="file.template",
             ) from None
         raise
+
+
+def _load(name: str) -> tuple[str, str, None] | None:
+    """Return the text and the file of a template for Jinja; None if the tool has none."""
+    shipped = next((each / name for each in _FOLDERS if (each / name).is_file()), None)
+    if shipped is None:
+        return None
+    file = overrides.find_file(shipped)
+    return file.read_text("utf-8"), str(file), None
 
 
 def _find_own_line(error: Exception) -> tuple[str, int | None] | None:

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from jinja2 import UndefinedError
 
 from infisical_iac.core import bundle, overrides
 from infisical_iac.core.errors import FileError, Refused, SettingsError
@@ -50,19 +51,34 @@ def test_a_part_of_the_user_is_included_by_the_tools_template() -> None:
     """A part is a template with a path of its own, which others include."""
     part = "stack/parts/infisical-readiness"
     assert part in overrides.list_templates()
-    place = overrides.folders(bundle.TEMPLATES / "stack")
-    assert place == [bundle.TEMPLATES / "stack"]
+    shipped = bundle.TEMPLATES / f"{part}.j2"
+    assert overrides.find_file(shipped) == shipped
     overrides.eject(part)
-    assert overrides.folders(bundle.TEMPLATES / "stack")[0] == Path("templates/stack")
+    assert overrides.find_file(shipped) == Path(f"templates/{part}.j2")
 
 
-@pytest.mark.parametrize("folder", ["init", "migrate"])
-def test_templates_that_are_not_deployed_are_never_the_users(folder: str) -> None:
-    """`migrate` runs in repositories of others, whose templates would be programs."""
-    (Path("templates") / folder).mkdir(parents=True)
-    tools = bundle.TEMPLATES / folder
-    assert overrides.folders(tools) == [tools]
-    assert not [name for name in overrides.list_templates() if name.startswith(f"{folder}/")]
+@pytest.mark.parametrize("folder", ["init", "migrate", "backup", "host"])
+@pytest.mark.parametrize(
+    "name", ["group_data/hetzner.py", "group_data/chainalign.yaml", "migration-report.html"]
+)
+def test_templates_that_are_not_deployed_are_never_the_users(folder: str, name: str) -> None:
+    """`check` and `migrate` run in repositories of others, whose templates would be programs."""
+    own = Path("templates") / folder / f"{name}.j2"
+    own.parent.mkdir(parents=True)
+    own.write_text("{{ raise_an_error() }}")
+    assert not [each for each in overrides.list_templates() if each.startswith(("init", "migrate"))]
+    (shipped,) = bundle.TEMPLATES.glob(f"*/{name}.j2")
+    assert overrides.find_file(shipped) == shipped
+    with pytest.raises(UndefinedError, match="undefined") as raised:
+        template(name)
+    assert "raise_an_error" not in str(raised.value)
+
+
+def test_a_template_of_another_slice_replaces_nothing() -> None:
+    own = Path("templates/backup/infisical-firewall.conf.j2")
+    own.parent.mkdir(parents=True)
+    own.write_text("not this\n")
+    assert "not this" not in template("infisical-firewall.conf")
 
 
 @pytest.mark.parametrize(
