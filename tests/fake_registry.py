@@ -28,6 +28,7 @@ class FakeRegistry:
         login: the user and password without which no token is given.
         realm: the address of the token service; empty for this server's own.
         next_page: the address of the following page, instead of the proper one.
+        redirects_to: the server that each request is redirected to; empty for none.
         names_digest: whether answers have the header with the digest.
         body: the body of every answer instead, if it is not empty.
         requests: the method and path of each request, in order.
@@ -43,6 +44,7 @@ class FakeRegistry:
     login: tuple[str, str] | None = None
     realm: str = ""
     next_page: str = ""
+    redirects_to: str = ""
     names_digest: bool = True
     body: bytes = b""
     requests: list[str] = field(default_factory=list)
@@ -87,7 +89,9 @@ class _Handler(BaseHTTPRequestHandler):
         if registry.stalls:
             registry.released.wait(30)
             return
-        if registry.status:
+        if registry.redirects_to:
+            self._answer(307, b"", {"Location": f"{registry.redirects_to}{self.path}"})
+        elif registry.status:
             self._answer(registry.status, b'{"errors": [{"code": "UNKNOWN"}]}')
         elif url.path == "/token":
             self._give_token()

@@ -6,8 +6,7 @@ the one that it is given: a registry that answers 401 names the service that han
 
 import hashlib
 import re
-from typing import NamedTuple, Self
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple, Self
 
 import httpx
 
@@ -27,6 +26,8 @@ _MANIFESTS = ", ".join(
 )
 _PAGE, _MOST_PAGES = 1000, 30
 _MOST_BYTES = 16 * 1024**2
+# The longest tag that the distribution API allows.
+_LONGEST_TAG = 128
 _PARAMETER = re.compile(r'([a-z]+)="([^"]*)"')
 
 
@@ -72,7 +73,8 @@ class RegistryClient:
         for _ in range(_MOST_PAGES):
             response = self._ask("GET", address)
             try:
-                tags += map(str, response.json()["tags"] or ())
+                found = map(str, response.json()["tags"] or ())
+                tags += (each for each in found if len(each) <= _LONGEST_TAG)
             except (ValueError, TypeError, LookupError):
                 raise UserError(
                     f"{self.host} does not answer as a registry does: check the image's name",
@@ -81,10 +83,12 @@ class RegistryClient:
             following = response.links.get("next", {}).get("url")
             if not following:
                 break
+            # The next page comes from the registry itself, which has the login: a proxy may call
+            # it by another scheme, and a hostile registry may name another server.
             target = response.url.join(following)
-            if target.host != response.url.host:  # It would get the token.
+            if target.host != self._client.base_url.host:
                 break
-            address = str(target)
+            address = target.raw_path.decode()
         return tags
 
     def read_digest(self, tag: str) -> str:
@@ -106,15 +110,15 @@ class RegistryClient:
 
     def _ask(self, method: str, address: str) -> httpx.Response:
         try:
-            response = self._send(method, address)
+            response = self._read(self._client, method, address, headers={"Accept": _MANIFESTS})
             if response.status_code == httpx.codes.UNAUTHORIZED:
                 self._log_in(response)
-                response = self._send(method, address)
+                response = self._read(self._client, method, address, headers={"Accept": _MANIFESTS})
         except httpx.TimeoutException:
             raise Unreachable(
                 f"no answer from {self.host} in {self._timeout:g} s", code="unreachable.registry"
             ) from None
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as error:
             raise Unreachable(
                 f"no answer from {self.host} ({type(error).__name__})", code="unreachable.registry"
             ) from None
@@ -122,9 +126,11 @@ class RegistryClient:
             return response
         raise self._explain(response.status_code)
 
-    def _send(self, method: str, address: str) -> httpx.Response:
+    def _read(
+        self, client: httpx.Client, method: str, address: str, **options: Any
+    ) -> httpx.Response:
         """Send a request, and return the answer with its body, of a bounded size."""
-        with self._client.stream(method, address, headers={"Accept": _MANIFESTS}) as response:
+        with client.stream(method, address, **options) as response:
             body = bytearray()
             for part in response.iter_bytes():
                 body += part
@@ -145,29 +151,32 @@ class RegistryClient:
             )
 
     def _log_in(self, response: httpx.Response) -> None:
-        """Get what the challenge of a 401 asks for: a token, or the login itself."""
+        """Get what the challenge of a 401 asks for: a token, or the login itself.
+
+        Only the registry itself gets the login or names who does; no server that it redirects to.
+        """
+        if _origin(response.url) != _origin(self._client.base_url):
+            return
         scheme, _, rest = response.headers.get("WWW-Authenticate", "").partition(" ")
         login, parameters = self._login, dict(_PARAMETER.findall(rest))
-        if scheme.lower() == "basic" and login and self._is_safe(str(response.url)):
+        if scheme.lower() == "basic" and login and is_confidential(str(response.url)):
             self._client.auth = httpx.BasicAuth(*login)
             return
         realm = parameters.get("realm", "")
-        if scheme.lower() != "bearer" or urlsplit(realm).scheme not in ("http", "https"):
+        if scheme.lower() != "bearer" or not re.match("https?://", realm):
             return
         asked = {name: parameters[name] for name in ("service", "scope") if name in parameters}
         asked.setdefault("scope", f"repository:{self._repository}:pull")
-        auth = httpx.BasicAuth(*login) if login and self._is_safe(realm) else None
-        answer = httpx.get(realm, params=asked, auth=auth, timeout=self._timeout)
+        auth = httpx.BasicAuth(*login) if login and is_confidential(realm) else None
+        # Not the registry's client, which sends an earlier token.
+        with httpx.Client(timeout=self._timeout) as client:
+            answer = self._read(client, "GET", realm, params=asked, auth=auth)
         try:
             found = answer.json()
             token = str(found.get("token") or found["access_token"])
         except (ValueError, TypeError, LookupError, AttributeError):
             raise self._explain(httpx.codes.UNAUTHORIZED) from None
         self._client.headers["Authorization"] = f"Bearer {token}"
-
-    def _is_safe(self, url: str) -> bool:
-        """Return whether the login may be sent to a URL: with TLS, or on this machine."""
-        return is_confidential(url)
 
     def _explain(self, status: int) -> UserError:
         match status:
@@ -188,3 +197,7 @@ class RegistryClient:
         return UserError(
             f"{self.host} answered {status}: try again later", code="error.registry_failure"
         )
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port

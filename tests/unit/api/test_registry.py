@@ -12,6 +12,7 @@ from infisical_iac.core.images import parse_reference
 from tests.fake_registry import DIGEST, FakeRegistry, fake_registry
 
 _TAGS = ["1.0", "1.1", "1.2", "2.0", "2.1"]
+_LOGIN = RegistryCredentials("reader", "not-a-secret")
 
 
 @pytest.fixture
@@ -71,21 +72,55 @@ def test_a_login_gets_the_token_of_a_private_registry(registry: FakeRegistry) ->
 def test_a_login_is_sent_to_no_token_service_without_tls(
     registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    registry.asks_for_token, registry.realm = True, "http://tokens.example.com/token"
-    asked: list[object] = []
-
-    class _Answer:
-        def json(self) -> dict[str, str]:
-            return {"token": "fake-token"}
-
-    def get(url: str, *, auth: object, **_: object) -> _Answer:
-        asked.extend([url, auth])
-        return _Answer()
-
-    monkeypatch.setattr("infisical_iac.api.registry.httpx.get", get)
-    with _client(registry, login=RegistryCredentials("reader", "not-a-secret")) as client:
+    registry.asks_for_token = True
+    monkeypatch.setattr(
+        "infisical_iac.api.registry.is_confidential", lambda url: "/token" not in url
+    )
+    with _client(registry, login=_LOGIN) as client:
         assert client.list_tags() == _TAGS
-    assert asked == ["http://tokens.example.com/token", None]
+    assert registry.logins == [""]
+
+
+def test_the_next_page_is_asked_of_the_registry_under_another_address_too(
+    registry: FakeRegistry,
+) -> None:
+    """A proxy that ends TLS writes http:// into its links."""
+    registry.page, registry.next_page = 3, "https://127.0.0.1:9/v2/acme/app/tags/list?last=1.2"
+    with _client(registry) as client:
+        assert client.list_tags() == _TAGS
+
+
+def test_a_server_that_is_redirected_to_gets_no_login(registry: FakeRegistry) -> None:
+    with fake_registry(asks_for_token=True, tags={"acme/app": _TAGS}) as other:
+        registry.redirects_to = f"http://{other.host}"
+        with _client(registry, login=_LOGIN) as client, pytest.raises(UserError) as error:
+            client.list_tags()
+        assert error.value.code == "error.registry_login"
+        assert other.logins == []
+
+
+def test_an_answer_of_the_token_service_is_bounded(registry: FakeRegistry) -> None:
+    with fake_registry(body=b" " * 17 * 1024**2) as tokens:
+        registry.asks_for_token, registry.realm = True, f"http://{tokens.host}/token"
+        with _client(registry) as client, pytest.raises(UserError) as error:
+            client.list_tags()
+    assert error.value.code == "error.no_registry"
+
+
+@pytest.mark.parametrize("realm", ["http://[bad/", "ftp://127.0.0.1/", "http://127.0.0.1:9/"])
+def test_a_token_service_that_cannot_be_asked_is_an_error(
+    registry: FakeRegistry, realm: str
+) -> None:
+    registry.asks_for_token, registry.realm = True, realm
+    with _client(registry) as client, pytest.raises(UserError) as error:
+        client.list_tags()
+    assert error.value.code in ("unreachable.registry", "error.registry_login")
+
+
+def test_tags_that_no_registry_can_have_are_passed_over(registry: FakeRegistry) -> None:
+    registry.tags["acme/app"] = ["1.0", "1" * 5000]
+    with _client(registry) as client:
+        assert client.list_tags() == ["1.0"]
 
 
 def test_a_tag_has_a_digest_without_a_pull(registry: FakeRegistry) -> None:
