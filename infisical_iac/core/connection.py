@@ -115,6 +115,24 @@ class _VerifiedKeys(paramiko.MissingHostKeyPolicy):
         raise ConnectError(str(host_keys.refuse_unknown([found.key], accepted)), found)
 
 
+def _load_host_keys(files: Sequence[str]) -> paramiko.HostKeys:
+    """Return the host keys of files without those that a file revokes, which paramiko passes over.
+
+    A revoked key is unknown to the client then, so that _VerifiedKeys decides on it.
+    """
+    places = [*map(Path, files), host_keys.default_file(), host_keys.GLOBAL_FILE]
+    revoked = {each.base64 for each in host_keys.list_revoked(places)}
+    found: Any = paramiko.HostKeys()
+    # Its public methods hide all but one key of a host and type.
+    found._entries = [
+        each for each in _pyinfra_loads(files)._entries if each.key.get_base64() not in revoked
+    ]
+    return found  # type: ignore[no-any-return]
+
+
+_pyinfra_loads = ssh_client.get_host_keys
+
+
 class _VerifyingClient(ssh_client.SSHClient):
     """pyinfra's client, which would add every unknown host key to known_hosts."""
 
@@ -146,6 +164,7 @@ def verify_host_keys() -> None:
     """Have pyinfra refuse host keys that are neither known nor accepted, of jump hosts too."""
     # pyinfra has no setting for it: each module has the class by its name.
     ssh.SSHClient = ssh_client.SSHClient = _VerifyingClient  # type: ignore[attr-defined, misc]
+    ssh_client.get_host_keys = _load_host_keys
 
 
 def with_others(host: Host) -> list[Host]:

@@ -220,6 +220,11 @@ def read_lines(files: Iterable[Path]) -> list[KnownHost]:
     return [line for file in dict.fromkeys(files) for line in _read(file)]
 
 
+def list_revoked(files: Iterable[Path]) -> list[KnownHost]:
+    """Return the lines of files of known hosts that revoke keys."""
+    return [each for each in read_lines(files) if each.marker == "@revoked"]
+
+
 def set_accepted(fingerprints: Iterable[str]) -> None:
     """Accept the host keys with these fingerprints in this process and those that it starts.
 
@@ -242,7 +247,7 @@ def is_accepted(key: ServerKey, file: Path) -> bool:
 
     Raises Refused for a changed key, SettingsError for a wrong fingerprint, and FileError.
     """
-    if check_key(key, read_lines([file, GLOBAL_FILE])):
+    if check_key(key, [*read_lines([file, GLOBAL_FILE]), *list_revoked([default_file()])]):
         return True
     if key.fingerprint not in accepted_fingerprints():
         return False

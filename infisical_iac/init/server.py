@@ -129,8 +129,9 @@ def add_known(text: str, server: Server, key: ServerKey) -> str:
 
 def _read(directory: Path) -> tuple[list[KnownHost], list[KnownHost]]:
     """Return the lines of the repository's known_hosts, and those of the user's own."""
-    own = host_keys.read_lines([directory / KNOWN_HOSTS])
-    return own, host_keys.read_lines([host_keys.default_file(), host_keys.GLOBAL_FILE])
+    own, users = [directory / KNOWN_HOSTS], [host_keys.default_file(), host_keys.GLOBAL_FILE]
+    revoked = host_keys.list_revoked(users)
+    return [*host_keys.read_lines(own), *revoked], host_keys.read_lines(users)
 
 
 def _name_key(server: Server, key: ServerKey) -> list[ServerKey]:

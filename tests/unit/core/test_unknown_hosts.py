@@ -151,6 +151,28 @@ def test_a_changed_key_is_accepted_by_nothing(server: _Servers, typed: str | Non
     assert server.known_hosts.read_text() == known
 
 
+@pytest.mark.parametrize("by", ["the same file", "the user's own file"])
+@pytest.mark.parametrize("accepts", [False, True])
+def test_a_revoked_key_is_refused_although_it_is_known(
+    server: _Servers, by: str, accepts: bool
+) -> None:
+    own = server.known_hosts.parent / ".ssh" / "known_hosts"
+    own.parent.mkdir()
+    revoked = f"@revoked * {server.key.type} {server.key.base64}\n"
+    known = host_keys.write_line(server.key, hashed=False)
+    server.known_hosts.write_text(known + (revoked if by == "the same file" else ""))
+    own.write_text(revoked if by == "the user's own file" else "")
+    found = server.connect(accepted=server.key.fingerprint if accepts else "")
+    assert (found["connected"], found["code"]) == ([], "refused.host_key")
+    assert "revokes" in found["error"]
+
+
+def test_a_key_that_is_revoked_for_another_host_stays_known(server: _Servers) -> None:
+    revoked = f"@revoked other.example.com {server.key.type} {server.key.base64}\n"
+    server.known_hosts.write_text(host_keys.write_line(server.key, hashed=False) + revoked)
+    assert server.connect()["connected"] == ["secrets"]
+
+
 def test_hosts_of_a_cluster_are_asked_for_one_by_one(cluster: _Servers) -> None:
     found = cluster.connect(typed="y\ny\n")
     assert found["connected"] == ["one", "two"], found["error"]
