@@ -1,7 +1,8 @@
 """The questions of `infisical-iac init`: asked on a terminal, or answered by options."""
 
+import ast
 import re
-import shutil
+import stat
 from collections.abc import Callable, Mapping
 from difflib import unified_diff
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import TypeVar
 import click
 
 from infisical_iac.cli.output import answered_by
+from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError, SettingsError
+from infisical_iac.core.own_repository import list_assignments
 from infisical_iac.core.terminal import echo
 from infisical_iac.init.answers import LATER, NEW
 
@@ -136,29 +139,40 @@ def find_differences(path: str, before: str, after: str, context: int = 0) -> li
     Args:
         context: the number of lines around them.
     """
-    lines = unified_diff(
-        before.splitlines(), after.splitlines(), path, path, "now", "then", lineterm="", n=context
-    )
+    old, new = (_mask_long_values(text).splitlines() for text in (before, after))
+    lines = unified_diff(old, new, path, path, "now", "then", lineterm="", n=context)
     return [_HIDDEN.sub(r"\1 …", line) for line in lines]
+
+
+def _mask_long_values(text: str) -> str:
+    """Return settings without the values of several lines that may be secret."""
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError):
+        return text
+    lines = text.splitlines()
+    for name, (statement, _) in list_assignments(tree).items():
+        first, last = statement.lineno, statement.end_lineno or statement.lineno
+        if last > first and _HIDDEN.search(f" {name} = "):
+            lines[first:last] = ["    …"] * (last - first)
+    return "\n".join(lines)
 
 
 def write_files(files: Mapping[Path, str]) -> None:
     """Write all files; if one of them can't be written, write none. Raises FileError."""
-    new_files = {file: file.with_name(f".{file.name}.new") for file in files}
+    new_files: dict[Path, Path] = {}
     try:
         for file, text in files.items():
-            file.parent.mkdir(parents=True, exist_ok=True)
-            new_files[file].write_text(text, "utf-8", newline="")
-            if file.exists():
-                shutil.copymode(file, new_files[file])
+            with atomic.explain_failure(file):
+                file.parent.mkdir(parents=True, exist_ok=True)
+                mode = stat.S_IMODE(file.stat().st_mode) if file.is_file() else None
+                new_files[file] = atomic.prepare(file, text, mode=mode)
         for file, new in new_files.items():
-            new.replace(file)
-    except OSError as error:
-        raise FileError(f"{error.filename} can't be written: {error.strerror}") from None
+            with atomic.explain_failure(file):
+                new.replace(file)
     finally:
         for new in new_files.values():
-            if new.is_file():
-                new.unlink()
+            new.unlink(missing_ok=True)
 
 
 def read_file(file: Path) -> str:

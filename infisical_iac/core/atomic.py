@@ -19,20 +19,34 @@ def write(file: Path, text: str, *, mode: int | None = None) -> None:
     write to: nobody can redirect the text to another file, or read it before it has its
     permissions.
     """
-    # The name can't be guessed, and O_EXCL and O_NOFOLLOW refuse a prepared link.
-    new = file.with_name(f".{file.name}.{secrets.token_hex(8)}.new")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    new = prepare(file, text, mode=mode)
     try:
-        with os.fdopen(os.open(new, flags, mode or 0o666), "w", encoding="utf-8") as opened:
-            if mode is not None:
-                os.fchmod(opened.fileno(), mode)
-            opened.write(text)
-            opened.flush()
-            os.fsync(opened.fileno())
         new.replace(file)
         _sync(file.parent)
     finally:
         new.unlink(missing_ok=True)
+
+
+def prepare(file: Path, text: str, *, mode: int | None = None) -> Path:
+    """Write a text to a new file next to `file`, and return it: the caller renames or removes it.
+
+    Arguments and errors are those of `write`.
+    """
+    # The name can't be guessed, and O_EXCL and O_NOFOLLOW refuse a prepared link.
+    new = file.with_name(f".{file.name}.{secrets.token_hex(8)}.new")
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    try:
+        opened = os.open(new, flags, mode or 0o666)
+        with os.fdopen(opened, "w", encoding="utf-8", newline="") as stream:
+            if mode is not None:
+                os.fchmod(opened, mode)
+            stream.write(text)
+            stream.flush()
+            os.fsync(opened)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    return new
 
 
 @contextmanager

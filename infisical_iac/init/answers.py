@@ -146,6 +146,17 @@ def site_url(defaults: Mapping[str, Any], domain: str) -> str:
     bare = domain.removeprefix("https://")
     if bare.lower() in ("", "none"):
         return ""
+    if bare.startswith("http://"):
+        raise SettingsError(
+            f"{domain!r} is without TLS: write the domain only, such as secrets.example.com",
+            code="settings.domain",
+        )
+    if "@" in bare:
+        raise SettingsError(
+            f"{domain!r} is an e-mail address: write a domain such as secrets.example.com, or "
+            "`none`",
+            code="settings.domain",
+        )
     if not re.fullmatch(r".*[^.]\.[^.].*", bare.partition(":")[0]):
         raise SettingsError(
             f"{domain!r} has no dot, as a domain in the DNS does: write one such as "

@@ -1,6 +1,8 @@
 """Read and write `.infisical.json`: the address, project and folder of a service; no secret."""
 
 import json
+import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +11,7 @@ from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError
 
 NAME = ".infisical.json"
+_MOST_BYTES = 1024**2
 
 
 class LocalFile(NamedTuple):
@@ -53,11 +56,26 @@ def text(directory: Path, known: LocalFile) -> str:
     """
     file = directory / NAME
     try:
-        return complete(file.read_text("utf-8") if file.exists() else "", known)
+        return complete(_read(file), known)
     except FileError as error:
         raise FileError(f"{file} {error}") from None
     except (OSError, UnicodeDecodeError):
-        raise FileError(f"{file} can't be read: check that it is a file in UTF-8") from None
+        raise FileError(
+            f"{file} can't be read: it must be a small file in UTF-8, and no link"
+        ) from None
+
+
+def _read(file: Path) -> str:
+    """Return a file's text, "" for none. A repository of others may have a link in its place."""
+    try:
+        opened = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return ""
+    with os.fdopen(opened, "rb") as stream:
+        status = os.fstat(opened)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > _MOST_BYTES:
+            raise OSError
+        return stream.read().decode()
 
 
 def text_before_deploy(home: Path, folder: str, site_url: str, tunnel: str) -> str:

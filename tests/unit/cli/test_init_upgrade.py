@@ -47,6 +47,16 @@ def test_the_difference_is_shown_before_anything_is_written(repository: Path) ->
     assert (again.exit_code, file.name in again.output) == (0, False)
 
 
+def test_a_value_of_several_lines_that_may_be_secret_is_not_shown(repository: Path) -> None:
+    file = repository / "group_data" / "hetzner.py"
+    file.write_text(f'backup_webhook = (\n    "https://hooks.example.com/fake-token"\n)\n{_OLD}')
+    done = _run(repository, yes=True)
+    assert done.exit_code == 0, done.output
+    assert "-infisical_digest" in done.output
+    assert "fake-token" not in done.output
+    assert "fake-token" in file.read_text()
+
+
 def test_nobody_is_asked_with_yes(repository: Path) -> None:
     assert _run(repository, yes=True).exit_code == 0
     assert "@" in (repository / "group_data" / "hetzner.py").read_text()

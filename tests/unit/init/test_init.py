@@ -1,5 +1,7 @@
 """Test the questions of `infisical-iac init`, and that the files it writes are valid at once."""
 
+import errno
+import os
 import re
 import runpy
 import shutil
@@ -12,7 +14,7 @@ from click.testing import CliRunner, Result
 
 from infisical_iac.cli.init_questions import ask_question
 from infisical_iac.cli.main import main
-from infisical_iac.core import settings
+from infisical_iac.core import atomic, settings
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.init import answers, repository
 from infisical_iac.init.answers import Answers
@@ -152,6 +154,8 @@ def test_a_domain_needs_a_dot(init: Init, clone: Path) -> None:
         "localhost",
         "secrets.",
         ".secrets",
+        "http://secrets.example.com",
+        "ada@example.com",
     ):
         with pytest.raises(SettingsError) as refused:
             answers.site_url(defaults, domain)
@@ -366,11 +370,23 @@ def test_an_edited_file_is_overwritten_only_with_force(init: Init, clone: Path) 
     assert 'ssh_hostname = "203.0.113.7"' in edited.read_text()
 
 
-def test_a_failure_to_write_changes_neither_file(init: Init, clone: Path) -> None:
-    (clone / "group_data" / ".chainalign.yaml.new").mkdir()
-    before = (clone / "group_data" / "hetzner.py").read_text()
-    assert init(*_NEEDED, "--yes").exit_code == 1
-    assert (clone / "group_data" / "hetzner.py").read_text() == before
+def test_a_failure_to_write_changes_neither_file(
+    init: Init, clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    prepare = atomic.prepare
+
+    def fail_for_the_second(file: Path, text: str, *, mode: int | None = None) -> Path:
+        if file.name == "chainalign.yaml":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return prepare(file, text, mode=mode)
+
+    monkeypatch.setattr(atomic, "prepare", fail_for_the_second)
+    before = {file: file.read_bytes() for file in clone.rglob("*") if file.is_file()}
+    failed = init(*_NEEDED, "--yes")
+    assert failed.exit_code == 1
+    assert "chainalign.yaml" in failed.output
+    assert os.strerror(errno.ENOSPC) in failed.output
+    assert {file: file.read_bytes() for file in clone.rglob("*") if file.is_file()} == before
 
 
 @pytest.mark.parametrize(

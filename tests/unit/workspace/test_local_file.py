@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from infisical_iac.cli.init_questions import write_files
 from infisical_iac.cli.main import main
 from infisical_iac.core.errors import FileError
 from infisical_iac.init import answers, repository
@@ -29,6 +30,30 @@ def test_unknown_fields_and_other_keys_stay(tmp_path: Path) -> None:
     after = json.loads((tmp_path / NAME).read_text())
     assert after == there | {"workspaceId": "fake-id"}
     assert not write(tmp_path, LocalFile(project_id="fake-id"))
+
+
+@pytest.mark.parametrize("is_large", [False, True])
+def test_a_link_and_a_large_file_are_not_read(tmp_path: Path, is_large: bool) -> None:
+    """A repository of others may have a link to a file with a secret, or to /dev/zero."""
+    secret = tmp_path / "secret.json"
+    secret.write_text('{"token": "obviously-fake"}')
+    if is_large:
+        (tmp_path / NAME).write_text(json.dumps({"domain": "x" * 2 * 1024**2}))
+    else:
+        (tmp_path / NAME).symlink_to(secret)
+    with pytest.raises(FileError, match="can't be read") as refused:
+        write(tmp_path, _KNOWN)
+    assert "obviously-fake" not in str(refused.value)
+    assert (tmp_path / NAME).is_symlink() is not is_large
+
+
+def test_a_prepared_link_is_not_written_through(tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_text("unchanged")
+    (tmp_path / f".{NAME}.new").symlink_to(victim)
+    write_files({tmp_path / NAME: "{}\n"})
+    assert ((tmp_path / NAME).read_text(), victim.read_text()) == ("{}\n", "unchanged")
+    assert not (tmp_path / NAME).is_symlink()
 
 
 @pytest.mark.parametrize(
