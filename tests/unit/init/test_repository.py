@@ -4,6 +4,7 @@ import ast
 import json
 import re
 import runpy
+import subprocess
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -198,6 +199,16 @@ def test_a_file_that_is_there_stays(own: Path) -> None:
     assert (own / "README.md").read_text() == "ours\n"
     assert (own / ".gitignore").read_text() == "*.log\n"
     assert re.search(r"Kept \.gitignore and README\.md", ran.output)
+
+
+def test_private_keys_and_kits_are_kept_out_of_git(own: Path) -> None:
+    check(run_init(own, *NEEDED, "--yes"))
+    subprocess.run(["git", "init", "--quiet", own], check=True)
+    secret = ("key.txt", "identity.txt", "id_ed25519", "kit.txt", ".env.local", "a/backend.env")
+    public = ("id_ed25519.pub", "deploy.py", "group_data/hetzner.py", ".env.example")
+    command = ["git", "-C", str(own), "check-ignore", *secret, *public]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.stdout.split() == [*secret]
 
 
 def test_a_directory_that_is_not_there_is_refused(own: Path) -> None:
