@@ -23,6 +23,7 @@ Kind = Literal[
     "local-file",
     "missing-key",
     "empty-environment",
+    "empty-folder",
     "not-seen",
     "left-over",
     "optional",

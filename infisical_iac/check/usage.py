@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from infisical_iac.check import javascript, python
-from infisical_iac.check.model import Cause, CheckFinding, Reads
-from infisical_iac.core.wording import join_names
+from infisical_iac.check.model import NAME, Cause, CheckFinding, Reads
+from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.migrate.evidence import Text
 from infisical_iac.migrate.families import is_withheld
 from infisical_iac.migrate.find import is_env
@@ -184,7 +184,7 @@ def missing(
     """Yield findings on the keys that a service needs and an environment lacks.
 
     Missing optional keys are a note. An environment without any secret, next to others that have
-    some, is one finding.
+    some, is one finding, and so is one in which only the service's own folder has none.
 
     Args:
         unseen: the folders that the login may not see; services that read them are not compared.
@@ -196,12 +196,21 @@ def missing(
         blind = {slug for slug, folder in unseen if folder in _folders(name, workspace)}
         found = _found(name, names, workspace)
         there = {slug: keys for slug, keys in found.items() if slug not in blind}
-        for key, place in sorted(usage.needed.items()):
-            if is_given(key) or key in given:
-                continue
+        needed = {
+            key: place
+            for key, place in sorted(usage.needed.items())
+            if not is_given(key) and key not in given
+        }
+        folder = workspace.services[name].folder
+        has_secrets = {slug for slug in there if names.get((slug, folder))}
+        absent = there.keys() - has_secrets - empty if has_secrets else set()
+        for slug in sorted(absent):
+            if count := len(needed.keys() - there[slug]):
+                yield _empty_folder(slug, folder, name, count)
+        for key, place in needed.items():
             for slug in sorted(empty):
                 needing.setdefault(slug, []).append(name)
-            compared = {slug: keys for slug, keys in there.items() if slug not in empty}
+            compared = {slug: keys for slug, keys in there.items() if slug not in empty | absent}
             lacking = [slug for slug, keys in compared.items() if key not in keys]
             if lacking:
                 missing_in = f"not in {join_names(lacking)}"
@@ -221,6 +230,15 @@ def missing(
             "project file."
         )
         yield CheckFinding("empty-environment", slug, "", message)
+
+
+def _empty_folder(slug: str, folder: str, service: str, count: int) -> CheckFinding:
+    place = f"{slug}{folder}"
+    message = (
+        f"No secret is there, so {service} lacks {pluralize(count, 'key')}. Add them in Infisical; "
+        f"if {service} does not run in {slug}, accept {place} in {NAME}."
+    )
+    return CheckFinding("empty-folder", place, "", message)
 
 
 _ADD = "Add such keys in Infisical, or give them a default in the code."

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from infisical_iac.check import usage
-from infisical_iac.check.model import CheckFinding
+from infisical_iac.check.model import CheckFinding, judge
 from infisical_iac.cli import check
 from infisical_iac.workspace.readable import Names
 from tests.unit.check.checked import GOOD, WORKSPACE, plant
@@ -67,6 +67,20 @@ def test_an_environment_without_any_secret_is_one_finding(tmp_path: Path) -> Non
     ]
     assert "in development." in found[0].message
     assert "backend and python-service: 3 " in found[2].message
+
+
+def test_a_service_without_secrets_in_an_environment_is_one_finding(tmp_path: Path) -> None:
+    """It may not run there. Others have secrets in that environment."""
+    names = _names(
+        {"/backend": ["A", "B"], "/python-services": ["TOKEN"], "/shared": ["S"]},
+        {"/python-services": ["TOKEN"], "/shared": ["S"]},
+    )
+    files = _reads("A", "B", "S", "C ?? 3") | _PYTHON
+    found = [each for each in _missing(tmp_path, files, names) if not each.is_note]
+    assert [(each.kind, each.place) for each in found] == [("empty-folder", "production/backend")]
+    assert "2 keys" in found[0].message
+    judged = judge(found, {"production/backend": "it does not run there"}, ".infisical-check.yaml")
+    assert (judged.findings, len(judged.accepted)) == ([], 1)
 
 
 def test_without_any_secret_at_all_each_key_is_named(tmp_path: Path) -> None:
