@@ -229,7 +229,10 @@ def report_written(file: Path) -> None:
     if file.name == _LOCAL:
         do = "start the service in its directory"
     else:
-        do = f"deliver it over a channel that you trust; the service reads it as {_LOCAL}"
+        do = (
+            "deliver it over a channel that you trust. On a developer's machine the service reads "
+            f"it as {_LOCAL}; elsewhere set its lines as variables of the service"
+        )
     echo(f"Wrote {file}, which only you can open: {do}.", err=True)
     if git.would_add(file):
         print_notes([f"git would add {file}: add it to .gitignore"])
@@ -409,6 +412,17 @@ def rotate(
             Rotation(kept.reached.client, kept.store, delivery.deliver, overlap, kept.report).run(
                 step
             )
+    if delivery.courier is None:
+        print_notes([_describe_undelivered(service, environment)])
+
+
+def _describe_undelivered(service: str, environment: str) -> str:
+    """Return what is left to do for a service that nothing delivers new credentials to."""
+    show = f"infisical-iac credentials show {service} --env {environment}"
+    return (
+        f"{service} does not have its new credentials yet: set those that `{show}` prints, and "
+        "restart it; `deliver` in the project file has this done for you"
+    )
 
 
 @credentials.command(short_help="Revoke all client secrets of a service at once.")

@@ -312,7 +312,10 @@ def _print_notes(sources: Sequence[Source]) -> None:
     summary_line = "Nothing has to be decided before the migration."
     if count:
         decisions = pluralize(count, "decision")
-        summary_line = f"{decisions} (✗, at the top) to make before the migration."
+        summary_line = (
+            f"{decisions} (✗, at the top) to make. `infisical-iac migrate plan` with the same "
+            "directory writes the file in which you make them."
+        )
     console().print(f"\n{pluralize(len(sources), 'file')}. {summary_line}")
 
 

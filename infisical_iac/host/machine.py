@@ -127,7 +127,7 @@ def absence(
         return ""
     deployed = [name for name, each in machines.items() if each.deployed]
     if not deployed:
-        return f"nothing is deployed on {', '.join(machines)} yet: `infisical-iac apply` does it"
+        return f"nothing is deployed on {', '.join(machines)}: `infisical-iac apply` does it"
     if any(each.scaling for each in machines.values()):
         return ""
     clustered = any(each.clustered for each in machines.values())

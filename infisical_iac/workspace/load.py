@@ -251,7 +251,9 @@ def _text(source: str | Path) -> str:
     if isinstance(source, str):
         return source
     return text_of(
-        source, f"there is no file {source}; check its option, or the setting 'workspace_file'"
+        source,
+        f"there is no file {source}: change to your repository's directory, or name another one "
+        "by the command's option or the setting 'workspace_file'",
     )
 
 

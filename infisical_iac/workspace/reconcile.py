@@ -93,7 +93,7 @@ def decide(goal: Goal, found: Actual, port: int, *, unseen: str = "") -> Command
             yield UpToDate("the project matches the project file")
         return
     if blocked:
-        changes.append(Change("~", MEMORY, "the ids of what the project file names"))
+        changes.append(Change("~", MEMORY, "the recorded ids of the project's parts"))
     yield from [Unknown(unseen)] if unseen else changes
     yield step(_converge, goal, port)
 

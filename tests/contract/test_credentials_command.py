@@ -49,6 +49,11 @@ def test_the_replaced_credentials_work_until_their_overlap_ends(case: Case) -> N
     assert (row["others"], timedelta(minutes=59) < left <= timedelta(hours=1)) == (1, True)
 
 
+def test_a_rotation_that_nothing_delivers_says_how_to_get_the_credentials(case: Case) -> None:
+    show = f"`infisical-iac credentials show {case.service} --env production`"
+    assert show in case.rotate("--overlap", "0").stderr
+
+
 def test_a_rotation_without_overlap_ends_all_earlier_ones(case: Case) -> None:
     case.rotate()
     first = case.read_credential()

@@ -55,8 +55,9 @@ def _read_delivered(dokploy: Dokploy) -> Credential:
 
 def test_a_rotation_delivers_and_deploys(case: Case, dokploy: Dokploy) -> None:
     old = _read_delivered(dokploy)
-    case.rotate("--deploy")
+    rotated = case.rotate("--deploy")
     assert dokploy.changes == ["saveEnvironment", "deploy"]
+    assert "credentials show" not in rotated.stderr
     assert _read_delivered(dokploy).client_secret == case.read_credential().client_secret
     assert case.logs_in(old)
 

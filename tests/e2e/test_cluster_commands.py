@@ -355,7 +355,7 @@ def test_destroy_removes_the_cluster_from_all_hosts_after_a_backup(cluster: Clus
     (line,) = again.stdout.splitlines()
     assert line.startswith("Nothing of Infisical ")
     assert line.endswith(f" {name}.")
-    nothing = f"nothing is deployed on {', '.join(host.name for host in cluster.staging.hosts)} yet"
+    nothing = f"nothing is deployed on {', '.join(host.name for host in cluster.staging.hosts)}"
     assert nothing in cluster.command("status").stdout
     assert cluster.command("verify").stderr.startswith(f"Error: {nothing}")
     last = read_json(cluster, "audit", "--last", "1")[0]

@@ -1,5 +1,10 @@
-"""Test the hardening in effect: no lock-out, the maintenance window, and lynis' rating."""
+"""Test the hardening in effect: no lock-out, logins for tunnels, maintenance, lynis' rating."""
 
+import re
+import subprocess
+import time
+
+import httpx
 import pytest
 
 from infisical_iac.host import sshd_config
@@ -8,6 +13,7 @@ from tests.e2e.conftest import assert_converged
 from tests.e2e.drift import UPDATES
 from tests.e2e.inspection import containers
 from tests.e2e.running import REPOSITORY, deploy, infisical_iac
+from tests.ports import free_port
 from tests.staging.host import Release, StagingHost, host_image
 from tests.staging.shell import run
 
@@ -57,6 +63,47 @@ def test_a_file_that_overrides_our_sshd_settings_is_named_and_the_rest_still_pla
     assert left.returncode == 1
     assert left.stdout.splitlines()[-1] == "Nothing to change; 1 blocked."
     assert_converged(deployed_host)
+
+
+def test_a_login_for_tunnels_reaches_infisical_and_nothing_else(
+    deployed_host: StagingHost,
+) -> None:
+    page = (REPOSITORY / "docs/operate/people.md").read_text()
+    section = page.partition("## A login for tunnels only")[2].partition("\n## ")[0]
+    commands = re.findall(r"^    (.+)$", section, re.MULTILINE)[:-1]
+    key = f"{deployed_host.directory}/id_ed25519"
+    public = run("ssh-keygen", "-y", "-f", key).stdout.strip()
+    program = "\n".join(commands).replace("ssh-ed25519 AAAA… ben@example.com", public)
+    ssh = (
+        *("ssh", "-F", str(deployed_host.directory / "ssh_config"), "-o", "User=tunnel"),
+        *("-o", "ExitOnForwardFailure=yes"),
+    )
+    port = free_port()
+    tunnel = (*ssh, "-N", "-L", f"{port}:127.0.0.1:8080", deployed_host.name)
+    try:
+        deployed_host.run(f"set -e\n{program}")
+        with subprocess.Popen(tunnel) as opened:
+            try:
+                assert _wait_for_status(f"http://127.0.0.1:{port}/api/status") == 200
+            finally:
+                opened.terminate()
+        shell = run(*ssh, deployed_host.name, "id", check=False)
+        other = run(*ssh, "-W", "127.0.0.1:22", deployed_host.name, check=False, input="")
+    finally:
+        deployed_host.run("userdel --remove tunnel", check=False)
+    assert (shell.returncode != 0, shell.stdout.count("uid=")) == (True, 0)
+    assert other.returncode != 0
+    assert "administratively prohibited" in other.stderr
+
+
+def _wait_for_status(url: str) -> int:
+    """Return the status that an address answers with, which may take ten seconds."""
+    for _ in range(40):
+        try:
+            return httpx.get(url).status_code
+        except httpx.TransportError:
+            time.sleep(0.25)
+    return 0
 
 
 @pytest.mark.parametrize("release", ["trixie", "bookworm"])

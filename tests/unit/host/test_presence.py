@@ -22,8 +22,8 @@ def test_a_cluster_is_there_with_one_host_that_is_yet_to_join() -> None:
 @pytest.mark.parametrize(
     ("hosts", "topology", "names", "remedy"),
     [
-        ({"a": _BARE}, "single", " on a yet", "`infisical-iac apply`"),
-        ({"a": _BARE, "b": _BARE}, "swarm", " on a, b yet", "`infisical-iac apply`"),
+        ({"a": _BARE}, "single", " on a", "`infisical-iac apply`"),
+        ({"a": _BARE, "b": _BARE}, "swarm", " on a, b", "`infisical-iac apply`"),
         ({"a": _NODE}, "single", "a is one host", "the whole cluster"),
         ({"a": _BARE, "b": _SINGLE}, "swarm", "b runs Infisical", "`infisical-iac scale-out`"),
     ],

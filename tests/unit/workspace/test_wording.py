@@ -169,5 +169,5 @@ def test_wording_of_the_record_of_ids() -> None:
     found = read(deployment.client, goal)
     change, _ = decide(replace(goal, memory=Memory()), found, 8080)
     assert str(change) == (
-        "~ /etc/infisical/workspace.json: the ids of what the project file names"
+        "~ /etc/infisical/workspace.json: the recorded ids of the project's parts"
     )

@@ -204,7 +204,7 @@ def test_all_mistakes_are_reported_at_once() -> None:
 
 
 def test_a_missing_file_is_named_with_the_setting_to_check(tmp_path: Path) -> None:
-    with pytest.raises(FileError, match=r"none\.yaml; .* 'workspace_file'") as refused:
+    with pytest.raises(FileError, match=r"none\.yaml: .* 'workspace_file'") as refused:
         load(tmp_path / "none.yaml")
     assert refused.value.code == "file.missing"
 
