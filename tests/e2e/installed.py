@@ -23,6 +23,9 @@ REPOSITORY_GIVEN = f"{HOME}/given"
 # The file and the template that a later release changes: nothing restarts for it.
 CHANGED = "/etc/systemd/system/infisical-drill-failed.service"
 _TEMPLATE = "templates/backup/infisical-drill-failed.service.j2"
+# Another template that it changes, which the user has ejected.
+EJECTED = "host/infisical-maintenance-failed.service"
+LATER_LINE = "# changed by a later release"
 LATER = "999.1.0"
 _ORGANIZATION, _EMAIL = "Acme", "admin@example.com"
 _EXAMPLE = REPOSITORY / "examples" / "chainalign"
@@ -92,7 +95,8 @@ def prepare(machine: OperatorMachine, server: Server, releases: Path) -> None:
     """Give a machine the wheels, the key of the server, and the services of the example."""
     house = wheels.wheelhouse(machine.python())
     machine.copy(house, WHEELS)
-    for release, changes in (("", {}), (LATER, {_TEMPLATE: "# changed by a later release"})):
+    later = {_TEMPLATE: LATER_LINE, f"templates/{EJECTED}.j2": LATER_LINE}
+    for release, changes in (("", {}), (LATER, later)):
         made = releases / (release or "this")
         made.mkdir()
         machine.copy(wheels.build(made, release=release, changes=changes), f"{WHEELS}/")

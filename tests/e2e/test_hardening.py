@@ -93,7 +93,7 @@ def test_a_login_for_tunnels_reaches_infisical_and_nothing_else(
         deployed_host.run("userdel --remove tunnel", check=False)
     assert (shell.returncode != 0, shell.stdout.count("uid=")) == (True, 0)
     assert other.returncode != 0
-    assert "administratively prohibited" in other.stderr
+    assert "forwarding failed" in other.stderr
 
 
 def _wait_for_status(url: str) -> int:

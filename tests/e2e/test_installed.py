@@ -17,7 +17,9 @@ from tests.e2e.conftest import FirstDeploy, copy_first_host
 from tests.e2e.inspection import reset_stack
 from tests.e2e.installed import (
     CHANGED,
+    EJECTED,
     LATER,
+    LATER_LINE,
     REPOSITORY_GIVEN,
     REPOSITORY_TYPED,
     SERVICES,
@@ -190,13 +192,29 @@ def test_init_by_options_writes_the_same_deployment(
 
 
 def test_later_release_shows_and_applies_what_it_changes(machine: OperatorMachine) -> None:
+    """The template that the user has ejected stays, and its difference is shown."""
+    _check(_command(machine, "eject", EJECTED))
+    assert _plan(machine) == []
     _check(installed.install(machine, LATER))
     assert LATER in _check(_command(machine, "--version")).stdout
-    assert any(CHANGED in each for each in _plan(machine))
+    upgraded = _check(_command(machine, "init", "--upgrade", "--yes"))
+    assert "pyproject.toml" in upgraded.stdout
+    assert f"infisical-iac=={LATER}" in machine.read(f"{REPOSITORY_TYPED}/pyproject.toml")
+    shown = _check(_command(machine, "plan"), 2)
+    assert f"+{LATER_LINE}" in shown.stdout + shown.stderr
+    assert f"eject {EJECTED} --keep-mine" in shown.stdout + shown.stderr
+    changes = _plan(machine)
+    assert any(CHANGED in each for each in changes)
+    assert not any(EJECTED.partition("/")[2] in each for each in changes)
     _check(_command(machine, "apply", "--yes"))
     assert _plan(machine) == []
     assert json.loads(_check(_command(machine, "apply", "--yes", "--json")).stdout)["changes"] == []
     assert json.loads(_check(_command(machine, "verify", "--json")).stdout)["failed"] == 0
+    _check(_command(machine, "migrate", "verify", f"{REPOSITORY_TYPED}/migration.yaml"))
+    assert _command(machine, "check", SERVICES, "--json").returncode == 2
+    _check(_command(machine, "eject", EJECTED, "--keep-mine"))
+    kept = _check(_command(machine, "plan"))
+    assert LATER_LINE not in kept.stdout + kept.stderr
 
 
 def _pythons() -> dict[tuple[int, int], str]:
