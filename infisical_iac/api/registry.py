@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self
 import httpx
 
 from infisical_iac.core.errors import Unreachable, UserError
-from infisical_iac.core.images import DIGEST, DOCKER_HUB, Reference
+from infisical_iac.core.images import DIGEST, DOCKER_HUB, ImageReference
 from infisical_iac.core.validation import is_confidential
 
 # The host of Docker Hub's API, which differs from the host in the names of its images.
@@ -48,7 +48,7 @@ class RegistryClient:
     """
 
     def __init__(
-        self, image: Reference, *, timeout: float, login: RegistryCredentials | None = None
+        self, image: ImageReference, *, timeout: float, login: RegistryCredentials | None = None
     ) -> None:
         self.host = _HUB_API if image.registry == DOCKER_HUB else image.registry
         self._repository, self._timeout, self._login = image.repository, timeout, login

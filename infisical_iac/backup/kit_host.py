@@ -154,11 +154,11 @@ def make(
     with audit.record("recovery-kit", changes):
         kit = _assemble(read(), settings, to)
         key = signing_key(kit)
-        signer = signing.fingerprint(key.public_key())
+        signer = signing.compute_fingerprint(key.public_key())
         signing.refuse_another(signer, setting=settings.backup.recovery_fingerprint)
         text = kit_sheet.seal(kit, to, key, known)
         kit_sheet.save(output, text, force=force)
-        remember(record_of(kit, kit_sheet.fingerprint(text), signer))
+        remember(record_of(kit, kit_sheet.compute_fingerprint(text), signer))
         changes += [f"recipient {each}" for each in kit.recipients]
     return kit, text, signer
 
@@ -201,7 +201,7 @@ def signing_key(kit: Kit) -> Ed25519PrivateKey:
 def signer() -> str:
     """Return the fingerprint of the current host's key that signs kits; empty without one."""
     text = run(f"cat /etc/infisical/{signing.KEY} 2>/dev/null || true", doing="read the keys")
-    return signing.fingerprint(signing.parse(text).public_key()) if text.strip() else ""
+    return signing.compute_fingerprint(signing.parse(text).public_key()) if text.strip() else ""
 
 
 def render_record(record: KitRecord) -> str:

@@ -93,7 +93,7 @@ def wrap_armor(text: str) -> bytes:
     return whole.encode()
 
 
-def fingerprint(text: str) -> str:
+def compute_fingerprint(text: str) -> str:
     """Return the kit's fingerprint, as its file has it."""
     return _digest(wrap_armor(text).decode())
 
@@ -125,7 +125,7 @@ def seal(
     """
     proof = pyrage.x25519.Identity.generate()
     packed = pack(kit, key)
-    signer = signing.fingerprint(key.public_key())
+    signer = signing.compute_fingerprint(key.public_key())
     armor = pyrage.encrypt(packed, [*(each.key for each in to), proof.to_public()], armored=True)
     text = render(kit, armor.decode(), signer)
     desired = sorted([*(each.stanza for each in to), "X25519"])

@@ -36,7 +36,7 @@ def parse(text: str) -> Ed25519PrivateKey:
     return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(text.strip()))
 
 
-def fingerprint(key: Ed25519PublicKey) -> str:
+def compute_fingerprint(key: Ed25519PublicKey) -> str:
     """Return the fingerprint of a public key, such as `SHA256:…`."""
     return fingerprint_of(_BLOB + key.public_bytes_raw())
 
@@ -70,7 +70,7 @@ def verify(found: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
             "it; use another copy",
             code="file.altered_kit",
         ) from None
-    return content, fingerprint(key)
+    return content, compute_fingerprint(key)
 
 
 def _message(content: Mapping[str, Any]) -> bytes:

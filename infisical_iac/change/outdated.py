@@ -1,20 +1,20 @@
 """Compare the pinned images, and this tool, with the newest that there are."""
 
+import re
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from infisical_iac.api.registry import RegistryClient, RegistryCredentials
 from infisical_iac.change import package_client, path
 from infisical_iac.change.changelog import version_numbers
-from infisical_iac.change.newer import find_newer
 from infisical_iac.core import bundle
 from infisical_iac.core.change import Row
 from infisical_iac.core.errors import Refused, UserError
-from infisical_iac.core.images import Images, Reference, parse_reference
+from infisical_iac.core.images import ImageReference, Images, Numbers, parse_reference
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack.registry_login import RegistryLogin, choose_login, read_password
 from infisical_iac.stack.settings import image_name, without_known_digest
@@ -34,7 +34,7 @@ class PinnedImage:
     reference: str
 
     @property
-    def parts(self) -> Reference:
+    def parts(self) -> ImageReference:
         """The parts of the reference."""
         return parse_reference(self.reference)
 
@@ -269,3 +269,74 @@ def row(reports: Sequence[VersionReport]) -> Row:
     if not unknown:
         return Row("New versions", "none")
     return Row("New versions", f"not known: {'; '.join(unknown)}", is_note=True)
+
+
+_TAG = re.compile(r"(?P<prefix>v?)(?P<numbers>\d+(?:\.\d+)*)(?P<suffix>-[A-Za-z0-9._-]+)?")
+# A patch level of the packaging, such as Spilo's 4.0-p3.
+_PATCH = re.compile(r"-p(\d+)")
+_PRE_RELEASE = re.compile(
+    r"-(alpha|beta|rc|pre|preview|dev|nightly|snapshot|canary|test|m)[0-9.-]*\d*", re.IGNORECASE
+)
+# The least number that is a year and no major version.
+_YEAR = 1900
+
+
+class Newer(NamedTuple):
+    """The newer tags of an image; empty where there are none.
+
+    Attributes:
+        tag: the newest one with the same major version.
+        major: the newest one with a newer major version.
+    """
+
+    tag: str = ""
+    major: str = ""
+
+
+class _Shape(NamedTuple):
+    prefix: str
+    parts: int
+    suffix: str
+
+
+class _Version(NamedTuple):
+    shape: _Shape
+    numbers: Numbers
+    patch: int
+
+
+def find_newer(pinned: str, tags: Iterable[str]) -> Newer:
+    """Return the tags that are newer than the pinned one and have its shape.
+
+    The same shape is the same `v` before it, the same number of numbers, and the same suffix, such
+    as `-alpine`; a patch level such as `-p3` is compared as a number. So pre-releases are passed
+    over, and the final release is newer than a pinned pre-release. A tag that is not a version has
+    no newer ones.
+    """
+    current = _parse(pinned)
+    if current is None:
+        return Newer()
+    is_final = not _PRE_RELEASE.fullmatch(current.shape.suffix)
+    shape = current.shape if is_final else current.shape._replace(suffix="")
+    least = (current.numbers, current.patch if is_final else -1)
+    found = [
+        (version.numbers, version.patch, tag)
+        for tag, version in ((tag, _parse(tag)) for tag in tags)
+        if version and version.shape == shape and (version.numbers, version.patch) > least
+    ]
+    if current.numbers[0] < _YEAR:
+        found = [each for each in found if each[0][0] < _YEAR]
+    same = [each for each in found if each[0][0] == current.numbers[0]]
+    others = [each for each in found if each[0][0] > current.numbers[0]]
+    return Newer(max(same)[-1] if same else "", max(others)[-1] if others else "")
+
+
+def _parse(tag: str) -> _Version | None:
+    match = _TAG.fullmatch(tag)
+    if not match:
+        return None
+    numbers = tuple(map(int, match["numbers"].split(".")))
+    suffix, patch = match["suffix"] or "", 0
+    if level := _PATCH.fullmatch(suffix):
+        suffix, patch = "-p", int(level[1])
+    return _Version(_Shape(match["prefix"], len(numbers), suffix), numbers, patch)

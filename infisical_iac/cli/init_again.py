@@ -41,7 +41,7 @@ def _parse(option: str, check: Callable[[str], _T], value: str) -> _T:
 
 
 class Additions(NamedTuple):
-    """What is added to a project file."""
+    """The additions to a project file."""
 
     services: Sequence[tuple[str, str]] = ()
     environments: Sequence[Environment] = ()
@@ -54,7 +54,7 @@ class Additions(NamedTuple):
         """Return the additions that options give. Raises SettingsError for a wrong one."""
         return cls(
             [_parse("--add-service", answers.service, each) for each in services],
-            [_parse("--add-environment", answers.environment, each) for each in environments],
+            [_parse("--add-environment", answers.parse_environment, each) for each in environments],
             [_parse("--add-person", answers.person, each) for each in people],
         )
 
@@ -159,7 +159,7 @@ def _ask_environment(place: Place) -> bool:
     environment = prompt(
         "Its slug, such as staging, or with a name, such as qa=Quality",
         None,
-        answers.environment,
+        answers.parse_environment,
         "--add-environment",
     )
     return _add(place, Additions(environments=[environment]))

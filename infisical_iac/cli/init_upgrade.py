@@ -60,9 +60,9 @@ def _upgrade_all(directory: Path) -> Iterator[tuple[Path, tuple[str, Upgraded]]]
             code="file.missing",
         )
     for file in sorted(folder.glob("*.py")):
-        yield file, _upgrade(file, upgrade_settings_text)
+        yield file, _upgrade_file(file, upgrade_settings_text)
     for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
-        yield file, _upgrade(file, upgrade_project_text)
+        yield file, _upgrade_file(file, upgrade_project_text)
     pyproject, running = directory / PYPROJECT, bundle.version()
     if pyproject.is_file():
         text = read_file(pyproject)
@@ -73,7 +73,7 @@ def _upgrade_all(directory: Path) -> Iterator[tuple[Path, tuple[str, Upgraded]]]
             yield pyproject, (text, new)
 
 
-def _upgrade(file: Path, change: Callable[[str], Upgraded]) -> tuple[str, Upgraded]:
+def _upgrade_file(file: Path, change: Callable[[str], Upgraded]) -> tuple[str, Upgraded]:
     text = read_file(file)
     try:
         return text, change(text)

@@ -69,7 +69,7 @@ def recovery_kit(
         print_data(
             {
                 "file": str(output),
-                "kit": kit_sheet.fingerprint(text),
+                "kit": kit_sheet.compute_fingerprint(text),
                 "signed_by": signer,
                 "recipients": kit.recipients,
                 "files": sorted(kit.files),
@@ -90,7 +90,9 @@ def _report(kit: Kit, text: str, signer: str, output: Path, *, opened: bool) -> 
     lines = len(text.splitlines())
     proven = ", opened with the identity given" if opened else ""
     echo(f"{output} holds {len(kit.files)} files, for {', '.join(kit.recipients)}.")
-    echo(f"It was read back{proven}; its checksum begins with {kit_sheet.fingerprint(text)}.")
+    echo(
+        f"It was read back{proven}; its checksum begins with {kit_sheet.compute_fingerprint(text)}."
+    )
     pages = "a page" if lines <= _LINES_ON_A_PAGE else f"{-(-lines // _LINES_ON_A_PAGE)} pages"
     echo(f"Its {lines} lines fit on {pages}. Keep copies apart from the host and its backups.")
     echo(f"It is signed by {signer}.")

@@ -110,7 +110,7 @@ def restore(
         source = choose_source(settings.backup, snapshot, target, opened, replace_keys)
         _restore(host, source, settings, yes=yes)
         if kit and opened:  # So that `status` reports the kit on the new host too.
-            printed = kit_sheet.fingerprint(kit_sheet.read(kit))
+            printed = kit_sheet.compute_fingerprint(kit_sheet.read(kit))
             kit_host.remember(kit_host.record_of(opened.kit, printed, opened.signer))
 
 

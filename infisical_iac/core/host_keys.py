@@ -52,7 +52,7 @@ class ServerKey:
     @property
     def fingerprint(self) -> str:
         """The fingerprint in OpenSSH's form, such as `SHA256:…`."""
-        return fingerprint(self.base64)
+        return compute_fingerprint(self.base64)
 
     @property
     def kind(self) -> str:
@@ -104,7 +104,7 @@ class KnownHost:
         return bool(matching) and not any(each.startswith("!") for each in matching)
 
 
-def fingerprint(base64: str) -> str:
+def compute_fingerprint(base64: str) -> str:
     """Return the fingerprint of a public key in OpenSSH's form."""
     digest = b64encode(sha256(b64decode(base64)).digest()).decode()
     return f"SHA256:{digest.rstrip('=')}"

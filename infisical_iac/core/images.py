@@ -10,7 +10,7 @@ DOCKER_HUB = "docker.io"
 DIGEST = r"sha256:[0-9a-f]{64}"
 
 
-class Reference(NamedTuple):
+class ImageReference(NamedTuple):
     """The parts of an image's reference, completed as Docker completes them.
 
     Attributes:
@@ -44,7 +44,7 @@ class Images(NamedTuple):
         return int(spilo[1]) if spilo else numbers_of(tag_of(self.postgres))[0]
 
 
-def parse_reference(image: str) -> Reference:
+def parse_reference(image: str) -> ImageReference:
     """Return the parts of an image's reference, such as `postgres:17.11@sha256:…`.
 
     The first part of a name is a host if it has a dot, a colon or an upper-case letter, or is
@@ -59,7 +59,7 @@ def parse_reference(image: str) -> Reference:
     if registry in (DOCKER_HUB, f"index.{DOCKER_HUB}"):
         registry = DOCKER_HUB
         repository = repository if "/" in repository else f"library/{repository}"
-    return Reference(registry, repository, tag, digest if re.fullmatch(DIGEST, digest) else "")
+    return ImageReference(registry, repository, tag, digest if re.fullmatch(DIGEST, digest) else "")
 
 
 def tag_of(image: str) -> str:

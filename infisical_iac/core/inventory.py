@@ -151,12 +151,12 @@ def _interruptible() -> Iterator[None]:
     """
     main = gevent.getcurrent()
 
-    def interrupt(*_: object) -> None:
+    def raise_interrupt(*_: object) -> None:
         if gevent.getcurrent() is main:
             raise KeyboardInterrupt
         gevent.get_hub().loop.run_callback(main.throw, KeyboardInterrupt)
 
-    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGINT, raise_interrupt)
     try:
         yield
     finally:

@@ -131,7 +131,7 @@ def name_of(file: Path) -> str:
 def _assess(name: str, origins: Mapping[str, Origin]) -> State:
     if name not in list_templates():
         return "unknown"
-    text = _shipped(name).read_text("utf-8")
+    text = _shipped_file(name).read_text("utf-8")
     if _read(_own(name)) == text:
         return "current"
     if name not in origins:
@@ -156,7 +156,7 @@ def eject(name: str) -> Path:
             "--keep-mine, or delete it first",
             code="refused.ejected",
         )
-    _write(file, _shipped(name).read_text("utf-8"))
+    _write(file, _shipped_file(name).read_text("utf-8"))
     _record(name)
     return file
 
@@ -173,7 +173,7 @@ def keep(name: str) -> None:
 def compare(name: str) -> str:
     """Return how the user's template differs from this version's, as a unified difference."""
     _require_own(name)
-    shipped = _shipped(name).read_text("utf-8")
+    shipped = _shipped_file(name).read_text("utf-8")
     return _diff(shipped, _read(_own(name)), f"{name} of {version()}", str(_own(name)))
 
 
@@ -206,7 +206,9 @@ def _describe(override: Override) -> str:
     if _hash(before) != origin.sha256:
         return f"{sentence} (that of {origin.version} is missing: {original}): {remedy}"
     old, new = f"{name} of {origin.version}", f"{name} of {version()}"
-    return f"{sentence}: {remedy}\n{_diff(before, _shipped(name).read_text('utf-8'), old, new)}"
+    return (
+        f"{sentence}: {remedy}\n{_diff(before, _shipped_file(name).read_text('utf-8'), old, new)}"
+    )
 
 
 def _diff(before: str, after: str, old: str, new: str) -> str:
@@ -222,7 +224,7 @@ def _own(name: str) -> Path:
     return FOLDER / f"{name}{_SUFFIX}"
 
 
-def _shipped(name: str) -> Path:
+def _shipped_file(name: str) -> Path:
     return TEMPLATES / f"{name}{_SUFFIX}"
 
 
@@ -259,7 +261,7 @@ def _read_origins() -> dict[str, Origin]:
 
 
 def _record(name: str) -> None:
-    text = _shipped(name).read_text("utf-8")
+    text = _shipped_file(name).read_text("utf-8")
     origins = _read_origins() | {name: Origin(version(), _hash(text))}
     kept = dict(sorted(_existing(origins)))
     _write(_ORIGINALS / f"{name}{_SUFFIX}", text)

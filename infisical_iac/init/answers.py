@@ -187,7 +187,7 @@ def display_name(value: str) -> str:
     return _valid(DisplayName, value, "settings.project")
 
 
-def environment(value: str) -> Environment:
+def parse_environment(value: str) -> Environment:
     """Return an environment by its slug, or by `slug=Name`. Raises SettingsError if it is wrong."""
     name, _, given = value.partition("=")
     shown = given.strip() or " ".join(word.capitalize() for word in name.strip().split("-"))
@@ -213,7 +213,7 @@ def environments(value: str) -> tuple[Environment, ...]:
             f"{repeated[0]!r} is named twice; write each environment once",
             code="settings.environment",
         )
-    return tuple(environment(each) for each in slugs)
+    return tuple(parse_environment(each) for each in slugs)
 
 
 def service(value: str) -> tuple[str, str]:

@@ -19,7 +19,7 @@ FILES = {
     ),
 }
 KEY = signing.parse(_KEY)
-SIGNER = signing.fingerprint(KEY.public_key())
+SIGNER = signing.compute_fingerprint(KEY.public_key())
 # The key of a forger, who can replace a kit and knows its recipients.
 FORGER = Ed25519PrivateKey.from_private_bytes(b"obviously fake, and of a forger.")
 

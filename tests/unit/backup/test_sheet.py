@@ -96,7 +96,7 @@ def test_it_survives_mail_and_typing(travelled: object, ada: Identity) -> None:
     assert callable(travelled)
     text = _seal(ada)
     assert open_sheet(travelled(text), [ada]).kit == kit()
-    assert kit_sheet.fingerprint(travelled(text)) == kit_sheet.fingerprint(text)
+    assert kit_sheet.compute_fingerprint(travelled(text)) == kit_sheet.compute_fingerprint(text)
 
 
 def test_a_damaged_line_is_reported(ada: Identity) -> None:
@@ -104,7 +104,7 @@ def test_a_damaged_line_is_reported(ada: Identity) -> None:
     lines = text.splitlines()
     lines[-4] = lines[-4][::-1]
     # The sum in the head is compared, and the encryption notices damage where there is no head.
-    with pytest.raises(FileError, match=f"sum .* {kit_sheet.fingerprint(text)}") as by_sum:
+    with pytest.raises(FileError, match=f"sum .* {kit_sheet.compute_fingerprint(text)}") as by_sum:
         open_sheet("\n".join(lines), [ada])
     armor = lines[lines.index("-----BEGIN AGE ENCRYPTED FILE-----") :]
     with pytest.raises(FileError) as by_encryption:
@@ -128,5 +128,5 @@ def test_the_sum_is_the_one_that_its_command_prints(ada: Identity, tmp_path: Pat
     output = subprocess.run(
         ["sh", "-c", command], cwd=tmp_path, check=True, capture_output=True, text=True
     )
-    assert output.stdout[:16] == kit_sheet.fingerprint(file.read_text())
+    assert output.stdout[:16] == kit_sheet.compute_fingerprint(file.read_text())
     assert f"begins with {output.stdout[:16]}" in file.read_text()

@@ -29,7 +29,7 @@ from infisical_iac.core.errors import FileError
 from tests.unit.backup.kits import FILES, FORGER, KEY, SIGNER, kit
 from tests.unit.settings_of import settings_of
 
-_FORGERS = signing.fingerprint(FORGER.public_key())
+_FORGERS = signing.compute_fingerprint(FORGER.public_key())
 _OTHER = f"SHA256:{'x' * 43}"
 
 

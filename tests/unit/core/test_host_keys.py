@@ -52,7 +52,7 @@ def test_fingerprint_is_the_one_that_openssh_prints(tmp_path: Path) -> None:
     file = tmp_path / "key.pub"
     file.write_text(f"{pair.get_name()} {pair.get_base64()}\n")
     printed = subprocess.run(["ssh-keygen", "-lf", file], capture_output=True, text=True).stdout
-    assert host_keys.fingerprint(pair.get_base64()) == printed.split()[1]
+    assert host_keys.compute_fingerprint(pair.get_base64()) == printed.split()[1]
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_changed_key_is_refused_with_its_line(type: str) -> None:
     assert refused.value.code == "refused.host_key"
     assert f"{_FILE}, line 2" in str(refused.value)
     assert f"ssh-keygen -f {_FILE} -R '203.0.113.7'" in str(refused.value)
-    assert host_keys.fingerprint(_BASE64) in str(refused.value)
+    assert host_keys.compute_fingerprint(_BASE64) in str(refused.value)
 
 
 def test_the_users_own_file_needs_no_name_in_the_command() -> None:
@@ -182,7 +182,7 @@ def test_the_file_of_all_users_counts_too(tmp_path: Path) -> None:
 
 
 def test_fingerprints_are_separated_by_blanks_or_commas() -> None:
-    one, two = host_keys.fingerprint(_BASE64), host_keys.fingerprint(_other())
+    one, two = host_keys.compute_fingerprint(_BASE64), host_keys.compute_fingerprint(_other())
     assert host_keys.parse_fingerprints([f" {one},{two}=\n", one]) == {one, two}
     assert host_keys.parse_fingerprints([""]) == frozenset()
 
@@ -204,7 +204,7 @@ def test_a_text_that_is_no_fingerprint_is_refused(
 
 def test_only_the_key_with_an_accepted_fingerprint_is_added(tmp_path: Path) -> None:
     file = tmp_path / "known_hosts"
-    host_keys.set_accepted([host_keys.fingerprint(_BASE64)])
+    host_keys.set_accepted([host_keys.compute_fingerprint(_BASE64)])
     assert not host_keys.is_accepted(_key(base64=_other()), file)
     assert not file.exists()
     assert host_keys.is_accepted(_key(), file)
@@ -214,7 +214,7 @@ def test_only_the_key_with_an_accepted_fingerprint_is_added(tmp_path: Path) -> N
 def test_a_changed_key_is_refused_although_its_fingerprint_is_accepted(tmp_path: Path) -> None:
     file = tmp_path / "known_hosts"
     file.write_text(f"203.0.113.7 ssh-ed25519 {_other()}\n")
-    host_keys.set_accepted([host_keys.fingerprint(_BASE64)])
+    host_keys.set_accepted([host_keys.compute_fingerprint(_BASE64)])
     with pytest.raises(Refused) as refused:
         host_keys.is_accepted(_key(), file)
     assert refused.value.code == "refused.host_key"

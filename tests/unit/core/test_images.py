@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_iac.core.images import Images, Reference, parse_reference, tag_of
+from infisical_iac.core.images import ImageReference, Images, parse_reference, tag_of
 
 _DIGEST = "sha256:" + "a" * 64
 
@@ -10,20 +10,20 @@ _DIGEST = "sha256:" + "a" * 64
 @pytest.mark.parametrize(
     ("image", "expected"),
     [
-        ("postgres:17.11", Reference("docker.io", "library/postgres", "17.11", "")),
-        ("postgres", Reference("docker.io", "library/postgres", "", "")),
-        ("infisical/infisical:v1", Reference("docker.io", "infisical/infisical", "v1", "")),
-        ("docker.io/redis:8", Reference("docker.io", "library/redis", "8", "")),
-        ("index.docker.io/a/b:1", Reference("docker.io", "a/b", "1", "")),
-        (f"redis:8@{_DIGEST}", Reference("docker.io", "library/redis", "8", _DIGEST)),
-        (f"redis@{_DIGEST}", Reference("docker.io", "library/redis", "", _DIGEST)),
-        ("ghcr.io/zalando/spilo-17:4", Reference("ghcr.io", "zalando/spilo-17", "4", "")),
-        ("localhost/a:1", Reference("localhost", "a", "1", "")),
-        ("localhost:5000/a/b/c:1", Reference("localhost:5000", "a/b/c", "1", "")),
-        ("127.0.0.1:5000/a", Reference("127.0.0.1:5000", "a", "", "")),
+        ("postgres:17.11", ImageReference("docker.io", "library/postgres", "17.11", "")),
+        ("postgres", ImageReference("docker.io", "library/postgres", "", "")),
+        ("infisical/infisical:v1", ImageReference("docker.io", "infisical/infisical", "v1", "")),
+        ("docker.io/redis:8", ImageReference("docker.io", "library/redis", "8", "")),
+        ("index.docker.io/a/b:1", ImageReference("docker.io", "a/b", "1", "")),
+        (f"redis:8@{_DIGEST}", ImageReference("docker.io", "library/redis", "8", _DIGEST)),
+        (f"redis@{_DIGEST}", ImageReference("docker.io", "library/redis", "", _DIGEST)),
+        ("ghcr.io/zalando/spilo-17:4", ImageReference("ghcr.io", "zalando/spilo-17", "4", "")),
+        ("localhost/a:1", ImageReference("localhost", "a", "1", "")),
+        ("localhost:5000/a/b/c:1", ImageReference("localhost:5000", "a/b/c", "1", "")),
+        ("127.0.0.1:5000/a", ImageReference("127.0.0.1:5000", "a", "", "")),
     ],
 )
-def test_a_reference_has_its_registry(image: str, expected: Reference) -> None:
+def test_a_reference_has_its_registry(image: str, expected: ImageReference) -> None:
     assert parse_reference(image) == expected
 
 

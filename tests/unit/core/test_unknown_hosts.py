@@ -119,7 +119,7 @@ def test_an_accepted_fingerprint_adds_the_key_for_later_connections(server: _Ser
 @pytest.mark.parametrize("typed", [None, "y\n"])
 def test_another_accepted_fingerprint_is_of_no_use(server: _Servers, typed: str | None) -> None:
     """A person is not asked, as the fingerprint is the answer."""
-    found = server.connect(accepted=host_keys.fingerprint(_BASE64), typed=typed)
+    found = server.connect(accepted=host_keys.compute_fingerprint(_BASE64), typed=typed)
     assert (found["connected"], found["code"]) == ([], "refused.unknown_host_key")
     assert server.known_hosts.read_text() == ""
 
