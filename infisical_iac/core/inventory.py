@@ -5,6 +5,7 @@ import pyinfra_cli  # noqa: F401, I001
 
 import logging
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -149,9 +150,10 @@ def _interruptible() -> Iterator[None]:
 
     gevent's own handlers run in its loop only, which stands still at a question.
     """
-    main = gevent.getcurrent()
+    main, interrupts = gevent.getcurrent(), []
 
     def raise_interrupt(*_: object) -> None:
+        interrupts.append(1)
         if gevent.getcurrent() is main:
             raise KeyboardInterrupt
         gevent.get_hub().loop.run_callback(main.throw, KeyboardInterrupt)
@@ -160,7 +162,17 @@ def _interruptible() -> Iterator[None]:
     try:
         yield
     finally:
+        if interrupts:
+            sys.unraisablehook = _pass_over
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _pass_over(_: object) -> None:
+    """Print nothing about an error that Python can't raise.
+
+    An interrupted run leaves greenlets that read a command's output. At the end of the process,
+    gevent's loop has ended, and each of them would print a traceback.
+    """
 
 
 def _connect_hosts(
