@@ -37,7 +37,7 @@ demo-down: $(VENV)/.dev ## Remove every trace of the demo
 
 test: $(VENV)/.dev $(NODE_MODULES) ## Run every test, the quick ones first
 	@$(RUN)/python -m tests.tools
-	@$(RUN)/python -m tests.e2e & $(RUN)/pytest -n 2 --dist worksteal tests/unit; status=$$?; wait; exit $$status
+	@$(RUN)/python -m tests.e2e & $(RUN)/pytest -n 4 --dist worksteal tests/unit; status=$$?; wait; exit $$status
 	@npm test --silent --prefix $(NODE_LOADER) & $(RUN)/pytest loaders/python/tests; status=$$?; \
 	    wait $$! || status=$$?; exit $$status
 	@$(RUN)/pytest -n 4 --dist worksteal tests/contract tests/hcloud
