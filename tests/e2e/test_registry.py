@@ -152,7 +152,7 @@ def test_other_bytes_than_the_digest_says_are_refused(
     assert "another digest" in error
 
 
-def test_a_digest_that_the_registry_has_not_is_refused(
+def test_a_digest_unknown_to_the_registry_is_refused(
     host: StagingHost, version: str, digests: dict[str, str], tmp_path: Path
 ) -> None:
     image, pinned = f"127.0.0.1:{MIRROR}/infisical/infisical", f"{version}@sha256:{'a' * 64}"

@@ -28,7 +28,7 @@ def _client(
     return RegistryClient(image, timeout=timeout, login=login)
 
 
-def test_images_of_docker_hub_are_asked_of_its_api() -> None:
+def test_images_of_docker_hub_use_its_api_host() -> None:
     with RegistryClient(parse_reference("postgres:17"), timeout=1) as client:
         assert client.host == "registry-1.docker.io"
 
@@ -54,7 +54,7 @@ def test_pages_without_an_end_are_ended(registry: FakeRegistry) -> None:
     assert len(registry.requests) == 30
 
 
-def test_everybody_gets_a_token_of_a_public_registry(registry: FakeRegistry) -> None:
+def test_a_public_registry_needs_no_login(registry: FakeRegistry) -> None:
     registry.asks_for_token, registry.page = True, 2
     with _client(registry) as client:
         assert client.list_tags() == _TAGS

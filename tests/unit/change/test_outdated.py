@@ -1,4 +1,4 @@
-"""What is pinned is compared with what the registries have, all at once and in a bounded time."""
+"""Compare pinned images with what registries have, all at once and in a bounded time."""
 
 import threading
 import time

@@ -33,13 +33,13 @@ def _detect(prefix: Path, **programs: str) -> PackageClient:
     return found
 
 
-def test_a_clone_is_asked_of_nobody(tmp_path: Path) -> None:
+def test_no_client_is_asked_for_a_clone(tmp_path: Path) -> None:
     """These tests run from one."""
     assert detect(tmp_path) is None
 
 
 @pytest.mark.usefixtures("_is_installed")
-def test_a_tool_of_uv_is_asked_of_uv_tool(tmp_path: Path) -> None:
+def test_uv_tool_is_asked_for_a_tool_of_uv(tmp_path: Path) -> None:
     (tmp_path / "uv-receipt.toml").touch()
     client = _detect(tmp_path, uv="/usr/bin/uv")
     assert client.command == ("/usr/bin/uv", "tool", "list", "--outdated")
@@ -47,7 +47,7 @@ def test_a_tool_of_uv_is_asked_of_uv_tool(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("_is_installed")
-def test_a_project_of_uv_is_asked_of_its_indexes(
+def test_indexes_are_asked_for_a_project_of_uv(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(package_client, "_installer", lambda: "uv")
@@ -59,7 +59,7 @@ def test_a_project_of_uv_is_asked_of_its_indexes(
 
 
 @pytest.mark.usefixtures("_is_installed")
-def test_a_tool_of_pipx_is_asked_of_its_indexes(tmp_path: Path) -> None:
+def test_indexes_are_asked_for_a_tool_of_pipx(tmp_path: Path) -> None:
     """An index may have a password, so it is no argument."""
     arguments = ["--index-url=https://u:fake@packages.example.com/simple", "--no-deps"]
     metadata = {"main_package": {"package": NAME, "pip_args": arguments}}
@@ -77,7 +77,7 @@ def test_unreadable_metadata_of_pipx_name_no_index(tmp_path: Path, text: str) ->
 
 
 @pytest.mark.usefixtures("_is_installed")
-def test_every_other_environment_is_asked_of_its_pip(tmp_path: Path) -> None:
+def test_pip_is_asked_in_every_other_environment(tmp_path: Path) -> None:
     assert _detect(tmp_path).command[:4] == (sys.executable, "-m", "pip", "index")
 
 

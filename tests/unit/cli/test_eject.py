@@ -19,7 +19,7 @@ def _run(*arguments: str) -> Result:
     return CliRunner().invoke(main, ["eject", *arguments])
 
 
-def test_without_a_name_all_templates_are_listed_with_ones_own() -> None:
+def test_without_a_name_all_templates_are_listed() -> None:
     _run("compose.yaml")
     done = _run()
     assert done.exit_code == 0
@@ -42,7 +42,7 @@ def test_the_difference_is_printed_and_nothing_is_written() -> None:
     assert _run("compose.yaml", "--diff").stdout.splitlines()[-1] == "+# mine"
 
 
-def test_a_template_of_ones_own_is_kept() -> None:
+def test_the_users_template_is_kept() -> None:
     _run("compose.yaml")
     _OWN.write_text("mine\n")
     assert _run("compose.yaml", "--keep-mine").exit_code == 0

@@ -57,7 +57,7 @@ def test_a_value_of_several_lines_that_may_be_secret_is_not_shown(repository: Pa
     assert "fake-token" in file.read_text()
 
 
-def test_nobody_is_asked_with_yes(repository: Path) -> None:
+def test_yes_asks_no_question(repository: Path) -> None:
     assert _run(repository, yes=True).exit_code == 0
     assert "@" in (repository / "group_data" / "hetzner.py").read_text()
 

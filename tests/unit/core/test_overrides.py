@@ -112,7 +112,7 @@ def test_a_template_that_exists_is_not_overwritten() -> None:
     assert _OWN.read_text() == "mine\n"
 
 
-def test_a_template_of_this_version_needs_no_words() -> None:
+def test_a_template_of_this_version_is_not_reported() -> None:
     overrides.eject(_NAME)
     _OWN.write_text("mine\n")
     assert overrides.describe_overrides() == []

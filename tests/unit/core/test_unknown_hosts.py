@@ -117,7 +117,7 @@ def test_an_accepted_fingerprint_adds_the_key_for_later_connections(server: _Ser
 
 
 @pytest.mark.parametrize("typed", [None, "y\n"])
-def test_another_accepted_fingerprint_is_of_no_use(server: _Servers, typed: str | None) -> None:
+def test_another_accepted_fingerprint_accepts_nothing(server: _Servers, typed: str | None) -> None:
     """A person is not asked, as the fingerprint is the answer."""
     found = server.connect(accepted=host_keys.compute_fingerprint(_BASE64), typed=typed)
     assert (found["connected"], found["code"]) == ([], "refused.unknown_host_key")
@@ -191,7 +191,7 @@ def test_all_fingerprints_of_a_cluster_are_accepted_at_once(cluster: _Servers) -
     assert found["connected"] == ["one", "two"], found["error"]
 
 
-def test_strict_checking_of_pyinfra_is_asked_for_too_and_none_asks_nothing(
+def test_strict_checking_asks_and_no_checking_accepts(
     server: _Servers,
 ) -> None:
     text = server.inventory.read_text()

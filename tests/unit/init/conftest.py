@@ -1,4 +1,4 @@
-"""What the tests of `infisical-iac init` share: no server is reached unless a test says so."""
+"""Share fixtures of the tests of `infisical-iac init`; only tests that say so reach a server."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -29,7 +29,7 @@ _SCHEMA = Schema(
 _DIGEST = f"sha256:{'a' * 64}"
 
 _SETTINGS = '''\
-"""What differs at Äcme."""
+"""Settings that differ at Äcme."""
 
 schema_version = 1  # of the settings
 
@@ -47,7 +47,7 @@ targets = (
 '''
 
 _UPGRADED = '''\
-"""What differs at Äcme."""
+"""Settings that differ at Äcme."""
 
 schema_version = 3  # of the settings
 
