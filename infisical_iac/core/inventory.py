@@ -150,10 +150,10 @@ def _interruptible() -> Iterator[None]:
 
     gevent's own handlers run in its loop only, which stands still at a question.
     """
-    main, interrupts = gevent.getcurrent(), []
+    main = gevent.getcurrent()
 
     def raise_interrupt(*_: object) -> None:
-        interrupts.append(1)
+        sys.unraisablehook = _pass_over
         if gevent.getcurrent() is main:
             raise KeyboardInterrupt
         gevent.get_hub().loop.run_callback(main.throw, KeyboardInterrupt)
@@ -162,8 +162,6 @@ def _interruptible() -> Iterator[None]:
     try:
         yield
     finally:
-        if interrupts:
-            sys.unraisablehook = _pass_over
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
