@@ -25,11 +25,6 @@ REAL = "INFISICAL_IAC_TESTS_ON_A_SERVER"
 _numbers = count(1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with testssl.sh, which takes a minute, so that no worker ends with it."""
-    items.sort(key=lambda item: item.path.name != "test_pages.py")
-
-
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     server = Postgres()
@@ -48,7 +43,8 @@ def redis_server() -> Iterator[RedisServer]:
 def world(request: pytest.FixtureRequest) -> Iterator[World]:
     """A stand-in with an admin, a deployer and a project, shared by the tests.
 
-    With tests.real it is a real server in Docker.
+    With tests.real it is a real server in Docker. Modules write to it once, so all tests
+    of a module run in one process, one after the other (`--dist loadfile`).
     """
     if REAL in os.environ:
         from tests.staging.server import running  # needs Docker
