@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from infisical_iac.core.rendering import script
@@ -143,6 +144,8 @@ def test_one_run_saves_to_a_directory_sftp_and_s3(host: StagingHost, tmp_path: P
     address = backing.gateway(host)
     with backing.s3_server(address) as url:
         bucket = {"name": "bucket", "repository": f"s3:{url}/backups/infisical"}
+        # restic asks a minute for a bucket that does not exist before it makes one.
+        assert httpx.put(f"{url}/backups").status_code == 200
         targets = (LOCAL, {**box, "host_key": host_key}, bucket)
         own = inventory(tmp_path, backup_targets=targets)
         refused = infisical_iac(host.name, "plan", "-i", own)

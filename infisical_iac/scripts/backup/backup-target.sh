@@ -59,7 +59,10 @@ restic_within() {
         !first && /^(Fatal: |unable to create lock)/ { first = $0; sub(/^Fatal: /, "", first) }
         END { print first ? first : last }')
     case $status in
-    124) reason="no answer within $seconds s" ;;
+    124)
+        refused=$(sed -n 's/.* returned error, retrying after [^:]*: //p' "$answer.error" | tail -n 1)
+        reason="no answer within $seconds s${refused:+, last: $refused}"
+        ;;
     esac
     return $status
 }

@@ -37,6 +37,19 @@ def test_a_wrong_password_is_reported_with_its_file(tmp_path: Path, step: tuple[
     assert "`keys rotate restic`" in error
 
 
+def test_a_repository_that_never_opens_is_reported_with_the_last_refusal(tmp_path: Path) -> None:
+    """Recorded from restic 0.18 on a bucket that does not exist: it asks again for ever."""
+    (tmp_path / "backup.conf").write_text("ANSWER_SECONDS=1\n")
+    (tmp_path / "box.conf").write_text("REPOSITORY=s3:https://s3.example.com/missing\n")
+    retries = "".join(
+        f"echo 'Stat(<config/>) returned error, retrying after {wait}: Stat: {refusal}' >&2\n"
+        for wait, refusal in (("1.4s", "connection refused"), ("1m2.3s", "no such bucket"))
+    )
+    done = _run(tmp_path, f"{retries}sleep 30", "list", "box")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith(": no such bucket")
+
+
 def _read_received(
     root: Path, credentials: str, configuration: str = "REPOSITORY=/mnt/box\n"
 ) -> list[str]:
