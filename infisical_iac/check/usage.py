@@ -10,8 +10,8 @@ from infisical_iac.check import javascript, python
 from infisical_iac.check.model import NAME, Cause, CheckFinding, Reads
 from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.migrate.evidence import Text
-from infisical_iac.migrate.families import is_withheld
 from infisical_iac.migrate.find import is_env
+from infisical_iac.migrate.findings import is_withheld
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.readable import Names
 

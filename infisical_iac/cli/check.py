@@ -13,9 +13,8 @@ from infisical_iac.api.contents import is_visible
 from infisical_iac.api.lists import gather_by
 from infisical_iac.check import model, usage
 from infisical_iac.check.env_files import MIGRATED, TRACKED
-from infisical_iac.check.model import CheckFinding, Judged
+from infisical_iac.check.model import CheckFinding, Judged, summarize
 from infisical_iac.check.repository import Repository, complete
-from infisical_iac.check.summary import summarize
 from infisical_iac.cli.options import FOUND, inventory_option, json_option
 from infisical_iac.core.errors import ApiError, printable
 from infisical_iac.core.terminal import console, echo, print_data

@@ -9,16 +9,14 @@ from typing import NamedTuple
 import click
 
 from infisical_iac.cli import init_again
-from infisical_iac.cli.init_addresses import (
+from infisical_iac.cli.init_again import Additions
+from infisical_iac.cli.init_questions import (
     TestedServer,
     ask_backup,
     ask_domain,
+    ask_question,
     ask_server,
     inspect_server,
-)
-from infisical_iac.cli.init_again import Additions
-from infisical_iac.cli.init_questions import (
-    ask_question,
     prompt,
     read_file,
     show_difference,

@@ -5,10 +5,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, Self, TypeVar
 
-from infisical_iac.cli.init_addresses import ask_backup, ask_domain, ask_server
 from infisical_iac.cli.init_questions import (
     agree,
+    ask_backup,
+    ask_domain,
     ask_question,
+    ask_server,
     choose_one,
     prompt,
     read_file,

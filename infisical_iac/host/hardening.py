@@ -31,7 +31,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.core.trial import try_change
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host import kernel, sshd_config
-from infisical_iac.host.foreign_engine import not_ours
+from infisical_iac.host.docker import not_ours
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known
 from infisical_iac.host.sshd_config import DROP_IN, QUERIES, READ_LINES, Sshd

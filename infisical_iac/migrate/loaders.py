@@ -16,7 +16,6 @@ from infisical_iac.dotenv.languages import LANGUAGES, NODE, PYTHON, Language
 from infisical_iac.migrate import evidence
 from infisical_iac.migrate.evidence import Evidence, Text, upwards
 from infisical_iac.migrate.find import is_env
-from infisical_iac.migrate.locks import is_brought_by_us_only
 from infisical_iac.syntax import javascript
 
 _NODE_LOADERS = {call: each.name for each in all_grammars() for call in each.node_calls}
@@ -309,3 +308,56 @@ def _group_by_path(found: Iterable[tuple[str, Evidence]]) -> dict[str, list[Evid
     for path, item in found:
         grouped.setdefault(path, []).append(item)
     return grouped
+
+
+OURS = frozenset({"infisical-config", "@infisical/sdk"})
+"""The loader of this project and Infisical's client; what they bring reads no `.env` file."""
+
+_LOCKED_ENTRY = re.compile(r"""["'/]*((?:@[\w.-]+/)?[\w.-]+)@.*:""")
+_LOCKED_DEPENDENCY = re.compile(r"""["']?((?:@[\w.-]+/)?[\w.-]+)["']?(?::|\s|$)""")
+
+
+def is_brought_by_us_only(package: str, text: str) -> bool:
+    """Return whether all packages that need this one are ours, or are needed by ours only.
+
+    A lock file that does not say which packages need it gives False.
+    """
+    needing: dict[str, set[str]] = {}
+    for by, name in _locked_dependencies(text):
+        needing.setdefault(name, set()).add(by)
+    waiting, known = [package], {package}
+    while waiting:
+        found = needing.get(waiting.pop(), set())
+        if not found:
+            return False  # it is needed by the project itself, or by an unknown package
+        new = found - OURS - known
+        known |= new
+        waiting += new
+    return True
+
+
+def _locked_dependencies(text: str) -> Iterator[tuple[str, str]]:
+    """Yield each package, by its name, with the name of each one that it needs."""
+    try:
+        packages = json.loads(text)["packages"].items()
+        for path, package in packages:
+            for kind in ("dependencies", "optionalDependencies"):
+                for name in package.get(kind) or ():
+                    yield path.rpartition("node_modules/")[2], name
+    except (ValueError, RecursionError):
+        yield from _in_lines_of_lock(text)
+    except (AttributeError, KeyError, TypeError):
+        return  # a form of npm that does not say it
+
+
+def _in_lines_of_lock(text: str) -> Iterator[tuple[str, str]]:
+    by = ""
+    for line in text.splitlines():
+        body = line.strip()
+        indent = len(line) - len(line.lstrip())
+        if indent <= 2 and (entry := _LOCKED_ENTRY.fullmatch(body)):
+            by = entry[1]
+        elif indent < 2:
+            by = ""
+        elif indent >= 4 and (needed := _LOCKED_DEPENDENCY.match(body)):
+            yield by, needed[1]

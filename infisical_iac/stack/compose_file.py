@@ -4,7 +4,7 @@ from infisical_iac.core.rendering import template
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.validation import mebibytes
 from infisical_iac.host.model import MachineState
-from infisical_iac.stack import caddyfile, ingress_kinds
+from infisical_iac.stack import ingress_kinds
 from infisical_iac.stack.ingress_kinds import REVISION_PORT
 
 
@@ -24,6 +24,12 @@ def shared_values(settings: Settings, machine: MachineState) -> dict[str, object
 def redis_maxmemory_mb(settings: Settings) -> int:
     """Return the limit of Redis's data in MiB; a quarter of its memory is for other needs."""
     return mebibytes(settings.stack.redis_memory) * 3 // 4
+
+
+def trusted_networks(settings: Settings) -> tuple[str, ...]:
+    """Return the networks of the proxy, whose X-Forwarded-For Infisical trusts."""
+    proxies = settings.stack.ingress_kind.proxies
+    return tuple(dict.fromkeys((*settings.stack.trusted_proxy_cidrs, *proxies)))
 
 
 def compose_file(settings: Settings, machine: MachineState, *, drill: bool = False) -> str:
@@ -49,6 +55,6 @@ def compose_file(settings: Settings, machine: MachineState, *, drill: bool = Fal
         proxy_network=kind.proxy_network(settings),
         labels=kind.labels(settings),
         secret_label=kind.secret_label,
-        trusted=caddyfile.trusted_networks(settings),
+        trusted=trusted_networks(settings),
         upstream=ingress_kinds.UPSTREAM,
     )

@@ -1,10 +1,14 @@
 """Install Caddy's files once Caddy has checked them, and wait for its certificate."""
 
+import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha256
 from pathlib import PurePath
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from infisical_iac.core import files
@@ -14,11 +18,10 @@ from infisical_iac.core.facts import Fact
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
 from infisical_iac.core.remote import run, write
-from infisical_iac.core.rendering import script
+from infisical_iac.core.rendering import script, template
 from infisical_iac.core.settings import Settings
-from infisical_iac.host import watch
-from infisical_iac.stack import certificate, compose
-from infisical_iac.stack.caddyfile import caddyfile
+from infisical_iac.host import bans, watch
+from infisical_iac.stack import certificate, compose, ingress_kinds, paths
 from infisical_iac.stack.certificate import Pair
 
 STOPPED = "stopped"
@@ -194,3 +197,37 @@ def _await(name: str, port: int) -> None:
             f"{_CERTIFICATE_SECONDS} s: see that the name leads to this host and that the ports 80 "
             f"and 443 are open, then run again ({said or 'Caddy gives no reason'})"
         )
+
+
+class Caddyfile(NamedTuple):
+    """The text of a Caddyfile and its revision, a hash of the text and of its certificate."""
+
+    text: str
+    revision: str
+
+
+def caddyfile(settings: Settings, certificate: str = "") -> Caddyfile:
+    """Return the Caddyfile; `certificate` is the text of the user's own, empty for none."""
+    url = urlsplit(settings.stack.site_url)
+    kind = settings.stack.ingress_kind
+    loopback = f"127.0.0.1:{settings.stack.http_port}"
+    render = partial(
+        template,
+        "Caddyfile",
+        settings=settings,
+        kind=kind,
+        port=ingress_kinds.PORT,
+        secret_header=ingress_kinds.SECRET_HEADER,
+        upstream=ingress_kinds.UPSTREAM if kind.behind_proxy else loopback,
+        host=url.hostname,
+        site=url.netloc.lower(),
+        origin=re.escape(f"{url.scheme}://{url.netloc.lower().removesuffix(':443')}"),
+        directory=ingress_kinds.DIRECTORIES.get(settings.stack.acme_ca, settings.stack.acme_ca),
+        is_internal=settings.stack.acme_ca == ingress_kinds.INTERNAL,
+        revision_port=ingress_kinds.REVISION_PORT,
+        paths=paths,
+        maintenance=paths,
+        banning=bans,
+    )
+    revision = sha256(f"{render(revision='')}{certificate}".encode()).hexdigest()[:32]
+    return Caddyfile(render(revision=revision), revision)

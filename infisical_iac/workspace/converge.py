@@ -11,7 +11,7 @@ from infisical_iac.workspace import access, structure
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.api_change import ApiChange, Call, Made
 from infisical_iac.workspace.memory import Goal, former_folder
-from infisical_iac.workspace.model import ServiceAccount
+from infisical_iac.workspace.model import ServiceAccount, Workspace
 from infisical_iac.workspace.state import Actual
 
 
@@ -143,3 +143,34 @@ def converge(
         f"Infisical still differs after {_MOST_PASSES} repairs ({changes[0]}): "
         "check whether someone else is changing it, then run again"
     )
+
+
+def find_renames(desired: Workspace, actual: Actual) -> list[str]:
+    """Return the services that still have an identity of their former name."""
+    found = (
+        account.service
+        for account in desired.accounts()
+        if account.former and (there := actual.accounts.get(account.identity))
+        if there.identity.name == account.former_identity
+    )
+    return list(dict.fromkeys(found))
+
+
+def list_rename_notes(desired: Workspace, actual: Actual, *, moves_files: bool) -> list[str]:
+    """Return a sentence on each service to be renamed: the steps that follow the apply.
+
+    Args:
+        moves_files: whether the same apply renames the files of credentials.
+    """
+    end = (
+        "after that, and once a plan has nothing to change, `renamed_from` can be removed"
+        if moves_files
+        else "keep `renamed_from` until `infisical-iac apply`, `credentials push` or `credentials "
+        "rotate` has renamed its credentials too"
+    )
+    return [
+        f"{name}, renamed from {desired.services[name].renamed_from}: after the apply run "
+        f"`infisical-iac check REPO --fix`, so that its .infisical.json names "
+        f"{desired.services[name].folder}, then commit and deploy that file if it changed; {end}"
+        for name in find_renames(desired, actual)
+    ]

@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from infisical_iac.workspace import environment_contents, foreign, prune, renames
+from infisical_iac.workspace import environment_contents, foreign, prune
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.api_change import ApiChange
-from infisical_iac.workspace.converge import apply, converge, difference
+from infisical_iac.workspace.converge import apply, converge, difference, list_rename_notes
 from infisical_iac.workspace.foreign import AccessState, ForeignAccess
 from infisical_iac.workspace.foreign_actual import find_foreign
 from infisical_iac.workspace.memory import learn
@@ -57,7 +57,7 @@ def compute_plan(reached: Reached, *, prune: bool) -> WorkspacePlan:
     blocked = [each for each in found if each.kind == "!"]
     removals = _removals(reached, seen)
     left = foreign.left_behind(seen.findings, reached, seen.actual, prunes=prune)
-    notes = [*seen.notes, *renames.notes(reached.desired, seen.actual, moves_files=False)]
+    notes = [*seen.notes, *list_rename_notes(reached.desired, seen.actual, moves_files=False)]
     if prune:
         rotate = _rotate(reached, seen)
         return WorkspacePlan(changes, blocked, removals, [], [], notes, left, rotate)

@@ -17,8 +17,8 @@ from infisical_iac.core.operation import Refusal
 from infisical_iac.core.overrides import describe_overrides
 from infisical_iac.core.own_repository import describe_copied_defaults
 from infisical_iac.core.settings import Settings, load
-from infisical_iac.host import foreign_engine
-from infisical_iac.host.foreign_engine import Engine
+from infisical_iac.host import docker
+from infisical_iac.host.docker import Engine
 from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import SYSTEMS, MachineState
 from infisical_iac.host.site import Known, Site, observe_site
@@ -71,11 +71,11 @@ def preflight(
         if not leaving:
             refuse_unfit(site)
         refuse_ingress(settings, machine)
-        if foreign_engine.not_ours(settings, machine):
+        if docker.not_ours(settings, machine):
             version, compose = host.get_fact(Engine)
             machine = replace(machine, engine=version, compose=compose)
             try:
-                foreign_engine.refuse(settings, machine)
+                docker.refuse(settings, machine)
             except Refused as error:
                 _block_or_raise(error)
         leads = site.leads

@@ -18,11 +18,11 @@ from infisical_iac.core.errors import ApiError, CheckFailed
 from infisical_iac.core.operation import Commands, decide_changes, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.stack import session
-from infisical_iac.workspace import canary, foreign, isolation, renames
+from infisical_iac.workspace import canary, foreign, isolation
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.canary import Canary
-from infisical_iac.workspace.converge import apply, converge, difference
+from infisical_iac.workspace.converge import apply, converge, difference, list_rename_notes
 from infisical_iac.workspace.foreign_actual import find_foreign
 from infisical_iac.workspace.memory import (
     Goal,
@@ -146,14 +146,14 @@ def _report_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port
 
 def _note_renames(goal: Goal, found: Actual) -> None:
     run_notes = journal.current().notes
-    for each in renames.notes(goal.desired, found, moves_files=True):
+    for each in list_rename_notes(goal.desired, found, moves_files=True):
         if each not in run_notes:  # An operation may inspect the host twice.
             run_notes.append(each)
 
 
 def _converge(goal: Goal, port: int) -> None:
     goal = replace(goal, memory=read_memory())
-    renamed = renames.notes(goal.desired, actual() or Actual(""), moves_files=True)
+    renamed = list_rename_notes(goal.desired, actual() or Actual(""), moves_files=True)
     made: list[ApiChange] = []
 
     def report(change: ApiChange) -> None:

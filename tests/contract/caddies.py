@@ -18,7 +18,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from infisical_iac.core.settings import Settings, load
-from infisical_iac.stack.caddyfile import Caddyfile, caddyfile
+from infisical_iac.stack.ingress import Caddyfile, caddyfile
 from tests.ports import free_port
 from tests.unit.settings_of import defaults
 

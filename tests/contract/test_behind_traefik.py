@@ -12,7 +12,7 @@ import pytest
 
 from infisical_iac.core.rendering import script
 from infisical_iac.stack.access_log import KnownNames, parse
-from infisical_iac.stack.caddyfile import caddyfile
+from infisical_iac.stack.ingress import caddyfile
 from tests.ports import free_port
 from tests.unit.settings_of import settings_of
 

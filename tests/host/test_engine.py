@@ -11,7 +11,7 @@ import pytest
 
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.units import Units, UnitState
-from infisical_iac.host.foreign_engine import not_ours
+from infisical_iac.host.docker import not_ours
 from infisical_iac.host.model import MachineState
 from tests.host.connection import Host
 

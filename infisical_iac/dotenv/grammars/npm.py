@@ -5,15 +5,19 @@ from collections.abc import Mapping
 from typing import ClassVar
 
 from infisical_iac.dotenv.grammar import FILE, Cascade, Command, Grammar, Package
-from infisical_iac.dotenv.javascript import ENDS, SPACES, TRIMMED, as_object, replace_first
 from infisical_iac.dotenv.languages import NODE
 from infisical_iac.dotenv.model import Entry, Finding, Quote
 from infisical_iac.dotenv.text import (
+    ENDS,
+    SPACES,
+    TRIMMED,
     FileRefused,
     Text,
     after,
+    as_object,
     note_cut_at_hash,
     note_undefined,
+    replace_first,
     with_values,
 )
 

@@ -1,7 +1,6 @@
 """The text of a check: findings of one cause are one line, and a remedy is printed once."""
 
-from infisical_iac.check.model import Cause, CheckFinding
-from infisical_iac.check.summary import summarize
+from infisical_iac.check.model import Cause, CheckFinding, summarize
 
 _COUNTED = "{count} values look like secrets"
 _PROBLEM = "has a value that looks like a secret."

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from infisical_iac.cluster import docker
+from infisical_iac.cluster import site
 from infisical_iac.core import connection, units
 from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.rendering import script
@@ -107,20 +107,20 @@ def test_the_next_engine_waits_for_the_services_of_the_last_one(
             raise CommandFailed(f"could not {doing}: healthy members: etcd 2")
         return "3 3\n"
 
-    monkeypatch.setattr(docker, "run", run)
-    monkeypatch.setattr(docker, "host", SimpleNamespace(name="node-1"))
-    monkeypatch.setattr(docker, "script", lambda _, *arguments: " ".join(arguments))
+    monkeypatch.setattr(site, "run", run)
+    monkeypatch.setattr(site, "host", SimpleNamespace(name="node-1"))
+    monkeypatch.setattr(site, "script", lambda _, *arguments: " ".join(arguments))
     monkeypatch.setattr(units, "systemctl", lambda verb, unit: steps.append(f"{verb} {unit}"))
-    monkeypatch.setattr(docker, "_lost_hosts", [])
+    monkeypatch.setattr(site, "_lost_hosts", [])
     with pytest.raises(Refused, match=r"node-1 .* 180 s .* healthy members: etcd 2") as refused:
-        docker.act_in_turn("restart", "docker.service")
+        site.act_in_turn("restart", "docker.service")
     assert refused.value.code == "refused.not_converged"
     expected = ["ready", "restart docker.service", "await_health 180 3 3"]
     assert steps == expected
     # No other host of the run takes its turn.
-    monkeypatch.setattr(docker, "host", SimpleNamespace(name="node-2"))
+    monkeypatch.setattr(site, "host", SimpleNamespace(name="node-2"))
     with pytest.raises(Refused, match=r"Docker on node-2 .* node-1 is back$") as refused:
-        docker.act_in_turn("restart", "docker.service")
+        site.act_in_turn("restart", "docker.service")
     assert refused.value.code == "refused.node_missing"
     assert steps == expected
 
@@ -131,14 +131,14 @@ def test_an_engine_that_is_needed_is_not_restarted(monkeypatch: pytest.MonkeyPat
     def run(_: str, *, doing: str) -> str:
         raise CommandFailed(f"could not {doing}: another node is unreachable")
 
-    monkeypatch.setattr(docker, "run", run)
-    monkeypatch.setattr(docker, "host", SimpleNamespace(name="node-1"))
+    monkeypatch.setattr(site, "run", run)
+    monkeypatch.setattr(site, "host", SimpleNamespace(name="node-1"))
     monkeypatch.setattr(units, "systemctl", lambda verb, _: restarted.append(verb))
     with pytest.raises(Refused, match=r"Docker on node-1 .* node is unreachable") as refused:
-        docker.act_in_turn("restart", "docker.service")
+        site.act_in_turn("restart", "docker.service")
     assert refused.value.code == "refused.engine_needed"
     assert restarted == []
-    docker.act_in_turn("start", "docker.service")
+    site.act_in_turn("start", "docker.service")
     assert restarted == ["start"]
 
 
@@ -167,14 +167,14 @@ def test_an_engine_that_the_swarm_considers_down_is_restarted(
             raise CommandFailed(f"could not {doing}: the swarm still reports it as down")
         return ""
 
-    monkeypatch.setattr(docker, "run", run)
-    monkeypatch.setattr(docker, "script", lambda _, *arguments: " ".join(arguments))
+    monkeypatch.setattr(site, "run", run)
+    monkeypatch.setattr(site, "script", lambda _, *arguments: " ".join(arguments))
     monkeypatch.setattr(connection, "on", lambda _: nullcontext())
     monkeypatch.setattr(units, "systemctl", lambda verb, unit: steps.append(f"{verb} {unit}"))
     observed = converged_states(member(1, "one"), member(2, "two", down=True), member(3, "three"))
     cluster = cluster_of(observed, me="two")
     assert [each.name for each in cluster.nodes if each.is_cut_off] == ["two"]
-    docker._bring_back(cluster)
+    site._bring_back(cluster)
     assert steps == expected
 
 
@@ -186,15 +186,15 @@ def test_an_engine_whose_node_may_be_needed_is_not_restarted(
     def run(_: str, *, doing: str) -> str:
         raise CommandFailed(f"could not {doing}: the swarm still reports it as down")
 
-    monkeypatch.setattr(docker, "run", run)
-    monkeypatch.setattr(docker, "host", SimpleNamespace(name="two"))
+    monkeypatch.setattr(site, "run", run)
+    monkeypatch.setattr(site, "host", SimpleNamespace(name="two"))
     monkeypatch.setattr(connection, "on", lambda _: nullcontext())
     monkeypatch.setattr(units, "systemctl", lambda verb, _: restarted.append(verb))
     observed = converged_states(
         member(1, "one"), member(2, "two", down=True), member(3, "three", down=True)
     )
     with pytest.raises(Refused, match=r"Docker on two .* three .*: could not ") as refused:
-        docker._bring_back(cluster_of(observed, me="two"))
+        site._bring_back(cluster_of(observed, me="two"))
     assert refused.value.code == "refused.node_missing"
     assert restarted == []
 

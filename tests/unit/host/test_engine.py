@@ -8,14 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from infisical_iac.cluster import docker as cluster_docker
+from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.files import File, PathState
-from infisical_iac.host import foreign_engine
-from infisical_iac.host.docker import DAEMON, daemon
-from infisical_iac.host.foreign_engine import Engine, not_ours
+from infisical_iac.host import docker
+from infisical_iac.host.docker import DAEMON, Engine, daemon, not_ours
 from infisical_iac.host.hardening import root_may_log_in, without_window
 from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import MachineState
@@ -98,7 +97,7 @@ def test_the_engine_of_a_swarm_and_of_dokploy_is_not_ours(
 
 @pytest.mark.parametrize("version", ["25.0.0", "26.1.5+dfsg1", "28.5.0", "29.4.2"])
 def test_an_engine_that_infisical_runs_on_is_taken_as_it_is(version: str) -> None:
-    foreign_engine.refuse(settings_of(**_TRAEFIK), replace(_SWARM, engine=version))
+    docker.refuse(settings_of(**_TRAEFIK), replace(_SWARM, engine=version))
 
 
 @pytest.mark.parametrize(
@@ -113,7 +112,7 @@ def test_an_engine_that_lacks_something_is_refused_and_not_repaired(
     lacking: dict[str, Any], code: str, fact: str
 ) -> None:
     with pytest.raises(Refused) as refusal:
-        foreign_engine.refuse(settings_of(**_TRAEFIK), replace(_SWARM, **lacking))
+        docker.refuse(settings_of(**_TRAEFIK), replace(_SWARM, **lacking))
     assert refusal.value.code == code
     assert fact in str(refusal.value)
     assert "Swarm" in str(refusal.value)
@@ -121,12 +120,12 @@ def test_an_engine_that_lacks_something_is_refused_and_not_repaired(
 
 def test_the_volumes_of_a_swarms_engine_are_moved_to_no_data_volume() -> None:
     with pytest.raises(Refused) as refusal:
-        foreign_engine.refuse(settings_of(**_TRAEFIK, data_volume="/dev/sdb"), _SWARM)
+        docker.refuse(settings_of(**_TRAEFIK, data_volume="/dev/sdb"), _SWARM)
     assert refusal.value.code == "refused.data_volume"
 
 
 def test_an_engine_of_our_own_is_not_judged() -> None:
-    foreign_engine.refuse(settings_of(data_volume="/dev/sdb"), _BARE)
+    docker.refuse(settings_of(data_volume="/dev/sdb"), _BARE)
 
 
 @pytest.mark.parametrize("drill", [False, True])
@@ -157,7 +156,7 @@ def _reloads(monkeypatch: pytest.MonkeyPatch, seen: SwarmState) -> bool:
     looks = dict.fromkeys(NAMES, seen)
     cluster = cluster_of({name: replace(look, address="10.0.0.1") for name, look in looks.items()})
     asked: list[File] = []
-    monkeypatch.setattr(cluster_docker, "engine_reload", lambda config, name: asked.append(config))
+    monkeypatch.setattr(cluster_site, "engine_reload", lambda config, name: asked.append(config))
     config = File("/etc/docker/daemon.json", daemon(in_swarm=True))
     alone = File("/etc/docker/daemon.json", daemon())
     site = ClusterSite(settings_of(topology="swarm"), _BARE, cluster)

@@ -6,7 +6,7 @@ Each stands for its kind of message. All other tests assert codes and facts.
 import pytest
 
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.host.foreign_engine import not_ours
+from infisical_iac.host.docker import not_ours
 from infisical_iac.host.machine import absence
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.volume import VolumeState, refuse

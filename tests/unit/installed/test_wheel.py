@@ -42,7 +42,7 @@ from infisical_iac.change.changelog import read_changelog
 from infisical_iac.core import bundle, overrides
 from infisical_iac.core.rendering import script_file, template
 from infisical_iac.core.settings import load
-from infisical_iac.migrate.families import is_withheld
+from infisical_iac.migrate.findings import is_withheld
 print(json.dumps({
     "root": str(bundle.ROOT),
     "changelog": read_changelog(),

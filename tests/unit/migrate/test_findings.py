@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.dotenv import GRAMMARS, read
-from infisical_iac.migrate.families import is_withheld
-from infisical_iac.migrate.findings import disagreements, of_entries, safe_name, trim
+from infisical_iac.migrate.findings import disagreements, is_withheld, of_entries, safe_name, trim
 from infisical_iac.migrate.model import BLOCKING
 
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from infisical_iac.migrate.locks import is_brought_by_us_only
+from infisical_iac.migrate.loaders import is_brought_by_us_only
 from tests.unit.migrate.trees import choose, node
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from infisical_iac.cluster import docker as cluster_docker
+from infisical_iac.cluster import site as cluster_site
 from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.files import File, PathState
 from infisical_iac.core.units import UnitState
@@ -12,7 +12,6 @@ from infisical_iac.host import (
     deploy,
     docker,
     firewall,
-    foreign_engine,
     hardening,
     kernel,
     sshd_config,
@@ -182,31 +181,31 @@ OPERATIONS = {
             steps=_ADD,
         ),
     ),
-    "host.foreign_engine.left": Cases(
-        noop(lambda: of(foreign_engine.left)("Docker is Dokploy's"), "Docker is Dokploy's"),
+    "host.docker.left": Cases(
+        noop(lambda: of(docker.left)("Docker is Dokploy's"), "Docker is Dokploy's"),
         "it changes nothing, whatever there is",
         "it changes nothing, whatever there is",
         "the preflight has inspected the engine, or ended the run",
     ),
-    "cluster.docker.engine_reload": Cases(
+    "cluster.site.engine_reload": Cases(
         "it is called only where the engine of a single host has become a cluster's",
         due(
-            lambda: of(cluster_docker.engine_reload)(_FILE),
+            lambda: of(cluster_site.engine_reload)(_FILE),
             "~ docker.service: reloads daemon.json, without live-restore",
             steps=("_reload",),
         ),
         "it is called only where there is an engine",
         "it is called only where the engine reports that it runs with live-restore",
     ),
-    "cluster.docker.engine_rejoin": Cases(
-        noop(lambda: of(cluster_docker.engine_rejoin)(_THREE), "the swarm reaches the engine"),
+    "cluster.site.engine_rejoin": Cases(
+        noop(lambda: of(cluster_site.engine_rejoin)(_THREE), "the swarm reaches the engine"),
         due(
-            lambda: of(cluster_docker.engine_rejoin)(_MISSED),
+            lambda: of(cluster_site.engine_rejoin)(_MISSED),
             "~ docker.service: runs, but the swarm considers it down → rejoins",
             steps=("_bring_back",),
         ),
         noop(
-            lambda: of(cluster_docker.engine_rejoin)(observed.cluster_of(observed.three_bare())),
+            lambda: of(cluster_site.engine_rejoin)(observed.cluster_of(observed.three_bare())),
             "the swarm reaches the engine",
         ),
         "operations run on no host that can't be inspected",

@@ -18,9 +18,8 @@ from infisical_iac.core.files import File, PathState
 from infisical_iac.core.images import Images
 from infisical_iac.core.units import UnitState
 from infisical_iac.stack import compose, edge, ingress, keys
-from infisical_iac.stack.caddyfile import caddyfile
 from infisical_iac.stack.containers import Container, StackState
-from infisical_iac.stack.ingress import IngressState
+from infisical_iac.stack.ingress import IngressState, caddyfile
 from infisical_iac.stack.keys import KeysState
 from infisical_iac.stack.pull import ImageSources
 from infisical_iac.stack.state import DeploymentState, FailedChange, UpgradeState

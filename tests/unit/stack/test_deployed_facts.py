@@ -7,7 +7,7 @@ import pytest
 from infisical_iac.backup.deploy import Backup
 from infisical_iac.core.files import Paths, PathState
 from infisical_iac.core.images import Images
-from infisical_iac.host.foreign_engine import Engine
+from infisical_iac.host.docker import Engine
 from infisical_iac.stack.containers import Container, Stack
 from infisical_iac.stack.ingress import Ingress
 from infisical_iac.stack.keys import Keys

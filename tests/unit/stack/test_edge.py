@@ -11,7 +11,7 @@ from infisical_iac.host.bans import JAIL, texts
 from infisical_iac.host.firewall import ruleset
 from infisical_iac.host.openings import Opening, openings
 from infisical_iac.host.settings import EVERYBODY
-from infisical_iac.stack.caddyfile import caddyfile
+from infisical_iac.stack.ingress import caddyfile
 from tests.unit.settings_of import settings_of
 
 _BALANCED: dict[str, Any] = {"topology": "swarm", "edge": "load-balancer"}

@@ -10,9 +10,8 @@ from infisical_iac.core.change import UpToDate
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.files import File, PathState
 from infisical_iac.stack import certificate, compose, ingress
-from infisical_iac.stack.caddyfile import caddyfile
 from infisical_iac.stack.certificate import Pair
-from infisical_iac.stack.ingress import Ingress, IngressState
+from infisical_iac.stack.ingress import Ingress, IngressState, caddyfile
 from infisical_iac.stack.pull import ImageSources
 from tests.unit.operations.cases import of
 from tests.unit.performed import perform

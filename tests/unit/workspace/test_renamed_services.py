@@ -7,9 +7,9 @@ import pytest
 
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.journal import Journal
-from infisical_iac.workspace import client_secrets, reconcile, renames
+from infisical_iac.workspace import client_secrets, reconcile
 from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.converge import apply
+from infisical_iac.workspace.converge import apply, list_rename_notes
 from infisical_iac.workspace.credential_file import Replaced, Store, parse, render
 from infisical_iac.workspace.credentials import Step, plan
 from infisical_iac.workspace.load import load
@@ -188,7 +188,7 @@ def test_an_apply_that_renames_the_files_too_says_that_renamed_from_can_be_remov
     deployment: RememberingDeployment,
 ) -> None:
     actual = read(deployment.client, deployment.reach(API))
-    (note,) = renames.notes(API, actual, moves_files=True)
+    (note,) = list_rename_notes(API, actual, moves_files=True)
     assert "`renamed_from` can be removed" in note
     assert "\n" not in note
 
