@@ -1,8 +1,16 @@
-"""A registry on loopback that answers as it is told to: tags, digests, logins, and failures."""
+"""A registry on loopback that answers as it is told to: tags, digests, logins, and failures.
+
+`python3 fake_registry.py <port>` runs one on a host, by the standard library only. The first part
+of a repository says there how it answers: `status-429/infisical` with that status,
+`stalls/infisical` never, and `wrong/infisical` with a manifest of another digest than the one that
+was asked for.
+"""
 
 import base64
 import hashlib
 import json
+import re
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,8 +18,19 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 
-MANIFEST = json.dumps({"schemaVersion": 2, "manifests": []}).encode()
+_MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json"
+_CONFIG = {
+    "mediaType": "application/vnd.docker.container.image.v1+json",
+    "size": 2,
+    "digest": f"sha256:{'c' * 64}",
+}
+MANIFEST = json.dumps(
+    {"schemaVersion": 2, "mediaType": _MANIFEST_TYPE, "config": _CONFIG, "layers": []}
+).encode()
 DIGEST = f"sha256:{hashlib.sha256(MANIFEST).hexdigest()}"
+# As registries name the error, in the answer's body.
+_CODES = {401: "UNAUTHORIZED", 404: "MANIFEST_UNKNOWN", 429: "TOOMANYREQUESTS"}
+_STALLED_SECONDS = 1000
 
 
 @dataclass
@@ -60,10 +79,7 @@ class FakeRegistry:
 def fake_registry(**behaviour: object) -> Iterator[FakeRegistry]:
     """Yield a registry that runs until the end of the context."""
     registry = FakeRegistry(**behaviour)  # type: ignore[arg-type]
-    handler = type("Handler", (_Handler,), {"registry": registry})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        registry.port = server.server_address[1]
+    with _serve(registry) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         try:
@@ -72,6 +88,15 @@ def fake_registry(**behaviour: object) -> Iterator[FakeRegistry]:
             registry.released.set()
             server.shutdown()
             thread.join(10)
+
+
+def _serve(registry: FakeRegistry) -> ThreadingHTTPServer:
+    """Return a server for the registry on its port, or on any port if it has none yet."""
+    handler = type("Handler", (_Handler,), {"registry": registry})
+    server = ThreadingHTTPServer(("127.0.0.1", registry.port), handler)
+    server.daemon_threads = True
+    registry.port = server.server_address[1]
+    return server
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -86,13 +111,21 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         registry, url = self.registry, urlsplit(self.path)
         registry.requests.append(f"{self.command} {self.path}")
-        if registry.stalls:
-            registry.released.wait(30)
+        behaviour = url.path.removeprefix("/v2/").partition("/")[0]
+        if registry.stalls or behaviour == "stalls":
+            registry.released.wait(_STALLED_SECONDS)
             return
+        status = registry.status
+        if asked := re.fullmatch(r"status-(\d{3})", behaviour):
+            status = int(asked[1])
         if registry.redirects_to:
             self._answer(307, b"", {"Location": f"{registry.redirects_to}{self.path}"})
-        elif registry.status:
-            self._answer(registry.status, b'{"errors": [{"code": "UNKNOWN"}]}')
+        elif status:
+            error = {"code": _CODES.get(status, "UNKNOWN"), "message": "as it was asked to"}
+            basic = {"WWW-Authenticate": 'Basic realm="fake"'} if status == 401 else {}
+            self._answer(status, json.dumps({"errors": [error]}).encode(), basic)
+        elif url.path == "/v2/":
+            self._answer(200, b"{}")
         elif url.path == "/token":
             self._give_token()
         elif registry.asks_for_token and self.headers.get("Authorization") != "Bearer fake-token":
@@ -116,9 +149,11 @@ class _Handler(BaseHTTPRequestHandler):
         repository, _, rest = path.removeprefix("/v2/").partition("/tags/list")
         if "/manifests/" in path:
             repository, _, tag = path.removeprefix("/v2/").partition("/manifests/")
-            is_there = tag in self.registry.tags.get(repository, ())
-            digest = {"Docker-Content-Digest": DIGEST} if self.registry.names_digest else {}
-            self._answer(200 if is_there else 404, MANIFEST, digest)
+            tags = self.registry.tags.get(repository, ())
+            is_there = tag in tags or repository.startswith("wrong/")
+            headers = {"Content-Type": _MANIFEST_TYPE}
+            headers |= {"Docker-Content-Digest": DIGEST} if self.registry.names_digest else {}
+            self._answer(200 if is_there else 404, MANIFEST, headers)
             return
         if rest or repository not in self.registry.tags:
             self._answer(404, b"{}")
@@ -134,8 +169,14 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         body = self.registry.body or body
         self.send_response(status)
-        for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
+        always = {"Content-Type": "application/json", "Content-Length": str(len(body))}
+        docker = {"Docker-Distribution-Api-Version": "registry/2.0"}
+        for name, value in {**always, **docker, **(headers or {})}.items():
             self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
             self.wfile.write(body)
+
+
+if __name__ == "__main__":
+    _serve(FakeRegistry(int(sys.argv[1]), names_digest=False)).serve_forever()

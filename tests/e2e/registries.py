@@ -7,6 +7,7 @@ from pathlib import Path
 
 import bcrypt
 
+from tests import fake_registry
 from tests.staging.host import StagingHost
 
 MIRROR, PRIVATE, WRONG = 5000, 5001, 5002
@@ -28,13 +29,13 @@ def run_all(host: StagingHost) -> Iterator[None]:
     )
     hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
     host.run(f"cat >{_DIRECTORY}/htpasswd", input=f"{USER}:{hashed}\n")
-    script = Path(__file__).with_name("wrong_registry.py").read_text()
-    host.run(f"cat >{_DIRECTORY}/wrong_registry.py", input=script)
+    script = Path(fake_registry.__file__).read_text()
+    host.run(f"cat >{_DIRECTORY}/fake_registry.py", input=script)
     try:
         _serve(host, "mirror", MIRROR, {})
         htpasswd = {"realm": "fake", "path": f"{_DIRECTORY}/htpasswd"}
         _serve(host, "private", PRIVATE, {"auth": {"htpasswd": htpasswd}})
-        _start(host, "wrong", WRONG, f"python3 {_DIRECTORY}/wrong_registry.py {WRONG}")
+        _start(host, "wrong", WRONG, f"python3 {_DIRECTORY}/fake_registry.py {WRONG}")
         host.run(f"cp -a {_DEFAULTS} {_DIRECTORY}/defaults")
         mirror = f"--registry-mirror=http://127.0.0.1:{MIRROR}"
         host.run(f"echo 'DOCKER_OPTS=\"{mirror}\"' >>{_DEFAULTS}; systemctl restart docker")

@@ -1,81 +1,86 @@
 """Test the choice of images, the conditions for building one again, and for a stale pid file."""
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
 
-from tests.staging import build, shell, stack, summary
+from tests.staging import build, stack, summary
 from tests.staging.build import digest
 from tests.staging.engine import is_stale
 from tests.staging.stack import version_of
+from tests.unit.fake_programs import fake_docker
 
 _OFFICIAL = "infisical/infisical:v0.165.16"
 
 
+# Images are lines "tag id label" of $HOST/images, and a registry has the names in $HOST/registry.
+_FUNCTIONS = """
+image() { grep "^$1 " "$HOST/images" || { echo "no such image" >&2; exit 1; }; }
+add() { sed -i "\\|^$1 |d" "$HOST/images"; echo "$1 $2 $3" >>"$HOST/images"; }
+"""
+_ANSWERS = """
+"image inspect --format {{.Id}} "*) found=$(image "$5") || exit; echo "$found" | cut -d ' ' -f 2 ;;
+"image inspect "*) found=$(image "$5") || exit; echo "=$(echo "$found" | cut -d ' ' -f 3)" ;;
+"manifest inspect "*) test -s "$HOST/registry" ;;
+"pull "*)
+    grep -qx "$2" "$HOST/registry" || { echo "$2 is unknown to the registry" >&2; exit 1; }
+    add "$2" "sha256:$2" ;;
+"build --force-rm --tag "*)
+    tag=$4
+    for each; do case $each in *.recipe=*) label=${each#*=} ;; esac; done
+    add "$tag" "sha256:built-$tag" "$label" ;;
+"tag "*) found=$(image "$2") || exit; set -- "$3" $found; add "$1" "$3" "${4-}" ;;
+"image rm "*) sed -i "\\|^$3 |d" "$HOST/images" ;;
+"save --output "*) file=$3; shift 3; printf '%s\\n' "$@" >"$file" ;;
+*) echo "an unknown call: $*" >&2; exit 9 ;;
+"""
+
+
 class FakeDocker:
-    """Docker's images, as ids and labels by tag, and the names that registries have."""
+    """The files of a fake Docker, whose registry does not answer as long as it has no images."""
 
-    def __init__(self) -> None:
-        self.registry: set[str] = set()
-        self.images = {"infisical-iac/debian:trixie": ("sha256:debian", "")}
-        self.commands: list[tuple[str, ...]] = []
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        fake_docker(home, _ANSWERS, functions=_FUNCTIONS)
+        (home / "images").write_text("infisical-iac/debian:trixie sha256:debian \n")
+        (home / "calls").touch()
+        self.fill_registry()
 
-    def run(self, *command: str, **_: Any) -> CompletedProcess[str]:
-        self.commands.append(command)
-        return CompletedProcess(command, *self._answer(*command))
+    def fill_registry(self, *names: str) -> None:
+        """Give the registry exactly these images."""
+        (self._home / "registry").write_text("".join(f"{name}\n" for name in names))
+        build.registry_answers.cache_clear()
 
-    def _answer(self, *command: str) -> tuple[int, str, str]:
-        match command:
-            case ("docker", "image", "inspect", "--format", format, tag):
-                id, label = self.images.get(tag, ("", ""))
-                answer = id if format == "{{.Id}}" else f"={label}"
-                return (0, answer, "") if id else (1, "", "no such image")
-            case ("docker", "manifest", "inspect", _):
-                return (0 if self.registry else 1), "", ""
-            case ("docker", "pull", name) if name not in self.registry:
-                return 1, "", f"{name} is unknown to the registry"
-            case ("docker", "pull", name):
-                self.images[name] = (f"sha256:{name}", "")
-            case ("docker", "build", "--force-rm", "--tag", tag, *_, label, _):
-                self.images[tag] = (f"sha256:built {tag}", label.partition("=")[2])
-            case ("docker", "tag", name, tag):
-                self.images[tag] = self.images[name]
-            case ("docker", "image", "rm", name):
-                del self.images[name]
-            case ("docker", "save", "--output", file, *tags):
-                Path(file).write_text(json.dumps(tags))
-            case _:
-                raise AssertionError(command)
-        return 0, "", ""
+    @property
+    def calls(self) -> list[str]:
+        return (self._home / "calls").read_text().splitlines()
 
 
 @pytest.fixture
 def docker(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeDocker]:
     """A Docker without images but Debian's, whose registry does not answer."""
-    fake = FakeDocker()
-    for module in (build, shell):
-        monkeypatch.setattr(module, "run", fake.run)
+    monkeypatch.setenv("HOST", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
     monkeypatch.delenv("STAGING_INFISICAL_IMAGE", raising=False)
     monkeypatch.setattr(stack, "ARCHIVE", tmp_path / "images.tar")
     monkeypatch.setattr(stack, "CHOICE", tmp_path / "images.json")
-    build.registry_answers.cache_clear()
-    yield fake
+    yield FakeDocker(tmp_path)
     build.registry_answers.cache_clear()
 
 
 def _choose(*, prefer_official: bool) -> dict[str, Any]:
     stack.ensure(prefer_official=prefer_official)
     choice: dict[str, Any] = json.loads(stack.CHOICE.read_text())
-    assert json.loads(stack.ARCHIVE.read_text()) == list(choice["ids"])
+    assert stack.ARCHIVE.read_text().splitlines() == list(choice["ids"])
     return choice
 
 
 def test_demo_runs_official_images_where_a_registry_answers(docker: FakeDocker) -> None:
-    docker.registry = {_OFFICIAL, "postgres:17.11", "redis:8.2.10", "caddy:2.11.7"}
+    docker.fill_registry(_OFFICIAL, "postgres:17.11", "redis:8.2.10", "caddy:2.11.7")
     choice = _choose(prefer_official=True)
     assert (choice["infisical"], choice["infisical_version"], choice["standin"]) == (
         "staging/infisical-real",
@@ -84,36 +89,35 @@ def test_demo_runs_official_images_where_a_registry_answers(docker: FakeDocker) 
     )
     assert choice["ids"]["staging/infisical-real:v0.165.16"] == f"sha256:{_OFFICIAL}"
     assert choice["ids"]["staging/postgres:17"] == "sha256:postgres:17.11"
-    assert not any(command[1] == "build" for command in docker.commands)
+    assert not any(call.startswith("docker build") for call in docker.calls)
     assert _OFFICIAL in summary.describe_infisical(choice)
 
 
 def test_demo_runs_the_stand_in_where_no_registry_answers(docker: FakeDocker) -> None:
     choice = _choose(prefer_official=True)
     assert (choice["infisical"], choice["standin"]) == ("staging/infisical", True)
-    assert choice["ids"]["staging/redis:8"] == "sha256:built staging/redis:8"
+    assert choice["ids"]["staging/redis:8"] == "sha256:built-staging/redis:8"
     assert "stand-in" in summary.describe_infisical(choice)
 
 
 def test_demo_runs_the_stand_in_if_infisical_alone_cannot_be_pulled(
     docker: FakeDocker, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    docker.registry = {"postgres:17.11"}
+    docker.fill_registry("postgres:17.11")
     assert _choose(prefer_official=True)["standin"]
     assert f"{_OFFICIAL} is unknown" in capsys.readouterr().err
 
 
 def test_tests_run_the_stand_in_where_a_registry_answers_too(docker: FakeDocker) -> None:
-    docker.registry = {_OFFICIAL}
+    docker.fill_registry(_OFFICIAL)
     assert _choose(prefer_official=False)["standin"]
-    assert ("docker", "pull", _OFFICIAL) not in docker.commands
+    assert f"docker pull {_OFFICIAL}" not in docker.calls
 
 
 def test_official_image_is_used_again_without_a_registry(docker: FakeDocker) -> None:
-    docker.registry = {_OFFICIAL}
+    docker.fill_registry(_OFFICIAL)
     first = _choose(prefer_official=True)
-    docker.registry = set()
-    build.registry_answers.cache_clear()
+    docker.fill_registry()
     assert _choose(prefer_official=True) == first
 
 
