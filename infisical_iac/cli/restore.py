@@ -168,7 +168,7 @@ def _restore(host: "Host", source: "SnapshotSource", settings: "Settings", *, ye
         name="restore",
         what="The old data",
         remedy="`infisical-iac restore --undo` brings the old data back",
-        question="Restore, and move the present data aside?",
+        question="Undo everything since the snapshot, and move the present data aside?",
         done="Restored",
         yes=yes,
     )

@@ -12,6 +12,10 @@ from infisical_iac.migrate.plan_file import PlannedFinding
 
 PERSONAL_FILE = "personal-file"
 _ONCE_A_FILE = {
+    "bootstrap-key": (
+        "are what a service reaches Infisical with, so they are not moved there",
+        "Leave them in the process's environment, or in .env.local.",
+    ),
     "plain-configuration": (
         "look like configuration rather than secrets",
         "Keep them in the code or the compose file if nobody needs to hide them.",

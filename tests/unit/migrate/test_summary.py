@@ -28,8 +28,9 @@ def test_each_sentence_is_said_once() -> None:
     assert explain([finding("trimmed"), finding("nul")]) == "It is odd. Look."
 
 
-def test_many_plain_keys_of_a_file_are_one_line_that_counts_the_rest() -> None:
-    found = [finding("plain-configuration", key=f"K{n}", line=n) for n in range(1, 15)]
+@pytest.mark.parametrize("kind", ["plain-configuration", "bootstrap-key", "not-in-sample"])
+def test_many_such_keys_of_a_file_are_one_line_that_counts_the_rest(kind: str) -> None:
+    found = [finding(kind, key=f"K{n}", line=n) for n in range(1, 15)]
     (line,) = notes([*found])
     assert line.place == "backend/.env"
     assert line.text.startswith(f"{', '.join(f'K{n}' for n in range(1, 11))} and 4 more ")
