@@ -18,6 +18,7 @@ from infisical_iac.core.bundle import default_settings
 from infisical_iac.init import repository
 from infisical_iac.init.answers import Answers
 from infisical_iac.workspace.load import declared_file, load
+from tests.unit.fake_programs import fake_program, run_with
 from tests.unit.init.own import NEEDED, check, make_repository, read_all, run_init
 
 _FILES = {
@@ -279,6 +280,73 @@ def test_the_gitlab_jobs_are_the_same() -> None:
     assert "infisical-iac check services" in script["check"]
     assert "merge_request_event" in jobs["plan"]["rules"][0]["if"]
     assert "schedule" in jobs["drift"]["rules"][0]["if"]
+
+
+# Ends with the status that the test wants of a command, by its first word.
+_UV = """
+echo "$*" >>"$HOST/calls"
+case "$*" in
+*" plan") exit "$PLAN" ;;
+*" drift") exit "$DRIFT" ;;
+esac
+"""
+
+
+def _list_scripts(system: str) -> dict[str, str]:
+    """Return the script of each job, as the CI system runs it, without the writing of the key."""
+    files = _render()
+    if system == "gitlab":
+        jobs = yaml.safe_load(files[".gitlab-ci.yml"])
+        return {name: "\n".join(jobs[name]["script"]) for name in ("plan", "drift", "check")}
+    jobs = yaml.safe_load(files[".github/workflows/infisical.yaml"])["jobs"]
+    return {name: job["steps"][-1]["run"] for name, job in jobs.items()}
+
+
+@pytest.mark.parametrize("system", ["github", "gitlab"])
+@pytest.mark.parametrize(
+    ("job", "plan", "drift", "status", "commands"),
+    [
+        ("plan", 0, 0, 0, ["plan"]),
+        ("plan", 2, 0, 0, ["plan"]),
+        ("plan", 1, 0, 1, ["plan"]),
+        ("drift", 0, 0, 0, ["drift", "plan"]),
+        ("drift", 2, 2, 2, ["drift", "plan"]),
+        ("drift", 1, 1, 1, ["drift", "plan"]),
+        ("check", 0, 0, 0, ["check services --offline"]),
+    ],
+)
+def test_a_job_ends_with_the_status_of_its_command(
+    tmp_path: Path,
+    system: str,
+    job: str,
+    plan: int,
+    drift: int,
+    status: int,
+    commands: list[str],
+) -> None:
+    """Changes in a plan are no failure of its job, and drift is one of its own."""
+    fake_program(tmp_path, "uv", _UV)
+    fake_program(tmp_path, "git")
+    done = run_with(
+        tmp_path,
+        'bash -e -c "$1"',
+        "job",
+        _list_scripts(system)[job],
+        PLAN=str(plan),
+        DRIFT=str(drift),
+        INFISICAL_SSH_KEY="/fake/key",
+    )
+    assert done.returncode == status
+    called = (tmp_path / "calls").read_text().splitlines()
+    assert called == [f"run infisical-iac {each}" for each in commands]
+
+
+def test_the_plan_on_gitlab_says_which_branches_get_the_key(tmp_path: Path) -> None:
+    fake_program(tmp_path, "uv", _UV)
+    done = run_with(tmp_path, 'bash -e -c "$1"', "job", _list_scripts("gitlab")["plan"])
+    assert done.returncode == 1
+    assert "change/*" in done.stderr
+    assert not (tmp_path / "calls").exists()
 
 
 @pytest.mark.parametrize(
