@@ -25,7 +25,7 @@ from infisical_iac.cli.options import (
 from infisical_iac.cli.output import answered_by, print_notes, print_table
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError, UserError
-from infisical_iac.core.terminal import echo, print_data
+from infisical_iac.core.terminal import echo, print_data, prompt
 from infisical_iac.core.wording import pluralize
 from infisical_iac.migrate import find
 from infisical_iac.workspace import client_secrets
@@ -452,7 +452,7 @@ def revoke(service: str, environment: str, keeping: Keeping, yes: bool, lock: Lo
         if not yes:
             question = f"Type {name} to revoke its {count}: what runs with them loses its access"
             with answered_by("--yes"):
-                typed = click.prompt(question, default="", show_default=False, err=True)
+                typed = prompt(question, str, "", err=True)
             if typed != name:
                 raise UserError(f"that is not {name}: nothing was changed")
         with kept.record():

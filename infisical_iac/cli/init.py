@@ -25,7 +25,7 @@ from infisical_iac.cli.init_questions import (
 from infisical_iac.cli.init_upgrade import upgrade_settings
 from infisical_iac.cli.options import accept_host_key_option
 from infisical_iac.core.bundle import default_settings
-from infisical_iac.core.errors import FileError, SettingsError
+from infisical_iac.core.errors import FileError, SettingsError, printable
 from infisical_iac.core.own_repository import KNOWN_HOSTS
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.wording import join_names
@@ -316,14 +316,16 @@ def _choose(path: Path, directory: Path, yes: bool) -> _Chosen:
     )
     echo(f"\nServices found in {path}:\n")
     for number, (each, service) in enumerate(zip(found, services, strict=True), start=1):
-        echo(f"{number:4}  {service.name:24} {each.path:32} {', '.join(each.signs)}")
+        shown = printable(f"{service.name:24} {each.path:32} {', '.join(each.signs)}")
+        echo(f"{number:4}  {shown}")
     echo()
     homes = {}
     answer = "all" if yes else ""
     for service, each in zip(services, found, strict=True):
         if answer not in ("all", "none"):
             answer = prompt(
-                f"Is {each.path} a service with secrets (y, n, all or none for this and the rest)",
+                f"Is {printable(each.path)} a service with secrets "
+                "(y, n, all or none for this and the rest)",
                 "y",
                 _yes_or_no,
                 "--yes, which takes all of them",

@@ -14,8 +14,8 @@ import click
 
 from infisical_iac.backup.target import BackupTarget
 from infisical_iac.cli.output import answered_by
-from infisical_iac.core import atomic, host_keys
-from infisical_iac.core.errors import FileError, SettingsError, Unreachable
+from infisical_iac.core import atomic, host_keys, terminal
+from infisical_iac.core.errors import FileError, SettingsError, Unreachable, printable
 from infisical_iac.core.host_keys import ServerKey
 from infisical_iac.core.own_repository import list_assignments
 from infisical_iac.core.terminal import echo
@@ -108,11 +108,9 @@ def prompt(text: str, default: str | None, check: Callable[[str], _T], option: s
         except SettingsError as error:
             raise click.UsageError(str(error)) from None
 
+    question = f"{text} [{printable(default)}]" if default else text
     with answered_by(option):
-        answer: _T = click.prompt(
-            text, default, value_proc=check_answer, show_default=bool(default)
-        )
-    return answer
+        return terminal.prompt(question, check_answer, default)
 
 
 def agree(question: str, option: str, *, default: bool) -> bool:
@@ -121,7 +119,7 @@ def agree(question: str, option: str, *, default: bool) -> bool:
     Raises Refused with the option that answers the question if there is nobody to answer.
     """
     with answered_by(option):
-        return click.confirm(question, default=default)
+        return terminal.confirm(question, default=default)
 
 
 def choose_one(value: str, most: int) -> int:

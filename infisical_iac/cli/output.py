@@ -8,6 +8,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from infisical_iac.core import terminal
 from infisical_iac.core.change import Change, together
 from infisical_iac.core.errors import Refused, printable
 from infisical_iac.core.terminal import console, echo
@@ -113,7 +114,7 @@ def confirm(question: str, *, yes: bool) -> None:
     if yes:
         return
     with answered_by("--yes"):
-        agreed = click.confirm(question, err=True)
+        agreed = terminal.confirm(question, err=True)
     if not agreed:
         raise click.Abort
 
@@ -145,7 +146,7 @@ def confirm_name(what: str, whose: str, name: str, given: str | None) -> None:
     """
     question = f"{what} Type {whose} name, {name}"
     with answered_by(f"--confirm {name}"):
-        typed = given or click.prompt(question, err=True, default="", show_default=False)
+        typed = given or terminal.prompt(question, str, "", err=True)
     if typed != name:
         raise Refused(f"{typed!r} is not {whose} name, {name}: nothing was done")
 

@@ -14,6 +14,7 @@ from infisical_iac.backup.recipients import identities
 from infisical_iac.backup.signing import KnownFingerprints
 from infisical_iac.cli.deploy import run_or_roll_back
 from infisical_iac.cli.options import Lock, lock_options, name_inventory, open_host, yes_option
+from infisical_iac.core import terminal
 from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.core.terminal import echo
 
@@ -151,7 +152,7 @@ def _refuse_others(
     if not signing.check_signer(opened.signer, known):
         return
     try:
-        if ask and click.confirm(signing.trust_question(opened.signer), err=True):
+        if ask and terminal.confirm(signing.trust_question(opened.signer), err=True):
             return
     except click.Abort:  # There is no terminal for the question.
         pass

@@ -28,7 +28,7 @@ from infisical_iac.cli.output import (
     show,
 )
 from infisical_iac.core.errors import Refused, RunFailed, UserError
-from infisical_iac.core.terminal import echo, print_data
+from infisical_iac.core.terminal import echo, print_data, prompt
 from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.workspace.access import renew
 from infisical_iac.workspace.api_change import ApiChange
@@ -55,7 +55,7 @@ def _confirm_removals(removals: Iterable[Removal], names: Collection[str], *, as
     for each in missing:
         question = f"Type the name {each.name} to delete it with its {each.holds}"
         with answered_by(f"--confirm {each.name}"):
-            typed = click.prompt(question, default="", show_default=False, err=True)
+            typed = prompt(question, str, "", err=True)
         if typed != each.name:
             raise Refused(f"that is not {each.name}: nothing was changed")
 

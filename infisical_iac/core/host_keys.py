@@ -18,12 +18,11 @@ from hashlib import sha1, sha256
 from hmac import digest as hmac_digest
 from pathlib import Path
 
-import click
 import paramiko
 
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import Refused, SettingsError, Unreachable
-from infisical_iac.core.terminal import echo
+from infisical_iac.core.terminal import confirm, echo
 from infisical_iac.core.wording import join_names
 
 OPTION = "--accept-host-key"
@@ -340,7 +339,7 @@ def describe_unknown(key: ServerKey) -> str:
 
 def _ask(key: ServerKey, file: Path) -> bool:
     echo(describe_unknown(key), err=True)
-    return click.confirm(f"Is it the same? Then it is added to {file}.", err=True)
+    return confirm(f"Is it the same? Then it is added to {file}.", err=True)
 
 
 def _read(file: Path) -> Iterator[KnownHost]:

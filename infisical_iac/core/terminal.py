@@ -1,16 +1,18 @@
-"""Print text and JSON, with control characters escaped: a terminal must not obey untrusted text."""
+"""Print and ask with control characters escaped: a terminal must not obey untrusted text."""
 
 import json
 import re
 import sys
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 
 from infisical_iac.core.errors import LAYOUT, printable
+
+_T = TypeVar("_T")
 
 # The width of tables in a file or in the log of a CI job.
 _WIDTH = 120
@@ -39,6 +41,30 @@ def console(*, stderr: bool = False) -> Console:
     stream = sys.stderr if stderr else sys.stdout
     width = None if stream.isatty() else _WIDTH
     return _Console(file=stream, width=width, highlight=False, soft_wrap=True)
+
+
+def prompt(
+    question: str, check: Callable[[str], _T], default: str | None = None, *, err: bool = False
+) -> _T:
+    """Ask for a text, with control characters of the question escaped.
+
+    Args:
+        check: converts an answer; click.UsageError in it asks again.
+        default: the answer of a person who types nothing; None requires one.
+
+    Raises click.Abort if standard input ends.
+    """
+    shown = printable(question, keep=LAYOUT)
+    answer: _T = click.prompt(  # noqa: TID251
+        shown, default, value_proc=check, show_default=False, err=err
+    )
+    return answer
+
+
+def confirm(question: str, *, default: bool = False, err: bool = False) -> bool:
+    """Ask a question that is answered by yes or no, escaped as in `prompt`."""
+    shown = printable(question, keep=LAYOUT)
+    return click.confirm(shown, default=default, err=err)  # noqa: TID251
 
 
 # The key of click's context, which lasts for one run of the program, for a printed answer.

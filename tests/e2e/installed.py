@@ -138,6 +138,15 @@ def run_once(machine: OperatorMachine, *arguments: str, directory: str) -> Done:
     return machine.run(*command, directory=directory, environment={"CI": "true"}, input="")
 
 
+def run_pinned(machine: OperatorMachine, *command: str, directory: str) -> Done:
+    """Run a command by `uv run`, with the version that the repository pins."""
+    python = ".".join(map(str, machine.python()))
+    # A lock is for all systems, and the wheels are for this one.
+    only = f"environments = [\"sys_platform == 'linux' and python_version == '{python}'\"]\n"
+    machine.run("sh", "-c", "cat >>pyproject.toml", directory=directory, input=only)
+    return machine.run("uv", "run", *_OFFLINE, *command, directory=directory)
+
+
 def find_project_file(machine: OperatorMachine, directory: str) -> str:
     """Return the path of the project file that `init` wrote, in the repository."""
     return machine.run("sh", "-c", "ls group_data/*.yaml", directory=directory).stdout.strip()

@@ -148,8 +148,8 @@ def test_apply_deploys_and_finds_nothing_to_change_afterwards(machine: OperatorM
     _check(_command(machine, "apply", "--yes"))
     again = _check(_command(machine, "apply", "--yes", "--json"))
     assert json.loads(again.stdout)["changes"] == []
-    pyinfra = (_TOOL, "-m", "pyinfra", "--yes", "--json", installed.INVENTORY, "deploy.py")
-    ran = _check(machine.run(*pyinfra, directory=REPOSITORY_TYPED))
+    pyinfra = ("pyinfra", "--yes", "--json", installed.INVENTORY, "deploy.py")
+    ran = _check(installed.run_pinned(machine, *pyinfra, directory=REPOSITORY_TYPED))
     results = json.loads(ran.stdout)["results"]
     assert [each["name"] for each in results["operations"] if each["success"]] == []
 

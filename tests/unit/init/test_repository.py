@@ -12,7 +12,9 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from infisical_iac.cli.main import main
 from infisical_iac.core import settings
 from infisical_iac.core.bundle import default_settings
 from infisical_iac.init import repository
@@ -20,6 +22,7 @@ from infisical_iac.init.answers import Answers
 from infisical_iac.workspace.load import declared_file, load
 from tests.unit.fake_programs import fake_program, run_with
 from tests.unit.init.own import NEEDED, check, make_repository, read_all, run_init
+from tests.unit.migrate.trees import plant
 
 _FILES = {
     ".github/workflows/infisical.yaml",
@@ -242,6 +245,22 @@ def test_no_file_has_a_secret(own: Path) -> None:
     assert "obviously-fake-secret" not in "".join(read_all(own.parent / "infisical").values())
 
 
+def test_names_of_directories_cannot_command_the_terminal(tmp_path: Path) -> None:
+    """They are untrusted; the default of a question may be one of them too."""
+    parent = tmp_path / "plain"
+    parent.mkdir()
+    own = make_repository(parent)
+    services = tmp_path / "\x1b[31mshop\nacme"
+    plant(services, {"we\nird\x1b[2J/package.json": "{}"})
+    options = (*NEEDED, "--domain", "none", "--services", str(services))
+    answers = "\n".join(("", "", "y", "Acme", *[""] * 5))
+    # Without colors, the runner would remove what commands a terminal.
+    given = ["init", "--directory", str(own), *options]
+    ran = CliRunner().invoke(main, given, input=answers, color=True)
+    assert "\x1b" not in ran.output
+    assert r"we\nird\x1b[2J" in check(ran).output
+
+
 def _render(**given: Any) -> dict[str, str]:
     answers = Answers(organization="Acme", site_url="https://secrets.example.com", **given)
     return repository.files_around(answers, "group_data/acme.yaml", "../services")
@@ -383,8 +402,6 @@ def test_renovate_finds_the_versions_in_the_settings(
 
 
 def test_the_readme_names_commands_that_exist() -> None:
-    from infisical_iac.cli.main import main
-
     text = _render()["README.md"]
     commands = {*re.findall(r"uv run infisical-iac ([a-z-]+)", text)}
     assert commands >= {"plan", "apply", "status", "verify", "init", "backup", "rollback"}
