@@ -1,4 +1,4 @@
-"""The logins for private registries: whose they are, and where their passwords come from."""
+"""Define the logins for private registries, and read their passwords."""
 
 import os
 import stat
