@@ -17,9 +17,10 @@ DIRECTORY = "/etc/infisical/backup"
 class TargetKind:
     """A kind of place for backups. To add one, write a subclass, and add it to KINDS.
 
-    CONTRIBUTING.md, "Adding a kind", lists what it needs in other files. Above all, name the
-    variables of its login in scripts/backup/target-login.sh, and those that `configuration` returns
-    in scripts/backup/backup-target.sh, which reads the target's file.
+    CONTRIBUTING.md, "Adding a kind", lists what it needs in other files. The docstring of
+    `BackupTarget.repository` names all kinds for the generated page. Above all, name the variables
+    of its login in scripts/backup/target-login.sh, and those that `configuration` returns in
+    scripts/backup/backup-target.sh, which reads the target's file.
 
     Attributes:
         form: the pattern of its addresses, which restic gets as they are.
@@ -199,10 +200,10 @@ class BackupTarget(SettingsModel):
     def _is_complete(self) -> Self:
         self.kind.check(self)
         if self.append_only and not self.kind.can_be_append_only:
+            able = " or ".join(each.example for each in KINDS if each.can_be_append_only)
             raise ValueError(
                 f"target {self.name!r} can't be append_only: root on the host can remove what is "
-                "in a directory, and over SFTP; use restic's rest-server, or a bucket with object "
-                "lock"
+                f"there; use a place whose server can refuse that: {able}"
             )
         if not 1 <= self.port <= 65535:
             raise ValueError(f"target {self.name!r} has port {self.port}: choose 1 to 65535")
@@ -224,6 +225,12 @@ class BackupTarget(SettingsModel):
     def variables(self) -> tuple[str, ...]:
         """Return the names of the operator's environment variables with its credentials."""
         return self.kind.variables(self.name)
+
+
+def remote_prefixes() -> str:
+    """Return how addresses of places off the host begin, such as `sftp:, s3: or rest:`."""
+    *first, last = (f"{each.example.partition(':')[0]}:" for each in KINDS if not each.on_host)
+    return f"{', '.join(first)} or {last}"
 
 
 def kind_of(address: str) -> type[TargetKind] | None:

@@ -53,7 +53,7 @@ def audit(ctx: click.Context, inventory: str, as_json: bool, last: int | None) -
         print_data([{"began": each.began, **asdict(each.last)} for each in done])
     else:
         for each in done:
-            _show_run(each)
+            show_run(each)
         if not done:
             echo("The audit log is empty.")
     for host, read in logs.items():
@@ -66,7 +66,8 @@ def audit(ctx: click.Context, inventory: str, as_json: bool, last: int | None) -
             )
 
 
-def _show_run(run: LoggedRun) -> None:
+def show_run(run: LoggedRun) -> None:
+    """Print a run of the log: a line about it, and a line for each of its changes."""
     last, to = run.last, console()
     outcome = last.outcome if run.has_ended else "has not ended"
     color = {"done": "green", "failed": "red"}.get(outcome, "yellow")

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import click
 
+from infisical_iac.backup.target import remote_prefixes
 from infisical_iac.cli import init_again
 from infisical_iac.cli.init_again import Additions
 from infisical_iac.cli.init_questions import (
@@ -77,7 +78,7 @@ from infisical_iac.workspace import local_file
 @click.option(
     "--backup",
     metavar="ADDRESS",
-    help=f"Second place for backups: sftp:, s3: or rest:; `{answers.LATER}` for none yet. "
+    help=f"Second place for backups: {remote_prefixes()}; `{answers.LATER}` for none yet. "
     f"[default: {answers.LATER}]",
 )
 @click.option("--backup-port", metavar="PORT", help="Port of that place's SFTP. [default: 22]")

@@ -96,7 +96,8 @@ class Grammar(ABC):
     there. Override `decode` and `order` where the program differs.
 
     Attributes:
-        name: the name in plans and options, which is unique and never changes.
+        name: the name in plans and options, which is unique and never changes: the program's, with
+            its language if another one has that name, such as `ruby-dotenv`.
         place: the position in lists of all grammars, which is unique.
         packages: the packages that read by it, by their language.
         node_calls: functions of Node itself that read by it, such as ("process", "loadEnvFile").

@@ -1,7 +1,6 @@
 """The languages of services, recognized by the names of files.
 
-To support a third one, add it to LANGUAGES, add its packages to those of the grammars, and add a
-reader of its manifests to `_MANIFESTS` in `migrate/loaders.py`.
+CONTRIBUTING.md, "Adding a kind", lists what a third one needs.
 """
 
 import posixpath

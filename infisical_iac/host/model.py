@@ -15,7 +15,8 @@ class System:
         docker: the packages of Docker and Compose that the system itself has.
         start_interval: whether that Docker knows `start_interval`, as version 25 and later do.
 
-    With `docker_source = "docker-ce"`, Docker's repository must know the system's code name.
+    With `docker_source = "docker-ce"`, Docker's repository must know the system's code name. The
+    scripts need GNU's awk, date, od, sed and stat.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Configure the access log's rotation and fail2ban."""
+"""Configure fail2ban and the access log's rotation, and read requests from that log."""
 
 import json
 import re

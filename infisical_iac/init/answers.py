@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from infisical_iac.backup.target import BackupTarget, SftpKind, kind_of
+from infisical_iac.backup.target import BackupTarget, SftpKind, kind_of, remote_prefixes
 from infisical_iac.core import settings
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.init.services import FoundService, slug
@@ -258,9 +258,9 @@ def backup_place(value: str) -> str:
     kind = kind_of(value)
     if kind is None or kind.on_host or ".." in value:
         raise SettingsError(
-            f"{value!r} is not a second place for backups; write one such as "
-            f"sftp:u123456@u123456.your-storagebox.de:infisical, {LATER!r}, or an address that "
-            "begins with s3: or rest:",
+            f"{value!r} is not a second place for backups; write an address that begins with "
+            f"{remote_prefixes()}, such as sftp:u123456@u123456.your-storagebox.de:infisical, or "
+            f"{LATER!r}",
             code="settings.backup",
         )
     return value

@@ -1,8 +1,11 @@
-"""The table of `audit access`."""
+"""The lines of `audit`, and the table of `audit access`."""
+
+from dataclasses import replace
 
 import pytest
 
-from infisical_iac.cli.audit import show_requests
+from infisical_iac.cli.audit import show_requests, show_run
+from infisical_iac.core.audit_entries import AuditEntry, LoggedRun
 from infisical_iac.stack.access_log import LoggedRequest
 
 _READ = LoggedRequest(
@@ -17,6 +20,34 @@ _READ = LoggedRequest(
     status=200,
     address="2001:db8:1234:5678:9abc:def0:1234:5678",
 )
+
+
+_FAILED = AuditEntry(
+    at="2026-11-26T06:27:12Z",
+    by="ada@laptop",
+    event="apply",
+    outcome="failed",
+    run="1a2b",
+    revision="v0.1.0-3-gabc",
+    changes=["+ environment staging", "~ container redis: is paused"],
+    reason="no answer",
+)
+
+
+def test_a_run_is_one_line_with_its_changes_below(capsys: pytest.CaptureFixture[str]) -> None:
+    show_run(LoggedRun("2026-11-26T06:26:48Z", _FAILED))
+    assert capsys.readouterr().out.splitlines() == [
+        "2026-11-26T06:26:48Z  ada@laptop  apply  failed  v0.1.0-3-gabc",
+        "    + environment staging",
+        "    ~ container redis: is paused",
+        "    no answer",
+    ]
+
+
+def test_a_run_without_an_end_is_reported_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+    begun = replace(_FAILED, outcome="begun", revision="", changes=[], reason="")
+    show_run(LoggedRun(begun.at, begun))
+    assert capsys.readouterr().out == f"{begun.at}  ada@laptop  apply  has not ended\n"
 
 
 def test_no_cell_is_cut_off_however_long_a_line_gets(capsys: pytest.CaptureFixture[str]) -> None:

@@ -57,9 +57,9 @@ from infisical_iac.init import answers, project_file
         (
             answers.backup_place,
             "/backups",
-            "'/backups' is not a second place for backups; write one such as "
-            "sftp:u123456@u123456.your-storagebox.de:infisical, 'later', or an address that begins "
-            "with s3: or rest:",
+            "'/backups' is not a second place for backups; write an address that begins with "
+            "sftp:, s3: or rest:, such as sftp:u123456@u123456.your-storagebox.de:infisical, or "
+            "'later'",
         ),
         (
             lambda answer: answers.person(answer)[1],
