@@ -1,4 +1,4 @@
-"""A registry on loopback that answers as it is told to: tags, digests, logins, and failures.
+"""Fake an image registry on loopback, with configurable tags, digests, logins and failures.
 
 `python3 fake_registry.py <port>` runs one on a host, by the standard library only. The first part
 of a repository says there how it answers: `status-429/infisical` with that status,

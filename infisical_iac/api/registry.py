@@ -1,7 +1,7 @@
 """A client of image registries: the tags of an image, and the digest of a tag.
 
-It speaks the distribution API of the Open Container Initiative, and asks without a login, or with
-the one that it is given: a registry that answers 401 names the service that hands out tokens.
+It speaks the distribution API of the Open Container Initiative, with or without a login. A registry
+that answers 401 names the service that issues tokens.
 """
 
 import hashlib
@@ -92,7 +92,7 @@ class RegistryClient:
         return tags
 
     def read_digest(self, tag: str) -> str:
-        """Return the digest that the tag has now: of the index of all platforms, if it has one.
+        """Return the tag's current digest: of the multi-platform index, if it has one.
 
         Raises as `list_tags` does.
         """
@@ -151,9 +151,9 @@ class RegistryClient:
             )
 
     def _log_in(self, response: httpx.Response) -> None:
-        """Get what the challenge of a 401 asks for: a token, or the login itself.
+        """Answer the challenge of a 401: get a token, or use the login itself.
 
-        Only the registry itself gets the login or names who does; no server that it redirects to.
+        Only the registry may ask for the login or name a token service, no redirect target.
         """
         if _origin(response.url) != _origin(self._client.base_url):
             return

@@ -1,4 +1,4 @@
-"""Read what CHANGELOG.md says about the versions between two of them."""
+"""Read the sections of CHANGELOG.md between two versions."""
 
 import re
 import tomllib
@@ -37,7 +37,7 @@ def select_sections(changelog: str, *, after: str, until: str) -> list[Changelog
 
 
 def version_numbers(version: str) -> Numbers:
-    """Return the numbers of a version of this tool, without those of a pre-release."""
+    """Return the numbers of a version of this tool, without a pre-release suffix."""
     leading = re.match(r"v?(\d+(?:\.\d+)*)", version)
     return tuple(map(int, leading[1].split("."))) if leading else ()
 

@@ -1,4 +1,4 @@
-"""Compare the pinned images, and this tool, with the newest that there are."""
+"""Compare the pinned images and this tool with their newest versions."""
 
 import re
 import threading
@@ -50,8 +50,8 @@ class VersionReport:
         pinned: the version that the settings name, or that runs.
         newest: the newest of the same major version, empty if nothing is newer.
         major: the newest of a newer major version, empty if there is none.
-        digest: the digest of the newest, if the settings pin the image by one of their own.
-        unknown: why nothing is known about newer ones; empty if it is known.
+        digest: the digest of the newest, if the settings give a digest for the image.
+        unknown: why the newest version is not known; empty if it is.
         notes: sentences on the way to the newest, such as releases that must not be skipped.
     """
 
@@ -81,7 +81,7 @@ class VersionReport:
 
 
 def list_pinned(settings: Settings) -> list[PinnedImage]:
-    """Return the images of the settings, each once; of a cluster those of its services too."""
+    """Return each image of the settings once, including the images of a cluster's services."""
     is_cluster = settings.cluster.topology == "swarm"
     keys = {"infisical": "infisical_version", "postgres": "postgres_image"}
     keys |= {"patroni": "patroni_image"} if is_cluster else {}
@@ -102,11 +102,11 @@ def assess_image(image: PinnedImage, tags: Sequence[str]) -> VersionReport:
         image.name, image.setting, image_name(image.reference), pinned, found.tag, found.major
     )
     if image.name == "infisical" and (newest := found.tag or found.major):
-        return _refuse_unreachable_release(report, newest, tags)
+        return _limit_to_reachable_release(report, newest, tags)
     return report
 
 
-def _refuse_unreachable_release(
+def _limit_to_reachable_release(
     report: VersionReport, newest: str, tags: Sequence[str]
 ) -> VersionReport:
     """Return the report with the newest release that an upgrade reaches in one step, and a note."""
@@ -238,7 +238,7 @@ def ask_all(
 ) -> dict[_K, _T | Exception | None]:
     """Call all functions at once, and return what each returned or raised; None for no answer yet.
 
-    The threads end with the process, so that none of those that wait delays its end.
+    The threads are daemons, so that a waiting thread does not delay the end of the process.
     """
     answers: dict[_K, _T | Exception | None] = dict.fromkeys(questions)
 
@@ -260,7 +260,7 @@ def ask_all(
 
 
 def row(reports: Sequence[VersionReport]) -> Row:
-    """Return the row of `status` on new versions. They are news, and no health."""
+    """Return the row of `status` on new versions, which never counts as a failure."""
     newer = [f"{each.name} {each.newest}" for each in reports if each.newest]
     if newer:
         text = f"{', '.join(newer)}: `infisical-iac outdated`"
@@ -277,7 +277,7 @@ _PATCH = re.compile(r"-p(\d+)")
 _PRE_RELEASE = re.compile(
     r"-(alpha|beta|rc|pre|preview|dev|nightly|snapshot|canary|test|m)[0-9.-]*\d*", re.IGNORECASE
 )
-# The least number that is a year and no major version.
+# A first number from here on is a year, not a major version.
 _YEAR = 1900
 
 

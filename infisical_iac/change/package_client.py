@@ -15,7 +15,7 @@ from infisical_iac.core import bundle
 from infisical_iac.core.bundle import NAME
 from infisical_iac.core.errors import Unreachable, UserError
 
-# An answer is needed now or not at all: no client tries again, asks a question or checks itself.
+# The client must answer at once: no retries, no questions, no check of its own version.
 _AT_ONCE = {
     "UV_HTTP_RETRIES": "0",
     "PIP_RETRIES": "0",
@@ -129,7 +129,7 @@ _INDEX_OPTIONS = {
 
 
 def index_variables(arguments: Sequence[str]) -> dict[str, str]:
-    """Return the variables of pip for those of its arguments that name indexes.
+    """Return pip's environment variables for its arguments that name indexes.
 
     An index may have a password in its address, which must not be in an argument again.
     """
@@ -151,7 +151,7 @@ def parse_newest(client: PackageClient, output: str) -> str:
 
 
 def ask_newest(client: PackageClient, *, timeout: float) -> str:
-    """Return the newest version of this tool; that of the running one if the client knows no newer.
+    """Return the newest version of this tool; the running one if the client knows none newer.
 
     Raises Unreachable if the client has no answer within `timeout` seconds.
     """

@@ -60,10 +60,10 @@ from infisical_iac.workspace import local_file
 @click.option(
     "--organization",
     help="Name of the organization in Infisical. "
-    "[default: that of the services' directory, capitalized]",
+    "[default: the name of the services' directory, capitalized]",
 )
 @click.option(
-    "--project", help="Name of the project in Infisical. [default: that of the organization]"
+    "--project", help="Name of the project in Infisical. [default: the organization's name]"
 )
 @click.option(
     "--environments",
@@ -91,7 +91,7 @@ from infisical_iac.workspace import local_file
     "--group",
     metavar="NAME",
     help="Name of the inventory and of its settings. "
-    f"[default: that of the only inventory, or {answers.GROUP}]",
+    f"[default: the name of the only inventory, or {answers.GROUP}]",
 )
 @click.option(
     "--add-service",
@@ -147,7 +147,7 @@ def init(
     NAME they have that name), the project file group_data/<project>.yaml (what should be inside
     Infisical), deploy.py, pyproject.toml with the version of infisical-iac, README.md, .gitignore
     and CI jobs; and .infisical.json into each service's directory (where the service finds its
-    secrets). Files of these names that are there stay. Services are found by the names of files; of
+    secrets). Existing files of these names are kept. Services are found by the names of files; of
     their files, only .infisical.json is opened.
 
     In a repository that it wrote before, it adds a service, an environment or a person, or corrects
@@ -166,7 +166,7 @@ def init(
     if group is None:
         group = repository.find_group(directory)
     try:
-        answers.group(group, is_clone=repository.is_clone(directory))
+        answers.check_group(group, is_clone=repository.is_clone(directory))
     except SettingsError as error:
         raise SettingsError(f"--group: {error}", code=error.code) from None
     additions = Additions.parse(add_service, add_environment, add_person)
@@ -178,7 +178,7 @@ def init(
 
 
 class _Chosen(NamedTuple):
-    """The services that a person chose, with their directories, and the directory of all."""
+    """The services that a person chose, with their directories, and the directory searched."""
 
     root: Path
     homes: Mapping[FoundService, Path]
@@ -200,19 +200,19 @@ def _write_first(
     """
     ask = partial(ask_question, given, yes)
     defaults = default_settings()
-    setting = partial(answers.setting, defaults)
+    setting = partial(answers.check_setting, defaults)
     tested = _ask_where(given, directory, yes)
-    ssh_public_key = ask("ssh_public_key", answers.public_key) if tested is None else ""
+    ssh_public_key = ask("ssh_public_key", answers.check_public_key) if tested is None else ""
     site_url = ask_domain(given, yes, defaults)
     email = ask("email", partial(setting, "admin_email"))
-    root = ask("services", partial(_existing, directory))
+    root = ask("services", partial(_require_directory, directory))
     organization = ask("organization", partial(setting, "organization"), answers.project_name(root))
-    project = ask("project", answers.display_name, organization)
+    project = ask("project", answers.check_project_name, organization)
     project_file = _choose_project_file(directory, group, project)
     kept = keeps and _is_edited(directory, project_file, group)
     if kept:
-        echo(f"{project_file} is there already: its environments and services stay.")
-    environments = () if kept else ask("environments", answers.environments)
+        echo(f"{project_file} exists: its environments and services are kept.")
+    environments = () if kept else ask("environments", answers.parse_environments)
     chosen = _Chosen(root, {}) if kept else _choose(root, directory, yes)
     backup = ask_backup(given, yes)
     if tested and yes:  # A person's answer was tested at once.
@@ -275,7 +275,7 @@ def _render(
 
 
 def _choose_project_file(directory: Path, group: str, project: str) -> str:
-    """Return the path of the project file: the one that is there, or one named by the project."""
+    """Return the path of the project file: the existing one, or one named after the project."""
     path = repository.find_project_file(directory, group)
     if (directory / path).exists() or repository.is_clone(directory):
         return path
@@ -283,20 +283,20 @@ def _choose_project_file(directory: Path, group: str, project: str) -> str:
 
 
 def _ask_where(given: Mapping[str, str | None], directory: Path, yes: bool) -> TestedServer | None:
-    """Return the server with its host key; None for one to be made."""
-    host = ask_question(given, yes, "host", answers.host)
+    """Return the server with its host key; None for a server to be created."""
+    host = ask_question(given, yes, "host", answers.check_host)
     return None if host == answers.NEW else ask_server(given, host, directory, yes=yes)
 
 
 def _is_edited(directory: Path, path: str, group: str) -> bool:
-    """Return whether settings or a project file are there, and not as they are shipped."""
+    """Return whether settings or a project file exist and differ from the shipped ones."""
     file = directory / path
     if not file.exists() or path == str(KNOWN_HOSTS):
         return False
     return bool(repository.find_edited({path: file.read_text("utf-8", errors="replace")}, group))
 
 
-def _existing(directory: Path, value: str) -> Path:
+def _require_directory(directory: Path, value: str) -> Path:
     path = directory / Path(value).expanduser()
     if not value or not path.is_dir():
         raise SettingsError(f"there is no directory {value!r}; name the one of your services")
@@ -313,7 +313,7 @@ def _choose(path: Path, directory: Path, yes: bool) -> _Chosen:
     echo(
         "\nA service is a program that reads secrets: a directory with package.json, "
         "pyproject.toml,\nrequirements.txt or .env files, at most two levels down. A library, or a "
-        "tool without\nsecrets of its own, is none."
+        "tool without\nsecrets of its own, is not one."
     )
     echo(f"\nServices found in {path}:\n")
     for number, (each, service) in enumerate(zip(found, services, strict=True), start=1):
@@ -365,7 +365,7 @@ def _report(
             f"names a second place in {settings}."
         )
     if stays:
-        echo(f"Kept {join_names(stays)} as it was written by hand.")
+        echo(f"Kept {join_names(stays)}, which existed already.")
     echo(f"Wrote {join_names(files)}. Run next:\n")
     for variable in answered.backup.variables if answered.backup else ():
         echo(f"    export {variable}=…")

@@ -1,4 +1,4 @@
-"""A second run of `infisical-iac init`: add to a repository, or correct an answer."""
+"""Add to a repository that `infisical-iac init` wrote, or correct an answer."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -11,7 +11,7 @@ from infisical_iac.cli.init_questions import (
     ask_domain,
     ask_question,
     ask_server,
-    choose_one,
+    parse_choice,
     prompt,
     read_file,
     show_difference,
@@ -55,15 +55,15 @@ class Additions(NamedTuple):
     ) -> Self:
         """Return the additions that options give. Raises SettingsError for a wrong one."""
         return cls(
-            [_parse("--add-service", answers.service, each) for each in services],
+            [_parse("--add-service", answers.parse_service, each) for each in services],
             [_parse("--add-environment", answers.parse_environment, each) for each in environments],
-            [_parse("--add-person", answers.person, each) for each in people],
+            [_parse("--add-person", answers.parse_person, each) for each in people],
         )
 
     def add_to(self, text: str) -> str:
         """Return the text of a project file with the additions.
 
-        Raises SettingsError for one that is there already.
+        Raises SettingsError for one that exists already.
         """
         for name, _ in self.services:
             text = project_file.add_service(text, name, f"/{name}")
@@ -101,9 +101,9 @@ class Place(NamedTuple):
 
 
 def extend(place: Place, additions: Additions, given: Mapping[str, str | None]) -> None:
-    """Add what options give, and correct the answers that they give; else ask what to do.
+    """Apply the additions and corrections that options give; without any, ask what to do.
 
-    Raises Refused for a correction that nobody confirms.
+    Raises Refused for a correction that can't be confirmed.
     """
     _refuse_other_project(place, given)
     options = {name: value for name, value in given.items() if value is not None}
@@ -135,7 +135,7 @@ def _offer(place: Place) -> None:
     is_changed = False
     while True:
         number = prompt(
-            "What next", str(last), partial(choose_one, most=last), f"{_ADDING} with --yes"
+            "What next", str(last), partial(parse_choice, most=last), f"{_ADDING} with --yes"
         )
         if number == last:
             break
@@ -151,7 +151,7 @@ def _ask_service(place: Place) -> bool:
     service = prompt(
         "Its name and directory, such as web=../services/web",
         None,
-        lambda value: _existing_service(place.directory, answers.service(value)),
+        lambda value: _existing_service(place.directory, answers.parse_service(value)),
         "--add-service",
     )
     return _add(place, Additions(services=[service]))
@@ -195,7 +195,7 @@ def _ask_correction(place: Place) -> bool:
 
 
 def _add(place: Place, additions: Additions) -> bool:
-    """Write additions to the project file after a look at the difference; return if it was done."""
+    """Show what additions change in the project file, ask, and return whether it was written."""
     path = place.project_file
     before = place.read(path)
     if not before:
@@ -214,11 +214,11 @@ def find_local_files(
     """Return the texts of the `.infisical.json` of added services, by their paths.
 
     Args:
-        directory: the repository, from which their directories are named.
+        directory: the repository, which their directories are relative to.
         text: the text of the project file with the services.
         site_url: the address of Infisical; empty for none.
 
-    Raises SettingsError for a directory that is not there.
+    Raises SettingsError for a directory that does not exist.
     """
     services = load(text).services
     tunnel = str(default_settings()["site_url"])
@@ -236,7 +236,7 @@ def find_local_files(
 
 
 def _existing_service(directory: Path, service: tuple[str, str]) -> tuple[str, str]:
-    """Return a service with its directory. Raises SettingsError if that is not there."""
+    """Return a service with its directory. Raises SettingsError if there is no such directory."""
     if service[1] and not (directory / Path(service[1]).expanduser()).is_dir():
         raise SettingsError(
             f"there is no directory {service[1]!r}; name the one of {service[0]}, or leave out "
@@ -247,12 +247,12 @@ def _existing_service(directory: Path, service: tuple[str, str]) -> tuple[str, s
 
 
 def _correct(place: Place, given: Mapping[str, str | None]) -> bool:
-    """Set answers in the settings after a look at the difference; return if it was done.
+    """Show what answers change in the settings, ask, and return whether they were written.
 
     Args:
         given: the answers to correct, by the names of their options; None for one to ask for.
 
-    Raises Refused if nobody can be asked, as a person may have written these settings by hand.
+    Raises Refused with `--yes`, because a person may have written these settings by hand.
     """
     before = place.read(place.settings)
     values = {**_SHOWN_DEFAULTS, **settings_file.read_values(before)}
@@ -296,7 +296,7 @@ def _find_changes(
             changes["ingress"] = None
     for name, setting in (("email", "admin_email"), ("organization", "organization")):
         if name in given:
-            check = partial(answers.setting, defaults, setting)
+            check = partial(answers.check_setting, defaults, setting)
             changes[setting] = ask(name, check, str(values.get(setting, "")))
     if "backup" in given and (target := ask_backup(given, place.yes)):
         targets = values.get("backup_targets", defaults["backup_targets"])
@@ -321,16 +321,16 @@ def _find_server_changes(
     is_asked = None in (given.get(name, "") for name in now)
     # What is neither given nor asked for stays.
     given = {**{name: value for name, value in now.items() if value}, **given}
-    host = ask_question(given, place.yes, "host", answers.host, now["host"])
+    host = ask_question(given, place.yes, "host", answers.check_host, now["host"])
     if host == answers.NEW:
         if now["host"] == answers.NEW:
             return {}, {}
-        key = ask_question(given, place.yes, "ssh_public_key", answers.public_key)
+        key = ask_question(given, place.yes, "ssh_public_key", answers.check_public_key)
         return {"ssh_hostname": None, "server_ssh_keys": (key,)}, {}
     desired = {"host": host, "ssh_port": given["ssh_port"], "ssh_user": given["ssh_user"]}
     if place.yes or (desired == now and not is_asked):
-        port = ask_question(given, place.yes, "ssh_port", answers.port)
-        user = ask_question(given, place.yes, "ssh_user", answers.ssh_user)
+        port = ask_question(given, place.yes, "ssh_port", answers.parse_port)
+        user = ask_question(given, place.yes, "ssh_user", answers.check_user)
         return {"ssh_hostname": host, "ssh_port": port, "ssh_user": user}, {}
     tested = ask_server(given, host, place.directory, yes=False, current=now)
     known_hosts = str(KNOWN_HOSTS)
@@ -342,12 +342,12 @@ def _find_server_changes(
 
 
 def _refuse_other_project(place: Place, given: Mapping[str, str | None]) -> None:
-    """Raise Refused for a project or environments that the project file does not have."""
+    """Raise Refused for a project or environments other than the project file's."""
     if not (text := place.read(place.project_file)):
         return
     declared = load(text)
     if (value := given.get("environments")) is not None:
-        slugs = [each.slug for each in answers.environments(value)]
+        slugs = [each.slug for each in answers.parse_environments(value)]
         if slugs != [each.slug for each in declared.environments]:
             raise Refused(
                 f"{place.project_file} has other environments: give --add-environment to add one",
@@ -362,11 +362,11 @@ def _refuse_other_project(place: Place, given: Mapping[str, str | None]) -> None
 
 
 def _write(place: Place, files: Mapping[str, str], local: Mapping[Path, str] | None = None) -> bool:
-    """Write files after a look at the difference; return whether a person agreed.
+    """Show the differences, ask, write the files, and return whether a person agreed.
 
     Args:
         files: the texts of files of the repository, by their paths.
-        local: those of services' files.
+        local: the texts of files in the services' directories, by their paths.
     """
     for path, text in files.items():
         show_difference(path, place.read(path), text)

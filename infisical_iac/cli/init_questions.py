@@ -33,9 +33,9 @@ _QUESTIONS: dict[str, tuple[str, str | None]] = {
         "Cloud)",
         None,
     ),
-    "ssh_port": ("The port of SSH there, which is 22 unless somebody changed it", "22"),
+    "ssh_port": ("The port of SSH on the server, usually 22", "22"),
     "ssh_public_key": ("The file of your public SSH key", "~/.ssh/id_ed25519.pub"),
-    "ssh_user": ("The user to log in as there, root or one with sudo", "root"),
+    "ssh_user": ("The user to log in as, root or one with sudo", "root"),
     "domain": (
         "The domain of Infisical, such as secrets.example.com (`none` or nothing: by an SSH tunnel "
         "only)",
@@ -78,7 +78,7 @@ def ask_question(
     Args:
         given: the values of the options.
         check: converts an answer, and raises SettingsError for one that can't be used.
-        default: used instead of the question's own; "" for that one.
+        default: replaces the question's own default; "" to keep that.
 
     Raises SettingsError for an option that can't be used, or is required and missing.
     """
@@ -122,8 +122,8 @@ def agree(question: str, option: str, *, default: bool) -> bool:
         return terminal.confirm(question, default=default)
 
 
-def choose_one(value: str, most: int) -> int:
-    """Return the number that an answer is. Raises SettingsError unless it is from 1 to `most`."""
+def parse_choice(value: str, most: int) -> int:
+    """Return an answer as a number. Raises SettingsError unless it is from 1 to `most`."""
     if not value.isascii() or not value.isdigit() or not 1 <= int(value) <= most:
         raise SettingsError(
             f"{value!r} is not a choice; write a number from 1 to {most}", code="settings.choice"
@@ -138,7 +138,7 @@ def show_difference(path: str, before: str, after: str) -> None:
 
 
 def find_differences(path: str, before: str, after: str, context: int = 0) -> list[str]:
-    """Return which lines of a file differ; a setting that may hold a secret is named only.
+    """Return which lines of a file differ, with the values of possible secrets masked.
 
     Args:
         context: the number of lines around them.
@@ -149,7 +149,7 @@ def find_differences(path: str, before: str, after: str, context: int = 0) -> li
 
 
 def _mask_long_values(text: str) -> str:
-    """Return settings without the values of several lines that may be secret."""
+    """Return settings with multi-line values masked if they may be secret."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError):
@@ -192,7 +192,7 @@ def read_file(file: Path) -> str:
 
 
 class TestedServer(NamedTuple):
-    """A server as it was answered, and its host key; None if it could not be tested."""
+    """The server that was given, and its host key; None if the server was not tested."""
 
     server: Server
     host_key: ServerKey | None = None
@@ -210,19 +210,19 @@ def ask_server(
     yes: bool,
     current: Mapping[str, str] | None = None,
 ) -> TestedServer:
-    """Return the server that options or a person name; that of a person is tested at once.
+    """Return the server that options or a person name; test it at once unless `yes`.
 
     Args:
-        host: the answer to the first question. If it does not pass, all are asked again.
-        current: the answers of before, which are the defaults; None for the questions' own.
+        host: the answer to the first question. If the test fails, all questions are repeated.
+        current: the previous answers, used as defaults; None for the questions' own defaults.
 
     Raises Refused for a host key that is not known, or not the known one.
     """
     now = current or {}
     while True:
         ask = partial(ask_question, given, yes)
-        port = ask("ssh_port", answers.port, now.get("ssh_port", ""))
-        user = ask("ssh_user", answers.ssh_user, now.get("ssh_user", ""))
+        port = ask("ssh_port", answers.parse_port, now.get("ssh_port", ""))
+        user = ask("ssh_user", answers.check_user, now.get("ssh_user", ""))
         named = Server(host, port, user, os.environ.get("INFISICAL_SSH_KEY", "").strip())
         if yes:
             return TestedServer(named)
@@ -231,14 +231,14 @@ def ask_server(
             return tested
         given = {**given, "host": None, "ssh_port": None, "ssh_user": None}
         now = {"host": host, "ssh_port": str(port), "ssh_user": user}
-        host = ask_question(given, yes, "host", answers.host, host)
+        host = ask_question(given, yes, "host", answers.check_host, host)
 
 
 def inspect_server(named: Server, directory: Path, *, yes: bool) -> TestedServer | None:
-    """Return a server that passes its test or is kept without one; None to ask again.
+    """Test a server, and return it if it passes or is kept anyway; None to ask for it again.
 
     Args:
-        yes: whether nothing is asked. Then a server that can't be reached is kept.
+        yes: whether to ask nothing, and to keep a server that can't be reached.
 
     Raises Refused for a host key that is not accepted.
     """
@@ -247,10 +247,10 @@ def inspect_server(named: Server, directory: Path, *, yes: bool) -> TestedServer
         host_key = server.read_host_key(named, directory)
     except Unreachable as error:
         if yes:
-            echo(f"Note: it was not tested: {error}", err=True)
+            echo(f"Note: the server was not tested: {error}", err=True)
             return TestedServer(named)
         echo(f"Error: {error}")
-        is_kept = agree("Keep this address all the same", "--yes", default=False)
+        is_kept = agree("Keep this address anyway", "--yes", default=False)
         return TestedServer(named) if is_kept else None
     if not _is_accepted(named, host_key, directory, yes):
         return None
@@ -271,7 +271,7 @@ def _is_accepted(named: Server, host_key: ServerKey, directory: Path, yes: bool)
     if server.is_known(named, host_key, directory):
         echo(f"Its host key is the known one: {host_key}")
         return True
-    accepted = host_keys.accepted_fingerprints()
+    accepted = host_keys.read_accepted_fingerprints()
     if host_key.fingerprint in accepted:
         return True
     if accepted or yes:
@@ -284,17 +284,17 @@ def _is_accepted(named: Server, host_key: ServerKey, directory: Path, yes: bool)
 def ask_domain(
     given: Mapping[str, str | None], yes: bool, defaults: Mapping[str, object], current: str = ""
 ) -> str:
-    """Return the address of the domain; empty for none, which a person who typed nothing confirms.
+    """Return the address of the domain, empty for none. A person confirms an empty answer.
 
     Args:
-        current: the address of before, which is the default; empty for none.
+        current: the previous address, used as the default; empty for none.
     """
     while True:
         typed: list[str] = []
 
         def check(answer: str, typed: list[str] = typed) -> str:
             typed.append(answer)
-            return answers.site_url(defaults, answer)
+            return answers.parse_domain(defaults, answer)
 
         site_url = ask_question(given, yes, "domain", check, current)
         is_asked = given.get("domain") is None and not yes
@@ -308,12 +308,12 @@ def ask_domain(
 def ask_backup(given: Mapping[str, str | None], yes: bool) -> BackupTarget | None:
     """Return a second target for backups; None for later."""
     ask = partial(ask_question, given, yes)
-    place = ask("backup", answers.backup_place)
+    place = ask("backup", answers.check_backup_place)
     if not place:
         return None
     if not answers.is_sftp(place):
         return answers.backup_target(place)
-    port = ask("backup_port", answers.port)
+    port = ask("backup_port", answers.parse_port)
     if given.get("backup_host_key") is None and not yes:
         address = place.partition("@")[2].partition(":")[0]
         try:

@@ -21,7 +21,7 @@ from infisical_iac.init.upgrade import (
 
 
 def upgrade_settings(directory: Path, yes: bool) -> None:
-    """Show what this version writes differently in a repository's files, ask, and write it.
+    """Show how a repository's files would be rewritten for this version, ask, and rewrite them.
 
     That is `group_data/` and the pinned version in `pyproject.toml`. Comments stay. Nothing is
     written unless all files can be read.
@@ -40,7 +40,7 @@ def upgrade_settings(directory: Path, yes: bool) -> None:
         for note in new.notes
     ]
     if not changed:
-        echo("Everything is written as this version reads it.")
+        echo("All files are up to date with this version.")
         print_notes(notes)
         return
     show(_differences(directory, {file: upgraded[file][0] for file in changed}, changed))

@@ -37,9 +37,9 @@ def outdated(
     """Show new versions of this tool and of the images that the settings pin.
 
     The package client that installed this tool is asked for its newest version, and each image's
-    own registry for its tags. Newer are those of the same form: with the same suffix, and no
-    pre-releases. A newer major version is shown as well. What does not answer within seconds is
-    shown as not known. Nothing is changed, and no host is needed.
+    own registry for its tags. Only tags of the same form count: with the same suffix, and no
+    pre-releases. A newer major version is shown as well. A version is shown as not known if nothing
+    answers within seconds. Nothing is changed, and no host is needed.
 
     With --since, VERSION is a version of this tool.
 

@@ -111,7 +111,7 @@ class _VerifiedKeys(paramiko.MissingHostKeyPolicy):
             raise ConnectError(str(error), error) from None
         # The server ends a connection without a login after a while; a person takes longer.
         client.close()
-        accepted = host_keys.accepted_fingerprints()
+        accepted = host_keys.read_accepted_fingerprints()
         raise ConnectError(str(host_keys.refuse_unknown([found.key], accepted)), found)
 
 

@@ -1,7 +1,7 @@
 """Verify the SSH host keys of servers, and accept new ones by their fingerprints only.
 
-A key that known_hosts has is accepted, and another one for a host that it has is refused. The key
-of a host that it does not have is accepted if its fingerprint was given, by the option
+A key in known_hosts is accepted, and another key for a host in known_hosts is refused. The key
+of an unknown host is accepted if its fingerprint was given, by the option
 `--accept-host-key` or the variable INFISICAL_IAC_ACCEPT_HOST_KEY, or if a person on a terminal says
 that the host shows the same one. It is then added to known_hosts, in the form of OpenSSH.
 """
@@ -93,7 +93,7 @@ class KnownHost:
         return self.hosts.startswith("|1|")
 
     def has(self, name: str) -> bool:
-        """Return whether the line is about a host, by one of its patterns and not against one."""
+        """Return whether a pattern of the line matches a host, and no negated one does."""
         if self.is_hashed:
             try:
                 return self.hosts == _hash_name(name, b64decode(self.hosts.split("|")[2]))
@@ -190,11 +190,11 @@ def refuse_changed(key: ServerKey, lines: Sequence[KnownHost]) -> Refused:
 def refuse_unknown(
     keys: Iterable[ServerKey], accepted: Iterable[str] = (), command: str = "infisical-iac plan"
 ) -> Refused:
-    """Return the error about servers whose host keys nobody has accepted.
+    """Return the error about servers with host keys that are not accepted.
 
     Args:
         accepted: the fingerprints that were given.
-        command: asks a person for the keys.
+        command: the command that asks a person to accept the keys.
     """
     all_keys = list(dict.fromkeys(keys))
     are = "keys" if len(all_keys) > 1 else "key"
@@ -233,8 +233,8 @@ def set_accepted(fingerprints: Iterable[str]) -> None:
         os.environ[VARIABLE] = " ".join(sorted(found))
 
 
-def accepted_fingerprints() -> frozenset[str]:
-    """Return the fingerprints that the environment accepts. Raises SettingsError as above."""
+def read_accepted_fingerprints() -> frozenset[str]:
+    """Return the fingerprints that the environment accepts. Raises as `set_accepted` does."""
     try:
         return parse_fingerprints([os.environ.get(VARIABLE, "")])
     except SettingsError as error:
@@ -242,28 +242,28 @@ def accepted_fingerprints() -> frozenset[str]:
 
 
 def is_accepted(key: ServerKey, file: Path) -> bool:
-    """Return whether a server's key is known, or accepted by its fingerprint; that is stored.
+    """Return whether a key is known or accepted by its fingerprint; store an accepted one.
 
     Raises Refused for a changed key, SettingsError for a wrong fingerprint, and FileError.
     """
     if check_key(key, [*read_lines([file, GLOBAL_FILE]), *list_revoked([default_file()])]):
         return True
-    if key.fingerprint not in accepted_fingerprints():
+    if key.fingerprint not in read_accepted_fingerprints():
         return False
     add(key, file)
     return True
 
 
-def have_accepted(unknown: Mapping[ServerKey, Path]) -> None:
-    """Have each of the unknown keys accepted by a person on the terminal, and store it.
+def ask_to_accept(unknown: Mapping[ServerKey, Path]) -> None:
+    """Ask a person on the terminal to accept each unknown key, and store it.
 
     Args:
         unknown: the keys, each with the file of known hosts that gets it.
 
-    If fingerprints were given, or without a terminal, nobody is asked. Raises Refused for a key
+    Asks nothing if fingerprints were given, or without a terminal. Raises Refused for a key
     that is not accepted, and FileError.
     """
-    accepted = accepted_fingerprints()
+    accepted = read_accepted_fingerprints()
     if unknown and (accepted or not sys.stdin.isatty()):
         raise refuse_unknown(unknown, accepted)
     for key, file in unknown.items():
@@ -286,7 +286,7 @@ def read_key(
         types: those that are known. A server with several keys shows one of them, as to a client
             that logs in.
 
-    Raises Unreachable if none answers within `seconds`.
+    Raises Unreachable if no SSH server answers within `seconds`.
     """
     name = name_in_known_hosts(address, port)
     try:
@@ -310,7 +310,7 @@ def read_key(
 
 
 def _prefer(transport: paramiko.Transport, types: Collection[str]) -> None:
-    """Have a server show a key of these types if it has one."""
+    """Ask the server for a key of these types first."""
     options = transport.get_security_options()
     # A key of the type ssh-rsa signs by the algorithms that begin so.
     starts = tuple(types) + (("rsa-sha2-",) if "ssh-rsa" in types else ())
@@ -351,7 +351,7 @@ def _read(file: Path) -> Iterator[KnownHost]:
 
 
 def _hash_name(name: str, salt: bytes) -> str:
-    # The form of OpenSSH, whose HMAC is one with SHA-1.
+    # OpenSSH hashes names with HMAC-SHA-1.
     digest = hmac_digest(salt, name.lower().encode(), sha1)
     return f"|1|{b64encode(salt).decode()}|{b64encode(digest).decode()}"
 

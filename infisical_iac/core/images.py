@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 Numbers = tuple[int, ...]
 
-# The registry of images whose name begins with no host.
+# The registry of images without a host in their name.
 DOCKER_HUB = "docker.io"
 DIGEST = r"sha256:[0-9a-f]{64}"
 

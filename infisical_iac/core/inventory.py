@@ -222,7 +222,7 @@ def _connect_verified(state: State) -> None:
     for _ in range(_MOST_QUESTIONS):
         if not (unknown := errors.take_unknown()):
             break
-        host_keys.have_accepted(dict(unknown.values()))
+        host_keys.ask_to_accept(dict(unknown.values()))
         for host in unknown:
             host.connect()
             if host.connected:

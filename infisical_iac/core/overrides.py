@@ -1,4 +1,4 @@
-"""Let templates of the user's repository replace those of the tool, and follow their changes.
+"""Replace the tool's templates by the user's, and report changes of the originals.
 
 A file in `templates/` of the user's repository replaces the tool's template with the same path.
 `infisical-iac eject` copies the tool's there. It keeps the original next to it, in
@@ -178,7 +178,7 @@ def compare(name: str) -> str:
 
 
 def describe_overrides() -> list[str]:
-    """Return sentences on overrides that a new version concerns, with the differences."""
+    """Return a sentence on each override that needs attention, with changes of its original."""
     if _is_tools_own():
         return []
     sentences = [_describe(each) for each in list_overrides() if each.state != "current"]
@@ -204,7 +204,7 @@ def _describe(override: Override) -> str:
     original = _ORIGINALS / f"{name}{_SUFFIX}"
     before = _read(original) if original.is_file() else ""
     if _hash(before) != origin.sha256:
-        return f"{sentence} (that of {origin.version} is missing: {original}): {remedy}"
+        return f"{sentence} (the original of {origin.version} is missing: {original}): {remedy}"
     old, new = f"{name} of {origin.version}", f"{name} of {version()}"
     return (
         f"{sentence}: {remedy}\n{_diff(before, _shipped_file(name).read_text('utf-8'), old, new)}"

@@ -19,14 +19,14 @@ from infisical_iac.workspace.model import ROLES, DisplayName, Email, Environment
 # The group of the shipped inventory. Other groups may have any other name.
 GROUP = "hetzner"
 
-# The names of pyinfra's own group and of what an inventory imports; and in a clone of this project
-# those of the inventories that are shipped for other uses.
+# Reserved: pyinfra's own group, and the name that an inventory imports. A clone of this project
+# reserves its other inventories too.
 _TAKEN_GROUPS = ("all", "production_hosts")
 _TAKEN_IN_A_CLONE = (*_TAKEN_GROUPS, "local", "staging", "staging_cluster")
 
-# Given as the host: `infisical-iac server create` will make one.
+# The answer for a host that `infisical-iac server create` will create.
 NEW = "new"
-# Given as the place for backups: the settings keep their default, and a person names one later.
+# The answer for no second backup target yet: the settings keep their default.
 LATER = "later"
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?"
@@ -71,7 +71,7 @@ def project_slug(name: str) -> str:
     return made if len(made) >= 5 else f"{made}-project"
 
 
-def group(value: str, *, is_clone: bool = True) -> str:
+def check_group(value: str, *, is_clone: bool = True) -> str:
     """Return the name of a group. Raises SettingsError for one that can't be used.
 
     It is the name of two files, and of a Python variable in one of them.
@@ -93,7 +93,7 @@ def group(value: str, *, is_clone: bool = True) -> str:
     return value
 
 
-def host(value: str) -> str:
+def check_host(value: str) -> str:
     """Return a server's name or address. Raises SettingsError if it is neither."""
     try:
         ipaddress.ip_address(value)
@@ -106,14 +106,14 @@ def host(value: str) -> str:
     return value
 
 
-def ssh_user(value: str) -> str:
+def check_user(value: str) -> str:
     """Return a user's name. Raises SettingsError if it is not a valid one."""
     if not re.fullmatch(r"[a-z_][a-z0-9_-]{0,31}", value):
         raise SettingsError(f"{value!r} is not a user; write the name of one, such as root")
     return value
 
 
-def public_key(value: str) -> str:
+def check_public_key(value: str) -> str:
     """Return the path of a public key's file. Raises SettingsError if there is no such file."""
     if not (value.endswith(".pub") and Path(value).expanduser().is_file()):
         raise SettingsError(
@@ -123,10 +123,10 @@ def public_key(value: str) -> str:
     return value
 
 
-def setting(defaults: Mapping[str, Any], name: str, value: str) -> str:
-    """Return a setting's value in the form of the settings. Raises SettingsError if it is wrong.
+def check_setting(defaults: Mapping[str, Any], name: str, value: str) -> str:
+    """Return an answer, validated as the value of a setting. Raises SettingsError if it is wrong.
 
-    The error does not name the setting, as a person was asked for something else, such as a domain.
+    The error does not name the setting: the question named something else, such as a domain.
     """
     needed = {"admin_email": "you@example.com"}
     try:
@@ -137,10 +137,10 @@ def setting(defaults: Mapping[str, Any], name: str, value: str) -> str:
     return str(checked.value_of(name))
 
 
-def site_url(defaults: Mapping[str, Any], domain: str) -> str:
+def parse_domain(defaults: Mapping[str, Any], domain: str) -> str:
     """Return the address of a domain, which is given with or without https://.
 
-    Nothing and the word `none` mean that there is no domain: the address is empty then. Raises
+    An empty answer and the word `none` mean no domain: the address is then empty. Raises
     SettingsError if it is not a domain, or a name without a dot.
     """
     bare = domain.removeprefix("https://")
@@ -163,7 +163,7 @@ def site_url(defaults: Mapping[str, Any], domain: str) -> str:
             "secrets.example.com, or `none`",
             code="settings.domain",
         )
-    return setting(defaults, "site_url", f"https://{bare}")
+    return check_setting(defaults, "site_url", f"https://{bare}")
 
 
 def project_name(directory: Path) -> str:
@@ -172,8 +172,8 @@ def project_name(directory: Path) -> str:
     return " ".join(word[0].upper() + word[1:] for word in words if word)
 
 
-def port(value: str) -> int:
-    """Return a port. Raises SettingsError if it is none."""
+def parse_port(value: str) -> int:
+    """Return a port. Raises SettingsError if it is not a port number."""
     if not re.fullmatch(r"[0-9]{1,5}", value) or not 1 <= int(value) <= 65535:
         raise SettingsError(
             f"{value!r} is not a port; write a number from 1 to 65535, such as 22",
@@ -182,7 +182,7 @@ def port(value: str) -> int:
     return int(value)
 
 
-def display_name(value: str) -> str:
+def check_project_name(value: str) -> str:
     """Return the name of a project. Raises SettingsError for one that can't be used."""
     return _valid(DisplayName, value, "settings.project")
 
@@ -197,7 +197,7 @@ def parse_environment(value: str) -> Environment:
         raise SettingsError(_reason(error), code="settings.environment") from None
 
 
-def environments(value: str) -> tuple[Environment, ...]:
+def parse_environments(value: str) -> tuple[Environment, ...]:
     """Return the environments of an answer: slugs with commas or blanks in between.
 
     Raises SettingsError if none is named, one is named twice, or a slug can't be used.
@@ -216,7 +216,7 @@ def environments(value: str) -> tuple[Environment, ...]:
     return tuple(parse_environment(each) for each in slugs)
 
 
-def service(value: str) -> tuple[str, str]:
+def parse_service(value: str) -> tuple[str, str]:
     """Return the name of a service and the path of its directory from `NAME=PATH` or `NAME`.
 
     The path is empty if there is none. Raises SettingsError for a name that can't be used.
@@ -225,14 +225,14 @@ def service(value: str) -> tuple[str, str]:
     return _valid(Slug, name, "settings.service"), path
 
 
-def person(value: str) -> tuple[str, str]:
+def parse_person(value: str) -> tuple[str, str]:
     """Return the address and the role of `EMAIL=ROLE`. Raises SettingsError if one is wrong."""
     email, _, role = (each.strip() for each in value.partition("="))
     return _valid(Email, email.lower(), "settings.person"), check_role(role)
 
 
 def check_email(value: str) -> str:
-    """Return a person's e-mail address. Raises SettingsError if it is none."""
+    """Return a person's e-mail address. Raises SettingsError if it is not an address."""
     return _valid(Email, value.lower(), "settings.person")
 
 
@@ -247,7 +247,7 @@ def check_role(value: str) -> str:
     return value
 
 
-def backup_place(value: str) -> str:
+def check_backup_place(value: str) -> str:
     """Return the address of a second place for backups; empty for `later`.
 
     Raises SettingsError for an address of no known kind, and for a directory: it is on the disk
@@ -267,7 +267,7 @@ def backup_place(value: str) -> str:
 
 
 def is_sftp(place: str) -> bool:
-    """Return whether a place for backups is reached by SFTP, whose host key the settings hold."""
+    """Return whether a place for backups is reached by SFTP, which needs a host key."""
     return kind_of(place) is SftpKind
 
 

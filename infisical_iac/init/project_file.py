@@ -1,8 +1,8 @@
-"""Add services, environments and people to the text of a project file, and lose nothing of it.
+"""Add services, environments and people to the text of a project file, and keep the rest.
 
 An entry is added as lines of its own after the last one of its kind: all other lines stay as they
-are, byte for byte. Only where the entries stand in braces or brackets, ruamel.yaml writes that part
-again; it keeps comments and the order of keys.
+are, byte for byte. Only entries in braces or brackets are rewritten, by ruamel.yaml, which keeps
+comments and the order of keys.
 """
 
 import io
@@ -75,7 +75,7 @@ def _refuse_known(what: str, remedy: str) -> SettingsError:
 def _add(text: str, key: str, entry: dict[str, Any] | list[Any]) -> str:
     """Return the text with an entry under a key of the top level.
 
-    Raises FileError if the text would not hold exactly what it did, and the entry.
+    Raises FileError if the result would not be exactly the old content and the entry.
     """
     before = yaml.safe_load(text)
     old: Any = before.get(key) or type(entry)()
@@ -136,7 +136,7 @@ def _first_of(each: Any) -> yaml.Node:
 
 
 def _step(node: yaml.CollectionNode, column: int) -> int:
-    """Return how much deeper the keys of the last entry stand than the entry itself."""
+    """Return the indentation of the last entry's keys relative to the entry."""
     last = node.value[-1]
     value = last[1] if isinstance(last, tuple) else last
     is_block = isinstance(value, yaml.MappingNode) and not value.flow_style
@@ -160,7 +160,7 @@ def _last_line(node: yaml.Node) -> int:
 
 
 def _end_of_entries(lines: Sequence[str], at: int, column: int) -> int:
-    """Return where lines may be added: after comments that stand as deep as the entries do."""
+    """Return the line to insert at: after comments indented at least as far as the entries."""
     end = at
     for number, line in enumerate(lines[at:], start=at):
         depth = len(line) - len(line.lstrip())
@@ -172,7 +172,7 @@ def _end_of_entries(lines: Sequence[str], at: int, column: int) -> int:
 
 
 def _end_of_example(lines: Sequence[str], key: str) -> int:
-    """Return where a missing key may be added: below its example in a comment, or at the end."""
+    """Return the line to insert a missing key at: below its commented example, or at the end."""
     start = next((n for n, line in enumerate(lines) if re.match(rf"# ?{key}:", line)), len(lines))
     return next((n for n in range(start, len(lines)) if not lines[n].startswith("#")), len(lines))
 

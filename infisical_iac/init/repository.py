@@ -19,7 +19,7 @@ from infisical_iac.workspace.load import declared_file
 SHIPPED_PROJECT_FILE = "group_data/chainalign.yaml"
 _SETTINGS_TEMPLATE = "group_data/hetzner.py"
 
-# By path, the templates of the files around the settings, which only a repository of its own gets.
+# By path, the templates of files that a user's own repository gets and a clone does not.
 _AROUND = {
     "deploy.py": "repository/deploy.py",
     str(PYPROJECT): "repository/pyproject.toml",
@@ -42,7 +42,7 @@ def inventory_file(group: str) -> str:
 
 
 def project_file(project: str) -> str:
-    """Return the path of a project's file in a repository of its own."""
+    """Return the path of a project's file in a user's own repository."""
     return f"group_data/{slug(project, fallback='project')}.yaml"
 
 
@@ -53,7 +53,7 @@ def files(answers: Answers, workspace_file: str = SHIPPED_PROJECT_FILE) -> dict[
         workspace_file: the path of the project file.
     """
     name = answers.project or answers.organization or "ChainAlign"
-    # A project file that is kept was written for others.
+    # If the project file is kept, no environments are asked for, and this text of it is not used.
     environments = answers.environments or Answers.environments
     return {
         settings_file(answers.group): template(
@@ -80,7 +80,7 @@ def files_around(answers: Answers, workspace_file: str, services: str) -> dict[s
     """Return the texts of the files around the settings, by their paths.
 
     Args:
-        services: the directory of the services, from the repository.
+        services: the directory of the services, relative to the repository.
     """
     name = answers.project or answers.organization
     values = {
@@ -105,7 +105,7 @@ def is_clone(directory: Path) -> bool:
 
 
 def find_group(directory: Path) -> str:
-    """Return the group of the only inventory in a directory, or else the default one."""
+    """Return the group of INFISICAL_IAC_INVENTORY, of the only inventory, or else the default."""
     named = os.environ.get("INFISICAL_IAC_INVENTORY", "")
     inventories = [path.stem for path in sorted(directory.glob("inventory/*.py"))]
     if Path(named).stem in inventories and not is_clone(directory):
@@ -119,7 +119,7 @@ def find_project_file(directory: Path, group: str) -> str:
 
 
 def find_edited(present: Mapping[str, str], group: str) -> list[str]:
-    """Return the paths of settings and project file, given by path and text, that were edited."""
+    """Return the paths of the settings and the project file in `present` that were edited."""
     shipped = files(Answers(group=group))
     sample = {shipped[SHIPPED_PROJECT_FILE], shipped[settings_file(group)]}
     inventory = inventory_file(group)

@@ -75,7 +75,7 @@ def find_login_problem(server: Server, key: ServerKey) -> str:
     public = paramiko.PKey.from_type_string(key.type, base64.b64decode(key.base64))
     client.get_host_keys().add(name_in_known_hosts(address, port), key.type, public)
     named = [server.key] if server.key else _configuration(server.address).get("identityfile", [])
-    # paramiko takes several, which its stubs do not know.
+    # paramiko takes several files, which its type stubs do not allow.
     files: Any = [str(Path(each).expanduser()) for each in named] or None
     try:
         client.connect(
@@ -90,7 +90,7 @@ def find_login_problem(server: Server, key: ServerKey) -> str:
     except paramiko.PasswordRequiredException:
         return "your SSH key has a passphrase, and no agent holds it, so the login was not tested"
     except (paramiko.SSHException, EOFError, OSError) as error:
-        # After a refusal paramiko may complain that the key is of none of the other kinds.
+        # After a refused login, paramiko may report that the key file has another type instead.
         transport = client.get_transport()
         is_connected = transport is not None and transport.is_active()
         if isinstance(error, paramiko.AuthenticationException) or (
@@ -107,7 +107,7 @@ def is_known(server: Server, key: ServerKey, directory: Path) -> bool:
     """Return whether known_hosts has the server's key: the repository's, or the user's own.
 
     Args:
-        directory: the repository, whose file counts first, as it does for a deploy.
+        directory: the repository. Its known_hosts takes precedence, as in a deploy.
 
     Raises Refused if it has another key: somebody may intercept the connection.
     """

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from infisical_iac.dotenv import languages
 
-_NOT_OURS = {"node_modules", "venv"}
+_SKIPPED = {"node_modules", "venv"}
 _DEPTH = 2
 _SHARED = "/shared"  # every service reads this folder, so it can't be a service's own
 
@@ -47,7 +47,7 @@ def find_services(root: Path, leave_out: Path) -> list[FoundDirectory]:
 
 def _search(parent: Path, leave_out: Path, depth: int) -> Iterator[tuple[Path, tuple[str, ...]]]:
     for directory in _directories(parent):
-        if directory.resolve() == leave_out or _is_ours(directory):
+        if directory.resolve() == leave_out or _is_tool_repository(directory):
             continue
         if signs := _signs(directory):
             yield directory, signs
@@ -55,7 +55,7 @@ def _search(parent: Path, leave_out: Path, depth: int) -> Iterator[tuple[Path, t
             yield from _search(directory, leave_out, depth - 1)
 
 
-def _is_ours(directory: Path) -> bool:
+def _is_tool_repository(directory: Path) -> bool:
     """Return whether a directory is a clone of this project, or a repository that `init` wrote."""
     is_clone = Path(directory, "infisical_iac").is_dir()
     return is_clone or all(Path(directory, name).exists() for name in ("deploy.py", "group_data"))
@@ -67,7 +67,7 @@ def _directories(parent: Path) -> list[Path]:
         for entry in _entries(parent)
         if entry.is_dir(follow_symlinks=False)
         and not entry.name.startswith(".")
-        and entry.name not in _NOT_OURS
+        and entry.name not in _SKIPPED
         and not Path(entry, "pyvenv.cfg").exists()
     ]
 
@@ -94,8 +94,8 @@ def name_services(paths: Iterable[str]) -> list[FoundService]:
     folders = {_SHARED}
     return [
         FoundService(
-            _free(slug(path.rpartition("/")[2], fallback="service"), names),
-            _free("/" + re.sub(r"[^A-Za-z0-9_/-]", "-", path), folders),
+            _pick_unused(slug(path.rpartition("/")[2], fallback="service"), names),
+            _pick_unused("/" + re.sub(r"[^A-Za-z0-9_/-]", "-", path), folders),
         )
         for path in paths
     ]
@@ -111,7 +111,7 @@ def slug(text: str, *, fallback: str) -> str:
     return "-".join(words)[:36].rstrip("-") or fallback
 
 
-def _free(preferred: str, taken: set[str]) -> str:
+def _pick_unused(preferred: str, taken: set[str]) -> str:
     numbered = (f"{preferred}-{number}" for number in range(2, len(taken) + 3))
     name = next(each for each in (preferred, *numbered) if each not in taken)
     taken.add(name)

@@ -28,14 +28,14 @@ class Upgraded(NamedTuple):
 
 
 class Joined(NamedTuple):
-    """Two settings that became one: the value of `old` stands at the end of that of `into`."""
+    """Two settings that became one: `old` is appended to `into`, after the separator."""
 
     old: str
     into: str
     separator: str
 
 
-# A digest of its own was easily left behind by a new version, and Docker then ran the old bytes.
+# People who set a new version forgot the separate digest, and Docker then ran the old image.
 JOINED = (Joined("infisical_digest", "infisical_version", "@"),)
 
 
@@ -48,7 +48,7 @@ class _Span(NamedTuple):
 
 @dataclass
 class _Draft:
-    """A text with the changes to it, which are made from its end to its beginning."""
+    """A text and its changes, applied from the end so that earlier positions stay valid."""
 
     text: str
     notes: list[str] = field(default_factory=list)
@@ -59,7 +59,7 @@ class _Draft:
             self.changes.append((span, new))
 
     def comment_out(self, span: _Span, why: str) -> bool:
-        """Make the lines of a part a comment; return whether nothing else is in these lines."""
+        """Comment out the lines of a part; return False if they hold anything else."""
         begin = self.text.rfind("\n", 0, span.start) + 1
         end = self.text.find("\n", span.end)
         end = len(self.text) if end < 0 else end
@@ -169,7 +169,7 @@ def _upgrade_entries(
     parts: Sequence[str],
     moved: Renamed | Removed,
 ) -> None:
-    """Rename the key at a place inside a literal; of a removed one only a note is made."""
+    """Rename the key at a place inside a literal; for a removed key, only add a note."""
     for key, names in _keys_at(value, parts):
         if isinstance(moved, Removed):
             draft.notes.append(f"remove {moved.old} by hand: it {moved}")
@@ -208,11 +208,11 @@ def _join(
         case ast.Constant(value=str(second)), ast.Constant(value=str(first)):
             if joined.separator in first:
                 draft.notes.append(f"{joined.old} and {joined.into} both have it: remove one")
-            elif draft.comment_out(places.of(statement), f"Stands in {joined.into} now."):
+            elif draft.comment_out(places.of(statement), f"Moved to {joined.into}."):
                 draft.replace(places.of(into), f'"{first}{joined.separator}{second}"')
         case _:
             draft.notes.append(
-                f"{joined.old} can stand at the end of {joined.into}, after {joined.separator}"
+                f"you can append {joined.old} to {joined.into}, after {joined.separator}"
             )
 
 

@@ -31,8 +31,8 @@ class ImageSources(NamedTuple):
     logins: Sequence[RegistryLogin] = ()
 
 
-# By a pattern of Docker's words, the reason, the code of the error and what to do about it. The
-# first that fits counts. Docker with its own image store and with containerd's says it differently.
+# By a pattern of Docker's message, the reason, the code of the error and the remedy. The first
+# match counts. Docker words an error differently with its own image store and with containerd's.
 _FAILURES = (
     (
         r"no space left on device|disk quota exceeded",
@@ -44,7 +44,7 @@ _FAILURES = (
         (
             "what the registry sent has another digest",
             "error.pull_digest",
-            "try again, and if it stays so, don't use this registry until you know why",
+            "try again, and if it happens again, don't use this registry until you know why",
         ),
     ),
     (
@@ -108,7 +108,7 @@ _FAILURES = (
         (
             "the registry does not answer the host",
             "error.pull_unreachable",
-            "check the host's way to the registry, or name an archive that holds the image in "
+            "check the host's route to the registry, or name an archive that holds the image in "
             "'image_archives'",
         ),
     ),
@@ -116,7 +116,7 @@ _FAILURES = (
 _UNKNOWN = (
     "Docker refused it",
     "error.pull",
-    "check the version in the settings and the host's way to the registry, or name an archive "
+    "check the version in the settings and the host's route to the registry, or name an archive "
     "that holds the image in 'image_archives'",
 )
 
@@ -160,7 +160,7 @@ def pull_command(image: str, login: RegistryLogin | None = None) -> str:
     return (
         "umask 077; dir=$(mktemp -d /run/infisical-iac-registry.XXXXXXXX) || exit; "
         """trap 'rm -rf "$dir"' EXIT; trap 'exit 1' HUP INT TERM; """
-        # It warns even if it succeeds.
+        # `docker login` prints a warning even if it succeeds.
         f"said=$({docker} login --username {user} --password-stdin {registry} 2>&1) || "
         """{ echo "$said" >&2; exit 1; }; """
         + _limit(f"{docker} pull --quiet {shlex.quote(image)}")

@@ -1,6 +1,6 @@
 """Call every command in the working directory, and print what each answers as a line of JSON.
 
-It is given to the Python of an installation as its program, and may import nothing of the tests.
+The Python of an installation runs this text as a program, so it must not import the tests.
 """
 
 import json
@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from infisical_iac.cli.main import main
 
-# What each argument and option that must be given gets, unless it is a file or a directory.
+# The value for each required argument and option, except for files and directories.
 _WORD = "OBVIOUSLY_FAKE"
 # Commands that need nothing of a repository, or that write one.
 _LEFT_OUT = {("docs",), ("eject",), ("init",)}
@@ -28,7 +28,7 @@ def _leaves(command: click.Command, *names: str) -> Iterator[tuple[tuple[str, ..
                 yield from _leaves(found, *names, name)
 
 
-def _given(command: click.Command) -> Iterator[str]:
+def _fill_required(command: click.Command) -> Iterator[str]:
     for each in command.params:
         if not each.required:
             continue
@@ -47,7 +47,7 @@ if __name__ == "__main__":
     for names, command in _leaves(main):
         if names in _LEFT_OUT:
             continue
-        arguments = [*names, *_given(command)]
+        arguments = [*names, *_fill_required(command)]
         done = CliRunner().invoke(main, arguments)
         unexpected = "" if isinstance(done.exception, SystemExit | None) else repr(done.exception)
         print(json.dumps([" ".join(arguments), done.exit_code, done.output, unexpected]))

@@ -1,6 +1,6 @@
-"""Use the installed tool on an operator's machine, as a person does who has no clone.
+"""Use the installed tool on an operator's machine, as a person without a clone does.
 
-All that depends on the options, questions and files of `infisical-iac init` is here.
+Only this module depends on the options, questions and files of `infisical-iac init`.
 """
 
 import re
@@ -30,7 +30,7 @@ LATER = "999.1.0"
 _ORGANIZATION, _EMAIL = "Acme", "admin@example.com"
 _EXAMPLE = REPOSITORY / "examples" / "chainalign"
 _OFFLINE = ("--offline", "--no-index", "--find-links", WHEELS)
-# What each package client finds newer versions in.
+# The variables that make the wheels the only index of each package client.
 INDEXES = {
     "UV_OFFLINE": "1",
     "UV_NO_INDEX": "1",

@@ -173,7 +173,7 @@ def test_env_files_are_migrated(machine: OperatorMachine) -> None:
 
 
 def test_check_compares_services_with_infisical(machine: OperatorMachine) -> None:
-    """The `.env` files are still there, which is found."""
+    """The `.env` files still exist, so `check` reports them."""
     found = _command(machine, "check", SERVICES, "--json")
     assert found.returncode == 2, found.stderr
     assert "python-services/.env" in found.stdout

@@ -31,7 +31,7 @@ def host(deployed_host: StagingHost) -> Iterator[StagingHost]:
 
 @pytest.fixture(scope="module")
 def version(host: StagingHost) -> str:
-    """The version of Infisical that runs: from a newer one there would be no way back."""
+    """The version of Infisical that runs, because a newer one could not be rolled back."""
     image = host.run("docker inspect --format '{{.Config.Image}}' infisical-infisical-1").stdout
     return tag_of(image.strip())
 

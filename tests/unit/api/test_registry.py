@@ -40,14 +40,14 @@ def test_all_pages_of_tags_are_read(registry: FakeRegistry) -> None:
     assert len(registry.requests) == 3
 
 
-def test_a_page_of_another_host_is_not_asked(registry: FakeRegistry) -> None:
-    """It would get the token."""
+def test_a_next_page_on_another_host_is_not_requested(registry: FakeRegistry) -> None:
+    """Another host would get the token."""
     registry.page, registry.next_page = 2, "http://127.0.0.2:9/v2/acme/app/tags/list"
     with _client(registry) as client:
         assert client.list_tags() == _TAGS[:2]
 
 
-def test_pages_without_an_end_are_ended(registry: FakeRegistry) -> None:
+def test_endless_pages_are_read_up_to_a_limit(registry: FakeRegistry) -> None:
     registry.page, registry.next_page = 2, "/v2/acme/app/tags/list"
     with _client(registry) as client:
         assert {*client.list_tags()} == {*_TAGS[:2]}
@@ -81,7 +81,7 @@ def test_a_login_is_sent_to_no_token_service_without_tls(
     assert registry.logins == [""]
 
 
-def test_the_next_page_is_asked_of_the_registry_under_another_address_too(
+def test_a_next_page_with_another_scheme_and_port_is_requested_from_the_registry(
     registry: FakeRegistry,
 ) -> None:
     """A proxy that ends TLS writes http:// into its links."""
@@ -90,7 +90,7 @@ def test_the_next_page_is_asked_of_the_registry_under_another_address_too(
         assert client.list_tags() == _TAGS
 
 
-def test_a_server_that_is_redirected_to_gets_no_login(registry: FakeRegistry) -> None:
+def test_a_redirect_target_gets_no_login(registry: FakeRegistry) -> None:
     with fake_registry(asks_for_token=True, tags={"acme/app": _TAGS}) as other:
         registry.redirects_to = f"http://{other.host}"
         with _client(registry, login=_LOGIN) as client, pytest.raises(UserError) as error:
@@ -159,7 +159,7 @@ def test_an_error_of_the_registry_has_a_code(
 @pytest.mark.parametrize(
     "body", [b"<html>", b"[]", b'{"tags": 1}', b"{}", gzip.compress(b"x", mtime=0)]
 )
-def test_another_server_is_no_registry(registry: FakeRegistry, body: bytes) -> None:
+def test_a_malformed_list_of_tags_is_an_error(registry: FakeRegistry, body: bytes) -> None:
     registry.body = body
     with _client(registry) as client, pytest.raises(UserError) as error:
         client.list_tags()

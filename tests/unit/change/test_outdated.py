@@ -84,7 +84,7 @@ def test_all_registries_are_asked(registry: FakeRegistry) -> None:
     assert found["postgres"].image == f"{registry.host}/library/postgres:17.11"
 
 
-def test_a_registry_that_stalls_makes_nothing_known(registry: FakeRegistry) -> None:
+def test_a_stalled_registry_is_reported_as_unknown(registry: FakeRegistry) -> None:
     registry.stalls = True
     began = time.monotonic()
     found = compare(_at(registry), timeout=0.5)
@@ -96,7 +96,7 @@ def test_a_registry_that_stalls_makes_nothing_known(registry: FakeRegistry) -> N
 
 
 @pytest.mark.parametrize("status", [401, 404, 429, 500])
-def test_a_registry_that_fails_makes_nothing_known(registry: FakeRegistry, status: int) -> None:
+def test_a_failing_registry_is_reported_as_unknown(registry: FakeRegistry, status: int) -> None:
     registry.status = status
     found = [each for each in compare(_at(registry), timeout=30) if each.setting]
     assert all(registry.host in each.unknown for each in found)
@@ -139,7 +139,7 @@ def test_an_upgrade_in_one_step_has_no_note() -> None:
         ("", "0.1.0", ""),
     ],
 )
-def test_this_tool_is_newer_by_its_numbers(newest: str, running: str, expected: str) -> None:
+def test_versions_are_compared_by_number(newest: str, running: str, expected: str) -> None:
     assert assess_tool(newest, running, "upgrade to {}").newest == expected
 
 
@@ -169,14 +169,14 @@ def _report(name: str, **values: str) -> VersionReport:
         ),
     ],
 )
-def test_new_versions_are_news_and_no_failure(
+def test_new_versions_are_a_note_and_no_failure(
     reports: list[VersionReport], text: str, is_note: bool
 ) -> None:
     found = row(reports)
     assert (found.text, found.is_note, found.ok) == (text, is_note, True)
 
 
-def test_what_does_not_answer_delays_no_other() -> None:
+def test_a_question_without_an_answer_does_not_delay_others() -> None:
     never = threading.Event()
 
     def fail() -> str:

@@ -139,7 +139,7 @@ def test_the_newest_version_is_found_in_the_output(
     assert parse_newest(_detect(tmp_path, uv="uv"), output) == expected
 
 
-def test_a_client_that_lists_only_newer_versions_knows_of_none(
+def test_no_output_of_a_silent_client_means_that_nothing_is_newer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(bundle, "version", lambda: "0.1.0")

@@ -136,7 +136,7 @@ def test_a_wrong_version_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("registry")
-def test_a_newer_tool_is_upgraded_by_its_client(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_newer_tool_names_the_upgrade_command(monkeypatch: pytest.MonkeyPatch) -> None:
     client = package_client.PackageClient(
         "uv", (), "", "uv tool upgrade infisical-iac", "uvx infisical-iac@{}"
     )
@@ -149,7 +149,7 @@ def test_a_newer_tool_is_upgraded_by_its_client(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_no_host_is_needed(registry: FakeRegistry, tmp_path: Path) -> None:
-    """As a program of its own, in a repository whose host does not exist."""
+    """Run it as a separate process, in a repository with a host that does not exist."""
     registry.tags["library/redis"] += ["8.4.1"]
     (tmp_path / "inventory").mkdir()
     (tmp_path / "group_data").mkdir()
@@ -179,7 +179,7 @@ def test_no_host_is_needed(registry: FakeRegistry, tmp_path: Path) -> None:
     assert "caddy" not in found
 
 
-def test_status_has_a_row_for_it(registry: FakeRegistry) -> None:
+def test_status_has_a_row_for_new_versions(registry: FakeRegistry) -> None:
     registry.tags["library/redis"] += ["8.4.1"]
     (row,) = status._look_for_new_versions(outdated._read_settings(""))()
     assert (row.name, row.is_note, row.ok) == ("New versions", True, True)

@@ -41,7 +41,7 @@ def _own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     ("type", "kind"),
     [("ssh-ed25519", "ED25519"), ("ecdsa-sha2-nistp256", "ECDSA"), ("ssh-rsa", "RSA")],
 )
-def test_a_key_is_shown_by_the_file_of_its_type(type: str, kind: str) -> None:
+def test_the_command_names_the_key_file_of_the_type(type: str, kind: str) -> None:
     key = ServerKey("203.0.113.7", type, _BASE64)
     assert str(key) == f"{kind} {key.fingerprint}"
     assert key.command == f"ssh-keygen -lf /etc/ssh/ssh_host_{kind.lower()}_key.pub"
@@ -119,7 +119,7 @@ def test_the_users_own_file_needs_no_name_in_the_command() -> None:
         host_keys.check_key(_key("[203.0.113.7]:22022"), lines)
 
 
-def test_a_line_of_the_same_type_is_the_one_that_is_named() -> None:
+def test_the_error_names_the_line_with_a_key_of_the_same_type() -> None:
     with pytest.raises(Refused, match="line 2"):
         _check(_key(), f"203.0.113.7 ssh-rsa {_other()}", f"203.0.113.7 ssh-ed25519 {_other()}")
 
@@ -134,7 +134,7 @@ def test_a_revoked_key_is_refused_although_it_is_known() -> None:
     assert refused.value.code == "refused.host_key"
 
 
-def test_a_new_line_is_one_that_openssh_finds(tmp_path: Path) -> None:
+def test_a_key_is_added_in_the_form_of_openssh(tmp_path: Path) -> None:
     file = tmp_path / ".ssh" / "known_hosts"
     key = _key("[203.0.113.7]:2222")
     host_keys.add(key, file)
@@ -156,7 +156,7 @@ def test_names_are_hashed_if_those_of_the_file_are(tmp_path: Path) -> None:
     assert host_keys.is_accepted(_key("198.51.100.1"), file)
 
 
-def test_a_last_line_without_an_end_is_ended_first(tmp_path: Path) -> None:
+def test_a_missing_newline_at_the_end_is_added_first(tmp_path: Path) -> None:
     file = tmp_path / "known_hosts"
     file.write_text(f"198.51.100.1 ssh-ed25519 {_BASE64}")
     file.chmod(0o644)
@@ -199,7 +199,7 @@ def test_a_text_that_is_no_fingerprint_is_refused(
     assert refused.value.code == "settings.fingerprint"
     monkeypatch.setenv(host_keys.VARIABLE, text)
     with pytest.raises(SettingsError, match=host_keys.VARIABLE):
-        host_keys.accepted_fingerprints()
+        host_keys.read_accepted_fingerprints()
 
 
 def test_only_the_key_with_an_accepted_fingerprint_is_added(tmp_path: Path) -> None:
@@ -241,7 +241,7 @@ def test_a_server_without_ssh_is_unreachable(port_is_open: bool, tmp_path: Path)
 def test_a_server_shows_a_key_of_the_type_that_is_known(
     known: str, expected: str, tmp_path: Path
 ) -> None:
-    """Clients ask for it first too: a server that has got a second key is still the known one."""
+    """SSH clients ask for the known type first, so a second key does not make a server unknown."""
     keys = [paramiko.ECDSAKey.generate(), paramiko.RSAKey.generate(2048)]
     with ssh_server(tmp_path, keys=keys) as port:
         name = host_keys.name_in_known_hosts("127.0.0.1", port)

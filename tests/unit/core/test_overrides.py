@@ -1,4 +1,4 @@
-"""Templates of a user's repository: which replace the tool's, and how new versions are compared."""
+"""Test which of the user's templates replace the tool's, and how changed originals are shown."""
 
 import json
 from pathlib import Path
@@ -61,8 +61,8 @@ def test_a_part_of_the_user_is_included_by_the_tools_template() -> None:
 @pytest.mark.parametrize(
     "name", ["group_data/hetzner.py", "group_data/chainalign.yaml", "migration-report.html"]
 )
-def test_templates_that_are_not_deployed_are_never_the_users(folder: str, name: str) -> None:
-    """`check` and `migrate` run in repositories of others, whose templates would be programs."""
+def test_templates_that_are_not_deployed_can_not_be_replaced(folder: str, name: str) -> None:
+    """`check` and `migrate` run in repositories of others and must not run code from there."""
     own = Path("templates") / folder / f"{name}.j2"
     own.parent.mkdir(parents=True)
     own.write_text("{{ raise_an_error() }}")
@@ -74,7 +74,7 @@ def test_templates_that_are_not_deployed_are_never_the_users(folder: str, name: 
     assert "raise_an_error" not in str(raised.value)
 
 
-def test_a_template_of_another_slice_replaces_nothing() -> None:
+def test_a_template_in_another_folder_replaces_nothing() -> None:
     own = Path("templates/backup/infisical-firewall.conf.j2")
     own.parent.mkdir(parents=True)
     own.write_text("not this\n")
@@ -163,20 +163,20 @@ def test_a_template_that_the_tool_no_longer_has_is_named() -> None:
     assert str(file) in sentence
 
 
-def test_a_template_outside_its_slices_folder_is_named_with_its_place() -> None:
+def test_a_template_outside_its_folder_is_reported_with_its_path() -> None:
     Path("templates").mkdir()
     Path("templates/compose.yaml.j2").write_text("")
     (sentence,) = overrides.describe_overrides()
     assert "templates/stack/compose.yaml.j2" in sentence
 
 
-def test_the_difference_of_the_users_to_the_tools_is_a_unified_one() -> None:
+def test_compare_returns_a_unified_diff() -> None:
     overrides.eject(_NAME)
     _OWN.write_text(_shipped() + "# mine\n")
     assert overrides.compare(_NAME).splitlines()[-1] == "+# mine"
 
 
-def test_a_template_that_is_not_the_users_is_neither_compared_nor_kept() -> None:
+def test_compare_and_keep_refuse_a_template_that_is_not_ejected() -> None:
     for function in (overrides.compare, overrides.keep):
         with pytest.raises(Refused) as raised:
             function(_NAME)

@@ -83,7 +83,7 @@ def test_options_add_without_a_question(own: Path) -> None:
     assert "+  cron:" in ran.output
 
 
-def test_an_addition_that_is_there_changes_nothing(own: Path) -> None:
+def test_a_refused_addition_changes_nothing(own: Path) -> None:
     before = read_all(own)
     for option, value in (
         ("--add-service", "backend"),
@@ -95,7 +95,7 @@ def test_an_addition_that_is_there_changes_nothing(own: Path) -> None:
     assert read_all(own) == before
 
 
-def test_a_no_to_the_difference_writes_nothing(own: Path) -> None:
+def test_answering_no_writes_nothing(own: Path) -> None:
     before = read_all(own)
     check(run_init(own, "--add-environment", "qa", typed=("n",)))
     check(run_init(own, typed=(_PERSON, "zoe@example.com", "", "n", _END)))
@@ -110,7 +110,7 @@ def test_a_typing_error_is_corrected_in_its_place(own: Path) -> None:
     assert '-site_url = "https://secrets.exmaple.com"' in ran.output
 
 
-def test_an_option_corrects_after_a_look_at_the_difference(own: Path) -> None:
+def test_an_option_corrects_an_answer_after_a_confirmation(own: Path) -> None:
     check(run_init(own, "--email", "bob@example.com", "--domain", "none", typed=("y",)))
     values = _values(own)
     assert (values["admin_email"], values["start_timeout"]) == ("bob@example.com", 600)
@@ -122,7 +122,7 @@ def test_an_option_corrects_after_a_look_at_the_difference(own: Path) -> None:
     )
 
 
-def test_a_machine_does_not_correct_what_people_may_have_written(own: Path) -> None:
+def test_yes_refuses_to_correct_existing_settings(own: Path) -> None:
     before = read_all(own)
     ran = run_init(own, "--domain", "secrets.example.com", "--yes")
     assert ran.exit_code == 1
@@ -144,7 +144,7 @@ def test_another_server_is_tested_and_its_port_and_user_stay(own: Path) -> None:
     assert ran.output.count("Testing 198.51.100.1") == 3
 
 
-def test_a_second_place_for_backups_is_added_to_those_that_are_there(own: Path) -> None:
+def test_a_second_backup_target_is_added_next_to_the_default(own: Path) -> None:
     place = "s3:https://fsn1.example.com/bucket"
     check(run_init(own, typed=(_CORRECT, "backup", "/backups", place, "y", _END)))
     check(run_init(own, "--backup", f"{place}2", typed=("y",)))
@@ -180,7 +180,7 @@ def test_another_project_or_other_environments_are_refused(
     assert (ran.exit_code, fact in ran.output) == (1, True)
 
 
-def test_nobody_who_answers_is_told_the_options(own: Path) -> None:
+def test_the_menu_without_input_names_the_options(own: Path) -> None:
     ran = run_init(own)
     assert ran.exit_code == 1
     for option in ("--add-service", "--add-environment", "--add-person"):
@@ -204,7 +204,7 @@ def test_a_file_that_was_deleted_is_not_made_again(own: Path) -> None:
     assert not (own / ".gitlab-ci.yml").exists()
 
 
-def test_a_project_file_by_hand_stays_when_the_settings_are_written_again(own: Path) -> None:
+def test_an_edited_project_file_is_kept_if_the_settings_are_missing(own: Path) -> None:
     (own / "group_data" / "hetzner.py").unlink()
     ran = check(run_init(own, *NEEDED, "--yes", "--add-person", "zoe@example.com=none"))
     assert _load(own).people == {"zoe@example.com": "none"}

@@ -158,13 +158,13 @@ def test_a_domain_needs_a_dot(init: Init, clone: Path) -> None:
         "ada@example.com",
     ):
         with pytest.raises(SettingsError) as refused:
-            answers.site_url(defaults, domain)
+            answers.parse_domain(defaults, domain)
         what, remedy = refused.value.split()
         assert refused.value.code == "settings.domain"
         assert domain in what
         assert "secrets.example.com" in remedy
     address = "https://secrets.example.com:8443"
-    assert answers.site_url(defaults, "secrets.example.com:8443") == address
+    assert answers.parse_domain(defaults, "secrets.example.com:8443") == address
     ran = init(*_NEEDED, "--domain", "secrets", "--yes")
     assert (ran.exit_code, ran.output.startswith("Error: --domain: 'secrets' ")) == (1, True)
 
@@ -243,12 +243,12 @@ def test_a_group_named_by_the_user_gets_an_inventory_and_settings(
         ("staging", "settings.group_taken"),
     ],
 )
-def test_a_group_that_can_not_be_is_refused(init: Init, group: str, code: str) -> None:
+def test_an_invalid_group_name_is_refused(init: Init, group: str, code: str) -> None:
     ran = init(*_NEEDED, "--group", group, "--yes", "--force")
     assert ran.exit_code == 1
     assert ran.output.startswith(f"Error: --group: {group!r} ")
     with pytest.raises(SettingsError) as refused:
-        answers.group(group)
+        answers.check_group(group)
     assert refused.value.code == code
 
 
@@ -296,7 +296,7 @@ def test_the_old_name_of_the_public_keys_option_works_and_warns(
     assert (renamed.exit_code, renamed.stderr) == (0, "")
 
 
-def test_a_question_that_nobody_answers_names_its_option(init: Init) -> None:
+def test_an_unanswered_question_names_its_option(init: Init) -> None:
     unanswered = init()
     assert unanswered.exit_code == 1
     assert "--host" in unanswered.stderr

@@ -64,7 +64,7 @@ def _add_all(text: str) -> str:
 
 
 @pytest.mark.parametrize("text", [_SHIPPED, _BY_HAND, _IN_BRACES, _BARE, _BARE + "\npeople:\n"])
-def test_additions_are_all_that_changes(text: str) -> None:
+def test_additions_change_nothing_else(text: str) -> None:
     before, after = yaml.safe_load(text), yaml.safe_load(_add_all(text))
     web = {"folder": "/web", **({"imports": ["/shared"]} if "shared_folders" in before else {})}
     assert after == {
@@ -128,7 +128,7 @@ def test_line_ends_of_windows_stay() -> None:
         lambda: add_person(_BY_HAND, "ada@example.com", "viewer"),
     ],
 )
-def test_an_entry_that_is_there_is_refused(add: object) -> None:
+def test_an_entry_that_exists_is_refused(add: object) -> None:
     assert callable(add)
     with pytest.raises(SettingsError) as refused:
         add()

@@ -82,7 +82,7 @@ def test_the_deploy_is_three_lines(own: Path) -> None:
     ]
 
 
-def test_the_inventory_is_the_clones(own: Path) -> None:
+def test_the_inventory_equals_the_shipped_one(own: Path) -> None:
     check(run_init(own, *NEEDED, "--yes"))
     clones = Path(__file__).resolve().parents[3] / "inventory" / "hetzner.py"
     assert (own / "inventory" / "hetzner.py").read_text() == clones.read_text()
@@ -145,7 +145,7 @@ def test_project_and_organization_may_differ(own: Path) -> None:
         ),
     ],
 )
-def test_backups_begin_with_a_second_place(
+def test_the_backup_option_adds_a_second_target(
     own: Path, options: tuple[str, ...], target: dict[str, Any], variables: list[str]
 ) -> None:
     ran = check(run_init(own, *NEEDED, "--backup", *options, "--yes"))
@@ -155,7 +155,7 @@ def test_backups_begin_with_a_second_place(
     assert re.findall(r"export (INFISICAL_BACKUP\w+)=", ran.output) == variables
 
 
-def test_backups_for_later_name_the_command(own: Path) -> None:
+def test_postponed_backups_name_the_option_to_add_them(own: Path) -> None:
     ran = check(run_init(own, *NEEDED, "--backup", "later", "--yes"))
     assert "--backup ADDRESS" in ran.output
     assert "backup_targets" not in _values(own)
@@ -222,7 +222,7 @@ def test_a_directory_that_is_not_there_is_refused(own: Path) -> None:
     assert str(own / "none") in ran.output
 
 
-def test_another_group_is_found_again(own: Path) -> None:
+def test_a_second_run_finds_the_group_of_the_inventory(own: Path) -> None:
     check(run_init(own, *NEEDED, "--group", "office", "--yes"))
     assert (own / "inventory" / "office.py").exists()
     for file in (".github/workflows/infisical.yaml", ".gitlab-ci.yml", "README.md"):
@@ -254,7 +254,7 @@ def test_names_of_directories_cannot_command_the_terminal(tmp_path: Path) -> Non
     plant(services, {"we\nird\x1b[2J/package.json": "{}"})
     options = (*NEEDED, "--domain", "none", "--services", str(services))
     answers = "\n".join(("", "", "y", "Acme", *[""] * 5))
-    # Without colors, the runner would remove what commands a terminal.
+    # Without color=True, the runner would strip terminal escapes.
     given = ["init", "--directory", str(own), *options]
     ran = CliRunner().invoke(main, given, input=answers, color=True)
     assert "\x1b" not in ran.output
@@ -290,7 +290,7 @@ def test_actions_are_pinned_by_commit_with_their_tag() -> None:
         assert re.fullmatch(r"[a-z-]+/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each)
 
 
-def test_the_gitlab_jobs_are_the_same() -> None:
+def test_the_gitlab_jobs_plan_look_for_drift_and_check() -> None:
     jobs = yaml.safe_load(_render()[".gitlab-ci.yml"])
     assert {"plan", "drift", "check"} <= jobs.keys()
     script = {name: " ".join(jobs[name]["script"]) for name in ("plan", "drift", "check")}
@@ -301,7 +301,7 @@ def test_the_gitlab_jobs_are_the_same() -> None:
     assert "schedule" in jobs["drift"]["rules"][0]["if"]
 
 
-# Ends with the status that the test wants of a command, by its first word.
+# Logs its arguments, and exits with $PLAN for `plan` and with $DRIFT for `drift`.
 _UV = """
 echo "$*" >>"$HOST/calls"
 case "$*" in
@@ -343,7 +343,7 @@ def test_a_job_ends_with_the_status_of_its_command(
     status: int,
     commands: list[str],
 ) -> None:
-    """Changes in a plan are no failure of its job, and drift is one of its own."""
+    """The plan job passes if the plan has changes; the drift job fails if there is drift."""
     fake_program(tmp_path, "uv", _UV)
     fake_program(tmp_path, "git")
     done = run_with(
@@ -392,7 +392,7 @@ def test_the_plan_on_gitlab_says_which_branches_get_the_key(tmp_path: Path) -> N
 def test_renovate_finds_the_versions_in_the_settings(
     line: str, found: dict[str, str] | None
 ) -> None:
-    """Its expressions are JavaScript's: the names of their groups are spelled otherwise."""
+    """Renovate's expressions are JavaScript's, which writes a named group as (?<name>…)."""
     preset = json.loads(_render()["renovate.json"])
     patterns = [each for manager in preset["customManagers"] for each in manager["matchStrings"]]
     named = [each.replace("(?<", "(?P<") for each in patterns]

@@ -1,4 +1,4 @@
-"""Test the server that a person names: its host key is shown and asked for, and the login tried."""
+"""Test that `init` shows a server's host key, asks to accept it, and tries to log in."""
 
 import re
 import socket
@@ -27,7 +27,7 @@ _OTHER = f"SHA256:{'A' * 43}"
 
 @pytest.fixture
 def repository(tmp_path: Path) -> Path:
-    """Return an empty directory, next to which there is no service."""
+    """Return an empty directory with no services next to it."""
     made = tmp_path / "acme" / "infisical"
     made.mkdir(parents=True)
     return made
@@ -73,7 +73,7 @@ def test_the_host_key_is_read_before_any_login(running: RunningServer, repositor
 
 @pytest.mark.usefixtures("running")
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
-def test_a_server_of_another_protocol_is_none(answer: bytes, repository: Path) -> None:
+def test_a_server_that_speaks_no_ssh_is_unreachable(answer: bytes, repository: Path) -> None:
     with _serve_once(answer) as port, pytest.raises(Unreachable, match=f":{port} ") as failed:
         server.read_host_key(Server("127.0.0.1", port), repository)
     assert failed.value.code == "unreachable.host"
@@ -120,7 +120,7 @@ def test_another_key_than_the_known_one_is_refused(repository: Path) -> None:
     assert f"{file}, line 1" in str(refused.value)
 
 
-def test_the_key_in_the_repository_counts_before_the_users_own(
+def test_the_repositorys_known_hosts_takes_precedence_over_the_users(
     repository: Path, tmp_path: Path
 ) -> None:
     """A deploy reads the repository's only."""
@@ -154,7 +154,7 @@ def test_an_accepted_host_key_is_kept_in_the_repository(
     assert f"ssh_port = {port}" in (repository / "group_data" / "hetzner.py").read_text()
 
 
-def test_a_key_that_is_no_is_asked_with_the_address_again(
+def test_rejecting_a_host_key_asks_for_the_address_again(
     repository: Path, running: RunningServer
 ) -> None:
     port = str(running.port)
@@ -165,7 +165,7 @@ def test_a_key_that_is_no_is_asked_with_the_address_again(
     assert "[127.0.0.1]" in ran.output
 
 
-def test_a_machine_gives_the_fingerprint(repository: Path, running: RunningServer) -> None:
+def test_yes_requires_the_fingerprint(repository: Path, running: RunningServer) -> None:
     port, fingerprint = ("--ssh-port", str(running.port), "--yes"), running.host_key.fingerprint
     for options in (port, (*port, "--accept-host-key", _OTHER)):
         refused = _init(repository, *options)
@@ -190,7 +190,7 @@ def test_a_changed_key_is_refused_although_its_fingerprint_is_given(
     assert _read_known_hosts(repository) == other
 
 
-def test_the_code_of_an_unknown_key_is_that_of_all_commands(
+def test_an_unknown_host_key_has_the_same_code_in_all_commands(
     repository: Path, running: RunningServer
 ) -> None:
     given = ["--directory", str(repository), *_OPTIONS, "--yes", "--ssh-port", str(running.port)]
@@ -199,7 +199,7 @@ def test_the_code_of_an_unknown_key_is_that_of_all_commands(
     assert refused.value.code == "refused.unknown_host_key"
 
 
-def test_a_machine_says_that_an_unreachable_server_was_not_tested(repository: Path) -> None:
+def test_yes_reports_that_an_unreachable_server_was_not_tested(repository: Path) -> None:
     ran = _init(repository, "--ssh-port", "2222", "--yes")
     assert ran.exit_code == 0, ran.output
     assert re.search(r"Note: .*127\.0\.0\.1", ran.stderr)
@@ -215,7 +215,7 @@ def test_a_login_that_fails_warns_and_does_not_stop(
     assert re.search(rf"Warning: .*`ssh -p {running.port} root@127.0.0.1 true`", ran.stderr)
 
 
-def test_the_host_key_of_a_backups_server_is_read_and_asked_for(
+def test_the_host_key_of_a_backup_target_is_read_and_confirmed(
     repository: Path, running: RunningServer
 ) -> None:
     """Its fingerprint is shown like the server's, instead of a line to be copied by hand."""

@@ -1,4 +1,4 @@
-"""Test what a new clone begins with: which directories are services, and what an answer may be."""
+"""Test the shipped files of a clone, the search for services, and the check of a host's name."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def test_the_topmost_directory_with_a_package_is_the_service(tmp_path: Path) -> 
     ]
 
 
-def test_files_of_others_are_not_read(tmp_path: Path) -> None:
+def test_tool_directories_and_other_repositories_are_not_services(tmp_path: Path) -> None:
     paths = (
         "node_modules/left/package.json",
         ".git/package.json",
@@ -71,7 +71,7 @@ def test_each_service_gets_its_own_name_and_folder() -> None:
     "value", ["203.0.113.7", "2001:db8::1", "host", "a-b.example.com", "my_vm"]
 )
 def test_a_host_is_a_name_or_an_address(value: str) -> None:
-    assert starting.host(value) == value
+    assert starting.check_host(value) == value
 
 
 _ORGANIZATIONS = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,63}", fullmatch=True).map(str.strip)

@@ -1,4 +1,4 @@
-"""Test `infisical-iac init` as a person meets it: typed on a terminal, with mistakes."""
+"""Test `infisical-iac init` on a terminal, with a wrong answer to each question."""
 
 import os
 import sys
@@ -21,7 +21,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {"PATH": os.environ["PATH"], "HOME": str(home), "TERM": "dumb", "LANG": "C.UTF-8"}
 
 
-def test_a_first_deploy_is_typed_with_a_mistake_at_each_question(
+def test_each_question_on_a_terminal_is_repeated_after_a_wrong_answer(
     tmp_path: Path, running: RunningServer, environment: dict[str, str]
 ) -> None:
     own = make_repository(tmp_path)

@@ -74,7 +74,7 @@ def test_settings_get_the_names_of_this_version() -> None:
     assert "0.3.0" in note
 
 
-def test_an_upgrade_is_complete() -> None:
+def test_a_second_upgrade_changes_nothing() -> None:
     assert upgrade_settings_text(_UPGRADED, _SCHEMA) == (_UPGRADED, ())
 
 
@@ -98,7 +98,7 @@ def test_settings_get_the_version(text: str, expected: str) -> None:
     assert upgrade_settings_text(text, _SCHEMA).text == expected
 
 
-def test_a_public_list_of_names_follows() -> None:
+def test_a_renamed_setting_is_renamed_in_the_list_of_public_names() -> None:
     text = '__all__ = ["domain", "copy"]\nschema_version = 3\ndomain = "x"\n'
     expected = '__all__ = ["site_url", "copy"]\nschema_version = 3\nsite_url = "x"\n'
     assert upgrade_settings_text(text, _SCHEMA).text == expected
@@ -113,7 +113,7 @@ def test_a_public_list_of_names_follows() -> None:
         ('schema_version = 3\ntargets = ({"url": 1, "repository": 2},)\n', "repository"),
     ],
 )
-def test_what_cannot_be_decided_is_left_to_a_person(text: str, key: str) -> None:
+def test_an_ambiguous_key_is_left_unchanged_with_a_note(text: str, key: str) -> None:
     upgraded = upgrade_settings_text(text, _SCHEMA)
     assert upgraded.text == text
     assert key in upgraded.notes[0]
@@ -143,7 +143,7 @@ infisical_digest = "{_DIGEST}"
     expected = f"""\
 infisical_version = "v0.166.2@{_DIGEST}"  # pinned
 # From `docker buildx imagetools inspect`.
-# Stands in infisical_version now.
+# Moved to infisical_version.
 # infisical_digest = "{_DIGEST}"
 """
     assert upgrade_settings_text(text) == (expected, ())

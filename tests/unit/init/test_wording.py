@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from infisical_iac.cli.init_questions import choose_one
+from infisical_iac.cli.init_questions import parse_choice
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.init import answers, project_file
 
@@ -16,53 +16,53 @@ from infisical_iac.init import answers, project_file
     ("check", "answer", "sentence"),
     [
         (
-            answers.group,
+            answers.check_group,
             "Office",
             "'Office' is not a group name; use lower-case letters, digits and underscores, such as "
             "office",
         ),
         (
-            answers.group,
+            answers.check_group,
             "staging",
             "'staging' is a group of this project's own; choose another name",
         ),
         (
-            answers.host,
+            answers.check_host,
             "my server",
             "'my server' is not a host; write its name or address, such as 203.0.113.7",
         ),
-        (answers.ssh_user, "Root", "'Root' is not a user; write the name of one, such as root"),
+        (answers.check_user, "Root", "'Root' is not a user; write the name of one, such as root"),
         (
-            lambda answer: answers.site_url({}, answer),
+            lambda answer: answers.parse_domain({}, answer),
             "secrets",
             "'secrets' has no dot, as a domain in the DNS does: write one such as "
             "secrets.example.com, or `none`",
         ),
         (
-            lambda answer: str(answers.port(answer)),
+            lambda answer: str(answers.parse_port(answer)),
             "ssh",
             "'ssh' is not a port; write a number from 1 to 65535, such as 22",
         ),
         (
-            lambda answer: str(answers.environments(answer)),
+            lambda answer: str(answers.parse_environments(answer)),
             "Dev",
             "'Dev' is not a slug; write at most 64 lower-case letters and digits, in words joined "
             "by single hyphens",
         ),
         (
-            lambda answer: str(answers.environments(answer)),
+            lambda answer: str(answers.parse_environments(answer)),
             "dev dev",
             "'dev' is named twice; write each environment once",
         ),
         (
-            answers.backup_place,
+            answers.check_backup_place,
             "/backups",
             "'/backups' is not a second place for backups; write an address that begins with "
             "sftp:, s3: or rest:, such as sftp:u123456@u123456.your-storagebox.de:infisical, or "
             "'later'",
         ),
         (
-            lambda answer: answers.person(answer)[1],
+            lambda answer: answers.parse_person(answer)[1],
             "ada@example.com",
             "'' is not a role; write admin, developer, viewer or none, such as "
             "ada@example.com=developer",
@@ -78,7 +78,7 @@ from infisical_iac.init import answers, project_file
             "the project file has ada@example.com already: change the role there",
         ),
         (
-            lambda answer: str(choose_one(answer, 2)),
+            lambda answer: str(parse_choice(answer, 2)),
             "3",
             "'3' is not a choice; write a number from 1 to 2",
         ),

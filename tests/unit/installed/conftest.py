@@ -49,7 +49,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """Return an environment with the wheel; packages that it needs are those of this one.
+    """Return an environment with the wheel, which uses the packages of this environment.
 
     A path file names them. It does not run the path file of the editable install next to them, so
     this checkout can't be imported.

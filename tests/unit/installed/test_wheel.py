@@ -76,7 +76,7 @@ def test_the_wheel_has_the_files_that_the_package_reads(wheel: Path) -> None:
     assert {name for name in names - expected if not (REPOSITORY / name).is_file()} == set()
 
 
-def test_no_package_is_required_that_the_tool_does_not_import() -> None:
+def test_the_tool_imports_every_package_that_it_requires() -> None:
     imported = {
         "pyahocorasick": "ahocorasick",
         "pytest-testinfra": "testinfra",
@@ -153,7 +153,7 @@ def test_commands_without_an_inventory_name_what_they_miss(
 def test_verify_runs_the_checks_of_the_wheel_and_reads_nothing_of_the_users_tests(
     installed: Installed,
 ) -> None:
-    """A repository may have tests and a configuration of pytest of its own; the host is away."""
+    """A repository may have its own tests and pytest configuration. The host is unreachable."""
     repository = installed.repository
     for folder in ("inventory", "group_data", "tests/host"):
         (repository / folder).mkdir(parents=True)

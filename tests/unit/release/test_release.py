@@ -64,7 +64,7 @@ def _bill(built: Path, name: str) -> dict[str, Any]:
 def test_two_builds_are_equal_byte_for_byte(
     built: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """They are of two directories, with other rights of new files and another time zone."""
+    """The second build has another directory, umask and time zone."""
     monkeypatch.setenv("TZ", "Pacific/Auckland")
     before = os.umask(0o077)
     try:
@@ -116,7 +116,7 @@ def test_a_bill_complies_with_the_schema_and_names_its_package(built: Path, name
     assert {each["ref"] for each in bill["dependencies"]} == known
 
 
-def test_a_bill_has_nothing_that_only_building_and_testing_need(built: Path) -> None:
+def test_a_bill_leaves_out_build_and_test_dependencies(built: Path) -> None:
     tool = {each["name"] for each in _bill(built, "infisical-iac-0.1.0.cdx.json")["components"]}
     node = {
         each["name"] for each in _bill(built, "infisical-config-0.1.0-node.cdx.json")["components"]
@@ -134,7 +134,7 @@ def test_a_lock_file_is_read_as_a_graph() -> None:
     assert found["middle"].marker == "sys_platform == 'win32'"
 
 
-def test_a_package_of_npm_needs_the_innermost_of_each_name() -> None:
+def test_an_npm_package_needs_the_nearest_installation_of_each_name() -> None:
     packages = {
         "": {"version": "1"},
         "node_modules/a": {"version": "1", "dependencies": {"b": "*"}},

@@ -131,7 +131,7 @@ _DIGEST = f"sha256:{'a' * 64}"
         ),
     ],
 )
-def test_what_docker_says_has_a_code(output: str, code: str) -> None:
+def test_each_message_of_docker_has_a_code(output: str, code: str) -> None:
     error = explain_failure("redis:8", output)
     assert error.code == f"error.pull_{code}"
     sentence, remedy = error.split()
@@ -139,7 +139,7 @@ def test_what_docker_says_has_a_code(output: str, code: str) -> None:
     assert remedy
 
 
-def test_what_nobody_knows_has_the_general_code() -> None:
+def test_an_unknown_message_of_docker_has_the_general_code() -> None:
     error = explain_failure("redis:8", f"{_DAEMON}something new")
     assert error.code == "error.pull"
     assert "(something new)" in str(error)
@@ -172,7 +172,7 @@ esac
     )
 
     def run(command: str, *, doing: str, stdin: str | None = None) -> str:
-        # The directory in memory is one of this test here.
+        # The test uses its own directory instead of /run.
         here = command.replace("/run/", f"{tmp_path}/")
         done = subprocess.run(
             ["sh", "-c", here],
@@ -228,7 +228,7 @@ def test_a_failure_leaves_no_password_behind(
     assert [*docker.glob("infisical-iac-registry.*")] == []
 
 
-def test_a_pull_without_an_end_is_ended(docker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stalled_pull_times_out(docker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_program(docker / "bin", "docker", "exec sleep 60")
     monkeypatch.setattr(pull, "_LIMIT", 0.2)
     with pytest.raises(UserError) as error:
@@ -269,7 +269,7 @@ def test_a_digest_cannot_be_compared_with_an_archive(monkeypatch: pytest.MonkeyP
 def test_an_engine_that_keeps_digests_of_archives_needs_no_pull(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As the one of containerd does."""
+    """containerd's image store keeps them."""
     pulled = _image_facts(monkeypatch, "redis:8", f"redis:8@{_DIGEST}")
     compose.fetch([f"redis:8@{_DIGEST}"], ImageSources(("images.tar",)))
     assert pulled == []
