@@ -8,9 +8,9 @@ def questions(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Answer each question for a name with `another`; return the questions."""
     questions: list[str] = []
 
-    def answer(text: str, **_: object) -> str:
-        questions.append(f"{text}: ")
+    def answer(question: str, *_: object, **__: object) -> str:
+        questions.append(f"{question}: ")
         return "another"
 
-    monkeypatch.setattr("click.prompt", answer)
+    monkeypatch.setattr("infisical_iac.core.terminal.prompt", answer)
     return questions
