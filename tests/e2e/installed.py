@@ -143,8 +143,12 @@ def run_pinned(machine: OperatorMachine, *command: str, directory: str) -> Done:
     python = ".".join(map(str, machine.python()))
     # A lock is for all systems, and the wheels are for this one.
     only = f"environments = [\"sys_platform == 'linux' and python_version == '{python}'\"]\n"
-    machine.run("sh", "-c", "cat >>pyproject.toml", directory=directory, input=only)
-    return machine.run("uv", "run", *_OFFLINE, *command, directory=directory)
+    before = machine.read(f"{directory}/pyproject.toml")
+    write = ("sh", "-c", "cat >pyproject.toml")
+    machine.run(*write, directory=directory, input=before + only)
+    done = machine.run("uv", "run", *_OFFLINE, *command, directory=directory)
+    machine.run(*write, directory=directory, input=before)
+    return done
 
 
 def find_project_file(machine: OperatorMachine, directory: str) -> str:
