@@ -189,10 +189,8 @@ class BackupTarget(SettingsModel):
     def _repository_is_of_a_known_kind(cls, value: str) -> str:
         kind = kind_of(value)
         if kind is None or ".." in value:
-            *examples, last = (each.example for each in KINDS)
-            raise ValueError(
-                f"{value!r} is not a place for a repository: write {', '.join(examples)} or {last}"
-            )
+            examples = join_names((each.example for each in KINDS), "or")
+            raise ValueError(f"{value!r} is not a place for a repository: write {examples}")
         kind.check_address(value)
         return value
 
@@ -200,7 +198,7 @@ class BackupTarget(SettingsModel):
     def _is_complete(self) -> Self:
         self.kind.check(self)
         if self.append_only and not self.kind.can_be_append_only:
-            able = " or ".join(each.example for each in KINDS if each.can_be_append_only)
+            able = join_names((each.example for each in KINDS if each.can_be_append_only), "or")
             raise ValueError(
                 f"target {self.name!r} can't be append_only: root on the host can remove what is "
                 f"there; use a place whose server can refuse that: {able}"
@@ -229,8 +227,8 @@ class BackupTarget(SettingsModel):
 
 def remote_prefixes() -> str:
     """Return how addresses of places off the host begin, such as `sftp:, s3: or rest:`."""
-    *first, last = (f"{each.example.partition(':')[0]}:" for each in KINDS if not each.on_host)
-    return f"{', '.join(first)} or {last}"
+    remote = (each.example for each in KINDS if not each.on_host)
+    return join_names((f"{each.partition(':')[0]}:" for each in remote), "or")
 
 
 def kind_of(address: str) -> type[TargetKind] | None:

@@ -3,10 +3,14 @@
 from collections.abc import Iterable
 
 
-def join_names(names: Iterable[object]) -> str:
-    """Return names as an enumeration, such as `api, web and worker`; empty for none."""
+def join_names(names: Iterable[object], word: str = "and") -> str:
+    """Return names as an enumeration, such as `api, web and worker`; empty for none.
+
+    Args:
+        word: stands before the last name.
+    """
     *first, last = [str(each) for each in names] or [""]
-    return f"{', '.join(first)} and {last}" if first else last
+    return f"{', '.join(first)} {word} {last}" if first else last
 
 
 def join_first(names: Iterable[str], most: int) -> str:

@@ -126,31 +126,31 @@ def not_ours(settings: Settings, machine: MachineState) -> str:
 
 def refuse(settings: Settings, machine: MachineState) -> None:
     """Raise Refused if Infisical can't run on an engine that somebody else manages."""
-    left, major = not_ours(settings, machine), machine.engine.partition(".")[0]
-    if not left:
+    why, major = not_ours(settings, machine), machine.engine.partition(".")[0]
+    if not why:
         return
     if settings.host.data_volume:
         code = "refused.data_volume"
         reason = (
-            f"setting 'data_volume': {left}, with its volumes where they are: leave the setting "
+            f"setting 'data_volume': {why}, with its volumes where they are: leave the setting "
             "empty, or use a host of Infisical's own"
         )
     elif not machine.engine:
         code = "refused.engine_down"
         reason = (
-            f"{left}, but it does not answer: see `systemctl status docker` on the host, and start "
+            f"{why}, but it does not answer: see `systemctl status docker` on the host, and start "
             "it there"
         )
     elif major.isdigit() and int(major) < _OLDEST:
         code = "refused.engine_old"
         reason = (
-            f"{left}, but it is version {machine.engine}: have the manager of that engine upgrade "
+            f"{why}, but it is version {machine.engine}: have the manager of that engine upgrade "
             f"it to {_OLDEST} or newer"
         )
     elif not machine.compose:
         code = "refused.no_compose"
         reason = (
-            f"{left}, but `docker compose` is missing: install the plugin from where the engine "
+            f"{why}, but `docker compose` is missing: install the plugin from where the engine "
             "came from, docker-compose-plugin from Docker's own repository"
         )
     else:

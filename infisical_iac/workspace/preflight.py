@@ -17,6 +17,7 @@ from infisical_iac.core.operation import Refusal
 from infisical_iac.core.overrides import describe_overrides
 from infisical_iac.core.own_repository import describe_copied_defaults
 from infisical_iac.core.settings import Settings, load
+from infisical_iac.core.wording import join_names
 from infisical_iac.host import docker
 from infisical_iac.host.docker import Engine
 from infisical_iac.host.machine import Machine
@@ -245,10 +246,9 @@ def refuse_unfinished_scaling(machine: MachineState, *, topology: str) -> None:
 def refuse(machine: MachineState, *, minimum_free_disk_gb: float) -> None:
     """Raise Refused if the host's system or state does not allow a deploy."""
     if machine.system is None:
-        *names, last = (each.name for each in SYSTEMS.values())
+        names = join_names((each.name for each in SYSTEMS.values()), "or")
         raise Refused(
-            f"the host runs {machine.os or 'an unknown system'} {machine.release}: "
-            f"use {', '.join(names)} or {last}",
+            f"the host runs {machine.os or 'an unknown system'} {machine.release}: use {names}",
             code="refused.system",
         )
     if not machine.root:
