@@ -71,7 +71,7 @@ def _address(host: StagingHost) -> str:
     name = ingress.name(host)
     root = ingress.root(host).relative_to(STATE.parent)
     return (
-        f"  its address https://{name}, certified by the authority of its own in {root}:\n"
+        f"  its address https://{name}, certified by its own authority in {root}:\n"
         f"              curl --cacert {root} --resolve {name}:443:{ingress.address(host)} \\\n"
         f"                  https://{name}/api/status\n"
     )
