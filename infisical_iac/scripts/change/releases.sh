@@ -43,10 +43,11 @@ of_file() {
          /^    image: / { print service, $2 }' "$root/compose.yaml" 2>/dev/null
 }
 
-# A cluster's services may run on other nodes.
+# A cluster's services may run on other nodes. `docker service ls` prints images without digests.
 of_services() {
-    docker service ls --format '{{ .Name }} {{ .Image }}' \
-        --filter label=com.docker.stack.namespace=infisical |
+    docker service ls --quiet --filter label=com.docker.stack.namespace=infisical |
+        xargs --no-run-if-empty docker service inspect --format \
+            '{{ .Spec.Name }} {{ .Spec.TaskTemplate.ContainerSpec.Image }}' |
         sed 's/^infisical_//; s/^\([a-z]*\)-[0-9]* /\1 /' | sort -u
 }
 

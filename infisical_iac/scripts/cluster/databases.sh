@@ -133,7 +133,8 @@ free_name() {
 count_writes() {
     find_database
     since=$(date --utc --date "@$1" +%Y-%m-%dT%H:%M:%SZ)
-    images=$(docker service ls --filter name=infisical_infisical --format '{{ .Image }}' 2>/dev/null | head -n 1) || images=
+    images=$(docker service inspect --format '{{ .Spec.TaskTemplate.ContainerSpec.Image }}' \
+        infisical_infisical 2>/dev/null) || images=
     from=$(cat "$here/${loaded-loaded}" 2>/dev/null) || from=
     counted=$(questions "$since" "$from" | within="timeout 60" sql "$main" 2>/dev/null) || counted=
     test -z "$counted" || counted=$(echo "$counted" | total)
