@@ -299,6 +299,11 @@ def _token_auth(project: Project) -> None:
     project.deployer.post(f"{path}/tokens", json={"name": "endless"})
 
 
+def _aws_auth(project: Project) -> None:
+    path = f"{AUTH}/aws-auth/identities/{project.identity()}"
+    project.deployer.post(path, json={"allowedAccountIds": "123456789012"})
+
+
 def _login_of_the_instance(project: Project) -> None:
     listed = identities.in_organization(project.deployer, project.organization)
     names = {each["identity"]["name"]: each["identity"]["id"] for each in listed}
@@ -360,6 +365,11 @@ STRANGERS: dict[str, Stranger] = {
         _token_auth,
         ("token-auth of {service}",),
         ("- token-auth of {service}: with all tokens of it",),
+    ),
+    "another login of a service": Stranger(
+        _aws_auth,
+        ("aws-auth of {service}",),
+        ("- aws-auth of {service}: with all tokens of it",),
     ),
     "a login of the identity that rules the instance": Stranger(
         _login_of_the_instance,

@@ -1,4 +1,4 @@
-"""Token auth of identities: tokens that are made once and need no login."""
+"""Token auth of identities: tokens that are made once and need no login. And their AWS auth."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 PATH = "/api/v1/auth/token-auth/identities/{identity_id}"
 METHOD = "token-auth"
 A_MONTH = 2592000
+AWS_PATH = "/api/v1/auth/aws-auth/identities/{identity_id}"
+AWS = "aws-auth"
 
 
 @route("POST", PATH)
@@ -72,6 +74,25 @@ def make_token(call: Call) -> Document:
         call.store, identity["id"], fields["name"], A_MONTH, call.server.config.auth_secret
     )
     return {"accessToken": token, "tokenType": "Bearer", "tokenData": data}
+
+
+@route("POST", AWS_PATH)
+def attach_aws(call: Call) -> Document:
+    identity = _changeable(call, "create")
+    if AWS in identity["authMethods"]:
+        raise bad_request("Failed to add AWS Auth to already configured identity")
+    call.store.update("identities", identity["id"], authMethods=[*identity["authMethods"], AWS])
+    return {"identityAwsAuth": {"identityId": identity["id"], "accessTokenTTL": A_MONTH}}
+
+
+@route("DELETE", AWS_PATH)
+def detach_aws(call: Call) -> Document:
+    identity = _changeable(call, "delete")
+    if AWS not in identity["authMethods"]:
+        raise bad_request("The identity does not have aws auth")
+    methods = [each for each in identity["authMethods"] if each != AWS]
+    call.store.update("identities", identity["id"], authMethods=methods)
+    return {"identityAwsAuth": {"identityId": identity["id"], "accessTokenTTL": A_MONTH}}
 
 
 def _changeable(call: Call, action: str) -> Document:
