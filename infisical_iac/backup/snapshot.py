@@ -39,6 +39,15 @@ def load(directory: str, project: str, timeout: int) -> dict[str, int]:
     return rows(run(command, doing="load the snapshot").splitlines())
 
 
+def serve(directory: str, project: str, timeout: int, port: int) -> None:
+    """Start Infisical on the loaded data; the host reaches it on `port` of its loopback.
+
+    Each container may take `timeout` seconds to start. Raises CommandFailed.
+    """
+    command = script("snapshot", "serve", directory, project, str(timeout), str(port))
+    run(command, doing="start Infisical on the snapshot")
+
+
 def rows(lines: Sequence[str]) -> dict[str, int]:
     """Return the number of rows of each table from lines "<table> <rows>"."""
     pairs = (line.split(" ") for line in lines if line)

@@ -20,15 +20,18 @@ from infisical_iac.change.path import RELEASES
 from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.core.errors import Refused, RunFailed, UserError
 from infisical_iac.core.images import Images
-from infisical_iac.core.remote import run
+from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.stack import given_up
+from infisical_iac.stack import given_up, session
 from infisical_iac.stack.given_up import GivenUp
+from infisical_iac.workspace import checks
 from infisical_iac.workspace.checks import Before
 
 DIRECTORY = "/var/lib/infisical-upgrade"
 PROJECT = "infisical-upgrade"
+# The port of the host's loopback for the copy of a rehearsal.
+_PORT = 2020
 # After an interruption, nobody knows what could be read before the change. The deployer must be
 # able to log in, though.
 UNKNOWN = Before({}, public=False)
@@ -128,6 +131,31 @@ class Changeover(ABC):
         if pausing:
             self.step("pause", doing="pause Infisical")
         run(script("backup-dump", directory), doing="dump the database")
+
+    def rehearse(self, compose: str) -> None:
+        """Prove on a copy of the release's dump that the new version isolates services.
+
+        The copy reaches nothing, and only the host itself reaches it. So a version without a proof
+        was never public. Raises a UserError.
+
+        Args:
+            compose: the text of the copy's Compose file, with the new version.
+        """
+        logger.info(
+            f"{host.print_prefix}Infisical {self.unfinished.new} is tried on a copy of the data"
+        )
+        write(f"{DIRECTORY}/compose.yaml", compose)
+        seconds = self.settings.stack.start_timeout
+        expected = self.take(self.unfinished.release)
+        manifest.refuse_difference(expected, snapshot.load(DIRECTORY, PROJECT, seconds))
+        snapshot.serve(DIRECTORY, PROJECT, seconds, _PORT)
+        session.forget()
+        try:
+            checks.prove_isolation(self.settings, _PORT)
+        finally:
+            # That login is the copy's.
+            session.forget()
+        snapshot.clean(DIRECTORY, PROJECT)
 
     def load_next_to_data(self, data: Release | None) -> None:
         """Load the dump of a release, or of now, next to the data; its key must be the host's."""

@@ -29,6 +29,7 @@ from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.images import Images
 from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
 from infisical_iac.stack import compose, edge, given_up, keys, session
+from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.containers import Stack
 from infisical_iac.stack.state import Upgrades, UpgradeState
 from infisical_iac.workspace import checks
@@ -125,13 +126,18 @@ class _OnCluster(Changeover):
     place = "leader"
 
     def swap(self, data: Release | None) -> None:
-        """Dump the current data; with `data`, load those next to them and swap the two."""
+        """Dump the current data; with `data`, load those next to them and swap the two.
+
+        Without `data`, Infisical serves during the roll-out, so the new version is tried first.
+        """
         self.dump(pausing=data is not None)
         if data:
             self.load_next_to_data(data)
             edge.close_on(self.settings, self.site.names)
             self.step("swap", doing="put the new data in place")
         else:
+            image = self.unfinished.image
+            self.rehearse(compose_file(self.settings, self.site.machine, drill=True, image=image))
             self.step("roll", doing="begin the roll-out")
 
     def load(self) -> dict[str, int]:

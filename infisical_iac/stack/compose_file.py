@@ -32,10 +32,14 @@ def trusted_networks(settings: Settings) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*settings.stack.trusted_proxy_cidrs, *proxies)))
 
 
-def compose_file(settings: Settings, machine: MachineState, *, drill: bool = False) -> str:
+def compose_file(
+    settings: Settings, machine: MachineState, *, drill: bool = False, image: str = ""
+) -> str:
     """Return the text of compose.yaml, or of the isolated stack for a `drill`.
 
-    A drill sets the image by the variable INFISICAL_IMAGE.
+    Args:
+        image: of Infisical; that of the settings by default. A drill sets it by the variable
+            INFISICAL_IMAGE then.
     """
     values, stack = shared_values(settings, machine), settings.stack
     kind = stack.ingress_kind
@@ -43,7 +47,7 @@ def compose_file(settings: Settings, machine: MachineState, *, drill: bool = Fal
         "compose.yaml",
         **values,
         drill=drill,
-        image="${INFISICAL_IMAGE:?}" if drill else stack.infisical_reference,
+        image=image or ("${INFISICAL_IMAGE:?}" if drill else stack.infisical_reference),
         cpus=stack.infisical_cpus / (2 if drill else 1),
         # From version 18 on, the official image keeps its data in a folder named after the version.
         postgres_mount=f"/var/lib/postgresql{'/data' if stack.postgres_major < 18 else ''}",

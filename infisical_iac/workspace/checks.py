@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from infisical_iac.api import contents
+from infisical_iac.api import contents, instance
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, CheckFailed, NotBootstrapped, UserError
 from infisical_iac.core.remote import run
@@ -101,6 +101,8 @@ def check_as_before(
     client = _client(port, needed=then is not None, deployer=same_data)
     if client is None:
         sentences = ["The deployer could not log in before the change: no secret was read."]
+        if other_version:
+            sentences.append(prove_isolation(settings, port))
     else:
         sentences = _check_secrets(settings, client, project, then, same_data=same_data)
         if other_version:
@@ -113,15 +115,34 @@ def check_as_before(
     return [*check_public_address(settings, then, opening), *sentences]
 
 
+def prove_isolation(settings: Settings, port: int) -> str:
+    """Prove that the Infisical on a port of the loopback isolates services; return a sentence.
+
+    The administrator does it if the deployer can't log in. Raises CheckFailed, also if neither can,
+    unless the instance has nobody yet.
+    """
+    try:
+        client = _log_in(port)
+    except NotBootstrapped as error:
+        if not instance.is_initialized(session.api(port)):
+            return "Infisical is not set up yet: its isolation of services was not checked."
+        raise _unproven(error) from None
+    return _prove_isolation(client, settings.workspace)
+
+
+def _unproven(error: UserError) -> CheckFailed:
+    return CheckFailed(
+        f"could not check whether services are isolated: {error}", code="checks.isolation"
+    )
+
+
 def _prove_isolation(client: Client, settings: WorkspaceSettings) -> str:
     try:
         return isolation.prove(client, settings.isolation)
     except CheckFailed:
         raise
     except UserError as error:
-        raise CheckFailed(
-            f"could not check whether services are isolated: {error}", code="checks.isolation"
-        ) from None
+        raise _unproven(error) from None
 
 
 def _check_secrets(

@@ -100,10 +100,10 @@ def disk_filled(cluster: Cluster) -> Undo:
 
 
 def version_never_healthy(cluster: Cluster) -> Undo:
-    """A version is rolled out whose migration fails, so that it never becomes healthy."""
+    """A version is rolled out that works on a copy of the data, but never on the cluster."""
     for number in cluster.numbers:
-        upgrading.make_later(cluster.host(number), upgrading.FAILS)
-    done = cluster.deploy(data={"infisical_version": upgrading.FAILS})
+        upgrading.make_later(cluster.host(number), upgrading.FAILS_CLUSTERS)
+    done = cluster.deploy(data={"infisical_version": upgrading.FAILS_CLUSTERS})
     if done.status == 0:
         raise StagingError("the roll-out of a version that is never healthy has succeeded")
     if "went back to what ran before" not in done.stderr:

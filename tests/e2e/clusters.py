@@ -36,10 +36,15 @@ def boot(staging: StagingCluster, disk_gb: int = 0) -> list[StagingHost]:
 
 
 def bare(staging: StagingCluster, disk_gb: int = 0) -> None:
-    """Boot the three hosts without Infisical; new ones have Docker and the images."""
+    """Boot the three hosts without Infisical; new ones have Docker and the images.
+
+    The Infisical that is deployed to new ones starts as slowly as a real one.
+    """
     made = boot(staging, disk_gb)
     with ThreadPoolExecutor(len(made)) as pool:
         list(pool.map(reset_stack, made))
+    for host in made:
+        stack.start_slowly(host)
 
 
 def deploy_cluster(

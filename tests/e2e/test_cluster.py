@@ -15,7 +15,6 @@ from tests.cluster.injection import inject
 from tests.cluster.place import Place
 from tests.e2e import clusters
 from tests.e2e.conftest import FirstDeploy
-from tests.staging import stack
 
 _NAME = "e2e-cluster"
 # A real server copies the names of a folder at each write: 2,700 writes of the faults' client are
@@ -70,8 +69,6 @@ def cluster(first: FirstDeploy) -> Iterator[Cluster]:
     """Three deployed hosts, whose Infisical starts as slowly as a real one."""
     with clusters.fresh(first, _NAME) as staging:
         clusters.bare(staging, _DISK_GB)
-        for host in staging.hosts:
-            stack.start_slowly(host)
         yield clusters.deploy_cluster(staging)
 
 
@@ -166,6 +163,7 @@ def test_verify_passes_after_all_faults(cluster: Cluster) -> None:
 
 
 @pytest.mark.cluster
+@pytest.mark.real
 def test_replicas_that_crash_repeatedly_are_reported_without_waiting(cluster: Cluster) -> None:
     """As on a first deploy, there is no rollback; 32 MB are too few for any server."""
     waiting.whole(cluster)

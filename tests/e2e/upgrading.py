@@ -28,7 +28,10 @@ IS_REAL = stack.find_archive() is not None
 START_SECONDS = 120 if IS_REAL else 20
 _MAJOR, _MINOR, _ = WAS.split(".")
 _LATER_TAGS = f"{_MAJOR}[.]{int(_MINOR) + 1}[.]"
-ADDS, BREAKS, FAILS, SLEEPS, LOSES = (f"{_MAJOR}.{int(_MINOR) + 1}.{patch}" for patch in range(5))
+ADDS, BREAKS, FAILS, SLEEPS, LOSES, BREAKS_CLUSTERS, FAILS_CLUSTERS = (
+    f"{_MAJOR}.{int(_MINOR) + 1}.{patch}" for patch in range(7)
+)
+_FAILS_THERE = 'test -z "$REDIS_SENTINEL_HOSTS" || { echo Boot up migration failed; exit 1; }'
 # The command of each version's image: arguments of later.py, or a program that serves nothing.
 LATER = {
     ADDS: ["python3", "later.py", "adds"],
@@ -36,6 +39,7 @@ LATER = {
     FAILS: ["python3", "later.py", "fails"],
     SLEEPS: ["sh", "-c", "trap exit TERM; sleep infinity & wait"],
     LOSES: ["python3", "later.py", "adds", "lost"],
+    BREAKS_CLUSTERS: ["python3", "later.py", "adds", "enforced", "breaks"],
 }
 _LATER_REAL = {FAILS: ["sh", "-c", "echo Boot up migration failed; exit 1"], SLEEPS: LATER[SLEEPS]}
 NEWER = stack.POSTGRES
@@ -99,7 +103,13 @@ class Upgrading:
 
 def make_later(host: StagingHost, *versions: str) -> None:
     """Make images of the named later releases, or of all."""
-    commands = _LATER_REAL if IS_REAL else LATER
+    own = json.loads(
+        host.run(
+            f"docker inspect --format '{{{{json .Config.Cmd}}}}' {stack.INFISICAL}:{WAS}"
+        ).stdout
+    )
+    commands = dict(_LATER_REAL if IS_REAL else LATER)
+    commands[FAILS_CLUSTERS] = ["sh", "-c", f'{_FAILS_THERE}; exec "$@"', "sh", *own]
     missing = set(versions or {ADDS, *commands})
     if IS_REAL and ADDS in missing:
         _load_next(host)

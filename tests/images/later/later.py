@@ -1,4 +1,8 @@
-"""The stand-in as a later release would be: later.py <migration> [<what becomes of privileges>]."""
+"""Run the stand-in as a later release: later.py <migration> [<privileges> [<on a cluster>]].
+
+Each argument after the migration is a word for what becomes of privileges, and for the migration
+that a cluster's replica makes instead of the first one.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +24,11 @@ MIGRATIONS = {
 def migrate(store: Store) -> None:
     """The migrations of this release."""
     import_module("standin.migrations").migrate(store)
-    run, name = store.connection.execute, f"20261100000000_{sys.argv[1]}.mjs"
+    of_cluster = "REDIS_SENTINEL_HOSTS" in os.environ and sys.argv[3:]
+    migration = of_cluster[0] if of_cluster else sys.argv[1]
+    run, name = store.connection.execute, f"20261100000000_{migration}.mjs"
     if not run("SELECT FROM infisical_migrations WHERE name = %s", (name,)).fetchall():
-        run(MIGRATIONS[sys.argv[1]])
+        run(MIGRATIONS[migration])
         run("INSERT INTO infisical_migrations (name, batch) VALUES (%s, 2)", (name,))
 
 

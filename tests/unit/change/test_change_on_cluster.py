@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from infisical_iac.backup import snapshot
 from infisical_iac.backup.manifest import Manifest
@@ -82,7 +83,11 @@ def leader(monkeypatch: pytest.MonkeyPatch) -> _Leader:
     monkeypatch.setattr(changeover, "release_step", lambda *_, **__: "")
     monkeypatch.setattr(changeover, "discard_releases", lambda *_: None)
     monkeypatch.setattr(changeover, "read_releases", lambda: [_RELEASE])
+    monkeypatch.setattr(changeover, "write", lambda *_: None)
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
+    monkeypatch.setattr(snapshot, "load", lambda *_: {"projects": 2})
+    monkeypatch.setattr(snapshot, "serve", lambda *_: made.note("serve a copy"))
+    monkeypatch.setattr(checks, "prove_isolation", lambda *_: made.note("prove isolation"))
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(session, "api", lambda _: SimpleNamespace(answers=lambda: True))
     monkeypatch.setattr(checks, "record_before", lambda *_: None)
@@ -97,7 +102,8 @@ def _upgrade() -> list[str]:
     )
 
 
-_UP = ["begin", "backup-dump", "roll", "roll out v0.166.0"]
+_TRIED = ["begin", "backup-dump", "serve a copy", "prove isolation"]
+_UP = [*_TRIED, "roll", "roll out v0.166.0"]
 _END = ["open", "end"]
 _SWAPPED = ["begin", "pause", "backup-dump", "load", "close", "swap"]
 _BACK = ["back", "roll out v0.165.16", "use"]
@@ -109,6 +115,41 @@ _WITH_ALL_DATA = rf"{_SERVES} with all data; "
 def test_an_upgrade_is_proven_without_stopping_infisical(leader: _Leader) -> None:
     assert _upgrade() == ["Read as before: 1 secret."]
     assert leader.steps == [*_UP, "gate", *_END]
+
+
+@pytest.mark.parametrize("failing", ["serve a copy", "prove isolation"])
+def test_a_version_that_fails_on_a_copy_of_the_data_is_not_rolled_out(
+    leader: _Leader, failing: str
+) -> None:
+    leader.failing = [failing]
+    with pytest.raises(RunFailed, match=_WITH_ALL_DATA) as failed:
+        _upgrade()
+    assert failed.value.code == "run.given_up"
+    assert leader.steps == [*_TRIED[: _TRIED.index(failing) + 1], *_BACK, *_END]
+
+
+def test_the_copy_has_the_new_image_and_no_way_out(
+    leader: _Leader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    monkeypatch.setattr(changeover, "write", lambda path, text: written.append(text))
+    _upgrade()
+    (text,) = written
+    copy = yaml.safe_load(text)
+    assert copy["services"]["infisical"]["image"] == _NEW
+    assert all(each.get("internal") for each in copy["networks"].values())
+    assert not any("ports" in each for each in copy["services"].values())
+
+
+def test_the_login_at_the_copy_is_forgotten_whatever_it_proves(
+    leader: _Leader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "forget", lambda: leader.note("forget"))
+    leader.failing = ["prove isolation"]
+    with pytest.raises(RunFailed):
+        _upgrade()
+    where = leader.steps.index("prove isolation")
+    assert leader.steps[where - 1 : where + 2] == ["forget", "prove isolation", "forget"]
 
 
 def test_a_version_that_never_gets_healthy_costs_no_data(leader: _Leader) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.api import instance
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import CheckFailed, CommandFailed, NotBootstrapped, UserError
 from infisical_iac.core.settings import Settings, load
@@ -520,6 +521,32 @@ def test_the_same_version_need_not_prove_it_again(proofs: list[str]) -> None:
     output = _check()
     assert len(output) == 1
     assert _counts(output) == [(1, True)]
+    assert proofs == []
+
+
+def test_the_administrator_proves_it_if_the_deployer_cannot_log_in(
+    world: World, proofs: list[str]
+) -> None:
+    world.deployer, world.administrator = False, True
+    output = check_as_before(
+        _settings(), "chainalign", None, port=_PORT, same_data=True, other_version=True
+    )
+    assert (proofs, output[1:]) == (["privilege"], ["proven"])
+
+
+@pytest.mark.parametrize("is_initialized", [True, False])
+def test_a_version_that_nobody_can_ask_is_accepted_only_before_the_setup(
+    world: World, monkeypatch: pytest.MonkeyPatch, proofs: list[str], is_initialized: bool
+) -> None:
+    world.deployer = False
+    monkeypatch.setattr(session, "api", lambda _: world.client())
+    monkeypatch.setattr(instance, "is_initialized", lambda _: is_initialized)
+    if is_initialized:
+        with pytest.raises(CheckFailed) as failed:
+            checks.prove_isolation(_settings(), _PORT)
+        assert failed.value.code == "checks.isolation"
+    else:
+        assert checks.prove_isolation(_settings(), _PORT)
     assert proofs == []
 
 
