@@ -72,6 +72,7 @@ def _id(admin: Client, organization: str) -> str:
     return found.id
 
 
+@pytest.mark.real
 @pytest.mark.parametrize(
     ("of_identity", "of_login", "field", "change"),
     [
@@ -106,6 +107,7 @@ def test_drift_of_the_deployer_is_repaired_and_no_second_one_is_made(
     assert len(identities.everybody(admin, world.org_id)) == there
 
 
+@pytest.mark.real
 def test_a_deployer_without_a_role_is_reported_and_gets_it_back(
     admin: Client, world: World
 ) -> None:
@@ -135,7 +137,12 @@ def _projects(deployer: Client) -> dict[str, str]:
 @pytest.mark.parametrize("is_known", [True, False])
 @pytest.mark.parametrize(
     ("role", "shown"),
-    [("viewer", "viewer"), ("member", "member"), ("no-access", "none"), ("", "none")],
+    [
+        ("viewer", "viewer"),
+        ("member", "member"),
+        ("no-access", "none"),
+        pytest.param("", "none", marks=pytest.mark.real),
+    ],
 )
 def test_a_lost_role_in_a_project_is_reported_and_given_back(
     admin: Client, world: World, slug: str, is_known: bool, role: str, shown: str
@@ -157,11 +164,13 @@ def test_a_lost_role_in_a_project_is_reported_and_given_back(
     assert contents.project(session.deployer(_PORT), slug) is not None
 
 
+@pytest.mark.real
 def test_a_project_that_does_not_exist_is_not_drift(admin: Client, world: World) -> None:
     gone = {"never-made": "", "deleted-since": "00000000-0000-4000-8000-000000000000"}
     assert bootstrap.seats_drift(session.deployer(_PORT), _id(admin, world.org_id), gone) == []
 
 
+@pytest.mark.real
 def test_the_administrator_joins_a_project_to_give_the_role_back(
     admin: Client, world: World
 ) -> None:
@@ -172,6 +181,7 @@ def test_the_administrator_joins_a_project_to_give_the_role_back(
     assert bootstrap._deployer_drift(_PORT, projects) == ""
 
 
+@pytest.mark.real
 def test_a_role_that_cannot_be_restored_is_refused(admin: Client, world: World) -> None:
     _lose(admin, world, "unknown-one")
     # Who is not a member can't find the project by its slug.

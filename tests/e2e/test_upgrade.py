@@ -151,6 +151,7 @@ def test_an_older_version_is_refused_with_the_rollback_command(world: Upgrading)
     assert "`infisical-iac rollback`" in done.stdout
 
 
+@pytest.mark.real
 def test_a_failed_rollback_keeps_the_writes_that_it_acknowledged(world: Upgrading) -> None:
     """Kill the run after the swap, let the old release serve, and make it fail its checks."""
     host, (old,) = world.host, world.releases()
