@@ -31,7 +31,8 @@ _LATER_TAGS = f"{_MAJOR}[.]{int(_MINOR) + 1}[.]"
 ADDS, BREAKS, FAILS, SLEEPS, LOSES, BREAKS_CLUSTERS, FAILS_CLUSTERS = (
     f"{_MAJOR}.{int(_MINOR) + 1}.{patch}" for patch in range(7)
 )
-_FAILS_THERE = 'test -z "$REDIS_SENTINEL_HOSTS" || { echo Boot up migration failed; exit 1; }'
+# Only a cluster's replicas have a Docker secret.
+_FAILS_THERE = "test ! -e /run/secrets/env || { echo Boot up migration failed; exit 1; }"
 # The command of each version's image: arguments of later.py, or a program that serves nothing.
 LATER = {
     ADDS: ["python3", "later.py", "adds"],

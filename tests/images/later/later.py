@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -24,7 +25,8 @@ MIGRATIONS = {
 def migrate(store: Store) -> None:
     """The migrations of this release."""
     import_module("standin.migrations").migrate(store)
-    of_cluster = "REDIS_SENTINEL_HOSTS" in os.environ and sys.argv[3:]
+    # Only a cluster's replicas have a Docker secret.
+    of_cluster = sys.argv[3:] if Path("/run/secrets/env").exists() else []
     migration = of_cluster[0] if of_cluster else sys.argv[1]
     run, name = store.connection.execute, f"20261100000000_{migration}.mjs"
     if not run("SELECT FROM infisical_migrations WHERE name = %s", (name,)).fetchall():
