@@ -130,23 +130,33 @@ def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
 
 # Infisical is unreachable while one of these restarts; it needs 15 to 40 seconds to start.
 _SERVING = {"infisical", "postgres", "redis", "caddy"}
+# The changes of version in a plan, which take the data along.
+_VERSIONS = {"Infisical", "PostgreSQL"}
 
 
 def restarts(planned: Iterable["Change"]) -> list[str]:
     """Return notes on the restarts of a run, and on the time without logins.
 
-    A container of a single host is re-created. A service of a cluster changes one replica after the
-    other; only a PostgreSQL that was the primary interrupts writes, until another one is.
+    A container of a single host is re-created; a change of version also dumps and loads the data. A
+    service of a cluster changes one replica after the other, also for another version; only a
+    PostgreSQL that was the primary interrupts writes, until another one is.
     """
     changed = {change.what for change in planned if change.kind == "~"}
     containers, services = (
         sorted(what.removeprefix(prefix) for what in changed if what.startswith(prefix))
         for prefix in ("container ", "service ")
     )
+    has_upgrade = not services and not changed.isdisjoint(_VERSIONS)
     notes = []
     if containers:
-        outage = "; nobody can log in for about a minute" if _SERVING & {*containers} else ""
+        is_short = not has_upgrade and not _SERVING.isdisjoint(containers)
+        outage = "; nobody can log in for about a minute" if is_short else ""
         notes.append(f"containers that restart: {', '.join(containers)}{outage}")
+    if has_upgrade:
+        notes.append(
+            "nobody can log in from the dump until the new version has started: half a minute for "
+            "a small database, longer for a large one"
+        )
     if services:
         writes = any(each.startswith("postgres") for each in services)
         outage = "; writes pause for some seconds" if writes else "; logins go on"

@@ -119,6 +119,25 @@ def test_a_plan_names_the_containers_that_restart_and_how_long_nobody_can_log_in
     assert "a minute" in note
 
 
+@pytest.mark.parametrize(
+    ("what", "detail"),
+    [("Infisical", "v0.165.16 → v0.166.2"), ("PostgreSQL", "16 → 17, by dump and restore")],
+)
+def test_a_change_of_version_takes_longer_than_a_restart(what: str, detail: str) -> None:
+    """It grows with the database: Infisical is down while the data are dumped and loaded."""
+    restart = Change("~", "container infisical", "its part of compose.yaml changes")
+    note, outage = restarts([Change("~", what, detail), restart])
+    assert note.endswith(" infisical")
+    assert "dump" in outage
+    assert "log in" in outage
+
+
+def test_a_change_of_version_on_a_cluster_goes_on_replica_by_replica() -> None:
+    changes = [Change("~", "Infisical", "v0.165.16 → v0.166.2"), Change("~", "service infisical")]
+    (note,) = restarts(changes)
+    assert "dump" not in note
+
+
 def test_a_plan_of_a_cluster_names_the_services_that_change_and_whether_writes_pause() -> None:
     (note,) = restarts(
         [Change("~", "service infisical", "another image"), Change("-", "service old")]
