@@ -57,6 +57,7 @@ def test_a_file_that_overrides_our_sshd_settings_is_named_and_the_rest_still_pla
         each.startswith("~ container redis: ") and "network databases" in each for each in output
     )
     assert any(each.startswith("~ container postgres: is paused") for each in output)
+    assert re.search(r"^Note: .*\bpostgres\b.*\blog in\b", done.stderr, re.MULTILINE)
     assert any(each.startswith(f"! Harden SSH: blocked: {sentence}") for each in output)
     assert blocked.status == 1
     assert sentence in blocked.sentence

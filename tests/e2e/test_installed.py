@@ -145,7 +145,10 @@ def test_plan_shows_a_first_deploy(machine: OperatorMachine) -> None:
 
 
 def test_apply_deploys_and_finds_nothing_to_change_afterwards(machine: OperatorMachine) -> None:
-    _check(_command(machine, "apply", "--yes"))
+    first = _check(_command(machine, "apply", "--yes"))
+    next_steps = first.stdout.partition("\nNext:\n")[2]
+    for fact in ("http://127.0.0.1:8080", "/etc/infisical/admin.env", "recovery-kit"):
+        assert fact in next_steps
     again = _check(_command(machine, "apply", "--yes", "--json"))
     assert json.loads(again.stdout)["changes"] == []
     pyinfra = ("pyinfra", "--yes", "--json", installed.INVENTORY, "deploy.py")

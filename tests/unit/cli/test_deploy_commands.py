@@ -1,0 +1,131 @@
+"""Output of whole commands that deploy, of a deployment in memory: restarts, next steps, links."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from infisical_iac.backup import kit_host
+from infisical_iac.cli.deploy import run_or_roll_back
+from infisical_iac.cli.main import main
+from infisical_iac.core.change import Change
+from infisical_iac.core.errors import RunFailed
+from infisical_iac.core.journal import Journal, Journals, OperationPlan
+from infisical_iac.workspace import credentials_issue
+from tests.unit.settings_of import NAME, defaults
+
+_ADMIN = Change("+", "administrator admin@example.com")
+_RESTART = Change("~", "container postgres", "is paused")
+_LINK = f"ben@example.com: https://{NAME}/signupinvite?token=obviously-fake"
+
+Invoke = Callable[..., Result]
+
+
+class _Deployment:
+    """A deployment of one step, which makes what is planned, and invites a person."""
+
+    def __init__(self, *changes: Change, fails: bool = False) -> None:
+        self._made = Journal({"1": OperationPlan("Stack | Run", changes=[*changes])})
+        self._fails = fails
+        self.journal = Journals({"203.0.113.7": self._made})
+        self.has_work, self.is_up_to_date = bool(changes), not changes
+        data = {**defaults(site_url=f"https://{NAME}"), "ssh_user": "root"}
+        self.host = SimpleNamespace(name="203.0.113.7", data=SimpleNamespace(dict=lambda: data))
+
+    def plan(self) -> tuple[list[Change], list[str]]:
+        return self.journal.planned_changes, []
+
+    def run(self, begin: Callable[[str], None], remedy: str | None = None) -> Iterator[Any]:
+        begin("Stack | Run")
+        changes = self.journal.planned_changes
+        self._made.made_changes += changes
+        self._made.operator_notes.append(_LINK)
+        yield SimpleNamespace(name="Stack | Run", changes=changes, seconds=1.0)
+        if self._fails:
+            raise RunFailed("Stack | Run: no answer")
+
+    def refuse_blocked(self) -> None:
+        """Nothing is blocked."""
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch) -> Invoke:
+    """Run a command for a deployment, on a host with or without a recovery kit."""
+
+    def invoke(deployment: _Deployment, *command: str, has_kit: bool = False) -> Result:
+        @contextmanager
+        def open_deployment(*_: Any, **__: Any) -> Iterator[_Deployment]:
+            yield deployment
+
+        # The module gives the whole process to gevent.
+        fake = SimpleNamespace(open_deployment=open_deployment)
+        monkeypatch.setitem(sys.modules, "infisical_iac.core.deployment", fake)
+        monkeypatch.setattr(credentials_issue, "warnings", list)
+        monkeypatch.setattr(kit_host, "exists", lambda: has_kit)
+        return CliRunner().invoke(main, [*command])
+
+    return invoke
+
+
+@pytest.mark.parametrize("command", [("plan",), ("plan", "--json"), ("apply", "--yes")])
+def test_restarts_are_notes_of_the_plan(invoke: Invoke, command: tuple[str, ...]) -> None:
+    done = invoke(_Deployment(_RESTART), *command)
+    (note,) = [line for line in done.stderr.splitlines() if line.startswith("Note: ")]
+    assert "postgres" in note
+    assert "log in" in note
+    if "--json" in command:
+        assert note.removeprefix("Note: ") in done.stdout
+
+
+def test_the_first_apply_ends_with_the_next_steps(invoke: Invoke) -> None:
+    done = invoke(_Deployment(_ADMIN), "apply", "--yes")
+    assert done.exit_code == 0, done.output
+    steps = done.stdout.partition("\nNext:\n")[2]
+    for fact in (f"https://{NAME}", "/etc/infisical/admin.env", "recovery-kit", "backup_targets"):
+        assert fact in steps
+
+
+@pytest.mark.parametrize(("changes", "has_kit"), [((_RESTART,), True), ((), False)])
+def test_an_apply_has_no_next_steps_once_a_kit_was_made_or_nothing_changes(
+    invoke: Invoke, changes: tuple[Change, ...], has_kit: bool
+) -> None:
+    done = invoke(_Deployment(*changes), "apply", "--yes", has_kit=has_kit)
+    assert done.exit_code == 0, done.output
+    assert "Next:" not in done.stdout
+
+
+def test_an_invitation_link_is_the_last_line_of_an_apply(invoke: Invoke) -> None:
+    done = invoke(_Deployment(_ADMIN), "apply", "--yes")
+    assert done.stderr.splitlines()[-1] == _LINK
+    assert _LINK not in done.stdout
+    assert done.output.endswith(f"{_LINK}\n")
+
+
+def test_an_invitation_link_is_printed_if_a_later_step_fails(invoke: Invoke) -> None:
+    done = invoke(_Deployment(_ADMIN, fails=True), "apply", "--yes")
+    assert done.exit_code == 1
+    assert done.stderr.count(_LINK) == 1
+
+
+def test_an_invitation_link_is_the_last_line_of_a_run_with_a_rollback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deployment: Any = _Deployment(_ADMIN)
+    fake = SimpleNamespace(prepare=lambda *_: deployment)
+    monkeypatch.setitem(sys.modules, "infisical_iac.core.deployment", fake)
+    run_or_roll_back(
+        deployment.host,
+        list,
+        str,
+        name="restore",
+        what="The old data",
+        remedy="run it again",
+        question="Restore?",
+        done="Restored",
+        yes=True,
+    )
+    assert capsys.readouterr().err.splitlines()[-1] == _LINK
