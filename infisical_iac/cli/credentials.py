@@ -314,7 +314,7 @@ def open_delivery(
 @overlap_option
 @place_options
 @click.option(
-    "--yes", is_flag=True, help="With --to json: print those of the environment `production` too."
+    "--yes", is_flag=True, help="With --to json: also print the credentials of `production`."
 )
 @lock_options
 def push(

@@ -10,12 +10,15 @@ from infisical_iac.core.terminal import echo
 @click.command()
 @click.argument("template", required=False)
 @click.option(
-    "--diff", "compares", is_flag=True, help="Show how yours differs from this version's."
+    "--diff",
+    "compares",
+    is_flag=True,
+    help="Show the difference between your template and the tool's.",
 )
 @click.option(
     "--keep-mine",
     is_flag=True,
-    help="Record that yours has what you need of this version's.",
+    help="Record that your template is up to date with this version of the tool.",
 )
 def eject(template: str | None, compares: bool, keep_mine: bool) -> None:
     """Copy a template to templates/ of your repository, where yours replaces the tool's.

@@ -81,11 +81,13 @@ from infisical_iac.workspace import local_file
     help=f"Second place for backups: {remote_prefixes()}; `{answers.LATER}` for none yet. "
     f"[default: {answers.LATER}]",
 )
-@click.option("--backup-port", metavar="PORT", help="Port of that place's SFTP. [default: 22]")
+@click.option(
+    "--backup-port", metavar="PORT", help="SFTP port of the second place for backups. [default: 22]"
+)
 @click.option(
     "--backup-host-key",
     metavar="KEY",
-    help="Host key of that place's SFTP, such as `ssh-ed25519 AAAA…`.",
+    help="SFTP host key of the second place for backups, such as `ssh-ed25519 AAAA…`.",
 )
 @click.option(
     "--group",
@@ -127,8 +129,8 @@ from infisical_iac.workspace import local_file
 @click.option(
     "--upgrade",
     is_flag=True,
-    help="Rewrite the settings and the project file for this version instead: shows the "
-    "difference, and asks.",
+    help="Rewrite the settings and the project file for this version: shows the difference, and "
+    "asks.",
 )
 def init(
     directory: Path,

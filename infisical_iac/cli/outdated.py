@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 @inventory_option
 @json_option
 @click.option(
-    "--pin", is_flag=True, help="Print the settings that pin each image by its digest instead."
+    "--pin",
+    is_flag=True,
+    help="Print settings that pin each image by its digest, not the table of versions.",
 )
 @click.option(
     "--since",
     metavar="VERSION",
-    help="Print what the changelog of this version says since VERSION instead.",
+    help="Print what the changelog of this version says since VERSION, not the table of versions.",
 )
 @click.pass_context
 def outdated(

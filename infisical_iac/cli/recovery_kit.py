@@ -30,7 +30,7 @@ _LINES_ON_A_PAGE = 66
     "--output",
     type=click.Path(path_type=Path),
     required=True,
-    help="File to write the kit to, outside of the clone, such as ../kit.txt.",
+    help="File to write the kit to, outside of your repository, such as ../kit.txt.",
 )
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
 @click.option(

@@ -13,6 +13,8 @@ _EXIT_STATUSES = re.compile(r"Exit status: 0\b.*\b1\b")
 _STALE_WORDS = re.compile(
     r"workspace file|whoever|whose|of which|\bwhom\b|\blead\b|\btold\b|\banew\b|Don't ask", re.I
 )
+# Words that refer to another option or to the command: a reader may have this line only.
+_WORDS_OF_CONTEXT = re.compile(r"\b(?:yours|that place's|those of|instead(?! of))\b", re.I)
 
 
 def _all(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
@@ -69,6 +71,12 @@ def test_help_has_no_word_that_the_documentation_no_longer_uses(name: str) -> No
     command = _COMMANDS[name]
     texts = [command.help, command.short_help, *(each.help for each in _options(command))]
     assert [each for each in texts if each and _STALE_WORDS.search(each)] == []
+
+
+@pytest.mark.parametrize("name", _COMMANDS)
+def test_help_of_an_option_makes_sense_without_its_context(name: str) -> None:
+    texts = [each.help or "" for each in _options(_COMMANDS[name])]
+    assert [each for each in texts if _WORDS_OF_CONTEXT.search(each)] == []
 
 
 def test_list_of_commands_is_grouped_and_names_each_command_once() -> None:
