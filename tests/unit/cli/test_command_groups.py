@@ -1,5 +1,6 @@
 """Groups of commands: complete, and printed without their commands being loaded."""
 
+import re
 import subprocess
 import sys
 
@@ -36,4 +37,6 @@ def test_list_of_commands_loads_none_of_them() -> None:
     done = subprocess.run([sys.executable, "-c", _LOADED], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "  scale-in " in done.stdout
+    headings = re.findall(r"^(\w[\w ]*):$", done.stdout, re.MULTILINE)
+    assert headings == ["Options", "First steps", "Every day", "Recovery", "Server", "Cluster"]
     assert done.stdout.splitlines()[-1] == "[]"
