@@ -110,6 +110,19 @@ def test_each_supported_system_is_on_the_pages_that_list_them(page: str) -> None
     assert [each.name for each in SYSTEMS.values() if each.name not in text] == []
 
 
+def test_only_pages_for_those_with_a_clone_speak_of_one() -> None:
+    """An installed tool has no clone: its user works in a repository that `init` wrote."""
+    assert [
+        _name(page)
+        for page in PAGES
+        if "clone of this project" in " ".join(page.read_text().split())
+    ] == [
+        "docs/README.md",
+        "docs/operate/first-deploy.md",
+        "docs/operate/repository.md",
+    ]
+
+
 def test_the_readme_is_short() -> None:
     """A newcomer reads at most 150 lines before the first deploy; pages have the rest."""
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
