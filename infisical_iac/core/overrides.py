@@ -199,8 +199,8 @@ def _describe(override: Override) -> str:
             f"{file} replaces a template of an unknown version: compare both by `{command} "
             f"--diff`, then record this version by `{command} --keep-mine`"
         )
-    remedy = f"bring over what you need, then run `{command} --keep-mine`"
-    sentence = f"{file} is based on {origin.version}, and {version()} has another original"
+    remedy = f"copy what you need into yours, then run `{command} --keep-mine`"
+    sentence = f"{file} is based on {origin.version}, and the template changed in {version()}"
     original = _ORIGINALS / f"{name}{_SUFFIX}"
     before = _read(original) if original.is_file() else ""
     if _hash(before) != origin.sha256:
