@@ -29,6 +29,7 @@ from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known
 from infisical_iac.stack.state import Upgrades
+from infisical_iac.workspace.preflight import report
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,7 @@ class ClusterSite(host_site.Site):
         if found.leads:
             notes = [*found.cluster.notes, *validation.notes(settings, found.cluster)]
             journal.current().operator_notes.extend(notes)
+            report(validation.describe_unpinned_images(settings))
         return found
 
     @classmethod

@@ -93,6 +93,22 @@ def notes(settings: Settings, cluster: Cluster) -> Iterator[str]:
         )
 
 
+def describe_unpinned_images(settings: Settings) -> Iterator[str]:
+    """Yield a note on the images that Swarm may pull other bytes of, for lack of a digest.
+
+    Docker's Swarm pulls a tag again whenever a task starts, and an image with a digest only where
+    it is missing (`pullImage` in github.com/moby/moby, daemon/cluster/executor/container). Images
+    from archives have no digest that Docker knows.
+    """
+    images = [image for image in settings.services.values() if "@" not in image]
+    if images and not settings.stack.image_archives:
+        yield (
+            f"no digest pins {join_names(images)}, so Swarm pulls the tag again whenever a task "
+            "starts, and hosts may run different images: `infisical-iac outdated --pin` prints "
+            "settings with digests (docs/operate/cluster/stack.md)"
+        )
+
+
 def refuse_single(cluster: Cluster) -> None:
     """Raise Refused if a host still serves as a single host, whose data have to be moved."""
     leader = cluster.leader.seen

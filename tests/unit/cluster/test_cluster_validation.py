@@ -5,8 +5,11 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.cluster import membership
+from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.cluster.validation import (
+    describe_unpinned_images,
     notes,
     refuse,
     refuse_malformed,
@@ -16,8 +19,11 @@ from infisical_iac.cluster.validation import (
     refuse_single,
     refuse_unencrypted,
 )
+from infisical_iac.core import journal
 from infisical_iac.core.errors import Refused
+from infisical_iac.core.journal import Journal
 from infisical_iac.core.topology import refuse_mixed
+from infisical_iac.stack.settings import image_name
 from tests.unit.cluster.observed import (
     bare,
     cluster_of,
@@ -26,6 +32,7 @@ from tests.unit.cluster.observed import (
     three,
     three_bare,
 )
+from tests.unit.rendered_stack import TRIXIE
 from tests.unit.settings_of import settings_of
 
 _OWN = {"tls_certificate": "/srv/chain.pem", "tls_key": "/srv/key.pem"}
@@ -63,6 +70,41 @@ def test_a_cluster_without_a_firewall_gets_a_note_on_open_ports() -> None:
     [note] = notes(settings_of(**chosen, firewall="off", http_port=8081), cluster_of(three()))
     assert note.startswith("setting 'firewall' is 'off'")
     assert "8081/tcp" in note
+
+
+def test_images_that_only_their_tags_pin_are_named_unless_they_are_in_archives() -> None:
+    """No digest is known of a cluster's own images; the images of a single host have known ones."""
+    settings = settings_of(topology="swarm", ingress="none")
+    (note,) = describe_unpinned_images(settings)
+    assert "`infisical-iac outdated --pin`" in note
+    named = {image for image in map(image_name, settings.images) if image in note}
+    assert named == {
+        settings.cluster.patroni_image,
+        settings.cluster.etcd_image,
+        settings.cluster.haproxy_image,
+    }
+    archived = settings.with_values(image_archives=("images.tar",))
+    assert [*describe_unpinned_images(archived)] == []
+    digest = f"sha256:{'a' * 64}"
+    pinned = settings_of(
+        topology="swarm",
+        ingress="none",
+        patroni_image=f"{settings.cluster.patroni_image}@{digest}",
+        etcd_image=f"{settings.cluster.etcd_image}@{digest}",
+        haproxy_image=f"{settings.cluster.haproxy_image}@{digest}",
+    )
+    assert [*describe_unpinned_images(pinned)] == []
+
+
+@pytest.mark.parametrize(("me", "count"), [("one", 1), ("two", 0)])
+def test_the_leader_reports_unpinned_images_in_a_plan(
+    monkeypatch: pytest.MonkeyPatch, me: str, count: int
+) -> None:
+    run = Journal(is_read=True)
+    monkeypatch.setattr(journal, "current", lambda: run)
+    monkeypatch.setattr(membership, "observe", lambda: cluster_of(three(), me=me))
+    ClusterSite.observe(settings_of(topology="swarm", ingress="none"), TRIXIE, None)
+    assert len(run.notes) == count
 
 
 @pytest.mark.parametrize("observed", [three_bare(), three()])
