@@ -49,6 +49,7 @@ class FakeRegistry:
         next_page: the address of the following page, instead of the proper one.
         redirects_to: the server that each request is redirected to; empty for none.
         names_digest: whether answers have the header with the digest.
+        has_manifests: whether the tags lead to something.
         body: the body of every answer instead, if it is not empty.
         requests: the method and path of each request, in order.
         logins: the users that asked for tokens, empty for nobody.
@@ -65,6 +66,7 @@ class FakeRegistry:
     next_page: str = ""
     redirects_to: str = ""
     names_digest: bool = True
+    has_manifests: bool = True
     body: bytes = b""
     requests: list[str] = field(default_factory=list)
     logins: list[str] = field(default_factory=list)
@@ -149,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
         repository, _, rest = path.removeprefix("/v2/").partition("/tags/list")
         if "/manifests/" in path:
             repository, _, tag = path.removeprefix("/v2/").partition("/manifests/")
-            tags = self.registry.tags.get(repository, ())
+            tags = self.registry.tags.get(repository, ()) if self.registry.has_manifests else ()
             is_there = tag in tags or repository.startswith("wrong/")
             headers = {"Content-Type": _MANIFEST_TYPE}
             headers |= {"Docker-Content-Digest": DIGEST} if self.registry.names_digest else {}

@@ -17,7 +17,7 @@ from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.core.images import ImageReference, Images, Numbers, parse_reference
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack.registry_login import RegistryLogin, choose_login, read_password
-from infisical_iac.stack.settings import image_name, without_known_digest
+from infisical_iac.stack.settings import StackSettings, image_name
 
 # Seconds that all answers together may take.
 TIME_LIMIT = 5.0
@@ -50,7 +50,7 @@ class VersionReport:
         pinned: the version that the settings name, or that runs.
         newest: the newest of the same major version, empty if nothing is newer.
         major: the newest of a newer major version, empty if there is none.
-        digest: the digest of the newest, if the settings give a digest for the image.
+        digest: the digest of the newest; empty with image archives, or if no registry gives it.
         unknown: why the newest version is not known; empty if it is.
         notes: sentences on the way to the newest, such as releases that must not be skipped.
     """
@@ -128,17 +128,19 @@ def find_obstacle(pinned: str, desired: str) -> str:
     return ""
 
 
-def assess_tool(newest: str, running: str, upgrade: str) -> VersionReport:
-    """Return the report on this tool; `upgrade` is the command, with {} for the version."""
-    is_newer = version_numbers(newest) > version_numbers(running)
-    return VersionReport(
-        name=bundle.NAME,
-        setting="",
-        image="",
-        pinned=running,
-        newest=newest if is_newer else "",
-        notes=(f"`{upgrade.format(newest)}` upgrades it",) if is_newer else (),
+def assess_tool(
+    newest: str, running: str, client: package_client.PackageClient | None
+) -> VersionReport:
+    """Return the report on this tool, with the commands of its client for a newer version."""
+    report = VersionReport(bundle.NAME, setting="", image="", pinned=running)
+    if client is None or version_numbers(newest) <= version_numbers(running):
+        return report
+    upgrade, run = client.upgrade.format(newest), client.run.format(newest)
+    notes = (
+        f"`{upgrade}` upgrades it",
+        f"`{run} outdated --since {running}` prints what {newest} changes",
     )
+    return replace(report, newest=newest, notes=notes)
 
 
 def compare(settings: Settings, *, timeout: float) -> list[VersionReport]:
@@ -149,10 +151,10 @@ def compare(settings: Settings, *, timeout: float) -> list[VersionReport]:
     """
     images = {image.name: image for image in list_pinned(settings)}
     unknown = {name: _unknown(image) for name, image in images.items()}
-    unknown[bundle.NAME] = assess_tool("", bundle.version(), "")
+    unknown[bundle.NAME] = assess_tool("", bundle.version(), None)
     questions: dict[str, Callable[[], VersionReport]] = {bundle.NAME: partial(_ask_client, timeout)}
     for name, image in images.items():
-        questions[name] = partial(_ask_registry, image, settings.stack.registry_login, timeout)
+        questions[name] = partial(_ask_registry, image, settings.stack, timeout)
     answers = ask_all(questions, timeout)
     return [
         answer
@@ -185,15 +187,20 @@ def read_digests(
     ]
 
 
-def _ask_registry(
-    image: PinnedImage, logins: Sequence[RegistryLogin], timeout: float
-) -> VersionReport:
-    with _connect(image, logins, timeout) as client:
+def _ask_registry(image: PinnedImage, settings: StackSettings, timeout: float) -> VersionReport:
+    with _connect(image, settings.registry_login, timeout) as client:
         report = assess_image(image, client.list_tags())
-        if report.newest and "@" in without_known_digest(image.reference):
-            # Docker would take the bytes of the old digest, whatever the new tag says.
+        if not report.newest or settings.image_archives:
+            return report
+        try:
             return replace(report, digest=client.read_digest(report.newest))
-        return report
+        except UserError as error:
+            # Docker would take the bytes of an older digest, whatever the new tag says.
+            note = (
+                f"the digest of {report.newest} is not known ({error}): remove an older one from "
+                "the settings, and run `infisical-iac outdated --pin` after the change"
+            )
+            return replace(report, notes=(*report.notes, note))
 
 
 def _ask_digest(image: PinnedImage, logins: Sequence[RegistryLogin], timeout: float) -> str:
@@ -210,10 +217,10 @@ def _connect(image: PinnedImage, logins: Sequence[RegistryLogin], timeout: float
 def _ask_client(timeout: float) -> VersionReport:
     client = package_client.detect()
     if client is None:
-        clone = assess_tool("", bundle.version(), "")
+        clone = assess_tool("", bundle.version(), None)
         return replace(clone, notes=("it runs from a clone, and `git pull` gets the newest",))
     newest = package_client.ask_newest(client, timeout=timeout)
-    return assess_tool(newest, bundle.version(), client.upgrade)
+    return assess_tool(newest, bundle.version(), client)
 
 
 def _unknown(image: PinnedImage) -> VersionReport:

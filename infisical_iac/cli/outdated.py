@@ -56,7 +56,6 @@ def outdated(
         _show_digests(settings, as_json=as_json)
         return
     from infisical_iac.change import outdated as versions
-    from infisical_iac.change import package_client
 
     reports, sections = (
         versions.compare(settings, timeout=versions.TIME_LIMIT),
@@ -73,10 +72,6 @@ def outdated(
         for line in _list_steps(reports):
             echo(line)
         _print_sections(sections)
-        tool = next(each for each in reports if each.name == bundle.NAME)
-        if tool.newest and (client := package_client.detect()):
-            read = client.run.format(tool.newest)
-            echo(f"\nTo read what {tool.newest} changes: `{read} outdated --since {tool.pinned}`")
     print_notes(f"{each.name}: not known: {each.unknown}" for each in reports if each.unknown)
     ctx.exit(FOUND if any(each.newest for each in reports) else 0)
 

@@ -19,12 +19,14 @@ from infisical_iac.change.outdated import (
     read_digests,
     row,
 )
+from infisical_iac.change.package_client import PackageClient
 from infisical_iac.core import bundle
 from infisical_iac.core.settings import Settings
 from tests.fake_registry import DIGEST, FakeRegistry, fake_registry
 from tests.unit.settings_of import settings_of
 
 _INFISICAL = PinnedImage("infisical", "infisical_version", "infisical/infisical:v0.165.16")
+_CLIENT = PackageClient("pip", (), "", "pip install x=={}", "pipx run --spec x=={} x")
 
 
 @pytest.fixture
@@ -84,6 +86,66 @@ def test_all_registries_are_asked(registry: FakeRegistry) -> None:
     assert found["postgres"].image == f"{registry.host}/library/postgres:17.11"
 
 
+def test_a_newer_version_of_any_image_has_its_digest(registry: FakeRegistry) -> None:
+    """Else the image that a known digest pins today would be pinned by a tag from then on."""
+    found = {each.name: each for each in compare(_at(registry), timeout=30) if each.newest}
+    assert {name: each.digest for name, each in found.items()} == dict.fromkeys(
+        ("infisical", "postgres", "caddy"), DIGEST
+    )
+    asked = [each for each in registry.requests if "/manifests/" in each]
+    assert sorted(each.rpartition("/")[2] for each in asked) == ["17.12", "2.11.8", "v0.166.2"]
+
+
+def test_no_digest_is_asked_for_with_image_archives(registry: FakeRegistry) -> None:
+    """Docker knows images from archives by their tags only."""
+    settings = _at(registry).with_values(image_archives=("images.tar",))
+    found = {each.name: each for each in compare(settings, timeout=30)}
+    assert (found["infisical"].newest, found["infisical"].digest) == ("v0.166.2", "")
+    assert not [each for each in registry.requests if "/manifests/" in each]
+
+
+def test_a_newer_version_without_a_digest_is_reported(registry: FakeRegistry) -> None:
+    registry.has_manifests = False
+    found = {each.name: each for each in compare(_at(registry), timeout=30)}
+    postgres = found["postgres"]
+    assert (postgres.newest, postgres.digest, postgres.unknown) == ("17.12", "", "")
+    (note,) = postgres.notes
+    assert registry.host in note
+    assert "`infisical-iac outdated --pin`" in note
+    assert found["redis"].notes == ()
+
+
+def test_the_images_of_a_cluster_are_compared_and_pinned() -> None:
+    """Spilo's patch level is part of its tag, and PostgreSQL's major version part of its name."""
+    tags = {
+        "infisical/infisical": ["v0.165.16"],
+        "library/postgres": ["17.11"],
+        "library/redis": ["8.2.10"],
+        "library/haproxy": ["3.2.25"],
+        "etcd-development/etcd": ["v3.5.21", "v3.5.22"],
+        "zalando/spilo-17": ["4.0-p3", "4.0-p4"],
+    }
+    with fake_registry(tags=tags) as registry:
+        settings = settings_of(
+            topology="swarm",
+            ingress="none",
+            infisical_image=f"{registry.host}/infisical/infisical",
+            postgres_image=f"{registry.host}/library/postgres:17.11",
+            redis_image=f"{registry.host}/library/redis:8.2.10",
+            patroni_image=f"{registry.host}/zalando/spilo-17:4.0-p3",
+            etcd_image=f"{registry.host}/etcd-development/etcd:v3.5.21@sha256:{'b' * 64}",
+            haproxy_image=f"{registry.host}/library/haproxy:3.2.25",
+        )
+        newer = [each for each in compare(settings, timeout=30) if each.newest]
+        digests = {image.setting: digest for image, digest in read_digests(settings, timeout=30)}
+    assert {each.setting: (each.newest, each.digest) for each in newer} == {
+        "patroni_image": ("4.0-p4", DIGEST),
+        "etcd_image": ("v3.5.22", DIGEST),
+    }
+    clusters = ("patroni_image", "etcd_image", "haproxy_image")
+    assert {setting: digests[setting] for setting in clusters} == dict.fromkeys(clusters, DIGEST)
+
+
 def test_a_stalled_registry_is_reported_as_unknown(registry: FakeRegistry) -> None:
     registry.stalls = True
     began = time.monotonic()
@@ -140,11 +202,13 @@ def test_an_upgrade_in_one_step_has_no_note() -> None:
     ],
 )
 def test_versions_are_compared_by_number(newest: str, running: str, expected: str) -> None:
-    assert assess_tool(newest, running, "upgrade to {}").newest == expected
+    assert assess_tool(newest, running, _CLIENT).newest == expected
 
 
-def test_the_command_upgrades_to_the_newest() -> None:
-    assert "x==0.2.0" in assess_tool("0.2.0", "0.1.0", "pip install x=={}").notes[0]
+def test_the_commands_name_the_newest() -> None:
+    upgrade, changes = assess_tool("0.2.0", "0.1.0", _CLIENT).notes
+    assert "`pip install x==0.2.0`" in upgrade
+    assert "`pipx run --spec x==0.2.0 x outdated --since 0.1.0`" in changes
 
 
 def _report(name: str, **values: str) -> VersionReport:

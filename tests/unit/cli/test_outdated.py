@@ -62,7 +62,7 @@ def test_a_newer_version_is_set_by_a_line_of_the_settings(registry: FakeRegistry
     done = _run()
     assert done.exit_code == 2, done.output
     assert f'    redis_image = "{registry.host}/library/redis:8.4.1@{DIGEST}"\n' in done.output
-    assert '    infisical_version = "v0.166.2"\n' in done.output
+    assert f'    infisical_version = "v0.166.2@{DIGEST}"\n' in done.output
     assert "9.0.0" in done.output
 
 
@@ -113,6 +113,31 @@ def test_images_are_pinned_by_the_digests_of_their_tags(registry: FakeRegistry) 
     assert "library/caddy" in missing
 
 
+def test_the_images_of_a_cluster_are_pinned_by_lines_of_the_settings(
+    registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.tags |= {
+        "zalando/spilo-17": ["4.0-p3"],
+        "etcd-development/etcd": ["v3.5.21"],
+        "library/haproxy": ["3.2.25"],
+    }
+    single = outdated._read_settings("")
+    settings = single.with_values(
+        topology="swarm",
+        acme_ca="internal",
+        patroni_image=f"{registry.host}/zalando/spilo-17:4.0-p3",
+        etcd_image=f"{registry.host}/etcd-development/etcd:v3.5.21",
+        haproxy_image=f"{registry.host}/library/haproxy:3.2.25",
+    )
+    monkeypatch.setattr(outdated, "_read_settings", lambda _: settings)
+    lines = _run("--pin").stdout.splitlines()
+    assert {
+        f'patroni_image = "{registry.host}/zalando/spilo-17:4.0-p3@{DIGEST}"',
+        f'etcd_image = "{registry.host}/etcd-development/etcd:v3.5.21@{DIGEST}"',
+        f'haproxy_image = "{registry.host}/library/haproxy:3.2.25@{DIGEST}"',
+    } < set(lines)
+
+
 @pytest.mark.usefixtures("registry")
 def test_the_changelog_since_the_pinned_version_is_shown(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -145,7 +170,10 @@ def test_a_newer_tool_names_the_upgrade_command(monkeypatch: pytest.MonkeyPatch)
     done = _run()
     assert done.exit_code == 2, done.output
     assert "`uv tool upgrade infisical-iac`" in done.output
-    assert "`uvx infisical-iac@9.0.0 outdated --since 0.1.0`" in done.output
+    since = "`uvx infisical-iac@9.0.0 outdated --since 0.1.0`"
+    assert since in done.output
+    (tool,) = [each for each in _data()["versions"] if each["name"] == "infisical-iac"]
+    assert any(since in each for each in tool["notes"])
 
 
 def test_no_host_is_needed(registry: FakeRegistry, tmp_path: Path) -> None:
