@@ -24,6 +24,7 @@ from tests.unit.fake_programs import fake_program, run_with
 from tests.unit.init.own import NEEDED, check, make_repository, read_all, run_init
 from tests.unit.migrate.trees import plant
 
+_DIGEST = f"sha256:{'a' * 64}"
 _FILES = {
     ".github/workflows/infisical.yaml",
     ".gitignore",
@@ -377,10 +378,30 @@ def test_the_plan_on_gitlab_says_which_branches_get_the_key(tmp_path: Path) -> N
             f'infisical_version = "v0.165.16@sha256:{"0" * 64}"',
             {"currentValue": "v0.165.16", "currentDigest": f"sha256:{'0' * 64}"},
         ),
-        ('postgres_image = "postgres:17.11"', {"depName": "postgres", "currentValue": "17.11"}),
+        (
+            'postgres_image = "postgres:17.11"',
+            {"depType": "postgres_image", "depName": "postgres", "currentValue": "17.11"},
+        ),
+        (
+            'patroni_image = "ghcr.io/zalando/spilo-17:4.0-p3"',
+            {
+                "depType": "patroni_image",
+                "depName": "ghcr.io/zalando/spilo-17",
+                "currentValue": "4.0-p3",
+            },
+        ),
+        (
+            'etcd_image = "gcr.io/etcd-development/etcd:v3.5.21"',
+            {
+                "depType": "etcd_image",
+                "depName": "gcr.io/etcd-development/etcd",
+                "currentValue": "v3.5.21",
+            },
+        ),
         (
             f'caddy_image = "ghcr.example/caddy:2.11@sha256:{"0" * 64}"',
             {
+                "depType": "caddy_image",
                 "depName": "ghcr.example/caddy",
                 "currentValue": "2.11",
                 "currentDigest": f"sha256:{'0' * 64}",
@@ -399,6 +420,50 @@ def test_renovate_finds_the_versions_in_the_settings(
     matches = [re.search(each, f'"""Ours."""\n{line}\n') for each in named]
     groups = [match.groupdict() for match in matches if match]
     assert [{k: v for k, v in each.items() if v} for each in groups] == ([found] if found else [])
+
+
+@pytest.mark.parametrize(
+    ("line", "value", "updated"),
+    [
+        (
+            'infisical_version = "v0.165.16"',
+            "v0.165.16",
+            f'infisical_version = "v0.165.16@{_DIGEST}"',
+        ),
+        (
+            f'infisical_version = "v0.165.16@sha256:{"0" * 64}"',
+            "v0.166.2",
+            f'infisical_version = "v0.166.2@{_DIGEST}"',
+        ),
+        (
+            'patroni_image = "ghcr.io/zalando/spilo-17:4.0-p3"',
+            "4.0-p4",
+            f'patroni_image = "ghcr.io/zalando/spilo-17:4.0-p4@{_DIGEST}"',
+        ),
+    ],
+)
+def test_renovate_writes_the_digest_into_each_line_that_it_updates(
+    line: str, value: str, updated: str
+) -> None:
+    """The replacement is a template in Handlebars, of which this renders what it uses."""
+    preset = json.loads(_render()["renovate.json"])
+    text = f'"""Ours."""\n{line}\nswap = "off"\n'
+    for manager in preset["customManagers"]:
+        (pattern,) = manager["matchStrings"]
+        if match := re.search(pattern.replace("(?<", "(?P<"), text):
+            values = {**match.groupdict(), "newValue": value, "newDigest": _DIGEST}
+            new = manager["autoReplaceStringTemplate"]
+            new = new.replace("{{#if newDigest}}", "").replace("{{/if}}", "")
+            new = new.replace("{{{", "{").replace("}}}", "}").format(**values)
+            text = text.replace(match[0], new)
+    assert text == f'"""Ours."""\n{updated}\nswap = "off"\n'
+
+
+def test_renovate_pins_every_image_by_its_digest() -> None:
+    """GitLab's image too, which gets the SSH key."""
+    rules = json.loads(_render()["renovate.json"])["packageRules"]
+    (rule,) = [each for each in rules if each.get("pinDigests")]
+    assert rule["matchDatasources"] == ["docker"]
 
 
 def test_the_readme_names_commands_that_exist() -> None:
