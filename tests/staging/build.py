@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
+from infisical_iac.stack.settings import with_digest
 from tests.staging import engine, sources
 from tests.staging.shell import StagingError, docker, run, say
 
@@ -59,13 +60,17 @@ def build(tag: str, context: Path, recipe: str, base: str) -> None:
 
 
 def adopt(official: str, tag: str) -> bool:
-    """Pull an official image and tag it; return False if no registry answers."""
+    """Pull an official image and tag it; return False if no registry answers.
+
+    If the image's digest is known, Docker accepts no other bytes.
+    """
+    official = with_digest(official)
     present = image_id(official)
     if not present and not (registry_answers() and _pull(official)):
         return False
     docker("tag", official, tag)
     if not present:
-        docker("image", "rm", official)
+        docker("image", "rm", official, check=False)
     return True
 
 

@@ -2,17 +2,22 @@
 
 import json
 import os
+import runpy
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infisical_iac.core.settings import load
+from infisical_iac.stack.settings import with_digest
 from tests.staging import build, stack, summary
 from tests.staging.build import digest
 from tests.staging.engine import is_stale
 from tests.staging.stack import version_of
 from tests.unit.fake_programs import fake_docker
+from tests.unit.settings_of import defaults
 
 _OFFICIAL = "infisical/infisical:v0.165.16"
 
@@ -51,8 +56,8 @@ class FakeDocker:
         self.fill_registry()
 
     def fill_registry(self, *names: str) -> None:
-        """Give the registry exactly these images."""
-        (self._home / "registry").write_text("".join(f"{name}\n" for name in names))
+        """Give the registry exactly these images, by their known digests."""
+        (self._home / "registry").write_text("".join(f"{with_digest(name)}\n" for name in names))
         build.registry_answers.cache_clear()
 
     @property
@@ -87,8 +92,11 @@ def test_demo_runs_official_images_where_a_registry_answers(docker: FakeDocker) 
         "v0.165.16",
         False,
     )
-    assert choice["ids"]["staging/infisical-real:v0.165.16"] == f"sha256:{_OFFICIAL}"
-    assert choice["ids"]["staging/postgres:17"] == "sha256:postgres:17.11"
+    pulled = [call.removeprefix("docker pull ") for call in docker.calls if " pull " in call]
+    assert len(pulled) == 4
+    assert all("@sha256:" in each for each in pulled)
+    assert choice["ids"]["staging/infisical-real:v0.165.16"] == f"sha256:{with_digest(_OFFICIAL)}"
+    assert choice["ids"]["staging/postgres:17"] == f"sha256:{with_digest('postgres:17.11')}"
     assert not any(call.startswith("docker build") for call in docker.calls)
     assert _OFFICIAL in summary.describe_infisical(choice)
 
@@ -105,13 +113,13 @@ def test_demo_runs_the_stand_in_if_infisical_alone_cannot_be_pulled(
 ) -> None:
     docker.fill_registry("postgres:17.11")
     assert _choose(prefer_official=True)["standin"]
-    assert f"{_OFFICIAL} is unknown" in capsys.readouterr().err
+    assert f"{with_digest(_OFFICIAL)} is unknown" in capsys.readouterr().err
 
 
 def test_tests_run_the_stand_in_where_a_registry_answers_too(docker: FakeDocker) -> None:
     docker.fill_registry(_OFFICIAL)
     assert _choose(prefer_official=False)["standin"]
-    assert f"docker pull {_OFFICIAL}" not in docker.calls
+    assert not any(call.startswith(f"docker pull {_OFFICIAL}") for call in docker.calls)
 
 
 def test_official_image_is_used_again_without_a_registry(docker: FakeDocker) -> None:
@@ -119,6 +127,21 @@ def test_official_image_is_used_again_without_a_registry(docker: FakeDocker) -> 
     first = _choose(prefer_official=True)
     docker.fill_registry()
     assert _choose(prefer_official=True) == first
+
+
+@pytest.mark.parametrize(("standin", "needed"), [(True, "64m"), (False, "768m")])
+def test_an_official_image_gets_the_memory_and_the_time_of_a_release(
+    tmp_path: Path, standin: bool, needed: str
+) -> None:
+    """It takes up to 40 seconds to start; the stand-in needs less of both."""
+    for folder in ("group_data", ".staging"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / ".staging" / "images.json").write_text(json.dumps({"standin": standin}))
+    staging = shutil.copy("group_data/staging.py", tmp_path / "group_data")
+    values = runpy.run_path(str(staging))
+    settings = load(defaults(**{name: values[name] for name in values["__all__"]}))
+    assert settings.stack.infisical_memory_needed == needed
+    assert settings.stack.start_timeout >= 300
 
 
 @pytest.mark.parametrize(
