@@ -87,6 +87,21 @@ def test_a_healthy_cluster_has_only_healthy_rows(
     assert found["Disk"].text == "one: 20.0 of 40.0 GB free"
 
 
+@pytest.mark.parametrize(("running", "ok"), [("a", True), ("b", False)])
+def test_a_service_runs_its_image_only_by_the_pinned_digest(
+    nodes: dict[str, NodeState], running: str, ok: bool
+) -> None:
+    pinned = f"haproxy:3.2.25@sha256:{'a' * 64}"
+    settings = settings_of(topology="swarm", ingress="none", haproxy_image=pinned)
+    image = f"haproxy:3.2.25@sha256:{running * 64}"
+    (task,) = nodes["two"].tasks["haproxy"]
+    tasks = {"haproxy": [replace(task, image=image)]}
+    changed = {name: replace(node, tasks={**node.tasks, **tasks}) for name, node in nodes.items()}
+    row = _rows(changed, settings)["haproxy"]
+    assert row.text.startswith("haproxy:3.2.25: ")
+    assert (image in row.text, row.ok) == (not ok, ok)
+
+
 @pytest.mark.parametrize(
     ("overlay", "chosen", "text", "ok"),
     [

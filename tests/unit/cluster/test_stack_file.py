@@ -118,6 +118,29 @@ def test_infisical_is_started_by_what_its_image_would_start() -> None:
     assert "REDIS_URL=rediss://:$$REDIS_PASSWORD@haproxy:6379" in script
 
 
+def test_every_image_keeps_its_tag_and_its_digest() -> None:
+    digest = f"sha256:{'a' * 64}"
+    names = {
+        "postgres": "ghcr.io/zalando/spilo-17:4.0-p3",
+        "etcd": "gcr.io/etcd-development/etcd:v3.5.21",
+        "redis": "redis:8.2.10",
+        "sentinel": "redis:8.2.10",
+        "haproxy": "haproxy:3.2.25",
+        "infisical": "infisical/infisical:v0.165.16",
+        "caddy": "caddy:2.11.7",
+    }
+    services = render(
+        patroni_image=f"{names['postgres']}@{digest}",
+        etcd_image=f"{names['etcd']}@{digest}",
+        redis_image=f"{names['redis']}@{digest}",
+        haproxy_image=f"{names['haproxy']}@{digest}",
+        infisical_version=f"v0.165.16@{digest}",
+        caddy_image=f"{names['caddy']}@{digest}",
+    )["services"]
+    for name, service in services.items():
+        assert service["image"] == f"{names[name.partition('-')[0]]}@{digest}", name
+
+
 def test_infisical_has_the_environment_of_a_single_host() -> None:
     settings = swarm_settings()
     single = yaml.safe_load(compose_file(settings, TRIXIE))["services"]["infisical"]

@@ -30,4 +30,5 @@ def test_a_reference_has_its_registry(image: str, expected: ImageReference) -> N
 def test_a_digest_after_the_tag_changes_no_version() -> None:
     pinned = Images(f"infisical/infisical:v0.165.16@{_DIGEST}", f"postgres:17.11@{_DIGEST}")
     assert (pinned.version, pinned.major) == ("v0.165.16", 17)
+    assert Images("", f"ghcr.io/zalando/spilo-17:4.0-p3@{_DIGEST}").major == 17
     assert tag_of(f"localhost:5000/redis@{_DIGEST}") == ""
