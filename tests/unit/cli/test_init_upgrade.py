@@ -33,8 +33,8 @@ def _run(directory: Path, *, yes: bool = False, answer: str = "") -> Result:
 
 def test_the_difference_is_shown_before_anything_is_written(repository: Path) -> None:
     file = repository / "group_data" / "hetzner.py"
-    refused = _run(repository, answer="n\n")
-    assert refused.exit_code == 1
+    refused = _run(repository, answer="perhaps\nn\n")
+    assert (refused.exit_code, refused.output.count("Error: ")) == (1, 1)
     assert f'+infisical_version = "v0.166.2@{_DIGEST}"' in refused.output
     assert '-infisical_version = "v0.166.2"' in refused.output
     assert file.read_text() == _OLD

@@ -55,13 +55,13 @@ def test_a_menu_adds_a_service_an_environment_and_a_person(own: Path) -> None:
 
 def test_bad_answers_of_the_menu_are_asked_again(own: Path) -> None:
     service = (_SERVICE, "Docs", "docs=../none", "backend", "n")
-    person = (_PERSON, "zoe", "zoe@example.com", "boss", "viewer", "n")
+    person = (_PERSON, "zoe", "zoe@example.com", "boss", "viewer", "perhaps", "n")
     typed = ("0", "six", *service[:-1], *person, _ENVIRONMENT, "QA", "staging", _CORRECT, "name")
     ran = check(run_init(own, typed=(*typed, "email", "nobody", "ada@example.com", _END)))
     refused = re.findall(r"Error: (.*)", ran.output)
     facts = (
         *("'0'", "'six'", "'Docs'", "'../none'", "'backend'", "'zoe'", "'boss'"),
-        *("'QA'", "'staging'", "'name'", "'nobody'"),
+        *("invalid input", "'QA'", "'staging'", "'name'", "'nobody'"),
     )
     for fact, sentence in zip(facts, refused, strict=True):
         assert fact in sentence

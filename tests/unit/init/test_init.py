@@ -303,15 +303,26 @@ def test_an_unanswered_question_names_its_option(init: Init) -> None:
 
 
 def test_a_question_with_a_bad_answer_is_asked_again(init: Init, clone: Path) -> None:
-    first = ("my server", "203.0.113.7", "0", "ssh", "22", "Root", "root", "y", "secrets", "none")
+    host = ("my server", "203.0.113.7", "0", "ssh", "22", "Root", "root", "perhaps", "y")
+    first = (*host, "secrets", "none")
     second = ("nobody", "ada@example.com", "nowhere", "", "x" * 65, "", "y" * 65, "")
     third = ("Dev", "dev, dev", "dev prod", "3", "n", "y", "/backups", "later")
     ran = init(answers=(*first, *second, *third))
     assert ran.exit_code == 0, ran.output
     refused = re.findall(r"Error: (.*)", ran.output)
     facts = (
-        *("'my server'", "'0'", "'ssh'", "'Root'", "at 203.0.113.7", "'secrets'", "'nobody'"),
-        *("'nowhere'", "'xxx", "'yyy", "'Dev'", "'dev'", "'3'", "'/backups'"),
+        *("'my server'", "'0'", "'ssh'", "'Root'", "at 203.0.113.7", "invalid input"),
+        *(
+            "'secrets'",
+            "'nobody'",
+            "'nowhere'",
+            "'xxx",
+            "'yyy",
+            "'Dev'",
+            "'dev'",
+            "'3'",
+            "'/backups'",
+        ),
     )
     for fact, sentence in zip(facts, refused, strict=True):
         assert fact in sentence

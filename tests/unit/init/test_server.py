@@ -227,3 +227,20 @@ def test_the_host_key_of_a_backup_target_is_read_and_confirmed(
     written = (repository / "group_data" / "hetzner.py").read_text()
     key = f"{running.host_key.type} {running.host_key.base64}"
     assert f'"host_key": "{key}", "port": {running.port}' in written
+
+
+def test_a_question_on_a_backup_target_is_asked_again_after_a_bad_answer(
+    repository: Path, running: RunningServer
+) -> None:
+    """A host key that is not accepted is typed instead."""
+    accept = ("--accept-host-key", running.host_key.fingerprint)
+    host = (*accept, "--ssh-user", "root", "--services", "..", "--ssh-port", str(running.port))
+    key = f"{running.host_key.type} {running.host_key.base64}"
+    place = ("sftp:u1@127.0.0.1:infisical", "ssh", str(running.port))
+    ran = _init(repository, *host, typed=("", "", "", *place, "perhaps", "n", "AAAA", key))
+    assert ran.exit_code == 0, ran.output
+    refused = re.findall(r"Error: (.*)", ran.output)
+    for fact, sentence in zip(("'ssh'", "invalid input", "ssh-keyscan"), refused, strict=True):
+        assert fact in sentence
+    written = (repository / "group_data" / "hetzner.py").read_text()
+    assert f'"host_key": "{key}", "port": {running.port}' in written
