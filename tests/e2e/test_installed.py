@@ -1,6 +1,8 @@
 """Test the installed tool on a machine without this clone: three commands deploy, and more follow.
 
 The tests of a machine are in the order of a person's first days with it, and build on each other.
+Between `init` and `apply`, `installed.write_settings` adds what a person has no need of: without a
+registry the images come from archives, and the host shares a machine's disk and memory with others.
 """
 
 import json
@@ -128,6 +130,9 @@ def test_each_package_client_installs_it_and_knows_the_newest_version(
     program = "infisical-iac" if client == "uv" else installed.install_with(machine, client)
     shown = _check(machine.run(program, "--version", directory=_EMPTY))
     assert wheels.version() in shown.stdout
+    refused = machine.run(program, "plan", directory=_EMPTY)
+    assert refused.returncode == 1
+    assert installed.is_one_sentence(refused.stdout + refused.stderr)
     found = machine.run(
         *(program, "outdated", "--json"),
         directory=REPOSITORY_TYPED,
@@ -247,6 +252,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_package_installs_on_each_python(
     release: tuple[int, int], wheel: Path, tmp_path: Path
 ) -> None:
+    """Only the releases that this machine has are tried: none is downloaded."""
     venv, uv = tmp_path / "venv", str(Path(sys.executable).with_name("uv"))
     subprocess.run([uv, "venv", "--quiet", "--python", _PYTHONS[release], venv], check=True)
     offline = ("--offline", "--no-index", "--find-links", str(wheels.wheelhouse(release)))
