@@ -15,7 +15,7 @@ from infisical_iac.check import model, usage
 from infisical_iac.check.env_files import MIGRATED, TRACKED
 from infisical_iac.check.model import CheckFinding, Judged, summarize
 from infisical_iac.check.repository import Repository, complete
-from infisical_iac.cli.options import FOUND, inventory_option, json_option
+from infisical_iac.cli.options import FOUND, inventory_option, json_option, project_file_option
 from infisical_iac.core.errors import ApiError, printable
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.core.wording import join_names, pluralize
@@ -121,11 +121,7 @@ def _line(found: CheckFinding, text: str) -> Text:
     type=click.Path(exists=True, file_okay=False, path_type=Path),
 )
 @inventory_option
-@click.option(
-    "--workspace-file",
-    type=click.Path(path_type=Path),
-    help="The project file. [default: the setting workspace_file]",
-)
+@project_file_option("--workspace-file")
 @click.option("--offline", is_flag=True, help="Check the files only, without asking Infisical.")
 @click.option("--fix", is_flag=True, help="First write what each .infisical.json lacks.")
 @json_option
@@ -134,7 +130,7 @@ def check(
     ctx: click.Context,
     repository: Path,
     inventory: str,
-    workspace_file: Path | None,
+    project_file: Path | None,
     offline: bool,
     fix: bool,
     as_json: bool,
@@ -155,10 +151,10 @@ def check(
         # This loads all settings, which the comparison with Infisical does not need.
         from infisical_iac.init.repository import is_sample
 
-        file = workspace_file or declared_file(inventory)
+        file = project_file or declared_file(inventory)
         inspected = Repository(repository, load(file), is_sample=is_sample(file))
     else:
-        with reach(inventory, workspace_file, None, needs_admin=False) as reached:
+        with reach(inventory, project_file, None, needs_admin=False) as reached:
             workspace, address = reached.desired, reached.address
             project = verify.project_id(reached.client, workspace.project.slug)
             names, refused = _names(reached, project)

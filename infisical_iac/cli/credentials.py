@@ -19,7 +19,7 @@ from infisical_iac.cli.options import (
     inventory_option,
     json_option,
     lock_options,
-    workspace_file_option,
+    project_file_option,
     yes_option,
 )
 from infisical_iac.cli.output import answered_by, print_notes, print_table
@@ -89,7 +89,7 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options on the place of the credentials to a command, as one argument: `keeping`."""
 
     @inventory_option
-    @workspace_file_option
+    @project_file_option("--file")
     @click.option(
         "--credentials",
         "where",
@@ -98,9 +98,10 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )
     @wraps(command)
     def with_keeping(
-        *args: Any, inventory: str, file: Path | None, where: Path | None, **options: Any
+        *args: Any, inventory: str, project_file: Path | None, where: Path | None, **options: Any
     ) -> Any:
-        return command(*args, keeping=partial(open_credentials, inventory, file, where), **options)
+        keeping = partial(open_credentials, inventory, project_file, where)
+        return command(*args, keeping=keeping, **options)
 
     return with_keeping
 

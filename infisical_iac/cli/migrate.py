@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from infisical_iac.cli.lazily import LazyGroup
-from infisical_iac.cli.options import FOUND, json_option, name_inventory
+from infisical_iac.cli.options import FOUND, json_option, name_inventory, project_file_option
 from infisical_iac.core.errors import printable
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.core.wording import pluralize
@@ -50,11 +50,6 @@ def migrate() -> None:
     """
 
 
-workspace_file_option = click.option(
-    "--workspace-file",
-    type=click.Path(path_type=Path),
-    help="The project file. [default: the setting workspace_file]",
-)
 paths_argument = click.argument(
     "paths",
     nargs=-1,
@@ -85,7 +80,7 @@ def note_exposed(key: Path) -> None:
 @click.command()
 @paths_argument
 @name_inventory(help="The inventory; its settings name the project file.", connects=False)
-@workspace_file_option
+@project_file_option("--workspace-file")
 @click.option("--keys", is_flag=True, help="Also list each key.")
 @json_option
 @click.pass_context
@@ -93,7 +88,7 @@ def scan(
     ctx: click.Context,
     paths: tuple[Path, ...],
     inventory: str,
-    workspace_file: Path | None,
+    project_file: Path | None,
     keys: bool,
     as_json: bool,
 ) -> None:
@@ -110,7 +105,7 @@ def scan(
     Exit status: 0 if nothing has to be decided before the migration; 2 if something has; 1 for an
     error.
     """
-    file = workspace_file or declared_file(inventory)
+    file = project_file or declared_file(inventory)
     workspace = load(file)
     slug = workspace.project.slug
     plans = [*find_plans([Path.cwd(), *(each.root for each in trees(paths))], slug)]

@@ -11,8 +11,15 @@ from rich.console import Console
 from rich.progress import Progress
 
 from infisical_iac.check.repository import complete
-from infisical_iac.cli.migrate import plan_argument, show, workspace_file_option
-from infisical_iac.cli.options import FOUND, Lock, inventory_option, json_option, lock_options
+from infisical_iac.cli.migrate import plan_argument, show
+from infisical_iac.cli.options import (
+    FOUND,
+    Lock,
+    inventory_option,
+    json_option,
+    lock_options,
+    project_file_option,
+)
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.core.wording import pluralize
@@ -27,7 +34,7 @@ from infisical_iac.workspace.reach import Reached, reach
 @click.command()
 @plan_argument
 @inventory_option
-@workspace_file_option
+@project_file_option("--workspace-file")
 @click.option(
     "--on-conflict",
     type=click.Choice(["fail", "skip", "overwrite"]),
@@ -42,7 +49,7 @@ def apply(
     ctx: click.Context,
     file: Path,
     inventory: str,
-    workspace_file: Path | None,
+    project_file: Path | None,
     on_conflict: Policy,
     as_json: bool,
     lock: Lock,
@@ -65,11 +72,11 @@ def apply(
     """
     plan, key = plan_file.load(file), plan_file.load_key(file)
     pending, root = Pending(file.parent, key), file.parent / plan.root
-    with reach(inventory, workspace_file, None, lock=lock, needs_admin=False) as reached:
+    with reach(inventory, project_file, None, lock=lock, needs_admin=False) as reached:
         if plan.project != reached.desired.project.slug:
             raise UserError(
                 f"{file} is a plan for the project {plan.project}, but the project file is for "
-                f"{reached.desired.project.slug}: give the right --workspace-file, or plan again",
+                f"{reached.desired.project.slug}: give the right --project-file, or plan again",
                 code="error.other_project",
             )
         earlier, plan = plan, follow_renames(plan, reached.desired)

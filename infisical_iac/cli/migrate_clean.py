@@ -11,8 +11,7 @@ from rich.text import Text
 
 from infisical_iac.check.repository import Repository
 from infisical_iac.cli.migrate import show as show_lines
-from infisical_iac.cli.migrate import workspace_file_option
-from infisical_iac.cli.options import FOUND, name_inventory, yes_option
+from infisical_iac.cli.options import FOUND, name_inventory, project_file_option, yes_option
 from infisical_iac.cli.output import confirm, print_notes, show
 from infisical_iac.core.change import Change
 from infisical_iac.core.errors import FileError, UserError, printable
@@ -53,7 +52,7 @@ class _Plan:
 @click.command()
 @click.argument("plan_file", type=_file, default="migration.yaml")
 @name_inventory(help="The inventory; its settings name the project file.", connects=False)
-@workspace_file_option
+@project_file_option("--workspace-file")
 @click.option(
     "--recipient",
     multiple=True,
@@ -77,7 +76,7 @@ def clean(
     ctx: click.Context,
     plan_file: Path,
     inventory: str,
-    workspace_file: Path | None,
+    project_file: Path | None,
     recipient: tuple[str, ...],
     recipients_file: Path | None,
     identity: Path | None,
@@ -116,7 +115,7 @@ def clean(
     if moved:
         _show_references(root, plan_file, moved)
     stopped = _find_services_without_loader(
-        root, plan.examined, workspace_file or declared_file(inventory)
+        root, plan.examined, project_file or declared_file(inventory)
     )
     show_lines(f"✗ {each}" for each in stopped.values())
     if plan.archive and not keys[0]:

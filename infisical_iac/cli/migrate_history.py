@@ -8,8 +8,7 @@ from typing import Any
 import click
 from rich.text import Text
 
-from infisical_iac.cli.migrate import workspace_file_option
-from infisical_iac.cli.options import FOUND, inventory_option, json_option
+from infisical_iac.cli.options import FOUND, inventory_option, json_option, project_file_option
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.terminal import console, print_data
 from infisical_iac.core.wording import pluralize
@@ -133,7 +132,7 @@ def _short(objects: Sequence[str]) -> str:
     help=f"The plan with the values to search for. [default: {PLAN_FILE} here, or in a REPO]",
 )
 @inventory_option
-@workspace_file_option
+@project_file_option("--workspace-file")
 @click.option(
     "--env-file",
     "env_files",
@@ -157,7 +156,7 @@ def history(
     repositories: Sequence[Path],
     plan: Path | None,
     inventory: str,
-    workspace_file: Path | None,
+    project_file: Path | None,
     env_files: Sequence[Path],
     grammar: str,
     filter_repo: Path | None,
@@ -179,7 +178,7 @@ def history(
     if env_files:
         known = KnownValues(in_env_files(env_files, grammar))
     else:
-        known = _read_plan_values(plan or _plan_file(repositories), inventory, workspace_file)
+        known = _read_plan_values(plan or _plan_file(repositories), inventory, project_file)
     terms = SearchTerms(known.values)
     terms.skipped |= known.unknown
     searched = [search(repository, terms) for repository in _find_repositories(repositories)]
@@ -211,13 +210,13 @@ def _plan_file(repositories: Sequence[Path]) -> Path:
     return file
 
 
-def _read_plan_values(file: Path, inventory: str, workspace_file: Path | None) -> KnownValues:
+def _read_plan_values(file: Path, inventory: str, project_file: Path | None) -> KnownValues:
     """Return the values of a plan; those that no file has any more are read from Infisical."""
     plan, key = plan_file.load(file), plan_file.load_key(file)
     known = in_files(plan, file.parent / plan.root, key)
     if not known.moved:
         return known
-    with reach(inventory, workspace_file, None, needs_admin=False) as reached:
+    with reach(inventory, project_file, None, needs_admin=False) as reached:
         project = verify.project_id(reached.client, plan.project)
         environments = {each.name.environment for each in known.moved.values()}
         return with_stored(known, verify.read(reached.client, project, environments), key)

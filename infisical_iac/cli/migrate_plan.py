@@ -10,8 +10,8 @@ from typing import Any
 
 import click
 
-from infisical_iac.cli.migrate import note_exposed, paths_argument, show, workspace_file_option
-from infisical_iac.cli.options import FOUND, inventory_option, json_option
+from infisical_iac.cli.migrate import note_exposed, paths_argument, show
+from infisical_iac.cli.options import FOUND, inventory_option, json_option, project_file_option
 from infisical_iac.cli.output import print_notes
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import Refused
@@ -48,7 +48,7 @@ _NAMED = 20  # The most new keys of a file that are listed; the plan has all.
 @click.command()
 @paths_argument
 @inventory_option
-@workspace_file_option
+@project_file_option("--workspace-file")
 @click.option(
     "--output",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -69,7 +69,7 @@ def plan(
     ctx: click.Context,
     paths: tuple[Path, ...],
     inventory: str,
-    workspace_file: Path | None,
+    project_file: Path | None,
     output: Path,
     allow_literal: bool,
     as_json: bool,
@@ -88,7 +88,7 @@ def plan(
     1 for an error.
     """
     earlier = plan_file.load(output) if output.exists() else None
-    with reach(inventory, workspace_file, None, needs_admin=False) as reached:
+    with reach(inventory, project_file, None, needs_admin=False) as reached:
         slug = reached.desired.project.slug
         former = earlier
         if earlier:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from infisical_iac.cli.migrate import plan_argument, show, workspace_file_option
-from infisical_iac.cli.options import FOUND, inventory_option, json_option
+from infisical_iac.cli.migrate import plan_argument, show
+from infisical_iac.cli.options import FOUND, inventory_option, json_option, project_file_option
 from infisical_iac.cli.output import print_notes
 from infisical_iac.core.terminal import print_data
 from infisical_iac.core.wording import pluralize
@@ -21,7 +21,7 @@ from infisical_iac.workspace.reach import reach
 @click.command()
 @plan_argument
 @inventory_option
-@workspace_file_option
+@project_file_option("--workspace-file")
 @click.option(
     "--credentials",
     "directory",
@@ -34,7 +34,7 @@ def verify(
     ctx: click.Context,
     file: Path,
     inventory: str,
-    workspace_file: Path | None,
+    project_file: Path | None,
     directory: Path | None,
     as_json: bool,
 ) -> None:
@@ -53,7 +53,7 @@ def verify(
     """
     plan, key = plan_file.load(file), plan_file.load_key(file)
     planned = planned_values(plan)
-    with reach(inventory, workspace_file, None, needs_admin=False) as reached:
+    with reach(inventory, project_file, None, needs_admin=False) as reached:
         project = project_id(reached.client, plan.project)
         actual = read(reached.client, project, {each.environment for each in planned})
         plan = follow_renames(plan, reached.desired, actual)

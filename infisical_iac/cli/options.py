@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from infisical_iac.core.own_repository import INVENTORY
+from infisical_iac.core.terminal import echo
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -66,13 +67,31 @@ accept_host_key_option = click.option(
 
 
 inventory_option = name_inventory(help="The inventory that names the host.")
-workspace_file_option = click.option(
-    "--file",
-    type=click.Path(path_type=Path),
-    help="The project file. [default: the setting workspace_file]",
-)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 yes_option = click.option("--yes", is_flag=True, help="Skip the confirmation question.")
+
+
+def project_file_option(former: str) -> Decorator:
+    """Return the option `--project-file`; its former name is hidden, and warns."""
+
+    def add_option(command: Callable[..., Any]) -> Callable[..., Any]:
+        @click.option(
+            "--project-file",
+            type=click.Path(path_type=Path),
+            help="The project file. [default: the setting workspace_file]",
+        )
+        @click.option(former, "former_file", type=click.Path(path_type=Path), hidden=True)
+        @wraps(command)
+        def with_project_file(
+            *args: Any, project_file: Path | None, former_file: Path | None, **options: Any
+        ) -> Any:
+            if former_file:
+                echo(f"Warning: {former} is now called --project-file: use that name", err=True)
+            return command(*args, project_file=project_file or former_file, **options)
+
+        return with_project_file
+
+    return add_option
 
 
 def lock_options(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,7 +15,7 @@ from infisical_iac.cli.options import (
     inventory_option,
     json_option,
     lock_options,
-    workspace_file_option,
+    project_file_option,
     yes_option,
 )
 from infisical_iac.cli.output import (
@@ -95,7 +95,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(["privilege", "viewer"]),
             help="How identities are restricted to their folders. [default: the setting isolation]",
         ),
-        workspace_file_option,
+        project_file_option("--file"),
         inventory_option,
     ):
         command = option(command)
@@ -108,7 +108,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
 def plan(
     ctx: click.Context,
     inventory: str,
-    file: Path | None,
+    project_file: Path | None,
     isolation: Isolation | None,
     prune: bool,
     as_json: bool,
@@ -121,7 +121,7 @@ def plan(
     Exit status: 0 for nothing to change; 2 for changes; 1 for an error, or if something is blocked
     (`!`).
     """
-    with reach(inventory, file, isolation) as reached:
+    with reach(inventory, project_file, isolation) as reached:
         planned = compute_plan(reached, prune=prune)
         notes = _notes(reached, planned, prune=prune)
     if as_json:
@@ -150,7 +150,7 @@ def plan(
 @lock_options
 def apply(
     inventory: str,
-    file: Path | None,
+    project_file: Path | None,
     isolation: Isolation | None,
     prune: bool,
     as_json: bool,
@@ -177,7 +177,7 @@ def apply(
         made.append(change)
         lines.append(str(change))
 
-    with reach(inventory, file, isolation, lock=lock) as reached:
+    with reach(inventory, project_file, isolation, lock=lock) as reached:
         planned = compute_plan(reached, prune=prune)
         if not as_json:  # Before the changes, as these notes are about them.
             _print_rotations(planned)
@@ -202,16 +202,16 @@ def apply(
 
 @workspace.command()
 @inventory_option
-@workspace_file_option
+@project_file_option("--file")
 @click.argument("email")
-def invite(inventory: str, file: Path | None, email: str) -> None:
+def invite(inventory: str, project_file: Path | None, email: str) -> None:
     """Print a new invitation link for EMAIL, a person who has not yet accepted.
 
     The old link no longer works.
 
     Exit status: 0 when the link is printed; 1 for an error.
     """
-    with reach(inventory, file, None) as reached:
+    with reach(inventory, project_file, None) as reached:
         if email.lower() not in reached.desired.people:
             raise UserError(f"{email} is not in `people` of the project file: add it first")
         organization = organization_id(reached.client)

@@ -61,7 +61,7 @@ class Case:
 
     def invoke(self, *arguments: str, answer: str = "") -> Result:
         environment = {**self.world.variables(), **self.variables}
-        given = [*arguments, "--file", str(self.root / "workspace.json")]
+        given = [*arguments, "--project-file", str(self.root / "workspace.json")]
         return CliRunner(env=environment).invoke(main, given, input=answer)
 
     def run(self, *arguments: str, answer: str = "") -> Result:

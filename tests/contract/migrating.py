@@ -123,7 +123,7 @@ class Case:
     def _command(self, command: str, *arguments: str) -> list[str]:
         target = str(self.root) if command == "plan" else str(self.plan_file)
         output = ["--output", str(self.plan_file)] if command == "plan" else []
-        given = [target, *output, "--workspace-file", str(self.workspace_file), *arguments]
+        given = [target, *output, "--project-file", str(self.workspace_file), *arguments]
         return ["migrate", command, *given]
 
     def invoke(self, *arguments: str, url: str = "") -> Ran:
@@ -135,7 +135,7 @@ class Case:
 
     def deploy(self) -> None:
         """Apply the project file."""
-        given = ["workspace", "apply", "--yes", "--file", str(self.workspace_file)]
+        given = ["workspace", "apply", "--yes", "--project-file", str(self.workspace_file)]
         result = CliRunner(env=self.environment()).invoke(main, given)
         assert result.exit_code == 0, result.output
 

@@ -46,7 +46,7 @@ class Case:
         self.file.write_text(json.dumps(content), encoding="utf-8")
 
     def run(self, *arguments: str, answer: str = "") -> Result:
-        given = ["workspace", *arguments, "--file", str(self.file)]
+        given = ["workspace", *arguments, "--project-file", str(self.file)]
         variables = {**self.world.variables(), "INFISICAL_ADMIN_PASSWORD": PASSWORD}
         return CliRunner(env=variables).invoke(main, given, input=answer)
 

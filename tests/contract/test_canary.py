@@ -124,7 +124,7 @@ def test_no_command_on_the_project_sees_the_canary(
     }
 
     def run_command(*arguments: str) -> str:
-        done = CliRunner(env=variables).invoke(main, [*arguments, "--file", str(_FILE)])
+        done = CliRunner(env=variables).invoke(main, [*arguments, "--project-file", str(_FILE)])
         assert done.exit_code in (0, 2), done.output
         return done.output
 

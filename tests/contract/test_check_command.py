@@ -34,7 +34,7 @@ def case(world: World, tmp_path: Path) -> Case:
 
 
 def _check(case: Case, *arguments: str, url: str = "") -> Ran:
-    given = (str(case.root), "--workspace-file", str(case.workspace_file), *arguments)
+    given = (str(case.root), "--project-file", str(case.workspace_file), *arguments)
     return case.invoke("check", *given, url=url)
 
 

@@ -48,7 +48,7 @@ def _clean(case: Case) -> Result:
 
 def _history(case: Case) -> Result:
     given = [str(case.root), "--plan", str(case.plan_file)]
-    given += ["--workspace-file", str(case.workspace_file), "--json"]
+    given += ["--project-file", str(case.workspace_file), "--json"]
     return CliRunner(env=case.environment()).invoke(main, ["migrate", "history", *given])
 
 
@@ -125,7 +125,7 @@ def test_a_second_plan_of_other_directories_names_the_files_that_it_lacks(
     case.write(ENV_FILE, "DATABASE_URL=fake-database\n")
     case.run("plan")
     case.write("elsewhere/.env.production", "FAKE=fake-value\n")
-    given = ["--output", str(case.plan_file), "--workspace-file", str(case.workspace_file)]
+    given = ["--output", str(case.plan_file), "--project-file", str(case.workspace_file)]
     planned = case.invoke("migrate", "plan", str(case.root / "elsewhere"), *given)
     assert str(tmp_path / ENV_FILE) in planned.stderr
     assert "--output FILE" in planned.stderr
@@ -133,7 +133,7 @@ def test_a_second_plan_of_other_directories_names_the_files_that_it_lacks(
 
 def test_a_plan_of_another_directory_keeps_deleted_files(case: Case) -> None:
     case.write("worker/.env.production", "FAKE=fake-value\n")
-    given = ["--output", str(case.plan_file), "--workspace-file", str(case.workspace_file)]
+    given = ["--output", str(case.plan_file), "--project-file", str(case.workspace_file)]
     planned = case.invoke("migrate", "plan", str(case.root / "worker"), *given)
     assert f"{ENV_FILE} → production/backend: " in planned.stdout
     assert "worker/.env.production → " in planned.stdout
@@ -156,7 +156,7 @@ def test_a_single_file_of_one_repository_keeps_those_of_others(
     for name in ("api", "web"):
         (case.root / f"services/{name}/.env.production").unlink()
     case.decide("decision: skip", "decision: store")
-    given = ["--output", str(case.plan_file), "--workspace-file", str(case.workspace_file)]
+    given = ["--output", str(case.plan_file), "--project-file", str(case.workspace_file)]
     personal = case.root / "services/web/.env.local"
     planned = case.invoke("migrate", "plan", str(personal), *given)
     for path in ("api/.env.production", "web/.env.production"):

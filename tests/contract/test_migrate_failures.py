@@ -68,7 +68,7 @@ def _is_made_up_for(case: Case) -> None:
 
 def test_a_killed_process_is_completed_by_the_next_run(case: Case, proxy: UnreliableProxy) -> None:
     proxy.expect(Fault("hang", "write", {2}, processed=True))
-    arguments = ["apply", str(case.plan_file), "--workspace-file", str(case.workspace_file)]
+    arguments = ["apply", str(case.plan_file), "--project-file", str(case.workspace_file)]
     program = f"from infisical_iac.cli.main import main; main(['migrate', *{arguments!r}])"
     environment = {**os.environ, **case.environment(proxy.url)}
     with subprocess.Popen([sys.executable, "-c", program], env=environment) as process:

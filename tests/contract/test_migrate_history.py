@@ -64,7 +64,7 @@ def _on_host(case: Case, calls: list[Any]) -> Callable[..., Any]:
 
 
 def _history(case: Case, *arguments: str) -> Result:
-    given = [str(case.root), "--workspace-file", str(case.workspace_file), *arguments]
+    given = [str(case.root), "--project-file", str(case.workspace_file), *arguments]
     return CliRunner(env=case.environment()).invoke(main, ["migrate", "history", *given])
 
 

@@ -56,7 +56,7 @@ def test_each_environment_gets_the_values_that_vite_would_load(case: Case) -> No
 def test_a_single_file_is_planned_and_applied_with_its_layers(case: Case) -> None:
     subprocess.run(["git", "init", "--quiet", case.root], check=True)
     files = [str(case.root / "backend" / name) for name in (".env", ".env.local")]
-    given = [*files, "--output", str(case.plan_file), "--workspace-file", str(case.workspace_file)]
+    given = [*files, "--output", str(case.plan_file), "--project-file", str(case.workspace_file)]
     command = ["migrate", "plan", *given, "--json"]
     planned = CliRunner(env=case.environment()).invoke(main, command)
     (first, second) = json.loads(planned.stdout)["plan"]["sources"]

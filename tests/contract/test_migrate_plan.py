@@ -171,7 +171,7 @@ def test_several_directories_are_planned_together(world: World, tmp_path: Path) 
     worker = str(case.root / "services/worker")
     backend = Case(world, case.name, case.root / "services/backend", case.services)
     given = [worker, "--output", str(case.plan_file)]
-    workspace = ["--workspace-file", str(case.workspace_file)]
+    workspace = ["--project-file", str(case.workspace_file)]
     assert backend.run("plan", *given, *workspace).exit_code == 2
     assert "root: services\n" in case.plan_file.read_text(encoding="utf-8")
     assert case.run("apply").exit_code == 0

@@ -53,7 +53,7 @@ class Case:
     file: Path
 
     def run(self, *arguments: str, url: str = "") -> Result:
-        given = ["workspace", *arguments, "--file", str(self.file)]
+        given = ["workspace", *arguments, "--project-file", str(self.file)]
         return CliRunner(env=self.world.variables(url)).invoke(main, given)
 
     def objects(self) -> list[str]:

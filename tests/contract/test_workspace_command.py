@@ -39,7 +39,7 @@ def command(standin: Standin, deployer: Deployer, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("INFISICAL_ADMIN_PASSWORD", PASSWORD)
 
     def run(*arguments: str, answer: str = "") -> Result:
-        given = ["workspace", *arguments, "--file", str(_FILE)]
+        given = ["workspace", *arguments, "--project-file", str(_FILE)]
         return CliRunner().invoke(main, given, input=answer)
 
     return run
@@ -108,7 +108,7 @@ def test_a_missing_variable_is_named(command: Command, monkeypatch: pytest.Monke
 
 
 def test_a_missing_project_file_is_named(command: Command) -> None:
-    refused = CliRunner().invoke(main, ["workspace", "plan", "--file", "nowhere.yaml"])
+    refused = CliRunner().invoke(main, ["workspace", "plan", "--project-file", "nowhere.yaml"])
     assert refused.exit_code == 1
     assert "nowhere.yaml" in refused.output
 

@@ -262,9 +262,9 @@ def test_the_project_is_repaired_and_a_person_is_invited_and_removed(
 
     file = tmp_path / "workspace.yaml"
     file.write_text(f"{(REPOSITORY / 'group_data/chainalign.yaml').read_text()}{_PEOPLE}")
-    joined = ok(cluster, "workspace", "apply", "--yes", "--file", str(file))
+    joined = ok(cluster, "workspace", "apply", "--yes", "--project-file", str(file))
     assert "invitation link for ben@example.com: https://" in joined.stdout + joined.stderr
-    renewed = ok(cluster, "workspace", "invite", "--file", str(file), "ben@example.com")
+    renewed = ok(cluster, "workspace", "invite", "--project-file", str(file), "ben@example.com")
     assert renewed.stdout.startswith("invitation link for ben@example.com: https://")
     pruned = read_json(cluster, "workspace", "apply", "--prune", "--yes")
     assert [each["what"] for each in pruned["changes"]] == ["person ben@example.com"]

@@ -78,7 +78,7 @@ def test_a_check_needs_no_installation_and_no_terminal(machine: OperatorMachine)
     """A repository of services is checked before there is an Infisical."""
     project = f"{HOME}/checked/chainalign.yaml"
     machine.copy(REPOSITORY / "group_data" / "chainalign.yaml", project)
-    check = ("check", "--offline", "--workspace-file", project)
+    check = ("check", "--offline", "--project-file", project)
     _check(installed.run_once(machine, *check, directory=f"{HOME}/checked"))
     machine.run(
         "sh", "-c", "echo API_KEY=obviously-fake >.env", directory=f"{HOME}/checked/backend"

@@ -33,7 +33,8 @@ def test_a_deploy_invites_a_person_once_and_prune_removes_them(
     assert again.changed == []
     assert "invitation link" not in again.stderr
 
-    renewed = infisical_iac(deployed_host.name, "workspace", "invite", "--file", str(file), _BEN)
+    given = ("--project-file", str(file), _BEN)
+    renewed = infisical_iac(deployed_host.name, "workspace", "invite", *given)
     assert renewed.returncode == 0, renewed.stderr
     assert renewed.stdout.startswith(f"invitation link for {_BEN}: http")
     token = links[0].partition("token=")[2].partition("&")[0]

@@ -70,8 +70,16 @@ def test_the_options_name_the_project_and_the_place_of_its_credentials(
     host: CredentialHost, tmp_path: Path
 ) -> None:
     file = tmp_path / "project.yaml"
-    host.run("list", "-i", "inventory/acme.py", "--file", str(file))
+    host.run("list", "-i", "inventory/acme.py", "--project-file", str(file))
     assert host.opened == [("inventory/acme.py", file, False)]
+
+
+def test_the_former_name_of_the_project_files_option_works_and_warns(host: CredentialHost) -> None:
+    ran = host.run("list", "--file", "former.yaml")
+    assert [file for _, file, _ in host.opened] == [Path("former.yaml")]
+    assert re.search(r"--file\b.*--project-file\b", ran.stderr)
+    assert "--file " not in host.run("list", "--help").output
+    assert host.run("list", "--project-file", "new.yaml").stderr == ""
 
 
 @pytest.mark.parametrize(

@@ -335,7 +335,7 @@ def test_a_service_without_a_loader_is_named_before_its_files_are_deleted(
     tmp_path: Path, files: list[MovedFile], run: Clean, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     project = write(tmp_path_factory.mktemp("project"), "project.yaml", _PROJECT)
-    given = (*TO, "--workspace-file", str(project))
+    given = (*TO, "--project-file", str(project))
     ran = run(*given, answer="n\n")
     (line,) = [each for each in ran.output.splitlines() if each.startswith("✗ ")]
     assert line.startswith("✗ backend ")
@@ -353,7 +353,7 @@ def test_a_service_with_a_loader_is_not_named(
 ) -> None:
     project = write(tmp_path_factory.mktemp("project"), "project.yaml", _PROJECT)
     write(tmp_path, "backend/package.json", '{"dependencies": {"infisical-config": "1"}}')
-    ran = run(*TO, "--workspace-file", str(project), answer="n\n")
+    ran = run(*TO, "--project-file", str(project), answer="n\n")
     assert "✗" not in ran.output
     assert "Note" not in ran.output
 
@@ -372,7 +372,7 @@ def test_clean_works_if_it_cannot_see_how_services_start(
     project = tmp_path_factory.mktemp("project") / "project.yaml"
     if text:
         project.write_text(text)
-    ran = run(*TO, "--workspace-file", str(project), "--yes")
+    ran = run(*TO, "--project-file", str(project), "--yes")
     assert ran.exit_code == 0, ran.output
     (note,) = [line for line in ran.output.splitlines() if line.startswith("Note: ")]
     assert named in note
@@ -384,7 +384,7 @@ def test_a_renamed_service_without_a_loader_is_named(
     renamed = _PROJECT.replace("{folder: /backend}", "{folder: /api, renamed_from: backend}")
     renamed = renamed.replace("{backend:", "{api:")
     project = write(tmp_path_factory.mktemp("project"), "project.yaml", renamed)
-    assert "✗ api " in run(*TO, "--workspace-file", str(project), answer="n\n").output
+    assert "✗ api " in run(*TO, "--project-file", str(project), answer="n\n").output
 
 
 def test_an_ignore_file_that_is_there_is_changed_and_a_missing_one_is_created(

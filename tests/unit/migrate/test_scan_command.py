@@ -82,11 +82,21 @@ def test_before_init_a_scan_says_that_init_comes_first(run: Scan, tmp_path: Path
     assert "`infisical-iac init`" not in run(tmp_path / "other").stderr
 
 
-def test_a_missing_workspace_file_is_an_error_in_words(run: Scan, tmp_path: Path) -> None:
-    result = run(tmp_path, "--workspace-file", "none.yaml")
+def test_a_missing_project_file_is_an_error_in_words(run: Scan, tmp_path: Path) -> None:
+    result = run(tmp_path, "--project-file", "none.yaml")
     assert result.exit_code == 1
     assert isinstance(result.exception, FileError)
     assert "none.yaml" in str(result.exception)
+
+
+def test_the_former_name_of_the_project_files_option_works_and_warns(
+    run: Scan, tmp_path: Path
+) -> None:
+    result = run(tmp_path, "--workspace-file", "group_data/chainalign.yaml")
+    assert result.exit_code == 0
+    assert re.search(r"--workspace-file\b.*--project-file\b", result.stderr)
+    assert "--workspace-file" not in run("--help").output
+    assert run(tmp_path, "--project-file", "group_data/chainalign.yaml").stderr == ""
 
 
 def test_the_key_is_made_only_where_hashes_are_shown(run: Scan, tmp_path: Path) -> None:

@@ -71,7 +71,7 @@ printf '#!/bin/sh\\necho "$@"' >{tmp_path}/copy/.venv/bin/infisical-iac
 chmod +x {tmp_path}/copy/.venv/bin/infisical-iac""",
     )
     done = subprocess.run(
-        [copy, *arguments, "--workspace-file", "a.yaml"],
+        [copy, *arguments, "--project-file", "a.yaml"],
         cwd=tmp_path,
         env={"PATH": f"{tools}:{os.environ['PATH']}"},
         capture_output=True,
@@ -79,7 +79,7 @@ chmod +x {tmp_path}/copy/.venv/bin/infisical-iac""",
         timeout=30,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == "check --offline --workspace-file a.yaml\n"
+    assert done.stdout == "check --offline --project-file a.yaml\n"
 
 
 def test_make_installs_by_hashes() -> None:
