@@ -473,7 +473,7 @@ def _check(refuse: Callable[[Cluster], None], *, switched: bool) -> Callable[[Si
     return check
 
 
-@deploy("Move")
+@deploy("Migration")
 def move_out(known: Preflight, *, switched: bool) -> None:
     """Start the cluster's databases, and move the data of the single host into them."""
     prepare(known)
@@ -491,7 +491,7 @@ def take_over(known: Preflight) -> None:
     roll_out(known)
 
 
-@deploy("Move")
+@deploy("Migration")
 def move_in(known: Preflight, *, switched: bool) -> None:
     """Move the cluster's data to the leader, which becomes a single host."""
     if not known.leads:

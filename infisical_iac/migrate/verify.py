@@ -254,7 +254,7 @@ def _why(member: Member, services: Set[str]) -> str:
     if member.part == "named":
         return "beyond what the project file gives"
     if member.kind == "person":
-        return "whom the project file does not name"
+        return "who is not in the project file"
     if member.name in services:
         return "which has the name of a service's but is not its own"
     return "which the project file does not name"

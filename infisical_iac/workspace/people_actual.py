@@ -110,8 +110,8 @@ def find_contradictions(workspace: Workspace, admin_email: str) -> Iterator[Prob
     if workspace.people.get(email, "admin") != "admin":
         yield (
             ("people", email),
-            f"{email} is the first administrator, whom setting 'admin_email' makes an admin of "
-            "the project; write `admin`, or remove the entry",
+            f"{email} is the first administrator, an admin of the project by the setting "
+            "'admin_email'; write `admin`, or remove the entry",
         )
 
 

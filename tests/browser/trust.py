@@ -1,4 +1,4 @@
-"""Whom a browser trusts: a home directory with certificate authorities of one's own.
+"""A home directory for a browser, with certificate authorities that it trusts.
 
 Chromium on Linux takes them from the NSS database below its user's home directory.
 """

@@ -83,7 +83,7 @@ def _postgres(primaries: int, streaming: int, synchronous: int) -> str:
 
 
 def _etcd(members: int) -> str:
-    return f"{members} members are well"
+    return f"{members} members are healthy"
 
 
 def _sentinel(sentinels: int, replicas: int) -> str:

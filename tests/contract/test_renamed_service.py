@@ -77,7 +77,7 @@ def _apply(case: Case) -> list[Change]:
     return [parse(each) for each in ran.stdout.splitlines()[:-1]]
 
 
-def _is_settled(case: Case) -> bool:
+def _is_converged(case: Case) -> bool:
     """Return whether there is neither a change nor an access that the file does not give."""
     planned = case.invoke("workspace", "plan", "--prune")
     return planned.exit_code == 0 and planned.stdout == "Nothing to change.\n"
@@ -114,7 +114,7 @@ def test_a_renamed_service_keeps_its_identities_and_credentials(
     assert dokploy.changes == []
     assert (case.read_credential(), case.list_client_secrets()) == (held, listed)
     assert [each.name for each in case.directory.iterdir()] == [f"{case.service}.production.env"]
-    assert _is_settled(case)
+    assert _is_converged(case)
 
 
 def test_a_folder_renamed_with_its_service_keeps_its_secrets(case: Case) -> None:
@@ -125,7 +125,7 @@ def test_a_folder_renamed_with_its_service_keeps_its_secrets(case: Case) -> None
     assert Expected("~", "folder /api in production", "backend → api") in done
     assert {each.kind for each in done} == {"~"}
     assert _read(case, held, "/api") == ["A"]
-    assert _is_settled(case)
+    assert _is_converged(case)
 
 
 def test_renamed_from_may_be_removed_after_the_apply(case: Case) -> None:
@@ -134,7 +134,7 @@ def test_renamed_from_may_be_removed_after_the_apply(case: Case) -> None:
     _apply(case)
     case.run("push")
     _say(case, None)
-    assert _is_settled(case)
+    assert _is_converged(case)
     first = case.read_credential()
     case.rotate("--overlap", "0")
     assert case.list_client_secrets() == [case.read_credential().secret_id]
@@ -149,7 +149,7 @@ def test_a_rotation_before_the_apply_uses_the_new_name(case: Case) -> None:
     assert Expected("+", f"credentials {case.service}.production") in done
     assert case.logs_in(case.read_credential())
     assert len(_apply(case)) == len(ENVIRONMENTS)
-    assert _is_settled(case)
+    assert _is_converged(case)
 
 
 def test_without_renamed_from_plan_and_apply_warn_of_lost_credentials(case: Case) -> None:
@@ -165,4 +165,4 @@ def test_without_renamed_from_plan_and_apply_warn_of_lost_credentials(case: Case
         assert remedy in " ".join(before.split())
     _say(case, old)
     _apply(case)
-    assert _is_settled(case)
+    assert _is_converged(case)

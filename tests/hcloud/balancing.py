@@ -78,9 +78,9 @@ def seen_balancer(cloud: Cloud, found: Data) -> Data:
     """Return a Load Balancer as the API shows it, with the health of each server and port."""
 
     def status(server: int, port: int) -> Data:
-        is_well = server in cloud.well
-        more = {} if is_well else {"detail": "layer4_no_connection"}
-        return {"listen_port": port, "status": "healthy" if is_well else "unhealthy", **more}
+        is_healthy = server in cloud.healthy
+        more = {} if is_healthy else {"detail": "layer4_no_connection"}
+        return {"listen_port": port, "status": "healthy" if is_healthy else "unhealthy", **more}
 
     ports = [each["listen_port"] for each in found["services"]]
     targets = [

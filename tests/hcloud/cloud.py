@@ -34,7 +34,7 @@ class Cloud:
         boot: called with each new server and its user data.
         addresses: of the IPv4 kind, in the order in which they are given out.
         network: of the IPv6 kind, with the place of its number.
-        well: the ids of the servers that Load Balancers find healthy.
+        healthy: the ids of the servers that Load Balancers find healthy.
     """
 
     slow: int = 0
@@ -43,7 +43,7 @@ class Cloud:
     boot: Callable[[Data, str], None] = lambda *_: None
     addresses: list[str] = field(default_factory=list)
     network: str = "2001:db8:0:{}::/64"
-    well: set[int] = field(default_factory=set)
+    healthy: set[int] = field(default_factory=set)
     kinds: dict[str, dict[int, Data]] = field(
         default_factory=lambda: {k: {} for k in (*KINDS, *CLUSTER_KINDS)}
     )

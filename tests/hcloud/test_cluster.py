@@ -100,11 +100,11 @@ def test_a_single_server_becomes_the_first_node(world: World) -> None:
     assert [*servers] == _NAMES
     assert servers["infisical"]["id"] == first["id"]
     assert volume["server"] == first["id"]
-    # People go on reaching the first node until the balancer finds one that is well.
+    # People go on reaching the first node until the balancer finds a healthy one.
     (note,) = notes(world.run("plan").output)
     assert f"records of secrets in {ZONE}" in note
     assert world.cloud.rrsets["secrets", "A"]["records"] == [{"value": "127.0.0.2"}]
-    world.cloud.well = {each["id"] for each in servers.values()}
+    world.cloud.healthy = {each["id"] for each in servers.values()}
     plan = parse_plan(world.run("plan").output)
     assert plan["~", f"record secrets A in {ZONE}"] == "203.0.113.50"
     world.ok("create", "--yes")

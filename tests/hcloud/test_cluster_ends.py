@@ -89,7 +89,7 @@ def test_a_destroy_killed_after_any_change_is_completed_by_the_next(
 
 def test_list_shows_the_balancer_with_the_health_of_the_nodes(cluster: World) -> None:
     ids = {each["name"]: each["id"] for each in cluster.cloud.kinds["servers"].values()}
-    cluster.cloud.well = {ids["infisical"], ids["infisical-3"]}
+    cluster.cloud.healthy = {ids["infisical"], ids["infisical-3"]}
     rows = {(row["kind"], row["name"]): row for row in json.loads(cluster.ok("list", "--json"))}
     server = rows["server", "infisical-2"]
     assert (server["what"], server["place"]) == ("cx33, manager", "nbg1")

@@ -12,8 +12,8 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
 from infisical_iac.workspace.model import Workspace
 from tests.host import choosing, containers, sockets, target
-from tests.host.cluster import looks
-from tests.host.cluster.looks import Node
+from tests.host.cluster import observed
+from tests.host.cluster.observed import Node
 from tests.host.connection import Connection, Host, all_connected
 from tests.host.secrecy import Secret
 from tests.host.stored import read_secrets
@@ -103,7 +103,7 @@ def connections(pytestconfig: pytest.Config) -> Iterator[dict[str, Connection]]:
 @pytest.fixture(scope="session")
 def nodes(connections: dict[str, Connection]) -> list[Node]:
     """The nodes of a cluster that can be reached, each inspected once."""
-    return looks.nodes(connections)
+    return observed.nodes(connections)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Caddy: well, confined, and running with the Caddyfile that the settings make."""
+"""Caddy: healthy, confined, and running with the Caddyfile that the settings make."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def test_it_runs_the_image_of_the_settings(settings: Settings, caddy: Inspected)
     assert caddy["Config"]["Image"] == settings.stack.caddy_image
 
 
-@pytest.mark.single("tests/host/cluster looks at the services")
+@pytest.mark.single("tests/host/cluster checks the services")
 def test_it_was_made_from_the_configuration_in_place(host: Host, settings: Settings) -> None:
     compose = host.check_output("cat /etc/infisical/compose.yaml")
     fact = Stack()

@@ -1,4 +1,4 @@
-"""Each container: well, confined, limited, and made from what the settings say."""
+"""Each container: healthy, confined, limited, and created from the settings."""
 
 import pytest
 
@@ -30,7 +30,7 @@ def stack(host: Host, settings: Settings) -> StackState:
     return fact.process(host.check_output(command).splitlines())
 
 
-@pytest.mark.single("tests/host/cluster looks at the services")
+@pytest.mark.single("tests/host/cluster checks the services")
 def test_the_stack_has_these_containers_and_no_other(
     settings: Settings, inspections: dict[str, Inspected]
 ) -> None:
@@ -49,7 +49,7 @@ def test_it_comes_back_after_a_crash_and_a_reboot(container: Inspected) -> None:
     assert container["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
 
 
-@pytest.mark.single("tests/host/cluster looks at the services")
+@pytest.mark.single("tests/host/cluster checks the services")
 @each_service
 def test_it_was_made_from_the_configuration_in_place(stack: StackState, service: str) -> None:
     [made] = stack.containers[service]

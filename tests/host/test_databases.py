@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis: their data where they belong, and no way in without the password."""
+"""PostgreSQL and Redis: their data where they belong, and no access without the password."""
 
 import pytest
 

@@ -1,7 +1,7 @@
 """The Docker engine as this project sets it up, which it does not where Dokploy has it.
 
-What an engine of somebody else's does not give to all containers, each has by itself:
-test_containers.py looks at it.
+If others manage the engine, each container sets for itself what the engine does not:
+test_containers.py checks it.
 """
 
 import json

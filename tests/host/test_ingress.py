@@ -1,4 +1,4 @@
-"""The way in: its certificate, what it adds to each answer, and what is closed to the outside."""
+"""Ingress: its certificate, the headers that it adds, and paths closed to the outside."""
 
 from datetime import UTC, datetime
 from urllib.parse import urlsplit

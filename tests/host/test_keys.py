@@ -98,7 +98,7 @@ def test_no_value_serves_two_purposes(secrets: dict[str, Secret]) -> None:
     assert len(confidential(secrets)) == len(hidden)
 
 
-@pytest.mark.single("a Swarm has secrets of its own; tests/host/cluster looks at them")
+@pytest.mark.single("a Swarm has secrets of its own, which tests/host/cluster checks")
 def test_variables_of_compose_follow_from_the_keys(
     connection: Connection, secrets: dict[str, Secret]
 ) -> None:

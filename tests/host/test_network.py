@@ -96,7 +96,7 @@ def test_the_network_of_the_databases_is_internal(databases: dict[str, Any]) -> 
     assert databases["Internal"] is True
 
 
-@pytest.mark.single("tests/host/cluster looks at the services")
+@pytest.mark.single("tests/host/cluster checks the services")
 def test_only_the_stack_is_in_the_network_of_the_databases(
     databases: dict[str, Any], inspections: dict[str, Inspected]
 ) -> None:

@@ -1,11 +1,11 @@
-"""Read once what the tests of a cluster look at."""
+"""Read once what several tests of a cluster check."""
 
 from typing import Any
 
 import pytest
 
-from tests.host.cluster import looks
-from tests.host.cluster.looks import Node
+from tests.host.cluster import observed
+from tests.host.cluster.observed import Node
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +22,9 @@ def manager(data_nodes: list[Node]) -> Node:
 
 @pytest.fixture(scope="session")
 def services(manager: Node) -> dict[str, dict[str, Any]]:
-    return looks.services(manager)
+    return observed.services(manager)
 
 
 @pytest.fixture(scope="session")
 def tasks(manager: Node) -> dict[str, list[tuple[str, str]]]:
-    return looks.tasks(manager)
+    return observed.tasks(manager)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from infisical_iac.core.settings import Settings
-from tests.host.cluster.looks import Node
+from tests.host.cluster.observed import Node
 
 # Of etcd, PostgreSQL, Patroni, Redis and Sentinel: only for the overlay networks.
 _GOSSIP = 7946

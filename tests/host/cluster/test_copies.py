@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.host.cluster.looks import Node
+from tests.host.cluster.observed import Node
 from tests.host.secrecy import Secret
 
 _SQL = "psql --username=infisical --dbname=postgres --tuples-only --no-align --command='{}'"

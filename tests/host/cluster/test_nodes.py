@@ -1,6 +1,6 @@
 """The nodes of a cluster: all are there, three rule the Swarm, and all have the same state."""
 
-from tests.host.cluster.looks import Node
+from tests.host.cluster.observed import Node
 from tests.host.target import Target
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infisical_iac.core.settings import Settings
-from tests.host.cluster.looks import Node
+from tests.host.cluster.observed import Node
 from tests.host.secrecy import Secret, lines_holding
 from tests.host.stored import confidential
 from tests.host.target import Target

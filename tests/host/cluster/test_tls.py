@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.host.cluster.looks import Node
+from tests.host.cluster.observed import Node
 
 _CA = "/run/secrets/ca.crt"
 # In which container is asked, the question without TLS, and what one says who takes nothing else.

@@ -17,7 +17,7 @@ def find_problem(
 ) -> str:
     """Return a sentence on an identity whose file does not hold its one client secret that works.
 
-    It is empty if all is well. Client secrets that a rotation spares for some time are left out,
+    It is empty if there is no problem. Client secrets that a rotation spares are left out,
     and so are those that a person made by hand: they are foreign access, which has its own check.
     """
     name = account.identity

@@ -22,7 +22,7 @@ _END = ("restore-cluster", "end")
 
 @pytest.fixture
 def node(tmp_path: Path) -> FakeNode:
-    """The lead of a cluster with data, where a snapshot has been fetched."""
+    """Return the leader of a cluster with data and a fetched snapshot."""
     made = make_node(tmp_path, infisical="old")
     for path, text in _FILES.items():
         made.write(path, text)

@@ -22,7 +22,7 @@ _REVERT = ("upgrade-cluster", "revert")
 
 @pytest.fixture
 def node(tmp_path: Path) -> FakeNode:
-    """The lead of a cluster on which a change has begun whose data are fetched."""
+    """Return the leader of a cluster with an unfinished change, and fetched data."""
     made = make_node(tmp_path, infisical="old")
     made.write("/etc/infisical/workspace.json", "old")
     made.write(f"{RELEASES}/{_RELEASE}/workspace.json", "old")

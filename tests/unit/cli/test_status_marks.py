@@ -13,7 +13,7 @@ from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.change import Row
 from infisical_iac.monitoring.health import HealthState, access, drift, instance, rows
 from infisical_iac.monitoring.health_fact import Health
-from tests.unit.conditions import NOW, OUTPUT, settings
+from tests.unit.health_rows import NOW, OUTPUT, settings
 
 
 def _rows(**changes: Any) -> dict[str, Row]:

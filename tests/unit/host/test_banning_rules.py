@@ -1,4 +1,4 @@
-"""Whom fail2ban counts, by the settings and by its own reading of the log."""
+"""The clients that fail2ban counts, by the settings and by its own reading of the log."""
 
 import re
 import subprocess

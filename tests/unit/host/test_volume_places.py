@@ -18,7 +18,7 @@ _STAYS = {
     "/etc/infisical-access-log.conf": "of versions before, which a run takes away",
     "/var/cache/infisical-backup": "restic re-creates it from the repositories",
     "/var/lib/infisical-maintenance": "how the upgrades of this one host's packages went",
-    "/var/lib/infisical-trial": "the way back of a change of this one host's firewall or sshd",
+    "/var/lib/infisical-trial": "the rollback of a change of this one host's firewall or sshd",
 }
 
 

@@ -10,35 +10,33 @@ from infisical_iac.core.change import Change, Row
 from infisical_iac.monitoring.health import HealthState, Running, access, drift, rows
 from infisical_iac.monitoring.health_fact import Health
 from infisical_iac.stack.settings import with_digest
-from tests.unit.conditions import NOW, OUTPUT, row_of, settings
+from tests.unit.health_rows import NOW, OUTPUT, row_of, settings
 
 _DAY = 86_400
 _HTTPS = {"site_url": "https://secrets.example.com", "ingress": "caddy"}
 
 
 @pytest.fixture
-def condition() -> HealthState:
+def state() -> HealthState:
     return Health().process(OUTPUT)
 
 
-def test_all_rows_of_a_healthy_host_are_healthy(condition: HealthState) -> None:
-    assert all(row.ok for row in rows(condition, settings(), Log([]), drift([]), NOW))
-    assert row_of("infisical", condition) == ("infisical/infisical:v0.165.16: healthy", True)
-    assert row_of("Disk", condition) == ("20.0 of 40.0 GB free", True)
+def test_all_rows_of_a_healthy_host_are_healthy(state: HealthState) -> None:
+    assert all(row.ok for row in rows(state, settings(), Log([]), drift([]), NOW))
+    assert row_of("infisical", state) == ("infisical/infisical:v0.165.16: healthy", True)
+    assert row_of("Disk", state) == ("20.0 of 40.0 GB free", True)
 
 
-def test_a_container_of_another_version_is_not_healthy(condition: HealthState) -> None:
-    text, ok = row_of("infisical", condition, infisical_version="v0.166.0")
+def test_a_container_of_another_version_is_not_healthy(state: HealthState) -> None:
+    text, ok = row_of("infisical", state, infisical_version="v0.166.0")
     actual, desired = re.findall(r"infisical/infisical:(v[\d.]+)", text)
     assert (actual, desired, ok) == ("v0.165.16", "v0.166.0", False)
 
 
 @pytest.mark.parametrize(("status", "health"), [("exited", "none"), ("running", "unhealthy")])
-def test_an_unhealthy_container_is_reported(
-    condition: HealthState, status: str, health: str
-) -> None:
+def test_an_unhealthy_container_is_reported(state: HealthState, status: str, health: str) -> None:
     redis = Running(with_digest("redis:8.2.10"), status, health)
-    unhealthy = replace(condition, containers={**condition.containers, "redis": redis})
+    unhealthy = replace(state, containers={**state.containers, "redis": redis})
     text, ok = row_of("redis", unhealthy)
     assert not ok
     assert text.endswith(health if status == "running" else status)
@@ -50,38 +48,38 @@ def test_a_missing_container_is_reported() -> None:
     assert "healthy" not in text
 
 
-def test_a_full_disk_is_reported(condition: HealthState) -> None:
-    text, ok = row_of("Disk", replace(condition, disk_free_gb=0.5))
+def test_a_full_disk_is_reported(state: HealthState) -> None:
+    text, ok = row_of("Disk", replace(state, disk_free_gb=0.5))
     assert not ok
     assert text.startswith("0.5 of 40.0 GB free: ")
 
 
 @pytest.mark.parametrize(("days", "ok"), [(14, True), (13, False), (-1, False)])
 def test_a_certificate_is_healthy_until_near_its_end(
-    condition: HealthState, days: int, ok: bool
+    state: HealthState, days: int, ok: bool
 ) -> None:
     ends = int(NOW.timestamp()) + days * _DAY
-    seen = replace(condition, certificate_ends=ends)
+    seen = replace(state, certificate_ends=ends)
     text, is_healthy = row_of("Certificate", seen, **_HTTPS)
     assert is_healthy == ok
     assert text.endswith(f"{days} days from now")
 
 
 def test_a_missing_certificate_is_reported_only_where_one_is_needed(
-    condition: HealthState,
+    state: HealthState,
 ) -> None:
-    assert row_of("Certificate", condition)[1]
-    text, ok = row_of("Certificate", condition, **_HTTPS)
+    assert row_of("Certificate", state)[1]
+    text, ok = row_of("Certificate", state, **_HTTPS)
     assert ("https://secrets.example.com" in text, ok) == (True, False)
-    text, ok = row_of("Certificate", condition, site_url="https://secrets.example.com")
+    text, ok = row_of("Certificate", state, site_url="https://secrets.example.com")
     assert ("https://secrets.example.com" in text, ok) == (True, True)
 
 
 @pytest.mark.parametrize(("hours", "ok"), [(3, True), (-1, False)])
 def test_a_certificate_of_caddys_own_authority_lasts_for_hours(
-    condition: HealthState, hours: int, ok: bool
+    state: HealthState, hours: int, ok: bool
 ) -> None:
-    seen = replace(condition, certificate_ends=int(NOW.timestamp()) + hours * 3600)
+    seen = replace(state, certificate_ends=int(NOW.timestamp()) + hours * 3600)
     text, is_healthy = row_of("Certificate", seen, **_HTTPS, acme_ca="internal")
     assert text.startswith("until 2026-11-25 1")
     assert "Caddy" in text
@@ -89,15 +87,15 @@ def test_a_certificate_of_caddys_own_authority_lasts_for_hours(
 
 
 def test_a_docker_that_does_not_answer_has_a_row_instead_of_the_containers() -> None:
-    condition = Health().process(["disk 20971520 41943040"])
-    first = rows(condition, settings(), Log([]), drift([]), NOW)[0]
+    state = Health().process(["disk 20971520 41943040"])
+    first = rows(state, settings(), Log([]), drift([]), NOW)[0]
     assert (first.name, first.ok) == ("Docker", False)
 
 
 def test_the_holder_of_the_lock_and_a_changed_audit_log_are_reported() -> None:
     holder = "by ada@laptop since noon, process 7"
-    condition = Health().process([*OUTPUT, f"busy {holder}"])
-    *_, work, log = rows(condition, settings(), Log([], broken_at=3), drift([]), NOW)
+    state = Health().process([*OUTPUT, f"busy {holder}"])
+    *_, work, log = rows(state, settings(), Log([], broken_at=3), drift([]), NOW)
     assert (work.name, work.text, work.ok) == ("At work now", holder, True)
     assert (log.name, "line 3" in log.text, log.ok) == ("Audit log", True, False)
 

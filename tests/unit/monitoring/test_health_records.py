@@ -12,11 +12,11 @@ from infisical_iac.core.audit_entries import AuditEntry, Log
 from infisical_iac.monitoring.health import HealthState, drift, rows
 from infisical_iac.monitoring.health_fact import Health
 from infisical_iac.workspace.credential_file import Credential, Term, render
-from tests.unit.conditions import NOW, OUTPUT, row_of, settings
+from tests.unit.health_rows import NOW, OUTPUT, row_of, settings
 
 
 @pytest.fixture
-def condition() -> HealthState:
+def state() -> HealthState:
     return Health().process(OUTPUT)
 
 
@@ -28,9 +28,9 @@ def _entry(outcome: Any, run: str, event: Any = "apply") -> AuditEntry:
 @pytest.mark.parametrize(
     ("outcome", "end"), [("done", "changed 1"), ("failed", "failed"), ("begun", "has not ended")]
 )
-def test_the_last_apply_is_reported(condition: HealthState, outcome: str, end: str) -> None:
+def test_the_last_apply_is_reported(state: HealthState, outcome: str, end: str) -> None:
     log = Log([_entry("done", "1"), _entry(outcome, "2"), _entry("done", "3", "backup")])
-    found = rows(condition, settings(), log, drift([]), NOW)
+    found = rows(state, settings(), log, drift([]), NOW)
     (row,) = (each for each in found if each.name == "Last apply")
     for fact in ("2026-11-25T11:00:00Z", "ada@laptop", "abc123"):
         assert fact in row.text
@@ -38,10 +38,10 @@ def test_the_last_apply_is_reported(condition: HealthState, outcome: str, end: s
 
 
 def test_pending_drift_is_not_healthy_and_cut_after_three_changes(
-    condition: HealthState,
+    state: HealthState,
 ) -> None:
     pending = [f"+ package {number}" for number in range(5)]
-    row = rows(condition, settings(), Log([]), drift(pending), NOW)[-1]
+    row = rows(state, settings(), Log([]), drift(pending), NOW)[-1]
     assert not row.ok
     assert row.text == f"{'; '.join(pending[:3])} and 2 more"
 
@@ -51,8 +51,8 @@ def test_unknown_drift_is_not_healthy_and_has_its_reason() -> None:
     assert (row.text.endswith(": a key is gone"), row.ok) == (True, False)
 
 
-def test_backups_are_reported_as_the_host_recorded_them(condition: HealthState) -> None:
-    assert row_of("Last backup", condition) == ("none yet", True)
+def test_backups_are_reported_as_the_host_recorded_them(state: HealthState) -> None:
+    assert row_of("Last backup", state) == ("none yet", True)
     recorded = Health().process(
         [
             'backups 1795600800 {"began": "2026-11-25T02:31:00Z", "ended": "2026-11-25T02:31:07Z", '
@@ -63,24 +63,24 @@ def test_backups_are_reported_as_the_host_recorded_them(condition: HealthState) 
     assert not ok
     assert text.startswith("failed at 2026-11-25T02:31:07Z: ")
     assert "local: no space" in text
-    unreadable, ok = row_of("Last backup", replace(condition, backups="{"))
+    unreadable, ok = row_of("Last backup", replace(state, backups="{"))
     assert ("record" in unreadable, ok) == (True, False)
 
 
-def test_backups_that_are_not_set_up_are_not_healthy(condition: HealthState) -> None:
-    assert not row_of("Last backup", replace(condition, backups_since=None))[1]
+def test_backups_that_are_not_set_up_are_not_healthy(state: HealthState) -> None:
+    assert not row_of("Last backup", replace(state, backups_since=None))[1]
 
 
-def test_drills_are_reported_as_the_host_recorded_them(condition: HealthState) -> None:
-    text, ok = row_of("Last drill", condition)
+def test_drills_are_reported_as_the_host_recorded_them(state: HealthState) -> None:
+    text, ok = row_of("Last drill", state)
     assert ("`infisical-iac restore --drill`" in text, ok) == (True, True)
-    text, ok = row_of("Last drill", replace(condition, drills="{}"))
+    text, ok = row_of("Last drill", replace(state, drills="{}"))
     assert ("record" in text, ok) == (True, False)
-    assert not row_of("Last drill", replace(condition, drills_since=None))[1]
+    assert not row_of("Last drill", replace(state, drills_since=None))[1]
 
 
-def test_credentials_without_an_end_have_no_row(condition: HealthState) -> None:
-    names = [each.name for each in rows(condition, settings(), Log([]), drift([]), NOW)]
+def test_credentials_without_an_end_have_no_row(state: HealthState) -> None:
+    names = [each.name for each in rows(state, settings(), Log([]), drift([]), NOW)]
     assert "Credentials" not in names
 
 
@@ -94,20 +94,20 @@ def test_credentials_without_an_end_have_no_row(condition: HealthState) -> None:
     ],
 )
 def test_credentials_are_healthy_until_near_their_end(
-    condition: HealthState, days: int, text: str, ok: bool
+    state: HealthState, days: int, text: str, ok: bool
 ) -> None:
     term = Term(NOW - timedelta(days=90), NOW + timedelta(days=days))
     later = Term(term.begins, term.ends + timedelta(days=200))
     terms = {"backend.staging": later, "backend.production": term}
     output = text.replace(": rotate", ": `infisical-iac credentials rotate`")
-    assert row_of("Credentials", replace(condition, credentials=terms)) == (output, ok)
+    assert row_of("Credentials", replace(state, credentials=terms)) == (output, ok)
 
 
 def test_credentials_of_a_short_life_are_reported_in_its_last_quarter(
-    condition: HealthState,
+    state: HealthState,
 ) -> None:
     term = Term(NOW - timedelta(days=5), NOW + timedelta(days=3))
-    assert row_of("Credentials", replace(condition, credentials={"a.b": term}))[1]
+    assert row_of("Credentials", replace(state, credentials={"a.b": term}))[1]
 
 
 def test_the_last_backup_of_a_target_is_read_from_its_record(tmp_path: Path) -> None:
@@ -139,12 +139,12 @@ def test_the_end_of_credentials_is_read_from_their_file(tmp_path: Path) -> None:
     ],
 )
 def test_firewall_rules_that_are_not_loaded_are_reported(
-    condition: HealthState, firewall: str, fact: str
+    state: HealthState, firewall: str, fact: str
 ) -> None:
     read = Health().process([*OUTPUT, f"firewall {firewall}"])
     text, ok = row_of("Firewall", read)
     assert (fact in text, ok) == (True, False)
     assert "`infisical-iac apply`" in text
-    loaded = replace(condition, firewall="loaded")
+    loaded = replace(state, firewall="loaded")
     names = {each.name for each in rows(loaded, settings(), Log([]), drift([]), NOW)}
     assert "Firewall" not in names

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from infisical_iac.monitoring.drift import Answer
 from infisical_iac.monitoring.health_fact import Health
-from tests.unit.conditions import OUTPUT, row_of
+from tests.unit.health_rows import OUTPUT, row_of
 
 _AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 _CHANGE = "~ sign-up: open → closed"

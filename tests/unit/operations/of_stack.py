@@ -1,4 +1,4 @@
-"""The operations of the stack: keys, images, containers, the way in, and changes of version."""
+"""The operations of the stack: keys, images, containers, ingress, and changes of version."""
 
 from collections.abc import Iterable
 from dataclasses import replace

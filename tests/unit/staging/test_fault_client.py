@@ -151,7 +151,7 @@ def test_a_token_that_is_refused_is_replaced(client: Client, nodes: list[FakeApi
     assert nodes[0].store.logins > 1
 
 
-def test_a_sick_node_is_asked_no_more_and_again_when_it_is_well(nodes: list[FakeApiNode]) -> None:
+def test_a_sick_node_gets_no_requests_until_it_is_healthy(nodes: list[FakeApiNode]) -> None:
     balancer = Balancer([each.node for each in nodes], interval=0.02)
 
     def choose_often() -> set[str]:
@@ -165,7 +165,7 @@ def test_a_sick_node_is_asked_no_more_and_again_when_it_is_well(nodes: list[Fake
     balancer.stop()
 
 
-def test_all_nodes_are_tried_where_none_is_well() -> None:
+def test_all_nodes_are_tried_where_none_is_healthy() -> None:
     nowhere = [Node(name, "http://127.0.0.1:9") for name in ("a", "b")]
     balancer = Balancer(nowhere, interval=0.02)
     balancer.start()

@@ -22,12 +22,12 @@ OUTPUT = [
 
 
 def settings(**changes: Any) -> Settings:
-    """The defaults, without a way in from the outside."""
+    """Return the defaults without ingress."""
     return load(defaults(**{"ingress": "none", **changes}))
 
 
-def row_of(name: str, condition: HealthState, **changes: Any) -> tuple[str, bool]:
-    """Return what the row of a name says, and whether it is well."""
-    found = rows(condition, settings(**changes), Log([]), drift([]), NOW)
+def row_of(name: str, state: HealthState, **changes: Any) -> tuple[str, bool]:
+    """Return what the row of a name says, and whether it is healthy."""
+    found = rows(state, settings(**changes), Log([]), drift([]), NOW)
     (row,) = (each for each in found if each.name == name)
     return row.text, row.ok

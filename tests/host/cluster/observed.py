@@ -1,4 +1,4 @@
-"""The nodes of a cluster, as they are seen from each of them, and what the Swarm's managers say."""
+"""The nodes of a cluster, each as it sees itself, and the services as the managers see them."""
 
 import json
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from typing import Any
 from infisical_iac.cluster.swarm_state import Swarm, SwarmMember, SwarmState
 from tests.host.connection import Connection
 
-_LOOK = Swarm()
+_SWARM = Swarm()
 STACK = "infisical"
 # Of this node's own container of a service, to run a command in.
 INSIDE = (
@@ -45,7 +45,7 @@ class Node:
 def nodes(connections: Mapping[str, Connection]) -> list[Node]:
     """All nodes that can be reached, data nodes by their numbers first."""
     found = [
-        Node(name, each, _LOOK.process(each.quietly(_LOOK.command()).splitlines()))
+        Node(name, each, _SWARM.process(each.quietly(_SWARM.command()).splitlines()))
         for name, each in connections.items()
     ]
     return sorted(found, key=lambda node: node.member.number if node.seen.control else 9)
