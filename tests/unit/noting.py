@@ -1,14 +1,15 @@
 """A fake host that notes the steps of a change."""
 
-from infisical_iac.core.errors import CheckFailed
+from infisical_iac.core.errors import CheckFailed, UserError
 
 
 class Noting:
     """Note steps in the place of a host and of its logger.
 
-    Each of `failing` fails the next time. What steps print is in `said`.
+    Each of `failing` fails the next time, with an `error`. What steps print is in `said`.
     """
 
+    error: type[UserError] = CheckFailed
     print_prefix = ""
 
     def __init__(self, **said: str) -> None:
@@ -21,7 +22,7 @@ class Noting:
         self.steps.append(step)
         if step in self.failing:
             self.failing.remove(step)
-            raise CheckFailed(f"{step} fails")
+            raise self.error(f"{step} fails")
         return self.said.get(step, "")
 
     def run(self, command: str, *, doing: str) -> str:

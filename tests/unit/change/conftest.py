@@ -45,7 +45,7 @@ def nodes_of(host: NotingHost, monkeypatch: pytest.MonkeyPatch) -> dict[str, lis
 
     monkeypatch.setattr(connection, "on", on)
     monkeypatch.setattr(membership, "observe", lambda: site().cluster)
-    monkeypatch.setattr(shared_state, "spread", lambda _: host.run("spread", doing="share"))
+    monkeypatch.setattr(shared_state, "spread", lambda _: host.note("spread"))
     monkeypatch.setattr(rotation, "write", lambda path, _: host.steps.append(f"write {path}"))
     monkeypatch.setattr(
         rotation,

@@ -1,4 +1,4 @@
-"""A fake host that only records the steps of a rotation."""
+"""A fake host that only notes the steps of a rotation."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from infisical_iac.core.errors import CommandFailed
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.host.site import Site
 from infisical_iac.stack.state import UpgradeState
+from tests.unit.noting import Noting
 from tests.unit.settings_of import defaults
 
 if TYPE_CHECKING:
@@ -23,12 +24,13 @@ _SAID = {
 }
 
 
-class NotingHost:
-    """Notes the steps; those in `failing` fail."""
+class NotingHost(Noting):
+    """Note the steps of a rotation."""
+
+    error = CommandFailed
 
     def __init__(self) -> None:
-        self.steps: list[str] = []
-        self.failing: set[str] = set()
+        super().__init__(**_SAID)
         # On a cluster: the images in use, None until they are asked for; and the roll-out.
         self.was: Images | None = None
         self.rolled_out: Settings | None = None
@@ -37,24 +39,21 @@ class NotingHost:
         return " ".join((name, *arguments))
 
     def run(self, command: str, *, doing: str) -> str:
-        step = command.rpartition("/etc/infisical/keys ")[2] if "flock" in command else command
-        self.steps.append(step)
-        if step in self.failing:
-            raise CommandFailed(f"could not {doing}: {step} does not answer")
-        return _SAID.get(step, "")
+        locked = command.startswith("flock ")
+        return self.note(command.rpartition("/etc/infisical/keys ")[2] if locked else command)
 
     def roll_out(self, site: ClusterSite) -> None:
-        self.run("roll out", doing="roll out")
+        self.note("roll out")
         self.rolled_out = site.settings
 
     def get_fact(self, _: object, desired: str) -> UpgradeState:
         return UpgradeState(self.was)
 
     def up(self, timeout: int) -> None:
-        self.run("up", doing="bring the containers up")
+        self.note("up")
 
     def pass_checks(self, *_: object, **__: object) -> list[str]:
-        self.run("gate", doing="pass the gate")
+        self.note("checks")
         return ["Read as before: 1 secret."]
 
 

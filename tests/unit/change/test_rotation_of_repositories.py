@@ -27,7 +27,7 @@ def test_every_repository_knows_the_new_password_before_the_host_uses_it(host: N
 def test_an_unreachable_repository_is_named_before_anything_changes(
     host: NotingHost,
 ) -> None:
-    host.failing = {"backup-target reach box"}
+    host.failing = ["backup-target reach box"]
     with pytest.raises(RunFailed, match=r"^box: .*; nothing was changed: ") as failed:
         rotate("restic")
     assert failed.value.code == "run.no_repository"
@@ -37,7 +37,7 @@ def test_an_unreachable_repository_is_named_before_anything_changes(
 def test_a_repository_that_refuses_the_new_password_keeps_all_at_the_old_one(
     host: NotingHost,
 ) -> None:
-    host.failing = {_each("admit", ".next")[1]}
+    host.failing = [_each("admit", ".next")[1]]
     with pytest.raises(RunFailed, match=r"box: .*; .* old one .* in use") as failed:
         rotate("restic")
     assert failed.value.code == "run.key_given_up"
@@ -46,12 +46,12 @@ def test_a_repository_that_refuses_the_new_password_keeps_all_at_the_old_one(
 
 
 def test_an_old_password_that_cannot_be_removed_is_kept_for_the_next_run(host: NotingHost) -> None:
-    host.failing = {_each("dismiss", ".old")[0]}
+    host.failing = [_each("dismiss", ".old")[0]]
     with pytest.raises(RunFailed, match=r"new restic key .* old one .*: local: ") as failed:
         rotate("restic")
     assert failed.value.code == "run.old_key_opens"
     assert host.steps[-1] == _each("dismiss", ".old")[1]
-    host.failing, host.steps = set(), []
+    host.steps.clear()
     assert "new restic key" in recover("restic", "switched")
     end = ["rotation switch", *_each("dismiss", ".old"), "rotation end"]
     assert host.steps == [*_TARGETS, *end]

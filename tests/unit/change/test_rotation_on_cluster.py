@@ -12,7 +12,7 @@ from tests.unit.clusters import settings, site
 
 def test_a_rotation_rolls_a_cluster_out(host: NotingHost) -> None:
     rotation.rotate(find_key("auth-secret"), settings(), "chainalign", site())
-    switch = ["rotation switch", "keys derive", "roll out", "gate"]
+    switch = ["rotation switch", "keys derive", "roll out", "checks"]
     assert host.steps == ["rotation prepare auth_secret", *switch, "rotation end"]
 
 
@@ -28,12 +28,12 @@ def test_a_rotation_changes_no_version(host: NotingHost, desired: str) -> None:
     assert host.rolled_out.stack.infisical_reference == running
 
 
-@pytest.mark.parametrize("failing", ["", "gate"])
+@pytest.mark.parametrize("failing", ["", "checks"])
 def test_possible_leaders_have_both_passwords_before_postgresql_changes(
     host: NotingHost, nodes_of: dict[str, list[str]], failing: str
 ) -> None:
     if failing:
-        host.failing = {failing}
+        host.failing = [failing]
         with pytest.raises(RunFailed, match=r"new database key .* old one ") as failed:
             rotation.rotate(find_key("database"), settings(), "chainalign", site(away=(3,)))
         assert failed.value.code == "run.key_given_up"
@@ -41,7 +41,7 @@ def test_possible_leaders_have_both_passwords_before_postgresql_changes(
         rotation.rotate(find_key("database"), settings(), "chainalign", site(away=(3,)))
     use = ["keys derive", "spread", "rotation alter", "roll out"]
     back = ["rotation back", *use] if failing else []
-    switch = ["rotation switch", *use, "gate"]
+    switch = ["rotation switch", *use, "checks"]
     assert host.steps == ["rotation prepare postgres_password", *switch, *back, "rotation end"]
     key = "/etc/infisical/keys/postgres_password"
     handed = [f"write {key}.old", f"write {key}.next"]
@@ -52,12 +52,12 @@ def test_possible_leaders_have_both_passwords_before_postgresql_changes(
 _ADMIT, _ONLY = "redis-passwords admit hash-1 hash-2", "redis-passwords only hash-1"
 
 
-@pytest.mark.parametrize("failing", ["", "gate"])
+@pytest.mark.parametrize("failing", ["", "checks"])
 def test_each_redis_takes_both_passwords_until_all_have_the_one_that_stays(
     host: NotingHost, nodes_of: dict[str, list[str]], failing: str
 ) -> None:
     if failing:
-        host.failing = {failing}
+        host.failing = [failing]
         with pytest.raises(RunFailed, match=r"new redis key .* old one ") as failed:
             rotation.rotate(find_key("redis"), settings(), "chainalign", site())
         assert failed.value.code == "run.key_given_up"
@@ -67,7 +67,8 @@ def test_each_redis_takes_both_passwords_until_all_have_the_one_that_stays(
     hashes = "redis-passwords hashes"
     back = [hashes, "rotation back", *use] if failing else []
     prepare = ["rotation prepare redis_password", hashes]
-    assert host.steps == [*prepare, "rotation switch", *use, "gate", *back, hashes, "rotation end"]
+    switch = ["rotation switch", *use, "checks"]
+    assert host.steps == [*prepare, *switch, *back, hashes, "rotation end"]
     admitted = [_ADMIT] * (2 if failing else 1)
     assert nodes_of == {node: [*admitted, _ONLY] for node in ("node-1", "node-2", "node-3")}
 
@@ -81,7 +82,7 @@ def test_a_rotation_of_the_redis_key_waits_for_an_unreachable_data_node(host: No
 def test_a_rotation_ends_even_if_a_redis_does_not_answer(
     host: NotingHost, nodes_of: dict[str, list[str]]
 ) -> None:
-    host.failing = {_ONLY, _ADMIT}
+    host.failing = [_ONLY, _ADMIT] * 3
     rotation.recover(
         UnfinishedRotation(find_key("redis"), "prepared"), settings(), "chainalign", site()
     )

@@ -8,7 +8,7 @@ from infisical_iac.core.errors import RunFailed
 from tests.unit.change.steps import NotingHost, recover, rotate
 
 _USE = ["keys derive", "rotation alter", "up"]
-_SWITCH = ["rotation switch", *_USE, "gate"]
+_SWITCH = ["rotation switch", *_USE, "checks"]
 _BACK = ["rotation back", *_USE, "rotation end"]
 
 
@@ -22,14 +22,14 @@ def test_only_the_database_key_is_given_to_postgresql(host: NotingHost) -> None:
     assert "rotation alter" not in host.steps
 
 
-@pytest.mark.parametrize("failing", ["rotation alter", "up", "gate"])
+@pytest.mark.parametrize("failing", ["rotation alter", "up", "checks"])
 def test_a_failing_new_password_is_replaced_by_the_old_one(host: NotingHost, failing: str) -> None:
-    host.failing = {failing}
+    host.failing = [failing] * 2
     output = "could not be put to use again" if failing in _USE else "the old one is in use again"
     with pytest.raises(RunFailed, match=output):
         rotate("database")
     at = host.steps.index("rotation back")
-    assert host.steps[at:] == (_BACK if failing == "gate" else _BACK[: _BACK.index(failing) + 1])
+    assert host.steps[at:] == (_BACK if failing == "checks" else _BACK[: _BACK.index(failing) + 1])
 
 
 @pytest.mark.parametrize(

@@ -45,12 +45,11 @@ def test_wording_of_a_refused_version(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_wording_of_a_rotation_that_was_undone(host: NotingHost) -> None:
-    host.failing = {"gate"}
+    host.failing = ["checks"]
     with pytest.raises(RunFailed) as failed:
         rotate("redis")
     assert str(failed.value) == (
-        "the new redis key was given up, and the old one is in use again: could not pass the gate: "
-        "gate does not answer"
+        "the new redis key was given up, and the old one is in use again: checks fails"
     )
 
 
