@@ -21,7 +21,7 @@ WRONG_KEY = "fedcba9876543210fedcba9876543210"
 # The messages of Node's `crypto` and of Fastify, as the server logs them.
 NOT_DECRYPTED = "Unsupported state or unable to authenticate data"
 INVALID_KEY = "Invalid key length"
-START_TIMED_OUT = "Plugin did not start in time"
+START_TIMED_OUT = "Plugin did not start"
 
 
 @pytest.mark.parametrize("name", ["REDIS_URL", "AUTH_SECRET"])

@@ -14,15 +14,14 @@ if TYPE_CHECKING:
     from .services import RedisServer
     from .world import World
 
-LOCKED = "This identity auth method is temporarily locked, please try again later"
-
 
 def test_three_wrong_secrets_lock_out_the_right_one_too(world: World) -> None:
     identity = world.member()
     wrong = replace(identity, client_secret="wrong")
     assert [wrong.login(world.standin).status_code for _ in range(3)] == [401] * 3
     answer = identity.login(world.standin)
-    assert (answer.status_code, answer.json()["message"]) == (401, LOCKED)
+    assert answer.status_code == 401
+    assert "temporarily locked" in answer.json()["message"]
     shown = ok(world.admin.get(f"/api/v1/identities/{identity.id}"))
     assert shown["identity"]["identity"]["activeLockoutAuthMethods"] == ["universal-auth"]
 

@@ -68,7 +68,7 @@ def test_a_stopped_database_is_reported_to_command_journal_and_webhook(
         assert done.returncode == 1
         assert "database does not run" in done.stderr
         assert last_backup(host)[1] is False
-        _is_reported(host, "the database does not run")
+        _is_reported(host, "database does not run")
         until(host, "! systemctl is-active --quiet infisical-backup-failed")
         (message,) = webhook.received
     assert "Infisical on staging-" in message["text"]
@@ -91,7 +91,7 @@ def test_a_disk_that_fills_up_during_the_dump_is_reported(host: StagingHost) -> 
     sql(host, _FILLER)
     host.run(f"mount -t tmpfs -o size=90m tmpfs {WORK}")
     try:
-        _fails(host, "the database could not be dumped")
+        _fails(host, "could not be dumped")
     finally:
         host.run(f"umount {WORK}")
         sql(host, "DROP TABLE filler")
@@ -106,7 +106,7 @@ def test_a_locked_repository_takes_the_new_snapshot_and_keeps_the_old_ones(
     found = backing.ran(host)
     assert found.targets[0].success is not None
     assert found.targets[0].success >= found.began
-    _is_reported(host, "the snapshot is made, but old ones can't be removed: ")
+    _is_reported(host, "can't be removed: ")
     # Its lock stays behind, and is stale.
     host.run("pkill --signal KILL --exact restic; pkill --exact --full 'sleep 300'; true")
 
@@ -115,7 +115,7 @@ def test_a_missing_repository_is_reported_and_not_created_again(host: StagingHos
     place = backing.LOCAL["repository"]
     host.run(f"mv {place} {place}-away")
     try:
-        _fails(host, f"the repository {place}, which has backups, can't be reached")
+        _fails(host, f"{place}, which has backups, ")
         assert host.run(f"ls {place}", check=False).returncode != 0
     finally:
         host.run(f"rm -rf {place}; mv {place}-away {place}")
@@ -164,7 +164,7 @@ def test_a_backup_killed_during_the_dump_is_reported(host: StagingHost, whom: st
         host,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'locking'",
     )
-    _is_reported(host, "the run was ended before it was done (killed KILL)")
+    _is_reported(host, "(killed KILL)")
     assert backing.sessions(host) == "0"
 
 
@@ -174,7 +174,7 @@ def test_a_backup_killed_while_it_sends_a_large_dump_is_reported(host: StagingHo
     until(host, f"test -s {WORK}/database.dump")
     _kill(host)
     sql(host, "DROP TABLE filler")
-    _is_reported(host, "the run was ended before it was done (killed KILL)")
+    _is_reported(host, "(killed KILL)")
     assert backing.sessions(host) == "0"
 
 
@@ -182,7 +182,7 @@ def test_a_backup_killed_while_restic_saves_is_reported(host: StagingHost) -> No
     _start(host)
     until(host, "pgrep --full 'resti[c] .*backup' >/dev/null")
     _kill(host)
-    _is_reported(host, "the run was ended before it was done (killed KILL)")
+    _is_reported(host, "(killed KILL)")
 
 
 def test_a_killed_restic_is_reported_with_its_target(host: StagingHost) -> None:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -64,17 +64,18 @@ def _live_containers_unchanged(host: StagingHost) -> Iterator[None]:
     assert list_remains(host) == ""
 
 
-def _fails(host: StagingHost, reason: str, *arguments: str) -> None:
-    """Assert that a drill fails with a reason, in one sentence."""
+def _fails(host: StagingHost, facts: Sequence[str], *arguments: str) -> None:
+    """Assert that a drill of `local` fails, with the facts in one sentence."""
     done = drill(host, *arguments)
     assert done.returncode == 1
-    assert f"Error: the drill failed: {reason}" in done.stderr
+    assert "Error: the drill failed: local: " in done.stderr
+    assert [each for each in facts if each not in done.stderr] == []
     assert done.stderr.count("\n") == 1
 
 
 def test_a_drill_without_a_snapshot_fails(host: StagingHost) -> None:
     backing.restic(host, "init")
-    _fails(host, "local: there is no snapshot")
+    _fails(host, ["there is no snapshot"])
     text, ok = last_drill(host)
     assert not ok
     assert "local: " in text
@@ -118,7 +119,7 @@ def test_a_flipped_byte_in_the_repository_fails_the_drill_and_is_reported(
 ) -> None:
     change = "printf X | dd of=$pack bs=1 seek=5000 conv=notrunc"
     with restoring.damage_pack(host, change, LOCAL["repository"]):
-        _fails(host, "local: the snapshot can't be read, for a pack of it was altered: /")
+        _fails(host, ["can't be read", "pack", "altered: /"])
     until(host, "! systemctl is-active --quiet infisical-drill-failed")
     loud = host.run("journalctl --output=cat --priority=err --no-pager").stdout
     assert re.search("drill.* on staging-", loud)
@@ -128,34 +129,28 @@ def test_a_flipped_byte_in_the_repository_fails_the_drill_and_is_reported(
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"),
+    ("change", "facts"),
     [
-        ("truncate -s 3000 database.dump", "the dump is truncated: it has 3000 of the "),
+        ("truncate -s 3000 database.dump", ["dump is truncated", " 3000 of "]),
         (
             "printf X | dd of=database.dump bs=1 seek=5000 conv=notrunc 2>/dev/null",
-            "the dump was altered: its SHA-256 differs from the one in its manifest",
+            ["dump was altered", "SHA-256"],
         ),
-        (
-            drilling.says(".rows.projects = 77"),
-            "the restored database has other numbers of rows than the snapshot's manifest: "
-            "projects 3 instead of 77",
-        ),
+        (drilling.says(".rows.projects = 77"), ["rows", "projects 3 instead of 77"]),
         (
             drilling.says('.infisical = {version: "v9.9.9", image: "infisical/infisical:v9.9.9"}'),
-            "the snapshot is of Infisical v9.9.9, whose image infisical/infisical:v9.9.9 is not on "
-            "this host",
+            ["Infisical v9.9.9", "infisical/infisical:v9.9.9 is not on"],
         ),
         (
             drilling.says('.encryption_key = "0123456789abcdef"'),
-            "the snapshot needs the encryption key with fingerprint 0123456789abcdef, and "
-            "/etc/infisical/keys/encryption_key has ",
+            ["fingerprint 0123456789abcdef", "/etc/infisical/keys/encryption_key has "],
         ),
     ],
 )
 def test_a_snapshot_that_differs_from_its_manifest_fails_the_drill(
-    host: StagingHost, change: str, reason: str
+    host: StagingHost, change: str, facts: list[str]
 ) -> None:
-    _fails(host, f"local: {reason}", "--snapshot", altered_snapshot(host, change))
+    _fails(host, facts, "--snapshot", altered_snapshot(host, change))
 
 
 def test_a_full_disk_fails_the_drill(host: StagingHost) -> None:
@@ -178,11 +173,7 @@ def test_another_encryption_key_than_the_secrets_have_fails_the_drill(host: Stag
         f"sed -i 's/^ENCRYPTION_KEY=..../&/; s/^ENCRYPTION_KEY=..../ENCRYPTION_KEY=0000/' {file}"
     )
     with change_file(host, file, change):
-        _fails(
-            host,
-            "local: infisical does not start on the snapshot: the encryption key of the host is "
-            "not the one that its secrets are encrypted with",
-        )
+        _fails(host, ["infisical does not start", "encryption key"])
 
 
 def test_a_container_that_never_becomes_healthy_fails_the_drill(host: StagingHost) -> None:
@@ -195,7 +186,7 @@ def test_a_container_that_never_becomes_healthy_fails_the_drill(host: StagingHos
     )
     try:
         with change_file(host, file, f"sed -i 's/pg_isready/pg_never/' {file}"):
-            _fails(host, "local: postgres does not get healthy on the snapshot within 3 s: ")
+            _fails(host, ["postgres", "not get healthy", " within 3 s: "])
             _a_restore_that_begins_meanwhile_comes_first(host)
     finally:
         host.run(f"rm -r {dropin}; systemctl daemon-reload")

@@ -49,7 +49,7 @@ def test_a_file_that_overrides_our_sshd_settings_is_named_and_the_rest_still_pla
     deployed_host.run("sleep 15; cd /etc/infisical && docker compose up --detach --wait 2>&1")
     left = infisical_iac(deployed_host.name, "plan")
     deployed_host.run(f"rm {file}")
-    sentence = f"sshd would take PasswordAuthentication yes because of {file}, line 1"
+    reason = f"PasswordAuthentication yes because of {file}, line 1"
     assert done.returncode == 1, done.stderr
     output = done.stdout.splitlines()
     assert f"+ {UPDATES}" in output
@@ -58,9 +58,10 @@ def test_a_file_that_overrides_our_sshd_settings_is_named_and_the_rest_still_pla
     )
     assert any(each.startswith("~ container postgres: is paused") for each in output)
     assert re.search(r"^Note: .*\bpostgres\b.*\blog in\b", done.stderr, re.MULTILINE)
-    assert any(each.startswith(f"! Harden SSH: blocked: {sentence}") for each in output)
+    (refused,) = (each for each in output if each.startswith("! Harden SSH: blocked: "))
+    assert reason in refused
     assert blocked.status == 1
-    assert sentence in blocked.sentence
+    assert reason in blocked.sentence
     assert left.returncode == 1
     assert left.stdout.splitlines()[-1] == "Nothing to change; 1 blocked."
     assert_converged(deployed_host)

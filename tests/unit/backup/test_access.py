@@ -35,17 +35,18 @@ def test_access_is_read_without_revoked_client_secrets() -> None:
     server.grants["q1"] = {"id": "q1", "slug": "reads-staging", "projectMembershipId": "u1"}
     server.privileges["q2"] = {"id": "q2", "slug": "reads-backend", "identityId": "i1"}
     client, admin = server.client(), server.client(ADMIN_TOKEN)
+    backend = "identity backend"
     machines = {
-        "i1": "identity backend",
+        "i1": backend,
         "i2": "identity idle",
-        "secret-1": "client secret secret-1 of identity backend",
+        "secret-1": f"client secret secret-1 of {backend}",
     }
     members = {
         "u1 admin": "role admin of ada@example.com in chainalign",
         "u1 reader": "role reader of ada@example.com in chainalign",
-        "membership-i1 no-access": "role no-access of identity backend in chainalign",
+        "membership-i1 no-access": f"role no-access of {backend} in chainalign",
         "q1": "privilege reads-staging of ada@example.com in chainalign",
-        "q2": "privilege reads-backend of identity backend in chainalign",
+        "q2": f"privilege reads-backend of {backend} in chainalign",
     }
     assert read(client, admin, "o", None) == machines
     project = {"id": "p", "slug": "chainalign"}

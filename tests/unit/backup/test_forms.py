@@ -27,8 +27,8 @@ _FORGED = {
     "traversal": ("../cron.d/x", "* * * * * root touch /tmp/forged\n"),
     "traversal inside": ("keys/../../cron.d/x", _KEY),
     "absolute": ("/etc/cron.d/x", _KEY),
-    "second line of a path": ("../x\nkeys/encryption_key", _KEY),
-    "first line of a path": ("keys/encryption_key\n/../x", _KEY),
+    "second line of path": ("../x\nkeys/encryption_key", _KEY),
+    "first line of path": ("keys/encryption_key\n/../x", _KEY),
     "extra file": ("backup/backup.conf", "KEEP=$(touch /tmp/forged)\n"),
     "extra key": ("keys/another", _KEY),
     "directory": ("keys/", _KEY),
@@ -51,8 +51,8 @@ _FORGED = {
 }
 # These have a path that no kit has; the others have a wrong text.
 _FOREIGN = {
-    *("traversal", "traversal inside", "absolute", "second line of a path"),
-    *("first line of a path", "extra file", "extra key", "directory", "unit"),
+    *("traversal", "traversal inside", "absolute", "second line of path"),
+    *("first line of path", "extra file", "extra key", "directory", "unit"),
 }
 _S3 = BackupTarget(name="bucket", repository="s3:https://s3.example.com/bucket")
 _CREDENTIAL = Credential("production", "1-2", "3-4", "fake+/=._~-")

@@ -36,8 +36,7 @@ def test_a_file_that_differs_moves_aside_with_replace_keys() -> None:
 @pytest.mark.parametrize("path", ["keys/encryption_key", "keys/restic_password"])
 def test_another_key_on_the_host_is_refused_unless_it_may_move_aside(path: str) -> None:
     host = {**FILES, path: "another"}
-    output = f"the host has another {path} than the kit: without --kit the host's own keys count"
-    with pytest.raises(Refused, match=output):
+    with pytest.raises(Refused, match=f"has another {path} than the kit: .*--kit"):
         decide(FILES, host, replace=False)
     assert decide(FILES, host, replace=True).aside == (path,)
 

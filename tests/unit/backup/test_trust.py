@@ -168,7 +168,7 @@ def test_a_forged_kit_places_nothing(restoring: _Restoring, name: str, known: st
         restoring.settings = {"recovery_fingerprint": SIGNER}
     done = restoring.run(*(["--fingerprint", SIGNER] if known == "given" else []), answer="y\n")
     assert (done.exit_code, restoring.begun) == (1, [])
-    refused = "signed by another" if name == "planted secret" else "the kit has a file "
+    refused = "signed by another" if name == "planted secret" else "kit has a file "
     assert refused in done.output.replace(f"signed by {_FORGERS}", "signed by another")
 
 

@@ -28,6 +28,7 @@ from tests.unit.backup.records import (
     drill_record,
 )
 from tests.unit.backup.test_recipients import ssh_key
+from tests.unit.backup.test_sharing_script import own
 from tests.unit.settings_of import defaults
 
 
@@ -231,3 +232,10 @@ def test_wording_of_where_the_replaced_data_are(monkeypatch: pytest.MonkeyPatch)
         "The old data are on the cluster, in the database before_20261125T180000Z, until the next "
         "restore is proven; replaced files are on node-1 in /var/lib/infisical-restore/aside."
     ]
+
+
+def test_wording_of_targets_that_a_node_does_not_write(tmp_path: Path) -> None:
+    follower = own(tmp_path, variables="NODE=2 SHARED=box", leads="echo false", targets="box")
+    assert follower == "box is left to the node that leads the Swarm.\n"
+    without_data = own(tmp_path, variables="NODE=0 SHARED=box", leads="exit 1")
+    assert without_data == "This node of the cluster has no data: the nodes with data do it.\n"

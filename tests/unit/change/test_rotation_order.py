@@ -25,7 +25,7 @@ def test_only_the_database_key_is_given_to_postgresql(host: NotingHost) -> None:
 @pytest.mark.parametrize("failing", ["rotation alter", "up", "checks"])
 def test_a_failing_new_password_is_replaced_by_the_old_one(host: NotingHost, failing: str) -> None:
     host.failing = [failing] * 2
-    output = "could not be put to use again" if failing in _USE else "the old one is in use again"
+    output = "could not be put" if failing in _USE else "is in use again"
     with pytest.raises(RunFailed, match=output):
         rotate("database")
     at = host.steps.index("rotation back")

@@ -179,8 +179,8 @@ def test_scale_out_needs_a_single_host(together: FakeHost) -> None:
 def test_scale_in_needs_a_cluster(single_host: FakeHost) -> None:
     single_host.ok(_OUT["back"], _OUT["end"])
     done = single_host.run("scale-in", "begin", _STAMP, "in")
-    no_cluster = "Infisical does not serve from a cluster that this host leads"
-    assert (done.returncode, done.stderr.strip()) == (1, no_cluster)
+    assert done.returncode == 1
+    assert "not serve from a " in done.stderr
     assert single_host.read(_STATE) is None
 
 

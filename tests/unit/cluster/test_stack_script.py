@@ -5,9 +5,10 @@ import pytest
 from tests.unit.cluster.fake_leader import NAME, SECRETS, TEXT, Leader
 
 _OUT_OF_MEMORY = "JavaScript heap out of memory"
+_NO_IMAGE = "No such image: x"
 # The ended tasks of the fake Docker, and the log of the last one without its secret.
 _ENDED_TASKS = [
-    "  node1 Rejected 2 seconds ago No such image: x",
+    f"  node1 Rejected 2 seconds ago {_NO_IMAGE}",
     "  node2 Failed 9 seconds ago task: non-zero exit (1)",
     "  node2 Failed 1 day ago ",
     "  it can't go on",

@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 import pytest
 
 from infisical_iac.cluster.model import Copy, ManagedNode, NodeState
+from infisical_iac.cluster.stack_file import list_network_changes
 from infisical_iac.cluster.status import rows
 from infisical_iac.cluster.validation import refuse, refuse_single
 from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.monitoring.health import drift
 from tests.unit.cluster.observed import cluster_of, three, three_bare
+from tests.unit.cluster.test_networks import EDGE, FOUND, PLAIN
 from tests.unit.settings_of import settings_of
 
 
@@ -53,6 +55,15 @@ def test_wording_of_hosts_that_are_not_a_cluster() -> None:
         "no reachable host is a manager with a majority behind it: bring the others back, start "
         "Docker there (`systemctl restart docker`), or follow docs/operate/cluster/runbooks.md, "
         "'Two of three lost'"
+    )
+
+
+def test_wording_of_a_network_that_is_re_created() -> None:
+    network = replace(FOUND[EDGE], subnets=("10.0.1.0/24",))
+    (change,) = list_network_changes({**FOUND, EDGE: network}, PLAIN)
+    assert str(change) == (
+        "~ network infisical-edge: subnet 10.0.1.0/24 → 172.31.243.0/24; Infisical pauses for a "
+        "minute, while what uses it is stopped"
     )
 
 

@@ -1,15 +1,16 @@
 """Sentences that people read are asserted in the tests of wording only, so that they can improve.
 
-A test elsewhere asserts codes and facts: names, numbers, paths, commands. Each folder has its tests
-of wording in `test_wording.py`.
+A test elsewhere asserts codes and facts: names, numbers, paths, commands. A sentence that a test
+gives itself is an input. Each folder has its tests of wording in `test_wording.py`.
 """
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from itertools import compress
 from pathlib import Path
 
-_TESTS = Path("tests")
+_TESTS = (Path("tests"), Path("loaders/python/tests"))
 _WORDING = "test_wording.py"
 _IN_A_ROW = re.compile(r"(?<![\w./-])(?:[A-Za-z'’]+[,;:]? ){4,}[A-Za-z'’]+")
 # A command or a line of a configuration has none of these words.
@@ -24,7 +25,8 @@ _OF_SENTENCES = re.compile(
 def test_sentences_are_asserted_in_tests_of_wording_only() -> None:
     found = [
         f"{path}:{line} {sentence}"
-        for path in sorted(_TESTS.rglob("test_*.py"))
+        for tests in _TESTS
+        for path in sorted(tests.rglob("test_*.py"))
         if path.name != _WORDING
         for line, sentence in _asserted_sentences(ast.parse(path.read_text()))
     ]
@@ -33,42 +35,114 @@ def test_sentences_are_asserted_in_tests_of_wording_only() -> None:
 
 def test_an_asserted_sentence_is_found_wherever_it_stands() -> None:
     test = """
+_SENTENCE = "a constant of the module can be one"
+_GIVEN = "a constant that a test gives is none"
+_REPEATED = "this is only what a test gives"
+def _fails(given: str, reason: str) -> None:
+    assert reason in run(given)
 @pytest.mark.parametrize(("given", "expected"), [("x", "a setting is no such thing")])
 def test_refusal(given: str, expected: str) -> None:
     with pytest.raises(Error, match="what was read is not known"):
         assert read(given) == f"1: {given} can't be read by anybody"
-    assert expected in show("this is only what a test gives")
+    show("this is only what a test gives")
+    assert expected in show("an argument in an assertion is asserted too")
+    sentence = f"{given} is a local name that is asserted"
+    assert read(_GIVEN) == [_SENTENCE, sentence, _GIVEN, _REPEATED]
+    _fails("what is given to the function is free", "the reason of it is none")
     assert run("docker volume rm infisical_postgres --force")
 """
-    assert sorted(line for line, _ in _asserted_sentences(ast.parse(test))) == [2, 4, 5, 6]
+    lines = [line for line, _ in _asserted_sentences(ast.parse(test))]
+    assert lines == [2, 7, 9, 10, 12, 13, 15]
 
 
-def _asserted_sentences(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    for test in ast.walk(tree):
-        if isinstance(test, ast.FunctionDef) and test.name.startswith("test_"):
-            for line, text in _asserted_texts(test):
-                if sentence := _sentence(text):
-                    yield line, sentence
+def _asserted_sentences(tree: ast.Module) -> list[tuple[int, str]]:
+    functions = [each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)]
+    helpers = {each.name: _asserted_parameters(each) for each in functions}
+    asserted = {each: [*_asserted(each, helpers)] for each in functions}
+    compared = {name for nodes in asserted.values() for name in _compared(nodes)}
+    constants = _constants(tree, compared)
+    texts = {
+        text
+        for test, nodes in asserted.items()
+        if test.name.startswith("test_")
+        for text in _asserted_texts(test, nodes, constants | _constants(test, compared))
+    }
+    given = "\n".join(str(each.value) for each in _texts(ast.walk(tree)) if each not in texts)
+    found = ((each.lineno, _sentence(str(each.value))) for each in texts)
+    return sorted((line, sentence) for line, sentence in found if sentence not in given)
 
 
-def _asserted_texts(test: ast.FunctionDef) -> Iterator[tuple[int, str]]:
-    """Yield the texts that a test asserts, also those that its parameters give."""
-    names: set[str] = set()
-    for node in ast.walk(test):
+def _asserted(
+    function: ast.FunctionDef, helpers: Mapping[str, Sequence[bool]]
+) -> Iterator[ast.expr]:
+    """Yield what a function asserts, also by a helper, which asserts some of its parameters."""
+    for node in ast.walk(function):
         match node:
             case ast.Assert(test=expected) | ast.keyword(arg="match", value=expected):
-                yield from _texts(expected)
-                names |= {each.id for each in ast.walk(expected) if isinstance(each, ast.Name)}
+                yield expected
+            case ast.Call(func=ast.Name(id=name), args=given) if name in helpers:
+                yield from compress(given, helpers[name])
+
+
+def _asserted_parameters(function: ast.FunctionDef) -> list[bool]:
+    names = {each.id for each in _compared(_asserted(function, {}))}
+    return [each.arg in names for each in function.args.args]
+
+
+def _constants(scope: ast.Module | ast.FunctionDef, compared: Set[ast.Name]) -> dict[str, ast.expr]:
+    """Return the names with a value that is only compared: another one is an input of a test."""
+    given = {
+        each.id
+        for each in _names(ast.walk(scope))
+        if isinstance(each.ctx, ast.Load) and each not in compared
+    }
+    return {
+        target.id: node.value
+        for node in scope.body
+        if isinstance(node, ast.Assign)
+        if not isinstance(node.value, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp)
+        for target in node.targets
+        if isinstance(target, ast.Name) and target.id not in given
+    }
+
+
+def _compared(asserted: Iterable[ast.expr]) -> Iterator[ast.Name]:
+    return (name for node in asserted for name in _names(_outside_calls(node)))
+
+
+def _names(nodes: Iterable[ast.AST]) -> Iterator[ast.Name]:
+    return (each for each in nodes if isinstance(each, ast.Name))
+
+
+def _outside_calls(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a node and those below it, but not the arguments of calls, which are given."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if not isinstance(node, ast.Call) or child is node.func:
+            yield from _outside_calls(child)
+
+
+def _asserted_texts(
+    test: ast.FunctionDef, asserted: Sequence[ast.expr], constants: Mapping[str, ast.expr]
+) -> Iterator[ast.Constant]:
+    """Yield the texts that a test asserts, also those of constants and of its parameters."""
+    for expected in asserted:
+        yield from _texts(ast.walk(expected))
+    names = {each.id for expected in asserted for each in _names(ast.walk(expected))}
+    for name in names & constants.keys():
+        yield from _texts(_outside_calls(constants[name]))
     for decorator in test.decorator_list:
         match decorator:
             case ast.Call(args=[ast.Constant(value=str(only)), ast.List(elts=rows)]):
                 cells = [(only, row) for row in rows]
             case ast.Call(args=[ast.Tuple(elts=columns), ast.List(elts=rows)]):
-                named = [text for column in columns for _, text in _texts(column)]
+                named = [str(each.value) for column in columns for each in _texts(ast.walk(column))]
                 cells = [pair for row in rows for pair in zip(named, _columns(row), strict=False)]
             case _:
                 continue
-        yield from (text for name, cell in cells if name in names for text in _texts(cell))
+        for name, cell in cells:
+            if name in names:
+                yield from _texts(ast.walk(cell))
 
 
 def _columns(row: ast.expr) -> list[ast.expr]:
@@ -78,11 +152,8 @@ def _columns(row: ast.expr) -> list[ast.expr]:
     return []
 
 
-def _texts(node: ast.expr) -> Iterator[tuple[int, str]]:
-    for each in ast.walk(node):
-        match each:
-            case ast.Constant(value=str(text)):
-                yield each.lineno, text
+def _texts(nodes: Iterable[ast.AST]) -> Iterator[ast.Constant]:
+    return (each for each in nodes if isinstance(each, ast.Constant) and type(each.value) is str)
 
 
 def _sentence(text: str) -> str:

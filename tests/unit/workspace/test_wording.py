@@ -25,7 +25,7 @@ from infisical_iac.workspace.preflight import admin_password, refuse, refuse_unf
 from infisical_iac.workspace.reconcile import decide
 from tests.unit.deployment import TEXT, Deployment
 from tests.unit.held import DESIRED
-from tests.unit.people_deployment import PEOPLE
+from tests.unit.people_deployment import PEOPLE, PeopleDeployment
 from tests.unit.settings_of import defaults
 from tests.unit.workspace_file import DELIVERED, HEAD
 
@@ -170,4 +170,16 @@ def test_wording_of_the_record_of_ids() -> None:
     change, _ = decide(replace(goal, memory=Memory()), found, 8080)
     assert str(change) == (
         "~ /etc/infisical/workspace.json: the recorded ids of the project's parts"
+    )
+
+
+def test_wording_of_an_environment_whose_slug_is_taken() -> None:
+    deployment = PeopleDeployment()
+    deployment.settle(TEXT)
+    deployment.server.environment("staging")["slug"] = "uat"
+    deployment.server._create_environment({"slug": "staging", "name": "Another"})
+    (blocked,) = deployment.plan(TEXT)
+    assert str(blocked) == (
+        "! environment staging: blocked: its slug is now uat, and another environment has it: "
+        "rename or delete one of them in Infisical"
     )

@@ -1,5 +1,6 @@
 """Test that a taken name blocks only one object, and all else is reported and repaired."""
 
+import re
 from contextlib import nullcontext
 from dataclasses import replace
 
@@ -15,14 +16,8 @@ from infisical_iac.workspace.memory import remember
 from tests.unit.deployment import TEXT, folder, update
 from tests.unit.people_deployment import PeopleDeployment
 
-_FOLDER = (
-    "! folder /services in staging: blocked: its name is now /older, and another folder has its "
-    "name: rename or delete one of them in Infisical"
-)
-_ENVIRONMENT = (
-    "! environment staging: blocked: its slug is now uat, and another environment has it: rename "
-    "or delete one of them in Infisical"
-)
+_FOLDER = re.compile("! folder /services in staging: blocked: .* /older, .*")
+_ENVIRONMENT = re.compile("! environment staging: blocked: .* uat, .*")
 
 
 @pytest.fixture
@@ -57,13 +52,14 @@ def test_a_folder_whose_name_is_taken_is_blocked_and_all_else_is_repaired(
     _folders(deployment).discard("/older/python")
     deployment.server.identity("backend-staging")["name"] = "other"
     output = [str(each) for each in deployment.plan(TEXT)]
-    assert output[0] == _FOLDER
+    assert _FOLDER.fullmatch(output[0])
     assert sorted(output[1:]) == [
         f"+ {folder('/shared', 'staging')}",
         update("identity backend-staging", "name", "other", "backend-staging"),
     ]
     assert deployment.settle(TEXT) == output[1:]
-    assert [str(each) for each in deployment.plan(TEXT)] == [_FOLDER]
+    (blocked,) = deployment.plan(TEXT)
+    assert _FOLDER.fullmatch(str(blocked))
     # Nothing is made in the folder that now has the name.
     assert {each for each in _folders(deployment) if "older" in each or "services" in each} == {
         "/older",
@@ -93,7 +89,8 @@ def test_an_environment_whose_slug_is_taken_is_blocked_and_all_else_is_repaired(
     _folders(deployment, "uat").discard("/shared")
     _folders(deployment, "production").discard("/shared")
     assert deployment.settle(TEXT) == ["+ folder /shared in production"]
-    assert [str(each) for each in deployment.plan(TEXT)] == [_ENVIRONMENT]
+    (blocked,) = deployment.plan(TEXT)
+    assert _ENVIRONMENT.fullmatch(str(blocked))
     # Nothing is made in the environment that now has the slug.
     assert _folders(deployment) == set()
 
@@ -166,7 +163,8 @@ def test_a_deploy_reports_a_blocked_object_and_has_nothing_to_do(
         "Workspace | Apply its file",
         lambda: reconcile.decide(deployment.goal(load(TEXT)), deployment.actual(TEXT), 8080),
     )
-    assert [str(each) for each in run.blocked_parts] == [_FOLDER]
+    (blocked,) = run.blocked_parts
+    assert _FOLDER.fullmatch(str(blocked))
     assert (run.planned_changes, run.plans["operation"].commands) == ([], [])
 
 
