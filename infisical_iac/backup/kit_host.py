@@ -119,7 +119,8 @@ def read() -> KitContents:
             files[name] = base64.b64decode(value).decode()
         except ValueError:
             raise FileError(
-                f"/etc/infisical/{name} holds something that is not text: see what it is"
+                f"/etc/infisical/{name} is not a text file: restore it, or remove it if it is not "
+                "yours"
             ) from None
     return KitContents(files, values)
 

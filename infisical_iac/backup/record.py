@@ -88,7 +88,7 @@ def assess_record(
         now: the current time.
     """
     if since is None:
-        return "not set up: `infisical-iac apply` does it", False
+        return "not set up: `infisical-iac apply` sets them up", False
     if record is None:
         waiting = now - since
         text = f"none yet, {waiting.total_seconds() / 3600:.0f} h after they were set up"
@@ -241,7 +241,7 @@ def parse_drill(text: str) -> Drill:
 def assess_drill(drill: Drill | None, *, since: datetime | None, now: datetime) -> tuple[str, bool]:
     """Return a sentence on the drills, and whether they are healthy, as `assess_record` does."""
     if since is None:
-        return "not set up: `infisical-iac apply` does it", False
+        return "not set up: `infisical-iac apply` sets them up", False
     if drill is None:
         waiting = now - since
         if waiting > _LONGEST_BETWEEN_DRILLS:

@@ -41,9 +41,9 @@ def run_unit(what: str, *, timeout: int) -> str:
         doing=f"make the {what}",
     ).strip()
     if ended == "absent":
-        raise RunFailed(f"{what}s are not set up on the host: `infisical-iac apply` does it")
+        raise RunFailed(f"{what}s are not set up on the host: `infisical-iac apply` sets them up")
     if ended in _ENDING:
-        raise RunFailed(f"no {what} is made, for {_ENDING[ended]}")
+        raise RunFailed(f"no {what} was made, because {_ENDING[ended]}")
     if ended == str(_TOO_LONG):
         raise RunFailed(
             f"the {what} still runs after {timeout} s, and continues: `infisical-iac status` shows "
@@ -112,6 +112,6 @@ def list_snapshots() -> tuple[list[ListedSnapshots], str]:
     ).splitlines()
     found = record.parse_snapshots(printed)
     if not found:
-        raise Refused("backups are not set up on the host: `infisical-iac apply` does it")
+        raise Refused("backups are not set up on the host: `infisical-iac apply` sets them up")
     keys = [line.removeprefix("key ") for line in printed if line.startswith("key ")]
     return found, "".join(keys[:1])

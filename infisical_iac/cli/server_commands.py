@@ -155,7 +155,9 @@ def replace(node: str | None, undo: bool, fresh: bool, timeout: int, yes: bool) 
         found = replacement.find_node(deployment, node)
         _replace_node(found, fresh=fresh, timeout=timeout, yes=yes)
     elif node not in (None, first.name):
-        raise click.UsageError(f"the server is {first.name}, not {node}.")
+        raise click.UsageError(
+            f"there is no server {node}: leave the name out (a single host has only {first.name})."
+        )
     else:
         _replace_server(undo=undo, fresh=fresh, timeout=timeout, yes=yes)
 

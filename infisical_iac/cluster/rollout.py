@@ -184,7 +184,10 @@ def _prepare(site: ClusterSite) -> tuple[ClusterStackState, DesiredStack]:
     # Read again: earlier steps may have added images, keys and nodes.
     before = read_stack_again(site)
     if not before.manager:
-        raise CheckFailed("the Swarm does not answer: most of its managers have to be up")
+        raise CheckFailed(
+            "the Swarm has no majority: start Docker on most of its managers (`systemctl start "
+            "docker`)"
+        )
     desired = desired_stack(site, before)
     for name, text in desired.configs.items():
         write(f"{CONFIGS}/{name}", text)

@@ -30,7 +30,7 @@ _VERBS = (
 )
 _REMEDY = re.compile(
     r"[:;] (?=`|age-keygen|docs/|group_data/|there are: |without --|the (?:first|next) |"
-    rf"(?:did you mean|for everybody|if|it takes|most of its|the settings have|{_VERBS})"
+    rf"(?:did you mean|for everybody|if|it takes|the settings have|{_VERBS})"
     r"\b(?! ?/| tcp| unix))"
     rf"|, so (?=(?:{_VERBS})\b)|, and (?=`infisical-iac )"
 )

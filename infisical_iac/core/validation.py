@@ -174,7 +174,7 @@ def at_least(low: float, words: str) -> Rule:
 
 @dataclass(frozen=True)
 class Size(BeforeValidator):
-    """A validator of sizes in memory, with a description as a Rule has it."""
+    """A validator of memory sizes. `accepts` describes them for the reference, as in `Rule`."""
 
     accepts: str = "megabytes or gigabytes, such as `1536m` or `2g`"
 

@@ -101,8 +101,8 @@ class IngressKind:
         """Raise SettingsError, or Refused, if the ingress can't work on the host."""
         if not cls.is_public and settings.stack.tls_certificate:
             raise SettingsError(
-                f"setting 'tls_certificate': with ingress {cls.name!r} the certificate is not "
-                "ours to serve: give it to your proxy, and leave the setting empty",
+                f"setting 'tls_certificate': with ingress {cls.name!r} your own proxy "
+                "serves the certificate: give it to that proxy, and leave the setting empty",
                 code="settings.unused_certificate",
             )
 

@@ -289,7 +289,9 @@ class Dokploy:
                 f"{at} redirects ({status}): write the address that it redirects to",
                 code="error.dokploy_redirect",
             )
-        return UserError(f"{at} answered {status} to {self._target.kind}.{action}: read its log")
+        return UserError(
+            f"{at} answered {status} to {self._target.kind}.{action}: read Dokploy's log"
+        )
 
 
 Courier = Dokploy | RemoteFile

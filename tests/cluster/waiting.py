@@ -27,10 +27,10 @@ def whole(cluster: Cluster) -> None:
 
 
 def calm(cluster: Cluster) -> Missing:
-    """Wait until nothing is missing, or the same for some time.
+    """Wait until the set of missing services no longer changes.
 
-    What only `apply` repairs stays missing. Returns what is missing where it still
-    changes after four minutes, else nothing.
+    Returns the set that still changes after four minutes; empty if it is stable. Services that only
+    `apply` repairs stay missing.
     """
     begun, seen = time.monotonic(), list[tuple[float, Missing]]()
     while True:

@@ -1,7 +1,7 @@
-"""Name what is verified: the hosts of an inventory, their settings and their workspace.
+"""Return the hosts of an inventory, with their settings and project file.
 
-pyinfra's own command line merges inventory and `group_data/`. It turns a whole process over to
-gevent, so it does that in one of its own: `python -m tests.host.target <inventory>`.
+pyinfra's own command line merges inventory and `group_data/`. It patches the process with gevent,
+so this module runs in a process of its own: `python -m tests.host.target <inventory>`.
 """
 
 import json

@@ -162,7 +162,7 @@ wait() {
         sleep 1
     done
     test -n "$found" || {
-        echo "the Swarm does not answer: most of its managers have to be up"
+        echo "the Swarm has no majority: start Docker on most of its managers (\`systemctl start docker\`)"
         exit 0
     }
     echo "$found" | while read -r _ name running desired update _; do

@@ -18,7 +18,7 @@ left() {
 # A replica on a node that the others have lost can't reach the database either.
 without_replicas() {
     found=$(docker service ls --quiet --filter name=infisical_infisical) ||
-        fail "the Swarm does not answer: most of its managers have to be up"
+        fail "the Swarm has no majority: start Docker on most of its managers (\`systemctl start docker\`)"
     test -n "$found" || return 0
     docker service scale --detach infisical_infisical=0 >/dev/null
     for attempt in $(seq 120); do

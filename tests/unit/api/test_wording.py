@@ -1,7 +1,4 @@
-"""Test the sentences about answers of Infisical, which people read.
-
-All other tests assert codes and facts, so that a sentence is improved here and in one place.
-"""
+"""Test the wording of messages about answers of Infisical. Other tests assert codes and facts."""
 
 import pytest
 

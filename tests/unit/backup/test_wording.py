@@ -1,7 +1,4 @@
-"""The sentences about backups that people read, so that they can be improved in one place.
-
-Other tests assert the codes of errors, and the facts in a report.
-"""
+"""Test the wording of messages about backups. Other tests assert codes and facts."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -35,7 +32,7 @@ from tests.unit.settings_of import defaults
 @pytest.mark.parametrize(
     ("record", "targets", "since", "expected"),
     [
-        ("", [HERE], None, "not set up: `infisical-iac apply` does it"),
+        ("", [HERE], None, "not set up: `infisical-iac apply` sets them up"),
         ("", [HERE], 3, "none yet"),
         ("", [HERE], 30, "none yet, 30 h after they were set up"),
         (
@@ -82,7 +79,7 @@ _PROVEN = "2026-11-24T12:00:00Z, snapshot 1a2b3c4d of box, made at 2026-11-24T02
 @pytest.mark.parametrize(
     ("record", "since", "expected"),
     [
-        ("", None, "not set up: `infisical-iac apply` does it"),
+        ("", None, "not set up: `infisical-iac apply` sets them up"),
         ("", 35, "none yet: `infisical-iac restore --drill` makes one"),
         ("", 36, "none yet, 36 days after they were set up"),
         (

@@ -1,7 +1,4 @@
-"""The sentences that people read, asserted here and nowhere else, so that wording can be improved.
-
-Each stands for its kind of message. All other tests assert codes and facts.
-"""
+"""Test the wording of messages. Other tests assert codes and facts."""
 
 import pytest
 

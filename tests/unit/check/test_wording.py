@@ -1,7 +1,4 @@
-"""Test the sentences of a check, which people read.
-
-All other tests assert codes and facts, so that a sentence is improved here and in one place.
-"""
+"""Test the wording of messages of `check`. Other tests assert codes and facts."""
 
 from pathlib import Path
 

@@ -1,7 +1,4 @@
-"""Test sentences of the command line, which people read.
-
-All other tests assert facts, so that a sentence is improved here and in one place.
-"""
+"""Test the wording of messages of the command line. Other tests assert facts."""
 
 import pytest
 

@@ -140,7 +140,7 @@ def test_a_task_that_was_just_accepted_is_left_alone(leader: Leader) -> None:
 
 def test_a_swarm_without_services_is_unhealthy(leader: Leader) -> None:
     leader.write("services", "")
-    assert "Swarm does not answer" in leader.run("wait", "0").stdout
+    assert "Swarm has no majority" in leader.run("wait", "0").stdout
 
 
 def test_only_secrets_and_configs_with_a_hash_are_removed(leader: Leader) -> None:

@@ -46,7 +46,7 @@ def test_a_replica_on_a_lost_node_is_not_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("silent", "said"), [(True, "Swarm does not answer"), (False, "not stop on s1")]
+    ("silent", "said"), [(True, "Swarm has no majority"), (False, "not stop on s1")]
 )
 def test_a_replica_that_cannot_be_stopped_is_an_error(
     tmp_path: Path, silent: bool, said: str

@@ -100,7 +100,6 @@ _SENTENCES = [
     "it is empty|; |for everybody write x",
     "it is old|, so |go back without x",
     "it is back|, and |`infisical-iac apply` ends it",
-    "the Swarm is gone|: |most of its managers must be up",
     "it was kept, so nobody saw it||",
     "x was kept|; |the next `apply` ends it",
     "none is kept|: |the first upgrade makes one",

@@ -13,7 +13,7 @@ from infisical_iac.core.errors import CommandFailed
 
 
 class _Host:
-    """Runs commands on this machine, and notes what it was given along with them."""
+    """Run commands on this machine, and record their arguments."""
 
     def __init__(self) -> None:
         self.current_op_global_arguments: dict[str, Any] | None = None

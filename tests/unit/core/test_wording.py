@@ -1,7 +1,4 @@
-"""Test the sentences of this folder's subjects, which people read.
-
-All other tests assert codes and facts, so that a sentence is improved here and in one place.
-"""
+"""Test the wording of messages. Other tests assert codes and facts."""
 
 from pathlib import Path
 from types import SimpleNamespace

@@ -1,7 +1,4 @@
-"""The sentences that people read, asserted here and nowhere else, so that wording can be improved.
-
-Each stands for its kind of message. All other tests assert settings, variables and values.
-"""
+"""Test the wording of messages. Other tests assert settings, variables and values."""
 
 from pathlib import Path
 

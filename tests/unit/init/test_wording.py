@@ -1,7 +1,4 @@
-"""Test the sentences about answers of `infisical-iac init`, which people read.
-
-All other tests assert codes and facts, so that a sentence is improved here and in one place.
-"""
+"""Test the wording of messages of `infisical-iac init`. Other tests assert codes and facts."""
 
 from collections.abc import Callable
 

@@ -1,7 +1,4 @@
-"""The sentences that people read during a migration, so that they can be improved in one place.
-
-The other tests of this folder assert codes and facts.
-"""
+"""Test the wording of messages about a migration. Other tests assert codes and facts."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Test the sentences that people read, so that they can be improved in one place."""
+"""Test the wording of messages. Other tests assert codes and facts."""
 
 from datetime import UTC, datetime
 

@@ -24,7 +24,7 @@ def _read_pins(lock: str) -> dict[str, str]:
 
 @pytest.fixture
 def development_packages() -> set[str]:
-    """The names of the packages that only the tests need."""
+    """Return the names of the packages that only the tests need."""
     groups = tomllib.loads((_ROOT / "pyproject.toml").read_text("utf-8"))["dependency-groups"]
     entries = (each for each in groups["dev"] if isinstance(each, str))
     return {re.split(r"[\[<>=~ ]", each)[0] for each in entries}

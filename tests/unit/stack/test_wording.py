@@ -1,7 +1,4 @@
-"""The sentences about the stack that people read, so that they can be improved in one place.
-
-Other tests assert the codes of errors, and the facts in a report.
-"""
+"""Test the wording of messages about the stack. Other tests assert codes and facts."""
 
 from datetime import UTC, datetime
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The sentences of the fault tests, asserted here and nowhere else. Other tests assert numbers."""
+"""Test the wording of messages of the fault tests. Other tests assert numbers."""
 
 from tests.cluster.watch import blind
 

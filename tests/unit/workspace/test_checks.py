@@ -493,7 +493,7 @@ def test_the_public_address_does_not_judge_the_data(world: World) -> None:
 
 @pytest.fixture
 def proofs(world: World, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The requested isolation, one entry per proof."""
+    """Return the kinds of isolation that were tested, in order."""
     asked: list[str] = []
 
     def prove(client: Client, kind: str) -> str:

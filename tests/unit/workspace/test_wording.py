@@ -1,7 +1,4 @@
-"""The sentences about project and host that people read, so that they can be improved in one place.
-
-Other tests assert the codes of errors, and the facts in a report.
-"""
+"""Test the wording of messages about project and host. Other tests assert codes and facts."""
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
