@@ -120,7 +120,7 @@ def test_a_paused_and_a_disconnected_task_are_reported_and_repaired(cluster: Clu
 @pytest.mark.cluster
 @pytest.mark.real
 def test_a_sentinel_that_missed_a_failover_finds_the_new_master_by_itself(cluster: Cluster) -> None:
-    """It was informed about a name that did not resolve, and is not informed again."""
+    """The sentinel was sent a name that did not resolve, and gets no other message."""
     waiting.whole(cluster)
 
     def masters() -> list[str]:

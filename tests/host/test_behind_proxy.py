@@ -25,7 +25,7 @@ def _asked_by_a_neighbour(host: Host, settings: Settings, address: str, *headers
     return next((line for line in said if line.startswith("HTTP/")), "")
 
 
-def test_it_is_on_the_proxys_network_and_infisical_is_not(
+def test_only_caddy_is_on_the_proxys_network(
     settings: Settings, inspections: dict[str, Inspected]
 ) -> None:
     network = settings.stack.ingress_kind.proxy_network(settings)
@@ -33,7 +33,7 @@ def test_it_is_on_the_proxys_network_and_infisical_is_not(
     assert [name for name, each in inspections.items() if network in _addresses(each)] == ["caddy"]
 
 
-def test_it_and_infisical_have_a_network_of_their_own(
+def test_caddy_and_infisical_have_a_network_of_their_own(
     host: Host, inspections: dict[str, Inspected]
 ) -> None:
     listed = "docker network inspect --format '{{ range .Containers }}{{ .Name }} {{ end }}' %s"
@@ -42,13 +42,13 @@ def test_it_and_infisical_have_a_network_of_their_own(
     )
 
 
-def test_it_publishes_no_port(inspections: dict[str, Inspected]) -> None:
+def test_caddy_publishes_no_port(inspections: dict[str, Inspected]) -> None:
     ports = inspections["caddy"]["NetworkSettings"]["Ports"]
     assert [port for port, bindings in ports.items() if bindings] == []
 
 
 @pytest.mark.parametrize("shown", [(), ("X-Infisical-Edge: obviously-fake",)])
-def test_a_neighbour_gets_nowhere_by_it(
+def test_a_neighbour_is_refused_by_caddy(
     host: Host, settings: Settings, inspections: dict[str, Inspected], shown: tuple[str, ...]
 ) -> None:
     network = settings.stack.ingress_kind.proxy_network(settings)

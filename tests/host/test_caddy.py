@@ -30,21 +30,21 @@ def _answer(host: Host, caddy: Inspected, path: str = "") -> str:
     return str(host.check_output(asked, caddy["Id"], path))
 
 
-def test_it_runs_and_is_healthy(caddy: Inspected) -> None:
+def test_caddy_is_healthy(caddy: Inspected) -> None:
     assert (caddy["State"]["Status"], caddy["State"]["Health"]["Status"]) == ("running", "healthy")
 
 
 @pytest.mark.single("a Swarm starts another one by itself")
-def test_it_comes_back_after_a_crash_and_a_reboot(caddy: Inspected) -> None:
+def test_caddy_restarts_after_a_crash_and_a_reboot(caddy: Inspected) -> None:
     assert caddy["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
 
 
-def test_it_runs_the_image_of_the_settings(settings: Settings, caddy: Inspected) -> None:
+def test_caddy_runs_the_image_of_the_settings(settings: Settings, caddy: Inspected) -> None:
     assert caddy["Config"]["Image"] == settings.stack.caddy_image
 
 
 @pytest.mark.single("tests/host/cluster checks the services")
-def test_it_was_made_from_the_configuration_in_place(host: Host, settings: Settings) -> None:
+def test_caddy_was_created_from_the_compose_file_in_place(host: Host, settings: Settings) -> None:
     compose = host.check_output("cat /etc/infisical/compose.yaml")
     fact = Stack()
     found = fact.process(
@@ -53,7 +53,7 @@ def test_it_was_made_from_the_configuration_in_place(host: Host, settings: Setti
     assert [each.configuration for each in found.containers["caddy"]] == [found.hashes["caddy"]]
 
 
-def test_it_runs_with_what_the_settings_make(
+def test_caddyfile_is_the_one_of_the_settings(
     host: Host, settings: Settings, caddy: Inspected
 ) -> None:
     own = certificate.own(settings)
@@ -62,13 +62,15 @@ def test_it_runs_with_what_the_settings_make(
     assert _answer(host, caddy) == desired.revision
 
 
-def test_nobody_can_change_it_by_way_of_the_network(host: Host, caddy: Inspected) -> None:
+def test_nobody_can_change_caddys_configuration_through_the_network(
+    host: Host, caddy: Inspected
+) -> None:
     # Where Caddy is administered by default, all that is had is the revision.
     assert _answer(host, caddy, "config/") == _answer(host, caddy)
     assert host.check_output("docker exec %s ls /run/caddy", caddy["Id"]) == "admin.sock"
 
 
-def test_it_may_take_low_ports_and_nothing_else(kernel: Running) -> None:
+def test_caddy_may_bind_low_ports_and_nothing_else(kernel: Running) -> None:
     for fields in kernel.processes.values():
         masks = {int(fields[each][0], 16) for each in ("CapEff", "CapPrm", "CapBnd")}
         assert masks == {_NET_BIND_SERVICE}
@@ -77,20 +79,20 @@ def test_it_may_take_low_ports_and_nothing_else(kernel: Running) -> None:
     assert kernel.processes
 
 
-def test_its_root_file_system_is_read_only(kernel: Running) -> None:
+def test_caddys_root_file_system_is_read_only(kernel: Running) -> None:
     assert "ro" in kernel.root
 
 
-def test_its_memory_and_the_number_of_its_processes_are_limited(kernel: Running) -> None:
+def test_caddys_memory_and_processes_are_limited(kernel: Running) -> None:
     assert kernel.limits["memory"] == str(256 * 1024**2)
     assert kernel.limits["pids"] == "128"
 
 
-def test_its_log_rotates(caddy: Inspected) -> None:
+def test_caddys_log_rotates(caddy: Inspected) -> None:
     assert caddy["HostConfig"]["LogConfig"]["Config"] == {"max-size": "10m", "max-file": "5"}
 
 
-def test_of_the_host_it_shares_its_files_and_its_access_log(caddy: Inspected) -> None:
+def test_caddy_shares_only_its_files_and_access_log_with_the_host(caddy: Inspected) -> None:
     config = caddy["HostConfig"]
     assert "host" not in (config["PidMode"], config["IpcMode"], config["UTSMode"])
     bound = {each["Source"]: each["RW"] for each in caddy["Mounts"] if each["Type"] == "bind"}

@@ -5,7 +5,7 @@ from tests.host.containers import Inspected
 from tests.host.sockets import Socket
 
 
-def test_it_shares_the_network_of_the_host(inspections: dict[str, Inspected]) -> None:
+def test_caddy_shares_the_network_of_the_host(inspections: dict[str, Inspected]) -> None:
     assert list(inspections["caddy"]["NetworkSettings"]["Networks"]) == ["host"]
 
 

@@ -38,26 +38,28 @@ def test_the_stack_has_these_containers_and_no_other(
 
 
 @each_service
-def test_it_runs_and_is_healthy(container: Inspected) -> None:
+def test_container_is_healthy(container: Inspected) -> None:
     assert container["State"]["Status"] == "running"
     assert container["State"]["Health"]["Status"] == "healthy"
 
 
 @pytest.mark.single("a Swarm starts another one by itself")
 @each_service
-def test_it_comes_back_after_a_crash_and_a_reboot(container: Inspected) -> None:
+def test_container_restarts_after_a_crash_and_a_reboot(container: Inspected) -> None:
     assert container["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
 
 
 @pytest.mark.single("tests/host/cluster checks the services")
 @each_service
-def test_it_was_made_from_the_configuration_in_place(stack: StackState, service: str) -> None:
+def test_container_was_created_from_the_compose_file_in_place(
+    stack: StackState, service: str
+) -> None:
     [made] = stack.containers[service]
     assert made.configuration == stack.hashes[service]
 
 
 @each_service
-def test_it_runs_the_image_of_the_settings(
+def test_container_runs_the_image_of_the_settings(
     host: Host, settings: Settings, container: Inspected, service: str
 ) -> None:
     reference = settings.services[service]
@@ -108,15 +110,13 @@ def test_no_process_may_dump_core(kernel: Running) -> None:
 
 
 @each_service
-def test_its_root_file_system_is_read_only(
-    settings: Settings, kernel: Running, service: str
-) -> None:
+def test_root_file_system_is_read_only(settings: Settings, kernel: Running, service: str) -> None:
     writable = service == "infisical" and not settings.stack.infisical_read_only
     assert ("rw" if writable else "ro") in kernel.root
 
 
 @each_service
-def test_its_memory_is_limited(settings: Settings, kernel: Running, service: str) -> None:
+def test_memory_is_limited(settings: Settings, kernel: Running, service: str) -> None:
     size: str = getattr(settings.stack, f"{service}_memory")
     # The one of group_data/, such as "256m" or "1g".
     unit = {"m": 1024**2, "g": 1024**3}[size[-1].lower()]
@@ -125,12 +125,12 @@ def test_its_memory_is_limited(settings: Settings, kernel: Running, service: str
 
 @pytest.mark.single("a Swarm has no such setting; the host has no swap")
 @each_service
-def test_it_can_not_swap_beyond_its_memory(container: Inspected) -> None:
+def test_container_can_not_swap_beyond_its_memory(container: Inspected) -> None:
     assert container["HostConfig"]["MemorySwap"] == container["HostConfig"]["Memory"]
 
 
 @each_service
-def test_the_number_of_its_processes_is_limited(kernel: Running, service: str) -> None:
+def test_number_of_processes_is_limited(kernel: Running, service: str) -> None:
     assert kernel.limits["pids"] == str(PIDS[service])
 
 
@@ -142,14 +142,14 @@ def test_the_processor_time_of_infisical_is_limited(
 
 
 @each_service
-def test_its_log_rotates(container: Inspected) -> None:
+def test_log_rotates(container: Inspected) -> None:
     log = container["HostConfig"]["LogConfig"]
     assert log["Type"] == "json-file"
     assert log["Config"] == {"max-size": "10m", "max-file": "5"}
 
 
 @each_service
-def test_it_shares_nothing_with_the_host(container: Inspected) -> None:
+def test_container_shares_nothing_with_the_host(container: Inspected) -> None:
     config = container["HostConfig"]
     shared = {name: config[name] for name in ("NetworkMode", "PidMode", "IpcMode", "UTSMode")}
     assert "host" not in shared.values()
@@ -157,7 +157,7 @@ def test_it_shares_nothing_with_the_host(container: Inspected) -> None:
 
 
 @pytest.mark.parametrize("service", ["postgres", "redis"])
-def test_its_data_are_in_the_volume_named_after_it(
+def test_data_are_in_the_volume_named_after_the_service(
     settings: Settings, container: Inspected, service: str
 ) -> None:
     volumes = [each["Name"] for each in container["Mounts"] if each["Type"] == "volume"]

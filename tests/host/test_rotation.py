@@ -42,7 +42,7 @@ def test_the_access_log_has_its_own_file_system(
     assert in_caddy.splitlines()[1].split()[0].startswith("/dev/loop")
 
 
-def test_all_of_it_takes_no_more_than_the_settings_say(host: Host, settings: Settings) -> None:
+def test_access_logs_stay_below_access_log_max_mb(host: Host, settings: Settings) -> None:
     found = host.check_output("find %s -maxdepth 1 -type f -printf '%%s\n'", _DIRECTORY)
     assert found
     assert sum(map(int, found.split())) <= settings.stack.access_log_max_mb * 1024**2

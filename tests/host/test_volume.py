@@ -56,12 +56,12 @@ def test_the_mounted_volume_is_the_one_of_the_settings(
     assert bool(volume.uuid) is is_on
 
 
-def test_its_file_system_takes_all_of_it(data_volume: DataVolume, is_on: bool) -> None:
+def test_file_system_fills_the_volume(data_volume: DataVolume, is_on: bool) -> None:
     _skip_without(is_on)
     assert data_volume.volume.larger is None
 
 
-def test_its_mount_units_are_enabled_and_active(data_volume: DataVolume, is_on: bool) -> None:
+def test_mount_units_are_enabled_and_active(data_volume: DataVolume, is_on: bool) -> None:
     unit = data_volume.units[_UNIT]
     assert (unit.enabled, unit.active, unit.outdated) == (is_on, is_on, False)
 
@@ -75,12 +75,12 @@ def _is_roots(file: PathState) -> bool:
     return (file.owner, file.mode) == ("root:root", "644")
 
 
-def test_docker_does_not_start_without_it(host: Host, is_on: bool) -> None:
+def test_docker_does_not_start_without_the_volume(host: Host, is_on: bool) -> None:
     required = host.check_output("systemctl show --property=Requires --value %s", _DOCKER).split()
     assert (_UNIT in required) is is_on
 
 
-def test_nobody_but_root_sees_what_is_on_it(host: Host, is_on: bool) -> None:
+def test_nobody_but_root_reads_the_volume(host: Host, is_on: bool) -> None:
     _skip_without(is_on)
     assert host.file("/mnt/infisical-data").mode == 0o700
 

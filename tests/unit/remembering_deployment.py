@@ -80,7 +80,7 @@ class RememberingDeployment(Deployment):
 
 
 def apply_whole() -> RememberingDeployment:
-    """One that has made the whole of the small workspace."""
+    """Return a deployment that has applied the whole small project file."""
     deployment = RememberingDeployment()
     deployment.apply(WHOLE)
     return deployment

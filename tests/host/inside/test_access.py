@@ -84,20 +84,18 @@ def _names(secrets: set[Seen]) -> set[tuple[str, str, str]]:
     return {(each.environment, each.folder, each.key) for each in secrets}
 
 
-def test_it_logs_in_with_its_credentials_file(
+def test_service_logs_in_with_its_credentials_file(
     logins: dict[str, Login], account: ServiceAccount
 ) -> None:
     if failure := logins[account.identity].failure:
         pytest.fail(f"{account.identity}: {failure}", pytrace=False)
 
 
-def test_its_token_lives_as_long_as_the_workspace_file_says(
-    login: Login, account: ServiceAccount
-) -> None:
+def test_tokens_expire_as_the_project_file_says(login: Login, account: ServiceAccount) -> None:
     assert (login.ttl, login.max_ttl) == (account.ttl, account.max_ttl)
 
 
-def test_its_credentials_are_for_its_environment(
+def test_credentials_file_names_the_services_environment(
     credentials: dict[str, Credential | None], account: ServiceAccount
 ) -> None:
     credential = credentials[account.identity]
@@ -105,7 +103,7 @@ def test_its_credentials_are_for_its_environment(
     assert credential.environment == account.environment
 
 
-def test_its_file_holds_the_one_client_secret_made_for_it_which_works(
+def test_credentials_file_holds_the_only_valid_client_secret(
     deployer: Client,
     there: AccountState,
     credentials: dict[str, Credential | None],
@@ -117,7 +115,7 @@ def test_its_file_holds_the_one_client_secret_made_for_it_which_works(
         pytest.fail(problem, pytrace=False)
 
 
-def test_it_may_read_its_folders(login: Login, account: ServiceAccount, project: str) -> None:
+def test_service_may_read_its_folders(login: Login, account: ServiceAccount, project: str) -> None:
     # Without any right in the project, each of these is answered 403.
     assert account.readable
     for folder in account.readable:
@@ -125,7 +123,7 @@ def test_it_may_read_its_folders(login: Login, account: ServiceAccount, project:
         assert status(login.client, "/api/v4/secrets", query) == 200, folder
 
 
-def test_it_sees_every_secret_of_its_folders_with_its_value(
+def test_service_sees_every_secret_of_its_folders_with_its_value(
     login: Login, project: str, own: list[Place], existing: set[Seen]
 ) -> None:
     desired = {name for name in _names(existing) if name[:2] in own}
@@ -135,7 +133,7 @@ def test_it_sees_every_secret_of_its_folders_with_its_value(
     assert _names({each for each in visible if each.has_value}) == desired
 
 
-def test_it_sees_no_secret_of_any_other_folder(
+def test_service_sees_no_secret_of_any_other_folder(
     login: Login, project: str, own: list[Place], places: list[Place], existing: set[Seen]
 ) -> None:
     if all(name[:2] in own for name in _names(existing)):
@@ -168,7 +166,7 @@ def _ways(login: Login, generation: Generation, project: str, secret: Seen) -> l
     return generation.ways(login.client, place, secret.key)
 
 
-def test_it_is_shown_a_secret_of_its_own_by_each_generation_of_the_api(
+def test_each_generation_of_the_api_shows_a_service_its_own_secret(
     login: Login, generation: Generation, account: ServiceAccount, project: str, existing: set[Seen]
 ) -> None:
     mine = {
@@ -179,7 +177,7 @@ def test_it_is_shown_a_secret_of_its_own_by_each_generation_of_the_api(
     assert len(_ways(login, generation, project, _first(mine))) == 3
 
 
-def test_it_is_refused_another_folder_by_each_generation_of_the_api(
+def test_each_generation_of_the_api_refuses_another_folder(
     login: Login,
     generation: Generation,
     account: ServiceAccount,
@@ -197,7 +195,7 @@ def test_it_is_refused_another_folder_by_each_generation_of_the_api(
     assert _ways(login, generation, project, _first(others)) == []
 
 
-def test_it_is_refused_another_environment_by_each_generation_of_the_api(
+def test_each_generation_of_the_api_refuses_another_environment(
     login: Login,
     generation: Generation,
     account: ServiceAccount,
@@ -211,7 +209,7 @@ def test_it_is_refused_another_environment_by_each_generation_of_the_api(
     assert _ways(login, generation, project, _first(others)) == []
 
 
-def test_it_is_refused_another_project_by_each_generation_of_the_api(
+def test_each_generation_of_the_api_refuses_another_project(
     login: Login, generation: Generation, deployer: Client
 ) -> None:
     other = contents.project(deployer, "infisical-iac-canary")
@@ -222,28 +220,28 @@ def test_it_is_refused_another_project_by_each_generation_of_the_api(
 
 
 @pytest.mark.parametrize("kind", ["memberships", "memberships/identities", "tags"])
-def test_it_learns_nothing_else_of_the_project(
+def test_service_learns_nothing_else_of_the_project(
     login: Login, project: str, settings: Settings, kind: str
 ) -> None:
     answered = status(login.client, f"/api/v1/projects/{project}/{kind}")
     assert answered == (403 if settings.workspace.isolation == "privilege" else 200)
 
 
-def test_it_has_no_instance_privileges(login: Login) -> None:
+def test_service_has_no_instance_privileges(login: Login) -> None:
     assert status(login.client, "/api/v1/admin/user-management/users") == 403
 
 
-def test_it_has_no_role_in_the_organization(there: AccountState) -> None:
+def test_service_has_no_role_in_the_organization(there: AccountState) -> None:
     assert there.identity.role == "no-access"
 
 
-def test_its_role_in_the_project_is_the_least(there: AccountState, settings: Settings) -> None:
+def test_service_has_the_least_role_in_the_project(there: AccountState, settings: Settings) -> None:
     assert there.roles == (
         "no-access" if settings.workspace.isolation == "privilege" else "viewer",
     )
 
 
-def test_its_one_privilege_is_to_read_its_folders(
+def test_only_privilege_of_a_service_is_to_read_its_folders(
     there: AccountState, account: ServiceAccount, settings: Settings
 ) -> None:
     lasting = [each.slug for each in there.privileges if not each.is_temporary]

@@ -28,15 +28,15 @@ def there(actual_state: Actual, environment: str) -> EnvironmentState:
     return found
 
 
-def test_it_answers(api: Client) -> None:
+def test_infisical_answers(api: Client) -> None:
     assert api.get("/api/status")["message"] == "Ok"
 
 
-def test_it_has_its_redis(api: Client) -> None:
+def test_infisical_has_redis(api: Client) -> None:
     assert api.get("/api/status")["redisConfigured"] is True
 
 
-def test_it_is_set_up(api: Client) -> None:
+def test_infisical_is_set_up(api: Client) -> None:
     assert instance.is_initialized(api)
 
 
@@ -57,11 +57,11 @@ def test_a_caller_without_a_token_learns_nothing(api: Client, path: str) -> None
     assert status(api, path) == 401
 
 
-def test_one_person_is_its_admin(census: instance.Census, settings: Settings) -> None:
+def test_one_person_is_the_instance_admin(census: instance.Census, settings: Settings) -> None:
     assert census.super_admins == [settings.workspace.admin_email]
 
 
-def test_it_has_the_organization_of_the_settings(
+def test_infisical_has_the_organization_of_the_settings(
     census: instance.Census, settings: Settings
 ) -> None:
     # Its members may make others.

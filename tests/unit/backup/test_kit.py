@@ -92,7 +92,7 @@ def test_a_kit_that_was_altered_is_refused(values: dict[str, object]) -> None:
 
 
 def test_a_signed_kit_with_the_unsigned_format_is_refused() -> None:
-    """Its signature would be of no use, were it enough to change the number."""
+    """A signature would be of no use if changing the number were enough."""
     with pytest.raises(FileError, match=" signed_by ") as refused:
         unpack(_alter(kit=1))
     assert refused.value.code == "file.incomplete_kit"

@@ -160,7 +160,7 @@ _FORGED_FILES = {
 @pytest.mark.parametrize("name", _FORGED_FILES)
 @pytest.mark.parametrize("known", ["given", "setting", "own"])
 def test_a_forged_kit_places_nothing(restoring: _Restoring, name: str, known: str) -> None:
-    """It is encrypted for the right recipient, and signed by a key that is not the deployment's."""
+    """The kit is encrypted for the right recipient, but signed by another deployment's key."""
     restoring.write(restoring.forge(files={**FILES, **_FORGED_FILES[name]}))
     if known == "own":
         restoring.own = SIGNER

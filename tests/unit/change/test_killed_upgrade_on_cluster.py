@@ -123,7 +123,7 @@ def test_writes_since_the_swap_are_counted_where_possible(
 
 @pytest.mark.parametrize("phase", ["backing", "back"])
 def test_a_rollback_begun_by_an_earlier_version_is_completed(node: FakeNode, phase: str) -> None:
-    """It had dropped the database, and was about to rename the old one."""
+    """That version had dropped the database, and was about to rename the old one."""
     node.ok(_PAUSE, _LOAD, _SWAP)
     node.remove("/var/lib/infisical-upgrade/exchanged")
     node.write(_STATE, f"{_RELEASE} {phase} infisical/infisical:v0.166.0\n")
@@ -160,7 +160,7 @@ def test_a_proven_change_drops_data_without_writes(node: FakeNode) -> None:
 def test_the_data_are_known_by_their_transactions_until_the_change_has_ended(
     node: FakeNode,
 ) -> None:
-    """They are a clock that nobody sets."""
+    """Transaction ids are a clock that nobody can set."""
     notes = [f"/var/lib/infisical-upgrade/{each}" for each in ("begun", "loaded")]
     assert [node.read(each) for each in notes] == ["770\n", None]
     node.ok(_PAUSE, _LOAD, _SWAP)

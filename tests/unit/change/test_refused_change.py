@@ -168,7 +168,7 @@ def test_a_cluster_rolls_the_rest_out_on_the_version_that_runs(
 def test_a_node_fetches_no_image_of_a_version_that_is_refused(
     host: PlannedHost, monkeypatch: pytest.MonkeyPatch, version: str, fetched: bool
 ) -> None:
-    """It may not even be there, and what fails to be fetched ends the run."""
+    """The image may not exist, and an image that can't be fetched ends the run."""
     runs, desired = clusters.settings(), clusters.settings(infisical_version=version)
     was = Images(runs.stack.infisical_reference, runs.cluster.patroni_image)
 

@@ -70,7 +70,7 @@ def test_an_environment_without_any_secret_is_one_finding(tmp_path: Path) -> Non
 
 
 def test_a_service_without_secrets_in_an_environment_is_one_finding(tmp_path: Path) -> None:
-    """It may not run there. Others have secrets in that environment."""
+    """The service may not run there. Others have secrets in that environment."""
     names = _names(
         {"/backend": ["A", "B"], "/python-services": ["TOKEN"], "/shared": ["S"]},
         {"/python-services": ["TOKEN"], "/shared": ["S"]},

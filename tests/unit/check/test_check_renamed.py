@@ -42,7 +42,7 @@ def test_a_stale_local_file_of_a_renamed_service_is_found_and_fixed(
 def test_the_directory_of_the_former_name_does_not_count_next_to_that_of_the_new_one(
     tmp_path: Path,
 ) -> None:
-    """It may be something else, and its file must not be overwritten."""
+    """The directory may be something else, and its file must not be overwritten."""
     plant(tmp_path, _good("api") | {"backend/package.json": "{}"})
     assert Repository(tmp_path, RENAMED).services == {"api": ["api"]}
 

@@ -24,7 +24,7 @@ def test_page_has_the_name_that_messages_give_it(name: str) -> None:
     assert _run(name).stdout == (DOCS / "operate/keys.md").read_text()
 
 
-def test_folder_names_its_index() -> None:
+def test_a_folder_name_prints_its_readme() -> None:
     assert _run("operate/cluster").stdout == (DOCS / "operate/cluster/README.md").read_text()
 
 

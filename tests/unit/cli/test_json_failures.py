@@ -75,7 +75,9 @@ def test_a_failure_without_json_is_only_the_sentence(
     assert (done.exit_code, done.stdout, done.stderr) == (1, "", f"Error: {_ERROR}\n")
 
 
-def test_a_failure_after_an_answer_is_on_standard_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_after_json_output_is_printed_to_standard_error(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """A program that reads the answer finds one document on standard output."""
     done = _run(monkeypatch, ("apply",), "--json", answers=True)
     assert done.exit_code == 1

@@ -197,7 +197,7 @@ def test_the_last_step_of_a_deploy_copies_the_state_of_its_cluster(
 
 
 def test_a_blocked_stack_blocks_the_copying_of_the_leaders_state() -> None:
-    """It would copy the leader's losses to all nodes."""
+    """Copying would bring the leader's losses to all nodes."""
     part: Any = shared_state.share._inner
     name = f"{part.deploy_name} | Share the leader's keys"
     assert journal.needs(name, "Stack | Make keys", unseen=False)

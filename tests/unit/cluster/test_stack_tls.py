@@ -80,7 +80,7 @@ def test_etcd_accepts_only_certified_clients_and_its_own_members() -> None:
 
 
 def test_a_new_member_gets_the_addresses_of_the_others() -> None:
-    """They are changed between the first level and the second one."""
+    """The addresses change between the first level and the second one."""
     assert "etcd-2=http://etcd-2:2380" in _etcd(Level.OFFERED)["initial-cluster"]
     for level in (Level.USED, Level.REQUIRED):
         assert "etcd-2=https://etcd-2:2382" in _etcd(level)["initial-cluster"]

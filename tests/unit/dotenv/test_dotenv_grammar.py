@@ -59,7 +59,7 @@ assert cleaning.matches(b"toys.read(x)", cleaning.pattern(["a/.env"])) == [(1, "
 
 
 def test_a_module_with_a_class_is_all_that_a_grammar_needs(tmp_path: Path) -> None:
-    """It is put into a copy of the package, in which nothing else is changed."""
+    """The module is put into a copy of the package, which is otherwise unchanged."""
     package, root = Path(infisical_iac.__path__[0]), Path(__file__).resolve().parents[3]
     shutil.copytree(package, tmp_path / "infisical_iac", ignore=lambda *_: ["__pycache__"])
     (tmp_path / "templates").symlink_to(root / "templates")

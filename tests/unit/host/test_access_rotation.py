@@ -28,7 +28,7 @@ def log(tmp_path: Path) -> AccessLog:
 
 @pytest.fixture
 def access_log(tmp_path: Path) -> Iterator[AccessLog]:
-    """One of 50 MiB in all, 12 of them for what is written."""
+    """Yield a log of 50 MiB in all, 12 of them for the live file."""
     log = AccessLog(tmp_path, access_log_max_mb=50)
     assert log.mount() == ""
     yield log

@@ -20,7 +20,7 @@ _PERSON = claims(userId="id-2", authTokenType="accessToken", mark="~~??")
 
 @pytest.fixture
 def logs(tmp_path: Path) -> Path:
-    """One log in use, one rotated a day before, and one a week before."""
+    """Return a log in use, one rotated a day before, and one a week before."""
     _rotate(tmp_path / "access.log-20261119-000000.gz", [line(_READ, at=AT - 7 * 86400)], 7)
     _rotate(
         tmp_path / "access.log-20261125-000000.gz",

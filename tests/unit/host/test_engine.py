@@ -87,7 +87,7 @@ def test_a_docker_that_left_its_swarm_is_in_none(tmp_path: Path) -> None:
         ("traefik", _BARE, " Dokploy's (setting 'ingress'),"),
     ],
 )
-def test_the_engine_of_a_swarm_and_of_dokploy_is_not_ours(
+def test_engines_of_dokploy_and_of_other_swarms_are_managed_by_others(
     ingress: str, machine: MachineState, why: str
 ) -> None:
     reason = not_ours(settings_of(ingress=ingress), machine)
@@ -191,7 +191,7 @@ def test_an_engine_whose_configuration_differs_by_more_is_restarted(
     assert not _reloads(monkeypatch, seen)
 
 
-def test_there_is_no_window_in_which_engine_or_host_would_be_restarted() -> None:
+def test_no_maintenance_window_in_a_swarm_or_without_the_setting() -> None:
     assert "in a Swarm" in without_window(settings_of(), _SWARM)
     assert without_window(settings_of(), _BARE) == ""
     assert "is empty" in without_window(settings_of(maintenance_window=""), _BARE)

@@ -247,7 +247,7 @@ def test_no_file_has_a_secret(own: Path) -> None:
 
 
 def test_names_of_directories_cannot_command_the_terminal(tmp_path: Path) -> None:
-    """They are untrusted; the default of a question may be one of them too."""
+    """Names are untrusted; the default of a question may be one of them too."""
     parent = tmp_path / "plain"
     parent.mkdir()
     own = make_repository(parent)

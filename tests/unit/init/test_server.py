@@ -218,7 +218,7 @@ def test_a_login_that_fails_warns_and_does_not_stop(
 def test_the_host_key_of_a_backup_target_is_read_and_confirmed(
     repository: Path, running: RunningServer
 ) -> None:
-    """Its fingerprint is shown like the server's, instead of a line to be copied by hand."""
+    """The fingerprint is shown like the server's, instead of a line to be copied by hand."""
     accept = ("--accept-host-key", running.host_key.fingerprint)
     host = (*accept, "--ssh-user", "root", "--services", "..", "--ssh-port", str(running.port))
     typed = ("", "", "", "sftp:u1@127.0.0.1:infisical", str(running.port), "y")

@@ -229,7 +229,7 @@ def test_skipping_a_personal_file_names_the_keys_that_only_it_has(tmp_path: Path
     assert "can't start" not in message
 
 
-def test_skipping_a_personal_file_with_shared_keys_lacks_nothing(tmp_path: Path) -> None:
+def test_skipping_a_personal_file_removes_no_key_of_a_shared_file(tmp_path: Path) -> None:
     files = {"backend/.env": "A=fake-base\n", "backend/.env.local": "A=fake-mine\n"}
     assert "`skip`" not in _personal_message(tmp_path, files)
 

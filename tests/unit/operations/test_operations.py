@@ -51,7 +51,7 @@ def test_each_operation_of_the_package_has_its_four_cases() -> None:
 
 @pytest.mark.parametrize("name", MADE)
 def test_an_operation_decides_on_the_observed_state(name: str) -> None:
-    """Nothing is a host here: what a decision needs is in its arguments."""
+    """Without a host: a decision has all that it needs in its arguments."""
     case = MADE[name]
     assert decide(case) == case
 

@@ -225,7 +225,7 @@ def test_one_that_failed_again_and_again_is_counted_from_none(host: Path) -> Non
     assert found == ["p postgres running 7 healthy"]
 
 
-def test_a_service_that_can_not_run_is_left_and_the_others_are_brought_up(host: Path) -> None:
+def test_up_skips_a_service_that_can_not_run(host: Path) -> None:
     containers = "c caddy restarting 9 none\nr redis dead 0 none\np postgres running 0 healthy\n"
     found = _up(host, containers, "-caddy")
     assert found == ["c caddy restarting 9 none", "p postgres running 0 healthy"]

@@ -49,7 +49,7 @@ def test_the_ingress_is_read_with_the_served_certificate(
     assert (found.revision, found.certificate) == (revision, certificate)
 
 
-def test_keys_are_complete_only_if_nothing_is_wrong() -> None:
+def test_keys_with_a_finding_are_not_complete() -> None:
     assert Keys().process(["database"]).is_complete
     for line in ("missing a", "sample a", "malformed a", "open /a", "stale a"):
         assert not Keys().process([line]).is_complete

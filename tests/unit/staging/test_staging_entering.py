@@ -14,7 +14,7 @@ _NAME = Path("/etc/hostname").read_text().strip()
 
 
 class _Engine:
-    """One that says who a container's first process is, and counts how often it is asked."""
+    """An engine that returns a container's first process, and counts the requests."""
 
     def __init__(self) -> None:
         self.process, self.name, self.asked = os.getpid(), _NAME, 0

@@ -277,7 +277,7 @@ def test_the_hosts_state_blocks_a_part_and_wrong_settings_end_the_run(
 def test_an_unfinished_change_waits_for_caddys_ports(
     run: Journal, under_way: dict[str, Any]
 ) -> None:
-    """Its end starts all containers, and rolls back if one does not become healthy."""
+    """`apply` completes the change first: it starts all containers, or rolls back."""
     run.goes_on = True
     held = replace(_MACHINE, deployed=True, web={443: "nginx"}, **under_way)
     refuse_ingress(settings_of(ingress="caddy", site_url="https://secrets.example.com"), held)
