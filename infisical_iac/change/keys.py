@@ -145,7 +145,7 @@ def parse_targets(lines: Sequence[str]) -> list[str]:
     others = [line.split(" ", 1)[1] for line in lines if line.startswith("other ")]
     if not found:
         raise RunFailed(
-            "backups are not set up on the host: `infisical-iac apply` does it",
+            "backups are not set up on the host: `infisical-iac apply` sets them up",
             code="run.no_backups",
         )
     if others:

@@ -54,8 +54,8 @@ def change_version(
 ) -> list[str]:
     """Change the version, and return sentences on the result.
 
-    Infisical pauses only if the data change too. Raises RunFailed after a rollback, or with how to
-    get to one.
+    Infisical pauses only if the data change too. Raises RunFailed after a rollback; if that failed
+    too, with the command that rolls back.
 
     Args:
         site: the site with the settings; its image of Infisical may differ from `image`.
