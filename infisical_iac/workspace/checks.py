@@ -126,11 +126,11 @@ def prove_isolation(settings: Settings, port: int) -> str:
     except NotBootstrapped as error:
         if not instance.is_initialized(session.api(port)):
             return "Infisical is not set up yet: its isolation of services was not checked."
-        raise _unproven(error) from None
+        raise _isolation_unknown(error) from None
     return _prove_isolation(client, settings.workspace)
 
 
-def _unproven(error: UserError) -> CheckFailed:
+def _isolation_unknown(error: UserError) -> CheckFailed:
     return CheckFailed(
         f"could not check whether services are isolated: {error}", code="checks.isolation"
     )
@@ -142,7 +142,7 @@ def _prove_isolation(client: Client, settings: WorkspaceSettings) -> str:
     except CheckFailed:
         raise
     except UserError as error:
-        raise _unproven(error) from None
+        raise _isolation_unknown(error) from None
 
 
 def _check_secrets(

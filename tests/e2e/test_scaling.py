@@ -94,15 +94,13 @@ def test_a_version_that_fails_on_a_copy_of_the_data_never_serves_the_cluster(
     done = _together("apply", "--yes", inventory=newer)
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"Infisical {version} was given up and {WAS} serves again with all" in done.stderr
-    ran = f"docker ps --all --quiet --filter ancestor={stack.INFISICAL}:{version}"
-    copies = "docker ps --all --quiet --filter label=com.docker.compose.project=infisical-upgrade"
+    left = (
+        f"docker ps --all --quiet --filter ancestor={stack.INFISICAL}:{version}; "
+        "docker ps --all --quiet --filter label=com.docker.compose.project=infisical-upgrade; "
+        "systemctl is-active infisical-upgrade-port.socket"
+    )
     for each in hosts:
-        assert (
-            each.run(
-                f"{ran}; {copies}; systemctl is-active infisical-upgrade-port.socket", check=False
-            ).stdout
-            == "inactive\n"
-        )
+        assert each.run(left, check=False).stdout == "inactive\n"
         assert upgrading.secrets(each) == _SECRETS
     _assert_converged(_together("plan"))
 

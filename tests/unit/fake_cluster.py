@@ -92,7 +92,7 @@ inspect*swarm.service.name*) echo infisical_postgres-1 ;;
 inspect*) test ! -e "$HOST/stopped" && echo running ;;
 info*) echo / ;;
 "service ls"*) echo id ;;
-"service inspect --format "*ContainerSpec.Image*) echo "image@sha256:digest" ;;
+"service inspect --format "*ContainerSpec.Image*) echo "id@sha256:1" ;;
 "service scale"*) echo "$last" >>"$HOST/asked" ;;
 "service logs"*) echo "a logged line" ;;
 exec*" cache sh -c "*) echo "redis emptied" >>"$HOST/asked" ;;

@@ -101,7 +101,7 @@ def test_a_roll_out_stops_no_service_and_keeps_the_data(node: FakeNode) -> None:
 def test_data_that_the_old_version_cannot_use_are_given_up(node: FakeNode) -> None:
     node.ok(_ROLL, _BACK, _LOAD)
     said = node.run(*_REVERT).stdout
-    assert said == f"given-up {_GIVEN_UP} 2026-11-25T10:11:12Z 42 image@sha256:digest\n"
+    assert said == f"given-up {_GIVEN_UP} 2026-11-25T10:11:12Z 42 id@sha256:1\n"
     # A run that continues after a death here gets the same answer.
     assert node.run(*_BACK).stdout == said
     node.ok(_END)
@@ -116,7 +116,7 @@ def test_writes_since_the_swap_are_counted_where_possible(
     if mute:
         node.write("/mute", "")
     said = node.run(*_BACK).stdout
-    assert re.fullmatch(rf"given-up {_GIVEN_UP} 20\d\d-\S+Z {writes} image@sha256:digest\n", said)
+    assert re.fullmatch(rf"given-up {_GIVEN_UP} 20\d\d-\S+Z {writes} id@sha256:1\n", said)
     # A repeated rollback reports it too.
     assert node.run(*_BACK).stdout == said
 

@@ -6,7 +6,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from infisical_iac.cli.init_upgrade import upgrade_settings
+from infisical_iac.cli.init import upgrade_settings
 from infisical_iac.core import bundle
 from infisical_iac.core.errors import UserError
 

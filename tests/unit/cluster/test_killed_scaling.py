@@ -60,7 +60,7 @@ def test_writes_to_the_cluster_are_counted_and_located(tmp_path: Path) -> None:
     node = make_node(tmp_path, infisical="empty", infisical_restoring="moved")
     node.write(_COMPOSE, "single")
     node.ok(("scale-out", "begin", _STAMP, "out"), _OUT["pause"], _OUT["switch"])
-    output = r"20\d\d-\S+Z 42 image@sha256:digest"
+    output = r"20\d\d-\S+Z 42 id@sha256:1"
     said = node.run(*_OUT["back"]).stdout
     assert re.fullmatch(rf"given-up infisical {output}\n", said)
     assert node.run(*_OUT["back"]).stdout == said

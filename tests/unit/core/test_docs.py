@@ -128,16 +128,16 @@ def test_the_readme_is_short() -> None:
     assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
+_FIRST_COMMANDS = [
+    "uv tool install infisical-iac",
+    *("infisical-iac init", "infisical-iac apply", "make demo", "make test"),
+]
+
+
 def test_the_readme_begins_with_the_first_deploy_the_demo_and_the_tests() -> None:
     lines = (ROOT / "README.md").read_text().splitlines()[:40]
     commands = [line.partition("#")[0].strip() for line in lines if line.startswith("    ")]
-    assert commands[:5] == [
-        "uv tool install infisical-iac",
-        "infisical-iac init",
-        "infisical-iac apply",
-        "make demo",
-        "make test",
-    ]
+    assert commands[:5] == _FIRST_COMMANDS
 
 
 def test_headings_have_the_anchors_of_forges(tmp_path: Path) -> None:
