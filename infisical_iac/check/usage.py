@@ -15,7 +15,7 @@ from infisical_iac.migrate.findings import is_withheld
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.readable import Names
 
-_LANGUAGES = (javascript, python)
+_CODE_READERS = (javascript, python)
 _WORD = re.compile(r"\b[A-Za-z_][A-Za-z0-9_]*\b")
 _TEST = re.compile(
     r"(.*/)?(tests?|__tests__|e2e|spec|__mocks__)/.*|(.*/)?(test_[^/]*|[^/]*_test|conftest)\.py"
@@ -71,13 +71,13 @@ def usage(paths: Iterable[str], text: Text) -> Usage:
     """Return the keys that the files of one service need and use."""
     found = Usage()
     paths = [path for path in paths if is_code(path)]
-    for language in _LANGUAGES:
-        texts = {path: text(path) for path in paths if path.endswith(language.ENDINGS)}
-        for path, reads in sorted(language.read(texts).items()):
+    for reader in _CODE_READERS:
+        texts = {path: text(path) for path in paths if path.endswith(reader.ENDINGS)}
+        for path, reads in sorted(reader.read(texts).items()):
             found.note(path, reads)
         if found.dynamic:
-            found.used |= language.words(texts)
-    endings = tuple(end for language in _LANGUAGES for end in language.ENDINGS)
+            found.used |= reader.words(texts)
+    endings = tuple(end for reader in _CODE_READERS for end in reader.ENDINGS)
     # In other files any word may be a key.
     for path in {path for path in paths if not path.endswith(endings)} | found.unread.keys():
         found.used.update(_WORD.findall(text(path)))

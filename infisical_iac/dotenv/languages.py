@@ -1,6 +1,7 @@
 """The languages of services, recognized by the names of files.
 
-CONTRIBUTING.md, "Adding a kind", lists what a third one needs.
+CONTRIBUTING.md, "Adding a kind", lists what a third one needs. The readers of code, which find the
+keys that a service uses, are in `check/usage.py`.
 """
 
 import posixpath
