@@ -39,6 +39,12 @@ def test_a_directory_is_a_package_by_these_files() -> None:
     assert {"package.json", "pyproject.toml", "requirements.txt"} == ROOTS
 
 
+@pytest.mark.parametrize("file", ["infisical_iac/cli/init.py", "docs/operate/first-deploy.md"])
+def test_the_files_that_show_a_service_are_listed_for_people(file: str) -> None:
+    text = Path(file).read_text()
+    assert [name for name in sorted(ROOTS) if name not in text] == []
+
+
 def test_no_other_module_has_the_names() -> None:
     """Except that the user's own repository pins the tool's version in one of them."""
     files = {name for each in LANGUAGES for name in (*each.roots, *each.locks)}
