@@ -25,6 +25,7 @@ from infisical_iac.monitoring.drift import check, message, metrics, post
     help="File with the webhook's address; drift and errors are posted there. [default: the "
     "address in INFISICAL_IAC_WEBHOOK]",
 )
+# 0.3 removes this option.
 @click.option("--webhook", hidden=True)
 @click.option(
     "--textfile",

@@ -59,6 +59,7 @@ from infisical_iac.workspace import local_file
     help="File of your public SSH key, for a new server at Hetzner Cloud. "
     "[default: ~/.ssh/id_ed25519.pub]",
 )
+# 0.3 removes this former name.
 @click.option("--ssh-key", hidden=True)
 @click.option(
     "--ssh-user", help="User to log in as on the server: root, or one with sudo. [default: root]"

@@ -80,6 +80,7 @@ def project_file_option(former: str) -> Decorator:
             type=click.Path(path_type=Path),
             help="The project file. [default: the setting workspace_file]",
         )
+        # 0.3 removes this former name.
         @click.option(former, "former_file", type=click.Path(path_type=Path), hidden=True)
         @wraps(command)
         def with_project_file(
