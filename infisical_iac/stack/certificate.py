@@ -144,6 +144,8 @@ def _refuse_dates(leaf: x509.Certificate, path: str, now: datetime) -> None:
         )
 
 
+# Fewer than the days that are left when Caddy renews a certificate: a third of its lifetime, 30 of
+# 90 days. So a warning means that renewals failed.
 _LEAST_DAYS = 14
 
 

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from infisical_iac.stack.settings import with_digest
 from tests.unit.health_rows import NOW, OUTPUT, row_of, settings
 
 _DAY = 86_400
+_LEAST_DAYS = 14
 _HTTPS = {"site_url": "https://secrets.example.com", "ingress": "caddy"}
 
 
@@ -54,7 +56,9 @@ def test_a_full_disk_is_reported(state: HealthState) -> None:
     assert text.startswith("0.5 of 40.0 GB free: ")
 
 
-@pytest.mark.parametrize(("days", "ok"), [(14, True), (13, False), (-1, False)])
+@pytest.mark.parametrize(
+    ("days", "ok"), [(_LEAST_DAYS, True), (_LEAST_DAYS - 1, False), (-1, False)]
+)
 def test_a_certificate_is_healthy_until_near_its_end(
     state: HealthState, days: int, ok: bool
 ) -> None:
@@ -63,6 +67,11 @@ def test_a_certificate_is_healthy_until_near_its_end(
     text, is_healthy = row_of("Certificate", seen, **_HTTPS)
     assert is_healthy == ok
     assert text.endswith(f"{days} days from now")
+
+
+def test_the_page_on_alerts_names_the_days_before_a_certificates_end() -> None:
+    text = Path("docs/operate/alerts.md").read_text()
+    assert f"certificate ends within {_LEAST_DAYS} days" in text
 
 
 def test_a_missing_certificate_is_reported_only_where_one_is_needed(
