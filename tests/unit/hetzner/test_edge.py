@@ -1,12 +1,9 @@
-"""Test what is different on the nodes behind a Load Balancer, and which settings of it can't
-work.
-"""
+"""Test what is different on the nodes behind a Load Balancer."""
 
 from typing import Any
 
 import pytest
 
-from infisical_iac.core.errors import SettingsError
 from infisical_iac.host.bans import JAIL, texts
 from infisical_iac.host.firewall import ruleset
 from infisical_iac.host.openings import Opening, openings
@@ -80,33 +77,3 @@ def test_the_balancer_is_never_banned() -> None:
     ignored = [line for line in jail.splitlines() if line.startswith("ignoreip = ")]
     assert len(ignored) == 3
     assert all("10.42.0.254" in line.split() for line in ignored)
-
-
-@pytest.mark.parametrize(
-    ("changes", "key", "facts"),
-    [
-        ({"servers": 2}, "servers", ("2 can't be a cluster", "3 to 10")),
-        ({"servers": 11}, "servers", ("11 can't be a cluster", "3 to 10")),
-        ({"server_network": "203.0.113.0/24"}, "server_network", ("'203.0.113.0/24'", "256")),
-        ({"server_network": "10.0.0.0/28"}, "server_network", ("'10.0.0.0/28'", "256")),
-        ({"server_network": "home"}, "server_network", ("'home'", "256")),
-        ({"edge": "floating-ip"}, "edge", ("'floating-ip'",)),
-        ({"balancer_type": "cx33"}, "balancer_type", ("'cx33'", "lb11")),
-        ({"hosts": ({"name": "a"},)}, "hosts.0.address", ("is not set",)),
-        ({"hosts": ({"address": "a", "port": 1},)}, "hosts.0.port", ("is unknown",)),
-        ({"hosts": ({"address": "a"}, {"address": "b", "name": "a"})}, "hosts", ("a twice",)),
-        (
-            {"hosts": ({"address": "a", "cluster_address": "b"},)},
-            "hosts.0.cluster_address",
-            ("'b' is not an address", "10.0.0.1"),
-        ),
-    ],
-)
-def test_a_cluster_setting_that_cannot_work_is_refused_by_its_key(
-    changes: dict[str, Any], key: str, facts: tuple[str, ...]
-) -> None:
-    with pytest.raises(SettingsError) as refusal:
-        settings_of(**changes)
-    assert str(refusal.value).startswith(f"setting {key!r}: ")
-    for fact in facts:
-        assert fact in str(refusal.value)
