@@ -196,6 +196,7 @@ class _Check:
 
     def passes(self) -> bool:
         _, command = render()["services"]["infisical"]["healthcheck"]["test"]
+        assert command.count("--max-time 4") == 3
         own = (
             command.replace("$$", "$")
             .replace("127.0.0.1:8080", f"127.0.0.1:{self.standin.port}")
