@@ -16,7 +16,7 @@ class System:
         start_interval: whether that Docker knows `start_interval`, as version 25 and later do.
 
     With `docker_source = "docker-ce"`, Docker's repository must know the system's code name. The
-    scripts need GNU's awk, date, od, sed and stat.
+    scripts need GNU's date, od, sed and stat.
     """
 
     name: str
