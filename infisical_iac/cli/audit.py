@@ -78,7 +78,7 @@ def show_run(run: LoggedRun) -> None:
 
 
 _MOST, _WIDEST = 1000, 1000
-_COLUMNS = (
+_ACCESS_COLUMNS = (
     *("Time", "Who", "Method", "Path", "Project", "Environment", "Folder", "Status"),
     "Address",
 )
@@ -182,4 +182,4 @@ def show_requests(found: Sequence[LoggedRequest]) -> None:
         place = (each.project, environment, each.folder)
         rows.append((each.at, who, each.method, each.path, *place, each.status, each.address))
     # Lines are not cut to the terminal's width, as the audit needs complete names.
-    print_table(_COLUMNS, rows, width=_WIDEST)
+    print_table(_ACCESS_COLUMNS, rows, width=_WIDEST)
