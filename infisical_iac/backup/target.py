@@ -23,7 +23,8 @@ class TargetKind:
     scripts/backup/backup-target.sh, which reads the target's file.
 
     Attributes:
-        form: the pattern of its addresses, which restic gets as they are.
+        form: the pattern of its addresses, which restic gets as they are unless backup-target.sh
+            rewrites them.
         example: an address, for sentences.
         on_host: whether it is on the host, so that each node of a cluster has its own.
         can_be_append_only: whether its server can keep root on the host from removing snapshots.

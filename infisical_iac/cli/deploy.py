@@ -189,7 +189,7 @@ def next_steps(settings: "Settings", data: Mapping[str, Any], made: "Iterable[Ch
         "Make a recovery kit: without it, the backups of a lost host can't be read:",
         "  infisical-iac recovery-kit --recipient age1… --output ../kit.txt",
     ]
-    if all(each.repository.startswith("/") for each in settings.backup.backup_targets):
+    if all(each.kind.on_host for each in settings.backup.backup_targets):
         lines.append(
             "Add a backup target on another machine to backup_targets: all are on the host."
         )
