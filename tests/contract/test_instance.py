@@ -98,8 +98,12 @@ def test_drift_of_the_deployer_is_repaired_and_no_second_one_is_made(
 ) -> None:
     id, there = _id(admin, world.org_id), len(identities.everybody(admin, world.org_id))
     assert bootstrap._deployer_drift(_PORT, _PROJECTS) == ""
-    admin.patch(f"/api/v1/identities/{id}", json=of_identity)
-    admin.patch(universal_auth_path(id), json=of_login)
+    for path, body in (
+        (f"/api/v1/identities/{id}", of_identity),
+        (universal_auth_path(id), of_login),
+    ):
+        if body:
+            admin.patch(path, json=body)
     assert bootstrap._deployer_drift(_PORT, _PROJECTS) == f"{field} {change}"
     bootstrap._make_deployer(admin, _DESIRED)
     assert bootstrap._deployer_drift(_PORT, _PROJECTS) == ""

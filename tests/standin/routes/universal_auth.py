@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from ..access import require_org_action
-from ..errors import bad_request, not_found, validation_failure
+from ..errors import bad_request, not_found, something_went_wrong, validation_failure
 from ..validation import Field, array, boolean, number, record, text
 from ..web import Call, route
 from .identities import find_identity, refuse_instance_admin
@@ -70,6 +70,8 @@ def change(call: Call) -> Document:
     settings = _check(call, ON_CHANGE)
     require_org_action(call.store, call.actor, "edit", "identity")
     auth = find_auth(call)
+    if not settings:  # the real server's database refuses an update of nothing
+        raise something_went_wrong("Update by id")
     # Like the real server: a lifetime that is not given becomes the longest lifetime of before.
     if _ttl_too_long(auth | {"accessTokenTTL": auth["accessTokenMaxTTL"]} | settings):
         raise bad_request("Access token TTL cannot be greater than max TTL")
