@@ -76,7 +76,11 @@ def _set_variables(environment: Any) -> Iterator[str]:
 
 
 _RUNNER = re.compile(r"(?<![\w-])(with-secrets|python[\d.]* -m infisical_config|infisical run)\b")
-_PYTHON = re.compile(r"(?i)(?<![\w./-])infisical[-_.]config(?![\w-])")
+# A requirement of the package, or of the path of a file that holds it.
+_PYTHON = re.compile(
+    r"(?i)(?<![\w./-])infisical[-_.]config(?![\w-])"
+    r"|(?<![\w.-])infisical_config-\d[^\s/]*\.(?:whl|tar\.gz)\b"
+)
 _STARTING = re.compile(
     r"(Docker|Container|Proc)file([.-].*)?|.*\.([Dd]ockerfile|sh|service|mk)|[Mm]akefile|[Jj]ustfile"
 )

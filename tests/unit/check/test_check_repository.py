@@ -157,6 +157,7 @@ def test_rules_for_images_may_be_stronger_or_in_a_directory_above(
             "api: {build: backend, command: [with-secrets, --, a]}}"
         },
         {"backend/requirements.txt": "fastapi\ninfisical-config[cache]==0.1.0\n"},
+        {"backend/requirements.txt": "./vendor/infisical_config-0.1.0-py3-none-any.whl[cache]\n"},
         {"backend/pyproject.toml": '[project]\ndependencies = ["infisical-config>=0.1"]\n'},
         {"package.json": '{"dependencies": {"infisical-config": "file:loaders/node"}}'},
         {"backend/src/config.js": 'export { config } from "infisical-config/config.js";'},
@@ -174,6 +175,7 @@ def test_a_service_may_depend_on_the_loader_or_be_started_by_a_runner(
     [
         {"backend/package.json": '{"devDependencies": {"infisical-config": "1"}}'},
         {"backend/requirements.txt": "# infisical-config\nfastapi\n"},
+        {"backend/requirements.txt": "./vendor/my-infisical_config-0.1.0-py3-none-any.whl\n"},
         {"backend/src/config.js": "// import 'infisical-config'"},
         {"backend/Dockerfile": "# CMD with-secrets -- node a.js\nCMD node a.js\n"},
         {"compose.yaml": "services: {db: {image: db, command: [with-secrets, --, a]}}"},
