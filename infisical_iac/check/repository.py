@@ -107,12 +107,16 @@ class Repository:
         return model.load(self.text(model.NAME), model.NAME)
 
     def files(self) -> Iterator[CheckFinding]:
-        """Yield the findings on `.env` files and on the rules that exclude them.
+        """Yield the findings on `.env` files, the rules that exclude them, and lists of exceptions.
 
         The report of a migration counts if it is at the root or in the working directory.
 
         Raises FileError if git fails.
         """
+        for path in self.paths:
+            if posixpath.basename(path) == model.NAME != path:
+                message = f"It is not read: move its patterns to {model.NAME} of {self.root}."
+                yield CheckFinding("unused-exception", path, "", message, is_note=True)
         homes = [home for each in self.services.values() for home in each]
         ignored = env_files.ignored_by_git(self.root, filter(env_files.is_local, self.paths))
         proven = cleaning.proven_keys(

@@ -270,9 +270,6 @@ def left_over(
         who = "no service reads the folder"
         if readers:
             who = f"no code of {' or '.join(readers)} uses it"
-        end = ". Delete it in Infisical."
-        if unsure:
-            end = f" by its name; {join_names(unsure)} may read it in another way."
         keys = {key for (_, at), there in names.items() if at == folder for key in there}
         for key in sorted(keys - (used if readers else set())):
             slugs = [
@@ -281,5 +278,8 @@ def left_over(
                 if key in names.get((each.slug, folder), ())
             ]
             place = f"{folder.rstrip('/')}/{key}"
+            end = f". Delete it in Infisical, or accept {place} in {NAME} if a library reads it."
+            if unsure:
+                end = f" by its name; {join_names(unsure)} may read it in another way."
             message = f"It is in {join_names(slugs)}, and {who}{end}"
             yield CheckFinding("left-over", place, key, message, bool(unsure))

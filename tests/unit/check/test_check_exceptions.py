@@ -1,9 +1,12 @@
 """`.infisical-check.yaml`: what a repository accepts."""
 
+from pathlib import Path
+
 import pytest
 
 from infisical_iac.check.model import NAME, CheckFinding, judge, load
 from infisical_iac.core.errors import FileError
+from tests.unit.check.checked import GOOD, plant
 
 _LEFT = CheckFinding("left-over", "/backend/OLD_TOKEN", "OLD_TOKEN", "…")
 _TRACKED = CheckFinding("tracked", "web/.env", "", "…")
@@ -31,6 +34,14 @@ def test_a_pattern_that_fits_nothing_is_reported() -> None:
     [note] = judge([], {"OLD_*": "a reason"}, NAME).findings
     assert (note.place, note.is_note) == (NAME, True)
     assert note.message.startswith("OLD_* ")
+
+
+def test_a_file_below_the_checked_directory_is_reported_as_not_read(tmp_path: Path) -> None:
+    text = "ignore: {OLD_*: a reason}\n"
+    repository = plant(tmp_path, GOOD | {NAME: text, f"backend/{NAME}": text})
+    [note] = [each for each in repository.files() if each.kind == "unused-exception"]
+    assert (note.place, note.is_note) == (f"backend/{NAME}", True)
+    assert str(tmp_path) in note.message
 
 
 def test_without_the_file_nothing_is_accepted() -> None:

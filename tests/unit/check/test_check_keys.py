@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from infisical_iac.check import usage
-from infisical_iac.check.model import CheckFinding, judge
+from infisical_iac.check.model import NAME, CheckFinding, judge
 from infisical_iac.cli import check
 from infisical_iac.workspace.readable import Names
 from tests.unit.check.checked import GOOD, WORKSPACE, plant
@@ -130,6 +130,7 @@ def test_a_secret_that_no_code_uses_is_left_over(tmp_path: Path) -> None:
     assert "backend" in finding.message
     assert "development" in finding.message
     assert "production" not in finding.message
+    assert f"/backend/OLD in {NAME}" in finding.message
 
 
 def test_a_shared_secret_is_in_use_if_one_importer_reads_it(tmp_path: Path) -> None:
