@@ -28,13 +28,19 @@ def revision() -> str:
     """Return the version of the tool and of the settings, such as `0.2.0+2e4f64033853`.
 
     The part behind the plus is the commit of the user's repository, which is the working directory,
-    with `-dirty` if files differ; there is none without git. Of a checkout of this project, only
-    its commit is returned, which has both.
+    with `-dirty` if files differ; there is none without git. A checkout of this project has its
+    commit in place of the version, and nothing else if the settings are in it.
     """
-    place = Path.cwd() if bundle.IS_INSTALLED else bundle.ROOT
+    tool = bundle.version() if bundle.IS_INSTALLED else _commit(bundle.ROOT)
+    top = _git(Path.cwd(), "rev-parse", "--show-toplevel")
+    is_in_checkout = not bundle.IS_INSTALLED and top == str(bundle.ROOT)
+    settings = "" if is_in_checkout else _commit(Path.cwd())
+    return "+".join(filter(None, (tool, settings)))
+
+
+def _commit(place: Path) -> str:
     commit = _git(place, "rev-parse", "--short=12", "HEAD")
-    commit = f"{commit}-dirty" if commit and _git(place, "status", "--porcelain") else commit
-    return "+".join(filter(None, (bundle.version(), commit))) if bundle.IS_INSTALLED else commit
+    return f"{commit}-dirty" if commit and _git(place, "status", "--porcelain") else commit
 
 
 def _git(place: Path, *arguments: str) -> str:

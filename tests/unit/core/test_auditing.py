@@ -97,6 +97,14 @@ def test_runs_are_distinguished_and_one_that_did_not_end_is_known(log: Path) -> 
     assert not destroy.has_ended
 
 
+def _commit(directory: Path) -> None:
+    """Make a repository with one commit."""
+    directory.mkdir(exist_ok=True)
+    given = ("-c", "user.name=ada", "-c", "user.email=ada@example.com", "commit", "--quiet")
+    for arguments in (["init", "--quiet"], [*given, "--allow-empty", "--message", "one"]):
+        subprocess.run(["git", "-C", directory, *arguments], check=True)
+
+
 @pytest.mark.parametrize("has_commit", [True, False])
 def test_the_revision_of_an_installed_tool_is_its_version_and_the_users_commit(
     has_commit: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -105,12 +113,25 @@ def test_the_revision_of_an_installed_tool_is_its_version_and_the_users_commit(
     monkeypatch.setattr(bundle, "IS_INSTALLED", True)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     if has_commit:
-        given = ("-c", "user.name=ada", "-c", "user.email=ada@example.com", "commit", "--quiet")
-        for arguments in (["init", "--quiet"], [*given, "--allow-empty", "--message", "one"]):
-            subprocess.run(["git", *arguments], check=True)
+        _commit(tmp_path)
         (tmp_path / "new.py").write_text("")
     commit = r"\+[0-9a-f]{12}-dirty" if has_commit else ""
     assert re.fullmatch(re.escape(bundle.version()) + commit, revision.__wrapped__())
+
+
+@pytest.mark.parametrize(
+    ("place", "pattern"), [("user", r"[0-9a-f]{12}\+[0-9a-f]{12}-dirty"), ("clone", "[0-9a-f]{12}")]
+)
+def test_the_revision_of_a_clone_has_the_users_commit_if_the_settings_are_elsewhere(
+    place: str, pattern: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("user", "clone"):
+        _commit(tmp_path / name)
+    (tmp_path / "user" / "new.py").write_text("")
+    monkeypatch.chdir(tmp_path / place)
+    monkeypatch.setattr(bundle, "IS_INSTALLED", False)
+    monkeypatch.setattr(bundle, "ROOT", tmp_path / "clone")
+    assert re.fullmatch(pattern, revision.__wrapped__())
 
 
 def test_an_entry_names_the_revision() -> None:
