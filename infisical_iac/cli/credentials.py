@@ -239,13 +239,18 @@ def report_written(file: Path) -> None:
         print_notes([f"git would add {file}: add it to .gitignore"])
 
 
+# The lines of a copy of .env.local.example, which nobody has filled in.
+_IN_A_SAMPLE = {"", "INFISICAL_CLIENT_ID=", "INFISICAL_CLIENT_SECRET=", "NODE_ENV=development"}
+
+
 def _refuse_foreign(file: Path) -> None:
-    """Raise FileError if a file exists and holds anything but credentials."""
+    """Raise FileError if a file exists and holds more than credentials, or their empty names."""
     try:
         there = file.read_text("utf-8", errors="replace") if os.path.lexists(file) else ""
     except OSError as error:
         raise FileError(f"{file} can't be read: {error.strerror}") from None
-    if there and not there.startswith(FIRST_WORDS):
+    lines = {line.strip() for line in there.splitlines() if not line.startswith("#")}
+    if not (lines <= _IN_A_SAMPLE or there.startswith(FIRST_WORDS)):
         raise FileError(f"{file} holds something else: name another file, or remove it")
 
 

@@ -191,7 +191,8 @@ def next_steps(settings: "Settings", data: Mapping[str, Any], made: "Iterable[Ch
     ]
     if all(each.kind.on_host for each in settings.backup.backup_targets):
         lines.append(
-            "Add a backup target on another machine to backup_targets: all are on the host."
+            "Add a place for backups on another machine, as all are on the host: "
+            "infisical-iac init --backup ADDRESS"
         )
     return "\nNext:\n" + "\n".join(f"  {line}" for line in lines)
 

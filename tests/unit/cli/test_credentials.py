@@ -18,6 +18,7 @@ from infisical_iac.cli import credentials as commands
 from infisical_iac.cli.credentials import Delivery, open_delivery
 from infisical_iac.cli.main import main as program
 from infisical_iac.core.errors import FileError, UserError
+from infisical_iac.migrate import cleaning
 from infisical_iac.workspace.credential_file import Replaced, parse, render
 from infisical_iac.workspace.credentials import Holder, Step, overview
 from tests.unit.cli.credential_host import (
@@ -254,6 +255,18 @@ def test_show_writes_a_file_of_its_owner_and_replaces_it(
     assert parse(file.read_text()) == host.read_credential("web.production")
     assert file.stat().st_mode & 0o777 == 0o600
     assert host.audited == [("credentials", ["shown: web.production"])] * 2
+
+
+def test_show_fills_in_a_copy_of_the_sample_and_replaces_no_other_file(
+    host: CredentialHost, tmp_path: Path
+) -> None:
+    host.rotate("web", "qa")
+    file = tmp_path / ".env.local"
+    cleaning.write(file)
+    assert host.run("show", "web", "--env", "qa", "--output", str(file)).exit_code == 0
+    assert parse(file.read_text()) == host.read_credential("web.qa")
+    file.write_text("INFISICAL_CLIENT_ID=\nDATABASE_URL=obviously-fake\n")
+    assert str(file) in str(host.refusal("show", "web", "--env", "qa", "--output", str(file)))
 
 
 def test_show_of_production_needs_yes_and_is_not_recorded_without(host: CredentialHost) -> None:

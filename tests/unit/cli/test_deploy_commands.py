@@ -85,7 +85,7 @@ def test_the_first_apply_ends_with_the_next_steps(invoke: Invoke) -> None:
     done = invoke(_Deployment(_ADMIN), "apply", "--yes")
     assert done.exit_code == 0, done.output
     steps = done.stdout.partition("\nNext:\n")[2]
-    for fact in (f"https://{NAME}", "/etc/infisical/admin.env", "recovery-kit", "backup_targets"):
+    for fact in (f"https://{NAME}", "/etc/infisical/admin.env", "recovery-kit", "init --backup"):
         assert fact in steps
 
 

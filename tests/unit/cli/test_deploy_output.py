@@ -63,7 +63,7 @@ def test_next_steps_name_the_address_the_password_the_kit_and_a_second_place() -
         assert fact in steps
     assert "infisical-iac recovery-kit" in steps
     assert "--output ../kit.txt" in steps
-    assert "backup_targets" in steps
+    assert "init --backup" in steps
     assert "ssh -N -L" not in steps
 
 
@@ -108,7 +108,7 @@ def test_next_steps_name_the_login_only_after_a_run_that_made_the_administrator(
 def test_next_steps_name_no_second_place_where_there_is_one() -> None:
     remote = {"name": "far", "repository": "s3:https://s3.example.com/bucket"}
     steps = next_steps(settings_of(backup_targets=(remote,)), _HOST, _FIRST)
-    assert "backup_targets" not in steps
+    assert "init --backup" not in steps
 
 
 def test_a_plan_names_the_containers_that_restart_and_how_long_nobody_can_log_in() -> None:
