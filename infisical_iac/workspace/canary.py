@@ -32,6 +32,7 @@ _DESCRIPTION = (
     "Holds one public text, by which infisical-iac proves after upgrades and restores that secrets "
     "can be decrypted. What is changed here is undone by the next deploy."
 )
+PURPOSE = "proves after upgrades and restores that secrets can be decrypted"
 _PLACE = Workspace(
     project=Project(name="Canary of infisical-iac", slug=SLUG),
     environments=(Environment(slug=ENVIRONMENT, name="Production"),),
@@ -110,7 +111,9 @@ def due(found: Canary, admin_email: str) -> list[ApiChange]:
         return []
     calls = tuple(map(_with_description, (call for part in parts for call in part.calls)))
     detail = "; ".join(f"{part.what}: {part.detail}".removesuffix(": ") for part in parts)
-    return [ApiChange("+" if found.place.project is None else "~", "canary", detail, calls)]
+    if found.place.project is None:
+        return [ApiChange("+", "canary", f"{detail}; {PURPOSE}", calls)]
+    return [ApiChange("~", "canary", detail, calls)]
 
 
 def is_alive(client: Client) -> bool:

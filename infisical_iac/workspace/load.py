@@ -252,8 +252,9 @@ def _text(source: str | Path) -> str:
         return source
     return text_of(
         source,
-        f"there is no file {source}: change to your repository's directory, or name another one "
-        "by the command's option or the setting 'workspace_file'",
+        f"there is no file {source}: change to your repository's directory, write the file with "
+        "`infisical-iac init`, or name another one by the command's option or the setting "
+        "'workspace_file'",
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.workspace import canary
 from tests.e2e.conftest import FirstDeploy
 from tests.e2e.drift import CREDENTIALS, ENGINE_PACKAGES, STACK
 from tests.e2e.inspection import administrator, secrets
@@ -32,7 +33,7 @@ def test_a_bare_host_is_planned_for_item_by_item(first: FirstDeploy) -> None:
         "~ sign-up: open → closed",
         "+ identity python-service-production",
         "+ canary: project infisical-iac-canary; project member admin@example.com: role admin; "
-        "environment prod; secret CANARY",
+        f"environment prod; secret CANARY; {canary.PURPOSE}",
         "+ credentials backend.staging",
     ):
         assert expected in items

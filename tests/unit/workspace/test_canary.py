@@ -18,7 +18,7 @@ from tests.unit.fake_state import Json, Refused
 
 _ALL = (
     f"+ canary: project {canary.SLUG}; project member {ADMIN}: role admin; environment prod; "
-    "secret CANARY"
+    f"secret CANARY; {canary.PURPOSE}"
 )
 
 

@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.workspace.load import declared_file, load
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.targets import DokployTarget, FileTarget
@@ -131,6 +131,10 @@ class TestDeclaredFile:
     ) -> None:
         monkeypatch.chdir(tmp_path)
         assert declared_file("inventory/hetzner.py") == Path("group_data/chainalign.yaml")
+
+    def test_a_missing_file_may_be_one_that_init_has_not_written_yet(self) -> None:
+        with pytest.raises(FileError, match="`infisical-iac init`"):
+            load(Path("nowhere/acme.yaml"))
 
     def test_settings_files_are_not_executed(self, clone: Path) -> None:
         (clone / "group_data/office.py").write_text("workspace_file = open('made', 'w').name\n")

@@ -1,6 +1,7 @@
 """Test the wording of messages about project and host. Other tests assert codes and facts."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -70,6 +71,23 @@ def test_wording_of_a_mistake_in_the_project_file(text: str, sentence: str) -> N
     with pytest.raises(FileError) as refused:
         load(text)
     assert str(refused.value) == f"the project file, {sentence}"
+
+
+def test_wording_of_what_a_new_canary_is_for() -> None:
+    (change,) = canary.due(canary.Canary(), "admin@example.com")
+    assert change.detail.endswith(
+        "; secret CANARY; proves after upgrades and restores that secrets can be decrypted"
+    )
+
+
+def test_wording_of_a_missing_project_file() -> None:
+    with pytest.raises(FileError) as refused:
+        load(Path("group_data/acme.yaml"))
+    assert str(refused.value) == (
+        "there is no file group_data/acme.yaml: change to your repository's directory, write the "
+        "file with `infisical-iac init`, or name another one by the command's option or the "
+        "setting 'workspace_file'"
+    )
 
 
 def test_wording_of_a_project_with_another_slug() -> None:
