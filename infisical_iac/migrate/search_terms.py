@@ -14,6 +14,7 @@ from urllib.parse import quote
 import ahocorasick  # type: ignore[import-not-found]
 
 from infisical_iac.core.errors import FileError, UserError
+from infisical_iac.core.wording import join_names
 from infisical_iac.dotenv import GRAMMARS, Reading, read
 from infisical_iac.migrate import findings, multiline_keys
 from infisical_iac.migrate.cascades import paths, read_in
@@ -29,6 +30,7 @@ _WORD = r"(?:[A-Z]?[a-z]{1,12}\d{0,2}|[A-Z]{1,12}|\d{1,15})"
 _NAME = rf"{_WORD}(?:[-_ ]{_WORD}){{0,2}}"
 _PATH = rf"{_NAME}(?:[./]{_NAME})*"
 _PLAIN = re.compile(rf"(?:[a-z][a-z+]{{1,15}}://|\.{{0,2}}/)?{_PATH}(?::\d{{1,5}})?(?:/{_PATH})?/?")
+_NUMBER = re.compile(r"\d+(?:[-_ ]\d+)*(?:\.\d+)?")
 _MAIL = re.compile(rf"[a-z0-9._+-]{{1,30}}@{_PATH}")
 
 
@@ -44,8 +46,23 @@ def why_skipped(value: str) -> str:
         return f"fewer than {_FEWEST_SIGNS} different characters"
     parts = [part.strip() for part in text.split(",")]
     if all(_PLAIN.fullmatch(part) or _MAIL.fullmatch(part) for part in parts):
-        return "plain words, a number, a path, a host, or an address without credentials"
+        return join_names(dict.fromkeys(map(_describe, parts)))
     return ""
+
+
+def _describe(plain: str) -> str:
+    """Return the kind of a text that is skipped."""
+    if _NUMBER.fullmatch(plain):
+        return "a number"
+    if "://" in plain:
+        return "an address without credentials"
+    if "@" in plain:
+        return "a mail address"
+    if "/" in plain:
+        return "a path"
+    if ":" in plain:
+        return "a host"
+    return "a name with dots" if "." in plain else "plain words"
 
 
 # Characters that encoders do not encode, besides letters, digits and `_.-~`: by the strictest rule,

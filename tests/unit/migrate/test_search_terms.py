@@ -82,6 +82,28 @@ def test_base64_is_found_wherever_the_value_begins(value: bytes, before: bytes) 
     assert bool(found) != bool(why_skipped(text))
 
 
+@pytest.mark.parametrize(
+    ("value", "reason"),
+    [
+        ("short", "shorter than 8 bytes"),
+        ("change me now", "plain words"),
+        ("1234567890", "a number"),
+        ("/var/lib/app", "a path"),
+        ("db.example.com:5432", "a host"),
+        ("https://api.example.com/v1", "an address without credentials"),
+        ("ada@example.com", "a mail address"),
+        ("db.example.com", "a name with dots"),
+    ],
+)
+def test_the_reason_of_a_skipped_value_is_its_own(value: str, reason: str) -> None:
+    assert why_skipped(value) == reason
+
+
+def test_a_skipped_list_has_the_reason_of_each_part() -> None:
+    reasons = why_skipped("ada@example.com,localhost").split(" and ")
+    assert reasons == ["a mail address", "plain words"]
+
+
 def test_a_long_value_is_found_across_chunks() -> None:
     written = f"KEY='{_PEM}'".encode()
     terms = SearchTerms({"A": _PEM})
