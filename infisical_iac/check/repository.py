@@ -25,7 +25,7 @@ _INIT_FIRST = (
     "declares yours."
 )
 _NO_LOADER = "has no infisical-config, and is not started by with-secrets or another runner"
-_START = "See docs/develop/loaders.md in the documentation of infisical-iac."
+_START = "See `infisical-iac docs loaders`."
 
 
 class Repository:

@@ -80,7 +80,7 @@ def apply(
                 code="error.other_project",
             )
         earlier, plan = plan, follow_renames(plan, reached.desired)
-        secrets = planning.read_values(plan, root, key, reached.desired)
+        secrets = planning.read_values(plan, root, key, reached.desired, str(file))
         project = verify.project_id(reached.client, plan.project)
         pending.follow_renames(project, secrets, former_folders(earlier, plan, reached.desired))
         moved = _transfer(reached, project, secrets, on_conflict, pending, quiet=as_json)
@@ -95,9 +95,17 @@ def apply(
     else:
         show(_lines(plan, data))
         echo(f"Wrote {', '.join(map(str, written))}.")
+        if proven:
+            echo(_describe_next(file, has_host=reached.remember is not None))
     if moved.note:
         echo(f"Note: {moved.note}", err=True)
     ctx.exit(0 if proven else FOUND)
+
+
+def _describe_next(file: Path, *, has_host: bool) -> str:
+    """Return the commands that check the result; at a URL there is no host to check."""
+    then = ", then `infisical-iac verify`" if has_host else ""
+    return f"Next: `infisical-iac migrate verify {file}`{then}."
 
 
 def _transfer(

@@ -1,5 +1,6 @@
 """`infisical-iac migrate clean`: delete .env files whose secrets were verified in Infisical."""
 
+import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -102,6 +103,12 @@ def clean(
     root, report = read_report(plan_file)
     key = load_key(plan_file)
     plan = _plan(root, report.verified_files, key, archived=not no_archive)
+    if plan.archive and not keys[0]:
+        raise UserError(
+            "nothing was deleted, as the archive would have no recipient: add --recipient age1…, "
+            "the public key that age-keygen prints, or --no-archive",
+            code="error.no_recipient",
+        )
     plan.examined.kept.extend(
         KeptFile(path, _UNVERIFIED, "file.not_verified") for path in sorted(report.unverified_paths)
     )
@@ -118,12 +125,6 @@ def clean(
         root, plan.examined, project_file or declared_file(inventory)
     )
     show_lines(f"✗ {each}" for each in stopped.values())
-    if plan.archive and not keys[0]:
-        raise UserError(
-            "nothing was deleted, as the archive would have no recipient: add --recipient age1…, "
-            "the public key that age-keygen prints, or --no-archive",
-            code="error.no_recipient",
-        )
     if no_archive and plan.examined.ready:
         report.require_recent(datetime.now(UTC))
     kept = plan.examined.kept
@@ -209,7 +210,7 @@ def _show_left_out(root: Path, paths: Sequence[str]) -> None:
     if any(is_personal(Path(path).name) for path in there):
         echo(
             "The loaders read only INFISICAL_* and NODE_ENV from .env.local. To keep other values, "
-            "see docs/develop/README.md, Every day."
+            "see `infisical-iac docs develop`, Every day."
         )
 
 
@@ -258,4 +259,6 @@ def _run(root: Path, plan: _Plan, keys: _Keys, key: bytes) -> list[KeptFile]:
     echo(f"Deleted {pluralize(len(plan.examined.ready) - len(kept), 'file')}.")
     if any(each.is_tracked for each in plan.examined.ready):
         echo("git's history still has what was tracked: commit, then run migrate history.")
+    if len(kept) < len(plan.examined.ready):
+        echo(f"Next: `infisical-iac check {shlex.quote(str(root))}`.")
     return kept

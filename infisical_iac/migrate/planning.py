@@ -28,6 +28,7 @@ from infisical_iac.migrate.fingerprint import KEY_FILE, digest, encode, of_bytes
 from infisical_iac.migrate.loaders import Choice
 from infisical_iac.migrate.model import FileFinding, Name, Secret, Source
 from infisical_iac.migrate.plan_file import (
+    PLAN_FILE,
     Decision,
     FileDecision,
     MigrationPlan,
@@ -322,14 +323,15 @@ def _planned_findings(found: Iterable[FileFinding]) -> tuple[PlannedFinding, ...
 
 
 _MOST_SHOWN = 10
-_DECIDE = (
-    "decide in the plan, run `infisical-iac migrate plan` again, which keeps your decisions and "
-    "reads the files by them, then apply"
-)
 
 
-def read_values(plan: MigrationPlan, root: Path, key: bytes, workspace: Workspace) -> list[Secret]:
+def read_values(
+    plan: MigrationPlan, root: Path, key: bytes, workspace: Workspace, name: str = PLAN_FILE
+) -> list[Secret]:
     """Return every value that goes into Infisical, each name once; none of deleted files.
+
+    Args:
+        name: the plan's file, as errors name it.
 
     Raises UserError with a sentence on each file that has changed or can't be read as planned, and
     on each decision that is missing or can't be carried out.
@@ -340,8 +342,8 @@ def read_values(plan: MigrationPlan, root: Path, key: bytes, workspace: Workspac
         with suppress(OSError):
             contents[path] = (root / path).read_bytes()
     _refuse(_changed_files(sources, contents, key), "plan again", "error.plan_stale")
-    undecided = _misplaced_files(sources, workspace)
-    _refuse(undecided, _DECIDE, "error.plan_targets")
+    remedy = f"write it on that file in {name}, run `infisical-iac migrate plan` again, then apply"
+    _refuse(_misplaced_files(sources, workspace), remedy, "error.plan_targets")
     _refuse(_lost(plan), "plan again", "error.plan_stale")
     found: dict[Name, Secret] = {}
     problems: list[str] = []
@@ -374,7 +376,7 @@ def _misplaced_files(sources: Iterable[PlannedSource], workspace: Workspace) -> 
     environments = {each.slug for each in workspace.environments}
     for source in sources:
         if source.decision == "undecided":
-            yield f"{source.path} is undecided: write `decision: store` or `decision: skip`"
+            yield f"{source.path} is undecided (`decision: store` or `decision: skip`)"
         elif source.service not in workspace.services:
             yield f"{source.path} has no service that the project file names"
         elif source.environment not in environments:

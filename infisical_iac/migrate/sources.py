@@ -184,7 +184,9 @@ def _find_all(
 
 
 def _of_reading(reading: Reading, data: bytes, choice: Choice) -> Iterator[Finding]:
-    if not choice.evidence.exact:
+    values = reading.values
+    is_login = bool(values) and all(map(is_bootstrap, values))  # none of it is migrated
+    if not choice.evidence.exact and not is_login:
         known = (
             f"What reads it is unknown, or has rules of its own: it is read as {reading.grammar}."
         )
@@ -193,7 +195,6 @@ def _of_reading(reading: Reading, data: bytes, choice: Choice) -> Iterator[Findi
     disagreeing = [*disagreements(data, reading, choice.others)]
     disputed = {each.line for each in disagreeing}  # the outcomes are in those findings
     causes: dict[int, str] = {}
-    values = reading.values
     for each in reading.findings:
         if each.kind == "interpolated":
             continue  # `resolved` describes the stored value
@@ -235,8 +236,8 @@ def _of_place(made: Source, slugs: Sequence[str], *, is_tracked: bool) -> Iterat
             f"{made.environment or 'an environment'}."
         )
         remedy = (
-            "Leave them to that person: `decision: skip` on this file, then plan again; give them "
-            "to everybody: `decision: store` on this file."
+            "Leave them to that person: `decision: skip` on this file; give them to everybody: "
+            "`decision: store` on this file. Then plan again."
         )
         yield Finding(0, PERSONAL_FILE, "", message, remedy)
     if is_tracked:

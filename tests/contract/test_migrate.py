@@ -44,6 +44,7 @@ def _versions(case: Case) -> set[int]:
 def test_every_value_arrives_byte_for_byte_and_the_report_says_so(planned_case: Case) -> None:
     applied = planned_case.run("apply")
     assert applied.exit_code == 0, applied.output
+    assert f"migrate verify {planned_case.plan_file}`" in applied.stdout.splitlines()[-1]
     assert planned_case.values() == VALUES
     report = _report(planned_case)
     assert (report["outcome"], report["counts"]) == ("proven", {"written": len(VALUES)})

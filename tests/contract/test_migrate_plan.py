@@ -106,7 +106,7 @@ def test_an_environment_written_into_the_plan_stays_when_it_is_planned_again(
 
 def test_a_decision_stays_when_it_is_planned_again(case: Case) -> None:
     case.write(ENV_FILE, "PADDED='  padded-fake  '\nGOOD=fake-value\n")
-    case.run("plan")
+    assert "plan again" not in case.run("plan").stdout.splitlines()[-1]
     case.decide("decision: undecided", "decision: skip")
     assert "0 to be decided" in case.run("plan").stdout
     applied = case.run("apply")
@@ -119,7 +119,9 @@ def test_a_decision_stays_when_it_is_planned_again(case: Case) -> None:
 
 def test_a_file_of_no_service_is_undecided_and_can_be_left_out(case: Case) -> None:
     case.write("elsewhere/.env.production", "FAKE=fake-value\n")
-    assert "? elsewhere/.env.production: " in case.run("plan").stdout
+    planned = case.run("plan").stdout
+    assert "? elsewhere/.env.production: " in planned
+    assert ", plan again, " in planned.splitlines()[-1]
     assert "elsewhere/.env.production is undecided" in case.run("apply").error
     case.decide("decision: undecided", "decision: skip")
     assert case.run("apply").exit_code == 0

@@ -96,6 +96,7 @@ def test_yes_leaves_an_archive_that_git_ignores_and_no_file(
     assert ran.exit_code == 0, ran.output
     assert "Deleted 2 files.\n" in ran.output
     assert "git's history" in ran.output
+    assert f"`infisical-iac check {tmp_path}`" in ran.output.splitlines()[-1]
     assert read_archives(tmp_path, KEY) == {path: before[path] for path in (BACKEND, PYTHON)}
     assert not {BACKEND, PYTHON} & snapshot(tmp_path).keys()
     assert git(tmp_path, "ls-files", "--deleted") == ""
@@ -215,7 +216,7 @@ def test_a_file_that_a_person_skipped_stays_and_is_a_success(
     (line,) = [line for line in ran.output.splitlines() if line.startswith(own)]
     assert "stays" in line
     assert "owner" in line
-    assert "docs/develop/README.md" in ran.output
+    assert "`infisical-iac docs develop`" in ran.output
     assert "is kept" not in ran.output
     assert (tmp_path / own).exists()
 
@@ -240,6 +241,7 @@ def test_without_a_recipient_nothing_is_deleted(
     assert isinstance(ran.exception, UserError)
     assert ran.exception.code == "error.no_recipient"
     assert "--recipient" in str(ran.exception)
+    assert ran.output == ""  # A plan with an archive would promise one.
     assert snapshot(tmp_path) == before
 
 
@@ -338,7 +340,7 @@ def test_a_service_without_a_loader_is_named_before_its_files_are_deleted(
     ran = run(*given, answer="n\n")
     (line,) = [each for each in ran.output.splitlines() if each.startswith("✗ ")]
     assert line.startswith("✗ backend ")
-    assert "docs/develop/loaders.md" in line
+    assert "`infisical-iac docs loaders`" in line
     (question,) = [line for line in ran.output.splitlines() if "[y/N]" in line]
     assert " backend " in question
     assert {BACKEND, PYTHON} <= snapshot(tmp_path).keys()

@@ -182,7 +182,7 @@ def test_another_key_of_the_hashes_is_noticed(make: Make, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("field", "value", "fact"),
     [
-        ("decision", "undecided", "is undecided: write `decision: store` or `decision: skip`"),
+        ("decision", "undecided", "is undecided (`decision: store` or `decision: skip`)"),
         ("service", "", "has no service "),
         ("environment", "qa", "has no environment "),
         ("folder", "/other", "has no folder "),
@@ -196,6 +196,7 @@ def test_a_file_without_a_place_is_refused(
     data["sources"][0][field] = value
     refused = _refusal(MigrationPlan.model_validate(data), tmp_path)
     assert refused.code == "error.plan_targets"
+    assert " in migration.yaml, " in refused.split()[1]
     assert str(refused).startswith(f"{_PATH} {fact}")
     data["sources"][0]["decision"] = "skip"
     assert _read_values(MigrationPlan.model_validate(data), tmp_path) == []

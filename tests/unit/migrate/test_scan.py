@@ -70,6 +70,12 @@ def test_a_file_without_a_known_loader_is_reported(tmp_path: Path) -> None:
     assert {"nearest-grammar", "grammars-disagree"} <= kinds(source)
 
 
+def test_the_grammar_of_a_file_with_only_a_login_does_not_matter(tmp_path: Path) -> None:
+    login = "INFISICAL_CLIENT_ID=fake\nINFISICAL_CLIENT_SECRET=fake\nNODE_ENV=development\n"
+    source = only(scan_all([plant(tmp_path, {"backend/.env.local": login})], WORKSPACE))
+    assert "nearest-grammar" not in kinds(source)
+
+
 @pytest.mark.parametrize(
     ("make", "reason"),
     [

@@ -94,7 +94,7 @@ def test_wording_of_a_value_that_infisical_does_not_take(
         ({"service": "none"}, "has no service that the project file names"),
         ({"environment": "none"}, "has no environment that the project file names"),
         ({"folder": "/none"}, "has no folder that the project file names"),
-        ({"decision": "undecided"}, "is undecided: write `decision: store` or `decision: skip`"),
+        ({"decision": "undecided"}, "is undecided (`decision: store` or `decision: skip`)"),
     ],
 )
 def test_wording_of_a_file_without_a_place(
@@ -108,8 +108,8 @@ def test_wording_of_a_file_without_a_place(
     with pytest.raises(UserError) as refused:
         planning.read_values(plan, tmp_path, _KEY, WORKSPACE)
     assert str(refused.value) == (
-        f"backend/.env {sentence}: decide in the plan, run `infisical-iac migrate plan` again, "
-        "which keeps your decisions and reads the files by them, then apply"
+        f"backend/.env {sentence}: write it on that file in migration.yaml, run `infisical-iac "
+        "migrate plan` again, then apply"
     )
 
 
@@ -189,8 +189,8 @@ def test_wording_of_a_personal_file_with_conflicts(tmp_path: Path) -> None:
     assert line.text == (
         "It is one person's own file, and 2 of its keys would go to everybody who reads "
         "development. 2 of them have another value in a shared file. Leave them to that person: "
-        "`decision: skip` on this file, then plan again; give them to everybody: `decision: "
-        "store` on this file."
+        "`decision: skip` on this file; give them to everybody: `decision: store` on this file. "
+        "Then plan again."
     )
 
 
@@ -377,12 +377,20 @@ def test_wording_of_left_out_keys_and_of_a_deleted_file() -> None:
     )
 
 
+def test_wording_of_what_comes_after_a_migration() -> None:
+    plan = Path("migration.yaml")
+    at_a_url = "Next: `infisical-iac migrate verify migration.yaml`"
+    assert migrate_apply._describe_next(plan, has_host=False) == f"{at_a_url}."
+    assert migrate_apply._describe_next(plan, has_host=True) == (
+        f"{at_a_url}, then `infisical-iac verify`."
+    )
+
+
 def test_wording_of_a_service_without_a_loader(tmp_path: Path) -> None:
     plant(tmp_path, {"backend/server.js": ""})
     assert Repository(tmp_path, WORKSPACE).services_without_loader() == {
         "backend": (
             "backend can't start without its .env files: it has no infisical-config, and is not "
-            "started by with-secrets or another runner. See docs/develop/loaders.md in the "
-            "documentation of infisical-iac."
+            "started by with-secrets or another runner. See `infisical-iac docs loaders`."
         )
     }
