@@ -147,7 +147,7 @@ def test_a_manually_added_person_is_reported(case: Case) -> None:
     verified = case.run("verify", "--json")
     assert [each[1:] for each in _foreign_reads(verified)] == [(1, "person", _BEN)] * 4
     assert _part(verified, _BEN) == "other"
-    assert all("does not name" in each for each in _problems(verified))
+    assert all("who is not in" in each for each in _problems(verified))
     (_, note) = json.loads(verified.stdout)["notes"]
     assert note.startswith(f"{_BEN}: judged by roles, ")
     assert "INFISICAL_ADMIN_PASSWORD" in note
