@@ -86,11 +86,11 @@ def test_migrated_values_are_found_in_the_history_of_a_deleted_file(case: Case) 
 def test_only_just_verified_values_are_deleted_without_an_archive(case: Case) -> None:
     case.write(_FILE, FILE)
     case.deploy()
-    assert "run `infisical-iac migrate verify` first" in _clean(case)
+    assert "`infisical-iac migrate verify`" in _clean(case)
     assert case.run("verify").exit_code == 0
     case.put("production", "/backend", HASH="changed-fake")
     assert case.run("verify").exit_code == 2
-    assert "run `infisical-iac migrate verify` first" in _clean(case)
+    assert "`infisical-iac migrate verify`" in _clean(case)
     case.put("production", "/backend", HASH=VALUES["/backend/HASH"])
     assert case.run("verify").exit_code == 0
     assert "Deleted 1 file." in _clean(case)
