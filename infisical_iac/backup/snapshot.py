@@ -39,13 +39,14 @@ def load(directory: str, project: str, timeout: int) -> dict[str, int]:
     return rows(run(command, doing="load the snapshot").splitlines())
 
 
-def serve(directory: str, project: str, timeout: int, port: int) -> None:
-    """Start Infisical on the loaded data; the host reaches it on `port` of its loopback.
+def serve(directory: str, project: str, timeout: int) -> int:
+    """Start Infisical on the loaded data; return the port of the loopback that leads to it.
 
     Each container may take `timeout` seconds to start. Raises CommandFailed.
     """
-    command = script("snapshot", "serve", directory, project, str(timeout), str(port))
+    command = script("snapshot", "serve", directory, project, str(timeout))
     run(command, doing="start Infisical on the snapshot")
+    return int(run(script("snapshot", "forward", directory, project), doing="forward a port to it"))
 
 
 def rows(lines: Sequence[str]) -> dict[str, int]:

@@ -30,8 +30,6 @@ from infisical_iac.workspace.checks import Before
 
 DIRECTORY = "/var/lib/infisical-upgrade"
 PROJECT = "infisical-upgrade"
-# The port of the host's loopback for the copy of a rehearsal.
-_PORT = 2020
 # After an interruption, nobody knows what could be read before the change. The deployer must be
 # able to log in, though.
 UNKNOWN = Before({}, public=False)
@@ -148,10 +146,10 @@ class Changeover(ABC):
         seconds = self.settings.stack.start_timeout
         expected = self.take(self.unfinished.release)
         manifest.refuse_difference(expected, snapshot.load(DIRECTORY, PROJECT, seconds))
-        snapshot.serve(DIRECTORY, PROJECT, seconds, _PORT)
+        port = snapshot.serve(DIRECTORY, PROJECT, seconds)
         session.forget()
         try:
-            checks.prove_isolation(self.settings, _PORT)
+            checks.prove_isolation(self.settings, port)
         finally:
             # That login is the copy's.
             session.forget()

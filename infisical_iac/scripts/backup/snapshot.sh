@@ -7,10 +7,10 @@
 #   snapshot.sh load <directory> <project> <seconds>    loads the dump into a new database of the
 #                                                       Compose project in `compose.yaml` there, and
 #                                                       stops it; prints "<table> <rows>"
-#   snapshot.sh serve <directory> <project> <seconds> [<port>]
-#                                                       starts Redis and Infisical on the loaded
-#                                                       data; prints the address of Infisical, which
-#                                                       the host also reaches on its loopback's <port>
+#   snapshot.sh serve <directory> <project> <seconds>   starts Redis and Infisical on the loaded
+#                                                       data; prints the address of Infisical
+#   snapshot.sh forward <directory> <project>           forwards a port of the host's loopback to that
+#                                                       Infisical, until `clean`; prints the port
 #   snapshot.sh clean <directory> <project>             removes all of the project, and the fetched
 #                                                       files
 . ./exclusive.sh
@@ -56,8 +56,7 @@ why() {
 }
 
 await() {
-    container=$(docker ps --all --quiet --filter "label=com.docker.compose.project=$project" \
-        --filter "label=com.docker.compose.service=$1")
+    find_container "$1"
     until [ "$(of Health.Status)" = healthy ]; do
         test "$(of Status)" != exited || fail "$1 does not start on the snapshot: $(why)"
         test "$(date +%s)" -lt "$limit" ||
@@ -101,22 +100,35 @@ serve() {
     project=$1
     start "$2" postgres redis
     start "$2" infisical
-    address=$(docker inspect --format '{{ range .NetworkSettings.Networks }}{{ println .IPAddress }}{{ end }}' \
-        "$container" | head -n 1)
-    test -z "${3-}" || forward "$3"
-    echo "$address"
+    address
+}
+
+address() {
+    docker inspect --format '{{ range .NetworkSettings.Networks }}{{ println .IPAddress }}{{ end }}' \
+        "$container" | head -n 1
+}
+
+find_container() {
+    container=$(docker ps --all --quiet --filter "label=com.docker.compose.project=$project" \
+        --filter "label=com.docker.compose.service=$1")
 }
 
 # Docker publishes no port of a container whose networks have no way out.
 forward() {
-    said=$(systemd-run --quiet --collect --unit "$project-port" \
-        --socket-property "ListenStream=127.0.0.1:$1" \
-        /usr/lib/systemd/systemd-socket-proxyd "$address:8080" 2>&1) ||
-        fail "port $1 of the loopback can't be forwarded to $address: $(echo "$said" | tail -n 1)"
+    project=$1
+    find_container infisical
+    for port in $(seq 2020 2029); do
+        said=$(systemd-run --quiet --collect --unit "$project-port-$port" \
+            --socket-property "ListenStream=127.0.0.1:$port" \
+            /usr/lib/systemd/systemd-socket-proxyd "$(address):8080" 2>&1) || continue
+        echo "$port"
+        return
+    done
+    fail "none of the loopback's ports 2020 to 2029 can be forwarded to Infisical: $(echo "$said" | tail -n 1)"
 }
 
 remove() {
-    systemctl stop "$project-port.socket" "$project-port.service" 2>/dev/null || true
+    systemctl stop "$project-port-*.socket" "$project-port-*.service" 2>/dev/null || true
     found=$(docker ps --all --quiet --filter "label=com.docker.compose.project=$project")
     test -z "$found" || docker rm --force --volumes $found >/dev/null
     for kind in network volume; do
