@@ -208,7 +208,7 @@ def test_a_drill_waits_for_a_restore_and_a_killed_drill_leaves_nothing(
 ) -> None:
     host.run(f"mkdir -p -m 700 $(dirname {_RESTORE}); echo 20261125T000000Z data >{_RESTORE}")
     refused = drill(host)
-    assert "no drill is made" in refused.stderr
+    assert "no drill was made" in refused.stderr
     assert "restore" in refused.stderr
     host.run(f"systemctl start --no-block {UNIT}")
     until(host, f"systemctl is-active {UNIT} | grep -q activating")
