@@ -86,14 +86,18 @@ def test_a_single_host_becomes_a_cluster(hosts: list[StagingHost]) -> None:
     _assert_converged(_together("plan"))
 
 
-@pytest.mark.parametrize("version", [LOSES, BREAKS])
+@pytest.mark.parametrize(
+    ("version", "reason"),
+    [(LOSES, "privilege can be granted"), (BREAKS, "whether services are isolated: ")],
+)
 def test_a_version_that_fails_on_a_copy_of_the_data_never_serves_the_cluster(
-    hosts: list[StagingHost], tmp_path: Path, version: str
+    hosts: list[StagingHost], tmp_path: Path, version: str, reason: str
 ) -> None:
     newer = _make_later(hosts, tmp_path, version)
     done = _together("apply", "--yes", inventory=newer)
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"Infisical {version} was given up and {WAS} serves again with all" in done.stderr
+    assert reason in done.stderr
     left = (
         f"docker ps --all --quiet --filter ancestor={stack.INFISICAL}:{version}; "
         "docker ps --all --quiet --filter label=com.docker.compose.project=infisical-upgrade; "
