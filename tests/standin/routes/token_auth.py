@@ -24,10 +24,7 @@ AWS = "aws-auth"
 
 @route("POST", PATH)
 def attach(call: Call) -> Document:
-    identity = _changeable(call, "create")
-    if METHOD in identity["authMethods"]:
-        raise bad_request("Failed to add Token Auth to already configured identity")
-    call.store.update("identities", identity["id"], authMethods=[*identity["authMethods"], METHOD])
+    identity = _add(call, METHOD, "Token Auth")
     settings = {
         "accessTokenTTL": A_MONTH,
         "accessTokenMaxTTL": A_MONTH,
@@ -53,11 +50,7 @@ def read(call: Call) -> Document:
 
 @route("DELETE", PATH)
 def detach(call: Call) -> Document:
-    identity = _changeable(call, "delete")
-    if METHOD not in identity["authMethods"]:
-        raise bad_request("The identity does not have Token Auth")
-    methods = [each for each in identity["authMethods"] if each != METHOD]
-    call.store.update("identities", identity["id"], authMethods=methods)
+    identity = _remove(call, METHOD, "Token Auth")
     found = call.store.first("identity_token_auths", identityId=identity["id"]) or {}
     call.store.delete_where("identity_token_auths", identityId=identity["id"])
     call.store.delete_where("identity_access_tokens", identityId=identity["id"], authMethod=METHOD)
@@ -78,21 +71,35 @@ def make_token(call: Call) -> Document:
 
 @route("POST", AWS_PATH)
 def attach_aws(call: Call) -> Document:
-    identity = _changeable(call, "create")
-    if AWS in identity["authMethods"]:
-        raise bad_request("Failed to add AWS Auth to already configured identity")
-    call.store.update("identities", identity["id"], authMethods=[*identity["authMethods"], AWS])
-    return {"identityAwsAuth": {"identityId": identity["id"], "accessTokenTTL": A_MONTH}}
+    return _show_aws(_add(call, AWS, "AWS Auth"))
 
 
 @route("DELETE", AWS_PATH)
 def detach_aws(call: Call) -> Document:
-    identity = _changeable(call, "delete")
-    if AWS not in identity["authMethods"]:
-        raise bad_request("The identity does not have aws auth")
-    methods = [each for each in identity["authMethods"] if each != AWS]
-    call.store.update("identities", identity["id"], authMethods=methods)
+    return _show_aws(_remove(call, AWS, "aws auth"))
+
+
+def _show_aws(identity: Document) -> Document:
     return {"identityAwsAuth": {"identityId": identity["id"], "accessTokenTTL": A_MONTH}}
+
+
+def _add(call: Call, method: str, name: str) -> Document:
+    """Add a way to log in to the identity, which must not have it; return the identity."""
+    identity = _changeable(call, "create")
+    if method in identity["authMethods"]:
+        raise bad_request(f"Failed to add {name} to already configured identity")
+    call.store.update("identities", identity["id"], authMethods=[*identity["authMethods"], method])
+    return identity
+
+
+def _remove(call: Call, method: str, name: str) -> Document:
+    """Remove a way to log in from the identity, which must have it; return the identity."""
+    identity = _changeable(call, "delete")
+    if method not in identity["authMethods"]:
+        raise bad_request(f"The identity does not have {name}")
+    methods = [each for each in identity["authMethods"] if each != method]
+    call.store.update("identities", identity["id"], authMethods=methods)
+    return identity
 
 
 def _changeable(call: Call, action: str) -> Document:
