@@ -24,10 +24,13 @@ from infisical_iac.core.wording import join_names
 from infisical_iac.host.site import Site, at
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import edge, given_up, session
-from infisical_iac.stack.model import images_of, ingress_of
+from infisical_iac.stack.model import images_of, ingress_of, port_of, unpublished
 from infisical_iac.stack.settings import StackSettings
-from infisical_iac.stack.state import DeploymentState, Upgrades, UpgradeState
+from infisical_iac.stack.state import COMPOSE_FILE, DeploymentState, Upgrades, UpgradeState
 from infisical_iac.workspace import checks
+
+# How a stack without an edge that can be closed runs while it is checked.
+_CLOSED_FILE = f"{DIRECTORY}/closed.yaml"
 
 
 @dataclass(frozen=True)
@@ -78,30 +81,46 @@ class _OnHost(Changeover):
         return snapshot.load(DIRECTORY, PROJECT, self.settings.stack.start_timeout)
 
     def prove(self, *, same_data: bool) -> list[str]:
-        stack.up(self.settings.stack.start_timeout)
-        port = stack.published_port()
         return checks.check_as_before(
             self.settings,
             self.project,
             self.before,
-            port=port,
+            port=self._start_closed(),
             same_data=same_data,
             opening=self.open_,
             other_version=True,
         )
+
+    def _start_closed(self) -> int:
+        """Start Infisical so that nobody outside reaches it until `open_`; return its port."""
+        text = stack.compose_text()
+        if closed := unpublished(text):
+            write(_CLOSED_FILE, closed)
+            self._up(_CLOSED_FILE)
+            return stack.current_port()
+        self._up()
+        return port_of(text)
+
+    def _up(self, file: str = COMPOSE_FILE) -> None:
+        stack.up(self.settings.stack.start_timeout, file=file)
 
     def close(self) -> None:
         edge.close(self.settings)
 
     def open_(self) -> None:
         edge.open_()
+        if run(f"test ! -e {_CLOSED_FILE} || echo closed", doing="see whether Infisical is closed"):
+            # That login is on the other port.
+            session.forget()
+            self._up()
+            run(f"rm {_CLOSED_FILE}", doing=f"remove {_CLOSED_FILE}")
 
     def back(self) -> str:
         snapshot.clean(DIRECTORY, PROJECT)
         said = self.step("back", doing="bring the old data back")
         changeover.release_step("reset", self.unfinished.release, doing="bring the old images back")
         session.forget()
-        stack.up(self.settings.stack.start_timeout)
+        self._up()
         if not session.api(stack.published_port()).answers():
             raise CheckFailed("the API does not answer")
         kept = given_up.parse_given_up(said.splitlines())

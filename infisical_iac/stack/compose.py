@@ -197,17 +197,20 @@ def _upload_directory() -> str:
     return output.stdout.strip()
 
 
-def up(timeout: int, without: Collection[str] = ()) -> None:
-    """Bring the containers to what compose.yaml on the host says, and wait until all are healthy.
+def up(timeout: int, without: Collection[str] = (), file: str = COMPOSE_FILE) -> None:
+    """Bring the containers to what a file on the host says, and wait until all are healthy.
 
     Compose does not compare networks, does not reconnect containers, and does not see changes by
     `docker update`. So containers with wrong connections or limits are re-created. Raises
     UserError with the last log lines of containers that are not healthy within `timeout` seconds.
     The services `without` stay as they are.
+
+    Args:
+        file: compose.yaml, or a variant of it with the same services, networks and limits.
     """
     failure = ""
     try:
-        bring_up(without)
+        bring_up(without, file)
     except CommandFailed as error:
         failure, timeout = f" ({error})", 1
     wait = script("stack", "wait", str(timeout), *sorted(without))
@@ -220,16 +223,17 @@ def up(timeout: int, without: Collection[str] = ()) -> None:
     raise CheckFailed(f"the stack does not become healthy{hint}:\n{unhealthy}")
 
 
-def bring_up(without: Collection[str] = ()) -> None:
-    """Bring the containers to what compose.yaml on the host says. Raises CommandFailed.
+def bring_up(without: Collection[str] = (), file: str = COMPOSE_FILE) -> None:
+    """Bring the containers to what a file on the host says. Raises CommandFailed.
 
-    The services `without` stay as they are.
+    Arguments as of `up`.
     """
     seen = run(script("stack", "connections"), doing="see what the containers are connected to")
     found = connections(seen.splitlines())
     wrong = sorted(found.wrong().keys() - {*without})
     given = [*(f"-{each}" for each in sorted(without)), *(f"+{each}" for each in found.foreign())]
-    run(script("stack", "up", *given, *wrong), doing="bring the containers up")
+    command = f"FILE={file} {script('stack', 'up', *given, *wrong)}"
+    run(command, doing="bring the containers up")
 
 
 def compose_text() -> str:
@@ -243,3 +247,8 @@ def compose_text() -> str:
 def published_port() -> int:
     """Return the port on which the current host publishes the API, whatever the settings say."""
     return port_of(compose_text())
+
+
+def current_port() -> int:
+    """Return the port at which Infisical's container is published on the host's loopback."""
+    return int(run(script("stack", "port"), doing="find the port of Infisical"))

@@ -1,6 +1,6 @@
 """Parse a Compose file of this project: its images and its ingress. Pure."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -35,3 +35,18 @@ def ingress_of(compose: str) -> IngressAndPort:
     services: dict[str, dict[str, object]] = yaml.safe_load(compose)["services"]
     names = filter(None, (each.describe(services) for each in KINDS.values()))
     return IngressAndPort(next(names, "unknown"), port_of(compose))
+
+
+def unpublished(compose: str) -> str:
+    """Return such a file with Infisical at a port of the loopback that Docker chooses.
+
+    No proxy knows that port. Empty if all requests pass a Caddy of the stack, which can be closed.
+    """
+    document: dict[str, Any] = yaml.safe_load(compose)
+    if "caddy" in document["services"]:
+        return ""
+    infisical = document["services"]["infisical"]
+    infisical["ports"] = ["127.0.0.1::8080"]
+    # Traefik finds Infisical by them in the files of earlier releases.
+    infisical.pop("labels", None)
+    return yaml.safe_dump(document)

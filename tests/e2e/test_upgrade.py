@@ -80,8 +80,12 @@ def test_an_upgrade_to_a_broken_version_is_rolled_back(
     if version == FAILS:
         _dies_on_the_way_back(world)
     timeout = upgrading.START_SECONDS if version == SLEEPS else 300
-    done = world.run(version, "apply", "--yes", start_timeout=timeout)
+    with upgrading.watch_ports(world.host) as ports:
+        done = world.run(version, "apply", "--yes", start_timeout=timeout)
     assert done.returncode == 1
+    assert ports[WAS] == {"8080"}
+    assert "8080" not in ports.get(version, set()), "it was never public"
+    assert version in ports or version == FAILS
     assert f"Infisical {version} was given up and {WAS} serves again" in done.stderr
     assert reason in done.stderr
     assert giving_up.named_volumes(done.stderr) == giving_up.volumes(world.host) != set()

@@ -6,9 +6,11 @@ image in the archive `STAGING_INFISICAL_NEXT`, or else the same program under a 
 
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +33,9 @@ _LATER_TAGS = f"{_MAJOR}[.]{int(_MINOR) + 1}[.]"
 ADDS, BREAKS, FAILS, SLEEPS, LOSES, BREAKS_CLUSTERS, FAILS_CLUSTERS = (
     f"{_MAJOR}.{int(_MINOR) + 1}.{patch}" for patch in range(7)
 )
+_WATCH_PORTS = """while test -e /root/watching; do
+    docker ps --filter name=infisical-infisical-1 --format '{{.Image}} {{.Ports}}'; sleep 0.2
+done"""
 # Only a cluster's replicas have a Docker secret.
 _FAILS_THERE = "test ! -e /run/secrets/env || { echo Boot up migration failed; exit 1; }"
 # The command of each version's image: arguments of later.py, or a program that serves nothing.
@@ -190,6 +195,22 @@ def secrets(host: StagingHost) -> Mapping[str, str]:
         assert project is not None
         listed = contents.secrets(client, project["id"], "production")
     return {each["secretKey"]: each["secretValue"] for each in listed}
+
+
+@contextmanager
+def watch_ports(host: StagingHost) -> Iterator[dict[str, set[str]]]:
+    """Collect the ports at which each version of Infisical is published meanwhile.
+
+    The ports by version are there when the context ends.
+    """
+    host.run(f"touch /root/watching; ({_WATCH_PORTS}) >/root/seen 2>/dev/null &")
+    ports: dict[str, set[str]] = {}
+    try:
+        yield ports
+    finally:
+        seen = host.run("rm /root/watching; sleep 0.5; sort -u /root/seen; rm /root/seen").stdout
+        for version, port in re.findall(r":(v\S+) 127\.0\.0\.1:(\d+)->8080", seen):
+            ports.setdefault(version, set()).add(port)
 
 
 def version(host: StagingHost) -> str:

@@ -65,6 +65,7 @@ back() {
     fi
     echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) $target" | store "$of_release/failed" || true
     enter back
+    rm -f "$here/closed.yaml"
     given_up "$stamp"
 }
 

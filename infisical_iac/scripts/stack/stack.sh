@@ -7,8 +7,9 @@
 #                                  containers' networks and limits, and Docker's networks
 #   stack.sh check <file>          fails if Compose can't parse the file
 #   stack.sh up [-<service>…] [+<network>…] [<service>…]   brings the containers to the state of
-#                                  compose.yaml, except for those with a hyphen; re-creates the
-#                                  other named services and the networks
+#                                  the Compose file $FILE, except for those with a hyphen;
+#                                  re-creates the other named services and the networks
+#   stack.sh port                  prints the loopback port at which Infisical is published
 #   stack.sh wait <seconds> [<service>…]   waits until every container is healthy, except for those
 #                                  of the services; else prints the unhealthy ones and their last
 #                                  log lines without any secret
@@ -96,7 +97,7 @@ up() {
     startable "$@"
     # Compose does not change a network that exists, and refuses one that it did not make.
     test -z "$networks" || docker network rm $networks >/dev/null
-    said=$(ours --file "$root/compose.yaml" up --detach --remove-orphans $(but_for $left) 2>&1)
+    said=$(ours --file "$FILE" up --detach --remove-orphans $(but_for $left) 2>&1)
     status=$?
     test $status = 0 || echo "$said" | tail -n 3 >&2
     exit $status
@@ -141,6 +142,13 @@ startable() {
             esac
             docker rm --force "$id" >/dev/null 2>&1 || true
         done
+}
+
+port() {
+    docker ps --quiet --filter label=com.docker.compose.project=infisical \
+        --filter label=com.docker.compose.service=infisical |
+        xargs --no-run-if-empty docker inspect --format \
+            '{{ (index (index .NetworkSettings.Ports "8080/tcp") 0).HostPort }}'
 }
 
 # Prints "<service> <status> <health> <restarts>" for each container, and for each of $services

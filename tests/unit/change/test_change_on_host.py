@@ -20,11 +20,13 @@ from tests.unit.noting import Noting
 from tests.unit.settings_of import settings_of
 
 _OLD, _NEW = "infisical/infisical:v0.165.16", "infisical/infisical:v0.166.0"
-_COMPOSE = f"""
+_BARE = f"""
 services:
   infisical: {{image: "{_NEW}", ports: ["127.0.0.1:8080:8080"]}}
   postgres: {{image: "postgres:17.11"}}
 """
+_COMPOSE = f"{_BARE}  caddy: {{network_mode: host}}\n"
+_PORT, _HIDDEN_PORT = 8080, 32768
 _WAS = Images(_OLD, "postgres:17.11")
 _RELEASE = "20261125T101112Z-v0.165.16"
 _VOLUME = "infisical_postgres_given_up_20261125T101112Z"
@@ -34,10 +36,33 @@ _CHANGES = VersionChanges(Site(settings_of()))
 
 
 class _Host(Noting):
+    compose = _COMPOSE
+    # The last variant of compose.yaml that is not published.
+    closed = ""
+    checked_port = 0
+
+    def note(self, step: str) -> str:
+        if step == "back":
+            self.closed = ""
+        return super().note(step)
+
+    def write(self, path: str, text: str) -> None:
+        if path.endswith("/closed.yaml"):
+            self.closed = text
+
+    def run_closed(self, command: str, *, doing: str) -> str:
+        if command.startswith("rm "):
+            self.closed = ""
+        return "closed" if self.closed else ""
+
+    def up(self, _: int, file: str) -> None:
+        self.note("up, closed" if file.endswith("/closed.yaml") else "up")
+
     def pass_checks(
-        self, *_: object, opening: object, other_version: bool, **__: object
+        self, *_: object, port: int, opening: object, other_version: bool, **__: object
     ) -> list[str]:
         assert other_version, "the new version has to prove that it isolates services"
+        self.checked_port = port
         self.note("gate")
         assert callable(opening)
         opening()
@@ -54,11 +79,13 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(changeover, "host", made)
     monkeypatch.setattr(Changeover, "take", lambda self, name: _THEN)
     monkeypatch.setattr(Changeover, "dump", lambda self, pausing: made.note("dump"))
-    monkeypatch.setattr(upgrade, "write", lambda *_: None)
+    monkeypatch.setattr(upgrade, "write", made.write)
+    monkeypatch.setattr(upgrade, "run", made.run_closed)
     monkeypatch.setattr(edge, "close", lambda _: made.note("close"))
     monkeypatch.setattr(edge, "open_", lambda: made.note("open"))
-    monkeypatch.setattr(compose, "up", lambda _: made.note("up"))
-    monkeypatch.setattr(compose, "compose_text", lambda: _COMPOSE)
+    monkeypatch.setattr(compose, "up", made.up)
+    monkeypatch.setattr(compose, "compose_text", lambda: made.compose)
+    monkeypatch.setattr(compose, "current_port", lambda: _HIDDEN_PORT)
     monkeypatch.setattr(changeover, "release_step", lambda *_, **__: "")
     monkeypatch.setattr(changeover, "discard_releases", lambda *_: None)
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
@@ -81,6 +108,22 @@ _BACK = ["close", "back", "up", "open", "end"]
 def test_the_edge_is_closed_from_before_the_swap_until_the_checks_have_passed(host: _Host) -> None:
     assert _upgrade() == ["Read as before: 1 secret."]
     assert host.steps == [*_SWAPPED, "up", "gate", "open", "public", "open", "end"]
+    assert host.checked_port == _PORT
+
+
+def test_without_an_edge_the_new_version_is_published_after_its_checks(host: _Host) -> None:
+    host.compose = _BARE
+    assert _upgrade() == ["Read as before: 1 secret."]
+    checked = ["up, closed", "gate", "open", "up", "public"]
+    assert host.steps == [*_SWAPPED, *checked, "open", "end"]
+    assert host.checked_port == _HIDDEN_PORT
+
+
+def test_without_an_edge_a_version_that_fails_its_checks_is_never_published(host: _Host) -> None:
+    host.compose, host.failing = _BARE, ["gate"]
+    with pytest.raises(RunFailed, match="was given up"):
+        _upgrade()
+    assert host.steps == [*_SWAPPED, "up, closed", "gate", *_BACK]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from infisical_iac.core import journal
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import compose, edge, session
+from infisical_iac.stack.state import COMPOSE_FILE
 from infisical_iac.workspace import checks
 from tests.unit.clusters import settings, site
 
@@ -181,7 +182,8 @@ def test_an_undone_scale_out_ends_after_its_cluster_is_removed(
     assert now.startswith("node-1 ")
     assert now.endswith(f" {data}.")
     assert "left the swarm" in left
-    back = ["scale-out back", "stack connections", "stack up", "stack wait"]
+    up = f"FILE={COMPOSE_FILE} stack up"
+    back = ["scale-out back", "stack connections", up, "stack wait"]
     assert host.steps == [*back, f"remove {stamp}", "open ['node-1']", "scale-out end"]
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from infisical_iac.core.rendering import script
 from infisical_iac.stack.containers import Stack, connections
+from infisical_iac.stack.state import COMPOSE_FILE
 from tests.unit.fake_programs import fake_docker, run_with
 
 _COMPOSE = """\
@@ -185,7 +186,7 @@ def host(tmp_path: Path) -> Path:
 def _up(host: Path, containers: str, *services: str) -> list[str]:
     """Bring up a stack, and return the containers that Compose finds then."""
     (host / "containers").write_text(containers)
-    ran = run_with(host, script("stack", "up", *services))
+    ran = run_with(host, f"FILE={COMPOSE_FILE} {script('stack', 'up', *services)}")
     assert ran.returncode == 0, ran.stderr
     return (host / "containers").read_text().splitlines()
 
