@@ -1,6 +1,7 @@
 """Run registries on the loopback address of a host: a mirror, a private one, and a wrong one."""
 
 import json
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,6 +10,7 @@ import bcrypt
 
 from tests import fake_registry
 from tests.staging.host import StagingHost
+from tests.staging.shell import docker
 
 MIRROR, PRIVATE, WRONG = 5000, 5001, 5002
 USER, PASSWORD = "reader", "obviously-fake-registry-password"
@@ -18,11 +20,15 @@ _SECONDS = 60
 
 
 @contextmanager
-def run_all(host: StagingHost) -> Iterator[None]:
+def run_all(host: StagingHost, *, mirrors: bool = True) -> Iterator[None]:
     """Run all three, with the first as Docker's mirror of Docker Hub.
 
     The first and the second are Debian's docker-registry. Afterwards nothing of them is left.
+
+    Args:
+        mirrors: whether Docker is to use the mirror for official names, for which it restarts.
     """
+    restart = "systemctl restart docker" if mirrors else "true"
     host.run(
         "apt-get -qq install --yes --no-install-recommends docker-registry && "
         f"systemctl disable --now docker-registry; mkdir -p {_DIRECTORY}"
@@ -38,13 +44,14 @@ def run_all(host: StagingHost) -> Iterator[None]:
         _start(host, "wrong", WRONG, f"python3 {_DIRECTORY}/fake_registry.py {WRONG}")
         host.run(f"cp -a {_DEFAULTS} {_DIRECTORY}/defaults")
         mirror = f"--registry-mirror=http://127.0.0.1:{MIRROR}"
-        host.run(f"echo 'DOCKER_OPTS=\"{mirror}\"' >>{_DEFAULTS}; systemctl restart docker")
+        if mirrors:
+            host.run(f"echo 'DOCKER_OPTS=\"{mirror}\"' >>{_DEFAULTS}; {restart}")
         yield
     finally:
         host.run(
             f"test ! -e {_DIRECTORY}/defaults || cp -a {_DIRECTORY}/defaults {_DEFAULTS}; "
             "systemctl stop registry-mirror registry-private registry-wrong; "
-            f"systemctl restart docker; rm -rf {_DIRECTORY}; "
+            f"{restart}; rm -rf {_DIRECTORY}; "
             "apt-get -qq purge --yes docker-registry",
             check=False,
         )
@@ -68,6 +75,13 @@ def push(host: StagingHost, image: str, port: int, name: str, *, login: bool = F
     digest = next(each for each in digests if each.startswith(f"{repository}@"))
     host.run(f"docker rmi {target} {digest}", check=False)
     return str(digest.partition("@")[2])
+
+
+def copy(source: StagingHost, target: StagingHost) -> None:
+    """Give the mirror of a host all images of another host's mirror."""
+    with tempfile.TemporaryDirectory() as directory:
+        docker("cp", f"{source.container}:{_DIRECTORY}/mirror", directory)
+        docker("cp", f"{directory}/mirror", f"{target.container}:{_DIRECTORY}/")
 
 
 def push_large(host: StagingHost, name: str) -> None:

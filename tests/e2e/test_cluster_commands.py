@@ -8,7 +8,8 @@ import json
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -28,6 +29,7 @@ from tests.e2e import (
     dying_script,
     giving_up,
     inspection,
+    registries,
     upgrading,
 )
 from tests.e2e.backing import LOCAL, inventory
@@ -68,6 +70,20 @@ _LEFT = (
     "docker ps --all --quiet; docker volume ls --quiet --filter name=infisical; "
     "docker network ls --quiet --filter name=infisical"
 )
+_REGISTRY = f"127.0.0.1:{registries.MIRROR}"
+# By the setting, the image on the hosts, and its name in the registry. No official release has
+# these versions, so no digest of one is added to them.
+_PULLED = {
+    "infisical_image": (f"{stack.INFISICAL}:{WAS}", f"infisical/infisical:{WAS}"),
+    "postgres_image": (stack.POSTGRES, "library/postgres:17.999"),
+    "redis_image": (stack.REDIS, "library/redis:8.999"),
+    "caddy_image": (stack.CADDY, "library/caddy:2.999"),
+    "patroni_image": (stack.PATRONI, "zalando/patroni:17.999"),
+    "etcd_image": (stack.ETCD, "etcd-development/etcd:v3.5.999"),
+    "haproxy_image": (stack.HAPROXY, "library/haproxy:3.2.999"),
+}
+_CONTAINERS = "docker ps --quiet --filter label=com.docker.stack.namespace=infisical | sort"
+_RUNNING = f"{_CONTAINERS} | xargs docker inspect --format '{{{{.Config.Image}}}}'"
 _DONE = [
     *("backup", "drill", "drill", "restore", "restore", "apply", "apply", "rollback"),
     *("keys", "keys", "keys", "keys", "credentials", "rotation", "rotation"),
@@ -331,6 +347,46 @@ def test_the_plan_after_all_commands_is_empty(cluster: Cluster) -> None:
     assert cluster.plan() == []
     assert cluster.deploy().ok().changed == []
     assert secrets(cluster) == [_SECRETS] * 3
+
+
+def test_each_node_pulls_the_images_of_the_stack_by_their_digests(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """The nodes' registries have the same images, as they would pull them from one registry."""
+    first, *others = (cluster.host(number) for number in cluster.numbers)
+    with ExitStack() as context:
+        for each in (first, *others):
+            context.enter_context(registries.run_all(each, mirrors=False))
+        pinned = {
+            setting: f"{_REGISTRY}/{name}@{registries.push(first, image, registries.MIRROR, name)}"
+            for setting, (image, name) in _PULLED.items()
+        }
+        for each in others:
+            registries.copy(first, each)
+        # Only drills run it.
+        running = set(pinned.values()) - {pinned["postgres_image"]}
+        repository, _, digest = pinned["infisical_image"].rpartition(f":{WAS}")
+        images = {**pinned, "infisical_image": repository, "infisical_version": f"{WAS}{digest}"}
+        pulling = inventory(tmp_path, cluster.inventory, image_archives=(), **images)
+        ok(cluster, "apply", "--yes", inventory=pulling)
+        ok(cluster, "plan", inventory=pulling)
+        assert secrets(cluster) == [_SECRETS] * 3
+        ok(cluster, "keys", "rotate", "auth-secret", "--yes", inventory=pulling)
+        assert [set(each.split()) for each in on_each(cluster, _RUNNING)] == [running] * 3
+        _pulls_by_all_or_none(cluster, tmp_path, images)
+
+
+def _pulls_by_all_or_none(cluster: Cluster, directory: Path, images: Mapping[str, str]) -> None:
+    """Assert that an image that one node's registry lacks stops nothing on any node."""
+    name = "library/redis:8.1000"
+    digest = registries.push(cluster.host(1), stack.REDIS, registries.MIRROR, name)
+    before = on_each(cluster, _CONTAINERS)
+    changed = {**images, "redis_image": f"{_REGISTRY}/{name}@{digest}"}
+    pulling = inventory(directory, cluster.inventory, image_archives=(), **changed)
+    failed = cluster.command("apply", "--yes", inventory=pulling)
+    assert failed.returncode == 1
+    assert "has no such image" in failed.stderr
+    assert on_each(cluster, _CONTAINERS) == before
 
 
 def test_destroy_removes_the_cluster_from_all_hosts_after_a_backup(cluster: Cluster) -> None:
