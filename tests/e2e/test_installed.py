@@ -150,8 +150,13 @@ def test_plan_shows_a_first_deploy(machine: OperatorMachine) -> None:
 
 
 def test_apply_deploys_and_finds_nothing_to_change_afterwards(machine: OperatorMachine) -> None:
-    first = _check(_command(machine, "apply", "--yes"))
-    next_steps = first.stdout.partition("\nNext:\n")[2]
+    status, shown = machine.type(
+        *("infisical-iac", "apply"),
+        directory=REPOSITORY_TYPED,
+        answers=[("Make these changes", "y")],
+    )
+    assert status == 0, shown
+    next_steps = shown.replace("\r", "").partition("\nNext:\n")[2]
     for fact in ("http://127.0.0.1:8080", "/etc/infisical/admin.env", "recovery-kit"):
         assert fact in next_steps
     again = _check(_command(machine, "apply", "--yes", "--json"))
