@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import pytest
 
@@ -192,13 +193,22 @@ def test_a_container_that_never_becomes_healthy_fails_the_drill(host: StagingHos
         host.run(f"rm -r {dropin}; systemctl daemon-reload")
 
 
+@contextmanager
+def _restore_under_way(host: StagingHost, phase: str) -> Iterator[None]:
+    """Mark a restore in this phase as under way while the context is open."""
+    host.run(f"mkdir -p -m 700 $(dirname {_RESTORE}); echo 20261125T000000Z {phase} >{_RESTORE}")
+    try:
+        yield
+    finally:
+        host.run(f"rm {_RESTORE}")
+
+
 def _a_restore_that_begins_meanwhile_comes_first(host: StagingHost) -> None:
     before = host.run(f"cat {STATE}/last.json").stdout
     host.run(f"systemctl start --no-block {UNIT}")
     until(host, _SCRATCH.format("postgres"))
-    host.run(f"mkdir -p -m 700 $(dirname {_RESTORE}); echo 20261125T000000Z begun >{_RESTORE}")
-    until(host, f"! systemctl is-active {UNIT} | grep -q activating")
-    host.run(f"rm {_RESTORE}")
+    with _restore_under_way(host, "begun"):
+        until(host, f"! systemctl is-active {UNIT} | grep -q activating")
     assert host.run(f"systemctl is-failed {UNIT}", check=False).stdout == "inactive\n"
     assert host.run(f"cat {STATE}/last.json").stdout == before
 
@@ -206,14 +216,13 @@ def _a_restore_that_begins_meanwhile_comes_first(host: StagingHost) -> None:
 def test_a_drill_waits_for_a_restore_and_a_killed_drill_leaves_nothing(
     host: StagingHost,
 ) -> None:
-    host.run(f"mkdir -p -m 700 $(dirname {_RESTORE}); echo 20261125T000000Z data >{_RESTORE}")
-    refused = drill(host)
-    assert "no drill was made" in refused.stderr
-    assert "restore" in refused.stderr
-    host.run(f"systemctl start --no-block {UNIT}")
-    until(host, f"systemctl is-active {UNIT} | grep -q activating")
-    assert host.run(f"sleep 1; ls {STATE}/running", check=False).returncode != 0
-    host.run(f"rm {_RESTORE}")
+    with _restore_under_way(host, "data"):
+        refused = drill(host)
+        assert "no drill was made" in refused.stderr
+        assert "restore" in refused.stderr
+        host.run(f"systemctl start --no-block {UNIT}")
+        until(host, f"systemctl is-active {UNIT} | grep -q activating")
+        assert host.run(f"sleep 1; ls {STATE}/running", check=False).returncode != 0
     until(host, _SCRATCH.format("postgres"))
     host.run(f"systemctl kill --kill-whom=all --signal=KILL {UNIT}")
     until(host, f"systemctl is-failed --quiet {UNIT}")
