@@ -37,7 +37,7 @@ def ingress_of(compose: str) -> IngressAndPort:
     return IngressAndPort(next(names, "unknown"), port_of(compose))
 
 
-def unpublished(compose: str) -> str:
+def unpublish(compose: str) -> str:
     """Return such a file with Infisical at a port of the loopback that Docker chooses.
 
     No proxy knows that port. Empty if all requests pass a Caddy of the stack, which can be closed.
