@@ -19,7 +19,7 @@ from infisical_iac.core.errors import Refused, UserError
 
 
 def _run(setup: dict[str, Any]) -> list[str]:
-    """Replace all that needs hosts by fakes; return where the state was shared from."""
+    """Replace all that needs hosts by fakes; return the hosts that share their state."""
     shared: list[str] = []
 
     def connect_all(state: State) -> None:
@@ -50,13 +50,17 @@ def _run(setup: dict[str, Any]) -> list[str]:
 
 
 def main(setup: dict[str, Any]) -> dict[str, Any]:
-    """Return the `current` host, where the state was `shared` from, the `error`, and the output.
+    """Connect; return the `current` host, hosts that `shared` their state, `error` and `output`.
 
-    `setup` has an `inventory`, `up`, the reachable hosts, the `leader`, or why it is `refused`,
-    whether the command `writes`, reads `anyway` or `fails`, and why the state is `unshared`.
+    `setup` has these keys:
+
+    - `inventory`, and the reachable hosts as `up`
+    - `leader`: its name; or `refused`: the error instead of a leader
+    - `writes`: whether the command takes the lock; `anyway`: whether it needs no majority
+    - `fails`: the error of the command; `unshared`: the error of sharing the state
     """
     found: dict[str, Any] = {"current": "", "error": "", "shared": _run(setup)}
-    with redirect_stderr(StringIO()) as said:
+    with redirect_stderr(StringIO()) as output:
         try:
             with inventory.connect(setup["inventory"], quorum=not setup.get("anyway")) as leader:
                 found["current"] = host.name
@@ -65,4 +69,4 @@ def main(setup: dict[str, Any]) -> dict[str, Any]:
                     raise UserError(setup["fails"])
         except UserError as error:
             found["error"] = str(error)
-    return found | {"said": said.getvalue()}
+    return found | {"output": output.getvalue()}

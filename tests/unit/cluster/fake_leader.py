@@ -29,7 +29,7 @@ _DOCKER = """
 "service logs"*) test "$6" = t3 && cat "$HOST/log" ;;
 "stack ps"*desired-state=shutdown*)
     cat "$HOST/deaths" 2>/dev/null
-    # One more has ended in each place whenever somebody looks.
+    # Each call lists one more ended task for every slot in a crash loop.
     test ! -e "$HOST/loops" || while read -r slot state; do
         echo "t$(wc -l <"$HOST/deaths") $slot $state" >>"$HOST/deaths"
     done <"$HOST/loops"
@@ -121,7 +121,7 @@ class Leader:
             file.write(f"{line}\n")
 
     def program(self, name: str, body: str = "") -> None:
-        """Put a program in the place of another one."""
+        """Replace a program of the host by a fake."""
         fake_program(self.directory, name, body)
 
     def run_tasks(self, waiting: str = "", **running: int) -> None:

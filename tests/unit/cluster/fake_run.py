@@ -23,34 +23,34 @@ _audits: list[tuple[str, str, str, Sequence[str], str]] = []
 
 
 @planned_operation
-def everywhere(broken: str) -> Commands:
-    """Is due on each host."""
+def package(broken: str) -> Commands:
+    """Install a package on each host."""
     yield Change("+", "package curl", diff="+1")
-    yield step(_make, "everywhere", broken)
+    yield step(_make, "package", broken)
 
 
 @planned_operation
-def first_only() -> Commands:
-    """Is called on the first host only, before the operations of all hosts."""
+def key_on_first() -> Commands:
+    """Make a key; called on the first host only, before the operations of all hosts."""
     yield Change("+", "key")
-    yield step(_make, "alone", "")
+    yield step(_make, "key", "")
 
 
 @planned_operation
-def on_the_second() -> Commands:
-    """Is due on the second host; the state of the first one depends on it."""
-    if host.name == "two" and "second on two" not in _made:
+def file_on_second() -> Commands:
+    """Change a file on the second host; the state of the first host depends on this file."""
+    if host.name == "two" and "file on two" not in _made:
         yield Change("~", "file", "old → new")
-        yield step(_make, "second", "")
+        yield step(_make, "file", "")
 
 
 @planned_operation
-def on_the_first() -> Commands:
-    """Is due on the first host, and unknown before the second one has changed."""
+def rest_on_first() -> Commands:
+    """Change the first host; the change is unknown until the second host has its file."""
     if host.name == "one":
-        if "second on two" in _made:
+        if "file on two" in _made:
             yield Change("+", "the rest")
-            yield step(_make, "first", "")
+            yield step(_make, "rest", "")
         else:
             yield Unknown("the rest can be seen once two is corrected")
 
@@ -67,10 +67,10 @@ def _append(event: str, outcome: str, changes: Sequence[str] = (), reason: str =
 
 def _steps(broken: str) -> None:
     if host.name == "one":
-        first_only(name="Alone")
-    everywhere(broken=broken, name="Everywhere")
-    on_the_second(name="On the second")
-    on_the_first(name="On the first")
+        key_on_first(name="Key")
+    package(broken=broken, name="Package")
+    file_on_second(name="File")
+    rest_on_first(name="Rest")
     end_of_run.closing_entry(name="Record")
 
 
@@ -87,9 +87,9 @@ def _hosts(names: list[str]) -> Iterator[Host]:
 
 
 def main(names: str, broken: str = "") -> dict[str, Any]:
-    """Return what was planned, run and written into the audit logs, and the result.
+    """Return the plan, the steps that ran, the entries of the audit logs, and the error.
 
-    `names` are the hosts, divided by commas, and `broken` is the one that fails.
+    `names` are the hosts, separated by commas, and `broken` is the host that fails.
     """
     audit._append = _append
     found: dict[str, Any] = {"steps": [], "error": ""}

@@ -68,7 +68,7 @@ def converged_states(*members: SwarmMember) -> dict[str, SwarmState]:
 
 
 def three() -> dict[str, SwarmState]:
-    """Return the states of a converged cluster of three, led by the first one."""
+    """Return the states of a converged cluster of three, led by the first host."""
     return converged_states(*(member(number, name) for number, name in enumerate(NAMES, 1)))
 
 

@@ -14,7 +14,7 @@ DESIRED = DesiredStack(
 )
 RENDERED = DESIRED.hash_services()
 NODES = (True, True, True)
-SETTLED = ClusterStackState(
+CONVERGED = ClusterStackState(
     engine=True,
     manager=True,
     nodes=NODES,

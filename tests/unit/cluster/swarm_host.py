@@ -22,7 +22,7 @@ _DOCKER = f"""
 "swarm leave"*) test ! -e "$HOST/lost" || exit 1; echo inactive >"$HOST/state" ;;
 *DockerRootDir*) echo "$HOST/docker" ;;
 """
-# Of a manager whose node has a member of etcd and a PostgreSQL, by files of the host.
+# The Docker of a manager with etcd and PostgreSQL; files of the host hold the answers.
 MANAGER = """
 info*) cat "$HOST/info" ;;
 "node ls"*) cat "$HOST/nodes" ;;
@@ -41,7 +41,7 @@ if [ -e "$HOST/refusal" ]; then cat "$HOST/refusal"; else echo active >"$HOST/st
 """
 
 
-def in_no_swarm(directory: Path) -> FakeHost:
+def make_unjoined_host(directory: Path) -> FakeHost:
     """Return a host with a running engine outside any swarm."""
     host = make_host(directory)
     fake_docker(directory / "programs", _DOCKER)
@@ -53,6 +53,6 @@ def in_no_swarm(directory: Path) -> FakeHost:
 
 
 def join(host: FakeHost, *options: str) -> subprocess.CompletedProcess[str]:
-    """Join the host to the swarm of another one, with a token."""
+    """Join the host to the swarm of another host, with a token."""
     step = ("swarm", "join", "10.0.0.2", "10.0.0.1:2377", *options)
     return host.run(*step, stdin=f"swarm-id\n{TOKEN}\n")

@@ -1,4 +1,4 @@
-"""The certificates of a cluster's services, made by openssl in a directory."""
+"""Test the certificates of a cluster's services, which openssl makes in a directory."""
 
 import os
 import subprocess
@@ -21,7 +21,7 @@ _FILES = {f"tls/{name}-{number}.pem" for name in _SERVICES.split() for number in
 
 
 class Authority:
-    """A leader's `/etc/infisical`, of a cluster with these services."""
+    """A leader's `/etc/infisical`, for a cluster with the given services."""
 
     def __init__(self, root: Path, services: str = _SERVICES) -> None:
         self.root = root
@@ -34,7 +34,7 @@ class Authority:
         return text.replace(f'services="{_SERVICES}"', f'services="{self.services}"')
 
     def run(self, *arguments: str, days: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run the script with a clock that is so many days ahead."""
+        """Run the script with a clock that is the given number of days ahead."""
         text = self.script(*arguments).replace('"$days days"', f'"$((days - {days})) days"')
         return subprocess.run(["sh", "-c", text], capture_output=True, text=True, timeout=120)
 
@@ -94,7 +94,7 @@ def test_the_key_of_the_authority_has_the_form_of_the_other_keys(authority: Auth
         ("tls/postgres-1.pem", "localhost"),
     ],
 )
-def test_a_certificate_has_the_names_that_its_service_is_reached_by(
+def test_a_certificate_has_the_host_names_of_its_service(
     authority: Authority, file: str, name: str
 ) -> None:
     assert authority.verifies(file, "-verify_hostname", name, "-purpose", "sslserver")
@@ -111,8 +111,8 @@ def test_etcd_refuses_the_certificate_of_redis(authority: Authority, name: str) 
     assert not authority.verifies(f"tls/{name}.pem", "-purpose", "sslclient")
 
 
-def test_the_authority_signs_for_no_other_name(authority: Authority, tmp_path: Path) -> None:
-    """Infisical trusts it for all addresses that it reaches."""
+def test_the_authority_can_not_sign_for_public_names(authority: Authority, tmp_path: Path) -> None:
+    """Infisical trusts the authority for all addresses that Infisical connects to."""
     key = (authority.root / "keys/cluster_ca_key").read_text()
     (tmp_path / "ca.key").write_text(
         f"-----BEGIN PRIVATE KEY-----\n{key}-----END PRIVATE KEY-----\n"
@@ -134,7 +134,7 @@ def test_the_authority_signs_for_no_other_name(authority: Authority, tmp_path: P
 
 
 @pytest.fixture(scope="module")
-def made_for_redis(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+def redis_authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
     """The certificates of one service only, as openssl takes seconds to read all of them."""
     authority = Authority(tmp_path_factory.mktemp("redis"), "redis")
     authority.make()
@@ -142,10 +142,10 @@ def made_for_redis(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture
-def own(made_for_redis: Authority, tmp_path: Path) -> Authority:
-    """A copy of these that a test can change."""
-    subprocess.run(["cp", "-a", f"{made_for_redis.root}/.", str(tmp_path)], check=True)
-    return Authority(tmp_path, made_for_redis.services)
+def own(redis_authority: Authority, tmp_path: Path) -> Authority:
+    """A copy of the certificates for Redis, which a test can change."""
+    subprocess.run(["cp", "-a", f"{redis_authority.root}/.", str(tmp_path)], check=True)
+    return Authority(tmp_path, redis_authority.services)
 
 
 def test_a_certificate_that_ends_within_60_days_is_renewed(own: Authority) -> None:
@@ -168,7 +168,10 @@ def test_a_public_key_with_a_line_like_an_extension_is_up_to_date(
     given = own.root / "given.pem"
     given.write_bytes(
         next(
-            filter(_is_alike, iter(lambda: ec.generate_private_key(ec.SECP256R1()), None))
+            filter(
+                _has_line_like_an_extension,
+                iter(lambda: ec.generate_private_key(ec.SECP256R1()), None),
+            )
         ).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     )
     new = 'openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 -out "$1"'
@@ -178,7 +181,7 @@ def test_a_public_key_with_a_line_like_an_extension_is_up_to_date(
     assert own.check() == []
 
 
-def _is_alike(key: ec.EllipticCurvePrivateKey) -> bool:
+def _has_line_like_an_extension(key: ec.EllipticCurvePrivateKey) -> bool:
     public = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
     return public.splitlines()[2].startswith(b"X")
 
@@ -205,7 +208,7 @@ def test_a_lost_authority_certificate_is_restored_and_keeps_its_leaves(own: Auth
 
 
 def test_a_lost_authority_key_is_not_replaced(own: Authority) -> None:
-    """Services would not trust each other while only some have a certificate of the new one."""
+    """Services would not trust each other while only some have a certificate of a new authority."""
     (own.root / "keys/cluster_ca_key").unlink()
     done = own.run("make")
     assert done.returncode == 1

@@ -81,8 +81,8 @@ def test_a_node_that_cannot_be_closed_is_reported_and_the_others_are_closed(node
     assert nodes.closed == {"node-1", "node-3"}
 
 
-def test_a_failing_node_does_not_keep_the_others_closed(nodes: _Nodes) -> None:
-    """The others are open already."""
+def test_a_failing_node_does_not_keep_other_nodes_closed(nodes: _Nodes) -> None:
+    """Only a warning is printed, because the other edges are open."""
     edge.close_on(settings(), site().names)
     nodes.failing = {"node-2": paramiko.SSHException()}
     edge.open_on(site().names)
@@ -91,7 +91,7 @@ def test_a_failing_node_does_not_keep_the_others_closed(nodes: _Nodes) -> None:
     assert "connection to node-2 " in warned
 
 
-def test_opening_no_edge_at_all_is_an_error(nodes: _Nodes) -> None:
+def test_an_error_is_raised_if_no_edge_can_be_opened(nodes: _Nodes) -> None:
     nodes.failing = dict.fromkeys(_ALL, OSError())
     with pytest.raises(CommandFailed) as failed:
         edge.open_on(site().names)
@@ -120,7 +120,9 @@ class _Restore:
         self.steps.append((name, set(self._nodes.closed)))
 
 
-def _noting(monkeypatch: pytest.MonkeyPatch, seen: _Nodes, phase: str = "begun") -> _Restore:
+def _record_restore(
+    monkeypatch: pytest.MonkeyPatch, seen: _Nodes, phase: str = "begun"
+) -> _Restore:
     made = _Restore(seen, phase)
     then = Manifest("2026-11-25T10:00:00Z", "node-1", "v1", "17.6", "key", {"projects": 2})
     monkeypatch.setattr(restore, "do", made.do)
@@ -142,7 +144,7 @@ def _noting(monkeypatch: pytest.MonkeyPatch, seen: _Nodes, phase: str = "begun")
 def test_a_restore_closes_all_edges_from_the_swap_on(
     nodes: _Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    noted = _noting(monkeypatch, nodes)
+    noted = _record_restore(monkeypatch, nodes)
     cluster_upgrade._restore(SnapshotSource("latest", ()), site(), "chainalign")
     assert noted.steps == [("load", set()), ("swap", _ALL), ("roll out", _ALL)]
 
@@ -152,7 +154,7 @@ def test_an_undone_restore_opens_all_nodes_and_reports_writes(
     nodes: _Nodes, monkeypatch: pytest.MonkeyPatch, phase: str
 ) -> None:
     nodes.closed = set(_ALL)
-    noted = _noting(monkeypatch, nodes, phase)
+    noted = _record_restore(monkeypatch, nodes, phase)
     output = restore.go_back(site())
     assert "3 writes since 2026-11-25T10:12:00Z" in output
     assert " infisical_given_up_x" in output

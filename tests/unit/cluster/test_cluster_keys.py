@@ -1,4 +1,4 @@
-"""Test that the keys of a cluster are made if missing, but not in place of lost ones."""
+"""Test that the keys of a cluster are made if missing, but not in place of lost keys."""
 
 import pytest
 

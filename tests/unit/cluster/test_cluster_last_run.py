@@ -15,7 +15,7 @@ _NONE = LastRun("", Row("Last backup", "none yet, 30 h after they were set up", 
 
 
 def _backup(minute: int, **errors: str) -> LastRun:
-    """Return a run of 02:<minute> UTC for these targets, each with its error."""
+    """Return a backup of 02:<minute> UTC for the given targets, each with its error."""
     targets = [{"name": name, "error": error} for name, error in errors.items()]
     failure = "; ".join(filter(None, errors.values()))
     record = json.dumps({"ended": f"2026-11-26T02:{minute:02}:00Z", "targets": targets})
@@ -61,7 +61,7 @@ def test_an_earlier_success_does_not_hide_a_failure() -> None:
     assert not _newest(_backup(30, local="", bucket=""), _backup(50, local="", bucket="away"))[1]
 
 
-def test_a_directory_is_the_nodes_own() -> None:
+def test_a_success_of_another_node_does_not_hide_a_failure_in_a_nodes_own_directory() -> None:
     runs = _backup(30, local="no space", bucket=""), _backup(50, local="", bucket="")
     assert _newest(*runs) == ("s1: no space", False)
 
@@ -70,7 +70,7 @@ def test_a_node_without_a_run_in_its_own_directory_is_named() -> None:
     assert _newest(_backup(30, local=""), _NONE) == (f"s2: {_NONE.row.text}", False)
 
 
-def test_one_node_saves_for_all_where_no_target_is_a_nodes_own() -> None:
+def test_one_nodes_backup_is_enough_if_all_targets_are_shared() -> None:
     assert _newest(_NONE, _backup(30, bucket=""), own=()) == ("s2: saved", True)
     assert not _newest(_NONE, _NONE, own=())[1]
 
@@ -90,7 +90,7 @@ _TARGETS = [
 
 
 def _node(bucket: datetime | None) -> NodeState:
-    """Return a node that saved in its own directory last night, and in the bucket then."""
+    """Return a node that saved in its own directory last night, and in the bucket at `bucket`."""
     saved = {"name": "local", "success": "2026-11-27T02:30:00Z", "snapshot": "ab", "error": ""}
     run = {"began": "2026-11-27T02:29:00Z", "ended": "2026-11-27T02:30:00Z", "failure": ""}
     record = {**run, "bytes": 1000, "targets": [{**saved, "added": 1, "snapshots": 1}]}

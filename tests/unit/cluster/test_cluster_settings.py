@@ -15,7 +15,7 @@ def test_a_single_host_is_the_default_and_needs_no_cluster_images() -> None:
     assert settings.services["postgres"] == settings.stack.postgres_image
 
 
-def test_a_cluster_needs_its_own_images_and_for_drills_the_one_of_a_single_host() -> None:
+def test_a_cluster_needs_its_own_images_and_the_single_hosts_postgres_for_drills() -> None:
     settings = settings_of(topology="swarm")
     assert settings.images == (
         settings.stack.infisical_reference,
@@ -32,7 +32,7 @@ def test_a_cluster_needs_its_own_images_and_for_drills_the_one_of_a_single_host(
 @pytest.mark.parametrize(
     "image", ["gcr.io/etcd-development/etcd:v3.5.21", "quay.io/coreos/etcd:3.5.21"]
 )
-def test_a_version_may_have_a_letter_before_it(image: str) -> None:
+def test_the_version_of_an_image_may_begin_with_a_letter(image: str) -> None:
     assert settings_of(etcd_image=image).cluster.etcd_image == image
 
 

@@ -88,7 +88,7 @@ def test_a_healthy_cluster_has_only_healthy_rows(
 
 
 @pytest.mark.parametrize(("running", "ok"), [("a", True), ("b", False)])
-def test_a_service_runs_its_image_only_by_the_pinned_digest(
+def test_a_service_with_another_digest_than_the_pinned_one_is_unhealthy(
     nodes: dict[str, NodeState], running: str, ok: bool
 ) -> None:
     pinned = f"haproxy:3.2.25@sha256:{'a' * 64}"

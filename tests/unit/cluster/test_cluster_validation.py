@@ -39,7 +39,7 @@ _OWN = {"tls_certificate": "/srv/chain.pem", "tls_key": "/srv/key.pem"}
 
 
 @pytest.mark.parametrize("chosen", [_OWN, {"acme_ca": "internal"}, {"ingress": "none"}])
-def test_each_host_can_serve_a_certificate_that_it_need_not_order(chosen: dict[str, Any]) -> None:
+def test_a_cluster_accepts_an_ingress_that_orders_no_certificates(chosen: dict[str, Any]) -> None:
     refuse(settings_of(topology="swarm", **chosen))
 
 
@@ -72,8 +72,8 @@ def test_a_cluster_without_a_firewall_gets_a_note_on_open_ports() -> None:
     assert "8081/tcp" in note
 
 
-def test_images_that_only_their_tags_pin_are_named_unless_they_are_in_archives() -> None:
-    """No digest is known of a cluster's own images; the images of a single host have known ones."""
+def test_images_pinned_only_by_tag_are_named_unless_they_are_in_archives() -> None:
+    """Digests are known only of the images of a single host, not of a cluster's own images."""
     settings = settings_of(topology="swarm", ingress="none")
     (note,) = describe_unpinned_images(settings)
     assert "`infisical-iac outdated --pin`" in note
@@ -124,7 +124,7 @@ def test_kernels_that_cannot_encrypt_the_overlay_are_refused_unless_accepted(
     assert note.startswith("setting 'overlay_encryption' ")
 
 
-def test_a_kernel_without_esp_that_is_unreachable_is_refused_as_before() -> None:
+def test_an_unreachable_host_without_esp_in_its_kernel_is_refused() -> None:
     away = member(3, "three", down=True, lacks="esp")
     observed = converged_states(member(1, "one"), member(2, "two"), away)
     del observed["three"]
@@ -163,7 +163,7 @@ def test_an_address_of_another_host_is_checked_too() -> None:
     assert no.value.code == "refused.malformed_address"
 
 
-def test_only_a_single_host_s_infisical_is_moved_into_a_cluster() -> None:
+def test_scale_out_needs_a_single_host_with_infisical() -> None:
     observed = three_bare()
     with pytest.raises(Refused, match=r"^one, .*: `infisical-iac apply`") as refused:
         refuse_scale_out(cluster_of(observed))

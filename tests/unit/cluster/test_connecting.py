@@ -1,4 +1,4 @@
-"""Test which hosts are connected and current: of one, of several, and of a cluster."""
+"""Test which hosts are connected and current: a single host, several hosts, a cluster."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ _INVENTORIES: dict[str, tuple[list[str], str]] = {
 _MINORITY = {"inventory": "cluster", "up": ["two"], "refused": "only 1 of 3 managers answer"}
 _WRITES = {"inventory": "cluster", "up": _NAMES, "leader": "two", "writes": True}
 _SETUPS: dict[str, dict[str, Any]] = {
-    "one away": {"inventory": "cluster", "up": ["one", "three"], "leader": "three"},
+    "one unreachable": {"inventory": "cluster", "up": ["one", "three"], "leader": "three"},
     "several": {"inventory": "several", "up": _NAMES, "leader": "one"},
     "single": {"inventory": "single", "up": ["one"], "refused": "not asked for", "writes": True},
     "none": {"inventory": "single", "up": []},
@@ -33,7 +33,7 @@ Found = dict[str, dict[str, Any]]
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Found:
-    """Return the results of connecting in all of these ways."""
+    """Return the results of connecting with each of the setups, by name."""
     directory = tmp_path_factory.mktemp("inventories")
     for name, (hosts, topology) in _INVENTORIES.items():
         data = [(each, {"topology": topology}) for each in hosts]
@@ -48,10 +48,10 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Found:
 
 
 def test_the_leader_is_current_and_unreachable_hosts_are_reported(outcomes: Found) -> None:
-    said = outcomes["one away"].pop("said")
-    assert outcomes["one away"] == {"current": "three", "error": "", "shared": []}
-    assert said.startswith("Note: two ")
-    assert "timed out" in said
+    output = outcomes["one unreachable"].pop("output")
+    assert outcomes["one unreachable"] == {"current": "three", "error": "", "shared": []}
+    assert output.startswith("Note: two ")
+    assert "timed out" in output
 
 
 def test_several_hosts_without_a_cluster_are_refused(outcomes: Found) -> None:
@@ -61,7 +61,7 @@ def test_several_hosts_without_a_cluster_are_refused(outcomes: Found) -> None:
 
 
 def test_a_single_host_is_current_and_nothing_is_shared(outcomes: Found) -> None:
-    assert outcomes["single"] == {"current": "one", "error": "", "shared": [], "said": ""}
+    assert outcomes["single"] == {"current": "one", "error": "", "shared": [], "output": ""}
 
 
 def test_an_unreachable_host_is_reported_with_the_reason(outcomes: Found) -> None:
@@ -89,7 +89,7 @@ def test_changes_are_shared_after_a_failure_too(outcomes: Found) -> None:
 
 def test_a_failure_to_share_is_reported_and_the_command_succeeds(outcomes: Found) -> None:
     assert outcomes["unshared"]["error"] == ""
-    said = outcomes["unshared"]["said"]
-    assert said.startswith("Note: ")
-    assert "not reached all hosts" in said
-    assert "(the disk is full)" in said
+    output = outcomes["unshared"]["output"]
+    assert output.startswith("Note: ")
+    assert "not reached all hosts" in output
+    assert "(the disk is full)" in output

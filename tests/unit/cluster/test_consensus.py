@@ -43,12 +43,12 @@ def test_an_etcd_without_a_quorum_is_reset_while_there_is_a_primary() -> None:
     assert (_list_joined(cluster), cluster.existing) == (["new"] * 3, frozenset())
 
 
-def test_a_reset_etcd_has_another_generation_on_all_nodes() -> None:
+def test_a_reset_etcd_has_a_new_generation_on_all_nodes() -> None:
     observed = _with_etcd("", "lost", "lost")
     observed["one"] = replace(
         observed["one"],
         members=tuple(
-            # A run died after it had begun again on the first host.
+            # A run was killed after it had set a new generation on the first host only.
             replace(each, generation=2 if each.host == "one" else 1)
             for each in observed["one"].members
         ),
@@ -85,7 +85,7 @@ def _without_primary(*written: tuple[int, int]) -> dict[str, SwarmState]:
         (((2, 300), (2, 300), (3, 200)), 3),
         (((2, 300), (2, 300), (2, 200)), 1),
     ],
-    ids=["further", "on a newer timeline", "as far as another"],
+    ids=["furthest position", "newer timeline", "equal positions"],
 )
 def test_without_a_primary_etcd_is_reset_around_the_furthest_postgres(
     written: tuple[tuple[int, int], ...], first: int
@@ -96,7 +96,7 @@ def test_without_a_primary_etcd_is_reset_around_the_furthest_postgres(
     refuse_undecided(cluster)
 
 
-def _down(observed: dict[str, SwarmState], name: str) -> dict[str, SwarmState]:
+def _consider_down(observed: dict[str, SwarmState], name: str) -> dict[str, SwarmState]:
     """Return the same states, but the managers consider a node with a running engine down."""
     return {
         each: replace(
@@ -114,14 +114,14 @@ _SAME = _without_primary((2, 1), (2, 1), (2, 1))
     ("observed", "why"),
     [
         ({name: look for name, look in _SAME.items() if name != "one"}, "one can't be reached"),
-        (_down(_SAME, "two"), "two down: `systemctl restart docker`"),
+        (_consider_down(_SAME, "two"), "two down: `systemctl restart docker`"),
         (_SAME | {"three": replace(_SAME["three"], data=False)}, "three has no PostgreSQL"),
         (_with_etcd("", "lost", "lost", primaries=("one", "two")), r"one and two .* primaries"),
         (_without_primary((2, 100), (0, 0), (2, 200)), "unknown .* PostgreSQL of two"),
     ],
-    ids=["away", "given up", "without data", "two primaries", "unread"],
+    ids=["unreachable", "down", "without data", "two primaries", "unknown WAL position"],
 )
-def test_etcd_is_not_reset_while_it_is_unknown_who_has_every_write(
+def test_etcd_is_not_reset_while_it_is_unknown_which_host_has_all_writes(
     observed: dict[str, SwarmState], why: str
 ) -> None:
     cluster = cluster_of(observed)
@@ -137,7 +137,7 @@ def test_without_data_etcd_is_not_reset() -> None:
 
 
 def test_a_run_killed_before_the_reset_is_repeated() -> None:
-    # Etcd's volumes and two PostgreSQLs are gone; the positions of the WAL are read without them.
+    # The volumes of etcd and two PostgreSQL services are gone; WAL positions are still readable.
     observed = _without_primary((2, 100), (2, 300), (2, 200))
     gone = {name: replace(look, etcd="lost") for name, look in observed.items()}
     assert (cluster_of(gone).is_etcd_reset, cluster_of(gone).first) == (
@@ -155,7 +155,7 @@ def test_an_etcd_that_kept_most_of_its_data_does_not_block_the_run(
     refuse_undecided(cluster_of(_with_etcd(*etcd, primaries=())))
 
 
-def test_one_etcd_that_lost_its_data_gets_a_new_member() -> None:
+def test_a_node_whose_etcd_lost_its_data_gets_a_new_member() -> None:
     cluster = cluster_of(_with_etcd("lost", "healthy", "healthy"))
     assert (cluster.is_etcd_reset, members_to_replace(cluster.nodes)) == (False, {1: "one"})
     assert _list_joined(cluster) == ["existing", "new", "new"]
@@ -172,7 +172,7 @@ def test_a_host_without_a_number_replaces_a_lost_one() -> None:
     observed = {"one": lost["one"], "two": lost["two"], "four": bare(4)}
     cluster = cluster_of(observed, inventory=("one", "two", "four"))
     assert members_to_replace(cluster.nodes) == {3: "four"}
-    # A worker has joined already, and has no number yet.
+    # The host has joined as a worker already, and has no number yet.
     worker = member(4, "four")
     observed |= converged_states(*(lost["one"].members), worker)
     cluster = cluster_of(
@@ -205,7 +205,7 @@ def test_a_survivor_that_is_still_in_the_lost_swarm_is_refused() -> None:
 
 
 @pytest.mark.parametrize("other", ["one", "two"])
-def test_a_new_swarm_takes_the_data_of_no_other_host(other: str) -> None:
+def test_a_new_swarm_is_refused_if_two_hosts_have_data(other: str) -> None:
     observed = _survivor()
     observed[other] = replace(observed[other], data=True)
     with pytest.raises(Refused, match=f"^{other} .* three ") as refused:
@@ -214,10 +214,10 @@ def test_a_new_swarm_takes_the_data_of_no_other_host(other: str) -> None:
 
 
 @pytest.mark.parametrize("other", ["one", "two"])
-def test_a_new_swarm_of_a_killed_run_takes_the_data_of_no_other_host(other: str) -> None:
+def test_a_new_swarm_of_a_killed_run_is_refused_if_two_hosts_have_data(other: str) -> None:
     observed = {**_survivor(), **converged_states(member(3, "three", number=0))}
     observed["three"] = replace(observed["three"], data=True, serial=4, key="key", stack=False)
-    # A stack.yaml from before does not count.
+    # An old stack.yaml does not count as data.
     observed[other] = replace(observed[other], stack=True)
     assert (cluster_of(observed).has_databases, _list_joined(cluster_of(observed))) == (
         False,

@@ -1,4 +1,4 @@
-"""Test when managers that have just started are waited for."""
+"""Test when a run waits for managers that have just started."""
 
 from dataclasses import replace
 from typing import Any

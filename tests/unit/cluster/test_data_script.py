@@ -23,7 +23,7 @@ def test_data_services_count_as_healthy_by_their_own_report(leader: Leader) -> N
     assert "1 and 3" in done.stderr
 
 
-def test_without_data_services_nothing_is_waited_for(leader: Leader) -> None:
+def test_the_script_does_not_wait_for_missing_data_services(leader: Leader) -> None:
     leader.write("health", "").unlink()
     assert leader.run("data").stdout == "0 0\n"
     assert leader.run("again", "0", "0", "0").returncode == 0
@@ -73,8 +73,8 @@ def test_patroni_requests_pass_the_password_outside_arguments(
     assert given == _LOGIN
 
 
-# A redis-cli whose sentinel reports the master; after a requested failover, it soon reports
-# another.
+# A redis-cli whose sentinel reports the master, and after a requested failover soon another
+# master.
 _REDIS_CLI = """
 test "$REDISCLI_AUTH" = not-a-password || exit 1
 shift 3
@@ -82,7 +82,7 @@ echo "$*" >>"$HOST/asked"
 case $* in
 "sentinel failover infisical") echo redis-1 >"$HOST/masters"; echo redis-2 >>"$HOST/masters" ;;
 "sentinel get-master-addr-by-name infisical")
-    # Nobody may listen any more once the first line is out.
+    # The reader may close the pipe after the first line.
     name=$(head -n 1 "$HOST/masters")
     test "$(wc -l <"$HOST/masters")" = 1 || sed -i 1d "$HOST/masters"
     echo "$name"; echo 6379 ;;
@@ -100,7 +100,7 @@ case $answer in *[!r]) exit 22 ;; esac
 
 
 @pytest.fixture
-def stopping(leader: Leader) -> Leader:
+def stopping_node(leader: Leader) -> Leader:
     """A node with the primary and the master, whose Docker is about to stop."""
     leader.write("env", "PATRONI_PASSWORD=not-a-password\nREDIS_PASSWORD=not-a-password\n")
     leader.program("curl", CURL)
@@ -111,44 +111,46 @@ def stopping(leader: Leader) -> Leader:
     return leader
 
 
-def test_stopping_docker_hands_the_primary_over(stopping: Leader) -> None:
-    done = stopping.run(of="hand-over")
+def test_stopping_docker_hands_the_primary_over(stopping_node: Leader) -> None:
+    done = stopping_node.run(of="hand-over")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-    arguments, given = stopping.changes()
+    arguments, given = stopping_node.changes()
     handed = '--request POST --data {"leader": "postgres-1"} http://127.0.0.1:8008/switchover'
     assert arguments.endswith(f"--max-time 15 {handed}")
     assert given == _LOGIN
 
 
-def test_a_standby_that_is_just_back_is_waited_for(stopping: Leader) -> None:
-    stopping.program("curl", _PATRONI)
+def test_the_hand_over_waits_for_a_standby_that_has_just_returned(stopping_node: Leader) -> None:
+    stopping_node.program("curl", _PATRONI)
     refused = "no good candidates have been found\ncan not find sync_standby\n"
-    stopping.write("tries", f"{refused}Successfully switched over\n")
-    assert stopping.run(of="hand-over").stdout == "Patroni: Successfully switched over\n"
-    assert (stopping.directory / "tries").read_text() == ""
+    stopping_node.write("tries", f"{refused}Successfully switched over\n")
+    assert stopping_node.run(of="hand-over").stdout == "Patroni: Successfully switched over\n"
+    assert (stopping_node.directory / "tries").read_text() == ""
 
 
-def test_stopping_docker_hands_the_master_over_and_waits_for_the_new_one(stopping: Leader) -> None:
-    assert stopping.run(of="hand-over").returncode == 0
+def test_stopping_docker_hands_the_master_over_and_waits_for_the_new_one(
+    stopping_node: Leader,
+) -> None:
+    assert stopping_node.run(of="hand-over").returncode == 0
     who = "sentinel get-master-addr-by-name infisical"
-    asked = (stopping.directory / "asked").read_text().splitlines()
+    asked = (stopping_node.directory / "asked").read_text().splitlines()
     assert asked == [who, "sentinel failover infisical", who, who]
 
 
-def test_a_master_on_another_node_stays(stopping: Leader) -> None:
-    stopping.write("masters", "redis-3\n")
-    assert stopping.run(of="hand-over").returncode == 0
-    assert "failover" not in (stopping.directory / "asked").read_text()
+def test_stopping_docker_keeps_a_master_on_another_node(stopping_node: Leader) -> None:
+    stopping_node.write("masters", "redis-3\n")
+    assert stopping_node.run(of="hand-over").returncode == 0
+    assert "failover" not in (stopping_node.directory / "asked").read_text()
 
 
-def test_a_crashed_engine_is_not_queried(stopping: Leader) -> None:
-    stopping.program("systemctl", "echo 0")
-    assert stopping.run(of="hand-over").returncode == 0
-    assert stopping.changes() == []
+def test_a_crashed_engine_is_not_queried(stopping_node: Leader) -> None:
+    stopping_node.program("systemctl", "echo 0")
+    assert stopping_node.run(of="hand-over").returncode == 0
+    assert stopping_node.changes() == []
 
 
-def test_docker_stops_even_if_no_node_can_take_over(stopping: Leader) -> None:
+def test_docker_stops_even_if_no_node_can_take_over(stopping_node: Leader) -> None:
     for program in ("curl", "redis-cli"):
-        stopping.program(program, "echo 'error: nobody' >&2; exit 22")
-    done = stopping.run(of="hand-over")
+        stopping_node.program(program, "echo 'error: nobody' >&2; exit 22")
+    done = stopping_node.run(of="hand-over")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -52,13 +52,13 @@ def test_a_node_without_a_database_is_not_a_primary(node: FakeHost) -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_a_dump_is_read_back_before_it_counts(node: FakeHost) -> None:
+def test_a_dump_gets_its_final_name_after_it_was_read_back(node: FakeHost) -> None:
     node.ok(("destroy-cluster", "backup", _BACKUP))
     assert node.read(f"{_BACKUP}/database.dump") == "dump\n"
     assert node.read(f"{_BACKUP}/etc-infisical.tar") == "files\n"
 
 
-def test_a_dump_that_can_not_be_read_back_is_none(node: FakeHost) -> None:
+def test_an_unreadable_dump_is_an_error_and_is_removed(node: FakeHost) -> None:
     node.write("/listed", "nothing\n")
     done = node.run("destroy-cluster", "backup", _BACKUP)
     assert done.returncode != 0

@@ -79,7 +79,9 @@ def test_without_a_working_manager_containers_end_as_the_hosts_leave(
     assert ended[-1] > done.index(f"one: {_LEAVE}")
 
 
-def test_without_the_data_the_swarm_stays(leader: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_removal_that_keeps_the_data_keeps_the_swarm(
+    leader: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
     done = _play(monkeypatch)
     destroy.ClusterRemoval("hetzner", leader=leader).remove(volumes=False)
     assert "one: remove the services" in done

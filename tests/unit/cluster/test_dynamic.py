@@ -20,7 +20,7 @@ DESIRED = {
     "synchronous_mode": True,
     "postgresql": {"use_pg_rewind": True, "parameters": {"max_connections": 200}},
 }
-# Patroni adds keys of its own, and a person has set one.
+# Patroni adds keys of its own, and a person has set `work_mem`.
 THERE = {
     **DESIRED,
     "maximum_lag_on_failover": 1048576,
@@ -29,19 +29,19 @@ THERE = {
         "parameters": {"max_connections": 200, "work_mem": "8MB"},
     },
 }
-SETTLED = PatroniState(THERE)
+CONVERGED = PatroniState(THERE)
 
 
 def _with(**changes: Any) -> PatroniState:
-    return replace(SETTLED, configuration={**THERE, **changes})
+    return replace(CONVERGED, configuration={**THERE, **changes})
 
 
-def _items(found: PatroniState) -> list[str]:
+def _list_changes(found: PatroniState) -> list[str]:
     return [str(item) for item in patroni_config.list_changes(found, DESIRED)]
 
 
 def test_keys_set_by_others_are_not_a_difference() -> None:
-    assert (_items(SETTLED), patroni_config.patch(SETTLED, DESIRED)) == ([], {})
+    assert (_list_changes(CONVERGED), patroni_config.patch(CONVERGED, DESIRED)) == ([], {})
 
 
 @pytest.mark.parametrize(
@@ -69,15 +69,18 @@ def test_keys_set_by_others_are_not_a_difference() -> None:
 def test_only_differing_keys_are_reported_and_sent(
     changes: dict[str, Any], line: str, sent: dict[str, Any]
 ) -> None:
-    assert _items(_with(**changes)) == [f"~ patroni {line}"]
+    assert _list_changes(_with(**changes)) == [f"~ patroni {line}"]
     assert patroni_config.patch(_with(**changes), DESIRED) == sent
 
 
 def test_without_an_answering_patroni_nothing_is_reported_or_sent() -> None:
-    assert (_items(PatroniState()), patroni_config.patch(PatroniState(), DESIRED)) == ([], {})
+    assert (_list_changes(PatroniState()), patroni_config.patch(PatroniState(), DESIRED)) == (
+        [],
+        {},
+    )
 
 
-def test_the_file_that_is_rendered_asks_for_synchronous_copies() -> None:
+def test_the_rendered_file_requires_synchronous_replication() -> None:
     known = site()
     files = configs(known.settings, inputs(known, ClusterStackState()))
     found = DesiredStack("services: {}", files, frozenset()).patroni()
@@ -111,18 +114,21 @@ def _lines(members: list[dict[str, Any]]) -> list[str]:
 def test_the_primary_is_restarted_last() -> None:
     found = parse(["engine", *_lines(MEMBERS)])
     assert found == PatroniState(THERE, ("postgres-3", "postgres-1"))
-    assert [line.partition(":")[0] for line in _items(found)] == ["~ postgres-3", "~ postgres-1"]
+    assert [line.partition(":")[0] for line in _list_changes(found)] == [
+        "~ postgres-3",
+        "~ postgres-1",
+    ]
     assert ClusterStack().process(["next:", *_lines(MEMBERS)]).patroni == found
 
 
-def test_an_answer_that_is_missing_is_read_as_none() -> None:
+def test_a_missing_answer_is_read_as_none() -> None:
     assert parse(["engine", "patroni {}"]).configuration == {}
     assert parse(_lines(MEMBERS)[1:]).configuration is None
     assert parse(["engine"]) == PatroniState()
 
 
 class _Members:
-    """A Patroni whose members wait for restarts; `steps` are those of the script."""
+    """A Patroni whose members wait for restarts; `steps` are the calls of the script."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *waiting: tuple[str, ...]) -> None:
         self.steps: list[str] = []
@@ -140,11 +146,11 @@ class _Members:
         return "\n".join(_lines(members))
 
 
-def test_a_key_without_restart_is_only_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_key_that_needs_no_restart_is_only_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     members = _Members(monkeypatch)
     assert rollout.merge_configuration(_with(synchronous_mode=False), DESIRED) == 0
     assert members.steps == ['configure {"synchronous_mode": true}']
-    assert rollout.merge_configuration(SETTLED, DESIRED) == 0
+    assert rollout.merge_configuration(CONVERGED, DESIRED) == 0
     assert len(members.steps) == 1
 
 

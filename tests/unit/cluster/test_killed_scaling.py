@@ -31,10 +31,10 @@ def single_host(tmp_path: Path) -> FakeHost:
 
 
 @pytest.fixture
-def together(tmp_path: Path) -> FakeHost:
-    """The leader of a cluster whose data are loaded for a scale-in, next to earlier ones."""
+def cluster_leader(tmp_path: Path) -> FakeHost:
+    """A leader with loaded data for a scale-in, next to data of an earlier single host."""
     made = make_host(tmp_path)
-    made.write("/etc/infisical/stack.yaml", "together")
+    made.write("/etc/infisical/stack.yaml", "stack")
     made.write("/etc/infisical/keys/postgres_password", "obviously-fake")
     made.write(_ASIDE, "single")
     made.volume(MAIN, base="of earlier days")
@@ -56,7 +56,7 @@ def test_a_killed_scale_out_leaves_the_single_host_its_data(
 
 
 def test_writes_to_the_cluster_are_counted_and_located(tmp_path: Path) -> None:
-    """The number is still known when the next scale-out discards the database."""
+    """The number is still known when the next scale-out renames the database."""
     node = make_node(tmp_path, infisical="empty", infisical_restoring="moved")
     node.write(_COMPOSE, "single")
     node.ok(("scale-out", "begin", _STAMP, "out"), _OUT["pause"], _OUT["switch"])
@@ -88,7 +88,7 @@ def test_a_scale_out_undone_before_the_switch_reports_no_writes(
 def test_a_scale_out_keeps_volume_and_compose_file(single_host: FakeHost) -> None:
     single_host.ok(_OUT["pause"], _OUT["switch"])
     done = single_host.run(*_OUT["end"])
-    # The fake database reports tables, as a cluster's would that was written to.
+    # The fake database reports tables, like the database of a cluster with writes.
     database = "database infisical_before_20261126t101112z"
     kept = [database, f"volume {MAIN}", _host_path(single_host, _ASIDE)]
     assert done.stdout.splitlines() == kept
@@ -97,25 +97,25 @@ def test_a_scale_out_keeps_volume_and_compose_file(single_host: FakeHost) -> Non
     assert single_host.volumes() == {MAIN: {"base": "old"}}
 
 
-def test_a_killed_scale_in_is_undone(together: FakeHost) -> None:
-    for each in together.deaths(_IN["pause"], _IN["switch"]):
+def test_a_killed_scale_in_is_undone(cluster_leader: FakeHost) -> None:
+    for each in cluster_leader.deaths(_IN["pause"], _IN["switch"]):
         each.ok(_IN["back"], _IN["end"])
         assert each.read(_COMPOSE) is None
         assert each.volumes()[MAIN] == {"base": "of earlier days"}
         assert each.read(_STATE) is None
 
 
-def test_a_killed_rollback_is_completed(together: FakeHost) -> None:
-    together.ok(_IN["pause"], _IN["switch"])
-    for each in together.deaths(_IN["back"], _IN["end"]):
+def test_a_killed_rollback_is_completed(cluster_leader: FakeHost) -> None:
+    cluster_leader.ok(_IN["pause"], _IN["switch"])
+    for each in cluster_leader.deaths(_IN["back"], _IN["end"]):
         if each.read(_STATE):
             each.ok(_IN["back"], _IN["end"])
         assert each.volumes()[MAIN] == {"base": "of earlier days"}
 
 
-def test_data_of_an_undone_target_are_kept(together: FakeHost) -> None:
-    together.ok(_IN["pause"], _IN["switch"])
-    for each in together.deaths(_IN["back"], _IN["end"]):
+def test_data_of_an_undone_scale_in_are_kept(cluster_leader: FakeHost) -> None:
+    cluster_leader.ok(_IN["pause"], _IN["switch"])
+    for each in cluster_leader.deaths(_IN["back"], _IN["end"]):
         if each.read(_STATE):
             each.ok(_IN["back"], _IN["end"])
         volumes = each.volumes()
@@ -123,42 +123,42 @@ def test_data_of_an_undone_target_are_kept(together: FakeHost) -> None:
         assert volumes[f"{MAIN}_given_up_{_STAMP}"] == {"base": "new"}
 
 
-def test_a_scale_in_sets_the_old_data_aside(together: FakeHost) -> None:
-    together.ok(_IN["pause"], _IN["switch"], _IN["proven"])
-    done = together.run(*_IN["end"])
+def test_a_scale_in_sets_the_old_data_aside(cluster_leader: FakeHost) -> None:
+    cluster_leader.ok(_IN["pause"], _IN["switch"], _IN["proven"])
+    done = cluster_leader.run(*_IN["end"])
     aside = f"{MAIN}_before_{_STAMP}"
     assert done.stdout.splitlines() == [f"volume {aside}"]
-    assert together.read(_COMPOSE) == "single"
-    assert together.volumes()[MAIN] == {"base": "new"}
-    assert together.volumes()[aside] == {"base": "of earlier days"}
+    assert cluster_leader.read(_COMPOSE) == "single"
+    assert cluster_leader.volumes()[MAIN] == {"base": "new"}
+    assert cluster_leader.volumes()[aside] == {"base": "of earlier days"}
 
 
 def test_a_host_without_data_has_none_after_a_rollback(
-    together: FakeHost,
+    cluster_leader: FakeHost,
 ) -> None:
-    together.ok(("scale-in", "back"), ("scale-in", "end"))
-    for file in (together.directory / "volumes" / MAIN / "_data").glob("*"):
+    cluster_leader.ok(("scale-in", "back"), ("scale-in", "end"))
+    for file in (cluster_leader.directory / "volumes" / MAIN / "_data").glob("*"):
         file.unlink()
-    (together.directory / "volumes" / MAIN / "_data").rmdir()
-    (together.directory / "volumes" / MAIN).rmdir()
-    together.ok(("scale-in", "begin", _STAMP, "in"), _IN["pause"], _IN["switch"])
-    assert together.volumes()[MAIN] == {"base": "new"}
-    together.ok(_IN["back"], _IN["end"])
-    assert MAIN not in together.volumes()
+    (cluster_leader.directory / "volumes" / MAIN / "_data").rmdir()
+    (cluster_leader.directory / "volumes" / MAIN).rmdir()
+    cluster_leader.ok(("scale-in", "begin", _STAMP, "in"), _IN["pause"], _IN["switch"])
+    assert cluster_leader.volumes()[MAIN] == {"base": "new"}
+    cluster_leader.ok(_IN["back"], _IN["end"])
+    assert MAIN not in cluster_leader.volumes()
 
 
 def test_a_proven_scale_in_ends_and_cannot_be_rolled_back(
-    together: FakeHost,
+    cluster_leader: FakeHost,
 ) -> None:
-    together.ok(_IN["pause"], _IN["switch"])
-    done = together.run(*_IN["end"])
+    cluster_leader.ok(_IN["pause"], _IN["switch"])
+    done = cluster_leader.run(*_IN["end"])
     assert done.returncode == 1
     assert " switched, " in done.stderr
-    together.ok(_IN["proven"], _IN["proven"])
-    done = together.run(*_IN["back"])
+    cluster_leader.ok(_IN["proven"], _IN["proven"])
+    done = cluster_leader.run(*_IN["back"])
     assert done.returncode == 1
     assert "can't be undone" in done.stderr
-    assert together.volumes()[MAIN] == {"base": "new"}
+    assert cluster_leader.volumes()[MAIN] == {"base": "new"}
 
 
 def test_a_second_migration_is_refused_during_the_first(single_host: FakeHost) -> None:
@@ -167,13 +167,13 @@ def test_a_second_migration_is_refused_during_the_first(single_host: FakeHost) -
     assert "another migration" in done.stderr
 
 
-def test_scale_out_needs_a_single_host(together: FakeHost) -> None:
-    together.ok(_IN["back"], _IN["end"])
+def test_scale_out_needs_a_single_host(cluster_leader: FakeHost) -> None:
+    cluster_leader.ok(_IN["back"], _IN["end"])
     begin = ("scale-out", "begin", _STAMP, "out")
-    assert "no Infisical" in together.run(*begin).stderr
-    together.write(_COMPOSE, "left over")
-    assert "from the cluster already" in together.run(*begin).stderr
-    assert together.read(_STATE) is None
+    assert "no Infisical" in cluster_leader.run(*begin).stderr
+    cluster_leader.write(_COMPOSE, "left over")
+    assert "from the cluster already" in cluster_leader.run(*begin).stderr
+    assert cluster_leader.read(_STATE) is None
 
 
 def test_scale_in_needs_a_cluster(single_host: FakeHost) -> None:

@@ -10,12 +10,12 @@ def test_the_first_host_of_a_new_cluster_leads() -> None:
     assert [cluster_of(three_bare(), me=name).leads for name in NAMES] == [True, False, False]
 
 
-def test_a_host_with_keys_leads_hosts_without() -> None:
+def test_a_host_with_keys_leads_hosts_without_keys() -> None:
     observed = three_bare() | {"three": bare(3, key="key", digest="state")}
     assert cluster_of(observed).leader.name == "three"
 
 
-def test_a_host_killed_while_it_got_a_new_key_gets_it_again() -> None:
+def test_a_host_with_an_interrupted_copy_of_a_new_key_does_not_lead() -> None:
     observed = three()
     observed["two"] = replace(observed["two"], serial=0, key="older", digest="torn")
     assert cluster_of(observed).leader.name == "one"
@@ -35,7 +35,7 @@ def test_a_stale_first_host_that_comes_back_does_not_lead() -> None:
     assert cluster_of(observed).leader.name == "two"
 
 
-def test_of_hosts_with_one_serial_the_last_leader_leads_with_its_changes() -> None:
+def test_the_last_leader_leads_if_all_hosts_have_the_same_serial() -> None:
     observed = three()
     observed["one"] = replace(observed["one"], serial_as_leader=0)
     observed["three"] = replace(observed["three"], serial_as_leader=4, digest="changed")

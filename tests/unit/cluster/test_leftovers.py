@@ -1,4 +1,4 @@
-"""Test what is removed with the state of a former leader's unfinished changes."""
+"""Test which files of a former leader's unfinished change are removed, and which are reported."""
 
 import subprocess
 from pathlib import Path

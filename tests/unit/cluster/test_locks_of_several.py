@@ -19,7 +19,7 @@ def _hosts(*names: str, away: str = "") -> list[Host]:
 
 
 class _Answers(list[str]):
-    """Hold the answers to requests of locks, in turn; `asked` counts the requests."""
+    """The answers to requests of locks, in their order; `asked` counts the requests."""
 
     asked = 0
 

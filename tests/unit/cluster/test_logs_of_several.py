@@ -14,7 +14,7 @@ def _entry(
     return AuditEntry(moment, "ada@laptop", "apply", outcome, run, "abc123", changes or [], why)
 
 
-def test_entries_of_all_hosts_are_merged_and_others_name_their_hosts() -> None:
+def test_changes_on_all_hosts_are_merged_and_others_name_their_host() -> None:
     same = [_entry("1", "begun", "00:00"), _entry("1", "done", "00:09", ["+ package curl"])]
     more = [_entry("1", "begun", "00:01"), _entry("1", "done", "00:08", ["+ package curl", "~ b"])]
     (run,) = merge_runs({"one": Log(same), "two": Log(more), "three": Log(same)})
@@ -22,7 +22,7 @@ def test_entries_of_all_hosts_are_merged_and_others_name_their_hosts() -> None:
     assert run.last.changes == ["+ package curl", "two: ~ b"]
 
 
-def test_an_entry_of_a_single_host_names_it() -> None:
+def test_a_change_on_one_host_names_the_host() -> None:
     done = [_entry("1", "done", "00:00", ["~ file"])]
     (run,) = merge_runs({"one": Log([]), "two": Log(done), "three": Log([])})
     assert run.last.changes == ["two: ~ file"]

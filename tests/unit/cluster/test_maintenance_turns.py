@@ -55,7 +55,7 @@ def turn(host: Path) -> Turn:
 
 
 @pytest.mark.parametrize(("number", "seconds"), [(0, "0"), (1, "1800"), (4, "7200")])
-def test_each_host_waits_half_an_hour_for_each_one_before_it(
+def test_a_host_waits_half_an_hour_for_each_earlier_host(
     host: Path, turn: Turn, number: int, seconds: str
 ) -> None:
     assert turn(number).returncode == 0
@@ -78,10 +78,10 @@ def test_each_host_waits_half_an_hour_for_each_one_before_it(
         ("patroni", _PATRONI.replace("streaming", "running"), "PostgreSQL 1,"),
     ],
 )
-def test_a_host_waits_until_the_others_are_complete(
+def test_a_host_waits_until_the_cluster_is_healthy(
     host: Path, turn: Turn, file: str, text: str, reason: str
 ) -> None:
-    _end_after_two_waits(host, f"mv $HOST/complete $HOST/{file}")
+    _end_wait_at_third_sleep(host, f"mv $HOST/complete $HOST/{file}")
     (host / file).rename(host / "complete")
     (host / file).write_text(text)
     done = turn(0)
@@ -93,7 +93,7 @@ def test_a_host_waits_until_the_others_are_complete(
 @pytest.mark.parametrize("failing", ["node ls", "service ls", "info"])
 def test_a_silent_docker_counts_as_unavailable(host: Path, turn: Turn, failing: str) -> None:
     error = "Error response from daemon: The swarm does not have a leader."
-    _end_after_two_waits(host, "rm -f $HOST/failing")
+    _end_wait_at_third_sleep(host, "rm -f $HOST/failing")
     (host / "failing").write_text(f"{failing}\n{error}\n")
     done = turn(0)
     assert done.returncode == 0
@@ -114,8 +114,8 @@ def test_a_host_waits_an_hour_for_the_others_and_then_skips_the_window(
     assert not (host / "infisical-maintenance/running").exists()
 
 
-def _end_after_two_waits(host: Path, command: str) -> None:
-    """Have a command end what the host waits for, after the first sleep and two waits."""
+def _end_wait_at_third_sleep(host: Path, command: str) -> None:
+    """Run a command that ends the wait, in the third call of sleep."""
     body = 'echo "$1" >>"$HOST/slept"\ntest "$(wc -l <"$HOST/slept")" -lt 3 || '
     fake_program(host / "programs", "sleep", body + command)
 

@@ -1,4 +1,4 @@
-"""Test how networks of the stack differ, which services use them, and their re-creation."""
+"""Test differences of the stack's networks, their services, and their re-creation."""
 
 import json
 import os
@@ -42,23 +42,23 @@ FOUND = {
 EDGE = "infisical-edge"
 
 
-def _items(found: dict[str, Network], text: str) -> list[str]:
+def _list_changes(found: dict[str, Network], text: str) -> list[str]:
     """Return the changes, without their effect on Infisical."""
     return [str(each).partition("; ")[0] for each in stack_file.list_network_changes(found, text)]
 
 
 def test_networks_that_match_the_file_are_not_a_difference() -> None:
-    assert _items(FOUND, PLAIN) == []
+    assert _list_changes(FOUND, PLAIN) == []
     encrypted = {
         name: replace(each, options={**each.options, "encrypted": ""})
         for name, each in FOUND.items()
     }
-    assert _items(encrypted, ENCRYPTED) == []
-    assert _items({}, PLAIN) == []
+    assert _list_changes(encrypted, ENCRYPTED) == []
+    assert _list_changes({}, PLAIN) == []
 
 
 def test_an_unencrypted_network_that_could_be_encrypted_is_reported() -> None:
-    assert _items(FOUND, ENCRYPTED) == [
+    assert _list_changes(FOUND, ENCRYPTED) == [
         f"~ network infisical-{name}: not encrypted → encrypted"
         for name in ("consensus", "databases", "edge")
     ]
@@ -74,7 +74,7 @@ def test_an_unencrypted_network_that_could_be_encrypted_is_reported() -> None:
     ],
 )
 def test_the_differences_of_a_network_are_reported(network: Network, why: str) -> None:
-    output = _items({**FOUND, EDGE: network}, PLAIN)
+    output = _list_changes({**FOUND, EDGE: network}, PLAIN)
     assert output == [f"~ network {EDGE}: {why}"]
 
 
@@ -92,7 +92,7 @@ def test_running_services_are_started_unchanged_in_the_new_network() -> None:
     assert whole["services"] == yaml.safe_load(old)["services"]
 
 
-def test_the_record_follows_re_created_services_and_hides_no_other_difference() -> None:
+def test_the_record_of_re_created_services_is_renewed_and_hides_no_difference() -> None:
     found = ClusterStackState(
         services={
             name: SwarmService(1, 1, hash=name) for name in ("haproxy", "infisical", "caddy")
@@ -110,7 +110,7 @@ def test_the_record_follows_re_created_services_and_hides_no_other_difference() 
     }
 
 
-def test_networks_are_read() -> None:
+def test_networks_are_parsed_with_options_and_subnets() -> None:
     output = {"internal": True, "options": _MTU, "ipam": [{"Subnet": "10.1.0.0/24"}]}
     bare = {"internal": False, "options": None, "ipam": None}
     found = ClusterStack().process(
@@ -122,14 +122,14 @@ def test_networks_are_read() -> None:
     }
 
 
-_REMADE = {
+_STEPS_BY_NETWORK = {
     EDGE: ["part haproxy infisical"],
     "infisical-databases": ["part DATA", "await_master 120", "part haproxy infisical"],
     "infisical-consensus": ["part DATA", "await_master 120"],
 }
 
 
-@pytest.mark.parametrize("name", _REMADE)
+@pytest.mark.parametrize("name", _STEPS_BY_NETWORK)
 def test_services_are_removed_before_a_network_is_re_created_and_start_after_databases(
     monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
@@ -163,7 +163,7 @@ def test_services_are_removed_before_a_network_is_re_created_and_start_after_dat
     assert steps == [
         "cat /etc/infisical/stack.yaml",
         f"remove {services} {name}",
-        *_REMADE[name],
+        *_STEPS_BY_NETWORK[name],
         "wait for a majority",
         "write /etc/infisical/stack.json",
     ]
@@ -191,19 +191,19 @@ def test_a_stuck_task_that_swarm_considers_healthy_is_reported(task: Task, reaso
     assert reason in stuck.get(task, "")
 
 
-_ALONE = Task("redis-2", "id", "running", frozenset())
+_WITHOUT_NETWORKS = Task("redis-2", "id", "running", frozenset())
 
 
 def test_a_task_whose_service_was_detached_is_left_to_the_roll_out() -> None:
     """New tasks would be in the same networks, and all of them would stop at once."""
     detached = {"redis-2": frozenset({_CONSENSUS})}
-    assert stack_file.find_stuck([_ALONE], PLAIN, detached) == {}
-    paused = replace(_ALONE, status="paused")
+    assert stack_file.find_stuck([_WITHOUT_NETWORKS], PLAIN, detached) == {}
+    paused = replace(_WITHOUT_NETWORKS, status="paused")
     assert stack_file.find_stuck([paused], PLAIN, detached) == {paused: "is paused"}
     attached = {"redis-2": frozenset({_DATABASES}), "redis-1": frozenset[str]()}
-    stuck = stack_file.find_stuck([_ALONE], PLAIN, attached)
-    assert [*stuck] == [_ALONE]
-    assert stuck[_ALONE].endswith(" databases")
+    stuck = stack_file.find_stuck([_WITHOUT_NETWORKS], PLAIN, attached)
+    assert [*stuck] == [_WITHOUT_NETWORKS]
+    assert stuck[_WITHOUT_NETWORKS].endswith(" databases")
 
 
 def test_the_networks_of_services_are_read_from_a_manager() -> None:
@@ -285,15 +285,18 @@ inspect*)
         (None, True, "running"),
     ],
 )
-def test_a_replica_that_lost_a_database_is_found(
+def test_a_replica_that_lost_its_database_is_found(
     tmp_path: Path, age: int | None, another: bool, status: str
 ) -> None:
-    """If no replica has it, a restart repairs nothing; older versions' replicas report nothing."""
+    """A restart helps only if another replica has the database.
+
+    Replicas of older versions do not record when they were ready.
+    """
     fake_docker(tmp_path, _TASKS)
     if not another:
         (tmp_path / "failing").write_text("exec\n")
     if age is not None:
-        _ready(tmp_path, age)
+        _set_ready(tmp_path, age)
     command = script("node-tasks", "inspect").replace("/proc/", f"{tmp_path}/proc/")
     done = run_with(tmp_path, command, check=True)
     assert done.stdout.splitlines() == [
@@ -305,8 +308,8 @@ def test_a_replica_that_lost_a_database_is_found(
     assert [each.id for each in NodeTasks().process(done.stdout.splitlines())] == ["i1", "r1"]
 
 
-def _ready(directory: Path, age: int) -> None:
-    """Set how many seconds ago process 77 was ready."""
+def _set_ready(directory: Path, age: int) -> None:
+    """Set the age in seconds of the file by which process 77 was ready."""
     file = directory / "proc/77/root/dev/shm/ready"
     file.parent.mkdir(parents=True)
     file.write_text("")

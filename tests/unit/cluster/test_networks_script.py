@@ -42,7 +42,7 @@ def _remove(host: Path, tasks: str) -> tuple[subprocess.CompletedProcess[str], l
     return done, (host / "changes").read_text().splitlines()
 
 
-def test_a_network_goes_once_no_container_is_left_in_it(tmp_path: Path) -> None:
+def test_a_network_is_removed_after_its_last_container_ended(tmp_path: Path) -> None:
     done, changes = _remove(
         tmp_path, "s1 Running 2 hours ago\ns1 Shutdown now\ns2 Running now\n Pending now\n"
     )

@@ -93,7 +93,7 @@ def test_a_re_created_host_waits_until_the_swarm_considers_the_old_one_down() ->
 
 
 @pytest.mark.parametrize("state", ["locked", "error", ""])
-def test_a_host_that_is_locked_or_can_not_start_or_has_no_engine_running_is_not_gone(
+def test_a_host_with_a_locked_failed_or_stopped_engine_is_not_lost(
     state: str,
 ) -> None:
     observed = converged_states(member(1, "one"), member(2, "two", down=True), member(3, "three"))
@@ -136,12 +136,12 @@ def test_an_answering_node_outside_the_inventory_is_kept() -> None:
     assert "no inventory" in cluster.notes[0]
 
 
-def test_turns_are_in_the_order_of_the_numbers() -> None:
+def test_hosts_take_turns_in_the_order_of_their_numbers() -> None:
     observed = three()
     assert [cluster_of(observed, me=name).turn for name in ("three", "one", "two")] == [2, 0, 1]
 
 
-def test_one_kernel_that_lacks_something_lacks_it_for_all() -> None:
+def test_a_kernel_feature_is_missing_if_one_host_lacks_it() -> None:
     observed = three()
     assert (cluster_of(observed).ipvs, cluster_of(observed).esp) == (True, True)
     observed["two"] = replace(observed["two"], ipvs=False, esp=False)

@@ -10,13 +10,13 @@ from infisical_iac.core.rendering import template
 from tests.unit.fake_programs import DF, fake_program, run_with
 
 _PASSWORD = "fake-redis-password"
-# A sentinel's answer is in a file with its name; one without a file doesn't answer.
+# A sentinel's answer is in a file with its name; a sentinel without a file doesn't answer.
 _REDIS_CLI = """
 test "$REDISCLI_AUTH" = fake-redis-password || exit 1
 test "$1" = --tls && shift 3
 cat "$(dirname "$0")/$2" 2>/dev/null || { echo "Could not connect" >&2; exit 1; }
 """
-# Runs until a command ends it, which it prints.
+# A redis-server that runs until a command ends it, and prints this command.
 _REDIS_UNTIL_SHUTDOWN = """
 for second in $(seq 100); do
     test -s "$HOST/shutdown" && cat "$HOST/shutdown" && exit
@@ -24,7 +24,7 @@ for second in $(seq 100); do
 done
 echo "nothing ended it"
 """
-# It may be asked again while the server reads the file, so it replaces the file as a whole.
+# A redis-cli that replaces the file as a whole, because the server may read it at any time.
 _REDIS_CLI_SHUTDOWN = """
 case "$*" in
 *shutdown*)
@@ -84,8 +84,8 @@ class Node:
             CLI="--tls --cacert ca.crt",
         )
 
-    def redis(self, name: str) -> str:
-        """Return the master that the Redis `name` follows, empty if it is the master."""
+    def start_redis(self, name: str) -> str:
+        """Start the Redis `name`; return the master that it follows, empty if it is the master."""
         found = re.search(r"^replicaof (\S+) 6379$", self.start("redis.sh", name), re.MULTILINE)
         return found[1] if found else ""
 
@@ -96,8 +96,8 @@ def node(tmp_path: Path) -> Node:
 
 
 @pytest.mark.parametrize(("name", "master"), [("redis-1", ""), ("redis-2", "redis-1")])
-def test_on_the_very_first_start_redis_1_is_the_master(node: Node, name: str, master: str) -> None:
-    assert node.redis(name) == master
+def test_redis_1_is_the_master_on_the_very_first_start(node: Node, name: str, master: str) -> None:
+    assert node.start_redis(name) == master
 
 
 @pytest.mark.parametrize(("name", "master"), [("redis-1", "redis-3"), ("redis-3", "")])
@@ -106,22 +106,22 @@ def test_a_redis_starts_in_the_role_that_the_sentinels_report(
 ) -> None:
     node.answer("sentinel-2", "redis-3", 4)
     (node.data / "redis.conf").write_text("replicaof redis-2 6379\n")
-    assert node.redis(name) == master
+    assert node.start_redis(name) == master
 
 
-def test_the_latest_decision_counts(node: Node) -> None:
+def test_a_redis_follows_the_latest_decision_of_the_sentinels(node: Node) -> None:
     node.answer("sentinel-1", "redis-1", 9)
     node.answer("sentinel-2", "redis-2", 10)
     node.answer("sentinel-3", "redis-1", 9)
-    assert node.redis("redis-1") == "redis-2"
+    assert node.start_redis("redis-1") == "redis-2"
 
 
 @pytest.mark.parametrize(
     ("before", "master"), [("replicaof redis-3 6379\n", "redis-3"), ("dir /data\n", "")]
 )
-def test_without_a_sentinel_it_keeps_the_role_it_had(node: Node, before: str, master: str) -> None:
+def test_without_a_sentinel_a_redis_keeps_its_role(node: Node, before: str, master: str) -> None:
     (node.data / "redis.conf").write_text(before)
-    assert node.redis("redis-2") == master
+    assert node.start_redis("redis-2") == master
 
 
 def test_a_new_password_is_used_from_the_next_start(node: Node) -> None:
@@ -131,7 +131,7 @@ def test_a_new_password_is_used_from_the_next_start(node: Node) -> None:
     assert "old" not in text
 
 
-def test_a_sentinel_keeps_what_it_knew_and_nothing_else(node: Node) -> None:
+def test_a_sentinel_keeps_known_nodes_and_drops_old_passwords_and_users(node: Node) -> None:
     known = (
         "sentinel monitor infisical redis-2 6379 2\nsentinel myid 0123\n"
         "sentinel config-epoch infisical 5\nsentinel known-replica infisical redis-1 6379\n"
@@ -139,7 +139,7 @@ def test_a_sentinel_keeps_what_it_knew_and_nothing_else(node: Node) -> None:
     )
     stale = "requirepass old\nsentinel auth-pass infisical old\nuser default on nopass\n"
     (node.data / "sentinel.conf").write_text(stale + known)
-    # Another sentinel has an older decision than its own.
+    # Another sentinel has an older decision than this sentinel.
     node.answer("sentinel-2", "redis-1", 1)
     text = node.start("sentinel.sh", "sentinel-1")
     assert sorted(known.splitlines()) == sorted(set(text.splitlines()) & set(known.splitlines()))
@@ -148,7 +148,7 @@ def test_a_sentinel_keeps_what_it_knew_and_nothing_else(node: Node) -> None:
     assert "nopass" not in text
 
 
-def test_a_new_sentinel_asks_the_others(node: Node) -> None:
+def test_a_new_sentinel_asks_the_others_for_the_master(node: Node) -> None:
     node.answer("sentinel-3", "redis-2", 7)
     assert "monitor infisical redis-2 6379 2" in node.start("sentinel.sh", "sentinel-1")
 
@@ -165,7 +165,7 @@ def test_the_first_sentinels_watch_the_first_redis(node: Node) -> None:
         ("redis-1", ("redis-1", "redis-1"), ""),
         ("redis-2", ("redis-1", "redis-2"), ""),
         ("redis-2", ("redis-1", "redis-3"), ""),
-        # Cut off from one or both of the others, it can't know the right master.
+        # A sentinel that does not reach both others can't know the right master.
         ("redis-2", ("redis-1",), ""),
         ("redis-2", (), ""),
         ("redis-1", ("redis-2", "redis-2"), "names redis-1 "),
@@ -211,7 +211,7 @@ def test_plain_ports_are_closed_only_at_the_last_level(
     assert (node.programs / "tls.pem").stat().st_mode & 0o777 == 0o600
 
 
-def test_the_proxy_may_ask_who_is_the_master_and_nothing_else(node: Node) -> None:
+def test_the_proxy_may_only_query_the_role_of_redis(node: Node) -> None:
     text = node.start("redis.sh", "redis-1")
     users = [line.split() for line in text.splitlines() if line.startswith("user ")]
     assert users == [["user", "haproxy", "on", "nopass", "resetchannels", "-@all", "+role"]]
@@ -219,7 +219,7 @@ def test_the_proxy_may_ask_who_is_the_master_and_nothing_else(node: Node) -> Non
 
 def test_a_redis_does_not_start_on_a_full_disk(node: Node) -> None:
     node.free.write_text("0\n65536\n65537\n")
-    assert node.redis("redis-2") == "redis-1"
+    assert node.start_redis("redis-2") == "redis-1"
     assert (node.root / "slept").read_text().splitlines()[:2] == ["2", "2"]
     assert node.free.read_text() == "65537\n"
 

@@ -35,7 +35,7 @@ def test_the_clusters_database_is_kept_by_name_and_the_rest_is_removed(host: Fak
     assert host.read("/etc/infisical/keys/auth_secret") == "obviously-fake"
 
 
-def test_nothing_is_kept_of_a_cluster_that_never_served(host: FakeHost) -> None:
+def test_no_data_are_kept_of_a_cluster_that_never_served(host: FakeHost) -> None:
     assert host.run("remove-cluster", "data", "").stdout == ""
     assert host.volumes() == {MAIN: {"base": "single"}}
 
@@ -46,14 +46,14 @@ def test_a_killed_removal_is_completed(host: FakeHost) -> None:
         assert each.volumes() == {_KEPT: {"base": "of the cluster"}, MAIN: {"base": "single"}}
 
 
-def test_a_silent_engine_keeps_everything(host: FakeHost) -> None:
+def test_volumes_are_kept_while_docker_does_not_answer(host: FakeHost) -> None:
     host.write("/failing", "volume\n")
     done = host.run(*_DATA)
     assert (done.returncode, done.stderr.strip()) == (1, "Docker does not answer")
     assert host.volumes()[_PATRONI] == {"base": "of the cluster"}
 
 
-def test_a_host_without_infisical_has_no_keys(host: FakeHost) -> None:
+def test_forget_removes_the_keys_and_keeps_the_backup_configuration(host: FakeHost) -> None:
     host.write("/etc/infisical/backup/backup.conf", "of the host")
     host.ok(("remove-cluster", "forget"))
     assert host.read("/etc/infisical/keys/auth_secret") is None

@@ -18,7 +18,7 @@ _INVENTORY = ("one", "two", "four")
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The steps, each with its host."""
+    """The steps of etcd's script, each with its host."""
     done: list[str] = []
     current = ["leader"]
 
@@ -35,17 +35,19 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_the_earlier_etcd_of_a_node_is_removed_before_it_joins(steps: list[str]) -> None:
-    observed = _looks("healthy", "healthy")
+    observed = _replaced_states("healthy", "healthy")
     etcd._replace_member(cluster_of(observed, inventory=_INVENTORY), 3, "four")
     assert steps == ["one: stop etcd-3", "four: forget", "one: member 3"]
     steps.clear()
     # The leader's own etcd has lost its data.
-    etcd._replace_member(cluster_of(_looks("lost", "healthy"), inventory=_INVENTORY), 1, "one")
+    etcd._replace_member(
+        cluster_of(_replaced_states("lost", "healthy"), inventory=_INVENTORY), 1, "one"
+    )
     assert steps == ["two: stop etcd-1", "one: forget", "two: member 1"]
 
 
 def _lost_states(primary: str, furthest: str) -> dict[str, SwarmState]:
-    """Return states in which etcd has lost its data, with the primary or the furthest server."""
+    """Return states in which etcd has lost its data; name the primary or the furthest server."""
     return {
         name: replace(
             look, data=True, etcd="lost", primary=name == primary, wal=(2, 1 + (name == furthest))
@@ -91,7 +93,7 @@ def test_a_recovered_etcd_is_kept(steps: list[str], monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("now", [_lost_states("one", ""), _lost_states("", "three")])
-def test_nothing_is_removed_if_another_server_is_ahead_by_now(
+def test_no_member_is_removed_if_another_server_is_ahead_by_now(
     steps: list[str], monkeypatch: pytest.MonkeyPatch, now: dict[str, SwarmState]
 ) -> None:
     monkeypatch.setattr(etcd, "_read_state", lambda name: now[name])
@@ -101,7 +103,9 @@ def test_nothing_is_removed_if_another_server_is_ahead_by_now(
     assert steps == []
 
 
-def _looks(one: Literal["healthy", "lost"], two: Literal["healthy"]) -> dict[str, SwarmState]:
+def _replaced_states(
+    one: Literal["healthy", "lost"], two: Literal["healthy"]
+) -> dict[str, SwarmState]:
     known = converged_states(member(1, "one"), member(2, "two"), member(3, "three", down=True))
     return {
         "one": replace(known["one"], etcd=one),

@@ -9,12 +9,12 @@ import yaml
 from infisical_iac.cluster import stack_plan
 from infisical_iac.cluster.stack_plan import DesiredStack
 from infisical_iac.cluster.stack_state import ClusterStackState, SwarmService
-from tests.unit.cluster.stacks import DESIRED, NODES, SETTLED
+from tests.unit.cluster.stacks import CONVERGED, DESIRED, NODES
 
 
 def _with(name: str, **changes: Any) -> ClusterStackState:
-    service = replace(SETTLED.services[name], **changes)
-    return replace(SETTLED, services={**SETTLED.services, name: service})
+    service = replace(CONVERGED.services[name], **changes)
+    return replace(CONVERGED, services={**CONVERGED.services, name: service})
 
 
 def _lines(found: ClusterStackState, desired: DesiredStack = DESIRED) -> list[str]:
@@ -22,12 +22,12 @@ def _lines(found: ClusterStackState, desired: DesiredStack = DESIRED) -> list[st
 
 
 def test_a_converged_stack_has_an_empty_plan() -> None:
-    assert _lines(SETTLED) == []
+    assert _lines(CONVERGED) == []
 
 
 _ONE_DOWN = (True, True, False)
 _IS_UPDATING = "~ service infisical: its update is updating"
-# By the cause of a difference, the lines of the plan.
+# The lines of the plan, by the cause of the difference.
 _CAUSES: dict[str, tuple[ClusterStackState, DesiredStack, list[str]]] = {
     "somebody scaled a service": (
         _with("infisical", desired=2, running=2, hash="cc"),
@@ -96,7 +96,7 @@ _CAUSES: dict[str, tuple[ClusterStackState, DesiredStack, list[str]]] = {
         DESIRED,
         [_IS_UPDATING],
     ),
-    # Swarm may have stopped at the task that no node can run, with the old ones still running.
+    # Swarm may have stopped at the task that no node can run, while old tasks still run.
     "an update waits for a node that is down and old tasks run on others": (
         replace(_with("infisical", running=2, waiting=1, update="updating"), nodes=_ONE_DOWN),
         DESIRED,
@@ -104,19 +104,19 @@ _CAUSES: dict[str, tuple[ClusterStackState, DesiredStack, list[str]]] = {
     ),
     "a service is missing and another one is foreign": (
         replace(
-            SETTLED,
-            services={"infisical": SETTLED.services["infisical"], "miner": SwarmService(1, 1)},
+            CONVERGED,
+            services={"infisical": CONVERGED.services["infisical"], "miner": SwarmService(1, 1)},
         ),
         DESIRED,
         ["+ service haproxy", "- service miner: is not in stack.yaml"],
     ),
     "a service's part of stack.yaml changes": (
-        SETTLED,
+        CONVERGED,
         replace(DESIRED, text=DESIRED.text.replace("image: haproxy", "image: haproxy:3")),
         ["~ service haproxy: its part of stack.yaml changes"],
     ),
     "no roll-out has been recorded": (
-        replace(SETTLED, record={}),
+        replace(CONVERGED, record={}),
         DESIRED,
         [
             "~ service haproxy: was never rolled out completely",
@@ -125,7 +125,7 @@ _CAUSES: dict[str, tuple[ClusterStackState, DesiredStack, list[str]]] = {
     ),
     "secrets and configs differ": (
         replace(
-            SETTLED,
+            CONVERGED,
             made={
                 "secret": frozenset({"infisical_env_ffffffffffff"}),
                 "config": frozenset({"haproxy_cfg_0123456789ab", "haproxy_cfg_ffffffffffff"}),
@@ -172,7 +172,7 @@ def test_a_service_changes_with_the_name_of_a_config_that_it_uses() -> None:
         ("completed", "new", []),
     ],
 )
-def test_a_service_was_rolled_back_if_it_is_not_what_was_asked_for(
+def test_a_service_that_differs_from_the_requested_one_was_rolled_back(
     update: str, asked: str, back: list[str]
 ) -> None:
     found = _with("infisical", update=update)

@@ -17,21 +17,21 @@ def _run(*arguments: str) -> dict[str, Any]:
 
 def test_planned_and_made_changes_name_their_host() -> None:
     found = _run("one,two,three")
-    everywhere = [f"+ {name}: package curl" for name in ("one", "two", "three")]
+    packages = [f"+ {name}: package curl" for name in ("one", "two", "three")]
     *planned, unseen = found["planned"]
     on_all = "+ one, two, three: package curl"
     assert planned == ["+ one: key", on_all, "~ two: file: old → new"]
     assert unseen.startswith("? one: the rest ")
     assert found["steps"] == [
-        ["Alone", ["+ one: key"]],
-        ["Everywhere", everywhere],
-        ["On the second", ["~ two: file: old → new"]],
-        ["On the first", ["+ one: the rest"]],
+        ["Key", ["+ one: key"]],
+        ["Package", packages],
+        ["File", ["~ two: file: old → new"]],
+        ["Rest", ["+ one: the rest"]],
     ]
 
 
 def test_a_host_is_observed_again_after_another_changed() -> None:
-    assert "first on one" in _run("one,two,three")["made"]
+    assert "rest on one" in _run("one,two,three")["made"]
 
 
 def test_each_hosts_log_has_its_own_changes() -> None:
@@ -47,10 +47,10 @@ def test_each_hosts_log_has_its_own_changes() -> None:
     }
 
 
-def test_a_failed_step_ends_on_all_hosts_and_blocks_later_ones() -> None:
+def test_a_failed_step_ends_on_all_hosts_and_blocks_later_steps() -> None:
     found = _run("one,two,three", "two")
-    assert found["made"] == ["alone on one", "everywhere on one", "everywhere on three"]
-    reason = f"Everywhere: two: {_FAILURE}"
+    assert found["made"] == ["key on one", "package on one", "package on three"]
+    reason = f"Package: two: {_FAILURE}"
     assert found["error"].startswith(f"{reason}; ")
     failed = [(host, changes) for host, _, outcome, changes, why in found["audits"] if why]
     assert failed == [
@@ -66,8 +66,8 @@ def test_a_single_host_is_not_named() -> None:
     *changes, rest = found["planned"]
     assert changes == ["+ key", "+ package curl"]
     assert rest.startswith("? the rest ")
-    assert found["steps"] == [["Alone", ["+ key"]], ["Everywhere", ["+ package curl"]]]
+    assert found["steps"] == [["Key", ["+ key"]], ["Package", ["+ package curl"]]]
 
 
 def test_a_single_hosts_failure_is_reported_unchanged() -> None:
-    assert _run("two", "two")["error"].startswith(f"Everywhere: {_FAILURE}; ")
+    assert _run("two", "two")["error"].startswith(f"Package: {_FAILURE}; ")

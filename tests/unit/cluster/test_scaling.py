@@ -190,7 +190,7 @@ def test_an_undone_scale_out_ends_after_its_cluster_is_removed(
 def test_data_of_a_cluster_that_has_served_are_kept_by_an_undo(
     host: _Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An earlier scale-out had switched, and was undone; this one has just begun."""
+    """An earlier scale-out had switched, and was undone; the current scale-out has just begun."""
     host.served = "20261125T101112Z\n"
     kept: list[str] = []
 
@@ -203,7 +203,7 @@ def test_data_of_a_cluster_that_has_served_are_kept_by_an_undo(
     assert kept == ["20261125T101112Z"]
 
 
-def test_writes_to_the_cluster_are_reported_with_their_place(host: _Host) -> None:
+def test_writes_to_the_cluster_are_reported_with_their_database(host: _Host) -> None:
     output = scaling.go_back(UnfinishedScaling(_STAMP, "out", "switched"), 60)
     assert "could not be counted" in output[1]
     assert "database infisical" in output[1]

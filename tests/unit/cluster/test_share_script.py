@@ -19,7 +19,7 @@ _OWN = {"serial": "2\n", "backup/backup.conf": "TARGETS=local", "swarm": "swarm-
 
 @pytest.fixture
 def leader(tmp_path: Path) -> FakeHost:
-    """A host with a state."""
+    """A host with the shared state."""
     (tmp_path / "lead").mkdir()
     host = make_host(tmp_path / "lead")
     for path, text in _STATE.items():
@@ -122,7 +122,7 @@ def test_a_leader_reports_its_serial(leader: FakeHost) -> None:
     assert {"serial 7", "led 7"} <= set(lines)
 
 
-def test_the_state_of_a_host_without_any_is_empty(tmp_path: Path) -> None:
+def test_the_digest_of_a_host_without_shared_files_is_empty(tmp_path: Path) -> None:
     assert _digest(make_host(tmp_path)) == "state "
 
 
@@ -134,16 +134,16 @@ def test_a_host_accepts_only_files_of_the_shared_state(
     file = tmp_path / "sent" / path
     file.parent.mkdir(parents=True)
     file.write_text("TARGETS=$(touch /tmp/forged)")
-    _refuses(other, tmp_path / "sent", path)
+    _check_refused(other, tmp_path / "sent", path)
 
 
 def test_a_host_refuses_links(other: FakeHost, tmp_path: Path) -> None:
     (tmp_path / "sent/keys").mkdir(parents=True)
     (tmp_path / "sent/keys/auth_secret").symlink_to("/etc/shadow")
-    _refuses(other, tmp_path / "sent", "keys/auth_secret")
+    _check_refused(other, tmp_path / "sent", "keys/auth_secret")
 
 
-def _refuses(host: FakeHost, sent: Path, path: str) -> None:
+def _check_refused(host: FakeHost, sent: Path, path: str) -> None:
     before = _files(host)
     packed = f"tar --create --gzip --directory {sent} . | base64 --wrap 0"
     given = subprocess.run(["sh", "-c", packed], capture_output=True, text=True, check=True)

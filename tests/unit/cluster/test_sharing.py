@@ -124,7 +124,7 @@ def _change(observed: dict[str, SwarmState]) -> dict[str, SwarmState]:
 def test_a_changed_state_is_copied_after_its_new_serial_is_recorded_on_the_leader(
     calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise another host would lead if the run were killed while it copies."""
+    """Otherwise another host would lead if the run were killed while it copies the state."""
     _observe(monkeypatch, _change(three()))
     assert shared_state.spread(cluster_of(three())) == ("two", "three")
     assert calls == [
@@ -135,7 +135,7 @@ def test_a_changed_state_is_copied_after_its_new_serial_is_recorded_on_the_leade
     ]
 
 
-def test_a_command_that_changed_nothing_on_the_leader_copies_nothing(
+def test_a_command_without_changes_on_the_leader_copies_no_state(
     calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _observe(monkeypatch, three())
@@ -150,7 +150,7 @@ def _plan(
     has_changed: bool = False,
     planned: str = "",
 ) -> Case:
-    """Return what the copying decides in a run that has changed something, or has planned it."""
+    """Return the decision on copies in a run that made changes, or planned the change `planned`."""
     monkeypatch.setattr(journal, "current", lambda: SimpleNamespace(has_changed=has_changed))
     monkeypatch.setattr(journal, "will_change", lambda what: what == planned)
     return decide(Case(lambda: of(shared_state.state_copies)(cluster_of(observed))))
@@ -179,7 +179,7 @@ def test_a_copy_that_an_earlier_step_plans_is_planned_once(
     assert plan.steps == ("spread",)
 
 
-def test_a_host_that_does_not_lead_shares_nothing() -> None:
+def test_only_the_leader_shares_its_state() -> None:
     observed = _change(three())
     (found,) = shared_state.decide(cluster_of(observed, me="two"), observed)
     assert isinstance(found, UpToDate)

@@ -13,7 +13,7 @@ from infisical_iac.stack import paths
 from tests.unit.rendered_stack import render, stack_inputs, swarm_settings
 
 
-def test_no_secret_is_named_but_by_its_place() -> None:
+def test_services_refer_to_secrets_by_name_only() -> None:
     rendered = render()
     assert rendered["secrets"] == {
         purpose: {"external": True, "name": f"{purpose}_{'0' * 12}"} for purpose in SECRETS
@@ -61,7 +61,7 @@ def test_postgresql_keeps_acknowledged_writes() -> None:
     }
 
 
-def test_the_proxy_follows_the_primary_and_asks_infisical() -> None:
+def test_the_proxy_checks_each_postgresql_and_all_replicas() -> None:
     settings = swarm_settings(infisical_replicas=5)
     found = configs(settings, stack_inputs(settings))
     text = next(text for name, text in found.items() if name.startswith("haproxy_cfg"))
@@ -100,19 +100,19 @@ def test_all_connections_of_infisical_have_keep_alives(tmp_path: Path) -> None:
             server.settimeout(60)
             connection, (_, theirs) = server.accept()
             with connection:
-                timers = {_timer(theirs, port)}
+                timers = {_read_timer(theirs, port)}
                 for _ in range(100):
                     if "02" in timers:
                         break
                     time.sleep(0.1)
-                    timers.add(_timer(theirs, port))
+                    timers.add(_read_timer(theirs, port))
         finally:
             client.kill()
             client.wait()
     assert "02" in timers, timers
 
 
-def _timer(port: int, peer: int) -> str:
+def _read_timer(port: int, peer: int) -> str:
     """Return the kind of timer of a loopback connection; 02 is for keep-alives."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     ends = (f"0100007F:{port:04X}", f"0100007F:{peer:04X}")

@@ -4,13 +4,13 @@ import pytest
 
 from infisical_iac.cluster import stack_plan
 from infisical_iac.cluster.stack_state import ClusterStack, SwarmService, hashes, record_text
-from tests.unit.cluster.stacks import DESIRED, SETTLED
+from tests.unit.cluster.stacks import CONVERGED, DESIRED
 
 
 def test_a_record_round_trips() -> None:
-    record = stack_plan.make_record(SETTLED, DESIRED, {"infisical": "aa", "haproxy": "bb"})
+    record = stack_plan.make_record(CONVERGED, DESIRED, {"infisical": "aa", "haproxy": "bb"})
     text = record_text(record).replace("\n", "")
-    assert ClusterStack().process(["next:", f"record {text}"]).record == SETTLED.record
+    assert ClusterStack().process(["next:", f"record {text}"]).record == CONVERGED.record
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"services": {"infisical": {"hash": "a"}}}'])

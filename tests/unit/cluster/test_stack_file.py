@@ -12,7 +12,7 @@ from tests.unit.rendered_stack import BOOKWORM, START, TRIXIE, render, swarm_set
 _NUMBERED = ("etcd", "postgres", "redis", "sentinel")
 
 
-def test_each_data_node_has_its_own_of_each_database() -> None:
+def test_each_data_node_has_its_own_database_services() -> None:
     services = render()["services"]
     numbered = {f"{name}-{number}" for name in _NUMBERED for number in (1, 2, 3)}
     assert services.keys() == numbered | {"haproxy", "infisical", "caddy"}
@@ -63,7 +63,7 @@ def test_the_networks_of_databases_and_consensus_are_internal_and_separate() -> 
 
 
 @pytest.mark.parametrize("esp", [True, False])
-def test_networks_between_hosts_are_encrypted_where_every_kernel_can(esp: bool) -> None:
+def test_networks_between_hosts_are_encrypted_if_every_kernel_has_esp(esp: bool) -> None:
     networks = render(inputs={"esp": esp})["networks"]
     assert networks.pop("host") == {"external": True, "name": "host"}
     assert len(networks) == 3
@@ -71,7 +71,7 @@ def test_networks_between_hosts_are_encrypted_where_every_kernel_can(esp: bool) 
 
 
 @pytest.mark.parametrize(("ipvs", "mode"), [(True, "vip"), (False, "dnsrr")])
-def test_a_service_of_many_has_one_address_where_every_kernel_has_ipvs(
+def test_replicated_services_have_a_virtual_address_if_every_kernel_has_ipvs(
     ipvs: bool, mode: str
 ) -> None:
     services = render(inputs={"ipvs": ipvs})["services"]
@@ -102,13 +102,13 @@ def test_a_replaced_node_joins_the_existing_etcd() -> None:
 
 
 @pytest.mark.parametrize(("generation", "token"), [(0, "infisical"), (2, "infisical-2")])
-def test_a_reset_etcd_has_another_name(generation: int, token: str) -> None:
+def test_a_reset_etcd_has_another_cluster_token(generation: int, token: str) -> None:
     services = render(inputs={"generation": generation})["services"]
     for number in (1, 2, 3):
         assert f"--initial-cluster-token={token}" in services[f"etcd-{number}"]["command"]
 
 
-def test_infisical_is_started_by_what_its_image_would_start() -> None:
+def test_infisical_is_started_by_the_command_of_its_image() -> None:
     service = render()["services"]["infisical"]
     assert service["command"] == [each.replace("$", "$$") for each in START]
     script = service["entrypoint"][2]
@@ -157,7 +157,7 @@ def test_infisical_has_the_environment_of_a_single_host() -> None:
 
 
 def test_a_dead_connection_is_closed_within_half_a_minute() -> None:
-    """Until then it may hold a lock in PostgreSQL, or one of Infisical's ten connections."""
+    """A dead connection may hold a lock in PostgreSQL, or one of Infisical's ten connections."""
     services = render()["services"]
     for name in ("infisical", "haproxy", *(f"{each}-1" for each in _NUMBERED)):
         sysctls = {key: int(value) for key, value in services[name]["sysctls"].items()}
@@ -183,7 +183,7 @@ def test_a_new_replica_must_become_ready_and_then_only_answer() -> None:
     )
 
 
-def test_nothing_is_restarted_before_a_failover_can_have_ended() -> None:
+def test_no_service_is_restarted_before_a_failover_can_have_ended() -> None:
     for machine in (TRIXIE, BOOKWORM):
         for name, service in render(machine)["services"].items():
             if name.startswith("etcd"):

@@ -6,7 +6,7 @@ from tests.unit.cluster.fake_leader import NAME, SECRETS, TEXT, Leader
 
 _OUT_OF_MEMORY = "JavaScript heap out of memory"
 _NO_IMAGE = "No such image: x"
-# The ended tasks of the fake Docker, and the log of the last one without its secret.
+# The ended tasks of the fake Docker, and the log of the last task without its secret.
 _ENDED_TASKS = [
     f"  node1 Rejected 2 seconds ago {_NO_IMAGE}",
     "  node2 Failed 9 seconds ago task: non-zero exit (1)",
@@ -35,7 +35,7 @@ def test_a_missing_key_makes_no_secret(leader: Leader) -> None:
 
 
 def test_a_key_with_shell_characters_makes_no_secret(leader: Leader) -> None:
-    """The containers' shells read what a secret holds."""
+    """The shells of the containers read the content of a secret."""
     (leader.directory / "etc/keys/auth_secret").write_text("x$(touch forged)")
     done = leader.run("secrets", SECRETS)
     assert (done.returncode, leader.changes()) == (1, [])
@@ -60,7 +60,7 @@ def test_the_state_lists_names_and_no_secret(leader: Leader) -> None:
         ("updates", "completed", "rollback_completed", ""),
     ],
 )
-def test_the_wait_reports_what_does_not_run(
+def test_the_wait_reports_services_that_do_not_run(
     leader: Leader, file: str, old: str, new: str, problem: str
 ) -> None:
     text = (leader.directory / file).read_text()
@@ -131,7 +131,7 @@ def test_a_task_whose_node_lost_it_on_a_full_disk_is_retried(leader: Leader, sta
     ]
 
 
-def test_a_task_that_was_just_accepted_is_left_alone(leader: Leader) -> None:
+def test_a_task_that_was_just_accepted_is_not_retried(leader: Leader) -> None:
     leader.run_tasks(infisical=2, caddy=2)
     leader.add_task("infisical_caddy.3 node3 Accepted 9 seconds ago")
     assert leader.run("retry").returncode == 0
@@ -167,7 +167,7 @@ def test_a_crash_loop_is_not_waited_for(leader: Leader, service: str, update: st
     leader.run_tasks("", **{"infisical": 2, "caddy": 2, service.removeprefix("infisical_"): 1})
     leader.write("loops", f"{service}.2 Failed\n" * 3)
     leader.write("log", f"{_OUT_OF_MEMORY}\n")
-    _data(leader, members=3, copies=3)
+    _set_healthy_data_services(leader, members=3, copies=3)
     done = leader.run("wait", "50")
     assert (done.returncode, done.stderr) == (0, "")
     output = done.stdout.splitlines()
@@ -176,18 +176,18 @@ def test_a_crash_loop_is_not_waited_for(leader: Leader, service: str, update: st
 
 
 def test_state_does_not_wait_for_a_task_that_crashes_repeatedly(leader: Leader) -> None:
-    """A broken etcd ends every three seconds: each look used to take its whole bound."""
+    """A broken etcd ends every three seconds, and each inspection once took the maximum time."""
     leader.run_tasks(infisical=2)
     with leader.directory.joinpath("tasks").open("a") as tasks:
         tasks.write("infisical_etcd-1.1 node1 Starting 1 second ago\n")
     leader.write("deaths", "t1 infisical_etcd-1.1 Failed\n")
     leader.write("loops", "infisical_etcd-1.1 Failed\n")
     assert "service infisical_infisical 2" in leader.run("state", SECRETS).stdout
-    looks = leader.directory.joinpath("deaths").read_text().count("\n")
-    assert 2 < looks <= 5, "it was waited for until it had ended twice, and no longer"
+    ended = leader.directory.joinpath("deaths").read_text().count("\n")
+    assert 2 < ended <= 5, "the script waits until the task has ended twice, and no longer"
 
 
-def test_earlier_crashes_do_not_count(leader: Leader) -> None:
+def test_earlier_crashes_are_not_a_crash_loop(leader: Leader) -> None:
     leader.run_tasks(infisical=1, caddy=2)
     leader.write("deaths", "".join(f"t{number} {_LOOP}" for number in range(9)))
     leader.write("log", "")
@@ -201,7 +201,7 @@ def test_infisical_may_crash_while_its_database_is_missing(
     leader.run_tasks(infisical=1, caddy=2)
     leader.write("loops", _LOOP * 5)
     leader.write("log", "")
-    _data(leader, members, copies)
+    _set_healthy_data_services(leader, members, copies)
     assert "again and again" not in leader.run("wait", "2").stdout
 
 
@@ -209,11 +209,11 @@ def test_tasks_of_other_services_do_not_end_the_wait(leader: Leader) -> None:
     leader.run_tasks(infisical=1, caddy=1)
     leader.write("loops", _LOOP * 5)
     leader.write("log", "")
-    _data(leader, members=3, copies=3)
+    _set_healthy_data_services(leader, members=3, copies=3)
     assert "again and again" not in leader.run("wait", "2", "infisical_caddy").stdout
 
 
-def _data(leader: Leader, members: int, copies: int) -> None:
+def _set_healthy_data_services(leader: Leader, members: int, copies: int) -> None:
     """Set the numbers of healthy etcd members and PostgreSQL servers."""
     leader.write("health", "".join(f"http://etcd-{n}:2379 is healthy\n" for n in range(members)))
     streaming = ', {"name": "postgres", "state": "streaming"}' * copies

@@ -60,7 +60,7 @@ def test_a_secret_is_made_of_each_file_of_a_certificate() -> None:
     assert len(files) == 1 + 4 * 3
 
 
-def test_etcd_listens_to_both_before_it_requires_tls() -> None:
+def test_etcd_listens_with_and_without_tls_before_it_requires_tls() -> None:
     plain = {level: re.findall("http://[^,]*", str(_etcd(level))) for level in _LEVELS}
     assert plain[Level.REQUIRED] == []
     for level in (Level.OFFERED, Level.USED):
@@ -97,7 +97,7 @@ def test_infisical_uses_tls_once_all_servers_offer_it() -> None:
     assert "rediss://" in after["entrypoint"][2]
 
 
-def test_postgresql_finally_accepts_only_tls_from_the_network() -> None:
+def test_postgresql_accepts_only_tls_from_the_network_at_the_last_level() -> None:
     rules = {
         level: yaml.safe_load(_config("patroni_yml", level))["postgresql"]["pg_hba"]
         for level in _LEVELS
@@ -121,7 +121,7 @@ def test_patroni_verifies_postgresql_etcd_and_the_other_patronis() -> None:
     assert patroni["postgresql"]["parameters"]["ssl"] == "on"
 
 
-def test_the_proxy_finds_servers_of_both_levels_while_one_follows_the_other() -> None:
+def test_the_proxy_checks_plain_and_tls_servers_until_tls_is_required() -> None:
     """HAProxy resolves the second server of an address only with an explicit option."""
     for level in _LEVELS:
         text = _config("haproxy_cfg", level)

@@ -10,7 +10,7 @@ from infisical_iac.core.rendering import script
 from infisical_iac.monitoring.health import Running
 from tests.unit.fake_programs import fake_docker, run_with
 
-# A Docker of a manager's node. With a word in $BROKEN, the program of that name fails in its
+# The Docker of a manager's node. With a word in $BROKEN, the program of that name fails in its
 # container.
 _DOCKER = """
 *"${BROKEN:-none is broken}"*) exit 1 ;;
@@ -106,7 +106,7 @@ def test_a_node_without_docker_reports_the_rest(programs: Path) -> None:
 
 
 def test_a_replica_that_has_lost_its_database_is_not_healthy(programs: Path) -> None:
-    """Swarm considers it healthy while it answers."""
+    """Swarm considers a replica healthy while it answers."""
     ready = programs / "proc/77/root/dev/shm/ready"
     ready.parent.mkdir(parents=True)
     ready.write_text("")

@@ -119,7 +119,7 @@ _NOW = "and it is currently Thu, 26 Nov 2026 13:07:38 UTC: "
         ("", False, False),
     ],
 )
-def test_an_expired_certificate_differs_from_a_clock_that_is_behind(
+def test_an_expired_certificate_is_distinguished_from_a_clock_that_is_behind(
     error: str, expired: bool, early: bool
 ) -> None:
     info = {"LocalNodeState": "error", "Error": error}

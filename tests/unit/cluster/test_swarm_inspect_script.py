@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cluster.swarm_host import KEY, in_no_swarm
+from tests.unit.cluster.swarm_host import KEY, make_unjoined_host
 from tests.unit.fake_host import FakeHost
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> FakeHost:
-    return in_no_swarm(tmp_path)
+    return make_unjoined_host(tmp_path)
 
 
 _DATA = "/var/lib/docker/volumes/infisical_patroni/_data/pgdata/pgroot/data/global/pg_control"

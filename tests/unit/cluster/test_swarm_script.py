@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cluster.swarm_host import KEY, TOKEN, in_no_swarm, join
+from tests.unit.cluster.swarm_host import KEY, TOKEN, join, make_unjoined_host
 from tests.unit.fake_host import FakeHost
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> FakeHost:
-    return in_no_swarm(tmp_path)
+    return make_unjoined_host(tmp_path)
 
 
 def test_the_join_token_is_never_an_argument(host: FakeHost) -> None:
@@ -97,7 +97,7 @@ def test_a_swarm_whose_managers_do_not_answer_for_a_moment_is_not_left(host: Fak
     assert done.stderr.endswith(" run again\n")
 
 
-def test_the_data_of_postgresql_outlive_their_swarm(host: FakeHost) -> None:
+def test_the_data_of_postgresql_are_kept_when_the_swarm_is_re_created(host: FakeHost) -> None:
     host.write("/state", "pending\n")
     host.write("/etc/infisical/stack.yaml", "services: {}")
     host.ok(("swarm", "begin", "10.0.0.1", "10.201.0.0/16", "720"))

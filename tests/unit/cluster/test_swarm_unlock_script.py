@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cluster.swarm_host import KEY, in_no_swarm
+from tests.unit.cluster.swarm_host import KEY, make_unjoined_host
 from tests.unit.fake_host import FakeHost
 
 
 @pytest.fixture
 def host(tmp_path: Path) -> FakeHost:
-    return in_no_swarm(tmp_path)
+    return make_unjoined_host(tmp_path)
 
 
 def test_a_locked_manager_is_unlocked_with_the_key_on_standard_input(host: FakeHost) -> None:
@@ -29,7 +29,7 @@ def test_the_unit_unlocks_the_manager_when_docker_starts(host: FakeHost) -> None
 
 
 @pytest.mark.parametrize("step", [("swarm-unlock",), ("swarm", "begin", "10.0.0.1", "pool", "720")])
-def test_leftovers_of_a_network_do_not_block_a_new_one(
+def test_leftovers_of_a_network_do_not_block_a_new_network(
     host: FakeHost, step: tuple[str, ...]
 ) -> None:
     host.note("ip")
@@ -40,7 +40,7 @@ def test_leftovers_of_a_network_do_not_block_a_new_one(
     assert interfaces == ["ip link delete vx-001002-fu51t"]
 
 
-def test_the_unit_fails_if_the_key_does_not_fit(host: FakeHost) -> None:
+def test_the_unit_fails_if_the_key_is_wrong(host: FakeHost) -> None:
     host.write("/state", "pending\n")
     done = host.run("swarm-unlock")
     assert (done.returncode, done.stderr.count("still locked")) == (1, 1)

@@ -1,4 +1,4 @@
-"""Test that a cluster without TLS is switched to it in stages, and never back."""
+"""Test that a cluster without TLS is switched to TLS in stages, and never back."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ _NAMES = ("etcd-1", "postgres-1", "redis-1", "sentinel-1", "haproxy", "infisical
 
 
 def _stack_with(**levels: int) -> ClusterStackState:
-    """Return a stack whose services have the levels given by name, and others the last one."""
+    """Return a stack with the given levels by service; other services have the last level."""
     services = {
         name: SwarmService(1, 1, tls=levels.get(name.partition("-")[0], Level.REQUIRED))
         for name in _NAMES
@@ -61,8 +61,8 @@ def test_redis_and_sentinels_close_their_plain_ports_together() -> None:
 
 
 @pytest.fixture
-def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the steps of a roll-out by level, for the stack `found` of the module."""
+def recorded_steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The steps of a roll-out in their order; levels are named, with `again` for a reset etcd."""
     made: list[str] = []
 
     def roll_out(site: ClusterSite) -> None:
@@ -94,7 +94,7 @@ _SECURED = "make etcd's members use TLS"
 )
 def test_etcds_members_use_tls_before_clients_do_and_plain_ports_close(
     monkeypatch: pytest.MonkeyPatch,
-    done: list[str],
+    recorded_steps: list[str],
     found: ClusterStackState,
     is_etcd_reset: bool,
     steps: list[str],
@@ -102,4 +102,4 @@ def test_etcds_members_use_tls_before_clients_do_and_plain_ports_close(
     monkeypatch.setattr(rollout, "read_stack_again", lambda _: found)
     cluster = replace(cluster_of(three()), is_etcd_reset=is_etcd_reset)
     rollout.roll_out(ClusterSite(swarm_settings(), TRIXIE, cluster))
-    assert done == steps
+    assert recorded_steps == steps

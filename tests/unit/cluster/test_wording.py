@@ -25,7 +25,7 @@ def test_wording_of_an_ingress_that_no_cluster_can_have() -> None:
     )
 
 
-def test_wording_of_a_value_that_no_setting_of_a_cluster_has() -> None:
+def test_wording_of_an_invalid_cluster_address() -> None:
     with pytest.raises(SettingsError) as refused:
         settings_of(cluster_address="node-1")
     assert str(refused.value) == (
@@ -34,7 +34,7 @@ def test_wording_of_a_value_that_no_setting_of_a_cluster_has() -> None:
     )
 
 
-def test_wording_of_a_single_host_that_serves() -> None:
+def test_wording_of_a_single_host_that_serves_infisical() -> None:
     observed = three_bare()
     observed["two"] = replace(observed["two"], single=True, key="key", digest="state")
     with pytest.raises(Refused) as refused:
@@ -44,7 +44,7 @@ def test_wording_of_a_single_host_that_serves() -> None:
     )
 
 
-def test_wording_of_hosts_that_are_not_a_cluster() -> None:
+def test_wording_of_hosts_without_a_majority() -> None:
     observed = {name: replace(look, control=False) for name, look in three().items()}
     with pytest.raises(Refused) as refused:
         cluster_of(observed)
