@@ -15,7 +15,7 @@ from infisical_iac.core.trial import check_connection
 
 
 def main(file: str, leader: str, environment: dict[str, str], typed: str | None) -> dict[str, Any]:
-    """Return whether a connection was made, and a second one, the `code`, `error` and output.
+    """Return the names of `connected` hosts, the `code` and `error`, and the `output`.
 
     Args:
         file: the inventory.
@@ -30,7 +30,7 @@ def main(file: str, leader: str, environment: dict[str, str], typed: str | None)
         os.write(terminal, typed.encode())
         os.dup2(inside, 0)
     found: dict[str, Any] = {"connected": [], "code": "", "error": ""}
-    with redirect_stderr(StringIO()) as said:
+    with redirect_stderr(StringIO()) as output:
         try:
             with inventory.connect(file) as host:
                 active = [each for each in host.state.inventory if each in host.state.active_hosts]
@@ -39,4 +39,4 @@ def main(file: str, leader: str, environment: dict[str, str], typed: str | None)
                 found["connected"] = [each.name for each in active]
         except UserError as error:
             found |= {"code": error.code, "error": str(error)}
-    return found | {"said": said.getvalue()}
+    return found | {"output": output.getvalue()}

@@ -1,7 +1,7 @@
-"""Sentences that people read are asserted in the tests of wording only, so that they can improve.
+"""Test that sentences for people are asserted only in tests of wording, so that they can improve.
 
-A test elsewhere asserts codes and facts: names, numbers, paths, commands. A sentence that a test
-gives itself is an input. Each folder has its tests of wording in `test_wording.py`.
+Other tests assert codes and facts: names, numbers, paths, commands. A sentence that a test itself
+passes to a function is an input. Each folder has its tests of wording in `test_wording.py`.
 """
 
 import ast
@@ -28,12 +28,12 @@ def test_sentences_are_asserted_in_tests_of_wording_only() -> None:
         for tests in _TESTS
         for path in sorted(tests.rglob("test_*.py"))
         if path.name != _WORDING
-        for line, sentence in _asserted_sentences(ast.parse(path.read_text()))
+        for line, sentence in _find_asserted_sentences(ast.parse(path.read_text()))
     ]
     assert found == []
 
 
-def test_an_asserted_sentence_is_found_wherever_it_stands() -> None:
+def test_an_asserted_sentence_is_found_in_each_form_of_assertion() -> None:
     test = """
 _SENTENCE = "a constant of the module can be one"
 _GIVEN = "a constant that a test gives is none"
@@ -51,31 +51,31 @@ def test_refusal(given: str, expected: str) -> None:
     _fails("what is given to the function is free", "the reason of it is none")
     assert run("docker volume rm infisical_postgres --force")
 """
-    lines = [line for line, _ in _asserted_sentences(ast.parse(test))]
+    lines = [line for line, _ in _find_asserted_sentences(ast.parse(test))]
     assert lines == [2, 7, 9, 10, 12, 13, 15]
 
 
-def _asserted_sentences(tree: ast.Module) -> list[tuple[int, str]]:
+def _find_asserted_sentences(tree: ast.Module) -> list[tuple[int, str]]:
     functions = [each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)]
-    helpers = {each.name: _asserted_parameters(each) for each in functions}
-    asserted = {each: [*_asserted(each, helpers)] for each in functions}
-    compared = {name for nodes in asserted.values() for name in _compared(nodes)}
-    constants = _constants(tree, compared)
+    helpers = {each.name: _find_asserted_parameters(each) for each in functions}
+    asserted = {each: [*_find_asserted(each, helpers)] for each in functions}
+    compared = {name for nodes in asserted.values() for name in _find_compared(nodes)}
+    constants = _find_constants(tree, compared)
     texts = {
         text
         for test, nodes in asserted.items()
         if test.name.startswith("test_")
-        for text in _asserted_texts(test, nodes, constants | _constants(test, compared))
+        for text in _find_asserted_texts(test, nodes, constants | _find_constants(test, compared))
     }
     given = "\n".join(str(each.value) for each in _texts(ast.walk(tree)) if each not in texts)
-    found = ((each.lineno, _sentence(str(each.value))) for each in texts)
+    found = ((each.lineno, _find_sentence(str(each.value))) for each in texts)
     return sorted((line, sentence) for line, sentence in found if sentence not in given)
 
 
-def _asserted(
+def _find_asserted(
     function: ast.FunctionDef, helpers: Mapping[str, Sequence[bool]]
 ) -> Iterator[ast.expr]:
-    """Yield what a function asserts, also by a helper, which asserts some of its parameters."""
+    """Yield the asserted expressions of a function, also those that it passes to a helper."""
     for node in ast.walk(function):
         match node:
             case ast.Assert(test=expected) | ast.keyword(arg="match", value=expected):
@@ -84,13 +84,15 @@ def _asserted(
                 yield from compress(given, helpers[name])
 
 
-def _asserted_parameters(function: ast.FunctionDef) -> list[bool]:
-    names = {each.id for each in _compared(_asserted(function, {}))}
+def _find_asserted_parameters(function: ast.FunctionDef) -> list[bool]:
+    names = {each.id for each in _find_compared(_find_asserted(function, {}))}
     return [each.arg in names for each in function.args.args]
 
 
-def _constants(scope: ast.Module | ast.FunctionDef, compared: Set[ast.Name]) -> dict[str, ast.expr]:
-    """Return the names with a value that is only compared: another one is an input of a test."""
+def _find_constants(
+    scope: ast.Module | ast.FunctionDef, compared: Set[ast.Name]
+) -> dict[str, ast.expr]:
+    """Return the names whose value is only compared; other values are inputs of a test."""
     given = {
         each.id
         for each in _names(ast.walk(scope))
@@ -106,23 +108,23 @@ def _constants(scope: ast.Module | ast.FunctionDef, compared: Set[ast.Name]) -> 
     }
 
 
-def _compared(asserted: Iterable[ast.expr]) -> Iterator[ast.Name]:
-    return (name for node in asserted for name in _names(_outside_calls(node)))
+def _find_compared(asserted: Iterable[ast.expr]) -> Iterator[ast.Name]:
+    return (name for node in asserted for name in _names(_walk_outside_calls(node)))
 
 
 def _names(nodes: Iterable[ast.AST]) -> Iterator[ast.Name]:
     return (each for each in nodes if isinstance(each, ast.Name))
 
 
-def _outside_calls(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield a node and those below it, but not the arguments of calls, which are given."""
+def _walk_outside_calls(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a node and its descendants, but not the arguments of calls, which are inputs."""
     yield node
     for child in ast.iter_child_nodes(node):
         if not isinstance(node, ast.Call) or child is node.func:
-            yield from _outside_calls(child)
+            yield from _walk_outside_calls(child)
 
 
-def _asserted_texts(
+def _find_asserted_texts(
     test: ast.FunctionDef, asserted: Sequence[ast.expr], constants: Mapping[str, ast.expr]
 ) -> Iterator[ast.Constant]:
     """Yield the texts that a test asserts, also those of constants and of its parameters."""
@@ -130,7 +132,7 @@ def _asserted_texts(
         yield from _texts(ast.walk(expected))
     names = {each.id for expected in asserted for each in _names(ast.walk(expected))}
     for name in names & constants.keys():
-        yield from _texts(_outside_calls(constants[name]))
+        yield from _texts(_walk_outside_calls(constants[name]))
     for decorator in test.decorator_list:
         match decorator:
             case ast.Call(args=[ast.Constant(value=str(only)), ast.List(elts=rows)]):
@@ -156,8 +158,8 @@ def _texts(nodes: Iterable[ast.AST]) -> Iterator[ast.Constant]:
     return (each for each in nodes if isinstance(each, ast.Constant) and type(each.value) is str)
 
 
-def _sentence(text: str) -> str:
-    """Return the first five words or more in a row that a sentence may have; else nothing."""
+def _find_sentence(text: str) -> str:
+    """Return the first five or more words in a row of a sentence; empty if there are none."""
     for found in _IN_A_ROW.finditer(re.sub(r"\\(.)", r"\1", text)):
         if _OF_SENTENCES.search(found[0]):
             return found[0]

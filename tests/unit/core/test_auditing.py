@@ -1,4 +1,4 @@
-"""The audit log: what is written can be read, and what was changed afterwards shows."""
+"""Test that entries of the audit log are read as written, and later edits are detected."""
 
 import json
 import re
@@ -21,7 +21,7 @@ from infisical_iac.core.rendering import script
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """A log of two runs, as the script writes it; the second has not ended."""
+    """A log of two runs, as the script writes it; the second run has not ended."""
     file = tmp_path / "log" / "audit.jsonl"
     for entry in (
         make_entry("apply", "begun", "one"),
@@ -53,14 +53,14 @@ def test_a_log_is_private(log: Path) -> None:
     assert log.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_changed_line_shows(log: Path) -> None:
+def test_a_changed_line_is_detected(log: Path) -> None:
     log.write_text(log.read_text().replace("package curl", "package nothing"))
     found = parse(log.read_text())
-    assert found.broken_at == 3, "the line after the one that was changed does not fit"
+    assert found.broken_at == 3, "line 3 has the hash of line 2 before its change"
     assert len(found.entries) == 2
 
 
-def test_a_line_that_was_taken_away_shows(log: Path) -> None:
+def test_a_removed_line_is_detected(log: Path) -> None:
     first, _, third = log.read_text().splitlines(keepends=True)
     assert parse(first + third).broken_at == 2
 
@@ -79,7 +79,7 @@ def test_a_field_of_a_newer_version_is_skipped(log: Path) -> None:
     assert found.entries[-1].run == "newer"
 
 
-def test_half_a_line_is_passed_over_and_written_after(log: Path) -> None:
+def test_an_incomplete_line_is_skipped_and_new_entries_follow_it(log: Path) -> None:
     with log.open("a") as file:
         file.write('{"previous": "half a li')
     _append(log, make_entry("apply", "begun", "three"))
@@ -90,7 +90,7 @@ def test_half_a_line_is_passed_over_and_written_after(log: Path) -> None:
     assert parse(log.read_text()).broken_at == 5
 
 
-def test_runs_are_distinguished_and_one_that_did_not_end_is_known(log: Path) -> None:
+def test_runs_are_distinguished_and_an_unfinished_run_is_known(log: Path) -> None:
     apply, destroy = list_runs(parse(log.read_text()).entries)
     assert apply.has_ended
     assert apply.last.outcome == "done"

@@ -23,14 +23,15 @@ def _run(*arguments: str) -> dict[str, Any]:
     return found
 
 
-def _done(found: dict[str, Any], host: str) -> list[str]:
+def _list_done(found: dict[str, Any], host: str) -> list[str]:
     return [each.removesuffix(f" on {host}") for each in found["done"] if each.endswith(host)]
 
 
 def _list_blocked(found: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Return what is blocked: its hosts (none named for a single one), its name and the cause.
+    """Return the hosts, the name and the cause of each blocked part.
 
-    The cause is the operation that it needs, or what the operation itself was refused for.
+    Hosts are empty on a single host. The cause is the operation that the part needs, or the fact
+    in the reason for which the part itself was refused.
     """
     causes = ((host, what, _CAUSE.search(detail)) for host, what, detail in found["blocked"])
     return [(host, what, cause[0].strip("'") if cause else "") for host, what, cause in causes]
@@ -44,7 +45,7 @@ def test_a_blocked_operation_is_in_the_plan_with_its_reason_and_all_others_run()
     others = [each for each in _ALL if each != "Harden SSH"]
     assert found["planned"][:-1] == [f"~ {each}" for each in others]
     assert _list_blocked(found) == [("", "Harden SSH", "/a/file")]
-    assert _done(found, "one") == others
+    assert _list_done(found, "one") == others
     assert found["code"] == "run.blocked"
 
 
@@ -55,10 +56,10 @@ def test_audit_log_records_a_run_with_a_blocked_part_as_failed() -> None:
     assert "/a/file" in reason
 
 
-def test_a_change_that_an_earlier_step_made_is_counted_once_it_is_its_turn() -> None:
+def test_a_change_that_an_earlier_step_made_is_counted_at_its_own_step() -> None:
     """The number of changes that `plan` prints is the number that `apply` prints."""
     found = _run("one", "nothing", "starts")
-    assert "Keep Docker running" not in _done(found, "one")
+    assert "Keep Docker running" not in _list_done(found, "one")
     assert found["planned"] == [f"~ {each}" for each in _ALL]
     _, (_, outcome, changes, _) = found["audits"]
     assert (outcome, sorted(changes)) == ("done", sorted(found["planned"]))
@@ -72,15 +73,15 @@ def test_a_change_that_two_steps_need_is_counted_once() -> None:
     assert sorted(changes) == sorted(expected)
 
 
-def test_pyinfras_own_command_runs_all_others_and_fails_at_the_end() -> None:
+def test_pyinfras_own_command_runs_unblocked_operations_and_fails_at_the_end() -> None:
     found = _run("one", "Harden SSH", "plain")
-    assert _done(found, "one") == [each for each in _ALL if each != "Harden SSH"]
+    assert _list_done(found, "one") == [each for each in _ALL if each != "Harden SSH"]
     assert found["failed"] == ["one"]
 
 
-def test_without_keys_no_container_changes_and_the_ingress_stays_as_it_is() -> None:
+def test_without_keys_containers_and_the_edge_are_not_changed() -> None:
     found = _run("one", "Make keys")
-    assert _done(found, "one") == [
+    assert _list_done(found, "one") == [
         *("Drop", "Install Docker", "Keep Docker running", "Harden the kernel", "Harden SSH"),
         *("Configure the ingress", "Make the deployer", "Converge Infisical"),
         *("Store client secrets", "Configure backups"),
@@ -94,7 +95,7 @@ def test_without_keys_no_container_changes_and_the_ingress_stays_as_it_is() -> N
 
 def test_an_unobserved_infisical_is_blocked_with_its_containers() -> None:
     found = _run("one", "Keep Docker running,silent")
-    assert _done(found, "one") == [
+    assert _list_done(found, "one") == [
         *("Drop", "Install Docker", "Harden the kernel", "Harden SSH", "Configure backups"),
     ]
     waiting = ("Stack", "Bootstrap", "Workspace", "Credentials", "Ingress")
@@ -106,7 +107,7 @@ def test_an_unobserved_infisical_is_blocked_with_its_containers() -> None:
 def test_a_refused_change_that_blocks_no_others_blocks_only_itself() -> None:
     found = _run("one,two", "Change the version alone")
     for host in ("one", "two"):
-        assert _done(found, host) == [each for each in _ALL if each != "Change the version"]
+        assert _list_done(found, host) == [each for each in _ALL if each != "Change the version"]
     assert _list_blocked(found) == [("one, two", "Change the version", "a setting")]
 
 
@@ -129,9 +130,9 @@ def test_a_refused_operation_ends_the_run_on_a_new_host_before_any_change() -> N
 
 def test_an_operation_blocked_on_one_node_blocks_those_that_need_it_on_all_nodes() -> None:
     found = _run("one,two", "two:Install Docker")
-    assert "Run containers" not in _done(found, "one")
-    assert "Keep Docker running" in _done(found, "one")
-    assert _done(found, "two") == [
+    assert "Run containers" not in _list_done(found, "one")
+    assert "Keep Docker running" in _list_done(found, "one")
+    assert _list_done(found, "two") == [
         *("Drop", "Harden the kernel", "Harden SSH", "Make the deployer"),
         *("Converge Infisical", "Store client secrets", "Configure backups"),
     ]
@@ -157,5 +158,7 @@ def test_an_operation_blocked_on_one_node_blocks_those_that_need_it_on_all_nodes
         ("Backup | Configure backups", "Stack", False, False),
     ],
 )
-def test_an_operation_needs_another(name: str, other: str, unseen: bool, needed: bool) -> None:
+def test_an_operation_is_blocked_by_the_operations_that_it_needs(
+    name: str, other: str, unseen: bool, needed: bool
+) -> None:
     assert needs(name, other, unseen=unseen) is needed

@@ -1,4 +1,4 @@
-"""Test that files of other versions, and keys that are gone, are refused with what to do."""
+"""Test that files of other versions and removed keys are refused with a remedy."""
 
 import re
 from typing import Any
@@ -28,7 +28,7 @@ def _values(**changed: object) -> dict[str, Any]:
 
 
 def _load_refused(code: str, **changed: object) -> str:
-    """Return the sentence of the refusal of settings, an error with this code."""
+    """Load settings that are refused with this code; return the message."""
     with pytest.raises(SettingsError) as refused:
         settings.load(_values(**changed), SCHEMA)
     assert refused.value.code == code
@@ -60,7 +60,7 @@ def test_a_newer_file_is_refused() -> None:
     assert refused.value.code == "file.schema_version"
 
 
-def test_an_older_file_is_refused_with_all_that_changed_since() -> None:
+def test_an_older_file_is_refused_with_all_later_changes() -> None:
     moved_in_2 = [f"  {each.old!r} {each}" for each in SCHEMA.moved[1:]]
     first, *lines = _load_refused(_VERSION, schema_version=2).splitlines()
     assert re.search(r"\b2 .* older .*\b3\b", first)
@@ -76,7 +76,7 @@ def test_an_older_file_without_a_moved_key_is_refused_with_the_changelogs_entry(
     assert sentence.endswith("write 2")
 
 
-def test_a_project_file_without_a_version_has_the_first() -> None:
+def test_a_project_file_without_a_version_has_version_1() -> None:
     assert load(HEAD).schema_version == 1
     with pytest.raises(FileError, match=r"schema_version: 1 .*\bolder .*\b3\b") as refused:
         load(HEAD, SCHEMA)

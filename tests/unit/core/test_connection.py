@@ -1,4 +1,4 @@
-"""The production host: named by the environment, else by the group data, else asked for."""
+"""Test that the environment, or else the group data, name the production host."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ _FILE = 'ssh_hostname = "203.0.113.7"\nssh_user = "deploy"\nssh_port = 2222\nadm
 
 
 @pytest.fixture(autouse=True)
-def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _clear_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("HCLOUD_TOKEN", raising=False)
     for name in ("HOST", "SSH_USER", "SSH_PORT", "SSH_KEY", "DATA_VOLUME"):
@@ -39,7 +39,7 @@ def test_the_group_data_name_the_host(file: Path) -> None:
     )
 
 
-def test_each_variable_wins_over_the_group_data(
+def test_each_variable_overrides_the_group_data(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = file.with_name("id")
@@ -60,13 +60,13 @@ def test_each_variable_wins_over_the_group_data(
     )
 
 
-def test_a_key_that_is_not_there_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_key_file_is_named(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFISICAL_SSH_KEY", "/nowhere/id")
     with pytest.raises(SystemExit, match=r"INFISICAL_SSH_KEY.*no file /nowhere/id"):
         production_host(file)
 
 
-def test_a_public_key_is_refused_where_the_private_one_is_needed(
+def test_a_public_key_is_refused_in_place_of_the_private_key(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = file.with_name("id.pub")
@@ -76,7 +76,7 @@ def test_a_public_key_is_refused_where_the_private_one_is_needed(
         production_host(file)
 
 
-def test_without_a_user_it_is_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_user_is_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFISICAL_HOST", "203.0.113.9")
     name, data = production_host(tmp_path / "none.py")
     assert (name, data["ssh_user"], data["_sudo"]) == ("203.0.113.9", "root", False)

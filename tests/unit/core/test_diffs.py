@@ -1,4 +1,4 @@
-"""Test that diffs show what differs, and no secret."""
+"""Test that diffs show differing lines, and no secret."""
 
 import re
 import subprocess
@@ -112,7 +112,7 @@ def test_harmless_actual_lines_are_shown(line: str) -> None:
         '      - "me:obviously-fake-secret:8080"',
     ],
 )
-def test_lines_that_only_resemble_harmless_ones_are_masked(line: str) -> None:
+def test_lines_that_only_resemble_harmless_lines_are_masked(line: str) -> None:
     shown = diff(line, "").splitlines()[1]
     assert "***" in shown
     for secret in ("obviously", "fake", "12345", "54321", "1984", "11.12", "1.2.3", "67890"):
@@ -141,7 +141,7 @@ def test_desired_lines_are_shown_unmasked() -> None:
     assert diff("", line).splitlines()[1] == f"+{line}"
 
 
-def test_secrets_of_the_host_are_masked_before_a_content_leaves_it(tmp_path: Path) -> None:
+def test_secrets_of_the_host_are_masked_before_content_leaves_the_host(tmp_path: Path) -> None:
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys" / "redis_password").write_text("fake.redis+password\n")
     (tmp_path / "admin.env").write_text("INFISICAL_ADMIN_PASSWORD=fake-admin\\password\n")

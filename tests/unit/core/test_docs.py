@@ -1,4 +1,4 @@
-"""The documentation: every page is in the index, and every link leads somewhere."""
+"""Test that every page of the documentation is in the index, and that every link resolves."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from infisical_iac.host.model import SYSTEMS
 ROOT = Path(__file__).parents[3]
 INDEX = ROOT / "docs" / "README.md"
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
-# Files of others, and caches of tools.
+# Third-party files, and caches of tools.
 _LEFT_OUT = {".pytest_cache", ".venv", "node_modules", "vendor"}
 DOCUMENTS = sorted(
     path
@@ -24,7 +24,7 @@ DOCUMENTS = sorted(
     )
     if not _LEFT_OUT & {*path.relative_to(ROOT).parts}
 )
-# These name pages in messages, comments and templates.
+# Folders whose messages, comments and templates name pages.
 _SOURCES = ("infisical_iac", "templates", "group_data", "inventory", "loaders", "examples")
 _SUFFIXES = {".py", ".sh", ".j2", ".yaml", ".yml", ".js", ".ts", ".mjs", ".toml"}
 
@@ -51,7 +51,7 @@ def _links(path: Path) -> Iterator[str]:
 
 @cache
 def _anchors(path: Path) -> frozenset[str]:
-    """Return the anchors of a document, named as forges name those of headings."""
+    """Return the anchors of a document: explicit ones, and those that forges make of headings."""
     text = _FENCE.sub("", path.read_text())
     found = set(_ANCHOR.findall(text))
     counts: dict[str, int] = {}
@@ -64,7 +64,7 @@ def _anchors(path: Path) -> frozenset[str]:
 
 
 def _is_broken(source: Path, target: str) -> bool:
-    """Return whether a link of `source` leads to no file, or to no anchor of it."""
+    """Return whether a link of `source` leads to a missing file, or to a missing anchor."""
     place, _, anchor = target.partition("#")
     path = (source.parent / place).resolve() if place else source
     if not path.exists():
@@ -105,13 +105,13 @@ def test_every_page_that_code_names_exists() -> None:
 @pytest.mark.parametrize(
     "page", ["README.md", "docs/operate/first-deploy.md", "docs/troubleshooting.md"]
 )
-def test_each_supported_system_is_on_the_pages_that_list_them(page: str) -> None:
+def test_each_supported_system_is_on_the_pages_that_list_systems(page: str) -> None:
     text = (ROOT / page).read_text()
     assert [each.name for each in SYSTEMS.values() if each.name not in text] == []
 
 
-def test_only_pages_for_those_with_a_clone_speak_of_one() -> None:
-    """An installed tool has no clone: its user works in a repository that `init` wrote."""
+def test_only_pages_for_users_with_a_clone_mention_the_clone() -> None:
+    """Users of an installed tool have no clone, but a repository that `init` wrote."""
     assert [
         _name(page)
         for page in PAGES

@@ -21,7 +21,7 @@ def test_names_are_joined_by_commas_and_a_last_and(names: list[str], text: str) 
     assert join_names(iter(names)) == text
 
 
-def test_all_sentences_are_joined_by_that_function() -> None:
+def test_no_other_module_joins_names_by_itself() -> None:
     by_hand = re.compile(r"""(['"]) and \1\.join""")
     found = {
         path for path in Path("infisical_iac").rglob("*.py") if by_hand.search(path.read_text())

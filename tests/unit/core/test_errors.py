@@ -1,4 +1,4 @@
-"""Test the tree of errors: small, each one caught by name, each code its own."""
+"""Test that the tree of errors is small, and each class is caught by name and has its own code."""
 
 import ast
 from functools import cache
@@ -22,7 +22,7 @@ _BASES = ("Error", "Exception", "Refused", "Refusal", "Failed")
 
 @cache
 def _all_nodes() -> dict[type[ast.AST], list[ast.AST]]:
-    """Return what is walked through once, by kind."""
+    """Return the nodes of all modules by kind; the result is cached, as the walk is slow."""
     found: dict[type[ast.AST], list[ast.AST]] = {
         kind: [] for kind in (ast.ClassDef, ast.ExceptHandler, ast.Call)
     }
@@ -41,7 +41,7 @@ def _names(node: ast.AST | None) -> set[str]:
     return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)} if node else set()
 
 
-def test_there_are_at_most_a_dozen_classes() -> None:
+def test_there_are_at_most_a_dozen_error_classes() -> None:
     found = [
         each.name
         for each in _nodes(ast.ClassDef)
@@ -51,12 +51,12 @@ def test_there_are_at_most_a_dozen_classes() -> None:
     assert set(found) >= _TREE.keys()
 
 
-def test_each_is_drawn_in_the_docstring() -> None:
+def test_each_error_class_is_drawn_in_the_docstring() -> None:
     drawn = [line.strip(" *").partition(":")[0] for line in str(errors.__doc__).splitlines()]
     assert [each for each in drawn if each in _TREE] == list(_TREE)
 
 
-def test_each_is_caught_by_name() -> None:
+def test_each_error_class_is_caught_by_name() -> None:
     caught = {name for each in _nodes(ast.ExceptHandler) for name in _names(each.type)}
     for call in _nodes(ast.Call):
         if ast.unparse(call.func) in ("isinstance", "suppress"):
@@ -64,12 +64,12 @@ def test_each_is_caught_by_name() -> None:
     assert _TREE.keys() - caught == set()
 
 
-def test_each_has_a_code_of_its_own() -> None:
+def test_each_error_class_has_its_own_code() -> None:
     codes = [each.code for each in _TREE.values()]
     assert len(set(codes)) == len(codes)
 
 
-def test_a_more_specific_code_begins_with_the_one_of_its_class() -> None:
+def test_a_more_specific_code_begins_with_the_code_of_its_class() -> None:
     given = {
         (call.func.id, ast.literal_eval(keyword.value))
         for call in _nodes(ast.Call)
@@ -81,13 +81,14 @@ def test_a_more_specific_code_begins_with_the_one_of_its_class() -> None:
     assert [each for each in given if not each[1].startswith(f"{_TREE[each[0]].code}.")] == []
 
 
-def test_the_code_is_the_classs_where_none_is_given() -> None:
+def test_an_error_without_a_code_has_the_code_of_its_class() -> None:
     assert SettingsError("it is wrong").code == "settings"
     assert SettingsError("it is wrong", code="settings.unknown_key").code == "settings.unknown_key"
     assert Refused("not now", part="Docker").part == "Docker"
 
 
-# The sentence of an error, and its remedy, with what is in between; no remedy without the marks.
+# The error, the joint and the remedy of each sentence, divided by `|`; `||` ends a sentence
+# without a remedy.
 _SENTENCES = [
     "setting 'x': 1 is not a port|: |choose one",
     "it broke off|; |run again, or wait",
@@ -135,7 +136,7 @@ def test_no_error_contains_the_login_of_an_address(sentence: str, shown: str) ->
     assert str(UserError(sentence)) == shown
 
 
-# They hold an `@`, and no password before it.
+# Texts with an `@`, and no password before it.
 _WITHOUT_PASSWORDS = [
     "'infisical/infisical:v0.165.16@sha256:aa' is not here",
     "'registry:5000/postgres:17@sha256:aa' is not here",

@@ -1,4 +1,4 @@
-"""Test what facts have in common: their value of a silent host, and several in one command."""
+"""Test what all facts share: the value for a silent host, and several facts in one command."""
 
 import subprocess
 
@@ -8,7 +8,7 @@ from infisical_iac.core.files import Paths
 from infisical_iac.host.kernel import Kernel, KernelState
 
 
-def test_a_host_that_prints_nothing_has_an_empty_value() -> None:
+def test_the_fact_of_a_silent_host_is_empty() -> None:
     assert Kernel().default() == KernelState()
     assert Paths().default() == {}
     assert NodeTasks().default() == ()
@@ -20,5 +20,5 @@ def test_the_output_of_several_commands_is_split() -> None:
     assert split_output(ran.stdout.splitlines()) == [["a", "", "b"], [], ["c"]]
 
 
-def test_a_command_that_fails_fails_all() -> None:
+def test_one_failing_command_fails_the_joined_command() -> None:
     assert subprocess.run(["sh", "-c", join_commands("false", "echo b")], check=False).returncode

@@ -47,7 +47,7 @@ def test_the_command_names_the_key_file_of_the_type(type: str, kind: str) -> Non
     assert key.command == f"ssh-keygen -lf /etc/ssh/ssh_host_{kind.lower()}_key.pub"
 
 
-def test_fingerprint_is_the_one_that_openssh_prints(tmp_path: Path) -> None:
+def test_the_fingerprint_is_the_same_as_of_openssh(tmp_path: Path) -> None:
     pair = paramiko.ECDSAKey.generate()
     file = tmp_path / "key.pub"
     file.write_text(f"{pair.get_name()} {pair.get_base64()}\n")
@@ -83,11 +83,11 @@ def test_a_key_is_known_by_a_line_with_its_host(hosts: str) -> None:
         f"|1| ssh-ed25519 {_BASE64}",
     ],
 )
-def test_a_key_without_such_a_line_is_unknown(line: str) -> None:
+def test_a_key_without_a_line_for_its_host_is_unknown(line: str) -> None:
     assert not _check(_key(), line)
 
 
-def test_a_port_is_part_of_the_name() -> None:
+def test_a_port_is_part_of_the_name_in_known_hosts() -> None:
     assert host_keys.name_in_known_hosts("203.0.113.7") == "203.0.113.7"
     assert host_keys.name_in_known_hosts("2001:db8::7", 2222) == "[2001:db8::7]:2222"
     line = f"[203.0.113.7]:2222 ssh-ed25519 {_BASE64}"
@@ -96,7 +96,7 @@ def test_a_port_is_part_of_the_name() -> None:
 
 
 def test_one_of_several_keys_of_a_host_is_enough() -> None:
-    """A host has two keys while it is given a new one."""
+    """A host has two keys while its key is replaced."""
     assert _check(
         _key(), f"203.0.113.7 ssh-ed25519 {_other()}", f"203.0.113.7 ssh-ed25519 {_BASE64}"
     )
@@ -104,7 +104,7 @@ def test_one_of_several_keys_of_a_host_is_enough() -> None:
 
 @pytest.mark.parametrize("type", ["ssh-ed25519", "ssh-rsa"])
 def test_a_changed_key_is_refused_with_its_line(type: str) -> None:
-    """A server that has another type of key only is another server, or somebody in between."""
+    """A server with only another type of key is another server, or an attacker in between."""
     with pytest.raises(Refused) as refused:
         _check(_key(), "# first", f"203.0.113.7 {type} {_other()}")
     assert refused.value.code == "refused.host_key"
@@ -143,7 +143,7 @@ def test_a_key_is_added_in_the_form_of_openssh(tmp_path: Path) -> None:
     assert host_keys.is_accepted(key, file)
 
 
-def test_names_are_hashed_if_those_of_the_file_are(tmp_path: Path) -> None:
+def test_names_are_hashed_in_a_file_with_hashed_names(tmp_path: Path) -> None:
     file = tmp_path / "known_hosts"
     file.write_text(f"198.51.100.1 ssh-ed25519 {_BASE64}\n")
     subprocess.run(["ssh-keygen", "-q", "-H", "-f", file], check=True, capture_output=True)
@@ -175,7 +175,7 @@ def test_a_file_that_can_not_be_written_is_named(tmp_path: Path) -> None:
     assert getattr(failed.value, "code", "") == "file"
 
 
-def test_the_file_of_all_users_counts_too(tmp_path: Path) -> None:
+def test_a_key_in_the_file_of_all_users_is_accepted(tmp_path: Path) -> None:
     (tmp_path / "ssh_known_hosts").write_text(f"203.0.113.7 ssh-ed25519 {_BASE64}\n")
     assert host_keys.is_accepted(_key(), tmp_path / "known_hosts")
     assert not (tmp_path / "known_hosts").exists()
@@ -191,7 +191,7 @@ def test_fingerprints_are_separated_by_blanks_or_commas() -> None:
     "text",
     ["yes", "SHA256:", "SHA256:abc", "MD5:16:27:ac:a5", "*", f"SHA256:{'a' * 44}", "a" * 43],
 )
-def test_a_text_that_is_no_fingerprint_is_refused(
+def test_a_text_that_is_not_a_fingerprint_is_refused(
     text: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(SettingsError) as refused:

@@ -1,4 +1,4 @@
-"""References of images are completed as Docker completes them."""
+"""Test that references of images are completed in the same way as by Docker."""
 
 import pytest
 
@@ -23,7 +23,9 @@ _DIGEST = "sha256:" + "a" * 64
         ("127.0.0.1:5000/a", ImageReference("127.0.0.1:5000", "a", "", "")),
     ],
 )
-def test_a_reference_has_its_registry(image: str, expected: ImageReference) -> None:
+def test_a_reference_is_split_into_registry_name_tag_and_digest(
+    image: str, expected: ImageReference
+) -> None:
     assert parse_reference(image) == expected
 
 

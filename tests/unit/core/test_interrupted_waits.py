@@ -1,4 +1,4 @@
-"""Test that Ctrl-C on a terminal interrupts whatever a command waits for while it is connected."""
+"""Test that Ctrl-C on a terminal interrupts each kind of wait of a connected command."""
 
 import sys
 
@@ -15,7 +15,7 @@ from infisical_iac.core.connection import on_each
 
 try:
     with connect("@local") as host:
-        # The event loop, which runs during all waits but the question, says that one has begun.
+        # The event loop runs during all waits except the question: it prints that a wait began.
         gevent.spawn_later(0.1, print, "waiting", flush=True)
         {waiting}
 except (KeyboardInterrupt, click.Abort):

@@ -22,16 +22,16 @@ Ask = Callable[[str], tuple[str, Callable[[], None]]]
 
 @pytest.fixture
 def ask(tmp_path: Path) -> Iterator[Ask]:
-    """Ask for one and the same lock, waiting at most a second."""
+    """Return a function that requests the same lock each time, and waits at most a second."""
     taken: list[Callable[[], None]] = []
 
-    def one(holder: str) -> tuple[str, Callable[[], None]]:
+    def request(holder: str) -> tuple[str, Callable[[], None]]:
         command = script("lock", str(tmp_path / "lock"), "1")
         answer, let_go = lock._ask_here(command, f"{holder}\n")
         taken.append(let_go)
         return answer, let_go
 
-    yield one
+    yield request
     for let_go in taken:
         let_go()
 
@@ -64,7 +64,7 @@ def test_breaking_ends_the_run_that_holds_the_lock(ask: Ask, tmp_path: Path) -> 
 def test_breaking_ends_no_process_that_has_the_pid_of_an_earlier_holder(
     tmp_path: Path, bystander: subprocess.Popen[bytes]
 ) -> None:
-    """The holder names no process; the file still names the process of an earlier run."""
+    """The holder's process is not in the file, which still has the pid of an earlier run."""
     file = tmp_path / "lock"
     file.write_text(f"by an earlier run\npid {bystander.pid}\n")
     with file.open("a") as opened:
@@ -75,7 +75,7 @@ def test_breaking_ends_no_process_that_has_the_pid_of_an_earlier_holder(
 
 
 def test_breaking_does_not_end_the_maintenance_of_the_host(tmp_path: Path) -> None:
-    """The maintenance holds the lock as the version before did, which wrote its own pid."""
+    """The maintenance takes the lock like the previous version, which wrote its own pid."""
     file = tmp_path / "lock"
     text = r"by the host's maintenance\npid $$\n"
     held = f'exec 8>>{file}; flock 8 && printf "{text}" >{file} && echo held && cat'
@@ -114,10 +114,10 @@ def test_the_lock_is_free_again_once_its_holder_has_ended(ask: Ask) -> None:
     assert ask("by third")[0] == "busy by second"
 
 
-def test_a_server_that_was_not_adopted_is_not_locked_and_so_not_changed(
+def test_a_server_that_is_not_adopted_is_not_locked(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Commands that change a host take its lock first; those that only read it take none."""
+    """Commands that change a host take its lock first; commands that only read take no lock."""
     host = SimpleNamespace(name="one", data={HOST_REFUSES: "adopt it"}, connector=None)
     host.state = SimpleNamespace(inventory=[host], active_hosts=[host])
     monkeypatch.setattr(lock, "_spared", set())

@@ -18,12 +18,12 @@ from tests.unit import forked
 HOST: Any = SimpleNamespace(name="203.0.113.7")
 
 
-def _missing(path: Path) -> OSError:
+def _read_missing(path: Path) -> OSError:
     try:
         path.read_text()
     except OSError as error:
         return error
-    raise AssertionError("it is there")
+    raise AssertionError(f"{path} exists")
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ def test_an_error_without_a_file_is_a_lost_connection(error: Exception) -> None:
 
 
 def test_an_error_about_a_file_names_the_file_and_no_host(tmp_path: Path) -> None:
-    error = _missing(tmp_path / "all.py")
+    error = _read_missing(tmp_path / "all.py")
     assert not is_lost(error)
     sentence = explain_loss(HOST, error, "run again")
     assert str(tmp_path / "all.py") in sentence
@@ -83,10 +83,10 @@ def test_an_error_in_the_deploy_file_is_reported_as_a_sentence(
 def test_a_missing_private_key_is_named_and_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before, `server create` waited minutes for what it called no connection."""
+    """`server create` once took this error for a lost connection, and waited for minutes."""
 
     def connect(*_: object, **__: object) -> None:
-        raise _missing(tmp_path / "id_ed25519")
+        raise _read_missing(tmp_path / "id_ed25519")
 
     monkeypatch.setattr(paramiko.SSHClient, "connect", connect)
     monkeypatch.setattr(remote.Login, "known_keys", lambda _: ["ssh-ed25519 AAAA"])

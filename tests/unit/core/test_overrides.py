@@ -1,4 +1,4 @@
-"""Test which of the user's templates replace the tool's, and how changed originals are shown."""
+"""Test which templates of users replace the tool's, and how changed originals are reported."""
 
 import json
 from pathlib import Path
@@ -21,14 +21,14 @@ def _repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def _shipped() -> str:
+def _read_shipped() -> str:
     return (bundle.TEMPLATES / f"{_NAME}.j2").read_text("utf-8")
 
 
 def _eject_from_earlier_version(line: str = "# earlier\n") -> None:
-    """Eject, as 0.0.9 would have done, whose original had one more line at its end."""
+    """Eject a template as version 0.0.9, whose original had one more line at its end."""
     overrides.eject(_NAME)
-    earlier = _shipped() + line
+    earlier = _read_shipped() + line
     _ORIGINAL.write_text(earlier)
     _OWN.write_text(earlier + "# mine\n")
     origin = {"version": "0.0.9", "sha256": overrides._hash(earlier)}
@@ -37,18 +37,18 @@ def _eject_from_earlier_version(line: str = "# earlier\n") -> None:
 
 def test_an_ejected_template_is_the_original_and_has_its_version() -> None:
     assert overrides.eject(_NAME) == _OWN
-    assert _OWN.read_text() == _ORIGINAL.read_text() == _shipped()
+    assert _OWN.read_text() == _ORIGINAL.read_text() == _read_shipped()
     assert json.loads(_RECORDS.read_text())[_NAME]["version"] == bundle.version()
 
 
-def test_a_template_of_the_user_replaces_the_tools() -> None:
+def test_a_template_of_the_user_replaces_the_tools_template() -> None:
     _OWN.parent.mkdir(parents=True)
     _OWN.write_text("mine {{ word }}\n")
     assert template("infisical-firewall.conf", word="own") == "mine own\n"
 
 
 def test_a_part_of_the_user_is_included_by_the_tools_template() -> None:
-    """A part is a template with a path of its own, which others include."""
+    """A part is a template with its own path, which other templates include."""
     part = "stack/parts/infisical-readiness"
     assert part in overrides.list_templates()
     shipped = bundle.TEMPLATES / f"{part}.j2"
@@ -62,7 +62,7 @@ def test_a_part_of_the_user_is_included_by_the_tools_template() -> None:
     "name", ["group_data/hetzner.py", "group_data/chainalign.yaml", "migration-report.html"]
 )
 def test_templates_that_are_not_deployed_can_not_be_replaced(folder: str, name: str) -> None:
-    """`check` and `migrate` run in repositories of others and must not run code from there."""
+    """`check` and `migrate` must not run code of the repositories that they inspect."""
     own = Path("templates") / folder / f"{name}.j2"
     own.parent.mkdir(parents=True)
     own.write_text("{{ raise_an_error() }}")
@@ -74,7 +74,7 @@ def test_templates_that_are_not_deployed_can_not_be_replaced(folder: str, name: 
     assert "raise_an_error" not in str(raised.value)
 
 
-def test_a_template_in_another_folder_replaces_nothing() -> None:
+def test_a_template_in_another_folder_replaces_no_template() -> None:
     own = Path("templates/backup/infisical-firewall.conf.j2")
     own.parent.mkdir(parents=True)
     own.write_text("not this\n")
@@ -90,7 +90,7 @@ def test_a_template_in_another_folder_replaces_nothing() -> None:
         ("stack/caddy.yaml", "cluster/stack/caddy.yaml"),
     ],
 )
-def test_a_template_is_found_by_its_path_or_the_end_of_it(text: str, name: str) -> None:
+def test_a_template_is_found_by_its_path_or_the_end_of_its_path(text: str, name: str) -> None:
     assert overrides.find_template(text) == name
 
 
@@ -134,7 +134,7 @@ def test_a_change_of_the_original_is_shown_with_the_difference_until_it_is_ackno
 
 def test_a_template_that_has_become_the_original_is_up_to_date() -> None:
     _eject_from_earlier_version()
-    _OWN.write_text(_shipped())
+    _OWN.write_text(_read_shipped())
     assert overrides.describe_overrides() == []
 
 
@@ -172,7 +172,7 @@ def test_a_template_outside_its_folder_is_reported_with_its_path() -> None:
 
 def test_compare_returns_a_unified_diff() -> None:
     overrides.eject(_NAME)
-    _OWN.write_text(_shipped() + "# mine\n")
+    _OWN.write_text(_read_shipped() + "# mine\n")
     assert overrides.compare(_NAME).splitlines()[-1] == "+# mine"
 
 

@@ -1,4 +1,4 @@
-"""The files of a user's own repository: which are missing, and which are copies of the tool's."""
+"""Test which files of a user's repository are missing, and which are copies of the tool's."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ _ADMIN = {"admin_email": "admin@example.com"}
 
 @pytest.fixture(autouse=True)
 def repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return an empty directory, which is the working directory."""
+    """Return an empty repository, which is the working directory."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("INFISICAL_IAC_INVENTORY", raising=False)
     (tmp_path / "group_data").mkdir()
@@ -46,7 +46,7 @@ def test_a_missing_deploy_file_is_named_with_the_command_that_writes_it() -> Non
     assert "`infisical-iac init`" in raised.value.split()[1]
 
 
-def test_settings_of_servers_are_those_of_the_inventorys_group(
+def test_settings_of_servers_are_read_from_the_inventorys_group(
     repository: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (repository / "group_data/acme.py").write_text("")
@@ -62,7 +62,7 @@ def test_annotated_settings_are_assignments_too(repository: Path) -> None:
     assert [*own_repository.read_assignments(file)] == ["one", "two"]
 
 
-def test_defaults_are_those_of_the_package_without_any_file() -> None:
+def test_a_repository_without_group_data_has_the_defaults_of_the_package() -> None:
     assert load(_ADMIN).stack.postgres_image.startswith("postgres:17.11@")
     assert own_repository.describe_copied_defaults() == []
 
@@ -74,14 +74,18 @@ def test_a_copy_of_the_defaults_is_read_with_a_hint(repository: Path) -> None:
     assert "ignored" not in hint
 
 
-def test_settings_that_are_gone_from_a_copy_are_named_and_not_refused(repository: Path) -> None:
+def test_removed_settings_in_a_copy_of_the_defaults_are_named_and_not_refused(
+    repository: Path,
+) -> None:
     _copy_defaults(repository, "\nold_port = 80\n")
     assert load({**_ADMIN, "old_port": 80}) == load(_ADMIN)
     (hint,) = own_repository.describe_copied_defaults()
     assert "old_port" in hint
 
 
-def test_an_unknown_setting_of_the_group_is_refused_next_to_a_copy(repository: Path) -> None:
+def test_an_unknown_setting_of_a_group_is_refused_despite_a_copy_of_the_defaults(
+    repository: Path,
+) -> None:
     _copy_defaults(repository, "\nold_port = 80\n")
     (repository / "group_data/acme.py").write_text("old_port = 81\n")
     with pytest.raises(SettingsError) as raised:
@@ -89,7 +93,9 @@ def test_an_unknown_setting_of_the_group_is_refused_next_to_a_copy(repository: P
     assert raised.value.code == "settings.unknown_key"
 
 
-def test_a_file_for_all_groups_with_a_few_settings_is_no_copy(repository: Path) -> None:
+def test_a_file_for_all_groups_with_a_few_settings_is_not_a_copy_of_the_defaults(
+    repository: Path,
+) -> None:
     (repository / "group_data/all.py").write_text('organization = "Acme"\nold_port = 80\n')
     assert own_repository.describe_copied_defaults() == []
     with pytest.raises(SettingsError) as raised:
@@ -97,6 +103,6 @@ def test_a_file_for_all_groups_with_a_few_settings_is_no_copy(repository: Path) 
     assert raised.value.code == "settings.unknown_key"
 
 
-def test_the_checkouts_own_defaults_are_no_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_defaults_of_a_checkout_are_not_a_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(DEFAULTS.parents[1])
     assert not own_repository.has_copied_defaults()

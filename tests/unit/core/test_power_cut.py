@@ -1,4 +1,4 @@
-"""Files whose change must outlive a power cut: each changed folder is flushed to the disk."""
+"""Test that changed files survive a power cut: each changed folder is flushed to the disk."""
 
 import os
 import re
@@ -14,7 +14,7 @@ from infisical_iac.workspace.targets import FileTarget
 from tests.unit.fake_programs import fake_program, run_with
 from tests.unit.held import HELD
 
-# Logs the call, and runs the program.
+# A program that logs its call, and then runs the real program.
 _TOOL = """
 echo "{name} $*" >>"$HOST/notes"
 test {name} = sync || exec /bin/{name} "$@"
@@ -22,7 +22,7 @@ test {name} = sync || exec /bin/{name} "$@"
 
 
 class _Disk:
-    """Runs commands whose `mv`, `rm` and `sync` are noted."""
+    """Run commands, and record their calls of `mv`, `rm` and `sync`."""
 
     def __init__(self, directory: Path) -> None:
         self.root = directory / "root"
@@ -37,7 +37,7 @@ class _Disk:
         return done.stdout
 
     def script(self, *steps: str) -> None:
-        """Run steps with what the scripts of a restore have."""
+        """Run steps with the functions of the restore scripts."""
         text = "".join(map(script_file, ("basics", "writes", "restoring")))
         text = text.replace("root=/etc/infisical", f"root={self.root}")
         self.run("\n".join((text, *steps)))
@@ -61,14 +61,16 @@ _REPLACED: Sequence[tuple[str, str]] = [
 _REMOVED: Sequence[tuple[str, str]] = [("rm", "keys/one"), ("sync", "keys")]
 
 
-def test_a_written_file_stays_in_its_place(disk: _Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_written_file_survives_a_power_cut(disk: _Disk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(remote, "run", disk.run)
     remote.write(f"{disk.root}/keys/one", "fake")
     assert disk.steps() == _REPLACED
     assert (disk.root / "keys" / "one").read_text() == "fake"
 
 
-def test_a_removed_file_does_not_come_back(disk: _Disk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_removed_file_stays_removed_after_a_power_cut(
+    disk: _Disk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(remote, "run", disk.run)
     (disk.root / "keys").mkdir()
     (disk.root / "keys" / "one").write_text("fake")
@@ -77,10 +79,10 @@ def test_a_removed_file_does_not_come_back(disk: _Disk, monkeypatch: pytest.Monk
     remote.remove(f"{disk.root}/of-no-folder/one", doing="remove it")
 
 
-def test_a_delivered_credential_stays_in_its_place(
+def test_a_delivered_credential_survives_a_power_cut(
     disk: _Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The one before it is revoked next."""
+    """The previous credential is revoked next."""
     (disk.root / "keys").mkdir()
     file = RemoteFile(FileTarget(host="deploy@192.0.2.1", path=f"{disk.root}/keys/one"))
     differs = iter((True, False))
@@ -91,15 +93,15 @@ def test_a_delivered_credential_stays_in_its_place(
     assert named[-4:] == [*_REPLACED, ("rm", "keys/one.new")]
 
 
-def test_the_end_of_a_change_outlives_a_power_cut(disk: _Disk) -> None:
-    """A state that came back would have the next run undo what was proven."""
+def test_the_end_of_a_change_survives_a_power_cut(disk: _Disk) -> None:
+    """If the state file came back, the next run would undo a proven change."""
     (disk.root / "state").write_text("20261125T101112Z back\n")
     disk.script("here=$root", "forget")
     assert disk.steps()[-2:] == [("rm", "state"), ("sync", ".")]
     assert not (disk.root / "state").exists()
 
 
-def test_no_script_removes_a_state_that_a_power_cut_may_bring_back() -> None:
+def test_scripts_remove_their_state_files_only_by_discard() -> None:
     scripts = {file.stem: file.read_text() for file in Path("infisical_iac/scripts").rglob("*.sh")}
     removed = re.compile(r"(?m)^[^#\n]*\b(rm|discard) [^\n]*\$here/state\"")
     how = {name: removed.findall(text) for name, text in scripts.items()}

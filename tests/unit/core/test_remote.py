@@ -1,4 +1,4 @@
-"""Test commands on the host: their arguments, what they print, and how they fail."""
+"""Test commands on the host: their arguments, their output and their errors."""
 
 import subprocess
 from pathlib import Path
@@ -37,12 +37,12 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     return made
 
 
-def test_a_command_outside_of_operations_runs_as_the_hosts_data_say(host: _Host) -> None:
+def test_a_command_outside_operations_has_the_arguments_of_the_hosts_data(host: _Host) -> None:
     assert remote.run("echo done", doing="print") == "done\n"
     assert host.given == {"print_output": False, "print_input": True, "_sudo": True}
 
 
-def test_a_command_within_an_operation_runs_with_its_arguments(host: _Host) -> None:
+def test_a_command_within_an_operation_has_the_arguments_of_the_operation(host: _Host) -> None:
     host.current_op_global_arguments = {"_su_user": "ada", "name": "of no connector"}
     remote.run("cat", doing="read", stdin="")
     assert host.given == {
@@ -60,7 +60,9 @@ def test_a_command_within_an_operation_runs_with_its_arguments(host: _Host) -> N
         ("exit 1", "no reason given"),
     ],
 )
-def test_a_command_that_fails_says_its_last_lines(host: _Host, command: str, reason: str) -> None:
+def test_the_error_of_a_failed_command_has_its_last_lines(
+    host: _Host, command: str, reason: str
+) -> None:
     with pytest.raises(CommandFailed, match=f"^could not print: {reason}$"):
         remote.run(command, doing="print")
 
@@ -79,12 +81,12 @@ def test_a_file_is_written_with_its_folder(
     assert [each.name for each in file.parent.iterdir()] == ["file"]
 
 
-def test_a_file_is_private_unless_it_is_said(host: _Host, tmp_path: Path) -> None:
+def test_a_file_is_private_by_default(host: _Host, tmp_path: Path) -> None:
     remote.write(str(tmp_path / "file"), "text")
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_file_that_fails_its_check_leaves_the_old_one_and_nothing_else(
+def test_a_file_that_fails_its_check_does_not_replace_the_old_file(
     host: _Host, tmp_path: Path
 ) -> None:
     file = tmp_path / "file"
@@ -95,7 +97,7 @@ def test_a_file_that_fails_its_check_leaves_the_old_one_and_nothing_else(
     assert [each.name for each in tmp_path.iterdir()] == ["file"]
 
 
-def test_files_are_removed_though_a_folder_is_gone(host: _Host, tmp_path: Path) -> None:
+def test_files_are_removed_although_a_folder_is_missing(host: _Host, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("text")
     remote.remove(str(tmp_path / "file"), str(tmp_path / "gone" / "file"), doing="remove")
     assert not list(tmp_path.iterdir())

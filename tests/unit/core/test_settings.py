@@ -1,4 +1,4 @@
-"""The settings: the defaults are good, and each refusal names the setting and the remedy."""
+"""Test the defaults of settings, and that each refusal names the setting and the remedy."""
 
 import ast
 import re
@@ -25,7 +25,7 @@ def values() -> dict[str, Any]:
     return defaults()
 
 
-def test_the_defaults_are_complete_but_for_the_administrators_address(
+def test_the_defaults_are_complete_except_the_administrators_address(
     values: dict[str, Any],
 ) -> None:
     settings = load(values)
@@ -33,15 +33,15 @@ def test_the_defaults_are_complete_but_for_the_administrators_address(
     assert settings.images == tuple(f"{tag}@{DIGESTS[tag]}" for tag in tags)
 
 
-def test_another_release_gets_no_digest_of_a_known_one(values: dict[str, Any]) -> None:
-    """Docker would take the bytes of the digest, whatever the tag says."""
+def test_an_unknown_release_gets_no_digest(values: dict[str, Any]) -> None:
+    """Docker would run the image of the digest, and ignore the tag."""
     given = {"infisical_version": "v0.166.0", "postgres_image": "registry.example/postgres:17.11"}
     settings = load(values | given)
     assert settings.stack.infisical_reference == "infisical/infisical:v0.166.0"
     assert settings.stack.postgres_image == "registry.example/postgres:17.11"
 
 
-def test_images_of_an_archive_go_by_their_tags(values: dict[str, Any]) -> None:
+def test_images_of_an_archive_are_referenced_by_their_tags(values: dict[str, Any]) -> None:
     settings = load(values | {"image_archives": ("images.tar",)})
     tags = ("infisical/infisical:v0.165.16", "postgres:17.11", "redis:8.2.10", "caddy:2.11.7")
     assert settings.images == tags
@@ -53,7 +53,7 @@ def test_a_digest_pins_the_image(values: dict[str, Any]) -> None:
     assert settings.stack.infisical_reference == f"infisical/infisical:v0.165.16@{digest}"
 
 
-def test_keys_of_pyinfra_itself_are_passed_over(values: dict[str, Any]) -> None:
+def test_keys_of_pyinfra_itself_are_ignored(values: dict[str, Any]) -> None:
     assert load(values | {"ssh_user": "root", "_sudo": True}) == load(values)
 
 
@@ -154,13 +154,13 @@ def test_a_value_that_cannot_work_is_refused_by_name(
 
 
 def test_a_setting_that_is_not_set_has_its_default() -> None:
-    """A user's `group_data/` holds only what differs."""
+    """A user's `group_data/` holds only settings that differ from the defaults."""
     settings = load({"admin_email": "admin@example.com", "http_port": 8081})
     assert settings == load(defaults(http_port=8081))
     assert settings.stack.site_url == "http://127.0.0.1:8080"
 
 
-def test_several_errors_are_a_list(values: dict[str, Any]) -> None:
+def test_several_errors_are_reported_as_a_list(values: dict[str, Any]) -> None:
     with pytest.raises(SettingsError) as refused:
         load(values | {"http_port": 80, "site_ulr": "", "colour": "red"})
     first, *lines = str(refused.value).splitlines()
@@ -181,7 +181,7 @@ def test_each_setting_is_in_the_section_of_one_slice(values: dict[str, Any]) -> 
     }
 
 
-def test_other_values_leave_the_settings_as_they_were(values: dict[str, Any]) -> None:
+def test_settings_with_other_values_are_a_copy(values: dict[str, Any]) -> None:
     settings = load(values)
     other = settings.with_values(topology="swarm", http_port=8081)
     assert (other.cluster.topology, other.stack.http_port) == ("swarm", 8081)
@@ -232,10 +232,10 @@ def test_other_values_leave_the_settings_as_they_were(values: dict[str, Any]) ->
         ),
     ],
 )
-def test_a_value_of_the_wrong_kind_is_refused_with_what_to_write(
+def test_a_value_of_the_wrong_kind_is_refused_with_a_value_to_write(
     values: dict[str, Any], given: dict[str, Any], key: str, written: str
 ) -> None:
-    refused = _refusal(values | given)
+    refused = _describe_refusal(values | given)
     assert refused.startswith(f"setting {key!r}: ")
     _, _, remedy = refused.partition("; write ")
     assert re.match(rf"{re.escape(written)}(?![\w)])", remedy)
@@ -252,10 +252,10 @@ def test_a_value_of_the_wrong_kind_is_refused_with_what_to_write(
         ({"backup_keep": {"dayly": 7}}, "backup_keep.dayly", "'daily'"),
     ],
 )
-def test_an_unknown_key_of_an_entry_is_refused_with_the_closest_one(
+def test_an_unknown_key_of_an_entry_is_refused_with_the_closest_key(
     values: dict[str, Any], given: dict[str, Any], key: str, close: str
 ) -> None:
-    lines = [line.strip() for line in _refusal(values | given).splitlines()]
+    lines = [line.strip() for line in _describe_refusal(values | given).splitlines()]
     (line,) = (line for line in lines if line.startswith(f"setting {key!r}: "))
     assert "unknown" in line
     assert close in line
@@ -266,7 +266,7 @@ _ODD: tuple[Any, ...] = (
     *((), ("odd",), (3,), (None,), [3], {3}, ({},), ({"odd": 1},), {}, {"odd": 1}),
 )
 _KEYS = ["schema_version", *SECTION_OF]
-# The keys whose values are dictionaries, with the model of one.
+# The keys whose values are dictionaries, with the model of a dictionary.
 _ENTRIES: dict[str, type[SettingsModel]] = {
     "backup_targets": BackupTarget,
     "backup_keep": Keep,
@@ -290,7 +290,9 @@ _REMEDY = re.compile(
 def test_no_value_is_refused_in_the_words_of_a_library(
     values: dict[str, Any], key: str, field: str | None
 ) -> None:
-    refusals = list(filter(None, (_refusal(values | _wrap(key, field, odd)) for odd in _ODD)))
+    refusals = list(
+        filter(None, (_describe_refusal(values | _wrap(key, field, odd)) for odd in _ODD))
+    )
     assert refusals
     found = [line for refusal in refusals for line in refusal.splitlines()]
     for sentence in [line for line in found if not line.startswith("the settings have ")]:
@@ -307,12 +309,12 @@ def _wrap(key: str, field: str | None, value: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("key", SECTION_OF)
-def test_a_value_with_a_wrong_comma_is_accepted_as_the_error_writes_it(
+def test_the_error_on_a_wrong_comma_shows_a_value_that_is_accepted(
     values: dict[str, Any], key: str
 ) -> None:
     good = _GOOD.get(key, values[key])
     wrong = good[0] if isinstance(good, tuple) else (good,)
-    refusal = _refusal(values | {key: wrong})
+    refusal = _describe_refusal(values | {key: wrong})
     if key in _UNSHOWN:
         assert refusal.endswith(", without the comma")
         return
@@ -323,7 +325,7 @@ def test_a_value_with_a_wrong_comma_is_accepted_as_the_error_writes_it(
 
 
 _UNSHOWN = ("backup_webhook",)
-# Examples for settings that are empty by default, and one that is shown as a whole.
+# Examples with one entry, for settings whose defaults have none or several.
 _GOOD: dict[str, Any] = {
     "allowed_ports": ({"port": 9100},),
     "hosts": ({"address": "203.0.113.7"},),
@@ -341,11 +343,11 @@ _GOOD: dict[str, Any] = {
 def test_an_address_that_may_hold_a_token_is_never_shown(values: dict[str, Any]) -> None:
     address = "https://hooks.example.com/obviously-fake"
     for wrong in ((address,), {address}, f"{address} ", ({"url": address},)):
-        assert "obviously-fake" not in _refusal(values | {"backup_webhook": wrong})
+        assert "obviously-fake" not in _describe_refusal(values | {"backup_webhook": wrong})
     assert "obviously-fake" not in repr(load(values | {"backup_webhook": address}))
 
 
-def _refusal(values: dict[str, Any]) -> str:
+def _describe_refusal(values: dict[str, Any]) -> str:
     try:
         load(values)
     except SettingsError as error:

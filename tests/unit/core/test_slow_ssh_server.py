@@ -1,4 +1,4 @@
-"""Connecting to a host whose SSH server is slow, or gives up at first."""
+"""Test connections to a host whose SSH server hangs up at first."""
 
 import json
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.unit.ssh_server import ssh_server
 
-# pyinfra must be loaded before anything else, so it needs a process of its own.
+# pyinfra must be loaded before anything else, so each connection needs its own process.
 _CONNECT = """
 import sys
 from infisical_iac.core.inventory import connect
@@ -18,7 +18,7 @@ with connect(sys.argv[1]) as host:
 _INVENTORY = "hosts = [('secrets', {data})]\n"
 
 
-def _connects(home: Path, *, hangs_up: int) -> subprocess.CompletedProcess[str]:
+def _connect(home: Path, *, hangs_up: int) -> subprocess.CompletedProcess[str]:
     with ssh_server(home, hangs_up=hangs_up) as port:
         data = {
             "ssh_hostname": "127.0.0.1",
@@ -33,11 +33,11 @@ def _connects(home: Path, *, hangs_up: int) -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_a_host_that_hangs_up_once_is_connected_to(tmp_path: Path) -> None:
-    done = _connects(tmp_path, hangs_up=1)
+def test_a_connection_is_retried_after_the_server_hung_up_once(tmp_path: Path) -> None:
+    done = _connect(tmp_path, hangs_up=1)
     assert (done.returncode, done.stdout) == (0, "connected to secrets\n"), done.stderr
 
 
-def test_a_host_that_hangs_up_again_is_unreachable(tmp_path: Path) -> None:
-    done = _connects(tmp_path, hangs_up=2)
+def test_a_host_that_hangs_up_twice_is_unreachable(tmp_path: Path) -> None:
+    done = _connect(tmp_path, hangs_up=2)
     assert "Unreachable: [secrets] SSH error" in done.stderr

@@ -1,4 +1,4 @@
-"""Test that control characters in names of others are shown, and not obeyed by the terminal."""
+"""Test that control characters in foreign names are escaped before they reach the terminal."""
 
 import json
 
@@ -11,12 +11,12 @@ from infisical_iac.core.change import Change
 from infisical_iac.core.errors import CommandFailed
 from infisical_iac.core.terminal import console, echo, print_data
 
-# Sets the window's title, colors the rest, and clears the screen by an 8-bit control.
+# A name that sets the window's title, a color, and clears the screen by an 8-bit control.
 _NAME = "a\x1b]0;owned\x07\x1b[31m\x9b2Jb"
 _SHOWN = r"a\x1b]0;owned\x07\x1b[31m\x9b2Jb"
 
 
-def test_text_and_tables_escape_what_a_terminal_obeys(capsys: pytest.CaptureFixture[str]) -> None:
+def test_text_and_tables_escape_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     table = Table(show_header=False, show_edge=False, box=None)
     table.add_column()
     table.add_row(_NAME)
@@ -35,22 +35,26 @@ def test_text_and_tables_escape_what_a_terminal_obeys(capsys: pytest.CaptureFixt
     assert "\x1b" not in printed.out
 
 
-def test_an_error_is_escaped_wherever_it_is_printed() -> None:
-    """pyinfra's own command line logs it too; it may hold what a host or a server answered."""
+def test_the_text_of_an_error_is_escaped() -> None:
+    """pyinfra's command line logs errors too, and they may contain answers of a host."""
     assert str(CommandFailed(f"could not look:\n\t{_NAME}")) == f"could not look:\n\t{_SHOWN}"
 
 
-def test_lines_and_tabs_of_our_own_stay(capsys: pytest.CaptureFixture[str]) -> None:
+def test_newlines_and_tabs_of_messages_are_kept(capsys: pytest.CaptureFixture[str]) -> None:
     echo("one\n\ttwo")
     assert capsys.readouterr().out == "one\n\ttwo\n"
 
 
-def test_a_change_is_one_line_whatever_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_change_is_one_line_even_if_its_name_has_a_newline(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     show([Change("-", f"x\n+ fake{_NAME}")])
     assert capsys.readouterr().out == f"- x\\n+ fake{_SHOWN}\n"
 
 
-def test_json_escapes_it_and_reads_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_escapes_control_characters_and_keeps_the_data(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     data = {"name": f"{_NAME}\u202e\U000e0001", "town": "Köln"}
     print_data(data)
     printed = capsys.readouterr().out

@@ -1,4 +1,4 @@
-"""Test what answers for a topology."""
+"""Test which classes implement a topology."""
 
 import subprocess
 import sys
@@ -11,31 +11,31 @@ from tests.unit.clusters import site
 from tests.unit.settings_of import settings_of
 
 
-def test_a_single_host_is_answered_for_by_what_is_asked() -> None:
-    class Asked:
+def test_a_single_host_uses_the_requested_class() -> None:
+    class Requested:
         def __init__(self, site: Site) -> None:
             self.site = site
 
-    alone = Site(settings_of())
+    single = Site(settings_of())
     assert hook(InventoryHosts, "single") is InventoryHosts
-    assert type(at(alone, Asked)) is Asked
+    assert type(at(single, Requested)) is Requested
     # A slice without a hook of the topology uses its own class.
-    assert type(at(site(), Asked)) is Asked
+    assert type(at(site(), Requested)) is Requested
 
 
-def test_a_cluster_is_answered_for_by_a_subclass_of_what_is_asked() -> None:
+def test_a_cluster_uses_a_subclass_of_the_requested_class() -> None:
     assert hook(Site, "swarm") is ClusterSite
-    for asked, answering in HOOKS.items():
-        assert issubclass(answering, asked)
-        assert answering is not asked
+    for requested, used in HOOKS.items():
+        assert issubclass(used, requested)
+        assert used is not requested
 
 
-def test_a_single_host_loads_nothing_of_a_cluster() -> None:
+def test_a_single_host_loads_no_module_of_clusters_but_their_settings() -> None:
     program = (
         "import infisical_iac.core.inventory, infisical_iac.backup.restore_deploy, sys\n"
         "print(*(each for each in sys.modules if each.startswith('infisical_iac.cluster.')))"
     )
-    said = subprocess.run(
+    output = subprocess.run(
         [sys.executable, "-c", program], check=True, capture_output=True, text=True
     ).stdout
-    assert said.split() == ["infisical_iac.cluster.settings"]
+    assert output.split() == ["infisical_iac.cluster.settings"]

@@ -17,7 +17,7 @@ _COMMANDS = mark("door")
 
 @pytest.fixture
 def host(tmp_path: Path) -> FakeHost:
-    """Return a host whose systemd does nothing but record what it was asked for."""
+    """Return a host whose systemd only records its calls."""
     found = make_host(tmp_path)
     found.note("systemctl", "systemd-run")
     (found.directory / "etc/systemd/system").mkdir(parents=True)
@@ -29,8 +29,8 @@ def _arm(host: FakeHost, commands: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def _fire(host: FakeHost) -> None:
-    """Do what systemd would do with the unit."""
+def _run_unit(host: FakeHost) -> None:
+    """Run the commands of the unit, as systemd would."""
     for line in (host.read(_UNIT) or "").splitlines():
         if line.startswith("ExecStart="):
             command = line.removeprefix("ExecStart=")
@@ -38,7 +38,7 @@ def _fire(host: FakeHost) -> None:
             assert done.returncode == 0 or command.startswith("-")
 
 
-def test_the_rollback_is_prepared_before_the_change_and_private(host: FakeHost) -> None:
+def test_the_rollback_is_private_and_is_scheduled_before_the_change(host: FakeHost) -> None:
     _arm(host, "true\n")
     file = host.directory / _COMMANDS[1:]
     assert (file.read_text(), file.stat().st_mode & 0o777) == ("true\n", 0o600)
@@ -51,7 +51,7 @@ def test_the_rollback_is_prepared_before_the_change_and_private(host: FakeHost) 
 
 def test_the_host_rolls_back_and_removes_the_trial(host: FakeHost) -> None:
     _arm(host, f"echo old >{host.directory}/door\n")
-    _fire(host)
+    _run_unit(host)
     assert host.read("/door") == "old\n"
     assert host.read(_COMMANDS) is None
     assert host.read(_UNIT) is None
@@ -60,9 +60,9 @@ def test_the_host_rolls_back_and_removes_the_trial(host: FakeHost) -> None:
 def test_an_interrupted_rollback_is_run_again(host: FakeHost) -> None:
     _arm(host, f"test -e {host.directory}/ready; echo old >{host.directory}/door\n")
     with pytest.raises(AssertionError):
-        _fire(host)
+        _run_unit(host)
     host.write("/ready", "")
-    _fire(host)
+    _run_unit(host)
     assert host.read("/door") == "old\n"
     assert host.read(_UNIT) is None
 
@@ -75,7 +75,7 @@ def test_a_change_that_is_kept_is_not_rolled_back(host: FakeHost) -> None:
 
 def test_a_change_that_was_rolled_back_can_not_be_kept(host: FakeHost) -> None:
     _arm(host, "true\n")
-    _fire(host)
+    _run_unit(host)
     done = host.run("trial", "keep", "door")
     assert (done.returncode, "already" in done.stderr) == (1, True)
 
@@ -88,7 +88,7 @@ def test_an_unfinished_trial_is_rolled_back_before_the_next(host: FakeHost) -> N
 
 @pytest.fixture
 def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return what is asked of the host, in order, with `proof` for the second connection."""
+    """Return the steps on the host in their order, with `proof` for the second connection."""
     order: list[str] = []
 
     def run(command: str, *, doing: str, stdin: str | None = None) -> str:
@@ -129,7 +129,7 @@ def test_a_change_without_a_new_connection_is_rolled_back_at_once(
 
 
 @pytest.mark.parametrize("error", [EOFError(), OSError(), paramiko.SSHException()])
-def test_a_change_that_cuts_the_connection_is_left_to_the_host(
+def test_a_change_that_cuts_the_connection_is_rolled_back_by_the_host(
     order: list[str], error: Exception
 ) -> None:
     def change() -> None:

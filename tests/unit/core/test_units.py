@@ -6,7 +6,7 @@ from infisical_iac.core.change import Change, UpToDate
 _UNITS = ["docker.service", "unattended-upgrades.service"]
 
 
-def test_a_unit_that_its_package_starts_is_not_planned_for() -> None:
+def test_a_unit_that_its_package_starts_is_not_planned() -> None:
     """The plan for a bare host has as many changes as its run makes."""
     (change, *_) = units.decide(_UNITS, {}, installed=["docker.service"])
     assert change == Change("~", "unattended-upgrades.service", "enabled and started")
@@ -18,6 +18,6 @@ def test_nothing_is_planned_if_packages_start_all_units() -> None:
 
 
 def test_a_unit_that_its_package_did_not_start_is_started() -> None:
-    """The run decides once more, and by then no package is to be installed."""
+    """The run decides again after the packages are installed."""
     changes = [each for each in units.decide(_UNITS, {}) if isinstance(each, Change)]
     assert [each.what for each in changes] == _UNITS

@@ -1,4 +1,4 @@
-"""Test what connects to a host whose key is not known, or another one than the known one."""
+"""Test connections to a host whose key is unknown, or differs from the known key."""
 
 import json
 import os
@@ -27,7 +27,7 @@ _SECONDS = 120
 
 
 class _Servers:
-    """Servers on loopback with an inventory, whose file of known hosts has none of them."""
+    """Servers on loopback with an inventory, and with an empty file of known hosts."""
 
     def __init__(self, directory: Path, ports: dict[str, int], keys: dict[str, str]) -> None:
         self.known_hosts = directory / "known_hosts"
@@ -47,7 +47,7 @@ class _Servers:
         }
         self.inventory = directory / "inventory.py"
         self.inventory.write_text(f"hosts = {[*data.items()]!r}\n")
-        # No settings of the machine that the tests run on.
+        # Settings of the machine that runs the tests are not used.
         self.environment = {"HOME": str(directory), host_keys.VARIABLE: ""}
 
     @property
@@ -109,7 +109,7 @@ def test_an_unknown_key_is_refused_without_a_terminal(server: _Servers) -> None:
 
 def test_an_accepted_fingerprint_adds_the_key_for_later_connections(server: _Servers) -> None:
     found = server.connect(accepted=server.key.fingerprint)
-    assert (found["connected"], found["error"], found["said"]) == (["secrets"], "", "")
+    assert (found["connected"], found["error"], found["output"]) == (["secrets"], "", "")
     assert server.known_hosts.read_text().splitlines() == [
         f"[127.0.0.1]:{server.ports['secrets']} {server.key.type} {server.key.base64}"
     ]
@@ -117,8 +117,10 @@ def test_an_accepted_fingerprint_adds_the_key_for_later_connections(server: _Ser
 
 
 @pytest.mark.parametrize("typed", [None, "y\n"])
-def test_another_accepted_fingerprint_accepts_nothing(server: _Servers, typed: str | None) -> None:
-    """A person is not asked, as the fingerprint is the answer."""
+def test_a_key_with_another_fingerprint_than_the_accepted_one_is_refused(
+    server: _Servers, typed: str | None
+) -> None:
+    """Nobody is asked, because the accepted fingerprint is the answer."""
     found = server.connect(accepted=host_keys.compute_fingerprint(_BASE64), typed=typed)
     assert (found["connected"], found["code"]) == ([], "refused.unknown_host_key")
     assert server.known_hosts.read_text() == ""
@@ -127,8 +129,10 @@ def test_another_accepted_fingerprint_accepts_nothing(server: _Servers, typed: s
 def test_a_person_sees_the_fingerprint_and_accepts_it(server: _Servers) -> None:
     found = server.connect(typed="y\n")
     assert found["connected"] == ["secrets"], found["error"]
-    assert {str(server.key), server.key.command} <= set(map(str.strip, found["said"].splitlines()))
-    assert str(server.known_hosts) in found["said"]
+    assert {str(server.key), server.key.command} <= set(
+        map(str.strip, found["output"].splitlines())
+    )
+    assert str(server.known_hosts) in found["output"]
     assert server.known_hosts.read_text().count("\n") == 1
 
 
@@ -140,12 +144,14 @@ def test_a_person_refuses_a_key(server: _Servers, typed: str) -> None:
 
 
 @pytest.mark.parametrize("typed", [None, "y\n"])
-def test_a_changed_key_is_accepted_by_nothing(server: _Servers, typed: str | None) -> None:
+def test_a_changed_key_is_refused_although_its_fingerprint_is_accepted(
+    server: _Servers, typed: str | None
+) -> None:
     name = f"[127.0.0.1]:{server.ports['secrets']}"
     known = f"# first\n{name} ssh-ed25519 {_BASE64}\n"
     server.known_hosts.write_text(known)
     found = server.connect(accepted=server.key.fingerprint, typed=typed)
-    assert (found["connected"], found["code"], found["said"]) == ([], "refused.host_key", "")
+    assert (found["connected"], found["code"], found["output"]) == ([], "refused.host_key", "")
     assert f"{server.known_hosts}, line 2" in found["error"]
     assert f"ssh-keygen -f {server.known_hosts} -R '{name}'" in found["error"]
     assert server.known_hosts.read_text() == known
@@ -173,13 +179,13 @@ def test_a_key_that_is_revoked_for_another_host_stays_known(server: _Servers) ->
     assert server.connect()["connected"] == ["secrets"]
 
 
-def test_hosts_of_a_cluster_are_asked_for_one_by_one(cluster: _Servers) -> None:
+def test_keys_of_a_cluster_are_confirmed_one_by_one(cluster: _Servers) -> None:
     found = cluster.connect(typed="y\ny\n")
     assert found["connected"] == ["one", "two"], found["error"]
-    assert all(str(each) in found["said"] for each in cluster.keys)
+    assert all(str(each) in found["output"] for each in cluster.keys)
 
 
-def test_no_host_of_a_cluster_is_left_out_because_its_key_is_unknown(cluster: _Servers) -> None:
+def test_an_unknown_key_of_one_host_refuses_the_whole_cluster(cluster: _Servers) -> None:
     found = cluster.connect(accepted=cluster.key.fingerprint)
     assert (found["connected"], found["code"]) == ([], "refused.unknown_host_key")
     assert cluster.keys[1].fingerprint in found["error"]
@@ -191,7 +197,7 @@ def test_all_fingerprints_of_a_cluster_are_accepted_at_once(cluster: _Servers) -
     assert found["connected"] == ["one", "two"], found["error"]
 
 
-def test_strict_checking_asks_and_no_checking_accepts(
+def test_strict_checking_refuses_an_unknown_key_and_no_checking_accepts_it(
     server: _Servers,
 ) -> None:
     text = server.inventory.read_text()
@@ -210,7 +216,7 @@ def test_option_of_a_command_accepts_the_key(server: _Servers) -> None:
     assert server.key.base64 in server.known_hosts.read_text()
 
 
-def test_option_of_a_command_is_refused_if_it_is_no_fingerprint() -> None:
+def test_option_of_a_command_is_refused_if_it_is_not_a_fingerprint() -> None:
     refused = CliRunner().invoke(main, ["plan", "--json", "--accept-host-key", "SHA256:abc"])
     assert (refused.exit_code, json.loads(refused.stdout)["code"]) == (1, "settings.fingerprint")
 
@@ -234,11 +240,11 @@ def test_pyinfra_itself_refuses_an_unknown_key_with_both_ways_to_accept_it(
     }
     pyinfra = ("pyinfra", "-y", str(inventory), str(deploy))
     refused = server.run(*pyinfra, environment=environment)
-    (said,) = (line for line in refused.stderr.splitlines() if server.key.fingerprint in line)
+    (error,) = (line for line in refused.stderr.splitlines() if server.key.fingerprint in line)
     assert refused.returncode == 1
     assert "Traceback" not in refused.stderr
-    assert host_keys.VARIABLE in said
-    assert "`infisical-iac plan`" in said
+    assert host_keys.VARIABLE in error
+    assert "`infisical-iac plan`" in error
     environment[host_keys.VARIABLE] = server.key.fingerprint
     accepted = server.run(*pyinfra, environment=environment)
     assert accepted.returncode == 0, accepted.stderr
@@ -249,7 +255,7 @@ def test_pyinfra_itself_refuses_an_unknown_key_with_both_ways_to_accept_it(
 def test_question_is_answered_on_a_real_terminal(
     server: _Servers, typed: str, status: tuple[int, ...]
 ) -> None:
-    """Ctrl-C interrupts it too, although gevent has taken the signal."""
+    """Ctrl-C interrupts the question too, although gevent handles the signal."""
     inventory = str(server.inventory)
     code = (
         "from infisical_iac.core.inventory import connect\n"

@@ -99,7 +99,7 @@ if TYPE_CHECKING:
         ),
     ],
 )
-def test_wording_of_values_that_cannot_work(given: dict[str, Any], sentence: str) -> None:
+def test_wording_of_invalid_values(given: dict[str, Any], sentence: str) -> None:
     assert _refuse(given) == f"setting {sentence}"
 
 
