@@ -1,4 +1,4 @@
-"""Every grammar reads what the real parser reads: the cases were made by running the parsers."""
+"""Test that each grammar reads the same values as the real parsers, which made the cases."""
 
 import json
 from base64 import b64decode
@@ -12,7 +12,7 @@ from infisical_iac.dotenv import GRAMMARS, read
 _CASES = json.loads(Path(__file__).with_name("cases.json").read_text())["cases"]
 _ENVIRON = {"HOME": "/home/u"}
 
-# For these, bash runs a command or uses its own state, without reporting an error.
+# For these cases, bash runs a command or uses its own state, without reporting an error.
 _NOT_READ_SAFELY = {"heredoc", "expand_dollar_dollar", "bcrypt", "latin1"}
 
 
@@ -36,8 +36,8 @@ def test_a_file_is_read_as_the_real_parser_reads_it(grammar: str, case: dict[str
     else:
         assert reading.error == ""
         # python-dotenv returns None for a name without a value, which sets nothing.
-        there = [(key, value) for key, value in expected.items() if value is not None]
-        assert list(reading.values.items()) == there
+        values = [(key, value) for key, value in expected.items() if value is not None]
+        assert list(reading.values.items()) == values
 
 
 @pytest.mark.parametrize(("grammar", "case"), _cases("shell"))
@@ -55,6 +55,6 @@ def test_a_shell_file_is_read_as_bash_reads_it_or_refused(
         assert reading.values == expected
 
 
-def test_there_is_a_case_for_every_grammar_and_no_case_was_lost() -> None:
+def test_each_of_79_cases_has_a_result_for_every_grammar() -> None:
     assert len({case["name"] for case in _CASES}) == 79
     assert all(set(GRAMMARS) < set(case) for case in _CASES)

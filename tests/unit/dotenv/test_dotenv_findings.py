@@ -1,4 +1,4 @@
-"""Test that what is odd about a file is found, with its line, and without any value."""
+"""Test that problems of a file are found, with their line and without any value."""
 
 import re
 
@@ -54,7 +54,7 @@ def test_a_key_that_is_assigned_twice_is_found_where_it_is_overwritten(grammar: 
 
 
 @pytest.mark.parametrize("grammar", ["dotenv-expand", "next", "python-dotenv", "compose", "shell"])
-def test_a_reference_is_found_and_so_is_a_name_that_is_not_defined(grammar: str) -> None:
+def test_references_and_undefined_names_are_found(grammar: str) -> None:
     assert _kinds("A=1\nB=x${A}\n", grammar) == [(2, "interpolated", "B")]
     assert _kinds("B=x${A}\n", grammar) == [
         (1, "undefined-reference", "B"),
@@ -64,7 +64,7 @@ def test_a_reference_is_found_and_so_is_a_name_that_is_not_defined(grammar: str)
 
 
 @pytest.mark.parametrize("grammar", ["dotenv", "node-env-file", "python-dotenv-raw"])
-def test_a_dollar_that_the_grammar_does_not_know_is_not_a_finding(grammar: str) -> None:
+def test_a_dollar_that_the_grammar_does_not_expand_is_not_a_finding(grammar: str) -> None:
     assert _kinds("B=x${A}$A\n", grammar) == []
 
 
@@ -116,7 +116,7 @@ def test_a_line_that_a_parser_reads_wrongly_is_found(
         ("A=pa#ss#more \n", 2, 10),
     ],
 )
-def test_a_value_that_is_cut_has_the_lengths_of_both_outcomes(
+def test_the_finding_on_a_cut_value_has_the_cut_and_the_whole_length(
     grammar: str, data: str, cut: int, whole: int
 ) -> None:
     (finding,) = _findings(data, grammar)
@@ -125,7 +125,7 @@ def test_a_value_that_is_cut_has_the_lengths_of_both_outcomes(
 
 
 @pytest.mark.parametrize("grammar", sorted({*GRAMMARS} - {"compose", "shell"}))
-def test_a_key_over_lines_that_lost_its_quotes_is_found(grammar: str) -> None:
+def test_a_key_of_several_lines_without_quotes_is_found(grammar: str) -> None:
     data = "A=-----BEGIN PRIVATE KEY-----\nobviously=fake\n-----END PRIVATE KEY-----\n"
     assert (1, "cut-at-line-end", "A") in _kinds(data, grammar)
 
@@ -141,7 +141,7 @@ def test_a_key_over_lines_that_lost_its_quotes_is_found(grammar: str) -> None:
         ("dotenv", "A=1\n" * 250_000),
     ],
 )
-def test_a_file_that_would_take_for_ever_is_refused(grammar: str, data: str) -> None:
+def test_a_file_that_would_take_too_long_is_refused(grammar: str, data: str) -> None:
     reading = read(data.encode(), grammar, {"B": "y$B"})
     assert reading.error
     assert reading.findings[-1].kind == "too-much"

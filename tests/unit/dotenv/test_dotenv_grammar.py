@@ -1,4 +1,4 @@
-"""A grammar is one class in one module: everything else finds what it needs in it."""
+"""Test that a grammar is one class in one module, which all other code uses."""
 
 import os
 import shutil
@@ -70,8 +70,8 @@ def test_a_module_with_a_class_is_all_that_a_grammar_needs(tmp_path: Path) -> No
     subprocess.run(command, env=os.environ | path, cwd=tmp_path, check=True)
 
 
-def test_the_names_of_the_grammars_stay_as_plans_have_them() -> None:
-    """Plans and options name them; the first is for files that nothing is known of."""
+def test_the_grammars_keep_the_names_that_plans_contain() -> None:
+    """Plans and options name the grammars; the first one is for files without evidence."""
     assert (
         *("dotenv", "dotenv-expand", "next", "node-env-file", "python-dotenv"),
         *("python-dotenv-raw", "compose", "shell"),
@@ -108,6 +108,6 @@ def test_a_grammar_names_only_known_cascades_and_parsers() -> None:
     ],
 )
 def test_values_come_in_the_order_of_the_programs_own_maps(name: str, ordered: list[str]) -> None:
-    """JavaScript has indices first; Go's and C++'s maps are sorted; the others keep the file's."""
+    """JavaScript puts indices first, Go and C++ sort keys, and others keep the file's order."""
     values = dict.fromkeys(["b", "10", "2", "a", "01", "1"], "")
     assert [*grammar(name).order(values)] == ordered

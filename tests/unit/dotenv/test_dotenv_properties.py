@@ -1,4 +1,4 @@
-"""Test what holds of every file: what was written is read back, and nothing breaks a reader."""
+"""Test properties of all files: written values are read back, and no bytes break a reader."""
 
 import pytest
 from hypothesis import given, settings

@@ -1,4 +1,4 @@
-"""Test what an entry keeps, and what the environment changes."""
+"""Test the fields of an entry, and the effect of the environment."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def test_an_entry_keeps_its_lines_its_text_and_its_quote() -> None:
 
 
 @pytest.mark.parametrize("grammar", ["dotenv-expand", "next", "python-dotenv", "compose", "shell"])
-def test_an_entry_keeps_what_is_written_next_to_the_value(grammar: str) -> None:
+def test_an_entry_keeps_the_written_text_in_addition_to_the_value(grammar: str) -> None:
     (entry,) = read(b'A="x${HOME}"\n', grammar, {"HOME": "/home/u"}).entries
     assert (entry.value, entry.written, entry.quote) == ("x/home/u", "x${HOME}", '"')
 
@@ -26,7 +26,7 @@ def test_an_entry_keeps_what_is_written_next_to_the_value(grammar: str) -> None:
     [("dotenv-expand", "theirs"), ("next", "theirs"), ("compose", "theirs"), ("shell", "ours"),
      ("python-dotenv", "ours")],
 )  # fmt: skip
-def test_a_reference_is_looked_up_where_the_parser_looks_first(grammar: str, wins: str) -> None:
+def test_a_reference_is_resolved_in_the_order_of_the_parser(grammar: str, wins: str) -> None:
     reading = read(b"A=ours\nB=${A}\n", grammar, {"A": "theirs"})
     assert reading.values["B"] == wins
 
@@ -46,15 +46,15 @@ def test_values_are_in_the_order_in_which_the_parser_returns_them(
     assert list(read(b"b=1\n10=1\na=1\n2=1\n", grammar).values) == keys
 
 
-def test_a_bare_name_takes_back_what_python_dotenv_read_before() -> None:
+def test_a_bare_name_removes_its_earlier_value_in_python_dotenv() -> None:
     assert read(b"A=1\nB=2\nA\n", "python-dotenv").values == {"B": "2"}
 
 
-def test_compose_hands_on_what_its_environment_has_for_a_bare_name() -> None:
+def test_compose_reads_a_bare_name_from_its_environment() -> None:
     assert read(b"A\nB\n", "compose", {"A": "1"}).values == {"A": "1"}
 
 
-def test_javascript_reads_dollars_in_a_value_that_is_referred_to() -> None:
+def test_javascript_expands_double_dollars_in_a_referenced_value() -> None:
     assert read(b"A=x$$-\nB=${A}\n", "dotenv-expand").values["B"] == "x$-"
 
 
@@ -93,12 +93,12 @@ def test_text_that_only_a_shell_can_resolve_is_refused(text: str) -> None:
     assert reading.values == {}
 
 
-def test_a_grammar_that_is_not_known_is_an_error() -> None:
+def test_an_unknown_grammar_is_an_error() -> None:
     with pytest.raises(ValueError, match=f"'ini'.*{GRAMMARS[0]}"):
         read(b"", "ini")
 
 
-def test_values_and_lines_are_made_once_however_often_they_are_asked_for() -> None:
+def test_values_and_lines_are_computed_once() -> None:
     reading = read(b"A=fake\nB=fake\nA=other\n", "dotenv")
     assert reading.values is reading.values
     assert reading.lines is reading.lines

@@ -1,4 +1,4 @@
-"""The files that show a language: one table, which init, check and migrate read."""
+"""Test the table of files that show a language, which init, check and migrate read."""
 
 from pathlib import Path
 
@@ -35,18 +35,18 @@ def test_a_manifest_shows_a_package_and_a_lock_file_does_not(language: Language)
     assert all(language.is_lock(f"a/{name}") for name in language.locks)
 
 
-def test_a_directory_is_a_package_by_these_files() -> None:
+def test_a_directory_with_one_of_three_files_is_a_package() -> None:
     assert {"package.json", "pyproject.toml", "requirements.txt"} == ROOTS
 
 
 @pytest.mark.parametrize("file", ["infisical_iac/cli/init.py", "docs/operate/first-deploy.md"])
-def test_the_files_that_show_a_service_are_listed_for_people(file: str) -> None:
+def test_the_files_that_show_a_service_are_in_the_help_and_the_docs(file: str) -> None:
     text = Path(file).read_text()
     assert [name for name in sorted(ROOTS) if name not in text] == []
 
 
-def test_no_other_module_has_the_names() -> None:
-    """Except that the user's own repository pins the tool's version in one of them."""
+def test_no_other_module_has_the_names_of_manifests_and_lock_files() -> None:
+    """The exception pins the tool's version in a manifest of a user's own repository."""
     files = {name for each in LANGUAGES for name in (*each.roots, *each.locks)}
     found = {
         str(file)

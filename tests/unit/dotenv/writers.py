@@ -1,4 +1,4 @@
-"""Writes an assignment as each grammar needs it, for reading it back."""
+"""Write assignments in the form of each grammar, for tests that read them back."""
 
 import re
 from collections.abc import Callable
@@ -11,10 +11,10 @@ EITHER_LINE_END = ["\n", "\r\n"]
 
 @dataclass(frozen=True)
 class Style:
-    """Hold how an assignment is written, where its grammar can write the value so.
+    """The form of an assignment, if its grammar can write the value in this form.
 
     Attributes:
-        above: the lines before it, without assignments.
+        above: the lines before the assignment, which contain no assignment themselves.
     """
 
     is_quoted: bool
@@ -24,7 +24,7 @@ class Style:
 
 
 def write(grammar: str, key: str, value: str, style: Style) -> tuple[str, str] | None:
-    """The assignment, and the same as a whole line; None if no quotes can hold the value."""
+    """Return the assignment, and its whole line; None if no quotes can hold the value."""
     plain = None if style.is_quoted else PLAIN_WRITERS[grammar](value)
     written = WRITERS[grammar](value) if plain is None else plain
     if written is None:
@@ -74,7 +74,10 @@ def _shell(value: str) -> str | None:
 
 
 def _plain(value: str, *, not_in_it: str, quotes: str) -> str | None:
-    """The value as it is, if it is on one line, begins with no quote and has no blanks to trim."""
+    """Return a value that needs no quotes, else None.
+
+    Such a value has no leading quote, no blanks to trim, and no match of `not_in_it`.
+    """
     padded = value.strip() != value or value.strip("\ufeff") != value
     kept = not padded and not value.startswith(tuple(quotes))
     return value if kept and not re.search(not_in_it, value) else None
@@ -101,7 +104,7 @@ def _plain_compose(value: str) -> str | None:
 
 
 def _plain_shell(value: str) -> str | None:
-    # A backslash at the end of a line removes both.
+    # A backslash at the end of a line removes itself and the newline.
     return None if re.search(r"[\n\0]", value) else re.sub(r"([^\w./:@%+,-])", r"\\\1", value)
 
 

@@ -1,4 +1,4 @@
-"""Test what is different on the nodes behind a Load Balancer."""
+"""Test the ingress, firewall and bans of nodes behind a Load Balancer."""
 
 from typing import Any
 
@@ -24,7 +24,9 @@ _BALANCED: dict[str, Any] = {"topology": "swarm", "edge": "load-balancer"}
         ({**_BALANCED, "server_network": "192.168.0.0/23"}, "192.168.1.254"),
     ],
 )
-def test_a_balancer_is_where_a_cluster_has_one(changes: dict[str, Any], address: str) -> None:
+def test_only_a_cluster_with_a_load_balancer_has_its_address(
+    changes: dict[str, Any], address: str
+) -> None:
     assert settings_of(**changes).balancer_address == address
 
 
@@ -41,9 +43,7 @@ def test_caddy_trusts_only_the_balancers_forwarded_addresses() -> None:
     assert "proxy_protocol" not in caddyfile(settings_of(topology="swarm")).text
 
 
-def test_caddy_answers_the_balancers_health_check_in_clear_and_redirects_the_rest_to_https() -> (
-    None
-):
+def test_caddy_answers_health_checks_over_http_and_redirects_the_rest_to_https() -> None:
     text = caddyfile(settings_of(**_BALANCED)).text
     site = text.partition("\nhttp://secrets.example.com {")[2].partition("\n}")[0]
     assert "vars {http.request.orig_uri} /api/status" in site
@@ -53,22 +53,23 @@ def test_caddy_answers_the_balancers_health_check_in_clear_and_redirects_the_res
     assert "reverse_proxy 127.0.0.1:8080 {" in shared
 
 
-def test_no_http3_is_offered_that_a_balancer_would_not_pass_on() -> None:
+def test_nodes_behind_a_balancer_offer_no_http3() -> None:
+    """A Load Balancer would not forward HTTP/3."""
     assert "protocols h1 h2" in caddyfile(settings_of(**_BALANCED)).text
     assert "udp" not in {each.protocol for each in openings(settings_of(**_BALANCED), 22)}
 
 
-def test_the_nodes_can_be_reached_past_the_balancer() -> None:
+def test_nodes_behind_a_balancer_accept_web_traffic_from_everybody() -> None:
     web = Opening("tcp", (80, 443), EVERYBODY, "HTTP and HTTPS")
     assert web in openings(settings_of(**_BALANCED), 22)
 
 
-def test_where_https_ends_at_the_balancer_only_it_reaches_infisical() -> None:
+def test_only_the_balancer_reaches_infisical_if_https_ends_at_the_balancer() -> None:
     opened = openings(settings_of(**_BALANCED, ingress="none", http_port=9000), 22)
     assert opened[2:] == (Opening("tcp", (9000,), ("10.42.0.254/32",), "Load Balancer"),)
     text = ruleset(opened)
     assert "ip saddr { 10.42.0.254/32 } tcp dport { 9000 } accept" in text
-    # The same for a port that Docker publishes.
+    # The same rule for a port that Docker publishes.
     assert "ip saddr { 10.42.0.254/32 } meta l4proto tcp ct status dnat" in text
 
 

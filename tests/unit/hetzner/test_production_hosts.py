@@ -18,7 +18,7 @@ hosts = [
 
 
 @pytest.fixture(autouse=True)
-def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _clear_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("HCLOUD_TOKEN", raising=False)
     for name in ("HOST", "HOSTS", "SSH_USER", "SSH_PORT", "SSH_KEY", "DATA_VOLUME"):
@@ -59,7 +59,7 @@ def test_each_host_has_its_own_settings_or_the_common_ones(file: Path) -> None:
     ]
 
 
-def test_the_settings_of_the_connector_are_those_of_the_repository(file: Path) -> None:
+def test_the_repository_overrides_settings_of_the_connector(file: Path) -> None:
     """pyinfra reads the files of the repository only, and the defaults are in the package."""
     file.with_name("all.py").write_text("ssh_connect_retries = 2\n")
     file.write_text(f"{file.read_text()}\nssh_connect_retry_max_delay = 9.0\n")
@@ -69,7 +69,9 @@ def test_the_settings_of_the_connector_are_those_of_the_repository(file: Path) -
         assert found == CONNECTOR | own
 
 
-def test_the_environment_wins(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_overrides_the_group_data(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("INFISICAL_HOSTS", "a.example.com, b.example.com,a.example.com,")
     monkeypatch.setenv("INFISICAL_SSH_PORT", "2200")
     found = production_hosts(file)
@@ -90,7 +92,7 @@ def test_only_the_projects_host_key_is_accepted(tmp_path: Path) -> None:
     assert second["ssh_known_hosts_file"] == str(kept)
 
 
-def test_a_single_host_needs_no_list(file: Path) -> None:
+def test_a_single_host_needs_no_list_of_hosts(file: Path) -> None:
     file.write_text(_FILE.replace("swarm", "single"))
     [(name, data)] = production_hosts(file)
     assert (name, data["ssh_user"]) == ("203.0.113.1", "deploy")

@@ -30,7 +30,7 @@ _MOVED = replace(_NEW, volume="new", proven=True, addresses=("new", "new"))
         (replace(_NEW, volume="none"), "attach"),
         (replace(_NEW, volume="new"), "prove"),
         (replace(_NEW, volume="new", proven=True), "unassign"),
-        # A run died between the two addresses: the old server gives up both first.
+        # A run was interrupted between the two addresses: first, the old server loses both.
         (replace(_MOVED, addresses=("none", "old")), "unassign"),
         (replace(_MOVED, addresses=("new", "none")), "assign"),
         (replace(_MOVED, running=False), "start"),
@@ -68,7 +68,7 @@ def test_undo_returns_volume_and_addresses_to_the_old_server(
         (replace(_MOVED, addresses=("new", "none")), "refused.addresses_moved"),
     ],
 )
-def test_undo_is_refused_where_there_is_no_rollback(state: ReplacementState, code: str) -> None:
+def test_undo_is_refused_if_there_is_no_rollback(state: ReplacementState, code: str) -> None:
     with pytest.raises(UserError) as refused:
         state.next_undo()
     assert refused.value.code == code
