@@ -1,4 +1,4 @@
-"""Lines of the access log as Caddy 2.6 and 2.11 write them."""
+"""Lines of the access log, as Caddy 2.6 and 2.11 write them."""
 
 import json
 from base64 import urlsafe_b64encode
@@ -8,7 +8,7 @@ AT = 1795672001.5
 
 
 def claims(**values: Any) -> str:
-    """The middle of a token."""
+    """Return the claims of a token, encoded as its second part."""
     return urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
 
@@ -22,7 +22,7 @@ def line(
     method: str = "GET",
     newer: bool = False,
 ) -> str:
-    """A line, as a `newer` Caddy writes it or as Debian's."""
+    """Return a line of the log, as Debian's Caddy 2.6 writes it, or 2.11 if `newer`."""
     client = {"client_ip": address} if newer else {}
     request = {"remote_ip": address, **client, "proto": "HTTP/2.0", "method": method, "uri": uri}
     logged = {

@@ -1,4 +1,4 @@
-"""The access log's script as the host has it, in a directory of this machine."""
+"""Run the script of the access log in a directory of this machine."""
 
 import subprocess
 from pathlib import Path
@@ -9,7 +9,7 @@ from tests.unit.settings_of import settings_of
 
 
 class AccessLog:
-    """A log within `home`: what is written is in `log/`, what was rotated in `rotated/`."""
+    """A log within `home`: the current file is in `log/`, rotated files are in `rotated/`."""
 
     def __init__(self, home: Path, **changes: object) -> None:
         self.live, self.directory = home / "log", home / "rotated"
@@ -21,7 +21,7 @@ class AccessLog:
         self.apply(**changes)
 
     def apply(self, **changes: object) -> None:
-        """Lay out the script and the units of settings with these changes."""
+        """Write the script, and read the commands of the units, for settings with these changes."""
         files = {each.path: each.content for each in rotation(settings_of(**changes))}
         text = files.pop(f"{SCRIPTS}/access-log.sh")
         places = {
@@ -43,7 +43,7 @@ class AccessLog:
         self._commands = {words[2]: words[2:] for words in commands}
 
     def run(self, what: str) -> str:
-        """Run one of the units' commands, and return what it says."""
+        """Run a command of the units; return its standard error."""
         done = subprocess.run(
             ["/bin/sh", str(self._script), *self._commands[what]],
             capture_output=True,
@@ -54,27 +54,27 @@ class AccessLog:
         return done.stderr
 
     def rotate(self) -> str:
-        """Run what the timer runs."""
+        """Run the command of the timer."""
         return self.run("rotate")
 
     def rotate_next_day(self) -> str:
-        """Run what the timer runs, on the day after the last rotation."""
+        """Run the command of the timer on the day after the last rotation."""
         (self.state / "day").write_text("2026-11-24\n")
         return self.rotate()
 
     def mount(self) -> str:
-        """Run what the host runs at boot."""
+        """Run the command that mounts the file system at boot."""
         return self.run("mount")
 
     def unmount(self) -> None:
-        """Take the file system away, as a reboot does."""
+        """Unmount the file system, as a reboot does."""
         subprocess.run(["umount", self.live], check=True)
 
     def list_rotated(self) -> list[Path]:
-        """Return the logs that were rotated, the oldest first."""
+        """Return the rotated logs, the oldest first."""
         found = self.directory.glob("access.log*")
         return sorted(found, key=lambda each: each.stat().st_mtime_ns)
 
     def count_bytes(self) -> int:
-        """Return the bytes that all of it takes on the disk, but for what is in the image."""
+        """Return the bytes of the image and of all rotated logs."""
         return sum(each.stat().st_size for each in self.directory.iterdir() if each.is_file())

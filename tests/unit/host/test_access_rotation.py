@@ -1,4 +1,4 @@
-"""The log's file system and its rotation, by the script that the host has."""
+"""Test the file system of the access log and its rotation, by the script of the host."""
 
 import gzip
 import os
@@ -28,27 +28,29 @@ def log(tmp_path: Path) -> AccessLog:
 
 @pytest.fixture
 def access_log(tmp_path: Path) -> Iterator[AccessLog]:
-    """Yield a log of 50 MiB in all, 12 of them for the live file."""
+    """Yield a log of at most 50 MiB, with 12 MiB of them for the current file."""
     log = AccessLog(tmp_path, access_log_max_mb=50)
     assert log.mount() == ""
     yield log
     log.unmount()
 
 
-def _old(log: AccessLog, name: str, content: bytes, days: float) -> Path:
-    """Make a log that was rotated so many days ago."""
+def _make_old(log: AccessLog, name: str, content: bytes, days: float) -> Path:
+    """Make a log that was rotated the given number of days ago."""
     file = log.directory / f"access.log-{name}.gz"
     file.write_bytes(gzip.compress(content))
     os.utime(file, (time.time() - days * _DAY,) * 2)
     return file
 
 
-def _noise(mebibytes: int) -> bytes:
-    """Return what no compression makes smaller."""
+def _make_noise(mebibytes: int) -> bytes:
+    """Return random bytes, which no compression makes smaller."""
     return random.Random(1).randbytes(mebibytes * _MIB)
 
 
-def test_a_day_is_rotated_and_compressed_while_the_writer_goes_on(log: AccessLog) -> None:
+def test_the_log_of_a_day_is_rotated_and_compressed_while_the_writer_continues(
+    log: AccessLog,
+) -> None:
     writer = log.log.open("ab", buffering=0)
     writer.write(b"yesterday\n")
     log.rotate_next_day()
@@ -60,7 +62,7 @@ def test_a_day_is_rotated_and_compressed_while_the_writer_goes_on(log: AccessLog
     assert (file.stat().st_mode & 0o777, file.suffix) == (0o600, ".gz")
 
 
-def test_a_rotation_that_was_killed_is_done_again(log: AccessLog) -> None:
+def test_a_killed_rotation_is_repeated(log: AccessLog) -> None:
     (log.directory / "access.log-20261125-000000.new").write_bytes(b"half")
     log.log.write_bytes(b"yesterday\n")
     log.rotate_next_day()
@@ -68,15 +70,18 @@ def test_a_rotation_that_was_killed_is_done_again(log: AccessLog) -> None:
     assert gzip.decompress(file.read_bytes()) == b"yesterday\n"
 
 
-def test_within_a_day_a_small_log_stays(log: AccessLog) -> None:
+def test_a_small_log_is_not_rotated_within_a_day(log: AccessLog) -> None:
     log.log.write_bytes(b"today\n")
     log.rotate()
     assert log.list_rotated() == []
 
 
-def test_logs_are_kept_for_as_many_days_as_the_setting_says(tmp_path: Path) -> None:
+def test_logs_are_kept_for_the_number_of_days_in_the_settings(tmp_path: Path) -> None:
     log = AccessLog(tmp_path, access_log_keep_days=90)
-    kept, gone = _old(log, "20260901-000000", b"1\n", 89), _old(log, "20260801-000000", b"2\n", 92)
+    kept, gone = (
+        _make_old(log, "20260901-000000", b"1\n", 89),
+        _make_old(log, "20260801-000000", b"2\n", 92),
+    )
     # Earlier versions let Caddy write here, before the log had a file system of its own.
     former = log.directory / "access.log"
     former.write_bytes(b"3\n")
@@ -96,8 +101,8 @@ def test_logs_are_on_a_file_system_of_limited_size(access_log: AccessLog) -> Non
     assert access_log.log.stat().st_size < 12 * _MIB
 
 
-def test_a_flood_takes_no_more_than_the_setting_says_at_any_moment(access_log: AccessLog) -> None:
-    noise = _noise(9)
+def test_the_logs_of_a_flood_never_exceed_the_size_in_the_settings(access_log: AccessLog) -> None:
+    noise = _make_noise(9)
     for turn in range(8):
         access_log.log.write_bytes(b"%d " % turn + noise)
         most = access_log.count_bytes()
@@ -105,11 +110,11 @@ def test_a_flood_takes_no_more_than_the_setting_says_at_any_moment(access_log: A
         assert access_log.log.stat().st_size == 0
         assert max(most, access_log.count_bytes()) <= 50 * _MIB
     turns = [gzip.decompress(each.read_bytes())[:1] for each in access_log.list_rotated()]
-    # The oldest were removed.
+    # The oldest logs were removed.
     assert turns == [b"4", b"5", b"6", b"7"]
 
 
-def test_within_a_day_a_log_of_a_quarter_of_its_file_system_is_rotated(
+def test_a_log_is_rotated_once_it_fills_a_quarter_of_its_file_system(
     access_log: AccessLog,
 ) -> None:
     access_log.log.write_bytes(bytes(2 * _MIB))
@@ -135,10 +140,10 @@ def test_logs_survive_a_reboot_and_a_change_of_size(
     assert gzip.decompress(file.read_bytes()) == b"before\n"
 
 
-def test_a_loop_device_that_somebody_else_took_costs_no_log(
+def test_a_loop_device_in_use_does_not_lose_the_log(
     access_log: AccessLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three hosts that booted on one kernel asked for the same device; the log was re-created."""
+    """Hosts on one kernel may request the same device at boot; the log was re-created then."""
     access_log.log.write_bytes(b"before\n")
     access_log.unmount()
     programs = tmp_path / "programs"
@@ -150,7 +155,7 @@ def test_a_loop_device_that_somebody_else_took_costs_no_log(
     assert access_log.log.read_bytes() == b"before\n"
 
 
-def test_a_file_system_that_is_damaged_is_made_again_and_reported(access_log: AccessLog) -> None:
+def test_a_damaged_file_system_is_re_created_and_reported(access_log: AccessLog) -> None:
     access_log.unmount()
     with access_log.image.open("r+b") as image:
         image.write(bytes(4 * _MIB))
@@ -158,7 +163,7 @@ def test_a_file_system_that_is_damaged_is_made_again_and_reported(access_log: Ac
     assert access_log.log.read_bytes() == b""
 
 
-def test_where_no_file_system_can_be_made_memory_of_the_same_bound_takes_its_place(
+def test_the_log_is_in_memory_of_the_same_size_if_no_file_system_can_be_created(
     access_log: AccessLog,
 ) -> None:
     access_log.unmount()
@@ -170,14 +175,14 @@ def test_where_no_file_system_can_be_made_memory_of_the_same_bound_takes_its_pla
         log.write(bytes(13 * _MIB))
 
 
-def test_a_host_without_caddy_has_nothing_to_rotate(log: AccessLog) -> None:
+def test_a_host_without_caddy_rotates_no_log(log: AccessLog) -> None:
     (log.directory / "live").unlink()
     log.directory.rmdir()
     assert log.rotate() == ""
     assert not log.directory.exists()
 
 
-def test_logs_of_other_programs_that_strangers_can_grow_are_rotated_by_size(
+def test_logs_that_clients_can_grow_are_rotated_by_size(
     log: AccessLog,
 ) -> None:
     # The script reads only paths in /var/log from a configuration.
@@ -200,7 +205,7 @@ def test_logs_of_other_programs_that_strangers_can_grow_are_rotated_by_size(
 
 
 @pytest.mark.parametrize(("ingress", "due"), [("caddy", True), ("traefik", True), ("none", False)])
-def test_a_host_has_the_programs_that_make_the_logs_file_system_where_caddy_runs(
+def test_hosts_with_caddy_get_the_package_that_creates_the_logs_file_system(
     ingress: str, due: bool
 ) -> None:
     machine = MachineState(os="debian", release="13")

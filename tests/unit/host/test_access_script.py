@@ -1,4 +1,4 @@
-"""The script that looks through the log on the host, in a directory with rotated logs."""
+"""Test the script that searches the access log, in a directory with rotated logs."""
 
 import gzip
 import json
@@ -20,7 +20,7 @@ _PERSON = claims(userId="id-2", authTokenType="accessToken", mark="~~??")
 
 @pytest.fixture
 def logs(tmp_path: Path) -> Path:
-    """Return a log in use, one rotated a day before, and one a week before."""
+    """Return a directory with the current log, and logs rotated a day and a week before."""
     _rotate(tmp_path / "access.log-20261119-000000.gz", [line(_READ, at=AT - 7 * 86400)], 7)
     _rotate(
         tmp_path / "access.log-20261125-000000.gz",
@@ -63,13 +63,13 @@ def _query(
     return [json.loads(each) for each in done.stdout.splitlines()]
 
 
-def test_all_logs_are_read_in_their_order_and_torn_lines_passed_over(logs: Path) -> None:
+def test_all_logs_are_read_in_order_and_incomplete_lines_are_skipped(logs: Path) -> None:
     found = _query(logs)
     assert [each["at"] for each in found] == sorted(each["at"] for each in found)
     assert len(found) == 8
 
 
-def test_a_line_shows_who_asked_for_what(logs: Path) -> None:
+def test_a_line_shows_the_identity_and_the_request(logs: Path) -> None:
     assert _query(logs, since=AT - 1)[0] == {
         "at": AT,
         "who": "id-1",
@@ -81,7 +81,7 @@ def test_a_line_shows_who_asked_for_what(logs: Path) -> None:
     }
 
 
-def test_claims_in_the_alphabet_of_addresses_are_read(logs: Path) -> None:
+def test_claims_in_url_safe_base64_are_read(logs: Path) -> None:
     assert "-" in _PERSON or "_" in _PERSON
     assert [each["who"] for each in _query(logs, ids="id-2")] == ["id-2"]
 
@@ -95,8 +95,8 @@ def test_lines_are_chosen_by_time_identity_environment_and_status(logs: Path) ->
     assert [each["status"] for each in _query(logs, statuses="4..|500")] == [401, 403]
 
 
-def test_a_read_that_names_no_environment_is_not_a_way_around_one(tmp_path: Path) -> None:
-    """A secret is read by its id, and by a service token, without a word of where it is."""
+def test_a_read_without_an_environment_matches_every_environment(tmp_path: Path) -> None:
+    """Requests by the id of a secret, or with a service token, name no environment."""
     read = [
         "/api/v4/secrets/id/edd31936-282c-456a-a512-1a195b5f002d",
         "/api/v3/secrets/raw/id/edd31936-282c-456a-a512-1a195b5f002d",
@@ -116,11 +116,11 @@ def test_a_read_that_names_no_environment_is_not_a_way_around_one(tmp_path: Path
     assert [each["uri"] for each in found] == read
 
 
-def test_only_the_latest_are_printed(logs: Path) -> None:
+def test_only_the_latest_requests_are_printed(logs: Path) -> None:
     assert [each["uri"] for each in _query(logs, last=1)] == ["/x"]
 
 
-def test_logs_that_ended_before_are_not_opened(logs: Path) -> None:
+def test_logs_that_ended_before_the_queried_time_are_not_opened(logs: Path) -> None:
     old = logs / "access.log-20261119-000000.gz"
     stat = old.stat()
     old.write_bytes(b"no gzip at all")
@@ -128,5 +128,5 @@ def test_logs_that_ended_before_are_not_opened(logs: Path) -> None:
     assert len(_query(logs, since=AT - 2 * 86400)) == 7
 
 
-def test_a_host_without_a_log_has_nothing_to_tell(tmp_path: Path) -> None:
+def test_a_host_without_a_log_prints_no_requests(tmp_path: Path) -> None:
     assert _query(tmp_path / "none") == []

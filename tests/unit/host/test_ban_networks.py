@@ -1,4 +1,4 @@
-"""Test which network of IPv6 an address is counted and banned with."""
+"""Test by which network an address of IPv6 is counted and banned."""
 
 import pytest
 
@@ -10,18 +10,20 @@ from infisical_iac.host.ban_networks import network
     [
         ("2001:db8::1", "2001:db8::/64"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
-        # A network, an IPv4 address, a link-local address, and no address at all.
+        # A network, an IPv4 address, a link-local address, and a host name.
         ("2001:db8::/64", "2001:db8::/64"),
         ("203.0.113.9", "203.0.113.9"),
         ("fe80::1", "fe80::1"),
         ("host.example.com", "host.example.com"),
     ],
 )
-def test_ipv6_is_counted_by_64_bits_and_all_else_as_it_is(address: str, banned: str) -> None:
+def test_ipv6_is_counted_by_64_bits_and_other_values_are_unchanged(
+    address: str, banned: str
+) -> None:
     assert network(address, ["127.0.0.0/8", "::1", "name.example.com"]) == banned
 
 
-@pytest.mark.parametrize("spared", ["2001:db8::5", "2001:db8::/80", "2001:db8::/64"])
-def test_a_network_with_somebody_spared_is_counted_by_address(spared: str) -> None:
-    assert network("2001:db8::1", [spared]) == "2001:db8::1"
-    assert network("2001:db8:0:1::1", [spared]) == "2001:db8:0:1::/64"
+@pytest.mark.parametrize("exempt", ["2001:db8::5", "2001:db8::/80", "2001:db8::/64"])
+def test_a_network_with_an_exempt_address_is_counted_by_address(exempt: str) -> None:
+    assert network("2001:db8::1", [exempt]) == "2001:db8::1"
+    assert network("2001:db8:0:1::1", [exempt]) == "2001:db8:0:1::/64"

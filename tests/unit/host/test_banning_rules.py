@@ -1,4 +1,4 @@
-"""The clients that fail2ban counts, by the settings and by its own reading of the log."""
+"""Test which clients fail2ban counts, by the settings and by its own matches in the log."""
 
 import re
 import subprocess
@@ -23,7 +23,7 @@ def _sections(text: str) -> dict[str, dict[str, str]]:
     return found
 
 
-def test_each_jail_counts_and_bans_as_the_settings_say() -> None:
+def test_each_jail_has_the_numbers_and_times_of_the_settings() -> None:
     settings = settings_of(login_attempts=7, login_calls=50, login_window=300, login_ban=900)
     sections = _sections(dict(texts(settings, LOG))[JAIL])
     assert [*sections] == ["sshd", "infisical-login", "infisical-calls"] == [*jails(settings)]
@@ -47,7 +47,7 @@ def test_without_caddy_only_ssh_is_watched() -> None:
     assert [*_sections(found[JAIL])] == ["sshd"] == [*jails(settings)]
 
 
-def test_off_writes_nothing() -> None:
+def test_no_files_are_written_if_fail2ban_is_off() -> None:
     settings = settings_of(fail2ban="off")
     assert [*bans(settings)] == []
     assert jails(settings) == ()
@@ -55,7 +55,7 @@ def test_off_writes_nothing() -> None:
 
 @pytest.fixture(scope="module")
 def filters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """The filters as files."""
+    """The files of the filters, by the names of the filters."""
     directory = tmp_path_factory.mktemp("filters")
     found = {}
     for path, text in texts(settings_of(), LOG):
@@ -67,7 +67,7 @@ def filters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def _match(filter: Path, lines: list[str]) -> list[str]:
-    """The lines that fail2ban's own program finds the filter to match."""
+    """Return the lines that the filter matches, according to fail2ban's own program."""
     log = filter.with_suffix(".log")
     log.write_text("".join(f"{each}\n" for each in lines))
     done = subprocess.run(
@@ -137,12 +137,12 @@ _FORGED = [
 ]
 
 
-def test_failed_logins_count_however_the_path_is_spelt(filters: dict[str, Path]) -> None:
+def test_failed_logins_count_in_each_spelling_of_the_path(filters: dict[str, Path]) -> None:
     lines = [*_FAILED, *_OTHER, *_FORGED]
     assert _match(filters["infisical-login"], lines) == _FAILED
 
 
-def test_calls_of_login_and_admin_paths_count_whatever_the_answer(
+def test_calls_of_login_and_admin_paths_count_with_any_status(
     filters: dict[str, Path],
 ) -> None:
     called = [*_FAILED, *_OTHER[:2], _post("/api/v1/admin/user-management/users", status=200)]

@@ -14,7 +14,7 @@ from infisical_iac.host.site import Known, Site
 from tests.unit.fake_programs import fake_program
 from tests.unit.settings_of import settings_of
 
-# The packages of a host on which everything that can be left out is left out.
+# The packages of a host without any optional feature.
 _LEAST = [
     *("ca-certificates", "curl", "jq", "logrotate", "restic", "unattended-upgrades"),
     "systemd-timesyncd",
@@ -35,7 +35,7 @@ _SFTP = {
 
 
 class _JoiningSite(Site):
-    """A site that notes when its host joins the cluster, and shares its state."""
+    """A site that records when its host joins the cluster, and when it shares its state."""
 
     def join(self) -> None:
         _joined.append("join")
@@ -67,7 +67,7 @@ def _know(machine: MachineState | None = None, **changes: Any) -> Known:
         ({"backup_targets": (_SFTP, {**_SFTP, "name": "other"})}, ["openssh-client"]),
     ],
 )
-def test_a_host_gets_the_packages_of_what_is_turned_on(
+def test_a_host_gets_the_packages_of_enabled_features(
     changes: dict[str, Any], added: list[str]
 ) -> None:
     assert deploy.packages(_know(**changes)) == [*_LEAST, *added]
@@ -81,7 +81,7 @@ def test_a_hardened_host_gets_the_programs_of_its_kernels_apparmor(
     assert deploy.packages(_know(machine, hardening=hardening)) == [*_LEAST, *added]
 
 
-def test_a_host_with_another_clock_gets_no_second_one() -> None:
+def test_a_host_with_another_clock_gets_no_second_clock() -> None:
     machine = MachineState(os="debian", release="13", clock="chrony.service")
     assert deploy.packages(_know(machine)) == _LEAST[:-1]
 
@@ -132,7 +132,7 @@ def test_the_base_waits_for_cloud_init_before_it_installs_packages(steps: _Steps
     assert steps.given["packages"]["names"] == [*_LEAST, "auditd"]
 
 
-def test_the_base_configures_updates_and_the_kernel_for_each_boot_and_for_this_one(
+def test_the_base_configures_updates_and_the_kernel_at_once_and_for_each_boot(
     steps: _Steps,
 ) -> None:
     _set_up(hardening="on")
@@ -148,7 +148,7 @@ def test_the_base_configures_updates_and_the_kernel_for_each_boot_and_for_this_o
 
 
 @pytest.mark.parametrize(("swap", "is_turned_off"), [("off", True), ("keep", False)])
-def test_the_base_turns_swap_off_unless_it_may_stay(
+def test_the_base_turns_swap_off_unless_the_settings_keep_swap(
     steps: _Steps, swap: str, is_turned_off: bool
 ) -> None:
     _set_up(swap=swap)
@@ -179,7 +179,7 @@ def test_docker_is_installed_behind_the_firewall_and_on_the_data_volume(
     assert _joined == ["join"]
 
 
-def test_the_last_step_of_a_deploy_gives_the_other_hosts_what_this_one_has_created() -> None:
+def test_the_last_step_of_a_deploy_shares_the_hosts_state() -> None:
     _joined.clear()
     deploy.share(_know())
     assert _joined == ["share"]

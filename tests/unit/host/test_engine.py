@@ -1,4 +1,4 @@
-"""An engine that is not ours: how it is known, what it must have, and what is left alone."""
+"""Test how a foreign engine is detected and validated, and that it is not changed."""
 
 import json
 from dataclasses import replace
@@ -28,17 +28,17 @@ _SWARM = MachineState(os="debian", release="13", swarm=True, engine="28.5.0", co
 _TRAEFIK = {"ingress": "traefik", "firewall": "off"}
 
 
-def _look(host: Path, docker: str) -> MachineState:
-    """Return the facts of a machine with Docker's files below `host`, whose Docker answers so."""
+def _inspect(host: Path, docker: str) -> MachineState:
+    """Return the facts of a machine with Docker's files below `host` and this fake Docker."""
     fake_docker(host / "programs", docker)
 
-    def cluster_of(command: str) -> list[str]:
+    def run(command: str) -> list[str]:
         command = command.replace("/var/lib/docker", f"{host}/lib")
         command = command.replace("/etc/docker/", f"{host}/etc/")
         return run_with(host / "programs", command).stdout.splitlines()
 
-    version, compose = Engine().process(cluster_of(Engine().command()))
-    machine = Machine().process(cluster_of(Machine().command()))
+    version, compose = Engine().process(run(Engine().command()))
+    machine = Machine().process(run(Machine().command()))
     return replace(machine, engine=version, compose=compose)
 
 
@@ -52,28 +52,28 @@ _ANSWERS = '"version --format"*) echo 28.5.0 ;;'
 
 def test_a_docker_in_a_swarm_is_known_with_its_version_and_compose(tmp_path: Path) -> None:
     _join(tmp_path / "lib")
-    machine = _look(tmp_path, _ANSWERS)
+    machine = _inspect(tmp_path, _ANSWERS)
     assert (machine.swarm, machine.engine, machine.compose) == (True, "28.5.0", True)
 
 
-def test_it_is_known_while_it_does_not_answer(tmp_path: Path) -> None:
+def test_a_docker_in_a_swarm_is_known_while_it_does_not_answer(tmp_path: Path) -> None:
     _join(tmp_path / "lib")
-    machine = _look(tmp_path, "*) exit 1 ;;")
+    machine = _inspect(tmp_path, "*) exit 1 ;;")
     assert (machine.swarm, machine.engine, machine.compose) == (True, "", False)
 
 
-def test_it_is_known_where_it_keeps_its_data_elsewhere(tmp_path: Path) -> None:
+def test_a_docker_in_a_swarm_is_known_with_data_in_another_directory(tmp_path: Path) -> None:
     _join(tmp_path / "elsewhere")
     (tmp_path / "etc").mkdir()
     (tmp_path / "etc/daemon.json").write_text(
         f'{{"debug": false, "data-root": "{tmp_path}/elsewhere"}}'
     )
-    assert _look(tmp_path, _ANSWERS).swarm
+    assert _inspect(tmp_path, _ANSWERS).swarm
 
 
-def test_a_docker_that_left_its_swarm_is_in_none(tmp_path: Path) -> None:
+def test_a_docker_that_left_its_swarm_is_in_no_swarm(tmp_path: Path) -> None:
     (tmp_path / "lib/swarm").mkdir(parents=True)
-    machine = _look(tmp_path, _ANSWERS)
+    machine = _inspect(tmp_path, _ANSWERS)
     assert (machine.swarm, machine.engine) == (False, "28.5.0")
 
 
@@ -96,7 +96,7 @@ def test_engines_of_dokploy_and_of_other_swarms_are_managed_by_others(
 
 
 @pytest.mark.parametrize("version", ["25.0.0", "26.1.5+dfsg1", "28.5.0", "29.4.2"])
-def test_an_engine_that_infisical_runs_on_is_taken_as_it_is(version: str) -> None:
+def test_a_suitable_engine_of_others_is_accepted(version: str) -> None:
     docker.refuse(settings_of(**_TRAEFIK), replace(_SWARM, engine=version))
 
 
@@ -108,7 +108,7 @@ def test_an_engine_that_infisical_runs_on_is_taken_as_it_is(version: str) -> Non
         ({"compose": False}, "refused.no_compose", "docker compose"),
     ],
 )
-def test_an_engine_that_lacks_something_is_refused_and_not_repaired(
+def test_an_unsuitable_engine_of_others_is_refused(
     lacking: dict[str, Any], code: str, fact: str
 ) -> None:
     with pytest.raises(Refused) as refusal:
@@ -118,18 +118,18 @@ def test_an_engine_that_lacks_something_is_refused_and_not_repaired(
     assert "Swarm" in str(refusal.value)
 
 
-def test_the_volumes_of_a_swarms_engine_are_moved_to_no_data_volume() -> None:
+def test_a_data_volume_is_refused_with_an_engine_of_others() -> None:
     with pytest.raises(Refused) as refusal:
         docker.refuse(settings_of(**_TRAEFIK, data_volume="/dev/sdb"), _SWARM)
     assert refusal.value.code == "refused.data_volume"
 
 
-def test_an_engine_of_our_own_is_not_judged() -> None:
+def test_an_engine_of_this_project_is_not_refused() -> None:
     docker.refuse(settings_of(data_volume="/dev/sdb"), _BARE)
 
 
 @pytest.mark.parametrize("drill", [False, True])
-def test_each_container_has_by_itself_what_our_engine_would_give_it(drill: bool) -> None:
+def test_containers_have_the_options_that_this_projects_engine_would_set(drill: bool) -> None:
     services = yaml.safe_load(compose_file(settings_of(**_TRAEFIK), _SWARM, drill=drill))[
         "services"
     ]
@@ -145,13 +145,13 @@ def test_each_container_has_by_itself_what_our_engine_would_give_it(drill: bool)
     }
 
 
-def test_the_engine_of_a_clusters_host_is_ours_and_without_live_restore() -> None:
+def test_the_engine_of_a_cluster_is_managed_and_has_no_live_restore() -> None:
     assert not_ours(settings_of(topology="swarm"), _SWARM) == ""
     assert json.loads(daemon()) == DAEMON
     assert json.loads(daemon(in_swarm=True)) == {**DAEMON, "live-restore": False}
 
 
-def _reloads(monkeypatch: pytest.MonkeyPatch, seen: SwarmState) -> bool:
+def _is_reloaded(monkeypatch: pytest.MonkeyPatch, seen: SwarmState) -> bool:
     """Return whether the engine of a host reloads its configuration."""
     looks = dict.fromkeys(NAMES, seen)
     cluster = cluster_of({name: replace(look, address="10.0.0.1") for name, look in looks.items()})
@@ -160,9 +160,9 @@ def _reloads(monkeypatch: pytest.MonkeyPatch, seen: SwarmState) -> bool:
     config = File("/etc/docker/daemon.json", daemon(in_swarm=True))
     alone = File("/etc/docker/daemon.json", daemon())
     site = ClusterSite(settings_of(topology="swarm"), _BARE, cluster)
-    reloads = site.reload_engine(config, alone)
-    assert asked == ([config] if reloads else [])
-    return reloads
+    is_reloaded = site.reload_engine(config, alone)
+    assert asked == ([config] if is_reloaded else [])
+    return is_reloaded
 
 
 def _daemon_file(text: str) -> dict[str, PathState]:
@@ -173,7 +173,7 @@ def test_an_engine_of_a_single_host_reloads_its_configuration_without_a_restart(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen = SwarmState(live_restore=True, files=_daemon_file(daemon()))
-    assert _reloads(monkeypatch, seen)
+    assert _is_reloaded(monkeypatch, seen)
 
 
 @pytest.mark.parametrize(
@@ -185,13 +185,13 @@ def test_an_engine_of_a_single_host_reloads_its_configuration_without_a_restart(
         SwarmState(files=_daemon_file(daemon())),
     ],
 )
-def test_an_engine_whose_configuration_differs_by_more_is_restarted(
+def test_an_engine_with_other_differences_in_its_configuration_is_restarted(
     monkeypatch: pytest.MonkeyPatch, seen: SwarmState
 ) -> None:
-    assert not _reloads(monkeypatch, seen)
+    assert not _is_reloaded(monkeypatch, seen)
 
 
-def test_no_maintenance_window_in_a_swarm_or_without_the_setting() -> None:
+def test_a_swarm_of_others_or_an_empty_setting_gets_no_maintenance_window() -> None:
     assert "in a Swarm" in without_window(settings_of(), _SWARM)
     assert without_window(settings_of(), _BARE) == ""
     assert "is empty" in without_window(settings_of(maintenance_window=""), _BARE)
@@ -208,7 +208,7 @@ def test_no_maintenance_window_in_a_swarm_or_without_the_setting() -> None:
         ("no", "", False, True, False),
     ],
 )
-def test_root_may_still_log_in_where_root_deploys_or_somebody_else_manages_the_host(
+def test_root_may_still_log_in_if_root_deploys_or_others_manage_the_host(
     permitted: str, method: str, by_sudo: bool, alone: bool, keeps: bool
 ) -> None:
     found = root_may_log_in(permitted, method=method, by_sudo=by_sudo, is_sole_manager=alone)

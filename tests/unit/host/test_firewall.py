@@ -1,4 +1,4 @@
-"""Test what the firewall opens, by the settings, and when it is refused."""
+"""Test which ports the firewall opens, by the settings, and when it is refused."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def test_ssh_the_web_and_a_ping_are_open_to_everybody_by_default() -> None:
     )
 
 
-def test_without_an_ingress_there_is_no_web() -> None:
+def test_without_an_ingress_no_web_ports_are_open() -> None:
     described = [each.description for each in openings(_settings(ingress="none"), 22)]
     assert described == ["SSH", "ping"]
 
@@ -40,7 +40,7 @@ def test_allowed_ports_come_last() -> None:
     assert last == Opening("udp", (51820,), ("203.0.113.0/24",), "allowed_ports")
 
 
-def test_networks_within_others_are_left_out_and_versions_kept_apart() -> None:
+def test_networks_within_others_are_omitted_and_ip_versions_are_separated() -> None:
     networks = ("10.1.0.0/16", "2001:db8::/32", "10.0.0.0/8", "2001:db8:1::/48")
     [ssh, *_] = openings(_settings(ssh_networks=networks), 22)
     assert (ssh.ipv4, ssh.ipv6) == (("10.0.0.0/8",), ("2001:db8::/32",))
@@ -66,7 +66,7 @@ def test_ssh_of_any_port_is_limited_and_never_opened_for_containers() -> None:
     assert [rule for rule in rules if "ct status dnat" in rule and "22" in rule] == []
 
 
-def test_the_own_address_must_be_among_the_networks_of_ssh() -> None:
+def test_the_address_of_the_client_must_be_in_the_networks_of_ssh() -> None:
     opened = openings(_settings(ssh_networks=("10.0.0.0/8",)), 22)
     refuse(opened, client="10.0.0.1", uplinks=["eth0"])
     with pytest.raises(SettingsError) as refusal:
@@ -95,7 +95,7 @@ def test_a_host_in_a_swarm_is_refused() -> None:
     assert 'firewall = "off"' in str(refusal.value)
 
 
-def test_nodes_of_a_cluster_let_each_other_in_and_nobody_else() -> None:
+def test_ports_between_nodes_of_a_cluster_are_open_only_to_nodes() -> None:
     opened = openings(_settings(ingress="none"), 22, peers=("10.0.0.1", "10.0.0.2", "fd00::3"))
     rules = [line.strip() for line in ruleset(opened).splitlines()]
     # Adjacent networks are merged.
@@ -110,7 +110,7 @@ def test_nodes_of_a_cluster_let_each_other_in_and_nobody_else() -> None:
     assert all("saddr" in rule and "dport" in rule for rule in named)
 
 
-def test_a_bridge_of_ones_own_may_be_the_uplink() -> None:
+def test_a_bridge_with_another_name_may_be_the_uplink() -> None:
     refuse(openings(_settings(), 22), client="", uplinks=["br0", "vmbr0"])
 
 
@@ -119,11 +119,11 @@ def test_a_change_is_shown_rule_by_rule_without_comments_of_others() -> None:
     assert changes(actual, "table {\n\tdrop\n\tlog\n}") == "-    accept\n+    log"
 
 
-def test_no_change_is_shown_of_what_is_the_same() -> None:
+def test_no_change_is_shown_of_equal_rules() -> None:
     assert changes("table {\n}", "table {\n}") == ""
 
 
-def test_the_host_is_read_section_by_section() -> None:
+def test_the_state_of_the_firewall_is_read_section_by_section() -> None:
     output = [
         *("installed", "next:", "table inet infisical {", "}", "next:", "table x {", "}"),
         *("next:", "644 root:root /etc/a|regular file", f"{_HASH}  /etc/a", "next:"),
@@ -137,10 +137,10 @@ def test_the_host_is_read_section_by_section() -> None:
     assert state.units["a.service"].enabled
 
 
-def test_a_change_that_was_not_proven_is_seen() -> None:
+def test_an_unproven_change_is_detected() -> None:
     output = ["installed", "trial", "next:", "next:", "next:", "next:"]
     assert Firewall().process(output) == FirewallState(on_trial=True, installed=True)
 
 
-def test_removal_names_no_other_table() -> None:
+def test_removal_deletes_only_the_table_of_this_project() -> None:
     assert firewall.EMPTY == "table inet infisical\ndelete table inet infisical\n"

@@ -16,9 +16,11 @@ from tests.unit.fake_programs import DF, fake_program, run_with
         (102400, "may take 100 MB; has 2 MB free: make room\n"),
     ],
 )
-def test_free_space_is_counted_after_all_writes(tmp_path: Path, needed: int, output: str) -> None:
+def test_the_needed_space_is_compared_with_the_free_space(
+    tmp_path: Path, needed: int, output: str
+) -> None:
     fake_program(tmp_path, "df", DF)
-    # 2 MB and a bit.
+    # Slightly more than 2 MB.
     (tmp_path / "free").write_text("2100\n")
     text = (
         f"set -eu\n{script_file('free-space')}\n"

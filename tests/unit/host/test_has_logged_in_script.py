@@ -1,4 +1,4 @@
-"""Test whether an address has logged in over SSH, by what the journal says."""
+"""Test that the journal shows whether an address has logged in over SSH."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ def _is_known(address: str, journal: str, directory: Path) -> bool:
         ("2001:db8:0:1::9", "", False),
     ],
 )
-def test_an_address_is_known_that_logged_in_with_a_key(
+def test_only_an_address_that_logged_in_with_a_key_is_known(
     address: str, line: str, known: bool, tmp_path: Path
 ) -> None:
     found = _is_known(address, f"{line}\n", tmp_path)

@@ -1,4 +1,4 @@
-"""Test what is written and tightened on the host."""
+"""Test the hardening of a host: file modes, kernel, shells and audit rules."""
 
 import subprocess
 from pathlib import Path
@@ -10,7 +10,7 @@ from infisical_iac.host import hardening, kernel
 from tests.unit.settings_of import settings_of
 
 
-def test_a_mode_loses_what_it_gives_too_many_and_gains_nothing() -> None:
+def test_a_mode_loses_excess_permissions_and_gains_none() -> None:
     states = {
         "/etc/crontab": PathState("regular file", "644", "root:root"),
         "/etc/cron.d": PathState("directory", "500", "root:root"),
@@ -24,17 +24,17 @@ def test_missing_files_get_no_mode() -> None:
     assert hardening.loose({}) == {}
 
 
-def test_no_parameter_takes_dockers_forwarding_away() -> None:
+def test_no_kernel_parameter_disables_the_forwarding_of_docker() -> None:
     assert [name for name in kernel.parameters(settings_of()) if "forward" in name] == []
 
 
-def test_a_module_is_kept_out_even_if_it_is_asked_for_by_name() -> None:
+def test_a_blocked_kernel_module_can_not_be_loaded_by_name() -> None:
     lines = kernel.modules().splitlines()
     assert "install dccp /bin/false" in lines
     assert "blacklist dccp" in lines
 
 
-def test_a_shell_of_a_person_makes_private_files_and_ends_when_it_is_left(tmp_path: Path) -> None:
+def test_an_interactive_shell_creates_private_files_and_has_a_timeout(tmp_path: Path) -> None:
     profile = tmp_path / "profile.sh"
     profile.write_text(hardening.SHELLS)
     done = subprocess.run(
@@ -47,7 +47,7 @@ def test_a_shell_of_a_person_makes_private_files_and_ends_when_it_is_left(tmp_pa
 
 
 @pytest.mark.parametrize("line", hardening.AUDIT_RULES.splitlines()[1:])
-def test_a_rule_of_auditd_watches_writes_and_names_why(line: str) -> None:
+def test_an_audit_rule_watches_writes_and_has_a_key(line: str) -> None:
     flag, path, permissions, kinds, key, name = line.split()
     assert (flag, permissions, kinds, key) == ("-w", "-p", "wa", "-k")
     assert path.startswith("/")

@@ -1,10 +1,10 @@
-"""The files by which the host has its kernel parameters at the next boot too."""
+"""Test the files that set the kernel parameters of a host at each boot."""
 
 from infisical_iac.host.kernel import parameters, sysctl
 from tests.unit.settings_of import settings_of
 
 
-def test_a_file_of_debian_that_is_read_later_does_not_set_less() -> None:
+def test_a_later_file_of_debian_does_not_weaken_the_parameters() -> None:
     values = parameters(settings_of())
     ours, last = sysctl(values)
     assert (ours.path, last.path) == (
@@ -19,6 +19,6 @@ def test_a_file_of_debian_that_is_read_later_does_not_set_less() -> None:
     ]
 
 
-def test_without_hardening_debians_file_is_left_to_itself() -> None:
+def test_without_hardening_the_file_of_debian_is_not_overridden() -> None:
     [ours] = sysctl(parameters(settings_of(hardening="off")))
     assert ours.path == "/etc/sysctl.d/90-infisical-iac.conf"

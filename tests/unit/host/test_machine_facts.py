@@ -1,4 +1,4 @@
-"""The facts of a machine: what it prints becomes what operations decide on."""
+"""Test that the output of a machine is parsed into the facts that operations use."""
 
 import subprocess
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_a_unit_that_started_before_its_configuration_was_written_is_stale() -> 
     assert units["docker.service"].outdated
     assert not units["cron.service"].outdated
     assert not units["cron.service"].stale
-    assert units["cron.service"].condition, "it was never tried"
+    assert units["cron.service"].condition, "systemd has not tried to start the unit"
     assert not units["systemd-timesyncd.service"].condition
 
 
@@ -76,7 +76,7 @@ def test_the_machine_is_read_in_one_command() -> None:
     assert machine.clock == "x"
 
 
-def test_the_ways_into_the_machine_are_read_but_for_its_own() -> None:
+def test_network_access_is_read_without_the_loopback() -> None:
     output = [
         "ssh 203.0.113.9 50022 192.0.2.1 22",
         "sshd 0.0.0.0:2222 [::]:2222 127.0.0.1:2223 [::1]:2223",
@@ -104,7 +104,7 @@ def test_holders_of_web_ports_are_read_with_dockers_networks() -> None:
     assert machine.networks == {"bridge", "host"}
 
 
-def test_an_unreadable_machine_is_not_a_supported_one() -> None:
+def test_an_unreadable_machine_has_no_operating_system() -> None:
     assert Machine().process([]).os == ""
 
 
@@ -117,7 +117,7 @@ def test_an_unreadable_machine_is_not_a_supported_one() -> None:
         ((), ""),
     ],
 )
-def test_an_undone_restore_is_reported_where_there_is_no_instance(
+def test_an_undone_restore_is_reported_if_there_is_no_instance(
     tmp_path: Path, files: tuple[str, ...], output: str
 ) -> None:
     for each in files:

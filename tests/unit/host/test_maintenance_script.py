@@ -1,4 +1,4 @@
-"""The maintenance window on a fake host: what it waits for, upgrades, and reboots for."""
+"""Test the maintenance window on a fake host: its conditions, upgrades and reboots."""
 
 import json
 import subprocess
@@ -41,7 +41,7 @@ def host(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def window(host: Path) -> Window:
-    """Opens the window on the host."""
+    """Return a function that opens the maintenance window on the host."""
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = f"sh {host}/maintenance.sh run {' '.join(arguments)}"
@@ -55,33 +55,33 @@ def _failure(host: Path) -> str:
     return str(last["failure"])
 
 
-def test_dockers_packages_are_upgraded_but_for_those_held_back(host: Path, window: Window) -> None:
+def test_dockers_packages_are_upgraded_except_held_packages(host: Path, window: Window) -> None:
     assert window("reboot").returncode == 0
     assert (host / "apt").read_text() == "600 docker.io containerd\n"
     assert _failure(host) == ""
 
 
-def _reboots(host: Path) -> bool:
+def _has_rebooted(host: Path) -> bool:
     log = host / "systemctl"
     return log.exists() and "reboot" in log.read_text().splitlines()
 
 
-def test_the_host_reboots_only_if_an_update_asks_and_the_setting_lets_it(
+def test_the_host_reboots_only_if_an_update_requires_it_and_the_settings_allow_it(
     host: Path, window: Window
 ) -> None:
     window("reboot")
-    assert not _reboots(host)
+    assert not _has_rebooted(host)
     (host / "run/reboot-required").touch()
     (host / "run/reboot-required.pkgs").write_text("linux-image-amd64\n")
     window()
-    assert not _reboots(host)
+    assert not _has_rebooted(host)
     done = window("reboot")
-    assert _reboots(host)
+    assert _has_rebooted(host)
     assert "linux-image-amd64" in done.stdout
 
 
 @pytest.mark.parametrize("what", ["restore", "upgrade", "rotation"])
-def test_nothing_is_done_while_what_serves_is_being_changed(
+def test_an_unfinished_change_prevents_the_maintenance(
     host: Path, window: Window, what: str
 ) -> None:
     (host / f"var/lib/infisical-{what}").mkdir()
@@ -90,10 +90,10 @@ def test_nothing_is_done_while_what_serves_is_being_changed(
     assert window("reboot").returncode == 1
     assert what in _failure(host)
     assert not (host / "apt").exists()
-    assert not _reboots(host)
+    assert not _has_rebooted(host)
 
 
-def test_nothing_is_done_while_a_drill_is_at_work(host: Path, window: Window) -> None:
+def test_a_running_drill_prevents_the_maintenance(host: Path, window: Window) -> None:
     (host / "drill").write_text("activating\n")
     assert window().returncode == 1
     assert _failure(host).startswith("a drill ")
@@ -101,7 +101,7 @@ def test_nothing_is_done_while_a_drill_is_at_work(host: Path, window: Window) ->
 
 
 @pytest.mark.parametrize(("lock", "holder"), [("8", "a run"), ("9", "a backup")])
-def test_nothing_is_done_while_a_run_or_a_backup_holds_its_lock(
+def test_a_lock_of_a_run_or_a_backup_prevents_the_maintenance(
     host: Path, window: Window, lock: str, holder: str
 ) -> None:
     (host / "locked").write_text(f"{lock}\n")
@@ -115,7 +115,7 @@ def test_the_lock_names_the_maintenance_to_other_runs(host: Path, window: Window
     assert (host / "run/infisical-iac.lock").read_text().startswith("by the host's maintenance")
 
 
-def test_a_failed_upgrade_and_sick_containers_keep_the_host_from_rebooting(
+def test_a_failed_upgrade_and_unhealthy_containers_prevent_a_reboot(
     host: Path, window: Window
 ) -> None:
     (host / "run/reboot-required").touch()
@@ -126,4 +126,4 @@ def test_a_failed_upgrade_and_sick_containers_keep_the_host_from_rebooting(
     (host / "docker inspect").write_text("starting\n")
     assert window("reboot").returncode == 1
     assert "5 minutes after Docker's upgrade" in _failure(host)
-    assert not _reboots(host)
+    assert not _has_rebooted(host)

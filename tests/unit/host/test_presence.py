@@ -10,12 +10,12 @@ _SINGLE = MachineState(deployed=True)
 _NODE = MachineState(deployed=True, clustered=True)
 
 
-def test_a_deployed_host_and_a_cluster_are_there() -> None:
+def test_a_deployed_host_and_a_cluster_are_not_reported() -> None:
     assert absence({"a": _SINGLE}, topology="single") == ""
     assert absence({"a": _NODE, "b": _NODE}, topology="swarm") == ""
 
 
-def test_a_cluster_is_there_with_one_host_that_is_yet_to_join() -> None:
+def test_a_cluster_with_a_host_that_has_not_joined_yet_is_not_reported() -> None:
     assert absence({"a": _BARE, "b": _NODE}, topology="swarm") == ""
 
 
@@ -36,12 +36,12 @@ def test_hosts_that_differ_from_the_inventory_are_named_with_the_remedy(
     assert remedy in to_do
 
 
-def test_during_a_migration_either_topology_has_something() -> None:
+def test_no_host_is_reported_as_absent_during_a_migration() -> None:
     moving = MachineState(deployed=True, clustered=True, scaling="1 out switched")
     assert absence({"a": moving}, topology="single") == ""
     begun = MachineState(deployed=True, scaling="1 out begun")
     assert absence({"a": begun, "b": _BARE}, topology="swarm") == ""
 
 
-def test_a_cluster_with_an_unreachable_host_is_not_reported_as_absent() -> None:
+def test_a_cluster_with_an_unreachable_host_is_not_reported() -> None:
     assert absence({"a": _BARE}, topology="swarm", has_unreachable=True) == ""

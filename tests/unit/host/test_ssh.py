@@ -22,25 +22,25 @@ _OF_DEBIAN_12 = {
 }
 
 
-def test_algorithms_are_those_that_are_modern_and_there_the_best_first() -> None:
+def test_supported_modern_algorithms_are_set_with_the_best_first() -> None:
     options = sshd_config.desired_options(_OF_DEBIAN_12, root_logs_in=True)
     assert options["KexAlgorithms"] == "sntrup761x25519-sha512@openssh.com,curve25519-sha256"
     assert options["Ciphers"] == "aes256-gcm@openssh.com,aes256-ctr"
     assert options["MACs"] == "hmac-sha2-256-etm@openssh.com"
 
 
-def test_without_any_known_algorithm_sshd_keeps_its_own() -> None:
+def test_without_any_known_algorithm_sshd_keeps_its_own_list() -> None:
     assert "Ciphers" not in sshd_config.desired_options({"cipher": ["rot13"]}, root_logs_in=True)
 
 
-def test_root_gets_in_by_a_key_only_where_root_deploys() -> None:
+def test_root_may_log_in_by_a_key_only_if_root_deploys() -> None:
     assert (
         sshd_config.desired_options({}, root_logs_in=True)["PermitRootLogin"] == "prohibit-password"
     )
     assert sshd_config.desired_options({}, root_logs_in=False)["PermitRootLogin"] == "no"
 
 
-def test_the_api_can_be_reached_through_the_connection_and_nothing_else() -> None:
+def test_connections_are_forwarded_only_to_the_loopback() -> None:
     options = sshd_config.desired_options({}, root_logs_in=True)
     assert options["AllowTcpForwarding"] == "local"
     assert options["PermitOpen"].split() == ["127.0.0.1:*", "localhost:*", "[::1]:*"]
@@ -64,8 +64,8 @@ _A_BLOCK_MAY_SET = frozenset(
 )
 
 
-def test_of_each_option_it_is_decided_whether_a_match_block_may_set_it() -> None:
-    """A new option has to be in one of the two sets: what gives access is in the first."""
+def test_each_option_is_either_refused_or_accepted_in_a_match_block() -> None:
+    """Each new option must be added to a set; options that give access belong to the first."""
     options = sshd_config.desired_options(_OF_DEBIAN_12, root_logs_in=False)
     effective = {name.lower(): value for name, value in options.items()}
     refused = set()
@@ -99,7 +99,7 @@ def test_an_overruled_option_is_reported_with_its_value() -> None:
     assert "PasswordAuthentication yes, MaxAuthTries 6 from" in str(refusal.value)
 
 
-def test_an_option_that_an_older_sshd_does_not_print_can_not_be_judged() -> None:
+def test_an_option_that_an_older_sshd_does_not_print_is_not_refused() -> None:
     effective = {"passwordauthentication": "no"}
     options = {"PasswordAuthentication": "no", "DebianBanner": "no"}
     sshd_config.refuse_overruled(options, Sshd(options=effective))
@@ -154,7 +154,7 @@ def test_the_file_that_overrules_ours_is_named(
         [_INCLUDE, f"line {DROP_IN}:1:PasswordAuthentication yes"],
     ],
 )
-def test_our_file_overrules_those_that_come_later(lines: list[str]) -> None:
+def test_our_file_overrules_later_files(lines: list[str]) -> None:
     sshd_config.refuse_earlier(_NO_PASSWORDS, sshd_config.parse(["sshd", *lines]))
 
 
@@ -211,7 +211,7 @@ def test_the_rollback_restores_the_file_exactly_and_can_be_repeated(
 ) -> None:
     file = tmp_path / "drop-in.conf"
     file.write_text("the change")
-    # As systemd does, the first rollback finds an sshd that did not start with the change.
+    # At the first rollback, systemd reports that sshd failed with the change.
     sshd = 'case "$*" in *is-failed*) test ! -e "$HOST/runs" ;; *) touch "$HOST/runs" ;; esac'
     fake_program(tmp_path, "systemctl", f'echo "$@" >>"$HOST/said"; {sshd}')
     commands = sshd_config.rollback_commands(before).replace(DROP_IN, str(file))
@@ -251,7 +251,7 @@ def test_the_hardening_of_a_host_is_read_in_one_command() -> None:
     assert found.sshd.supported == {"kex": ["curve25519-sha256", "mlkem768x25519-sha256"]}
 
 
-def test_a_host_without_sshd_has_nothing_to_harden_there() -> None:
+def test_a_host_without_sshd_has_no_state_of_sshd() -> None:
     found = Hardening().process(["next:", "next:"])
     assert found.understood
     assert not found.sshd.there
@@ -260,9 +260,7 @@ def test_a_host_without_sshd_has_nothing_to_harden_there() -> None:
 
 @pytest.mark.parametrize("is_ours_there", [True, False])
 @pytest.mark.parametrize("value", ["PasswordAuthentication yes", 'passwordauthentication="yes"'])
-def test_a_block_for_some_connections_may_not_give_them_more(
-    is_ours_there: bool, value: str
-) -> None:
+def test_a_match_block_that_gives_more_access_is_refused(is_ours_there: bool, value: str) -> None:
     lines = [
         f"line {_LATER}:1:LogLevel INFO",
         f"line {_LATER}:3:Match Address 0.0.0.0/0",
@@ -291,7 +289,7 @@ def test_a_block_for_some_connections_may_not_give_them_more(
         "Banner /etc/issue.net",
     ],
 )
-def test_a_block_for_some_connections_may_take_from_them(line: str) -> None:
+def test_a_match_block_that_restricts_access_is_accepted(line: str) -> None:
     options = {
         "PasswordAuthentication": "no",
         "AllowTcpForwarding": "local",
@@ -303,7 +301,7 @@ def test_a_block_for_some_connections_may_take_from_them(line: str) -> None:
     sshd_config.refuse_earlier(options, sshd_config.parse(["sshd", *lines]))
 
 
-def test_a_block_ends_with_its_file() -> None:
+def test_a_match_block_ends_with_its_file() -> None:
     lines = [
         _INCLUDE,
         f"line {_LATER}:1:Match User fake",

@@ -1,4 +1,4 @@
-"""Swap is turned off where memory has room for what it holds."""
+"""Test that swap is turned off only if its content fits into memory."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Bring the data onto the volume: the disk's Docker stops first, and nothing of it stays in use."""
+"""Test that the data volume is mounted after a Docker that uses the disk has stopped."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -43,7 +43,7 @@ _DOCKER_RUNS = "systemctl --quiet is-active docker.service"
 
 
 class _Host:
-    """A host below a directory, whose commands run; it gets the file system u-1 once formatted."""
+    """A host below a directory, which runs commands; a formatted volume has the UUID u-1."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -69,7 +69,7 @@ class _Host:
         fake_program(programs, "systemctl", f"{note}{answer}")
 
     def mount(self) -> None:
-        """Have the volume at the places already."""
+        """Mount the volume at all its places."""
         for place, name in zip(_ON_DISK, ("volumes", "etc", "access"), strict=True):
             there = self._file(f"/mnt/infisical-data/{name}")
             there.mkdir(parents=True)
@@ -119,7 +119,7 @@ def _decide(there: DataVolume) -> Any:
     return volume.decide(_DEVICE, there, of_host="", deployed=False)
 
 
-def _one_place_off(**changes: Any) -> DataVolume:
+def _unmount_one_place(**changes: Any) -> DataVolume:
     bound = frozenset(PLACES) - {"/var/log/infisical-iac"}
     return replace(_MOUNTED, volume=replace(_MOUNTED.volume, bound=bound, **changes))
 
@@ -139,29 +139,29 @@ def test_a_blank_device_is_formatted_before_its_file_system_is_named_and_mounted
 
 
 def test_a_file_system_is_kept_and_only_wrong_files_are_written(host: _Host) -> None:
-    there = replace(_one_place_off(), files={**_MOUNTED.files, _DOCKER: _MOUNTED.files[_UNIT]})
+    there = replace(_unmount_one_place(), files={**_MOUNTED.files, _DOCKER: _MOUNTED.files[_UNIT]})
     perform(_decide(there))
     assert host.calls() == [f"write {_DOCKER} 644", _DOCKER_RUNS, *_MOUNT]
 
 
 def test_a_docker_without_containers_stops_before_the_volume_is_mounted(host: _Host) -> None:
     host.docker()
-    perform(_decide(_one_place_off()))
+    perform(_decide(_unmount_one_place()))
     stop = ["docker ps --quiet", _STOP_DOCKER]
     assert host.calls() == [_DOCKER_RUNS, *stop, *_MOUNT]
 
 
-def test_nothing_is_mounted_over_the_data_of_running_containers(host: _Host) -> None:
+def test_the_volume_is_not_mounted_over_the_data_of_running_containers(host: _Host) -> None:
     host.docker("0123")
     with pytest.raises(CommandFailed, match="stop them"):
-        perform(_decide(_one_place_off()))
+        perform(_decide(_unmount_one_place()))
     assert host.calls() == [_DOCKER_RUNS, "docker ps --quiet"]
 
 
-def test_a_docker_that_uses_the_volume_already_runs_on(host: _Host) -> None:
+def test_a_docker_that_uses_the_volume_already_is_not_stopped(host: _Host) -> None:
     host.docker("0123")
     host.mount()
-    perform(_decide(_one_place_off()))
+    perform(_decide(_unmount_one_place()))
     assert host.calls() == _MOUNT
 
 
@@ -170,16 +170,16 @@ def test_a_docker_that_uses_one_directory_of_the_disk_stops(host: _Host, place: 
     host.docker()
     host.mount()
     (host.directory / place[1:]).unlink()
-    perform(_decide(_one_place_off()))
+    perform(_decide(_unmount_one_place()))
     assert _STOP_DOCKER in host.calls()
 
 
 @pytest.mark.parametrize("change", ["restore", "upgrade", "rotation"])
 def test_an_unfinished_change_on_the_volume_ends_the_run(host: _Host, change: str) -> None:
-    """The volume of another host may hold one, and the next run ends it first."""
+    """A volume of another host may hold an unfinished change, which the next run ends first."""
     host.make(f"/var/lib/infisical-{change}/state")
     with pytest.raises(Refused, match=f"/var/lib/infisical-{change}/state") as refused:
-        perform(_decide(_one_place_off()))
+        perform(_decide(_unmount_one_place()))
     assert refused.value.code == "refused.unfinished"
     assert refused.value.ends_run
     assert host.calls()[-1] == _START_MOUNT
@@ -206,20 +206,20 @@ def test_a_unit_that_would_not_mount_at_boot_is_enabled_and_started(
 
 def test_a_file_system_grows_after_it_is_mounted(host: _Host) -> None:
     host.mount()
-    moved, grown = perform(_decide(_one_place_off(larger=(20480, 40960))))
+    moved, grown = perform(_decide(_unmount_one_place(larger=(20480, 40960))))
     assert moved == _MOVED
     assert grown.startswith("~ file system on /dev/sdb: 20480 MiB → 40960 MiB")
     assert host.calls() == [*_MOUNT, "grow"]
 
 
-def test_only_a_device_that_is_named_is_read(host: _Host) -> None:
+def test_only_a_device_in_the_settings_is_inspected(host: _Host) -> None:
     given = {"of_host": "", "deployed": True, "spare": ""}
-    (said,) = of(volume.mount)("", **given)
-    assert isinstance(said, UpToDate)
+    (decision,) = of(volume.mount)("", **given)
+    assert isinstance(decision, UpToDate)
     assert host.asked == []
     host.found = _MOUNTED
-    (said,) = of(volume.mount)(_DEVICE, **given)
-    assert isinstance(said, UpToDate)
+    (decision,) = of(volume.mount)(_DEVICE, **given)
+    assert isinstance(decision, UpToDate)
     (asked,) = host.asked
     assert asked == {
         "device": _DEVICE,
@@ -230,8 +230,8 @@ def test_only_a_device_that_is_named_is_read(host: _Host) -> None:
 
 def test_volume_files_and_unit_are_read_in_one_command() -> None:
     command = Volume().command("/dev/a b", ["/c d"], ["e.service"])
-    look, paths, units = command.split(" && echo next: && ")
-    assert look.endswith(" volume.sh inspect '/dev/a b'")
+    inspection, paths, units = command.split(" && echo next: && ")
+    assert inspection.endswith(" volume.sh inspect '/dev/a b'")
     assert "'/c d'" in paths
     assert "e.service" in units
     output = [
@@ -246,7 +246,7 @@ def test_volume_files_and_unit_are_read_in_one_command() -> None:
 
 
 @pytest.mark.parametrize(("machine", "spare"), [({}, "/dev/sdc"), ({"swarm": True}, "")])
-def test_a_spare_volume_counts_unless_somebody_else_manages_docker(
+def test_a_spare_volume_is_considered_unless_others_manage_docker(
     monkeypatch: pytest.MonkeyPatch, machine: dict[str, Any], spare: str
 ) -> None:
     given: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Whatever the project keeps on a host has a place on the data volume, or a reason to have none."""
+"""Test that each path of the project is on the data volume, or has a reason to stay on the disk."""
 
 import re
 import subprocess
@@ -15,15 +15,15 @@ _BASES = {"State": "/var/lib", "Logs": "/var/log", "Cache": "/var/cache", "Confi
 # Places that stay on the host's own disk.
 _STAYS = {
     "/etc/infisical-iac": "the host's firewall, which is up before anything is mounted",
-    "/etc/infisical-access-log.conf": "of versions before, which a run takes away",
+    "/etc/infisical-access-log.conf": "a file of earlier versions, which a run removes",
     "/var/cache/infisical-backup": "restic re-creates it from the repositories",
-    "/var/lib/infisical-maintenance": "how the upgrades of this one host's packages went",
-    "/var/lib/infisical-trial": "the rollback of a change of this one host's firewall or sshd",
+    "/var/lib/infisical-maintenance": "results of the upgrades of this host's packages",
+    "/var/lib/infisical-trial": "the rollback of a change of this host's firewall or sshd",
 }
 
 
 def _list_places() -> set[str]:
-    """The places on hosts that the sources name."""
+    """Return the paths on hosts that the sources name."""
     found: set[str] = set()
     for directory in ("infisical_iac", "templates"):
         for file in (_ROOT / directory).rglob("*.*"):
@@ -35,13 +35,13 @@ def _list_places() -> set[str]:
     return found
 
 
-def test_every_place_is_on_the_volume_or_stays_for_a_reason() -> None:
+def test_every_path_is_on_the_volume_or_has_a_reason_to_stay() -> None:
     stays = {path.removesuffix(".conf") for path in _STAYS}
-    # A name with a hyphen at its end is a prefix of several.
+    # A path with a hyphen at its end is a prefix of several paths.
     named = {place for place in _list_places() if not place.endswith("-")}
     assert len(named) > 10
     assert named - {*PLACES} - stays == set()
-    assert stays <= named, "a place is to stay that nobody names"
+    assert stays <= named, "a path of _STAYS is not in the sources"
 
 
 def test_the_script_and_the_deploy_have_the_same_places() -> None:

@@ -1,4 +1,4 @@
-"""volume.sh release: a volume is let go whole, and only one that has the data."""
+"""Test that volume.sh releases a volume completely, and only if the data are on it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,20 +17,20 @@ def host(tmp_path: Path) -> Iterator[VolumeHost]:
         yield host
 
 
-def test_nothing_of_a_volume_is_left_in_place_once_it_is_let_go(host: VolumeHost) -> None:
+def test_a_released_volume_is_not_mounted_anywhere(host: VolumeHost) -> None:
     host.ok(host.command("format", host.device))
-    said = host.ok(
+    output = host.ok(
         host.mount,
         "echo key > $H/etc/infisical/key",
         host.command("release"),
         "ls -A $H/etc/infisical $H/mnt/infisical-data | grep -v : || true",
         host.command("inspect", host.device),
     )
-    assert "bound" not in said
-    assert "mounted" not in said
+    assert "bound" not in output
+    assert "mounted" not in output
 
 
-def test_data_that_are_on_the_hosts_own_disk_are_not_left_behind(host: VolumeHost) -> None:
+def test_a_release_is_refused_while_data_are_on_the_hosts_own_disk(host: VolumeHost) -> None:
     host.ok(host.command("ours"))
     host.ok("mkdir -p $H/etc/infisical; echo key > $H/etc/infisical/key")
     for command in ("ours", "release"):
@@ -41,7 +41,7 @@ def test_data_that_are_on_the_hosts_own_disk_are_not_left_behind(host: VolumeHos
     host.ok(host.mount, host.command("ours"))
 
 
-def test_a_volume_is_not_let_go_while_somebody_is_at_work(host: VolumeHost) -> None:
+def test_a_release_is_refused_while_a_run_holds_the_lock(host: VolumeHost) -> None:
     host.ok(host.command("format", host.device))
     lock = "$H/run/infisical-iac.lock"
     refused = host.run(
@@ -53,7 +53,7 @@ def test_a_volume_is_not_let_go_while_somebody_is_at_work(host: VolumeHost) -> N
     assert "(by you since noon)" in refused.stderr
 
 
-def test_a_short_reader_of_a_file_does_not_keep_the_volume(host: VolumeHost) -> None:
+def test_a_release_waits_for_a_program_that_reads_a_file_briefly(host: VolumeHost) -> None:
     host.ok(host.command("format", host.device))
     host.ok(
         host.mount,

@@ -1,4 +1,4 @@
-"""volume.sh on a real block device: formatted, mounted, and what was on the disk moved."""
+"""Test volume.sh on a real block device: formatting, mounting, and moving data of the disk."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_a_missing_device_is_reported(host: VolumeHost) -> None:
     assert host.ok(host.command("inspect", "/dev/none")) == "absent\n"
 
 
-def test_data_of_the_disk_move_and_leave_no_second_copy(host: VolumeHost) -> None:
+def test_data_of_the_disk_are_moved_and_leave_no_second_copy(host: VolumeHost) -> None:
     host.ok(host.command("format", host.device))
     said = host.ok(
         "mkdir -p $H/etc/infisical/keys; echo fake > $H/etc/infisical/keys/encryption_key",
@@ -71,7 +71,7 @@ def test_two_versions_of_the_keys_are_never_mixed(host: VolumeHost) -> None:
 def test_an_interrupted_move_is_completed(host: VolumeHost) -> None:
     host.ok(host.command("format", host.device))
     host.ok(host.mount, "echo key > $H/etc/infisical/key; echo two > $H/etc/infisical/two")
-    # A run died after the copy, with half of the originals deleted.
+    # A run was interrupted after the copy, with half of the originals deleted.
     said = host.ok("echo key > $H/etc/infisical/key", host.mount, "cat $H/etc/infisical/*")
     assert said == "key\ntwo\n"
     assert not (host.directory / "etc/infisical/key").exists()
@@ -84,11 +84,11 @@ def test_a_file_system_of_somebody_else_is_not_changed(host: VolumeHost) -> None
     assert "not made here" in refused.stderr
 
 
-def test_a_host_without_the_volume_for_a_while_does_not_keep_it_away(host: VolumeHost) -> None:
+def test_files_written_without_the_volume_do_not_prevent_its_mount(host: VolumeHost) -> None:
     host.ok(host.command("format", host.device))
     state, log = "$H/var/lib/infisical-backup", "$H/var/log/infisical-access"
     host.ok(host.mount, f"echo volume > {state}/last.json; touch {log}/old")
-    # A timer ran in between, and wrote its failure to a place that nobody reads.
+    # A timer ran in between, and wrote its failure to a file on the disk that nobody reads.
     host.ok(f"mkdir -p {state}; echo disk > {state}/last.json; touch {log}/new")
     assert host.ok(host.mount, f"cat {state}/last.json; ls {log}") == "volume\nold\n"
 
@@ -105,7 +105,7 @@ def test_a_device_that_became_larger_is_reported_and_used(host: VolumeHost) -> N
     assert "larger" not in host.ok(host.mount, host.command("inspect", host.device))
 
 
-def _failing(host: VolumeHost, program: str, status: int) -> None:
+def _replace_by_failing(host: VolumeHost, program: str, status: int) -> None:
     said = f"{program}: read error: Input/output error"
     fake_program(host.directory / "programs", program, f'echo "{said}" >&2\nexit {status}')
 
@@ -121,7 +121,7 @@ def test_a_copy_that_can_not_be_compared_is_never_removed(
     own = host.directory / "etc/infisical/key"
     own.write_text("own\n")
     mount = host.mount
-    _failing(host, program, 2)
+    _replace_by_failing(host, program, 2)
     refused = host.run(mount)
     assert (refused.returncode, reason in refused.stderr) == (1, True)
     assert own.read_text() == "own\n"
@@ -136,6 +136,6 @@ def test_additional_files_on_the_volume_are_not_a_difference(host: VolumeHost) -
 
 
 def test_a_device_that_blkid_cannot_identify_is_not_blank(host: VolumeHost) -> None:
-    """Exit status 8: there are signs of more than one file system, the first megabyte is empty."""
-    _failing(host, "blkid", 8)
+    """blkid exits with 8 for signs of several file systems; the first megabyte is empty."""
+    _replace_by_failing(host, "blkid", 8)
     assert host.ok(host.command("inspect", host.device)) == "holds something\n"

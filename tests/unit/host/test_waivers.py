@@ -1,4 +1,4 @@
-"""The tests of lynis that are skipped."""
+"""Test the waivers of Lynis, the tests that it skips."""
 
 from pathlib import Path
 

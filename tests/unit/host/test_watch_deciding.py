@@ -1,4 +1,4 @@
-"""Test which changes the access log and fail2ban need, and that others' jails are left alone."""
+"""Test which changes the access log and fail2ban need, and that other jails are kept."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -83,7 +83,7 @@ def _unit(name: str, **changes: Any) -> WatchState:
     return replace(_UP, units={**_UP.units, name: replace(_RUNS, **changes)})
 
 
-def test_a_log_without_its_file_system_gets_it_again(calls: list[str]) -> None:
+def test_the_file_system_of_the_log_is_mounted_again(calls: list[str]) -> None:
     changes = perform(_decide(replace(_UP, live=False)))
     assert changes == ["~ /var/log/infisical-access/live: mounted again"]
     assert calls == [_REMOUNT]
@@ -95,7 +95,7 @@ def test_a_file_system_that_was_never_mounted_is_mounted_once(calls: list[str]) 
 
 
 def test_a_missing_log_is_made_private_on_its_file_system_only(calls: list[str]) -> None:
-    """fail2ban does not start without it, and on the host's own disk it would have no limit."""
+    """fail2ban needs the log to start; on the host's own disk, the log would have no limit."""
     assert perform(_decide(_without(_LOG))) == [f"+ {_LOG}"]
     assert calls == [f"(umask 077; touch {_LOG})"]
     calls.clear()
@@ -104,8 +104,8 @@ def test_a_missing_log_is_made_private_on_its_file_system_only(calls: list[str])
 
 
 def test_without_caddy_no_log_is_made(calls: list[str]) -> None:
-    (said,) = _decide(replace(_without(_LOG), live=False), has_log=False)
-    assert isinstance(said, UpToDate)
+    (decision,) = _decide(replace(_without(_LOG), live=False), has_log=False)
+    assert isinstance(decision, UpToDate)
 
 
 def test_a_configuration_of_logrotate_from_earlier_versions_is_removed(calls: list[str]) -> None:
@@ -114,7 +114,7 @@ def test_a_configuration_of_logrotate_from_earlier_versions_is_removed(calls: li
     assert calls == [f"rm -f {_EARLIER}"]
 
 
-def test_a_unit_of_the_rotation_that_changed_is_read_by_systemd(calls: list[str]) -> None:
+def test_systemd_reads_changed_units_of_the_rotation(calls: list[str]) -> None:
     perform(_decide(_unit("infisical-access-log.timer", outdated=True)))
     assert calls == ["systemctl daemon-reload"]
     calls.clear()
@@ -129,17 +129,19 @@ def test_a_wrong_file_of_fail2ban_is_written_before_fail2ban_restarts(calls: lis
     assert calls == [f"write {_BANS[0].path}", _RESTART]
 
 
-def test_a_filter_of_other_settings_is_removed_and_others_stay(calls: list[str]) -> None:
+def test_a_filter_that_the_settings_do_not_need_is_removed_and_others_are_kept(
+    calls: list[str],
+) -> None:
     changes = perform(_decide(_with(_FILTER, "/etc/fail2ban/filter.d/own.conf")))
     assert [each.partition(":")[0] for each in changes] == [f"- {_FILTER}", "~ fail2ban.service"]
     assert calls == [f"rm -f {_FILTER}", _RESTART]
 
 
-def test_fail2ban_that_is_off_is_left_alone_but_for_files_of_ours(calls: list[str]) -> None:
-    """Somebody's own jails go on in the fail2ban of the host."""
+def test_a_disabled_fail2ban_loses_only_the_files_of_this_project(calls: list[str]) -> None:
+    """Jails of the operator stay active in the host's fail2ban."""
     bare = replace(_unit("fail2ban.service", active=False, enabled=False), jails=frozenset())
-    (said,) = _decide(replace(bare, files=_without(_BANS[0].path).files), [], [])
-    assert isinstance(said, UpToDate)
+    (decision,) = _decide(replace(bare, files=_without(_BANS[0].path).files), [], [])
+    assert isinstance(decision, UpToDate)
     changes = perform(_decide(bare, [], []))
     assert [each.partition(":")[0] for each in changes] == [f"- {_BANS[0].path}"]
     assert calls == [f"rm -f {_BANS[0].path}", _RELOAD]
@@ -176,7 +178,7 @@ def test_fail2ban_restarts_for_each_reason(
 
 
 class _Host:
-    """A host that is as desired, and notes what is asked of it."""
+    """A host without differences, which records the arguments of its facts."""
 
     def __init__(self) -> None:
         self.asked: dict[str, Any] = {}
@@ -192,8 +194,8 @@ def test_files_of_all_settings_are_read_with_the_units_and_the_log(
 ) -> None:
     host = _Host()
     monkeypatch.setattr(watch, "host", host)
-    (said,) = of(watch.log_and_bans)(_ROTATION, _BANS, _JAILS, has_log=True)
-    assert isinstance(said, UpToDate)
+    (decision,) = of(watch.log_and_bans)(_ROTATION, _BANS, _JAILS, has_log=True)
+    assert isinstance(decision, UpToDate)
     assert host.asked == {
         "paths": [
             *(each.path for each in (*_ROTATION, *_BANS)),
@@ -232,7 +234,7 @@ def test_the_current_log_gets_a_quarter_of_the_space_and_no_more_than_256_mb(
     assert [(path, rest) for _, path, _, rest in commands] == [(script.path, arguments)] * 2
 
 
-def test_fail2ban_gets_its_files_and_a_script_that_knows_who_logged_in() -> None:
+def test_fail2ban_gets_its_files_and_the_script_for_known_addresses() -> None:
     found = [each.path for each in watch.bans(settings_of())]
     assert found == [
         "/etc/fail2ban/jail.d/infisical-iac.conf",
@@ -248,7 +250,7 @@ def test_fail2ban_gets_its_files_and_a_script_that_knows_who_logged_in() -> None
     ("ingress", "jails", "has_log"),
     [("caddy", ("sshd", "infisical-login", "infisical-calls"), True), ("none", ("sshd",), False)],
 )
-def test_only_what_caddy_logs_is_watched(
+def test_only_a_host_with_caddy_has_a_log_and_jails_for_infisical(
     monkeypatch: pytest.MonkeyPatch, ingress: str, jails: tuple[str, ...], has_log: bool
 ) -> None:
     given: list[dict[str, Any]] = []
@@ -281,7 +283,7 @@ def test_the_log_is_searched_on_the_host(
     assert found == ("access", "/var/log/infisical-access", "1795651200", "50", *words)
 
 
-def test_the_command_reports_a_file_system_of_its_own_and_keeps_the_facts_apart() -> None:
+def test_the_command_reports_a_mounted_log_and_separates_the_facts() -> None:
     command = Watch().command(["/a"], ["b.service"], {}, "/live dir")
     first, second, third = command.split(" && echo next: && ")
     assert "/a" in first

@@ -1,4 +1,4 @@
-"""Test what is read of the log's rotation and of fail2ban, from outputs of real hosts."""
+"""Test reading the state of the log's rotation and of fail2ban from outputs of real hosts."""
 
 from infisical_iac.core.files import PathState
 from infisical_iac.host.watch import Watch, WatchState
@@ -57,7 +57,7 @@ def test_a_host_without_fail2ban_has_no_jails() -> None:
     assert (found.jails, found.unenforced) == (frozenset(), frozenset())
 
 
-def test_the_command_is_one_line_and_asks_for_all_three() -> None:
+def test_the_command_is_one_line_and_reads_files_fail2ban_and_units() -> None:
     command = Watch().command(["/a b"], ["c.timer"], {"c.timer": ["/a b"]}, "/live")
     assert "\n" not in command
     assert all(each in command for each in ("'/a b'", "fail2ban-client", "f2b-table", "c.timer"))

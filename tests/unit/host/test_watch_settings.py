@@ -1,4 +1,4 @@
-"""Test that values for the access log and for bans are refused with the accepted ones."""
+"""Test that invalid settings of the access log and of bans are refused with accepted values."""
 
 from typing import Any
 
@@ -22,7 +22,9 @@ from tests.unit.settings_of import defaults
         ("login_ban", 604_801, "60 to 604800"),
     ],
 )
-def test_a_bad_value_is_refused_with_the_accepted_ones(key: str, value: Any, accepted: str) -> None:
+def test_an_invalid_value_is_refused_with_the_accepted_values(
+    key: str, value: Any, accepted: str
+) -> None:
     with pytest.raises(SettingsError) as refused:
         load(defaults(**{"ingress": "none", key: value}))
     what, _, remedy = str(refused.value).partition("; ")

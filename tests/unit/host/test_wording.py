@@ -10,7 +10,7 @@ from infisical_iac.host.volume import VolumeState, refuse
 from tests.unit.settings_of import settings_of
 
 
-def test_wording_of_an_engine_that_is_left_as_it_is() -> None:
+def test_wording_of_an_engine_that_others_manage() -> None:
     assert not_ours(settings_of(ingress="none"), MachineState(swarm=True)) == (
         "Docker on the host is in a Swarm, and so left as it is"
     )
@@ -33,7 +33,7 @@ def test_wording_of_a_volume_that_holds_something_else() -> None:
     )
 
 
-def test_wording_of_a_number_below_the_least_one() -> None:
+def test_wording_of_a_number_below_the_minimum() -> None:
     with pytest.raises(SettingsError) as refused:
         settings_of(login_attempts=2)
     assert str(refused.value) == (
