@@ -1,4 +1,4 @@
-"""A deploy in which operations can't go on, for `forked.run`: gevent takes the process whole."""
+"""Run a deploy with blocked operations by `forked.run`, because gevent patches the process."""
 
 from infisical_iac.core.deployment import prepare
 
@@ -40,8 +40,8 @@ _audits: list[tuple[str, str, Sequence[str], str]] = []
 
 
 @planned_operation
-def look_and_do(what: str, part: str) -> Commands:
-    """Do something that is due, unless it is blocked."""
+def change_unless_blocked(what: str, part: str) -> Commands:
+    """Make a change, unless it is blocked."""
     if f"{what} alone" in _blocked:
         raise UserError(f"no {what} because of a setting", blocks_others=False)
     if {what, f"{host.name}:{what}"} & {*_blocked}:
@@ -73,7 +73,7 @@ def _part(name: str) -> Callable[[], object]:
     @deploy(name)
     def part() -> None:
         for what in _PARTS[name]:
-            look_and_do(what=what, part=name, name=what)
+            change_unless_blocked(what=what, part=name, name=what)
 
     return part
 
@@ -101,10 +101,13 @@ def _plainly(state: State, found: dict[str, Any], goes_on: bool) -> None:
 def main(names: str, blocks: str, *how: str) -> dict[str, Any]:
     """Return what was planned, blocked and done, the entries of the audit log, and the error.
 
-    `names` are the hosts, and `blocks` names operations, divided by commas, of one host or of all:
-    "two:Harden SSH"; "Change the version alone" has nothing wait for it. With "new" there is
-    nothing on the hosts yet; with "plain" it is pyinfra's own command line; with "starts" Docker
-    runs as soon as it is installed; with "shared" two operations need the same file.
+    Args:
+        names: the hosts, separated by commas.
+        blocks: the blocked operations, of all hosts or of one as in "two:Harden SSH", separated by
+            commas. With "alone" after its name, an operation blocks no other one.
+        how: "new": the hosts have no deployment yet; "plain": pyinfra's own command line runs the
+            deploy; "starts": Docker runs as soon as it is installed; "shared": two operations need
+            the same file.
     """
     blocked, goes_on = blocks.split(","), "new" not in how
     audit._append = _append

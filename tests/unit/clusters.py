@@ -11,12 +11,12 @@ from tests.unit.settings_of import defaults
 
 
 def settings(**changes: Any) -> Settings:
-    """The defaults on a cluster, with changes."""
+    """Return the default settings of a cluster, with changes."""
     return load(defaults(**{"topology": "swarm", **changes}))
 
 
-def site(*, away: tuple[int, ...] = (), **changes: Any) -> ClusterSite:
-    """Return what node-1, which leads, knows; the nodes `away` are not connected."""
+def site(*, unreachable: tuple[int, ...] = (), **changes: Any) -> ClusterSite:
+    """Return the cluster as node-1, its leader, sees it; `unreachable` are numbers of nodes."""
     nodes = tuple(
         Node(
             name=f"node-{number}",
@@ -24,7 +24,7 @@ def site(*, away: tuple[int, ...] = (), **changes: Any) -> ClusterSite:
             number=number,
             manager=True,
             joined="new",
-            seen=None if number in away else SwarmState(),
+            seen=None if number in unreachable else SwarmState(),
         )
         for number in (1, 2, 3)
     )

@@ -1,4 +1,4 @@
-"""Share fixtures between all pure tests."""
+"""Configure Hypothesis for all unit tests."""
 
 from hypothesis import settings
 

@@ -1,4 +1,4 @@
-"""A plan where `deploy.py` is as given, for `forked.run`: gevent takes the process whole."""
+"""Plan with a given `deploy.py` by `forked.run`, because gevent patches the whole process."""
 
 from infisical_iac.core.deployment import open_deployment, prepare
 
@@ -11,10 +11,10 @@ from tests.unit.cluster.fake_run import _hosts
 
 
 def main(directory: str, text: str | None, *how: str) -> list[str]:
-    """Return the code and the sentence that looking at a host raises.
+    """Return the code and the sentence of the error that planning raises; empty without an error.
 
     Args:
-        text: what `deploy.py` holds; None where there is no such file.
+        text: the content of `deploy.py`; None for no such file.
         how: with "connected", the host is connected already.
     """
     os.chdir(directory)

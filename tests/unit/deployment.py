@@ -46,7 +46,7 @@ def update(what: str, field: str, old: str, new: str) -> str:
 
 
 class Deployment:
-    """A fake server, and a deployer that remembers as the host does."""
+    """A fake server, and a deployer with the memory that a host keeps for it."""
 
     def __init__(self) -> None:
         self.server = FakeInfisical()
@@ -54,19 +54,19 @@ class Deployment:
         self.remembered = Memory()
 
     def changes(self, text: str = TEXT, isolation: Isolation = "privilege") -> list[ApiChange]:
-        """Return what a plan would show."""
+        """Return the changes that a plan would show."""
         goal = self.goal(load(text), isolation)
         return difference(goal, read(self.client, goal))
 
     def deploy(self, text: str = TEXT, isolation: Isolation = "privilege") -> list[str]:
-        """Apply once, without another look; what was done, as people read it."""
+        """Apply the changes once, and return them as lines."""
         done = [str(change) for change in apply(self.client, self.changes(text, isolation))]
         goal = self.goal(load(text), isolation)
         self.remembered = remember(goal, read(self.client, goal))
         return done
 
     def converge(self) -> list[str]:
-        """Apply until nothing differs; what was done."""
+        """Apply until nothing differs, and return the changes as lines."""
         done: list[str] = []
         goal = self.goal(load(TEXT))
         actual = converge(self.client, goal, lambda change: done.append(str(change)))

@@ -1,4 +1,4 @@
-"""List what somebody may do to a deployed workspace, and what the deploy then says and does."""
+"""List drifts of a deployed workspace, each with the changes that repair it."""
 
 from collections.abc import Callable
 from typing import Any

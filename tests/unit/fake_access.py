@@ -11,7 +11,7 @@ _NEW = {
 
 
 class Access(State):
-    """One method a route: the query or body, then what the path's pattern caught."""
+    """A method for each route. It gets the query or body, and the groups of the path's pattern."""
 
     def _list_identities(self, query: Json) -> Json:
         everyone = list(self.identities.values())

@@ -5,12 +5,12 @@ from pathlib import Path
 from tests.unit.fake_host import FakeHost, make_host
 from tests.unit.fake_programs import fake_docker
 
-# Each database is a file with its name and its content. A file in `closed` means that it refuses
+# Each database is a file with its name and its content. A database with a file in `closed` refuses
 # connections.
 _FUNCTIONS = r"""
 cd "$HOST/databases" || exit 1
 
-# SQL's words as arguments; other statements of the scripts have no effect here.
+# Executes an SQL statement, given as words. Statements that are not listed have no effect.
 statement() {
     case $* in
     SELECT\ 1\ FROM\ pg_stat_replication*) test -e "$HOST/alone" || echo 1 ;;
@@ -49,7 +49,7 @@ statement() {
     esac
 }
 
-# What a database is commented with; with a second argument, whether it is so by a restore.
+# Prints the comment of a database; with a second argument, prints t if a restore has made it.
 commented() {
     said="unknown unknown"
     test ! -e "../comments/$1" || read -r said <"../comments/$1"
@@ -57,7 +57,7 @@ commented() {
     test "$said" != "replaced by a restore that was proven" || echo t
 }
 
-# Sets $left to $2 without any character $1, which takes no process.
+# Sets $left to $2 without any character $1, and starts no process for that.
 without() {
     left=$2
     while case $left in *"$1"*) ;; *) false ;; esac; do
@@ -105,14 +105,14 @@ exec*" pg_restore "*)
 
 
 class FakeNode(FakeHost):
-    """The host, with databases next to its files."""
+    """A host with databases next to its files."""
 
     def databases(self) -> dict[str, str]:
         """Return what is in each database, by its name."""
         return {each.name: each.read_text() for each in (self.directory / "databases").iterdir()}
 
     def list_closed(self) -> str:
-        """The databases that take no connections."""
+        """Return the names of the databases that refuse connections."""
         return " ".join(each.name for each in (self.directory / "closed").iterdir())
 
     def databases_given_up(self) -> dict[str, str]:
@@ -121,7 +121,7 @@ class FakeNode(FakeHost):
         return {name: text for name, text in found if name.startswith("infisical_given_up_")}
 
     def deaths_of(self, *steps: tuple[str, ...]) -> list["FakeNode"]:
-        """Return the nodes as `FakeHost.deaths` does hosts."""
+        """Return the hosts of `FakeHost.deaths` as nodes."""
         return [FakeNode(each.directory, self._programs) for each in self.deaths(*steps)]
 
 

@@ -1,10 +1,10 @@
-"""Routes of the Infisical in memory: deleting."""
+"""Routes of the Infisical in memory: deletions."""
 
 from tests.unit.fake_state import Json, Refused, State, one
 
 
 class Deletions(State):
-    """One method a route: the query or body, then what the path's pattern caught."""
+    """A method for each route. It gets the query or body, and the groups of the path's pattern."""
 
     def _drop_identity(self, _: Json, id: str) -> Json:
         gone = self.identities.pop(id)

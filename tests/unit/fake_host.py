@@ -23,7 +23,7 @@ _PLACES = (
 # The only programs by which the scripts have an effect.
 _TOOLS = ("cat", "cp", "docker", "find", "ln", "mkdir", "mv", "rm")
 
-# Runs the program, then waits until the test has saved the host's state as that of a death here.
+# Runs the program, then waits until the test has saved the host's state, as if it died here.
 _TOOL = """
 {program} "$@"
 status=$?
@@ -74,7 +74,7 @@ _DOCKER = r"""
 "inspect --format "*State.StartedAt*) cat "$HOST/started" 2>/dev/null ;;
 "inspect --format "*Config.Image*) echo image ;;
 "exec --interactive"*)
-    # What a cluster's databases are asked for is nothing that is counted.
+    # No database of a cluster was given up. Other queries count rows.
     ! grep -q "given.*up" || exit 0
     test ! -e "$HOST/mute" || exit 1
     echo 42
@@ -85,9 +85,9 @@ logs*) echo "a logged line" ;;
 
 
 class FakeHost:
-    """Hold what the scripts find in the places that they know, below `directory`.
+    """A host whose files are below `directory`.
 
-    The tools that the scripts call are in `programs` next to it.
+    The tools that the scripts call are in `programs`.
     """
 
     def __init__(self, directory: Path, programs: Path) -> None:
@@ -101,20 +101,20 @@ class FakeHost:
         file.write_text(text)
 
     def read(self, path: str) -> str | None:
-        """A file's text, None where there is none."""
+        """Return a file's text, or None without such a file."""
         file = self._file(path)
         return file.read_text() if file.exists() else None
 
     def remove(self, path: str) -> None:
-        """Take a file away."""
+        """Remove a file."""
         self._file(path).unlink()
 
     def program(self, name: str, body: str = "") -> None:
-        """Put a program in the place of another one."""
+        """Replace a program with a shell script."""
         fake_program(self._programs, name, body)
 
     def note(self, *names: str) -> None:
-        """Have programs that do nothing but append their calls to the file `calls`."""
+        """Make programs that only append their calls to the file `calls`."""
         for name in names:
             self.program(name, f'echo "{name} $*" >>"$HOST/calls"')
 
@@ -123,7 +123,7 @@ class FakeHost:
         return (self.read("/calls") or "").splitlines()
 
     def docker(self, answers: str = "") -> None:
-        """Have a Docker that knows these answers, and then those of a host with one database."""
+        """Make a Docker with these answers, and then those of a host with one database."""
         fake_docker(self._programs, answers + _DOCKER)
 
     def _file(self, path: str) -> Path:
@@ -135,7 +135,7 @@ class FakeHost:
             self.write(f"/volumes/{name}/_data/{file}", text)
 
     def given_up(self) -> dict[str, dict[str, str]]:
-        """The files of each volume that was given up, by its name."""
+        """Return the files of each volume that was given up, by the volume's name."""
         return {
             name: files
             for name, files in self.volumes().items()
@@ -143,7 +143,7 @@ class FakeHost:
         }
 
     def volumes(self) -> dict[str, dict[str, str]]:
-        """The files of each volume, by its name."""
+        """Return the files of each volume, by the volume's name."""
         return {
             each.name: {file.name: file.read_text() for file in (each / "_data").glob("*")}
             for each in (self.directory / "volumes").iterdir()
@@ -152,7 +152,10 @@ class FakeHost:
     def run(
         self, *step: str, stdin: str = "", moments: Path | None = None
     ) -> subprocess.CompletedProcess[str]:
-        """Run a script with its arguments; what is in `moments` keeps what the host is like."""
+        """Run a script with its arguments.
+
+        With `moments`, the directory of `_keep`, each tool waits until a copy of the host is saved.
+        """
         text, *arguments = (self._relocate(each) for each in (script_file(step[0]), *step[1:]))
         # Effects are recorded by programs, so these can't be functions.
         functions = "" if moments else self._functions()
@@ -183,8 +186,9 @@ class FakeHost:
             assert done.returncode == 0, (step, done.stderr)
 
     def deaths(self, *steps: Sequence[str], stdin: str = "") -> list["FakeHost"]:
-        """Return what the host would be like had it died in scripts, after each of their
-        effects. A call that left everything as it was had none.
+        """Return a copy of the host after each effect of scripts, as if it had died then.
+
+        A call of a tool that changed nothing is no effect.
         """
         with _keep(self.directory) as (moments, found):
             for step in steps:
@@ -195,7 +199,7 @@ class FakeHost:
 
 @contextmanager
 def _keep(directory: Path) -> Iterator[tuple[Path, list[Path]]]:
-    """Keep what is in the directory, if that is new, whenever a tool asks for it."""
+    """Copy the directory whenever a tool asks for it, unless nothing has changed in it."""
     moments = directory.with_name(f"{directory.name}-moments")
     moments.mkdir()
     for name in ("asked", "answered"):
@@ -225,7 +229,7 @@ def _keep(directory: Path) -> Iterator[tuple[Path, list[Path]]]:
 
 
 def _content(directory: Path) -> dict[str, tuple[int, bytes | str]]:
-    """Return by each path below the directory its mode, and what is in it."""
+    """Return the mode and the content of each path below the directory."""
     found: dict[str, tuple[int, bytes | str]] = {}
     waiting = [os.fspath(directory)]
     while waiting:
@@ -244,7 +248,7 @@ def _content(directory: Path) -> dict[str, tuple[int, bytes | str]]:
 
 
 def make_host(directory: Path) -> FakeHost:
-    """Return a host with tools only."""
+    """Return a host that has only tools."""
     (directory / "host" / "volumes").mkdir(parents=True)
     programs = directory / "programs"
     host = FakeHost(directory / "host", programs)

@@ -1,4 +1,4 @@
-"""An Infisical in memory, as far as the workspace speaks with it."""
+"""An Infisical in memory, with the routes that the workspace uses."""
 
 import json
 import re
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-# Of a server with another encryption key.
+# The answer of a server with another encryption key.
 UNREADABLE = Refused(400, "BadRequest", "unable to authenticate data")
 
 
 class FakeInfisical(Structure, Access, People, Deletions):
     """The state of one project and of the organization, and the routes to it.
 
-    Each of `others` answers for another project. Routes that come first in `routes` go before.
+    Each server in `others` answers for another project. The first fitting route answers a request.
     """
 
     def __init__(self) -> None:
@@ -96,11 +96,11 @@ class FakeInfisical(Structure, Access, People, Deletions):
         ]
 
     def client(self, token: str = "token") -> Client:
-        """Return a client that asks it."""
+        """Return a client of this server."""
         return Client("http://fake", httpx.MockTransport(self.handle), token)
 
     def add_environment(self, slug: str) -> None:
-        """Add an environment without a name of its own."""
+        """Add an environment whose name is its slug."""
         self._create_environment({"slug": slug, "name": slug})
 
     def add_canary(self) -> "FakeInfisical":
@@ -127,7 +127,7 @@ class FakeInfisical(Structure, Access, People, Deletions):
         with self._lock:
             self.token = request.headers.get("Authorization", "").removeprefix("Bearer ")
             self.timeout = request.extensions["timeout"]["read"]
-            # A copy, for the state keeps what it is sent.
+            # A copy, because the state keeps the bodies of requests.
             sent = json.loads(request.content) if request.content else None
             self.requests.append((request.method, path, sent))
             for method, pattern, route in self.routes:

@@ -24,8 +24,9 @@ class Store:
 class FakeApiNode:
     """One node, whose failures are set by attributes while it runs.
 
-    `down`: each request but for its health is a 500. `sick`: its health is a 503. `forgetful`: it
-    acknowledges writes and stores nothing. `lying`: it answers each read with another value.
+    `down`: the node answers each request with 500, except for its health. `sick`: it answers
+    requests for its health with 503. `forgetful`: it acknowledges writes and stores nothing.
+    `lying`: it answers each read with another value.
     """
 
     def __init__(self, name: str, store: Store) -> None:
@@ -101,7 +102,7 @@ class FakeApiNode:
 
 @contextmanager
 def three_nodes() -> Iterator[list[FakeApiNode]]:
-    """Three nodes of one cluster, until the context ends."""
+    """Yield three nodes of one cluster, and stop them when the context ends."""
     store = Store()
     fake = [FakeApiNode(f"node-{number}", store) for number in (1, 2, 3)]
     yield fake

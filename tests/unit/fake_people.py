@@ -1,7 +1,7 @@
 """Routes of the Infisical in memory: persons, in the organization and in the project.
 
-Those under `user-project-additional-privilege` and the invitation take the administrator's
-token, and that of a project admin, as the server does.
+As on the server, an invitation requires the administrator's token. The routes under
+`user-project-additional-privilege` also require that the project has an admin.
 """
 
 from tests.unit.fake_state import ORGANIZATION, Json, Refused, State, one
@@ -10,7 +10,7 @@ ADMIN_TOKEN = "fake-token-of-the-administrator"
 
 
 class People(State):
-    """One method a route: the query or body, then what the path's pattern caught."""
+    """A method for each route. It gets the query or body, and the groups of the path's pattern."""
 
     def _list_persons(self, _: Json) -> Json:
         return {"memberships": self.persons}

@@ -25,13 +25,13 @@ case "$*" in
 esac
 """
 
-# Prints in turn the lines of $HOST/free, the last again and again, as kB that a disk has free.
+# Prints the next line of $HOST/free, or its last one again, as the kB that a disk has free.
 DF = """
 echo "Filesystem 1024-blocks Used Available Capacity Mounted on"
 echo "/dev/fake 1000000 1 $(head -n 1 "$HOST/free") 1% /data"
 test "$(wc -l <"$HOST/free")" -lt 2 || sed -i 1d "$HOST/free"
 """
-# Prints the lines of the file $JOURNAL that `--grep` asks for, and notes what it was asked.
+# Prints the lines of the file $JOURNAL that match `--grep`, and records the arguments.
 JOURNALCTL = """
 echo "$@" >"$JOURNAL.asked"
 for each; do
@@ -41,7 +41,7 @@ done
 
 
 def fake_program(directory: Path, name: str, body: str = "") -> Path:
-    """Write a program of the shell, and return its path."""
+    """Write a shell script, and return its path."""
     directory.mkdir(parents=True, exist_ok=True)
     program = directory / name
     program.write_text(f"#!/bin/sh\n{body}\n")
@@ -52,12 +52,13 @@ def fake_program(directory: Path, name: str, body: str = "") -> Path:
 def fake_docker(directory: Path, answers: str = "", *, functions: str = "") -> Path:
     """Write a `docker` that knows these answers, such as `"node ls"*) echo id ;;`, and return it.
 
-    Each is a pattern of a call's arguments and the commands that answer it, which may call
-    `functions`. A call without an answer succeeds and prints nothing. Files of the host go before:
+    Each answer is a pattern of a call's arguments and the commands to run, which may call
+    `functions`. A call without an answer succeeds and prints nothing. These files of the host come
+    first:
 
-    - `docker node ls`, or `docker info`: what calls that begin so print
-    - `failing`: what calls begin with that fail, and from its second line on, the error
-    - `calls`: where it is, each call is appended to it
+    - `docker node ls`, or `docker info`: the output of calls that begin with these words
+    - `failing`: calls that begin with its first line fail, and print its other lines as the error
+    - `calls`: each call is appended to it, if it exists
     """
     return fake_program(directory, "docker", _DOCKER % (functions, answers.strip()))
 
@@ -70,10 +71,10 @@ def run_with(
     check: bool = False,
     **variables: str,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a command of the shell, and nothing of it longer than a minute.
+    """Run a shell command for at most a minute.
 
     Args:
-        programs: the directory, or several as in PATH, that goes before those of this machine.
+        programs: a directory, or several as in PATH, that come before those of this machine.
         arguments: the command's name, $0, and then its arguments.
         variables: its environment; $HOST, with the files of the host, is `programs` by default.
     """

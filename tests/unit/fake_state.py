@@ -16,9 +16,9 @@ class Refused(Exception):
 
 
 class State:
-    """Hold what is inside; tests break it by hand."""
+    """The content of the server, which tests may change directly."""
 
-    # Where it is not set, clients may ask for names of secrets only, of a whole environment.
+    # If False, clients may list only the names of secrets, and only of a whole environment.
     shows_values = False
 
     def __init__(self) -> None:
@@ -49,7 +49,7 @@ class State:
         self._made = 0
 
     def add_deployer(self, client_id: str) -> None:
-        """Make the identity that is logged in, as the bootstrap and its first project do."""
+        """Add the deployer's identity with its membership, as a bootstrap makes it."""
         mark = [{"key": "managed-by", "value": "infisical-iac"}]
         name, id = "infisical-iac-deployer", "identity-of-the-deployer"
         self.identities[id] = {"id": id, "name": name, "role": "admin", "metadata": mark}
@@ -75,19 +75,19 @@ class State:
                 each.update(fields)
 
     def environment(self, slug: str) -> Json:
-        """The environment of a slug."""
+        """Return the environment of a slug. Raises `Refused` without one."""
         return one(self.environments, "slug", slug)
 
     def identity(self, name: str) -> Json:
-        """The first identity of a name."""
+        """Return the first identity of a name. Raises `Refused` without one."""
         return one(list(self.identities.values()), "name", name)
 
     def folder_id(self, environment: str, path: str) -> str:
-        """The id of a folder in the environment of an id: it stays when it is renamed."""
+        """Return the id of a folder, which stays after a rename; `environment` is an id too."""
         return self.kept_ids.get((environment, path), f"folder-{environment}{_dot(path)}")
 
     def rename_folder(self, environment: str, path: str, name: str) -> None:
-        """Give a folder in the environment of an id another name, with all that is in it."""
+        """Rename a folder with all that is in it; `environment` is an id."""
         paths = self.folders[environment]
         new = f"{path.rpartition('/')[0]}/{name}"
         if path not in paths or new in paths:
@@ -105,7 +105,7 @@ class State:
                 each["into"] = (environment, moved[each["into"][1]])
 
     def delete_environment(self, slug: str) -> None:
-        """Soft-delete, as the user interface does."""
+        """Soft-delete an environment, as the user interface does."""
         gone = self.environment(slug)
         self.environments.remove(gone)
         self.deleted.append(gone)
@@ -120,7 +120,7 @@ def _dot(path: str) -> str:
 
 
 def one(items: list[Json], key: str, value: str) -> Json:
-    """The first that has the value, or a 404."""
+    """Return the first item that has the value. Raises `Refused` with 404 without one."""
     for each in items:
         if each[key] == value:
             return each

@@ -4,7 +4,7 @@ from tests.unit.fake_state import ORGANIZATION, Json, Refused, State, one
 
 
 class Structure(State):
-    """One method a route: the query or body, then what the path's pattern caught."""
+    """A method for each route. It gets the query or body, and the groups of the path's pattern."""
 
     def _config(self, body: Json) -> Json:
         self.config.update(body)
@@ -107,7 +107,7 @@ class Structure(State):
         if path in paths:
             raise Refused(400, "BadRequest", f"Folder with name '{body['name']}' already exists")
         id = self.folder_id(environment, path)
-        if id in {self.folder_id(environment, each) for each in paths}:  # of one renamed since
+        if id in {self.folder_id(environment, each) for each in paths}:  # renamed since
             self.kept_ids[environment, path] = self._id("folder")
         paths.add(path)
         return {"folder": {"id": self.folder_id(environment, path)}}

@@ -15,9 +15,9 @@ _SENTINEL = "name\nx\nflags\n" + "\nflags\n".join(["slave", "slave", "sentinel",
 
 @dataclass
 class FaultyCluster:
-    """Answer as `tests.cluster.hosts.Cluster` does, by these attributes.
+    """A cluster with the methods of `tests.cluster.hosts.Cluster`, answered by these attributes.
 
-    `plans` are the reports of `plan`, one after the other; `applied` the operations that change
+    `plans` are the reports of `plan`, one after the other. `applied` are the operations that change
     something in a run of the deploy. The run makes the nodes active, unless `stubborn` is set.
     """
 

@@ -1,8 +1,8 @@
-"""Runs of modules that need pyinfra, which takes the process whole: each in a process of its own.
+"""Run modules that need pyinfra, each in a process of its own, because gevent patches processes.
 
-It is a fork of one that has loaded pyinfra, so that it is loaded once. As a program, this reads a
-line of JSON a run from standard input, the module and what its `main` is called with, and prints
-one of what it returned or raised.
+Each process is a fork of one that has loaded pyinfra, so that pyinfra is loaded once. As a program,
+this module reads a line of JSON for each run from standard input: a module and the arguments of its
+`main`. It prints a line of JSON with what `main` returned or raised.
 """
 
 import atexit
@@ -17,7 +17,7 @@ from typing import Any
 
 
 @cache
-def _forking() -> subprocess.Popen[str]:
+def _start_server() -> subprocess.Popen[str]:
     command = [sys.executable, "-m", __name__]
     started = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     atexit.register(started.communicate)
@@ -25,8 +25,8 @@ def _forking() -> subprocess.Popen[str]:
 
 
 def run(module: str, *arguments: object) -> Any:
-    """Return what a module's `main` returned, called in a fork."""
-    process = _forking()
+    """Call a module's `main` in a fork, and return its result."""
+    process = _start_server()
     assert process.stdin
     assert process.stdout
     print(json.dumps([module, *arguments]), file=process.stdin, flush=True)

@@ -1,4 +1,4 @@
-"""Provide what `status` says of a host, row by row, for tests."""
+"""Provide the rows of `status` about a host, for tests."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -27,7 +27,7 @@ def settings(**changes: Any) -> Settings:
 
 
 def row_of(name: str, state: HealthState, **changes: Any) -> tuple[str, bool]:
-    """Return what the row of a name says, and whether it is healthy."""
+    """Return the text of the row with a name, and whether the row is healthy."""
     found = rows(state, settings(**changes), Log([]), drift([]), NOW)
     (row,) = (each for each in found if each.name == name)
     return row.text, row.ok

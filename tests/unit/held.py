@@ -1,4 +1,4 @@
-"""A service, the credential that it has, and the file that holds it, for tests."""
+"""A service, its credential, and the text of the credential's file, for tests."""
 
 from infisical_iac.workspace.credential_file import Credential, render
 from infisical_iac.workspace.load import load

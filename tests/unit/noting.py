@@ -1,12 +1,12 @@
-"""A fake host that notes the steps of a change."""
+"""A fake host that records the steps of a change."""
 
 from infisical_iac.core.errors import CheckFailed, UserError
 
 
 class Noting:
-    """Note steps in the place of a host and of its logger.
+    """Record steps in place of a host and of its logger.
 
-    Each of `failing` fails the next time, with an `error`. What steps print is in `said`.
+    Each step in `failing` raises an `error` once. `said` is the output of steps, by step.
     """
 
     error: type[UserError] = CheckFailed
@@ -18,7 +18,7 @@ class Noting:
         self.said = said
 
     def note(self, step: str) -> str:
-        """Note a step, and return what it prints."""
+        """Record a step, and return its output. Raises `error` for a step in `failing`."""
         self.steps.append(step)
         if step in self.failing:
             self.failing.remove(step)
@@ -26,7 +26,7 @@ class Noting:
         return self.said.get(step, "")
 
     def run(self, command: str, *, doing: str) -> str:
-        """Note a command, as `infisical_iac.core.remote.run` runs it."""
+        """Record a command, in place of `infisical_iac.core.remote.run`."""
         return self.note(command)
 
     def info(self, _: str) -> None:

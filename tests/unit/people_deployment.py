@@ -45,11 +45,11 @@ class PeopleDeployment(Deployment):
         return self.client.with_token(ADMIN_TOKEN)
 
     def look(self, text: str = PEOPLE, *, prune: bool = False) -> WorkspacePlan:
-        """Return what the command line plans."""
+        """Return the plan that the command line makes."""
         return compute_plan(self.reach(text), prune=prune)
 
     def prune(self, text: str) -> list[str]:
-        """Plan and make it all with `--prune`; what was done, as people read it."""
+        """Plan and apply with `--prune`, and return the changes as lines."""
         done: list[str] = []
         apply_plan(
             self.reach(text), self.look(text, prune=True), lambda each: done.append(str(each))
@@ -76,7 +76,7 @@ class PeopleDeployment(Deployment):
         return difference(self.goal(load(text)), self.actual(text))
 
     def settle(self, text: str = PEOPLE) -> list[str]:
-        """Converge, and return the changes as people read them; `made` holds them too."""
+        """Converge, and return the changes as lines; `made` has the changes themselves."""
         self.made = []
         goal = self.goal(load(text))
         actual = converge(self.client, goal, self.made.append, self.admin)
@@ -84,11 +84,11 @@ class PeopleDeployment(Deployment):
         return [str(change) for change in self.made]
 
     def seat(self, email: str) -> dict[str, Any]:
-        """A person's membership of the project."""
+        """Return a person's membership of the project."""
         return next(each for each in self.server.persons if each["user"]["email"] == email)
 
     def mark(self, email: str) -> dict[str, Any]:
-        """The privilege that marks a person as ours."""
+        """Return the privilege that marks a person as managed by the deployment."""
         id = self.seat(email)["id"]
         return next(
             each

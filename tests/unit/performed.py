@@ -1,4 +1,4 @@
-"""Do what an operation has decided, without pyinfra."""
+"""Perform the steps of an operation without pyinfra."""
 
 from collections.abc import Iterable
 from inspect import getclosurevars
@@ -10,7 +10,7 @@ from infisical_iac.core.change import Change
 
 
 def perform(decided: Iterable[Any]) -> list[str]:
-    """Do the steps, and return the changes as people read them. Raises what a step raises."""
+    """Perform the steps, and return the changes as lines. Raises the error of a step that fails."""
     changes = []
     for each in decided:
         if isinstance(each, Change):

@@ -1,4 +1,4 @@
-"""A deployer on a host that remembers what it made, against the Infisical in memory."""
+"""A deployer that remembers its resources on the host, against the Infisical in memory."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ from tests.unit.deployment import ADMIN, TEXT, Deployment
 def without(
     *, services: Sequence[str] = (), environments: Sequence[str] = (), imports: bool = True
 ) -> Workspace:
-    """The small workspace with less in it."""
+    """Return the small workspace without some services, environments or imports."""
     whole = load(TEXT)
     left = {name: each for name, each in whole.services.items() if name not in services}
     if not imports:
@@ -32,7 +32,7 @@ RESTORABLE = "restorable until the server's grace period ends"
 
 
 class RememberingDeployment(Deployment):
-    """Plans and applies as the command line does, with and without `--prune`."""
+    """A deployer that plans and applies as the command line does, with and without `--prune`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,7 +44,7 @@ class RememberingDeployment(Deployment):
         return compute_plan(self.reach(desired), prune=prune)
 
     def apply(self, desired: Workspace, *, prune: bool = False) -> list[str]:
-        """Plan and make it all; what was done, as people read it."""
+        """Plan and apply, and return the changes as lines."""
         return self.make(desired, self.plan(desired, prune=prune))
 
     def make(self, desired: Workspace, plan: WorkspacePlan) -> list[str]:
@@ -57,7 +57,7 @@ class RememberingDeployment(Deployment):
             client=self.client,
             address="http://127.0.0.1:8080",
             deployer="client-of-the-deployer",
-            admin=self._nobody,
+            admin=self._refuse_admin,
             has_admin=False,
             desired=desired,
             isolation="privilege",
@@ -68,7 +68,7 @@ class RememberingDeployment(Deployment):
             discard=self._discard,
         )
 
-    def _nobody(self) -> Client:
+    def _refuse_admin(self) -> Client:
         raise UserError("the administrator's login is not available here")
 
     def _remember(self, memory: Memory) -> None:

@@ -1,4 +1,4 @@
-"""stack.yaml as it is rendered, for tests."""
+"""Render stack.yaml for tests."""
 
 import re
 from dataclasses import replace
@@ -20,7 +20,7 @@ START = ("/docker-entrypoint.sh", "./standalone-entrypoint.sh", "costs $5")
 
 
 def swarm_settings(**changes: Any) -> Settings:
-    """The settings of a cluster."""
+    """Return the settings of a cluster, with changes."""
     return settings_of(**{"topology": "swarm"} | changes)
 
 
@@ -32,11 +32,11 @@ def stack_inputs(
     tls: Level = Level.REQUIRED,
     **changes: Any,
 ) -> StackInputs:
-    """Return what else the file depends on: three data nodes that lack nothing.
+    """Return the inputs of the file next to the settings: data nodes that lack nothing.
 
     Args:
-        existing: the numbers of those whose etcd joins the others'.
-        changes: of the cluster.
+        existing: the numbers of the nodes whose etcd joins an existing cluster.
+        changes: fields of the `Cluster`.
     """
     found = [
         Node(f"node-{n}", f"10.0.0.{n}", n, True, "existing" if n in existing else "new")
@@ -51,7 +51,7 @@ def stack_inputs(
 def render(
     machine: MachineState = TRIXIE, inputs: dict[str, Any] | None = None, **changes: Any
 ) -> dict[str, Any]:
-    """The whole file, read back."""
+    """Return the whole file as parsed YAML."""
     settings = swarm_settings(**changes)
     text = render_stack_file(settings, machine, stack_inputs(settings, **inputs or {}))
     rendered: dict[str, Any] = yaml.safe_load(text)
@@ -61,7 +61,7 @@ def render(
 def postgres_script(directory: Path) -> str:
     """Return the start script of the first data node's PostgreSQL, with its paths in a directory.
 
-    They are made, with empty secrets.
+    Makes these paths, with empty secrets.
     """
     for path in ("home/postgres", "run/secrets", "tmp"):
         (directory / path).mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,8 @@ from typing import Any
 from infisical_iac.core.settings import Settings, load
 
 NAME = "secrets.example.com"
-# The defaults of pyinfra's SSH connector, which it can't read from the package itself.
+# The settings of `group_data/all.py` for pyinfra's SSH connector. Hosts get them as data of their
+# own, because pyinfra can't read group data from the package.
 CONNECTOR = {
     "ssh_connect_retries": 1,
     "ssh_connect_retry_min_delay": 2.0,

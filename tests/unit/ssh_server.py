@@ -1,4 +1,4 @@
-"""An SSH server on loopback that runs what it is asked to, for `ssh` itself to speak with."""
+"""An SSH server on loopback that runs the commands of a real `ssh`."""
 
 import itertools
 import socket
@@ -22,7 +22,7 @@ _SECONDS = 20
 
 
 class _Anybody(paramiko.ServerInterface):
-    """Lets one key in, and runs commands."""
+    """A server that accepts one user's key, and records the command to run."""
 
     def __init__(self, key: paramiko.PKey) -> None:
         self._key = key
@@ -46,7 +46,7 @@ class _Anybody(paramiko.ServerInterface):
 
 
 def reach_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have no server answer when its host key is read."""
+    """Make each read of a host key fail as if no server answered."""
 
     def refuse(address: str, *_: object, **__: object) -> NoReturn:
         raise Unreachable(f"no SSH server answers at {address}: it is a test")
@@ -58,13 +58,13 @@ def reach_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
 def ssh_server(
     home: Path, *, hangs_up: int = 0, keys: Sequence[paramiko.PKey] = ()
 ) -> Iterator[int]:
-    """Serve until the end of the context, on the port that is given back.
+    """Serve until the context ends, and yield the port.
 
     Args:
-        home: gets `ssh`, a program that speaks as the one user there is and knows the server; the
-            user's private `key`, and `known_hosts`.
-        hangs_up: how many connections, the first ones, are closed without a word.
-        keys: the host keys of the server; none for a new one. The first is in known_hosts.
+        home: a directory that gets `ssh`, which logs in as the server's only user and knows the
+            server's key; that user's private `key`; and `known_hosts`.
+        hangs_up: the number of first connections that are closed without an answer.
+        keys: the host keys of the server; empty for a new key. The first is in `known_hosts`.
     """
     keys, user_key = keys or [paramiko.ECDSAKey.generate()], paramiko.ECDSAKey.generate()
     with socket.create_server(("127.0.0.1", 0)) as listener:

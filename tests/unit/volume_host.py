@@ -1,4 +1,4 @@
-"""A host in a directory with a real block device, for volume.sh: its mounts are its own."""
+"""A host in a directory, with a real block device and mounts of its own, for volume.sh."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ _PLACES = (
 
 
 class VolumeHost:
-    """A host in a directory, with a device; each `run` has its mounts to itself."""
+    """A host in a directory, with a device; each `run` has mounts of its own."""
 
     def __init__(self, directory: Path, device: str) -> None:
         self.directory = directory
@@ -32,14 +32,14 @@ class VolumeHost:
         fake_program(directory / "programs", "systemctl", "exit 1")
 
     def command(self, *arguments: str) -> str:
-        """A call of the script, with its places below the directory."""
+        """Return a call of the script, with its places below the directory."""
         command = script("volume", *arguments)
         for place in _PLACES:
             command = command.replace(place, f"{self.directory}{place}")
         return command
 
     def run(self, *commands: str) -> subprocess.CompletedProcess[str]:
-        """Run commands one after the other, until one fails, among the same mounts."""
+        """Run commands one after the other with the same mounts, until a command fails."""
         path = f"{self.directory}/programs:{os.environ['PATH']}"
         return subprocess.run(
             ["unshare", "--mount", "sh", "-ec", "\n".join(commands)],
@@ -50,21 +50,21 @@ class VolumeHost:
         )
 
     def ok(self, *commands: str) -> str:
-        """The output of commands that must succeed."""
+        """Run commands that must succeed, and return their output."""
         done = self.run(*commands)
         assert done.returncode == 0, done.stderr
         return done.stdout
 
     @property
     def mount(self) -> str:
-        """Return what mounts the device."""
+        """Return the command that mounts the device."""
         uuid = self.ok(f"blkid -p -s UUID -o value {self.device}").strip()
         return self.command("mount", uuid)
 
 
 @contextmanager
 def volume_host(directory: Path) -> Iterator[VolumeHost]:
-    """A host with a blank device."""
+    """Yield a host with a blank device, which is detached at the end."""
     image = directory / "device.img"
     with image.open("wb") as file:
         file.truncate(64 * 1024**2)

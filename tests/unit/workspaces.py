@@ -1,4 +1,4 @@
-"""Random workspaces, in the words that `tests.unit.drifts` speaks of."""
+"""Random workspaces, with the names that `tests.unit.drifts` uses."""
 
 from typing import Any
 
@@ -25,9 +25,9 @@ def _service(draw: st.DrawFn, folder: str, shared: list[str]) -> dict[str, Any]:
 
 @st.composite
 def workspaces(draw: st.DrawFn) -> str:
-    """The text of a valid file: one to four environments, up to four services.
+    """Draw the text of a valid project file: one to four environments, up to four services.
 
-    Whatever is drawn is of the project `chainalign`, so one can follow another.
+    Each is about the project `chainalign`, so one text can follow another in a test.
     """
     shared = draw(_some(_SHARED))
     folders = draw(st.permutations(_FOLDERS))

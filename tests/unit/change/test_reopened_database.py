@@ -1,4 +1,4 @@
-"""Repair a database that a dead leader left closed or with another password."""
+"""Test the repair of a database that a dead leader left closed or with another password."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,13 +23,13 @@ def node(tmp_path: Path) -> FakeNode:
     return made
 
 
-def test_a_database_that_knows_the_old_password_still_gets_the_new_one(node: FakeNode) -> None:
+def test_a_database_with_the_old_password_gets_the_new_password(node: FakeNode) -> None:
     node.ok(("reopen",))
     assert node.read("/password") == "next-obviously-fake\n"
     assert node.read(_KEY) == "next-obviously-fake\n"
 
 
-def test_one_that_knows_the_new_password_keeps_it(node: FakeNode) -> None:
+def test_a_database_with_the_new_password_keeps_that_password(node: FakeNode) -> None:
     node.write("/password", "next-obviously-fake")
     node.ok(("reopen",))
     assert node.read("/password") == "next-obviously-fake"
@@ -50,7 +50,7 @@ def test_the_other_password_is_needed_only_by_a_rotation_of_this_host(node: Fake
 
 
 @pytest.mark.parametrize(("said", "forgetting"), [("known", ["node-1", "node-3"]), ("", [])])
-def test_every_data_node_forgets_the_other_password_once_it_is_not_needed(
+def test_reachable_data_nodes_forget_the_other_password_once_it_is_not_needed(
     monkeypatch: pytest.MonkeyPatch, said: str, forgetting: list[str]
 ) -> None:
     at, forgot = ["node-1"], []
@@ -74,11 +74,11 @@ def test_every_data_node_forgets_the_other_password_once_it_is_not_needed(
     monkeypatch.setattr(rollout, "run", run)
     monkeypatch.setattr(rollout, "script", lambda name: name)
     monkeypatch.setattr(connection, "on", on)
-    rollout.reopen_database(site(away=(2,)).cluster)
+    rollout.reopen_database(site(unreachable=(2,)).cluster)
     assert forgot == forgetting
 
 
-def test_a_database_that_a_restore_closed_lets_infisical_in_again(node: FakeNode) -> None:
+def test_a_database_that_a_restore_closed_is_opened_again(node: FakeNode) -> None:
     node.write("/closed/infisical", "")
     node.ok(("reopen",), ("reopen",))
     assert node.list_closed() == ""
@@ -86,7 +86,9 @@ def test_a_database_that_a_restore_closed_lets_infisical_in_again(node: FakeNode
 
 
 @pytest.mark.parametrize("state", ["/stopped", "/etc/infisical/keys/none"])
-def test_one_that_does_not_answer_is_left_to_the_roll_out(node: FakeNode, state: str) -> None:
+def test_a_database_that_does_not_answer_is_left_to_the_roll_out(
+    node: FakeNode, state: str
+) -> None:
     node.write(state, "")
     node.write("/password", "somebody-else-s")
     done = node.run("reopen")

@@ -1,4 +1,4 @@
-"""Rotate the password of the backup repositories, on a host and on a cluster."""
+"""Test the rotation of the backup repositories' password, on a host and on a cluster."""
 
 import pytest
 
@@ -9,19 +9,19 @@ from tests.unit.change.steps import NotingHost, recover, rotate
 from tests.unit.clusters import settings, site
 
 
-def _each(what: str, suffix: str = "") -> list[str]:
+def _list_steps(what: str, suffix: str = "") -> list[str]:
     file = f" /etc/infisical/keys/restic_password{suffix}" if suffix else ""
     return [f"backup-target {what} {target}{file}" for target in ("local", "box")]
 
 
 _TARGETS = ["rotation targets"]
-_PREPARED = [*_TARGETS, *_each("reach"), "rotation prepare restic_password"]
+_PREPARED = [*_TARGETS, *_list_steps("reach"), "rotation prepare restic_password"]
 
 
 def test_every_repository_knows_the_new_password_before_the_host_uses_it(host: NotingHost) -> None:
     rotate("restic")
-    end = ["rotation switch", *_each("dismiss", ".old"), "rotation end"]
-    assert host.steps == [*_PREPARED, *_each("admit", ".next"), *end]
+    end = ["rotation switch", *_list_steps("dismiss", ".old"), "rotation end"]
+    assert host.steps == [*_PREPARED, *_list_steps("admit", ".next"), *end]
 
 
 def test_an_unreachable_repository_is_named_before_anything_changes(
@@ -31,35 +31,35 @@ def test_an_unreachable_repository_is_named_before_anything_changes(
     with pytest.raises(RunFailed, match=r"^box: .*; nothing was changed: ") as failed:
         rotate("restic")
     assert failed.value.code == "run.no_repository"
-    assert host.steps == [*_TARGETS, *_each("reach")]
+    assert host.steps == [*_TARGETS, *_list_steps("reach")]
 
 
-def test_a_repository_that_refuses_the_new_password_keeps_all_at_the_old_one(
+def test_all_repositories_keep_the_old_password_if_one_refuses_the_new_password(
     host: NotingHost,
 ) -> None:
-    host.failing = [_each("admit", ".next")[1]]
+    host.failing = [_list_steps("admit", ".next")[1]]
     with pytest.raises(RunFailed, match=r"box: .*; .* old one .* in use") as failed:
         rotate("restic")
     assert failed.value.code == "run.key_given_up"
-    end = [*_each("dismiss", ".next"), "rotation end"]
-    assert host.steps == [*_PREPARED, *_each("admit", ".next"), *end]
+    end = [*_list_steps("dismiss", ".next"), "rotation end"]
+    assert host.steps == [*_PREPARED, *_list_steps("admit", ".next"), *end]
 
 
 def test_an_old_password_that_cannot_be_removed_is_kept_for_the_next_run(host: NotingHost) -> None:
-    host.failing = [_each("dismiss", ".old")[0]]
+    host.failing = [_list_steps("dismiss", ".old")[0]]
     with pytest.raises(RunFailed, match=r"new restic key .* old one .*: local: ") as failed:
         rotate("restic")
     assert failed.value.code == "run.old_key_opens"
-    assert host.steps[-1] == _each("dismiss", ".old")[1]
+    assert host.steps[-1] == _list_steps("dismiss", ".old")[1]
     host.steps.clear()
     assert "new restic key" in recover("restic", "switched")
-    end = ["rotation switch", *_each("dismiss", ".old"), "rotation end"]
+    end = ["rotation switch", *_list_steps("dismiss", ".old"), "rotation end"]
     assert host.steps == [*_TARGETS, *end]
 
 
 def test_an_unused_new_password_is_removed_from_the_repositories(host: NotingHost) -> None:
     assert "old one" in recover("restic", "prepared")
-    assert host.steps == [*_TARGETS, *_each("dismiss", ".next"), "rotation end"]
+    assert host.steps == [*_TARGETS, *_list_steps("dismiss", ".next"), "rotation end"]
 
 
 def test_the_repository_of_each_node_follows_the_leader(
@@ -80,13 +80,15 @@ def test_the_repository_of_each_node_follows_the_leader(
     assert host.steps.index("spread") == host.steps.index("rotation switch") + 1
 
 
-def test_an_unreachable_node_keeps_the_password_of_its_repository(host: NotingHost) -> None:
+def test_a_rotation_of_the_restic_key_is_refused_while_a_node_is_unreachable(
+    host: NotingHost,
+) -> None:
     with pytest.raises(RunFailed, match=r"^node-3 can't be reached"):
-        rotation.rotate(find_key("restic"), settings(), "chainalign", site(away=(3,)))
+        rotation.rotate(find_key("restic"), settings(), "chainalign", site(unreachable=(3,)))
     assert host.steps == []
 
 
-def test_every_node_has_the_password_of_a_shared_repository_before_the_old_one_ends(
+def test_reachable_nodes_get_a_new_password_before_a_shared_repository_drops_the_old(
     host: NotingHost, nodes_of: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended: list[list[str]] = []
@@ -99,7 +101,7 @@ def test_every_node_has_the_password_of_a_shared_repository_before_the_old_one_e
 
     monkeypatch.setattr(rotation, "run", run)
     shared = {"name": "box", "repository": "s3:https://s3.example.com/box"}
-    of = site(away=(3,), backup_targets=(shared,))
+    of = site(unreachable=(3,), backup_targets=(shared,))
     (output,) = rotation.rotate(find_key("restic"), of.settings, "chainalign", of)
     assert "nodes" not in output
     key = "/etc/infisical/keys/restic_password"

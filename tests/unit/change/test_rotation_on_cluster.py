@@ -1,4 +1,4 @@
-"""The steps of a rotation on a cluster: which node has which password, and when."""
+"""Test the steps of a rotation on a cluster: when each node gets and removes a password."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.unit.change.steps import NotingHost
 from tests.unit.clusters import settings, site
 
 
-def test_a_rotation_rolls_a_cluster_out(host: NotingHost) -> None:
+def test_a_rotation_rolls_out_the_services_of_a_cluster(host: NotingHost) -> None:
     rotation.rotate(find_key("auth-secret"), settings(), "chainalign", site())
     switch = ["rotation switch", "keys derive", "roll out", "checks"]
     assert host.steps == ["rotation prepare auth_secret", *switch, "rotation end"]
@@ -35,10 +35,10 @@ def test_possible_leaders_have_both_passwords_before_postgresql_changes(
     if failing:
         host.failing = [failing]
         with pytest.raises(RunFailed, match=r"new database key .* old one ") as failed:
-            rotation.rotate(find_key("database"), settings(), "chainalign", site(away=(3,)))
+            rotation.rotate(find_key("database"), settings(), "chainalign", site(unreachable=(3,)))
         assert failed.value.code == "run.key_given_up"
     else:
-        rotation.rotate(find_key("database"), settings(), "chainalign", site(away=(3,)))
+        rotation.rotate(find_key("database"), settings(), "chainalign", site(unreachable=(3,)))
     use = ["keys derive", "spread", "rotation alter", "roll out"]
     back = ["rotation back", *use] if failing else []
     switch = ["rotation switch", *use, "checks"]
@@ -53,7 +53,7 @@ _ADMIT, _ONLY = "redis-passwords admit hash-1 hash-2", "redis-passwords only has
 
 
 @pytest.mark.parametrize("failing", ["", "checks"])
-def test_each_redis_takes_both_passwords_until_all_have_the_one_that_stays(
+def test_each_redis_accepts_both_passwords_until_the_rotation_is_decided(
     host: NotingHost, nodes_of: dict[str, list[str]], failing: str
 ) -> None:
     if failing:
@@ -73,9 +73,11 @@ def test_each_redis_takes_both_passwords_until_all_have_the_one_that_stays(
     assert nodes_of == {node: [*admitted, _ONLY] for node in ("node-1", "node-2", "node-3")}
 
 
-def test_a_rotation_of_the_redis_key_waits_for_an_unreachable_data_node(host: NotingHost) -> None:
+def test_a_rotation_of_the_redis_key_is_refused_while_a_data_node_is_unreachable(
+    host: NotingHost,
+) -> None:
     with pytest.raises(RunFailed, match=r"^node-3 can't be reached, .* nothing was changed$"):
-        rotation.rotate(find_key("redis"), settings(), "chainalign", site(away=(3,)))
+        rotation.rotate(find_key("redis"), settings(), "chainalign", site(unreachable=(3,)))
     assert host.steps == []
 
 

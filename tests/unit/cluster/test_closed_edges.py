@@ -67,7 +67,7 @@ _ALL = {"node-1", "node-2", "node-3"}
 
 
 def test_every_connected_node_is_closed_and_opened(nodes: _Nodes) -> None:
-    edge.close_on(settings(), site(away=(2,)).names)
+    edge.close_on(settings(), site(unreachable=(2,)).names)
     assert nodes.closed == {"node-1", "node-3"}
     edge.open_on(site().names)
     assert (nodes.closed, nodes.warned) == (set(), [])
