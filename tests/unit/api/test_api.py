@@ -1,4 +1,4 @@
-"""Pages, side-by-side reads, the instance, identities and their client secrets."""
+"""Test lists in pages, concurrent reads, the instance, identities and client secrets."""
 
 import threading
 from typing import Any
@@ -39,18 +39,18 @@ def _list_server(
 
 
 @given(count=st.integers(0, 350), total=st.sampled_from([None, "totalCount", "total"]))
-def test_all_items_come_once_and_in_order(count: int, total: str | None) -> None:
+def test_all_items_of_a_list_are_read_once_and_in_order(count: int, total: str | None) -> None:
     for knows_pages in (True, False):
         client = _list_server(count, knows_pages=knows_pages, total=total)
         assert [each["id"] for each in all_of(client, "/api/x", "things")] == list(range(count))
 
 
-def test_a_server_that_gives_smaller_pages_than_asked_is_read_to_the_end() -> None:
+def test_all_items_are_read_from_pages_smaller_than_requested() -> None:
     client = _list_server(45, most=20, total="totalCount")
     assert len(all_of(client, "/api/x", "things")) == 45
 
 
-def test_results_come_in_the_order_of_the_calls() -> None:
+def test_gathered_results_have_the_order_of_the_calls() -> None:
     last_began = threading.Event()
 
     def slow() -> str:
@@ -65,7 +65,7 @@ def test_results_come_in_the_order_of_the_calls() -> None:
     assert gather([]) == []
 
 
-def test_a_failure_among_calls_comes_out_as_it_is() -> None:
+def test_the_error_of_a_gathered_call_is_raised() -> None:
     def fail() -> int:
         raise LookupError("this one")
 
@@ -119,7 +119,7 @@ def test_a_created_identity_is_found_again_and_a_namesake_is_not(
     assert identities.find(client, ORGANIZATION, "deployer") == made
 
 
-def test_of_several_own_identities_of_one_name_the_oldest_counts(client: Client) -> None:
+def test_the_oldest_of_several_own_identities_with_a_name_is_found(client: Client) -> None:
     first = identities.create(client, ORGANIZATION, "deployer")
     identities.create(client, ORGANIZATION, "deployer")
     assert identities.find(client, ORGANIZATION, "deployer") == first
@@ -138,7 +138,7 @@ def test_universal_auth_is_attached_changed_and_read(client: Client) -> None:
     assert found.has_universal_auth
 
 
-def test_an_identity_without_universal_auth_has_none(client: Client) -> None:
+def test_missing_universal_auth_is_read_as_none(client: Client) -> None:
     assert universal_auth(client, "id") is None
 
 

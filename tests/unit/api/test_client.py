@@ -22,7 +22,7 @@ def _without_waiting() -> Iterator[None]:
 
 
 class Server:
-    """Gives out answers in turn, the last for ever, and keeps the requests."""
+    """A server that gives its answers in turn, repeats the last one, and records requests."""
 
     def __init__(self, *answers: httpx.Response | Exception) -> None:
         self.answers = list(answers)
@@ -59,7 +59,7 @@ def test_the_token_is_sent_and_never_shown() -> None:
     assert "authorized=True" in repr(client)
 
 
-def test_a_derived_client_has_its_own_token_and_leaves_the_other_without() -> None:
+def test_a_derived_client_has_a_token_that_the_first_client_lacks() -> None:
     server = Server(OK)
     client = server.client()
     client.with_token("fake-token").get("/api/x")
@@ -74,7 +74,9 @@ def test_a_derived_client_has_its_own_token_and_leaves_the_other_without() -> No
     "failure",
     [BROKEN, refusal(429, "RateLimitExceeded", "slow down"), httpx.ConnectError("refused")],
 )
-def test_a_read_is_tried_again_when_that_can_help(failure: httpx.Response | Exception) -> None:
+def test_a_read_is_repeated_after_an_outage_or_a_rate_limit(
+    failure: httpx.Response | Exception,
+) -> None:
     server = Server(failure, OK)
     assert server.client().get("/api/x") == {"ok": True}
     assert len(server.requests) == 2
@@ -161,14 +163,14 @@ def test_a_secret_that_was_sent_is_in_no_message() -> None:
 
 
 @pytest.mark.parametrize("content", [b"<html>a proxy</html>", b"[]", b"7"])
-def test_a_success_that_is_not_an_object_is_not_taken_for_infisical(content: bytes) -> None:
+def test_a_success_without_a_json_object_is_refused(content: bytes) -> None:
     with pytest.raises(ApiError) as refused:
         Server(httpx.Response(200, content=content)).client().get("/api/x")
     assert refused.value.code == "api.not_infisical"
 
 
 def test_a_redirect_is_refused_and_not_followed() -> None:
-    """To plain http it would lead with the credentials."""
+    """A redirect to plain HTTP would send the credentials unencrypted."""
     there = {"location": "http://secrets.example.com/api/v1/auth/universal-auth/login"}
     server = Server(httpx.Response(308, headers=there))
     with pytest.raises(ApiError):
@@ -188,7 +190,7 @@ def test_an_empty_success_is_an_empty_answer(content: bytes) -> None:
     assert Server(httpx.Response(200, content=content)).client().delete("/api/x") == {}
 
 
-def test_a_machine_logs_in_and_a_hiccup_does_not_stop_it() -> None:
+def test_a_login_of_a_machine_is_repeated_after_a_server_error() -> None:
     server = Server(BROKEN, httpx.Response(200, json={"accessToken": "fake-token"}), OK)
     login.universal(server.client(), "id", SECRET).get("/api/x")
     assert json.loads(server.requests[1].content) == {"clientId": "id", "clientSecret": SECRET}
@@ -226,13 +228,13 @@ def test_a_person_logs_in_to_the_organization(asked: str | None, got: str) -> No
     assert person._token == got
 
 
-def test_a_person_in_several_organizations_must_say_which() -> None:
+def test_a_person_in_several_organizations_must_name_one() -> None:
     client = Client("http://fake", httpx.MockTransport(_login_server(["two", "one"])))
     with pytest.raises(UserError, match="is in: one, two"):
         login.password(client, "admin@example.com", "fake-password")
 
 
-def test_a_second_factor_is_said_to_be_in_the_way() -> None:
+def test_a_login_that_needs_a_second_factor_is_refused() -> None:
     handle = _login_server(["one"], second_factor=True)
     client = Client("http://fake", httpx.MockTransport(handle))
     with pytest.raises(UserError, match="second factor"):

@@ -1,4 +1,4 @@
-"""Test that a server works, which is more than that it answers."""
+"""Test that a server counts as working only if its API and its database answer."""
 
 import httpx
 import pytest
@@ -25,7 +25,9 @@ def test_a_server_without_its_database_does_not_work(answer: httpx.Response | Ex
 
 
 @pytest.mark.parametrize("answer", [_REFUSED, _HANGS, BROKEN], ids=["off", "no Redis", "error"])
-def test_a_server_that_is_asked_in_vain_is_asked_once(answer: httpx.Response | Exception) -> None:
+def test_a_failed_request_for_the_status_is_the_only_request(
+    answer: httpx.Response | Exception,
+) -> None:
     server = Server(answer)
     assert not server.client().answers()
     assert len(server.requests) == 1

@@ -1,4 +1,4 @@
-"""Test what is sent a second time, after how long, and what never is."""
+"""Test which requests are repeated, and after which wait."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -18,7 +18,7 @@ _ATTEMPTS = 4
 
 @pytest.fixture(autouse=True)
 def naps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Return how long was slept, in seconds, had anybody slept."""
+    """The seconds of each sleep, which is skipped."""
     slept: list[float] = []
     monkeypatch.setattr("time.sleep", slept.append)
     return slept
@@ -42,7 +42,7 @@ def _date(**ahead: int) -> str:
 
 
 @pytest.mark.parametrize("method", [*_REPEATABLE, *_WRITES])
-def test_a_request_that_was_not_let_through_is_sent_again_when_the_server_says(
+def test_a_rate_limited_request_is_repeated_after_the_time_in_retry_after(
     method: str, naps: list[float]
 ) -> None:
     server = Server(_rate_limit("7"), _rate_limit("0"), OK)
@@ -50,7 +50,7 @@ def test_a_request_that_was_not_let_through_is_sent_again_when_the_server_says(
     assert (len(server.requests), naps) == (3, [7.0, 0.0])
 
 
-def test_the_time_may_be_given_as_a_date(naps: list[float]) -> None:
+def test_retry_after_may_be_a_date(naps: list[float]) -> None:
     _ask(Server(_rate_limit(_date(seconds=20)), _rate_limit(_date(hours=-1)), OK).client(), "get")
     assert 18 <= naps[0] <= 20
     assert naps[1] == 0
@@ -59,15 +59,13 @@ def test_the_time_may_be_given_as_a_date(naps: list[float]) -> None:
 @pytest.mark.parametrize(
     "far", ["3600", "9" * 400, _date(days=2)], ids=["an hour", "a number", "a date"]
 )
-def test_no_server_makes_anybody_wait_longer_than_half_a_minute(
-    far: str, naps: list[float]
-) -> None:
+def test_the_wait_before_a_repeat_is_at_most_30_seconds(far: str, naps: list[float]) -> None:
     _ask(Server(_rate_limit(far), OK).client(), "post")
     assert naps == [30.0]
 
 
 @pytest.mark.parametrize("given", [None, "", "soon", "-5", "1.5", "1 Jan 2026 10:00"])
-def test_without_a_time_that_can_be_read_the_wait_is_short(
+def test_the_wait_is_short_without_a_readable_retry_after(
     given: str | None, naps: list[float]
 ) -> None:
     _ask(Server(_rate_limit(given), OK).client(), "post")
@@ -75,7 +73,7 @@ def test_without_a_time_that_can_be_read_the_wait_is_short(
 
 
 @pytest.mark.parametrize("method", [*_REPEATABLE, *_WRITES])
-def test_a_server_that_lets_nothing_through_is_given_up_with_advice(method: str) -> None:
+def test_a_request_that_stays_rate_limited_fails_with_a_remedy(method: str) -> None:
     server = Server(_rate_limit("1"))
     with pytest.raises(ApiError) as refused:
         _ask(server.client(), method)
@@ -117,7 +115,7 @@ def test_a_read_or_a_login_is_repeated_after_a_temporary_failure(method: str, fa
 
 
 @pytest.mark.parametrize("method", [*_REPEATABLE, *_WRITES])
-def test_a_401_is_never_tried_again_for_the_third_locks_the_identity(
+def test_a_401_is_never_repeated_because_the_third_locks_the_identity(
     method: str, naps: list[float]
 ) -> None:
     answer = refusal(401, "UnauthorizedError", "Invalid credentials")

@@ -1,4 +1,4 @@
-"""The client of registries lists all tags, gets a token as asked, and ends in one sentence."""
+"""Test the client of registries: pages of tags, logins, digests and errors."""
 
 import gzip
 import time
@@ -117,19 +117,19 @@ def test_a_token_service_that_cannot_be_asked_is_an_error(
     assert error.value.code in ("unreachable.registry", "error.registry_login")
 
 
-def test_tags_that_no_registry_can_have_are_passed_over(registry: FakeRegistry) -> None:
+def test_malformed_tags_are_skipped(registry: FakeRegistry) -> None:
     registry.tags["acme/app"] = ["1.0", "1" * 5000]
     with _client(registry) as client:
         assert client.list_tags() == ["1.0"]
 
 
-def test_a_tag_has_a_digest_without_a_pull(registry: FakeRegistry) -> None:
+def test_the_digest_of_a_tag_is_read_without_a_pull(registry: FakeRegistry) -> None:
     with _client(registry) as client:
         assert client.read_digest("1.1") == DIGEST
     assert registry.requests == ["HEAD /v2/acme/app/manifests/1.1"]
 
 
-def test_a_digest_is_computed_where_the_registry_names_none(registry: FakeRegistry) -> None:
+def test_a_digest_is_computed_if_the_registry_names_none(registry: FakeRegistry) -> None:
     registry.names_digest = False
     with _client(registry) as client:
         assert client.read_digest("1.1") == DIGEST
@@ -166,13 +166,13 @@ def test_a_malformed_list_of_tags_is_an_error(registry: FakeRegistry, body: byte
     assert error.value.code == "error.no_registry"
 
 
-def test_an_image_without_tags_has_none(registry: FakeRegistry) -> None:
+def test_the_list_of_an_image_without_tags_is_empty(registry: FakeRegistry) -> None:
     registry.body = b'{"name": "acme/app", "tags": null}'
     with _client(registry) as client:
         assert client.list_tags() == []
 
 
-def test_a_registry_that_stalls_is_waited_for_briefly(registry: FakeRegistry) -> None:
+def test_a_registry_that_stalls_is_reported_after_the_timeout(registry: FakeRegistry) -> None:
     registry.stalls = True
     began = time.monotonic()
     with _client(registry, timeout=0.3) as client, pytest.raises(Unreachable) as error:
@@ -182,7 +182,7 @@ def test_a_registry_that_stalls_is_waited_for_briefly(registry: FakeRegistry) ->
     assert registry.host in str(error.value)
 
 
-def test_a_registry_that_is_not_there_is_reported_at_once() -> None:
+def test_a_registry_that_refuses_connections_is_reported() -> None:
     with (
         RegistryClient(parse_reference("127.0.0.1:9/a/b:1"), timeout=5) as client,
         pytest.raises(Unreachable) as error,

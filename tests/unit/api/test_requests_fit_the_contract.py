@@ -1,4 +1,4 @@
-"""Every request of a deploy has the shape that the server's own OpenAPI document demands."""
+"""Test that every request of a deploy fits the OpenAPI document of the server."""
 
 import json
 import re
@@ -49,7 +49,7 @@ def paths() -> dict[str, Any]:
 
 
 def _operation(paths: dict[str, Any], method: str, path: str) -> dict[str, Any] | None:
-    # A path without a variable part outweighs one that has it, as in any router.
+    # As in any router, a path without a variable part takes precedence over one with it.
     for template in sorted(paths, key=lambda each: each.count("{")):
         if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", template), path):
             operation = paths[template].get(method.lower())
@@ -103,7 +103,7 @@ def test_every_body_fits_its_schema(
     } <= checked
 
 
-def test_every_request_is_one_that_the_server_knows(
+def test_the_server_has_an_operation_for_every_request(
     recorded_requests: list[tuple[str, str, Any]], paths: dict[str, Any]
 ) -> None:
     unknown = {

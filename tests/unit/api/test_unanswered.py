@@ -1,6 +1,4 @@
-"""Test that what can't be asked for is not taken for something that is gone, before anything is
-removed.
-"""
+"""Test that scripts remove or create nothing after a query without an answer."""
 
 import subprocess
 from pathlib import Path
@@ -12,7 +10,7 @@ from tests.unit.fake_programs import fake_docker, run_with
 
 
 def _run(root: Path, name: str, *step: str) -> subprocess.CompletedProcess[str]:
-    """Run a script on a host whose Docker knows its nodes, and answers nothing else."""
+    """Run a script on a host whose Docker fails, except for `node ls` and `volume inspect`."""
     fake_docker(root, '"node ls"* | "volume inspect"*) ;; *) exit 1 ;;')
     text = script_file(name)
     (root / "calls").touch()
@@ -31,13 +29,15 @@ def _run(root: Path, name: str, *step: str) -> subprocess.CompletedProcess[str]:
         ("scale-out", "stop_ingress"),
     ],
 )
-def test_containers_of_a_silent_docker_are_not_gone(tmp_path: Path, step: tuple[str, ...]) -> None:
-    """Their data, or the password that they know, would be removed next."""
+def test_containers_count_as_present_while_docker_fails(
+    tmp_path: Path, step: tuple[str, ...]
+) -> None:
+    """Otherwise the next step would remove data or passwords that the containers use."""
     done = _run(tmp_path, *step)
     assert (done.returncode, done.stderr.splitlines()[-1:]) == (1, ["Docker does not answer"])
 
 
-def test_a_swarm_whose_mark_can_not_be_read_is_not_begun_again(tmp_path: Path) -> None:
+def test_a_swarm_with_an_unreadable_mark_is_not_created_again(tmp_path: Path) -> None:
     (tmp_path / "etc/infisical/swarm").mkdir(parents=True)
     done = _run(tmp_path, "swarm", "begin", "192.0.2.1", "172.31.240.0/20", "720")
     assert done.returncode == 1
@@ -45,7 +45,7 @@ def test_a_swarm_whose_mark_can_not_be_read_is_not_begun_again(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("readable", "stays"), [(False, True), (True, False)])
-def test_the_key_of_a_certificate_goes_only_where_caddy_does_not_name_it(
+def test_a_certificates_key_is_removed_only_if_the_caddyfile_is_readable_without_it(
     tmp_path: Path, readable: bool, stays: bool
 ) -> None:
     here, new = tmp_path / "ingress", tmp_path / "ingress.new"
