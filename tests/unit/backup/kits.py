@@ -25,7 +25,7 @@ FORGER = Ed25519PrivateKey.from_private_bytes(b"obviously fake, and of a forger.
 
 
 def kit(files: dict[str, str] | None = None, recipients: tuple[str, ...] = ("age1fake",)) -> Kit:
-    """A kit of `files`, which are FILES unless others are given."""
+    """Return a kit of `files`, by default of FILES."""
     return Kit(
         at="2026-11-25T14:00:00Z",
         by="ada@laptop",

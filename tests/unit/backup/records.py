@@ -19,7 +19,7 @@ def _text(moment: datetime | None) -> str:
 def backup_record(failure: str = "", **hours: float | None) -> str:
     """Return the record of a run that ended an hour ago.
 
-    The `hours` are how long ago each target had its last success.
+    `hours` are the hours since each target's last success; None without a success.
     """
     targets: list[dict[str, Any]] = [
         {

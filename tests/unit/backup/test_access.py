@@ -1,4 +1,4 @@
-"""Report what a restore turned back: access revoked since the snapshot, and access made since."""
+"""Test the report of access that a restore turned back: revoked or made since the snapshot."""
 
 from infisical_iac.api.universal_auth import create_client_secret
 from infisical_iac.backup.access import Turned, compare, read

@@ -1,4 +1,4 @@
-"""Assess backups from the record of the last run."""
+"""Test the assessment of backups from the record of the last run."""
 
 import pytest
 
@@ -48,10 +48,10 @@ def test_a_host_without_backups_is_unhealthy() -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"targets": [{"name": "local"}]}'])
-def test_another_text_is_refused_as_a_record(text: str) -> None:
+def test_a_malformed_record_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         parse_record(text)
 
 
-def test_sizes_are_for_people() -> None:
+def test_sizes_are_printed_in_kb_or_mb() -> None:
     assert [size(bytes) for bytes in (0, 73_537, 6_100_000)] == ["0 kB", "74 kB", "6.1 MB"]

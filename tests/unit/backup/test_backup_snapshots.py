@@ -1,4 +1,4 @@
-"""Parse the snapshots that the host lists."""
+"""Test the parser of the snapshots that the host lists."""
 
 import json
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""Run backup-target.sh with a fake restic."""
+"""Test backup-target.sh with a fake restic."""
 
 import re
 import shutil
@@ -38,7 +38,7 @@ def test_a_wrong_password_is_reported_with_its_file(tmp_path: Path, step: tuple[
 
 
 def test_a_repository_that_never_opens_is_reported_with_the_last_refusal(tmp_path: Path) -> None:
-    """Recorded from restic 0.18 on a bucket that does not exist: it asks again for ever."""
+    """Recorded from restic 0.18, which retries without end on a bucket that does not exist."""
     (tmp_path / "backup.conf").write_text("ANSWER_SECONDS=1\n")
     (tmp_path / "box.conf").write_text("REPOSITORY=s3:https://s3.example.com/missing\n")
     retries = "".join(
@@ -124,7 +124,7 @@ def test_the_login_of_a_rest_server_is_escaped_and_no_argument_of_a_program(
 
 
 def test_no_script_runs_a_file_of_data() -> None:
-    """Each file that is read in is one of this project's, or what a Swarm gives a container."""
+    """Scripts source only files of this project, and the secrets that a Swarm gives a container."""
     scripts = {file.stem: file.read_text() for file in Path("infisical_iac/scripts").rglob("*.sh")}
     read = re.compile(r"(?m)^[^#\n]*?(?:^|[;&|({' ])(?:\.|source) ([\"'/$]\S+)")
     found = {what.strip("\"';") for text in scripts.values() for what in read.findall(text)}

@@ -1,4 +1,4 @@
-"""Validate backup targets, and render their credentials and configuration files."""
+"""Test the validation of backup targets, and their files of credentials and configuration."""
 
 import re
 import shlex
@@ -66,7 +66,7 @@ def test_each_target_is_of_the_kind_that_its_address_names() -> None:
 
 
 def test_the_host_reads_the_login_variables_of_all_kinds() -> None:
-    """Those that target-login.sh names are read from a target's file, and may be in a kit."""
+    """The host reads the variables that target-login.sh names; a kit may have them too."""
     [names] = re.findall(r'(?m)^target_login="([^"]*)"$', script_file("target-login"))
     assert {*names.split()} == {name for kind in KINDS for name in (*kind.login, *kind.more_login)}
     # The script that reads the file ignores names with other characters.
@@ -77,7 +77,7 @@ def test_the_host_reads_the_login_variables_of_all_kinds() -> None:
 
 @pytest.mark.parametrize("target", [_LOCAL, _BOX, _BUCKET, _SERVER])
 def test_the_host_reads_all_variables_of_a_targets_file(target: dict[str, Any]) -> None:
-    """A variable that backup-target.sh does not name is passed over there, without a word."""
+    """backup-target.sh silently ignores variables that it does not name."""
     [names] = re.findall(
         r'(?m)^take_variables "\$root/\$target\.conf" (.*)$', script_file("backup-target")
     )
@@ -121,7 +121,7 @@ def test_each_variable_of_a_login_has_a_name_of_its_own(monkeypatch: pytest.Monk
         ({**_BOX, "append_only": True}, "", "'box' can't be append_only"),
     ],
 )
-def test_a_target_that_cannot_work_is_refused_by_its_key_and_value(
+def test_a_target_that_cannot_work_is_refused_with_its_key_and_value(
     change: dict[str, Any], key: str, fact: str
 ) -> None:
     with pytest.raises(SettingsError) as refusal:
@@ -146,7 +146,7 @@ def test_a_target_that_cannot_work_is_refused_by_its_key_and_value(
         ({"backup_webhook": 'https://x.example/"a'}, "backup_webhook", "is not an address"),
     ],
 )
-def test_a_backup_setting_that_cannot_work_is_refused_by_its_key(
+def test_a_backup_setting_that_cannot_work_is_refused_with_its_key(
     change: dict[str, Any], key: str, fact: str
 ) -> None:
     with pytest.raises(SettingsError) as refusal:
@@ -195,7 +195,7 @@ def test_a_password_in_an_address_is_in_no_refusal(
         assert not re.search(r"fake.?pass|word@", str(refusal.value)), str(refusal.value)
 
 
-def test_a_refused_address_is_shown_but_for_its_password() -> None:
+def test_a_refused_address_is_shown_without_its_password() -> None:
     with pytest.raises(SettingsError) as refusal:
         _settings(backup_targets=({**_BUCKET, "repository": "s3:https://a:fake@host/x"},))
     assert "'s3:https://***@host/x'" in str(refusal.value)
@@ -223,21 +223,21 @@ def test_the_files_have_the_values_of_the_settings() -> None:
     assert "RandomizedDelaySec=5" in timer
 
 
-def test_the_file_of_an_append_only_target_says_so() -> None:
+def test_the_file_of_an_append_only_target_has_the_variable_append_only() -> None:
     files = _files(backup_targets=(_SERVER, {**_BUCKET, "append_only": True}))
     repository = "rest:https://backups.example.com:8000/infisical"
     assert files["vault.conf"] == f"REPOSITORY={repository}\nAPPEND_ONLY=true\n"
     assert files["my-bucket.conf"].endswith("\nAPPEND_ONLY=true\n")
 
 
-def test_sftp_reaches_the_server_with_that_key_and_no_other() -> None:
+def test_sftp_accepts_only_the_servers_host_key() -> None:
     ssh = SftpKind.configuration(BackupTarget.model_validate(_BOX))["SSH"]
     assert ssh.split()[-3:] == ["u1@u1.example.com", "-s", "sftp"]
     for part in ("-p 23", "StrictHostKeyChecking=yes", "HostKeyAlias=box", "-F none"):
         assert part in ssh
 
 
-def test_the_environment_brings_credentials_for_s3() -> None:
+def test_credentials_for_s3_are_read_from_the_environment() -> None:
     targets = _settings(backup_targets=(_LOCAL, _BUCKET)).backup.backup_targets
     files = render_logins(targets, {_ID: "obviously-fake-id", _SECRET: "obviously/fake+secret"})
     assert files == {
@@ -249,7 +249,7 @@ def test_the_environment_brings_credentials_for_s3() -> None:
     refuse_missing(targets, files)
 
 
-def test_the_environment_brings_credentials_for_a_rest_server() -> None:
+def test_credentials_for_a_rest_server_are_read_from_the_environment() -> None:
     targets = _settings(backup_targets=(_SERVER,)).backup.backup_targets
     name, password = (f"INFISICAL_BACKUP_VAULT_REST_{part}" for part in ("USERNAME", "PASSWORD"))
     files = render_logins(targets, {name: "infisical", password: "obviously-fake"})

@@ -1,4 +1,4 @@
-"""Refuse wrong options of `infisical-iac restore --drill` before the host is asked."""
+"""Test that wrong options of `infisical-iac restore --drill` are refused without a connection."""
 
 import pytest
 from click.testing import CliRunner

@@ -1,4 +1,4 @@
-"""Test what drill.sh gives to the scripts that do its work."""
+"""Test the environment that drill.sh passes to snapshot.sh."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""Assess drills from the record of the last one."""
+"""Test the assessment of drills from the record of the last drill."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def test_a_snapshot_without_a_canary_is_proven_too() -> None:
 
 
 @pytest.mark.parametrize("success", [30, None])
-def test_a_failed_drill_is_unhealthy_whatever_succeeded_before(success: int | None) -> None:
+def test_a_failed_drill_is_unhealthy_despite_an_earlier_success(success: int | None) -> None:
     reason = "box: a pack is missing"
     text, ok = assess_drills(drill_record(failure=reason, success=success, canary=""))
     assert not ok
@@ -42,6 +42,6 @@ def test_a_host_without_drills_is_unhealthy() -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"began": "yesterday"}'])
-def test_another_text_is_refused_as_a_record_of_a_drill(text: str) -> None:
+def test_a_malformed_record_of_a_drill_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011
         parse_drill(text)

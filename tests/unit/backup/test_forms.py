@@ -1,4 +1,4 @@
-"""Check the forms of a kit's files, on the operator's machine and on the host."""
+"""Test the checks of a kit's files on the operator's machine and on the host."""
 
 import base64
 import re
@@ -22,7 +22,7 @@ from tests.unit.fake_host import FakeHost, make_host
 _NOW = datetime(2026, 11, 25, tzinfo=UTC)
 _AWS = "AWS_ACCESS_KEY_ID=fake\nAWS_SECRET_ACCESS_KEY={}\n"
 _KEY = "x" * 32
-# By a name for the test, the path and the text.
+# The path and the text of forged files, by the name of the case.
 _FORGED = {
     "traversal": ("../cron.d/x", "* * * * * root touch /tmp/forged\n"),
     "traversal inside": ("keys/../../cron.d/x", _KEY),
@@ -156,7 +156,7 @@ def test_an_ssh_key_pair_is_put_unchanged(host: FakeHost, tmp_path: Path) -> Non
 
 
 def test_every_key_that_is_made_has_a_place_in_a_kit() -> None:
-    """Those that keys.sh names, those of a cluster, and the one that a Swarm gives."""
+    """Checks the keys of keys.sh, the keys of a cluster, and the unlock key of a Swarm."""
     names = re.findall(r'(?m)^(?:stack_)?keys="(.*)"$', script_file("keys"))
     made = {name for line in names for name in line.split() if not name.startswith("$")}
     made |= {*keys.OF_A_CLUSTER.split(), *keys.OF_INGRESS}

@@ -1,4 +1,4 @@
-"""Kill restore.sh after each of its effects: the old data and files come back."""
+"""Test that the old data and files come back after restore.sh is killed after any effect."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def bare(tmp_path: Path) -> FakeHost:
 
 @pytest.fixture
 def host(bare: FakeHost) -> FakeHost:
-    """The same with data."""
+    """The bare host with old data and files."""
     for path, text in _FILES.items():
         bare.write(path, text)
     bare.volume(MAIN, base="old")
@@ -40,7 +40,7 @@ def host(bare: FakeHost) -> FakeHost:
 
 @pytest.fixture
 def swapped_host(host: FakeHost) -> FakeHost:
-    """The same with the key and the new data in place."""
+    """The host with the kit's key and the new data in place."""
     host.ok(_BEGIN, _ASIDE)
     host.write(_KEY, "new")
     host.ok(_SWAP)
@@ -55,7 +55,7 @@ def _undo(host: FakeHost) -> None:
     assert host.read(f"{_KEPT}/keys/encryption_key") is None
 
 
-def _is_as_before(host: FakeHost) -> None:
+def _assert_old_state(host: FakeHost) -> None:
     volumes = host.volumes()
     assert volumes[MAIN] == {"base": "old"}
     assert volumes.keys() - {_NEW, _GIVEN_UP} == {MAIN, "infisical_redis"}
@@ -67,7 +67,7 @@ def test_a_restore_that_is_killed_is_undone(host: FakeHost) -> None:
     assert deaths[-1].volumes()[MAIN] == {"base": "new"}
     for each in deaths:
         _undo(each)
-        _is_as_before(each)
+        _assert_old_state(each)
 
 
 def test_a_restore_onto_a_bare_host_that_is_killed_is_undone(bare: FakeHost) -> None:
@@ -89,13 +89,13 @@ def test_a_restore_that_was_undone_is_remembered_until_the_next_one(bare: FakeHo
 def test_a_killed_rollback_is_completed(swapped_host: FakeHost) -> None:
     for each in swapped_host.deaths(_BACK, _FORGET):
         _undo(each)
-        _is_as_before(each)
+        _assert_old_state(each)
         log = each.read(f"/var/lib/infisical-restore/failed-{_STAMP}.log") or ""
         assert "a logged line" in log
 
 
 def _write(host: FakeHost) -> bool:
-    """Acknowledge a write to the data in place; return whether there are any."""
+    """Write to the data in place, and return whether there were any data."""
     there = bool(host.volumes().get(MAIN))
     if there:
         host.volume(MAIN, written="acknowledged")
@@ -140,18 +140,20 @@ def test_a_proven_restore_removes_data_without_writes(swapped_host: FakeHost) ->
     ]
 
 
-def test_an_undone_restore_is_kept_until_the_old_data_serve(swapped_host: FakeHost) -> None:
+def test_an_undone_restore_keeps_its_state_until_the_old_data_are_served(
+    swapped_host: FakeHost,
+) -> None:
     swapped_host.ok(_BACK)
     assert swapped_host.read(_STATE) == f"{_STAMP} back\n"
-    _is_as_before(swapped_host)
+    _assert_old_state(swapped_host)
 
 
-def test_a_silent_docker_does_not_mean_a_missing_volume(swapped_host: FakeHost) -> None:
+def test_a_rollback_fails_while_docker_does_not_list_volumes(swapped_host: FakeHost) -> None:
     swapped_host.write("/failing", "volume\n")
     assert swapped_host.run(*_BACK).returncode == 1
     swapped_host.remove("/failing")
     _undo(swapped_host)
-    _is_as_before(swapped_host)
+    _assert_old_state(swapped_host)
 
 
 def test_the_old_data_stay_aside_at_the_end(swapped_host: FakeHost) -> None:

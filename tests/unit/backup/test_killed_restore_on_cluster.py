@@ -1,4 +1,4 @@
-"""Kill restore-cluster.sh after each of its effects: the old data and files come back."""
+"""Test that the old data come back after restore-cluster.sh is killed after any effect."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ _END = ("restore-cluster", "end")
 
 @pytest.fixture
 def node(tmp_path: Path) -> FakeNode:
-    """Return the leader of a cluster with data and a fetched snapshot."""
+    """The leader of a cluster with data and a fetched snapshot."""
     made = make_node(tmp_path, infisical="old")
     for path, text in _FILES.items():
         made.write(path, text)
@@ -33,7 +33,7 @@ def node(tmp_path: Path) -> FakeNode:
 
 @pytest.fixture
 def swapped_node(node: FakeNode) -> FakeNode:
-    """The same with the key and the new data in place."""
+    """The leader with the kit's key and the new data in place."""
     node.ok(_BEGIN, _ASIDE)
     node.write(_KEY, "new")
     node.ok(_LOAD, _SWAP)
@@ -46,7 +46,7 @@ def _undo(node: FakeNode) -> None:
     assert node.read(_STATE) is None
 
 
-def _is_as_before(node: FakeNode) -> None:
+def _assert_old_state(node: FakeNode) -> None:
     databases = node.databases()
     assert databases["infisical"].startswith("old")
     assert databases.keys() - {_NEW, _GIVEN_UP} == {"infisical"}
@@ -76,16 +76,16 @@ def test_a_restore_that_is_killed_is_undone_and_loses_no_write(node: FakeNode) -
             found = each.databases().items()
             (where,) = (name for name, text in found if text.endswith("and a write"))
             assert where == "infisical" or f"given-up {where} " in done.stdout
-            # A repeated rollback reports it too.
+            # A repeated rollback reports that database too.
             assert each.run(*_BACK).stdout == done.stdout
         _undo(each)
-        _is_as_before(each)
+        _assert_old_state(each)
 
 
 def test_a_killed_rollback_is_completed(swapped_node: FakeNode) -> None:
     for each in swapped_node.deaths_of(_BACK, _FORGET):
         _undo(each)
-        _is_as_before(each)
+        _assert_old_state(each)
 
 
 def test_the_old_data_stay_aside_until_the_next_restore_is_proven(swapped_node: FakeNode) -> None:
@@ -99,7 +99,7 @@ def test_the_old_data_stay_aside_until_the_next_restore_is_proven(swapped_node: 
 
 
 def test_a_database_left_by_another_change_is_reported_and_kept(swapped_node: FakeNode) -> None:
-    """Such as an upgrade of the version before, which had put what was written since aside."""
+    """An upgrade by an earlier release moved later writes into a database with such a name."""
     left = "infisical_before_20261001t101112z"
     swapped_node.write(f"/databases/{left}", "and a write")
     output = swapped_node.run(*_END).stdout.splitlines()
@@ -116,15 +116,15 @@ def test_a_restore_that_changed_no_data_is_undone_without_the_database(
     assert node.read(_STATE) is None
 
 
-def test_nothing_is_swapped_before_a_dump_is_loaded(node: FakeNode) -> None:
+def test_a_swap_before_the_dump_is_loaded_is_refused(node: FakeNode) -> None:
     node.ok(_BEGIN)
     done = node.run(*_SWAP)
     assert (done.returncode, "no dump" in done.stderr) == (1, True)
     _undo(node)
-    _is_as_before(node)
+    _assert_old_state(node)
 
 
-def test_nothing_is_loaded_or_begun_without_a_standby(node: FakeNode) -> None:
+def test_restores_and_upgrades_without_a_standby_are_refused(node: FakeNode) -> None:
     node.write("/alone", "")
     node.program("sleep")
     node.ok(_BEGIN)
@@ -135,4 +135,4 @@ def test_nothing_is_loaded_or_begun_without_a_standby(node: FakeNode) -> None:
     assert node.databases() == {"infisical": "old"}
     assert node.read("/var/lib/infisical-upgrade/state") is None
     _undo(node)
-    _is_as_before(node)
+    _assert_old_state(node)

@@ -1,4 +1,4 @@
-"""Pack and unpack a kit, and refuse other bytes without quoting them."""
+"""Test that a kit is packed and unpacked, and that other bytes are refused without quoting them."""
 
 import base64
 import gzip
@@ -39,7 +39,7 @@ def test_a_kit_without_an_essential_file_is_refused(path: str) -> None:
 @pytest.mark.parametrize(
     "data", [b"", b"fake-secret", gzip.compress(b"[1]", mtime=0), pack(kit(), KEY)[:-9]]
 )
-def test_other_bytes_are_refused_as_a_kit(data: bytes) -> None:
+def test_bytes_that_are_no_kit_are_refused_without_quoting_them(data: bytes) -> None:
     with pytest.raises(FileError) as refused:
         unpack(data)
     assert refused.value.code == "file.no_kit"
@@ -65,7 +65,7 @@ def test_an_invalid_field_is_named_without_its_value() -> None:
 
 
 def _pack_unsigned(**values: object) -> bytes:
-    """A kit as the version before wrote it."""
+    """Return the bytes of a kit in the earlier format, which has no signature."""
     return gzip.compress(json.dumps({**kit().model_dump(mode="json"), "kit": 1, **values}).encode())
 
 
@@ -92,7 +92,7 @@ def test_a_kit_that_was_altered_is_refused(values: dict[str, object]) -> None:
 
 
 def test_a_signed_kit_with_the_unsigned_format_is_refused() -> None:
-    """A signature would be of no use if changing the number were enough."""
+    """Otherwise a forger could drop the signature by changing the number of the format."""
     with pytest.raises(FileError, match=" signed_by ") as refused:
         unpack(_alter(kit=1))
     assert refused.value.code == "file.incomplete_kit"

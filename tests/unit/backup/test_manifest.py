@@ -1,4 +1,4 @@
-"""Refuse a snapshot whose key, versions or rows do not match the host."""
+"""Test that a snapshot is refused if its key, versions or rows do not match the host."""
 
 import json
 from typing import Any
@@ -39,7 +39,7 @@ def test_a_snapshot_without_versions_is_accepted() -> None:
     )
 
 
-def test_another_encryption_key_is_named_by_its_fingerprint() -> None:
+def test_a_snapshot_with_another_encryption_key_is_refused_with_both_fingerprints() -> None:
     with pytest.raises(Refused, match=r"fingerprint 0123456789abcdef, .* has ffff: give the"):
         refuse(_parse(), key="ffff", settings=settings_of())
 
@@ -61,7 +61,7 @@ def test_an_older_postgresql_than_the_snapshots_is_refused() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "rows": 3}'])
-def test_another_text_is_refused_as_a_manifest(text: str) -> None:
+def test_a_malformed_manifest_is_refused(text: str) -> None:
     with pytest.raises(FileError, match="can't be read"):
         manifest.parse(text)
 

@@ -1,4 +1,4 @@
-"""Put the files of a kit on a host that lacks them, or replace the host's on request."""
+"""Test which files of a kit are put on a host, and which of the host's files move aside."""
 
 import pytest
 
@@ -9,17 +9,17 @@ from tests.unit.backup.kits import FILES
 _OTHER = {**FILES, "deployer.env": "another"}
 
 
-def test_a_bare_host_gets_everything() -> None:
+def test_a_bare_host_gets_all_files_of_a_kit() -> None:
     placing = decide(FILES, {}, replace=False)
     assert (placing.put, placing.aside) == (FILES, ())
 
 
-def test_a_host_with_the_same_files_gets_nothing() -> None:
+def test_a_host_with_the_same_files_gets_no_file() -> None:
     placing = decide(FILES, FILES, replace=False)
     assert (placing.put, placing.aside) == ({}, ())
 
 
-def test_without_a_kit_the_host_keeps_its_own() -> None:
+def test_a_host_keeps_its_files_without_a_kit() -> None:
     assert decide({}, FILES, replace=False).put == {}
 
 
@@ -49,7 +49,7 @@ def test_a_missing_key_is_named(path: str) -> None:
     assert decide({path: FILES[path]}, host, replace=False).put == {path: FILES[path]}
 
 
-def test_the_repr_holds_no_secret() -> None:
+def test_the_repr_of_placed_files_holds_no_secret() -> None:
     assert "fake-" not in repr(decide(FILES, {}, replace=False))
 
 

@@ -52,11 +52,11 @@ def server(monkeypatch: pytest.MonkeyPatch) -> FakeInfisical:
 
 
 def _contents(server: FakeInfisical) -> list[str]:
-    """Return what the proof says of it."""
+    """Return the sentences of the proof about a server's contents."""
     return proof._contents(server.client(), load(TEXT))
 
 
-def test_canary_and_folders_are_read_with_time_for_large_ones(server: FakeInfisical) -> None:
+def test_canary_and_folders_are_read_with_a_timeout_of_ten_minutes(server: FakeInfisical) -> None:
     (sentence,) = _contents(server)
     assert _MANIFEST.at in sentence
     assert "15 secrets in 15 folders" in sentence
@@ -70,7 +70,7 @@ def test_a_snapshot_without_a_canary_is_accepted_and_reported(server: FakeInfisi
     assert rest == [canary.NONE]
 
 
-def test_a_canary_that_was_altered_proves_nothing(server: FakeInfisical) -> None:
+def test_an_altered_canary_fails_the_proof(server: FakeInfisical) -> None:
     server.others[0].write(secretValue="garbled")
     with pytest.raises(CheckFailed, match="the canary was altered") as failed:
         _contents(server)
@@ -98,7 +98,7 @@ def test_a_snapshot_from_before_the_project_names_the_project(server: FakeInfisi
 
 
 class _Run:
-    """The proof of a restore, whose effects are noted in their order."""
+    """The proof of a restore, with its effects recorded in their order."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, server: FakeInfisical) -> None:
         self.server = server
@@ -130,8 +130,8 @@ class _Run:
     def record_restored(self, latest: Restored) -> None:
         self._latest = latest
 
-    def lacks(self, who: str) -> None:
-        """Let the administrator or the deployer have no login."""
+    def remove_login(self, who: str) -> None:
+        """Remove the login of the administrator or of the deployer."""
 
         def refuse(port: int) -> Client:
             raise NotBootstrapped("obviously fake")
@@ -182,14 +182,14 @@ def run(monkeypatch: pytest.MonkeyPatch, server: FakeInfisical) -> _Run:
     return _Run(monkeypatch, server)
 
 
-def test_the_edge_opens_once_all_can_be_read_and_then_the_restore_ends(run: _Run) -> None:
+def test_the_edge_opens_after_the_proof_and_before_the_restore_ends(run: _Run) -> None:
     assert not proof.is_proven()
     run.prove()
     assert run.calls == ["clean /var/lib/infisical-restore infisical-restore", "open", "end"]
     assert proof.is_proven()
 
 
-def test_a_public_address_is_asked_again_before_the_restore_ends(run: _Run) -> None:
+def test_a_public_address_is_checked_again_before_the_restore_ends(run: _Run) -> None:
     run.record_restored(Restored(_MANIFEST, {}, public=True))
     run.prove()
     assert run.calls[1:] == ["open", "ask the public address", "end"]
@@ -200,7 +200,7 @@ def test_on_a_cluster_the_edge_of_each_node_opens(run: _Run) -> None:
     assert run.calls[1:] == ["open node-1 node-2 node-3", "end"]
 
 
-def test_a_restore_that_can_not_be_read_stays_closed_and_unproven(run: _Run) -> None:
+def test_a_restore_with_an_unreadable_folder_stays_closed_and_unproven(run: _Run) -> None:
     run.server.refused["/backend"] = UNREADABLE
     with pytest.raises(CheckFailed):
         run.prove()
@@ -209,7 +209,7 @@ def test_a_restore_that_can_not_be_read_stays_closed_and_unproven(run: _Run) -> 
 
 
 def test_a_restore_whose_administrator_can_not_log_in_stays_closed(run: _Run) -> None:
-    run.lacks("administrator")
+    run.remove_login("administrator")
     with pytest.raises(CheckFailed, match=r"/etc/infisical/admin\.env") as failed:
         run.prove()
     assert failed.value.code == "checks"
@@ -230,15 +230,15 @@ def test_the_deployer_reads_the_folders_as_later_runs_do(run: _Run) -> None:
 
 
 def test_without_a_deployer_in_the_snapshot_the_administrator_reads_the_folders(run: _Run) -> None:
-    run.lacks("deployer")
+    run.remove_login("deployer")
     sample, deployer, *_ = run.prove()
     assert "15 secrets in 15 folders" in sample
     assert "deployer" in deployer
     assert run.calls[-1] == "end"
 
 
-def _credentials(run: _Run, **ids: str) -> None:
-    """Put files of credentials on the host, by service and environment."""
+def _store_credentials(run: _Run, **ids: str) -> None:
+    """Put credentials on the host, given the client id for each service and environment."""
     for name, id in ids.items():
         service, _, environment = name.partition("_")
         text = render(Credential(environment, id, f"secret-{id}", f"fake-{id}"))
@@ -251,7 +251,7 @@ def _about_credentials(notes: list[str]) -> list[str]:
 
 def test_services_whose_credentials_no_longer_work_are_named(run: _Run) -> None:
     """A try that failed is not repeated, since Infisical would lock the identity."""
-    _credentials(run, backend_production="c1", backend_staging="c2")
+    _store_credentials(run, backend_production="c1", backend_staging="c2")
     run.files["credentials/backend.development.env"] = "garbled"
     run.valid = {"c1"}
     number, failing = _about_credentials(run.prove())
@@ -267,7 +267,7 @@ def test_services_whose_credentials_no_longer_work_are_named(run: _Run) -> None:
 
 def test_credentials_that_all_work_are_only_counted(run: _Run) -> None:
     text = TEXT.replace("  python-service: {folder: /services/python}\n", "")
-    _credentials(run, backend_development="c1", backend_staging="c2", backend_production="c3")
+    _store_credentials(run, backend_development="c1", backend_staging="c2", backend_production="c3")
     run.valid = {"c1", "c2", "c3"}
     (number,) = _about_credentials(run.prove(text=text))
     assert "3 of 3" in number
@@ -275,15 +275,15 @@ def test_credentials_that_all_work_are_only_counted(run: _Run) -> None:
 
 def test_credentials_of_a_service_that_was_renamed_since_are_tried(run: _Run) -> None:
     text = TEXT.replace("{folder: /backend,", "{folder: /backend, renamed_from: api,")
-    _credentials(run, api_production="c1")
+    _store_credentials(run, api_production="c1")
     run.valid = {"c1"}
     number, failing = _about_credentials(run.prove(text=text))
     assert "1 of 6" in number
     assert "backend.production" not in failing
 
 
-def test_a_server_that_answers_logins_with_an_error_proves_nothing(run: _Run) -> None:
-    _credentials(run, backend_production="c1")
+def test_a_server_that_answers_logins_with_an_error_fails_the_proof(run: _Run) -> None:
+    _store_credentials(run, backend_production="c1")
     run.status = 403
     with pytest.raises(ApiError):
         run.prove()
@@ -321,7 +321,7 @@ def test_access_is_compared_in_the_organization_in_which_it_was_read_before(run:
     of_deployer = run.server._details({})["identityDetails"]["organization"]["id"]
     assert asked == {of_deployer}
     asked.clear()
-    run.lacks("deployer")
+    run.remove_login("deployer")
     run.prove()
     assert asked == {"only"}
 
@@ -332,7 +332,7 @@ def test_the_administrator_logs_in_to_the_deployers_organization(run: _Run) -> N
     assert run.sessions == ["deployer", "administrator"]
 
 
-def test_access_before_that_could_not_be_read_is_to_be_reviewed(run: _Run) -> None:
+def test_access_that_was_unreadable_before_the_restore_is_reported_for_review(run: _Run) -> None:
     run.record_restored(Restored(_MANIFEST, None))
     (note,) = [each for each in run.prove() if "identities" in each]
     assert "can't be listed" in note

@@ -1,4 +1,4 @@
-"""Parse keys of age and SSH, and refuse other texts without quoting them."""
+"""Test that keys of age and SSH are parsed, and other texts refused without quoting them."""
 
 import subprocess
 from pathlib import Path
@@ -11,7 +11,7 @@ from infisical_iac.core.errors import FileError
 
 
 def ssh_key(directory: Path, *, kind: str = "ed25519", passphrase: str = "") -> Path:
-    """A new SSH key's private file; the public one is next to it."""
+    """Make an SSH key, and return its private file; the public file is next to it."""
     file = directory / "id"
     subprocess.run(
         ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "ada@laptop", "-f", str(file)],

@@ -1,4 +1,4 @@
-"""Compare the record of the last recovery kit with the files on the host, without any secret."""
+"""Test the comparison of the last recovery kit's record with the files on the host."""
 
 import base64
 import json
@@ -21,7 +21,7 @@ def test_a_rendered_record_can_be_parsed_and_holds_no_secret() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", '{"at": "now"}', '{"unknown": 1}'])
-def test_another_text_is_not_a_record(text: str) -> None:
+def test_a_malformed_record_counts_as_none(text: str) -> None:
     assert kit_host.parse_record(text) is None
 
 
@@ -45,7 +45,7 @@ def test_changed_and_new_files_are_named(path: str) -> None:
     assert path in row.text
 
 
-def test_only_the_encryption_key_is_named_where_it_changed() -> None:
+def test_a_changed_encryption_key_is_the_only_file_that_is_named() -> None:
     row = kit_host.describe_record(_RECORD, dict.fromkeys(_RECORD.files, "another"))
     assert not row.ok
     assert [path for path in _RECORD.files if path in row.text] == ["keys/encryption_key"]

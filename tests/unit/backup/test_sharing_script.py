@@ -1,4 +1,4 @@
-"""Test which targets a node of a cluster writes, by what its Docker says of the Swarm."""
+"""Test which targets a node of a cluster writes, depending on its role in the Swarm."""
 
 import re
 from pathlib import Path
@@ -12,8 +12,8 @@ from tests.unit.fake_programs import fake_docker, run_with
 _NO_LEADER = "the swarm does not have a leader"
 
 
-def own(directory: Path, *, variables: str, leads: str, targets: str = "local box") -> str:
-    """Return what `own` prints, and then the targets, unless it has ended the run."""
+def run_own(directory: Path, *, variables: str, leads: str, targets: str = "local box") -> str:
+    """Run `own` of sharing.sh; return its output, then the targets unless it has ended the run."""
     fake_docker(directory, f"*) {leads} ;;")
     text = f"{script_file('sharing')}\nTARGETS='{targets}'\n{variables}\nown\necho runs: $TARGETS"
     return run_with(directory, f"set -eu\n{text}", check=True).stdout
@@ -36,9 +36,9 @@ _NODE = "NODE=2 SHARED=box"
 def test_the_leader_writes_the_shared_targets(
     tmp_path: Path, variables: str, leads: str, output: str
 ) -> None:
-    assert re.fullmatch(output, own(tmp_path, variables=variables, leads=leads))
+    assert re.fullmatch(output, run_own(tmp_path, variables=variables, leads=leads))
 
 
 def test_a_node_with_nothing_to_write_succeeds_and_names_the_target(tmp_path: Path) -> None:
-    output = own(tmp_path, variables=_NODE, leads="echo false", targets="box")
+    output = run_own(tmp_path, variables=_NODE, leads="echo false", targets="box")
     assert re.fullmatch("box .*\n", output)

@@ -1,4 +1,4 @@
-"""A sheet is text for people, and opens for its recipients even after printer and mail."""
+"""Test that a sheet is a readable text, and opens for its recipients after printing or mail."""
 
 import subprocess
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.unit.backup.test_recipients import ssh_key
 
 @pytest.fixture
 def ada() -> Identity:
-    """Return who can open it."""
+    """The identity of a recipient."""
     return Identity.generate()
 
 
@@ -25,7 +25,7 @@ def _seal(*to: Identity, of: Kit | None = None) -> str:
     return seal(of or kit(), [parse(str(each.to_public())) for each in to], KEY)
 
 
-def test_each_recipient_opens_it(ada: Identity, tmp_path: Path) -> None:
+def test_each_recipient_opens_the_sheet(ada: Identity, tmp_path: Path) -> None:
     key = ssh_key(tmp_path)
     to = [parse(str(ada.to_public())), parse(key.with_suffix(".pub").read_text())]
     known = identities(key.read_text())
@@ -34,13 +34,13 @@ def test_each_recipient_opens_it(ada: Identity, tmp_path: Path) -> None:
     assert kit_sheet.stanzas(text) == ["X25519", "X25519", "ssh-ed25519"]
 
 
-def test_nobody_else_opens_it(ada: Identity) -> None:
+def test_an_identity_of_no_recipient_does_not_open_the_sheet(ada: Identity) -> None:
     with pytest.raises(FileError) as refused:
         open_sheet(_seal(ada), [Identity.generate()])
     assert refused.value.code == "file.other_recipient"
 
 
-def test_an_identity_that_does_not_open_it_is_refused_before_writing(
+def test_an_identity_of_no_recipient_is_refused_before_writing(
     ada: Identity,
 ) -> None:
     with pytest.raises(FileError) as refused:
@@ -69,7 +69,7 @@ def test_the_head_describes_the_kit_without_any_secret(ada: Identity) -> None:
     assert max(map(len, head.splitlines())) <= 100
 
 
-def test_it_fits_on_a_page(ada: Identity) -> None:
+def test_a_sheet_fits_on_a_page(ada: Identity) -> None:
     services = {
         f"credentials/service-{number}.production.env": (
             f"# client secret 00000000-0000-0000-0000-{number:012} sha256 {number:016x}\n"
@@ -92,7 +92,7 @@ def test_it_fits_on_a_page(ada: Identity) -> None:
         lambda text: text[text.index("-----BEGIN") :],
     ],
 )
-def test_it_survives_mail_and_typing(travelled: object, ada: Identity) -> None:
+def test_a_sheet_survives_mail_and_typing(travelled: object, ada: Identity) -> None:
     assert callable(travelled)
     text = _seal(ada)
     assert open_sheet(travelled(text), [ada]).kit == kit()
@@ -114,13 +114,13 @@ def test_a_damaged_line_is_reported(ada: Identity) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "RECOVERY KIT", "-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n"])
-def test_a_part_of_it_is_refused(text: str, ada: Identity) -> None:
+def test_a_part_of_a_sheet_is_refused(text: str, ada: Identity) -> None:
     with pytest.raises(FileError, match="BEGIN AGE ENCRYPTED FILE") as refused:
         open_sheet(text, [ada])
     assert refused.value.code == "file.no_kit"
 
 
-def test_the_sum_is_the_one_that_its_command_prints(ada: Identity, tmp_path: Path) -> None:
+def test_the_sum_equals_the_output_of_the_printed_command(ada: Identity, tmp_path: Path) -> None:
     file = tmp_path / "kit.txt"
     file.write_text(_seal(ada))
     command = "sed -n '/^-----BEGIN/,$p' kit.txt | sha256sum"

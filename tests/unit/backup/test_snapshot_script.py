@@ -1,4 +1,4 @@
-"""`snapshot.sh forward`: a port of the loopback leads to an Infisical without a way out."""
+"""Test that `snapshot.sh forward` forwards a port of the loopback to an isolated Infisical."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.unit.fake_host import FakeHost, make_host
 
 _FORWARD = ("snapshot", "forward", "/var/lib/infisical-upgrade", "infisical-upgrade")
 _DOCKER = '"inspect --format "*IPAddress*) echo 172.19.0.2 ;;'
-# It notes what it is asked for; ports that begin with {used} are in use.
+# Records its calls; ports that begin with {used} are in use.
 _SYSTEMD_RUN = """
 echo "$*" >>"$HOST/calls"
 case "$*" in *127.0.0.1:{used}*) echo "Address already in use" >&2; exit 1 ;; esac
@@ -22,7 +22,7 @@ def host(tmp_path: Path) -> FakeHost:
     return made
 
 
-def test_a_port_in_use_is_left_alone(host: FakeHost) -> None:
+def test_a_port_in_use_is_skipped(host: FakeHost) -> None:
     host.program("systemd-run", _SYSTEMD_RUN.format(used="2020"))
     assert host.run(*_FORWARD).stdout == "2021\n"
     last = host.calls()[-1].split()

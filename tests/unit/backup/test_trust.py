@@ -1,4 +1,4 @@
-"""Trust a kit by the fingerprint of the key that signed it, and by nothing else."""
+"""Test that a kit is trusted only by the fingerprint of the key that signed it."""
 
 import gzip
 import json
@@ -33,7 +33,7 @@ _FORGERS = signing.compute_fingerprint(FORGER.public_key())
 _OTHER = f"SHA256:{'x' * 43}"
 
 
-def test_the_fingerprint_is_the_one_that_ssh_prints(tmp_path: Path) -> None:
+def test_the_fingerprint_equals_the_output_of_ssh_keygen(tmp_path: Path) -> None:
     file = tmp_path / "key.pub"
     file.write_bytes(KEY.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH))
     output = subprocess.run(["ssh-keygen", "-l", "-f", file], capture_output=True, text=True)
@@ -58,7 +58,7 @@ def test_a_kit_of_another_key_is_refused(known: KnownFingerprints) -> None:
 
 
 def test_the_option_takes_precedence_over_setting_and_host() -> None:
-    """After a new signing key, or on a host that was deployed again."""
+    """The option is needed after a new signing key, or on a host that was deployed again."""
     assert (
         signing.check_signer(SIGNER, KnownFingerprints(SIGNER, setting=_OTHER, own=_OTHER)) is False
     )
@@ -86,7 +86,7 @@ def test_a_kit_that_a_restore_would_refuse_is_not_made() -> None:
 
 
 class _Restoring:
-    """Run `restore --kit` up to where it would begin, on a fake host."""
+    """Run `restore --kit` on a fake host, up to its first change of the host."""
 
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self._identity = Identity.generate()
@@ -116,14 +116,14 @@ class _Restoring:
         return seal(made, [parse(str(self._identity.to_public()))], key)
 
     def forge(self, **values: object) -> str:
-        """Return any content for the recipient, as anybody with the public key can make it."""
+        """Return a forged sheet, as anybody with the recipient's public key can make it."""
         content = kit().model_dump(mode="json") | values
         data = gzip.compress(json.dumps(signing.sign(content, FORGER)).encode())
         armor = pyrage.encrypt(data, [self._identity.to_public()], armored=True).decode()
         return kit_sheet.render(kit(), armor, SIGNER)
 
     def seal_unsigned(self, **values: object) -> str:
-        """Return a kit as the earlier, unsigned format has it."""
+        """Return a kit in the earlier format, which has no signature."""
         content = kit().model_dump(mode="json") | {"kit": 1} | values
         data = gzip.compress(json.dumps(content).encode())
         return pyrage.encrypt(data, [self._identity.to_public()], armored=True).decode()
@@ -142,7 +142,7 @@ def _context(host: object) -> Iterator[object]:
 
 @pytest.fixture
 def restoring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Restoring:
-    """Return a restore onto a bare host from a kit that the deployment signed."""
+    """A restore onto a bare host from a kit that the deployment signed."""
     made = _Restoring(tmp_path, monkeypatch)
     made.write(made.seal(kit()))
     return made
@@ -159,7 +159,7 @@ _FORGED_FILES = {
 
 @pytest.mark.parametrize("name", _FORGED_FILES)
 @pytest.mark.parametrize("known", ["given", "setting", "own"])
-def test_a_forged_kit_places_nothing(restoring: _Restoring, name: str, known: str) -> None:
+def test_no_file_of_a_forged_kit_is_placed(restoring: _Restoring, name: str, known: str) -> None:
     """The kit is encrypted for the right recipient, but signed by another deployment's key."""
     restoring.write(restoring.forge(files={**FILES, **_FORGED_FILES[name]}))
     if known == "own":
@@ -173,7 +173,9 @@ def test_a_forged_kit_places_nothing(restoring: _Restoring, name: str, known: st
 
 
 @pytest.mark.parametrize("name", _FORGED_FILES)
-def test_an_unsigned_forged_kit_places_nothing(restoring: _Restoring, name: str) -> None:
+def test_an_unsigned_kit_needs_the_option_and_wellformed_files(
+    restoring: _Restoring, name: str
+) -> None:
     restoring.write(restoring.seal_unsigned(files={**FILES, **_FORGED_FILES[name]}))
     assert restoring.run("--yes").exit_code == 1
     accepted = restoring.run("--yes", "--accept-unsigned-kit")
@@ -185,7 +187,7 @@ def test_an_unsigned_forged_kit_places_nothing(restoring: _Restoring, name: str)
 @pytest.mark.parametrize(
     ("options", "answer"), [([], ""), ([], "n\n"), (["--yes"], ""), (["--yes"], "y\n")]
 )
-def test_a_kit_of_an_unknown_key_places_nothing(
+def test_no_file_of_a_kit_with_an_unknown_signer_is_placed(
     restoring: _Restoring, options: list[str], answer: str
 ) -> None:
     done = restoring.run(*options, answer=answer)
@@ -254,7 +256,7 @@ def test_a_host_without_a_signing_key_makes_no_kit() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "0" * 63, "0" * 65, "x" * 64])
-def test_another_text_is_not_a_signing_key(text: str) -> None:
+def test_a_malformed_signing_key_is_refused(text: str) -> None:
     with pytest.raises(FileError, match="holds no key") as refused:
         signing.parse(text)
     assert not text or text not in str(refused.value)

@@ -25,7 +25,7 @@ from tests.unit.backup.records import (
     drill_record,
 )
 from tests.unit.backup.test_recipients import ssh_key
-from tests.unit.backup.test_sharing_script import own
+from tests.unit.backup.test_sharing_script import run_own
 from tests.unit.settings_of import defaults
 
 
@@ -216,7 +216,7 @@ def test_wording_of_a_file_that_holds_no_kit() -> None:
     assert str(refused.value) == "what the file holds is not a recovery kit"
 
 
-def test_wording_of_where_the_replaced_data_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wording_of_the_places_of_replaced_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(proof, "host", SimpleNamespace(name="node-1"))
     assert proof._old_data({"volume": "infisical_postgres_before_20261125T180000Z"}) == [
         "The old data are on the host node-1, in the Docker volume "
@@ -232,7 +232,7 @@ def test_wording_of_where_the_replaced_data_are(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_wording_of_targets_that_a_node_does_not_write(tmp_path: Path) -> None:
-    follower = own(tmp_path, variables="NODE=2 SHARED=box", leads="echo false", targets="box")
+    follower = run_own(tmp_path, variables="NODE=2 SHARED=box", leads="echo false", targets="box")
     assert follower == "box is left to the node that leads the Swarm.\n"
-    without_data = own(tmp_path, variables="NODE=0 SHARED=box", leads="exit 1")
+    without_data = run_own(tmp_path, variables="NODE=0 SHARED=box", leads="exit 1")
     assert without_data == "This node of the cluster has no data: the nodes with data do it.\n"
