@@ -34,7 +34,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> NotingHost:
 
 @pytest.fixture
 def nodes_of(host: NotingHost, monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
-    """By node, the steps on it; the leader's are with the host's."""
+    """The steps on each other node, by node; those on the leader are in `host`."""
     seen: dict[str, list[str]] = {}
 
     @contextmanager

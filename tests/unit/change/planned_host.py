@@ -1,4 +1,4 @@
-"""A fake host whose plan of a change of version is made without running it."""
+"""A fake host on which a change of version is planned and not run."""
 
 from functools import partial
 from hashlib import sha256
@@ -56,7 +56,7 @@ class PlannedHost:
         return DeploymentState(there, UpgradeState(self.was), found)
 
     def noop(self, _: str) -> None:
-        """Take the sentence."""
+        """Ignore the reason for which an operation changes nothing."""
 
     def plan(self, settings: Settings) -> tuple[list[Change], list[Change]]:
         """Return the changes and the blocked steps of the plan for the settings."""
@@ -71,7 +71,7 @@ class PlannedHost:
 
 
 def get_generator(operation: Any) -> Any:
-    """Return the generator that an operation is made of."""
+    """Return the generator function of an operation."""
     return operation._inner.__wrapped__
 
 

@@ -1,4 +1,4 @@
-"""A fake host that only notes the steps of a rotation."""
+"""A fake host that only records the steps of a rotation."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _SAID = {
 
 
 class NotingHost(Noting):
-    """Note the steps of a rotation."""
+    """A host that records the steps of a rotation."""
 
     error = CommandFailed
 
     def __init__(self) -> None:
         super().__init__(**_SAID)
-        # On a cluster: the images in use, None until they are asked for; and the roll-out.
+        # On a cluster: the images in use, and the settings that were rolled out.
         self.was: Images | None = None
         self.rolled_out: Settings | None = None
 

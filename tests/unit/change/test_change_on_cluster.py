@@ -1,4 +1,4 @@
-"""The steps of a change of version on a cluster, whose fake leader only records them."""
+"""Test the steps of a change of version on a cluster, whose fake leader only records them."""
 
 from collections.abc import Callable, Iterable
 from types import SimpleNamespace
@@ -31,7 +31,7 @@ _RELEASE = Release("20261125T101112Z-v0.165.16", {"infisical": _OLD}, {}, _THEN)
 
 
 class _Leader(Noting):
-    """Notes the steps; a roll-out is of an image's version."""
+    """A leader that records the steps, and the version of each roll-out."""
 
     def __init__(self) -> None:
         super().__init__(load="projects 2", revert=_REVERTED)
@@ -128,7 +128,7 @@ def test_a_version_that_fails_on_a_copy_of_the_data_is_not_rolled_out(
     assert leader.steps == [*_TRIED[: _TRIED.index(failing) + 1], *_BACK, *_END]
 
 
-def test_the_copy_has_the_new_image_and_no_way_out(
+def test_the_copy_has_the_new_image_and_no_outbound_network(
     leader: _Leader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[str] = []
@@ -141,7 +141,7 @@ def test_the_copy_has_the_new_image_and_no_way_out(
     assert not any("ports" in each for each in copy["services"].values())
 
 
-def test_the_login_at_the_copy_is_forgotten_whatever_it_proves(
+def test_the_login_at_the_copy_is_forgotten_even_if_the_proof_fails(
     leader: _Leader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(session, "forget", lambda: leader.note("forget"))
@@ -152,7 +152,7 @@ def test_the_login_at_the_copy_is_forgotten_whatever_it_proves(
     assert leader.steps[where - 1 : where + 2] == ["forget", "prove isolation", "forget"]
 
 
-def test_a_version_that_never_gets_healthy_costs_no_data(leader: _Leader) -> None:
+def test_a_version_that_never_gets_healthy_is_rolled_back_with_all_data(leader: _Leader) -> None:
     leader.failing = ["roll out v0.166.0"]
     with pytest.raises(RunFailed, match=_WITH_ALL_DATA) as failed:
         _upgrade()
@@ -170,7 +170,7 @@ def test_data_that_the_old_version_cannot_use_are_replaced_by_the_dump(leader: _
     assert leader.steps == [*_UP, "gate", *_BACK, *revert]
 
 
-def test_failed_checks_with_usable_data_revert_nothing(leader: _Leader) -> None:
+def test_usable_data_are_not_reverted_after_failed_checks(leader: _Leader) -> None:
     leader.failing = ["gate"]
     with pytest.raises(RunFailed, match=_WITH_ALL_DATA) as failed:
         _upgrade()
@@ -178,7 +178,7 @@ def test_failed_checks_with_usable_data_revert_nothing(leader: _Leader) -> None:
     assert leader.steps == [*_UP, "gate", *_BACK, *_END]
 
 
-def test_deleted_secrets_revert_nothing_and_keep_the_dump(leader: _Leader) -> None:
+def test_data_with_deleted_secrets_are_not_reverted_and_the_dump_is_kept(leader: _Leader) -> None:
     leader.failing = ["gate"]
     leader.deleted = ["deleted since: TOKEN in production:/"]
     output = (
@@ -206,7 +206,9 @@ def test_a_rollback_pauses_infisical_from_the_dump_to_the_new_start(leader: _Lea
 
 
 @pytest.mark.parametrize("failing", ["roll out v0.165.16", "gate", "public"])
-def test_a_rollback_that_fails_names_what_was_written_since(leader: _Leader, failing: str) -> None:
+def test_a_rollback_that_fails_reports_the_writes_since_the_swap(
+    leader: _Leader, failing: str
+) -> None:
     """The edge is closed on all nodes from before the swap until the checks have passed."""
     leader.failing, leader.said["back"] = [failing], _GIVEN_UP
     was = Images(_NEW, _WAS.postgres)
@@ -243,7 +245,7 @@ def test_a_rollback_that_was_killed_is_proven_behind_a_closed_edge(leader: _Lead
         ("proven", _END, "v0.166.0 serves", ""),
     ],
 )
-def test_an_interrupted_change_is_ended_by_its_phase(
+def test_the_phase_decides_how_an_interrupted_change_is_ended(
     leader: _Leader, phase: str, steps: Iterable[str], serves: str, data: str
 ) -> None:
     unfinished = UnfinishedChange(_RELEASE.name, phase, _NEW)
@@ -259,5 +261,5 @@ def test_an_interrupted_change_is_ended_by_its_phase(
         f"registry.example.com:5000/infisical:v0.166.0@sha256:{'0' * 64}",
     ],
 )
-def test_the_settings_can_be_those_of_another_image(reference: str) -> None:
+def test_settings_can_be_copied_with_another_image(reference: str) -> None:
     assert settings().with_infisical(reference).stack.infisical_reference == reference

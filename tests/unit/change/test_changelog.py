@@ -1,4 +1,4 @@
-"""The changelog is read between two versions."""
+"""Test which sections of the changelog are between two versions, and the pin of a repository."""
 
 import pytest
 
@@ -72,5 +72,5 @@ def test_the_pin_of_a_repository_is_found(dependencies: str, expected: str) -> N
 
 
 @pytest.mark.parametrize("text", ["", "[tool.x]\n", "not toml", "[project]\nname = 'x'\n"])
-def test_a_repository_may_pin_nothing(text: str) -> None:
+def test_a_repository_without_a_pin_is_accepted(text: str) -> None:
     assert find_pin(text, "infisical-iac") == ""

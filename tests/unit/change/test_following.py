@@ -1,4 +1,4 @@
-"""Report settings that differ from what runs after a rollback."""
+"""Test the report of settings that differ from the running versions after a rollback."""
 
 from infisical_iac.change.releases import describe_other_ingress, list_settings_to_change
 from infisical_iac.core.images import Images

@@ -1,4 +1,4 @@
-"""`releases.sh free_space` measures the disks that really hold images, data and releases."""
+"""Test that `releases.sh free_space` measures the disks of images, data and releases."""
 
 import os
 from pathlib import Path

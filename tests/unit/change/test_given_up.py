@@ -1,4 +1,4 @@
-"""Report data that were set aside when a change was given up."""
+"""Test the report of data that were set aside when a change was given up."""
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_data_that_were_given_up_are_parsed(words: str, found: GivenUp, is_neede
     assert (parsed, parsed.is_needed) == (found, is_needed)
 
 
-def test_nothing_is_reported_where_nothing_was_given_up() -> None:
+def test_no_data_are_reported_if_none_were_given_up() -> None:
     assert describe_data([]) == "with all data"
     assert describe_kept([]) == after_proof([]) == []
 

@@ -1,4 +1,4 @@
-"""Test what `infisical-iac keys rotate` refuses, and when it inspects the host."""
+"""Test which hosts `infisical-iac keys rotate` refuses, and when it inspects a host."""
 
 import sys
 from collections.abc import Iterator
@@ -14,14 +14,14 @@ from infisical_iac.host.model import MachineState
 
 
 class _Data(dict[str, object]):
-    """The data of an inventory, which pyinfra lets be asked for so."""
+    """The data of an inventory, with the method `dict` of pyinfra's class."""
 
     def dict(self) -> "_Data":
         return self
 
 
 class _Host:
-    """Notes what is done to it, in order."""
+    """A host that records the lock and the facts that are read, in order."""
 
     def __init__(self, state: MachineState) -> None:
         self.state = state

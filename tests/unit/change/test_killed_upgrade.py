@@ -1,4 +1,4 @@
-"""Kill upgrade.sh after each of its effects: the data are in one place or in the other."""
+"""Test that no data are lost if upgrade.sh is killed after any of its effects."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ _BACK, _END = ("upgrade", "back"), ("upgrade", "end")
 
 @pytest.fixture
 def host(tmp_path: Path) -> FakeHost:
-    """A host on which a change has begun whose data are loaded."""
+    """A host with an unfinished change, whose new data are loaded."""
     made = make_host(tmp_path)
     for path, text in _FILES.items():
         made.write(path, text)
@@ -38,12 +38,12 @@ def host(tmp_path: Path) -> FakeHost:
 
 @pytest.fixture
 def swapped_host(host: FakeHost) -> FakeHost:
-    """The same with the new data in place."""
+    """The host with the new data in place."""
     host.ok(_PAUSE, _SWAP)
     return host
 
 
-def _is_as_before(host: FakeHost) -> None:
+def _assert_old_state(host: FakeHost) -> None:
     volumes = host.volumes()
     assert volumes[MAIN] == {"base": "old"}
     assert volumes.keys() - {_NEW, _GIVEN_UP} == {MAIN, "infisical_redis"}
@@ -56,19 +56,19 @@ def test_a_change_that_is_killed_is_undone(host: FakeHost) -> None:
     assert (deaths[-1].read(_STATE) or "").split()[1] == "swapped"
     for each in deaths:
         each.ok(_BACK, _END)
-        _is_as_before(each)
+        _assert_old_state(each)
 
 
 def test_a_killed_rollback_is_completed(swapped_host: FakeHost) -> None:
     for each in swapped_host.deaths(_BACK, _END):
         if each.read(_STATE):
             each.ok(_BACK, _END)
-        _is_as_before(each)
+        _assert_old_state(each)
         assert "a logged line" in (each.read(f"{RELEASES}/{_RELEASE}/failed.log") or "")
 
 
 def _write(host: FakeHost) -> bool:
-    """Acknowledge a write to the data in place; return whether there are any."""
+    """Write to the data in place, and return whether there were any data."""
     there = bool(host.volumes().get(MAIN))
     if there:
         host.volume(MAIN, written="acknowledged")
@@ -98,7 +98,7 @@ def test_writes_during_the_rollback_are_kept_too(swapped_host: FakeHost) -> None
         found = (each.volumes()[MAIN], *each.given_up().values())
         written = [files["base"] for files in found if files.get("written")]
         assert "new" in written
-        assert len(written) == len(set(written)), "no write is twice, and none is lost"
+        assert len(written) == len(set(written)), "each write is kept once"
         assert again or each.volumes()[MAIN] == {"base": "old"}
 
 
@@ -111,7 +111,7 @@ def test_writes_during_the_rollback_are_kept_too(swapped_host: FakeHost) -> None
         ("2026-11-25T10:00:00Z", True, "0"),
     ],
     ids=[
-        "the database shows",
+        "the database answers",
         "the database does not answer",
         "the clock was set back before the database started",
         "the database never ran",
@@ -129,7 +129,7 @@ def test_writes_since_the_swap_are_counted_where_possible(
     kind, name, since, *rest = said.split()
     assert (kind, name, rest) == ("given-up", _GIVEN_UP, [writes, "image", "image"])
     assert re.fullmatch(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ", since)
-    # A repeated rollback reports it too.
+    # A repeated rollback reports the volume too.
     assert host.run(*_BACK).stdout.strip() == said.strip()
 
 
@@ -143,7 +143,7 @@ def test_a_rollback_begun_by_an_earlier_version_is_completed(
         swapped_host.remove("/var/lib/infisical-upgrade/writes")
     swapped_host.write(_STATE, f"{_RELEASE} {phase} infisical/infisical:v0.166.0\n")
     swapped_host.ok(_BACK, _END)
-    _is_as_before(swapped_host)
+    _assert_old_state(swapped_host)
     assert swapped_host.given_up() == {_GIVEN_UP: {"base": "new", "written": "acknowledged"}}
 
 
@@ -180,9 +180,9 @@ def test_an_end_that_is_killed_keeps_the_new_data(swapped_host: FakeHost) -> Non
         assert {each.read(path) for path in _FILES} == {"new"}
 
 
-def test_a_silent_docker_does_not_mean_a_missing_volume(swapped_host: FakeHost) -> None:
+def test_a_rollback_fails_while_docker_does_not_list_volumes(swapped_host: FakeHost) -> None:
     swapped_host.write("/failing", "volume\n")
     assert swapped_host.run(*_BACK).returncode == 1
     swapped_host.remove("/failing")
     swapped_host.ok(_BACK, _END)
-    _is_as_before(swapped_host)
+    _assert_old_state(swapped_host)

@@ -1,4 +1,4 @@
-"""Kill upgrade-cluster.sh after each of its effects: the data are in one place or the other."""
+"""Test that no data are lost if upgrade-cluster.sh is killed after any of its effects."""
 
 import re
 from pathlib import Path
@@ -22,7 +22,7 @@ _REVERT = ("upgrade-cluster", "revert")
 
 @pytest.fixture
 def node(tmp_path: Path) -> FakeNode:
-    """Return the leader of a cluster with an unfinished change, and fetched data."""
+    """The leader of a cluster with an unfinished change and fetched data."""
     made = make_node(tmp_path, infisical="old")
     made.write("/etc/infisical/workspace.json", "old")
     made.write(f"{RELEASES}/{_RELEASE}/workspace.json", "old")
@@ -34,7 +34,7 @@ def node(tmp_path: Path) -> FakeNode:
     return made
 
 
-def _is_as_before(node: FakeNode) -> None:
+def _assert_old_state(node: FakeNode) -> None:
     databases = node.databases()
     assert databases["infisical"].startswith("old")
     assert databases.keys() - {_GIVEN_UP} == {"infisical"}
@@ -44,7 +44,7 @@ def _is_as_before(node: FakeNode) -> None:
 
 
 def _write(node: FakeNode) -> bool:
-    """Have whatever serves acknowledge a write; whether the database takes any."""
+    """Write to the database unless it is closed, and return whether it was open."""
     if "infisical" in node.list_closed().split():
         return False
     node.write("/databases/infisical", f"{node.databases()['infisical']} and a write")
@@ -62,7 +62,7 @@ def test_a_change_with_other_data_that_is_killed_is_undone_and_loses_no_write(
         done = each.run(*_BACK)
         assert done.returncode == 0, done.stderr
         each.ok(_END)
-        _is_as_before(each)
+        _assert_old_state(each)
         if wrote:
             found = each.databases().items()
             (where,) = (name for name, text in found if text.endswith("and a write"))
@@ -76,7 +76,7 @@ def test_a_killed_rollback_is_completed_and_loses_no_write(node: FakeNode) -> No
         again = _write(each)
         if each.read(_STATE):
             each.ok(_BACK, _END)
-        _is_as_before(each)
+        _assert_old_state(each)
         written = [text.count("and a write") for text in each.databases().values()]
         assert sum(written) == 1 + again
         assert "a logged line" in (each.read(f"{RELEASES}/{_RELEASE}/failed.log") or "")
@@ -102,7 +102,7 @@ def test_data_that_the_old_version_cannot_use_are_given_up(node: FakeNode) -> No
     node.ok(_ROLL, _BACK, _LOAD)
     said = node.run(*_REVERT).stdout
     assert said == f"given-up {_GIVEN_UP} 2026-11-25T10:11:12Z 42 id@sha256:1\n"
-    # A run that continues after a death here gets the same answer.
+    # A run that continues after an interruption here gets the same output.
     assert node.run(*_BACK).stdout == said
     node.ok(_END)
     assert node.databases() == {"infisical": "new", _GIVEN_UP: "old"}
@@ -117,19 +117,19 @@ def test_writes_since_the_swap_are_counted_where_possible(
         node.write("/mute", "")
     said = node.run(*_BACK).stdout
     assert re.fullmatch(rf"given-up {_GIVEN_UP} 20\d\d-\S+Z {writes} id@sha256:1\n", said)
-    # A repeated rollback reports it too.
+    # A repeated rollback reports the database too.
     assert node.run(*_BACK).stdout == said
 
 
 @pytest.mark.parametrize("phase", ["backing", "back"])
 def test_a_rollback_begun_by_an_earlier_version_is_completed(node: FakeNode, phase: str) -> None:
-    """That version had dropped the database, and was about to rename the old one."""
+    """The earlier version had dropped the new database, and was about to rename the old one."""
     node.ok(_PAUSE, _LOAD, _SWAP)
     node.remove("/var/lib/infisical-upgrade/exchanged")
     node.write(_STATE, f"{_RELEASE} {phase} infisical/infisical:v0.166.0\n")
     node.remove("/databases/infisical")
     node.ok(_BACK, _END)
-    _is_as_before(node)
+    _assert_old_state(node)
     assert node.databases_given_up() == {}
 
 
@@ -157,10 +157,10 @@ def test_a_proven_change_drops_data_without_writes(node: FakeNode) -> None:
     }
 
 
-def test_the_data_are_known_by_their_transactions_until_the_change_has_ended(
+def test_transaction_ids_of_the_data_are_kept_until_the_change_has_ended(
     node: FakeNode,
 ) -> None:
-    """Transaction ids are a clock that nobody can set."""
+    """Unlike the clock of a host, transaction ids only grow."""
     notes = [f"/var/lib/infisical-upgrade/{each}" for each in ("begun", "loaded")]
     assert [node.read(each) for each in notes] == ["770\n", None]
     node.ok(_PAUSE, _LOAD, _SWAP)
@@ -169,7 +169,7 @@ def test_the_data_are_known_by_their_transactions_until_the_change_has_ended(
     assert [node.read(each) for each in notes] == [None] * 2
 
 
-def test_a_change_of_the_data_is_known_while_it_is_under_way(node: FakeNode) -> None:
+def test_exchanged_data_are_reported_until_the_change_has_ended(node: FakeNode) -> None:
     exchanged = ("upgrade-cluster", "exchanged")
     assert node.run(*exchanged).stdout == ""
     node.ok(_PAUSE, _LOAD, _SWAP)
@@ -178,7 +178,7 @@ def test_a_change_of_the_data_is_known_while_it_is_under_way(node: FakeNode) -> 
     assert node.run(*exchanged).stdout == ""
 
 
-def test_a_dump_with_deleted_secrets_outlives_the_rollback(node: FakeNode) -> None:
+def test_a_dump_with_deleted_secrets_is_kept_after_the_rollback(node: FakeNode) -> None:
     dump = f"{RELEASES}/{_RELEASE}/snapshot/database.dump"
     node.ok(_ROLL, _BACK, ("upgrade-cluster", "keep"), _END)
     assert node.read(dump) == "old"
@@ -188,7 +188,7 @@ def test_a_dump_with_deleted_secrets_outlives_the_rollback(node: FakeNode) -> No
     assert node.read(dump) is None
 
 
-def test_a_revert_that_is_killed_leaves_data_that_serve(node: FakeNode) -> None:
+def test_a_revert_that_is_killed_leaves_an_open_database_and_the_old_data(node: FakeNode) -> None:
     node.ok(_ROLL, _BACK, _LOAD)
     for each in node.deaths_of(_REVERT):
         each.ok(_BACK, _END)

@@ -1,4 +1,4 @@
-"""A newer tag has the shape of the pinned one and is no pre-release."""
+"""Test that a newer tag has the format of the pinned tag and is not a pre-release."""
 
 import pytest
 
@@ -21,11 +21,11 @@ _INFISICAL = [
     [
         ("v0.165.16", _INFISICAL, Newer("v0.166.2")),
         ("v0.166.2", _INFISICAL, Newer()),
-        # Not as texts: 9 < 16.
+        # Numbers are not compared as texts: 9 < 16.
         ("v0.165.9", ["v0.165.16"], Newer("v0.165.16")),
         ("v0.165.16", ["v0.165.9"], Newer()),
         ("v0.166.2", ["v1.0.0", "v1.2.0"], Newer("", "v1.2.0")),
-        # A tag stays in its major version, and with its number of numbers.
+        # A newer tag has the same major version and as many numbers.
         ("17", _POSTGRES, Newer("", "18")),
         ("17.6", _POSTGRES, Newer("17.12", "18.4")),
         ("17.12", _POSTGRES, Newer("", "18.4")),
@@ -40,19 +40,19 @@ _INFISICAL = [
         ("4.0-p3", ["4.0-p2", "4.0-p10", "3.3-p11"], Newer("4.0-p10")),
         ("4.0-p3", ["4.1-p1", "4.0-p4"], Newer("4.1-p1")),
         ("4.0-p3", ["4.1", "4.0"], Newer()),
-        # Pre-releases are passed over, unless one is pinned: then the final release is newer.
+        # Pre-releases are skipped. The final release is newer than a pinned pre-release.
         ("2.10.2", ["2.11.0-beta.1", "2.11.0-rc2", "2.11.0-alpine"], Newer()),
         ("2.11.0-rc1", ["2.11.0-rc2", "2.11.0", "2.10.9"], Newer("2.11.0")),
-        # A date is no major version.
+        # A date is not a major version.
         ("2.3", ["20240101.1", "2024.12"], Newer()),
         ("2024.1", ["2024.2", "2025.1"], Newer("2024.2", "2025.1")),
-        # A tag that is no version.
+        # A tag without a version has no newer one.
         ("trixie", _POSTGRES, Newer()),
         ("", _POSTGRES, Newer()),
         ("17.6", [], Newer()),
     ],
 )
-def test_newer_tags_have_the_shape_of_the_pinned_one(
+def test_newer_tags_have_the_format_of_the_pinned_tag(
     pinned: str, tags: list[str], expected: Newer
 ) -> None:
     assert find_newer(pinned, tags) == expected

@@ -1,4 +1,4 @@
-"""Compare pinned images with what registries have, all at once and in a bounded time."""
+"""Test that pinned images are compared with registries concurrently and in a bounded time."""
 
 import threading
 import time
@@ -60,7 +60,7 @@ def test_images_of_a_single_host_are_those_of_its_services() -> None:
 
 
 def test_a_cluster_has_images_of_its_own() -> None:
-    """Drills run in the image of a single host."""
+    """A cluster keeps `postgres_image`, because drills run in that image."""
     found = {
         each.setting for each in list_pinned(settings_of(topology="swarm", acme_ca="internal"))
     }
@@ -87,7 +87,7 @@ def test_all_registries_are_asked(registry: FakeRegistry) -> None:
 
 
 def test_a_newer_version_of_any_image_has_its_digest(registry: FakeRegistry) -> None:
-    """Else the image that a known digest pins today would be pinned by a tag from then on."""
+    """Otherwise an image that is now pinned by its digest would later be pinned by a tag only."""
     found = {each.name: each for each in compare(_at(registry), timeout=30) if each.newest}
     assert {name: each.digest for name, each in found.items()} == dict.fromkeys(
         ("infisical", "postgres", "caddy"), DIGEST
@@ -205,7 +205,7 @@ def test_versions_are_compared_by_number(newest: str, running: str, expected: st
     assert assess_tool(newest, running, _CLIENT).newest == expected
 
 
-def test_the_commands_name_the_newest() -> None:
+def test_the_commands_name_the_newest_version() -> None:
     upgrade, changes = assess_tool("0.2.0", "0.1.0", _CLIENT).notes
     assert "`pip install x==0.2.0`" in upgrade
     assert " x==0.2.0 x outdated --since 0.1.0`" in changes
@@ -240,7 +240,7 @@ def test_new_versions_are_a_note_and_no_failure(
     assert (found.text, found.is_note, found.ok) == (text, is_note, True)
 
 
-def test_a_question_without_an_answer_does_not_delay_others() -> None:
+def test_a_request_without_an_answer_does_not_delay_others() -> None:
     never = threading.Event()
 
     def fail() -> str:

@@ -1,4 +1,4 @@
-"""The package client that installed this tool is found, and asked for the newest version."""
+"""Test that the installing package client is found, and asked for the newest version."""
 
 import json
 import sys
@@ -21,7 +21,7 @@ from infisical_iac.core.errors import Unreachable, UserError
 
 @pytest.fixture
 def _is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the tool installed by pip, from an index."""
+    """Make the tool appear as installed by pip from an index."""
     monkeypatch.setattr(bundle, "IS_INSTALLED", True)
     monkeypatch.setattr(package_client, "_installer", lambda: "pip")
     monkeypatch.delenv("UV", raising=False)
@@ -34,7 +34,7 @@ def _detect(prefix: Path, **programs: str) -> PackageClient:
 
 
 def test_no_client_is_asked_for_a_clone(tmp_path: Path) -> None:
-    """These tests run from one."""
+    """These tests run from a clone."""
     assert detect(tmp_path) is None
 
 
@@ -100,7 +100,7 @@ def test_indexes_are_taken_from_the_arguments_of_pip() -> None:
     }
 
 
-def _printing(
+def _make_client(
     output: str, pattern: str, *, status: int = 0, is_silent: bool = False
 ) -> PackageClient:
     program = f"import sys; sys.stdout.write({output!r}); sys.exit({status})"
@@ -139,16 +139,16 @@ def test_the_newest_version_is_found_in_the_output(
     assert parse_newest(_detect(tmp_path, uv="uv"), output) == expected
 
 
-def test_no_output_of_a_silent_client_means_that_nothing_is_newer(
+def test_no_output_of_a_silent_client_means_no_newer_version(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(bundle, "version", lambda: "0.1.0")
-    assert ask_newest(_printing("", _TOOL, is_silent=True), timeout=60) == "0.1.0"
+    assert ask_newest(_make_client("", _TOOL, is_silent=True), timeout=60) == "0.1.0"
 
 
 @pytest.mark.parametrize(("output", "status"), [("", 0), ("", 1), ("infisical-iac (0.2.0)", 2)])
 def test_a_client_without_an_answer_is_unreachable(output: str, status: int) -> None:
-    client = _printing(output, rf"^{NAME} \((\S+)\)", status=status)
+    client = _make_client(output, rf"^{NAME} \((\S+)\)", status=status)
     with pytest.raises(Unreachable) as error:
         ask_newest(client, timeout=60)
     assert error.value.code == "unreachable.package_client"
@@ -165,7 +165,7 @@ def test_a_client_that_stalls_is_ended() -> None:
         ask_newest(client, timeout=60)
 
 
-def test_a_client_that_is_gone_is_reported() -> None:
+def test_a_missing_client_is_reported() -> None:
     with pytest.raises(UserError) as error:
         ask_newest(PackageClient("fake", ("/nowhere/fake",), "x", "", ""), timeout=1)
     assert error.value.code == "error.no_client"

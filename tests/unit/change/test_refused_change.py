@@ -1,4 +1,4 @@
-"""Refuse a change of version as an entry of its own, and bring up the rest of the stack."""
+"""Test that a refused change of version is a separate entry, and the rest is deployed."""
 
 import re
 from collections.abc import Iterable
@@ -40,7 +40,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> PlannedHost:
 
 
 def _list_changes(planned: Iterable[Change]) -> list[str]:
-    """Return what each change is about, with its kind."""
+    """Return the kind and the object of each change."""
     return [f"{each.kind} {each.what}" for each in planned]
 
 
@@ -59,7 +59,7 @@ def test_another_setting_is_rolled_out_next_to_a_refused_version(host: PlannedHo
     assert "~ container infisical" in _list_changes(planned)
 
 
-def test_the_file_of_a_refused_version_has_the_images_that_run(host: PlannedHost) -> None:
+def test_the_compose_file_keeps_the_running_image_of_a_refused_version(host: PlannedHost) -> None:
     desired = settings_of(infisical_version="v0.120.0", postgres_image="postgres:17.9")
     kept = desired.keeping(host.was)
     services = yaml.safe_load(compose_file(kept, MachineState()))["services"]
@@ -79,7 +79,7 @@ def test_a_refused_major_version_of_postgresql_keeps_its_container(host: Planned
 @pytest.mark.parametrize(
     "refusal", [UserError("the disk is full"), CheckFailed("the canary is altered")]
 )
-def test_an_error_before_a_change_of_version_blocks_nothing_else(
+def test_an_error_before_a_change_of_version_blocks_only_that_change(
     host: PlannedHost, monkeypatch: pytest.MonkeyPatch, refusal: UserError
 ) -> None:
     def refuse(_: int) -> None:
@@ -123,7 +123,7 @@ def test_an_allowed_version_is_planned(host: PlannedHost) -> None:
     assert blocked == []
 
 
-def test_without_a_run_that_goes_on_a_refusal_is_raised(host: PlannedHost) -> None:
+def test_a_refusal_is_raised_unless_the_run_goes_on(host: PlannedHost) -> None:
     host.journal.goes_on = False
     with pytest.raises(Refused, match=r"from v0\.165\.16 to v0\.120\.0") as refused:
         host.plan(settings_of(infisical_version="v0.120.0"))
@@ -137,7 +137,7 @@ def test_without_a_run_that_goes_on_a_refusal_is_raised(host: PlannedHost) -> No
         ({"patroni_image": "ghcr.io/zalando/spilo-18:4.1-p2"}, "cluster's PostgreSQL .* to 18:"),
     ],
 )
-def test_a_cluster_rolls_the_rest_out_on_the_version_that_runs(
+def test_a_cluster_rolls_out_other_settings_with_the_running_version(
     host: PlannedHost, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], change: str
 ) -> None:
     runs = clusters.settings()

@@ -1,4 +1,4 @@
-"""Parse, choose and remove the releases that a host keeps."""
+"""Test how the releases on a host are parsed, chosen and removed."""
 
 import json
 
@@ -78,7 +78,7 @@ def test_an_incomplete_or_unknown_release_cannot_be_chosen(name: str) -> None:
     assert no.value.code == "refused.unknown_release"
 
 
-def test_a_host_without_a_release_has_none_to_choose() -> None:
+def test_a_choice_among_no_releases_is_refused() -> None:
     with pytest.raises(Refused) as refused:
         choose([], None)
     assert refused.value.code == "refused.no_release"
@@ -91,13 +91,13 @@ def test_data_of_another_schema_are_not_kept_for_a_release() -> None:
         refuse_other_schema(release, 474)
 
 
-def test_the_oldest_releases_go_with_the_images_that_no_other_has() -> None:
+def test_the_oldest_releases_are_removed_with_images_that_no_other_release_has() -> None:
     found = find_surplus(_releases(), 1, needed={"infisical/infisical:v0.166.0"})
     assert found.releases == ["20261101T000000Z-v0.163.0"]
     assert found.images == ["infisical/infisical:v0.163.0"]
 
 
-def test_an_image_that_is_in_use_stays() -> None:
+def test_an_image_that_is_in_use_is_kept() -> None:
     found = find_surplus(_releases(), 1, needed={"infisical/infisical:v0.163.0"})
     assert found.images == []
 

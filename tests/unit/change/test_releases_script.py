@@ -33,7 +33,7 @@ def host(tmp_path: Path) -> FakeHost:
     return made
 
 
-def test_what_runs_is_read_with_its_digest(host: FakeHost) -> None:
+def test_running_images_are_read_with_their_digests(host: FakeHost) -> None:
     said = host.run("releases", "inspect", _INFISICAL).stdout.splitlines()
     found = Upgrades().process(["database", *said])
     assert found.was == Images(_INFISICAL, _POSTGRES)

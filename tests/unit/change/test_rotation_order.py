@@ -1,4 +1,4 @@
-"""The order of the steps of a rotation, on a fake host that only records them."""
+"""Test the order of the steps of a rotation, on a fake host that only records them."""
 
 from collections.abc import Sequence
 
@@ -43,7 +43,7 @@ def test_a_failing_new_password_is_replaced_by_the_old_one(host: NotingHost, fai
         ("proven", ["rotation end"]),
     ],
 )
-def test_an_interrupted_rotation_is_ended_by_its_phase(
+def test_the_phase_decides_how_an_interrupted_rotation_is_ended(
     host: NotingHost, phase: str, steps: Sequence[str]
 ) -> None:
     recover("database", phase)

@@ -1,4 +1,4 @@
-"""Kill rotation.sh after each of its lines: the keys' files stay whole."""
+"""Test that the files of keys stay whole if rotation.sh is killed after any of its lines."""
 
 import subprocess
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _STEPS = ("prepare redis_password", "switch", "end")
 
 
 def _lines() -> Iterator[int]:
-    """The lines that the steps under test run, after which one can die."""
+    """Yield the numbers of the lines after which a step under test can be killed."""
     function = ""
     for number, line in enumerate(_TEXT.splitlines()):
         if line.endswith("() {"):
@@ -29,7 +29,7 @@ def _lines() -> Iterator[int]:
 
 
 class _Host:
-    """A directory in the place of the host's; `kill_after` is the line that the script ends at."""
+    """A host in a directory."""
 
     def __init__(self, directory: Path) -> None:
         self.keys = directory / "etc" / "keys"
@@ -38,7 +38,7 @@ class _Host:
         self.directory = directory
 
     def run(self, step: str, kill_after: int | None = None) -> int:
-        """Run a step, and return its exit status."""
+        """Run a step, killed after a line if that is given; return the exit status."""
         lines = _TEXT.splitlines()
         if kill_after is not None:
             lines[kill_after] += "\nkill -9 $$"
@@ -64,7 +64,7 @@ class _Host:
         return file.read_text() if file.exists() else ""
 
     def recover(self) -> None:
-        """End what was interrupted, by the steps that `recover` takes."""
+        """End an interrupted rotation by the steps that `rotation.recover` takes."""
         if found := parse_unfinished(self.state):
             steps = {"complete": ("switch", "end"), "go back": ("back", "end")}
             for step in steps.get(found.way, ("end",)):

@@ -1,4 +1,4 @@
-"""Parse unfinished rotations and targets, and refuse to rotate the encryption key."""
+"""Test the parsers of unfinished rotations and targets, and the refused encryption key."""
 
 import pytest
 
@@ -72,7 +72,7 @@ def test_a_host_whose_repositories_are_not_all_targets_is_refused(
     assert failed.value.code == code
 
 
-def test_only_the_auth_secret_ends_something_else() -> None:
+def test_only_a_new_auth_secret_ends_sessions() -> None:
     assert [key.name for key in KEYS if key.ends] == ["auth-secret"]
 
 

@@ -1,4 +1,4 @@
-"""Parse the versions that the host reports."""
+"""Test the parser of the versions that the host reports."""
 
 from infisical_iac.core.images import Images
 from infisical_iac.stack.state import FailedChange, Upgrades, UpgradeState
@@ -19,7 +19,7 @@ def test_a_renamed_image_is_known_by_its_id() -> None:
     assert Upgrades().process([*_READ, "desired sha256:a"]).same_bytes
 
 
-def test_a_missing_image_is_not_the_same() -> None:
+def test_a_missing_image_differs_from_the_running_image() -> None:
     gone = "image infisical infisical/infisical:v0.165.16 "
     assert not Upgrades().process([_READ[0], gone, _READ[2], "desired "]).same_bytes
 

@@ -1,4 +1,4 @@
-"""Detect changes of version, and refuse those that would break the data or lack space."""
+"""Test which changes of version are found, and which are refused for their data or space."""
 
 import pytest
 
@@ -63,7 +63,7 @@ def test_the_ingress_of_a_compose_file_is_read(kind: str) -> None:
 
 
 def test_traefik_without_caddy_is_another_ingress() -> None:
-    """So that going back to a release of that time asks nothing of a Caddy that is not there."""
+    """A rollback to a release that was deployed without Caddy must not expect a Caddy."""
     compose = "services: {infisical: {labels: {traefik.enable: 'true'}, ports: ['127.0.0.1:1:2']}}"
     assert ingress_of(compose) == ("traefik without Caddy", 1)
 
@@ -119,7 +119,7 @@ def test_another_name_of_the_same_image_is_not_a_change() -> None:
         (_images("v0.95.0"), _images("v0.100.0"), "no_migration", r"v0\.111\.0"),
     ],
 )
-def test_a_change_that_would_break_is_refused_with_the_reason(
+def test_a_change_that_would_break_the_data_is_refused_with_the_reason(
     was: Images, desired: Images, code: str, fact: str
 ) -> None:
     with pytest.raises(Refused, match=fact) as refused:
@@ -136,7 +136,7 @@ def test_other_changes_are_allowed() -> None:
         refuse(was, desired)
 
 
-def test_todays_data_are_not_kept_for_an_older_postgresql() -> None:
+def test_current_data_are_not_kept_for_an_older_postgresql() -> None:
     was = _images("v0.165.16", "postgres:18.6")
     refuse_older_postgres(was, _images("v0.165.10", "postgres:18.1"), "go back without it")
     with pytest.raises(Refused, match=r"from 18 to 17: .*; go back without it"):
@@ -158,7 +158,7 @@ def test_volumes_of_data_given_up_are_named_where_the_disk_is_full() -> None:
 
 
 def _free_space(free: int, *, data: int) -> FreeSpace:
-    """Everything on one disk, which got fuller while it was read."""
+    """Return the free space of a single disk, which got fuller while it was read."""
     return FreeSpace(Disk(1, free + 4), Disk(1, free), Disk(1, free + 2), data)
 
 

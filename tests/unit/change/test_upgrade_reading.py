@@ -1,4 +1,4 @@
-"""Compare secrets before and after a change: unreadable and deleted ones."""
+"""Test the comparison of secrets before and after a change: unreadable and deleted secrets."""
 
 from collections.abc import Collection
 
