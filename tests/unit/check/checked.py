@@ -1,4 +1,4 @@
-"""Repositories of services to be checked, and the workspace that they are checked against."""
+"""Make repositories of services for tests of `check`, and provide their project file."""
 
 import subprocess
 from pathlib import Path
@@ -47,7 +47,7 @@ def plant(root: Path, files: dict[str, str], *, git: bool = True) -> Repository:
 def list_findings(
     repository: Repository, project_id: str = "", address: str = ""
 ) -> list[CheckFinding]:
-    """Return the findings without notes, given what Infisical is known to be."""
+    """Return the findings without notes; `project_id` and `address` are empty without Infisical."""
     findings = [*repository.files(), *repository.starts(project_id, address)]
     return [each for each in findings if not each.is_note]
 

@@ -1,4 +1,4 @@
-"""`.infisical-check.yaml`: what a repository accepts."""
+"""Test `.infisical-check.yaml`, which lists the findings that a repository accepts."""
 
 from pathlib import Path
 
@@ -23,14 +23,14 @@ _READ = CheckFinding("missing-key", "web/src/app.js:12", "API_URL", "…")
         ("API_URL", _READ),
     ],
 )
-def test_a_pattern_fits_a_key_a_path_or_a_place(pattern: str, finding: CheckFinding) -> None:
+def test_a_pattern_matches_a_key_a_path_or_a_place(pattern: str, finding: CheckFinding) -> None:
     others = [each for each in (_LEFT, _TRACKED, _READ) if each is not finding]
     judged = judge([*others, finding], {pattern: "a reason"}, NAME)
     assert judged.findings == others
     assert judged.accepted == [(finding, "a reason")]
 
 
-def test_a_pattern_that_fits_nothing_is_reported() -> None:
+def test_a_pattern_that_matches_no_finding_is_reported() -> None:
     [note] = judge([], {"OLD_*": "a reason"}, NAME).findings
     assert (note.place, note.is_note) == (NAME, True)
     assert note.message.startswith("OLD_* ")
@@ -44,7 +44,7 @@ def test_a_file_below_the_checked_directory_is_reported_as_not_read(tmp_path: Pa
     assert str(tmp_path) in note.message
 
 
-def test_without_the_file_nothing_is_accepted() -> None:
+def test_no_finding_is_accepted_without_the_file() -> None:
     assert load("", NAME) == {}
     assert judge([_LEFT], {}, NAME).findings == [_LEFT]
 

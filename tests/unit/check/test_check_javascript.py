@@ -46,7 +46,7 @@ def _keys(reads: Reads) -> tuple[set[str], set[str]]:
         ),
     ],
 )
-def test_destructuring_names_the_keys_it_takes(
+def test_keys_of_a_destructured_environment_are_found(
     code: str, needed: set[str], optional: set[str]
 ) -> None:
     assert _keys(_read(code, "src/app.ts")) == (needed, optional)
@@ -170,7 +170,7 @@ def test_similar_code_is_not_a_read(code: str) -> None:
         "const start = (env = process.env) => env.KEY;",
     ],
 )
-def test_a_read_is_found_however_it_is_spelled(code: str) -> None:
+def test_a_read_is_found_in_any_spelling(code: str) -> None:
     assert "KEY" in _keys(_read(code))[0]
 
 
@@ -193,7 +193,7 @@ def test_a_read_is_found_however_it_is_spelled(code: str) -> None:
         "use(process.env.KEY?.split(',') ?? []);",
     ],
 )
-def test_a_default_is_seen_around_what_is_in_between(code: str) -> None:
+def test_a_default_around_an_enclosing_expression_is_found(code: str) -> None:
     assert _keys(_read(code)) == (set(), {"KEY"})
 
 
@@ -240,7 +240,7 @@ def test_a_key_that_is_only_tested_or_compared_may_be_missing(code: str) -> None
         "if (process.env.KEY.length === 3) use(1);",
     ],
 )
-def test_a_test_that_stops_without_the_key_needs_it(code: str) -> None:
+def test_a_key_is_needed_if_a_test_stops_the_program_without_it(code: str) -> None:
     assert _keys(_read(code)) == ({"KEY"}, set())
 
 
@@ -302,8 +302,10 @@ def test_tsx_has_types_and_elements() -> None:
         ("const a = () => <A b={process.env.A} />;", "src/app.ts"),
     ],
 )
-def test_the_other_dialect_is_tried_where_the_one_of_the_ending_fails(code: str, path: str) -> None:
-    """Bundlers take Flow's types in `.js` and elements in `.ts`."""
+def test_the_other_dialect_is_tried_if_the_dialect_of_the_suffix_fails(
+    code: str, path: str
+) -> None:
+    """Bundlers accept Flow's types in `.js` and elements in `.ts`."""
     assert _read(code, path).error == ""
 
 
@@ -332,7 +334,7 @@ def test_a_large_minified_file_is_read() -> None:
 
 
 def test_a_file_that_takes_too_long_is_given_up_and_reported() -> None:
-    """Return what is written for it makes a parser try each of many readings."""
+    """Hostile code can make a parser try a large number of readings."""
     script = syntax.parse("src/app.js", "const a = (" * 5_000, most_work=100)
     assert [*script.nodes()] == []
     assert "too large" in script.error
@@ -386,7 +388,7 @@ def test_a_template_that_is_not_javascript_is_not_an_error() -> None:
     assert _read(code, "src/app.svelte") == Reads([Read("A", 1)])
 
 
-def test_a_package_is_not_a_module_next_to_a_file() -> None:
+def test_a_package_is_not_taken_for_a_file_of_the_same_name() -> None:
     own = "import { load } from 'infisical-config';\nexport const settings = await load();"
     code = "import { settings } from 'own';\nuse(settings.KEY);"
     assert _read(code, own=own).found == []
@@ -398,7 +400,7 @@ def test_a_module_that_only_names_the_loader_has_no_secrets() -> None:
     assert _read(code).found == []
 
 
-def test_a_schema_is_optional_by_what_is_called_on_it() -> None:
+def test_methods_of_a_schema_decide_whether_its_key_is_optional() -> None:
     code = """\
         const schema = z.object({
           A: z.string().describe("not .default( this"),
@@ -411,7 +413,7 @@ def test_a_schema_is_optional_by_what_is_called_on_it() -> None:
     assert _keys(_read(code)) == ({"A", "E"}, {"B", "C", "D"})
 
 
-def test_a_file_of_declarations_reads_nothing() -> None:
+def test_a_file_of_declarations_reads_no_keys() -> None:
     code = "export interface A { new (): import('b').B<C>; }\ndeclare const a = process.env.A;"
     assert _read(code, "src/app.d.ts") == Reads()
 
@@ -459,8 +461,8 @@ def test_any_file_is_read_without_an_exception(ending: str, code: str) -> None:
     assert all(0 < each.line <= code.count("\n") + 1 for each in reads.found)
 
 
-def test_the_grammars_are_loaded_when_code_is_read_and_no_sooner() -> None:
-    """Every command would wait for them, `--help` too."""
+def test_the_grammars_are_not_loaded_before_code_is_read() -> None:
+    """Otherwise every command would wait for the grammars, even `--help`."""
     code = """\
         import sys
         import infisical_iac.cli.main, infisical_iac.check.repository, infisical_iac.migrate.loaders

@@ -1,4 +1,4 @@
-"""The keys that code reads, compared with the names that Infisical has."""
+"""Test the comparison of the keys that code reads with the names of secrets in Infisical."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -26,13 +26,13 @@ def _names(development: dict[str, list[str]], production: dict[str, list[str]]) 
     return {(slug, folder): names for slug, each in both.items() for folder, names in each.items()}
 
 
-def _missing(root: Path, files: dict[str, str], names: Names) -> list[CheckFinding]:
+def _find_missing(root: Path, files: dict[str, str], names: Names) -> list[CheckFinding]:
     return list(
         usage.missing(plant(root, GOOD | files, git=False).code_by_service, names, WORKSPACE)
     )
 
 
-def _left_over(root: Path, files: dict[str, str], names: Names) -> list[CheckFinding]:
+def _find_left_over(root: Path, files: dict[str, str], names: Names) -> list[CheckFinding]:
     repository = plant(root, GOOD | files, git=False)
     return list(
         usage.left_over(repository.code_by_service, repository.elsewhere(), names, WORKSPACE)
@@ -45,7 +45,7 @@ def _reads(*names: str) -> dict[str, str]:
 
 def test_a_key_must_be_in_every_environment(tmp_path: Path) -> None:
     names = _names({"/backend": ["A", "B"]}, {"/backend": ["A"]})
-    [finding] = _missing(tmp_path, _reads("A", "B"), names)
+    [finding] = _find_missing(tmp_path, _reads("A", "B"), names)
     assert (finding.kind, finding.place, finding.key) == (
         "missing-key",
         "backend/src/app.js:2",
@@ -59,7 +59,7 @@ def test_a_key_must_be_in_every_environment(tmp_path: Path) -> None:
 def test_an_environment_without_any_secret_is_one_finding(tmp_path: Path) -> None:
     names = _names({"/backend": ["A"]}, {})
     files = _reads("A", "B", "C ?? 3") | _PYTHON
-    found = [each for each in _missing(tmp_path, files, names) if not each.is_note]
+    found = [each for each in _find_missing(tmp_path, files, names) if not each.is_note]
     assert [(each.kind, each.key, each.place) for each in found] == [
         ("missing-key", "B", "backend/src/app.js:2"),
         ("missing-key", "TOKEN", "python-services/app.py:2"),
@@ -76,19 +76,19 @@ def test_a_service_without_secrets_in_an_environment_is_one_finding(tmp_path: Pa
         {"/python-services": ["TOKEN"], "/shared": ["S"]},
     )
     files = _reads("A", "B", "S", "C ?? 3") | _PYTHON
-    found = [each for each in _missing(tmp_path, files, names) if not each.is_note]
+    found = [each for each in _find_missing(tmp_path, files, names) if not each.is_note]
     assert [(each.kind, each.place) for each in found] == [("empty-folder", "production/backend")]
     assert "2 keys" in found[0].message
     judged = judge(found, {"production/backend": "it does not run there"}, ".infisical-check.yaml")
     assert (judged.findings, len(judged.accepted)) == ([], 1)
 
 
-def test_without_any_secret_at_all_each_key_is_named(tmp_path: Path) -> None:
-    kinds = [each.kind for each in _missing(tmp_path, _reads("A", "B"), {})]
+def test_each_missing_key_is_named_if_infisical_has_no_secrets(tmp_path: Path) -> None:
+    kinds = [each.kind for each in _find_missing(tmp_path, _reads("A", "B"), {})]
     assert kinds == ["missing-key", "missing-key"]
 
 
-def test_an_environment_that_may_not_be_seen_is_not_called_empty(tmp_path: Path) -> None:
+def test_an_environment_that_the_login_may_not_see_is_not_reported_as_empty(tmp_path: Path) -> None:
     repository = plant(tmp_path, GOOD | _reads("A"), git=False)
     names = _names({"/backend": ["A"]}, {})
     unseen = [("production", "/backend")]
@@ -97,19 +97,19 @@ def test_an_environment_that_may_not_be_seen_is_not_called_empty(tmp_path: Path)
 
 def test_imported_secrets_count_as_the_services_own(tmp_path: Path) -> None:
     names = _names({"/shared": ["A"]}, {"/backend": ["A"]})
-    assert _missing(tmp_path, _reads("A"), names) == []
+    assert _find_missing(tmp_path, _reads("A"), names) == []
 
 
 def test_secrets_of_another_service_do_not_count(tmp_path: Path) -> None:
     names = _names({"/python-services": ["A"]}, {"/python-services": ["A"]})
-    assert [each.key for each in _missing(tmp_path, _reads("A"), names)] == ["A"]
+    assert [each.key for each in _find_missing(tmp_path, _reads("A"), names)] == ["A"]
 
 
 def test_keys_from_platform_image_and_compose_file_may_be_missing(tmp_path: Path) -> None:
     image = "FROM node:24\nENV CACHE=/tmp \\\n    LEVEL=3\n"
     files = {"backend/Dockerfile": image, "compose.yaml": _COMPOSE}
     read = _reads("NODE_ENV", "INFISICAL_DOMAIN", "CACHE", "LEVEL", "REGION", "DATABASE_URL")
-    assert [each.key for each in _missing(tmp_path, files | read, {})] == ["DATABASE_URL"]
+    assert [each.key for each in _find_missing(tmp_path, files | read, {})] == ["DATABASE_URL"]
 
 
 def test_optional_keys_and_keys_of_tests_are_notes(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_optional_keys_and_keys_of_tests_are_notes(tmp_path: Path) -> None:
         "backend/src/app.js": "use(process.env.LEVEL ?? 3);",
         "backend/test/app.test.js": "use(process.env.TEST_URL);",
     }
-    [note] = _missing(tmp_path, files, {})
+    [note] = _find_missing(tmp_path, files, {})
     assert note.is_note
     assert note.place == "backend"
     assert "LEVEL, TEST_URL " in note.message
@@ -125,7 +125,7 @@ def test_optional_keys_and_keys_of_tests_are_notes(tmp_path: Path) -> None:
 
 def test_a_secret_that_no_code_uses_is_left_over(tmp_path: Path) -> None:
     names = _names({"/backend": ["A", "OLD"]}, {"/backend": ["A"]})
-    [finding] = _left_over(tmp_path, _reads("A"), names)
+    [finding] = _find_left_over(tmp_path, _reads("A"), names)
     assert (finding.kind, finding.place, finding.is_note) == ("left-over", "/backend/OLD", False)
     assert "backend" in finding.message
     assert "development" in finding.message
@@ -135,23 +135,23 @@ def test_a_secret_that_no_code_uses_is_left_over(tmp_path: Path) -> None:
 
 def test_a_shared_secret_is_in_use_if_one_importer_reads_it(tmp_path: Path) -> None:
     names = _names({"/shared": ["TOKEN", "OLD"]}, {})
-    found = _left_over(tmp_path, _reads("A") | _PYTHON, names)
+    found = _find_left_over(tmp_path, _reads("A") | _PYTHON, names)
     assert [each.place for each in found] == ["/shared/OLD"]
 
 
-def test_a_folder_is_left_out_if_one_of_its_readers_is_not_here(tmp_path: Path) -> None:
-    [note] = _left_over(tmp_path, _reads("A"), _names({"/shared": ["OLD"]}, {}))
+def test_a_folder_is_not_checked_if_a_service_that_reads_it_is_absent(tmp_path: Path) -> None:
+    [note] = _find_left_over(tmp_path, _reads("A"), _names({"/shared": ["OLD"]}, {}))
     assert (note.kind, note.place, note.is_note) == ("not-checked", "/shared", True)
     assert "python-service" in note.message
     assert "backend" not in note.message
 
 
 def test_secrets_in_a_folder_without_a_reader_are_left_over(tmp_path: Path) -> None:
-    [finding] = _left_over(tmp_path, _reads("A"), _names({"/": ["STRAY"]}, {}))
+    [finding] = _find_left_over(tmp_path, _reads("A"), _names({"/": ["STRAY"]}, {}))
     assert (finding.place, finding.is_note) == ("/STRAY", False)
 
 
-def test_other_languages_and_files_at_the_top_use_what_they_name(tmp_path: Path) -> None:
+def test_keys_in_other_languages_or_outside_services_count_as_used(tmp_path: Path) -> None:
     files = {
         "backend/schema.prisma": 'url = env("DATABASE_URL")',
         "scripts/seed.js": "use(process.env.SEED);",
@@ -159,33 +159,35 @@ def test_other_languages_and_files_at_the_top_use_what_they_name(tmp_path: Path)
         "backend/src/app.js": "// OLD is no more",
     }
     names = _names({"/backend": ["DATABASE_URL", "SEED", "OLD"]}, {})
-    assert [each.key for each in _left_over(tmp_path, files, names)] == ["OLD"]
+    assert [each.key for each in _find_left_over(tmp_path, files, names)] == ["OLD"]
 
 
-def test_code_that_reads_what_only_it_knows_leaves_it_at_a_note(tmp_path: Path) -> None:
+def test_left_over_secrets_are_notes_if_code_computes_names(tmp_path: Path) -> None:
     code = {"backend/src/app.js": "for (const n of ['A']) use(process.env[n]);"}
-    [note] = _left_over(tmp_path, code, _names({"/backend": ["A", "OLD"]}, {}))
+    [note] = _find_left_over(tmp_path, code, _names({"/backend": ["A", "OLD"]}, {}))
     assert (note.place, note.is_note) == ("/backend/OLD", True)
 
 
 def test_a_key_named_in_code_that_can_not_be_read_in_full_is_not_left_over(tmp_path: Path) -> None:
-    """Nobody knows what such code does: to advise deleting the secret would be wrong."""
+    """Such code may use the secret, so advice to delete the secret would be wrong."""
     files = {"backend/src/app.js": "use(process.env.A);\nconst = ;\nlook.up(B, `${C}`);\n"}
     names = _names({"/backend": ["A", "B", "C", "D"]}, {})
-    assert [each.key for each in _left_over(tmp_path, files, names)] == ["D"]
+    assert [each.key for each in _find_left_over(tmp_path, files, names)] == ["D"]
     usage = plant(tmp_path, GOOD | files, git=False).code_by_service["backend"].usage
     [(path, error)] = usage.unread.items()
     assert path == "backend/src/app.js"
     assert "(line 2)" in error
 
 
-def test_words_in_quotes_may_be_keys_where_names_are_put_together(tmp_path: Path) -> None:
-    """In types too: `process.env[name]` with a name of type `"A" | "B"` reads both."""
+def test_words_in_quotes_may_be_keys_if_code_computes_names(tmp_path: Path) -> None:
+    """Types count too: `process.env[name]` with a name of type `"A" | "B"` reads both keys."""
     code = (
         "type Name = 'A' | `B`;\nfunction f(name: Name[]) { return process.env[name[0]]; } // 'C'"
     )
     names = _names({"/backend": ["A", "B", "C", "D"]}, {})
-    found = _left_over(tmp_path, {"backend/src/app.ts": code, "backend/a.py": "D = 'D'"}, names)
+    found = _find_left_over(
+        tmp_path, {"backend/src/app.ts": code, "backend/a.py": "D = 'D'"}, names
+    )
     assert [each.key for each in found] == ["C"]
     assert all(each.is_note for each in found)
 
@@ -203,7 +205,7 @@ def test_a_forbidden_secret_is_not_reported_as_missing(tmp_path: Path) -> None:
     assert "development and production" in finding.message
 
 
-def test_an_environment_that_is_seen_is_compared_all_the_same(tmp_path: Path) -> None:
+def test_a_visible_environment_is_compared_while_another_is_forbidden(tmp_path: Path) -> None:
     held = plant(tmp_path, GOOD | _reads("A", "B"), git=False).code_by_service
     names = {("production", "/backend"): ["A"]}
     (finding,) = usage.missing(held, names, WORKSPACE, {("development", "/backend")})
@@ -225,7 +227,7 @@ def test_only_empty_folders_that_lack_a_needed_key_are_asked_for(tmp_path: Path)
 
 
 class _Server(FakeInfisical):
-    """Lists nothing, and answers 403 for a secret of what `may_see` does not have, else 404."""
+    """A server with empty folders. A secret is 404 in a folder of `may_see`, and 403 elsewhere."""
 
     def __init__(self, *may_see: tuple[str, str]) -> None:
         super().__init__()
@@ -253,13 +255,13 @@ def _find_unseen(root: Path, server: _Server) -> set[usage.Place]:
 
 
 def test_an_empty_folder_is_distinguished_from_a_forbidden_one(tmp_path: Path) -> None:
-    """As measured: 403 for a secret that may not be seen, there or not; 404 for one that is not."""
+    """As measured, a forbidden secret is 403 even if it does not exist; a missing secret is 404."""
     server = _Server(("development", "/backend"), ("development", "/shared"))
     assert _find_unseen(tmp_path, server) == {("production", "/backend"), ("production", "/shared")}
     assert "development /backend A" in server.asked
 
 
-def test_an_environment_that_is_refused_whole_may_not_be_seen(tmp_path: Path) -> None:
+def test_all_folders_of_a_forbidden_environment_are_reported_as_not_seen(tmp_path: Path) -> None:
     everything = [
         (slug, at) for slug in ("development", "production") for at in ("/backend", "/shared")
     ]

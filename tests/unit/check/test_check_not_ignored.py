@@ -1,4 +1,4 @@
-"""`not-ignored`: the files and names that git would add, one finding for each repository."""
+"""Test `not-ignored`, one finding for each repository with the names that git would add."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ def _list_named(text: str) -> list[str]:
     return [word for word in words if ".env" in word]
 
 
-def test_a_file_that_git_would_add_is_named_whatever_its_suffix(tmp_path: Path) -> None:
+def test_a_file_that_git_would_add_is_named_with_any_suffix(tmp_path: Path) -> None:
     plant(tmp_path, GOOD | {".gitignore": _EXACT})
     (tmp_path / "backend/.env.staging").write_text("PORT=3000\n")
     (finding,) = _rules(list_findings(plant(tmp_path, {}, git=False)))
@@ -27,7 +27,7 @@ def test_a_file_that_git_would_add_is_named_whatever_its_suffix(tmp_path: Path) 
     assert _list_named(finding.message) == ["backend/.env.staging"]
 
 
-def test_files_that_are_there_are_named_before_names_of_new_ones(tmp_path: Path) -> None:
+def test_existing_files_are_named_before_names_of_new_files(tmp_path: Path) -> None:
     plant(tmp_path, GOOD | {".gitignore": ".env.local\n"})
     for name in ("backend/.env.staging", "infra/.env"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

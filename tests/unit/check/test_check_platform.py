@@ -18,5 +18,5 @@ def test_keys_that_the_loaders_withhold_need_not_be_in_infisical(key: str) -> No
 @pytest.mark.parametrize(
     "key", ["SSH_PRIVATE_KEY", "DOCKER_PASSWORD", "GITHUB_CLIENT_SECRET", "GIT_TOKEN"]
 )
-def test_a_secret_of_ours_does_not_come_from_the_platform_for_its_first_word(key: str) -> None:
+def test_a_secret_does_not_count_as_the_platforms_because_of_its_first_word(key: str) -> None:
     assert not is_given(key)

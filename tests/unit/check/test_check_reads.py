@@ -26,7 +26,7 @@ def _python(code: str, **others: str) -> Reads:
 
 
 def _keys(reads: Reads) -> tuple[set[str], set[str]]:
-    """Those that the code needs, and those that it can do without."""
+    """Return the keys that the code needs, and those that it can do without."""
     needed = {each.key for each in reads.found if not each.is_optional}
     return needed, {each.key for each in reads.found} - needed
 
@@ -57,7 +57,7 @@ def _keys(reads: Reads) -> tuple[set[str], set[str]]:
         "const schema = z.object({ KEY: z.string().min(1) }).parse(process.env);",
     ],
 )
-def test_javascript_that_needs_a_key(code: str) -> None:
+def test_javascript_needs_a_key_without_a_default(code: str) -> None:
     assert _keys(_javascript(code)) == ({"KEY"}, set())
 
 
@@ -73,7 +73,7 @@ def test_javascript_that_needs_a_key(code: str) -> None:
         "const get = (name, or) => process.env[name] ?? or;\nget('KEY', 'a');",
     ],
 )
-def test_javascript_that_can_do_without_a_key(code: str) -> None:
+def test_javascript_can_do_without_a_key_with_a_default(code: str) -> None:
     assert _keys(_javascript(code)) == (set(), {"KEY"})
 
 
@@ -91,7 +91,7 @@ def test_javascript_that_can_do_without_a_key(code: str) -> None:
         "my_process.env.KEY;",
     ],
 )
-def test_javascript_that_reads_nothing(code: str) -> None:
+def test_javascript_without_a_read_has_no_keys(code: str) -> None:
     assert _javascript(code).found == []
 
 
@@ -108,7 +108,7 @@ def test_a_helper_of_another_file_is_followed() -> None:
     assert _javascript(code, helper=helper) == Reads([Read("KEY", 3)])
 
 
-def test_javascript_that_reads_what_only_it_knows_is_reported_by_line() -> None:
+def test_computed_names_in_javascript_are_reported_by_line() -> None:
     code = "\nfor (const name of names) use(process.env[name]);\nparse(process.env);"
     assert _javascript(code).dynamic == [2, 3]
     passed_on = "spawn('a', { env: { ...process.env } });"
@@ -116,7 +116,7 @@ def test_javascript_that_reads_what_only_it_knows_is_reported_by_line() -> None:
 
 
 @pytest.mark.parametrize("opening", ["/*", "`", "'", "process.env[", "import {", "const a = ("])
-def test_the_time_to_read_javascript_grows_with_its_length_alone(opening: str) -> None:
+def test_the_time_to_read_javascript_grows_only_with_its_length(opening: str) -> None:
     begun = time.process_time()
     assert _javascript(opening * 20_000).found == []
     assert time.process_time() - begun < 5
@@ -125,7 +125,7 @@ def test_the_time_to_read_javascript_grows_with_its_length_alone(opening: str) -
 @pytest.mark.parametrize(
     "opening", ["<script ", "<script '\"", "<script>", "<!--", "{", "{{a}}", ' :a="', "{#each "]
 )
-def test_the_time_to_read_a_component_grows_with_its_length_alone(opening: str) -> None:
+def test_the_time_to_read_a_component_grows_only_with_its_length(opening: str) -> None:
     begun = time.process_time()
     assert javascript.read({"a.vue": opening * 20_000})["a.vue"].found == []
     assert time.process_time() - begun < 5
@@ -151,7 +151,7 @@ _NEEDS_KEY = [
 
 
 @pytest.mark.parametrize("code", _NEEDS_KEY)
-def test_python_that_needs_a_key(code: str) -> None:
+def test_python_needs_a_key_without_a_default(code: str) -> None:
     assert _keys(_python(code)) == ({"KEY"}, set())
 
 
@@ -167,7 +167,7 @@ def test_python_that_needs_a_key(code: str) -> None:
         "class Settings(BaseSettings):\n    key: int = Field(default=3)",
     ],
 )
-def test_python_that_can_do_without_a_key(code: str) -> None:
+def test_python_can_do_without_a_key_with_a_default(code: str) -> None:
     assert _keys(_python(code)) == (set(), {"KEY"})
 
 
@@ -189,7 +189,7 @@ _ONLY_TESTS_KEY = [
 
 
 @pytest.mark.parametrize("code", _ONLY_TESTS_KEY)
-def test_python_that_only_tests_or_compares_a_key_can_do_without_it(code: str) -> None:
+def test_python_can_do_without_a_key_that_it_only_tests_or_compares(code: str) -> None:
     assert _keys(_python(f"import os\n{code}")) == (set(), {"KEY"})
 
 
@@ -207,7 +207,7 @@ def test_python_that_only_tests_or_compares_a_key_can_do_without_it(code: str) -
         "if start(os.environ.get('KEY')):\n    pass",
     ],
 )
-def test_python_that_fails_without_the_key_it_tests_needs_it(code: str) -> None:
+def test_python_needs_a_tested_key_if_it_fails_without_that_key(code: str) -> None:
     assert _keys(_python(f"import os, sys\n{code}")) == ({"KEY"}, set())
 
 
@@ -222,7 +222,7 @@ def test_python_that_fails_without_the_key_it_tests_needs_it(code: str) -> None:
         "from settings import config\nx = config.KEY",
     ],
 )
-def test_python_that_reads_nothing(code: str) -> None:
+def test_python_without_a_read_has_no_keys(code: str) -> None:
     assert _python(code).found == []
 
 
@@ -236,7 +236,7 @@ def test_settings_of_pydantic_have_their_prefix() -> None:
     assert _python(code).found == [Read("APP_DB_URL", 3)]
 
 
-def test_settings_inherit_what_makes_them_settings_and_the_prefix() -> None:
+def test_subclasses_of_settings_are_settings_with_the_same_prefix() -> None:
     code = """\
         class Settings(BaseSettings):
             model_config = SettingsConfigDict(env_prefix="app_")
@@ -247,12 +247,12 @@ def test_settings_inherit_what_makes_them_settings_and_the_prefix() -> None:
     assert _python(code).found == [Read("APP_DB_URL", 5)]
 
 
-def test_python_that_reads_what_only_it_knows_is_reported_by_line() -> None:
+def test_computed_names_in_python_are_reported_by_line() -> None:
     code = "import os\nfor n in names:\n    os.environ[n]"
     assert _python(code).dynamic == [3]
 
 
-def test_a_file_that_is_not_python_says_so_and_nothing_else() -> None:
+def test_a_file_that_is_not_python_has_only_an_error() -> None:
     reads = _python("print os.environ['KEY']")
     assert reads == Reads(error=reads.error)
     assert "Python" in reads.error

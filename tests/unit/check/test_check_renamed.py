@@ -39,15 +39,15 @@ def test_a_stale_local_file_of_a_renamed_service_is_found_and_fixed(
     assert list_findings(Repository(tmp_path, RENAMED), "fake-id", _ADDRESS) == []
 
 
-def test_the_directory_of_the_former_name_does_not_count_next_to_that_of_the_new_one(
+def test_a_directory_of_the_former_name_is_ignored_next_to_one_of_the_new_name(
     tmp_path: Path,
 ) -> None:
-    """The directory may be something else, and its file must not be overwritten."""
+    """That directory may belong to something else, and its file must not be overwritten."""
     plant(tmp_path, _good("api") | {"backend/package.json": "{}"})
     assert Repository(tmp_path, RENAMED).services == {"api": ["api"]}
 
 
-def test_a_folder_that_another_service_has_now_is_that_services(tmp_path: Path) -> None:
+def test_a_former_folder_belongs_to_the_service_that_has_it_now(tmp_path: Path) -> None:
     swapped = load(
         WORKSPACE_TEXT.replace(_BACKEND, "api: {folder: /api, renamed_from: backend}").replace(
             "folder: /python-services", "folder: /backend"
@@ -60,7 +60,7 @@ def test_a_folder_that_another_service_has_now_is_that_services(tmp_path: Path) 
 def test_a_local_file_with_a_folder_that_the_project_file_does_not_name_is_found(
     tmp_path: Path,
 ) -> None:
-    """As after a rename whose `renamed_from` was removed again."""
+    """This happens after a rename whose `renamed_from` was removed again."""
     text = GOOD[f"backend/{NAME}"].replace("/backend", "/mailer")
     others = {f"own/{NAME}": text.replace("fake-id", "other-id")}
     others |= {f"deep/{NAME}": text.replace("/mailer", "/backend/deep"), f"top/{NAME}": "{}"}

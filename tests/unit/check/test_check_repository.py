@@ -32,7 +32,7 @@ _ROOT = Path(__file__).resolve().parents[3]
 _TUNNELED = LOCAL_FILE.replace("https://secrets.example.com", "http://127.0.0.1:8080")
 
 
-def test_a_repository_with_all_in_place_has_nothing_to_be_found(tmp_path: Path) -> None:
+def test_a_correct_repository_has_no_findings(tmp_path: Path) -> None:
     assert list_findings(plant(tmp_path, GOOD)) == []
 
 
@@ -49,7 +49,7 @@ def test_a_secret_is_reported_by_its_line_and_never_shown(tmp_path: Path) -> Non
     assert "`infisical-iac migrate scan`" in finding.message
 
 
-def test_a_value_that_looks_real_counts_in_a_sample_too(tmp_path: Path) -> None:
+def test_a_value_that_looks_real_is_reported_in_a_sample_too(tmp_path: Path) -> None:
     sample = "API_KEY=<your key>\nDB_PASSWORD=fake-hunter2-in-a-sample\n"
     repository = plant(tmp_path, GOOD | {"backend/.env.example": sample})
     assert locate(list_findings(repository)) == [("secret-in-file", "backend/.env.example:2")]
@@ -63,20 +63,22 @@ def test_tracked_files_are_reported_even_without_secrets(tmp_path: Path) -> None
 
 
 class TestEnvLocal:
-    """`.env.local`: ignored by git, with the three variables, and with nothing else."""
+    """`.env.local`, which git must ignore, and which must have only the three variables."""
 
     THREE = "INFISICAL_CLIENT_ID=fake\nINFISICAL_CLIENT_SECRET=fake-secret\nNODE_ENV=development\n"
 
-    def test_with_the_three_variables_all_is_well(self, tmp_path: Path) -> None:
+    def test_the_three_variables_are_accepted(self, tmp_path: Path) -> None:
         assert list_findings(plant(tmp_path, GOOD | {"backend/.env.local": self.THREE})) == []
 
-    def test_anything_else_in_it_is_named(self, tmp_path: Path) -> None:
+    def test_other_variables_are_reported(self, tmp_path: Path) -> None:
         text = f"{self.THREE}JWT_SECRET=fake-jwt\nLOG_LEVEL=debug\n"
         repository = plant(tmp_path, GOOD | {"backend/.env.local": text})
         both = [(each.place, each.is_note) for each in repository.files()]
         assert both == [("backend/.env.local:4", False), ("backend/.env.local:5", True)]
 
-    def test_the_client_secret_counts_where_git_does_not_ignore_it(self, tmp_path: Path) -> None:
+    def test_the_client_secret_is_reported_if_git_does_not_ignore_the_file(
+        self, tmp_path: Path
+    ) -> None:
         files = {".gitignore": ".env\n", "backend/.env.local": self.THREE}
         kinds = locate(list_findings(plant(tmp_path, GOOD | files)))
         assert ("secret-in-file", "backend/.env.local:2") in kinds
@@ -99,7 +101,7 @@ def test_names_that_git_would_take_in_are_reported(
     assert finding.message.startswith(f"Git would take in {taken_in}")
 
 
-def test_rules_may_stand_in_the_directory_of_the_service(tmp_path: Path) -> None:
+def test_ignore_rules_may_be_in_the_directory_of_the_service(tmp_path: Path) -> None:
     files = {".gitignore": "/.env\n/.env.*\n", "backend/.gitignore": ".env*\n!.env.example\n"}
     assert list_findings(plant(tmp_path, GOOD | files)) == []
 
@@ -188,7 +190,7 @@ def test_a_service_that_starts_without_a_loader_is_reported(
     repository = plant(tmp_path, GOOD | {"backend/package.json": "{}"} | files)
     [finding] = list_findings(repository)
     assert (finding.kind, finding.place) == ("no-loader", "backend")
-    # The command runs in a repository of its own, and an installed one has no docs/.
+    # The command runs in a user's repository, and an installed tool has no docs/.
     [page] = re.findall(r"`infisical-iac docs ([^`]+)`", finding.message)
     assert find_page(page).name == "loaders.md"
 
@@ -209,9 +211,7 @@ def test_a_service_that_starts_without_a_loader_is_reported(
         ('{"workspaceId": 1}', "workspaceId .* not a string"),
     ],
 )
-def test_a_local_file_that_leads_elsewhere_is_reported(
-    tmp_path: Path, text: str, facts: str
-) -> None:
+def test_a_local_file_with_wrong_values_is_reported(tmp_path: Path, text: str, facts: str) -> None:
     repository = plant(tmp_path, GOOD | {"backend/.infisical.json": text})
     [finding] = list_findings(repository, "fake-id")
     assert (finding.kind, finding.place) == ("local-file", "backend/.infisical.json")
@@ -228,10 +228,10 @@ def test_a_local_file_that_leads_elsewhere_is_reported(
     ],
 )
 @pytest.mark.parametrize("project_id", ["", "fake-id"])
-def test_a_fix_that_takes_infisical_comes_after_the_first_deploy(
+def test_a_fix_that_needs_infisical_is_advised_after_the_first_deploy(
     tmp_path: Path, text: str, kind: str, project_id: str
 ) -> None:
-    """Without Infisical nobody knows whether it is deployed: `--fix` needs the project's id."""
+    """`--fix` needs the project's id, and an offline check can't know whether there is one."""
     files = {path: each for path, each in GOOD.items() if "infisical.json" not in path}
     repository = plant(tmp_path, files | ({"backend/.infisical.json": text} if text else {}))
     [finding] = list_findings(repository, project_id)
@@ -243,7 +243,7 @@ def test_a_fix_that_takes_infisical_comes_after_the_first_deploy(
 
 
 def test_the_tunnels_address_is_accepted_while_infisical_has_no_domain(tmp_path: Path) -> None:
-    """`infisical-iac init` writes it where no domain is given."""
+    """`infisical-iac init` writes that address if no domain is given."""
     repository = plant(tmp_path, GOOD | {"backend/.infisical.json": _TUNNELED})
     for address in ("", "http://127.0.0.1:8080"):
         assert list_findings(repository, "fake-id", address) == []
@@ -271,14 +271,16 @@ def test_a_service_without_a_local_file_is_reported(tmp_path: Path) -> None:
     ]
 
 
-def test_a_local_file_says_which_service_a_directory_of_another_name_is(tmp_path: Path) -> None:
+def test_a_local_file_identifies_the_service_of_a_directory_with_another_name(
+    tmp_path: Path,
+) -> None:
     files = {path.replace("backend", "api"): text for path, text in GOOD.items()}
     repository = plant(tmp_path, files)
     assert repository.services == {"backend": ["api"]}
     assert list_findings(repository) == []
 
 
-def test_the_example_has_all_kinds_of_findings_before_the_move_and_none_after() -> None:
+def test_the_example_has_findings_before_its_migration_and_none_after() -> None:
     example = _ROOT / "examples" / "chainalign"
     assert {each.kind for each in list_findings(Repository(example / "before", WORKSPACE))} >= {
         *("secret-in-file", "not-ignored", "no-loader", "no-local-file")
@@ -286,7 +288,7 @@ def test_the_example_has_all_kinds_of_findings_before_the_move_and_none_after() 
     assert list_findings(Repository(example / "after", WORKSPACE)) == []
 
 
-def test_an_image_of_something_else_is_left_out(tmp_path: Path) -> None:
+def test_an_image_that_belongs_to_no_service_is_not_checked(tmp_path: Path) -> None:
     assert list_findings(plant(tmp_path, GOOD | {"images/db/Dockerfile": "FROM scratch\n"})) == []
 
 
@@ -311,25 +313,25 @@ class TestMigrated:
         monkeypatch.chdir(clone)
         return root
 
-    def test_such_a_file_is_one_finding_that_names_the_command(self, moved: Path) -> None:
+    def test_a_migrated_file_is_one_finding_that_names_the_command(self, moved: Path) -> None:
         [finding] = list_findings(plant(moved, {}))
         assert (finding.kind, finding.place) == ("migrated-file", self.FILE)
         assert "`infisical-iac migrate clean`" in finding.message
 
-    def test_a_file_that_has_changed_since_is_not_proven(self, moved: Path) -> None:
+    def test_a_file_that_was_changed_after_its_migration_is_reported(self, moved: Path) -> None:
         (moved / self.FILE).write_text("TOKEN=fake-secret-1\nOTHER_TOKEN=fake-secret-3\n")
         assert {each.kind for each in list_findings(plant(moved, {}))} == {"secret-in-file"}
 
-    def test_a_report_without_its_key_proves_nothing(self, moved: Path) -> None:
+    def test_secrets_are_reported_if_the_report_has_no_key(self, moved: Path) -> None:
         (moved.parent / "clone/migration.key").unlink()
         assert {each.kind for each in list_findings(plant(moved, {}))} == {"secret-in-file"}
         assert not (moved.parent / "clone/migration.key").exists()
 
-    def test_a_migration_into_another_project_proves_nothing(self, moved: Path) -> None:
+    def test_secrets_are_reported_after_a_migration_into_another_project(self, moved: Path) -> None:
         report(moved.parent / "clone", moved_file(moved, self.FILE), root="../services")
         assert {each.kind for each in list_findings(plant(moved, {}))} == {"secret-in-file"}
 
-    def test_a_secret_that_was_left_out_is_still_one_to_move(self, moved: Path) -> None:
+    def test_a_secret_that_the_migration_skipped_is_still_reported(self, moved: Path) -> None:
         one = moved_file(moved, self.FILE, skipped=("OTHER_TOKEN",))
         report(moved.parent / "clone", one, root="../services", project="abcde")
         assert locate(list_findings(plant(moved, {}))) == [
@@ -337,7 +339,7 @@ class TestMigrated:
             ("migrated-file", self.FILE),
         ]
 
-    def test_several_such_files_are_one_line(
+    def test_several_migrated_files_are_one_line(
         self, moved: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (moved / "backend/.env.production").write_text("TOKEN=fake-secret-1\n")
@@ -352,7 +354,7 @@ class TestMigrated:
         assert "`infisical-iac migrate clean`" in lines[-2]
         assert lines[-1] == "✗ 1 finding"
 
-    def test_tracked_files_are_part_of_that_line(
+    def test_tracked_files_are_part_of_the_line_of_migrated_files(
         self, moved: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         (moved / "backend/.env.production").write_text("TOKEN=fake-secret-1\n")
@@ -383,7 +385,9 @@ class TestMigrated:
         assert "takes 1 file out " in lines[0]
         assert lines[1:] == ["✗ 1 finding"]
 
-    def test_a_tracked_file_that_has_changed_since_keeps_its_line(self, moved: Path) -> None:
+    def test_a_tracked_file_that_was_changed_after_its_migration_has_its_own_line(
+        self, moved: Path
+    ) -> None:
         (moved / self.FILE).write_text("TOKEN=fake-secret-1\nOTHER_TOKEN=fake-secret-3\n")
         self._track(moved, ".env")
         (finding,) = (e for e in list_findings(Repository(moved, WORKSPACE)) if e.kind == "tracked")
@@ -440,7 +444,7 @@ def test_before_init_no_sample_service_is_reported(
     assert result.exit_code == 2
 
 
-def test_a_project_file_that_is_deployed_has_absent_services(tmp_path: Path) -> None:
+def test_a_service_without_a_directory_is_a_note(tmp_path: Path) -> None:
     notes = [*plant(tmp_path, GOOD).find_absent()]
     assert [(each.kind, each.place, each.is_note) for each in notes] == [
         ("not-checked", "python-service", True)
@@ -458,7 +462,7 @@ def test_an_encrypted_file_may_be_in_git_and_is_only_noted(tmp_path: Path) -> No
 
 
 def test_each_of_several_repositories_has_its_own_rules(tmp_path: Path) -> None:
-    """`init` takes `..` by default: a directory around repositories, which is none itself."""
+    """The default directory of `init`, `..`, may contain repositories without being one."""
     files = {
         "backend/.gitignore": IGNORE,
         "python-service/main.py": "",
@@ -475,7 +479,7 @@ def test_each_of_several_repositories_has_its_own_rules(tmp_path: Path) -> None:
     assert "ignore the file" not in local.message
 
 
-def test_the_text_of_a_check_says_each_cause_once(
+def test_the_text_of_a_check_prints_each_cause_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = "".join(f"{key}_PASSWORD=obviously-fake-{key}\n" for key in "ABC")

@@ -19,9 +19,7 @@ from infisical_iac.check.env_files import is_sensitive
         ("INFISICAL_CLIENT_SECRET", "fake-client-secret-1"),
     ],
 )
-def test_a_value_that_only_its_service_should_see_counts_in_samples_too(
-    key: str, value: str
-) -> None:
+def test_a_secret_value_is_sensitive_in_samples_too(key: str, value: str) -> None:
     assert is_sensitive(key, value)
     assert is_sensitive(key, value, in_sample=True)
 
@@ -43,7 +41,7 @@ def test_a_value_that_only_its_service_should_see_counts_in_samples_too(
         ("INFISICAL_CLIENT_ID", "0d0e1f2a-1111-4222-8333-444455556666"),
     ],
 )
-def test_plain_configuration_does_not_count(key: str, value: str) -> None:
+def test_plain_configuration_is_not_sensitive(key: str, value: str) -> None:
     assert not is_sensitive(key, value)
 
 
@@ -57,7 +55,7 @@ def test_plain_configuration_does_not_count(key: str, value: str) -> None:
         ("DATABASE_URL", "postgres://user:password@localhost:5432/app"),
     ],
 )
-def test_a_placeholder_counts_in_a_file_that_is_in_use_and_not_in_a_sample(
+def test_a_placeholder_is_sensitive_in_a_file_that_is_in_use_and_not_in_a_sample(
     key: str, value: str
 ) -> None:
     assert is_sensitive(key, value)

@@ -1,4 +1,4 @@
-"""The text of a check: findings of one cause are one line, and a remedy is printed once."""
+"""Test that findings of one cause are printed as one line, and a common remedy once."""
 
 from infisical_iac.check.model import Cause, CheckFinding, summarize
 
@@ -36,7 +36,7 @@ def test_a_remedy_of_several_lines_is_printed_once() -> None:
     assert common == {_REMEDY: ["secret-in-file"]}
 
 
-def test_another_cause_or_none_stays_a_line_of_its_own() -> None:
+def test_findings_of_another_cause_or_none_have_lines_of_their_own() -> None:
     other = CheckFinding("tracked", "a/.env", "", "Git tracks it.")
     lines, common = summarize([_secret("a/.env", 1, "A"), other, other])
     assert [each.finding.kind for each in lines] == ["secret-in-file", "tracked", "tracked"]
