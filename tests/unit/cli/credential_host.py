@@ -1,4 +1,4 @@
-"""The commands for credentials, on an Infisical in memory and a directory of files."""
+"""Run the commands for credentials on an Infisical in memory and a directory of files."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,9 +30,10 @@ services:
 
 
 class FakeCourier:
-    """A courier to a target that has `there`, and deploys it if it `deploys`.
+    """A courier to a target that holds the credentials `there`.
 
-    `calls` has what was asked of it; its checks fail while it is `broken`.
+    `deploys`: the courier can deploy the target. `broken`: its checks fail. `calls` records the
+    calls of its methods.
     """
 
     def __init__(self) -> None:
@@ -64,7 +65,7 @@ class CredentialHost:
 
     Attributes:
         opened: the inventory, the project file, and whether the lock was taken, of each command.
-        audited: what the audit log holds: an event and its changes.
+        audited: the entries of the audit log, each an event and its changes.
         text: the project file.
     """
 

@@ -1,4 +1,4 @@
-"""The lines of `audit`, and the table of `audit access`."""
+"""Test the lines of `audit`, and the table of `audit access`."""
 
 from dataclasses import replace
 
@@ -67,7 +67,7 @@ def test_an_unchecked_caller_has_a_question_mark(capsys: pytest.CaptureFixture[s
     assert second.split()[1] == "GET"
 
 
-def test_a_read_of_an_environment_that_it_does_not_name_has_a_question_mark(
+def test_a_read_that_does_not_name_its_environment_has_a_question_mark(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     by_id = {"path": "/api/v4/secrets/id/1", "project": "", "environment": "", "folder": ""}

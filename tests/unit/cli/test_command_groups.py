@@ -1,4 +1,4 @@
-"""Groups of commands: complete, and printed without their commands being loaded."""
+"""Test that groups of commands are complete, and are printed without loading the commands."""
 
 import re
 import subprocess
@@ -33,7 +33,7 @@ def test_every_command_of_a_list_exists(group: click.Group) -> None:
         assert command.help
 
 
-def test_list_of_commands_loads_none_of_them() -> None:
+def test_the_list_of_commands_loads_no_command() -> None:
     done = subprocess.run([sys.executable, "-c", _LOADED], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "  scale-in " in done.stdout

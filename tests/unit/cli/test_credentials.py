@@ -61,7 +61,7 @@ def test_an_overlap_is_given_in_minutes_hours_or_days(given: list[str], seconds:
 
 
 @pytest.mark.parametrize("given", ["", "soon", "-1h", "1w", "1", "00", "10000m", "1h30m", " 1h"])
-def test_another_span_is_a_wrong_use_of_the_command(given: str) -> None:
+def test_a_malformed_overlap_is_refused(given: str) -> None:
     refused = CliRunner().invoke(program, ["credentials", "rotate", "backend", "--overlap", given])
     assert refused.exit_code == 1
     assert repr(given) in refused.stderr
@@ -223,7 +223,7 @@ def test_output_into_a_file_that_others_can_read_gets_a_warning(
 def test_output_into_a_pipe_or_a_device_gets_no_warning(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Their modes say nothing about who reads what goes through them."""
+    """The mode of a pipe or a device does not show who reads the output."""
     with Path("/dev/null").open("w") as output:
         monkeypatch.setattr("sys.stdout", output)
         commands.check_disclosure("backend.qa", "qa", yes=False)
@@ -243,7 +243,7 @@ def test_show_prints_the_file_without_the_lines_of_a_rotation(host: CredentialHo
     assert host.audited == [("credentials", ["shown: web.qa"])]
 
 
-def test_show_writes_a_file_of_its_owner_and_replaces_it(
+def test_show_writes_and_replaces_a_file_that_only_its_owner_can_read(
     host: CredentialHost, tmp_path: Path
 ) -> None:
     host.rotate("web", "production")
@@ -269,7 +269,7 @@ def test_show_fills_in_a_copy_of_the_sample_and_replaces_no_other_file(
     assert str(file) in str(host.refusal("show", "web", "--env", "qa", "--output", str(file)))
 
 
-def test_show_of_production_needs_yes_and_is_not_recorded_without(host: CredentialHost) -> None:
+def test_show_of_production_without_yes_is_refused_and_not_recorded(host: CredentialHost) -> None:
     host.rotate("web", "production")
     assert "--yes" in str(host.refusal("show", "web", "--env", "production"))
     assert host.audited == []
@@ -295,7 +295,7 @@ def test_show_refuses_a_file_that_holds_something_else_before_it_connects(
     assert (os.lstat(file), host.opened) == (before, [])
 
 
-def test_show_takes_the_place_of_an_empty_file(host: CredentialHost, tmp_path: Path) -> None:
+def test_show_replaces_an_empty_file(host: CredentialHost, tmp_path: Path) -> None:
     host.rotate("web", "qa")
     file = tmp_path / ".env.local"
     file.touch()
@@ -343,7 +343,7 @@ def test_a_delivery_that_was_interrupted_before_its_deploy_deploys() -> None:
 
 
 @pytest.mark.parametrize(("asked", "able"), [(False, True), (True, False), (False, False)])
-def test_a_target_is_deployed_if_it_is_asked_for_and_can_be(asked: bool, able: bool) -> None:
+def test_a_target_is_deployed_only_if_requested_and_possible(asked: bool, able: bool) -> None:
     delivery, courier, reported = _delivery(deploys=asked)
     courier.deploys = able
     delivery.deliver(HELD)
@@ -384,7 +384,7 @@ def _interrupt_rotation(host: CredentialHost) -> str:
     return old.secret_id
 
 
-def test_push_delivers_what_differs_and_records_it(host: CredentialHost) -> None:
+def test_push_delivers_credentials_that_differ_and_records_the_change(host: CredentialHost) -> None:
     host.rotate("backend", "production")
     host.courier.there = None
     host.courier.calls.clear()
@@ -398,7 +398,7 @@ def test_push_delivers_what_differs_and_records_it(host: CredentialHost) -> None
     assert len(host.audited) == 1
 
 
-def test_push_deploys_what_it_delivers_if_asked(host: CredentialHost) -> None:
+def test_push_deploys_the_target_if_requested(host: CredentialHost) -> None:
     host.rotate("backend", "production")
     host.courier.there = None
     host.courier.calls.clear()
@@ -558,7 +558,7 @@ def test_revoke_ends_client_secrets_whose_file_is_gone(host: CredentialHost) -> 
     assert host.list_client_secrets("web-qa") == []
 
 
-def test_revoke_without_credentials_has_nothing_to_do_and_asks_nothing(
+def test_revoke_without_credentials_ends_without_a_question(
     host: CredentialHost,
 ) -> None:
     ran = host.run("revoke", "web", "--env", "qa")

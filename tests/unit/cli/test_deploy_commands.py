@@ -1,4 +1,4 @@
-"""Output of whole commands that deploy, of a deployment in memory: restarts, next steps, links."""
+"""Test the output of commands that deploy, on a fake deployment: restarts, next steps, links."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ Invoke = Callable[..., Result]
 
 
 class _Deployment:
-    """A deployment of one step, which makes what is planned, and invites a person."""
+    """A deployment of one step, which makes the planned changes and invites a person."""
 
     def __init__(self, *changes: Change, fails: bool = False) -> None:
         self._made = Journal({"1": OperationPlan("Stack | Run", changes=[*changes])})
@@ -49,19 +49,19 @@ class _Deployment:
             raise RunFailed("Stack | Run: no answer")
 
     def refuse_blocked(self) -> None:
-        """Nothing is blocked."""
+        """Refuse nothing, because no step is blocked."""
 
 
 @pytest.fixture
 def invoke(monkeypatch: pytest.MonkeyPatch) -> Invoke:
-    """Run a command for a deployment, on a host with or without a recovery kit."""
+    """A function that runs a command for a deployment, with or without a recovery kit."""
 
     def invoke(deployment: _Deployment, *command: str, has_kit: bool = False) -> Result:
         @contextmanager
         def open_deployment(*_: Any, **__: Any) -> Iterator[_Deployment]:
             yield deployment
 
-        # The module gives the whole process to gevent.
+        # The real module lets gevent patch the whole process.
         fake = SimpleNamespace(open_deployment=open_deployment)
         monkeypatch.setitem(sys.modules, "infisical_iac.core.deployment", fake)
         monkeypatch.setattr(credentials_issue, "warnings", list)

@@ -1,4 +1,4 @@
-"""Output of `plan` and `apply`: headings of a long plan, and the next steps of a first deploy."""
+"""Test the output of `plan` and `apply`: headings, next steps, restarts and the summary."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -81,7 +81,7 @@ def test_next_steps_name_the_address_the_password_the_kit_and_a_second_place() -
         ),
     ],
 )
-def test_next_steps_have_the_whole_command_of_the_tunnel_where_there_is_no_domain(
+def test_next_steps_have_the_whole_command_of_the_tunnel_without_a_domain(
     data: dict[str, Any], end: str
 ) -> None:
     steps = next_steps(settings_of(**_NO_DOMAIN), {**_HOST, **data}, _FIRST)
@@ -105,13 +105,13 @@ def test_next_steps_name_the_login_only_after_a_run_that_made_the_administrator(
     assert "infisical-iac recovery-kit" in steps
 
 
-def test_next_steps_name_no_second_place_where_there_is_one() -> None:
+def test_next_steps_name_no_second_place_if_a_backup_target_is_remote() -> None:
     remote = {"name": "far", "repository": "s3:https://s3.example.com/bucket"}
     steps = next_steps(settings_of(backup_targets=(remote,)), _HOST, _FIRST)
     assert "init --backup" not in steps
 
 
-def test_a_plan_names_the_containers_that_restart_and_how_long_nobody_can_log_in() -> None:
+def test_a_plan_names_the_containers_that_restart_and_the_length_of_the_outage() -> None:
     changed = [Change("~", "container infisical", "is paused"), Change("~", "/etc/infisical/.env")]
     (note,) = restarts([*changed, Change("+", "container redis")])
     assert "infisical" in note
@@ -124,7 +124,7 @@ def test_a_plan_names_the_containers_that_restart_and_how_long_nobody_can_log_in
     [("Infisical", "v0.165.16 → v0.166.2"), ("PostgreSQL", "16 → 17, by dump and restore")],
 )
 def test_a_change_of_version_takes_longer_than_a_restart(what: str, detail: str) -> None:
-    """It grows with the database: Infisical is down while the data are dumped and loaded."""
+    """Infisical is down while the data are dumped and loaded, which takes longer with more data."""
     restart = Change("~", "container infisical", "its part of compose.yaml changes")
     note, outage = restarts([Change("~", what, detail), restart])
     assert note.endswith(" infisical")
@@ -132,7 +132,7 @@ def test_a_change_of_version_takes_longer_than_a_restart(what: str, detail: str)
     assert "log in" in outage
 
 
-def test_a_change_of_version_on_a_cluster_goes_on_replica_by_replica() -> None:
+def test_a_change_of_version_on_a_cluster_has_no_outage_for_a_dump() -> None:
     changes = [Change("~", "Infisical", "v0.165.16 → v0.166.2"), Change("~", "service infisical")]
     (note,) = restarts(changes)
     assert "dump" not in note
@@ -149,7 +149,7 @@ def test_a_plan_of_a_cluster_names_the_services_that_change_and_whether_writes_p
     assert "pause" in note
 
 
-def test_a_restart_that_nobody_notices_costs_no_logins() -> None:
+def test_a_restart_of_an_exporter_prevents_no_logins() -> None:
     (note,) = restarts([Change("~", "container exporter", "is exited")])
     assert "log in" not in note
     assert restarts([Change("+", "container infisical")]) == []

@@ -1,4 +1,4 @@
-"""`infisical-iac docs`: which page it prints, by which name."""
+"""Test which page `infisical-iac docs` prints for a name."""
 
 import re
 

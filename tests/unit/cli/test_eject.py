@@ -1,4 +1,4 @@
-"""`infisical-iac eject`: what it prints, and which options go together."""
+"""Test the output of `infisical-iac eject`, and which options go together."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def test_the_users_template_is_kept() -> None:
 @pytest.mark.parametrize(
     "arguments", [["--diff"], ["--keep-mine"], ["compose.yaml", "--diff", "--keep-mine"], ["zzz"]]
 )
-def test_options_that_make_no_sense_are_an_error(arguments: list[str]) -> None:
+def test_incomplete_or_contradictory_arguments_are_refused(arguments: list[str]) -> None:
     done = _run(*arguments)
     assert done.exit_code == 1
     assert not Path("templates").exists()

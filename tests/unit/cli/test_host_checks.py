@@ -1,4 +1,4 @@
-"""Test that no check of tests/host can pass without having seen anything."""
+"""Test that no check of tests/host can pass without an assertion about the host."""
 
 import ast
 import re
@@ -15,7 +15,7 @@ _LEAST_CHECKS = 150
 
 
 class Check(NamedTuple):
-    """Hold a function of the suite, by the file that it is in."""
+    """A check of the suite: the function, and the file that has it."""
 
     file: str
     function: ast.FunctionDef
@@ -46,18 +46,18 @@ TREES = list(_trees())
 CHECKS = _checks(TREES)
 
 
-def with_alternative(check: Check) -> bool:
+def has_alternative(check: Check) -> bool:
     """Return whether one side of an `or` can make an assertion pass by itself."""
     tests = [each.test for each in check.asserts]
     return any(isinstance(each, ast.BoolOp) and isinstance(each.op, ast.Or) for each in tests)
 
 
-def with_early_return(check: Check) -> bool:
+def has_early_return(check: Check) -> bool:
     """Return whether a check can end as passed before its assertions."""
     return any(isinstance(each, ast.Return) for each in ast.walk(check.function))
 
 
-def with_condition(check: Check) -> bool:
+def has_condition(check: Check) -> bool:
     """Return whether an assertion is made under a condition only."""
     return any(
         isinstance(inner, ast.Assert)
@@ -73,8 +73,8 @@ def _is_followed_by_skip(condition: ast.If) -> bool:
     return isinstance(last, ast.Expr) and ast.unparse(last).startswith("pytest.skip(")
 
 
-def with_unseen_loop(check: Check) -> bool:
-    """Return whether an assertion is in a loop over what nothing says is not empty."""
+def has_loop_that_may_be_empty(check: Check) -> bool:
+    """Return whether an assertion is in a loop over values that may be empty."""
     loops = [
         each.iter
         for each in ast.walk(check.function)
@@ -102,11 +102,11 @@ def _root(iterable: ast.expr) -> str:
     return ast.unparse(iterable).removesuffix(".values()").removesuffix(".items()")
 
 
-RULES = (with_alternative, with_early_return, with_condition, with_unseen_loop)
+RULES = (has_alternative, has_early_return, has_condition, has_loop_that_may_be_empty)
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_no_check_of_a_host_can_pass_in_vain(rule: type) -> None:
+def test_no_check_of_a_host_can_pass_without_an_assertion(rule: type) -> None:
     assert len(CHECKS) > _LEAST_CHECKS
     assert [str(each) for each in CHECKS if rule(each)] == []
 
@@ -114,14 +114,14 @@ def test_no_check_of_a_host_can_pass_in_vain(rule: type) -> None:
 @pytest.mark.parametrize(
     ("rule", "body"),
     [
-        (with_alternative, "assert settings.hardening == 'off' or strict"),
-        (with_early_return, "if off:\n  return\n assert strict"),
-        (with_condition, "if not off:\n  assert strict"),
-        (with_unseen_loop, "for each in found:\n  assert each"),
-        (with_unseen_loop, "assert all(each for each in found.values())"),
+        (has_alternative, "assert settings.hardening == 'off' or strict"),
+        (has_early_return, "if off:\n  return\n assert strict"),
+        (has_condition, "if not off:\n  assert strict"),
+        (has_loop_that_may_be_empty, "for each in found:\n  assert each"),
+        (has_loop_that_may_be_empty, "assert all(each for each in found.values())"),
     ],
 )
-def test_a_check_that_can_pass_in_vain_is_found(rule: type, body: str) -> None:
+def test_a_check_that_can_pass_without_an_assertion_is_found(rule: type, body: str) -> None:
     [check] = _checks([("test_it.py", ast.parse(f"def test_it():\n {body}"))])
     assert rule(check)
 
@@ -134,13 +134,13 @@ def test_a_check_that_can_pass_in_vain_is_found(rule: type, body: str) -> None:
         "for each in ('a', 'b'):\n  assert each",
     ],
 )
-def test_a_check_that_sees_something_is_left_alone(body: str) -> None:
+def test_a_check_with_a_certain_assertion_is_accepted(body: str) -> None:
     [check] = _checks([("test_it.py", ast.parse(f"def test_it():\n {body}"))])
     assert [each.__name__ for each in RULES if each(check)] == []
 
 
 def test_no_check_expects_a_constant_of_the_product() -> None:
-    """A wrong constant would be wrong in both, and the check would agree with it."""
+    """Otherwise a check would accept a wrong constant, because it has the same one."""
     imported = [
         f"{file}: {name.name}"
         for file, tree in TREES

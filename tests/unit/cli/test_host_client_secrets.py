@@ -24,7 +24,7 @@ def test_a_client_secret_made_before_a_rename_is_the_services_own(former: str) -
     assert find_problem(renamed, [before], _CREDENTIAL, _NOW) == ""
 
 
-def test_one_made_by_hand_or_spared_by_a_rotation_is_not_a_problem() -> None:
+def test_a_client_secret_made_by_hand_or_kept_by_a_rotation_is_not_a_problem() -> None:
     by_hand = replace(_HELD, id="other", description="laptop")
     old = replace(_HELD, id="old")
     rotated = replace(_CREDENTIAL, replaced=Replaced(("old",)))

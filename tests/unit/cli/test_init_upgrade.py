@@ -1,4 +1,4 @@
-"""`init --upgrade` shows the difference first, asks, and writes all files or none."""
+"""Test that `init --upgrade` shows the difference first, asks, and writes all files or none."""
 
 from pathlib import Path
 
@@ -57,12 +57,12 @@ def test_a_value_of_several_lines_that_may_be_secret_is_not_shown(repository: Pa
     assert "fake-token" in file.read_text()
 
 
-def test_yes_asks_no_question(repository: Path) -> None:
+def test_the_option_yes_skips_the_question(repository: Path) -> None:
     assert _run(repository, yes=True).exit_code == 0
     assert "@" in (repository / "group_data" / "hetzner.py").read_text()
 
 
-def test_the_pin_of_the_repository_follows(repository: Path) -> None:
+def test_an_older_pin_of_the_repository_is_raised(repository: Path) -> None:
     pyproject = repository / "pyproject.toml"
     text = '[project]\nname = "own"\ndependencies = [\n    "infisical-iac==0.1.0",  # pinned\n]\n'
     pyproject.write_text(text)
@@ -72,14 +72,14 @@ def test_the_pin_of_the_repository_follows(repository: Path) -> None:
     assert "`uv lock`" in done.output
 
 
-def test_a_newer_pin_stays(repository: Path) -> None:
+def test_a_newer_pin_of_the_repository_is_kept(repository: Path) -> None:
     pyproject = repository / "pyproject.toml"
     pyproject.write_text('[project]\nname = "own"\ndependencies = ["infisical-iac==0.3.0"]\n')
     _run(repository, yes=True)
     assert "0.3.0" in pyproject.read_text()
 
 
-def test_one_wrong_file_leaves_all_as_they_are(repository: Path) -> None:
+def test_a_malformed_file_leaves_all_files_unchanged(repository: Path) -> None:
     (repository / "group_data" / "office.py").write_text("x = (\n")
     failed = _run(repository, yes=True)
     assert isinstance(failed.exception, UserError)

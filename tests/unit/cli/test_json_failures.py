@@ -52,7 +52,7 @@ def _run(
     return CliRunner().invoke(main, [*names, *options])
 
 
-def test_all_of_them_are_tested() -> None:
+def test_all_commands_with_json_are_tested() -> None:
     assert {("plan",), ("apply",), ("audit", "access"), ("server", "plan")} <= {*_COMMANDS}
     assert len(_COMMANDS) >= 22
 

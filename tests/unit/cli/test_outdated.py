@@ -1,4 +1,4 @@
-"""`outdated` prints what to set and ends with 2 for something newer, 0 for nothing or no answer."""
+"""Test that `outdated` prints lines of settings, and exits with 2 if there are newer versions."""
 
 import json
 import subprocess
@@ -20,7 +20,7 @@ from tests.unit.settings_of import settings_of
 
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeRegistry]:
-    """A registry that has exactly what the settings pin, and an empty working directory."""
+    """A registry with exactly the pinned versions, and an empty working directory."""
     tags = {
         "infisical/infisical": ["v0.165.16"],
         "library/postgres": ["17.11"],
@@ -49,7 +49,7 @@ def _data(*options: str) -> Any:
 
 
 @pytest.mark.usefixtures("registry")
-def test_nothing_newer_ends_with_0() -> None:
+def test_outdated_exits_with_0_if_no_version_is_newer() -> None:
     done = _run()
     assert done.exit_code == 0, done.output
     assert "group_data/" not in done.output
@@ -66,14 +66,14 @@ def test_a_newer_version_is_set_by_a_line_of_the_settings(registry: FakeRegistry
     assert "9.0.0" in done.output
 
 
-def test_a_newer_major_version_alone_does_not_count(registry: FakeRegistry) -> None:
+def test_outdated_exits_with_0_if_only_a_major_version_is_newer(registry: FakeRegistry) -> None:
     registry.tags["library/postgres"] += ["18.4"]
     done = _run()
     assert done.exit_code == 0, done.output
     assert "18.4" in done.output
 
 
-def test_programs_get_json(registry: FakeRegistry) -> None:
+def test_json_has_all_facts_about_a_version(registry: FakeRegistry) -> None:
     registry.tags["library/redis"] += ["8.4.1"]
     found = _data()
     (redis,) = [each for each in found["versions"] if each["name"] == "redis"]
@@ -91,7 +91,7 @@ def test_programs_get_json(registry: FakeRegistry) -> None:
     assert found["changelog"] == {}
 
 
-def test_a_registry_that_fails_is_no_error(registry: FakeRegistry) -> None:
+def test_outdated_exits_with_0_if_a_registry_fails(registry: FakeRegistry) -> None:
     registry.status = 500
     done = _run()
     assert done.exit_code == 0, done.output
@@ -176,8 +176,8 @@ def test_a_newer_tool_names_the_upgrade_command(monkeypatch: pytest.MonkeyPatch)
     assert any(since in each for each in tool["notes"])
 
 
-def test_no_host_is_needed(registry: FakeRegistry, tmp_path: Path) -> None:
-    """Run it as a separate process, in a repository with a host that does not exist."""
+def test_outdated_connects_to_no_host(registry: FakeRegistry, tmp_path: Path) -> None:
+    """The command runs as a separate process, in a repository with a host that does not exist."""
     registry.tags["library/redis"] += ["8.4.1"]
     (tmp_path / "inventory").mkdir()
     (tmp_path / "group_data").mkdir()
@@ -214,7 +214,7 @@ def test_status_has_a_row_for_new_versions(registry: FakeRegistry) -> None:
     assert "redis 8.4.1" in row.text
 
 
-def test_status_asks_nothing_for_a_host_with_archives(registry: FakeRegistry) -> None:
+def test_status_asks_no_registry_for_a_host_with_archives(registry: FakeRegistry) -> None:
     settings = outdated._read_settings("").with_values(image_archives=("images.tar",))
     assert status._look_for_new_versions(settings)() == []
     assert registry.requests == []

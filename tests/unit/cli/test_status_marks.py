@@ -1,4 +1,4 @@
-"""The marks of `status`: no tick where nothing has happened yet."""
+"""Test the marks of `status`: a row without a result yet has no tick."""
 
 import json
 from dataclasses import replace
@@ -22,7 +22,7 @@ def _rows(**changes: Any) -> dict[str, Row]:
 
 
 def _new(**changes: Any) -> HealthState:
-    """A host that was deployed an hour ago, with no backup, drill or apply recorded."""
+    """Return the state of a host that was deployed an hour ago, without backup, drill or apply."""
     return replace(Health().process(OUTPUT), **changes)
 
 
@@ -63,7 +63,7 @@ def test_a_proven_row_gets_a_tick() -> None:
     ]
 
 
-def test_json_has_the_fields_that_it_had(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_of_a_row_has_only_name_text_and_ok(monkeypatch: pytest.MonkeyPatch) -> None:
     row = Row("Last backup", "none yet", is_note=True)
     monkeypatch.setattr(status, "_collect_rows", lambda _: [row])
     found = CliRunner().invoke(main, ["status", "--json"])

@@ -1,4 +1,4 @@
-"""Test questions without a terminal: the failure names the option that answers them."""
+"""Test that a question without a terminal fails with the option that answers it."""
 
 import json
 from collections.abc import Callable
@@ -39,11 +39,11 @@ def test_a_question_that_nobody_answers_names_its_option(
     assert (failure["code"], option in failure["remedy"]) == ("refused.no_answer", True)
 
 
-def test_no_is_an_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_answer_no_aborts_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
     assert _fail(_ask_yes, monkeypatch, "n\n")["code"] == "aborted"
 
 
-def test_ctrl_c_gets_no_advice() -> None:
+def test_ctrl_c_aborts_without_a_remedy() -> None:
     with pytest.raises(click.Abort):
         _interrupt()
 

@@ -17,5 +17,5 @@ from infisical_iac.workspace.prune import Removal
         ),
     ],
 )
-def test_wording_of_the_note_on_what_is_unnamed(whats: list[str], sentence: str) -> None:
+def test_wording_of_the_note_on_unnamed_objects(whats: list[str], sentence: str) -> None:
     assert unnamed_notes([Removal(each, ApiChange("-", each)) for each in whats]) == [sentence]
