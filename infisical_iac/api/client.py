@@ -1,4 +1,4 @@
-"""The HTTP client: JSON in, JSON out, bounded in time, and errors as sentences."""
+"""The HTTP client of Infisical's API: JSON, timeouts, repeated requests, errors as sentences."""
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -46,7 +46,7 @@ _REMEDIES = (
     (
         "Invalid credentials",
         "api.credentials",
-        "check them before another try: three wrong ones lock for five minutes",
+        "check the credentials first: three failed logins lock the identity for five minutes",
     ),
     ("super admin", "api.administrator_only", "use the first administrator's own login for it"),
     (
@@ -79,7 +79,7 @@ _REMEDIES = (
     (
         "Something went wrong",
         "api.internal",
-        "read the log of Infisical; a database that is down answers so",
+        "read the log of Infisical; its database may be down",
     ),
 )
 
@@ -154,7 +154,7 @@ def _secrets(sent: Any) -> Iterator[str]:
                 yield from _secrets(value)
 
 
-# Its warnings of retries help nobody: the error of the last try is what people see.
+# Warnings of single retries help nobody: people see the error of the last try.
 logging.getLogger("stamina").setLevel(logging.ERROR)
 
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
@@ -212,11 +212,11 @@ class Client:
         return derived
 
     def get(self, path: str, *, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        """Read; a failed request is sent again up to three times where that can help."""
+        """Send a GET; a failed request is sent again up to three times where that can help."""
         return self._retry("GET", path, _may_pass, params=params)
 
     def find(self, path: str, *, absent: Collection[int] = (404,)) -> dict[str, Any] | None:
-        """Read as `get` does; return None for an answer with one of the statuses in `absent`."""
+        """Send a GET as `get` does; return None if the status is in `absent`."""
         try:
             return self.get(path)
         except ApiError as error:
@@ -225,26 +225,26 @@ class Client:
             raise
 
     def post(self, path: str, *, json: Any = None) -> dict[str, Any]:
-        """Create or act; sent again only if it was not processed."""
+        """Send a POST; the request is sent again only if the server has not processed it."""
         return self._retry("POST", path, _was_not_processed, json=json)
 
     def patch(self, path: str, *, json: Any = None) -> dict[str, Any]:
-        """Change; sent again only if it was not processed."""
+        """Send a PATCH; the request is sent again only if the server has not processed it."""
         return self._retry("PATCH", path, _was_not_processed, json=json)
 
     def delete(self, path: str, *, json: Any = None) -> dict[str, Any]:
-        """Delete; sent again only if it was not processed."""
+        """Send a DELETE; the request is sent again only if the server has not processed it."""
         return self._retry("DELETE", path, _was_not_processed, json=json)
 
     def post_again(self, path: str, *, json: Any) -> dict[str, Any]:
-        """Send a POST that may be repeated, such as a login; it is sent again as by `get`."""
+        """Send a POST that may be repeated, such as a login; retry it as `get` does."""
         return self._retry("POST", path, _may_pass, json=json)
 
     def answers(self) -> bool:
         """Return whether the server works, with Redis and database.
 
-        It is asked once, with a short timeout. The status route asks Redis, and a login as an
-        unknown identity asks the database.
+        The server is asked once, with a short timeout. The status route asks Redis, and a login as
+        an unknown identity asks the database.
         """
         nobody = {"clientId": "00000000-0000-0000-0000-000000000000", "clientSecret": "none"}
         try:
@@ -311,7 +311,7 @@ def _was_not_processed(error: Exception) -> bool | float:
 
 
 def _may_pass(error: Exception) -> bool | float:
-    """Return the same for a request that does no harm if it is processed twice."""
+    """Return the same as `_was_not_processed`, for a request that may be processed twice."""
     failed = error.status >= 500 if isinstance(error, ApiError) else isinstance(error, Unreachable)
     return failed or _was_not_processed(error)
 

@@ -35,7 +35,7 @@ def folders(client: Client, project: str, environment: str) -> dict[str, str]:
 
 
 def secrets_of(client: Client, project: Json, *, values: bool = True) -> dict[str, list[Json]]:
-    """Return all secrets of a project by the slug of the environment, as `secrets` has them."""
+    """Return all secrets of a project by the slug of the environment, as `secrets` lists them."""
     slugs = [each["slug"] for each in project["environments"]]
     return gather_by(slugs, lambda slug: secrets(client, project["id"], slug, values=values))
 
@@ -72,9 +72,9 @@ def secrets(
 def is_visible(client: Client, project: str, environment: str, folder: str, name: str) -> bool:
     """Return whether the client may see a secret of a folder, whether or not it is there.
 
-    A list does not show it: it is empty too for a folder that the client may not see. Asked for
-    one secret, the server answers 403 before it searches for the secret (measured), and 404 for
-    none.
+    A list of secrets does not show that: for a folder that the client may not see, the list is
+    empty too. Asked for one secret, the server answers 403 before it searches for the secret
+    (measured), and 404 if the secret does not exist.
     """
     query = {
         "projectId": project,

@@ -41,17 +41,17 @@ class Identity:
 
     @property
     def has_universal_auth(self) -> bool:
-        """Return whether it can log in with a client secret."""
+        """Return whether the identity can log in with a client secret."""
         return "universal-auth" in self.auth_methods
 
     @property
     def is_marked(self) -> bool:
-        """Return whether its metadata say that it is this project's own."""
+        """Return whether the metadata say that the identity is this project's own."""
         return _MARK in self.metadata
 
 
 def organization(client: Client) -> Organization:
-    """Return the organization of the machine identity whose token the client bears.
+    """Return the organization of the machine identity whose token the client has.
 
     An identity never changes its organization, so each client is asked once.
     """
@@ -63,7 +63,7 @@ def organization(client: Client) -> Organization:
 
 
 def organization_id(client: Client) -> str:
-    """Return the id of that organization."""
+    """Return the id of the organization of the client's machine identity."""
     return organization(client).id
 
 

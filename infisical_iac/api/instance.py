@@ -66,7 +66,7 @@ def census(admin_client: Client) -> Census:
 
 @dataclass(frozen=True)
 class Beyond:
-    """The numbers of what an instance has besides what is declared."""
+    """The numbers of undeclared resources of an instance."""
 
     organizations: int
     projects: int
@@ -80,13 +80,13 @@ def count_beyond(
     projects: Collection[str],
     identities: Collection[str],
 ) -> Beyond:
-    """Count what the whole instance has besides what is declared, of all organizations.
+    """Count the undeclared resources of the whole instance, in all organizations.
 
     A project that the server makes with each organization is not counted.
 
     Args:
         admin_client: with the administrator's own token.
-        organization, projects, identities: the ids of those that are declared.
+        organization, projects, identities: the ids of the declared ones.
     """
     found = all_of(admin_client, _ORGANIZATIONS, "organizations")
     made = [

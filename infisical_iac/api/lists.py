@@ -44,7 +44,7 @@ Result = TypeVar("Result")
 
 
 def gather(calls: Iterable[Callable[[], Result]]) -> list[Result]:
-    """Call all of them, at most eight at once, and return their results in the same order.
+    """Call all functions, at most eight at once, and return their results in the same order.
 
     The exception of the first call that fails, in that order, is raised; calls that have not begun
     are dropped. Threads work under pyinfra's command line too: gevent turns them into greenlets.

@@ -154,7 +154,7 @@ class RegistryClient:
     def _log_in(self, response: httpx.Response) -> None:
         """Answer the challenge of a 401: get a token, or use the login itself.
 
-        Only the registry may ask for the login or name a token service, no redirect target.
+        Only the registry may ask for the login or name a token service; a redirect target may not.
         """
         if _origin(response.url) != _origin(self._client.base_url):
             return

@@ -75,7 +75,7 @@ class _ChannelBackend(httpcore.NetworkBackend):
 
 
 class SSHTransport(httpx.HTTPTransport):
-    """An httpx transport whose connections leave from the far end of an SSH connection.
+    """An httpx transport that connects from the host at the other end of an SSH connection.
 
     Args:
         ssh: the connected paramiko transport; it stays the caller's to close.

@@ -74,16 +74,16 @@ class ClientSecret:
 
     @property
     def last_login(self) -> datetime | None:
-        """Return when somebody last logged in with it; None if nobody did."""
+        """Return the time of the last login with the client secret; None if there was none."""
         return self.changed if self.uses else None
 
     @property
     def ends(self) -> datetime | None:
-        """Return when it expires; None if never."""
+        """Return when the client secret expires; None if it never does."""
         return self.created + timedelta(seconds=self.ttl) if self.ttl else None
 
     def works(self, now: datetime) -> bool:
-        """Return whether logins with it succeed at a moment, without a limit on their number."""
+        """Return whether the client secret works at a moment, with no limit on its logins."""
         return self.uses_limit == 0 and (self.ends is None or now < self.ends)
 
 

@@ -12,8 +12,8 @@ from infisical_iac.api.client import api_error
             401,
             "UnauthorizedError",
             "Invalid credentials",
-            "GET /api/x was answered 401 UnauthorizedError: Invalid credentials; check them before "
-            "another try: three wrong ones lock for five minutes",
+            "GET /api/x was answered 401 UnauthorizedError: Invalid credentials; check the "
+            "credentials first: three failed logins lock the identity for five minutes",
         ),
         (
             429,
@@ -27,7 +27,7 @@ from infisical_iac.api.client import api_error
             "InternalServerError",
             "Something went wrong",
             "GET /api/x was answered 500 InternalServerError: Something went wrong; read the log "
-            "of Infisical; a database that is down answers so",
+            "of Infisical; its database may be down",
         ),
         (
             200,
