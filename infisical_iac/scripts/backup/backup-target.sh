@@ -127,7 +127,7 @@ fetch() {
     *"too short"* | *EOF*) what="a pack of it is truncated" ;;
     *) what="a pack of it was altered" ;;
     esac
-    fail "the snapshot can't be read, for $what: $first"
+    fail "the snapshot can't be read, because $what: $first"
 }
 
 # Prints the id of the repository's key for the password in a file; nothing if it opens none.

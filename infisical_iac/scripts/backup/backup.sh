@@ -23,8 +23,8 @@ take_variables "$root/backup.conf" TARGETS NODE SHARED
 . "$here/reporting.sh"
 . ./sharing.sh
 
-# Prints what is known of a target: its last success ("success", "snapshot", "added", "snapshots")
-# and the "error" of the last run.
+# Prints a field $2 of the record of the target $1: "success", "snapshot", "added" and "snapshots" are
+# of its last success, and "error" is of the last run.
 known() { sed -n "s/^$2 //p" "$state/targets/$1" 2>/dev/null || true; }
 
 save() {
@@ -57,7 +57,7 @@ run() {
     # A restore and an upgrade take this lock before they begin, and keep a file until they end.
     for other in restore upgrade scale; do
         test ! -e "/var/lib/infisical-$other/state" || {
-            echo "no backup is made: it would have half of the $other that is under way"
+            echo "no backup is made: the unfinished $other would be saved half-done"
             exit 0
         }
     done
@@ -117,7 +117,7 @@ last_json() {
     printf '\n]}\n'
 }
 
-# Prints one metric for all targets, from the field $3 of what is known of each.
+# Prints one metric for all targets, from the field $3 of each target's record.
 of_targets() {
     metric "$1" "$2"
     for target in $TARGETS; do
@@ -127,14 +127,14 @@ of_targets() {
 }
 
 measured() {
-    metric run_timestamp_seconds "When the last run ended, since the epoch." "$now"
-    metric run_success "Whether the last run succeeded in every target." \
+    metric run_timestamp_seconds "Time of the end of the last run, in seconds since the epoch." "$now"
+    metric run_success "1 if the last run succeeded in every target, else 0." \
         "$(test -n "$failure" && echo 0 || echo 1)"
-    metric run_duration_seconds "How long the last run took." "$((now - began))"
-    metric dump_bytes "The size of the last run's dump, 0 if it made none." "$bytes"
-    of_targets success_timestamp_seconds "When the last snapshot was saved, since the epoch." success
-    of_targets added_bytes "What the last snapshot added to the repository." added
-    of_targets snapshots "How many snapshots the repository has." snapshots
+    metric run_duration_seconds "Duration of the last run, in seconds." "$((now - began))"
+    metric dump_bytes "Size of the last run's dump in bytes, 0 if it made none." "$bytes"
+    of_targets success_timestamp_seconds "Time of the last snapshot, in seconds since the epoch." success
+    of_targets added_bytes "Bytes that the last snapshot added to the repository." added
+    of_targets snapshots "Number of snapshots in the repository." snapshots
 }
 
 failed() { alarm "The backup of Infisical"; }

@@ -58,7 +58,7 @@ $(jq --raw-output --arg id "$requested" '
 END
 }
 
-# The live instance needs the disk more.
+# A drill must leave free space for the live instance.
 has_space_for_snapshot() {
     has_free_space "$((bytes / 1024 + 262144))" "$state" && return
     reason="the snapshot $takes in $state, which $has"
@@ -75,7 +75,7 @@ fetch() {
     attempt snapshot.sh fetch "$state" "$1" "$snapshot"
 }
 
-# A backup could remove the snapshot that is being read.
+# Without the lock of backups, a backup could remove the snapshot that is being read.
 fetched() {
     exec 8>>/var/lib/infisical-backup/lock
     reason="a backup has been at work for 2 hours: wait for its end"
@@ -152,12 +152,12 @@ served() {
     test -z "$reason"
 }
 
-# Never on all nodes of a cluster at once, since a drill slows its node down.
+# Drills never run on all nodes of a cluster at once, since a drill slows its node down.
 take_turn() { sleep "$(((${NODE:-1} - 1) * 1200))"; }
 
 run() {
     seconds=$1 requested=latest only=
-    # A request that nobody waits for any more does not count.
+    # An old request is ignored, because its command no longer waits for the drill.
     if [ -n "$(find "$state" -name request -mmin -5)" ]; then
         read -r requested only <"$state/request"
     else
@@ -218,12 +218,12 @@ last_json() {
 }
 
 measured() {
-    metric run_timestamp_seconds "When the last drill ended, since the epoch." "$now"
-    metric run_success "Whether the last drill proved its snapshot." \
+    metric run_timestamp_seconds "Time of the end of the last drill, in seconds since the epoch." "$now"
+    metric run_success "1 if the last drill proved its snapshot, else 0." \
         "$(test -n "$failure" && echo 0 || echo 1)"
-    metric run_duration_seconds "How long the last drill took." "$((now - began))"
-    metric secrets "How many secrets the last drill decrypted." "$(number secrets)"
-    metric success_timestamp_seconds "When a drill last proved a snapshot, since the epoch." \
+    metric run_duration_seconds "Duration of the last drill, in seconds." "$((now - began))"
+    metric secrets "Number of secrets that the last drill decrypted." "$(number secrets)"
+    metric success_timestamp_seconds "Time of the last drill that proved a snapshot, in seconds since the epoch." \
         "${success:+$(date --date "$success" +%s)}"
 }
 

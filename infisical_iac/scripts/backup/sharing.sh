@@ -6,7 +6,7 @@
 own() {
     test -n "${NODE-}" || return 0
     test "$NODE" != 0 || {
-        echo "This node of the cluster has no data: the nodes with data do it."
+        echo "This node of the cluster has no data: the nodes with data run backups and drills."
         exit 0
     }
     test "$(docker node inspect --format '{{ .ManagerStatus.Leader }}' self 2>/dev/null)" = false ||

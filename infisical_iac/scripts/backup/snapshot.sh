@@ -37,7 +37,7 @@ fetch() {
 }
 
 check_free_space() {
-    # They may be on a data volume.
+    # Docker's volumes may be on a data volume.
     has_free_space "$(to_load)" "$(docker info --format '{{ .DockerRootDir }}')/volumes" ||
         fail "the snapshot $takes next to the data, and Docker's disk $has"
 }
@@ -90,7 +90,7 @@ SELECT format('SELECT ''%1$s '' || count(*) FROM %1$I HAVING count(*) > 0', reln
 FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relname
 \gexec
 SQL
-    # Only for data that will replace others; a drill has none of it.
+    # Only data that will replace others need this note. A drill has no state.
     test ! -e "$here/state" || echo "$next_transaction" | sql_in "$container" | store "$here/loaded"
     docker stop --time 60 "$container" >/dev/null
     docker rm "$container" >/dev/null
@@ -113,7 +113,7 @@ find_container() {
         --filter "label=com.docker.compose.service=$1")
 }
 
-# Docker publishes no port of a container whose networks have no way out.
+# Docker publishes no port of a container whose networks are all internal.
 forward() {
     project=$1
     find_container infisical

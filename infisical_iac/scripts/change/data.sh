@@ -7,7 +7,7 @@ main=infisical_postgres
 
 containers() { docker ps --all --quiet --filter "label=$project"; }
 
-# Each container has as long to stop as compose.yaml says.
+# Each container gets the time to stop that compose.yaml sets.
 stop() {
     found=$(containers)
     test -z "$found" || docker stop $found >/dev/null

@@ -26,7 +26,7 @@ main=infisical_postgres
 # The nodes of a cluster may still have volumes from the time as a single host.
 if docker service inspect infisical_infisical >/dev/null 2>&1; then
     main=infisical_patroni
-    # Without a database that answers, something else says so.
+    # If the database does not answer, other checks report that.
     given_up() { (find_database && databases_given_up) 2>/dev/null || true; }
 fi
 

@@ -112,7 +112,7 @@ alter() {
         by=postgres
     fi
     said=$(change_password 2>&1) ||
-        fail "PostgreSQL takes no new password: $(echo "$said" | tail -n 1)"
+        fail "PostgreSQL does not accept the new password: $(echo "$said" | tail -n 1)"
     said=$(echo "$(cat "$place")" | docker exec --interactive "$database" sh -c '
         IFS= read -r PGPASSWORD; export PGPASSWORD
         psql --no-psqlrc --username infisical --dbname infisical --host "$1" --command "SELECT 1"
@@ -123,7 +123,7 @@ back() {
     current
     enter backing
     if [ -e "$place.old" ]; then
-        # A cluster's database still has this password when it gets the old one back.
+        # A cluster's database has this password until it gets the old one back.
         store "$place.next" <"$place"
         replace "$place.old" "$place"
     fi
