@@ -4,7 +4,7 @@ A snapshot holds these files, at its root:
 
     manifest.json      its description, as below
     database.dump      `pg_dump --format custom` of the database `infisical`, uncompressed, because
-                       restic compresses and finds what it has already
+                       restic compresses and deduplicates it
     workspace.json     what the deploy remembers of the resources that it manages, if anything
     encryption_key     only with the setting `backup_with_encryption_key`
 
@@ -67,5 +67,5 @@ nothing, since anybody with a recipient's public key can make a kit.
 
 The host keeps `/etc/infisical/recovery-kit.json`: the time of the last kit, its recipients, and a
 fingerprint of each file in it. The fingerprints are made with the encryption key, so that they
-reveal nothing of the files. By them `status` finds the files that have changed since.
+reveal nothing of the files. `status` compares them to find the files that have changed since.
 """

@@ -1,4 +1,4 @@
-"""Compare access before and after a restore, which revives what was revoked meanwhile."""
+"""Compare access before and after a restore, which may bring back revoked access."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Access = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Turned:
+class AccessChanges:
     """Access that a restore brought back, and access that it removed."""
 
     revived: list[str]
@@ -36,9 +36,9 @@ def read(
     return {**_machines(client, organization), **members}
 
 
-def compare(before: Access, after: Access) -> Turned:
+def compare(before: Access, after: Access) -> AccessChanges:
     """Return the differences of access that a restore made."""
-    return Turned(
+    return AccessChanges(
         sorted(after[id] for id in after.keys() - before.keys()),
         sorted(before[id] for id in before.keys() - after.keys()),
     )

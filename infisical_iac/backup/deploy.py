@@ -91,7 +91,7 @@ class DesiredBackups:
         webhook: the address to which failures are posted, or empty.
         schedules: schedules by setting, which systemd must understand before anything is changed.
         files: all files without secrets, units included.
-        coming: files that an earlier step of this run brings.
+        coming: files that an earlier step of this run writes.
     """
 
     targets: Sequence[BackupTarget]
@@ -106,8 +106,9 @@ class DesiredBackups:
 def targets_and_timers(desired: DesiredBackups) -> Commands:
     """Write the targets' credentials and the configuration, and start the timers.
 
-    Credentials that the environment does not bring stay, and those of no target are removed. Raises
-    a UserError for credentials that are neither brought nor there, and for an invalid schedule.
+    Credentials stay on the host if the environment has no new ones. Credentials that no target
+    needs are removed. Raises a UserError for credentials that neither the environment nor the host
+    has, and for an invalid schedule.
 
     Example:
         targets_and_timers(desired=desired, name="Configure backups and drills with their timers")
@@ -206,7 +207,7 @@ def configuration(settings: Settings, number: int | None = None) -> Iterator[Fil
     for each in targets:
         more = each.kind.configuration(each) | ({"APPEND_ONLY": "true"} if each.append_only else {})
         yield _variables(f"{each.name}.conf", REPOSITORY=each.repository, **more)
-    # A server goes by the target's name.
+    # The SSH command looks up the server by HostKeyAlias, which is the target's name.
     known = [f"{each.name} {each.host_key}\n" for each in targets if each.kind.uses_ssh]
     if known:
         yield File(f"{DIRECTORY}/known_hosts", "".join(known), mode="600")
@@ -233,7 +234,7 @@ def list_leader_credentials(targets: Collection[BackupTarget]) -> frozenset[str]
 
 @deploy("Backup")
 def backup(known: Known, coming: Collection[str] = ()) -> None:
-    """Set up backups and drills on the host; an earlier step brings the files in `coming`."""
+    """Set up backups and drills on the host; an earlier step writes the files in `coming`."""
     settings, kept = known.settings, journal.current().kept
     running, own = settings.keeping(kept) if kept else settings, settings.backup
     # A host without data saves nothing, and needs no credentials.

@@ -35,8 +35,8 @@ def _forms() -> tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]:
 def check_forms(files: Mapping[str, str], *, where: str) -> None:
     """Check that each text, by path under /etc/infisical, has the form of such a file in a kit.
 
-    Raises FileError for other paths and forms. It begins with `where` and names the path, but holds
-    nothing of the text.
+    Raises FileError for other paths and forms. The error begins with `where` and names the path,
+    but holds nothing of the text.
     """
     for path, text in files.items():
         form = next((form for pattern, form in _forms() if pattern.fullmatch(path)), None)
@@ -170,7 +170,7 @@ def _found(data: bytes) -> dict[str, Any]:
             return found
     except (zlib.error, ValueError, KeyError, RecursionError):
         pass
-    raise FileError("what the file holds is not a recovery kit", code="file.no_kit")
+    raise FileError("the file does not hold a recovery kit: give another one", code="file.no_kit")
 
 
 def _revision(found: Mapping[str, Any]) -> str:

@@ -218,7 +218,7 @@ def remember(made: KitRecord) -> None:
 def row(fingerprint: str = "") -> Row | None:
     """Return the status of the current host's kit, as `describe_record`; None without keys."""
     known, now = None, {}
-    text = run(script("recovery", "fingerprints"), doing="read what is known of the recovery kit")
+    text = run(script("recovery", "fingerprints"), doing="read the record of the recovery kit")
     for kind, name, value in _lines(text):
         if kind == "record":
             known = parse_record(f"{name} {value}")

@@ -136,8 +136,8 @@ def _services(desired: Workspace, port: int) -> list[str]:
     sentences = [f"Credentials of services on the host: {sum(works)} of {len(works)} log in."]
     if failing:
         sentences.append(
-            f"Without any that work: {', '.join(failing)}. `infisical-iac apply` makes new ones, "
-            "and revokes those that a service may have elsewhere: put such files into "
+            f"Missing or refused credentials: {', '.join(failing)}. `infisical-iac apply` makes "
+            "new ones, and revokes those that a service may have elsewhere: put such files into "
             f"{credentials.DIRECTORY} first."
         )
     return sentences
@@ -170,14 +170,15 @@ def _describe_reverted(deployer: Client | None, admin: Client, project: str) -> 
         if deployer
         else instance.own_organizations(admin)[0].id
     )
-    turned = access.compare(
+    changes = access.compare(
         before, access.read(client, admin, organization, project_here(client, project))
     )
     return [
         *_list_under(
-            "Revoked since the snapshot, and valid again: revoke it again", turned.revived
+            "Access that was revoked since the snapshot, valid again: revoke it again",
+            changes.revived,
         ),
-        *_list_under("Made since the snapshot, and no longer valid", turned.lost),
+        *_list_under("Access that was granted since the snapshot, no longer valid", changes.lost),
     ]
 
 

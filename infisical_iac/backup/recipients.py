@@ -71,7 +71,7 @@ def parse_lines(lines: Iterable[str]) -> list[Recipient]:
 def identities(text: str) -> list[Identity]:
     """Return the private keys in a file's text, as `age-keygen` or `ssh-keygen` writes it.
 
-    Raises FileError if there is none, or one that can't be used. It quotes no key.
+    Raises FileError if there is none, or one that can't be used. The error quotes no key.
     """
     found = [_identity(match.group()) for match in _PRIVATE.finditer(text)]
     if not found:

@@ -9,7 +9,7 @@ from typing import Any
 from infisical_iac.backup.target import BackupTarget
 
 _FORMAT = "%Y-%m-%dT%H:%M:%SZ"
-# Once a day, with room for the random delay and for the run itself.
+# A day, with a margin for the random delay and for the run itself.
 _LONGEST = timedelta(hours=26)
 
 
@@ -188,7 +188,7 @@ def _snapshot(found: dict[str, Any]) -> Snapshot:
     )
 
 
-# Once a month, with room for the random delay.
+# A month, with a margin for the random delay.
 _LONGEST_BETWEEN_DRILLS = timedelta(days=35)
 
 

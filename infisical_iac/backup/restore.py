@@ -91,7 +91,7 @@ _restored: dict[str, Restored] = {}
 
 
 def latest() -> Restored:
-    """Return what this run has restored on the current host."""
+    """Return the result of this run's restore on the current host."""
     return _restored[host.name]
 
 
@@ -240,7 +240,8 @@ def complete(admin_email: str, more: str) -> None:
 def go_back(site: Site) -> str:
     """Undo an unfinished restore, and start what ran before.
 
-    Returns a sentence on the state of the host. It can be repeated if it fails. Raises a UserError.
+    Returns a sentence on the state of the host. A rollback that failed can be repeated. Raises a
+    UserError.
     """
     phase, restoring = "".join(state()[1:]), at(site, RestoreSite)
     snapshot.clean(DIRECTORY, PROJECT)
@@ -278,7 +279,7 @@ class RestoreSite:
     def exchange(self, known: Preflight, source: SnapshotSource) -> None:
         """Replace the data by the snapshot, and start Infisical on it.
 
-        That is the whole deploy "Restore" except for the proof.
+        These are all steps of the deploy "Restore" except for the proof.
         """
         settings = known.settings
         text = compose_file(settings, known.machine)
@@ -306,7 +307,8 @@ class RestoreSite:
 
         Raises a UserError.
         """
-        there = run(f"test ! -e {KEYS}/compose.yaml || echo there", doing="see what was there")
+        command = f"test ! -e {KEYS}/compose.yaml || echo there"
+        there = run(command, doing="look for an earlier deploy")
         if touched and there:
             compose.bring_up()
         edge.open_()
@@ -319,7 +321,7 @@ class RestoreSite:
 
 def forget() -> None:
     """Forget a restore that was undone. Raises CommandFailed."""
-    do("forget", doing="end what was undone")
+    do("forget", doing="forget the undone restore")
 
 
 def _wait(timeout: int, kept: str) -> str:

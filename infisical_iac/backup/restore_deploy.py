@@ -1,4 +1,4 @@
-"""Restore a host by a deploy whose database comes from a snapshot, or undo that."""
+"""Restore a host by a deploy whose database comes from a snapshot, or undo a restore."""
 
 from pyinfra.api.deploy import deploy
 
@@ -66,7 +66,7 @@ def undo(settings: Settings, *, asked: bool) -> None:
     """Undo an unfinished restore, if there is one, and print the state of the host.
 
     Args:
-        asked: whether the command was to do nothing else.
+        asked: whether the operator asked for the undo, and for nothing else.
     """
     began = restore.find_unfinished()
     if not began:
@@ -81,7 +81,7 @@ def undo(settings: Settings, *, asked: bool) -> None:
 def go_back(settings: Settings) -> str:
     """Bring the old data back unless the restore is proven; return the state of the host."""
     if proof.is_proven():
-        return "The restored data are proven and serve; `infisical-iac apply` does the rest."
+        return "The restored data are proven and serve; `infisical-iac apply` completes the host."
     if restore.find_unfinished():
         return restore.go_back(site_of(settings))
     return "The data were not touched."

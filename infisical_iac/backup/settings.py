@@ -44,7 +44,7 @@ class BackupSettings(SettingsModel):
     """
 
     backup_keep: Keep
-    """Snapshots that stay.
+    """Snapshots to keep.
 
     Change: the next backup deletes what is surplus, except in targets with `append_only`.
     """
@@ -71,7 +71,7 @@ class BackupSettings(SettingsModel):
     """
 
     recovery_recipients: tuple[str, ...]
-    """Public keys, age or SSH, that can open recovery kits. `--recipient` wins.
+    """Public keys, age or SSH, that can open recovery kits. `--recipient` takes precedence.
 
     Change: counts for new kits. A kit that was made before is opened by its former recipients: make
     a new one.
@@ -115,7 +115,7 @@ class BackupSettings(SettingsModel):
 
     @field_validator("recovery_fingerprint")
     @classmethod
-    def _fingerprint_is_one(cls, value: str) -> str:
+    def _fingerprint_is_complete(cls, value: str) -> str:
         if value and not re.fullmatch(FINGERPRINT, value):
             raise ValueError(
                 "is not a fingerprint: write SHA256: and what follows, as `infisical-iac "

@@ -140,19 +140,21 @@ def _check_unsigned(known: KnownFingerprints) -> None:
     if not known.unsigned:
         raise FileError(
             "the kit has no signature, because an earlier version made it: nobody can verify who "
-            "made it; make a new one if the host is there, else use it with --accept-unsigned-kit "
-            "if it never left your hands"
+            "made it; make a new one if the host still runs, else use this one with "
+            "--accept-unsigned-kit if nobody else had access to it"
         )
     if known.given:
-        raise FileError("the kit has no signature, so that no --fingerprint can be compared")
+        raise FileError(
+            "the kit has no signature, so no fingerprint can be compared: leave out --fingerprint"
+        )
 
 
 def refuse_another(signer: str, *, setting: str) -> None:
     """Raise FileError if a restore with this setting would refuse a kit signed by `signer`."""
     if setting and setting != signer:
         raise FileError(
-            f"the host signs kits by {signer}, and setting {SETTING!r} is {setting}: if its key "
-            "was made again on purpose, set it to the first"
+            f"the host signs kits by {signer}, and setting {SETTING!r} is {setting}: if you "
+            "replaced the host's key on purpose, set the host's fingerprint there"
         )
 
 

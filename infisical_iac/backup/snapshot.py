@@ -1,4 +1,4 @@
-"""Fetch a snapshot on the current host, and load it next to what runs."""
+"""Fetch a snapshot on the current host, and load it next to the live data."""
 
 from collections.abc import Sequence
 

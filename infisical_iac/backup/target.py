@@ -112,7 +112,7 @@ class SftpKind(TargetKind):
 
     @classmethod
     def configuration(cls, target: "BackupTarget") -> dict[str, str]:
-        """Return the SSH command that reaches its server, and no other server."""
+        """Return the variable with the SSH command that reaches the target's server only."""
         login = re.fullmatch(cls.form, target.repository)
         assert login
         options = {
@@ -210,35 +210,35 @@ class BackupTarget(SettingsModel):
 
     @property
     def kind(self) -> type[TargetKind]:
-        """Return the kind of place that it is."""
+        """Return the kind of the target."""
         kind = kind_of(self.repository)
         assert kind
         return kind
 
     @property
     def login_file(self) -> str:
-        """Return the path of the file on the host with its credentials."""
+        """Return the path of the file on the host with the target's credentials."""
         return f"{DIRECTORY}/{self.name}.env"
 
     @property
     def variables(self) -> tuple[str, ...]:
-        """Return the names of the operator's environment variables with its credentials."""
+        """Return the names of the operator's variables with the target's credentials."""
         return self.kind.variables(self.name)
 
 
 def remote_prefixes() -> str:
-    """Return how addresses of places off the host begin, such as `sftp:, s3: or rest:`."""
+    """Return the beginnings of addresses off the host, such as `sftp:, s3: or rest:`."""
     remote = (each.example for each in KINDS if not each.on_host)
     return join_names((f"{each.partition(':')[0]}:" for each in remote), "or")
 
 
 def kind_of(address: str) -> type[TargetKind] | None:
-    """Return the kind of place that an address is of; None if it is of no known one."""
+    """Return the kind of target that an address belongs to; None for an unknown kind."""
     return next((each for each in KINDS if re.fullmatch(each.form, address)), None)
 
 
 class Keep(SettingsModel):
-    """The number of days, weeks and months of which the last snapshot stays."""
+    """The numbers of days, weeks and months whose last snapshot is kept."""
 
     example: ClassVar = {"daily": 7}
 
@@ -246,13 +246,13 @@ class Keep(SettingsModel):
     """Number of days: the last snapshot of each stays."""
 
     weekly: int = 0
-    """Number of weeks, likewise."""
+    """Number of weeks: the last snapshot of each stays."""
 
     monthly: int = 0
-    """Number of months, likewise."""
+    """Number of months: the last snapshot of each stays."""
 
     @model_validator(mode="after")
-    def _something_stays(self) -> Self:
+    def _keeps_at_least_one(self) -> Self:
         numbers = self.model_dump().values()
         if min(numbers) < 0 or not any(numbers):
             raise ValueError("must keep at least one, in numbers of 0 or more")
@@ -293,7 +293,7 @@ def render_logins(
 
 
 def refuse_missing(targets: Iterable[BackupTarget], there: Iterable[str]) -> None:
-    """Raise SettingsError for a target whose credential file is not among those `there`."""
+    """Raise SettingsError for a target whose credential file is not among the paths `there`."""
     for target in targets:
         if target.kind.login and target.login_file not in there:
             raise SettingsError(

@@ -12,7 +12,7 @@ from infisical_iac.core.remote import run, write
 _TOO_LONG = 124
 _SCRIPT = "/usr/local/lib/infisical-iac/backup.sh"
 _REQUEST, _DRILL_REQUEST = (f"/var/lib/infisical-{what}/request" for what in ("backup", "drill"))
-# Fetching and loading a large one takes a while.
+# Fetching and loading a large snapshot takes a while.
 _DRILL_SECONDS = 6 * 3600
 # How to end each change that may be under way.
 _ENDING = {
@@ -74,7 +74,7 @@ def back_up(timeout: int, *, on_cluster: bool) -> Record:
 
 
 def drill(snapshot: str, target: str | None, targets: Sequence[BackupTarget]) -> Drill:
-    """Run a drill on the current host: restore a snapshot next to what runs, and read it.
+    """Run a drill on the current host: restore a snapshot next to the live data, and read it.
 
     The snapshot comes from the `target`, or from the first of the `targets` that has it whole.
     Raises UserError if the snapshot is not proven, or if there can be no drill now.

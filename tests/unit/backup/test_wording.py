@@ -213,7 +213,7 @@ def test_wording_of_a_kit_with_a_missing_part() -> None:
 def test_wording_of_a_file_that_holds_no_kit() -> None:
     with pytest.raises(FileError) as refused:
         unpack(b"fake-secret")
-    assert str(refused.value) == "what the file holds is not a recovery kit"
+    assert str(refused.value) == "the file does not hold a recovery kit: give another one"
 
 
 def test_wording_of_the_places_of_replaced_data(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,4 +235,6 @@ def test_wording_of_targets_that_a_node_does_not_write(tmp_path: Path) -> None:
     follower = run_own(tmp_path, variables="NODE=2 SHARED=box", leads="echo false", targets="box")
     assert follower == "box is left to the node that leads the Swarm.\n"
     without_data = run_own(tmp_path, variables="NODE=0 SHARED=box", leads="exit 1")
-    assert without_data == "This node of the cluster has no data: the nodes with data do it.\n"
+    assert without_data == (
+        "This node of the cluster has no data: the nodes with data run backups and drills.\n"
+    )
