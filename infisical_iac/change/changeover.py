@@ -46,8 +46,8 @@ def read_releases() -> list[Release]:
 
 
 def read_given_up() -> list[GivenUp]:
-    """Return the data that are kept of changes that were given up."""
-    lines = release_step("given_up", doing="see what was given up").splitlines()
+    """Return the kept data of changes that were given up."""
+    lines = release_step("given_up", doing="list the data that were given up").splitlines()
     return given_up.parse_given_up(lines)
 
 
@@ -63,7 +63,7 @@ def discard_releases(settings: Settings, image: str) -> None:
 
 
 def starting(was: Images, image: str) -> UnfinishedChange:
-    """Return a change from what runs to an image of Infisical, which begins now."""
+    """Return a change that begins now, from the running version to an image of Infisical."""
     return UnfinishedChange(f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{was.version}", "begun", image)
 
 
@@ -104,19 +104,19 @@ class Changeover(ABC):
     def close(self) -> None:
         """Close the edge until `open_`, if the data are swapped.
 
-        So no write is acknowledged by data that may be given up. Raises a UserError.
+        So no write goes to data that may be given up. Raises a UserError.
         """
 
     @abstractmethod
     def open_(self) -> None:
-        """Open the edge again. It can be repeated. Raises CommandFailed."""
+        """Open the edge again; a second call does no harm. Raises CommandFailed."""
 
     def step(self, name: str, *arguments: str, doing: str) -> str:
         """Run a step on the host and return its output. Raises CommandFailed."""
         return run(script(self.program, name, *arguments), doing=doing)
 
     def begin(self) -> None:
-        """Keep what runs as a release, and record the change on the host."""
+        """Keep the running version as a release, and record the change on the host."""
         name, _, image = self.unfinished
         release_step("make", name, doing="keep what runs as a release")
         self.step("begin", name, image, doing="begin the change of version")
@@ -133,8 +133,8 @@ class Changeover(ABC):
     def rehearse(self, compose: str) -> None:
         """Prove on a copy of the release's dump that the new version isolates services.
 
-        The copy reaches nothing, and only the host itself reaches it. So a version without a proof
-        was never public. Raises a UserError.
+        The copy has no access to any network, and only the host itself can reach the copy. So a
+        version without a proof was never public. Raises a UserError.
 
         Args:
             compose: the text of the copy's Compose file, with the new version.
@@ -151,12 +151,15 @@ class Changeover(ABC):
         try:
             checks.prove_isolation(self.settings, port)
         finally:
-            # That login is the copy's.
+            # This login is valid at the copy only.
             session.forget()
         snapshot.clean(DIRECTORY, PROJECT)
 
     def load_next_to_data(self, data: Release | None) -> None:
-        """Load the dump of a release, or of now, next to the data; its key must be the host's."""
+        """Load a dump next to the data: that of `data`, or by default that of the live data.
+
+        Raises Refused if the dump needs another encryption key than the host's.
+        """
         present = self.take(self.unfinished.release)
         desired = self.take(data.name) if data else present
         if desired.key != present.key:
@@ -202,11 +205,12 @@ class Changeover(ABC):
             ) from None
 
     def recover(self) -> str:
-        """Complete an interrupted change or roll it back; return the clause about the data then.
+        """Complete an interrupted change or roll it back; return the clause about the data.
 
-        New data that are in place already may have been written to: they are kept if they pass the
-        checks, and are given up otherwise, which does not lose them. Raises RunFailed if the change
-        can neither be completed nor rolled back. The clause is empty for a completed change.
+        New data that are in place already may have been written to: they stay in place if they
+        pass the checks, and otherwise are given up, which keeps them next to the old ones. Raises
+        RunFailed if the change can neither be completed nor rolled back. The clause is empty for a
+        completed change.
         """
         data = ""
         if self.unfinished.phase == "swapped":

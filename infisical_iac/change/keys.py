@@ -66,7 +66,7 @@ def refuse_encryption_key(*, version: str, replaces: bool) -> Refused:
         )
     return Refused(
         f"Infisical {version} can't replace its encryption key: it can't encrypt the root key in "
-        "its database with another one, and would end when it starts ('Unsupported state or unable "
+        "its database with another one, and would fail to start ('Unsupported state or unable "
         "to authenticate data'); nothing was changed. Later releases can, at their Server Console: "
         "docs/operate/keys.md",
         code="refused.key_is_fixed",
@@ -84,7 +84,7 @@ _WAYS: dict[str, Way] = {
     "proven": "forget",
 }
 _OUTCOMES = {
-    "undo": "undone, for nothing was changed yet",
+    "undo": "undone, as nothing was changed yet",
     "complete": "completed if it passes the checks, else undone",
     "go back": "undone",
     "forget": "completed",
@@ -99,7 +99,7 @@ class UnfinishedRotation(NamedTuple):
 
     @property
     def way(self) -> Way:
-        """Return the way to end it."""
+        """Return the way to end the rotation."""
         return _WAYS[self.phase]
 
     @property
@@ -109,7 +109,7 @@ class UnfinishedRotation(NamedTuple):
 
     @property
     def outcome(self) -> str:
-        """Return the way to end it, in words for people."""
+        """Return the way to end the rotation, in words for people."""
         if self.key.name == "restic":
             return "completed" if self.ends_new else "undone"
         return _OUTCOMES[self.way]

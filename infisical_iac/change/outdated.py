@@ -52,7 +52,7 @@ class VersionReport:
         major: the newest of a newer major version, empty if there is none.
         digest: the digest of the newest; empty with image archives, or if no registry gives it.
         unknown: why the newest version is not known; empty if it is.
-        notes: sentences on the way to the newest, such as releases that must not be skipped.
+        notes: sentences on the upgrade to it, such as releases that must not be skipped.
     """
 
     name: str
@@ -252,7 +252,7 @@ def ask_all(
     def answer(name: _K, question: Callable[[], _T]) -> None:
         try:
             answers[name] = question()
-        except Exception as error:  # It belongs to the answer, not to the process.
+        except Exception as error:  # The caller reports it, so it must not end the thread.
             answers[name] = error
 
     threads = [

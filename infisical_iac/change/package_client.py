@@ -69,7 +69,8 @@ def detect(
         return _PIP
     if not uv:
         raise UserError(
-            "uv installed it and is not on the PATH: add uv to the PATH", code="error.no_client"
+            "uv installed this tool and is not on the PATH: add uv to the PATH",
+            code="error.no_client",
         )
     if has_receipt:
         return PackageClient(

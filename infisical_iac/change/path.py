@@ -12,7 +12,7 @@ class _Refused(NamedTuple):
     reason: str
 
 
-# Since this one, a release migrates the database by itself when it starts.
+# From this version on, a release migrates the database by itself when it starts.
 FIRST: Numbers = (0, 111, 0)
 
 # Versions that nobody should run.
@@ -26,8 +26,8 @@ BROKEN = (
 CROSSINGS = (
     _Refused(
         (0, 94, 0),
-        "from before v0.94.0 it ends in 'Invalid root key encryption strategy', with no secret "
-        "readable: set up a new instance and carry the secrets over",
+        "an upgrade from before v0.94.0 ends in 'Invalid root key encryption strategy', with no "
+        "secret readable: set up a new instance and carry the secrets over",
     ),
 )
 
@@ -66,7 +66,7 @@ class FreeSpace(NamedTuple):
 def changes(was: Images, desired: Images, *, same_bytes: bool) -> dict[str, str]:
     """Return the programs whose version changes, each with "old → new".
 
-    Other minor versions of PostgreSQL read the same data, and Redis holds nothing that matters:
+    Other minor versions of PostgreSQL read the same data, and Redis holds only queues and caches:
     neither counts as a change.
 
     Args:

@@ -30,12 +30,12 @@ class UnfinishedChange(NamedTuple):
 
     @property
     def new(self) -> str:
-        """Return the version of Infisical that it changes to."""
+        """Return the version of Infisical after the change."""
         return Images(self.image, "").version
 
     @property
     def old(self) -> str:
-        """Return the version of Infisical that it changes from."""
+        """Return the version of Infisical before the change."""
         return self.release.partition("-")[2]
 
 
@@ -51,7 +51,7 @@ class Release:
 
     @property
     def runs(self) -> Images:
-        """Return the images that use its data."""
+        """Return the images that use the release's data."""
         return Images(self.images["infisical"], self.images["postgres"])
 
     @property
@@ -139,7 +139,7 @@ def find_surplus(releases: Sequence[Release], keep: int, needed: Collection[str]
 
 
 def list_settings_to_change(runs: Images, settings: StackSettings) -> list[str]:
-    """Return a sentence that lists settings to change, or the next apply upgrades again."""
+    """Return a sentence on the settings to change so that the next apply does not upgrade."""
     serves, chosen = map(without_known_digest, (runs.infisical, settings.infisical_reference))
     desired = {
         "infisical_version": (runs.version, settings.infisical_version),
@@ -160,12 +160,12 @@ def describe_other_ingress(serves: IngressAndPort, settings: Settings) -> list[s
     sentences = []
     if serves.port != settings.stack.http_port:
         sentences.append(
-            f"It is on port {serves.port} again: the next apply moves it to "
+            f"Infisical is on port {serves.port} again: the next apply moves it to "
             f"{settings.stack.http_port}, the http_port."
         )
     if serves.ingress != settings.stack.ingress:
         sentences.append(
-            f"Its ingress is {serves.ingress!r} again, as it was then: the next apply changes it "
-            f"to {settings.stack.ingress!r}."
+            f"The ingress is {serves.ingress!r} again, as in that release: the next apply changes "
+            f"it to {settings.stack.ingress!r}."
         )
     return sentences

@@ -27,7 +27,7 @@ from infisical_iac.workspace import checks
 from infisical_iac.workspace.checks import Before
 
 _DIRECTORY = "/etc/infisical/keys"
-# By node, the backup targets that only this node has; other nodes than the leader only.
+# The backup targets that only one node has, by node; the leader's are left out.
 Own = Mapping[str, Iterable[str]]
 
 
@@ -38,7 +38,7 @@ class KeyHolders:
     site: Site
 
     def refuse(self, key: Key) -> None:
-        """Raise RunFailed if one of them would keep the old key; called before a rotation."""
+        """Raise RunFailed if a holder would keep the old key; called before a rotation."""
 
     def own_repositories(self) -> Own:
         """Return the nodes that have repositories of their own, which the key of backups opens.
@@ -48,20 +48,20 @@ class KeyHolders:
         return {}
 
     def admit(self, key: Key, *, all_of_them: bool = True) -> None:
-        """Make their services accept the old and the next key; called before a key is switched."""
+        """Make all services accept the old and the next key; called before a key is switched."""
 
     def give_both(self, key: Key) -> None:
         """Give both keys to the nodes that may lead next; called before the database changes."""
 
     def share(self) -> None:
-        """Give them the host's state; called once the new password of backups is in place."""
+        """Give other nodes the host's state; called once backups have their new password."""
 
     def use(self) -> None:
-        """Restart all that uses a key with the one that is in place. Raises a UserError."""
+        """Restart all services that use a key, with the one in place. Raises a UserError."""
         compose.up(self.site.settings.stack.start_timeout)
 
     def forget(self, key: Key) -> None:
-        """Make them forget all keys but the one in place; called before a rotation ends."""
+        """Make all holders forget the keys that are not in place; called before a rotation ends."""
 
 
 def rotate_repositories(key: Key, holders: KeyHolders) -> list[str]:
@@ -80,16 +80,16 @@ def rotate_repositories(key: Key, holders: KeyHolders) -> list[str]:
     _step("switch", doing="put the new password in place")
     _finish(key, names, own, holders)
     return [
-        f"Opened only by the new password: {', '.join(names)}, with all their snapshots"
-        f"{f', on {len(own) + 1} nodes' if any(own.values()) else ''}."
+        f"Repositories that only the new password opens: {', '.join(names)}, with all their "
+        f"snapshots{f', on {len(own) + 1} nodes' if any(own.values()) else ''}."
     ]
 
 
 def recover_repositories(unfinished: UnfinishedRotation, holders: KeyHolders) -> str:
     """End an interrupted rotation, and return a sentence on how it ended.
 
-    Raises RunFailed if a repository does not answer. It opens by the host's file, and a later run
-    ends the rotation.
+    Raises RunFailed if a repository does not answer. The host's file still opens that repository,
+    and a later run ends the rotation.
     """
     own, key, names = holders.own_repositories(), unfinished.key, _targets()
     if unfinished.way == "undo":
@@ -116,7 +116,7 @@ def _refuse_unreachable(names: Iterable[str], own: Own) -> None:
 
 
 def _undo(key: Key, names: Iterable[str], own: Own) -> str:
-    """Remove the next password from the repositories again, and return which one is in use."""
+    """Remove the next password from the repositories; return a clause on the key in use."""
     if failed := _each_repository("dismiss", names, own, f"{_DIRECTORY}/{key.file}.next"):
         raise RunFailed(
             f"the old {key.name} key opens every repository, but the new one could not be removed: "
@@ -130,7 +130,7 @@ def _undo(key: Key, names: Iterable[str], own: Own) -> str:
 def _finish(key: Key, names: Iterable[str], own: Own, holders: KeyHolders) -> None:
     hand_out(own, f"{key.file}.old")
     if own:
-        # Its serial keeps a node that was unreachable from leading with the old password.
+        # The state has a serial: a node that was unreachable can't lead with the old password.
         holders.share()
     if failed := _each_repository("dismiss", names, own, f"{_DIRECTORY}/{key.file}.old"):
         raise RunFailed(
@@ -153,7 +153,7 @@ def hand_out(to: Collection[str], *files: str) -> None:
 
 
 def forget(of: Collection[str], key: Key) -> None:
-    """Remove the passwords that are not in use from other nodes."""
+    """Remove from other nodes the passwords that are not in use."""
     old = [f"{_DIRECTORY}/{key.file}.{which}" for which in ("next", "old")]
     for node in of:
         with connection.on(node):
@@ -161,7 +161,7 @@ def forget(of: Collection[str], key: Key) -> None:
 
 
 def _each_repository(what: str, names: Iterable[str], own: Own, *arguments: str) -> str:
-    """Run a step for each repository; return what failed, empty if nothing did."""
+    """Run a step for each repository; return the failures as text, empty if there are none."""
     failed = [_failure(what, name, arguments) for name in names]
     for node, theirs in own.items():
         with connection.on(node):
@@ -247,7 +247,7 @@ def rotate(key: Key, settings: Settings, project: str, site: Site) -> list[str]:
 
 
 def recover(found: UnfinishedRotation, settings: Settings, project: str, site: Site) -> str:
-    """End an interrupted rotation; return how. Raises RunFailed if it can't be ended."""
+    """End an interrupted rotation, and return a sentence on how it ended. Raises RunFailed."""
     key, holders = found.key, at(site, KeyHolders)
     if key.name == "restic":
         return recover_repositories(found, holders)
@@ -260,7 +260,7 @@ def recover(found: UnfinishedRotation, settings: Settings, project: str, site: S
     _end(key, holders)
     if found.ends_new:
         return f"The new {key.name} key is in use."
-    return f"The {key.name} key is the old one."
+    return f"The old {key.name} key is in use."
 
 
 def end_unfinished(found: UnfinishedRotation, settings: Settings, project: str) -> None:
@@ -271,9 +271,9 @@ def end_unfinished(found: UnfinishedRotation, settings: Settings, project: str) 
 
 
 def refuse_encryption_key(settings: StackSettings) -> Refused:
-    """Return why the Infisical that runs on the current host gets no new encryption key."""
+    """Return the refusal to rotate the encryption key of the current host's Infisical."""
     was = host.get_fact(Upgrades, desired=settings.infisical_reference).was
-    replaces = run(script("rotation", "replaces"), doing="ask the database of its keys")
+    replaces = run(script("rotation", "replaces"), doing="inspect the table of encryption keys")
     version = was.version if was else settings.infisical_version
     return keys.refuse_encryption_key(version=version, replaces=bool(replaces))
 
@@ -310,7 +310,7 @@ def _complete(
 
 
 def _use(key: Key, holders: KeyHolders) -> None:
-    """Make everything that uses the key take the one that is in place."""
+    """Give the key that is in place to everything that uses it."""
     run(script("keys", "derive"), doing="write /etc/infisical/.env")
     if key.name == "database":
         holders.give_both(key)
