@@ -90,7 +90,7 @@ def _without_placeholders(found: re.Match[str]) -> str:
 
 
 def _suggests_secret(key: str) -> bool:
-    """Return whether the name suggests a secret: a harmless value is not plain under it."""
+    """Return whether the name suggests a secret, even if the value looks harmless."""
     return not is_plain(key, "1")
 
 
@@ -106,8 +106,8 @@ def in_git(
 ) -> Iterator[CheckFinding]:
     """Yield findings on the `.env` files that git tracks, and on names that it would add.
 
-    The latter are one finding for each repository, as one rule mends them all. It names the files
-    that are there first.
+    The latter are one finding for each repository, as one rule corrects them all. Existing files
+    are named first.
 
     Args:
         homes: the directories of the services; the rules must cover each of them, and the root.
@@ -127,7 +127,7 @@ def in_git(
     is_in_git = any(repository is not None for repository in by_repository)
     for repository, names in by_repository.items():
         if repository is None and is_in_git:
-            continue  # a directory around repositories: git takes in nothing of it
+            continue  # a directory around repositories: git adds nothing of it
         if left := sorted(names - ignored_by_git(root, names)):
             what = _list_names(left, there)
             message = f"Git would take in {what}. Add {join_names(_RULES)} to it."
@@ -139,7 +139,7 @@ def _has_rule(path: str) -> bool:
 
 
 def _list_names(paths: Sequence[str], there: Container[str]) -> str:
-    """Return the paths as a list: all files that are there, and the first names of new ones."""
+    """Return the paths as a list: all existing files, and the first names of new ones."""
     files = [path for path in paths if path in there]
     names = [path for path in paths if path not in there]
     more = f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
@@ -282,7 +282,7 @@ def _find_encryption(root: Path, path: str) -> str:
 
 
 def is_local(path: str) -> bool:
-    """Return whether it is a developer's own `.env.local`, which the loaders read."""
+    """Return whether a path is a developer's own `.env.local`, which the loaders read."""
     return posixpath.basename(path) == ".env.local"
 
 

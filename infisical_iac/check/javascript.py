@@ -107,7 +107,7 @@ class _JavaScriptFile:
         return any(map(_is_loader, self._bindings.modules))
 
     def look_up(self, loading: Collection[str]) -> None:
-        """Find the helpers, and the reads by names that the code does not show.
+        """Find the helpers, and the reads of names that are only known at run time.
 
         Args:
             loading: the files that use the loader; they may export its `config`.
@@ -166,7 +166,7 @@ class _JavaScriptFile:
         return any(map(_is_environment, self._bindings.meanings(path)))
 
     def _holds(self, path: Path) -> bool:
-        """Return whether it is the environment, or the loader's secrets."""
+        """Return whether a chain of names is the environment, or the loader's secrets."""
         return any(
             _is_environment(each) or self._is_secrets(each)
             for each in self._bindings.meanings(path)

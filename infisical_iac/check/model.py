@@ -159,7 +159,7 @@ class CauseLine(NamedTuple):
 def summarize(found: Iterable[CheckFinding]) -> tuple[list[CauseLine], dict[str, list[str]]]:
     """Return the lines, and the remedies of several lines, each with the kinds of these.
 
-    Lines have no remedy that several of them have.
+    A remedy that several lines share is left out of them.
     """
     groups: dict[object, list[CheckFinding]] = {}
     for number, one in enumerate(found):

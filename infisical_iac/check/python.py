@@ -162,7 +162,7 @@ def read(texts: Mapping[str, str]) -> dict[str, Reads]:
     """Return the reads of each file of a service, by its path.
 
     A function such as `needed(name)` that looks `name` up in the environment reads the keys that it
-    is called with, in every file. For a file that can't be parsed, only that is returned.
+    is called with, in every file. The result for a file that can't be parsed has only the error.
     """
     reads = dict.fromkeys(texts, Reads())
     files = _files({path: text for path, text in texts.items() if _SPEAKS.search(text)}, reads)

@@ -127,7 +127,7 @@ class Repository:
         yield from env_files.in_images(self.paths, self.text, homes)
 
     def starts(self, project_id: str, address: str) -> Iterator[CheckFinding]:
-        """Yield findings on what a service lacks to start from Infisical.
+        """Yield findings on services that lack a loader or a correct `.infisical.json`.
 
         Args:
             project_id: "" if Infisical was not asked.
@@ -166,7 +166,7 @@ class Repository:
     def _stale_local_files(self, project_id: str) -> Iterator[CheckFinding]:
         """Yield a finding on each `.infisical.json` of the project that names an unknown folder.
 
-        It may be that of a renamed service, whose directory nothing else shows.
+        The file may belong to a renamed service, whose directory nothing else shows.
         """
         for path in self.paths:
             directory, name = posixpath.split(path)

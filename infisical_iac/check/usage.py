@@ -130,7 +130,7 @@ Place = tuple[str, str]
 """An environment and a folder."""
 
 
-def doubtful(
+def find_doubtful(
     code: Mapping[str, ServiceCode], names: Names, workspace: Workspace
 ) -> Iterator[tuple[Place, str]]:
     """Yield the folders that look empty and lack needed keys, each with one of these keys.
@@ -175,7 +175,7 @@ def _found(service: str, names: Names, workspace: Workspace) -> dict[str, set[st
     }
 
 
-def missing(
+def find_missing(
     code: Mapping[str, ServiceCode],
     names: Names,
     workspace: Workspace,
@@ -244,10 +244,10 @@ def _empty_folder(slug: str, folder: str, service: str, count: int) -> CheckFind
 _ADD = "Add such keys in Infisical, or give them a default in the code."
 
 
-def left_over(
+def find_unused(
     code: Mapping[str, ServiceCode], elsewhere: Collection[str], names: Names, workspace: Workspace
 ) -> Iterator[CheckFinding]:
-    """Yield findings on the secrets that no code of the services that may read them uses.
+    """Yield findings on secrets that the services with access to them do not use.
 
     A folder is only noted if the code of one of its readers is not in this repository.
 

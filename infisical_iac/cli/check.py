@@ -54,7 +54,7 @@ def _data(finding: CheckFinding) -> dict[str, Any]:
 
 
 def print_text(repository: Repository, judged: Judged, *, is_compared: bool) -> None:
-    """Print the services, the findings, the notes, and then the remedies that many of them have."""
+    """Print the services, the findings, the notes, and last the remedies that several share."""
     to = console()
     to.print(_table(repository))
     to.print()
@@ -73,7 +73,7 @@ def print_text(repository: Repository, judged: Judged, *, is_compared: bool) -> 
 
 
 def _merge_migrated(found: Sequence[CheckFinding]) -> list[CheckFinding]:
-    """Return the findings; those on migrated files are one, also if git tracks the files."""
+    """Return the findings, with all findings on migrated files merged into one."""
     migrated = [each for each in found if each.kind == MIGRATED]
     places = {each.place for each in migrated}
     tracked = [each for each in found if each.kind == TRACKED and each.place in places]
@@ -205,7 +205,7 @@ def _find_unseen(
         (slug, folder), key = doubt
         return slug in refused or not is_visible(reached.client, project, slug, folder, key)
 
-    doubts = [*usage.doubtful(repository.code_by_service, names, repository.workspace)]
+    doubts = [*usage.find_doubtful(repository.code_by_service, names, repository.workspace)]
     return {place for (place, _), hidden in gather_by(doubts, is_hidden).items() if hidden}
 
 
@@ -223,6 +223,6 @@ def _findings(
     found += repository.find_absent()
     if seen is not None:
         found += usage.find_unseen(seen.unseen)
-        found += usage.missing(held, seen.names, repository.workspace, seen.unseen)
-        found += usage.left_over(held, repository.elsewhere(), seen.names, repository.workspace)
+        found += usage.find_missing(held, seen.names, repository.workspace, seen.unseen)
+        found += usage.find_unused(held, repository.elsewhere(), seen.names, repository.workspace)
     return found

@@ -28,14 +28,14 @@ def _names(development: dict[str, list[str]], production: dict[str, list[str]]) 
 
 def _find_missing(root: Path, files: dict[str, str], names: Names) -> list[CheckFinding]:
     return list(
-        usage.missing(plant(root, GOOD | files, git=False).code_by_service, names, WORKSPACE)
+        usage.find_missing(plant(root, GOOD | files, git=False).code_by_service, names, WORKSPACE)
     )
 
 
 def _find_left_over(root: Path, files: dict[str, str], names: Names) -> list[CheckFinding]:
     repository = plant(root, GOOD | files, git=False)
     return list(
-        usage.left_over(repository.code_by_service, repository.elsewhere(), names, WORKSPACE)
+        usage.find_unused(repository.code_by_service, repository.elsewhere(), names, WORKSPACE)
     )
 
 
@@ -92,7 +92,7 @@ def test_an_environment_that_the_login_may_not_see_is_not_reported_as_empty(tmp_
     repository = plant(tmp_path, GOOD | _reads("A"), git=False)
     names = _names({"/backend": ["A"]}, {})
     unseen = [("production", "/backend")]
-    assert list(usage.missing(repository.code_by_service, names, WORKSPACE, unseen)) == []
+    assert list(usage.find_missing(repository.code_by_service, names, WORKSPACE, unseen)) == []
 
 
 def test_imported_secrets_count_as_the_services_own(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ _UNSEEN = {("development", "/backend"), ("production", "/backend")}
 def test_a_forbidden_secret_is_not_reported_as_missing(tmp_path: Path) -> None:
     """The list of a folder that the login may not see is empty."""
     held = plant(tmp_path, GOOD | _reads("A", "B"), git=False).code_by_service
-    assert list(usage.missing(held, {}, WORKSPACE, _UNSEEN)) == []
+    assert list(usage.find_missing(held, {}, WORKSPACE, _UNSEEN)) == []
     (finding,) = usage.find_unseen(_UNSEEN)
     assert (finding.kind, finding.place, finding.is_note) == ("not-seen", "/backend", False)
     assert "/backend" in finding.message
@@ -208,7 +208,7 @@ def test_a_forbidden_secret_is_not_reported_as_missing(tmp_path: Path) -> None:
 def test_a_visible_environment_is_compared_while_another_is_forbidden(tmp_path: Path) -> None:
     held = plant(tmp_path, GOOD | _reads("A", "B"), git=False).code_by_service
     names = {("production", "/backend"): ["A"]}
-    (finding,) = usage.missing(held, names, WORKSPACE, {("development", "/backend")})
+    (finding,) = usage.find_missing(held, names, WORKSPACE, {("development", "/backend")})
     assert (finding.kind, finding.key) == ("missing-key", "B")
     assert " production." in finding.message
     assert "development" not in finding.message
@@ -217,8 +217,8 @@ def test_a_visible_environment_is_compared_while_another_is_forbidden(tmp_path: 
 def test_only_empty_folders_that_lack_a_needed_key_are_asked_for(tmp_path: Path) -> None:
     held = plant(tmp_path, GOOD | _reads("A", "B", "PORT"), git=False).code_by_service
     names = _names({"/backend": ["A"]}, {"/backend": ["A", "B"]})
-    assert list(usage.doubtful(held, names, WORKSPACE)) == [(("development", "/shared"), "B")]
-    assert list(usage.doubtful(held, {}, WORKSPACE)) == [
+    assert list(usage.find_doubtful(held, names, WORKSPACE)) == [(("development", "/shared"), "B")]
+    assert list(usage.find_doubtful(held, {}, WORKSPACE)) == [
         (("development", "/backend"), "A"),
         (("development", "/shared"), "A"),
         (("production", "/backend"), "A"),
