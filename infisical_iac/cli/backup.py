@@ -36,7 +36,7 @@ def backup() -> None:
 def now(inventory: str, lock: Lock, timeout: int, as_json: bool) -> None:
     """Make a backup in every target, and report the new snapshots.
 
-    It starts the same unit as the host's timer.
+    The command starts the same unit as the host's timer.
 
     Exit status: 0 if every target has a new snapshot; 1 if one has not, with the reason, or for an
     error.

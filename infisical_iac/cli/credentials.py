@@ -369,8 +369,8 @@ def _deliver(kept: StoredCredentials, steps: list[Step], deploy: bool, overlap: 
     ]
     if not deliveries:
         raise UserError(
-            "none of these has a target: name it in the project file, under `deliver` of the "
-            "service"
+            "none of these services has a target: name one in the project file, under `deliver` of "
+            "the service"
         )
     due = [
         (step, held, delivery)
@@ -423,7 +423,7 @@ def rotate(
 
 
 def _describe_undelivered(service: str, environment: str) -> str:
-    """Return what is left to do for a service that nothing delivers new credentials to."""
+    """Return the next step for a service without a delivery target."""
     show = f"infisical-iac credentials show {service} --env {environment}"
     return (
         f"{service} does not have its new credentials yet: set those that `{show}` prints, and "

@@ -55,7 +55,7 @@ def plan(ctx: click.Context, inventory: str, as_json: bool) -> None:
     Exit status: 0 for nothing to change; 2 for changes; 1 for an error, or if something is blocked
     (`!`).
     """
-    # Its import patches the process with gevent, which other commands do not need.
+    # The import patches the process with gevent, which other commands do not need.
     from infisical_iac.core.deployment import open_deployment
     from infisical_iac.workspace.credentials_issue import warnings
 
@@ -159,7 +159,7 @@ def restarts(planned: Iterable["Change"]) -> list[str]:
         )
     if services:
         writes = any(each.startswith("postgres") for each in services)
-        outage = "; writes pause for some seconds" if writes else "; logins go on"
+        outage = "; writes pause for some seconds" if writes else "; logins continue"
         notes.append(f"services that change replica by replica: {', '.join(services)}{outage}")
     return notes
 
@@ -226,7 +226,7 @@ def _summarize(steps: "list[DeployStep]", seconds: float, planned: "list[Change]
 
 
 def _compare_with_plan(made: "list[Change]", planned: "list[Change]") -> str:
-    """Return what was made but not planned, and planned but not made; empty for neither.
+    """Return the changes made but not planned, and planned but not made; empty for none.
 
     A package's own files can't be planned, and a change may make a later one superfluous.
     """
@@ -266,7 +266,7 @@ def run(deployment: "Deployment", remedy: str | None = None) -> "list[DeployStep
 def _print_operator_notes(deployment: "Deployment") -> None:
     """Print the sentences that no later command repeats, such as one with an invitation's link.
 
-    They are printed after what went to standard output, wherever both go to one file.
+    If standard output and standard error go to one file, they come after other output.
     """
     sys.stdout.flush()
     for sentence in deployment.journal.operator_notes:

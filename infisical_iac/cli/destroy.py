@@ -89,8 +89,8 @@ def _back_up(target: "HostRemoval") -> str:
         on = target.back_up(directory)
     except UserError as error:
         raise Refused(
-            f"{error}; nothing was removed (--no-backup skips it, if an earlier backup in "
-            f"{_BACKUPS} is enough)"
+            f"{error}; nothing was removed (if an earlier backup in {_BACKUPS} is enough, skip "
+            "this one by --no-backup)"
         ) from None
     echo(f"A backup is in {directory} on {on}: copy it to a safe place.")
     return directory

@@ -163,8 +163,9 @@ def init(
     secrets). Existing files of these names are kept. Services are found by the names of files; of
     their files, only .infisical.json is opened.
 
-    In a repository that it wrote before, it adds a service, an environment or a person, or corrects
-    an answer. It shows each difference first, and keeps everything that was written by hand.
+    In a repository that `init` wrote before, it adds a service, an environment or a person, or
+    corrects an answer. It shows each difference first, and keeps everything that was written by
+    hand.
 
     Exit status: 0 when all files are written; 1 for an error, and then no file has changed.
     """
@@ -360,7 +361,7 @@ def _yes_or_no(value: str) -> str:
 def _report(
     answered: Answers, chosen: _Chosen, files: Mapping[str, str], stays: Sequence[str]
 ) -> None:
-    """Print what was written, what remains open, and which commands come next."""
+    """Print the written files, the open questions and the next commands."""
     settings = repository.settings_file(answered.group)
     if chosen.homes:
         echo(
@@ -392,14 +393,15 @@ def _report(
 def upgrade_settings(directory: Path, yes: bool) -> None:
     """Show how a repository's files would be rewritten for this version, ask, and rewrite them.
 
-    That is `group_data/` and the pinned version in `pyproject.toml`. Comments stay. Nothing is
-    written unless all files can be read.
+    The files are those in `group_data/`, and `pyproject.toml` with the pinned version. Comments
+    stay. Nothing is written unless all files can be read.
 
     Args:
         directory: the repository.
         yes: whether to write without a question.
 
-    Raises FileError or SettingsError for a file that can't be upgraded, and Abort for no.
+    Raises FileError or SettingsError for a file that can't be upgraded, and click.Abort for the
+    answer no.
     """
     upgraded = dict(_upgrade_all(directory))
     changed = {file: new.text for file, (old, new) in upgraded.items() if new.text != old}
@@ -437,7 +439,7 @@ def _upgrade_all(directory: Path) -> Iterator[tuple[Path, tuple[str, Upgraded]]]
         text = read_file(pyproject)
         pin = changelog.find_pin(text, bundle.NAME)
         if pin and changelog.version_numbers(pin) < changelog.version_numbers(running):
-            notes = ("run `uv lock` after it, if you have a uv.lock",)
+            notes = ("run `uv lock` afterwards, if you have a uv.lock",)
             new = Upgraded(upgrade_pin(text, bundle.NAME, running), notes)
             yield pyproject, (text, new)
 

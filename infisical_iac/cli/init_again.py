@@ -63,7 +63,7 @@ class Additions(NamedTuple):
     def add_to(self, text: str) -> str:
         """Return the text of a project file with the additions.
 
-        Raises SettingsError for one that exists already.
+        Raises SettingsError for an addition that exists already.
         """
         for name, _ in self.services:
             text = project_file.add_service(text, name, f"/{name}")
@@ -149,7 +149,7 @@ def _offer(place: Place) -> None:
 
 def _ask_service(place: Place) -> bool:
     service = prompt(
-        "Its name and directory, such as web=../services/web",
+        "The service's name and directory, such as web=../services/web",
         None,
         lambda value: _existing_service(place.directory, answers.parse_service(value)),
         "--add-service",
@@ -159,7 +159,7 @@ def _ask_service(place: Place) -> bool:
 
 def _ask_environment(place: Place) -> bool:
     environment = prompt(
-        "Its slug, such as staging, or with a name, such as qa=Quality",
+        "The environment's slug, such as staging, or with a name, such as qa=Quality",
         None,
         answers.parse_environment,
         "--add-environment",
@@ -319,7 +319,7 @@ def _find_server_changes(
     if not now["host"] and "server_ssh_keys" in values:
         now["host"] = answers.NEW
     is_asked = None in (given.get(name, "") for name in now)
-    # What is neither given nor asked for stays.
+    # A setting that is neither given nor asked for keeps its value.
     given = {**{name: value for name, value in now.items() if value}, **given}
     host = ask_question(given, place.yes, "host", answers.check_host, now["host"])
     if host == answers.NEW:

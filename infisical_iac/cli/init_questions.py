@@ -53,9 +53,9 @@ _QUESTIONS: dict[str, tuple[str, str | None]] = {
         "A second place for backups, such as sftp:u123456@u123456.your-storagebox.de:infisical",
         LATER,
     ),
-    "backup_port": ("The port of SFTP there, such as 23", "22"),
+    "backup_port": ("The SFTP port of that place, such as 23", "22"),
     "backup_host_key": (
-        "The host key there, such as `ssh-keyscan -t ed25519` prints it: ssh-ed25519 AAAA…",
+        "The host key of that place, as `ssh-keyscan -t ed25519` prints it: ssh-ed25519 AAAA…",
         None,
     ),
 }
@@ -269,7 +269,7 @@ def inspect_server(named: Server, directory: Path, *, yes: bool) -> TestedServer
 def _is_accepted(named: Server, host_key: ServerKey, directory: Path, yes: bool) -> bool:
     """Return whether a host key is known, was given as accepted, or a person accepts it."""
     if server.is_known(named, host_key, directory):
-        echo(f"Its host key is the known one: {host_key}")
+        echo(f"The server's host key is the known one: {host_key}")
         return True
     accepted = host_keys.read_accepted_fingerprints()
     if host_key.fingerprint in accepted:

@@ -144,9 +144,9 @@ def _mark_migrated(
 ) -> list[Source]:
     """Return the sources; a proven one that is unchanged since has only a note that says so.
 
-    It is read as the plan says: a service that starts by a loader of this project does not show any
-    more how the file was read. The report of the migration and the plan count if they are in the
-    working directory or in that of a tree.
+    A proven source is read with the grammar in the plan, because a service that starts by a loader
+    of this project no longer shows how the file was read. The report of the migration and the plan
+    count if they are in the working directory or in that of a tree.
     """
     found = trees(paths)
     marked = {each.path: each for each in sources}
@@ -185,7 +185,7 @@ def _mark_decided(
     workspace: Workspace,
     plans: Sequence[FoundPlan],
 ) -> list[Source]:
-    """Return the sources; what a plan next to them has decided is a note."""
+    """Return the sources; findings that a plan next to them has decided are notes."""
     found = trees(paths)
     marked = {each.path: each for each in sources}
     for tree in found:
@@ -202,7 +202,7 @@ def _mark_decided(
 
 
 def _fold_findings(sources: Sequence[Source]) -> list[Source]:
-    """Return the sources; conflicts with an undecided personal file are part of that."""
+    """Return the sources, with one finding for a personal file and all its conflicts."""
     waiting = {
         each.target for each in sources for one in each.findings if one.kind == PERSONAL_FILE
     }
@@ -216,7 +216,7 @@ def _fold_findings(sources: Sequence[Source]) -> list[Source]:
 
 def _note_sample(project_file: Path) -> None:
     """Report a project file that `init` has not written yet."""
-    # This loads all settings, which a scan has no need of.
+    # This loads all settings, which a scan does not need.
     from infisical_iac.init.repository import is_sample
 
     if is_sample(project_file):

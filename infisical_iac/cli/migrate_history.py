@@ -166,10 +166,10 @@ def history(
 
     A REPO that is in no repository stands for all repositories below it.
 
-    It searches every branch, tag, stash, reflog and unreferenced object, for each value in plain
-    text, in base64, URL-encoded and JSON-escaped. Short and common values are skipped, and their
-    keys listed. No value is ever shown. The values are those of the plan: from the files, or from
-    Infisical once the files are deleted.
+    The search covers every branch, tag, stash, reflog and unreferenced object, for each value in
+    plain text, in base64, URL-encoded and JSON-escaped. Short and common values are skipped, and
+    their keys listed. No value is ever shown. The values are those of the plan: from the files, or
+    from Infisical once the files are deleted.
 
     Exit status: 0 if nothing is found; 2 if something is; 1 for an error.
     """

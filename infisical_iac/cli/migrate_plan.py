@@ -179,7 +179,7 @@ def _read_stored(
 def _compare(
     secrets: Sequence[Secret], made: MigrationPlan, stored: Mapping[Name, Stored]
 ) -> Comparison:
-    """Return the comparison with Infisical; secrets of deleted files are not only there."""
+    """Return the comparison with Infisical; `only_there` lacks secrets of deleted files."""
     compared = compare(secrets, stored)
     planned = verify.planned_values(made)
     only_there = tuple(each for each in compared.only_there if each not in planned)

@@ -128,7 +128,7 @@ def answered_by(option: str) -> Iterator[None]:
         # Ctrl-C ends the command without advice.
         if not isinstance(abort.__context__, EOFError):
             raise
-        echo(err=True)  # It ends the line of the question.
+        echo(err=True)  # End the line of the question.
         raise Refused(
             f"the question was not answered, as standard input has ended: give {option}",
             code="refused.no_answer",

@@ -116,7 +116,7 @@ def restore(
 
 
 def _drill(inventory: str, snapshot: str, target: str | None) -> None:
-    """Prove a snapshot. It takes no lock, as it changes nothing that a run uses."""
+    """Run a drill, without the host's lock: a drill changes nothing that a run uses."""
     if not re.fullmatch(r"latest|[0-9a-f]{4,64}", snapshot):
         raise UserError(f"{snapshot!r} is not a snapshot: `infisical-iac backup list` lists them")
     with open_host(inventory) as (_, settings):

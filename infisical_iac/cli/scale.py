@@ -112,7 +112,8 @@ def scale_in(inventory: str, yes: bool, lock: Lock, undo: bool) -> None:
 def _open_cluster(inventory: str, lock: Lock) -> "Iterator[tuple[Host, Settings]]":
     """Connect to all hosts of a cluster and lock them, and yield one host with its settings.
 
-    It is the host with the record of an unfinished migration, else the leader; it is current.
+    That host has the record of an unfinished migration, or else is the leader. It is pyinfra's
+    current host.
     """
     from infisical_iac.core.connection import current, with_others
     from infisical_iac.core.inventory import connect

@@ -58,7 +58,7 @@ def _collect_rows(inventory: str) -> list[Row]:
         from infisical_iac.host.machine import Machine, absence
         from infisical_iac.monitoring.health_fact import Health
 
-        waiting = _look_for_new_versions(settings)
+        wait_for_versions = _ask_for_new_versions(settings)
         hosts, topology = with_others(host), settings.cluster.topology
         machines = each_of(hosts, lambda each: each.get_fact(Machine))
         named = {each.name: machine for each, machine in zip(hosts, machines, strict=True)}
@@ -83,13 +83,14 @@ def _collect_rows(inventory: str) -> list[Row]:
             drifted, inside = _assess_drift(host, settings)
             found = rows(state, settings, audit.read(), drifted, datetime.now(UTC), inside)
         kit = kit_host.row(settings.backup.recovery_fingerprint)
-        return [*found, *([kit] if kit else []), *waiting()]
+        return [*found, *([kit] if kit else []), *wait_for_versions()]
 
 
-def _look_for_new_versions(settings: "Settings") -> Callable[[], list[Row]]:
-    """Ask for new versions next to everything else, and return what waits for the row on them.
+def _ask_for_new_versions(settings: "Settings") -> Callable[[], list[Row]]:
+    """Ask for new versions in a thread, and return a function that waits for their row.
 
-    A host that gets its images from archives may be far from any registry: nothing is asked then.
+    A host that gets its images from archives may have no access to a registry: then no registry is
+    asked, and there is no row.
     """
     from infisical_iac.change import outdated
 

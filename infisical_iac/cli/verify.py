@@ -16,11 +16,11 @@ from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.own_repository import require_inventory
 from infisical_iac.core.terminal import print_data
 
-# The suite's own place, and no configuration of pytest, which may be that of a user's repository.
+# Pytest must not read the configuration of a user's repository, only the suite's own directory.
 _SUITE = (str(HOST_CHECKS), "-c", os.devnull, "--rootdir", str(ROOT), "--confcutdir", str(ROOT))
 
 
-# Pytest keeps its plugins in sets.
+# Pytest keeps its plugins in sets, so they must be hashable.
 @dataclass(eq=False)
 class Outcome:
     """The results of the host tests, collected as a plugin of pytest.

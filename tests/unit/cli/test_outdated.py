@@ -209,12 +209,12 @@ def test_outdated_connects_to_no_host(registry: FakeRegistry, tmp_path: Path) ->
 
 def test_status_has_a_row_for_new_versions(registry: FakeRegistry) -> None:
     registry.tags["library/redis"] += ["8.4.1"]
-    (row,) = status._look_for_new_versions(outdated._read_settings(""))()
+    (row,) = status._ask_for_new_versions(outdated._read_settings(""))()
     assert (row.name, row.is_note, row.ok) == ("New versions", True, True)
     assert "redis 8.4.1" in row.text
 
 
 def test_status_asks_no_registry_for_a_host_with_archives(registry: FakeRegistry) -> None:
     settings = outdated._read_settings("").with_values(image_archives=("images.tar",))
-    assert status._look_for_new_versions(settings)() == []
+    assert status._ask_for_new_versions(settings)() == []
     assert registry.requests == []
