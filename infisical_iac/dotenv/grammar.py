@@ -25,7 +25,7 @@ Merging = Literal["in-turn", "together", "as-written"]
 
 @dataclass(frozen=True)
 class Cascade:
-    """A loader that reads several files of a directory; a later one wins.
+    """A loader that reads several files of a directory; a later file wins.
 
     Attributes:
         title: the name of the loader, for people.
@@ -41,7 +41,7 @@ class Cascade:
     parser: str = "dotenv"
 
     def names(self, mode: str) -> list[str]:
-        """Return the names of its files in a mode; a later one wins."""
+        """Return the names of the files in a mode; a later file wins."""
         return [each.format(mode=mode) for each in self.files]
 
 

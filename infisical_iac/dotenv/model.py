@@ -11,7 +11,7 @@ Quote = Literal["", "'", '"', "`"]
 
 @dataclass(frozen=True)
 class Entry:
-    """One assignment.
+    """An assignment of a value to a key.
 
     Attributes:
         value: the value with references replaced.

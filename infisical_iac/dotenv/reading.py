@@ -17,7 +17,7 @@ _NOTHING: Mapping[str, str] = MappingProxyType({})
 _MERGED = DotenvExpand.name
 
 
-def _found() -> Iterator[Grammar]:
+def _load_grammars() -> Iterator[Grammar]:
     """Yield an instance of each grammar in the modules of `grammars`."""
     for each in iter_modules(grammars.__path__, f"{grammars.__name__}."):
         module = import_module(each.name)
@@ -28,7 +28,7 @@ def _found() -> Iterator[Grammar]:
                 yield kind()
 
 
-_BY_NAME = {each.name: each for each in sorted(_found(), key=lambda each: each.place)}
+_BY_NAME = {each.name: each for each in sorted(_load_grammars(), key=lambda each: each.place)}
 GRAMMARS = tuple(_BY_NAME)
 """The names of the grammars."""
 
@@ -99,7 +99,7 @@ def read_merged(files: Sequence[bytes], place: int, parser: str = "dotenv") -> R
     So a reference sees the values of all files, also those further down.
 
     Args:
-        files: their bytes; a later one wins.
+        files: their bytes; a later file wins.
         place: the index of the file to read. Values that a later file overrides stay as written.
         parser: the grammar of the files before references are replaced.
     """

@@ -80,7 +80,7 @@ class Text:
         """Count the work for a part of a value that begins at a position."""
         self._spend(_WORK_OF_A_PART, position)
 
-    def replacing(self, value: str, line: int) -> None:
+    def count_replacement(self, value: str, line: int) -> None:
         """Count the work for one step in replacing the references of a value.
 
         The real parsers take quadratic time, or never end, for certain values. Such a file is
@@ -118,7 +118,8 @@ def escapes(meanings: Mapping[str, str]) -> Callable[[str], str]:
 def with_values(entries: Iterable[Entry], values: dict[str, str]) -> list[Entry]:
     """Return the entries, the last one of each key with its value from `values`.
 
-    Those before it keep their written value: the parsers replace nothing in overwritten values.
+    Earlier entries of a key keep their written value: the parsers replace nothing in overwritten
+    values.
     """
     last = {entry.key: entry for entry in entries}
     return [
@@ -148,7 +149,7 @@ def note_cut_at_hash(text: Text, position: int, key: str, read: int, rest: str) 
 def note_undefined(text: Text, line: int, key: str, count: int) -> None:
     """Add the finding that a value refers to undefined names.
 
-    It does not name them: the text after a dollar may be a part of a password.
+    The finding does not name them: the text after a dollar may be a part of a password.
     """
     if count:
         names = "a name that is" if count == 1 else f"{count} names that are"

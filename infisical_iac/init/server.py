@@ -33,7 +33,7 @@ class Server(NamedTuple):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return its names in known_hosts: the given one, and the one of the SSH configuration."""
+        """Return the server's names in known_hosts: as given, and as in the SSH configuration."""
         address, port = self.target
         pairs = ((self.address, self.port), (address, port))
         return tuple(dict.fromkeys(name_in_known_hosts(*each) for each in pairs))
@@ -68,7 +68,7 @@ def read_host_key(server: Server, directory: Path) -> ServerKey:
 def find_login_problem(server: Server, key: ServerKey) -> str:
     """Return why a login fails, as the beginning of a sentence; empty if it works.
 
-    It tries the keys of the SSH agent and of ~/.ssh, as a deploy does.
+    The test tries the keys of the SSH agent and of ~/.ssh, as a deploy does.
     """
     address, port = server.target
     client = paramiko.SSHClient()

@@ -207,7 +207,8 @@ def _join(
             return  # Nothing to join: the default, written out.
         case ast.Constant(value=str(second)), ast.Constant(value=str(first)):
             if joined.separator in first:
-                draft.notes.append(f"{joined.old} and {joined.into} both have it: remove one")
+                names = f"{joined.old} and {joined.into}"
+                draft.notes.append(f"{names} both set the digest: keep only one")
             elif draft.comment_out(places.of(statement), f"Moved to {joined.into}."):
                 draft.replace(places.of(into), f'"{first}{joined.separator}{second}"')
         case _:
@@ -224,7 +225,7 @@ def _write_version(
     schema: Schema,
 ) -> None:
     if assigned is None:
-        # It is in the defaults, unless this file was written for an earlier version.
+        # The version is in the defaults, unless this file was written for an earlier version.
         if schema.version > 1 and list_assignments(tree):
             docstring = tree.body[0] if ast.get_docstring(tree) is not None else None
             at = places.of(docstring).end if docstring else 0

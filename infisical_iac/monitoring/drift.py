@@ -17,7 +17,7 @@ _PREFIX = "infisical_iac_drift"
 _METRICS = {
     "changes": "Changes that would bring host and Infisical to the declared state.",
     "blocked": "Parts of the deploy that can't be inspected or repaired.",
-    "foreign_access": "Access to the project that nothing in its file gives.",
+    "foreign_access": "Access to the project that its file does not grant.",
     "check_success": "1 if the last check was completed, 0 if it failed.",
     "check_timestamp_seconds": "Time of the last check, in seconds since the epoch.",
 }
@@ -30,11 +30,11 @@ class Answer:
     Attributes:
         of: the name of the inventory that was checked.
         at: the time of the check, in UTC.
-        changes: one line for each change that a run would make, for each access that nothing in the
-            file gives (`*`), each blocked part (`!`) and each unknown (`?`).
+        changes: one line for each change that a run would make, for each access that the project
+            file does not grant (`*`), each blocked part (`!`) and each unknown (`?`).
         error: why the check failed; empty if it did not.
-        notes: access that could not be read, and entries of the file that accept nothing. They are
-            no drift.
+        notes: access that could not be read, and entries of the file that accept nothing. They do
+            not count as drift.
     """
 
     of: str
@@ -54,7 +54,7 @@ class Answer:
 
     @property
     def foreign(self) -> list[str]:
-        """Return the access that nothing in the file gives."""
+        """Return the access that the project file does not grant."""
         return [each for each in self.changes if each.startswith("* ")]
 
     @property

@@ -34,7 +34,7 @@ class Running:
 
 @dataclass
 class HealthState:
-    """The observed state that `status` is made from.
+    """The observed state of a host that `status` reports.
 
     Attributes:
         containers: by service.
@@ -122,7 +122,7 @@ def drift(pending: Sequence[str], error: str = "") -> Row:
 
 
 def access(foreign: Sequence[Change], notes: Sequence[str] = ()) -> list[Row]:
-    """Return a row on each access that nothing in the project file gives, or one row if none is.
+    """Return a row on each access that the project file does not grant; one row if there is none.
 
     Each note has a row too: what could not be read, and entries of the file that accept nothing.
     """
@@ -133,9 +133,9 @@ def access(foreign: Sequence[Change], notes: Sequence[str] = ()) -> list[Row]:
 
 
 def instance(beyond: Beyond | None, error: str = "") -> list[Row]:
-    """Return the row on what the instance has besides what is declared.
+    """Return the row on undeclared resources of the instance.
 
-    Such objects are healthy: the members of an organization may make them for themselves.
+    Such resources are healthy: the members of an organization may make them for themselves.
 
     Args:
         beyond: their numbers; None if they are unknown.

@@ -33,14 +33,14 @@ FUNCTIONS = frozenset(
         *("generator_function", "generator_function_declaration"),
     }
 )
-# In these an expression stands for itself: `(a)`, `a!`, `a as T`, `a satisfies T`, `<T>a`.
+# Nodes that do not change the value in them: `(a)`, `a!`, `a as T`, `a satisfies T`, `<T>a`.
 WRAPPERS = frozenset(
     {
         *("parenthesized_expression", "non_null_expression", "as_expression"),
         *("satisfies_expression", "type_assertion"),
     }
 )
-# Nothing in these runs.
+# Nodes whose content does not run.
 _NO_CODE = frozenset(
     {
         *("type_annotation", "type_arguments", "type_parameters", "type_query"),

@@ -70,7 +70,7 @@ class ComposeReferences:
         return self._environ.get(name, self.values.get(name))
 
     def _replace(self, value: str, depth: int) -> str:
-        self._text.replacing(value, self._line)
+        self._text.count_replacement(value, self._line)
         if not depth:
             self._refuse("References are nested too deeply.")
         parts = []
@@ -87,7 +87,7 @@ class ComposeReferences:
                 found = "$"
             else:
                 found = self._found(match["plain"] or match["braced"])
-            self._text.replacing(found, self._line)
+            self._text.count_replacement(found, self._line)
             parts.append(found)
         return "".join([*parts, value[position:]])
 

@@ -1,4 +1,4 @@
-"""The grammars of npm dotenv (16, 17, 18), of it with dotenv-expand (12), and of Next.js."""
+"""The grammars of npm dotenv (16, 17, 18), with dotenv-expand (12) or without, and of Next.js."""
 
 import re
 from collections.abc import Mapping
@@ -96,12 +96,12 @@ class DotenvExpand(_Npm):
             Package("dotenv-expand", rank=1, brings=("dotenv",)),
             Package("dotenv-cli", rank=1),
             Package("nuxt", rank=1, exact=False),  # has Vite, but reads only .env by itself
-            # These read through Vite's loadEnv. It uses Node's parser since Vite 8, and npm dotenv
-            # before; astro's release decides which, SvelteKit's does not.
+            # These packages read through Vite's loadEnv, which uses Node's parser since Vite 8, and
+            # npm dotenv before. astro's release decides which, SvelteKit's does not.
             Package("vite", rank=1, cascade="vite-8", remark=_VITE, earlier=(7, "vite")),
             Package("astro", rank=1, cascade="vite-8", remark=_VITE, earlier=(6, "vite")),
             Package("@sveltejs/kit", rank=1, cascade="vite-8", remark=_VITE),
-            # It has old releases of dotenv (10) and dotenv-expand (5), which read differently.
+            # react-scripts brings dotenv 10 and dotenv-expand 5, which read differently.
             Package("react-scripts", rank=1, exact=False, cascade="react-scripts"),
             Package("@dotenvx/dotenvx", rank=3, exact=False),
         )
@@ -147,7 +147,7 @@ class Next(_Npm):
         values = self.order({entry.key: entry.written for entry in entries})
         for key, value in values.items():
             ours = environ.get(key, value)
-            expanded = _expanded_by_next(text, key, ours, lines[key], environ, values)
+            expanded = _expand_by_next(text, key, ours, lines[key], environ, values)
             values[key] = expanded.replace("\\$", "$")
         return with_values(entries, values)
 
@@ -253,7 +253,7 @@ class Expansion:
             if not found or found in seen:
                 found = default or ""
             value = replace_first(value, match[0], found)
-            self._text.replacing(value, line)
+            self._text.count_replacement(value, line)
             if value == self.values.get(name):
                 break
         note_undefined(self._text, line, key, undefined)
@@ -275,7 +275,7 @@ class Expansion:
         return self._environ.get(name, self.values.get(name, ""))
 
 
-def _expanded_by_next(
+def _expand_by_next(
     text: Text,
     key: str,
     value: str,
@@ -294,6 +294,6 @@ def _expanded_by_next(
         undefined += name not in environ and name not in values and default is None
         found = environ.get(name) or default or values.get(name, "")
         value = replace_first(value, reference[0], found)
-        text.replacing(value, line)
+        text.count_replacement(value, line)
     message = f"{key} refers to itself, or has too many references: Next.js ignores the whole file."
     raise FileRefused(Finding(line, "endless-reference", key, message, "Write its value in full."))

@@ -156,7 +156,7 @@ def _replace_references(text: Text, entry: Entry, known: Mapping[str, str | None
     for start, end, name, default in _references(entry.written):
         undefined += name not in known and default is None
         found = known.get(name, default) or ""
-        text.replacing(found, entry.first_line)
+        text.count_replacement(found, entry.first_line)
         parts += [entry.written[position:start], found]
         position = end
     note_undefined(text, entry.first_line, entry.key, undefined)

@@ -152,7 +152,7 @@ class Words:
         value = self.values.get(name, self._environ.get(name))
         if _MAGIC.fullmatch(name) or (value is None and _SET_AT_START.fullmatch(name)):
             self._refuse(position)
-        self._text.replacing(value or "", self._text.line(position))
+        self._text.count_replacement(value or "", self._text.line(position))
         if not operator:
             return ShellValue(value or "", match.end(), int(value is None))
         rest = self._rest(match.end(), depth)
