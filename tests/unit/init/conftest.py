@@ -1,4 +1,4 @@
-"""Share fixtures of the tests of `infisical-iac init`; only tests that say so reach a server."""
+"""Share fixtures of the tests of `infisical-iac init`; only tests with `running` reach a server."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ class RunningServer(NamedTuple):
 
     @property
     def known_hosts(self) -> str:
-        """Return its line in known_hosts."""
+        """Return the server's line in known_hosts."""
         return f"{self.host_key.name} {self.host_key.type} {self.host_key.base64}\n"
 
 
@@ -39,7 +39,7 @@ def _no_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def running(
     _no_server: None, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningServer]:
-    """Yield a running server; servers are reached in this test."""
+    """Yield a running SSH server, and let `init` reach servers in this test."""
     monkeypatch.setattr(host_keys, "read_key", _READ_KEY)
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     home = tmp_path_factory.mktemp("server")

@@ -15,7 +15,7 @@ Init = Callable[..., Result]
 
 
 def make_repository(root: Path) -> Path:
-    """Return an empty directory in `root`, next to two services and something else."""
+    """Return an empty directory in `root`, next to two services and a folder of documentation."""
     directory = root / "acme-shop" / "infisical"
     directory.mkdir(parents=True)
     paths = ("backend/package.json", "frontend/.env.local", "docs/index.html")
@@ -24,7 +24,7 @@ def make_repository(root: Path) -> Path:
 
 
 def run_init(directory: Path, *options: str, typed: tuple[str, ...] = ()) -> Result:
-    """Run the command on a directory, with lines typed in."""
+    """Run `infisical-iac init` on a directory, with lines typed in."""
     given = ["init", "--directory", str(directory), *options]
     return CliRunner().invoke(main, given, input="".join(f"{line}\n" for line in typed))
 
@@ -36,7 +36,7 @@ def read_all(directory: Path) -> dict[str, str]:
 
 
 def check(ran: Result) -> Result:
-    """Return a result whose command succeeded."""
+    """Return the result of a command, or fail the test if the command failed."""
     if ran.exit_code:
         pytest.fail(ran.output)
     return ran

@@ -1,4 +1,4 @@
-"""Test a second `infisical-iac init` in its repository: it adds, corrects, and loses nothing."""
+"""Test that a second `infisical-iac init` in a repository adds and corrects, and loses nothing."""
 
 import re
 from pathlib import Path
@@ -130,7 +130,7 @@ def test_yes_refuses_to_correct_existing_settings(own: Path) -> None:
     assert read_all(own) == before
 
 
-def test_another_server_is_tested_and_its_port_and_user_stay(own: Path) -> None:
+def test_a_corrected_host_port_or_user_is_tested_and_written(own: Path) -> None:
     host = (_CORRECT, "host", "198.51.100.1", "y", "y")
     port = (_CORRECT, "ssh-port", "2222", "y", "y")
     user = (_CORRECT, "ssh-user", "deploy", "y", "y")
@@ -198,7 +198,7 @@ def test_force_overwrites_and_shows_what_is_lost(own: Path) -> None:
     assert "obviously-fake" not in ran.output
 
 
-def test_a_file_that_was_deleted_is_not_made_again(own: Path) -> None:
+def test_a_deleted_file_is_not_created_again(own: Path) -> None:
     (own / ".gitlab-ci.yml").unlink()
     check(run_init(own, "--add-environment", "qa", "--yes"))
     assert not (own / ".gitlab-ci.yml").exists()

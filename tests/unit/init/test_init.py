@@ -1,4 +1,4 @@
-"""Test the questions of `infisical-iac init`, and that the files it writes are valid at once."""
+"""Test the questions of `infisical-iac init`, and that the command writes valid files."""
 
 import errno
 import os
@@ -76,7 +76,7 @@ _QUESTIONS = {
 
 
 def _answer_all(**given: str) -> tuple[str, ...]:
-    """Return the lines that answer all questions after the host's, without the e-mail's."""
+    """Return the answers to all questions, except those about the host's name and the e-mail."""
     return tuple("\n".join({**_QUESTIONS, **given}.values()).split("\n"))
 
 
@@ -125,7 +125,7 @@ def test_yes_takes_the_default_of_each_option_that_is_not_given(init: Init, clon
     assert _commands(ran)[-2:] == ["infisical-iac plan", "infisical-iac apply"]
 
 
-def test_the_organization_is_named_as_the_directory_of_the_services(
+def test_the_organization_is_named_after_the_directory_of_the_services(
     init: Init, clone: Path, tmp_path: Path
 ) -> None:
     plant(tmp_path, {"big_river.ltd/api/package.json": "{}"})
@@ -145,7 +145,7 @@ def test_a_directory_without_a_name_gives_no_organization(init: Init) -> None:
 
 
 def test_a_domain_needs_a_dot(init: Init, clone: Path) -> None:
-    """No public authority signs a certificate for a name without one."""
+    """No public authority signs a certificate for a name without a dot."""
     defaults = _data(clone)
     for domain in (
         "secrets",
@@ -207,7 +207,7 @@ def test_a_server_to_be_created_needs_a_public_key(init: Init, clone: Path, tmp_
 def test_a_group_named_by_the_user_gets_an_inventory_and_settings(
     init: Init, clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A host elsewhere need not be called hetzner."""
+    """The group of a host at another provider need not be called hetzner."""
     before = (clone / "group_data" / "hetzner.py").read_text()
     ran = init(*_NEEDED, "--group", "office", "--yes")
     assert ran.exit_code == 0, ran.output
@@ -253,7 +253,7 @@ def test_an_invalid_group_name_is_refused(init: Init, group: str, code: str) -> 
 
 
 def test_a_server_to_be_made_at_hetzner_may_have_any_group(init: Init, tmp_path: Path) -> None:
-    """`server create` reads the settings of the group that the variable names."""
+    """`server create` reads the settings of the group that INFISICAL_IAC_INVENTORY names."""
     key = tmp_path / "id.pub"
     key.write_text("ssh-ed25519 AAAA me\n")
     new = ("--host", "new", "--email", "ada@example.com", "--ssh-public-key", str(key))
@@ -268,7 +268,7 @@ def test_a_server_to_be_made_at_hetzner_may_have_any_group(init: Init, tmp_path:
 
 @pytest.mark.parametrize("answer", ["none", "None", "", " none "])
 def test_none_as_the_domain_means_no_domain(init: Init, clone: Path, answer: str) -> None:
-    """The question offers the word, which must not become https://none."""
+    """The question offers the word `none`, which must not become https://none."""
     for ran in (
         init(*_NEEDED, "--domain", answer, "--yes"),
         init(*_NEEDED, "--force", answers=_answer_all(domain=answer if answer.strip() else "\ny")),
@@ -283,7 +283,7 @@ def test_none_as_the_domain_means_no_domain(init: Init, clone: Path, answer: str
 def test_the_old_name_of_the_public_keys_option_works_and_warns(
     init: Init, clone: Path, tmp_path: Path
 ) -> None:
-    """`ssh_key` and INFISICAL_SSH_KEY are the private key."""
+    """`--ssh-key` was misleading: `ssh_key` and INFISICAL_SSH_KEY name the private key."""
     key = tmp_path / "id.pub"
     key.write_text("ssh-ed25519 AAAA me\n")
     needed = ("--host", "new", "--email", "ada@example.com", "--yes")
@@ -357,7 +357,7 @@ def test_services_are_listed_by_names_and_no_value_is_read(init: Init, clone: Pa
         ((*_NEEDED, "--services", "nowhere"), "--services: .*no directory 'nowhere'"),
     ],
 )
-def test_a_bad_option_is_refused_in_a_sentence_and_nothing_is_written(
+def test_a_bad_option_is_refused_in_one_line_and_nothing_is_written(
     init: Init, clone: Path, options: tuple[str, ...], facts: str
 ) -> None:
     ran = init(*options, "--yes")
@@ -381,7 +381,7 @@ def test_an_edited_file_is_overwritten_only_with_force(init: Init, clone: Path) 
     assert 'ssh_hostname = "203.0.113.7"' in edited.read_text()
 
 
-def test_a_failure_to_write_changes_neither_file(
+def test_a_failure_to_write_changes_no_file(
     init: Init, clone: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prepare = atomic.prepare
@@ -412,7 +412,7 @@ def test_a_failure_to_write_changes_neither_file(
         ("{{ 7 * 7 }}", "7-7-project"),
     ],
 )
-def test_a_name_of_any_characters_is_written_as_it_is(
+def test_a_name_with_special_characters_is_written_unchanged(
     init: Init, clone: Path, name: str, slug: str
 ) -> None:
     ran = init(*_NEEDED, "--organization", name, "--yes")

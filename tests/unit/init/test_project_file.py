@@ -13,7 +13,7 @@ from infisical_iac.workspace.model import Environment
 
 _SHIPPED = (Path(__file__).resolve().parents[3] / "group_data" / "chainalign.yaml").read_text()
 _QA = Environment(slug="qa", name="Quality")
-# Indented by four, sequences that are not, comments in every place, quotes, blanks.
+# Mappings are indented by four spaces and sequences are not; with comments, quotes and blanks.
 _BY_HAND = """\
 schema_version: 1
 project:   {name: "Acme",  slug: 'acme-shop'}   # ours
@@ -77,12 +77,12 @@ def test_additions_change_nothing_else(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [_SHIPPED, _BY_HAND])
-def test_no_line_of_a_file_changes(text: str) -> None:
+def test_additions_change_no_existing_line(text: str) -> None:
     gone, _ = _diff(text, _add_all(text))
     assert gone == []
 
 
-def test_an_entry_is_written_like_those_around_it() -> None:
+def test_an_added_entry_is_formatted_like_the_entries_around_it() -> None:
     _, added = _diff(_BY_HAND, _add_all(_BY_HAND))
     assert added == [
         "",
@@ -98,12 +98,12 @@ def test_an_entry_is_written_like_those_around_it() -> None:
     assert lines.index("- slug: qa") == lines.index("  # the end of environments") + 2
 
 
-def test_the_first_person_stands_below_the_example() -> None:
+def test_the_first_person_is_added_below_the_example() -> None:
     lines = add_person(_SHIPPED, "zoe@example.com", "viewer").splitlines()
     assert lines[lines.index("people:") - 1] == "#       /shared: viewer"
 
 
-def test_lines_in_braces_keep_their_comments_and_the_others_stay() -> None:
+def test_only_lines_in_braces_are_rewritten_and_keep_their_comments() -> None:
     gone, added = _diff(_IN_BRACES, _add_all(_IN_BRACES))
     assert len(gone) == 3
     assert [line.partition("#")[2] for line in added if "#" in line] == [
@@ -113,7 +113,7 @@ def test_lines_in_braces_keep_their_comments_and_the_others_stay() -> None:
     ]
 
 
-def test_line_ends_of_windows_stay() -> None:
+def test_windows_line_endings_are_kept() -> None:
     text = _BY_HAND.replace("\n", "\r\n")
     assert _add_all(text) == _add_all(_BY_HAND).replace("\n", "\r\n")
 
@@ -142,6 +142,6 @@ def test_a_file_that_can_not_be_read_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["null", "123", "true", "1e3", "on"])
-def test_a_name_that_yaml_reads_otherwise_is_quoted(name: str) -> None:
+def test_a_name_that_yaml_reads_as_another_type_is_quoted(name: str) -> None:
     assert yaml.safe_load(scalar(name)) == name
     assert name in load(add_service(_SHIPPED, name, "/web")).services

@@ -49,7 +49,7 @@ def _values(own: Path, group: str = "hetzner") -> dict[str, Any]:
     return {key: value for key, value in module.items() if not key.startswith("__")}
 
 
-def test_an_empty_directory_gets_a_whole_repository(own: Path) -> None:
+def test_an_empty_directory_gets_a_complete_repository(own: Path) -> None:
     check(run_init(own, *NEEDED, "--domain", "secrets.example.com", "--yes"))
     assert read_all(own).keys() == _FILES
     assert declared_file("inventory/hetzner.py", own) == Path("group_data/acme-shop.yaml")
@@ -57,7 +57,7 @@ def test_an_empty_directory_gets_a_whole_repository(own: Path) -> None:
     assert (declared.project.name, [*declared.services]) == ("Acme Shop", ["backend", "frontend"])
 
 
-def test_the_settings_hold_only_what_differs_from_the_defaults(own: Path) -> None:
+def test_the_settings_file_has_only_values_that_differ_from_the_defaults(own: Path) -> None:
     options = ("--domain", "secrets.example.com", "--ssh-user", "root", "--ssh-port", "22")
     check(run_init(own, *NEEDED, *options, "--yes"))
     values = _values(own)
@@ -89,19 +89,19 @@ def test_the_inventory_equals_the_shipped_one(own: Path) -> None:
     assert (own / "inventory" / "hetzner.py").read_text() == clones.read_text()
 
 
-def test_the_team_runs_one_version(own: Path) -> None:
+def test_the_repository_pins_the_version_of_infisical_iac(own: Path) -> None:
     check(run_init(own, *NEEDED, "--yes"))
     project = tomllib.loads((own / "pyproject.toml").read_text())
     assert project["project"]["dependencies"] == [f"infisical-iac=={version('infisical-iac')}"]
     assert project["tool"]["uv"] == {"package": False}
 
 
-def test_environments_are_those_that_were_named(own: Path) -> None:
+def test_the_environments_option_sets_the_environments(own: Path) -> None:
     check(run_init(own, *NEEDED, "--environments", "dev, pre-prod prod", "--yes"))
     text = (own / "group_data" / "acme-shop.yaml").read_text()
     named = [(each.slug, each.name) for each in load(text).environments]
     assert named == [("dev", "Dev"), ("pre-prod", "Pre Prod"), ("prod", "Prod")]
-    # Its examples name no environment that the file lacks.
+    # The file's examples of people name only environments of the file.
     example = text.partition("# people:\n")[2].partition("\n\n")[0].replace("# ", "")
     assert len(load(f"{text}\npeople:\n{example}").people) == 2
 
@@ -188,7 +188,7 @@ def test_a_bad_option_leaves_an_empty_directory_empty(
     assert read_all(own) == {}
 
 
-def test_additions_count_for_the_first_run_too(own: Path) -> None:
+def test_the_first_run_accepts_additions_too(own: Path) -> None:
     additions = ("--add-service", "jobs=../docs", "--add-person", "zoe@example.com=admin")
     check(run_init(own, *NEEDED, *additions, "--yes"))
     declared = load(own / "group_data" / "acme-shop.yaml")
@@ -197,7 +197,7 @@ def test_additions_count_for_the_first_run_too(own: Path) -> None:
     assert (own.parent / "docs" / ".infisical.json").exists()
 
 
-def test_a_file_that_is_there_stays(own: Path) -> None:
+def test_existing_files_are_kept(own: Path) -> None:
     (own / "README.md").write_text("ours\n")
     (own / ".gitignore").write_text("*.log\n")
     ran = check(run_init(own, *NEEDED, "--yes"))
@@ -217,7 +217,7 @@ def test_private_keys_and_kits_are_kept_out_of_git(own: Path) -> None:
     assert done.stdout.split() == [*secret]
 
 
-def test_a_directory_that_is_not_there_is_refused(own: Path) -> None:
+def test_a_missing_directory_is_refused(own: Path) -> None:
     ran = run_init(own / "none", *NEEDED, "--yes")
     assert (ran.exit_code, ran.output.count("\n")) == (1, 1)
     assert str(own / "none") in ran.output
@@ -246,8 +246,8 @@ def test_no_file_has_a_secret(own: Path) -> None:
     assert "obviously-fake-secret" not in "".join(read_all(own.parent / "infisical").values())
 
 
-def test_names_of_directories_cannot_command_the_terminal(tmp_path: Path) -> None:
-    """Names are untrusted; the default of a question may be one of them too."""
+def test_names_of_directories_cannot_send_escapes_to_the_terminal(tmp_path: Path) -> None:
+    """Names of directories are untrusted, also where one is the default of a question."""
     parent = tmp_path / "plain"
     parent.mkdir()
     own = make_repository(parent)
@@ -268,7 +268,7 @@ def _render(**given: Any) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("public_key", ["", "~/.ssh/id_ed25519.pub"])
-def test_the_github_workflow_plans_looks_for_drift_and_checks(public_key: str) -> None:
+def test_the_github_workflow_has_jobs_for_plan_drift_and_check(public_key: str) -> None:
     text = _render(ssh_public_key=public_key)[".github/workflows/infisical.yaml"]
     jobs = yaml.safe_load(text)["jobs"]
     runs = {
@@ -291,7 +291,7 @@ def test_actions_are_pinned_by_commit_with_their_tag() -> None:
         assert re.fullmatch(r"[a-z-]+/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each)
 
 
-def test_the_gitlab_jobs_plan_look_for_drift_and_check() -> None:
+def test_the_gitlab_pipeline_has_jobs_for_plan_drift_and_check() -> None:
     jobs = yaml.safe_load(_render()[".gitlab-ci.yml"])
     assert {"plan", "drift", "check"} <= jobs.keys()
     script = {name: " ".join(jobs[name]["script"]) for name in ("plan", "drift", "check")}
@@ -313,7 +313,7 @@ esac
 
 
 def _list_scripts(system: str) -> dict[str, str]:
-    """Return the script of each job, as the CI system runs it, without the writing of the key."""
+    """Return the script of each job, without the step that writes the SSH key."""
     files = _render()
     if system == "gitlab":
         jobs = yaml.safe_load(files[".gitlab-ci.yml"])
@@ -361,7 +361,7 @@ def test_a_job_ends_with_the_status_of_its_command(
     assert called == [f"run infisical-iac {each}" for each in commands]
 
 
-def test_the_plan_on_gitlab_says_which_branches_get_the_key(tmp_path: Path) -> None:
+def test_the_plan_on_gitlab_names_the_branches_that_get_the_key(tmp_path: Path) -> None:
     fake_program(tmp_path, "uv", _UV)
     done = run_with(tmp_path, 'bash -e -c "$1"', "job", _list_scripts("gitlab")["plan"])
     assert done.returncode == 1
@@ -445,7 +445,7 @@ def test_renovate_finds_the_versions_in_the_settings(
 def test_renovate_writes_the_digest_into_each_line_that_it_updates(
     line: str, value: str, updated: str
 ) -> None:
-    """The replacement is a template in Handlebars, of which this renders what it uses."""
+    """The replacement is a Handlebars template; the test renders the syntax that it uses."""
     preset = json.loads(_render()["renovate.json"])
     text = f'"""Ours."""\n{line}\nswap = "off"\n'
     for manager in preset["customManagers"]:
@@ -460,7 +460,7 @@ def test_renovate_writes_the_digest_into_each_line_that_it_updates(
 
 
 def test_renovate_pins_every_image_by_its_digest() -> None:
-    """GitLab's image too, which gets the SSH key."""
+    """The image of the GitLab jobs is pinned too, because these jobs get the SSH key."""
     rules = json.loads(_render()["renovate.json"])["packageRules"]
     (rule,) = [each for each in rules if each.get("pinDigests")]
     assert rule["matchDatasources"] == ["docker"]

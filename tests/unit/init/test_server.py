@@ -21,7 +21,7 @@ from infisical_iac.init.server import Server
 from tests.unit.init.conftest import RunningServer
 
 _OPTIONS = ("--host", "127.0.0.1", "--email", "ada@example.com", "--domain", "none")
-# The fingerprint of no key.
+# A fingerprint that matches no key.
 _OTHER = f"SHA256:{'A' * 43}"
 
 
@@ -35,7 +35,7 @@ def repository(tmp_path: Path) -> Path:
 
 @contextmanager
 def _serve_once(answer: bytes) -> Iterator[int]:
-    """Serve one connection that speaks no SSH, on the port that is given."""
+    """Answer one connection without SSH, and yield the port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
@@ -107,7 +107,7 @@ def test_a_login_that_fails_is_explained(running: RunningServer, tmp_path: Path)
     assert "can't be tested" in server.find_login_problem(missing, running.host_key)
 
 
-def test_another_key_than_the_known_one_is_refused(repository: Path) -> None:
+def test_a_host_key_that_differs_from_known_hosts_is_refused(repository: Path) -> None:
     named = Server("203.0.113.7", 2222)
     pair = paramiko.ECDSAKey.generate()
     key = ServerKey("[203.0.113.7]:2222", pair.get_name(), pair.get_base64())
@@ -123,7 +123,7 @@ def test_another_key_than_the_known_one_is_refused(repository: Path) -> None:
 def test_the_repositorys_known_hosts_takes_precedence_over_the_users(
     repository: Path, tmp_path: Path
 ) -> None:
-    """A deploy reads the repository's only."""
+    """A deploy reads only the repository's known_hosts."""
     key = ServerKey("203.0.113.7", "ssh-ed25519", "AAAA")
     own = tmp_path / "home" / ".ssh" / "known_hosts"
     own.parent.mkdir(parents=True)
@@ -206,7 +206,7 @@ def test_yes_reports_that_an_unreachable_server_was_not_tested(repository: Path)
     assert _read_known_hosts(repository) == ""
 
 
-def test_a_login_that_fails_warns_and_does_not_stop(
+def test_init_continues_with_a_warning_after_a_failed_login(
     repository: Path, running: RunningServer
 ) -> None:
     accept = ("--accept-host-key", running.host_key.fingerprint, "--yes")
@@ -232,7 +232,7 @@ def test_the_host_key_of_a_backup_target_is_read_and_confirmed(
 def test_a_question_on_a_backup_target_is_asked_again_after_a_bad_answer(
     repository: Path, running: RunningServer
 ) -> None:
-    """A host key that is not accepted is typed instead."""
+    """A user who rejects the host key types it instead."""
     accept = ("--accept-host-key", running.host_key.fingerprint)
     host = (*accept, "--ssh-user", "root", "--services", "..", "--ssh-port", str(running.port))
     key = f"{running.host_key.type} {running.host_key.base64}"

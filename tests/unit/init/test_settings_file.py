@@ -53,25 +53,25 @@ def test_a_value_that_is_dropped_becomes_a_comment() -> None:
     )
 
 
-def test_a_value_of_several_lines_is_replaced_whole() -> None:
+def test_a_value_of_several_lines_is_replaced_completely() -> None:
     targets = ({"name": "local", "repository": "/b"}, {"name": "box", "port": 23})
     after = set_values(_BY_HAND, {"backup_targets": targets})
     assert read_values(after)["backup_targets"] == targets
     assert '    {"name": "box", "port": 23},\n)\nworkspace_file' in after
 
 
-def test_a_computed_value_is_left_to_its_author() -> None:
+def test_a_computed_value_is_refused_with_its_line() -> None:
     with pytest.raises(FileError) as refused:
         set_values(_BY_HAND, {"site_url": "https://secrets.example.com"})
     assert refused.value.code == "file.settings"
     assert "line 14" in str(refused.value)
 
 
-def test_a_file_that_is_no_python_is_refused_with_its_line() -> None:
+def test_a_file_that_is_not_python_is_refused_with_its_line() -> None:
     with pytest.raises(FileError, match="line 2"):
         read_values("a = 1\nb = (\n")
 
 
 @pytest.mark.parametrize("value", ["a", 'say "hello"', "back\\slash", "a\nb", 22, True, (), ("a",)])
-def test_a_literal_is_read_as_it_was(value: object) -> None:
+def test_a_written_literal_is_read_back_unchanged(value: object) -> None:
     assert read_values(f"name = {literal(value)}\n") == {"name": value}

@@ -1,4 +1,4 @@
-"""Files of an earlier version are rewritten for this one, with all comments kept."""
+"""Test that files of an earlier version are rewritten for this one, with all comments kept."""
 
 import ast
 
@@ -81,7 +81,7 @@ def test_a_second_upgrade_changes_nothing() -> None:
 @pytest.mark.parametrize(
     "text", ["", "# only a comment\n", '"""Only a docstring."""\n', "import os\n", "x = 1\n"]
 )
-def test_a_file_of_this_version_stays_as_it_is(text: str) -> None:
+def test_a_file_of_this_version_is_not_changed(text: str) -> None:
     assert upgrade_settings_text(text, SETTINGS) == (text, ())
 
 
@@ -94,7 +94,7 @@ def test_a_file_of_this_version_stays_as_it_is(text: str) -> None:
         ("schema_version: int = 2\n", "schema_version: int = 3\n"),
     ],
 )
-def test_settings_get_the_version(text: str, expected: str) -> None:
+def test_settings_get_the_schema_version(text: str, expected: str) -> None:
     assert upgrade_settings_text(text, _SCHEMA).text == expected
 
 
@@ -120,7 +120,7 @@ def test_an_ambiguous_key_is_left_unchanged_with_a_note(text: str, key: str) -> 
 
 
 @pytest.mark.parametrize("text", ["x = (\n", "x = 1\n  y = 2\n", "\0"])
-def test_a_file_that_is_no_python_is_refused(text: str) -> None:
+def test_a_file_that_is_not_python_is_refused(text: str) -> None:
     with pytest.raises(SettingsError):
         upgrade_settings_text(text, _SCHEMA)
 
@@ -133,7 +133,7 @@ def test_a_file_of_a_newer_version_is_refused(upgrade: type) -> None:
     assert error.value.code == "settings.schema_version"
 
 
-# The migration of this release: a digest stands next to its version.
+# This release moves a digest into the setting of its version.
 def test_a_digest_of_infisical_is_joined_with_its_version() -> None:
     text = f"""\
 infisical_version = "v0.166.2"  # pinned
@@ -228,17 +228,17 @@ def test_a_project_file_gets_the_names_of_this_version() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "- a\n", "text\n", "schema_version: 3\nproject: {}\n"])
-def test_a_project_file_of_this_version_stays_as_it_is(text: str) -> None:
+def test_a_project_file_of_this_version_is_not_changed(text: str) -> None:
     assert upgrade_project_text(text, _SCHEMA) == (text, ())
 
 
-def test_a_project_file_with_both_names_is_left_to_a_person() -> None:
+def test_a_project_file_with_both_names_is_left_unchanged_with_a_note() -> None:
     text = "schema_version: 3\nservices: {a: {ttl: 1, access_token_ttl: 2}}\n"
     upgraded = upgrade_project_text(text, _SCHEMA)
     assert (upgraded.text, len(upgraded.notes)) == (text, 1)
 
 
-def test_a_project_file_that_is_no_yaml_is_refused() -> None:
+def test_a_project_file_that_is_not_yaml_is_refused() -> None:
     with pytest.raises(SettingsError):
         upgrade_project_text("a: [\n", _SCHEMA)
 
@@ -261,7 +261,7 @@ def test_the_pinned_version_is_raised(text: str, expected: str) -> None:
     assert upgrade_pin(text, "infisical-iac", "0.2.0") == expected
 
 
-def test_the_result_is_python_whatever_is_joined() -> None:
+def test_settings_with_joined_values_are_valid_python() -> None:
     joined = (Joined("b", "a", "#"),)
     text = upgrade_settings_text('a = "x"; c = 1\nb = "y"\n', SETTINGS, joined).text
     assert ast.literal_eval(ast.parse(text).body[0].value) == "x#y"  # type: ignore[attr-defined]

@@ -1,1 +1,1 @@
-"""The tool as it is installed: from its wheel, in an environment without this checkout."""
+"""Test the tool installed from its wheel, in an environment without this checkout."""

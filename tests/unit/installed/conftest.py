@@ -1,4 +1,4 @@
-"""An environment with the built wheel, made once."""
+"""Share an environment with the installed wheel, made once a session."""
 
 import subprocess
 import sys

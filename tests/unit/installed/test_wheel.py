@@ -1,4 +1,4 @@
-"""The wheel is whole: each command works in a directory that has no file of this project."""
+"""Test that the wheel is complete: each command works in a directory without this project."""
 
 import json
 import tomllib
@@ -34,7 +34,7 @@ _WITH_INVENTORY = (
     "verify",
     "workspace plan",
 )
-# Printed by the installed tool: what it has found, and where.
+# The installed tool prints which of its files it finds, and where.
 _LOOK = """
 import json
 from infisical_iac import deploy
@@ -141,7 +141,7 @@ def test_each_command_in_an_empty_directory_ends_with_one_sentence(
         ("init --upgrade", "group_data"),
     ],
 )
-def test_commands_without_an_inventory_name_what_they_miss(
+def test_commands_without_an_inventory_name_the_missing_file_or_argument(
     installed: Installed, tmp_path: Path, command: str, fact: str
 ) -> None:
     done = installed.run("infisical-iac", *command.split(), cwd=tmp_path)
@@ -150,10 +150,10 @@ def test_commands_without_an_inventory_name_what_they_miss(
     assert "Traceback" not in done.stderr
 
 
-def test_verify_runs_the_checks_of_the_wheel_and_reads_nothing_of_the_users_tests(
+def test_verify_runs_the_checks_of_the_wheel_and_not_the_users_tests(
     installed: Installed,
 ) -> None:
-    """A repository may have its own tests and pytest configuration. The host is unreachable."""
+    """A user's repository may have its own tests and pytest configuration."""
     repository = installed.repository
     for folder in ("inventory", "group_data", "tests/host"):
         (repository / folder).mkdir(parents=True)
