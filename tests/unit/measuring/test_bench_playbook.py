@@ -1,7 +1,7 @@
-"""Test that the playbook of the benchmark manages what the deploy does.
+"""Test that the playbook of the benchmark manages what the deploy manages.
 
-It renders the deploy's own template, and writes files that the deploy writes: what either asks for
-or holds must be in bench/ansible/vars.yml too.
+The playbook renders the deploy's own template and writes the same files, so bench/ansible/vars.yml
+must have all variables of the template and the content of the files.
 """
 
 import re
@@ -28,7 +28,7 @@ _PLAYBOOK = Path("bench/ansible")
 
 @pytest.fixture(scope="module")
 def values() -> dict[str, Any]:
-    """Return the values of a staging host's settings, reached through SSH only."""
+    """Return the settings of a staging host that is reached through SSH only."""
     own = runpy.run_path("group_data/staging.py")
     staging = {name: own[name] for name in own["__all__"]}
     ingress = {"ingress": "none", "site_url": "http://127.0.0.1:8080", "firewall": "on"}
@@ -67,7 +67,7 @@ def _render(name: str, known: dict[str, Any]) -> str:
 
 
 def _resolve(value: Any, known: dict[str, Any]) -> Any:
-    """Return a variable with the expressions in it evaluated, as Ansible does when it is used."""
+    """Return a variable with its expressions evaluated, as Ansible evaluates them on use."""
     if isinstance(value, dict):
         return {name: _resolve(each, known) for name, each in value.items()}
     if isinstance(value, list):
@@ -81,7 +81,7 @@ def _resolve(value: Any, known: dict[str, Any]) -> Any:
     return environment.from_string(value).render(known)
 
 
-def test_keys_have_the_lengths_of_the_deploys(variables: dict[str, Any]) -> None:
+def test_keys_have_the_same_lengths_as_in_the_deploy(variables: dict[str, Any]) -> None:
     script = script_file("keys")
     _, start, rest = script.partition("bytes() {")
     lengths = start + rest.partition("\n}")[0] + "\n}"
@@ -99,13 +99,15 @@ _ASKED_FOR = (
 )
 
 
-def test_the_compose_file_is_the_deploys(variables: dict[str, Any], settings: Settings) -> None:
+def test_the_compose_file_equals_that_of_the_deploy(
+    variables: dict[str, Any], settings: Settings
+) -> None:
     known = {name: _resolve(variables[name], variables) for name in _ASKED_FOR}
     rendered = _render("compose.yaml.j2", known)
     assert rendered == compose_file(settings, MachineState(os="debian", release="13"))
 
 
-def test_settings_in_the_tasks_are_resolved(variables: dict[str, Any]) -> None:
+def test_expressions_in_the_tasks_are_resolved(variables: dict[str, Any]) -> None:
     wait = yaml.safe_load((_PLAYBOOK / "tasks/stack.yml").read_text())[-1]
     [module] = (each for name, each in wait.items() if name.startswith("community."))
     assert _resolve(module["wait_timeout"], variables) == "300"
@@ -113,7 +115,7 @@ def test_settings_in_the_tasks_are_resolved(variables: dict[str, Any]) -> None:
     assert images == ["a:1", variables["choice"]["postgres"], variables["choice"]["redis"]]
 
 
-def test_the_files_that_both_write_are_the_deploys(
+def test_files_of_the_playbook_equal_those_of_the_deploy(
     variables: dict[str, Any], settings: Settings
 ) -> None:
     deployed = [*host_deploy.FILES, *kernel.sysctl(kernel.parameters(settings))]
@@ -127,5 +129,5 @@ def test_the_files_that_both_write_are_the_deploys(
     assert variables["parameters"] == kernel.parameters(settings)
 
 
-def test_docker_is_configured_as_the_deploy_does_it(variables: dict[str, Any]) -> None:
+def test_docker_is_configured_as_in_the_deploy(variables: dict[str, Any]) -> None:
     assert variables["daemon"] == docker.DAEMON

@@ -1,4 +1,4 @@
-"""Test bench/RESULTS.md, as rendered of given numbers."""
+"""Test that bench/RESULTS.md is rendered from given numbers."""
 
 from dataclasses import replace
 
@@ -22,7 +22,7 @@ MEASURED = Measured(
 )
 
 
-def test_a_ratio_is_that_of_the_same_round() -> None:
+def test_a_ratio_compares_times_of_the_same_round() -> None:
     assert ratio([1.0, 4.0, 9.0], [10.0, 20.0, 30.0]) == pytest.approx(0.2)
 
 
@@ -42,7 +42,7 @@ def test_numbers_at_their_limits_are_within_them() -> None:
         (replace(MEASURED, search=(49.9, "All of it.")), 6),
     ],
 )
-def test_each_bar_is_missed_by_itself(worse: Measured, which: int) -> None:
+def test_each_worse_number_misses_only_its_own_bar(worse: Measured, which: int) -> None:
     assert [bar.is_met for bar in worse.bars()] == [index != which for index in range(7)]
 
 
@@ -84,7 +84,7 @@ def test_a_missed_bar_is_marked() -> None:
     assert [row[1:3] for row in missed] == [["16", "at most 15"]]
 
 
-def test_a_migration_on_the_stand_in_names_it() -> None:
+def test_a_migration_measured_on_the_stand_in_names_the_stand_in() -> None:
     where = {
         on_standin: {row[0] for row in _rows(replace(MEASURED, on_standin=on_standin))[4:6]}
         for on_standin in (True, False)
