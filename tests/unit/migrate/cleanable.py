@@ -1,4 +1,4 @@
-"""A small monorepo whose `.env` files were moved, with the report that says so."""
+"""A small monorepo whose `.env` files were moved, with the report of that migration."""
 
 import io
 import json
@@ -22,7 +22,7 @@ TO = ("--recipient", str(KEY.to_public()))
 
 
 def git(root: Path, *arguments: str) -> str:
-    """The output of a git command in `root`."""
+    """Return the output of a git command in `root`."""
     author = ("-c", "user.name=Ada", "-c", "user.email=ada@example.com")
     return subprocess.run(
         ("git", *author, *arguments), cwd=root, check=True, capture_output=True, text=True
@@ -30,7 +30,7 @@ def git(root: Path, *arguments: str) -> str:
 
 
 def write(root: Path, path: str, text: str = f"TOKEN={SECRET}\n") -> Path:
-    """Write a file, by default one that holds a secret."""
+    """Write a file, by default with a secret, and return its path."""
     file = root / path
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(text.encode())
@@ -38,7 +38,7 @@ def write(root: Path, path: str, text: str = f"TOKEN={SECRET}\n") -> Path:
 
 
 def moved_file(root: Path, path: str, **more: Any) -> MovedFile:
-    """A file as it is now, as if it had been read back from Infisical."""
+    """Return a file as a report names it, moved to Infisical with its present content."""
     digest = of_bytes(HASH_KEY, (root / path).read_bytes())
     return MovedFile(path, digest, "backend", "production", ("TOKEN",), **more)
 
@@ -52,10 +52,10 @@ def report(
     project: str = "chainalign",
     skipped: tuple[str, ...] = (),
 ) -> Path:
-    """Write plan and report into a directory; returns the path of the plan.
+    """Write plan and report into a directory, and return the path of the plan.
 
     Args:
-        root: the directory that was migrated, seen from there.
+        root: the path of the migrated directory, relative to that of the report.
         project: the slug of the project that it was migrated into.
         skipped: the paths of the files that the plan skips as a whole.
     """
@@ -74,7 +74,7 @@ def report(
 
 
 def monorepo(root: Path) -> list[MovedFile]:
-    """A repository with a tracked `.env` file and one that was never added."""
+    """Make a repository with a tracked and an untracked `.env` file, and return both files."""
     git(root, "init", "--quiet")
     write(root, BACKEND)
     write(root, "backend/server.js", 'import "dotenv/config";\n')
@@ -86,7 +86,7 @@ def monorepo(root: Path) -> list[MovedFile]:
 
 
 def snapshot(root: Path) -> dict[str, bytes]:
-    """Return what is in each file, by path; git's own are left out."""
+    """Return the content of each file by its path, except git's own files."""
     return {
         path.relative_to(root).as_posix(): path.read_bytes()
         for path in root.rglob("*")
@@ -95,7 +95,7 @@ def snapshot(root: Path) -> dict[str, bytes]:
 
 
 def read_archives(root: Path, key: Identity) -> dict[str, bytes]:
-    """Return the content of all archives together; each can be opened."""
+    """Return the files of all archives by their names, decrypted with the key."""
     found: dict[str, bytes] = {}
     for file in root.glob(".env-archive-*.tar.age"):
         found |= read_archive(file, key)
@@ -103,7 +103,7 @@ def read_archives(root: Path, key: Identity) -> dict[str, bytes]:
 
 
 def read_archive(file: Path, key: Identity) -> dict[str, bytes]:
-    """Return what the reader of an archive finds in it with his own tools."""
+    """Return the files of an archive by their names, read without this project's code."""
     found = {}
     with tarfile.open(fileobj=io.BytesIO(decrypt(file.read_bytes(), [key]))) as tar:
         for member in tar:

@@ -14,13 +14,13 @@ def secret(
     folder: str = "/backend",
     is_literal: bool = False,
 ) -> Secret:
-    """A value that is to be moved."""
+    """Return a secret that is to be moved from backend/.env."""
     name = Name(environment, folder, key)
     return Secret(name, value, "backend/.env", 3, is_literal)
 
 
 def finding(kind: str, *, blocking: bool = False, key: str = "FAKE", line: int = 1) -> FileFinding:
-    """Something that a scan found."""
+    """Return a finding of a scan in backend/.env."""
     return FileFinding("backend/.env", line, kind, key, "It is odd.", "Look.", blocking)
 
 

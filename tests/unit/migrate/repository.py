@@ -22,14 +22,14 @@ class Repository:
 
     @classmethod
     def create(cls, path: Path, *options: str) -> "Repository":
-        """A new and empty one."""
+        """Return a new and empty repository."""
         path.mkdir()
         repository = cls(path)
         repository.git("init", "--quiet", "--initial-branch=main", *options)
         return repository
 
     def git(self, *arguments: str, stdin: bytes = b"") -> str:
-        """Run git; return what it prints."""
+        """Run git, and return its output."""
         date = f"2026-01-{self.days + 1:02}T12:00:00Z"
         dates = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
         command = ("git", "-C", str(self.path), *arguments)
@@ -47,7 +47,7 @@ class Repository:
         self.git("add", path)
 
     def commit(self, path: str, content: str, *options: str, message: str = "Change") -> str:
-        """Write a file and commit it, a day after the commit before; return the commit."""
+        """Write a file, commit it a day after the previous commit, and return the commit's hash."""
         self.write(path, content)
         self.git("commit", "--quiet", "--message", message, *options)
         self.days += 1

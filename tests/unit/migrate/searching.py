@@ -1,4 +1,4 @@
-"""A value that is searched for in a repository, for tests."""
+"""Search a repository for a value, for the tests of `infisical-iac migrate history`."""
 
 from pathlib import Path
 
@@ -11,24 +11,24 @@ NEEDLES = SearchTerms({"backend API_KEY": VALUE})
 
 
 def create_repository(path: Path) -> Repository:
-    """A repository with a commit in which there is nothing."""
+    """Return a repository with one commit, without the value."""
     made = Repository.create(path)
     made.commit("README", "Nothing here\n")
     return made
 
 
-def look(repository: Repository) -> Searched:
+def run_search(repository: Repository) -> Searched:
     """Return what a search for the value finds."""
     return search(repository.path, NEEDLES)
 
 
-def only(repository: Repository) -> Hit:
-    """The one place where the value is."""
-    [hit] = look(repository).hits
+def find_only_hit(repository: Repository) -> Hit:
+    """Return the only place where a search finds the value."""
+    [hit] = run_search(repository).hits
     return hit
 
 
-def span(hit: Hit) -> tuple[int, str, str]:
-    """In how many commits it is, and in which first and last."""
+def get_span(hit: Hit) -> tuple[int, str, str]:
+    """Return the number of commits with a hit, and the hashes of the first and the last."""
     assert hit.place is not None
     return hit.place.commits, hit.place.first.name, hit.place.last.name

@@ -1,4 +1,4 @@
-"""The archive gives back what went into it, to its recipients only, or nothing is deleted."""
+"""Test that recipients of an archive, and nobody else, can restore each file unchanged."""
 
 import errno
 import os
@@ -30,11 +30,11 @@ def test_a_recipient_gets_back_every_byte(tmp_path: Path) -> None:
 
 
 @given(st.dictionaries(st.from_regex(r"[a-zé]{1,130}/\.env", fullmatch=True), st.binary()))
-def test_any_names_and_bytes_are_given_back(contents: dict[str, bytes]) -> None:
+def test_files_with_any_names_and_bytes_are_restored(contents: dict[str, bytes]) -> None:
     assert archive._untar(archive._tar(contents)) == contents
 
 
-def test_a_key_that_does_not_open_it_leaves_no_archive(tmp_path: Path) -> None:
+def test_an_identity_that_cannot_open_the_archive_leaves_no_archive(tmp_path: Path) -> None:
     recipient, other = Identity.generate().to_public(), Identity.generate()
     with pytest.raises(FileError) as raised:
         archive.write(archive.path(tmp_path, _AT), _CONTENTS, [recipient], [other])
@@ -42,7 +42,7 @@ def test_a_key_that_does_not_open_it_leaves_no_archive(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_disk_that_gives_back_something_else_is_found(
+def test_an_archive_that_is_read_back_differently_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     right, wrong = archive._tar(_CONTENTS), archive._tar({**_CONTENTS, "backend/.env": b""})
@@ -62,7 +62,7 @@ def test_an_archive_is_never_replaced(tmp_path: Path) -> None:
     assert file.read_bytes() == b"of the run before"
 
 
-def test_a_second_archive_of_the_same_moment_has_a_name_of_its_own(tmp_path: Path) -> None:
+def test_a_second_archive_of_the_same_second_gets_another_name(tmp_path: Path) -> None:
     names = []
     for part in ("", "", ".part", ""):
         file = archive.path(tmp_path, _AT)
@@ -113,7 +113,7 @@ def test_keys_are_read_as_age_keygen_writes_them() -> None:
     ]
 
 
-def test_a_private_key_given_as_a_recipient_is_not_repeated() -> None:
+def test_a_private_key_as_recipient_is_refused_and_not_shown() -> None:
     key = str(Identity.generate())
     with pytest.raises(FileError, match="age-keygen -y") as raised:
         archive.recipients([key])

@@ -1,4 +1,4 @@
-"""Requests that write: by folder, all or nothing, and small enough."""
+"""Test the requests that write secrets: one for each folder, within the size limit."""
 
 import json
 from datetime import date
@@ -35,7 +35,7 @@ def _encode(batch: Batch) -> bytes:
 
 @settings(max_examples=25)
 @given(_SECRETS)
-def test_every_secret_is_in_one_request_of_its_folder_that_is_not_too_long(
+def test_every_secret_is_in_one_request_within_the_size_limit(
     secrets: list[Secret],
 ) -> None:
     batches = pack(secrets, [], {}, _TODAY)
@@ -45,7 +45,7 @@ def test_every_secret_is_in_one_request_of_its_folder_that_is_not_too_long(
     assert all(len(_encode(each)) < MOST_BYTES for each in batches)
 
 
-def test_a_folder_takes_one_request_and_the_files_are_named_in_it() -> None:
+def test_each_folder_gets_one_request_that_names_the_source_files() -> None:
     secrets = [secret("A"), secret("B"), secret("C", folder="/worker")]
     one, two = pack(secrets, [], {}, _TODAY)
     assert [str(one), str(two)] == [
@@ -59,13 +59,13 @@ def test_a_folder_takes_one_request_and_the_files_are_named_in_it() -> None:
     }
 
 
-def test_new_ones_are_created_which_the_server_refuses_should_one_be_there() -> None:
+def test_new_secrets_are_created_by_a_request_that_refuses_existing_secrets() -> None:
     (batch,) = pack([secret()], [], {}, _TODAY)
     assert batch.request == ("POST", "/api/v4/secrets/batch")
     assert "mode" not in batch.body("fake")
 
 
-def test_a_folder_with_something_to_overwrite_is_written_at_once() -> None:
+def test_new_and_changed_secrets_of_a_folder_are_one_upsert() -> None:
     new, changed = secret("NEW"), secret("CHANGED")
     there = {changed.name: Stored("other", "by hand")}
     (batch,) = pack([new], [changed], there, _TODAY)
@@ -81,7 +81,7 @@ def test_a_comment_of_an_earlier_migration_is_replaced() -> None:
     assert "backend/.env:3" in batch.items[0]["secretComment"]
 
 
-def test_the_bodies_fit_the_servers_own_description() -> None:
+def test_request_bodies_conform_to_the_servers_openapi_schema() -> None:
     paths = json.loads(_CONTRACT.read_text(encoding="utf-8"))["paths"]
     for batch in (*pack([secret()], [], {}, _TODAY), *pack([], [secret()], {}, _TODAY)):
         method, path = batch.request
@@ -89,6 +89,6 @@ def test_the_bodies_fit_the_servers_own_description() -> None:
         jsonschema.validate(batch.body("fake"), body["schema"])
 
 
-def test_nothing_shows_a_value() -> None:
+def test_batches_and_secrets_are_printed_without_values() -> None:
     batches = pack([secret()], [], {}, _TODAY)
     assert "fake-value" not in repr((batches, secret(), Stored("fake-value"), str(batches[0])))

@@ -1,4 +1,4 @@
-"""`infisical-iac migrate clean`: the plan, the question, and what is left."""
+"""Test `infisical-iac migrate clean`: its plan, its question, and which files remain."""
 
 import json
 from collections.abc import Callable
@@ -51,7 +51,7 @@ def run(tmp_path: Path) -> Clean:
     return invoke
 
 
-def test_the_plan_is_shown_and_no_changes_nothing(
+def test_the_plan_is_shown_and_answering_no_changes_nothing(
     tmp_path: Path, files: list[MovedFile], run: Clean
 ) -> None:
     before = snapshot(tmp_path)
@@ -88,7 +88,7 @@ def test_names_with_terminal_escapes_are_shown_escaped(tmp_path: Path, run: Clea
     assert "\x07" not in ran.output
 
 
-def test_yes_leaves_an_archive_that_git_ignores_and_no_file(
+def test_answering_yes_replaces_the_files_by_an_archive_that_git_ignores(
     tmp_path: Path, files: list[MovedFile], run: Clean
 ) -> None:
     before = snapshot(tmp_path)
@@ -116,16 +116,14 @@ def test_a_second_run_changes_nothing(tmp_path: Path, files: list[MovedFile], ru
     assert snapshot(tmp_path) == before
 
 
-def test_an_example_that_is_there_stays_as_it_is(
-    tmp_path: Path, files: list[MovedFile], run: Clean
-) -> None:
+def test_an_existing_example_is_kept(tmp_path: Path, files: list[MovedFile], run: Clean) -> None:
     own = write(tmp_path, "backend/.env.local.example", "PORT=3000\n")
     assert run(*TO, "--yes").exit_code == 0
     assert own.read_text() == "PORT=3000\n"
     assert (tmp_path / "python-services" / ".env.local.example").exists()
 
 
-def test_an_example_that_cant_be_written_deletes_nothing(
+def test_no_file_is_deleted_if_an_example_cannot_be_written(
     tmp_path: Path, files: list[MovedFile], run: Clean
 ) -> None:
     (tmp_path / "backend" / ".env.local.example").symlink_to("nowhere")
@@ -160,11 +158,11 @@ _VARIABLES = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", "NODE_ENV")
 
 
 def _left_out(root: Path, path: str, *skipped: str) -> MovedFile:
-    """A file that the plan stores nothing of; `migrate apply` does not call it verified."""
+    """Return a file with no stored keys, which `migrate apply` does not mark as verified."""
     return replace(moved_file(root, path), keys=(), skipped=skipped)
 
 
-def test_files_with_only_the_variables_of_the_login_stay_and_are_a_success(
+def test_a_file_with_only_login_variables_is_kept_and_clean_succeeds(
     tmp_path: Path, files: list[MovedFile], run: Clean
 ) -> None:
     login = "backend/.env.local"
@@ -178,7 +176,7 @@ def test_files_with_only_the_variables_of_the_login_stay_and_are_a_success(
     assert "Nothing to do." in ran.output
 
 
-def test_a_plan_of_only_such_files_deletes_nothing(tmp_path: Path, run: Clean) -> None:
+def test_a_plan_with_only_login_files_deletes_nothing(tmp_path: Path, run: Clean) -> None:
     write(tmp_path, ".env.local", _LOGIN)
     left_out = _left_out(tmp_path, ".env.local", *_VARIABLES)
     report(tmp_path, left_out, unverified=(".env.local",))
@@ -191,10 +189,10 @@ def test_a_plan_of_only_such_files_deletes_nothing(tmp_path: Path, run: Clean) -
 @pytest.mark.parametrize(
     ("skipped", "now"), [((*_VARIABLES, "PORT"), _LOGIN), (_VARIABLES, _LOGIN + "MORE=1\n")]
 )
-def test_such_a_file_with_more_in_it_is_kept(
+def test_a_login_file_with_another_key_is_reported_as_kept(
     tmp_path: Path, files: list[MovedFile], run: Clean, skipped: tuple[str, ...], now: str
 ) -> None:
-    """Another key was left out, or was added since."""
+    """The plan skipped another key, or another key was added after the plan."""
     login = "backend/.env.local"
     write(tmp_path, login, _LOGIN)
     report(tmp_path, *files, _left_out(tmp_path, login, *skipped), unverified=(login,))
@@ -204,7 +202,7 @@ def test_such_a_file_with_more_in_it_is_kept(
     assert f"? {login} is kept" in ran.output
 
 
-def test_a_file_that_a_person_skipped_stays_and_is_a_success(
+def test_a_file_skipped_by_a_person_is_kept_and_clean_succeeds(
     tmp_path: Path, files: list[MovedFile], run: Clean
 ) -> None:
     own = "backend/.env.local"
@@ -221,7 +219,7 @@ def test_a_file_that_a_person_skipped_stays_and_is_a_success(
     assert (tmp_path / own).exists()
 
 
-def test_a_file_that_goes_to_two_places_is_verified_in_both_or_not_at_all(
+def test_a_file_stored_in_two_places_is_deleted_only_if_both_are_verified(
     tmp_path: Path, files: list[MovedFile], run: Clean
 ) -> None:
     plan = report(tmp_path, *files, files[0])
@@ -241,7 +239,7 @@ def test_without_a_recipient_nothing_is_deleted(
     assert isinstance(ran.exception, UserError)
     assert ran.exception.code == "error.no_recipient"
     assert "--recipient" in str(ran.exception)
-    assert ran.output == ""  # A plan with an archive would promise one.
+    assert ran.output == ""  # A printed plan would promise an archive.
     assert snapshot(tmp_path) == before
 
 
@@ -249,7 +247,9 @@ def _ago(**time: int) -> str:
     return (datetime.now(UTC) - timedelta(**time)).strftime(VERIFIED_AT)
 
 
-def test_no_archive_deletes_without_one(tmp_path: Path, files: list[MovedFile], run: Clean) -> None:
+def test_the_no_archive_option_deletes_without_an_archive(
+    tmp_path: Path, files: list[MovedFile], run: Clean
+) -> None:
     report(tmp_path, *files, verified_at=_ago(minutes=50))
     ran = run("--no-archive", "--yes")
     assert ran.exit_code == 0, ran.output
@@ -262,7 +262,7 @@ def test_no_archive_deletes_without_one(tmp_path: Path, files: list[MovedFile], 
     ["", "yesterday", _ago(minutes=61), _ago(days=-1)],
     ids=["never", "no date", "too long ago", "in the future"],
 )
-def test_no_archive_deletes_nothing_unless_it_was_verified_just_now(
+def test_the_no_archive_option_requires_a_recent_verification(
     at: str, tmp_path: Path, files: list[MovedFile], run: Clean
 ) -> None:
     report(tmp_path, *files, verified_at=at)
@@ -311,7 +311,7 @@ def test_an_archive_that_git_would_not_ignore_is_not_made(
         ('{"root": "gone", "sources": []}', "file.no_root", "gone"),
     ],
 )
-def test_without_a_report_of_verified_files_nothing_happens(
+def test_nothing_is_deleted_without_a_report_of_verified_files(
     tmp_path: Path, run: Clean, text: str | None, code: str, file: str
 ) -> None:
     write(tmp_path, "migration.yaml", "")
@@ -362,7 +362,7 @@ def test_a_service_with_a_loader_is_not_named(
 @pytest.mark.parametrize(
     ("text", "named"), [(None, "project.yaml"), (_PROJECT.replace("backend", "web"), "backend")]
 )
-def test_clean_works_if_it_cannot_see_how_services_start(
+def test_clean_works_without_knowing_how_services_start(
     tmp_path: Path,
     files: list[MovedFile],
     run: Clean,
@@ -388,7 +388,7 @@ def test_a_renamed_service_without_a_loader_is_named(
     assert "✗ api " in run(*TO, "--project-file", str(project), answer="n\n").output
 
 
-def test_an_ignore_file_that_is_there_is_changed_and_a_missing_one_is_created(
+def test_an_existing_ignore_file_is_changed_and_a_missing_one_is_created(
     tmp_path: Path, files: list[MovedFile], run: Clean
 ) -> None:
     write(tmp_path, ".gitignore", "node_modules\n")

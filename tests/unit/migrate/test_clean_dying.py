@@ -1,4 +1,4 @@
-"""`infisical-iac migrate clean` killed at each of its changes: nothing is lost."""
+"""Test that `infisical-iac migrate clean`, killed at any of its changes, loses nothing."""
 
 import os
 import sys
@@ -31,7 +31,7 @@ _PROCESSES.set_forkserver_preload([__name__])
 
 
 def _die_at(number: int, root: Path) -> None:
-    """End this process, as a kill would, right before its change of that number."""
+    """Kill this process right before its change of this number."""
     left = [number]
 
     def audit(event: str, arguments: tuple[Any, ...]) -> None:
@@ -54,14 +54,14 @@ def _clean_and_die(number: int, root: Path, recipient: tuple[str, ...]) -> None:
 
 
 def _exit_status(number: int, root: Path) -> int | None:
-    """The exit status of a run in a process of its own that dies at that change."""
+    """Return the exit status of a run in a child process that is killed at this change."""
     child = _PROCESSES.Process(target=_clean_and_die, args=(number, root, TO))
     child.start()
     child.join(60)
     return child.exitcode
 
 
-def test_a_death_at_any_change_loses_nothing_and_the_next_run_completes(tmp_path: Path) -> None:
+def test_a_kill_at_any_change_loses_nothing_and_the_next_run_completes(tmp_path: Path) -> None:
     deaths = parts = 0
     for number in range(1, _MOST_CHANGES):
         root = tmp_path / str(number)

@@ -1,4 +1,4 @@
-"""Test which files may be deleted, and that no other is."""
+"""Test which files may be deleted, and that all others are kept."""
 
 import os
 from dataclasses import replace
@@ -26,7 +26,7 @@ def _code(root: Path, file: MovedFile, *, archived: bool = True) -> str:
     return kept.code
 
 
-def test_a_file_as_it_was_verified_is_ready(tmp_path: Path) -> None:
+def test_an_unchanged_verified_file_is_ready(tmp_path: Path) -> None:
     ready, kept = examine_files(tmp_path, monorepo(tmp_path), HASH_KEY, archived=True)
     assert kept == []
     assert [(each.file.path, each.is_tracked) for each in ready] == [
@@ -37,7 +37,7 @@ def test_a_file_as_it_was_verified_is_ready(tmp_path: Path) -> None:
     assert SECRET not in repr(ready)
 
 
-def test_a_file_that_is_gone_is_not_a_concern(tmp_path: Path) -> None:
+def test_a_missing_file_is_ignored(tmp_path: Path) -> None:
     file = moved_file(tmp_path, write(tmp_path, "a/.env").relative_to(tmp_path).as_posix())
     (tmp_path / "a" / ".env").unlink()
     assert examine_files(tmp_path, [file], HASH_KEY, archived=True) == ([], [])
@@ -52,7 +52,7 @@ def test_a_file_that_has_changed_is_kept(tmp_path: Path) -> None:
     assert _code(tmp_path, file) == "file.changed"
 
 
-def test_a_link_is_kept_and_so_is_what_it_points_to(tmp_path: Path) -> None:
+def test_a_link_and_its_target_are_kept(tmp_path: Path) -> None:
     target = write(tmp_path, "shared.env")
     (tmp_path / ".env").symlink_to(target)
     assert _code(tmp_path, moved_file(tmp_path, ".env")) == "file.link"
@@ -99,7 +99,7 @@ def test_a_file_without_moved_keys_is_kept(tmp_path: Path) -> None:
     assert _code(tmp_path, skipped) == "file.not_migrated"
 
 
-def test_a_deleted_file_is_out_of_the_index_and_of_the_disk(tmp_path: Path) -> None:
+def test_a_file_is_deleted_from_the_disk_and_the_index(tmp_path: Path) -> None:
     ready, _ = examine_files(tmp_path, monorepo(tmp_path), HASH_KEY, archived=True)
     assert [delete(tmp_path, each, HASH_KEY) for each in ready] == [None, None]
     assert not (tmp_path / BACKEND).exists()

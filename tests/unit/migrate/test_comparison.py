@@ -1,4 +1,4 @@
-"""Test what shows only when several files are seen together."""
+"""Test the findings that need a comparison of several files."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ _SMTP = "SMTP_HOST=mail.example.com\nSMTP_USER=app\n"
 
 
 def list_findings(root: Path, files: dict[str, str], kind: str) -> list[FileFinding]:
-    """The findings of one kind in a tree of these files."""
+    """Return the findings of one kind in a tree of these files."""
     sources = scan_all([plant(root, files)], WORKSPACE)
     return [one for each in sources for one in each.findings if one.kind == kind]
 
@@ -34,7 +34,7 @@ def test_two_files_for_the_same_place_that_differ_block(tmp_path: Path) -> None:
     assert "backend/.env.local:2" in findings[0].message
 
 
-def test_files_without_a_place_do_not_meet_in_it(tmp_path: Path) -> None:
+def test_files_without_a_place_in_infisical_do_not_conflict(tmp_path: Path) -> None:
     files = {"x/.env": "A=fake-one\n", "y/.env": "A=fake-two\n"}
     assert list_findings(tmp_path, files, "same-target") == []
 
@@ -47,7 +47,7 @@ def test_the_same_value_in_two_services_may_be_shared(tmp_path: Path) -> None:
     }
     findings = list_findings(tmp_path, files, "shared-candidate")
     assert places(findings) == [("backend/.env", 1, "JWT"), ("python-services/.env", 2, "JWT")]
-    # A plan has one folder for each file, so no edit of it puts one key elsewhere.
+    # A plan has one folder for each file, so no edit of the plan moves one key to another folder.
     for edit in ("`shared_folders`", "`imports`", "`decision: skip` on this key", "by hand"):
         assert edit in findings[0].remedy
 
@@ -62,7 +62,7 @@ def test_a_personal_file_hides_no_value_that_may_be_shared(tmp_path: Path) -> No
     assert places(findings) == [("backend/.env", 1, "JWT"), ("python-services/.env", 1, "JWT")]
 
 
-def test_a_key_with_another_value_in_another_service_is_places(tmp_path: Path) -> None:
+def test_a_key_with_another_value_in_another_service_is_reported(tmp_path: Path) -> None:
     files = {
         "backend/.env": "DB=fake-one\nPORT=80\nNODE_ENV=a-fake-one\n",
         "python-services/.env": "DB=fake-two\nPORT=81\nNODE_ENV=a-fake-two\n",
@@ -110,7 +110,7 @@ def test_another_password_for_the_same_user_and_host_is_reported(
         assert (each.file, each.line) not in [(one.file, one.line) for one in findings]
 
 
-def test_a_key_that_only_a_personal_file_has_otherwise_is_not_compared(tmp_path: Path) -> None:
+def test_a_key_that_differs_only_in_a_personal_file_is_not_reported(tmp_path: Path) -> None:
     files = {
         "backend/package.json": node("next"),
         "backend/.env": "DB=fake-same\n",
@@ -143,7 +143,7 @@ def test_the_same_value_under_two_keys_is_reported_for_both(tmp_path: Path) -> N
     assert {"B", "backend/.env.local:1."} <= {*findings[0].message.split()}
 
 
-def test_of_many_other_places_three_are_named(tmp_path: Path) -> None:
+def test_at_most_three_other_places_are_named(tmp_path: Path) -> None:
     files = {"backend/.env": "".join(f"K{n}={SECRET}\n" for n in range(6))}
     findings = list_findings(tmp_path, files, "same-value")
     assert len(findings) == 6
@@ -152,7 +152,7 @@ def test_of_many_other_places_three_are_named(tmp_path: Path) -> None:
     assert "2 more" in findings[0].message
 
 
-def test_a_sample_that_drifted_is_reported_both_ways(tmp_path: Path) -> None:
+def test_keys_that_only_the_sample_or_only_the_files_have_are_reported(tmp_path: Path) -> None:
     files = {
         "backend/.env.example": "A=\nB=\nC=\n",
         "backend/.env": "A=fake\nD=fake\n",
@@ -165,7 +165,9 @@ def test_a_sample_that_drifted_is_reported_both_ways(tmp_path: Path) -> None:
     assert places(list_findings(tmp_path, files, "not-in-sample")) == [("backend/.env", 2, "D")]
 
 
-def test_a_sample_of_one_environment_is_compared_with_its_own(tmp_path: Path) -> None:
+def test_a_sample_of_an_environment_is_compared_with_files_of_that_environment(
+    tmp_path: Path,
+) -> None:
     files = {
         "backend/.env.production.example": "A=\n",
         "backend/.env": "B=fake\n",

@@ -1,4 +1,4 @@
-"""`migrate scan` with a plan next to it: what the plan has decided is a note."""
+"""Test that `migrate scan` prints a note for each decision of an existing plan."""
 
 import json
 from collections.abc import Callable
@@ -49,7 +49,7 @@ def _lines(result: Result, sign: str) -> list[str]:
     return [line for line in result.stdout.splitlines() if line.startswith(f"{sign} ")]
 
 
-def test_a_skipped_file_is_a_note_and_no_decision(run: Scan, tmp_path: Path) -> None:
+def test_a_skipped_file_is_a_note_and_needs_no_decision(run: Scan, tmp_path: Path) -> None:
     tree = plant(tmp_path / "tree", _FILES)
     assert run(tree).exit_code == 2
     _decide(tree, "decision: undecided", "decision: skip")
@@ -62,7 +62,7 @@ def test_a_skipped_file_is_a_note_and_no_decision(run: Scan, tmp_path: Path) -> 
     assert "personal-file" in line
 
 
-def test_the_other_files_are_read_without_a_skipped_one(run: Scan, tmp_path: Path) -> None:
+def test_other_files_are_read_without_the_skipped_file(run: Scan, tmp_path: Path) -> None:
     tree = plant(tmp_path / "tree", _FILES | {"backend/package.json": node("next")})
     _decide(tree, "decision: undecided", "decision: skip")
     found = json.loads(run(tree, "--json").stdout)
@@ -71,9 +71,7 @@ def test_the_other_files_are_read_without_a_skipped_one(run: Scan, tmp_path: Pat
     assert kinds.isdisjoint({"personal-file", "personal-override", "personal-conflict"})
 
 
-def test_conflicts_with_a_personal_file_for_everybody_are_decisions(
-    run: Scan, tmp_path: Path
-) -> None:
+def test_conflicts_with_a_stored_personal_file_need_decisions(run: Scan, tmp_path: Path) -> None:
     tree = plant(tmp_path / "tree", _FILES)
     sources = scan_all([tree], WORKSPACE)
     plan = planning.make(sources, project="abcde", root="../tree", key=KEY)
@@ -109,7 +107,7 @@ def test_a_decided_key_is_a_note_until_its_value_changes(
     assert run(tree).exit_code == 2
 
 
-def test_decisions_of_several_trees_are_notes(run: Scan, tmp_path: Path) -> None:
+def test_decisions_apply_only_to_the_tree_of_their_plan(run: Scan, tmp_path: Path) -> None:
     trees = [plant(tmp_path / name, _LITERAL) for name in ("one", "two")]
     _decide(trees[0], "decision: undecided", "decision: skip")
     result = run(*trees)
@@ -153,7 +151,7 @@ def test_a_plan_that_cannot_be_read_decides_nothing(run: Scan, tmp_path: Path) -
     assert run(tree).exit_code == 2
 
 
-def test_a_plan_without_files_has_none_below_a_root(run: Scan, tmp_path: Path) -> None:
+def test_a_plan_without_files_has_no_decisions_below_a_root(run: Scan, tmp_path: Path) -> None:
     Path("migration.yaml").write_text(dump(MigrationPlan(project="abcde", root=".")))
     (found,) = find_plans([Path.cwd(), Path()], "abcde")
     assert (found.by_path(tmp_path), found.left_out, found.key) == ({}, frozenset(), b"")

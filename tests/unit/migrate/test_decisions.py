@@ -1,4 +1,4 @@
-"""Test what becomes of a key: the default, and what may not be decided."""
+"""Test the default decision on a key, and which decisions are refused."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def test_the_default_follows_from_the_findings(
     assert planning.default_decision(kinds, allow_literal=allow_literal) == decision
 
 
-def test_a_file_is_undecided_if_something_about_the_whole_of_it_blocks() -> None:
+def test_a_file_with_a_blocking_finding_on_the_whole_file_is_undecided() -> None:
     assert planning.decide_file([]) == planning.decide_file([finding("tracked")]) == "store"
     assert planning.decide_file([finding("no-service", blocking=True)]) == "undecided"
 
@@ -54,12 +54,14 @@ def test_decisions_of_a_person_are_kept(fresh: Decision, earlier: Decision, kept
 
 
 @pytest.mark.parametrize(("earlier", "kept"), [("store", "undecided"), ("skip", "skip")])
-def test_a_decision_older_than_a_finding_is_made_again(earlier: Decision, kept: Decision) -> None:
+def test_a_decision_to_store_is_dropped_after_a_new_finding(
+    earlier: Decision, kept: Decision
+) -> None:
     fresh: Decision = "undecided"
     assert planning.keep_decision(fresh, earlier, [_TRIMMED], []) == kept
 
 
-def test_a_default_to_skip_that_is_new_counts() -> None:
+def test_a_new_default_to_skip_replaces_an_earlier_decision() -> None:
     fresh: Decision = "skip"
     assert planning.keep_decision(fresh, "store", [finding("bootstrap-key")], []) == "skip"
 
@@ -93,12 +95,12 @@ def test_values_that_infisical_keeps_may_be_stored(value: str) -> None:
     assert planning.refusal("store", "FAKE", value) == ""
 
 
-def test_a_literal_reference_may_be_stored_as_such() -> None:
+def test_a_literal_reference_may_be_stored_with_store_literal() -> None:
     assert planning.refusal("store-literal", "FAKE", "fake ${OTHER}") == ""
 
 
 @pytest.mark.parametrize("value", ["fake$name", "fake", "fake ${NAME:-other}"])
-def test_store_literal_is_refused_where_it_would_pass_for_the_text(value: str) -> None:
+def test_store_literal_is_refused_for_a_value_without_a_literal_reference(value: str) -> None:
     output = planning.refusal("store-literal", "FAKE", value)
     assert "decide `store`" in output
     assert "`grammar`" in output
@@ -110,7 +112,7 @@ def test_undecided_keys_are_refused() -> None:
 
 
 @pytest.mark.parametrize("kind", ["overridden", "bootstrap-key"])
-def test_a_key_skipped_for_a_reason_that_is_gone_is_not_skipped_any_more(kind: str) -> None:
+def test_a_key_is_no_longer_skipped_once_the_reason_is_gone(kind: str) -> None:
     store: Decision = "store"
     undecided: Decision = "undecided"
     assert planning.keep_decision(store, "skip", [], [finding(kind)]) == "store"

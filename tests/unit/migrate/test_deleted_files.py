@@ -1,4 +1,4 @@
-"""Files that were moved and are deleted since stay in a new plan."""
+"""Test that files which were deleted after their migration stay in a new plan."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ _ENVIRONMENTS = ("development", "production")
 
 @pytest.fixture
 def earlier(tmp_path: Path) -> MigrationPlan:
-    """The plan of a file with two keys, which is deleted by now."""
+    """The plan of a file with two keys; the file has been deleted."""
     plant(tmp_path, {"backend/package.json": node("dotenv")})
     plant(tmp_path, {_FILE: "TOKEN=fake-token\nOTHER=fake-other\n"})
     plan = _plan(tmp_path)
@@ -64,7 +64,7 @@ def test_a_file_that_is_marked_as_deleted_stays_in_later_plans(
     assert _keep(second, tmp_path).sources == kept
 
 
-def test_a_new_file_of_the_same_name_without_its_keys_does_not_replace_it(
+def test_a_new_file_without_the_moved_keys_does_not_replace_the_deleted_file(
     tmp_path: Path, earlier: MigrationPlan
 ) -> None:
     plant(tmp_path, {_FILE: "INFISICAL_CLIENT_ID=fake\nNODE_ENV=production\n"})
@@ -81,7 +81,7 @@ def test_an_edited_or_unreadable_file_is_not_deleted(
     assert _keep(earlier, tmp_path, _TOKEN) == ([], [])
 
 
-def test_a_key_that_another_file_stores_there_now_is_left_to_that_file(
+def test_a_key_that_another_file_stores_is_dropped_from_the_deleted_file(
     tmp_path: Path, earlier: MigrationPlan
 ) -> None:
     plant(tmp_path, {"backend/.env.prod": "TOKEN=fake-new\n"})
@@ -89,7 +89,7 @@ def test_a_key_that_another_file_stores_there_now_is_left_to_that_file(
     assert list(source.keys) == ["OTHER"]
 
 
-def test_nothing_is_read_for_a_deleted_file_and_its_secrets_are_still_expected(
+def test_secrets_of_a_deleted_file_are_expected_without_reading_the_file(
     tmp_path: Path, earlier: MigrationPlan
 ) -> None:
     plant(tmp_path, {"backend/.env": "EXTRA=fake-extra\n"})
@@ -100,7 +100,7 @@ def test_nothing_is_read_for_a_deleted_file_and_its_secrets_are_still_expected(
     assert {each.key for each in planned_values(plan)} == {"TOKEN", "OTHER", "EXTRA"}
 
 
-def test_values_of_a_deleted_file_are_searched_for_next_to_those_of_a_new_one(
+def test_values_of_a_deleted_file_and_of_its_replacement_are_searched_for(
     tmp_path: Path, earlier: MigrationPlan
 ) -> None:
     kept = _keep(earlier, tmp_path, _TOKEN).sources
@@ -111,7 +111,7 @@ def test_values_of_a_deleted_file_are_searched_for_next_to_those_of_a_new_one(
     assert {each.name for each in known.moved.values()} == {_TOKEN, _OTHER}
 
 
-def test_a_present_file_wins_over_a_deleted_one_with_the_same_secret(
+def test_an_existing_file_takes_precedence_over_a_deleted_one_with_the_same_secret(
     tmp_path: Path, earlier: MigrationPlan
 ) -> None:
     kept = _keep(earlier, tmp_path, _TOKEN).sources
@@ -121,7 +121,7 @@ def test_a_present_file_wins_over_a_deleted_one_with_the_same_secret(
     assert planned_values(both)[_TOKEN] == planned_values(made)[_TOKEN]
 
 
-def test_paths_follow_another_root(tmp_path: Path, earlier: MigrationPlan) -> None:
+def test_paths_are_rebased_to_another_root(tmp_path: Path, earlier: MigrationPlan) -> None:
     inside = earlier_plan.rebase(earlier, tmp_path, tmp_path / "backend")
     assert (inside.root, [each.path for each in inside.sources]) == ("backend", [".env.production"])
     assert earlier_plan.rebase(inside, tmp_path, tmp_path) == earlier

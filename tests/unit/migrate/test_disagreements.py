@@ -9,7 +9,7 @@ from infisical_iac.migrate.findings import disagreements, with_outcomes
 
 
 def _lengths(message: str) -> dict[str, int]:
-    """Return how many characters a message says that each grammar reads."""
+    """Return the number of characters that each grammar reads, as a message names them."""
     return {name: int(count) for name, count in re.findall(r"([\w-]+) reads (\d+) ", message)}
 
 
@@ -22,7 +22,7 @@ def test_grammars_that_disagree_are_reported_by_lengths() -> None:
     assert "python" not in found[1].message
 
 
-def test_values_of_the_same_length_are_reported_as_others() -> None:
+def test_a_different_value_of_the_same_length_is_reported_as_other() -> None:
     data = b"A=xy\nB=$A\n"
     (found,) = disagreements(data, read(data, "compose"), ["python-dotenv"])
     assert _lengths(found.message) == {"compose": 2}
@@ -64,7 +64,7 @@ def test_each_reading_is_reported_with_the_edit_that_keeps_it(
     assert "plan again" in second
 
 
-def test_readings_that_are_the_same_are_one_choice() -> None:
+def test_identical_readings_are_one_choice() -> None:
     data = b"A=fake#secret\n"
     (found,) = disagreements(data, read(data, "dotenv"), ["python-dotenv", "compose"])
     assert found.remedy.count("`grammar: ") == 1

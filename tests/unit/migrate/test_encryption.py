@@ -1,4 +1,4 @@
-"""Encrypted files next to `.env` files are one finding each, and `clean`'s archives are none."""
+"""Test that each encrypted file is one finding, and that archives of `clean` are no findings."""
 
 from pathlib import Path
 
@@ -32,12 +32,12 @@ def test_an_encrypted_file_is_recognized_by_its_bytes(program: str) -> None:
 
 
 @pytest.mark.parametrize("name", [".env", ".env.enc", ".env.vault", ".env.age", "vault.env"])
-def test_a_plain_file_is_none_by_any_name(name: str) -> None:
+def test_a_plain_file_is_not_encrypted_by_any_name(name: str) -> None:
     """A plain file that is taken for an encrypted one would never be migrated."""
     assert find_encryption(name, b"A=obviously-fake\nB=encrypted\nC=age\n") == ""
 
 
-def test_bytes_without_a_sign_are_encrypted_only_by_their_name() -> None:
+def test_a_file_with_unknown_bytes_is_encrypted_only_by_its_name() -> None:
     assert find_encryption(".env.gpg", b"\x85\x01\x0c\x03fake")
     assert find_encryption(".env", b"\x85\x01\x0c\x03fake") == ""
 

@@ -1,4 +1,4 @@
-"""Test which files are found, and where their names say that they belong."""
+"""Test which files are found, and which service and environment follow from their paths."""
 
 import os
 from pathlib import Path
@@ -27,12 +27,12 @@ WORKSPACE = load(
         *(".envrc", "db.env", "prod.env", ".env.example", ".envrc.sample"),
     ],
 )
-def test_a_name_of_an_env_file_is_known(name: str) -> None:
+def test_env_files_are_recognized_by_their_names(name: str) -> None:
     assert is_env(name)
 
 
 @pytest.mark.parametrize("name", ["env", ".environment", ".envoy.yaml", "env.py", "x.envs", ".e"])
-def test_another_name_is_none_of_an_env_file(name: str) -> None:
+def test_other_names_are_not_env_files(name: str) -> None:
     assert not is_env(name)
 
 
@@ -76,7 +76,7 @@ def test_the_environment_follows_from_suffix_then_directory(path: str, slug: str
     assert environment_of(path, SLUGS) == slug
 
 
-def test_words_mean_the_slug_that_the_workspace_has() -> None:
+def test_words_in_file_names_mean_the_slugs_of_the_project() -> None:
     slugs = ["dev", "prod", "test", "qa"]
     paths = [".env", ".env.production", ".env.test", ".env.qa", ".env.staging"]
     assert [environment_of(path, slugs) for path in paths] == ["dev", "prod", "test", "qa", ""]
@@ -104,13 +104,13 @@ def test_the_scanned_directory_may_be_the_service() -> None:
     assert service_of("config/.env", "backend", [], WORKSPACE) == "backend"
 
 
-def test_a_container_that_reads_the_file_says_whose_it_is() -> None:
+def test_the_container_that_reads_a_file_determines_the_service() -> None:
     assert service_of("deploy/a.env", "x", ["backend", "postgres"], WORKSPACE) == "backend"
     assert service_of("deploy/a.env", "x", ["backend", "ingest"], WORKSPACE) == ""
     assert service_of("ingest/.env", "x", ["backend"], WORKSPACE) == "ingest"
 
 
-def test_a_directory_or_a_container_of_the_former_name_is_the_renamed_services() -> None:
+def test_the_former_name_of_a_directory_or_container_means_the_renamed_service() -> None:
     renamed = load(
         "project: {name: A, slug: abcde}\n"
         "environments: [{slug: production, name: Production}]\n"
@@ -136,7 +136,7 @@ def test_a_link_to_a_directory_is_not_followed_and_a_broken_one_is_listed(tmp_pa
     assert walk(tmp_path) == [".env", ".env.local"]
 
 
-def test_a_directory_that_cannot_be_listed_is_not_an_empty_one(
+def test_a_directory_that_cannot_be_listed_is_an_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "closed").mkdir()

@@ -1,4 +1,4 @@
-"""Test the findings on a file's entries, one by one; and that they show no value."""
+"""Test the findings on single entries of a file, and that no finding shows a value."""
 
 import json
 from pathlib import Path
@@ -13,7 +13,7 @@ from infisical_iac.migrate.model import BLOCKING
 
 
 def kinds(text: str, grammar: str = "dotenv") -> dict[str, set[str]]:
-    """The kinds of the findings, by key."""
+    """Return the kinds of the findings by key."""
     output: dict[str, set[str]] = {}
     for each in of_entries(read(text.encode(), grammar)):
         output.setdefault(each.key, set()).add(each.kind)
@@ -75,7 +75,7 @@ def test_an_entry_that_arrives_unchanged_has_no_finding(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "grammar"), [("A/B=fake", "node-env-file"), ("A B=fake", "node-env-file")]
 )
-def test_a_name_that_cannot_be_one_of_a_secret_blocks(text: str, grammar: str) -> None:
+def test_a_name_that_infisical_refuses_blocks(text: str, grammar: str) -> None:
     found = list(of_entries(read(text.encode(), grammar)))
     assert [each.kind for each in found if each.kind in BLOCKING] == ["refused-name"]
 
@@ -95,7 +95,7 @@ def test_a_reference_within_the_file_is_resolved_and_does_not_block() -> None:
 
 
 @pytest.mark.parametrize("grammar", ["dotenv-expand", "next", "python-dotenv", "compose", "shell"])
-def test_a_reference_to_nothing_is_one_finding(grammar: str) -> None:
+def test_an_undefined_reference_is_one_finding(grammar: str) -> None:
     reading = read(b"A=1\nB=x-${A}\nC=x-${NOWHERE}\n", grammar)
     assert [each.kind for each in reading.findings if each.line == 3][:1] == ["undefined-reference"]
     assert [(each.line, each.kind) for each in of_entries(reading) if each.line > 1] == [
@@ -160,7 +160,7 @@ def test_names_of_keys_are_shown(key: str, value: str) -> None:
 
 
 @given(st.text(max_size=300), st.sampled_from(GRAMMARS))
-def test_any_file_is_judged_without_its_values(text: str, grammar: str) -> None:
+def test_findings_on_any_file_show_no_value(text: str, grammar: str) -> None:
     secret = "Obviously-Fake-Secret-Value"
     data = f"{text}\nA='{secret}'\n".encode(errors="replace")
     reading = read(data, grammar)
@@ -169,7 +169,7 @@ def test_any_file_is_judged_without_its_values(text: str, grammar: str) -> None:
     assert secret not in repr(output)
 
 
-def test_names_are_withheld_as_the_loaders_withhold_them() -> None:
+def test_names_that_the_loaders_withhold_are_withheld() -> None:
     vectors = Path(__file__).parents[3] / "loaders" / "vectors.json"
     names = json.loads(vectors.read_text("utf-8"))["withheldNames"]
     assert [name for name in names["withheld"] if not is_withheld(name)] == []

@@ -1,4 +1,4 @@
-"""Hashes that distinguish values, and the key that they are made with."""
+"""Test the hashes that distinguish values, and the key of these hashes."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def test_a_key_of_another_size_or_that_others_can_read_is_refused(
     assert str(file) in str(raised.value)
 
 
-def test_a_key_that_cannot_be_made_is_an_error_in_words(tmp_path: Path) -> None:
+def test_a_hash_key_that_cannot_be_written_is_an_error_with_its_path(tmp_path: Path) -> None:
     file = tmp_path / "none" / "migration.key"
     with pytest.raises(FileError, match="No such file") as raised:
         load_or_make(file)

@@ -1,4 +1,4 @@
-"""`infisical-iac migrate history`: what it prints, what it never prints, and its exit status."""
+"""Test that `infisical-iac migrate history` prints places without values, and its exit status."""
 
 import json
 from pathlib import Path
@@ -54,7 +54,9 @@ def _run(repository: Repository, env_file: Path, *more: str) -> Result:
     return result
 
 
-def test_nothing_found_is_a_success(repository: Repository, env_file: Path) -> None:
+def test_a_repository_without_the_values_is_a_success(
+    repository: Repository, env_file: Path
+) -> None:
     result = _run(repository, env_file)
     assert result.exit_code == 0, result.output
     assert "0 of 2 values found." in result.output
@@ -76,7 +78,7 @@ def test_a_found_value_is_reported_by_place_label_and_form(
     assert f"{env_file} API_KEY: in history since 2026-01-02, {leaking.path}" in lines
 
 
-def test_json_says_the_same(leaking: Repository, env_file: Path) -> None:
+def test_the_json_output_has_the_same_places(leaking: Repository, env_file: Path) -> None:
     result = _run(leaking, env_file, "--json")
     assert result.exit_code == 2
     output = json.loads(result.stdout)
@@ -112,7 +114,7 @@ def test_filter_repo_gets_hashes_and_no_value(
     assert command in map(str.strip, result.output.splitlines())
 
 
-def test_a_value_in_two_repositories_is_to_be_rotated_once(
+def test_a_value_in_two_repositories_is_listed_once_for_rotation(
     leaking: Repository, env_file: Path, tmp_path: Path
 ) -> None:
     leaking.git("clone", "--quiet", "--bare", ".", str(tmp_path / "copy.git"))
@@ -121,7 +123,7 @@ def test_a_value_in_two_repositories_is_to_be_rotated_once(
     assert rotation["repositories"] == [str(leaking.path), str(tmp_path / "copy.git")]
 
 
-def test_an_error_is_a_sentence_without_values(env_file: Path, tmp_path: Path) -> None:
+def test_an_error_shows_no_value(env_file: Path, tmp_path: Path) -> None:
     result = _run(Repository(tmp_path), env_file)
     assert result.exit_code == 1
     assert isinstance(result.exception, UserError)
@@ -136,12 +138,12 @@ def test_without_a_plan_and_files_the_error_names_the_options(repository: Reposi
     assert "--env-file" in str(result.exception)
 
 
-def test_a_plan_and_files_are_not_both_taken(repository: Repository, env_file: Path) -> None:
+def test_a_plan_and_env_files_together_are_refused(repository: Repository, env_file: Path) -> None:
     result = _run(repository, env_file, "--plan", str(env_file))
     assert "give one of them" in str(result.exception)
 
 
-def test_the_values_are_those_of_the_plan_in_the_repository(leaking: Repository) -> None:
+def test_values_come_from_the_plan_in_the_repository_by_default(leaking: Repository) -> None:
     root = leaking.path
     (root / "backend").mkdir(exist_ok=True)
     (root / "backend/.env").write_text(f"API_KEY={_SECRET}\n")
@@ -165,7 +167,7 @@ def test_an_unknown_grammar_is_refused(repository: Repository, env_file: Path) -
     assert {"toml", "dotenv,"} <= {*str(result.exception).split()}
 
 
-def test_a_directory_around_repositories_stands_for_each_of_them(
+def test_a_directory_of_repositories_means_each_of_them(
     leaking: Repository, env_file: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "group").mkdir()

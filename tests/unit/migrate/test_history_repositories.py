@@ -1,4 +1,4 @@
-"""Whatever state a repository is in, all of its objects are searched, or it is refused."""
+"""Test that a search covers all objects of a repository in any state, or is refused."""
 
 from pathlib import Path
 
@@ -7,7 +7,14 @@ import pytest
 from infisical_iac.core.errors import FileError
 from infisical_iac.migrate.history import search
 from tests.unit.migrate.repository import Repository
-from tests.unit.migrate.searching import NEEDLES, VALUE, create_repository, look, only, span
+from tests.unit.migrate.searching import (
+    NEEDLES,
+    VALUE,
+    create_repository,
+    find_only_hit,
+    get_span,
+    run_search,
+)
 
 
 @pytest.fixture
@@ -20,14 +27,14 @@ def test_a_deleted_branch_is_searched(repository: Repository) -> None:
     commit = repository.commit(".env", f"A={VALUE}\n")
     repository.git("switch", "--quiet", "main")
     repository.git("branch", "--quiet", "-D", "try")
-    assert span(only(repository)) == (1, commit, commit)
+    assert get_span(find_only_hit(repository)) == (1, commit, commit)
 
 
 def test_a_stash_is_searched(repository: Repository) -> None:
     repository.write("README", VALUE)
     (repository.path / "new.txt").write_text(f"{VALUE}\n")
     repository.git("stash", "--quiet", "--include-untracked")
-    hits = look(repository).hits
+    hits = run_search(repository).hits
     assert {hit.path for hit in hits} == {"README", "new.txt"}
     assert all(hit.place for hit in hits)
 
@@ -35,36 +42,36 @@ def test_a_stash_is_searched(repository: Repository) -> None:
 def test_an_amended_commit_is_searched(repository: Repository) -> None:
     amended = repository.commit(".env", f"A={VALUE}\n")
     repository.commit(".env", "A=\n", "--amend")
-    assert span(only(repository)) == (1, amended, amended)
+    assert get_span(find_only_hit(repository)) == (1, amended, amended)
 
 
-def test_a_commit_that_nothing_refers_to_is_named(repository: Repository) -> None:
+def test_an_unreachable_commit_is_found_and_named(repository: Repository) -> None:
     lost = repository.commit(".env", f"A={VALUE}\n")
     later = repository.commit("README", "More\n")
     repository.git("reset", "--quiet", "--hard", "HEAD~2")
     repository.git("reflog", "expire", "--expire=now", "--all")
-    assert span(only(repository)) == (2, lost, later)
+    assert get_span(find_only_hit(repository)) == (2, lost, later)
 
 
-def test_a_commit_that_lost_its_parent_hides_nothing(repository: Repository) -> None:
+def test_a_value_is_found_in_a_commit_with_a_missing_parent(repository: Repository) -> None:
     lost = repository.commit(".env", f"A={VALUE}\n")
     repository.commit("README", "More\n")
     repository.git("reset", "--quiet", "--hard", "HEAD~2")
     repository.git("reflog", "expire", "--expire=now", "--all")
     (repository.path / ".git/objects" / lost[:2] / lost[2:]).unlink()
-    assert only(repository).form == "as it is"
+    assert find_only_hit(repository).form == "as it is"
 
 
 def test_a_blob_that_is_in_no_commit_is_found(repository: Repository) -> None:
     name = repository.git("hash-object", "-w", "--stdin", stdin=VALUE.encode())
-    hit = only(repository)
+    hit = find_only_hit(repository)
     assert (hit.objects, hit.path, hit.place) == ((name,), "", None)
 
 
 def test_a_repository_without_a_commit_is_searched(tmp_path: Path) -> None:
     repository = Repository.create(tmp_path / "app")
     repository.write(".env", VALUE)
-    assert only(repository).place is None
+    assert find_only_hit(repository).place is None
 
 
 def test_packed_objects_are_searched(repository: Repository) -> None:
@@ -72,20 +79,20 @@ def test_packed_objects_are_searched(repository: Repository) -> None:
     repository.commit(".env", "A=\n")
     repository.git("gc", "--quiet")
     assert repository.git("count-objects").startswith("0 objects")
-    assert span(only(repository)) == (1, commit, commit)
+    assert get_span(find_only_hit(repository)) == (1, commit, commit)
 
 
 def test_a_bare_repository_is_searched(repository: Repository, tmp_path: Path) -> None:
     commit = repository.commit(".env", f"A={VALUE}\n")
     repository.git("clone", "--quiet", "--bare", ".", str(tmp_path / "bare.git"))
-    assert span(only(Repository(tmp_path / "bare.git"))) == (1, commit, commit)
+    assert get_span(find_only_hit(Repository(tmp_path / "bare.git"))) == (1, commit, commit)
 
 
-def test_objects_are_searched_as_stored_though_replaced(repository: Repository) -> None:
+def test_an_object_is_searched_although_git_replaces_it(repository: Repository) -> None:
     repository.commit(".env", f"A={VALUE}\n")
     harmless = repository.git("hash-object", "-w", "--stdin", stdin=b"A=\n")
     repository.git("replace", repository.git("rev-parse", "HEAD:.env"), harmless)
-    assert only(repository).path == ".env"
+    assert find_only_hit(repository).path == ".env"
 
 
 def test_git_dir_in_the_environment_is_ignored(
@@ -94,7 +101,7 @@ def test_git_dir_in_the_environment_is_ignored(
     repository.write(".env", VALUE)
     Repository.create(tmp_path / "other")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other/.git"))
-    assert only(repository).kind == "file"
+    assert find_only_hit(repository).kind == "file"
 
 
 def test_a_folder_that_is_not_a_repository_is_refused(tmp_path: Path) -> None:
@@ -107,7 +114,7 @@ def test_a_folder_that_is_not_a_repository_is_refused(tmp_path: Path) -> None:
 def test_a_missing_git_is_an_error(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(FileError, match="git is not installed") as raised:
-        look(repository)
+        run_search(repository)
     assert raised.value.code == "file.no_git"
 
 
@@ -117,4 +124,4 @@ def test_a_damaged_object_fails_the_search(repository: Repository) -> None:
     file.chmod(0o600)
     file.write_bytes(b"damaged")
     with pytest.raises(FileError, match="can't be"):
-        look(repository)
+        run_search(repository)

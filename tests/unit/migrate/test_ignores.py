@@ -1,4 +1,4 @@
-"""Test what is added to ignore files, and that git then does as they say."""
+"""Test which rules are added to ignore files, and that git applies these rules."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ _EXCEPTIONS = [rule for rule in _RULES if rule.startswith("!")]
 
 
 def _add(root: Path, *paths: str) -> list[str]:
-    """Add what is missing; returns the paths of the files that were changed."""
+    """Add the missing rules, and return the paths of the changed files."""
     additions = ignores.plan(root, paths)
     for each in additions:
         ignores.write(each)
@@ -47,7 +47,7 @@ def test_the_rules_hide_the_files_and_show_the_samples() -> None:
     assert rules(["prod.env", ".env.local", ".env[1]"])[3:5] == [r".env\[1\]", "prod.env"]
 
 
-def test_in_a_dockerignore_they_hold_at_any_depth() -> None:
+def test_rules_of_a_dockerignore_apply_at_any_depth() -> None:
     assert for_docker([".env", "!.env*.example"]) == ["**/.env", "!**/.env*.example"]
 
 
@@ -66,11 +66,11 @@ def test_in_a_dockerignore_they_hold_at_any_depth() -> None:
         ("\n".join([*_EXCEPTIONS, ".env"]), [".env.*", ".env-archive-*", *_EXCEPTIONS]),
     ],
 )
-def test_only_what_does_not_hold_yet_is_missing(text: str, lacks: list[str]) -> None:
+def test_only_rules_without_effect_yet_are_missing(text: str, lacks: list[str]) -> None:
     assert missing(text, _RULES) == lacks
 
 
-def test_a_dockerignore_that_lets_directories_in_lacks_the_rules() -> None:
+def test_a_dockerignore_that_includes_a_directory_needs_the_rules() -> None:
     desired = for_docker(_RULES)
     assert missing("*\n!backend\n", desired) == desired
     assert missing("*\n!backend\n" + "\n".join(desired), desired) == []
@@ -110,7 +110,7 @@ def test_a_second_run_adds_nothing(tmp_path: Path) -> None:
     assert _add(tmp_path, "a/.env") == []
 
 
-def test_images_are_kept_clean_where_they_are_built(tmp_path: Path) -> None:
+def test_each_directory_with_a_dockerfile_gets_a_dockerignore(tmp_path: Path) -> None:
     write(tmp_path, "a/b/.env")
     write(tmp_path, "a/web.Dockerfile", "FROM scratch\n")
     write(tmp_path, "a/web.Dockerfile.dockerignore", "*.md\n")
@@ -123,7 +123,7 @@ def test_images_are_kept_clean_where_they_are_built(tmp_path: Path) -> None:
     ]
 
 
-def test_a_repository_below_the_root_has_rules_of_its_own(tmp_path: Path) -> None:
+def test_a_repository_below_the_root_gets_its_own_rules(tmp_path: Path) -> None:
     write(tmp_path, "clone/a/.env")
     git(tmp_path / "clone", "init", "--quiet")
     assert "clone/.gitignore" in _add(tmp_path, "clone/a/.env")
@@ -138,7 +138,7 @@ def test_nothing_is_written_above_the_root(tmp_path: Path) -> None:
     assert _list_ignored(tmp_path, "root/a/.env") == ["root/a/.env"]
 
 
-def test_bytes_and_mode_of_what_was_there_are_kept(tmp_path: Path) -> None:
+def test_existing_content_and_mode_of_an_ignore_file_are_kept(tmp_path: Path) -> None:
     file = tmp_path / ".gitignore"
     file.write_bytes(b"caf\xe9\r\n")
     file.chmod(0o640)
@@ -169,7 +169,7 @@ def test_an_ignore_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
         *((each, False) for each in ("Dockerfile.dockerignore", ".dockerignore", "my-Dockerfile")),
     ],
 )
-def test_an_image_is_built_with_a_file_of_such_a_name(name: str, builds: bool) -> None:
+def test_dockerfiles_are_recognized_by_their_names(name: str, builds: bool) -> None:
     assert is_dockerfile(name) == builds
 
 

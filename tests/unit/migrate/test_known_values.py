@@ -1,4 +1,4 @@
-"""The values of a plan: from the files if they have them, from Infisical if not."""
+"""Test that a plan's values come from its files, and from Infisical for deleted files."""
 
 from pathlib import Path
 
@@ -32,7 +32,7 @@ def _read_known(root: Path, text: str | None, plan: MigrationPlan) -> KnownValue
     return in_files(plan, root, _KEY)
 
 
-def test_a_file_that_is_there_is_read_by_the_plans_grammar_with_all_its_keys(
+def test_all_keys_of_an_existing_file_are_read_by_the_plans_grammar(
     tmp_path: Path,
 ) -> None:
     text = "TOKEN=fake-token\nPASSPHRASE=fake#phrase\nMORE=fake-more\n"
@@ -51,7 +51,9 @@ def test_values_of_deleted_files_come_from_infisical(tmp_path: Path) -> None:
     assert with_stored(known, {_NAME: Stored("fake-token")}, _KEY).values == {_LABEL: "fake-token"}
 
 
-def test_of_a_value_that_changed_in_the_file_both_are_searched_for(tmp_path: Path) -> None:
+def test_both_the_changed_value_of_a_file_and_the_moved_value_are_searched_for(
+    tmp_path: Path,
+) -> None:
     known = _read_known(tmp_path, "TOKEN=fake-other\n", _plan())
     assert with_stored(known, {_NAME: Stored("fake-token")}, _KEY).values == {
         f"{_LABEL} (in the file now)": "fake-other",
@@ -59,7 +61,7 @@ def test_of_a_value_that_changed_in_the_file_both_are_searched_for(tmp_path: Pat
     }
 
 
-def test_a_value_that_is_nowhere_any_more_is_reported(tmp_path: Path) -> None:
+def test_a_value_that_can_no_longer_be_read_is_reported(tmp_path: Path) -> None:
     known = _read_known(tmp_path, None, _plan())
     gone = with_stored(known, {}, _KEY)
     assert (gone.values, list(gone.unknown)) == ({}, [_LABEL])

@@ -1,4 +1,4 @@
-"""Test which grammar a file is read by, and why, where more than packages says so."""
+"""Test the grammar that code, Compose files and scripts determine for a file, and the reason."""
 
 import pytest
 from hypothesis import given
@@ -31,7 +31,7 @@ CALLS = {
 
 
 @pytest.mark.parametrize("text", CALLS)
-def test_code_says_whether_python_dotenv_interpolates(text: str) -> None:
+def test_code_determines_whether_python_dotenv_interpolates(text: str) -> None:
     files = {"a/requirements.txt": "python-dotenv\n", "a/src/settings.py": f"{text}\n"}
     choice = choose("a/.env", files)
     assert (choice.evidence.grammar, choice.others) == CALLS[text]
@@ -85,7 +85,9 @@ def test_similar_code_is_not_a_call_of_nodes_loader(code: str) -> None:
         "env_file: !override [backend/.env]",
     ],
 )
-def test_a_compose_file_that_names_it_counts_before_packages(written: str) -> None:
+def test_a_compose_file_that_names_the_env_file_takes_precedence_over_packages(
+    written: str,
+) -> None:
     compose = f"services:\n  api:\n    image: x\n    {written}\n"
     files = {"compose.yaml": compose, "backend/package.json": node("dotenv")}
     choice = choose("backend/.env", files)
@@ -94,7 +96,7 @@ def test_a_compose_file_that_names_it_counts_before_packages(written: str) -> No
     assert choice.readers == ("api",)
 
 
-def test_compose_takes_its_own_variables_from_the_file_next_to_it() -> None:
+def test_compose_reads_its_own_variables_from_the_env_file_next_to_it() -> None:
     choice = choose(".env", {"docker-compose.yml": "services: {a: {image: '${IMAGE}'}}"})
     assert choice.evidence.grammar == "compose"
     assert choose("a/.env", {"compose.yaml": "services: {}"}).evidence.exact is False
@@ -115,19 +117,19 @@ LINES = {
 
 
 @pytest.mark.parametrize("line", LINES)
-def test_a_script_that_names_it_says_how_it_reads(line: str) -> None:
+def test_a_script_that_names_the_env_file_determines_the_grammar(line: str) -> None:
     choice = choose(".env", {"scripts/dev.sh": f"#!/bin/sh\n{line}\n"})
     assert (choice.evidence.grammar, choice.others) == (LINES[line], ())
     assert choice.evidence.why.startswith("scripts/dev.sh ")
 
 
-def test_the_program_that_reads_it_last_counts_where_a_line_has_several() -> None:
+def test_the_last_program_of_a_line_that_reads_the_file_counts() -> None:
     line = "dotenv -e .env -- docker compose --env-file .env up"
     choice = choose(".env", {"run.sh": line})
     assert (choice.evidence.grammar, choice.others) == ("compose", ("dotenv-expand",))
 
 
-def test_a_script_in_a_manifest_counts_like_any_other() -> None:
+def test_a_script_in_a_manifest_counts_like_a_script_file() -> None:
     scripts = {"dev": "node --env-file=.env.local a.js", "x": 'bash -c "source .env"'}
     files = {"a/package.json": node("dotenv", scripts=scripts)}
     local = choose("a/.env.local", files)
@@ -145,7 +147,7 @@ def test_a_script_in_a_manifest_counts_like_any_other() -> None:
         ("requirements.txt", "django-environ\n"),
     ],
 )
-def test_a_loader_with_rules_of_its_own_leaves_every_grammar_plausible(
+def test_a_script_or_package_with_its_own_parser_leaves_every_grammar_plausible(
     name: str, text: str
 ) -> None:
     choice = choose(".env", {name: text})
@@ -153,7 +155,7 @@ def test_a_loader_with_rules_of_its_own_leaves_every_grammar_plausible(
     assert len(choice.others) == 7
 
 
-def test_a_script_about_another_file_says_nothing() -> None:
+def test_a_script_that_names_another_file_is_not_evidence() -> None:
     files = {"a.sh": "source other/.env\ncd x && . .venv/bin/activate\necho .env\n"}
     assert "nothing says" in choose("b/.env", files).evidence.why
 
@@ -185,7 +187,7 @@ _MANIFESTS = ("package.json", "pyproject.toml", "compose.yaml", "run.sh", "a.py"
 
 
 @given(st.dictionaries(st.sampled_from(_MANIFESTS), st.text(max_size=100)))
-def test_any_files_have_a_grammar(files: dict[str, str]) -> None:
+def test_a_grammar_is_chosen_for_any_files(files: dict[str, str]) -> None:
     assert choose(".env", files).evidence.grammar in GRAMMARS
 
 

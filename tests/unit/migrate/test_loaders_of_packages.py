@@ -1,4 +1,4 @@
-"""Test which grammar a file is read by, as the packages next to it say."""
+"""Test the grammar that packages of its directory determine for a file."""
 
 import json
 
@@ -22,7 +22,7 @@ from tests.unit.migrate.trees import choose, node
         (["@nestjs/config", "react-scripts"], "dotenv-expand"),
     ],
 )
-def test_a_package_of_node_says_how_it_reads(names: list[str], grammar: str) -> None:
+def test_a_node_package_determines_the_grammar(names: list[str], grammar: str) -> None:
     choice = choose("backend/.env", {"backend/package.json": node(*names)})
     assert choice.evidence.grammar == grammar
     file, *_, package = choice.evidence.why.partition(",")[0].split()
@@ -31,7 +31,7 @@ def test_a_package_of_node_says_how_it_reads(names: list[str], grammar: str) -> 
 
 
 @pytest.mark.parametrize("name", ["react-scripts", "nuxt", "env-cmd"])
-def test_a_loader_with_rules_of_its_own_leaves_all_grammars_plausible(name: str) -> None:
+def test_a_package_with_its_own_parser_leaves_all_grammars_plausible(name: str) -> None:
     choice = choose("a/.env", {"a/package.json": node(name)})
     assert not choice.evidence.exact
     assert {choice.evidence.grammar, *choice.others} == {*GRAMMARS}
@@ -48,7 +48,7 @@ def test_a_loader_with_rules_of_its_own_leaves_all_grammars_plausible(name: str)
         (["dotenv"], ""),
     ],
 )
-def test_a_package_says_whether_several_files_are_read(names: list[str], loader: str) -> None:
+def test_a_package_determines_whether_several_files_are_read(names: list[str], loader: str) -> None:
     choice = choose("a/.env", {"a/package.json": node(*names)})
     assert choice.evidence.loader == loader
     locked = json.dumps({"packages": {f"node_modules/{each}": {} for each in names}})
@@ -65,14 +65,14 @@ def test_a_package_says_whether_several_files_are_read(names: list[str], loader:
         ("Pipfile", '[packages]\nenvirons = "*"\n'),
     ],
 )
-def test_a_package_of_python_says_how_it_reads(name: str, text: str) -> None:
+def test_a_python_package_determines_the_grammar(name: str, text: str) -> None:
     choice = choose("a/.env", {f"a/{name}": text})
     assert (choice.evidence.grammar, choice.others) == ("python-dotenv", ())
     assert choice.evidence.why.startswith(f"a/{name} depends on ")
 
 
 @pytest.mark.parametrize("text", ["# python-dotenv\n", "my-python-dotenv\n", "python-dotenv-x\n"])
-def test_a_similar_name_or_a_comment_says_nothing(text: str) -> None:
+def test_a_similar_name_or_a_comment_is_not_evidence(text: str) -> None:
     assert "nothing says" in choose(".env", {"requirements.txt": text}).evidence.why
 
 
@@ -86,7 +86,9 @@ def test_a_similar_name_or_a_comment_says_nothing(text: str) -> None:
         ("pnpm-lock.yaml", "packages:\n  '/dotenv@16.0.0':\n    resolution: {}\n"),
     ],
 )
-def test_a_lock_file_says_what_another_package_brings(name: str, text: str) -> None:
+def test_a_package_that_another_package_requires_is_found_in_a_lock_file(
+    name: str, text: str
+) -> None:
     choice = choose("a/.env", {name: text, "a/package.json": node("express")})
     assert choice.evidence.grammar == "dotenv"
     assert {name, "dotenv,", "brings"} <= {*choice.evidence.why.split()}
@@ -99,11 +101,11 @@ def test_a_lock_file_says_what_another_package_brings(name: str, text: str) -> N
         ("Pipfile.lock", '{"default": {"python-dotenv": {"version": "==1"}}}'),
     ],
 )
-def test_a_lock_file_of_python_counts_too(name: str, text: str) -> None:
+def test_a_lock_file_of_python_is_read_too(name: str, text: str) -> None:
     assert choose(".env", {name: text}).evidence.grammar == "python-dotenv"
 
 
-def test_a_manifest_counts_before_a_lock_file_next_to_it() -> None:
+def test_a_manifest_takes_precedence_over_a_lock_file_in_its_directory() -> None:
     lock = '{"packages": {"node_modules/dotenv-expand": {}}}'
     files = {"package.json": node("dotenv"), "package-lock.json": lock}
     assert choose(".env", files).evidence.grammar == "dotenv"
@@ -116,7 +118,7 @@ def test_the_nearest_directory_with_a_loader_counts() -> None:
     assert choose("c/.env", {**files, "c/package.json": node()}).evidence.grammar == "dotenv-expand"
 
 
-def test_packages_below_count_where_there_is_none_above() -> None:
+def test_packages_in_subdirectories_count_if_no_parent_directory_has_any() -> None:
     files = {"a/package.json": node("dotenv"), "b/requirements.txt": "python-dotenv"}
     choice = choose(".env", files)
     assert (choice.evidence.grammar, choice.others) == ("dotenv", ("python-dotenv",))

@@ -1,4 +1,4 @@
-"""A package that only the loader of this project brings says nothing about `.env` files."""
+"""Test that a package which only this project's loader requires is not evidence of a grammar."""
 
 import json
 
@@ -9,7 +9,7 @@ from tests.unit.migrate.trees import choose, node
 
 
 def _npm(needed: dict[str, list[str]]) -> str:
-    """A lock file of npm: the packages, each with those that it needs."""
+    """Return a lock file of npm with these packages and the packages that each needs."""
     packages: dict[str, object] = {"": {"dependencies": {"infisical-config": "1"}}}
     for name, each in needed.items():
         packages[f"node_modules/{name}"] = {"dependencies": dict.fromkeys(each, "*")}
@@ -41,7 +41,7 @@ _PNPM = (
         ("pnpm-lock.yaml", _PNPM),
     ],
 )
-def test_packages_of_only_our_loader_are_not_evidence(name: str, text: str) -> None:
+def test_a_package_that_only_our_loader_needs_is_not_evidence(name: str, text: str) -> None:
     assert is_brought_by_us_only("dotenv", text)
     choice = choose("a/.env", {f"a/{name}": text, "a/package.json": node("infisical-config")})
     assert "nothing says" in choice.evidence.why
@@ -61,5 +61,5 @@ def test_a_package_that_another_one_needs_too_is_evidence(text: str) -> None:
     assert not is_brought_by_us_only("dotenv", text)
 
 
-def test_packages_that_need_each_other_come_to_an_end() -> None:
+def test_the_search_ends_for_packages_that_need_each_other() -> None:
     assert is_brought_by_us_only("a", _npm({"a": ["b"], "b": ["a"], "@infisical/sdk": ["a"]}))

@@ -1,4 +1,4 @@
-"""Test what is written, as it is decided before the first request."""
+"""Test that all writes of a migration are decided before the first request."""
 
 from datetime import date
 
@@ -32,7 +32,7 @@ def test_secrets_are_grouped_by_what_infisical_has() -> None:
     assert compared.only_there == (Name("production", "/backend", "MORE"),)
 
 
-def test_a_value_that_is_not_shown_counts_as_another() -> None:
+def test_a_hidden_value_counts_as_changed() -> None:
     there = {_SAME.name: Stored(_SAME.value, is_hidden=True)}
     assert compare([_SAME], there).changed == (_SAME,)
 
@@ -57,7 +57,7 @@ def test_a_policy_decides_on_conflicts(policy: Policy, written: list[Name], stat
     assert work.states == {_NEW.name: "written", _SAME.name: "there", _CHANGED.name: state}
 
 
-def test_missing_folders_are_made_with_those_around_them_first() -> None:
+def test_missing_folders_are_created_after_their_missing_parents() -> None:
     deep = secret(folder="/backend/jobs/mail")
     other = secret(environment="development")
     assert _prepare(deep, other).folders == (
@@ -67,6 +67,6 @@ def test_missing_folders_are_made_with_those_around_them_first() -> None:
     )
 
 
-def test_nothing_is_written_for_what_is_there() -> None:
+def test_nothing_is_written_for_a_secret_that_exists() -> None:
     work = _prepare(_SAME, folders=())
     assert (work.folders, work.batches) == ((), ())

@@ -1,4 +1,4 @@
-"""The report: what it comes to, which files have nothing more to give, and no value."""
+"""Test the report of a migration: its outcome, its verified files, and that it has no value."""
 
 import json
 from html.parser import HTMLParser
@@ -58,13 +58,13 @@ def test_a_report_has_the_outcome_of_its_proofs(proof: Proof, state: State, outc
     assert built["sources"][0]["verified"] is (outcome == "proven")
 
 
-def test_a_difference_outweighs_what_is_pending() -> None:
+def test_a_difference_outweighs_a_pending_secret() -> None:
     waiting, other = secret("A"), secret("B")
     states: dict[Any, State] = {waiting.name: "pending", other.name: "written"}
     assert report.outcome([Proof(waiting, "missing"), _differs(other)], states) == "differs"
 
 
-def test_a_file_is_verified_if_all_that_is_stored_of_it_is_proven() -> None:
+def test_a_file_is_verified_once_all_its_stored_keys_are_proven() -> None:
     proofs = [Proof(secret("A"), "same", "same"), Proof(secret("B"), "same", "same")]
     (source,) = _build(proofs, A="store", B="store-literal", C="skip")["sources"]
     assert (source["verified"], source["keys"], source["skipped"]) == (True, ["A", "B"], ["C"])
@@ -100,7 +100,7 @@ class _Text(HTMLParser):
         self.links += [value or "" for name, value in attrs if name in ("src", "href")]
 
 
-def test_both_files_are_written_without_a_value_and_the_page_needs_nothing_else(
+def test_both_report_files_have_no_value_and_the_page_loads_no_other_file(
     tmp_path: Path,
 ) -> None:
     proofs = [Proof(secret(), "same", "same"), _differs(secret("B<script>", _VALUE))]
@@ -123,7 +123,7 @@ def test_a_directory_that_cannot_be_written_to_is_an_error(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("kind", ["grammars-disagree", "undefined-reference"])
-def test_a_value_with_several_readings_is_reported_with_the_one_that_was_decided(kind: str) -> None:
+def test_a_value_with_several_readings_is_reported_with_the_decided_reading(kind: str) -> None:
     proofs = [Proof(secret("A"), "same", "same"), Proof(secret("B"), "same", "same")]
     plan = _plan(A="store", B="store", C="skip")
     found = (PlannedFinding(line=3, kind=kind, message="It is odd.", remedy="Look."),)
@@ -142,7 +142,7 @@ def test_a_value_with_several_readings_is_reported_with_the_one_that_was_decided
     assert "as dotenv reads it" in choice
 
 
-def test_without_a_choice_of_readings_all_values_came_back_byte_for_byte() -> None:
+def test_values_without_several_readings_are_all_reported_as_proven() -> None:
     built = _build([Proof(secret(), "same", "same")])
     output = [*migrate_apply._lines(_plan(FAKE="store"), built)]
     assert built["as_decided"] == []

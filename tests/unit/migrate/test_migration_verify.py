@@ -1,4 +1,4 @@
-"""Test who may read migrated secrets, judged by the values that each identity is shown."""
+"""Test that `migrate verify` compares the readers of migrated secrets with the project file."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def _problems(name: Name, *readers: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", [_OWN, _SHARED, Name("production", "/backend/deep", "FAKE")])
-def test_its_service_reads_it_and_nobody_else_does(name: Name) -> None:
+def test_a_secret_that_only_its_service_reads_is_no_problem(name: Name) -> None:
     assert _problems(name, "backend-production") == []
 
 
@@ -46,14 +46,14 @@ def test_a_service_that_cannot_read_its_own_secret_is_reported() -> None:
 
 @pytest.mark.parametrize("other", ["worker-production", "backend-development"])
 @pytest.mark.parametrize("name", [_OWN, _SHARED])
-def test_another_identity_that_reads_it_is_reported(name: Name, other: str) -> None:
+def test_another_identity_that_reads_a_secret_is_reported(name: Name, other: str) -> None:
     (sentence,) = _problems(name, "backend-production", other)
     assert "can be read" in sentence
     assert other in sentence
     assert "backend-production" not in sentence
 
 
-def test_members_that_were_not_asked_are_not_judged() -> None:
+def test_members_without_a_login_are_not_judged() -> None:
     assert list(access({_OWN: Expected("backend", "")}, _WORKSPACE, {})) == []
 
 

@@ -1,4 +1,4 @@
-"""Loaders that read several files by mode: which counts, and what references see.
+"""Test loaders that read several files by mode: which file counts, and how references resolve.
 
 The values are those that the loaders themselves gave for these files: Next.js 16, Vite 8,
 react-scripts 5 and dotenv-flow 4, in development.
@@ -41,7 +41,7 @@ VALUES = {
 
 
 def _decide_store(plan: MigrationPlan) -> MigrationPlan:
-    """The plan with `store` for what is undecided."""
+    """Return the plan with `store` for each undecided file and key."""
     data = plan.model_dump()
     for source in data["sources"]:
         source["decision"] = source["decision"].replace("undecided", "store")
@@ -51,7 +51,7 @@ def _decide_store(plan: MigrationPlan) -> MigrationPlan:
 
 
 @pytest.mark.parametrize("package", VALUES)
-def test_an_environment_gets_what_the_loader_gives_to_the_program(
+def test_an_environment_gets_the_values_that_the_loader_gives_to_the_program(
     package: str, tmp_path: Path
 ) -> None:
     sources = scan(tmp_path, package, FILES)
@@ -61,9 +61,7 @@ def test_an_environment_gets_what_the_loader_gives_to_the_program(
 
 
 @pytest.mark.parametrize("package", ["vite", "astro", "next", "dotenv-flow"])
-def test_a_mode_sees_the_file_of_all_modes_and_nobodys_local_one(
-    package: str, tmp_path: Path
-) -> None:
+def test_a_mode_reads_the_file_of_all_modes_and_no_local_file(package: str, tmp_path: Path) -> None:
     files = {
         ".env": "HOST=base\nURL=fake-$HOST\n",
         ".env.local": "HOST=mine\nURL=mine\n",
@@ -75,7 +73,7 @@ def test_a_mode_sees_the_file_of_all_modes_and_nobodys_local_one(
     assert sources[".env"].overridden == {"HOST", "URL"}
 
 
-def test_vite_and_next_differ_on_whether_a_mode_or_local_counts(tmp_path: Path) -> None:
+def test_vite_prefers_the_file_of_a_mode_and_next_the_local_file(tmp_path: Path) -> None:
     files = {".env.local": "A=fake-local\n", ".env.development": "A=fake-mode\n"}
     by_vite = scan(tmp_path / "vite", "vite", files)
     by_next = scan(tmp_path / "next", "next", files)
@@ -97,7 +95,7 @@ def test_an_overridden_key_is_skipped_and_keeps_its_own_value(tmp_path: Path) ->
     assert ".env.development" in finding.message
 
 
-def test_a_file_that_is_read_otherwise_because_of_another_is_refused(tmp_path: Path) -> None:
+def test_a_value_that_changes_with_another_file_is_refused(tmp_path: Path) -> None:
     files = {".env": "URL=fake-$HOST\n", ".env.local": "HOST=one\n"}
     sources = scan(tmp_path, "vite", files)
     plan = make_plan(sources)
@@ -111,7 +109,7 @@ def test_a_file_that_is_read_otherwise_because_of_another_is_refused(tmp_path: P
     assert raised.value.code == "error.plan_values"
 
 
-def test_vite_gives_up_on_references_that_would_take_for_ever(tmp_path: Path) -> None:
+def test_references_that_expand_exponentially_make_a_file_unreadable(tmp_path: Path) -> None:
     text = "A0=x\n" + "".join(f"A{n + 1}=$A{n}$A{n}\n" for n in range(60))
     source = scan(tmp_path, "vite", {".env": text})[".env"]
     assert source.reading.values == {}
@@ -128,7 +126,7 @@ def test_vite_gives_up_on_references_that_would_take_for_ever(tmp_path: Path) ->
         ("astro", ">=7", ["d", "d", "a\\"]),
     ],
 )
-def test_vite_reads_with_the_parser_of_node_since_its_8(
+def test_vite_8_reads_with_the_parser_of_node(
     tmp_path: Path, package: str, version: str, values: list[str]
 ) -> None:
     tree(tmp_path, package, {".env": 'C=$B\nB=${A:-d}\nX="a\\"b"\n'})
@@ -137,7 +135,7 @@ def test_vite_reads_with_the_parser_of_node_since_its_8(
     assert list(source.reading.values.values()) == values
 
 
-def test_keys_that_a_deleted_file_overrode_are_stored_again(tmp_path: Path) -> None:
+def test_keys_are_stored_again_once_the_overriding_file_is_deleted(tmp_path: Path) -> None:
     both = {".env": "HOST=fake-base\n", ".env.local": "HOST=fake-mine\n"}
     earlier = make_plan(scan(tmp_path, "vite", both))
     assert earlier.sources[0].keys["HOST"].decision == "skip"
@@ -148,7 +146,7 @@ def test_keys_that_a_deleted_file_overrode_are_stored_again(tmp_path: Path) -> N
     assert again.sources[0].keys["HOST"].decision == "store"
 
 
-def test_a_personal_file_is_given_to_nobody_unasked(tmp_path: Path) -> None:
+def test_a_personal_file_is_undecided_by_default(tmp_path: Path) -> None:
     sources = scan(tmp_path, "next", {".env.local": "A=fake-mine\n", ".env": "A=fake-base\n"})
     plan = make_plan(sources)
     assert {each.path: each.decision for each in plan.sources} == {
@@ -162,13 +160,13 @@ def test_a_personal_file_is_given_to_nobody_unasked(tmp_path: Path) -> None:
         planning.read_values(plan, tmp_path, KEY, WORKSPACE)
 
 
-def test_a_file_of_the_three_variables_is_nothing_to_decide(tmp_path: Path) -> None:
+def test_a_personal_file_with_only_login_variables_needs_no_decision(tmp_path: Path) -> None:
     text = "INFISICAL_CLIENT_ID=fake\nINFISICAL_CLIENT_SECRET=fake\nNODE_ENV=development\n"
     assert not list_findings(scan(tmp_path, "next", {".env.local": text}), "personal-file")
 
 
 @pytest.mark.parametrize("package", ["vite", "next"])
-def test_without_a_personal_file_everybody_gets_what_the_others_say(
+def test_a_plan_that_skips_a_personal_file_stores_the_values_of_the_other_files(
     package: str, tmp_path: Path
 ) -> None:
     files = {".env": "HOST=fake-base\nURL=fake-$HOST\n", ".env.local": "HOST=fake-mine\n"}

@@ -1,6 +1,4 @@
-"""Test the findings on files that a package reads by mode: in every mode, in none, or lacking in
-one.
-"""
+"""Test the findings on files that a package reads in every mode, in some modes or in none."""
 
 from pathlib import Path
 
@@ -12,7 +10,7 @@ from tests.unit.migrate.trees import WORKSPACE, plant
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_a_shared_file_of_every_mode_is_reported(package: str, tmp_path: Path) -> None:
+def test_a_shared_file_that_every_mode_reads_is_reported(package: str, tmp_path: Path) -> None:
     sources = scan(tmp_path, package, {".env": "A=fake\n", ".env.local": "A=fake\n"})
     assert list(list_findings(sources, "every-mode")) == [".env"]
 
@@ -33,7 +31,7 @@ def test_keys_that_production_takes_from_the_file_of_every_mode_block(
     assert not [one for each in after for one in each.findings if one.kind == "lacking"]
 
 
-def test_defaults_are_a_sample_except_to_dotenv_flow(tmp_path: Path) -> None:
+def test_a_file_of_defaults_is_a_sample_except_for_dotenv_flow(tmp_path: Path) -> None:
     files = {".env.defaults": "A=fake-default\nB=fake\n", ".env": "A=fake\n"}
     by_flow = scan(tmp_path / "flow", "dotenv-flow", files)
     assert by_flow[".env.defaults"].environment == "development"
@@ -59,7 +57,7 @@ def test_a_file_that_no_mode_reads_is_reported(
     assert (list_findings(scan(tmp_path, package, {name: ""}), "unread") == {}) is is_read
 
 
-def test_a_name_that_nothing_defines_is_reported_at_its_line(tmp_path: Path) -> None:
+def test_an_undefined_reference_is_reported_at_its_line(tmp_path: Path) -> None:
     files = {".env": "A=$LATER\nB=$NOWHERE\nLATER=fake\n", ".env.local": "C=$NOWHERE\n"}
     sources = scan(tmp_path, "vite", files)
     output = list_findings(sources, "undefined-reference")

@@ -1,4 +1,4 @@
-"""Keys over several lines without quotes, and what a parser makes of their pieces."""
+"""Test that the pieces of a multi-line key without quotes are one finding, and no entries."""
 
 import pytest
 
@@ -44,7 +44,7 @@ def test_a_key_in_quotes_is_not_torn() -> None:
 @pytest.mark.parametrize("header", ["{}", '"{}"', '"{}'])
 @pytest.mark.parametrize("quoted", ['"{}"', '"\n{}"'])
 @pytest.mark.parametrize("grammar", ["dotenv", "python-dotenv", "node-env-file"])
-def test_entries_between_a_torn_value_and_another_key_stay(
+def test_entries_between_a_torn_value_and_another_key_are_kept(
     header: str, quoted: str, grammar: str
 ) -> None:
     lines = [
@@ -65,7 +65,7 @@ def test_lines_are_counted_as_the_parser_counts_them(sign: str) -> None:
     assert list(drop_pem_pieces(read(data, "python-dotenv"), data).values) == ["KEY", "B", "C", "D"]
 
 
-def test_a_name_glued_to_the_end_of_a_torn_key_stays_and_blocks() -> None:
+def test_a_name_glued_to_the_end_of_a_torn_key_is_kept_and_blocks() -> None:
     data = f"KEY={PEM}B=fake\n".encode()
     reading = drop_pem_pieces(read(data, "node-env-file"), data)
     assert sorted(reading.values.values()) == ["-----BEGIN PRIVATE KEY-----", "fake"]

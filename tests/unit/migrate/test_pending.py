@@ -1,4 +1,4 @@
-"""`migration-pending.json`: the approvals that were requested, also of a service renamed since."""
+"""Test migration-pending.json, the requested approvals, also after a service was renamed."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def _in(folder: str, key: str = "FAKE", value: str = "fake-value") -> Secret:
     return secret(key, value, folder=folder)
 
 
-def test_a_secret_of_a_renamed_service_is_pending_under_its_present_folder_only(
+def test_a_secret_of_a_renamed_service_is_pending_only_under_the_new_folder(
     tmp_path: Path,
 ) -> None:
     pending = Pending(tmp_path, _KEY)
@@ -29,7 +29,7 @@ def test_a_secret_of_a_renamed_service_is_pending_under_its_present_folder_only(
     assert not (tmp_path / PENDING_FILE).exists()
 
 
-def test_another_secret_keeps_its_folder(tmp_path: Path) -> None:
+def test_a_secret_of_another_project_or_value_keeps_its_folder(tmp_path: Path) -> None:
     others = [_in("/mailer", value="fake-other"), _in("/mailer", key="OTHER"), _in("/worker")]
     pending = Pending(tmp_path, _KEY)
     pending.note("project-id", others)

@@ -1,4 +1,4 @@
-"""Keys that a personal file such as `.env.local` overrides: undecided, with each outcome."""
+"""Test that a key which a personal file such as `.env.local` overrides needs a decision."""
 
 import re
 from pathlib import Path
@@ -23,7 +23,7 @@ _OF_MODES = {
 
 
 def _decide(plan: MigrationPlan, **decisions: FileDecision) -> MigrationPlan:
-    """Return the plan with decisions on whole files, by the end of their names."""
+    """Return the plan with decisions on whole files, by the suffix of their names."""
     sources = [
         each.model_copy(update={"decision": decision})
         for each in plan.sources
@@ -38,7 +38,7 @@ def _lengths(finding: FileFinding) -> dict[str, int]:
 
 
 def _edits(finding: FileFinding) -> list[list[str]]:
-    """Return the decisions of each outcome, in order, and the new plan where it takes one."""
+    """Return the decisions that lead to each outcome, in order, with "plan again" where needed."""
     return [
         re.findall(r"`decision: \w+` on [\w./]+\w(?: and [\w./]+\w)*|plan again", outcome)
         for outcome in finding.remedy.split(";")
@@ -46,7 +46,7 @@ def _edits(finding: FileFinding) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_a_key_in_a_personal_file_too_is_undecided_with_both_outcomes(
+def test_a_key_that_a_personal_file_overrides_is_undecided_with_both_outcomes(
     package: str, tmp_path: Path
 ) -> None:
     files = {".env": "A=fake-base\n", ".env.local": "A=fake-mine-too\n"}
@@ -62,7 +62,7 @@ def test_a_key_in_a_personal_file_too_is_undecided_with_both_outcomes(
     assert list(list_findings(sources, "personal-file")) == [".env.local"]  # one decision for both
 
 
-def test_the_edits_lead_to_the_outcomes(tmp_path: Path) -> None:
+def test_each_suggested_edit_stores_the_value_that_it_names(tmp_path: Path) -> None:
     files = {".env": "A=fake-base\n", ".env.local": "A=fake-mine-too\n"}
     plan = make_plan(scan(tmp_path, "next", files))
     given = _decide(plan, local="store")
@@ -77,7 +77,7 @@ def test_the_edits_lead_to_the_outcomes(tmp_path: Path) -> None:
     assert len(secret.value) == 9
 
 
-def test_each_of_several_personal_files_has_its_outcome(tmp_path: Path) -> None:
+def test_each_of_several_personal_files_has_its_own_outcome(tmp_path: Path) -> None:
     sources = scan(tmp_path, "vite", _OF_MODES)
     of_all = list_findings(sources, "personal-override")
     assert list(of_all) == [".env", ".env.local"]
@@ -101,7 +101,7 @@ def test_each_of_several_personal_files_has_its_outcome(tmp_path: Path) -> None:
     ]
 
 
-def test_the_length_is_that_of_the_value_with_what_takes_the_place_of_references(
+def test_the_length_is_that_of_the_value_with_resolved_references(
     tmp_path: Path,
 ) -> None:
     files = {".env": "B=base\nA=fake-$B\n", ".env.local": "B=of-mine\nA=$B\n"}
@@ -112,7 +112,7 @@ def test_the_length_is_that_of_the_value_with_what_takes_the_place_of_references
     assert of_env["A"] == {"backend/.env": len("fake-base"), "backend/.env.local": len("of-mine")}
 
 
-def test_keys_that_a_shared_file_overrides_in_any_case_are_left_out(tmp_path: Path) -> None:
+def test_keys_that_a_shared_file_overrides_are_left_out(tmp_path: Path) -> None:
     files = {".env": "A=base\n", ".env.development": "A=mode\n", ".env.local": "A=mine\n"}
     sources = scan(tmp_path, "next", files)
     (finding,) = list_findings(sources, "overridden")[".env"]
@@ -121,7 +121,7 @@ def test_keys_that_a_shared_file_overrides_in_any_case_are_left_out(tmp_path: Pa
     assert list(list_findings(sources, "personal-override")) == [".env.development"]
 
 
-def test_nothing_else_is_reported_of_a_line_that_is_left_out(tmp_path: Path) -> None:
+def test_a_line_that_is_left_out_has_no_other_finding(tmp_path: Path) -> None:
     files = {".env": "A='  base'\nNODE_ENV=' x'\n", ".env.development": "A=mode\nNODE_ENV=y\n"}
     sources = scan(tmp_path, "next", files)
     kinds = {(each.line, each.kind) for each in sources[".env"].findings if each.line}
@@ -130,7 +130,7 @@ def test_nothing_else_is_reported_of_a_line_that_is_left_out(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_a_personal_file_gets_no_advice_for_production_or_for_the_code(
+def test_a_personal_file_has_no_findings_about_modes_or_plain_configuration(
     package: str, tmp_path: Path
 ) -> None:
     sources = scan(tmp_path, package, {".env.local": "A=fake-mine\nLOG_LEVEL=debug\n"})
@@ -139,7 +139,7 @@ def test_a_personal_file_gets_no_advice_for_production_or_for_the_code(
     assert kinds.isdisjoint({"every-mode", "plain-configuration"})
 
 
-def test_without_a_loader_for_both_the_file_is_decided_before_its_keys(tmp_path: Path) -> None:
+def test_a_personal_file_that_no_loader_combines_is_decided_before_its_keys(tmp_path: Path) -> None:
     plant(tmp_path, {"backend/package.json": '{"dependencies": {"dotenv": "17"}}'})
     plant(tmp_path, {"backend/.env": "A=fake-base\n", "backend/.env.local": "A=fake-mine\n"})
     sources = {each.path: each for each in scan_all([tmp_path], WORKSPACE)}
@@ -178,7 +178,7 @@ def test_an_undecided_personal_file_is_one_decision_with_its_conflicts(tmp_path:
     assert [each.split(":")[1].split()[0] for each in given] == ["1", "2", "1", "2"]
 
 
-def test_a_conflict_with_a_shared_file_too_is_a_decision_of_its_own(tmp_path: Path) -> None:
+def test_a_conflict_with_a_shared_file_needs_its_own_decision(tmp_path: Path) -> None:
     plant(tmp_path, _TWO_KEYS | {"backend/.env.development": "A=fake-of-mode\n"})
     sources = scan_all([tmp_path], WORKSPACE)
     kinds = {(one.file, one.kind) for e in sources for one in e.findings if one.key == "A"}
@@ -186,7 +186,7 @@ def test_a_conflict_with_a_shared_file_too_is_a_decision_of_its_own(tmp_path: Pa
     assert ("backend/.env.local", "personal-conflict") in kinds
 
 
-def test_a_decision_on_a_file_that_needs_a_new_plan_says_so(tmp_path: Path) -> None:
+def test_a_decision_on_a_file_names_the_new_plan_that_it_needs(tmp_path: Path) -> None:
     plant(tmp_path, _TWO_KEYS)
     plan = planning.make(scan_all([tmp_path], WORKSPACE), project="abcde", root=".", key=KEY)
     for given in (plan, _decide(plan, local="skip")):
@@ -209,7 +209,7 @@ def _personal_message(root: Path, files: dict[str, str]) -> str:
     return message
 
 
-def test_skipping_the_only_source_of_an_environment_is_said_to_leave_it_empty(
+def test_the_finding_on_the_only_file_of_an_environment_warns_against_skipping(
     tmp_path: Path,
 ) -> None:
     files = {
@@ -234,6 +234,6 @@ def test_skipping_a_personal_file_removes_no_key_of_a_shared_file(tmp_path: Path
     assert "`skip`" not in _personal_message(tmp_path, files)
 
 
-def test_another_services_file_is_not_a_source(tmp_path: Path) -> None:
+def test_a_file_of_another_service_is_not_a_source(tmp_path: Path) -> None:
     files = {"python-services/.env": "A=fake-other\n", "backend/.env.local": "A=fake-mine\n"}
     assert "lacks A " in _personal_message(tmp_path, files)

@@ -1,4 +1,4 @@
-"""The plan's file: read back as written, and refused with a place where it can't be meant."""
+"""Test that a plan is read back as written, and that an invalid plan is refused with its line."""
 
 from pathlib import Path
 
@@ -106,7 +106,7 @@ def test_a_key_without_findings_is_one_line(file: Path) -> None:
         (_PLAN, "{", "file.yaml", "this is not YAML"),
     ],
 )
-def test_a_plan_that_cannot_be_meant_is_refused_with_the_place(
+def test_an_invalid_plan_is_refused_with_its_line(
     before: str, after: str, code: str, fact: str, file: Path
 ) -> None:
     file.write_text(_PLAN.replace(before, after), encoding="utf-8")
@@ -116,7 +116,7 @@ def test_a_plan_that_cannot_be_meant_is_refused_with_the_place(
     assert fact in str(refused.value)
 
 
-def test_a_plan_that_is_missing_or_no_text_is_refused(file: Path) -> None:
+def test_a_plan_that_is_missing_or_not_utf_8_is_refused(file: Path) -> None:
     with pytest.raises(UserError, match="make it with `infisical-iac migrate plan`"):
         load(file)
     file.write_bytes(b"\xff")
@@ -124,7 +124,7 @@ def test_a_plan_that_is_missing_or_no_text_is_refused(file: Path) -> None:
         load(file)
 
 
-def test_a_key_that_is_gone_is_an_error_and_not_made(file: Path) -> None:
+def test_a_missing_hash_key_is_an_error_and_is_not_created(file: Path) -> None:
     with pytest.raises(FileError, match="plan again") as refused:
         load_key(file)
     assert refused.value.code == "file.no_plan_key"

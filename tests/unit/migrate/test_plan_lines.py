@@ -1,4 +1,4 @@
-"""The text of `infisical-iac migrate plan`: decisions first, and new keys by file."""
+"""Test the output of `infisical-iac migrate plan`: decisions first, and new keys by file."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_decisions_come_first_with_their_edits() -> None:
     assert lines[-1].endswith("1 to be decided")
 
 
-def test_a_key_that_waits_for_the_decision_on_a_personal_file_is_not_called_skipped(
+def test_a_key_that_depends_on_an_undecided_personal_file_is_not_called_skipped(
     tmp_path: Path,
 ) -> None:
     files = {".env": "A=fake-base\nNODE_ENV=development\n", ".env.local": "A=fake-mine\n"}

@@ -1,4 +1,4 @@
-"""From what a scan found to a plan, and from the plan back to the values."""
+"""Test that a plan is made from the results of a scan, and that values are read by the plan."""
 
 import hashlib
 from collections.abc import Callable
@@ -32,7 +32,7 @@ Make = Callable[..., Source]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    """Write a file and scan it, as it were."""
+    """Write a file, and return it as a scan returns it."""
 
     def source(
         text: str = _TEXT, *found: FileFinding, path: str = _PATH, grammar: str = "dotenv"
@@ -98,14 +98,16 @@ def test_a_written_plan_is_read_back_the_same(make: Make, tmp_path: Path) -> Non
     assert {each.name.key: each.value for each in again} == source.reading.values
 
 
-def test_a_finding_is_planned_where_it_belongs(make: Make) -> None:
+def test_a_finding_is_planned_on_its_key_or_on_the_file(make: Make) -> None:
     source = make(_TEXT, finding("trimmed", key="OTHER", blocking=True), finding("bom", key=""))
     (planned,) = _plan(source).sources
     assert [each.kind for each in planned.findings] == ["bom"]
     assert (planned.keys["OTHER"].decision, planned.keys["FAKE"].decision) == ("undecided", "store")
 
 
-def test_a_name_that_may_be_a_piece_of_a_value_is_its_line(make: Make, tmp_path: Path) -> None:
+def test_a_name_that_may_be_a_piece_of_a_value_is_planned_by_its_line(
+    make: Make, tmp_path: Path
+) -> None:
     odd = finding("glued-name", key="", line=1, blocking=True)
     source = make("fake secret text=x\nFAKE=fake\n", odd, grammar="node-env-file")
     plan = _plan(source)
@@ -124,7 +126,7 @@ def test_a_name_that_may_be_a_piece_of_a_value_is_not_compared(make: Make) -> No
     assert [each.name.key for each in planning.secrets([source], _plan(source))] == ["KEY"]
 
 
-def test_a_decision_stays_as_long_as_the_value_does(make: Make) -> None:
+def test_a_decision_is_kept_until_the_value_changes(make: Make) -> None:
     blocked = finding("trimmed", key="OTHER", blocking=True)
     earlier = _decide(_plan(make(_TEXT, blocked)), "OTHER", "skip")
     same = _plan(make(f"# more\n{_TEXT}", blocked), earlier=earlier)
@@ -134,7 +136,7 @@ def test_a_decision_stays_as_long_as_the_value_does(make: Make) -> None:
 
 
 @pytest.mark.parametrize("field", ["service", "environment", "folder"])
-def test_a_place_that_a_person_wrote_stays_though_the_file_changes(field: str, make: Make) -> None:
+def test_a_place_that_a_person_wrote_is_kept_after_the_file_changes(field: str, make: Make) -> None:
     data = _plan(make()).model_dump()
     data["sources"][0][field] = "written"
     earlier = MigrationPlan.model_validate(data)
@@ -164,7 +166,7 @@ def test_different_values_for_one_place_are_refused(make: Make, tmp_path: Path) 
     assert {"FAKE", "backend/.env:1", "backend/.env.production:1", "different"} <= {*words}
 
 
-def test_a_file_that_the_plan_does_not_name_is_refused(make: Make, tmp_path: Path) -> None:
+def test_a_key_that_the_plan_does_not_name_is_refused(make: Make, tmp_path: Path) -> None:
     plan = _plan(make())
     data = plan.model_dump()
     data["sources"][0]["keys"]["MORE"] = data["sources"][0]["keys"].pop("FAKE")
@@ -173,7 +175,7 @@ def test_a_file_that_the_plan_does_not_name_is_refused(make: Make, tmp_path: Pat
     assert "MORE is planned" in output
 
 
-def test_another_key_of_the_hashes_is_noticed(make: Make, tmp_path: Path) -> None:
+def test_another_hash_key_is_detected(make: Make, tmp_path: Path) -> None:
     output = _refusal_text(_plan(make()), tmp_path, b"x" * 32)
     assert output.startswith(f"{_PATH} has changed")
     assert "migration.key" in output

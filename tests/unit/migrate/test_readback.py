@@ -1,4 +1,4 @@
-"""The comparison of what came back with what was sent."""
+"""Test the comparison of values read back from Infisical with the values that were sent."""
 
 import pytest
 from hypothesis import given
@@ -17,7 +17,7 @@ def _proof(one: Secret, back: str, expanded: str | None = None) -> Proof:
 
 
 @given(st.text(), st.text())
-def test_a_proof_holds_only_for_the_very_same_value(sent: str, back: str) -> None:
+def test_a_proof_holds_only_for_an_identical_value(sent: str, back: str) -> None:
     assert _proof(secret(value=sent), sent).holds
     assert _proof(secret(value=sent), back).holds == (sent == back)
 
@@ -41,7 +41,7 @@ def test_a_difference_is_described_by_its_kind(
 
 
 @given(st.text(st.characters(codec="utf-8", categories=["Lo", "So"]), min_size=1))
-def test_no_difference_shows_anything_of_a_value(value: str) -> None:
+def test_the_description_of_a_difference_shows_no_character_of_a_value(value: str) -> None:
     for back in (trim(value), value[:-1], f"{value}{value}", value[::-1]):
         assert not set(value) & set(_proof(secret(value=value), back).difference)
 

@@ -1,4 +1,4 @@
-"""Test who reads migrated secrets by roles and privileges, and whether that is meant."""
+"""Test which members can read migrated secrets by their roles and privileges."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def _problems(*members: Member) -> list[str]:
     return list(unintended_reads(readers(members, _EXPECTED, _WORKSPACE, {}), _WORKSPACE))
 
 
-def test_access_of_a_stranger_is_summed_up_by_folder() -> None:
+def test_access_of_an_undeclared_member_is_summarized_by_folder() -> None:
     backend, worker = _problems(_member("ci-old", "other", role="viewer"))
     assert backend.startswith("production/backend, 2 secrets, ")
     assert worker.startswith("production/worker, 2 secrets, ")
@@ -44,16 +44,16 @@ def test_access_of_a_stranger_is_summed_up_by_folder() -> None:
         assert "the identity ci-old" in sentence
 
 
-def test_a_reader_of_nothing_is_not_a_problem() -> None:
+def test_a_member_without_access_is_not_a_problem() -> None:
     assert _problems(_member("ci-old", "other"), _member("ben", "other", person=True)) == []
 
 
 @pytest.mark.parametrize("part", ["deployer", "administrator"])
-def test_members_that_must_read_everything_may(part: Part) -> None:
+def test_the_deployer_and_the_administrator_may_read_everything(part: Part) -> None:
     assert _problems(_member("any", part, role="admin")) == []
 
 
-def test_a_person_of_the_file_may_read_what_it_gives_and_no_more() -> None:
+def test_a_person_may_read_only_the_folders_that_the_project_file_grants() -> None:
     name = "ben@example.com"
     assert _problems(_member(name, "named", folder="/worker", person=True)) == []
     (sentence,) = _problems(_member(name, "named", folder="/backend", person=True))
@@ -66,7 +66,7 @@ def test_privileges_that_could_not_be_read_count_as_none() -> None:
     assert _problems(unseen) == []
 
 
-def test_a_service_is_judged_by_what_it_was_shown_where_it_was_asked() -> None:
+def test_a_service_with_a_login_is_judged_by_the_secrets_that_it_read() -> None:
     members = [
         _member("backend-production", "service", folder="/worker"),
         _member("worker-production", "service", folder="/worker"),

@@ -1,4 +1,4 @@
-"""Test that what still speaks of the old files is found, and nothing else of its lines is shown."""
+"""Test that references to the old files are found, and that their lines are not shown."""
 
 import time
 from pathlib import Path
@@ -100,7 +100,7 @@ def test_code_compose_files_ci_and_docs_are_searched_by_path(tmp_path: Path) -> 
         "own.yaml",
     ],
 )
-def test_foreign_references_are_not_searched(tmp_path: Path, path: str) -> None:
+def test_ignored_and_generated_files_are_not_searched(tmp_path: Path, path: str) -> None:
     write(tmp_path, path, "backend/.env\n")
     assert search(tmp_path, _PATHS, ["own.yaml"]) == ([], False, [])
 
@@ -118,13 +118,13 @@ def test_links_are_not_followed(tmp_path: Path) -> None:
     assert search(tmp_path / "root", _PATHS).references == []
 
 
-def test_binary_files_are_passed_over_and_large_texts_reported(tmp_path: Path) -> None:
+def test_binary_files_are_skipped_and_large_texts_are_reported(tmp_path: Path) -> None:
     (tmp_path / "image.bin").write_bytes(b"\0 .env" * 1_000_000)
     (tmp_path / "large.txt").write_bytes(b" .env\n" * 500_000)
     assert search(tmp_path, _PATHS) == ([], False, ["large.txt"])
 
 
-def test_the_list_ends_somewhere(tmp_path: Path) -> None:
+def test_the_list_of_references_is_limited(tmp_path: Path) -> None:
     write(tmp_path, "a.md", ".env\n" * (LIMIT + 1))
     found = search(tmp_path, _PATHS)
     assert (len(found.references), found.more) == (LIMIT, True)

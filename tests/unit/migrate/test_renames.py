@@ -1,4 +1,4 @@
-"""Test a plan of a migration whose service was renamed since."""
+"""Test a plan of a migration whose service was renamed after the plan."""
 
 import pytest
 
@@ -48,7 +48,7 @@ def _targets(plan: MigrationPlan) -> list[tuple[str, str]]:
         ("other", "/other", ("other", "/other")),
     ],
 )
-def test_a_renamed_service_has_its_present_name_and_folder(
+def test_a_renamed_service_is_planned_with_its_new_name_and_folder(
     service: str, folder: str, followed: tuple[str, str]
 ) -> None:
     assert _targets(follow_renames(_plan(service, folder), _RENAMED)) == [followed]
@@ -77,13 +77,13 @@ def test_the_former_folder_stays_until_the_rename_is_applied() -> None:
 def test_a_renamed_service_had_the_folder_of_the_earlier_plan_or_of_its_former_name(
     service: str, folder: str, former: set[str]
 ) -> None:
-    """Not a folder that is used still, nor one that Infisical can't have renamed."""
+    """A folder in use, or that Infisical can't have renamed, is not a former folder."""
     plan = _plan(service, folder)
     found = former_folders(plan, follow_renames(plan, _RENAMED), _RENAMED)
     assert found == {"/postman": former}
 
 
-def test_without_a_rename_there_is_no_former_folder() -> None:
+def test_a_service_that_was_not_renamed_has_no_former_folder() -> None:
     plan = _plan("web", "/web")
     assert former_folders(plan, follow_renames(plan, _UNSAID), _UNSAID) == {}
     kept = load(_TEXT.replace("folder: /postman", "folder: /mailer"))
@@ -91,7 +91,7 @@ def test_without_a_rename_there_is_no_former_folder() -> None:
     assert former_folders(plan, follow_renames(plan, kept), kept) == {}
 
 
-def test_without_renamed_from_the_sentence_names_it() -> None:
+def test_an_unknown_service_is_reported_with_the_renamed_from_line() -> None:
     plan = _plan("mailer", "/mailer")
     assert _targets(follow_renames(plan, _UNSAID)) == [("mailer", "/mailer")]
     (sentence,) = unknown_services(plan, _UNSAID)

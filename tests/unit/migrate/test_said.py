@@ -1,4 +1,4 @@
-"""A grammar that a person wrote into the plan, and what follows from it for other files."""
+"""Test a grammar that a person wrote into the plan, and its effect on other files."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.unit.migrate.modes import KEY, make_plan, scan
 from tests.unit.migrate.trees import WORKSPACE, node, plant
 
 
-def test_a_file_that_is_read_by_itself_again_is_compared_with_the_others(tmp_path: Path) -> None:
+def test_a_file_with_a_chosen_grammar_is_compared_with_the_other_files(tmp_path: Path) -> None:
     files = {".env": "A=base\n", ".env.development": "A=mode\n"}
     sources = scan(tmp_path, "vite", files)
     assert not any(each.kind == "same-target" for one in sources.values() for each in one.findings)
@@ -47,7 +47,7 @@ def test_a_migrated_file_keeps_its_grammar_without_its_former_loader(tmp_path: P
     assert other.grammar == "dotenv"
 
 
-def test_a_migrated_file_keeps_the_files_that_it_was_read_with(tmp_path: Path) -> None:
+def test_a_migrated_file_keeps_its_loader_and_layers(tmp_path: Path) -> None:
     files = {".env": "A=base\nB=$A\n", ".env.development": "A=mode\n"}
     before = make_plan(scan(tmp_path, "vite", files))
     plant(tmp_path, {"backend/package.json": node("infisical-config")})

@@ -1,4 +1,4 @@
-"""Sources: where each file goes and how it is read, on trees and on the shipped example."""
+"""Test the place and the grammar of each scanned file, on trees and on the shipped example."""
 
 import errno
 import json
@@ -18,7 +18,7 @@ from infisical_iac.workspace.load import load
 from tests.unit.migrate.trees import EXAMPLE, SHIPPED, WORKSPACE, git, plant
 
 
-def only(sources: list[Source]) -> Source:
+def expect_one(sources: list[Source]) -> Source:
     (source,) = sources
     return source
 
@@ -28,7 +28,7 @@ def kinds(source: Source) -> set[str]:
 
 
 def _find_quoted(text: str) -> set[str]:
-    """Return what a text has between backticks, with these."""
+    """Return the parts of a text in backticks, including the backticks."""
     return {*re.findall(r"`[^`]+`", text)}
 
 
@@ -41,7 +41,7 @@ def test_a_file_is_read_and_given_its_place(tmp_path: Path) -> None:
             "backend/.env.example": "DB_PASSWORD=\n",
         },
     )
-    source = only(scan_all([tmp_path], WORKSPACE))
+    source = expect_one(scan_all([tmp_path], WORKSPACE))
     assert (source.path, source.service, source.environment, source.folder) == (
         "backend/.env.production",
         "backend",
@@ -55,8 +55,8 @@ def test_a_file_is_read_and_given_its_place(tmp_path: Path) -> None:
     assert "fake#secret" not in repr(source)
 
 
-def test_a_file_that_belongs_nowhere_blocks_until_somebody_says_where(tmp_path: Path) -> None:
-    source = only(scan_all([plant(tmp_path, {"x/.env.test": "A=fake-secret\n"})], WORKSPACE))
+def test_a_file_without_service_and_environment_blocks(tmp_path: Path) -> None:
+    source = expect_one(scan_all([plant(tmp_path, {"x/.env.test": "A=fake-secret\n"})], WORKSPACE))
     assert (source.service, source.environment, source.folder) == ("", "", "")
     blocking = {each.kind for each in source.findings if each.blocking}
     assert blocking == {"no-service", "no-environment"}
@@ -66,13 +66,13 @@ def test_a_file_that_belongs_nowhere_blocks_until_somebody_says_where(tmp_path: 
 
 
 def test_a_file_without_a_known_loader_is_reported(tmp_path: Path) -> None:
-    source = only(scan_all([plant(tmp_path, {"backend/.env": "A=fake#secret\n"})], WORKSPACE))
+    source = expect_one(scan_all([plant(tmp_path, {"backend/.env": "A=fake#secret\n"})], WORKSPACE))
     assert {"nearest-grammar", "grammars-disagree"} <= kinds(source)
 
 
 def test_the_grammar_of_a_file_with_only_a_login_does_not_matter(tmp_path: Path) -> None:
     login = "INFISICAL_CLIENT_ID=fake\nINFISICAL_CLIENT_SECRET=fake\nNODE_ENV=development\n"
-    source = only(scan_all([plant(tmp_path, {"backend/.env.local": login})], WORKSPACE))
+    source = expect_one(scan_all([plant(tmp_path, {"backend/.env.local": login})], WORKSPACE))
     assert "nearest-grammar" not in kinds(source)
 
 
@@ -90,7 +90,7 @@ def test_a_file_that_cannot_be_read_is_reported_and_blocks(
 ) -> None:
     (tmp_path / "backend").mkdir()
     make(tmp_path / "backend" / ".env")
-    source = only(scan_all([tmp_path], WORKSPACE))
+    source = expect_one(scan_all([tmp_path], WORKSPACE))
     (finding,) = source.findings
     assert (finding.kind, finding.blocking, source.data) == ("unreadable-file", True, b"")
     assert reason in finding.message
@@ -100,13 +100,13 @@ def test_a_file_that_cannot_be_read_is_reported_and_blocks(
 def test_a_link_within_the_tree_is_read(tmp_path: Path) -> None:
     plant(tmp_path, {"shared.txt": "A=fake-secret\n", "backend/x": ""})
     (tmp_path / "backend" / ".env").symlink_to("../shared.txt")
-    assert only(scan_all([tmp_path], WORKSPACE)).reading.values == {"A": "fake-secret"}
+    assert expect_one(scan_all([tmp_path], WORKSPACE)).reading.values == {"A": "fake-secret"}
 
 
 def test_a_file_in_another_encoding_blocks(tmp_path: Path) -> None:
     plant(tmp_path, {"backend/requirements.txt": "python-dotenv", "backend/.env": ""})
     (tmp_path / "backend" / ".env").write_bytes("A=fake-secret".encode("utf-16"))
-    source = only(scan_all([tmp_path], WORKSPACE))
+    source = expect_one(scan_all([tmp_path], WORKSPACE))
     assert [each.kind for each in source.findings if each.blocking] == ["unreadable-file"]
 
 
@@ -118,7 +118,7 @@ def test_files_that_git_tracks_are_reported_in_every_repository(tmp_path: Path) 
         git(tmp_path / name, "add", ".env")
     output = {each.path for each in scan_all([tmp_path], WORKSPACE) if "tracked" in kinds(each)}
     assert output == {"backend/.env", "python-services/.env"}
-    assert "tracked" in kinds(only(scan_all([tmp_path / "python-services"], WORKSPACE)))
+    assert "tracked" in kinds(expect_one(scan_all([tmp_path / "python-services"], WORKSPACE)))
 
 
 def test_a_repository_that_git_cannot_read_is_an_error(tmp_path: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_repository_that_git_cannot_read_is_an_error(tmp_path: Path) -> None:
     assert f"{tmp_path / 'backend'}" in str(raised.value)
 
 
-def test_several_trees_are_seen_together(tmp_path: Path) -> None:
+def test_files_of_several_trees_are_compared(tmp_path: Path) -> None:
     plant(tmp_path, {"a/backend/.env": "JWT=obviously-fake-secret\n"})
     plant(tmp_path, {"b/python-services/.env": "JWT=obviously-fake-secret\n"})
     sources = scan_all([tmp_path / "a", tmp_path / "b"], WORKSPACE)
@@ -150,29 +150,29 @@ def test_a_tree_within_another_is_refused(tmp_path: Path) -> None:
         assert f" is in {tmp_path}, " in str(raised.value)
 
 
-def test_a_single_file_is_read_as_it_is_in_its_tree(tmp_path: Path) -> None:
+def test_a_single_file_is_read_as_in_a_scan_of_its_tree(tmp_path: Path) -> None:
     plant(tmp_path, {"backend/.env": "A=fake\n", "backend/.env.production": "A=$B\nB=fake\n"})
     plant(tmp_path, {"backend/package.json": '{"dependencies": {"vite": "8"}}'})
     git(tmp_path, "init", "-q")
     whole = {each.path: each for each in scan_all([tmp_path], WORKSPACE)}
     for path, source in whole.items():
-        assert only(scan_all([tmp_path / path], WORKSPACE)) == source
+        assert expect_one(scan_all([tmp_path / path], WORKSPACE)) == source
     assert scan_all([tmp_path / path for path in whole], WORKSPACE) == list(whole.values())
 
 
 def test_a_file_outside_of_git_is_read_with_its_directory(tmp_path: Path) -> None:
     plant(tmp_path, {"backend/.env": "A=fake\n", "backend/requirements.txt": "python-dotenv\n"})
-    source = only(scan_all([tmp_path / "backend" / ".env"], WORKSPACE))
+    source = expect_one(scan_all([tmp_path / "backend" / ".env"], WORKSPACE))
     assert (source.path, source.service, source.grammar) == (".env", "backend", "python-dotenv")
 
 
-def test_a_file_that_is_named_counts_whatever_its_name(tmp_path: Path) -> None:
+def test_a_file_given_as_an_argument_is_read_under_any_name(tmp_path: Path) -> None:
     plant(tmp_path, {"backend/.env.example": "A=fake\n", "backend/secrets.txt": "B=fake\n"})
     for name in (".env.example", "secrets.txt"):
-        assert only(scan_all([tmp_path / "backend" / name], WORKSPACE)).path == name
+        assert expect_one(scan_all([tmp_path / "backend" / name], WORKSPACE)).path == name
 
 
-def test_a_file_within_a_tree_that_is_scanned_too_is_refused(tmp_path: Path) -> None:
+def test_a_file_within_another_scanned_tree_is_refused(tmp_path: Path) -> None:
     plant(tmp_path, {"backend/.env": ""})
     file = tmp_path / "backend" / ".env"
     with pytest.raises(FileError) as raised:

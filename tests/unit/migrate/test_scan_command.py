@@ -1,4 +1,4 @@
-"""`infisical-iac migrate scan`: what it prints, and above all what not."""
+"""Test the output of `infisical-iac migrate scan`, and that no value is printed."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shutil.copytree(EXAMPLE, tmp_path_factory.mktemp("example") / "before")
 
 
-def test_nothing_found_is_nothing_to_decide(run: Scan, tmp_path: Path) -> None:
+def test_an_empty_tree_needs_no_decision(run: Scan, tmp_path: Path) -> None:
     result = run(tmp_path)
     assert result.exit_code == 0
     assert "0 files. Nothing " in result.output
@@ -73,7 +73,7 @@ def test_decisions_come_first_and_plain_findings_once_a_file(run: Scan, tmp_path
         assert f" {key}" in named
 
 
-def test_before_init_a_scan_says_that_init_comes_first(run: Scan, tmp_path: Path) -> None:
+def test_a_scan_with_the_shipped_project_file_names_init(run: Scan, tmp_path: Path) -> None:
     plant(tmp_path, {"tree/api/.env": "A=obviously-fake-secret\n"})
     assert "`infisical-iac init`" not in run(tmp_path / "tree").stderr
     Path("group_data/chainalign.yaml").write_bytes(SHIPPED.read_bytes())
@@ -82,7 +82,7 @@ def test_before_init_a_scan_says_that_init_comes_first(run: Scan, tmp_path: Path
     assert "`infisical-iac init`" not in run(tmp_path / "other").stderr
 
 
-def test_a_missing_project_file_is_an_error_in_words(run: Scan, tmp_path: Path) -> None:
+def test_a_missing_project_file_is_an_error_that_names_it(run: Scan, tmp_path: Path) -> None:
     result = run(tmp_path, "--project-file", "none.yaml")
     assert result.exit_code == 1
     assert isinstance(result.exception, FileError)
@@ -99,7 +99,7 @@ def test_the_former_name_of_the_project_files_option_works_and_warns(
     assert run(tmp_path, "--project-file", "group_data/chainalign.yaml").stderr == ""
 
 
-def test_the_key_is_made_only_where_hashes_are_shown(run: Scan, tmp_path: Path) -> None:
+def test_the_hash_key_is_created_only_if_hashes_are_shown(run: Scan, tmp_path: Path) -> None:
     plant(tmp_path, {"backend/.env": "A=obviously-fake-secret\n"})
     run(tmp_path)
     assert not Path("migration.key").exists()
@@ -142,7 +142,7 @@ def test_no_value_is_printed(run: Scan, example: Path, options: list[str]) -> No
     assert [each for each in pieces if each in output] == []
 
 
-def test_json_holds_what_the_table_shows(run: Scan, example: Path) -> None:
+def test_the_json_output_has_the_columns_of_the_table(run: Scan, example: Path) -> None:
     result = run(example, "--json")
     found = {each["path"]: each for each in json.loads(result.stdout)}
     source = found["backend/.env"]
@@ -158,7 +158,7 @@ def test_json_holds_what_the_table_shows(run: Scan, example: Path) -> None:
     assert result.exit_code == 2
 
 
-# By the file, a text that shows a loader.
+# The text of each file that shows which loader is used.
 _LOADERS = {
     "package.json": '{"dependencies": {"dotenv": "1"}}',
     "requirements.txt": "python-dotenv",
@@ -207,7 +207,7 @@ def test_a_proven_file_is_one_line_until_it_changes(run: Scan, tmp_path: Path) -
 
 
 def _plan_text(path: str, grammar: str, **more: object) -> str:
-    """The text of a plan of one file in the directory `tree` next to the plan's."""
+    """Return the text of a plan for one file in `tree`, which is next to the plan's directory."""
     source: dict[str, object] = dict.fromkeys(
         ("digest", "service", "environment", "folder", "why"), "fake"
     )
@@ -219,7 +219,7 @@ def _plan_text(path: str, grammar: str, **more: object) -> str:
 def test_a_proven_file_is_read_by_the_grammar_of_its_plan(
     run: Scan, tmp_path: Path, is_one_of_two: bool
 ) -> None:
-    """The loader that showed it is gone. To dotenv, `#` would begin a comment."""
+    """The loader that showed the grammar was removed. For dotenv, `#` would begin a comment."""
     path = "backend/.env"
     trees = [tmp_path / "tree", plant(tmp_path / "other", {"a.py": ""})][: 1 + is_one_of_two]
     plant(trees[0], {path: "A=fake#secret\n", "backend/package.json": '{"dependencies": {}}'})

@@ -1,4 +1,4 @@
-"""Known values are found in each form, wherever they begin and however they come in chunks."""
+"""Test that known values are found in each form, at any offset and across chunks."""
 
 import json
 from base64 import b64encode, urlsafe_b64encode
@@ -51,14 +51,16 @@ def _forms(terms: SearchTerms, *chunks: bytes) -> set[str]:
 
 
 @pytest.mark.parametrize(("form", "write"), _WRITERS.values(), ids=_WRITERS)
-def test_a_form_is_found_and_named(form: str, write: Callable[[str], str]) -> None:
+def test_a_value_is_found_in_each_form_and_the_form_is_named(
+    form: str, write: Callable[[str], str]
+) -> None:
     value = _VALUE.lower() if write("A") == "a" else _VALUE
     written = f"some text {write(value)} more text".encode()
     assert _forms(SearchTerms({"A": value}), written) == {form}
 
 
 @pytest.mark.parametrize("write", [writer for _, writer in _WRITERS.values()], ids=_WRITERS)
-def test_a_value_with_another_last_sign_is_not_found(write: Callable[[str], str]) -> None:
+def test_a_value_with_a_different_end_is_not_found(write: Callable[[str], str]) -> None:
     other = write(_VALUE[:-2] + "EF")
     assert _forms(SearchTerms({"A": _VALUE}), other.encode()) == set()
 
@@ -95,7 +97,7 @@ def test_base64_is_found_wherever_the_value_begins(value: bytes, before: bytes) 
         ("db.example.com", "a name with dots"),
     ],
 )
-def test_the_reason_of_a_skipped_value_is_its_own(value: str, reason: str) -> None:
+def test_each_skipped_value_has_its_own_reason(value: str, reason: str) -> None:
     assert why_skipped(value) == reason
 
 
@@ -115,13 +117,13 @@ def test_white_space_around_a_value_does_not_hide_it() -> None:
     assert _forms(terms, b'"fake-0f9a1b2c"') == {"as it is"}
 
 
-def test_one_value_has_all_its_labels_and_values_in_values_are_found() -> None:
+def test_equal_values_are_found_under_all_labels_and_within_other_values() -> None:
     values = {"A": "fake-0f9a1b2c", "B": "fake-0f9a1b2c", "C": "postgres://app:fake-0f9a1b2c@db"}
     found = SearchTerms(values).search([values["C"].encode()])
     assert {each.label for each in found} == {"A", "B", "C"}
 
 
-def test_without_values_nothing_is_found() -> None:
+def test_a_search_without_values_finds_nothing() -> None:
     assert SearchTerms({}).search([b"some text"]) == set()
 
 
@@ -166,7 +168,7 @@ def test_a_possible_secret_is_searched_for(value: str) -> None:
     assert _forms(terms, f"A={value}".encode()) == {"as it is"}
 
 
-def test_needles_do_not_show_what_they_look_for() -> None:
+def test_search_terms_and_results_do_not_show_values() -> None:
     terms = SearchTerms({"A": "fake-0f9a1b2c"})
     assert "fake-0f9a1b2c" not in repr(terms)
     assert "fake-0f9a1b2c" not in repr(terms.search([b"fake-0f9a1b2c"]))

@@ -1,4 +1,4 @@
-"""Findings as lines for people: grouped, in order, and without loss."""
+"""Test that findings are printed as grouped and ordered lines, and that none is lost."""
 
 from dataclasses import replace
 
@@ -24,12 +24,12 @@ def test_findings_on_one_key_are_one_decision_with_all_kinds() -> None:
     assert [line.about for line in notes(found)] == ["resolved FAKE"]
 
 
-def test_each_sentence_is_said_once() -> None:
+def test_each_sentence_is_printed_once() -> None:
     assert explain([finding("trimmed"), finding("nul")]) == "It is odd. Look."
 
 
 @pytest.mark.parametrize("kind", ["plain-configuration", "bootstrap-key", "not-in-sample"])
-def test_many_such_keys_of_a_file_are_one_line_that_counts_the_rest(kind: str) -> None:
+def test_many_keys_of_a_file_are_one_line_that_counts_the_rest(kind: str) -> None:
     found = [finding(kind, key=f"K{n}", line=n) for n in range(1, 15)]
     (line,) = notes([*found])
     assert line.place == "backend/.env"

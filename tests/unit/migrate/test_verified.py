@@ -1,4 +1,4 @@
-"""Test the time of the last complete verification, as the report has it."""
+"""Test the time of the last complete verification in the report."""
 
 import json
 from datetime import UTC, datetime
@@ -28,13 +28,13 @@ def _mark(file: Path, digest: str = "abc", at: datetime | None = _AT) -> object:
     return json.loads(file.read_text())["verified_at"]
 
 
-def test_a_success_is_marked_and_a_failure_takes_the_mark_away(file: Path) -> None:
+def test_a_success_is_marked_and_a_failure_removes_the_mark(file: Path) -> None:
     assert _mark(file) == "2026-11-25T15:00:00Z"
     assert json.loads(file.read_text())["secrets"] == [_SECRET]
     assert _mark(file, at=None) == ""
 
 
-def test_a_secret_that_was_not_searched_for_is_not_verified(file: Path) -> None:
+def test_a_report_with_an_unverified_secret_is_not_marked(file: Path) -> None:
     assert _mark(file, digest="other") == ""
     mark_verified(file.parent, {}, _AT)
     assert json.loads(file.read_text())["verified_at"] == ""
@@ -46,7 +46,7 @@ def test_without_a_report_nothing_is_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}"])
-def test_a_file_that_is_not_a_report_is_refused_and_stays(file: Path, text: str) -> None:
+def test_a_file_that_is_not_a_report_is_refused_and_kept(file: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(UserError, match="apply again"):
         mark_verified(file.parent, {}, _AT)

@@ -152,9 +152,7 @@ def test_wording_of_a_value_that_is_read_differently_since_the_plan(tmp_path: Pa
         ),
     ],
 )
-def test_wording_of_a_plan_that_cannot_be_meant(
-    before: str, after: str, sentence: str, tmp_path: Path
-) -> None:
+def test_wording_of_an_invalid_plan(before: str, after: str, sentence: str, tmp_path: Path) -> None:
     file = tmp_path / "migration.yaml"
     _, _, without_comment = dump(_PLAN).partition("\n\n")
     file.write_text(without_comment.replace(before, after), encoding="utf-8")
@@ -163,7 +161,7 @@ def test_wording_of_a_plan_that_cannot_be_meant(
     assert str(refused.value) == sentence
 
 
-def test_wording_of_readings_that_differ() -> None:
+def test_wording_of_grammars_that_disagree() -> None:
     data = b"A=fake#secret\n"
     (found,) = disagreements(data, read(data, "dotenv"), ["compose"])
     assert found.remedy == (
@@ -194,7 +192,7 @@ def test_wording_of_a_personal_file_with_conflicts(tmp_path: Path) -> None:
     )
 
 
-def test_wording_of_a_file_in_the_plan_that_depends_on_a_personal_one(tmp_path: Path) -> None:
+def test_wording_of_a_planned_file_that_depends_on_a_personal_file(tmp_path: Path) -> None:
     files = {".env": "A=fake-base\nNODE_ENV=development\n", ".env.local": "A=fake-mine\n"}
     plan = make_plan(scan(tmp_path, "next", files))
     (line,) = (
@@ -333,7 +331,7 @@ def test_wording_of_a_pipe_with_the_name_of_an_env_file(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_wording_of_what_is_lacking_after_a_personal_file_is_skipped(
+def test_wording_of_missing_keys_after_a_personal_file_is_skipped(
     shared: str, sentence: str, tmp_path: Path
 ) -> None:
     sources = scan(tmp_path, "dotenv", {shared: "A=fake\n", ".env.local": "B=fake-mine\n"})
@@ -377,7 +375,7 @@ def test_wording_of_left_out_keys_and_of_a_deleted_file() -> None:
     )
 
 
-def test_wording_of_what_comes_after_a_migration() -> None:
+def test_wording_of_the_next_command_after_a_migration() -> None:
     plan = Path("migration.yaml")
     at_a_url = "Next: `infisical-iac migrate verify migration.yaml`"
     assert migrate_apply._describe_next(plan, has_host=False) == f"{at_a_url}."

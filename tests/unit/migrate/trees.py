@@ -1,4 +1,4 @@
-"""Trees of files to scan, and the workspace that they are scanned for."""
+"""Write trees of files to scan, for the tests of a migration."""
 
 import json
 import subprocess
@@ -24,7 +24,7 @@ SHIPPED = _REPOSITORY / "group_data" / "chainalign.yaml"
 
 
 def plant(root: Path, files: dict[str, str]) -> Path:
-    """Write files by path, in bytes as they are, and give back the root."""
+    """Write files by path, without changing line ends, and return the root."""
     for path, text in files.items():
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_bytes(text.encode())
@@ -38,11 +38,11 @@ def git(root: Path, *arguments: str) -> None:
 
 
 def node(*names: str, kind: str = "dependencies", **more: object) -> str:
-    """The text of a package.json with these dependencies."""
+    """Return the text of a package.json with these dependencies."""
     return json.dumps({kind: dict.fromkeys(names, "*"), **more})
 
 
 def choose(path: str, files: dict[str, str]) -> Choice:
-    """The choice of a grammar for `path` in a tree of these files, by path."""
+    """Return the choice of a grammar for `path` in a tree of these files, given by their paths."""
     paths = sorted({path, *files})
     return LoaderDetection(paths, lambda each: files.get(each, "")).choose(path)
