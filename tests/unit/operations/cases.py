@@ -1,4 +1,4 @@
-"""Cases of an operation's decision on the observed state of the host."""
+"""Describe the decisions that an operation must make on observed states of the host."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from infisical_iac.core.errors import UserError
 
 @dataclass(frozen=True)
 class Case:
-    """One decision, and what it has to be.
+    """A decision and its expected result.
 
     Attributes:
         decide: makes the decision.
-        items: the differences, as people read them, in their order.
-        steps: what is to be done, as `doing` says it, or the name of the function that does it.
-        unknown: the sentence on what can't be seen; empty for none.
-        up_to_date: the sentence on why there is nothing to do; empty where there is something.
-        refused: the error that it ends with, None for none.
-        fact: a part of that error's sentence, such as a path.
+        items: the expected changes as texts, in their order.
+        steps: for each expected step its `doing`, or else the name of its function.
+        unknown: the sentence on the state that can't be inspected; empty if all is known.
+        up_to_date: the sentence on why there is nothing to do; empty if there are steps.
+        refused: the class of the error that refuses the state; None if it is not refused.
+        fact: a part of the error's sentence, such as a path.
     """
 
     decide: Callable[[], Iterable[Any]]
@@ -35,7 +35,7 @@ class Case:
 
 
 class Cases(NamedTuple):
-    """The four cases of an operation; one that can't exist is the sentence that says why."""
+    """The four cases of an operation; a sentence in place of a case says why it can't exist."""
 
     up_to_date: Case | str
     differs: Case | str
@@ -44,7 +44,7 @@ class Cases(NamedTuple):
 
 
 def noop(decide: Callable[[], Iterable[Any]], sentence: str) -> Case:
-    """A decision to do nothing."""
+    """Return a decision to do nothing."""
     return Case(decide, up_to_date=sentence)
 
 
@@ -54,12 +54,12 @@ def due(
     steps: tuple[str, ...],
     unknown: str = "",
 ) -> Case:
-    """A decision to do something."""
+    """Return a decision with changes or steps."""
     return Case(decide, items, steps, unknown)
 
 
 def refusal(decide: Callable[[], Iterable[Any]], error: type[UserError], fact: str) -> Case:
-    """A decision that is a refusal."""
+    """Return a decision that refuses the state."""
     return Case(decide, refused=error, fact=fact)
 
 
@@ -70,7 +70,7 @@ def of(operation: Any) -> Callable[..., Iterable[Any]]:
 
 
 def decide(case: Case) -> Case:
-    """Make the decision of a case, and return what it is."""
+    """Make the decision of a case, and return its result as a case."""
     found: list[Any] = []
     try:
         for each in case.decide():

@@ -1,4 +1,4 @@
-"""The operations of a cluster: swarm, shared state, certificates, etcd, stack and moves."""
+"""Cases of the operations of a cluster: swarm, shared state, certificates, etcd, stack, scaling."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -191,7 +191,7 @@ OPERATIONS = {
                 "systemctl",
             ),
         ),
-        # A key is fetched again if nobody knows what it opens.
+        # A key is fetched again unless it is known to unlock the swarm.
         due(
             lambda: swarm.decide_unlock_unit(_LEADER, replace(_OPENS, unlocks=False), _PROGRAMS),
             "+ /etc/infisical/keys/swarm_unlock_key",
@@ -272,7 +272,7 @@ OPERATIONS = {
             steps=("_replace_member",),
         ),
         noop(lambda: of(etcd.member_replacement)(_BARE), "no data node replaces another"),
-        # An etcd that is slow, or waits for the others, does not answer, but has lost nothing.
+        # A member that does not answer may be slow or wait for the others, without lost data.
         noop(
             lambda: of(etcd.member_replacement)(
                 observed.cluster_of(
@@ -304,8 +304,8 @@ OPERATIONS = {
             "~ container redis-1: is paused",
             steps=("free the node's stuck tasks",),
         ),
-        "a task that is not there is for the roll-out to start",
-        "a task that can't be seen can't be freed either",
+        "the roll-out starts a task that is missing",
+        "a task that can't be inspected can't be freed",
     ),
     "cluster.stack.services": Cases(
         noop(
@@ -383,18 +383,18 @@ OPERATIONS = {
         ),
     ),
     "cluster.scaling.outward_migration": Cases(
-        "the command that calls it has seen which of the two serves",
+        "the calling command has checked whether the host or the cluster serves",
         due(
             lambda: of(scaling.outward_migration)(site=_SITE, project="chainalign"),
             "~ database infisical: from this host into the cluster; "
             "Infisical pauses for its dump, its load and its start",
             steps=("_move_out",),
         ),
-        "the command that calls it has seen which of the two serves",
-        "the command that calls it has seen which of the two serves",
+        "the calling command has checked whether the host or the cluster serves",
+        "the calling command has checked whether the host or the cluster serves",
     ),
     "cluster.scaling.inward_migration": Cases(
-        "the command that calls it has seen which of the two serves",
+        "the calling command has checked whether the host or the cluster serves",
         due(
             lambda: of(scaling.inward_migration)(
                 text="", settings=settings_of(), project="chainalign"
@@ -403,29 +403,29 @@ OPERATIONS = {
             "Infisical pauses for its dump, its load and its start",
             steps=("_move_in",),
         ),
-        "the command that calls it has seen which of the two serves",
-        "the command that calls it has seen which of the two serves",
+        "the calling command has checked whether the host or the cluster serves",
+        "the calling command has checked whether the host or the cluster serves",
     ),
     "cluster.scaling.proof": Cases(
-        "data are proven each time, as that ends the migration",
+        "data are proven each time, because the proof ends the migration",
         due(
             lambda: of(scaling.proof)(
                 "out", settings=settings_of(), project="chainalign", names=["one"]
             ),
             steps=("_prove",),
         ),
-        "it is called only after a migration",
-        "what can't be read is what the proof finds out",
+        "the operation is called only after a migration",
+        "the proof itself reports data that can't be read",
     ),
     "cluster.scaling.cluster_removal": Cases(
-        "it is called only while there is a cluster to end",
+        "the operation is called only while there is a cluster",
         due(
             lambda: of(scaling.cluster_removal)(["two", "one"]),
             "- two in the swarm",
             "- one in the swarm",
             steps=("_remove_cluster",),
         ),
-        "it is called only while there is a cluster to end",
-        "hosts that can't be reached end the run before",
+        "the operation is called only while there is a cluster",
+        "an unreachable host ends the run before this operation",
     ),
 }

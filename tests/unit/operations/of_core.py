@@ -1,4 +1,4 @@
-"""The operations of core: files, packages, units and the end of a run."""
+"""Cases of the operations of core: files, packages, units and the end of a run."""
 
 from dataclasses import replace
 

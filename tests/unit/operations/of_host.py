@@ -1,4 +1,4 @@
-"""The operations of the host: base, Docker, firewall, bans, data volume and hardening."""
+"""Cases of the operations of the host: base, Docker, firewall, bans, data volume, hardening."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -159,8 +159,8 @@ OPERATIONS = {
             "~ cloud-init: running → waited for",
             steps=("_wait",),
         ),
-        "a host without cloud-init is one on which none is running",
-        "the preflight has read whether it runs, or ended the run",
+        "on a host without cloud-init, no cloud-init is running",
+        "the preflight has read whether cloud-init runs, or has ended the run",
     ),
     "host.docker.present": Cases(
         noop(
@@ -183,19 +183,19 @@ OPERATIONS = {
     ),
     "host.docker.left": Cases(
         noop(lambda: of(docker.left)("Docker is Dokploy's"), "Docker is Dokploy's"),
-        "it changes nothing, whatever there is",
-        "it changes nothing, whatever there is",
-        "the preflight has inspected the engine, or ended the run",
+        "the operation never changes anything on the host",
+        "the operation never changes anything on the host",
+        "the preflight has inspected the engine, or has ended the run",
     ),
     "cluster.site.engine_reload": Cases(
-        "it is called only where the engine of a single host has become a cluster's",
+        "the operation is called only for the engine of a former single host",
         due(
             lambda: of(cluster_site.engine_reload)(_FILE),
             "~ docker.service: reloads daemon.json, without live-restore",
             steps=("_reload",),
         ),
-        "it is called only where there is an engine",
-        "it is called only where the engine reports that it runs with live-restore",
+        "the operation is called only if the host has an engine",
+        "the operation is called only if the engine reports live-restore",
     ),
     "cluster.site.engine_rejoin": Cases(
         noop(lambda: of(cluster_site.engine_rejoin)(_THREE), "the swarm reaches the engine"),
@@ -208,7 +208,7 @@ OPERATIONS = {
             lambda: of(cluster_site.engine_rejoin)(observed.cluster_of(observed.three_bare())),
             "the swarm reaches the engine",
         ),
-        "operations run on no host that can't be inspected",
+        "no operation runs on a host that can't be inspected",
     ),
     "host.firewall.rules": Cases(
         noop(lambda: _firewall(_LOADED), "the firewall is loaded, and will be at boot"),
@@ -281,7 +281,7 @@ OPERATIONS = {
                 "restart fail2ban.service",
             ),
         ),
-        # It runs and does not answer.
+        # fail2ban runs and does not answer.
         due(
             lambda: _watch(replace(_WATCHED, jails=frozenset())),
             "~ fail2ban.service: restarted, because sshd does not run",

@@ -1,4 +1,4 @@
-"""The operations of the stack: keys, images, containers, ingress, and changes of version."""
+"""Cases of the operations of the stack: keys, images, containers, ingress, version changes."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -233,7 +233,7 @@ OPERATIONS = {
             "+ certificate of secrets.example.com: none is served",
             steps=("_await",),
         ),
-        "what is served and can't be read as a certificate counts as none",
+        "served bytes that are not a certificate count as no certificate",
     ),
     "stack.edge.opening": Cases(
         noop(lambda: edge.decide({}), "the edge is open"),
@@ -243,7 +243,7 @@ OPERATIONS = {
             steps=("open_",),
         ),
         "an edge without its mark is open",
-        "the mark's absence is all that is asked for, and a host that does not answer ends the run",
+        "only the existence of the mark is read, and a host that does not answer ends the run",
     ),
     "cluster.deploy.unfinished_changes": Cases(
         noop(lambda: deploy.decide_unfinished_changes({}), "the host has no unfinished change"),
@@ -258,8 +258,8 @@ OPERATIONS = {
                 "remove /var/lib/infisical-scale/state",
             ),
         ),
-        "a host that has begun nothing is up to date",
-        "the machine reports it by a file, or the preflight ends the run",
+        "a host without an unfinished change is up to date",
+        "the host has a file for an unfinished change, or the preflight ends the run",
     ),
     "cluster.upgrade.version_change": Cases(
         noop(
@@ -315,7 +315,7 @@ OPERATIONS = {
             "~ edge: closed, and no change is under way: opened",
             steps=("open_",),
         ),
-        # Its result is unknown, and the old data are still there.
+        # The result of the swap is unknown, and the old data still exist.
         due(
             lambda: _end(UnfinishedChange("20261125T101112Z-v0.164.0", "swapping", "")),
             "~ unfinished change of version: 20261125T101112Z-v0.164.0, undone",
@@ -329,7 +329,7 @@ OPERATIONS = {
             "~ unfinished rotation: redis, completed if it passes the checks, else undone",
             steps=("_recover",),
         ),
-        "a host that has begun no rotation is up to date",
+        "a host without an unfinished rotation is up to date",
         refusal(lambda: _rotation("redis_password dancing"), RunFailed, "dancing"),
     ),
     "backup.deploy.targets_and_timers": Cases(
@@ -354,7 +354,7 @@ OPERATIONS = {
         ),
     ),
     "backup.restore.restored_data": Cases(
-        "a restore is asked for, and replaces whatever there is",
+        "a restore is run on request, and replaces the existing data",
         due(
             lambda: restore.decide(_KIT, over=True),
             "~ database infisical: latest snapshot of local",
@@ -365,10 +365,10 @@ OPERATIONS = {
             "+ database infisical: latest snapshot of local",
             steps=(),
         ),
-        "keys that were made with a database prove it, whether or not it runs",
+        "the keys show that there is a database, even if it does not run",
     ),
     "cluster.upgrade.snapshot_restore": Cases(
-        "a restore is asked for, and replaces whatever there is",
+        "a restore is run on request, and replaces the existing data",
         due(
             lambda: of(cluster_upgrade.snapshot_restore)(
                 _KIT,
@@ -383,10 +383,10 @@ OPERATIONS = {
             "+ database infisical: latest snapshot of local",
             steps=("_restore",),
         ),
-        "the cluster was inspected before, or is none to restore on",
+        "the command has inspected the cluster before, or has refused the restore",
     ),
     "backup.restore.kit_keys": Cases(
-        "a restore has to begin where the host has all of the kit's files, too",
+        "a restore begins even if the host already has all files of the kit",
         due(
             lambda: _placing(
                 replace(_KIT, replace_keys=True), {**FILES, "deployer.env": "another"}
@@ -406,10 +406,10 @@ OPERATIONS = {
         refusal(lambda: _placing(replace(_KIT, files={}), {}), Refused, "recovery kit"),
     ),
     "backup.proof.restore_proof": Cases(
-        "a restore is proven each time, for that is what ends it",
+        "a restore is proven each time, because the proof ends the restore",
         due(lambda: of(proof.restore_proof)(desired=load(TEXT), site=_SITE), steps=("_prove",)),
-        "it is called only after a restore",
-        "what can't be read is what the proof finds out",
+        "the operation is called only after a restore",
+        "the proof itself reports data that can't be read",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""The operations inside Infisical: bootstrap, workspace, canary and credentials."""
+"""Cases of the operations inside Infisical: bootstrap, project, canary and credentials."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -37,7 +37,7 @@ _FIRST = _CREDENTIALS[0]
 
 @cache
 def _converge() -> tuple[Actual, Memory]:
-    """Return what is inside once all is made, and what is remembered then."""
+    """Return the state of a converged project, and the memory of that state."""
     deployment = Deployment()
     deployment.converge()
     goal = deployment.goal(_WORKSPACE)

@@ -1,6 +1,4 @@
-"""Test what each operation decides where the host is up to date, differs, lacks something, or its
-state is unknown.
-"""
+"""Test each operation's decision on a state that is up to date, differs, is absent or unknown."""
 
 import ast
 from collections.abc import Iterator
@@ -51,7 +49,7 @@ def test_each_operation_of_the_package_has_its_four_cases() -> None:
 
 @pytest.mark.parametrize("name", MADE)
 def test_an_operation_decides_on_the_observed_state(name: str) -> None:
-    """Without a host: a decision has all that it needs in its arguments."""
+    """A decision needs no host, because its arguments have the observed state."""
     case = MADE[name]
     assert decide(case) == case
 
@@ -66,7 +64,7 @@ def test_a_difference_is_repaired() -> None:
     assert [each for each in cases if not each.steps and not each.items] == []
 
 
-def test_a_case_that_can_not_exist_says_why() -> None:
+def test_a_case_that_cannot_exist_has_a_reason() -> None:
     reasons = [
         reason for cases in OPERATIONS.values() for reason in cases if isinstance(reason, str)
     ]
