@@ -49,7 +49,7 @@ def _values(answer: Answer) -> dict[str, str]:
     return dict(line.split('{of="hetzner"} ') for line in lines)
 
 
-def test_without_drift_no_changes_are_counted() -> None:
+def test_a_host_without_drift_has_zero_changes() -> None:
     answer = Answer("hetzner", _AT)
     assert answer.is_as_declared
     assert _values(answer)["infisical_iac_drift_changes"] == "0"
@@ -66,7 +66,7 @@ def test_metrics_are_in_prometheus_text_format() -> None:
     assert lines[-1] == 'infisical_iac_drift_check_timestamp_seconds{of="hetzner"} 1795608000'
 
 
-def test_foreign_access_is_drift_and_no_change() -> None:
+def test_foreign_access_is_drift_but_not_a_change() -> None:
     foreign = "* identity ci with role admin"
     values = _values(Answer("hetzner", _AT, [_CHANGE, foreign]))
     assert values["infisical_iac_drift_changes"] == "1"
@@ -74,19 +74,19 @@ def test_foreign_access_is_drift_and_no_change() -> None:
     assert not Answer("hetzner", _AT, [foreign]).is_as_declared
 
 
-def test_a_failed_check_claims_no_number_of_changes() -> None:
+def test_a_failed_check_reports_no_number_of_changes() -> None:
     values = _values(Answer("hetzner", _AT, error="the host is unreachable"))
     assert "infisical_iac_drift_changes" not in values
     assert values["infisical_iac_drift_check_success"] == "0"
 
 
-def test_a_name_is_quoted_in_metrics() -> None:
+def test_a_name_is_escaped_in_metrics() -> None:
     assert '{of="a\\"b"}' in metrics(Answer('a"b', _AT))
 
 
 @pytest.fixture
 def posts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the addresses that the answer of a check that found drift is posted to."""
+    """Return the addresses to which a check that finds drift posts its result."""
     sent = list[str]()
     monkeypatch.setattr(drift, "check", lambda _: Answer("hetzner", _AT, ["~ sign-up"]))
     monkeypatch.setattr(drift, "post", lambda webhook, _: sent.append(webhook))

@@ -74,7 +74,7 @@ def test_the_page_on_alerts_names_the_days_before_a_certificates_end() -> None:
     assert f"certificate ends within {_LEAST_DAYS} days" in text
 
 
-def test_a_missing_certificate_is_reported_only_where_one_is_needed(
+def test_a_missing_certificate_is_reported_only_if_caddy_needs_one(
     state: HealthState,
 ) -> None:
     assert row_of("Certificate", state)[1]
@@ -95,7 +95,7 @@ def test_a_certificate_of_caddys_own_authority_lasts_for_hours(
     assert is_healthy == ok
 
 
-def test_a_docker_that_does_not_answer_has_a_row_instead_of_the_containers() -> None:
+def test_an_engine_that_does_not_answer_has_one_row_instead_of_the_containers() -> None:
     state = Health().process(["disk 20971520 41943040"])
     first = rows(state, settings(), Log([]), drift([]), NOW)[0]
     assert (first.name, first.ok) == ("Docker", False)
@@ -132,7 +132,7 @@ def test_a_closed_ingress_is_reported_with_its_remedy(unfinished: list[str], rem
 
 
 @pytest.mark.parametrize(("writes", "ok"), [("0", True), ("3", False), ("unknown", False)])
-def test_data_that_were_given_up_are_reported_while_they_are_needed(writes: str, ok: bool) -> None:
+def test_given_up_data_are_healthy_only_without_later_writes(writes: str, ok: bool) -> None:
     name = "infisical_postgres_given_up_20261125T115900Z"
     line = f"given-up {name} 2026-11-25T11:59:00Z {writes} infisical:v0.166.0 postgres:17"
     text, is_healthy = row_of("Given up", Health().process([*OUTPUT, line]))

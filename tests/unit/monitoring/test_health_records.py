@@ -37,7 +37,7 @@ def test_the_last_apply_is_reported(state: HealthState, outcome: str, end: str) 
     assert row.text.endswith(f": {end}")
 
 
-def test_pending_drift_is_not_healthy_and_cut_after_three_changes(
+def test_pending_drift_is_not_healthy_and_lists_three_changes(
     state: HealthState,
 ) -> None:
     pending = [f"+ package {number}" for number in range(5)]
@@ -51,7 +51,7 @@ def test_unknown_drift_is_not_healthy_and_has_its_reason() -> None:
     assert (row.text.endswith(": a key is gone"), row.ok) == (True, False)
 
 
-def test_backups_are_reported_as_the_host_recorded_them(state: HealthState) -> None:
+def test_backups_are_reported_from_the_hosts_record(state: HealthState) -> None:
     assert row_of("Last backup", state) == ("none yet", True)
     recorded = Health().process(
         [
@@ -71,7 +71,7 @@ def test_backups_that_are_not_set_up_are_not_healthy(state: HealthState) -> None
     assert not row_of("Last backup", replace(state, backups_since=None))[1]
 
 
-def test_drills_are_reported_as_the_host_recorded_them(state: HealthState) -> None:
+def test_drills_are_reported_from_the_hosts_record(state: HealthState) -> None:
     text, ok = row_of("Last drill", state)
     assert ("`infisical-iac restore --drill`" in text, ok) == (True, True)
     text, ok = row_of("Last drill", replace(state, drills="{}"))
@@ -103,7 +103,7 @@ def test_credentials_are_healthy_until_near_their_end(
     assert row_of("Credentials", replace(state, credentials=terms)) == (output, ok)
 
 
-def test_credentials_of_a_short_life_are_reported_in_its_last_quarter(
+def test_short_lived_credentials_are_reported_in_the_last_quarter_of_their_lifetime(
     state: HealthState,
 ) -> None:
     term = Term(NOW - timedelta(days=5), NOW + timedelta(days=3))

@@ -1,4 +1,4 @@
-"""Test the wording of messages. Other tests assert codes and facts."""
+"""Test the wording of messages of `drift` and `status`. Other tests assert codes and facts."""
 
 from datetime import UTC, datetime
 
@@ -10,7 +10,7 @@ _AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 _CHANGE = "~ sign-up: open → closed"
 
 
-def test_wording_of_the_answer() -> None:
+def test_wording_of_the_result_of_a_drift_check() -> None:
     sentences = [
         Answer("hetzner", _AT).sentence,
         Answer("hetzner", _AT, [_CHANGE]).sentence,

@@ -1,4 +1,4 @@
-"""Test that the generated pages are those of the settings and of the command line."""
+"""Test that the generated pages match the settings and the command line."""
 
 import ast
 import re
@@ -19,7 +19,7 @@ from tests.reference.docstrings import read_docstrings
 
 @pytest.mark.parametrize("page", [settings, commands], ids=["settings", "commands"])
 def test_the_page_is_up_to_date(page: object) -> None:
-    """`make docs` writes it again."""
+    """`make docs` updates a stale page."""
     assert page in (settings, commands)
     written = settings.write() if page is settings else commands.write()
     path = settings.PATH if page is settings else commands.PATH
@@ -60,7 +60,7 @@ class _Undescribed(SettingsModel):
     """Color of the host."""
 
 
-def test_a_setting_must_say_what_a_change_of_it_does() -> None:
+def test_a_setting_needs_a_docstring_with_the_effect_of_a_change() -> None:
     with pytest.raises(KeyError, match=r"color needs a docstring"):
         settings.split_docstring(_Undescribed, "color")
 
@@ -69,7 +69,7 @@ def test_docstrings_of_attributes_are_read() -> None:
     assert read_docstrings(_Undescribed) == {"color": "Color of the host."}
 
 
-def test_each_setting_has_a_heading_of_its_own() -> None:
+def test_each_setting_has_its_own_heading() -> None:
     headings = re.findall(r"^### `(\w+)`$", settings.write(), re.MULTILINE)
     connection = ["ssh_hostname", "ssh_user", "ssh_port", "ssh_key"]
     retries = [f"ssh_connect_{name}" for name in ("retries", "retry_min_delay", "retry_max_delay")]
@@ -78,14 +78,14 @@ def test_each_setting_has_a_heading_of_its_own() -> None:
 
 
 def test_each_default_is_on_the_page() -> None:
-    """A name in `group_data/all.py` without a heading would be a setting that nobody finds."""
+    """A setting in `group_data/all.py` without a heading would not be documented."""
     page = settings.write()
     for name, value in settings.read_defaults().items():
         section = page.partition(f"### `{name}`\n")[2].partition("\n### ")[0]
         assert f"- Default: `{settings.literal(value)}`" in section, name
 
 
-def test_each_variable_that_is_read_is_in_the_reference() -> None:
+def test_each_environment_variable_is_in_the_reference() -> None:
     known = {*environment.VARIABLES, *(each.name for each in environment.read_inventory())}
     assert sorted(_variables()) == sorted(name for name in known if "<" not in name)
 
@@ -95,14 +95,14 @@ def test_the_login_of_each_kind_of_backup_target_is_in_the_reference() -> None:
     assert known == {name for kind in KINDS for name in kind.variables("<name>")}
 
 
-# Continued by a backup target's name.
+# The name of a backup target follows this prefix.
 _PREFIX = "INFISICAL_BACKUP_"
-# Used by the compose file of a drill.
+# The compose file of a drill uses this variable.
 _OF_A_DRILL = "INFISICAL_IMAGE"
 
 
 def _variables() -> set[str]:
-    """Return all names in strings of the product that look like a variable of the environment."""
+    """Return all names in strings of the package that look like environment variables."""
     found = {
         name
         for file in Path("infisical_iac").rglob("*.py")

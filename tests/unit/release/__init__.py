@@ -1,1 +1,1 @@
-"""The files of a release."""
+"""Tests of the files of a release."""

@@ -1,4 +1,4 @@
-"""Two builds of a release are equal, and its bills of materials are those of the lock files."""
+"""Test that two builds of a release are equal, and that its bills of materials are complete."""
 
 import json
 import os
@@ -50,7 +50,7 @@ top==4.0 \\
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the files of a release of the last commit."""
     if not (REPOSITORY / ".git").exists():
-        pytest.skip("this is no checkout of git, and has no commit to build")
+        pytest.skip("this directory is not a git checkout, and has no commit to build")
     output = tmp_path_factory.mktemp("first")
     build(output)
     return output
@@ -78,14 +78,14 @@ def test_two_builds_are_equal_byte_for_byte(
     assert [name for name in first if first[name] != second.get(name)] == []
 
 
-def test_the_checksums_are_those_of_all_files(built: Path) -> None:
+def test_the_checksums_cover_all_files(built: Path) -> None:
     command = ["sha256sum", "--check", "--strict", CHECKSUMS]
     done = subprocess.run(command, cwd=built, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
     assert len(done.stdout.splitlines()) == len(_PACKAGES) + len(_BILLS)
 
 
-def test_an_earlier_build_is_replaced_and_nothing_else_is_deleted(tmp_path: Path) -> None:
+def test_an_earlier_build_is_replaced_and_other_files_are_kept(tmp_path: Path) -> None:
     (tmp_path / "old.whl").write_text("")
     (tmp_path / CHECKSUMS).write_text("0  old.whl\n")
     (tmp_path / "mine.txt").write_text("")
