@@ -1,4 +1,4 @@
-"""Certificates that sign themselves, at a fixed time."""
+"""Make self-signed certificates at a fixed time, for tests."""
 
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
@@ -16,7 +16,7 @@ NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 def pair(
     *names: str, begins: int = -1, ends: int = 30, passphrase: bytes = b"", garbled: bytes = b""
 ) -> Pair:
-    """Return a certificate that signs itself, and its key; days count from NOW."""
+    """Return a self-signed certificate and its key; `begins` and `ends` are days from NOW."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "obviously fake")])
     builder = (

@@ -1,4 +1,4 @@
-"""Test what the access log may be asked."""
+"""Test the times and statuses by which the access log can be filtered."""
 
 import re
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ _NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
         ("2026-11-25T10:00:00+02:00", datetime(2026, 11, 25, 8, tzinfo=UTC)),
     ],
 )
-def test_a_moment_is_a_while_ago_or_a_date(text: str, expected: datetime) -> None:
+def test_a_time_is_a_duration_ago_or_a_date(text: str, expected: datetime) -> None:
     assert parse_since(text, _NOW) == expected
 
 
@@ -36,7 +36,7 @@ def test_an_invalid_time_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "expected"), [("", ""), ("200", "200"), ("4xx", "4.."), ("401,5xx", "401|5..")]
 )
-def test_statuses_are_a_regular_expression(text: str, expected: str) -> None:
+def test_statuses_become_a_regular_expression(text: str, expected: str) -> None:
     assert statuses(text) == expected
 
 

@@ -1,4 +1,4 @@
-"""Parse the lines of the access log, with names for ids."""
+"""Test that lines of the access log are parsed, with names for ids."""
 
 import json
 
@@ -47,9 +47,7 @@ def test_a_read_is_described_with_names() -> None:
         ({"workspaceSlug": "x", "workspaceId": "p"}, "x"),
     ],
 )
-def test_no_project_hides_behind_another_that_the_request_names(
-    query: dict[str, str], projects: str
-) -> None:
+def test_all_projects_that_a_request_names_are_shown(query: dict[str, str], projects: str) -> None:
     """Each generation of the API reads one of the parameters, and ignores the others."""
     assert _request("/api/v3/secrets/raw", query=query).project == projects
 
@@ -78,7 +76,7 @@ def test_an_unknown_caller_is_shown_by_id() -> None:
         ("/login", "i1", 200, False),
     ],
 )
-def test_a_token_is_proven_where_infisical_checked_it(
+def test_a_token_is_proven_if_infisical_checked_it(
     uri: str, who: str, status: int, proven: bool
 ) -> None:
     assert _request(uri, who, status).proven is proven
@@ -96,11 +94,11 @@ def test_a_path_is_shown_as_the_server_decodes_it(uri: str, path: str) -> None:
     assert _request(uri).path == path
 
 
-def test_a_browsers_question_before_the_question_proves_nobody() -> None:
+def test_a_preflight_request_of_a_browser_proves_no_token() -> None:
     assert not _request("/api/v4/secrets", status=204, method="OPTIONS").proven
 
 
-def test_ids_are_found_by_name_and_an_id_is_one() -> None:
+def test_ids_are_found_by_name_or_by_themselves() -> None:
     gone = "00000000-0000-4000-8000-00000000dead"
     assert _KNOWN.ids("twin", None) == ["i2", "i3"]
     assert _KNOWN.ids(None, "a@b.c") == ["u1"]

@@ -1,4 +1,4 @@
-"""Test what is rendered for Caddy: consistent with the rest, and known again by its revision."""
+"""Test that the Caddyfile fits compose.yaml, and that its revision identifies it."""
 
 import re
 
@@ -24,13 +24,13 @@ _MACHINE = MachineState(os="debian", release="13")
         ("internal", "tls internal"),
     ],
 )
-def test_the_authority_of_the_settings_is_asked(authority: str, line: str) -> None:
+def test_caddy_uses_the_authority_of_the_settings(authority: str, line: str) -> None:
     lines = [each.strip() for each in caddyfile(settings_of(acme_ca=authority)).text.splitlines()]
     assert line in lines
     assert len([each for each in lines if each.startswith(("acme_ca ", "tls "))]) == 1
 
 
-def test_ones_own_certificate_asks_no_authority() -> None:
+def test_a_certificate_of_the_user_needs_no_authority() -> None:
     own = {"tls_certificate": "a.crt", "tls_key": "a.key"}
     text = caddyfile(settings_of(**own), "obviously fake").text
     assert "tls /etc/caddy/tls.crt /etc/caddy/tls.key" in text
@@ -46,7 +46,7 @@ def test_caddy_answers_with_a_revision_that_depends_on_text_and_certificate() ->
     assert caddyfile(settings_of()) == plain
 
 
-def test_the_revision_is_read_where_caddy_answers_with_it() -> None:
+def test_scripts_read_the_revision_from_the_address_that_caddy_serves() -> None:
     rendered = yaml.safe_load(compose_file(settings_of(), _MACHINE))
     address = "http://127.0.0.1:2019/"
     assert address in rendered["services"]["caddy"]["healthcheck"]["test"]
@@ -92,7 +92,7 @@ def test_caddy_is_confined() -> None:
     assert "caddy" in rendered["volumes"]
 
 
-def test_another_kind_of_ingress_leaves_the_other_services_as_they_are() -> None:
+def test_other_services_are_the_same_with_and_without_caddy() -> None:
     with_caddy, without = (
         yaml.safe_load(compose_file(settings_of(ingress=each), _MACHINE))
         for each in ("caddy", "none")
@@ -101,6 +101,6 @@ def test_another_kind_of_ingress_leaves_the_other_services_as_they_are() -> None
     assert with_caddy["services"] == without["services"]
 
 
-def test_only_a_claim_named_identity_id_makes_an_identitys_token() -> None:
+def test_only_a_token_with_the_claim_identity_id_is_that_of_an_identity() -> None:
     assert not re.search(identity_token(), "Bearer eyJhbGciOiJIUzI1NiJ9.eyJ1c2VySWQiOiJmYWtlIn0.x")
     assert not re.search(identity_token(), "")

@@ -1,4 +1,4 @@
-"""compose.yaml as it is rendered: hardened, pinned, and without any secret."""
+"""Test that the rendered compose.yaml is hardened and pinned, and has no secret."""
 
 from typing import Any
 
@@ -48,14 +48,14 @@ def test_only_infisical_is_published_and_only_on_loopback() -> None:
     assert "ports" not in services["redis"]
 
 
-def test_the_databases_have_no_way_out() -> None:
+def test_the_databases_have_no_access_to_the_internet() -> None:
     rendered = _render()
     assert rendered["networks"]["databases"] == {"internal": True}
     assert rendered["services"]["postgres"]["networks"] == ["databases"]
     assert rendered["services"]["redis"]["networks"] == ["databases"]
 
 
-def test_a_drill_has_no_way_out_and_no_port() -> None:
+def test_a_drill_has_no_access_to_the_internet_and_no_port() -> None:
     drill = _render(drill=True)
     assert drill["networks"] == {"edge": {"internal": True}, "databases": {"internal": True}}
     assert [name for name, each in drill["services"].items() if "ports" in each] == []
@@ -68,7 +68,7 @@ def test_a_drill_has_a_lower_priority_than_live_services() -> None:
     assert _render()["services"]["infisical"]["cpus"] == 2.0
 
 
-def test_otherwise_a_drill_runs_the_live_services() -> None:
+def test_a_drill_runs_the_live_services_with_no_other_difference() -> None:
     live, drill = _render()["services"], _render(drill=True)["services"]
     differing = {"ports", "restart", "cpus", "cpu_shares", "oom_score_adj"}
     for service in _SERVICES:
@@ -87,7 +87,7 @@ def test_infisical_waits_for_healthy_databases() -> None:
     assert depends == {"postgres": healthy, "redis": healthy}
 
 
-def test_the_hardening_list_of_infisical_is_followed() -> None:
+def test_infisicals_hardening_guide_is_followed() -> None:
     environment = _render(site_url="https://s.example.com")["services"]["infisical"]["environment"]
     assert environment["HTTPS_ENABLED"] == "true"
     assert environment["SITE_URL"] == "https://s.example.com"
@@ -110,7 +110,7 @@ def test_the_heap_fits_into_the_memory_limit() -> None:
     assert mebibytes("1536m") == 1536
 
 
-def test_every_secret_is_taken_from_the_file_next_to_it() -> None:
+def test_every_secret_is_a_variable_of_the_env_file() -> None:
     environments = [_render()["services"][service]["environment"] for service in _SERVICES]
     values = {key: value for each in environments for key, value in each.items()}
     for name in ("ENCRYPTION_KEY", "AUTH_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD"):
@@ -119,7 +119,7 @@ def test_every_secret_is_taken_from_the_file_next_to_it() -> None:
     assert "${REDIS_PASSWORD:?}" in values["REDIS_URL"]
 
 
-def test_redis_takes_its_password_on_standard_input() -> None:
+def test_redis_gets_its_password_on_standard_input() -> None:
     command = _render()["services"]["redis"]["command"]
     assert "requirepass $$REDIS_PASSWORD" in command[2]
     assert "appendonly yes" in command[2]
@@ -134,17 +134,19 @@ def test_redis_takes_its_password_on_standard_input() -> None:
         (f"postgres:16.9@sha256:{'a' * 64}", "postgres:/var/lib/postgresql/data"),
     ],
 )
-def test_the_data_of_each_postgresql_is_where_its_image_keeps_it(image: str, mount: str) -> None:
+def test_the_volume_is_mounted_where_each_postgresql_image_keeps_its_data(
+    image: str, mount: str
+) -> None:
     assert _render(postgres_image=image)["services"]["postgres"]["volumes"] == [mount]
 
 
-def test_an_older_engine_is_not_given_what_it_does_not_know() -> None:
+def test_an_older_engine_gets_no_start_interval() -> None:
     assert "start_interval" in _render()["services"]["infisical"]["healthcheck"]
     for machine in (_BOOKWORM, _NOBLE):
         assert "start_interval" not in _render(machine)["services"]["infisical"]["healthcheck"]
 
 
-def test_an_image_that_writes_to_its_root_can_be_let() -> None:
+def test_a_writable_root_file_system_can_be_allowed() -> None:
     assert "read_only" not in _render(infisical_read_only=False)["services"]["infisical"]
 
 
@@ -156,17 +158,19 @@ def test_an_image_that_writes_to_its_root_can_be_let() -> None:
         (_NOBLE, "distro", ["docker.io", "docker-compose-v2"]),
     ],
 )
-def test_each_distribution_names_its_packages_its_own_way(
+def test_each_distribution_has_its_own_package_names(
     machine: MachineState, source: str, expected: list[str]
 ) -> None:
     assert packages(machine, source) == expected
 
 
 @pytest.mark.parametrize("machine", [_TRIXIE, _BOOKWORM, _NOBLE])
-def test_dockers_own_repository_names_them_one_way(machine: MachineState) -> None:
+def test_dockers_own_repository_has_the_same_package_names_everywhere(
+    machine: MachineState,
+) -> None:
     names = packages(machine, "docker-ce")
     assert names == ["docker-ce", "docker-ce-cli", "containerd.io", "docker-compose-plugin"]
 
 
-def test_its_port_is_found_again_in_it() -> None:
+def test_the_port_is_read_back_from_the_compose_file() -> None:
     assert port_of(yaml.safe_dump(_render(http_port=8090))) == 8090

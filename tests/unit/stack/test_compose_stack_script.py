@@ -1,6 +1,4 @@
-"""Test what Compose does not see or can't start: the networks of containers, and stuck
-containers.
-"""
+"""Test that containers with wrong networks or limits, and stuck containers, are repaired."""
 
 import re
 from pathlib import Path
@@ -64,7 +62,7 @@ def _output(
     ]
 
 
-def test_containers_in_the_networks_of_their_file_are_right() -> None:
+def test_containers_in_the_networks_of_compose_yaml_have_no_difference() -> None:
     assert connections(_output()).wrong() == {}
 
 
@@ -93,14 +91,14 @@ def test_containers_in_the_networks_of_their_file_are_right() -> None:
     ],
 )
 def test_each_wrong_connection_is_named(service: str, now: list[str], clauses: list[str]) -> None:
-    """The patterns are of whole clauses, one for each difference."""
+    """Each pattern matches a whole clause, one for each difference."""
     ((found, reason),) = connections(_output({**_CONNECTED, service: now})).wrong().items()
     assert found == service
     for pattern, clause in zip(clauses, reason.split("; "), strict=True):
         assert re.fullmatch(pattern, clause)
 
 
-def test_a_network_that_was_made_again_has_another_id() -> None:
+def test_a_container_in_a_recreated_network_is_in_the_wrong_network() -> None:
     made_again = {**_NETWORKS, "infisical_databases": "d2 true infisical"}
     found = connections(_output(networks=made_again))
     assert found.wrong().keys() == {"infisical", "redis"}
@@ -117,7 +115,7 @@ def test_a_network_that_differs_from_compose_is_recreated(now: str) -> None:
     assert found.foreign() == ["infisical_databases"]
 
 
-def test_another_project_s_network_is_left_as_it_is() -> None:
+def test_a_network_of_another_project_is_left_unchanged() -> None:
     found = connections(_output(networks={**_NETWORKS, "dokploy-network": "p1 true dokploy"}))
     assert (found.wrong(), found.foreign()) == ({}, [])
 
@@ -139,7 +137,7 @@ def test_limits_changed_by_docker_update_are_reported(now: str, reason: str) -> 
     assert found.wrong() == {"redis": reason}
 
 
-def test_nothing_is_wrong_if_docker_lists_no_networks() -> None:
+def test_no_connection_is_wrong_if_docker_lists_no_networks() -> None:
     assert connections(_output(networks={})).wrong() == {}
 
 
@@ -184,7 +182,7 @@ def host(tmp_path: Path) -> Path:
 
 
 def _up(host: Path, containers: str, *services: str) -> list[str]:
-    """Bring up a stack, and return the containers that Compose finds then."""
+    """Bring up a stack, and return the containers that Compose finds afterwards."""
     (host / "containers").write_text(containers)
     ran = run_with(host, f"FILE={COMPOSE_FILE} {script('stack', 'up', *services)}")
     assert ran.returncode == 0, ran.stderr
@@ -195,7 +193,7 @@ def _calls(host: Path) -> list[str]:
     return (host / "calls").read_text().splitlines()
 
 
-def test_a_paused_container_goes_on(host: Path) -> None:
+def test_a_paused_container_is_resumed(host: Path) -> None:
     found = _up(host, "r redis paused 0 healthy\np postgres running 0 healthy\n")
     assert found == ["r redis running 0 healthy", "p postgres running 0 healthy"]
 
@@ -221,7 +219,7 @@ def test_a_network_is_recreated_once_nothing_is_connected_to_it(host: Path) -> N
     ]
 
 
-def test_one_that_failed_again_and_again_is_counted_from_none(host: Path) -> None:
+def test_an_unhealthy_container_with_many_restarts_is_recreated(host: Path) -> None:
     found = _up(host, "r redis running 7 unhealthy\np postgres running 7 healthy\n")
     assert found == ["p postgres running 7 healthy"]
 
@@ -238,7 +236,7 @@ def test_up_skips_a_service_that_can_not_run(host: Path) -> None:
     ("left", "unhealthy"),
     [((), [("caddy", "restarting", "health none", "9 times")]), (("caddy",), [])],
 )
-def test_a_service_that_is_left_is_not_waited_for(
+def test_a_skipped_service_is_not_waited_for(
     host: Path, left: tuple[str, ...], unhealthy: list[tuple[str, ...]]
 ) -> None:
     containers = "caddy restarting none 9\nredis running healthy 0\ninfisical running healthy 0\n"

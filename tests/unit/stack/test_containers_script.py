@@ -1,6 +1,4 @@
-"""Test which container of this host a script takes for a service, under Compose and under a
-Swarm.
-"""
+"""Test which container of the host a script finds for a service, in Compose and in a Swarm."""
 
 from pathlib import Path
 

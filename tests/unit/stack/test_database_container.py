@@ -1,4 +1,4 @@
-"""The scripts that ask the database, on hosts where Compose gives its container another name."""
+"""Test scripts that query the database on hosts where its container has another name."""
 
 from pathlib import Path
 

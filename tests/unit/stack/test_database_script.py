@@ -1,4 +1,4 @@
-"""Test which of a cluster's PostgreSQLs a script speaks to first."""
+"""Test which PostgreSQL server of a cluster a script queries first."""
 
 import subprocess
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from infisical_iac.core.rendering import script_file
 from tests.unit.fake_programs import fake_docker, fake_program, run_with
 
-# Commands of the container run here; a session prints the server that it would ask.
+# Commands of the container run on this machine; a session prints the server that it would query.
 _DOCKER = """
 ps*) echo "aa / infisical_postgres-1/ Up 5 seconds" ;;
 inspect*State.Status*) echo running ;;
@@ -39,18 +39,18 @@ def _find_database(directory: Path, *, service: str, primary: str) -> str:
         ("nobody", "postgres-1,postgres-2,postgres-3"),
     ],
 )
-def test_the_primary_is_asked_before_a_standby_that_may_not_know_of_it_yet(
+def test_the_primary_is_asked_before_the_standbys(
     tmp_path: Path, primary: str, questions: str
 ) -> None:
     assert _find_database(tmp_path, service="infisical_postgres-1", primary=primary) == questions
 
 
-def test_the_one_of_a_single_host_is_asked_in_its_container(tmp_path: Path) -> None:
+def test_the_database_of_a_single_host_is_queried_in_its_container(tmp_path: Path) -> None:
     assert _find_database(tmp_path, service="", primary="postgres-1") == ""
 
 
-def test_a_database_that_can_not_be_asked_for_is_not_taken_for_one_that_is_gone() -> None:
-    """A rollback would drop the loaded database, and forget the old one."""
+def test_a_server_that_does_not_answer_does_not_count_as_a_missing_database() -> None:
+    """Otherwise a rollback would drop the loaded database, and lose the old one."""
     answers = "at_server() { return 1; }\nthere infisical_before_20261125t101112z || echo gone"
     ran = subprocess.run(
         ["sh", "-euc", f"{script_file('databases')}\n{answers}"], capture_output=True, text=True

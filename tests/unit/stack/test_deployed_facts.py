@@ -1,4 +1,4 @@
-"""The facts of files and of what is deployed: what is printed becomes what operations decide on."""
+"""Test that the output of host commands becomes the facts of files and of the deployed stack."""
 
 from dataclasses import replace
 
@@ -82,7 +82,7 @@ def test_facts_for_backups_are_read_in_one_command() -> None:
     assert refused == replace(state, no_schedules=("every now",))
 
 
-_SETTLED = [
+_UP_TO_DATE = [
     "hash infisical 111",
     "hash redis 222",
     "container infisical 111 running healthy",
@@ -92,7 +92,7 @@ _SETTLED = [
 
 
 def test_a_stack_that_matches_its_file_has_no_differences() -> None:
-    stack = Stack().process(_SETTLED)
+    stack = Stack().process(_UP_TO_DATE)
     assert stack.differences() == {}
     assert stack.containers["redis"] == (Container("222", "running", "healthy"),)
     assert stack.missing(["redis:8.2.3", "postgres:17.11"]) == ["postgres:17.11"]
@@ -111,7 +111,7 @@ def test_a_stack_that_matches_its_file_has_no_differences() -> None:
 def test_each_drift_of_a_container_is_named(
     line: int, instead: str, service: str, fact: str
 ) -> None:
-    output = [*_SETTLED[:line], instead, *_SETTLED[line + 1 :]]
+    output = [*_UP_TO_DATE[:line], instead, *_UP_TO_DATE[line + 1 :]]
     ((found, reason),) = Stack().process(output).differences().items()
     assert found == service
     assert fact in reason
@@ -127,13 +127,13 @@ def test_the_deployed_stack_is_read_in_one_command() -> None:
         "image postgres postgres:17.11 sha256:2",
         "desired sha256:1",
         "next:",
-        *_SETTLED,
+        *_UP_TO_DATE,
     ]
     state = DeploymentFact().process(output)
     assert state.file == PathState("regular file", "600", "root:root", _HASH)
     assert state.upgrade.was == Images("infisical/infisical:v1.2.3", "postgres:17.11")
-    assert state.stack == Stack().process(_SETTLED)
-    assert DeploymentFact().process(["next:", "next:", *_SETTLED]).file is None
+    assert state.stack == Stack().process(_UP_TO_DATE)
+    assert DeploymentFact().process(["next:", "next:", *_UP_TO_DATE]).file is None
 
 
 def test_the_engines_version_and_compose_are_read() -> None:

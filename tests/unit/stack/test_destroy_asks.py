@@ -1,4 +1,4 @@
-"""`destroy` asks for a name that a person recognises."""
+"""Test that `destroy` asks for a name that a person recognizes."""
 
 from types import SimpleNamespace
 from typing import Any, cast
@@ -22,7 +22,7 @@ def _host(name: str, **data: Any) -> Host:
             _host("infisical", ssh_hostname="203.0.113.7", **{HOST_DEPLOYMENT: "infisical"}),
             ("infisical at 203.0.113.7.", "the host's name, infisical: "),
         ),
-        # A host that INFISICAL_HOST names has that name.
+        # Without an inventory name, the address in INFISICAL_HOST is the host's name.
         (
             _host("203.0.113.7", ssh_hostname="203.0.113.7"),
             ("with all its data. ", "the host's name, 203.0.113.7: "),
@@ -34,7 +34,7 @@ def _host(name: str, **data: Any) -> Host:
         (_host("one", topology="swarm"), ("the inventory's name, hetzner: ",)),
     ],
 )
-def test_the_server_is_named_as_people_know_it(
+def test_the_question_names_the_server_as_people_know_it(
     host: Host, facts: tuple[str, ...], questions: list[str]
 ) -> None:
     target = destroy._target(host, "inventory/hetzner.py")

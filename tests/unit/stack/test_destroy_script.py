@@ -1,4 +1,4 @@
-"""Test what destroy.sh leaves of the data."""
+"""Test which data destroy.sh deletes, and which it keeps."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ import pytest
 from tests.unit.fake_host import MAIN, FakeHost, make_host
 
 
-def test_everything_takes_copies_of_the_data_along(tmp_path: Path) -> None:
+def test_destroying_everything_deletes_copies_of_the_data_too(tmp_path: Path) -> None:
     host = make_host(tmp_path)
     names = (MAIN, f"{MAIN}_before_20261125T101112Z", "infisical_redis")
     copies = (f"infisical-{what}_postgres" for what in ("restore", "upgrade", "scale"))
@@ -25,14 +25,14 @@ def test_everything_takes_copies_of_the_data_along(tmp_path: Path) -> None:
     assert [file for file in files if host.read(file) is not None] == []
 
 
-def test_nothing_that_a_timer_started_is_at_work_any_more(tmp_path: Path) -> None:
+def test_services_that_a_timer_started_are_stopped(tmp_path: Path) -> None:
     host = make_host(tmp_path)
     host.note("systemctl")
     host.ok(("destroy", "stack"))
     assert "systemctl stop infisical-backup.service infisical-drill.service" in host.calls()
 
 
-def test_the_firewall_goes_last_and_takes_no_other_table_along(tmp_path: Path) -> None:
+def test_the_firewall_is_removed_last_and_other_tables_are_kept(tmp_path: Path) -> None:
     host = make_host(tmp_path)
     host.note("nft", "systemctl")
     host.write("/etc/infisical-iac/firewall.nft", "table inet infisical {}")
@@ -50,7 +50,7 @@ def test_the_firewall_goes_last_and_takes_no_other_table_along(tmp_path: Path) -
     assert host.read(required) is None
 
 
-def test_a_host_without_a_firewall_is_not_asked_for_one(tmp_path: Path) -> None:
+def test_nft_is_not_called_on_a_host_without_a_firewall(tmp_path: Path) -> None:
     host = make_host(tmp_path)
     host.note("nft")
     host.ok(("destroy", "everything"))
@@ -60,7 +60,7 @@ def test_a_host_without_a_firewall_is_not_asked_for_one(tmp_path: Path) -> None:
 _SAVED = "/var/backups/infisical-iac/20261125T101112Z"
 
 
-def test_a_backup_that_fails_leaves_no_dump_and_touches_no_other_directory(
+def test_a_failed_backup_leaves_no_dump_and_changes_no_other_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     host = make_host(tmp_path)
@@ -77,7 +77,7 @@ def test_a_backup_that_fails_leaves_no_dump_and_touches_no_other_directory(
 
 
 @pytest.mark.parametrize("signal", ["TERM", "HUP", "INT"])
-def test_a_backup_that_is_ended_leaves_no_keys_in_clear(tmp_path: Path, signal: str) -> None:
+def test_an_interrupted_backup_leaves_no_unencrypted_keys(tmp_path: Path, signal: str) -> None:
     host = _with_a_table(tmp_path)
     host.program("tar", f'echo keys >"$3"\nkill -{signal} "$PPID"')
     done = host.run("destroy", "backup", _SAVED)

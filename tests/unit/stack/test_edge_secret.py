@@ -1,4 +1,4 @@
-"""The secret that Caddy recognizes its proxy by: made once, and read by Compose."""
+"""Test the secret by which Caddy recognizes its proxy: it is made once, and read by Compose."""
 
 from pathlib import Path
 
@@ -37,13 +37,13 @@ def host(tmp_path: Path) -> FakeHost:
     return made
 
 
-def test_only_hosts_behind_traefik_have_it(host: FakeHost) -> None:
+def test_only_hosts_behind_traefik_have_the_edge_secret(host: FakeHost) -> None:
     assert "EDGE_SECRET" not in _env(host)
     assert [more_of(settings_of(ingress=kind)) for kind in ("caddy", "none")] == ["", ""]
     assert more_of(settings_of(ingress="traefik")) == EDGE_SECRET
 
 
-def test_each_kind_behind_a_proxy_has_it() -> None:
+def test_each_kind_behind_a_proxy_has_the_edge_secret() -> None:
     having = {name for name, kind in KINDS.items() if EDGE_SECRET in kind.more_keys.split()}
     assert having == {name for name, kind in KINDS.items() if kind.behind_proxy}
 
@@ -57,14 +57,14 @@ def test_each_key_of_a_kind_is_made_read_by_compose_and_accepted(host: FakeHost)
         assert {*_env(host)} - {*before} == {name.upper() for name in more.split()}
 
 
-def test_a_key_that_was_not_written_whole_is_not_read(host: FakeHost) -> None:
+def test_a_partly_written_key_is_not_read(host: FakeHost) -> None:
     before = _env(host)
     host.write(f"{_KEY}.new", "obviously-fake")
     _keys(host, "make", _EMAIL)
     assert _env(host) == before
 
 
-def test_a_rerun_makes_it_and_compose_reads_it(host: FakeHost) -> None:
+def test_a_rerun_makes_the_secret_and_compose_reads_it(host: FakeHost) -> None:
     before = _env(host)
     assert _observe(host, EDGE_SECRET).missing == {EDGE_SECRET}
     _keys(host, "make", _EMAIL, EDGE_SECRET)
@@ -78,12 +78,12 @@ def test_a_rerun_makes_it_and_compose_reads_it(host: FakeHost) -> None:
     assert _env(host)["EDGE_SECRET"] == made
 
 
-def test_a_database_does_not_keep_it_from_being_made() -> None:
+def test_the_secret_is_made_on_a_host_with_a_database_too() -> None:
     state = KeysState(database=True, admin_email=_EMAIL, missing=frozenset({EDGE_SECRET}))
     refuse(state, admin_email=_EMAIL, password_given=False)
 
 
-def test_a_malformed_key_is_described_in_words(host: FakeHost) -> None:
+def test_a_malformed_key_is_refused_with_the_accepted_form(host: FakeHost) -> None:
     host.write(_KEY, "short\n")
     found = _observe(host, EDGE_SECRET)
     assert found.malformed == {EDGE_SECRET}

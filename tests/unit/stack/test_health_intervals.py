@@ -1,4 +1,4 @@
-"""The host's scripts wait longer than a health check takes: the numbers are in two languages."""
+"""Test that the host's scripts wait longer than a health check takes."""
 
 import re
 from typing import Any
@@ -12,7 +12,7 @@ from infisical_iac.stack.compose_file import compose_file
 from tests.unit import rendered_stack
 from tests.unit.settings_of import settings_of
 
-# Docker of the first knows `start_interval`, that of the second does not.
+# Docker on Debian 13 knows `start_interval`, Docker on Debian 12 does not.
 _MACHINES = [MachineState(os="debian", release=release) for release in ("13", "12")]
 each_machine = pytest.mark.parametrize("machine", _MACHINES)
 
@@ -22,7 +22,7 @@ def _seconds(text: str) -> int:
 
 
 def _longest(services: dict[str, Any]) -> int:
-    """The seconds from one check's end to that of the next, of the service that takes longest."""
+    """Return the seconds from check to check of the service with the longest interval."""
     checks = [each["healthcheck"] for each in services.values() if "healthcheck" in each]
     assert checks
     return max(_seconds(each["interval"]) + _seconds(each["timeout"]) for each in checks)
@@ -33,7 +33,7 @@ def _on_host(machine: MachineState) -> int:
 
 
 def _wait_seconds(script: str, function: str) -> float:
-    """The seconds that a function waits in a loop of so many attempts."""
+    """Return the seconds that a function of a script waits in its loop of attempts."""
     [body] = re.findall(rf"(?ms)^{function}\(\) \{{\n.*?^\}}", script_file(script))
     [attempts] = re.findall(r"in \$\(seq (\d+)\)", body)
     [pause] = re.findall(r"\bsleep ([\d.]+)", body)
@@ -48,7 +48,7 @@ def test_a_container_that_was_just_started_has_time_for_its_first_check(
 
 
 @each_machine
-def test_a_container_that_goes_on_has_time_for_its_next_check(machine: MachineState) -> None:
+def test_a_resumed_container_has_time_for_its_next_check(machine: MachineState) -> None:
     assert _wait_seconds("stack", "resume") > _on_host(machine)
 
 
@@ -62,8 +62,8 @@ def test_a_task_that_was_just_started_has_time_for_its_first_check(machine: Mach
 
 
 @each_machine
-def test_a_replica_is_not_unready_before_its_next_check_but_one(machine: MachineState) -> None:
-    """Of two checks in a row that both take their longest, the second one may be the good one."""
+def test_a_replica_is_not_unready_before_its_second_check(machine: MachineState) -> None:
+    """Two checks in a row may take their full time, and the second one may succeed."""
     services = rendered_stack.render(machine)["services"]
     [limit] = re.findall(r"-gt (\d+)", script_file("readiness"))
     assert int(limit) >= 2 * _longest({"infisical": services["infisical"]})

@@ -1,4 +1,4 @@
-"""Archives of images on their way to the host."""
+"""Test the directory on the host to which archives of images are uploaded."""
 
 import subprocess
 from pathlib import Path
@@ -13,7 +13,7 @@ from infisical_iac.stack import compose
 
 @pytest.fixture
 def uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The directory that everybody may write to, on a host that is this machine."""
+    """The directory that everybody may write to; this machine is the host."""
 
     def run(command: Any, **_: Any) -> tuple[bool, Any]:
         done = subprocess.run(str(command), shell=True, capture_output=True, text=True)
@@ -26,7 +26,7 @@ def uploads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_an_upload_gets_a_private_directory_of_its_own(uploads: Path) -> None:
+def test_an_upload_gets_its_own_private_directory(uploads: Path) -> None:
     first, left = compose._upload_directory(), uploads / "infisical-iac-images.left"
     made = Path(first)
     assert made.parent == uploads
@@ -38,7 +38,7 @@ def test_an_upload_gets_a_private_directory_of_its_own(uploads: Path) -> None:
     assert [*uploads.iterdir()] == [again]
 
 
-def test_a_link_in_its_way_is_not_followed(uploads: Path) -> None:
+def test_a_planted_link_is_not_followed(uploads: Path) -> None:
     victim = uploads / "victim"
     victim.mkdir()
     (victim / "file").write_text("untouched")
@@ -47,7 +47,7 @@ def test_a_link_in_its_way_is_not_followed(uploads: Path) -> None:
     assert (victim / "file").read_text() == "untouched"
 
 
-def test_a_host_without_room_for_it_is_refused(
+def test_a_host_without_an_upload_directory_is_refused(
     uploads: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compose, "_UPLOADS", str(uploads / "missing"))

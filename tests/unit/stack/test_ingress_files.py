@@ -1,4 +1,4 @@
-"""Test that Caddy gets its files only after it has checked them, and that keys are not shown."""
+"""Test that Caddy's files are installed only after a check, and that keys are not shown."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -32,7 +32,7 @@ _OTHER = PathState("regular file", "600", "root:root", "0" * 64)
 
 
 def _install(own: Pair | None = None, **others: PathState) -> IngressState:
-    """Return a host whose Caddy runs with the settings, and with a certificate of the user's."""
+    """Return the state of a host whose Caddy runs with the settings and the user's certificate."""
     config = caddyfile(_SETTINGS, own.certificate if own else "")
     texts = {_CADDYFILE: config.text}
     if own:
@@ -42,14 +42,14 @@ def _install(own: Pair | None = None, **others: PathState) -> IngressState:
 
 
 def _with(there: IngressState, **states: PathState | None) -> IngressState:
-    """Return the state with other Caddyfile, certificate or key; None for none."""
+    """Return the state with another Caddyfile, certificate or key; None removes the file."""
     paths = {"caddyfile": _CADDYFILE, "certificate": _CERTIFICATE, "key": _KEY}
     files: dict[str, Any] = {**there.files, **{paths[name]: each for name, each in states.items()}}
     return replace(there, files={path: each for path, each in files.items() if each})
 
 
 class _Host:
-    """A host with or without Caddy's image, which notes its commands and files."""
+    """A host with or without Caddy's image, which records commands and written files."""
 
     def __init__(self) -> None:
         self.image = "present"
@@ -88,7 +88,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
 
 
 @pytest.mark.parametrize("own", [None, _OWN])
-def test_files_that_are_in_effect_are_not_changed(own: Pair | None) -> None:
+def test_files_in_effect_are_not_changed(own: Pair | None) -> None:
     (said,) = ingress.decide(_SETTINGS, _install(own), own)
     assert isinstance(said, UpToDate)
 
@@ -127,13 +127,13 @@ def test_each_wrong_file_is_named_and_all_are_installed_at_once(
     assert host.calls[-1] == f"ingress.sh take {_SETTINGS.stack.caddy_image}"
 
 
-def test_a_caddy_that_runs_with_another_file_is_named(host: _Host) -> None:
+def test_a_caddy_that_runs_with_another_caddyfile_is_reported(host: _Host) -> None:
     (change,) = perform(ingress.decide(_SETTINGS, replace(_install(), revision="none"), None))
     assert change.startswith("~ Caddy: ")
     assert host.calls[-1] == f"ingress.sh take {_SETTINGS.stack.caddy_image}"
 
 
-def test_a_key_is_in_no_change(host: _Host) -> None:
+def test_changes_do_not_show_the_key(host: _Host) -> None:
     changes = [*ingress.decide(_SETTINGS, _with(_install(_OWN), key=_OTHER), _OWN)]
     assert "PRIVATE" not in repr(changes[:-1])
 
@@ -165,7 +165,9 @@ def test_directories_are_private_to_root(
     ]
 
 
-def test_new_files_lie_next_to_the_old_ones_until_caddy_has_checked_them(host: _Host) -> None:
+def test_new_files_are_written_next_to_the_old_files_until_caddy_has_checked_them(
+    host: _Host,
+) -> None:
     perform(ingress.decide(_SETTINGS, _with(_install(), caddyfile=_OTHER), _OWN))
     image = _SETTINGS.stack.caddy_image
     assert host.calls == [
@@ -178,7 +180,7 @@ def test_new_files_lie_next_to_the_old_ones_until_caddy_has_checked_them(host: _
     assert host.written[f"{_DIRECTORY}.new/tls.key"][0] == _OWN.key
 
 
-def test_an_image_that_the_host_lacks_is_fetched_before_it_checks_the_files(host: _Host) -> None:
+def test_a_missing_image_is_fetched_before_caddy_checks_the_files(host: _Host) -> None:
     host.image = ""
     settings = settings_of(image_archives=("images.tar",))
     perform(ingress.decide(settings, _with(_install(), caddyfile=_OTHER), None))
@@ -187,7 +189,7 @@ def test_an_image_that_the_host_lacks_is_fetched_before_it_checks_the_files(host
 
 
 @pytest.mark.parametrize("own", [None, _OWN])
-def test_a_command_installs_the_files_of_a_deploy(
+def test_a_command_installs_the_same_files_as_a_deploy(
     monkeypatch: pytest.MonkeyPatch, host: _Host, own: Pair | None
 ) -> None:
     monkeypatch.setattr(certificate, "own", lambda settings: own)
@@ -203,7 +205,7 @@ def test_a_command_installs_the_files_of_a_deploy(
     ("site_url", "site", "port"),
     [(f"https://{NAME}", NAME, 443), (f"https://{NAME}:8443", NAME, 8443)],
 )
-def test_the_host_is_asked_for_the_files_and_the_certificate_of_the_site(
+def test_the_files_and_the_certificate_of_the_site_are_inspected(
     host: _Host, site_url: str, site: str, port: int
 ) -> None:
     settings = settings_of(site_url=site_url)
@@ -221,7 +223,7 @@ def test_the_host_is_asked_for_the_files_and_the_certificate_of_the_site(
 
 
 @pytest.mark.parametrize("operation", [ingress.configuration, ingress.served_certificate])
-def test_without_an_ingress_nothing_is_read_or_changed(host: _Host, operation: Any) -> None:
+def test_nothing_is_read_or_changed_without_an_ingress(host: _Host, operation: Any) -> None:
     (said,) = of(operation)(settings_of(ingress="none"))
     assert isinstance(said, UpToDate)
     assert host.asked == []
@@ -247,7 +249,7 @@ def test_a_deploy_waits_until_the_certificate_is_served(
 @pytest.mark.parametrize(
     ("said", "reason"), [("rate limited\n", "(rate limited)"), ("\n", "(Caddy gives no reason)")]
 )
-def test_a_certificate_that_does_not_come_fails_the_run_with_caddys_reason(
+def test_a_missing_certificate_fails_the_run_with_caddys_reason(
     host: _Host, said: str, reason: str
 ) -> None:
     host.said = said

@@ -1,4 +1,4 @@
-"""Hosts and settings that don't fit each other are refused before anything is changed."""
+"""Test that an ingress which does not fit the host or other settings is refused."""
 
 from dataclasses import replace
 from typing import Any, get_args
@@ -159,5 +159,5 @@ def _refuse(machine: MachineState, changes: dict[str, Any]) -> None:
     settings.stack.ingress_kind.refuse(settings, machine)
 
 
-def test_the_setting_takes_the_names_of_all_kinds() -> None:
+def test_the_setting_accepts_the_names_of_all_kinds() -> None:
     assert get_args(IngressName) == tuple(KINDS)

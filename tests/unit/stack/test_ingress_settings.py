@@ -1,4 +1,4 @@
-"""The settings of the ingress: each bad value is refused by name, with what to write instead."""
+"""Test that an invalid setting of the ingress is refused by its name, with accepted values."""
 
 from typing import Any
 
@@ -53,7 +53,7 @@ def test_a_certificate_and_its_key_are_refused_without_each_other(
     assert "\n" not in str(refusal.value)
 
 
-def test_good_values_are_taken() -> None:
+def test_valid_values_are_accepted() -> None:
     found = settings_of(
         caddy_image=f"registry.example.com:5000/caddy:2.10.2@sha256:{'a' * 64}",
         acme_ca="https://ca.example.com:9000/acme/directory",
@@ -64,5 +64,5 @@ def test_good_values_are_taken() -> None:
 
 
 @pytest.mark.parametrize(("ingress", "more"), [("traefik", ["caddy"]), ("none", [])])
-def test_caddys_image_is_asked_for_only_where_caddy_runs(ingress: str, more: list[str]) -> None:
+def test_the_image_of_caddy_is_needed_only_if_caddy_runs(ingress: str, more: list[str]) -> None:
     assert list(settings_of(ingress=ingress).services) == ["infisical", "postgres", "redis", *more]

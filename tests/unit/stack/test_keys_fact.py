@@ -1,11 +1,11 @@
-"""Test what the host's answer says of its keys."""
+"""Test that the host's output on its keys is parsed."""
 
 import pytest
 
 from infisical_iac.stack.keys import Keys, KeysState
 
 
-def test_each_key_is_named_by_what_is_wrong_with_it() -> None:
+def test_each_key_is_listed_by_its_problem() -> None:
     output = [
         "missing auth_secret",
         "missing redis_password",
@@ -35,5 +35,5 @@ def test_each_key_is_named_by_what_is_wrong_with_it() -> None:
         (["replicas"], KeysState(database=True, replicas=True)),
     ],
 )
-def test_replicas_are_of_a_database(output: list[str], state: KeysState) -> None:
+def test_replicas_imply_a_database(output: list[str], state: KeysState) -> None:
     assert Keys().process(output) == state

@@ -1,4 +1,4 @@
-"""The lengths of keys and passwords that are made on the host, in one table of keys.sh."""
+"""Test the lengths of keys and passwords that keys.sh makes on the host."""
 
 import subprocess
 from pathlib import Path
@@ -17,7 +17,7 @@ _LENGTHS = {
 
 
 def _make(root: Path, text: str) -> dict[str, int]:
-    """Run a text of keys.sh, and return how long it made each key, and the admin's password."""
+    """Run the text of keys.sh, and return the lengths of the keys and the admin's password."""
     command = ["sh", "-c", text.replace("root=/etc/infisical", f"root='{root}'"), "keys.sh"]
     arguments = ["make", "admin@example.com"]
     done = subprocess.run(
@@ -36,7 +36,7 @@ def test_each_key_has_its_length(tmp_path: Path) -> None:
     assert _make(tmp_path, script_file("keys")) == _LENGTHS | {"admin password": 48}
 
 
-def test_the_administrators_password_is_in_the_table_too(tmp_path: Path) -> None:
+def test_the_length_of_the_administrators_password_is_in_the_same_table(tmp_path: Path) -> None:
     row = "admin_password) echo 24 ;;"
     text = script_file("keys")
     assert text.count(row) == 1

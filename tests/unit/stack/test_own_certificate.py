@@ -1,4 +1,4 @@
-"""The user's own certificate is refused where it can't serve, and compared with what is served."""
+"""Test that an unusable certificate is refused, and that the served certificate is compared."""
 
 import subprocess
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tests.unit.stack.certificates import NOW, pair
 
 @pytest.fixture
 def read(tmp_path: Path) -> Callable[..., Pair | None]:
-    """Write a certificate and a key, and read them as a deploy does."""
+    """Return a function that writes a certificate and a key, and reads them like a deploy."""
 
     def read_them(certificate: str, key: str, site_url: str = f"https://{NAME}") -> Pair | None:
         paths = {"tls_certificate": tmp_path / "a.crt", "tls_key": tmp_path / "a.key"}
@@ -35,7 +35,7 @@ def read(tmp_path: Path) -> Callable[..., Pair | None]:
         (("192.0.2.1",), "https://192.0.2.1"),
     ],
 )
-def test_a_good_pair_is_taken_with_its_chain(
+def test_a_valid_pair_is_accepted_with_its_chain(
     read: Callable[..., Pair], names: tuple[str, ...], site_url: str
 ) -> None:
     leaf, authority = pair(*names), pair()
@@ -43,7 +43,7 @@ def test_a_good_pair_is_taken_with_its_chain(
     assert read(chain, leaf.key, site_url) == Pair(chain, leaf.key)
 
 
-def test_without_a_setting_there_is_none() -> None:
+def test_no_certificate_is_read_without_a_setting() -> None:
     assert own(settings_of()) is None
 
 
@@ -62,7 +62,7 @@ def _openssl(*words: str, given: str = "") -> str:
 
 
 def _odd_pair() -> Pair:
-    """A pair with a curve that hardly anybody but OpenSSL knows."""
+    """Return a pair with a curve that hardly any program but OpenSSL knows."""
     key = _openssl("ecparam", "-name", "wap-wsg-idm-ecid-wtls9", "-genkey", "-noout")
     return Pair(_openssl("req", "-x509", "-key", "/dev/stdin", "-subj", "/CN=x", given=key), key)
 
@@ -104,7 +104,7 @@ def test_the_end_of_a_certificate_is_a_date() -> None:
     assert ends(_GOOD.certificate) == "2026-12-26"
 
 
-def test_a_file_that_is_not_there_is_named() -> None:
+def test_a_missing_certificate_file_is_refused_with_its_path() -> None:
     named = {"tls_certificate": "/nowhere/a.crt", "tls_key": "/nowhere/a.key"}
     with pytest.raises(SettingsError, match=r"'tls_certificate': /nowhere/a\.crt ") as refusal:
         own(settings_of(**named))

@@ -1,4 +1,4 @@
-"""Requests to the host itself, and within a cluster, pass no proxy of somebody's environment."""
+"""Test that requests to the host itself, and within a cluster, ignore proxy variables."""
 
 import re
 from collections.abc import Iterator
@@ -24,10 +24,10 @@ def _calls() -> Iterator[tuple[str, str]]:
                 yield file.name, call
 
 
-def test_there_are_calls_to_look_at() -> None:
+def test_calls_of_curl_are_found() -> None:
     assert len([*_calls()]) > 10
 
 
 @pytest.mark.parametrize(("file", "call"), [*_calls()])
-def test_a_call_of_curl_names_no_proxy(file: str, call: str) -> None:
+def test_each_call_of_curl_has_the_noproxy_option(file: str, call: str) -> None:
     assert "--noproxy" in call, f"{file}: {call}"

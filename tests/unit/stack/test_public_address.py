@@ -1,4 +1,4 @@
-"""The host requests the public address, no matter who certifies Caddy."""
+"""Test that the host can request the public address with any certificate authority of Caddy."""
 
 import ssl
 import threading
@@ -27,7 +27,7 @@ _Signed = tuple[x509.Certificate, ec.EllipticCurvePrivateKey]
 
 
 def _certificate(name: str, by: _Signed | None = None) -> _Signed:
-    """Return an authority, or what one has certified for localhost."""
+    """Return an authority and its key, or a certificate for localhost that `by` signs."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     builder = (
@@ -69,7 +69,7 @@ def authority() -> _Signed:
 
 @pytest.fixture
 def url(authority: _Signed, tmp_path: Path) -> Iterator[str]:
-    """A site on loopback with a certificate of the authority."""
+    """The address of a site on loopback with a certificate of the authority."""
     leaf, key = _certificate("localhost", by=authority)
     private = key.private_bytes(
         serialization.Encoding.PEM,
@@ -89,7 +89,7 @@ def url(authority: _Signed, tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture
 def volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The data of Caddy, on a host that is this machine."""
+    """The data directory of Caddy; this machine is the host."""
     data = tmp_path / "volume"
     programs = tmp_path / "programs"
     data.mkdir()
@@ -141,7 +141,7 @@ def test_another_authority_is_not_trusted(url: str, volume: Path) -> None:
     assert not checks.is_public(_settings(url))
 
 
-def test_a_proxy_of_the_users_own_is_trusted_as_the_host_does(
+def test_the_certificate_of_another_proxy_is_checked_by_the_hosts_trust_store(
     url: str, authority: _Signed, volume: Path
 ) -> None:
     file = volume / "caddy/pki/authorities/local/root.crt"
@@ -151,7 +151,7 @@ def test_a_proxy_of_the_users_own_is_trusted_as_the_host_does(
     assert not checks.is_public(settings)
 
 
-def test_a_closed_edge_is_seen_to_be_closed_behind_caddys_own_authority(
+def test_a_closed_edge_is_recognized_with_caddys_own_authority(
     url: str, authority: _Signed, volume: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = volume / "caddy/pki/authorities/local/root.crt"

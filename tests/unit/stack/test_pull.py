@@ -1,4 +1,4 @@
-"""A pull that fails says why, and a password goes to the standard input of Docker only."""
+"""Test that a failed pull has a reason, and that only Docker's standard input gets a password."""
 
 import subprocess
 from pathlib import Path
@@ -18,7 +18,7 @@ _AWAITING = "net/http: request canceled while waiting for connection"
 _DIGEST = f"sha256:{'a' * 64}"
 
 
-# What Docker's daemon says, with its own image store and with containerd's, as issues quote it.
+# Messages of Docker's daemon with its own image store and containerd's, quoted from issues.
 @pytest.mark.parametrize(
     ("output", "code"),
     [
@@ -58,7 +58,7 @@ _DIGEST = f"sha256:{'a' * 64}"
             "Unauthorized",
             "login",
         ),
-        # Docker Hub does not say which of the two it is.
+        # Docker Hub does not distinguish a missing login from a missing repository.
         (
             f"{_DAEMON}pull access denied for acme/infisical, repository does not exist or may "
             "require 'docker login': denied: requested access to the resource is denied",
@@ -154,7 +154,7 @@ def test_a_long_output_is_cut_before_its_cause() -> None:
 
 @pytest.fixture
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A Docker that notes its arguments, its standard input and the rights of its directory."""
+    """A fake Docker that logs its arguments, its standard input and the modes of its files."""
     log = tmp_path / "log"
     fake_program(
         tmp_path / "bin",
@@ -199,12 +199,12 @@ def login(tmp_path: Path) -> RegistryLogin:
     return RegistryLogin(registry="registry.example.com", user="deploy", password_file=str(file))
 
 
-def test_an_image_without_a_login_is_pulled_as_it_is(docker: Path, login: RegistryLogin) -> None:
+def test_an_image_without_a_login_is_pulled_directly(docker: Path, login: RegistryLogin) -> None:
     pull.pull("redis:8", [login])
     assert (docker / "log").read_text() == "pull --quiet redis:8\n"
 
 
-def test_a_password_is_no_argument_and_does_not_stay(docker: Path, login: RegistryLogin) -> None:
+def test_a_password_is_not_an_argument_and_is_not_kept(docker: Path, login: RegistryLogin) -> None:
     image = f"registry.example.com/acme/app:1@{_DIGEST}"
     pull.pull(image, [login])
     first, password, directory, file, second = (docker / "log").read_text().split("\n")[:5]
@@ -242,7 +242,7 @@ def test_names_are_quoted_for_the_shell(login: RegistryLogin) -> None:
 
 
 def _image_facts(monkeypatch: pytest.MonkeyPatch, *present: str) -> list[str]:
-    """Have an archive loaded, after which only the images `present` are there; note pulls."""
+    """Fake an archive with only the images `present`, and return the list of pulled images."""
     pulled: list[str] = []
     facts = SimpleNamespace(get_fact=lambda *_, **__: SimpleNamespace(images=present))
     monkeypatch.setattr(compose, "host", facts)
@@ -269,7 +269,7 @@ def test_a_digest_cannot_be_compared_with_an_archive(monkeypatch: pytest.MonkeyP
 def test_an_engine_that_keeps_digests_of_archives_needs_no_pull(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """containerd's image store keeps them."""
+    """containerd's image store keeps the digests of loaded images."""
     pulled = _image_facts(monkeypatch, "redis:8", f"redis:8@{_DIGEST}")
     compose.fetch([f"redis:8@{_DIGEST}"], ImageSources(("images.tar",)))
     assert pulled == []

@@ -1,4 +1,4 @@
-"""The health checks of Infisical send the same two requests, in three languages.
+"""Test that the health checks of Infisical, in three languages, send the same two requests.
 
 The status shows that Infisical reaches Redis. The login of an identity that can't exist shows that
 it reaches the database: it is refused with 401.
@@ -17,7 +17,7 @@ _LOGIN = "/api/v1/auth/universal-auth/login"
 _NOBODY = {"clientId": "00000000-0000-0000-0000-000000000000", "clientSecret": "none"}
 
 
-def test_the_containers_check_sends_the_two_requests() -> None:
+def test_the_check_of_the_container_sends_the_two_requests() -> None:
     text = Path("templates/stack/parts/infisical-readiness.j2").read_text()
     assert re.findall(r"http://127\.0\.0\.1:8080(/[^\s)\"]+)", text) == [_STATUS, _LOGIN]
     [body] = re.findall(r"--data '([^']+)'", text)
@@ -25,7 +25,7 @@ def test_the_containers_check_sends_the_two_requests() -> None:
     assert "test 401 =" in text
 
 
-def test_haproxys_check_sends_the_two_requests() -> None:
+def test_the_check_of_haproxy_sends_the_two_requests() -> None:
     text = Path("templates/cluster/haproxy.cfg.j2").read_text().partition("listen infisical\n")[2]
     sent = re.findall(r"http-check send meth (\w+) uri (\S+)", text)
     assert sent == [("GET", _STATUS), ("POST", _LOGIN)]
@@ -34,7 +34,7 @@ def test_haproxys_check_sends_the_two_requests() -> None:
     assert re.findall(r"http-check expect status (\d+)", text) == ["200", "401"]
 
 
-def test_the_clients_check_sends_the_two_requests() -> None:
+def test_the_check_of_the_client_sends_the_two_requests() -> None:
     sent: list[tuple[str, str, object]] = []
 
     def answer(request: httpx.Request) -> httpx.Response:

@@ -1,4 +1,4 @@
-"""The password for a registry comes from a file or a variable, and from nowhere else."""
+"""Test that the password for a registry is read only from a file or a variable."""
 
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,14 @@ def _login(**values: Any) -> RegistryLogin:
     return RegistryLogin(**{**_LOGIN, **values})
 
 
-def test_a_file_has_the_password(tmp_path: Path) -> None:
+def test_the_password_is_read_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "password"
     file.write_text("not-a-secret\n")
     file.chmod(0o600)
     assert read_password(_login(password_file=str(file))) == "not-a-secret"
 
 
-def test_a_variable_has_the_password() -> None:
+def test_the_password_is_read_from_a_variable() -> None:
     login = _login(password_variable="REGISTRY_PASSWORD")
     assert read_password(login, {"REGISTRY_PASSWORD": "not-a-secret"}) == "not-a-secret"
 
@@ -76,7 +76,7 @@ def test_a_login_is_for_one_registry() -> None:
         ({"password": "not-a-secret"}, "password_file"),
     ],
 )
-def test_a_wrong_login_is_refused(change: dict[str, str], fact: str) -> None:
+def test_an_invalid_login_is_refused(change: dict[str, str], fact: str) -> None:
     with pytest.raises(SettingsError) as error:
         settings_of(registry_login=({**_LOGIN, **change},))
     assert fact in str(error.value)

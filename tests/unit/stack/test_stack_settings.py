@@ -1,4 +1,4 @@
-"""Test what the settings of the stack make of images with a known digest, and of half a pair."""
+"""Test the digests of images, and incomplete pairs of settings, in the settings of the stack."""
 
 import pytest
 
@@ -17,7 +17,7 @@ _DIGEST = f"sha256:{'0' * 64}"
 
 @pytest.mark.parametrize("reference", ["redis:8.2.3", "caddy:2.10.2", "redis:8.2.10"])
 def test_a_release_that_is_or_was_the_default_has_a_digest(reference: str) -> None:
-    """Hosts, kept releases and recovery kits name the older ones."""
+    """Hosts, kept releases and recovery kits name older releases."""
     assert with_digest(reference) == f"{reference}@{DIGESTS[reference]}"
     assert without_known_digest(with_digest(reference)) == reference
     assert image_name(with_digest(reference)) == reference
@@ -26,12 +26,12 @@ def test_a_release_that_is_or_was_the_default_has_a_digest(reference: str) -> No
 @pytest.mark.parametrize(
     "reference", ["redis:1.2.3", f"redis:8.2.3@{_DIGEST}", f"redis:1.2.3@{_DIGEST}"]
 )
-def test_a_release_without_a_known_digest_stays_as_it_is_given(reference: str) -> None:
+def test_a_release_without_a_known_digest_is_not_changed(reference: str) -> None:
     assert with_digest(reference) == reference
     assert without_known_digest(reference) == reference
 
 
-def test_images_of_an_archive_are_known_by_their_tags() -> None:
+def test_images_of_an_archive_are_named_by_their_tags() -> None:
     values = {"redis_image": "redis:8.2.3", "image_archives": ("images.tar",)}
     assert with_known_digests(values) == values
     assert with_known_digests({"redis_image": "redis:8.2.3", "image_archives": ()}) == {
@@ -40,7 +40,7 @@ def test_images_of_an_archive_are_known_by_their_tags() -> None:
     }
 
 
-def test_a_digest_of_infisical_that_is_given_outweighs_the_known_one() -> None:
+def test_a_configured_digest_of_infisical_takes_precedence_over_the_known_digest() -> None:
     values = {"infisical_image": "infisical/infisical", "infisical_version": "v0.165.16"}
     known = DIGESTS["infisical/infisical:v0.165.16"]
     assert with_known_digests(values)["infisical_digest"] == known
@@ -51,7 +51,7 @@ def test_a_digest_of_infisical_that_is_given_outweighs_the_known_one() -> None:
 @pytest.mark.parametrize(
     ("given", "missing"), [("tls_certificate", "tls_key"), ("tls_key", "tls_certificate")]
 )
-def test_half_a_pair_of_certificate_and_key_is_refused_by_the_name_of_what_is_missing(
+def test_a_certificate_or_key_without_the_other_setting_is_refused(
     given: str, missing: str
 ) -> None:
     with pytest.raises(SettingsError, match=f"{given} is set without {missing}; set both"):
@@ -70,8 +70,8 @@ def test_the_same_digest_may_be_given_twice() -> None:
     assert settings.stack.infisical_digest == _DIGEST
 
 
-def test_a_digest_that_was_left_from_another_release_is_refused() -> None:
-    """Docker would run the bytes of the digest, whatever the version says."""
+def test_two_different_digests_of_infisical_are_refused() -> None:
+    """Docker would run the image of the digest and ignore the version."""
     other = f"sha256:{'1' * 64}"
     with pytest.raises(SettingsError, match="infisical_digest"):
         settings_of(infisical_version=f"v0.166.2@{_DIGEST}", infisical_digest=other)
@@ -79,7 +79,7 @@ def test_a_digest_that_was_left_from_another_release_is_refused() -> None:
 
 @pytest.mark.parametrize("digest", ["", "sha256:abc", "sha512:" + "a" * 64, "sha256:" + "A" * 64])
 @pytest.mark.parametrize("setting", ["infisical_version", "redis_image", "patroni_image"])
-def test_half_a_digest_is_refused(setting: str, digest: str) -> None:
+def test_an_incomplete_digest_is_refused(setting: str, digest: str) -> None:
     values = {"infisical_version": "v0.166.2", "redis_image": "redis:8.2.3"}
     reference = f"{values.get(setting, 'r.example/spilo-17:4.0-p3')}@{digest}"
     if setting == "infisical_version" and not digest:

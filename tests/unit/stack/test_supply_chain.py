@@ -1,4 +1,4 @@
-"""Test that what runs with an operator's rights is named exactly, and is no more than needed."""
+"""Test that packages and actions with an operator's rights are pinned, and that all are needed."""
 
 import os
 import re
@@ -33,11 +33,11 @@ def development_packages() -> set[str]:
 def test_an_operator_installs_no_package_of_the_tests(development_packages: set[str]) -> None:
     installed = _read_pins("requirements.lock")
     assert {"pyinfra", "httpx", "hatchling"} <= installed.keys()
-    # Packages of an operator need these, too.
+    # Packages that operators install depend on these, too.
     assert development_packages & installed.keys() == {"bcrypt", "requests", "types-paramiko"}
 
 
-def test_the_tests_run_with_what_an_operator_has() -> None:
+def test_the_tests_run_with_the_package_versions_of_an_operator() -> None:
     installed, tested = _read_pins("requirements.lock"), _read_pins("requirements-dev.lock")
     assert {name: tested.get(name) for name in installed} == installed
 
@@ -51,7 +51,7 @@ def test_a_workflow_names_actions_and_checkouts_by_commit(file: Path) -> None:
     assert text.count("repository:") == text.count("ref: ${{ vars.INFISICAL_IAC_REVISION }}")
 
 
-def test_the_hook_of_pre_commit_runs_what_the_lock_names(tmp_path: Path) -> None:
+def test_the_pre_commit_hook_installs_the_locked_packages(tmp_path: Path) -> None:
     """pre-commit itself installs a hook of Python without any hash."""
     (hook,) = yaml.safe_load((_ROOT / ".pre-commit-hooks.yaml").read_text("utf-8"))
     program, *arguments = hook["entry"].split()
@@ -60,7 +60,7 @@ def test_the_hook_of_pre_commit_runs_what_the_lock_names(tmp_path: Path) -> None
     copy.parent.mkdir(parents=True)
     shutil.copy(_ROOT / program, copy)
     tools = tmp_path / "tools"
-    # The environment is there once the one target has been made that installs with hashes.
+    # Only the target `install`, which checks hashes, makes the environment.
     fake_program(
         tools,
         "make",
@@ -82,7 +82,7 @@ chmod +x {tmp_path}/copy/.venv/bin/infisical-iac""",
     assert done.stdout == "check --offline --project-file a.yaml\n"
 
 
-def test_make_installs_by_hashes() -> None:
+def test_make_installs_packages_by_their_hashes() -> None:
     lines = (_ROOT / "Makefile").read_text("utf-8").splitlines()
     installs = [each for each in lines if "pip install" in each]
     assert len(installs) == 3

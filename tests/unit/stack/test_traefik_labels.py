@@ -1,4 +1,4 @@
-"""The labels for Dokploy's Traefik, in the order that makes them hold, and Caddy behind it."""
+"""Test the labels for Dokploy's Traefik, the priorities of its routers, and Caddy behind it."""
 
 import re
 from typing import Any
@@ -22,8 +22,8 @@ def _labels(**changes: Any) -> dict[str, str]:
     return TraefikIngress.labels(settings_of(ingress="traefik", **changes))
 
 
-def _ways(labels: dict[str, str]) -> list[str]:
-    """The names of the routers for https, in the order in which Traefik asks them."""
+def _list_routers(labels: dict[str, str]) -> list[str]:
+    """Return the names of the routers for https, in the order in which Traefik tries them."""
     priorities = {
         name.split(".")[3].removeprefix("infisical-"): int(value)
         for name, value in labels.items()
@@ -34,30 +34,31 @@ def _ways(labels: dict[str, str]) -> list[str]:
 
 
 def _route(labels: dict[str, str], path: str, *, method: str = "GET", token: str = "") -> str:
-    """The middlewares of the router that Traefik chooses for a request."""
-    for way in _ways(labels):
-        rule = labels[f"{_ROUTER}{way}.rule"].removeprefix(f"Host(`{NAME}`)").removeprefix(" && ")
+    """Return the middlewares of the router that Traefik chooses for a request."""
+    for router in _list_routers(labels):
+        rule = labels[f"{_ROUTER}{router}.rule"]
+        rule = rule.removeprefix(f"Host(`{NAME}`)").removeprefix(" && ")
         patterns = re.findall(r"(PathRegexp|HeaderRegexp)\((?:`Authorization`, )?`(.*?)`\)", rule)
         subjects = {"PathRegexp": path, "HeaderRegexp": token}
         if all(re.search(pattern, subjects[kind]) for kind, pattern in patterns) and (
             "Method(" not in rule or f"Method(`{method}`)" in rule
         ):
-            return labels[f"{_ROUTER}{way}.middlewares"]
+            return labels[f"{_ROUTER}{router}.middlewares"]
     raise AssertionError(path)
 
 
-def test_each_way_leads_to_infisical_by_dokploys_entry_point_and_resolver() -> None:
+def test_each_router_leads_to_infisical_by_dokploys_entry_point_and_resolver() -> None:
     labels = _labels(**_ALLOWED, traefik_entrypoint="https", traefik_resolver="le")
     assert labels["traefik.enable"] == "true"
     assert labels["traefik.docker.network"] == "dokploy-network"
     assert labels["traefik.http.services.infisical.loadbalancer.server.port"] == "8080"
-    for way in _ways(labels):
-        assert labels[f"{_ROUTER}{way}.rule"].startswith(f"Host(`{NAME}`)")
-        assert labels[f"{_ROUTER}{way}.entrypoints"] == "https"
-        assert labels[f"{_ROUTER}{way}.tls.certresolver"] == "le"
-        assert labels[f"{_ROUTER}{way}.service"] == "infisical"
+    for router in _list_routers(labels):
+        assert labels[f"{_ROUTER}{router}.rule"].startswith(f"Host(`{NAME}`)")
+        assert labels[f"{_ROUTER}{router}.entrypoints"] == "https"
+        assert labels[f"{_ROUTER}{router}.tls.certresolver"] == "le"
+        assert labels[f"{_ROUTER}{router}.service"] == "infisical"
         # By this middleware, Traefik sends Caddy the secret.
-        assert labels[f"{_ROUTER}{way}.middlewares"].split(",")[0] == "infisical-headers"
+        assert labels[f"{_ROUTER}{router}.middlewares"].split(",")[0] == "infisical-headers"
     assert labels[f"{_ROUTER}http.middlewares"] == "infisical-https"
     assert labels[f"{_ROUTER}http.entrypoints"] == "web"
 
@@ -96,7 +97,7 @@ _TOKEN = "Bearer eyJhbGciOiJIUzI1NiJ9.eyJpZGVudGl0eUlkIjoiZmFrZSJ9.fake"
         ("/api/v1/projects", "GET", _TOKEN, "machines,people"),
     ],
 )
-def test_each_request_meets_the_rules_that_are_for_it(
+def test_each_request_passes_the_middlewares_for_its_path(
     path: str, method: str, token: str, expected: str
 ) -> None:
     asked = _route(_labels(**_ALLOWED), path, method=method, token=token)
@@ -104,9 +105,9 @@ def test_each_request_meets_the_rules_that_are_for_it(
     assert ",".join(own) == expected
 
 
-def test_without_networks_only_the_number_of_logins_is_limited() -> None:
+def test_only_the_number_of_logins_is_limited_without_networks() -> None:
     labels = _labels()
-    assert _ways(labels) == ["status", "identities", "logins", "all"]
+    assert _list_routers(labels) == ["status", "identities", "logins", "all"]
     assert [name for name in labels if "ipallowlist" in name] == []
 
 
@@ -133,7 +134,7 @@ def test_only_caddy_joins_dokploys_network_and_shares_another_with_infisical() -
     assert "reverse_proxy infisical-behind-caddy:8080 {" in _caddyfile()
 
 
-def test_the_secret_is_traefiks_and_caddys_and_stands_in_no_file_that_is_rendered() -> None:
+def test_traefik_and_caddy_share_the_secret_and_no_rendered_file_has_it() -> None:
     rendered = yaml.safe_load(compose_file(settings_of(ingress="traefik"), _MACHINE))
     caddy = rendered["services"]["caddy"]
     assert caddy["environment"] == {"EDGE_SECRET": "${EDGE_SECRET:?}"}
@@ -148,7 +149,7 @@ def test_the_secret_is_traefiks_and_caddys_and_stands_in_no_file_that_is_rendere
     assert "{env.EDGE_SECRET}" in _caddyfile()
 
 
-def test_caddy_behind_traefik_has_the_rules_and_leaves_the_networks_to_it() -> None:
+def test_caddy_behind_traefik_checks_paths_and_leaves_networks_to_traefik() -> None:
     for kind in ("caddy", "traefik"):
         text = caddyfile(settings_of(ingress=kind, **_ALLOWED)).text
         assert f'not expression `{{http.request.orig_uri}}.matches(r"{paths.TARGET}")`' in text
@@ -165,7 +166,7 @@ def _caddyfile() -> str:
     return caddyfile(settings_of(ingress="traefik")).text
 
 
-def test_a_drill_joins_nothing_and_runs_no_ingress() -> None:
+def test_a_drill_joins_no_proxy_network_and_runs_no_ingress() -> None:
     for kind in ("traefik", "caddy"):
         rendered = yaml.safe_load(compose_file(settings_of(ingress=kind), _MACHINE, drill=True))
         assert sorted(rendered["services"]) == ["infisical", "postgres", "redis"]

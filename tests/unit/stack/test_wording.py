@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
 
-def test_wording_of_a_wrong_time_or_status_for_the_access_log() -> None:
+def test_wording_of_an_invalid_time_or_status_for_the_access_log() -> None:
     with pytest.raises(SettingsError) as since:
         parse_since("yesterday", datetime(2026, 11, 26, tzinfo=UTC))
     assert str(since.value) == (
@@ -97,7 +97,7 @@ def test_wording_of_the_question_before_infisical_is_destroyed(
     assert str(refused.value) == "'another' is not the host's name, infisical: nothing was done"
 
 
-def test_wording_of_the_answer_to_a_request_that_bypasses_the_proxy() -> None:
+def test_wording_of_the_response_to_a_request_that_bypasses_the_proxy() -> None:
     text = caddyfile(settings_of(ingress="traefik")).text
     assert 'respond "Only by way of Traefik." 403' in text
 
@@ -173,7 +173,7 @@ def test_wording_of_a_refused_setting_of_the_ingress_or_a_cluster(
     assert str(refusal.value) == sentence
 
 
-def test_wording_of_a_key_that_is_not_the_certificates(tmp_path: Path) -> None:
+def test_wording_of_a_key_that_does_not_match_the_certificate(tmp_path: Path) -> None:
     certificate, key = tmp_path / "a.crt", tmp_path / "a.key"
     certificate.write_text(pair(NAME).certificate)
     key.write_text(pair(NAME).key)
