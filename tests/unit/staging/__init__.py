@@ -1,1 +1,1 @@
-"""Tests of the tools of the tests on staging hosts."""
+"""Tests of the staging hosts, and of the tools that cause faults on them."""

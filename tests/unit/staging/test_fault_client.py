@@ -1,4 +1,4 @@
-"""Test what the client of the fault tests notices, and what it counts."""
+"""Test the outages, failures and lost writes that the client of the fault tests reports."""
 
 import time
 from collections.abc import Callable
@@ -21,8 +21,8 @@ def client(nodes: list[FakeApiNode]) -> Client:
     return Client([each.node for each in nodes], place, per_second=60, seconds=2)
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Wait for what a client does by itself, ten seconds at most."""
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait until a condition holds, for at most ten seconds."""
     end = time.monotonic() + 10
     while not condition():
         assert time.monotonic() < end
@@ -33,8 +33,8 @@ def has_written(client: Client, number: int) -> Callable[[], bool]:
     return lambda: len(client.ledger.successes("write")) >= number
 
 
-def failures(client: Client) -> list[Attempt]:
-    """The attempts that failed; whether writes, reads or both hit a node is the turns' chance."""
+def list_failures(client: Client) -> list[Attempt]:
+    """Return the failed attempts; it is chance whether reads, writes or both hit a node."""
     return [each for each in client.ledger.attempts if not each.ok]
 
 
@@ -56,22 +56,22 @@ def test_an_outage_is_a_time_without_a_success(
 
 
 @pytest.mark.parametrize(("moment", "seconds"), [(0, 9), (4, 5), (8.5, 0.5), (9, 0), (20, 0)])
-def test_service_is_back_when_the_last_outage_since_is_over(moment: float, seconds: float) -> None:
+def test_service_is_back_once_the_last_outage_after_the_fault_is_over(
+    moment: float, seconds: float
+) -> None:
     assert back_after([Outage(1, 4), Outage(6, 9)], moment) == seconds
 
 
-def test_a_write_is_lost_if_it_is_not_there_or_is_another() -> None:
+def test_a_write_is_lost_if_its_secret_is_missing_or_has_another_value() -> None:
     ledger = Ledger()
     for name in ("A", "B", "C"):
         ledger.acknowledge(name, "value")
     assert ledger.list_lost({"A": "value", "B": "another", "D": "more"}) == ["B", "C"]
 
 
-def test_writes_go_to_all_nodes_and_all_of_them_are_found(
-    client: Client, nodes: list[FakeApiNode]
-) -> None:
+def test_writes_go_to_all_nodes_and_none_is_lost(client: Client, nodes: list[FakeApiNode]) -> None:
     with client:
-        until(has_written(client, 12))
+        wait_until(has_written(client, 12))
     report = client.report()
     assert report.writes == len(nodes[0].store.secrets) == len(client.ledger.acknowledged)
     assert (report.failed_writes, report.failed_reads, report.wrong_reads) == (0, 0, ())
@@ -80,13 +80,13 @@ def test_writes_go_to_all_nodes_and_all_of_them_are_found(
     assert {each.node for each in client.ledger.attempts} == {"node-1", "node-2", "node-3"}
 
 
-def test_a_node_that_fails_costs_tries_and_no_outage(
+def test_a_failing_node_causes_failed_attempts_and_no_lost_writes(
     client: Client, nodes: list[FakeApiNode]
 ) -> None:
     nodes[0].down = True
     with client:
-        until(lambda: len(failures(client)) > 2 and has_written(client, 12)())
-    failed = failures(client)
+        wait_until(lambda: len(list_failures(client)) > 2 and has_written(client, 12)())
+    failed = list_failures(client)
     assert {each.node for each in failed} == {"node-1"}
     assert all(each.detail.startswith("500 ") for each in failed)
     reasons = {f"{each.node}: {each.kind}: {each.detail}" for each in failed}
@@ -95,11 +95,11 @@ def test_a_node_that_fails_costs_tries_and_no_outage(
     assert client.list_lost(nodes[1].node) == []
 
 
-def test_writes_that_no_node_takes_are_an_outage_until_one_does(
+def test_an_outage_lasts_until_a_node_accepts_writes_again(
     client: Client, nodes: list[FakeApiNode]
 ) -> None:
     with client:
-        until(has_written(client, 3))
+        wait_until(has_written(client, 3))
         for each in nodes:
             each.down = True
         begun = client.now()
@@ -107,7 +107,7 @@ def test_writes_that_no_node_takes_are_an_outage_until_one_does(
         for each in nodes:
             each.down = False
         before = len(client.ledger.acknowledged)
-        until(has_written(client, before + 3))
+        wait_until(has_written(client, before + 3))
     report = client.report()
     assert report.longest() >= 2
     assert report.back_after(begun) >= 2
@@ -128,7 +128,7 @@ def test_a_write_that_was_acknowledged_and_forgotten_is_reported(
 ) -> None:
     nodes[2].forgetful = True
     with client:
-        until(lambda: has_written(client, 12)() and client.report().wrong_reads != ())
+        wait_until(lambda: has_written(client, 12)() and client.report().wrong_reads != ())
     lost = client.list_lost(nodes[0].node)
     assert lost
     assert not set(lost) & set(nodes[0].store.secrets)
@@ -140,18 +140,18 @@ def test_a_read_of_another_value_is_reported_with_its_node(
 ) -> None:
     nodes[1].lying = True
     with client:
-        until(lambda: len(client.report().wrong_reads) > 1)
+        wait_until(lambda: len(client.report().wrong_reads) > 1)
     assert all(each.endswith(" at node-2") for each in client.report().wrong_reads)
 
 
 def test_a_token_that_is_refused_is_replaced(client: Client, nodes: list[FakeApiNode]) -> None:
     nodes[0].store.tokens.clear()
     with client:
-        until(has_written(client, 3))
+        wait_until(has_written(client, 3))
     assert nodes[0].store.logins > 1
 
 
-def test_a_sick_node_gets_no_requests_until_it_is_healthy(nodes: list[FakeApiNode]) -> None:
+def test_an_unhealthy_node_gets_no_requests_until_it_is_healthy(nodes: list[FakeApiNode]) -> None:
     balancer = Balancer([each.node for each in nodes], interval=0.02)
 
     def choose_often() -> set[str]:
@@ -159,17 +159,17 @@ def test_a_sick_node_gets_no_requests_until_it_is_healthy(nodes: list[FakeApiNod
 
     nodes[1].sick = True
     balancer.start()
-    until(lambda: choose_often() == {"node-1", "node-3"})
+    wait_until(lambda: choose_often() == {"node-1", "node-3"})
     nodes[1].sick = False
-    until(lambda: len(choose_often()) == 3)
+    wait_until(lambda: len(choose_often()) == 3)
     balancer.stop()
 
 
-def test_all_nodes_are_tried_where_none_is_healthy() -> None:
+def test_all_nodes_are_tried_if_none_is_healthy() -> None:
     nowhere = [Node(name, "http://127.0.0.1:9") for name in ("a", "b")]
     balancer = Balancer(nowhere, interval=0.02)
     balancer.start()
-    until(lambda: not balancer.healthy)
+    wait_until(lambda: not balancer.healthy)
     assert {balancer.choose().name for _ in range(4)} == {"a", "b"}
     balancer.stop()
     with pytest.raises(httpx.ConnectError):

@@ -29,8 +29,8 @@ def cluster(nodes: list[FakeApiNode]) -> FaultyCluster:
     return FaultyCluster(reached=[each.node for each in nodes])
 
 
-def striking(monkeypatch: pytest.MonkeyPatch, cluster: FaultyCluster) -> None:
-    """Have the fault `node_drained` drain the node of a fake cluster and move its primary."""
+def replace_fault(monkeypatch: pytest.MonkeyPatch, cluster: FaultyCluster) -> None:
+    """Replace the fault `node_drained`: drain a node of a fake cluster, and move its primary."""
 
     def node_drained(_: Cluster) -> Undo:
         cluster.availability, cluster.primary = "drain", 2
@@ -48,7 +48,7 @@ def test_apply_is_run_after_an_empty_plan_too(cluster: FaultyCluster) -> None:
 def test_a_fault_that_apply_repairs_leaves_no_difference(
     monkeypatch: pytest.MonkeyPatch, cluster: FaultyCluster
 ) -> None:
-    striking(monkeypatch, cluster)
+    replace_fault(monkeypatch, cluster)
     cluster.plans, cluster.applied = [["~ node a-1: drained → active"]], ["Swarm | Join the nodes"]
     result = injection.inject(cluster.as_cluster(), "node_drained")
     assert result.wrong == []
@@ -58,7 +58,7 @@ def test_a_fault_that_apply_repairs_leaves_no_difference(
 def test_an_incomplete_repair_is_reported(
     monkeypatch: pytest.MonkeyPatch, cluster: FaultyCluster
 ) -> None:
-    striking(monkeypatch, cluster)
+    replace_fault(monkeypatch, cluster)
     cluster.stubborn, cluster.plans = True, [["a"], ["b"]]
     result = injection.inject(cluster.as_cluster(), "node_drained")
     assert (result.repair.unsettled, result.repair.differences) == (("b",), (_DRAINED,))
@@ -70,7 +70,7 @@ def test_an_incomplete_repair_is_reported(
 def test_no_fault_is_caused_in_a_cluster_that_does_not_serve(
     cluster: FaultyCluster, nodes: list[FakeApiNode], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    striking(monkeypatch, cluster)
+    replace_fault(monkeypatch, cluster)
     monkeypatch.setattr(injection, "_BEFORE_SECONDS", 2.5)
     set_up = Place.set_up
 

@@ -101,7 +101,7 @@ def _numbers(line: str) -> tuple[str, list[int], list[int]]:
     return name, was, now
 
 
-def test_data_nodes_are_whole_with_one_primary_two_standbys_and_three_members() -> None:
+def test_data_nodes_are_complete_with_one_primary_two_standbys_and_three_members() -> None:
     replica, other, down = "flags\nslave\n", "flags\nsentinel\n", "flags\ns_down,slave\n"
     sees = f"name\nredis-2:6379\n{replica}{replica}{other}{other}"
     found = {

@@ -29,8 +29,8 @@ def result(fault: str = "primary_killed", **changes: Any) -> Result:
     return Result(fault, **{**fields, **changes})
 
 
-def away(*times: tuple[float, float]) -> Report:
-    """Return what a client saw that could not write in these times."""
+def report_outages(*times: tuple[float, float]) -> Report:
+    """Return the report of a client that could not write in these times."""
     return Report(9, 9, 0, 0, (), tuple(Outage(*each) for each in times), ())
 
 
@@ -87,13 +87,13 @@ def test_a_row_has_the_reason_why_a_fault_was_not_measured() -> None:
 def test_a_service_that_is_back_too_late_is_reported(
     fault: str, ended: float, wrong: list[str]
 ) -> None:
-    assert result(fault, report=away((100, 103), (110, ended)), over=200).late() == wrong
+    assert result(fault, report=report_outages((100, 103), (110, ended)), over=200).late() == wrong
 
 
 def test_a_pause_when_the_fault_is_undone_has_a_bound_too() -> None:
-    assert result(report=away((130, 159))).late() == []
-    (wrong,) = result(report=away((130, 161))).late()
-    assert result(report=away((130, 161))).late(times=2) == []
+    assert result(report=report_outages((130, 159))).late() == []
+    (wrong,) = result(report=report_outages((130, 161))).late()
+    assert result(report=report_outages((130, 161))).late(times=2) == []
     assert " 31.0 s " in wrong
     assert " 30 s " in wrong
 

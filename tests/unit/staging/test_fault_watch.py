@@ -16,14 +16,14 @@ from tests.unit.fake_programs import fake_docker
 
 
 def primary(host: int, *times: float, postmaster: str = "x") -> list[Answer]:
-    """Answers of a primary to questions that take half a second."""
+    """Return the answers of a primary, each half a second after its question."""
     return [Answer(host, each, each + 0.5, postmaster) for each in times]
 
 
 @pytest.mark.parametrize(
     ("answers", "expected"),
     [
-        # A hand-over may be between the first one's last answer and the second one's first.
+        # A failover may lie between the last answer of host 1 and the first answer of host 2.
         ([*primary(1, 0, 2), *primary(2, 2, 4)], []),
         ([*primary(1, 0, 2), *primary(2, 3, 5)], []),
         ([*primary(1, 0, 2, 4), *primary(2, 2, 4)], ["hosts 1 and 2 for 1.5 s"]),
@@ -54,7 +54,7 @@ def test_two_primaries_are_reported_only_if_they_overlap_for_certain(
 def test_a_host_that_answers_too_seldom_is_reported(
     moments: list[float], expected: list[list[str]]
 ) -> None:
-    """The numbers: the host, its answers, all the seconds, and the seconds of its silence."""
+    """The numbers are the host, its answers, the seconds of the watch, and the longest silence."""
     found = blind([Answer(1, each - 0.5, each) for each in moments], [1], 0, 60)
     assert [re.findall(r"\d+", sentence) for sentence in found] == expected
 
@@ -139,9 +139,9 @@ ETCD, BOTH, NOTHING = frozenset({"etcd-1"}), frozenset({"etcd-1", "etcd-2"}), fr
         ([BOTH, ETCD, NOTHING], True),
         ([ETCD] * 5, False),
         ([ETCD] * 10, True),
-        # The hosts recover, and fewer are left each time.
+        # The hosts recover one by one, so fewer are missing each time.
         ([*[BOTH] * 5, *[ETCD] * 5], False),
-        # One of the two dies again and again.
+        # One of the two hosts fails again and again.
         ([ETCD, BOTH] * 5, True),
     ],
 )

@@ -1,4 +1,4 @@
-"""A staging host is entered by its first process where that is this machine's to enter."""
+"""Test that a staging host is entered through its first process, or else through its engine."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def test_a_container_of_this_machine_is_entered_and_looked_up_once(engine: _Engi
     assert engine.asked == 1
 
 
-def test_it_is_looked_up_again_once_its_first_process_is_another(engine: _Engine) -> None:
+def test_a_container_is_looked_up_again_once_it_has_another_first_process(engine: _Engine) -> None:
     with subprocess.Popen(["sleep", "60"]) as before:
         engine.process = before.pid
         assert entering.into("host")[3] == str(before.pid)
@@ -50,17 +50,17 @@ def test_it_is_looked_up_again_once_its_first_process_is_another(engine: _Engine
     assert entering.into("host")[3] == str(os.getpid())
 
 
-def test_an_engine_in_a_virtual_machine_runs_it_itself(engine: _Engine) -> None:
+def test_a_container_in_a_virtual_machine_is_entered_through_the_engine(engine: _Engine) -> None:
     engine.name = "another"
     assert entering.into("host") == _BY_DOCKER
 
 
-def test_a_container_that_does_not_run_is_left_to_the_engine(engine: _Engine) -> None:
+def test_a_stopped_container_is_entered_through_the_engine(engine: _Engine) -> None:
     engine.process = 0
     assert entering.into("host") == _BY_DOCKER
 
 
-def test_without_root_the_engine_enters_the_host(
+def test_a_user_without_root_enters_a_container_through_the_engine(
     engine: _Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)

@@ -1,4 +1,4 @@
-"""Test the choice of images, the conditions for building one again, and for a stale pid file."""
+"""Test the choice of images, when an image is built again, and which pid files are stale."""
 
 import json
 import os
@@ -84,7 +84,7 @@ def _choose(*, prefer_official: bool) -> dict[str, Any]:
     return choice
 
 
-def test_demo_runs_official_images_where_a_registry_answers(docker: FakeDocker) -> None:
+def test_demo_runs_official_images_if_a_registry_answers(docker: FakeDocker) -> None:
     docker.fill_registry(_OFFICIAL, "postgres:17.11", "redis:8.2.10", "caddy:2.11.7")
     choice = _choose(prefer_official=True)
     assert (choice["infisical"], choice["infisical_version"], choice["standin"]) == (
@@ -101,14 +101,14 @@ def test_demo_runs_official_images_where_a_registry_answers(docker: FakeDocker) 
     assert _OFFICIAL in summary.describe_infisical(choice)
 
 
-def test_demo_runs_the_stand_in_where_no_registry_answers(docker: FakeDocker) -> None:
+def test_demo_runs_the_stand_in_if_no_registry_answers(docker: FakeDocker) -> None:
     choice = _choose(prefer_official=True)
     assert (choice["infisical"], choice["standin"]) == ("staging/infisical", True)
     assert choice["ids"]["staging/redis:8"] == "sha256:built-staging/redis:8"
     assert "stand-in" in summary.describe_infisical(choice)
 
 
-def test_demo_runs_the_stand_in_if_infisical_alone_cannot_be_pulled(
+def test_demo_runs_the_stand_in_if_only_infisical_cannot_be_pulled(
     docker: FakeDocker, capsys: pytest.CaptureFixture[str]
 ) -> None:
     docker.fill_registry("postgres:17.11")
@@ -116,13 +116,13 @@ def test_demo_runs_the_stand_in_if_infisical_alone_cannot_be_pulled(
     assert f"{with_digest(_OFFICIAL)} is unknown" in capsys.readouterr().err
 
 
-def test_tests_run_the_stand_in_where_a_registry_answers_too(docker: FakeDocker) -> None:
+def test_tests_run_the_stand_in_even_if_a_registry_answers(docker: FakeDocker) -> None:
     docker.fill_registry(_OFFICIAL)
     assert _choose(prefer_official=False)["standin"]
     assert not any(call.startswith(f"docker pull {_OFFICIAL}") for call in docker.calls)
 
 
-def test_official_image_is_used_again_without_a_registry(docker: FakeDocker) -> None:
+def test_the_official_image_is_reused_without_a_registry(docker: FakeDocker) -> None:
     docker.fill_registry(_OFFICIAL)
     first = _choose(prefer_official=True)
     docker.fill_registry()
@@ -133,7 +133,7 @@ def test_official_image_is_used_again_without_a_registry(docker: FakeDocker) -> 
 def test_an_official_image_gets_the_memory_and_the_time_of_a_release(
     tmp_path: Path, standin: bool, needed: str
 ) -> None:
-    """It takes up to 40 seconds to start; the stand-in needs less of both."""
+    """A release takes up to 40 seconds to start; the stand-in needs less memory and time."""
     for folder in ("group_data", ".staging"):
         (tmp_path / folder).mkdir()
     (tmp_path / ".staging" / "images.json").write_text(json.dumps({"standin": standin}))
@@ -159,7 +159,7 @@ def test_a_pid_file_is_stale_unless_its_process_is_that_program(
     assert is_stale(pid, name, "dockerd") is stale
 
 
-def test_a_recipe_changes_with_a_files_content_and_with_its_name(tmp_path: "Path") -> None:
+def test_a_recipe_changes_with_the_content_and_the_name_of_a_file(tmp_path: "Path") -> None:
     file = tmp_path / "Dockerfile"
     file.write_text("FROM a")
     first = digest(tmp_path)
@@ -187,5 +187,5 @@ def test_compiled_files_are_not_part_of_a_recipe(tmp_path: "Path") -> None:
         ("sha256:0123", "v0.165.16"),
     ],
 )
-def test_a_version_is_read_from_the_tag_and_from_nothing_else(reference: str, version: str) -> None:
+def test_a_version_is_read_only_from_the_tag(reference: str, version: str) -> None:
     assert version_of(reference) == version

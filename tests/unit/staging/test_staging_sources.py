@@ -44,12 +44,12 @@ def test_a_release_gets_only_the_suites_of_debian_under_its_own_name() -> None:
     ]
 
 
-def test_an_archive_of_another_vendor_is_passed_over() -> None:
+def test_an_archive_of_another_vendor_is_ignored() -> None:
     vendor = Source("http://vendor.example", ("trixie",), ("stable",))
     assert for_release([vendor], "trixie", "trixie") == []
 
 
-def test_only_options_of_the_transport_are_taken() -> None:
+def test_only_options_of_the_transport_are_copied() -> None:
     dump = (
         'Dir::Cache "var/cache/apt";\n'
         'Acquire::http::Proxy "http://proxy.example:3128";\n'

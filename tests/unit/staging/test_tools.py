@@ -1,4 +1,4 @@
-"""Installing the programs of the tests starts no service on the developer's machine."""
+"""Test that installing the programs of the tests starts no service on this machine."""
 
 import subprocess
 from pathlib import Path
@@ -22,7 +22,7 @@ def test_an_installation_that_fails_leaves_no_policy_behind(tmp_path: Path) -> N
     assert not policy.exists()
 
 
-def test_a_policy_of_the_machines_owner_stays(tmp_path: Path) -> None:
+def test_an_existing_policy_is_kept(tmp_path: Path) -> None:
     policy = tmp_path / "policy-rc.d"
     policy.write_text("obviously mine")
     with nothing_started(policy):

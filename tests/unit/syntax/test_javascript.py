@@ -81,7 +81,7 @@ def _path(expression: str) -> Path:
         ("(await load<T>()).A", ("load", "()", "A")),
     ],
 )
-def test_a_chain_of_names_is_found_however_it_is_spelled(expression: str, path: Path) -> None:
+def test_a_chain_of_names_is_found_in_each_spelling(expression: str, path: Path) -> None:
     assert _path(expression) == path
 
 
@@ -89,7 +89,7 @@ def test_a_chain_of_names_is_found_however_it_is_spelled(expression: str, path: 
     "expression",
     ["f()", "1", "a && b", "a + b", "a[b]", "a[0].b", "a[`${b}`].c", "load()", "new.target", "{}"],
 )
-def test_another_expression_has_no_chain(expression: str) -> None:
+def test_other_expressions_have_no_chain_of_names(expression: str) -> None:
     assert _path(expression) == ()
 
 
@@ -126,7 +126,7 @@ def test_the_content_of_a_string_is_known_unless_it_has_expressions(
     assert javascript.string_of(declarator.child_by_field_name("value")) == content
 
 
-def test_no_node_has_no_content_and_no_chain() -> None:
+def test_a_missing_node_has_no_content_and_no_chain() -> None:
     assert javascript.string_of(None) is None
     assert javascript.path_of(None) == ()
 
@@ -167,7 +167,7 @@ def test_arguments_are_counted_without_comments(
     assert (javascript.text_of(found) if found else None) == first
 
 
-def test_only_an_expression_with_an_operator_has_one() -> None:
+def test_an_expression_without_an_operator_has_an_empty_operator() -> None:
     assert javascript.operator_of(_find("a ?? b;", "binary_expression")) == "??"
     assert javascript.operator_of(_find("a;", "identifier")) == ""
 
@@ -177,7 +177,7 @@ def test_lines_are_counted_from_one() -> None:
     assert javascript.line_of(_find("\n\na;", "identifier")) == 3
 
 
-# What runs.
+# Executed code.
 
 
 @pytest.mark.parametrize(
@@ -196,7 +196,7 @@ def test_lines_are_counted_from_one() -> None:
         "'hidden'.shown;",
     ],
 )
-def test_types_comments_strings_and_patterns_do_not_run(code: str) -> None:
+def test_types_comments_strings_and_patterns_are_not_executed(code: str) -> None:
     nodes = [*_nodes(code)]
     texts = {javascript.text_of(node) for node in nodes if node.type in (*_NAMES, *_INSIDE)}
     assert texts <= {"shown"}
@@ -210,13 +210,13 @@ def test_comments_and_text_have_no_nodes_inside(code: str) -> None:
     assert [node.child_count for node in nodes] == [0] * len(nodes)
 
 
-def test_the_text_between_elements_does_not_run() -> None:
+def test_the_text_between_elements_is_not_executed() -> None:
     nodes = [*_nodes("<p>hidden {shown}</p>;", "a.tsx")]
     names = [javascript.text_of(node) for node in nodes if node.type == "identifier"]
     assert names == ["p", "shown", "p"]
 
 
-def test_a_node_comes_with_its_parents_the_outermost_first() -> None:
+def test_the_parents_of_a_node_begin_with_the_outermost() -> None:
     script = javascript.parse("a.js", "f(a);\n({ b });")
     around = {
         javascript.text_of(node): [each.type for each in parents]
@@ -234,7 +234,7 @@ def test_strings_are_found_in_types_and_in_other_strings_too() -> None:
     assert [*javascript.parse("a.ts", code).strings()] == ["a", "b", "e", "f", "i"]
 
 
-# Which grammar a file is read with.
+# The dialect of a file.
 
 
 @pytest.mark.parametrize("ending", ["d.ts", "d.mts", "d.cts"])
@@ -255,7 +255,7 @@ def test_a_file_of_declarations_has_no_code(ending: str) -> None:
         ("a.vue", "<script>use(a as string)</script>"),
     ],
 )
-def test_code_of_another_dialect_is_an_error_unless_it_looks_like_one(path: str, code: str) -> None:
+def test_code_of_an_unrecognized_dialect_is_an_error(path: str, code: str) -> None:
     assert javascript.parse(path, code).error != ""
 
 
@@ -304,7 +304,7 @@ def test_an_error_names_the_language_and_the_first_line_that_does_not_fit(
     assert re.search(rf" {language}\b", too_large)
 
 
-def test_something_that_is_missing_is_an_error() -> None:
+def test_a_missing_bracket_is_an_error() -> None:
     assert "line 2" in javascript.parse("a.js", "a();\nb(1").error
 
 
@@ -314,7 +314,7 @@ def test_an_ampersand_between_elements_is_text() -> None:
     assert javascript.parse("a.jsx", "const it = a & & b;").error != ""
 
 
-def test_of_two_dialects_with_errors_the_one_that_fits_more_of_the_text_is_taken() -> None:
+def test_the_dialect_that_parses_more_of_an_erroneous_text_is_chosen() -> None:
     types = "const a: string = b as string;\nfunction f(a: string): void { g(a!); }\n"
     script = javascript.parse("a.js", f"{types}const = ;\n{types}")
     assert "line 3" in script.error
@@ -331,7 +331,7 @@ def test_the_work_is_limited_for_all_texts_of_a_file_together() -> None:
     assert "JavaScript" in javascript.parse("a.svelte", component, most).error
 
 
-# What names stand for.
+# The meanings of names.
 
 
 def _bindings(code: str, path: str = "a.ts") -> Bindings:
@@ -343,7 +343,7 @@ def _bindings(code: str, path: str = "a.ts") -> Bindings:
 
 
 def _meaning(code: str, path: str = "a.ts") -> list[Path]:
-    """Return what the name `it` stands for."""
+    """Return the chains of names that `it` stands for."""
     return sorted([*_bindings(code, path).meanings(("it",))][1:])
 
 
@@ -379,7 +379,7 @@ def _meaning(code: str, path: str = "a.ts") -> list[Path]:
         ("import it = require('./own.js');", ("<./own.js>",)),
     ],
 )
-def test_a_name_stands_for_what_it_is_bound_to(code: str, path: Path) -> None:
+def test_a_name_stands_for_the_chain_that_it_is_bound_to(code: str, path: Path) -> None:
     assert _meaning(code) == [path]
 
 
@@ -401,11 +401,11 @@ def test_a_default_of_a_parameter_is_found_in_javascript_too(code: str) -> None:
         "export { it };",
     ],
 )
-def test_a_name_that_leads_nowhere_of_interest_stands_for_itself(code: str) -> None:
+def test_a_name_without_a_known_binding_stands_for_itself(code: str) -> None:
     assert _meaning(code) == []
 
 
-def test_a_name_stands_for_all_that_it_is_bound_to_also_through_others() -> None:
+def test_a_name_stands_for_all_its_bindings_including_indirect_ones() -> None:
     code = "import own from './own.js';\nlet it = own.a;\nit = process;\nconst e = it.env;"
     names = _bindings(code)
     assert sorted(names.meanings(("e", "A"))) == [
@@ -415,7 +415,7 @@ def test_a_name_stands_for_all_that_it_is_bound_to_also_through_others() -> None
     assert [*names.meanings(())] == [()]
 
 
-def test_names_bound_to_each_other_have_an_end() -> None:
+def test_circular_bindings_are_followed_once() -> None:
     names = _bindings("let a = process; let b = a; a = b;")
     assert sorted(names.meanings(("b",))) == [("a",), ("b",), ("process",)]
 
