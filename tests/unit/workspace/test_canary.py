@@ -32,7 +32,7 @@ class Server(FakeInfisical):
         return {"secrets": [other, *super()._list_secrets(query)["secrets"]]}
 
     def keep(self) -> list[str]:
-        """Correct the canary; return the changes, as people read them."""
+        """Repair the canary, and return the changes as texts."""
         return [str(change) for change in apply(self.client(), self.due())]
 
     def due(self) -> list[ApiChange]:
@@ -129,7 +129,7 @@ def _rename(server: Server) -> None:
 def test_differences_of_the_canary_are_one_item_and_repaired(
     canary_server: Server, spoil: Callable[[Server], None], output: str
 ) -> None:
-    """The outputs are patterns of whole lines."""
+    """Each output is a pattern of a whole line."""
     spoil(canary_server)
     (line,) = canary_server.keep()
     assert re.fullmatch(output, line)
@@ -157,7 +157,7 @@ def test_an_unreadable_canary_is_reported_and_not_overwritten(canary_server: Ser
 
 
 @pytest.mark.parametrize(("status", "ends"), [(400, True), (500, True), (403, False), (404, False)])
-def test_a_refusal_concerns_only_the_canary_and_an_unusable_answer_ends_the_run(
+def test_a_refusal_blocks_only_the_canary_and_an_unusable_answer_ends_the_run(
     status: int, ends: bool
 ) -> None:
     reason = ApiError(status, "Error", "no such thing", "GET", "/api/v4/secrets")

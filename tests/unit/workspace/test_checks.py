@@ -69,7 +69,7 @@ class World(FakeInfisical):
         return self.client()
 
     def files(self, command: str, *, doing: str) -> str:
-        """No service has credentials on the host."""
+        """Return no files, because no service has credentials on the host."""
         return ""
 
     def run(self, command: str, *, doing: str, stdin: str | None = None) -> str:
@@ -115,7 +115,7 @@ def _before(settings: Settings) -> Before:
 
 
 def _counts(sentences: list[str]) -> list[tuple[int, bool]]:
-    """Return how many secrets each sentence says were read, and whether the canary was."""
+    """Return the number of read secrets in each sentence, and whether the canary was read."""
     found = [re.search(r"(\d+) secrets?( and the canary)?\.", each) for each in sentences]
     return [(int(each[1]), bool(each[2])) for each in found if each]
 
@@ -345,7 +345,7 @@ def test_an_environment_that_reads_empty_fails(world: World) -> None:
 
 
 def test_an_environment_without_any_row_fails(world: World) -> None:
-    """No person deletes all of it while a version changes; a migration may."""
+    """A migration may delete all secrets; people do not do this during a change of version."""
     gone = world.add("staging", 2)
     then = _before(_settings())
     world.lose(*gone)
@@ -355,9 +355,7 @@ def test_an_environment_without_any_row_fails(world: World) -> None:
 
 
 @pytest.mark.parametrize(("there", "gone", "passes"), [(20, 5, True), (20, 6, False)])
-def test_more_deletions_than_people_make_fail(
-    world: World, there: int, gone: int, passes: bool
-) -> None:
+def test_too_many_deletions_fail(world: World, there: int, gone: int, passes: bool) -> None:
     added = world.add("production", there)
     then = _before(_settings())
     world.lose(*added[:gone])
@@ -443,7 +441,7 @@ def test_data_that_fail_to_be_read_repeatedly_are_unusable(
     assert world.waited == [10, 10]
 
 
-def test_data_that_are_finally_read_are_usable(
+def test_data_that_can_be_read_after_a_retry_are_usable(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     then = _before(_settings())
@@ -460,8 +458,8 @@ def test_a_silent_database_does_not_make_data_unusable(world: World) -> None:
         _check_usable(then)
 
 
-def test_a_refused_login_does_not_judge_the_data(world: World) -> None:
-    """Such as that of a deployer which is locked out for some minutes."""
+def test_a_refused_login_does_not_make_data_unusable(world: World) -> None:
+    """A deployer may be locked out for some minutes."""
     then = _before(_settings())
     world.deployer = False
     (output,), are_gone = _check_usable(then)
@@ -485,7 +483,7 @@ def test_a_changed_canary_is_reported(world: World, text: str | None, change: st
     assert not deleted
 
 
-def test_the_public_address_does_not_judge_the_data(world: World) -> None:
+def test_a_silent_public_address_does_not_make_data_unusable(world: World) -> None:
     then = _before(_PUBLIC)
     world.public = False
     assert _check_usable(then) == ([], False)
@@ -517,14 +515,14 @@ def test_another_version_must_prove_that_it_isolates_services(proofs: list[str],
     assert proofs == [kind, kind], "older data are not served unproven either"
 
 
-def test_the_same_version_need_not_prove_it_again(proofs: list[str]) -> None:
+def test_the_same_version_need_not_prove_isolation_again(proofs: list[str]) -> None:
     output = _check()
     assert len(output) == 1
     assert _counts(output) == [(1, True)]
     assert proofs == []
 
 
-def test_the_administrator_proves_it_if_the_deployer_cannot_log_in(
+def test_the_administrator_proves_isolation_if_the_deployer_cannot_log_in(
     world: World, proofs: list[str]
 ) -> None:
     world.deployer, world.administrator = False, True
@@ -535,7 +533,7 @@ def test_the_administrator_proves_it_if_the_deployer_cannot_log_in(
 
 
 @pytest.mark.parametrize("is_initialized", [True, False])
-def test_a_version_that_nobody_can_ask_is_accepted_only_before_the_setup(
+def test_a_version_without_any_login_is_accepted_only_before_the_setup(
     world: World, monkeypatch: pytest.MonkeyPatch, proofs: list[str], is_initialized: bool
 ) -> None:
     world.deployer = False

@@ -17,7 +17,7 @@ from tests.unit.held import ACCOUNT, HELD, TEXT_HELD
 
 @pytest.fixture(params=["directory", "host"])
 def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
-    """Both kinds of stores; the host is this machine."""
+    """A store in a directory or on a host; this machine is the host."""
     where = tmp_path / "credentials"
     if request.param == "directory":
         return directory(where)

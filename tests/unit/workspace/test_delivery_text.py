@@ -1,4 +1,4 @@
-"""Test that the three variables are set in a text, whose others stay as they are."""
+"""Test that the three login variables are set in a text, and that other lines are kept."""
 
 import re
 
@@ -44,12 +44,12 @@ def test_up_to_date_variables_stay_as_written() -> None:
     assert with_variables(text, VARIABLES) == text
 
 
-def test_the_effective_one_of_duplicate_variables_is_replaced() -> None:
+def test_the_effective_line_of_a_duplicate_variable_is_replaced() -> None:
     made = with_variables(f"NODE_ENV=a\n{LINES}NODE_ENV=b\n", VARIABLES)
     assert made == f"NODE_ENV=a\n{LINES}NODE_ENV='production'\n"
 
 
-def test_windows_line_ends_stay() -> None:
+def test_windows_line_ends_of_a_text_are_kept() -> None:
     made = with_variables("A=1\r\nNODE_ENV=x\r\nB=2\r\n", VARIABLES)
     assert made.startswith("A=1\r\nNODE_ENV='production'\r\nB=2\r\nINFISICAL_CLIENT_ID=")
 
@@ -94,7 +94,7 @@ _PIECES = st.sampled_from(
 
 
 @given(st.lists(_PIECES, max_size=25).map("".join) | st.text(max_size=60))
-def test_in_any_text_our_variables_are_read_and_others_unchanged(text: str) -> None:
+def test_login_variables_are_set_in_any_text_and_others_are_unchanged(text: str) -> None:
     try:
         made = with_variables(text, VARIABLES)
     except FileError:

@@ -37,7 +37,9 @@ def _courier(dokploy: Dokploy, key: str = KEY, id: str = ID) -> Courier:
     return Courier(DokployTarget.model_validate({"url": dokploy.url, dokploy.kind: id}), key)
 
 
-def test_the_variables_are_set_and_the_others_stay_byte_for_byte(dokploy: Dokploy) -> None:
+def test_login_variables_are_set_and_other_variables_are_kept_byte_for_byte(
+    dokploy: Dokploy,
+) -> None:
     courier = _courier(dokploy)
     assert courier.differs(HELD)
     courier.deliver(HELD)
@@ -57,7 +59,7 @@ def test_the_key_of_a_dokploy_on_this_machine_passes_no_proxy(
     assert _courier(dokploy).differs(HELD)
 
 
-def test_a_service_without_variables_gets_them(dokploy: Dokploy) -> None:
+def test_a_service_without_variables_gets_the_login_variables(dokploy: Dokploy) -> None:
     dokploy.service["env"] = None
     _courier(dokploy).deliver(HELD)
     assert dokploy.service["env"] == OURS
@@ -72,7 +74,7 @@ def test_an_application_keeps_its_build_texts_and_puts_no_file_into_its_image(
     assert application.service["createEnvFile"] is False
 
 
-def test_an_application_that_would_copy_them_into_its_image_is_not_up_to_date(
+def test_an_application_that_copies_variables_into_its_image_is_not_up_to_date(
     application: Dokploy,
 ) -> None:
     courier = _courier(application)
@@ -123,7 +125,7 @@ def test_a_wrong_key_and_a_wrong_id_have_different_errors(dokploy: Dokploy) -> N
     assert missing.value.code == "error.dokploy_service"
 
 
-def test_without_a_key_no_request_is_sent(dokploy: Dokploy) -> None:
+def test_no_request_is_sent_without_a_key(dokploy: Dokploy) -> None:
     with pytest.raises(UserError, match="DOKPLOY_API_KEY is not set"):
         _courier(dokploy, key="")
     assert dokploy.requests == []

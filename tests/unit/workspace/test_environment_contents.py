@@ -21,7 +21,7 @@ def _client() -> Client:
     server.store("staging", "/shared", "KEY")
     server.store("staging", "/backend", "URL", "KEY")
     server.store("production", "/backend", "KEY")
-    # Not in their order, as a server may list them.
+    # The imports are not in their order, because a server may list them in any order.
     for position, id, reserved in ((2, "a", False), (3, "theirs", True), (1, "b", False)):
         source = {"importEnv": {"id": "s"}, "importPath": f"/{id}", "isReserved": reserved}
         there = {"id": id, "into": ("s", "/backend"), "position": position}

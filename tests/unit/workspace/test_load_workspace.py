@@ -45,7 +45,7 @@ def test_a_service_may_have_its_own_token_times() -> None:
     assert times == {("a", 900, 86400), ("b", 600, 7200)}
 
 
-def test_a_service_may_have_its_own_life_of_client_secrets() -> None:
+def test_a_service_may_have_its_own_lifetime_of_client_secrets() -> None:
     workspace = load(
         HEAD
         + "client_secret_ttl: 7776000\n"
@@ -69,7 +69,7 @@ def test_a_service_has_targets_by_environment() -> None:
     }
 
 
-def test_parents_of_folders_come_before_them() -> None:
+def test_folders_are_listed_after_their_parents() -> None:
     folders = load(HEAD + "services: {a: {folder: /x/y/z}}").folders
     assert folders == ["/shared", "/x", "/x/y", "/x/y/z"]
 
@@ -119,20 +119,20 @@ class TestDeclaredFile:
         assert declared_file("inventory/hetzner.py") == Path("group_data/first.yaml")
 
     @pytest.mark.parametrize("group", ["office", "hosts"])
-    def test_the_group_of_the_inventory_wins(self, clone: Path, group: str) -> None:
+    def test_the_group_of_the_inventory_takes_precedence(self, clone: Path, group: str) -> None:
         (clone / "inventory/office.py").write_text('hosts = ["203.0.113.7"]\n')
         text = f'workspace_file = "group_data/{group}.yaml"\n'
         (clone / f"group_data/{group}.py").write_text(text)
         assert declared_file("inventory/office.py") == Path(f"group_data/{group}.yaml")
         assert declared_file("inventory/other.py") == Path("group_data/first.yaml")
 
-    def test_outside_of_a_clone_the_shipped_file_counts(
+    def test_the_shipped_file_is_the_default_outside_of_a_clone(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.chdir(tmp_path)
         assert declared_file("inventory/hetzner.py") == Path("group_data/chainalign.yaml")
 
-    def test_a_missing_file_may_be_one_that_init_has_not_written_yet(self) -> None:
+    def test_the_error_on_a_missing_project_file_names_init(self) -> None:
         with pytest.raises(FileError, match="`infisical-iac init`"):
             load(Path("nowhere/acme.yaml"))
 

@@ -23,7 +23,7 @@ def test_a_written_file_round_trips() -> None:
     assert parse(complete("", _KNOWN)) == _KNOWN
 
 
-def test_unknown_fields_and_other_keys_stay(tmp_path: Path) -> None:
+def test_unknown_fields_and_other_keys_are_kept(tmp_path: Path) -> None:
     there = {"defaultEnvironment": "staging", "domain": "https://other.example.com"}
     (tmp_path / NAME).write_text(json.dumps(there))
     assert write(tmp_path, LocalFile(project_id="fake-id"))
@@ -47,7 +47,7 @@ def test_a_link_and_a_large_file_are_not_read(tmp_path: Path, is_large: bool) ->
     assert (tmp_path / NAME).is_symlink() is not is_large
 
 
-def test_a_prepared_link_is_not_written_through(tmp_path: Path) -> None:
+def test_a_planted_link_is_not_written_through(tmp_path: Path) -> None:
     victim = tmp_path / "victim"
     victim.write_text("unchanged")
     (tmp_path / f".{NAME}.new").symlink_to(victim)
@@ -103,7 +103,7 @@ def test_init_writes_known_fields_and_names_the_command_for_the_rest(
     assert "`infisical-iac check /" in ran.output
 
 
-def test_without_a_domain_init_writes_the_tunnels_address_where_there_is_none(
+def test_init_without_a_domain_writes_the_tunnels_address_into_new_files(
     tmp_path: Path,
 ) -> None:
     assert _init(tmp_path).exit_code == 0
@@ -114,7 +114,7 @@ def test_without_a_domain_init_writes_the_tunnels_address_where_there_is_none(
     assert parse(file.read_text()) == _KNOWN
 
 
-def test_init_writes_nothing_if_one_of_them_can_not_be_read(tmp_path: Path) -> None:
+def test_init_writes_nothing_if_a_local_file_cannot_be_read(tmp_path: Path) -> None:
     _init(tmp_path)
     (tmp_path / "backend" / NAME).write_text("{")
     before = (tmp_path / "infisical" / repository.settings_file(answers.GROUP)).read_text()

@@ -68,7 +68,7 @@ def test_a_printable_name_is_accepted(name: str) -> None:
         *("turned\u202eround", "nul\0", "line\u2028end", "half \ud83d"),
     ],
 )
-def test_another_name_is_refused(name: str) -> None:
+def test_an_invalid_name_is_refused(name: str) -> None:
     with pytest.raises(SettingsError, match=r"'organization': .* is not a name; .* 1 to 64"):
         settings_of(organization=name)
 

@@ -50,7 +50,7 @@ def test_an_invitations_link_is_shown_only_once() -> None:
     assert [change.shown for change in deployment.made] == []
 
 
-def test_a_plus_in_an_address_survives_a_browser() -> None:
+def test_a_plus_in_an_address_is_percent_encoded_in_the_link() -> None:
     deployment = PeopleDeployment()
     deployment.settle(PEOPLE.replace("ben@example.com", "ben+test@example.com"))
     (shown,) = (
@@ -65,7 +65,7 @@ def test_a_link_without_a_domain_names_the_tunnel() -> None:
     assert "tunnel" not in sentence("ben@example.com", f"https://fake{address}")
 
 
-def test_a_server_that_mails_the_links_leaves_nothing_to_show() -> None:
+def test_no_link_is_shown_if_the_server_mails_it() -> None:
     deployment = PeopleDeployment()
     deployment.server.has_smtp = True
     deployment.settle()
@@ -90,7 +90,7 @@ def test_people_with_an_account_are_added_without_an_invitation() -> None:
     assert [each["user"]["username"] for each in deployment.server.persons][2] == "ben"
 
 
-def test_the_role_in_the_project_gives_nothing_and_the_privilege_everything(
+def test_the_project_role_gives_no_access_and_the_privilege_gives_all_of_it(
     deployment: PeopleDeployment,
 ) -> None:
     assert deployment.seat("ben@example.com")["roles"] == [

@@ -23,7 +23,7 @@ def _widen(deployment: PeopleDeployment) -> None:
 def _rename_to_ours(deployment: PeopleDeployment) -> None:
     own = deployment.mark("ben@example.com")
     wide = [{"subject": "secrets", "action": ["readValue"]}]
-    # Placed first, as a server may list the one that was changed last.
+    # The wide privilege comes first, because a server may list the latest change first.
     grants = {"wide": {**own, "id": "wide", "permissions": wide}, **deployment.server.grants}
     deployment.server.grants = grants
 

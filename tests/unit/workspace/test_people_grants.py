@@ -47,13 +47,13 @@ BEN: Access = {
         ("edit", "production", "/backend/jobs/nightly", True),
     ],
 )
-def test_a_role_counts_where_it_is_given_and_below(
+def test_a_role_applies_to_its_folder_and_below(
     action: str, environment: str, path: str, allowed: bool
 ) -> None:
     assert may(BEN, action, environment, path) is allowed
 
 
-def test_folders_and_imports_are_seen_by_all_and_changed_by_admins_only() -> None:
+def test_all_roles_see_folders_and_imports_and_only_admins_change_them() -> None:
     for subject in ("secret-folders", "secret-imports"):
         assert may(BEN, "read", "production", "/backend", subject)
         assert not may(BEN, "create", "development", "/backend", subject)

@@ -69,7 +69,9 @@ def test_a_role_in_the_project_reads_everything(role: str) -> None:
         ({**_rule(), "inverted": True}, []),
     ],
 )
-def test_a_privilege_of_others_counts(rule: dict[str, Any], expected: list[str]) -> None:
+def test_secrets_readable_by_a_foreign_privilege_are_listed(
+    rule: dict[str, Any], expected: list[str]
+) -> None:
     assert readable(_person(rule), NAMES) == expected
 
 

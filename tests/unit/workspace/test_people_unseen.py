@@ -1,4 +1,4 @@
-"""Test that people are not changed, and all else is, if they cannot be read."""
+"""Test that a deploy repairs everything except people if people cannot be read."""
 
 from dataclasses import replace
 
@@ -15,7 +15,7 @@ _REASON = "admin@example.com logs in with a second factor, which this tool can't
 
 
 class Locked(PeopleDeployment):
-    """A deployer whose administrator can't log in, for a reason."""
+    """A deployment whose administrator can't log in while `error` is set."""
 
     error: Exception | None = None
 

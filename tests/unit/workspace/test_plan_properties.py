@@ -152,7 +152,7 @@ def test_an_applied_plan_is_empty_and_others_objects_are_unchanged(
     forgets: bool,
     other: tuple[str, Isolation] | None,
 ) -> None:
-    if forgets:  # then it is just another project
+    if forgets:  # without a memory, this drift means another project
         drifts = [each for each in drifts if each != "project's slug changed"]
     deployment = Deployment()
     deployment.deploy(*before)
@@ -168,12 +168,12 @@ def test_an_applied_plan_is_empty_and_others_objects_are_unchanged(
     assert _possessions(deployment.server) == found
     assert deployment.deploy(desired, isolation) == planned
     if any("restored" in change for change in planned):
-        deployment.deploy(desired, isolation)  # only now, gaps of the memory show
+        deployment.deploy(desired, isolation)  # gaps of the memory show only after the restore
     assert deployment.changes(desired, isolation) == []
 
     left = _possessions(deployment.server)
     assert {key: left.get(key) for key in found.keys() - ours} == {
         key: found[key] for key in found.keys() - ours
     }
-    # Of this project's objects, only privileges that widen access.
+    # Of this project's objects, only privileges that widen access are removed.
     assert {kind for kind, _ in found.keys() - left.keys()} <= {"privilege"}

@@ -1,4 +1,4 @@
-"""Test what is refused before any change."""
+"""Test the hosts, keys and settings that are refused before any change."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -98,7 +98,7 @@ def test_a_cluster_host_is_accepted_as_part_of_a_cluster() -> None:
     refuse_unfinished_scaling(replace(_MACHINE, clustered=True), topology="swarm")
 
 
-def test_without_a_password_one_is_made() -> None:
+def test_a_password_is_made_if_none_is_given() -> None:
     assert admin_password(None, is_new=True) is None
 
 
@@ -192,7 +192,7 @@ def test_a_missing_irreplaceable_key_ends_the_run(
         KeysState(admin_email="ben@example.com"),
     ],
 )
-def test_an_unmade_key_does_not_prevent_observing_containers(state: KeysState) -> None:
+def test_a_problem_with_a_key_does_not_block_the_containers(state: KeysState) -> None:
     def blocks(changed: KeysState, *, shared: bool = False) -> bool:
         with pytest.raises(Refused) as refusal:
             keys.refuse(changed, admin_email=_ADA, password_given=False, shared=shared)
@@ -233,7 +233,7 @@ def test_a_failed_restore_is_reported_before_a_new_instance_is_made(run: Journal
     assert "`infisical-iac restore`" in note
 
 
-def test_without_a_failed_restore_nothing_is_reported(run: Journal) -> None:
+def test_a_host_without_a_failed_restore_has_no_note(run: Journal) -> None:
     report_undone_restore(_MACHINE)
     assert run.notes == []
 

@@ -1,4 +1,4 @@
-"""Test which objects `--prune` removes, and which it never does."""
+"""Test which objects `--prune` removes, and which it keeps."""
 
 import pytest
 
@@ -42,7 +42,7 @@ def test_a_service_that_left_the_file_is_pruned_with_its_objects(
     assert deployment.plan(NO_BACKEND).unnamed == []
 
 
-def test_folders_are_pruned_from_the_inside(deployment: RememberingDeployment) -> None:
+def test_nested_folders_are_pruned_before_their_parents(deployment: RememberingDeployment) -> None:
     left = without(services=["python-service"])
     done = deployment.apply(left, prune=True)
     assert [each for each in done if each.endswith("in staging")] == [
@@ -204,7 +204,7 @@ def test_an_identity_of_another_project_stays(deployment: RememberingDeployment)
     assert [each for each in done if "identity" in each] == ["- identity python-service-staging"]
 
 
-def test_only_the_credentials_of_a_pruned_identity_are_removed_and_first(
+def test_only_credentials_of_a_pruned_identity_are_removed_and_before_the_identity(
     deployment: RememberingDeployment,
 ) -> None:
     server = deployment.server

@@ -26,7 +26,7 @@ def _names(found: list[Removal]) -> list[str]:
     return [each.name for each in found if each.name]
 
 
-def test_a_folder_with_secrets_needs_its_name(deployment: RememberingDeployment) -> None:
+def test_pruning_a_folder_with_secrets_requires_its_name(deployment: RememberingDeployment) -> None:
     deployment.server.store("staging", "/backend", "A", "B")
     left = deployment.server.store("staging", "/", "C")
     (gone,) = (each for each in deployment.plan(NO_STAGING).unnamed if each.name)
@@ -39,7 +39,7 @@ def test_a_folder_with_secrets_needs_its_name(deployment: RememberingDeployment)
     assert [*deployment.server.stored.values()] == [left]
 
 
-def test_a_secret_needs_the_name_of_the_innermost_pruned_folder(
+def test_pruning_a_secret_requires_the_name_of_the_innermost_folder(
     deployment: RememberingDeployment,
 ) -> None:
     deployment.server.store("staging", "/services/python", "A")
@@ -47,7 +47,9 @@ def test_a_secret_needs_the_name_of_the_innermost_pruned_folder(
     assert _names(deployment.plan(left).unnamed) == ["staging/services/python"]
 
 
-def test_contents_of_others_need_the_name_of_the_folder(deployment: RememberingDeployment) -> None:
+def test_pruning_contents_of_others_requires_the_name_of_the_folder(
+    deployment: RememberingDeployment,
+) -> None:
     staging = deployment.server.environment("staging")["id"]
     deployment.server.folders[staging].add("/backend/by-hand")
     deployment.server.store("staging", "/backend/by-hand", "A")

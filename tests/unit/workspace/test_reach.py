@@ -14,7 +14,7 @@ from infisical_iac.workspace import reach
 
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the directory of the credentials, on a host that is this machine."""
+    """Return the directory of the credentials; this machine is the host."""
 
     def run(command: str, *, doing: str) -> str:
         return subprocess.run(
@@ -84,7 +84,7 @@ def test_credentials_are_not_sent_to_another_machine_in_plain_http(
 ) -> None:
     with pytest.raises(SettingsError) as refusal:
         _reach(url, monkeypatch)
-    shown = url.replace("localhost@", "***@")  # may be a login, so errors mask it
+    shown = url.replace("localhost@", "***@")  # errors mask what may be a login
     assert refusal.value.code == "settings.unencrypted"
     assert repr(shown) in str(refusal.value)
     assert logins == []

@@ -125,7 +125,7 @@ def test_a_renamed_services_folder_is_renamed_and_keeps_its_contents(
     assert deployment.plan(API_MOVED, prune=True).due == []
 
 
-def test_a_folder_whose_new_name_is_taken_leaves_the_service_as_it_is(
+def test_a_service_is_not_renamed_if_the_new_name_of_its_folder_is_taken(
     deployment: RememberingDeployment,
 ) -> None:
     server, staging = deployment.server, _staging(deployment)
@@ -157,7 +157,7 @@ def test_a_restored_environment_has_the_folder_of_a_renamed_service(
     assert deployment.plan(API_MOVED).due == []
 
 
-def test_a_folder_that_another_service_still_has_stays() -> None:
+def test_a_folder_that_another_service_uses_is_not_renamed() -> None:
     text = TEXT.replace(_OLD, _OLD + "\n  worker: {folder: /backend/worker}")
     deployment = RememberingDeployment()
     deployment.apply(load(text))
@@ -184,7 +184,7 @@ def test_a_rename_is_noted_with_the_steps_that_follow(deployment: RememberingDep
     assert _rename_notes(deployment, UNSAID) == []
 
 
-def test_an_apply_that_renames_the_files_too_says_that_renamed_from_can_be_removed(
+def test_an_apply_that_moves_the_files_notes_that_renamed_from_can_be_removed(
     deployment: RememberingDeployment,
 ) -> None:
     actual = read(deployment.client, deployment.reach(API))
@@ -193,7 +193,7 @@ def test_an_apply_that_renames_the_files_too_says_that_renamed_from_can_be_remov
     assert "\n" not in note
 
 
-def test_the_plan_of_a_host_notes_a_rename_and_its_apply_ends_with_it(
+def test_a_rename_is_noted_once_in_the_plan_of_a_host_and_after_the_apply(
     deployment: RememberingDeployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reached, run = deployment.reach(API_MOVED), Journal()
@@ -267,7 +267,7 @@ class _Died(Exception):
 def _run(
     deployment: RememberingDeployment, files: dict[str, str], text: str = "renamed", lives: int = 99
 ) -> list[str]:
-    """Store credentials as an apply does, and stop before a file is written or removed."""
+    """Store credentials as an apply does; die after `lives` files were written or removed."""
     left = [lives]
 
     def live() -> None:
@@ -338,7 +338,7 @@ def test_an_interrupted_move_of_files_is_completed_by_the_next_run(
         assert now == desired
 
 
-def test_a_file_that_does_not_work_is_replaced_and_removed(
+def test_credentials_that_do_not_work_are_replaced_and_removed(
     deployment: RememberingDeployment, files: dict[str, str]
 ) -> None:
     files["backend.staging"] = files["backend.staging"].replace("fake-value", "fake-valuE")

@@ -18,7 +18,7 @@ _ROTATE = ["Rotate what ben@example.com could read:", "  staging /backend KEY"]
 
 @pytest.fixture
 def deployment(monkeypatch: pytest.MonkeyPatch) -> PeopleDeployment:
-    """A deployment with a secret, whose file no longer names anyone, for the command."""
+    """A deployment with a secret, and with a person that the project file no longer names."""
     deployment = PeopleDeployment()
     deployment.settle(f"{TEXT}\npeople: {{ben@example.com: viewer}}\n")
     deployment.server.store("staging", "/backend", "KEY")
@@ -44,7 +44,7 @@ def test_readable_secrets_are_listed_when_access_is_pruned(deployment: PeopleDep
     assert count == "1 change made."
 
 
-def test_readable_secrets_are_listed_although_the_server_then_fails(
+def test_readable_secrets_are_listed_even_if_the_server_then_fails(
     deployment: PeopleDeployment,
 ) -> None:
     def fail(body: Json, id: str) -> Json:

@@ -73,7 +73,7 @@ def test_wording_of_a_mistake_in_the_project_file(text: str, sentence: str) -> N
     assert str(refused.value) == f"the project file, {sentence}"
 
 
-def test_wording_of_what_a_new_canary_is_for() -> None:
+def test_wording_of_the_purpose_of_a_new_canary() -> None:
     (change,) = canary.due(canary.Canary(), "admin@example.com")
     assert change.detail.endswith(
         "; secret CANARY; proves after upgrades and restores that secrets can be decrypted"

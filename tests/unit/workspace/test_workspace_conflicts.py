@@ -31,15 +31,15 @@ def _folders(deployment: PeopleDeployment, slug: str = "staging") -> set[str]:
     return deployment.server.folders[deployment.server.environment(slug)["id"]]
 
 
-def _give_folder_away(deployment: PeopleDeployment) -> None:
-    """Rename a folder that holds another one, and make a new one of its name."""
+def _take_folder_name(deployment: PeopleDeployment) -> None:
+    """Rename a folder with a subfolder, and create a new folder with its former name."""
     id = deployment.server.environment("staging")["id"]
     deployment.server.rename_folder(id, "/services", "older")
     place = {"environment": "staging", "path": "/"}
     deployment.server._create_folder({**place, "name": "services"})
 
 
-def _give_environment_away(deployment: PeopleDeployment) -> None:
+def _take_environment_slug(deployment: PeopleDeployment) -> None:
     deployment.server.environment("staging")["slug"] = "uat"
     deployment.server._create_environment({"slug": "staging", "name": "Another"})
 
@@ -47,7 +47,7 @@ def _give_environment_away(deployment: PeopleDeployment) -> None:
 def test_a_folder_whose_name_is_taken_is_blocked_and_all_else_is_repaired(
     deployment: PeopleDeployment,
 ) -> None:
-    _give_folder_away(deployment)
+    _take_folder_name(deployment)
     _folders(deployment).discard("/shared")
     _folders(deployment).discard("/older/python")
     deployment.server.identity("backend-staging")["name"] = "other"
@@ -70,7 +70,7 @@ def test_a_folder_whose_name_is_taken_is_blocked_and_all_else_is_repaired(
 def test_a_folder_that_waits_for_a_blocked_one_is_blocked(
     deployment: PeopleDeployment,
 ) -> None:
-    _give_folder_away(deployment)
+    _take_folder_name(deployment)
     id = deployment.server.environment("staging")["id"]
     deployment.server.rename_folder(id, "/shared", "aside")
     deployment.server.rename_folder(id, "/older", "shared")
@@ -85,7 +85,7 @@ def test_a_folder_that_waits_for_a_blocked_one_is_blocked(
 def test_an_environment_whose_slug_is_taken_is_blocked_and_all_else_is_repaired(
     deployment: PeopleDeployment,
 ) -> None:
-    _give_environment_away(deployment)
+    _take_environment_slug(deployment)
     _folders(deployment, "uat").discard("/shared")
     _folders(deployment, "production").discard("/shared")
     assert deployment.settle(TEXT) == ["+ folder /shared in production"]
@@ -98,7 +98,7 @@ def test_an_environment_whose_slug_is_taken_is_blocked_and_all_else_is_repaired(
 def test_environments_that_wait_for_a_blocked_one_are_not_parked(
     deployment: PeopleDeployment,
 ) -> None:
-    _give_environment_away(deployment)
+    _take_environment_slug(deployment)
     deployment.server.environment("production")["slug"] = "live"
     deployment.server.environment("uat")["slug"] = "production"
     output = [str(each).partition(":")[0] for each in deployment.plan(TEXT)]
@@ -110,8 +110,8 @@ def test_a_blocked_object_is_remembered_and_repaired_once_its_name_is_free(
     deployment: PeopleDeployment,
 ) -> None:
     before = deployment.remembered
-    _give_folder_away(deployment)
-    _give_environment_away(deployment)
+    _take_folder_name(deployment)
+    _take_environment_slug(deployment)
     assert deployment.settle(TEXT) == []
     assert deployment.remembered.folders == before.folders
     assert before.environments.items() <= deployment.remembered.environments.items()
@@ -156,7 +156,7 @@ def test_a_project_whose_slug_is_taken_blocks_nothing_else(
 def test_a_deploy_reports_a_blocked_object_and_has_nothing_to_do(
     deployment: PeopleDeployment,
 ) -> None:
-    _give_folder_away(deployment)
+    _take_folder_name(deployment)
     run = Journal(goes_on=True)
     run.plan(
         "operation",
@@ -172,7 +172,7 @@ def test_a_deploy_reports_a_blocked_object_and_has_nothing_to_do(
 def test_the_command_shows_a_blocked_object_and_ends_with_an_error(
     deployment: PeopleDeployment, arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _give_folder_away(deployment)
+    _take_folder_name(deployment)
     _folders(deployment).discard("/shared")
     reached = deployment.reach(TEXT)
     monkeypatch.setattr(command, "reach", lambda *_, **__: nullcontext(reached))

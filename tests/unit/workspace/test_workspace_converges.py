@@ -153,7 +153,7 @@ def test_a_project_of_an_earlier_release_is_not_made_twice(
     assert all(each in blocked.detail for each in ("slug 'renamed'", "'chainalign'"))
 
 
-def test_a_file_that_names_another_project_does_not_rename_the_one_of_the_last_run(
+def test_a_file_that_names_another_project_does_not_rename_the_project_of_the_last_run(
     deployment: Deployment,
 ) -> None:
     (blocked,) = deployment.changes(TEXT.replace("slug: chainalign", "slug: another"))
@@ -242,7 +242,7 @@ IMPORTING = TEXT.replace("[/shared]", "[/shared, /common, /more]")
 
 @pytest.mark.parametrize("order", list(permutations(range(1, 4)))[1:])
 @pytest.mark.parametrize("foreign", [None, 1, 2, 3, 4])
-def test_imports_get_their_order_back_among_those_of_others(
+def test_the_order_of_imports_is_restored_among_foreign_imports(
     order: tuple[int, ...], foreign: int | None
 ) -> None:
     deployment = Deployment()
@@ -279,7 +279,9 @@ def test_a_deleted_import_is_restored_at_its_position(deployment: Deployment) ->
     assert deployment.changes(IMPORTING) == []
 
 
-def test_a_renamed_identity_is_the_same_and_no_second_one_is_made(deployment: Deployment) -> None:
+def test_a_renamed_identity_is_kept_and_no_second_identity_is_created(
+    deployment: Deployment,
+) -> None:
     server = deployment.server
     server.identity("backend-staging").update(name="renamed", metadata=[])
     theirs = {"id": "theirs", "name": "backend-staging", "role": "member", "metadata": [MARKER]}
@@ -291,7 +293,7 @@ def test_a_renamed_identity_is_the_same_and_no_second_one_is_made(deployment: De
     assert deployment.changes() == []
 
 
-def test_metadata_of_others_stay_when_the_mark_is_set_again(deployment: Deployment) -> None:
+def test_metadata_of_others_are_kept_when_the_mark_is_set_again(deployment: Deployment) -> None:
     identity = deployment.server.identity("backend-staging")
     identity["metadata"] = [{"key": "team", "value": "blue"}]
     deployment.deploy()

@@ -159,7 +159,7 @@ def test_a_mistake_is_named_with_its_place_and_remedy(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "- one"])
-def test_a_file_without_keys_is_refused_with_those_that_it_needs(text: str) -> None:
+def test_a_file_without_keys_is_refused_with_the_required_keys(text: str) -> None:
     with pytest.raises(FileError, match="keys: project, environments,") as refused:
         load(text)
     assert refused.value.code == "file.project"
@@ -209,7 +209,7 @@ def test_a_missing_file_is_named_with_the_setting_to_check(tmp_path: Path) -> No
     assert refused.value.code == "file.missing"
 
 
-def test_a_file_is_named_in_its_mistakes(tmp_path: Path) -> None:
+def test_mistakes_are_reported_with_the_path_of_the_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_bytes(b"a: \xff")
     with pytest.raises(FileError, match=r"mine\.yaml is not in UTF-8") as encoded:
