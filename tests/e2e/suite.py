@@ -11,8 +11,8 @@ from tests.staging.host import StagingHost
 
 _LEAST_CHECKS = 60
 _KEY = "OBVIOUSLY_FAKE"
-# Why a check may be skipped on a staging host, which is a container with the settings of
-# group_data/staging.py. Any other reason would be a check that proves nothing where it should.
+# The accepted reasons for a skipped check on a staging host, which is a container with the settings
+# of group_data/staging.py. With any other reason, a check that should run proves nothing.
 _MAY_BE_SKIPPED = (
     "setting 'auditd' is off",
     "setting 'data_volume' is empty",
@@ -21,7 +21,7 @@ _MAY_BE_SKIPPED = (
     "setting 'swap' is",
     "setting 'ingress'), and so left as it is",
     "in a Swarm, and so left as it is",
-    "a host of its own has no number",
+    "a single host has no number",
     "an engine before version 23",
     "no access log is written",
     "systemd skips the clock's unit",

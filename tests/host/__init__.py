@@ -1,1 +1,1 @@
-"""Verification of a deployed host, read-only: `pytest tests/host --inventory inventory/….py`."""
+"""Verify a deployed host, read-only: `pytest tests/host --inventory inventory/….py`."""

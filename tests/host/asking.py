@@ -1,4 +1,4 @@
-"""Asking the host by the address that people use, from the host itself."""
+"""Send requests to the address that people use, from the host itself."""
 
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -10,7 +10,7 @@ _ROOT = "caddy/pki/authorities/local/root.crt"
 
 
 class Answer(NamedTuple):
-    """Hold what came back; names of headers in lower case, and the version of HTTP."""
+    """An HTTP answer; names of headers are in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -18,18 +18,21 @@ class Answer(NamedTuple):
 
 
 def ask(host: Host, settings: Settings, path: str, *options: str) -> Answer:
-    """Ask for a path below site_url, with options of curl; nothing leaves the host.
+    """Return the answer for a path below site_url; nothing leaves the host.
 
-    The certificate is verified by what the host trusts, or Caddy's own authority; where another
-    one certifies, whom the host need not trust, only that something answers counts.
+    The certificate is verified if it is of Let's Encrypt or of Caddy's own authority. The host
+    need not trust any other authority, so other certificates are accepted unverified.
+
+    Args:
+        options: options of curl.
     """
     url = urlsplit(settings.stack.site_url)
     target = f"https://{url.netloc}{path}"
-    return ask_url(host, settings, target, *trusting(host, settings), *options)
+    return ask_url(host, settings, target, *trust_options(host, settings), *options)
 
 
 def ask_url(host: Host, settings: Settings, target: str, *options: str) -> Answer:
-    """Ask for a whole address, whose name leads to the host itself."""
+    """Return the answer for a URL, whose host name is resolved to the host itself."""
     url = urlsplit(settings.stack.site_url)
     ways = (("--resolve", f"{url.hostname}:{port}:127.0.0.1") for port in (80, url.port or 443))
     output = "%{http_code} %{http_version}"
@@ -46,8 +49,8 @@ def ask_url(host: Host, settings: Settings, target: str, *options: str) -> Answe
     return Answer(int(status), headers, version)
 
 
-def trusting(host: Host, settings: Settings) -> tuple[str, ...]:
-    """The options by which curl verifies, as far as it can be verified, the certificate."""
+def trust_options(host: Host, settings: Settings) -> tuple[str, ...]:
+    """Return the options by which curl verifies the certificate, or does not if it can't."""
     if settings.stack.ingress_kind.is_public and not settings.stack.tls_certificate:
         if settings.stack.acme_ca == "letsencrypt":
             return ()

@@ -10,9 +10,9 @@ from tests.host.target import Target, TargetError
 
 _HERE = Path(__file__).resolve().parent
 _CLUSTER = _HERE / "cluster"
-# What is inside Infisical is the same from each node of a cluster, and asked for on one.
+# All nodes of a cluster show the same state in Infisical, so it is checked on one node.
 _ONCE = (_CLUSTER, _HERE / "inside")
-# What a kind of ingress has that a file of tests is for; the others are for all.
+# The files of tests for some kinds of ingress only, each with the property that a kind must have.
 _OF_INGRESS: dict[str, Callable[[type[IngressKind]], object]] = {
     "test_behind_proxy.py": lambda kind: kind.behind_proxy,
     "test_caddy.py": lambda kind: kind.runs_caddy,
@@ -24,15 +24,15 @@ _OF_INGRESS: dict[str, Callable[[type[IngressKind]], object]] = {
 
 
 def is_asked_for(arguments: Iterable[str]) -> bool:
-    """Return whether the arguments of pytest name this suite, or something in it."""
+    """Return whether the arguments of pytest name this suite, or a test in it."""
     paths = (Path(each.partition("::")[0]).resolve() for each in arguments)
     return any(each.is_relative_to(_HERE) for each in paths)
 
 
 def select_reachable(found: list[Target]) -> list[Target]:
-    """The hosts to verify: of a cluster those that answer; cluster/ reports the others.
+    """Return the hosts to verify: of a cluster those that answer; cluster/ reports the others.
 
-    Raises TargetError if that is none.
+    Raises TargetError if no host answers.
     """
     if len(found) == 1:
         return found
@@ -46,15 +46,13 @@ def select_reachable(found: list[Target]) -> list[Target]:
 
 
 def is_left_out(path: Path, settings: Settings) -> bool:
-    """Return whether a file or folder of tests has nothing to verify where the settings are
-    these.
-    """
+    """Return whether a file or folder of tests does not apply to a host with these settings."""
     if path == _CLUSTER and settings.cluster.topology == "single":
         return True
     is_for = _OF_INGRESS.get(path.name)
     return is_for is not None and not is_for(settings.stack.ingress_kind)
 
 
-def verified_by(file: Path, nodes: list[Target]) -> list[Target]:
-    """The nodes of a cluster, of those to verify, that a file of tests is run on."""
+def select_nodes(file: Path, nodes: list[Target]) -> list[Target]:
+    """Return the nodes that a file of tests runs on, out of the nodes of a cluster to verify."""
     return nodes[:1] if file.parent in _ONCE else nodes

@@ -1,4 +1,4 @@
-"""Options and fixtures of the host suite: one connection a host, and each thing read once."""
+"""Options and fixtures of the host suite: one connection a host, and each state read once."""
 
 import json
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from infisical_iac.workspace.model import Workspace
 from tests.host import choosing, containers, sockets, target
 from tests.host.cluster import observed
 from tests.host.cluster.observed import Node
-from tests.host.connection import Connection, Host, all_connected
+from tests.host.connection import Connection, Host, connect_all
 from tests.host.secrecy import Secret
 from tests.host.stored import read_secrets
 
@@ -64,7 +64,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     reached = metafunc.config.stash[_REACHED]
     workspace, settings = reached[0].workspace, reached[0].settings
     if settings.cluster.topology == "swarm" and "verified_target" in metafunc.fixturenames:
-        on = choosing.verified_by(Path(str(metafunc.module.__file__)), reached)
+        on = choosing.select_nodes(Path(str(metafunc.module.__file__)), reached)
         names = [each.name for each in on]
         metafunc.parametrize("verified_target", on, ids=names, indirect=True, scope="session")
     if "any_service" in metafunc.fixturenames:
@@ -78,7 +78,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture(scope="session")
 def verified_target(request: pytest.FixtureRequest) -> target.Target:
-    """The host that is verified: of a cluster, one after the other."""
+    """The host that is verified; of a cluster, each node in turn."""
     found: target.Target = getattr(request, "param", request.config.stash[_TARGETS][0])
     return found
 
@@ -91,10 +91,10 @@ def targets(pytestconfig: pytest.Config) -> list[target.Target]:
 
 @pytest.fixture(scope="session")
 def connections(pytestconfig: pytest.Config) -> Iterator[dict[str, Connection]]:
-    """All hosts that can be reached, by name; there is something on them to verify."""
+    """Connections to all reachable hosts, by name; Infisical is deployed on them."""
     reached, all_hosts = pytestconfig.stash[_REACHED], pytestconfig.stash[_TARGETS]
     try:
-        with all_connected(reached, away=len(reached) < len(all_hosts)) as found:
+        with connect_all(reached, away=len(reached) < len(all_hosts)) as found:
             yield found
     except target.TargetError as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
@@ -102,7 +102,7 @@ def connections(pytestconfig: pytest.Config) -> Iterator[dict[str, Connection]]:
 
 @pytest.fixture(scope="session")
 def nodes(connections: dict[str, Connection]) -> list[Node]:
-    """The nodes of a cluster that can be reached, each inspected once."""
+    """The reachable nodes of a cluster, each inspected once."""
     return observed.nodes(connections)
 
 
@@ -123,7 +123,7 @@ def connection(verified_target: target.Target, connections: dict[str, Connection
 
 @pytest.fixture(scope="session")
 def host(connection: Connection) -> Host:
-    """testinfra's host, as root; in the place of the fixture that testinfra brings."""
+    """testinfra's host, as root; it replaces testinfra's own fixture."""
     return connection.host
 
 
@@ -134,27 +134,27 @@ def machine(connection: Connection) -> MachineState:
 
 @pytest.fixture(scope="session")
 def info(host: Host) -> dict[str, Any]:
-    """Return what Docker's engine says of itself."""
+    """The output of `docker info`."""
     found: dict[str, Any] = json.loads(host.check_output("docker info --format '{{json .}}'"))
     return found
 
 
 @pytest.fixture(scope="session")
 def is_worker(connection: Connection) -> bool:
-    """Return whether the host is one of a cluster that keeps no data."""
+    """Whether the host is a worker of a cluster, which keeps no data."""
     return containers.is_worker(connection)
 
 
 @pytest.fixture
 def keeps_data(is_worker: bool) -> None:
-    """Leave a test out where there is nothing for it."""
+    """Skip a check of data and keys on a worker."""
     if is_worker:
         pytest.skip("this node keeps no data, and has no keys")
 
 
 @pytest.fixture(scope="session")
 def hardening(settings: Settings) -> None:
-    """Skip a check of what the setting `hardening` brings where it is off."""
+    """Skip a check of hardening if the setting `hardening` is off."""
     if settings.host.hardening == "off":
         pytest.skip("setting 'hardening' is off, and the host is left as it was")
 
@@ -185,7 +185,7 @@ def listening(host: Host) -> list[sockets.Socket]:
 def secrets(
     connection: Connection, connections: dict[str, Connection], is_worker: bool
 ) -> dict[str, Secret]:
-    """Those of the host; of a worker, which has none, those of the others, to look for."""
+    """The host's secrets; for a worker, which has none, those of a data node."""
     if not is_worker:
         return read_secrets(connection)
     others = connections.values()

@@ -1,4 +1,4 @@
-"""The one connection to a host: pyinfra's own, used by testinfra and by the API's client."""
+"""Connect to a host once, by pyinfra, for testinfra and for the client of the API."""
 
 import shlex
 import subprocess
@@ -19,7 +19,7 @@ from infisical_iac.host.machine import Machine, absence
 from infisical_iac.host.model import MachineState
 from tests.host.target import Target, TargetError
 
-# What testinfra calls a host; the package has no types.
+# testinfra's class Host; the package has no types.
 Host: TypeAlias = Any
 
 
@@ -28,7 +28,7 @@ class Connection:
     """A host to run commands on as root.
 
     Attributes:
-        host: testinfra's view of it.
+        host: testinfra's object for the host.
         ssh: the SSH connection, None for the machine that the tests run on.
         sudo: whether the user needs sudo to be root.
     """
@@ -38,10 +38,9 @@ class Connection:
     sudo: bool
 
     def quietly(self, command: str, stdin: str = "", *, as_root: bool = True) -> str:
-        """The standard output of a command, unseen by testinfra's log.
+        """Return the standard output of a command that reads or prints secrets.
 
-        For what is or holds a secret: `stdin` and output appear nowhere. The exit status
-        does not count.
+        Neither `stdin` nor the output is logged. The exit status is ignored.
         """
         words = ["sudo", "sh", "-c", command] if self.sudo and as_root else ["sh", "-c", command]
         if self.ssh is None:
@@ -56,7 +55,7 @@ class Connection:
             return output.read().decode(errors="replace")
 
     def machine(self) -> MachineState:
-        """Return what kind of machine the host is."""
+        """Return the observed state of the machine."""
         fact = Machine()
         return fact.process(self.quietly(fact.command()).splitlines())
 
@@ -86,10 +85,13 @@ def connect(target: Target) -> Iterator[Connection]:
 
 
 @contextmanager
-def all_connected(targets: list[Target], *, away: bool) -> Iterator[dict[str, Connection]]:
-    """Connect to each of the hosts to verify, by name; `away` says whether there are others.
+def connect_all(targets: list[Target], *, away: bool) -> Iterator[dict[str, Connection]]:
+    """Yield connections to the hosts to verify, by name.
 
-    Raises TargetError if one can't be reached, or if nothing is deployed on them.
+    Args:
+        away: whether other hosts of the cluster are unreachable.
+
+    Raises TargetError if a host can't be reached, or if nothing is deployed on them.
     """
     with ExitStack() as stack:
         found = {each.name: stack.enter_context(connect(each)) for each in targets}
@@ -107,7 +109,7 @@ def _local(sudo: bool) -> Connection:
 def _remote(client: paramiko.SSHClient, sudo: bool) -> Connection:
     transport = client.get_transport()
     assert transport is not None
-    # testinfra keeps what it makes by name, and there may be several connections.
+    # testinfra caches its backends by name, and there may be several connections.
     host = testinfra.get_host(f"paramiko://verified-{id(client)}", sudo=sudo)
     host.backend.client = client
     return Connection(host, transport, sudo)

@@ -1,6 +1,6 @@
-"""The containers of the stack: what Docker says of them, and what the kernel does.
+"""Read the containers of the stack, as Docker reports them and as the kernel limits them.
 
-On a cluster, those of one node, by what they do: `postgres` of `infisical_postgres-2`.
+On a cluster these are the containers of one node, by role: `postgres` for `infisical_postgres-2`.
 """
 
 import json
@@ -18,8 +18,8 @@ SERVICES = ("infisical", "postgres", "redis")
 Inspected = dict[str, Any]
 T = TypeVar("T")
 
-# Swarm keeps those that have ended for a while, to report them. Docker may list one of these as
-# running if it could not store on a full disk that it has ended.
+# Swarm keeps ended containers for a while, to report them. Docker may list an ended one as running
+# if a full disk kept it from storing the end.
 _OURS = """{
     docker ps --all --quiet --filter label=com.docker.compose.project=infisical
     docker ps --quiet --filter label=com.docker.stack.namespace=infisical |
@@ -58,14 +58,14 @@ done
 
 @dataclass
 class Running:
-    """Hold what the kernel has for a container.
+    """The state that the kernel has for a container.
 
     Attributes:
-        limits: those of its control group: `memory` in bytes, `pids`, and `cpu`: quota and
-            period in microseconds.
+        limits: the limits of its control group: `memory` in bytes, `pids`, and `cpu` as quota
+            and period in microseconds.
         root: the mount options of its root file system.
-        processes: of each of its processes, by id, the fields of `/proc`, and `core`: the
-            soft and the hard limit on core dumps.
+        processes: the fields of `/proc` for each of its processes, by id, and `core`, the soft
+            and the hard limit on core dumps.
     """
 
     limits: dict[str, str] = field(default_factory=dict)
@@ -74,14 +74,14 @@ class Running:
 
 
 def volume(settings: Settings, service: str) -> str:
-    """The name of the volume that a database is in."""
+    """Return the name of a database's volume."""
     if settings.cluster.topology == "swarm":
         return {"postgres": "infisical_patroni", "redis": "infisical_redis-replica"}[service]
     return f"infisical_{service}"
 
 
 class OfNode(dict[str, T]):
-    """By service, what there is on a node; `elsewhere` are the services that it may do without."""
+    """Items of a node by service; a test of a missing service in `elsewhere` is skipped."""
 
     def __init__(self, elsewhere: Container[str]) -> None:
         super().__init__()
@@ -89,24 +89,27 @@ class OfNode(dict[str, T]):
 
     def __missing__(self, service: str) -> T:
         if service in self._elsewhere:
-            pytest.skip(f"none of {service} is on this node, and none has to be")
+            pytest.skip(f"{service} does not run on this node, and need not")
         raise KeyError(service)
 
 
 def is_worker(connection: Connection) -> bool:
-    """Return whether the host is one of a cluster that keeps no data, and has no keys."""
+    """Return whether the host is a worker of a cluster, which keeps neither data nor keys."""
     return bool(connection.quietly(_IS_WORKER))
 
 
 def elsewhere(settings: Settings, *, hosts: int, is_worker: bool) -> frozenset[str]:
-    """The services that run on other hosts, or may: there can be more hosts than replicas."""
+    """Return the services that may run on other hosts only.
+
+    Infisical is among them if there are more hosts than replicas.
+    """
     if is_worker:
         return frozenset(settings.services)
     return frozenset({"infisical"} if hosts > settings.cluster.infisical_replicas else ())
 
 
 def inspect(connection: Connection, elsewhere: Container[str]) -> OfNode[Inspected]:
-    """Return what `docker inspect` says, by service, without the values of the environment."""
+    """Return the output of `docker inspect` by service, without values of the environment."""
     text = connection.quietly(f"{_OURS} | xargs --no-run-if-empty docker inspect")
     found = OfNode[Inspected](elsewhere)
     for container in json.loads(text or "[]"):
@@ -124,12 +127,12 @@ def _service(labels: dict[str, str]) -> str:
 
 
 def _role(name: str) -> str:
-    """Return what a Swarm's service does, or Compose's as it is."""
+    """Return the role of a Swarm's service, such as `postgres` for `infisical_postgres-2`."""
     return re.sub(r"^infisical_(.*?)(-\d+)?$", r"\1", name)
 
 
 def running(connection: Connection, elsewhere: Container[str]) -> OfNode[Running]:
-    """Return what the kernel has for each running container, by service."""
+    """Return the state that the kernel has for each running container, by service."""
     found = OfNode[Running](elsewhere)
     process: dict[str, list[str]] = {}
     for line in connection.quietly(_RUNNING % _OURS).splitlines():

@@ -1,7 +1,7 @@
-"""Secrets in the test process, and looking for them without letting anybody see them.
+"""Hold secrets in the test process, and search a host for them without exposing them.
 
-They reach the host on a command's standard input only: the arguments of a process are for
-everybody to read.
+Secrets reach the host only on a command's standard input, because every user can read the
+arguments of a process.
 """
 
 import re
@@ -12,7 +12,7 @@ from tests.host.connection import Connection
 
 
 class Secret:
-    """A value that no message shows: it has no other representation than `***`."""
+    """A value that no message shows: its representation is `***`."""
 
     def __init__(self, value: str) -> None:
         self._value = value
@@ -24,7 +24,7 @@ class Secret:
         return len(self._value)
 
     def reveal(self) -> str:
-        """The value itself, for a request or a command's standard input."""
+        """Return the value, for a request or a command's standard input."""
         return self._value
 
     def has_the_form(self, pattern: str) -> bool:
@@ -32,8 +32,9 @@ class Secret:
         return re.fullmatch(pattern, self._value) is not None
 
 
-# As nobody, `find` meets exactly what every user may read, with the modes of the directories
-# above. The patterns go to grep through a pipe: only root sees the environment of its shell.
+# As nobody, `find` lists exactly the files that every user may read, by the modes of the
+# directories too. The patterns go to grep through a pipe, and to its shell in an environment that
+# only root can read.
 _OPEN_FILES = """
 cd /; pattern=$(cat); export pattern
 setpriv --reuid=65534 --regid=65534 --clear-groups \
@@ -47,7 +48,7 @@ setpriv --reuid=65534 --regid=65534 --clear-groups \
 def open_files_holding(
     values: Iterable[Secret], connection: Connection, directories: Iterable[str]
 ) -> list[str]:
-    """The files below `directories` that every user of the host may read and that hold one."""
+    """Return the files below `directories` that every user may read and that hold a value."""
     command = _OPEN_FILES.format(directories=shlex.join(directories))
     return sorted(connection.quietly(command, _lines(values)).splitlines())
 
@@ -55,15 +56,15 @@ def open_files_holding(
 def files_holding(
     values: Iterable[Secret], connection: Connection, patterns: Iterable[str]
 ) -> list[str]:
-    """The files that hold one, among the files of the shell's `patterns`."""
+    """Return the files that hold a value, among the files of the shell's `patterns`."""
     options = "--recursive --text --files-with-matches --fixed-strings --file=-"
     command = f"grep {options} -- {' '.join(patterns)}"
     return sorted(connection.quietly(command, _lines(values)).splitlines())
 
 
 def lines_holding(values: Iterable[Secret], connection: Connection, command: str) -> int:
-    """Return how many lines of what `command` prints hold one."""
-    # The first cat makes a pipe of what sshd may have made a socket, which can't be reopened.
+    """Return how many lines of a command's output hold a value."""
+    # sshd may give a socket as standard input, which can't be reopened; the first cat makes a pipe.
     search = "grep --text --count --fixed-strings --file=/dev/fd/3"
     counted = connection.quietly(
         f"cat | {{ exec 3<&0; {{ {command}; }} 2>&1 </dev/null | {search}; }}", _lines(values)

@@ -1,4 +1,4 @@
-"""Read what listens on the host."""
+"""Read the listening sockets of the host."""
 
 from typing import NamedTuple
 
@@ -14,12 +14,12 @@ class Socket(NamedTuple):
 
     @property
     def is_loopback(self) -> bool:
-        """Return whether only the host itself can reach it."""
+        """Return whether only the host itself can reach the socket."""
         return self.address.startswith("127.") or self.address in ("[::1]", "[::ffff:127.0.0.1]")
 
 
 def listening(host: Host) -> list[Socket]:
-    """All listening TCP sockets of the host."""
+    """Return all listening TCP sockets of the host."""
     lines = host.check_output("ss --no-header --listening --tcp --numeric --processes").splitlines()
     found = []
     for line in lines:

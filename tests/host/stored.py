@@ -1,16 +1,16 @@
-"""The secrets in the files of the host."""
+"""Read the secrets in the files of the host."""
 
 from tests.host.connection import Connection
 from tests.host.secrecy import Secret
 
 ROOT = "/etc/infisical"
-# What the containers start with; what the repositories of backups are encrypted with, and what
-# signs recovery kits.
+# The keys that the containers start with. KEYS adds those that encrypt the repositories of backups
+# and sign recovery kits.
 STACK_KEYS = ("encryption_key", "auth_secret", "postgres_password", "redis_password")
 KEYS = (*STACK_KEYS, "restic_password", "kit_signing_key")
-# What only a host has whose Caddy stands behind another proxy; its containers start with it too.
+# The key of a host whose Caddy is behind another proxy; its containers start with it too.
 EDGE_KEY = "edge_secret"
-# What only the nodes of a cluster have.
+# The keys that only the nodes of a cluster have.
 CLUSTER_KEYS = (
     *("replication_password", "patroni_password", "swarm_unlock_key", "cluster_ca_key"),
 )
@@ -26,9 +26,9 @@ _PUBLIC = {"INFISICAL_ADMIN_EMAIL", "NODE_ENV"}
 
 
 def read_secrets(connection: Connection) -> dict[str, Secret]:
-    """All of them by file and name, such as `keys: auth_secret`.
+    """Return all secrets by file and name, such as `keys: auth_secret`.
 
-    Client ids are among them, for their users, though they are half of a login only.
+    Client ids are included for logins, although they are not secret.
     """
     lines = connection.quietly(_READ % ROOT).splitlines()
     found = (line.split("\t", 2) for line in lines)
@@ -36,7 +36,7 @@ def read_secrets(connection: Connection) -> dict[str, Secret]:
 
 
 def confidential(secrets: dict[str, Secret]) -> list[Secret]:
-    """The values that nobody may see: all but client ids, each once."""
+    """Return the values that must be secret: all except client ids, each once."""
     values = {
         secret.reveal(): secret
         for name, secret in secrets.items()

@@ -23,12 +23,12 @@ _SECONDS = 10
 
 
 class TargetError(UserError):
-    """There is neither one host nor a cluster to verify, or it can't be reached."""
+    """The inventory has neither one host nor one cluster, or its hosts can't be reached."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """The host, with the data that pyinfra has for it."""
+    """A host, with the data that pyinfra has for it."""
 
     name: str
     settings: settings.Settings
@@ -37,12 +37,12 @@ class Target:
 
     @property
     def is_in_cluster(self) -> bool:
-        """Return whether it is one of several hosts that are one cluster."""
+        """Whether the host is a node of a cluster."""
         return self.settings.cluster.topology == "swarm"
 
     @property
     def answers(self) -> bool:
-        """Return whether anything answers where SSH should; of the machine itself it does."""
+        """Whether an SSH server answers; always true for the machine that the tests run on."""
         if "ssh_hostname" not in self.data:
             return True
         address = (self.data["ssh_hostname"], self.data.get("ssh_port", 22))
@@ -55,10 +55,10 @@ class Target:
 
 
 def read(inventory: str) -> list[Target]:
-    """The targets that an inventory file, or a host name such as `@local`, stands for.
+    """Return the targets of an inventory file, or of a host name such as `@local`.
 
-    There are several where they are a cluster. Raises a UserError if there is none, if there are
-    several that are none, or if their data are wrong.
+    There are several only for a cluster. Raises a UserError if there is no target, if several hosts
+    are not one cluster, or if their data are wrong.
     """
     require_inventory(inventory)
     # These checks come first: the working directory may have a package `tests` of its own.

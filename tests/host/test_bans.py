@@ -1,4 +1,4 @@
-"""fail2ban: at work with this project's jails, and what it bans is really kept out."""
+"""Test that fail2ban runs with this project's jails, and that nftables enforces its bans."""
 
 import pytest
 
@@ -34,7 +34,7 @@ def test_fail2ban_is_enabled_and_runs_with_the_files_of_the_settings(
 
 
 @pytest.mark.parametrize("jail", ["sshd", "infisical-login", "infisical-calls"])
-def test_a_jail_is_at_work(watch_state: WatchState, settings: Settings, jail: str) -> None:
+def test_a_jail_is_active(watch_state: WatchState, settings: Settings, jail: str) -> None:
     if not settings.stack.ingress_kind.is_public and jail != "sshd":
         pytest.skip(
             f"with ingress = {settings.stack.ingress} no access log is written to count from"
@@ -42,5 +42,5 @@ def test_a_jail_is_at_work(watch_state: WatchState, settings: Settings, jail: st
     assert jail in watch_state.jails
 
 
-def test_banned_addresses_are_kept_out_by_nftables(watch_state: WatchState) -> None:
+def test_nftables_blocks_banned_addresses(watch_state: WatchState) -> None:
     assert watch_state.unenforced == frozenset()

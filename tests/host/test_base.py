@@ -1,4 +1,4 @@
-"""The host itself: packages, updates, clock, kernel parameters, core dumps, swap."""
+"""Test the base system: packages, updates, clock, kernel parameters, core dumps, swap."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_a_base_package_is_installed(host: Host, name: str) -> None:
         'APT::Periodic::AutocleanInterval "7";',
     ],
 )
-def test_apt_works_through_updates_every_day(apt_configuration: str, line: str) -> None:
+def test_apt_installs_updates_periodically(apt_configuration: str, line: str) -> None:
     assert line in apt_configuration.splitlines()
 
 
@@ -57,18 +57,18 @@ def test_unattended_upgrades_is_enabled_and_running(host: Host) -> None:
 
 
 @pytest.mark.parametrize("timer", ["apt-daily.timer", "apt-daily-upgrade.timer"])
-def test_a_timer_starts_apts_daily_work(host: Host, timer: str) -> None:
+def test_a_timer_of_apts_daily_jobs_is_active(host: Host, timer: str) -> None:
     assert host.run("systemctl is-active %s", timer).stdout.strip() == "active"
 
 
-def test_the_clock_is_kept_right_at_every_boot(clock: UnitState) -> None:
+def test_clock_synchronization_starts_at_every_boot(clock: UnitState) -> None:
     assert clock.loaded
     assert clock.enabled
 
 
-def test_the_clock_is_kept_right_where_the_host_owns_its_clock(clock: UnitState) -> None:
+def test_clock_synchronization_runs_if_the_host_owns_its_clock(clock: UnitState) -> None:
     if not clock.condition:
-        pytest.skip("systemd skips the clock's unit, for the clock is the machine's beneath")
+        pytest.skip("systemd skips the clock's unit: the machine below keeps the clock")
     assert clock.active
 
 
@@ -80,15 +80,15 @@ def test_a_kernel_parameter_is_in_effect(host: Host, path: str, value: str) -> N
     assert host.file(path).content_string.strip() == value
 
 
-def test_systemd_lets_its_services_dump_no_core(kernel: KernelState) -> None:
+def test_services_of_systemd_may_not_dump_core(kernel: KernelState) -> None:
     assert kernel.core_limit == "0"
 
 
-def test_a_login_may_dump_no_core(connection: Connection) -> None:
+def test_a_login_may_not_dump_core(connection: Connection) -> None:
     assert connection.quietly("ulimit -H -c", as_root=False).strip() == "0"
 
 
-def test_no_swap_holds_memory_in_clear(settings: Settings, kernel: KernelState) -> None:
+def test_the_host_has_no_swap(settings: Settings, kernel: KernelState) -> None:
     if settings.host.swap == "keep":
         pytest.skip("setting 'swap' is \"keep\", and swap is left as it was")
     assert kernel.swap == ()

@@ -1,4 +1,4 @@
-"""Caddy between another proxy and Infisical: nobody on that proxy's network gets past it."""
+"""Test that containers on the network of another proxy can't bypass Caddy."""
 
 import pytest
 
@@ -13,7 +13,7 @@ def _addresses(container: Inspected) -> dict[str, str]:
 
 
 def _asked_by_a_neighbour(host: Host, settings: Settings, address: str, *headers: str) -> str:
-    """The first line of what a container on the proxy's network gets from an address, if any."""
+    """Return the status line that a container on the proxy's network gets, empty for none."""
     options = [word for each in headers for word in ("--header", each)]
     command = ["timeout", "15", "wget", "-q", "-S", "-T", "5", "-O", "/dev/null", *options]
     command += [f"http://{address}:8080/api/status"]
@@ -33,7 +33,7 @@ def test_only_caddy_is_on_the_proxys_network(
     assert [name for name, each in inspections.items() if network in _addresses(each)] == ["caddy"]
 
 
-def test_caddy_and_infisical_have_a_network_of_their_own(
+def test_only_caddy_and_infisical_are_on_the_edge_network(
     host: Host, inspections: dict[str, Inspected]
 ) -> None:
     listed = "docker network inspect --format '{{ range .Containers }}{{ .Name }} {{ end }}' %s"

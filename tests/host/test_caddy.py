@@ -1,4 +1,4 @@
-"""Caddy: healthy, confined, and running with the Caddyfile that the settings make."""
+"""Test that Caddy is healthy, confined, and running with the Caddyfile of the settings."""
 
 import pytest
 
@@ -25,7 +25,7 @@ def kernel(running: dict[str, Running]) -> Running:
 
 
 def _answer(host: Host, caddy: Inspected, path: str = "") -> str:
-    """Return the answer of its admin endpoint, which reports its revision, in its own network."""
+    """Return the answer at Caddy's default admin address, asked from inside its container."""
     asked = "docker exec %s wget -q -T 5 -O - http://127.0.0.1:2019/%s"
     return str(host.check_output(asked, caddy["Id"], path))
 
@@ -34,7 +34,7 @@ def test_caddy_is_healthy(caddy: Inspected) -> None:
     assert (caddy["State"]["Status"], caddy["State"]["Health"]["Status"]) == ("running", "healthy")
 
 
-@pytest.mark.single("a Swarm starts another one by itself")
+@pytest.mark.single("a Swarm replaces stopped containers by itself")
 def test_caddy_restarts_after_a_crash_and_a_reboot(caddy: Inspected) -> None:
     assert caddy["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
 
@@ -44,7 +44,7 @@ def test_caddy_runs_the_image_of_the_settings(settings: Settings, caddy: Inspect
 
 
 @pytest.mark.single("tests/host/cluster checks the services")
-def test_caddy_was_created_from_the_compose_file_in_place(host: Host, settings: Settings) -> None:
+def test_caddy_was_created_from_the_current_compose_file(host: Host, settings: Settings) -> None:
     compose = host.check_output("cat /etc/infisical/compose.yaml")
     fact = Stack()
     found = fact.process(
@@ -65,12 +65,12 @@ def test_caddyfile_is_the_one_of_the_settings(
 def test_nobody_can_change_caddys_configuration_through_the_network(
     host: Host, caddy: Inspected
 ) -> None:
-    # Where Caddy is administered by default, all that is had is the revision.
+    # Caddy's default admin address returns only the revision, for any path.
     assert _answer(host, caddy, "config/") == _answer(host, caddy)
     assert host.check_output("docker exec %s ls /run/caddy", caddy["Id"]) == "admin.sock"
 
 
-def test_caddy_may_bind_low_ports_and_nothing_else(kernel: Running) -> None:
+def test_caddys_only_capability_is_to_bind_low_ports(kernel: Running) -> None:
     for fields in kernel.processes.values():
         masks = {int(fields[each][0], 16) for each in ("CapEff", "CapPrm", "CapBnd")}
         assert masks == {_NET_BIND_SERVICE}

@@ -1,4 +1,4 @@
-"""Caddy in the host's network, where it has the ports of the web to itself."""
+"""Test that Caddy is in the host's network, and that only Caddy listens on the web ports."""
 
 from tests.host.connection import Host
 from tests.host.containers import Inspected
@@ -15,6 +15,6 @@ def test_only_caddy_listens_on_the_web_ports(listening: list[Socket]) -> None:
     assert all('"caddy"' in each for each in owners.values())
 
 
-def test_the_newest_http_is_offered(host: Host) -> None:
+def test_caddy_listens_for_http_3(host: Host) -> None:
     udp = host.check_output("ss --no-header --listening --udp --numeric --processes")
     assert [line for line in udp.splitlines() if ":443 " in line and '"caddy"' in line]

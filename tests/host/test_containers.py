@@ -1,4 +1,4 @@
-"""Each container: healthy, confined, limited, and created from the settings."""
+"""Test that each container is healthy, confined, limited, and created from the settings."""
 
 import pytest
 
@@ -31,7 +31,7 @@ def stack(host: Host, settings: Settings) -> StackState:
 
 
 @pytest.mark.single("tests/host/cluster checks the services")
-def test_the_stack_has_these_containers_and_no_other(
+def test_the_stack_has_exactly_the_expected_containers(
     settings: Settings, inspections: dict[str, Inspected]
 ) -> None:
     assert sorted(inspections) == sorted(settings.services)
@@ -43,7 +43,7 @@ def test_container_is_healthy(container: Inspected) -> None:
     assert container["State"]["Health"]["Status"] == "healthy"
 
 
-@pytest.mark.single("a Swarm starts another one by itself")
+@pytest.mark.single("a Swarm replaces stopped containers by itself")
 @each_service
 def test_container_restarts_after_a_crash_and_a_reboot(container: Inspected) -> None:
     assert container["HostConfig"]["RestartPolicy"]["Name"] == "unless-stopped"
@@ -51,7 +51,7 @@ def test_container_restarts_after_a_crash_and_a_reboot(container: Inspected) -> 
 
 @pytest.mark.single("tests/host/cluster checks the services")
 @each_service
-def test_container_was_created_from_the_compose_file_in_place(
+def test_container_was_created_from_the_current_compose_file(
     stack: StackState, service: str
 ) -> None:
     [made] = stack.containers[service]
@@ -99,7 +99,7 @@ def test_no_process_runs_as_root(kernel: Running) -> None:
 
 @each_service
 def test_no_process_may_dump_core(kernel: Running) -> None:
-    # One that has just ended has none any more.
+    # A process that has just ended has no limits.
     limits = {
         number: fields["core"][:2]
         for number, fields in kernel.processes.items()
@@ -118,14 +118,14 @@ def test_root_file_system_is_read_only(settings: Settings, kernel: Running, serv
 @each_service
 def test_memory_is_limited(settings: Settings, kernel: Running, service: str) -> None:
     size: str = getattr(settings.stack, f"{service}_memory")
-    # The one of group_data/, such as "256m" or "1g".
+    # The size in the settings, such as "256m" or "1g".
     unit = {"m": 1024**2, "g": 1024**3}[size[-1].lower()]
     assert kernel.limits["memory"] == str(int(size[:-1]) * unit)
 
 
 @pytest.mark.single("a Swarm has no such setting; the host has no swap")
 @each_service
-def test_container_can_not_swap_beyond_its_memory(container: Inspected) -> None:
+def test_container_has_no_swap(container: Inspected) -> None:
     assert container["HostConfig"]["MemorySwap"] == container["HostConfig"]["Memory"]
 
 
@@ -164,11 +164,11 @@ def test_data_are_in_the_volume_named_after_the_service(
     assert volume(settings, service) in volumes
 
 
-def test_infisical_keeps_nothing_outside_of_the_database(
+def test_infisical_has_no_volume_for_data(
     settings: Settings, inspections: dict[str, Inspected]
 ) -> None:
     volumes = [
         each["Name"] for each in inspections["infisical"]["Mounts"] if each["Type"] == "volume"
     ]
-    # Swarm has no file system in memory that programs run in, but for such a volume.
+    # A Swarm's tmpfs can't execute programs, except as such a volume.
     assert volumes == (["infisical_tmp"] if settings.cluster.topology == "swarm" else [])

@@ -1,4 +1,4 @@
-"""PostgreSQL and Redis: their data where they belong, and no access without the password."""
+"""Test that PostgreSQL and Redis keep data in their volumes, and require the password."""
 
 import pytest
 
@@ -26,7 +26,7 @@ def _ask(host: Host, inspected: dict[str, Inspected], query: str) -> str:
 
 
 def _redis(connection: Connection, inspected: dict[str, Inspected], password: Secret) -> list[str]:
-    """Return what Redis answers to a few questions of one who has the password."""
+    """Return Redis's answers to some commands, as one list of words."""
     asked = (
         "IFS= read -r REDISCLI_AUTH; export REDISCLI_AUTH; cli() { redis-cli $CLI $*; }; "
         "cli PING; cli CONFIG GET appendonly; cli CONFIG GET maxmemory-policy; "
@@ -43,7 +43,7 @@ def redis_answers(
     return _redis(connection, inspections, secrets["keys: redis_password"])
 
 
-def test_the_database_sorts_as_infisical_needs_it(
+def test_the_database_has_the_locale_that_infisical_needs(
     host: Host, inspections: dict[str, Inspected]
 ) -> None:
     query = "SELECT datcollate, datctype FROM pg_database WHERE datname = 'infisical'"
@@ -73,7 +73,7 @@ def test_postgres_refuses_a_client_without_the_password(
     host: Host, inspections: dict[str, Inspected]
 ) -> None:
     postgres = _id(inspections, "postgres")
-    # Its own name in the network of the databases; on a cluster that of its member.
+    # The name of PostgreSQL in the databases' network; on a cluster, the name of its member.
     asked = host.run(
         f"docker exec {postgres} sh -c "
         f"'{_PSQL} --host=${{PATRONI_NAME:-postgres}} --command=\"SELECT 1\"'"
@@ -82,7 +82,7 @@ def test_postgres_refuses_a_client_without_the_password(
     assert "no password supplied" in asked.stderr
 
 
-def test_postgres_lets_a_client_with_the_password_in(
+def test_postgres_accepts_a_client_with_the_password(
     connection: Connection, inspections: dict[str, Inspected], secrets: dict[str, Secret]
 ) -> None:
     asked = (
@@ -94,14 +94,16 @@ def test_postgres_lets_a_client_with_the_password_in(
     assert connection.quietly(command, f"{password}\n").strip() == "42"
 
 
-def test_postgres_keeps_its_password_as_a_scram_hash(
+def test_postgres_stores_passwords_as_scram_hashes(
     host: Host, inspections: dict[str, Inspected]
 ) -> None:
     query = "SELECT bool_and(rolpassword LIKE 'SCRAM-SHA-256$%') FROM pg_authid WHERE rolcanlogin"
     assert _ask(host, inspections, query) == "t"
 
 
-def test_postgres_trusts_no_other_machine(host: Host, inspections: dict[str, Inspected]) -> None:
+def test_postgres_trusts_only_loopback_addresses(
+    host: Host, inspections: dict[str, Inspected]
+) -> None:
     query = (
         "SELECT count(*) FROM pg_hba_file_rules WHERE type LIKE 'host%' "
         "AND auth_method NOT IN ('scram-sha-256', 'reject') "
@@ -118,7 +120,7 @@ def test_redis_refuses_a_client_without_the_password(
     assert answer.startswith("NOAUTH")
 
 
-def test_redis_lets_a_client_with_the_password_in(redis_answers: list[str]) -> None:
+def test_redis_accepts_a_client_with_the_password(redis_answers: list[str]) -> None:
     assert redis_answers[0] == "PONG"
 
 
@@ -127,7 +129,7 @@ def test_redis_writes_an_append_only_file(redis_answers: list[str]) -> None:
     assert "aof_last_write_status:ok" in redis_answers
 
 
-def test_redis_throws_nothing_away_for_want_of_memory(redis_answers: list[str]) -> None:
+def test_redis_evicts_no_keys(redis_answers: list[str]) -> None:
     assert redis_answers[redis_answers.index("maxmemory-policy") + 1] == "noeviction"
 
 

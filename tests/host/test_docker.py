@@ -1,4 +1,4 @@
-"""Test the running Docker engine rather than its files, no matter who has set it up."""
+"""Test the state of the running Docker engine, also of one that others have set up."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def test_system_calls_are_filtered_for_every_container(info: dict[str, Any]) -> 
     assert any(each.split(",")[0] == "name=seccomp" for each in info["SecurityOptions"])
 
 
-def test_the_engine_is_in_no_swarm_but_where_the_settings_leave_room_for_one(
+def test_the_engine_is_in_a_swarm_only_if_the_settings_allow_one(
     info: dict[str, Any], machine: MachineState, settings: Settings
 ) -> None:
     state = info["Swarm"]["LocalNodeState"]
@@ -40,12 +40,12 @@ def test_the_engines_socket_is_for_root_and_its_group(host: Host) -> None:
     assert (socket.user, socket.group, socket.mode) == ("root", "docker", 0o660)
 
 
-def test_nobody_is_in_the_group_that_rules_the_engine(host: Host) -> None:
-    # Who is in it is root on the host and reads every container's environment.
+def test_the_group_docker_is_empty(host: Host) -> None:
+    # Its members can become root on the host and read every container's environment.
     assert host.check_output("getent group docker").split(":")[3] == ""
 
 
-def test_an_ordinary_user_can_not_ask_the_engine(host: Host) -> None:
+def test_an_ordinary_user_can_not_use_the_engine(host: Host) -> None:
     asked = host.run("setpriv --reuid=65534 --regid=65534 --clear-groups docker ps")
     assert asked.rc != 0
     assert "permission denied" in asked.stderr

@@ -1,7 +1,7 @@
-"""The Docker engine as this project sets it up, which it does not where Dokploy has it.
+"""Test the Docker engine as this project configures it, unless others such as Dokploy manage it.
 
-If others manage the engine, each container sets for itself what the engine does not:
-test_containers.py checks it.
+If others manage the engine, the containers have these settings themselves, and test_containers.py
+checks them.
 """
 
 import json
@@ -18,7 +18,7 @@ from tests.host.connection import Host
 
 @pytest.fixture(scope="session", autouse=True)
 def _ours(settings: Settings, machine: MachineState) -> None:
-    """Skip the checks where the engine is left as it is."""
+    """Skip the checks if this project does not manage the engine."""
     if why := not_ours(settings, machine):
         pytest.skip(why)
 
@@ -34,7 +34,7 @@ def test_the_engine_was_started_with_the_configuration_on_disk(engine: UnitState
     assert not engine.stale
 
 
-def test_containers_survive_a_restart_of_the_engine_but_in_a_swarm(
+def test_containers_survive_a_restart_of_the_engine_except_in_a_swarm(
     info: dict[str, Any], settings: Settings
 ) -> None:
     assert info["LiveRestoreEnabled"] is (settings.cluster.topology == "single")
@@ -50,11 +50,11 @@ def test_logs_go_to_files_that_rotate(info: dict[str, Any]) -> None:
     assert info["LoggingDriver"] == "json-file"
 
 
-def test_no_proxy_process_stands_before_a_container(host: Host) -> None:
+def test_no_container_has_a_proxy_process(host: Host) -> None:
     assert host.process.filter(comm="docker-proxy") == []
 
 
-def test_the_engine_limits_what_a_container_may_dump(host: Host) -> None:
+def test_containers_may_not_dump_core_by_default(host: Host) -> None:
     # CIS 2.8.
     limits = json.loads(host.check_output("cat /etc/docker/daemon.json"))["default-ulimits"]
     assert limits["core"] == {"Name": "core", "Hard": 0, "Soft": 0}

@@ -1,6 +1,4 @@
-"""Test what is reachable from outside: the firewall is loaded, as the settings say, and at boot
-too.
-"""
+"""Test that the firewall has the rules of the settings, now and at boot."""
 
 import re
 
@@ -16,7 +14,7 @@ from tests.host.sockets import Socket
 _FILE = "/etc/infisical-iac/firewall.nft"
 _FALLBACK = "/etc/infisical-iac/firewall-fallback.nft"
 _UNIT = "infisical-firewall.service"
-# What takes the table away, whether it is there or not.
+# The rules that delete the table, whether it exists or not.
 _NO_TABLE = "table inet infisical\ndelete table inet infisical\n"
 
 
@@ -24,7 +22,7 @@ _NO_TABLE = "table inet infisical\ndelete table inet infisical\n"
 def expected_openings(
     request: pytest.FixtureRequest, settings: Settings, machine: MachineState
 ) -> tuple[Opening, ...]:
-    """Return what is let in: on a cluster, the traffic between its nodes too."""
+    """The openings of the firewall; on a cluster, also those for its nodes."""
     peers = set()
     if settings.cluster.topology == "swarm":
         nodes = request.getfixturevalue("nodes")
@@ -50,10 +48,10 @@ def is_on(settings: Settings) -> bool:
 @pytest.fixture
 def on(is_on: bool) -> None:
     if not is_on:
-        pytest.skip("setting 'firewall' is off, and the host's is left to others")
+        pytest.skip("setting 'firewall' is off: others manage the host's firewall")
 
 
-def test_without_the_setting_no_rule_of_this_project_is_loaded(
+def test_with_firewall_off_no_rule_of_this_project_is_loaded(
     firewall: FirewallState, is_on: bool
 ) -> None:
     if is_on:
@@ -62,19 +60,19 @@ def test_without_the_setting_no_rule_of_this_project_is_loaded(
 
 
 @pytest.mark.usefixtures("on")
-def test_the_rules_that_are_loaded_are_those_of_the_settings(firewall: FirewallState) -> None:
+def test_the_loaded_rules_are_those_of_the_settings(firewall: FirewallState) -> None:
     assert firewall.desired.startswith("table inet infisical {")
     assert firewall.actual == firewall.desired
 
 
 @pytest.mark.usefixtures("on")
-def test_the_host_lets_in_what_the_settings_name_and_no_more(
+def test_exactly_the_ports_of_the_settings_are_open(
     firewall: FirewallState, settings: Settings, machine: MachineState
 ) -> None:
-    """The ports are read from the rules that are loaded, and come to be here a second time."""
+    """The expected ports are listed here a second time, independently of the rules' code."""
     open_ports = {(each.protocol, each.port) for each in settings.host.allowed_ports}
     open_ports |= {("tcp", port) for port in machine.ssh_ports}
-    # Leases of DHCP.
+    # DHCP clients get their leases at these ports.
     open_ports |= {("udp", 68), ("udp", 546)}
     if settings.stack.runs_caddy:
         open_ports |= {("tcp", 80), ("tcp", 443)}
@@ -107,12 +105,12 @@ def test_the_rules_are_loaded_before_the_network_is_there(host: Host, is_on: boo
     assert ("network-pre.target" in before) is is_on
 
 
-def test_without_the_setting_no_file_of_rules_is_left(host: Host, is_on: bool) -> None:
+def test_the_file_of_rules_exists_only_with_firewall_on(host: Host, is_on: bool) -> None:
     assert host.file(_FILE).exists is is_on
 
 
 @pytest.mark.usefixtures("on")
-def test_the_file_that_is_loaded_is_roots_and_the_one_of_the_settings(
+def test_the_file_of_rules_belongs_to_root_and_has_the_rules_of_the_settings(
     host: Host, expected_openings: tuple[Opening, ...]
 ) -> None:
     file = host.file(_FILE)
@@ -139,14 +137,14 @@ def test_only_ssh_is_open_if_the_rules_can_not_be_loaded(
     assert (load.rc, load.stderr) == (0, "")
 
 
-def test_no_change_is_waiting_for_its_proof(firewall: FirewallState) -> None:
+def test_no_change_of_the_firewall_is_on_trial(firewall: FirewallState) -> None:
     assert not firewall.on_trial
 
 
-def test_nothing_listens_on_an_open_port_but_what_it_was_opened_for(
+def test_only_the_intended_servers_listen_on_open_ports(
     settings: Settings, expected_openings: tuple[Opening, ...], listening: list[Socket]
 ) -> None:
-    # Where systemd listens for SSH, as on Ubuntu.
+    # On some systems, such as Ubuntu, systemd listens for SSH.
     owners = dict.fromkeys(expected_openings[0].ports, '"(sshd|systemd)"')
     if settings.stack.ingress_kind.is_public:
         owners |= dict.fromkeys((80, 443), '"caddy"')

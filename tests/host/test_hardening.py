@@ -1,4 +1,4 @@
-"""Test what the host is hardened with, in effect: shells, modes, journal, updates."""
+"""Test the hardening in effect: shells, modes, journal, updates."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from tests.host.connection import Host
 from tests.host.containers import Inspected
 
 TIMER = "infisical-maintenance.timer"
-# What cron runs, and who may become root: at most these modes.
+# The widest modes of the files of cron, sshd and sudo.
 _MODES = {
     "/etc/crontab": 0o600,
     "/etc/cron.d": 0o700,
@@ -24,12 +24,12 @@ _MODES = {
 
 
 @pytest.mark.usefixtures("hardening")
-def test_a_login_makes_files_that_are_not_for_everybody(host: Host) -> None:
+def test_files_that_a_login_creates_are_closed_to_others(host: Host) -> None:
     assert host.check_output("bash -lc umask") == "0027"
 
 
 @pytest.mark.usefixtures("hardening")
-def test_nothing_of_cron_sudo_and_sshd_is_more_open_than_it_should_be(host: Host) -> None:
+def test_files_of_cron_sudo_and_sshd_have_narrow_modes(host: Host) -> None:
     fact = Paths()
     states = fact.process(host.check_output(fact.command([*_MODES])).splitlines())
     assert "/etc/ssh/sshd_config" in states
@@ -38,19 +38,19 @@ def test_nothing_of_cron_sudo_and_sshd_is_more_open_than_it_should_be(host: Host
 
 
 @pytest.mark.usefixtures("hardening")
-def test_the_journal_outlives_a_boot(host: Host) -> None:
+def test_the_journal_is_kept_across_boots(host: Host) -> None:
     machine = host.file("/etc/machine-id").content_string.strip()
     assert host.file(f"/var/log/journal/{machine}/system.journal").exists
 
 
-def test_containers_are_confined_by_apparmor_where_the_kernel_has_it(
+def test_apparmor_confines_containers_if_the_kernel_has_it(
     machine: MachineState, inspections: dict[str, Inspected]
 ) -> None:
     profiles = {each["AppArmorProfile"] for each in inspections.values()}
     assert profiles == ({"docker-default"} if machine.apparmor else {""})
 
 
-def test_auditd_runs_where_it_is_enabled(host: Host, settings: Settings) -> None:
+def test_auditd_runs_if_it_is_on(host: Host, settings: Settings) -> None:
     if settings.host.auditd == "off":
         pytest.skip("setting 'auditd' is off")
     assert host.service("auditd").is_running
@@ -63,7 +63,7 @@ def test_unattended_upgrades_leave_docker_and_reboots_to_the_window(host: Host) 
     assert 'Unattended-Upgrade::Automatic-Reboot "false";' in lines
 
 
-def test_the_maintenance_window_opens(
+def test_the_maintenance_window_is_scheduled(
     host: Host, settings: Settings, machine: MachineState
 ) -> None:
     if why := without_window(settings, machine):
@@ -72,7 +72,7 @@ def test_the_maintenance_window_opens(
     assert host.check_output("systemctl is-active %s", TIMER) == "active"
 
 
-def test_no_maintenance_window_opens_without_one(
+def test_no_maintenance_window_is_scheduled_without_the_setting(
     host: Host, settings: Settings, machine: MachineState
 ) -> None:
     if not without_window(settings, machine):

@@ -1,4 +1,4 @@
-"""Ingress: its certificate, the headers that it adds, and paths closed to the outside."""
+"""Test the ingress: its certificate, its headers, and the closed paths."""
 
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
@@ -24,7 +24,7 @@ CLOSED = (
 
 @pytest.fixture(scope="session")
 def answer(host: Host, settings: Settings) -> Answer:
-    """Return what the host says when it is asked how it is."""
+    """The answer of `/api/status`."""
     return ask(host, settings, "/api/status")
 
 
@@ -41,7 +41,7 @@ def test_the_address_answers_by_https(answer: Answer) -> None:
     assert answer.status == 200
 
 
-def test_the_certificate_is_for_the_address_and_in_force(host: Host, settings: Settings) -> None:
+def test_the_certificate_is_for_the_address_and_valid(host: Host, settings: Settings) -> None:
     _, begin, rest = _connect(host, settings).partition("-----BEGIN CERTIFICATE-----")
     body, end, _ = rest.partition("-----END CERTIFICATE-----")
     name = urlsplit(settings.stack.site_url).hostname or ""
@@ -49,7 +49,7 @@ def test_the_certificate_is_for_the_address_and_in_force(host: Host, settings: S
     assert certificate.unfit(served, name, None, datetime.now(UTC)) == ""
 
 
-def test_http_leads_to_https(host: Host, settings: Settings) -> None:
+def test_http_redirects_to_https(host: Host, settings: Settings) -> None:
     name = urlsplit(settings.stack.site_url).hostname
     redirect = ask_url(host, settings, f"http://{name}/login")
     assert redirect.status in (301, 308)
@@ -73,17 +73,17 @@ def test_no_answer_names_the_software(answer: Answer) -> None:
 
 
 @pytest.mark.parametrize("version", ["1.1", "2"])
-def test_old_and_new_http_is_spoken(host: Host, settings: Settings, version: str) -> None:
+def test_a_version_of_http_is_served(host: Host, settings: Settings, version: str) -> None:
     assert ask(host, settings, "/api/status", f"--http{version}").version == version
 
 
 @pytest.mark.parametrize("version", ["tls1_2", "tls1_3"])
-def test_todays_tls_is_spoken(host: Host, settings: Settings, version: str) -> None:
+def test_a_current_version_of_tls_is_served(host: Host, settings: Settings, version: str) -> None:
     assert "BEGIN CERTIFICATE" in _connect(host, settings, f"-{version}")
 
 
-def test_the_tls_of_yesterday_is_not_spoken(host: Host, settings: Settings) -> None:
-    # Without the last word, it is this host's openssl that refuses to.
+def test_tls_1_1_is_refused(host: Host, settings: Settings) -> None:
+    # Without SECLEVEL=0, this host's openssl itself would refuse the version.
     old = _connect(host, settings, "-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0")
     assert "BEGIN CERTIFICATE" not in old
 

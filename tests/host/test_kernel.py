@@ -5,7 +5,7 @@ import pytest
 from infisical_iac.host.kernel import Kernel
 from tests.host.connection import Host
 
-# Those that a kernel lacks are not asked of it.
+# Parameters that a kernel lacks are not checked.
 _PARAMETERS = {
     "dev.tty.ldisc_autoload": "0",
     "fs.protected_fifos": "2",
@@ -46,7 +46,7 @@ _PARAMETERS = {
 
 
 @pytest.mark.usefixtures("hardening")
-def test_kernel_parameters_are_in_effect_as_far_as_the_kernel_has_them(host: Host) -> None:
+def test_the_kernel_parameters_that_the_kernel_has_are_in_effect(host: Host) -> None:
     fact = Kernel()
     found = fact.process(host.check_output(fact.command([*_PARAMETERS])).splitlines()).parameters
     assert "net.ipv4.tcp_syncookies" in found
@@ -63,7 +63,7 @@ def test_kernel_parameters_are_in_effect_as_far_as_the_kernel_has_them(host: Hos
         *("firewire-core", "firewire-ohci", "firewire-sbp2", "usb-storage"),
     ],
 )
-def test_a_rare_kernel_module_is_kept_out(host: Host, module: str) -> None:
+def test_a_rare_kernel_module_is_blocked(host: Host, module: str) -> None:
     lines = host.file("/etc/modprobe.d/infisical-iac.conf").content_string.splitlines()
     assert f"blacklist {module}" in lines
     assert f"install {module} /bin/false" in lines

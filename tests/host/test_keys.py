@@ -1,4 +1,4 @@
-"""Keys and passwords on the host: complete, well formed, and readable only by root."""
+"""Test that the host's keys and passwords are complete, well formed, and closed to others."""
 
 from typing import NamedTuple
 
@@ -23,7 +23,7 @@ class Entry(NamedTuple):
 
 @pytest.fixture(scope="session")
 def entries(host: Host) -> dict[str, Entry]:
-    """Everything below /etc/infisical, by path."""
+    """All files and directories below /etc/infisical, by path."""
     lines = host.check_output(f"find {ROOT} -printf '%y %m %u:%g %p\\n'").splitlines()
     found = [line.split(" ", 3) for line in lines]
     return {path: Entry(kind, mode, owner) for kind, mode, owner, path in found}
@@ -55,7 +55,9 @@ def test_a_services_credentials_are_accessible_only_to_root(
     assert entries[path(account)] == Entry("f", "600", "root:root")
 
 
-def test_other_files_there_are_readable_only_by_root(entries: dict[str, Entry]) -> None:
+def test_all_files_below_etc_infisical_are_accessible_only_to_root(
+    entries: dict[str, Entry],
+) -> None:
     proper = {Entry("d", "700", "root:root"), Entry("f", "600", "root:root")}
     assert {path: entry for path, entry in entries.items() if entry not in proper} == {}
 
@@ -64,7 +66,7 @@ def test_no_half_written_file_and_no_key_of_a_rotation_is_left(entries: dict[str
     assert [path for path in entries if path.endswith((".new", ".next", ".old"))] == []
 
 
-def test_an_ordinary_user_can_not_even_list_the_directory(host: Host) -> None:
+def test_an_ordinary_user_can_not_list_the_directory(host: Host) -> None:
     listed = host.run(f"setpriv --reuid=65534 --regid=65534 --clear-groups ls {ROOT}")
     assert listed.rc != 0
     assert "Permission denied" in listed.stderr
@@ -81,7 +83,7 @@ def test_an_ordinary_user_can_not_even_list_the_directory(host: Host) -> None:
         ("kit_signing_key", "[0-9a-f]{64}"),
     ],
 )
-def test_a_key_has_the_form_that_its_user_takes(
+def test_a_key_has_the_form_that_its_program_accepts(
     secrets: dict[str, Secret], name: str, form: str
 ) -> None:
     assert secrets[f"keys: {name}"].has_the_form(form)
@@ -92,25 +94,25 @@ def test_a_key_is_not_a_sample_of_the_documentation(secrets: dict[str, Secret], 
     assert not secrets[f"keys: {name}"].has_the_form("(6c1fe4e4|5lrMXKK).*")
 
 
-def test_no_value_serves_two_purposes(secrets: dict[str, Secret]) -> None:
+def test_no_two_secrets_have_the_same_value(secrets: dict[str, Secret]) -> None:
     hidden = [name for name in secrets if not name.endswith("CLIENT_ID")]
     assert hidden
     assert len(confidential(secrets)) == len(hidden)
 
 
-@pytest.mark.single("a Swarm has secrets of its own, which tests/host/cluster checks")
-def test_variables_of_compose_follow_from_the_keys(
+@pytest.mark.single("a Swarm has its own secrets, which tests/host/cluster checks")
+def test_the_variables_of_compose_equal_the_keys(
     connection: Connection, secrets: dict[str, Secret]
 ) -> None:
     lines = connection.quietly(f"cat {ROOT}/.env").splitlines()
-    # It stays where another proxy led to the host before.
+    # The edge key is kept after an ingress behind another proxy was changed.
     names = [name for name in (*STACK_KEYS, EDGE_KEY) if f"keys: {name}" in secrets]
     derived = [f"{name.upper()}={secrets[f'keys: {name}'].reveal()}" for name in names]
     is_derived = lines == derived
     assert is_derived
 
 
-def test_the_administrators_file_is_for_the_one_of_the_settings(
+def test_the_administrators_file_has_the_address_of_the_settings(
     host: Host, settings: Settings
 ) -> None:
     line = f"INFISICAL_ADMIN_EMAIL={settings.workspace.admin_email}"

@@ -1,4 +1,4 @@
-"""Test who can reach what: on the host, between the containers, and outwards."""
+"""Test reachability: on the host, between the containers, and of the internet."""
 
 import json
 from typing import Any
@@ -11,39 +11,39 @@ from tests.host.connection import Host
 from tests.host.containers import SERVICES, Inspected
 from tests.host.sockets import Socket
 
-# An address that belongs to nobody: only the way to it is asked for, nothing is sent.
+# An address for documentation: only its route is looked up, nothing is sent.
 ELSEWHERE = "192.0.2.1"
 
 each_database = pytest.mark.parametrize("service", ["postgres", "redis"])
 
 
 def _docker_name(settings: Settings, network: str) -> str:
-    """A network of the stack as Docker calls it; a cluster's can exist next to a single host's."""
+    """Return Docker's name of a network of the stack; those of a cluster have other names."""
     return f"infisical{'-' if settings.cluster.topology == 'swarm' else '_'}{network}"
 
 
 @pytest.fixture(scope="session")
 def databases(host: Host, settings: Settings) -> dict[str, Any]:
-    """The network of the databases."""
+    """The databases' network, as Docker reports it."""
     name = _docker_name(settings, "databases")
     [found] = json.loads(host.check_output("docker network inspect %s", name))
     return dict(found)
 
 
 def _route(host: Host, container: Inspected, address: str) -> str:
-    """The route that a container's packets to an address would take, empty without one."""
+    """Return the route of a container's packets to an address, empty without one."""
     command = "nsenter --target %s --net ip -oneline route get %s"
     found = host.run(command, str(container["State"]["Pid"]), address)
     assert found.stdout or "unreachable" in found.stderr, found.stderr
     return str(found.stdout)
 
 
-def test_nothing_but_ssh_and_a_proxy_listens_on_the_outside(
+def test_only_ssh_and_a_proxy_listen_on_public_addresses(
     settings: Settings, machine: MachineState, listening: list[Socket]
 ) -> None:
     web = {80, 443} if settings.stack.site_url.startswith("https:") else set()
-    # Dokploy publishes more, by the engine; its Traefik is what leads here. A Swarm's own ports are
-    # the engine's, too.
+    # Dokploy publishes further ports by the engine, such as its Traefik's. A Swarm's own ports are
+    # the engine's too.
     shared = machine.swarm or bool(settings.stack.ingress_kind.engine_owner)
     engine = '"docker' if shared else "no process"
     strangers = [
@@ -52,14 +52,14 @@ def test_nothing_but_ssh_and_a_proxy_listens_on_the_outside(
         if not each.is_loopback
         and '"sshd"' not in each.owners
         and engine not in each.owners
-        # Where systemd listens for SSH, as on Ubuntu.
+        # On some systems, such as Ubuntu, systemd listens for SSH.
         and each.port not in web | {22}
     ]
     assert strangers == []
 
 
-@pytest.mark.single("on a cluster HAProxy is, and the firewall keeps it in")
-def test_infisical_is_published_on_the_loopback_address_only(
+@pytest.mark.single("on a cluster HAProxy is published, and the firewall closes its port")
+def test_infisical_is_published_only_on_the_loopback_address(
     settings: Settings, inspections: dict[str, Inspected]
 ) -> None:
     ports = inspections["infisical"]["NetworkSettings"]["Ports"]
@@ -68,14 +68,14 @@ def test_infisical_is_published_on_the_loopback_address_only(
     assert published == {"8080/tcp": expected}
 
 
-@pytest.mark.single("tests/host/cluster asks from the other nodes")
+@pytest.mark.single("tests/host/cluster checks this from the other nodes")
 def test_no_other_address_of_the_host_answers_for_infisical(host: Host, settings: Settings) -> None:
     addresses = host.check_output("hostname -I").split()
     assert addresses
     for address in addresses:
         shown = f"[{address}]" if ":" in address else address
         asked = "curl --silent --output /dev/null --max-time 3 http://%s:%s/api/status"
-        # 7 and 28 are curl's for a connection that is refused, and one that nobody answers.
+        # curl ends with 7 for a refused connection, and with 28 after a timeout.
         assert host.run(asked, shown, str(settings.stack.http_port)).rc in (7, 28), address
 
 
@@ -122,23 +122,23 @@ def test_infisical_is_in_both_networks_and_no_other(
 
 
 @each_database
-def test_a_database_has_no_way_out(
+def test_a_database_can_not_reach_the_internet(
     host: Host, databases: dict[str, Any], inspections: dict[str, Inspected], service: str
 ) -> None:
     route = _route(host, inspections[service], ELSEWHERE)
-    # Older engines give one, through the network's gateway, and let the filter drop it.
+    # Older engines add a route through the network's gateway, and drop its packets by a rule.
     [address] = databases["IPAM"]["Config"]
     drop = f"! -d {address['Subnet']} -i br-{databases['Id'][:12]} -j DROP"
     is_dropped = f" via {address['Gateway']} " in route and drop in host.run("iptables -S").stdout
     assert is_dropped is bool(route)
 
 
-def test_infisical_has_a_way_out(host: Host, inspections: dict[str, Inspected]) -> None:
+def test_infisical_can_reach_the_internet(host: Host, inspections: dict[str, Inspected]) -> None:
     assert " via " in _route(host, inspections["infisical"], ELSEWHERE)
 
 
 @each_database
-def test_infisical_has_a_way_to_a_database(
+def test_infisical_can_reach_a_database(
     host: Host, settings: Settings, inspections: dict[str, Inspected], service: str
 ) -> None:
     networks = inspections[service]["NetworkSettings"]["Networks"]

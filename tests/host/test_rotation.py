@@ -1,4 +1,4 @@
-"""The access log: rotated, as old as it may be, and without what a request carries."""
+"""Test that access logs are rotated, not too old, and without headers and bodies."""
 
 import json
 import time
@@ -11,11 +11,11 @@ from tests.host.containers import Inspected
 
 _DIRECTORY = "/var/log/infisical-access"
 _LIVE = f"{_DIRECTORY}/live"
-# More than these makes a line a copy of the request.
+# The only fields of a request that a line may have.
 _OF_A_REQUEST = {"remote_ip", "client_ip", "proto", "method", "uri"}
 
 
-def test_a_timer_rotates_the_log_as_the_settings_say(host: Host, settings: Settings) -> None:
+def test_a_timer_rotates_the_log_by_the_settings(host: Host, settings: Settings) -> None:
     timer = host.service("infisical-access-log.timer")
     assert timer.is_enabled
     assert timer.is_running
@@ -30,7 +30,8 @@ def test_a_timer_rotates_the_log_as_the_settings_say(host: Host, settings: Setti
 def test_the_access_log_has_its_own_file_system(
     host: Host, settings: Settings, inspections: dict[str, Inspected]
 ) -> None:
-    # Its size is taken from the disk, so that no flood can take the database's.
+    # The size of the file system is allocated on the disk, so that no flood of requests can fill
+    # the disk of the database.
     assert host.service("infisical-access-disk.service").is_enabled
     mounted = "findmnt --noheadings --output FSTYPE --mountpoint %s"
     assert host.check_output(mounted, _LIVE) == "ext4"
@@ -48,15 +49,15 @@ def test_access_logs_stay_below_access_log_max_mb(host: Host, settings: Settings
     assert sum(map(int, found.split())) <= settings.stack.access_log_max_mb * 1024**2
 
 
-def test_no_log_is_older_than_the_settings_say(host: Host, settings: Settings) -> None:
+def test_no_log_is_older_than_access_log_keep_days(host: Host, settings: Settings) -> None:
     found = host.check_output("find %s -name 'access.log*' -type f -printf '%%T@\n'", _DIRECTORY)
     ages = [(time.time() - float(each)) / 86400 for each in found.split()]
     assert ages
-    # A day may pass until the next rotation looks.
+    # A day may pass until the next rotation.
     assert max(ages) < settings.stack.access_log_keep_days + 2
 
 
-def test_a_line_holds_no_more_of_a_request_than_who_asked_for_what(
+def test_a_line_has_only_caller_protocol_method_and_uri_of_a_request(
     host: Host, settings: Settings
 ) -> None:
     ask(host, settings, "/api/status?token=obviously-fake")

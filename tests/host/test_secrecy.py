@@ -1,4 +1,4 @@
-"""No key, password or client secret is where anybody but root could come by it."""
+"""Test that only root can read a key, a password or a client secret."""
 
 import pytest
 
@@ -16,14 +16,14 @@ def hidden_secrets(secrets: dict[str, Secret]) -> list[Secret]:
     return values
 
 
-def test_the_search_finds_what_everybody_may_read(connection: Connection) -> None:
-    # A search that finds nothing anywhere would prove nothing below.
+def test_the_search_finds_a_text_in_a_readable_file(connection: Connection) -> None:
+    # Without this, the empty results of the tests below would prove nothing.
     everybodys = [Secret("vm.overcommit_memory = 1")]
     found = open_files_holding(everybodys, connection, ["/etc/sysctl.d"])
     assert found == ["/etc/sysctl.d/90-infisical-iac.conf"]
 
 
-def test_the_search_finds_the_keys_where_they_are(
+def test_the_search_finds_a_key_in_its_file(
     connection: Connection, secrets: dict[str, Secret], is_worker: bool
 ) -> None:
     key = [secrets["keys: auth_secret"]]
@@ -39,26 +39,26 @@ def test_the_search_counts_lines(connection: Connection) -> None:
     "directory",
     ["/etc", "/var", "/root", "/home", "/tmp", "/run", "/dev/shm", "/opt", "/srv", "/usr/local"],
 )
-def test_no_file_that_everybody_may_read_holds_a_secret(
+def test_no_file_readable_by_everybody_holds_a_secret(
     connection: Connection, hidden_secrets: list[Secret], directory: str
 ) -> None:
     assert open_files_holding(hidden_secrets, connection, [directory]) == []
 
 
 @pytest.mark.parametrize("directory", ["/tmp", "/var/tmp", "/dev/shm"])
-def test_no_temporary_file_holds_a_secret_even_a_private_one(
+def test_no_temporary_file_holds_a_secret(
     connection: Connection, hidden_secrets: list[Secret], directory: str
 ) -> None:
     assert files_holding(hidden_secrets, connection, [directory]) == []
 
 
-def test_no_history_of_a_shell_holds_a_secret(
+def test_no_shell_history_holds_a_secret(
     connection: Connection, hidden_secrets: list[Secret]
 ) -> None:
     assert files_holding(hidden_secrets, connection, ["/root/.*history", "/home/*/.*history"]) == []
 
 
-def test_no_secret_stands_in_the_file_of_the_stack(
+def test_the_files_of_the_stack_hold_no_secret(
     connection: Connection, hidden_secrets: list[Secret]
 ) -> None:
     files = [f"{ROOT}/compose.yaml", f"{ROOT}/stack.yaml", f"{ROOT}/stack.json", f"{ROOT}/stack/"]
@@ -73,12 +73,13 @@ def test_no_process_has_a_secret_in_its_arguments(
 
 
 @pytest.mark.parametrize("part", ["Labels", "Cmd", "Entrypoint", "Healthcheck"])
-def test_no_container_of_the_host_shows_a_secret(
+def test_no_configuration_of_a_container_holds_a_secret(
     connection: Connection, secrets: dict[str, Secret], hidden_secrets: list[Secret], part: str
 ) -> None:
     shown = [secrets[name] for name in [f"keys: {EDGE_KEY}"] if name in secrets]
     if part == "Labels" and shown:
-        # The proxy before Caddy has it from there; who else may ask Docker is as good as root.
+        # The proxy in front of Caddy reads the key from the label. Any other user of Docker can
+        # become root.
         hidden_secrets = [each for each in hidden_secrets if each.reveal() != shown[0].reveal()]
     command = (
         "docker ps --all --quiet | "
@@ -87,13 +88,13 @@ def test_no_container_of_the_host_shows_a_secret(
     assert lines_holding(hidden_secrets, connection, command) == 0
 
 
-def test_the_environment_of_a_container_is_closed_to_ordinary_users(
+def test_ordinary_users_can_not_read_the_environment_of_a_container(
     host: Host, running: dict[str, Running], any_service: str
 ) -> None:
     command = "setpriv --reuid=65534 --regid=65534 --clear-groups head -c 1 /proc/%s/environ"
     asked = [host.run(command % process) for process in running[any_service].processes]
     assert 0 not in [each.rc for each in asked]
-    # What a health check had started may have ended since.
+    # Processes of a health check may have ended since.
     output = [each.stderr for each in asked if "No such file or directory" not in each.stderr]
     assert output
     assert [each for each in output if "Permission denied" not in each] == []
@@ -110,7 +111,7 @@ def test_the_log_of_a_container_holds_no_secret(
     assert files_holding(hidden_secrets, connection, [f"{log}*"]) == []
 
 
-def test_the_log_of_who_asked_holds_no_secret(
+def test_the_access_log_holds_no_secret(
     connection: Connection, settings: Settings, hidden_secrets: list[Secret]
 ) -> None:
     if not settings.stack.runs_caddy:

@@ -1,4 +1,4 @@
-"""sshd as it answers on the wire, and as it would after its next start."""
+"""Test the running sshd, and the configuration that it loads at its next start."""
 
 import paramiko
 import pytest
@@ -7,20 +7,20 @@ from infisical_iac.host import sshd_config
 from infisical_iac.host.hardening import Hardening
 from tests.host.connection import Connection, Host
 
-# An address that belongs to nobody.
+# An address for documentation.
 ELSEWHERE = "192.0.2.1"
 
 
 @pytest.fixture(scope="session")
 def effective(host: Host) -> dict[str, str]:
-    """Return what sshd makes of its files, by option."""
+    """The effective options of sshd's files."""
     lines = host.check_output("sshd -T").splitlines()
     return dict(sshd_config.parse(f"option {line}" for line in lines).options)
 
 
 @pytest.fixture(scope="session")
 def ssh(connection: Connection) -> paramiko.Transport:
-    """Return the SSH connection; skip a check of it where the tests run on the host itself."""
+    """The SSH connection; a check of it is skipped if the tests run on the host itself."""
     if connection.ssh is None:
         pytest.skip("the checks run on the host itself, without SSH")
     return connection.ssh
@@ -28,7 +28,7 @@ def ssh(connection: Connection) -> paramiko.Transport:
 
 @pytest.fixture(scope="session")
 def methods(ssh: paramiko.Transport) -> list[str]:
-    """Return the methods of authentication that the server offers to a new connection."""
+    """The methods of authentication that the server offers to a new connection."""
     peer = ssh.getpeername()
     with paramiko.Transport(peer[:2]) as transport:
         transport.start_client(timeout=20)
@@ -38,18 +38,18 @@ def methods(ssh: paramiko.Transport) -> list[str]:
 
 
 @pytest.mark.usefixtures("hardening")
-def test_only_a_key_can_log_in(methods: list[str]) -> None:
+def test_logins_are_possible_only_by_key(methods: list[str]) -> None:
     assert methods == ["publickey"]
 
 
 @pytest.mark.usefixtures("hardening")
-def test_the_server_reports_its_release_and_not_its_distribution(ssh: paramiko.Transport) -> None:
+def test_the_server_does_not_report_its_distribution(ssh: paramiko.Transport) -> None:
     assert ssh.remote_version.startswith("SSH-2.0-")
     assert "Debian" not in ssh.remote_version
 
 
 @pytest.mark.usefixtures("hardening")
-def test_an_ordinary_connection_can_not_be_used_to_get_at_other_hosts(
+def test_an_ordinary_connection_can_not_forward_to_other_hosts(
     ssh: paramiko.Transport,
 ) -> None:
     with pytest.raises(paramiko.ChannelException) as refusal:
@@ -57,7 +57,7 @@ def test_an_ordinary_connection_can_not_be_used_to_get_at_other_hosts(
     assert refusal.value.code == 1, "administratively prohibited, RFC 4254 section 5.1"
 
 
-def test_files_can_be_copied(ssh: paramiko.Transport) -> None:
+def test_sftp_works(ssh: paramiko.Transport) -> None:
     with paramiko.SFTPClient.from_transport(ssh) or pytest.fail("no SFTP") as sftp:
         assert "passwd" in sftp.listdir("/etc")
 
@@ -78,7 +78,7 @@ def test_files_can_be_copied(ssh: paramiko.Transport) -> None:
         ("permituserenvironment", ("no",)),
     ],
 )
-def test_an_option_is_strict(
+def test_an_option_has_a_strict_value(
     effective: dict[str, str], option: str, values: tuple[str, ...]
 ) -> None:
     assert effective[option] in values
@@ -93,7 +93,7 @@ def test_no_algorithm_is_weak(effective: dict[str, str], option: str, weak: str)
 
 
 @pytest.mark.usefixtures("hardening")
-def test_sshd_has_read_its_configuration(host: Host) -> None:
+def test_sshd_runs_with_the_configuration_on_disk(host: Host) -> None:
     fact, drop_in = Hardening(), "/etc/ssh/sshd_config.d/00-infisical-iac.conf"
     found = fact.process(host.check_output(fact.command([drop_in], {}, "")).splitlines())
     assert drop_in in found.files

@@ -1,4 +1,4 @@
-"""The data are on the volume that the settings name, whatever directory is asked."""
+"""Test that the data of all directories are on the volume of the settings."""
 
 import pytest
 
@@ -44,7 +44,7 @@ def is_on(settings: Settings) -> bool:
     return bool(settings.host.data_volume)
 
 
-def test_every_place_is_on_the_volume_or_none(data_volume: DataVolume, is_on: bool) -> None:
+def test_all_directories_are_on_the_volume_or_none(data_volume: DataVolume, is_on: bool) -> None:
     assert data_volume.volume.bound == (_PLACES if is_on else frozenset())
 
 
@@ -56,22 +56,22 @@ def test_the_mounted_volume_is_the_one_of_the_settings(
     assert bool(volume.uuid) is is_on
 
 
-def test_file_system_fills_the_volume(data_volume: DataVolume, is_on: bool) -> None:
+def test_the_file_system_fills_the_volume(data_volume: DataVolume, is_on: bool) -> None:
     _skip_without(is_on)
     assert data_volume.volume.larger is None
 
 
-def test_mount_units_are_enabled_and_active(data_volume: DataVolume, is_on: bool) -> None:
+def test_the_mount_unit_is_enabled_and_active(data_volume: DataVolume, is_on: bool) -> None:
     unit = data_volume.units[_UNIT]
     assert (unit.enabled, unit.active, unit.outdated) == (is_on, is_on, False)
 
 
-def test_the_files_of_its_mounting_are_roots(data_volume: DataVolume, is_on: bool) -> None:
+def test_the_files_of_the_mount_belong_to_root(data_volume: DataVolume, is_on: bool) -> None:
     assert set(data_volume.files) == (set(_PATHS) if is_on else set())
-    assert all(_is_roots(each) for each in data_volume.files.values())
+    assert all(_belongs_to_root(each) for each in data_volume.files.values())
 
 
-def _is_roots(file: PathState) -> bool:
+def _belongs_to_root(file: PathState) -> bool:
     return (file.owner, file.mode) == ("root:root", "644")
 
 
@@ -80,7 +80,7 @@ def test_docker_does_not_start_without_the_volume(host: Host, is_on: bool) -> No
     assert (_UNIT in required) is is_on
 
 
-def test_nobody_but_root_reads_the_volume(host: Host, is_on: bool) -> None:
+def test_only_root_can_read_the_volume(host: Host, is_on: bool) -> None:
     _skip_without(is_on)
     assert host.file("/mnt/infisical-data").mode == 0o700
 

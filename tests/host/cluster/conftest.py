@@ -1,4 +1,4 @@
-"""Read once what several tests of a cluster check."""
+"""Fixtures that several tests of a cluster share; each is read once."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from tests.host.cluster.observed import Node
 @pytest.fixture(scope="session")
 def data_nodes(nodes: list[Node]) -> list[Node]:
     found = [node for node in nodes if node.seen.control and node.member.number]
-    assert found, "no manager can be reached that has a majority"
+    assert found, "no reachable manager has a majority"
     return found
 
 

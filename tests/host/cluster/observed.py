@@ -1,4 +1,4 @@
-"""The nodes of a cluster, each as it sees itself, and the services as the managers see them."""
+"""Read the observed state of a cluster: its nodes by themselves, its services by a manager."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from tests.host.connection import Connection
 
 _SWARM = Swarm()
 STACK = "infisical"
-# Of this node's own container of a service, to run a command in.
+# Runs a command in this node's own container of a service.
 INSIDE = (
     "docker exec --interactive $(docker ps --quiet --filter "
     "label=com.docker.swarm.service.name | xargs docker inspect --format "
@@ -22,28 +22,28 @@ INSIDE = (
 
 @dataclass(frozen=True)
 class Node:
-    """A node that can be reached, and what it says of the Swarm."""
+    """A reachable node, and the state of the Swarm as the node reports it."""
 
     name: str
     connection: Connection
     seen: SwarmState
 
     def run(self, command: str, stdin: str = "") -> str:
-        """The output of a command, unseen by testinfra's log."""
+        """Return the output of a command; testinfra does not log it."""
         return self.connection.quietly(command, stdin).strip()
 
     def inside(self, service: str, command: str, stdin: str = "") -> str:
-        """The output of a command in the node's container of a service that keeps data."""
+        """Return the output of a command in the node's container of a data service."""
         return self.run(INSIDE.format(service=service, command=command), stdin)
 
     @property
     def member(self) -> SwarmMember:
-        """The node as it is seen by itself; of managers only."""
+        """The node as it reports itself; only managers do."""
         return next(each for each in self.seen.members if each.id == self.seen.id)
 
 
 def nodes(connections: Mapping[str, Connection]) -> list[Node]:
-    """All nodes that can be reached, data nodes by their numbers first."""
+    """Return all reachable nodes, the data nodes first, by their numbers."""
     found = [
         Node(name, each, _SWARM.process(each.quietly(_SWARM.command()).splitlines()))
         for name, each in connections.items()
@@ -52,7 +52,7 @@ def nodes(connections: Mapping[str, Connection]) -> list[Node]:
 
 
 def services(manager: Node) -> dict[str, dict[str, Any]]:
-    """Return what the Swarm has of each service of the stack, by its name without the stack's."""
+    """Return the Swarm's services of the stack, by their names without the stack's."""
     label = f"label=com.docker.stack.namespace={STACK}"
     text = manager.run(
         f"docker service ls --quiet --filter {label} | xargs --no-run-if-empty "
@@ -64,7 +64,7 @@ def services(manager: Node) -> dict[str, dict[str, Any]]:
 
 
 def tasks(manager: Node) -> dict[str, list[tuple[str, str]]]:
-    """The node and the state of each task that is to run, by service."""
+    """Return node and state of each task that should run, by service."""
     lines = manager.run(
         f"docker stack ps {STACK} --filter desired-state=running --no-trunc "
         "--format '{{ .Name }} {{ .Node }} {{ .CurrentState }}'"

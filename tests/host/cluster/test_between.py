@@ -1,4 +1,4 @@
-"""Test what a cluster's nodes let through, to each other and to other hosts."""
+"""Test which traffic a cluster's nodes accept, from each other and from other hosts."""
 
 from typing import Any
 
@@ -7,13 +7,13 @@ import pytest
 from infisical_iac.core.settings import Settings
 from tests.host.cluster.observed import Node
 
-# Of etcd, PostgreSQL, Patroni, Redis and Sentinel: only for the overlay networks.
+# The ports of etcd, PostgreSQL, Patroni, Redis and Sentinel, which only overlay networks reach.
 _GOSSIP = 7946
 _INNER = (2379, 2380, 2381, 2382, 5432, 8008, 6379, 6380, 26379)
 
 
 @pytest.mark.parametrize("network", ["consensus", "databases", "edge"])
-def test_traffic_between_the_nodes_is_encrypted_where_all_kernels_can(
+def test_traffic_between_the_nodes_is_encrypted_if_all_kernels_support_it(
     nodes: list[Node], manager: Node, network: str
 ) -> None:
     options = manager.run(
@@ -22,7 +22,7 @@ def test_traffic_between_the_nodes_is_encrypted_where_all_kernels_can(
     assert ('"encrypted"' in options) is all(node.seen.esp for node in nodes)
 
 
-def test_nothing_is_published_but_the_proxy_and_that_on_its_own_node(
+def test_only_the_proxy_is_published_on_each_node(
     settings: Settings, services: dict[str, dict[str, Any]]
 ) -> None:
     published = {
@@ -45,7 +45,7 @@ def test_each_node_answers_for_infisical(settings: Settings, nodes: list[Node]) 
     assert {node.name: node.run(asked) for node in nodes} == {node.name: "200" for node in nodes}
 
 
-def test_no_node_lets_another_one_in_for_more_than_the_swarm(
+def test_nodes_reach_only_the_swarms_port_of_each_other(
     settings: Settings, nodes: list[Node]
 ) -> None:
     pairs = [(node, other) for node in nodes for other in nodes if node != other]
@@ -55,12 +55,12 @@ def test_no_node_lets_another_one_in_for_more_than_the_swarm(
         f"{other.name} from {node.name}": node.run(_open(other.seen.advertised, ports)).split()
         for node, other in pairs
     }
-    # The Swarm's own port, which shows that the others were really asked.
+    # The Swarm's own port shows that the attempts arrived.
     assert reached == {pair: [str(_GOSSIP)] for pair in reached}
 
 
 def _open(address: str, ports: tuple[int, ...]) -> str:
-    """A command that prints those of the ports that can be connected to."""
+    """Return a command that prints the ports which accept a connection."""
     each = " ".join(map(str, ports))
     return (
         f"for port in {each}; do (timeout 2 bash -c "

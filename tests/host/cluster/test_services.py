@@ -1,4 +1,4 @@
-"""The services of a cluster's stack: which, how many, where, and with which secrets and configs."""
+"""Test the services of a cluster's stack: their number, nodes, secrets and configs."""
 
 import hashlib
 from typing import Any
@@ -14,7 +14,7 @@ from tests.host.target import Target
 _DATA = ("etcd", "postgres", "redis", "sentinel")
 
 
-def test_the_stack_has_these_services_and_no_other(
+def test_the_stack_has_exactly_the_expected_services(
     settings: Settings, services: dict[str, dict[str, Any]]
 ) -> None:
     numbered = {f"{each}-{number}" for each in _DATA for number in (1, 2, 3)}
@@ -22,7 +22,7 @@ def test_the_stack_has_these_services_and_no_other(
     assert set(services) == {"infisical", "haproxy", *numbered, *caddy}
 
 
-def test_each_service_runs_as_often_as_it_should(
+def test_each_service_has_its_number_of_running_tasks(
     settings: Settings,
     targets: list[Target],
     services: dict[str, dict[str, Any]],
@@ -36,7 +36,7 @@ def test_each_service_runs_as_often_as_it_should(
     assert running == desired
 
 
-def test_the_replicas_of_infisical_are_spread(
+def test_the_replicas_of_infisical_are_on_different_nodes(
     settings: Settings, targets: list[Target], tasks: dict[str, list[tuple[str, str]]]
 ) -> None:
     where = {node for node, _ in tasks["infisical"]}
@@ -44,14 +44,14 @@ def test_the_replicas_of_infisical_are_spread(
 
 
 @pytest.mark.parametrize("service", _DATA)
-def test_each_data_service_has_its_own_node(
+def test_the_members_of_a_data_service_are_on_different_nodes(
     tasks: dict[str, list[tuple[str, str]]], service: str
 ) -> None:
     where = [tasks[f"{service}-{number}"][0][0] for number in (1, 2, 3)]
     assert len(set(where)) == 3
 
 
-def test_a_new_version_that_is_never_well_is_taken_back(
+def test_the_swarm_rolls_back_a_version_that_never_becomes_healthy(
     services: dict[str, dict[str, Any]],
 ) -> None:
     update = services["infisical"]["Spec"]["UpdateConfig"]
@@ -60,7 +60,7 @@ def test_a_new_version_that_is_never_well_is_taken_back(
 
 
 @pytest.mark.parametrize("kind", ["secret", "config"])
-def test_the_swarm_keeps_no_other_secret_and_config_than_those_in_use(
+def test_the_swarm_keeps_no_unused_secret_or_config(
     manager: Node, services: dict[str, dict[str, Any]], kind: str
 ) -> None:
     used = {

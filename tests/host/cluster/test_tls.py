@@ -1,11 +1,11 @@
-"""PostgreSQL, Patroni, Redis, its sentinels and etcd speak TLS, and nothing else."""
+"""Test that PostgreSQL, Patroni, Redis, its sentinels and etcd accept only TLS."""
 
 import pytest
 
 from tests.host.cluster.observed import Node
 
 _CA = "/run/secrets/ca.crt"
-# In which container is asked, the question without TLS, and what one says who takes nothing else.
+# For each server: the container to connect from, the command without TLS, and the refusal.
 _PLAIN = {
     "PostgreSQL": (
         "postgres",
@@ -36,7 +36,7 @@ _PLAIN = {
         "curl: (",
     ),
 }
-# What each asks by TLS, with the authority of the cluster, and how it is answered.
+# For each server: the container to connect from, the command with TLS, and the answer.
 _VERIFIED = {
     "PostgreSQL": (
         "postgres",
@@ -81,7 +81,7 @@ def test_a_plain_connection_is_refused(data_nodes: list[Node], what: str) -> Non
 
 
 @pytest.mark.parametrize("what", _VERIFIED)
-def test_each_is_reached_by_tls_under_its_name(data_nodes: list[Node], what: str) -> None:
+def test_a_server_is_reached_by_tls_under_its_name(data_nodes: list[Node], what: str) -> None:
     service, command, output = _VERIFIED[what]
     answers = {
         node.name: _connect(data_nodes[0], service, command, node.member.number)
@@ -91,15 +91,15 @@ def test_each_is_reached_by_tls_under_its_name(data_nodes: list[Node], what: str
 
 
 @pytest.mark.parametrize("login", ["", "--cert /tmp/asked.pem"])
-def test_etcd_lets_in_no_one_without_a_certificate_of_a_client(
+def test_etcd_refuses_callers_without_a_client_certificate(
     data_nodes: list[Node], login: str
 ) -> None:
-    """Redis's own is the authority's, too."""
+    """Redis has a certificate of the same authority, but not one for a client of etcd."""
     ask = (
         f"curl --silent --show-error --cacert {_CA} {login} --max-time 5 https://etcd-1:2381/health"
     )
     if login:
-        # Redis's image has no curl, and is not where etcd is.
+        # Redis's image has no curl, and Redis is not in etcd's network.
         own = data_nodes[0].inside("redis", "cat /run/secrets/tls.pem")
         ask = f"cat >/tmp/asked.pem <<'PEM'\n{own}\nPEM\n{ask}; rm -f /tmp/asked.pem"
     answer = _connect(data_nodes[0], "postgres", ask, 1)
@@ -107,7 +107,7 @@ def test_etcd_lets_in_no_one_without_a_certificate_of_a_client(
     assert "certificate" in answer
 
 
-def test_copies_and_their_primary_speak_tls(data_nodes: list[Node]) -> None:
+def test_standbys_replicate_by_tls(data_nodes: list[Node]) -> None:
     query = "SELECT count(*) FROM pg_stat_replication JOIN pg_stat_ssl USING (pid) WHERE ssl"
     command = f"psql --username=infisical --dbname=postgres -XAtc '{query}'"
     counts = sorted(node.inside("postgres", command) for node in data_nodes)

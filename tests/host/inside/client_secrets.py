@@ -15,10 +15,10 @@ def find_problem(
     credential: Credential | None,
     now: datetime,
 ) -> str:
-    """Return a sentence on an identity whose file does not hold its one client secret that works.
+    """Return the problem of an identity whose file does not hold its only valid client secret.
 
-    It is empty if there is no problem. Client secrets that a rotation spares are left out,
-    and so are those that a person made by hand: they are foreign access, which has its own check.
+    The text is empty without a problem. Client secrets that a rotation keeps are left out. So are
+    those that a person made by hand, because the check of foreign access reports them.
     """
     name = account.identity
     if credential is None:

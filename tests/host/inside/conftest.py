@@ -1,4 +1,4 @@
-"""Read once what is inside Infisical, and who can log in to it."""
+"""Fixtures that read the state in Infisical and its logins once."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from infisical_iac.workspace.memory import Goal, Memory, parse
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.state import Actual
 from tests.host.connection import Connection
-from tests.host.inside.logins import Login, log_in, read_credentials, succeeding
+from tests.host.inside.logins import Login, call_or_fail, log_in, read_credentials
 from tests.host.secrecy import Secret
 
 
@@ -30,7 +30,7 @@ def api(connection: Connection, settings: Settings) -> Iterator[Client]:
 @pytest.fixture(scope="session")
 def admin(api: Client, settings: Settings, secrets: dict[str, Secret]) -> Client:
     password = secrets["admin.env: INFISICAL_ADMIN_PASSWORD"]
-    return succeeding(
+    return call_or_fail(
         lambda: login.password(api, settings.workspace.admin_email, password.reveal())
     )
 
@@ -40,12 +40,12 @@ def deployer(api: Client, secrets: dict[str, Secret]) -> Client:
     id, secret = (
         secrets[f"deployer.env: INFISICAL_CLIENT_{part}"].reveal() for part in ("ID", "SECRET")
     )
-    return succeeding(lambda: login.universal(api, id, secret))
+    return call_or_fail(lambda: login.universal(api, id, secret))
 
 
 @pytest.fixture(scope="session")
 def memory(connection: Connection) -> Memory:
-    """Return which object is which, as the host remembers it."""
+    """The ids of the objects that deploys have made, as stored on the host."""
     return parse(connection.quietly("cat /etc/infisical/workspace.json"))
 
 
@@ -61,8 +61,8 @@ def goal(workspace: Workspace, settings: Settings, memory: Memory) -> Goal:
 
 @pytest.fixture(scope="session")
 def actual_state(deployer: Client, admin: Client, goal: Goal) -> Actual:
-    """Return what is inside Infisical."""
-    return succeeding(lambda: actual.read(deployer, goal, lambda: admin))
+    """The actual state of the project in Infisical."""
+    return call_or_fail(lambda: actual.read(deployer, goal, lambda: admin))
 
 
 class Seen(NamedTuple):
@@ -81,7 +81,7 @@ def seen_access(
     goal: Goal,
     secrets: dict[str, Secret],
 ) -> Seen:
-    access = succeeding(
+    access = call_or_fail(
         lambda: read_access(
             deployer,
             goal,
@@ -93,11 +93,11 @@ def seen_access(
     first = connection.quietly("head -n 1 /etc/infisical/deployer.env")
     secret = secrets["deployer.env: INFISICAL_CLIENT_SECRET"].reveal()
     is_named = first.startswith("# client secret ")
-    # Of a file without the id, what Infisical lists.
+    # If the file lacks the id, take the one that Infisical lists.
     return Seen(access, first.removeprefix("# client secret ").strip() if is_named else secret[:4])
 
 
 @pytest.fixture(scope="session")
 def logins(connection: Connection, api: Client, workspace: Workspace) -> dict[str, Login]:
-    """One login of each service's identity, by its name; a wrong one is not tried again."""
+    """One login of each service's identity, by name; a failed login is not repeated."""
     return log_in(api, read_credentials(connection, workspace))

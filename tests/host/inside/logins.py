@@ -1,4 +1,4 @@
-"""Logins that show no secret when they fail, and what an identity sees."""
+"""Log in without showing a secret in a failure, and list the secrets that an identity sees."""
 
 from collections.abc import Callable
 from functools import partial
@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 
 
 class Login(NamedTuple):
-    """Hold what came of a login: a client and the token's lifetimes, or the reason of a failure."""
+    """The result of a login: a client and the token's lifetimes in seconds, or a failure."""
 
     client: Client
     ttl: int
@@ -35,8 +35,8 @@ class Seen(NamedTuple):
     has_value: bool
 
 
-def succeeding(call: Callable[[], Result]) -> Result:
-    """The result of a call; a UserError fails the test with only its sentence."""
+def call_or_fail(call: Callable[[], Result]) -> Result:
+    """Return the result of a call; fail the test with only the sentence of a UserError."""
     try:
         return call()
     except UserError as error:
@@ -44,9 +44,7 @@ def succeeding(call: Callable[[], Result]) -> Result:
 
 
 def read_credentials(connection: Connection, workspace: Workspace) -> dict[str, Credential | None]:
-    """Return what is in the credential file of each account, by identity; None if it is
-    malformed.
-    """
+    """Return the credentials of each account's file, by identity; None for a malformed file."""
     return {
         account.identity: parse(connection.quietly(f"cat {path(account)}"))
         for account in workspace.accounts()
@@ -54,7 +52,7 @@ def read_credentials(connection: Connection, workspace: Workspace) -> dict[str, 
 
 
 def log_in(api: Client, credentials: dict[str, Credential | None]) -> dict[str, Login]:
-    """Log in once with each; the names are kept."""
+    """Log in once with each credential, and return the logins under the same names."""
     calls = [partial(_log_in, api, credential) for credential in credentials.values()]
     return dict(zip(credentials, gather(calls), strict=True))
 
@@ -72,7 +70,7 @@ def _log_in(api: Client, credential: Credential | None) -> Login:
 
 
 def status(client: Client, path: str, params: dict[str, str] | None = None) -> int:
-    """The HTTP status that a GET is answered with."""
+    """Return the HTTP status of the answer to a GET."""
     try:
         client.get(path, params=params)
     except ApiError as error:
@@ -83,9 +81,9 @@ def status(client: Client, path: str, params: dict[str, str] | None = None) -> i
 def list_seen(
     client: Client, project: str, environment: str, folder: str, *, values: bool = True
 ) -> set[Seen]:
-    """The secrets that a client sees in a folder and through its imports.
+    """Return the secrets that a client sees in a folder and through its imports.
 
-    Raises ApiError, 403 for who may see none in the whole project.
+    Raises ApiError, with status 403 if the client may see no secret of the project.
     """
     query = {
         "projectId": project,

@@ -1,4 +1,4 @@
-"""Each service's identity in each environment: its login, and exactly its own folders."""
+"""Test that each service's identity logs in, and reads exactly its own folders."""
 
 from datetime import UTC, datetime
 from functools import partial
@@ -38,7 +38,7 @@ def project(actual_state: Actual) -> str:
 
 @pytest.fixture(scope="session")
 def places(actual_state: Actual) -> list[Place]:
-    """Every folder of every environment, the roots too, no matter who made them."""
+    """All folders of all environments, the roots and the manually made ones too."""
     return [
         (environment.slug, folder)
         for environment in actual_state.environments
@@ -67,7 +67,7 @@ def there(actual_state: Actual, account: ServiceAccount) -> AccountState:
 
 @pytest.fixture
 def own(account: ServiceAccount, settings: Settings, places: list[Place]) -> list[Place]:
-    """Where the account may read."""
+    """The places that the account may read."""
     if settings.workspace.isolation == "viewer":
         return places
     return [(account.environment, folder) for folder in account.readable]
@@ -116,7 +116,7 @@ def test_credentials_file_holds_the_only_valid_client_secret(
 
 
 def test_service_may_read_its_folders(login: Login, account: ServiceAccount, project: str) -> None:
-    # Without any right in the project, each of these is answered 403.
+    # An identity without any permission in the project gets 403 for each folder.
     assert account.readable
     for folder in account.readable:
         query = {"projectId": project, "environment": account.environment, "secretPath": folder}
@@ -146,7 +146,7 @@ def test_service_sees_no_secret_of_any_other_folder(
 def generation(
     request: pytest.FixtureRequest, login: Login, account: ServiceAccount, project: str
 ) -> Generation:
-    """A generation of the secrets API; a later release may not have the older one any more."""
+    """A generation of the secrets API; a later release may lack the older one."""
     found: Generation = request.param
     if not found.serves(
         login.client, IsolationPlace(project, account.environment, account.readable[0])
@@ -157,7 +157,7 @@ def generation(
 
 def _first(secrets: set[Seen]) -> Seen:
     if not secrets:
-        pytest.skip("no secret is stored there, which an identity could be refused")
+        pytest.skip("no secret is stored there, so nothing can be refused")
     return min(secrets, key=lambda each: (each.environment, each.folder, each.key))
 
 
@@ -220,7 +220,7 @@ def test_each_generation_of_the_api_refuses_another_project(
 
 
 @pytest.mark.parametrize("kind", ["memberships", "memberships/identities", "tags"])
-def test_service_learns_nothing_else_of_the_project(
+def test_service_may_not_list_members_identities_or_tags(
     login: Login, project: str, settings: Settings, kind: str
 ) -> None:
     answered = status(login.client, f"/api/v1/projects/{project}/{kind}")

@@ -1,4 +1,4 @@
-"""Infisical as it answers: set up, closed to strangers, and inside as the project file says."""
+"""Test the running Infisical: set up, closed to strangers, and equal to the project file."""
 
 from uuid import uuid4
 
@@ -44,8 +44,8 @@ def test_nobody_can_sign_up(api: Client) -> None:
     assert not instance.signup_is_open(api)
 
 
-def test_an_unknown_identity_is_turned_away(api: Client) -> None:
-    # The database has been asked when 401 comes; without it the answer would be 500.
+def test_the_login_of_an_unknown_identity_is_refused(api: Client) -> None:
+    # A 401 shows that the database answers; without the database the answer would be 500.
     body = {"clientId": str(uuid4()), "clientSecret": "none"}
     with pytest.raises(ApiError) as refusal:
         api.post("/api/v1/auth/universal-auth/login", json=body)
@@ -53,7 +53,7 @@ def test_an_unknown_identity_is_turned_away(api: Client) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/v1/projects", "/api/v1/admin/user-management/users"])
-def test_a_caller_without_a_token_learns_nothing(api: Client, path: str) -> None:
+def test_a_request_without_a_token_is_refused(api: Client, path: str) -> None:
     assert status(api, path) == 401
 
 
@@ -64,7 +64,7 @@ def test_one_person_is_the_instance_admin(census: instance.Census, settings: Set
 def test_infisical_has_the_organization_of_the_settings(
     census: instance.Census, settings: Settings
 ) -> None:
-    # Its members may make others.
+    # Members of an organization may make further ones.
     assert settings.workspace.organization in [each.name for each in census.organizations]
 
 
@@ -108,7 +108,7 @@ def test_the_administrator_is_an_admin_of_the_project(actual_state: Actual) -> N
     assert "admin" in actual_state.admin.roles
 
 
-def test_the_environments_stand_in_their_order(actual_state: Actual, workspace: Workspace) -> None:
+def test_the_environments_have_their_order(actual_state: Actual, workspace: Workspace) -> None:
     desired = [each.slug for each in workspace.environments]
     assert [each.slug for each in actual_state.environments if each.slug in desired] == desired
 
@@ -123,7 +123,7 @@ def test_an_environment_has_all_folders(there: EnvironmentState, workspace: Work
     assert set(workspace.folders) - there.folders.keys() == set()
 
 
-def test_a_services_folder_imports_what_the_service_shares(
+def test_a_services_folder_has_the_imports_of_the_project_file(
     there: EnvironmentState, workspace: Workspace
 ) -> None:
     importing = [each for each in workspace.services.values() if each.imports]
@@ -135,5 +135,5 @@ def test_a_services_folder_imports_what_the_service_shares(
         assert [each for each in present if each in desired] == desired, service.folder
 
 
-def test_a_deploy_would_change_nothing_inside(actual_state: Actual, goal: Goal) -> None:
+def test_a_deploy_would_change_nothing_in_infisical(actual_state: Actual, goal: Goal) -> None:
     assert [str(each) for each in difference(goal, actual_state)] == []
