@@ -22,9 +22,9 @@ class Authority:
     """Pebble and its name server in separate processes.
 
     Attributes:
-        http_port: the port at which it checks challenges by HTTP.
-        tls_port: the port at which it checks challenges by TLS.
-        trust: the file of the certificate that its own HTTPS is trusted by.
+        http_port: the port at which Pebble checks challenges by HTTP.
+        tls_port: the port at which Pebble checks challenges by TLS.
+        trust: the file of the certificate that verifies Pebble's own HTTPS.
     """
 
     def __init__(self, home: Path) -> None:
@@ -80,7 +80,7 @@ class Authority:
         return (self._home / "log").read_text()
 
     def root(self) -> Path:
-        """Return the file of the certificate that this authority's certificates are trusted by."""
+        """Return the file of the root certificate of this authority."""
         file = self._home / "root.pem"
         context = ssl.create_default_context(cafile=str(self.trust))
         url = f"https://localhost:{self._management}/roots/0"

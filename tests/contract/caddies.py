@@ -1,6 +1,6 @@
 """Debian's Caddy with the rendered Caddyfile, in front of a server that records requests.
 
-Hosts run the newer Caddy of an image: the tests start another program given as `CADDY=<path>`.
+Hosts run a newer Caddy from an image. `CADDY=<path>` makes the tests start another program.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Caddy:
         self.config = home / "Caddyfile"
         self._environment = {"HOME": str(home), "XDG_DATA_HOME": str(home / "data")}
         self._process: subprocess.Popen[bytes] | None = None
-        # The certificate that its own is trusted by: that of its own authority by default.
+        # The certificate that verifies Caddy's: by default that of Caddy's own authority.
         self.trust = home / "data" / "caddy" / "pki" / "authorities" / "local" / "root.crt"
 
     def _settings(self, changes: dict[str, Any]) -> Settings:
@@ -100,7 +100,7 @@ class Caddy:
         return rendered
 
     def start(self) -> Caddy:
-        """Run it, and return once it answers."""
+        """Start Caddy, and return once it answers."""
         with (self.home / "stderr").open("wb") as log:
             self._process = subprocess.Popen(
                 [self._program, "run", "--config", self.config, "--adapter", "caddyfile"],
@@ -113,7 +113,7 @@ class Caddy:
         return self
 
     def is_trusted(self) -> bool:
-        """Return whether it serves a certificate of its own authority."""
+        """Return whether Caddy serves a certificate that `trust` verifies."""
         try:
             self.tls().close()
         except (OSError, ssl.SSLError):
@@ -142,13 +142,13 @@ class Caddy:
         )
 
     def revision(self) -> str:
-        """Return the revision of the configuration that it reports."""
+        """Return the revision of the configuration that Caddy reports."""
         connection = http.client.HTTPConnection("127.0.0.1", self._revision, timeout=10)
         connection.request("GET", "/", headers={"Host": f"127.0.0.1:{self._revision}"})
         return connection.getresponse().read().decode()
 
     def connection(self, source: str = "127.0.0.1") -> http.client.HTTPConnection:
-        """Return a TLS connection to it, from a loopback address."""
+        """Return a TLS connection to Caddy, from a loopback address."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         connection.sock = self.tls(source)
         return connection
@@ -162,7 +162,7 @@ class Caddy:
         return context.wrap_socket(plain, server_hostname=NAME)
 
     def fetch_certificate(self) -> str:
-        """Return the certificate that it serves, in PEM."""
+        """Return the certificate that Caddy serves, in PEM."""
         with self.tls() as open_socket:
             return ssl.DER_cert_to_PEM_cert(open_socket.getpeercert(binary_form=True) or b"")
 
@@ -175,7 +175,7 @@ class Caddy:
         headers: dict[str, str] | None = None,
         body: bytes = b"",
     ) -> Answer:
-        """One request, whose target is sent as it is."""
+        """Send a request with an unchanged target, and return the answer."""
         connection = self.connection(source)
         try:
             return ask(connection, target, method, headers=headers, body=body)
@@ -183,7 +183,7 @@ class Caddy:
             connection.close()
 
     def plain(self, target: str) -> int:
-        """Return the status of its answer without TLS."""
+        """Return the status of Caddy's answer to a request without TLS."""
         connection = http.client.HTTPConnection("127.0.0.1", self.http, timeout=30)
         connection.request("GET", target, headers={"Host": NAME})
         return connection.getresponse().status
@@ -203,7 +203,7 @@ def ask(
     headers: dict[str, str] | None = None,
     body: bytes = b"",
 ) -> Answer:
-    """One request on a connection, whose target is sent as it is."""
+    """Send a request with an unchanged target on a connection, and return the answer."""
     connection.putrequest(method, target, skip_host=True, skip_accept_encoding=True)
     for name, value in {"Host": f"{NAME}:{connection.port}", **(headers or {})}.items():
         connection.putheader(name, value)
@@ -217,5 +217,5 @@ def ask(
     return Answer(response.status, found, response.read())
 
 
-# Starts a Caddy, given a certificate of its own, edits of the Caddyfile, and changed settings.
+# A function that starts a Caddy with a certificate, edits of the Caddyfile, and changed settings.
 StartCaddy = Callable[..., Caddy]

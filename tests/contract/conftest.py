@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 StartStandin = Callable[..., Standin]
 # Set while the tests run against a real server.
 REAL = "INFISICAL_IAC_TESTS_ON_A_SERVER"
-# A server forgets permissions in less than twice this time; a real one takes ten seconds.
+# Permissions are cached for less than twice this time: a real server caches them for ten seconds.
 CACHE_SECONDS = 6.0 if REAL in os.environ else 0.5
 _numbers = count(1)
 

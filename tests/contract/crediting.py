@@ -28,7 +28,7 @@ class Case:
     """A project with one service in two environments.
 
     Attributes:
-        deliver: what the file says under `deliver` of the service.
+        deliver: the value of `deliver` of the service in the project file.
         variables: environment variables of the commands.
     """
 
@@ -44,7 +44,7 @@ class Case:
         return self.root / "credentials"
 
     def deploy(self) -> None:
-        """Make the project as its file says."""
+        """Apply the project file."""
         self.write()
         ran = self.invoke("workspace", "apply", "--yes")
         assert ran.exit_code == 0, ran.output

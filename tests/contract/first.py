@@ -1,4 +1,4 @@
-"""A new instance, and its deployer."""
+"""Set up a new instance with a deployer."""
 
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ class Deployer(NamedTuple):
 
 
 def set_up(client: Client) -> Deployer:
-    """Bootstrap a new instance, make its deployer, and return that."""
+    """Bootstrap a new instance, and return its new deployer."""
     body = {"email": EMAIL, "password": PASSWORD, "organization": "ChainAlign"}
     client.post("/api/v1/admin/bootstrap", json=body)
     admin = login.password(client, EMAIL, PASSWORD)

@@ -1,4 +1,4 @@
-"""Compare items of plans and runs without the wording of their details."""
+"""Compare changes of plans and runs without the wording of their details."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ _KINDS: dict[str, Kind] = {"+": "+", "~": "~", "-": "-", "!": "!", "*": "*"}
 
 
 class Expected:
-    """An item of a kind and an object, whose detail holds facts in any wording.
+    """An expected change of a kind and an object, whose detail contains facts in any wording.
 
-    It equals each such item, so that a detail may be worded better without breaking a test. Without
+    It equals every such change, so that details can be reworded without breaking a test. Without
     facts the detail must be empty.
     """
 
@@ -33,7 +33,7 @@ class Expected:
 
 
 def parse(line: str) -> Change:
-    """Return the item that a command printed as a line; its object must not hold a colon."""
+    """Return the change that a command printed as a line; its object must not hold a colon."""
     kind, _, rest = line.partition(" ")
     what, _, detail = rest.partition(": ")
     return Change(_KINDS[kind], what, detail)

@@ -1,4 +1,4 @@
-"""Files to migrate into a separate project, and the commands for it."""
+"""Files to migrate into a separate project, and the commands that migrate them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Ran:
 
     @property
     def error(self) -> str:
-        """Return the sentence that it failed with; "" if it did not."""
+        """Return the error of the command; "" if it succeeded."""
         return self.stderr.partition("Error: ")[2]
 
 
@@ -220,7 +220,7 @@ def refuse(
 
 
 def backend(world: World, root: Path) -> Case:
-    """A case with one file of one service, which holds VALUES."""
+    """Return a case with one file of one service, which holds VALUES."""
     case = new(world, root)
     case.write("backend/package.json", '{"dependencies": {"dotenv": "^17.0.0"}}')
     case.write(ENV_FILE, FILE)

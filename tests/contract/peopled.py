@@ -52,7 +52,7 @@ class Place:
 
     Attributes:
         first: the changes that deployed the project.
-        last: the changes of the last `settle`.
+        last: the changes of the last `converge`.
     """
 
     postgres: Postgres
@@ -66,7 +66,7 @@ class Place:
     last: list[ApiChange] = field(default_factory=list)
 
     def at(self, environment: str, folder: str) -> dict[str, str]:
-        """Return a place of secrets, for a request."""
+        """Return the parameters of a request for the secrets of a folder."""
         return {"projectId": self.project, "environment": environment, "secretPath": folder}
 
     def admin(self) -> Client:
@@ -100,7 +100,7 @@ class Place:
     def plan(self, text: str = _FILE) -> list[ApiChange]:
         return list(difference(goal(text), self.read(text)))
 
-    def settle(self, text: str = _FILE) -> list[ApiChange]:
+    def converge(self, text: str = _FILE) -> list[ApiChange]:
         """Converge, and return the changes that were made."""
         self.last = []
         actual = converge(self.deployer, goal(text), self.last.append, self.admin)

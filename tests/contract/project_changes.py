@@ -27,8 +27,8 @@ PRIVILEGE = "/api/v2/identity-project-additional-privilege"
 
 
 @dataclass
-class Inside:
-    """A project of a name, the deployer's client, and its host's memory."""
+class DeployedProject:
+    """A deployed project with the deployer's client and the host's memory."""
 
     name: str
     client: Client
@@ -133,32 +133,32 @@ class Inside:
 class Edit:
     """A manual change, and the lines of a plan after it.
 
-    There is no line where the project leaves the field as people set it.
+    There are no lines if deploys leave the field as people set it.
     """
 
-    change: Callable[[Inside], object]
+    change: Callable[[DeployedProject], object]
     lines: tuple[str, ...] = ()
 
 
-def _project(**fields: Any) -> Callable[[Inside], object]:
+def _project(**fields: Any) -> Callable[[DeployedProject], object]:
     return lambda inside: inside.client.patch(inside.project, json=fields)
 
 
-def _environment(**fields: Any) -> Callable[[Inside], object]:
+def _environment(**fields: Any) -> Callable[[DeployedProject], object]:
     return lambda inside: inside.client.patch(inside.environment(), json=fields)
 
 
-def _identity(**fields: Any) -> Callable[[Inside], object]:
+def _identity(**fields: Any) -> Callable[[DeployedProject], object]:
     path = "/api/v1/identities"
     return lambda inside: inside.client.patch(f"{path}/{inside.identity()}", json=fields)
 
 
-def _auth(**fields: Any) -> Callable[[Inside], object]:
+def _auth(**fields: Any) -> Callable[[DeployedProject], object]:
     return lambda inside: inside.client.patch(f"{AUTH}/{inside.identity()}", json=fields)
 
 
-def _import(**fields: Any) -> Callable[[Inside], object]:
-    def change(inside: Inside) -> None:
+def _import(**fields: Any) -> Callable[[DeployedProject], object]:
+    def change(inside: DeployedProject) -> None:
         last = inside.imports()[-1]["id"]
         body = {**inside.place("/api"), "import": fields}
         inside.client.patch(f"/api/v2/secret-imports/{last}", json=body)
@@ -166,27 +166,27 @@ def _import(**fields: Any) -> Callable[[Inside], object]:
     return change
 
 
-def _folder(**fields: Any) -> Callable[[Inside], object]:
+def _folder(**fields: Any) -> Callable[[DeployedProject], object]:
     body = {"name": "api", **fields}
     return lambda inside: inside.client.patch(
         inside.folder("/api"), json={**inside.place("/"), **body}
     )
 
 
-def _privilege(**fields: Any) -> Callable[[Inside], object]:
-    def change(inside: Inside) -> None:
+def _privilege(**fields: Any) -> Callable[[DeployedProject], object]:
+    def change(inside: DeployedProject) -> None:
         path, body = inside.privilege()
         inside.client.patch(path, json={**body, **fields})
 
     return change
 
 
-def _member(inside: Inside) -> None:
+def _member(inside: DeployedProject) -> None:
     path = f"{inside.project}/memberships/identities/{inside.identity()}"
     inside.client.patch(path, json={"roles": [{"role": "viewer", "isTemporary": False}]})
 
 
-def _person(inside: Inside) -> None:
+def _person(inside: DeployedProject) -> None:
     inside.client.patch(inside.person(), json={"roles": [{"role": "viewer"}]})
 
 
@@ -294,13 +294,13 @@ EDITS: dict[tuple[str, str], Edit] = {
 }
 
 
-def expected_lines(inside: Inside, hand: Edit) -> list[str]:
+def expected_lines(inside: DeployedProject, hand: Edit) -> list[str]:
     """Return the lines of a plan after a change, with the names of this project."""
     return [each.format(name=inside.name, admin=inside.admin_email) for each in hand.lines]
 
 
-def second(inside: Inside) -> str:
-    """Make a second identity, as an earlier run that did not recognise its own; return its id."""
+def second(inside: DeployedProject) -> str:
+    """Make a duplicate of the identity, as an earlier release left it; return the id."""
     name, project = f"{inside.name}-api-qa", inside.memory.project
     organization = identities.organization_id(inside.client)
     made = identities.create(inside.client, organization, name)

@@ -29,14 +29,14 @@ DOCS = Path(__file__).resolve().parents[2] / "docs" / "operate" / "ingress.md"
 
 @dataclass
 class Proxy:
-    """A running proxy: its port, and the certificate that it is trusted by, if any."""
+    """A running proxy: its port, and the certificate that verifies its own, if it has one."""
 
     port: int
     trust: Path | None
     process: subprocess.Popen[bytes]
 
     def connect(self, source: str = "127.0.0.1") -> socket.socket:
-        """Return a connection to it, with TLS if it has a certificate."""
+        """Return a connection to the proxy, with TLS if it has a certificate."""
         plain = socket.create_connection(("127.0.0.1", self.port), 10, (source, 0))
         plain.settimeout(30)
         if not self.trust:
@@ -97,7 +97,7 @@ def read_documented_lines() -> str:
 def haproxy(home: Path, upstream_port: int, *, asking: bool = False) -> Proxy:
     """Run HAProxy with the part of a cluster's configuration that serves Infisical.
 
-    `asking`: whether it checks the health of the server behind it, as in a cluster.
+    `asking`: whether HAProxy checks the health of the server behind it, as in a cluster.
     """
     program, port = _program("haproxy", "haproxy"), free_port()
     settings = swarm_settings()
@@ -130,9 +130,10 @@ def send(
     method: str = "GET",
     host: str = NAME,
 ) -> list[int]:
-    """Request targets by HTTP/1.1 on one connection, a new one after a close; return the statuses.
+    """Request targets by HTTP/1.1 on one connection; return the statuses.
 
-    Headers are whole lines. Targets and headers are sent as written, without any check.
+    A closed connection is opened again. Headers are whole lines. Targets and headers are sent as
+    written, without any check.
     """
     lines = "".join(f"{each}\r\n" for each in (f"Host: {host}", *headers))
     statuses, connection = [], connect()

@@ -50,7 +50,7 @@ class Case:
         variables = {**self.world.variables(), "INFISICAL_ADMIN_PASSWORD": PASSWORD}
         return CliRunner(env=variables).invoke(main, given, input=answer)
 
-    def done(self, *arguments: str) -> list[Change]:
+    def run_and_list_changes(self, *arguments: str) -> list[Change]:
         """Return the changes of a run that must succeed, without the count at its end."""
         ran = self.run(*arguments, "--yes")
         assert ran.exit_code == 0, ran.output

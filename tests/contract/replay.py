@@ -22,7 +22,7 @@ UNREADABLE = {
     "secrets batch create: malformed JSON": b'{"a":',
 }
 ACCEPTED_DEVIATIONS = {
-    "status": (["answer.standin: not in the recording"], "it says that it is a stand-in"),
+    "status": (["answer.standin: not in the recording"], "the stand-in names itself there"),
     "env overrides": (
         None,
         "the answer is a catalogue of a vendor's integrations, which nothing here reads",

@@ -21,7 +21,7 @@ CLOSED = (
     "/api/v3/signup/email/verify",
     "/api/v3/signup/complete-account/signup",
 )
-# The routes that only some networks reach, where the settings name any.
+# The routes that only some networks reach, if the settings name networks.
 LIMITED = ("/api/v1/admin/config", "/api/v1/auth/universal-auth/login", "/api/v4/secrets/KEY")
 # Targets that people and services send: names with all characters that `encodeURIComponent` leaves
 # or escapes, pages, and queries of any kind.
@@ -42,7 +42,7 @@ _ENDS = (
     *("", ";", ";x=1", "%3b", "%3B", "%253b", "#", "%23", "?", "%3f", "%00", "%0a", "%20", "&"),
     *("%2f", "%5c", "\\", ".", "%2e", ","),
 )
-# A path that ends in braces, which a Caddy that expands placeholders in it takes for nothing.
+# Ends of paths in braces; a Caddy that expands placeholders in a path would remove them.
 _EXPANDED = ("/x{;/../..}", "/x{%00}", "/x{//}", "/{http.request.method}", "/x{/../..;/}/y")
 _UPS = ("..", "%2e%2e", ".%2E", "%252e%252e", "..;", "..;x", "..%00", "%c0%ae%c0%ae", "..%20")
 _SLASHES = ("/", "//", "%2f", "%252F", "\\", "%5c", "/./", "/;/", "/%2e/", "/x/../", "/x;/..;/")
@@ -58,7 +58,7 @@ def _all() -> Iterator[str]:
         yield from _of(path)
     yield from (f"{path}{rest}" for path in (*CLOSED, *LIMITED, "") for rest in _EXPANDED)
     for path, end, up, slash in product((CLOSED[0], LIMITED[0]), _ENDS, _UPS, _SLASHES[:7]):
-        # The cleaned path is the open one; what comes before the end is not.
+        # The cleaned path is open, but the path before the `..` is not.
         yield f"{path}{end}{slash}{f'{up}{slash}' * path.count('/')}{OPEN[1:]}"
     for path, end, up in product((*CLOSED[1:], *LIMITED[1:]), _ENDS, _UPS):
         yield f"{path}{end}/{f'{up}/' * path.count('/')}{OPEN[1:]}"

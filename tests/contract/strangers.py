@@ -221,9 +221,9 @@ class Stranger:
     """Something that gives foreign access.
 
     Attributes:
-        make: makes it manually.
+        make: makes the thing manually.
         whats: the objects that a plan reports, without the part that differs from run to run.
-        pruned: the beginnings of the lines that report its removal.
+        pruned: the beginnings of the lines that report the removal.
     """
 
     make: Callable[[Project], object]
@@ -267,7 +267,7 @@ def _of_project(project: Project) -> None:
     project.deployer.post(f"{project.path}/identities", json={"name": "scoped"})
 
 
-def _ruler(project: Project) -> None:
+def _organization_admin(project: Project) -> None:
     project.make_identity("root-bot", "admin")
 
 
@@ -277,7 +277,7 @@ def _person(project: Project) -> None:
     project.by_password.post(f"{project.path}/memberships", json=body)
 
 
-def _ruling_person(project: Project) -> None:
+def _admin_person(project: Project) -> None:
     project.invite("root@example.com", "admin")
 
 
@@ -341,13 +341,13 @@ STRANGERS: dict[str, Stranger] = {
         ("identity scoped with role no-access",),
         ("- identity scoped with role no-access: the identity itself",),
     ),
-    "an identity that rules the organization": Stranger(
-        _ruler,
+    "an identity that is admin of the organization": Stranger(
+        _organization_admin,
         ("organization admin identity root-bot",),
         ("~ organization admin identity root-bot: role in the organization admin → no-access",),
     ),
-    "a person who rules the organization": Stranger(
-        _ruling_person,
+    "a person who is admin of the organization": Stranger(
+        _admin_person,
         ("organization admin root@example.com",),
         ("~ organization admin root@example.com: role in the organization admin → member",),
     ),
@@ -371,7 +371,7 @@ STRANGERS: dict[str, Stranger] = {
         ("aws-auth of {service}",),
         ("- aws-auth of {service}: with all tokens of it",),
     ),
-    "a login of the identity that rules the instance": Stranger(
+    "a login of the instance admin identity": Stranger(
         _login_of_the_instance,
         ("universal-auth of Instance Admin Identity",),
         ("- universal-auth of Instance Admin Identity: with all tokens of it",),

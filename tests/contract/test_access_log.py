@@ -23,9 +23,9 @@ from .visiting import (
     MARK,
     SERVICE_TOKEN,
     Visitor,
-    ask_in_all_ways,
     log_lines,
     logged_requests,
+    send_all_kinds,
 )
 from .world import EMAIL, World
 
@@ -50,7 +50,7 @@ def visitor(caddy: Caddy, world: World) -> Visitor:
 @pytest.fixture(scope="module")
 def access_log_lines(visitor: Visitor) -> list[str]:
     """Return the lines of the log after all kinds of requests, good and bad."""
-    ask_in_all_ways(visitor)
+    send_all_kinds(visitor)
     return log_lines(visitor.caddy, at_least=visitor.asked)
 
 
@@ -62,7 +62,7 @@ def test_every_request_makes_a_line_and_none_holds_a_secret(
     assert [each for each in visitor.secrets if each in text] == []
 
 
-def test_a_line_holds_only_these_fields(access_log_lines: list[str]) -> None:
+def test_a_line_has_only_the_documented_fields(access_log_lines: list[str]) -> None:
     lines = [json.loads(each) for each in access_log_lines]
     fields = {"level", "ts", "logger", "msg", "request", "bytes_read", "user_id", "duration"}
     assert {each for line in lines for each in line} <= fields | {"size", "status"}
@@ -238,7 +238,7 @@ def test_no_request_makes_a_long_line(tmp_path: Path, world: World) -> None:
         "environment=staging&{&environment=production&}",
     ],
 )
-def test_a_query_that_would_hide_from_the_log_what_is_read_is_refused(
+def test_a_query_that_hides_the_place_of_a_read_from_the_log_is_refused(
     visitor: Visitor, query: str
 ) -> None:
     assert visitor.caddy.ask(f"{_NOTHING}?{query}").status == 400

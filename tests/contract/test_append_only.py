@@ -1,4 +1,4 @@
-"""Back up to an append-only repository of restic's own server."""
+"""Test backups to an append-only repository of restic's own server."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_a_backup_to_an_append_only_target_removes_no_snapshot(run: Script, tmp_
     assert (tmp_path / "fetched/database.dump").read_text() == "obviously fake 2"
 
 
-def test_the_credentials_of_the_host_can_remove_nothing(
+def test_the_credentials_of_the_host_can_not_remove_snapshots(
     run: Script, server: str, tmp_path: Path
 ) -> None:
     (tmp_path / "work/snapshot/database.dump").write_text("obviously fake")
@@ -118,7 +118,7 @@ def test_the_credentials_of_the_host_can_remove_nothing(
         capture_output=True,
         text=True,
     )
-    # restic reports it, but ends with success.
+    # restic reports the refusal, but ends with success.
     assert "403 Forbidden" in removed.stderr
     assert run("list").stdout.count('"short_id"') == 1
 

@@ -1,4 +1,4 @@
-"""The Caddy between Dokploy's Traefik and Infisical trusts only Traefik."""
+"""Test that the Caddy between Dokploy's Traefik and Infisical trusts only Traefik."""
 
 from __future__ import annotations
 
@@ -152,7 +152,7 @@ def test_the_access_log_names_the_caller_of_traefik_and_no_forged_one(proxy: Bet
     assert proxy.ask(_SHOWN, _FROM, machine, target=READ) == 200
     assert proxy.ask(_SHOWN, _FROM) == 200
     assert proxy.ask(_FROM, machine) == 403
-    wait_until(lambda: len(proxy.log.read_text().splitlines()) >= before + 3, "it has no lines")
+    wait_until(lambda: len(proxy.log.read_text().splitlines()) >= before + 3, "no new log lines")
     assert _SECRET not in proxy.log.read_text()
     done = subprocess.run(
         script("access", str(proxy.log.parent), "0", "3", "", "", "", ""),

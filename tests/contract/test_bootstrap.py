@@ -1,4 +1,4 @@
-"""Bootstrap an instance: simultaneous calls, and the leftovers of a crash."""
+"""Test bootstrapping an instance: simultaneous calls, and the leftovers of a crash."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ WAITING = (
 
 
 @contextmanager
-def no_user_written(postgres: Postgres, database: str) -> Iterator[None]:
-    """Block each write of a user until the block ends, but no reader."""
+def block_user_writes(postgres: Postgres, database: str) -> Iterator[None]:
+    """Block writes of users, but no reads, while the context is open."""
     with psycopg.connect(postgres.uri(database)) as connection:
         connection.execute("LOCK TABLE users IN SHARE MODE")
         yield
@@ -38,7 +38,7 @@ def test_simultaneous_bootstraps_all_succeed(
     clients = [standin.client() for _ in range(5)]
     emails = [f"admin{number}@example.com" for number in range(5)]
     with ThreadPoolExecutor(5) as pool:
-        with no_user_written(postgres, database):
+        with block_user_writes(postgres, database):
             calls = [pool.submit(bootstrap, *call) for call in zip(clients, emails, strict=True)]
             wait_until(
                 lambda: postgres.psql(database, WAITING).strip() == "5",
@@ -55,7 +55,7 @@ def test_simultaneous_bootstraps_all_succeed(
     assert len(slugs) == 5
 
 
-def test_a_bootstrap_after_a_crash_in_between_is_refused(
+def test_a_bootstrap_after_a_half_done_one_is_refused(
     standin: Standin, postgres: Postgres, database: str
 ) -> None:
     ok(bootstrap(standin.client()))

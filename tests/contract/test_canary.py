@@ -1,4 +1,4 @@
-"""The canary is made, read and repaired, next to the project of a project file."""
+"""Test that the canary is made, read and repaired, next to the project of a project file."""
 
 from __future__ import annotations
 
@@ -74,8 +74,8 @@ def test_the_canary_is_made_read_and_repaired(deployer: Client) -> None:
     assert _keep(deployer) == []
 
 
-# The fields of the canary's secret with the value that the test writes, and the lines of a plan
-# then: none where its text can still be read.
+# The fields of the canary's secret with the value that the test writes, and the lines of the next
+# plan. There are none if the canary's text can still be read.
 EDITS: dict[str, tuple[object, list[str]]] = {
     "secretValue": ("dead", ["~ canary: secret CANARY: altered → alive"]),
     "newSecretName": ("RENAMED", ["~ canary: secret CANARY"]),
@@ -87,7 +87,7 @@ EDITS: dict[str, tuple[object, list[str]]] = {
     "secretReminderRepeatDays": (30, []),
     "secretReminderRecipients": ([], []),
     "secretComment": ("fake words", []),
-    # It selects the secret: writing a personal one that does not exist makes none.
+    # The field selects the secret: a write to a missing personal secret creates none.
     "type": ("shared", []),
 }
 

@@ -1,4 +1,4 @@
-"""`infisical-iac check` against an Infisical at a URL."""
+"""Test `infisical-iac check` against an Infisical at a URL."""
 
 from __future__ import annotations
 

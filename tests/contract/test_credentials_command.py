@@ -1,4 +1,4 @@
-"""`infisical-iac credentials` against an Infisical at a URL."""
+"""Test `infisical-iac credentials` against an Infisical at a URL."""
 
 from __future__ import annotations
 
@@ -49,12 +49,14 @@ def test_the_replaced_credentials_work_until_their_overlap_ends(case: Case) -> N
     assert (row["others"], timedelta(minutes=59) < left <= timedelta(hours=1)) == (1, True)
 
 
-def test_a_rotation_that_nothing_delivers_says_how_to_get_the_credentials(case: Case) -> None:
+def test_a_rotation_without_delivery_names_the_command_that_shows_the_credentials(
+    case: Case,
+) -> None:
     show = f"`infisical-iac credentials show {case.service} --env production`"
     assert show in case.rotate("--overlap", "0").stderr
 
 
-def test_a_rotation_without_overlap_ends_all_earlier_ones(case: Case) -> None:
+def test_a_rotation_without_overlap_ends_all_earlier_credentials(case: Case) -> None:
     case.rotate()
     first = case.read_credential()
     case.rotate()
@@ -112,7 +114,7 @@ def test_show_leaves_out_the_lines_of_a_rotation(case: Case) -> None:
     assert parse(shown.stdout) == case.read_credential().without_rotation
 
 
-def test_show_prints_nothing_of_production_without_yes(case: Case) -> None:
+def test_show_prints_no_credentials_of_production_without_yes(case: Case) -> None:
     case.rotate()
     refused = case.run("show", case.service, "--env", "production")
     assert refused.exit_code == 1
@@ -124,7 +126,7 @@ def test_show_writes_a_file_that_nobody_else_can_read(case: Case, tmp_path: Path
     case.rotate()
     file = tmp_path / ".env.local"
     arguments = ("show", case.service, "--env", "production", "--yes", "--output", str(file))
-    for _ in range(2):  # what it wrote before, it replaces
+    for _ in range(2):  # the second run replaces the file of the first
         shown = case.run(*arguments)
         assert (shown.exit_code, shown.stdout) == (0, "")
         assert str(file) in shown.stderr
@@ -132,7 +134,7 @@ def test_show_writes_a_file_that_nobody_else_can_read(case: Case, tmp_path: Path
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_show_overwrites_no_file_that_holds_something_else(case: Case, tmp_path: Path) -> None:
+def test_show_does_not_overwrite_a_file_with_other_content(case: Case, tmp_path: Path) -> None:
     case.rotate()
     file = tmp_path / ".env.local"
     file.write_text("OTHER=obviously-fake\n")
@@ -205,7 +207,7 @@ def test_an_overlap_that_is_not_a_duration_is_refused(case: Case, span: str) -> 
     assert case.list_client_secrets() == []
 
 
-def test_failed_logins_with_an_old_secret_lock_out_nobody(case: Case) -> None:
+def test_failed_logins_with_an_old_secret_do_not_lock_out_the_service(case: Case) -> None:
     """By default Infisical locks an identity after three wrong secrets, also for the right one."""
     case.rotate()
     old = case.read_credential()

@@ -1,4 +1,4 @@
-"""Credentials are delivered, and an interrupted rotation is completed by the next."""
+"""Test that credentials are delivered, and that the next rotation completes a killed one."""
 
 from __future__ import annotations
 
@@ -73,7 +73,9 @@ def test_push_delivers_only_what_differs(case: Case, dokploy: Dokploy) -> None:
     assert case.logs_in(_read_delivered(dokploy))
 
 
-def test_nothing_is_rotated_that_could_not_be_delivered(case: Case, dokploy: Dokploy) -> None:
+def test_credentials_that_can_not_be_delivered_are_not_rotated(
+    case: Case, dokploy: Dokploy
+) -> None:
     before = case.list_client_secrets()
     dokploy.broken = 500
     refused = case.run("rotate", case.service, "--env", "production")
@@ -95,7 +97,7 @@ class Killed(BaseException):
     """An exception that no code catches."""
 
 
-def _dies_after(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
+def _kill_after(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
     original: Callable[..., Any] = getattr(owner, name)
 
     def die(*args: Any, **kwargs: Any) -> None:
@@ -105,7 +107,7 @@ def _dies_after(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
     monkeypatch.setattr(owner, name, die)
 
 
-def _dies_after_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+def _kill_after_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
     def dying(where: Path) -> Store:
         store, writes = directory(where), iter(range(1, 10))
 
@@ -120,13 +122,13 @@ def _dies_after_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 
 
 DEATHS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
-    "client secret answered": lambda patch: _dies_after(patch, client_secrets, "create"),
-    "client secret proven": lambda patch: _dies_after(patch, client_secrets, "prove"),
-    "file written": lambda patch: _dies_after_write(patch, 1),
-    "delivered": lambda patch: _dies_after(patch, Courier, "deliver"),
-    "deployed": lambda patch: _dies_after(patch, Delivery, "deliver"),
-    "old one revoked": lambda patch: _dies_after(patch, client_secrets, "revoke"),
-    "end written": lambda patch: _dies_after_write(patch, 2),
+    "client secret answered": lambda patch: _kill_after(patch, client_secrets, "create"),
+    "client secret proven": lambda patch: _kill_after(patch, client_secrets, "prove"),
+    "file written": lambda patch: _kill_after_write(patch, 1),
+    "delivered": lambda patch: _kill_after(patch, Courier, "deliver"),
+    "deployed": lambda patch: _kill_after(patch, Delivery, "deliver"),
+    "old one revoked": lambda patch: _kill_after(patch, client_secrets, "revoke"),
+    "end written": lambda patch: _kill_after_write(patch, 2),
 }
 
 
@@ -179,7 +181,7 @@ def test_apply_revokes_the_replaced_credentials_after_their_overlap(
     assert not case.logs_in(old)
 
 
-def test_a_service_keeps_its_credentials_until_those_of_a_lost_file_are_delivered_again(
+def test_credentials_of_a_lost_file_work_until_a_push_delivers_new_ones(
     case: Case, dokploy: Dokploy
 ) -> None:
     (case.directory / f"{case.service}.production.env").unlink()

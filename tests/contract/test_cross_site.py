@@ -1,4 +1,4 @@
-"""Requests that a foreign page makes a browser send never count towards a ban."""
+"""Test that requests which foreign pages make browsers send never count towards a ban."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scripts that exchange databases, killed at each step, on a PostgreSQL."""
+"""Test the scripts that exchange databases, killed at each step, on a real PostgreSQL."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ die() {
     kill -KILL $$
 }
 """
-# It runs here what is to run in a container. At the call $DIES_AT the calling script is killed,
-# before or after that.
+# Runs the command of a container on this machine. At call number $DIES_AT the calling script is
+# killed, before or after the command.
 _DOCKER = """
 ps*) echo "aa / infisical_postgres-1/ Up 5 seconds" ;;
 inspect*State.Status*) echo running ;;
@@ -58,7 +58,7 @@ exec*psql*)
     exit $status
     ;;
 """
-# A version of the secret too: reading a secret writes its row, but no version.
+# Insert a version too, because reading a secret updates its row but adds no version.
 _INSERT = """
 INSERT INTO secrets_v2 (key, "updatedAt") VALUES ('{secret}', {at});
 INSERT INTO secret_versions_v2 VALUES ('{secret}', {at});
@@ -179,7 +179,7 @@ def cluster(tmp_path: Path, postgres: Postgres) -> Iterator[_Cluster]:
 
 
 def _swap(cluster: _Cluster) -> None:
-    """Make databases that were exchanged; the new one has been written to."""
+    """Make two exchanged databases; the new one has a later write."""
     cluster.clear()
     cluster.make(_OLD, "old")
     cluster.make("infisical", "new")
@@ -196,7 +196,7 @@ def _rows(output: str) -> list[list[str]]:
     return [line.split() for line in output.splitlines()]
 
 
-def test_a_rollback_keeps_later_writes_in_a_database_that_it_names(cluster: _Cluster) -> None:
+def test_a_rollback_keeps_later_writes_in_a_named_database(cluster: _Cluster) -> None:
     _swap(cluster)
     said = cluster.ok(*_BACK)
     ((kind, name, moment, count, image),) = _rows(said)
@@ -298,7 +298,7 @@ def test_a_revert_keeps_data_that_the_old_version_can_not_use(cluster: _Cluster)
     assert cluster.secrets() == {"infisical": ["dump"], _GIVEN_UP: ["unusable"]}
 
 
-def test_writes_are_counted_from_the_begin_of_the_change_by_transaction(
+def test_writes_are_counted_by_transaction_from_the_start_of_the_change(
     cluster: _Cluster,
 ) -> None:
     """The clock of the leader does not matter: it was far ahead when the change began."""
@@ -331,7 +331,7 @@ def test_the_end_of_an_upgrade_drops_only_databases_without_writes(cluster: _Clu
     assert cluster.databases() == ["infisical", "infisical_given_up_b", "infisical_given_up_c"]
 
 
-def _restoring(cluster: _Cluster, phase: str) -> None:
+def _write_restore_state(cluster: _Cluster, phase: str) -> None:
     stamp = _RELEASE.partition("-")[0]
     where = cluster.directory / "var/lib/infisical-restore"
     (where / "aside" / stamp / "files").mkdir(parents=True, exist_ok=True)
@@ -341,7 +341,7 @@ def _restoring(cluster: _Cluster, phase: str) -> None:
 def test_an_undone_restore_keeps_later_writes(cluster: _Cluster) -> None:
     cluster.make(_OLD, "old")
     cluster.make("infisical", "new")
-    _restoring(cluster, "data")
+    _write_restore_state(cluster, "data")
     cluster.write("infisical", "acknowledged")
     said = cluster.ok("restore-cluster", "back")
     assert f"given-up {_GIVEN_UP} 20" in said
@@ -354,7 +354,7 @@ def test_a_restore_drops_only_a_database_that_an_earlier_restore_replaced(
 ) -> None:
     cluster.make("infisical", "new")
     cluster.make(_OLD, "old")
-    _restoring(cluster, "data")
+    _write_restore_state(cluster, "data")
     assert cluster.ok("restore-cluster", "end") == f"database {_OLD}\n"
     cluster.make("infisical_before_20261001t000000z", "left by an upgrade")
     other = _OLD.replace("20261125", "20261126")
@@ -370,7 +370,7 @@ def test_a_restore_drops_only_a_database_that_an_earlier_restore_replaced(
     assert _OLD not in cluster.databases()
 
 
-def test_the_next_scale_out_keeps_writes_that_a_scale_back_left_behind(
+def test_the_next_scale_out_keeps_the_writes_of_one_that_was_rolled_back(
     cluster: _Cluster,
 ) -> None:
     stamp, other = "20261125T101112Z", "20261126T101112Z"

@@ -1,4 +1,4 @@
-"""The client of the fault tests, with servers whose database becomes unreachable for a while."""
+"""Test the client of the fault tests while the database of its servers is unreachable."""
 
 from __future__ import annotations
 

@@ -63,8 +63,8 @@ def clean(project: Project) -> Iterator[Project]:
         assert project.foreign() == []
 
 
-def _begin(texts: list[str], begins: tuple[str, ...]) -> bool:
-    """Return whether each text begins as it should, in order."""
+def _has_prefixes(texts: list[str], begins: tuple[str, ...]) -> bool:
+    """Return whether each text begins with the prefix at its position."""
     return len(texts) == len(begins) and all(map(str.startswith, texts, begins))
 
 
@@ -92,7 +92,7 @@ def test_foreign_access_is_reported_by_each_command_accepted_and_pruned(
     project, stranger = clean, STRANGERS[name]
     stranger.make(project)
     found = project.foreign()
-    assert _begin(found, project.fill_names(stranger.whats))
+    assert _has_prefixes(found, project.fill_names(stranger.whats))
     for command, (status, output) in project.commands(monkeypatch).items():
         assert [each for each in found if each not in output] == [], command
         assert status == (0 if command == "plan" else 2 if command == "drift" else 1), command
@@ -106,7 +106,7 @@ def test_foreign_access_is_reported_by_each_command_accepted_and_pruned(
 
     project.accepted.clear()
     done = [str(each) for each in project.apply(prune=True)]
-    assert _begin(done, project.fill_names(stranger.pruned))
+    assert _has_prefixes(done, project.fill_names(stranger.pruned))
 
 
 def test_another_role_of_a_declared_person_is_a_change(clean: Project) -> None:
@@ -152,7 +152,9 @@ def test_a_service_token_is_reported_with_its_maker_and_time(clean: Project) -> 
     assert str(found.change).split("; ")[1] == f"made by {EMAIL} at {found.made_at}"
 
 
-def test_one_of_two_with_the_same_name_is_accepted_only_by_its_id(clean: Project) -> None:
+def test_one_of_two_identities_with_the_same_name_is_accepted_only_by_its_id(
+    clean: Project,
+) -> None:
     ids = [clean.make_identity("ci-runner") for _ in range(2)]
     clean.join(ids[0])
     what = _CI
@@ -205,7 +207,7 @@ def test_unread_access_is_noted_if_the_administrators_login_fails(
     by_password, people = clean.by_password, dict(clean.people)
     token = {"what": "service token legacy to read /** in qa", "reason": "old site"}
     clean.accepted.append(token)
-    # The server answers the deployer as it answers everybody who may not see them.
+    # The deployer's client gets the refusals of a caller that may not see service tokens.
     clean.by_password = clean.deployer
     clean.people.clear()
     try:
@@ -286,7 +288,7 @@ def test_privileges_are_reported_with_the_isolation_viewer_too(clean: Project) -
         STRANGERS["a privilege of another identity"].make(clean)
         own = "privilege write-all of api-qa"
         whats = ("privilege wide-open of ci-runner", own, _CI)
-        assert _begin(clean.foreign(), whats)
+        assert _has_prefixes(clean.foreign(), whats)
         assert Expected("-", own) in clean.apply(prune=True)
         assert clean.foreign() == []
     finally:
@@ -338,7 +340,7 @@ def test_pruned_access_ends_at_once(clean: Project) -> None:
         holder.get("/api/v1/identities/details")
 
 
-def test_status_counts_what_members_made_for_themselves(
+def test_status_counts_the_organizations_and_projects_of_members(
     clean: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = clean.commands(monkeypatch)["status"][1]

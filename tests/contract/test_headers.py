@@ -69,7 +69,7 @@ _OTHERS = (
 _FORGED = "203.0.113.9"
 
 
-class Way(NamedTuple):
+class ProxiedServer(NamedTuple):
     """A running proxy, and the server behind it."""
 
     name: str
@@ -88,48 +88,50 @@ class Way(NamedTuple):
 
 
 @pytest.fixture(scope="module", params=["caddy", "nginx", "haproxy"])
-def way(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
+def proxied(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ProxiedServer]:
     home, upstream = tmp_path_factory.mktemp(request.param), Upstream(0)
     if request.param == "caddy":
         caddy = Caddy(home, upstream.port)
         caddy.write()
-        yield Way(request.param, caddy.start().tls, upstream)
+        yield ProxiedServer(request.param, caddy.start().tls, upstream)
         caddy.stop()
     else:
         one = getattr(proxies, request.param)(home, upstream.port)
-        yield Way(request.param, one.connect, upstream)
+        yield ProxiedServer(request.param, one.connect, upstream)
         one.stop()
     upstream.close()
 
 
 @pytest.mark.parametrize("spelled", [str, str.lower, str.upper])
 def test_headers_that_only_a_proxy_may_set_are_replaced(
-    way: Way, spelled: Callable[[str], str]
+    proxied: ProxiedServer, spelled: Callable[[str], str]
 ) -> None:
     # HAProxy is behind another proxy, which it trusts for these.
     believed = {"X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP"}
     names = [*OF_PROXIES, *_OTHERS]
-    forged = [name for name in names if way.name != "haproxy" or name not in believed]
-    assert way.ask(*(f"{spelled(each)}: {_FORGED}" for each in forged)) == 200
-    got = way.read_headers()
+    forged = [name for name in names if proxied.name != "haproxy" or name not in believed]
+    assert proxied.ask(*(f"{spelled(each)}: {_FORGED}" for each in forged)) == 200
+    got = proxied.read_headers()
     assert [name for name, value in got.items() if _FORGED in value] == []
     allowed = {"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"}
     assert got.keys() & {each.lower() for each in names} <= allowed
     assert got["x-forwarded-for"] == "127.0.0.1"
-    if way.name != "haproxy":
+    if proxied.name != "haproxy":
         assert (got["x-real-ip"], got["x-forwarded-proto"]) == ("127.0.0.1", "https")
 
 
-def test_other_headers_of_a_caller_arrive(way: Way) -> None:
+def test_other_headers_of_a_caller_arrive(proxied: ProxiedServer) -> None:
     said = {name: f"{name}-obviously-fake" for name in OF_CALLERS}
-    assert way.ask(*(f"{name}: {value}" for name, value in said.items())) == 200
-    got = way.read_headers()
+    assert proxied.ask(*(f"{name}: {value}" for name, value in said.items())) == 200
+    got = proxied.read_headers()
     assert {name: got.get(name.lower()) for name in said} == said
 
 
-def test_no_header_is_added_for_a_caller_who_sends_none(way: Way) -> None:
-    assert way.ask() == 200
-    assert way.read_headers().keys() & {each.lower() for each in OF_CALLERS} == set()
+def test_no_header_is_added_for_a_caller_who_sends_none(proxied: ProxiedServer) -> None:
+    assert proxied.ask() == 200
+    assert proxied.read_headers().keys() & {each.lower() for each in OF_CALLERS} == set()
 
 
 _TOKEN = token('"identityId":"00000000-fake"')["Authorization"].removeprefix("Bearer ")
@@ -137,9 +139,9 @@ _GOOD = f"Authorization: Bearer {_TOKEN}"
 
 
 @pytest.mark.parametrize("shown", [_TOKEN, "st.00000000-fake.0f.0f", "aGVsbG8+/w==", "opaque~1"])
-def test_a_token_arrives(way: Way, shown: str) -> None:
-    assert way.ask(f"Authorization: Bearer {shown}") == 200
-    assert way.read_headers()["authorization"] == f"Bearer {shown}"
+def test_a_token_arrives(proxied: ProxiedServer, shown: str) -> None:
+    assert proxied.ask(f"Authorization: Bearer {shown}") == 200
+    assert proxied.read_headers()["authorization"] == f"Bearer {shown}"
 
 
 @pytest.mark.parametrize(
@@ -169,18 +171,22 @@ def test_a_token_arrives(way: Way, shown: str) -> None:
         ("Authorization: ", _GOOD),
     ],
 )
-def test_a_token_in_any_other_form_does_not_arrive(way: Way, shown: tuple[str, ...]) -> None:
+def test_a_token_in_any_other_form_does_not_arrive(
+    proxied: ProxiedServer, shown: tuple[str, ...]
+) -> None:
     # nginx answers 400 where a header occurs twice that must occur once.
-    assert way.ask(*shown) in ((401, 400) if way.name == "nginx" else (401,))
-    assert way.upstream.asked == []
+    assert proxied.ask(*shown) in ((401, 400) if proxied.name == "nginx" else (401,))
+    assert proxied.upstream.asked == []
 
 
-def test_a_blank_after_a_token_is_stripped_first(way: Way) -> None:
-    assert way.ask(f"{_GOOD}  ") == 200
-    assert way.read_headers()["authorization"] == f"Bearer {_TOKEN}"
+def test_a_blank_after_a_token_is_stripped_first(proxied: ProxiedServer) -> None:
+    assert proxied.ask(f"{_GOOD}  ") == 200
+    assert proxied.read_headers()["authorization"] == f"Bearer {_TOKEN}"
 
 
-def test_a_password_is_accepted_only_where_the_server_reads_no_token(way: Way) -> None:
+def test_a_password_is_accepted_only_where_the_server_reads_no_token(
+    proxied: ProxiedServer,
+) -> None:
     password = "Authorization: Basic dXNlcjpvYnZpb3VzbHktZmFrZQ=="
     for target in (
         "/api/v1/oauth/token",
@@ -188,11 +194,11 @@ def test_a_password_is_accepted_only_where_the_server_reads_no_token(way: Way) -
         "/.well-known/est/device/simplereenroll/",
         "/.well-known/est/applications/some/profiles/other/cacerts",
     ):
-        assert way.ask(password, target=target) == 200
-        assert way.ask(f"Authorization: Xearer {_TOKEN} Basic x", target=target) == 401
-        assert way.ask(f"Authorization: Basic  {_TOKEN}", target=target) == 401
-        assert way.ask(f"Authorization: Xearer {_TOKEN}", target=target) == 401
-        assert way.ask(_GOOD, target=target) == 200
+        assert proxied.ask(password, target=target) == 200
+        assert proxied.ask(f"Authorization: Xearer {_TOKEN} Basic x", target=target) == 401
+        assert proxied.ask(f"Authorization: Basic  {_TOKEN}", target=target) == 401
+        assert proxied.ask(f"Authorization: Xearer {_TOKEN}", target=target) == 401
+        assert proxied.ask(_GOOD, target=target) == 200
     for target in (
         *(
             "/api/v1/oauth/token/x",
@@ -207,5 +213,5 @@ def test_a_password_is_accepted_only_where_the_server_reads_no_token(way: Way) -
         "/.well-known/est/other/some/profiles/other/simpleenroll",
         "/.well-known/est/device/secrets?/simpleenroll",
     ):
-        assert way.ask(password, target=target) == 401
-        assert way.upstream.asked == []
+        assert proxied.ask(password, target=target) == 401
+        assert proxied.upstream.asked == []

@@ -1,4 +1,4 @@
-"""The rendered Caddyfile in a real Caddy: which requests it passes on, and which it refuses."""
+"""Test which requests a real Caddy with the rendered Caddyfile passes on, and which it refuses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rendered Caddyfile in a real Caddy: certificates are obtained, renewed and replaced."""
+"""Test that a real Caddy with the rendered Caddyfile obtains, renews and replaces certificates."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _revision(caddy: Caddy) -> str:
 
 
 def test_caddys_own_authority_renews_its_certificates(start_caddy: StartCaddy) -> None:
-    # It renews in the last third of a lifetime, and checks for that at intervals.
+    # Caddy renews certificates in the last third of their lifetime, and checks at intervals.
     often = ("\tadmin", "\trenew_interval 1s\n\tadmin")
     short = ("tls internal", "tls {\n\t\tissuer internal {\n\t\t\tlifetime 6s\n\t\t}\n\t}")
     caddy = start_caddy("", often, short)

@@ -1,4 +1,4 @@
-"""The rendered Caddyfile in a real Caddy: changed, broken, and with Infisical unreachable."""
+"""Test the rendered Caddyfile in a real Caddy: changed, broken, and with Infisical unreachable."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_closed_ingress_refuses_all_and_opens_without_a_reload(
 def test_a_load_balancer_keeps_a_node_with_a_closed_ingress(
     start_caddy: StartCaddy, upstream: Upstream
 ) -> None:
-    """Otherwise it would give up all nodes, and no client would get a `Retry-After`."""
+    """Otherwise the load balancer would drop all nodes, and clients would get no `Retry-After`."""
     caddy = start_caddy("", _WITHOUT_PROXY_PROTOCOL, topology="swarm", edge="load-balancer")
     (caddy.home / paths.MARKER).touch()
     arrived = len(upstream.asked)

@@ -1,4 +1,4 @@
-"""The rendered Caddyfile in a real Caddy: which network reaches which routes."""
+"""Test which network reaches which routes of a real Caddy with the rendered Caddyfile."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drift of the instance and of the deployer is reported and repaired, at a URL."""
+"""Test that drift of the instance and of the deployer is reported and repaired, at a URL."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def admin(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
         monkeypatch.setattr(session, "administrator", lambda _: client)
         bootstrap._make_deployer(client, _DESIRED)
         yield client
-        # It rules the organization, which it shares with what other tests make.
+        # The deployer is an admin of the organization, which other tests use too.
         client.delete(f"/api/v1/identities/{_id(client, world.org_id)}")
 
 
@@ -178,7 +178,7 @@ def test_a_project_that_does_not_exist_is_not_drift(admin: Client, world: World)
 def test_the_administrator_joins_a_project_to_give_the_role_back(
     admin: Client, world: World
 ) -> None:
-    id = _lose(admin, world, "lost-one")
+    id = _make_project_without_members(admin, world, "lost-one")
     projects = {"lost-one": id}
     assert bootstrap._deployer_drift(_PORT, projects).endswith(" lost-one none → admin")
     bootstrap._make_deployer(admin, replace(_DESIRED, projects=projects))
@@ -187,8 +187,8 @@ def test_the_administrator_joins_a_project_to_give_the_role_back(
 
 @pytest.mark.real
 def test_a_role_that_cannot_be_restored_is_refused(admin: Client, world: World) -> None:
-    _lose(admin, world, "unknown-one")
-    # Who is not a member can't find the project by its slug.
+    _make_project_without_members(admin, world, "unknown-one")
+    # Only members can find the project by its slug.
     projects = {"unknown-one": ""}
     with pytest.raises(UserError, match="unknown-one"):
         bootstrap._make_deployer(admin, replace(_DESIRED, projects=projects))
@@ -197,9 +197,9 @@ def test_a_role_that_cannot_be_restored_is_refused(admin: Client, world: World) 
 # The fields of the organization and of the instance that are left as people set them: the value
 # that the test sets, and why.
 _OF_A_PRODUCT = (False, "shows or hides a product of the web interface")
-_OF_SHARING = "concerns links by which people share a text, of which this project makes none"
+_OF_SHARING = "concerns links by which people share a text; this project makes none"
 _OF_LOGINS = "a way for people to log in that this project does not set up"
-_OF_A_TOOL = ("fake", "an app of the web interface, of which this project uses none")
+_OF_A_TOOL = ("fake", "an app of the web interface that this project does not use")
 LEFT: dict[str, dict[str, tuple[object, str]]] = {
     "organization": {
         "slug": ("moved-elsewhere", "the server chooses it, and nothing here uses it"),
@@ -207,10 +207,10 @@ LEFT: dict[str, dict[str, tuple[object, str]]] = {
             "no-access",
             "for people without an invitation, who are reported as members",
         ),
-        "selectedMfaMethod": ("totp", "how people prove themselves is a choice of theirs"),
+        "selectedMfaMethod": ("totp", "people choose their second factor"),
         "allowSecretSharingOutsideOrganization": (False, _OF_SHARING),
         "bypassOrgAuthEnabled": (True, _OF_LOGINS),
-        "userTokenExpiration": ("10d", "how long people stay logged in is a choice of theirs"),
+        "userTokenExpiration": ("10d", "people choose how long they stay logged in"),
         "secretsProductEnabled": _OF_A_PRODUCT,
         "pkiProductEnabled": _OF_A_PRODUCT,
         "kmsProductEnabled": _OF_A_PRODUCT,
@@ -222,7 +222,7 @@ LEFT: dict[str, dict[str, tuple[object, str]]] = {
         "blockDuplicateSecretSyncDestinations": (True, "each secret sync is reported"),
         "allowCrossProjectSecretSharing": (
             True,
-            "each import is reported, whatever project it is of",
+            "each import is reported, from any project",
         ),
     },
     "instance": {
@@ -244,7 +244,7 @@ LEFT: dict[str, dict[str, tuple[object, str]]] = {
         "gitHubAppConnectionPrivateKey": _OF_A_TOOL,
         "authConsentContent": ("fake words", "a text for people"),
         "pageFrameContent": ("fake words", "a text for people"),
-        "envOverrides": ({}, "keys of apps only, of which this project uses none"),
+        "envOverrides": ({}, "keys of apps that this project does not use"),
     },
 }
 # The fields that the server refuses without a licence, whatever the value.
@@ -317,8 +317,8 @@ def test_each_writable_field_of_the_server_is_in_a_table(kind: str) -> None:
     assert repaired | licensed | LEFT[kind].keys() == fields.keys()
 
 
-def _lose(admin: Client, world: World, slug: str) -> str:
-    """Make a project that neither the deployer nor the administrator is in; return its id."""
+def _make_project_without_members(admin: Client, world: World, slug: str) -> str:
+    """Make a project without the deployer and the administrator as members; return its id."""
     deployer, own = session.deployer(_PORT), _id(admin, world.org_id)
     body = {"projectName": slug, "slug": slug, "shouldCreateDefaultEnvs": False}
     id = str(deployer.post("/api/v1/projects", json=body)["project"]["id"])

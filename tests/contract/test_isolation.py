@@ -1,4 +1,4 @@
-"""A release is refused unless it grants, enforces and limits the access of services."""
+"""Test that a release is refused unless it grants, enforces and limits the access of services."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 PLACES = [("production", "/backend"), ("production", "/frontend"), ("staging", "/backend")]
 SLUG = "example"
-# It is in Redis, and outlives the change of a release.
+# The cache is in Redis, and would keep permissions across a change of the release.
 _NO_CACHE = {"STANDIN_PERMISSION_CACHE_SECONDS": "0"}
 
 
@@ -78,7 +78,7 @@ def _list_remains(client: Client) -> tuple[list[str], list[str]]:
     ("mode", "refused"),
     [("privilege", ("another folder", "another environment")), ("viewer", ("another project",))],
 )
-def test_a_release_that_isolates_is_proven_to_and_nothing_stays_of_the_proof(
+def test_an_isolating_release_passes_and_the_check_leaves_no_objects(
     instance: Instance, mode: Isolation, refused: tuple[str, ...]
 ) -> None:
     client = instance.deployer()
@@ -126,7 +126,7 @@ class Altered(httpx.BaseTransport):
 
 
 def _open_v3(instance: Instance) -> Callable[[httpx.Request], None]:
-    """Let every identity read all secrets by v3, as if it no longer checked permissions."""
+    """Let every identity read all secrets by v3, as if the server no longer checked permissions."""
     with Client(instance.url) as client:
         login_path = "/api/v1/auth/universal-auth/login"
         body = {"clientId": instance.made.client_id, "clientSecret": instance.made.client_secret}
@@ -296,7 +296,7 @@ def test_a_service_of_a_project_renamed_by_hand_is_compared_too(
     assert "backend-production" in reading.compare(client, SLUG, port, then, service)
 
 
-def test_nothing_is_compared_without_a_project(
+def test_access_is_not_compared_without_a_project(
     instance: Instance, service: reading.Secrets
 ) -> None:
     client = instance.deployer()
@@ -305,7 +305,7 @@ def test_nothing_is_compared_without_a_project(
     assert reading.before(client, SLUG, free_port()) is None
 
 
-def test_nothing_is_compared_without_working_credentials(
+def test_access_is_not_compared_without_working_credentials(
     instance: Instance, service: reading.Secrets
 ) -> None:
     client = instance.deployer()

@@ -41,7 +41,7 @@ def _versions(case: Case) -> set[int]:
     return {each["version"] for each in case.read_values().values()}
 
 
-def test_every_value_arrives_byte_for_byte_and_the_report_says_so(planned_case: Case) -> None:
+def test_every_value_arrives_byte_for_byte_and_is_reported_as_the_same(planned_case: Case) -> None:
     applied = planned_case.run("apply")
     assert applied.exit_code == 0, applied.output
     assert f"migrate verify {planned_case.plan_file}`" in applied.stdout.splitlines()[-1]

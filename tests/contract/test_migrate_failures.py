@@ -56,7 +56,7 @@ def case(new_case: Callable[[], Case]) -> Case:
     return new_case()
 
 
-def _is_made_up_for(case: Case) -> None:
+def _assert_next_run_completes(case: Case) -> None:
     """Assert that the next run completes everything, and writes nothing twice."""
     again = case.run("apply")
     assert again.exit_code == 0, again.output
@@ -75,7 +75,7 @@ def test_a_killed_process_is_completed_by_the_next_run(case: Case, proxy: Unreli
         written = 2 * len(_VALUES)
         wait_until(lambda: len(case.read_values("development")) == written, "nothing was written")
         process.send_signal(signal.SIGKILL)
-    _is_made_up_for(case)
+    _assert_next_run_completes(case)
 
 
 @pytest.mark.parametrize("processed", [False, True])
@@ -89,7 +89,7 @@ def test_a_write_without_an_answer_is_reported_and_completed(
         assert failed.exit_code == 1
         assert "does not answer POST /api/v4/secrets/batch" in failed.error
         assert nth <= proxy.count("write") <= _WRITES
-        _is_made_up_for(case)
+        _assert_next_run_completes(case)
 
 
 def test_occasional_failed_reads_are_repeated(case: Case, proxy: UnreliableProxy) -> None:

@@ -22,7 +22,7 @@ _SERVICES = ("backend", "worker")
 _VALUES = {f"FAKE_{number}": f"fake-{number}-" + "x" * 300 for number in range(3)}
 _OTHER = {"FAKE_0": "other-fake", "FAKE_2": _VALUES["FAKE_2"]}
 _FOLDERS = 3  # to make
-_BATCHES = 7  # two of each new folder, and one where a key is there already
+_BATCHES = 7  # two for each new folder, and one for the folder with an existing key
 
 
 class Killed(BaseException):
@@ -44,7 +44,7 @@ def _plan_case(world: World, factory: pytest.TempPathFactory) -> Case:
     return case
 
 
-def _is_made_up_for(case: Case) -> None:
+def _assert_next_run_completes(case: Case) -> None:
     """Assert that the next run completes everything, and writes nothing twice."""
     again = case.run("apply", "--on-conflict", "overwrite")
     assert again.exit_code == 0, again.output
@@ -92,7 +92,7 @@ def test_a_kill_after_any_request_is_repaired_by_the_next_run(
                 finished = False
             else:
                 finished = True
-        _is_made_up_for(case)
+        _assert_next_run_completes(case)
         if finished:
             break
     assert finished

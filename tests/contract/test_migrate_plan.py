@@ -92,7 +92,7 @@ def test_two_differing_files_for_one_place_need_a_decision(case: Case) -> None:
     assert f"OTHER in {ENV_FILE}:2 and {ENV_FILE}.local:2 are" in refused
 
 
-def test_an_environment_written_into_the_plan_stays_when_it_is_planned_again(
+def test_an_environment_written_into_the_plan_is_kept_by_the_next_plan(
     world: World, tmp_path: Path
 ) -> None:
     case = new(world, tmp_path)
@@ -104,7 +104,7 @@ def test_an_environment_written_into_the_plan_stays_when_it_is_planned_again(
     assert (case.values("development"), case.values()) == ({}, {"/backend/FAKE": "fake-value"})
 
 
-def test_a_decision_stays_when_it_is_planned_again(case: Case) -> None:
+def test_a_decision_is_kept_by_the_next_plan(case: Case) -> None:
     case.write(ENV_FILE, "PADDED='  padded-fake  '\nGOOD=fake-value\n")
     assert "plan again" not in case.run("plan").stdout.splitlines()[-1]
     case.decide("decision: undecided", "decision: skip")
@@ -145,7 +145,7 @@ def test_a_missing_project_is_reported_with_the_remedy(case: Case) -> None:
     assert "`infisical-iac workspace apply`" in str(refused)
 
 
-def test_a_grammar_written_into_the_plan_counts_when_it_is_planned_again(case: Case) -> None:
+def test_a_grammar_written_into_the_plan_is_used_by_the_next_plan(case: Case) -> None:
     case.write(ENV_FILE, "GLUED=fake#value\n")
     case.run("plan")
     case.decide("grammar: dotenv", "grammar: compose")

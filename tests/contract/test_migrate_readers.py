@@ -65,7 +65,7 @@ def _part(ran: Ran, name: str) -> str:
     return str(part)
 
 
-def test_required_readers_are_listed_and_no_problem(case: Case) -> None:
+def test_required_readers_are_listed_without_a_problem(case: Case) -> None:
     verified = case.run("verify", "--json")
     assert verified.exit_code == 0, verified.output
     output = json.loads(verified.stdout)
@@ -109,7 +109,7 @@ def test_at_a_url_without_credentials_services_are_judged_by_their_grants(
 
 
 def test_a_manually_made_identity_is_reported_with_what_it_reads(case: Case) -> None:
-    case.put("production", f"/{case.services[0]}", ANOTHER="fake")  # none of the plan's
+    case.put("production", f"/{case.services[0]}", ANOTHER="fake")  # not in the plan
     _join(case, "ci-old", "viewer")
     _join(case, "harmless", "no-access")
     verified = case.run("verify", "--json")
@@ -123,7 +123,7 @@ def test_a_manually_made_identity_is_reported_with_what_it_reads(case: Case) -> 
     assert all("does not name" in each for each in _problems(verified))
 
 
-def test_an_additional_privilege_counts(case: Case) -> None:
+def test_an_additional_privilege_makes_an_identity_a_reader(case: Case) -> None:
     id = _join(case, "ci-old", "no-access")
     project = str(case.place("production", "/")["projectId"])
     grant(case.world.deployer, OF_IDENTITIES, identityId=id, projectId=project)

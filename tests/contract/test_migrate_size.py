@@ -89,7 +89,7 @@ def test_a_tree_of_a_thousand_files_is_planned_and_migrated(
     assert case.run("plan").exit_code == 0
 
 
-def test_nothing_that_a_large_migration_shows_or_leaves_holds_a_value(
+def test_output_and_files_of_a_large_migration_hold_no_value(
     large: tuple[Case, set[str]],
 ) -> None:
     case, values = large

@@ -123,7 +123,7 @@ def test_binary_credentials_are_reported_as_missing(case: Case) -> None:
     assert [each for each in lines if _is_without_credentials(each, f"{api}-production")]
 
 
-def test_on_a_host_the_credentials_are_read_there(
+def test_on_a_host_the_credentials_are_read_from_its_files(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []

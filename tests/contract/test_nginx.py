@@ -1,4 +1,4 @@
-"""The lines for nginx in docs/operate/ingress.md, in a real nginx."""
+"""Test the lines for nginx in docs/operate/ingress.md, in a real nginx."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Nginx(NamedTuple):
-    """A running nginx: its HTTPS port, and the certificate that it is trusted by."""
+    """A running nginx: its HTTPS port, and the certificate that verifies its own."""
 
     port: int
     certificate: Path
@@ -58,7 +58,7 @@ def test_requests_are_passed_on_and_answers_have_security_headers(nginx: Nginx) 
     assert headers.startswith("http/2 200")
     for line in ("strict-transport-security: max-age=31536000", "x-content-type-options: nosniff"):
         assert line in headers
-    assert re.search(r"server: nginx\r?$", headers, re.MULTILINE), "it reports its version"
+    assert re.search(r"server: nginx\r?$", headers, re.MULTILINE), "nginx reports its version"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The database or Redis is unreachable, a restore, the maintenance mode."""
+"""Test outages of the database and of Redis, a restore, and the maintenance mode."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_without_the_database_only_status_and_settings_answer(
     world: World, postgres: Postgres
 ) -> None:
     client = world.standin.client()
-    # They are cached for a minute from now on; a read would leave an older cache.
+    # The change caches the settings for a minute from now on; a read would keep an older cache.
     ok(world.admin.patch("/api/v1/admin/config", json={"trustSamlEmails": False}))
     postgres.stop()
     try:
@@ -139,9 +139,9 @@ def test_status_fails_once_the_cached_settings_expire(
 def test_a_replica_that_was_ready_is_healthy_while_it_answers(
     world: World, postgres: Postgres, redis_server: RedisServer, tmp_path: Path
 ) -> None:
-    """A restart repairs no database, so Swarm must not stop a replica for its absence."""
+    """Swarm must not stop replicas while the database is down: restarts would not repair it."""
     replica, fresh = (_Check(world.standin, tmp_path / name) for name in ("replica", "fresh"))
-    wait_until(replica.passes, "it is not ready", world.standin.log)
+    wait_until(replica.passes, "the replica is not ready", world.standin.log)
     ready = replica.ready_at()
     postgres.stop()
     try:
@@ -155,7 +155,7 @@ def test_a_replica_that_was_ready_is_healthy_while_it_answers(
     finally:
         redis_server.start()
     assert replica.ready_at() == ready
-    wait_until(fresh.passes, "it is not ready again", world.standin.log)
+    wait_until(fresh.passes, "the replica is not ready again", world.standin.log)
     world.standin.process.send_signal(signal.SIGSTOP)
     try:
         assert not replica.passes()
@@ -163,7 +163,7 @@ def test_a_replica_that_was_ready_is_healthy_while_it_answers(
         world.standin.process.send_signal(signal.SIGCONT)
 
 
-def test_the_proxy_sends_no_request_to_a_replica_without_database(
+def test_the_proxy_sends_no_request_to_a_replica_without_a_database(
     world: World, postgres: Postgres, tmp_path: Path
 ) -> None:
     proxy = proxies.haproxy(tmp_path, world.standin.port, asking=True)
@@ -173,16 +173,16 @@ def test_the_proxy_sends_no_request_to_a_replica_without_database(
         try:
             return client.get("/runtime-ui-env.js").status_code
         except httpx.RemoteProtocolError:
-            return 0  # of a session that HAProxy ended when the replica became unready
+            return 0  # HAProxy ended the session when the replica became unready
 
     try:
-        wait_until(lambda: status() == 200, "the proxy holds it for not ready", world.standin.log)
+        wait_until(lambda: status() == 200, "the proxy sends no request", world.standin.log)
         postgres.stop()
         try:
-            wait_until(lambda: status() == 503, "the proxy holds it for ready", world.standin.log)
+            wait_until(lambda: status() == 503, "the proxy still sends requests", world.standin.log)
         finally:
             postgres.start()
-        wait_until(lambda: status() == 200, "it is not ready again", world.standin.log)
+        wait_until(lambda: status() == 200, "the replica is not ready again", world.standin.log)
     finally:
         proxy.stop()
 
@@ -206,5 +206,5 @@ class _Check:
         return subprocess.run(["sh", "-c", own], timeout=30).returncode == 0
 
     def ready_at(self) -> int:
-        """Return when it was last ready, in nanoseconds since the epoch."""
+        """Return when the replica was last ready, in nanoseconds since the epoch."""
         return self.remembered.stat().st_mtime_ns

@@ -1,4 +1,4 @@
-"""A browser and a TLS scanner visit the rendered Caddyfile in front of the stand-in."""
+"""Test the rendered Caddyfile in front of the stand-in with a browser and a TLS scanner."""
 
 from __future__ import annotations
 
@@ -66,15 +66,15 @@ def test_testssl_finds_nothing_above_low_with_a_public_certificate(
     finally:
         server.stop()
     assert {each.id for each in findings} >= LOOKED_AT
-    assert _surprises(findings, load_accepted(internal=False)) == []
+    assert _list_unexpected(findings, load_accepted(internal=False)) == []
 
 
 def test_testssl_finds_only_accepted_flaws_of_caddys_own_certificate(caddy: Caddy) -> None:
     findings = scan(caddy.settings.stack.site_url, LOOPBACK, caddy.trust, [CERTIFICATE])
-    assert _surprises(findings, load_accepted(internal=True)) == []
+    assert _list_unexpected(findings, load_accepted(internal=True)) == []
 
 
-def _surprises(findings: Iterable[Finding], reasons: dict[str, str]) -> list[Finding | str]:
+def _list_unexpected(findings: Iterable[Finding], reasons: dict[str, str]) -> list[Finding | str]:
     """Return findings above LOW that are not accepted, and accepted ones that are not found."""
     graves = graver(findings)
     unneeded = reasons.keys() - {each.id for each in graves}

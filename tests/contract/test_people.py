@@ -1,4 +1,4 @@
-"""People of the project file are invited, get the access of the file, and lose it."""
+"""Test that people of the project file are invited, get the access of the file, and lose it."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -33,7 +33,7 @@ def place(postgres: Postgres, redis_server: RedisServer) -> Iterator[Place]:
         organization, *credentials = set_up(anyone)
         deployer = login.universal(anyone, *credentials)
         place = Place(postgres, "people", anyone, deployer, credentials[0], organization)
-        place.first = place.settle()
+        place.first = place.converge()
         for environment in ("staging", "production"):
             for folder in ("/backend", "/shared"):
                 write(deployer, place.at(environment, folder), "KEY")
@@ -45,7 +45,7 @@ def test_people_are_invited_once_and_a_second_run_changes_nothing(place: Place) 
     assert "http://127.0.0.1:" in invited.shown
     assert invited == Expected("+", f"invitation of {BEN}", "organization", "member")
     assert place.plan() == []
-    assert place.settle() == []
+    assert place.converge() == []
 
 
 def test_a_lost_invitation_link_is_renewed(place: Place) -> None:
@@ -95,7 +95,7 @@ def test_a_second_invitation_is_answered_without_a_link(place: Place) -> None:
     assert "http" not in answer["message"]
 
 
-def test_an_admin_everywhere_rules_the_project(place: Place) -> None:
+def test_an_admin_of_all_environments_administers_the_project(place: Place) -> None:
     ada = place.accept("ada@example.com")
     assert values(ada, place.at("production", "/shared")) == ["fake-value"]
     ada.patch(f"/api/v1/projects/{place.project}", json={"name": "ChainAlign"})
@@ -120,13 +120,13 @@ def test_drifts_of_a_person_are_reported_and_repaired(place: Place) -> None:
 
     admin.patch(route, json={"permissions": [_READING]})
     place.deployer.patch(member, json={"roles": [{"role": "viewer"}]})
-    assert place.settle() == [Expected("~", who, "viewer → no-access", "permissions", *roles)]
+    assert place.converge() == [Expected("~", who, "viewer → no-access", "permissions", *roles)]
     admin.delete(route)
-    assert place.settle() == [Expected("~", who, "permissions", *roles)]
+    assert place.converge() == [Expected("~", who, "permissions", *roles)]
     _give_a_second_of_the_name(place, ben.membership_id, mark.slug)
-    assert place.settle() == [Expected("~", who, "second privilege")]
+    assert place.converge() == [Expected("~", who, "second privilege")]
     place.deployer.delete(member)
-    assert place.settle() == [Expected("+", who, *roles)]
+    assert place.converge() == [Expected("+", who, *roles)]
     assert place.plan() == []
 
 
@@ -152,10 +152,10 @@ def test_each_field_of_a_persons_privilege_is_reported_and_repaired(
     privilege = place.admin().get(path)["privilege"]
     body = {"slug": privilege["slug"], "type": {"isTemporary": False}}
     place.admin().patch(path, json={**body, "permissions": privilege["permissions"], field: value})
-    done = place.settle()
+    done = place.converge()
     assert done
     assert {each.what for each in done} == {f"person {BEN}"}
-    assert place.settle() == []
+    assert place.converge() == []
     # A privilege of another name may be somebody else's: it is reported, and only pruning ends it.
     strays = [each.what for each in place.look().foreign]
     assert all(each.startswith(f"privilege renamed of {BEN}") for each in strays)
@@ -179,4 +179,4 @@ def test_prune_ends_the_access_of_a_person_who_left_and_lists_what_to_rotate(pla
         values(ben, here)
     assert place.look(WITHOUT_BEN).foreign == []
     roles = ("developer in staging", "viewer of /backend in production")
-    assert place.settle() == [Expected("+", f"person {BEN}", *roles)]
+    assert place.converge() == [Expected("+", f"person {BEN}", *roles)]

@@ -1,4 +1,4 @@
-"""Permissions of people and identities."""
+"""Test permissions of people and identities."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from infisical_iac.core.errors import ApiError
 from infisical_iac.workspace.memory import Memory
 
 from .items import Expected
-from .project_changes import AUTH, EDITS, Inside, expected_lines, second
+from .project_changes import AUTH, EDITS, DeployedProject, expected_lines, second
 from .world import EMAIL, World
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.real
 
-# The fields that can be written by the server's own description of July 2026.
+# The fields that can be written, according to the server's own description of July 2026.
 WRITABLE: dict[str, list[str]] = json.loads(
     (Path(__file__).parent / "writable.json").read_text(encoding="utf-8")
 )
@@ -31,12 +31,12 @@ WRITABLE: dict[str, list[str]] = json.loads(
 UNDECLARED: dict[str, dict[str, str]] = {
     "project": {
         "description": "a text for people",
-        "pitVersionLimit": "how many versions are kept is a choice of cost, and hides no value",
+        "pitVersionLimit": "the number of kept versions is a choice of cost, and hides no value",
         "secretSharing": "sharing links is a choice of the people who use the web interface",
         "showSnapshotsLegacy": "shows or hides a page of the web interface",
         "secretDetectionIgnoreValues": "what the scanner of the web interface passes over",
         "enforceEncryptedSecretManagerSecretMetadata": (
-            "concerns metadata of secrets, of which this project writes none"
+            "concerns metadata of secrets, which this project does not write"
         ),
     },
     "environment": {},
@@ -77,9 +77,9 @@ def client(world: World) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def project(client: Client, world: World) -> Inside:
+def project(client: Client, world: World) -> DeployedProject:
     """A deployed project, which each test leaves as the file says."""
-    deployed = Inside("by-hand", client, EMAIL, world.deployer_identity.client_id)
+    deployed = DeployedProject("by-hand", client, EMAIL, world.deployer_identity.client_id)
     deployed.apply()
     return deployed
 
@@ -88,7 +88,7 @@ def project(client: Client, world: World) -> Inside:
     ("kind", "field"), [(kind, field) for kind in _WRITTEN for field in WRITABLE[kind]]
 )
 def test_a_written_field_is_reported_and_repaired_or_left_for_a_reason(
-    project: Inside, kind: str, field: str
+    project: DeployedProject, kind: str, field: str
 ) -> None:
     hand = EDITS[kind, field]
     hand.change(project)
@@ -123,7 +123,9 @@ def _expect_renamed(path: str, names: str) -> Expected:
     return Expected("~", f"folder {path} in qa", names)
 
 
-def test_a_folder_renamed_by_hand_gets_its_name_and_keeps_its_secrets(project: Inside) -> None:
+def test_a_folder_renamed_by_hand_gets_its_name_and_keeps_its_secrets(
+    project: DeployedProject,
+) -> None:
     at = {"projectId": project.memory.project, "environment": "qa"}
     secret = {"secretKey": "A", "secretValue": "fake"}
     body = {**at, "secretPath": "/common/base", "mode": "upsert", "secrets": [secret]}
@@ -143,7 +145,7 @@ def test_a_folder_renamed_by_hand_gets_its_name_and_keeps_its_secrets(project: I
     assert project.due() == []
 
 
-def test_folders_with_swapped_names_are_swapped_back(project: Inside) -> None:
+def test_folders_with_swapped_names_are_swapped_back(project: DeployedProject) -> None:
     before = project.folders()
     for old, new in (("/shared", "aside"), ("/api", "shared"), ("/aside", "api")):
         project.rename(old, new)
@@ -155,8 +157,8 @@ def test_folders_with_swapped_names_are_swapped_back(project: Inside) -> None:
     assert project.due() == []
 
 
-def test_a_renamed_folder_whose_name_is_taken_is_blocked_and_nothing_else_is(
-    project: Inside,
+def test_only_the_renamed_folder_whose_name_is_taken_is_blocked(
+    project: DeployedProject,
 ) -> None:
     project.rename("/api", "app")
     by_hand = project.client.post("/api/v2/folders", json={**project.place("/"), "name": "api"})
@@ -170,7 +172,7 @@ def test_a_renamed_folder_whose_name_is_taken_is_blocked_and_nothing_else_is(
     project.apply()
 
 
-def test_a_folder_recreated_by_hand_is_adopted(project: Inside) -> None:
+def test_a_folder_recreated_by_hand_is_adopted(project: DeployedProject) -> None:
     body = {**project.place("/"), "forceDelete": True}
     project.client.delete(project.folder("/api"), json=body)
     again = project.client.post("/api/v2/folders", json={**project.place("/"), "name": "api"})
@@ -181,7 +183,7 @@ def test_a_folder_recreated_by_hand_is_adopted(project: Inside) -> None:
     assert project.apply() == [_expect_renamed("/api", "app → api")]
 
 
-def test_imports_get_their_order_again(project: Inside) -> None:
+def test_imports_get_their_order_again(project: DeployedProject) -> None:
     sources = [each["importPath"] for each in project.imports()]
     assert sources == ["/shared", "/common/base"]
     EDITS["import", "position"].change(project)
@@ -191,7 +193,7 @@ def test_imports_get_their_order_again(project: Inside) -> None:
 
 
 def test_an_identity_renamed_by_hand_gets_its_name_and_stays_the_only_one(
-    project: Inside, world: World
+    project: DeployedProject, world: World
 ) -> None:
     def ids() -> list[str]:
         query = {"orgId": world.org_id, "limit": 1000, "offset": 0}
@@ -212,7 +214,7 @@ def test_an_identity_renamed_by_hand_gets_its_name_and_stays_the_only_one(
     }
 
 
-def test_prune_ends_the_access_of_a_duplicate_of_an_earlier_run(project: Inside) -> None:
+def test_prune_ends_the_access_of_a_duplicate_of_an_earlier_run(project: DeployedProject) -> None:
     id = second(project)
     planned = project.plan()
     assert planned.due == []
@@ -229,7 +231,7 @@ def test_prune_ends_the_access_of_a_duplicate_of_an_earlier_run(project: Inside)
 
 
 def test_a_project_whose_slug_is_taken_is_blocked(
-    project: Inside, client: Client, world: World
+    project: DeployedProject, client: Client, world: World
 ) -> None:
     EDITS["project", "slug"].change(project)
     body = {"projectName": "Usurper", "slug": project.name, "shouldCreateDefaultEnvs": False}
@@ -244,7 +246,7 @@ def test_a_project_whose_slug_is_taken_is_blocked(
 
 
 def test_a_memory_of_an_earlier_release_is_completed(
-    project: Inside,
+    project: DeployedProject,
 ) -> None:
     whole = project.memory
     project.memory = Memory(whole.environments, whole.made)

@@ -1,4 +1,4 @@
-"""`infisical-iac workspace plan|apply --prune` against an Infisical at a URL.
+"""Test `infisical-iac workspace plan|apply --prune` against an Infisical at a URL.
 
 The fixture `on_host` gives the command a memory, as a deployed host has one.
 """
@@ -39,7 +39,7 @@ def case(world: World, tmp_path: Path) -> Case:
 
 @pytest.fixture
 def on_host(case: Case, monkeypatch: pytest.MonkeyPatch) -> Case:
-    """The same, deployed, with a memory of what was made."""
+    """A deployed case, with a memory of the objects that were made."""
     case.memory = Memory()
 
     @contextmanager
@@ -52,12 +52,12 @@ def on_host(case: Case, monkeypatch: pytest.MonkeyPatch) -> Case:
         case.memory = memory
 
     monkeypatch.setattr("infisical_iac.cli.workspace.reach", remembering)
-    case.done("apply")
+    case.run_and_list_changes("apply")
     return case
 
 
 def test_a_service_that_left_the_file_is_reported_and_pruned_only_with_prune(case: Case) -> None:
-    case.done("apply")
+    case.run_and_list_changes("apply")
     case.write("api")
     reported = case.run("plan")
     assert reported.exit_code == 0
@@ -83,8 +83,8 @@ def test_a_service_that_left_the_file_is_reported_and_pruned_only_with_prune(cas
     assert "/web" in case.folders()
 
 
-def test_json_holds_foreign_access_apart_from_changes(case: Case) -> None:
-    case.done("apply")
+def test_json_lists_foreign_access_separately_from_changes(case: Case) -> None:
+    case.run_and_list_changes("apply")
     case.write("api", environments=("production",))
     planned = case.run("plan", "--json")
     assert planned.exit_code == 0
@@ -101,8 +101,8 @@ def test_json_holds_foreign_access_apart_from_changes(case: Case) -> None:
     assert len(pruned["notes"]) == 1
 
 
-def test_apply_without_prune_reports_foreign_access_and_leaves_it(case: Case) -> None:
-    case.done("apply")
+def test_apply_without_prune_reports_and_keeps_foreign_access(case: Case) -> None:
+    case.run_and_list_changes("apply")
     case.write("api")
     applied = case.run("apply")
     assert applied.exit_code == 0
@@ -110,17 +110,19 @@ def test_apply_without_prune_reports_foreign_access_and_leaves_it(case: Case) ->
     assert len(json.loads(case.run("plan", "--json").stdout)["foreign"]) == 2
 
 
-def test_identities_of_another_project_of_the_organization_stay(case: Case, tmp_path: Path) -> None:
-    case.done("apply")
+def test_identities_of_another_project_of_the_organization_are_kept(
+    case: Case, tmp_path: Path
+) -> None:
+    case.run_and_list_changes("apply")
     other = Case(case.world, f"{case.name}-other", tmp_path / "other.yaml")
     other.write("api")
-    other.done("apply")
+    other.run_and_list_changes("apply")
     assert case.run("plan", "--prune").exit_code == 0
     assert other.run("plan", "--prune").exit_code == 0
 
 
 def test_answering_no_prunes_nothing(case: Case) -> None:
-    case.done("apply")
+    case.run_and_list_changes("apply")
     case.write("api")
     refused = case.run("apply", "--prune", answer="n\n")
     assert refused.exit_code == 1
@@ -135,33 +137,37 @@ def test_a_service_is_pruned_with_its_folders_and_imports(on_host: Case) -> None
         *(f"import of /shared into /web in {stage}" for stage in ("production", "qa")),
         *(f"folder /web in {stage}" for stage in ("production", "qa")),
     ]
-    assert on_host.done("apply", "--prune") == [Expected("-", each) for each in whats]
+    changes = on_host.run_and_list_changes("apply", "--prune")
+    assert changes == [Expected("-", each) for each in whats]
     assert on_host.folders() == ["/api", "/shared"]
     settled = on_host.run("plan", "--prune")
     assert (settled.exit_code, settled.stdout) == (0, "Nothing to change.\n")
 
 
-def test_nested_folders_are_pruned_from_the_inside(on_host: Case) -> None:
+def test_nested_folders_are_pruned_deepest_first(on_host: Case) -> None:
     on_host.write("api", "web/deep/inside")
-    on_host.done("apply")
+    on_host.run_and_list_changes("apply")
     on_host.write("api")
-    done = on_host.done("apply", "--prune")
+    done = on_host.run_and_list_changes("apply", "--prune")
     folders = [each for each in done if each.what.startswith("folder ") and "in qa" in each.what]
     assert folders == [
         Expected("-", f"folder {path} in qa") for path in ("/web/deep/inside", "/web/deep", "/web")
     ]
 
 
-def test_an_environment_without_secrets_needs_no_name_and_can_be_restored(on_host: Case) -> None:
+def test_an_environment_without_secrets_is_pruned_without_its_name_and_can_be_restored(
+    on_host: Case,
+) -> None:
     on_host.write("api", "web", environments=("production",))
-    done = on_host.done("apply", "--prune")
+    done = on_host.run_and_list_changes("apply", "--prune")
     assert done[-1] == Expected("-", "environment qa", "grace period")
     assert "secret" not in done[-1].detail
     assert on_host.environments() == ["production"]
     assert [each["slug"] for each in on_host.project()["deletedEnvironments"]] == ["qa"]
     assert on_host.run("plan", "--prune").exit_code == 0
     on_host.write("api", "web")
-    assert Expected("~", "environment qa", "deleted → restored") in on_host.done("apply")
+    restored = Expected("~", "environment qa", "deleted → restored")
+    assert restored in on_host.run_and_list_changes("apply")
     assert on_host.folders() == ["/api", "/shared", "/web"]
 
 
@@ -185,7 +191,7 @@ def test_an_environment_with_secrets_is_not_pruned_without_its_name(
 def test_an_environment_with_secrets_is_pruned_with_its_name(on_host: Case) -> None:
     on_host.write_secrets("/web", "A")
     on_host.write("api", "web", environments=("production",))
-    done = on_host.done("apply", "--prune", "--confirm", "qa")
+    done = on_host.run_and_list_changes("apply", "--prune", "--confirm", "qa")
     assert done[-1] == Expected("-", "environment qa", "1 secret", "grace period")
     assert on_host.environments() == ["production"]
 
@@ -209,7 +215,7 @@ def test_a_folder_with_secrets_is_pruned_only_with_environment_and_path_confirme
     assert refused.exit_code == 1
     assert "1 secret" in refused.stderr
     assert "--confirm qa/web" in refused.stderr
-    pruned = on_host.done("apply", "--prune", "--confirm", "qa/web")
+    pruned = on_host.run_and_list_changes("apply", "--prune", "--confirm", "qa/web")
     assert Expected("-", "folder /web in qa", "1 secret") in pruned
     assert on_host.folders() == ["/api", "/shared"]
 
@@ -221,7 +227,7 @@ def test_objects_made_by_hand_are_never_pruned(on_host: Case) -> None:
     ok(deployer.post("/api/v2/folders", json=body))
     environments = f"/api/v1/projects/{project}/environments"
     ok(deployer.post(environments, json={"slug": "theirs", "name": "Theirs"}))
-    on_host.done("apply", "--prune")
+    on_host.run_and_list_changes("apply", "--prune")
     assert on_host.run("plan", "--prune").exit_code == 0
     assert on_host.folders() == ["/api", "/by-hand", "/shared", "/web"]
     assert "theirs" in on_host.environments()

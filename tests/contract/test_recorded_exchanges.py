@@ -1,4 +1,4 @@
-"""Replay all recorded exchanges in order against the stand-in."""
+"""Test that the stand-in answers all recorded exchanges, replayed in order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Redis and sentinel, started like a cluster's, accept two passwords for a while."""
+"""Test that a Redis and a sentinel, started like a cluster's, accept two passwords for a while."""
 
 from __future__ import annotations
 
@@ -114,13 +114,13 @@ class Host:
         (self.directory / "keys" / f"redis_password{suffix}").write_text(password)
 
     def list_accepted(self) -> dict[str, list[str]]:
-        """Return the passwords that each accepts."""
+        """Return the passwords that Redis and the sentinel accept."""
         return {
-            name: [password for password in (OLD, NEW) if self._lets_in(port, password)]
+            name: [password for password in (OLD, NEW) if self._accepts(port, password)]
             for name, port in self.ports.items()
         }
 
-    def _lets_in(self, port: int, password: str) -> bool:
+    def _accepts(self, port: int, password: str) -> bool:
         authority = str(self.directory / "ca.crt")
         with redis.Redis(
             host="127.0.0.1", port=port, password=password, ssl=True, ssl_ca_certs=authority

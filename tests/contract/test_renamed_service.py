@@ -1,4 +1,4 @@
-"""A renamed service keeps its identities and credentials, at a URL."""
+"""Test that a renamed service keeps its identities and credentials, at a URL."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def _rename(case: Case, folder: str = "/backend") -> str:
     return old
 
 
-def _say(case: Case, former: str | None) -> None:
+def _set_renamed_from(case: Case, former: str | None) -> None:
     """Write `renamed_from` into the file, or remove it."""
     content = json.loads(_file(case).read_text())
     content["services"][case.service]["renamed_from"] = former
@@ -98,7 +98,7 @@ def test_a_renamed_service_keeps_its_identities_and_credentials(
 ) -> None:
     held, listed = case.read_credential(), case.list_client_secrets()
     old = _rename(case)
-    _say(case, old)
+    _set_renamed_from(case, old)
     assert _apply(case) == [
         Expected("~", f"identity {old}-{each}", f"{old}-{each} → {case.service}-{each}")
         for each in ENVIRONMENTS
@@ -120,7 +120,7 @@ def test_a_renamed_service_keeps_its_identities_and_credentials(
 def test_a_folder_renamed_with_its_service_keeps_its_secrets(case: Case) -> None:
     held = case.read_credential()
     old = _rename(case, "/api")
-    _say(case, old)
+    _set_renamed_from(case, old)
     done = _apply(case)
     assert Expected("~", "folder /api in production", "backend → api") in done
     assert {each.kind for each in done} == {"~"}
@@ -130,10 +130,10 @@ def test_a_folder_renamed_with_its_service_keeps_its_secrets(case: Case) -> None
 
 def test_renamed_from_may_be_removed_after_the_apply(case: Case) -> None:
     old = _rename(case)
-    _say(case, old)
+    _set_renamed_from(case, old)
     _apply(case)
     case.run("push")
-    _say(case, None)
+    _set_renamed_from(case, None)
     assert _is_converged(case)
     first = case.read_credential()
     case.rotate("--overlap", "0")
@@ -143,7 +143,7 @@ def test_renamed_from_may_be_removed_after_the_apply(case: Case) -> None:
 
 def test_a_rotation_before_the_apply_uses_the_new_name(case: Case) -> None:
     old = _rename(case)
-    _say(case, old)
+    _set_renamed_from(case, old)
     done = [parse(each) for each in case.rotate("--overlap", "0").stdout.splitlines()]
     assert (done[0].kind, done[0].what) == ("~", f"credentials {old}.production")
     assert Expected("+", f"credentials {case.service}.production") in done
@@ -163,6 +163,6 @@ def test_without_renamed_from_plan_and_apply_warn_of_lost_credentials(case: Case
         before, asked, _ = warned.stderr.partition("Make these changes?")
         assert asked
         assert remedy in " ".join(before.split())
-    _say(case, old)
+    _set_renamed_from(case, old)
     _apply(case)
     assert _is_converged(case)

@@ -1,4 +1,4 @@
-"""The comparison of a replay finds differences."""
+"""Test that the comparison of a replay finds differences."""
 
 from __future__ import annotations
 

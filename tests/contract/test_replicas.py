@@ -1,4 +1,4 @@
-"""Several servers on one database and one Redis, also during a failover."""
+"""Test several servers on one database and one Redis, also during a failover."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_setting_changed_at_one_server_applies_to_the_other_at_once(
 def test_permissions_cached_by_one_server_apply_at_the_other(
     database: str, start: StartStandin
 ) -> None:
-    """Otherwise a service that has read once could be refused by the next server."""
+    """Otherwise the next server could refuse a service that has just read secrets."""
     memory = {"STANDIN_PERMISSION_CACHE_SECONDS": "600"}
     world = set_up(start(database, **memory).wait(), database)
     other = start(database, **memory).wait()

@@ -1,4 +1,4 @@
-"""Secrets, folders, imports and environments, as far as the recording has no such exchange."""
+"""Test exchanges about secrets, folders, imports and environments that were not recorded."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_a_list_that_has_not_changed_is_answered_with_304(world: World, place: D
     assert world.deployer.get(SECRETS, params=place, headers=known).status_code == 200
 
 
-def test_one_secret_lives_from_creation_to_deletion(world: World, place: Document) -> None:
+def test_a_secret_is_created_changed_and_deleted(world: World, place: Document) -> None:
     url = f"{SECRETS}/ONE"
     made = ok(world.deployer.post(url, json={**place, "secretValue": " 1 "}))["secret"]
     assert (made["secretValue"], made["version"]) == ("1", 1)
@@ -101,7 +101,7 @@ def test_a_renamed_folder_keeps_its_contents(world: World, place: Document) -> N
     assert [secret["secretValue"] for secret in moved["secrets"]] == ["1"]
 
 
-def test_a_deleted_folder_takes_its_contents_along(world: World, place: Document) -> None:
+def test_deleting_a_folder_deletes_its_contents(world: World, place: Document) -> None:
     path = place["secretPath"]
     where = {"projectId": world.project_id, "environment": "production", "path": path}
     world.folder(path, "gone")
@@ -111,7 +111,7 @@ def test_a_deleted_folder_takes_its_contents_along(world: World, place: Document
     assert answer.status_code == 404
 
 
-def test_a_soft_deleted_environment_is_listed_apart_and_restored_with_its_secrets(
+def test_a_soft_deleted_environment_is_listed_separately_and_restored_with_its_secrets(
     world: World,
 ) -> None:
     project = f"/api/v1/projects/{world.project_id}"

@@ -1,4 +1,4 @@
-"""A start fails or waits, and a server ends."""
+"""Test starts that fail or wait, and the end of a server."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_without_redis_the_start_waits_with_a_closed_port(
 
 
 def test_a_start_without_redis_ends_with_status_1(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Like the real server, whose routes must register within 40 seconds."""
+    """The real server ends in this way if its routes are not registered within 40 seconds."""
     monkeypatch.setattr(redis_gate, "LONGEST_START_SECONDS", 0.1)
     with pytest.raises(TimeoutError, match=START_TIMED_OUT):
         redis_gate.wait_at_start(RedisSettings(f"redis://127.0.0.1:{free_port()}"))

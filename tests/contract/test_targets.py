@@ -1,4 +1,4 @@
-"""Send thousands of spellings to real proxies: no forbidden path arrives in any reading."""
+"""Test that real proxies pass on no spelling of a forbidden path, in any reading."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NETWORKS = {"ui_networks": ("127.0.0.2/32",), "machine_networks": ("127.0.0.3/3
 _ESCAPES = ("%00", "%0a", "%23", "%25", "%2e", "%2f", "%3b", "%3f", "%5c", "%61", "%c0")
 
 
-class Way(NamedTuple):
+class ProxiedServer(NamedTuple):
     """A running proxy and the server behind it, which `forbidden` targets must not reach."""
 
     name: str
@@ -51,20 +51,23 @@ class Way(NamedTuple):
 
 
 @pytest.fixture(scope="module", params=["caddy", "nginx", "haproxy"])
-def way(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
+def proxied(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ProxiedServer]:
     home, upstream = tmp_path_factory.mktemp(request.param), Upstream(0)
     if request.param == "caddy":
         caddy = Caddy(home, upstream.port, **_NETWORKS)
         caddy.write()
         caddy.start()
         connect = lambda: caddy.tls(_ELSEWHERE)  # noqa: E731
-        yield Way(request.param, connect, upstream, (*CLOSED, *LIMITED), caddy.port, caddy.trust)
+        forbidden: tuple[str, ...] = (*CLOSED, *LIMITED)
+        yield ProxiedServer(request.param, connect, upstream, forbidden, caddy.port, caddy.trust)
         caddy.stop()
     else:
         one = getattr(proxies, request.param)(home, upstream.port)
         # HAProxy closes no path: it is behind the Caddy of each node.
         forbidden = CLOSED if request.param == "nginx" else ()
-        yield Way(request.param, one.connect, upstream, forbidden, one.port, one.trust)
+        yield ProxiedServer(request.param, one.connect, upstream, forbidden, one.port, one.trust)
         one.stop()
     upstream.close()
 
@@ -74,31 +77,31 @@ def _is_ambiguous(target: str) -> bool:
     return any(each in path for each in (";", "#", "\\", "//", "/.", *_ESCAPES))
 
 
-def _by_http1(way: Way) -> tuple[str, ...]:
+def _by_http1(proxied: ProxiedServer) -> tuple[str, ...]:
     """Send all spellings, or a part of them where each refusal costs a new TLS connection."""
-    return spellings() if way.name == "caddy" else spellings()[::5]
+    return spellings() if proxied.name == "caddy" else spellings()[::5]
 
 
-def test_no_spelling_of_a_forbidden_path_arrives(way: Way) -> None:
-    tried = _by_http1(way)
+def test_no_spelling_of_a_forbidden_path_arrives(proxied: ProxiedServer) -> None:
+    tried = _by_http1(proxied)
     assert len(tried) > 1000
-    way.upstream.asked.clear()
-    way.judge(send(way.connect, tried), tried)
+    proxied.upstream.asked.clear()
+    proxied.judge(send(proxied.connect, tried), tried)
 
 
-def test_no_forbidden_target_arrives_in_absolute_form(way: Way) -> None:
-    tried = [f"https://{NAME}{each}" for each in _by_http1(way)[::2]]
-    way.upstream.asked.clear()
-    way.judge(send(way.connect, tried), tried)
-    assert send(way.connect, [f"https://{NAME}{OPEN}"]) == [200]
+def test_no_forbidden_target_arrives_in_absolute_form(proxied: ProxiedServer) -> None:
+    tried = [f"https://{NAME}{each}" for each in _by_http1(proxied)[::2]]
+    proxied.upstream.asked.clear()
+    proxied.judge(send(proxied.connect, tried), tried)
+    assert send(proxied.connect, [f"https://{NAME}{OPEN}"]) == [200]
 
 
-def test_no_forbidden_target_arrives_by_http2(way: Way, tmp_path: Path) -> None:
-    if way.trust is None:
-        assert way.name == "haproxy"  # it serves no TLS, and HTTP/2 is offered only by TLS
+def test_no_forbidden_target_arrives_by_http2(proxied: ProxiedServer, tmp_path: Path) -> None:
+    if proxied.trust is None:
+        assert proxied.name == "haproxy"  # it serves no TLS, and HTTP/2 is offered only by TLS
         return
-    way.upstream.asked.clear()
-    way.judge(send_by_http2(way.port, way.trust, tmp_path, spellings()), spellings())
+    proxied.upstream.asked.clear()
+    proxied.judge(send_by_http2(proxied.port, proxied.trust, tmp_path, spellings()), spellings())
 
 
 def test_targets_that_callers_need_arrive_unchanged(

@@ -1,4 +1,4 @@
-"""Logins of identities: lock-outs, limits, expiry."""
+"""Test logins of identities: lock-outs, limits, expiry."""
 
 from __future__ import annotations
 
@@ -90,13 +90,13 @@ def test_universal_auth_can_be_detached_and_attached_again(world: World) -> None
     assert again["clientId"] != identity.client_id
 
 
-def test_a_change_of_nothing_is_an_error_of_the_server(world: World) -> None:
+def test_an_update_without_fields_is_a_server_error(world: World) -> None:
     path = f"/api/v1/auth/universal-auth/identities/{world.member().id}"
     answer = world.admin.patch(path, json={})
     assert (answer.status_code, answer.json()["error"]) == (500, "Update by id")
 
 
-def test_all_identities_are_listed_at_once_for_any_page(world: World) -> None:
+def test_the_list_of_identities_ignores_pages(world: World) -> None:
     url, query = "/api/v1/identities", {"orgId": world.org_id}
     whole = ok(world.admin.get(url, params=query))
     assert whole == ok(world.admin.get(url, params={**query, "limit": 1, "offset": 1}))

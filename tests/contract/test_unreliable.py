@@ -1,4 +1,4 @@
-"""The API fails during `workspace apply`: an error reports it, and the next run completes.
+"""Test failures of the API during `workspace apply`: a run reports them, and the next completes.
 
 It is unknown whether a request without an answer was processed, so both cases are tested.
 """
@@ -113,7 +113,7 @@ def without_waiting() -> Iterator[None]:
         yield
 
 
-def _ends_in_one_sentence(result: Result, case: Case) -> None:
+def _assert_one_sentence(result: Result, case: Case) -> None:
     assert result.exit_code == 1
     assert isinstance(result.exception, SystemExit), repr(result.exception)
     (sentence,) = result.stderr.splitlines()
@@ -123,7 +123,7 @@ def _ends_in_one_sentence(result: Result, case: Case) -> None:
         assert secret not in result.output
 
 
-def _is_made_up_for(case: Case, clean: Clean) -> None:
+def _assert_next_run_completes(case: Case, clean: Clean) -> None:
     """Assert that the next run, without faults, leaves the objects of a clean run."""
     again = case.run("apply", "--yes")
     assert again.exit_code == 0, again.output
@@ -140,11 +140,11 @@ def test_a_failed_write_is_reported_sent_once_and_completed_by_the_next_run(
     nth = {"first": 1, "middle": clean.writes // 2, "last": clean.writes}[when]
     proxy.expect(replace(_MODES[mode], at=(nth,)))
     failed = case.run("apply", "--yes", url=proxy.url)
-    _ends_in_one_sentence(failed, case)
+    _assert_one_sentence(failed, case)
     assert failed.stderr.startswith("Error: could not make ")
     (struck,) = proxy.struck
     assert (proxy.seen.count(struck), proxy.seen[-1]) == (1, struck)
-    _is_made_up_for(case, clean)
+    _assert_next_run_completes(case, clean)
 
 
 def test_the_next_run_finds_each_write_whose_answer_was_lost(
@@ -153,8 +153,8 @@ def test_the_next_run_finds_each_write_whose_answer_was_lost(
     for nth in range(1, clean.writes + 1):
         case = new_case()
         proxy.expect(Fault("cut", "write", {nth}, processed=True))
-        _ends_in_one_sentence(case.run("apply", "--yes", url=proxy.url), case)
-        _is_made_up_for(case, clean)
+        _assert_one_sentence(case.run("apply", "--yes", url=proxy.url), case)
+        _assert_next_run_completes(case, clean)
 
 
 @pytest.mark.usefixtures("without_waiting")
@@ -186,8 +186,8 @@ def test_an_unreachable_server_is_reported_and_the_next_run_completes(
 ) -> None:
     nth = {"first": 1, "middle": clean.reads // 2, "last": clean.reads}[when]
     proxy.expect(replace(_MODES[mode], kind="read", at=range(nth, 1000)))
-    _ends_in_one_sentence(case.run("apply", "--yes", url=proxy.url), case)
-    _is_made_up_for(case, clean)
+    _assert_one_sentence(case.run("apply", "--yes", url=proxy.url), case)
+    _assert_next_run_completes(case, clean)
 
 
 @pytest.mark.parametrize("kind", ["login", "read", "write"])
@@ -212,5 +212,5 @@ def test_a_401_is_reported_and_never_repeated(
     kind: Kind, case: Case, proxy: UnreliableProxy
 ) -> None:
     proxy.expect(Fault(401, kind, range(1, 1000)))
-    _ends_in_one_sentence(case.run("apply", "--yes", url=proxy.url), case)
+    _assert_one_sentence(case.run("apply", "--yes", url=proxy.url), case)
     assert proxy.seen.count(proxy.struck[0]) == 1

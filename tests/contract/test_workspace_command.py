@@ -1,4 +1,4 @@
-"""`infisical-iac workspace` against an Infisical at a URL."""
+"""Test `infisical-iac workspace` against an Infisical at a URL."""
 
 import json
 from collections.abc import Callable
@@ -45,7 +45,7 @@ def command(standin: Standin, deployer: Deployer, monkeypatch: pytest.MonkeyPatc
     return run
 
 
-def test_plan_apply_and_plan_again(command: Command) -> None:
+def test_the_plan_after_an_apply_is_empty(command: Command) -> None:
     planned = command("plan")
     assert planned.exit_code == 2
     assert "+ project chainalign" in planned.output.splitlines()
@@ -61,7 +61,7 @@ def test_plan_apply_and_plan_again(command: Command) -> None:
     assert (again.exit_code, again.output) == (0, "Nothing to change.\n")
 
 
-def test_json_holds_the_same_changes(command: Command) -> None:
+def test_json_has_the_same_changes_as_text(command: Command) -> None:
     planned = json.loads(command("plan", "--json").stdout)["changes"]
     assert {"kind": "+", "what": "project chainalign", "detail": "", "diff": ""} in planned
     applied = json.loads(command("apply", "--yes", "--json").stdout)["changes"]

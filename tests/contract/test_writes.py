@@ -1,4 +1,4 @@
-"""Count writes since a time in a real PostgreSQL, by the columns of Infisical's tables."""
+"""Test counting writes since a time in a real PostgreSQL, by the columns of Infisical's tables."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_earlier_rows_are_not_counted(database: Postgres) -> None:
         ("INSERT INTO audit_logs VALUES (2, '{after}', '{after}')", "0"),
     ],
 )
-def test_writes_of_people_are_counted_and_those_of_reading_are_not(
+def test_writes_by_people_are_counted_and_side_effects_of_reads_are_not(
     database: Postgres, statement: str, writes: str
 ) -> None:
     database.psql(_DATABASE, statement.format(after=_AFTER))

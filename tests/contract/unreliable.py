@@ -20,7 +20,7 @@ _LONGEST_HANG = 20.0
 
 @dataclass(frozen=True)
 class Fault:
-    """A request that fails, and the manner.
+    """A request that fails, and the kind of the failure.
 
     Attributes:
         how: a status to answer with, `hang` for no answer, `cut` for a connection closed
@@ -116,16 +116,16 @@ class _Handler(BaseHTTPRequestHandler):
         fault = self.server.proxy.note(self.command, self.path, body)
         with suppress(OSError):  # the client may have given up
             if fault is None:
-                self._send(self._passed_on(body))
+                self._send(self._pass_on(body))
             else:
-                self._go_wrong(fault, body)
+                self._fail(fault, body)
 
     do_GET = do_POST = do_PATCH = do_DELETE = _serve  # noqa: N815
 
     def log_message(self, *_: object) -> None:
         """Log nothing."""
 
-    def _passed_on(self, body: bytes) -> httpx.Response:
+    def _pass_on(self, body: bytes) -> httpx.Response:
         passed = ("Authorization", "Content-Type")
         headers = {name: self.headers[name] for name in passed if name in self.headers}
         return self.server.proxy.upstream.request(
@@ -141,8 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer.content[:length])
 
-    def _go_wrong(self, fault: Fault, body: bytes) -> None:
-        answer = self._passed_on(body) if fault.processed else httpx.Response(200, content=b"{}")
+    def _fail(self, fault: Fault, body: bytes) -> None:
+        answer = self._pass_on(body) if fault.processed else httpx.Response(200, content=b"{}")
         if isinstance(fault.how, int):
             self._send(httpx.Response(fault.how, content=b"<html>not from Infisical</html>"))
             return

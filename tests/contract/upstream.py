@@ -6,7 +6,7 @@ import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-# Of an answer: more than Caddy buffers before it passes anything on.
+# The size of an answer, larger than Caddy's buffer.
 SIZE = 200_000
 STATUS, LOGIN = "/api/status", "/api/v1/auth/universal-auth/login"
 READ, WRITE = "/api/v3/secrets/raw?environment=production", "/api/v4/secrets/KEY"

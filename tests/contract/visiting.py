@@ -28,7 +28,7 @@ SERVICE_TOKEN = "st.00000000-0000-4000-8000-000000000000"
 
 
 class Visitor:
-    """Send requests through Caddy, and remember all that must not be in a log."""
+    """Send requests through Caddy, and collect the secrets that must not be in a log."""
 
     def __init__(self, caddy: Caddy, world: World) -> None:
         self.caddy, self.world, self.asked = caddy, world, 0
@@ -74,7 +74,7 @@ class Visitor:
         return self.ask(f"{path}&secretPath=%2F{query}", {"Authorization": f"{scheme} {token}"})
 
 
-def ask_in_all_ways(visitor: Visitor) -> None:
+def send_all_kinds(visitor: Visitor) -> None:
     """Send all kinds of requests, good and bad."""
     ask, token, person = visitor.ask, visitor.token(visitor.service), visitor.persons_token()
     assert VALUE.encode() in visitor.read(token).body
@@ -118,7 +118,7 @@ def ask_in_all_ways(visitor: Visitor) -> None:
 
 
 def log_lines(caddy: Caddy, *, at_least: int = 0) -> list[str]:
-    """Return the lines of the log, once there are so many, or after ten seconds."""
+    """Return the lines of the log once there are `at_least` as many, or after ten seconds."""
     log, end = caddy.home / "log" / "access.log", time.monotonic() + 10
     while True:
         lines = log.read_text().splitlines() if log.exists() else []

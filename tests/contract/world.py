@@ -48,7 +48,7 @@ class World:
         return {"projectId": self.project_id, "environment": environment, "secretPath": path}
 
     def variables(self, url: str = "") -> dict[str, str]:
-        """Return environment variables for a command on it, perhaps at another address."""
+        """Return environment variables for a command on the server, or at another URL."""
         return {
             "INFISICAL_API_URL": url or self.standin.url,
             "INFISICAL_CLIENT_ID": self.deployer_identity.client_id,
