@@ -29,7 +29,7 @@ SECRETS = "SELECT count(*) FROM secrets_v2"
 MIGRATIONS = "SELECT count(*) FROM infisical_migrations"
 ASIDE = "SELECT count(*) FROM pg_database WHERE datname LIKE 'infisical_before_%'"
 GIVEN_UP = "SELECT count(*) FROM pg_database WHERE datname LIKE 'infisical_given_up_%'"
-# What the later release of the stand-in adds.
+# The column that the later release of the stand-in adds.
 ADDED = (
     "SELECT count(*) FROM information_schema.columns "
     "WHERE table_name = 'secrets_v2' AND column_name = 'origin'"
@@ -42,7 +42,7 @@ _REPLICAS = (
 _AGREE_SECONDS = 60
 _ASK_SECONDS = 20.0
 _RESTIC = f"restic --no-lock --repo {LOCAL['repository']} --password-file {{}} cat config"
-# By the key, a host's own servers, what is asked of each, and how it answers whom it lets in.
+# For each key: the servers of a host, the command for each, and the answer to the right password.
 _ASKED = {
     "database": (
         (
@@ -121,7 +121,7 @@ def writing(cluster: Cluster) -> Iterator[Written]:
 def _write(cluster: Cluster, written: Written, over: threading.Event) -> None:
     for number in itertools.count():
         name = f"WRITTEN_{number}"
-        # Tokens and the service itself come and go meanwhile.
+        # Tokens expire and Infisical restarts meanwhile.
         with suppress(UserError, paramiko.SSHException, EOFError, OSError):
             inspection.write_secrets(cluster.host(1), _FOLDER, {name: "obviously-fake"})
             written.acknowledged.add(name)
@@ -147,7 +147,7 @@ def keys_of(cluster: Cluster, database: str) -> set[str]:
     return set(cluster.inside(primary, f"postgres-{primary}", psql).split())
 
 
-def logs_in(cluster: Cluster, variables: Mapping[str, str]) -> list[int]:
+def login_statuses(cluster: Cluster, variables: Mapping[str, str]) -> list[int]:
     """Return each node's status for a login with a service's variables."""
     body = {
         "clientId": variables["INFISICAL_CLIENT_ID"],
@@ -158,7 +158,7 @@ def logs_in(cluster: Cluster, variables: Mapping[str, str]) -> list[int]:
     return [each.status_code for each in answers]
 
 
-def takes(cluster: Cluster, here: Place) -> list[int]:
+def read_statuses(cluster: Cluster, here: Place) -> list[int]:
     """Return each node's status for a read with an earlier token."""
     options = {"params": here.fields, "headers": here.headers}
     path = "/api/v4/secrets"
@@ -169,7 +169,7 @@ def takes(cluster: Cluster, here: Place) -> list[int]:
 def wait_for_agreement(cluster: Cluster, statement: str) -> str:
     """Return the common answer of all three PostgreSQLs, within a minute at most.
 
-    A standby may not yet show what was acknowledged.
+    A standby may not yet show acknowledged writes.
     """
     end = time.monotonic() + _AGREE_SECONDS
     while True:
@@ -204,7 +204,7 @@ def _opens(cluster: Cluster, number: int, key: str, file: str) -> bool:
     for service, command, answer in _ASKED[key]:
         given = f"sh -c {shlex.quote(command.format(n=number))} <{file}"
         found.add(cluster.inside(number, service.format(n=number), given) == answer)
-    assert len(found) == 1, f"the servers of {key} on host {number} are not of one mind"
+    assert len(found) == 1, f"the servers of {key} on host {number} answer differently"
     return found.pop()
 
 

@@ -21,7 +21,7 @@ _FIRST = StagingHost("e2e-first")
 
 
 # The modules to begin with. The second needs no first deploy, which another worker makes meanwhile.
-# The longest come next, so that no worker is still at one when the others have ended.
+# The longest ones come next, so that no worker still runs one when the others have ended.
 _BEGIN = (
     *("test_apply_twice", "test_host_suite", "test_upgrade", "test_cluster", "test_installed"),
     *("test_drift", "test_restore", "test_keys_command", "test_drill", "test_bad_input"),
@@ -51,7 +51,7 @@ class FirstDeploy:
 
 @pytest.fixture(scope="session", autouse=True)
 def images() -> None:
-    """Have the Docker engine and the images of the stack."""
+    """The Docker engine and the images of the stack."""
     engine.ensure()
     stack.ensure()
 
@@ -60,7 +60,7 @@ def images() -> None:
 def first(images: None, testrun_uid: str) -> FirstDeploy:
     """Plan and make the first deploy to a bare host, with all of pyinfra's debug output.
 
-    It is made once for all workers, whose hosts are copies of this one.
+    The deploy is made once for all workers, whose hosts are copies of this host.
     """
     record = STATE / _FIRST.name / "deploy.pickle"
     with (STATE / "first.lock").open("w") as lock:

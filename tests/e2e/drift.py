@@ -39,9 +39,9 @@ class Drift:
     """A drift, and what is expected of it.
 
     Attributes:
-        cause: brings it about.
-        plan: how the lines of the plan begin, all of them.
-        repairs: exactly the operations that change something.
+        cause: a function that causes the drift.
+        plan: the beginnings of all lines of the plan.
+        repairs: the operations that change something, and no others.
         restarted: the services whose containers may be re-created or restarted.
     """
 

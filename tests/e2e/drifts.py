@@ -6,7 +6,7 @@ from tests.e2e.drifts_of_project import INSIDE_INFISICAL
 
 DRIFTS: dict[str, Drift] = {**OF_HOST, **INSIDE_INFISICAL}
 
-# Each test takes three runs, so drifts that don't hide each other share one.
+# Each test takes three runs, so drifts that don't hide each other share a test.
 TOGETHER: dict[str, tuple[str, ...]] = {
     "of the host": (
         *("package removed", "restic removed", "update unit stopped", "update configuration lost"),
@@ -21,9 +21,9 @@ TOGETHER: dict[str, tuple[str, ...]] = {
         *("sign-up opened", "environment renamed", "TTL changed", "canary altered"),
         *("client secret revoked", "tokens used up", "identity renamed", "folder renamed"),
         "organization renamed",
-        "project's slug changed",  # by which the others find it
+        "project's slug changed",  # the other drifts find the project by its slug
     ),
-    "inside, of who may read": (
+    "inside, of access": (
         *("environment deleted", "folder deleted", "privilege widened", "membership removed"),
         "credentials lost",
     ),

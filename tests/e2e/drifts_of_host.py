@@ -25,7 +25,7 @@ from tests.e2e.drift import (
 )
 
 _EACH = "for service in infisical postgres redis; do docker "
-# Its connections are gone, and the run waits until it is healthy again.
+# Infisical loses its connections, and the run waits until it is healthy again.
 _WORKS = (
     "docker restart infisical-infisical-1; for second in $(seq 60); do docker inspect "
     "--format '{{.State.Health.Status}}' infisical-infisical-1 | grep -qx healthy && break; "
@@ -168,7 +168,7 @@ OF_HOST: dict[str, Drift] = {
         (CONFIGURE,),
     ),
     "kernel parameter changed": Drift(
-        # The network's parameters are each host's own, while the hosts share the others.
+        # Each host has its own network parameters, while the hosts share the others.
         causes.shell("sysctl -qw net.ipv4.conf.all.log_martians=0"),
         ("~ kernel parameter net.ipv4.conf.all.log_martians: 0 → 1",),
         (KERNEL,),

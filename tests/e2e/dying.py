@@ -1,7 +1,7 @@
 """`python -m tests.e2e.dying <point> …`: run pyinfra and kill it at a point.
 
-The process ends without any clean-up, right after the named thing has happened on the host or
-in Infisical and before anything that follows from it.
+The process ends without any clean-up, right after the named step on the host or in Infisical and
+before the next one.
 """
 
 import os
@@ -52,7 +52,7 @@ POINTS: dict[str, Callable[[], None]] = {
 }
 
 if __name__ == "__main__":
-    # Its import patches the whole process with gevent, which the tests' own must be spared.
+    # This import patches the whole process with gevent, so the tests' own process must not do it.
     from pyinfra_cli.cli import cli
 
     POINTS[sys.argv.pop(1)]()

@@ -1,7 +1,8 @@
 """`python -m tests.e2e.dying_rotation <point> …`: kill infisical-iac at a point of a rotation.
 
-The script at work on the host is killed right after a line of it, and the process here with it.
-`unhealthy` kills nothing: Infisical fails its checks with the new key. A point may follow it.
+The running script on the host is killed right after one of its lines, and this process with it.
+The point `unhealthy` kills nothing: it makes Infisical fail its checks with the new key. Another
+point may follow it.
 """
 
 import sys
@@ -12,14 +13,14 @@ from tests.e2e.dying_script import die_at, replace
 
 UNHEALTHY = "unhealthy"
 
-# By the point, the script and the end of a line of it after which it dies. The service goes on with
-# the old key. tests/unit/change has it die after every line of rotation.sh.
+# For each point: the script, and the end of the line after which the script is killed. The service
+# keeps the old key. tests/unit/change kills rotation.sh after every line.
 EARLY = {
     "next written": ("rotation", 'store "$root/keys/$key.next"'),
     "in its place": ("rotation", 'replace "$place.next" "$place"'),
     "derived": ("keys", '"$@"'),
 }
-# What comes once PostgreSQL has the new password.
+# Points after PostgreSQL has got the new password.
 LATE = {
     "altered": ("rotation", 'not know its new password: $(echo "$said" | tail -n 1)"'),
     "up": ("stack", "up --detach --remove-orphans $(but_for $left) 2>&1)"),
@@ -30,7 +31,7 @@ BACK = {
     "about to go back": ("rotation", "    enter backing"),
     "back": ("rotation", "    enter back"),
 }
-# Of the repositories' password.
+# Points of a rotation of the repositories' password.
 RESTIC = {
     "let in": ("backup-target", 'key add --new-password-file "$1" || fail "$reason"'),
     "in its place": EARLY["in its place"],
@@ -50,13 +51,13 @@ def _fail_checks() -> None:
     from infisical_iac.workspace import checks
 
     def fail(*_: Any, **__: Any) -> Any:
-        raise CheckFailed("it is made to fail")
+        raise CheckFailed("the test makes this check fail")
 
     replace(checks, "check_as_before", fail)
 
 
 if __name__ == "__main__":
-    # Its import patches the whole process with gevent, which the tests' own must be spared.
+    # This import patches the whole process with gevent, so the tests' own process must not do it.
     import pyinfra_cli  # noqa: F401, I001
     from infisical_iac.cli.main import main
 

@@ -1,7 +1,7 @@
 """`python -m tests.e2e.dying_script <script> <line> …`: kill infisical-iac at a line.
 
-The script at work on the host is killed right after the line of it that ends so, and the process
-here with it.
+The running script on the host is killed right after its line that ends with <line>, and this
+process with it.
 """
 
 import os
@@ -11,7 +11,7 @@ from typing import Any
 from infisical_iac.core.errors import CommandFailed
 
 KILLED = 137
-_LAST_WORDS = "it dies here"
+_LAST_WORDS = "killed by the test"
 
 
 def program(script: str, line: str) -> tuple[str, ...]:
@@ -35,7 +35,7 @@ def die_at(script: str, line: str) -> None:
     from infisical_iac.stack import compose
 
     original = rendering._text
-    killing = _killing(original(script), line)
+    killing = _insert_kill(original(script), line)
     replace(rendering, "_text", lambda name: killing if name == script else original(name))
 
     def die(*args: Any, **kwargs: Any) -> Any:
@@ -51,19 +51,19 @@ def die_at(script: str, line: str) -> None:
         replace(module, "run", die)
 
 
-def _killing(text: str, line: str) -> str:
+def _insert_kill(text: str, line: str) -> str:
     lines = text.splitlines()
     whole = [number for number, each in enumerate(lines) if each == line]
     ends = [number for number, each in enumerate(lines) if each.endswith(line)]
     (number,) = whole or ends
-    # `continue` would go on before it.
+    # `continue` would skip the kill.
     last = lines[number].removesuffix(" && continue")
     dying = [last, f"echo {_LAST_WORDS} >&2", "kill -9 $$"]
     return "\n".join([*lines[:number], *dying, *lines[number + 1 :]])
 
 
 if __name__ == "__main__":
-    # Its import patches the whole process with gevent, which the tests' own must be spared.
+    # This import patches the whole process with gevent, so the tests' own process must not do it.
     import pyinfra_cli  # noqa: F401, I001
     from infisical_iac.cli.main import main
 

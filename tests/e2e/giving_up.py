@@ -1,4 +1,4 @@
-"""Write through the API during changes of version, and look for each write afterwards."""
+"""Write through the API during changes of version, and find each write afterwards."""
 
 import json
 import re
@@ -21,16 +21,16 @@ for attempt in $(seq 60); do
     sleep 0.5
 done
 docker rm --force --volumes $name >/dev/null"""
-# The stand-in keeps documents, by either name that its releases give the column; a real server
-# keeps columns.
+# The stand-in stores documents, in a column whose name depends on its release; a real server has a
+# column for the key.
 KEYS = (
     "SELECT coalesce(to_jsonb(each) -> 'data' ->> 'secretKey', "
     "to_jsonb(each) -> 'document' ->> 'secretKey', to_jsonb(each) ->> 'key') FROM secrets_v2 each"
 )
 
 
-# It runs on the host, past the edge: log in, then write one secret after the other until one is
-# refused.
+# Runs on the host, bypassing the edge: log in, then write one secret after the other until a write
+# is refused.
 _WRITE = """
 api=http://127.0.0.1:8080
 ask() {{ curl --silent --max-time 5 --header 'Content-Type: application/json' "$@"; }}

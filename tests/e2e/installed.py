@@ -20,10 +20,10 @@ _PIP_WHEELS = "/usr/share/python-wheels"
 SERVICES = f"{HOME}/services"
 REPOSITORY_TYPED = f"{HOME}/typed"
 REPOSITORY_GIVEN = f"{HOME}/given"
-# The file and the template that a later release changes: nothing restarts for it.
+# The file and the template that a later release changes: the change restarts nothing.
 CHANGED = "/etc/systemd/system/infisical-drill-failed.service"
 _TEMPLATE = "templates/backup/infisical-drill-failed.service.j2"
-# Another template that it changes, which the user has ejected.
+# Another template that the later release changes; the user has ejected it.
 EJECTED = "host/infisical-maintenance-failed.service"
 LATER_LINE = "# changed by a later release"
 LATER = "999.1.0"
@@ -115,7 +115,7 @@ def install_with(machine: OperatorMachine, client: str) -> str:
     """Install this release by pip or pipx from the wheels, and return the path of the program."""
     requirement = f"{PACKAGE}=={wheels.version()}"
     if client == "pipx":
-        # pipx upgrades pip first, for which Debian's is new enough.
+        # pipx upgrades pip first, so _PIP_WHEELS offers it Debian's pip.
         arguments = f"--no-index --find-links={WHEELS} --find-links={_PIP_WHEELS}"
         _require(machine.run("pipx", "install", "--pip-args", arguments, requirement))
         return f"{HOME}/.local/share/pipx/venvs/{PACKAGE}/bin/{PACKAGE}"
@@ -141,7 +141,7 @@ def run_once(machine: OperatorMachine, *arguments: str, directory: str) -> Done:
 def run_pinned(machine: OperatorMachine, *command: str, directory: str) -> Done:
     """Run a command by `uv run`, with the version that the repository pins."""
     python = ".".join(map(str, machine.python()))
-    # A lock is for all systems, and the wheels are for this one.
+    # uv locks for all systems, but the wheels are only for this one.
     only = f"environments = [\"sys_platform == 'linux' and python_version == '{python}'\"]\n"
     before = machine.read(f"{directory}/pyproject.toml")
     write = ("sh", "-c", "cat >pyproject.toml")

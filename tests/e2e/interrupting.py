@@ -26,7 +26,7 @@ def interrupt_in(step: str) -> None:
 
 
 if __name__ == "__main__":
-    # Its import patches the whole process with gevent, which the tests' own must be spared.
+    # This import patches the whole process with gevent, so the tests' own process must not do it.
     import pyinfra_cli  # noqa: F401, I001
     from infisical_iac.cli.main import main
 

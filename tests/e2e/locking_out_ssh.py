@@ -1,4 +1,4 @@
-"""`python -m tests.e2e.locking_out_ssh …`: run pyinfra with a hardening that blocks all logins."""
+"""`python -m tests.e2e.locking_out_ssh …`: run pyinfra with hardening that blocks all logins."""
 
 from infisical_iac.host import sshd_config
 
@@ -11,7 +11,7 @@ def _locking_out(*args: object, **kwargs: object) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    # Its import patches the whole process with gevent, which the tests' own must be spared.
+    # This import patches the whole process with gevent, so the tests' own process must not do it.
     from pyinfra_cli.cli import cli
 
     sshd_config.desired_options = _locking_out

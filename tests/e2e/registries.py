@@ -21,9 +21,9 @@ _SECONDS = 60
 
 @contextmanager
 def run_all(host: StagingHost, *, mirrors: bool = True) -> Iterator[None]:
-    """Run all three, with the first as Docker's mirror of Docker Hub.
+    """Run all three registries, with the first as Docker's mirror of Docker Hub.
 
-    The first and the second are Debian's docker-registry. Afterwards nothing of them is left.
+    The first and the second are Debian's docker-registry. Nothing of them is left afterwards.
 
     Args:
         mirrors: whether Docker is to use the mirror for official names, for which it restarts.

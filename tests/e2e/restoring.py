@@ -24,7 +24,7 @@ class World:
 
     Attributes:
         directory: where the kit, its identity and the inventory are.
-        inventory: its file, with the host and its backup target.
+        inventory: the file of the inventory with the host and its backup target.
     """
 
     host: StagingHost
@@ -52,7 +52,7 @@ class World:
         return infisical_iac(self.host.name, *given, program=program or PROGRAM)
 
     def ok(self, *arguments: str) -> Done:
-        """The same, which must succeed."""
+        """Run `infisical-iac <arguments>`, which must succeed."""
         done = self.run(*arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done

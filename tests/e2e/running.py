@@ -16,7 +16,7 @@ from tests.staging.shell import STATE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 _MOST_SECONDS = 600
-# What pyinfra prints of a step or a host that failed, whatever the reason was.
+# The lines that pyinfra prints for any failed step or host.
 _SUMMARY = re.compile(r"-->|\[[^]]+\] Error: executed \d+")
 _RECORD = "Audit | Record what the run changed"
 PYINFRA = ("pyinfra",)
@@ -41,7 +41,7 @@ class Run:
     def changed(self) -> list[str]:
         """Return the names of the operations that changed something, in their order.
 
-        The one that writes the audit log is left out.
+        The operation that writes the audit log is left out.
         """
         names = [each["name"] for each in self._results if each["success"]]
         return [name for name in names if name != _RECORD]
@@ -98,7 +98,7 @@ def deploy(
     kept = {name: value for name, value in os.environ.items() if "INFISICAL" not in name}
     own = {**kept, "STAGING_HOST": staging_host, **(environment or {})}
     asked = [*(["--yes"] if yes else []), "--json", *arguments, *given, inventory, "deploy.py"]
-    done = _ran((sys.executable, *program) if program else PYINFRA, asked, own)
+    done = _run_program((sys.executable, *program) if program else PYINFRA, asked, own)
     return Run(done.returncode, done.stdout, done.stderr)
 
 
@@ -120,10 +120,10 @@ def infisical_iac(
         environment: variables that differ.
     """
     own = {**command_environment(staging_host), **(environment or {})}
-    return _ran(program, arguments, own, answer)
+    return _run_program(program, arguments, own, answer)
 
 
-def _ran(
+def _run_program(
     program: tuple[str, ...], arguments: Sequence[str], environment: dict[str, str], input: str = ""
 ) -> Done:
     # `verify` starts pytest, whose programs must find no event loop in their parent.

@@ -17,12 +17,12 @@ pytestmark = pytest.mark.real
 _MOST_COMMANDS = 20
 
 
-def test_a_bare_host_can_be_planned_for(first: FirstDeploy) -> None:
+def test_pyinfra_can_plan_for_a_bare_host(first: FirstDeploy) -> None:
     assert first.plan.status == 0, first.plan.stderr
     assert {ENGINE_PACKAGES, STACK, CREDENTIALS} <= set(first.plan.planned)
 
 
-def test_a_bare_host_is_planned_for_item_by_item(first: FirstDeploy) -> None:
+def test_the_plan_for_a_bare_host_names_each_change(first: FirstDeploy) -> None:
     status, items = first.items
     assert status == 2
     for expected in (
@@ -85,7 +85,7 @@ def test_there_is_one_administrator_and_one_organization(deployed_host: StagingH
     assert [each["name"] for each in organizations["organizations"]] == ["ChainAlign"]
 
 
-def test_nothing_printed_holds_a_secret(deployed_host: StagingHost, first: FirstDeploy) -> None:
+def test_output_holds_no_secret(deployed_host: StagingHost, first: FirstDeploy) -> None:
     made = secrets(deployed_host)
     assert len(made) > 10
     printed = first.run.stdout + first.run.stderr
@@ -115,7 +115,7 @@ def test_secrets_are_only_in_private_files_and_in_dockers_own_directories(
     assert [path for path in holding if path not in ours and not path.startswith(engine)] == []
 
 
-def test_a_stranger_on_the_host_finds_no_secret_in_any_file(deployed_host: StagingHost) -> None:
+def test_another_user_of_the_host_finds_no_secret_in_any_file(deployed_host: StagingHost) -> None:
     stranger = "setpriv --reuid=nobody --regid=nogroup --clear-groups"
     assert _files_holding({"public": "PRETTY_NAME="}, deployed_host, stranger, "/etc/os-release")
     assert _files_holding(secrets(deployed_host), deployed_host, stranger) == []

@@ -1,4 +1,4 @@
-"""Test `infisical-iac backup` and its timer: what is saved, where, and that no secret leaks."""
+"""Test `infisical-iac backup` and its timer: the snapshots, their targets, and their secrecy."""
 
 import base64
 import hashlib
@@ -97,7 +97,7 @@ def test_the_manifest_describes_the_snapshot(host: StagingHost) -> None:
     assert str(manifest["migrations"]) == count(host, "infisical_migrations")
 
 
-def test_dump_and_row_counts_are_of_one_moment_while_others_write(host: StagingHost) -> None:
+def test_dump_and_row_counts_agree_during_writes(host: StagingHost) -> None:
     sql(host, "CREATE TABLE moving (id int); INSERT INTO moving VALUES (0)")
     write = "INSERT INTO moving VALUES (1); SELECT pg_sleep(0.01);\n"
     host.run(
@@ -144,7 +144,7 @@ def test_one_run_saves_to_a_directory_sftp_and_s3(host: StagingHost, tmp_path: P
     address = backing.gateway(host)
     with backing.s3_server(address) as url:
         bucket = {"name": "bucket", "repository": f"s3:{url}/backups/infisical"}
-        # restic asks a minute for a bucket that does not exist before it makes one.
+        # restic retries for a minute before it makes a missing bucket.
         assert httpx.put(f"{url}/backups").status_code == 200
         targets = (LOCAL, {**box, "host_key": host_key}, bucket)
         own = inventory(tmp_path, backup_targets=targets)
@@ -170,15 +170,17 @@ def test_one_run_saves_to_a_directory_sftp_and_s3(host: StagingHost, tmp_path: P
         hidden = {**secrets(host), **_ACCESS}
         assert [name for name, value in hidden.items() if value in seen] == []
 
-        _another_host_key_is_refused(host, tmp_path, box)
-    _a_target_that_is_away_keeps_the_others_from_nothing(host, tmp_path, bucket)
+        _assert_another_host_key_is_refused(host, tmp_path, box)
+    _assert_an_unreachable_target_stops_no_other(host, tmp_path, bucket)
     assert infisical_iac(host.name, "apply", "--yes").returncode == 0
     logins = host.run("ls /etc/infisical/backup/*.env", check=False).stdout
     assert logins == ""
     assert_converged(host)
 
 
-def _another_host_key_is_refused(host: StagingHost, tmp_path: Path, box: dict[str, str]) -> None:
+def _assert_another_host_key_is_refused(
+    host: StagingHost, tmp_path: Path, box: dict[str, str]
+) -> None:
     other = {**box, "host_key": f"ssh-ed25519 {'A' * 68}"}
     own = inventory(tmp_path, backup_targets=(LOCAL, other))
     assert infisical_iac(host.name, "apply", "--yes", "-i", own).returncode == 0
@@ -188,7 +190,7 @@ def _another_host_key_is_refused(host: StagingHost, tmp_path: Path, box: dict[st
     assert "box: " in done.stderr
 
 
-def _a_target_that_is_away_keeps_the_others_from_nothing(
+def _assert_an_unreachable_target_stops_no_other(
     host: StagingHost, tmp_path: Path, bucket: dict[str, str]
 ) -> None:
     own = inventory(tmp_path, backup_targets=(bucket, LOCAL))

@@ -30,7 +30,7 @@ def host(deployed_host: StagingHost) -> Iterator[StagingHost]:
 
 
 @pytest.fixture(autouse=True)
-def _well_afterwards(host: StagingHost) -> Iterator[None]:
+def _healthy_afterwards(host: StagingHost) -> Iterator[None]:
     """Assert after each test that Infisical answers and the next backup succeeds."""
     yield
     with api(host) as client:
@@ -41,13 +41,13 @@ def _well_afterwards(host: StagingHost) -> Iterator[None]:
     assert backing.sessions(host) == "0"
 
 
-def _fails(host: StagingHost, reason: str) -> None:
+def _assert_fails(host: StagingHost, reason: str) -> None:
     """Assert that a backup fails with a reason, is reported with it, and leaves no files."""
     assert reason in backing.ran(host).failure
-    _is_reported(host, reason)
+    _assert_reported(host, reason)
 
 
-def _is_reported(host: StagingHost, reason: str) -> None:
+def _assert_reported(host: StagingHost, reason: str) -> None:
     text, ok = backing.assess(host)
     assert not ok
     assert reason in text
@@ -68,7 +68,7 @@ def test_a_stopped_database_is_reported_to_command_journal_and_webhook(
         assert done.returncode == 1
         assert "database does not run" in done.stderr
         assert last_backup(host)[1] is False
-        _is_reported(host, "database does not run")
+        _assert_reported(host, "database does not run")
         until(host, "! systemctl is-active --quiet infisical-backup-failed")
         (message,) = webhook.received
     assert "Infisical on staging-" in message["text"]
@@ -82,7 +82,7 @@ def test_a_stopped_database_is_reported_to_command_journal_and_webhook(
 def test_a_full_disk_is_reported_before_the_dump(host: StagingHost) -> None:
     host.run(f"mount -t tmpfs -o size=1m tmpfs {WORK}")
     try:
-        _fails(host, "MB free: make room")
+        _assert_fails(host, "MB free: make room")
     finally:
         host.run(f"umount {WORK}")
 
@@ -91,7 +91,7 @@ def test_a_disk_that_fills_up_during_the_dump_is_reported(host: StagingHost) -> 
     sql(host, _FILLER)
     host.run(f"mount -t tmpfs -o size=90m tmpfs {WORK}")
     try:
-        _fails(host, "could not be dumped")
+        _assert_fails(host, "could not be dumped")
     finally:
         host.run(f"umount {WORK}")
         sql(host, "DROP TABLE filler")
@@ -106,8 +106,8 @@ def test_a_locked_repository_takes_the_new_snapshot_and_keeps_the_old_ones(
     found = backing.ran(host)
     assert found.targets[0].success is not None
     assert found.targets[0].success >= found.began
-    _is_reported(host, "can't be removed: ")
-    # Its lock stays behind, and is stale.
+    _assert_reported(host, "can't be removed: ")
+    # The killed restic leaves a stale lock.
     host.run("pkill --signal KILL --exact restic; pkill --exact --full 'sleep 300'; true")
 
 
@@ -115,7 +115,7 @@ def test_a_missing_repository_is_reported_and_not_created_again(host: StagingHos
     place = backing.LOCAL["repository"]
     host.run(f"mv {place} {place}-away")
     try:
-        _fails(host, f"{place}, which has backups, ")
+        _assert_fails(host, f"{place}, which has backups, ")
         assert host.run(f"ls {place}", check=False).returncode != 0
     finally:
         host.run(f"rm -rf {place}; mv {place}-away {place}")
@@ -125,7 +125,7 @@ def test_another_password_than_the_repositorys_is_reported(host: StagingHost) ->
     key = "/etc/infisical/keys/restic_password"
     host.run(f"cp -p {key} /root/kept && echo obviously-fake-password > {key}")
     try:
-        _fails(host, "has another password than /etc/infisical/keys/restic_password")
+        _assert_fails(host, "has another password than /etc/infisical/keys/restic_password")
     finally:
         host.run(f"mv /root/kept {key}")
 
@@ -164,7 +164,7 @@ def test_a_backup_killed_during_the_dump_is_reported(host: StagingHost, whom: st
         host,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'locking'",
     )
-    _is_reported(host, "(killed KILL)")
+    _assert_reported(host, "(killed KILL)")
     assert backing.sessions(host) == "0"
 
 
@@ -174,7 +174,7 @@ def test_a_backup_killed_while_it_sends_a_large_dump_is_reported(host: StagingHo
     until(host, f"test -s {WORK}/database.dump")
     _kill(host)
     sql(host, "DROP TABLE filler")
-    _is_reported(host, "(killed KILL)")
+    _assert_reported(host, "(killed KILL)")
     assert backing.sessions(host) == "0"
 
 
@@ -182,14 +182,14 @@ def test_a_backup_killed_while_restic_saves_is_reported(host: StagingHost) -> No
     _start(host)
     until(host, "pgrep --full 'resti[c] .*backup' >/dev/null")
     _kill(host)
-    _is_reported(host, "(killed KILL)")
+    _assert_reported(host, "(killed KILL)")
 
 
 def test_a_killed_restic_is_reported_with_its_target(host: StagingHost) -> None:
     _start(host)
     until(host, "pkill --signal KILL --full 'resti[c] .*backup'")
     until(host, f"systemctl is-failed --quiet {UNIT}")
-    _is_reported(host, "local: ")
+    _assert_reported(host, "local: ")
 
 
 def test_a_schedule_that_systemd_rejects_is_refused(host: StagingHost, tmp_path: Path) -> None:

@@ -118,7 +118,7 @@ def test_each_node_backs_up_to_its_directory_and_the_leader_to_the_bucket_too(
         (found,) = snapshots[each["name"]]
         assert (found["id"], found["secrets"]) == (each["snapshot"], count)
     before = on_each(cluster, _SNAPSHOTS)
-    assert sorted(before) == ["0", "0", "1"], "only the leader was asked"
+    assert sorted(before) == ["0", "0", "1"], "only the leader made a backup"
     leader = cluster.leader()
     for number in cluster.numbers:
         ran = backing.ran(cluster.host(number))
@@ -192,7 +192,7 @@ def test_an_upgrade_reaches_every_node_and_so_does_its_rollback(
     inspection.write_secrets(cluster.host(2), "/backend", {"NEWER": "obviously-fake"})
     assert secrets(cluster) == [{**_SECRETS, "NEWER": "obviously-fake"}] * 3
     (release,) = read_json(cluster, "rollback", "--list")
-    _dies_and_is_undone_without_a_loss(cluster, newer, release["release"])
+    _assert_a_killed_rollback_is_undone_without_a_loss(cluster, newer, release["release"])
     assert read_json(cluster, "rollback", "--list") == [release]
     assert (release["infisical"], str(release["migrations"])) == (WAS, migrations)
     done = ok(cluster, "rollback", "--confirm", release["release"], inventory=newer)
@@ -202,7 +202,9 @@ def test_an_upgrade_reaches_every_node_and_so_does_its_rollback(
     assert cluster.plan() == []
 
 
-def _dies_and_is_undone_without_a_loss(cluster: Cluster, newer: str, release: str) -> None:
+def _assert_a_killed_rollback_is_undone_without_a_loss(
+    cluster: Cluster, newer: str, release: str
+) -> None:
     """Kill a rollback after databases were swapped and Infisical started; the next undoes it."""
     program = dying_script.program("upgrade-cluster", "remember")
     with commanding.writing(cluster) as written:
@@ -224,7 +226,7 @@ def _dies_and_is_undone_without_a_loss(cluster: Cluster, newer: str, release: st
 
 
 @pytest.mark.parametrize("key", ["database", "redis", "restic", "auth-secret"])
-def test_a_new_key_reaches_every_node_and_the_old_one_opens_nothing(
+def test_a_new_key_reaches_every_node_and_the_old_one_is_refused(
     cluster: Cluster, key: str
 ) -> None:
     file = f"{commanding.KEYS}/{find_key(key).file}"
@@ -241,7 +243,7 @@ def test_a_new_key_reaches_every_node_and_the_old_one_opens_nothing(
     assert new != old
     if key in commanding.OPENED:
         assert (opens(cluster, key, file), opens(cluster, key, _OLD)) == ([True] * 3, [False] * 3)
-    assert commanding.takes(cluster, here) == [403 if key == "auth-secret" else 200] * 3
+    assert commanding.read_statuses(cluster, here) == [403 if key == "auth-secret" else 200] * 3
     assert secrets(cluster) == [_SECRETS] * 3
     assert read_json(cluster, "backup", "list") == snapshots
     on_each(cluster, f"rm {_OLD}; ! ls {commanding.KEYS} | grep -E '[.](old|next|new)$'")
@@ -253,10 +255,11 @@ def test_credentials_are_shown_and_replaced_on_every_node(cluster: Cluster) -> N
     assert dict(line.split("=", 1) for line in shown if line[0] != "#") == old
     new = _rotate(cluster)
     assert new["INFISICAL_CLIENT_SECRET"] != old["INFISICAL_CLIENT_SECRET"]
-    assert [commanding.logs_in(cluster, each) for each in (old, new)] == [[200] * 3] * 2
+    assert [commanding.login_statuses(cluster, each) for each in (old, new)] == [[200] * 3] * 2
     last = _rotate(cluster, "--overlap", "0")
-    # The refused comes at the end: three refusals lock an identity out.
-    assert [commanding.logs_in(cluster, each) for each in (last, new)] == [[200] * 3, [401] * 3]
+    # The refused login comes last, because three refusals lock an identity out.
+    statuses = [commanding.login_statuses(cluster, each) for each in (last, new)]
+    assert statuses == [[200] * 3, [401] * 3]
 
 
 def _rotate(cluster: Cluster, *overlap: str) -> dict[str, str]:
@@ -310,7 +313,7 @@ def test_status_reports_a_healthy_cluster(cluster: Cluster) -> None:
     assert done.returncode == 1, done.stderr
     rows = json.loads(done.stdout)
     found = {row["name"]: row["text"] for row in rows}
-    # What the failed restore and the rollback that died were given, until somebody has read it.
+    # The status reports the writes given up by the failed restore and by the killed rollback.
     assert [row["name"] for row in rows if not row["ok"]] == ["Given up", "Given up"]
     assert found["Nodes"].startswith("3 of 3 ready and active; ")
     assert found["Nodes"].endswith(f"leader is {_NAME}-{cluster.leader()}")
@@ -327,7 +330,7 @@ def test_status_reports_a_healthy_cluster(cluster: Cluster) -> None:
 
 
 def test_the_audit_log_has_all_changes_and_no_secret(cluster: Cluster) -> None:
-    # In addition to those that failed or were killed.
+    # Twice as many entries are read, because some commands failed or were killed.
     log = read_json(cluster, "audit", "--last", str(2 * len(_DONE)))
     done = [each["event"] for each in log if each["outcome"] == "done"]
     assert done[-len(_DONE) :] == _DONE, " ".join(done)

@@ -88,7 +88,7 @@ def test_revoked_credentials_no_longer_log_in_and_the_next_run_makes_new_ones(
     assert _logs_in(deployed_host, env_file(deployed_host, _FILE))
 
 
-def test_check_completes_a_repository_and_names_what_infisical_lacks(
+def test_check_completes_a_repository_and_names_secrets_that_infisical_lacks(
     deployed_host: StagingHost, tmp_path: Path
 ) -> None:
     repository = tmp_path / "chainalign"

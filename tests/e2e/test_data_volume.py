@@ -1,4 +1,4 @@
-"""Test data on a volume: another host that gets the volume continues with them."""
+"""Test data on a volume: another host that gets the volume continues with the data."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""Test that the next run completes one that was killed, and makes nothing twice."""
+"""Test that a run completes the work of a killed run, and makes nothing twice."""
 
 from collections import Counter
 
@@ -21,16 +21,16 @@ def test_runs_killed_one_after_another_are_completed_by_the_next_run(
 ) -> None:
     reset_stack(deployed_host)
     deployed_host.run("docker images --quiet | xargs docker rmi --force")
-    for point in dying.POINTS:  # in the order of the run, so that each finds its point ahead
+    for point in dying.POINTS:  # in the order of the run, so that no point is passed already
         died = deploy(deployed_host.name, program=("-m", "tests.e2e.dying", point))
         assert died.status == dying.KILLED, f"{point}: {died.stderr[-2000:]}"
     deploy(deployed_host.name).ok()
     assert_converged(deployed_host)
-    nothing_exists_twice(deployed_host)
+    assert_nothing_exists_twice(deployed_host)
 
 
-def nothing_exists_twice(host: StagingHost) -> None:
-    """Assert that there is one of everything, and no client secret that no file holds."""
+def assert_nothing_exists_twice(host: StagingHost) -> None:
+    """Assert that no object has a duplicate, and that files hold all client secrets."""
     with administrator(host) as client:
         users = all_of(client, "/api/v1/admin/user-management/users", "users")
         organizations = all_of(

@@ -13,8 +13,8 @@ from tests.staging.host import StagingHost
 
 pytestmark = pytest.mark.real
 
-# Nobody is in the shipped file, whose folders are others, and one makes an identity in the project
-# too.
+# The shipped project file has no people, and other folders than the project of STRANGERS. An entry
+# that is not left out makes an identity in the project too.
 _LEFT_OUT = (
     "a privilege of a person",
     "an identity in the project",

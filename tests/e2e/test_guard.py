@@ -38,7 +38,7 @@ def careless(deployed_host: StagingHost) -> Iterator[StagingHost]:
     deployed_host.run("docker rm --force published of-host")
 
 
-def _they_run(host: StagingHost) -> None:
+def _wait_for_containers(host: StagingHost) -> None:
     host.run(
         "for n in $(seq 120); do test $(docker ps --quiet --filter name=published "
         "--filter name=of-host | wc -l) = 2 && exit 0; sleep 0.5; done; docker ps; exit 1"
@@ -55,10 +55,10 @@ def test_from_another_network_only_ssh_answers_after_a_restart_of_docker_and_a_r
     careless.run("nft -f -", input=rules)
     assert answering(careless, _PORTS) == _SSH
     careless.run("systemctl restart docker")
-    _they_run(careless)
+    _wait_for_containers(careless)
     assert answering(careless, _PORTS) == _SSH
     careless.reboot()
-    _they_run(careless)
+    _wait_for_containers(careless)
     assert careless.run(_TABLE).stdout == rules
     assert answering(careless, _PORTS) == _SSH
 
@@ -96,7 +96,9 @@ def _lock_out(host: StagingHost, end: str) -> Run:
     return deploy(host.name, program=("-m", "tests.e2e.wrong_firewall", end))
 
 
-def test_a_firewall_that_would_lock_us_out_is_rolled_back(deployed_host: StagingHost) -> None:
+def test_a_firewall_that_would_lock_the_operator_out_is_rolled_back(
+    deployed_host: StagingHost,
+) -> None:
     before = deployed_host.run(_TABLE).stdout
     run = _lock_out(deployed_host, "proof")
     assert run.status != 0
@@ -116,7 +118,7 @@ def test_a_firewall_that_locked_out_a_killed_run_is_rolled_back_by_the_host(
     assert not access.answers(deployed_host.directory, deployed_host.name)
     end = time.monotonic() + 60
     while not access.answers(deployed_host.directory, deployed_host.name):
-        assert time.monotonic() < end, "the host does not let anybody in again"
+        assert time.monotonic() < end, "the host still blocks SSH"
     assert deployed_host.run(_TABLE).stdout == before
     assert deployed_host.run(f"test -e {mark('firewall')}", check=False).returncode == 1
     assert_converged(deployed_host)

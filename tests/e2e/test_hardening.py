@@ -21,7 +21,7 @@ WAIVERS = REPOSITORY / "tests" / "lynis" / "waivers.prf"
 LEAST_INDEX = 80
 
 
-def test_an_sshd_configuration_that_lets_nobody_in_is_rolled_back(
+def test_an_sshd_configuration_that_blocks_all_logins_is_rolled_back(
     deployed_host: StagingHost,
 ) -> None:
     before = deployed_host.run(f"cat {DROP_IN}").stdout

@@ -355,10 +355,10 @@ def test_writes_during_the_post_upgrade_checks_are_kept_too(
     done = later("apply", "--yes")
     assert done.returncode == 0, done.stderr
     assert f"in the Docker volume {volume}, until you remove it." in done.stderr
-    assert giving_up.volumes(host) == {volume}, "nobody has taken over what was written to it"
+    assert giving_up.volumes(host) == {volume}, "the given-up writes must be kept"
     assert ask(host, "/api/status")[0] == 200
     (release,) = json.loads(later("rollback", "--list", "--json").stdout)
-    _is_given_up_without_a_loss(host, later, release["release"])
+    _assert_a_failed_rollback_loses_no_write(host, later, release["release"])
     back = later("rollback", "--confirm", release["release"])
     assert back.returncode == 0, back.stderr
     assert upgrading.version(host) == upgrading.WAS
@@ -366,7 +366,7 @@ def test_writes_during_the_post_upgrade_checks_are_kept_too(
     host.run("docker image rm staging/caddy:2.0.1")
 
 
-def _is_given_up_without_a_loss(
+def _assert_a_failed_rollback_loses_no_write(
     host: StagingHost, later: Callable[..., Done], release: str
 ) -> None:
     """Assert that a rollback to a release whose Caddy never becomes healthy loses no write."""

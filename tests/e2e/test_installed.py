@@ -1,8 +1,8 @@
 """Test the installed tool on a machine without this clone: three commands deploy, and more follow.
 
 The tests of a machine are in the order of a person's first days with it, and build on each other.
-Between `init` and `apply`, `installed.write_settings` adds what a person has no need of: without a
-registry the images come from archives, and the host shares a machine's disk and memory with others.
+Between `init` and `apply`, `installed.write_settings` adds settings that a person does not need:
+without a registry the images come from archives, and the host shares disk and memory with others.
 """
 
 import json
@@ -123,10 +123,10 @@ def test_init_is_answered_on_a_terminal(machine: OperatorMachine, server: Server
 
 
 @pytest.mark.parametrize("client", ["uv", "pip", "pipx"])
-def test_each_package_client_installs_it_and_knows_the_newest_version(
+def test_each_package_client_installs_the_tool_and_knows_the_newest_version(
     machine: OperatorMachine, client: str
 ) -> None:
-    """No registry of images answers, which is no error."""
+    """An unreachable registry of images is not an error."""
     program = "infisical-iac" if client == "uv" else installed.install_with(machine, client)
     shown = _check(machine.run(program, "--version", directory=_EMPTY))
     assert wheels.version() in shown.stdout
@@ -204,7 +204,7 @@ def test_init_by_options_writes_the_same_deployment(
     assert _plan(machine, REPOSITORY_GIVEN) == []
 
 
-def test_later_release_shows_and_applies_what_it_changes(machine: OperatorMachine) -> None:
+def test_a_later_release_shows_and_applies_its_changes(machine: OperatorMachine) -> None:
     """The template that the user has ejected stays, and its difference is shown."""
     _check(_command(machine, "eject", EJECTED))
     assert _plan(machine) == []

@@ -1,4 +1,4 @@
-"""Test Ctrl-C in any step: the lock is released, the log has it, the next apply completes."""
+"""Test Ctrl-C in any step: the lock is released, it is logged, and the next apply completes."""
 
 import json
 import sys
@@ -22,11 +22,11 @@ from tests.e2e.drift import (
 )
 from tests.e2e.inspection import reset_stack
 from tests.e2e.running import REPOSITORY, command_environment, infisical_iac
-from tests.e2e.test_dying import nothing_exists_twice
+from tests.e2e.test_dying import assert_nothing_exists_twice
 from tests.on_terminal import run_on_terminal
 from tests.staging.host import StagingHost
 
-# In the order of the run, so that each of these finds its step still to be done.
+# In the order of the run, so that no run finds its step done already.
 _STEPS = (
     PACKAGES,
     CONFIGURE,
@@ -73,7 +73,7 @@ def test_an_apply_interrupted_in_each_step_is_completed_by_the_next(
         f"interrupted in '{step}'" for step in _STEPS
     ]
     assert log[-1]["outcome"] == "done"
-    nothing_exists_twice(deployed_host)
+    assert_nothing_exists_twice(deployed_host)
 
 
 def test_ctrl_c_on_a_terminal_ends_a_long_step_at_once(deployed_host: StagingHost) -> None:

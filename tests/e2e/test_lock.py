@@ -80,7 +80,7 @@ def test_apply_without_waiting_names_the_holder_and_plan_needs_no_lock(
 def test_a_stale_lock_can_be_broken(locked_host: StagingHost) -> None:
     broken = infisical_iac(locked_host.name, "apply", "--yes", "--break-lock")
     assert broken.returncode == 0, broken.stderr
-    # The host ends the run's own holder when it sees that the run's connection is gone.
+    # The host ends the process that holds the lock once the run's connection has ended.
     for _ in range(20):
         if not (
             left := locked_host.run(f"pgrep -f {FILE} | grep -vx $$", check=False).stdout.split()

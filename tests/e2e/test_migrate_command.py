@@ -63,29 +63,29 @@ def test_a_repository_is_migrated_verified_and_cleaned(
     planning = (str(monorepo), "--output", str(plan), "--allow-literal-references")
     assert migrate("plan", *planning).returncode == 2
     refused = migrate("apply", str(plan))
-    assert refused.returncode == 1, "there is something to decide"
+    assert refused.returncode == 1, "the plan has open decisions"
     plan.write_text(plan.read_text().replace("decision: undecided", "decision: skip"))
     applied = migrate("apply", str(plan))
     assert applied.returncode == 0, applied.stdout + applied.stderr
     assert "byte for byte" in applied.stdout
     verified = migrate("verify", str(plan))
     assert verified.returncode == 0, verified.stdout + verified.stderr
-    _is_what_the_service_sees(empty_host, monorepo / "backend" / ".env.production")
+    _assert_the_service_reads_the_file(empty_host, monorepo / "backend" / ".env.production")
     history = migrate("history", str(monorepo), "--env-file", str(monorepo / "backend" / ".env"))
     assert history.returncode == 2
     cleaned = migrate("clean", str(plan), "--no-archive", "--yes")
-    assert cleaned.returncode == 2, "what was left out by decision keeps its files"
+    assert cleaned.returncode == 2, "files with values left out by a decision are kept"
     assert not (monorepo / "python-services" / ".env").exists()
     assert migrate("verify", str(plan)).returncode == 0
-    _holds_no_value("\n".join(said))
+    _assert_holds_no_value("\n".join(said))
     report = json.loads((monorepo / "migration-report.json").read_text())
-    _holds_no_value(json.dumps(report) + (monorepo / "migration-report.html").read_text())
+    _assert_holds_no_value(json.dumps(report) + (monorepo / "migration-report.html").read_text())
     last = json.loads(infisical_iac(empty_host.name, "audit", "--last", "1", "--json").stdout)[0]
     assert last["outcome"] == "done"
     assert any(change.startswith("+ ") for change in last["changes"])
 
 
-def _is_what_the_service_sees(host: StagingHost, file: Path) -> None:
+def _assert_the_service_reads_the_file(host: StagingHost, file: Path) -> None:
     found = env_file(host, "/etc/infisical/credentials/backend.production.env")
     values = dotenv.read(file.read_bytes(), "dotenv").values
     with deployer(host) as client:
@@ -107,7 +107,7 @@ def _is_what_the_service_sees(host: StagingHost, file: Path) -> None:
     assert there == {key: values[key] for key in there}
 
 
-def _holds_no_value(text: str) -> None:
+def _assert_holds_no_value(text: str) -> None:
     lines = set(_lines_of_values())
     assert len(lines) > 20
     assert [each for each in lines if each in text or json.dumps(each)[1:-1] in text] == []

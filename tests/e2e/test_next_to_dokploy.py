@@ -1,7 +1,7 @@
 """Test a deploy next to Dokploy, which is not changed and routes to Infisical.
 
-Its Docker is in a Swarm. Another Caddy takes the part of its Traefik: it proxies to ours over the
-overlay network, and sends the secret that Traefik finds in a label.
+Dokploy's Docker is in a Swarm. Another Caddy stands in for Dokploy's Traefik: it proxies to
+Infisical's Caddy over the overlay network, and sends the secret that Traefik finds in a label.
 """
 
 from collections.abc import Iterator
@@ -93,7 +93,7 @@ def host(first: FirstDeploy, worker_id: str) -> Iterator[StagingHost]:
         yield one
 
 
-def test_a_deploy_changes_nothing_of_dokploys_and_a_second_deploy_nothing_at_all(
+def test_a_deploy_changes_no_resource_of_dokploy_and_a_second_deploy_changes_nothing(
     host: StagingHost,
 ) -> None:
     before = host.run(_DOKPLOYS).stdout

@@ -1,4 +1,4 @@
-"""Test people of the project file: one invitation link each, and access as declared."""
+"""Test people of the project file: each gets one invitation link, and the declared access."""
 
 import json
 from pathlib import Path

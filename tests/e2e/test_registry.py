@@ -1,4 +1,4 @@
-"""Images come from registries: by tag and digest, with a login, and each failure in a sentence."""
+"""Test images from registries: by tag and digest, with a login, and errors in one sentence."""
 
 import json
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tests.e2e.registries import MIRROR, PASSWORD, PRIVATE, USER, WRONG
 from tests.e2e.running import Done, deploy, infisical_iac
 from tests.staging.host import StagingHost
 
-# No official release has these versions, so no digest of one is added to them.
+# No official release has these versions, so no known digest is added to them.
 _POSTGRES, _REDIS = "postgres:17.999", "redis:8.999"
 
 
@@ -62,7 +62,7 @@ def _apply(host: StagingHost, directory: Path, *arguments: str, **settings: Any)
     return infisical_iac(host.name, "apply", "--yes", "-i", file, *arguments)
 
 
-def _fails(host: StagingHost, directory: Path, **settings: Any) -> str:
+def _apply_and_fail(host: StagingHost, directory: Path, **settings: Any) -> str:
     """Return the error of an `apply` that stops nothing."""
     before = containers(host)
     done = _apply(host, directory, **settings)
@@ -76,7 +76,7 @@ def _fails(host: StagingHost, directory: Path, **settings: Any) -> str:
 def test_a_mirror_gives_images_by_their_official_names(
     host: StagingHost, version: str, digests: dict[str, str], tmp_path: Path
 ) -> None:
-    """By tags and by a digest; then the same bytes by their digests, which Docker knows by now."""
+    """Pull by tags and by a digest, then the same bytes by digests that Docker knows already."""
     images = {
         "infisical_image": "infisical/infisical",
         "infisical_version": f"{version}@{digests['infisical']}",
@@ -121,24 +121,24 @@ def test_a_tag_is_pulled_from_the_registry_that_its_name_says(
         ("status-500", "the registry failed"),
     ],
 )
-def test_an_error_of_the_registry_stops_nothing(
+def test_an_error_of_the_registry_stops_no_container(
     host: StagingHost, tmp_path: Path, repository: str, fact: str
 ) -> None:
     image = f"127.0.0.1:{WRONG}/{repository}/infisical"
-    error = _fails(host, tmp_path, infisical_image=image)
+    error = _apply_and_fail(host, tmp_path, infisical_image=image)
     assert image in error
     assert fact in error
 
 
-def test_a_registry_that_stalls_stops_nothing(host: StagingHost, tmp_path: Path) -> None:
-    """With the limit of a pull shortened on the host, as a test can't wait for 15 minutes."""
+def test_a_registry_that_stalls_stops_no_container(host: StagingHost, tmp_path: Path) -> None:
+    """The limit of a pull is shortened on the host, because a test can't wait for 15 minutes."""
     host.run(
         "printf '#!/bin/sh\\nshift\\nexec /usr/bin/timeout 5 \"$@\"\\n' >/usr/local/bin/timeout && "
         "chmod +x /usr/local/bin/timeout"
     )
     try:
         image = f"127.0.0.1:{WRONG}/stalls/infisical"
-        error = _fails(host, tmp_path, infisical_image=image)
+        error = _apply_and_fail(host, tmp_path, infisical_image=image)
     finally:
         host.run("rm /usr/local/bin/timeout")
     assert "does not answer" in error
@@ -148,7 +148,7 @@ def test_other_bytes_than_the_digest_says_are_refused(
     host: StagingHost, version: str, tmp_path: Path
 ) -> None:
     image, pinned = f"127.0.0.1:{WRONG}/wrong/infisical", f"{version}@sha256:{'a' * 64}"
-    error = _fails(host, tmp_path, infisical_image=image, infisical_version=pinned)
+    error = _apply_and_fail(host, tmp_path, infisical_image=image, infisical_version=pinned)
     assert "another digest" in error
 
 
@@ -156,31 +156,31 @@ def test_a_digest_unknown_to_the_registry_is_refused(
     host: StagingHost, version: str, digests: dict[str, str], tmp_path: Path
 ) -> None:
     image, pinned = f"127.0.0.1:{MIRROR}/infisical/infisical", f"{version}@sha256:{'a' * 64}"
-    error = _fails(host, tmp_path, infisical_image=image, infisical_version=pinned)
+    error = _apply_and_fail(host, tmp_path, infisical_image=image, infisical_version=pinned)
     assert "has no such image" in error
     assert digests["infisical"] not in error
 
 
-def test_a_full_disk_stops_nothing(host: StagingHost, version: str, tmp_path: Path) -> None:
+def test_a_full_disk_stops_no_container(host: StagingHost, version: str, tmp_path: Path) -> None:
     registries.push_large(host, f"large/infisical:{version}")
     with registries.fill_disk(host):
         image = f"127.0.0.1:{MIRROR}/large/infisical"
-        error = _fails(host, tmp_path, infisical_image=image)
+        error = _apply_and_fail(host, tmp_path, infisical_image=image)
     assert "disk is full" in error
 
 
-def test_a_private_registry_gets_the_login_and_nothing_keeps_it(
+def test_a_private_registry_gets_the_login_and_no_file_keeps_it(
     host: StagingHost, tmp_path: Path
 ) -> None:
     redis = "acme/redis:8.999"
     registries.push(host, _image(host, "redis"), PRIVATE, redis, login=True)
     images = {"redis_image": f"127.0.0.1:{PRIVATE}/{redis}"}
-    assert "asks for a login" in _fails(host, tmp_path, **images)
+    assert "asks for a login" in _apply_and_fail(host, tmp_path, **images)
     file = tmp_path / "password"
     file.write_text("wrong-fake-password\n")
     file.chmod(0o600)
     login = {"registry": f"127.0.0.1:{PRIVATE}", "user": USER, "password_file": str(file)}
-    error = _fails(host, tmp_path, registry_login=(login,), **images)
+    error = _apply_and_fail(host, tmp_path, registry_login=(login,), **images)
     assert "wrong-fake-password" not in error
     file.write_text(f"{PASSWORD}\n")
     done = _apply(host, tmp_path, "--json", registry_login=(login,), **images)

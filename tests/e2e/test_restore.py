@@ -21,7 +21,7 @@ pytestmark = pytest.mark.real
 _CREDENTIALS = "/etc/infisical/credentials"
 _BACKEND = f"{_CREDENTIALS}/backend.production.env"
 _SECRETS = {"API_TOKEN": "obviously-fake-token"}
-# By the file of its credentials, the folder of a service and what it reads there.
+# For each file of credentials, the folder of the service and the secrets that it reads there.
 _SERVICES = {
     _BACKEND: ("/backend", _SECRETS),
     f"{_CREDENTIALS}/python-service.production.env": (
@@ -109,7 +109,9 @@ def test_a_lost_host_is_restored_from_kit_and_repository(world: World) -> None:
         assert value not in done.stdout + done.stderr + json.dumps(entry)
 
 
-def test_restore_reports_what_was_revoked_since_and_keeps_the_old_data(world: World) -> None:
+def test_restore_reports_secrets_revoked_since_the_snapshot_and_keeps_the_old_data(
+    world: World,
+) -> None:
     id = _secret_id(world.host)
     _revoke(world.host, id)
     inspection.write_secrets(world.host, "/backend", {"NEWER": "obviously-fake"})

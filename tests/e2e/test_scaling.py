@@ -24,7 +24,7 @@ pytestmark = pytest.mark.cluster
 _NAME = "e2e-scaling"
 _SECRETS = {f"KEY_{number}": f"obviously-fake-{number}" for number in range(20)}
 _STATE = "cat /var/lib/infisical-scale/state"
-# The command gets Ctrl-C during its checks, when the new place serves already.
+# The command gets Ctrl-C during its checks, when the new topology serves already.
 _INTERRUPTED = (
     *(sys.executable, "-m", "tests.e2e.interrupting"),
     "Proof | Prove that every secret is read as before",
@@ -56,7 +56,7 @@ def test_a_failed_scale_out_keeps_the_writes_that_the_cluster_acknowledged(
     assert "its data of 20" in failed.stderr
     served = giving_up.serving(single)
     assert acknowledged & served
-    assert acknowledged - served <= _of_cluster(single, "infisical")
+    assert acknowledged - served <= _list_keys(single, "infisical")
     assert acknowledged - served
     giving_up.forget(single)
 
@@ -67,23 +67,23 @@ def test_a_single_host_becomes_a_cluster(hosts: list[StagingHost]) -> None:
     with giving_up.writing(single) as acknowledged:
         died = _scale("scale-out", program=dying_script.program("scale-out", "enter switched"))
         assert died.returncode == KILLED, died.stderr
-        assert "has not ended" in _on_one(single, "plan").stderr
+        assert "has not ended" in _run_on_host(single, "plan").stderr
         done = _scale("scale-out")
     assert done.returncode == 0, done.stderr
     assert "has switched already" in done.stderr
     assert "Read as before: " in done.stderr
     assert f"Kept on {single.name}: volume infisical_postgres." in done.stderr
     (named,) = set(_NAMED.findall(done.stderr))
-    assert any(each.startswith("WRITTEN_") for each in _of_cluster(single, named))
+    assert any(each.startswith("WRITTEN_") for each in _list_keys(single, named))
     assert acknowledged
     assert acknowledged <= giving_up.serving(single)
     giving_up.forget(single)
     for each in hosts:
         assert upgrading.secrets(each) == _SECRETS
-    _assert_converged(_together("plan"))
-    assert "belongs to a cluster" in _on_one(single, "plan").stderr
+    _assert_converged(_run_on_cluster("plan"))
+    assert "belongs to a cluster" in _run_on_host(single, "plan").stderr
     assert "from the cluster already" in _scale("scale-out").stderr
-    _assert_converged(_together("plan"))
+    _assert_converged(_run_on_cluster("plan"))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_version_that_fails_on_a_copy_of_the_data_never_serves_the_cluster(
     hosts: list[StagingHost], tmp_path: Path, version: str, reason: str
 ) -> None:
     newer = _make_later(hosts, tmp_path, version)
-    done = _together("apply", "--yes", inventory=newer)
+    done = _run_on_cluster("apply", "--yes", inventory=newer)
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"Infisical {version} was given up and {WAS} serves again with all" in done.stderr
     assert reason in done.stderr
@@ -106,7 +106,7 @@ def test_a_version_that_fails_on_a_copy_of_the_data_never_serves_the_cluster(
     for each in hosts:
         assert each.run(left).stdout == ""
         assert upgrading.secrets(each) == _SECRETS
-    _assert_converged(_together("plan"))
+    _assert_converged(_run_on_cluster("plan"))
 
 
 def _make_later(hosts: list[StagingHost], directory: Path, version: str) -> str:
@@ -127,20 +127,20 @@ def test_a_failed_upgrade_of_the_cluster_loses_no_acknowledged_write(
     version = BREAKS_CLUSTERS
     newer = _make_later(hosts, tmp_path, version)
     with giving_up.writing(single) as acknowledged:
-        done = _together("apply", "--yes", inventory=newer)
+        done = _run_on_cluster("apply", "--yes", inventory=newer)
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"Infisical {version} was given up and {WAS} serves again with " in done.stderr
     named = set(_NAMED.findall(done.stderr))
     assert len(named) == 1
     served = giving_up.serving(single)
     assert acknowledged & served
-    kept = served.union(*(_of_cluster(single, each) for each in named))
+    kept = served.union(*(_list_keys(single, each) for each in named))
     assert acknowledged - kept == set()
     assert acknowledged - served
     giving_up.forget(single)
     for each in hosts:
         assert upgrading.secrets(each) == _SECRETS
-    _assert_converged(_together("plan"))
+    _assert_converged(_run_on_cluster("plan"))
 
 
 def test_a_failed_scale_in_keeps_the_writes_that_the_host_acknowledged(
@@ -176,12 +176,12 @@ def test_a_cluster_becomes_a_single_host_again(hosts: list[StagingHost]) -> None
         swarm = each.run("docker info --format '{{.Swarm.LocalNodeState}}'").stdout
         assert "inactive" in swarm
         assert each.run(_STATE, check=False).stdout == ""
-    assert _on_one(single, "apply", "--yes").returncode == 0
-    _assert_converged(_on_one(single, "plan"))
+    assert _run_on_host(single, "apply", "--yes").returncode == 0
+    _assert_converged(_run_on_host(single, "plan"))
     assert upgrading.secrets(single) == _SECRETS
 
 
-def _of_cluster(host: StagingHost, database: str) -> set[str]:
+def _list_keys(host: StagingHost, database: str) -> set[str]:
     """Return the names of the secrets in a database of the host's own PostgreSQL."""
     found = "docker ps --quiet --filter name=infisical_postgres-"
     psql = (
@@ -191,17 +191,17 @@ def _of_cluster(host: StagingHost, database: str) -> set[str]:
 
 
 def _scale(command: str, *, program: tuple[str, ...] = PROGRAM) -> Done:
-    return _together(command, "--yes", program=program)
+    return _run_on_cluster(command, "--yes", program=program)
 
 
-def _together(
+def _run_on_cluster(
     *arguments: str, program: tuple[str, ...] = PROGRAM, inventory: str = _INVENTORY
 ) -> Done:
     given = (*arguments, "-i", inventory)
     return infisical_iac("", *given, program=program, environment={"STAGING_CLUSTER": _NAME})
 
 
-def _on_one(host: StagingHost, *arguments: str) -> Done:
+def _run_on_host(host: StagingHost, *arguments: str) -> Done:
     return infisical_iac(host.name, *arguments)
 
 

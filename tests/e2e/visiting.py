@@ -12,7 +12,7 @@ from tests.e2e.web import ask
 from tests.staging.host import StagingHost
 
 LOGIN = "/api/v1/auth/universal-auth/login"
-# In the network of Docker's bridge, outside the range that Docker assigns.
+# An address in the network of Docker's bridge, outside the range that Docker assigns.
 _ELSEWHERE = "172.17.255.77"
 
 

@@ -3,8 +3,8 @@
 Modules of this package that patch these programs and then run them are run the same way.
 
 Run by Python, this file is a process that has imported all of the project. It reads one run a line,
-as JSON, from its standard input, forks for it, and answers with its exit status. The fork continues
-as the program does after its imports, and ends as the interpreter would.
+as JSON, from its standard input, forks for it, and answers with the run's exit status. The fork
+continues as the program does after its imports, and ends as the interpreter would.
 """
 
 import inspect
@@ -62,7 +62,7 @@ def _answer(line: str, timeout: float) -> int:
 
 @cache
 def _server() -> subprocess.Popen[bytes]:
-    """Return the process that forks; it ends at the end of its input, so with its starter."""
+    """Return the process that forks; it ends at the end of its input, so with its parent."""
     return subprocess.Popen(
         [sys.executable, "-P", __file__],
         cwd=_REPOSITORY,
@@ -74,23 +74,23 @@ def _server() -> subprocess.Popen[bytes]:
 
 
 def _import_all() -> None:
-    # As in the programs themselves, this comes first: it gives the process to gevent.
+    # As in the programs themselves, this import comes first, because it patches for gevent.
     import_module("pyinfra_cli.main")
     package = import_module("infisical_iac")
     for module in pkgutil.walk_packages(package.__path__, "infisical_iac."):
         import_module(module.name)
-    # pyinfra asks for files and numbers of lines, and gets the lines too: it takes longer the more
-    # modules there are, a third of a run with all of these.
+    # pyinfra uses only files and numbers of lines, but `inspect` reads the lines too. That takes
+    # longer the more modules there are: a third of a run with all of these.
     for name in ("stack", "getframeinfo"):
         without_lines = partial(getattr(inspect, name), context=0)
         setattr(import_module("pyinfra.api.util"), name, without_lines)
 
 
 def _fork() -> dict[str, Any]:
-    """Fork for each run and answer; return, in the fork, what was asked."""
+    """Fork for each run, and answer with its status; return the request in the fork."""
     from gevent.monkey import get_original  # type: ignore[import-untyped]
 
-    # Those of gevent would start an event loop here, which no fork can share.
+    # gevent's functions would start an event loop here, which no fork can share.
     fork, wait = get_original("os", "fork"), get_original("os", "waitpid")
     for line in sys.stdin:
         child = fork()
@@ -103,13 +103,13 @@ def _fork() -> dict[str, Any]:
 
 
 def _become(asked: dict[str, Any]) -> None:
-    """Take the run's streams, environment and arguments for this process's own."""
+    """Give this process the streams, environment and arguments of the run."""
     for number, name in enumerate(_STREAMS):
         file = os.open(asked["streams"][name], os.O_WRONLY | os.O_APPEND if number else os.O_RDONLY)
         os.dup2(file, number)
         os.close(file)
         setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
-    # The one module that draws something when it is imported: the run's number in the audit log.
+    # Only this module has state of a run when it is imported: the run's id in the audit log.
     reload(import_module("infisical_iac.core.audit"))
     os.environ.clear()
     os.environ.update(asked["environment"])

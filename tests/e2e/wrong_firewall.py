@@ -1,7 +1,7 @@
 """`python -m tests.e2e.wrong_firewall <end> …`: run pyinfra with a firewall that locks it out.
 
-It opens another port for SSH. With `proof` the run tests the connection, which fails; with `death`
-it is killed before that, and the host rolls back by itself after SECONDS.
+The firewall opens another port for SSH. With `proof` the run tests the connection, which fails.
+With `death` the run is killed before that, and the host rolls back by itself after SECONDS.
 """
 
 import os
@@ -38,7 +38,7 @@ def lock_out(end: str) -> None:
 
 
 if __name__ == "__main__":
-    # Its import patches the whole process with gevent, which the tests' own must be spared.
+    # This import patches the whole process with gevent, so the tests' own process must not do it.
     from pyinfra_cli.cli import cli
 
     lock_out(sys.argv.pop(1))
