@@ -28,7 +28,7 @@ def create_network(cloud: Cloud, given: Data) -> tuple[int, Data]:
 
 
 def create_certificate(cloud: Cloud, given: Data) -> tuple[int, Data]:
-    """Answer a POST to /certificates of a managed one."""
+    """Answer a POST to /certificates for a managed certificate."""
     zones = [each["name"] for each in cloud.kinds["zones"].values()]
     for name in given["domain_names"]:
         if not any(name == zone or name.endswith(f".{zone}") for zone in zones):
@@ -194,7 +194,7 @@ ACTIONS: dict[tuple[str, str], _Acting] = {
 
 
 def let_go(cloud: Cloud, server: int) -> None:
-    """Forget a server that is deleted."""
+    """Remove a deleted server from networks and Load Balancers."""
     for balancer in cloud.kinds["load_balancers"].values():
         _remove_target(cloud, balancer, {"server": {"id": server}})
 

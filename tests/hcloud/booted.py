@@ -1,4 +1,4 @@
-"""Stand in for a server that has booted: an sshd with the host key that its user data brought."""
+"""Stand in for a booted server by an sshd with the host key of its user data."""
 
 import io
 import json
@@ -19,7 +19,7 @@ class Booted:
     """A server that has booted.
 
     Attributes:
-        lets_in: the public key that it accepts.
+        lets_in: the public key that the server accepts.
         commands: the ends of the commands that were run, in order.
         failing: the end of a command that fails.
         answers: the output of commands, by their ends.
@@ -48,7 +48,7 @@ class Booted:
         self._listener.close()
 
     def public(self) -> str:
-        """Return its current host key, as OpenSSH writes it."""
+        """Return the server's current host key, as OpenSSH writes it."""
         return f"{self.key.get_name()} {self.key.get_base64()}"
 
     def run(self, command: str) -> tuple[int, str]:

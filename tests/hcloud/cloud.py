@@ -18,7 +18,7 @@ from tests.hcloud.shapes import (
     server_type,
 )
 
-# What a server on its own has, and what a cluster has in addition.
+# The kinds of resources of a single server, and the further ones of a cluster.
 KINDS = ("servers", "volumes", "primary_ips", "firewalls", "placement_groups", "ssh_keys", "zones")
 CLUSTER_KINDS = ("networks", "load_balancers", "certificates")
 
@@ -32,8 +32,8 @@ class Cloud:
         failing: commands of actions that fail, each once.
         limits: the largest number of resources by kind.
         boot: called with each new server and its user data.
-        addresses: of the IPv4 kind, in the order in which they are given out.
-        network: of the IPv6 kind, with the place of its number.
+        addresses: the IPv4 addresses, in the order in which servers get them.
+        network: the IPv6 network of each server, with `{}` for the server's number.
         healthy: the ids of the servers that Load Balancers find healthy.
     """
 

@@ -166,7 +166,7 @@ _RATE = {"RateLimit-Limit": "3600", "RateLimit-Remaining": "0", "RateLimit-Reset
 
 @contextmanager
 def serving(api: Api) -> Iterator[Api]:
-    """Serve on a port of loopback, at its `url`."""
+    """Serve the API on a loopback port, at its `url`."""
 
     class Handler(BaseHTTPRequestHandler):
         def _answer(self) -> None:

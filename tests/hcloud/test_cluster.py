@@ -32,7 +32,7 @@ def test_a_plan_names_each_server_and_the_balancer_with_prices(cluster: World) -
     assert cluster.api.changes == []
 
 
-def test_everything_is_made_and_a_second_run_changes_nothing(cluster: World) -> None:
+def test_create_makes_all_resources_and_a_second_run_changes_nothing(cluster: World) -> None:
     said = cluster.ok("create", "--yes")
     cloud = cluster.cloud
     servers = _index_by_name(cloud, "servers")
@@ -58,7 +58,7 @@ def test_everything_is_made_and_a_second_run_changes_nothing(cluster: World) -> 
     assert cloud.rrsets["secrets", "A"]["records"] == [{"value": "203.0.113.50"}]
     assert cloud.rrsets["secrets", "AAAA"]["records"] == [{"value": "2001:db8:1::50"}]
     assert balancer["public_net"]["ipv4"]["dns_ptr"] == f"secrets.{ZONE}"
-    # What leads to the balancer does not lead back to a node.
+    # The name resolves to the balancer, so the addresses of nodes get no reverse DNS.
     assert not any(each["dns_ptr"] for each in cloud.kinds["primary_ips"].values())
     assert len(cluster.known_hosts) == 3
     assert "203.0.113.50, 2001:db8:1::50" in said
@@ -100,7 +100,7 @@ def test_a_single_server_becomes_the_first_node(world: World) -> None:
     assert [*servers] == _NAMES
     assert servers["infisical"]["id"] == first["id"]
     assert volume["server"] == first["id"]
-    # People go on reaching the first node until the balancer finds a healthy one.
+    # The records keep the address of the first node until the balancer finds a healthy node.
     (note,) = notes(world.run("plan").output)
     assert f"records of secrets in {ZONE}" in note
     assert world.cloud.rrsets["secrets", "A"]["records"] == [{"value": "127.0.0.2"}]

@@ -8,7 +8,7 @@ import pytest
 
 from tests.hcloud.world import CLUSTER, World, make_world, parse_plan
 
-# Without what needs no cluster to be proven.
+# These settings leave out resources that the tests of a single server cover.
 _SMALL = CLUSTER + 'ingress = "none"\nserver_backups = False\nserver_placement_group = ""\n'
 
 
@@ -31,7 +31,7 @@ def cluster(world: World) -> World:
 def test_a_killed_create_is_completed_by_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What is done over SSH is that of a server on its own, see test_killed.py.
+    # test_killed.py covers the steps over SSH.
     monkeypatch.setattr("infisical_iac.hetzner.remote.finish_first_boot", lambda *_, **__: None)
     for deaths in range(1, 60):
         with monkeypatch.context() as patch, make_world(tmp_path / str(deaths), patch) as world:
@@ -47,7 +47,7 @@ def test_a_killed_create_is_completed_by_the_next(
     assert 25 <= deaths < 59
 
 
-def test_the_volumes_stay_and_the_next_create_reuses_them(cluster: World) -> None:
+def test_destroy_keeps_the_volumes_and_the_next_create_reuses_them(cluster: World) -> None:
     volumes = [*cluster.cloud.kinds["volumes"].values()]
     done = cluster.run("destroy", answer="infisical\n")
     removed = {what for kind, what in parse_plan(done.output) if kind == "-"}

@@ -1,4 +1,4 @@
-"""Test what `server plan` and `server create` make, in which order, and what they keep."""
+"""Test the changes of `server plan` and `server create`, their order, and what they keep."""
 
 import json
 
@@ -31,13 +31,13 @@ def test_a_plan_lists_each_resource_with_its_price_and_changes_nothing(world: Wo
     assert world.api.changes == []
 
 
-def test_a_plan_as_json_holds_items_and_prices(world: World) -> None:
+def test_a_plan_as_json_holds_changes_and_prices(world: World) -> None:
     found = json.loads(world.run("plan", "--json").output)
     assert found["monthly"] == "7.97"
     assert {"kind": "+", "what": "SSH key operator", "detail": "", "diff": ""} in found["changes"]
 
 
-def test_everything_is_made_and_a_second_run_changes_nothing(world: World) -> None:
+def test_create_makes_all_resources_and_a_second_run_changes_nothing(world: World) -> None:
     said = world.ok("create", "--yes")
     cloud = world.cloud
     server, volume, wall = (cloud.only(kind) for kind in ("servers", "volumes", "firewalls"))
@@ -63,7 +63,7 @@ def test_everything_is_made_and_a_second_run_changes_nothing(world: World) -> No
     assert len(world.api.changes) == before
 
 
-def test_no_to_the_question_makes_nothing(world: World) -> None:
+def test_answering_no_creates_nothing(world: World) -> None:
     assert world.run("create", answer="n\n").exit_code == 1
     assert world.api.changes == []
 
@@ -105,7 +105,7 @@ def test_a_server_without_a_login_times_out_and_the_next_run_continues(world: Wo
     assert f"[127.0.0.2]:{world.port} " in str(error)
     assert " 1 s" in str(error)
     server = world.cloud.only("servers")
-    # It did boot, only late: with the key that is known already.
+    # The server boots late, with the host key that is known already.
     assert len(world.known_hosts) == 1
     assert "infisical-iac-ready" not in server["labels"]
     (detail,) = parse_plan(world.run("plan").output).values()
@@ -120,7 +120,7 @@ def test_an_existing_ssh_key_is_used(world: World) -> None:
 
 
 def test_a_server_may_have_only_ipv6(world: World) -> None:
-    world.cloud.network = "::/64"  # whose first address is the loopback's
+    world.cloud.network = "::/64"  # its first address is the loopback address
     world.set("server_ipv4 = False\nserver_ipv6 = True\n")
     assert "is up at ::1." in world.ok("create", "--yes")
     (booted,) = world.booted.values()

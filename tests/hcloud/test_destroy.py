@@ -5,7 +5,7 @@ import json
 from tests.hcloud.world import World, parse_plan
 
 
-def test_the_volume_stays_and_the_next_create_reuses_it(world: World) -> None:
+def test_destroy_keeps_the_volume_and_the_next_create_reuses_it(world: World) -> None:
     world.ok("create", "--yes")
     volume = world.cloud.only("volumes")
     said = world.ok("destroy", answer="infisical\n")
@@ -21,14 +21,14 @@ def test_the_volume_stays_and_the_next_create_reuses_it(world: World) -> None:
     assert volume["server"] == world.cloud.only("servers")["id"]
 
 
-def test_destroying_the_data_leaves_nothing(world: World) -> None:
+def test_destroy_with_data_removes_all_resources(world: World) -> None:
     world.ok("create", "--yes")
     said = world.ok("destroy", "--with-data", "--confirm", "infisical")
     assert parse_plan(said)["-", "volume infisical-data"].startswith("20 GB")
     assert {kind for kind, found in world.cloud.kinds.items() if found} == {"zones"}
 
 
-def test_another_name_deletes_nothing(world: World) -> None:
+def test_destroy_with_another_name_deletes_nothing(world: World) -> None:
     world.ok("create", "--yes")
     before = len(world.api.changes)
     sentence = world.expect_refusal("destroy", "--with-data", answer="other\n")
@@ -51,7 +51,7 @@ def test_resources_of_others_are_not_destroyed(world: World) -> None:
     assert world.api.changes == []
 
 
-def test_keys_and_groups_of_others_stay(world: World) -> None:
+def test_keys_and_groups_of_others_are_kept(world: World) -> None:
     world.cloud.add("ssh_keys", name="theirs", public_key="ssh-ed25519 AAAA")
     world.cloud.add("placement_groups", name="apart", servers=[])
     world.ok("create", "--yes")
@@ -69,7 +69,7 @@ def test_a_killed_destroy_is_completed_by_the_next(world: World) -> None:
     assert {kind for kind, found in world.cloud.kinds.items() if found} == {"volumes", "zones"}
 
 
-def test_a_list_shows_servers_and_the_volumes_that_none_has(world: World) -> None:
+def test_a_list_shows_servers_and_unattached_volumes(world: World) -> None:
     assert json.loads(world.ok("list", "--json")) == []
     assert "managed-by=infisical-iac" in world.ok("list")
     world.ok("create", "--yes")

@@ -22,7 +22,7 @@ def test_a_firewall_that_is_turned_off_is_removed(world: World) -> None:
     world.ok("create", "--yes")
     world.set('firewall = "off"\n')
     assert "'firewall'" in parse_plan(world.run("plan").output)["-", "firewall infisical"]
-    # It dies between taking it off the server and deleting it.
+    # The run is killed between removing the firewall from the server and deleting the firewall.
     world.api.dies_after = len(world.api.changes) + 1
     assert world.run("create", "--yes").exit_code == 1
     world.api.dies_after = None

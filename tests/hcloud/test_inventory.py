@@ -39,14 +39,14 @@ def _add(world: World, kind: str, name: str, *, of: str = "", **labels: str) -> 
 def test_the_server_is_found_with_its_volume_and_its_key(world: World) -> None:
     world.ok("create", "--yes")
     name, data = production_host(_file(world))
-    # By its name a person recognises it; SSH goes to its address.
+    # The host has the server's name, and SSH connects to its address.
     assert (name, data["ssh_hostname"], data["ssh_user"]) == ("infisical", "127.0.0.2", "root")
     assert data["data_volume"] == world.cloud.only("volumes")["linux_device"]
     assert data["ssh_strict_host_key_checking"] == "yes"
     assert Path(data["ssh_known_hosts_file"]) == world.directory / ".infisical-iac" / "known_hosts"
 
 
-def test_a_server_with_only_ipv6_is_found_by_it(world: World) -> None:
+def test_a_server_with_only_ipv6_is_reached_at_its_ipv6_address(world: World) -> None:
     world.cloud.network = "::/64"
     world.set("server_ipv4 = False\nserver_ipv6 = True\n")
     world.ok("create", "--yes")
@@ -72,7 +72,7 @@ def test_of_several_servers_the_named_one_is_chosen(world: World) -> None:
     assert production_host(_file(world))[0] == "infisical"
 
 
-def test_the_default_name_counts_as_for_the_server_commands(world: World) -> None:
+def test_the_default_name_is_that_of_the_server_commands(world: World) -> None:
     _add(world, "servers", "infisical-production")
     error = _error(production_host, world)
     assert error.code == "error.other_server"
@@ -80,7 +80,7 @@ def test_the_default_name_counts_as_for_the_server_commands(world: World) -> Non
     assert " infisical-production: set server_name " in str(error)
 
 
-def test_a_replacing_server_is_not_deployed_to(world: World) -> None:
+def test_the_inventory_refuses_a_server_during_its_replacement(world: World) -> None:
     world.ok("create", "--yes")
     server = world.cloud.only("servers")
     server["name"] = "infisical-next"

@@ -13,7 +13,7 @@ from tests.hcloud.shapes import Data
 from tests.hcloud.world import World
 
 
-def test_kinds_are_made_after_what_they_need() -> None:
+def test_kinds_are_created_after_the_kinds_that_they_need() -> None:
     """A server needs the kinds before it, the balancer needs servers, and records need both."""
     assert [kind.__name__ for kind in plan.KINDS] == [
         "SshKeys",
@@ -32,7 +32,7 @@ def test_kinds_are_made_after_what_they_need() -> None:
     ]
 
 
-def test_kinds_are_deleted_before_what_they_need_and_data_last() -> None:
+def test_kinds_are_deleted_before_the_kinds_that_they_need_and_data_last() -> None:
     """Hetzner refuses to delete resources in use, and a killed run must not lose data."""
     deleted = sorted((kind.deleted, kind.__name__) for kind in plan.KINDS if kind.deleted)
     assert len({rank for rank, _ in deleted}) == len(deleted)

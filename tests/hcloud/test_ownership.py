@@ -167,7 +167,7 @@ def test_nodes_of_a_former_cluster_are_reported_and_deleted_with_the_deployment(
     monkeypatch.setattr("infisical_iac.hetzner.remote.finish_first_boot", lambda *_, **__: None)
     world.set(CLUSTER)
     world.ok("create", "--yes")
-    # Another name since, so that its records are not found by name.
+    # The host name has changed since, so that the records are not found by it.
     world.set('topology = "single"\nsite_url = "https://vault.example.com"\n')
     surplus = notes(world.run("plan").output)
     assert [name in note for name, note in zip(("-2 ", "-3 "), surplus, strict=True)] == [True] * 2
@@ -268,7 +268,7 @@ _CHANGES: dict[str, Callable[[Client, int], object]] = {
 def test_no_request_can_change_resources_that_are_not_owned(
     world: World, kind: str, labels: dict[str, str], code: str
 ) -> None:
-    """The library's own calls, with ids that this project has not queried."""
+    """Call the library itself, with ids of resources that this project has not queried."""
     more = {"server": None, "applied_to": [], "services": [], "targets": [], "actions": [0]}
     world.cloud.actions[0] = {"status": "success", "left": 0, "fails": False}
     stranger = world.cloud.add(kind, name="it", labels=labels, assignee_id=None, **more)
@@ -318,7 +318,10 @@ def test_records_of_another_deployment_are_kept(world: World) -> None:
 
 @pytest.mark.parametrize("name", ["a", "infisical", "secrets-2-eu", "a" * 42, "0-0"])
 def test_labels_of_every_accepted_name_are_valid_at_hetzner(name: str) -> None:
-    """https://docs.hetzner.cloud/reference/cloud#labels: at most 63 characters of [-A-Za-z0-9_.]"""
+    """Hetzner allows at most 63 characters of [-A-Za-z0-9_.] in keys and values of labels.
+
+    Source: https://docs.hetzner.cloud/reference/cloud#labels
+    """
     assert re.fullmatch(_NAME, name)
     found = api.labels(name) | {api.REPLACES: name, api.CLUSTER: name}
     for key, value in found.items():

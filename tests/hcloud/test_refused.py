@@ -20,7 +20,7 @@ def test_resources_of_others_are_refused_and_kept(
     world: World, settings: str, kind: str, what: str
 ) -> None:
     world.set(settings)
-    # Of one kind or the other, without anything that it would be with.
+    # These fields are empty: each kind of resource has some of them.
     unattached = {
         each: list[str]() for each in ("applied_to", "services", "targets", "private_net")
     }

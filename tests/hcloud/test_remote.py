@@ -33,7 +33,7 @@ def server(world: World) -> Booted:
 
 @pytest.fixture
 def login(world: World, server: Booted) -> Login:
-    """Return the login to it."""
+    """The login to the server."""
     return Login(server.address, server.port, str(world.directory / "operator"))
 
 

@@ -71,7 +71,7 @@ def _type(server: Data) -> str:
     return str(server["server_type"]["name"])
 
 
-def test_everything_moves_in_an_order_that_loses_nothing(
+def test_volume_and_addresses_move_in_an_order_that_loses_no_data(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = grown_hosts(world, monkeypatch)
@@ -115,7 +115,7 @@ def test_a_killed_replacement_is_completed_by_the_next_run(
             assert (server["name"], _type(server)) == ("infisical", "cx43"), deaths
             assert world.cloud.only("volumes")["server"] == server["id"]
             assert world.cloud.only("primary_ips")["assignee_id"] == server["id"]
-            # The old one went only when the new one was proven where people find it.
+            # The old server is deleted only after the new one passed its checks.
             assert ("prove", "infisical-next", "infisical-next") in fake.did
     assert 12 <= deaths < 59
 

@@ -71,12 +71,12 @@ def cluster(world: World) -> World:
     """A world with a healthy cluster, whose settings describe bigger servers."""
     world.set(CLUSTER)
     world.ok("create", "--yes")
-    _say(world, _WELL)
+    _set_report(world, _WELL)
     world.set('server_type = "cx43"\n')
     return world
 
 
-def _say(world: World, report: str) -> None:
+def _set_report(world: World, report: str) -> None:
     last_words = " ".join(script("others").split()[-2:])
     for each in world.booted.values():
         each.answers[last_words] = report
@@ -90,8 +90,8 @@ def _type(server: Data) -> str:
     return str(server["server_type"]["name"])
 
 
-def _ends(world: World, number: int) -> None:
-    """Stop a server from answering."""
+def _shut_down(world: World, number: int) -> None:
+    """Shut a booted server down."""
     world.booted.pop(f"127.0.0.{number + 1}").off()
 
 
@@ -126,13 +126,13 @@ def test_a_new_server_has_the_name_the_addresses_and_an_empty_volume(
     assert "infisical-iac apply" in said
     assert len(cluster.known_hosts) == 3
     assert cluster.run("plan").exit_code == 0
-    # With the data goes what was set aside.
+    # The volume that was set aside is destroyed with the data.
     cluster.ok("destroy", "--with-data", "--confirm", "infisical")
     assert not cluster.cloud.kinds["volumes"]
 
 
 def test_a_needed_node_is_not_replaced(cluster: World) -> None:
-    _say(cluster, _report(third="unreachable"))
+    _set_report(cluster, _report(third="unreachable"))
     before = len(cluster.api.changes)
     error = cluster.error("replace", "infisical-2")
     assert error.code == "refused.node_needed"
@@ -145,13 +145,13 @@ def test_a_node_of_unknown_importance_is_not_replaced(
 ) -> None:
     monkeypatch.setattr("infisical_iac.hetzner.remote._ALIVE_SECONDS", 1)
     for number in (1, 3):
-        _ends(cluster, number)
+        _shut_down(cluster, number)
     assert cluster.error("replace", "infisical-2", "--yes").code == "unreachable.nodes"
 
 
 def test_a_lost_node_is_replaced(cluster: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("infisical_iac.hetzner.remote._ALIVE_SECONDS", 1)
-    _ends(cluster, 2)
+    _shut_down(cluster, 2)
     _servers(cluster)["infisical-2"]["status"] = "off"
     cluster.ok("replace", "infisical-2", "--yes")
     assert _type(_servers(cluster)["infisical-2"]) == "cx43"
@@ -192,13 +192,13 @@ def test_a_node_that_matches_the_settings_is_replaced_only_on_request(cluster: W
 def test_a_killed_replacement_is_completed_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # What is done over SSH to a new server is that of one on its own, see test_killed.py.
+    # test_killed.py covers the steps over SSH to a new server.
     monkeypatch.setattr("infisical_iac.hetzner.remote.finish_first_boot", lambda *_, **__: None)
     for deaths in range(1, 40):
         with monkeypatch.context() as patch, make_world(tmp_path / str(deaths), patch) as world:
             world.set(CLUSTER + "server_backups = False\n")
             world.ok("create", "--yes")
-            _say(world, _WELL)
+            _set_report(world, _WELL)
             world.set('server_type = "cx43"\n')
             world.api.dies_after = len(world.api.changes) + deaths
             if world.run("replace", "infisical-2", "--yes").exit_code == 0:

@@ -38,7 +38,7 @@ CLUSTER = 'topology = "swarm"\nedge = "load-balancer"\n'
 
 @dataclass
 class World:
-    """All of it.
+    """A clone of the project, its resources at Hetzner Cloud, and its booted servers.
 
     Attributes:
         booted: the servers that have booted, by address.
@@ -135,7 +135,7 @@ def make_world(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wor
     for name in [each for each in os.environ if each.startswith("INFISICAL_")]:
         monkeypatch.delenv(name)
     with serving(Api()) as api, socket.create_server(("127.0.0.1", 0)) as free:
-        # It stays taken here, so that no other world's servers have it at the same addresses.
+        # The port stays bound here, so that no other world's servers use it at the same addresses.
         port = free.getsockname()[1]
         world = World(api, directory, port, key)
         api.cloud.boot = world.boot
