@@ -1,8 +1,8 @@
 """A client that continuously writes and reads secrets, at a bounded rate, at all nodes.
 
 Every write has its own name. A write counts as acknowledged once a node has answered it with
-200; each read asks for one that was, and must get its value. A request that fails is tried once
-more at the next node, as a load balancer or a patient service does it, a write under a new name.
+200. Each read asks for an acknowledged secret, and must get its value. A failed request is tried
+once more at the next node, as by a load balancer or a patient service, a write under a new name.
 """
 
 import random
@@ -98,7 +98,7 @@ class Client:
     def steady(self, seconds: float, within: float) -> bool:
         """Continue until writes and reads have succeeded without an outage for some seconds.
 
-        Returns False if that does not happen `within` so many.
+        Returns False if that does not happen `within` so many seconds.
         """
         begun = self.now()
         while (now := self.now()) < begun + within:
@@ -133,7 +133,7 @@ class Client:
         return self.ledger.list_lost(self._place.all(node))
 
     def _work(self, action: Callable[[Node], bool], number: int) -> None:
-        # The workers share the rate between them, and don't speak all at once.
+        # The workers share the rate, and start at different times.
         self._over.wait(number * self._interval / _WORKERS)
 
         def once() -> None:

@@ -25,10 +25,10 @@ class Fault:
 
     @property
     def name(self) -> str:
-        """Return its name on the command line."""
+        """The name of the fault on the command line."""
         return self.strike.__name__
 
     @property
     def title(self) -> str:
-        """Return its description, without a full stop."""
+        """The description of the fault, without a full stop."""
         return (self.strike.__doc__ or "").strip().rstrip(".")

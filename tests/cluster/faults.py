@@ -1,7 +1,7 @@
 """The faults: each is injected into a cluster, and returns the function that undoes it.
 
-What `apply` must repair is left to it: undoing a fault only corrects what nobody but an operator at
-the machine can, such as the power.
+Undoing a fault repairs only what an operator at the machine must repair, such as the power. All
+else is left to `apply`.
 """
 
 import time
@@ -16,10 +16,10 @@ _BREAK_ETCD = """
 for file in /var/lib/docker/volumes/infisical_etcd/_data/data/member/*/*; do
     test ! -f $file || dd if=/dev/urandom of=$file bs=4096 count=16 conv=notrunc status=none
 done
-# It may have ended for that by itself.
+# etcd may have ended by itself because of the broken data.
 docker kill $(docker ps --quiet --filter name=infisical_etcd-) >/dev/null 2>&1 || true
 """
-# Three times what a primary may be one without the others.
+# Three times as long as a primary may stay one without the others.
 _APART_SECONDS = 60
 _ALL_BOOT_SECONDS = 60
 
@@ -87,7 +87,7 @@ def disk_filled(cluster: Cluster) -> Undo:
     if not (host.directory / "disk.img").exists():
         raise StagingError(f"{host.name} has no disk of its own: it would fill this machine's")
     free = "$(df --block-size=1 --output=avail /var/lib/docker | tail -1)"
-    # What is given back meanwhile is taken too; a database needs a moment until it misses it.
+    # Space that is freed meanwhile is filled too, because a database notices the lack only later.
     host.run(
         f"fallocate --length {free} {_FILL}; for second in $(seq 15); do "
         f"cat /dev/zero >>{_FILL} 2>/dev/null; sleep 1; done"
@@ -121,7 +121,7 @@ FAULTS: dict[str, Fault] = {
             within=_APART_SECONDS + ONE_FAULT_SECONDS,
             because=f"for the first {_APART_SECONDS} s no host hears another one",
         ),
-        # Of two hosts at once, and yet no reason to be away: PostgreSQL goes on without etcd.
+        # This breaks two hosts at once, but has the usual bound: PostgreSQL works without etcd.
         Fault(etcd_broken),
         Fault(manager_killed),
         Fault(replicas_killed),

@@ -1,7 +1,7 @@
 """A staging cluster to break: its hosts can be killed, cut off and queried from inside.
 
 Hosts are numbered from 1. Queries of a host use neither SSH nor the network, so that they
-work for one that is cut off.
+work for a host that is cut off.
 """
 
 import shlex
@@ -70,7 +70,7 @@ class Cluster:
     def start(self, *numbers: int) -> None:
         """Boot hosts again, and wait until one can log in.
 
-        A host without a majority of others has not booted before they are back.
+        A host without a majority of the others finishes its boot only once they are back.
         """
         for number in numbers:
             docker("start", self.host(number).container)
@@ -110,7 +110,7 @@ class Cluster:
         """Run `infisical-iac <arguments>` on the whole cluster.
 
         Args:
-            inventory: another than the cluster's own.
+            inventory: another inventory than the cluster's own.
             program: the program to run instead of the command.
         """
         own = {"STAGING_CLUSTER": self.staging.name}
@@ -118,11 +118,11 @@ class Cluster:
         return infisical_iac("", *given, program=program, environment=own)
 
     def plan(self) -> list[str]:
-        """Return the items and unknowns of `infisical-iac plan`. Raises AssertionError."""
+        """Return the changes and unknowns of `infisical-iac plan`. Raises AssertionError."""
         return lines(self.command("plan", "--json"))
 
     def unready(self) -> str:
-        """Return the nodes that the Swarm misses, as a running host reports it; empty for none."""
+        """Return the unreachable nodes, as a running host reports them; empty for none."""
         said = self.managers(_NODES)
         wrong = [line for line in said if "Ready" not in line or "Unreachable" in line]
         return ", ".join(wrong) if said else "a majority of the managers"

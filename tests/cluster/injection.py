@@ -18,8 +18,8 @@ _WITHIN_SECONDS = 150.0
 def inject(cluster: Cluster, fault: str) -> Result:
     """Inject a fault into a converged cluster, and let `apply` repair the rest.
 
-    Raises AssertionError where a run of the deploy fails, StagingError where hosts that run
-    again don't find together, and where the cluster is not settled.
+    Raises AssertionError if a run of the deploy fails. Raises StagingError if hosts that run again
+    do not form a cluster, or if the cluster does not converge.
     """
     waiting.whole(cluster)
     before = reading.whole(cluster)
@@ -27,7 +27,7 @@ def inject(cluster: Cluster, fault: str) -> Result:
     place = Place(cluster.credentials()).set_up(nodes[0])
     with Watch(cluster.postmaster, cluster.numbers) as watch, Client(nodes, place) as client:
         moment, over, came_back = _strike(cluster, fault, client)
-        restless = _restless(cluster, client)
+        restless = _list_unstable(cluster, client)
         repaired = repair(cluster, before)
     report = client.report()
     _report(fault, report.describe_outages(moment), _reasons(client), repaired)
@@ -48,11 +48,11 @@ def inject(cluster: Cluster, fault: str) -> Result:
 
 
 def _strike(cluster: Cluster, fault: str, client: Client) -> tuple[float, float, bool]:
-    """Return when it began, when it was undone, and whether service was back before that."""
+    """Return when the fault began and ended, and whether service was back before the end."""
     if not client.steady(_BEFORE_SECONDS, _WITHIN_SECONDS):
         raise StagingError(
             f"within {_WITHIN_SECONDS:.0f} s there were no {_BEFORE_SECONDS:.0f} s of writes and "
-            "reads without an outage, and nothing had been done yet: mend the cluster first"
+            "reads without an outage, and nothing had been done yet: repair the cluster first"
         )
     moment = client.now()
     say(f"{fault}: injecting it")
@@ -66,15 +66,15 @@ def _strike(cluster: Cluster, fault: str, client: Client) -> tuple[float, float,
     return moment, over, came_back
 
 
-def _restless(cluster: Cluster, client: Client) -> list[str]:
-    """Return sentences on what does not become steady after the fault is undone."""
+def _list_unstable(cluster: Cluster, client: Client) -> list[str]:
+    """Return sentences on everything that does not become stable after the fault is undone."""
     waiting.ready(cluster)
     found = []
     if moving := waiting.calm(cluster):
-        found.append(f"what is missing goes on changing: {', '.join(sorted(moving))}")
+        found.append(f"the missing services keep changing: {', '.join(sorted(moving))}")
     if not client.steady(STEADY_SECONDS, _WITHIN_SECONDS):
         found.append(
-            f"after it was undone there were no {STEADY_SECONDS:.0f} s of writes and reads "
+            f"after the fault was undone there were no {STEADY_SECONDS:.0f} s of writes and reads "
             f"without an outage within {_WITHIN_SECONDS:.0f} s"
         )
     return found

@@ -3,7 +3,7 @@
 from tests.staging import entering
 from tests.staging.host import StagingHost
 
-# psql's status is 2 where nothing lets it in: no PostgreSQL takes writes there.
+# psql's status is 2 if no server accepts the connection: then no PostgreSQL takes writes there.
 _ASK = """
 of=label=com.docker.swarm.service.name=infisical_postgres-{number}
 ids=$(timeout 4 docker ps --quiet --filter $of) || exit 1

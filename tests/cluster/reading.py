@@ -10,7 +10,7 @@ from tests.cluster.hosts import Cluster
 from tests.cluster.state import State
 from tests.staging.shell import StagingError
 
-# A sentinel sees within ten seconds what the master sends it, and asks every ten.
+# A sentinel gets the master's messages within ten seconds, and asks every ten seconds.
 _SECONDS = 60.0
 _TASKS = "docker service ls --format '{{.Name}} {{.Replicas}}'"
 _SERVICES = "docker service inspect --format '{{json .Spec}}' $(docker service ls --quiet)"
@@ -35,7 +35,7 @@ def whole(cluster: Cluster) -> State:
 
     seen, wrong = _until_none(cluster, lacking)
     if wrong:
-        raise StagingError(f"the cluster is not whole: {'; '.join(wrong)}")
+        raise StagingError(f"the cluster is not healthy: {'; '.join(wrong)}")
     return seen
 
 

@@ -25,7 +25,7 @@ class Repair:
         return [
             *(f"`apply` changed what `plan` did not report: {each}" for each in unreported),
             *(f"the plan after `apply` is not empty: {each}" for each in self.unsettled),
-            *(f"it is not as it was before: {each}" for each in self.differences),
+            *(f"the state differs from the one before: {each}" for each in self.differences),
         ]
 
 

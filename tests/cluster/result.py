@@ -1,4 +1,4 @@
-"""Assess the result of a fault. Pure."""
+"""Assess the result of a fault, by pure functions."""
 
 from dataclasses import dataclass, field
 
@@ -13,11 +13,11 @@ from tests.cluster.repair import Repair
 class Result:
     """The result of a fault.
 
-    It was injected at `moment` and undone at `over`, by the report's clock; the report ends after
-    the repair. `came_back` is whether service was back before the fault was undone; `restless`
-    lists what did not become steady afterwards. `lost` are acknowledged writes that a node doesn't
-    have, `doubled` the hosts that were primaries at the same time, `blind` the hosts with too few
-    answers to say so.
+    The fault was injected at `moment` and undone at `over`, by the report's clock; the report ends
+    after the repair. `came_back` is whether service was back before the fault was undone;
+    `restless` lists what did not become stable afterwards. `lost` are acknowledged writes that a
+    node doesn't have, `doubled` the hosts that were primaries at the same time, `blind` the hosts
+    with too few answers to exclude two primaries.
     """
 
     fault: str
@@ -48,7 +48,7 @@ class Result:
 
     @property
     def wrong(self) -> list[str]:
-        """Return sentences on what must never happen and did, except for times."""
+        """Return sentences on the results that must never happen, except for times."""
         found = {
             f"{len(self.lost)} acknowledged writes are lost": self.lost,
             f"{len(self.report.wrong_reads)} reads were wrong": self.report.wrong_reads,
@@ -63,7 +63,7 @@ class Result:
         ]
 
     def late(self, times: float = 1.0) -> list[str]:
-        """Return sentences on what took longer than its bound.
+        """Return sentences on the times that exceed their bounds.
 
         Args:
             times: a factor for the bounds, on a busy machine.

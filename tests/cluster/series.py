@@ -41,13 +41,13 @@ def _inject(cluster: Cluster, fault: str) -> Result | Failed:
         why = _line(error)
     say(f"{fault}: {why}")
     try:
-        _mend(cluster)
+        _repair(cluster)
     except _WRONG as error:
-        say(f"{fault}: the cluster is not mended: {_line(error)}")
+        say(f"{fault}: the cluster is not repaired: {_line(error)}")
     return Failed(fault, why)
 
 
-def _mend(cluster: Cluster) -> None:
+def _repair(cluster: Cluster) -> None:
     make_good(cluster)
     waiting.ready(cluster)
     cluster.deploy().ok()

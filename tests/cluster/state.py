@@ -1,8 +1,11 @@
-"""Describe the parts of a cluster that must be equal after a fault and `apply`. Pure.
+"""Describe the parts of a cluster that must be equal after a fault and `apply`, by pure functions.
 
-Left out on purpose is what may differ: who is the primary or leads the swarm; ids, of tasks and of
-configs, whose names have the hash of what they hold; and how each etcd began, in a node's labels
-and the command of its service, for a new one may have taken the place of one that was lost.
+These parts are left out, because they may differ:
+
+- the primary, and the leader of the swarm
+- ids of tasks and configs; the names of configs have the hash of their content
+- the start of each etcd, in a node's labels and the command of its service: a new member may have
+  replaced a lost one
 """
 
 import itertools
@@ -12,7 +15,7 @@ from typing import Any
 
 from infisical_iac.cluster.swarm_state import ETCD, JOINED
 
-# What there is, and how it is.
+# The parts by name, and the state of each.
 State = Mapping[str, str]
 
 _HOW_ETCD_BEGAN = (ETCD, JOINED)

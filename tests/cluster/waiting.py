@@ -1,4 +1,4 @@
-"""Wait, with a time limit, for what a cluster repairs by itself."""
+"""Wait, with a time limit, until a cluster has repaired itself."""
 
 import re
 import time
@@ -19,7 +19,7 @@ def ready(cluster: Cluster) -> None:
 
 
 def whole(cluster: Cluster) -> None:
-    """Wait until, in addition, each service has all its tasks and each standby follows.
+    """Wait until the cluster is ready, each service has all tasks, and each standby follows.
 
     Raises StagingError after four minutes.
     """
@@ -44,7 +44,7 @@ def calm(cluster: Cluster) -> Missing:
 
 
 def wait_for_item(cluster: Cluster, item: str) -> None:
-    """Wait until the plan has an item that matches this expression.
+    """Wait until the plan has a change that matches this expression.
 
     Raises StagingError after four minutes.
     """
@@ -57,10 +57,14 @@ def wait_for_item(cluster: Cluster, item: str) -> None:
 
 
 def at_rest(seen: Sequence[tuple[float, Missing]], seconds: float) -> bool:
-    """Return whether nothing is missing, or the same as before, by the observations and times.
+    """Return whether nothing is missing, or the same services as before.
 
-    What crashes repeatedly is missing now and then: all that was missing in the last
-    seconds is compared with all that was in as many before.
+    A service that crashes repeatedly is missing now and then. So all services missing in the last
+    seconds are compared with all services missing in as many seconds before.
+
+    Args:
+        seen: the observations, each with its time in seconds.
+        seconds: the length of the two periods.
     """
     now, missing = seen[-1]
     if not missing:
@@ -72,7 +76,7 @@ def at_rest(seen: Sequence[tuple[float, Missing]], seconds: float) -> bool:
 
 
 def until(missing: Callable[[], str]) -> None:
-    """Wait until nothing is missing. Raises StagingError with the rest after four minutes."""
+    """Wait until nothing is missing. Raises StagingError with the missing after four minutes."""
     end = time.monotonic() + _SECONDS
     while found := missing():
         if time.monotonic() > end:

@@ -1,9 +1,9 @@
 """Watch for two primaries, by querying each host every two seconds.
 
-A PostgreSQL that is a primary stays one until its postmaster ends, so between two answers of one
-postmaster it was one all the time. Two hosts whose such times overlap were primaries at the same
-instant; answers that merely come together show nothing, for a hand-over may lie between them. What
-isn't seen is a primary that gave fewer than two answers, so one of less than some four seconds.
+A PostgreSQL that is a primary stays one until its postmaster ends. So it was a primary all the time
+between two answers of one postmaster. Two hosts with overlapping times were primaries at once.
+Answers that only come at the same time prove nothing, because a hand-over may be between them. A
+primary with fewer than two answers is not detected: it lasted less than about four seconds.
 """
 
 import itertools
@@ -16,7 +16,7 @@ from functools import partial
 from tests.cluster.nodes import repeat
 
 INTERVAL = 2.0
-# A question may take more than an interval, and a host that boots answers none for some seconds.
+# A query may take longer than an interval, and a booting host answers none for some seconds.
 _LEAST_ANSWERED = 1 / 3
 _MOST_SILENT_SECONDS = 30.0
 
@@ -46,8 +46,8 @@ class Reign:
 class Watch:
     """Query each host separately while the context is open.
 
-    `ask` is given a host's number and returns the postmaster of its primary, an empty text where
-    it surely has none, and None, or raises, where there is no answer; it has to end by itself.
+    `ask` gets a host's number and returns the postmaster of its primary, or an empty text if the
+    host surely has none. Without an answer it returns None or raises. It must end by itself.
     """
 
     def __init__(
@@ -92,7 +92,7 @@ class Watch:
         try:
             output = self._ask(host)
         except Exception as error:
-            # Whatever it was, the next question may be answered.
+            # The next query may be answered, so no error ends the watch.
             self._why[host] = f"{type(error).__name__}: {error}"
             return
         if output is not None:
@@ -131,8 +131,8 @@ def blind(
 ) -> list[str]:
     """Return the hosts with too few answers to exclude two primaries.
 
-    That is, fewer answers than a third of the questions that there was time for, or none for more
-    than half a minute.
+    These are hosts that answered fewer than a third of the possible queries, or none for more than
+    half a minute.
     """
     found = []
     for host in hosts:

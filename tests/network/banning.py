@@ -99,7 +99,7 @@ class BanningHost:
         assert done.returncode == 0, done.stderr + self.read_log()
 
     def client(self, *words: str) -> str:
-        """Return what fail2ban answers."""
+        """Return the answer of fail2ban to a command."""
         return self._client(*words).stdout
 
     def _client(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -127,7 +127,7 @@ class BanningHost:
             log.writelines(f"{each}\n" for each in lines)
 
     def reaches(self, source: str) -> bool:
-        """Return whether one of the outside's addresses can connect."""
+        """Return whether an address of the outside can connect to the host."""
         command = ("python3", "-c", _REACH, source, HOST6 if ":" in source else HOST, str(_PORT))
         return subprocess.run(self._within(self._names[1], *command), timeout=60).returncode == 0
 

@@ -68,7 +68,7 @@ class DataNodes:
 
     def up(self) -> None:
         """Make the namespaces, the host names of all services, and the certificates."""
-        # Services that don't run as root must reach their files in there.
+        # Services that don't run as root must reach their files in this directory.
         self.home.chmod(0o711)
         made = script("certificates", "make").replace("/etc/infisical", str(self.home / "etc"))
         subprocess.run(["sh", "-c", made], check=True)

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable
 
 _SECONDS = 0.6
-# What servers of lines answer, and those of HTTPS too, which turn away other plain text unheard.
+# A text that servers of line protocols answer, and HTTPS servers too: they ignore other plain text.
 _HELLO = b"GET / HTTP/1.0\r\n\r\n"
 _LONG_SECONDS = 10.0
 
@@ -27,7 +27,7 @@ def _family(address: str) -> socket.AddressFamily:
 
 
 def serve(*ports: str) -> None:
-    """Answer on all addresses of both IP versions until it is stopped."""
+    """Answer on all addresses of both IP versions until the process is stopped."""
     selector = selectors.DefaultSelector()
     for port in map(int, ports):
         listener = socket.create_server(
@@ -71,7 +71,7 @@ def _asking(source: str, address: str, port: int, kind: socket.SocketKind) -> so
 
 
 def _select_answering(sockets: Iterable[socket.socket]) -> set[socket.socket]:
-    """Return the sockets that answer in time; each is asked once it is connected."""
+    """Return the sockets that answer in time; each is sent a request once it is connected."""
     selector, found = selectors.DefaultSelector(), set()
     for each in sockets:
         selector.register(each, selectors.EVENT_WRITE)
@@ -87,7 +87,7 @@ def _select_answering(sockets: Iterable[socket.socket]) -> set[socket.socket]:
                     continue
                 found |= {asked} if asked.recv(64) else set()
             except OSError:
-                pass  # refused, which is not an answer of a server
+                pass  # a refused connection is not an answer of a server
             selector.unregister(asked)
     return found
 
@@ -133,7 +133,7 @@ def ping(address: str) -> None:
 
 
 def fetch(address: str, port: str, number: str) -> None:
-    """Print how much of what the server sends arrives."""
+    """Print how many of the bytes that the server sends arrive."""
     with socket.create_connection((address, int(port)), timeout=_LONG_SECONDS) as connection:
         connection.sendall(f"send {number}".encode())
         got = 0

@@ -83,7 +83,7 @@ def test_an_ipv6_network_with_a_successful_ssh_login_is_never_banned(
     assert host.reaches(BESIDE6)
 
 
-def test_an_allowed_address_keeps_its_network_from_being_banned_as_a_whole(tmp_path: Path) -> None:
+def test_a_network_with_an_allowed_address_is_not_banned_as_a_whole(tmp_path: Path) -> None:
     changes = {"login_attempts": _ATTEMPTS, "login_calls": _CALLS}
     with banning(tmp_path, machine_networks=(f"{BESIDE6}/128",), **changes) as host:
         host.write_log(*_logins(NEIGHBOUR6))
@@ -117,7 +117,7 @@ def test_allowed_networks_and_addresses_that_logged_in_by_ssh_are_never_banned(
     assert host.reaches(NEIGHBOUR)
 
 
-def test_a_refused_login_with_a_forged_name_counts_as_no_login(host: BanningHost) -> None:
+def test_a_refused_login_with_a_forged_name_does_not_prevent_a_ban(host: BanningHost) -> None:
     host.journal.write_text(
         f"Invalid user Accepted publickey for root from {ATTACKER} port 1 from {ATTACKER} port 2\n"
     )

@@ -84,7 +84,7 @@ class Writer:
                 self.acknowledged.append(number)
 
 
-def test_redis_closes_its_plain_port_and_the_proxy_finds_the_master_all_the_while(
+def test_redis_closes_its_plain_port_while_the_proxy_keeps_finding_the_master(
     nodes: DataNodes,
 ) -> None:
     nodes.level = Level.OFFERED
@@ -102,11 +102,11 @@ def test_redis_closes_its_plain_port_and_the_proxy_finds_the_master_all_the_whil
     for number in NUMBERS:
         nodes.start(f"redis-{number}")
         nodes.start(f"sentinel-{number}")
-    # HAProxy is still as it was rolled out before.
+    # HAProxy still has its previous configuration.
     nodes.until(lambda: _through_proxy(nodes) == "OK", "HAProxy finds no master by TLS")
     nodes.stop("haproxy")
     nodes.start("haproxy")
-    nodes.until(lambda: _through_proxy(nodes, "get a") == "b", "what was written is not there")
+    nodes.until(lambda: _through_proxy(nodes, "get a") == "b", "the written value is missing")
 
 
 def test_redis_and_its_sentinels_refuse_a_plain_connection(nodes: DataNodes) -> None:
@@ -143,7 +143,7 @@ def test_the_proxy_follows_when_the_sentinels_choose_another_master(nodes: DataN
     nodes.start("redis-1")
 
 
-def test_no_acknowledged_write_is_lost_on_the_way_to_tls(nodes: DataNodes) -> None:
+def test_no_acknowledged_write_is_lost_during_the_change_to_tls(nodes: DataNodes) -> None:
     nodes.level = Level.OFFERED
     for number in NUMBERS:
         nodes.start(f"etcd-{number}")
@@ -151,7 +151,7 @@ def test_no_acknowledged_write_is_lost_on_the_way_to_tls(nodes: DataNodes) -> No
     nodes.stop("haproxy")
     nodes.start("haproxy")
     nodes.until(lambda: _whole(nodes, 2), "PostgreSQL has no primary with two standbys", 90)
-    nodes.until(lambda: _sql(nodes, _CREATE) == "", "nothing can be written")
+    nodes.until(lambda: _sql(nodes, _CREATE) == "", "no write succeeds")
     with Writer(nodes) as writer:
         for line in nodes.inside("etcd-1", "etcdctl member list").splitlines():
             member, _, name, *_ = line.split(", ")
@@ -159,12 +159,12 @@ def test_no_acknowledged_write_is_lost_on_the_way_to_tls(nodes: DataNodes) -> No
             assert "updated" in nodes.inside("etcd-1", output)
         nodes.level = Level.USED
         _roll_out(nodes)
-        # What Infisical does with this level.
+        # Infisical verifies the certificate at this level.
         writer.mode = "verify-full"
         nodes.level = Level.REQUIRED
         _roll_out(nodes)
         before = len(writer.acknowledged)
-        nodes.until(lambda: len(writer.acknowledged) > before, "nothing is written any more")
+        nodes.until(lambda: len(writer.acknowledged) > before, "no further write succeeds")
     there: set[str] = set()
 
     def read() -> bool:
@@ -172,8 +172,8 @@ def test_no_acknowledged_write_is_lost_on_the_way_to_tls(nodes: DataNodes) -> No
         there.update(lines)
         return all(map(str.isdigit, lines))
 
-    # The proxy ends sessions of a server that it takes for down, which a busy machine may cause.
-    nodes.until(read, "what was written can't be read")
+    # On a busy machine the proxy may consider a server down, and end its sessions.
+    nodes.until(read, "the written rows can't be read")
     assert set(map(str, writer.acknowledged)) - there == set()
 
 
@@ -199,7 +199,7 @@ def test_a_plain_or_unknown_caller_is_refused(nodes: DataNodes, command: str, fa
     assert fact in nodes.inside("postgres-2", f"{command} 2>&1")
 
 
-def test_etcd_takes_postgresql_for_its_client_and_not_redis(nodes: DataNodes) -> None:
+def test_etcd_accepts_postgresql_as_a_client_but_not_redis(nodes: DataNodes) -> None:
     own = "/run/secrets/tls.pem"
     login = f"ETCDCTL_CACERT={_CA} ETCDCTL_CERT={own} ETCDCTL_KEY={own}"
     ask = "ETCDCTL_ENDPOINTS=https://etcd-1:2381 etcdctl --command-timeout=2s endpoint health 2>&1"
@@ -208,7 +208,9 @@ def test_etcd_takes_postgresql_for_its_client_and_not_redis(nodes: DataNodes) ->
         assert ("is healthy" in output) == known, output
 
 
-def test_a_copy_follows_by_tls_and_takes_over_when_the_primary_dies(nodes: DataNodes) -> None:
+def test_standbys_replicate_by_tls_and_one_takes_over_when_the_primary_dies(
+    nodes: DataNodes,
+) -> None:
     query = "SELECT count(*) FROM pg_stat_replication JOIN pg_stat_ssl USING (pid) WHERE ssl"
     nodes.until(lambda: _sql(nodes, query) == "2", "not both standbys follow by TLS")
     ask = (
@@ -218,4 +220,4 @@ def test_a_copy_follows_by_tls_and_takes_over_when_the_primary_dies(nodes: DataN
     other = primary % len(NUMBERS) + 1
     nodes.kill(f"postgres-{primary}")
     write = "INSERT INTO written VALUES (0)"
-    nodes.until(lambda: _sql(nodes, write, at=other) == "", "nobody takes over", 90)
+    nodes.until(lambda: _sql(nodes, write, at=other) == "", "no standby takes over", 90)

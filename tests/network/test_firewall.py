@@ -65,7 +65,7 @@ def world(built_world: World) -> World:
 
 
 def test_without_a_firewall_all_ports_answer(built_world: World) -> None:
-    # Else the ports that are closed below might never have been open.
+    # Otherwise the ports that are closed below might never have been open.
     built_world.load(f"table {TABLE}\ndelete table {TABLE}\n")
     direct = _at(*SERVED_BY_CONTAINER, of=(CONTAINER4, CONTAINER6))
     expected = {*_ALL, *direct, f"{LOOPBACK4}:{ON_LOOPBACK}"} - _at(ON_LOOPBACK)
@@ -115,7 +115,7 @@ def test_a_neighbour_that_routes_to_a_container_gets_no_answer(world: World) -> 
 
 
 def test_a_neighbour_that_routes_to_the_hosts_loopback_gets_no_answer(world: World) -> None:
-    # Docker's rules would take it to the container that is published there.
+    # Docker's rules would forward the packet to the container that is published there.
     assert world.find_reachable([f"{LOOPBACK4}:{port}" for port in _PORTS]) <= _at(
         22, 80, 443, of=(LOOPBACK4,)
     )
@@ -168,7 +168,7 @@ def test_new_ssh_connections_of_one_source_are_limited_and_its_open_ones_kept(
     assert world.probe("outside", "reach", source, f"{address}:80") == [f"{address}:80"]
 
 
-def test_nftables_tables_of_others_stay_and_work(world: World) -> None:
+def test_nftables_tables_of_others_are_kept_and_work(world: World) -> None:
     world.load(_FAIL2BAN % NEIGHBOUR4)
     theirs = [("ip", "nat"), ("ip6", "nat"), ("ip", "filter"), ("inet", "f2b-table")]
     before = [world.within("host", "nft", "list", "table", *table) for table in theirs]

@@ -1,4 +1,4 @@
-"""Test what the host does at boot where the rules can't be loaded, in a real kernel."""
+"""Test the fallback at boot if the rules can't be loaded, in a real kernel."""
 
 import json
 import os
@@ -94,7 +94,7 @@ def boot(world: World, tmp_path: Path) -> Boot:
 
 
 def test_without_rules_the_fallback_lets_in_only_ssh(world: World, boot: Boot) -> None:
-    # Else the ports that are closed below might never have been open.
+    # Otherwise the ports that are closed below might never have been open.
     assert world.find_reachable(_ALL) > _SSH
     status, failure = boot.run()
     assert status == 0

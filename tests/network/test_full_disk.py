@@ -1,4 +1,4 @@
-"""Test that a PostgreSQL of a cluster gives its lock up at once when its disk is full."""
+"""Test that a PostgreSQL of a cluster releases its lock at once when its disk is full."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 from tests.unit.fake_programs import fake_program
 from tests.unit.rendered_stack import postgres_script
 
-# As Patroni, it releases its lock when it is asked to end and its PostgreSQL does not run.
+# Like Patroni, the script releases its lock on SIGTERM once its PostgreSQL has ended.
 _PATRONI = """\
 postgres 60 &
 trap 'wait $!; echo "released after $?" >>"$LOG"; exit 0' TERM

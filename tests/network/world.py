@@ -58,7 +58,7 @@ class World:
     prefix: str
 
     def within(self, place: str, *command: str, input: str = "") -> str:
-        """Run a command in a namespace and return what it prints."""
+        """Run a command in a namespace and return its output."""
         done = subprocess.run(
             [*self._enter(place), *command],
             input=input,
@@ -95,7 +95,7 @@ class World:
 
 @contextmanager
 def built() -> Iterator[World]:
-    """Yield the namespaces with Docker's rules and none of this project."""
+    """Yield the namespaces with Docker's rules, but without rules of this project."""
     world = World(f"iac{os.getpid()}")
     places = ("far", "outside", "host", "container")
     serving = []

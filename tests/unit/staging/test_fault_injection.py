@@ -81,7 +81,7 @@ def test_no_fault_is_caused_in_a_cluster_that_does_not_serve(
         return done
 
     monkeypatch.setattr(Place, "set_up", down_from_now)
-    with pytest.raises(StagingError, match="mend the cluster first"):
+    with pytest.raises(StagingError, match="repair the cluster first"):
         injection.inject(cluster.as_cluster(), "node_drained")
     assert cluster.availability == "active"
 
