@@ -105,12 +105,12 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--ingress", choices=ingress.OF_HOST, default=ingress.DEFAULT)
         if command is cluster:
             sub.add_argument("state", choices=("up", "down"))
-            sub.add_argument("--name", default="cluster", help="its name (default: cluster)")
-            sub.add_argument("--hosts", type=int, default=3, help="how many (default: 3)")
+            sub.add_argument("--name", default="cluster", help="the name (default: cluster)")
+            sub.add_argument("--hosts", type=int, default=3, help="number of hosts (default: 3)")
             sub.add_argument("--ingress", choices=ingress.OF_CLUSTER, default=ingress.DEFAULT)
-            sub.add_argument("--disk-gb", type=int, default=0, help="of each one's Docker")
+            sub.add_argument("--disk-gb", type=int, default=0, help="disk of each Docker")
         if command is down:
-            sub.add_argument("--all", action="store_true", help="every trace, the daemon too")
+            sub.add_argument("--all", action="store_true", help="also all images and the daemon")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""Store how a staging host is reached: its port and keys.
+"""Store the access to a staging host: its port and keys.
 
 The files are in the host's directory: `host.json`, `id_ed25519`, `known_hosts`, `ssh_config`.
 """
@@ -72,7 +72,7 @@ def forget(directory: Path) -> None:
 
 
 def answers(directory: Path, name: str) -> bool:
-    """Return whether one can log in to the host."""
+    """Return whether a login to the host succeeds."""
     config = str(directory / "ssh_config")
     options = ("-o", "ConnectTimeout=5", "-o", "BatchMode=yes")
     return run("ssh", "-F", config, *options, name, "true", check=False).returncode == 0

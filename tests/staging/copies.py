@@ -17,7 +17,7 @@ def freeze(host: StagingHost) -> None:
 def copy(frozen: StagingHost, host: StagingHost) -> None:
     """Boot `host`, which must not exist, as a copy of `frozen`.
 
-    It has its own name, and the frozen one's keys: SSH host keys and login keys.
+    The copy has its own name, but the SSH host keys and login keys of the frozen host.
     """
     known = access.read(frozen.directory)
     host.directory.mkdir(parents=True)

@@ -134,7 +134,7 @@ class StagingHost:
         while not access.answers(self.directory, self.name):
             if time.monotonic() > deadline:
                 raise StagingError(
-                    f"sshd of staging host {self.name!r} lets nobody in; "
+                    f"sshd of staging host {self.name!r} accepts no login; "
                     f"see `docker exec {self.container} journalctl -u ssh`"
                 )
             time.sleep(0.2)

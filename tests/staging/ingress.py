@@ -1,4 +1,4 @@
-"""Choose a staging host's ingress, and get the CA that its certificate is trusted by."""
+"""Choose a staging host's ingress, and get the CA that verifies its certificate."""
 
 import json
 from pathlib import Path

@@ -36,11 +36,11 @@ class Server:
         return httpx.Client(base_url=self.url, headers=headers, timeout=60)
 
     def world(self) -> World:
-        """Set the server up as the contract's tests need it, and return that."""
-        return set_up(cast("Standin", self))  # of which it has all that this takes
+        """Set the server up for the contract's tests, and return their world."""
+        return set_up(cast("Standin", self))  # set_up uses only members that both classes have
 
     def answers(self) -> bool:
-        """Return whether it answers requests already."""
+        """Return whether the server answers requests already."""
         try:
             with self.client() as client:
                 return client.get("/api/status").is_success

@@ -1,7 +1,7 @@
 """Read this machine's apt configuration: Debian's archives, and how they are reached.
 
-An image that `mmdebstrap` makes gets the same, so that apt works in it too. Only Debian's own
-sources and the transport's options are copied: no pins, no other repositories.
+An image that `mmdebstrap` makes gets the same configuration, so that apt works in it too. Only
+Debian's own sources and the transport's options are copied: no pins, no other repositories.
 """
 
 import os
@@ -29,7 +29,7 @@ def parse(text: str) -> list[Source]:
 
 
 def for_release(sources: list[Source], own: str, release: str) -> list[str]:
-    """Debian's archives among `sources`, as sources.list lines for `release`.
+    """Return Debian's archives among `sources`, as sources.list lines for `release`.
 
     `own` is the code name of the release that `sources` are for; an archive without a suite of
     that name is not Debian's own and is left out. The list may be empty.

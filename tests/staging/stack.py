@@ -159,7 +159,7 @@ def _ensure(prefer_official: bool) -> None:
 
 
 def _have_infisical(before: dict[str, Any], prefer_official: bool) -> tuple[str, str]:
-    """Have an image of Infisical, and return its tag and its source; the stand-in has none.
+    """Ensure an image of Infisical, and return its tag and source; the stand-in has no source.
 
     Args:
         before: the choice of an earlier run. An image that is still there is used again.

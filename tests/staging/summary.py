@@ -57,7 +57,7 @@ def text(host: StagingHost, *, port: int = 8080) -> str:
 
 
 def describe_infisical(choice: Mapping[str, Any]) -> str:
-    """Return what the choice of images runs as Infisical; nothing for the image of an archive."""
+    """Return a note on the server that runs as Infisical; empty for the image of an archive."""
     if choice["standin"]:
         return _STANDIN
     source = choice["source"]
@@ -65,7 +65,7 @@ def describe_infisical(choice: Mapping[str, Any]) -> str:
 
 
 def _address(host: StagingHost) -> str:
-    """Return the host's HTTPS address, and the CA that its certificate is trusted by."""
+    """Return the host's HTTPS address, and the CA that verifies its certificate."""
     if not ingress.is_public(host):
         return ""
     name = ingress.name(host)

@@ -19,9 +19,9 @@ class MissingSettings(Exception):
 class RedisSettings:
     """The address of Redis: a URL, which has precedence, or the sentinels that know the master.
 
-    `ca` is the file of a certificate authority that is trusted besides those of the system, for a
-    URL that begins with `rediss:`. With sentinels nothing is under TLS: REDIS_SENTINEL_ENABLE_TLS
-    changes nothing in the real server either, whose client (ioredis 5.9.3) needs more than that.
+    `ca` is the file of a certificate authority that is trusted in addition to the system's, for a
+    URL that begins with `rediss:`. Connections by sentinels have no TLS: REDIS_SENTINEL_ENABLE_TLS
+    has no effect in the real server either, because its client (ioredis 5.9.3) needs more settings.
     """
 
     url: str = ""

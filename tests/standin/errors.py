@@ -1,4 +1,4 @@
-"""The error bodies of the contract."""
+"""Make the error bodies of the contract."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""References between secrets: `${NAME}`, `${environment.folder.NAME}`. Pure."""
+"""Expand references between secrets, `${NAME}` or `${environment.folder.NAME}`, without effects."""
 
 from __future__ import annotations
 

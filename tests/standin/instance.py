@@ -18,7 +18,7 @@ REMEMBER_SECONDS = 60
 
 
 class Instance:
-    """Read settings from Redis, at most a minute old; written ones are there at once."""
+    """Read settings from Redis, at most a minute old; changes take effect at once."""
 
     def __init__(self, database: Database, redis: Redis) -> None:
         self._database = database

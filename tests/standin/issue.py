@@ -76,7 +76,7 @@ def made_token(
 
 
 def bootstrap_token(store: Store, identity_id: str, secret: str) -> str:
-    """Return the token of the first call: it never expires, and this server refuses it."""
+    """Return the token of a bootstrap: it never expires, and this server refuses it."""
     record = store.insert(
         "identity_access_tokens",
         {"identityId": identity_id, "ttl": 0, "maxTTL": 0, "numUses": 0, "numUsesLimit": 0},

@@ -1,4 +1,4 @@
-"""Permission rules: who may do what, where. Pure."""
+"""Decide permissions by rules, without effects."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Permissions:
         self._rules = list(rules)
 
     def can(self, action: str, subject: str, attributes: Attributes | None = None) -> bool:
-        """Return whether it is allowed; without attributes, on anything of this subject."""
+        """Return whether the action is allowed; without attributes, on anything of the subject."""
         for rule in reversed(self._rules):
             if not rule.concerns(action, subject):
                 continue
@@ -84,7 +84,7 @@ class Permissions:
         return False
 
     def require(self, action: str, subject: str, attributes: Attributes | None = None) -> None:
-        """Raise a 403 answer with the rules that were checked, unless it is allowed."""
+        """Raise a 403 answer with the checked rules unless the action is allowed."""
         if not self.can(action, subject, attributes):
             relevant = [rule for rule in self._rules if rule.concerns(action, subject)]
             raise permission_denied(action, subject, [r.detail() for r in reversed(relevant)])

@@ -54,7 +54,7 @@ def change_privilege(store: Store, privilege: Document, fields: Document) -> Doc
     if lasts["isTemporary"] and "permissions" not in fields:
         raise something_went_wrong()
     changes: Document = {}
-    if "slug" in fields:  # also one that is taken
+    if "slug" in fields:  # the real server accepts a slug in use too
         changes["slug"] = fields["slug"]
     if "permissions" in fields:
         changes["permissions"] = _normal(fields["permissions"])

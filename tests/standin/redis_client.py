@@ -1,8 +1,8 @@
 """Clients of Redis, at a URL or of the master that the sentinels name.
 
-As in the real server a command waits for its reply without a limit of its own. The kernel breaks a
-connection whose other end vanished silently (`net.ipv4.tcp_retries2`), and the next one goes to
-the master of that time.
+As in the real server, a command waits for its reply without a timeout. The kernel breaks a
+connection whose other end vanished silently (`net.ipv4.tcp_retries2`), and the next connection
+goes to the current master.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def client(settings: RedisSettings, retry: Retry | None = None) -> redis.Redis:
     once = Retry(NoBackoff(), 0)
     options: dict[str, Any] = {**CONNECT, "retry": retry or once}
     if settings.url:
-        # A failed command is sent again: HAProxy leads the same address to the new master by then.
+        # A failed command is sent again: HAProxy then connects the same address to the new master.
         again = {"retry_on_error": [ConnectionError, TimeoutError, ReadOnlyError]} if retry else {}
         return redis.Redis.from_url(settings.url, **_verifying(settings), **again, **options)
     asked = {**_of_sentinels(settings), "retry": once}

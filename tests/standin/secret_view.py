@@ -1,4 +1,4 @@
-"""Secrets as the API shows them; each kind of answer has its own fields. Pure."""
+"""Format secrets as the API shows them, without effects; each kind of answer has its own fields."""
 
 from __future__ import annotations
 

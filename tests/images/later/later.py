@@ -1,7 +1,7 @@
 """Run the stand-in as a later release: later.py <migration> [<privileges> [<on a cluster>]].
 
-Each argument after the migration is a word for what becomes of privileges, and for the migration
-that a cluster's replica makes instead of the first one.
+The optional arguments choose the treatment of privileges, and the migration that a cluster's
+replica makes instead of the first one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MIGRATIONS = {
 
 
 def migrate(store: Store) -> None:
-    """The migrations of this release."""
+    """Make the migrations of this release."""
     import_module("standin.migrations").migrate(store)
     # Only a cluster's replicas have a Docker secret.
     of_cluster = sys.argv[3:] if Path("/run/secrets/env").exists() else []

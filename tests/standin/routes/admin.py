@@ -42,7 +42,7 @@ CHANGEABLE = {
     "authConsentContent": text().optional(),
     "pageFrameContent": text().optional(),
 }
-# Accepted and never shown.
+# Fields that are accepted and never shown.
 WITHHELD = dict.fromkeys(
     (
         "slackClientId",
@@ -63,7 +63,7 @@ WITHHELD = dict.fromkeys(
 
 @route("GET", "/api/status", ANYONE, transaction=False)
 def status(call: Call) -> Document:
-    # It shows settings, and so asks Redis for them, and the database once a minute.
+    # The real answer has settings, read from Redis, and once a minute from the database.
     call.server.instance.settings()
     return {
         "date": timestamp(now()),

@@ -155,7 +155,7 @@ def _last_position(store: Store, project_id: str) -> int:
 
 
 def _move(store: Store, environment: Document, position: int) -> int:
-    """Make room at a position, close the gap, and return the free position."""
+    """Free a position, close the gap of the environment, and return the position."""
     project_id, old = environment["projectId"], environment["position"]
     if position > old:
         _shift(store, project_id, old + 1, position, -1)

@@ -148,7 +148,7 @@ def delete(call: Call) -> Document:
 
 
 def refuse_instance_admin(call: Call, identity_id: str) -> None:
-    """Raise a 403 answer unless a super admin changes the identity that rules the instance."""
+    """Raise a 403 answer unless a super admin changes the instance admin identity."""
     ruling = call.server.instance.settings()["adminIdentityIds"] or ()
     if identity_id in ruling and not call.actor.super_admin:
         raise forbidden_error(

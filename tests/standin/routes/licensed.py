@@ -1,4 +1,4 @@
-"""Answer what needs a license as the free edition does."""
+"""Answer requests that need a license as the free edition does."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ CHANGEABLE = {
         boolean().optional(),
     ),
 }
-# Without a licence they are refused, whatever the value.
+# Fields that are refused without a licence, whatever the value.
 LICENSED = (
     "secretShareBrandConfig",
     "enforceMfa",
@@ -184,7 +184,7 @@ def create(call: Call) -> Document:
 
 @route("PATCH", "/api/v2/organizations/{org_id}/memberships/{membership_id}")
 def change_member(call: Call) -> Response | Document:
-    """Change the role of a person; for a machine do nothing, and answer as if it were done."""
+    """Change the role of a person; for a machine only answer as if the role had changed."""
     fields = call.fields({"role": text(1).optional(), "isActive": boolean().optional()})
     if call.actor.kind != "user":
         return Response(status_code=200)
@@ -200,7 +200,7 @@ def change_member(call: Call) -> Response | Document:
 
 @route("DELETE", "/api/v2/organizations/{org_id}/memberships/{membership_id}")
 def remove_member(call: Call) -> Response | Document:
-    """Remove a person; for a machine do nothing, and answer as if it were done."""
+    """Remove a person; for a machine only answer as if it had been removed."""
     if call.actor.kind != "user":
         return Response(status_code=200)
     require_org_action(call.store, call.actor, "delete", "member")

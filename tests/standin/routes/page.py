@@ -1,6 +1,6 @@
-"""The only page for people, which says what this server is, in the place of Infisical's login.
+"""Serve the only page for people, which names the stand-in in place of Infisical's login page.
 
-And the script that Infisical's pages load first; it needs neither Redis nor the database.
+Also serve the script that Infisical's pages load first; it needs neither Redis nor the database.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from starlette.responses import HTMLResponse, Response
 from ..web import ANYONE, Call, route
 
 PAGE = Template((Path(__file__).resolve().parent.parent / "page.html").read_text("utf-8"))
-# It runs no script, loads nothing from elsewhere, and can be in no frame.
+# The page runs no script, loads nothing from other sites, and can't be framed.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'none'"
 
 

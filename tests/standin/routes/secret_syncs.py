@@ -1,4 +1,4 @@
-"""Secret syncs, which send the secrets of a folder elsewhere; this server runs none."""
+"""Secret syncs, which send the secrets of a folder to other services; this server runs none."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Token auth of identities: tokens that are made once and need no login. And their AWS auth."""
+"""Token auth of identities, whose tokens need no login, and their AWS auth."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _show_aws(identity: Document) -> Document:
 
 
 def _add(call: Call, method: str, name: str) -> Document:
-    """Add a way to log in to the identity, which must not have it; return the identity."""
+    """Add a login method to the identity, which must not have it; return the identity."""
     identity = _changeable(call, "create")
     if method in identity["authMethods"]:
         raise bad_request(f"Failed to add {name} to already configured identity")
@@ -93,7 +93,7 @@ def _add(call: Call, method: str, name: str) -> Document:
 
 
 def _remove(call: Call, method: str, name: str) -> Document:
-    """Remove a way to log in from the identity, which must have it; return the identity."""
+    """Remove a login method from the identity, which must have it; return the identity."""
     identity = _changeable(call, "delete")
     if method not in identity["authMethods"]:
         raise bad_request(f"The identity does not have {name}")
