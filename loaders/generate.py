@@ -1,4 +1,4 @@
-"""`python loaders/generate.py`: write the families of withheld names to where they are used.
+"""`python loaders/generate.py`: write the families of withheld names into loaders and docs.
 
 Their only source is `withheld` in vectors.json, which `infisical-iac` reads itself. Services have
 no such file, so both loaders have the families as code.
@@ -27,9 +27,9 @@ class Family(NamedTuple):
     """Names of one purpose, exactly or by how they begin or end, each list in one text.
 
     Attributes:
-        exceptions: names that begin or end so, and are nobody's but the service's.
-        any_case: whether other cases than the one that is written are read as well.
-        closed: whether a name that ends like a credential's is not excepted.
+        exceptions: names with such a beginning or end that belong to services only.
+        any_case: whether programs read the names in any case.
+        closed: whether names that end like a credential's are withheld too.
     """
 
     family: str
@@ -60,7 +60,7 @@ class _Lists(NamedTuple):
 
 
 def is_withheld(name: str, *, windows: bool = os.name == "nt") -> bool:
-    """Return whether a name is one that changes how programs run, or where they connect to.
+    """Return whether a name changes how programs run, or where they connect to.
 
     Args:
         windows: whether names are the same in any case.
@@ -87,7 +87,7 @@ def _split(family: Family, *, fold: bool) -> _Lists:
     )
 
 
-# A name of a family by its beginning or end is a service's own if it ends so.
+# The ends of names that belong to services, although a family has their beginning or end.
 CREDENTIALS: Final = {credentials}
 
 FAMILIES: Final = (
@@ -102,14 +102,14 @@ _NODE = """\
 /** @param {string} text */
 const words = (text) => text.split(/\\s+/).filter(Boolean);
 
-/** A name of a family by its beginning or end is a service's own if it ends so. */
+/** The ends of names that belong to services, although a family has their beginning or end. */
 export const CREDENTIALS = words(
   "{credentials}",
 );
 
 /**
- * Names of one purpose, exactly or by how they begin or end, but for exceptions. `anyCase`: lower
- * case is read as well. `closed`: a name that ends like a credential's is not excepted.
+ * Names of one purpose, exactly or by how they begin or end, except for exceptions. `anyCase`:
+ * lower case is read too. `closed`: names that end like a credential's are withheld too.
  */
 export const FAMILIES = [
 {families}
@@ -124,12 +124,12 @@ change how programs run, or where they connect to, are not passed from Infisical
 loaders and `infisical-iac migrate` use this list. `generate.py` makes it from `vectors.json`.
 
 - A name that belongs to a family by its beginning or end (`GIT_…`, `…_PROXY`) gets through if it
-  ends as the name of a credential does: {credentials}.
+  ends like the name of a credential: {credentials}.
   So `GIT_TOKEN`, `DOCKER_PASSWORD` and `YARN_NPM_AUTH_TOKEN` pass.
 - Families marked “all” have no such exception.
 - On Windows, upper and lower case make no difference.
 
-To let a name through, put it into `allow`; to let only named ones through, use strict mode:
+To let a name through, put it into `allow`; to let only allowed names through, use strict mode:
 [loaders.md](../docs/develop/loaders.md#which-names-get-through).
 
 | family | names that … | |
@@ -202,7 +202,7 @@ def _row(family: dict[str, Any]) -> str:
 
 
 def files() -> dict[Path, str]:
-    """Return what is generated, by file."""
+    """Return the generated texts, by file."""
     withheld = json.loads((LOADERS / "vectors.json").read_text("utf-8"))["withheld"]
     return {
         LOADERS / "python" / "infisical_config" / "families.py": python(withheld),

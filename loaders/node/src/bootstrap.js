@@ -1,5 +1,5 @@
 // @ts-check
-/** Find the place of a service's secrets and its credential. Pure. */
+/** Find the place of a service's secrets and its credential, without effects. */
 
 import { notConfigured } from "./errors.js";
 import { jsonObject } from "./json.js";
@@ -65,8 +65,8 @@ class Sources {
 }
 
 /**
- * Return the credentials in the process's environment. With one of them, `.env.local` doesn't
- * count: its address would decide where they are sent.
+ * Return the credentials in the process's environment. With one of them, `.env.local` is ignored:
+ * its address would decide where they are sent.
  * @param {Environ} environ
  */
 export const credentialsIn = (environ) => CREDENTIAL.filter((name) => environ[name]);

@@ -34,7 +34,7 @@ export async function remember(secrets, { cache: { file }, place, warn }) {
  * @param {unknown} error the failure of a start without a cache
  * @param {Use} use
  * @returns {Promise<Secrets>}
- * @throws the error, if there is no usable cache
+ * @throws the given error if there is no usable cache
  */
 export async function fallBack(error, { cache: { file, maxAge = DAY }, place, warn }) {
   if (!(error instanceof ConfigError) || error.exitCode !== TRY_LATER) throw error;

@@ -4,14 +4,14 @@
 /** @param {string} text */
 const words = (text) => text.split(/\s+/).filter(Boolean);
 
-/** A name of a family by its beginning or end is a service's own if it ends so. */
+/** The ends of names that belong to services, although a family has their beginning or end. */
 export const CREDENTIALS = words(
   "_TOKEN _PASSWORD _PASSPHRASE _SECRET _KEY _USERNAME _CREDENTIALS",
 );
 
 /**
- * Names of one purpose, exactly or by how they begin or end, but for exceptions. `anyCase`: lower
- * case is read as well. `closed`: a name that ends like a credential's is not excepted.
+ * Names of one purpose, exactly or by how they begin or end, except for exceptions. `anyCase`:
+ * lower case is read too. `closed`: names that end like a credential's are withheld too.
  */
 export const FAMILIES = [
   {

@@ -27,9 +27,9 @@ const OPEN = 0o077;
  */
 
 /**
- * Decide what to do with a directory on the way from `start` upwards. It counts if only root, this
- * process's user and the owner of `start` may put a file into it. The search ends at any other;
- * only in `start` itself, a file of theirs is accepted.
+ * Decide what to do with a directory on the way from `start` upwards. A directory counts if only
+ * root, this process's user and the owner of `start` may put a file into it. The search ends at any
+ * other directory; only in `start` itself, a file of theirs is accepted.
  * @param {Directory} place
  * @param {Directory} start
  * @param {Process} user
@@ -63,7 +63,7 @@ export function findFiles(directory, warn) {
     if (verdict === "take") return { project: read(path), localPath: join(at, ENV_FILE) };
     if (verdict === "refuse")
       warn(
-        `${path} is not read, for somebody else may have written it: keep it in a directory ` +
+        `${path} is not read, because somebody else may have written it: keep it in a directory ` +
           "that only its owner and this user may write to",
       );
     if (verdict !== "go on" || at === dirname(at)) break;

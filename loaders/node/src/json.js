@@ -1,5 +1,5 @@
 // @ts-check
-/** Parse JSON of others. */
+/** Parse JSON from other programs. */
 
 /**
  * Return the object of a text in JSON, or null.

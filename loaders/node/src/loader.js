@@ -72,7 +72,7 @@ export class Loader {
   #ignore(path) {
     if (exists(path))
       this.#warn(
-        `${path} is ignored, for the environment has credentials: delete the file, ` +
+        `${path} is ignored, because the environment has credentials: delete the file, ` +
           "and keep it out of what is deployed",
       );
     return {};
@@ -188,10 +188,11 @@ export class Loader {
   #warnOf(withheld, leftOut, notExported) {
     const parts = [
       withheld.length > 0 &&
-        `withheld unless \`allow\` names them, for they could take over a process: ${withheld.join(", ")}`,
+        `withheld unless \`allow\` names them, because they could take over a process: ${withheld.join(", ")}`,
       leftOut.length > 0 &&
-        `left out, for strict mode is on and nobody asks: ${leftOut.join(", ")}`,
-      notExported.length > 0 && `not set, for no environment holds them: ${notExported.join(", ")}`,
+        `left out, because strict mode is on and nothing requests them: ${leftOut.join(", ")}`,
+      notExported.length > 0 &&
+        `not set, because no environment can hold them: ${notExported.join(", ")}`,
     ];
     const text = parts.filter(Boolean).join("; ");
     if (text && text !== this.#warned) this.#warn(text);

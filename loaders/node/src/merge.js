@@ -1,5 +1,5 @@
 // @ts-check
-/** Turn the server's answer into a service's values. Pure: environments are arguments. */
+/** Turn the server's answer into a service's values, as pure functions of environments. */
 
 import { failure } from "./errors.js";
 import { isExportable, findRefused } from "./withheld.js";

@@ -1,5 +1,5 @@
 // @ts-check
-/** Translate a failed answer of Infisical into an error code. Pure. */
+/** Translate a failed answer of Infisical into an error code, without effects. */
 
 /** @typedef {import("../index.js").ErrorCode} ErrorCode */
 /** @typedef {{ status: number, data: any }} Answer `data`: the JSON object of the body, or null */

@@ -1,5 +1,5 @@
 // @ts-check
-/** Decide which failures to retry, and after what pause. Pure. */
+/** Decide which failures to retry, and after what pause, without effects. */
 
 const PAUSES = [0.5, 1, 2];
 const SPREAD = 0.2;

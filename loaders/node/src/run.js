@@ -1,5 +1,5 @@
 // @ts-check
-/** The runner: start a program with the secrets in its environment, and nowhere else. */
+/** The runner: start a program with the secrets only in its environment. */
 
 import { spawn } from "node:child_process";
 import { constants } from "node:os";
@@ -86,7 +86,7 @@ function giveUp(program, { code }) {
   process.exit(missing ? NOT_FOUND : NOT_EXECUTABLE);
 }
 
-/** At a terminal, the child gets Ctrl-C and Ctrl-\ itself; a second one may mean "at once" to it. */
+/** The child gets Ctrl-C and Ctrl-\ from the terminal itself; a second one could mean "at once". */
 function forwardedSignals() {
   const terminal = [process.stdin, process.stdout, process.stderr].some((stream) => stream.isTTY);
   const fromKeys = ["SIGINT", "SIGQUIT"];

@@ -18,7 +18,7 @@ export const namesIn = (schema) => Object.keys(schema?.shape ?? {});
  * @param {Schema} schema
  * @param {import("./merge.js").Secrets} values
  * @param {import("./bootstrap.js").Place} place
- * @throws {ConfigError} invalid: names and kinds, for a schema's own messages may quote values
+ * @throws {ConfigError} invalid: names and kinds, because a schema's messages may quote values
  */
 export function parse(schema, values, place) {
   const result = schema.safeParse(Object.fromEntries(values));

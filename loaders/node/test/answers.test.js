@@ -14,7 +14,7 @@ import { loadFrom } from "../src/loader.js";
 import { serve } from "./server.js";
 import { PROJECT, SECRET, directory, environFor, vectors } from "./tools.js";
 
-describe("what a server may answer", { concurrency: true }, () => {
+describe("the answers of a server", { concurrency: true }, () => {
   for (const { name, timeout, login, list, want, requests } of vectors.answers)
     test(name, async () => {
       const server = await serve({ login, list });
@@ -43,13 +43,13 @@ test("a server that speaks no HTTP isn't Infisical, is asked once, and isn't quo
   assert.doesNotMatch(inspect(error, { depth: 9 }), /rawPacket|value-example/);
 });
 
-test("a server that switches protocols ends a start, and not the process without a word", async () => {
+test("a server that switches protocols fails the start with an error", async () => {
   const switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n";
   const error = await errorFrom((socket) => void socket.write(switching), { timeout: 1 });
   assert.equal(error.code, "unreachable");
 });
 
-test("only at a loopback address is the tunnel named", async () => {
+test("the tunnel is named only for a loopback address", async () => {
   for (const [address, tunnel] of [
     ["http://127.0.0.1:1", vectors.tunnel],
     ["https://127.0.0.1:1", ""],
@@ -61,7 +61,7 @@ test("only at a loopback address is the tunnel named", async () => {
   }
 });
 
-test("a certificate is not believed because of a variable that is set later", async () => {
+test("a variable that is set later does not make a certificate trusted", async () => {
   const made = directory();
   const [key, cert] = [join(made, "key"), join(made, "cert")];
   const request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];

@@ -13,7 +13,7 @@ import { directoryWith, environFor, vectors } from "./tools.js";
 
 const never = assert.fail;
 
-describe("where things come from", () => {
+describe("the place of the secrets", () => {
   for (const { name, file, envLocal, envLocalMode, environ, want, ...given } of vectors.bootstrap)
     test(name, () => {
       const directory = directoryWith({ ".infisical.json": file, ".env.local": envLocal });
@@ -48,7 +48,7 @@ describe("where things come from", () => {
     });
 });
 
-describe("whose file is read", () => {
+describe("files of other users", () => {
   for (const { name, process: user, directories, want, refused } of vectors.places)
     test(name, () => {
       const places = directories.map((/** @type {any} */ each) => ({
@@ -64,12 +64,12 @@ describe("whose file is read", () => {
     });
 });
 
-test("the messages are those of both languages", () => {
+test("the messages equal the shared ones", () => {
   assert.deepEqual({ ...MESSAGES }, vectors.errors);
   assert.equal(TUNNEL, vectors.tunnel);
 });
 
-test("the exit statuses are those of both languages", () => {
+test("the exit statuses equal the shared ones", () => {
   assert.deepEqual({ ...EXIT_STATUS }, vectors.exitStatus);
 });
 
@@ -91,8 +91,8 @@ test("a file in a parent that anybody may write to is not read", async () => {
   const { project } = findFiles(join(top, "below"), (text) => warnings.push(text));
   assert.equal(project.text, null);
   assert.deepEqual(warnings, [
-    `${join(top, ".infisical.json")} is not read, for somebody else may have written it: keep it ` +
-      "in a directory that only its owner and this user may write to",
+    `${join(top, ".infisical.json")} is not read, because somebody else may have written it: ` +
+      "keep it in a directory that only its owner and this user may write to",
   ]);
 });
 
@@ -125,7 +125,7 @@ test("a file that can't be read is reported", () => {
   assert.throws(() => findFiles(top, never), /\.infisical\.json can't be read \(EISDIR\)/);
 });
 
-test("a file that is no UTF-8 is reported", async () => {
+test("a file that is not UTF-8 is reported", async () => {
   const directory = directoryWith({ ".env.local": "" });
   writeFileSync(join(directory, ".env.local"), Buffer.from([0x41, 0x3d, 0xff]));
   await assert.rejects(

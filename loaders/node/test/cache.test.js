@@ -9,7 +9,7 @@ import { loadFrom } from "../src/loader.js";
 import { DOWN, LOGIN, listOf, serve } from "./server.js";
 import { directory, environFor, vectors } from "./tools.js";
 
-describe("the file that both languages read", () => {
+describe("the cache files of the vectors", () => {
   for (const { name, file, now, maxAge, want, ...place } of vectors.cache)
     test(name, () => {
       const found = open(file, place, now);
@@ -20,7 +20,7 @@ describe("the file that both languages read", () => {
     });
 });
 
-test("what was sealed opens again, names of prototypes too", () => {
+test("a sealed cache can be opened, with names of prototypes too", () => {
   const { file: _, now, maxAge: __, want: ___, ...place } = vectors.cache[0];
   const secrets = new Map([["__proto__", "x\n😀"]]);
   assert.deepEqual(open(seal(secrets, place, now), place, now + 1), { secrets, age: 1 });
@@ -49,7 +49,7 @@ async function start(
   return { result, warnings, address: server.address };
 }
 
-test("a start while Infisical is down takes the last good values, and says so", async () => {
+test("a start while Infisical is down uses the last good values, with a warning", async () => {
   const made = directory();
   const file = join(made, "cache");
   const { address, warnings: none } = await start(file, {});
@@ -85,7 +85,7 @@ test("a damaged cache is a warning next to the error", async () => {
   assert.match(String(warnings), /cache .* can't be used/);
 });
 
-test("without a cache yet, only the error is reported", async () => {
+test("without a cache, only the error is reported", async () => {
   const { result, warnings } = await start(join(directory(), "cache"), { login: DOWN });
   assert.equal(result.code, "server");
   assert.deepEqual(warnings, []);

@@ -68,7 +68,7 @@ describe("a load", () => {
     assert.throws(() => delete config.PORT, TypeError);
   });
 
-  test("sets variables only where it is asked to", async () => {
+  test("sets variables only in `into`", async () => {
     const before = { ...process.env };
     await load();
     assert.deepEqual({ ...process.env }, before);
@@ -76,8 +76,8 @@ describe("a load", () => {
     await load({ into });
     assert.deepEqual(into, { PATH: "/bin", DATABASE_URL: VALUES.DATABASE_URL, PORT: "80" });
     assert.deepEqual(warnings, [
-      "withheld unless `allow` names them, for they could take over a process: PATH; " +
-        "not set, for no environment holds them: A=B",
+      "withheld unless `allow` names them, because they could take over a process: PATH; " +
+        "not set, because no environment can hold them: A=B",
     ]);
   });
 
@@ -86,7 +86,7 @@ describe("a load", () => {
     const into = {};
     await load({ strict: true, schema: z.object({ PORT: z.string() }), into });
     assert.deepEqual(into, { PORT: "80" });
-    assert.match(String(warnings), /nobody asks: A=B, DATABASE_URL$/);
+    assert.match(String(warnings), /nothing requests them: A=B, DATABASE_URL$/);
   });
 
   test("reports every missing name at once", async () => {
@@ -96,7 +96,7 @@ describe("a load", () => {
     );
   });
 
-  test("takes what the schema makes of the values, and hides it too", async () => {
+  test("returns the result of the schema, and hides its values too", async () => {
     const schema = z.object({ PORT: z.coerce.number(), EXTRA: z.string().default("none") });
     const config = await load({ schema });
     assert.deepEqual({ ...config }, { PORT: 80, EXTRA: "none" });
@@ -134,7 +134,7 @@ describe("a load", () => {
     );
   });
 
-  test("needs no zod: any safeParse will do", async () => {
+  test("accepts any object with safeParse as a schema", async () => {
     class Settings {
       port = 80;
     }
@@ -150,7 +150,7 @@ describe("a load", () => {
   });
 });
 
-test("a secret called toJSON doesn't make the others show", async () => {
+test("a secret named toJSON does not expose the others", async () => {
   const server = await serve({ list: [listOf({ toJSON: "x", A: "value-example" })] });
   const config = await loadFrom(environFor(server.address), { directory: directory() });
   await server.close();

@@ -18,7 +18,7 @@ const PLACE = {
   allow: [],
 };
 
-describe("what comes out", () => {
+describe("the merged values", () => {
   for (const { name, answer, environ, override, required, strict, allow, want } of vectors.merge)
     test(name, () => {
       const decide = () => {
@@ -46,7 +46,7 @@ describe("what comes out", () => {
 
 const { withheldNames } = vectors;
 
-describe("names that run code or lead elsewhere", () => {
+describe("names that run code or redirect connections", () => {
   for (const name of withheldNames.withheld)
     test(`${name} is withheld`, () => {
       assert.ok(isWithheld(name, false));
@@ -59,7 +59,7 @@ describe("names that run code or lead elsewhere", () => {
       assert.deepEqual([isWithheld(name, false), isWithheld(name, true)], [false, true]));
 });
 
-test("the families are those of both languages", () => {
+test("the families equal the shared ones", () => {
   const words = (/** @type {string} */ text) => text.split(" ").filter(Boolean);
   const { credentials, families } = vectors.withheld;
   assert.deepEqual(CREDENTIALS, words(credentials));

@@ -19,7 +19,7 @@ async function against(text, scripts) {
   return { ...result, ...server };
 }
 
-test("importing config.js is all that a service does", async () => {
+test("a service only needs to import config.js", async () => {
   const { status, stdout, stderr, requests } = await against(
     `${IMPORT} console.log(config.A, config)`,
     { list: [listOf({ A: "1" })] },
@@ -52,7 +52,7 @@ for (const [what, expected, scripts, asked] of FAILURES)
     assert.deepEqual(requests, asked);
   });
 
-test("nothing set ends with 78 and says what to set", async () => {
+test("a start without settings ends with 78 and names the settings", async () => {
   const { status, stderr } = await script(IMPORT, {});
   assert.equal(status, 78);
   assert.match(
@@ -79,7 +79,7 @@ test("nothing keeps a process alive after a refusal or a good start", async () =
   assert.equal(good.stdout, "undefined true\n");
 });
 
-test("a login that goes wrong in the middle of a refusal isn't made again", async () => {
+test("a login whose refusal breaks off is not repeated", async () => {
   const { requests, stdout } = await against(CAUGHT, {
     login: [{ status: 401, headers: { "content-length": "100" }, stall: "body" }],
   });
@@ -96,7 +96,7 @@ test("a start needs less than 150 MB, with a thousand secrets", async () => {
   assert.equal(stdout, "1000 true\n");
 });
 
-test("the file says where Infisical is, and the project that is asked", async () => {
+test("the file sets Infisical's address and the project", async () => {
   const server = await serve({ list: [listOf({ A: "1" })] });
   const cwd = directoryWith({
     ".infisical.json": JSON.stringify({ workspaceId: PROJECT, domain: server.address }),

@@ -9,12 +9,12 @@ import { ageOf, noteOf } from "../src/refusals.js";
 import { LOGIN, REFUSED, listOf, serve } from "./server.js";
 import { SECRET, directory, environFor, vectors } from "./tools.js";
 
-describe("the note that both languages read", () => {
+describe("the notes of the vectors", () => {
   for (const { name, file, now, want, ...place } of vectors.refusals)
     test(name, () => assert.equal(ageOf(file, place, now), want));
 });
 
-test("what one start notes the next one heeds", () => {
+test("a refusal noted by a start stops the next one", () => {
   const { file: _, now, want: __, ...place } = vectors.refusals[0];
   assert.equal(ageOf(noteOf(place, now + 0.9), place, now + 30), 30);
 });
@@ -73,7 +73,7 @@ test("a new credential is tried at once", async () => {
   assert.deepEqual([results[0].code, results[1], logins], ["refused", "started", 2]);
 });
 
-test("what may pass is tried again by a restart", async () => {
+test("a restart tries again after temporary errors", async () => {
   const locked = { status: 401, json: { message: "This auth method is temporarily locked" } };
   const forbidden = { status: 403, json: { message: "banned" } };
   for (const step of [locked, forbidden]) {

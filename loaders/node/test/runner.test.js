@@ -38,7 +38,7 @@ describe("with-secrets", { concurrency: true }, () => {
     assert.match(stderr, /^infisical-config: withheld .*: NODE_OPTIONS\n$/);
   });
 
-  test("gives the child the NODE_ENV of .env.local where the environment has none", async () => {
+  test("gives the child the NODE_ENV of .env.local if the environment has none", async () => {
     const {
       NODE_ENV: _,
       INFISICAL_CLIENT_ID,
@@ -72,7 +72,7 @@ describe("with-secrets", { concurrency: true }, () => {
     assert.equal((await run(["--allow", "NODE_OPTIONS", ...child])).stdout, "-x");
   });
 
-  test("takes plain http to another machine with --allow-http", async () => {
+  test("allows plain http to another machine with --allow-http", async () => {
     // The name does not look like loopback, but nothing leaves this machine.
     const elsewhere = { INFISICAL_DOMAIN: "http://0.0.0.0:1" };
     const refused = await run(["--", "true"], elsewhere);
@@ -113,7 +113,7 @@ describe("with-secrets", { concurrency: true }, () => {
     assert.match(refused.stderr, /can't be run \(EACCES\)/);
   });
 
-  test("reports secrets that are too much for an environment", async () => {
+  test("reports secrets that are too large for an environment", async () => {
     const huge = await serve({ list: [listOf({ A: "x".repeat(200_000) })] });
     const result = await run(["--", "true"], { INFISICAL_DOMAIN: huge.address });
     await huge.close();
@@ -122,13 +122,13 @@ describe("with-secrets", { concurrency: true }, () => {
   });
 
   for (const args of [[], ["true"], ["--"], ["--unknown", "--", "true"]])
-    test(`is used wrongly as: with-secrets ${args.join(" ")}`, async () => {
+    test(`reports wrong usage: with-secrets ${args.join(" ")}`, async () => {
       const { status, stderr } = await run(args);
       assert.equal(status, 64);
       assert.match(stderr, /Usage: with-secrets/);
     });
 
-  test("shows how it is used", async () => {
+  test("prints its usage", async () => {
     const { status, stdout } = await run(["--help"]);
     assert.equal(status, 0);
     assert.match(stdout, /^Usage: with-secrets/);
@@ -147,7 +147,7 @@ describe("with-secrets", { concurrency: true }, () => {
       assert.equal(result.signal, signal);
     });
 
-  test("ends with 138 where a child died of SIGUSR1, which is the debugger's in Node", async () => {
+  test("ends with 138 if the child died of SIGUSR1, which Node uses for the debugger", async () => {
     const { status, stderr } = await run(["--", "sh", "-c", "kill -s USR1 $$"]);
     assert.equal(status, 138);
     assert.doesNotMatch(stderr, /Debugger/);

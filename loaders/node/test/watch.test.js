@@ -62,13 +62,13 @@ describe("a watch", { concurrency: true }, () => {
     assert.equal(requests.login, 1);
   });
 
-  test("keeps still if the answer is another but the values are the same", async () => {
+  test("reports no change for another answer with the same values", async () => {
     const { reports, requests } = await watching({ list: [listOf({ A: "1" })] }, { requests: 3 });
     assert.deepEqual(reports, []);
     assert.ok(requests.list >= 3);
   });
 
-  test("makes the cache as new as the answer that nothing has changed", async () => {
+  test("renews the cache with an unchanged answer", async () => {
     const file = join(directory(), "cache");
     /** @type {string[]} */
     const texts = [];
@@ -102,7 +102,7 @@ describe("a watch", { concurrency: true }, () => {
     assert.deepEqual({ ...watch.config }, { A: "1" });
   });
 
-  test("doesn't log in again where a privilege is missing", async () => {
+  test("doesn't log in again if a privilege is missing", async () => {
     const denied = { status: 403, json: { error: "PermissionDenied" } };
     const { reports, requests } = await watching(
       { list: [listOf({ A: "1" }), denied] },
@@ -112,7 +112,7 @@ describe("a watch", { concurrency: true }, () => {
     assert.equal(requests.login, 1);
   });
 
-  test("goes on after an error, more slowly", async () => {
+  test("continues more slowly after an error", async () => {
     const answers = [listOf({ A: "1" }), DOWN, DOWN, listOf({ A: "2" })];
     const begun = performance.now();
     const { reports } = await watching({ list: answers }, { reports: 3 });
@@ -124,7 +124,7 @@ describe("a watch", { concurrency: true }, () => {
     assert.ok(performance.now() - begun > (1 + 2 + 4 + 4) * EVERY * 1000);
   });
 
-  test("keeps the old values, and goes on telling, while a required one is missing", async () => {
+  test("keeps the old values and repeats the error while a required value is missing", async () => {
     let times = 0;
     const gone = listOf({ B: "1" }, { etag: '"gone"' });
     const { reports, watch } = await watching(
@@ -150,7 +150,7 @@ describe("a watch", { concurrency: true }, () => {
     assert.deepEqual(reports, [["error", broken]]);
   });
 
-  test("sets a change where the values were set, too", async () => {
+  test("sets changed values in `into` too", async () => {
     /** @type {Record<string, string>} */
     const into = { OWN: "own" };
     await watching(
@@ -161,7 +161,7 @@ describe("a watch", { concurrency: true }, () => {
     assert.deepEqual(into, { OWN: "x", A: "2" });
   });
 
-  test("refuses to begin as a load does", async () => {
+  test("fails at its start like a load", async () => {
     await assert.rejects(watching({ login: [REFUSED], list: [] }, {}), { code: "refused" });
   });
 });
@@ -175,7 +175,7 @@ test("a watch keeps no process alive", async () => {
   assert.equal(status, 0);
 });
 
-test("a look that is stalled keeps no process alive", async () => {
+test("a stalled request keeps no process alive", async () => {
   const server = await serve({ list: [listOf({ A: "1" }), { stall: "headers" }] });
   const { status, seconds } = await script(
     `${WATCH} setTimeout(() => {}, 1000);`,

@@ -17,7 +17,7 @@ test("wording of strict mode", async () => {
   await server.close();
   assert.equal(
     some.stderr,
-    "infisical-config: left out, for strict mode is on and nobody asks: A\n",
+    "infisical-config: left out, because strict mode is on and nothing requests them: A\n",
   );
   assert.match(none.stderr, /strict mode passes only names that you ask for/);
 });

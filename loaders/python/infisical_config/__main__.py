@@ -22,7 +22,7 @@ _CREDENTIAL = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
 
 
 def main(arguments: list[str]) -> NoReturn:
-    """Become the command, or end with the status of the failure."""
+    """Replace this process by the command, or end with the status of the failure."""
     options, command = _parse_arguments(arguments)
     _end_quietly_on_ctrl_c()
     with exit_on_error():
@@ -43,13 +43,13 @@ def _parse_arguments(arguments: list[str]) -> tuple[Options, list[str]]:
     try:
         given, rest = getopt.getopt(arguments[:end], "", _FLAGS)
     except getopt.GetoptError as error:
-        _end(_WRONG_USAGE, f"{error.msg}; use it so: {_USAGE}")
+        _end(_WRONG_USAGE, f"{error.msg}; usage: {_USAGE}")
     flags = dict(given)
     if "--help" in flags:
         print(_USAGE)
         sys.exit(0)
     if rest or not command:
-        _end(_WRONG_USAGE, f"there is no command after --; use it so: {_USAGE}")
+        _end(_WRONG_USAGE, f"there is no command after --; usage: {_USAGE}")
     options: Options = {
         "environment": flags.get("--environment"),
         "override": "--override" in flags,

@@ -138,7 +138,7 @@ def find(
 
 
 def is_loopback(address: str) -> bool:
-    """Return whether requests to it in plain http stay on this machine."""
+    """Return whether requests to an address in plain http stay on this machine."""
     return bool(_LOOPBACK.fullmatch(address))
 
 
@@ -151,8 +151,8 @@ def _warn_of(
     """Warn of an `.env.local` that does not count, or that counts in production."""
     if local is None and lexists(file):
         warn(
-            f"{file} is ignored, for the environment has credentials: delete the file, and keep it"
-            " out of what is deployed"
+            f"{file} is ignored, because the environment has credentials: delete the file, and"
+            " keep it out of what is deployed"
         )
     if local and "production" in environments:
         warn(

@@ -11,9 +11,9 @@ class Family(NamedTuple):
     """Names of one purpose, exactly or by how they begin or end, each list in one text.
 
     Attributes:
-        exceptions: names that begin or end so, and are nobody's but the service's.
-        any_case: whether other cases than the one that is written are read as well.
-        closed: whether a name that ends like a credential's is not excepted.
+        exceptions: names with such a beginning or end that belong to services only.
+        any_case: whether programs read the names in any case.
+        closed: whether names that end like a credential's are withheld too.
     """
 
     family: str
@@ -44,7 +44,7 @@ class _Lists(NamedTuple):
 
 
 def is_withheld(name: str, *, windows: bool = os.name == "nt") -> bool:
-    """Return whether a name is one that changes how programs run, or where they connect to.
+    """Return whether a name changes how programs run, or where they connect to.
 
     Args:
         windows: whether names are the same in any case.
@@ -71,7 +71,7 @@ def _split(family: Family, *, fold: bool) -> _Lists:
     )
 
 
-# A name of a family by its beginning or end is a service's own if it ends so.
+# The ends of names that belong to services, although a family has their beginning or end.
 CREDENTIALS: Final = (
     "_TOKEN",
     "_PASSWORD",

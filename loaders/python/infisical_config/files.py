@@ -40,7 +40,8 @@ def judge(place: Directory, start: Directory, process: Process) -> Verdict:
     """Return what to do with a directory on the way from `start` upwards.
 
     A directory counts if only root, this process's user and the owner of `start` may put a file
-    into it. The search ends at any other; only in `start` itself, a file of theirs is accepted.
+    into it. The search ends at any other directory; only in `start` itself, a file of theirs is
+    accepted.
     """
     owners = {_ROOT, process.uid, start.uid}
     groups = {process.gid} | ({start.gid} if start.mode & stat.S_IWGRP else set())
@@ -68,7 +69,7 @@ def find(directory: Path, warn: Callable[[str], None]) -> tuple[Path | None, Pat
             return file, folder / ENV_FILE
         if verdict == "refuse":
             warn(
-                f"{file} is not read, for somebody else may have written it: keep it in a"
+                f"{file} is not read, because somebody else may have written it: keep it in a"
                 " directory that only its owner and this user may write to"
             )
         if verdict != "go on":

@@ -114,7 +114,7 @@ def watch(
 ) -> Watch[Any]:
     """Load like `load`, then check for changes at each interval.
 
-    A server that forks its workers calls it in each of them: no thread outlives a fork.
+    A server that forks its workers calls `watch` in each worker: no thread outlives a fork.
 
     Args:
         on_change: called in the watch's thread with the new configuration and the names whose

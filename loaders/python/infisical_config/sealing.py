@@ -36,7 +36,7 @@ class Cached(NamedTuple):
 
 
 def seal(secrets: Mapping[str, str], place: Bootstrap, *, saved: int, nonce: bytes) -> str:
-    """Return the text of a file with these secrets, saved at `now` in seconds of the epoch."""
+    """Return the text of a file with these secrets; `saved` is in seconds of the epoch."""
     plain = json.dumps(dict(secrets)).encode()
     sealed = _cipher(place).encrypt(nonce, plain, _encode_place(place, saved))
     return json.dumps(

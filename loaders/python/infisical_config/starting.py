@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from .bootstrap import Bootstrap
     from .cache import Cache
 
-_WITHHELD = "withheld unless `allow` names them, for they could take over a process"
+_WITHHELD = "withheld unless `allow` names them, because they could take over a process"
+_LEFT_OUT = "left out, because strict mode is on and nothing requests them"
 
 
 class Options(TypedDict, total=False):
@@ -133,8 +134,8 @@ class Start:
         if withheld:
             parts.append(f"{_WITHHELD}: {', '.join(withheld)}")
         if left_out:
-            parts.append(f"left out, for strict mode is on and nobody asks: {', '.join(left_out)}")
+            parts.append(f"{_LEFT_OUT}: {', '.join(left_out)}")
         if unfit and self.into is not None:
-            parts.append(f"not set, for no environment holds them: {', '.join(unfit)}")
+            parts.append(f"not set, because no environment can hold them: {', '.join(unfit)}")
         if parts:
             self.warn("; ".join(parts))

@@ -29,13 +29,13 @@ def server() -> Iterator[ScriptedServer]:
 
 @pytest.fixture
 def home(tmp_path: Path, server: ScriptedServer) -> Path:
-    """Return the directory of a service whose secrets `server` has."""
+    """The directory of a service whose secrets `server` has."""
     return service.directory(tmp_path / "service", server.address)
 
 
 @pytest.fixture
 def without_credential(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Return a developer's environment, which leaves the credential to `.env.local`."""
+    """A developer's environment, in which only `.env.local` has the credential."""
     for name in service.CREDENTIAL:
         monkeypatch.delenv(name)
     monkeypatch.setenv("NODE_ENV", "development")

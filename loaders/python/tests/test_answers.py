@@ -36,7 +36,7 @@ _CUT_REFUSAL = {
 }
 _STALLED_REFUSAL = {
     **_CUT_REFUSAL,
-    "name": "a refused login that stalls is no reason to try again later",
+    "name": "a refused login that stalls is reported as refused",
     "timeout": 1,
     "login": [{"status": 401, "stall": "body"}],
 }
@@ -92,7 +92,9 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Fut
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
-def test_a_start(case: dict[str, Any], outcomes: dict[str, Future[Outcome]]) -> None:
+def test_a_start_has_the_outcome_of_its_case(
+    case: dict[str, Any], outcomes: dict[str, Future[Outcome]]
+) -> None:
     outcome = outcomes[case["name"]].result()
     assert outcome.requests == case["requests"]
     assert outcome.seconds < min(case["timeout"], _ALL_PAUSES) + 1

@@ -18,7 +18,7 @@ VALUES = {"A": "value-of-a", "B": "value-of-b"}
 
 @pytest.fixture
 def cache(tmp_path: Path, home: Path) -> Cache:
-    """Return a cache that a good start has written."""
+    """A cache that a good start has written."""
     cache = Cache(tmp_path / "cache.json")
     load(directory=home, cache=cache)
     return cache
@@ -31,7 +31,7 @@ def test_a_good_start_writes_a_file_that_only_its_owner_reads(cache: Cache, tmp_
     assert sorted(os.listdir(tmp_path)) == ["cache.json", "service"]
 
 
-def test_a_start_while_the_server_is_down_uses_it_with_a_loud_warning(
+def test_a_start_while_the_server_is_down_uses_the_cache_with_a_warning(
     cache: Cache, server: ScriptedServer, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.scripts["login"] = [DOWN]
@@ -54,7 +54,7 @@ def test_a_refusal_does_not_count_as_an_outage(
     assert failure.value.code == "refused"
 
 
-def test_one_that_is_too_old_is_not_used(
+def test_a_cache_that_is_too_old_is_not_used(
     cache: Cache, server: ScriptedServer, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.scripts["login"] = [DOWN]
@@ -67,7 +67,7 @@ def test_one_that_is_too_old_is_not_used(
     assert re.search(rf"; the cache {cache.file} .* 25 h old, .* 24 h$", str(failure.value))
 
 
-def test_a_damaged_file_is_reported(cache: Cache, server: ScriptedServer, home: Path) -> None:
+def test_a_damaged_cache_is_reported(cache: Cache, server: ScriptedServer, home: Path) -> None:
     server.scripts["login"] = [DOWN]
     Path(cache.file).write_text("{}")
     warnings: list[str] = []
@@ -79,7 +79,7 @@ def test_a_damaged_file_is_reported(cache: Cache, server: ScriptedServer, home: 
     assert "damaged" in warning
 
 
-def test_without_a_file_the_error_is_the_servers(
+def test_without_a_cache_the_error_of_the_server_is_raised(
     server: ScriptedServer, home: Path, tmp_path: Path
 ) -> None:
     server.scripts["login"] = [DOWN]
@@ -97,7 +97,9 @@ def test_a_cache_that_cannot_be_written_is_a_warning(home: Path, tmp_path: Path)
     assert f"{cache.file} can't be written ({os.strerror(errno.ENOENT)})" in warnings[0]
 
 
-def test_a_link_in_its_place_is_replaced_and_not_followed(home: Path, tmp_path: Path) -> None:
+def test_a_link_in_place_of_the_cache_is_replaced_and_not_followed(
+    home: Path, tmp_path: Path
+) -> None:
     other = tmp_path / "other"
     other.write_text("kept")
     file = tmp_path / "cache.json"
@@ -107,7 +109,7 @@ def test_a_link_in_its_place_is_replaced_and_not_followed(home: Path, tmp_path: 
     assert not file.is_symlink()
 
 
-def test_its_values_are_those_before_the_environment_had_its_say(
+def test_the_cache_has_the_values_of_infisical_without_the_environment(
     cache: Cache, server: ScriptedServer, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("A", "own")
@@ -117,7 +119,7 @@ def test_its_values_are_those_before_the_environment_had_its_say(
     assert load(directory=home, cache=cache, warn=lambda _: None) == VALUES
 
 
-def test_a_new_client_secret_makes_it_useless(
+def test_a_new_client_secret_does_not_open_the_cache(
     cache: Cache, server: ScriptedServer, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("INFISICAL_CLIENT_SECRET", "another-example")
@@ -126,7 +128,7 @@ def test_a_new_client_secret_makes_it_useless(
         load(directory=home, cache=cache, warn=lambda _: None)
 
 
-def test_a_server_that_is_gone_is_an_outage(tmp_path: Path) -> None:
+def test_an_unreachable_server_is_an_outage(tmp_path: Path) -> None:
     cache = Cache(tmp_path / "cache.json")
     with ScriptedServer(listed=[listing(**VALUES)]) as server:
         home = service.directory(tmp_path / "service", server.address)

@@ -33,7 +33,7 @@ def test_a_start_asks_for_raw_values_with_imports_of_one_folder(
     }
 
 
-def test_the_file_is_found_from_a_directory_below(
+def test_infisical_json_is_found_in_a_parent_directory(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (home / "src").mkdir()
@@ -41,7 +41,7 @@ def test_the_file_is_found_from_a_directory_below(
     assert load().A == "value-of-a"
 
 
-def test_nothing_is_set_unless_it_is_asked_for(home: Path) -> None:
+def test_no_variable_is_set_without_into(home: Path) -> None:
     before = dict(os.environ)
     load(directory=home)
     assert dict(os.environ) == before
@@ -58,7 +58,7 @@ def test_values_are_set_in_the_given_mapping(home: Path, monkeypatch: pytest.Mon
     assert into == {"A": "value-of-a", "B": "value-of-b"}
 
 
-def test_nothing_is_set_when_a_name_is_missing(home: Path) -> None:
+def test_no_variable_is_set_if_a_required_name_is_missing(home: Path) -> None:
     into: dict[str, str] = {}
     with pytest.raises(ConfigError, match=r"^C missing in production /backend"):
         load(directory=home, into=into, required=["A", "C"])
@@ -198,7 +198,7 @@ def test_a_netrc_does_not_replace_the_token(
     assert server.seen[1].headers["authorization"] == "Bearer token-example"
 
 
-def test_no_server_at_all_is_reported_when_no_further_try_fits(home: Path) -> None:
+def test_a_missing_server_is_reported_when_no_further_attempt_fits(home: Path) -> None:
     service.directory(home, "http://127.0.0.1:1")
     begin = time.monotonic()
     with pytest.raises(ConfigError) as failure:
@@ -218,7 +218,7 @@ def test_a_stalled_request_is_not_left_waiting(server: ScriptedServer, home: Pat
     assert eventually(lambda: not _at_work(), 1)
 
 
-def test_nothing_is_asked_after_the_deadline(server: ScriptedServer, home: Path) -> None:
+def test_no_request_is_made_after_the_deadline(server: ScriptedServer, home: Path) -> None:
     server.scripts["login"] = [{**LOGIN, "drip": 0.005}]
     with pytest.raises(ConfigError, match=r"did not answer within 0\.2 s"):
         load(directory=home, timeout=0.2)

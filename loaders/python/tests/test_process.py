@@ -11,7 +11,9 @@ from tests.scripted import REFUSED, ScriptedServer
 CONFIG = "from infisical_config import config"
 
 
-def test_the_first_use_loads_and_later_ones_do_not(server: ScriptedServer, home: Path) -> None:
+def test_the_first_import_loads_and_later_imports_do_not(
+    server: ScriptedServer, home: Path
+) -> None:
     code = f"""{CONFIG}
 {CONFIG} as again
 import infisical_config
@@ -49,7 +51,7 @@ def test_a_service_that_is_not_configured_ends_with_the_names_to_set(tmp_path: P
     assert done.stderr.count("\n") == 1
 
 
-def test_a_process_can_end_at_once_while_the_server_still_drips(
+def test_a_process_can_end_at_once_while_an_answer_is_still_arriving(
     server: ScriptedServer, home: Path
 ) -> None:
     server.scripts["list"] = [{"drip": 0.05}]

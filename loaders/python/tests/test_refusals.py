@@ -27,7 +27,7 @@ def _place(case: dict[str, Any]) -> Bootstrap:
 
 
 @cases("refusals")
-def test_the_note_that_both_languages_read(case: dict[str, Any]) -> None:
+def test_a_note_is_read_as_the_vectors_say(case: dict[str, Any]) -> None:
     assert age_of(case["file"].encode(), _place(case), float(case["now"])) == case["want"]
 
 
@@ -64,7 +64,9 @@ def test_a_restart_does_not_try_a_refused_credential_again(
     assert service.CREDENTIAL["INFISICAL_CLIENT_SECRET"] not in file.read_text()
 
 
-def test_the_runner_says_so_in_one_line(server: ScriptedServer, home: Path) -> None:
+def test_the_runner_reports_a_refused_credential_in_one_line(
+    server: ScriptedServer, home: Path
+) -> None:
     server.scripts["login"] = [REFUSED]
     runs = [service.run(home, "-m", "infisical_config", "--", "true") for _ in range(2)]
     assert [each.returncode for each in runs] == [77, 77]
@@ -118,7 +120,7 @@ def test_without_a_place_for_the_note_a_restart_asks_again(
     assert [_code(home) for _ in range(2)] == ["refused", "refused"]
 
 
-def test_a_watch_whose_next_login_is_refused_notes_it(server: ScriptedServer, home: Path) -> None:
+def test_a_watch_notes_the_refusal_of_its_next_login(server: ScriptedServer, home: Path) -> None:
     server.scripts["login"] = [LOGIN, REFUSED]
     server.scripts["list"] = [listing(A="value-of-a"), ENDED]
     failed = threading.Event()

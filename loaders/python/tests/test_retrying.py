@@ -14,16 +14,16 @@ def test_pauses_double_and_vary_by_a_fifth(attempt: int, seconds: float) -> None
     assert 0.8 * seconds <= min(pauses) < seconds < max(pauses) <= 1.2 * seconds
 
 
-def test_the_server_may_say_the_seconds() -> None:
+def test_a_retry_after_in_seconds_is_used() -> None:
     assert pause(0, "7") == 7
 
 
-def test_the_server_may_say_a_moment() -> None:
+def test_a_retry_after_as_a_date_is_used() -> None:
     soon = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
     assert 58 < pause(0, soon) <= 60
 
 
-def test_a_moment_that_has_passed_needs_no_wait() -> None:
+def test_a_retry_after_in_the_past_needs_no_pause() -> None:
     assert pause(0, "Wed, 01 Jan 2020 00:00:00 GMT") == 0
 
 

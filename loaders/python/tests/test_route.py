@@ -1,4 +1,4 @@
-"""Test the route of requests to Infisical, and variables that could lead them elsewhere."""
+"""Test the route of requests to Infisical, and variables that could redirect them."""
 
 import os
 import socket
@@ -26,7 +26,7 @@ def test_plain_http_to_this_machine_takes_no_proxy(
     assert load(directory=home).A == "value-of-a"
 
 
-def test_the_environments_own_proxy_and_authorities_are_taken(
+def test_the_environments_own_proxy_and_authorities_are_used(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example.com:3128")
@@ -40,7 +40,7 @@ def test_the_environments_own_proxy_and_authorities_are_taken(
     assert Route.to(ADDRESS).proxies == {}
 
 
-def test_a_key_log_is_that_of_the_environment_at_the_start(
+def test_the_key_log_is_that_of_the_environment_at_the_start(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))

@@ -19,7 +19,7 @@ def test_the_commands_own_status_is_kept(home: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (7, "value-of-a production\n", "")
 
 
-def test_a_command_that_dies_of_a_signal_is_seen_to_die_of_it(home: Path) -> None:
+def test_the_runner_dies_of_the_signal_that_killed_the_command(home: Path) -> None:
     done = service.run(home, *RUNNER, "--", "sh", "-c", "kill -KILL $$")
     assert done.returncode == -signal.SIGKILL
 
@@ -42,7 +42,7 @@ def test_a_signal_reaches_the_command(number: signal.Signals, home: Path) -> Non
             process.kill()
 
 
-def test_ctrl_c_while_it_loads_just_ends_it(server: ScriptedServer, home: Path) -> None:
+def test_ctrl_c_during_loading_ends_the_runner(server: ScriptedServer, home: Path) -> None:
     server.scripts["login"] = [{"stall": "headers"}]
     with subprocess.Popen(
         service.command(*RUNNER, "--", "true"),
@@ -68,7 +68,7 @@ def test_another_environment_can_be_named_and_no_signal_is_ignored(
     assert int(done.stdout.split()[1], 16) & 1 << (signal.SIGPIPE - 1) == 0
 
 
-def test_a_command_that_is_not_there(home: Path) -> None:
+def test_a_missing_command_is_reported(home: Path) -> None:
     done = service.run(home, *RUNNER, "--", "no-such-command")
     assert (done.returncode, done.stdout) == (127, "")
     assert done.stderr.startswith("infisical-config: ")
@@ -77,7 +77,7 @@ def test_a_command_that_is_not_there(home: Path) -> None:
     assert done.stderr.count("\n") == 1
 
 
-def test_a_command_that_cannot_be_run(home: Path) -> None:
+def test_a_command_that_cannot_be_run_is_reported(home: Path) -> None:
     (home / "script").write_text("")
     done = service.run(home, *RUNNER, "--", "./script")
     assert done.returncode == 126
@@ -97,7 +97,7 @@ def test_wrong_usage_is_reported_before_any_request(
     assert "[--override] [--environment NAME] [--strict]" in errors
 
 
-def test_help_is_given(capsys: pytest.CaptureFixture[str]) -> None:
+def test_help_prints_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["--help"])
     assert end.value.code == 0
@@ -113,10 +113,10 @@ def test_a_failed_start_has_its_own_status_and_runs_nothing(
     assert " no secret in production /backend" in done.stderr
 
 
-def test_a_connection_closed_before_the_request_is_a_failure_and_no_death_by_a_signal(
+def test_a_connection_closed_before_the_request_is_an_error_and_not_a_death_by_a_signal(
     tmp_path: Path,
 ) -> None:
-    """A proxy whose server is down closes so. Writing to it raises SIGPIPE."""
+    """A proxy whose server is down closes connections, and writing to them raises SIGPIPE."""
     with closing_server() as address:
         home = service.directory(tmp_path / "service", address)
         done = service.run(home, *RUNNER, "--", "echo", "started")
@@ -142,7 +142,7 @@ def test_the_command_gets_the_environment_and_the_secrets_without_the_credential
 
 
 @pytest.mark.usefixtures("without_credential")
-def test_the_command_gets_the_node_env_of_env_local_where_the_environment_has_none(
+def test_the_command_gets_the_node_env_of_env_local_if_the_environment_has_none(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service.env_local(home, "NODE_ENV=staging\n")
@@ -151,8 +151,8 @@ def test_the_command_gets_the_node_env_of_env_local_where_the_environment_has_no
     assert child_environment(directory=home)["NODE_ENV"] == "staging"
 
 
-def test_a_secret_makes_git_run_nothing(server: ScriptedServer, home: Path) -> None:
-    """Git reads configuration from the environment too, which can name commands."""
+def test_a_secret_can_not_make_git_run_a_command(server: ScriptedServer, home: Path) -> None:
+    """Git reads configuration from the environment too, and configuration can name commands."""
     subprocess.run(["git", "init", "--quiet", home], check=True)
     server.scripts["list"] = [
         listing(

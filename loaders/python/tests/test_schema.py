@@ -17,7 +17,7 @@ class Settings(BaseModel):
     A: str = "default"
 
 
-def test_the_parsed_model_comes_back(server: ScriptedServer, home: Path) -> None:
+def test_load_returns_the_parsed_model(server: ScriptedServer, home: Path) -> None:
     server.scripts["list"] = [listing(DATABASE_URL="postgres://", PORT="80")]
     settings = load(directory=home, schema=Settings)
     assert settings == Settings(DATABASE_URL="postgres://", PORT=80)
@@ -34,9 +34,7 @@ def test_keys_that_infisical_lacks_come_from_the_environment(
     assert settings.A == "value-of-a"
 
 
-def test_strict_mode_lets_through_what_the_schema_asks_for(
-    server: ScriptedServer, home: Path
-) -> None:
+def test_strict_mode_passes_the_names_of_the_schema(server: ScriptedServer, home: Path) -> None:
     server.scripts["list"] = [listing(DATABASE_URL="postgres://", APP_PORT="80", OTHER="x")]
     into: dict[str, str] = {}
     warnings: list[str] = []
@@ -85,6 +83,6 @@ class Whole(BaseModel):
         raise ValueError(self.A)
 
 
-def test_an_error_of_the_whole_is_reported_as_such(home: Path) -> None:
+def test_an_error_of_the_model_as_a_whole_is_reported(home: Path) -> None:
     with pytest.raises(ConfigError, match=r"^the whole \(value_error\) in production"):
         load(directory=home, schema=Whole)

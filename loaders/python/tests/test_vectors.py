@@ -27,7 +27,7 @@ PLACE = Bootstrap(
 )
 
 
-def test_the_words_of_every_error_are_the_shared_ones() -> None:
+def test_error_messages_equal_the_shared_ones() -> None:
     shared = dict(VECTORS["errors"])
     del shared["not_configured"]  # whose messages the cases below compare
     assert (shared, VECTORS["tunnel"]) == (TEXTS, TUNNEL)
@@ -48,7 +48,7 @@ def test_an_error_has_the_shared_exit_status(code: Any, status: int) -> None:
 
 
 @cases("bootstrap")
-def test_where_things_come_from(
+def test_a_place_is_found_as_the_vectors_say(
     case: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file, env_file = tmp_path / ".infisical.json", tmp_path / ".env.local"
@@ -97,7 +97,7 @@ def test_where_things_come_from(
 
 
 @cases("places")
-def test_whose_file_is_read(case: dict[str, Any]) -> None:
+def test_files_of_other_users_are_judged_as_the_vectors_say(case: dict[str, Any]) -> None:
     places = [
         files.Directory(each["uid"], each["gid"], int(each["mode"], 8), each["file"])
         for each in case["directories"]
@@ -142,7 +142,7 @@ def test_an_answer_is_merged_into_values(
 
 
 @pytest.mark.parametrize("name", VECTORS["withheldNames"]["withheld"])
-def test_a_name_that_runs_code_or_leads_elsewhere_is_withheld(name: str) -> None:
+def test_a_name_that_runs_code_or_redirects_connections_is_withheld(name: str) -> None:
     assert is_withheld(name, windows=False)
     assert is_withheld(name.swapcase(), windows=True)
 
@@ -157,7 +157,7 @@ def test_a_name_in_another_case_is_withheld_on_windows(name: str) -> None:
     assert [is_withheld(name, windows=windows) for windows in (False, True)] == [False, True]
 
 
-def test_the_families_are_the_shared_ones() -> None:
+def test_the_families_equal_the_shared_ones() -> None:
     shared = VECTORS["withheld"]
     assert shared["credentials"].split() == list(CREDENTIALS)
     assert [

@@ -34,14 +34,14 @@ def test_printing_shows_names_only(show: object) -> None:
 
 
 @pytest.mark.parametrize("dump", [json.dumps, pickle.dumps, copy.deepcopy, vars])
-def test_it_is_not_written_out_as_a_whole(dump: object) -> None:
+def test_a_configuration_is_not_serialized(dump: object) -> None:
     assert callable(dump)
     with pytest.raises(TypeError) as failure:
         dump(CONFIG)
     assert VALUE not in str(failure.value)
 
 
-def test_it_does_not_change() -> None:
+def test_a_configuration_is_read_only() -> None:
     with pytest.raises(AttributeError, match="read-only: TOKEN can't be set"):
         CONFIG.TOKEN = "other"
     with pytest.raises(AttributeError, match="read-only: TOKEN can't be removed"):
@@ -51,7 +51,7 @@ def test_it_does_not_change() -> None:
     assert CONFIG.TOKEN == VALUE
 
 
-def test_it_is_made_of_a_copy() -> None:
+def test_a_configuration_copies_its_values() -> None:
     values = {"A": "1"}
     config = Config(values)
     values["A"] = "2"

@@ -41,8 +41,8 @@ def test_wording_of_names_that_are_not_passed_on(server: ScriptedServer, home: P
     warnings: list[str] = []
     child_environment(directory=home, warn=warnings.append)
     assert warnings == [
-        "withheld unless `allow` names them, for they could take over a process: LD_PRELOAD; "
-        "not set, for no environment holds them: N"
+        "withheld unless `allow` names them, because they could take over a process: LD_PRELOAD; "
+        "not set, because no environment can hold them: N"
     ]
 
 
@@ -57,4 +57,4 @@ def test_wording_of_names_in_env_local_that_are_ignored(home: Path) -> None:
 def test_wording_of_strict_mode(home: Path) -> None:
     warnings: list[str] = []
     load(directory=home, strict=True, required=["A"], warn=warnings.append)
-    assert warnings == ["left out, for strict mode is on and nobody asks: B"]
+    assert warnings == ["left out, because strict mode is on and nothing requests them: B"]

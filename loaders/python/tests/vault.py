@@ -11,7 +11,7 @@ class Vault:
     Attributes:
         values: the secrets now.
         broken: the first answers, each given once.
-        statuses: of the answers so far.
+        statuses: the statuses of the answers so far.
     """
 
     def __init__(self, **values: str) -> None:

@@ -24,7 +24,7 @@ def test_a_change_is_reported_with_the_names(watched: Watched, vault: Vault) -> 
     assert dict(watched.watch.config) == {"A": "1", "C": "3"}
 
 
-def test_a_failing_callback_does_not_end_it(home: Path, vault: Vault) -> None:
+def test_a_failing_callback_does_not_end_the_watch(home: Path, vault: Vault) -> None:
     calls: list[str] = []
 
     def fails(config: Config, _: list[str]) -> None:
@@ -40,7 +40,7 @@ def test_a_failing_callback_does_not_end_it(home: Path, vault: Vault) -> None:
     assert calls == ["2", "3"]
 
 
-def test_values_that_it_has_set_itself_do_not_count_as_the_environments_own(
+def test_values_set_by_the_watch_do_not_count_as_the_environments_own(
     home: Path, vault: Vault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("B", "own")
@@ -82,7 +82,7 @@ def test_a_withheld_name_is_warned_of_once(home: Path, vault: Vault) -> None:
     assert warning.endswith(": PATH")
 
 
-def test_errors_are_warnings_when_nobody_asked_for_them(home: Path, vault: Vault) -> None:
+def test_errors_without_on_error_are_warnings(home: Path, vault: Vault) -> None:
     warnings: list[str] = []
     watched = Watched(home, on_error=None, warn=warnings.append)
     vault.broken = [NOT_FOUND]
@@ -91,7 +91,7 @@ def test_errors_are_warnings_when_nobody_asked_for_them(home: Path, vault: Vault
     assert "has no production /backend in project" in warnings[0]
 
 
-def test_it_can_begin_with_the_cache_and_the_server_comes_back(
+def test_a_watch_can_begin_with_the_cache_until_the_server_is_back(
     home: Path, vault: Vault, server: ScriptedServer, tmp_path: Path
 ) -> None:
     cache = Cache(tmp_path / "cache.json")
@@ -108,9 +108,7 @@ def test_it_can_begin_with_the_cache_and_the_server_comes_back(
     assert watched.changes == [({"A": "new"}, ["A", "B"])]
 
 
-def test_an_answer_that_nothing_has_changed_makes_the_cache_as_new_as_itself(
-    home: Path, tmp_path: Path
-) -> None:
+def test_an_unchanged_answer_renews_the_cache(home: Path, tmp_path: Path) -> None:
     file = tmp_path / "cache.json"
     watched = Watched(home, cache=Cache(file))
     first = file.read_text()

@@ -24,7 +24,7 @@ def test_unchanged_secrets_are_not_sent_again(
     assert dict(watched.watch.config) == {"A": "1", "B": "2"}
 
 
-def test_a_right_that_was_taken_away_needs_no_login(
+def test_a_revoked_permission_causes_no_login(
     watched: Watched, vault: Vault, server: ScriptedServer
 ) -> None:
     vault.broken = [DENIED]
@@ -34,7 +34,7 @@ def test_a_right_that_was_taken_away_needs_no_login(
 
 
 @pytest.mark.parametrize("ended", [FORBIDDEN, UNAUTHORIZED])
-def test_the_end_of_a_token_is_one_more_login(
+def test_an_expired_token_causes_one_more_login(
     ended: dict[str, Any], watched: Watched, vault: Vault, server: ScriptedServer
 ) -> None:
     vault.broken = [ended]
@@ -63,7 +63,7 @@ def test_an_error_is_reported_and_the_watch_goes_on(watched: Watched, vault: Vau
     assert watched.codes() == ["not_found", "not_found"]
 
 
-def test_errors_in_a_row_are_asked_for_less_and_less(watched: Watched, vault: Vault) -> None:
+def test_requests_slow_down_after_consecutive_errors(watched: Watched, vault: Vault) -> None:
     vault.broken = [NOT_FOUND] * 100
     begin = time.monotonic()
     assert eventually(lambda: len(watched.errors) == 6)
@@ -81,7 +81,7 @@ def test_a_list_that_comes_too_slowly_is_given_up_and_requested_again(
     assert (watched.codes(), server.count("login")) == (["deadline"], 2)
 
 
-def test_nothing_is_asked_once_it_is_stopped(watched: Watched, server: ScriptedServer) -> None:
+def test_a_stopped_watch_makes_no_request(watched: Watched, server: ScriptedServer) -> None:
     watched.watch.stop()
     eventually(lambda: False, 0.1)  # lets a request that was under way end
     requests = len(server.seen)
