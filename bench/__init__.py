@@ -1,1 +1,1 @@
-"""`make bench`: how quick the deploy is, against Ansible and against a plain shell script."""
+"""`make bench`: measure the deploy against Ansible and against a plain shell script."""

@@ -26,7 +26,7 @@ def _measure() -> Measured:
     against_ansible.install()
     known = machine(**{"ansible-core": against_ansible.version()})
     fresh = fresh_deploy.on_fresh_hosts(_FRESH_ROUNDS)
-    say("Counting the commands of a settled run, and checking that the playbook changes nothing")
+    say("Counting the commands of a converged run, and checking that the playbook changes nothing")
     counts = settled_run.remote_commands()
     against_ansible.refuse_changes()
     commands = {**settled_run.commands(), against_ansible.ANSIBLE: against_ansible.command()}

@@ -1,4 +1,4 @@
-"""Ansible in its own environment, and the playbook that manages the same state."""
+"""Run Ansible in its own environment, with a playbook that manages the same state."""
 
 import re
 import sys
@@ -32,7 +32,7 @@ def command() -> Command:
 def refuse_changes() -> None:
     """Run the playbook on the deployed host. Raises BenchError if it changes anything.
 
-    A playbook that does would manage another state.
+    A playbook that changes something would manage another state.
     """
     recap = re.search(r"changed=(\d+) +unreachable=0 +failed=0", output := run(command()))
     if recap is None or recap[1] != "0":

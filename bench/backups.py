@@ -24,10 +24,10 @@ _QUIET_SECONDS = 60
 
 def main() -> int:
     """Run the benchmark; return 0 once BACKUPS.md is written, 1 on an error."""
-    return write_results("BACKUPS.md", lambda: render(_measured(StagingHost(HOST))))
+    return write_results("BACKUPS.md", lambda: render(_measure(StagingHost(HOST))))
 
 
-def _measured(host: StagingHost) -> Measured:
+def _measure(host: StagingHost) -> Measured:
     measured = Measured(_SECRETS, machine())
     measured.on_standin = _fresh(host)
     say(f"Writing {_SECRETS} secrets")

@@ -48,7 +48,7 @@ class Measured:
         secrets: the number of secrets in the database.
         machine: the properties of the machine, by name.
         on_standin: whether the server was the stand-in.
-        dump: its size in MB.
+        dump: the size of the dump in MB.
         timings: seconds in the order of the rounds, by command.
         disks: the use of the disk, by command.
         latencies: the seconds of each request, by the command that ran meanwhile.

@@ -63,7 +63,7 @@ class Measured:
     machine: Mapping[str, str]
 
     def bars(self) -> list[Bar]:
-        """Return every limit with its measured value."""
+        """Return all limits with their measured values."""
         (script,) = list(self.fresh)[-1:]
         (ansible,) = list(self.settled)[-1:]
         return [

@@ -1,4 +1,4 @@
-"""`python -m bench.counting <file> <program> …`: log the SSH requests of one of our programs.
+"""`python -m bench.counting <file> <program> …`: log the SSH requests of a program.
 
 The file gets a line for each command and subsystem that the program requests of the host's SSH
 server, in all phases of the run.

@@ -1,4 +1,4 @@
-"""Time the way from a bare host to Infisical, by the deploy and by a plain shell script."""
+"""Time the deploy to a bare host against a plain shell script."""
 
 import tempfile
 from pathlib import Path
@@ -12,7 +12,7 @@ SCRIPT = "bench/shell/fresh.sh"
 
 
 def on_fresh_hosts(rounds: int) -> Timings:
-    """Time both in at least two rounds, each on a fresh host.
+    """Time deploy and script in at least two rounds, each on a fresh host.
 
     The last host, made by the deploy, is left running.
     """

@@ -1,8 +1,8 @@
 """The command line: `python -m bench.ha` injects all faults into a cluster and writes bench/ha.md.
 
 The cluster runs the real server in the archive that STAGING_INFISICAL_IMAGE names, else the
-stand-in, which starts as slowly. The results of the other one stay in the file. With names of
-faults as arguments, only those are injected, and the rows of the others stay too.
+stand-in, which starts as slowly. The file keeps the results of the other server. With names of
+faults as arguments, only those are injected, and the rows of the other faults are kept too.
 """
 
 import argparse

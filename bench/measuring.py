@@ -17,7 +17,7 @@ Timings = dict[str, list[float]]
 
 
 class BenchError(UserError):
-    """A command that was to be timed failed."""
+    """A command of the benchmark failed."""
 
 
 def program(name: str) -> Path:

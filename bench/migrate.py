@@ -57,7 +57,7 @@ def main() -> int:
 
 
 def measure(rounds: int) -> Migration:
-    """Time both in turn on a server made for them. Raises BenchError if one of them fails."""
+    """Time migration and SDK in turn on their own server. Raises BenchError if one fails."""
     timings: Timings = {APPLY: [], SDK: []}
     with server.running() as running:
         world = running.world()

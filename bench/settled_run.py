@@ -1,4 +1,4 @@
-"""The commands of a run that finds everything in place."""
+"""The commands of a run on a converged host."""
 
 import sys
 import tempfile
@@ -14,7 +14,7 @@ NOTHING = "pyinfra … exec -- true, the floor"
 
 _APPLY: Command = ("infisical-iac", "apply", "--yes", "--inventory", INVENTORY)
 _PYINFRA: Command = ("pyinfra", "-y", INVENTORY, "deploy.py")
-# Reading the attribute first fails where it has been renamed.
+# Reading the attribute first fails if it has been renamed.
 _LEAVE_DELAY = (
     "import infisical_iac.workspace.preflight as p; p.without_delay; "
     "p.without_delay = lambda host: None; from pyinfra_cli.cli import cli; cli()"
@@ -32,7 +32,7 @@ def commands() -> dict[str, Command]:
 
 
 def remote_commands() -> dict[str, int]:
-    """Return the number of SSH commands of each of the two ways to deploy."""
+    """Return the number of SSH commands of `apply` and of pyinfra."""
     with tempfile.TemporaryDirectory() as directory:
         log = Path(directory) / "commands"
         counts = {}

@@ -1,7 +1,7 @@
 """Time a service's start with each loader against two bare requests: `python -m bench.starts`.
 
 The bare requests log in and list the same secrets with the HTTP client of the runtime: `fetch` and
-`http.client`. Each start is a process of its own, in turn with the others, timed from the first
+`http.client`. Each start is a separate process, in turn with the others, timed from the first
 request to the values; the import of the loader and the official SDK is reported separately.
 """
 
@@ -55,9 +55,9 @@ def main() -> int:
 
 
 def measure(rounds: int) -> Starts:
-    """Time each kind of start once a round, on a server made for it.
+    """Time each kind of start once a round, on a server made for the benchmark.
 
-    Raises BenchError if one fails.
+    Raises BenchError if a start fails.
     """
     with server.running() as running:
         return _in_turn(running.world(), rounds)

@@ -20,14 +20,14 @@ _PLACES = (
 
 @dataclass
 class Latency:
-    """The seconds of each request; filled at the end."""
+    """The seconds of each request, known once the context has ended."""
 
     seconds: list[float] = field(default_factory=list)
 
 
 @dataclass
 class Disk:
-    """MB in use before, and at most meanwhile; filled at the end."""
+    """The MB in use before, and at most meanwhile, known once the context has ended."""
 
     before: float = 0.0
     peak: float = 0.0
@@ -37,8 +37,8 @@ class Disk:
 def measure_latency(host: StagingHost) -> Iterator[Latency]:
     """Let the host itself read a thousand secrets, ten times a second, while the context is open.
 
-    Each is the request of a loader when a service starts, over one persistent connection.
-    Raises BenchError at the end if any was not answered by 200.
+    Each read is the request of a loader when a service starts, over one persistent connection.
+    Raises BenchError at the end if any answer was not a 200.
     """
     url, token = _request(host)
     host.run(

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Ansible's inventory: the staging host that STAGING_HOST names, the benchmark's own unless set."""
+"""Ansible's inventory: the staging host that STAGING_HOST names, by default the benchmark's."""
 
 import json
 import os
@@ -9,7 +9,7 @@ _REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def inventory(name: str) -> dict[str, object]:
-    """Return what Ansible wants to know of the staging host `name`, which must be up."""
+    """Return Ansible's inventory with the staging host `name`, which must be up."""
     known = json.loads((_REPOSITORY / ".staging" / name / "host.json").read_text())
     host = {
         "ansible_host": "127.0.0.1",

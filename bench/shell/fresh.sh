@@ -1,7 +1,7 @@
 #!/bin/sh
-# What a fresh deploy installs and starts, as a plain script: packages, files, keys, images,
-# containers, and the wait until they are healthy. Nothing is asked first and nothing is made
-# inside Infisical.
+# Installs and starts the same as a fresh deploy, as a plain script: packages, files, keys, images,
+# containers, and the wait until they are healthy. The script checks nothing first, and makes
+# nothing in Infisical.
 #
 #   fresh.sh <ssh_config> <host> <images.tar> <compose.yaml>
 set -eu

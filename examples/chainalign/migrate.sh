@@ -1,8 +1,8 @@
 #!/bin/sh
 # Moves the example's .env files into the Infisical of INFISICAL_IAC_INVENTORY: migrate.sh <copy>
 #
-# It works on a copy of before/. What the plan leaves to a person to decide is skipped here; in
-# a real migration, decide it in migration.yaml.
+# The script works on a copy of before/. It skips the values that a person has to decide on; in a
+# real migration, decide on them in migration.yaml.
 set -eu
 copy=$1
 plan=$copy/migration.yaml

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Runs `infisical-iac check` of this checkout, with the packages of requirements.lock and no others: pip
-# takes each by its hash. Installed by the first run, and again where the lock has changed.
+# Runs `infisical-iac check` of this checkout, with only the packages of requirements.lock, each
+# verified by its hash. The first run installs them, and a later one again if the lock has changed.
 set -eu
 here=$(cd "$(dirname "$0")/../.." && pwd)
 make --silent -C "$here" install >&2
