@@ -1,9 +1,9 @@
 """Fake an image registry on loopback, with configurable tags, digests, logins and failures.
 
-`python3 fake_registry.py <port>` runs one on a host, by the standard library only. The first part
-of a repository says there how it answers: `status-429/infisical` with that status,
-`stalls/infisical` never, and `wrong/infisical` with a manifest of another digest than the one that
-was asked for.
+`python3 fake_registry.py <port>` runs a registry on a host, by the standard library only. There the
+first part of a repository's name chooses the answer: `status-429/infisical` gets that status,
+`stalls/infisical` no answer, and `wrong/infisical` a manifest of another digest than the requested
+one.
 """
 
 import base64
@@ -28,7 +28,7 @@ MANIFEST = json.dumps(
     {"schemaVersion": 2, "mediaType": _MANIFEST_TYPE, "config": _CONFIG, "layers": []}
 ).encode()
 DIGEST = f"sha256:{hashlib.sha256(MANIFEST).hexdigest()}"
-# As registries name the error, in the answer's body.
+# The names of errors in the bodies of registries' answers.
 _CODES = {401: "UNAUTHORIZED", 404: "MANIFEST_UNKNOWN", 429: "TOOMANYREQUESTS"}
 _STALLED_SECONDS = 1000
 
@@ -38,18 +38,18 @@ class FakeRegistry:
     """The registry's content and behaviour; a test changes them at any time.
 
     Attributes:
-        port: on 127.0.0.1.
-        tags: by repository.
+        port: the port on 127.0.0.1.
+        tags: the tags by repository.
         page: the number of tags in an answer.
         status: the answer to every request instead, 0 for the proper one.
         stalls: whether no request gets an answer.
-        asks_for_token: whether requests need a token, which everybody gets.
+        asks_for_token: whether requests need a token, which any user gets.
         login: the user and password without which no token is given.
         realm: the address of the token service; empty for this server's own.
         next_page: the address of the following page, instead of the proper one.
         redirects_to: the server that each request is redirected to; empty for none.
         names_digest: whether answers have the header with the digest.
-        has_manifests: whether the tags lead to something.
+        has_manifests: whether the tags have manifests.
         body: the body of every answer instead, if it is not empty.
         requests: the method and path of each request, in order.
         logins: the users that asked for tokens, empty for nobody.

@@ -44,12 +44,12 @@ class OnTerminal:
     def read_until(self, *texts: str) -> None:
         """Read what the program shows until one of the texts is there, however it is wrapped."""
         while not any(each in " ".join(self.shown.split()) for each in texts):
-            assert self.read(), f"it ended without {texts} after:\n{self.shown}"
+            assert self.read(), f"the program ended without {texts} after:\n{self.shown}"
 
     def answer(self, question: str, line: str) -> None:
         """Wait for a question after the last one, and type a line."""
         while question not in self.shown[self._answered :]:
-            assert self.read(), f"it ended without {question!r} after:\n{self.shown}"
+            assert self.read(), f"the program ended without {question!r} after:\n{self.shown}"
         self._answered = self.shown.index(question, self._answered) + len(question)
         self.type(line)
 

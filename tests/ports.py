@@ -6,8 +6,8 @@ import re
 import socket
 from functools import cache
 
-# Below the ports that the kernel gives to connections: one of these might take a free port before
-# its server does. Each worker of pytest has a thousand of its own.
+# The range is below the ports that the kernel gives to connections, because a connection might take
+# a free port before its server does. Each worker of pytest has its own thousand ports.
 _FIRST, _EACH, _WORKERS = 20_000, 1_000, 11
 
 

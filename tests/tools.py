@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 _PACKAGES = {
-    # By its version: a machine may have an older one, which `postgresql` would keep.
+    # The name has the version, because `postgresql` would keep an older one of the machine.
     "postgresql-17": "/usr/lib/postgresql/17/bin",
     "redis-server": "redis-server",
     "nodejs": "node",
@@ -36,8 +36,8 @@ _PACKAGES = {
     "patroni": "patroni",
     "python3-etcd": "/usr/lib/python3/dist-packages/etcd",
 }
-# Those of them that bring a service, which Debian would start now and at each boot, on ports that
-# this machine may need. The tests start the programs by themselves.
+# The services of these packages. Debian would start them now and at each boot, on ports that this
+# machine may need. The tests start the programs themselves.
 _SERVICES = {
     "postgresql-17": "postgresql",
     "redis-server": "redis-server",
@@ -48,12 +48,12 @@ _SERVICES = {
     "etcd-server": "etcd",
     "patroni": "patroni",
 }
-# What Debian's packages ask whether they may start a service; 101 says no.
+# Debian's packages run this program before they start a service; status 101 forbids the start.
 _POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 def missing() -> list[str]:
-    """The Debian packages that the tests need and this machine lacks."""
+    """Return the Debian packages that the tests need and this machine lacks."""
     return [
         package
         for package, sign in _PACKAGES.items()
@@ -62,7 +62,7 @@ def missing() -> list[str]:
 
 
 def main() -> None:
-    """Install what is missing, as root with apt; say what to do where that can't be."""
+    """Install the missing packages by apt, or exit with their names if that is impossible."""
     packages = missing()
     if not packages:
         return
@@ -80,7 +80,7 @@ def main() -> None:
 
 @contextmanager
 def nothing_started(policy: Path = _POLICY) -> Iterator[None]:
-    """Keep packages from starting their services meanwhile; a `policy` that is there stays."""
+    """Keep packages from starting services while the context is open; keep an existing `policy`."""
     if policy.exists():
         yield
         return

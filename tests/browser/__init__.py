@@ -1,1 +1,1 @@
-"""The address of an instance, opened in Chromium as a person would open it."""
+"""Open the address of an instance in Chromium, as a person would."""

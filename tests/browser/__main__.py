@@ -1,4 +1,4 @@
-"""`python -m tests.browser`: a deployed staging host in Chromium, and a picture of its page."""
+"""`python -m tests.browser`: open a deployed staging host in Chromium, and take a screenshot."""
 
 import argparse
 import sys
@@ -13,7 +13,7 @@ PICTURE = REPOSITORY / "docs" / "images" / "demo.png"
 
 
 def main() -> int:
-    """Visit the page; return 0 when the browser takes the certificate and shows the page."""
+    """Visit the page; return 0 if the browser accepts the certificate and shows the page."""
     arguments = _parser().parse_args()
     host = StagingHost(arguments.host)
     url = f"https://{ingress.name(host)}"
@@ -28,7 +28,7 @@ def main() -> int:
 
 
 def describe(seen: Visit, picture: Path) -> str:
-    """Return what was seen, and where the picture is, for people."""
+    """Return a report of the visit, with the path of the screenshot."""
     lines = (
         f"  certificate  {seen.state}, for {', '.join(seen.names)}, by {seen.issuer}, "
         f"until {seen.until:%Y-%m-%d %H:%M} UTC",

@@ -1,6 +1,6 @@
-"""A home directory for a browser, with certificate authorities that it trusts.
+"""Make a home directory for a browser, with the certificate authorities that it trusts.
 
-Chromium on Linux takes them from the NSS database below its user's home directory.
+Chromium on Linux reads them from the NSS database below its user's home directory.
 """
 
 import tempfile
@@ -13,9 +13,9 @@ from tests.staging.shell import StagingError, run
 
 @contextmanager
 def home(authority: Path | None) -> Iterator[Path]:
-    """A home directory for one browser; `authority`, a PEM file, is trusted in it, if given.
+    """Yield a home directory for one browser, which trusts the PEM file `authority`, if given.
 
-    Raises StagingError when the file is not a certificate.
+    Raises StagingError if the file is not a certificate.
     """
     with tempfile.TemporaryDirectory(prefix="browser-") as directory:
         if authority:
@@ -25,10 +25,10 @@ def home(authority: Path | None) -> Iterator[Path]:
 
 def _trust(directory: Path, authority: Path) -> None:
     if not authority.is_file():
-        raise StagingError(f"the authority's certificate {authority} is not there")
+        raise StagingError(f"the authority's certificate {authority} is missing")
     database = directory / ".pki" / "nssdb"
     database.mkdir(parents=True)
     certutil = ("certutil", "-d", f"sql:{database}")
     run(*certutil, "-N", "--empty-password")
-    # C: trusted to vouch for servers; not for mail, not for code.
+    # C: trusted to certify servers; not for mail, not for code.
     run(*certutil, "-A", "-n", "authority", "-t", "C,,", "-i", str(authority))

@@ -1,4 +1,4 @@
-"""One visit of an instance in headless Chromium, which checks the certificate itself."""
+"""Visit an instance in headless Chromium, which checks the certificate itself."""
 
 import os
 from contextlib import closing
@@ -30,11 +30,11 @@ _MOST_MILLISECONDS = 30_000
 
 
 class Visit(NamedTuple):
-    """Hold what the browser saw.
+    """The observations of the browser.
 
-    `page` is "sign-in" or "stand-in"; `state` is what Chromium thinks of the connection,
-    "secure" for a valid certificate; `names` are those of the certificate; `complaints` are what
-    the browser's console has of errors in scripts and of things that a policy forbids.
+    `page` is "sign-in" or "stand-in". `state` is Chromium's verdict on the connection, "secure" for
+    a valid certificate. `names` are the names of the certificate. `complaints` are the errors of
+    scripts and of violated policies in the browser's console.
     """
 
     page: str
@@ -48,13 +48,13 @@ class Visit(NamedTuple):
 
 
 def visit(url: str, address: str, authority: Path | None, picture: Path | None = None) -> Visit:
-    """Open `url`, whose host is taken to be at the IPv4 address `address`.
+    """Open `url`, whose host name is resolved to the IPv4 address `address`.
 
-    `authority`, a PEM file, is trusted besides the public ones; `picture` becomes a screenshot,
-    a PNG file. Raises StagingError when the browser refuses the certificate, or finds neither
-    Infisical's sign-in page nor the page of the stand-in.
+    `authority`, a PEM file, is trusted in addition to the public ones. `picture` is the path of the
+    screenshot, a PNG file. Raises StagingError if the browser refuses the certificate, or finds
+    neither Infisical's sign-in page nor the page of the stand-in.
     """
-    # A proxy that the environment names would look the host up by itself.
+    # A proxy in the environment's variables would resolve the host name itself.
     options = [f"--host-resolver-rules=MAP {urlsplit(url).hostname} {address}", "--no-proxy-server"]
     try:
         with home(authority) as directory, sync_playwright() as playwright:
@@ -64,13 +64,13 @@ def visit(url: str, address: str, authority: Path | None, picture: Path | None =
             with closing(browser):
                 page = browser.new_page(viewport=_SIZE)
                 page.set_default_timeout(_MOST_MILLISECONDS)
-                return _look(page, url, picture)
+                return _inspect(page, url, picture)
     except Error as error:
         reason = error.message.splitlines()[0]
         raise StagingError(f"Chromium can't show {url}: {reason}") from None
 
 
-def _look(page: Page, url: str, picture: Path | None) -> Visit:
+def _inspect(page: Page, url: str, picture: Path | None) -> Visit:
     complaints = _complaints(page)
     documents = _documents(page.context.new_cdp_session(page))
     page.goto(url)
@@ -92,11 +92,11 @@ def _look(page: Page, url: str, picture: Path | None) -> Visit:
 
 
 def _complaints(page: Page) -> list[str]:
-    """A list that errors are put into as they come."""
+    """Return a list that collects the console's errors as they come."""
     errors: list[str] = []
 
     def record(line: ConsoleMessage) -> None:
-        # Infisical's page asks whether somebody is logged in, and the answer is 401.
+        # Infisical's page asks for the session, and gets a 401.
         if line.type == "error" and not line.text.startswith("Failed to load resource"):
             errors.append(line.text)
 
@@ -106,7 +106,7 @@ def _complaints(page: Page) -> list[str]:
 
 
 def _documents(devtools: CDPSession) -> list[dict[str, Any]]:
-    """A list that the answers to navigations are put into as they come."""
+    """Return a list that collects the answers to navigations as they come."""
     answers: list[dict[str, Any]] = []
 
     def record_document(event: dict[str, Any]) -> None:
@@ -119,7 +119,7 @@ def _documents(devtools: CDPSession) -> list[dict[str, Any]]:
 
 
 def _detect_page(page: Page) -> str:
-    """Return which of the two pages it is, once it is there."""
+    """Return which of the two pages is shown, once one is there."""
     page.locator(f"{STANDIN}, {SIGN_IN}").first.wait_for()
     if page.locator(STANDIN).count():
         return "stand-in"

@@ -1,1 +1,1 @@
-"""A server with the part of Dokploy's API that the delivery speaks."""
+"""A server with the part of Dokploy's API that deliveries use."""

@@ -1,4 +1,4 @@
-"""One service of Dokploy, as its API shows and changes it.
+"""Fake Dokploy's API for one service.
 
 Request and answer shapes are those of its published API: a key in `x-api-key`, reads by GET with
 the id in the query, changes by POST with JSON, and errors as `{"message", "code"}`.
@@ -23,13 +23,13 @@ _SAVED = {
 
 @dataclass
 class Dokploy:
-    """Hold what is kept, and what was asked; tests set it.
+    """The state of a fake of Dokploy's API; tests set it.
 
     Attributes:
         kind: `application` or `compose`.
-        service: what the API shows of it.
-        broken: the status that every request is answered with; 0 for none.
-        forgets: whether it answers a save without keeping it.
+        service: the fields of the service in answers.
+        broken: the status of every answer instead; 0 for the proper ones.
+        forgets: whether a save is answered with success without storing it.
     """
 
     kind: str = "application"
@@ -57,7 +57,7 @@ class Dokploy:
     def answer(
         self, method: str, path: str, key: str | None, given: dict[str, Any]
     ) -> tuple[int, Any]:
-        """The status and body of an answer."""
+        """Return the status and body of an answer."""
         self.requests.append((method, path))
         if self.broken:
             return self.broken, {"message": f"it holds {self.service['env']}", "code": "BROKEN"}
@@ -93,7 +93,7 @@ class Dokploy:
 
 @contextmanager
 def serving(dokploy: Dokploy) -> Iterator[Dokploy]:
-    """Let it answer on a port of loopback, its `url`."""
+    """Serve the API on a loopback port, at its `url`."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,1 +1,1 @@
-"""The services of examples/chainalign/after, started for real."""
+"""Start the services of examples/chainalign/after as processes."""

@@ -1,4 +1,4 @@
-"""`python -m tests.example --host NAME`: the services of the example, started and tried."""
+"""`python -m tests.example --host NAME`: start and try the services of the example."""
 
 import argparse
 import sys
@@ -9,7 +9,7 @@ from tests.staging.shell import StagingError
 
 
 def main() -> int:
-    """Start both services and report each step; return 0 if all went as expected."""
+    """Start both services and report each step; return 0 if all steps succeeded."""
     parser = argparse.ArgumentParser(prog="python -m tests.example", description=__doc__)
     parser.add_argument("--host", default="demo", help="the staging host (default: demo)")
     try:
@@ -44,7 +44,7 @@ def _rotate(made: World) -> None:
 
 def _outage(made: World) -> None:
     with made.infisical.stop_temporarily():
-        print("  Infisical is stopped: what runs goes on; both services are started again")
+        print("  Infisical is stopped: running services continue; both are started again")
         _print_forecast(made, made.join("Ada"))
         status = made.backend.restart()
         output = f"exit status {status}: {_last(made.backend.output)}"

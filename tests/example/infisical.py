@@ -1,4 +1,4 @@
-"""The Infisical of a staging host as its services and its operator use it."""
+"""Use the Infisical of a staging host, as its services and its operator do."""
 
 import subprocess
 from collections.abc import Iterator
@@ -10,7 +10,8 @@ from tests.e2e.inspection import PORT, deployer
 from tests.ports import free_port
 from tests.staging.host import StagingHost
 
-# The migration's example fills the two others, and takes another value there for a conflict.
+# The example of the migration uses the other two environments, and reports other values there as
+# conflicts.
 ENVIRONMENT = "staging"
 _MOST_SECONDS = 60
 
@@ -26,7 +27,7 @@ class Infisical:
             self.project: str = client.get("/api/v1/projects/slug/chainalign")["id"]
 
     def store(self, folder: str, **secrets: str) -> None:
-        """Put secrets into a folder, in the place of those of the same names."""
+        """Store secrets in a folder; they replace secrets of the same names."""
         listed = [{"secretKey": name, "secretValue": value} for name, value in secrets.items()]
         body = {**self._place(folder), "mode": "upsert", "secrets": listed}
         with deployer(self.host) as client:
@@ -34,7 +35,7 @@ class Infisical:
         self._stored |= {(folder, name) for name in secrets}
 
     def clear(self) -> None:
-        """Take out of it all that was stored."""
+        """Delete all secrets that `store` has stored."""
         with deployer(self.host) as client:
             for folder, name in self._stored:
                 client.delete(f"/api/v4/secrets/{name}", json=self._place(folder))
@@ -42,13 +43,13 @@ class Infisical:
 
     @contextmanager
     def stop_temporarily(self) -> Iterator[None]:
-        """A time in which it does not run."""
+        """Stop Infisical while the context is open."""
         compose = "cd /etc/infisical && docker compose --progress quiet"
         self.host.run(f"{compose} stop --timeout 5 infisical")
         try:
             yield
         finally:
-            # The summary of the demo shows its health.
+            # The summary of the demo shows Infisical's health.
             self.host.run(f"{compose} up --detach --no-recreate --no-deps --wait infisical")
             _wait(self.address)
 
@@ -58,7 +59,7 @@ class Infisical:
 
 @contextmanager
 def reach(host: StagingHost) -> Iterator[Infisical]:
-    """The Infisical of a host, through a tunnel to a port of this machine."""
+    """Yield the Infisical of a host, through a tunnel from a port of this machine."""
     port = free_port()
     forward = f"127.0.0.1:{port}:127.0.0.1:{PORT}"
     config = str(host.directory / "ssh_config")

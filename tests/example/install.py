@@ -1,6 +1,6 @@
-"""A copy of the services with everything that they need installed, the loaders included.
+"""Copy the services, and install all their packages, the loaders included.
 
-It is made once for each state of the sources, below `.staging/`.
+The copy is made once for each state of the sources, below `.staging/`.
 """
 
 import shutil
@@ -17,7 +17,7 @@ _MOST_SECONDS = 300
 
 
 def install() -> Path:
-    """The directory of the copy, which is installed first if the sources have changed."""
+    """Return the directory of the copy; install it first if the sources have changed."""
     directory = STATE / "example"
     mark = directory / ".installed"
     now = digest(LOADERS, digest(AFTER, sys.version, without=_MADE), without=_MADE)

@@ -1,4 +1,4 @@
-"""One service of the example as a process: started, asked, stopped."""
+"""Run a service of the example as a process."""
 
 import os
 import subprocess
@@ -15,8 +15,7 @@ _START_SECONDS = 30
 class Service:
     """A service that is started by `command` in its directory and listens on `port`.
 
-    It is given PATH and HOME and nothing else: whatever it needs, it reads from `.env.local` and
-    Infisical.
+    Its process gets only PATH and HOME, and reads all else from `.env.local` and Infisical.
     """
 
     def __init__(self, directory: Path, command: tuple[str, ...], port: int):
@@ -28,11 +27,11 @@ class Service:
 
     @property
     def output(self) -> str:
-        """Return what it has printed since it was started the last time."""
+        """The output of the service since its last start."""
         return self._log.read_text()
 
     def start(self) -> int | None:
-        """Start it and wait: None once it listens, or its exit status if it ends before."""
+        """Start the service; return None once it listens, or its exit status if it has ended."""
         with self._log.open("wb") as log:
             self._process = process = subprocess.Popen(
                 self._command,
@@ -54,7 +53,7 @@ class Service:
         return process.poll()
 
     def stop(self) -> int | None:
-        """Ask it to end; its exit status, None if it was never started."""
+        """Stop the service; return its exit status, None if it was never started."""
         if self._process is None:
             return None
         self._process.terminate()
@@ -64,16 +63,16 @@ class Service:
             self._process.kill()
 
     def restart(self) -> int | None:
-        """Stop it, and start it again as `start` does."""
+        """Stop and start the service; return the same as `start`."""
         self.stop()
         return self.start()
 
     def get(self, path: str, token: str = "") -> httpx.Response:
-        """The answer to a GET, with a token if one is given."""
+        """Return the answer to a GET, with a token if one is given."""
         return self._ask("GET", path, token)
 
     def graphql(self, query: str, token: str = "", **variables: str) -> Any:
-        """The data of a GraphQL answer that has no errors."""
+        """Return the data of a GraphQL answer, which must have no errors."""
         body = {"query": query, "variables": variables}
         answer = self._ask("POST", "/", token, json=body).json()
         assert "errors" not in answer, answer["errors"]

@@ -1,4 +1,4 @@
-"""Both services with their database, in the staging environment of a staging host."""
+"""Run both services with their database, in the staging environment of a staging host."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,12 +13,12 @@ from tests.example.service import Service
 from tests.ports import free_port
 from tests.staging.host import StagingHost
 
-# What the backend puts a name into.
+# The template of the backend's greeting.
 GREETING = "Hello ${name}, welcome to ChainAlign"
 
 
 class World:
-    """Hold what the example runs in: an Infisical, the GraphQL server and the HTTP service."""
+    """The parts of the example: an Infisical, the GraphQL server and the HTTP service."""
 
     def __init__(self, infisical: Infisical):
         directory = install()
@@ -28,11 +28,11 @@ class World:
         self.forecasts = Service(directory / "python-services", python, free_port())
 
     def sign_tokens_with(self, secret: str) -> None:
-        """Store what both services sign and check tokens with, in the folder that they share."""
+        """Store the secret by which both services sign and check tokens, in their shared folder."""
         self.infisical.store("/shared", JWT_SECRET=secret)
 
     def join(self, name: str) -> str:
-        """Join at the backend; the token that it signs."""
+        """Join at the backend, and return the token that it signs."""
         query = "mutation($name: String!) { join(name: $name) { token } }"
         token: str = self.backend.graphql(query, name=name)["join"]["token"]
         return token
@@ -40,9 +40,9 @@ class World:
 
 @contextmanager
 def world(host: StagingHost) -> Iterator[World]:
-    """The services' world on a deployed host; neither of them has been started yet.
+    """Yield the parts of the example on a deployed host; neither service has been started yet.
 
-    Once it is left, nothing of it runs any more, and Infisical is as it was.
+    At the end both services are stopped, and the stored secrets are deleted.
     """
     with ExitStack() as left:
         database = Postgres()
@@ -51,8 +51,8 @@ def world(host: StagingHost) -> Iterator[World]:
         made = World(infisical)
         left.callback(infisical.clear)
         _store(made, database)
-        _settle(made.backend, "backend", "/backend", infisical)
-        _settle(made.forecasts, "python-service", "/python-services", infisical)
+        _configure(made.backend, "backend", "/backend", infisical)
+        _configure(made.forecasts, "python-service", "/python-services", infisical)
         left.callback(made.backend.stop)
         left.callback(made.forecasts.stop)
         yield made
@@ -74,8 +74,8 @@ def _store(made: World, database: Postgres) -> None:
     )
 
 
-def _settle(service: Service, name: str, folder: str, infisical: Infisical) -> None:
-    """Give a service its three variables, and the file that says where Infisical is."""
+def _configure(service: Service, name: str, folder: str, infisical: Infisical) -> None:
+    """Give a service its three variables, and the file with Infisical's address."""
     place = LocalFile(infisical.project, infisical.address, folder)
     local_file.write(service.directory, place)
     show = ("credentials", "show", name, "--env", ENVIRONMENT)

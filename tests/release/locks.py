@@ -96,9 +96,9 @@ def _find_needed(
 
 
 def list_needed(packages: Mapping[str, Locked], roots: Iterable[str]) -> dict[str, Locked]:
-    """Return the packages that `roots` need, themselves included, by key and in its order.
+    """Return the packages that `roots` need, including themselves, by key and in its order.
 
-    Raises KeyError for one that is not locked.
+    Raises KeyError for a package that is not locked.
     """
     found: dict[str, Locked] = {}
     waiting = [*roots]

@@ -1,1 +1,1 @@
-"""The TLS of an instance, as testssl.sh sees it from outside."""
+"""Scan the TLS of an instance from outside by testssl.sh."""

@@ -1,4 +1,4 @@
-"""`python -m tests.tls`: the https of a deployed staging host, looked at by testssl.sh."""
+"""`python -m tests.tls`: scan the HTTPS of a deployed staging host by testssl.sh."""
 
 import argparse
 import sys
@@ -11,7 +11,7 @@ from tests.tls.scan import Finding, graver, load_accepted, scan
 
 
 def main() -> int:
-    """Print what is above LOW; 0 when all of it is accepted."""
+    """Print the findings above LOW; return 0 if all of them are accepted."""
     parser = argparse.ArgumentParser(prog="python -m tests.tls", description=__doc__)
     parser.add_argument("--host", default="demo", help="the staging host (default: demo)")
     host = StagingHost(parser.parse_args().host)
@@ -26,7 +26,7 @@ def main() -> int:
 
 
 def describe(findings: Sequence[Finding], reasons: dict[str, str]) -> str:
-    """Return what was found above LOW, each with why it is accepted, for people."""
+    """Return a text with the findings above LOW, each with the reason why it is accepted."""
     lines = [
         f"{each.severity:<8} {each.id}: {each.text}\n"
         f"         {reasons.get(each.id, 'NOT ACCEPTED')}"

@@ -1,4 +1,4 @@
-"""A run of testssl.sh, and what of its findings is not accepted."""
+"""Run testssl.sh, and select its findings above LOW."""
 
 import json
 import tempfile
@@ -14,8 +14,8 @@ import yaml
 from tests.staging.shell import StagingError, run
 
 ACCEPTED = Path(__file__).with_name("accepted.yaml")
-# Each group is a run of its own, for testssl.sh spends half its time asleep. Left out is the
-# simulation of clients, which takes longest and grades nothing.
+# Each group is a separate run, because testssl.sh sleeps half of its time. The simulation of
+# clients is left out: it takes longest and grades nothing.
 CERTIFICATE = ("--server-preference", "--server-defaults")
 CHECKS = (
     ("--protocols", "--std", "--forward-secrecy"),
@@ -27,7 +27,7 @@ _MOST_SECONDS = 300
 
 
 class Finding(NamedTuple):
-    """One finding; `severity` is testssl.sh's word, WARN and FATAL where it could not look."""
+    """One finding; `severity` is testssl.sh's word, WARN or FATAL for a check that did not run."""
 
     id: str
     severity: str
@@ -37,9 +37,9 @@ class Finding(NamedTuple):
 def scan(
     url: str, address: str, authority: Path, checks: Sequence[Sequence[str]] = CHECKS
 ) -> tuple[Finding, ...]:
-    """Return what `checks` find on `url`, whose host is taken to be at the IPv4 address `address`.
+    """Return the findings of `checks` on `url`, whose host is resolved to the IPv4 `address`.
 
-    `authority`, a PEM file, is trusted besides the public ones. Raises StagingError when
+    `authority`, a PEM file, is trusted in addition to the public ones. Raises StagingError if
     testssl.sh can't be run.
     """
     scan_one = partial(_scan, url, address, authority)
@@ -51,8 +51,8 @@ def scan(
 def _scan(url: str, address: str, authority: Path, checks: Sequence[str]) -> list[Finding]:
     with tempfile.TemporaryDirectory(prefix="testssl-") as directory:
         file = Path(directory, "findings.json")
-        # It gets the address, so no name has to be resolved. Its exit status is the
-        # number of complaints, and no failure.
+        # testssl.sh gets the address, so no name has to be resolved. Its exit status is the
+        # number of findings, not a failure.
         done = run(
             *("testssl", "--quiet", "--color", "0", "--warnings", "batch", *checks),
             *("--ip", address, "--nodns", "none", "--add-ca", str(authority)),
