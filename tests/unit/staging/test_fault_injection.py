@@ -88,5 +88,5 @@ def test_no_fault_is_caused_in_a_cluster_that_does_not_serve(
 
 def test_no_fault_is_caused_in_an_incomplete_cluster(cluster: FaultyCluster) -> None:
     cluster.primary = 0
-    with pytest.raises(StagingError, match=r"not whole: PostgreSQL: 1 primary, .* → 0 primary, "):
+    with pytest.raises(StagingError, match=r"not healthy: PostgreSQL: 1 primary, .* → 0 primary, "):
         injection.inject(cluster.as_cluster(), "node_drained")
