@@ -132,7 +132,7 @@ def _describe_kept_data(what: str, which: str, how: Sequence[str], host: str) ->
 
 
 def _related_paths(what: str) -> str:
-    """Return what is removed with a state file: spare passwords, or a fetched copy of the data."""
+    """Return the paths to remove with a state file: spare passwords, or fetched data."""
     if what == "rotation":
         return "/etc/infisical/keys/*.next /etc/infisical/keys/*.old"
     return f"/var/lib/infisical-{what}/fetched"

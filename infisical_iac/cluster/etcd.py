@@ -20,7 +20,7 @@ from infisical_iac.core.wording import join_names
 def has_lost_quorum(nodes: Sequence[Node]) -> bool:
     """Return whether a majority of etcd's members has lost its data.
 
-    A member that is slow, or waits for the others, has lost nothing.
+    A member that is slow, or waits for the others, still has its data.
     """
     etcd = [node.etcd for node in nodes]
     return "healthy" not in etcd and etcd.count("lost") * 2 > DATA_NODES
@@ -29,8 +29,8 @@ def has_lost_quorum(nodes: Sequence[Node]) -> bool:
 def can_reset_etcd(nodes: Sequence[Node]) -> bool:
     """Return whether etcd has lost its quorum and can be bootstrapped again, empty.
 
-    It can if all data nodes are connected and it is known which PostgreSQL has every write: that
-    one writes again everything that etcd had.
+    This requires that all data nodes are connected and that it is known which PostgreSQL has every
+    write. That PostgreSQL writes etcd's content again.
     """
     return has_lost_quorum(nodes) and not explain_undecided(nodes)
 
@@ -60,7 +60,7 @@ def explain_undecided(nodes: Sequence[Node]) -> str:
     return ""
 
 
-def furthest(nodes: Sequence[Node]) -> int:
+def find_complete_node(nodes: Sequence[Node]) -> int:
     """Return the number of the node whose PostgreSQL has every acknowledged write; 0 if there is
     a primary.
 
@@ -132,7 +132,7 @@ def remove_lost_etcd(cluster: Cluster) -> None:
     now = [replace(node, seen=_read_state(node.name)) for node in data]
     if any(node.etcd == "healthy" for node in now):
         return
-    if not can_reset_etcd(now) or furthest(now) != cluster.first:
+    if not can_reset_etcd(now) or find_complete_node(now) != cluster.first:
         raise Refused(
             "the state of etcd and PostgreSQL has changed since the run began, and "
             "nothing was removed: run again",
@@ -146,7 +146,7 @@ def remove_lost_etcd(cluster: Cluster) -> None:
                 script("etcd", "abandon"),
                 doing=f"record that the etcd of {node.name} is bootstrapped again",
             )
-    run(script("etcd", "stop", *ended), doing="stop what is left of etcd")
+    run(script("etcd", "stop", *ended), doing="remove the services of the lost etcd")
     for node in others:
         with connection.on(node.name):
             run(script("etcd", "ended"), doing=f"stop the PostgreSQL of {node.name}")

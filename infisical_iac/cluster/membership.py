@@ -25,16 +25,16 @@ def is_gone(
     member: SwarmMember, inventory: Sequence[str], observed: Mapping[str, SwarmState]
 ) -> bool:
     """Return whether a member won't come back, as its host left the inventory or was re-created."""
-    if not member.down or any(_is(member, name, seen) for name, seen in observed.items()):
+    if not member.down or any(_is_same_node(member, name, seen) for name, seen in observed.items()):
         return False
     return member.host not in inventory or member.host in observed
 
 
-def _is(member: SwarmMember, name: str, seen: SwarmState) -> bool:
+def _is_same_node(member: SwarmMember, name: str, seen: SwarmState) -> bool:
     if seen.id:
         return member.id == seen.id
-    # An engine that is locked or does not answer reports no id. One that has left the swarm, or
-    # whose certificate has expired, is another member.
+    # An engine that is locked or does not answer reports no id. An engine that has left the swarm,
+    # or whose certificate has expired, is another member.
     return member.host == name and bool(seen.mark) and seen.state != "inactive" and not seen.expired
 
 
@@ -52,7 +52,7 @@ def match_members(
     left = list(members)
     for name in names:
         seen = observed[name]
-        member = next((each for each in left if _is(each, name, seen)), None)
+        member = next((each for each in left if _is_same_node(each, name, seen)), None)
         if member:
             left.remove(member)
         address = addresses.get(name) or seen.advertised or seen.address
@@ -142,7 +142,7 @@ def _refusals(
             "restart Docker (`systemctl restart docker`), and run again",
             code="refused.clock",
         )
-    if newer := model.newer(names, observed, leader):
+    if newer := model.find_newer(names, observed, leader):
         yield Refused(
             f"{leader} has an older state than {join_names(newer)}, which the swarm's managers "
             "wait for: run again in a minute, or restart Docker there (`systemctl restart docker`)",
@@ -187,12 +187,12 @@ def _refusals(
                 "/etc/infisical/swarm)",
                 code="refused.other_cluster",
             )
-        # A host that was once part of the cluster has an older state of it, never another's.
+        # A former host of the cluster has an older state of it, never the state of another cluster.
         own = not seen.serial and seen.mark in ("", "new")
         if seen.key and seen.key != leader_state.key and own:
             yield Refused(
-                f"{name} has another encryption key than {leader}, which another database needs: "
-                "use a host without Infisical",
+                f"{name} has another encryption key than {leader}, so its data belong to another "
+                "database: use a host without Infisical",
                 code="refused.other_key",
             )
 
@@ -253,7 +253,7 @@ def cluster(
         pool=observed[leader].pool or free_pool(node.address for node in nodes),
         has_databases=has_databases,
         is_etcd_reset=is_etcd_reset,
-        first=etcd.furthest(nodes) if is_etcd_reset else 0,
+        first=etcd.find_complete_node(nodes) if is_etcd_reset else 0,
         generation=max(each.generation for each in members) + is_etcd_reset if members else 0,
         gone=gone,
         notes=tuple(_notes(inventory, nodes, lost)),

@@ -38,12 +38,12 @@ class Node:
 
     @property
     def up(self) -> bool:
-        """Return whether it is connected in this run."""
+        """Return whether this run is connected to the node."""
         return self.seen is not None
 
     @property
     def is_cut_off(self) -> bool:
-        """Return whether the swarm considers it down though its engine runs and is a member."""
+        """Return whether the swarm considers the node down though its engine runs as a member."""
         there = self.seen is not None and self.seen.state == "active"
         return there and self.member is not None and self.member.down
 
@@ -54,7 +54,7 @@ class Node:
 
     @property
     def lacks(self) -> str:
-        """Return what its kernel lacks; for an unreachable node, as last recorded."""
+        """Return what the node's kernel lacks; for an unreachable node, as last recorded."""
         if self.seen:
             return self.seen.lacks
         return self.member.lacks if self.member else ""
@@ -107,7 +107,7 @@ class Cluster:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """Return the numbers of the data nodes; all possible ones once databases exist."""
+        """Return the numbers of the data nodes; all possible numbers once databases exist."""
         if self.has_databases:
             return tuple(range(1, DATA_NODES + 1))
         return tuple(node.number for node in self.nodes if node.number)
@@ -148,7 +148,7 @@ class ManagedNode:
     Attributes:
         status: `ready` or `down`; `availability` is `active`, `pause` or `drain`.
         manager: `leader`, `reachable` or `unreachable`; `-` of a worker.
-        number: that of its data, as in `postgres-2`; 0 of a node without any.
+        number: the number of its data, as in `postgres-2`; 0 for a node without data.
     """
 
     name: str
@@ -257,10 +257,11 @@ def is_converging(observed: Mapping[str, SwarmState]) -> bool:
         and seen.serial_as_leader == seen.serial == observed[leader].serial
         for seen in observed.values()
     )
-    return not observed[leader].control or bool(newer(known, observed, leader)) or is_displacing
+    has_newer = bool(find_newer(known, observed, leader))
+    return not observed[leader].control or has_newer or is_displacing
 
 
-def newer(names: Sequence[str], observed: Mapping[str, SwarmState], leader: str) -> list[str]:
+def find_newer(names: Sequence[str], observed: Mapping[str, SwarmState], leader: str) -> list[str]:
     """Return the managers with a newer state than the leader that still search for its swarm."""
     managers = {each.id for each in observed[leader].members if each.manager}
     return [

@@ -30,7 +30,7 @@ from infisical_iac.stack.state import STACK_FILE
 
 # A standby may need another restart once the primary has a lower value than the standby.
 _ROUNDS = 2
-# Patroni's own, where none is set.
+# Patroni's default for its `loop_wait`, in seconds.
 _LOOP_WAIT = 10
 
 
@@ -137,7 +137,7 @@ def _roll_out(site: ClusterSite) -> None:
     stages = stack_plan.plan_stages(before, desired, first | together)
     counts = _do("data", doing="list the data services")
     again = ("again", _AGAIN_SECONDS, *counts.split())
-    # First, as it decides whether writes that are acknowledged during the roll-out are kept.
+    # First, as this configuration decides whether writes acknowledged during the roll-out are kept.
     seconds = merge_configuration(before.patroni, desired.patroni())
     if together := together - first:
         roll_out_part(desired.text, together, timeout, before.nodes)
@@ -257,6 +257,6 @@ def _refuse_rollback(site: ClusterSite, asked: Mapping[str, str], old: str) -> C
         write(STACK_FILE, f"{old}\n", mode="600")
     why = "".join(_do("why", f"infisical_{name}", doing="read the reason") for name in back)
     raise CheckFailed(
-        f"{join_names(back)} did not become healthy, so Swarm went back to what ran before, "
-        f"which serves:\n{why}"
+        f"{join_names(back)} did not become healthy, so Swarm restored the previous "
+        f"configuration, which serves:\n{why}"
     )

@@ -30,7 +30,7 @@ class ClusterKeyHolders(KeyHolders):
         if key.name == "redis" and (unreachable := self._unreachable_nodes()):
             raise RunFailed(
                 f"{', '.join(unreachable)} can't be reached, and its Redis would accept the old "
-                "key for ever: bring it back first; nothing was changed"
+                "key forever: bring it back first; nothing was changed"
             )
 
     def own_repositories(self) -> Mapping[str, list[str]]:
@@ -98,4 +98,4 @@ def _each(cluster: Cluster, what: str, hashes: list[str], doing: str, *, all_of_
                 except CommandFailed as error:
                     if all_of_them:
                         raise
-                    logger.warning(f"{error}; it does so when it starts again")
+                    logger.warning(f"{error}; Redis does so when it starts again")

@@ -126,7 +126,7 @@ def read_unfinished() -> UnfinishedScaling | None:
 
 
 def go_back(found: UnfinishedScaling, timeout: int, *, removing_cluster: bool = False) -> list[str]:
-    """Undo a migration: start what served before, and return sentences on the result.
+    """Undo a migration: start the former services, and return sentences on the result.
 
     It can be repeated after a failure. Raises a UserError.
 
@@ -174,7 +174,7 @@ def read_served() -> str:
 def _refuse_unhealthy(program: str, timeout: int, what: str) -> None:
     unhealthy = run(script(program, "wait", str(timeout)), doing=f"wait for the {what}")
     if unhealthy:
-        raise CheckFailed(f"what served before is back, but not healthy:\n{unhealthy}")
+        raise CheckFailed(f"the former services are back, but not healthy:\n{unhealthy}")
 
 
 def do(direction: Direction, name: str, *arguments: str, doing: str) -> str:

@@ -26,7 +26,7 @@ class ClusterSettings(SettingsModel):
 
     cluster_address: str
     """Address at which the other hosts of a cluster reach this one, set for each host. Empty: the
-    address of its default route. A private network found at Hetzner Cloud brings it along.
+    address of its default route. A private network found at Hetzner Cloud sets it.
 
     Change: refused for a host that is in the swarm, until it leaves (`docker swarm leave --force`
     on it).

@@ -35,7 +35,7 @@ def claim(leader: SwarmState, others: Mapping[str, SwarmState]) -> int:
     is_newest = all(each.serial <= leader.serial for each in others.values())
     if leader.serial and leader.serial_as_leader == leader.serial and is_newest:
         return leader.serial
-    return _next(leader, others)
+    return _next_serial(leader, others)
 
 
 def plan_sharing(leader: SwarmState, others: Mapping[str, SwarmState]) -> Sharing:
@@ -52,7 +52,7 @@ def plan_sharing(leader: SwarmState, others: Mapping[str, SwarmState]) -> Sharin
         each.serial == serial and each.digest != leader.digest for each in others.values()
     )
     if changed:
-        serial = _next(leader, others)
+        serial = _next_serial(leader, others)
     to = [
         name
         for name, each in others.items()
@@ -61,7 +61,7 @@ def plan_sharing(leader: SwarmState, others: Mapping[str, SwarmState]) -> Sharin
     return Sharing(serial, tuple(to))
 
 
-def _next(leader: SwarmState, others: Mapping[str, SwarmState]) -> int:
+def _next_serial(leader: SwarmState, others: Mapping[str, SwarmState]) -> int:
     return max(each.serial for each in (leader, *others.values())) + 1
 
 
@@ -74,7 +74,7 @@ def leadership(cluster: Cluster) -> Commands:
     if not cluster.leads:
         yield UpToDate(f"{cluster.leader.name} is the leader")
         return
-    leader, others = _of(cluster, _observed_states(cluster))
+    leader, others = _split_states(cluster, _observed_states(cluster))
     serial = claim(leader, others)
     if (leader.serial, leader.serial_as_leader) == (serial, serial):
         yield UpToDate("the host is the leader, as before")
@@ -107,7 +107,7 @@ def decide(
     if not cluster.leads:
         yield UpToDate(f"{cluster.leader.name} is the leader and shares its state")
         return
-    leader, others = _of(cluster, observed)
+    leader, others = _split_states(cluster, observed)
     desired = plan_sharing(leader, others)
     if not leader.digest:
         # An earlier step creates the state that is to be shared.
@@ -129,7 +129,7 @@ def spread(cluster: Cluster) -> tuple[str, ...]:
 
     Returns the names of the hosts that got the state. Raises CommandFailed.
     """
-    leader, others = _of(cluster, membership.observe_again())
+    leader, others = _split_states(cluster, membership.observe_again())
     desired = plan_sharing(leader, others)
     if not desired.to:
         return ()
@@ -154,10 +154,10 @@ def _observed_states(cluster: Cluster) -> Mapping[str, SwarmState]:
     return {node.name: node.seen for node in cluster.nodes if node.seen}
 
 
-def _of(
+def _split_states(
     cluster: Cluster, observed: Mapping[str, SwarmState]
 ) -> tuple[SwarmState, dict[str, SwarmState]]:
-    """Return the state of the leader, and those of the other data nodes by name."""
+    """Return the state of the leader, and the states of the other data nodes by name."""
     keepers = {node.name for node in cluster.nodes if node.number} - {cluster.leader.name}
     others = {name: seen for name, seen in observed.items() if name in keepers}
     return observed[cluster.leader.name], others

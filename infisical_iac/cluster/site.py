@@ -1,6 +1,7 @@
 """Describe a cluster's hosts for a run, and its actual and desired stack.
 
-The Docker engines of a cluster restart one by one, and one that the swarm has lost is brought back.
+Also restart the Docker engines of a cluster one by one, and bring back an engine that the swarm has
+lost.
 """
 
 from collections import defaultdict

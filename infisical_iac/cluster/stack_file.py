@@ -23,7 +23,7 @@ from infisical_iac.host.model import MachineState
 from infisical_iac.stack import paths
 from infisical_iac.stack.compose_file import redis_maxmemory_mb, shared_values
 
-# Of the secrets: purpose → the keys in /etc/infisical/keys that it holds, each as a line
+# SECRETS: the purpose → the keys in /etc/infisical/keys that the secret holds, each as a line
 # `NAME=value` with the key's name in capitals, or a file of certificates.sh in /etc/infisical.
 _CERTIFIED = ("etcd", "postgres", "redis", "sentinel")
 SECRETS = {
@@ -37,7 +37,7 @@ SECRETS = {
         for number in range(1, DATA_NODES + 1)
     },
 }
-# Chosen here, since Swarm's own choice may meet a private network of the hosts.
+# Chosen here, since Swarm's own choice may overlap a private network of the hosts.
 NETWORKS = {
     "consensus": "172.31.241.0/24",
     "databases": "172.31.242.0/24",
@@ -122,7 +122,7 @@ def digest(content: str) -> str:
     return sha256(content.encode()).hexdigest()[:12]
 
 
-_PAUSES = "Infisical pauses for a minute, while what uses it is stopped"
+_PAUSES = "Infisical pauses for a minute, while the services that use it are stopped"
 
 
 def list_network_changes(found: Mapping[str, Network], text: str) -> Iterator[Change]:

@@ -192,7 +192,7 @@ def plan_stages(
     if len(pinned) < 2 and not (pinned and missing):
         parts = []
     services = yaml.safe_load(desired.text)["services"]
-    parts.append({name for name in changing if _too_many(services[name], found.nodes)})
+    parts.append({name for name in changing if _would_wait(services[name], found.nodes)})
     return [frozenset(part) for part in parts if part]
 
 
@@ -221,14 +221,14 @@ def select_services(text: str, names: AbstractSet[str], nodes: Sequence[bool] = 
     whole = yaml.safe_load(text)
     services = {name: whole["services"][name] for name in sorted(names)}
     for service in services.values():
-        if _too_many(service, nodes):
+        if _would_wait(service, nodes):
             service["deploy"]["replicas"] = sum(nodes)
             for config in ("update_config", "rollback_config"):
                 service["deploy"].setdefault(config, {})["order"] = "stop-first"
     return yaml.safe_dump({**whole, "services": services})
 
 
-def _too_many(service: dict[str, Any], nodes: Sequence[bool]) -> bool:
+def _would_wait(service: dict[str, Any], nodes: Sequence[bool]) -> bool:
     """Return whether a task, or its replacement, would wait for an unreachable node."""
     deploy = service.get("deploy", {})
     each_its_own = deploy.get("placement", {}).get("max_replicas_per_node") == 1

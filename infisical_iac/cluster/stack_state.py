@@ -18,7 +18,7 @@ from infisical_iac.monitoring.health_fact import Health
 from infisical_iac.stack.state import STACK_FILE
 
 RECORD = "/etc/infisical/stack.json"
-# Docker puts it before the name of each service.
+# The prefix that Docker puts before the name of each service.
 STACK = "infisical_"
 
 
@@ -102,7 +102,7 @@ class ClusterStack(Fact[ClusterStackState]):
     """Read the ClusterStackState.
 
     Args:
-        images: those whose entrypoint and command are read.
+        images: the images whose entrypoint and command are read.
         secrets: the names of keys, by the purpose of the secret that holds them.
     """
 

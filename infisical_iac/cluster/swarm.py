@@ -42,7 +42,7 @@ class Update:
 
     Attributes:
         node: its displayed name.
-        arguments: those of `docker node`.
+        arguments: the arguments of `docker node`.
         why: what differs.
     """
 
@@ -127,7 +127,7 @@ _HOURS = str(CERTIFICATE_HOURS)
 def initialization(cluster: Cluster) -> Commands:
     """Start a locked swarm with the leader as its first manager."""
     if cluster.leads:
-        yield from decide_initialization(cluster, _now(cluster))
+        yield from decide_initialization(cluster, _observe_current(cluster))
     else:
         yield UpToDate(f"{cluster.leader.name} is the leader")
 
@@ -157,7 +157,7 @@ def host_membership(cluster: Cluster) -> Commands:
     if cluster.leads:
         yield UpToDate("the leader is in the swarm that it created")
     else:
-        yield from decide_host_membership(cluster, _now(cluster))
+        yield from decide_host_membership(cluster, _observe_current(cluster))
 
 
 def decide_host_membership(cluster: Cluster, there: SwarmState) -> Commands:
@@ -181,7 +181,7 @@ def decide_host_membership(cluster: Cluster, there: SwarmState) -> Commands:
 def node_roles(cluster: Cluster) -> Commands:
     """Set each node's role, labels and availability; remove nodes whose host is gone."""
     if cluster.leads:
-        yield from decide_node_roles(cluster, _now(cluster).members)
+        yield from decide_node_roles(cluster, _observe_current(cluster).members)
     else:
         yield UpToDate(f"{cluster.leader.name} is the leader")
 
@@ -205,7 +205,7 @@ def decide_node_roles(cluster: Cluster, members: Sequence[SwarmMember]) -> Comma
 @planned_operation
 def unlock_unit(cluster: Cluster, *, programs: Sequence[File]) -> Commands:
     """Keep the unlock key on the host, and install a unit that unlocks Docker when it starts."""
-    yield from decide_unlock_unit(cluster, _now(cluster), programs)
+    yield from decide_unlock_unit(cluster, _observe_current(cluster), programs)
 
 
 def decide_unlock_unit(cluster: Cluster, there: SwarmState, programs: Sequence[File]) -> Commands:
@@ -234,7 +234,7 @@ def leave() -> None:
     run(script("swarm", "leave"), doing="take the host out of the swarm")
 
 
-def _now(cluster: Cluster) -> SwarmState:
+def _observe_current(cluster: Cluster) -> SwarmState:
     """Return the current host's state; it is read again once the run has changed something."""
     seen = cluster.me.seen
     return host.get_fact(Swarm) if journal.current().has_changed or seen is None else seen

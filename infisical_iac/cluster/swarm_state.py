@@ -120,7 +120,7 @@ class SwarmState:
 
     @property
     def lacks(self) -> str:
-        """Return what its kernel lacks: `esp`, `ipvs` or `esp,ipvs`; empty if nothing."""
+        """Return what the host's kernel lacks: `esp`, `ipvs` or `esp,ipvs`; empty if nothing."""
         return ",".join(name for name in ("esp", "ipvs") if not getattr(self, name))
 
 

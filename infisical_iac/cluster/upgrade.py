@@ -37,7 +37,7 @@ from infisical_iac.workspace.preflight import Preflight
 
 
 def fetch(release: Release, site: ClusterSite) -> None:
-    """Load the release's image of Infisical on all nodes, with nothing stopped.
+    """Load the release's image of Infisical on all nodes, without stopping a service.
 
     Raises a UserError.
     """
@@ -270,7 +270,7 @@ def decide_change(
 def snapshot_restore(source: SnapshotSource, *, site: ClusterSite, project: str) -> Commands:
     """Load the snapshot next to the database, compare it, and swap the two.
 
-    Like `backup.restore.restored_data`, but Infisical is also started again. The stack exists.
+    Like `backup.restore.restored_data`, but Infisical is also started again. The stack must exist.
     """
     yield from restore.decide(source, over=site.cluster.has_databases)
     yield step(_restore, source, site, project)

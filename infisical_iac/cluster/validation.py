@@ -89,7 +89,7 @@ def notes(settings: Settings, cluster: Cluster) -> Iterator[str]:
         yield (
             "setting 'firewall' is 'off', and Swarm publishes a port on all addresses of a host: "
             f"have another firewall drop {settings.stack.http_port}/tcp, which is Infisical "
-            "without TLS, and what only the nodes are to reach (docs/operate/cluster/swarm.md)"
+            "without TLS, and the ports that only nodes may reach (docs/operate/cluster/swarm.md)"
         )
 
 

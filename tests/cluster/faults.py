@@ -106,7 +106,7 @@ def version_never_healthy(cluster: Cluster) -> Undo:
     done = cluster.deploy(data={"infisical_version": upgrading.FAILS_CLUSTERS})
     if done.status == 0:
         raise StagingError("the roll-out of a version that is never healthy has succeeded")
-    if "went back to what ran before" not in done.stderr:
+    if "Swarm restored the previous configuration" not in done.stderr:
         raise StagingError(f"the roll-out did not go back: {done.sentence}")
     return _nothing
 

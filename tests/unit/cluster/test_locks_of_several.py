@@ -32,7 +32,7 @@ class _Answers(list[str]):
 def answers(monkeypatch: pytest.MonkeyPatch) -> _Answers:
     found = _Answers()
     monkeypatch.setattr(lock, "_held", set())
-    monkeypatch.setattr(lock, "_spared", set())
+    monkeypatch.setattr(lock, "_skipped", set())
     monkeypatch.setattr(lock, "_ask_here", found.ask)
     return found
 
@@ -71,7 +71,7 @@ def test_a_failed_lock_is_reported_with_the_host(answers: _Answers) -> None:
 
 def test_reading_commands_take_no_lock(answers: _Answers) -> None:
     one, two = _hosts("one", "two")
-    lock.spare(one)
+    lock.skip(one)
     lock.take(two)
     assert answers.asked == 0
     assert not lock.is_held(one)

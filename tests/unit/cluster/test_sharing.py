@@ -80,14 +80,14 @@ def test_a_node_without_data_gets_no_secret() -> None:
     names = (*NAMES, "four")
     observed = converged_states(*(member(number, name) for number, name in enumerate(names, 1)))
     cluster = cluster_of(observed, inventory=names)
-    assert shared_state._of(cluster, observed)[1].keys() == {"two", "three"}
+    assert shared_state._split_states(cluster, observed)[1].keys() == {"two", "three"}
 
 
 def test_a_future_data_node_gets_the_state() -> None:
     lost = converged_states(member(1, "one"), member(2, "two", down=True), member(3, "three"))
     observed = {name: lost[name] for name in ("one", "three")} | {"four": bare(4)}
     cluster = cluster_of(observed, inventory=("one", "four", "three"))
-    assert shared_state._of(cluster, observed)[1].keys() == {"three", "four"}
+    assert shared_state._split_states(cluster, observed)[1].keys() == {"three", "four"}
 
 
 @pytest.fixture

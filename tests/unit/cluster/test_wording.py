@@ -60,7 +60,7 @@ def test_wording_of_a_network_that_is_re_created() -> None:
     (change,) = list_network_changes({**FOUND, EDGE: network}, PLAIN)
     assert str(change) == (
         "~ network infisical-edge: subnet 10.0.1.0/24 → 172.31.243.0/24; Infisical pauses for a "
-        "minute, while what uses it is stopped"
+        "minute, while the services that use it are stopped"
     )
 
 

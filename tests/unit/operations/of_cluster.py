@@ -71,7 +71,7 @@ _EDGE = "infisical-edge"
 _DIFFERS = {_EDGE: Network(True, {"com.docker.network.driver.mtu": "1350"}, ("172.31.243.0/24",))}
 _NETWORK = (
     "~ network infisical-edge: internal → open to the outside; Infisical pauses for a "
-    "minute, while what uses it is stopped"
+    "minute, while the services that use it are stopped"
 )
 _REDIS = "redis-1"
 
