@@ -168,7 +168,7 @@ def _assemble(found: KitContents, settings: Settings, to: Sequence[Recipient]) -
     workspace = kit_sheet.read(Path(settings.workspace.workspace_file))
     kit = Kit(
         at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        by=audit_entries.who(),
+        by=audit_entries.operator_name(),
         host=found.values.get("host", ""),
         site_url=settings.stack.site_url,
         versions=Versions(

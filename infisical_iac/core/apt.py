@@ -13,7 +13,7 @@ from infisical_iac.core.rendering import script
 
 
 class Packages(Fact[frozenset[str]]):
-    """Those of `names` that are installed and configured, including held packages."""
+    """Read which packages among `names` are installed and configured, including held packages."""
 
     def command(self, names: list[str]) -> str:
         query = "dpkg-query --show --showformat='${db:Status-Abbrev} ${Package}\\n'"

@@ -18,7 +18,7 @@ from infisical_iac.core.change import with_names
 _SECONDS = 10
 
 
-def who() -> str:
+def operator_name() -> str:
     """Return the user and the machine that run this, such as `ada@laptop`."""
     return f"{getpass.getuser()}@{socket.gethostname()}"
 
@@ -28,8 +28,8 @@ def revision() -> str:
     """Return the version of the tool and of the settings, such as `0.2.0+2e4f64033853`.
 
     The part behind the plus is the commit of the user's repository, which is the working directory,
-    with `-dirty` if files differ; there is none without git. A checkout of this project has its
-    commit in place of the version, and nothing else if the settings are in it.
+    with `-dirty` if files differ; without git, the part is missing. For a checkout of this project,
+    its commit replaces the version, and the part is missing if the settings are in the checkout.
     """
     tool = bundle.version() if bundle.IS_INSTALLED else _commit(bundle.ROOT)
     top = _git(Path.cwd(), "rev-parse", "--show-toplevel")
@@ -106,7 +106,7 @@ def make_entry(
 ) -> AuditEntry:
     """Return an entry with the current time, operator and commit."""
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return AuditEntry(at, who(), event, outcome, run, revision(), list(changes), reason)
+    return AuditEntry(at, operator_name(), event, outcome, run, revision(), list(changes), reason)
 
 
 def render(entry: AuditEntry) -> str:

@@ -116,14 +116,14 @@ class _VerifiedKeys(paramiko.MissingHostKeyPolicy):
 
 
 def _load_host_keys(files: Sequence[str]) -> paramiko.HostKeys:
-    """Return the host keys of files without those that a file revokes, which paramiko passes over.
+    """Return the host keys of files without revoked keys, as paramiko ignores `@revoked` lines.
 
     A revoked key is unknown to the client then, so that _VerifiedKeys decides on it.
     """
     places = [*map(Path, files), host_keys.default_file(), host_keys.GLOBAL_FILE]
     revoked = {each.base64 for each in host_keys.list_revoked(places)}
     found: Any = paramiko.HostKeys()
-    # Its public methods hide all but one key of a host and type.
+    # The public methods of HostKeys hide all but one key of a host and type.
     found._entries = [
         each for each in _pyinfra_loads(files)._entries if each.key.get_base64() not in revoked
     ]
@@ -137,7 +137,7 @@ class _VerifyingClient(ssh_client.SSHClient):
     """pyinfra's client, which would add every unknown host key to known_hosts."""
 
     def set_missing_host_key_policy(self, policy: Any) -> None:
-        # `StrictHostKeyChecking no` stays what it is, in the inventory or in ssh_config.
+        # Keep a `StrictHostKeyChecking no` of the inventory or of ssh_config.
         accepts_all = isinstance(policy, ssh_client.WarningPolicy)
         super().set_missing_host_key_policy(policy if accepts_all else _VerifiedKeys())
 

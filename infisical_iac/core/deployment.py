@@ -161,14 +161,14 @@ def prepare(host: Host, steps: Callable[[], object] | None = None) -> Deployment
     """
     if steps is None:
         require_deploy()
-    lock.spare(host)
+    lock.skip(host)
     state: State = host.state
     state.set_stage(StateStage.Prepare)
     state.check_for_changes = True
     state.current_deploy_filename = str(DEPLOY) if steps is None else None
     hosts = with_others(host)
-    # It makes pyinfra identify operations by where they are called, as its own command line does,
-    # and not by how many were called before: some are called for a cluster's leader only.
+    # With is_cli, pyinfra identifies operations by where they are called, as its own command line
+    # does, and not by how many were called before: some are called for a cluster's leader only.
     pyinfra.is_cli = len(hosts) > 1
     for each in hosts:
         journal.of(each.name).is_read = True

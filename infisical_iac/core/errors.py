@@ -107,7 +107,7 @@ class UserError(Exception):
         return sentence, ""
 
     def __str__(self) -> str:
-        # It may hold the answer of a host or a server, and pyinfra's log prints it too.
+        # The sentence may hold an answer of a host or a server, and pyinfra's log prints it too.
         return printable(mask_logins(super().__str__()), keep=LAYOUT)
 
 

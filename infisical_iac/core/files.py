@@ -27,7 +27,7 @@ class PathState:
 
 
 class Paths(Fact[dict[str, PathState]]):
-    """The state of those of `paths` that exist."""
+    """Read the state of each existing path among `paths`."""
 
     def command(self, paths: list[str]) -> str:
         return read_command(shlex.join(paths))
@@ -166,7 +166,7 @@ class File:
         return PathState("regular file", self.mode, "root:root", digest)
 
     def matches(self, state: PathState | None) -> bool:
-        """Return whether `state` is the desired one."""
+        """Return whether `state` is the desired state."""
         return state == self.state
 
 

@@ -283,8 +283,8 @@ def read_key(
     """Ask a server for its host key.
 
     Args:
-        types: those that are known. A server with several keys shows one of them, as to a client
-            that logs in.
+        types: the known types of the server's keys. A server with several keys shows one of them,
+            as to a client that logs in.
 
     Raises Unreachable if no SSH server answers within `seconds`.
     """

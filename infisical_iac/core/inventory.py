@@ -1,6 +1,6 @@
 """Connect to the hosts of an inventory, as pyinfra's own command line does."""
 
-# It patches the process with gevent, and must do so before anything else is imported.
+# This import patches the process with gevent, and must come before all others.
 import pyinfra_cli  # noqa: F401, I001
 
 import logging
@@ -209,7 +209,8 @@ def _connect_hosts(
 def _connect_verified(state: State) -> None:
     """Connect to all hosts of the state; a person is asked for each unknown host key.
 
-    Nobody waits for the answer: a host with an unknown key is connected to once it is accepted.
+    No other host waits for the answer: a host with an unknown key is connected to once the key is
+    accepted.
     Raises PyinfraError if no host is connected, and Refused for a key that is not accepted.
     """
     errors = _HostKeyErrors()

@@ -28,9 +28,9 @@ _NEEDS = {
     "Stack": ("Stack", "Swarm", "Docker", "Data volume"),
     # The edge may be closed because of an unfinished change of the stack.
     "Ingress": ("Stack",),
-    # It would copy the leader's losses to all nodes.
+    # Sharing would copy the leader's losses to all nodes.
     "Share": ("Stack", "Swarm"),
-    # It needs the identities.
+    # Credentials need the identities of the project.
     "Credentials": ("Workspace",),
 }
 # By part, the parts that it needs only while it can't see what it works on. As long as Infisical
@@ -71,8 +71,8 @@ def needs(name: str, other: str, *, unseen: bool, same_host: bool = True) -> boo
     return before in _NEEDS.get(part, ()) or (unseen and before in _NEEDS_TO_SEE.get(part, ()))
 
 
-# What an operation can decide: a difference, something that it can't see yet, that nothing is to be
-# done, or a command to run.
+# The decisions of an operation: a difference, something that can't be seen yet, that nothing is to
+# be done, or a command to run.
 Decided = Change | Unknown | UpToDate | PyinfraCommand
 
 
@@ -84,7 +84,7 @@ class OperationPlan:
         name: the operation, with its part of the deploy: "Hardening | Harden SSH".
         changes: the differences that it removes.
         made_before: the differences of its first plan that earlier operations of the run have
-            removed, as the installation of a package does that starts its unit.
+            removed, such as a unit that the installation of its package has started.
         stuck: the differences that only a person can remove; the operation does all the rest.
         unknown: sentences on what it can't see yet.
         commands: the commands that make the changes.
@@ -247,7 +247,7 @@ class Journal:
         """
         before = self.plans.get(operation, OperationPlan())
         self.current_plan = self.plans[operation] = plan = OperationPlan(name)
-        # A part that hid what the operation works on hides it for as long as the part is blocked.
+        # While a part is blocked, the operation can't inspect what that part has hidden from it.
         if missing := missing_for(plan, unseen=bool(before.unknown or before.waits_for)):
             plan.block(f"needs {missing!r}, which is blocked", waits_for=missing)
             return plan
@@ -326,7 +326,7 @@ def _comes_before(name: str, other: str) -> bool:
 
 
 def block_waiting() -> None:
-    """Block the operations that need one that is blocked on another host of the run."""
+    """Block the operations that need an operation which is blocked on another host."""
     runs = list(_journals.values())
     while waiting := [
         (plan, missing)

@@ -14,7 +14,7 @@ from functools import partial
 import paramiko
 from pyinfra.api.host import Host
 
-from infisical_iac.core.audit_entries import who
+from infisical_iac.core.audit_entries import operator_name
 from infisical_iac.core.connection import HOST_REFUSES, with_others
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.rendering import script
@@ -26,7 +26,7 @@ _ANSWER_SECONDS = 30
 _LetGo = Callable[[], None]
 
 _held: set[str] = set()
-_spared: set[str] = set()
+_skipped: set[str] = set()
 
 
 def take(host: Host, *, wait: int = _WAIT_SECONDS, by_force: bool = False) -> None:
@@ -43,10 +43,10 @@ def take(host: Host, *, wait: int = _WAIT_SECONDS, by_force: bool = False) -> No
     """
     hosts = with_others(host)
     for each in hosts:
-        if each.name not in _held | _spared:
+        if each.name not in _held | _skipped:
             if sentence := each.data.get(HOST_REFUSES):
                 raise Refused(f"{sentence}; nothing was done", code="refused.unadopted")
-            # Before it is taken: a deploy prepares all hosts in parallel, and each calls this.
+            # Recorded before the lock is taken, as a deploy calls this for all hosts in parallel.
             _held.add(each.name)
             try:
                 _take(each, wait, by_force, named=each.name if len(hosts) > 1 else "")
@@ -55,9 +55,9 @@ def take(host: Host, *, wait: int = _WAIT_SECONDS, by_force: bool = False) -> No
                 raise
 
 
-def spare(host: Host) -> None:
+def skip(host: Host) -> None:
     """Have `take` skip all connected hosts from now on, as this process only inspects them."""
-    _spared.update(each.name for each in with_others(host))
+    _skipped.update(each.name for each in with_others(host))
 
 
 def is_held(host: Host) -> bool:
@@ -73,7 +73,7 @@ def _take(host: Host, wait: int, by_force: bool, *, named: str) -> None:
         partial(_ask_over, client.get_transport(), wait + _ANSWER_SECONDS) if client else _ask_here
     )
     now = f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S UTC}"
-    answer, let_go = ask(command, f"by {who()} since {now}, process {os.getpid()}\n")
+    answer, let_go = ask(command, f"by {operator_name()} since {now}, process {os.getpid()}\n")
     atexit.register(let_go)
     if answer.startswith("busy"):
         holder = answer.removeprefix("busy").strip()

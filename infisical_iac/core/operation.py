@@ -39,7 +39,7 @@ class Refusal(PyinfraError):
     __traceback__ = property(lambda self: None, lambda self, value: None)
 
 
-# What an operation decides, given the state of the host: see journal.py.
+# The decisions of an operation, given the state of the host: see journal.py.
 Commands = Iterator[Decided]
 
 
@@ -64,7 +64,7 @@ def step(function: Callable[P, object], *args: P.args, **kwargs: P.kwargs) -> Fu
 
 
 def or_up_to_date(decided: Iterable[Decided], sentence: str) -> Commands:
-    """Yield what was decided; if that is nothing, the sentence on why."""
+    """Yield the decisions; without any, yield the `sentence` as the reason."""
     found = [*decided]
     yield from found or [UpToDate(sentence)]
 

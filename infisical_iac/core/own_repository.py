@@ -15,7 +15,7 @@ from infisical_iac.core.errors import FileError, SettingsError
 DEPLOY = Path("deploy.py")
 INVENTORY = "inventory/hetzner.py"
 SETTINGS = Path("group_data")
-# It pins the version of this tool that a team and its CI jobs run.
+# The file that pins the version of this tool, for a team and its CI jobs.
 PYPROJECT = Path("pyproject.toml")
 # The accepted host keys of servers. It holds nothing secret, and is committed.
 KNOWN_HOSTS = Path(".infisical-iac", "known_hosts")
@@ -51,8 +51,8 @@ def require_deploy() -> None:
 def settings_file() -> Path:
     """Return the settings of the group that INFISICAL_IAC_INVENTORY names by its inventory.
 
-    They are those of the group `hetzner` if the variable is not set, or there is no such file. This
-    is for commands that read no inventory.
+    Without the variable, or without such a file, these are the settings of the group `hetzner`.
+    This is for commands that read no inventory.
     """
     named = SETTINGS / Path(os.environ.get("INFISICAL_IAC_INVENTORY") or INVENTORY).name
     return named if named.is_file() else SETTINGS / Path(INVENTORY).name
@@ -82,7 +82,8 @@ def list_assignments(tree: ast.Module) -> dict[str, tuple[ast.stmt, ast.expr]]:
 def has_copied_defaults() -> bool:
     """Return whether `group_data/all.py` is a copy of the defaults of this or another release.
 
-    It is one if it sets most of the settings. In a checkout of this project it is the original.
+    The file is a copy if it sets most of the settings. In a checkout of this project, it is the
+    original.
     """
     return bool(_read_copy())
 

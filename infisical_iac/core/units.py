@@ -39,7 +39,7 @@ class UnitState:
 
     @property
     def stale(self) -> bool:
-        """True if it runs with an older configuration than the one on disk."""
+        """True if the unit runs with an older configuration than the one on disk."""
         return self.active and self.configured > self.started
 
 

@@ -38,7 +38,7 @@ class SettingsModel(BaseModel):
 
     Attributes:
         example: for an entry of a list, its required keys with example values. A value without a
-            key is suggested as that of the last one.
+            key is suggested as the value of the last key.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

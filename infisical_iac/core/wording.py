@@ -17,7 +17,7 @@ def join_first(names: Iterable[str], most: int) -> str:
     """Return names as an enumeration, such as `api, web and 3 more`.
 
     Args:
-        most: the number of names that are shown; of others only the number is.
+        most: the number of names that are shown; the other names are only counted.
     """
     listed = list(names)
     if len(listed) > most:

@@ -120,11 +120,11 @@ def test_a_server_that_is_not_adopted_is_not_locked(
     """Commands that change a host take its lock first; commands that only read take no lock."""
     host = SimpleNamespace(name="one", data={HOST_REFUSES: "adopt it"}, connector=None)
     host.state = SimpleNamespace(inventory=[host], active_hosts=[host])
-    monkeypatch.setattr(lock, "_spared", set())
+    monkeypatch.setattr(lock, "_skipped", set())
     with pytest.raises(Refused, match=r"^adopt it;") as refused:
         lock.take(cast("Host", host))
     assert refused.value.code == "refused.unadopted"
     assert not lock.is_held(cast("Host", host))
-    lock.spare(cast("Host", host))
+    lock.skip(cast("Host", host))
     lock.take(cast("Host", host))
     assert not lock.is_held(cast("Host", host))

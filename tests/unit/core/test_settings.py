@@ -72,7 +72,7 @@ def test_addresses_are_normalized(values: dict[str, Any]) -> None:
         ({"colour": "red"}, "colour", "is unknown: docs/reference/"),
         ({"admin_email": ""}, "admin_email", "is not set"),
         ({"admin_email": "nobody"}, "admin_email", "'nobody' … not an e-mail address"),
-        ({"infisical_version": "latest"}, "infisical_version", "'latest' changes"),
+        ({"infisical_version": "latest"}, "infisical_version", "'latest' … fixed release"),
         ({"infisical_version": "v0.165.16-postgres"}, "infisical_version", "write 'v0.165.16'"),
         ({"infisical_version": "0.165.16"}, "infisical_version", "'0.165.16' is not a release"),
         ({"infisical_digest": "sha256:abc"}, "infisical_digest", "must be sha256:"),

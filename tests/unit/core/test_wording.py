@@ -254,7 +254,7 @@ def test_wording_of_a_lock_that_is_held(monkeypatch: pytest.MonkeyPatch) -> None
 def test_wording_of_a_server_that_was_not_adopted(monkeypatch: pytest.MonkeyPatch) -> None:
     host = SimpleNamespace(name="one", data={HOST_REFUSES: "adopt it"}, connector=None)
     host.state = SimpleNamespace(inventory=[host], active_hosts=[host])
-    monkeypatch.setattr(lock, "_spared", set())
+    monkeypatch.setattr(lock, "_skipped", set())
     with pytest.raises(Refused) as refused:
         lock.take(cast("Host", host))
     assert str(refused.value) == "adopt it; nothing was done"
