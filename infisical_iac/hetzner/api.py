@@ -20,7 +20,7 @@ from infisical_iac.core.errors import Refused, RunFailed, Unreachable, UserError
 Labels = Mapping[str, str] | None
 
 TOKEN = "HCLOUD_TOKEN"
-# The library's own command line has the same name for it.
+# The variable with the API's address; Hetzner's own command line uses the same name.
 ENDPOINT = "HCLOUD_ENDPOINT"
 _ENDPOINT = "https://api.hetzner.cloud/v1"
 _SECONDS = 30.0
@@ -45,7 +45,7 @@ _REMEDIES = {
     "token_readonly": "the token may only read: make one that may read and write",
     "rate_limit_exceeded": "the project has used up its requests of this hour: wait, and run again",
     "resource_limit_exceeded": "the project's limit is reached: ask for more in the console",
-    "uniqueness_error": "another one of this name exists: run again, and it is found",
+    "uniqueness_error": "another resource of this name exists: run again, and it is found",
     "protected": "it is protected: lift the protection in the console, if that is intended",
     "placement_error": "there is no room in the placement group: run again later, or leave it out",
     "resource_unavailable": "it is sold out there: choose another server_type or server_location",
@@ -193,7 +193,7 @@ def is_own(found: Labels, deployment: str) -> bool:
 
 
 def is_unadopted(found: Labels) -> bool:
-    """Return whether an earlier version made it, without a label that names the deployment."""
+    """Return whether a resource of an earlier version lacks the label with its deployment."""
     return MANAGED.items() <= (found or {}).items() and DEPLOYMENT not in (found or {})
 
 

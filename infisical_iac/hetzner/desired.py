@@ -75,7 +75,7 @@ class DesiredServer:
 
     @property
     def versions(self) -> tuple[str, ...]:
-        """The IP versions of its addresses, `ipv4` first."""
+        """The IP versions of the server's addresses, `ipv4` first."""
         return (*(["ipv4"] if self.ipv4 else []), *(["ipv6"] if self.ipv6 else []))
 
     @property
@@ -135,7 +135,7 @@ class DesiredDeployment:
 def read_settings(file: Path) -> Settings:
     """Return the settings of a group from its file in `group_data/`.
 
-    Those of `all.py` next to it count too. Raises FileError if there is no such file, and
+    The settings in `all.py` next to it count too. Raises FileError if there is no such file, and
     SettingsError for wrong settings.
     """
     if not file.is_file():

@@ -46,7 +46,7 @@ class ManagedCertificates(SharedResource):
     collection, made, deleted = "certificates", 80, 30
 
     def find(self) -> None:
-        """Find all certificates of the deployment, also of a cluster that it was before."""
+        """Find all certificates of the deployment, also those from when it was a cluster."""
         issued = self.client.certificates.get_all(label_selector=api.SELECTOR)
         self.found: dict[str, BoundCertificate] = {
             str(each.name): each for each in issued if self.deployment.owns(self.collection, each)
@@ -146,7 +146,7 @@ class LoadBalancer(SharedResource):
 
     @property
     def addresses(self) -> dict[str, str]:
-        """Its public addresses, by `ipv4` and `ipv6`; none before it is made."""
+        """The balancer's public addresses, by `ipv4` and `ipv6`; none before it is made."""
         return public_addresses(self.found) if self.found else {}
 
     @property
@@ -200,7 +200,7 @@ class LoadBalancer(SharedResource):
     def _put_service(
         self, port: int | None, balancer: BoundLoadBalancer, *, is_new: bool
     ) -> BoundAction:
-        # Its certificate may have been issued since the plan.
+        # The service's certificate may have been issued since the plan.
         service = self._services()[port]
         return balancer.add_service(service) if is_new else balancer.update_service(service)
 

@@ -181,7 +181,7 @@ class PrimaryIps(ServerResource):
             name = self._name(version)
             if self.node.server is not None:
                 raise UserError(
-                    f"the server {self.desired.name} is there without its primary {version}: make "
+                    f"the server {self.desired.name} exists without its primary {version}: make "
                     f"{name} with the server off, or set server_{version} to False"
                 )
             detail = str(self._price(version))
@@ -283,7 +283,7 @@ class CloudVolume(ServerResource):
         if volume is None:
             if self.node.server is not None:
                 raise UserError(
-                    f"the server {self.desired.name} is there without a volume: back up, make a "
+                    f"the server {self.desired.name} exists without a volume: back up, make a "
                     "new server with one, and restore there, or set server_volume_gb to 0"
                 )
             yield change("+", f"volume {name}", f"{size} GB, {price}", self._create)

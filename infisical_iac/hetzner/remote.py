@@ -4,8 +4,8 @@ A new server's first host key is in its user data, which Hetzner Cloud keeps and
 always read. So it is used for the first connections only: over them the server makes its own key,
 which never leaves it.
 
-Host keys are kept in `.infisical-iac/known_hosts` in the project's directory, in the form of
-OpenSSH's own. It holds no secret: commit it, so that every clone of the project verifies the server
+Host keys are kept in `.infisical-iac/known_hosts` in the project's directory, in OpenSSH's
+format. The file holds no secret: commit it, so that every clone of the project verifies the server
 from the first connection on.
 """
 
@@ -58,7 +58,7 @@ class HostKey(NamedTuple):
 
 
 def generate_host_key() -> HostKey:
-    """Return a new pair, of Ed25519."""
+    """Return a new pair of Ed25519 keys."""
     key = Ed25519PrivateKey.generate()
     return HostKey(
         key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode(),
@@ -242,7 +242,7 @@ def finish_first_boot(login: Login, *, timeout: float) -> None:
     with connect(login, timeout=timeout) as client:
         run(
             client,
-            # Its exit status also reports warnings, so only a timeout counts.
+            # The exit status of cloud-init also reports warnings, so only a timeout counts.
             f"command -v cloud-init >/dev/null || exit 0; timeout {timeout:.0f} "
             "cloud-init status --wait >/dev/null; test $? != 124",
             doing=f"wait for cloud-init within {timeout:.0f} s",
@@ -335,7 +335,7 @@ class RemoteExecutor:
             answer = json.loads(done.stdout)
         except ValueError:
             answer = []
-        # It is not a list where the status could not be read.
+        # If the status could not be read, the answer is not a list.
         rows = {row["name"]: row for row in answer} if isinstance(answer, list) else {}
         names = [*_REQUIRED, *(["caddy"] if "caddy" in rows else [])]
         unhealthy = [name for name in names if not rows.get(name, {}).get("ok")]

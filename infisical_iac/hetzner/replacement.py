@@ -309,7 +309,7 @@ class Replacement:
 
     def _make(self) -> None:
         """Create the new server, with temporary addresses that are deleted with it."""
-        # Its key is chosen before it is created, its address is only known afterwards.
+        # The server's key is chosen before its creation; its address is known only afterwards.
         user_data = self._server.user_data(_PENDING)
         its_labels = {**api.labels(self.desired.deployment), api.REPLACES: self.desired.name}
         for version in self.desired.versions:

@@ -305,7 +305,7 @@ class CloudDeployment:
             return
         what, deployment = f"{api.title_of(collection)} {name}", self.desired.name
         if api.assess(found.labels, deployment) is api.Standing.UNADOPTED:
-            # It has a desired name, but its parts show that it belongs to another deployment.
+            # The resource has a desired name, but its parts belong to another deployment.
             raise api.refuse_other(what, name if collection == "servers" else "")
         api.require_own(what, found.labels, deployment)
 

@@ -93,7 +93,7 @@ class CloudFirewall(SharedResource):
         self.found = made.firewall
 
     def guards(self, server: BoundServer) -> bool:
-        """Return whether the firewall is there and applied to a server."""
+        """Return whether the firewall exists and is applied to a server."""
         applied = (self.found.applied_to or []) if self.found else []
         return any(each.server is not None and each.server.id == server.id for each in applied)
 
@@ -178,12 +178,12 @@ class CloudServer(ServerResource):
 
     @property
     def is_ready(self) -> bool:
-        """True after its first boot."""
+        """True after the server's first boot."""
         return has_labels(self.node.server, READY)
 
     @property
     def is_leaving(self) -> bool:
-        """True if another server is about to take its place in a cluster."""
+        """True if another server is about to take this server's place in a cluster."""
         return has_labels(self.node.server, LEAVING)
 
     @property

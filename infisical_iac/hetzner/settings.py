@@ -87,8 +87,8 @@ class HetznerSettings(SettingsModel):
     """Name of the deployment and of its server, and the beginning of all other names at Hetzner
     Cloud. Several deployments in one project at Hetzner need different names.
 
-    Change: not after `server create`: the new name is another deployment, and nothing of the old
-    one is found.
+    Change: not after `server create`: the new name selects another deployment, and the resources
+    of the old name are not found.
     """
 
     server_type: _Word
@@ -200,7 +200,7 @@ class HetznerSettings(SettingsModel):
 
     edge: Literal["load-balancer", "none"]
     """Entry to a cluster: `load-balancer` is Hetzner's; with `none` the DNS records name all nodes,
-    or you have your own.
+    or you run your own load balancer.
 
     Change: `load-balancer` is created by the next `server create`, then run `apply`. With `none` an
     existing Load Balancer stays: delete it in the console.
