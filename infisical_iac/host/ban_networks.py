@@ -29,7 +29,7 @@ def network(address: str, spared: list[str]) -> str:
     """Return the network of an IPv6 address, or the given text if there is no network to ban.
 
     Args:
-        address: one of either version, a network, or a name.
+        address: an address of either version, a network, or a name.
         spared: addresses and networks that are never banned. A network that holds one is not banned
             as a whole, and neither is a link, whose router is in the same network.
     """
@@ -71,19 +71,19 @@ class Action(ActionBase):
             spared = [str(each) for each in jail.filter.getIgnoreIP()]
             return address if address is None else network(str(address), spared)
 
-        # A failure that is counted, a ban that is begun or restored, and one that somebody ends.
+        # The calls for a counted failure, for a new or restored ban, and for a ban ended by hand.
         _change(jail.filter.failManager, "addFailure", of_ticket)
         _change(jail, "putFailTicket", of_ticket)
         _change(jail.actions, "removeBannedIP", of_address)
 
     def reload(self, *arguments: Any, **options: Any) -> None:
-        """Do nothing: fail2ban keeps an action on reload that has this, and asks for the others."""
+        """Do nothing. On reload, fail2ban keeps an action with this method; it calls the others."""
 
     start = stop = ban = unban = reload
 
 
 def _change(of: Any, method: str, change: Callable[[Any], Any]) -> None:
-    """Have a method of an object get its first argument changed."""
+    """Wrap a method of an object so that `change` is applied to its first argument."""
     before = getattr(of, method)
 
     def call(first: Any = None, *others: Any, **named: Any) -> Any:

@@ -32,7 +32,7 @@ _UNCOUNTED = f"(?:{FOREIGN_STATUS}|503)"
 
 
 class Filter(NamedTuple):
-    """Two regular expressions for the lines of the access log that count: of path and of status."""
+    """Two regular expressions, for the path and the status of counted lines of the access log."""
 
     paths: str
     statuses: str

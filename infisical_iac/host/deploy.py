@@ -26,7 +26,7 @@ def cloud_init(*, running: bool, timeout: int) -> Commands:
 
 
 def _wait(timeout: int) -> None:
-    # Its exit status is not 0 for mere warnings about the user's cloud-config either.
+    # cloud-init also fails for mere warnings about the user's cloud-config.
     run(
         f"timeout {timeout} cloud-init status --wait >/dev/null; test $? != 124",
         doing=f"see cloud-init finish within {timeout} s (setting 'apt_timeout')",
@@ -45,7 +45,7 @@ _APT = """\
 APT::Periodic::Update-Package-Lists "1";
 APT::Periodic::Unattended-Upgrade "1";
 APT::Periodic::AutocleanInterval "7";
-// Docker is upgraded, and the host rebooted, in the maintenance window alone.
+// Docker is upgraded, and the host rebooted, only in the maintenance window.
 Unattended-Upgrade::Package-Blacklist:: "docker";
 Unattended-Upgrade::Package-Blacklist:: "containerd";
 Unattended-Upgrade::Package-Blacklist:: "runc$";

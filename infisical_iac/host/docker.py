@@ -33,7 +33,7 @@ _LIST = "/etc/apt/sources.list.d/docker.list"
 
 
 @planned_operation
-def present(machine: MachineState) -> Commands:
+def repository(machine: MachineState) -> Commands:
     """Add Docker's repository, after comparing the fingerprint of its key with the known one."""
     there = host.get_fact(Paths, paths=[_KEY, _LIST])
     yield from decide(machine, there)
@@ -88,7 +88,7 @@ def packages(machine: MachineState, source: str) -> list[str]:
 def docker(known: Known) -> None:
     """Install and configure the engine, unless somebody else manages it."""
     if why := not_ours(known.settings, known.machine):
-        left(why=why, name="Leave the engine as it is")
+        foreign_engine(why=why, name="Leave the engine as it is")
         return
     source, timeout = known.settings.host.docker_source, known.settings.host.apt_timeout
     config = files.File(CONFIG, daemon(in_swarm=known.site.in_swarm))
@@ -97,7 +97,7 @@ def docker(known: Known) -> None:
         files.contents(files=[config], name="Configure the Docker engine")
     if source == "docker-ce":
         apt.packages(names=["gnupg"], name="Install GnuPG for the key's check", timeout=timeout)
-        present(machine=known.machine, name="Add Docker's own apt repository")
+        repository(machine=known.machine, name="Add Docker's own apt repository")
     names = packages(known.machine, source)
     apt.packages(names=names, name="Install Docker", timeout=timeout)
     known.site.rejoin_engine()
@@ -176,6 +176,6 @@ class Engine(Fact[tuple[str, bool]]):
 
 
 @planned_operation
-def left(why: str) -> Commands:
-    """Change nothing: the preflight has already validated the engine."""
+def foreign_engine(why: str) -> Commands:
+    """Report why the engine stays unchanged; the preflight has already validated it."""
     yield UpToDate(why)

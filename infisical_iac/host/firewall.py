@@ -133,7 +133,7 @@ def _set(elements: Iterable[object]) -> str:
     return f"{{ {', '.join(map(str, elements))} }}"
 
 
-# Without state that changes by itself: the counters of limits, and the remembered sources.
+# Omits state that changes by itself: the counters of limits, and the remembered sources.
 _LIST = "nft --stateless --terse list table inet infisical"
 
 

@@ -228,7 +228,7 @@ AUDIT_RULES = """\
 """
 
 
-def loose(states: Mapping[str, PathState]) -> dict[str, str]:
+def find_loose_modes(states: Mapping[str, PathState]) -> dict[str, str]:
     """Return the paths of MODES that allow more than they should, with the mode to set."""
     return {
         path: f"{int(states[path].mode, 8) & ~_surplus(states[path].mode, mode):o}"
@@ -269,7 +269,7 @@ def decide_files(
 ) -> Commands:
     """Decide which files to write or tighten, by their actual state `there`."""
     wrong = files.find_differing(configuration, there.files)
-    open_ = loose(there.files)
+    open_ = find_loose_modes(there.files)
     written = {file.path for file in wrong}
     # A unit must also read the files that are about to be written.
     states = {
@@ -389,7 +389,7 @@ def programs(settings: Settings, turn: int | None) -> Iterator[File]:
 def hardening(known: Known) -> None:
     """Harden the host and its SSH server, then configure the maintenance window.
 
-    It runs after all packages are installed, because it tightens directories of theirs.
+    It runs after all packages are installed, because it tightens the modes of their directories.
     """
     settings = known.settings
     files, without = [*configuration(settings)], without_window(settings, known.machine)

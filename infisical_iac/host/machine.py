@@ -9,7 +9,7 @@ from infisical_iac.host.model import MachineState
 DAEMON_FILE = "/etc/docker/daemon.json"
 
 
-# If nothing here ever logged in to an instance, a deploy would create a new one.
+# On a host that never logged in to an instance, a deploy would create a new one.
 UNDONE = """\
 undone=/var/lib/infisical-restore/undone
 test -e /etc/infisical/deployer.env || test -e /etc/infisical/workspace.json || test ! -e $undone ||
@@ -119,7 +119,7 @@ def absence(
 
     Args:
         machines: the reachable hosts, by their names in the inventory; at least one.
-        topology: that of the settings, `single` or `swarm`.
+        topology: the topology of the settings, `single` or `swarm`.
         has_unreachable: whether other hosts of the inventory were unreachable; it may be deployed
             there.
     """

@@ -93,7 +93,7 @@ class MachineState:
 
     @property
     def system(self) -> System | None:
-        """Return the supported system that it runs; None for another one."""
+        """Return the supported system that the machine runs; None for another system."""
         return SYSTEMS.get((self.os, self.release))
 
     def refuse_restoring(self) -> None:

@@ -19,7 +19,7 @@ _MANAGERS, _GOSSIP, _OVERLAY = 2377, 7946, 4789
 
 @dataclass(frozen=True)
 class Opening:
-    """Traffic that may come in. All else is dropped, except answers to what the host asked.
+    """Allowed incoming traffic; other traffic is dropped, except answers to the host's requests.
 
     Attributes:
         ports: destination ports; empty for `icmp`, which means pings of both IP versions, and for
@@ -57,14 +57,14 @@ def openings(settings: Settings, *ssh_ports: int, peers: Iterable[str] = ()) -> 
         ssh_ports: the ports of sshd.
         peers: the addresses of all nodes of the host's cluster; empty without one.
     """
-    return tuple(_openings(settings, ssh_ports, _apart(peers)))
+    return tuple(_openings(settings, ssh_ports, _drop_nested(peers)))
 
 
 def _openings(
     settings: Settings, ssh_ports: tuple[int, ...], nodes: tuple[str, ...]
 ) -> Iterator[Opening]:
     web, balancer = settings.stack.runs_caddy, settings.balancer_address
-    yield Opening("tcp", ssh_ports, _apart(settings.host.ssh_networks), "SSH", limited=True)
+    yield Opening("tcp", ssh_ports, _drop_nested(settings.host.ssh_networks), "SSH", limited=True)
     yield Opening("icmp", (), EVERYBODY, "ping")
     if web:
         yield Opening("tcp", (80, 443), EVERYBODY, "HTTP and HTTPS")
@@ -73,16 +73,16 @@ def _openings(
             yield Opening("udp", (443,), EVERYBODY, "HTTP/3")
     # If the Load Balancer terminates TLS, only it may reach Infisical.
     elif balancer:
-        yield Opening("tcp", (settings.stack.http_port,), _apart([balancer]), "Load Balancer")
+        yield Opening("tcp", (settings.stack.http_port,), _drop_nested([balancer]), "Load Balancer")
     for each in settings.host.allowed_ports:
-        yield Opening(each.protocol, (each.port,), _apart(each.networks), "allowed_ports")
+        yield Opening(each.protocol, (each.port,), _drop_nested(each.networks), "allowed_ports")
     if nodes:
         yield Opening("tcp", (_MANAGERS, _GOSSIP), nodes, "nodes")
         yield Opening("udp", (_OVERLAY, _GOSSIP), nodes, "nodes")
         yield Opening("esp", (), nodes, "nodes")
 
 
-def _apart(networks: Iterable[str]) -> tuple[str, ...]:
+def _drop_nested(networks: Iterable[str]) -> tuple[str, ...]:
     """Return the networks without those within others, because nftables refuses overlaps."""
     each = [ip_network(text) for text in networks]
     ipv4 = collapse_addresses(one for one in each if isinstance(one, IPv4Network))

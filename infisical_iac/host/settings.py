@@ -1,4 +1,4 @@
-"""The settings of the host below Infisical, checked as all others are."""
+"""The settings of the host below Infisical."""
 
 from ipaddress import ip_network
 from typing import Annotated, ClassVar, Literal
@@ -96,7 +96,7 @@ class HostSettings(SettingsModel):
     ]
     """Block device that holds data, keys and backups, such as
     `/dev/disk/by-id/scsi-0HC_Volume_1234567`. Empty: they are on the host's own disk. A server
-    found at Hetzner Cloud brings it along. See
+    found at Hetzner Cloud sets it. See
     [the data volume](../operate/hetzner.md#the-data-volume).
 
     Change: not after the first deploy; another device, or none, is refused. To move, restore a

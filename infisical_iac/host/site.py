@@ -45,7 +45,7 @@ class Site:
 
     @property
     def leads(self) -> bool:
-        """Return whether what is done once is done on this host."""
+        """Return whether this host does the steps that a cluster does only once."""
         return True
 
     @property
@@ -116,7 +116,7 @@ class Known:
 
     @property
     def leads(self) -> bool:
-        """Return whether what is done once is done on this host."""
+        """Return whether this host does the steps that a cluster does only once."""
         return self.site.leads
 
 

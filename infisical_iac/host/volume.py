@@ -98,8 +98,8 @@ def _find_unfit(
     if not state.present:
         return (
             "settings.volume_missing",
-            f"there is no block device {device} on the host: attach the volume, and nothing is "
-            "started without it until then",
+            f"there is no block device {device} on the host: attach the volume; Infisical is not "
+            "started without it",
         )
     if of_host and state.uuid != of_host:
         return (

@@ -128,7 +128,7 @@ def log_and_bans(
     desired = [each.path for each in bans]
     there = host.get_fact(
         Watch,
-        paths=[*(each.path for each in rotation), *_of_ours(bans), LOG, _FORMER],
+        paths=[*(each.path for each in rotation), *_own_paths(bans), LOG, _FORMER],
         live=LIVE,
         units=[*(PurePath(each.path).name for each in rotation if units.is_unit(each)), FAIL2BAN],
         config={FAIL2BAN: desired},
@@ -146,7 +146,7 @@ def decide(
 ) -> Commands:
     """Decide how to change the access log and fail2ban, by their actual state `there`."""
     desired = {each.path for each in bans}
-    surplus = [path for path in _of_ours(bans) if path not in desired and path in there.files]
+    surplus = [path for path in _own_paths(bans) if path not in desired and path in there.files]
     decided = (
         *_install_rotation(rotation, there),
         *(_log(there) if has_log else ()),
@@ -155,7 +155,7 @@ def decide(
     yield from or_up_to_date(decided, "the access log is rotated, and fail2ban bans as it should")
 
 
-def _of_ours(bans: Sequence[File]) -> list[str]:
+def _own_paths(bans: Sequence[File]) -> list[str]:
     """Return the paths of all files of fail2ban that this project writes with any settings."""
     return [*dict.fromkeys((*(each.path for each in bans), *rules.all_paths()))]
 

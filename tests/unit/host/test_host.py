@@ -17,11 +17,11 @@ def test_a_mode_loses_excess_permissions_and_gains_none() -> None:
         "/etc/cron.daily": PathState("directory", "2755", "root:root"),
         "/etc/sudoers.d": PathState("directory", "1750", "root:root"),
     }
-    assert hardening.loose(states) == {"/etc/crontab": "600", "/etc/cron.daily": "2700"}
+    assert hardening.find_loose_modes(states) == {"/etc/crontab": "600", "/etc/cron.daily": "2700"}
 
 
 def test_missing_files_get_no_mode() -> None:
-    assert hardening.loose({}) == {}
+    assert hardening.find_loose_modes({}) == {}
 
 
 def test_no_kernel_parameter_disables_the_forwarding_of_docker() -> None:

@@ -162,7 +162,7 @@ OPERATIONS = {
         "on a host without cloud-init, no cloud-init is running",
         "the preflight has read whether cloud-init runs, or has ended the run",
     ),
-    "host.docker.present": Cases(
+    "host.docker.repository": Cases(
         noop(
             lambda: docker.decide(_MACHINE, {_KEY: _OTHER, _LIST.path: _LIST.state}),
             "Docker's apt repository is there",
@@ -181,8 +181,8 @@ OPERATIONS = {
             steps=_ADD,
         ),
     ),
-    "host.docker.left": Cases(
-        noop(lambda: of(docker.left)("Docker is Dokploy's"), "Docker is Dokploy's"),
+    "host.docker.foreign_engine": Cases(
+        noop(lambda: of(docker.foreign_engine)("Docker is Dokploy's"), "Docker is Dokploy's"),
         "the operation never changes anything on the host",
         "the operation never changes anything on the host",
         "the preflight has inspected the engine, or has ended the run",
