@@ -58,7 +58,7 @@ def compare(secrets: Iterable[Secret], stored: Mapping[Name, Stored]) -> Compari
 
 # The server takes 1 MiB and answers a longer body with an error that does not say why.
 MOST_BYTES = 900_000
-# Of one secret: the rest is for its comment and for the other fields of the body.
+# The most bytes of one secret: the rest is for its comment and the other fields of the body.
 LONGEST_ITEM = MOST_BYTES - 10_000
 
 _PATH = "/api/v4/secrets/batch"
@@ -218,7 +218,7 @@ def carry_out(
         wait: called with each request that waits for an approval.
         report: called after each step with a description and the number of secrets.
 
-    Raises ApiError or Unreachable; what was written by then stays, and the next run finds it.
+    Raises ApiError or Unreachable. Secrets written by then stay, and the next run finds them.
     """
     for environment, path in work.folders:
         parent, _, name = path.rpartition("/")
@@ -294,7 +294,7 @@ class Pending:
     ) -> None:
         """Record the secrets of renamed services under their present folders.
 
-        An approval is for a folder, whatever its name is by then.
+        An approval stays valid for a folder that was renamed.
 
         Args:
             former: the former folders, by the present one.

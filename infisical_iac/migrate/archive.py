@@ -15,7 +15,7 @@ from pyrage.x25519 import Identity, Recipient
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError
 
-# It matches every archive, and the part of one that an interrupted run left.
+# A pattern for every archive, and for the unfinished archive of an interrupted run.
 PATTERN = ".env-archive-*"
 _UNFINISHED = ".part"
 
@@ -23,7 +23,7 @@ _UNFINISHED = ".part"
 def recipients(lines: Iterable[str]) -> list[Recipient]:
     """Return the public keys in lines as `age-keygen -y` writes them; `#` begins a comment.
 
-    Raises FileError for a line that is none.
+    Raises FileError for a line that is not a public key.
     """
     found = []
     for text in _entries(lines):
@@ -45,7 +45,7 @@ def recipients(lines: Iterable[str]) -> list[Recipient]:
 def identities(lines: Iterable[str]) -> list[Identity]:
     """Return the private keys in lines as `age-keygen` writes them.
 
-    Raises FileError for a line that is none, and if there is none.
+    Raises FileError for a line that is not a private key, and if there is no key.
     """
     try:
         found = [Identity.from_str(text) for text in _entries(lines)]

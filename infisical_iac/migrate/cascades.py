@@ -16,7 +16,7 @@ from infisical_iac.migrate.plan_file import PlannedSource
 CASCADES: Mapping[str, tuple[str, Cascade]] = {
     name: (each.name, cascade) for each in all_grammars() for name, cascade in each.cascades.items()
 }
-"""By name, each with its grammar; a file with another grammar is read by itself."""
+"""The loaders by name, each with its grammar; a file with another grammar is read by itself."""
 
 LOCAL = ".env.local"
 """A file that loaders read in every mode, on one person's machine."""
@@ -43,7 +43,7 @@ CascadeFile = Spot | Source | PlannedSource
 
 
 def find_cascade(file: CascadeFile) -> Cascade | None:
-    """Return the loader that reads the file together with others, if its loader does."""
+    """Return the loader of a file that is read together with others; None for other files."""
     grammar, found = CASCADES.get(file.loader, ("", None))
     return found if grammar == file.grammar else None
 
@@ -54,7 +54,7 @@ def is_read(loader: str, name: str) -> bool:
 
 
 def is_of_every_mode(file: CascadeFile) -> bool:
-    """Return whether its loader reads the file in every mode."""
+    """Return whether the loader of a file reads it in every mode."""
     found = find_cascade(file)
     return found is not None and posixpath.basename(file.path) in found.files
 
@@ -98,7 +98,7 @@ class Layered(NamedTuple):
     """A reading, and the keys that another file overrides.
 
     Attributes:
-        overridden: the name of that file, by key; of a shared one if there is one.
+        overridden: the name of that file, by key; a shared file if one overrides the key.
         personal: by key, the names of the personal files with another value, if only personal
             files have one. The last one wins.
     """
@@ -133,7 +133,7 @@ def read_in(file: CascadeFile, contents: Mapping[str, bytes]) -> Layered:
     elif found.merging == "together":
         reading = read_merged([*there.values()], place, found.parser)
     else:
-        reading = _in_turn(there[file.path], [*above.values()], file.grammar)
+        reading = _read_after(there[file.path], [*above.values()], file.grammar)
     readings = {path: _read_by_itself(file, each) for path, each in above.items()}
     overridden = _overriding_files(by_itself, readings)
     shared = {path: each for path, each in readings.items() if not _is_personal(path)}
@@ -147,8 +147,8 @@ def read_in(file: CascadeFile, contents: Mapping[str, bytes]) -> Layered:
     return Layered(multiline_keys.drop_pem_pieces(reading, there[file.path]), overridden, personal)
 
 
-def _in_turn(data: bytes, above: Sequence[bytes], grammar: str) -> Reading:
-    """Return the file as read after those above it; the winning one of these is read first."""
+def _read_after(data: bytes, above: Sequence[bytes], grammar: str) -> Reading:
+    """Return the file as read after the files above it, of which the winning file is read first."""
     environ: dict[str, str] = {}
     for each in reversed(above):
         environ = read(each, grammar, environ).values | environ

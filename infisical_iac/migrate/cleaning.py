@@ -81,7 +81,7 @@ class MovedFile:
 
     @property
     def is_for_login(self) -> bool:
-        """Return whether it has only variables that a service logs in with, so that it stays."""
+        """Return whether the file stays, as it has only variables that a service logs in with."""
         return not self.keys and bool(self.skipped) and all(map(is_bootstrap, self.skipped))
 
 
@@ -172,7 +172,8 @@ def read_report(plan_file: Path) -> tuple[Path, Report]:
     root = (plan_file.parent / report.root).resolve()
     if not root.is_dir():
         raise FileError(
-            f"{root}, which was migrated, is not there: run this where it is", code="file.no_root"
+            f"{root}, the migrated directory, does not exist: run this where it exists",
+            code="file.no_root",
         )
     is_left = bool(report.login_files or report.left_out_paths or report.deleted)
     if not report.verified_files and (report.unverified_paths or not is_left):
@@ -190,7 +191,7 @@ def proven_keys(root: Path, directories: Iterable[Path], project: str) -> dict[s
     without its key, or one that can't be read, proves nothing.
 
     Args:
-        directories: those that may have a plan, with its report and the key of its hashes.
+        directories: the directories that may have a plan, its report, and the key of its hashes.
         project: the slug of the project; a migration into another one proves nothing.
     """
     found: dict[str, frozenset[str]] = {}
@@ -353,9 +354,9 @@ _LARGEST = 2 << 20
 _HEAD = 8192
 # Calls and packages that read `.env` without naming it.
 _LOADERS = tuple(mention for each in all_grammars() for mention in each.mentions)
-# Neither a property such as process.env, nor a part of a longer name.
+# A match is neither a property such as process.env nor a part of a longer name.
 _BEFORE, _AFTER = r"(?<![\w.)\]?-])", r"(?![\w-]|\.\w)"
-# These name the files to exclude them, or repeat another file.
+# Texts that name the files only to exclude them, or that repeat another file.
 _SILENT = re.compile(r".*ignore|.*\.lock|migration-report\.\w+")
 
 

@@ -25,10 +25,10 @@ KINDS = frozenset(
         *("other-password", "differs-across-services"),
     }
 )
-"""The kinds of these findings."""
+"""The kinds of all findings of this module."""
 
-_SHORTEST = 8  # of values that are hardly the same by chance
-_NAMED = 3  # of the other places
+_SHORTEST = 8  # characters of values that are hardly the same by chance
+_NAMED = 3  # other places in a message
 
 
 class _Place(NamedTuple):
@@ -47,7 +47,7 @@ class _Place(NamedTuple):
 
     @property
     def counts(self) -> bool:
-        """Return whether its loader takes this value of all the files that it reads together."""
+        """Return whether the loader takes this value, of all the files that it reads together."""
         return self.key not in self.source.overridden
 
     @property
@@ -303,10 +303,10 @@ def _report(
     of: Iterable[_Place] | None = None,
     names: bool = False,
 ) -> Iterator[FileFinding]:
-    """Yield the finding at each place of a group that differs from others of it.
+    """Yield the finding at each place that differs from other places of its group.
 
     Args:
-        message: with `{others}` for the other places, and `{length}` for that of the value.
+        message: with `{others}` for the other places, and `{length}` for the value's length.
         is_other: whether the second of two places is named at the first.
         of: the places to report, if not all.
         names: whether the others are named by their keys too.

@@ -30,7 +30,7 @@ from infisical_iac.migrate.planning import (
 from infisical_iac.workspace.model import Workspace
 
 DECIDED = "decided"
-"""The kind of the note."""
+"""The kind of the note on a decision."""
 
 
 class FoundPlan(NamedTuple):
@@ -42,11 +42,11 @@ class FoundPlan(NamedTuple):
 
     @property
     def left_out(self) -> frozenset[Path]:
-        """Return the personal files that it skips."""
+        """Return the personal files that the plan skips."""
         return find_left_out(self.plan, self.directory)
 
     def by_path(self, root: Path) -> dict[str, PlannedSource]:
-        """Return its present files by their path below `root`."""
+        """Return the plan's present files by their path below `root`."""
         top = root.resolve()
         found = {
             (self.directory / self.plan.root / each.path).resolve(): each
@@ -80,11 +80,11 @@ def mark_decided(
 ) -> Source:
     """Return a source with a note in place of each decision that its plan has made.
 
-    It is read by the grammar that a person chose in the plan.
+    The source is read by the grammar that a person chose in the plan.
 
     Args:
         planned: the same file in the plan.
-        key: that of the plan's hashes; b"" if it is unknown.
+        key: the key of the plan's hashes; b"" if it is unknown.
         root: the directory that the source's path is relative to.
     """
     if is_grammar_chosen(planned, source):
@@ -164,7 +164,7 @@ def find_unplanned(plan: MigrationPlan, directory: Path, planned: Collection[Pat
 
     Args:
         directory: the plan's own, which its root is relative to.
-        planned: the absolute paths of the files that are.
+        planned: the absolute paths of the planned files.
     """
     files = [_file(plan, directory, each) for each in plan.sources if _is_present(each)]
     return [str(each) for each in files if _exists(each) and each not in planned]
@@ -202,15 +202,15 @@ def keep_deleted(
     stored: Collection[Name],
     environments: Collection[str],
 ) -> Kept:
-    """Decide which deleted files stay in a plan, with the keys that no other file of it has.
+    """Decide which deleted files stay in a plan, with the keys that no other file of the plan has.
 
-    A file stays if Infisical has at least one of its keys. It has been there once if it is marked
-    as deleted already, so it stays until a person takes it out of the plan.
+    A file stays if Infisical has at least one of its keys. A file that is marked as deleted already
+    stays until a person removes it from the plan.
 
     Args:
         made: the plan of the files that exist.
         stored: the secrets in Infisical.
-        environments: those that the project file declares.
+        environments: the environments that the project file declares.
     """
     taken = {
         Name(*source.target, name)

@@ -81,7 +81,7 @@ def next_to_compose_files(paths: Iterable[str], text: Text) -> Iterator[tuple[st
 
 
 def compose_files(paths: Iterable[str]) -> Iterator[str]:
-    """Return those of the paths that are compose files."""
+    """Return the paths of compose files among `paths`."""
     return (path for path in paths if _COMPOSE_FILE.fullmatch(posixpath.basename(path)))
 
 

@@ -65,8 +65,8 @@ _PIECE = re.compile(r"(?=.*[a-z0-9])[A-Za-z0-9+/]{8,}=|[\w+/-]+==")
 def of_entries(reading: Reading) -> Iterator[Finding]:
     """Yield the findings on every entry that counts, in the file's order.
 
-    Each says what would happen and never a value; a grammar's own are in the reading already, and
-    what those cover is not reported again.
+    A finding says what would happen and never shows a value. The reading has the grammar's own
+    findings already, and what they cover is not reported again.
     """
     last = {each.key: each for each in reading.entries}
     undecided = {

@@ -61,7 +61,7 @@ def digest(key: bytes, value: str) -> str:
 
 
 def of_bytes(key: bytes, data: bytes) -> str:
-    """Return the HMAC-SHA-256 of a file's bytes, in hex; a plain one would reveal short secrets."""
+    """Return the hex HMAC-SHA-256 of a file's bytes; a plain hash would reveal short secrets."""
     return hmac.digest(key, data, "sha256").hex()
 
 

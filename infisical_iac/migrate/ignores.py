@@ -38,7 +38,7 @@ def for_docker(lines: Iterable[str]) -> list[str]:
 
 
 def missing(text: str, rules: Sequence[str]) -> list[str]:
-    """Return those of `rules` that an ignore file does not enforce.
+    """Return the rules among `rules` that an ignore file does not enforce.
 
     The last rule that matches a file counts. So a rule above an exception that may be stronger,
     such as `!src` below `*`, is treated as missing, and exceptions follow the rules that are added.

@@ -98,7 +98,7 @@ def refusal(decision: Decision, key: str, value: str) -> str:
     if REFERENCE.search(value) and decision != "store-literal":
         return "has ${…}, which Infisical would replace; decide `store-literal` or `skip`"
     if decision == "store-literal" and not REFERENCE.search(value):
-        # It would look like the text as written, which only another grammar gives.
+        # The decision would seem to store the text as written, which only another grammar gives.
         return (
             "has no ${…} that `store-literal` could keep; decide `store` for the value as the "
             "file's grammar reads it, or write another `grammar` on the file and plan again"
@@ -122,7 +122,7 @@ def find_obstacle(key: str, value: str) -> str:
 
 
 CHOSEN = "the plan says so"
-MIGRATED = "it was migrated so"
+MIGRATED = "it was migrated with this grammar"
 
 # Findings on a file's place, which do not depend on its grammar.
 _AROUND = frozenset(
@@ -139,9 +139,9 @@ def apply_chosen_grammars(
 ) -> list[Source]:
     """Return the sources; read again those whose grammar an earlier plan decides.
 
-    It decides for a migrated file: once its service starts by a loader of this project, nothing
-    else says how the file was read. And it decides if a person changed the grammar, which shows in
-    another grammar for the same reason.
+    The earlier plan decides for a migrated file: once its service starts by a loader of this
+    project, nothing else says how the file was read. The plan also decides if a person changed the
+    grammar, which shows in another grammar for the same reason.
 
     Args:
         proven: the paths of the files that are unchanged since they were migrated.
@@ -328,7 +328,7 @@ _MOST_SHOWN = 10
 def read_values(
     plan: MigrationPlan, root: Path, key: bytes, workspace: Workspace, name: str = PLAN_FILE
 ) -> list[Secret]:
-    """Return every value that goes into Infisical, each name once; none of deleted files.
+    """Return every value that goes into Infisical, each name once, without deleted files.
 
     Args:
         name: the plan's file, as errors name it.
@@ -344,7 +344,7 @@ def read_values(
     _refuse(_changed_files(sources, contents, key), "plan again", "error.plan_stale")
     remedy = f"write it on that file in {name}, run `infisical-iac migrate plan` again, then apply"
     _refuse(_misplaced_files(sources, workspace), remedy, "error.plan_targets")
-    _refuse(_lost(plan), "plan again", "error.plan_stale")
+    _refuse(_find_lost_keys(plan), "plan again", "error.plan_stale")
     found: dict[Name, Secret] = {}
     problems: list[str] = []
     for source in sources:
@@ -387,8 +387,8 @@ def _misplaced_files(sources: Iterable[PlannedSource], workspace: Workspace) -> 
             yield f"{source.path} has no grammar among {', '.join(GRAMMARS)}"
 
 
-def _lost(plan: MigrationPlan) -> Iterator[str]:
-    """Yield a sentence on each key that was left out for another file which is skipped."""
+def _find_lost_keys(plan: MigrationPlan) -> Iterator[str]:
+    """Yield a sentence on each key that is left out because a skipped file overrides it."""
     by_path = {each.path: each for each in plan.present_sources}
     for source in (each for each in plan.present_sources if each.decision != "skip"):
         together = paths(source)

@@ -43,8 +43,8 @@ def former_folders(
 ) -> dict[str, set[str]]:
     """Return the former folders of renamed services, by their present one.
 
-    They are those that an earlier plan has, and those named like the service was. A folder that the
-    project file names belongs to a service still.
+    These are the folders in the earlier plan, and the folders with a service's former name. A
+    folder that the project file names is left out: it still belongs to a service.
 
     Args:
         after: the plan `before` as `follow_renames` returns it.

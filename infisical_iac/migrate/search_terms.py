@@ -225,9 +225,9 @@ class KnownValues:
     """The values of a plan, by labels such as `backend/.env DATABASE_URL`.
 
     Attributes:
-        values: those that were read.
-        moved: those that only Infisical may have.
-        unknown: those that are gone or can't be read, with the reason.
+        values: the values that were read.
+        moved: the values that only Infisical may have.
+        unknown: the values that are gone or can't be read, with the reason.
     """
 
     values: dict[str, str] = field(default_factory=dict, repr=False)

@@ -133,7 +133,7 @@ def source(
 
 
 def spot(path: str, choice: Choice, slugs: Sequence[str]) -> Spot:
-    """Return the facts of a file that decide which others are read with it."""
+    """Return the facts of a file that decide which other files are read with it."""
     sign = choice.evidence
     return Spot(path, find.environment_of(path, slugs), sign.grammar, sign.loader)
 

@@ -62,7 +62,7 @@ def describe_personal_file(message: str, conflicts: int) -> str:
 
 
 def fold_conflicts(found: Sequence[FileFinding]) -> list[FileFinding]:
-    """Return the findings on a file; conflicts with a personal file are part of the one on that."""
+    """Return the findings on a file, with conflicts merged into that on the personal file."""
     conflicts = sum(each.kind == PERSONAL_CONFLICT for each in found)
     return [
         replace(each, message=describe_personal_file(each.message, conflicts))
@@ -83,7 +83,7 @@ def decisions(found: Iterable[FileFinding]) -> list[SummaryLine]:
 def notes(found: Iterable[FileFinding]) -> list[SummaryLine]:
     """Return the other findings of a file; some kinds are one line each, at its end.
 
-    Those in `differences` are left out.
+    Findings in `differences` are left out.
     """
     single: list[SummaryLine] = []
     grouped: dict[tuple[str, str], list[FileFinding]] = {}

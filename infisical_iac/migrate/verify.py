@@ -170,7 +170,7 @@ def _difference(sent: str, back: str) -> str:
     if sent.startswith(back):
         return f"its end is missing: {lengths}"
     at = next((n for n, (a, b) in enumerate(zip(sent, back, strict=False)) if a != b), len(sent))
-    return f"it is another one from character {at + 1} on: {lengths}"
+    return f"it differs from character {at + 1} on: {lengths}"
 
 
 @dataclass(frozen=True)

@@ -210,7 +210,7 @@ def test_wording_of_a_planned_file_that_depends_on_a_personal_file(tmp_path: Pat
     [
         (" fake ", "fake", "blanks at its ends were trimmed: 4 bytes instead of 6"),
         ("a ${B} c", "a  c", "what looks like a reference was replaced: 4 bytes instead of 8"),
-        ("fake", "fuke", "it is another one from character 2 on: 4 bytes instead of 4"),
+        ("fake", "fuke", "it differs from character 2 on: 4 bytes instead of 4"),
     ],
 )
 def test_wording_of_a_value_that_came_back_different(sent: str, back: str, sentence: str) -> None:
