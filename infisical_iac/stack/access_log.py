@@ -72,7 +72,7 @@ class LoggedRequest:
 
     @property
     def is_unplaced(self) -> bool:
-        """Return whether it reads secrets without naming the environment."""
+        """Return whether the request reads secrets without naming the environment."""
         reads = self.method == "GET" and bool(_READ.match(self.path))
         return reads and not self.environment
 

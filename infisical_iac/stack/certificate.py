@@ -98,7 +98,7 @@ def _public(key: str, path: str) -> object:
         return serialization.load_pem_private_key(key.encode(), None).public_key()
     except TypeError:
         raise SettingsError(
-            f"setting 'tls_key': {path} has a passphrase: remove it, Caddy starts unattended",
+            f"setting 'tls_key': {path} has a passphrase: remove it, as Caddy starts unattended",
             code="settings.passphrase",
         ) from None
     except (ValueError, UnsupportedAlgorithm):
@@ -165,7 +165,7 @@ def assess_certificate(
         return f"none is served for {settings.site_url}", False
     end = datetime.fromtimestamp(ends, UTC)
     if settings.ingress_kind.is_public and settings.acme_ca == INTERNAL and not settings.tls_key:
-        # It is valid for twelve hours, and Caddy renews it after eight.
+        # Such a certificate is valid for twelve hours, and Caddy renews it after eight.
         return f"until {end:%Y-%m-%d %H:%M} UTC, renewed by Caddy's own authority", end > now
     days = (end - now).days
     return f"until {end:%Y-%m-%d}, {days} days from now", days >= _LEAST_DAYS

@@ -25,7 +25,7 @@ class Container:
 
     @property
     def is_healthy(self) -> bool:
-        """Return whether it runs and its health check succeeds."""
+        """Return whether the container runs and its health check succeeds."""
         return self.status == "running" and self.health == "healthy"
 
 
@@ -210,7 +210,7 @@ class StackState:
         hashes: by service of the desired file, the hash of its configuration; empty if Compose
             can't read the file, because Compose or the keys are still missing.
         containers: the containers by service.
-        images: those of the images asked for that are present.
+        images: the requested images that are present.
         connections: the desired and actual connections of the containers.
     """
 
@@ -235,7 +235,7 @@ class StackState:
         )
 
     def missing(self, images: Collection[str]) -> list[str]:
-        """Return those of `images` that the host lacks."""
+        """Return the images among `images` that the host lacks."""
         return [image for image in images if image not in self.images]
 
     def _reasons(self) -> Iterator[tuple[str, str]]:

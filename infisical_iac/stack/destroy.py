@@ -33,7 +33,7 @@ class HostRemoval:
 
     def list_deployed(self) -> str:
         """Return what is deployed, one line each."""
-        return run(script("destroy", "inspect"), doing="see what is there")
+        return run(script("destroy", "inspect"), doing="list what is deployed")
 
     def back_up(self, directory: str) -> str:
         """Back up database and keys, and return where the backup is. Raises a UserError."""
@@ -42,4 +42,4 @@ class HostRemoval:
 
     def remove(self, *, volumes: bool) -> None:
         """Remove the stack. Raises CommandFailed."""
-        run(script("destroy", "everything" if volumes else "stack"), doing="remove it")
+        run(script("destroy", "everything" if volumes else "stack"), doing="remove Infisical")

@@ -9,11 +9,11 @@ _VOLUMES = "infisical_postgres"
 
 
 class GivenUp(NamedTuple):
-    """Data that replaced others, until a rollback brought those back.
+    """Data that replaced other data, until a rollback brought the other data back.
 
     Attributes:
         name: the Docker volume that they are in, or the database of a cluster.
-        since: when they replaced the others, as a UTC timestamp; empty if unknown.
+        since: when they replaced the other data, as a UTC timestamp; empty if unknown.
         writes: the number of writes to them since then; None if it could not be counted.
         images: the images of Infisical and PostgreSQL that used them; empty if unknown.
     """
@@ -30,7 +30,7 @@ class GivenUp(NamedTuple):
 
     @property
     def is_needed(self) -> bool:
-        """Return whether they may hold writes that are nowhere else."""
+        """Return whether the data may hold writes that are nowhere else."""
         return self.writes != 0
 
     @property

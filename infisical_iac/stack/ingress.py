@@ -78,8 +78,8 @@ def configuration(settings: Settings) -> Commands:
     if settings.stack.runs_caddy:
         yield from decide(settings, _observe(settings), certificate.own(settings))
     else:
-        # Its existing files stay, because a rollback to an earlier release may need them.
-        yield UpToDate(f"ingress is {settings.stack.ingress}, so there is nothing of Caddy's")
+        # Caddy's existing files stay, because a rollback to an earlier release may need them.
+        yield UpToDate(f"ingress is {settings.stack.ingress}, so the stack has no Caddy")
 
 
 def decide(settings: Settings, there: IngressState, pair: Pair | None) -> Commands:
@@ -167,7 +167,7 @@ def served_certificate(settings: Settings) -> Commands:
     Raises CheckFailed with Caddy's reason if it serves none within two minutes.
     """
     if not settings.stack.ingress_kind.is_public:
-        yield UpToDate(f"ingress is {settings.stack.ingress}, so it is not ours to serve one")
+        yield UpToDate(f"ingress is {settings.stack.ingress}, so the stack serves no certificate")
         return
     own, now = certificate.own(settings), datetime.now(UTC)
     yield from decide_certificate(settings, _observe(settings), own, now)

@@ -108,7 +108,7 @@ class IngressKind:
 
     @classmethod
     def unfit_for_cluster(cls, settings: "Settings") -> str:
-        """Return why it can't be the ingress of a cluster, as a sentence; empty if it can."""
+        """Return a sentence on why this kind can't serve a cluster; empty if it can."""
         return ""
 
     @classmethod

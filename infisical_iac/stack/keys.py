@@ -21,9 +21,10 @@ class KeysState:
 
     Attributes:
         database: whether there is a database that was encrypted with these keys.
-        replicas: whether that is a cluster's.
+        replicas: whether that database is a cluster's.
         repositories: whether there are backups made with their password.
-        admin_email: whose administrator's password is stored; empty if none is.
+        admin_email: the address of the administrator whose password is stored; empty if no
+            password is stored.
     """
 
     database: bool = False
@@ -93,7 +94,7 @@ def files(*, admin_email: str, admin_password: str | None, more: str = "") -> Co
     Raises Refused if a new key would lose data.
 
     Args:
-        admin_email: whose password is stored if the host has none yet.
+        admin_email: the administrator whose password is stored if the host has none yet.
         admin_password: that password; None to generate one.
         more: the names of keys that not every host has, separated by blanks.
     """

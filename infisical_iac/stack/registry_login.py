@@ -14,7 +14,7 @@ from infisical_iac.core.validation import SettingsModel, matching
 
 
 class RegistryLogin(SettingsModel):
-    """The login for one registry. The password is in a file or a variable, never in here."""
+    """The login for one registry. Its password is in a file or a variable, not in the settings."""
 
     example: ClassVar = {
         "registry": "registry.example.com",

@@ -338,7 +338,7 @@ class StackSettings(SettingsModel):
     @classmethod
     def _version_is_pinned(cls, value: str) -> str:
         if value.startswith("latest"):
-            raise ValueError(f"{value!r} changes under your feet; pin a release such as v0.165.16")
+            raise ValueError(f"{value!r} is not a fixed release; pin one such as v0.165.16")
         if value.endswith("-postgres"):
             raise ValueError(
                 f"{value!r} has the suffix that releases lost with v0.147.0; "

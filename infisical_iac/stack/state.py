@@ -64,7 +64,7 @@ STACK_FILE = "/etc/infisical/stack.yaml"
 
 @dataclass(frozen=True)
 class DeploymentState:
-    """Hold what is deployed: compose.yaml if it exists, the stack, and changes of its version."""
+    """The deployed compose.yaml if it exists, the stack, and changes of its version."""
 
     file: PathState | None = None
     upgrade: UpgradeState = field(default_factory=UpgradeState)
