@@ -115,7 +115,7 @@ def _ask_for_new_versions(settings: "Settings") -> Callable[[], list[Row]]:
 def _assess_drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:
     """Return the row on drift, and the rows on access and on unexpected content of the instance."""
     from infisical_iac.core.deployment import prepare
-    from infisical_iac.workspace.reconcile import beyond
+    from infisical_iac.workspace.reconcile import count_undeclared
 
     try:
         deployment = prepare(host)
@@ -125,7 +125,7 @@ def _assess_drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:
     if not deployment.journal.sees_access:
         return drifted, []
     try:
-        content = instance(beyond(settings.stack.http_port))
+        content = instance(count_undeclared(settings.stack.http_port))
     except UserError as error:
         content = instance(None, error=str(error))
     granted = access(deployment.journal.foreign, deployment.journal.access_notes)

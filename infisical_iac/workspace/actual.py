@@ -47,7 +47,7 @@ def read(client: Client, goal: Goal, admin: Callable[[], Client] | None = None) 
     first: list[Any] = gather(
         [
             partial(find_project, client, desired.project.slug, goal.memory),
-            partial(_everybody, client),
+            partial(_read_organization, client),
         ]
     )
     (project, slug_holder), (organization, everybody) = first
@@ -60,7 +60,7 @@ def read(client: Client, goal: Goal, admin: Callable[[], Client] | None = None) 
             accounts=_accounts(client, organization, goal, listed),
             people=seen,
             people_unseen=unseen,
-            elsewhere=_elsewhere(client),
+            elsewhere=_list_all_environments(client),
             listed=listed,
         )
     state = ProjectState.of(project)
@@ -110,13 +110,13 @@ def _people(
     return read_people(client, goal, log_in, listed), ""
 
 
-def _everybody(client: Client) -> tuple[str, list[Json]]:
+def _read_organization(client: Client) -> tuple[str, list[Json]]:
     """Return the id of the organization, and its identities as the server lists them."""
     organization = identities.organization_id(client)
     return organization, identities.in_organization(client, organization)
 
 
-def _elsewhere(client: Client) -> dict[str, str]:
+def _list_all_environments(client: Client) -> dict[str, str]:
     return {
         environment["id"]: project["slug"]
         for project in contents.projects(client)

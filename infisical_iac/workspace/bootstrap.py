@@ -40,9 +40,9 @@ from infisical_iac.workspace.state import roles_of
 
 _TTL, _MAX_TTL = 600, 3600
 _NO_LOGIN = "can't log in → can"
-# The client has no rights there, or there is nothing.
+# The statuses for a client without rights, and for a missing object.
 _REFUSALS = (403, 404)
-# What the server accepts where an organization is renamed; its bootstrap accepts any name.
+# Names that the server accepts for a renamed organization; its bootstrap accepts any name.
 _RENAMABLE = r"[A-Za-z0-9 _-]{1,64}"
 
 
@@ -51,8 +51,8 @@ class DesiredInstance:
     """The desired instance, and the port of its API.
 
     Attributes:
-        projects: those that the deployer must be an admin of: slug to id as after the last run,
-            the id empty before the first.
+        projects: the projects of which the deployer must be an admin: slug to id as after the last
+            run; the id is empty before the first run.
     """
 
     organization: str
@@ -309,7 +309,7 @@ def _make_deployer(admin: Client, desired: DesiredInstance) -> None:
 
 
 def _seat_deployer(admin: Client, deployer: str, slug: str, known: str, admin_email: str) -> None:
-    """Make the deployer an admin of a project again, if there is the project."""
+    """Make the deployer an admin of a project again, if the project exists."""
     try:
         try:
             _seat_in_project(admin, deployer, slug, known)

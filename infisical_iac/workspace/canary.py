@@ -42,7 +42,7 @@ _WHAT = f"the secret {SECRET} of the project {SLUG}"
 Json = dict[str, Any]
 
 
-# The code of every error about it.
+# The code of every error about the canary.
 CODE = "checks.canary"
 # The statuses of a server whose database or key does not fit, whatever the request.
 OF_DATA = (400, 500)

@@ -28,9 +28,9 @@ class Before:
     """The results of the checks before the change.
 
     Attributes:
-        secrets: those that the deployer read.
+        secrets: the secrets that the deployer read.
         public: whether the public address answered.
-        canary: whether there was one.
+        canary: whether there was a canary.
         same_ingress: whether the ingress and its port stay the same.
         reach: the secrets that a service's identity was shown; None if none could log in.
     """
@@ -45,7 +45,8 @@ class Before:
 def refuse_undecryptable(port: int) -> None:
     """Raise CheckFailed if the running Infisical can't decrypt its secrets before the change.
 
-    Nothing could be compared afterwards. An Infisical that does not work at all is accepted.
+    Otherwise secrets could not be compared after the change. An Infisical that does not work at all
+    is accepted.
     """
     if session.works(port):
         canary.is_alive(session.deployer(port))
@@ -59,7 +60,7 @@ def record_before(
     Args:
         project: the slug of the project whose secrets are read.
         port: where the API is published.
-        same_ingress: as Before has it.
+        same_ingress: as in `Before`.
     """
     try:
         if not session.works(port):
@@ -92,7 +93,7 @@ def check_as_before(
     Args:
         port: where the API is published now.
         then: the results of before; a login that did not work then is not checked.
-        same_data: whether every secret of before must be there.
+        same_data: whether every secret that was read before must still exist.
         opening: opens the edge; None where it was not closed.
         other_version: whether the version changed, which must then prove that it keeps an identity
             to its grants.
@@ -118,8 +119,8 @@ def check_as_before(
 def prove_isolation(settings: Settings, port: int) -> str:
     """Prove that the Infisical on a port of the loopback isolates services; return a sentence.
 
-    The administrator does it if the deployer can't log in. Raises CheckFailed, also if neither can,
-    unless the instance has nobody yet.
+    The administrator logs in if the deployer can't. Raises CheckFailed, also if neither can log in,
+    unless the instance is not set up yet.
     """
     try:
         client = _log_in(port)

@@ -42,7 +42,10 @@ def holders(
 def find_holders(
     client: Client, desired: Workspace, known: Mapping[str, str] | None = None
 ) -> dict[str, Holder]:
-    """Return our identities likewise, by reading them; `known` are ids of the last run by name."""
+    """Read our identities, and return them as `holders` does.
+
+    `known` has the ids of the last run, by name.
+    """
     names, organization = desired.identities(), identities.organization_id(client)
     found = identities.find_all(client, organization, names, known)
 
@@ -130,7 +133,7 @@ def revoke_orphans(client: Client, step: Step) -> None:
 
 
 def revoke(client: Client, holder: Holder, ids: Iterable[str]) -> None:
-    """Revoke those of the client secrets that are still listed."""
+    """Revoke the client secrets among `ids` that are still listed."""
     listed = {each.id for each in holder.secrets}
     for secret_id in ids:
         if secret_id in listed:

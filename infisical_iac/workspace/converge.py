@@ -36,7 +36,7 @@ def difference(goal: Goal, actual: Actual) -> list[ApiChange]:
     stuck = {each.what for each in changes if each.kind == "!"}
     there = structure.match_environments(desired, actual, memory.environments)
     for account in desired.accounts():
-        # Its permissions show its former folder, so they stay until the folder is renamed.
+        # Permissions show the account's former folder, so they stay until the folder is renamed.
         waits = account.environment not in there or not stuck.isdisjoint(_places(account))
         if not (waits and former_folder(desired, account, actual)):
             changes += access.diff_account(account, goal.isolation, actual)
@@ -71,7 +71,7 @@ def apply(
     Raises UserError, which names the change and says why.
     """
     ids: dict[Made, str] = {}
-    administrator = cache(admin or _nobody)
+    administrator = cache(admin or _refuse_administrator)
     for change in changes:
         try:
             shown = [
@@ -83,7 +83,7 @@ def apply(
         yield replace(change, shown="\n".join(filter(None, shown)))
 
 
-def _nobody() -> Client:
+def _refuse_administrator() -> Client:
     raise UserError(
         "it needs the administrator's login, which is not available here",
         code="error.no_administrator",

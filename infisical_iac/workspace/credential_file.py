@@ -26,12 +26,12 @@ class Term:
     ends: datetime
 
     def is_near_its_end(self, now: datetime) -> bool:
-        """Return whether its end is reported: two weeks before, or a quarter of a short life."""
+        """Return whether the end is reported: two weeks before, or a quarter of a short life."""
         return now >= self.ends - min(REPORTED_BEFORE_END, (self.ends - self.begins) / 4)
 
 
 def until(term: Term, now: datetime) -> str:
-    """Return when it ends, for people, such as `ends 2027-02-23, 5 days from now`."""
+    """Return when a client secret ends, for people, such as `ends 2027-02-23, 5 days from now`."""
     day = f"{term.ends:%Y-%m-%d}"
     days = (term.ends - now).days
     if days < 0:
@@ -60,14 +60,14 @@ class Replaced:
     """Client secrets that still work while services take up the new one.
 
     Attributes:
-        until: when they are to be revoked; None before the new one is delivered.
+        until: when they are to be revoked; None before the new client secret is delivered.
     """
 
     ids: tuple[str, ...]
     until: datetime | None = None
 
     def is_kept(self, now: datetime) -> bool:
-        """Return whether they may not be revoked yet."""
+        """Return whether these client secrets may not be revoked yet."""
         return self.until is None or now < self.until
 
 
@@ -89,7 +89,7 @@ class Credential:
 
     @property
     def is_undelivered(self) -> bool:
-        """Return whether the rotation to it is unfinished."""
+        """Return whether the rotation to this credential is unfinished."""
         return self.replaced is not None and self.replaced.until is None
 
     @property

@@ -32,7 +32,7 @@ class Step:
         account: the account of the credentials.
         holder: the identity; None while it is still to be made.
         creates: whether a new client secret is to be made and its file written.
-        orphans: ids of client secrets that nothing holds, to be revoked after the file.
+        orphans: ids of client secrets in no file, to be revoked after the file is written.
         spared: ids of client secrets that are no longer in the file but are still used elsewhere.
         held: the working credential in the file, or in the file of the former name; None without.
         moves: whether there is a file of the former name: a working credential in it is moved to
@@ -65,7 +65,7 @@ class Step:
 
     @property
     def revocation(self) -> Change:
-        """Return the revocation of its orphans, for people."""
+        """Return the revocation of the step's orphans, for people."""
         what = f"client secrets of {self.account.credentials} that no file holds"
         return Change("-", what, str(len(self.orphans)))
 
@@ -122,7 +122,8 @@ def _step(
     texts = [files.get(account.credentials, ""), *([before] if moves else [])]
     works = [_working_credential(account, holder, parse(text), now) for text in texts]
     held = next(filter(None, works), None)
-    others = [each for each in ours(account, holder) if not held or each.id != held.secret_id]
+    own = own_secrets(account, holder)
+    others = [each for each in own if not held or each.id != held.secret_id]
     spared: tuple[str, ...] = ()
     if held is None and account.target:  # the target may have it, though it is lost here
         spared = tuple(each.id for each in others if each.works(now))
@@ -132,7 +133,7 @@ def _step(
     return Step(account, holder, held is None, orphans, spared, held, moves)
 
 
-def ours(account: ServiceAccount, holder: Holder) -> list[ClientSecret]:
+def own_secrets(account: ServiceAccount, holder: Holder) -> list[ClientSecret]:
     """Return the client secrets that this project made for an account."""
     return [each for each in holder.secrets if is_made_for(account, each)]
 
@@ -194,7 +195,7 @@ class Overview:
 
     @property
     def data(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
+        """Return the overview as data for JSON."""
         account, held, secret = self.step.account, self.step.held, self.secret
         return {
             "service": account.service,
@@ -215,7 +216,7 @@ def overview(step: Step, *, has_file: bool | None, now: datetime) -> Overview:
     """Return the overview of a step; `has_file` is None if that is unknown."""
     held = step.held
     listed = list(step.holder.secrets) if step.holder else []
-    own = ours(step.account, step.holder) if step.holder else []
+    own = own_secrets(step.account, step.holder) if step.holder else []
     in_file = [each for each in own if held and each.id == held.secret_id]
     secret = max(in_file or own, key=lambda each: each.created, default=None)
     replaced = held.replaced if held else None
@@ -236,7 +237,7 @@ def _iso(time: datetime | None) -> str | None:
 
 
 def ago(span: timedelta) -> str:
-    """Return how long ago something was, for people, such as `3 days ago`."""
+    """Return a time span in the past for people, such as `3 days ago`."""
     for unit in ("days", "hours", "minutes"):
         number = int(span / timedelta(**{unit: 1}))
         if number > 0:

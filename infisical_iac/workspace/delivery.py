@@ -42,7 +42,7 @@ class RemoteFile:
     def deliver(self, credential: Credential) -> bool:
         """Put the file in its place in one step, readable only by its user, and check it.
 
-        Does nothing if the file is up to date; returns whether it was not.
+        Returns whether the file was out of date; an up-to-date file is not written.
         """
         if not self.differs(credential):
             return False
@@ -54,7 +54,7 @@ class RemoteFile:
             stdin=render(credential.without_rotation),
         )
         if self.differs(credential):
-            raise UserError(f"{self._target} is not what was written: push again")
+            raise UserError(f"{self._target} does not hold what was written: push again")
         return True
 
     def deploy(self) -> None:
@@ -196,7 +196,7 @@ class Dokploy:
     def deliver(self, credential: Credential) -> bool:
         """Set the three variables, keep all others, and check the result.
 
-        Does nothing if they are up to date; returns whether they were not.
+        Returns whether they were out of date; up-to-date variables are not saved.
         """
         found = self._read()
         text = self._desired_text(found, credential)

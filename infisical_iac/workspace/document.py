@@ -20,7 +20,7 @@ class Document:
     lines: dict[Place, int]
 
     def line(self, place: Place) -> int:
-        """Return the line of an entry, or of the nearest one around it that is there."""
+        """Return the line of an entry, or of the nearest existing entry around it."""
         while place and place not in self.lines:
             place = place[:-1]
         return self.lines.get(place, 1)

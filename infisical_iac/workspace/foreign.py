@@ -123,7 +123,7 @@ class ForeignAccess:
 
     @property
     def data(self) -> dict[str, Any]:
-        """Return it as JSON holds it."""
+        """Return the finding as data for JSON."""
         names = ("kind", "id", "what", "where", "why", "made_by", "made_at")
         return {name: getattr(self, name) for name in names}
 
@@ -396,7 +396,7 @@ def _privileges(desired: Workspace, actual: Actual, access: AccessState) -> Iter
     for account in desired.accounts():
         there = actual.accounts.get(account.identity)
         for privilege in access.privileges.get(there.identity.id, ()) if there else ():
-            # It was granted for the other isolation, and permits less than the role.
+            # Such a privilege was granted for the other isolation, and permits less than the role.
             is_ours = are_equal(privilege.permissions, reading(account))
             if privilege.slug != OWN_FOLDER or not is_ours:
                 yield _privilege(privilege, account.identity, OF_IDENTITIES, by_admin=False)
@@ -417,7 +417,7 @@ def _end_duplicate(project: str, duplicate: Duplicate) -> ApiChange:
     path = universal_auth_path(id)
     calls = (
         *(Call("POST", (path, "client-secrets", each, "revoke"), {}) for each in secrets),
-        # Its privileges go with it.
+        # The server removes the privileges of a member with its membership.
         Call("DELETE", ("/api/v1/projects", project, "memberships/identities", id)),
     )
     count = len(secrets)

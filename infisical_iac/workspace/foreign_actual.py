@@ -1,8 +1,8 @@
 """Read the actual access to the project, in parallel as far as possible.
 
-If nothing differs, these are one request for the people of the organization, two for the deployer's
-own login, one for each service's client secrets, which the credentials need too, and one for the
-service tokens, with the administrator's token.
+If nothing differs, this takes one request for the people of the organization, two for the
+deployer's own login, one for each service's client secrets, which the credentials need too, and one
+for the service tokens, with the administrator's token.
 """
 
 from collections.abc import Callable, Sequence
@@ -135,7 +135,7 @@ def _privileges(
 
 
 def _deployer(client: Client, actual: Actual, client_id: str) -> tuple[str, list[ClientSecret]]:
-    """Return the id of the identity that a client id is of, and its client secrets."""
+    """Return the id of the identity with a client id, and its client secrets."""
     admins = [each["identity"] for each in actual.listed.identities if each["role"] == "admin"]
     members = [each["identity"] for each in actual.listed.seats]
     # The server refuses to show that of the identity that administers the instance.

@@ -31,7 +31,7 @@ _DESCRIPTION = (
 _KEY, _TEXT = "PROOF", "public"
 _GRANTED, _OTHER = ("granted", "/granted"), "other"
 _TTL = 600
-# The client has no rights there, is not a member, or there is nothing.
+# The statuses for a client without rights or membership, and for a missing object.
 _REFUSALS = (403, 404)
 _CHOICES = {
     "privilege": (
@@ -80,7 +80,7 @@ class Generation:
         }
 
     def serves(self, client: Client, place: IsolationPlace) -> bool:
-        """Return whether the server has it; the client must be allowed to read `place`."""
+        """Return whether the server has this API; the client must be allowed to read `place`."""
         return _answer(client, self.path, self.query(place))[0] != 404
 
     def list_secrets(

@@ -43,7 +43,7 @@ class Memory:
         folders: path to id, by the id of the environment.
         identities: name to id, also of those that the file no longer names.
         project: the id of the project; empty where only an earlier release ran.
-        slug: the slug of the project then.
+        slug: the slug of the project in the last run.
         canary: the id of the canary's project.
     """
 
@@ -119,7 +119,7 @@ def known_folders(
 ) -> dict[str, str]:
     """Return the ids of an environment's known folders by their desired paths.
 
-    They are those of the last run, and those of services that are still to be renamed.
+    Known are the folders of the last run, and the folders of services that are still to be renamed.
 
     Args:
         slug: the desired slug of the environment.

@@ -64,7 +64,7 @@ _FOLDER = (
     "is not a folder; write an absolute path such as /backend, of letters, digits, hyphens and "
     "underscores, with no slash at its end"
 )
-_LIFE = f"write seconds, from {_A_DAY} (a day) to {_LONGEST_TTL}, or 0 for ever"
+_LIFE = f"write seconds, from {_A_DAY} (a day) to {_LONGEST_TTL}, or 0 for no expiry"
 _WHAT = (
     "names no access; copy what `infisical-iac plan` shows after the *, such as "
     "`identity ci-runner with role viewer`"
@@ -170,7 +170,7 @@ class Service(_Entry):
 
     @property
     def readable(self) -> tuple[str, ...]:
-        """Return the folders that it may read, its own first."""
+        """Return the folders that the service may read, its own first."""
         return (self.folder, *self.imports)
 
 
@@ -203,17 +203,17 @@ class ServiceAccount(NamedTuple):
 
     @property
     def former_identity(self) -> str:
-        """Return the former name of the machine identity; empty if it was not renamed."""
+        """Return the former name of the machine identity; empty if the service was not renamed."""
         return f"{self.former}-{self.environment}" if self.former else ""
 
     @property
     def former_credentials(self) -> str:
-        """Return the former name of the credentials; empty if it was not renamed."""
+        """Return the former name of the credentials; empty if the service was not renamed."""
         return f"{self.former}.{self.environment}" if self.former else ""
 
     @property
     def readable(self) -> tuple[str, ...]:
-        """Return the folders that it may read, its own first."""
+        """Return the folders that the service may read, its own first."""
         return (self.folder, *self.imports)
 
 
@@ -279,7 +279,7 @@ def read(client: Client, path: str, holder: dict[str, Any]) -> tuple[Privilege, 
 
     Args:
         client: for those of persons, with the administrator's own token.
-        path: one of the above.
+        path: OF_IDENTITIES or OF_PERSONS.
         holder: the query that selects the holder.
     """
     listed = client.get(path, params=holder)["privileges"]

@@ -51,7 +51,7 @@ def compute_plan(reached: Reached, *, prune: bool) -> WorkspacePlan:
 
     Raises UserError if the actual state can't be read.
     """
-    seen = _see(reached)
+    seen = _observe(reached)
     found = difference(reached, seen.actual)
     changes = [each for each in found if each.kind != "!"]
     blocked = [each for each in found if each.kind == "!"]
@@ -86,7 +86,7 @@ def apply_plan(reached: Reached, plan: WorkspacePlan, report: Callable[[ApiChang
         reached.remember(memory)
         reached = replace(reached, memory=memory)
     if plan.removals:
-        now = _removals(reached, _see(reached))
+        now = _removals(reached, _observe(reached))
         _remove(reached, prune.filter_due(plan.removals, now), report)
 
 
@@ -100,7 +100,7 @@ class _Seen:
     notes: list[str]
 
 
-def _see(reached: Reached) -> _Seen:
+def _observe(reached: Reached) -> _Seen:
     actual = read(reached.client, reached, reached.admin)
     found = find_foreign(
         reached.client,

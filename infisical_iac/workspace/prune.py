@@ -33,7 +33,7 @@ class Unnamed:
 
     Attributes:
         folders: their paths, the innermost first; an empty path means the environment itself.
-        imports: those in folders that stay, and those in folders that are removed.
+        imports: the imports in folders that stay and in folders that are removed.
     """
 
     environment: EnvironmentState
@@ -42,11 +42,11 @@ class Unnamed:
 
     @property
     def is_whole(self) -> bool:
-        """Return whether the environment itself goes, and everything with it."""
+        """Return whether the environment itself is removed, with everything in it."""
         return "" in self.folders
 
     def goes_with(self, folder: str, path: str) -> bool:
-        """Return whether `folder` is the innermost of `folders` that holds `path` or is it."""
+        """Return whether `folder` is the innermost of `folders` that is or contains `path`."""
         inside = (each for each in self.folders if f"{path}/".startswith(f"{each}/"))
         return next(inside, None) == folder
 
@@ -72,7 +72,7 @@ def find_unnamed(
         desired_imports = {
             (service.folder, (id, one)) for service in services for one in service.imports
         }
-        # A renamed one stays too, with its imports, also if another object has its name.
+        # A renamed folder stays too, with its imports, also if another object has its name.
         known = known_folders(desired, actual, memory, named.get(id, ""), each)
         now = match_folders(desired, each.folders, known) if id in named else {}
         back = {path: folder for folder, path in now.items()}

@@ -48,7 +48,7 @@ class Reached(Goal):
         deployer_secret: the id of the deployer's client secret, or the first characters of its
             value; empty if neither is known.
         admin: logs the administrator in at its first call; raises UserError if that is impossible.
-        has_admin: whether it is possible.
+        has_admin: whether that login is possible.
         remember: stores a memory for the next run; None at a URL, which has no place for it.
         credentials: reads the client ids in the services' credentials on the host, by path.
         discard: removes files from the host.

@@ -29,7 +29,7 @@ class ReadSecret(NamedTuple):
 
     @property
     def environment(self) -> str:
-        """Return the slug of its environment."""
+        """Return the slug of the secret's environment."""
         return self.place.partition(":")[0]
 
 
@@ -53,8 +53,8 @@ class Differences:
     """The differences between secrets before and after.
 
     Attributes:
-        unreadable: those that the database has but that are not read as before.
-        deleted: those that are not in the database, or whose environment was deleted.
+        unreadable: the secrets that the database has but that are not read as before.
+        deleted: the secrets that are not in the database, or whose environment was deleted.
         of: the numbers before, by environment.
     """
 
@@ -64,7 +64,7 @@ class Differences:
 
     @property
     def is_damage(self) -> bool:
-        """Return whether more are deleted than people would: a migration may have deleted them."""
+        """Return whether so many secrets are deleted that a migration may have deleted them."""
         deleted = Counter(each.environment for each in self.deleted)
         emptied = any(number > 1 and number == self.of[name] for name, number in deleted.items())
         return emptied or deleted.total() > max(_MOST_DELETED, self.of.total() // 10)
@@ -113,9 +113,9 @@ class Reach:
     """The secrets that a service's identity was shown.
 
     Attributes:
-        name: of its credentials.
-        credential: what it logs in with.
-        shown: the ids of secrets, for each generation of the secrets API that there was.
+        name: the name of its credentials.
+        credential: the credential that it logs in with.
+        shown: the ids of secrets, for each generation of the secrets API that the server had.
     """
 
     name: str

@@ -103,7 +103,7 @@ def actual() -> Actual | None:
     return _latest.get(host.name)
 
 
-def beyond(port: int) -> Beyond | None:
+def count_undeclared(port: int) -> Beyond | None:
     """Count the objects of the current host's instance that are not declared.
 
     Returns None if the actual state couldn't be read in this run. Raises as

@@ -23,7 +23,7 @@ class ProjectState:
 
     @property
     def slug(self) -> str:
-        """Return its slug."""
+        """Return the slug of the project."""
         return str(self.fields["slug"])
 
 
@@ -114,7 +114,7 @@ class ServerLists:
     """The server's lists, which include objects of others.
 
     Attributes:
-        identities: those of the organization.
+        identities: the identities of the organization.
         seats: the identities in the project.
         persons: the persons in the project.
     """

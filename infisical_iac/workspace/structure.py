@@ -101,7 +101,7 @@ def _contents(
 
 
 def _stuck(holders: Mapping[str, str | None]) -> set[str]:
-    """Return the objects that can't get their names, since the holders of these stay.
+    """Return the objects that can't get their names, since other objects keep these names.
 
     Args:
         holders: by each object to make or rename, the present holder of its name: another of these
@@ -226,7 +226,8 @@ def environments(
     stuck = _stuck_environments(desired, matched, actual)
     for slug in sorted(stuck):
         now = f"its slug is now {matched[slug].slug}, and " if slug in matched else ""
-        reason = f"{now}another environment has it: rename or delete one of them in Infisical"
+        taken = f"{now}another environment has the slug {slug}"
+        reason = f"{taken}: rename or delete one of them in Infisical"
         yield blocked_change(f"environment {slug}", reason)
     free = {slug: each for slug, each in matched.items() if slug not in stuck}
     yield from _renamed_environments(desired, free, actual)
@@ -283,7 +284,7 @@ def _renamed_environments(
 
 
 def _parking(matched: Mapping[str, EnvironmentState], actual: Actual) -> tuple[Call, ...]:
-    """Return calls that free the slugs of environments that have each other's."""
+    """Return calls that free the slugs of environments that swap their slugs."""
     moving = {slug: each for slug, each in matched.items() if each.slug != slug}
     held = {each.slug: each for each in actual.environments}
     return tuple(

@@ -103,7 +103,7 @@ class Target(_TargetEntry):
 
     @property
     def place(self) -> DokployTarget | FileTarget:
-        """Return the one that is given."""
+        """Return the target, of either kind."""
         place = self.dokploy or self.file
         assert place is not None
         return place

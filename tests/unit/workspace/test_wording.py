@@ -195,6 +195,6 @@ def test_wording_of_an_environment_whose_slug_is_taken() -> None:
     deployment.server._create_environment({"slug": "staging", "name": "Another"})
     (blocked,) = deployment.plan(TEXT)
     assert str(blocked) == (
-        "! environment staging: blocked: its slug is now uat, and another environment has it: "
-        "rename or delete one of them in Infisical"
+        "! environment staging: blocked: its slug is now uat, and another environment has the "
+        "slug staging: rename or delete one of them in Infisical"
     )
