@@ -95,7 +95,7 @@ state() {
 
 # Waits for tasks that were just started, by their node's boot or by Docker, so that they have time to
 # become healthy before they count as a difference: longer than the longest interval of a health
-# check in stack_file.py. A task that ends twice meanwhile would start and end for ever.
+# check in stack_file.py. A task that ends twice meanwhile would start and end forever.
 await_starting() {
     limit=$(($(date +%s) + 45)) ended_before=$(ended)
     while starting=$(tasks | sed -nE \

@@ -9,7 +9,7 @@
 main=infisical
 new=infisical_restoring
 
-# Limited, since a change waits for a standby to confirm it, maybe for ever.
+# Limited, since a change waits until a standby confirms it, maybe forever.
 at_server() { within="timeout 600" sql postgres; }
 
 # Fails the script if the server does not answer: the database may exist then.
@@ -87,8 +87,9 @@ COMMIT;
 SQL
 }
 
-# Moves the old database back from $1, if it is there. The one in its place may have been written
-# to: it is never dropped, but given up, as that of the change $2. Both or neither; can be repeated.
+# Moves the old database back from $1, if it exists. The database in its place may have been written
+# to: it is not dropped, but kept as data that the change $2 gave up. Either both steps are done or
+# neither; this can be repeated.
 take_back() {
     find_database
     if there "$1"; then

@@ -16,7 +16,7 @@
 . ./containers.sh
 . ./forgetting.sh
 stack=infisical
-# Containers of a former single host on this node are not the cluster's to end.
+# Containers of a former single host on this node do not belong to the cluster.
 TOPOLOGY=swarm
 
 abandon() {

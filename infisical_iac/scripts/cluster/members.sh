@@ -1,8 +1,8 @@
 # Counts the healthy members of etcd and PostgreSQL by their own answers: a task that runs may not
 # have rejoined them yet. Only a data node can ask them; elsewhere both are 0.
 #
-#   data                            prints "<members of etcd> <PostgreSQLs>"; counted are a primary
-#                                   that runs, and the standbys that stream from it
+#   data                            prints "<members of etcd> <PostgreSQLs>", which counts a running
+#                                   primary and the standbys that stream from it
 #   as_many <members> <PostgreSQLs> succeeds if at least that many are healthy; else prints the
 #                                   numbers as an error
 . ./containers.sh

@@ -21,7 +21,7 @@ inspect() {
         range $name, $_ := .NetworkSettings.Networks }}{{ println }}in {{ $id }} {{ $name }}{{ end }}' |
         while read -r what service id status pid; do
             case $what:$service:$status in
-            # One whose end Docker could not store on a full disk stays in its list until it restarts.
+            # On a full disk Docker may not store a container's end, and lists it until a restart.
             task:*:exited) continue ;;
             task:infisical_infisical:running) ! lost "$id" "$pid" || status=unready ;;
             esac

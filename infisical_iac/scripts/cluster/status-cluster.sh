@@ -43,7 +43,7 @@ docker ps --quiet --filter label=com.docker.stack.namespace=infisical 2>/dev/nul
         .State.Status }} {{ if .State.Health }}{{ .State.Health.Status }}{{ else }}none{{ end }} {{
         .State.Pid }}' |
     while read -r what service image status health pid; do
-        # One whose end Docker could not store on a full disk stays in its list until it restarts.
+        # On a full disk Docker may not store a container's end, and lists it until a restart.
         test "$status" != exited || continue
         case $service:$health in
         infisical_infisical:healthy) ! unready "$pid" || health=unready ;;

@@ -19,7 +19,7 @@ keys="$stack_keys restic_password kit_signing_key"
 
 # Prints the length of a new key in random bytes, each written as two hexadecimal digits.
 # rotation.sh makes new keys of 32 bytes. The administrator's password has a line of its own, so
-# that its length can be changed alone: 48 digits.
+# that its length can be changed separately: 48 digits.
 bytes() {
     case $1 in
     encryption_key) echo 16 ;;

@@ -1,9 +1,9 @@
 # Inspects the services of the stack `infisical`, as a manager of the Swarm sees them.
 #
-#   hashes               prints "hash <service> <hash>" of each one's specification, to be compared
-#                        with those that were rolled out
-#   list_health          prints each one's tasks, and the state of its update
-#   list_unhealthy [<service>…] prints those of unhealthy ones
+#   hashes               prints "hash <service> <hash>" of each service's specification, to be
+#                        compared with those that were rolled out
+#   list_health          prints each service's tasks, and the state of its update
+#   list_unhealthy [<service>…] prints the same of unhealthy services
 #   why <service>        prints the errors of its last tasks, and log lines without any secret
 . ./nodes.sh
 . ./secrecy.sh
