@@ -34,7 +34,9 @@ ADDS, BREAKS, FAILS, SLEEPS, LOSES, BREAKS_CLUSTERS, FAILS_CLUSTERS = (
     f"{_MAJOR}.{int(_MINOR) + 1}.{patch}" for patch in range(7)
 )
 _WATCH_PORTS = """while test -e /root/watching; do
-    docker ps --filter name=infisical-infisical-1 --format '{{.Image}} {{.Ports}}'; sleep 0.2
+    docker inspect infisical-infisical-1 --format '{{.Config.Image}} {{
+        with index .NetworkSettings.Ports "8080/tcp"}}{{(index . 0).HostPort}}{{end}}'
+    sleep 0.2
 done"""
 # Only a cluster's replicas have a Docker secret.
 _FAILS_THERE = "test ! -e /run/secrets/env || { echo Boot up migration failed; exit 1; }"
@@ -209,7 +211,7 @@ def watch_ports(host: StagingHost) -> Iterator[dict[str, set[str]]]:
         yield ports
     finally:
         seen = host.run("rm /root/watching; sleep 0.5; sort -u /root/seen; rm /root/seen").stdout
-        for version, port in re.findall(r":(v\S+) 127\.0\.0\.1:(\d+)->8080", seen):
+        for version, port in re.findall(r":(v\S+) (\d+)$", seen, re.MULTILINE):
             ports.setdefault(version, set()).add(port)
 
 
