@@ -60,7 +60,7 @@ def parse_record(text: str) -> Record:
         targets = tuple(Saved(**_with_moments(each)) for each in found["targets"])
         return Record(**{**found, "targets": targets})
     except (KeyError, TypeError) as error:
-        raise ValueError(f"no record of a backup: {error}") from None
+        raise ValueError(f"a field of a backup's record is missing or wrong: {error}") from None
 
 
 def _with_moments(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -235,7 +235,7 @@ def parse_drill(text: str) -> Drill:
     try:
         return Drill(**_with_moments(json.loads(text)))
     except (KeyError, TypeError) as error:
-        raise ValueError(f"no record of a drill: {error}") from None
+        raise ValueError(f"a field of a drill's record is missing or wrong: {error}") from None
 
 
 def assess_drill(drill: Drill | None, *, since: datetime | None, now: datetime) -> tuple[str, bool]:

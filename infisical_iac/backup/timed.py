@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+from pyinfra.context import host
+
 from infisical_iac.backup import record
 from infisical_iac.backup.record import Drill, ListedSnapshots, Record
 from infisical_iac.backup.target import BackupTarget, choose_targets
@@ -58,8 +60,12 @@ def run_unit(what: str, *, timeout: int) -> str:
     return text
 
 
+def _path(what: str) -> str:
+    return f"/var/lib/infisical-{what}/last.json"
+
+
 def _record(what: str) -> str:
-    path = f"/var/lib/infisical-{what}/last.json"
+    path = _path(what)
     return run(f"cat {path} 2>/dev/null || true", doing=f"read {path}")
 
 
@@ -70,7 +76,10 @@ def back_up(timeout: int, *, on_cluster: bool) -> Record:
     try:
         return record.parse_record(run_unit("backup", timeout=timeout))
     except ValueError as error:
-        raise RunFailed(f"the backup's record on the host can't be read: {error}") from None
+        raise RunFailed(
+            f"{_path('backup')} on the host can't be read ({error}): run `infisical-iac apply`, "
+            "which repairs the scripts, then `infisical-iac backup now`"
+        ) from None
 
 
 def drill(snapshot: str, target: str | None, targets: Sequence[BackupTarget]) -> Drill:
@@ -91,11 +100,17 @@ def drill(snapshot: str, target: str | None, targets: Sequence[BackupTarget]) ->
         try:
             found = record.parse_drill(run_unit("drill", timeout=_DRILL_SECONDS))
         except ValueError as error:
-            raise UserError(f"the drill's record on the host can't be read: {error}") from None
+            raise UserError(
+                f"{_path('drill')} on the host can't be read ({error}): run `infisical-iac apply`, "
+                "which repairs the scripts, then `infisical-iac restore --drill`"
+            ) from None
         finally:
             run(f"rm -f {_DRILL_REQUEST}", doing="remove the request")
         if found.failure:
-            raise RunFailed(f"the drill failed: {found.failure}")
+            raise RunFailed(
+                f"the drill failed: {found.failure}; `journalctl --unit infisical-drill.service` "
+                f"on {host.name} has the log"
+            )
         changes.append(f"proven: {found.proof}")
     return found
 

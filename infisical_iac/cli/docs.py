@@ -47,7 +47,7 @@ def find_page(text: str) -> Path:
         return names[found[0]]
     if found:
         raise SettingsError(
-            f"{text!r} is the end of {len(found)} names: give one of {join_names(found)}",
+            f"{text!r} matches {len(found)} pages: give the path of one: {join_names(found)}",
             code="settings.page",
         )
     ends = {name.rpartition("/")[2]: name for name in sorted(names)}

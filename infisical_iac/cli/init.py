@@ -376,7 +376,7 @@ def _report(
     if answered.backup is None:
         echo(
             "Backups are on the server's own disk only: `infisical-iac init --backup ADDRESS` "
-            f"names a second place in {settings}."
+            f"adds a target on another machine to {settings}."
         )
     if stays:
         echo(f"Kept {join_names(stays)}, which existed already.")

@@ -144,7 +144,7 @@ def _keys(
     lines = [*texts, *(_lines(file) if file else [])]
     if no_archive and (lines or identity):
         raise UserError("--no-archive takes no keys: leave out the keys, or --no-archive")
-    known = archive.identities(_lines(identity)) if identity else []
+    known = archive.identities(_lines(identity), identity) if identity else []
     return archive.recipients(lines), known
 
 

@@ -148,7 +148,7 @@ def confirm_name(what: str, whose: str, name: str, given: str | None) -> None:
     with answered_by(f"--confirm {name}"):
         typed = given or terminal.prompt(question, str, "", err=True)
     if typed != name:
-        raise Refused(f"{typed!r} is not {whose} name, {name}: nothing was done")
+        raise Refused(f"{typed!r} is not {whose} name: nothing was done; run again and type {name}")
 
 
 def count(changes: Sequence[object]) -> str:

@@ -97,7 +97,7 @@ def find_template(text: str) -> str:
         return found[0]
     if found:
         raise SettingsError(
-            f"{text!r} is the end of {len(found)} names: give one of {join_names(found)}",
+            f"{text!r} matches {len(found)} templates: give the path of one: {join_names(found)}",
             code="settings.template",
         )
     ends = {name.rpartition("/")[2]: name for name in names}

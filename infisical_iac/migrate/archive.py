@@ -42,8 +42,8 @@ def recipients(lines: Iterable[str]) -> list[Recipient]:
     return found
 
 
-def identities(lines: Iterable[str]) -> list[Identity]:
-    """Return the private keys in lines as `age-keygen` writes them.
+def identities(lines: Iterable[str], file: Path) -> list[Identity]:
+    """Return the private keys in lines of the file as `age-keygen` writes them.
 
     Raises FileError for a line that is not a private key, and if there is no key.
     """
@@ -51,11 +51,10 @@ def identities(lines: Iterable[str]) -> list[Identity]:
         found = [Identity.from_str(text) for text in _entries(lines)]
     except IdentityError:
         raise FileError(
-            "the identity file has a line that is not a private age key: it takes the file that "
-            "age-keygen wrote"
+            f"{file} has a line that is not a private age key: give the file that age-keygen wrote"
         ) from None
     if not found:
-        raise FileError("there is no private key in the identity file: age-keygen makes one")
+        raise FileError(f"{file} has no private age key: give the key file of a recipient")
     return found
 
 

@@ -236,7 +236,8 @@ def backup(health: HealthState, settings: Settings, now: datetime) -> Row:
     try:
         last = record.parse_record(health.backups) if health.backups else None
     except ValueError as error:
-        return Row("Last backup", f"its record can't be read: {error}", ok=False)
+        text = f"the record /var/lib/infisical-backup/last.json can't be read ({error}): run "
+        return Row("Last backup", f"{text}`infisical-iac backup now`", ok=False)
     text, ok = record.assess_record(last, targets, since=since, now=now)
     return Row("Last backup", text, ok, is_note=last is None)
 
@@ -245,7 +246,8 @@ def drill(health: HealthState, now: datetime) -> Row:
     try:
         last = record.parse_drill(health.drills) if health.drills else None
     except ValueError as error:
-        return Row("Last drill", f"its record can't be read: {error}", ok=False)
+        text = f"the record /var/lib/infisical-drill/last.json can't be read ({error}): run "
+        return Row("Last drill", f"{text}`infisical-iac restore --drill`", ok=False)
     since = _parse_time(health.drills_since)
     text, ok = record.assess_drill(last, since=since, now=now)
     return Row("Last drill", text, ok, is_note=last is None)

@@ -155,7 +155,7 @@ _EXAMPLES = {
     "slug": "`slug: production`",
     "name": "`name: Production`",
     "what": "what `infisical-iac plan` shows after the *",
-    "reason": "who wants it and what for",
+    "reason": "who needs this access, and what for",
     "url": "the address of Dokploy such as `url: https://dokploy.example.com`",
     "host": "a host as ssh takes it such as `host: deploy@app-1.example.com`",
     "path": "the file's whole path such as `path: /srv/backend/credentials.env`",

@@ -50,7 +50,7 @@ def _email(value: str) -> str:
 
 def _reason(value: str) -> str:
     if not value.strip() or not value.isprintable():
-        raise ValueError("the reason is missing; write who wants it, and what for")
+        raise ValueError("the reason is missing; write who needs this access, and what for")
     return value
 
 

@@ -165,7 +165,8 @@ def test_a_full_disk_fails_the_drill(host: StagingHost) -> None:
         host.run(f"umount {STATE}")
     assert done.returncode == 1
     room = rf"local: the snapshot may take 2\d\d MB in {STATE}, which has 0 MB free: make room"
-    assert re.fullmatch(f"Error: the drill failed: {room}\n", done.stderr), done.stderr
+    log = r"`journalctl --unit infisical-drill\.service` on \S+ has the log"
+    assert re.fullmatch(f"Error: the drill failed: {room}; {log}\n", done.stderr), done.stderr
 
 
 def test_another_encryption_key_than_the_secrets_have_fails_the_drill(host: StagingHost) -> None:

@@ -107,7 +107,7 @@ def test_a_full_disk_is_an_error_with_its_reason(
 def test_keys_are_read_as_age_keygen_writes_them() -> None:
     key = Identity.generate()
     lines = ["# created: today", f"# public key: {key.to_public()}", "", f"{key}\n"]
-    assert [str(each) for each in archive.identities(lines)] == [str(key)]
+    assert [str(each) for each in archive.identities(lines, Path("key"))] == [str(key)]
     assert [str(each) for each in archive.recipients(["# Ada", f" {key.to_public()} "])] == [
         str(key.to_public())
     ]
@@ -130,6 +130,6 @@ def test_an_invalid_recipient_is_refused(text: str) -> None:
 
 @pytest.mark.parametrize("lines", [[], ["# nothing"], ["AGE-SECRET-KEY-1OBVIOUSLYFAKE"]])
 def test_an_invalid_identity_is_refused(lines: list[str]) -> None:
-    with pytest.raises(FileError, match="age-keygen") as raised:
-        archive.identities(lines)
+    with pytest.raises(FileError, match=r"^mine\.txt has .*: give the ") as raised:
+        archive.identities(lines, Path("mine.txt"))
     assert "OBVIOUSLYFAKE" not in str(raised.value)

@@ -94,7 +94,9 @@ def test_wording_of_the_question_before_infisical_is_destroyed(
     with pytest.raises(Refused) as refused:
         destroy._confirm(destroy._target(host, "inventory/hetzner.py"), None, volumes=volumes)
     assert questions == [f"This removes {what}. Type the host's name, infisical: "]
-    assert str(refused.value) == "'another' is not the host's name, infisical: nothing was done"
+    assert str(refused.value) == (
+        "'another' is not the host's name: nothing was done; run again and type infisical"
+    )
 
 
 def test_wording_of_the_response_to_a_request_that_bypasses_the_proxy() -> None:
