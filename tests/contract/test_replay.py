@@ -25,7 +25,9 @@ OTHER = "22222222-2222-4222-8222-222222222222"
         ({"clientSecretPrefix": "6260"}, {"clientSecretPrefix": "626"}),
     ],
 )
-def test_a_difference_is_found(recorded: object, actual: object) -> None:
+def test_an_answer_that_differs_from_the_recording_is_reported(
+    recorded: object, actual: object
+) -> None:
     assert Bindings("http://here").differences(recorded, actual) != []
 
 

@@ -148,7 +148,7 @@ def test_a_name_that_runs_code_or_redirects_connections_is_withheld(name: str) -
 
 
 @pytest.mark.parametrize("name", VECTORS["withheldNames"]["kept"])
-def test_a_name_of_a_services_own_gets_through(name: str) -> None:
+def test_a_name_of_a_services_own_is_not_withheld(name: str) -> None:
     assert not is_withheld(name, windows=False)
 
 
@@ -157,7 +157,7 @@ def test_a_name_in_another_case_is_withheld_on_windows(name: str) -> None:
     assert [is_withheld(name, windows=windows) for windows in (False, True)] == [False, True]
 
 
-def test_the_families_equal_the_shared_ones() -> None:
+def test_families_of_withheld_names_equal_the_shared_vectors() -> None:
     shared = VECTORS["withheld"]
     assert shared["credentials"].split() == list(CREDENTIALS)
     assert [

@@ -45,7 +45,7 @@ def test_a_client_secret_made_by_hand_or_kept_by_a_rotation_is_not_a_problem() -
         ([_HELD, replace(_HELD, id="lost")], _CREDENTIAL, "does not hold: lost"),
     ],
 )
-def test_a_problem_is_a_sentence_with_the_identitys_name(
+def test_a_client_secret_problem_names_the_identity(
     listed: list[ClientSecret], credential: Credential | None, fact: str
 ) -> None:
     problem = find_problem(_ACCOUNT, listed, credential, _NOW)

@@ -232,7 +232,7 @@ def test_an_unhealthy_rollback_leaves_the_migration_unfinished(host: _Host) -> N
         ("in", "switched", False),
     ],
 )
-def test_data_of_a_cluster_that_may_have_served_are_kept(
+def test_a_cluster_may_have_served_from_the_start_of_the_switch(
     direction: Direction, phase: str, served: bool
 ) -> None:
     assert UnfinishedScaling(_STAMP, direction, phase).has_served is served

@@ -216,7 +216,7 @@ environments: []
 """
 
 
-def test_a_project_file_gets_the_names_of_this_version() -> None:
+def test_old_keys_of_a_project_file_are_renamed() -> None:
     text, notes = upgrade_project_text(_PROJECT, _SCHEMA)
     assert text == _UPGRADED_PROJECT
     assert sorted(note.split()[0] for note in notes) == ["legacy", "remove", "services.*.legacy"]

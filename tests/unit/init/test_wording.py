@@ -81,7 +81,7 @@ from infisical_iac.init import answers, project_file
         ),
     ],
 )
-def test_wording_of_refused_answers(
+def test_a_refused_answer_is_explained_with_a_remedy(
     check: Callable[[str], str], answer: str, sentence: str
 ) -> None:
     with pytest.raises(SettingsError) as refused:
