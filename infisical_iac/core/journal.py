@@ -456,7 +456,7 @@ class Journals:
 
     @property
     def operator_notes(self) -> list[str]:
-        """The sentences for the operator only, each once."""
+        """The notes shown only to the operator, such as invitation links, without duplicates."""
         return self._sentences(lambda journal: journal.operator_notes)
 
     @property

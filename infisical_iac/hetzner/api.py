@@ -147,7 +147,10 @@ def _explain(error: APIException) -> str:
 
 
 class Standing(Enum):
-    """The owner of a resource, seen from a deployment."""
+    """The relation of a resource to a deployment, by its labels.
+
+    A resource is the deployment's own, unadopted, another deployment's, or foreign.
+    """
 
     OWN = "own"
     UNADOPTED = "unadopted"

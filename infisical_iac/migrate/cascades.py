@@ -262,7 +262,7 @@ _NAMED = 5  # of the keys
 def of_modes(sources: Sequence[Source]) -> Iterator[FileFinding]:
     """Yield the findings on files that their loader reads in every mode, or in none.
 
-    Production has no personal file, so a personal file has no such finding.
+    Skip personal files (`.env.local`): they do not exist in production.
     """
     others: dict[tuple[str, str], list[Source]] = {}  # the files of one mode
     for each in sources:

@@ -295,7 +295,7 @@ def project_id(client: Client, slug: str) -> str:
 def read(
     client: Client, project: str, environments: Iterable[str], *, expand: bool = False
 ) -> dict[Name, Stored]:
-    """Return every secret of some environments, with one request each.
+    """Return every secret of some environments, by one request per environment.
 
     Raises ApiError or Unreachable, and UserError for an unknown environment.
     """

@@ -19,7 +19,7 @@ def read_names(client: Client, actual: Actual) -> Names:
 
 
 def collect(slugs: Sequence[str], listed: Callable[[str], Iterable[tuple[str, str]]]) -> Names:
-    """Return the names by environment and folder, of environments that are read in parallel.
+    """Return the names of secrets by environment and folder; environments are read in parallel.
 
     Args:
         listed: returns folder and name of each secret of an environment, like `in_environment`.

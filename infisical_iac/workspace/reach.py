@@ -81,11 +81,11 @@ def reach(
 
     Args:
         file: the project file; None takes the host's setting, or the shipped one.
-        isolation: None takes the host's setting, or `privilege`.
+        isolation: None takes the host's setting; with INFISICAL_API_URL it means `privilege`.
         lock: takes the host's lock; None for commands that change nothing.
         needs_admin: whether INFISICAL_ADMIN_EMAIL is needed at a URL.
 
-    Raises UserError if neither can be reached.
+    Raises UserError if it can't be reached.
     """
     if url := os.environ.get("INFISICAL_API_URL", ""):
         way = _at(url, file or declared_file(inventory), isolation, needs_admin)

@@ -3,9 +3,9 @@
 #
 #   drill.sh run <seconds>   each container has <seconds> to become healthy. The file `request`
 #                            may name a snapshot and a target; the default is the latest snapshot of
-#                            the first target that has it whole. On a cluster the nodes take turns,
-#                            each with its own directories, and the Swarm's leader with the shared
-#                            targets too
+#                            the first target that has it whole. On a cluster the drills of the
+#                            nodes begin 20 minutes apart. Without a request, each node reads its own
+#                            directories; only the Swarm's leader also reads the shared targets
 #   drill.sh ended           cleans up after a run that was killed, and records that it was killed
 #   drill.sh failed          reports a failure to the journal and the webhook
 #

@@ -25,8 +25,8 @@
 
 aside_name() { echo "$old" | tr TZ tz; }
 
-# If no other data are loaded, those in place may be given up, with the writes since this
-# transaction.
+# A change that loads no other data is undone by `revert`, which counts the writes to the data in
+# place since the transaction that is noted here.
 began() {
     begin "$@"
     echo "$next_transaction" | within="timeout 60" sql "$main" | store "$here/begun"

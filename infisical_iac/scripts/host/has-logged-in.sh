@@ -1,5 +1,5 @@
-# Succeeds if an address, or one of its IPv6 network, has logged in over SSH with a key within a
-# day:
+# Succeeds if somebody has logged in over SSH with a key within a day, from this address or, with
+# IPv6, from any address of its /64 network:
 #
 #   has-logged-in.sh <address or IPv6 network>
 #

@@ -55,7 +55,7 @@ class Node:
         fake_program(self.programs, name, text)
 
     def answer(self, sentinel: str, master: str, epoch: int) -> None:
-        """Make a sentinel report the master, with the number of its decision."""
+        """Make a sentinel report this master and configuration epoch."""
         lines = ("name", "infisical", "ip", master, "port", "6379", "config-epoch", str(epoch))
         (self.programs / sentinel).write_text("\n".join(lines) + "\n")
 
