@@ -93,7 +93,7 @@ def test_a_skipped_conflict_is_reported_as_a_difference(planned_case: Case) -> N
     planned_case.put("production", "/backend", JSON="other")
     skipped = planned_case.run("apply", "--on-conflict", "skip")
     assert skipped.exit_code == 2
-    assert f"✗ production/backend/JSON ({ENV_FILE}:4): it is another" in skipped.stdout
+    assert f"✗ production/backend/JSON ({ENV_FILE}:4): it differs" in skipped.stdout
     assert planned_case.values() == {**VALUES, "/backend/JSON": "other"}
     assert _report(planned_case)["sources"][0]["verified"] is False
 
