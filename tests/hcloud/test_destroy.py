@@ -33,7 +33,7 @@ def test_destroy_with_another_name_deletes_nothing(world: World) -> None:
     before = len(world.api.changes)
     sentence = world.expect_refusal("destroy", "--with-data", answer="other\n")
     assert "'other'" in sentence
-    assert "infisical:" in sentence
+    assert sentence.endswith(" type infisical")
     assert len(world.api.changes) == before
 
 

@@ -1,7 +1,6 @@
 """A clone of the project, a project at Hetzner Cloud, and servers that boot there."""
 
 import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +20,7 @@ from tests.hcloud.booted import Booted, key_in
 from tests.hcloud.cloud import Cloud
 from tests.hcloud.server import TOKEN, Api, serving
 from tests.hcloud.shapes import Data
+from tests.ports import free_port
 
 ZONE = "example.com"
 SETTINGS = f"""
@@ -134,9 +134,9 @@ def make_world(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Wor
     monkeypatch.chdir(directory)
     for name in [each for each in os.environ if each.startswith("INFISICAL_")]:
         monkeypatch.delenv(name)
-    with serving(Api()) as api, socket.create_server(("127.0.0.1", 0)) as free:
-        # The port stays bound here, so that no other world's servers use it at the same addresses.
-        port = free.getsockname()[1]
+    # All servers of a world have this port, each at an address of its own.
+    port = free_port()
+    with serving(Api()) as api:
         world = World(api, directory, port, key)
         api.cloud.boot = world.boot
         api.cloud.addresses = [f"127.0.0.{number}" for number in range(2, 200)]
