@@ -41,7 +41,7 @@ def _refuse(run: Run) -> str:
     ("data", "facts"),
     [
         ({"infisical_verison": "v0.165.16"}, ("'infisical_verison' is unknown: ", "did you mean")),
-        ({"infisical_version": "latest"}, ("'infisical_version': 'latest' changes ",)),
+        ({"infisical_version": "latest"}, ("'infisical_version': 'latest' ",)),
         ({"infisical_version": "v0.146.0-postgres"}, ("write 'v0.146.0'",)),
         (
             {"site_url": "secrets.example.com"},
