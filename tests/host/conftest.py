@@ -141,7 +141,7 @@ def info(host: Host) -> dict[str, Any]:
 
 @pytest.fixture(scope="session")
 def is_worker(connection: Connection) -> bool:
-    """Whether the host is a worker of a cluster, which keeps no data."""
+    """Return whether the host is a worker of a cluster, which keeps no data."""
     return containers.is_worker(connection)
 
 

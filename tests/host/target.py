@@ -37,12 +37,12 @@ class Target:
 
     @property
     def is_in_cluster(self) -> bool:
-        """Whether the host is a node of a cluster."""
+        """Return whether the host is a node of a cluster."""
         return self.settings.cluster.topology == "swarm"
 
     @property
     def answers(self) -> bool:
-        """Whether an SSH server answers; always true for the machine that the tests run on."""
+        """Return whether an SSH server answers; always true for the machine of the tests."""
         if "ssh_hostname" not in self.data:
             return True
         address = (self.data["ssh_hostname"], self.data.get("ssh_port", 22))
