@@ -51,6 +51,12 @@ infisical_read_only = True
 postgres_memory = "1g"
 redis_memory = "256m"
 
+# Infisical itself; secrets such as SMTP_PASSWORD are given to the first run, never written here.
+smtp: dict[str, object] | None = None
+extra_ca = ""
+infisical_environment: dict[str, str] = {}
+infisical_secrets: tuple[str, ...] = ()
+
 # The host.
 docker_source = "distro"
 data_volume = ""

@@ -14,7 +14,7 @@ from infisical_iac.backup.deploy import backup
 from infisical_iac.change.deploy import stack
 from infisical_iac.core.end_of_run import record
 from infisical_iac.host.deploy import foundation, share
-from infisical_iac.stack.deploy import ingress
+from infisical_iac.stack.deploy import given_secrets, ingress
 from infisical_iac.workspace.deploy import bootstrap, canary, credentials, workspace
 from infisical_iac.workspace.preflight import preflight
 
@@ -25,6 +25,7 @@ def deploy() -> None:
     Raises Refusal, with nothing changed, if the settings or the host's state do not allow a deploy.
     """
     known = preflight()
+    given_secrets(known=known)
     foundation(known=known)
     stack(known=known)
     bootstrap(known=known)

@@ -26,9 +26,10 @@ from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.topology import SINGLE, hook
 from infisical_iac.host.site import Site, at
+from infisical_iac.instance import given
 from infisical_iac.stack import compose, edge, given_up, session
 from infisical_iac.stack.compose_file import compose_file
-from infisical_iac.stack.deploy import configure_ingress, run_containers
+from infisical_iac.stack.deploy import configure_containers, run_containers
 from infisical_iac.stack.keys import Keys
 from infisical_iac.workspace import checks
 from infisical_iac.workspace.preflight import Preflight
@@ -234,7 +235,7 @@ def _place(due: Placing, admin_email: str, more: str) -> None:
 def complete(admin_email: str, more: str) -> None:
     """Make the missing keys and the files that derive from the keys."""
     make = script("keys", "make", admin_email, *([more] if more else []))
-    run(make, doing="make the keys", stdin="\n")
+    run(make, doing="make the keys", stdin=f"\n{given.lines()}")
 
 
 def go_back(site: Site) -> str:
@@ -288,7 +289,7 @@ class RestoreSite:
             sources=compose.sources_of(settings.stack),
             name="Fetch the images",
         )
-        configure_ingress(settings)
+        configure_containers(settings)
         restored_data(
             source=source,
             settings=settings,

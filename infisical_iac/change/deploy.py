@@ -9,7 +9,7 @@ from infisical_iac.change.releases import parse_unfinished
 from infisical_iac.host.site import Site, at
 from infisical_iac.stack import keys
 from infisical_iac.stack.compose_file import compose_file
-from infisical_iac.stack.deploy import configure_ingress, run_containers
+from infisical_iac.stack.deploy import configure_containers, make_keys, run_containers
 from infisical_iac.workspace.preflight import Preflight
 
 
@@ -28,19 +28,15 @@ class StackSteps:
     def bring_up(self, known: Preflight) -> None:
         """Make the keys and run the stack as the settings say; the whole deploy "Stack"."""
         settings = known.settings
-        keys.files(
-            admin_email=settings.workspace.admin_email,
-            admin_password=known.admin_password,
-            more=keys.more_of(settings),
-            name="Make keys and passwords on the host",
-        )
-        configure_ingress(settings)
+        make_keys(known, known.admin_password)
+        configure_containers(settings)
         compose, project = compose_file(settings, known.machine), known.workspace.project.slug
         end_interrupted(known, compose)
         upgrade.version(
             compose=compose, settings=settings, project=project, name="Change the version"
         )
         run_containers(settings, known.machine)
+        keys.unused(more=keys.more_of(settings), name="Remove secrets that nothing uses")
 
 
 def end_interrupted(known: Preflight, compose: str = "") -> None:

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from infisical_iac.core.errors import Refused, RunFailed
+from infisical_iac.core.errors import Refused, RunFailed, SettingsError
+from infisical_iac.core.validation import suggest
+from infisical_iac.instance.settings import GivenSecret, given_by_key
 
 
 @dataclass(frozen=True)
@@ -15,12 +17,14 @@ class Key:
         name: its name in commands.
         file: its file in /etc/infisical/keys.
         ends: sentences on what becomes invalid with the old key.
+        is_given: whether the user gives the new one; else it is made on the host.
     """
 
     name: str
     file: str
     purpose: str
     ends: str = ""
+    is_given: bool = False
 
 
 # From the source of the backend: all that is signed or hashed with AUTH_SECRET.
@@ -42,12 +46,24 @@ KEYS = (
 )
 
 
-def find_key(name: str) -> Key:
-    """Return the key with a name of the command line."""
-    return next(each for each in KEYS if each.name == name)
+def list_keys(given: Sequence[GivenSecret] = ()) -> tuple[Key, ...]:
+    """Return the keys of a host, with the secrets that the user gave."""
+    return (*KEYS, *(Key(each.name, each.key, each.purpose, is_given=True) for each in given))
+
+
+def find_key(name: str, given: Sequence[GivenSecret] = ()) -> Key:
+    """Return the key with a name of the command line. Raises SettingsError for an unknown one."""
+    known = list_keys(given)
+    found = [each for each in known if each.name == name]
+    if not found:
+        hint = suggest(name, [each.name for each in known])
+        raise SettingsError(f"{name!r} is no key of this host: {hint}", code="settings.unknown_key")
+    return found[0]
 
 
 def find_key_of_file(file: str) -> Key:
+    if given := given_by_key(file):
+        return Key(given.name, file, given.purpose, is_given=True)
     return next(each for each in KEYS if each.file == file)
 
 

@@ -1,6 +1,6 @@
 """Rotate keys, those of Redis and of backup repositories included, or restore the old key."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,6 +20,8 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.wording import join_names
 from infisical_iac.host.site import Site, at, site_of
+from infisical_iac.instance import given, mail
+from infisical_iac.instance.settings import GivenSecret
 from infisical_iac.stack import compose, session
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.stack.state import COMPOSE_FILE, Upgrades
@@ -237,13 +239,34 @@ def rotate(key: Key, settings: Settings, project: str, site: Site) -> list[str]:
         _refuse_append_only(settings.backup)
         return rotate_repositories(key, holders)
     holders.refuse(key)
+    value = _ask(key, settings) if key.is_given else ""
     before = checks.record_before(settings, project, compose.published_port())
-    _step("prepare", key.file, doing="make the next key")
+    _prepare(key, value)
     with _or_back(key, holders):
         holders.admit(key)
         sentences = _complete(key, settings, project, before, holders)
     _end(key, holders)
     return sentences
+
+
+def _prepare(key: Key, value: str) -> None:
+    if not value:
+        _step("prepare", key.file, doing="make the next key")
+        return
+    prepare = script("rotation", "prepare", key.file)
+    run(prepare, doing="store the next key", stdin=f"{value}\n")
+
+
+def _ask(key: Key, settings: Settings) -> str:
+    """Ask for the next value of a secret that the user gives; prove that of the mail server.
+
+    Raises a UserError, with nothing changed.
+    """
+    secret = next(each for each in settings.instance.given if each.key == key.file)
+    value = given.take(secret)
+    if secret.variable == mail.PASSWORD:
+        mail.prove(settings, password=value)
+    return value
 
 
 def recover(found: UnfinishedRotation, settings: Settings, project: str, site: Site) -> str:
@@ -278,13 +301,13 @@ def refuse_encryption_key(settings: StackSettings) -> Refused:
     return keys.refuse_encryption_key(version=version, replaces=bool(replaces))
 
 
-def list_keys() -> list[tuple[Key, datetime]]:
-    """Return the keys of the current host, each with the time when it was made."""
+def list_keys(secrets: Sequence[GivenSecret]) -> list[tuple[Key, datetime]]:
+    """Return the keys of the current host, each with the time when it was made or given."""
     lines = run(script("rotation", "list"), doing="list the keys").splitlines()
     seconds = {file: int(made) for _, file, made in map(str.split, lines)}
     return [
         (key, datetime.fromtimestamp(seconds[key.file], UTC))
-        for key in keys.KEYS
+        for key in keys.list_keys(secrets)
         if key.file in seconds
     ]
 

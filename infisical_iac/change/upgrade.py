@@ -24,7 +24,7 @@ from infisical_iac.core.wording import join_names
 from infisical_iac.host.site import Site, at
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import edge, given_up, session
-from infisical_iac.stack.model import images_of, ingress_of, port_of, unpublish
+from infisical_iac.stack.model import images_of, ingress_of, isolate, port_of
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.stack.state import COMPOSE_FILE, DeploymentState, Upgrades, UpgradeState
 from infisical_iac.workspace import checks
@@ -94,7 +94,7 @@ class _OnHost(Changeover):
     def _start_closed(self) -> int:
         """Start Infisical so that nobody outside reaches it until `open_`; return its port."""
         text = stack.compose_text()
-        if closed := unpublish(text):
+        if closed := isolate(text):
             write(_CLOSED_FILE, closed)
             self._up(_CLOSED_FILE)
             return stack.current_port()

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infisical_iac.change.keys import KEYS, find_key, parse_unfinished
+from infisical_iac.change.keys import find_key, parse_unfinished
 from infisical_iac.cli.options import (
     Lock,
     inventory_option,
@@ -28,12 +28,16 @@ def keys() -> None:
 
 
 @keys.command(short_help="Replace a key with a new one.")
-@click.argument("key", type=click.Choice([each.name for each in KEYS]))
+@click.argument("key")
 @inventory_option
 @lock_options
 @yes_option
 def rotate(key: str, inventory: str, lock: Lock, yes: bool) -> None:
     """Make a new KEY on the host, put it into use everywhere, and retire the old one.
+
+    KEY is `database`, `redis`, `restic`, `auth-secret` or `encryption-key`; or a secret that you
+    gave: `smtp`, or the name of a variable in `infisical_secrets`. The new value of such a secret
+    is read as for the first `apply`. For `smtp` it is proven first.
 
     If Infisical does not work with the new key, the old one is put back. An interrupted rotation is
     completed first. Only `auth-secret` asks for confirmation, after it printed the consequences.
@@ -41,8 +45,8 @@ def rotate(key: str, inventory: str, lock: Lock, yes: bool) -> None:
     Exit status: 0 when the new key is in use and the old one is retired; 1 for an error, with the
     key that is in use.
     """
-    chosen = find_key(key)
     with open_host(inventory, lock) as (host, settings):
+        chosen = find_key(key, settings.instance.given)
         from infisical_iac.backup import kit_host
         from infisical_iac.change import rotation
         from infisical_iac.core import audit
@@ -93,12 +97,14 @@ def list_command(inventory: str, as_json: bool) -> None:
     Exit status: 0, or 1 for an error.
     """
     from infisical_iac.core.inventory import connect
+    from infisical_iac.core.settings import load
 
     with connect(inventory) as host:
         from infisical_iac.change import rotation
         from infisical_iac.host.machine import Machine
 
-        found = rotation.list_keys()
+        settings = load(host.data.dict())  # type: ignore[no-untyped-call]
+        found = rotation.list_keys(settings.instance.given)
         begun = parse_unfinished(host.get_fact(Machine).rotating)
     now = datetime.now(UTC)
     rows = [

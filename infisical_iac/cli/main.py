@@ -26,6 +26,7 @@ _COMMANDS = {
         "outdated": "Show new versions of this tool and of the images.",
         "drift": "Report drift to a webhook and to Prometheus.",
         "audit": "Show who changed the host, and who read which secrets.",
+        "mail": "Send a test mail by Infisical's mail server.",
         "keys": "List the host's keys, and rotate one.",
         "eject": "Replace a template by your own.",
         "docs": "Print a page of the documentation.",

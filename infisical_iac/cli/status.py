@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 @click.pass_context
 def status(ctx: click.Context, inventory: str, as_json: bool) -> None:
     """Show versions, health, disk, certificate, the last backup, drill and apply, pending drift,
-    access that the project file does not grant, unexpected content of the instance, the recovery
-    kit, and new versions.
+    access that the project file does not grant, unexpected content of the instance, the mail
+    server, the recovery kit, and new versions.
 
     Nothing is changed.
 
@@ -56,6 +56,7 @@ def _collect_rows(inventory: str) -> list[Row]:
         from infisical_iac.core import audit, lock
         from infisical_iac.core.connection import each_of, with_others
         from infisical_iac.host.machine import Machine, absence
+        from infisical_iac.instance import mail
         from infisical_iac.monitoring.health_fact import Health
 
         wait_for_versions = _ask_for_new_versions(settings)
@@ -83,6 +84,7 @@ def _collect_rows(inventory: str) -> list[Row]:
             drifted, inside = _assess_drift(host, settings)
             found = rows(state, settings, audit.read(), drifted, datetime.now(UTC), inside)
         kit = kit_host.row(settings.backup.recovery_fingerprint)
+        found += mail.row(settings)
         return [*found, *([kit] if kit else []), *wait_for_versions()]
 
 

@@ -18,7 +18,7 @@ from infisical_iac.core.remote import removal, run
 from infisical_iac.core.rendering import script
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack import keys
-from infisical_iac.stack.deploy import configure_ingress
+from infisical_iac.stack.deploy import configure_containers, make_keys
 from infisical_iac.workspace.preflight import Preflight
 
 Reason = Literal["missing", "stale", "ends"]
@@ -155,18 +155,13 @@ def prepare(known: Preflight) -> None:
     """
     settings = known.settings
     if known.leads:
-        keys.files(
-            admin_email=settings.workspace.admin_email,
-            admin_password=known.admin_password,
-            more=keys.more_of(settings),
-            name="Make keys and passwords on the leader",
-        )
+        make_keys(known, known.admin_password)
         certificates(name="Make the certificates of the cluster's services")
     shared_state.state_copies(
         cluster=cluster_site_of(known).cluster, name="Copy the keys to all nodes"
     )
     stack.node_images(settings=settings, name="Fetch the images")
-    configure_ingress(settings)
+    configure_containers(settings)
 
 
 def roll_out(known: Preflight) -> None:
@@ -179,6 +174,7 @@ def roll_out(known: Preflight) -> None:
         stack.networks(site=site, name="Re-create networks that differ")
         upgrade.version_change(site=site, project=project, name="Change the version")
         stack.services(site=site, name="Roll out Infisical, PostgreSQL and Redis")
+        keys.unused(more=keys.more_of(site.settings), name="Remove secrets that nothing uses")
     else:
         unfinished_changes(
             machine=known.machine, name="Discard unfinished changes of a former leader"

@@ -11,7 +11,7 @@ from infisical_iac.cluster import etcd, patroni_config, stack_plan
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.patroni_config import Configuration, PatroniState, parse
 from infisical_iac.cluster.site import ClusterSite, desired_stack, read_stack_again
-from infisical_iac.cluster.stack_file import SECRETS
+from infisical_iac.cluster.stack_file import secrets_of
 from infisical_iac.cluster.stack_plan import DesiredStack, Level
 from infisical_iac.cluster.stack_state import (
     RECORD,
@@ -180,7 +180,7 @@ def render_clients(site: ClusterSite) -> str:
 
 def _prepare(site: ClusterSite) -> tuple[ClusterStackState, DesiredStack]:
     """Create secrets and configs on the host; return the actual and the desired stack."""
-    _do("secrets", keys_of(SECRETS), doing="make the stack's secrets")
+    _do("secrets", keys_of(secrets_of(site.settings)), doing="make the stack's secrets")
     # Read again: earlier steps may have added images, keys and nodes.
     before = read_stack_again(site)
     if not before.manager:

@@ -5,7 +5,7 @@ lost.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from threading import Lock
 from typing import ClassVar, Self
@@ -14,7 +14,13 @@ from pyinfra.context import host
 
 from infisical_iac.cluster import membership, shared_state, swarm, validation
 from infisical_iac.cluster.model import Cluster
-from infisical_iac.cluster.stack_file import SECRETS, StackInputs, configs, render_stack_file
+from infisical_iac.cluster.stack_file import (
+    SECRETS,
+    StackInputs,
+    configs,
+    render_stack_file,
+    secrets_of,
+)
 from infisical_iac.cluster.stack_plan import DesiredStack, Level
 from infisical_iac.cluster.stack_state import ClusterStack, ClusterStackState
 from infisical_iac.core import connection, journal, units
@@ -132,14 +138,16 @@ def cluster_site_of(known: Known) -> ClusterSite:
     return known.site
 
 
-def observe_stack(images: Sequence[str]) -> ClusterStackState:
+def observe_stack(settings: Settings) -> ClusterStackState:
     """Return the stack as the leader sees it; for operations."""
-    return shared_fact(ClusterStack, images=list(images), secrets=SECRETS)
+    secrets = secrets_of(settings)
+    return shared_fact(ClusterStack, images=list(settings.images), secrets=secrets)
 
 
 def read_stack_again(site: ClusterSite) -> ClusterStackState:
     """Read the stack again, after a change within an operation."""
-    return host.get_fact(ClusterStack, images=list(site.settings.images), secrets=SECRETS)
+    secrets = secrets_of(site.settings)
+    return host.get_fact(ClusterStack, images=list(site.settings.images), secrets=secrets)
 
 
 def keep_running_version(site: ClusterSite) -> ClusterSite:

@@ -112,7 +112,7 @@ def services(site: ClusterSite) -> Commands:
     """
     if kept := journal.current().kept:
         site = replace(site, settings=site.settings.keeping(kept))
-    yield from decide(site, observe_stack(site.settings.images))
+    yield from decide(site, observe_stack(site.settings))
 
 
 def decide(site: ClusterSite, found: ClusterStackState) -> Commands:
@@ -157,7 +157,7 @@ def databases(site: ClusterSite) -> Commands:
 
     Raises CheckFailed as `services` does.
     """
-    yield from decide_databases(site, observe_stack(site.settings.images))
+    yield from decide_databases(site, observe_stack(site.settings))
 
 
 def decide_databases(site: ClusterSite, found: ClusterStackState) -> Commands:
@@ -185,7 +185,7 @@ def networks(site: ClusterSite) -> Commands:
     it. It waits for all nodes, as an unreachable one could still run the services to stop, and for
     all members of etcd. Raises CheckFailed.
     """
-    yield from decide_networks(site, cluster_site.observe_stack(site.settings.images))
+    yield from decide_networks(site, cluster_site.observe_stack(site.settings))
 
 
 def decide_networks(site: ClusterSite, found: ClusterStackState) -> Commands:

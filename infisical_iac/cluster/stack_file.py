@@ -6,7 +6,6 @@ Infisical, Redis, HAProxy, etcd, and Zalando's Spilo with this project's patroni
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from hashlib import sha256
 from typing import Any
 
 import yaml
@@ -20,8 +19,8 @@ from infisical_iac.core.rendering import template
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.validation import mebibytes
 from infisical_iac.host.model import MachineState
-from infisical_iac.stack import paths
-from infisical_iac.stack.compose_file import redis_maxmemory_mb, shared_values
+from infisical_iac.stack import certificate, paths
+from infisical_iac.stack.compose_file import digest, redis_maxmemory_mb, shared_values
 
 # SECRETS: the purpose → the keys in /etc/infisical/keys that the secret holds, each as a line
 # `NAME=value` with the key's name in capitals, or a file of certificates.sh in /etc/infisical.
@@ -37,6 +36,14 @@ SECRETS = {
         for number in range(1, DATA_NODES + 1)
     },
 }
+
+
+def secrets_of(settings: Settings) -> dict[str, tuple[str, ...]]:
+    """Return SECRETS, with the secrets that the user gave among those of Infisical."""
+    given = (each.key for each in settings.instance.given)
+    return SECRETS | {"infisical_env": (*SECRETS["infisical_env"], *given)}
+
+
 # Chosen here, since Swarm's own choice may overlap a private network of the hosts.
 NETWORKS = {
     "consensus": "172.31.241.0/24",
@@ -88,6 +95,7 @@ def render_stack_file(settings: Settings, machine: MachineState, inputs: StackIn
         # readiness.sh for as long as two of them: tests/unit/stack/test_health_intervals.py.
         interval=15 if values["start_interval"] else 5,
         caddy=settings.stack.runs_caddy,
+        extra_ca=bool(settings.instance.extra_ca),
         trusted=(*settings.stack.trusted_proxy_cidrs, NETWORKS["edge"], *balancer),
     )
 
@@ -112,14 +120,11 @@ def configs(settings: Settings, inputs: StackInputs) -> Mapping[str, str]:
         "redis_maxmemory_mb": redis_maxmemory_mb(settings),
         "paths": paths,
     }
+    trusted = certificate.read_authorities(settings)
     names = ("haproxy.cfg", "keepalive.cjs", "patroni.yml", "redis.sh", "sentinel.sh")
     texts = {name.replace(".", "_"): template(name, **values) for name in names}
+    texts |= {"extra_ca": trusted} if trusted else {}
     return {f"{purpose}_{digest(text)}": text for purpose, text in texts.items()}
-
-
-def digest(content: str) -> str:
-    """Return the first 12 digits of the content's SHA-256, for the name of a config."""
-    return sha256(content.encode()).hexdigest()[:12]
 
 
 _PAUSES = "Infisical pauses for a minute, while the services that use it are stopped"

@@ -25,6 +25,7 @@ from infisical_iac.core.own_repository import list_stale_keys
 from infisical_iac.core.validation import SettingsModel, explain
 from infisical_iac.hetzner.settings import HetznerSettings
 from infisical_iac.host.settings import HostSettings
+from infisical_iac.instance.settings import InstanceSettings
 from infisical_iac.stack.settings import StackSettings, with_known_digests
 from infisical_iac.workspace.settings import WorkspaceSettings
 
@@ -46,6 +47,7 @@ class Settings(SettingsModel):
     cluster: ClusterSettings
     hetzner: HetznerSettings
     host: HostSettings
+    instance: InstanceSettings
     stack: StackSettings
     workspace: WorkspaceSettings
 

@@ -61,6 +61,13 @@ def prompt(
     return answer
 
 
+def prompt_secret(question: str) -> str:
+    """Ask for a text that the terminal does not show. Raises click.Abort if the input ends."""
+    shown = printable(question, keep=LAYOUT)
+    answer: str = click.prompt(shown, hide_input=True, err=True)  # noqa: TID251
+    return answer
+
+
 def confirm(question: str, *, default: bool = False, err: bool = False) -> bool:
     """Ask a question that is answered by yes or no, escaped as in `prompt`."""
     shown = printable(question, keep=LAYOUT)

@@ -30,6 +30,7 @@ _SCALARS: dict[str, list[list[type]]] = {
     "bool": [[bool]],
     "literal": [[str]],
     "model": [[dict]],
+    "dict": [[dict]],
 }
 
 

@@ -1,4 +1,4 @@
-"""Validate the user's own certificate and key, and assess the served certificate."""
+"""Validate the user's own certificates and key, and assess the served certificate."""
 
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,8 +45,44 @@ def own(settings: Settings, now: datetime | None = None) -> Pair | None:
             "that names it, or correct site_url",
             code="settings.certificate_name",
         )
-    _refuse_dates(leaf, stack.tls_certificate, now or datetime.now(UTC))
+    _refuse_dates(leaf, "tls_certificate", stack.tls_certificate, now or datetime.now(UTC))
     return pair
+
+
+def read_authorities(settings: Settings, now: datetime | None = None) -> str:
+    """Return the certificates that `extra_ca` names, in PEM; empty if it names no file.
+
+    Raises SettingsError if the file can't be read, has no certificate or one that is no
+    authority's, or if one of them is not valid `now`.
+    """
+    path = settings.instance.extra_ca
+    if not path:
+        return ""
+    text = _read("extra_ca", path)
+    try:
+        found = x509.load_pem_x509_certificates(text.encode())
+    except ValueError:
+        raise SettingsError(
+            f"setting 'extra_ca': {path} holds no certificate in PEM",
+            code="settings.no_certificate",
+        ) from None
+    for each in found:
+        if not _is_authority(each):
+            raise SettingsError(
+                f"setting 'extra_ca': {path} has the certificate of a server "
+                f"({each.subject.rfc4514_string()}): give that of the authority which signed it",
+                code="settings.no_authority",
+            )
+        _refuse_dates(each, "extra_ca", path, now or datetime.now(UTC))
+    return "".join(each.public_bytes(serialization.Encoding.PEM).decode() for each in found)
+
+
+def _is_authority(found: x509.Certificate) -> bool:
+    try:
+        return bool(found.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
+    except (x509.ExtensionNotFound, ValueError):
+        # Authorities of version 1 have no extensions; they are their own issuers.
+        return found.issuer == found.subject
 
 
 def unfit(served: str, name: str, pair: Pair | None, now: datetime) -> str:
@@ -129,17 +165,16 @@ def _is_for(leaf: x509.Certificate, name: str) -> bool:
     return name in certified or f"*.{name.partition('.')[2]}" in certified
 
 
-def _refuse_dates(leaf: x509.Certificate, path: str, now: datetime) -> None:
+def _refuse_dates(leaf: x509.Certificate, setting: str, path: str, now: datetime) -> None:
     if now < leaf.not_valid_before_utc:
         raise SettingsError(
-            f"setting 'tls_certificate': {path} is valid from {leaf.not_valid_before_utc:%Y-%m-%d} "
+            f"setting {setting!r}: {path} is valid from {leaf.not_valid_before_utc:%Y-%m-%d} "
             "on: wait until then, or keep the old one",
             code="settings.certificate_not_yet_valid",
         )
     if now >= leaf.not_valid_after_utc:
         raise SettingsError(
-            f"setting 'tls_certificate': {path} ended on {leaf.not_valid_after_utc:%Y-%m-%d}: "
-            "renew it",
+            f"setting {setting!r}: {path} ended on {leaf.not_valid_after_utc:%Y-%m-%d}: renew it",
             code="settings.certificate_expired",
         )
 

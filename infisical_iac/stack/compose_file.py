@@ -1,11 +1,19 @@
 """Render compose.yaml, and compute the values that it shares with a cluster's stack.yaml."""
 
+from hashlib import sha256
+
 from infisical_iac.core.rendering import template
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.validation import mebibytes
 from infisical_iac.host.model import MachineState
-from infisical_iac.stack import ingress_kinds
+from infisical_iac.instance.settings import EXTRA_CA
+from infisical_iac.stack import certificate, ingress_kinds
 from infisical_iac.stack.ingress_kinds import REVISION_PORT
+
+
+def digest(content: str) -> str:
+    """Return the first 12 digits of the content's SHA-256, for a name that changes with it."""
+    return sha256(content.encode()).hexdigest()[:12]
 
 
 def shared_values(settings: Settings, machine: MachineState) -> dict[str, object]:
@@ -15,6 +23,7 @@ def shared_values(settings: Settings, machine: MachineState) -> dict[str, object
         "settings": settings,
         # The heap gets two thirds, because Node keeps data outside of it too.
         "node_options": f"--max-old-space-size={memory * 2 // 3}",
+        "variables": settings.instance.variables,
         "redis_maxmemory_mb": redis_maxmemory_mb(settings),
         "start_interval": machine.system is not None and machine.system.start_interval,
         "revision_port": REVISION_PORT,
@@ -42,7 +51,10 @@ def compose_file(
             INFISICAL_IMAGE then.
     """
     values, stack = shared_values(settings, machine), settings.stack
-    kind = stack.ingress_kind
+    kind, trusted_ca = stack.ingress_kind, certificate.read_authorities(settings)
+    if drill:
+        # It has no way out, and must not send mail or call others in any case.
+        values, trusted_ca = values | {"variables": {}}, ""
     return template(
         "compose.yaml",
         **values,
@@ -61,4 +73,7 @@ def compose_file(
         secret_label=kind.secret_label,
         trusted=trusted_networks(settings),
         upstream=ingress_kinds.UPSTREAM,
+        given=() if drill else [each.variable for each in settings.instance.given],
+        extra_ca=f"/extra-ca-{digest(trusted_ca)}.crt" if trusted_ca else "",
+        extra_ca_file=EXTRA_CA,
     )

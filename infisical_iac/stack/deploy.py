@@ -4,12 +4,27 @@ from functools import partial
 
 from pyinfra.api.deploy import deploy
 
+from infisical_iac.core import files
+from infisical_iac.core.files import File
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known
-from infisical_iac.stack import compose, edge
+from infisical_iac.instance import mail
+from infisical_iac.instance.settings import EXTRA_CA
+from infisical_iac.stack import certificate, compose, edge, keys
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.ingress import configuration, served_certificate
+
+
+@deploy("Secrets")
+def given_secrets(known: Known) -> None:
+    """Ask for the secrets that only the user has, before anything is changed."""
+    if known.leads:
+        keys.given_secrets(
+            secrets=known.settings.instance.given,
+            more=keys.more_of(known.settings),
+            name="Ask for the secrets that only you have",
+        )
 
 
 @deploy("Ingress")
@@ -23,9 +38,27 @@ def ingress(known: Known) -> None:
     served_certificate(settings=known.settings, name="Serve a certificate for the site's address")
 
 
-def configure_ingress(settings: Settings) -> None:
-    """Write the files that the ingress container starts with."""
+def make_keys(known: Known, admin_password: str | None) -> None:
+    """Prove the login at the mail server, then make the keys and store what the user gave."""
+    settings = known.settings
+    more = keys.more_of(settings)
+    mail.login(settings=settings, name="Log in to the mail server")
+    keys.files(
+        admin_email=settings.workspace.admin_email,
+        admin_password=admin_password,
+        more=more,
+        name="Make keys and passwords on the host",
+    )
+
+
+def configure_containers(settings: Settings) -> None:
+    """Write the files that the containers of Caddy and Infisical start with."""
     configuration(settings=settings, name="Configure the ingress")
+    if trusted := certificate.read_authorities(settings):
+        files.contents(
+            files=[File(EXTRA_CA, trusted, mode="644")],
+            name="Write the authorities that Infisical trusts",
+        )
 
 
 def run_containers(settings: Settings, machine: MachineState) -> None:

@@ -1,5 +1,6 @@
 """Create the keys and passwords on the host, and keep them complete and private."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +13,8 @@ from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
+from infisical_iac.instance import given
+from infisical_iac.instance.settings import GIVEN, GivenSecret
 from infisical_iac.stack.ingress_kinds import KINDS
 
 
@@ -23,6 +26,7 @@ class KeysState:
         database: whether there is a database that was encrypted with these keys.
         replicas: whether that database is a cluster's.
         repositories: whether there are backups made with their password.
+        surplus: secrets that the user gave and that no setting uses; they need no repair.
         admin_email: the address of the administrator whose password is stored; empty if no
             password is stored.
     """
@@ -34,6 +38,7 @@ class KeysState:
     sample: frozenset[str] = frozenset()
     malformed: frozenset[str] = frozenset()
     open: frozenset[str] = frozenset()
+    surplus: frozenset[str] = frozenset()
     stale: frozenset[str] = frozenset()
     admin_email: str = ""
 
@@ -63,6 +68,7 @@ class Keys(Fact[KeysState]):
             sample=names_of("sample"),
             malformed=names_of("malformed"),
             open=names_of("open"),
+            surplus=names_of("surplus"),
             stale=names_of("stale"),
             admin_email="".join(names_of("admin")),
         )
@@ -82,16 +88,56 @@ _APART = frozenset({"restic_password", "kit_signing_key", "admin.env"})
 
 def more_of(settings: Settings) -> str:
     """Return the names of keys that not every host has, separated by blanks."""
-    if settings.cluster.topology == "swarm":
-        return OF_A_CLUSTER
-    return settings.stack.ingress_kind.more_keys
+    swarm = settings.cluster.topology == "swarm"
+    more = OF_A_CLUSTER if swarm else settings.stack.ingress_kind.more_keys
+    return " ".join(filter(None, (more, *(each.key for each in settings.instance.given))))
+
+
+@planned_operation
+def given_secrets(secrets: Sequence[GivenSecret], more: str) -> Commands:
+    """Ask for secrets that are not on the host, before anything else changes; `files` stores them.
+
+    Raises SettingsError for one that nobody gave, or that can't be passed to the container.
+
+    Args:
+        secrets: the secrets that the user gives, and no recovery kit.
+        more: as of `files`.
+    """
+    yield from decide_given(secrets, host.get_fact(Keys, more=more).missing)
+
+
+def decide_given(secrets: Sequence[GivenSecret], missing: frozenset[str]) -> Commands:
+    """Decide which secrets to ask for, by the names of the `missing` keys."""
+    asked = [each for each in secrets if each.key in missing]
+    if not asked:
+        yield UpToDate("the host has all secrets that the user gives")
+        return
+    yield step(given.ask, asked)
+
+
+@planned_operation
+def unused(more: str) -> Commands:
+    """Remove secrets that the user gave, once no setting uses them and no container has them."""
+    yield from decide_unused(host.get_fact(Keys, more=more).surplus)
+
+
+def decide_unused(surplus: frozenset[str]) -> Commands:
+    """Decide which secrets to remove: those that are `surplus`."""
+    if not surplus:
+        yield UpToDate("each secret that the user gave is used")
+        return
+    names = sorted(surplus)
+    for name in names:
+        yield Change("-", _path(name), "no setting uses it any more")
+    yield step(run, script("keys", "forget", *names), doing="remove secrets without a use")
 
 
 @planned_operation
 def files(*, admin_email: str, admin_password: str | None, more: str = "") -> Commands:
     """Create missing keys, and repair modes and the files derived from keys.
 
-    Raises Refused if a new key would lose data.
+    Secrets that the user gives were asked for before, by `given.secrets`. Raises Refused if a new
+    key would lose data.
 
     Args:
         admin_email: the administrator whose password is stored if the host has none yet.
@@ -106,8 +152,8 @@ def decide(
     state: KeysState, *, admin_email: str, admin_password: str | None, more: str = ""
 ) -> Commands:
     """Decide which keys to create or repair, by their state; raises as `files` does."""
-    given = admin_password is not None
-    refuse(state, admin_email=admin_email, password_given=given, shared=more == OF_A_CLUSTER)
+    has_password = admin_password is not None
+    refuse(state, admin_email=admin_email, password_given=has_password, shared=OF_A_CLUSTER in more)
     if state.is_complete:
         yield UpToDate("keys and passwords are in place")
         return
@@ -183,6 +229,8 @@ def _describe_malformed(name: str) -> str:
 
 def _form(name: str) -> str:
     """Return the form of a key's file in words; forms.sh checks it."""
+    if name.startswith(GIVEN):
+        return "text without control characters or empty lines"
     if name == "kit_signing_key":
         return "64 hexadecimal digits on one line"
     length = "exactly 32" if name == "encryption_key" else "at least 16"
@@ -194,5 +242,5 @@ def _make(admin_email: str, admin_password: str, more: str) -> None:
     run(
         script("keys", "make", admin_email, *([more] if more else [])),
         doing="make the keys in /etc/infisical",
-        stdin=f"{admin_password}\n",
+        stdin=f"{admin_password}\n{given.lines()}",
     )

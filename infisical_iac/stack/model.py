@@ -37,15 +37,19 @@ def ingress_of(compose: str) -> IngressAndPort:
     return IngressAndPort(next(names, "unknown"), port_of(compose))
 
 
-def unpublish(compose: str) -> str:
-    """Return such a file with Infisical at a port of the loopback that Docker chooses.
+def isolate(compose: str) -> str:
+    """Return such a file for a version that is not proven: nobody reaches it, it sends no mail.
 
-    No proxy knows that port. Empty if all requests pass a Caddy of the stack, which can be closed.
+    Without a Caddy of the stack, which can be closed, Infisical is at a port of the loopback that
+    Docker chooses, and that no proxy knows. Empty if there is nothing to change.
     """
     document: dict[str, Any] = yaml.safe_load(compose)
-    if "caddy" in document["services"]:
-        return ""
     infisical = document["services"]["infisical"]
+    mail = [name for name in infisical.get("environment", {}) if name.startswith("SMTP_")]
+    for name in mail:
+        del infisical["environment"][name]
+    if "caddy" in document["services"]:
+        return yaml.safe_dump(document) if mail else ""
     infisical["ports"] = ["127.0.0.1::8080"]
     # Traefik finds Infisical by them in the files of earlier releases.
     infisical.pop("labels", None)

@@ -5,7 +5,8 @@
 #   rotation.sh targets         prints "target <name>" for each backup target, and "other <file>" for
 #                               each former repository that the host remembers
 #   rotation.sh replaces        prints "yes" if Infisical's database can have a second encryption key
-#   rotation.sh prepare <key>   makes the next key, next to the one in use; phase prepared
+#   rotation.sh prepare <key>   makes the next key, next to the one in use, or reads it from standard
+#                               input for a secret that the user gives; phase prepared
 #   rotation.sh switch          puts the next key in place, and keeps the old one next to it; phase
 #                               switched
 #   rotation.sh alter           gives PostgreSQL the password that is in place
@@ -75,7 +76,10 @@ prepare() {
 end, or end it with \`systemctl stop infisical-backup infisical-drill\`"
     key=$1
     enter prepared
-    random 32 | store "$root/keys/$key.next"
+    case $key in
+    given_*) cat ;;
+    *) random 32 ;;
+    esac | store "$root/keys/$key.next"
 }
 
 switch() {

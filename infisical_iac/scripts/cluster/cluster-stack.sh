@@ -32,6 +32,7 @@
 # <secrets> is one word: "<purpose>:<key>,<key>,… <purpose>:<file>". A secret's name ends in the
 # hash of its content. A file is a path in /etc/infisical, with a slash in it.
 . ./basics.sh
+. ./given.sh
 . ./members.sh
 . ./patroni.sh
 . ./services.sh
@@ -39,7 +40,8 @@
 hashed='_[0-9a-f]{12}$'
 
 # Prints the content of a secret: a file as it is, or variables, which the containers' shells read.
-# Characters that a shell would interpret are refused.
+# Characters that a shell would interpret are refused, except in secrets that the user gave: those are
+# quoted.
 text_of() {
     case ${1#*:} in
     */*)
@@ -50,11 +52,17 @@ text_of() {
     esac
     for name in $(echo "${1#*:}" | tr , ' '); do
         test -s "$root/keys/$name" || fail "$root/keys/$name is missing"
+        case $name in
+        given_*)
+            printf "%s='%s'\n" "$(variable_of "$name")" "$(sed "s/'/'\\\\''/g" "$root/keys/$name")"
+            continue
+            ;;
+        esac
         key=$(cat "$root/keys/$name")
         case $key in
         *[!A-Za-z0-9+/=._-]*) fail "$root/keys/$name has characters that no key has" ;;
         esac
-        echo "$(echo "$name" | tr a-z A-Z)=$key"
+        echo "$(variable_of "$name")=$key"
     done
 }
 

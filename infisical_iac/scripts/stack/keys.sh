@@ -4,16 +4,20 @@
 #                                     wrong modes, and the administrator, a line each
 #   keys.sh make <e-mail> [<more>]    makes missing keys, repairs modes, and writes the derived
 #                                     file; reads the administrator's password from standard input,
-#                                     and makes one if that is empty
+#                                     and makes one if that is empty; then secrets that the user
+#                                     gave, a line "<key> <base64>" each
 #   keys.sh derive                    writes the derived file
+#   keys.sh forget <key>…             removes secrets that the user gave, and writes the derived file
 #
 # <more> is one word: keys that only some hosts have, those of a cluster or of a kind of ingress.
-# Compose reads the latter too; their names begin with edge_.
+# Compose reads the latter too; their names begin with edge_. Those that begin with given_ are secrets
+# that the user gave.
 #
 # Only rotation.sh replaces a key that exists. The derived file .env has the stack's keys for
 # Compose, so that compose.yaml needs no secret.
 . ./basics.sh
 . ./forms.sh
+. ./given.sh
 stack_keys="encryption_key auth_secret postgres_password redis_password"
 keys="$stack_keys restic_password kit_signing_key"
 
@@ -31,14 +35,25 @@ bytes() {
 
 env_file() {
     for name in $stack_keys $(ls "$root/keys" | grep -x 'edge_[a-z_]*'); do
-        echo "$(echo "$name" | tr a-z A-Z)=$(cat "$root/keys/$name")"
+        echo "$(variable_of "$name")=$(cat "$root/keys/$name")"
     done
+    # Compose takes them literally, but for \' and \\, which no such secret has.
+    for name in $(given); do
+        printf "%s='%s'\n" "$(variable_of "$name")" "$(sed "s/'/\\\\'/g" "$root/keys/$name")"
+    done
+}
+
+given() { ls "$root/keys" 2>/dev/null | grep -x 'given_[a-z0-9_]*' || true; }
+
+forget() {
+    for name; do discard "$root/keys/$name"; done
+    derive
 }
 
 # Prints the paths that only root may read: the directories, then the files.
 private() {
     echo "$root $root/keys $root/credentials $root/backup $root/.env"
-    for name in $keys; do echo "$root/keys/$name"; done
+    for name in $keys $(given); do echo "$root/keys/$name"; done
     ls "$root/admin.env" "$root/deployer.env" "$root"/credentials/*.env 2>/dev/null || true
 }
 
@@ -64,6 +79,9 @@ check() {
         *) echo "open $path" ;;
         esac
     done
+    for name in $(given); do
+        case " $keys " in *" $name "*) ;; *) echo "surplus $name" ;; esac
+    done
     env_file 2>/dev/null | cmp -s - "$root/.env" || echo "stale .env"
 }
 
@@ -74,12 +92,16 @@ make() {
     mkdir -p "$root/keys" "$root/credentials" "$root/backup"
     exec 9>"$root/lock"
     flock --wait 120 9 || { echo "another run holds $root/lock" >&2; exit 1; }
+    IFS= read -r password || true
+    while read -r name value; do
+        echo "$value" | base64 --decode | store "$root/keys/$name"
+    done
     for name in $keys; do
+        case $name in given_*) continue ;; esac
         test -s "$root/keys/$name" || random "$(bytes "$name")" | store "$root/keys/$name"
     done
     derive
     if ! test -s "$root/admin.env"; then
-        IFS= read -r password || true
         printf 'INFISICAL_ADMIN_EMAIL=%s\nINFISICAL_ADMIN_PASSWORD=%s\n' \
             "$1" "${password:-$(random "$(bytes admin_password)")}" | store "$root/admin.env"
     fi

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from infisical_iac.cli.main import main
 from infisical_iac.core import lock, settings
 from infisical_iac.host.model import MachineState
+from tests.unit.settings_of import settings_of
 
 
 class _Data(dict[str, object]):
@@ -59,7 +60,7 @@ def test_a_host_is_inspected_under_the_lock(
     # Importing the real module would let pyinfra patch the whole process.
     module = SimpleNamespace(connect=connect)
     monkeypatch.setitem(sys.modules, "infisical_iac.core.inventory", module)
-    monkeypatch.setattr(settings, "load", lambda _: None)
+    monkeypatch.setattr(settings, "load", lambda _: settings_of())
     monkeypatch.setattr(lock, "take", host.lock)
     done = CliRunner().invoke(main, ["keys", "rotate", "redis"])
     assert (done.exit_code, host.done) == (1, ["lock", "read Machine"])

@@ -14,6 +14,7 @@ from infisical_iac.core.settings import SECTION_OF, Settings, load
 from infisical_iac.core.validation import SettingsModel
 from infisical_iac.hetzner.settings import NamedHost
 from infisical_iac.host.settings import AllowedPort
+from infisical_iac.instance.settings import Smtp
 from infisical_iac.stack.settings import DIGESTS
 from tests.unit.settings_of import defaults
 
@@ -270,6 +271,7 @@ _KEYS = ["schema_version", *SECTION_OF]
 _ENTRIES: dict[str, type[SettingsModel]] = {
     "backup_targets": BackupTarget,
     "backup_keep": Keep,
+    "smtp": Smtp,
     "allowed_ports": AllowedPort,
     "hosts": NamedHost,
 }
@@ -277,7 +279,8 @@ _PLACES = [(key, None) for key in _KEYS] + [
     (key, field) for key, entry in _ENTRIES.items() for field in entry.model_fields
 ]
 _LIBRARY = re.compile(
-    r"[Ii]nput|should be|[Ee]xtra|[Vv]alid |[Ii]nstance|[Uu]nable|permitted|Field required|pydantic"
+    r"[Ii]nput|should be|\b[Ee]xtra\b|[Vv]alid |[Ii]nstance|[Uu]nable|permitted|Field required"
+    "|pydantic"
 )
 # The remedy of a refusal.
 _REMEDY = re.compile(
@@ -305,7 +308,7 @@ def _wrap(key: str, field: str | None, value: Any) -> dict[str, Any]:
     if field is None:
         return {key: value}
     entry = {**_ENTRIES[key].example, field: value}
-    return {key: entry if key == "backup_keep" else (entry,)}
+    return {key: entry if key in ("backup_keep", "smtp") else (entry,)}
 
 
 @pytest.mark.parametrize("key", SECTION_OF)
@@ -328,6 +331,9 @@ _UNSHOWN = ("backup_webhook",)
 # Examples with one entry, for settings whose defaults have none or several.
 _GOOD: dict[str, Any] = {
     "allowed_ports": ({"port": 9100},),
+    "infisical_environment": {"OTEL_EXPORT_TYPE": "prometheus"},
+    "infisical_secrets": ("GITHUB_API_TOKEN",),
+    "smtp": {"host": "smtp.example.com", "from_address": "infisical@example.com"},
     "hosts": ({"address": "203.0.113.7"},),
     "image_archives": ("images.tar",),
     "machine_networks": ("10.0.0.0/8",),

@@ -14,7 +14,7 @@ from infisical_iac.stack import keys
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.ingress import caddyfile
 from infisical_iac.stack.ingress_kinds import EDGE_SECRET, KINDS, IngressKind
-from infisical_iac.stack.model import ingress_of, unpublish
+from infisical_iac.stack.model import ingress_of, isolate
 from tests.host.choosing import is_left_out
 from tests.staging import ingress as staging_ingress
 from tests.unit.settings_of import settings_of
@@ -87,12 +87,12 @@ def test_services_of_no_kind_belong_to_none(services: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("kind", [each for each in KINDS if KINDS[each].runs_caddy])
 def test_an_infisical_behind_caddy_is_checked_at_its_own_port(kind: str) -> None:
-    assert unpublish(compose_file(settings_of(ingress=kind), _MACHINE)) == ""
+    assert isolate(compose_file(settings_of(ingress=kind), _MACHINE)) == ""
 
 
 def test_without_caddy_infisical_is_checked_at_a_port_that_no_proxy_knows() -> None:
     text = compose_file(settings_of(ingress="none"), _MACHINE)
-    closed, expected = yaml.safe_load(unpublish(text)), yaml.safe_load(text)
+    closed, expected = yaml.safe_load(isolate(text)), yaml.safe_load(text)
     expected["services"]["infisical"]["ports"] = ["127.0.0.1::8080"]
     assert closed == expected
 
@@ -100,7 +100,7 @@ def test_without_caddy_infisical_is_checked_at_a_port_that_no_proxy_knows() -> N
 def test_traefik_does_not_find_the_infisical_of_an_earlier_release_while_it_is_checked() -> None:
     labelled = {"ports": ["127.0.0.1:8080:8080"], "labels": ["traefik.enable=true"]}
     former = yaml.safe_dump({"services": {"infisical": labelled}})
-    assert "traefik" not in unpublish(former)
+    assert "traefik" not in isolate(former)
 
 
 def test_host_checks_are_chosen_by_what_a_kind_has(settings: Settings) -> None:

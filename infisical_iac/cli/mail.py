@@ -1,0 +1,46 @@
+"""`infisical-iac mail`: test the mail server that Infisical sends by."""
+
+import re
+
+import click
+
+from infisical_iac.cli.options import inventory_option, json_option, open_host
+from infisical_iac.core.errors import SettingsError
+from infisical_iac.core.terminal import echo, print_data
+from infisical_iac.core.validation import EMAIL
+
+
+@click.group()
+def mail() -> None:
+    """Test the mail server that Infisical sends by: the setting `smtp`."""
+
+
+@mail.command(short_help="Send a mail by Infisical's mail server.")
+@click.argument("address")
+@inventory_option
+@json_option
+def test(address: str, inventory: str, as_json: bool) -> None:
+    """Send a mail to ADDRESS from the host, with the login that Infisical has.
+
+    Exit status: 0 when the mail server has accepted the mail; 1 for an error.
+    """
+    if not re.fullmatch(EMAIL, address):
+        raise SettingsError(
+            f"{address!r} is not an e-mail address; write one such as you@example.com",
+            code="settings.address",
+        )
+    with open_host(inventory) as (_, settings):
+        # These load pyinfra, which the help does not need.
+        from infisical_iac.instance import mail as server
+
+        smtp = settings.instance.smtp
+        if smtp is None:
+            raise SettingsError(
+                "no mail server is set: set smtp, as docs/operate/mail.md describes, and apply",
+                code="settings.no_mail",
+            )
+        server.prove(settings, to=address)
+    if as_json:
+        print_data({"host": smtp.host, "port": smtp.port, "to": address})
+    else:
+        echo(f"{smtp.host} has accepted the mail to {address}: look for it there, in spam too.")

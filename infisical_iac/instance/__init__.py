@@ -1,0 +1,1 @@
+"""Infisical's own settings: mail, login, and further variables of its environment."""

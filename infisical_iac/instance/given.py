@@ -1,0 +1,81 @@
+"""Ask for the secrets that only the user has, such as the password of a mail server."""
+
+import os
+import sys
+from base64 import b64encode
+from collections.abc import Sequence
+from pathlib import Path
+
+from infisical_iac.core.errors import SettingsError
+from infisical_iac.core.terminal import prompt_secret
+from infisical_iac.instance.settings import GivenSecret
+
+# Compose 1 and 2 read these differently in their .env, or not at all.
+_UNREADABLE = ("\\\\", "\\'", "${")
+# The values that this process was given, by the name of their key.
+_values: dict[str, str] = {}
+
+
+def ask(secrets: Sequence[GivenSecret]) -> None:
+    """Read the values from the environment, or ask for them; `value_of` returns them then."""
+    for each in secrets:
+        if each.key not in _values:
+            _values[each.key] = _checked(each, _read(each))
+
+
+def value_of(secret: GivenSecret) -> str:
+    """Return the value that this process was given; empty if it was given none."""
+    return _values.get(secret.key, "")
+
+
+def take(secret: GivenSecret) -> str:
+    """Ask for a new value in any case, and return it; for a rotation."""
+    _values.pop(secret.key, None)
+    ask([secret])
+    return value_of(secret)
+
+
+def _read(secret: GivenSecret) -> str:
+    name = secret.variable
+    if value := os.environ.get(name):
+        return value
+    if file := os.environ.get(f"{name}_FILE"):
+        try:
+            return Path(file).expanduser().read_text("utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise SettingsError(
+                f"the file {file}, which {name}_FILE names, can't be read as text: give another "
+                "one",
+                code="settings.not_readable",
+            ) from None
+    if not sys.stdin.isatty():
+        raise SettingsError(
+            f"{secret.purpose} is not on the host: set {name} or {name}_FILE in the environment "
+            "for this run, or run it in a terminal, where it is asked for",
+            code="settings.not_given",
+        )
+    return prompt_secret(f"{secret.purpose[0].upper()}{secret.purpose[1:]} ({name})")
+
+
+def _checked(secret: GivenSecret, text: str) -> str:
+    value = text.rstrip("\r\n")
+    why = ""
+    if not value.strip():
+        why = "is empty"
+    elif not all(each.isprintable() or each in "\t\n" for each in value) or "\n\n" in value:
+        why = "has control characters or empty lines"
+    elif value.endswith("\\") or any(each in value for each in _UNREADABLE):
+        why = "has ${, two \\ in a row, or a \\ before a quote or at its end"
+    if why:
+        raise SettingsError(
+            f"{secret.purpose} ({secret.variable}) {why}, which Compose can't pass to the "
+            "container: choose another one",
+            code="settings.unfit_secret",
+        )
+    return value
+
+
+def lines() -> str:
+    """Return the lines of keys.sh's standard input that store all values of this process."""
+    encoded = {name: b64encode(f"{value}\n".encode()).decode() for name, value in _values.items()}
+    return "".join(f"{name} {value}\n" for name, value in encoded.items())

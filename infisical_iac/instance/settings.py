@@ -1,0 +1,200 @@
+"""Define the settings of Infisical itself: mail, trusted authorities, and further variables."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import model_validator
+
+from infisical_iac.core.validation import EMAIL, SettingsModel, matching, within
+from infisical_iac.instance.variables import Environment, SecretNames
+
+_TlsMode = Literal["starttls", "tls", "none"]
+# The port at which Infisical expects TLS from the first byte; at all others it begins in clear.
+TLS_PORT = 465
+# No name of this is known in public: a server with it is in a network of one's own.
+_PRIVATE_NAME = r"localhost|[^.]+|.+\.(internal|local|lan|home\.arpa|test)"
+
+
+# The file on the host with the authorities of `extra_ca`.
+EXTRA_CA = "/etc/infisical-iac/extra-ca.crt"
+# The beginning of the names of their files.
+GIVEN = "given_"
+# The names of some secrets for `infisical-iac keys rotate`; others go by their variable.
+_NAMES = {"SMTP_PASSWORD": "smtp"}
+
+
+@dataclass(frozen=True)
+class GivenSecret:
+    """A secret that only the user has; the host keeps it once it was given.
+
+    Attributes:
+        variable: the variable of Infisical that gets it; the same variable, or one with the ending
+            `_FILE`, gives it to a run.
+        purpose: what it is, in words for people.
+    """
+
+    variable: str
+    purpose: str
+
+    @property
+    def key(self) -> str:
+        """Return the name of its file in /etc/infisical/keys."""
+        return f"{GIVEN}{self.variable.lower()}"
+
+    @property
+    def name(self) -> str:
+        """Return its name for `infisical-iac keys rotate`."""
+        return _NAMES.get(self.variable, self.variable)
+
+
+def given_by_key(key: str) -> GivenSecret | None:
+    """Return the secret in a file of /etc/infisical/keys; None for another key."""
+    variable = key.removeprefix(GIVEN).upper()
+    return GivenSecret(variable, f"the value of {variable}") if key.startswith(GIVEN) else None
+
+
+class Smtp(SettingsModel):
+    """The mail server that Infisical sends by. Its password is not in the settings."""
+
+    example: ClassVar = {
+        "host": "smtp.example.com",
+        "user": "infisical",
+        "from_address": "infisical@example.com",
+    }
+
+    host: Annotated[
+        str,
+        matching(
+            r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|[0-9a-fA-F:]+",
+            "is no host; write a name such as smtp.example.com, without a scheme or port",
+        ),
+    ]
+    """Name or address of the mail server."""
+
+    port: Annotated[int, within(1, 65535, "choose the port of the mail server, mostly 587")] = 587
+    """Port: 587 for `starttls`, 465 for `tls`."""
+
+    tls: _TlsMode = "starttls"
+    """`starttls` begins in clear text and requires TLS before the login; `tls` begins with TLS, at
+    port 465 only; `none` sends everything in clear text, only to a private address."""
+
+    user: Annotated[
+        str, matching(r"[^\n\r\x00]*", "is not a user; write the login of the mail server")
+    ] = ""
+    """Login at the mail server; empty for a server that asks for none."""
+
+    from_address: Annotated[
+        str, matching(EMAIL, "is not an e-mail address; write one that the server sends for")
+    ]
+    """Address that mails come from."""
+
+    from_name: Annotated[
+        str,
+        matching(r'[^"\\<>\n\r\x00]+', "is not a name; write one without quotes, \\, < and >"),
+    ] = "Infisical"
+    """Name that mails come from."""
+
+    @model_validator(mode="after")
+    def _port_fits_the_tls_mode(self) -> Self:
+        if self.tls == "tls" and self.port != TLS_PORT:
+            raise ValueError(
+                f"port {self.port} does not fit tls 'tls': Infisical begins with TLS at port "
+                f"{TLS_PORT} only; write port {TLS_PORT}, or tls 'starttls'"
+            )
+        if self.tls != "tls" and self.port == TLS_PORT:
+            raise ValueError(
+                f"port {TLS_PORT} does not fit tls {self.tls!r}: Infisical begins with TLS there; "
+                "write tls 'tls', or port 587"
+            )
+        if self.tls == "none" and not _is_private(self.host):
+            raise ValueError(
+                f"tls 'none' would send mails and the password to {self.host} in clear text; write "
+                "'starttls' or 'tls', which only a server at a private address can do without"
+            )
+        return self
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """Return the variables of Infisical, without the password."""
+        found = {
+            "SMTP_HOST": self.host,
+            "SMTP_PORT": str(self.port),
+            "SMTP_FROM_ADDRESS": self.from_address,
+            "SMTP_FROM_NAME": self.from_name,
+            "SMTP_REQUIRE_TLS": "false" if self.tls == "none" else "true",
+            "SMTP_IGNORE_TLS": "true" if self.tls == "none" else "false",
+        }
+        return found | ({"SMTP_USERNAME": self.user} if self.user else {})
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return bool(re.fullmatch(_PRIVATE_NAME, host.lower()))
+
+
+# The variables that `smtp` sets, without the password.
+VARIABLES = (
+    *("SMTP_HOST", "SMTP_PORT", "SMTP_USERNAME", "SMTP_FROM_ADDRESS", "SMTP_FROM_NAME"),
+    *("SMTP_REQUIRE_TLS", "SMTP_IGNORE_TLS"),
+)
+
+
+class InstanceSettings(SettingsModel):
+    """Infisical's own settings: mail, trusted authorities, and further variables.
+
+    Secrets among them are never in `group_data/`. The first `apply` reads each from the variable of
+    the environment with its name (`SMTP_PASSWORD`), from the file that the variable with `_FILE`
+    names (`SMTP_PASSWORD_FILE`), or asks for it; the host keeps it under `/etc/infisical/keys`.
+    """
+
+    smtp: Smtp | None
+    """[Mail server](../operate/mail.md), such as `{"host": "smtp.example.com", "port": 587, "tls":
+    "starttls", "user": "infisical", "from_address": "infisical@example.com", "from_name":
+    "Infisical"}`; its password is `SMTP_PASSWORD`. `None`: Infisical sends no mail.
+
+    Change: the next `apply` proves the login from the host, then re-creates the Infisical
+    container.
+    """
+
+    extra_ca: str
+    """Certificates of authorities that Infisical trusts besides the public ones, for mail servers,
+    Git servers and login providers of your own: a PEM file on your machine.
+
+    Change: the next `apply` checks it and re-creates the Infisical container.
+    """
+
+    infisical_environment: Environment
+    """[Further variables](../operate/environment.md) of Infisical in clear text, such as
+    `{"OTEL_EXPORT_TYPE": "prometheus"}`. Variables that follow from other settings, deprecated
+    ones, and values that look like a secret are refused.
+
+    Change: the next `apply` re-creates the Infisical container.
+    """
+
+    infisical_secrets: SecretNames
+    """Names of further variables that are secret, such as `("GITHUB_API_TOKEN",)`. Each value is
+    given once.
+
+    Change: the next `apply` asks for a value that it does not have, and re-creates the Infisical
+    container.
+    """
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """Return the variables of Infisical that follow from these settings, without secrets."""
+        return (self.smtp.variables if self.smtp else {}) | self.infisical_environment
+
+    @property
+    def given(self) -> tuple[GivenSecret, ...]:
+        """Return the secrets that the user has to give."""
+        found = []
+        if self.smtp and self.smtp.user:
+            found.append(GivenSecret("SMTP_PASSWORD", f"the password of {self.smtp.host}"))
+        for name in dict.fromkeys(self.infisical_secrets):
+            found.append(GivenSecret(name, f"the value of {name}"))
+        return tuple(found)
