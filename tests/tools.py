@@ -27,6 +27,7 @@ _PACKAGES = {
     "nginx-light": "nginx",
     "pebble": "pebble",
     "curl": "curl",
+    "docker-compose": "docker-compose",
     "restic": "restic",
     "restic-rest-server": "restic-rest-server",
     "openssl": "openssl",

@@ -68,6 +68,13 @@ enter() {
     echo "$key $phase" | store "$here/state"
 }
 
+new_key() {
+    case $key in
+    given_*) cat ;;
+    *) random 32 ;;
+    esac
+}
+
 prepare() {
     test ! -e "$here/state" || fail "another rotation has not ended"
     # A running backup would lose its database, or lock its repository.
@@ -76,10 +83,7 @@ prepare() {
 end, or end it with \`systemctl stop infisical-backup infisical-drill\`"
     key=$1
     enter prepared
-    case $key in
-    given_*) cat ;;
-    *) random 32 ;;
-    esac | store "$root/keys/$key.next"
+    new_key | store "$root/keys/$key.next"
 }
 
 switch() {

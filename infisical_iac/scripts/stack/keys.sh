@@ -37,7 +37,7 @@ env_file() {
     for name in $stack_keys $(ls "$root/keys" | grep -x 'edge_[a-z_]*'); do
         echo "$(variable_of "$name")=$(cat "$root/keys/$name")"
     done
-    # Compose takes them literally, but for \' and \\, which no such secret has.
+    # Compose takes a text in such quotes literally, but for \' and \\, which forms.sh refuses.
     for name in $(given); do
         printf "%s='%s'\n" "$(variable_of "$name")" "$(sed "s/'/\\\\'/g" "$root/keys/$name")"
     done

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from infisical_iac.change import rotation
 from infisical_iac.change.keys import UnfinishedRotation, find_key
@@ -33,12 +33,16 @@ class NotingHost(Noting):
         super().__init__(**_SAID)
         # On a cluster: the images in use, and the settings that were rolled out.
         self.was: Images | None = None
+        # The standard input of a step: a secret that the user gave.
+        self.stored = ""
         self.rolled_out: Settings | None = None
 
     def script(self, name: str, *arguments: str) -> str:
         return " ".join((name, *arguments))
 
-    def run(self, command: str, *, doing: str) -> str:
+    def run(self, command: str, *, doing: str, stdin: str | None = None) -> str:
+        if stdin is not None:
+            self.stored = stdin
         locked = command.startswith("flock ")
         return self.note(command.rpartition("/etc/infisical/keys ")[2] if locked else command)
 
@@ -57,10 +61,11 @@ class NotingHost(Noting):
         return ["Read as before: 1 secret."]
 
 
-def rotate(key: str) -> list[str]:
-    """Rotate a key of a single host."""
-    settings = load(defaults())
-    return rotation.rotate(find_key(key), settings, "chainalign", Site(settings))
+def rotate(key: str, **changes: Any) -> list[str]:
+    """Rotate a key of a single host, whose settings have changes."""
+    settings = load(defaults(**changes))
+    found = find_key(key, settings.instance.given)
+    return rotation.rotate(found, settings, "chainalign", Site(settings))
 
 
 def recover(key: str, phase: str) -> str:

@@ -17,6 +17,8 @@ from infisical_iac.core.errors import Refused, RunFailed, SettingsError
 from infisical_iac.core.files import File, PathState
 from infisical_iac.core.images import Images
 from infisical_iac.core.units import UnitState
+from infisical_iac.instance import mail
+from infisical_iac.instance.mail import MailState
 from infisical_iac.stack import compose, edge, ingress, keys
 from infisical_iac.stack.containers import Container, StackState
 from infisical_iac.stack.ingress import IngressState, caddyfile
@@ -57,6 +59,13 @@ _DIRECTORIES = {
     "/var/log/infisical-access/live": PathState("directory", "750", "root:root"),
 }
 _SERVING = IngressState({**_DIRECTORIES, _CADDYFILE.path: _CADDYFILE.state}, _CADDY.revision)
+
+# Secrets that the user gives, and mail.
+_MAILING = settings_of(
+    smtp={"host": "smtp.example.com", "user": "infisical", "from_address": "iac@example.com"}
+)
+_GIVEN = _MAILING.instance.given
+_MAILS = MailState(_MAILING.instance.variables, has_password=True)
 
 # Changes of version.
 _OLD = Images("infisical/infisical:v0.164.0", "postgres:17.11")
@@ -163,6 +172,37 @@ OPERATIONS = {
             steps=("fetch",),
         ),
         "an engine that does not answer has no images, and they are fetched once it runs",
+    ),
+    "stack.keys.given_secrets": Cases(
+        noop(
+            lambda: keys.decide_given(_GIVEN, frozenset()),
+            "the host has all secrets that the user gives",
+        ),
+        "a secret is either on the host or asked for",
+        due(
+            lambda: keys.decide_given(_GIVEN, frozenset({"given_smtp_password", "auth_secret"})),
+            steps=("ask",),
+        ),
+        "keys.sh sees each file, or the whole fact fails",
+    ),
+    "stack.keys.unused": Cases(
+        noop(lambda: keys.decide_unused(frozenset()), "each secret that the user gave is used"),
+        due(
+            lambda: keys.decide_unused(frozenset({"given_smtp_password"})),
+            "- /etc/infisical/keys/given_smtp_password: no setting uses it any more",
+            steps=("remove secrets without a use",),
+        ),
+        "a missing secret is no surplus",
+        "keys.sh sees each file, or the whole fact fails",
+    ),
+    "instance.mail.login": Cases(
+        noop(lambda: mail.decide(_MAILING, _MAILS), "Infisical sends by smtp.example.com already"),
+        due(
+            lambda: mail.decide(_MAILING, replace(_MAILS, has_password=False)),
+            steps=("prove",),
+        ),
+        due(lambda: mail.decide(_MAILING, MailState()), steps=("prove",)),
+        "the file of the containers is there or not",
     ),
     "stack.compose.running": Cases(
         noop(lambda: _compose(_DEPLOYED), "all containers are as compose.yaml says, and healthy"),

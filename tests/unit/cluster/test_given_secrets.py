@@ -1,0 +1,58 @@
+"""Test how a cluster's containers get the secrets that the user gave, and extra authorities."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.cluster.stack_file import secrets_of
+from infisical_iac.cluster.stack_plan import Level
+from infisical_iac.cluster.stack_state import keys_of
+from tests.certificates import OwnAuthority
+from tests.unit.cluster.fake_leader import Leader
+from tests.unit.rendered_stack import render, swarm_settings
+
+_MAIL = {"host": "smtp.example.com", "user": "infisical", "from_address": "iac@example.com"}
+_VALUE = "fa$ke 'pass' \"word\" `x` $(x) \\n #;"
+
+
+@pytest.fixture
+def leader(tmp_path: Path) -> Leader:
+    return Leader(tmp_path)
+
+
+def test_given_secrets_are_among_those_of_infisical() -> None:
+    found = secrets_of(swarm_settings(smtp=_MAIL))
+    assert found["infisical_env"][-1] == "given_smtp_password"
+    assert "given_smtp_password" in keys_of(found)
+
+
+def test_a_shell_reads_a_given_secret_as_it_is(leader: Leader) -> None:
+    leader.write("etc/keys/given_smtp_password", f"{_VALUE}\n")
+    done = leader.run("text_of", "infisical_env:auth_secret,given_smtp_password")
+    assert done.returncode == 0, done.stderr
+    program = f"set -a\n{done.stdout}\nexec printenv SMTP_PASSWORD"
+    read = subprocess.run(["sh", "-c", program], capture_output=True, text=True, timeout=20)
+    assert read.stdout == f"{_VALUE}\n"
+
+
+@pytest.mark.parametrize("level", [Level.REQUIRED, Level.PLAIN])
+def test_extra_authorities_are_trusted_besides_those_of_the_cluster(
+    tmp_path: Path, level: Level
+) -> None:
+    file = OwnAuthority(tmp_path).ca
+    found = render(inputs={"tls": level}, extra_ca=str(file))
+    infisical = found["services"]["infisical"]
+    assert {"source": "extra_ca", "target": "/extra-ca.crt"} in infisical["configs"]
+    start = infisical["entrypoint"][2]
+    if level >= Level.REQUIRED:
+        assert "cat /run/secrets/ca.crt /extra-ca.crt >/tmp/ca.crt" in start
+        assert "NODE_EXTRA_CA_CERTS=/tmp/ca.crt" in start
+    else:
+        assert infisical["environment"]["NODE_EXTRA_CA_CERTS"] == "/extra-ca.crt"
+
+
+def test_mail_is_in_the_environment_without_its_password() -> None:
+    environment = render(smtp=_MAIL)["services"]["infisical"]["environment"]
+    assert environment["SMTP_HOST"] == "smtp.example.com"
+    assert "SMTP_PASSWORD" not in environment

@@ -1,0 +1,1 @@
+"""Unit tests of Infisical's own settings."""

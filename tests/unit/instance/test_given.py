@@ -1,0 +1,145 @@
+"""Test how secrets of the user's get to the host, and what reads them there."""
+
+import base64
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.backup import kit
+from infisical_iac.core.errors import FileError, SettingsError
+from infisical_iac.core.rendering import script_file
+from infisical_iac.instance import given
+from infisical_iac.instance.settings import GivenSecret
+
+_SECRET = GivenSecret("SMTP_PASSWORD", "the password of smtp.example.com")
+_VALUES = [
+    "fake-password",
+    'fa$ke pass#word "quoted" `x` $(x) ; & \' end',
+    "back\\slash\\n",
+    "-----BEGIN FAKE KEY-----\nQUJD\n-----END FAKE KEY-----",
+    "päss wörd",
+]
+
+
+@pytest.fixture(autouse=True)
+def _forget(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(given, "_values", {})
+    monkeypatch.delenv("SMTP_PASSWORD", raising=False)
+    monkeypatch.delenv("SMTP_PASSWORD_FILE", raising=False)
+
+
+def test_a_value_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SMTP_PASSWORD", "fake-password\n")
+    given.ask([_SECRET])
+    assert given.value_of(_SECRET) == "fake-password"
+    name, encoded = given.lines().split()
+    assert (name, base64.b64decode(encoded)) == ("given_smtp_password", b"fake-password\n")
+
+
+def test_a_value_comes_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("fake-password\n")
+    monkeypatch.setenv("SMTP_PASSWORD_FILE", str(tmp_path / "password"))
+    given.ask([_SECRET])
+    assert given.value_of(_SECRET) == "fake-password"
+
+
+def test_a_missing_file_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SMTP_PASSWORD_FILE", str(tmp_path / "none"))
+    with pytest.raises(SettingsError, match="SMTP_PASSWORD_FILE") as refused:
+        given.ask([_SECRET])
+    assert refused.value.code == "settings.not_readable"
+
+
+def test_without_a_terminal_the_variable_is_named() -> None:
+    with pytest.raises(SettingsError, match="SMTP_PASSWORD") as refused:
+        given.ask([_SECRET])
+    assert refused.value.code == "settings.not_given"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [" ", "two\\\\slashes", "slash\\'quote", "end\\", "${HOME}", "bell\x07", "empty\n\nline"],
+)
+def test_a_value_that_compose_would_change_is_refused_without_showing_it(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("SMTP_PASSWORD", value)
+    with pytest.raises(SettingsError, match="SMTP_PASSWORD") as refused:
+        given.ask([_SECRET])
+    assert refused.value.code == "settings.unfit_secret"
+    assert not value.strip() or value not in str(refused.value)
+    assert given.value_of(_SECRET) == ""
+
+
+class _Host:
+    """The keys of a host, in a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.root = directory / "etc"
+
+    def run(self, *arguments: str, stdin: str = "") -> str:
+        text = script_file("keys").replace("root=/etc/infisical", f"root='{self.root}'")
+        command = ["sh", "-c", text, "keys.sh", *arguments]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> _Host:
+    return _Host(tmp_path)
+
+
+@pytest.mark.parametrize("value", _VALUES)
+def test_compose_and_shells_read_the_value_as_it_was_given(
+    host: _Host, monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv("SMTP_PASSWORD", value)
+    given.ask([_SECRET])
+    more = "given_smtp_password"
+    assert f"missing {more}" in host.run("check", more)
+    host.run("make", "admin@example.com", more, stdin=f"\n{given.lines()}")
+    assert (host.root / "keys" / more).read_text() == f"{value}\n"
+    said = host.run("check", more)
+    assert more not in said
+    assert "stale" not in said
+    kit.check_forms({f"keys/{more}": f"{value}\n"}, where="a kit")
+    assert _read_by_compose(host.root) == value
+
+
+def _read_by_compose(root: Path) -> str:
+    """Return the password as Compose takes it from .env into the environment of a container."""
+    file = root / "compose.yaml"
+    file.write_text(
+        "services: {x: {image: x, environment: {P: '${SMTP_PASSWORD:-}'}}}\n", encoding="utf-8"
+    )
+    command = ["docker-compose", "--project-directory", str(root), "--file", str(file)]
+    done = subprocess.run(
+        [*command, "config", "--format", "json"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    found = json.loads(done.stdout)["services"]["x"]["environment"]["P"]
+    return str(found).replace("$$", "$")
+
+
+def test_a_secret_without_a_setting_is_surplus_until_it_is_removed(host: _Host) -> None:
+    host.run("make", "admin@example.com", stdin="\n")
+    (host.root / "keys/given_smtp_password").write_text("fake\n")
+    assert "surplus given_smtp_password" in host.run("check")
+    assert "surplus" not in host.run("check", "given_smtp_password")
+    host.run("derive")
+    assert "SMTP_PASSWORD='fake'" in (host.root / ".env").read_text()
+    host.run("forget", "given_smtp_password")
+    assert "SMTP_PASSWORD" not in (host.root / ".env").read_text()
+    assert "surplus" not in host.run("check")
+
+
+@pytest.mark.parametrize("text", ["", "\n", "a\\'b\n", "a\\\\b\n", "end\\\n", "a\n\nb\n"])
+def test_a_kit_with_a_value_that_ends_its_quotes_is_refused(text: str) -> None:
+    with pytest.raises(FileError, match="given_smtp_password"):
+        kit.check_forms({"keys/given_smtp_password": text}, where="a kit")

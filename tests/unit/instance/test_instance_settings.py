@@ -1,0 +1,93 @@
+"""Test the settings of mail, and the variables that follow from them."""
+
+from typing import Any
+
+import pytest
+import yaml
+
+from infisical_iac.core.errors import SettingsError
+from infisical_iac.instance.settings import VARIABLES
+from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.model import isolate
+from tests.unit.rendered_stack import TRIXIE
+from tests.unit.settings_of import settings_of
+
+_SMTP = {"host": "smtp.example.com", "user": "infisical", "from_address": "iac@example.com"}
+
+
+def _infisical(drill: bool = False, **changes: Any) -> dict[str, Any]:
+    text = compose_file(settings_of(**changes), TRIXIE, drill=drill)
+    found: dict[str, Any] = yaml.safe_load(text)["services"]["infisical"]
+    return found
+
+
+def test_mail_goes_out_by_starttls_with_a_login() -> None:
+    found = _infisical(smtp=_SMTP)["environment"]
+    assert {name: found.get(name) for name in (*VARIABLES, "SMTP_PASSWORD")} == {
+        "SMTP_HOST": "smtp.example.com",
+        "SMTP_PORT": "587",
+        "SMTP_USERNAME": "infisical",
+        "SMTP_FROM_ADDRESS": "iac@example.com",
+        "SMTP_FROM_NAME": "Infisical",
+        "SMTP_REQUIRE_TLS": "true",
+        "SMTP_IGNORE_TLS": "false",
+        "SMTP_PASSWORD": "${SMTP_PASSWORD:-}",
+    }
+
+
+def test_mail_without_a_login_needs_no_password() -> None:
+    settings = settings_of(smtp={"host": "10.0.0.9", "from_address": "a@b.example", "tls": "none"})
+    assert settings.instance.given == ()
+    assert settings.instance.variables["SMTP_IGNORE_TLS"] == "true"
+
+
+@pytest.mark.parametrize(
+    ("change", "fact"),
+    [
+        ({"tls": "tls"}, "port 465"),
+        ({"port": 465}, "tls 'tls'"),
+        ({"tls": "none"}, "clear text"),
+        ({"tls": "none", "host": "192.0.2.1.example.com"}, "clear text"),
+        ({"port": 70000}, "587"),
+        ({"host": "smtp://smtp.example.com"}, "without a scheme"),
+        ({"from_address": "nobody"}, "e-mail address"),
+        ({"from_name": 'A "quoted" name'}, "without quotes"),
+        ({"tls": "ssl"}, "starttls"),
+        ({"password": "fake"}, "password"),
+        ({"hots": "x"}, "did you mean 'host'"),
+    ],
+)
+def test_a_mail_server_that_can_not_work_is_refused(change: dict[str, Any], fact: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        settings_of(smtp=_SMTP | change)
+    assert fact in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["10.0.0.9", "mail", "mail.internal", "fd00::1", "localhost"])
+def test_a_private_server_may_do_without_tls(host: str) -> None:
+    settings = settings_of(smtp=_SMTP | {"host": host, "tls": "none", "port": 25})
+    assert settings.instance.variables["SMTP_REQUIRE_TLS"] == "false"
+
+
+def test_a_drill_sends_no_mail_and_knows_no_given_secret() -> None:
+    found = _infisical(
+        drill=True,
+        smtp=_SMTP,
+        infisical_environment={"OTEL_EXPORT_TYPE": "otlp"},
+        infisical_secrets=("GITHUB_API_TOKEN",),
+    )["environment"]
+    named = ("SMTP", "OTEL", "GITHUB")
+    assert [name for name in found if name.startswith(named)] == []
+
+
+@pytest.mark.parametrize("ingress", ["caddy", "none"])
+def test_a_version_that_is_not_proven_sends_no_mail(ingress: str) -> None:
+    text = compose_file(settings_of(ingress=ingress, smtp=_SMTP), TRIXIE)
+    found = yaml.safe_load(isolate(text))["services"]["infisical"]["environment"]
+    assert [name for name in found if name.startswith("SMTP_")] == []
+    assert found["SITE_URL"]
+
+
+def test_dollars_in_values_are_escaped_for_compose() -> None:
+    found = _infisical(infisical_environment={"CDN_HOST": "a$b${HOME}"})["environment"]
+    assert found["CDN_HOST"] == "a$$b$${HOME}"

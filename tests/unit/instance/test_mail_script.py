@@ -1,0 +1,164 @@
+"""Test the login of mail.sh at a real mail server, and the sentence on each of its failures."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infisical_iac.core.rendering import script_file
+from infisical_iac.instance.mail import Mail, describe
+from infisical_iac.instance.settings import Smtp
+from tests.certificates import OwnAuthority
+from tests.mail_server import MailServer, Refusal, Tls, serving
+from tests.ports import free_port
+
+_USER, _PASSWORD = "mailer", "not-a-real-password"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> OwnAuthority:
+    return OwnAuthority(tmp_path_factory.mktemp("authority"))
+
+
+class _World:
+    """A mail server, and a host whose mail.sh logs in to it."""
+
+    def __init__(self, server: MailServer, ca: Path, root: Path) -> None:
+        self.server, self.ca, self.root = server, ca, root
+        (root / "keys").mkdir(parents=True)
+        (root / "keys/given_smtp_password").write_text(f"{_PASSWORD}\n")
+
+    def prove(self, **changes: Any) -> dict[str, Any]:
+        asked = {
+            "host": "localhost",
+            "port": self.server.port,
+            "tls": self.server.tls,
+            "user": _USER,
+            "from": "iac@example.com",
+            "name": "Infisical",
+            "password": "",
+            "to": "",
+            "ca": str(self.ca),
+        }
+        done = self._run("prove", json.dumps(asked | changes))
+        found: dict[str, Any] = json.loads(done)
+        assert _PASSWORD not in done
+        return found
+
+    def _run(self, step: str, stdin: str = "") -> str:
+        text = script_file("mail").replace("/etc/infisical", str(self.root))
+        command = ["sh", "-c", text, "mail.sh", step]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout
+
+    def state(self) -> list[str]:
+        return self._run("state").splitlines()
+
+
+@pytest.fixture
+def world(request: pytest.FixtureRequest, authority: OwnAuthority, tmp_path: Path) -> Iterator[Any]:
+    tls: Tls = getattr(request, "param", "starttls")
+    pair = authority.issue("localhost")
+    server = MailServer(tmp_path / "mails", tls=tls, user=_USER, password=_PASSWORD)
+    if tls != "none":
+        server.certificate, server.key = pair.certificate, pair.key
+    with serving(server):
+        yield _World(server, authority.ca, tmp_path / "etc")
+
+
+@pytest.mark.parametrize("world", ["starttls", "tls", "none"], indirect=True)
+def test_a_login_that_works_sends_no_mail(world: _World) -> None:
+    assert world.prove() == {"ok": True, "step": "", "reason": ""}
+    assert world.server.mails() == []
+    assert any(line.startswith(f"AUTH {_USER} accepted") for line in world.server.sessions())
+
+
+def test_a_test_mail_reaches_its_recipient(world: _World) -> None:
+    assert world.prove(to="ada@example.com")["ok"]
+    (mail,) = world.server.mails()
+    text = mail.read_text()
+    assert "X-Recipients: ada@example.com" in text
+    assert "From: Infisical <iac@example.com>" in text
+
+
+@pytest.mark.parametrize(
+    ("refuse", "step"),
+    [("login", "auth"), ("sender", "sender"), ("recipient", "recipient"), ("message", "send")],
+)
+def test_each_refusal_of_the_server_names_its_step(
+    world: _World, refuse: Refusal, step: str
+) -> None:
+    world.server.refuse = refuse
+    found = world.prove(to="ada@example.com")
+    assert (found["ok"], found["step"]) == (False, step)
+    assert found["reason"][:3] in ("535", "553", "550", "554")
+    assert world.server.mails() == []
+
+
+def test_a_wrong_password_is_refused_without_being_shown(world: _World) -> None:
+    found = world.prove(password="another-fake-password")
+    assert found["step"] == "auth"
+    assert "another-fake-password" not in found["reason"]
+
+
+def test_an_unknown_authority_is_told_from_a_wrong_name(world: _World) -> None:
+    assert world.prove(ca="")["step"] == "certificate"
+    found = world.prove(host="127.0.0.1")
+    assert found["step"] == "certificate"
+    assert "127.0.0.1" in found["reason"]
+
+
+@pytest.mark.parametrize("world", ["none"], indirect=True)
+def test_a_server_without_starttls_gets_no_password(world: _World) -> None:
+    found = world.prove(tls="starttls")
+    assert found["step"] == "starttls"
+    assert not any(line.startswith("AUTH") for line in world.server.sessions())
+
+
+def test_tls_from_the_first_byte_where_the_server_begins_in_clear(world: _World) -> None:
+    assert world.prove(tls="tls")["step"] == "tls"
+
+
+def test_a_closed_port_and_an_unknown_name(world: _World) -> None:
+    assert world.prove(port=free_port())["step"] == "connect"
+    assert world.prove(host="nowhere.invalid")["step"] == "resolve"
+
+
+def test_a_host_without_a_stack_has_no_mail_server(world: _World) -> None:
+    found = Mail().process(world.state())
+    assert (found.variables, found.has_password) == ({}, True)
+
+
+def test_the_deployed_mail_server_is_read_without_its_password(world: _World) -> None:
+    (world.root / "compose.yaml").write_text(
+        "services: {infisical: {environment: {SMTP_HOST: smtp.example.com, SMTP_PORT: 587, "
+        "SMTP_PASSWORD: x, SITE_URL: y}}}\n"
+    )
+    found = Mail().process(world.state())
+    assert found.variables == {"SMTP_HOST": "smtp.example.com", "SMTP_PORT": "587"}
+
+
+@pytest.mark.parametrize(
+    ("step", "fact"),
+    [
+        ("resolve", "correct the name"),
+        ("tls", "port 465"),
+        ("starttls", "clear text"),
+        ("certificate", "extra_ca"),
+        ("auth", "SMTP_PASSWORD"),
+        ("sender", "from_address"),
+        ("recipient", "ada@example.com"),
+        ("send", "operator"),
+        ("connect", "host and port"),
+        ("greet", "host and port"),
+    ],
+)
+def test_each_failure_has_its_remedy(step: str, fact: str) -> None:
+    smtp = Smtp(host="smtp.example.com", from_address="iac@example.com", user="mailer")
+    sentence = describe(smtp, step, "because", "ada@example.com")
+    assert fact in sentence
+    assert "because" in sentence or step in ("resolve", "starttls")
