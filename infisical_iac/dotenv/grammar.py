@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 from infisical_iac.dotenv.languages import Language
-from infisical_iac.dotenv.model import Entry, Finding
-from infisical_iac.dotenv.text import FileRefused, Text
+from infisical_iac.dotenv.text import Entry, FileRefused, Finding, Text
 
 _BOM = "\ufeff"
 _UTF_8 = "Save the file as UTF-8 and scan again."

@@ -10,8 +10,7 @@ from types import MappingProxyType
 from infisical_iac.dotenv import grammars
 from infisical_iac.dotenv.grammar import Grammar
 from infisical_iac.dotenv.grammars.npm import DotenvExpand, Expansion
-from infisical_iac.dotenv.model import Entry, Finding
-from infisical_iac.dotenv.text import FileRefused, Text, with_values
+from infisical_iac.dotenv.text import Entry, FileRefused, Finding, Text, with_values
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
 _MERGED = DotenvExpand.name

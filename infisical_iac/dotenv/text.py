@@ -1,11 +1,14 @@
-"""The text of a file for its parser: lines, findings, a limit on the work, and escapes."""
+"""The text of a file for its parser: entries, findings, a limit on the work, and escapes.
+
+`migrate/model.py` has the findings on files and their services, `check/model.py` those on code.
+"""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
-from typing import NoReturn
+from dataclasses import dataclass, field, replace
+from typing import Literal, NamedTuple, NoReturn
 
-from infisical_iac.dotenv.model import Entry, Finding, Quote
+Quote = Literal["", "'", '"', "`"]
 
 # 200,000 statements, or ten megabytes of ordinary lines, which take less than two seconds.
 _MOST_WORK = 24_000_000
@@ -23,6 +26,35 @@ _COMMENT = re.compile(r"\s#")
 
 # The escapes in double quotes of most languages, without their backslash.
 CONTROLS = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An assignment of a value to a key.
+
+    Attributes:
+        value: the value with references replaced.
+        raw: the text from the name to the end of the value, with the parser's line ends.
+        written: the value before references were replaced.
+    """
+
+    key: str
+    value: str = field(repr=False)
+    raw: str = field(repr=False)
+    first_line: int
+    last_line: int
+    quote: Quote
+    written: str = field(repr=False)
+
+
+class Finding(NamedTuple):
+    """Something in a file that a person should know, with its remedy; never a value."""
+
+    line: int
+    kind: str
+    key: str
+    message: str
+    remedy: str
 
 
 def after(pattern: re.Pattern[str], text: str, position: int) -> int:

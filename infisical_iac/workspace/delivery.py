@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 
 from infisical_iac.core.errors import FileError, UserError
-from infisical_iac.dotenv.model import Entry
 from infisical_iac.dotenv.reading import read
+from infisical_iac.dotenv.text import Entry
 from infisical_iac.workspace.credential_file import FIRST_WORDS, Credential, render, variables
 from infisical_iac.workspace.targets import DokployTarget, FileTarget, Target
 

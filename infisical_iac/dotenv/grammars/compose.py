@@ -6,11 +6,13 @@ from dataclasses import replace
 from typing import NoReturn
 
 from infisical_iac.dotenv.grammar import OPTION, Command, Grammar
-from infisical_iac.dotenv.model import Entry, Finding, Quote
 from infisical_iac.dotenv.text import (
     CONTROLS,
     QUOTED,
+    Entry,
     FileRefused,
+    Finding,
+    Quote,
     Text,
     after,
     escapes,

@@ -4,8 +4,7 @@ import re
 from collections.abc import Mapping
 
 from infisical_iac.dotenv.grammar import OPTION, Command, Grammar
-from infisical_iac.dotenv.model import Entry, Quote
-from infisical_iac.dotenv.text import Text, after, as_object, note_cut_at_hash
+from infisical_iac.dotenv.text import Entry, Quote, Text, after, as_object, note_cut_at_hash
 
 _COMMENTS = re.compile(r"(?:\n|#[^\n]*\n)*+")
 _SPACES = re.compile(r" *+")

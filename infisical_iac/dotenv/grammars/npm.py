@@ -6,12 +6,14 @@ from typing import ClassVar
 
 from infisical_iac.dotenv.grammar import FILE, Cascade, Command, Grammar, Package
 from infisical_iac.dotenv.languages import NODE
-from infisical_iac.dotenv.model import Entry, Finding, Quote
 from infisical_iac.dotenv.text import (
     ENDS,
     SPACES,
     TRIMMED,
+    Entry,
     FileRefused,
+    Finding,
+    Quote,
     Text,
     after,
     as_object,

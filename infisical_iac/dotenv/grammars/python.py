@@ -7,10 +7,10 @@ from typing import ClassVar
 
 from infisical_iac.dotenv.grammar import FILE, OPTION, Command, Grammar, Package
 from infisical_iac.dotenv.languages import PYTHON
-from infisical_iac.dotenv.model import Entry
 from infisical_iac.dotenv.text import (
     CONTROLS,
     QUOTED,
+    Entry,
     Text,
     after,
     escapes,

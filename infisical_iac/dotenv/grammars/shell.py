@@ -9,8 +9,16 @@ from dataclasses import dataclass, field, replace
 from typing import ClassVar, NoReturn
 
 from infisical_iac.dotenv.grammar import FILE, Command, Grammar
-from infisical_iac.dotenv.model import Entry, Quote
-from infisical_iac.dotenv.text import CONTROLS, Text, after, escapes, note_undefined, unescape
+from infisical_iac.dotenv.text import (
+    CONTROLS,
+    Entry,
+    Quote,
+    Text,
+    after,
+    escapes,
+    note_undefined,
+    unescape,
+)
 
 _BETWEEN = re.compile(r"(?:[ \t\n]++|#[^\n]*+)*+")
 _BLANKS = re.compile(r"[ \t]*+")

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infisical_iac.dotenv import GRAMMARS, read
-from infisical_iac.dotenv.model import Entry
+from infisical_iac.dotenv.text import Entry
 from tests.unit.dotenv.writers import EITHER_LINE_END, LINE_ENDS, Style, write
 
 # An entry's value, its text, and its first and last line.
