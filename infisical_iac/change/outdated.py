@@ -9,8 +9,8 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from infisical_iac.api.registry import RegistryClient, RegistryCredentials
-from infisical_iac.change import package_client, path
-from infisical_iac.change.changelog import version_numbers
+from infisical_iac.change import path, tool_versions
+from infisical_iac.change.tool_versions import version_numbers
 from infisical_iac.core import bundle
 from infisical_iac.core.change import Row
 from infisical_iac.core.errors import Refused, UserError
@@ -129,7 +129,7 @@ def find_obstacle(pinned: str, desired: str) -> str:
 
 
 def assess_tool(
-    newest: str, running: str, client: package_client.PackageClient | None
+    newest: str, running: str, client: tool_versions.PackageClient | None
 ) -> VersionReport:
     """Return the report on this tool, with the commands of its client for a newer version."""
     report = VersionReport(bundle.NAME, setting="", image="", pinned=running)
@@ -215,11 +215,11 @@ def _connect(image: PinnedImage, logins: Sequence[RegistryLogin], timeout: float
 
 
 def _ask_client(timeout: float) -> VersionReport:
-    client = package_client.detect()
+    client = tool_versions.detect_client()
     if client is None:
         clone = assess_tool("", bundle.version(), None)
         return replace(clone, notes=("it runs from a clone, and `git pull` gets the newest",))
-    newest = package_client.ask_newest(client, timeout=timeout)
+    newest = tool_versions.ask_newest(client, timeout=timeout)
     return assess_tool(newest, bundle.version(), client)
 
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import click
 
 from infisical_iac.backup.target import remote_prefixes
-from infisical_iac.change import changelog
+from infisical_iac.change import tool_versions
 from infisical_iac.cli import init_again
 from infisical_iac.cli.init_again import Additions
 from infisical_iac.cli.init_questions import (
@@ -437,8 +437,8 @@ def _upgrade_all(directory: Path) -> Iterator[tuple[Path, tuple[str, Upgraded]]]
     pyproject, running = directory / PYPROJECT, bundle.version()
     if pyproject.is_file():
         text = read_file(pyproject)
-        pin = changelog.find_pin(text, bundle.NAME)
-        if pin and changelog.version_numbers(pin) < changelog.version_numbers(running):
+        pin = tool_versions.find_pin(text, bundle.NAME)
+        if pin and tool_versions.version_numbers(pin) < tool_versions.version_numbers(running):
             notes = ("run `uv lock` afterwards, if you have a uv.lock",)
             new = Upgraded(upgrade_pin(text, bundle.NAME, running), notes)
             yield pyproject, (text, new)

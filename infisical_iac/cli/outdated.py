@@ -13,8 +13,8 @@ from infisical_iac.core.own_repository import PYPROJECT
 from infisical_iac.core.terminal import echo, print_data
 
 if TYPE_CHECKING:
-    from infisical_iac.change.changelog import ChangelogSection
     from infisical_iac.change.outdated import PinnedImage, VersionReport
+    from infisical_iac.change.tool_versions import ChangelogSection
     from infisical_iac.core.errors import UserError
     from infisical_iac.core.settings import Settings
 
@@ -115,14 +115,14 @@ def _setting_line(report: "VersionReport") -> str:
 
 
 def _show_changelog(since: str, *, as_json: bool) -> None:
-    from infisical_iac.change import changelog
+    from infisical_iac.change import tool_versions
 
-    if not changelog.version_numbers(since):
+    if not tool_versions.version_numbers(since):
         raise SettingsError(
             f"--since: {since!r} is not a version; write one such as 0.1.0", code="settings.version"
         )
-    running = bundle.version()
-    found = changelog.select_sections(changelog.read_changelog(), after=since, until=running)
+    running, text = bundle.version(), tool_versions.read_changelog()
+    found = tool_versions.select_sections(text, after=since, until=running)
     if as_json:
         print_data({"changelog": {each.version: each.text for each in found}})
         return
@@ -133,13 +133,14 @@ def _show_changelog(since: str, *, as_json: bool) -> None:
 
 def _list_sections_since_pin() -> "list[ChangelogSection]":
     """Return the changelog from the version that this repository pins to the running one."""
-    from infisical_iac.change import changelog
+    from infisical_iac.change import tool_versions
 
     text = PYPROJECT.read_text("utf-8") if PYPROJECT.is_file() else ""
-    pin = changelog.find_pin(text, bundle.NAME)
+    pin = tool_versions.find_pin(text, bundle.NAME)
     if not pin:
         return []
-    return changelog.select_sections(changelog.read_changelog(), after=pin, until=bundle.version())
+    changelog = tool_versions.read_changelog()
+    return tool_versions.select_sections(changelog, after=pin, until=bundle.version())
 
 
 def _print_sections(sections: "Sequence[ChangelogSection]") -> None:

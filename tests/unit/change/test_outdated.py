@@ -19,7 +19,7 @@ from infisical_iac.change.outdated import (
     read_digests,
     row,
 )
-from infisical_iac.change.package_client import PackageClient
+from infisical_iac.change.tool_versions import PackageClient
 from infisical_iac.core import bundle
 from infisical_iac.core.settings import Settings
 from tests.fake_registry import DIGEST, FakeRegistry, fake_registry

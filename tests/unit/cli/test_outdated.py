@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from infisical_iac.change import changelog, package_client
+from infisical_iac.change import tool_versions
 from infisical_iac.cli import outdated, status
 from infisical_iac.cli.main import main
 from infisical_iac.core import bundle
@@ -146,7 +146,7 @@ def test_the_changelog_since_the_pinned_version_is_shown(
         '[project]\nname = "own"\ndependencies = ["infisical-iac==0.1.0"]\n'
     )
     text = "# Changelog\n\n## 0.2.0\n\n- A new thing.\n\n## 0.1.0\n\n- An old thing.\n"
-    monkeypatch.setattr(changelog, "read_changelog", lambda: text)
+    monkeypatch.setattr(tool_versions, "read_changelog", lambda: text)
     monkeypatch.setattr(bundle, "version", lambda: "0.2.0")
     assert _data()["changelog"] == {"0.2.0": "- A new thing."}
     done = _run("--since", "0.1.0")
@@ -162,11 +162,11 @@ def test_a_wrong_version_is_refused() -> None:
 
 @pytest.mark.usefixtures("registry")
 def test_a_newer_tool_names_the_upgrade_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    client = package_client.PackageClient(
+    client = tool_versions.PackageClient(
         "uv", (), "", "uv tool upgrade infisical-iac", "uvx infisical-iac@{}"
     )
-    monkeypatch.setattr(package_client, "detect", lambda: client)
-    monkeypatch.setattr(package_client, "ask_newest", lambda *_, **__: "9.0.0")
+    monkeypatch.setattr(tool_versions, "detect_client", lambda: client)
+    monkeypatch.setattr(tool_versions, "ask_newest", lambda *_, **__: "9.0.0")
     done = _run()
     assert done.exit_code == 2, done.output
     assert "`uv tool upgrade infisical-iac`" in done.output

@@ -38,7 +38,7 @@ _WITH_INVENTORY = (
 _LOOK = """
 import json
 from infisical_iac import deploy
-from infisical_iac.change.changelog import read_changelog
+from infisical_iac.change.tool_versions import read_changelog
 from infisical_iac.core import bundle, overrides
 from infisical_iac.core.rendering import script_file, template
 from infisical_iac.core.settings import load

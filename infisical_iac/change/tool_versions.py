@@ -1,4 +1,4 @@
-"""Ask the package client that installed this tool for the newest version of it."""
+"""Versions of this tool: the newest one that its package client knows, and what each changed."""
 
 import json
 import os
@@ -6,14 +6,20 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import NamedTuple
 
 from infisical_iac.core import bundle
-from infisical_iac.core.bundle import NAME
+from infisical_iac.core.bundle import CHANGELOG, NAME
 from infisical_iac.core.errors import Unreachable, UserError
+from infisical_iac.core.images import Numbers
+
+_HEADING = re.compile(r"^## \[?v?(\d+(?:\.\d+)+)\]?", re.MULTILINE)
+_ANY_HEADING = re.compile(r"^## ", re.MULTILINE)
 
 # The client must answer at once: no retries, no questions, no check of its own version.
 _AT_ONCE = {
@@ -49,7 +55,7 @@ class PackageClient:
     is_silent: bool = False
 
 
-def detect(
+def detect_client(
     prefix: Path = Path(sys.prefix), which: Callable[[str], str | None] = shutil.which
 ) -> PackageClient | None:
     """Return the client that installed this tool into the environment `prefix`; None for a clone.
@@ -193,3 +199,44 @@ def _read(file: Path) -> str:
         return file.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         return ""
+
+
+class ChangelogSection(NamedTuple):
+    """The text about one version, without its heading."""
+
+    version: str
+    text: str
+
+
+def read_changelog() -> str:
+    """Return the text of this version's CHANGELOG.md."""
+    return CHANGELOG.read_text("utf-8")
+
+
+def select_sections(changelog: str, *, after: str, until: str) -> list[ChangelogSection]:
+    """Return the sections of the versions above `after` and up to `until`, the newest first."""
+    low, high = version_numbers(after), version_numbers(until)
+    found = []
+    for heading in _HEADING.finditer(changelog):
+        if low < version_numbers(heading[1]) <= high:
+            _, _, body = changelog[heading.start() :].partition("\n")
+            following = _ANY_HEADING.search(body)
+            text = body[: following.start()] if following else body
+            found.append(ChangelogSection(heading[1], text.strip()))
+    return sorted(found, key=lambda each: version_numbers(each.version), reverse=True)
+
+
+def version_numbers(version: str) -> Numbers:
+    """Return the numbers of a version of this tool, without a pre-release suffix."""
+    leading = re.match(r"v?(\d+(?:\.\d+)*)", version)
+    return tuple(map(int, leading[1].split("."))) if leading else ()
+
+
+def find_pin(pyproject: str, name: str) -> str:
+    """Return the version that the text of a `pyproject.toml` pins a package to, empty for none."""
+    try:
+        dependencies = list(tomllib.loads(pyproject)["project"]["dependencies"])
+    except (tomllib.TOMLDecodeError, TypeError, LookupError):
+        return ""
+    pins = (re.match(rf"{re.escape(name)} *== *([^\s;,]+)", str(each)) for each in dependencies)
+    return next((match[1] for match in pins if match), "")

@@ -1,4 +1,4 @@
-"""Test that the installing package client is found, and asked for the newest version."""
+"""Test that versions of this tool are found: the newest, a repository's, and what each changed."""
 
 import json
 import sys
@@ -6,13 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.change import package_client
-from infisical_iac.change.package_client import (
+from infisical_iac.change import tool_versions
+from infisical_iac.change.tool_versions import (
     PackageClient,
     ask_newest,
-    detect,
+    detect_client,
+    find_pin,
     index_variables,
     parse_newest,
+    read_changelog,
+    select_sections,
 )
 from infisical_iac.core import bundle
 from infisical_iac.core.bundle import NAME
@@ -23,19 +26,19 @@ from infisical_iac.core.errors import Unreachable, UserError
 def _is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the tool appear as installed by pip from an index."""
     monkeypatch.setattr(bundle, "IS_INSTALLED", True)
-    monkeypatch.setattr(package_client, "_installer", lambda: "pip")
+    monkeypatch.setattr(tool_versions, "_installer", lambda: "pip")
     monkeypatch.delenv("UV", raising=False)
 
 
 def _detect(prefix: Path, **programs: str) -> PackageClient:
-    found = detect(prefix, which=programs.get)
+    found = detect_client(prefix, which=programs.get)
     assert found
     return found
 
 
 def test_no_client_is_asked_for_a_clone(tmp_path: Path) -> None:
     """These tests run from a clone."""
-    assert detect(tmp_path) is None
+    assert detect_client(tmp_path) is None
 
 
 @pytest.mark.usefixtures("_is_installed")
@@ -50,7 +53,7 @@ def test_uv_tool_is_asked_for_a_tool_of_uv(tmp_path: Path) -> None:
 def test_indexes_are_asked_for_a_project_of_uv(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(package_client, "_installer", lambda: "uv")
+    monkeypatch.setattr(tool_versions, "_installer", lambda: "uv")
     monkeypatch.setenv("UV", "/opt/uv")
     client = _detect(tmp_path)
     assert client.command[:3] == ("/opt/uv", "pip", "compile")
@@ -135,7 +138,7 @@ def test_the_newest_version_is_found_in_the_output(
     if kind == "tool":
         (tmp_path / "uv-receipt.toml").touch()
     if kind == "compile":
-        monkeypatch.setattr(package_client, "_installer", lambda: "uv")
+        monkeypatch.setattr(tool_versions, "_installer", lambda: "uv")
     assert parse_newest(_detect(tmp_path, uv="uv"), output) == expected
 
 
@@ -169,3 +172,75 @@ def test_a_missing_client_is_reported() -> None:
     with pytest.raises(UserError) as error:
         ask_newest(PackageClient("fake", ("/nowhere/fake",), "x", "", ""), timeout=1)
     assert error.value.code == "error.no_client"
+
+
+_TEXT = """\
+# Changelog
+
+## Unreleased
+
+- Not yet.
+
+## 0.10.0 - 2026-12-24
+
+### Added
+
+- A tenth thing.
+
+## [0.2.0]
+
+- A second thing.
+
+## 0.1.0
+
+- A first thing.
+"""
+
+
+@pytest.mark.parametrize(
+    ("after", "until", "expected"),
+    [
+        ("0.1.0", "0.10.0", ["0.10.0", "0.2.0"]),
+        ("0.1.0", "0.2.0", ["0.2.0"]),
+        ("0.2.0", "0.10.0", ["0.10.0"]),
+        ("0.10.0", "0.10.0", []),
+        ("0.10.0", "0.1.0", []),
+        ("0.0.1", "0.1.0", ["0.1.0"]),
+    ],
+)
+def test_sections_between_two_versions_are_found(
+    after: str, until: str, expected: list[str]
+) -> None:
+    found = select_sections(_TEXT, after=after, until=until)
+    assert [each.version for each in found] == expected
+
+
+def test_a_section_ends_at_the_next_heading() -> None:
+    (tenth, second) = select_sections(_TEXT, after="0.1.0", until="0.10.0")
+    assert tenth.text == "### Added\n\n- A tenth thing."
+    assert second.text == "- A second thing."
+
+
+def test_the_clone_has_a_changelog() -> None:
+    assert read_changelog().startswith("# Changelog\n")
+
+
+@pytest.mark.parametrize(
+    ("dependencies", "expected"),
+    [
+        ('["infisical-iac==0.1.0"]', "0.1.0"),
+        ('["httpx", "infisical-iac == 0.2.1 ; python_version > \'3\'"]', "0.2.1"),
+        ('["infisical-iac>=0.1.0"]', ""),
+        ('["infisical-iac-other==0.1.0"]', ""),
+        ("[]", ""),
+        ("3", ""),
+    ],
+)
+def test_the_pin_of_a_repository_is_found(dependencies: str, expected: str) -> None:
+    text = f"[project]\nname = 'x'\ndependencies = {dependencies}\n"
+    assert find_pin(text, "infisical-iac") == expected
+
+
+@pytest.mark.parametrize("text", ["", "[tool.x]\n", "not toml", "[project]\nname = 'x'\n"])
+def test_a_repository_without_a_pin_is_accepted(text: str) -> None:
+    assert find_pin(text, "infisical-iac") == ""
