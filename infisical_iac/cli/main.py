@@ -82,7 +82,14 @@ def _print(error: UserError | click.ClickException | click.Abort) -> None:
     cls=_ReportingGroup,
     summaries={name: text for each in _COMMANDS.values() for name, text in each.items()},
     sections={heading: [*commands] for heading, commands in _COMMANDS.items()},
-    modules={"plan": "deploy", "apply": "deploy", "scale-out": "scale", "scale-in": "scale"},
+    modules={
+        "plan": "deploy",
+        "apply": "deploy",
+        "eject": "bundle",
+        "docs": "bundle",
+        "scale-out": "scale",
+        "scale-in": "scale",
+    },
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 @click.version_option(package_name="infisical-iac")

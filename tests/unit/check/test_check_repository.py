@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from infisical_iac.check.model import Judged
 from infisical_iac.check.repository import Repository, complete
+from infisical_iac.cli.bundle import find_page
 from infisical_iac.cli.check import check, print_text
-from infisical_iac.cli.docs import find_page
 from infisical_iac.core.errors import FileError
 from tests.unit.check.checked import (
     GOOD,
