@@ -14,13 +14,13 @@ from infisical_iac.core.errors import FileError
 from infisical_iac.core.wording import join_names
 from infisical_iac.dotenv import read
 from infisical_iac.migrate import find, git, ignores
-from infisical_iac.migrate.encryption import find_encryption
 from infisical_iac.migrate.evidence import Text, upwards
 from infisical_iac.migrate.find import is_env, is_sample
 from infisical_iac.migrate.findings import is_bootstrap, is_plain, safe_name
 from infisical_iac.migrate.git import run, tracked_paths
 from infisical_iac.migrate.loaders import LoaderDetection
 from infisical_iac.migrate.search_terms import why_skipped
+from infisical_iac.migrate.unreadable import find_encryption
 
 _REFERENCE = re.compile(r"\$\{[^{}]*\}|\$[A-Z_][A-Z0-9_]*\b")  # not the $2b$ of a hash
 _PUBLIC = re.compile(r"(?:.*_)?(?:PUBLIC|PUBLISHABLE)(?:_.*)?", re.IGNORECASE)

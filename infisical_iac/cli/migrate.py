@@ -16,13 +16,13 @@ from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.core.wording import pluralize
 from infisical_iac.migrate import cleaning, fingerprint, git, summary
 from infisical_iac.migrate.earlier_plan import FoundPlan, find_plans, mark_decided
-from infisical_iac.migrate.encryption import ENCRYPTED
 from infisical_iac.migrate.findings import safe_name
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.plan_file import PLAN_FILE, PlannedSource
 from infisical_iac.migrate.planning import read_again
 from infisical_iac.migrate.sources import scan_all, trees
 from infisical_iac.migrate.summary import PERSONAL_FILE, SummaryLine, fold_conflicts
+from infisical_iac.migrate.unreadable import ENCRYPTED
 from infisical_iac.workspace.load import declared_file, load
 from infisical_iac.workspace.model import Workspace
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from infisical_iac.core.bundle import LOADER_CASES
 from infisical_iac.dotenv import Finding, Reading, grammar, read
-from infisical_iac.migrate import multiline_keys
+from infisical_iac.migrate import unreadable
 from infisical_iac.migrate.fingerprint import encode
 
 _SECRET_WORDS = frozenset(
@@ -182,7 +182,7 @@ def disagreements(data: bytes, reading: Reading, others: Iterable[str]) -> Itera
     """Yield a finding for each key that one of the grammars in `others` reads differently."""
     if reading.error:
         return  # the error is reported, and no key could agree
-    readings = [multiline_keys.drop_pem_pieces(read(data, each), data) for each in others]
+    readings = [unreadable.drop_pem_pieces(read(data, each), data) for each in others]
     successful = [each for each in readings if not each.error]
     lines = {key: line for each in (*successful, reading) for key, line in each.lines.items()}
     for key, line in lines.items():
@@ -213,7 +213,7 @@ def disagreements(data: bytes, reading: Reading, others: Iterable[str]) -> Itera
 def with_outcomes(found: Finding, data: bytes, reading: Reading) -> Finding:
     """Return a finding on an undefined reference with the length and the edit of each outcome."""
     plain = read(data, grammar(reading.grammar).uninterpolated or "dotenv")
-    plain = multiline_keys.drop_pem_pieces(plain, data)
+    plain = unreadable.drop_pem_pieces(plain, data)
     own, other = reading.values.get(found.key), plain.values.get(found.key)
     if plain.error or own is None or other in (None, own):
         return found

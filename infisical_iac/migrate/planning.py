@@ -15,7 +15,6 @@ from infisical_iac.migrate import find
 from infisical_iac.migrate.apply import LONGEST_ITEM, size
 from infisical_iac.migrate.cascades import OVERRIDDEN, PERSONAL_OVERRIDE, paths, read_in
 from infisical_iac.migrate.comparison import KINDS, compare_files
-from infisical_iac.migrate.encryption import ENCRYPTED
 from infisical_iac.migrate.evidence import Evidence
 from infisical_iac.migrate.findings import (
     LONGEST_NAME,
@@ -38,6 +37,7 @@ from infisical_iac.migrate.plan_file import (
 )
 from infisical_iac.migrate.sources import source as read_source
 from infisical_iac.migrate.sources import with_findings
+from infisical_iac.migrate.unreadable import ENCRYPTED
 from infisical_iac.workspace.model import Workspace
 
 _NOT_MOVED = frozenset({"bootstrap-key", ENCRYPTED, OVERRIDDEN, PERSONAL_OVERRIDE})
