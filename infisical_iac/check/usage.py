@@ -12,8 +12,8 @@ from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.migrate.evidence import Text
 from infisical_iac.migrate.find import is_env
 from infisical_iac.migrate.findings import is_withheld
+from infisical_iac.workspace.environment_contents import Names
 from infisical_iac.workspace.model import Workspace
-from infisical_iac.workspace.readable import Names
 
 _CODE_READERS = (javascript, python)
 _WORD = re.compile(r"\b[A-Za-z_][A-Za-z0-9_]*\b")

@@ -21,9 +21,9 @@ from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.migrate import verify
 from infisical_iac.workspace import environment_contents
+from infisical_iac.workspace.environment_contents import Names
 from infisical_iac.workspace.load import declared_file, load
 from infisical_iac.workspace.reach import Reached, reach
-from infisical_iac.workspace.readable import Names
 
 _NAMED = 3  # The most files that one line names.
 _OFFLINE = (

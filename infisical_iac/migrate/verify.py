@@ -18,9 +18,9 @@ from infisical_iac.migrate.fingerprint import digest, encode
 from infisical_iac.migrate.model import Name, Secret, Stored
 from infisical_iac.migrate.plan_file import MigrationPlan
 from infisical_iac.workspace.access import permissions, project_role
+from infisical_iac.workspace.environment_contents import Names, list_readable
 from infisical_iac.workspace.members import Member
 from infisical_iac.workspace.model import ServiceAccount, Workspace
-from infisical_iac.workspace.readable import Names, reads
 from infisical_iac.workspace.state import Privilege
 
 
@@ -221,7 +221,7 @@ def readers(
             shown = frozenset(seen[each.name])
             found.append(Reader(each, shown, shown, "login"))
         else:
-            granted = _as_names(reads(each.roles, each.privileges or (), names))
+            granted = _as_names(list_readable(each.roles, each.privileges or (), names))
             found.append(
                 Reader(each, granted, _permitted_names(each, granted, workspace, names), "roles")
             )
@@ -269,7 +269,7 @@ def _permitted_names(
         case "named":
             access = workspace.people[member.name]
             given = Privilege("", "", False, tuple(permissions(access, workspace)))
-            return _as_names(reads([project_role(access)], [given], names))
+            return _as_names(list_readable([project_role(access)], [given], names))
     return granted
 
 

@@ -1,15 +1,28 @@
-"""Read the contents of environments: folders and imports with their ids, and secret counts."""
+"""Read the contents of environments, and find the secrets that a member could read.
 
+A secret whose condition cannot be evaluated here, such as one on tags, counts as readable: a
+needless rotation does no harm. For the same reason a permission that forbids is ignored.
+"""
+
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
+from typing import Any
 
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.lists import gather_by
-from infisical_iac.workspace.readable import Names
-from infisical_iac.workspace.state import Actual, EnvironmentState, Import
+from infisical_iac.workspace.model import as_list
+from infisical_iac.workspace.state import Actual, EnvironmentState, Import, PersonState, Privilege
+
+Names = Mapping[tuple[str, str], Collection[str]]
+"""Names of secrets by environment and folder."""
+
+_READING = {"read", "readValue", "*"}
+_PLAIN_GLOB = re.compile(r"[A-Za-z0-9_/*-]+")
+_GLOB_PARTS = {"/**": "(?:/.*)?", "**": ".*", "*": "[^/]*"}
 
 
 def read_names(client: Client, actual: Actual) -> Names:
@@ -74,3 +87,71 @@ def read_imports(client: Client, project: str, environment: str, folder: str) ->
         if not each.get("isReserved")
     ]
     return sorted(read, key=lambda each: each.position)
+
+
+def readable(person: PersonState, names: Names) -> list[str]:
+    """Return the secrets that a person could read, such as `production /backend DATABASE_URL`.
+
+    Args:
+        names: all secrets, as `read_names` returns them; the result has their order.
+    """
+    return [" ".join(each) for each in list_readable(person.roles, person.privileges or (), names)]
+
+
+def list_readable(
+    roles: Iterable[str], privileges: Iterable[Privilege], names: Names
+) -> list[tuple[str, str, str]]:
+    """Return environment, folder and name of each secret that roles and privileges let read."""
+    everything = any(map(_reads_all, roles))
+    granted = [rule for each in privileges for rule in each.permissions]
+    return [
+        (environment, folder, name)
+        for (environment, folder), here in names.items()
+        for name in here
+        if everything or any(_permits(rule, environment, folder, name) for rule in granted)
+    ]
+
+
+def _reads_all(role: str) -> bool:
+    # Every role but this one reads secrets, or is a custom one whose permissions aren't known.
+    return role.removesuffix(" for a time") != "no-access"
+
+
+def _permits(rule: Mapping[str, Any], environment: str, folder: str, name: str) -> bool:
+    conditions = rule.get("conditions") or {}
+    place = {"environment": environment, "secretPath": folder, "secretName": name}
+    return (
+        not rule.get("inverted")
+        and not {"secrets", "*"}.isdisjoint(as_list(rule["subject"]))
+        and not _READING.isdisjoint(as_list(rule["action"]))
+        and all(_holds(conditions[key], place[key]) for key in conditions.keys() & place.keys())
+    )
+
+
+def _holds(condition: Any, value: str) -> bool:
+    if isinstance(condition, str):
+        return condition == value
+    return all(_passes(operator, operand, value) for operator, operand in condition.items())
+
+
+def _passes(operator: str, operand: Any, value: str) -> bool:
+    match operator:
+        case "$eq":
+            return bool(value == operand)
+        case "$ne":
+            return bool(value != operand)
+        case "$in":
+            return value in operand
+        case "$glob":
+            return _matches(operand, value)
+    return True
+
+
+def _matches(glob: str, value: str) -> bool:
+    return not _PLAIN_GLOB.fullmatch(glob) or _pattern(glob).fullmatch(value) is not None
+
+
+@cache
+def _pattern(glob: str) -> re.Pattern[str]:
+    parts = re.split(r"(/\*\*|\*\*|\*)", glob)
+    return re.compile("".join(_GLOB_PARTS.get(part, re.escape(part)) for part in parts))

@@ -7,12 +7,12 @@ from infisical_iac.workspace import environment_contents, foreign, prune
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.converge import apply, converge, difference, list_rename_notes
+from infisical_iac.workspace.environment_contents import readable
 from infisical_iac.workspace.foreign import AccessState, ForeignAccess
 from infisical_iac.workspace.foreign_actual import find_foreign
 from infisical_iac.workspace.memory import learn
 from infisical_iac.workspace.prune import Removal
 from infisical_iac.workspace.reach import Reached
-from infisical_iac.workspace.readable import readable
 from infisical_iac.workspace.state import Actual
 
 

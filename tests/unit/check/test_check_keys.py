@@ -7,7 +7,7 @@ from typing import Any
 from infisical_iac.check import usage
 from infisical_iac.check.model import NAME, CheckFinding, judge
 from infisical_iac.cli import check
-from infisical_iac.workspace.readable import Names
+from infisical_iac.workspace.environment_contents import Names
 from tests.unit.check.checked import GOOD, WORKSPACE, plant
 from tests.unit.fake_infisical import FakeInfisical
 from tests.unit.fake_state import Json, Refused
