@@ -12,7 +12,7 @@ before or after the call.
 
 from infisical_iac.backup.deploy import backup
 from infisical_iac.change.deploy import stack
-from infisical_iac.core.end_of_run import record
+from infisical_iac.core.operation import record_run
 from infisical_iac.host.deploy import foundation, share
 from infisical_iac.stack.deploy import given_secrets, ingress
 from infisical_iac.workspace.deploy import bootstrap, canary, credentials, workspace
@@ -35,4 +35,4 @@ def deploy() -> None:
     backup(known=known)
     ingress(known=known)
     share(known=known)
-    record()
+    record_run()

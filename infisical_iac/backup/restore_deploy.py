@@ -6,7 +6,7 @@ from infisical_iac.backup import proof, restore
 from infisical_iac.backup.deploy import backup
 from infisical_iac.backup.restore import RestoreSite, SnapshotSource
 from infisical_iac.core import audit, journal
-from infisical_iac.core.end_of_run import record
+from infisical_iac.core.operation import record_run
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.terminal import echo
 from infisical_iac.host.deploy import foundation, share
@@ -34,7 +34,7 @@ def restoring(source: SnapshotSource) -> None:
     workspace(known=known)
     canary(known=known)
     share(known=known)
-    record()
+    record_run()
 
 
 @deploy("Keys")

@@ -20,9 +20,8 @@ from infisical_iac.cluster.validation import refuse_scale_in, refuse_scale_out
 from infisical_iac.core import audit, journal
 from infisical_iac.core.change import Change
 from infisical_iac.core.connection import current, with_others
-from infisical_iac.core.end_of_run import record
 from infisical_iac.core.errors import CheckFailed
-from infisical_iac.core.operation import Commands, Refusal, planned_operation, step
+from infisical_iac.core.operation import Commands, Refusal, planned_operation, record_run, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
@@ -444,7 +443,7 @@ def scaling_out(*, switched: bool = False) -> None:
     backup(known=known)
     ingress(known=known)
     share(known=known)
-    record()
+    record_run()
 
 
 def scaling_in(*, switched: bool = False) -> None:
@@ -459,7 +458,7 @@ def scaling_in(*, switched: bool = False) -> None:
     move_in(known=known, switched=switched)
     prove(known=known, direction="in")
     remove_cluster(known=known)
-    record()
+    record_run()
 
 
 def _check(refuse: Callable[[Cluster], None], *, switched: bool) -> Callable[[Site], None]:

@@ -1,6 +1,7 @@
-"""The base of all operations: each inspects the host, reports differences, and removes them.
+"""The base of all operations, and the one that ends each run.
 
-A failure is reported as one sentence.
+An operation inspects the host, reports differences, and removes them. A failure is reported as one
+sentence.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -10,6 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 from pyinfra import logger
 from pyinfra.api.arguments_typed import PyinfraOperation
 from pyinfra.api.command import FunctionCommand, PyinfraCommand
+from pyinfra.api.deploy import deploy
 from pyinfra.api.exceptions import PyinfraError
 from pyinfra.api.facts import FactBase
 from pyinfra.api.host import Host
@@ -20,7 +22,7 @@ from pyinfra.context import host, state
 from infisical_iac.core import audit, journal
 from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.connection import LOST, explain_loss
-from infisical_iac.core.errors import Refused, UserError
+from infisical_iac.core.errors import Refused, RunFailed, UserError
 from infisical_iac.core.journal import Decided
 
 P = ParamSpec("P")
@@ -141,3 +143,40 @@ def planned_operation(function: Callable[P, Commands]) -> PyinfraOperation[P]:
 
 def _fail(error: UserError) -> None:
     raise error
+
+
+@planned_operation
+def closing_entry() -> Commands:
+    """Record the changes of the run, if there are any, and fail if a part is blocked.
+
+    Example:
+        closing_entry(name="Record what the run changed")
+    """
+    run = journal.current()
+    has_changes = (
+        run.has_changed if state.is_executing else bool(run.planned_changes or run.unknown)
+    )
+    blocked = "; ".join(map(str, run.blocked_parts))
+    yield from decide_end(blocked, has_changes=has_changes, is_read=run.is_read)
+
+
+def decide_end(blocked: str, *, has_changes: bool, is_read: bool) -> Commands:
+    """Decide whether to write an entry, and whether to fail.
+
+    Args:
+        blocked: the blocked parts, as a sentence; empty for none.
+        has_changes: whether the run changes something.
+        is_read: whether a command of this project reports the blocked parts itself.
+    """
+    if has_changes:
+        yield step(audit.end, reason=blocked)
+    elif not blocked:
+        yield UpToDate("the run has changed nothing")
+    if blocked and not is_read:
+        yield step(_fail, RunFailed(blocked, code="run.blocked"))
+
+
+@deploy("Audit")
+def record_run() -> None:
+    """Record the changes of the run in the audit log."""
+    closing_entry(name="Record what the run changed")

@@ -12,7 +12,7 @@ from pyinfra.api.operations import run_ops
 from pyinfra.api.state import State, StateStage
 from pyinfra.context import host, state
 
-from infisical_iac.core import audit, end_of_run, journal
+from infisical_iac.core import audit, journal, operation
 from infisical_iac.core.change import Change, Unknown, UpToDate, together
 from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.operation import Commands, planned_operation, step
@@ -82,7 +82,7 @@ def _steps(goes_on: bool) -> None:
     journal.current().goes_on = goes_on
     for name in _PARTS:
         _part(name)()
-    end_of_run.closing_entry(name="Record")
+    operation.closing_entry(name="Record")
 
 
 def _plainly(state: State, found: dict[str, Any], goes_on: bool) -> None:

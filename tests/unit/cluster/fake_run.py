@@ -13,7 +13,7 @@ from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 from pyinfra.context import ctx_config, ctx_host, ctx_inventory, ctx_state, host
 
-from infisical_iac.core import audit, end_of_run
+from infisical_iac.core import audit, operation
 from infisical_iac.core.change import Change, Unknown
 from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.operation import Commands, planned_operation, step
@@ -71,7 +71,7 @@ def _steps(broken: str) -> None:
     package(broken=broken, name="Package")
     file_on_second(name="File")
     rest_on_first(name="Rest")
-    end_of_run.closing_entry(name="Record")
+    operation.closing_entry(name="Record")
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from infisical_iac.core import apt, end_of_run, files, units
+from infisical_iac.core import apt, files, operation, units
 from infisical_iac.core.files import File, PathState
 from infisical_iac.core.units import UnitState
 from tests.unit.operations.cases import Cases, due, noop
@@ -73,15 +73,15 @@ OPERATIONS = {
             "a.service enabled and running",
         ),
     ),
-    "core.end_of_run.closing_entry": Cases(
+    "core.operation.closing_entry": Cases(
         noop(
-            lambda: end_of_run.decide("", has_changes=False, is_read=False),
+            lambda: operation.decide_end("", has_changes=False, is_read=False),
             "the run has changed nothing",
         ),
-        due(lambda: end_of_run.decide("", has_changes=True, is_read=False), steps=("end",)),
+        due(lambda: operation.decide_end("", has_changes=True, is_read=False), steps=("end",)),
         "each run has a journal",
         due(
-            lambda: end_of_run.decide("! Docker: blocked", has_changes=False, is_read=False),
+            lambda: operation.decide_end("! Docker: blocked", has_changes=False, is_read=False),
             steps=("_fail",),
         ),
     ),
