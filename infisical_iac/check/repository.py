@@ -15,7 +15,7 @@ from infisical_iac.migrate import cleaning, find
 from infisical_iac.migrate.evidence import upwards
 from infisical_iac.migrate.find import service_of
 from infisical_iac.migrate.ignores import is_dockerfile
-from infisical_iac.migrate.renames import former_folder
+from infisical_iac.migrate.plan_file import former_folder
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.local_file import NAME, LocalFile, parse
 from infisical_iac.workspace.model import Workspace

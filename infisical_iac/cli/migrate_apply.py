@@ -26,8 +26,7 @@ from infisical_iac.core.wording import pluralize
 from infisical_iac.migrate import plan_file, planning, report, verify
 from infisical_iac.migrate.apply import Pending, Policy, Transfer, Work, move
 from infisical_iac.migrate.model import Secret
-from infisical_iac.migrate.plan_file import MigrationPlan
-from infisical_iac.migrate.renames import follow_renames, former_folders
+from infisical_iac.migrate.plan_file import MigrationPlan, follow_renames, former_folders
 from infisical_iac.workspace.reach import Reached, reach
 
 

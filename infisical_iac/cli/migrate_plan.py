@@ -35,9 +35,9 @@ from infisical_iac.migrate.plan_file import (
     MigrationPlan,
     PlannedFinding,
     PlannedSource,
+    follow_renames,
 )
 from infisical_iac.migrate.planning import apply_chosen_grammars
-from infisical_iac.migrate.renames import follow_renames
 from infisical_iac.migrate.sources import scan_all, trees
 from infisical_iac.migrate.summary import PERSONAL_FILE, describe_personal_file, explain
 from infisical_iac.workspace.reach import Reached, reach

@@ -12,7 +12,7 @@ from infisical_iac.core.terminal import print_data
 from infisical_iac.core.wording import pluralize
 from infisical_iac.migrate import plan_file
 from infisical_iac.migrate.access import inspect_access
-from infisical_iac.migrate.renames import follow_renames, unknown_services
+from infisical_iac.migrate.plan_file import follow_renames, unknown_services
 from infisical_iac.migrate.report import mark_verified
 from infisical_iac.migrate.verify import find_changes, planned_values, project_id, read
 from infisical_iac.workspace.reach import reach

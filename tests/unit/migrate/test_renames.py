@@ -3,8 +3,14 @@
 import pytest
 
 from infisical_iac.migrate.model import Name
-from infisical_iac.migrate.plan_file import MigrationPlan, PlannedKey, PlannedSource
-from infisical_iac.migrate.renames import follow_renames, former_folders, unknown_services
+from infisical_iac.migrate.plan_file import (
+    MigrationPlan,
+    PlannedKey,
+    PlannedSource,
+    follow_renames,
+    former_folders,
+    unknown_services,
+)
 from infisical_iac.workspace.load import load
 
 _TEXT = (
