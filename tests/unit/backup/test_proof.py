@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from infisical_iac.api.client import Client
-from infisical_iac.backup import access, kit_host, proof, restore, snapshot
+from infisical_iac.backup import access, kit_host, restore, restore_deploy, snapshot
 from infisical_iac.backup.kit_host import KitContents
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.restore import Restored
@@ -38,7 +38,7 @@ _MANIFEST = Manifest("2026-11-25T02:30:11Z", "secrets", "v0.165.16", "17.11", "0
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> FakeInfisical:
     """A restored server with a canary and one secret in each folder."""
-    monkeypatch.setattr(proof, "latest", lambda: Restored(_MANIFEST, None))
+    monkeypatch.setattr(restore_deploy, "latest", lambda: Restored(_MANIFEST, None))
     monkeypatch.setattr(reconcile, "run", lambda command, *, doing: "")
     deployment = Deployment()
     deployment.deploy()
@@ -53,7 +53,7 @@ def server(monkeypatch: pytest.MonkeyPatch) -> FakeInfisical:
 
 def _contents(server: FakeInfisical) -> list[str]:
     """Return the sentences of the proof about a server's contents."""
-    return proof._contents(server.client(), load(TEXT))
+    return restore_deploy._contents(server.client(), load(TEXT))
 
 
 def test_canary_and_folders_are_read_with_a_timeout_of_ten_minutes(server: FakeInfisical) -> None:
@@ -113,9 +113,9 @@ class _Run:
         self.record_restored(Restored(_MANIFEST, {}))
         self._patch = monkeypatch
         server.routes.append(("GET", "/v1/organization", self._organizations))
-        monkeypatch.setattr(proof, "host", SimpleNamespace(name="secrets"))
-        monkeypatch.setattr(proof, "_proven", set())
-        monkeypatch.setattr(proof, "latest", lambda: self._latest)
+        monkeypatch.setattr(restore_deploy, "host", SimpleNamespace(name="secrets"))
+        monkeypatch.setattr(restore_deploy, "_proven", set())
+        monkeypatch.setattr(restore_deploy, "latest", lambda: self._latest)
         monkeypatch.setattr(journal, "current", lambda: self.journal)
         monkeypatch.setattr(session, "administrator", lambda port: self._client(ADMIN_TOKEN, port))
         monkeypatch.setattr(session, "deployer", lambda port: self._client("token", port))
@@ -173,7 +173,7 @@ class _Run:
     def prove(self, site: Site | None = None, text: str = TEXT) -> list[str]:
         """Prove the restore, and return what is printed for the operator."""
         site = site or Site(settings_of())
-        assert perform(of(proof.restore_proof)(desired=load(text), site=site)) == []
+        assert perform(of(restore_deploy.restore_proof)(desired=load(text), site=site)) == []
         return self.journal.operator_notes
 
 
@@ -183,10 +183,10 @@ def run(monkeypatch: pytest.MonkeyPatch, server: FakeInfisical) -> _Run:
 
 
 def test_the_edge_opens_after_the_proof_and_before_the_restore_ends(run: _Run) -> None:
-    assert not proof.is_proven()
+    assert not restore_deploy.is_proven()
     run.prove()
     assert run.calls == ["clean /var/lib/infisical-restore infisical-restore", "open", "end"]
-    assert proof.is_proven()
+    assert restore_deploy.is_proven()
 
 
 def test_a_public_address_is_checked_again_before_the_restore_ends(run: _Run) -> None:
@@ -205,7 +205,7 @@ def test_a_restore_with_an_unreadable_folder_stays_closed_and_unproven(run: _Run
     with pytest.raises(CheckFailed):
         run.prove()
     assert run.calls == []
-    assert not proof.is_proven()
+    assert not restore_deploy.is_proven()
 
 
 def test_a_restore_whose_administrator_can_not_log_in_stays_closed(run: _Run) -> None:
@@ -351,21 +351,21 @@ def test_data_that_the_restore_replaced_removed_or_kept_are_named(run: _Run) -> 
 
 
 def test_the_old_data_of_a_cluster_are_in_a_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proof, "host", SimpleNamespace(name="node-1"))
-    (note,) = proof._old_data({"database": "before_20261125T180000Z"})
+    monkeypatch.setattr(restore_deploy, "host", SimpleNamespace(name="node-1"))
+    (note,) = restore_deploy._old_data({"database": "before_20261125T180000Z"})
     assert "before_20261125T180000Z" in note
     assert "node-1 in /var/lib/infisical-restore/aside" in note
 
 
 def test_a_restore_on_a_new_host_leaves_no_old_data() -> None:
-    assert proof._old_data({}) == []
+    assert restore_deploy._old_data({}) == []
 
 
 def test_the_printed_command_removes_only_the_data_of_this_restore(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(proof, "host", SimpleNamespace(name="secrets"))
-    (output,) = proof._old_data({"volume": "infisical_postgres_before_20261125T180000Z"})
+    monkeypatch.setattr(restore_deploy, "host", SimpleNamespace(name="secrets"))
+    (output,) = restore_deploy._old_data({"volume": "infisical_postgres_before_20261125T180000Z"})
     command = shlex.split(output.rpartition(": ")[2])
     assert command == [
         *("docker", "volume", "rm", "infisical_postgres_before_20261125T180000Z", "&&"),

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 from pyrage.x25519 import Identity
 
-from infisical_iac.backup import kit_host, proof
+from infisical_iac.backup import kit_host, restore_deploy
 from infisical_iac.backup.kit import check_forms, unpack
 from infisical_iac.backup.kit_sheet import open_sheet, seal
 from infisical_iac.backup.recipients import identities, parse
@@ -217,15 +217,15 @@ def test_wording_of_a_file_that_holds_no_kit() -> None:
 
 
 def test_wording_of_the_places_of_replaced_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(proof, "host", SimpleNamespace(name="node-1"))
-    assert proof._old_data({"volume": "infisical_postgres_before_20261125T180000Z"}) == [
+    monkeypatch.setattr(restore_deploy, "host", SimpleNamespace(name="node-1"))
+    assert restore_deploy._old_data({"volume": "infisical_postgres_before_20261125T180000Z"}) == [
         "The old data are on the host node-1, in the Docker volume "
         "infisical_postgres_before_20261125T180000Z, and replaced files in "
         "/var/lib/infisical-restore/aside/20261125T180000Z. Once nobody needs them, there: "
         "docker volume rm infisical_postgres_before_20261125T180000Z && "
         "rm -rf /var/lib/infisical-restore/aside/20261125T180000Z"
     ]
-    assert proof._old_data({"database": "before_20261125T180000Z"}) == [
+    assert restore_deploy._old_data({"database": "before_20261125T180000Z"}) == [
         "The old data are on the cluster, in the database before_20261125T180000Z, until the next "
         "restore is proven; replaced files are on node-1 in /var/lib/infisical-restore/aside."
     ]

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from infisical_iac.backup import deploy as backup
-from infisical_iac.backup import proof, restore
+from infisical_iac.backup import restore, restore_deploy
 from infisical_iac.backup.deploy import BackupState, DesiredBackups
 from infisical_iac.backup.restore import SnapshotSource
 from infisical_iac.backup.target import BackupTarget
@@ -445,9 +445,12 @@ OPERATIONS = {
         # Only a kit has the keys that the host lacks.
         refusal(lambda: _placing(replace(_KIT, files={}), {}), Refused, "recovery kit"),
     ),
-    "backup.proof.restore_proof": Cases(
+    "backup.restore_deploy.restore_proof": Cases(
         "a restore is proven each time, because the proof ends the restore",
-        due(lambda: of(proof.restore_proof)(desired=load(TEXT), site=_SITE), steps=("_prove",)),
+        due(
+            lambda: of(restore_deploy.restore_proof)(desired=load(TEXT), site=_SITE),
+            steps=("_prove",),
+        ),
         "the operation is called only after a restore",
         "the proof itself reports data that can't be read",
     ),
