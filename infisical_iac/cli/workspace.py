@@ -205,11 +205,12 @@ def apply(
 @project_file_option("--file")
 @click.argument("email")
 def invite(inventory: str, project_file: Path | None, email: str) -> None:
-    """Print a new invitation link for EMAIL, a person who has not yet accepted.
+    """Print a new invitation link for EMAIL, a person who has not yet accepted; with a mail server,
+    Infisical sends it.
 
     The old link no longer works.
 
-    Exit status: 0 when the link is printed; 1 for an error.
+    Exit status: 0 when the link is printed or sent; 1 for an error.
     """
     with reach(inventory, project_file, None) as reached:
         if email.lower() not in reached.desired.people:

@@ -169,7 +169,7 @@ class InstanceSettings(SettingsModel):
     """
 
     infisical_environment: Environment
-    """[Further variables](../operate/environment.md) of Infisical in clear text, such as
+    """[Further variables](variables.md) of Infisical in clear text, such as
     `{"OTEL_EXPORT_TYPE": "prometheus"}`. Variables that follow from other settings, deprecated
     ones, and values that look like a secret are refused.
 

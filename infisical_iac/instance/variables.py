@@ -85,7 +85,7 @@ _SECRET = """
     SECRET_SCANNING_PRIVATE_KEY SECRET_SCANNING_WEBHOOK_SECRET WORKFLOW_SLACK_CLIENT_SECRET
 """
 # By the beginning or the whole of a name, the setting that sets it; the longest one counts.
-_OWNED = {
+OWNED = {
     "ALLOW_INTERNAL_IP_CONNECTIONS": "internal_networks",
     "AUTH_SECRET": "`infisical-iac keys`",
     "CLIENT_GITLAB_LOGIN_URL": "login",
@@ -119,7 +119,7 @@ _OWNED = {
     "SMTP_CUSTOM_CA_CERT": "extra_ca",
     "TRUSTED_PROXY_CIDRS": "trusted_proxy_cidrs",
 }
-_DEPRECATED = {
+DEPRECATED = {
     "BCRYPT_SALT_ROUND": "SALT_ROUNDS",
     "DISABLE_AUDIT_LOG_STORAGE": "DISABLE_POSTGRES_AUDIT_LOG_STORAGE",
     "JWT_AUTH_SECRET": "AUTH_SECRET",
@@ -144,7 +144,7 @@ _FORMS: dict[str, tuple[str, str]] = {
     "lifetime": (r"\d+(\.\d+)?\s?(s|m|h|d|w|y)", "a time such as 15m, 24h or 10d"),
     "json": (r"(?s)[\[{].*", "JSON"),
 }
-_CHOICES = {
+CHOICES = {
     "OTEL_EXPORT_TYPE": ("prometheus", "otlp"),
     "QUEUE_WORKER_PROFILE": ("all", "standard", "secret-scanning"),
 }
@@ -156,7 +156,7 @@ PLAIN: Mapping[str, str] = {
     **dict.fromkeys(_NUMBER.split(), "number"),
     **dict.fromkeys(_LIFETIME.split(), "lifetime"),
     **dict.fromkeys(_JSON.split(), "json"),
-    **dict.fromkeys(_CHOICES, "choice"),
+    **dict.fromkeys(CHOICES, "choice"),
 }
 SECRET = frozenset(_SECRET.split())
 
@@ -181,7 +181,7 @@ def _check_name(name: str) -> None:
     """Raise ValueError for a variable that a user can't set."""
     if name in PLAIN or name in SECRET:
         return
-    if replacement := _DEPRECATED.get(name):
+    if replacement := DEPRECATED.get(name):
         owner = _find_owner(replacement)
         instead = f"the setting {owner}" if owner else replacement
         raise ValueError(f"{name} is deprecated by Infisical; use {instead} instead")
@@ -196,24 +196,24 @@ def _check_name(name: str) -> None:
     hint = (
         f"did you mean {close[0]!r}?"
         if close
-        else "write one that docs/operate/environment.md lists"
+        else "write one that docs/reference/variables.md lists"
     )
     raise ValueError(f"{name!r} is no variable of Infisical: {hint}")
 
 
 def _find_owner(name: str) -> str:
     fitting = [
-        each for each in _OWNED if name == each or (each[-1] == "_" and name.startswith(each))
+        each for each in OWNED if name == each or (each[-1] == "_" and name.startswith(each))
     ]
-    return _OWNED[max(fitting, key=len)] if fitting else ""
+    return OWNED[max(fitting, key=len)] if fitting else ""
 
 
 def _check_value(name: str, value: str) -> None:
     """Raise ValueError for a value of another form, or one that looks like a secret."""
     form = PLAIN[name]
     if form == "choice":
-        if value not in _CHOICES[name]:
-            raise ValueError(f"{name} must be {' or '.join(_CHOICES[name])}")
+        if value not in CHOICES[name]:
+            raise ValueError(f"{name} must be {' or '.join(CHOICES[name])}")
         return
     pattern, words = _FORMS[form]
     if not re.fullmatch(pattern, value) or (form == "json" and not _is_json(value)):
@@ -263,10 +263,10 @@ def _is_random(text: str) -> bool:
 # Variables in clear text, by name.
 Environment = Annotated[
     dict[str, str],
-    Rule(_check_environment, "[Infisical's variables](../operate/environment.md), as text"),
+    Rule(_check_environment, "[Infisical's variables](variables.md), as text"),
 ]
 # Names of variables whose values are given once, and kept on the host.
 SecretNames = Annotated[
     tuple[str, ...],
-    Rule(_check_secrets, "names of [Infisical's variables](../operate/environment.md)"),
+    Rule(_check_secrets, "names of [Infisical's variables](variables.md)"),
 ]

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import Identity, creation, marking
 from infisical_iac.api.universal_auth import auth_body, auth_fields, universal_auth_path
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import ApiError, RunFailed, UserError
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace.api_change import ApiChange, Call, Made, diff_fields, words
 from infisical_iac.workspace.model import (
@@ -236,6 +236,8 @@ def _conditions(grant: Grant) -> Iterator[Json]:
 
 
 _INVITATION = "/api/v1/invite-org/signup"
+# The status by which a real server reports that it could not send an invitation again.
+_MAIL_FAILED = 500
 
 
 def sentence(email: str, link: str) -> str:
@@ -256,7 +258,7 @@ def renew(client: Client, admin: Client, organization: str, email: str) -> str:
         admin: with the administrator's own token.
 
     A server with SMTP sends the link itself, and the sentence says so. Raises UserError for a
-    person without an open invitation.
+    person without an open invitation, and RunFailed if the mail can't be sent.
     """
     listed = in_organization(client, organization)
     open_ones = {_address(each): each["id"] for each in listed if each["status"] == "invited"}
@@ -264,8 +266,17 @@ def renew(client: Client, admin: Client, organization: str, email: str) -> str:
         known = ", ".join(sorted(open_ones)) or "none"
         raise UserError(f"{email} has no open invitation; open invitations: {known}")
     body = {"membershipId": open_ones[email.lower()]}
-    made = admin.post(f"{_INVITATION}-resend", json=body).get("signupToken")
-    return sentence(email, made["link"]) if made else f"Infisical has sent {email} a new link"
+    try:
+        made = admin.post(f"{_INVITATION}-resend", json=body).get("signupToken")
+    except ApiError as error:
+        if error.status != _MAIL_FAILED:
+            raise
+        raise RunFailed(
+            f"Infisical could not send {email} the invitation: `infisical-iac mail test {email}` "
+            "says why",
+            code="run.mail",
+        ) from None
+    return sentence(email, made["link"]) if made else _mailed(email)
 
 
 def _address(membership: dict[str, Any]) -> str:
@@ -305,9 +316,20 @@ def _invitation(email: str, actual: Actual) -> ApiChange:
 
 
 def _link(email: str, answer: Mapping[str, Any]) -> str:
-    # A server with SMTP sends the links itself and returns none.
-    links = [each["link"] for each in answer.get("completeInviteLinks") or ()]
-    return sentence(email, links[0]) if links else ""
+    # A server with SMTP sends the links itself and returns none; somebody who is a member already
+    # gets no invitation, and the answer lacks the key.
+    links = answer.get("completeInviteLinks")
+    if links is None:
+        return ""
+    return sentence(email, links[0]["link"]) if links else _mailed(email)
+
+
+def _mailed(email: str) -> str:
+    """Return the sentence on an invitation by mail: Infisical does not report that it failed."""
+    return (
+        f"Infisical sends {email} the invitation by mail; if it does not arrive, `infisical-iac "
+        f"workspace invite {email}` sends it again and says whether the mail server took it"
+    )
 
 
 def _joining(

@@ -4,12 +4,13 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.reference import commands, errors, settings
+from tests.reference import commands, errors, settings, variables
 
 _PAGES: dict[Path, Callable[[], str]] = {
     settings.PATH: settings.write,
     commands.PATH: commands.write,
     errors.PATH: errors.write,
+    variables.PATH: variables.write,
 }
 
 

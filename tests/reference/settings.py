@@ -5,6 +5,7 @@ import json
 import runpy
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
@@ -175,6 +176,11 @@ def describe_type(annotation: Any) -> str:
     if origin is Literal:
         *some, last = (f"`{literal(each)}`" for each in arguments)
         return f"{', '.join(some)} or {last}"
+    if NoneType in arguments:
+        (some,) = (each for each in arguments if each is not NoneType)
+        return f"{describe_type(some)} or `None`"
+    if origin is dict:
+        return "dictionary of texts"
     if origin is tuple:
         inner = "dictionaries" if _entry(annotation) else "texts"
         return f"tuple of {inner}"

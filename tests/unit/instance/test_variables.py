@@ -34,7 +34,7 @@ def test_variables_of_the_vendor_are_accepted(name: str, value: str) -> None:
     [
         ("OTEL_EXPORT_TYP", "prometheus", "did you mean 'OTEL_EXPORT_TYPE'"),
         ("otel_export_type", "prometheus", "did you mean 'OTEL_EXPORT_TYPE'"),
-        ("SOMETHING_ELSE", "x", "docs/operate/environment.md"),
+        ("SOMETHING_ELSE", "x", "docs/reference/variables.md"),
         ("SMTP_HOST", "smtp.example.com", "follows from smtp"),
         ("SMTP_CUSTOM_CA_CERT", "x", "follows from extra_ca"),
         ("REDIS_URL", "redis://elsewhere", "redis_image"),
