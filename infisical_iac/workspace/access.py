@@ -337,7 +337,7 @@ def _joining(
 ) -> ApiChange:
     member = Made(f"memberships {email}")
     body = {"usernames": [username], "emails": [], "roleSlugs": [project_role(access)]}
-    calls = (Call("POST", _members(actual), body, member), _marking(member, grants))
+    calls = (Call("POST", _members(actual), body, member, mails=True), _marking(member, grants))
     return ApiChange("+", f"person {email}", describe_access(access), calls)
 
 

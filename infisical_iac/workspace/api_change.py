@@ -22,6 +22,8 @@ class Call:
     Attributes:
         makes: the placeholder for the id in the answer.
         by_admin: whether it takes the administrator's own token, which no machine has.
+        mails: whether Infisical sends a mail about it. If that fails, a real server answers 500
+            although the request is done.
         shows: returns what the operator must see of the answer: it can't be read again.
     """
 
@@ -30,6 +32,7 @@ class Call:
     body: Mapping[str, Any] | None = None
     makes: Made | None = None
     by_admin: bool = False
+    mails: bool = False
     shows: Callable[[Mapping[str, Any]], str] | None = None
 
 

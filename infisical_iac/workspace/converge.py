@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from infisical_iac.api.client import Client
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.workspace import access, structure
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.api_change import ApiChange, Call, Made
@@ -51,6 +51,10 @@ def _places(account: ServiceAccount) -> Iterator[str]:
         yield f"folder {'/'.join(parts[:n])} in {account.environment}"
 
 
+_MAIL_FAILED = 500
+_NOT_MAILED = (
+    "Infisical could not send the mail about it: `infisical-iac mail test ADDRESS` says why"
+)
 _WORDS = {"+": "make", "~": "correct", "-": "remove"}
 
 
@@ -60,6 +64,8 @@ def apply(
     """Make the changes one after another and yield each as soon as it is made.
 
     `shown` of a yielded change is what the operator must see.
+
+    A change whose mail can't be sent ends early: the next pass finds what is left of it.
 
     The caller must exhaust the iterator, and read again to find what is left to do, such as in a
     restored environment.
@@ -73,13 +79,16 @@ def apply(
     ids: dict[Made, str] = {}
     administrator = cache(admin or _refuse_administrator)
     for change in changes:
-        try:
-            shown = [
-                _make(administrator() if call.by_admin else client, call, ids)
-                for call in change.calls
-            ]
-        except UserError as error:
-            raise UserError(f"could not {_WORDS[change.kind]} {change.what}: {error}") from error
+        shown: list[str] = []
+        for call in change.calls:
+            try:
+                shown.append(_make(administrator() if call.by_admin else client, call, ids))
+            except UserError as error:
+                if call.mails and isinstance(error, ApiError) and error.status == _MAIL_FAILED:
+                    shown.append(f"{change.what}: {_NOT_MAILED}")
+                    break
+                what = f"could not {_WORDS[change.kind]} {change.what}"
+                raise UserError(f"{what}: {error}") from error
         yield replace(change, shown="\n".join(filter(None, shown)))
 
 

@@ -19,10 +19,6 @@ VARIABLES = {
     "INFISICAL_ADMIN_PASSWORD": "On the first deploy: password for the first administrator, at "
     "least 20 characters; without it one is made on the host. With INFISICAL_API_URL: password of "
     "the person in INFISICAL_ADMIN_EMAIL, needed if the project file names people.",
-    "SMTP_PASSWORD": "Password of the mail server in `smtp`, for the run that stores it on the "
-    "host, and for `keys rotate smtp`.",
-    "<VARIABLE>": "Value of a variable in `infisical_secrets`, in the same way.",
-    "<VARIABLE>_FILE": "File with such a value, or with SMTP_PASSWORD; the variable itself wins.",
     "INFISICAL_BACKUP_<NAME>_ACCESS_KEY_ID": "Login of the S3 backup target NAME, for one run of "
     "`apply`, which stores it on the host; in NAME, write `_` for `-`.",
     "INFISICAL_BACKUP_<NAME>_SECRET_ACCESS_KEY": "The same.",
@@ -38,6 +34,14 @@ VARIABLES = {
     "trust as a whole.",
     "INFISICAL_IAC_WEBHOOK": "Address that `drift` posts to; `--webhook-file` wins.",
     "DOKPLOY_API_KEY": "API key of Dokploy, for delivering credentials to it.",
+}
+
+# Secrets that the user gives to Infisical, by the names of its own variables.
+GIVEN = {
+    "SMTP_PASSWORD": "Password of the mail server in `smtp`, for the run that stores it on the "
+    "host, and for `keys rotate smtp`.",
+    "<VARIABLE>": "Value of a variable in `infisical_secrets`, in the same way.",
+    "<VARIABLE>_FILE": "File with such a value, or with SMTP_PASSWORD; the variable itself wins.",
 }
 
 

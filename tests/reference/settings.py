@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from infisical_iac.core.settings import SECTION_OF, Settings
 from infisical_iac.core.validation import SettingsModel
 from tests.reference.docstrings import read_docstrings
-from tests.reference.environment import VARIABLES, InventoryVariable, read_inventory
+from tests.reference.environment import GIVEN, VARIABLES, InventoryVariable, read_inventory
 
 _INTRODUCTION = """\
 # Settings
@@ -236,7 +236,7 @@ def _environment(inventory: list[InventoryVariable]) -> Iterator[str]:
     yield "|---|---|"
     for each in inventory:
         yield f"| `{each.name}` | {each.meaning} Wins over [`{each.key}`](#{each.key}). |"
-    for name, meaning in VARIABLES.items():
+    for name, meaning in (VARIABLES | GIVEN).items():
         yield f"| `{name}` | {meaning} |"
     yield ""
 

@@ -28,6 +28,8 @@ class People(State):
             added.append({"id": self._id("seat"), "user": user, "roles": roles})
             self.organization.setdefault(name, user)
         self.persons += added
+        if added and self.mail_fails:
+            raise Refused(500, "InternalServerError", "Something went wrong")
         return {"memberships": added}
 
     def _set_person(self, body: Json, id: str) -> Json:
@@ -62,7 +64,7 @@ class People(State):
             self.organization[email] = {"username": email, "email": email}
             link = f"https://fake/signupinvite?to={email}&organization_id={ORGANIZATION}"
             links.append({"email": email, "link": link})
-        return {"message": "Sent", "completeInviteLinks": None if self.has_smtp else links}
+        return {"message": "Sent", "completeInviteLinks": [] if self.has_smtp else links}
 
     def _list_grants(self, query: Json) -> Json:
         self._require_admin()

@@ -59,7 +59,10 @@ def fake_docker(directory: Path, answers: str = "", *, functions: str = "") -> P
     - `docker node ls`, or `docker info`: the output of calls that begin with these words
     - `failing`: calls that begin with its first line fail, and print its other lines as the error
     - `calls`: each call is appended to it, if it exists
+
+    The scripts take this one for `docker compose` too, also where the machine has Compose.
     """
+    fake_program(directory, "docker-compose", "exit 1")
     return fake_program(directory, "docker", _DOCKER % (functions, answers.strip()))
 
 

@@ -45,6 +45,7 @@ class State:
         self.organization: dict[str, Json] = {}
         self.grants: dict[str, Json] = {}
         self.has_smtp = False
+        self.mail_fails = False
         self.token, self.timeout = "", 0.0  # of the request being answered
         self._made = 0
 

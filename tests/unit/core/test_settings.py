@@ -327,7 +327,7 @@ def test_the_error_on_a_wrong_comma_shows_a_value_that_is_accepted(
     assert accepted == load(values | {key: good})
 
 
-_UNSHOWN = ("backup_webhook",)
+_UNSHOWN = ("backup_webhook", "smtp")
 # Examples with one entry, for settings whose defaults have none or several.
 _GOOD: dict[str, Any] = {
     "allowed_ports": ({"port": 9100},),

@@ -106,6 +106,8 @@ def _variables() -> set[str]:
     found = {
         name
         for file in Path("infisical_iac").rglob("*.py")
+        # Infisical's own variables have a page of their own.
+        if file.name != "variables.py"
         for text in _strings(file)
         for name in re.findall(r"\b(?:INFISICAL|HCLOUD|DOKPLOY)_[A-Z_]+\b", text)
     }

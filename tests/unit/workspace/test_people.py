@@ -69,7 +69,22 @@ def test_no_link_is_shown_if_the_server_mails_it() -> None:
     deployment = PeopleDeployment()
     deployment.server.has_smtp = True
     deployment.settle()
-    assert {change.shown for change in deployment.made} == {""}
+    shown = [
+        change.shown for change in deployment.made if change.what == "invitation of ben@example.com"
+    ]
+    assert ["workspace invite ben@example.com" in each for each in shown] == [True]
+    assert not any("signupinvite" in change.shown for change in deployment.made)
+    assert deployment.settle() == []
+
+
+def test_people_get_their_access_although_the_mail_about_it_fails() -> None:
+    """A real server answers 500 to the membership that it has made, if its mail can't be sent."""
+    deployment = PeopleDeployment()
+    deployment.server.has_smtp = deployment.server.mail_fails = True
+    deployment.settle()
+    shown = "".join(change.shown for change in deployment.made)
+    assert "person ben@example.com: " in shown
+    assert "`infisical-iac mail test" in shown
     assert deployment.settle() == []
 
 
