@@ -47,7 +47,7 @@ def admin(email: str, actual: Actual) -> Iterator[ApiChange]:
     person: PersonState | None = actual.admin
     if person is None:
         invitation = {"usernames": [email], "emails": [], "roleSlugs": ["admin"]}
-        yield ApiChange("+", what, "role admin", (Call("POST", path, invitation),))
+        yield ApiChange("+", what, "role admin", (Call("POST", path, invitation, mails=True),))
     elif "admin" not in person.roles:
         call = Call("PATCH", (*path, person.membership_id), seat("admin"))
         yield ApiChange("~", what, _role_drift(person.roles, "admin"), (call,))
