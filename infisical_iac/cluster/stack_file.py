@@ -19,7 +19,8 @@ from infisical_iac.core.rendering import template
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.validation import mebibytes
 from infisical_iac.host.model import MachineState
-from infisical_iac.stack import certificate, paths
+from infisical_iac.instance import authorities
+from infisical_iac.stack import paths
 from infisical_iac.stack.compose_file import digest, redis_maxmemory_mb, shared_values
 
 # SECRETS: the purpose → the keys in /etc/infisical/keys that the secret holds, each as a line
@@ -120,7 +121,7 @@ def configs(settings: Settings, inputs: StackInputs) -> Mapping[str, str]:
         "redis_maxmemory_mb": redis_maxmemory_mb(settings),
         "paths": paths,
     }
-    trusted = certificate.read_authorities(settings)
+    trusted = authorities.read_authorities(settings)
     names = ("haproxy.cfg", "keepalive.cjs", "patroni.yml", "redis.sh", "sentinel.sh")
     texts = {name.replace(".", "_"): template(name, **values) for name in names}
     texts |= {"extra_ca": trusted} if trusted else {}

@@ -14,8 +14,8 @@ from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.instance import given
-from infisical_iac.instance.settings import EXTRA_CA, VARIABLES, GivenSecret, Smtp
+from infisical_iac.instance import authorities, given
+from infisical_iac.instance.settings import VARIABLES, GivenSecret, Smtp
 
 PASSWORD = "SMTP_PASSWORD"
 
@@ -99,7 +99,7 @@ def try_login(settings: Settings, to: str = "", password: str = "") -> str:
         "name": smtp.from_name,
         "to": to,
         "password": password or next(map(given.value_of, password_of(settings)), ""),
-        "ca": EXTRA_CA if settings.instance.extra_ca else "",
+        "ca": authorities.read_authorities(settings),
     }
     said = run(script("mail", "prove"), doing="log in to the mail server", stdin=json.dumps(asked))
     found = json.loads(said)

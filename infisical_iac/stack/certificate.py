@@ -1,7 +1,6 @@
 """Validate the user's own certificates and key, and assess the served certificate."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
@@ -11,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.settings import Settings
+from infisical_iac.instance.authorities import read_pem, refuse_dates
 from infisical_iac.stack.ingress_kinds import INTERNAL
 from infisical_iac.stack.settings import StackSettings
 
@@ -31,7 +31,9 @@ def own(settings: Settings, now: datetime | None = None) -> Pair | None:
     stack = settings.stack
     if not stack.tls_certificate:
         return None
-    pair = Pair(_read("tls_certificate", stack.tls_certificate), _read("tls_key", stack.tls_key))
+    pair = Pair(
+        read_pem("tls_certificate", stack.tls_certificate), read_pem("tls_key", stack.tls_key)
+    )
     leaf = _leaf(pair.certificate, stack.tls_certificate)
     if _public(pair.key, stack.tls_key) != _certificate_key(leaf, stack.tls_certificate):
         raise SettingsError(
@@ -45,44 +47,8 @@ def own(settings: Settings, now: datetime | None = None) -> Pair | None:
             "that names it, or correct site_url",
             code="settings.certificate_name",
         )
-    _refuse_dates(leaf, "tls_certificate", stack.tls_certificate, now or datetime.now(UTC))
+    refuse_dates(leaf, "tls_certificate", stack.tls_certificate, now or datetime.now(UTC))
     return pair
-
-
-def read_authorities(settings: Settings, now: datetime | None = None) -> str:
-    """Return the certificates that `extra_ca` names, in PEM; empty if it names no file.
-
-    Raises SettingsError if the file can't be read, has no certificate or one that is no
-    authority's, or if one of them is not valid `now`.
-    """
-    path = settings.instance.extra_ca
-    if not path:
-        return ""
-    text = _read("extra_ca", path)
-    try:
-        found = x509.load_pem_x509_certificates(text.encode())
-    except ValueError:
-        raise SettingsError(
-            f"setting 'extra_ca': {path} holds no certificate in PEM",
-            code="settings.no_certificate",
-        ) from None
-    for each in found:
-        if not _is_authority(each):
-            raise SettingsError(
-                f"setting 'extra_ca': {path} has the certificate of a server "
-                f"({each.subject.rfc4514_string()}): give that of the authority which signed it",
-                code="settings.no_authority",
-            )
-        _refuse_dates(each, "extra_ca", path, now or datetime.now(UTC))
-    return "".join(each.public_bytes(serialization.Encoding.PEM).decode() for each in found)
-
-
-def _is_authority(found: x509.Certificate) -> bool:
-    try:
-        return bool(found.extensions.get_extension_for_class(x509.BasicConstraints).value.ca)
-    except (x509.ExtensionNotFound, ValueError):
-        # Authorities of version 1 have no extensions; they are their own issuers.
-        return found.issuer == found.subject
 
 
 def unfit(served: str, name: str, pair: Pair | None, now: datetime) -> str:
@@ -107,16 +73,6 @@ def unfit(served: str, name: str, pair: Pair | None, now: datetime) -> str:
 def ends(text: str) -> str:
     """Return the date on which a valid PEM certificate expires."""
     return f"{_leaf(text, 'it').not_valid_after_utc:%Y-%m-%d}"
-
-
-def _read(setting: str, path: str) -> str:
-    try:
-        return Path(path).read_text("ascii")
-    except (OSError, UnicodeDecodeError):
-        raise SettingsError(
-            f"setting {setting!r}: {path} on this machine can't be read as PEM",
-            code="settings.not_readable",
-        ) from None
 
 
 def _leaf(text: str, path: str) -> x509.Certificate:
@@ -163,20 +119,6 @@ def _is_for(leaf: x509.Certificate, name: str) -> bool:
     certified = {each.lower() for each in names.get_values_for_type(x509.DNSName)}
     certified |= {str(each) for each in names.get_values_for_type(x509.IPAddress)}
     return name in certified or f"*.{name.partition('.')[2]}" in certified
-
-
-def _refuse_dates(leaf: x509.Certificate, setting: str, path: str, now: datetime) -> None:
-    if now < leaf.not_valid_before_utc:
-        raise SettingsError(
-            f"setting {setting!r}: {path} is valid from {leaf.not_valid_before_utc:%Y-%m-%d} "
-            "on: wait until then, or keep the old one",
-            code="settings.certificate_not_yet_valid",
-        )
-    if now >= leaf.not_valid_after_utc:
-        raise SettingsError(
-            f"setting {setting!r}: {path} ended on {leaf.not_valid_after_utc:%Y-%m-%d}: renew it",
-            code="settings.certificate_expired",
-        )
 
 
 # Fewer than the days that are left when Caddy renews a certificate: a third of its lifetime, 30 of

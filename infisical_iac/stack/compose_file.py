@@ -6,8 +6,9 @@ from infisical_iac.core.rendering import template
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.validation import mebibytes
 from infisical_iac.host.model import MachineState
+from infisical_iac.instance import authorities
 from infisical_iac.instance.settings import EXTRA_CA
-from infisical_iac.stack import certificate, ingress_kinds
+from infisical_iac.stack import ingress_kinds
 from infisical_iac.stack.ingress_kinds import REVISION_PORT
 
 
@@ -51,7 +52,7 @@ def compose_file(
             INFISICAL_IMAGE then.
     """
     values, stack = shared_values(settings, machine), settings.stack
-    kind, trusted_ca = stack.ingress_kind, certificate.read_authorities(settings)
+    kind, trusted_ca = stack.ingress_kind, authorities.read_authorities(settings)
     if drill:
         # It has no way out, and must not send mail or call others in any case.
         values, trusted_ca = values | {"variables": {}}, ""

@@ -9,9 +9,9 @@ from infisical_iac.core.files import File
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known
-from infisical_iac.instance import mail
+from infisical_iac.instance import authorities, mail
 from infisical_iac.instance.settings import EXTRA_CA
-from infisical_iac.stack import certificate, compose, edge, keys
+from infisical_iac.stack import compose, edge, keys
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.ingress import configuration, served_certificate
 
@@ -54,7 +54,7 @@ def make_keys(known: Known, admin_password: str | None) -> None:
 def configure_containers(settings: Settings) -> None:
     """Write the files that the containers of Caddy and Infisical start with."""
     configuration(settings=settings, name="Configure the ingress")
-    if trusted := certificate.read_authorities(settings):
+    if trusted := authorities.read_authorities(settings):
         files.contents(
             files=[File(EXTRA_CA, trusted, mode="644")],
             name="Write the authorities that Infisical trusts",

@@ -23,7 +23,7 @@ from infisical_iac.host.docker import Engine
 from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import SYSTEMS, MachineState
 from infisical_iac.host.site import Known, Site, observe_site
-from infisical_iac.stack import certificate
+from infisical_iac.instance import authorities
 from infisical_iac.workspace.load import load_declared
 from infisical_iac.workspace.model import Workspace
 
@@ -73,7 +73,7 @@ def preflight(
         if not leaving:
             refuse_unfit(site)
         refuse_ingress(settings, machine)
-        certificate.read_authorities(settings)
+        authorities.read_authorities(settings)
         if docker.not_ours(settings, machine):
             version, compose = host.get_fact(Engine)
             machine = replace(machine, engine=version, compose=compose)

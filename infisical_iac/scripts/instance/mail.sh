@@ -3,7 +3,7 @@
 #   mail.sh prove     reads {host, port, tls, user, password, from, name, to, ca} as JSON on standard
 #                     input and prints {ok, step, reason} as JSON. Without a password it takes that of
 #                     the host. With `to` it sends a mail there; without it, it ends once the server
-#                     accepts the sender, and sends none. `ca` is a file with further authorities.
+#                     accepts the sender, and sends none. `ca` has further authorities, in PEM.
 #   mail.sh state     prints "password" if the host has the password of the mail server, else "none";
 #                     then the Compose file that Infisical was started with, if there is one
 set -eu
@@ -32,7 +32,7 @@ try:
         password = Path("'"$root"'/keys/given_smtp_password").read_text().rstrip("\n")
     context = ssl.create_default_context()
     if asked["ca"]:
-        context.load_verify_locations(asked["ca"])
+        context.load_verify_locations(cadata=asked["ca"])
     if asked["tls"] == "tls":
         step = "tls"
         server = smtplib.SMTP_SSL(asked["host"], asked["port"], timeout=15, context=context)

@@ -41,7 +41,7 @@ class _World:
             "name": "Infisical",
             "password": "",
             "to": "",
-            "ca": str(self.ca),
+            "ca": self.ca.read_text(),
         }
         done = self._run("prove", json.dumps(asked | changes))
         found: dict[str, Any] = json.loads(done)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.stack.certificate import read_authorities
+from infisical_iac.instance.authorities import read_authorities
 from infisical_iac.stack.compose_file import compose_file, digest
 from tests.certificates import OwnAuthority
 from tests.unit.rendered_stack import TRIXIE
