@@ -17,6 +17,7 @@ from .config import Config, MissingSettings
 from .crypto import WrongKey, open_root_key
 from .database import Database
 from .instance import stored_settings
+from .mail import Mailer
 from .migrations import migrate, wait_for_turn
 from .redis_gate import wait_at_start
 from .web import Server
@@ -60,6 +61,7 @@ def main() -> int:
         log.error("%s", error)
         return FAILED
     routes.load()
+    Mailer(config.mail).check()
     serve(Server(config, database, cipher))
     return 0
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from . import tokens
 from .errors import forbidden_error, not_found, unauthorized_error
+from .people import whole
 from .permissions import Permissions, Rule, permission_denied, role_rules
 from .store import Document, Store, now
 
@@ -25,6 +26,8 @@ class Actor:
     org_id: str | None
     token_id: str = ""
     super_admin: bool = False
+    auth_method: str = "email"
+    mfa_method: str | None = None
 
 
 def authenticate(store: Store, header: str | None, secret: str) -> Actor:
@@ -32,10 +35,21 @@ def authenticate(store: Store, header: str | None, secret: str) -> Actor:
     claims = tokens.verify(tokens.bearer(header), secret)
     if claims.get("authTokenType") == "identityAccessToken":
         return _identity(store, claims)
+    if claims.get("authTokenType") != "accessToken":
+        raise unauthorized_error("Token missing")
     user = store.get("users", claims.get("userId", ""))
     if user is None:
         raise not_found("User not found")
-    return Actor("user", user["id"], claims.get("organizationId"), "", user["superAdmin"])
+    if claims.get("sessionVersion", 1) != whole(user)["sessionVersion"]:
+        raise not_found("The requested entity is not found", "Session not found")
+    return Actor(
+        "user",
+        user["id"],
+        claims.get("organizationId"),
+        super_admin=user["superAdmin"],
+        auth_method=claims.get("authMethod", "email"),
+        mfa_method=claims.get("mfaMethod"),
+    )
 
 
 def _identity(store: Store, claims: dict[str, Any]) -> Actor:

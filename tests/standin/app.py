@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from .access import authenticate
 from .errors import ApiError, forbidden_error, something_went_wrong, unauthorized_error
+from .mail import MailError
 from .redis_gate import RedisGate
 from .web import ENDPOINTS, NOBODY, Call, Endpoint, Server
 
@@ -71,9 +72,14 @@ def _answer(server: Server, endpoint: Endpoint, request: Request, raw: bytes | N
             actor = _actor(server, endpoint, store, request)
             call = _call(server, request, raw)
             call.actor, call.opened = actor, store
-            return _respond(endpoint.handler(call))
+            answer = _respond(endpoint.handler(call))
+        for action in call.later:
+            action()
+        return answer
     except ApiError as error:
         return JSONResponse(error.body(), error.status)
+    except MailError:
+        return JSONResponse(something_went_wrong().body(), 500)
     except psycopg.Error:
         return JSONResponse(something_went_wrong("DatabaseError").body(), 500)
     except RedisError:

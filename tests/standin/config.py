@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from .mail import InvalidMailSettings, MailSettings
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -70,6 +72,8 @@ class Config:
     permission_cache_seconds: float = 10.0
     privileges: str = "enforced"
     start_seconds: float = 0.0
+    mail: MailSettings = field(default_factory=MailSettings)
+    person_token_lifetime: str = "10d"
 
     def __repr__(self) -> str:
         return f"Config(host={self.host!r}, port={self.port})"
@@ -83,7 +87,13 @@ class Config:
             missing.append("REDIS_URL or REDIS_SENTINEL_HOSTS")
         if missing or redis is None:
             raise MissingSettings(f"Invalid environment variables: {', '.join(missing)} required")
+        try:
+            mail = MailSettings.from_environment(environment)
+        except InvalidMailSettings as error:
+            raise MissingSettings(str(error)) from None
         return cls(
+            mail=mail,
+            person_token_lifetime=environment.get("JWT_AUTH_LIFETIME") or "10d",
             database_uri=environment["DB_CONNECTION_URI"],
             redis=redis,
             auth_secret=environment["AUTH_SECRET"],

@@ -10,23 +10,65 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from . import tokens
-from .errors import unauthorized_error
+from .errors import something_went_wrong, unauthorized_error
+from .people import whole
 
 if TYPE_CHECKING:
+    from .config import Config
     from .store import Document, Store
 
-PERSON_TOKEN_SECONDS = 10 * 24 * 3600
+_SIGNUP_SECONDS = 15 * 60
+_MFA_SECONDS = 5 * 60
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31557600}
 
 
-def person_token(user: Document, secret: str, org_id: str | None = None) -> str:
-    """Return a token for a person, limited to the selected organization if there is one."""
-    claims = {
+def person_token(
+    user: Document, config: Config, org_id: str | None = None, **claims: object
+) -> str:
+    """Return a token for a person, limited to the selected organization if there is one.
+
+    Raises a 500 answer if JWT_AUTH_LIFETIME is no duration: nothing checks it at the start.
+    """
+    own = {
         "authMethod": "email",
         "authTokenType": "accessToken",
         "userId": user["id"],
-        "exp": int(time.time()) + PERSON_TOKEN_SECONDS,
+        "sessionVersion": whole(user)["sessionVersion"],
+        "exp": int(time.time()) + _seconds(config.person_token_lifetime),
     }
-    return tokens.sign(claims | ({"organizationId": org_id} if org_id else {}), secret)
+    selected = {"organizationId": org_id} if org_id else {}
+    return tokens.sign({**own, **claims, **selected}, config.auth_secret)
+
+
+def signup_token(user: Document, secret: str, **claims: object) -> str:
+    """Return a token with which a person completes an account."""
+    end = int(time.time()) + _SIGNUP_SECONDS
+    own = {"authTokenType": "signupToken", "userId": user["id"], "exp": end}
+    return tokens.sign({**own, **claims}, secret)
+
+
+def recovery_token(user: Document, secret: str) -> str:
+    """Return a token with which a person sets a new password, once."""
+    return signup_token(
+        user,
+        secret,
+        authTokenType="accountRecoveryToken",
+        version=whole(user)["sessionVersion"],
+    )
+
+
+def mfa_token(user: Document, secret: str, org_id: str, method: str, auth_method: str) -> str:
+    """Return a token with which a person answers for a second factor, within five minutes."""
+    claims = {"organizationId": org_id, "requiredMfaMethod": method, "authMethod": auth_method}
+    end = int(time.time()) + _MFA_SECONDS
+    return signup_token(user, secret, authTokenType="mfaToken", exp=end, **claims)
+
+
+def _seconds(lifetime: str) -> int:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([smhdwy])", lifetime.strip())
+    if match is None:
+        raise something_went_wrong()
+    return int(float(match[1]) * _UNITS[match[2]])
 
 
 def identity_token(store: Store, auth: Document, client_secret_id: str, secret: str) -> str:

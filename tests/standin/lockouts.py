@@ -1,4 +1,4 @@
-"""Count failed logins of universal auth in Redis, for all processes."""
+"""Count failed logins, and remember used codes, in Redis for all processes."""
 
 from __future__ import annotations
 
@@ -42,6 +42,10 @@ class Lockouts:
     def forget_failures(self, auth: Document) -> None:
         for kind in ("failures", "locked"):
             self._redis.delete(f"lockout:{kind}:{auth['identityId']}:{auth['clientId']}")
+
+    def claim_code(self, user_id: str, code: str) -> bool:
+        """Return whether a person's code of an app was not used before, and remember it."""
+        return bool(self._redis.set(f"used-totp:{user_id}:{code}", 1, nx=True, ex=90))
 
     def clear(self, identity_id: str) -> int:
         """Remove locks and counters, and return how many there were."""

@@ -32,7 +32,29 @@ TABLES = (
     "service_tokens",
     "identity_token_auths",
     "secret_syncs",
+    "auth_tokens",
+    "totp_configs",
+    "webauthn_credentials",
+    "user_aliases",
 )
+# Columns of the real tables that are read by SQL, because the API shows them to nobody else.
+COLUMNS = {
+    "users": (
+        "email text GENERATED ALWAYS AS (data ->> 'email') STORED",
+        "username text GENERATED ALWAYS AS (data ->> 'username') STORED",
+        "\"isAccepted\" boolean GENERATED ALWAYS AS (coalesce((data ->> 'isAccepted')::boolean,"
+        " data ->> 'passwordHash' IS NOT NULL)) STORED",
+        "\"isMfaEnabled\" boolean GENERATED ALWAYS AS ((data ->> 'isMfaEnabled')::boolean) STORED",
+        "\"selectedMfaMethod\" text GENERATED ALWAYS AS (data ->> 'selectedMfaMethod') STORED",
+        '"isGhost" boolean GENERATED ALWAYS AS'
+        " (coalesce((data ->> 'isGhost')::boolean, false)) STORED",
+    ),
+    "totp_configs": (
+        "\"userId\" text GENERATED ALWAYS AS (data ->> 'userId') STORED",
+        "\"isVerified\" boolean GENERATED ALWAYS AS ((data ->> 'isVerified')::boolean) STORED",
+    ),
+    "webauthn_credentials": ("\"userId\" text GENERATED ALWAYS AS (data ->> 'userId') STORED",),
+}
 
 
 def wait_for_turn(store: Store) -> None:
@@ -53,6 +75,12 @@ def migrate(store: Store) -> None:
         if name not in done:
             run(_create(table))
             run("INSERT INTO infisical_migrations (name, batch) VALUES (%s, 1)", (name,))
+    name = "20260700000999_columns_of_people.mjs"
+    if name not in done:
+        for table, columns in COLUMNS.items():
+            added = ", ".join(f"ADD COLUMN {each}" for each in columns)
+            run(sql.SQL(f"ALTER TABLE {table} {added}"))
+        run("INSERT INTO infisical_migrations (name, batch) VALUES (%s, 1)", (name,))
 
 
 def _create(table: str) -> sql.Composed:

@@ -95,6 +95,23 @@ def text(
     return Field(check)
 
 
+def exact(length: int, message: str) -> Field:
+    """Return the check of a string of one length."""
+
+    def check(value: Any, path: Path, issues: Issues) -> Any:
+        if not isinstance(value, str):
+            return _mismatch("string", value, path, issues)
+        if len(value.strip()) != length:
+            is_short = len(value.strip()) < length
+            bound = {"minimum": length} if is_short else {"maximum": length}
+            issue = {"code": "too_small" if is_short else "too_big", **bound, "type": "string"}
+            more = {"inclusive": True, "exact": True, "message": message, "path": path}
+            issues.append({**issue, **more})
+        return value.strip()
+
+    return Field(check)
+
+
 def slug(minimum: int = 1, maximum: int = 64) -> Field:
     return text(
         minimum,

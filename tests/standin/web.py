@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .access import Actor, ProjectAccess
 from .instance import Instance
 from .lockouts import Lockouts
+from .mail import Mailer
 from .redis_client import patient_client
 from .validation import Field, validate
 
@@ -33,6 +34,7 @@ class Server:
         self.instance = Instance(database, redis)
         self.access = ProjectAccess(redis, config.permission_cache_seconds, config.privileges)
         self.lockouts = Lockouts(redis)
+        self.mailer = Mailer(config.mail)
 
 
 @dataclass
@@ -46,6 +48,11 @@ class Call:
     body: Any
     actor: Actor = NOBODY
     opened: Store | None = None
+    later: list[Callable[[], None]] = field(default_factory=list)
+
+    def afterwards(self, action: Callable[[], None]) -> None:
+        """Call a function once the transaction is committed, before the answer is sent."""
+        self.later.append(action)
 
     @property
     def store(self) -> Store:

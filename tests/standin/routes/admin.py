@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from ..errors import forbidden_error
+from typing import Any
+
+from ..errors import bad_request, forbidden_error, not_found
+from ..people import show, whole
 from ..store import Document, now, timestamp
-from ..validation import anything, array, boolean, choice, text
+from ..validation import Field, anything, array, boolean, choice, text
 from ..web import ANYONE, MEMBERS, Call, route
 
 SHOWN = (
@@ -31,6 +34,20 @@ WITHOUT_DEFAULT_ORG = {
     "defaultAuthOrgAuthMethod": None,
 }
 LOGIN_METHODS = ("email", "google", "github", "gitlab", "saml", "ldap", "oidc")
+
+
+def _login_methods() -> Field:
+    listed = array(choice(*LOGIN_METHODS))
+
+    def check(value: Any, path: list[str | int], issues: list[Document]) -> Any:
+        if value == []:
+            message = "At least one login method should be enabled."
+            issues.append({"code": "custom", "message": message, "path": path})
+        return listed.check(value, path, issues)
+
+    return Field(check)
+
+
 CHANGEABLE = {
     "allowSignUp": boolean().optional(),
     "allowedSignUpDomain": text().optional(),
@@ -38,7 +55,7 @@ CHANGEABLE = {
     "trustLdapEmails": boolean().optional(),
     "trustOidcEmails": boolean().optional(),
     "defaultAuthOrgId": text().optional(),
-    "enabledLoginMethods": array(choice(*LOGIN_METHODS), 1).optional(),
+    "enabledLoginMethods": _login_methods().optional(),
     "authConsentContent": text().optional(),
     "pageFrameContent": text().optional(),
 }
@@ -64,12 +81,12 @@ WITHHELD = dict.fromkeys(
 @route("GET", "/api/status", ANYONE, transaction=False)
 def status(call: Call) -> Document:
     # The real answer has settings, read from Redis, and once a minute from the database.
-    call.server.instance.settings()
+    settings = call.server.instance.settings()
     return {
         "date": timestamp(now()),
         "message": "Ok",
-        "emailConfigured": False,
-        "inviteOnlySignup": True,
+        "emailConfigured": call.server.mailer.is_on,
+        "inviteOnlySignup": settings["allowSignUp"],
         "redisConfigured": True,
         "secretScanningConfigured": False,
         "auditLogStorageDisabled": False,
@@ -92,7 +109,14 @@ def read_config(call: Call) -> Document:
 @route("PATCH", "/api/v1/admin/config", MEMBERS)
 def change_config(call: Call) -> Document:
     _require_super_admin(call)
-    settings = call.server.instance.change(call.store, **call.fields(CHANGEABLE | WITHHELD))
+    fields = call.fields(CHANGEABLE | WITHHELD)
+    if methods := fields.get("enabledLoginMethods"):
+        user = call.store.get("users", call.actor.id)
+        if user is None or set(methods).isdisjoint(whole(user)["authMethods"]):
+            raise bad_request(
+                "You must configure at least one auth method to prevent account lockout"
+            )
+    settings = call.server.instance.change(call.store, **fields)
     shown = {name: settings[name] for name in (*SHOWN, *SHOWN_TO_ADMINS)}
     return {"config": shown | WITHOUT_DEFAULT_ORG}
 
@@ -106,10 +130,25 @@ def env_overrides(call: Call) -> Document:
 @route("GET", "/api/v1/admin/user-management/users")
 def list_users(call: Call) -> Document:
     _require_super_admin(call)
-    users = call.store.find("users")
-    hidden = {"passwordHash"}
-    shown = [{k: v for k, v in user.items() if k not in hidden} for user in users]
+    sought = call.query.get("searchTerm", "").lower()
+    users = [each for each in call.store.find("users") if sought in each["username"].lower()]
+    shown = [show(each) | {"superAdmin": each["superAdmin"]} for each in users]
     return {"users": _page(call, shown), "total": len(users)}
+
+
+@route("DELETE", "/api/v1/admin/user-management/users/{user_id}")
+def delete_user(call: Call) -> Document:
+    """Delete an account with all that it had; an invitation then makes another."""
+    _require_super_admin(call)
+    user = call.store.get("users", call.path["user_id"])
+    if user is None:
+        raise not_found("User not found")
+    call.store.delete("users", user["id"])
+    for table in ("org_memberships", "project_memberships", "additional_privileges"):
+        call.store.delete_where(table, actorId=user["id"])
+    for table in ("totp_configs", "auth_tokens", "user_aliases"):
+        call.store.delete_where(table, userId=user["id"])
+    return {"users": show(user) | {"superAdmin": user["superAdmin"]}}
 
 
 @route("GET", "/api/v1/admin/organization-management/organizations")

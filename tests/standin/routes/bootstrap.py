@@ -8,6 +8,7 @@ from ..crypto import hash_secret
 from ..errors import bad_request
 from ..instance import stored_settings
 from ..issue import bootstrap_token, new_slug
+from ..people import ACCOUNT
 from ..validation import email, text
 from ..web import ANYONE, Call, route
 from .identities import create_identity
@@ -43,13 +44,14 @@ def bootstrap(call: Call) -> Document:
 
 
 def admin_user(address: str, password_hash: str) -> Document:
-    return {
+    return ACCOUNT | {
         "username": address,
         "email": address,
         "firstName": "Admin",
         "lastName": "User",
         "superAdmin": True,
         "isEmailVerified": True,
+        "isAccepted": True,
         "passwordHash": password_hash,
     }
 

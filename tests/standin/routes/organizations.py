@@ -10,7 +10,8 @@ from starlette.responses import Response
 
 from ..access import require_org_action
 from ..errors import bad_request, not_found
-from ..validation import anything, array, boolean, choice, email, number, slug, text
+from ..people import add_member
+from ..validation import anything, boolean, choice, number, slug, text
 from ..web import PEOPLE, Call, route
 
 if TYPE_CHECKING:
@@ -105,37 +106,6 @@ def create_organization(store: Store, name: str, slug: str, owner_id: str) -> Do
     return organization
 
 
-def add_member(
-    store: Store, org_id: str, user_id: str, role: str, invited: str | None = None
-) -> Document:
-    """Make a person a member; `invited` is the address of the invitation."""
-    membership = {
-        "orgId": org_id,
-        "actorType": "user",
-        "actorId": user_id,
-        "role": role,
-        "roleId": None,
-        "status": "invited" if invited else "accepted",
-        "inviteEmail": invited,
-        "isActive": True,
-        "lastLoginAuthMethod": None,
-        "lastLoginTime": None,
-    }
-    return store.insert("org_memberships", membership)
-
-
-def find_or_invite(store: Store, org_id: str, address: str, role: str = "member") -> Document:
-    """Return the person with this address; make an account and invite them where needed."""
-    user = store.first("users", username=address)
-    if user is None:
-        unverified = {"firstName": None, "lastName": None, "isEmailVerified": False}
-        account = {"superAdmin": False, "passwordHash": None}
-        user = store.insert("users", {"username": address, "email": address} | unverified | account)
-    if store.first("org_memberships", orgId=org_id, actorId=user["id"]) is None:
-        add_member(store, org_id, user["id"], role, invited=address)
-    return user
-
-
 @route("GET", "/api/v1/organization", PEOPLE, needs_org=False)
 def list_own(call: Call) -> Document:
     found = []
@@ -214,47 +184,3 @@ def remove_member(call: Call) -> Response | Document:
         call.store.delete_where("additional_privileges", **match)
     own = {name: value for name, value in member.items() if name not in ("actorType", "actorId")}
     return {"membership": own}
-
-
-@route("POST", "/api/v1/invite-org/signup", PEOPLE)
-def invite(call: Call) -> Document:
-    require_org_action(call.store, call.actor, "create", "member")
-    fields = call.fields(
-        {
-            "inviteeEmails": array(email(), 1),
-            "organizationId": text(1),
-            "organizationRoleSlug": text(1).optional("member"),
-        }
-    )
-    role = fields["organizationRoleSlug"]
-    addresses, org_id = fields["inviteeEmails"], fields["organizationId"]
-    links = []
-    for address in addresses:
-        if _is_member(call.store, org_id, address):
-            continue
-        find_or_invite(call.store, org_id, address, role)
-        links.append({"email": address, "link": _link(call, org_id, address)})
-    message = f"Send an invite link to {', '.join(addresses)}"
-    return {"message": message} | ({"completeInviteLinks": links} if links else {})
-
-
-@route("POST", "/api/v1/invite-org/signup-resend", PEOPLE)
-def invite_again(call: Call) -> Document:
-    require_org_action(call.store, call.actor, "create", "member")
-    member = call.store.get(
-        "org_memberships", call.fields({"membershipId": text()})["membershipId"]
-    )
-    if member is None or member["status"] != "invited":
-        raise not_found("Organization membership not found")
-    address = member["inviteEmail"]
-    return {"signupToken": {"email": address, "link": _link(call, member["orgId"], address)}}
-
-
-def _link(call: Call, org_id: str, address: str) -> str:
-    query = f"token={secrets.token_hex(16)}&to={address}&organization_id={org_id}"
-    return f"{call.server.config.site_url}/signupinvite?{query}"
-
-
-def _is_member(store: Store, org_id: str, address: str) -> bool:
-    user = store.first("users", username=address) or {"id": None}
-    return store.first("org_memberships", orgId=org_id, actorId=user["id"]) is not None

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from ..access import require_org_action
 from ..errors import bad_request, not_found
+from ..mail import link_mail
 from ..members import ROLE, complete_roles, join_project, shown_role
+from ..people import accepts_invitation, find_or_invite
 from ..validation import array, email, text
 from ..web import PEOPLE, Call, route
-from .organizations import find_or_invite
 
 if TYPE_CHECKING:
     from ..store import Document, Store
@@ -32,7 +33,11 @@ def list_all(call: Call) -> Document:
 
 @route("POST", PATH)
 def add(call: Call) -> Document:
-    """Add people, and invite those without an account; members keep their roles."""
+    """Add people, and invite those without an account; members keep their roles.
+
+    Whose membership of the organization is accepted gets a mail. If it is not accepted, the answer
+    is a 500, but the person is in the project, as in the real server.
+    """
     fields = call.fields(
         {
             "emails": ADDRESSES,
@@ -43,14 +48,30 @@ def add(call: Call) -> Document:
     call.permissions().require("create", "member")
     project_id, org_id = call.path["project_id"], call.actor.org_id or ""
     roles = [{"role": slug} for slug in fields["roleSlugs"]]
-    added = []
+    by_link = accepts_invitation(call.server.instance.settings())
+    added, informed = [], []
     for address in [*fields["emails"], *fields["usernames"]]:
-        user = find_or_invite(call.store, org_id, address.lower())
+        user = find_or_invite(call.store, org_id, address.lower(), by_link=by_link)
         key = {"projectId": project_id, "actorId": user["id"]}
         if call.store.first("project_memberships", **key) is None:
             member = join_project(call.store, project_id, "user", user["id"], roles)
             added.append(_plain(member))
+            if call.store.find(
+                "org_memberships", orgId=org_id, actorId=user["id"], status="accepted"
+            ):
+                informed.append(user["email"])
+    _inform(call, project_id, informed)
     return {"memberships": added}
+
+
+def _inform(call: Call, project_id: str, addresses: list[str]) -> None:
+    if not addresses:
+        return
+    project = call.store.get("projects", project_id) or {"name": ""}
+    link = f"{call.server.config.site_url}/login"
+    body = link_mail(f"You've been invited to join {project['name']}", link, "Join now")
+    mailer = call.server.mailer
+    call.afterwards(lambda: mailer.send(", ".join(addresses), "Infisical project invitation", body))
 
 
 @route("POST", "/api/v1/organization-admin/projects/{project_id}/grant-admin-access", PEOPLE)
