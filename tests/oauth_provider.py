@@ -66,7 +66,7 @@ _WRONG_CALLBACK = {
 }
 
 
-class Account(NamedTuple):
+class ProviderAccount(NamedTuple):
     """A person with an account at all three."""
 
     email: str
@@ -89,7 +89,7 @@ class Reply(NamedTuple):
 
 class _Grant(NamedTuple):
     kind: Kind
-    account: Account
+    account: ProviderAccount
     callback: str
     challenge: str
 
@@ -107,7 +107,7 @@ class OAuthProvider:
     client: str = "fake-client-id"
     secret: str = "fake-client-secret"
     callbacks: list[str] = field(default_factory=list)
-    accounts: list[Account] = field(default_factory=list)
+    accounts: list[ProviderAccount] = field(default_factory=list)
     port: int = 0
     host: str = "127.0.0.1"
     certificate: Path | None = None
@@ -289,12 +289,14 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--client", required=True)
     parser.add_argument("--secret", required=True)
     parser.add_argument("--callback", dest="callbacks", action="append", required=True)
-    parser.add_argument("--account", dest="accounts", action="append", type=Account, default=[])
+    parser.add_argument(
+        "--account", dest="accounts", action="append", type=ProviderAccount, default=[]
+    )
     parser.add_argument(
         "--unverified",
         dest="accounts",
         action="append",
-        type=lambda email: Account(email, is_verified=False),
+        type=lambda email: ProviderAccount(email, is_verified=False),
     )
     parser.add_argument("--certificate", type=Path)
     parser.add_argument("--key", type=Path)

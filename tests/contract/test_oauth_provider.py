@@ -18,7 +18,7 @@ import pytest
 
 from tests import oauth_provider
 from tests.certificates import OwnAuthority
-from tests.oauth_provider import Account, OAuthProvider, serving
+from tests.oauth_provider import OAuthProvider, ProviderAccount, serving
 from tests.ports import free_port
 
 from .services import port_open, wait_until
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 PROGRAM = str(Path(oauth_provider.__file__))
 CALLBACK = "https://secrets.example.com/api/v1/sso/x"
 VERIFIER = "a-verifier-of-enough-length-for-pkce-0123456789"
-ANNA = Account("anna@example.com")
-BOB = Account("bob@example.com", "Bob", is_verified=False)
+ANNA = ProviderAccount("anna@example.com")
+BOB = ProviderAccount("bob@example.com", "Bob", is_verified=False)
 PAGES = {
     "google": "/o/oauth2/v2/auth",
     "github": "/login/oauth/authorize",

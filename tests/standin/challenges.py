@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from .errors import ApiError
 from .issue import mfa_token
-from .mail import text_mail
+from .mail import MailError, text_mail
 from .mailed_tokens import create_token
 from .people import whole
 from .store import now, timestamp
@@ -22,6 +22,10 @@ _EACH = 3
 _LOCKED = (
     "User is locked due to multiple failed login attempts. An email has been sent to you in order "
     "to unlock your account. You can also reset your password to unlock your account."
+)
+_NOT_SENT = (
+    "Failed to send email. This is likely due to a misconfigured SMTP server. "
+    "Please check your SMTP settings and try again."
 )
 _LOCKED_FOR_NOW = (
     "User is temporary locked due to multiple failed login attempts. Try again after {time}. "
@@ -48,9 +52,15 @@ def challenge(call: Call, user: Document, org_id: str, method: str) -> Document:
 
 def send_code(call: Call, user: Document) -> None:
     code = create_token(call.store, "mfa", user["id"])
-    mailer = call.server.mailer
-    body = text_mail(f"MFA code: {code}")
-    call.afterwards(lambda: mailer.send(user["email"], "Infisical MFA code", body))
+
+    def send() -> None:
+        try:
+            body = text_mail(f"MFA code: {code}")
+            call.server.mailer.send(user["email"], "Infisical MFA code", body)
+        except MailError:
+            raise ApiError(500, _NOT_SENT, "SmtpError") from None
+
+    call.afterwards(send)
 
 
 def refuse_locked(user: Document) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .mail import InvalidMailSettings, MailSettings
+from .providers import Providers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -74,6 +75,8 @@ class Config:
     start_seconds: float = 0.0
     mail: MailSettings = field(default_factory=MailSettings)
     person_token_lifetime: str = "10d"
+    providers: Providers = field(default_factory=Providers)
+    has_https: bool = False
 
     def __repr__(self) -> str:
         return f"Config(host={self.host!r}, port={self.port})"
@@ -93,6 +96,8 @@ class Config:
             raise MissingSettings(str(error)) from None
         return cls(
             mail=mail,
+            providers=Providers.from_environment(environment),
+            has_https=environment.get("HTTPS_ENABLED") == "true",
             person_token_lifetime=environment.get("JWT_AUTH_LIFETIME") or "10d",
             database_uri=environment["DB_CONNECTION_URI"],
             redis=redis,

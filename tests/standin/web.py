@@ -34,6 +34,7 @@ class Server:
         self.instance = Instance(database, redis)
         self.access = ProjectAccess(redis, config.permission_cache_seconds, config.privileges)
         self.lockouts = Lockouts(redis)
+        self.sessions = redis
         self.mailer = Mailer(config.mail)
 
 

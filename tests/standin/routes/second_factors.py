@@ -21,7 +21,7 @@ from ..mail import link_mail
 from ..mailed_tokens import create_token, use_token
 from ..people import show, show_to_itself
 from ..totp import RECOVERY_CODES, address, is_code, new_recovery_codes, new_secret
-from ..validation import boolean, choice, exact, text
+from ..validation import array, boolean, choice, exact, text
 from ..web import ANYONE, PEOPLE, Call, route
 
 if TYPE_CHECKING:
@@ -47,6 +47,13 @@ def choose(call: Call) -> Document:
     if "isMfaEnabled" in fields:
         fields["mfaMethods"] = ["email"] if fields["isMfaEnabled"] else []
     return {"user": show(call.store.update("users", call.actor.id, **fields))}
+
+
+@route("PUT", "/api/v2/users/me/auth-methods", PEOPLE, needs_org=False)
+def choose_logins(call: Call) -> Document:
+    """Change one's own ways to log in; no proof is asked for."""
+    methods = call.fields({"authMethods": array(text(1), 1)})["authMethods"]
+    return {"user": show(call.store.update("users", call.actor.id, authMethods=methods))}
 
 
 @route("GET", "/api/v1/user/me/totp", PEOPLE)
