@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from . import license
 from .mail import InvalidMailSettings, MailSettings
 from .providers import Providers
 
@@ -77,6 +78,8 @@ class Config:
     person_token_lifetime: str = "10d"
     providers: Providers = field(default_factory=Providers)
     has_https: bool = False
+    license_key: str = field(default="", repr=False)
+    license_server: str = license.SERVER
 
     def __repr__(self) -> str:
         return f"Config(host={self.host!r}, port={self.port})"
@@ -97,6 +100,8 @@ class Config:
         return cls(
             mail=mail,
             providers=Providers.from_environment(environment),
+            license_key=environment.get("LICENSE_KEY", "").strip(),
+            license_server=environment.get("LICENSE_SERVER_URL") or license.SERVER,
             has_https=environment.get("HTTPS_ENABLED") == "true",
             person_token_lifetime=environment.get("JWT_AUTH_LIFETIME") or "10d",
             database_uri=environment["DB_CONNECTION_URI"],

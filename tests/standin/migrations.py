@@ -36,6 +36,7 @@ TABLES = (
     "totp_configs",
     "webauthn_credentials",
     "user_aliases",
+    "rate_limit",
 )
 # Columns of the real tables that are read by SQL, because the API shows them to nobody else.
 COLUMNS = {

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from .access import Actor, ProjectAccess
 from .instance import Instance
+from .license import read_features
 from .lockouts import Lockouts
 from .mail import Mailer
 from .redis_client import patient_client
@@ -36,6 +37,7 @@ class Server:
         self.lockouts = Lockouts(redis)
         self.sessions = redis
         self.mailer = Mailer(config.mail)
+        self.features = read_features(config.license_key, config.license_server)
 
 
 @dataclass

@@ -57,6 +57,7 @@ def _is_a_name(value: str) -> bool:
 CHANGEABLE = {
     "name": text(1, 64, rule=(_is_a_name, _NAME)).optional(),
     "slug": slug().optional(),
+    "enforceMfa": boolean().optional(),
     "selectedMfaMethod": choice("email", "totp", "webauthn").optional(),
     "defaultMembershipRoleSlug": slug().optional(),
     "userTokenExpiration": text().optional(),
@@ -81,7 +82,6 @@ CHANGEABLE = {
 # Fields that are refused without a licence, whatever the value.
 LICENSED = (
     "secretShareBrandConfig",
-    "enforceMfa",
     "authEnforced",
     "scimEnabled",
     "googleSsoAuthEnforced",
@@ -121,6 +121,7 @@ def list_own(call: Call) -> Document:
 def change(call: Call) -> Document:
     fields = call.fields(CHANGEABLE | dict.fromkeys(LICENSED, anything().optional()))
     require_org_action(call.store, call.actor, "edit", "settings")
+    _refuse_enforcement(call, fields)
     licensed = [each for each in LICENSED if each in fields]
     if licensed:
         raise bad_request(f"Failed to update {licensed[0]} due to plan restriction.")
@@ -128,6 +129,19 @@ def change(call: Call) -> Document:
         fields["defaultMembershipRole"] = role
     organization = call.store.update("organizations", call.path["org_id"], **fields)
     return {"message": "Successfully updated organization", "organization": organization}
+
+
+def _refuse_enforcement(call: Call, fields: Document) -> None:
+    """Raise a 400 answer if second factors are to be enforced without a license or mail."""
+    if "enforceMfa" not in fields:
+        return
+    if not call.server.features["enforceMfa"]:
+        raise bad_request(
+            "Failed to enforce user MFA due to plan restriction. "
+            "Upgrade plan to enforce/un-enforce MFA."
+        )
+    if not call.server.mailer.is_on:
+        raise bad_request("Failed to enforce user MFA due to missing instance SMTP configuration.")
 
 
 @route("GET", "/api/v2/organizations/{org_id}/memberships")
