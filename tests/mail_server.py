@@ -3,9 +3,8 @@
     python -m tests.mail_server --port 2525 --tls starttls --user mailer --password fake-password \
         --certificate cert.pem --key key.pem --directory /tmp/mails
 
-It needs Python 3.11 and aiosmtpd, and nothing else of this repository: a copy of this one file runs
-on a staging host with Debian's `python3-aiosmtpd`. It listens once it prints `ready`. The directory
-then has
+It needs Python 3.11 and aiosmtpd, and nothing else of this repository: `tests/staging/programs.py`
+runs a copy on a staging host. It listens once it prints `ready`. The directory then has
 
     000001.eml, …   the accepted mails, with the headers X-Sender, X-Recipients and X-Login before
                     the others: the envelope, and the user who logged in

@@ -18,6 +18,7 @@ from tests import mail_server
 from tests.certificates import OwnAuthority
 from tests.mail_server import MailServer, Refusal, Tls, serving
 from tests.ports import free_port
+from tests.staging.programs import bundle
 
 from .services import port_open, wait_until
 
@@ -176,6 +177,26 @@ def test_the_program_runs_alone_until_it_is_terminated(tmp_path: Path) -> None:
         program.kill()
     assert (program.returncode, output) == (0, "ready\n")
     assert [file.name for file in (tmp_path / "mails").glob("*.eml")] == ["000001.eml"]
+
+
+def test_a_bundle_for_a_staging_host_needs_no_other_packages(tmp_path: Path) -> None:
+    bundle("mail_server", tmp_path)
+    port = free_port()
+    options = ("--port", str(port), "--tls", "none", "--directory", str(tmp_path / "mails"))
+    program = subprocess.Popen(
+        # -S leaves out the packages of this environment.
+        [sys.executable, "-S", "-P", str(tmp_path / "mail_server.py"), *options],
+        env={"PYTHONPATH": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+    )
+    try:
+        wait_until(lambda: port_open(port), "The mail server did not open its port")
+        with smtplib.SMTP("localhost", port, timeout=5) as client:
+            client.send_message(_mail())
+    finally:
+        program.kill()
+        program.wait(timeout=10)
+    assert len([*(tmp_path / "mails").glob("*.eml")]) == 1
 
 
 def test_tls_without_a_certificate_is_refused(tmp_path: Path) -> None:
