@@ -20,6 +20,7 @@ from infisical_iac.backup import kit_sheet
 from infisical_iac.backup.kit_sheet import open_sheet
 from infisical_iac.backup.recipients import identities
 from infisical_iac.change.keys import find_key
+from tests.certificates import OwnAuthority
 from tests.cluster.hosts import INVENTORY, Cluster
 from tests.e2e import (
     backing,
@@ -48,6 +49,7 @@ from tests.e2e.drifts import DRIFTS
 from tests.e2e.dying_script import KILLED
 from tests.e2e.running import REPOSITORY
 from tests.e2e.upgrading import ADDS, WAS
+from tests.mail_server import MailServer, serving
 from tests.staging import stack
 
 pytestmark = pytest.mark.cluster
@@ -57,6 +59,12 @@ _ACCESS = {
     "INFISICAL_BACKUP_BUCKET_SECRET_ACCESS_KEY": "obviously/fake+secret",
 }
 _SECRETS = {f"KEY_{number}": f"obviously-fake-{number}" for number in range(20)}
+# A shell reads it in the containers of Infisical.
+_MAIL = "fa$ke 'mail' password"
+_READ_PASSWORD = (
+    "docker exec $(docker ps --quiet --filter name=infisical_infisical | head -n 1) "
+    'sh -c \'tr "\\\\0" "\\\\n" </proc/1/environ\' | sed -n s/^SMTP_PASSWORD=//p'
+)
 _CREDENTIALS = "/etc/infisical/credentials/backend.development.env"
 _ROTATED = ("backend", "--env", "development")
 _LOG = "/var/log/infisical-iac/audit.jsonl"
@@ -86,7 +94,18 @@ _CONTAINERS = "docker ps --quiet --filter label=com.docker.stack.namespace=infis
 _RUNNING = f"{_CONTAINERS} | xargs docker inspect --format '{{{{.Config.Image}}}}'"
 _DONE = [
     *("backup", "drill", "drill", "restore", "restore", "apply", "apply", "rollback"),
-    *("keys", "keys", "keys", "keys", "credentials", "rotation", "rotation"),
+    *(
+        "keys",
+        "keys",
+        "keys",
+        "keys",
+        "apply",
+        "keys",
+        "apply",
+        "credentials",
+        "rotation",
+        "rotation",
+    ),
     *("workspace", "workspace", "workspace", "recovery-kit"),
 ]
 
@@ -247,6 +266,50 @@ def test_a_new_key_reaches_every_node_and_the_old_one_is_refused(
     assert secrets(cluster) == [_SECRETS] * 3
     assert read_json(cluster, "backup", "list") == snapshots
     on_each(cluster, f"rm {_OLD}; ! ls {commanding.KEYS} | grep -E '[.](old|next|new)$'")
+
+
+@pytest.fixture
+def mail_server(cluster: Cluster, tmp_path: Path) -> Iterator[MailServer]:
+    """A mail server with TLS on this machine, by an authority in `ca.pem` of the directory."""
+    authority = OwnAuthority(tmp_path / "authority")
+    address = backing.gateway(cluster.host(1))
+    pair = authority.issue(address)
+    server = MailServer(tmp_path / "mails", host=address, tls="starttls", user="mailer")
+    server.password, server.certificate, server.key = _MAIL, pair.certificate, pair.key
+    (tmp_path / "ca.pem").write_bytes(authority.ca.read_bytes())
+    with serving(server):
+        yield server
+
+
+def test_a_given_secret_is_on_every_node_until_no_setting_uses_it(
+    cluster: Cluster, mail_server: MailServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = f"{commanding.KEYS}/given_smtp_password"
+    smtp = {"host": mail_server.host, "port": mail_server.port, "user": "mailer"}
+    mailing = inventory(
+        tmp_path,
+        cluster.inventory,
+        smtp={**smtp, "from_address": "iac@example.com"},
+        extra_ca=str(tmp_path / "ca.pem"),
+    )
+    monkeypatch.setenv("SMTP_PASSWORD", _MAIL)
+    ok(cluster, "apply", "--yes", inventory=mailing)
+    assert len(digests(cluster, key)) == 3
+    assert set(on_each(cluster, _READ_PASSWORD)) == {_MAIL}
+    monkeypatch.delenv("SMTP_PASSWORD")
+    assert "Nothing to change." in ok(cluster, "plan", inventory=mailing).stdout
+    ok(cluster, "mail", "test", "ada@example.com", inventory=mailing)
+
+    mail_server.password = f"{_MAIL} again"
+    monkeypatch.setenv("SMTP_PASSWORD", mail_server.password)
+    ok(cluster, "keys", "rotate", "smtp", inventory=mailing)
+    assert len(set(digests(cluster, key))) == 1
+    assert set(on_each(cluster, _READ_PASSWORD)) == {mail_server.password}
+
+    ok(cluster, "apply", "--yes")
+    on_each(cluster, f"test ! -e {key}")
+    assert set(on_each(cluster, f"{_READ_PASSWORD} || true")) == {""}
+    assert cluster.plan() == []
 
 
 def test_credentials_are_shown_and_replaced_on_every_node(cluster: Cluster) -> None:
