@@ -13,7 +13,8 @@ from infisical_iac.cli.options import inventory_option, json_option, open_host
 from infisical_iac.core.change import Row
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.terminal import console, print_data
-from infisical_iac.monitoring.health import access, drift, instance, rows
+from infisical_iac.monitoring.health import access, drift, instance, rows, second_factors
+from infisical_iac.workspace.second_factor import PREFIX
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 @click.pass_context
 def status(ctx: click.Context, inventory: str, as_json: bool) -> None:
     """Show versions, health, disk, certificate, the last backup, drill and apply, pending drift,
-    access that the project file does not grant, unexpected content of the instance, the mail
-    server, the recovery kit, and new versions.
+    access that the project file does not grant, people without a second factor, unexpected content
+    of the instance, the mail server, the recovery kit, and new versions.
 
     Nothing is changed.
 
@@ -115,9 +116,13 @@ def _ask_for_new_versions(settings: "Settings") -> Callable[[], list[Row]]:
 
 
 def _assess_drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:
-    """Return the row on drift, and the rows on access and on unexpected content of the instance."""
+    """Return the row on drift, and the rows on what is inside Infisical.
+
+    They are about access, second factors, and unexpected content of the instance.
+    """
     from infisical_iac.core.deployment import prepare
-    from infisical_iac.workspace.reconcile import count_undeclared
+    from infisical_iac.workspace.load import load_declared
+    from infisical_iac.workspace.reconcile import count_undeclared, read_factors
 
     try:
         deployment = prepare(host)
@@ -130,5 +135,10 @@ def _assess_drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:
         content = instance(count_undeclared(settings.stack.http_port))
     except UserError as error:
         content = instance(None, error=str(error))
-    granted = access(deployment.journal.foreign, deployment.journal.access_notes)
-    return drifted, [*granted, *content]
+    # The row on second factors says what these notes do.
+    notes = [each for each in deployment.journal.access_notes if not each.startswith(PREFIX)]
+    granted = access(deployment.journal.foreign, notes)
+    inside = settings.workspace
+    rule = load_declared(inside).require_second_factor
+    factors = second_factors(read_factors(), inside.admin_email, rule)
+    return drifted, [*granted, factors, *content]

@@ -13,7 +13,10 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.stack.certificate import assess_certificate
 from infisical_iac.stack.given_up import HELP, GivenUp
 from infisical_iac.stack.settings import image_name
+from infisical_iac.workspace import second_factor
 from infisical_iac.workspace.credential_file import Term, until
+from infisical_iac.workspace.model import Requirement
+from infisical_iac.workspace.second_factor import SecondFactors
 
 _LEAST_FREE_GB = 2.0
 _SINGULAR = {
@@ -87,7 +90,7 @@ def rows(
 
     Args:
         drift: the row that the function `drift` returns.
-        inside: the rows that `access` and `instance` return.
+        inside: the rows that `access`, `second_factors` and `instance` return.
     """
     found = [
         *_containers(health, settings),
@@ -130,6 +133,15 @@ def access(foreign: Sequence[Change], notes: Sequence[str] = ()) -> list[Row]:
     seen = "as the file says, as far as it was seen" if notes else "as the file says"
     noted = [Row("Access", each, is_note=True) for each in notes]
     return [*(found or [Row("Access", seen)]), *noted]
+
+
+def second_factors(known: SecondFactors, admin_email: str, rule: Requirement | None) -> Row:
+    """Return the row on the people who have no second factor.
+
+    Without a rule in the project file it is a note.
+    """
+    text, is_well = second_factor.summarize(known, admin_email, rule)
+    return Row("2nd factor", text, is_well, is_note=is_well and rule is None)
 
 
 def instance(beyond: Beyond | None, error: str = "") -> list[Row]:

@@ -19,6 +19,7 @@ from infisical_iac.workspace.api_change import ApiChange, Call, Made, diff_field
 from infisical_iac.workspace.model import (
     OF_IDENTITIES,
     OF_PERSONS,
+    PERSON_PRIVILEGE,
     PRIVILEGE,
     Access,
     Isolation,
@@ -31,6 +32,7 @@ from infisical_iac.workspace.model import (
     seat,
 )
 from infisical_iac.workspace.people_actual import in_organization
+from infisical_iac.workspace.second_factor import SecondFactors, is_suspended
 from infisical_iac.workspace.state import AccountState, Actual, People, PersonState, Privilege
 
 Json = dict[str, Any]
@@ -158,8 +160,6 @@ def _privileges(
         )
 
 
-PERSON_PRIVILEGE = "managed-by-infisical-iac"
-
 _READ = ["describeSecret", "readValue"]
 _WRITE = ["create", "edit", "delete"]
 _SHOWING = {"secret-folders": ["read"], "secret-imports": ["read"]}
@@ -235,6 +235,7 @@ def _conditions(grant: Grant) -> Iterator[Json]:
         yield {**environment, "secretPath": {"$glob": f"{folder}/**"}}
 
 
+_WITHOUT = ", for lack of a second factor"
 _INVITATION = "/api/v1/invite-org/signup"
 # The status by which a real server reports that it could not send an invitation again.
 _MAIL_FAILED = 500
@@ -283,10 +284,14 @@ def _address(membership: dict[str, Any]) -> str:
     return str(membership["inviteEmail"] or membership["user"]["email"]).lower()
 
 
-def people(desired: Workspace, admin_email: str, actual: Actual) -> Iterator[ApiChange]:
+def people(
+    desired: Workspace, admin_email: str, actual: Actual, known: SecondFactors
+) -> Iterator[ApiChange]:
     """Yield the changes that invite people, add them to the project, or correct their access.
 
-    The first administrator is not among them. Yields nothing if people could not be read.
+    A member who lacks a required second factor has no access, whatever the file says. The first
+    administrator is not among the people, so this account never loses any. Yields nothing if people
+    could not be read.
     """
     if actual.people_unseen:
         return
@@ -296,7 +301,10 @@ def people(desired: Workspace, admin_email: str, actual: Actual) -> Iterator[Api
             continue
         grants = permissions(access, desired)
         if there := found.members.get(email):
-            yield from _diff_person(email, access, grants, there, actual)
+            if is_suspended(desired, email, there, known):
+                yield from _diff_person(email, "none", [], there, actual, _WITHOUT)
+            else:
+                yield from _diff_person(email, access, grants, there, actual)
             continue
         if email not in found.usernames:
             yield _invitation(email, actual)
@@ -347,7 +355,12 @@ def _marking(membership_id: str, grants: list[dict[str, Any]]) -> Call:
 
 
 def _diff_person(
-    email: str, access: Access, grants: list[dict[str, Any]], there: PersonState, actual: Actual
+    email: str,
+    access: Access,
+    grants: list[dict[str, Any]],
+    there: PersonState,
+    actual: Actual,
+    reason: str = "",
 ) -> Iterator[ApiChange]:
     reasons: list[str] = []
     calls: list[Call] = []
@@ -368,4 +381,5 @@ def _diff_person(
             reasons.append("a second privilege of the same name → removed")
             calls.append(Call("DELETE", (OF_PERSONS, each.id), by_admin=True))
     if reasons:
-        yield ApiChange("~", f"person {email}", ", ".join(reasons), tuple(calls))
+        detail = ", ".join(reasons) + reason
+        yield ApiChange("~", f"person {email}", detail, tuple(calls))

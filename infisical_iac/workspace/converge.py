@@ -31,7 +31,7 @@ def difference(goal: Goal, actual: Actual) -> list[ApiChange]:
         *access.admin(goal.admin_email, actual),
         *structure.environments(desired, actual, memory.environments),
         *structure.contents(desired, actual, memory),
-        *access.people(desired, goal.admin_email, actual),
+        *access.people(desired, goal.admin_email, actual, goal.factors),
     ]
     stuck = {each.what for each in changes if each.kind == "!"}
     there = structure.match_environments(desired, actual, memory.environments)

@@ -15,11 +15,17 @@ from infisical_iac.api.identities import DEPLOYER
 from infisical_iac.api.universal_auth import PREFIX, ClientSecret, universal_auth_path
 from infisical_iac.core.change import Change
 from infisical_iac.core.wording import join_names
-from infisical_iac.workspace.access import PERSON_PRIVILEGE
 from infisical_iac.workspace.api_change import ApiChange, Call
 from infisical_iac.workspace.credentials import is_made_for
 from infisical_iac.workspace.memory import Goal, Memory
-from infisical_iac.workspace.model import OF_IDENTITIES, OF_PERSONS, Workspace, are_equal, reading
+from infisical_iac.workspace.model import (
+    OF_IDENTITIES,
+    OF_PERSONS,
+    PERSON_PRIVILEGE,
+    Workspace,
+    are_equal,
+    reading,
+)
 from infisical_iac.workspace.model import PRIVILEGE as OWN_FOLDER
 from infisical_iac.workspace.people_actual import names_of
 from infisical_iac.workspace.state import (

@@ -20,6 +20,7 @@ from infisical_iac.workspace.model import (
     Accepted,
     Environment,
     Project,
+    SecondFactorRule,
     Service,
     Workspace,
 )
@@ -156,6 +157,7 @@ _EXAMPLES = {
     "name": "`name: Production`",
     "what": "what `infisical-iac plan` shows after the *",
     "reason": "who needs this access, and what for",
+    "from": "the day, such as `from: 2027-01-15`",
     "url": "the address of Dokploy such as `url: https://dokploy.example.com`",
     "host": "a host as ssh takes it such as `host: deploy@app-1.example.com`",
     "path": "the file's whole path such as `path: /srv/backend/credentials.env`",
@@ -276,7 +278,11 @@ def _problem(error: Any, schema: Schema) -> Problem:
     if error["type"] == "extra_forbidden" and (became := find_moved_key(place, schema)):
         return place, str(became)
     if error["type"] == "extra_forbidden":
-        return place, f"this key is unknown; {suggest(key, _model_of(place).model_fields)}"
+        fields = _model_of(place).model_fields.items()
+        return (
+            place,
+            f"this key is unknown; {suggest(key, [it.alias or name for name, it in fields])}",
+        )
     if error["type"] == "too_short":
         return place, "at least one is needed; add one"
     if error["type"] in _KINDS:
@@ -300,4 +306,6 @@ def _model_of(place: Place) -> type[BaseModel]:
             return Accepted
         case ["project", _]:
             return Project
+        case ["require_second_factor", _]:
+            return SecondFactorRule
     return Workspace

@@ -21,6 +21,7 @@ from infisical_iac.workspace.model import (
     find_privilege,
     folders_of,
 )
+from infisical_iac.workspace.second_factor import SecondFactors
 from infisical_iac.workspace.state import Actual, EnvironmentState
 
 _NOTHING: frozenset[str] = frozenset()
@@ -76,12 +77,14 @@ class Goal:
             everything, and the server needs no API of privileges.
         admin_email: the first administrator, who must be an admin of the project.
         memory: of earlier runs, which identifies renamed objects; empty on a first run.
+        factors: the second factors of people, if the file requires them and a host can be asked.
     """
 
     desired: Workspace
     isolation: Isolation
     admin_email: str
     memory: Memory = field(default_factory=Memory)
+    factors: SecondFactors = field(default_factory=SecondFactors)
 
 
 def find_project(client: Client, slug: str, memory: Memory) -> tuple[dict[str, Any] | None, str]:

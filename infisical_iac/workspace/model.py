@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, datetime
 from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import (
@@ -51,6 +52,23 @@ def _email(value: str) -> str:
 def _reason(value: str) -> str:
     if not value.strip() or not value.isprintable():
         raise ValueError("the reason is missing; write who needs this access, and what for")
+    return value
+
+
+def _day(value: Any) -> date:
+    # YAML reads 2027-01-15 as a day, but 2027-01-15 10:00 as a moment, which is a day to Python.
+    if isinstance(value, date) and not isinstance(value, datetime):
+        return value
+    try:
+        return date.fromisoformat(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{str(value)!r} is not a day; write one such as 2027-01-15") from None
+
+
+def _requirement(value: Any) -> Any:
+    if value != "warn" and not isinstance(value, dict):
+        what = "the requirement is missing" if value is None else f"{value!r} is no requirement"
+        raise ValueError(f"{what}; write warn, or `from:` with a day such as 2027-01-15")
     return value
 
 
@@ -126,6 +144,23 @@ Access = Annotated[
 
 class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SecondFactorRule(_Entry):
+    """The day from which people without a second factor have no access.
+
+    Whoever joins the project has `grace_days` from then on.
+    """
+
+    since: Annotated[date, BeforeValidator(_day), Field(alias="from")]
+    grace_days: Annotated[StrictInt, within(0, 365, "write days, from 0 to 365")] = 14
+
+
+# Only a warning, or the loss of access.
+Requirement = Annotated[
+    Annotated[Literal["warn"], Tag(ROLE)] | Annotated[SecondFactorRule, Tag(TABLE)],
+    Discriminator(kind),
+]
 
 
 class Project(_Entry):
@@ -225,6 +260,7 @@ class Workspace(_Entry):
     shared_folders: tuple[Folder, ...] = ()
     services: dict[Slug, Service] = {}
     people: dict[Email, Access] = {}
+    require_second_factor: Annotated[Requirement | None, BeforeValidator(_requirement)] = None
     accepted: tuple[Accepted, ...] = ()
     access_token_ttl: Seconds = 1800
     access_token_max_ttl: Seconds = 86_400
@@ -308,6 +344,7 @@ def seat(role: str) -> dict[str, Any]:
 
 
 PRIVILEGE = "read-own-folder"
+PERSON_PRIVILEGE = "managed-by-infisical-iac"
 
 
 def reading(account: ServiceAccount) -> list[dict[str, Any]]:

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from infisical_iac.workspace import environment_contents, foreign, prune
+from infisical_iac.workspace import environment_contents, foreign, prune, second_factor
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.converge import apply, converge, difference, list_rename_notes
@@ -57,7 +57,11 @@ def compute_plan(reached: Reached, *, prune: bool) -> WorkspacePlan:
     blocked = [each for each in found if each.kind == "!"]
     removals = _removals(reached, seen)
     left = foreign.left_behind(seen.findings, reached, seen.actual, prunes=prune)
-    notes = [*seen.notes, *list_rename_notes(reached.desired, seen.actual, moves_files=False)]
+    notes = [
+        *seen.notes,
+        *second_factor.describe(reached.desired, seen.access.people, reached.factors),
+        *list_rename_notes(reached.desired, seen.actual, moves_files=False),
+    ]
     if prune:
         rotate = _rotate(reached, seen)
         return WorkspacePlan(changes, blocked, removals, [], [], notes, left, rotate)

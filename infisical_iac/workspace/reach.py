@@ -157,19 +157,21 @@ def _on_host(
         settings = load_settings(host.data.dict())  # type: ignore[no-untyped-call]
         if lock:
             lock(host)
+        desired = load(
+            file or Path(settings.workspace.workspace_file),
+            admin_email=settings.workspace.admin_email,
+        )
         yield Reached(
             client=session.deployer(settings.stack.http_port),
             address=settings.stack.site_url,
             deployer=session.deployer_id(settings.stack.http_port),
             admin=cache(partial(session.administrator, settings.stack.http_port)),
             has_admin=True,
-            desired=load(
-                file or Path(settings.workspace.workspace_file),
-                admin_email=settings.workspace.admin_email,
-            ),
+            desired=desired,
             isolation=isolation or settings.workspace.isolation,
             admin_email=settings.workspace.admin_email,
             memory=reconcile.read_memory(),
+            factors=reconcile.required_factors(desired),
             remember=reconcile.save_memory,
             credentials=_credentials,
             deployer_secret=session.deployer_secret(settings.stack.http_port),

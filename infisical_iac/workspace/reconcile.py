@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import cache, partial
 from typing import Any
 
@@ -14,11 +15,12 @@ from infisical_iac.api.instance import Beyond, count_beyond
 from infisical_iac.api.universal_auth import ClientSecret
 from infisical_iac.core import journal
 from infisical_iac.core.change import Change, Unknown, UpToDate
-from infisical_iac.core.errors import ApiError, CheckFailed
+from infisical_iac.core.errors import ApiError, CheckFailed, CommandFailed
 from infisical_iac.core.operation import Commands, decide_changes, planned_operation, step
 from infisical_iac.core.remote import run, write
+from infisical_iac.core.rendering import script
 from infisical_iac.stack import session
-from infisical_iac.workspace import canary, foreign, isolation
+from infisical_iac.workspace import canary, foreign, isolation, second_factor
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.canary import Canary
@@ -33,6 +35,8 @@ from infisical_iac.workspace.memory import (
     remember,
     render,
 )
+from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.second_factor import SecondFactors
 from infisical_iac.workspace.state import Actual
 
 # The ids of objects, to identify those renamed by hand, and what runs made.
@@ -61,7 +65,7 @@ def project_contents(*, goal: Goal, port: int) -> Commands:
         unseen = session.unknown_contents()
     else:
         admin = cache(partial(session.administrator, port))
-        goal = replace(goal, memory=known_memory())
+        goal = replace(goal, memory=known_memory(), factors=required_factors(goal.desired))
         try:
             found = read(session.deployer(port), goal, admin)
         except ApiError as error:
@@ -141,7 +145,8 @@ def _report_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port
         "identities": foreign.declared_identities(found, access.deployer),
     }
     left = foreign.left_behind(findings, goal, found)
-    journal.foreign((each.change for each in findings), [*notes, *left])
+    lacking = second_factor.describe(goal.desired, access.people, goal.factors)
+    journal.foreign((each.change for each in findings), [*notes, *lacking, *left])
 
 
 def _note_renames(goal: Goal, found: Actual) -> None:
@@ -152,7 +157,7 @@ def _note_renames(goal: Goal, found: Actual) -> None:
 
 
 def _converge(goal: Goal, port: int) -> None:
-    goal = replace(goal, memory=read_memory())
+    goal = replace(goal, memory=read_memory(), factors=required_factors(goal.desired))
     renamed = list_rename_notes(goal.desired, actual() or Actual(""), moves_files=True)
     made: list[ApiChange] = []
 
@@ -187,6 +192,20 @@ def known_memory(*, again: bool = False) -> Memory:
     if again or host.name not in _memories:
         _memories[host.name] = read_memory()
     return _memories[host.name]
+
+
+def read_factors() -> SecondFactors:
+    """Return the second factors of the current host's accounts; unknown if that fails."""
+    try:
+        output = run(script("second-factors"), doing="read the second factors of people")
+    except CommandFailed as error:
+        return SecondFactors(unseen=str(error))
+    return second_factor.parse(output.splitlines(), datetime.now(UTC).date())
+
+
+def required_factors(desired: Workspace) -> SecondFactors:
+    """Return the second factors if the project file requires them; else nobody is asked."""
+    return read_factors() if desired.require_second_factor else SecondFactors()
 
 
 def project_here(client: Client, slug: str) -> dict[str, Any] | None:

@@ -1,0 +1,168 @@
+"""Require a second factor of people: who has one, and whose access ends without.
+
+Infisical's API tells nobody who has one, and the free edition can't require it. So the database is
+read, which only a host can. An account without one loses its access to the project, and nothing
+else: it can still log in, and turn one on. Without its membership of the organization it could not.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from infisical_iac.core.wording import join_names
+from infisical_iac.workspace.model import (
+    PERSON_PRIVILEGE,
+    Requirement,
+    SecondFactorRule,
+    Workspace,
+    find_privilege,
+)
+from infisical_iac.workspace.state import People, PersonState
+
+# All notes begin with it.
+PREFIX = "second factor: "
+
+
+@dataclass(frozen=True)
+class Account:
+    """An account of the instance.
+
+    Attributes:
+        names: its e-mail address and username, in lower case.
+        is_accepted: whether its invitation was accepted; before that, nobody can log in to it.
+        factor: its second factor, such as `totp` for an authenticator app; empty without one.
+    """
+
+    names: tuple[str, ...]
+    is_accepted: bool = True
+    factor: str = ""
+
+    @property
+    def lacks_one(self) -> bool:
+        """Return whether somebody can log in with the password only."""
+        return self.is_accepted and not self.factor
+
+
+@dataclass(frozen=True)
+class SecondFactors:
+    """The second factors of an instance's accounts, as read on `day` in UTC.
+
+    Attributes:
+        unseen: why they are unknown; empty if they were read.
+    """
+
+    day: date = date.min
+    accounts: Sequence[Account] = ()
+    unseen: str = "only the database on the host shows it"
+
+    def account(self, name: str) -> Account | None:
+        """Return the account of an e-mail address or username; None if it is unknown."""
+        return next((each for each in self.accounts if name.lower() in each.names), None)
+
+
+def parse(lines: Iterable[str], day: date) -> SecondFactors:
+    """Return the second factors in the output of `scripts/workspace/second-factors.sh`."""
+    found = [json.loads(line) for line in lines if line]
+    accounts = [
+        Account(
+            tuple(dict.fromkeys(name for name in each["names"] if name)),
+            each["accepted"],
+            each["factor"],
+        )
+        for each in found
+    ]
+    return SecondFactors(day, accounts, unseen="")
+
+
+def find_deadline(rule: Requirement | None, there: PersonState) -> date | None:
+    """Return the first day on which a member has no access without a second factor.
+
+    None if members keep their access. A member has the days of grace from joining the project.
+    """
+    if not isinstance(rule, SecondFactorRule):
+        return None
+    if not there.created:
+        return rule.since
+    joined = datetime.fromisoformat(there.created).date()
+    return max(rule.since, joined + timedelta(days=rule.grace_days))
+
+
+def is_suspended(desired: Workspace, email: str, there: PersonState, known: SecondFactors) -> bool:
+    """Return whether a member of the project has no access, for lack of a second factor.
+
+    While it is unknown whether there is one, access is neither taken nor given back.
+    """
+    deadline = find_deadline(desired.require_second_factor, there)
+    if deadline is None:
+        return False
+    account = known.account(email)
+    if account is None:
+        return _is_taken(there)
+    return account.lacks_one and known.day >= deadline
+
+
+def _is_taken(there: PersonState) -> bool:
+    own = find_privilege(there.privileges or (), PERSON_PRIVILEGE, ())
+    return there.roles == ("no-access",) and own is not None and not own.permissions
+
+
+def describe(desired: Workspace, people: People | None, known: SecondFactors) -> Iterator[str]:
+    """Yield notes on the people of the file who have access, and no second factor.
+
+    Args:
+        people: the members of the project; None if they could not be read.
+    """
+    rule = desired.require_second_factor
+    members = people.members if people else {}
+    given = [each for each, access in desired.people.items() if access != "none"]
+    if rule is None or not any(each in members for each in given):
+        return
+    if known.unseen:
+        kept = "" if rule == "warn" else "; for this reason no access is taken or given back"
+        yield f"{PREFIX}unknown who has one: {known.unseen}{kept}"
+        return
+    lacking: dict[str, list[str]] = {}
+    for email in given:
+        account, there = known.account(email), members.get(email)
+        if account and account.lacks_one and there:
+            lacking.setdefault(_consequence(rule, there, known.day), []).append(email)
+    for consequence, emails in lacking.items():
+        yield f"{PREFIX}{join_names(emails)} {_have(emails)} none{consequence}"
+
+
+def _consequence(rule: Requirement, there: PersonState, day: date) -> str:
+    deadline = find_deadline(rule, there)
+    if deadline is None:
+        return ""
+    if day < deadline:
+        return f", which ends access on {deadline}"
+    if not _is_taken(there):
+        return ", so the next `infisical-iac apply` ends access"
+    return ", so no access until one is turned on and `infisical-iac apply` has run"
+
+
+def _have(names: Sequence[str]) -> str:
+    return "has" if len(names) == 1 else "have"
+
+
+def summarize(known: SecondFactors, admin_email: str, rule: Requirement | None) -> tuple[str, bool]:
+    """Return a text for `status` on the second factors of all accounts, and whether all is well.
+
+    Without a rule all is well, unless the first administrator has one: the deploy can't give it.
+    """
+    if known.unseen:
+        return f"unknown: {known.unseen}", rule is None
+    first = admin_email.lower()
+    admin = known.account(first)
+    others = [each for each in known.accounts if first not in each.names]
+    lacking = [each.names[0] for each in others if each.lacks_one]
+    parts = [f"{join_names(lacking)} {_have(lacking)} none"] if lacking else []
+    if not lacking:
+        parts = ["everybody has one" if others else "there are no people yet"]
+    if admin and admin.factor:
+        parts.append(f"{first} has one, which the deploy can't give: turn it off for this account")
+    elif rule is not None:
+        parts.append(f"{first}, with whose password the deploy logs in, is exempt")
+    is_well = (rule is None or not lacking) and not (admin and admin.factor)
+    return "; ".join(parts), is_well
