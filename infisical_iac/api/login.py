@@ -1,8 +1,17 @@
-"""Log identities and people in."""
+"""Log identities and people in, and set a person's second factor up.
+
+The second factor as measured on the real server: a token without an organization may register an
+app and verify it. That changes nothing at the log-in before the account says so too, which takes a
+token of an organization. Infisical's own page does so only if the server can send mail.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from infisical_iac.api.client import Client
 from infisical_iac.api.instance import own_organizations
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import ApiError, Refused, UserError
 
 
 def universal(client: Client, client_id: str, client_secret: str) -> Client:
@@ -32,9 +41,7 @@ def password(
     answer = client.post_again("/api/v3/auth/login", json={"email": email, "password": password})
     person = client.with_token(answer["accessToken"])
     chosen = organization_id or _only_organization(person, email)
-    selected = person.post_again(
-        "/api/v3/auth/select-organization", json={"organizationId": chosen}
-    )
+    selected = _select(person, chosen)
     if selected.get("isMfaEnabled"):
         raise UserError(
             f"{email} logs in with a second factor, which this tool can't give; "
@@ -51,3 +58,94 @@ def _only_organization(person: Client, email: str) -> str:
             f"{email} must be in exactly one organization of Infisical but is in: {names}"
         )
     return organizations[0].id
+
+
+_APP = "/api/v1/user/me/totp"
+
+
+@dataclass(frozen=True)
+class NewApp:
+    """An authenticator app that is registered, but not verified yet.
+
+    Attributes:
+        person: with the token that the password alone gives.
+        member: with the token of an organization; None if the log-in asks for a code already.
+        address: what an app reads from a QR code, such as `otpauth://totp/…`; it holds the key.
+        recovery_codes: each replaces one code of the app, once.
+    """
+
+    email: str
+    person: Client
+    member: Client | None
+    organization: str
+    address: str
+    recovery_codes: tuple[str, ...]
+
+    @property
+    def key(self) -> str:
+        """Return the key, for people who type it into the app."""
+        return parse_qs(urlsplit(self.address).query)["secret"][0]
+
+    def turn_on(self, code: str) -> None:
+        """Verify the app by its present code, and have every log-in ask for one from now on.
+
+        Raises ApiError, with the status 400 for a wrong code.
+        """
+        self.person.post(f"{_APP}/verify", json={"totp": code})
+        if self.member is not None:
+            body = {"isMfaEnabled": True, "selectedMfaMethod": "totp"}
+            self.member.patch("/api/v2/users/me/mfa", json=body)
+        if not _select(self.person, self.organization).get("isMfaEnabled"):
+            raise UserError(
+                f"Infisical still lets {self.email} log in with the password only: try again"
+            )
+
+
+def register_app(client: Client, email: str, password: str) -> NewApp:
+    """Log a person in, and register an authenticator app for the account.
+
+    An app that was registered before and is not asked for is replaced.
+
+    Raises ApiError (status 400 for a wrong password), Refused for an account with a second factor
+    and for an administrator of the server, and UserError for a person without an organization.
+    """
+    answer = client.post_again("/api/v3/auth/login", json={"email": email, "password": password})
+    person = client.with_token(answer["accessToken"])
+    organizations = own_organizations(person)
+    if not organizations:
+        raise UserError(
+            f"{email} is in no organization yet: accept the invitation, and log in once with a browser"
+        )
+    chosen = organizations[0].id
+    selected = _select(person, chosen)
+    member = None
+    has_one = Refused(
+        f"{email} has a second factor already: to replace it, log in with it, and turn it off in "
+        "the personal settings first"
+    )
+    if selected.get("isMfaEnabled"):
+        # An app that was removed is asked for nevertheless.
+        if selected.get("mfaMethod") != "totp":
+            raise has_one
+    else:
+        member = client.with_token(selected["token"])
+        if member.get("/api/v2/users/me")["user"].get("superAdmin"):
+            raise Refused(
+                f"{email} administers the server, as the account does with which the deploy logs "
+                "in by its password only: use an account of your own, which `people` of the "
+                "project file names"
+            )
+        if member.find(_APP, absent=(400, 404)):
+            member.delete(_APP)
+    try:
+        made = person.post(f"{_APP}/register")
+    except ApiError as error:
+        if error.status != 400 or member is not None:
+            raise
+        raise has_one from None
+    return NewApp(email, person, member, chosen, made["otpUrl"], tuple(made["recoveryCodes"]))
+
+
+def _select(person: Client, organization: str) -> dict[str, Any]:
+    body = {"organizationId": organization}
+    return person.post_again("/api/v3/auth/select-organization", json=body)

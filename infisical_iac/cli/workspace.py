@@ -8,7 +8,9 @@ from typing import Any
 
 import click
 
+from infisical_iac.api.client import Client
 from infisical_iac.api.identities import organization_id
+from infisical_iac.api.login import NewApp, register_app
 from infisical_iac.cli.options import (
     FOUND,
     Lock,
@@ -27,7 +29,7 @@ from infisical_iac.cli.output import (
     print_notes,
     show,
 )
-from infisical_iac.core.errors import Refused, RunFailed, UserError
+from infisical_iac.core.errors import ApiError, Refused, RunFailed, UserError
 from infisical_iac.core.terminal import echo, print_data, prompt
 from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.workspace.access import renew
@@ -35,7 +37,7 @@ from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.model import Isolation
 from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
 from infisical_iac.workspace.prune import Removal
-from infisical_iac.workspace.reach import Reached, reach
+from infisical_iac.workspace.reach import Reached, reach, require_confidential
 
 
 def _confirm_removals(removals: Iterable[Removal], names: Collection[str], *, ask: bool) -> None:
@@ -62,6 +64,7 @@ def _confirm_removals(removals: Iterable[Removal], names: Collection[str], *, as
 
 # In the order of the sentence that counts them.
 _COUNTED = ("credentials", "import", "folder", "environment")
+_MOST_CODES = 3
 _NO_MEMORY = (
     "with INFISICAL_API_URL only access is pruned: only the host has the record of the "
     "environments, folders and imports that this project created"
@@ -217,6 +220,55 @@ def invite(inventory: str, project_file: Path | None, email: str) -> None:
             raise UserError(f"{email} is not in `people` of the project file: add it first")
         organization = organization_id(reached.client)
         echo(renew(reached.client, reached.admin(), organization, email))
+
+
+@workspace.command("second-factor")
+@click.option(
+    "--url",
+    envvar="INFISICAL_API_URL",
+    metavar="URL",
+    required=True,
+    help="Infisical's address, such as https://secrets.example.com. [default: INFISICAL_API_URL]",
+)
+@click.argument("email")
+def second_factor(url: str, email: str) -> None:
+    """Turn on an authenticator app for your own account, EMAIL.
+
+    Infisical's own page does so only if the server can send mail; this works without. It asks for
+    your password and for a code of the app, and prints the key for the app and your recovery codes.
+    Nobody needs it whose log-in asks for a code already.
+
+    Exit status: 0 when the log-in asks for a code; 1 for an error.
+    """
+    require_confidential(url, "--url")
+    password = prompt(f"Password of {email}", str, err=True, hidden=True)
+    with Client(url.rstrip("/").removesuffix("/api")) as client:
+        try:
+            app = register_app(client, email, password)
+        except ApiError as error:
+            if error.status != 400:
+                raise
+            raise UserError(f"{email} can't log in with this password at {url}") from None
+        echo("Add this key to your authenticator app, or open the address on your phone:")
+        echo(f"\n    {app.key}\n    {app.address}\n")
+        _verify(app)
+    echo("The log-in asks for a code of the app from now on. If you lose the app, use one of these")
+    echo("recovery codes instead, each of them once. Keep them apart from your phone:\n")
+    for each in app.recovery_codes:
+        echo(f"    {each}")
+
+
+def _verify(app: NewApp) -> None:
+    for left in reversed(range(_MOST_CODES)):
+        code = prompt("Code that the app shows", str, err=True)
+        try:
+            app.turn_on(code.replace(" ", ""))
+        except ApiError as error:
+            if error.status != 400 or not left:
+                raise
+            echo("This is not the code that the app shows now: try again.", err=True)
+        else:
+            return
 
 
 def _notes(reached: Reached, planned: WorkspacePlan, *, prune: bool) -> list[str]:

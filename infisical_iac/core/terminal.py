@@ -44,19 +44,25 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def prompt(
-    question: str, check: Callable[[str], _T], default: str | None = None, *, err: bool = False
+    question: str,
+    check: Callable[[str], _T],
+    default: str | None = None,
+    *,
+    err: bool = False,
+    hidden: bool = False,
 ) -> _T:
     """Ask for a text, with control characters of the question escaped.
 
     Args:
         check: converts an answer; click.UsageError in it asks again.
         default: the answer of a person who types nothing; None requires one.
+        hidden: whether the terminal does not show what is typed, such as a password.
 
     Raises click.Abort if standard input ends.
     """
     shown = printable(question, keep=LAYOUT)
     answer: _T = click.prompt(  # noqa: TID251
-        shown, default, value_proc=check, show_default=False, err=err
+        shown, default, value_proc=check, show_default=False, err=err, hide_input=hidden
     )
     return answer
 

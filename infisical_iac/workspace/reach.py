@@ -103,14 +103,7 @@ def _at(url: str, file: Path, isolation: Isolation | None, needs_admin: bool) ->
         raise SettingsError(
             f"INFISICAL_API_URL is set, but not {join_names(missing)}: set them too"
         )
-    if not url.startswith(("http://", "https://")):
-        raise SettingsError(f"INFISICAL_API_URL is {url!r}: write https:// and the server's name")
-    if not is_confidential(url) and os.environ.get(_ALLOW_HTTP, "").lower() not in ("1", "true"):
-        raise SettingsError(
-            f"INFISICAL_API_URL is {url!r}, where credentials would go unencrypted: write "
-            f"https://, or set {_ALLOW_HTTP}=1 if you trust the whole network between",
-            code="settings.unencrypted",
-        )
+    require_confidential(url)
     id, secret = (os.environ[name] for name in _VARIABLES)
     email = os.environ.get(_EMAIL, "")
     desired = load(file, admin_email=email)
@@ -127,6 +120,22 @@ def _at(url: str, file: Path, isolation: Isolation | None, needs_admin: bool) ->
             isolation=isolation or "privilege",
             admin_email=email,
             deployer_secret=secret[:PREFIX],
+        )
+
+
+def require_confidential(url: str, name: str = "INFISICAL_API_URL") -> None:
+    """Raise SettingsError if a URL is none, or if credentials would go there unencrypted.
+
+    Args:
+        name: the variable or option that gives the URL.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise SettingsError(f"{name} is {url!r}: write https:// and the server's name")
+    if not is_confidential(url) and os.environ.get(_ALLOW_HTTP, "").lower() not in ("1", "true"):
+        raise SettingsError(
+            f"{name} is {url!r}, where credentials would go unencrypted: write "
+            f"https://, or set {_ALLOW_HTTP}=1 if you trust the whole network between",
+            code="settings.unencrypted",
         )
 
 

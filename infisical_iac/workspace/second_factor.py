@@ -155,11 +155,11 @@ def summarize(known: SecondFactors, admin_email: str, rule: Requirement | None) 
         return f"unknown: {known.unseen}", rule is None
     first = admin_email.lower()
     admin = known.account(first)
-    others = [each for each in known.accounts if first not in each.names]
+    others = [each for each in known.accounts if each.is_accepted and first not in each.names]
     lacking = [each.names[0] for each in others if each.lacks_one]
     parts = [f"{join_names(lacking)} {_have(lacking)} none"] if lacking else []
     if not lacking:
-        parts = ["everybody has one" if others else "there are no people yet"]
+        parts = ["everybody has one" if others else "nobody but the first administrator has an account"]
     if admin and admin.factor:
         parts.append(f"{first} has one, which the deploy can't give: turn it off for this account")
     elif rule is not None:
