@@ -1,7 +1,7 @@
 """Log identities and people in, and set a person's second factor up.
 
 The second factor as measured on the real server: a token without an organization may register an
-app and verify it. That changes nothing at the log-in before the account says so too, which takes a
+app and verify it. That changes nothing at the login before the account says so too, which takes a
 token of an organization. Infisical's own page does so only if the server can send mail.
 """
 
@@ -69,7 +69,7 @@ class NewApp:
 
     Attributes:
         person: with the token that the password alone gives.
-        member: with the token of an organization; None if the log-in asks for a code already.
+        member: with the token of an organization; None if the login asks for a code already.
         address: what an app reads from a QR code, such as `otpauth://totp/…`; it holds the key.
         recovery_codes: each replaces one code of the app, once.
     """
@@ -87,7 +87,7 @@ class NewApp:
         return parse_qs(urlsplit(self.address).query)["secret"][0]
 
     def turn_on(self, code: str) -> None:
-        """Verify the app by its present code, and have every log-in ask for one from now on.
+        """Verify the app by its present code, and have every login ask for one from now on.
 
         Raises ApiError, with the status 400 for a wrong code.
         """

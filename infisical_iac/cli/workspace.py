@@ -236,9 +236,9 @@ def second_factor(url: str, email: str) -> None:
 
     Infisical's own page does so only if the server can send mail; this works without. It asks for
     your password and for a code of the app, and prints the key for the app and your recovery codes.
-    Nobody needs it whose log-in asks for a code already.
+    If your login asks for a code already, you don't need it.
 
-    Exit status: 0 when the log-in asks for a code; 1 for an error.
+    Exit status: 0 when the login asks for a code; 1 for an error.
     """
     require_confidential(url, "--url")
     password = prompt(f"Password of {email}", str, err=True, hidden=True)
@@ -252,7 +252,7 @@ def second_factor(url: str, email: str) -> None:
         echo("Add this key to your authenticator app, or open the address on your phone:")
         echo(f"\n    {app.key}\n    {app.address}\n")
         _verify(app)
-    echo("The log-in asks for a code of the app from now on. If you lose the app, use one of these")
+    echo("The login asks for a code of the app from now on. If you lose the app, use one of these")
     echo("recovery codes instead, each of them once. Keep them apart from your phone:\n")
     for each in app.recovery_codes:
         echo(f"    {each}")

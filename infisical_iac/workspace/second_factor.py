@@ -159,7 +159,9 @@ def summarize(known: SecondFactors, admin_email: str, rule: Requirement | None) 
     lacking = [each.names[0] for each in others if each.lacks_one]
     parts = [f"{join_names(lacking)} {_have(lacking)} none"] if lacking else []
     if not lacking:
-        parts = ["everybody has one" if others else "nobody but the first administrator has an account"]
+        parts = [
+            "everybody has one" if others else "nobody but the first administrator has an account"
+        ]
     if admin and admin.factor:
         parts.append(f"{first} has one, which the deploy can't give: turn it off for this account")
     elif rule is not None:

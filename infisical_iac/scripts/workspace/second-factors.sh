@@ -1,7 +1,7 @@
 # Prints a line of JSON for each account: its names, whether it has a password or another login
 # already, and its second factor, which is empty without one.
 #
-# The API shows it to nobody but the account itself. At its log-in an account is asked for what
+# The API shows it to nobody but the account itself. At its login an account is asked for what
 # "selectedMfaMethod" names, if "isMfaEnabled" is set. An app that is not registered counts as none:
 # whoever knows the password could then register one.
 set -eu

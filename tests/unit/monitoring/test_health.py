@@ -8,9 +8,18 @@ import pytest
 
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.change import Change, Row
-from infisical_iac.monitoring.health import HealthState, Running, access, drift, rows
+from infisical_iac.monitoring.health import (
+    HealthState,
+    Running,
+    access,
+    drift,
+    rows,
+    second_factors,
+)
 from infisical_iac.monitoring.health_fact import Health
 from infisical_iac.stack.settings import with_digest
+from infisical_iac.workspace.model import Requirement
+from infisical_iac.workspace.second_factor import Account, SecondFactors
 from tests.unit.health_rows import NOW, OUTPUT, row_of, settings
 
 _DAY = 86_400
@@ -149,3 +158,22 @@ def test_notes_on_access_are_rows_next_to_foreign_access() -> None:
         Row("Access", "identity ci: role admin", ok=False),
         Row("Access", note, is_note=True),
     ]
+
+
+@pytest.mark.parametrize(
+    ("rule", "factor", "mark"),
+    [
+        (None, "", "note"),
+        (None, "totp", "note"),
+        ("warn", "", "unhealthy"),
+        ("warn", "totp", "healthy"),
+    ],
+)
+def test_a_missing_second_factor_is_unhealthy_if_it_is_required(
+    rule: Requirement | None, factor: str, mark: str
+) -> None:
+    accounts = [Account(("admin@example.com",)), Account(("ben@example.com",), factor=factor)]
+    known = SecondFactors(NOW.date(), accounts, unseen="")
+    row = second_factors(known, "admin@example.com", rule)
+    assert ("ben@example.com" in row.text) == (not factor)
+    assert mark == ("note" if row.is_note else "healthy" if row.ok else "unhealthy")

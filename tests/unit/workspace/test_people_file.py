@@ -1,11 +1,13 @@
 """Test the people of the project file, and the report of mistakes."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.load import load
+from infisical_iac.workspace.model import SecondFactorRule
 
 HEAD = """\
 project: {name: ChainAlign, slug: chainalign}
@@ -74,6 +76,18 @@ MISTAKES = {
     ),
     "  - ben@example.com": "line 6, people: write keys with values",
 }
+_RULE = "  ben@example.com: admin\nrequire_second_factor: "
+MISTAKES |= {
+    f"{_RULE}yes": "line 8, require_second_factor: True is no requirement; write warn,",
+    f"{_RULE}": "line 8, require_second_factor: the requirement is missing; write warn,",
+    f"{_RULE}{{}}": "line 8, require_second_factor: has no 'from'; add the day,",
+    f"{_RULE}{{from: soon}}": "require_second_factor.from: 'soon' is not a day; write one such as",
+    f"{_RULE}{{from: 2027-01-15 10:00}}": "is not a day; write one such as 2027-01-15",
+    f"{_RULE}{{from: 2027-01-15, grace: 3}}": (
+        "require_second_factor.grace: this key is unknown; did you mean 'grace_days'?"
+    ),
+    f"{_RULE}{{from: 2027-01-15, grace_days: 400}}": "400 is out of range; write days, from 0",
+}
 
 
 @pytest.mark.parametrize("entry", MISTAKES)
@@ -81,6 +95,15 @@ def test_a_mistake_is_named_with_its_place_and_remedy(entry: str) -> None:
     with pytest.raises(UserError) as refused:
         load(HEAD + entry)
     assert MISTAKES[entry] in str(refused.value)
+
+
+@pytest.mark.parametrize("day", ["2027-01-15", "'2027-01-15'"])
+def test_a_second_factor_is_required_from_a_day_on(day: str) -> None:
+    rule = load(f"{HEAD}{_RULE}{{from: {day}}}\n").require_second_factor
+    assert isinstance(rule, SecondFactorRule)
+    assert (rule.since, rule.grace_days) == (date(2027, 1, 15), 14)
+    assert load(f"{HEAD}{_RULE}warn\n").require_second_factor == "warn"
+    assert load(HEAD).require_second_factor is None
 
 
 def test_the_first_administrator_cannot_have_a_lower_role() -> None:

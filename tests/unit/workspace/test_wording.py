@@ -1,6 +1,7 @@
 """Test the wording of messages about project and host. Other tests assert codes and facts."""
 
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,10 @@ from infisical_iac.workspace.client_secrets import create
 from infisical_iac.workspace.credentials import plan
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.plan import apply_plan, compute_plan
 from infisical_iac.workspace.preflight import admin_password, refuse, refuse_unfinished_scaling
 from infisical_iac.workspace.reconcile import decide
+from infisical_iac.workspace.second_factor import Account, SecondFactors
 from tests.unit.deployment import TEXT, Deployment
 from tests.unit.held import DESIRED
 from tests.unit.people_deployment import PEOPLE, PeopleDeployment
@@ -197,4 +200,27 @@ def test_wording_of_an_environment_whose_slug_is_taken() -> None:
     assert str(blocked) == (
         "! environment staging: blocked: its slug is now uat, and another environment has the "
         "slug staging: rename or delete one of them in Infisical"
+    )
+
+
+def test_wording_of_access_that_ends_without_a_second_factor() -> None:
+    deployment = PeopleDeployment()
+    deployment.settle()
+    text = f"{PEOPLE}require_second_factor: {{from: 2027-01-15}}\n"
+    accounts = [Account(("ada@example.com",), factor="totp"), Account(("ben@example.com",))]
+
+    def see(day: int) -> tuple[list[str], list[str]]:
+        known = SecondFactors(date(2027, 1, day), accounts, unseen="")
+        reached = replace(deployment.reach(text), factors=known)
+        planned = compute_plan(reached, prune=False)
+        apply_plan(reached, planned, lambda _: None)
+        return [str(each) for each in planned.due], planned.notes
+
+    change = "~ person ben@example.com: permissions → no access, for lack of a second factor"
+    begin = "second factor: ben@example.com has none,"
+    assert see(14) == ([], [f"{begin} which ends access on 2027-01-15"])
+    assert see(15) == ([change], [f"{begin} so the next `infisical-iac apply` ends access"])
+    assert see(16) == (
+        [],
+        [f"{begin} so no access until one is turned on and `infisical-iac apply` has run"],
     )
