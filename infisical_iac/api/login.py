@@ -114,7 +114,8 @@ def register_app(client: Client, email: str, password: str) -> NewApp:
     organizations = own_organizations(person)
     if not organizations:
         raise UserError(
-            f"{email} is in no organization yet: accept the invitation, and log in once with a browser"
+            f"{email} is in no organization yet: accept the invitation, then log in once with a "
+            "browser"
         )
     chosen = organizations[0].id
     selected = _select(person, chosen)
