@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
 
-from infisical_iac.core.rendering import script
 from infisical_iac.workspace.second_factor import Account, parse
-from tests.unit.fake_programs import fake_docker
+
+from .factors import drop_database, make_database, run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,16 +17,6 @@ if TYPE_CHECKING:
 
     from .postgres import Postgres
 
-_DOCKER = """
-ps*) echo "aa infisical/postgres / Up 5 seconds" ;;
-inspect*State.Status*) echo running ;;
-inspect*) echo ;;
-exec*psql*)
-    while [ "$1" != psql ]; do shift; done
-    shift
-    PGHOST=127.0.0.1 psql "$@"
-    ;;
-"""
 _TABLES = """
 CREATE TABLE users (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), username text NOT NULL,
     email text, "isAccepted" boolean DEFAULT false, "isMfaEnabled" boolean DEFAULT false,
@@ -61,26 +49,13 @@ INSERT INTO webauthn_credentials ("userId") SELECT id FROM users WHERE username 
 
 @pytest.fixture
 def database(postgres: Postgres) -> Iterator[Postgres]:
-    postgres.psql("postgres", "CREATE DATABASE infisical")
+    make_database(postgres)
     yield postgres
-    postgres.psql("postgres", "DROP DATABASE infisical WITH (FORCE)")
-
-
-def _run(directory: Path, postgres: Postgres) -> subprocess.CompletedProcess[str]:
-    fake_docker(directory, _DOCKER)
-    path = f"{directory}:{os.environ['PATH']}"
-    return subprocess.run(
-        ["sh", "-c", script("second-factors")],
-        env={"PATH": path, "HOST": str(directory), "PGPORT": str(postgres.port)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    drop_database(postgres)
 
 
 def _factors(directory: Path, postgres: Postgres) -> dict[str, str]:
-    done = _run(directory, postgres)
+    done = run(directory, postgres)
     assert done.returncode == 0, done.stderr
     known = parse(done.stdout.splitlines(), date(2027, 1, 15))
     assert known.account("app@example.com") == Account(("app@example.com", "app"), factor="totp")
@@ -114,7 +89,7 @@ def test_a_release_without_passkeys_is_read(tmp_path: Path, database: Postgres) 
 
 def test_tables_of_another_form_fail(tmp_path: Path, database: Postgres) -> None:
     database.psql("infisical", "CREATE TABLE users (id text)")
-    done = _run(tmp_path, database)
+    done = run(tmp_path, database)
     assert done.returncode != 0
     assert done.stdout == ""
     assert "ERROR" in done.stderr
