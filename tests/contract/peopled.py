@@ -109,7 +109,8 @@ class Place:
 
     def accept(self, email: str) -> Client:
         """Accept an invitation: set a password in the database, and return the first login."""
-        chosen = json.dumps({"passwordHash": hash_secret(PASSWORD), "isEmailVerified": True})
+        known = {"isAccepted": True, "isEmailVerified": True}
+        chosen = json.dumps({"passwordHash": hash_secret(PASSWORD), **known})
         self.postgres.psql(
             self.database,
             f"UPDATE users SET data = data || '{chosen}' WHERE data->>'username' = '{email}'",
