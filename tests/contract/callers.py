@@ -28,7 +28,8 @@ _BY_ADMIN = (
     "identity create: same name again",
     "admin config patch by the admin user",
     "env overrides",
-    # The labels of exchanges about people.
+    # The labels of exchanges about the instance, and about people.
+    "instance, ",
     "invite signup link by user",
     "user additional privilege create, by the admin user",
     "user additional privilege list, by the admin user",

@@ -57,7 +57,7 @@ def query(link: str) -> dict[str, str]:
     return {name: values[0] for name, values in parse_qs(urlsplit(link).query).items()}
 
 
-def received(server: MailServer, count: int) -> list[EmailMessage]:
+def wait_for_mails(server: MailServer, count: int) -> list[EmailMessage]:
     """Return the mails of a server once there are so many; raise AssertionError if not."""
     end = time.monotonic() + _SECONDS
     while len(server.mails()) < count and time.monotonic() < end:

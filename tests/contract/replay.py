@@ -36,6 +36,8 @@ FORMS = {
     "<jwt>": r"[\w-]+\.[\w-]+\.[\w-]+",
     "<clientSecret>": r"[0-9a-f]{64}",
     "<inviteToken>": r"\w+",
+    "<userAgent>": r"\S+",
+    "<address>": r"[0-9a-f.:]+",
 }
 RANDOM = {"clientSecretPrefix": r"[0-9a-f]{4}", "slug": r"(chainalign-)[a-z0-9]+(-[a-z0-9]+)*"}
 

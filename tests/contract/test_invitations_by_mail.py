@@ -13,7 +13,7 @@ import pytest
 from tests.certificates import OwnAuthority
 from tests.mail_server import MailServer, Refusal, serving
 
-from .mailed import ADMIN, INVITE, RECOVERY, RESEND, accept, invite, link_of, query, received
+from .mailed import ADMIN, INVITE, RECOVERY, RESEND, accept, invite, link_of, query, wait_for_mails
 from .world import PASSWORD, bootstrap, log_in, ok
 
 if TYPE_CHECKING:
@@ -76,10 +76,10 @@ def test_an_invitation_goes_by_mail_and_is_accepted(
 ) -> None:
     org_id = _org(standin)
     admin = log_in(standin, org_id)
-    received(mail_server, 1)  # about the administrator's new device
+    wait_for_mails(mail_server, 1)  # about the administrator's new device
     answer = ok(invite(admin, org_id, ANNA))
     assert answer == {"message": f"Send an invite link to {ANNA}", "completeInviteLinks": []}
-    mail = received(mail_server, 2)[1]
+    mail = wait_for_mails(mail_server, 2)[1]
     assert (mail["Subject"], mail["To"]) == ("Infisical organization invitation", ANNA)
     assert mail["From"] == "Secrets <secrets@example.com>"
     assert (mail["X-Login"], mail.get_content_type()) == ("mailer", "text/html")
@@ -97,7 +97,7 @@ def test_a_second_invitation_sends_nothing(standin: Standin, mail_server: MailSe
     admin = log_in(standin, org_id)
     ok(invite(admin, org_id, ANNA))
     assert ok(invite(admin, org_id, ANNA)) == {"message": f"Send an invite link to {ANNA}"}
-    received(mail_server, 2)
+    wait_for_mails(mail_server, 2)
 
 
 def test_a_resent_invitation_replaces_the_first(standin: Standin, mail_server: MailServer) -> None:
@@ -106,7 +106,7 @@ def test_a_resent_invitation_replaces_the_first(standin: Standin, mail_server: M
     ok(invite(admin, org_id, ANNA))
     membership, _ = _members(standin, org_id)[ANNA]
     assert ok(admin.post(RESEND, json={"membershipId": membership})) == {}
-    first, second = (link_of(each) for each in received(mail_server, 3)[1:])
+    first, second = (link_of(each) for each in wait_for_mails(mail_server, 3)[1:])
     code = query(first)
     body = {"email": ANNA, "organizationId": org_id, "code": code["token"]}
     assert standin.client().post("/api/v1/invite-org/verify", json=body).status_code == 500
@@ -130,7 +130,7 @@ def test_a_failed_invitation_is_answered_as_a_sent_one(
     assert status == "invited"
     failed = admin.post(RESEND, json={"membershipId": membership})
     assert (failed.status_code, failed.json()["error"]) == (500, "InternalServerError")
-    received(mail_server, 1)
+    wait_for_mails(mail_server, 1)
 
 
 def test_a_person_is_in_a_project_although_the_answer_is_a_failure(
@@ -139,7 +139,7 @@ def test_a_person_is_in_a_project_although_the_answer_is_a_failure(
     org_id = _org(standin)
     admin = log_in(standin, org_id)
     ok(invite(admin, org_id, ANNA))
-    accept(standin, link_of(received(mail_server, 2)[1]))
+    accept(standin, link_of(wait_for_mails(mail_server, 2)[1]))
     log_in(standin, org_id, ANNA)
     project = {"projectName": "example", "slug": "example", "shouldCreateDefaultEnvs": False}
     project_id = ok(admin.post("/api/v1/projects", json=project))["project"]["id"]
@@ -155,10 +155,10 @@ def test_a_person_is_in_a_project_although_the_answer_is_a_failure(
 def test_a_login_from_a_new_device_sends_a_mail(standin: Standin, mail_server: MailServer) -> None:
     org_id = _org(standin)
     log_in(standin, org_id)
-    (mail,) = received(mail_server, 1)
+    (mail,) = wait_for_mails(mail_server, 1)
     assert mail["Subject"] == "Successful login from new device"
     log_in(standin, org_id)
-    received(mail_server, 1)
+    wait_for_mails(mail_server, 1)
     mail_server.refuse = "login"
     with standin.client() as client:
         client.headers["User-Agent"] = "another"
@@ -175,7 +175,7 @@ def test_a_password_is_reset_by_mail_once(standin: Standin, mail_server: MailSer
     client = standin.client()
     sent = ok(client.post(f"{RECOVERY}/send-email", json={"email": ADMIN}))
     assert ok(client.post(f"{RECOVERY}/send-email", json={"email": "no@example.com"})) == sent
-    mail = received(mail_server, 2)[1]
+    mail = wait_for_mails(mail_server, 2)[1]
     assert (mail["Subject"], mail["To"]) == ("Infisical account recovery", ADMIN)
     link = link_of(mail)
     assert link.startswith(f"{standin.url}/account-recovery-reset?token=")

@@ -29,6 +29,15 @@ def test_the_stand_in_answers_every_exchange_about_people_as_it_was_recorded(
     assert [each for found in differences for each in found] == []
 
 
+def test_the_stand_in_answers_every_exchange_about_the_instance_as_it_was_recorded(
+    standin: Standin,
+) -> None:
+    player = with_deployer(set_up(standin))
+    differences = [player.differences(exchange) for exchange in RECORDING["instance"]]
+    assert len(differences) == 36
+    assert [each for found in differences for each in found] == []
+
+
 def test_every_operation_of_the_api_document_is_served(standin: Standin) -> None:
     document = json.loads((Path(__file__).parent / "openapi-subset.json").read_text())
     unserved = []

@@ -13,7 +13,7 @@ import pytest
 from tests.mail_server import MailServer, serving
 from tests.standin.totp import code_at
 
-from .mailed import join, query, received
+from .mailed import join, query, wait_for_mails
 from .world import EMAIL, PASSWORD, bootstrap, log_in, ok
 
 if TYPE_CHECKING:
@@ -253,7 +253,7 @@ def test_a_code_comes_by_mail(start: StartStandin, database: str, tmp_path: Path
         ok(admin.patch(CHOICE, json={"isMfaEnabled": True, "selectedMfaMethod": "email"}))
         answer = _select(standin, org_id, EMAIL)
         assert answer["mfaMethod"] == "email"
-        mail = received(server, 2)[1]
+        mail = wait_for_mails(server, 2)[1]
         assert mail["Subject"] == "Infisical MFA code"
         (code,) = [word for word in str(mail.get_content()).split() if word[:6].isdigit()]
         challenge = standin.client(str(answer["token"]))

@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
         if stack.find_archive() is None:
             raise StagingError(_NONE)
         engine.ensure()
-        differences = _replay(_play_fresh) + _replay(_people)
+        differences = [line for each in (_play_fresh, _people, _instance) for line in _replay(each)]
         subprocess.run([sys.executable, "-m", "tests.e2e"], check=True)
     except StagingError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -89,6 +89,11 @@ def _play_fresh(server: Server) -> tuple[Player, str]:
 def _people(server: Server) -> tuple[Player, str]:
     """Return a player of the recorded exchanges about people, on an instance set up for them."""
     return with_deployer(server.world()), "people"
+
+
+def _instance(server: Server) -> tuple[Player, str]:
+    """Return a player of the exchanges about an instance's settings and its administrator."""
+    return with_deployer(server.world()), "instance"
 
 
 def _replay(ready: Callable[[Server], tuple[Player, str]]) -> list[str]:

@@ -40,7 +40,7 @@ def authenticate(store: Store, header: str | None, secret: str) -> Actor:
     user = store.get("users", claims.get("userId", ""))
     if user is None:
         raise not_found("User not found")
-    if claims.get("sessionVersion", 1) != whole(user)["sessionVersion"]:
+    if claims.get("accessVersion", 1) != whole(user)["sessionVersion"]:
         raise not_found("The requested entity is not found", "Session not found")
     return Actor(
         "user",

@@ -33,7 +33,7 @@ def person_token(
         "authMethod": "email",
         "authTokenType": "accessToken",
         "userId": user["id"],
-        "sessionVersion": whole(user)["sessionVersion"],
+        "accessVersion": whole(user)["sessionVersion"],
         "exp": int(time.time()) + _seconds(config.person_token_lifetime),
     }
     selected = {"organizationId": org_id} if org_id else {}

@@ -34,6 +34,13 @@ _OWN = (
     *("isEmailVerified", "consecutiveFailedMfaAttempts", "isLocked", "temporaryLockDateEnd"),
     *("consecutiveFailedPasswordAttempts", "selectedMfaMethod"),
 )
+# Keys of accounts of earlier releases.
+OLD_KEYS = dict.fromkeys(
+    (
+        *("encryptedPrivateKey", "iv", "tag", "salt"),
+        *("protectedKey", "protectedKeyIV", "protectedKeyTag"),
+    )
+)
 _VERIFIED = ("isGitHubVerified", "isGitLabVerified", "isGoogleVerified")
 
 

@@ -24,9 +24,10 @@ class Field:
 
     check: Check
     default: Any = _REQUIRED
+    expected: str = "string"
 
     def optional(self, default: Any = _ABSENT) -> Field:
-        return Field(self.check, default)
+        return Field(self.check, default, self.expected)
 
 
 def validate(body: Any, fields: Mapping[str, Field]) -> dict[str, Any]:
@@ -49,7 +50,7 @@ def record(fields: Mapping[str, Field]) -> Field:
             if given is not _ABSENT:
                 result[name] = field.check(given, [*path, name], issues)
             elif field.default is _REQUIRED:
-                issues.append(_report_missing([*path, name]))
+                issues.append(_report_missing([*path, name], field.expected))
             elif field.default is not _ABSENT:
                 result[name] = field.default
         return result
@@ -148,7 +149,7 @@ def number(minimum: int | None = None, maximum: int | None = None) -> Field:
             issues.append(_limit("too_big", "number", maximum, message, path))
         return value
 
-    return Field(check)
+    return Field(check, expected="number")
 
 
 def boolean() -> Field:
@@ -175,8 +176,8 @@ def anything() -> Field:
     return Field(lambda value, path, issues: value)
 
 
-def _report_missing(path: Path) -> dict[str, Any]:
-    issue = {"code": "invalid_type", "expected": "string", "received": "undefined"}
+def _report_missing(path: Path, expected: str) -> dict[str, Any]:
+    issue = {"code": "invalid_type", "expected": expected, "received": "undefined"}
     return {**issue, "path": path, "message": "Required"}
 
 

@@ -14,12 +14,11 @@ from ..errors import (
     forbidden_error,
     not_found,
     something_went_wrong,
-    unauthorized_error,
 )
 from ..issue import person_token
 from ..mail import link_mail
 from ..mailed_tokens import create_token, use_token
-from ..people import show, show_to_itself
+from ..people import OLD_KEYS, show, show_to_itself
 from ..totp import RECOVERY_CODES, address, is_code, new_recovery_codes, new_secret
 from ..validation import array, boolean, choice, exact, text
 from ..web import ANYONE, PEOPLE, Call, route
@@ -33,9 +32,14 @@ _RECOVERY_CODE = exact(8, "Recovery code must be 8 characters")
 
 
 @route("GET", "/api/v2/users/me", PEOPLE)
-@route("GET", "/api/v1/user", PEOPLE)
 def read_self(call: Call) -> Document:
-    return {"user": show_to_itself(call.store.get("users", call.actor.id) or {})}
+    return {"user": show_to_itself(call.store.get("users", call.actor.id) or {}) | OLD_KEYS}
+
+
+@route("GET", "/api/v1/user", PEOPLE)
+def read_self_for_the_page(call: Call) -> Document:
+    own = show_to_itself(call.store.get("users", call.actor.id) or {})
+    return {"user": own | {"lastSeenAnnouncementId": None, "encryptionVersion": 2}}
 
 
 @route("PATCH", "/api/v2/users/me/mfa", PEOPLE)
@@ -182,9 +186,8 @@ def _finish(call: Call, method: str, code: str, *, is_recovery_code: bool = Fals
             }
             org_id = claims["organizationId"]
             return {"token": person_token(user, call.server.config, org_id, **session)}
-    except ApiError as error:
-        if error.status != 401:
-            _count_failure(call)
+    except ApiError:
+        _count_failure(call)
         raise
 
 
@@ -218,12 +221,13 @@ def unlock(call: Call) -> Response:
 
 def _challenged(call: Call) -> tuple[Document, Document]:
     """Return the person who is asked for a second factor, and the claims of the token."""
-    claims = tokens.verify(
-        tokens.bearer(call.headers.get("authorization")), call.server.config.auth_secret
-    )
+    header = call.headers.get("authorization")
+    if not header:
+        raise something_went_wrong()
+    claims = tokens.verify(tokens.bearer(header), call.server.config.auth_secret)
     user = call.store.get("users", claims.get("userId", ""))
     if claims.get("authTokenType") != "mfaToken" or user is None:
-        raise unauthorized_error("Token missing")
+        raise something_went_wrong()
     return user, claims
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from .. import tokens
-from ..errors import ApiError, bad_request, something_went_wrong, unauthorized_error
+from ..errors import ApiError, bad_request, not_found, something_went_wrong, unauthorized_error
 from ..issue import person_token, signup_token
 from ..mail import text_mail
 from ..mailed_tokens import create_token
@@ -74,7 +74,7 @@ def renew(call: Call) -> Response:
     """Exchange the cookie of a session for a token."""
     cookie = _cookies(call).get("jid", "")
     if not cookie:
-        raise unauthorized_error("Failed to find refresh token")
+        raise not_found("Invalid token", "AuthTokenNotFound")
     claims = tokens.verify(cookie, call.server.config.auth_secret)
     user = call.store.get("users", claims.get("userId", ""))
     if claims.get("authTokenType") != "refreshToken" or user is None:
