@@ -57,22 +57,22 @@ extra_ca = ""
 infisical_environment: dict[str, str] = {}
 infisical_secrets: tuple[str, ...] = ()
 
-# The host.
+# The host. "auto" is off where others use its Docker too, such as Dokploy or Coolify, and on else.
 docker_source = "distro"
 data_volume = ""
 swap = "off"
 minimum_free_disk_gb = 8.0
 apt_timeout = 300
-hardening = "on"
+hardening = "auto"
 auditd = "off"
-maintenance_window = "Sun *-*-* 05:00:00"
+maintenance_window = "auto"
 automatic_reboot = True
 
 # Firewall, and bans of addresses with failing logins; login_window and login_ban are seconds.
-firewall = "on"
+firewall = "auto"
 ssh_networks = ("0.0.0.0/0", "::/0")
 allowed_ports: tuple[dict[str, object], ...] = ()
-fail2ban = "on"
+fail2ban = "auto"
 login_attempts = 10
 login_calls = 100
 login_window = 600

@@ -13,7 +13,14 @@ from infisical_iac.cli.options import inventory_option, json_option, open_host
 from infisical_iac.core.change import Row
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.terminal import console, print_data
-from infisical_iac.monitoring.health import access, drift, instance, rows, second_factors
+from infisical_iac.monitoring.health import (
+    access,
+    drift,
+    instance,
+    rows,
+    second_factors,
+    shared_host,
+)
 from infisical_iac.workspace.second_factor import PREFIX
 
 if TYPE_CHECKING:
@@ -29,7 +36,8 @@ if TYPE_CHECKING:
 def status(ctx: click.Context, inventory: str, as_json: bool) -> None:
     """Show versions, health, disk, certificate, the last backup, drill and apply, pending drift,
     access that the project file does not grant, people without a second factor, unexpected content
-    of the instance, the mail server, the recovery kit, and new versions.
+    of the instance, the mail server, what is left to others on a shared host, the recovery kit,
+    and new versions.
 
     Nothing is changed.
 
@@ -84,6 +92,7 @@ def _collect_rows(inventory: str) -> list[Row]:
             state = host.get_fact(Health, **arguments)
             drifted, inside = _assess_drift(host, settings)
             found = rows(state, settings, audit.read(), drifted, datetime.now(UTC), inside)
+            found += shared_host(settings, machines[0])
         kit = kit_host.row(settings.backup.recovery_fingerprint)
         found += mail.row(settings)
         return [*found, *([kit] if kit else []), *wait_for_versions()]

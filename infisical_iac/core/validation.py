@@ -216,6 +216,10 @@ Calendar = Annotated[str, matching(_CALENDAR, _NO_CALENDAR, accepts=_CALENDARS)]
 CalendarOrEmpty = Annotated[
     str, matching(f"({_CALENDAR})?", _NO_CALENDAR, accepts=f"{_CALENDARS}, or nothing")
 ]
+CalendarEmptyOrAuto = Annotated[
+    str,
+    matching(f"(auto|{_CALENDAR})?", _NO_CALENDAR, accepts=f"{_CALENDARS}, `auto`, or nothing"),
+]
 Positive = Annotated[float, Rule(_positive, "a number above 0")]
 Seconds = Annotated[int, at_least(10, "s are too few; give it at least 10")]
 Memory = Annotated[str, Size(_check_size)]

@@ -1,9 +1,9 @@
 """Install Docker and Compose, and configure the engine before its first start.
 
-An engine managed by someone else is validated only. Dokploy's engine is in a Swarm and comes from
-Docker's own packages. It can't be configured as ours: an engine with `live-restore`, which keeps
-containers running while it restarts, can't be in a Swarm, and Debian's packages would replace
-Docker's.
+An engine managed by someone else (`shared.py`) is validated only. Dokploy's engine is in a Swarm
+and comes from Docker's own packages. It can't be configured as ours: an engine with `live-restore`,
+which keeps containers running while it restarts, can't be in a Swarm, and Debian's packages would
+replace Docker's.
 """
 
 import json
@@ -23,6 +23,7 @@ from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.machine import DAEMON_FILE as CONFIG
 from infisical_iac.host.model import MachineState
+from infisical_iac.host.shared import not_ours
 from infisical_iac.host.site import Known
 
 # Published in Docker's installation manual for Debian and Ubuntu.
@@ -112,16 +113,6 @@ def docker(known: Known) -> None:
 
 # The first version with `start_interval` of a health check, which compose.yaml may use.
 _OLDEST = 25
-
-
-def not_ours(settings: Settings, machine: MachineState) -> str:
-    """Return why the engine stays as it is, as a clause; empty if it is this project's."""
-    # On a cluster, a check before has made sure that the Swarm is this project's.
-    if machine.swarm and settings.cluster.topology == "single":
-        return "Docker on the host is in a Swarm, and so left as it is"
-    if owner := settings.stack.ingress_kind.engine_owner:
-        return f"Docker on the host is {owner} (setting 'ingress'), and so left as it is"
-    return ""
 
 
 def refuse(settings: Settings, machine: MachineState) -> None:

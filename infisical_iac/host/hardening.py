@@ -31,8 +31,8 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.core.trial import try_change
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host import kernel, sshd_config
-from infisical_iac.host.docker import not_ours
 from infisical_iac.host.model import MachineState
+from infisical_iac.host.shared import not_ours
 from infisical_iac.host.site import Known
 from infisical_iac.host.sshd_config import DROP_IN, QUERIES, READ_LINES, Sshd
 
@@ -367,10 +367,10 @@ def configuration(settings: Settings) -> Iterator[File]:
 
 def without_window(settings: Settings, machine: MachineState) -> str:
     """Return why there is no maintenance window; empty if there is one."""
-    if not settings.host.maintenance_window:
-        return "setting 'maintenance_window' is empty"
+    if settings.host.maintenance_window:
+        return ""
     # Restarting the engine or the host would stop somebody else's containers.
-    return not_ours(settings, machine)
+    return not_ours(settings, machine) or "setting 'maintenance_window' is empty"
 
 
 def programs(settings: Settings, turn: int | None) -> Iterator[File]:

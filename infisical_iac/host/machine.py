@@ -51,8 +51,6 @@ echo "ssh $ssh"
 echo "sshd" $(sshd -T 2>/dev/null | sed -n 's/^listenaddress //p')
 echo "uplinks" $({ ip route show default; ip -6 route show default; } 2>/dev/null |
     sed -n 's/.* dev \([^ ]*\).*/\1/p')
-data=$(sed -n 's/.*"data-root": *"\([^"]*\)".*/\1/p' /etc/docker/daemon.json 2>/dev/null)
-test ! -e "${data:-/var/lib/docker}/swarm/docker-state.json" || echo swarm
 test ! -s /etc/infisical/swarm || echo clustered
 true
 """
@@ -62,7 +60,9 @@ class Machine(Fact[MachineState]):
     """Read the MachineState in one command."""
 
     def command(self) -> str:
-        return f"{UNDONE}{_COMMAND}{script('ingress', 'holders')}; true"
+        return (
+            f"{UNDONE}{_COMMAND}{script('other-containers')}; {script('ingress', 'holders')}; true"
+        )
 
     def process(self, output: list[str]) -> MachineState:
         found = {key: rest.split() for key, _, rest in (line.partition(" ") for line in output)}
@@ -90,6 +90,8 @@ class Machine(Fact[MachineState]):
             ssh_ports=_ports([*found.get("sshd", ()), *(f":{port}" for port in ssh[3:])]),
             uplinks=tuple(sorted(set(found.get("uplinks", ())))),
             swarm="swarm" in found,
+            own_engine="own-engine" in found,
+            others=tuple(found.get("others", ())),
             clustered="clustered" in found,
             web={
                 port: " ".join(found[f"web{port}"]) for port in (80, 443) if f"web{port}" in found

@@ -52,6 +52,8 @@ class MachineState:
         ssh_ports: the ports of that connection and of sshd, without those on the loopback.
         uplinks: the interfaces with a default route.
         swarm: whether Docker is in a Swarm.
+        own_engine: whether this project has configured Docker.
+        others: the running containers of others, on an engine that this project has not configured.
         clustered: whether that Swarm is a cluster of this project's.
         web: what holds the ports 80 and 443, except this project's Caddy.
         networks: the names of Docker's networks.
@@ -83,6 +85,8 @@ class MachineState:
     ssh_ports: tuple[int, ...] = ()
     uplinks: tuple[str, ...] = ()
     swarm: bool = False
+    own_engine: bool = False
+    others: tuple[str, ...] = ()
     clustered: bool = False
     web: Mapping[int, str] = field(default_factory=dict)
     networks: frozenset[str] = frozenset()

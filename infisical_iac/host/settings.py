@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from infisical_iac.core.validation import (
     NETWORKS,
-    CalendarOrEmpty,
+    CalendarEmptyOrAuto,
     OnOff,
     Positive,
     Rule,
@@ -39,6 +39,7 @@ def _network(text: str) -> str:
 
 
 _Networks = Annotated[tuple[str, ...], Rule(_networks, NETWORKS)]
+_OnOffAuto = Literal["on", "off", "auto"]
 _Time = Annotated[int, within(60, 604_800, "choose 60 to 604800 seconds")]
 
 
@@ -115,9 +116,10 @@ class HostSettings(SettingsModel):
     Change: counts from the next run on.
     """
 
-    firewall: OnOff
+    firewall: _OnOffAuto
     """Host [firewall](../operate/firewall.md): `on` drops everything that the settings don't let
-    in, for containers too; `off` leaves filtering to others.
+    in, for containers too; `off` leaves filtering to others; `auto` is `off` on
+    [a shared host](../operate/host.md#a-shared-host), else `on`.
 
     Change: `off` removes the rules, their file and their service. New rules are tried first,
     and taken back if no new SSH connection can be made. `infisical-iac server create` does the same
@@ -137,9 +139,10 @@ class HostSettings(SettingsModel):
     Change: as for `ssh_networks`.
     """
 
-    hardening: OnOff
-    """[Hardening](../operate/host.md) of SSH, kernel, file modes and journal: `on` applies it;
-    `off` leaves everything as it is.
+    hardening: _OnOffAuto
+    """[Hardening](../operate/host.md) of SSH, kernel and its modules, file modes and journal: `on`
+    applies it; `off` leaves everything as it is; `auto` is `off` on
+    [a shared host](../operate/host.md#a-shared-host), else `on`.
 
     Change: `off` stops managing it. Kernel parameters are the distribution's again after the next
     run and a reboot; the rest stays as it was set.
@@ -152,9 +155,10 @@ class HostSettings(SettingsModel):
     Change: `off` leaves auditd and its rules in place.
     """
 
-    maintenance_window: CalendarOrEmpty
+    maintenance_window: CalendarEmptyOrAuto
     """Time at which Docker's packages are upgraded, with up to 15 minutes of delay. Empty: never;
-    upgrade them yourself.
+    upgrade them yourself. `auto` is never on [a shared host](../operate/host.md#a-shared-host),
+    else `Sun *-*-* 05:00:00`.
 
     Change: the next `apply` sets the timer, or removes it.
     """
@@ -165,9 +169,10 @@ class HostSettings(SettingsModel):
     Change: counts from the next window on.
     """
 
-    fail2ban: OnOff
+    fail2ban: _OnOffAuto
     """`on` has fail2ban ban addresses with failing logins, at Infisical and over SSH; `off` leaves
-    fail2ban alone. Addresses in `ui_networks` and `machine_networks` are never banned.
+    fail2ban alone; `auto` is `off` on [a shared host](../operate/host.md#a-shared-host), else `on`.
+    Addresses in `ui_networks` and `machine_networks` are never banned.
 
     Change: `off` removes this project's jails, and leaves fail2ban installed.
     """

@@ -16,7 +16,7 @@ from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script, template
 from infisical_iac.core.units import Units, UnitState
-from infisical_iac.host.docker import not_ours
+from infisical_iac.host.shared import not_ours
 from infisical_iac.host.site import Known
 
 PLACES = (

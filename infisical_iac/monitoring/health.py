@@ -10,6 +10,8 @@ from infisical_iac.backup import record
 from infisical_iac.core.audit_entries import Log, LoggedRun, list_runs
 from infisical_iac.core.change import Change, Row
 from infisical_iac.core.settings import Settings
+from infisical_iac.host.model import MachineState
+from infisical_iac.host.shared import describe_left
 from infisical_iac.stack.certificate import assess_certificate
 from infisical_iac.stack.given_up import HELP, GivenUp
 from infisical_iac.stack.settings import image_name
@@ -112,6 +114,12 @@ def rows(
     if log.broken_at is not None:
         found.append(Row("Audit log", f"line {log.broken_at} was changed", ok=False))
     return found
+
+
+def shared_host(settings: Settings, machine: MachineState) -> list[Row]:
+    """Return the row on what the settings' `auto` leaves off on a shared host; none elsewhere."""
+    left = describe_left(settings, machine)
+    return [Row("Host", left, is_note=True)] if left else []
 
 
 def drift(pending: Sequence[str], error: str = "") -> Row:

@@ -22,6 +22,7 @@ from infisical_iac.host import docker
 from infisical_iac.host.docker import Engine
 from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import SYSTEMS, MachineState
+from infisical_iac.host.shared import describe_left, not_ours, resolve_auto
 from infisical_iac.host.site import Known, Site, observe_site
 from infisical_iac.instance import authorities
 from infisical_iac.workspace.load import load_declared
@@ -62,6 +63,8 @@ def preflight(
         workspace = load_declared(settings.workspace)
         without_delay(host)
         machine = host.get_fact(Machine)
+        left = describe_left(settings, machine)
+        settings = resolve_auto(settings, machine)
         password = admin_password(
             os.environ.get("INFISICAL_ADMIN_PASSWORD"), is_new=not machine.deployed
         )
@@ -74,7 +77,7 @@ def preflight(
             refuse_unfit(site)
         refuse_ingress(settings, machine)
         authorities.read_authorities(settings)
-        if docker.not_ours(settings, machine):
+        if not_ours(settings, machine):
             version, compose = host.get_fact(Engine)
             machine = replace(machine, engine=version, compose=compose)
             try:
@@ -97,6 +100,8 @@ def preflight(
             )
         if not restoring and leads:
             report_undone_restore(machine)
+        if left:
+            report([left])
         if leads:
             report_own_files()
         refuse_missing(settings.stack.image_archives if not machine.deployed else ())

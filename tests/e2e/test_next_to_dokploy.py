@@ -147,6 +147,15 @@ def test_the_host_suite_passes(host: StagingHost) -> None:
     verify(host)
 
 
+def test_plan_and_status_say_how_what_is_left_to_dokploy_is_turned_on(host: StagingHost) -> None:
+    """The firewall and fail2ban are set for staging hosts, so they are not named."""
+    planned = infisical_iac(host.name, "plan").stderr
+    shown = infisical_iac(host.name, "status").stdout
+    for text in (planned, shown):
+        assert 'hardening = "on"' in text
+        assert 'maintenance_window = "Sun' in text
+
+
 def test_resources_of_dokploy_survive_the_removal_of_infisical(host: StagingHost) -> None:
     before = host.run(_DOKPLOYS).stdout
     arguments = ("--volumes", "--no-backup", "--confirm", "staging")

@@ -10,6 +10,7 @@ import pytest
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
+from infisical_iac.host.shared import resolve_auto
 from infisical_iac.workspace.model import Workspace
 from tests.host import choosing, containers, sockets, target
 from tests.host.cluster import observed
@@ -107,8 +108,8 @@ def nodes(connections: dict[str, Connection]) -> list[Node]:
 
 
 @pytest.fixture(scope="session")
-def settings(verified_target: target.Target) -> Settings:
-    return verified_target.settings
+def settings(verified_target: target.Target, machine: MachineState) -> Settings:
+    return resolve_auto(verified_target.settings, machine)
 
 
 @pytest.fixture(scope="session")

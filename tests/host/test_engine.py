@@ -11,8 +11,8 @@ import pytest
 
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.units import Units, UnitState
-from infisical_iac.host.docker import not_ours
 from infisical_iac.host.model import MachineState
+from infisical_iac.host.shared import not_ours
 from tests.host.connection import Host
 
 

@@ -4,6 +4,8 @@ import runpy
 from typing import Any
 
 from infisical_iac.core.settings import Settings, load
+from infisical_iac.host.model import MachineState
+from infisical_iac.host.shared import resolve_auto
 
 NAME = "secrets.example.com"
 # The settings of `group_data/all.py` for pyinfra's SSH connector. Hosts get them as data of their
@@ -23,5 +25,10 @@ def defaults(**changes: Any) -> dict[str, Any]:
 
 
 def settings_of(**changes: Any) -> Settings:
-    """Return checked settings of a host behind Caddy."""
+    """Return checked settings of a host behind Caddy, which is Infisical's own."""
+    return resolve_auto(written_settings(**changes), MachineState())
+
+
+def written_settings(**changes: Any) -> Settings:
+    """Return checked settings as they are written, with the values `auto`."""
     return load(defaults(**{"site_url": f"https://{NAME}", **changes}))

@@ -14,10 +14,11 @@ from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.files import File, PathState
 from infisical_iac.host import docker
-from infisical_iac.host.docker import DAEMON, Engine, daemon, not_ours
+from infisical_iac.host.docker import DAEMON, Engine, daemon
 from infisical_iac.host.hardening import root_may_log_in, without_window
 from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import MachineState
+from infisical_iac.host.shared import not_ours
 from infisical_iac.stack.compose_file import compose_file
 from tests.unit.cluster.observed import NAMES, cluster_of
 from tests.unit.fake_programs import fake_docker, run_with
@@ -192,9 +193,13 @@ def test_an_engine_with_other_differences_in_its_configuration_is_restarted(
 
 
 def test_a_swarm_of_others_or_an_empty_setting_gets_no_maintenance_window() -> None:
-    assert "in a Swarm" in without_window(settings_of(), _SWARM)
+    assert "in a Swarm" in without_window(settings_of(maintenance_window=""), _SWARM)
     assert without_window(settings_of(), _BARE) == ""
     assert "is empty" in without_window(settings_of(maintenance_window=""), _BARE)
+
+
+def test_a_window_that_is_set_is_kept_on_an_engine_of_others() -> None:
+    assert without_window(settings_of(maintenance_window="Sun *-*-* 05:00:00"), _SWARM) == ""
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from tests.unit.settings_of import defaults
         ("access_log_keep_days", 0, "1 to 3650 days"),
         ("access_log_keep_days", 4000, "1 to 3650 days"),
         ("access_log_max_mb", 10, "at least 50 megabytes"),
-        ("fail2ban", "maybe", "'on' or 'off'"),
+        ("fail2ban", "maybe", "'on', 'off' or 'auto'"),
         ("login_attempts", 2, "at least 3"),
         ("login_calls", 19, "at least 20"),
         ("login_window", 59, "60 to 604800"),

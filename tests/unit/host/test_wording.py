@@ -3,9 +3,9 @@
 import pytest
 
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.host.docker import not_ours
 from infisical_iac.host.machine import absence
 from infisical_iac.host.model import MachineState
+from infisical_iac.host.shared import not_ours
 from infisical_iac.host.volume import VolumeState, refuse
 from tests.unit.settings_of import settings_of
 

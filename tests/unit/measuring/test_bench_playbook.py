@@ -20,6 +20,7 @@ from infisical_iac.host import deploy as host_deploy
 from infisical_iac.host import docker, kernel
 from infisical_iac.host.machine import DAEMON_FILE
 from infisical_iac.host.model import MachineState
+from infisical_iac.host.shared import resolve_auto
 from infisical_iac.stack.compose_file import compose_file
 from tests.unit.settings_of import defaults
 
@@ -37,7 +38,7 @@ def values() -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def settings(values: dict[str, Any]) -> Settings:
-    return load(values)
+    return resolve_auto(load(values), MachineState())
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,115 @@
+"""Decide what this project manages of a host whose Docker others use too.
+
+An engine is somebody else's if it is in another Swarm, such as Dokploy's, or if it runs containers
+of others, such as Coolify's, and this project has not configured it. There the settings with the
+value `auto` are off: they concern SSH, kernel, firewall and reboots of everything on the host.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import NamedTuple, Self
+
+from infisical_iac.core.settings import Settings
+from infisical_iac.core.wording import join_first, join_names
+from infisical_iac.host.model import MachineState
+
+AUTO = "auto"
+WINDOW = "Sun *-*-* 05:00:00"
+
+# By setting, what `auto` stands for on a host of Infisical's own, and on a shared one.
+OWN = {"hardening": "on", "firewall": "on", "fail2ban": "on", "maintenance_window": WINDOW}
+SHARED = {"hardening": "off", "firewall": "off", "fail2ban": "off", "maintenance_window": ""}
+MANAGED = tuple(OWN)
+
+# The program that runs containers of these names.
+_PROGRAMS = {"Dokploy": re.compile(r"dokploy\b.*"), "Coolify": re.compile(r"coolify\b.*")}
+_SHOWN = 3
+
+
+class OtherContainers(NamedTuple):
+    """Who else uses the host's Docker, as `scripts/host/other-containers.sh` prints it.
+
+    Attributes:
+        names: the names of the running containers of others.
+        in_swarm: whether the engine is in a Swarm.
+        is_own: whether this project has configured the engine; `names` is empty then.
+    """
+
+    names: tuple[str, ...] = ()
+    in_swarm: bool = False
+    is_own: bool = False
+
+    @classmethod
+    def parse(cls, output: Iterable[str]) -> Self:
+        """Return what the script printed; other lines are ignored."""
+        found = {words[0]: tuple(words[1:]) for line in output if (words := line.split())}
+        return cls(found.get("others", ()), "swarm" in found, "own-engine" in found)
+
+    @property
+    def is_shared(self) -> bool:
+        """Return whether a host is shared with others, before Infisical is deployed to it."""
+        return not self.is_own and (bool(self.names) or self.in_swarm)
+
+    def describe(self) -> str:
+        """Return who the others are, such as `Dokploy` or `web, db and 2 more`."""
+        return describe_others(self.names) or "a Swarm"
+
+
+def describe_others(names: Iterable[str]) -> str:
+    """Return the program whose containers these are, or the first of their names."""
+    known = [*names]
+    for program, pattern in _PROGRAMS.items():
+        if any(map(pattern.fullmatch, known)):
+            return program
+    return join_first(known, _SHOWN)
+
+
+def not_ours(settings: Settings, machine: MachineState) -> str:
+    """Return why the engine stays as it is, as a clause; empty if it is this project's."""
+    # On a cluster, a check before has made sure that the Swarm is this project's.
+    if machine.swarm and settings.cluster.topology == "single":
+        return "Docker on the host is in a Swarm, and so left as it is"
+    if owner := settings.stack.ingress_kind.engine_owner:
+        return f"Docker on the host is {owner} (setting 'ingress'), and so left as it is"
+    if machine.others and settings.cluster.topology == "single":
+        return (
+            f"Docker on the host runs other containers ({describe_others(machine.others)}), and so "
+            "is left as it is"
+        )
+    return ""
+
+
+def is_shared(settings: Settings, machine: MachineState) -> bool:
+    """Return whether the host is shared, so that `auto` means off.
+
+    A host that this project has set up stays its own, whatever is started there later.
+    """
+    return bool(not_ours(settings, machine)) and not machine.own_engine and not machine.clustered
+
+
+def resolve_auto(settings: Settings, machine: MachineState) -> Settings:
+    """Return the settings with each `auto` replaced by what it stands for on this host."""
+    values = SHARED if is_shared(settings, machine) else OWN
+    return settings.with_values(**{name: values[name] for name in _list_auto(settings)})
+
+
+def describe_left(settings: Settings, machine: MachineState) -> str:
+    """Return a sentence on what `auto` leaves off on a shared host; empty for nothing.
+
+    Args:
+        settings: as they are written, before `resolve_auto`.
+    """
+    names = _list_auto(settings) if is_shared(settings, machine) else []
+    if not names:
+        return ""
+    # The firewall would close the ports of a Swarm.
+    set_on = [name for name in names if not (name == "firewall" and machine.swarm)]
+    how = join_names(f'{name} = "{OWN[name]}"' for name in set_on)
+    return (
+        f"{not_ours(settings, machine)}; {join_names(names)} {'are' if names[1:] else 'is'} off "
+        f"for the same reason{f': to turn on what you want, set {how}' if how else ''}"
+    )
+
+
+def _list_auto(settings: Settings) -> list[str]:
+    return [name for name in MANAGED if settings.value_of(name) == AUTO]
