@@ -16,6 +16,7 @@ from infisical_iac.cli.init_questions import (
     TestedServer,
     ask_backup,
     ask_domain,
+    ask_harden,
     ask_question,
     ask_server,
     find_differences,
@@ -63,6 +64,12 @@ from infisical_iac.workspace import local_file
 @click.option("--ssh-key", hidden=True)
 @click.option(
     "--ssh-user", help="User to log in as on the server: root, or one with sudo. [default: root]"
+)
+@click.option(
+    "--harden",
+    metavar="ANSWER",
+    help="Whether to manage the server itself (SSH, kernel, firewall, bans, reboots): yes, no, or "
+    "auto to let the first deploy decide. [default: no if other containers run there, else yes]",
 )
 @click.option(
     "--domain", help='Domain of Infisical, for https; "" for access by an SSH tunnel only.'
@@ -217,6 +224,8 @@ def _write_first(
     setting = partial(answers.check_setting, defaults)
     tested = _ask_where(given, directory, yes)
     ssh_public_key = ask("ssh_public_key", answers.check_public_key) if tested is None else ""
+    # With --yes the server is tested at the end.
+    host_settings = {} if yes else _ask_host_settings(given, tested, yes)
     site_url = ask_domain(given, yes, defaults)
     email = ask("email", partial(setting, "admin_email"))
     root = ask("services", partial(_require_directory, directory))
@@ -231,6 +240,8 @@ def _write_first(
     backup = ask_backup(given, yes)
     if tested and yes:  # A person's answer was tested at once.
         tested = inspect_server(tested.server, directory, yes=True)
+    if yes:
+        host_settings = _ask_host_settings(given, tested, yes)
     answered = Answers(
         host=tested.server.address if tested else "",
         ssh_port=tested.server.port if tested else 22,
@@ -244,6 +255,7 @@ def _write_first(
         services=list(chosen.homes),
         group=group,
         backup=backup,
+        host_settings=host_settings,
     )
     files, stays = _render(directory, answered, project_file, root)
     if kept:
@@ -300,6 +312,16 @@ def _ask_where(given: Mapping[str, str | None], directory: Path, yes: bool) -> T
     """Return the server with its host key; None for a server to be created."""
     host = ask_question(given, yes, "host", answers.check_host)
     return None if host == answers.NEW else ask_server(given, host, directory, yes=yes)
+
+
+def _ask_host_settings(
+    given: Mapping[str, str | None], tested: TestedServer | None, yes: bool
+) -> dict[str, str]:
+    """Return the settings on managing the server.
+
+    None are asked for a server that is to be created: nothing else runs there.
+    """
+    return ask_harden(given, yes, tested.others if tested else None)
 
 
 def _is_edited(directory: Path, path: str, group: str) -> bool:

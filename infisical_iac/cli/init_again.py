@@ -22,6 +22,7 @@ from infisical_iac.core.errors import FileError, Refused, SettingsError
 from infisical_iac.core.own_repository import KNOWN_HOSTS
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.wording import join_names
+from infisical_iac.host.shared import MANAGED
 from infisical_iac.init import answers, project_file, repository, settings_file
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.load import load
@@ -32,7 +33,9 @@ _T = TypeVar("_T")
 _ADDING = "--add-service, --add-environment or --add-person"
 # The answers that are settings, and can be corrected.
 _SHOWN_DEFAULTS = {"ssh_port": 22, "ssh_user": "root"}
-_CORRECTABLE = ("host", "ssh_port", "ssh_user", "domain", "email", "organization", "backup")
+_CORRECTABLE = (
+    *("host", "ssh_port", "ssh_user", "harden", "domain", "email", "organization", "backup"),
+)
 
 
 def _parse(option: str, check: Callable[[str], _T], value: str) -> _T:
@@ -294,6 +297,9 @@ def _find_changes(
             changes["ingress"] = "none"
         elif values.get("ingress") == "none" and not values.get("site_url"):
             changes["ingress"] = None
+    if "harden" in given:
+        harden = ask_question(given, place.yes, "harden", answers.parse_harden)
+        changes |= answers.host_settings(harden, None) or dict.fromkeys(MANAGED)
     for name, setting in (("email", "admin_email"), ("organization", "organization")):
         if name in given:
             check = partial(answers.check_setting, defaults, setting)

@@ -19,6 +19,7 @@ from infisical_iac.core.errors import FileError, SettingsError, Unreachable, pri
 from infisical_iac.core.host_keys import ServerKey
 from infisical_iac.core.own_repository import list_assignments
 from infisical_iac.core.terminal import echo
+from infisical_iac.host.shared import AUTO, OtherContainers
 from infisical_iac.init import answers, server
 from infisical_iac.init.answers import LATER, NEW
 from infisical_iac.init.server import Server
@@ -36,6 +37,11 @@ _QUESTIONS: dict[str, tuple[str, str | None]] = {
     "ssh_port": ("The port of SSH on the server, usually 22", "22"),
     "ssh_public_key": ("The file of your public SSH key", "~/.ssh/id_ed25519.pub"),
     "ssh_user": ("The user to log in as, root or one with sudo", "root"),
+    "harden": (
+        "Shall infisical-iac manage the server itself: harden SSH and kernel, set firewall and "
+        "bans, upgrade Docker and reboot (yes or no)",
+        AUTO,
+    ),
     "domain": (
         "The domain of Infisical, such as secrets.example.com (`none` or nothing: by an SSH tunnel "
         "only)",
@@ -192,10 +198,16 @@ def read_file(file: Path) -> str:
 
 
 class TestedServer(NamedTuple):
-    """The server that was given, and its host key; None if the server was not tested."""
+    """The server that was given.
+
+    Attributes:
+        host_key: None if the server was not tested.
+        others: who else uses its Docker; None if nobody could log in.
+    """
 
     server: Server
     host_key: ServerKey | None = None
+    others: OtherContainers | None = None
 
     def known_hosts(self, before: str) -> str:
         """Return the text of the repository's known_hosts with the server's host key."""
@@ -254,16 +266,16 @@ def inspect_server(named: Server, directory: Path, *, yes: bool) -> TestedServer
         return TestedServer(named) if is_kept else None
     if not _is_accepted(named, host_key, directory, yes):
         return None
-    problem = server.find_login_problem(named, host_key)
-    if problem:
+    login = server.try_login(named, host_key)
+    if login.problem:
         echo(
-            f"Warning: {problem}: before the deploy, see that `ssh -p {named.port} "
+            f"Warning: {login.problem}: before the deploy, see that `ssh -p {named.port} "
             f"{named.user}@{named.address} true` works; `ssh-copy-id` installs your key",
             err=True,
         )
     else:
         echo(f"The login as {named.user} works.")
-    return TestedServer(named, host_key)
+    return TestedServer(named, host_key, login.others)
 
 
 def _is_accepted(named: Server, host_key: ServerKey, directory: Path, yes: bool) -> bool:
@@ -279,6 +291,27 @@ def _is_accepted(named: Server, host_key: ServerKey, directory: Path, yes: bool)
     echo(host_keys.describe_unknown(host_key))
     option = f"{host_keys.OPTION} {host_key.fingerprint}"
     return agree("Is it this server's key", option, default=False)
+
+
+def ask_harden(
+    given: Mapping[str, str | None], yes: bool, others: OtherContainers | None
+) -> dict[str, str]:
+    """Return the settings that say whether the server itself is managed; none for `auto`.
+
+    Args:
+        others: who else uses the server's Docker, which decides the default; None if that is not
+            known.
+    """
+    if others is None and given.get("harden") is None:
+        # The first deploy sees it, and its plan says what it leaves off.
+        return {}
+    default = AUTO
+    if others is not None:
+        default = "no" if others.is_shared else "yes"
+        if others.is_shared:
+            echo(f"Others use Docker on this server: {others.describe()}.")
+    harden = ask_question(given, yes, "harden", answers.parse_harden, default)
+    return answers.host_settings(harden, others)
 
 
 def ask_domain(

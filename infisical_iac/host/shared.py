@@ -27,7 +27,7 @@ _SHOWN = 3
 
 
 class OtherContainers(NamedTuple):
-    """Who else uses the host's Docker, as `scripts/host/other-containers.sh` prints it.
+    """The others who use the host's Docker, as `scripts/host/other-containers.sh` prints it.
 
     Attributes:
         names: the names of the running containers of others.

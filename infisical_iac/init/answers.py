@@ -3,7 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from keyword import iskeyword
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from infisical_iac.backup.target import BackupTarget, SftpKind, kind_of, remote_prefixes
 from infisical_iac.core import settings
 from infisical_iac.core.errors import SettingsError
+from infisical_iac.host.shared import AUTO, OWN, SHARED, OtherContainers
 from infisical_iac.init.services import FoundService, slug
 from infisical_iac.workspace.model import ROLES, DisplayName, Email, Environment, Slug
 
@@ -49,6 +50,8 @@ class Answers:
         project: the name of the project; empty for the organization's.
         group: the name of the inventory and of the file of its settings.
         backup: a second target for backups; None for the default on the host's own disk only.
+        host_settings: whether the host itself is managed, as settings; empty for the defaults,
+            which a deploy decides.
     """
 
     host: str = ""
@@ -63,6 +66,7 @@ class Answers:
     services: Sequence[FoundService] = _EXAMPLE
     group: str = GROUP
     backup: BackupTarget | None = None
+    host_settings: Mapping[str, str] = field(default_factory=dict)
 
 
 def project_slug(name: str) -> str:
@@ -245,6 +249,37 @@ def check_role(value: str) -> str:
             code="settings.person",
         )
     return value
+
+
+def parse_harden(value: str) -> bool | None:
+    """Return whether the server itself is to be managed; None to leave it to the deploy.
+
+    Raises SettingsError for another answer than yes, no or auto.
+    """
+    words = {"y": True, "yes": True, "n": False, "no": False, AUTO: None}
+    if value.lower() not in words:
+        raise SettingsError(
+            f"{value!r} is not an answer; write yes, no, or {AUTO} to let the first deploy see "
+            "whether others use the server",
+            code="settings.harden",
+        )
+    return words[value.lower()]
+
+
+def host_settings(harden: bool | None, others: OtherContainers | None) -> dict[str, str]:
+    """Return the settings that say whether the server itself is managed; none for `auto`.
+
+    Args:
+        harden: the answer, as `parse_harden` returns it.
+        others: who else uses the server's Docker; None if that is not known.
+    """
+    if harden is None:
+        return {}
+    if not harden:
+        return dict(SHARED)
+    # The firewall would close the ports of somebody else's Swarm.
+    closes = others is not None and others.is_shared and others.in_swarm
+    return {**OWN, "firewall": "off"} if closes else dict(OWN)
 
 
 def check_backup_place(value: str) -> str:

@@ -1,4 +1,4 @@
-"""Test the server that a person named: read its host key, and try to log in.
+"""Test the server that a person named: read its host key, log in, and see who else uses it.
 
 A host key that was accepted is kept in `.infisical-iac/known_hosts` of the repository, so that a
 whole team and its CI jobs know it.
@@ -15,6 +15,8 @@ from infisical_iac.core import host_keys
 from infisical_iac.core.errors import Unreachable
 from infisical_iac.core.host_keys import KnownHost, ServerKey, name_in_known_hosts
 from infisical_iac.core.own_repository import KNOWN_HOSTS
+from infisical_iac.core.rendering import script
+from infisical_iac.host.shared import OtherContainers
 
 _SECONDS = 10.0
 
@@ -65,8 +67,20 @@ def read_host_key(server: Server, directory: Path) -> ServerKey:
     return replace(host_keys.read_key(*server.target, types=types), name=server.names[0])
 
 
-def find_login_problem(server: Server, key: ServerKey) -> str:
-    """Return why a login fails, as the beginning of a sentence; empty if it works.
+class LoginTest(NamedTuple):
+    """The result of a login.
+
+    Attributes:
+        problem: why it fails, as the beginning of a sentence; empty if it works.
+        others: who else uses the server's Docker; None if that could not be read.
+    """
+
+    problem: str = ""
+    others: OtherContainers | None = None
+
+
+def try_login(server: Server, key: ServerKey) -> LoginTest:
+    """Log in to a server, and read who else uses its Docker. Nothing is changed.
 
     The test tries the keys of the SSH agent and of ~/.ssh, as a deploy does.
     """
@@ -87,8 +101,11 @@ def find_login_problem(server: Server, key: ServerKey) -> str:
             banner_timeout=_SECONDS,
             auth_timeout=_SECONDS,
         )
+        return LoginTest(others=_read_others(client, server.user))
     except paramiko.PasswordRequiredException:
-        return "your SSH key has a passphrase, and no agent holds it, so the login was not tested"
+        return LoginTest(
+            "your SSH key has a passphrase, and no agent holds it, so the login was not tested"
+        )
     except (paramiko.SSHException, EOFError, OSError) as error:
         # After a refused login, paramiko may report that the key file has another type instead.
         transport = client.get_transport()
@@ -96,11 +113,25 @@ def find_login_problem(server: Server, key: ServerKey) -> str:
         if isinstance(error, paramiko.AuthenticationException) or (
             isinstance(error, paramiko.SSHException) and is_connected
         ):
-            return f"{server.address} accepts none of your SSH keys for {server.user}"
-        return f"the login to {server.address} can't be tested ({error})"
+            return LoginTest(f"{server.address} accepts none of your SSH keys for {server.user}")
+        return LoginTest(f"the login to {server.address} can't be tested ({error})")
     finally:
         client.close()
-    return ""
+
+
+def _read_others(client: paramiko.SSHClient, user: str) -> OtherContainers | None:
+    """Return who else uses the server's Docker; None if that can't be read."""
+    # Only root and the group docker may ask Docker. Another user has sudo, maybe with a password.
+    command = script("other-containers")
+    try:
+        _, output, _ = client.exec_command(
+            command if user == "root" else f"sudo -n {command}", timeout=_SECONDS
+        )
+        lines = output.read().decode(errors="replace").splitlines()
+        status = output.channel.recv_exit_status()
+    except (paramiko.SSHException, EOFError, OSError):
+        return None
+    return OtherContainers.parse(lines) if status == 0 else None
 
 
 def is_known(server: Server, key: ServerKey, directory: Path) -> bool:

@@ -56,7 +56,11 @@ def reach_no_server(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def ssh_server(
-    home: Path, *, hangs_up: int = 0, keys: Sequence[paramiko.PKey] = ()
+    home: Path,
+    *,
+    hangs_up: int = 0,
+    keys: Sequence[paramiko.PKey] = (),
+    printed: Path | None = None,
 ) -> Iterator[int]:
     """Serve until the context ends, and yield the port.
 
@@ -65,6 +69,7 @@ def ssh_server(
             server's key; that user's private `key`; and `known_hosts`.
         hangs_up: the number of first connections that are closed without an answer.
         keys: the host keys of the server; empty for a new key. The first is in `known_hosts`.
+        printed: a file with what each command prints, which is then not run; None to run them.
     """
     keys, user_key = keys or [paramiko.ECDSAKey.generate()], paramiko.ECDSAKey.generate()
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -75,7 +80,7 @@ def ssh_server(
         options = f"-F none -i {home}/key -o UserKnownHostsFile={home}/known_hosts"
         fake_program(home, "ssh", f'exec /usr/bin/ssh {options} "$@"')
         serving = threading.Thread(
-            target=_serve, args=(listener, keys, user_key, hangs_up), daemon=True
+            target=_serve, args=(listener, keys, user_key, hangs_up, printed), daemon=True
         )
         serving.start()
         yield port
@@ -86,6 +91,7 @@ def _serve(
     keys: Sequence[paramiko.PKey],
     user_key: paramiko.PKey,
     hangs_up: int,
+    printed: Path | None,
 ) -> None:
     for number in itertools.count():
         try:
@@ -96,11 +102,16 @@ def _serve(
             connection.close()
             continue
         # A client may have a second connection while the first one is open.
-        threading.Thread(target=_speak, args=(connection, keys, user_key), daemon=True).start()
+        threading.Thread(
+            target=_speak, args=(connection, keys, user_key, printed), daemon=True
+        ).start()
 
 
 def _speak(
-    connection: socket.socket, keys: Sequence[paramiko.PKey], user_key: paramiko.PKey
+    connection: socket.socket,
+    keys: Sequence[paramiko.PKey],
+    user_key: paramiko.PKey,
+    printed: Path | None,
 ) -> None:
     with paramiko.Transport(connection) as transport:
         for each in keys:
@@ -112,7 +123,7 @@ def _speak(
             return  # such as a client that only asks for the host key
         channel = _wait_for_channel(transport)
         if channel is not None and asked.asked.wait(_SECONDS):
-            _run(channel, asked.command)
+            _run(channel, b"cat " + bytes(printed) if printed else asked.command)
             transport.join(_SECONDS)  # the client closes once it has everything
 
 

@@ -14,11 +14,15 @@ _READ_KEY = host_keys.read_key
 
 
 class RunningServer(NamedTuple):
-    """An SSH server on loopback: its port, its host key, and the private key that may log in."""
+    """An SSH server on loopback: its port, its host key, and the private key that may log in.
+
+    The file `others` has what the server prints about its other containers.
+    """
 
     port: int
     host_key: ServerKey
     user_key: Path
+    others: Path
 
     @property
     def known_hosts(self) -> str:
@@ -43,7 +47,9 @@ def running(
     monkeypatch.setattr(host_keys, "read_key", _READ_KEY)
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     home = tmp_path_factory.mktemp("server")
-    with ssh_server(home) as port:
+    others = home / "others"
+    others.touch()
+    with ssh_server(home, printed=others) as port:
         _, kind, base64 = (home / "known_hosts").read_text().split()
         key = ServerKey(name_in_known_hosts("127.0.0.1", port), kind, base64)
-        yield RunningServer(port, key, home / "key")
+        yield RunningServer(port, key, home / "key", others)

@@ -14,10 +14,11 @@ from click.testing import CliRunner, Result
 
 from infisical_iac.cli.init import init
 from infisical_iac.cli.main import main
-from infisical_iac.core.errors import Refused, Unreachable
+from infisical_iac.core.errors import Refused, SettingsError, Unreachable
 from infisical_iac.core.host_keys import ServerKey
+from infisical_iac.host.shared import OtherContainers
 from infisical_iac.init import server
-from infisical_iac.init.server import Server
+from infisical_iac.init.server import LoginTest, Server
 from tests.unit.init.conftest import RunningServer
 
 _OPTIONS = ("--host", "127.0.0.1", "--email", "ada@example.com", "--domain", "none")
@@ -98,13 +99,14 @@ def test_an_alias_of_the_ssh_configuration_is_followed(
 
 def test_a_login_that_fails_is_explained(running: RunningServer, tmp_path: Path) -> None:
     named = Server("127.0.0.1", running.port, "root", str(running.user_key))
-    assert server.find_login_problem(named, running.host_key) == ""
+    assert server.try_login(named, running.host_key) == LoginTest(others=OtherContainers())
     other = tmp_path / "other"
     paramiko.ECDSAKey.generate().write_private_key_file(str(other))
-    refused = server.find_login_problem(named._replace(key=str(other)), running.host_key)
-    assert "for root" in refused
+    refused = server.try_login(named._replace(key=str(other)), running.host_key)
+    assert "for root" in refused.problem
+    assert refused.others is None
     missing = named._replace(key=str(tmp_path / "none"))
-    assert "can't be tested" in server.find_login_problem(missing, running.host_key)
+    assert "can't be tested" in server.try_login(missing, running.host_key).problem
 
 
 def test_a_host_key_that_differs_from_known_hosts_is_refused(repository: Path) -> None:
@@ -244,3 +246,122 @@ def test_a_question_on_a_backup_target_is_asked_again_after_a_bad_answer(
         assert fact in sentence
     written = (repository / "group_data" / "hetzner.py").read_text()
     assert f'"host_key": "{key}", "port": {running.port}' in written
+
+
+_OWN = ('hardening = "on"', 'firewall = "on"', 'fail2ban = "on"', "Sun *-*-* 05:00:00")
+_LEFT = ('hardening = "off"', 'firewall = "off"', 'fail2ban = "off"', 'maintenance_window = ""')
+
+
+@pytest.fixture
+def login(running: RunningServer, monkeypatch: pytest.MonkeyPatch) -> RunningServer:
+    """A server that can be logged in to, so that `init` sees what else runs there."""
+    monkeypatch.setenv("INFISICAL_SSH_KEY", str(running.user_key))
+    return running
+
+
+def _init_on(
+    login: RunningServer, repository: Path, *options: str, typed: str | None = None
+) -> Result:
+    """Run `init`; answer the question on the server by `typed`, or without it by --yes.
+
+    Args:
+        typed: one answer, or several with | in between.
+    """
+    accept = ("--accept-host-key", login.host_key.fingerprint)
+    given = ("--ssh-port", str(login.port), "--ssh-user", "root", "--services", "..")
+    rest = ("--organization", "Acme", "--project", "Acme", "--environments", "dev")
+    asked = ("--yes",) if typed is None else ()
+    answers = [] if typed is None else typed.split("|")
+    return _init(
+        repository, *accept, *given, *rest, "--backup", "later", *asked, *options, typed=(*answers,)
+    )
+
+
+def _settings(repository: Path) -> str:
+    return (repository / "group_data" / "hetzner.py").read_text()
+
+
+@pytest.mark.parametrize(
+    ("others", "typed", "shown", "written"),
+    [
+        ("", "", "[yes]", _OWN),
+        ("own-engine\n", "", "[yes]", _OWN),
+        ("", "no", "[yes]", _LEFT),
+        ("others coolify coolify-db\n", "", "server: Coolify.", _LEFT),
+        ("swarm\nothers dokploy dokploy-traefik\n", "", "server: Dokploy.", _LEFT),
+        ("swarm\n", "", "a Swarm", _LEFT),
+        ("others web\n", "perhaps|YES", "server: web.", _OWN),
+        # This project's firewall would close the Swarm's ports.
+        ("swarm\nothers dokploy\n", "y", "[no]", (_OWN[0], 'firewall = "off"', _OWN[2], _OWN[3])),
+    ],
+)
+def test_the_answer_on_managing_the_server_is_written_with_a_default_by_what_runs_there(
+    login: RunningServer,
+    repository: Path,
+    others: str,
+    typed: str,
+    shown: str,
+    written: tuple[str, ...],
+) -> None:
+    login.others.write_text(others)
+    ran = _init_on(login, repository, typed=typed)
+    assert ran.exit_code == 0, ran.output
+    assert shown in ran.output
+    assert ran.output.count("Error: ") == typed.count("|")
+    assert [each for each in written if each not in _settings(repository)] == []
+
+
+@pytest.mark.parametrize(("others", "written"), [("", _OWN), ("others web\n", _LEFT)])
+def test_yes_decides_on_managing_the_server_by_what_runs_there(
+    login: RunningServer, repository: Path, others: str, written: tuple[str, ...]
+) -> None:
+    login.others.write_text(others)
+    ran = _init_on(login, repository)
+    assert ran.exit_code == 0, ran.output
+    assert [each for each in written if each not in _settings(repository)] == []
+
+
+@pytest.mark.parametrize(("answer", "written"), [("yes", _OWN), ("no", _LEFT)])
+def test_an_option_decides_on_managing_the_server(
+    login: RunningServer, repository: Path, answer: str, written: tuple[str, ...]
+) -> None:
+    login.others.write_text("" if answer == "no" else "others web\n")
+    assert _init_on(login, repository, "--harden", answer).exit_code == 0
+    assert [each for each in written if each not in _settings(repository)] == []
+
+
+def test_the_first_deploy_decides_on_a_server_that_was_not_seen(
+    login: RunningServer, repository: Path, tmp_path: Path
+) -> None:
+    for place, options in ((repository, ("--harden", "auto")), (tmp_path / "other", ())):
+        place.mkdir(exist_ok=True)
+        ran = _init_on(login, place, *options) if options else _init(place, "--yes")
+        assert ran.exit_code == 0, ran.output
+        assert "hardening" not in _settings(place)
+
+
+def test_another_answer_on_managing_the_server_is_refused(
+    login: RunningServer, repository: Path
+) -> None:
+    with pytest.raises(SettingsError) as refused:
+        init.main(
+            ["--directory", str(repository), *_OPTIONS, "--yes", "--harden", "perhaps"],
+            standalone_mode=False,
+        )
+    assert refused.value.code == "settings.harden"
+    assert "--harden" in str(refused.value)
+    assert list(repository.iterdir()) == []
+
+
+def test_a_later_init_corrects_the_answer_on_managing_the_server(
+    login: RunningServer, repository: Path
+) -> None:
+    assert _init_on(login, repository).exit_code == 0
+    for answer, written in (("no", _LEFT), ("yes", _OWN)):
+        given = ["init", "--directory", str(repository), "--harden", answer]
+        ran = CliRunner().invoke(main, given, input="y\n")
+        assert ran.exit_code == 0, ran.output
+        assert [each for each in written if each not in _settings(repository)] == []
+    given = ["init", "--directory", str(repository), "--harden", "auto"]
+    assert CliRunner().invoke(main, given, input="y\n").exit_code == 0
+    assert '# hardening = "on"' in _settings(repository)

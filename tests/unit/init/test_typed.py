@@ -31,6 +31,7 @@ def test_each_question_on_a_terminal_is_repeated_after_a_wrong_answer(
         ("port of SSH", "ssh", str(running.port)),
         ("log in as", "Root User", ""),
         ("this server's key", "perhaps", "y"),
+        ("manage the server", "perhaps", ""),
         ("domain of Infisical", "secrets", ""),
         ("Is that right", "hm", "n"),
         ("domain of Infisical", "https://secrets", "secrets.example.com"),
@@ -48,7 +49,7 @@ def test_each_question_on_a_terminal_is_repeated_after_a_wrong_answer(
             for line in (wrong, right):
                 typed.answer(question, line)
         assert typed.finish() == 0, typed.shown
-    assert typed.shown.count("Error: ") == 15
+    assert typed.shown.count("Error: ") == 16
     assert running.host_key.fingerprint in typed.shown
     assert "login as root works" in typed.shown
     declared = load(own / "group_data" / "acme.yaml")
