@@ -194,17 +194,16 @@ def test_a_disabled_login_is_refused_except_to_admins(site: Site) -> None:
     join(site.standin, admin, site.org_id, ANNA)
     ok(admin.patch(CONFIG, json={"enabledLoginMethods": ["email", "google"]}))
     refused = _log_in(site, "gitlab", ANNA, site.standin.client())
-    message = "Login with Gitlab is disabled by administrator."
-    assert _refusal(refused) == (400, message, "Oauth 2 login")
+    status, message, error = _refusal(refused)
+    assert (status, "Gitlab" in message, error) == (400, True, "Oauth 2 login")
     site.provider.accounts.append(ProviderAccount(EMAIL))
     assert _log_in(site, "gitlab", EMAIL, site.standin.client()).status_code == 302
 
 
 def test_methods_are_limited_to_a_list_with_one_of_the_administrator(site: Site) -> None:
     admin = site.admin()
-    lockout = "You must configure at least one auth method to prevent account lockout"
-    refused = admin.patch(CONFIG, json={"enabledLoginMethods": ["google"]})
-    assert _refusal(refused) == (400, lockout, "BadRequest")
+    status, message, _ = _refusal(admin.patch(CONFIG, json={"enabledLoginMethods": ["google"]}))
+    assert (status, "lockout" in message) == (400, True)
     empty = admin.patch(CONFIG, json={"enabledLoginMethods": []})
     assert empty.status_code == 422
     assert empty.json()["message"][0]["code"] == "custom"
