@@ -53,6 +53,9 @@ redis_memory = "256m"
 
 # Infisical itself; secrets such as SMTP_PASSWORD are given to the first run, never written here.
 smtp: dict[str, object] | None = None
+login: dict[str, dict[str, str]] = {}
+login_methods: tuple[str, ...] = ()
+license_key = ""
 extra_ca = ""
 infisical_environment: dict[str, str] = {}
 infisical_secrets: tuple[str, ...] = ()

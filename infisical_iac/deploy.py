@@ -15,7 +15,7 @@ from infisical_iac.change.deploy import stack
 from infisical_iac.core.operation import record_run
 from infisical_iac.host.deploy import foundation, share
 from infisical_iac.stack.deploy import given_secrets, ingress
-from infisical_iac.workspace.deploy import bootstrap, canary, credentials, workspace
+from infisical_iac.workspace.deploy import bootstrap, canary, credentials, sign_in, workspace
 from infisical_iac.workspace.preflight import preflight
 
 
@@ -32,6 +32,7 @@ def deploy() -> None:
     workspace(known=known)
     canary(known=known)
     credentials(known=known)
+    sign_in(known=known)
     backup(known=known)
     ingress(known=known)
     share(known=known)

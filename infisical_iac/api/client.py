@@ -232,6 +232,10 @@ class Client:
         """Send a PATCH; the request is sent again only if the server has not processed it."""
         return self._retry("PATCH", path, _was_not_processed, json=json)
 
+    def put(self, path: str, *, json: Any = None) -> dict[str, Any]:
+        """Send a PUT; the request is sent again only if the server has not processed it."""
+        return self._retry("PUT", path, _was_not_processed, json=json)
+
     def delete(self, path: str, *, json: Any = None) -> dict[str, Any]:
         """Send a DELETE; the request is sent again only if the server has not processed it."""
         return self._retry("DELETE", path, _was_not_processed, json=json)
@@ -239,6 +243,14 @@ class Client:
     def post_again(self, path: str, *, json: Any) -> dict[str, Any]:
         """Send a POST that may be repeated, such as a login; retry it as `get` does."""
         return self._retry("POST", path, _may_pass, json=json)
+
+    def location(self, path: str) -> str | None:
+        """Send a GET once; return where its answer redirects to, None for another answer."""
+        try:
+            response = self._http.get(path, timeout=self._timeout, follow_redirects=False)
+        except httpx.RequestError as error:
+            raise self._unreachable("GET", path, error) from None
+        return response.headers.get("Location") if response.is_redirect else None
 
     def answers(self) -> bool:
         """Return whether the server works, with Redis and database.
@@ -289,15 +301,18 @@ class Client:
                 timeout=timeout or self._timeout,
             )
         except httpx.RequestError as error:
-            server = str(self._http.base_url).rstrip("/")
-            raise Unreachable(
-                f"Infisical at {server} does not answer {method} {path} "
-                f"({type(error).__name__}): check that its containers run and are healthy, then "
-                "run again"
-            ) from None
+            raise self._unreachable(method, path, error) from None
         if not response.is_success:
             raise read_error(response, method, path, sent=json)
         return _body(response, method, path)
+
+    def _unreachable(self, method: str, path: str, error: Exception) -> Unreachable:
+        server = str(self._http.base_url).rstrip("/")
+        return Unreachable(
+            f"Infisical at {server} does not answer {method} {path} "
+            f"({type(error).__name__}): check that its containers run and are healthy, then "
+            "run again"
+        )
 
 
 def _was_not_processed(error: Exception) -> bool | float:

@@ -1,7 +1,9 @@
-"""Read and set up an instance: its initialization, sign-up, administrators and organizations."""
+"""Read and set up an instance: its initialization, sign-up, logins, license and organizations."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 from infisical_iac.api.client import Client
 from infisical_iac.api.lists import all_of
@@ -43,6 +45,58 @@ def close_signup(admin_client: Client) -> None:
         admin_client: with the administrator's own token.
     """
     admin_client.patch(_CONFIG, json={"allowSignUp": False})
+
+
+def login_methods(client: Client) -> list[str] | None:
+    """Return the methods that people may log in by; None if it was never restricted.
+
+    It needs no token.
+    """
+    found: list[str] | None = client.get(_CONFIG)["config"]["enabledLoginMethods"]
+    return found
+
+
+def set_login_methods(admin_client: Client, methods: Sequence[str]) -> None:
+    """Restrict the methods that people may log in by.
+
+    The server refuses a list with none of the methods of the account that asks, so that account
+    gets the first one of the list.
+
+    Args:
+        admin_client: with the administrator's own token.
+    """
+    own = admin_client.get("/api/v2/users/me")["user"]["authMethods"] or ["email"]
+    if not {*own} & {*methods}:
+        added = {"authMethods": [*own, methods[0]]}
+        admin_client.put("/api/v2/users/me/auth-methods", json=added)
+    admin_client.patch(_CONFIG, json={"enabledLoginMethods": [*methods]})
+
+
+@dataclass(frozen=True)
+class LoginPage:
+    """The page of a provider that a login leads to: its address, and the client id it is given."""
+
+    address: str
+    client_id: str
+
+
+def login_page(client: Client, provider: str) -> LoginPage | None:
+    """Return the page that a login by a provider leads to; None if that is not set up.
+
+    It needs no token. Nothing else of the API says which providers are set up.
+    """
+    location = client.location(f"/api/v1/sso/redirect/{provider}")
+    if location is None:
+        return None
+    parts = urlsplit(location)
+    (client_id,) = parse_qs(parts.query).get("client_id", [""])
+    return LoginPage(f"{parts.scheme}://{parts.netloc}{parts.path}", client_id)
+
+
+def license_plan(client: Client, organization: str) -> Mapping[str, Any]:
+    """Return the features of the license, by the server's names; `slug` is None without one."""
+    found: Mapping[str, Any] = client.get(f"/api/v1/organizations/{organization}/plan")["plan"]
+    return found
 
 
 def rename_organization(admin_client: Client, organization: str, name: str) -> None:

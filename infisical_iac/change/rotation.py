@@ -25,7 +25,7 @@ from infisical_iac.instance.settings import GivenSecret
 from infisical_iac.stack import compose, session
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.stack.state import COMPOSE_FILE, Upgrades
-from infisical_iac.workspace import checks
+from infisical_iac.workspace import checks, licensing
 from infisical_iac.workspace.checks import Before
 
 _DIRECTORY = "/etc/infisical/keys"
@@ -246,6 +246,8 @@ def rotate(key: Key, settings: Settings, project: str, site: Site) -> list[str]:
         holders.admit(key)
         sentences = _complete(key, settings, project, before, holders)
     _end(key, holders)
+    if key.name == "license":
+        sentences += licensing.check_new_key(settings)
     return sentences
 
 

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 def status(ctx: click.Context, inventory: str, as_json: bool) -> None:
     """Show versions, health, disk, certificate, the last backup, drill and apply, pending drift,
     access that the project file does not grant, people without a second factor, unexpected content
-    of the instance, the mail server, what is left to others on a shared host, the recovery kit,
-    and new versions.
+    of the instance, the mail server, the sign-in page, the license, what is left to others on a
+    shared host, the recovery kit, and new versions.
 
     Nothing is changed.
 
@@ -67,6 +67,7 @@ def _collect_rows(inventory: str) -> list[Row]:
         from infisical_iac.host.machine import Machine, absence
         from infisical_iac.instance import mail
         from infisical_iac.monitoring.health_fact import Health
+        from infisical_iac.workspace import licensing, sign_in
 
         wait_for_versions = _ask_for_new_versions(settings)
         hosts, topology = with_others(host), settings.cluster.topology
@@ -95,6 +96,7 @@ def _collect_rows(inventory: str) -> list[Row]:
             found += shared_host(settings, machines[0])
         kit = kit_host.row(settings.backup.recovery_fingerprint)
         found += mail.row(settings)
+        found += [*sign_in.rows(settings), *licensing.rows(settings)]
         return [*found, *([kit] if kit else []), *wait_for_versions()]
 
 

@@ -40,6 +40,7 @@ _NEEDS_TO_SEE = {
     "Workspace": ("Bootstrap", "Stack", "Swarm", "Docker", "Data volume"),
     "Canary": ("Bootstrap", "Stack", "Swarm", "Docker", "Data volume"),
     "Credentials": ("Bootstrap", "Stack", "Swarm", "Docker", "Data volume"),
+    "Sign-in": ("Bootstrap", "Stack", "Swarm", "Docker", "Data volume"),
 }
 # Parts that need nothing of the cluster's other nodes.
 _OF_EACH_HOST = ("Docker",)
@@ -356,6 +357,14 @@ def foreign(found: Iterable[Change], notes: Iterable[str]) -> None:
 def will_change(*whats: str) -> bool:
     """Return whether the run is still a plan in which one of `whats` changes."""
     return not state.is_executing and any(each.what in whats for each in current().planned_changes)
+
+
+def part_will_change(part: str) -> bool:
+    """Return whether the run is still a plan in which a part of the deploy changes something."""
+    plans = [plan for plan in current().plans.values() if plan.part == part]
+    return not state.is_executing and any(
+        plan.changes or plan.unknown or plan.blocked for plan in plans
+    )
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,17 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from infisical_iac.core.validation import EMAIL, SettingsModel, matching, within
+from infisical_iac.instance.login import (
+    PROVIDERS,
+    TITLES,
+    Logins,
+    Method,
+    client_secret_of,
+    refuse_methods,
+)
 from infisical_iac.instance.variables import Environment, SecretNames
 
 _TlsMode = Literal["starttls", "tls", "none"]
@@ -23,7 +31,12 @@ EXTRA_CA = "/etc/infisical-iac/extra-ca.crt"
 # The beginning of the names of their files.
 GIVEN = "given_"
 # The names of some secrets for `infisical-iac keys rotate`; others go by their variable.
-_NAMES = {"SMTP_PASSWORD": "smtp"}
+_NAMES = {
+    "SMTP_PASSWORD": "smtp",
+    **{client_secret_of(each): each for each in PROVIDERS},
+    "LICENSE_KEY": "license",
+    "LICENSE_KEY_OFFLINE": "license",
+}
 
 
 @dataclass(frozen=True)
@@ -161,6 +174,32 @@ class InstanceSettings(SettingsModel):
     container.
     """
 
+    login: Logins
+    """[Logins](../operate/login.md) by Google, GitHub and GitLab, besides e-mail and password, such
+    as `{"google": {"client_id": "…"}, "gitlab": {"client_id": "…", "address":
+    "https://gitlab.example.com"}}`; the client secrets are `CLIENT_SECRET_GOOGLE_LOGIN`,
+    `CLIENT_SECRET_GITHUB_LOGIN` and `CLIENT_SECRET_GITLAB_LOGIN`. `plan` prints the callback to
+    enter at the provider.
+
+    Change: the next `apply` re-creates the Infisical container.
+    """
+
+    login_methods: tuple[Method, ...]
+    """[Methods](../operate/login.md#restrict-the-methods) that people may log in by, such as
+    `("email", "google")`; the first administrator may always use the password. `()` leaves them as
+    they are, which is all of them at first.
+
+    Change: the next `apply` sets them in Infisical.
+    """
+
+    license_key: Literal["", "online", "offline"] = Field(repr=False)
+    """[License](../operate/login.md#license) of Infisical: `online` is checked by the vendor's
+    server, and its key is `LICENSE_KEY`; `offline` is checked by Infisical alone, and its key is
+    `LICENSE_KEY_OFFLINE`. Empty for the free edition.
+
+    Change: the next `apply` re-creates the Infisical container.
+    """
+
     extra_ca: str
     """Certificates of authorities that Infisical trusts besides the public ones, for mail servers,
     Git servers and login providers of your own: a PEM file on your machine.
@@ -184,10 +223,17 @@ class InstanceSettings(SettingsModel):
     container.
     """
 
+    @model_validator(mode="after")
+    def _somebody_can_log_in(self) -> Self:
+        has_license = bool(self.license_key)
+        refuse_methods(self.login_methods, self.login.clients, has_license=has_license)
+        return self
+
     @property
     def variables(self) -> Mapping[str, str]:
         """Return the variables of Infisical that follow from these settings, without secrets."""
-        return (self.smtp.variables if self.smtp else {}) | self.infisical_environment
+        mail = self.smtp.variables if self.smtp else {}
+        return mail | self.login.variables | self.infisical_environment
 
     @property
     def given(self) -> tuple[GivenSecret, ...]:
@@ -195,6 +241,12 @@ class InstanceSettings(SettingsModel):
         found = []
         if self.smtp and self.smtp.user:
             found.append(GivenSecret("SMTP_PASSWORD", f"the password of {self.smtp.host}"))
+        for each in self.login.clients:
+            purpose = f"the client secret of {TITLES[each]}"
+            found.append(GivenSecret(client_secret_of(each), purpose))
+        if self.license_key:
+            variable = "LICENSE_KEY" if self.license_key == "online" else "LICENSE_KEY_OFFLINE"
+            found.append(GivenSecret(variable, "the license key"))
         for name in dict.fromkeys(self.infisical_secrets):
             found.append(GivenSecret(name, f"the value of {name}"))
         return tuple(found)

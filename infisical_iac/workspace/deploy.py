@@ -1,12 +1,14 @@
-"""The deploys of Infisical's contents: bootstrap, project, canary and credentials."""
+"""The deploys of Infisical's contents: bootstrap, project, canary, credentials and sign-in page."""
 
 from pyinfra.api.deploy import deploy
 
 from infisical_iac.workspace.bootstrap import accounts
 from infisical_iac.workspace.credentials_issue import credential_files
+from infisical_iac.workspace.licensing import license_features
 from infisical_iac.workspace.memory import Goal
 from infisical_iac.workspace.preflight import Preflight
 from infisical_iac.workspace.reconcile import canary_project, project_contents
+from infisical_iac.workspace.sign_in import methods, providers
 
 
 @deploy("Bootstrap")
@@ -61,3 +63,17 @@ def credentials(known: Preflight) -> None:
         port=known.settings.stack.http_port,
         name="Store a client secret per service and environment",
     )
+
+
+@deploy("Sign-in")
+def sign_in(known: Preflight) -> None:
+    """Check the license and the sign-in page's providers, and restrict its methods."""
+    if not known.leads:
+        return
+    instance = known.settings.instance
+    if instance.license_key:
+        license_features(settings=known.settings, name="Check the license")
+    if instance.login.clients:
+        providers(settings=known.settings, name="Check the logins by other providers")
+    if instance.login_methods:
+        methods(settings=known.settings, name="Set the login methods")

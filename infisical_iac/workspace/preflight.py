@@ -27,6 +27,7 @@ from infisical_iac.host.site import Known, Site, observe_site
 from infisical_iac.instance import authorities
 from infisical_iac.workspace.load import load_declared
 from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.sign_in import DeployedVariables, list_new_callbacks
 
 
 @dataclass(frozen=True)
@@ -104,6 +105,7 @@ def preflight(
             report([left])
         if leads:
             report_own_files()
+            report_callbacks(settings)
         refuse_missing(settings.stack.image_archives if not machine.deployed else ())
         lock.take(host)
     except UserError as error:
@@ -126,6 +128,13 @@ def report_undone_restore(machine: MachineState) -> None:
 def report_own_files() -> None:
     """Report files of the user's repository that this version concerns, in the plan or the log."""
     report([*describe_copied_defaults(), *describe_overrides()])
+
+
+def report_callbacks(settings: Settings) -> None:
+    """Report the callbacks to enter at providers of logins, in the plan or the log."""
+    if settings.instance.login.clients:
+        deployed = host.get_fact(DeployedVariables)
+        report(list_new_callbacks(settings, deployed))
 
 
 def report(sentences: Iterable[str]) -> None:

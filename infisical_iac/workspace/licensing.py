@@ -1,0 +1,161 @@
+"""Read the features of Infisical's license, and say why a license has no effect."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pyinfra.context import state
+
+from infisical_iac.api import identities, instance
+from infisical_iac.core import journal
+from infisical_iac.core.change import Change, Row, Unknown, UpToDate
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.operation import Commands, planned_operation
+from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import script
+from infisical_iac.core.settings import Settings
+from infisical_iac.core.wording import join_names
+from infisical_iac.stack import session
+
+Features = Mapping[str, Any]
+_SERVER = "https://portal.infisical.com"
+_AGAIN = "`infisical-iac keys rotate license`"
+_UNSEEN = "the license can be inspected once Infisical runs with it"
+# By the server's name, the features that replace something of this project, or are asked for most.
+_FEATURES = {
+    "auditLogs": "the audit log",
+    "groups": "groups",
+    "secretApproval": "approvals",
+    "rbac": "custom roles",
+    "samlSSO": "SAML",
+    "oidcSSO": "OIDC",
+    "ldap": "LDAP",
+    "scim": "SCIM",
+    "ipAllowlisting": "trusted IPs",
+    "pitRecovery": "point-in-time recovery",
+    "dynamicSecret": "dynamic secrets",
+    "secretRotation": "secret rotation",
+    "enforceMfa": "enforced second factors",
+}
+
+
+@planned_operation
+def license_features(settings: Settings) -> Commands:
+    """Say what the license has, or why it has no effect.
+
+    Nothing is changed: an Infisical whose license is refused serves as the free edition.
+    """
+    port = settings.stack.http_port
+    if not session.works(port):
+        yield Unknown(session.unknown_contents() or _UNSEEN)
+        return
+    features = read(port)
+    why = "" if is_active(features) else read_reason()
+    yield from decide(settings, features, why, pending=journal.part_will_change("Stack"))
+
+
+def decide(settings: Settings, features: Features, why: str, *, pending: bool) -> Commands:
+    """Decide what to say about a license.
+
+    Args:
+        why: what license.sh printed.
+        pending: whether the run is going to re-create the containers.
+    """
+    if is_active(features):
+        _note(f"{describe(features)}; access stays as the project file says")
+        yield UpToDate("the license is in effect")
+    elif pending:
+        yield Unknown(_UNSEEN)
+    else:
+        yield Change("!", "license", explain(settings, why))
+
+
+def _note(sentence: str) -> None:
+    run = journal.current()
+    if sentence in run.notes:
+        return
+    (run.operator_notes if state.is_executing else run.notes).append(sentence)
+
+
+def read(port: int) -> Features:
+    """Return the features that the server reports. Raises as `session.deployer` does."""
+    client = session.deployer(port)
+    return instance.license_plan(client, identities.organization_id(client))
+
+
+def read_reason() -> str:
+    """Return what Infisical's log says about its license. Raises CommandFailed."""
+    return run(script("license", "why"), doing="read why the license is refused").strip()
+
+
+def is_active(features: Features) -> bool:
+    """Return whether there is a license in effect; the free edition has no tier."""
+    return bool(features.get("slug")) or any(features.get(each) for each in _FEATURES)
+
+
+def describe(features: Features) -> str:
+    """Return a clause on what the license has, and what it has not."""
+    tier = f" ({features['slug']})" if features.get("slug") else ""
+    has = [words for name, words in _FEATURES.items() if features.get(name)]
+    lacks = [words for name, words in _FEATURES.items() if not features.get(name)]
+    text = f"the license{tier} has {join_names(has) or 'none of the features that this names'}"
+    return f"{text}, but not {join_names(lacks, 'or')}" if has and lacks else text
+
+
+def explain(settings: Settings, why: str) -> str:
+    """Return a sentence on a license without effect, with the remedy.
+
+    Args:
+        why: what license.sh printed.
+    """
+    kind, _, detail = why.partition(" ")
+    begin = "not in effect, so Infisical serves as the free edition"
+    server = settings.instance.variables.get("LICENSE_SERVER_URL", _SERVER)
+    match kind:
+        case "status":
+            return (
+                f"{begin}: {server} refuses the key (status {detail}): check the key, and give it "
+                f"again by {_AGAIN}"
+            )
+        case "code" if settings.instance.license_key == "online":
+            return (
+                f"{begin}: it can't reach {server} ({detail}): let the host reach it, or use an "
+                "offline license; Infisical tries again every ten minutes"
+            )
+        case "invalid":
+            return f"{begin}: the signature of the key is wrong: give it again by {_AGAIN}"
+        case "expired":
+            return (
+                f"{begin}: the license has expired: get another from the vendor, and give it "
+                f"by {_AGAIN}"
+            )
+    if settings.instance.license_key == "offline":
+        return (
+            f"{begin}: Infisical can't read the key as an offline license: give it again by "
+            f"{_AGAIN}, or set license_key to 'online' if it is a short one"
+        )
+    return (
+        f"{begin}: check whether the host reaches {server}, then the key, and give it again by "
+        f"{_AGAIN}"
+    )
+
+
+def check_new_key(settings: Settings) -> list[str]:
+    """Return a sentence on the license after its key was replaced."""
+    features = read(settings.stack.http_port)
+    if is_active(features):
+        return [f"In effect: {describe(features)}."]
+    return [f"The license is {explain(settings, read_reason())}."]
+
+
+def rows(settings: Settings) -> Iterator[Row]:
+    """Yield the row of `status` on the license; none if no license is set."""
+    if not settings.instance.license_key:
+        return
+    try:
+        features = read(settings.stack.http_port)
+        if is_active(features):
+            yield Row("License", describe(features).removeprefix("the "))
+        else:
+            yield Row("License", explain(settings, read_reason()), ok=False)
+    except UserError as error:
+        yield Row("License", f"can't be determined: {error}", ok=False)

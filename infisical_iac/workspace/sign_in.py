@@ -1,0 +1,223 @@
+"""Compare the sign-in page with the settings: the providers that it offers, and the methods."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from urllib.parse import urlsplit
+
+import yaml
+from pyinfra.api.command import FunctionCommand
+
+from infisical_iac.api import instance
+from infisical_iac.api.client import Client
+from infisical_iac.api.instance import LoginPage
+from infisical_iac.core import journal
+from infisical_iac.core.change import Change, Row, Unknown, UpToDate
+from infisical_iac.core.errors import CheckFailed, NotBootstrapped, Refused, UserError
+from infisical_iac.core.facts import Fact
+from infisical_iac.core.operation import Commands, decide_changes, planned_operation, step
+from infisical_iac.core.settings import Settings
+from infisical_iac.core.wording import join_names
+from infisical_iac.instance.login import (
+    LICENSED,
+    PROVIDERS,
+    TITLES,
+    Logins,
+    Provider,
+    describe_new_callbacks,
+)
+from infisical_iac.stack import session
+from infisical_iac.workspace import licensing
+
+_PAGES = {"google": "https://accounts.google.com", "github": "https://github.com"}
+_UNSEEN = "the sign-in page can be inspected once Infisical runs with its logins"
+_CONSOLE = "in Infisical's server admin console, under environment overrides"
+Pages = Mapping[Provider, LoginPage | None]
+
+
+class DeployedVariables(Fact[dict[str, str]]):
+    """Read the variables in clear text that the deployed Infisical was started with."""
+
+    def command(self) -> str:
+        files = ("/etc/infisical/stack.yaml", "/etc/infisical/compose.yaml")
+        return f"{' || '.join(f'cat {file} 2>/dev/null' for file in files)} || true"
+
+    def process(self, output: list[str]) -> dict[str, str]:
+        services = (yaml.safe_load("\n".join(output)) or {}).get("services", {})
+        found = services.get("infisical", {}).get("environment", {})
+        return {name: str(value).replace("$$", "$") for name, value in found.items()}
+
+
+def list_new_callbacks(settings: Settings, deployed: Mapping[str, str]) -> list[str]:
+    """Return a sentence for each callback that has to be entered at a provider."""
+    login, url = settings.instance.login, settings.stack.site_url
+    return [*describe_new_callbacks(login, url, deployed)]
+
+
+@planned_operation
+def providers(settings: Settings) -> Commands:
+    """Check that the sign-in page leads to each provider of the setting `login`.
+
+    Nothing is changed; a login that is not offered fails the run at its end.
+    """
+    port = settings.stack.http_port
+    if not session.answers(port):
+        yield Unknown(session.unknown_contents() or _UNSEEN)
+        return
+    login = settings.instance.login
+    pages = _read_pages(session.api(port), login.clients)
+    yield from decide_providers(login, pages, pending=journal.part_will_change("Stack"))
+
+
+def decide_providers(login: Logins, pages: Pages, *, pending: bool) -> Commands:
+    """Decide what to say about the providers, by the pages that the sign-in page leads to.
+
+    Args:
+        pending: whether the run is going to re-create the containers.
+    """
+    wrong = compare_pages(login, pages)
+    if not wrong:
+        offered = join_names(login.place_of(each) for each in login.clients)
+        yield UpToDate(f"the sign-in page offers {offered}")
+    elif pending:
+        yield Unknown(_UNSEEN)
+    for each, why in {} if pending else wrong.items():
+        yield Change("!", f"login by {TITLES[each]}", why)
+
+
+def _read_pages(client: Client, of: Iterable[Provider]) -> Pages:
+    return {each: instance.login_page(client, each) for each in of}
+
+
+def compare_pages(login: Logins, pages: Pages) -> dict[Provider, str]:
+    """Return a sentence for each provider that the sign-in page does not lead to as it should."""
+    found = {}
+    for each, client in login.clients.items():
+        page, place = pages[each], login.place_of(each)
+        address = login.gitlab.address if each == "gitlab" and login.gitlab else _PAGES[each]
+        if page is None:
+            found[each] = (
+                f"Infisical does not offer {place}, although login has its client id: give the "
+                f"client secret again by `infisical-iac keys rotate {each}`"
+            )
+        elif not page.address.startswith(f"{address}/"):
+            found[each] = (
+                f"Infisical leads to {urlsplit(page.address).netloc} instead of {address}: remove "
+                f"what is set {_CONSOLE}"
+            )
+        elif page.client_id != client.client_id:
+            found[each] = (
+                f"Infisical sends the client id {page.client_id} to {place}, not that of login: "
+                f"remove what is set {_CONSOLE}"
+            )
+    return found
+
+
+@planned_operation
+def methods(settings: Settings) -> Commands:
+    """Restrict the methods that people may log in by to `login_methods`.
+
+    Raises Refused for methods that the license lacks, and, with nothing changed, if none of the
+    methods is offered yet.
+    """
+    port, desired = settings.stack.http_port, settings.instance.login_methods
+    restrict = step(_restrict, settings)
+    if not session.answers(port):
+        unseen = session.unknown_contents()
+        yield from decide_methods(desired, None, restrict, unseen)
+        return
+    if {*desired} & {*LICENSED} and session.works(port):
+        refuse_unlicensed(desired, licensing.read(port))
+    yield from decide_methods(desired, instance.login_methods(session.api(port)), restrict)
+
+
+def decide_methods(
+    desired: Sequence[str],
+    actual: Sequence[str] | None,
+    restrict: FunctionCommand,
+    unseen: str = "",
+) -> Commands:
+    """Decide whether to set the methods; `actual` is None if they were never restricted."""
+    changes = []
+    if actual is None or {*actual} != {*desired}:
+        detail = f"{', '.join(actual) if actual else 'all'} → {', '.join(desired)}"
+        changes.append(Change("~", "login methods", detail))
+    up_to_date = f"people log in by {', '.join(desired)}"
+    yield from decide_changes(changes, restrict, up_to_date, unseen)
+
+
+def refuse_unlicensed(desired: Sequence[str], features: licensing.Features) -> None:
+    """Raise Refused for methods that the license lacks."""
+    lacking = [each for each in desired if each in LICENSED and not features.get(LICENSED[each])]
+    if lacking and licensing.is_active(features):
+        raise Refused(
+            f"setting 'login_methods': the license has no {TITLES[lacking[0]]}: remove "
+            f"{lacking[0]!r} from it, or get another license",
+            code="refused.login_method",
+            blocks_others=False,
+        )
+
+
+def _restrict(settings: Settings) -> None:
+    port, desired = settings.stack.http_port, settings.instance.login_methods
+    client = session.api(port)
+    named = [each for each in settings.instance.login.clients if each in desired]
+    if "email" not in desired and not any(_read_pages(client, named).values()):
+        raise Refused(
+            f"setting 'login_methods': Infisical offers none of {', '.join(desired)} yet, so "
+            "nobody could log in: repair login first, or add 'email'",
+            code="refused.login_method",
+        )
+    before = instance.login_methods(client)
+    admin = session.administrator(port)
+    instance.set_login_methods(admin, desired)
+    try:
+        session.administrator(port)
+    except NotBootstrapped:
+        instance.set_login_methods(admin, before or [*TITLES])
+        raise CheckFailed(
+            f"without 'email' in login_methods, {settings.workspace.admin_email} can't log in by "
+            "password, which deploys need: the methods are as before; add 'email'",
+            code="checks.login_method",
+        ) from None
+
+
+def rows(settings: Settings) -> Iterator[Row]:
+    """Yield the row of `status` on the sign-in page; none if it is as Infisical's default."""
+    login = settings.instance.login
+    try:
+        client = session.api(settings.stack.http_port)
+        pages, actual = _read_pages(client, PROVIDERS), instance.login_methods(client)
+    except UserError as error:
+        if login.clients or settings.instance.login_methods:
+            yield Row("Sign-in", f"can't be determined: {error}", ok=False)
+        return
+    if row := describe_sign_in(settings, pages, actual):
+        yield row
+
+
+def describe_sign_in(settings: Settings, pages: Pages, actual: Sequence[str] | None) -> Row | None:
+    """Return the row on the sign-in page; None if it is as Infisical's default.
+
+    Args:
+        pages: of all providers.
+        actual: the methods that people may log in by; None if they were never restricted.
+    """
+    login, desired = settings.instance.login, settings.instance.login_methods
+    if wrong := compare_pages(login, pages):
+        return Row("Sign-in", "; ".join(wrong.values()), ok=False)
+    if desired and {*desired} != {*(actual or TITLES)}:
+        now = ", ".join(actual) if actual else "all methods"
+        return Row("Sign-in", f"{now}, but login_methods is {', '.join(desired)}", ok=False)
+    foreign = [each for each in PROVIDERS if pages[each] and each not in login.clients]
+    if not (login.clients or desired or foreign or actual):
+        return None
+    offered = [
+        login.place_of(each) if each in PROVIDERS else TITLES[each]
+        for each in TITLES
+        if (not actual or each in actual)
+        and (pages[each] if each in PROVIDERS else each == "email" or each in desired)
+    ]
+    by_hand = [f"{TITLES[each]} set up {_CONSOLE}" for each in foreign]
+    if actual and not desired:
+        by_hand.append("methods restricted in Infisical, not by login_methods")
+    more = f"; {join_names(by_hand)}" if by_hand else ""
+    return Row("Sign-in", f"{join_names(offered)}{more}", is_note=bool(by_hand))
