@@ -49,7 +49,11 @@ def license_features(settings: Settings) -> Commands:
         yield Unknown(session.unknown_contents() or _UNSEEN)
         return
     features = read(port)
-    why = "" if is_active(features) else read_reason()
+    if is_active(features):
+        _note(f"{describe(features)}; access stays as the project file says")
+        why = ""
+    else:
+        why = read_reason()
     yield from decide(settings, features, why, pending=journal.part_will_change("Stack"))
 
 
@@ -61,7 +65,6 @@ def decide(settings: Settings, features: Features, why: str, *, pending: bool) -
         pending: whether the run is going to re-create the containers.
     """
     if is_active(features):
-        _note(f"{describe(features)}; access stays as the project file says")
         yield UpToDate("the license is in effect")
     elif pending:
         yield Unknown(_UNSEEN)

@@ -163,7 +163,7 @@ def _restrict(settings: Settings) -> None:
     if "email" not in desired and not any(_read_pages(client, named).values()):
         raise Refused(
             f"setting 'login_methods': Infisical offers none of {', '.join(desired)} yet, so "
-            "nobody could log in: repair login first, or add 'email'",
+            "nobody could log in: add 'email', or repair login first",
             code="refused.login_method",
         )
     before = instance.login_methods(client)

@@ -5,7 +5,17 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
-from infisical_iac.workspace import bootstrap, canary, credentials_issue, reconcile
+from infisical_iac.api.instance import LoginPage
+from infisical_iac.core.operation import step
+from infisical_iac.instance.login import Logins
+from infisical_iac.workspace import (
+    bootstrap,
+    canary,
+    credentials_issue,
+    licensing,
+    reconcile,
+    sign_in,
+)
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.bootstrap import DesiredInstance, InstanceState
 from infisical_iac.workspace.canary import Canary
@@ -16,6 +26,7 @@ from infisical_iac.workspace.memory import Goal, Memory, remember
 from infisical_iac.workspace.state import Actual
 from tests.unit.deployment import ADMIN, TEXT, Deployment
 from tests.unit.operations.cases import Cases, due, noop
+from tests.unit.settings_of import settings_of
 
 _WORKSPACE = load(TEXT)
 _UNSEEN = "the project in Infisical can be inspected once it runs and the deployer can log in"
@@ -64,7 +75,57 @@ def _store(*steps: Step, unseen: str = "") -> Iterable[Any]:
     return credentials_issue.decide(steps, _WORKSPACE, 8080, unseen=unseen)
 
 
+_LICENSED = settings_of(license_key="online")
+_LICENSE_UNSEEN = "the license can be inspected once Infisical runs with it"
+_LOGINS = Logins.model_validate({"google": {"client_id": "fake-client"}})
+_PAGE = LoginPage("https://accounts.google.com/o/oauth2/v2/auth", "fake-client")
+_PAGE_UNSEEN = "the sign-in page can be inspected once Infisical runs with its logins"
+_NOT_OFFERED = (
+    "! login by Google: Infisical does not offer Google, although login has its client id: give "
+    "the client secret again by `infisical-iac keys rotate google`"
+)
+_NOT_LICENSED = (
+    "! license: not in effect, so Infisical serves as the free edition: the license has expired: "
+    "get another from the vendor, and give it by `infisical-iac keys rotate license`"
+)
+
+
+def _license(slug: str | None, *, pending: bool = False) -> Iterable[Any]:
+    return licensing.decide(_LICENSED, {"slug": slug}, "expired", pending=pending)
+
+
+def _providers(page: LoginPage | None, *, pending: bool = False) -> Iterable[Any]:
+    return sign_in.decide_providers(_LOGINS, {"google": page}, pending=pending)
+
+
+def _methods(actual: list[str] | None, *, unseen: str = "") -> Iterable[Any]:
+    restrict = step(sign_in._restrict, _LICENSED)
+    return sign_in.decide_methods(("email", "google"), actual, restrict, unseen)
+
+
 OPERATIONS = {
+    "workspace.licensing.license_features": Cases(
+        noop(lambda: _license("enterprise"), "the license is in effect"),
+        due(lambda: _license(None), _NOT_LICENSED, steps=()),
+        "an Infisical without a license is the same as one whose license is refused",
+        due(lambda: _license(None, pending=True), unknown=_LICENSE_UNSEEN, steps=()),
+    ),
+    "workspace.sign_in.providers": Cases(
+        noop(lambda: _providers(_PAGE), "the sign-in page offers Google"),
+        due(lambda: _providers(None), _NOT_OFFERED, steps=()),
+        "a provider that the page does not offer is the only difference of an absent one",
+        due(lambda: _providers(None, pending=True), unknown=_PAGE_UNSEEN, steps=()),
+    ),
+    "workspace.sign_in.methods": Cases(
+        noop(lambda: _methods(["google", "email"]), "people log in by email, google"),
+        due(
+            lambda: _methods(["email"]),
+            "~ login methods: email → email, google",
+            steps=("_restrict",),
+        ),
+        due(lambda: _methods(None), "~ login methods: all → email, google", steps=("_restrict",)),
+        due(lambda: _methods(None, unseen=_UNSEEN), unknown=_UNSEEN, steps=("_restrict",)),
+    ),
     "workspace.bootstrap.accounts": Cases(
         noop(
             lambda: bootstrap.decide(_DESIRED, InstanceState(True, organization="ChainAlign")),
