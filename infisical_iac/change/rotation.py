@@ -20,9 +20,10 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.wording import join_names
 from infisical_iac.host.site import Site, at, site_of
-from infisical_iac.instance import given, mail
+from infisical_iac.instance import given, mail, providers
+from infisical_iac.instance.login import client_secret_of
 from infisical_iac.instance.settings import GivenSecret
-from infisical_iac.stack import compose, session
+from infisical_iac.stack import certificate, compose, session
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.stack.state import COMPOSE_FILE, Upgrades
 from infisical_iac.workspace import checks, licensing
@@ -260,7 +261,7 @@ def _prepare(key: Key, value: str) -> None:
 
 
 def _ask(key: Key, settings: Settings) -> str:
-    """Ask for the next value of a secret that the user gives; prove that of the mail server.
+    """Ask for the next value of a secret that the user gives; prove it where that is possible.
 
     Raises a UserError, with nothing changed.
     """
@@ -268,6 +269,9 @@ def _ask(key: Key, settings: Settings) -> str:
     value = given.take(secret)
     if secret.variable == mail.PASSWORD:
         mail.prove(settings, password=value)
+    for each in settings.instance.login.clients:
+        if secret.variable == client_secret_of(each):
+            providers.prove(settings, each, certificate.read_authorities(settings), value)
     return value
 
 

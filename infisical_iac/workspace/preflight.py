@@ -25,9 +25,10 @@ from infisical_iac.host.model import SYSTEMS, MachineState
 from infisical_iac.host.shared import describe_left, not_ours, resolve_auto
 from infisical_iac.host.site import Known, Site, observe_site
 from infisical_iac.instance import authorities
+from infisical_iac.instance.login import describe_new_callbacks
+from infisical_iac.instance.providers import DeployedVariables
 from infisical_iac.workspace.load import load_declared
 from infisical_iac.workspace.model import Workspace
-from infisical_iac.workspace.sign_in import DeployedVariables, list_new_callbacks
 
 
 @dataclass(frozen=True)
@@ -132,9 +133,10 @@ def report_own_files() -> None:
 
 def report_callbacks(settings: Settings) -> None:
     """Report the callbacks to enter at providers of logins, in the plan or the log."""
-    if settings.instance.login.clients:
+    login, url = settings.instance.login, settings.stack.site_url
+    if login.clients:
         deployed = host.get_fact(DeployedVariables)
-        report(list_new_callbacks(settings, deployed))
+        report(describe_new_callbacks(login, url, deployed))
 
 
 def report(sentences: Iterable[str]) -> None:

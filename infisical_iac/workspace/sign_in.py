@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
-import yaml
 from pyinfra.api.command import FunctionCommand
 
 from infisical_iac.api import instance
@@ -12,7 +11,6 @@ from infisical_iac.api.instance import LoginPage
 from infisical_iac.core import journal
 from infisical_iac.core.change import Change, Row, Unknown, UpToDate
 from infisical_iac.core.errors import CheckFailed, NotBootstrapped, Refused, UserError
-from infisical_iac.core.facts import Fact
 from infisical_iac.core.operation import Commands, decide_changes, planned_operation, step
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names
@@ -22,7 +20,6 @@ from infisical_iac.instance.login import (
     TITLES,
     Logins,
     Provider,
-    describe_new_callbacks,
 )
 from infisical_iac.stack import session
 from infisical_iac.workspace import licensing
@@ -31,25 +28,6 @@ _PAGES = {"google": "https://accounts.google.com", "github": "https://github.com
 _UNSEEN = "the sign-in page can be inspected once Infisical runs with its logins"
 _CONSOLE = "in Infisical's server admin console, under environment overrides"
 Pages = Mapping[Provider, LoginPage | None]
-
-
-class DeployedVariables(Fact[dict[str, str]]):
-    """Read the variables in clear text that the deployed Infisical was started with."""
-
-    def command(self) -> str:
-        files = ("/etc/infisical/stack.yaml", "/etc/infisical/compose.yaml")
-        return f"{' || '.join(f'cat {file} 2>/dev/null' for file in files)} || true"
-
-    def process(self, output: list[str]) -> dict[str, str]:
-        services = (yaml.safe_load("\n".join(output)) or {}).get("services", {})
-        found = services.get("infisical", {}).get("environment", {})
-        return {name: str(value).replace("$$", "$") for name, value in found.items()}
-
-
-def list_new_callbacks(settings: Settings, deployed: Mapping[str, str]) -> list[str]:
-    """Return a sentence for each callback that has to be entered at a provider."""
-    login, url = settings.instance.login, settings.stack.site_url
-    return [*describe_new_callbacks(login, url, deployed)]
 
 
 @planned_operation

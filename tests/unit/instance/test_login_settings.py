@@ -6,10 +6,15 @@ import pytest
 import yaml
 
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.instance.login import callback_address, describe_callbacks
+from infisical_iac.core.settings import Settings
+from infisical_iac.instance.login import (
+    callback_address,
+    describe_callbacks,
+    describe_new_callbacks,
+)
+from infisical_iac.instance.providers import DeployedVariables
 from infisical_iac.instance.settings import given_by_key
 from infisical_iac.stack.compose_file import compose_file
-from infisical_iac.workspace.sign_in import DeployedVariables, list_new_callbacks
 from tests.unit.rendered_stack import TRIXIE
 from tests.unit.settings_of import NAME, settings_of
 
@@ -103,6 +108,11 @@ def test_sso_is_accepted_with_a_license() -> None:
     assert settings.instance.login_methods == ("email", "saml")
 
 
+def _list_new_callbacks(settings: Settings, deployed: dict[str, str]) -> list[str]:
+    login, url = settings.instance.login, settings.stack.site_url
+    return [*describe_new_callbacks(login, url, deployed)]
+
+
 def _deployed(**changes: Any) -> dict[str, str]:
     text = compose_file(settings_of(**changes), TRIXIE)
     return DeployedVariables().process(text.splitlines())
@@ -110,29 +120,31 @@ def _deployed(**changes: Any) -> dict[str, str]:
 
 def test_the_callback_of_a_new_provider_is_reported() -> None:
     settings = settings_of(login=_LOGIN)
-    google, gitlab = list_new_callbacks(settings, _deployed())
+    google, gitlab = _list_new_callbacks(settings, _deployed())
     assert f"https://{NAME}/api/v1/sso/google:" in google
     assert "gitlab.example.com" in gitlab
     assert f"https://{NAME}/api/v1/sso/gitlab:" in gitlab
-    assert list_new_callbacks(settings, {}) == describe_callbacks(
+    assert _list_new_callbacks(settings, {}) == describe_callbacks(
         settings.instance.login, settings.stack.site_url
     )
 
 
 def test_a_deployed_callback_is_not_reported_again() -> None:
-    assert list_new_callbacks(settings_of(login=_LOGIN), _deployed(login=_LOGIN)) == []
+    assert _list_new_callbacks(settings_of(login=_LOGIN), _deployed(login=_LOGIN)) == []
 
 
 def test_another_gitlab_needs_the_callback() -> None:
     moved = {"gitlab": _GITLAB | {"address": "https://git.example.com"}}
-    (sentence,) = list_new_callbacks(settings_of(login=moved), _deployed(login=_LOGIN))
+    (sentence,) = _list_new_callbacks(settings_of(login=moved), _deployed(login=_LOGIN))
     assert "git.example.com" in sentence
 
 
 def test_another_site_url_needs_another_callback() -> None:
     new = "https://vault.example.com"
     deployed = _deployed(login={"gitlab": _GITLAB})
-    (sentence,) = list_new_callbacks(settings_of(login={"gitlab": _GITLAB}, site_url=new), deployed)
+    (sentence,) = _list_new_callbacks(
+        settings_of(login={"gitlab": _GITLAB}, site_url=new), deployed
+    )
     assert f"https://{NAME}/api/v1/sso/gitlab" in sentence
     assert f"{new}/api/v1/sso/gitlab" in sentence
 

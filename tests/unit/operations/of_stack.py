@@ -17,7 +17,7 @@ from infisical_iac.core.errors import Refused, RunFailed, SettingsError
 from infisical_iac.core.files import File, PathState
 from infisical_iac.core.images import Images
 from infisical_iac.core.units import UnitState
-from infisical_iac.instance import mail
+from infisical_iac.instance import mail, providers
 from infisical_iac.instance.mail import MailState
 from infisical_iac.stack import compose, edge, ingress, keys
 from infisical_iac.stack.containers import Container, StackState
@@ -136,6 +136,14 @@ def _placing(source: SnapshotSource, there: dict[str, str]) -> Iterable[Any]:
     return restore.decide_placing(source, source.files, there, admin_email=_ADMIN)
 
 
+_GITHUB = settings_of(login={"github": {"client_id": "fake-client"}})
+_LOGIN_VARIABLES = _GITHUB.instance.login.variables
+
+
+def _clients(deployed: dict[str, str]) -> Iterable[Any]:
+    return providers.decide(_GITHUB, "", deployed)
+
+
 OPERATIONS = {
     "stack.keys.files": Cases(
         noop(lambda: _keys(KeysState(admin_email=_ADMIN)), "keys and passwords are in place"),
@@ -194,6 +202,15 @@ OPERATIONS = {
         ),
         "a missing secret is no surplus",
         "keys.sh sees each file, or the whole fact fails",
+    ),
+    "instance.providers.login_clients": Cases(
+        noop(
+            lambda: _clients({**_LOGIN_VARIABLES, "SITE_URL": _GITHUB.stack.site_url}),
+            "the clients of logins are those that are deployed",
+        ),
+        due(lambda: _clients({**_LOGIN_VARIABLES, "SITE_URL": "http://b"}), steps=("prove",)),
+        due(lambda: _clients({}), steps=("prove",)),
+        "the variables of the deployed container are in its Compose file, which is read first",
     ),
     "instance.mail.login": Cases(
         noop(lambda: mail.decide(_MAILING, _MAILS), "Infisical sends by smtp.example.com already"),

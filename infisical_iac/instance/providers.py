@@ -1,0 +1,127 @@
+"""Prove the clients of logins from the host: at Google, GitHub and GitLab, by their secrets."""
+
+import json
+from collections.abc import Mapping
+
+import yaml
+from pyinfra.context import host
+
+from infisical_iac.core import journal
+from infisical_iac.core.change import UpToDate
+from infisical_iac.core.errors import RunFailed
+from infisical_iac.core.facts import Fact
+from infisical_iac.core.operation import Commands, planned_operation, step
+from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import script
+from infisical_iac.core.settings import Settings
+from infisical_iac.instance import given
+from infisical_iac.instance.login import (
+    GITLAB_URL,
+    Provider,
+    callback_address,
+    client_id_of,
+    client_secret_of,
+)
+
+_TOKENS = {
+    "google": "https://www.googleapis.com/oauth2/v4/token",
+    "github": "https://github.com/login/oauth/access_token",
+}
+
+
+class DeployedVariables(Fact[dict[str, str]]):
+    """Read the variables in clear text that the deployed Infisical was started with."""
+
+    def command(self) -> str:
+        files = ("/etc/infisical/stack.yaml", "/etc/infisical/compose.yaml")
+        return f"{' || '.join(f'cat {file} 2>/dev/null' for file in files)} || true"
+
+    def process(self, output: list[str]) -> dict[str, str]:
+        services = (yaml.safe_load("\n".join(output)) or {}).get("services", {})
+        found = services.get("infisical", {}).get("environment", {})
+        return {name: str(value).replace("$$", "$") for name, value in found.items()}
+
+
+@planned_operation
+def login_clients(settings: Settings, authorities: str) -> Commands:
+    """Prove new or changed clients of logins at their providers, before a container is touched.
+
+    Nobody is logged in, and nothing is stored there. A provider that the host can't reach is noted.
+    Raises RunFailed for a client or secret that the provider refuses.
+
+    Args:
+        authorities: further trusted certificate authorities, in PEM; empty for none.
+    """
+    deployed = host.get_fact(DeployedVariables)
+    yield from decide(settings, authorities, deployed)
+
+
+def decide(settings: Settings, authorities: str, deployed: Mapping[str, str]) -> Commands:
+    """Decide which clients to prove, by the variables that are deployed."""
+    desired = settings.instance.login.variables
+    new = [
+        each
+        for each in settings.instance.login.clients
+        if deployed.get(client_id_of(each)) != desired[client_id_of(each)]
+        or (each == "gitlab" and deployed.get(GITLAB_URL) != desired[GITLAB_URL])
+        or deployed.get("SITE_URL") != settings.stack.site_url
+    ]
+    if not new:
+        yield UpToDate("the clients of logins are those that are deployed")
+    for each in new:
+        yield step(prove, settings, each, authorities)
+
+
+def prove(settings: Settings, provider: Provider, authorities: str, secret: str = "") -> None:
+    """Prove a client at its provider, from the current host.
+
+    Args:
+        authorities: as of `login_clients`.
+        secret: another client secret than the host's, or the one given to this run.
+
+    Raises RunFailed with the remedy for a client that the provider refuses.
+    """
+    login, variable = settings.instance.login, client_secret_of(provider)
+    (own,) = [each for each in settings.instance.given if each.variable == variable]
+    address = login.gitlab.address if login.gitlab else ""
+    asked = {
+        "url": _TOKENS.get(provider, f"{address}/oauth/token"),
+        "client": login.clients[provider].client_id,
+        "secret": secret or given.value_of(own),
+        "key": own.key,
+        "callback": callback_address(provider, settings.stack.site_url),
+        "authorities": authorities,
+    }
+    doing = f"check the client at {login.place_of(provider)}"
+    found = json.loads(run(script("login", "prove"), doing=doing, stdin=json.dumps(asked)))
+    if found["error"] == "unreachable":
+        journal.current().operator_notes.append(
+            f"The client of {login.place_of(provider)} was not checked: the host could not ask "
+            f"{asked['url']} ({found['reason']})."
+        )
+    elif found["error"]:
+        raise RunFailed(explain(settings, provider, found["error"], found["reason"]), code=_CODE)
+
+
+_CODE = "run.login"
+
+
+def explain(settings: Settings, provider: Provider, error: str, reason: str) -> str:
+    """Return a sentence on a client that login.sh could not prove, with the remedy."""
+    place = settings.instance.login.place_of(provider)
+    match error:
+        case "callback":
+            callback = callback_address(provider, settings.stack.site_url)
+            return (
+                f"setting 'login': {place} does not know the callback of this site_url ({reason}): "
+                f"enter {callback} there, and run again"
+            )
+        case "certificate":
+            return (
+                f"setting 'login': the certificate of {place} is not accepted ({reason}): give its "
+                "authority as extra_ca"
+            )
+    return (
+        f"setting 'login': {place} refuses the client id or its secret ({reason}): check both "
+        f"there, and give the secret as {client_secret_of(provider)}"
+    )

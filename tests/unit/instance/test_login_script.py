@@ -1,0 +1,146 @@
+"""Test that clients of logins are proven at a provider, and the remedy for each refusal."""
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infisical_iac.core import journal
+from infisical_iac.core.errors import RunFailed
+from infisical_iac.core.journal import Journal
+from infisical_iac.core.rendering import script_file
+from infisical_iac.instance import given, providers
+from infisical_iac.instance.providers import explain
+from tests.certificates import OwnAuthority
+from tests.oauth_provider import OAuthProvider, serving
+from tests.ports import free_port
+from tests.unit.settings_of import NAME, settings_of
+
+_CALLBACK = f"https://{NAME}/api/v1/sso/gitlab"
+_PATHS = {
+    "google": "/oauth2/v4/token",
+    "github": "/login/oauth/access_token",
+    "gitlab": "/oauth/token",
+}
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> OwnAuthority:
+    return OwnAuthority(tmp_path_factory.mktemp("authority"))
+
+
+class _World:
+    """A provider, and a host whose login.sh asks it."""
+
+    def __init__(self, provider: OAuthProvider, authorities: str, root: Path) -> None:
+        self.provider, self.authorities, self.root = provider, authorities, root
+        (root / "keys").mkdir(parents=True)
+        (root / "keys/given_client_secret_gitlab_login").write_text(f"{provider.secret}\n")
+
+    def run(self, stdin: str) -> str:
+        text = script_file("login").replace("root=/etc/infisical", f"root='{self.root}'")
+        command = ["sh", "-c", text, "login.sh", "prove"]
+        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert self.provider.secret not in done.stdout
+        return done.stdout
+
+    def prove(self, kind: str = "gitlab", **changes: Any) -> dict[str, str]:
+        asked = {
+            "url": f"{self.provider.url}{_PATHS[kind]}",
+            "client": self.provider.client,
+            "secret": "",
+            "key": "given_client_secret_gitlab_login",
+            "callback": _CALLBACK,
+            "authorities": self.authorities,
+        }
+        found: dict[str, str] = json.loads(self.run(json.dumps(asked | changes)))
+        return found
+
+
+@pytest.fixture
+def world(authority: OwnAuthority, tmp_path: Path) -> Iterator[_World]:
+    pair = authority.issue("localhost")
+    provider = OAuthProvider(certificate=pair.certificate, key=pair.key, callbacks=[_CALLBACK])
+    with serving(provider):
+        yield _World(provider, authority.ca.read_text(), tmp_path / "etc")
+
+
+@pytest.mark.parametrize("kind", _PATHS)
+def test_a_client_with_its_secret_is_accepted(world: _World, kind: str) -> None:
+    assert world.prove(kind)["error"] == ""
+
+
+@pytest.mark.parametrize("kind", _PATHS)
+@pytest.mark.parametrize("change", [{"client": "another"}, {"secret": "obviously-fake"}])
+def test_another_client_or_secret_is_refused(
+    world: _World, kind: str, change: dict[str, str]
+) -> None:
+    assert world.prove(kind, **change)["error"] == "client"
+
+
+def test_a_certificate_of_an_unknown_authority_is_not_accepted(world: _World) -> None:
+    assert world.prove(authorities="")["error"] == "certificate"
+    assert [each for each in world.provider.requests if each.startswith("POST")] == []
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/oauth/authorize?client_id=fake-client-id"])
+def test_an_answer_of_another_server_proves_nothing(world: _World, path: str) -> None:
+    assert world.prove(url=f"{world.provider.url}{path}")["error"] == "unreachable"
+
+
+def test_a_provider_that_does_not_answer_proves_nothing(world: _World) -> None:
+    url = f"https://localhost:{free_port()}/oauth/token"
+    assert world.prove(url=url)["error"] == "unreachable"
+
+
+class _Prover:
+    """The product's own use of login.sh, and the notes that it makes."""
+
+    def __init__(self, world: _World, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.world, self.journal = world, Journal()
+        monkeypatch.setattr(given, "_values", {})
+        monkeypatch.setattr(journal, "current", lambda: self.journal)
+        monkeypatch.setattr(providers, "run", lambda _, doing, stdin: world.run(stdin))
+
+    def prove(self, secret: str = "", client: str = "", port: int = 0) -> None:
+        address = f"https://localhost:{port or self.world.provider.port}"
+        gitlab = {"client_id": client or self.world.provider.client, "address": address}
+        settings = settings_of(login={"gitlab": gitlab})
+        providers.prove(settings, "gitlab", self.world.authorities, secret)
+
+
+@pytest.fixture
+def prover(world: _World, monkeypatch: pytest.MonkeyPatch) -> _Prover:
+    return _Prover(world, monkeypatch)
+
+
+def test_the_secret_on_the_host_is_proven(prover: _Prover) -> None:
+    prover.prove()
+    assert prover.journal.operator_notes == []
+
+
+def test_a_new_secret_is_proven_instead_of_the_hosts(prover: _Prover) -> None:
+    with pytest.raises(RunFailed, match="CLIENT_SECRET_GITLAB_LOGIN") as failed:
+        prover.prove(secret="obviously-fake")
+    assert failed.value.code == "run.login"
+    assert "obviously-fake" not in str(failed.value)
+
+
+def test_a_provider_that_the_host_can_not_reach_is_noted(prover: _Prover) -> None:
+    port = free_port()
+    prover.prove(port=port)
+    (note,) = prover.journal.operator_notes
+    assert f"localhost:{port}/oauth/token" in note
+
+
+@pytest.mark.parametrize(
+    ("error", "fact"),
+    [("callback", _CALLBACK), ("certificate", "extra_ca"), ("client", "_GITLAB_LOGIN")],
+)
+def test_each_refusal_has_a_remedy(error: str, fact: str) -> None:
+    settings = settings_of(login={"gitlab": {"client_id": "fake-client"}})
+    assert fact in explain(settings, "gitlab", error, "reason")
