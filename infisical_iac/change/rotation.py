@@ -23,7 +23,7 @@ from infisical_iac.host.site import Site, at, site_of
 from infisical_iac.instance import given, mail, providers
 from infisical_iac.instance.login import client_secret_of
 from infisical_iac.instance.settings import GivenSecret
-from infisical_iac.stack import certificate, compose, session
+from infisical_iac.stack import compose, session
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.stack.state import COMPOSE_FILE, Upgrades
 from infisical_iac.workspace import checks, licensing
@@ -271,7 +271,7 @@ def _ask(key: Key, settings: Settings) -> str:
         mail.prove(settings, password=value)
     for each in settings.instance.login.clients:
         if secret.variable == client_secret_of(each):
-            providers.prove(settings, each, certificate.read_authorities(settings), value)
+            providers.prove(settings, each, value)
     return value
 
 

@@ -14,7 +14,7 @@ from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.instance import given
+from infisical_iac.instance import authorities, given
 from infisical_iac.instance.login import (
     GITLAB_URL,
     Provider,
@@ -43,20 +43,17 @@ class DeployedVariables(Fact[dict[str, str]]):
 
 
 @planned_operation
-def login_clients(settings: Settings, authorities: str) -> Commands:
+def login_clients(settings: Settings) -> Commands:
     """Prove new or changed clients of logins at their providers, before a container is touched.
 
     Nobody is logged in, and nothing is stored there. A provider that the host can't reach is noted.
     Raises RunFailed for a client or secret that the provider refuses.
-
-    Args:
-        authorities: further trusted certificate authorities, in PEM; empty for none.
     """
     deployed = host.get_fact(DeployedVariables)
-    yield from decide(settings, authorities, deployed)
+    yield from decide(settings, deployed)
 
 
-def decide(settings: Settings, authorities: str, deployed: Mapping[str, str]) -> Commands:
+def decide(settings: Settings, deployed: Mapping[str, str]) -> Commands:
     """Decide which clients to prove, by the variables that are deployed."""
     desired = settings.instance.login.variables
     new = [
@@ -69,14 +66,13 @@ def decide(settings: Settings, authorities: str, deployed: Mapping[str, str]) ->
     if not new:
         yield UpToDate("the clients of logins are those that are deployed")
     for each in new:
-        yield step(prove, settings, each, authorities)
+        yield step(prove, settings, each)
 
 
-def prove(settings: Settings, provider: Provider, authorities: str, secret: str = "") -> None:
+def prove(settings: Settings, provider: Provider, secret: str = "") -> None:
     """Prove a client at its provider, from the current host.
 
     Args:
-        authorities: as of `login_clients`.
         secret: another client secret than the host's, or the one given to this run.
 
     Raises RunFailed with the remedy for a client that the provider refuses.
@@ -90,7 +86,7 @@ def prove(settings: Settings, provider: Provider, authorities: str, secret: str 
         "secret": secret or given.value_of(own),
         "key": own.key,
         "callback": callback_address(provider, settings.stack.site_url),
-        "authorities": authorities,
+        "authorities": authorities.read_authorities(settings),
     }
     doing = f"check the client at {login.place_of(provider)}"
     found = json.loads(run(script("login", "prove"), doing=doing, stdin=json.dumps(asked)))

@@ -44,11 +44,7 @@ def make_keys(known: Known, admin_password: str | None) -> None:
     more = keys.more_of(settings)
     mail.login(settings=settings, name="Log in to the mail server")
     if settings.instance.login.clients:
-        providers.login_clients(
-            settings=settings,
-            authorities=certificate.read_authorities(settings),
-            name="Check the clients of logins",
-        )
+        providers.login_clients(settings=settings, name="Check the clients of logins")
     keys.files(
         admin_email=settings.workspace.admin_email,
         admin_password=admin_password,

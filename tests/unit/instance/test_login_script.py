@@ -35,8 +35,8 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> OwnAuthority:
 class _World:
     """A provider, and a host whose login.sh asks it."""
 
-    def __init__(self, provider: OAuthProvider, authorities: str, root: Path) -> None:
-        self.provider, self.authorities, self.root = provider, authorities, root
+    def __init__(self, provider: OAuthProvider, ca: Path, root: Path) -> None:
+        self.provider, self.ca, self.root = provider, ca, root
         (root / "keys").mkdir(parents=True)
         (root / "keys/given_client_secret_gitlab_login").write_text(f"{provider.secret}\n")
 
@@ -55,7 +55,7 @@ class _World:
             "secret": "",
             "key": "given_client_secret_gitlab_login",
             "callback": _CALLBACK,
-            "authorities": self.authorities,
+            "authorities": self.ca.read_text(),
         }
         found: dict[str, str] = json.loads(self.run(json.dumps(asked | changes)))
         return found
@@ -66,7 +66,7 @@ def world(authority: OwnAuthority, tmp_path: Path) -> Iterator[_World]:
     pair = authority.issue("localhost")
     provider = OAuthProvider(certificate=pair.certificate, key=pair.key, callbacks=[_CALLBACK])
     with serving(provider):
-        yield _World(provider, authority.ca.read_text(), tmp_path / "etc")
+        yield _World(provider, authority.ca, tmp_path / "etc")
 
 
 @pytest.mark.parametrize("kind", _PATHS)
@@ -109,8 +109,8 @@ class _Prover:
     def prove(self, secret: str = "", client: str = "", port: int = 0) -> None:
         address = f"https://localhost:{port or self.world.provider.port}"
         gitlab = {"client_id": client or self.world.provider.client, "address": address}
-        settings = settings_of(login={"gitlab": gitlab})
-        providers.prove(settings, "gitlab", self.world.authorities, secret)
+        settings = settings_of(login={"gitlab": gitlab}, extra_ca=str(self.world.ca))
+        providers.prove(settings, "gitlab", secret)
 
 
 @pytest.fixture

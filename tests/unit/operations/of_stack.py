@@ -141,7 +141,7 @@ _LOGIN_VARIABLES = _GITHUB.instance.login.variables
 
 
 def _clients(deployed: dict[str, str]) -> Iterable[Any]:
-    return providers.decide(_GITHUB, "", deployed)
+    return providers.decide(_GITHUB, deployed)
 
 
 OPERATIONS = {
