@@ -42,8 +42,8 @@ GIVEN = {
     "host, and for `keys rotate smtp`.",
     "CLIENT_SECRET_GOOGLE_LOGIN": "Client secret of a provider in `login`, in the same way; also "
     "CLIENT_SECRET_GITHUB_LOGIN and CLIENT_SECRET_GITLAB_LOGIN.",
-    "LICENSE_KEY": "Key of a license with `license_key = \"online\"`, in the same way; "
-    "LICENSE_KEY_OFFLINE with `\"offline\"`.",
+    "LICENSE_KEY": 'Key of a license with `license_key = "online"`, in the same way; '
+    'LICENSE_KEY_OFFLINE with `"offline"`.',
     "<VARIABLE>": "Value of a variable in `infisical_secrets`, in the same way.",
     "<VARIABLE>_FILE": "File with such a value, or with one of those above; the variable itself "
     "wins.",
