@@ -1,4 +1,4 @@
-"""Test logins by a GitLab, from the first apply to their removal, and a license that is refused."""
+"""Test logins by a GitLab, from the first apply to their removal."""
 
 import json
 import re
@@ -15,7 +15,7 @@ from tests.e2e import backing
 from tests.e2e.conftest import assert_converged
 from tests.e2e.inspection import administrator, api
 from tests.e2e.running import REPOSITORY, Done, infisical_iac
-from tests.oauth_provider import Account, OAuthProvider, serving
+from tests.oauth_provider import OAuthProvider, ProviderAccount, serving
 from tests.staging.host import StagingHost
 
 pytestmark = pytest.mark.real
@@ -36,10 +36,9 @@ class _World:
     directory: Path
     settings: dict[str, Any] = field(default_factory=dict)
 
-    def run(self, *arguments: str, secret: str = "", license: str = "", **settings: Any) -> Done:
+    def run(self, *arguments: str, secret: str = "", **settings: Any) -> Done:
         inventory = backing.inventory(self.directory, **self.settings | settings)
-        given = {"CLIENT_SECRET_GITLAB_LOGIN": secret, "LICENSE_KEY": license}
-        environment = {name: value for name, value in given.items() if value}
+        environment = {"CLIENT_SECRET_GITLAB_LOGIN": secret} if secret else {}
         named = ("--inventory", inventory)
         return infisical_iac(self.host.name, *arguments, *named, environment=environment)
 
@@ -66,7 +65,7 @@ def world(deployed_host: StagingHost, authority: OwnAuthority, tmp_path: Path) -
     """The world before logins are set; the host converges to its first deploy again at the end."""
     address = backing.gateway(deployed_host)
     pair = authority.issue(address)
-    accounts = [Account(_ANNA), Account(_STRANGER)]
+    accounts = [ProviderAccount(_ANNA), ProviderAccount(_STRANGER)]
     provider = OAuthProvider(secret=_SECRET, host=address, accounts=accounts)
     provider.certificate, provider.key = pair.certificate, pair.key
     with serving(provider):
@@ -195,19 +194,3 @@ def _methods(world: _World) -> list[str]:
     with api(world.host) as client:
         found: list[str] = client.get(_CONFIG)["config"]["enabledLoginMethods"]
     return found
-
-
-def test_a_license_that_has_no_effect_is_reported_and_changes_nothing_else(world: _World) -> None:
-    server = {"LICENSE_SERVER_URL": f"http://{world.provider.host}:9"}
-    settings: dict[str, Any] = {"login": {}, "license_key": "online"}
-    settings |= {"infisical_environment": server}
-    missing = world.run("apply", "--yes", **settings)
-    assert (missing.returncode, "LICENSE_KEY_FILE" in missing.stderr) == (1, True)
-    done = world.run("apply", "--yes", license="obviously-fake-license", **settings)
-    assert done.returncode == 1
-    assert "license: " in done.stderr
-    assert "! license: " in world.run("plan", **settings).stdout
-    assert "obviously-fake" not in done.stdout + done.stderr
-    assert not world.row("License", **settings)["ok"]
-    with administrator(world.host) as client:
-        assert client.get("/api/v1/organization")["organizations"]
