@@ -242,13 +242,15 @@ def rotate(key: Key, settings: Settings, project: str, site: Site) -> list[str]:
     holders.refuse(key)
     value = _ask(key, settings) if key.is_given else ""
     before = checks.record_before(settings, project, compose.published_port())
+    is_license = key.name == "license"
+    was_licensed = is_license and licensing.is_active(licensing.read(settings.stack.http_port))
     _prepare(key, value)
     with _or_back(key, holders):
         holders.admit(key)
         sentences = _complete(key, settings, project, before, holders)
+        if is_license:
+            sentences += licensing.check_new_key(settings, was_active=was_licensed)
     _end(key, holders)
-    if key.name == "license":
-        sentences += licensing.check_new_key(settings)
     return sentences
 
 

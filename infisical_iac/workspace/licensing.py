@@ -8,7 +8,7 @@ from pyinfra.context import state
 from infisical_iac.api import identities, instance
 from infisical_iac.core import journal
 from infisical_iac.core.change import Change, Row, Unknown, UpToDate
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import CheckFailed, UserError
 from infisical_iac.core.operation import Commands, planned_operation
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
@@ -142,12 +142,18 @@ def explain(settings: Settings, why: str) -> str:
     )
 
 
-def check_new_key(settings: Settings) -> list[str]:
-    """Return a sentence on the license after its key was replaced."""
+def check_new_key(settings: Settings, *, was_active: bool) -> list[str]:
+    """Return a sentence on the license after its key was replaced.
+
+    Raises CheckFailed if only the license of before was in effect.
+    """
     features = read(settings.stack.http_port)
     if is_active(features):
         return [f"In effect: {describe(features)}."]
-    return [f"The license is {explain(settings, read_reason())}."]
+    sentence = f"the license is {explain(settings, read_reason())}"
+    if was_active:
+        raise CheckFailed(sentence, code="checks.license")
+    return [f"{sentence[0].upper()}{sentence[1:]}."]
 
 
 def rows(settings: Settings) -> Iterator[Row]:

@@ -9,7 +9,7 @@ import pytest
 
 from infisical_iac.core import journal
 from infisical_iac.core.change import Change, Unknown, UpToDate
-from infisical_iac.core.errors import NotBootstrapped
+from infisical_iac.core.errors import CheckFailed, NotBootstrapped
 from infisical_iac.core.journal import Journal
 from infisical_iac.core.rendering import script_file
 from infisical_iac.stack import session
@@ -169,8 +169,14 @@ def test_the_license_of_an_infisical_that_starts_is_unknown(
 
 
 def test_a_new_key_that_is_refused_is_reported(run: Journal) -> None:
-    (sentence,) = licensing.check_new_key(_SETTINGS)
+    (sentence,) = licensing.check_new_key(_SETTINGS, was_active=False)
     assert "status 401" in sentence
+
+
+def test_a_new_key_is_given_up_if_the_old_one_was_in_effect(run: Journal) -> None:
+    with pytest.raises(CheckFailed, match="status 401") as failed:
+        licensing.check_new_key(_SETTINGS, was_active=True)
+    assert failed.value.code == "checks.license"
 
 
 def test_status_has_the_license(run: Journal, monkeypatch: pytest.MonkeyPatch) -> None:
