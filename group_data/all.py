@@ -57,6 +57,11 @@ login: dict[str, dict[str, str]] = {}
 login_methods: tuple[str, ...] = ()
 license_key = ""
 extra_ca = ""
+outbound_proxy = ""
+no_proxy: tuple[str, ...] = ()
+internal_networks: tuple[str, ...] = ()
+session_token_lifetime = "15m"
+session_idle_lifetime = "24h"
 infisical_environment: dict[str, str] = {}
 infisical_secrets: tuple[str, ...] = ()
 

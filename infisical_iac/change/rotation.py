@@ -20,7 +20,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.wording import join_names
 from infisical_iac.host.site import Site, at, site_of
-from infisical_iac.instance import given, mail, providers
+from infisical_iac.instance import given, mail, providers, proxy
 from infisical_iac.instance.login import client_secret_of
 from infisical_iac.instance.settings import GivenSecret
 from infisical_iac.stack import compose, session
@@ -274,6 +274,8 @@ def _ask(key: Key, settings: Settings) -> str:
     for each in settings.instance.login.clients:
         if secret.variable == client_secret_of(each):
             providers.prove(settings, each, value)
+    if secret.is_in_address:
+        proxy.prove(settings, password=value)
     return value
 
 

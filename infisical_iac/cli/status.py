@@ -65,7 +65,7 @@ def _collect_rows(inventory: str) -> list[Row]:
         from infisical_iac.core import audit, lock
         from infisical_iac.core.connection import each_of, with_others
         from infisical_iac.host.machine import Machine, absence
-        from infisical_iac.instance import mail
+        from infisical_iac.instance import mail, proxy
         from infisical_iac.monitoring.health_fact import Health
         from infisical_iac.workspace import licensing, sign_in
 
@@ -95,7 +95,7 @@ def _collect_rows(inventory: str) -> list[Row]:
             found = rows(state, settings, audit.read(), drifted, datetime.now(UTC), inside)
             found += shared_host(settings, machines[0])
         kit = kit_host.row(settings.backup.recovery_fingerprint)
-        found += mail.row(settings)
+        found += mail.row(settings) + proxy.row(settings)
         found += [*sign_in.rows(settings), *licensing.rows(settings)]
         return [*found, *([kit] if kit else []), *wait_for_versions()]
 

@@ -20,6 +20,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.core.validation import mebibytes
 from infisical_iac.host.model import MachineState
 from infisical_iac.instance import authorities
+from infisical_iac.instance.network import PROXY_PASSWORD
 from infisical_iac.stack import paths
 from infisical_iac.stack.compose_file import digest, redis_maxmemory_mb, shared_values
 
@@ -73,6 +74,7 @@ def render_stack_file(settings: Settings, machine: MachineState, inputs: StackIn
     """Return the text of stack.yaml; its configs are files next to it, in `stack/`."""
     values = shared_values(settings, machine)
     cluster, replicas = inputs.cluster, settings.cluster.infisical_replicas
+    proxy = settings.instance.proxy
     balancer = [f"{settings.balancer_address}/32"] if settings.balancer_address else []
     return template(
         "stack.yaml",
@@ -97,6 +99,7 @@ def render_stack_file(settings: Settings, machine: MachineState, inputs: StackIn
         interval=15 if values["start_interval"] else 5,
         caddy=settings.stack.runs_caddy,
         extra_ca=bool(settings.instance.extra_ca),
+        proxy_url=proxy.url(f"$${PROXY_PASSWORD}") if proxy and proxy.user else "",
         trusted=(*settings.stack.trusted_proxy_cidrs, NETWORKS["edge"], *balancer),
     )
 

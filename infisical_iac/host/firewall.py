@@ -22,7 +22,7 @@ from infisical_iac.core.rendering import template
 from infisical_iac.core.trial import mark, try_change
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.model import MachineState
-from infisical_iac.host.openings import Opening, openings
+from infisical_iac.host.openings import Egress, Opening, egress, openings
 from infisical_iac.host.settings import EVERYBODY
 from infisical_iac.host.site import Known
 
@@ -34,8 +34,19 @@ EMPTY = f"table {TABLE}\ndelete table {TABLE}\n"
 BRIDGES = ("docker0", "docker_gwbridge", "br-*")
 
 
-def ruleset(openings: Iterable[Opening]) -> str:
-    """Return the text for `nft -f` that replaces the table, if there is one."""
+# Addresses that only a host's own network answers at: those of private networks and of links, where
+# a cloud's metadata are. Loopback addresses never leave a container.
+_PRIVATE4 = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15")
+_PRIVATE6 = ("fc00::/7",)
+_LINKS4, _LINKS6 = "169.254.0.0/16", "fe80::/10"
+
+
+def ruleset(openings: Iterable[Opening], egress: Egress | None = None) -> str:
+    """Return the text for `nft -f` that replaces the table, if there is one.
+
+    Args:
+        egress: where containers may go; None to leave that to others.
+    """
     listed = tuple(openings)
     # SSH and the traffic between nodes are for the host itself, not for a container.
     published = [each for each in listed if not each.limited and each.description != "nodes"]
@@ -44,6 +55,7 @@ def ruleset(openings: Iterable[Opening]) -> str:
         bridges=BRIDGES,
         input=[rule for each in listed for rule in _input(each)],
         forward=[rule for each in published for rule in _forward(each)],
+        egress=[*_egress(egress)] if egress else [],
     )
 
 
@@ -116,6 +128,30 @@ def _forward(opening: Opening) -> Iterator[str]:
                 f"{source}meta l4proto {opening.protocol} ct status dnat "
                 f"ct original proto-dst {port} accept"
             )
+
+
+def _egress(egress: Egress) -> Iterator[str]:
+    """Yield the rules for new connections of containers."""
+    # Docker forwards names that it does not know from the container's own address.
+    yield "meta l4proto { tcp, udp } th dport 53 accept"
+    # Between containers, Docker's own rules decide.
+    yield from (f'oifname "{name}" accept' for name in BRIDGES)
+    refusal = "reject with icmpx type admin-prohibited"
+    yield from (f"ip daddr {_LINKS4} {refusal}", f"ip6 daddr {_LINKS6} {refusal}")
+    for address, port in egress.services:
+        family = "ip6" if ":" in address else "ip"
+        yield f"{f'{family} daddr {address} ' if address else ''}tcp dport {port} accept"
+    for family, everybody, private in (
+        ("ip", EVERYBODY[0], _PRIVATE4),
+        ("ip6", EVERYBODY[1], _PRIVATE6),
+    ):
+        networks = [each for each in egress.networks if (":" in each) == (family == "ip6")]
+        if everybody in networks:
+            continue
+        if networks:
+            yield f"{family} daddr {_set(networks)} accept"
+        yield f"{family} daddr {_set(private)} {refusal}"
+    yield "accept"
 
 
 def _sources(opening: Opening) -> Iterator[str]:
@@ -203,9 +239,9 @@ DOCKER = f"{units.DIRECTORY}/docker.service.d/infisical-firewall.conf"
 _OWN = [FILE, FALLBACK, _SCRIPT, *(f"{units.DIRECTORY}/{each}" for each in _OWN_UNITS), DOCKER]
 
 
-def files(openings: Sequence[Opening]) -> Iterator[File]:
+def files(openings: Sequence[Opening], egress: Egress | None = None) -> Iterator[File]:
     """Yield the files that load the rules at boot, or only those for SSH where that fails."""
-    yield File(FILE, ruleset(openings), check="nft --check -f {}")
+    yield File(FILE, ruleset(openings, egress), check="nft --check -f {}")
     yield File(FALLBACK, fallback(openings), check="nft --check -f {}")
     yield from map(units.program, ("firewall", "reporting"))
     for unit in _OWN_UNITS:
@@ -215,7 +251,11 @@ def files(openings: Sequence[Opening]) -> Iterator[File]:
 
 @planned_operation
 def rules(
-    openings: Sequence[Opening], *, machine: MachineState, in_cluster: bool = False
+    openings: Sequence[Opening],
+    *,
+    machine: MachineState,
+    egress: Egress | None = None,
+    in_cluster: bool = False,
 ) -> Commands:
     """Drop all incoming connections except `openings`, now and at every boot.
 
@@ -223,10 +263,11 @@ def rules(
     would cut this connection off or break Docker's networks in a Swarm.
 
     Args:
+        egress: where containers may go; None to leave that to others.
         in_cluster: whether a Swarm that the host is in is this project's.
     """
-    there = _observe(ruleset(openings), [each.path for each in files(openings)])
-    yield from decide(openings, there, machine=machine, in_cluster=in_cluster)
+    there = _observe(ruleset(openings, egress), [each.path for each in files(openings)])
+    yield from decide(openings, there, machine=machine, egress=egress, in_cluster=in_cluster)
 
 
 def decide(
@@ -234,6 +275,7 @@ def decide(
     there: FirewallState,
     *,
     machine: MachineState,
+    egress: Egress | None = None,
     in_cluster: bool = False,
 ) -> Commands:
     """Decide what to load, by the actual firewall `there`; raises as `rules` does."""
@@ -247,11 +289,13 @@ def decide(
         reason = there.desired.partition("\n")[0] or "it gives no reason"
         raise Refused(f"the host's nft can't load the firewall: {reason}", code="refused.nft")
     yield from or_up_to_date(
-        _load_and_install(openings, there), "the firewall is loaded, and will be at boot"
+        _load_and_install(openings, egress, there), "the firewall is loaded, and will be at boot"
     )
 
 
-def _load_and_install(openings: Sequence[Opening], there: FirewallState) -> Commands:
+def _load_and_install(
+    openings: Sequence[Opening], egress: Egress | None, there: FirewallState
+) -> Commands:
     if there.actual != there.desired or not there.installed or there.on_trial:
         yield Change(
             "~" if there.actual else "+",
@@ -259,8 +303,8 @@ def _load_and_install(openings: Sequence[Opening], there: FirewallState) -> Comm
             "on trial → proven" if there.on_trial else "",
             diff=changes(there.actual, there.desired) if there.installed else "",
         )
-        yield step(_load, ruleset(openings), there.actual)
-    yield from units.install([*files(openings)], there.files, there.units)
+        yield step(_load, ruleset(openings, egress), there.actual)
+    yield from units.install([*files(openings, egress)], there.files, there.units)
     yield from units.bring_up([UNIT], there.units)
 
 
@@ -317,6 +361,7 @@ def firewall(known: Known) -> None:
             known.settings, *(known.machine.ssh_ports or (22,)), peers=known.site.peers
         ),
         machine=known.machine,
+        egress=egress(known.settings),
         in_cluster=known.site.in_swarm,
         name="Drop what the settings don't let in",
     )

@@ -1,7 +1,7 @@
-"""List the ports that are open to the outside.
+"""List the ports that are open to the outside, and the networks that are open to containers.
 
-The host's firewall in nftables and the cloud's firewall in front of it get their rules from this
-one list.
+The host's firewall in nftables and the cloud's firewall in front of it get their rules from the
+one list of ports.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
 from typing import Literal
 
+from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.settings import EVERYBODY
 
@@ -48,6 +49,53 @@ class Opening:
         """Return whether an address, with or without a zone, is in one of the networks."""
         of = ip_address(address.partition("%")[0])
         return any(of in ip_network(each) for each in self.networks)
+
+
+@dataclass(frozen=True)
+class Egress:
+    """The private addresses that containers may reach; they reach all public ones.
+
+    Attributes:
+        networks: IPv4 and IPv6, in CIDR notation, none within another.
+        services: further addresses with a port; an empty address means all addresses.
+    """
+
+    networks: tuple[str, ...]
+    services: tuple[tuple[str, int], ...] = ()
+
+
+def egress(settings: Settings) -> Egress | None:
+    """Return where containers may go; None if the firewall leaves that to Infisical itself.
+
+    Infisical refuses private addresses until `internal_networks` has one, and none from then on.
+    """
+    instance = settings.instance
+    if not instance.internal_networks:
+        return None
+    # The settings name these, so that they are not listed again.
+    services = [(each.host, each.port) for each in (instance.smtp, instance.proxy) if each]
+    reached = tuple((_address(host), port) for host, port in services)
+    return Egress(_drop_nested(instance.internal_networks), tuple(dict.fromkeys(reached)))
+
+
+def _address(host: str) -> str:
+    """Return a host that is an address; nothing for a name, whose addresses may change."""
+    try:
+        return str(ip_address(host))
+    except ValueError:
+        return ""
+
+
+def refuse_unenforced(settings: Settings) -> None:
+    """Raise SettingsError for internal networks that no firewall keeps Infisical to."""
+    networks = settings.instance.internal_networks
+    if settings.host.firewall == "off" and set(networks) - set(EVERYBODY):
+        raise SettingsError(
+            "setting 'internal_networks' needs firewall = \"on\", which keeps containers to these "
+            "networks, while Infisical would call all private addresses: turn the firewall on, or "
+            f"write {EVERYBODY} to allow all of them, with the cloud's metadata address",
+            code="settings.unenforced",
+        )
 
 
 def openings(settings: Settings, *ssh_ports: int, peers: Iterable[str] = ()) -> tuple[Opening, ...]:

@@ -1,6 +1,7 @@
 """Ask for the secrets that only the user has, such as the password of a mail server."""
 
 import os
+import re
 import sys
 from base64 import b64encode
 from collections.abc import Sequence
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.terminal import prompt_secret
+from infisical_iac.instance.network import URL_SAFE
 from infisical_iac.instance.settings import GivenSecret
 
 # Compose 1 and 2 read these differently in their .env, or not at all.
@@ -66,6 +68,12 @@ def _checked(secret: GivenSecret, text: str) -> str:
         why = "has control characters or empty lines"
     elif value.endswith("\\") or any(each in value for each in _UNREADABLE):
         why = "has ${, two \\ in a row, or a \\ before a quote or at its end"
+    if not why and secret.is_in_address and not re.fullmatch(URL_SAFE, value):
+        raise SettingsError(
+            f"{secret.purpose} ({secret.variable}) has other characters than letters, digits and "
+            "._~-, which Infisical's libraries send differently: choose another one",
+            code="settings.unfit_secret",
+        )
     if why:
         raise SettingsError(
             f"{secret.purpose} ({secret.variable}) {why}, which Compose can't pass to the "

@@ -1,4 +1,4 @@
-"""Define the settings of Infisical itself: mail, trusted authorities, and further variables."""
+"""Define the settings of Infisical itself: mail, networks, sessions, and further variables."""
 
 import re
 from collections.abc import Mapping
@@ -17,6 +17,16 @@ from infisical_iac.instance.login import (
     client_secret_of,
     refuse_methods,
 )
+from infisical_iac.instance.network import (
+    PROXY_PASSWORD,
+    DirectHosts,
+    InternalNetworks,
+    Proxy,
+    ProxyAddress,
+    lifetime,
+    parse_proxy,
+    seconds,
+)
 from infisical_iac.instance.variables import Environment, SecretNames
 
 _TlsMode = Literal["starttls", "tls", "none"]
@@ -34,6 +44,7 @@ GIVEN = "given_"
 _NAMES = {
     "SMTP_PASSWORD": "smtp",
     **{client_secret_of(each): each for each in PROVIDERS},
+    PROXY_PASSWORD: "proxy",
     "LICENSE_KEY": "license",
     "LICENSE_KEY_OFFLINE": "license",
 }
@@ -61,6 +72,11 @@ class GivenSecret:
     def name(self) -> str:
         """Return its name for `infisical-iac keys rotate`."""
         return _NAMES.get(self.variable, self.variable)
+
+    @property
+    def is_in_address(self) -> bool:
+        """Return whether it is part of an address, which another variable passes to Infisical."""
+        return self.variable == PROXY_PASSWORD
 
 
 def given_by_key(key: str) -> GivenSecret | None:
@@ -158,7 +174,7 @@ VARIABLES = (
 
 
 class InstanceSettings(SettingsModel):
-    """Infisical's own settings: mail, trusted authorities, and further variables.
+    """Infisical's own settings: mail, trusted authorities, networks, sessions, and further variables.
 
     Secrets among them are never in `group_data/`. The first `apply` reads each from the variable of
     the environment with its name (`SMTP_PASSWORD`), from the file that the variable with `_FILE`
@@ -223,17 +239,72 @@ class InstanceSettings(SettingsModel):
     container.
     """
 
+    outbound_proxy: Proxy
+    """[Proxy](../operate/network.md#a-proxy) for what Infisical asks others by HTTP and HTTPS:
+    login providers, webhooks, integrations, the license server. A user may be in it, as in
+    `http://infisical@proxy.internal:3128`; the password is `OUTBOUND_PROXY_PASSWORD`. Mail does not
+    go through it. Empty: no proxy.
+
+    Change: the next `apply` asks the proxy from the host, then re-creates the Infisical container.
+    """
+
+    no_proxy: DirectHosts
+    """Hosts that Infisical asks without the proxy, such as `("git.internal", ".example.net")`; an
+    entry that begins with a point means all names that end so. PostgreSQL, Redis and loopback are
+    always among them.
+
+    Change: the next `apply` re-creates the Infisical container.
+    """
+
+    internal_networks: InternalNetworks
+    """[Private networks](../operate/network.md#private-networks) that webhooks, integrations and
+    dynamic secrets may call, such as `("10.1.0.0/16",)`. The host's firewall keeps containers from
+    all others. Empty: Infisical refuses all private addresses itself.
+
+    Change: the next `apply` changes the firewall, and re-creates the Infisical container if the
+    list was or becomes empty.
+    """
+
+    session_token_lifetime: Annotated[str, lifetime("5m", "1d")]
+    """Time for which the token of a signed-in person is good; the page gets a new one by itself.
+
+    Change: the next `apply` re-creates the Infisical container. Tokens keep the lifetime that they
+    were made with.
+    """
+
+    session_idle_lifetime: Annotated[str, lifetime("15m", "90d")]
+    """Time without a request after which a person has to sign in again; each new token starts it
+    again. An organization's own limit, in its security settings, counts instead where it is set.
+
+    Change: as for `session_token_lifetime`.
+    """
+
     @model_validator(mode="after")
     def _somebody_can_log_in(self) -> Self:
         has_license = bool(self.license_key)
         refuse_methods(self.login_methods, self.login.clients, has_license=has_license)
         return self
 
+    @model_validator(mode="after")
+    def _session_lasts_longer_than_its_token(self) -> Self:
+        if seconds(self.session_idle_lifetime) < seconds(self.session_token_lifetime):
+            raise ValueError(
+                f"session_idle_lifetime is {self.session_idle_lifetime}, shorter than "
+                f"session_token_lifetime with {self.session_token_lifetime}: give it at least that"
+            )
+        return self
+
+    @property
+    def proxy(self) -> ProxyAddress | None:
+        """Return the proxy; None without one."""
+        return parse_proxy(self.outbound_proxy)
+
     @property
     def variables(self) -> Mapping[str, str]:
         """Return the variables of Infisical that follow from these settings, without secrets."""
         mail = self.smtp.variables if self.smtp else {}
-        return mail | self.login.variables | self.infisical_environment
+        proxied = self.proxy.variables(self.no_proxy) if self.proxy else {}
+        return mail | self.login.variables | proxied | self.infisical_environment
 
     @property
     def given(self) -> tuple[GivenSecret, ...]:
@@ -247,6 +318,8 @@ class InstanceSettings(SettingsModel):
         if self.license_key:
             variable = "LICENSE_KEY" if self.license_key == "online" else "LICENSE_KEY_OFFLINE"
             found.append(GivenSecret(variable, "the license key"))
+        if self.proxy and self.proxy.user:
+            found.append(GivenSecret(PROXY_PASSWORD, f"the password of {self.proxy.place}"))
         for name in dict.fromkeys(self.infisical_secrets):
             found.append(GivenSecret(name, f"the value of {name}"))
         return tuple(found)

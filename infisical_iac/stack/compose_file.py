@@ -7,6 +7,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.core.validation import mebibytes
 from infisical_iac.host.model import MachineState
 from infisical_iac.instance import authorities
+from infisical_iac.instance.network import PROXY_PASSWORD
 from infisical_iac.instance.settings import EXTRA_CA
 from infisical_iac.stack import ingress_kinds
 from infisical_iac.stack.ingress_kinds import REVISION_PORT
@@ -25,6 +26,7 @@ def shared_values(settings: Settings, machine: MachineState) -> dict[str, object
         # The heap gets two thirds, because Node keeps data outside of it too.
         "node_options": f"--max-old-space-size={memory * 2 // 3}",
         "variables": settings.instance.variables,
+        "internal_connections": bool(settings.instance.internal_networks),
         "redis_maxmemory_mb": redis_maxmemory_mb(settings),
         "start_interval": machine.system is not None and machine.system.start_interval,
         "revision_port": REVISION_PORT,
@@ -53,9 +55,10 @@ def compose_file(
     """
     values, stack = shared_values(settings, machine), settings.stack
     kind, trusted_ca = stack.ingress_kind, authorities.read_authorities(settings)
+    proxy, given = settings.instance.proxy, settings.instance.given
     if drill:
         # It has no way out, and must not send mail or call others in any case.
-        values, trusted_ca = values | {"variables": {}}, ""
+        values, trusted_ca = values | {"variables": {}, "internal_connections": False}, ""
     return template(
         "compose.yaml",
         **values,
@@ -74,7 +77,10 @@ def compose_file(
         secret_label=kind.secret_label,
         trusted=trusted_networks(settings),
         upstream=ingress_kinds.UPSTREAM,
-        given=() if drill else [each.variable for each in settings.instance.given],
+        given=[each.variable for each in given if not each.is_in_address and not drill],
+        proxy_url=proxy.url(f"${{{PROXY_PASSWORD}:?}}")
+        if proxy and proxy.user and not drill
+        else "",
         extra_ca=f"/extra-ca-{digest(trusted_ca)}.crt" if trusted_ca else "",
         extra_ca_file=EXTRA_CA,
     )

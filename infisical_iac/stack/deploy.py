@@ -9,7 +9,7 @@ from infisical_iac.core.files import File
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known
-from infisical_iac.instance import authorities, mail, providers
+from infisical_iac.instance import authorities, mail, providers, proxy
 from infisical_iac.instance.settings import EXTRA_CA
 from infisical_iac.stack import compose, edge, keys
 from infisical_iac.stack.compose_file import compose_file
@@ -39,10 +39,11 @@ def ingress(known: Known) -> None:
 
 
 def make_keys(known: Known, admin_password: str | None) -> None:
-    """Prove mail server and clients of logins, then make the keys and store what the user gave."""
+    """Prove what the user set, then make the keys and store what the user gave."""
     settings = known.settings
     more = keys.more_of(settings)
     mail.login(settings=settings, name="Log in to the mail server")
+    proxy.answering(settings=settings, name="Ask the proxy")
     if settings.instance.login.clients:
         providers.login_clients(settings=settings, name="Check the clients of logins")
     keys.files(

@@ -22,6 +22,7 @@ from infisical_iac.host import docker
 from infisical_iac.host.docker import Engine
 from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import SYSTEMS, MachineState
+from infisical_iac.host.openings import refuse_unenforced
 from infisical_iac.host.shared import describe_left, not_ours, resolve_auto
 from infisical_iac.host.site import Known, Site, observe_site
 from infisical_iac.instance import authorities
@@ -79,6 +80,7 @@ def preflight(
             refuse_unfit(site)
         refuse_ingress(settings, machine)
         authorities.read_authorities(settings)
+        refuse_unenforced(settings)
         if not_ours(settings, machine):
             version, compose = host.get_fact(Engine)
             machine = replace(machine, engine=version, compose=compose)

@@ -7,7 +7,7 @@ import pytest
 
 from infisical_iac.core.settings import load
 from infisical_iac.host.firewall import TABLE, ruleset
-from infisical_iac.host.openings import openings
+from infisical_iac.host.openings import egress, openings
 from tests.network.world import (
     CONTAINER4,
     CONTAINER6,
@@ -15,10 +15,15 @@ from tests.network.world import (
     FAR6,
     HOST4,
     HOST6,
+    INNER4,
+    INNER6,
     LOOPBACK4,
+    METADATA,
     NEIGHBOUR4,
     NEIGHBOUR6,
     ON_LOOPBACK,
+    OTHER4,
+    OTHER6,
     OUTSIDE4,
     OUTSIDE6,
     PUBLISHED,
@@ -44,7 +49,8 @@ table inet f2b-table {
 
 
 def _ruleset(**changes: Any) -> str:
-    return ruleset(openings(load(defaults(**changes)), 22))
+    settings = load(defaults(**changes))
+    return ruleset(openings(settings, 22), egress(settings))
 
 
 def _at(*ports: int, of: tuple[str, ...] = _HOST) -> set[str]:
@@ -130,6 +136,61 @@ def test_a_container_reaches_the_outside_and_the_hosts_open_ports(world: World) 
         asked = {*outside, *(f"{each}/udp" for each in outside), *_at(80, 3000)}
         found = world.probe("container", "reach", f"{CONTAINER4},{CONTAINER6}", *asked)
         assert set(found) == asked - _at(3000)
+    finally:
+        server.kill()
+        server.communicate()
+
+
+_PRIVATE = _at(7000, of=(INNER4, INNER6, OTHER4, OTHER6, METADATA))
+
+
+@pytest.mark.parametrize(
+    ("changes", "closed"),
+    [
+        # Infisical itself refuses private addresses then.
+        ({}, set()),
+        (
+            {"internal_networks": ("10.1.0.0/16", "fd00:1::/32")},
+            _at(7000, of=(OTHER4, OTHER6, METADATA)),
+        ),
+        ({"internal_networks": ("10.1.0.0/16",)}, _PRIVATE - _at(7000, of=(INNER4,))),
+        ({"internal_networks": ("0.0.0.0/0", "::/0")}, _at(7000, of=(METADATA,))),
+        (
+            {"internal_networks": ("10.1.0.0/16",), "outbound_proxy": f"http://{OTHER4}:7000"},
+            _at(7000, of=(INNER6, OTHER6, METADATA)),
+        ),
+        (
+            {"internal_networks": ("10.1.0.0/16",), "outbound_proxy": "http://proxy.internal:7000"},
+            _at(7000, of=(METADATA,)),
+        ),
+    ],
+)
+def test_a_container_reaches_the_public_and_the_listed_private_networks(
+    world: World, changes: dict[str, Any], closed: set[str]
+) -> None:
+    world.load(_ruleset(**changes))
+    server = world.start("outside", "serve", "7000")
+    try:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "serving\n"
+        asked = {*_PRIVATE, *_at(7000, of=(OUTSIDE4, OUTSIDE6)), *_at(80, 3000)}
+        found = world.probe("container", "reach", f"{CONTAINER4},{CONTAINER6}", *asked)
+        assert set(found) == asked - closed - _at(3000)
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def test_a_container_asks_a_private_name_server(world: World) -> None:
+    """By TCP: the server's answers by UDP come from another of its addresses."""
+    world.load(_ruleset(internal_networks=("10.1.0.0/16",)))
+    server = world.start("outside", "serve", "53")
+    try:
+        assert server.stdout is not None
+        assert server.stdout.readline() == "serving\n"
+        asked = _at(53, of=(OTHER4, OTHER6))
+        found = world.probe("container", "reach", f"{CONTAINER4},{CONTAINER6}", *asked)
+        assert set(found) == asked
     finally:
         server.kill()
         server.communicate()

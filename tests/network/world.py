@@ -14,6 +14,10 @@ OUTSIDE4, OUTSIDE6 = "192.0.2.2", "2001:db8:1::2"
 NEIGHBOUR4, NEIGHBOUR6 = "192.0.2.66", "2001:db8:1:66::66"
 CONTAINER4, CONTAINER6 = "172.30.0.2", "fd00:30::2"
 FAR4, FAR6 = "198.51.100.2", "2001:db8:2::2"
+# Addresses that the outside has too: two in private networks for each IP version, and a cloud's
+# metadata.
+INNER4, INNER6, OTHER4, OTHER6 = "10.1.0.2", "fd00:1::2", "10.2.0.2", "fd00:2::2"
+METADATA = "169.254.169.254"
 BRIDGE = "br-0123456789ab"
 
 # Published port of the host → port in the container; one only on a loopback address.
@@ -145,6 +149,10 @@ def _wire(world: World) -> None:
     _address(world, "host", "eth0", f"{HOST4}/24", f"{HOST6}/48")
     _address(world, "host", BRIDGE, "172.30.0.1/24", "fd00:30::1/64")
     _address(world, "container", "eth0", f"{CONTAINER4}/24", f"{CONTAINER6}/64")
+    for address in (INNER4, OTHER4, METADATA):
+        world.within("outside", "ip", "address", "add", f"{address}/32", "dev", "lo")
+    for address in (INNER6, OTHER6):
+        world.within("outside", "ip", "address", "add", f"{address}/128", "dev", "lo")
     routes = (
         ("container", "172.30.0.1", "fd00:30::1"),
         ("host", OUTSIDE4, OUTSIDE6),

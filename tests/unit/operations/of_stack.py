@@ -17,8 +17,9 @@ from infisical_iac.core.errors import Refused, RunFailed, SettingsError
 from infisical_iac.core.files import File, PathState
 from infisical_iac.core.images import Images
 from infisical_iac.core.units import UnitState
-from infisical_iac.instance import mail, providers
+from infisical_iac.instance import mail, providers, proxy
 from infisical_iac.instance.mail import MailState
+from infisical_iac.instance.proxy import ProxyState
 from infisical_iac.stack import compose, edge, ingress, keys
 from infisical_iac.stack.containers import Container, StackState
 from infisical_iac.stack.ingress import IngressState, caddyfile
@@ -66,6 +67,15 @@ _MAILING = settings_of(
 )
 _GIVEN = _MAILING.instance.given
 _MAILS = MailState(_MAILING.instance.variables, has_password=True)
+
+_PROXIED = settings_of(outbound_proxy="http://infisical@proxy.internal:3128")
+_PROXIES = ProxyState(
+    {
+        "HTTPS_PROXY": "http://infisical:${OUTBOUND_PROXY_PASSWORD:?}@proxy.internal:3128",
+        "NO_PROXY": _PROXIED.instance.variables["NO_PROXY"],
+    },
+    has_password=True,
+)
 
 # Changes of version.
 _OLD = Images("infisical/infisical:v0.164.0", "postgres:17.11")
@@ -219,6 +229,18 @@ OPERATIONS = {
             steps=("prove",),
         ),
         due(lambda: mail.decide(_MAILING, MailState()), steps=("prove",)),
+        "the file of the containers is there or not",
+    ),
+    "instance.proxy.answering": Cases(
+        noop(
+            lambda: proxy.decide(_PROXIED, _PROXIES),
+            "Infisical reaches others by proxy.internal:3128 already",
+        ),
+        due(
+            lambda: proxy.decide(_PROXIED, replace(_PROXIES, has_password=False)),
+            steps=("prove",),
+        ),
+        due(lambda: proxy.decide(_PROXIED, ProxyState()), steps=("prove",)),
         "the file of the containers is there or not",
     ),
     "stack.compose.running": Cases(
