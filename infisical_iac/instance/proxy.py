@@ -18,7 +18,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.instance import given
 from infisical_iac.instance.network import PROXY_PASSWORD, ProxyAddress
 
-# A name that no DNS server has (RFC 2606): asking for it shows the proxy's login, and reaches nobody.
+# No DNS server knows this name (RFC 2606): asking for it proves the login, and reaches nobody.
 NOBODY = "infisical-iac.invalid:443"
 # The answers of a web server to the method CONNECT, which it does not know.
 _NO_PROXY = (400, 405, 501)

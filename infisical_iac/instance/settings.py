@@ -174,7 +174,7 @@ VARIABLES = (
 
 
 class InstanceSettings(SettingsModel):
-    """Infisical's own settings: mail, trusted authorities, networks, sessions, and further variables.
+    """Infisical's own settings: mail, authorities, networks, sessions, and further variables.
 
     Secrets among them are never in `group_data/`. The first `apply` reads each from the variable of
     the environment with its name (`SMTP_PASSWORD`), from the file that the variable with `_FILE`

@@ -25,6 +25,7 @@ RESOURCES = [
     "identity",
     "role",
     "settings",
+    "webhooks",
     "workspace",
 ]
 

@@ -4,10 +4,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from infisical_iac.cluster.stack_file import secrets_of
 from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.cluster.stack_state import keys_of
+from infisical_iac.core.change import UpToDate
+from infisical_iac.instance import proxy
+from infisical_iac.instance.proxy import Proxied
 from tests.certificates import OwnAuthority
 from tests.unit.cluster.fake_leader import Leader
 from tests.unit.rendered_stack import render, swarm_settings
@@ -56,3 +60,28 @@ def test_mail_is_in_the_environment_without_its_password() -> None:
     environment = render(smtp=_MAIL)["services"]["infisical"]["environment"]
     assert environment["SMTP_HOST"] == "smtp.example.com"
     assert "SMTP_PASSWORD" not in environment
+
+
+@pytest.mark.parametrize("level", [Level.REQUIRED, Level.PLAIN])
+def test_the_proxy_has_its_password_in_the_process_alone(tmp_path: Path, level: Level) -> None:
+    rendered = render(inputs={"tls": level}, outbound_proxy="http://infisical@proxy.internal:3128")
+    infisical = rendered["services"]["infisical"]
+    assert "proxy.internal" in infisical["environment"]["NO_PROXY"]
+    assert not {"HTTP_PROXY", "OUTBOUND_PROXY_PASSWORD"} & infisical["environment"].keys()
+    names = ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "OUTBOUND_PROXY_PASSWORD")
+    (tmp_path / "env").write_text("".join(f"{name}='fake.password'\n" for name in names))
+    (tmp_path / "ca.crt").write_text("fake\n")
+    start = infisical["entrypoint"][2].replace("$$", "$").replace("/run/secrets", str(tmp_path))
+    done = subprocess.run(["sh", "-c", start, "infisical", "env"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    found = dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+    address = "http://infisical:fake.password@proxy.internal:3128"
+    assert (found["HTTP_PROXY"], found["HTTPS_PROXY"]) == (address, address)
+    assert "OUTBOUND_PROXY_PASSWORD" not in found
+    state = Proxied().process(["password", *yaml.safe_dump(rendered).splitlines()])
+    assert [UpToDate] == [
+        type(each)
+        for each in proxy.decide(
+            swarm_settings(outbound_proxy="http://infisical@proxy.internal:3128"), state
+        )
+    ]

@@ -15,6 +15,7 @@ import pytest
 
 from infisical_iac.core.rendering import script_file
 from infisical_iac.host.model import MachineState
+from infisical_iac.instance.network import ProxyAddress
 from infisical_iac.instance.proxy import NOBODY, Answer, Proxied, describe, targets
 from infisical_iac.stack.compose_file import compose_file
 from tests.ports import free_port
@@ -23,8 +24,7 @@ from tests.unit.settings_of import settings_of
 
 _USER, _PASSWORD = "infisical", "not-a-real-password"
 _SETTINGS = settings_of(outbound_proxy=f"http://{_USER}@proxy.internal:3128")
-_ADDRESS = _SETTINGS.instance.proxy
-assert _ADDRESS
+_ADDRESS = ProxyAddress("proxy.internal", 3128, _USER)
 
 
 @pytest.fixture
