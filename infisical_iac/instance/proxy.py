@@ -62,7 +62,7 @@ class Proxied(Fact[ProxyState]):
 
 
 @dataclass(frozen=True)
-class Answer:
+class TunnelAnswer:
     """The answer of a proxy to a request for a tunnel to `target`, a host and port.
 
     Attributes:
@@ -138,7 +138,7 @@ def find_trouble(settings: Settings, password: str = "") -> str:
         "targets": [NOBODY, *targets(settings)],
     }
     said = run(script("proxy", "ask"), doing="ask the proxy", stdin=json.dumps(asked))
-    answers = [Answer(**each) for each in json.loads(said)]
+    answers = [TunnelAnswer(**each) for each in json.loads(said)]
     return next(filter(None, (describe(proxy, each) for each in answers)), "")
 
 
@@ -168,7 +168,7 @@ def row(settings: Settings) -> list[Row]:
     return [Row("Proxy", trouble or f"{proxy.place} answers", ok=not trouble)]
 
 
-def describe(proxy: ProxyAddress, answer: Answer) -> str:
+def describe(proxy: ProxyAddress, answer: TunnelAnswer) -> str:
     """Return a sentence on an answer that lets Infisical not use the proxy; empty if it can."""
     what = f"setting 'outbound_proxy': {proxy.place}"
     reason = answer.reason.rstrip(".")

@@ -44,6 +44,8 @@ GIVEN = {
     "CLIENT_SECRET_GITHUB_LOGIN and CLIENT_SECRET_GITLAB_LOGIN.",
     "LICENSE_KEY": 'Key of a license with `license_key = "online"`, in the same way; '
     'LICENSE_KEY_OFFLINE with `"offline"`.',
+    "OUTBOUND_PROXY_PASSWORD": "Password of the user in `outbound_proxy`, in the same way; for "
+    "`keys rotate proxy`.",
     "<VARIABLE>": "Value of a variable in `infisical_secrets`, in the same way.",
     "<VARIABLE>_FILE": "File with such a value, or with one of those above; the variable itself "
     "wins.",

@@ -16,7 +16,7 @@ import pytest
 from infisical_iac.core.rendering import script_file
 from infisical_iac.host.model import MachineState
 from infisical_iac.instance.network import ProxyAddress
-from infisical_iac.instance.proxy import NOBODY, Answer, Proxied, describe, targets
+from infisical_iac.instance.proxy import NOBODY, TunnelAnswer, Proxied, describe, targets
 from infisical_iac.stack.compose_file import compose_file
 from tests.ports import free_port
 from tests.proxy import ForwardProxy, serving
@@ -49,10 +49,10 @@ def _run(root: Path, step: str, stdin: str = "") -> str:
     return done.stdout
 
 
-def _ask(root: Path, port: int, *more: str, **changes: Any) -> list[Answer]:
+def _ask(root: Path, port: int, *more: str, **changes: Any) -> list[TunnelAnswer]:
     asked = {"host": "127.0.0.1", "port": port, "user": _USER, "password": ""}
     said = _run(root, "ask", json.dumps(asked | changes | {"targets": [NOBODY, *more]}))
-    return [Answer(**each) for each in json.loads(said)]
+    return [TunnelAnswer(**each) for each in json.loads(said)]
 
 
 def test_a_proxy_that_takes_the_login_is_fit_and_reaches_nobody(
