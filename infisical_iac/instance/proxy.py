@@ -144,12 +144,19 @@ def find_trouble(settings: Settings, password: str = "") -> str:
 
 def targets(settings: Settings) -> list[str]:
     """Return the hosts, with ports, that the settings have Infisical reach by the proxy."""
-    found = []
-    for value in settings.instance.infisical_environment.values():
-        url = urlsplit(value) if value.startswith("https://") else None
-        if url and url.hostname and not _is_direct(url.hostname, settings.instance.no_proxy):
-            found.append(f"{url.hostname}:{url.port or 443}")
-    return [*dict.fromkeys(found)]
+    instance = settings.instance
+    addresses = [each for each in instance.infisical_environment.values() if each[:8] == "https://"]
+    if instance.login.google:
+        addresses.append("https://www.googleapis.com")
+    if instance.login.github:
+        addresses += ["https://github.com", "https://api.github.com"]
+    if instance.login.gitlab:
+        addresses.append(instance.login.gitlab.address)
+    urls = map(urlsplit, addresses)
+    places = {each.hostname: f"{each.hostname}:{each.port or 443}" for each in urls}
+    return [
+        place for name, place in places.items() if name and not _is_direct(name, instance.no_proxy)
+    ]
 
 
 def _is_direct(name: str, direct: tuple[str, ...]) -> bool:

@@ -16,7 +16,7 @@ import pytest
 from infisical_iac.core.rendering import script_file
 from infisical_iac.host.model import MachineState
 from infisical_iac.instance.network import ProxyAddress
-from infisical_iac.instance.proxy import NOBODY, TunnelAnswer, Proxied, describe, targets
+from infisical_iac.instance.proxy import NOBODY, Proxied, TunnelAnswer, describe, targets
 from infisical_iac.stack.compose_file import compose_file
 from tests.ports import free_port
 from tests.proxy import ForwardProxy, serving
@@ -140,8 +140,9 @@ def test_hosts_in_no_proxy_are_not_asked_for() -> None:
             "LICENSE_SERVER_URL": "https://license.example.com",
             "POSTHOG_HOST": "http://plain.example.com",
         },
+        login={"github": {"client_id": "Iv1.fake"}},
     )
-    assert targets(settings) == ["license.example.com:443"]
+    assert targets(settings) == ["license.example.com:443", "github.com:443", "api.github.com:443"]
 
 
 def test_the_deployed_proxy_is_read_from_the_compose_file(root: Path) -> None:
