@@ -77,7 +77,8 @@ def test_private_addresses_are_refused_until_they_are_allowed(
     start: StartStandin, database: str, url: str
 ) -> None:
     answer = create(set_up(start(database).wait()), url)
-    assert (answer.status_code, answer.json()["message"]) == (400, "Local IPs not allowed as URL")
+    assert answer.status_code == 400
+    assert answer.json()["message"].startswith("Local IPs not")
 
 
 def test_allowed_private_addresses_are_called(start: StartStandin, database: str) -> None:
