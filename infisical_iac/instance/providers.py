@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 from pyinfra.context import host
@@ -14,7 +16,7 @@ from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.instance import authorities, given
+from infisical_iac.instance import authorities, given, proxy
 from infisical_iac.instance.login import (
     GITLAB_URL,
     Provider,
@@ -80,14 +82,17 @@ def prove(settings: Settings, provider: Provider, secret: str = "") -> None:
     login, variable = settings.instance.login, client_secret_of(provider)
     (own,) = [each for each in settings.instance.given if each.variable == variable]
     address = login.gitlab.address if login.gitlab else ""
-    asked = {
+    asked: dict[str, Any] = {
         "url": _TOKENS.get(provider, f"{address}/oauth/token"),
         "client": login.clients[provider].client_id,
         "secret": secret or given.value_of(own),
         "key": own.key,
         "callback": callback_address(provider, settings.stack.site_url),
         "authorities": authorities.read_authorities(settings),
+        "proxy": None,
     }
+    if not proxy.is_direct(urlsplit(asked["url"]).hostname or "", settings):
+        asked["proxy"] = proxy.login_of(settings)
     doing = f"check the client at {login.place_of(provider)}"
     found = json.loads(run(script("login", "prove"), doing=doing, stdin=json.dumps(asked)))
     if found["error"] == "unreachable":

@@ -129,14 +129,8 @@ def find_trouble(settings: Settings, password: str = "") -> str:
     """
     proxy = settings.instance.proxy
     assert proxy is not None
-    known = [each for each in settings.instance.given if each.variable == PROXY_PASSWORD]
-    asked = {
-        "host": proxy.host,
-        "port": proxy.port,
-        "user": proxy.user,
-        "password": password or next(map(given.value_of, known), ""),
-        "targets": [NOBODY, *targets(settings)],
-    }
+    place = {"host": proxy.host, "port": proxy.port, "targets": [NOBODY, *targets(settings)]}
+    asked = {**place, **(login_of(settings, password) or {})}
     said = run(script("proxy", "ask"), doing="ask the proxy", stdin=json.dumps(asked))
     answers = [TunnelAnswer(**each) for each in json.loads(said)]
     return next(filter(None, (describe(proxy, each) for each in answers)), "")
@@ -154,13 +148,27 @@ def targets(settings: Settings) -> list[str]:
         addresses.append(instance.login.gitlab.address)
     urls = map(urlsplit, addresses)
     places = {each.hostname: f"{each.hostname}:{each.port or 443}" for each in urls}
-    return [
-        place for name, place in places.items() if name and not _is_direct(name, instance.no_proxy)
-    ]
+    return [place for name, place in places.items() if name and not is_direct(name, settings)]
 
 
-def _is_direct(name: str, direct: tuple[str, ...]) -> bool:
+def is_direct(name: str, settings: Settings) -> bool:
+    """Return whether Infisical asks a host without the proxy."""
+    direct = settings.instance.no_proxy
     return any(name == each or (each[0] == "." and name.endswith(each)) for each in direct)
+
+
+def login_of(settings: Settings, password: str = "") -> dict[str, str] | None:
+    """Return place, user and password of the proxy for a script on the host; None without one.
+
+    Args:
+        password: as of `prove`. The script reads the host's if both are empty.
+    """
+    proxy = settings.instance.proxy
+    if proxy is None:
+        return None
+    known = [each for each in settings.instance.given if each.variable == PROXY_PASSWORD]
+    word = password or next(map(given.value_of, known), "")
+    return {"place": proxy.place, "user": proxy.user, "password": word}
 
 
 def row(settings: Settings) -> list[Row]:

@@ -1,10 +1,11 @@
 # Asks a provider of logins, from this host, whether it knows a client and its secret.
 #
-#   login.sh prove    reads {url, client, secret, key, callback, authorities} as JSON on standard
+#   login.sh prove    reads {url, client, secret, key, callback, authorities, proxy} as JSON on standard
 #                     input, and prints {error, reason} as JSON: `client` for a client or secret that
 #                     the provider refuses, `callback` for an address that it does not know,
 #                     `certificate`, `unreachable`, or nothing. Without a secret it takes that of the
-#                     host, of the name `key`. `authorities` are further ones, in PEM.
+#                     host, of the name `key`. `authorities` are further ones, in PEM. `proxy` is null, or
+#                     {place, user, password}, whose password is found in the same way.
 #
 # The request for a token has a code that no provider ever made: one that accepts the client refuses
 # the code, and nothing else happens.
@@ -18,7 +19,7 @@ import json, ssl, sys
 from pathlib import Path
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
-from urllib.request import HTTPRedirectHandler, HTTPSHandler, Request, build_opener
+from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
 
 
 class Stay(HTTPRedirectHandler):
@@ -32,6 +33,13 @@ secret = asked["secret"] or Path("'"$root"'/keys", asked["key"]).read_text().rst
 context = ssl.create_default_context()
 if asked["authorities"]:
     context.load_verify_locations(cadata=asked["authorities"])
+through = {}
+if asked["proxy"]:
+    through["https"] = "http://" + asked["proxy"]["place"]
+    if asked["proxy"]["user"]:
+        file = Path("'"$root"'/keys/given_outbound_proxy_password")
+        word = asked["proxy"]["password"] or file.read_text().rstrip("\n")
+        through["https"] = "http://" + asked["proxy"]["user"] + ":" + word + "@" + asked["proxy"]["place"]
 form = {
     "grant_type": "authorization_code",
     "code": "made-up-to-check-the-client",
@@ -43,7 +51,8 @@ request = Request(asked["url"], urlencode(form).encode(), {"Accept": "applicatio
 error, reason, answer = "", "", b"{}"
 try:
     try:
-        with build_opener(Stay, HTTPSHandler(context=context)).open(request, timeout=15) as found:
+        opener = build_opener(Stay, ProxyHandler(through), HTTPSHandler(context=context))
+        with opener.open(request, timeout=15) as found:
             answer = found.read(65536)
     except HTTPError as failed:
         with failed:

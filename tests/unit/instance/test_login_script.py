@@ -17,6 +17,8 @@ from infisical_iac.instance.providers import explain
 from tests.certificates import OwnAuthority
 from tests.oauth_provider import OAuthProvider, serving
 from tests.ports import free_port
+from tests.proxy import ForwardProxy
+from tests.proxy import serving as proxied
 from tests.unit.settings_of import NAME, settings_of
 
 _CALLBACK = f"https://{NAME}/api/v1/sso/gitlab"
@@ -56,6 +58,7 @@ class _World:
             "key": "given_client_secret_gitlab_login",
             "callback": _CALLBACK,
             "authorities": self.ca.read_text(),
+            "proxy": None,
         }
         found: dict[str, str] = json.loads(self.run(json.dumps(asked | changes)))
         return found
@@ -72,6 +75,17 @@ def world(authority: OwnAuthority, tmp_path: Path) -> Iterator[_World]:
 @pytest.mark.parametrize("kind", _PATHS)
 def test_a_client_with_its_secret_is_accepted(world: _World, kind: str) -> None:
     assert world.prove(kind)["error"] == ""
+
+
+def test_a_provider_is_asked_through_the_proxy(world: _World) -> None:
+    (world.root / "keys/given_outbound_proxy_password").write_text("fake-password\n")
+    with proxied(ForwardProxy(user="infisical:fake-password")) as proxy:
+        through = {"place": f"127.0.0.1:{proxy.port}", "user": "infisical", "password": ""}
+        assert world.prove(proxy=through)["error"] == ""
+        refused = world.prove(proxy={**through, "password": "another"})
+    assert refused["error"] == "unreachable"
+    place = world.provider.url.removeprefix("https://")
+    assert proxy.requests == [f"CONNECT {place} passed", f"CONNECT {place} login"]
 
 
 @pytest.mark.parametrize("kind", _PATHS)
