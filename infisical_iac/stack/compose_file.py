@@ -78,7 +78,7 @@ def compose_file(
         trusted=trusted_networks(settings),
         upstream=ingress_kinds.UPSTREAM,
         given=[each.variable for each in given if not each.is_in_address and not drill],
-        proxy_url=proxy.url(f"${{{PROXY_PASSWORD}:?}}")
+        proxy_url=proxy.url(f"${{{PROXY_PASSWORD}:-}}")
         if proxy and proxy.user and not drill
         else "",
         extra_ca=f"/extra-ca-{digest(trusted_ca)}.crt" if trusted_ca else "",

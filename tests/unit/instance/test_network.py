@@ -80,7 +80,7 @@ def test_the_password_of_the_proxy_is_only_in_its_address() -> None:
     settings = settings_of(outbound_proxy=_LOGIN)
     assert [each.variable for each in settings.instance.given] == ["OUTBOUND_PROXY_PASSWORD"]
     found = _environment(outbound_proxy=_LOGIN)
-    address = "http://infisical:${OUTBOUND_PROXY_PASSWORD:?}@proxy.internal:3128"
+    address = "http://infisical:${OUTBOUND_PROXY_PASSWORD:-}@proxy.internal:3128"
     assert (found["HTTP_PROXY"], found["HTTPS_PROXY"]) == (address, address)
     assert "OUTBOUND_PROXY_PASSWORD" not in found
 
