@@ -17,6 +17,8 @@ from infisical_iac.cli.init_questions import (
     ask_backup,
     ask_domain,
     ask_harden,
+    ask_login,
+    ask_mail,
     ask_question,
     ask_server,
     find_differences,
@@ -106,6 +108,41 @@ from infisical_iac.workspace import local_file
     "--backup-host-key",
     metavar="KEY",
     help="SFTP host key of the second place for backups, such as `ssh-ed25519 AAAA…`.",
+)
+@click.option(
+    "--smtp-host",
+    metavar="NAME",
+    help="Mail server that Infisical sends invitations and password resets by; "
+    f"`{answers.NONE}` for no mail. [default: {answers.NONE}]",
+)
+@click.option("--smtp-port", metavar="PORT", help="Port of the mail server. [default: 587]")
+@click.option(
+    "--smtp-tls",
+    metavar="MODE",
+    help="TLS of the mail server: starttls, tls, or none for one at a private address. "
+    "[default: tls for port 465, else starttls]",
+)
+@click.option(
+    "--smtp-user",
+    metavar="USER",
+    help=f"Login of the mail server; `{answers.NONE}` for one that asks for none.",
+)
+@click.option(
+    "--smtp-from",
+    metavar="EMAIL",
+    help="Address that mails come from. [default: infisical at the domain of --email]",
+)
+@click.option(
+    "--login",
+    metavar="PROVIDER",
+    help="Provider that people may sign in with, besides the password: google, github or gitlab; "
+    f"`{answers.NONE}` for none. [default: {answers.NONE}]",
+)
+@click.option("--login-client-id", metavar="ID", help="Client id of Infisical at that provider.")
+@click.option(
+    "--login-address",
+    metavar="ADDRESS",
+    help="Address of your GitLab. [default: https://gitlab.com]",
 )
 @click.option(
     "--group",
@@ -238,6 +275,8 @@ def _write_first(
     environments = () if kept else ask("environments", answers.parse_environments)
     chosen = _Chosen(root, {}) if kept else _choose(root, directory, yes)
     backup = ask_backup(given, yes)
+    smtp = ask_mail(given, yes, email)
+    login = ask_login(given, yes, site_url or str(defaults["site_url"]))
     if tested and yes:  # A person's answer was tested at once.
         tested = inspect_server(tested.server, directory, yes=True)
     if yes:
@@ -256,6 +295,8 @@ def _write_first(
         group=group,
         backup=backup,
         host_settings=host_settings,
+        smtp=smtp,
+        login=login,
     )
     files, stays = _render(directory, answered, project_file, root)
     if kept:
@@ -400,6 +441,8 @@ def _report(
             "Backups are on the server's own disk only: `infisical-iac init --backup ADDRESS` "
             f"adds a target on another machine to {settings}."
         )
+    for purpose, variable in answered.secrets.items():
+        echo(f"`infisical-iac apply` asks for {purpose}, or takes it from {variable}.")
     if stays:
         echo(f"Kept {join_names(stays)}, which existed already.")
     echo(f"Wrote {join_names(files)}. Run next:\n")

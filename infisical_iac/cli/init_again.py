@@ -9,6 +9,8 @@ from infisical_iac.cli.init_questions import (
     agree,
     ask_backup,
     ask_domain,
+    ask_login,
+    ask_mail,
     ask_question,
     ask_server,
     parse_choice,
@@ -35,6 +37,14 @@ _ADDING = "--add-service, --add-environment or --add-person"
 _SHOWN_DEFAULTS = {"ssh_port": 22, "ssh_user": "root"}
 _CORRECTABLE = (
     *("host", "ssh_port", "ssh_user", "harden", "domain", "email", "organization", "backup"),
+    *("smtp_host", "login"),
+)
+
+
+# More answers on the mail server and the login, which these ask for too.
+_DETAILS = (
+    *("smtp_port", "smtp_tls", "smtp_user", "smtp_from"),
+    *("login_client_id", "login_address"),
 )
 
 
@@ -110,7 +120,7 @@ def extend(place: Place, additions: Additions, given: Mapping[str, str | None]) 
     """
     _refuse_other_project(place, given)
     options = {name: value for name, value in given.items() if value is not None}
-    corrected = [name for name in _CORRECTABLE if name in options]
+    corrected = [name for name in (*_CORRECTABLE, *_DETAILS) if name in options]
     if corrected:
         _correct(place, options)
     if any(additions):
@@ -311,7 +321,31 @@ def _find_changes(
             *(each for each in targets if each.get("name") != target.name),
             added,
         )
+    if any(name.startswith("smtp_") for name in given):
+        changes["smtp"] = _ask_mail_again(place, given, values)
+    if any(name.startswith("login") for name in given):
+        address = changes.get("site_url") or values.get("site_url") or defaults["site_url"]
+        asked = ask_login(given, place.yes, str(address))
+        changes["login"] = {**values.get("login", {}), **asked} if asked else None
     return changes, files
+
+
+def _ask_mail_again(
+    place: Place, given: Mapping[str, str | None], values: Mapping[str, Any]
+) -> dict[str, object] | None:
+    """Return the mail server, as the setting; None for none."""
+    now = values.get("smtp") or {}
+    if None not in given.values():
+        # An answer that is neither given nor asked for is kept.
+        kept = {"smtp_host": now.get("host", answers.NONE)}
+        if now and (given.get("smtp_host") or "").lower() != answers.NONE:
+            names = {"port": "587", "tls": "starttls", "user": answers.NONE, "from_address": ""}
+            kept |= {
+                f"smtp_{name.removesuffix('_address')}": str(now.get(name, default))
+                for name, default in names.items()
+            }
+        given = {**kept, **given}
+    return ask_mail(given, place.yes, str(values.get("admin_email", "")), now) or None
 
 
 def _find_server_changes(

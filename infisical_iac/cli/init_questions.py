@@ -21,8 +21,9 @@ from infisical_iac.core.own_repository import list_assignments
 from infisical_iac.core.terminal import echo
 from infisical_iac.host.shared import AUTO, OtherContainers
 from infisical_iac.init import answers, server
-from infisical_iac.init.answers import LATER, NEW
+from infisical_iac.init.answers import LATER, NEW, NONE
 from infisical_iac.init.server import Server
+from infisical_iac.instance.login import TITLES, callback_address
 
 _T = TypeVar("_T")
 
@@ -64,6 +65,28 @@ _QUESTIONS: dict[str, tuple[str, str | None]] = {
         "The host key of that place, as `ssh-keyscan -t ed25519` prints it: ssh-ed25519 AAAA…",
         None,
     ),
+    "smtp_host": (
+        "Shall Infisical send mail (invitations, password resets)? Its mail server, such as "
+        f"smtp.example.com (`{NONE}`: no mail)",
+        NONE,
+    ),
+    "smtp_port": ("The port of the mail server, 587 or 465", "587"),
+    "smtp_tls": (
+        "TLS of the mail server: starttls, tls, or none for one at a private address",
+        "starttls",
+    ),
+    "smtp_user": (
+        f"The login of the mail server, such as infisical (`{NONE}`: it asks for none)",
+        None,
+    ),
+    "smtp_from": ("The address that mails come from, such as infisical@example.com", None),
+    "login": (
+        "Shall people also sign in with Google, GitHub or GitLab? One of them "
+        f"(`{NONE}`: by password only)",
+        NONE,
+    ),
+    "login_address": ("The address of your GitLab", "https://gitlab.com"),
+    "login_client_id": ("The client id of that application", None),
 }
 
 # Settings that may hold a secret: a difference shows their names only.
@@ -361,3 +384,63 @@ def ask_backup(given: Mapping[str, str | None], yes: bool) -> BackupTarget | Non
             if agree("Is it this server's key", "--backup-host-key", default=False):
                 return answers.backup_target(place, f"{shown.type} {shown.base64}", port)
     return ask("backup_host_key", lambda key: answers.backup_target(place, key, port))
+
+
+def ask_mail(
+    given: Mapping[str, str | None],
+    yes: bool,
+    email: str,
+    current: Mapping[str, object] | None = None,
+) -> dict[str, object]:
+    """Return the mail server, as the setting; empty for none.
+
+    Args:
+        email: the first administrator's address, whose domain the sender's gets by default.
+        current: the previous setting, used for defaults; None for the questions' own.
+
+    Raises SettingsError for an option on the mail server without the server.
+    """
+    now = {name: str(value) for name, value in (current or {}).items()}
+    ask = partial(ask_question, given, yes)
+    host = ask("smtp_host", answers.check_mail_host, now.get("host", ""))
+    if not host:
+        for name in ("smtp_port", "smtp_tls", "smtp_user", "smtp_from"):
+            if given.get(name) is not None:
+                raise SettingsError(
+                    f"--{name.replace('_', '-')} is given without a mail server: give --smtp-host "
+                    "too",
+                    code="settings.mail",
+                )
+        return {}
+    port = ask("smtp_port", partial(answers.parse_mail_port, host), now.get("port", ""))
+    keeps = now.get("port") == str(port)
+    tls = now.get("tls", "") if keeps else answers.default_tls(port)
+    tls = ask("smtp_tls", partial(answers.check_tls, host, port), tls)
+    # A server without a login has no `user` in the setting.
+    known_user = now.get("user", NONE if now else "")
+    user = ask("smtp_user", partial(answers.check_mail_user, host), known_user)
+    sender = now.get("from_address", f"infisical@{email.partition('@')[2]}")
+    sender = ask("smtp_from", partial(answers.check_sender, host), sender)
+    named = {"from_name": now["from_name"]} if "from_name" in now else {}
+    return answers.mail_server(
+        host=host, port=port, tls=tls, user=user, from_address=sender, **named
+    )
+
+
+def ask_login(given: Mapping[str, str | None], yes: bool, site_url: str) -> dict[str, object]:
+    """Return a provider of logins, as the setting; empty for none.
+
+    Args:
+        site_url: the address of Infisical, for the callback that the provider has to know.
+    """
+    ask = partial(ask_question, given, yes)
+    provider = ask("login", answers.parse_provider)
+    if not provider:
+        return {}
+    address = ask("login_address", answers.check_gitlab) if provider == "gitlab" else ""
+    echo(
+        f"Register an application at {TITLES[provider]} with the callback "
+        f"{callback_address(provider, site_url)}: it has a client id and a client secret "
+        "(docs/operate/login.md)."
+    )
+    return ask("login_client_id", partial(answers.login_client, provider, address))

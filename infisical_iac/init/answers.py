@@ -15,6 +15,8 @@ from infisical_iac.core import settings
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.host.shared import AUTO, OWN, SHARED, OtherContainers
 from infisical_iac.init.services import FoundService, slug
+from infisical_iac.instance.login import PROVIDERS, TITLES, Logins, Provider, client_secret_of
+from infisical_iac.instance.settings import TLS_PORT, Smtp
 from infisical_iac.workspace.model import ROLES, DisplayName, Email, Environment, Slug
 
 # The group of the shipped inventory. Other groups may have any other name.
@@ -29,6 +31,8 @@ _TAKEN_IN_A_CLONE = (*_TAKEN_GROUPS, "local", "staging", "staging_cluster")
 NEW = "new"
 # The answer for no second backup target yet: the settings keep their default.
 LATER = "later"
+# The answer for no mail, and for no login by a provider.
+NONE = "none"
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9_-]*[A-Za-z0-9])?"
 _EXAMPLE = (FoundService("backend", "/backend"), FoundService("python-service", "/python-services"))
@@ -52,6 +56,8 @@ class Answers:
         backup: a second target for backups; None for the default on the host's own disk only.
         host_settings: whether the host itself is managed, as settings; empty for the defaults,
             which a deploy decides.
+        smtp: the mail server, as the setting; empty for none.
+        login: the providers of logins, as the setting; empty for none.
     """
 
     host: str = ""
@@ -67,6 +73,21 @@ class Answers:
     group: str = GROUP
     backup: BackupTarget | None = None
     host_settings: Mapping[str, str] = field(default_factory=dict)
+    smtp: Mapping[str, object] = field(default_factory=dict)
+    login: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def secrets(self) -> dict[str, str]:
+        """Return the variables of the secrets that follow from these answers, by their purpose."""
+        mail = (
+            {f"the password of {self.smtp['host']}": "SMTP_PASSWORD"} if "user" in self.smtp else {}
+        )
+        clients = {
+            f"the client secret of {TITLES[each]}": client_secret_of(each)
+            for each in PROVIDERS
+            if each in self.login
+        }
+        return mail | clients
 
 
 def project_slug(name: str) -> str:
@@ -280,6 +301,98 @@ def host_settings(harden: bool | None, others: OtherContainers | None) -> dict[s
     # The firewall would close the ports of somebody else's Swarm.
     closes = others is not None and others.is_shared and others.in_swarm
     return {**OWN, "firewall": "off"} if closes else dict(OWN)
+
+
+def mail_server(**values: Any) -> dict[str, object]:
+    """Return a mail server, as the setting. Raises SettingsError if a value can't be used."""
+    try:
+        checked = Smtp.model_validate({"from_address": "infisical@example.com", **values})
+    except ValidationError as error:
+        raise SettingsError(_reason(error), code="settings.mail") from None
+    return {name: value for name, value in checked.model_dump().items() if values.get(name)}
+
+
+def check_mail_host(value: str) -> str:
+    """Return the name of a mail server; empty for `none`. Raises SettingsError if it is wrong."""
+    if value.lower() in ("", NONE):
+        return ""
+    if "." not in value and ":" not in value and value != "localhost":
+        raise SettingsError(
+            f"{value!r} is no mail server; write its name, such as smtp.example.com, or {NONE!r}",
+            code="settings.mail",
+        )
+    return str(mail_server(host=value)["host"])
+
+
+def parse_mail_port(host: str, value: str) -> int:
+    """Return the port of a mail server. Raises SettingsError if it is not a port number."""
+    port = parse_port(value)
+    mail_server(host=host, port=port, tls=default_tls(port))
+    return port
+
+
+def default_tls(port: int) -> str:
+    """Return the TLS mode that goes with a port."""
+    return "tls" if port == TLS_PORT else "starttls"
+
+
+def check_tls(host: str, port: int, value: str) -> str:
+    """Return the TLS mode of a mail server. Raises SettingsError for one that does not fit."""
+    if value not in ("starttls", "tls", "none"):
+        raise SettingsError(
+            f"{value!r} is no TLS mode; write starttls for port 587, or tls for port {TLS_PORT}",
+            code="settings.mail",
+        )
+    return str(mail_server(host=host, port=port, tls=value)["tls"])
+
+
+def check_mail_user(host: str, value: str) -> str:
+    """Return the login of a mail server; empty for `none`."""
+    user = "" if value.lower() == NONE else value
+    mail_server(host=host, user=user)
+    return user
+
+
+def check_sender(host: str, value: str) -> str:
+    """Return the address that mails come from. Raises SettingsError if it is not an address."""
+    return str(mail_server(host=host, from_address=value)["from_address"])
+
+
+def parse_provider(value: str) -> Provider | None:
+    """Return a provider of logins; None for `none`. Raises SettingsError for an unknown one."""
+    if value.lower() in ("", NONE):
+        return None
+    for provider in PROVIDERS:
+        if provider == value.lower():
+            return provider
+    names = ", ".join(TITLES[each] for each in PROVIDERS)
+    raise SettingsError(
+        f"{value!r} is none of {names}; write one of them, or {NONE!r}", code="settings.login"
+    )
+
+
+def login_client(provider: str, address: str, client_id: str) -> dict[str, object]:
+    """Return a provider of logins, as the setting. Raises SettingsError if a value is wrong.
+
+    Args:
+        address: of a GitLab; empty for the provider's own.
+    """
+    more = {"address": address} if address else {}
+    try:
+        Logins.model_validate({provider: {"client_id": client_id, **more}})
+    except ValidationError as error:
+        raise SettingsError(f"the answer {_reason(error)}", code="settings.login") from None
+    return {provider: {"client_id": client_id, **more}}
+
+
+def check_gitlab(value: str) -> str:
+    """Return the address of a GitLab; empty for gitlab.com. Raises SettingsError if it is wrong."""
+    address = value.rstrip("/")
+    try:
+        Logins.model_validate({"gitlab": {"client_id": "any", "address": address}})
+    except ValidationError as error:
+        raise SettingsError(_reason(error), code="settings.login") from None
+    return "" if address == "https://gitlab.com" else address
 
 
 def check_backup_place(value: str) -> str:

@@ -35,12 +35,18 @@ def set_values(text: str, values: Mapping[str, object]) -> str:
     return text
 
 
-def literal(value: object) -> str:
-    """Return a value as Python in double quotes; a list of dictionaries has a line for each."""
+def literal(value: object, *, lines: bool = False) -> str:
+    """Return a value as Python in double quotes; a list of dictionaries has a line for each.
+
+    Args:
+        lines: whether a dictionary has a line for each of its keys.
+    """
     if isinstance(value, tuple) and value and all(isinstance(each, dict) for each in value):
         return "".join(("(\n", *(f"    {literal(each)},\n" for each in value), ")"))
     if isinstance(value, dict):
-        pairs = (f"{literal(key)}: {literal(each)}" for key, each in value.items())
+        pairs = [f"{literal(key)}: {literal(each)}" for key, each in value.items()]
+        if lines:
+            return "".join(("{\n", *(f"    {each},\n" for each in pairs), "}"))
         return f"{{{', '.join(pairs)}}}"
     if isinstance(value, str) and '"' not in value and "\\" not in value and value.isprintable():
         return f'"{value}"'

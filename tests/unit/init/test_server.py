@@ -22,6 +22,7 @@ from infisical_iac.init.server import LoginTest, Server
 from tests.unit.init.conftest import RunningServer
 
 _OPTIONS = ("--host", "127.0.0.1", "--email", "ada@example.com", "--domain", "none")
+_NONE_OF = ("--smtp-host", "none", "--login", "none")
 # A fingerprint that matches no key.
 _OTHER = f"SHA256:{'A' * 43}"
 
@@ -52,7 +53,7 @@ def _serve_once(answer: bytes) -> Iterator[int]:
 
 
 def _init(repository: Path, *options: str, typed: tuple[str, ...] = ()) -> Result:
-    given = ["init", "--directory", str(repository), *_OPTIONS, *options]
+    given = ["init", "--directory", str(repository), *_OPTIONS, *_NONE_OF, *options]
     return CliRunner().invoke(main, given, input="".join(f"{line}\n" for line in typed))
 
 

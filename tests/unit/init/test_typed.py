@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.init.settings_file import read_values
 from infisical_iac.workspace.load import load
 from tests.on_terminal import run_on_terminal
 from tests.unit.init.conftest import RunningServer
@@ -43,13 +44,30 @@ def test_each_question_on_a_terminal_is_repeated_after_a_wrong_answer(
         ("backend a service", "perhaps", "y"),
         ("frontend a service", "2", "n"),
         ("place for backups", "the moon", "later"),
+        ("send mail", "yes", "smtp.example.com"),
+        ("port of the mail server", "smtp", "587"),
+        ("TLS of the mail server", "tls", "starttls"),
+        ("login of the mail server", "in\x0bfisical", "infisical"),
+        ("mails come from", "infisical", ""),
+        ("sign in with", "Facebook", "GitHub"),
+        ("client id", "f" * 40, "Iv1.fake"),
     )
     with run_on_terminal(_COMMAND, directory=own, environment=with_key) as typed:
         for question, wrong, right in questions:
             for line in (wrong, right):
                 typed.answer(question, line)
         assert typed.finish() == 0, typed.shown
-    assert typed.shown.count("Error: ") == 16
+    assert typed.shown.count("Error: ") == 23
+    assert "https://secrets.example.com/api/v1/sso/github" in typed.shown
+    values = read_values((own / "group_data" / "hetzner.py").read_text())
+    assert values["smtp"] == {
+        "host": "smtp.example.com",
+        "port": 587,
+        "tls": "starttls",
+        "user": "infisical",
+        "from_address": "infisical@example.com",
+    }
+    assert values["login"] == {"github": {"client_id": "Iv1.fake"}}
     assert running.host_key.fingerprint in typed.shown
     assert "login as root works" in typed.shown
     declared = load(own / "group_data" / "acme.yaml")
