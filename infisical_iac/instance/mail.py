@@ -146,7 +146,7 @@ def describe(smtp: Smtp, step: str, reason: str, to: str = "") -> str:
         case "auth":
             return (
                 f"setting 'smtp': {place} refuses the login of {smtp.user!r} ({reason}): check the "
-                "user and SMTP_PASSWORD, and run again"
+                "user and SMTP_PASSWORD"
             )
         case "sender":
             return (
