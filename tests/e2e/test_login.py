@@ -2,6 +2,7 @@
 
 import json
 import re
+import ssl
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,7 +119,9 @@ def _sign_in(world: _World, organization: str, ca: Path, email: str) -> list[str
         browser = client._http
         page = browser.get("/api/v1/sso/redirect/gitlab", follow_redirects=False)
         chosen = httpx.URL(page.headers["Location"]).copy_merge_params({"account": email})
-        back = httpx.get(chosen, verify=str(ca)).headers["Location"]
+        back = httpx.get(chosen, verify=ssl.create_default_context(cafile=str(ca))).headers[
+            "Location"
+        ]
         answer = browser.get(httpx.URL(back).raw_path.decode(), follow_redirects=False)
         if answer.status_code != httpx.codes.FOUND:
             assert answer.json()["message"] == "Sign up disabled"
