@@ -20,6 +20,7 @@ from infisical_iac.core.errors import FileError, Refused
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
+from infisical_iac.instance.settings import GIVEN
 
 FILE = "/etc/infisical/recovery-kit.json"
 
@@ -249,11 +250,14 @@ class Placing:
 def of_cluster(kit: Mapping[str, str]) -> dict[str, str]:
     """Return the files of a kit that a cluster can use; of the keys, those for data and people.
 
-    The other keys open PostgreSQL, Redis and the Swarm, and a cluster has its own of these.
+    Secrets that the user gave are among them. The other keys open PostgreSQL, Redis and the Swarm,
+    and a cluster has its own of these.
     """
     used = (*_BOUND, "keys/auth_secret", signing.KEY)
     return {
-        path: text for path, text in kit.items() if not path.startswith("keys/") or path in used
+        path: text
+        for path, text in kit.items()
+        if not path.startswith("keys/") or path in used or path.startswith(f"keys/{GIVEN}")
     }
 
 

@@ -228,7 +228,7 @@ def _place(due: Placing, admin_email: str, more: str) -> None:
         # Text that is sent gets a final newline, which a key's file may not have.
         encoded = base64.b64encode(text.encode()).decode()
         do("put", path, doing=f"write {KEYS}/{path}", stdin=f"{encoded}\n")
-    if due.put:
+    if due.put or given.lines():
         complete(admin_email, more)
 
 

@@ -21,10 +21,12 @@ from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names
+from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Site, at
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import edge, given_up, session
-from infisical_iac.stack.model import images_of, ingress_of, isolate, port_of
+from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.model import images_of, ingress_of, isolate, port_of, with_own_settings
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.stack.state import COMPOSE_FILE, DeploymentState, Upgrades, UpgradeState
 from infisical_iac.workspace import checks
@@ -152,7 +154,9 @@ class VersionChanges:
         before runs again then, or the message says how to get there.
         """
         settings = self.site.settings
-        change = VersionChange(was, fetch_release(release, settings.stack), data)
+        today = compose_file(settings, MachineState())
+        kept = with_own_settings(fetch_release(release, settings.stack), today)
+        change = VersionChange(was, kept, data)
         with audit.record("rollback", [f"~ Infisical: back to {release.name}"]):
             sentences = change_on_host(change, settings, project)
         return [

@@ -37,19 +37,56 @@ def ingress_of(compose: str) -> IngressAndPort:
     return IngressAndPort(next(names, "unknown"), port_of(compose))
 
 
+_INTERNAL = "ALLOW_INTERNAL_IP_CONNECTIONS"
+# The variables of Infisical that belong to a release; all others follow from the settings of today.
+_OF_RELEASE = frozenset(
+    (
+        *("NODE_ENV", "ENCRYPTION_KEY", "AUTH_SECRET", "DB_CONNECTION_URI", "REDIS_URL"),
+        *("SITE_URL", "HTTPS_ENABLED", "CORS_ALLOWED_ORIGINS", "TRUSTED_PROXY_CIDRS"),
+        "NODE_OPTIONS",
+    )
+)
+
+
+def with_own_settings(compose: str, today: str) -> str:
+    """Return the file of an earlier release with Infisical's own settings from the file of today.
+
+    The firewall and the secrets on the host are those of today too.
+    """
+    document: dict[str, Any] = yaml.safe_load(compose)
+    infisical = document["services"]["infisical"]
+    current = yaml.safe_load(today)["services"]["infisical"]
+    there, volumes = infisical["environment"], current.get("volumes")
+    kept = {name: value for name, value in there.items() if name in _OF_RELEASE}
+    own = {name: each for name, each in current["environment"].items() if name not in _OF_RELEASE}
+    if {**kept, **own} == there and volumes == infisical.get("volumes"):
+        return compose
+    infisical["environment"] = {**kept, **own}
+    infisical.pop("volumes", None)
+    if volumes:
+        infisical["volumes"] = volumes
+    return yaml.safe_dump(document)
+
+
 def isolate(compose: str) -> str:
     """Return such a file for a version that is not proven: nobody reaches it, it sends no mail.
+
+    It calls no private address either.
 
     Without a Caddy of the stack, which can be closed, Infisical is at a port of the loopback that
     Docker chooses, and that no proxy knows. Empty if there is nothing to change.
     """
     document: dict[str, Any] = yaml.safe_load(compose)
     infisical = document["services"]["infisical"]
-    mail = [name for name in infisical.get("environment", {}) if name.startswith("SMTP_")]
+    variables = infisical.get("environment", {})
+    mail = [name for name in variables if name.startswith("SMTP_")]
     for name in mail:
-        del infisical["environment"][name]
+        del variables[name]
+    calls = variables.get(_INTERNAL) == "true"
+    if calls:
+        variables[_INTERNAL] = "false"
     if "caddy" in document["services"]:
-        return yaml.safe_dump(document) if mail else ""
+        return yaml.safe_dump(document) if mail or calls else ""
     infisical["ports"] = ["127.0.0.1::8080"]
     # Traefik finds Infisical by them in the files of earlier releases.
     infisical.pop("labels", None)

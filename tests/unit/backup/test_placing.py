@@ -2,8 +2,10 @@
 
 import pytest
 
-from infisical_iac.backup.kit_host import decide, of_cluster
+from infisical_iac.backup import restore
+from infisical_iac.backup.kit_host import Placing, decide, of_cluster
 from infisical_iac.core.errors import Refused
+from infisical_iac.instance import given
 from tests.unit.backup.kits import FILES
 
 _OTHER = {**FILES, "deployer.env": "another"}
@@ -55,6 +57,20 @@ def test_the_repr_of_placed_files_holds_no_secret() -> None:
 
 def test_a_cluster_keeps_the_keys_of_its_own_servers() -> None:
     names = ("encryption_key", "auth_secret", "restic_password", "kit_signing_key")
-    needed = {f"keys/{name}": "a" for name in names}
+    needed = {f"keys/{name}": "a" for name in (*names, "given_smtp_password")}
     own = {f"keys/{name}": "b" for name in ("postgres_password", "redis_password", "swarm_key")}
     assert of_cluster({**needed, **own, "admin.env": "c"}) == {**needed, "admin.env": "c"}
+
+
+def test_a_restore_stores_a_secret_that_was_given_without_a_kit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done: list[tuple[str, str | None]] = []
+    monkeypatch.setattr(given, "_values", {"given_smtp_password": "fake-password"})
+    monkeypatch.setattr(restore, "do", lambda name, *_, **__: done.append((name, None)))
+    monkeypatch.setattr(
+        restore, "run", lambda command, **rest: done.append(("make", rest["stdin"]))
+    )
+    restore._place(Placing(), "admin@example.com", "given_smtp_password")
+    assert [name for name, _ in done] == ["begin", "make"]
+    assert done[1][1] == f"\n{given.lines()}"

@@ -1,5 +1,6 @@
 """Test the settings of mail, and the variables that follow from them."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,8 @@ import yaml
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.instance.settings import VARIABLES
 from infisical_iac.stack.compose_file import compose_file
-from infisical_iac.stack.model import isolate
+from infisical_iac.stack.model import isolate, with_own_settings
+from tests.certificates import OwnAuthority
 from tests.unit.rendered_stack import TRIXIE
 from tests.unit.settings_of import settings_of
 
@@ -86,6 +88,38 @@ def test_a_version_that_is_not_proven_sends_no_mail(ingress: str) -> None:
     found = yaml.safe_load(isolate(text))["services"]["infisical"]["environment"]
     assert [name for name in found if name.startswith("SMTP_")] == []
     assert found["SITE_URL"]
+
+
+@pytest.mark.parametrize("ingress", ["caddy", "none"])
+def test_a_version_that_is_not_proven_calls_no_private_address(ingress: str) -> None:
+    settings = settings_of(ingress=ingress, internal_networks=("10.0.0.0/24",))
+    found = yaml.safe_load(isolate(compose_file(settings, TRIXIE)))["services"]["infisical"]
+    assert found["environment"]["ALLOW_INTERNAL_IP_CONNECTIONS"] == "false"
+
+
+def test_an_earlier_release_gets_the_settings_of_today(tmp_path: Path) -> None:
+    """The firewall and the secrets on the host are those of today."""
+    before = compose_file(
+        settings_of(
+            infisical_version="v0.164.0",
+            internal_networks=("10.0.0.0/24",),
+            infisical_secrets=("GITHUB_API_TOKEN",),
+            extra_ca=str(OwnAuthority(tmp_path).ca),
+            infisical_memory="2g",
+        ),
+        TRIXIE,
+    )
+    today = compose_file(settings_of(smtp=_SMTP), TRIXIE)
+    text = with_own_settings(before, today)
+    found = yaml.safe_load(text)["services"]["infisical"]
+    assert found["image"] == "infisical/infisical:v0.164.0"
+    assert found["environment"]["ALLOW_INTERNAL_IP_CONNECTIONS"] == "false"
+    assert found["environment"]["SMTP_HOST"] == "smtp.example.com"
+    assert "GITHUB_API_TOKEN" not in found["environment"]
+    assert "NODE_EXTRA_CA_CERTS" not in found["environment"]
+    assert "volumes" not in found
+    assert found["environment"]["NODE_OPTIONS"] == "--max-old-space-size=1365"
+    assert with_own_settings(text, today) == text
 
 
 def test_dollars_in_values_are_escaped_for_compose() -> None:
