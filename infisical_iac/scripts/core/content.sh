@@ -6,7 +6,7 @@ root=/etc/infisical
 secrets() {
     all_keys
     sed -n 's/^[A-Z_]*\(PASSWORD\|SECRET\|KEY\)=//p' \
-        "$root"/*.env "$root"/credentials/*.env "$root"/backup/*.env 2>/dev/null
+        "$root"/*.env "$root"/credentials/*.env "$root"/backup/*.env 2>/dev/null | as_in_logs
 }
 
 test -f "$1" || exit 0

@@ -1,10 +1,15 @@
 # Removes secrets from the output of programs, so that it can be kept and shown.
 
-# Prints every key of this host, a line each.
+# Prints each line of standard input as it is, as Node writes it in JSON, and as Go does.
+as_in_logs() {
+    sed 'p; s/[\\"]/\\&/g; s/\t/\\t/g; p; s/&/\\u0026/g; s/</\\u003c/g; s/>/\\u003e/g'
+}
+
+# Prints every key of this host, a line each, in all forms that logs have it in.
 all_keys() {
     for key in "$root"/keys/*; do
         test ! -f "$key" || { cat "$key"; echo; }
-    done | grep .
+    done | grep . | as_in_logs
 }
 
 # Prints the lines of standard input that contain no key; none at all if no key is known. The keys

@@ -1,17 +1,20 @@
 """Test that lines with keys are removed from the output of programs."""
 
+import json
 import subprocess
 from pathlib import Path
+
+import pytest
 
 from infisical_iac.core.rendering import script_file
 
 _OUTPUT = "it starts\nAUTH_SECRET=not-a-secret is set\nthe key is not$(a)key\nit ends\n"
 
 
-def _filter(root: Path) -> str:
+def _filter(root: Path, output: str = _OUTPUT) -> str:
     text = f"root={root}\n{script_file('secrecy')}\nwithout_secrets\n"
     done = subprocess.run(
-        ["sh", "-euc", text], input=_OUTPUT, check=True, capture_output=True, text=True
+        ["sh", "-euc", text], input=output, check=True, capture_output=True, text=True
     )
     return done.stdout
 
@@ -27,3 +30,17 @@ def test_lines_with_a_key_are_removed(tmp_path: Path) -> None:
 
 def test_all_output_is_removed_if_no_key_is_known(tmp_path: Path) -> None:
     assert _filter(tmp_path) == ""
+
+
+@pytest.mark.parametrize("key", ['not"a"secret', "not\\a\\secret", "not\ta\tsecret", 'n&o<t>"a\\'])
+def test_lines_with_a_key_in_json_are_removed(tmp_path: Path, key: str) -> None:
+    """Infisical's log is JSON. Go, which Docker is written in, escapes &, < and > as well."""
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    (keys / "given_smtp_password").write_text(f"{key}\n")
+    by_node = json.dumps({"msg": f"login failed with {key}"})
+    by_go = by_node
+    for sign in "&<>":
+        by_go = by_go.replace(sign, f"\\u{ord(sign):04x}")
+    output = f"it starts\n{key}\n{by_node}\n{by_go}\nit ends\n"
+    assert _filter(tmp_path, output) == "it starts\nit ends\n"
