@@ -51,16 +51,16 @@ def explain(problem: Mapping[str, Any], annotation: Any) -> str:
     """Return a sentence on a refused value, with what to write instead.
 
     Args:
-        problem: one of `ValidationError.errors()`. The sentence shows the value unless its field
-            has `repr=False`.
+        problem: one of `ValidationError.errors()`. The sentence shows the value unless its field,
+            or one that it is in, has `repr=False`.
         annotation: the type that was validated.
     """
     place, value, (kind, _, _) = problem["loc"], problem["input"], problem["type"].partition("_")
     parent, model = _model_at(annotation, place[:-1]), _model_at(annotation, place)
-    field = parent.model_fields.get(str(place[-1])) if parent and place else None
+    is_hidden = _is_hidden(annotation, place)
     # Masked before it is cut: the rest of an address may not look like one.
-    whole = mask_logins(repr(value)) if field is None or field.repr else ""
-    shown = whole or "the value"
+    whole = "" if is_hidden else mask_logins(repr(value))
+    shown, usable = whole or "the value", None if is_hidden else value
     if len(shown) > _MOST_CHARACTERS:
         shown = f"{shown[:_MOST_CHARACTERS]}…"
     if problem["type"] in _BOUNDS:
@@ -71,7 +71,8 @@ def explain(problem: Mapping[str, Any], annotation: Any) -> str:
             inner = repr(value[0]) if shown == whole else "the same"
             return f"{shown} is a tuple; write {inner}, without the comma"
         case "value" | "assertion":
-            return str(problem["msg"]).partition(", ")[2]
+            sentence = str(problem["msg"]).partition(", ")[2]
+            return sentence.replace(repr(value), shown) if is_hidden else sentence
         case "missing" if parent and place[-1] in parent.example:
             return f"is not set; write one such as {parent.example[place[-1]]!r}"
         case "missing":
@@ -79,9 +80,9 @@ def explain(problem: Mapping[str, Any], annotation: Any) -> str:
         case "extra" if parent:
             return f"is unknown: {suggest(str(place[-1]), parent.model_fields)}"
         case "tuple" | "list" | "set":
-            return f"{shown} is not a tuple; write {_in_tuple(value, model)}"
+            return f"{shown} is not a tuple; write {_in_tuple(usable, model)}"
         case "string":
-            return f"{shown} is not text; {_in_quotes(value)}"
+            return f"{shown} is not text; {_in_quotes(usable)}"
         case "int":
             return f"{shown} is not a whole number; write one such as 10"
         case "float" | "finite":
@@ -91,7 +92,7 @@ def explain(problem: Mapping[str, Any], annotation: Any) -> str:
         case "literal":
             return f"{shown} is not accepted; write {problem['ctx']['expected']}"
         case "dict" | "model" | "mapping" if model:
-            return f"{shown} is not a dictionary; write {_as_entry(value, model)}"
+            return f"{shown} is not a dictionary; write {_as_entry(usable, model)}"
     return f"{shown} is not accepted; docs/reference/settings.md lists what is"
 
 
@@ -103,6 +104,16 @@ def _model_at(annotation: Any, place: Sequence[str | int]) -> type[SettingsModel
             field = model.model_fields.get(part) if model else None
             annotation = field.annotation if field else None
     return _model_in(annotation)
+
+
+def _is_hidden(annotation: Any, place: Sequence[str | int]) -> bool:
+    """Return whether the field at a place, or one that it is in, has `repr=False`."""
+    for index, part in enumerate(place):
+        parent = _model_at(annotation, place[:index])
+        field = parent.model_fields.get(str(part)) if parent else None
+        if field and not field.repr:
+            return True
+    return False
 
 
 def _model_in(annotation: Any) -> type[SettingsModel] | None:
@@ -129,7 +140,7 @@ def _in_tuple(value: Any, model: type[SettingsModel] | None) -> str:
 
 def _in_quotes(value: Any) -> str:
     if value is None:
-        return "write it in quotes, or leave the line out"
+        return "write it in quotes, or leave it out"
     is_plain = isinstance(value, int | float | PurePath) and not isinstance(value, bool)
     return f"write it in quotes: '{value}'" if is_plain else "write it in quotes"
 

@@ -181,7 +181,7 @@ class InstanceSettings(SettingsModel):
     names (`SMTP_PASSWORD_FILE`), or asks for it; the host keeps it under `/etc/infisical/keys`.
     """
 
-    smtp: Smtp | None
+    smtp: Smtp | None = Field(repr=False)
     """[Mail server](../operate/mail.md), such as `{"host": "smtp.example.com", "port": 587, "tls":
     "starttls", "user": "infisical", "from_address": "infisical@example.com", "from_name":
     "Infisical"}`; its password is `SMTP_PASSWORD`. `None`: Infisical sends no mail.
@@ -190,7 +190,7 @@ class InstanceSettings(SettingsModel):
     container.
     """
 
-    login: Logins
+    login: Logins = Field(repr=False)
     """[Logins](../operate/login.md) by Google, GitHub and GitLab, besides e-mail and password, such
     as `{"google": {"client_id": "…"}, "gitlab": {"client_id": "…", "address":
     "https://gitlab.example.com"}}`; the client secrets are `CLIENT_SECRET_GOOGLE_LOGIN`,
@@ -223,7 +223,7 @@ class InstanceSettings(SettingsModel):
     Change: the next `apply` checks it and re-creates the Infisical container.
     """
 
-    infisical_environment: Environment
+    infisical_environment: Environment = Field(repr=False)
     """[Further variables](variables.md) of Infisical in clear text, such as
     `{"OTEL_EXPORT_TYPE": "prometheus"}`. Variables that follow from other settings, deprecated
     ones, and values that look like a secret are refused.
@@ -231,7 +231,7 @@ class InstanceSettings(SettingsModel):
     Change: the next `apply` re-creates the Infisical container.
     """
 
-    infisical_secrets: SecretNames
+    infisical_secrets: SecretNames = Field(repr=False)
     """Names of further variables that are secret, such as `("GITHUB_API_TOKEN",)`. Each value is
     given once.
 

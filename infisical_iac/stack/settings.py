@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from infisical_iac.core.images import DIGEST, Images
 from infisical_iac.core.validation import (
@@ -161,7 +161,7 @@ class StackSettings(SettingsModel):
     Change: archives are uploaded only when an image is missing on the host.
     """
 
-    registry_login: tuple[RegistryLogin, ...]
+    registry_login: tuple[RegistryLogin, ...] = Field(repr=False)
     """[Logins for private registries](../operate/new-versions.md#private-registries), or for Docker
     Hub's higher limits, such as `{"registry": "registry.example.com", "user": "deploy",
     "password_file": "~/.config/infisical-iac/registry"}`. The password is never in the settings and

@@ -141,7 +141,7 @@ def test_wording_of_invalid_values(given: dict[str, Any], sentence: str) -> None
         ({"acme_email": 5}, "'acme_email': 5 is not text; write it in quotes: '5'"),
         (
             {"site_url": None},
-            "'site_url': None is not text; write it in quotes, or leave the line out",
+            "'site_url': None is not text; write it in quotes, or leave it out",
         ),
         ({"swap": "on"}, "'swap': 'on' is not accepted; write 'off' or 'keep'"),
         ({"redis_memory": "512MB"}, "'redis_memory': '512MB' is not a size; write '512m'"),

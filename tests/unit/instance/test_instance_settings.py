@@ -125,3 +125,43 @@ def test_an_earlier_release_gets_the_settings_of_today(tmp_path: Path) -> None:
 def test_dollars_in_values_are_escaped_for_compose() -> None:
     found = _infisical(infisical_environment={"CDN_HOST": "a$b${HOME}"})["environment"]
     assert found["CDN_HOST"] == "a$$b$${HOME}"
+
+
+_FAKE = "obviously-fake"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"login": {"google": _FAKE}},
+        {"login": {"google": (_FAKE,)}},
+        {"login": {"gitlab": {"client_id": "1234", "address": _FAKE}}},
+        {"login": {"google": {"client_id": {_FAKE}}}},
+        {"login": ({"google": {"client_id": "1", "client_secret": _FAKE}},)},
+        {"login": _FAKE},
+        {"infisical_environment": {"OTEL_COLLECTOR_BASIC_AUTH_PASSWORD": (_FAKE,)}},
+        {"infisical_environment": ({"GITHUB_API_TOKEN": _FAKE},)},
+        {"infisical_environment": _FAKE},
+        {"infisical_secrets": {"GITHUB_API_TOKEN": _FAKE}},
+        {"infisical_secrets": ({"GITHUB_API_TOKEN": _FAKE},)},
+        {"infisical_secrets": _FAKE},
+        {"smtp": ("smtp.example.com", _FAKE)},
+        {"smtp": (_SMTP | {"password": _FAKE},)},
+        {"smtp": _FAKE},
+        {"registry_login": ({"registry": "r.example", "user": "u", "password_variable": _FAKE},)},
+        {"registry_login": ("r.example", "u", _FAKE)},
+        {"license_key": _FAKE},
+        {"license_key": (_FAKE,)},
+    ],
+)
+def test_no_value_of_the_wrong_form_is_shown(wrong: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError) as refused:
+        settings_of(**wrong)
+    assert next(iter(wrong)) in str(refused.value)
+    assert _FAKE not in str(refused.value)
+
+
+def test_a_number_among_the_variables_is_not_shown() -> None:
+    with pytest.raises(SettingsError, match="in quotes") as refused:
+        settings_of(infisical_environment={"OTEL_COLLECTOR_BASIC_AUTH_PASSWORD": 12345678})
+    assert "12345678" not in str(refused.value)
