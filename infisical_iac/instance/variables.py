@@ -173,6 +173,12 @@ def _check_environment(given: Mapping[str, str]) -> Mapping[str, str]:
 
 def _check_secrets(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
+        # Such a text stays out of the sentence: it may be the secret itself.
+        if not re.fullmatch("[A-Z][A-Z0-9_]*", name) or looks_secret(name):
+            raise ValueError(
+                "has a text that is no name; write only names of variables, such as "
+                "GITHUB_API_TOKEN, and give their values when `apply` asks for them"
+            )
         if name not in PLAIN:
             _check_name(name)
     return names
@@ -219,7 +225,7 @@ def _check_value(name: str, value: str) -> None:
     pattern, words = _FORMS[form]
     if not re.fullmatch(pattern, value) or (form == "json" and not _is_json(value)):
         raise ValueError(f"{name} must be {words}")
-    if looks_secret(value):
+    if looks_secret(value, is_id="CLIENT_ID" in name):
         raise ValueError(
             f"the value of {name} looks like a secret; write its name into infisical_secrets "
             "instead, and remove the value from the file and its history"
@@ -234,31 +240,87 @@ def _is_json(value: str) -> bool:
     return True
 
 
-_TOKEN = re.compile(r"[A-Za-z0-9+/=_.~-]{20,}")
-_PREFIXED = re.compile(
-    r"(ghp|gho|ghs|github_pat|glpat|xox[abp]|sk|sk_live|rk_live|AKIA|AIza|st|GOCSPX)[-_A-Za-z0-9]{16,}"
+# Forms that only secrets have: tokens by their beginnings, webhooks by their hosts.
+_SECRET_FORM = re.compile(
+    r"""
+    PRIVATE\ KEY-----
+    | (?<![A-Za-z0-9]) (?:
+        (?: gh[opsur]_ | github_pat_ | gl[a-z]{2,5}- | xox[a-z]- | xapp- | [sr]k_(?:live|test)_
+          | GOCSPX- | hv[sbr]\. | SG\. | npm_ | dop_v1_ ) [A-Za-z0-9_-]{16,}
+        | sk-(?:[a-z]+-)* [A-Za-z0-9]{16,}
+        | (?:AKIA|ASIA) [A-Z0-9]{16}
+        | AIza [A-Za-z0-9_-]{16,}
+        | st\. [A-Za-z0-9-]{16,} \.
+        | eyJ [A-Za-z0-9_-]{8,} \. [A-Za-z0-9_-]{8,}
+        | [A-Za-z0-9_.~-]{3} [0-9]Q~ [A-Za-z0-9_.~-]{31,}
+    )
+    | hooks\.slack\.com/[a-z]+/ | discord(?:app)?\.com/api/webhooks/ | \.office\.com/webhook
+    """,
+    re.VERBOSE,
 )
+# Random texts that are public: ids of applications. Those of Azure and Heroku are UUIDs.
+_PUBLIC = re.compile(
+    r"""
+    (?<![A-Za-z0-9]) (?:
+        [0-9a-fA-F]{8} (?:-[0-9a-fA-F]{4}){3} - [0-9a-fA-F]{12}
+        | [0-9]+-[a-z0-9]+\.apps\.googleusercontent\.com
+        | Iv1\.[0-9a-f]{16} | [IO]v23[A-Za-z0-9]{16}
+        | oac_[A-Za-z0-9]{24}
+    ) (?![A-Za-z0-9])
+    """,
+    re.VERBOSE,
+)
+# A host with its port, in an address or not; and a path, which may follow it.
+_HOST = re.compile(
+    r"[a-z]+://[a-z0-9.:\[\]-]+|(?<![\w/+=~.-])(?:[a-z0-9-]+\.)+[a-z]{2,}(?::\d+)?(?![\w+=~.-])"
+)
+_PATH = re.compile(r"""(?<![\w+=~.-])/[^\s"',;?&#]*""")
+_RUN = re.compile(r"[A-Za-z0-9+/=_~-]{20,}")
+_HEX = re.compile(
+    r"(?<![A-Za-z0-9])(?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{24,}(?![A-Za-z0-9])", re.IGNORECASE
+)
+_WORD = re.compile(r"[A-Z]?[a-z]{0,15}[0-9]{0,4}|[A-Z]{1,15}[0-9]{0,4}")
 # Bits for each character of a random text of letters and digits; words and addresses have less.
 _ENTROPY = 3.6
+# Characters until a random text changes between words and digits, on average; names have more.
+_LONGEST_STEP = 3.5
 
 
-def looks_secret(value: str) -> bool:
-    """Return whether a value has a login, a private key, or a random text like a token."""
-    if mask_logins(value) != value or "PRIVATE KEY-----" in value:
+def looks_secret(value: str, *, is_id: bool = False) -> bool:
+    """Return whether a value has a login, a private key, or a random text like a token.
+
+    Args:
+        is_id: whether it is the id of an application. Such an id may be as random as a token; of
+            those only GitHub's secrets, 40 hexadecimal digits, are known.
+    """
+    if mask_logins(value) != value or _SECRET_FORM.search(value):
         return True
-    if _PREFIXED.search(value):
-        return True
-    return any(_is_random(found) for found in _TOKEN.findall(value))
+    if is_id:
+        return re.fullmatch("[0-9a-f]{40}", value) is not None
+    # A host leaves a blank, so that the rest of its address begins with a slash, as a path does.
+    rest = _HOST.sub(" ", _PUBLIC.sub(" ", value))
+    segments = [each for path in _PATH.findall(rest) for each in path.split("/")]
+    texts = (*segments, _PATH.sub(" ", rest))
+    return any(_HEX.search(each) or any(map(_is_random, _RUN.findall(each))) for each in texts)
 
 
 def _is_random(text: str) -> bool:
-    kinds = [re.search(pattern, text) for pattern in ("[a-z]", "[A-Z]", "[0-9]")]
-    if "." in text or "/" in text or sum(kind is not None for kind in kinds) < 2:
+    """Return whether a text of letters, digits and the signs of base64 is none of words."""
+    if not (re.search("[a-zA-Z]", text) and re.search("[0-9]", text)):
         return False
-    if not kinds[2]:
+    parts = re.split("[-_=~/]", text)
+    if len(parts) > 1 and all(map(_WORD.fullmatch, parts)):
         return False
+    if text.lower() == text and "/" not in text and "+" not in text:
+        # Names of servers, networks and files are joined by hyphens.
+        return any(len(each) >= 20 and _is_mixed(each) for each in parts)
+    return _is_mixed(text)
+
+
+def _is_mixed(text: str) -> bool:
     bits = sum(-n / len(text) * log2(n / len(text)) for n in Counter(text).values())
-    return bits >= _ENTROPY
+    steps = [len(each) for each in re.findall("[A-Z]?[a-z]+|[A-Z]+|[0-9]+", text)]
+    return bits >= _ENTROPY and bool(steps) and sum(steps) / len(steps) < _LONGEST_STEP
 
 
 # Variables in clear text, by name.

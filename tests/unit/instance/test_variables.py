@@ -93,6 +93,19 @@ def test_a_secret_without_such_a_variable_is_refused(name: str, fact: str) -> No
         "https://ada:fake@example.com",
         "-----BEGIN PRIVATE KEY-----",
         "glpat-" + "f4K3" * 5,
+        f"eyJhbGciOiJub25lIn0.eyJzdWIiOiJmYWtlIn0.{_RANDOM}",
+        "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY",
+        "AKIAIOSFODNN7EXAMPLE",
+        "q7Zp2xV9k/Lw4Rt8+YbN3mC6hJ/5dTg1sKe==",
+        "https://hooks.slack.com/services/T000/B000/fake",
+        "https://discord.com/api/webhooks/1/fake",
+        f"https://example.com/hook/{_RANDOM}",
+        f"https://example.com/hook?token={_RANDOM}",
+        f"example.com/{_RANDOM}/x",
+        "5f0c1d2e3b4a59687786950a",
+        "SG.fakefakefakefake1234.fakefakefakefake5678",
+        f'{{"x": "{_RANDOM}"}}',
+        "abc8Q~" + "fAk3" * 8 + "fA",
     ],
 )
 def test_tokens_logins_and_private_keys_look_secret(value: str) -> None:
@@ -109,7 +122,54 @@ def test_tokens_logins_and_private_keys_look_secret(value: str) -> None:
         "x-identity-tls-cert-auth-client-cert",
         '["x-request-id", "x-correlation-id"]',
         "secrets.internal.example.com:8443",
+        "3f2504e0-4f89-11d3-9a0c-0305e82c3301",
+        "1234567890-abc123def456.apps.googleusercontent.com",
+        "123456789012-4k2j9d8f7g6h5j4k3l2m1n0p9q8r7s6t.apps.googleusercontent.com",
+        "Iv1.0123456789abcdef",
+        "Iv23liAb1Cd2Ef3Gh4Ij",
+        "Ov23liAb1Cd2Ef3Gh4Ij",
+        "oac_Ab1Cd2Ef3Gh4Ij5Kl6Mn7Op8",
+        "01234567-89ab-cdef-0123-456789abcdef",
+        "1234567890.1234567890123",
+        "https://otel.example.com:4318/v1.0/Projects/MyApp2/Settings",
+        "https://storage-accounts-internal.example.com/v2/3f2504e0-4f89-11d3-9a0c-0305e82c3301",
+        "https://0123456789abcdef0123456789abcdef.r2.cloudflarestorage.com",
+        "https://[fd00::1]:4318/v1/metrics",
+        "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
+        "infisical-prod-eu-central-1-audit-logs",
+        "X-Forwarded-Tls-Client-Cert-V2",
+        "ReplicatedMergeTree('/clickhouse/tables/{shard}/audit_logs2', '{replica}')",
+        '[{"path": "/Prod/Api/V2/Keys", "environment": "prod2"}]',
+        '{"async_insert": 1, "wait_for_async_insert": 0, "max_insert_block_size": 1048576}',
+        "x-request-id,x-amzn-trace-id,x-b3-traceid",
+        "10.0.0.0/8,192.168.0.0/16,172.16.0.0/12",
+        "2001:db8:85a3:8d3:1319:8a2e:370:7348",
+        "acme-gateway-relay-01.eu-central-1.internal",
+        "audit_logs_production_2026_07",
     ],
 )
 def test_names_and_addresses_do_not_look_secret(value: str) -> None:
     assert not looks_secret(value)
+
+
+@pytest.mark.parametrize("value", ["0f4e" * 16, f"{_RANDOM}{_RANDOM}"])
+def test_the_id_of_an_application_may_be_random(value: str) -> None:
+    """GitLab's have 64 hexadecimal digits, and Netlify's any letters and digits."""
+    given = {"CLIENT_ID_GITLAB": value}
+    assert settings_of(infisical_environment=given).instance.variables == given
+
+
+@pytest.mark.parametrize("value", [_TOKEN, "GOCSPX-" + "f4k3" * 6, "0f4e" * 10])
+def test_a_known_secret_is_refused_as_the_id_of_an_application(value: str) -> None:
+    with pytest.raises(SettingsError, match="CLIENT_ID_GITHUB") as refused:
+        settings_of(infisical_environment={"CLIENT_ID_GITHUB": value})
+    assert value not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "value", [_TOKEN, _RANDOM, f"GITHUB_API_TOKEN={_RANDOM}", "fake-password", "fake"]
+)
+def test_a_value_among_the_names_of_secrets_is_not_shown(value: str) -> None:
+    with pytest.raises(SettingsError, match="infisical_secrets") as refused:
+        settings_of(infisical_secrets=(value,))
+    assert value.rpartition("=")[2] not in str(refused.value)
