@@ -286,6 +286,16 @@ class InstanceSettings(SettingsModel):
         return self
 
     @model_validator(mode="after")
+    def _each_variable_is_set_once(self) -> Self:
+        for name in self.infisical_secrets:
+            if name in self.infisical_environment:
+                raise ValueError(
+                    f"{name} is in infisical_environment and in infisical_secrets; remove it from "
+                    "one of them"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _session_lasts_longer_than_its_token(self) -> Self:
         if seconds(self.session_idle_lifetime) < seconds(self.session_token_lifetime):
             raise ValueError(

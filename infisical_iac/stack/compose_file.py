@@ -26,6 +26,8 @@ def shared_values(settings: Settings, machine: MachineState) -> dict[str, object
         # The heap gets two thirds, because Node keeps data outside of it too.
         "node_options": f"--max-old-space-size={memory * 2 // 3}",
         "variables": settings.instance.variables,
+        # The variables of the secrets that the user gave; those in an address have another one.
+        "given": [each.variable for each in settings.instance.given if not each.is_in_address],
         "internal_connections": bool(settings.instance.internal_networks),
         "redis_maxmemory_mb": redis_maxmemory_mb(settings),
         "start_interval": machine.system is not None and machine.system.start_interval,
@@ -55,10 +57,11 @@ def compose_file(
     """
     values, stack = shared_values(settings, machine), settings.stack
     kind, trusted_ca = stack.ingress_kind, authorities.read_authorities(settings)
-    proxy, given = settings.instance.proxy, settings.instance.given
+    proxy = settings.instance.proxy
     if drill:
         # It has no way out, and must not send mail or call others in any case.
-        values, trusted_ca = values | {"variables": {}, "internal_connections": False}, ""
+        values |= {"variables": {}, "given": [], "internal_connections": False}
+        trusted_ca = ""
     return template(
         "compose.yaml",
         **values,
@@ -77,7 +80,6 @@ def compose_file(
         secret_label=kind.secret_label,
         trusted=trusted_networks(settings),
         upstream=ingress_kinds.UPSTREAM,
-        given=[each.variable for each in given if not each.is_in_address and not drill],
         proxy_url=proxy.url(f"${{{PROXY_PASSWORD}:-}}")
         if proxy and proxy.user and not drill
         else "",

@@ -1,5 +1,7 @@
 """Test the settings of mail, and the variables that follow from them."""
 
+import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import yaml
 
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.instance.settings import VARIABLES
+from infisical_iac.instance.variables import PLAIN, SECRET
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.model import isolate, with_own_settings
 from tests.certificates import OwnAuthority
@@ -125,6 +128,20 @@ def test_an_earlier_release_gets_the_settings_of_today(tmp_path: Path) -> None:
 def test_dollars_in_values_are_escaped_for_compose() -> None:
     found = _infisical(infisical_environment={"CDN_HOST": "a$b${HOME}"})["environment"]
     assert found["CDN_HOST"] == "a$$b$${HOME}"
+
+
+@pytest.mark.parametrize("setting", ["infisical_environment", "infisical_secrets"])
+def test_no_variable_is_twice_in_the_environment(setting: str) -> None:
+    """Docker Compose refuses a file with a key twice; PyYAML takes the last one."""
+    values: dict[str, Any] = {
+        "infisical_environment": {"TELEMETRY_ENABLED": "true"},
+        "infisical_secrets": tuple(sorted(PLAIN.keys() | SECRET)),
+    }
+    text = compose_file(settings_of(**{setting: values[setting]}), TRIXIE)
+    block = text.partition("    environment:\n")[2].partition("\n    depends_on:")[0]
+    names = re.findall(r"^      (\w+):", block, re.MULTILINE)
+    assert [name for name, count in Counter(names).items() if count > 1] == []
+    assert set(values[setting]) <= set(names)
 
 
 _FAKE = "obviously-fake"

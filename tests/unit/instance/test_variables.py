@@ -173,3 +173,10 @@ def test_a_value_among_the_names_of_secrets_is_not_shown(value: str) -> None:
     with pytest.raises(SettingsError, match="infisical_secrets") as refused:
         settings_of(infisical_secrets=(value,))
     assert value.rpartition("=")[2] not in str(refused.value)
+
+
+def test_a_variable_in_clear_text_and_secret_is_refused() -> None:
+    with pytest.raises(SettingsError, match="CDN_HOST"):
+        settings_of(
+            infisical_environment={"CDN_HOST": "cdn.example.com"}, infisical_secrets=("CDN_HOST",)
+        )
