@@ -61,7 +61,7 @@ def test_each_secret_has_a_name_for_its_rotation() -> None:
     [
         ({"login": {"okta": {"client_id": "x"}}}, "google, github, gitlab"),
         ({"login": {"google": {}}}, "client_id"),
-        ({"login": {"google": "fake"}}, "'client_id': 'fake'"),
+        ({"login": {"google": "fake"}}, "{'client_id': '1234.apps"),
         ({"login": {"google": {"client_id": "two words"}}}, "without blanks"),
         ({"login": {"gitlab": _GITLAB | {"address": "http://gitlab.example.com"}}}, "https://"),
         ({"login": {"gitlab": _GITLAB | {"address": "https://gitlab.example.com/"}}}, "slash"),
