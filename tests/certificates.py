@@ -31,9 +31,12 @@ class KeyPair:
 
 
 class OwnAuthority:
-    """A certificate authority in a directory; `ca` is the file to trust."""
+    """A certificate authority in a directory; `ca` is the file to trust.
 
-    def __init__(self, directory: Path) -> None:
+    One without a key usage is as `openssl req -x509` makes it.
+    """
+
+    def __init__(self, directory: Path, *, has_key_usage: bool = True) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._directory, self.ca = directory, directory / "ca.pem"
         key_file = directory / "ca.key"
@@ -46,15 +49,16 @@ class OwnAuthority:
         self._key = ec.generate_private_key(ec.SECP256R1())
         name = _name("Obviously fake authority")
         signs = (False, False, False, False, False, True, True, False, False)
-        self._root = (
+        root = (
             _builder(name, name, self._key)
-            .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-            .add_extension(x509.KeyUsage(*signs), critical=True)
+            .add_extension(x509.BasicConstraints(True, 0 if has_key_usage else None), critical=True)
             .add_extension(
                 x509.SubjectKeyIdentifier.from_public_key(self._key.public_key()), critical=False
             )
-            .sign(self._key, hashes.SHA256())
         )
+        if has_key_usage:
+            root = root.add_extension(x509.KeyUsage(*signs), critical=True)
+        self._root = root.sign(self._key, hashes.SHA256())
         _write_key(key_file, self._key)
         self.ca.write_bytes(self._root.public_bytes(serialization.Encoding.PEM))
 

@@ -31,6 +31,8 @@ try:
     if asked["user"] and not password:
         password = Path("'"$root"'/keys/given_smtp_password").read_text().rstrip("\n")
     context = ssl.create_default_context()
+    # Python from 3.13 on refuses authorities without a key usage, which Infisical accepts.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if asked["ca"]:
         context.load_verify_locations(cadata=asked["ca"])
     if asked["tls"] == "tls":

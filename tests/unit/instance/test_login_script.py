@@ -1,6 +1,7 @@
 """Test that clients of logins are proven at a provider, and the remedy for each refusal."""
 
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from tests.oauth_provider import OAuthProvider, serving
 from tests.ports import free_port
 from tests.proxy import ForwardProxy
 from tests.proxy import serving as proxied
+from tests.unit.fake_programs import newest_python
 from tests.unit.settings_of import NAME, settings_of
 
 _CALLBACK = f"https://{NAME}/api/v1/sso/gitlab"
@@ -41,11 +43,14 @@ class _World:
         self.provider, self.ca, self.root = provider, ca, root
         (root / "keys").mkdir(parents=True)
         (root / "keys/given_client_secret_gitlab_login").write_text(f"{provider.secret}\n")
+        self.path = os.environ["PATH"]
 
     def run(self, stdin: str) -> str:
         text = script_file("login").replace("root=/etc/infisical", f"root='{self.root}'")
-        command = ["sh", "-c", text, "login.sh", "prove"]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60)
+        command, environment = ["sh", "-c", text, "login.sh", "prove"], {"PATH": self.path}
+        done = subprocess.run(
+            command, input=stdin, env=environment, capture_output=True, text=True, timeout=60
+        )
         assert (done.returncode, done.stderr) == (0, "")
         assert self.provider.secret not in done.stdout
         return done.stdout
@@ -99,6 +104,18 @@ def test_another_client_or_secret_is_refused(
 def test_a_certificate_of_an_unknown_authority_is_not_accepted(world: _World) -> None:
     assert world.prove(authorities="")["error"] == "certificate"
     assert [each for each in world.provider.requests if each.startswith("POST")] == []
+
+
+def test_an_authority_without_a_key_usage_is_accepted(tmp_path: Path) -> None:
+    """Node accepts it too; Python from 3.13 on asks for more by default."""
+    authority = OwnAuthority(tmp_path / "plain", has_key_usage=False)
+    pair = authority.issue("localhost")
+    provider = OAuthProvider(certificate=pair.certificate, key=pair.key, callbacks=[_CALLBACK])
+    with serving(provider):
+        world = _World(provider, authority.ca, tmp_path / "etc")
+        world.path = f"{newest_python(tmp_path)}:{world.path}"
+        assert world.prove() == {"error": "", "reason": "status 400"}
+        assert world.prove(authorities="")["error"] == "certificate"
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/oauth/authorize?client_id=fake-client-id"])
