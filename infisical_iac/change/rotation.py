@@ -22,7 +22,7 @@ from infisical_iac.core.wording import join_names
 from infisical_iac.host.site import Site, at, site_of
 from infisical_iac.instance import given, mail, providers, proxy
 from infisical_iac.instance.login import client_secret_of
-from infisical_iac.instance.settings import GivenSecret
+from infisical_iac.instance.settings import MAIL_PASSWORD, GivenSecret
 from infisical_iac.stack import compose, session
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.stack.state import COMPOSE_FILE, Upgrades
@@ -269,7 +269,7 @@ def _ask(key: Key, settings: Settings) -> str:
     """
     secret = next(each for each in settings.instance.given if each.key == key.file)
     value = given.take(secret)
-    if secret.variable == mail.PASSWORD:
+    if secret.variable == MAIL_PASSWORD:
         mail.prove(settings, password=value)
     for each in settings.instance.login.clients:
         if secret.variable == client_secret_of(each):

@@ -10,7 +10,7 @@ from pathlib import Path
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.terminal import prompt_secret
 from infisical_iac.instance.network import URL_SAFE
-from infisical_iac.instance.settings import GivenSecret
+from infisical_iac.instance.settings import MAIL_PASSWORD, GivenSecret
 
 # Compose 1 and 2 read these differently in their .env, or not at all.
 _UNREADABLE = ("\\\\", "\\'", "${")
@@ -72,6 +72,12 @@ def _checked(secret: GivenSecret, text: str) -> str:
         raise SettingsError(
             f"{secret.purpose} ({secret.variable}) has other characters than letters, digits and "
             "._~-, which Infisical's libraries send differently: choose another one",
+            code="settings.unfit_secret",
+        )
+    if not why and secret.variable == MAIL_PASSWORD and not value.isascii():
+        raise SettingsError(
+            f"{secret.purpose} ({secret.variable}) has other characters than those of ASCII, which "
+            "mail servers read differently: choose another one",
             code="settings.unfit_secret",
         )
     if why:

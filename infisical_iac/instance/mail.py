@@ -15,9 +15,7 @@ from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.instance import authorities, given
-from infisical_iac.instance.settings import VARIABLES, GivenSecret, Smtp
-
-PASSWORD = "SMTP_PASSWORD"
+from infisical_iac.instance.settings import MAIL_PASSWORD, VARIABLES, GivenSecret, Smtp
 
 
 @dataclass(frozen=True)
@@ -121,13 +119,20 @@ def row(settings: Settings) -> list[Row]:
 
 def password_of(settings: Settings) -> list[GivenSecret]:
     """Return the password of the mail server, as a list of one; empty without a login."""
-    return [each for each in settings.instance.given if each.variable == PASSWORD]
+    return [each for each in settings.instance.given if each.variable == MAIL_PASSWORD]
 
 
 def describe(smtp: Smtp, step: str, reason: str, to: str = "") -> str:
     """Return a sentence on a login that failed at a step of mail.sh, with the remedy."""
     place = f"{smtp.host}:{smtp.port}"
     match step:
+        case "password":
+            return f"the host has no password of {place} yet: `infisical-iac apply` takes it"
+        case "public":
+            return (
+                f"setting 'smtp': {smtp.host} has a public address ({reason}), where tls 'none' "
+                "would send mails and the password in clear text: write 'starttls' or 'tls'"
+            )
         case "resolve":
             return f"setting 'smtp': the host finds no address of {smtp.host}: correct the name"
         case "tls":
@@ -146,7 +151,7 @@ def describe(smtp: Smtp, step: str, reason: str, to: str = "") -> str:
         case "auth":
             return (
                 f"setting 'smtp': {place} refuses the login of {smtp.user!r} ({reason}): check the "
-                "user and SMTP_PASSWORD"
+                "user and SMTP_PASSWORD; a kept one is replaced by `infisical-iac keys rotate smtp`"
             )
         case "sender":
             return (

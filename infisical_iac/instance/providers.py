@@ -111,6 +111,9 @@ def explain(settings: Settings, provider: Provider, error: str, reason: str) -> 
     """Return a sentence on a client that login.sh could not prove, with the remedy."""
     place = settings.instance.login.place_of(provider)
     match error:
+        case "password":
+            kept = {each.key: each.purpose for each in settings.instance.given}
+            return f"the host lacks {kept.get(reason, reason)} yet: `infisical-iac apply` takes it"
         case "callback":
             callback = callback_address(provider, settings.stack.site_url)
             return (
@@ -124,5 +127,6 @@ def explain(settings: Settings, provider: Provider, error: str, reason: str) -> 
             )
     return (
         f"setting 'login': {place} refuses the client id or its secret ({reason}): check both "
-        f"there, and give the secret as {client_secret_of(provider)}"
+        f"there, and give the secret as {client_secret_of(provider)}; a kept one is replaced by "
+        f"`infisical-iac keys rotate {provider}`"
     )

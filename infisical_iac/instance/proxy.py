@@ -66,7 +66,7 @@ class TunnelAnswer:
     """The answer of a proxy to a request for a tunnel to `target`, a host and port.
 
     Attributes:
-        step: the step that failed: resolve, connect or answer; empty if the proxy answered.
+        step: the step that failed: password, resolve, connect or answer; empty for an answer.
         status: the status of its answer.
         reason: the reason that the host or the proxy gives.
     """
@@ -188,6 +188,8 @@ def describe(proxy: ProxyAddress, answer: TunnelAnswer) -> str:
     what = f"setting 'outbound_proxy': {proxy.place}"
     reason = answer.reason.rstrip(".")
     match answer.step:
+        case "password":
+            return f"the host has no password of {proxy.place} yet: `infisical-iac apply` takes it"
         case "resolve":
             return (
                 f"setting 'outbound_proxy': the host finds no address of {proxy.host}: correct it"

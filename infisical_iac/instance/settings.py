@@ -32,17 +32,20 @@ from infisical_iac.instance.variables import Environment, SecretNames
 _TlsMode = Literal["starttls", "tls", "none"]
 # The port at which Infisical expects TLS from the first byte; at all others it begins in clear.
 TLS_PORT = 465
-# No name of this is known in public: a server with it is in a network of one's own.
-_PRIVATE_NAME = r"localhost|[^.]+|.+\.(internal|local|lan|home\.arpa|test)"
+# No name of this is known in public: a server with it is in a network of one's own. A number is an
+# address to resolvers, in decimal or hexadecimal.
+_PRIVATE_NAME = r"(?!\d+$|0x)[^.]+|.+\.(internal|local|lan|home\.arpa|test)"
 
 
 # The file on the host with the authorities of `extra_ca`.
 EXTRA_CA = "/etc/infisical-iac/extra-ca.crt"
-# The beginning of the names of their files.
+# The variable that gives the password of the mail server.
+MAIL_PASSWORD = "SMTP_PASSWORD"
+# The beginning of the names of the files of given secrets.
 GIVEN = "given_"
 # The names of some secrets for `infisical-iac keys rotate`; others go by their variable.
 _NAMES = {
-    "SMTP_PASSWORD": "smtp",
+    MAIL_PASSWORD: "smtp",
     **{client_secret_of(each): each for each in PROVIDERS},
     PROXY_PASSWORD: "proxy",
     "LICENSE_KEY": "license",
@@ -111,7 +114,7 @@ class Smtp(SettingsModel):
     port 465 only; `none` sends everything in clear text, only to a private address."""
 
     user: Annotated[
-        str, matching(r"[^\n\r\x00]*", "is not a user; write the login of the mail server")
+        str, matching(r"[ -~]*", "is not a user; write the login of the mail server, in ASCII")
     ] = ""
     """Login at the mail server; empty for a server that asks for none."""
 
@@ -161,7 +164,8 @@ class Smtp(SettingsModel):
 
 def _is_private(host: str) -> bool:
     try:
-        return ip_address(host).is_private
+        address = ip_address(host)
+        return not (getattr(address, "ipv4_mapped", None) or address).is_global
     except ValueError:
         return bool(re.fullmatch(_PRIVATE_NAME, host.lower()))
 
@@ -321,7 +325,7 @@ class InstanceSettings(SettingsModel):
         """Return the secrets that the user has to give."""
         found = []
         if self.smtp and self.smtp.user:
-            found.append(GivenSecret("SMTP_PASSWORD", f"the password of {self.smtp.host}"))
+            found.append(GivenSecret(MAIL_PASSWORD, f"the password of {self.smtp.host}"))
         for each in self.login.clients:
             purpose = f"the client secret of {TITLES[each]}"
             found.append(GivenSecret(client_secret_of(each), purpose))

@@ -3,7 +3,8 @@
 #   login.sh prove    reads {url, client, secret, key, callback, authorities, proxy} as JSON on standard
 #                     input, and prints {error, reason} as JSON: `client` for a client or secret that
 #                     the provider refuses, `callback` for an address that it does not know,
-#                     `certificate`, `unreachable`, or nothing. Without a secret it takes that of the
+#                     `certificate`, `unreachable`, `password` with the key of a secret that the
+#                     host lacks, or nothing. Without a secret it takes that of the
 #                     host, of the name `key`. `authorities` are further ones, in PEM. `proxy` is null, or
 #                     {place, user, password}, whose password is found in the same way.
 #
@@ -28,8 +29,16 @@ class Stay(HTTPRedirectHandler):
         return None
 
 
+def read_key(name):
+    try:
+        return Path("'"$root"'/keys", name).read_text("utf-8").rstrip("\n")
+    except FileNotFoundError:
+        print(json.dumps({"error": "password", "reason": name}))
+        sys.exit()
+
+
 asked = json.load(sys.stdin)
-secret = asked["secret"] or Path("'"$root"'/keys", asked["key"]).read_text().rstrip("\n")
+secret = asked["secret"] or read_key(asked["key"])
 context = ssl.create_default_context()
 # Python from 3.13 on refuses authorities without a key usage, which Infisical accepts.
 context.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -39,8 +48,7 @@ through = {}
 if asked["proxy"]:
     through["https"] = "http://" + asked["proxy"]["place"]
     if asked["proxy"]["user"]:
-        file = Path("'"$root"'/keys/given_outbound_proxy_password")
-        word = asked["proxy"]["password"] or file.read_text().rstrip("\n")
+        word = asked["proxy"]["password"] or read_key("given_outbound_proxy_password")
         through["https"] = "http://" + asked["proxy"]["user"] + ":" + word + "@" + asked["proxy"]["place"]
 form = {
     "grant_type": "authorization_code",

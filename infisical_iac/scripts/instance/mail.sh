@@ -21,15 +21,17 @@ prove() {
 import json, smtplib, socket, ssl, sys
 from email.message import EmailMessage
 from email.utils import formataddr, formatdate, make_msgid
+from ipaddress import ip_address
 from pathlib import Path
 
 asked = json.load(sys.stdin)
-step = "connect"
+step = "password"
 server = None
 try:
     password = asked["password"]
     if asked["user"] and not password:
-        password = Path("'"$root"'/keys/given_smtp_password").read_text().rstrip("\n")
+        password = Path("'"$root"'/keys/given_smtp_password").read_text("utf-8").rstrip("\n")
+    step = "connect"
     context = ssl.create_default_context()
     # Python from 3.13 on refuses authorities without a key usage, which Infisical accepts.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
@@ -40,6 +42,12 @@ try:
         server = smtplib.SMTP_SSL(asked["host"], asked["port"], timeout=15, context=context)
     else:
         server = smtplib.SMTP(asked["host"], asked["port"], timeout=15)
+    if asked["tls"] == "none":
+        step = "public"
+        peer = ip_address(server.sock.getpeername()[0].partition("%")[0])
+        peer = getattr(peer, "ipv4_mapped", None) or peer
+        if peer.is_global:
+            raise ValueError(str(peer))
     step = "greet"
     server.ehlo_or_helo_if_needed()
     if asked["tls"] == "starttls":
@@ -81,6 +89,10 @@ except smtplib.SMTPResponseException as error:
     print(json.dumps({"ok": False, "step": step, "reason": f"{error.smtp_code} {said}"[:300]}))
 except ssl.SSLCertVerificationError as error:
     print(json.dumps({"ok": False, "step": "certificate", "reason": error.verify_message[:300]}))
+except UnicodeEncodeError:
+    # The reason of this one has a part of the text: that may be the password.
+    reason = "it has other characters than those of ASCII"
+    print(json.dumps({"ok": False, "step": step, "reason": reason}))
 except (OSError, smtplib.SMTPException, ValueError) as error:
     reason = str(error) or type(error).__name__
     if isinstance(error, socket.gaierror):

@@ -23,9 +23,13 @@ from pathlib import Path
 asked = json.load(sys.stdin)
 login = ""
 if asked["user"]:
-    password = asked["password"]
+    password, file = asked["password"], Path("'"$root"'/keys/given_outbound_proxy_password")
+    if not password and not file.exists():
+        found = {"target": asked["targets"][0], "step": "password", "status": 0, "reason": ""}
+        print(json.dumps([found]))
+        sys.exit()
     if not password:
-        password = Path("'"$root"'/keys/given_outbound_proxy_password").read_text().rstrip("\n")
+        password = file.read_text("utf-8").rstrip("\n")
     name_and_password = asked["user"] + ":" + password
     text = base64.b64encode(name_and_password.encode()).decode()
     login = f"Proxy-Authorization: Basic {text}\r\n"

@@ -14,6 +14,7 @@ from infisical_iac.instance import given
 from infisical_iac.instance.settings import GivenSecret
 
 _SECRET = GivenSecret("SMTP_PASSWORD", "the password of smtp.example.com")
+_TOKEN = GivenSecret("GITHUB_API_TOKEN", "the value of GITHUB_API_TOKEN")
 _VALUES = [
     "fake-password",
     'fa$ke pass#word "quoted" `x` $(x) ; & \' end',
@@ -73,6 +74,16 @@ def test_a_value_that_compose_would_change_is_refused_without_showing_it(
     assert given.value_of(_SECRET) == ""
 
 
+def test_a_password_that_no_mail_server_is_proven_with_is_refused_without_showing_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SMTP_PASSWORD", "fäke-password")
+    with pytest.raises(SettingsError, match="SMTP_PASSWORD") as refused:
+        given.ask([_SECRET])
+    assert refused.value.code == "settings.unfit_secret"
+    assert "ä" not in str(refused.value)
+
+
 class _Host:
     """The keys of a host, in a directory."""
 
@@ -96,9 +107,9 @@ def host(tmp_path: Path) -> _Host:
 def test_compose_and_shells_read_the_value_as_it_was_given(
     host: _Host, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
-    monkeypatch.setenv("SMTP_PASSWORD", value)
-    given.ask([_SECRET])
-    more = "given_smtp_password"
+    monkeypatch.setenv("GITHUB_API_TOKEN", value)
+    given.ask([_TOKEN])
+    more = "given_github_api_token"
     assert f"missing {more}" in host.run("check", more)
     host.run("make", "admin@example.com", more, stdin=f"\n{given.lines()}")
     assert (host.root / "keys" / more).read_text() == f"{value}\n"
@@ -110,10 +121,10 @@ def test_compose_and_shells_read_the_value_as_it_was_given(
 
 
 def _read_by_compose(root: Path) -> str:
-    """Return the password as Compose takes it from .env into the environment of a container."""
+    """Return the token as Compose takes it from .env into the environment of a container."""
     file = root / "compose.yaml"
     file.write_text(
-        "services: {x: {image: x, environment: {P: '${SMTP_PASSWORD:-}'}}}\n", encoding="utf-8"
+        "services: {x: {image: x, environment: {P: '${GITHUB_API_TOKEN:-}'}}}\n", encoding="utf-8"
     )
     command = ["docker-compose", "--project-directory", str(root), "--file", str(file)]
     done = subprocess.run(

@@ -53,6 +53,10 @@ def test_mail_without_a_login_needs_no_password() -> None:
         ({"port": 465}, "tls 'tls'"),
         ({"tls": "none"}, "clear text"),
         ({"tls": "none", "host": "192.0.2.1.example.com"}, "clear text"),
+        ({"tls": "none", "host": "134744072"}, "clear text"),
+        ({"tls": "none", "host": "0x08080808"}, "clear text"),
+        ({"tls": "none", "host": "::ffff:808:808"}, "clear text"),
+        ({"user": "mäiler"}, "ASCII"),
         ({"port": 70000}, "587"),
         ({"host": "smtp://smtp.example.com"}, "without a scheme"),
         ({"from_address": "nobody"}, "e-mail address"),
@@ -68,7 +72,9 @@ def test_a_mail_server_that_can_not_work_is_refused(change: dict[str, Any], fact
     assert fact in str(refused.value)
 
 
-@pytest.mark.parametrize("host", ["10.0.0.9", "mail", "mail.internal", "fd00::1", "localhost"])
+@pytest.mark.parametrize(
+    "host", ["10.0.0.9", "100.64.0.9", "mail", "mail2.internal", "fd00::1", "localhost"]
+)
 def test_a_private_server_may_do_without_tls(host: str) -> None:
     settings = settings_of(smtp=_SMTP | {"host": host, "tls": "none", "port": 25})
     assert settings.instance.variables["SMTP_REQUIRE_TLS"] == "false"

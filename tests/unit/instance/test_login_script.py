@@ -106,6 +106,16 @@ def test_a_certificate_of_an_unknown_authority_is_not_accepted(world: _World) ->
     assert [each for each in world.provider.requests if each.startswith("POST")] == []
 
 
+def test_a_secret_that_the_host_lacks_is_named(world: _World) -> None:
+    through = {"place": f"127.0.0.1:{free_port()}", "user": "infisical", "password": ""}
+    found = world.prove(proxy=through)
+    assert found == {"error": "password", "reason": "given_outbound_proxy_password"}
+    (world.root / "keys/given_client_secret_gitlab_login").unlink()
+    found = world.prove()
+    assert found == {"error": "password", "reason": "given_client_secret_gitlab_login"}
+    assert world.provider.requests == []
+
+
 def test_an_authority_without_a_key_usage_is_accepted(tmp_path: Path) -> None:
     """Node accepts it too; Python from 3.13 on asks for more by default."""
     authority = OwnAuthority(tmp_path / "plain", has_key_usage=False)
@@ -170,7 +180,13 @@ def test_a_provider_that_the_host_can_not_reach_is_noted(prover: _Prover) -> Non
 
 @pytest.mark.parametrize(
     ("error", "fact"),
-    [("callback", _CALLBACK), ("certificate", "extra_ca"), ("client", "_GITLAB_LOGIN")],
+    [
+        ("callback", _CALLBACK),
+        ("certificate", "extra_ca"),
+        ("client", "_GITLAB_LOGIN"),
+        ("client", "`infisical-iac keys rotate gitlab`"),
+        ("password", "`infisical-iac apply`"),
+    ],
 )
 def test_each_refusal_has_a_remedy(error: str, fact: str) -> None:
     settings = settings_of(login={"gitlab": {"client_id": "fake-client"}})

@@ -120,6 +120,36 @@ def test_an_unknown_authority_is_told_from_a_wrong_name(world: _World) -> None:
     assert "127.0.0.1" in found["reason"]
 
 
+@pytest.mark.parametrize("change", [{"password": "fäke-pässword"}, {"user": "mäiler"}])
+def test_a_login_in_other_characters_is_refused_without_showing_one(
+    world: _World, change: dict[str, str]
+) -> None:
+    found = world.prove(**change)
+    assert found["step"] == "auth"
+    assert "ASCII" in found["reason"]
+    assert not any(each in found["reason"] for each in ("ä", "xe4", "position"))
+
+
+def test_a_host_without_a_password_asks_no_server(world: _World) -> None:
+    (world.root / "keys/given_smtp_password").unlink()
+    assert world.prove()["step"] == "password"
+    assert world.server.sessions() == []
+
+
+@pytest.mark.parametrize("world", ["none"], indirect=True)
+def test_a_public_address_gets_no_password_in_clear_text(world: _World) -> None:
+    """The script takes loopback for public here, as tests reach no public address."""
+    world.replaced["peer.is_global"] = "peer.is_loopback"
+    found = world.prove()
+    assert (found["step"], found["reason"]) == ("public", "127.0.0.1")
+    assert not any(line.startswith(("EHLO", "AUTH")) for line in world.server.sessions())
+
+
+def test_a_public_address_is_fine_with_tls(world: _World) -> None:
+    world.replaced["peer.is_global"] = "peer.is_loopback"
+    assert world.prove()["ok"]
+
+
 def test_an_authority_without_a_key_usage_is_accepted(tmp_path: Path) -> None:
     """Node accepts it too; Python from 3.13 on asks for more by default."""
     authority = OwnAuthority(tmp_path / "plain", has_key_usage=False)
@@ -172,6 +202,9 @@ def test_the_deployed_mail_server_is_read_without_its_password(world: _World) ->
         ("starttls", "clear text"),
         ("certificate", "extra_ca"),
         ("auth", "SMTP_PASSWORD"),
+        ("auth", "`infisical-iac keys rotate smtp`"),
+        ("password", "`infisical-iac apply`"),
+        ("public", "'starttls'"),
         ("sender", "from_address"),
         ("recipient", "ada@example.com"),
         ("send", "operator"),
@@ -183,4 +216,4 @@ def test_each_failure_has_its_remedy(step: str, fact: str) -> None:
     smtp = Smtp(host="smtp.example.com", from_address="iac@example.com", user="mailer")
     sentence = describe(smtp, step, "because", "ada@example.com")
     assert fact in sentence
-    assert "because" in sentence or step in ("resolve", "starttls")
+    assert "because" in sentence or step in ("resolve", "starttls", "password")

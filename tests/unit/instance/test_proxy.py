@@ -97,6 +97,14 @@ def test_a_proxy_that_asks_for_a_login_is_told_from_one_that_refuses_it(
     assert "asks for a login" in describe(replace(_ADDRESS, user=""), answer)
 
 
+def test_a_host_without_a_password_asks_no_proxy(root: Path, proxy: ForwardProxy) -> None:
+    (root / "keys/given_outbound_proxy_password").unlink()
+    (answer,) = _ask(root, proxy.port)
+    assert answer.step == "password"
+    assert "`infisical-iac apply`" in describe(_ADDRESS, answer)
+    assert proxy.requests == []
+
+
 def test_a_closed_port_is_reported(root: Path) -> None:
     (answer,) = _ask(root, free_port())
     assert (answer.step, answer.reason) == ("connect", "Connection refused")
