@@ -77,7 +77,8 @@ def packages(known: Known) -> list[str]:
         names.append("apparmor")
     if known.settings.host.auditd == "on":
         names.append("auditd")
-    if known.settings.instance.smtp or known.settings.instance.outbound_proxy:
+    instance = known.settings.instance
+    if instance.smtp or instance.outbound_proxy or instance.login.clients or instance.license_key:
         names.append("python3")
     if known.settings.host.data_volume or known.settings.stack.runs_caddy:
         names.append("e2fsprogs")

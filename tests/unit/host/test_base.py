@@ -61,6 +61,10 @@ def _know(machine: MachineState | None = None, **changes: Any) -> Known:
         ({"firewall": "on"}, ["nftables"]),
         ({"fail2ban": "on"}, ["nftables", "fail2ban", "python3-systemd"]),
         ({"auditd": "on"}, ["auditd"]),
+        ({"smtp": {"host": "mail", "from_address": "iac@example.com"}}, ["python3"]),
+        ({"outbound_proxy": "http://proxy.internal:3128"}, ["python3"]),
+        ({"login": {"github": {"client_id": "fake"}}}, ["python3"]),
+        ({"license_key": "offline"}, ["python3"]),
         ({"hardening": "on"}, []),  # AppArmor is off in this kernel
         ({"data_volume": "/dev/disk/by-id/scsi-0HC_Volume_1"}, ["e2fsprogs"]),
         ({"backup_targets": (_SFTP,)}, ["openssh-client"]),
