@@ -15,14 +15,14 @@ from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.cluster.stack_state import STACK, Network, Task
 from infisical_iac.core.change import Change
-from infisical_iac.core.rendering import template
+from infisical_iac.core.rendering import digest, template
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.validation import mebibytes
 from infisical_iac.host.model import MachineState
 from infisical_iac.instance import authorities
 from infisical_iac.instance.network import PROXY_PASSWORD
 from infisical_iac.stack import paths
-from infisical_iac.stack.compose_file import digest, redis_maxmemory_mb, shared_values
+from infisical_iac.stack.compose_file import redis_maxmemory_mb, shared_values
 
 # SECRETS: the purpose → the keys in /etc/infisical/keys that the secret holds, each as a line
 # `NAME=value` with the key's name in capitals, or a file of certificates.sh in /etc/infisical.

@@ -4,6 +4,7 @@ import re
 import shlex
 import traceback
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined, TemplateSyntaxError
@@ -37,6 +38,11 @@ def script_file(name: str) -> str:
 def _text(name: str) -> str:
     lines = script_file(name).splitlines()
     return "\n".join(line for line in lines if line and not line.startswith("#"))
+
+
+def digest(content: str) -> str:
+    """Return the first 12 digits of the content's SHA-256, for a name that changes with it."""
+    return sha256(content.encode()).hexdigest()[:12]
 
 
 def template(name: str, **values: object) -> str:

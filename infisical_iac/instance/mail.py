@@ -52,17 +52,19 @@ def login(settings: Settings) -> Commands:
     Nothing is sent. Raises RunFailed with the server's reason and the remedy; the containers stay
     as they are then.
     """
-    yield from decide(settings, host.get_fact(Mail))
+    trusted = host.get_fact(authorities.DeployedAuthorities)
+    yield from decide(settings, host.get_fact(Mail), trusted)
 
 
-def decide(settings: Settings, there: MailState) -> Commands:
-    """Decide whether to prove the login, by the mail server that is deployed."""
+def decide(settings: Settings, there: MailState, trusted: str) -> Commands:
+    """Decide whether to prove the login, by the deployed mail server and authorities."""
     smtp = settings.instance.smtp
     if smtp is None:
         yield UpToDate("no mail server is set")
         return
     desired = {name: value.replace("$", "$$") for name, value in smtp.variables.items()}
-    if desired == there.variables and (there.has_password or not smtp.user):
+    others = smtp.tls != "none" and authorities.has_changed(settings, trusted)
+    if desired == there.variables and (there.has_password or not smtp.user) and not others:
         yield UpToDate(f"Infisical sends by {smtp.host} already")
         return
     yield step(prove, settings)

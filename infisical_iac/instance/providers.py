@@ -35,8 +35,7 @@ class DeployedVariables(Fact[dict[str, str]]):
     """Read the variables in clear text that the deployed Infisical was started with."""
 
     def command(self) -> str:
-        files = ("/etc/infisical/stack.yaml", "/etc/infisical/compose.yaml")
-        return f"{' || '.join(f'cat {file} 2>/dev/null' for file in files)} || true"
+        return authorities.READ_DEPLOYED
 
     def process(self, output: list[str]) -> dict[str, str]:
         services = (yaml.safe_load("\n".join(output)) or {}).get("services", {})
@@ -52,16 +51,19 @@ def login_clients(settings: Settings) -> Commands:
     Raises RunFailed for a client or secret that the provider refuses.
     """
     deployed = host.get_fact(DeployedVariables)
-    yield from decide(settings, deployed)
+    trusted = host.get_fact(authorities.DeployedAuthorities)
+    yield from decide(settings, deployed, trusted)
 
 
-def decide(settings: Settings, deployed: Mapping[str, str]) -> Commands:
-    """Decide which clients to prove, by the variables that are deployed."""
+def decide(settings: Settings, deployed: Mapping[str, str], trusted: str) -> Commands:
+    """Decide which clients to prove, by the variables and the authorities that are deployed."""
+    others = authorities.has_changed(settings, trusted)
     desired = settings.instance.login.variables
     new = [
         each
         for each in settings.instance.login.clients
-        if deployed.get(client_id_of(each)) != desired[client_id_of(each)]
+        if others
+        or deployed.get(client_id_of(each)) != desired[client_id_of(each)]
         or (each == "gitlab" and deployed.get(GITLAB_URL) != desired[GITLAB_URL])
         or deployed.get("SITE_URL") != settings.stack.site_url
     ]

@@ -1,8 +1,6 @@
 """Render compose.yaml, and compute the values that it shares with a cluster's stack.yaml."""
 
-from hashlib import sha256
-
-from infisical_iac.core.rendering import template
+from infisical_iac.core.rendering import digest, template
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.validation import mebibytes
 from infisical_iac.host.model import MachineState
@@ -11,11 +9,6 @@ from infisical_iac.instance.network import PROXY_PASSWORD
 from infisical_iac.instance.settings import EXTRA_CA
 from infisical_iac.stack import ingress_kinds
 from infisical_iac.stack.ingress_kinds import REVISION_PORT
-
-
-def digest(content: str) -> str:
-    """Return the first 12 digits of the content's SHA-256, for a name that changes with it."""
-    return sha256(content.encode()).hexdigest()[:12]
 
 
 def shared_values(settings: Settings, machine: MachineState) -> dict[str, object]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import yaml
 
 from infisical_iac.cluster.stack_file import SECRETS, configs
+from infisical_iac.core.rendering import digest
 from infisical_iac.stack import paths
-from infisical_iac.stack.compose_file import digest
 from tests.unit.rendered_stack import render, stack_inputs, swarm_settings
 
 

@@ -5,12 +5,16 @@ from pathlib import Path
 
 import pytest
 import yaml
+from pyinfra.api.command import FunctionCommand
 
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.instance.authorities import read_authorities
-from infisical_iac.stack.compose_file import compose_file, digest
+from infisical_iac.core.rendering import digest
+from infisical_iac.instance import mail, providers
+from infisical_iac.instance.authorities import DeployedAuthorities, has_changed, read_authorities
+from infisical_iac.instance.mail import MailState
+from infisical_iac.stack.compose_file import compose_file
 from tests.certificates import OwnAuthority
-from tests.unit.rendered_stack import TRIXIE
+from tests.unit.rendered_stack import TRIXIE, render
 from tests.unit.settings_of import settings_of
 
 
@@ -75,3 +79,47 @@ def test_another_content_recreates_the_container(authority: OwnAuthority, tmp_pa
 def test_a_drill_trusts_no_further_authority(authority: OwnAuthority) -> None:
     text = compose_file(settings_of(extra_ca=str(authority.ca)), TRIXIE, drill=True)
     assert "extra-ca" not in text
+
+
+@pytest.mark.parametrize("topology", ["single", "swarm"])
+def test_the_deployed_authorities_are_compared_with_the_file(
+    authority: OwnAuthority, tmp_path: Path, topology: str
+) -> None:
+    def deploy(path: Path | str) -> str:
+        if topology == "single":
+            text = compose_file(settings_of(extra_ca=str(path)), TRIXIE)
+        else:
+            text = yaml.safe_dump(render(extra_ca=str(path)))
+        return DeployedAuthorities().process(text.splitlines())
+
+    ours, other = str(authority.ca), str(OwnAuthority(tmp_path).ca)
+    deployed = deploy(ours)
+    assert not has_changed(settings_of(extra_ca=ours), deployed)
+    assert has_changed(settings_of(extra_ca=other), deployed)
+    assert has_changed(settings_of(), deployed)
+    assert has_changed(settings_of(extra_ca=ours), deploy(""))
+    assert not has_changed(settings_of(), deploy(""))
+    assert not has_changed(settings_of(), DeployedAuthorities().process([]))
+
+
+@pytest.mark.parametrize(("tls", "proofs"), [("starttls", 2), ("none", 1)])
+def test_other_authorities_prove_mail_and_logins_again(
+    authority: OwnAuthority, tls: str, proofs: int
+) -> None:
+    settings = settings_of(
+        extra_ca=str(authority.ca),
+        smtp={"host": "10.0.0.9", "from_address": "iac@example.com", "tls": tls},
+        login={"github": {"client_id": "fake-client"}},
+    )
+    deployed = {**settings.instance.variables, "SITE_URL": settings.stack.site_url}
+    mails = MailState(settings.instance.smtp.variables if settings.instance.smtp else {})
+
+    def count(authorities: str) -> int:
+        decided = [
+            *mail.decide(settings, mails, authorities),
+            *providers.decide(settings, deployed, authorities),
+        ]
+        return len([each for each in decided if isinstance(each, FunctionCommand)])
+
+    assert count(digest(authority.ca.read_text())) == 0
+    assert count("") == count("0123456789ab") == proofs

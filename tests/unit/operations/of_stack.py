@@ -148,10 +148,11 @@ def _placing(source: SnapshotSource, there: dict[str, str]) -> Iterable[Any]:
 
 _GITHUB = settings_of(login={"github": {"client_id": "fake-client"}})
 _LOGIN_VARIABLES = _GITHUB.instance.login.variables
+_CLIENTS = {**_LOGIN_VARIABLES, "SITE_URL": _GITHUB.stack.site_url}
 
 
 def _clients(deployed: dict[str, str]) -> Iterable[Any]:
-    return providers.decide(_GITHUB, deployed)
+    return providers.decide(_GITHUB, deployed, "")
 
 
 OPERATIONS = {
@@ -215,7 +216,7 @@ OPERATIONS = {
     ),
     "instance.providers.login_clients": Cases(
         noop(
-            lambda: _clients({**_LOGIN_VARIABLES, "SITE_URL": _GITHUB.stack.site_url}),
+            lambda: _clients(_CLIENTS),
             "the clients of logins are those that are deployed",
         ),
         due(lambda: _clients({**_LOGIN_VARIABLES, "SITE_URL": "http://b"}), steps=("prove",)),
@@ -223,12 +224,14 @@ OPERATIONS = {
         "the variables of the deployed container are in its Compose file, which is read first",
     ),
     "instance.mail.login": Cases(
-        noop(lambda: mail.decide(_MAILING, _MAILS), "Infisical sends by smtp.example.com already"),
+        noop(
+            lambda: mail.decide(_MAILING, _MAILS, ""), "Infisical sends by smtp.example.com already"
+        ),
         due(
-            lambda: mail.decide(_MAILING, replace(_MAILS, has_password=False)),
+            lambda: mail.decide(_MAILING, replace(_MAILS, has_password=False), ""),
             steps=("prove",),
         ),
-        due(lambda: mail.decide(_MAILING, MailState()), steps=("prove",)),
+        due(lambda: mail.decide(_MAILING, MailState(), ""), steps=("prove",)),
         "the file of the containers is there or not",
     ),
     "instance.proxy.answering": Cases(
