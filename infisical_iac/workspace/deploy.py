@@ -75,5 +75,4 @@ def sign_in(known: Preflight) -> None:
         license_features(settings=known.settings, name="Check the license")
     if instance.login.clients:
         providers(settings=known.settings, name="Check the logins by other providers")
-    if instance.login_methods:
-        methods(settings=known.settings, name="Set the login methods")
+    methods(settings=known.settings, name="Set the login methods")

@@ -1,9 +1,10 @@
 """Compare the sign-in page with the settings: the providers that it offers, and the methods."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from pyinfra.api.command import FunctionCommand
+from pyinfra.context import host
 
 from infisical_iac.api import instance
 from infisical_iac.api.client import Client
@@ -20,7 +21,9 @@ from infisical_iac.instance.login import (
     TITLES,
     Logins,
     Provider,
+    client_id_of,
 )
+from infisical_iac.instance.providers import DeployedVariables
 from infisical_iac.stack import session
 from infisical_iac.workspace import licensing
 
@@ -93,11 +96,17 @@ def compare_pages(login: Logins, pages: Pages) -> dict[Provider, str]:
 def methods(settings: Settings) -> Commands:
     """Restrict the methods that people may log in by to `login_methods`.
 
+    Without the setting they stay as they are, but for methods that would let nobody in, as after
+    the removal of a provider: these get `email`.
+
     Raises Refused for methods that the license lacks, and, with nothing changed, if none of the
     methods is offered yet.
     """
     port, desired = settings.stack.http_port, settings.instance.login_methods
-    restrict = step(_restrict, settings)
+    if not desired:
+        yield from _reopen(settings)
+        return
+    restrict = step(_restrict, settings, desired)
     if not session.answers(port):
         unseen = session.unknown_contents()
         yield from decide_methods(desired, None, restrict, unseen)
@@ -105,6 +114,48 @@ def methods(settings: Settings) -> Commands:
     if {*desired} & {*LICENSED} and session.works(port):
         refuse_unlicensed(desired, licensing.read(port))
     yield from decide_methods(desired, instance.login_methods(session.api(port)), restrict)
+
+
+def _reopen(settings: Settings) -> Commands:
+    port, found = settings.stack.http_port, []
+    if session.answers(port):
+        client = session.api(port)
+        found = instance.login_methods(client) or []
+        if found and not _let_in(settings, found, _offered_after(settings, client, found)):
+            opened = (*found, "email")
+            yield from decide_methods(opened, found, step(_restrict, settings, opened))
+            return
+    now = ", ".join(found) or "all that is set up"
+    yield UpToDate(f"login_methods leaves the methods of Infisical as they are: {now}")
+
+
+def _offered_after(
+    settings: Settings, client: Client, methods: Sequence[str]
+) -> Collection[Provider]:
+    """Return the providers among the methods that Infisical offers, or will after this run."""
+    login, deployed = settings.instance.login, _read_deployed()
+    pages = _read_pages(client, [each for each in PROVIDERS if each in methods])
+    will_restart = journal.part_will_change("Stack")
+    return [
+        each
+        for each, page in pages.items()
+        # The page has a client of the settings, to be added or removed, or one set up by hand.
+        if (page or will_restart)
+        and (each in login.clients or (page and page.client_id != deployed.get(client_id_of(each))))
+    ]
+
+
+def _read_deployed() -> Mapping[str, str]:
+    return host.get_fact(DeployedVariables)
+
+
+def _let_in(settings: Settings, methods: Collection[str], offered: Collection[Provider]) -> bool:
+    """Return whether one of the methods lets people in, with the providers that are offered.
+
+    Methods of a license are set up in Infisical, where that can't be seen.
+    """
+    licensed = LICENSED if settings.instance.license_key else ()
+    return bool({*methods} & {"email", *offered, *licensed})
 
 
 def decide_methods(
@@ -134,8 +185,8 @@ def refuse_unlicensed(desired: Sequence[str], features: licensing.Features) -> N
         )
 
 
-def _restrict(settings: Settings) -> None:
-    port, desired = settings.stack.http_port, settings.instance.login_methods
+def _restrict(settings: Settings, desired: Sequence[str]) -> None:
+    port = settings.stack.http_port
     client = session.api(port)
     named = [each for each in settings.instance.login.clients if each in desired]
     if "email" not in desired and not any(_read_pages(client, named).values()):
@@ -188,11 +239,17 @@ def describe_sign_in(settings: Settings, pages: Pages, actual: Sequence[str] | N
     foreign = [each for each in PROVIDERS if pages[each] and each not in login.clients]
     if not (login.clients or desired or foreign or actual):
         return None
+    if actual and not _let_in(settings, actual, [each for each in PROVIDERS if pages[each]]):
+        text = (
+            f"only administrators can log in: Infisical allows {', '.join(actual)} and offers none "
+            "of it: set login_methods to ('email',), or run `infisical-iac apply`"
+        )
+        return Row("Sign-in", text, ok=False)
     offered = [
         login.place_of(each) if each in PROVIDERS else TITLES[each]
         for each in TITLES
         if (not actual or each in actual)
-        and (pages[each] if each in PROVIDERS else each == "email" or each in desired)
+        and (pages[each] if each in PROVIDERS else each == "email" or each in (actual or desired))
     ]
     by_hand = [f"{TITLES[each]} set up {_CONSOLE}" for each in foreign]
     if actual and not desired:

@@ -99,7 +99,7 @@ def _providers(page: LoginPage | None, *, pending: bool = False) -> Iterable[Any
 
 
 def _methods(actual: list[str] | None, *, unseen: str = "") -> Iterable[Any]:
-    restrict = step(sign_in._restrict, _LICENSED)
+    restrict = step(sign_in._restrict, _LICENSED, ("email", "google"))
     return sign_in.decide_methods(("email", "google"), actual, restrict, unseen)
 
 

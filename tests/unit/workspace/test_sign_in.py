@@ -122,7 +122,8 @@ def test_pages_as_set_have_no_differences() -> None:
 
 
 def _restrict(*methods: str) -> Callable[[], None]:
-    return lambda: sign_in._restrict(settings_of(login=_LOGIN, login_methods=methods))
+    settings = settings_of(login=_LOGIN, login_methods=methods)
+    return lambda: sign_in._restrict(settings, methods)
 
 
 def test_methods_with_a_password_are_set(server: _Server) -> None:
@@ -244,3 +245,80 @@ def test_methods_are_compared_with_the_server(
     assert perform(of(sign_in.methods)(settings)) == ["~ login methods: all → email, gitlab"]
     assert server.methods == ["email", "gitlab"]
     assert perform(of(sign_in.methods)(settings)) == []
+
+
+@pytest.fixture
+def running(server: _Server, monkeypatch: pytest.MonkeyPatch) -> _Server:
+    """A server without logins in its settings any more, which were deployed before."""
+    monkeypatch.setattr(session, "answers", lambda _: True)
+    monkeypatch.setattr(journal, "part_will_change", lambda part: False)
+    monkeypatch.setattr(sign_in, "_read_deployed", dict)
+    server.offers = {}
+    return server
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(["google"], ["google", "email"]), (["gitlab", "oidc"], ["gitlab", "oidc", "email"])],
+)
+def test_methods_that_let_nobody_in_any_more_get_email(
+    running: _Server, before: list[str], after: list[str]
+) -> None:
+    running.methods = before
+    (change,) = perform(of(sign_in.methods)(settings_of()))
+    assert ", ".join(after) in change
+    assert running.methods == after
+    assert perform(of(sign_in.methods)(settings_of())) == []
+
+
+@pytest.mark.parametrize("methods", [None, [], ["email"], ["email", "google"], ["gitlab"]])
+def test_methods_that_let_somebody_in_stay_as_somebody_set_them(
+    running: _Server, methods: list[str] | None
+) -> None:
+    running.methods = methods
+    running.offers = {"gitlab": "https://gitlab.example.com/oauth/authorize?client_id=by-hand"}
+    assert perform(of(sign_in.methods)(settings_of())) == []
+    assert running.methods == methods
+
+
+def test_methods_of_a_license_stay_as_somebody_set_them(running: _Server) -> None:
+    running.methods = ["saml"]
+    assert perform(of(sign_in.methods)(settings_of(license_key="offline"))) == []
+
+
+def test_a_provider_that_the_run_removes_lets_nobody_in(
+    running: _Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sign-in page offers it until the containers are re-created."""
+    running.methods = ["gitlab"]
+    running.offers = {"gitlab": "https://gitlab.example.com/oauth/authorize?client_id=fake-client"}
+    deployed = {"CLIENT_ID_GITLAB_LOGIN": "fake-client"}
+    monkeypatch.setattr(sign_in, "_read_deployed", lambda: deployed)
+    (change,) = [each for each in of(sign_in.methods)(settings_of()) if isinstance(each, Change)]
+    assert "email" in change.detail
+    with_it = settings_of(login={"gitlab": _GITLAB})
+    assert perform(of(sign_in.methods)(with_it)) == []
+
+
+def test_a_provider_that_the_run_adds_lets_somebody_in(
+    running: _Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    running.methods = ["gitlab"]
+    monkeypatch.setattr(journal, "part_will_change", lambda part: part == "Stack")
+    assert perform(of(sign_in.methods)(settings_of(login={"gitlab": _GITLAB}))) == []
+
+
+def test_the_row_of_methods_that_let_nobody_in_has_a_remedy() -> None:
+    nothing: Any = dict.fromkeys(_PAGES)
+    row = _row(["google"], nothing)
+    assert row
+    assert not row.ok
+    assert "google" in row.text
+    assert "('email',)" in row.text
+
+
+def test_the_row_of_methods_of_a_license_has_what_somebody_set_by_hand() -> None:
+    nothing: Any = dict.fromkeys(_PAGES)
+    row = _row(["saml"], nothing, license_key="offline")
+    assert row
+    assert (row.ok, _named(row)) == (True, ["SAML"])
