@@ -55,7 +55,7 @@ def create(world: World, url: str) -> httpx.Response:
 
 def send(world: World, url: str) -> Document:
     webhook = ok(create(world, url))["webhook"]
-    sent = ok(world.deployer.post(f"/api/v1/webhooks/{webhook['id']}/test", json={}))
+    sent = ok(world.admin.post(f"/api/v1/webhooks/{webhook['id']}/test", json={}))
     tested: Document = sent["webhook"]
     return tested
 
@@ -89,5 +89,5 @@ def test_allowed_private_addresses_are_called(start: StartStandin, database: str
 
 def test_an_unknown_webhook_is_not_found(world: World) -> None:
     unknown = "00000000-0000-0000-0000-000000000000"
-    answer = world.deployer.post(f"/api/v1/webhooks/{unknown}/test", json={})
+    answer = world.admin.post(f"/api/v1/webhooks/{unknown}/test", json={})
     assert answer.json()["message"] == f"Webhook with ID '{unknown}' not found"

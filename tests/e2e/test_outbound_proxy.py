@@ -12,7 +12,7 @@ from infisical_iac.api import contents
 from tests.contract.test_webhooks import TARGET, hook
 from tests.e2e import backing
 from tests.e2e.conftest import assert_converged
-from tests.e2e.inspection import PROJECT, deployer
+from tests.e2e.inspection import PROJECT, administrator
 from tests.e2e.running import Done, infisical_iac
 from tests.ports import free_port
 from tests.proxy import ForwardProxy, serving
@@ -57,7 +57,8 @@ class _World:
 
     def send_webhook(self) -> str | None:
         """Return the status of a webhook that Infisical sent to TARGET."""
-        with deployer(self.host) as client:
+        # No machine may send a test.
+        with administrator(self.host) as client:
             project = contents.project(client, PROJECT)
             assert project is not None
             asked = {"projectId": project["id"], "environment": "development", "secretPath": "/"}

@@ -15,7 +15,7 @@ from uuid import uuid4
 from ..errors import bad_request, not_found
 from ..store import now, timestamp
 from ..validation import text
-from ..web import Call, route
+from ..web import PEOPLE, Call, route
 
 if TYPE_CHECKING:
     from ..store import Document
@@ -49,7 +49,8 @@ def create(call: Call) -> Document:
     return {"message": "Successfully created webhook", "webhook": webhook}
 
 
-@route("POST", PATH + "/{id}/test")
+# As on a real server, no machine may send one.
+@route("POST", PATH + "/{id}/test", PEOPLE)
 def send(call: Call) -> Document:
     """Send a webhook by the proxy of the environment, as urllib does by itself."""
     webhook = _made.get(call.path["id"])

@@ -69,10 +69,10 @@ def test_a_login_is_for_one_registry() -> None:
     [
         ({}, "password_file or password_variable"),
         ({"password_file": "a", "password_variable": "B"}, "password_file or password_variable"),
-        ({"registry": "https://registry.example.com", "password_file": "a"}, "https://"),
-        ({"user": "--help", "password_file": "a"}, "'--help'"),
-        ({"user": "a:b", "password_file": "a"}, "'a:b'"),
-        ({"password_variable": "not a name"}, "'not a name'"),
+        ({"registry": "https://registry.example.com", "password_file": "a"}, "write its host"),
+        ({"user": "--help", "password_file": "a"}, "write the name"),
+        ({"user": "a:b", "password_file": "a"}, "write the name"),
+        ({"password_variable": "not a name"}, "password_variable"),
         ({"password": "not-a-secret"}, "password_file"),
     ],
 )
