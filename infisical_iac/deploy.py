@@ -14,6 +14,7 @@ from infisical_iac.backup.deploy import backup
 from infisical_iac.change.deploy import stack
 from infisical_iac.core.operation import record_run
 from infisical_iac.host.deploy import foundation, share
+from infisical_iac.host.firewall import end_egress
 from infisical_iac.stack.deploy import given_secrets, ingress
 from infisical_iac.workspace.deploy import bootstrap, canary, credentials, sign_in, workspace
 from infisical_iac.workspace.preflight import preflight
@@ -36,4 +37,5 @@ def deploy() -> None:
     backup(known=known)
     ingress(known=known)
     share(known=known)
+    end_egress(known=known)
     record_run()

@@ -21,6 +21,7 @@ from infisical_iac.core.operation import Commands, planned_operation, record_run
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.terminal import echo
 from infisical_iac.host.deploy import foundation, share
+from infisical_iac.host.firewall import end_egress
 from infisical_iac.host.site import Site, at, site_of
 from infisical_iac.stack import edge, given_up, keys, session
 from infisical_iac.workspace import checks, credential_file, credentials
@@ -53,6 +54,7 @@ def restoring(source: SnapshotSource) -> None:
     workspace(known=known)
     canary(known=known)
     share(known=known)
+    end_egress(known=known)
     record_run()
 
 

@@ -21,6 +21,7 @@ from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names
+from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Site, at
 from infisical_iac.stack import compose as stack
@@ -155,7 +156,8 @@ class VersionChanges:
         """
         settings = self.site.settings
         today = compose_file(settings, MachineState())
-        kept = with_own_settings(fetch_release(release, settings.stack), today)
+        text, calls = fetch_release(release, settings.stack), host.get_fact(Machine).calls_private
+        kept = with_own_settings(text, today, calls_private=calls)
         change = VersionChange(was, kept, data)
         with audit.record("rollback", [f"~ Infisical: back to {release.name}"]):
             sentences = change_on_host(change, settings, project)

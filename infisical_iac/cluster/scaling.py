@@ -27,6 +27,7 @@ from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.terminal import echo
 from infisical_iac.host.deploy import foundation, share
+from infisical_iac.host.firewall import end_egress
 from infisical_iac.host.site import Site
 from infisical_iac.stack import compose, edge, given_up, session
 from infisical_iac.stack.compose_file import compose_file
@@ -443,6 +444,7 @@ def scaling_out(*, switched: bool = False) -> None:
     backup(known=known)
     ingress(known=known)
     share(known=known)
+    end_egress(known=known)
     record_run()
 
 

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from ipaddress import ip_address
 
 from pyinfra.api.deploy import deploy
-from pyinfra.context import host
+from pyinfra.context import host, state
 
 from infisical_iac.core import units
 from infisical_iac.core.change import Change, UpToDate
@@ -21,8 +21,9 @@ from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import template
 from infisical_iac.core.trial import mark, try_change
 from infisical_iac.core.units import Units, UnitState
+from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import MachineState
-from infisical_iac.host.openings import Egress, Opening, egress, openings
+from infisical_iac.host.openings import PRIVATE4, PRIVATE6, Egress, Opening, egress, openings
 from infisical_iac.host.settings import EVERYBODY
 from infisical_iac.host.site import Known
 
@@ -33,11 +34,7 @@ EMPTY = f"table {TABLE}\ndelete table {TABLE}\n"
 # containers.
 BRIDGES = ("docker0", "docker_gwbridge", "br-*")
 
-
-# Addresses that only a host's own network answers at: those of private networks and of links, where
-# a cloud's metadata are. Loopback addresses never leave a container.
-_PRIVATE4 = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15")
-_PRIVATE6 = ("fc00::/7",)
+# Addresses of links, where a cloud's metadata are.
 _LINKS4, _LINKS6 = "169.254.0.0/16", "fe80::/10"
 
 
@@ -142,8 +139,8 @@ def _egress(egress: Egress) -> Iterator[str]:
         family = "ip6" if ":" in address else "ip"
         yield f"{f'{family} daddr {address} ' if address else ''}tcp dport {port} accept"
     for family, everybody, private in (
-        ("ip", EVERYBODY[0], _PRIVATE4),
-        ("ip6", EVERYBODY[1], _PRIVATE6),
+        ("ip", EVERYBODY[0], PRIVATE4),
+        ("ip6", EVERYBODY[1], PRIVATE6),
     ):
         networks = [each for each in egress.networks if (":" in each) == (family == "ip6")]
         if everybody in networks:
@@ -256,6 +253,7 @@ def rules(
     machine: MachineState,
     egress: Egress | None = None,
     in_cluster: bool = False,
+    after_stack: bool = False,
 ) -> Commands:
     """Drop all incoming connections except `openings`, now and at every boot.
 
@@ -265,7 +263,11 @@ def rules(
     Args:
         egress: where containers may go; None to leave that to others.
         in_cluster: whether a Swarm that the host is in is this project's.
+        after_stack: whether the rules stay as they are while Infisical calls private addresses.
     """
+    if after_stack and _still_calls_private():
+        yield UpToDate(_STILL)
+        return
     there = _observe(ruleset(openings, egress), [each.path for each in files(openings)])
     yield from decide(openings, there, machine=machine, egress=egress, in_cluster=in_cluster)
 
@@ -309,8 +311,15 @@ def _load_and_install(
 
 
 @planned_operation
-def removal() -> Commands:
-    """Remove this project's firewall; tables of other programs stay."""
+def removal(*, after_stack: bool = False) -> Commands:
+    """Remove this project's firewall; tables of other programs stay.
+
+    Args:
+        after_stack: whether it stays as it is while Infisical calls private addresses.
+    """
+    if after_stack and _still_calls_private():
+        yield UpToDate(_STILL)
+        return
     yield from decide_removal(_observe(EMPTY, _OWN))
 
 
@@ -325,6 +334,14 @@ def decide_removal(there: FirewallState) -> Commands:
         yield step(run, _WITHOUT_UNIT, doing="keep the firewall from being loaded at boot")
     if not there.actual and not there.files:
         yield UpToDate("there is no firewall of this project")
+
+
+_STILL = "Infisical still calls private addresses, so the firewall keeps it from them"
+
+
+def _still_calls_private() -> bool:
+    # A plan shows what follows once the stack has been changed.
+    return state.is_executing and host.get_fact(Machine).calls_private
 
 
 # Docker requires the unit, so stopping the unit would stop Docker.
@@ -352,16 +369,30 @@ def _load(text: str, before: str) -> None:
 
 @deploy("Firewall")
 def firewall(known: Known) -> None:
-    """Load the firewall of the settings, or remove it where it is off."""
-    if known.settings.host.firewall == "off":
-        removal(name="Leave the host's firewall to others")
+    """Load the firewall of the settings, or remove it where it is off; see `end_egress`."""
+    _bring_up(known, calls_private=known.machine.calls_private)
+
+
+@deploy("Egress")
+def end_egress(known: Known) -> None:
+    """Remove rules that kept Infisical from private addresses; called after the stack."""
+    if known.is_restrained:
+        _bring_up(known, after_stack=True)
+
+
+def _bring_up(known: Known, *, calls_private: bool = False, after_stack: bool = False) -> None:
+    settings = known.settings
+    if settings.host.firewall == "off":
+        if after_stack or not known.is_restrained:
+            removal(after_stack=after_stack, name="Leave the host's firewall to others")
         return
     rules(
-        openings=openings(
-            known.settings, *(known.machine.ssh_ports or (22,)), peers=known.site.peers
-        ),
+        openings=openings(settings, *(known.machine.ssh_ports or (22,)), peers=known.site.peers),
         machine=known.machine,
-        egress=egress(known.settings),
+        egress=egress(settings, calls_private=calls_private),
         in_cluster=known.site.in_swarm,
-        name="Drop what the settings don't let in",
+        after_stack=after_stack,
+        name="Let containers go where Infisical lets them"
+        if after_stack
+        else "Drop what the settings don't let in",
     )

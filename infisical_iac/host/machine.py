@@ -15,6 +15,22 @@ undone=/var/lib/infisical-restore/undone
 test -e /etc/infisical/deployer.env || test -e /etc/infisical/workspace.json || test ! -e $undone ||
     echo "undone $(cat $undone)"
 """
+# A running container counts too: its file may be replaced already, or be on another host. An
+# interrupted change of version may end with the file of its release.
+CALLS_PRIVATE = """\
+called=/etc/infisical/stack.yaml
+test -e $called || called=/etc/infisical/compose.yaml
+while read -r release _; do
+    called="$called /var/backups/infisical-iac/upgrades/$release/compose.yaml"
+done 2>/dev/null </var/lib/infisical-upgrade/state
+if grep -Eqs '^ *ALLOW_INTERNAL_IP_CONNECTIONS: "?true' $called ||
+    for label in compose.project stack.namespace; do
+        docker ps --quiet --filter label=com.docker.$label=infisical
+    done 2>/dev/null |
+        xargs -r docker inspect --format '{{ range .Config.Env }}{{ println . }}{{ end }}' |
+        grep -Fqx ALLOW_INTERNAL_IP_CONNECTIONS=true
+then echo calls-private; fi
+"""
 _COMMAND = r"""
 . /etc/os-release; echo "os $ID $VERSION_ID $VERSION_CODENAME"
 echo "uid $(id -u)"
@@ -60,9 +76,8 @@ class Machine(Fact[MachineState]):
     """Read the MachineState in one command."""
 
     def command(self) -> str:
-        return (
-            f"{UNDONE}{_COMMAND}{script('other-containers')}; {script('ingress', 'holders')}; true"
-        )
+        scripts = f"{script('other-containers')}; {script('ingress', 'holders')}"
+        return f"{UNDONE}{CALLS_PRIVATE}{_COMMAND}{scripts}; true"
 
     def process(self, output: list[str]) -> MachineState:
         found = {key: rest.split() for key, _, rest in (line.partition(" ") for line in output)}
@@ -86,6 +101,7 @@ class Machine(Fact[MachineState]):
             rotating=" ".join(found.get("rotating", ())),
             scaling=" ".join(found.get("scaling", ())),
             closed="closed" in found,
+            calls_private="calls-private" in found,
             ssh_client=" ".join(ssh[:1]),
             ssh_ports=_ports([*found.get("sshd", ()), *(f":{port}" for port in ssh[3:])]),
             uplinks=tuple(sorted(set(found.get("uplinks", ())))),

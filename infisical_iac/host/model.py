@@ -48,6 +48,8 @@ class MachineState:
         rotating: the recorded state of an unfinished rotation of a key.
         scaling: the recorded state of an unfinished migration between single host and cluster.
         closed: whether the edge is closed.
+        calls_private: whether the Infisical that is deployed, or that an unfinished change would
+            bring back, calls private addresses.
         ssh_client: the address that the SSH connection comes from; empty without one.
         ssh_ports: the ports of that connection and of sshd, without those on the loopback.
         uplinks: the interfaces with a default route.
@@ -81,6 +83,7 @@ class MachineState:
     rotating: str = ""
     scaling: str = ""
     closed: bool = False
+    calls_private: bool = False
     ssh_client: str = ""
     ssh_ports: tuple[int, ...] = ()
     uplinks: tuple[str, ...] = ()

@@ -17,6 +17,10 @@ Protocol = Literal["tcp", "udp", "icmp", "esp"]
 # Traffic between the nodes of a swarm: managers, membership, and overlay networks.
 _MANAGERS, _GOSSIP, _OVERLAY = 2377, 7946, 4789
 
+# Addresses that only a host's own network answers at. Loopback addresses never leave a container.
+PRIVATE4 = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15")
+PRIVATE6 = ("fc00::/7",)
+
 
 @dataclass(frozen=True)
 class Opening:
@@ -64,13 +68,17 @@ class Egress:
     services: tuple[tuple[str, int], ...] = ()
 
 
-def egress(settings: Settings) -> Egress | None:
+def egress(settings: Settings, *, calls_private: bool = False) -> Egress | None:
     """Return where containers may go; None if the firewall leaves that to Infisical itself.
 
     Infisical refuses private addresses until `internal_networks` has one, and none from then on.
+
+    Args:
+        calls_private: whether the deployed Infisical calls private addresses, as it does until it
+            is re-created after `internal_networks` was emptied.
     """
     instance = settings.instance
-    if not instance.internal_networks:
+    if not instance.internal_networks and not calls_private:
         return None
     # The settings name these, so that they are not listed again.
     services = [(each.host, each.port) for each in (instance.smtp, instance.proxy) if each]

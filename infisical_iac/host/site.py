@@ -119,6 +119,15 @@ class Known:
         """Return whether this host does the steps that a cluster does only once."""
         return self.site.leads
 
+    @property
+    def is_restrained(self) -> bool:
+        """Return whether the firewall alone keeps Infisical from private addresses.
+
+        The deployed Infisical calls them, and no setting allows any: it refuses them itself once
+        the stack has been changed.
+        """
+        return self.machine.calls_private and not self.settings.instance.internal_networks
+
 
 def observe_site(
     settings: Settings, machine: MachineState, check: Callable[[Site], None] | None = None

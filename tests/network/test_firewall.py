@@ -48,9 +48,9 @@ table inet f2b-table {
 """
 
 
-def _ruleset(**changes: Any) -> str:
+def _ruleset(*, calls_private: bool = False, **changes: Any) -> str:
     settings = load(defaults(**changes))
-    return ruleset(openings(settings, 22), egress(settings))
+    return ruleset(openings(settings, 22), egress(settings, calls_private=calls_private))
 
 
 def _at(*ports: int, of: tuple[str, ...] = _HOST) -> set[str]:
@@ -149,6 +149,7 @@ _PRIVATE = _at(7000, of=(INNER4, INNER6, OTHER4, OTHER6, METADATA))
     [
         # Infisical itself refuses private addresses then.
         ({}, set()),
+        ({"calls_private": True}, _PRIVATE),
         (
             {"internal_networks": ("10.1.0.0/16", "fd00:1::/32")},
             _at(7000, of=(OTHER4, OTHER6, METADATA)),

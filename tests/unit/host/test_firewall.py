@@ -1,17 +1,22 @@
 """Test which ports the firewall opens, by the settings, and when it is refused."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from infisical_iac.core.change import UpToDate
 from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.files import PathState
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.host import firewall
 from infisical_iac.host.firewall import Firewall, FirewallState, changes, refuse, ruleset
-from infisical_iac.host.openings import Opening, openings
+from infisical_iac.host.model import MachineState
+from infisical_iac.host.openings import Egress, Opening, openings
 from infisical_iac.host.settings import EVERYBODY
-from tests.unit.settings_of import defaults
+from infisical_iac.host.site import Known, Site
+from tests.unit.operations.cases import of
+from tests.unit.settings_of import defaults, settings_of
 
 _HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -144,3 +149,57 @@ def test_an_unproven_change_is_detected() -> None:
 
 def test_removal_deletes_only_the_table_of_this_project() -> None:
     assert firewall.EMPTY == "table inet infisical\ndelete table inet infisical\n"
+
+
+_LISTED = ("10.1.0.0/16",)
+
+
+@pytest.mark.parametrize(
+    ("networks", "on", "calls_private", "before", "after"),
+    [
+        # Settled hosts: no operation follows the stack.
+        ((), "on", False, [("rules", None)], []),
+        (_LISTED, "on", True, [("rules", Egress(_LISTED))], []),
+        ((), "off", False, [("removal", None)], []),
+        # The list was emptied: Infisical calls private addresses until its container is replaced.
+        ((), "on", True, [("rules", Egress(()))], [("rules", None)]),
+        ((), "off", True, [], [("removal", None)]),
+        (EVERYBODY, "off", True, [("removal", None)], []),
+        # The first network is listed.
+        (_LISTED, "on", False, [("rules", Egress(_LISTED))], []),
+    ],
+)
+def test_private_addresses_are_opened_only_after_infisical_refuses_them(
+    monkeypatch: pytest.MonkeyPatch,
+    networks: tuple[str, ...],
+    on: str,
+    calls_private: bool,
+    before: list[tuple[str, Egress | None]],
+    after: list[tuple[str, Egress | None]],
+) -> None:
+    made: list[tuple[str, Egress | None]] = []
+
+    def note(what: str, arguments: dict[str, Any]) -> None:
+        made.append((what, arguments.get("egress")))
+
+    monkeypatch.setattr(firewall, "rules", lambda **each: note("rules", each))
+    monkeypatch.setattr(firewall, "removal", lambda **each: note("removal", each))
+    settings = settings_of(internal_networks=networks, firewall=on)
+    known = Known(settings, MachineState(calls_private=calls_private), Site(settings))
+    firewall.firewall._inner(known)
+    assert made == before
+    made.clear()
+    firewall.end_egress._inner(known)
+    assert made == after
+
+
+@pytest.mark.parametrize("operation", [firewall.rules, firewall.removal])
+def test_the_firewall_stays_if_the_stack_was_not_changed(
+    monkeypatch: pytest.MonkeyPatch, operation: Any
+) -> None:
+    there = SimpleNamespace(get_fact=lambda _: MachineState(calls_private=True))
+    monkeypatch.setattr(firewall, "state", SimpleNamespace(is_executing=True))
+    monkeypatch.setattr(firewall, "host", there)
+    arguments = {"openings": (), "machine": MachineState()} if operation is firewall.rules else {}
+    (decided,) = of(operation)(**arguments, after_stack=True)
+    assert isinstance(decided, UpToDate)

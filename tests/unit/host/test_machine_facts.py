@@ -8,7 +8,7 @@ import pytest
 from infisical_iac.core.apt import Packages
 from infisical_iac.core.units import Units
 from infisical_iac.host.kernel import Kernel, KernelState
-from infisical_iac.host.machine import UNDONE, Machine
+from infisical_iac.host.machine import CALLS_PRIVATE, UNDONE, Machine
 
 
 def test_only_packages_that_are_configured_count_as_installed() -> None:
@@ -127,3 +127,53 @@ def test_an_undone_restore_is_reported_if_there_is_no_instance(
     ran = subprocess.run(["sh", "-c", look], capture_output=True, text=True)
     assert ran.stdout == output
     assert Machine().process(ran.stdout.splitlines()).undone == output[7:].strip()
+
+
+_TRUE = '      ALLOW_INTERNAL_IP_CONNECTIONS: "true"\n'
+_FALSE = _TRUE.replace("true", "false")
+_RELEASE = "var/backups/infisical-iac/upgrades/20261125-v1/compose.yaml"
+
+
+@pytest.mark.parametrize(
+    ("files", "running", "calls_private"),
+    [
+        ({}, "", False),
+        ({"etc/infisical/compose.yaml": _TRUE}, "false", True),
+        ({"etc/infisical/compose.yaml": _FALSE}, "false", False),
+        # compose.yaml has been replaced, and the container not yet.
+        ({"etc/infisical/compose.yaml": _FALSE}, "true", True),
+        # A node of a cluster may have a container without the file.
+        ({}, "true", True),
+        # A single host's file is left behind once the host leads a cluster.
+        ({"etc/infisical/stack.yaml": _FALSE, "etc/infisical/compose.yaml": _TRUE}, "", False),
+        ({_RELEASE: _TRUE, "etc/infisical/compose.yaml": _FALSE}, "", False),
+        (
+            {
+                _RELEASE: _TRUE,
+                "var/lib/infisical-upgrade/state": "20261125-v1 swapped v2\n",
+                "etc/infisical/compose.yaml": _FALSE,
+            },
+            "",
+            True,
+        ),
+    ],
+)
+def test_an_infisical_that_calls_private_addresses_is_found(
+    tmp_path: Path, files: dict[str, str], running: str, calls_private: bool
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    docker = f"""
+docker() {{
+    case "$*" in
+    ps*) echo id ;;
+    inspect*) printf '%s\\n' NODE_ENV=production ALLOW_INTERNAL_IP_CONNECTIONS={running} ;;
+    esac
+}}
+xargs() {{ docker inspect; }}
+"""
+    look = CALLS_PRIVATE.replace("/var/", f"{tmp_path}/var/").replace("/etc/", f"{tmp_path}/etc/")
+    ran = subprocess.run(["sh", "-c", docker + look], capture_output=True, text=True)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert Machine().process(ran.stdout.splitlines()).calls_private is calls_private

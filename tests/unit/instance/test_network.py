@@ -117,6 +117,10 @@ def test_containers_go_anywhere_while_infisical_refuses_private_addresses() -> N
     assert egress(settings_of()) is None
 
 
+def test_containers_reach_no_private_address_until_infisical_refuses_them_itself() -> None:
+    assert egress(settings_of(), calls_private=True) == Egress(())
+
+
 def test_containers_reach_the_listed_networks_the_mail_server_and_the_proxy() -> None:
     settings = settings_of(
         internal_networks=("10.1.0.0/16", "10.1.2.0/24"),
