@@ -36,8 +36,9 @@ def rotate(key: str, inventory: str, lock: Lock, yes: bool) -> None:
     """Make a new KEY on the host, put it into use everywhere, and retire the old one.
 
     KEY is `database`, `redis`, `restic`, `auth-secret` or `encryption-key`; or a secret that you
-    gave: `smtp`, or the name of a variable in `infisical_secrets`. The new value of such a secret
-    is read as for the first `apply`. For `smtp` it is proven first.
+    gave: `smtp`, `proxy`, `google`, `github`, `gitlab`, `license`, or the name of a variable in
+    `infisical_secrets`. The new value of such a secret is read as for the first `apply`. That of
+    a mail server, proxy or login provider is proven first.
 
     If Infisical does not work with the new key, the old one is put back. An interrupted rotation is
     completed first. Only `auth-secret` asks for confirmation, after it printed the consequences.

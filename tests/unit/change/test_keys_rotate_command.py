@@ -1,8 +1,10 @@
 """Test which hosts `infisical-iac keys rotate` refuses, and when it inspects a host."""
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +13,7 @@ from click.testing import CliRunner
 from infisical_iac.cli.main import main
 from infisical_iac.core import lock, settings
 from infisical_iac.host.model import MachineState
+from infisical_iac.instance.settings import _NAMES
 from tests.unit.settings_of import settings_of
 
 
@@ -65,3 +68,10 @@ def test_a_host_is_inspected_under_the_lock(
     done = CliRunner().invoke(main, ["keys", "rotate", "redis"])
     assert (done.exit_code, host.done) == (1, ["lock", "read Machine"])
     assert reason in done.output
+
+
+@pytest.mark.parametrize("name", sorted({*_NAMES.values()}))
+def test_the_name_of_each_secret_that_a_user_gives_is_documented(name: str) -> None:
+    page = (Path(__file__).parents[3] / "docs/operate/keys.md").read_text()
+    assert re.search(rf"^\| .*`{name}`.* \|", page, re.MULTILINE)
+    assert f"`{name}`" in CliRunner().invoke(main, ["keys", "rotate", "--help"]).output
