@@ -307,6 +307,14 @@ class InstanceSettings(SettingsModel):
                 f"session_token_lifetime with {self.session_token_lifetime}: give it at least that"
             )
         return self
+    @model_validator(mode="after")
+    def _direct_hosts_have_a_proxy_to_go_past(self) -> Self:
+        if self.no_proxy and not self.outbound_proxy:
+            raise ValueError(
+                "'no_proxy' has no effect without a proxy: set outbound_proxy, or empty no_proxy"
+            )
+        return self
+
 
     @property
     def proxy(self) -> ProxyAddress | None:

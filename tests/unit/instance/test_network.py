@@ -130,6 +130,12 @@ def test_containers_reach_the_listed_networks_the_mail_server_and_the_proxy() ->
     assert egress(settings) == Egress(("10.1.0.0/16",), (("10.9.0.25", 587), ("", 3128)))
 
 
+def test_direct_hosts_without_a_proxy_are_refused() -> None:
+    with pytest.raises(SettingsError, match="no_proxy") as refused:
+        settings_of(no_proxy=("git.internal",))
+    assert "outbound_proxy" in str(refused.value)
+
+
 def test_networks_that_no_firewall_enforces_are_refused() -> None:
     with pytest.raises(SettingsError, match="internal_networks") as refused:
         refuse_unenforced(settings_of(internal_networks=("10.1.0.0/16",), firewall="off"))
