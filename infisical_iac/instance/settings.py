@@ -229,7 +229,8 @@ class InstanceSettings(SettingsModel):
 
     infisical_environment: Environment = Field(repr=False)
     """[Further variables](variables.md) of Infisical in clear text, such as
-    `{"OTEL_EXPORT_TYPE": "prometheus"}`. Variables that follow from other settings, deprecated
+    `{"OTEL_EXPORT_OTLP_ENDPOINT": "https://otel.example.com/v1/metrics"}` for
+    [metrics](../operate/network.md#metrics). Variables that follow from other settings, deprecated
     ones, and values that look like a secret are refused.
 
     Change: the next `apply` re-creates the Infisical container.

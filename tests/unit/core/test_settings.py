@@ -337,7 +337,7 @@ _UNSHOWN_TUPLES = ("infisical_secrets", "registry_login")
 # Examples with one entry, for settings whose defaults have none or several.
 _GOOD: dict[str, Any] = {
     "allowed_ports": ({"port": 9100},),
-    "infisical_environment": {"OTEL_EXPORT_TYPE": "prometheus"},
+    "infisical_environment": {"OTEL_EXPORT_TYPE": "otlp"},
     "infisical_secrets": ("GITHUB_API_TOKEN",),
     "smtp": {"host": "smtp.example.com", "from_address": "infisical@example.com"},
     "hosts": ({"address": "203.0.113.7"},),
