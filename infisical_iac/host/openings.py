@@ -4,10 +4,11 @@ The host's firewall in nftables and the cloud's firewall in front of it get thei
 one list of ports.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
 from typing import Literal
+from urllib.parse import urlsplit
 
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.settings import Settings
@@ -82,7 +83,14 @@ def egress(settings: Settings, *, calls_private: bool = False) -> Egress | None:
         return None
     # The settings name these, so that they are not listed again.
     services = [(each.host, each.port) for each in (instance.smtp, instance.proxy) if each]
-    reached = tuple((_address(host), port) for host, port in services)
+    reached = [(_address(host), port) for host, port in services]
+    # A port of these that was open everywhere would open most of what others serve by HTTP.
+    urls = [urlsplit(address) for _, address in instance.addresses]
+    reached += [
+        (address, each.port or (443 if each.scheme == "https" else 80))
+        for each in urls
+        if (address := _address(each.hostname or ""))
+    ]
     return Egress(_drop_nested(instance.internal_networks), tuple(dict.fromkeys(reached)))
 
 
@@ -104,6 +112,42 @@ def refuse_unenforced(settings: Settings) -> None:
             f"write {EVERYBODY} to allow all of them, with the cloud's metadata address",
             code="settings.unenforced",
         )
+
+
+def direct_names(settings: Settings) -> dict[str, str]:
+    """Return the names of servers that the firewall may keep Infisical from, each with its setting.
+
+    It asks them past the proxy. Their addresses may be private, and the firewall knows no names.
+    """
+    instance = settings.instance
+    if not instance.internal_networks:
+        return {}
+    found = {urlsplit(address).hostname or "": setting for setting, address in instance.addresses}
+    return {
+        name: setting
+        for name, setting in found.items()
+        if not _address(name) and instance.is_direct(name)
+    }
+
+
+def refuse_unreached(settings: Settings, addresses: Mapping[str, Iterable[str]]) -> None:
+    """Raise SettingsError for a server whose private address `internal_networks` lacks.
+
+    Args:
+        addresses: those of `direct_names`, as the host finds them.
+    """
+    private = [ip_network(each) for each in (*PRIVATE4, *PRIVATE6)]
+    allowed = [ip_network(each) for each in settings.instance.internal_networks]
+    for name, setting in direct_names(settings).items():
+        for address in addresses.get(name, ()):
+            of = ip_address(address.partition("%")[0])
+            if any(of in each for each in private) and not any(of in each for each in allowed):
+                raise SettingsError(
+                    f"setting 'internal_networks' does not have {address}, the address of {name} "
+                    f"in {setting!r}: add a network that it is in, or the firewall would keep "
+                    "Infisical from it",
+                    code="settings.unreached",
+                )
 
 
 def openings(settings: Settings, *ssh_ports: int, peers: Iterable[str] = ()) -> tuple[Opening, ...]:

@@ -93,7 +93,7 @@ def prove(settings: Settings, provider: Provider, secret: str = "") -> None:
         "authorities": authorities.read_authorities(settings),
         "proxy": None,
     }
-    if not proxy.is_direct(urlsplit(asked["url"]).hostname or "", settings):
+    if not settings.instance.is_direct(urlsplit(asked["url"]).hostname or ""):
         asked["proxy"] = proxy.login_of(settings)
     doing = f"check the client at {login.place_of(provider)}"
     found = json.loads(run(script("login", "prove"), doing=doing, stdin=json.dumps(asked)))

@@ -139,22 +139,9 @@ def find_trouble(settings: Settings, password: str = "") -> str:
 def targets(settings: Settings) -> list[str]:
     """Return the hosts, with ports, that the settings have Infisical reach by the proxy."""
     instance = settings.instance
-    addresses = [each for each in instance.infisical_environment.values() if each[:8] == "https://"]
-    if instance.login.google:
-        addresses.append("https://www.googleapis.com")
-    if instance.login.github:
-        addresses += ["https://github.com", "https://api.github.com"]
-    if instance.login.gitlab:
-        addresses.append(instance.login.gitlab.address)
-    urls = map(urlsplit, addresses)
+    urls = [urlsplit(each) for _, each in instance.addresses if each.startswith("https://")]
     places = {each.hostname: f"{each.hostname}:{each.port or 443}" for each in urls}
-    return [place for name, place in places.items() if name and not is_direct(name, settings)]
-
-
-def is_direct(name: str, settings: Settings) -> bool:
-    """Return whether Infisical asks a host without the proxy."""
-    direct = settings.instance.no_proxy
-    return any(name == each or (each[0] == "." and name.endswith(each)) for each in direct)
+    return [place for name, place in places.items() if name and not instance.is_direct(name)]
 
 
 def login_of(settings: Settings, password: str = "") -> dict[str, str] | None:

@@ -41,6 +41,12 @@ _PRIVATE_NAME = r"(?!\d+$|0x)[^.]+|.+\.(internal|local|lan|home\.arpa|test)"
 EXTRA_CA = "/etc/infisical-iac/extra-ca.crt"
 # The variable that gives the password of the mail server.
 MAIL_PASSWORD = "SMTP_PASSWORD"
+# Where Infisical checks an online license, unless LICENSE_SERVER_URL names another server.
+LICENSE_SERVER = "https://portal.infisical.com"
+_PROVIDER_ADDRESSES = {
+    "google": ("https://www.googleapis.com",),
+    "github": ("https://github.com", "https://api.github.com"),
+}
 # The beginning of the names of the files of given secrets.
 GIVEN = "given_"
 # The names of some secrets for `infisical-iac keys rotate`; others go by their variable.
@@ -264,7 +270,8 @@ class InstanceSettings(SettingsModel):
     internal_networks: InternalNetworks
     """[Private networks](../operate/network.md#private-networks) that webhooks, integrations and
     dynamic secrets may call, such as `("10.1.0.0/16",)`. The host's firewall keeps containers from
-    all others. Empty: Infisical refuses all private addresses itself.
+    all others, except for services that other settings give by address. Empty: Infisical refuses
+    all private addresses itself.
 
     Change: the next `apply` changes the firewall, and re-creates the Infisical container if the
     list was or becomes empty.
@@ -308,6 +315,7 @@ class InstanceSettings(SettingsModel):
                 f"session_token_lifetime with {self.session_token_lifetime}: give it at least that"
             )
         return self
+
     @model_validator(mode="after")
     def _direct_hosts_have_a_proxy_to_go_past(self) -> Self:
         if self.no_proxy and not self.outbound_proxy:
@@ -315,7 +323,6 @@ class InstanceSettings(SettingsModel):
                 "'no_proxy' has no effect without a proxy: set outbound_proxy, or empty no_proxy"
             )
         return self
-
 
     @property
     def proxy(self) -> ProxyAddress | None:
@@ -328,6 +335,28 @@ class InstanceSettings(SettingsModel):
         mail = self.smtp.variables if self.smtp else {}
         proxied = self.proxy.variables(self.no_proxy) if self.proxy else {}
         return mail | self.login.variables | proxied | self.infisical_environment
+
+    @property
+    def addresses(self) -> tuple[tuple[str, str], ...]:
+        """Return the setting and the address of each server that Infisical asks by HTTP."""
+        found = [
+            ("infisical_environment", value)
+            for value in self.infisical_environment.values()
+            if value.startswith(("http://", "https://"))
+        ]
+        if self.license_key == "online" and "LICENSE_SERVER_URL" not in self.infisical_environment:
+            found.append(("license_key", LICENSE_SERVER))
+        for each in self.login.clients:
+            own = (self.login.gitlab.address,) if self.login.gitlab else ()
+            found += [("login", address) for address in _PROVIDER_ADDRESSES.get(each, own)]
+        return tuple(found)
+
+    def is_direct(self, name: str) -> bool:
+        """Return whether Infisical asks a host without the proxy."""
+        listed = any(
+            name == each or (each[0] == "." and name.endswith(each)) for each in self.no_proxy
+        )
+        return not self.outbound_proxy or listed
 
     @property
     def given(self) -> tuple[GivenSecret, ...]:

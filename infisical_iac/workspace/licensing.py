@@ -14,10 +14,10 @@ from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names
+from infisical_iac.instance.settings import LICENSE_SERVER
 from infisical_iac.stack import session
 
 Features = Mapping[str, Any]
-_SERVER = "https://portal.infisical.com"
 _AGAIN = "`infisical-iac keys rotate license`"
 _UNSEEN = "the license can be inspected once Infisical runs with it"
 # By the server's name, the features that replace something of this project, or are asked for most.
@@ -112,7 +112,7 @@ def explain(settings: Settings, why: str) -> str:
     """
     kind, _, detail = why.partition(" ")
     begin = "not in effect, so Infisical serves as the free edition"
-    server = settings.instance.variables.get("LICENSE_SERVER_URL", _SERVER)
+    server = settings.instance.variables.get("LICENSE_SERVER_URL", LICENSE_SERVER)
     match kind:
         case "status":
             return (

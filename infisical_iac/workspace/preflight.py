@@ -20,9 +20,9 @@ from infisical_iac.core.settings import Settings, load
 from infisical_iac.core.wording import join_names
 from infisical_iac.host import docker
 from infisical_iac.host.docker import Engine
-from infisical_iac.host.machine import Machine
+from infisical_iac.host.machine import HostAddresses, Machine
 from infisical_iac.host.model import SYSTEMS, MachineState
-from infisical_iac.host.openings import refuse_unenforced
+from infisical_iac.host.openings import direct_names, refuse_unenforced, refuse_unreached
 from infisical_iac.host.shared import describe_left, not_ours, resolve_auto
 from infisical_iac.host.site import Known, Site, observe_site
 from infisical_iac.instance import authorities
@@ -81,6 +81,9 @@ def preflight(
         refuse_ingress(settings, machine)
         authorities.read_authorities(settings)
         refuse_unenforced(settings)
+        if names := direct_names(settings):
+            addresses = host.get_fact(HostAddresses, names=[*names])
+            refuse_unreached(settings, addresses)
         if not_ours(settings, machine):
             version, compose = host.get_fact(Engine)
             machine = replace(machine, engine=version, compose=compose)

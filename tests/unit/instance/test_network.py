@@ -1,11 +1,22 @@
 """Test the proxy, the private networks and the lifetimes of sessions that the settings take."""
 
+import subprocess
+from typing import Any
+
 import pytest
 import yaml
 
 from infisical_iac.core.errors import SettingsError
+from infisical_iac.core.settings import Settings
+from infisical_iac.host.machine import HostAddresses
 from infisical_iac.host.model import MachineState
-from infisical_iac.host.openings import Egress, egress, refuse_unenforced
+from infisical_iac.host.openings import (
+    Egress,
+    direct_names,
+    egress,
+    refuse_unenforced,
+    refuse_unreached,
+)
 from infisical_iac.instance.network import EVERYWHERE
 from infisical_iac.stack.compose_file import compose_file
 from tests.unit.settings_of import settings_of
@@ -128,6 +139,73 @@ def test_containers_reach_the_listed_networks_the_mail_server_and_the_proxy() ->
         outbound_proxy=_PROXY,
     )
     assert egress(settings) == Egress(("10.1.0.0/16",), (("10.9.0.25", 587), ("", 3128)))
+
+
+def test_containers_reach_servers_that_other_settings_give_by_address() -> None:
+    settings = settings_of(
+        internal_networks=("10.1.0.0/16",),
+        login={"gitlab": {"client_id": "fake", "address": "https://10.9.0.7"}},
+        infisical_environment={
+            "LICENSE_SERVER_URL": "https://[fd00::7]:8443",
+            "OTEL_EXPORT_OTLP_ENDPOINT": "http://10.9.0.8/v1/metrics",
+            "POSTHOG_HOST": "https://posthog.internal",
+        },
+    )
+    found = egress(settings)
+    assert found is not None
+    assert {*found.services} == {("10.9.0.7", 443), ("fd00::7", 8443), ("10.9.0.8", 80)}
+
+
+_GITLAB = {"gitlab": {"client_id": "fake", "address": "https://git.internal"}}
+
+
+def _gitlab(**changes: Any) -> Settings:
+    return settings_of(**{"internal_networks": ("10.1.0.0/16",), "login": _GITLAB} | changes)
+
+
+@pytest.mark.parametrize("address", ["10.9.0.7", "fd00::7"])
+def test_a_gitlab_at_a_private_address_that_is_not_listed_is_refused(address: str) -> None:
+    with pytest.raises(SettingsError, match="internal_networks") as refused:
+        refuse_unreached(_gitlab(), {"git.internal": ["203.0.113.7", address]})
+    assert refused.value.code == "settings.unreached"
+    assert f"{address}, the address of git.internal" in str(refused.value)
+
+
+def test_listed_and_public_and_unknown_addresses_of_a_gitlab_are_not_refused() -> None:
+    for addresses in (["10.1.0.7"], ["203.0.113.7", "2001:db8::7"], []):
+        refuse_unreached(_gitlab(), {"git.internal": addresses})
+    refuse_unreached(_gitlab(internal_networks=EVERYWHERE), {"git.internal": ["10.9.0.7"]})
+
+
+@pytest.mark.parametrize(
+    ("changes", "names"),
+    [
+        ({}, {"git.internal": "login"}),
+        ({"internal_networks": ()}, {}),
+        ({"outbound_proxy": _PROXY}, {}),
+        (
+            {"outbound_proxy": _PROXY, "no_proxy": (".internal",)},
+            {"git.internal": "login"},
+        ),
+        (
+            {"license_key": "online"},
+            {"git.internal": "login", "portal.infisical.com": "license_key"},
+        ),
+    ],
+)
+def test_names_are_looked_up_only_where_the_firewall_is_in_the_way(
+    changes: dict[str, Any], names: dict[str, str]
+) -> None:
+    assert direct_names(_gitlab(**changes)) == names
+
+
+def test_the_host_finds_the_addresses_of_names() -> None:
+    fact = HostAddresses()
+    command = fact.command(["localhost", "git.invalid"])
+    output = subprocess.run(["sh", "-c", command], capture_output=True, text=True).stdout
+    found = fact.process(output.splitlines())
+    assert {*found} == {"localhost"}
+    assert {*found["localhost"]} <= {"127.0.0.1", "::1"}
 
 
 def test_direct_hosts_without_a_proxy_are_refused() -> None:

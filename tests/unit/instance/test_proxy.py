@@ -153,6 +153,25 @@ def test_hosts_in_no_proxy_are_not_asked_for() -> None:
     assert targets(settings) == ["license.example.com:443", "github.com:443", "api.github.com:443"]
 
 
+@pytest.mark.parametrize(
+    ("license_key", "environment", "asked"),
+    [
+        ("online", {}, ["portal.infisical.com:443"]),
+        ("offline", {}, []),
+        ("online", {"LICENSE_SERVER_URL": "https://l.example"}, ["l.example:443"]),
+    ],
+)
+def test_the_license_server_is_asked_for(
+    license_key: str, environment: dict[str, str], asked: list[str]
+) -> None:
+    settings = settings_of(
+        outbound_proxy="http://proxy.internal:3128",
+        license_key=license_key,
+        infisical_environment=environment,
+    )
+    assert targets(settings) == asked
+
+
 def test_the_deployed_proxy_is_read_from_the_compose_file(root: Path) -> None:
     (root / "compose.yaml").write_text(compose_file(_SETTINGS, MachineState()))
     state = Proxied().process(_run(root, "state").splitlines())
