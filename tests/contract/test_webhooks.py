@@ -11,7 +11,7 @@ import pytest
 
 from tests.proxy import ForwardProxy, serving
 
-from .world import Document, ok, set_up
+from .world import EMAIL, Document, ok, set_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,6 +55,8 @@ def create(world: World, url: str) -> httpx.Response:
 
 def send(world: World, url: str) -> Document:
     webhook = ok(create(world, url))["webhook"]
+    person = {"usernames": [EMAIL], "emails": [], "roleSlugs": ["admin"]}
+    ok(world.deployer.post(f"/api/v1/projects/{world.project_id}/memberships", json=person))
     sent = ok(world.admin.post(f"/api/v1/webhooks/{webhook['id']}/test", json={}))
     tested: Document = sent["webhook"]
     return tested
