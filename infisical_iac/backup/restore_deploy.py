@@ -63,7 +63,7 @@ def place(known: Preflight, source: SnapshotSource) -> None:
     """Begin the restore, and put the keys that the snapshot needs in place."""
     if known.leads:
         files = at(known.site, RestoreSite).files(source.files)
-        secrets = known.settings.instance.given
+        secrets = known.settings.instance.secrets
         keys.given_secrets(
             secrets=[each for each in secrets if f"keys/{each.key}" not in files],
             more=keys.more_of(known.settings),

@@ -36,7 +36,7 @@ class StackSteps:
             compose=compose, settings=settings, project=project, name="Change the version"
         )
         run_containers(settings, known.machine)
-        keys.unused(more=keys.more_of(settings), name="Remove secrets that nothing uses")
+        keys.unused_secrets(more=keys.more_of(settings), name="Remove secrets that nothing uses")
 
 
 def end_interrupted(known: Preflight, compose: str = "") -> None:

@@ -47,7 +47,7 @@ def rotate(key: str, inventory: str, lock: Lock, yes: bool) -> None:
     key that is in use.
     """
     with open_host(inventory, lock) as (host, settings):
-        chosen = find_key(key, settings.instance.given)
+        chosen = find_key(key, settings.instance.secrets)
         from infisical_iac.backup import kit_host
         from infisical_iac.change import rotation
         from infisical_iac.core import audit
@@ -105,7 +105,7 @@ def list_command(inventory: str, as_json: bool) -> None:
         from infisical_iac.host.machine import Machine
 
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
-        found = rotation.list_keys(settings.instance.given)
+        found = rotation.list_keys(settings.instance.secrets)
         begun = parse_unfinished(host.get_fact(Machine).rotating)
     now = datetime.now(UTC)
     rows = [

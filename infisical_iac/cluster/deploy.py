@@ -174,7 +174,9 @@ def roll_out(known: Preflight) -> None:
         stack.networks(site=site, name="Re-create networks that differ")
         upgrade.version_change(site=site, project=project, name="Change the version")
         stack.services(site=site, name="Roll out Infisical, PostgreSQL and Redis")
-        keys.unused(more=keys.more_of(site.settings), name="Remove secrets that nothing uses")
+        keys.unused_secrets(
+            more=keys.more_of(site.settings), name="Remove secrets that nothing uses"
+        )
     else:
         unfinished_changes(
             machine=known.machine, name="Discard unfinished changes of a former leader"

@@ -42,7 +42,7 @@ SECRETS = {
 
 def secrets_of(settings: Settings) -> dict[str, tuple[str, ...]]:
     """Return SECRETS, with the secrets that the user gave among those of Infisical."""
-    given = (each.key for each in settings.instance.given)
+    given = (each.key for each in settings.instance.secrets)
     return SECRETS | {"infisical_env": (*SECRETS["infisical_env"], *given)}
 
 

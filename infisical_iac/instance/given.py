@@ -22,7 +22,7 @@ def ask(secrets: Sequence[GivenSecret]) -> None:
     """Read the values from the environment, or ask for them; `value_of` returns them then."""
     for each in secrets:
         if each.key not in _values:
-            _values[each.key] = _checked(each, _read(each))
+            _values[each.key] = _check(each, _read(each))
 
 
 def value_of(secret: GivenSecret) -> str:
@@ -59,7 +59,7 @@ def _read(secret: GivenSecret) -> str:
     return prompt_secret(f"{secret.purpose[0].upper()}{secret.purpose[1:]} ({name})")
 
 
-def _checked(secret: GivenSecret, text: str) -> str:
+def _check(secret: GivenSecret, text: str) -> str:
     value = text.rstrip("\r\n")
     why = ""
     if not value.strip():

@@ -121,7 +121,7 @@ def row(settings: Settings) -> list[Row]:
 
 def password_of(settings: Settings) -> list[GivenSecret]:
     """Return the password of the mail server, as a list of one; empty without a login."""
-    return [each for each in settings.instance.given if each.variable == MAIL_PASSWORD]
+    return [each for each in settings.instance.secrets if each.variable == MAIL_PASSWORD]
 
 
 def describe(smtp: Smtp, step: str, reason: str, to: str = "") -> str:

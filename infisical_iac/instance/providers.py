@@ -82,7 +82,7 @@ def prove(settings: Settings, provider: Provider, secret: str = "") -> None:
     Raises RunFailed with the remedy for a client that the provider refuses.
     """
     login, variable = settings.instance.login, client_secret_of(provider)
-    (own,) = [each for each in settings.instance.given if each.variable == variable]
+    (own,) = [each for each in settings.instance.secrets if each.variable == variable]
     address = login.gitlab.address if login.gitlab else ""
     asked: dict[str, Any] = {
         "url": _TOKENS.get(provider, f"{address}/oauth/token"),
@@ -114,7 +114,7 @@ def explain(settings: Settings, provider: Provider, error: str, reason: str) -> 
     place = settings.instance.login.place_of(provider)
     match error:
         case "password":
-            kept = {each.key: each.purpose for each in settings.instance.given}
+            kept = {each.key: each.purpose for each in settings.instance.secrets}
             return f"the host lacks {kept.get(reason, reason)} yet: `infisical-iac apply` takes it"
         case "callback":
             callback = callback_address(provider, settings.stack.site_url)

@@ -153,7 +153,7 @@ def login_of(settings: Settings, password: str = "") -> dict[str, str] | None:
     proxy = settings.instance.proxy
     if proxy is None:
         return None
-    known = [each for each in settings.instance.given if each.variable == PROXY_PASSWORD]
+    known = [each for each in settings.instance.secrets if each.variable == PROXY_PASSWORD]
     word = password or next(map(given.value_of, known), "")
     return {"place": proxy.place, "user": proxy.user, "password": word}
 

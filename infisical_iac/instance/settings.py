@@ -359,7 +359,7 @@ class InstanceSettings(SettingsModel):
         return not self.outbound_proxy or listed
 
     @property
-    def given(self) -> tuple[GivenSecret, ...]:
+    def secrets(self) -> tuple[GivenSecret, ...]:
         """Return the secrets that the user has to give."""
         found = []
         if self.smtp and self.smtp.user:

@@ -20,7 +20,7 @@ def shared_values(settings: Settings, machine: MachineState) -> dict[str, object
         "node_options": f"--max-old-space-size={memory * 2 // 3}",
         "variables": settings.instance.variables,
         # The variables of the secrets that the user gave; those in an address have another one.
-        "given": [each.variable for each in settings.instance.given if not each.is_in_address],
+        "given": [each.variable for each in settings.instance.secrets if not each.is_in_address],
         "internal_connections": bool(settings.instance.internal_networks),
         "redis_maxmemory_mb": redis_maxmemory_mb(settings),
         "start_interval": machine.system is not None and machine.system.start_interval,

@@ -90,7 +90,7 @@ def more_of(settings: Settings) -> str:
     """Return the names of keys that not every host has, separated by blanks."""
     swarm = settings.cluster.topology == "swarm"
     more = OF_A_CLUSTER if swarm else settings.stack.ingress_kind.more_keys
-    return " ".join(filter(None, (more, *(each.key for each in settings.instance.given))))
+    return " ".join(filter(None, (more, *(each.key for each in settings.instance.secrets))))
 
 
 @planned_operation
@@ -116,7 +116,7 @@ def decide_given(secrets: Sequence[GivenSecret], missing: frozenset[str]) -> Com
 
 
 @planned_operation
-def unused(more: str) -> Commands:
+def unused_secrets(more: str) -> Commands:
     """Remove secrets that the user gave, once no setting uses them and no container has them."""
     yield from decide_unused(host.get_fact(Keys, more=more).surplus)
 

@@ -277,7 +277,7 @@ def renew(client: Client, admin: Client, organization: str, email: str) -> str:
             "says why",
             code="run.mail",
         ) from None
-    return sentence(email, made["link"]) if made else _mailed(email)
+    return sentence(email, made["link"]) if made else _describe_mail(email)
 
 
 def _address(membership: dict[str, Any]) -> str:
@@ -329,10 +329,10 @@ def _link(email: str, answer: Mapping[str, Any]) -> str:
     links = answer.get("completeInviteLinks")
     if links is None:
         return ""
-    return sentence(email, links[0]["link"]) if links else _mailed(email)
+    return sentence(email, links[0]["link"]) if links else _describe_mail(email)
 
 
-def _mailed(email: str) -> str:
+def _describe_mail(email: str) -> str:
     """Return the sentence on an invitation by mail: Infisical does not report that it failed."""
     return (
         f"Infisical sends {email} the invitation by mail, or none if login_methods lacks 'email', "

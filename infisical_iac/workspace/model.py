@@ -65,7 +65,7 @@ def _day(value: Any) -> date:
         raise ValueError(f"{str(value)!r} is not a day; write one such as 2027-01-15") from None
 
 
-def _requirement(value: Any) -> Any:
+def _read_requirement(value: Any) -> Any:
     if value != "warn" and not isinstance(value, dict):
         what = "the requirement is missing" if value is None else f"{value!r} is no requirement"
         raise ValueError(f"{what}; write warn, or `from:` with a day such as 2027-01-15")
@@ -260,7 +260,7 @@ class Workspace(_Entry):
     shared_folders: tuple[Folder, ...] = ()
     services: dict[Slug, Service] = {}
     people: dict[Email, Access] = {}
-    require_second_factor: Annotated[Requirement | None, BeforeValidator(_requirement)] = None
+    require_second_factor: Annotated[Requirement | None, BeforeValidator(_read_requirement)] = None
     accepted: tuple[Accepted, ...] = ()
     access_token_ttl: Seconds = 1800
     access_token_max_ttl: Seconds = 86_400

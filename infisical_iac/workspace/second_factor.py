@@ -56,7 +56,7 @@ class SecondFactors:
     accounts: Sequence[Account] = ()
     unseen: str = "only the database on the host shows it"
 
-    def account(self, name: str) -> Account | None:
+    def find_account(self, name: str) -> Account | None:
         """Return the account of an e-mail address or username; None if it is unknown."""
         return next((each for each in self.accounts if name.lower() in each.names), None)
 
@@ -96,7 +96,7 @@ def is_suspended(desired: Workspace, email: str, there: PersonState, known: Seco
     deadline = find_deadline(desired.require_second_factor, there)
     if deadline is None:
         return False
-    account = known.account(email)
+    account = known.find_account(email)
     if account is None:
         return _is_taken(there)
     return account.lacks_one and known.day >= deadline
@@ -124,7 +124,7 @@ def describe(desired: Workspace, people: People | None, known: SecondFactors) ->
         return
     lacking: dict[str, list[str]] = {}
     for email in given:
-        account, there = known.account(email), members.get(email)
+        account, there = known.find_account(email), members.get(email)
         if account and account.lacks_one and there:
             lacking.setdefault(_consequence(rule, there, known.day), []).append(email)
     for consequence, emails in lacking.items():
@@ -154,7 +154,7 @@ def summarize(known: SecondFactors, admin_email: str, rule: Requirement | None) 
     if known.unseen:
         return f"unknown: {known.unseen}", rule is None
     first = admin_email.lower()
-    admin = known.account(first)
+    admin = known.find_account(first)
     others = [each for each in known.accounts if each.is_accepted and first not in each.names]
     lacking = [each.names[0] for each in others if each.lacks_one]
     parts = [f"{join_names(lacking)} {_have(lacking)} none"] if lacking else []

@@ -88,7 +88,7 @@ def test_access_ends_without_a_second_factor_and_comes_back_with_one(
     with pytest.raises(ApiError) as wrong:
         app.turn_on("000000" if _code(app.key) != "000000" else "111111")
     assert wrong.value.status == 400
-    assert known().account(BEN) is not None
+    assert known().find_account(BEN) is not None
     assert _settle(place, known()) == []
     app.turn_on(_code(app.key))
     with pytest.raises(UserError, match=BEN):

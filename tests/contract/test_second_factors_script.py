@@ -58,7 +58,9 @@ def _factors(directory: Path, postgres: Postgres) -> dict[str, str]:
     done = run(directory, postgres)
     assert done.returncode == 0, done.stderr
     known = parse(done.stdout.splitlines(), date(2027, 1, 15))
-    assert known.account("app@example.com") == Account(("app@example.com", "app"), factor="totp")
+    assert known.find_account("app@example.com") == Account(
+        ("app@example.com", "app"), factor="totp"
+    )
     invited = [each.names[0] for each in known.accounts if not each.is_accepted]
     assert invited == ["invited", "unset"]
     return {each.names[-1]: each.factor for each in known.accounts}

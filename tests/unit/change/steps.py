@@ -64,7 +64,7 @@ class NotingHost(Noting):
 def rotate(key: str, **changes: Any) -> list[str]:
     """Rotate a key of a single host, whose settings have changes."""
     settings = load(defaults(**changes))
-    found = find_key(key, settings.instance.given)
+    found = find_key(key, settings.instance.secrets)
     return rotation.rotate(found, settings, "chainalign", Site(settings))
 
 

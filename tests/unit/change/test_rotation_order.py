@@ -107,7 +107,7 @@ def test_another_secret_of_the_user_is_given_and_not_made(
 @pytest.mark.parametrize(("name", "fact"), [("smpt", "'smtp'"), ("redsi", "'redis'")])
 def test_an_unknown_key_is_refused_with_the_closest(name: str, fact: str) -> None:
     with pytest.raises(SettingsError, match=fact) as refused:
-        find_key(name, settings_of(**_MAIL).instance.given)
+        find_key(name, settings_of(**_MAIL).instance.secrets)
     assert refused.value.code == "settings.unknown_key"
 
 

@@ -56,7 +56,7 @@ def test_a_mail_server_without_a_login_needs_no_password(own: Path) -> None:
     server = ("--smtp-host", "mail.internal", "--smtp-user", "none", "--smtp-tls", "none")
     ran = check(run_init(own, *NEEDED, *server, "--yes"))
     assert "user" not in _values(own)["smtp"]
-    assert _settings(own).instance.given == ()
+    assert _settings(own).instance.secrets == ()
     assert "SMTP_PASSWORD" not in ran.output
 
 

@@ -42,7 +42,7 @@ def test_mail_goes_out_by_starttls_with_a_login() -> None:
 
 def test_mail_without_a_login_needs_no_password() -> None:
     settings = settings_of(smtp={"host": "10.0.0.9", "from_address": "a@b.example", "tls": "none"})
-    assert settings.instance.given == ()
+    assert settings.instance.secrets == ()
     assert settings.instance.variables["SMTP_IGNORE_TLS"] == "true"
 
 

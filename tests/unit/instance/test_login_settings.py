@@ -51,8 +51,8 @@ def test_a_drill_has_neither_logins_nor_the_license() -> None:
 
 def test_each_secret_has_a_name_for_its_rotation() -> None:
     settings = settings_of(login={"github": {"client_id": "Ov23fake"}}, license_key="offline")
-    assert [each.name for each in settings.instance.given] == ["github", "license"]
-    found = [given_by_key(each.key) for each in settings.instance.given]
+    assert [each.name for each in settings.instance.secrets] == ["github", "license"]
+    found = [given_by_key(each.key) for each in settings.instance.secrets]
     assert [each and each.name for each in found] == ["github", "license"]
 
 

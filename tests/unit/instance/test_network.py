@@ -89,7 +89,7 @@ def test_the_stack_and_the_proxy_itself_are_reached_without_the_proxy() -> None:
 
 def test_the_password_of_the_proxy_is_only_in_its_address() -> None:
     settings = settings_of(outbound_proxy=_LOGIN)
-    assert [each.variable for each in settings.instance.given] == ["OUTBOUND_PROXY_PASSWORD"]
+    assert [each.variable for each in settings.instance.secrets] == ["OUTBOUND_PROXY_PASSWORD"]
     found = _environment(outbound_proxy=_LOGIN)
     address = "http://infisical:${OUTBOUND_PROXY_PASSWORD:-}@proxy.internal:3128"
     assert (found["HTTP_PROXY"], found["HTTPS_PROXY"]) == (address, address)

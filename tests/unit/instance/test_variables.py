@@ -73,7 +73,7 @@ def test_the_form_of_each_variable_is_known() -> None:
 
 @pytest.mark.parametrize("name", ["GITHUB_API_TOKEN", "DEFAULT_SAML_ORG_SLUG"])
 def test_each_variable_of_the_vendor_may_be_secret(name: str) -> None:
-    (given,) = settings_of(infisical_secrets=(name,)).instance.given
+    (given,) = settings_of(infisical_secrets=(name,)).instance.secrets
     assert (given.variable, given.key) == (name, f"given_{name.lower()}")
 
 

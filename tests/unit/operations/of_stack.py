@@ -65,7 +65,7 @@ _SERVING = IngressState({**_DIRECTORIES, _CADDYFILE.path: _CADDYFILE.state}, _CA
 _MAILING = settings_of(
     smtp={"host": "smtp.example.com", "user": "infisical", "from_address": "iac@example.com"}
 )
-_GIVEN = _MAILING.instance.given
+_GIVEN = _MAILING.instance.secrets
 _MAILS = MailState(_MAILING.instance.variables, has_password=True)
 
 _PROXIED = settings_of(outbound_proxy="http://infisical@proxy.internal:3128")
@@ -204,7 +204,7 @@ OPERATIONS = {
         ),
         "keys.sh sees each file, or the whole fact fails",
     ),
-    "stack.keys.unused": Cases(
+    "stack.keys.unused_secrets": Cases(
         noop(lambda: keys.decide_unused(frozenset()), "each secret that the user gave is used"),
         due(
             lambda: keys.decide_unused(frozenset({"given_smtp_password"})),

@@ -168,9 +168,9 @@ def test_the_output_of_the_script_is_understood() -> None:
         '{"names" : ["cy@example.com", "cy@example.com"], "accepted" : false, "factor" : ""}',
     ]
     known = parse(lines, date(2027, 1, 15))
-    assert known.account("ADA") == Account((_ADA, "ada"), factor="totp")
+    assert known.find_account("ADA") == Account((_ADA, "ada"), factor="totp")
     assert [each.names[0] for each in known.accounts if each.lacks_one] == [_BEN]
-    assert known.account("dan@example.com") is None
+    assert known.find_account("dan@example.com") is None
 
 
 def _summary(text: str, **factors: str) -> tuple[str, bool]:
