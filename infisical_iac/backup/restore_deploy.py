@@ -44,6 +44,7 @@ def restoring(source: SnapshotSource) -> None:
     """
     journal.current().event = "restore"
     known = preflight(restoring=True)
+    ask_secrets(known=known, source=source)
     foundation(known=known)
     place(known=known, source=source)
     at(known.site, RestoreSite).keep_keys()
@@ -58,9 +59,9 @@ def restoring(source: SnapshotSource) -> None:
     record_run()
 
 
-@deploy("Keys")
-def place(known: Preflight, source: SnapshotSource) -> None:
-    """Begin the restore, and put the keys that the snapshot needs in place."""
+@deploy("Secrets")
+def ask_secrets(known: Preflight, source: SnapshotSource) -> None:
+    """Ask for the secrets that only the user has and the kit lacks, before anything is changed."""
     if known.leads:
         files = at(known.site, RestoreSite).files(source.files)
         secrets = known.settings.instance.secrets
@@ -69,6 +70,12 @@ def place(known: Preflight, source: SnapshotSource) -> None:
             more=keys.more_of(known.settings),
             name="Ask for the secrets that only you have",
         )
+
+
+@deploy("Keys")
+def place(known: Preflight, source: SnapshotSource) -> None:
+    """Begin the restore, and put the keys that the snapshot needs in place."""
+    if known.leads:
         restore.kit_keys(
             source=source,
             admin_email=known.settings.workspace.admin_email,

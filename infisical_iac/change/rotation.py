@@ -272,8 +272,10 @@ def _ask(key: Key, settings: Settings) -> str:
     if secret.variable == MAIL_PASSWORD:
         mail.prove(settings, password=value)
     for each in settings.instance.login.clients:
-        if secret.variable == client_secret_of(each):
-            providers.prove(settings, each, value)
+        if secret.variable == client_secret_of(each) and (
+            note := providers.prove(settings, each, value)
+        ):
+            echo(note, err=True)
     if secret.is_in_address:
         proxy.prove(settings, password=value)
     return value
@@ -320,6 +322,15 @@ def list_keys(secrets: Sequence[GivenSecret]) -> list[tuple[Key, datetime]]:
         for key in keys.list_keys(secrets)
         if key.file in seconds
     ]
+
+
+def refuse_missing(key: Key, secrets: Sequence[GivenSecret]) -> None:
+    """Raise Refused if the current host does not have a secret that the user gives."""
+    if key.file not in [each.file for each, _ in list_keys(secrets)]:
+        raise Refused(
+            f"the host does not have {key.purpose} yet: `infisical-iac apply` takes it",
+            code="refused.no_secret",
+        )
 
 
 def _refuse_append_only(settings: BackupSettings) -> None:

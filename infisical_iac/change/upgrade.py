@@ -21,12 +21,9 @@ from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names
-from infisical_iac.host.machine import Machine
-from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Site, at
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import edge, given_up, session
-from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.model import images_of, ingress_of, isolate, port_of, with_own_settings
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.stack.state import COMPOSE_FILE, DeploymentState, Upgrades, UpgradeState
@@ -155,9 +152,7 @@ class VersionChanges:
         before runs again then, or the message says how to get there.
         """
         settings = self.site.settings
-        today = compose_file(settings, MachineState())
-        text, calls = fetch_release(release, settings.stack), host.get_fact(Machine).calls_private
-        kept = with_own_settings(text, today, calls_private=calls)
+        kept = with_own_settings(fetch_release(release, settings.stack), stack.compose_text())
         change = VersionChange(was, kept, data)
         with audit.record("rollback", [f"~ Infisical: back to {release.name}"]):
             sentences = change_on_host(change, settings, project)

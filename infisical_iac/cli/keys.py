@@ -57,6 +57,8 @@ def rotate(key: str, inventory: str, lock: Lock, yes: bool) -> None:
 
         machine = host.get_fact(Machine)
         _refuse(machine)
+        if chosen.is_given:
+            rotation.refuse_missing(chosen, settings.instance.secrets)
         if chosen.name == "encryption-key":
             raise rotation.refuse_encryption_key(settings.stack)
         project = load_declared(settings.workspace).project.slug

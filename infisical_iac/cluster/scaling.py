@@ -31,7 +31,7 @@ from infisical_iac.host.firewall import end_egress
 from infisical_iac.host.site import Site
 from infisical_iac.stack import compose, edge, given_up, session
 from infisical_iac.stack.compose_file import compose_file
-from infisical_iac.stack.deploy import ingress, run_containers
+from infisical_iac.stack.deploy import given_secrets, ingress, run_containers
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.workspace import checks
 from infisical_iac.workspace.checks import Before
@@ -433,6 +433,7 @@ def scaling_out(*, switched: bool = False) -> None:
     """
     journal.current().event = "scale-out"
     known = preflight(scaling=True, check=_check(refuse_scale_out, switched=switched))
+    given_secrets(known=known)
     foundation(known=known)
     move_out(known=known, switched=switched)
     take_over(known=known)

@@ -26,6 +26,8 @@ _NEEDS = {
     "Swarm": ("Swarm", "Docker", "Firewall"),
     # Compose needs the keys for every file, and containers start only after a change of version.
     "Stack": ("Stack", "Swarm", "Docker", "Data volume"),
+    # The rules stay while the containers call private addresses.
+    "Egress": ("Stack",),
     # The edge may be closed because of an unfinished change of the stack.
     "Ingress": ("Stack",),
     # Sharing would copy the leader's losses to all nodes.

@@ -336,7 +336,7 @@ def decide_removal(there: FirewallState) -> Commands:
         yield UpToDate("there is no firewall of this project")
 
 
-_STILL = "Infisical still calls private addresses, so the firewall keeps it from them"
+_STILL = "Infisical still calls private addresses, so the firewall stays as it is"
 
 
 def _still_calls_private() -> bool:

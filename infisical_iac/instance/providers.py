@@ -70,11 +70,19 @@ def decide(settings: Settings, deployed: Mapping[str, str], trusted: str) -> Com
     if not new:
         yield UpToDate("the clients of logins are those that are deployed")
     for each in new:
-        yield step(prove, settings, each)
+        yield step(prove_or_note, settings, each)
 
 
-def prove(settings: Settings, provider: Provider, secret: str = "") -> None:
+def prove_or_note(settings: Settings, provider: Provider) -> None:
+    """Prove a client as `prove` does; note for the operator if the provider can't be asked."""
+    if note := prove(settings, provider):
+        journal.current().operator_notes.append(note)
+
+
+def prove(settings: Settings, provider: Provider, secret: str = "") -> str:
     """Prove a client at its provider, from the current host.
+
+    Returns a sentence if the host could not ask the provider; empty if the client is proven.
 
     Args:
         secret: another client secret than the host's, or the one given to this run.
@@ -98,12 +106,13 @@ def prove(settings: Settings, provider: Provider, secret: str = "") -> None:
     doing = f"check the client at {login.place_of(provider)}"
     found = json.loads(run(script("login", "prove"), doing=doing, stdin=json.dumps(asked)))
     if found["error"] == "unreachable":
-        journal.current().operator_notes.append(
+        return (
             f"The client of {login.place_of(provider)} was not checked: the host could not ask "
             f"{asked['url']} ({found['reason']})."
         )
-    elif found["error"]:
+    if found["error"]:
         raise RunFailed(explain(settings, provider, found["error"], found["reason"]), code=_CODE)
+    return ""
 
 
 _CODE = "run.login"
@@ -115,7 +124,8 @@ def explain(settings: Settings, provider: Provider, error: str, reason: str) -> 
     match error:
         case "password":
             kept = {each.key: each.purpose for each in settings.instance.secrets}
-            return f"the host lacks {kept.get(reason, reason)} yet: `infisical-iac apply` takes it"
+            what = kept.get(reason, reason)
+            return f"the host does not have {what} yet: `infisical-iac apply` takes it"
         case "callback":
             callback = callback_address(provider, settings.stack.site_url)
             return (

@@ -107,7 +107,7 @@ def decide(settings: Settings, there: ProxyState) -> Commands:
 
 
 # Around the password's variable, in compose.yaml and in stack.yaml.
-_HOLDERS = (("${", ":?}"), ("$$", ""))
+_HOLDERS = (("${", ":-}"), ("$$", ""))
 
 
 def prove(settings: Settings, password: str = "") -> None:

@@ -250,7 +250,7 @@ class InstanceSettings(SettingsModel):
     container.
     """
 
-    outbound_proxy: Proxy
+    outbound_proxy: Proxy = Field(repr=False)
     """[Proxy](../operate/network.md#a-proxy) for what Infisical asks others by HTTP and HTTPS:
     login providers, webhooks, integrations, the license server. A user may be in it, as in
     `http://infisical@proxy.internal:3128`; the password is `OUTBOUND_PROXY_PASSWORD`. Mail does not
@@ -270,7 +270,8 @@ class InstanceSettings(SettingsModel):
     internal_networks: InternalNetworks
     """[Private networks](../operate/network.md#private-networks) that webhooks, integrations and
     dynamic secrets may call, such as `("10.1.0.0/16",)`. The host's firewall keeps containers from
-    all others, except for services that other settings give by address. Empty: Infisical refuses
+    all others, except for servers that other settings name: at their address, or, if a mail server
+    or proxy is given by name, at its port everywhere. Empty: Infisical refuses
     all private addresses itself.
 
     Change: the next `apply` changes the firewall, and re-creates the Infisical container if the

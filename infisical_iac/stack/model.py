@@ -48,23 +48,17 @@ _OF_RELEASE = frozenset(
 )
 
 
-def with_own_settings(compose: str, today: str, *, calls_private: bool) -> str:
-    """Return the file of an earlier release with Infisical's own settings from the file of today.
+def with_own_settings(compose: str, deployed: str) -> str:
+    """Return the file of an earlier release with Infisical's own settings from the deployed file.
 
-    The firewall and the secrets on the host are those of today too.
-
-    Args:
-        calls_private: whether the deployed Infisical calls private addresses. If not, the firewall
-            may not keep it to the allowed ones yet.
+    The firewall, the secrets and the authorities on the host belong to the deployed file.
     """
     document: dict[str, Any] = yaml.safe_load(compose)
     infisical = document["services"]["infisical"]
-    current = yaml.safe_load(today)["services"]["infisical"]
+    current = yaml.safe_load(deployed)["services"]["infisical"]
     there, volumes = infisical["environment"], current.get("volumes")
     kept = {name: value for name, value in there.items() if name in _OF_RELEASE}
     own = {name: each for name, each in current["environment"].items() if name not in _OF_RELEASE}
-    if not calls_private:
-        own[_INTERNAL] = "false"
     if {**kept, **own} == there and volumes == infisical.get("volumes"):
         return compose
     infisical["environment"] = {**kept, **own}

@@ -38,6 +38,8 @@ try:
     if asked["ca"]:
         context.load_verify_locations(cadata=asked["ca"])
     if asked["tls"] == "tls":
+        # A closed or blocked port fails here, and one without TLS below.
+        socket.create_connection((asked["host"], asked["port"]), timeout=15).close()
         step = "tls"
         server = smtplib.SMTP_SSL(asked["host"], asked["port"], timeout=15, context=context)
     else:
@@ -97,8 +99,6 @@ except (OSError, smtplib.SMTPException, ValueError) as error:
     reason = str(error) or type(error).__name__
     if isinstance(error, socket.gaierror):
         step = "resolve"
-    elif isinstance(error, ConnectionError) and step == "tls":
-        step = "tls"
     print(json.dumps({"ok": False, "step": step, "reason": reason[:300]}))
 finally:
     if server:

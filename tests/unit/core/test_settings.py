@@ -331,7 +331,14 @@ def test_the_error_on_a_wrong_comma_shows_a_value_that_is_accepted(
     assert accepted == load(values | {key: good})
 
 
-_UNSHOWN = ("backup_webhook", "infisical_environment", "license_key", "login", "smtp")
+_UNSHOWN = (
+    "backup_webhook",
+    "outbound_proxy",
+    "infisical_environment",
+    "license_key",
+    "login",
+    "smtp",
+)
 # The same for tuples: any others of the right form are shown.
 _UNSHOWN_TUPLES = ("infisical_secrets", "registry_login")
 # Examples with one entry, for settings whose defaults have none or several.

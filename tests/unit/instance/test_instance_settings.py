@@ -106,8 +106,8 @@ def test_a_version_that_is_not_proven_calls_no_private_address(ingress: str) -> 
     assert found["environment"]["ALLOW_INTERNAL_IP_CONNECTIONS"] == "false"
 
 
-def test_an_earlier_release_gets_the_settings_of_today(tmp_path: Path) -> None:
-    """The firewall and the secrets on the host are those of today."""
+def test_an_earlier_release_gets_the_deployed_settings(tmp_path: Path) -> None:
+    """The firewall, the secrets and the authorities on the host belong to them."""
     before = compose_file(
         settings_of(
             infisical_version="v0.164.0",
@@ -119,7 +119,7 @@ def test_an_earlier_release_gets_the_settings_of_today(tmp_path: Path) -> None:
         TRIXIE,
     )
     today = compose_file(settings_of(smtp=_SMTP), TRIXIE)
-    text = with_own_settings(before, today, calls_private=True)
+    text = with_own_settings(before, today)
     found = yaml.safe_load(text)["services"]["infisical"]
     assert found["image"] == "infisical/infisical:v0.164.0"
     assert found["environment"]["ALLOW_INTERNAL_IP_CONNECTIONS"] == "false"
@@ -128,18 +128,7 @@ def test_an_earlier_release_gets_the_settings_of_today(tmp_path: Path) -> None:
     assert "NODE_EXTRA_CA_CERTS" not in found["environment"]
     assert "volumes" not in found
     assert found["environment"]["NODE_OPTIONS"] == "--max-old-space-size=1365"
-    assert with_own_settings(text, today, calls_private=True) == text
-
-
-@pytest.mark.parametrize(("calls_private", "value"), [(True, "true"), (False, "false")])
-def test_an_earlier_release_calls_private_addresses_if_the_deployed_one_does(
-    calls_private: bool, value: str
-) -> None:
-    """Otherwise the firewall may not keep it to the allowed networks yet."""
-    text = compose_file(settings_of(internal_networks=("10.0.0.0/24",)), TRIXIE)
-    found = yaml.safe_load(with_own_settings(text, text, calls_private=calls_private))
-    environment = found["services"]["infisical"]["environment"]
-    assert environment["ALLOW_INTERNAL_IP_CONNECTIONS"] == value
+    assert with_own_settings(text, today) == text
 
 
 def test_dollars_in_values_are_escaped_for_compose() -> None:

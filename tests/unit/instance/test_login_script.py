@@ -147,11 +147,11 @@ class _Prover:
         monkeypatch.setattr(journal, "current", lambda: self.journal)
         monkeypatch.setattr(providers, "run", lambda _, doing, stdin: world.run(stdin))
 
-    def prove(self, secret: str = "", client: str = "", port: int = 0) -> None:
+    def prove(self, secret: str = "", client: str = "", port: int = 0) -> str:
         address = f"https://localhost:{port or self.world.provider.port}"
         gitlab = {"client_id": client or self.world.provider.client, "address": address}
         settings = settings_of(login={"gitlab": gitlab}, extra_ca=str(self.world.ca))
-        providers.prove(settings, "gitlab", secret)
+        return providers.prove(settings, "gitlab", secret)
 
 
 @pytest.fixture
@@ -173,8 +173,7 @@ def test_a_new_secret_is_proven_instead_of_the_hosts(prover: _Prover) -> None:
 
 def test_a_provider_that_the_host_can_not_reach_is_noted(prover: _Prover) -> None:
     port = free_port()
-    prover.prove(port=port)
-    (note,) = prover.journal.operator_notes
+    note = prover.prove(port=port)
     assert f"localhost:{port}/oauth/token" in note
 
 

@@ -177,6 +177,7 @@ def test_tls_from_the_first_byte_where_the_server_begins_in_clear(world: _World)
 
 def test_a_closed_port_and_an_unknown_name(world: _World) -> None:
     assert world.prove(port=free_port())["step"] == "connect"
+    assert world.prove(port=free_port(), tls="tls")["step"] == "connect"
     assert world.prove(host="nowhere.invalid")["step"] == "resolve"
 
 

@@ -17,10 +17,12 @@ from infisical_iac.core.errors import Refused, RunFailed, SettingsError
 from infisical_iac.core.files import File, PathState
 from infisical_iac.core.images import Images
 from infisical_iac.core.units import UnitState
+from infisical_iac.host.model import MachineState
 from infisical_iac.instance import mail, providers, proxy
 from infisical_iac.instance.mail import MailState
-from infisical_iac.instance.proxy import ProxyState
+from infisical_iac.instance.proxy import Proxied, ProxyState
 from infisical_iac.stack import compose, edge, ingress, keys
+from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.containers import Container, StackState
 from infisical_iac.stack.ingress import IngressState, caddyfile
 from infisical_iac.stack.keys import KeysState
@@ -69,12 +71,8 @@ _GIVEN = _MAILING.instance.secrets
 _MAILS = MailState(_MAILING.instance.variables, has_password=True)
 
 _PROXIED = settings_of(outbound_proxy="http://infisical@proxy.internal:3128")
-_PROXIES = ProxyState(
-    {
-        "HTTPS_PROXY": "http://infisical:${OUTBOUND_PROXY_PASSWORD:?}@proxy.internal:3128",
-        "NO_PROXY": _PROXIED.instance.variables["NO_PROXY"],
-    },
-    has_password=True,
+_PROXIES = Proxied().process(
+    ["password", *compose_file(_PROXIED, MachineState(os="debian", release="13")).splitlines()]
 )
 
 # Changes of version.
@@ -219,8 +217,10 @@ OPERATIONS = {
             lambda: _clients(_CLIENTS),
             "the clients of logins are those that are deployed",
         ),
-        due(lambda: _clients({**_LOGIN_VARIABLES, "SITE_URL": "http://b"}), steps=("prove",)),
-        due(lambda: _clients({}), steps=("prove",)),
+        due(
+            lambda: _clients({**_LOGIN_VARIABLES, "SITE_URL": "http://b"}), steps=("prove_or_note",)
+        ),
+        due(lambda: _clients({}), steps=("prove_or_note",)),
         "the variables of the deployed container are in its Compose file, which is read first",
     ),
     "instance.mail.login": Cases(
