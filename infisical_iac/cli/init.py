@@ -135,8 +135,8 @@ from infisical_iac.workspace import local_file
 @click.option(
     "--login",
     metavar="PROVIDER",
-    help="Provider that people may sign in with, besides the password: google, github or gitlab; "
-    f"`{answers.NONE}` for none. [default: {answers.NONE}]",
+    help="Provider that people may sign in with, in addition to the password: google, github or "
+    f"gitlab; `{answers.NONE}` for none. [default: {answers.NONE}]",
 )
 @click.option("--login-client-id", metavar="ID", help="Client id of Infisical at that provider.")
 @click.option(

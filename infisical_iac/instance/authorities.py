@@ -1,4 +1,4 @@
-"""Read and validate the authorities that Infisical trusts besides the public ones."""
+"""Read and validate the authorities that Infisical trusts in addition to the public ones."""
 
 import re
 from datetime import UTC, datetime

@@ -32,8 +32,8 @@ from infisical_iac.instance.variables import Environment, SecretNames
 _TlsMode = Literal["starttls", "tls", "none"]
 # The port at which Infisical expects TLS from the first byte; at all others it begins in clear.
 TLS_PORT = 465
-# No name of this is known in public: a server with it is in a network of one's own. A number is an
-# address to resolvers, in decimal or hexadecimal.
+# Names of this form are not in public DNS, so their servers are in a private network. A number is
+# an address to resolvers, in decimal or hexadecimal.
 _PRIVATE_NAME = r"(?!\d+$|0x)[^.]+|.+\.(internal|local|lan|home\.arpa|test)"
 
 
@@ -201,8 +201,8 @@ class InstanceSettings(SettingsModel):
     """
 
     login: Logins = Field(repr=False)
-    """[Logins](../operate/login.md) by Google, GitHub and GitLab, besides e-mail and password, such
-    as `{"google": {"client_id": "…"}, "gitlab": {"client_id": "…", "address":
+    """[Logins](../operate/login.md) by Google, GitHub and GitLab, in addition to e-mail and
+    password, such as `{"google": {"client_id": "…"}, "gitlab": {"client_id": "…", "address":
     "https://gitlab.example.com"}}`; the client secrets are `CLIENT_SECRET_GOOGLE_LOGIN`,
     `CLIENT_SECRET_GITHUB_LOGIN` and `CLIENT_SECRET_GITLAB_LOGIN`. `plan` prints the callback to
     enter at the provider.
@@ -227,8 +227,8 @@ class InstanceSettings(SettingsModel):
     """
 
     extra_ca: str
-    """Certificates of authorities that Infisical trusts besides the public ones, for mail servers,
-    Git servers and login providers of your own: a PEM file on your machine.
+    """Certificates of authorities that Infisical trusts in addition to the public ones, for mail
+    servers, Git servers and login providers of your own: a PEM file on your machine.
 
     Change: the next `apply` checks it and re-creates the Infisical container.
     """
@@ -279,7 +279,7 @@ class InstanceSettings(SettingsModel):
     """
 
     session_token_lifetime: Annotated[str, lifetime("5m", "1d")]
-    """Time for which the token of a signed-in person is good; the page gets a new one by itself.
+    """Lifetime of a signed-in person's token; the page gets a new one by itself.
 
     Change: the next `apply` re-creates the Infisical container. Tokens keep the lifetime that they
     were made with.
@@ -318,7 +318,7 @@ class InstanceSettings(SettingsModel):
         return self
 
     @model_validator(mode="after")
-    def _direct_hosts_have_a_proxy_to_go_past(self) -> Self:
+    def _no_proxy_needs_a_proxy(self) -> Self:
         if self.no_proxy and not self.outbound_proxy:
             raise ValueError(
                 "'no_proxy' has no effect without a proxy: set outbound_proxy, or empty no_proxy"

@@ -127,7 +127,7 @@ DEPRECATED = {
     "NEXT_PUBLIC_SAML_ORG_SLUG": "DEFAULT_SAML_ORG_SLUG",
     "URL_GITLAB_LOGIN": "CLIENT_GITLAB_LOGIN_URL",
 }
-# For the vendor's own cloud, or for developing the server: an instance of one's own breaks by them.
+# For the vendor's own cloud, or for developing the server: they break a self-hosted instance.
 _UNFIT = """
     ACME_DEVELOPMENT_HTTP01_CHALLENGE_HOST_OVERRIDES ACME_DEVELOPMENT_MODE BDD_NOCK_API_ENABLED
     DAILY_RESOURCE_CLEAN_UP_DEVELOPMENT_MODE FIPS_ENABLED GOLANG_SIDECAR_URL GO_SIDECAR_BINARY_PATH

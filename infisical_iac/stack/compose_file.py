@@ -52,7 +52,7 @@ def compose_file(
     kind, trusted_ca = stack.ingress_kind, authorities.read_authorities(settings)
     proxy = settings.instance.proxy
     if drill:
-        # It has no way out, and must not send mail or call others in any case.
+        # It has no outbound connections, and must not send mail or call others in any case.
         values |= {"variables": {}, "given": [], "internal_connections": False}
         trusted_ca = ""
     return template(

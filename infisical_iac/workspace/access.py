@@ -235,7 +235,7 @@ def _conditions(grant: Grant) -> Iterator[Json]:
         yield {**environment, "secretPath": {"$glob": f"{folder}/**"}}
 
 
-_WITHOUT = ", for lack of a second factor"
+_WITHOUT = ", because a second factor is missing"
 _INVITATION = "/api/v1/invite-org/signup"
 # The status by which a real server reports that it could not send an invitation again.
 _MAIL_FAILED = 500

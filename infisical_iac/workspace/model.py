@@ -149,7 +149,7 @@ class _Entry(BaseModel):
 class SecondFactorRule(_Entry):
     """The day from which people without a second factor have no access.
 
-    Whoever joins the project has `grace_days` from then on.
+    A person who joins the project later has `grace_days` from then on.
     """
 
     since: Annotated[date, BeforeValidator(_day), Field(alias="from")]

@@ -1,7 +1,7 @@
-"""Require a second factor of people: who has one, and whose access ends without.
+"""Require a second factor of people, and decide when access ends for people without one.
 
-Infisical's API tells nobody who has one, and the free edition can't require it. So the database is
-read, which only a host can. An account without one loses its access to the project, and nothing
+Infisical's API does not return who has one, and the free edition can't require it. So the database
+is read, which only a host can. An account without one loses its access to the project, and nothing
 else: it can still log in, and turn one on. Without its membership of the organization it could not.
 """
 
@@ -89,7 +89,7 @@ def find_deadline(rule: Requirement | None, there: PersonState) -> date | None:
 
 
 def is_suspended(desired: Workspace, email: str, there: PersonState, known: SecondFactors) -> bool:
-    """Return whether a member of the project has no access, for lack of a second factor.
+    """Return whether a member of the project has no access because a second factor is missing.
 
     While it is unknown whether there is one, access is neither taken nor given back.
     """
@@ -147,9 +147,10 @@ def _have(names: Sequence[str]) -> str:
 
 
 def summarize(known: SecondFactors, admin_email: str, rule: Requirement | None) -> tuple[str, bool]:
-    """Return a text for `status` on the second factors of all accounts, and whether all is well.
+    """Return the text of `status` on all accounts' second factors, and whether they are healthy.
 
-    Without a rule all is well, unless the first administrator has one: the deploy can't give it.
+    Without a rule they are healthy, unless the first administrator has one: the deploy can't give
+    it.
     """
     if known.unseen:
         return f"unknown: {known.unseen}", rule is None

@@ -241,8 +241,8 @@ def describe_sign_in(settings: Settings, pages: Pages, actual: Sequence[str] | N
         return None
     if actual and not _let_in(settings, actual, [each for each in PROVIDERS if pages[each]]):
         text = (
-            f"only administrators can log in: Infisical allows {', '.join(actual)} and offers none "
-            "of it: set login_methods to ('email',), or run `infisical-iac apply`"
+            f"only administrators can log in: Infisical allows only {', '.join(actual)}, which it "
+            "does not offer: set login_methods to ('email',), or run `infisical-iac apply`"
         )
         return Row("Sign-in", text, ok=False)
     offered = [

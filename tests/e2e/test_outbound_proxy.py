@@ -86,7 +86,7 @@ def world(deployed_host: StagingHost, tmp_path: Path) -> Iterator[_World]:
     assert_converged(deployed_host)
 
 
-def test_infisical_reaches_others_by_the_proxy_alone(world: _World) -> None:
+def test_infisical_reaches_others_only_through_the_proxy(world: _World) -> None:
     done = world.apply(_PASSWORD)
     assert done.returncode == 0, done.stdout + done.stderr
     assert _PASSWORD not in done.stdout + done.stderr

@@ -3,7 +3,7 @@
 #
 # The API shows it to nobody but the account itself. At its login an account is asked for what
 # "selectedMfaMethod" names, if "isMfaEnabled" is set. An app that is not registered counts as none:
-# whoever knows the password could then register one.
+# anybody who knows the password could then register one.
 set -eu
 . ./database.sh
 find_database

@@ -41,7 +41,7 @@ def test_a_shell_reads_a_given_secret_as_it_is(leader: Leader) -> None:
 
 
 @pytest.mark.parametrize("level", [Level.REQUIRED, Level.PLAIN])
-def test_extra_authorities_are_trusted_besides_those_of_the_cluster(
+def test_extra_authorities_are_trusted_in_addition_to_those_of_the_cluster(
     tmp_path: Path, level: Level
 ) -> None:
     file = OwnAuthority(tmp_path).ca
@@ -63,7 +63,7 @@ def test_mail_is_in_the_environment_without_its_password() -> None:
 
 
 @pytest.mark.parametrize("level", [Level.REQUIRED, Level.PLAIN])
-def test_the_proxy_has_its_password_in_the_process_alone(tmp_path: Path, level: Level) -> None:
+def test_the_proxy_has_its_password_only_in_the_process(tmp_path: Path, level: Level) -> None:
     rendered = render(inputs={"tls": level}, outbound_proxy="http://infisical@proxy.internal:3128")
     infisical = rendered["services"]["infisical"]
     assert "proxy.internal" in infisical["environment"]["NO_PROXY"]

@@ -183,7 +183,7 @@ def test_the_firewall_is_not_proposed_next_to_a_swarm_of_others() -> None:
     assert 'firewall = "on"' not in sentence
 
 
-def test_nothing_is_said_about_a_host_of_its_own_or_with_all_settings_written() -> None:
+def test_a_host_of_its_own_has_no_note() -> None:
     assert describe_left(written_settings(), _BARE) == ""
     decided = dict(zip(MANAGED, _OFF, strict=True))
     assert describe_left(written_settings(**decided), _COOLIFY) == ""

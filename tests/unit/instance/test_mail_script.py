@@ -113,7 +113,7 @@ def test_a_wrong_password_is_refused_without_being_shown(world: _World) -> None:
     assert "another-fake-password" not in found["reason"]
 
 
-def test_an_unknown_authority_is_told_from_a_wrong_name(world: _World) -> None:
+def test_an_unknown_authority_and_a_wrong_name_have_different_reasons(world: _World) -> None:
     assert world.prove(ca="")["step"] == "certificate"
     found = world.prove(host="127.0.0.1")
     assert found["step"] == "certificate"
@@ -171,11 +171,11 @@ def test_a_server_without_starttls_gets_no_password(world: _World) -> None:
     assert not any(line.startswith("AUTH") for line in world.server.sessions())
 
 
-def test_tls_from_the_first_byte_where_the_server_begins_in_clear(world: _World) -> None:
+def test_tls_at_a_port_that_begins_in_clear_is_refused(world: _World) -> None:
     assert world.prove(tls="tls")["step"] == "tls"
 
 
-def test_a_closed_port_and_an_unknown_name(world: _World) -> None:
+def test_a_closed_port_and_an_unknown_name_are_reported(world: _World) -> None:
     assert world.prove(port=free_port())["step"] == "connect"
     assert world.prove(port=free_port(), tls="tls")["step"] == "connect"
     assert world.prove(host="nowhere.invalid")["step"] == "resolve"

@@ -193,7 +193,7 @@ def test_listed_and_public_and_unknown_addresses_of_a_gitlab_are_not_refused() -
         ),
     ],
 )
-def test_names_are_looked_up_only_where_the_firewall_is_in_the_way(
+def test_names_are_looked_up_only_if_the_firewall_restricts_containers(
     changes: dict[str, Any], names: dict[str, str]
 ) -> None:
     assert direct_names(_gitlab(**changes)) == names

@@ -55,9 +55,7 @@ def _ask(root: Path, port: int, *more: str, **changes: Any) -> list[TunnelAnswer
     return [TunnelAnswer(**each) for each in json.loads(said)]
 
 
-def test_a_proxy_that_takes_the_login_is_fit_and_reaches_nobody(
-    root: Path, proxy: ForwardProxy
-) -> None:
+def test_a_proxy_that_accepts_the_login_is_accepted(root: Path, proxy: ForwardProxy) -> None:
     (answer,) = _ask(root, proxy.port)
     assert (answer.step, answer.status) == ("", 502)
     assert describe(_ADDRESS, answer) == ""
@@ -89,7 +87,7 @@ def test_a_given_password_counts_before_the_one_of_the_host(
     assert "OUTBOUND_PROXY_PASSWORD" in describe(_ADDRESS, answer)
 
 
-def test_a_proxy_that_asks_for_a_login_is_told_from_one_that_refuses_it(
+def test_a_missing_and_a_refused_login_have_different_reasons(
     root: Path, proxy: ForwardProxy
 ) -> None:
     (answer,) = _ask(root, proxy.port, user="")

@@ -60,7 +60,7 @@ def test_a_license_without_effect_has_a_remedy(why: str, kind: str, fact: str) -
     assert "free edition" in sentence
 
 
-def test_a_license_server_of_ones_own_is_named() -> None:
+def test_the_message_names_a_custom_license_server() -> None:
     environment = {"LICENSE_SERVER_URL": "https://license.example.com"}
     settings = settings_of(license_key="online", infisical_environment=environment)
     assert "https://license.example.com" in explain(settings, "status 403")

@@ -42,7 +42,7 @@ class _Deployment(PeopleDeployment):
 
     def settle(self, text: str = PEOPLE) -> list[str]:
         """Converge, and return the changes without the reason of those that take access."""
-        return [each.partition(", for ")[0] for each in super().settle(text)]
+        return [each.partition(", because ")[0] for each in super().settle(text)]
 
     def notes(self, text: str) -> list[str]:
         return [each for each in self.look(text).notes if each.startswith("second factor")]
@@ -102,7 +102,7 @@ def test_a_second_factor_gives_the_access_back(deployment: _Deployment) -> None:
 
 
 @pytest.mark.parametrize("text", [PEOPLE, _WARNING])
-def test_a_requirement_that_goes_gives_the_access_back(deployment: _Deployment, text: str) -> None:
+def test_removing_the_requirement_restores_access(deployment: _Deployment, text: str) -> None:
     deployment.day = date(2027, 1, 15)
     deployment.settle(_RULE)
     assert deployment.settle(text) == [_GIVEN_BACK]

@@ -216,7 +216,7 @@ def test_wording_of_access_that_ends_without_a_second_factor() -> None:
         apply_plan(reached, planned, lambda _: None)
         return [str(each) for each in planned.due], planned.notes
 
-    change = "~ person ben@example.com: permissions → no access, for lack of a second factor"
+    change = "~ person ben@example.com: permissions → no access, because a second factor is missing"
     begin = "second factor: ben@example.com has none,"
     assert see(14) == ([], [f"{begin} which ends access on 2027-01-15"])
     assert see(15) == ([change], [f"{begin} so the next `infisical-iac apply` ends access"])
