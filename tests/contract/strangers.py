@@ -27,6 +27,7 @@ from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
 from infisical_iac.workspace.reach import Reached
+from infisical_iac.workspace.second_factor import SecondFactors
 from tests.host.inside.test_foreign import list_findings
 
 from .first import EMAIL
@@ -201,7 +202,14 @@ class Project:
     def commands(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, str]]:
         """Return exit status and output of each command that reports foreign access."""
         with self.observe(monkeypatch):
-            settings = SimpleNamespace(stack=SimpleNamespace(http_port=8080))
+            # Second factors are read from the database, which is none of these tests'.
+            monkeypatch.setattr(reconcile, "read_factors", SecondFactors)
+            monkeypatch.setattr(
+                "infisical_iac.workspace.load.load_declared", lambda _: self.desired
+            )
+            settings = SimpleNamespace(
+                stack=SimpleNamespace(http_port=8080), workspace=SimpleNamespace(admin_email=EMAIL)
+            )
             drifted, inside = status._assess_drift(None, settings)  # type: ignore[arg-type]
             monkeypatch.setattr(status, "_collect_rows", lambda _: [drifted, *inside])
             ran = {name: CliRunner().invoke(main, [name]) for name in ("plan", "drift", "status")}
