@@ -10,7 +10,7 @@ from pyinfra.context import host
 from infisical_iac.core.change import Row, UpToDate
 from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.facts import Fact
-from infisical_iac.core.operation import Commands, planned_operation, step
+from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
@@ -52,7 +52,10 @@ def login(settings: Settings) -> Commands:
     Nothing is sent. Raises RunFailed with the server's reason and the remedy; the containers stay
     as they are then.
     """
-    trusted = host.get_fact(authorities.DeployedAuthorities)
+    if settings.instance.smtp is None:
+        yield from decide(settings, MailState(), "")
+        return
+    trusted = shared_fact(authorities.DeployedAuthorities)
     yield from decide(settings, host.get_fact(Mail), trusted)
 
 

@@ -6,13 +6,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
-from pyinfra.context import host
 
 from infisical_iac.core import journal
 from infisical_iac.core.change import UpToDate
 from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.facts import Fact
-from infisical_iac.core.operation import Commands, planned_operation, step
+from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
@@ -50,8 +49,11 @@ def login_clients(settings: Settings) -> Commands:
     Nobody is logged in, and nothing is stored there. A provider that the host can't reach is noted.
     Raises RunFailed for a client or secret that the provider refuses.
     """
-    deployed = host.get_fact(DeployedVariables)
-    trusted = host.get_fact(authorities.DeployedAuthorities)
+    if not settings.instance.login.clients:
+        yield from decide(settings, {}, "")
+        return
+    trusted = shared_fact(authorities.DeployedAuthorities)
+    deployed = shared_fact(DeployedVariables)
     yield from decide(settings, deployed, trusted)
 
 

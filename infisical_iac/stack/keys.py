@@ -4,12 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from pyinfra.context import host
-
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.facts import Fact
-from infisical_iac.core.operation import Commands, planned_operation, step
+from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
@@ -103,7 +101,7 @@ def given_secrets(secrets: Sequence[GivenSecret], more: str) -> Commands:
         secrets: the secrets that the user gives, and no recovery kit.
         more: as of `files`.
     """
-    yield from decide_given(secrets, host.get_fact(Keys, more=more).missing)
+    yield from decide_given(secrets, shared_fact(Keys, more=more).missing)
 
 
 def decide_given(secrets: Sequence[GivenSecret], missing: frozenset[str]) -> Commands:
@@ -118,7 +116,7 @@ def decide_given(secrets: Sequence[GivenSecret], missing: frozenset[str]) -> Com
 @planned_operation
 def unused_secrets(more: str) -> Commands:
     """Remove secrets that the user gave, once no setting uses them and no container has them."""
-    yield from decide_unused(host.get_fact(Keys, more=more).surplus)
+    yield from decide_unused(shared_fact(Keys, more=more).surplus)
 
 
 def decide_unused(surplus: frozenset[str]) -> Commands:
@@ -144,7 +142,7 @@ def files(*, admin_email: str, admin_password: str | None, more: str = "") -> Co
         admin_password: that password; None to generate one.
         more: the names of keys that not every host has, separated by blanks.
     """
-    there = host.get_fact(Keys, more=more)
+    there = shared_fact(Keys, more=more)
     yield from decide(there, admin_email=admin_email, admin_password=admin_password, more=more)
 
 

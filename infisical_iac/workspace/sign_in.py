@@ -4,7 +4,6 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from pyinfra.api.command import FunctionCommand
-from pyinfra.context import host
 
 from infisical_iac.api import instance
 from infisical_iac.api.client import Client
@@ -12,7 +11,13 @@ from infisical_iac.api.instance import LoginPage
 from infisical_iac.core import journal
 from infisical_iac.core.change import Change, Row, Unknown, UpToDate
 from infisical_iac.core.errors import CheckFailed, NotBootstrapped, Refused, UserError
-from infisical_iac.core.operation import Commands, decide_changes, planned_operation, step
+from infisical_iac.core.operation import (
+    Commands,
+    decide_changes,
+    planned_operation,
+    shared_fact,
+    step,
+)
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names
 from infisical_iac.instance.login import (
@@ -146,7 +151,7 @@ def _offered_after(
 
 
 def _read_deployed() -> Mapping[str, str]:
-    return host.get_fact(DeployedVariables)
+    return shared_fact(DeployedVariables)
 
 
 def _let_in(settings: Settings, methods: Collection[str], offered: Collection[Provider]) -> bool:
