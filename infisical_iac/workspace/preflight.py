@@ -13,7 +13,7 @@ from pyinfra.context import host
 from infisical_iac.core import journal, lock
 from infisical_iac.core.connection import without_delay
 from infisical_iac.core.errors import Refused, SettingsError, UserError
-from infisical_iac.core.operation import Refusal
+from infisical_iac.core.operation import Refusal, shared_fact
 from infisical_iac.core.overrides import describe_overrides
 from infisical_iac.core.own_repository import describe_copied_defaults
 from infisical_iac.core.settings import Settings, load
@@ -140,7 +140,7 @@ def report_callbacks(settings: Settings) -> None:
     """Report the callbacks to enter at providers of logins, in the plan or the log."""
     login, url = settings.instance.login, settings.stack.site_url
     if login.clients:
-        deployed = host.get_fact(DeployedVariables)
+        deployed = shared_fact(DeployedVariables)
         report(describe_new_callbacks(login, url, deployed))
 
 
