@@ -33,7 +33,7 @@ def test_a_converged_host_is_healthy_once_it_has_a_recovery_kit(
     assert list(rows) == [
         *("infisical", "postgres", "redis"),
         *("Disk", "Certificate", "Last backup", "Last drill", "Last apply", "Drift"),
-        *("Access", "2nd factor", "Instance", "Sign-in", "Recovery kit"),
+        *("Access", "2nd factor", "Instance", "Recovery kit"),
     ]
     assert rows["infisical"]["text"].endswith(": healthy")
     assert "@" in rows["Last apply"]["text"]
