@@ -3,6 +3,7 @@
 Everything that is made for a host has a label with its name, so that `down` finds all of it.
 """
 
+import os
 import subprocess
 import time
 from typing import Literal
@@ -12,7 +13,9 @@ from tests.staging import access, disk, engine, entering
 from tests.staging.build import RECIPES, base, build, digest, recipe_of
 from tests.staging.shell import STATE, StagingError, docker, hold_lock, require_success, say
 
-LABEL = "infisical-iac.staging"
+# Sets the hosts of a second clone on the same machine apart.
+_CLONE = os.environ.get("STAGING_CLONE", "")
+LABEL = f"infisical-iac.staging{_CLONE}"
 Release = Literal["trixie", "bookworm"]
 User = Literal["root", "deploy"]
 _BOOT_SECONDS = 60
@@ -40,7 +43,7 @@ class StagingHost:
         self.user = user
         self.place = place
         self.disk_gb = disk_gb
-        self.container = f"infisical-iac-staging-{name}"
+        self.container = f"infisical-iac-staging{_CLONE}-{name}"
         self.volume = f"{self.container}-docker"
         self.directory = STATE / name
 
