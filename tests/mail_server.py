@@ -12,9 +12,9 @@ runs a copy on a staging host. It listens once it prints `ready`. The directory 
                     `AUTH mailer accepted`, `MAIL a@example.com refused`
 
 `--refuse` makes it fail as servers do: `login` refuses every password (535), `sender` every From
-address (553), `recipient` all relaying (550), `message` the text of the mail (554), and `greeting`
-never answers a connection. A server without STARTTLS is `--tls none`, one with an unsuitable
-certificate has a certificate of another name.
+address (553), `recipient` all relaying (550), `greylist` each recipient for now (450), `message`
+the text of the mail (554), and `greeting` never answers a connection. A server without STARTTLS is
+`--tls none`, one with an unsuitable certificate has a certificate of another name.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 Tls = Literal["starttls", "tls", "none"]
-Refusal = Literal["login", "sender", "recipient", "message", "greeting"]
+Refusal = Literal["login", "sender", "recipient", "greylist", "message", "greeting"]
 _LARGEST_MAIL = 10_000_000
 
 
@@ -184,10 +184,14 @@ class _MailHandler:
         address: str,
         options: list[str],
     ) -> str:
-        refused = self._server.refuse == "recipient"
-        self._server._log(f"RCPT {address} {'refused' if refused else 'accepted'}")
-        if refused:
-            return f"550 5.7.1 <{address}>: Relay access denied"
+        refusals = {
+            "recipient": f"550 5.7.1 <{address}>: Relay access denied",
+            "greylist": f"450 4.2.0 <{address}>: Greylisted, try again in 300 seconds",
+        }
+        refusal = refusals.get(self._server.refuse or "")
+        self._server._log(f"RCPT {address} {'refused' if refusal else 'accepted'}")
+        if refusal:
+            return refusal
         envelope.rcpt_tos.append(address)
         envelope.rcpt_options.extend(options)
         return "250 2.1.5 Ok"

@@ -1,11 +1,14 @@
 """Read the host's system, privileges and deployments."""
 
+import re
 import shlex
 from collections.abc import Mapping
 
-from infisical_iac.core.facts import Fact
+import yaml
+
+from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.rendering import script
-from infisical_iac.host.model import MachineState
+from infisical_iac.host.model import DeployedInfisical, MachineState
 
 DAEMON_FILE = "/etc/docker/daemon.json"
 
@@ -143,6 +146,43 @@ def _ports(listening: list[str]) -> tuple[int, ...]:
     pairs = (each.rpartition(":") for each in listening)
     own = ("127.", "[::1]")
     return tuple(sorted({int(port) for address, _, port in pairs if not address.startswith(own)}))
+
+
+class Deployed(Fact[DeployedInfisical]):
+    """Read the DeployedInfisical from the Compose file, of a single host or of a cluster."""
+
+    def command(self) -> str:
+        return join_commands(
+            r"find /etc/infisical/keys -name 'given_*' -size +0 -printf '%f\n' 2>/dev/null; true",
+            "cat /etc/infisical/stack.yaml 2>/dev/null || cat /etc/infisical/compose.yaml "
+            "2>/dev/null || true",
+        )
+
+    def process(self, output: list[str]) -> DeployedInfisical:
+        given, text = split_output(output)
+        try:
+            document = yaml.safe_load("\n".join(text)) or {}
+        except yaml.YAMLError:
+            # Somebody broke the file; the run replaces it.
+            document = {}
+        infisical = document.get("services", {}).get("infisical", {})
+        variables = {name: str(each) for name, each in infisical.get("environment", {}).items()}
+        # A cluster's container gets an address with a login from its entrypoint.
+        for line in "\n".join(map(str, infisical.get("entrypoint", ()))).splitlines():
+            name, _, value = line.strip().partition("=")
+            if name == "HTTP_PROXY":
+                variables["HTTPS_PROXY"] = value
+        if "HTTPS_PROXY" in variables:
+            variables["HTTPS_PROXY"] = re.sub(r":\$[^@]*@", ":@", variables["HTTPS_PROXY"])
+        # A container of a single host has it in the file's name, a cluster in that of the config.
+        inside = variables.get("NODE_EXTRA_CA_CERTS", "")
+        config = document.get("configs", {}).get("extra_ca", {}).get("name", "")
+        match = re.search(r"extra[-_]ca[-_]([0-9a-f]+)", f"{inside} {config}")
+        return DeployedInfisical(
+            {name: each.replace("$$", "$") for name, each in variables.items()},
+            match[1] if match else "",
+            frozenset(given),
+        )
 
 
 def absence(

@@ -1,4 +1,4 @@
-"""Define the supported systems and the state of a machine."""
+"""Define the supported systems, the state of a machine, and the Infisical deployed on it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -110,3 +110,34 @@ class MachineState:
                 "a restore has not ended on the host: `infisical-iac restore --undo` brings the "
                 "old data back"
             )
+
+
+@dataclass(frozen=True)
+class DeployedInfisical:
+    """The Infisical that the host's Compose file describes; empty before the first deploy.
+
+    Attributes:
+        variables: its variables. For a secret they have the place holder of the Compose file, and
+            for the password in a proxy's address nothing.
+        authorities: the hash of the authorities that it trusts; empty for none.
+        given: the names of the keys on the host that the user gave.
+    """
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    authorities: str = ""
+    given: frozenset[str] = frozenset()
+
+    @property
+    def services(self) -> tuple[tuple[str, int], ...]:
+        """Return the host and the port of its mail server and of its proxy, if it has them."""
+        places = [f"{self.variables.get('SMTP_HOST')}:{self.variables.get('SMTP_PORT')}"]
+        places.append(self.variables.get("HTTPS_PROXY", "").rpartition("/")[2].rpartition("@")[2])
+        parts = (each.rpartition(":") for each in places)
+        return tuple((name, int(port)) for name, _, port in parts if port.isdecimal())
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """Return the addresses of the servers that it asks by HTTP, which variables name."""
+        own = ("SITE_URL", "CORS_ALLOWED_ORIGINS", "HTTP_PROXY", "HTTPS_PROXY")
+        others = (each for name, each in self.variables.items() if name not in own)
+        return tuple(each for each in others if each.startswith(("http://", "https://")))

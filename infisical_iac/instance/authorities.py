@@ -1,39 +1,14 @@
 """Read and validate the authorities that Infisical trusts in addition to the public ones."""
 
-import re
 from datetime import UTC, datetime
 from pathlib import Path
 
-import yaml
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.core.facts import Fact
 from infisical_iac.core.rendering import digest
 from infisical_iac.core.settings import Settings
-
-# Prints the file that Infisical was started with: of a cluster, or of a single host.
-READ_DEPLOYED = (
-    "cat /etc/infisical/stack.yaml 2>/dev/null || cat /etc/infisical/compose.yaml 2>/dev/null "
-    "|| true"
-)
-
-
-class DeployedAuthorities(Fact[str]):
-    """Read the hash of the authorities that the deployed Infisical trusts; empty for none."""
-
-    def command(self) -> str:
-        return READ_DEPLOYED
-
-    def process(self, output: list[str]) -> str:
-        found = yaml.safe_load("\n".join(output)) or {}
-        infisical = found.get("services", {}).get("infisical", {})
-        # A container of a single host has it in the file's name, a cluster in that of the config.
-        inside = infisical.get("environment", {}).get("NODE_EXTRA_CA_CERTS", "")
-        config = found.get("configs", {}).get("extra_ca", {}).get("name", "")
-        match = re.search(r"extra[-_]ca[-_]([0-9a-f]+)", f"{inside} {config}")
-        return match[1] if match else ""
 
 
 def has_changed(settings: Settings, deployed: str) -> bool:

@@ -30,6 +30,15 @@ def value_of(secret: GivenSecret) -> str:
     return _values.get(secret.key, "")
 
 
+def locate(secret: GivenSecret, value: str = "") -> dict[str, str]:
+    """Return where a script on the host finds a secret, as asking.sh describes it.
+
+    Args:
+        value: another value than the host's, or the one that this process was given.
+    """
+    return {"key": secret.key, "value": value or value_of(secret)}
+
+
 def take(secret: GivenSecret) -> str:
     """Ask for a new value in any case, and return it; for a rotation."""
     _values.pop(secret.key, None)

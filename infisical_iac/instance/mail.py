@@ -1,48 +1,13 @@
 """Prove the login at the mail server from the host, and send test mails."""
 
-import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-
-import yaml
-from pyinfra.context import host
-
 from infisical_iac.core.change import Row, UpToDate
-from infisical_iac.core.errors import RunFailed, UserError
-from infisical_iac.core.facts import Fact
+from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
-from infisical_iac.core.remote import run
-from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.instance import authorities, given
+from infisical_iac.host.machine import Deployed
+from infisical_iac.host.model import DeployedInfisical
+from infisical_iac.instance import authorities, given, proof
 from infisical_iac.instance.settings import MAIL_PASSWORD, VARIABLES, GivenSecret, Smtp
-
-
-@dataclass(frozen=True)
-class MailState:
-    """The mail server of the deployed container.
-
-    Attributes:
-        variables: its variables without the password.
-        has_password: whether the host has a password for it.
-    """
-
-    variables: Mapping[str, str] = field(default_factory=dict)
-    has_password: bool = False
-
-
-class Mail(Fact[MailState]):
-    """Read the MailState from the Compose file and the keys on the host."""
-
-    def command(self) -> str:
-        return script("mail", "state")
-
-    def process(self, output: list[str]) -> MailState:
-        password, *text = output
-        services = (yaml.safe_load("\n".join(text)) or {}).get("services", {})
-        found = services.get("infisical", {}).get("environment", {})
-        variables = {name: str(found[name]) for name in VARIABLES if name in found}
-        return MailState(variables, password == "password")
 
 
 @planned_operation
@@ -53,21 +18,16 @@ def login(settings: Settings) -> Commands:
     as they are then.
     """
     if settings.instance.smtp is None:
-        yield from decide(settings, MailState(), "")
-        return
-    trusted = shared_fact(authorities.DeployedAuthorities)
-    yield from decide(settings, host.get_fact(Mail), trusted)
-
-
-def decide(settings: Settings, there: MailState, trusted: str) -> Commands:
-    """Decide whether to prove the login, by the deployed mail server and authorities."""
-    smtp = settings.instance.smtp
-    if smtp is None:
         yield UpToDate("no mail server is set")
         return
-    desired = {name: value.replace("$", "$$") for name, value in smtp.variables.items()}
-    others = smtp.tls != "none" and authorities.has_changed(settings, trusted)
-    if desired == there.variables and (there.has_password or not smtp.user) and not others:
+    yield from decide(settings, settings.instance.smtp, shared_fact(Deployed))
+
+
+def decide(settings: Settings, smtp: Smtp, deployed: DeployedInfisical) -> Commands:
+    """Decide whether to prove the login, by the Infisical that is deployed."""
+    desired = dict.fromkeys(VARIABLES) | smtp.variables
+    by_tls = smtp.tls != "none"
+    if proof.is_deployed(settings, deployed, desired, password_of(settings), by_tls=by_tls):
         yield UpToDate(f"Infisical sends by {smtp.host} already")
         return
     yield step(prove, settings)
@@ -77,7 +37,8 @@ def prove(settings: Settings, to: str = "", password: str = "") -> None:
     """Log in to the mail server from the current host; with `to`, send a mail there.
 
     Args:
-        to: the recipient of a test mail; empty to send none.
+        to: the recipient of a test mail; empty to send none, and only to ask whether the server
+            accepts the administrator as a recipient.
         password: another password than the host's, or the one given to this run.
 
     Raises RunFailed with the server's reason and the remedy.
@@ -93,33 +54,31 @@ def try_login(settings: Settings, to: str = "", password: str = "") -> str:
     """
     smtp = settings.instance.smtp
     assert smtp is not None
+    admin = settings.workspace.admin_email
     asked = {
         "host": smtp.host,
         "port": smtp.port,
         "tls": smtp.tls,
         "user": smtp.user,
+        "password": next((given.locate(each, password) for each in password_of(settings)), None),
         "from": smtp.from_address,
         "name": smtp.from_name,
-        "to": to,
-        "password": password or next(map(given.value_of, password_of(settings)), ""),
-        "ca": authorities.read_authorities(settings),
+        "to": to or admin,
+        "send": bool(to),
+        "authorities": authorities.read_authorities(settings),
     }
-    said = run(script("mail", "prove"), doing="log in to the mail server", stdin=json.dumps(asked))
-    found = json.loads(said)
-    return "" if found["ok"] else describe(smtp, found["step"], found["reason"].rstrip("."), to)
+    found = proof.ask("mail", asked, doing="log in to the mail server")
+    recipient = to or f"{admin} of admin_email"
+    return describe(smtp, found["step"], found["reason"], recipient) if found["step"] else ""
 
 
 def row(settings: Settings) -> list[Row]:
     """Return the row of `status` on the mail server; none if there is none."""
-    if settings.instance.smtp is None:
-        return []
     smtp = settings.instance.smtp
-    try:
-        trouble = try_login(settings)
-    except UserError as error:
-        trouble = str(error)
+    if smtp is None:
+        return []
     text = f"{smtp.host}:{smtp.port} accepts the login, as {smtp.from_address}"
-    return [Row("Mail", trouble or text, ok=not trouble)]
+    return [proof.row("Mail", lambda: try_login(settings), text)]
 
 
 def password_of(settings: Settings) -> list[GivenSecret]:

@@ -20,14 +20,13 @@ from infisical_iac.core.settings import Settings, load
 from infisical_iac.core.wording import join_names
 from infisical_iac.host import docker
 from infisical_iac.host.docker import Engine
-from infisical_iac.host.machine import HostAddresses, Machine
+from infisical_iac.host.machine import Deployed, HostAddresses, Machine
 from infisical_iac.host.model import SYSTEMS, MachineState
 from infisical_iac.host.openings import direct_names, refuse_unenforced, refuse_unreached
 from infisical_iac.host.shared import describe_left, not_ours, resolve_auto
 from infisical_iac.host.site import Known, Site, observe_site
 from infisical_iac.instance import authorities
 from infisical_iac.instance.login import describe_new_callbacks
-from infisical_iac.instance.providers import DeployedVariables
 from infisical_iac.workspace.load import load_declared
 from infisical_iac.workspace.model import Workspace
 
@@ -140,8 +139,7 @@ def report_callbacks(settings: Settings) -> None:
     """Report the callbacks to enter at providers of logins, in the plan or the log."""
     login, url = settings.instance.login, settings.stack.site_url
     if login.clients:
-        deployed = shared_fact(DeployedVariables)
-        report(describe_new_callbacks(login, url, deployed))
+        report(describe_new_callbacks(login, url, shared_fact(Deployed).variables))
 
 
 def report(sentences: Iterable[str]) -> None:

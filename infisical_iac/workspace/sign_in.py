@@ -20,6 +20,7 @@ from infisical_iac.core.operation import (
 )
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names
+from infisical_iac.host.machine import Deployed
 from infisical_iac.instance.login import (
     LICENSED,
     PROVIDERS,
@@ -28,7 +29,6 @@ from infisical_iac.instance.login import (
     Provider,
     client_id_of,
 )
-from infisical_iac.instance.providers import DeployedVariables
 from infisical_iac.stack import session
 from infisical_iac.workspace import licensing
 
@@ -138,7 +138,7 @@ def _offered_after(
     settings: Settings, client: Client, methods: Sequence[str]
 ) -> Collection[Provider]:
     """Return the providers among the methods that Infisical offers, or will after this run."""
-    login, deployed = settings.instance.login, _read_deployed()
+    login, deployed = settings.instance.login, shared_fact(Deployed).variables
     pages = _read_pages(client, [each for each in PROVIDERS if each in methods])
     will_restart = journal.part_will_change("Stack")
     return [
@@ -148,10 +148,6 @@ def _offered_after(
         if (page or will_restart)
         and (each in login.clients or (page and page.client_id != deployed.get(client_id_of(each))))
     ]
-
-
-def _read_deployed() -> Mapping[str, str]:
-    return shared_fact(DeployedVariables)
 
 
 def _let_in(settings: Settings, methods: Collection[str], offered: Collection[Provider]) -> bool:

@@ -131,6 +131,7 @@ def _accept(client: Client, link: httpx.URL) -> None:
     [
         ("login", {}, "SMTP_PASSWORD"),
         ("sender", {}, "from_address"),
+        ("recipient", {}, "admin@example.com"),
         (None, {"port": 9}, "host and port"),
         (None, {"host": "localhost"}, "host and port"),
     ],

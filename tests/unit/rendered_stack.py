@@ -1,4 +1,4 @@
-"""Render stack.yaml for tests."""
+"""Render stack.yaml for tests, and read what is deployed by a Compose file."""
 
 import re
 from dataclasses import replace
@@ -11,7 +11,8 @@ from infisical_iac.cluster.model import Cluster, Node
 from infisical_iac.cluster.stack_file import SECRETS, StackInputs, render_stack_file
 from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.model import MachineState
+from infisical_iac.host.machine import Deployed
+from infisical_iac.host.model import DeployedInfisical, MachineState
 from tests.unit.settings_of import settings_of
 
 TRIXIE = MachineState(os="debian", release="13")
@@ -56,6 +57,11 @@ def render(
     text = render_stack_file(settings, machine, stack_inputs(settings, **inputs or {}))
     rendered: dict[str, Any] = yaml.safe_load(text)
     return rendered
+
+
+def read_deployed(text: str, *given: str) -> DeployedInfisical:
+    """Return the Infisical of a host with such a Compose file, and such keys that the user gave."""
+    return Deployed().process([*given, "next:", *text.splitlines()])
 
 
 def postgres_script(directory: Path) -> str:

@@ -1,55 +1,29 @@
 # Asks a provider of logins, from this host, whether it knows a client and its secret.
 #
-#   login.sh prove    reads {url, client, secret, key, callback, authorities, proxy} as JSON on standard
-#                     input, and prints {error, reason} as JSON: `client` for a client or secret that
-#                     the provider refuses, `callback` for an address that it does not know,
-#                     `certificate`, `unreachable`, `password` with the key of a secret that the
-#                     host lacks, or nothing. Without a secret it takes that of the
-#                     host, of the name `key`. `authorities` are further ones, in PEM. `proxy` is null, or
-#                     {place, user, password}, whose password is found in the same way.
+# Reads {url, client, secret, callback, authorities, proxy} as JSON on standard input, and prints {step,
+# reason}: see asking.sh. The step is `client` for a client or secret that the provider refuses,
+# `callback` for an address that it does not know, `certificate` or `unreachable`. `secret` is a
+# secret, `authorities` are further ones in PEM, and `proxy` is null or {place, user, password}.
 #
 # The request for a token has a code that no provider ever made: one that accepts the client refuses
 # the code, and nothing else happens.
-set -eu
-root=/etc/infisical
+. ./asking.sh
 
-prove() {
-    command -v python3 >/dev/null || { echo "python3 is missing on the host" >&2; exit 1; }
-    python3 -I -c '
-import json, ssl, sys
-from pathlib import Path
+ask '
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode
 from urllib.request import HTTPRedirectHandler, HTTPSHandler, ProxyHandler, Request, build_opener
-
 
 class Stay(HTTPRedirectHandler):
     # The secret goes to no other address.
     def redirect_request(self, *_):
         return None
 
-
-def read_key(name):
-    try:
-        return Path("'"$root"'/keys", name).read_text("utf-8").rstrip("\n")
-    except FileNotFoundError:
-        print(json.dumps({"error": "password", "reason": name}))
-        sys.exit()
-
-
-asked = json.load(sys.stdin)
-secret = asked["secret"] or read_key(asked["key"])
-context = ssl.create_default_context()
-# Python from 3.13 on refuses authorities without a key usage, which Infisical accepts.
-context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-if asked["authorities"]:
-    context.load_verify_locations(cadata=asked["authorities"])
+secret = read(asked["secret"])
 through = {}
-if asked["proxy"]:
-    through["https"] = "http://" + asked["proxy"]["place"]
-    if asked["proxy"]["user"]:
-        word = asked["proxy"]["password"] or read_key("given_outbound_proxy_password")
-        through["https"] = "http://" + asked["proxy"]["user"] + ":" + word + "@" + asked["proxy"]["place"]
+if proxy := asked["proxy"]:
+    login = login_of(proxy)
+    through["https"] = "http://" + (f"{login}@" if login else "") + proxy["place"]
 form = {
     "grant_type": "authorization_code",
     "code": "made-up-to-check-the-client",
@@ -58,11 +32,11 @@ form = {
     "client_secret": secret,
 }
 request = Request(asked["url"], urlencode(form).encode(), {"Accept": "application/json"})
-error, reason, answer = "", "", b"{}"
+https = HTTPSHandler(context=make_context(asked["authorities"]))
+reason = ""
 try:
     try:
-        opener = build_opener(Stay, ProxyHandler(through), HTTPSHandler(context=context))
-        with opener.open(request, timeout=15) as found:
+        with build_opener(Stay, ProxyHandler(through), https).open(request, timeout=15) as found:
             answer = found.read(65536)
     except HTTPError as failed:
         with failed:
@@ -71,19 +45,16 @@ try:
     said = json.loads(answer)
     word = said.get("error") if isinstance(said, dict) else ""
     if word in ("invalid_client", "incorrect_client_credentials"):
-        error, reason = "client", word
-    elif word == "redirect_uri_mismatch":
-        error, reason = "callback", word
-    elif word not in ("invalid_grant", "bad_verification_code"):
-        error, reason = "unreachable", reason or "an unknown answer"
+        finish("client", word)
+    if word == "redirect_uri_mismatch":
+        finish("callback", word)
+    if word not in ("invalid_grant", "bad_verification_code"):
+        finish("unreachable", reason or "an unknown answer")
+    finish()
 except URLError as failed:
     cause = failed.reason
-    error = "certificate" if isinstance(cause, ssl.SSLCertVerificationError) else "unreachable"
-    reason = getattr(cause, "verify_message", None) or str(cause)
+    step = "certificate" if isinstance(cause, ssl.SSLCertVerificationError) else "unreachable"
+    finish(step, getattr(cause, "verify_message", None) or str(cause))
 except (OSError, ValueError) as failed:
-    error, reason = "unreachable", reason or type(failed).__name__
-print(json.dumps({"error": error, "reason": reason[:200]}))
+    finish("unreachable", reason or type(failed).__name__)
 '
-}
-
-"$@"

@@ -1,42 +1,27 @@
 # Logs in to the mail server as Infisical does, from this host, and may send a mail.
 #
-#   mail.sh prove     reads {host, port, tls, user, password, from, name, to, ca} as JSON on standard
-#                     input and prints {ok, step, reason} as JSON. Without a password it takes that of
-#                     the host. With `to` it sends a mail there; without it, it ends once the server
-#                     accepts the sender, and sends none. `ca` has further authorities, in PEM.
-#   mail.sh state     prints "password" if the host has the password of the mail server, else "none";
-#                     then the Compose file that Infisical was started with, if there is one
-set -eu
-root=/etc/infisical
+# Reads {host, port, tls, user, password, from, name, to, send, authorities} as JSON on standard input,
+# and prints {step, reason}: see asking.sh. `password` is a secret, null for a server without logins.
+# Unless `send` is true, it ends once the server accepts the recipient `to`, and sends nothing.
+# `authorities` are further ones, in PEM.
+. ./asking.sh
 
-state() {
-    test -s "$root/keys/given_smtp_password" && echo password || echo none
-    cat "$root/stack.yaml" 2>/dev/null || cat "$root/compose.yaml" 2>/dev/null || true
-}
-
-prove() {
-    command -v python3 >/dev/null || { echo "python3 is missing on the host" >&2; exit 1; }
-    # Debian's Python has all of it. -I keeps the directories and variables of others out.
-    python3 -I -c '
-import json, smtplib, socket, ssl, sys
+ask '
+import smtplib, socket
+from contextlib import suppress
 from email.message import EmailMessage
 from email.utils import formataddr, formatdate, make_msgid
 from ipaddress import ip_address
-from pathlib import Path
 
-asked = json.load(sys.stdin)
-step = "password"
+def check(code, said, temporary=False):
+    if not 200 <= code < 300 and not (temporary and 400 <= code < 500):
+        raise smtplib.SMTPResponseException(code, said)
+
+step = "connect"
 server = None
+password = read(asked["password"]) if asked["password"] else ""
 try:
-    password = asked["password"]
-    if asked["user"] and not password:
-        password = Path("'"$root"'/keys/given_smtp_password").read_text("utf-8").rstrip("\n")
-    step = "connect"
-    context = ssl.create_default_context()
-    # Python from 3.13 on refuses authorities without a key usage, which Infisical accepts.
-    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
-    if asked["ca"]:
-        context.load_verify_locations(cadata=asked["ca"])
+    context = make_context(asked["authorities"])
     if asked["tls"] == "tls":
         # A closed or blocked port fails here, and one without TLS below.
         socket.create_connection((asked["host"], asked["port"]), timeout=15).close()
@@ -63,14 +48,11 @@ try:
         step = "auth"
         server.login(asked["user"], password)
     step = "sender"
-    code, said = server.mail(asked["from"])
-    if code != 250:
-        raise smtplib.SMTPResponseException(code, said)
-    if asked["to"]:
-        step = "recipient"
-        code, said = server.rcpt(asked["to"])
-        if code not in (250, 251):
-            raise smtplib.SMTPResponseException(code, said)
+    check(*server.mail(asked["from"]))
+    step = "recipient"
+    # Greylisting refuses the first attempt, and Infisical sends later.
+    check(*server.rcpt(asked["to"]), temporary=not asked["send"])
+    if asked["send"]:
         step = "send"
         mail = EmailMessage()
         mail["From"] = formataddr((asked["name"], asked["from"]))
@@ -79,31 +61,25 @@ try:
         mail["Date"] = formatdate()
         mail["Message-ID"] = make_msgid(domain=asked["from"].rpartition("@")[2])
         mail.set_content("This mail was sent by `infisical-iac mail test`.\n")
-        code, said = server.data(mail.as_bytes())
-        if code != 250:
-            raise smtplib.SMTPResponseException(code, said)
-    else:
+        check(*server.data(mail.as_bytes()))
+    with suppress(OSError):
         server.rset()
-    print(json.dumps({"ok": True, "step": "", "reason": ""}))
+        server.quit()
+    finish()
 except smtplib.SMTPResponseException as error:
     said = error.smtp_error
     said = said.decode("utf-8", "replace") if isinstance(said, bytes) else str(said)
-    print(json.dumps({"ok": False, "step": step, "reason": f"{error.smtp_code} {said}"[:300]}))
+    finish(step, f"{error.smtp_code} {said}")
 except ssl.SSLCertVerificationError as error:
-    print(json.dumps({"ok": False, "step": "certificate", "reason": error.verify_message[:300]}))
+    finish("certificate", error.verify_message)
 except UnicodeEncodeError:
     # The reason of this one has a part of the text: that may be the password.
-    reason = "it has other characters than those of ASCII"
-    print(json.dumps({"ok": False, "step": step, "reason": reason}))
-except (OSError, smtplib.SMTPException, ValueError) as error:
-    reason = str(error) or type(error).__name__
-    if isinstance(error, socket.gaierror):
-        step = "resolve"
-    print(json.dumps({"ok": False, "step": step, "reason": reason[:300]}))
+    finish(step, "it has other characters than those of ASCII")
+except socket.gaierror as error:
+    finish("resolve", str(error))
+except (OSError, ValueError) as error:
+    finish(step, str(error) or type(error).__name__)
 finally:
     if server:
         server.close()
 '
-}
-
-"$@"

@@ -11,10 +11,9 @@ from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.cluster.stack_state import keys_of
 from infisical_iac.core.change import UpToDate
 from infisical_iac.instance import proxy
-from infisical_iac.instance.proxy import Proxied
 from tests.certificates import OwnAuthority
 from tests.unit.cluster.fake_leader import Leader
-from tests.unit.rendered_stack import render, swarm_settings
+from tests.unit.rendered_stack import read_deployed, render, swarm_settings
 
 _MAIL = {"host": "smtp.example.com", "user": "infisical", "from_address": "iac@example.com"}
 _VALUE = "fa$ke 'pass' \"word\" `x` $(x) \\n #;"
@@ -78,10 +77,9 @@ def test_the_proxy_has_its_password_only_in_the_process(tmp_path: Path, level: L
     address = "http://infisical:fake.password@proxy.internal:3128"
     assert (found["HTTP_PROXY"], found["HTTPS_PROXY"]) == (address, address)
     assert "OUTBOUND_PROXY_PASSWORD" not in found
-    state = Proxied().process(["password", *yaml.safe_dump(rendered).splitlines()])
-    assert [UpToDate] == [
-        type(each)
-        for each in proxy.decide(
-            swarm_settings(outbound_proxy="http://infisical@proxy.internal:3128"), state
-        )
-    ]
+    deployed = read_deployed(yaml.safe_dump(rendered), "given_outbound_proxy_password")
+    settings = swarm_settings(outbound_proxy="http://infisical@proxy.internal:3128")
+    assert settings.instance.proxy
+    (decided,) = proxy.decide(settings, settings.instance.proxy, deployed)
+    assert isinstance(decided, UpToDate)
+    assert deployed.services == (("proxy.internal", 3128),)

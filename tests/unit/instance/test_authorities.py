@@ -9,12 +9,12 @@ from pyinfra.api.command import FunctionCommand
 
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.rendering import digest
+from infisical_iac.host.model import DeployedInfisical
 from infisical_iac.instance import mail, providers
-from infisical_iac.instance.authorities import DeployedAuthorities, has_changed, read_authorities
-from infisical_iac.instance.mail import MailState
+from infisical_iac.instance.authorities import has_changed, read_authorities
 from infisical_iac.stack.compose_file import compose_file
 from tests.certificates import OwnAuthority
-from tests.unit.rendered_stack import TRIXIE, render
+from tests.unit.rendered_stack import TRIXIE, read_deployed, render
 from tests.unit.settings_of import settings_of
 
 
@@ -90,7 +90,7 @@ def test_the_deployed_authorities_are_compared_with_the_file(
             text = compose_file(settings_of(extra_ca=str(path)), TRIXIE)
         else:
             text = yaml.safe_dump(render(extra_ca=str(path)))
-        return DeployedAuthorities().process(text.splitlines())
+        return read_deployed(text).authorities
 
     ours, other = str(authority.ca), str(OwnAuthority(tmp_path).ca)
     deployed = deploy(ours)
@@ -99,7 +99,7 @@ def test_the_deployed_authorities_are_compared_with_the_file(
     assert has_changed(settings_of(), deployed)
     assert has_changed(settings_of(extra_ca=ours), deploy(""))
     assert not has_changed(settings_of(), deploy(""))
-    assert not has_changed(settings_of(), DeployedAuthorities().process([]))
+    assert not has_changed(settings_of(), DeployedInfisical().authorities)
 
 
 @pytest.mark.parametrize(("tls", "proofs"), [("starttls", 2), ("none", 1)])
@@ -111,13 +111,16 @@ def test_other_authorities_prove_mail_and_logins_again(
         smtp={"host": "10.0.0.9", "from_address": "iac@example.com", "tls": tls},
         login={"github": {"client_id": "fake-client"}},
     )
-    deployed = {**settings.instance.variables, "SITE_URL": settings.stack.site_url}
-    mails = MailState(settings.instance.smtp.variables if settings.instance.smtp else {})
+    smtp = settings.instance.smtp
+    assert smtp
+    variables = {**settings.instance.variables, "SITE_URL": settings.stack.site_url}
+    given = frozenset({"given_client_secret_github_login"})
 
     def count(authorities: str) -> int:
+        deployed = DeployedInfisical(variables, authorities, given)
         decided = [
-            *mail.decide(settings, mails, authorities),
-            *providers.decide(settings, deployed, authorities),
+            *mail.decide(settings, smtp, deployed),
+            *providers.decide(settings, deployed),
         ]
         return len([each for each in decided if isinstance(each, FunctionCommand)])
 

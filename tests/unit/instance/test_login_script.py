@@ -13,7 +13,7 @@ from infisical_iac.core import journal
 from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.journal import Journal
 from infisical_iac.core.rendering import script_file
-from infisical_iac.instance import given, providers
+from infisical_iac.instance import given, proof, providers
 from infisical_iac.instance.providers import explain
 from tests.certificates import OwnAuthority
 from tests.oauth_provider import OAuthProvider, serving
@@ -23,6 +23,7 @@ from tests.proxy import serving as proxied
 from tests.unit.fake_programs import newest_python
 from tests.unit.settings_of import NAME, settings_of
 
+_KEY = "given_client_secret_gitlab_login"
 _CALLBACK = f"https://{NAME}/api/v1/sso/gitlab"
 _PATHS = {
     "google": "/oauth2/v4/token",
@@ -36,18 +37,23 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> OwnAuthority:
     return OwnAuthority(tmp_path_factory.mktemp("authority"))
 
 
+def _through(place: str, password: str = "") -> dict[str, object]:
+    word = {"key": "given_outbound_proxy_password", "value": password}
+    return {"place": place, "user": "infisical", "password": word}
+
+
 class _World:
     """A provider, and a host whose login.sh asks it."""
 
     def __init__(self, provider: OAuthProvider, ca: Path, root: Path) -> None:
         self.provider, self.ca, self.root = provider, ca, root
         (root / "keys").mkdir(parents=True)
-        (root / "keys/given_client_secret_gitlab_login").write_text(f"{provider.secret}\n")
+        (root / f"keys/{_KEY}").write_text(f"{provider.secret}\n")
         self.path = os.environ["PATH"]
 
     def run(self, stdin: str) -> str:
-        text = script_file("login").replace("root=/etc/infisical", f"root='{self.root}'")
-        command, environment = ["sh", "-c", text, "login.sh", "prove"], {"PATH": self.path}
+        text = script_file("login").replace("/etc/infisical", str(self.root))
+        command, environment = ["sh", "-c", text, "login.sh"], {"PATH": self.path}
         done = subprocess.run(
             command, input=stdin, env=environment, capture_output=True, text=True, timeout=60
         )
@@ -59,8 +65,7 @@ class _World:
         asked = {
             "url": f"{self.provider.url}{_PATHS[kind]}",
             "client": self.provider.client,
-            "secret": "",
-            "key": "given_client_secret_gitlab_login",
+            "secret": {"key": _KEY, "value": changes.pop("secret", "")},
             "callback": _CALLBACK,
             "authorities": self.ca.read_text(),
             "proxy": None,
@@ -79,16 +84,16 @@ def world(authority: OwnAuthority, tmp_path: Path) -> Iterator[_World]:
 
 @pytest.mark.parametrize("kind", _PATHS)
 def test_a_client_with_its_secret_is_accepted(world: _World, kind: str) -> None:
-    assert world.prove(kind)["error"] == ""
+    assert world.prove(kind)["step"] == ""
 
 
 def test_a_provider_is_asked_through_the_proxy(world: _World) -> None:
     (world.root / "keys/given_outbound_proxy_password").write_text("fake-password\n")
     with proxied(ForwardProxy(user="infisical:fake-password")) as proxy:
-        through = {"place": f"127.0.0.1:{proxy.port}", "user": "infisical", "password": ""}
-        assert world.prove(proxy=through)["error"] == ""
-        refused = world.prove(proxy={**through, "password": "another"})
-    assert refused["error"] == "unreachable"
+        place = f"127.0.0.1:{proxy.port}"
+        assert world.prove(proxy=_through(place))["step"] == ""
+        refused = world.prove(proxy=_through(place, "another"))
+    assert refused["step"] == "unreachable"
     place = world.provider.url.removeprefix("https://")
     assert proxy.requests == [f"CONNECT {place} passed", f"CONNECT {place} login"]
 
@@ -98,21 +103,19 @@ def test_a_provider_is_asked_through_the_proxy(world: _World) -> None:
 def test_another_client_or_secret_is_refused(
     world: _World, kind: str, change: dict[str, str]
 ) -> None:
-    assert world.prove(kind, **change)["error"] == "client"
+    assert world.prove(kind, **change)["step"] == "client"
 
 
 def test_a_certificate_of_an_unknown_authority_is_not_accepted(world: _World) -> None:
-    assert world.prove(authorities="")["error"] == "certificate"
+    assert world.prove(authorities="")["step"] == "certificate"
     assert [each for each in world.provider.requests if each.startswith("POST")] == []
 
 
 def test_a_secret_that_the_host_lacks_is_named(world: _World) -> None:
-    through = {"place": f"127.0.0.1:{free_port()}", "user": "infisical", "password": ""}
-    found = world.prove(proxy=through)
-    assert found == {"error": "password", "reason": "given_outbound_proxy_password"}
-    (world.root / "keys/given_client_secret_gitlab_login").unlink()
-    found = world.prove()
-    assert found == {"error": "password", "reason": "given_client_secret_gitlab_login"}
+    found = world.prove(proxy=_through(f"127.0.0.1:{free_port()}"))
+    assert found == {"step": "password", "reason": "given_outbound_proxy_password"}
+    (world.root / f"keys/{_KEY}").unlink()
+    assert world.prove() == {"step": "password", "reason": _KEY}
     assert world.provider.requests == []
 
 
@@ -124,18 +127,18 @@ def test_an_authority_without_a_key_usage_is_accepted(tmp_path: Path) -> None:
     with serving(provider):
         world = _World(provider, authority.ca, tmp_path / "etc")
         world.path = f"{newest_python(tmp_path)}:{world.path}"
-        assert world.prove() == {"error": "", "reason": "status 400"}
-        assert world.prove(authorities="")["error"] == "certificate"
+        assert world.prove() == {"step": "", "reason": ""}
+        assert world.prove(authorities="")["step"] == "certificate"
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/oauth/authorize?client_id=fake-client-id"])
 def test_an_answer_of_another_server_proves_nothing(world: _World, path: str) -> None:
-    assert world.prove(url=f"{world.provider.url}{path}")["error"] == "unreachable"
+    assert world.prove(url=f"{world.provider.url}{path}")["step"] == "unreachable"
 
 
 def test_a_provider_that_does_not_answer_proves_nothing(world: _World) -> None:
     url = f"https://localhost:{free_port()}/oauth/token"
-    assert world.prove(url=url)["error"] == "unreachable"
+    assert world.prove(url=url)["step"] == "unreachable"
 
 
 class _Prover:
@@ -145,7 +148,7 @@ class _Prover:
         self.world, self.journal = world, Journal()
         monkeypatch.setattr(given, "_values", {})
         monkeypatch.setattr(journal, "current", lambda: self.journal)
-        monkeypatch.setattr(providers, "run", lambda _, doing, stdin: world.run(stdin))
+        monkeypatch.setattr(proof, "run", lambda _, doing, stdin: world.run(stdin))
 
     def prove(self, secret: str = "", client: str = "", port: int = 0) -> str:
         address = f"https://localhost:{port or self.world.provider.port}"
@@ -178,7 +181,7 @@ def test_a_provider_that_the_host_can_not_reach_is_noted(prover: _Prover) -> Non
 
 
 @pytest.mark.parametrize(
-    ("error", "fact"),
+    ("step", "fact"),
     [
         ("callback", _CALLBACK),
         ("certificate", "extra_ca"),
@@ -187,6 +190,6 @@ def test_a_provider_that_the_host_can_not_reach_is_noted(prover: _Prover) -> Non
         ("password", "`infisical-iac apply`"),
     ],
 )
-def test_each_refusal_has_a_remedy(error: str, fact: str) -> None:
+def test_each_refusal_has_a_remedy(step: str, fact: str) -> None:
     settings = settings_of(login={"gitlab": {"client_id": "fake-client"}})
-    assert fact in explain(settings, "gitlab", error, "reason")
+    assert fact in explain(settings, "gitlab", step, "reason")

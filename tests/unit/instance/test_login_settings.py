@@ -12,10 +12,9 @@ from infisical_iac.instance.login import (
     describe_callbacks,
     describe_new_callbacks,
 )
-from infisical_iac.instance.providers import DeployedVariables
 from infisical_iac.instance.settings import given_by_key
 from infisical_iac.stack.compose_file import compose_file
-from tests.unit.rendered_stack import TRIXIE
+from tests.unit.rendered_stack import TRIXIE, read_deployed
 from tests.unit.settings_of import NAME, settings_of
 
 _GITLAB = {"client_id": "fake-client", "address": "https://gitlab.example.com"}
@@ -114,8 +113,7 @@ def _list_new_callbacks(settings: Settings, deployed: dict[str, str]) -> list[st
 
 
 def _deployed(**changes: Any) -> dict[str, str]:
-    text = compose_file(settings_of(**changes), TRIXIE)
-    return DeployedVariables().process(text.splitlines())
+    return {**read_deployed(compose_file(settings_of(**changes), TRIXIE)).variables}
 
 
 def test_the_callback_of_a_new_provider_is_reported() -> None:

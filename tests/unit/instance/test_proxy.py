@@ -14,16 +14,13 @@ from typing import Any
 import pytest
 
 from infisical_iac.core.rendering import script_file
-from infisical_iac.host.model import MachineState
 from infisical_iac.instance.network import ProxyAddress
-from infisical_iac.instance.proxy import NOBODY, Proxied, TunnelAnswer, describe, targets
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.instance.proxy import NOBODY, TunnelAnswer, describe, describe_failure, targets
 from tests.ports import free_port
 from tests.proxy import ForwardProxy, serving
 from tests.unit.settings_of import settings_of
 
 _USER, _PASSWORD = "infisical", "not-a-real-password"
-_SETTINGS = settings_of(outbound_proxy=f"http://{_USER}@proxy.internal:3128")
 _ADDRESS = ProxyAddress("proxy.internal", 3128, _USER)
 
 
@@ -40,24 +37,29 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _run(root: Path, step: str, stdin: str = "") -> str:
+def _run(root: Path, port: int, *more: str, host: str = "127.0.0.1", **changes: str) -> Any:
+    asked = {"place": f"{host}:{port}", "user": changes.get("user", _USER), "password": None}
+    if asked["user"]:
+        value = changes.get("password", "")
+        asked["password"] = {"key": "given_outbound_proxy_password", "value": value}
     text = script_file("proxy").replace("/etc/infisical", str(root))
-    command = ["sh", "-c", text, "proxy.sh", step]
+    stdin = json.dumps({"proxy": asked, "targets": [NOBODY, *more]})
+    command = ["sh", "-c", text, "proxy.sh"]
     done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
     assert _PASSWORD not in done.stdout
-    return done.stdout
+    return json.loads(done.stdout)
 
 
-def _ask(root: Path, port: int, *more: str, **changes: Any) -> list[TunnelAnswer]:
-    asked = {"host": "127.0.0.1", "port": port, "user": _USER, "password": ""}
-    said = _run(root, "ask", json.dumps(asked | changes | {"targets": [NOBODY, *more]}))
-    return [TunnelAnswer(**each) for each in json.loads(said)]
+def _ask(root: Path, port: int, *more: str, **changes: str) -> list[TunnelAnswer]:
+    found = _run(root, port, *more, **changes)
+    assert (found["step"], found["reason"]) == ("", "")
+    return [TunnelAnswer(**each) for each in found["answers"]]
 
 
 def test_a_proxy_that_accepts_the_login_is_accepted(root: Path, proxy: ForwardProxy) -> None:
     (answer,) = _ask(root, proxy.port)
-    assert (answer.step, answer.status) == ("", 502)
+    assert answer.status == 502
     assert describe(_ADDRESS, answer) == ""
     assert proxy.requests == [f"CONNECT {NOBODY} failed"]
 
@@ -97,22 +99,18 @@ def test_a_missing_and_a_refused_login_have_different_reasons(
 
 def test_a_host_without_a_password_asks_no_proxy(root: Path, proxy: ForwardProxy) -> None:
     (root / "keys/given_outbound_proxy_password").unlink()
-    (answer,) = _ask(root, proxy.port)
-    assert answer.step == "password"
-    assert "`infisical-iac apply`" in describe(_ADDRESS, answer)
+    found = _run(root, proxy.port)
+    assert (found["step"], found["reason"]) == ("password", "given_outbound_proxy_password")
     assert proxy.requests == []
 
 
 def test_a_closed_port_is_reported(root: Path) -> None:
-    (answer,) = _ask(root, free_port())
-    assert (answer.step, answer.reason) == ("connect", "Connection refused")
-    assert "proxy.internal:3128" in describe(_ADDRESS, answer)
+    found = _run(root, free_port())
+    assert (found["step"], found["reason"]) == ("connect", "Connection refused")
 
 
 def test_an_unknown_name_is_reported(root: Path) -> None:
-    (answer,) = _ask(root, 3128, host="proxy.invalid")
-    assert answer.step == "resolve"
-    assert "proxy.internal" in describe(_ADDRESS, answer)
+    assert _run(root, 3128, host="proxy.invalid")["step"] == "resolve"
 
 
 def test_a_server_that_speaks_no_http_is_no_proxy(root: Path) -> None:
@@ -124,9 +122,20 @@ def test_a_server_that_speaks_no_http_is_no_proxy(root: Path) -> None:
             connection.close()
 
         Thread(target=greet).start()
-        (answer,) = _ask(root, listening.getsockname()[1])
-    assert answer.step == "answer"
-    assert "no HTTP proxy" in describe(_ADDRESS, answer)
+        assert _run(root, listening.getsockname()[1])["step"] == "answer"
+
+
+@pytest.mark.parametrize(
+    ("step", "fact"),
+    [
+        ("password", "`infisical-iac apply`"),
+        ("resolve", "proxy.internal"),
+        ("connect", "proxy.internal:3128"),
+        ("answer", "no HTTP proxy"),
+    ],
+)
+def test_each_failure_has_its_remedy(step: str, fact: str) -> None:
+    assert fact in describe_failure(_ADDRESS, step, "because")
 
 
 def test_a_web_server_is_no_proxy(root: Path) -> None:
@@ -168,15 +177,3 @@ def test_the_license_server_is_asked_for(
         infisical_environment=environment,
     )
     assert targets(settings) == asked
-
-
-def test_the_deployed_proxy_is_read_from_the_compose_file(root: Path) -> None:
-    (root / "compose.yaml").write_text(compose_file(_SETTINGS, MachineState()))
-    state = Proxied().process(_run(root, "state").splitlines())
-    assert state.has_password
-    assert state.variables["HTTPS_PROXY"].endswith("@proxy.internal:3128")
-
-
-def test_a_host_without_infisical_has_no_proxy(tmp_path: Path) -> None:
-    state = Proxied().process(_run(tmp_path, "state").splitlines())
-    assert (state.variables, state.has_password) == ({}, False)

@@ -17,10 +17,8 @@ from infisical_iac.core.errors import Refused, RunFailed, SettingsError
 from infisical_iac.core.files import File, PathState
 from infisical_iac.core.images import Images
 from infisical_iac.core.units import UnitState
-from infisical_iac.host.model import MachineState
+from infisical_iac.host.model import DeployedInfisical
 from infisical_iac.instance import mail, providers, proxy
-from infisical_iac.instance.mail import MailState
-from infisical_iac.instance.proxy import Proxied, ProxyState
 from infisical_iac.stack import compose, edge, ingress, keys
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.containers import Container, StackState
@@ -33,6 +31,7 @@ from tests.unit import clusters
 from tests.unit.backup.kits import FILES
 from tests.unit.deployment import TEXT
 from tests.unit.operations.cases import Cases, due, noop, of, refusal
+from tests.unit.rendered_stack import TRIXIE, read_deployed
 from tests.unit.settings_of import settings_of
 from tests.unit.stack.certificates import NOW, pair
 
@@ -68,12 +67,10 @@ _MAILING = settings_of(
     smtp={"host": "smtp.example.com", "user": "infisical", "from_address": "iac@example.com"}
 )
 _GIVEN = _MAILING.instance.secrets
-_MAILS = MailState(_MAILING.instance.variables, has_password=True)
+_MAILS = DeployedInfisical(_MAILING.instance.variables, given=frozenset({_GIVEN[0].key}))
 
 _PROXIED = settings_of(outbound_proxy="http://infisical@proxy.internal:3128")
-_PROXIES = Proxied().process(
-    ["password", *compose_file(_PROXIED, MachineState(os="debian", release="13")).splitlines()]
-)
+_PROXIES = read_deployed(compose_file(_PROXIED, TRIXIE), _PROXIED.instance.secrets[0].key)
 
 # Changes of version.
 _OLD = Images("infisical/infisical:v0.164.0", "postgres:17.11")
@@ -149,8 +146,18 @@ _LOGIN_VARIABLES = _GITHUB.instance.login.variables
 _CLIENTS = {**_LOGIN_VARIABLES, "SITE_URL": _GITHUB.stack.site_url}
 
 
-def _clients(deployed: dict[str, str]) -> Iterable[Any]:
-    return providers.decide(_GITHUB, deployed, "")
+def _clients(variables: dict[str, str], *given: str) -> Iterable[Any]:
+    return providers.decide(_GITHUB, DeployedInfisical(variables, given=frozenset(given)))
+
+
+def _mail(deployed: DeployedInfisical) -> Iterable[Any]:
+    assert _MAILING.instance.smtp
+    return mail.decide(_MAILING, _MAILING.instance.smtp, deployed)
+
+
+def _proxy(deployed: DeployedInfisical) -> Iterable[Any]:
+    assert _PROXIED.instance.proxy
+    return proxy.decide(_PROXIED, _PROXIED.instance.proxy, deployed)
 
 
 OPERATIONS = {
@@ -214,36 +221,31 @@ OPERATIONS = {
     ),
     "instance.providers.login_clients": Cases(
         noop(
-            lambda: _clients(_CLIENTS),
+            lambda: _clients(_CLIENTS, "given_client_secret_github_login"),
             "the clients of logins are those that are deployed",
         ),
         due(
-            lambda: _clients({**_LOGIN_VARIABLES, "SITE_URL": "http://b"}), steps=("prove_or_note",)
+            lambda: _clients(
+                {**_LOGIN_VARIABLES, "SITE_URL": "http://b"}, "given_client_secret_github_login"
+            ),
+            steps=("prove_or_note",),
         ),
-        due(lambda: _clients({}), steps=("prove_or_note",)),
+        due(lambda: _clients(_CLIENTS), steps=("prove_or_note",)),
         "the variables of the deployed container are in its Compose file, which is read first",
     ),
     "instance.mail.login": Cases(
-        noop(
-            lambda: mail.decide(_MAILING, _MAILS, ""), "Infisical sends by smtp.example.com already"
-        ),
-        due(
-            lambda: mail.decide(_MAILING, replace(_MAILS, has_password=False), ""),
-            steps=("prove",),
-        ),
-        due(lambda: mail.decide(_MAILING, MailState(), ""), steps=("prove",)),
+        noop(lambda: _mail(_MAILS), "Infisical sends by smtp.example.com already"),
+        due(lambda: _mail(replace(_MAILS, given=frozenset())), steps=("prove",)),
+        due(lambda: _mail(DeployedInfisical()), steps=("prove",)),
         "the file of the containers is there or not",
     ),
     "instance.proxy.answering": Cases(
         noop(
-            lambda: proxy.decide(_PROXIED, _PROXIES),
+            lambda: _proxy(_PROXIES),
             "Infisical reaches others by proxy.internal:3128 already",
         ),
-        due(
-            lambda: proxy.decide(_PROXIED, replace(_PROXIES, has_password=False)),
-            steps=("prove",),
-        ),
-        due(lambda: proxy.decide(_PROXIED, ProxyState()), steps=("prove",)),
+        due(lambda: _proxy(replace(_PROXIES, given=frozenset())), steps=("prove",)),
+        due(lambda: _proxy(DeployedInfisical()), steps=("prove",)),
         "the file of the containers is there or not",
     ),
     "stack.compose.running": Cases(

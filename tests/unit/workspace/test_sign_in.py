@@ -12,6 +12,7 @@ from infisical_iac.api.instance import LoginPage
 from infisical_iac.core import journal
 from infisical_iac.core.change import Change, Row, Unknown, UpToDate
 from infisical_iac.core.errors import CheckFailed, NotBootstrapped, Refused, Unreachable
+from infisical_iac.host.model import DeployedInfisical
 from infisical_iac.stack import session
 from infisical_iac.workspace import sign_in
 from infisical_iac.workspace.sign_in import (
@@ -252,7 +253,7 @@ def running(server: _Server, monkeypatch: pytest.MonkeyPatch) -> _Server:
     """A server without logins in its settings any more, which were deployed before."""
     monkeypatch.setattr(session, "answers", lambda _: True)
     monkeypatch.setattr(journal, "part_will_change", lambda part: False)
-    monkeypatch.setattr(sign_in, "_read_deployed", dict)
+    monkeypatch.setattr(sign_in, "shared_fact", lambda _: DeployedInfisical())
     server.offers = {}
     return server
 
@@ -292,8 +293,8 @@ def test_a_provider_that_the_run_removes_lets_nobody_in(
     """The sign-in page offers it until the containers are re-created."""
     running.methods = ["gitlab"]
     running.offers = {"gitlab": "https://gitlab.example.com/oauth/authorize?client_id=fake-client"}
-    deployed = {"CLIENT_ID_GITLAB_LOGIN": "fake-client"}
-    monkeypatch.setattr(sign_in, "_read_deployed", lambda: deployed)
+    deployed = DeployedInfisical({"CLIENT_ID_GITLAB_LOGIN": "fake-client"})
+    monkeypatch.setattr(sign_in, "shared_fact", lambda _: deployed)
     (change,) = [each for each in of(sign_in.methods)(settings_of()) if isinstance(each, Change)]
     assert "email" in change.detail
     with_it = settings_of(login={"gitlab": _GITLAB})

@@ -1,0 +1,51 @@
+"""Prove the services of others that Infisical uses, from the host, before it uses them."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from infisical_iac.core.change import Row
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import script
+from infisical_iac.core.settings import Settings
+from infisical_iac.host.model import DeployedInfisical
+from infisical_iac.instance import authorities
+from infisical_iac.instance.settings import GivenSecret
+
+
+def is_deployed(
+    settings: Settings,
+    deployed: DeployedInfisical,
+    variables: Mapping[str, str | None],
+    secrets: Iterable[GivenSecret],
+    *,
+    by_tls: bool = True,
+) -> bool:
+    """Return whether the deployed Infisical uses a service as the settings say.
+
+    Args:
+        variables: its variables on the service; None for one that it must not have.
+        secrets: those of the service. A new one is proven before the host keeps it.
+        by_tls: whether it checks the service's certificate: other authorities are then proven too.
+    """
+    return (
+        all(deployed.variables.get(name) == each for name, each in variables.items())
+        and {each.key for each in secrets} <= deployed.given
+        and not (by_tls and authorities.has_changed(settings, deployed.authorities))
+    )
+
+
+def ask(name: str, asked: Mapping[str, object], *, doing: str) -> dict[str, Any]:
+    """Return the answer of a script that asks a service from the current host; see asking.sh."""
+    found: dict[str, Any] = json.loads(run(script(name), doing=doing, stdin=json.dumps(asked)))
+    return found
+
+
+def row(name: str, find_trouble: Callable[[], str], text: str) -> Row:
+    """Return the row of `status` on a service; `text` is for one without trouble."""
+    try:
+        trouble = find_trouble()
+    except UserError as error:
+        trouble = str(error)
+    return Row(name, trouble or text, ok=not trouble)

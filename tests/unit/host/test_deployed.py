@@ -1,0 +1,58 @@
+"""Test what is read of the Infisical that is deployed on a host."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from infisical_iac.host.machine import Deployed
+from infisical_iac.host.model import DeployedInfisical
+from infisical_iac.stack.compose_file import compose_file
+from tests.unit.rendered_stack import TRIXIE, read_deployed, render
+from tests.unit.settings_of import settings_of
+
+_SETTINGS = {
+    "smtp": {"host": "10.9.0.25", "user": "mailer", "from_address": "iac@example.com"},
+    "outbound_proxy": "http://infisical@proxy.internal:3128",
+    "login": {"gitlab": {"client_id": "fa$ke", "address": "https://10.9.0.7"}},
+    "infisical_environment": {"OTEL_EXPORT_OTLP_ENDPOINT": "http://10.9.0.8:4318/v1/metrics"},
+}
+
+
+@pytest.mark.parametrize("topology", ["single", "swarm"])
+def test_variables_are_read_without_the_password_of_the_proxy(topology: str) -> None:
+    settings = settings_of(**_SETTINGS)
+    single = compose_file(settings, TRIXIE)
+    found = read_deployed(single if topology == "single" else yaml.safe_dump(render(**_SETTINGS)))
+    assert found.variables.items() >= settings.instance.variables.items()
+    assert settings.instance.proxy
+    assert found.variables["HTTPS_PROXY"] == settings.instance.proxy.url()
+    assert found.services == (("10.9.0.25", 587), ("proxy.internal", 3128))
+    assert {*found.addresses} == {"https://10.9.0.7", "http://10.9.0.8:4318/v1/metrics"}
+
+
+@pytest.mark.parametrize("text", ["", "services: {}", "services: [", "services: {redis: {}}"])
+def test_a_host_without_a_stack_has_nothing(text: str) -> None:
+    assert read_deployed(text) == DeployedInfisical()
+    assert read_deployed(text).services == ()
+
+
+def test_the_file_of_a_cluster_counts_and_keys_without_a_value_do_not(tmp_path: Path) -> None:
+    """A single host's file is left behind once the host leads a cluster."""
+
+    def read() -> DeployedInfisical:
+        command = Deployed().command().replace("/etc/infisical", str(tmp_path))
+        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=20)
+        assert (done.returncode, done.stderr) == (0, "")
+        return Deployed().process(done.stdout.splitlines())
+
+    assert read() == DeployedInfisical()
+    (tmp_path / "keys").mkdir()
+    for name, value in (("auth_secret", "x\n"), ("given_smtp_password", "y\n"), ("given_old", "")):
+        (tmp_path / "keys" / name).write_text(value)
+    for name in ("compose", "stack"):
+        text = f"services: {{infisical: {{environment: {{SITE_URL: {name}}}}}}}\n"
+        (tmp_path / f"{name}.yaml").write_text(text)
+        given = frozenset({"given_smtp_password"})
+        assert read() == DeployedInfisical({"SITE_URL": name}, given=given)
