@@ -5,34 +5,45 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import unified_diff
-from fnmatch import fnmatchcase
-from ipaddress import ip_address
 
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host, state
 
 from infisical_iac.core import units
 from infisical_iac.core.change import Change, UpToDate
-from infisical_iac.core.errors import Refused, SettingsError
+from infisical_iac.core.errors import Refused
 from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import File, Paths, PathState
-from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
+from infisical_iac.core.operation import (
+    Commands,
+    or_up_to_date,
+    planned_operation,
+    shared_fact,
+    step,
+)
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import template
 from infisical_iac.core.trial import mark, try_change
 from infisical_iac.core.units import Units, UnitState
-from infisical_iac.host.machine import Machine
+from infisical_iac.host.machine import Deployed, Machine
 from infisical_iac.host.model import MachineState
-from infisical_iac.host.openings import PRIVATE4, PRIVATE6, Egress, Opening, egress, openings
+from infisical_iac.host.openings import (
+    BRIDGES,
+    PRIVATE4,
+    PRIVATE6,
+    Egress,
+    Opening,
+    egress,
+    openings,
+    refuse_openings,
+    services_of,
+)
 from infisical_iac.host.settings import EVERYBODY
 from infisical_iac.host.site import Known
 
 TABLE = "inet infisical"
 # The text for `nft -f` that deletes the table, whether or not it exists.
 EMPTY = f"table {TABLE}\ndelete table {TABLE}\n"
-# Docker's names for its bridges, unless a network sets another name: packets from them come from
-# containers.
-BRIDGES = ("docker0", "docker_gwbridge", "br-*")
 
 # Addresses of links, where a cloud's metadata are.
 _LINKS4, _LINKS6 = "169.254.0.0/16", "fe80::/10"
@@ -70,41 +81,6 @@ def changes(actual: str, desired: str) -> str:
         for line in lines
         if not line.startswith(("---", "+++", "@@"))
     )
-
-
-def refuse(
-    openings: Iterable[Opening], *, client: str, uplinks: Iterable[str], is_in_swarm: bool = False
-) -> None:
-    """Raise Refused if a firewall with `openings` would lock out, or do other harm.
-
-    Args:
-        client: the address that the host sees the live connection come from, empty without one.
-        uplinks: the names of the interfaces that have a default route.
-        is_in_swarm: whether the host's Docker is in a Swarm that is not this project's.
-    """
-    if is_in_swarm:
-        raise Refused(
-            "Docker on the host is in a Swarm, such as Dokploy's, whose ports this firewall would "
-            'close: set firewall = "off", and use a firewall in front of the host',
-            code="refused.swarm",
-        )
-    ssh = [each for each in openings if each.limited]
-    # Packets from the loopback are never dropped.
-    is_own = client and ip_address(client.partition("%")[0]).is_loopback
-    if client and not is_own and not any(each.admits(client) for each in ssh):
-        raise SettingsError(
-            f"setting 'ssh_networks' does not have {client}, which this connection comes from: "
-            "add a network that it is in, or nobody could connect from here any more",
-            code="settings.lockout",
-        )
-    for name in uplinks:
-        if any(fnmatchcase(name, pattern) for pattern in BRIDGES):
-            raise Refused(
-                f"the host's uplink is the interface {name}, named like a Docker bridge, so "
-                "that the firewall can't distinguish the outside from containers: "
-                'give it another name, or set firewall = "off"',
-                code="refused.uplink",
-            )
 
 
 def _input(opening: Opening) -> Iterator[str]:
@@ -263,9 +239,9 @@ def rules(
     Args:
         egress: where containers may go; None to leave that to others.
         in_cluster: whether a Swarm that the host is in is this project's.
-        after_stack: whether the rules stay as they are while Infisical calls private addresses.
+        after_stack: whether the rules stay as they are while Infisical needs those of before.
     """
-    if after_stack and _still_calls_private():
+    if after_stack and _is_needed_still(egress):
         yield UpToDate(_STILL)
         return
     there = _observe(ruleset(openings, egress), [each.path for each in files(openings)])
@@ -281,7 +257,7 @@ def decide(
     in_cluster: bool = False,
 ) -> Commands:
     """Decide what to load, by the actual firewall `there`; raises as `rules` does."""
-    refuse(
+    refuse_openings(
         openings,
         client=machine.ssh_client,
         uplinks=machine.uplinks,
@@ -317,7 +293,7 @@ def removal(*, after_stack: bool = False) -> Commands:
     Args:
         after_stack: whether it stays as it is while Infisical calls private addresses.
     """
-    if after_stack and _still_calls_private():
+    if after_stack and _is_needed_still(None):
         yield UpToDate(_STILL)
         return
     yield from decide_removal(_observe(EMPTY, _OWN))
@@ -336,12 +312,17 @@ def decide_removal(there: FirewallState) -> Commands:
         yield UpToDate("there is no firewall of this project")
 
 
-_STILL = "Infisical still calls private addresses, so the firewall stays as it is"
+_STILL = "Infisical still calls the addresses of before, so the firewall stays as it is"
 
 
-def _still_calls_private() -> bool:
+def _is_needed_still(egress: Egress | None) -> bool:
+    """Return whether the deployed Infisical needs other rules than those of `egress`."""
     # A plan shows what follows once the stack has been changed.
-    return state.is_executing and host.get_fact(Machine).calls_private
+    if not state.is_executing:
+        return False
+    if egress is None:
+        return host.get_fact(Machine).calls_private
+    return not services_of(shared_fact(Deployed)) <= {*egress.services}
 
 
 # Docker requires the unit, so stopping the unit would stop Docker.
@@ -369,18 +350,32 @@ def _load(text: str, before: str) -> None:
 
 @deploy("Firewall")
 def firewall(known: Known) -> None:
-    """Load the firewall of the settings, or remove it where it is off; see `end_egress`."""
-    _bring_up(known, calls_private=known.machine.calls_private)
+    """Load the firewall of the settings, or remove it where it is off; see `end_egress`.
+
+    What the deployed Infisical calls stays reachable, as a later step may keep it deployed.
+    """
+    _bring_up(known, _read_egress(known))
 
 
 @deploy("Egress")
 def end_egress(known: Known) -> None:
-    """Remove rules that kept Infisical from private addresses; called after the stack."""
-    if known.is_restrained:
-        _bring_up(known, after_stack=True)
+    """Remove rules that only the Infisical from before the run needed; called after the stack."""
+    desired = egress(known.settings)
+    if _read_egress(known) != desired:
+        _bring_up(known, desired, after_stack=True)
 
 
-def _bring_up(known: Known, *, calls_private: bool = False, after_stack: bool = False) -> None:
+def _read_egress(known: Known) -> Egress | None:
+    """Return where containers may go until the stack has been changed."""
+    calls_private = known.machine.calls_private
+    found = egress(known.settings, calls_private=calls_private)
+    if found is None or known.settings.host.firewall == "off":
+        return found
+    former = services_of(shared_fact(Deployed))
+    return egress(known.settings, calls_private=calls_private, former=former)
+
+
+def _bring_up(known: Known, egress: Egress | None, *, after_stack: bool = False) -> None:
     settings = known.settings
     if settings.host.firewall == "off":
         if after_stack or not known.is_restrained:
@@ -389,7 +384,7 @@ def _bring_up(known: Known, *, calls_private: bool = False, after_stack: bool = 
     rules(
         openings=openings(settings, *(known.machine.ssh_ports or (22,)), peers=known.site.peers),
         machine=known.machine,
-        egress=egress(settings, calls_private=calls_private),
+        egress=egress,
         in_cluster=known.site.in_swarm,
         after_stack=after_stack,
         name="Let containers go where Infisical lets them"

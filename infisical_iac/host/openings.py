@@ -6,12 +6,14 @@ one list of ports.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_address, ip_network
 from typing import Literal
 from urllib.parse import urlsplit
 
-from infisical_iac.core.errors import SettingsError
+from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.settings import Settings
+from infisical_iac.host.model import DeployedInfisical
 from infisical_iac.host.settings import EVERYBODY
 
 Protocol = Literal["tcp", "udp", "icmp", "esp"]
@@ -21,6 +23,9 @@ _MANAGERS, _GOSSIP, _OVERLAY = 2377, 7946, 4789
 # Addresses that only a host's own network answers at. Loopback addresses never leave a container.
 PRIVATE4 = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15")
 PRIVATE6 = ("fc00::/7",)
+# Docker's names for its bridges, unless a network sets another name: packets from them come from
+# containers.
+BRIDGES = ("docker0", "docker_gwbridge", "br-*")
 
 
 @dataclass(frozen=True)
@@ -69,7 +74,9 @@ class Egress:
     services: tuple[tuple[str, int], ...] = ()
 
 
-def egress(settings: Settings, *, calls_private: bool = False) -> Egress | None:
+def egress(
+    settings: Settings, *, calls_private: bool = False, former: Iterable[tuple[str, int]] = ()
+) -> Egress | None:
     """Return where containers may go; None if the firewall leaves that to Infisical itself.
 
     Infisical refuses private addresses until `internal_networks` has one, and none from then on.
@@ -77,21 +84,31 @@ def egress(settings: Settings, *, calls_private: bool = False) -> Egress | None:
     Args:
         calls_private: whether the deployed Infisical calls private addresses, as it does until it
             is re-created after `internal_networks` was emptied.
+        former: further services, as `services_of` returns them.
     """
     instance = settings.instance
     if not instance.internal_networks and not calls_private:
         return None
     # The settings name these, so that they are not listed again.
-    services = [(each.host, each.port) for each in (instance.smtp, instance.proxy) if each]
-    reached = [(_address(host), port) for host, port in services]
+    places = [(each.host, each.port) for each in (instance.smtp, instance.proxy) if each]
+    own = _list_services(places, (address for _, address in instance.addresses))
+    return Egress(_drop_nested(instance.internal_networks), tuple(sorted({*own, *former})))
+
+
+def services_of(deployed: DeployedInfisical) -> frozenset[tuple[str, int]]:
+    """Return the services that a deployed Infisical calls, as Egress has them."""
+    return frozenset(_list_services(deployed.services, deployed.addresses))
+
+
+def _list_services(
+    places: Iterable[tuple[str, int]], addresses: Iterable[str]
+) -> Iterator[tuple[str, int]]:
+    for host, port in places:
+        yield _address(host), port
     # A port of these that was open everywhere would open most of what others serve by HTTP.
-    urls = [urlsplit(address) for _, address in instance.addresses]
-    reached += [
-        (address, each.port or (443 if each.scheme == "https" else 80))
-        for each in urls
-        if (address := _address(each.hostname or ""))
-    ]
-    return Egress(_drop_nested(instance.internal_networks), tuple(dict.fromkeys(reached)))
+    for each in map(urlsplit, addresses):
+        if address := _address(each.hostname or ""):
+            yield address, each.port or (443 if each.scheme == "https" else 80)
 
 
 def _address(host: str) -> str:
@@ -148,6 +165,41 @@ def refuse_unreached(settings: Settings, addresses: Mapping[str, Iterable[str]])
                     "Infisical from it",
                     code="settings.unreached",
                 )
+
+
+def refuse_openings(
+    openings: Iterable[Opening], *, client: str, uplinks: Iterable[str], is_in_swarm: bool = False
+) -> None:
+    """Raise Refused if a firewall with `openings` would lock out, or do other harm.
+
+    Args:
+        client: the address that the host sees the live connection come from, empty without one.
+        uplinks: the names of the interfaces that have a default route.
+        is_in_swarm: whether the host's Docker is in a Swarm that is not this project's.
+    """
+    if is_in_swarm:
+        raise Refused(
+            "Docker on the host is in a Swarm, such as Dokploy's, whose ports this firewall would "
+            'close: set firewall = "off", and use a firewall in front of the host',
+            code="refused.swarm",
+        )
+    ssh = [each for each in openings if each.limited]
+    # Packets from the loopback are never dropped.
+    is_own = client and ip_address(client.partition("%")[0]).is_loopback
+    if client and not is_own and not any(each.admits(client) for each in ssh):
+        raise SettingsError(
+            f"setting 'ssh_networks' does not have {client}, which this connection comes from: "
+            "add a network that it is in, or nobody could connect from here any more",
+            code="settings.lockout",
+        )
+    for name in uplinks:
+        if any(fnmatchcase(name, pattern) for pattern in BRIDGES):
+            raise Refused(
+                f"the host's uplink is the interface {name}, named like a Docker bridge, so "
+                "that the firewall can't distinguish the outside from containers: "
+                'give it another name, or set firewall = "off"',
+                code="refused.uplink",
+            )
 
 
 def openings(settings: Settings, *ssh_ports: int, peers: Iterable[str] = ()) -> tuple[Opening, ...]:

@@ -1,5 +1,6 @@
 """Test which ports the firewall opens, by the settings, and when it is refused."""
 
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,9 +11,9 @@ from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.files import PathState
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.host import firewall
-from infisical_iac.host.firewall import Firewall, FirewallState, changes, refuse, ruleset
-from infisical_iac.host.model import MachineState
-from infisical_iac.host.openings import Egress, Opening, openings
+from infisical_iac.host.firewall import Firewall, FirewallState, changes, ruleset
+from infisical_iac.host.model import DeployedInfisical, MachineState
+from infisical_iac.host.openings import Egress, Opening, openings, refuse_openings
 from infisical_iac.host.settings import EVERYBODY
 from infisical_iac.host.site import Known, Site
 from tests.unit.operations.cases import of
@@ -73,29 +74,31 @@ def test_ssh_of_any_port_is_limited_and_never_opened_for_containers() -> None:
 
 def test_the_address_of_the_client_must_be_in_the_networks_of_ssh() -> None:
     opened = openings(_settings(ssh_networks=("10.0.0.0/8",)), 22)
-    refuse(opened, client="10.0.0.1", uplinks=["eth0"])
+    refuse_openings(opened, client="10.0.0.1", uplinks=["eth0"])
     with pytest.raises(SettingsError) as refusal:
-        refuse(opened, client="203.0.113.9", uplinks=["eth0"])
+        refuse_openings(opened, client="203.0.113.9", uplinks=["eth0"])
     assert refusal.value.code == "settings.lockout"
     assert "'ssh_networks' does not have 203.0.113.9" in str(refusal.value)
 
 
 @pytest.mark.parametrize("client", ["", "127.0.0.1", "::1"])
 def test_a_run_on_the_host_itself_is_not_locked_out(client: str) -> None:
-    refuse(openings(_settings(ssh_networks=("10.0.0.0/8",)), 22), client=client, uplinks=[])
+    refuse_openings(
+        openings(_settings(ssh_networks=("10.0.0.0/8",)), 22), client=client, uplinks=[]
+    )
 
 
 @pytest.mark.parametrize("name", ["br-lan", "docker0"])
 def test_an_uplink_that_looks_like_a_bridge_of_dockers_is_refused(name: str) -> None:
     with pytest.raises(Refused) as refusal:
-        refuse(openings(_settings(), 22), client="", uplinks=["eth0", name])
+        refuse_openings(openings(_settings(), 22), client="", uplinks=["eth0", name])
     assert refusal.value.code == "refused.uplink"
     assert f"interface {name}" in str(refusal.value)
 
 
 def test_a_host_in_a_swarm_is_refused() -> None:
     with pytest.raises(Refused) as refusal:
-        refuse(openings(_settings(), 22), client="", uplinks=["eth0"], is_in_swarm=True)
+        refuse_openings(openings(_settings(), 22), client="", uplinks=["eth0"], is_in_swarm=True)
     assert refusal.value.code == "refused.swarm"
     assert 'firewall = "off"' in str(refusal.value)
 
@@ -116,7 +119,7 @@ def test_ports_between_nodes_of_a_cluster_are_open_only_to_nodes() -> None:
 
 
 def test_a_bridge_with_another_name_may_be_the_uplink() -> None:
-    refuse(openings(_settings(), 22), client="", uplinks=["br0", "vmbr0"])
+    refuse_openings(openings(_settings(), 22), client="", uplinks=["br0", "vmbr0"])
 
 
 def test_a_change_is_shown_rule_by_rule_without_comments_of_others() -> None:
@@ -152,6 +155,38 @@ def test_removal_deletes_only_the_table_of_this_project() -> None:
 
 
 _LISTED = ("10.1.0.0/16",)
+_OLD, _NEW = ("10.9.0.25", 587), ("10.9.0.26", 587)
+_SMTP = {"host": _NEW[0], "from_address": "infisical@example.com"}
+
+
+def _deployed(host: str) -> DeployedInfisical:
+    return DeployedInfisical({"SMTP_HOST": host, "SMTP_PORT": "587"})
+
+
+class _Steps:
+    """The operations that a deploy calls before and after the stack, with their egress."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made: list[tuple[str, Egress | None]] = []
+        for what in ("rules", "removal"):
+            monkeypatch.setattr(firewall, what, partial(self._note, what))
+        monkeypatch.setattr(firewall, "shared_fact", lambda _: self.deployed)
+        self.deployed = DeployedInfisical()
+
+    def _note(self, what: str, **arguments: Any) -> None:
+        self.made.append((what, arguments.get("egress")))
+
+    def call(self, known: Known) -> tuple[list[Any], list[Any]]:
+        firewall.firewall._inner(known)
+        before, self.made = self.made, []
+        firewall.end_egress._inner(known)
+        after, self.made = self.made, []
+        return before, after
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> _Steps:
+    return _Steps(monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -170,27 +205,29 @@ _LISTED = ("10.1.0.0/16",)
     ],
 )
 def test_private_addresses_are_opened_only_after_infisical_refuses_them(
-    monkeypatch: pytest.MonkeyPatch,
+    steps: _Steps,
     networks: tuple[str, ...],
     on: str,
     calls_private: bool,
     before: list[tuple[str, Egress | None]],
     after: list[tuple[str, Egress | None]],
 ) -> None:
-    made: list[tuple[str, Egress | None]] = []
-
-    def note(what: str, arguments: dict[str, Any]) -> None:
-        made.append((what, arguments.get("egress")))
-
-    monkeypatch.setattr(firewall, "rules", lambda **each: note("rules", each))
-    monkeypatch.setattr(firewall, "removal", lambda **each: note("removal", each))
     settings = settings_of(internal_networks=networks, firewall=on)
     known = Known(settings, MachineState(calls_private=calls_private), Site(settings))
-    firewall.firewall._inner(known)
-    assert made == before
-    made.clear()
-    firewall.end_egress._inner(known)
-    assert made == after
+    assert steps.call(known) == (before, after)
+
+
+@pytest.mark.parametrize("calls_private", [False, True])
+def test_the_deployed_mail_server_is_reached_until_another_one_is_deployed(
+    steps: _Steps, calls_private: bool
+) -> None:
+    settings = settings_of(internal_networks=_LISTED, smtp=_SMTP)
+    known = Known(settings, MachineState(calls_private=calls_private), Site(settings))
+    steps.deployed, new = _deployed(_OLD[0]), [("rules", Egress(_LISTED, (_NEW,)))]
+    assert steps.call(known) == ([("rules", Egress(_LISTED, (_OLD, _NEW)))], new)
+    # A second run changes nothing.
+    steps.deployed = _deployed(_NEW[0])
+    assert steps.call(known) == (new, [])
 
 
 @pytest.mark.parametrize("operation", [firewall.rules, firewall.removal])
@@ -202,4 +239,15 @@ def test_the_firewall_stays_if_the_stack_was_not_changed(
     monkeypatch.setattr(firewall, "host", there)
     arguments = {"openings": (), "machine": MachineState()} if operation is firewall.rules else {}
     (decided,) = of(operation)(**arguments, after_stack=True)
+    assert isinstance(decided, UpToDate)
+
+
+def test_the_firewall_stays_while_the_deployed_mail_server_is_another_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(firewall, "state", SimpleNamespace(is_executing=True))
+    monkeypatch.setattr(firewall, "shared_fact", lambda _: _deployed(_OLD[0]))
+    desired = Egress(_LISTED, (_NEW,))
+    arguments = {"openings": (), "machine": MachineState(), "egress": desired}
+    (decided,) = of(firewall.rules)(**arguments, after_stack=True)
     assert isinstance(decided, UpToDate)

@@ -138,7 +138,7 @@ def test_containers_reach_the_listed_networks_the_mail_server_and_the_proxy() ->
         smtp={"host": "10.9.0.25", "from_address": "infisical@example.com"},
         outbound_proxy=_PROXY,
     )
-    assert egress(settings) == Egress(("10.1.0.0/16",), (("10.9.0.25", 587), ("", 3128)))
+    assert egress(settings) == Egress(("10.1.0.0/16",), (("", 3128), ("10.9.0.25", 587)))
 
 
 def test_containers_reach_servers_that_other_settings_give_by_address() -> None:
