@@ -80,9 +80,7 @@ def preflight(
         refuse_ingress(settings, machine)
         authorities.read_authorities(settings)
         refuse_unenforced(settings)
-        if names := direct_names(settings):
-            addresses = host.get_fact(HostAddresses, names=[*names])
-            refuse_unreached(settings, addresses)
+        look_up_names(settings)
         if not_ours(settings, machine):
             version, compose = host.get_fact(Engine)
             machine = replace(machine, engine=version, compose=compose)
@@ -116,6 +114,15 @@ def preflight(
     except UserError as error:
         raise Refusal(str(error), error.code) from None
     return Preflight(settings, machine, site, workspace, password)
+
+
+def look_up_names(settings: Settings) -> None:
+    """Raise SettingsError for a named server that the firewall would keep Infisical from.
+
+    The host looks the names up, as its name server may know private ones.
+    """
+    if names := direct_names(settings):
+        refuse_unreached(settings, host.get_fact(HostAddresses, names=[*names]))
 
 
 def report_undone_restore(machine: MachineState) -> None:

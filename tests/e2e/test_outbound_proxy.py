@@ -1,6 +1,7 @@
 """Test that Infisical reaches others by a proxy, from the first apply to its removal."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,11 @@ class _World:
     def variable(self, name: str) -> str:
         command = f"docker exec infisical-infisical-1 printenv {name}"
         return self.host.run(command, check=False).stdout.strip()
+
+    def open_ports(self) -> set[int]:
+        """Return the ports of private addresses that the firewall lets containers reach."""
+        listed = self.host.run("nft list chain inet infisical containers").stdout
+        return {int(each) for each in re.findall(r"tcp dport (\d+) accept", listed)}
 
     def send_webhook(self) -> str | None:
         """Return the status of a webhook that Infisical sent to TARGET."""
@@ -133,6 +139,30 @@ def test_a_proxy_that_is_not_there_changes_nothing(world: _World) -> None:
     assert done.returncode == 1
     assert "host and port" in done.stderr
     assert world.containers() == before
+
+
+def test_the_old_proxy_is_reached_until_another_one_is_proven(world: _World) -> None:
+    """Both are at one private address, which the firewall opens port by port."""
+    old = world.proxy
+    networks: dict[str, Any] = {"internal_networks": ("10.1.0.0/16",)}
+    assert world.apply(_PASSWORD, **networks).returncode == 0
+    another = f"{_USER}:another-fake-password"
+    world.proxy = ForwardProxy(host=old.host, user=another, routes=old.routes)
+    with serving(world.proxy):
+        refused = world.apply(**networks)
+        assert refused.returncode == 1
+        assert "OUTBOUND_PROXY_PASSWORD" in refused.stderr
+        assert {old.port, world.proxy.port} <= world.open_ports()
+        assert world.send_webhook() == "success"
+        assert old.requests[-1] == f"POST {TARGET} passed"
+
+        world.proxy.user = old.user
+        assert world.apply(**networks).returncode == 0
+        assert world.open_ports() & {old.port, world.proxy.port} == {world.proxy.port}
+        assert world.send_webhook() == "success"
+        assert world.proxy.requests[-1] == f"POST {TARGET} passed"
+        plan = world.run("plan", **networks)
+        assert plan.stdout.splitlines()[-1] == "Nothing to change.", plan.stdout
 
 
 def test_a_password_of_the_proxy_is_rotated(world: _World) -> None:

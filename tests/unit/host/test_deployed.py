@@ -2,6 +2,7 @@
 
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -12,7 +13,7 @@ from infisical_iac.stack.compose_file import compose_file
 from tests.unit.rendered_stack import TRIXIE, read_deployed, render
 from tests.unit.settings_of import settings_of
 
-_SETTINGS = {
+_SETTINGS: dict[str, Any] = {
     "smtp": {"host": "10.9.0.25", "user": "mailer", "from_address": "iac@example.com"},
     "outbound_proxy": "http://infisical@proxy.internal:3128",
     "login": {"gitlab": {"client_id": "fa$ke", "address": "https://10.9.0.7"}},

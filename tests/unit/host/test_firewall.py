@@ -168,10 +168,10 @@ class _Steps:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.made: list[tuple[str, Egress | None]] = []
+        self.deployed = DeployedInfisical()
         for what in ("rules", "removal"):
             monkeypatch.setattr(firewall, what, partial(self._note, what))
         monkeypatch.setattr(firewall, "shared_fact", lambda _: self.deployed)
-        self.deployed = DeployedInfisical()
 
     def _note(self, what: str, **arguments: Any) -> None:
         self.made.append((what, arguments.get("egress")))

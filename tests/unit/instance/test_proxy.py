@@ -38,10 +38,9 @@ def root(tmp_path: Path) -> Path:
 
 
 def _run(root: Path, port: int, *more: str, host: str = "127.0.0.1", **changes: str) -> Any:
-    asked = {"place": f"{host}:{port}", "user": changes.get("user", _USER), "password": None}
-    if asked["user"]:
-        value = changes.get("password", "")
-        asked["password"] = {"key": "given_outbound_proxy_password", "value": value}
+    user, value = changes.get("user", _USER), changes.get("password", "")
+    password = {"key": "given_outbound_proxy_password", "value": value} if user else None
+    asked = {"place": f"{host}:{port}", "user": user, "password": password}
     text = script_file("proxy").replace("/etc/infisical", str(root))
     stdin = json.dumps({"proxy": asked, "targets": [NOBODY, *more]})
     command = ["sh", "-c", text, "proxy.sh"]

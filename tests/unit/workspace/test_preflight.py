@@ -1,7 +1,9 @@
 """Test the hosts, keys and settings that are refused before any change."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,8 +15,10 @@ from infisical_iac.core.journal import Journal
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack import keys
 from infisical_iac.stack.keys import KeysState
+from infisical_iac.workspace import preflight
 from infisical_iac.workspace.preflight import (
     admin_password,
+    look_up_names,
     refuse,
     refuse_ingress,
     refuse_unfinished_scaling,
@@ -327,3 +331,70 @@ def test_a_bare_host_is_refused_if_its_ports_are_taken(run: Journal) -> None:
         refuse_ingress(settings_of(**caddy), replace(_MACHINE, web={443: "nginx"}))
     assert refusal.value.code == "refused.port_held"
     assert run.blocked_parts == []
+
+
+# By name, what the host finds; it knows no other names.
+_FOUND = {
+    "git.internal": ["10.9.0.7"],
+    "otel.internal": ["203.0.113.7", "fd00::8"],
+    "license.internal": ["10.1.0.9"],
+}
+_PRIVATE: dict[str, Any] = {"internal_networks": ("10.1.0.0/16",)}
+_GITLAB = {"login": {"gitlab": {"client_id": "fake", "address": "https://git.internal"}}}
+_LICENSE = {"infisical_environment": {"LICENSE_SERVER_URL": "https://license.internal"}}
+_OTEL = {"infisical_environment": {"OTEL_EXPORT_OTLP_ENDPOINT": "http://otel.internal:4318"}}
+_PROXY = {"outbound_proxy": "http://proxy.internal:3128"}
+
+
+@pytest.fixture
+def look_up(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """Return a function that looks the names of settings up, and returns these names."""
+    asked: list[str] = []
+
+    def get_fact(fact: type, names: list[str]) -> dict[str, list[str]]:
+        asked.extend(names)
+        return {name: _FOUND[name] for name in names if name in _FOUND}
+
+    def run(**changes: Any) -> list[str]:
+        asked.clear()
+        look_up_names(settings_of(**changes))
+        return asked
+
+    monkeypatch.setattr(preflight, "host", SimpleNamespace(get_fact=get_fact))
+    return run
+
+
+@pytest.mark.parametrize(
+    ("changes", "address", "name"),
+    [
+        (_GITLAB, "10.9.0.7", "git.internal"),
+        (_OTEL, "fd00::8", "otel.internal"),
+        (_LICENSE | {"internal_networks": ("10.2.0.0/16",)}, "10.1.0.9", "license.internal"),
+        (_PROXY | {"no_proxy": (".internal",)} | _GITLAB, "10.9.0.7", "git.internal"),
+    ],
+)
+def test_a_name_with_a_private_address_that_is_not_listed_is_refused(
+    look_up: Callable[..., list[str]], changes: dict[str, Any], address: str, name: str
+) -> None:
+    with pytest.raises(SettingsError) as refusal:
+        look_up(**_PRIVATE | changes)
+    assert refusal.value.code == "settings.unreached"
+    assert f"{address}, the address of {name}" in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked"),
+    [
+        (_LICENSE, ["license.internal"]),
+        (_GITLAB | {"internal_networks": ("10.9.0.0/16",)}, ["git.internal"]),
+        ({"license_key": "online"}, ["portal.infisical.com"]),
+        # The proxy finds their addresses.
+        (_PROXY | _GITLAB, []),
+        # Nothing keeps Infisical from public and private addresses but itself.
+        (_GITLAB | {"internal_networks": ()}, []),
+    ],
+)
+def test_names_that_are_reached_or_unknown_are_not_refused(
+    look_up: Callable[..., list[str]], changes: dict[str, Any], asked: list[str]
+) -> None:
+    assert look_up(**_PRIVATE | changes) == asked
