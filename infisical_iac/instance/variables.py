@@ -245,12 +245,18 @@ _SECRET_FORM = re.compile(
     r"""
     PRIVATE\ KEY-----
     | (?<![A-Za-z0-9]) (?:
-        (?: gh[opsur]_ | github_pat_ | gl[a-z]{2,5}- | xox[a-z]- | xapp- | [sr]k_(?:live|test)_
-          | GOCSPX- | hv[sbr]\. | SG\. | npm_ | dop_v1_ ) [A-Za-z0-9_-]{16,}
+        (?: gh[opsur]_ | npm_ | hf_ | nfp_ | ntn_ | sbp_ | ph[cx]_ | shp[a-z]{2}_ | lin_api_
+          | do[opr]_v1_ | whsec_ | [sr]k_(?:live|test)_ ) [A-Za-z0-9]{16,}
+        | (?: github_pat_ | gl[a-z]{2,5}- | glsa_ | xox[a-z][.-] | xapp- | sk-ant- | sk-proj- | GOCSPX-
+          | hv[sbr]\. | SG\. | pypi- | dckr_pat_ | pscale_[a-z]+_ | sntrys_ | PMAK- | NRAK- | HRKU-
+          | CFPAT- | ATATT | ya29\. | 1//0 ) [A-Za-z0-9_-]{16,}
         | sk-(?:[a-z]+-)* [A-Za-z0-9]{16,}
         | (?:AKIA|ASIA) [A-Z0-9]{16}
         | AIza [A-Za-z0-9_-]{16,}
-        | st\. [A-Za-z0-9-]{16,} \.
+        | (?: SK | dapi | key- ) [0-9a-f]{32}
+        | AGE-SECRET-KEY-1 [A-Z0-9]{16,}
+        | (?:bot)? [0-9]{8,10} : AA [A-Za-z0-9_-]{16,}
+        | st\. [0-9a-f-]{16,} \.
         | eyJ [A-Za-z0-9_-]{8,} \. [A-Za-z0-9_-]{8,}
         | [A-Za-z0-9_.~-]{3} [0-9]Q~ [A-Za-z0-9_.~-]{31,}
     )
@@ -258,7 +264,8 @@ _SECRET_FORM = re.compile(
     """,
     re.VERBOSE,
 )
-# Random texts that are public: ids of applications. Those of Azure and Heroku are UUIDs.
+# Random texts that are public: ids of applications, which are UUIDs at Azure and Heroku, and of
+# resources at AWS.
 _PUBLIC = re.compile(
     r"""
     (?<![A-Za-z0-9]) (?:
@@ -266,6 +273,7 @@ _PUBLIC = re.compile(
         | [0-9]+-[a-z0-9]+\.apps\.googleusercontent\.com
         | Iv1\.[0-9a-f]{16} | [IO]v23[A-Za-z0-9]{16}
         | oac_[A-Za-z0-9]{24}
+        | [a-z]{1,8}(?:-[a-z]{1,8})?-0[0-9a-f]{16}
     ) (?![A-Za-z0-9])
     """,
     re.VERBOSE,
@@ -275,15 +283,12 @@ _HOST = re.compile(
     r"[a-z]+://[a-z0-9.:\[\]-]+|(?<![\w/+=~.-])(?:[a-z0-9-]+\.)+[a-z]{2,}(?::\d+)?(?![\w+=~.-])"
 )
 _PATH = re.compile(r"""(?<![\w+=~.-])/[^\s"',;?&#]*""")
-_RUN = re.compile(r"[A-Za-z0-9+/=_~-]{20,}")
+_RUN = re.compile(r"[A-Za-z0-9+/=_~-]{16,}")
 _HEX = re.compile(
-    r"(?<![A-Za-z0-9])(?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{24,}(?![A-Za-z0-9])", re.IGNORECASE
+    r"(?<![A-Za-z0-9])(?=[a-f]*[0-9])(?=[0-9]*[a-f])[0-9a-f]{16,}(?![A-Za-z0-9])", re.IGNORECASE
 )
 _WORD = re.compile(r"[A-Z]?[a-z]{0,15}[0-9]{0,4}|[A-Z]{1,15}[0-9]{0,4}")
-# Bits for each character of a random text of letters and digits; words and addresses have less.
-_ENTROPY = 3.6
-# Characters until a random text changes between words and digits, on average; names have more.
-_LONGEST_STEP = 3.5
+_VOWELS = "AEIOUYaeiouy"
 
 
 def looks_secret(value: str, *, is_id: bool = False) -> bool:
@@ -306,21 +311,29 @@ def looks_secret(value: str, *, is_id: bool = False) -> bool:
 
 def _is_random(text: str) -> bool:
     """Return whether a text of letters, digits and the signs of base64 is none of words."""
-    if not (re.search("[a-zA-Z]", text) and re.search("[0-9]", text)):
-        return False
     parts = re.split("[-_=~/]", text)
     if len(parts) > 1 and all(map(_WORD.fullmatch, parts)):
         return False
     if text.lower() == text and "/" not in text and "+" not in text:
         # Names of servers, networks and files are joined by hyphens.
-        return any(len(each) >= 20 and _is_mixed(each) for each in parts)
+        return any(len(each) >= 16 and _is_mixed(each) for each in parts)
     return _is_mixed(text)
 
 
 def _is_mixed(text: str) -> bool:
+    """Return whether a text of at least 16 characters is as random texts are, and names are not."""
+    # In a row of small or of capital letters: few vowels, or none for long.
+    letters = re.sub("[0-9]", "", text)
+    if len(letters) >= 10 and letters.isalpha() and letters in (letters.lower(), letters.upper()):
+        spoken = sum(each in _VOWELS for each in letters)
+        if spoken < len(letters) / 5 or re.search(f"[^{_VOWELS}]{{6}}", letters):
+            return True
     bits = sum(-n / len(text) * log2(n / len(text)) for n in Counter(text).values())
     steps = [len(each) for each in re.findall("[A-Z]?[a-z]+|[A-Z]+|[0-9]+", text)]
-    return bits >= _ENTROPY and bool(steps) and sum(steps) / len(steps) < _LONGEST_STEP
+    # Bits for each character, and characters from one word or number to the next.
+    is_long = len(text) >= 20
+    longest = 3.5 if is_long and re.search("[0-9]", text) else 2.5
+    return bits >= (3.6 if is_long else 3.3) and bool(steps) and sum(steps) / len(steps) < longest
 
 
 # Variables in clear text, by name.
