@@ -247,9 +247,9 @@ _SECRET_FORM = re.compile(
     | (?<![A-Za-z0-9]) (?:
         (?: gh[opsur]_ | npm_ | hf_ | nfp_ | ntn_ | sbp_ | ph[cx]_ | shp[a-z]{2}_ | lin_api_
           | do[opr]_v1_ | whsec_ | [sr]k_(?:live|test)_ ) [A-Za-z0-9]{16,}
-        | (?: github_pat_ | gl[a-z]{2,5}- | glsa_ | xox[a-z][.-] | xapp- | sk-ant- | sk-proj- | GOCSPX-
-          | hv[sbr]\. | SG\. | pypi- | dckr_pat_ | pscale_[a-z]+_ | sntrys_ | PMAK- | NRAK- | HRKU-
-          | CFPAT- | ATATT | ya29\. | 1//0 ) [A-Za-z0-9_-]{16,}
+        | (?: github_pat_ | gl[a-z]{2,5}- | glsa_ | xox[a-z][.-] | xapp- | sk-ant- | sk-proj-
+          | GOCSPX- | hv[sbr]\. | SG\. | pypi- | dckr_pat_ | pscale_[a-z]+_ | sntrys_ | PMAK-
+          | NRAK- | HRKU- | CFPAT- | ATATT | ya29\. | 1//0 ) [A-Za-z0-9_-]{16,}
         | sk-(?:[a-z]+-)* [A-Za-z0-9]{16,}
         | (?:AKIA|ASIA) [A-Z0-9]{16}
         | AIza [A-Za-z0-9_-]{16,}

@@ -1,5 +1,6 @@
 """Parse a Compose file of this project: its images and its ingress. Pure."""
 
+import re
 from typing import Any, NamedTuple
 
 import yaml
@@ -65,7 +66,29 @@ def with_own_settings(compose: str, deployed: str) -> str:
     infisical.pop("volumes", None)
     if volumes:
         infisical["volumes"] = volumes
-    return yaml.safe_dump(document)
+    # Plans compare texts, so lines are replaced where both files are the template's.
+    text = _take_lines(compose, deployed)
+    return text if yaml.safe_load(text) == document else yaml.safe_dump(document)
+
+
+_ENVIRONMENT = re.compile(r"(?<=^    environment:\n)(?:      .*\n)+", re.MULTILINE)
+_VOLUMES = re.compile(r"(?:^    #.*\n)?^    volumes: .*\n(?=    tmpfs:)", re.MULTILINE)
+
+
+def _take_lines(compose: str, deployed: str) -> str:
+    """Return the template's text `compose` with the lines of own settings from `deployed`."""
+    there, own = _ENVIRONMENT.search(compose), _ENVIRONMENT.search(deployed)
+    if there is None or own is None:
+        return compose
+    of_release = {line.partition(":")[0].strip(): line for line in there[0].splitlines(True)}
+    lines = []
+    for line in own[0].splitlines(True):
+        name = line.partition(":")[0].strip()
+        lines.append(of_release.get(name, line) if name in _OF_RELEASE else line)
+    text = f"{compose[: there.start()]}{''.join(lines)}{compose[there.end() :]}"
+    volumes = _VOLUMES.search(deployed)
+    text = _VOLUMES.sub("", text, count=1)
+    return text.replace("    tmpfs:", f"{volumes[0] if volumes else ''}    tmpfs:", 1)
 
 
 def isolate(compose: str) -> str:

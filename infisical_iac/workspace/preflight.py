@@ -122,7 +122,8 @@ def look_up_names(settings: Settings) -> None:
     The host looks the names up, as its name server may know private ones.
     """
     if names := direct_names(settings):
-        refuse_unreached(settings, host.get_fact(HostAddresses, names=[*names]))
+        addresses = host.get_fact(HostAddresses, names=[*names])
+        refuse_unreached(settings, addresses)
 
 
 def report_undone_restore(machine: MachineState) -> None:

@@ -131,6 +131,28 @@ def test_an_earlier_release_gets_the_deployed_settings(tmp_path: Path) -> None:
     assert with_own_settings(text, today) == text
 
 
+@pytest.mark.parametrize("ingress", ["caddy", "none"])
+def test_a_plan_after_a_rollback_finds_the_file_as_it_should_be(
+    tmp_path: Path, ingress: str
+) -> None:
+    release = {"infisical_version": "v0.164.0", "infisical_memory": "2g", "ingress": ingress}
+    mail = {"smtp": _SMTP, "extra_ca": str(OwnAuthority(tmp_path).ca)}
+    plain = compose_file(settings_of(**release), TRIXIE)
+    mailing = compose_file(settings_of(**release | mail), TRIXIE)
+    today = settings_of(**mail, ingress=ingress)
+    assert with_own_settings(plain, compose_file(today, TRIXIE)) == mailing
+    today = settings_of(ingress=ingress)
+    assert with_own_settings(mailing, compose_file(today, TRIXIE)) == plain
+
+
+def test_a_release_in_another_form_gets_the_deployed_settings() -> None:
+    """An earlier version of this project wrote such files in a rollback."""
+    before = yaml.safe_dump(yaml.safe_load(compose_file(settings_of(), TRIXIE)))
+    today = compose_file(settings_of(smtp=_SMTP), TRIXIE)
+    found = yaml.safe_load(with_own_settings(before, today))["services"]["infisical"]
+    assert found["environment"]["SMTP_HOST"] == "smtp.example.com"
+
+
 def test_dollars_in_values_are_escaped_for_compose() -> None:
     found = _infisical(infisical_environment={"CDN_HOST": "a$b${HOME}"})["environment"]
     assert found["CDN_HOST"] == "a$$b$${HOME}"
