@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from math import log2
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from infisical_iac.core.errors import mask_logins
 from infisical_iac.core.validation import Rule
@@ -137,6 +138,7 @@ _UNFIT = """
     LICENSE_SERVER_V2_SERVICE_KEY LICENSE_SERVER_V2_URL NODE_ENV QUEUE_WORKERS_ENABLED
     ROTATION_DEVELOPMENT_MODE SHOULD_INIT_PG_QUEUE STANDALONE_MODE USE_PG_QUEUE
 """
+_ADDRESS = "https://example.com:8443"
 _FORMS: dict[str, tuple[str, str]] = {
     "text": (r"[^\n]+", "text on one line"),
     "url": (r"https?://[^\s]+", "an address such as https://example.com"),
@@ -225,11 +227,21 @@ def _check_value(name: str, value: str) -> None:
     pattern, words = _FORMS[form]
     if not re.fullmatch(pattern, value) or (form == "json" and not _is_json(value)):
         raise ValueError(f"{name} must be {words}")
+    if value.startswith(("http://", "https://")) and not _has_fit_host(value):
+        raise ValueError(f"{name} has no fit host and port; write an address such as {_ADDRESS}")
     if looks_secret(value, is_id="CLIENT_ID" in name):
         raise ValueError(
             f"the value of {name} looks like a secret; write its name into infisical_secrets "
             "instead, and remove the value from the file and its history"
         )
+
+
+def _has_fit_host(address: str) -> bool:
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _is_json(value: str) -> bool:

@@ -52,6 +52,9 @@ def test_variables_of_the_vendor_are_accepted(name: str, value: str) -> None:
         ("CORS_ALLOWED_HEADERS", "[x", "JSON"),
         ("URL_GITLAB_URL", "https://ada:fake@gitlab.example.com", "looks like a secret"),
         ("CDN_HOST", _TOKEN, "looks like a secret"),
+        ("OTEL_EXPORT_OTLP_ENDPOINT", "http://10.9.0.8:99999/v1", "host and port"),
+        ("CDN_HOST", "https://[fd00::1/x", "host and port"),
+        ("POSTHOG_HOST", "https://:443", "host and port"),
     ],
 )
 def test_each_other_variable_is_refused_with_what_to_write(
