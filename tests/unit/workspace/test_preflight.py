@@ -379,7 +379,8 @@ def test_a_name_with_a_private_address_that_is_not_listed_is_refused(
     with pytest.raises(SettingsError) as refusal:
         look_up(**_PRIVATE | changes)
     assert refusal.value.code == "settings.unreached"
-    assert f"{address}, the address of {name}" in str(refusal.value)
+    assert address in str(refusal.value)
+    assert name in str(refusal.value)
 
 
 @pytest.mark.parametrize(
