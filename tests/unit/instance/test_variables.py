@@ -173,7 +173,7 @@ def test_tokens_logins_and_private_keys_look_secret(value: str) -> None:
         "acme-gateway-relay-01.eu-central-1.internal",
         "audit_logs_production_2026_07",
         "true",
-        "Audit logs of production, kept for 90 days",
+        "Audit logs, 90 days",
         "kubernetesproduction",
         "INFISICALAUDITLOGS",
         "storageaccountprod2026",
