@@ -4,12 +4,13 @@
 
 It needs Python 3.11 alone, so a copy of this one file runs on a staging host, where
 `LICENSE_SERVER_URL` leads to it. It listens once it prints `ready`. A key that it does not know is
-a 401; the plan has the features that are named.
+a 401; the plan has the features that are named. `offline_keys` needs no server.
 """
 
 from __future__ import annotations
 
 import argparse
+import base64
 import json
 import signal
 import sys
@@ -17,6 +18,7 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -71,7 +73,24 @@ class LicenseServer:
         )
         rates = {"readLimit": 60, "writeLimit": 200, "secretsLimit": 40}
         kind = {"_id": None, "slug": "enterprise", "tier": 2, "rateLimits": rates}
+        kind["auditLogsRetentionDays"] = 30 if "auditLogs" in self.features else 0
         return {**kind, **limits, **used, **dict.fromkeys(self.features, True)}
+
+
+def offline_keys() -> dict[str, str]:
+    """Return offline licenses in the vendor's form, signed for the stand-in alone.
+
+    The one `in effect` and the `expired` one are valid; the signature of the `forged` one is not.
+    """
+    path = Path(__file__).with_name("offline_licenses.json")
+    licenses = json.loads(path.read_text(encoding="utf-8"))
+    signed = licenses["in effect"]
+    features = signed["license"]["features"] | {"groups": True}
+    licenses["forged"] = {**signed, "license": {**signed["license"], "features": features}}
+    return {
+        name: base64.b64encode(json.dumps(each).encode()).decode()
+        for name, each in licenses.items()
+    }
 
 
 def make_server(license_server: LicenseServer) -> ThreadingHTTPServer:

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests import license_server
-from tests.license_server import LicenseServer, serving
+from tests.license_server import LicenseServer, offline_keys, serving
 from tests.ports import free_port
 from tests.standin.tokens import verify
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 PROGRAM = str(Path(license_server.__file__))
 LIMITS = "/api/v1/rate-limit"
 KEY = "fake-license-key"
+OFFLINE = offline_keys()
 
 
 @pytest.fixture
@@ -73,6 +74,32 @@ def test_a_refused_license_leaves_the_free_edition(
     assert _plan(standin)["slug"] is None
     assert "init-license" in standin.log()
     assert "another-fake-key" not in standin.log()
+
+
+@pytest.mark.parametrize("variable", ["LICENSE_KEY_OFFLINE", "LICENSE_KEY"])
+def test_an_offline_license_turns_features_on(
+    start: StartStandin, database: str, variable: str
+) -> None:
+    plan = _plan(start(database, **{variable: OFFLINE["in effect"]}).wait())
+    assert (plan["slug"], plan["auditLogs"], plan["groups"]) == ("enterprise", True, False)
+
+
+@pytest.mark.parametrize(
+    ("key", "logged"),
+    [
+        (OFFLINE["expired"], "offline license has expired"),
+        (OFFLINE["forged"], "offline license verification failed"),
+        ("obviously-fake", ""),
+    ],
+    ids=["expired", "forged", "of no form"],
+)
+def test_a_refused_offline_license_leaves_the_free_edition(
+    start: StartStandin, database: str, key: str, logged: str
+) -> None:
+    standin = start(database, LICENSE_KEY_OFFLINE=key).wait()
+    assert _plan(standin)["slug"] is None
+    assert logged in standin.log()
+    assert bool(logged) == ("license" in standin.log())
 
 
 def test_enforcement_of_second_factors_needs_mail_too(

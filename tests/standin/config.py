@@ -79,6 +79,7 @@ class Config:
     providers: Providers = field(default_factory=Providers)
     has_https: bool = False
     license_key: str = field(default="", repr=False)
+    license_key_offline: str = field(default="", repr=False)
     license_server: str = license.SERVER
 
     def __repr__(self) -> str:
@@ -101,6 +102,7 @@ class Config:
             mail=mail,
             providers=Providers.from_environment(environment),
             license_key=environment.get("LICENSE_KEY", "").strip(),
+            license_key_offline=environment.get("LICENSE_KEY_OFFLINE", "").strip(),
             license_server=environment.get("LICENSE_SERVER_URL") or license.SERVER,
             has_https=environment.get("HTTPS_ENABLED") == "true",
             person_token_lifetime=environment.get("JWT_AUTH_LIFETIME") or "10d",

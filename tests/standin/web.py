@@ -37,7 +37,9 @@ class Server:
         self.lockouts = Lockouts(redis)
         self.sessions = redis
         self.mailer = Mailer(config.mail)
-        self.features = read_features(config.license_key, config.license_server)
+        self.features = read_features(
+            config.license_key, config.license_key_offline, config.license_server
+        )
 
 
 @dataclass
