@@ -17,7 +17,7 @@ from tests.standin.tokens import verify
 
 from .mailed import join
 from .services import port_open, wait_until
-from .world import bootstrap, log_in, ok
+from .world import EMAIL, bootstrap, log_in, ok
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -175,3 +175,72 @@ def test_the_license_server_runs_alone(tmp_path: Path) -> None:
     finally:
         program.kill()
     assert (plan["rbac"], program.returncode) == (True, 0)
+
+
+LOGS = "/api/v1/organization/audit-logs"
+GROUP = {"name": "auditors", "slug": "auditors", "role": "no-access"}
+
+
+def test_the_audit_log_has_what_was_done_under_the_license(
+    start: StartStandin, database: str, vendor: LicenseServer
+) -> None:
+    free = start(database).wait()
+    admin, org_id = _admin(free)
+    ok(admin.get(LOGS))
+    assert ok(admin.get(LOGS)) == {"auditLogs": []}
+    free.close()
+
+    place = {"LICENSE_KEY": KEY, "LICENSE_SERVER_URL": vendor.url}
+    licensed = start(database, **place).wait()
+    admin = log_in(licensed, org_id)
+    ok(admin.get(LOGS))
+    [event] = ok(admin.get(LOGS))["auditLogs"]
+    assert event["event"]["type"] == "view-audit-logs"
+    assert (event["actor"]["type"], event["actor"]["metadata"]["email"]) == ("user", EMAIL)
+    assert len(ok(admin.get(LOGS, params={"limit": 1}))["auditLogs"]) == 1
+    licensed.close()
+
+    # What was recorded stays, and nothing is added.
+    admin = log_in(start(database).wait(), org_id)
+    kept = ok(admin.get(LOGS))["auditLogs"]
+    assert ok(admin.get(LOGS))["auditLogs"] == kept != []
+
+
+@pytest.mark.parametrize(
+    ("query", "place"),
+    [
+        ({"limit": "1001"}, "limit"),
+        ({"startDate": "2026-01-01T00:00:00Z", "endDate": "2026-06-01T00:00:00Z"}, "endDate"),
+    ],
+)
+def test_the_audit_log_is_asked_within_limits(
+    standin: Standin, query: dict[str, str], place: str
+) -> None:
+    refused = _admin(standin)[0].get(LOGS, params=query)
+    assert (refused.status_code, refused.json()["message"][0]["path"]) == (422, [place])
+
+
+def test_a_group_stays_when_its_license_ends(
+    start: StartStandin, database: str, vendor: LicenseServer
+) -> None:
+    free = start(database).wait()
+    admin, org_id = _admin(free)
+    refused = admin.post("/api/v1/groups", json=GROUP)
+    assert (refused.status_code, "plan restriction" in refused.json()["message"]) == (400, True)
+    assert admin.get("/api/v1/groups").json() == []
+    free.close()
+
+    licensed = start(database, LICENSE_KEY=KEY, LICENSE_SERVER_URL=vendor.url).wait()
+    group = ok(log_in(licensed, org_id).post("/api/v1/groups", json=GROUP))
+    licensed.close()
+
+    admin = log_in(start(database).wait(), org_id)
+    assert [each["id"] for each in admin.get("/api/v1/groups").json()] == [group["id"]]
+    project = ok(admin.post("/api/v1/projects", json={"projectName": "Acme", "slug": "acme-co"}))
+    path = f"/api/v1/projects/{project['project']['id']}/memberships/groups"
+    ok(admin.post(f"{path}/{group['id']}", json={"roles": [{"role": "viewer"}]}))
+    [seen] = ok(admin.get(path))["groupMemberships"]
+    assert (seen["group"]["name"], seen["roles"][0]["role"]) == ("auditors", "viewer")
+    assert admin.patch(f"/api/v1/groups/{group['id']}", json={"role": "admin"}).status_code == 400
+    ok(admin.delete(f"{path}/{group['id']}"))
+    assert ok(admin.get(path)) == {"groupMemberships": []}

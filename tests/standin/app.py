@@ -18,6 +18,7 @@ from .access import authenticate
 from .errors import ApiError, forbidden_error, something_went_wrong, unauthorized_error
 from .mail import MailError
 from .redis_gate import RedisGate
+from .routes.licensed import record_event
 from .web import ENDPOINTS, NOBODY, Call, Endpoint, Server
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def _answer(server: Server, endpoint: Endpoint, request: Request, raw: bytes | N
             call = _call(server, request, raw)
             call.actor, call.opened = actor, store
             answer = _respond(endpoint.handler(call))
+            record_event(call, endpoint.method, endpoint.path)
         for action in call.later:
             action()
         return answer

@@ -37,6 +37,8 @@ TABLES = (
     "webauthn_credentials",
     "user_aliases",
     "rate_limit",
+    "audit_logs",
+    "groups",
 )
 # Columns of the real tables that are read by SQL, because the API shows them to nobody else.
 COLUMNS = {
