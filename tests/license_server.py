@@ -85,7 +85,7 @@ def offline_keys() -> dict[str, str]:
     path = Path(__file__).with_name("offline_licenses.json")
     licenses = json.loads(path.read_text(encoding="utf-8"))
     signed = licenses["in effect"]
-    features = signed["license"]["features"] | {"groups": True}
+    features = signed["license"]["features"] | {"rbac": True}
     licenses["forged"] = {**signed, "license": {**signed["license"], "features": features}}
     return {
         name: base64.b64encode(json.dumps(each).encode()).decode()

@@ -49,6 +49,7 @@ Kind = Literal[
     "second identity",
     "identity",
     "person",
+    "group",
 ]
 # In the order in which they are reported and removed: what depends on something comes first.
 KINDS: tuple[Kind, ...] = get_args(Kind)
@@ -57,6 +58,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 _FIRST_IDENTITY, _FIRST_METHOD = "Instance Admin Identity", "token-auth"
 _UNIVERSAL = "universal-auth"
 LEFT, UNKNOWN = "the file no longer names it", "the file does not name it"
+_NO_ACCESS = "no-access"
 _NOT_OURS = "this project did not make it"
 
 # Access that only the administrator sees.
@@ -79,6 +81,9 @@ class AccessState:
             service, and of the deployer; with the isolation `viewer`, of the services' too.
         secrets: the client secrets of the file's identities and of the deployer, by id.
         since: when a method of login was given to an identity, by id and method.
+        groups: the groups in the project, as the server lists them; only a license makes groups,
+            and they stay when it ends.
+        groups_in_organization: those of the organization, likewise.
         tokens: the service tokens of the project, as the server lists them.
         syncs: its secret syncs, likewise.
         unseen: a sentence on what could not be read, and why; empty if everything was.
@@ -91,6 +96,8 @@ class AccessState:
     privileges: Mapping[str, Sequence[Privilege]] = field(default_factory=dict)
     secrets: Mapping[str, Sequence[ClientSecret]] = field(default_factory=dict)
     since: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    groups: Sequence[Json] = ()
+    groups_in_organization: Sequence[Json] = ()
     tokens: Sequence[Json] = ()
     syncs: Sequence[Json] = ()
     unseen: str = ""
@@ -159,6 +166,7 @@ def find(
         *_duplicates(actual),
         *_identities(actual, access, goal.memory),
         *_persons(goal.desired, actual, access),
+        *_groups(actual, access),
     ]
     dated = (replace(each, made_at=_format_time(each.made_at)) for each in found)
     return sorted(dated, key=lambda each: (KINDS.index(each.kind), each.what, each.id))
@@ -281,12 +289,19 @@ def _organization_admins(
             # Asked by a machine, the server silently does nothing.
             call = Call("PATCH", (*path, each["id"]), {"role": "member"}, by_admin=True)
             yield _organization_admin(each["id"], names[0], "member", call)
+    for each in access.groups_in_organization:
+        if "admin" in roles_of(each):
+            group, body = each["group"], {"roles": [{"role": _NO_ACCESS}]}
+            group_path = ("/api/v1/organizations/memberships/groups", group["id"])
+            call = Call("PATCH", group_path, body, by_admin=True)
+            found = _organization_admin(group["id"], f"group {group['name']}", _NO_ACCESS, call)
+            yield replace(found, made_at=each.get("createdAt", ""))
     ours = {*actual.own, access.deployer, _first_identity(actual)}
     for each in actual.listed.identities if access.deployer else ():
         id, name = each["identity"]["id"], each["identity"]["name"]
         if each["role"] == "admin" and id not in ours:
-            call = Call("PATCH", ("/api/v1/identities", id), {"role": "no-access"})
-            found = _organization_admin(id, f"identity {name}", "no-access", call)
+            call = Call("PATCH", ("/api/v1/identities", id), {"role": _NO_ACCESS})
+            found = _organization_admin(id, f"identity {name}", _NO_ACCESS, call)
             yield replace(found, made_at=each.get("createdAt", ""))
 
 
@@ -479,6 +494,19 @@ def _persons(desired: Workspace, actual: Actual, access: AccessState) -> Iterato
         call = Call("DELETE", ("/api/v1/projects", actual.project_id, "memberships", id))
         change = ApiChange("-", f"person {name}", "no member of the project any more", (call,))
         yield ForeignAccess("person", id, what, why, change, made_at=made)
+
+
+def _groups(actual: Actual, access: AccessState) -> Iterator[ForeignAccess]:
+    """Yield the groups in the project whose role gives their members access."""
+    for each in access.groups:
+        id, roles = each["group"]["id"], roles_of(each)
+        if roles == (_NO_ACCESS,):
+            continue
+        what = f"group {each['group']['name']} with role {', '.join(roles) or 'none'}"
+        call = Call("DELETE", ("/api/v1/projects", actual.project_id, "memberships/groups", id))
+        change = ApiChange("-", what, "membership of the project; the group stays", (call,))
+        why, made = "gives its members what the file does not", each.get("createdAt", "")
+        yield ForeignAccess("group", id, what, why, change, made_at=made)
 
 
 def _privilege(held: Privilege, holder: str, path: str, *, by_admin: bool) -> ForeignAccess:

@@ -1,8 +1,8 @@
 """Read the actual access to the project, in parallel as far as possible.
 
-If nothing differs, this takes one request for the people of the organization, two for the
-deployer's own login, one for each service's client secrets, which the credentials need too, and one
-for the service tokens, with the administrator's token.
+If nothing differs, this takes one request for the people of the organization, two for groups, two
+for the deployer's own login, one for each service's client secrets, which the credentials need too,
+and one for the service tokens, with the administrator's token.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,7 @@ from typing import Any
 
 from infisical_iac.api import identities
 from infisical_iac.api.client import Client
-from infisical_iac.api.lists import gather, gather_by
+from infisical_iac.api.lists import all_of, gather, gather_by
 from infisical_iac.api.universal_auth import ClientSecret, client_secrets, universal_auth
 from infisical_iac.core.errors import ApiError, Unreachable, UserError
 from infisical_iac.workspace import foreign, model
@@ -73,19 +73,32 @@ def read_access(
             partial(_by_admin, client, goal, actual, by_admin, reason),
             # Older releases have none.
             partial(client.find, f"/api/v1/secret-syncs?projectId={actual.project_id}"),
+            partial(_groups, client, "/api/v1/organizations"),
+            partial(_groups, client, f"/api/v1/projects/{actual.project_id}"),
         ]
     )
     access: AccessState
-    people_in_organization, access, secrets, (people, tokens, unseen), syncs = parts
+    people_in_organization, access, secrets, (people, tokens, unseen), syncs, *groups = parts
     return replace(
         access,
         people_in_organization=people_in_organization,
         people=people,
         secrets={**secrets, **access.secrets},
+        groups=groups[1],
+        groups_in_organization=groups[0],
         tokens=tokens,
         syncs=syncs["secretSyncs"] if syncs else (),
         unseen="; ".join(filter(None, [unseen, access.unseen])),
     )
+
+
+def _groups(client: Client, path: str) -> list[Json]:
+    try:
+        return all_of(client, f"{path}/memberships/groups", "groupMemberships")
+    except ApiError as error:
+        if error.status != 404:  # older releases have no such list
+            raise
+        return []
 
 
 def _identities(client: Client, goal: Goal, actual: Actual, client_id: str) -> AccessState:

@@ -98,6 +98,7 @@ _ACCEPTABLE = (
     "second identity ",
     "identity ",
     "person ",
+    "group ",
 )
 
 Role = Annotated[Literal["none", "viewer", "developer", "admin"], BeforeValidator(_role)]

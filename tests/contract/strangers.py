@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import sys
 import threading
 from contextlib import contextmanager, suppress
@@ -338,6 +339,24 @@ def _second(project: Project) -> None:
     project.join(id, "no-access")
 
 
+def make_group(project: Project, role: str = "no-access") -> str:
+    """Return the id of a new group, which a server without a license refuses."""
+    name = f"auditors-{secrets.token_hex(4)}"
+    made = project.by_password.post(
+        "/api/v1/groups", json={"name": "auditors", "slug": name, "role": role}
+    )
+    return str(made["id"])
+
+
+def _group(project: Project) -> None:
+    roles = {"roles": [{"role": "viewer", "isTemporary": False}]}
+    project.deployer.post(f"{project.path}/memberships/groups/{make_group(project)}", json=roles)
+
+
+def _admin_group(project: Project) -> None:
+    make_group(project, "admin")
+
+
 _WIDE = "privilege wide-open of {}, permissions "
 _CI = "identity ci-runner with role viewer"
 _CI_ENDS = f"- {_CI}: membership of the project"
@@ -416,5 +435,15 @@ STRANGERS: dict[str, Stranger] = {
         _second,
         ("second identity {service}",),
         ("- access of the duplicate {service}: membership of",),
+    ),
+    "a group in the project": Stranger(
+        _group,
+        ("group auditors with role viewer",),
+        ("- group auditors with role viewer: membership of the project",),
+    ),
+    "a group that is admin of the organization": Stranger(
+        _admin_group,
+        ("organization admin group auditors",),
+        ("~ organization admin group auditors: role in the organization admin → no-access",),
     ),
 }

@@ -11,11 +11,12 @@ import pytest
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, NotBootstrapped
+from tests.license_server import offline_keys
 
 from .first import EMAIL, PASSWORD, set_up
 from .items import Expected
 from .services import RedisServer, Standin
-from .strangers import ADA, MALLORY, STRANGERS, Project, Stranger
+from .strangers import ADA, MALLORY, STRANGERS, Project, Stranger, make_group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,8 @@ _COMMANDS = ("plan", "drift", "status", "verify")
 def project(postgres: Postgres, redis_server: RedisServer) -> Iterator[Project]:
     """A deployed project on a separate instance; each test leaves it as the file says."""
     uri, url = postgres.create_database("strangers"), redis_server.url_for("strangers")
-    standin = Standin(uri, url, STANDIN_PERMISSION_CACHE_SECONDS="0").wait()
+    licensed = {"LICENSE_KEY_OFFLINE": offline_keys()["in effect"]}
+    standin = Standin(uri, url, STANDIN_PERMISSION_CACHE_SECONDS="0", **licensed).wait()
     with closing(standin), Client(standin.url) as anyone:
         organization, *credentials = set_up(anyone)
         deployer = login.universal(anyone, *credentials)
@@ -107,6 +109,15 @@ def test_foreign_access_is_reported_by_each_command_accepted_and_pruned(
     project.accepted.clear()
     done = [str(each) for each in project.apply(prune=True)]
     assert _has_prefixes(done, project.fill_names(stranger.pruned))
+
+
+@pytest.mark.parametrize("joins", [False, True])
+def test_a_group_without_access_to_the_project_is_not_listed(clean: Project, joins: bool) -> None:
+    group = make_group(clean)
+    if joins:
+        roles = {"roles": [{"role": "no-access", "isTemporary": False}]}
+        clean.deployer.post(f"{clean.path}/memberships/groups/{group}", json=roles)
+    assert clean.foreign() == []
 
 
 def test_another_role_of_a_declared_person_is_a_change(clean: Project) -> None:

@@ -14,11 +14,13 @@ from tests.staging.host import StagingHost
 pytestmark = pytest.mark.real
 
 # The shipped project file has no people, and other folders than the project of STRANGERS. An entry
-# that is not left out makes an identity in the project too.
+# that is not left out makes an identity in the project too. Groups need a license.
 _LEFT_OUT = (
     "a privilege of a person",
     "an identity in the project",
     "an import into the folder of a service",
+    "a group in the project",
+    "a group that is admin of the organization",
 )
 _MADE = [name for name in STRANGERS if name not in _LEFT_OUT]
 

@@ -62,12 +62,12 @@ FREE: Document = {
 # has signed tests/offline_licenses.json, and signs nothing else.
 _PUBLIC_KEY = b"""\
 -----BEGIN RSA PUBLIC KEY-----
-MIIBCgKCAQEAvPqEKyOw9jN0Z3U/Oxa6BxBvJM74aP6TQPyMZK/ab6wLM3JWFsFf
-Ut8SVQRpYO05lm8gY0ZVOd0I2/q40oE4SWITN8tYWJG7IXdZ/5Ku+/IZxJSAjzo4
-fFkOSKfePj9QLoi5IZsmAWbJUVVrow+bRDcTnf2XT5ug9YpSz/CBo6jhIqWZMFEF
-PUQH/+vMmoCTeBP+QnCiI0DHT0C0xsDo4NeZvvHS8zTE8XzZcJxkpX1TRoGKbZ/C
-wZTaZtAolAOWb/HeO3OWDITJTKs4bAtXTflAb4dM1IsAs97oCOlIOsKb80VYaHaP
-UeX50avvTpshrhj0txXIrF0R7k+29PahkwIDAQAB
+MIIBCgKCAQEA1kLi6gn+fhRt2BGvc/DFDEuU/1k9xsKsmm7C/aJVjfiRqQB+c4KL
+4cPZUnMrL+G0SRFe0QKlB4AIqvf3a+mx+8vPKfvU77LE4sqhn3un1OYMmM0nhT7N
+bzibEfm+JFqdGdwX14OlJvlWe5LSiKvr41WKd1gaH8xEp9jntUG7Zu0FRu7gLcoP
+QI//gyyCMvThmSShCOBhwwMvSpM5P0gi5HgTqDOZAVv8e3XaCBus/Pm+of2oWqQv
+5bjVgBIhIh9+rcAf5hlF676frtYzbDnkT3aScX8Ak3CofpsxmxlopXnCghNCKeiQ
+vA5F+mZNQGqfn7eDfZVgrnLqCSFh6KgbfwIDAQAB
 -----END RSA PUBLIC KEY-----
 """
 
@@ -89,11 +89,11 @@ def read_features(key: str, offline_key: str, server: str) -> Document:
         answer = _ask(f"{server}{_PLAN}", {"Authorization": f"Bearer {token}"})
         plan: Document = FREE | answer["currentPlan"]
     except (OSError, KeyError, TypeError, ValueError) as error:
-        failed = {"type": type(error).__name__}
+        failed: Document = {"type": type(error).__name__}
         if isinstance(error, urllib.error.HTTPError):
-            failed = {"type": "AxiosError", "code": "ERR_BAD_REQUEST", "status": error.code}
+            failed = {"code": "ERR_BAD_REQUEST", "status": error.code}
         elif isinstance(error, urllib.error.URLError):
-            failed = {"type": "AxiosError", "code": "ECONNREFUSED"}
+            failed = {"code": "ECONNREFUSED"}
         _log(50, "init-license: encountered an error when init license", err=failed)
         return FREE
     return plan

@@ -21,6 +21,7 @@ _SENTENCES: dict[Kind, str] = {
     "second identity": "no identity has a duplicate",
     "identity": "no other identity is in the project",
     "person": "no other person is in the project",
+    "group": "no group gives access to the project",
 }
 
 

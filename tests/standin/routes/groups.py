@@ -8,19 +8,32 @@ from ..access import require_org_action
 from ..errors import bad_request, not_found
 from ..members import ROLE, join_project, shown_role
 from ..validation import array, slug, text
-from ..web import Call, route
+from ..web import PEOPLE, Call, route
 
 if TYPE_CHECKING:
     from ..store import Document
 
 PATH = "/api/v1/groups"
+IN_ORGANIZATION = "/api/v1/organizations/memberships/groups"
 MEMBERSHIPS = "/api/v1/projects/{project_id}/memberships/groups"
 
 
-@route("GET", PATH)
-def list_all(call: Call) -> list[Document]:
+@route("GET", IN_ORGANIZATION)
+def list_of_organization(call: Call) -> Document:
     require_org_action(call.store, call.actor, "read", "groups")
-    return call.store.find("groups", orgId=call.actor.org_id)
+    there = call.store.find("groups", orgId=call.actor.org_id)
+    found = [_show_in_organization(each) for each in there]
+    limit, offset = int(call.query.get("limit", 100)), int(call.query.get("offset", 0))
+    return {"groupMemberships": found[offset : offset + limit], "totalCount": len(found)}
+
+
+@route("PATCH", IN_ORGANIZATION + "/{group_id}", PEOPLE)
+def change_role(call: Call) -> Document:
+    """Change the role in the organization, which needs no license but a person."""
+    [role] = call.fields({"roles": array(ROLE, 1)})["roles"]
+    require_org_action(call.store, call.actor, "edit", "groups")
+    changed = call.store.update("groups", _of_path(call)["id"], role=role["role"])
+    return {"groupMembership": _show_in_organization(changed)}
 
 
 @route("POST", PATH)
@@ -28,16 +41,7 @@ def create(call: Call) -> Document:
     fields = call.fields({"name": text(1), "slug": slug(5), "role": text(1).optional("no-access")})
     require_org_action(call.store, call.actor, "create", "groups")
     _require_license(call, "create")
-    kept = {"orgId": call.actor.org_id, "roleId": None}
-    return call.store.insert("groups", {**kept, **fields})
-
-
-@route("PATCH", PATH + "/{group_id}")
-def update(call: Call) -> Document:
-    fields = call.fields({"name": text(1).optional(), "role": text(1).optional()})
-    require_org_action(call.store, call.actor, "edit", "groups")
-    _require_license(call, "update")
-    return call.store.update("groups", _of_path(call)["id"], **fields)
+    return call.store.insert("groups", {"orgId": call.actor.org_id, **fields})
 
 
 @route("DELETE", PATH + "/{group_id}")
@@ -87,6 +91,15 @@ def _require_license(call: Call, action: str) -> None:
         raise bad_request(
             f"Failed to {action} group due to plan restriction. Upgrade plan to {action} group."
         )
+
+
+def _show_in_organization(group: Document) -> Document:
+    return {
+        **{key: group[key] for key in ("id", "createdAt", "updatedAt")},
+        "groupId": group["id"],
+        "roles": [{"role": group["role"], "customRoleSlug": None, "isTemporary": False}],
+        "group": {key: group[key] for key in ("id", "name", "slug", "orgId")},
+    }
 
 
 def _of_path(call: Call) -> Document:

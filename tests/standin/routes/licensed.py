@@ -98,7 +98,7 @@ def record_event(call: Call, method: str, path: str) -> None:
         return
     if not event or not call.server.features["auditLogsRetentionDays"]:
         return
-    given = call.query | (call.body if isinstance(call.body, dict) else {})
+    given = {**call.query, **(call.body if isinstance(call.body, dict) else {})}
     metadata = {key: given[key] for key in ("environment", "secretPath") if key in given}
     if "name" in call.path:
         metadata["secretKey"] = call.path["name"]
