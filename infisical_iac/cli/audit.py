@@ -1,8 +1,10 @@
 """`infisical-iac audit`: list changes of the host, and with `access` the requests to Infisical."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from heapq import merge
+from itertools import islice
 
 import click
 from rich.text import Text
@@ -15,7 +17,9 @@ from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.stack.access_log import (
     UNFINISHED,
     KnownNames,
+    LoggedEvent,
     LoggedRequest,
+    describe_event,
     latest,
     parse,
     parse_since,
@@ -82,6 +86,11 @@ _ACCESS_COLUMNS = (
     *("Time", "Who", "Method", "Path", "Project", "Environment", "Folder", "Status"),
     "Address",
 )
+_EVENT_COLUMNS = (
+    *("Time", "Who", "Event", "Secrets", "Project", "Environment", "Folder"),
+    "Address",
+)
+_MOST_NAMES = 5
 
 
 @audit.command(short_help="Show who sent which requests to Infisical.")
@@ -109,6 +118,12 @@ _ACCESS_COLUMNS = (
     show_default=True,
     help="Show only the latest requests, at most this many.",
 )
+@click.option(
+    "--source",
+    type=click.Choice(("infisical", "proxy")),
+    help="Read Infisical's own audit log, or the proxy's log. Default: Infisical's, if a license "
+    "has it and it answers for the whole time; else the proxy's.",
+)
 @json_option
 def access(
     inventory: str,
@@ -118,43 +133,90 @@ def access(
     since: str,
     status: str,
     last: int,
+    source: str | None,
     as_json: bool,
 ) -> None:
     """Show who sent which requests to Infisical, and when: who read which environment.
 
-    A name with a question mark is a claim of the caller that Infisical did not check, or refused.
-    Environment and folder are known for reads only: a write has them in its body, which is not
-    logged. A read by a secret's id or by a service token may have no environment: it has a question
-    mark in that column, and `--environment` does not filter it out.
+    With a license that has an audit log, this shows the events in Infisical's own log: reads and
+    writes with the names of secrets. It says which log it shows, and why not the other.
+    `--status` is of the proxy's log.
+
+    In the proxy's log, a name with a question mark is a claim of the caller that Infisical did not
+    check, or refused. Environment and folder are known for reads only: a write has them in its
+    body, which is not logged. A read by a secret's id or by a service token may have no
+    environment: it has a question mark in that column, and `--environment` does not filter it out.
 
     Exit status: 0, or 1 for an error.
     """
     begin, chosen = parse_since(since, datetime.now(UTC)), statuses(status)
+    if source == "infisical" and status:
+        raise Refused("--status is of the proxy's log: leave it out, or take --source proxy")
+    events: list[LoggedEvent] = []
+    lines: list[str] = []
     with open_host(inventory) as (host, settings):
         from infisical_iac.core.connection import each_of, with_others
         from infisical_iac.host.watch import read_requests
+        from infisical_iac.workspace.licensing import explain_missing_events
 
-        if not settings.stack.runs_caddy:
+        why = "without a license it records nothing" if source == "infisical" else ""
+        if settings.instance.license_key and source != "proxy" and not status:
+            why = explain_missing_events(settings.stack.http_port, begin)
+            source = source or ("proxy" if why else "infisical")
+        if source != "infisical" and not settings.stack.runs_caddy:
+            own = f"; {why}: `--source infisical` shows what there is" if why else ""
             raise Refused(
                 f"there is no access log: setting 'ingress' is {settings.stack.ingress!r}, and "
-                "only Caddy writes one here; read the log of your own proxy"
+                f"only Caddy writes one here; read the log of your own proxy{own}"
             )
         known = _read_known_names(settings.stack, is_needed=bool(identity or person))
-        ids = known.ids(identity, person)
-        if (identity or person) and not ids:
+        machines, people = known.ids(identity, None), known.ids(None, person)
+        if (identity or person) and not machines + people:
             raise UserError(f"Infisical knows no {identity or person}: check the spelling")
-        query = (begin, last, ids, environment, chosen)
-        logs = each_of(with_others(host), lambda _: read_requests(*query))
-        lines = latest(logs, last) if len(logs) > 1 else logs[0]
-    found = parse(lines, known)
+        if source == "infisical":
+            actors = [("identity", id) for id in machines] + [("user", id) for id in people]
+            found = _read_events(settings.stack, begin, actors, known)
+            fitting = (each for each in found if environment in ("", *each.environment.split(", ")))
+            events = [*islice(fitting, last)][::-1]
+        else:
+            query = (begin, last, [*machines, *people], environment, chosen)
+            logs = each_of(with_others(host), lambda _: read_requests(*query))
+            lines = latest(logs, last) if len(logs) > 1 else logs[0]
+    requests = parse(lines, known)
     if as_json:
-        print_data([asdict(each) for each in found])
+        print_data([*map(asdict, events), *map(asdict, requests)])
+    elif source == "infisical":
+        show_events(events)
     else:
-        show_requests(found)
+        show_requests(requests)
     if UNFINISHED in lines:
         raise UserError("the log is too long to be read in four minutes: give a later --since")
-    if len(found) == last:
-        print_notes([f"only the latest {last} requests are shown: --last shows more."])
+    notes = []
+    if source == "infisical":
+        refused = "what it refused is in the proxy's log: --source proxy"
+        notes.append(f"this is Infisical's own audit log; {why or refused}.")
+    elif why:
+        notes.append(f"this is the proxy's log: {why}.")
+    if len(events) + len(requests) == last:
+        notes.append(f"only the latest {last} entries are shown: --last shows more.")
+    print_notes(notes)
+
+
+def _read_events(
+    settings: StackSettings,
+    begin: datetime,
+    actors: Sequence[tuple[str, str]],
+    known: KnownNames,
+) -> Iterator[LoggedEvent]:
+    """Yield the events of these callers in Infisical's own audit log, the latest first."""
+    from infisical_iac.api.instance import audit_events
+    from infisical_iac.stack import session
+
+    client = session.deployer(settings.http_port)
+    logs = [audit_events(client, begin, actor=each) for each in actors]
+    logs = logs or [audit_events(client, begin)]
+    for each in merge(*logs, key=lambda event: str(event["createdAt"]), reverse=True):
+        yield describe_event(each, known)
 
 
 def _read_known_names(settings: StackSettings, *, is_needed: bool) -> KnownNames:
@@ -183,3 +245,17 @@ def show_requests(found: Sequence[LoggedRequest]) -> None:
         rows.append((each.at, who, each.method, each.path, *place, each.status, each.address))
     # Lines are not cut to the terminal's width, as the audit needs complete names.
     print_table(_ACCESS_COLUMNS, rows, width=_WIDEST)
+
+
+def show_events(found: Sequence[LoggedEvent]) -> None:
+    """Print one line for each event, with the first names of its secrets."""
+    if not found:
+        echo("No events found.")
+        return
+    rows = []
+    for each in found:
+        more = len(each.secrets) - _MOST_NAMES
+        names = [*each.secrets[:_MOST_NAMES], *([f"{more} more"] if more > 0 else [])]
+        place = (each.project, each.environment, each.folder, each.address)
+        rows.append((each.at, each.who, each.event, ", ".join(names), *place))
+    print_table(_EVENT_COLUMNS, rows, width=_WIDEST)

@@ -1,10 +1,14 @@
-"""Describe the requests in the access log with names for ids, and parse options of the search."""
+"""Describe what the access log and Infisical's audit log hold, with names, and parse options.
+
+Infisical has an audit log with a license only.
+"""
 
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from urllib.parse import unquote
 
 from infisical_iac.core.errors import SettingsError
@@ -75,6 +79,52 @@ class LoggedRequest:
         """Return whether the request reads secrets without naming the environment."""
         reads = self.method == "GET" and bool(_READ.match(self.path))
         return reads and not self.environment
+
+
+@dataclass(frozen=True)
+class LoggedEvent:
+    """One event of Infisical's own audit log.
+
+    Attributes:
+        at: when, in UTC, such as `2026-11-25T14:20:00Z`.
+        who: the name of the identity or the address of the person, else the kind of the caller.
+        event: its type by the server's name, such as `get-secrets`.
+        secrets: the names of the secrets; empty where the server records none, as for a list.
+        project: its slug, or else its name or id; empty for an event of the organization.
+        environment, folder: as far as the event names them; both if it moves secrets.
+    """
+
+    at: str
+    who: str
+    event: str
+    secrets: Sequence[str]
+    project: str
+    environment: str
+    folder: str
+    address: str
+
+
+def describe_event(logged: Mapping[str, Any], known: KnownNames) -> LoggedEvent:
+    """Describe an event as the server lists it."""
+    at = datetime.fromisoformat(logged["createdAt"]).astimezone(UTC)
+    actor, metadata = logged["actor"], logged["event"]["metadata"] or {}
+    by = actor["metadata"] or {}
+    several = [each.get("secretKey") for each in metadata.get("secrets") or ()]
+    project = logged.get("projectId") or ""
+    return LoggedEvent(
+        at=f"{at:%Y-%m-%dT%H:%M:%SZ}",
+        who=by.get("name") or by.get("email") or by.get("username") or actor["type"],
+        event=logged["event"]["type"],
+        secrets=[each for each in (metadata.get("secretKey"), *several) if each],
+        project=known.projects.get(project) or logged.get("projectName") or project,
+        environment=_join(metadata, "environment", "sourceEnvironment", "destinationEnvironment"),
+        folder=_join(metadata, "secretPath", "sourceSecretPath", "destinationSecretPath"),
+        address=logged.get("ipAddress") or "",
+    )
+
+
+def _join(metadata: Mapping[str, Any], *names: str) -> str:
+    return ", ".join(dict.fromkeys(str(metadata[each]) for each in names if metadata.get(each)))
 
 
 def latest(logs: Sequence[Sequence[str]], last: int) -> list[str]:

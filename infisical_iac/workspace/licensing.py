@@ -1,11 +1,14 @@
-"""Read the features of Infisical's license, and say why a license has no effect."""
+"""Read the features of Infisical's license, and say why it or its audit log has no effect."""
 
+import time
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from pyinfra.context import state
 
 from infisical_iac.api import identities, instance
+from infisical_iac.api.client import Client
 from infisical_iac.core import journal
 from infisical_iac.core.change import Change, Row, Unknown, UpToDate
 from infisical_iac.core.errors import CheckFailed, UserError
@@ -19,6 +22,11 @@ from infisical_iac.stack import session
 
 Features = Mapping[str, Any]
 _AGAIN = "`infisical-iac keys rotate license`"
+# How long an event takes to be listed: the server stores events every five seconds.
+_PATIENCE = 15.0
+_RECENT = timedelta(minutes=10)
+# Shorter than the three months that the server answers for at once.
+_BEFORE = timedelta(days=85)
 _UNSEEN = "the license can be inspected once Infisical runs with it"
 # By the server's name, the features that replace something of this project, or are asked for most.
 _FEATURES = {
@@ -168,3 +176,39 @@ def rows(settings: Settings) -> Iterator[Row]:
             yield Row("License", explain(settings, read_reason()), ok=False)
     except UserError as error:
         yield Row("License", f"can't be determined: {error}", ok=False)
+
+
+def explain_missing_events(port: int, begin: datetime, *, patience: float = _PATIENCE) -> str:
+    """Return why Infisical's own audit log does not answer for the time since `begin`.
+
+    It answers, and the result is empty, if the license has it, it records events now, and it holds
+    an event from before `begin`. Neither the license nor its audit log says since when it records.
+
+    Args:
+        patience: the seconds to wait for an event to be listed.
+    """
+    own = "Infisical's own audit log"
+    try:
+        features = read(port)
+        if not is_active(features):
+            return "the license is not in effect"
+        if not features.get("auditLogs"):
+            return "the license has no audit log"
+        client = session.deployer(port)
+        if not _records(client, patience):
+            return f"{own}, which the license has, records nothing"
+        if not any(instance.audit_events(client, begin - _BEFORE, begin, page=1)):
+            return f"{own} has nothing from before {begin:%Y-%m-%d %H:%M}, so it may begin later"
+    except UserError as error:
+        return f"{own} can't be read: {error}"
+    return ""
+
+
+def _records(client: Client, patience: float) -> bool:
+    """Return whether events are recorded; the question is one."""
+    since, ends = datetime.now(UTC) - _RECENT, time.monotonic() + patience
+    while not any(instance.audit_events(client, since, page=1)):
+        if time.monotonic() >= ends:
+            return False
+        time.sleep(0.5)
+    return True

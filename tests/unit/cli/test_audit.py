@@ -1,12 +1,23 @@
-"""Test the lines of `audit`, and the table of `audit access`."""
+"""Test the lines of `audit`, and the tables and the source of `audit access`."""
 
-from dataclasses import replace
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from typing import Any
 
 import pytest
+from click.testing import CliRunner, Result
 
-from infisical_iac.cli.audit import show_requests, show_run
+from infisical_iac.cli import audit
+from infisical_iac.cli.audit import show_events, show_requests, show_run
+from infisical_iac.cli.main import main
+from infisical_iac.core import connection
 from infisical_iac.core.audit_entries import AuditEntry, LoggedRun
-from infisical_iac.stack.access_log import LoggedRequest
+from infisical_iac.host import watch
+from infisical_iac.stack.access_log import KnownNames, LoggedEvent, LoggedRequest
+from infisical_iac.workspace import licensing
+from tests.unit.settings_of import settings_of
 
 _READ = LoggedRequest(
     at="2026-11-26T06:26:48Z",
@@ -81,3 +92,101 @@ def test_a_read_that_does_not_name_its_environment_has_a_question_mark(
 def test_an_empty_result_is_reported_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     show_requests([])
     assert capsys.readouterr().out == "No requests found.\n"
+
+
+_EVENT = LoggedEvent(
+    at="2026-11-26T06:26:48Z",
+    who="backend-production",
+    event="create-secrets",
+    secrets=["A", "B", "C", "D", "E", "F", "G"],
+    project="acme",
+    environment="production",
+    folder="/backend",
+    address="203.0.113.9",
+)
+_LINE = {"at": 1795674408.0, "who": "i1", "method": "GET", "uri": "/api/v4/secrets", "query": {}}
+_AFTER = "records nothing"
+
+
+def test_an_event_is_one_line_with_the_first_names(capsys: pytest.CaptureFixture[str]) -> None:
+    show_events([_EVENT])
+    [_, line] = capsys.readouterr().out.splitlines()
+    assert "A, B, C, D, E, 2 more" in line
+    assert line.split()[-4:] == ["acme", "production", "/backend", "203.0.113.9"]
+
+
+def test_no_events_are_reported_in_words(capsys: pytest.CaptureFixture[str]) -> None:
+    show_events([])
+    assert capsys.readouterr().out == "No events found.\n"
+
+
+@pytest.fixture
+def access(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Run `audit access` on a host with one request and one event.
+
+    `why` is the reason why Infisical's own log does not answer; further ones are settings.
+    """
+
+    def run(*arguments: str, why: str = "", **settings: Any) -> Result:
+        @contextmanager
+        def host(_: str) -> Iterator[Any]:
+            yield None, settings_of(**settings)
+
+        line = json.dumps({**_LINE, "status": 200, "address": "203.0.113.9"})
+        monkeypatch.setattr(audit, "open_host", host)
+        monkeypatch.setattr(audit, "_read_known_names", lambda *_, **__: KnownNames({"i1": "b"}))
+        monkeypatch.setattr(audit, "_read_events", lambda *_: iter([_EVENT]))
+        monkeypatch.setattr(connection, "with_others", lambda _: [None])
+        monkeypatch.setattr(connection, "each_of", lambda hosts, read: list(map(read, hosts)))
+        monkeypatch.setattr(watch, "read_requests", lambda *_: [line])
+        monkeypatch.setattr(licensing, "explain_missing_events", lambda *_: why)
+        return CliRunner().invoke(main, ["audit", "access", *arguments])
+
+    return run
+
+
+_LICENSED = {"license_key": "offline"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "shown", "noted"),
+    [
+        ((), {}, "/api/v4/secrets", ""),
+        ((), _LICENSED, "create-secrets", "own audit log"),
+        ((), {**_LICENSED, "why": _AFTER}, "/api/v4/secrets", f"proxy's log: {_AFTER}"),
+        (("--source", "proxy"), _LICENSED, "/api/v4/secrets", ""),
+        (("--status", "200"), _LICENSED, "/api/v4/secrets", ""),
+        (("--source", "infisical"), {**_LICENSED, "why": _AFTER}, "create-secrets", _AFTER),
+        (("--source", "infisical"), {}, "create-secrets", "without a license"),
+        (("--environment", "production"), _LICENSED, "create-secrets", "own audit log"),
+        (("--environment", "qa"), _LICENSED, "No events found.", "own audit log"),
+        ((), {**_LICENSED, "ingress": "none"}, "create-secrets", "own audit log"),
+    ],
+)
+def test_the_log_that_answers_is_shown_and_named(
+    access: Callable[..., Result],
+    arguments: tuple[str, ...],
+    settings: dict[str, Any],
+    shown: str,
+    noted: str,
+) -> None:
+    result = access(*arguments, **settings)
+    assert result.exit_code == 0, result.output
+    assert shown in result.stdout
+    assert noted in result.stderr
+    assert bool(noted) == ("Note: " in result.stderr)
+
+
+def test_without_an_access_log_the_reason_is_in_the_refusal(access: Callable[..., Result]) -> None:
+    result = access(**_LICENSED, why=_AFTER, ingress="none")
+    assert (result.exit_code, _AFTER in result.output) == (1, True)
+
+
+def test_statuses_are_of_the_log_of_the_proxy(access: Callable[..., Result]) -> None:
+    result = access("--source", "infisical", "--status", "200", **_LICENSED)
+    assert (result.exit_code, "--status" in result.output) == (1, True)
+
+
+def test_events_are_data_with_names_of_their_own(access: Callable[..., Result]) -> None:
+    result = access("--json", **_LICENSED)
+    assert json.loads(result.stdout) == [asdict(_EVENT)]

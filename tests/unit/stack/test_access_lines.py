@@ -1,10 +1,18 @@
 """Test that lines of the access log are parsed, with names for ids."""
 
 import json
+from typing import Any
 
 import pytest
 
-from infisical_iac.stack.access_log import UNFINISHED, KnownNames, LoggedRequest, parse
+from infisical_iac.stack.access_log import (
+    UNFINISHED,
+    KnownNames,
+    LoggedEvent,
+    LoggedRequest,
+    describe_event,
+    parse,
+)
 from tests.unit.host.lines import AT
 
 _KNOWN = KnownNames(
@@ -105,3 +113,58 @@ def test_ids_are_found_by_name_or_by_themselves() -> None:
     assert _KNOWN.ids("a@b.c", None) == []
     assert _KNOWN.ids(gone, None) == _KNOWN.ids(None, gone) == [gone]
     assert _KNOWN.ids("twin", "a@b.c") == ["i2", "i3", "u1"]
+
+
+def _event(kind: str, metadata: Any, actor: dict[str, Any] | None = None, **other: Any) -> Any:
+    # As the real server lists an event.
+    by = {"type": "identity", "metadata": {"identityId": "i9", "name": "backend-production"}}
+    return {
+        "id": "e1",
+        "createdAt": "2026-11-26T05:46:41.120Z",
+        "ipAddress": "203.0.113.9",
+        "projectId": "p",
+        "projectName": "Acme",
+        "event": {"type": kind, "metadata": metadata},
+        "actor": actor or by,
+        **other,
+    }
+
+
+def test_an_event_is_described_with_the_names_that_it_had() -> None:
+    place = {"environment": "production", "secretPath": "/backend"}
+    secrets = [{"secretKey": "A"}, {"secretKey": "B"}]
+    event = _event("create-secrets", {**place, "secrets": secrets})
+    assert describe_event(event, _KNOWN) == LoggedEvent(
+        at="2026-11-26T05:46:41Z",
+        who="backend-production",
+        event="create-secrets",
+        secrets=["A", "B"],
+        project="x",
+        environment="production",
+        folder="/backend",
+        address="203.0.113.9",
+    )
+
+
+@pytest.mark.parametrize(
+    ("actor", "who"),
+    [
+        (
+            {"type": "user", "metadata": {"userId": "u1", "email": "a@b.c", "username": "a"}},
+            "a@b.c",
+        ),
+        ({"type": "user", "metadata": {"userId": "u1", "username": "a"}}, "a"),
+        ({"type": "platform", "metadata": {}}, "platform"),
+        ({"type": "unknownUser", "metadata": None}, "unknownUser"),
+    ],
+)
+def test_the_caller_of_an_event_is_named(actor: dict[str, Any], who: str) -> None:
+    event = describe_event(_event("login", None, actor, projectId=None, projectName=None), _KNOWN)
+    assert (event.who, event.project, event.secrets) == (who, "", [])
+
+
+def test_an_event_that_moves_secrets_names_both_places() -> None:
+    moved = {"sourceEnvironment": "qa", "destinationEnvironment": "production"}
+    paths = {"sourceSecretPath": "/a", "destinationSecretPath": "/a"}
+    event = describe_event(_event("move-secrets", moved | paths, projectId="gone"), _KNOWN)
+    assert (event.environment, event.folder, event.project) == ("qa, production", "/a", "Acme")

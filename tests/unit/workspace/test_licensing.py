@@ -1,15 +1,17 @@
 """Test what is said about a license, and why it has no effect."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from infisical_iac.api import instance
 from infisical_iac.core import journal
 from infisical_iac.core.change import Change, Unknown, UpToDate
-from infisical_iac.core.errors import CheckFailed, NotBootstrapped
+from infisical_iac.core.errors import ApiError, CheckFailed, NotBootstrapped
 from infisical_iac.core.journal import Journal
 from infisical_iac.core.rendering import script_file
 from infisical_iac.stack import session
@@ -194,3 +196,39 @@ def test_status_has_the_license(run: Journal, monkeypatch: pytest.MonkeyPatch) -
     (row,) = licensing.rows(_SETTINGS)
     assert (row.ok, "no deployer" in row.text) == (False, True)
     assert [*licensing.rows(settings_of())] == []
+
+
+_NOW = datetime.now(UTC)
+_OLD = _NOW - timedelta(days=9)
+
+
+@pytest.mark.parametrize(
+    ("plan", "recorded", "fact"),
+    [
+        (_PLAN, [_NOW, _OLD], ""),
+        (_FREE, [_NOW, _OLD], "not in effect"),
+        ({"slug": "pro", "auditLogs": False}, [_NOW, _OLD], "no audit log"),
+        (_PLAN, [], "nothing"),
+        (_PLAN, [_OLD], "nothing"),
+        (_PLAN, [_NOW], "before"),
+        (_PLAN, ApiError(403, "PermissionDenied", "not allowed", "GET", "/audit-logs"), "403"),
+    ],
+    ids=["answers", "free", "without", "empty", "stopped", "begins later", "refused"],
+)
+def test_the_audit_log_answers_if_it_records_and_reaches_back(
+    monkeypatch: pytest.MonkeyPatch,
+    plan: dict[str, Any],
+    recorded: list[datetime] | ApiError,
+    fact: str,
+) -> None:
+    def events(_: object, begin: datetime, end: datetime = _NOW, *, page: int) -> list[datetime]:
+        assert page == 1
+        if isinstance(recorded, ApiError):
+            raise recorded
+        return [each for each in recorded if begin <= each <= end]
+
+    monkeypatch.setattr(licensing, "read", lambda _: plan)
+    monkeypatch.setattr(session, "deployer", lambda _: None)
+    monkeypatch.setattr(instance, "audit_events", events)
+    why = licensing.explain_missing_events(8080, _NOW - timedelta(days=1), patience=0)
+    assert (bool(why), fact in why) == (bool(fact), True)
