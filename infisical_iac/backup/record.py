@@ -92,7 +92,8 @@ def assess_record(
     if record is None:
         waiting = now - since
         text = f"none yet, {waiting.total_seconds() / 3600:.0f} h after they were set up"
-        return (text, False) if waiting > _LONGEST else ("none yet", True)
+        run = "`infisical-iac backup now` makes one"
+        return (f"{text}: {run}", False) if waiting > _LONGEST else (f"none yet: {run}", True)
     if record.failure:
         return f"failed at {_text(record.ended)}: {record.failure}{_last(record)}", False
     names = {each.name for each in targets}

@@ -294,4 +294,6 @@ def last_apply(done: Sequence[LoggedRun]) -> Row:
     ends = {"begun": "has not ended", "failed": "failed"}
     how = ends.get(entry.outcome, f"changed {len(entry.changes)}")
     revision = f", revision {entry.revision}" if entry.revision else ""
-    return Row("Last apply", f"{last.began} by {entry.by}{revision}: {how}")
+    text = f"{last.began} by {entry.by}{revision}: {how}"
+    # What such a run left undone is in the row on drift.
+    return Row("Last apply", text, is_note=entry.outcome in ends)

@@ -33,8 +33,13 @@ from tests.unit.settings_of import defaults
     ("record", "targets", "since", "expected"),
     [
         ("", [HERE], None, "not set up: `infisical-iac apply` sets them up"),
-        ("", [HERE], 3, "none yet"),
-        ("", [HERE], 30, "none yet, 30 h after they were set up"),
+        ("", [HERE], 3, "none yet: `infisical-iac backup now` makes one"),
+        (
+            "",
+            [HERE],
+            30,
+            "none yet, 30 h after they were set up: `infisical-iac backup now` makes one",
+        ),
         (
             backup_record(local=1, bucket=1),
             [HERE, THERE],

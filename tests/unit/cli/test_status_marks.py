@@ -29,7 +29,7 @@ def _new(**changes: Any) -> HealthState:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("Last backup", "none yet"),
+        ("Last backup", "none yet: `infisical-iac backup now` makes one"),
         ("Last drill", "none yet: `infisical-iac restore --drill` makes one"),
         ("Last apply", "none yet"),
         ("Certificate", "none: http://127.0.0.1:8080 is reached without TLS"),

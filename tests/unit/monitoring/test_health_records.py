@@ -35,6 +35,7 @@ def test_the_last_apply_is_reported(state: HealthState, outcome: str, end: str) 
     for fact in ("2026-11-25T11:00:00Z", "ada@laptop", "abc123"):
         assert fact in row.text
     assert row.text.endswith(f": {end}")
+    assert (row.ok, row.is_note) == (True, outcome != "done")
 
 
 def test_pending_drift_is_not_healthy_and_lists_three_changes(
@@ -52,7 +53,7 @@ def test_unknown_drift_is_not_healthy_and_has_its_reason() -> None:
 
 
 def test_backups_are_reported_from_the_hosts_record(state: HealthState) -> None:
-    assert row_of("Last backup", state) == ("none yet", True)
+    assert row_of("Last backup", state) == ("none yet: `infisical-iac backup now` makes one", True)
     recorded = Health().process(
         [
             'backups 1795600800 {"began": "2026-11-25T02:31:00Z", "ended": "2026-11-25T02:31:07Z", '
