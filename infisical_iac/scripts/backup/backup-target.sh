@@ -71,6 +71,7 @@ restic_within() {
 unread() {
     case $reason in
     *"wrong password"*) fail "$REPOSITORY has another password than $RESTIC_PASSWORD_FILE: bring that file back from a recovery kit that was made since the last \`keys rotate restic\`" ;;
+    *"repository does not exist"* | *"config file: "*"no such file"* | *"config file: "*"not exist"*) fail "there is no repository at $REPOSITORY: the first \`infisical-iac backup now\` makes it; if it has backups, mount it or correct the target's address" ;;
     esac
     fail "$reason"
 }

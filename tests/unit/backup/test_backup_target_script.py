@@ -37,6 +37,22 @@ def test_a_wrong_password_is_reported_with_its_file(tmp_path: Path, step: tuple[
     assert "`keys rotate restic`" in error
 
 
+@pytest.mark.parametrize("step", [("list", "box"), ("fetch", "box", "latest", "fetched")])
+@pytest.mark.skipif(not shutil.which("restic"), reason="restic is not installed")
+def test_a_missing_repository_is_reported_with_the_command_that_makes_it(
+    tmp_path: Path, step: tuple[str, ...]
+) -> None:
+    (tmp_path / "password").write_text("fake")
+    (tmp_path / "backup.conf").touch()
+    (tmp_path / "box.conf").write_text(f"REPOSITORY={tmp_path}/missing\n")
+    real = f'RESTIC_PASSWORD_FILE={tmp_path}/password exec {shutil.which("restic")} "$@"'
+    done = _run(tmp_path, real, *step)
+    assert done.returncode == 1
+    error = done.stderr.splitlines()[-1]
+    assert f"{tmp_path}/missing" in error
+    assert "`infisical-iac backup now`" in error
+
+
 def test_a_repository_that_never_opens_is_reported_with_the_last_refusal(tmp_path: Path) -> None:
     """Recorded from restic 0.18, which retries without end on a bucket that does not exist."""
     (tmp_path / "backup.conf").write_text("ANSWER_SECONDS=1\n")
