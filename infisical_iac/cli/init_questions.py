@@ -293,7 +293,8 @@ def inspect_server(named: Server, directory: Path, *, yes: bool) -> TestedServer
     if login.problem:
         echo(
             f"Warning: {login.problem}: before the deploy, see that `ssh -p {named.port} "
-            f"{named.user}@{named.address} true` works; `ssh-copy-id` installs your key",
+            f"{named.user}@{named.address} true` works; `ssh-copy-id` installs your key, and "
+            "INFISICAL_SSH_KEY names the file of one that is not in ~/.ssh",
             err=True,
         )
     else:

@@ -37,6 +37,10 @@ _REMEDIES = {
         "check INFISICAL_SSH_USER and INFISICAL_SSH_KEY (or ssh_user and ssh_key in "
         "the settings), and that the key's public half is in the server's authorized_keys"
     ),
+    "No authentication methods": (
+        "this machine has no SSH key to log in with: name the file of one in INFISICAL_SSH_KEY (or "
+        "ssh_key in the settings), or add it to your SSH agent"
+    ),
     "SSH error": (
         "check that an SSH server answers at INFISICAL_HOST and INFISICAL_SSH_PORT (or "
         "ssh_hostname and ssh_port in the settings); `ssh -v` shows at which step it fails, and "

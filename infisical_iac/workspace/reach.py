@@ -101,7 +101,8 @@ def _at(url: str, file: Path, isolation: Isolation | None, needs_admin: bool) ->
     missing = [name for name in needed if not os.environ.get(name)]
     if missing:
         raise SettingsError(
-            f"INFISICAL_API_URL is set, but not {join_names(missing)}: set them too"
+            f"INFISICAL_API_URL is set, but not {join_names(missing)}: set "
+            f"{'it' if len(missing) == 1 else 'them'} too"
         )
     require_confidential(url)
     id, secret = (os.environ[name] for name in _VARIABLES)
