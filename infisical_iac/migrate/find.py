@@ -159,6 +159,7 @@ def service_of(
     readers: Sequence[str],
     workspace: Workspace,
     former: Mapping[str, str] | None = None,
+    declared: Mapping[str, str] | None = None,
 ) -> str:
     """Return the service that a file belongs to, or "".
 
@@ -167,11 +168,13 @@ def service_of(
         root: the name of the scanned directory, which may be the service's own.
         readers: the names of the containers in compose files that read it.
         former: services by further names, which count like theirs; None takes all former names.
+        declared: services by the directories whose `.infisical.json` names their folder.
 
-    The nearest directory with a service's folder or name decides; then the readers, if they are one
-    service.
+    The nearest directory that is declared, or has a service's folder or name, decides; then the
+    readers, if they are one service.
     """
-    here = [_plain(each) for each in (root, *path.split("/")[:-1])]
+    parents = path.split("/")[:-1]
+    here = [_plain(each) for each in (root, *parents)]
     folders = {
         name: [_plain(each) for each in service.folder.strip("/").split("/")]
         for name, service in workspace.services.items()
@@ -179,6 +182,8 @@ def service_of(
     names = dict(workspace.renamed_services if former is None else former)
     names |= {name: name for name in workspace.services}
     while here:
+        if service := (declared or {}).get("/".join(parents[: len(here) - 1])):
+            return service
         fitting = [name for name, folder in folders.items() if here[-len(folder) :] == folder]
         if fitting:
             return max(fitting, key=lambda name: len(folders[name]))

@@ -378,7 +378,11 @@ def _misplaced_files(sources: Iterable[PlannedSource], workspace: Workspace) -> 
         if source.decision == "undecided":
             yield f"{source.path} is undecided (`decision: store` or `decision: skip`)"
         elif source.service not in workspace.services:
-            yield f"{source.path} has no service that the project file names"
+            yield source.path + (
+                f" has the service {source.service!r}, which is not in the project file"
+                if source.service
+                else " has no service that the project file names"
+            )
         elif source.environment not in environments:
             yield f"{source.path} has no environment that the project file names"
         elif source.folder not in workspace.folders:

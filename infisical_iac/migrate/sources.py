@@ -3,6 +3,7 @@
 import os
 import posixpath
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -37,6 +38,7 @@ from infisical_iac.migrate.loaders import Choice, LoaderDetection
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.summary import PERSONAL_FILE
 from infisical_iac.migrate.unreadable import ENCRYPTED, find_encryption, is_encrypted_copy
+from infisical_iac.workspace import local_file
 from infisical_iac.workspace.model import Workspace
 
 
@@ -87,6 +89,7 @@ def source(
     content: Content,
     is_tracked: bool,
     layers: tuple[str, ...] = (),
+    declared: Mapping[str, str] | None = None,
 ) -> Source:
     """Return a file with its target, its reading, and the findings that depend on no other service.
 
@@ -95,6 +98,7 @@ def source(
         content: returns the bytes of files under `root`.
         is_tracked: whether git tracks it.
         layers: the names of the files that its loader reads with it, as in `cascades.layers`.
+        declared: services by the directories whose `.infisical.json` names their folder.
 
     A file that can't be read is a source without entries and with a finding that blocks.
     """
@@ -105,7 +109,7 @@ def source(
         how = "Decrypt it and plan again."
     slugs = [each.slug for each in workspace.environments]
     place = spot(path, choice, slugs)._replace(layers=layers)
-    service = service_of(path, root.resolve().name, choice.readers, workspace)
+    service = service_of(path, root.resolve().name, choice.readers, workspace, declared=declared)
     if problem:
         found = [Finding(0, "unreadable-file", "", problem, how)]
         layered = Layered(Reading(place.grammar, (), (), problem), {}, {})
@@ -218,8 +222,9 @@ def _of_place(made: Source, slugs: Sequence[str], *, is_tracked: bool) -> Iterat
     if not made.service:
         message = "Its directory has the name or the folder of no service in the project file."
         remedy = (
-            "Add the service there and plan again; or write `service`, `folder` and "
-            "`decision: store` on this file; or leave it out: `decision: skip`."
+            "Add the service there by `infisical-iac init --add-service NAME=PATH`, apply, and "
+            "plan again; or write the `service` and `folder` of one that is there, and "
+            "`decision: store`, on this file; or leave it out: `decision: skip`."
         )
         yield Finding(0, "no-service", "", message, remedy)
     if not made.environment:
@@ -288,6 +293,7 @@ def _sources(tree: Tree, workspace: Workspace, left_out: Container[Path]) -> lis
     aside = {e.path for e in spots if Path(os.path.abspath(root / e.path)) in left_out}
     layers_by_path = layers(spots) | layers(each for each in spots if each.path not in aside)
     in_git = tracked_paths(root, layers_by_path)
+    declared = _declared_services(root, paths, workspace)
     sources = [
         source(
             root,
@@ -297,6 +303,7 @@ def _sources(tree: Tree, workspace: Workspace, left_out: Container[Path]) -> lis
             content=content,
             is_tracked=path in in_git,
             layers=layers_by_path[path],
+            declared=declared,
         )
         for path in sorted(layers_by_path)
     ]
@@ -305,6 +312,19 @@ def _sources(tree: Tree, workspace: Workspace, left_out: Container[Path]) -> lis
     sources = with_findings(sources, [*of_modes(sources), *compare_with_samples(sources, contents)])
     sources = sorted([*sources, *encrypted], key=lambda each: each.path)
     return [each for each in sources if only is None or each.path in only]
+
+
+def _declared_services(root: Path, paths: Iterable[str], workspace: Workspace) -> dict[str, str]:
+    """Return the services by the directories whose `.infisical.json` names their folder."""
+    folders = {service.folder: name for name, service in workspace.services.items()}
+    found: dict[str, str] = {}
+    for path in paths:
+        directory, name = posixpath.split(path)
+        if name == local_file.NAME:
+            with suppress(FileError):  # `infisical-iac check` reports it
+                folder = local_file.parse(find.text(root, path)).folder
+                found[directory] = folders.get(folder, "")
+    return found
 
 
 _NAMED = 10  # of the keys on one line

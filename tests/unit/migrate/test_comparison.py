@@ -179,3 +179,10 @@ def test_a_sample_of_an_environment_is_compared_with_files_of_that_environment(
     assert places(list_findings(tmp_path, files, "not-in-sample")) == [
         ("backend/.env.production", 1, "C")
     ]
+
+
+def test_a_file_with_a_login_only_is_not_compared_with_a_sample(tmp_path: Path) -> None:
+    login = "INFISICAL_CLIENT_ID=fake\nINFISICAL_CLIENT_SECRET=fake\nNODE_ENV=development\n"
+    files = {"backend/.env.example": "A=\n", "backend/.env.local": login}
+    for kind in ("missing", "not-in-sample"):
+        assert list_findings(tmp_path, files, kind) == []

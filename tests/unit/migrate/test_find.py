@@ -104,6 +104,20 @@ def test_the_scanned_directory_may_be_the_service() -> None:
     assert service_of("config/.env", "backend", [], WORKSPACE) == "backend"
 
 
+def test_the_nearest_directory_that_declares_a_service_or_has_its_name_decides() -> None:
+    declared = {"": "ingest", "backend/jobs": "python-service"}
+    found = {
+        path: service_of(path, "repository", [], WORKSPACE, declared=declared)
+        for path in (".env", "config/.env", "backend/.env", "backend/jobs/.env")
+    }
+    assert found == {
+        ".env": "ingest",
+        "config/.env": "ingest",
+        "backend/.env": "backend",
+        "backend/jobs/.env": "python-service",
+    }
+
+
 def test_the_container_that_reads_a_file_determines_the_service() -> None:
     assert service_of("deploy/a.env", "x", ["backend", "postgres"], WORKSPACE) == "backend"
     assert service_of("deploy/a.env", "x", ["backend", "ingest"], WORKSPACE) == ""

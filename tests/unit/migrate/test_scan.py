@@ -55,6 +55,20 @@ def test_a_file_is_read_and_given_its_place(tmp_path: Path) -> None:
     assert "fake#secret" not in repr(source)
 
 
+def test_a_file_next_to_the_infisical_json_of_a_service_goes_to_its_folder(tmp_path: Path) -> None:
+    files = {
+        "stack/.env": "A=fake-secret\n",
+        "stack/.infisical.json": '{"defaultSecretPath": "/backend"}',
+        "other/.env": "A=fake-secret\n",
+        "other/.infisical.json": "no JSON",
+    }
+    found = scan_all([plant(tmp_path, files)], WORKSPACE)
+    assert {each.path: (each.service, each.folder) for each in found} == {
+        "stack/.env": ("backend", "/backend"),
+        "other/.env": ("", ""),
+    }
+
+
 def test_a_file_without_service_and_environment_blocks(tmp_path: Path) -> None:
     source = expect_one(scan_all([plant(tmp_path, {"x/.env.test": "A=fake-secret\n"})], WORKSPACE))
     assert (source.service, source.environment, source.folder) == ("", "", "")

@@ -91,7 +91,8 @@ def test_wording_of_a_value_that_infisical_does_not_take(
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"service": "none"}, "has no service that the project file names"),
+        ({"service": ""}, "has no service that the project file names"),
+        ({"service": "none"}, "has the service 'none', which is not in the project file"),
         ({"environment": "none"}, "has no environment that the project file names"),
         ({"folder": "/none"}, "has no folder that the project file names"),
         ({"decision": "undecided"}, "is undecided (`decision: store` or `decision: skip`)"),
