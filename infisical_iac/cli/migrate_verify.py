@@ -58,7 +58,8 @@ def verify(
         actual = read(reached.client, project, {each.environment for each in planned})
         plan = follow_renames(plan, reached.desired, actual)
         expected = planned_values(plan)
-        access = inspect_access(reached, project, expected, directory)
+        there = {name: each for name, each in expected.items() if name in actual}
+        access = inspect_access(reached, project, there, directory)
         notes = [*access.notes, *unknown_services(plan, reached.desired)]
     problems = [*find_changes(expected, actual, key), *access.problems]
     is_verified = access.is_checked and not problems

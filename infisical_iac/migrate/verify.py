@@ -47,7 +47,16 @@ def planned_values(plan: MigrationPlan) -> dict[Name, Expected]:
 def find_changes(
     expected: Mapping[Name, Expected], stored: Mapping[Name, Stored], key: bytes
 ) -> Iterator[str]:
-    """Yield a sentence on each secret that is missing or has another value than in the plan."""
+    """Yield a sentence on each secret that is missing or has another value than in the plan.
+
+    Several that are all missing are one sentence.
+    """
+    if len(expected) > 1 and not expected.keys() & stored.keys():
+        yield (
+            f"none of the {len(expected)} secrets is there: `infisical-iac migrate apply` writes "
+            "them"
+        )
+        return
     for name, each in expected.items():
         there = stored.get(name)
         if there is None:

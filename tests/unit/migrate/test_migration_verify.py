@@ -67,3 +67,12 @@ def test_values_are_compared_by_their_hashes() -> None:
     ):
         (sentence,) = find_changes(expected, there, _KEY)
         assert sentence.startswith(f"{_OWN} {output}")
+
+
+def test_secrets_that_are_all_missing_are_one_problem() -> None:
+    other = _OWN._replace(key="OTHER")
+    expected = dict.fromkeys((_OWN, other), Expected("backend", digest(_KEY, "fake")))
+    (sentence,) = find_changes(expected, {}, _KEY)
+    assert "`infisical-iac migrate apply`" in sentence
+    (sentence,) = find_changes(expected, {other: Stored("fake")}, _KEY)
+    assert sentence.startswith(str(_OWN))
