@@ -38,8 +38,9 @@ function parseArguments(argv) {
   const own = end < 0 ? argv : argv.slice(0, end);
   const command = end < 0 ? [] : argv.slice(end + 1);
   try {
-    const { values } = parseArgs({
+    const { values, positionals } = parseArgs({
       args: own,
+      allowPositionals: true,
       options: {
         override: { type: "boolean", default: false },
         environment: { type: "string" },
@@ -49,7 +50,8 @@ function parseArguments(argv) {
         help: { type: "boolean", short: "h", default: false },
       },
     });
-    if (!values.help && !command[0]) throw new Error("no command after --");
+    if (!values.help && (positionals[0] || !command[0]))
+      throw new Error("there is no command after --");
     const { "allow-http": allowHttp = false, ...options } = values;
     return { ...options, allowHttp, command };
   } catch (error) {

@@ -128,6 +128,11 @@ describe("with-secrets", { concurrency: true }, () => {
       assert.match(stderr, /Usage: with-secrets/);
     });
 
+  test("names the missing -- before a command", async () => {
+    const { stderr } = await run(["npm", "start"]);
+    assert.match(stderr, /after --/);
+  });
+
   test("prints its usage", async () => {
     const { status, stdout } = await run(["--help"]);
     assert.equal(status, 0);
