@@ -19,6 +19,7 @@ from infisical_iac.core import settings
 from infisical_iac.core.bundle import default_settings
 from infisical_iac.init import repository
 from infisical_iac.init.answers import Answers
+from infisical_iac.migrate import ignores
 from infisical_iac.workspace.load import declared_file, load
 from tests.unit.fake_programs import fake_program, run_with
 from tests.unit.init.own import NEEDED, check, make_repository, read_all, run_init
@@ -205,6 +206,12 @@ def test_existing_files_are_kept(own: Path) -> None:
     assert (own / ".gitignore").read_text() == "*.log\n"
     (kept,) = (line for line in ran.output.splitlines() if line.startswith("Kept "))
     assert {".gitignore", "README.md"} <= {word.strip(",:") for word in kept.split()}
+
+
+def test_the_written_rules_keep_env_files_out_before_the_first_commit(own: Path) -> None:
+    """Without a repository, `check` reads the rules itself, and any exception below them counts."""
+    check(run_init(own, *NEEDED, "--yes"))
+    assert ignores.missing((own / ".gitignore").read_text(), (".env", ".env.*")) == []
 
 
 def test_private_keys_and_kits_are_kept_out_of_git(own: Path) -> None:
