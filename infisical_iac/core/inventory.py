@@ -138,7 +138,9 @@ def _open(inventory: str) -> Iterator[tuple[State, _Errors]]:
             raise SettingsError(str(error), code="settings.inventory") from None
         except Exception as error:  # An inventory is a program, which can raise anything.
             raise SettingsError(
-                f"{inventory} can't be read: {error}", code="settings.inventory"
+                f"{inventory} is no inventory that can be read ({error}): name one such as "
+                "inventory/hetzner.py, or correct this file",
+                code="settings.inventory",
             ) from None
         with ctx_inventory.use(hosts):
             yield state, errors
