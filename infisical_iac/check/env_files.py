@@ -240,7 +240,10 @@ _DELETE = (
 _MOVE = "Move such values to Infisical: begin with `infisical-iac migrate scan`."
 _REWRITE = "Leave such values empty, and rotate those that are or were in use."
 _EXCLUDE = "Add .env.local to .gitignore."
-_IGNORED = "The loaders ignore such values: secrets belong in Infisical."
+_IGNORED = (
+    "The loaders ignore such values: secrets belong in Infisical, your own overrides in the shell "
+    "(`infisical-iac docs develop`, Every day)."
+)
 
 
 def findings(

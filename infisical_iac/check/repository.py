@@ -135,8 +135,9 @@ class Repository:
         """
         if not self.services:
             message = (
-                "No directory belongs to a service of the project file: name one as a service, or "
-                "write the service's folder into .infisical.json there."
+                "No directory belongs to a service of the project file: give the directory that "
+                "the services are in, name one there as a service, or write the service's folder "
+                "into .infisical.json."
             )
             yield CheckFinding("no-service", ".", "", _INIT_FIRST if self._is_sample else message)
         for name, homes in self.services.items():

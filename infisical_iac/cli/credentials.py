@@ -251,7 +251,10 @@ def _refuse_foreign(file: Path) -> None:
         raise FileError(f"{file} can't be read: {error.strerror}") from None
     lines = {line.strip() for line in there.splitlines() if not line.startswith("#")}
     if not (lines <= _IN_A_SAMPLE or there.startswith(FIRST_WORDS)):
-        raise FileError(f"{file} holds something else: name another file, or remove it")
+        raise FileError(
+            f"{file} holds more than a service's login: move the rest, as `infisical-iac docs "
+            "develop` describes (Every day), and remove the file, or name another one"
+        )
 
 
 @dataclass(frozen=True)

@@ -415,4 +415,6 @@ def _write(place: Place, files: Mapping[str, str], local: Mapping[Path, str] | N
         return False
     write_files({place.directory / path: text for path, text in files.items()} | dict(local or {}))
     echo(f"Wrote {join_names((*files, *(local or ())))}.")
+    more = ", then `infisical-iac check --fix` on the services" if local else ""
+    echo(f"Next: `infisical-iac plan`, `infisical-iac apply`{more}.")
     return True
