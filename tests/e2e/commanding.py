@@ -191,6 +191,11 @@ def digests(cluster: Cluster, path: str) -> list[str]:
     return [each.split()[0] for each in on_each(cluster, f"sha256sum {path}")]
 
 
+def environments(cluster: Cluster, variable: str) -> list[set[str]]:
+    """Return the values of a variable in the containers of Infisical, of all hosts in order."""
+    return [set(inspection.environment(cluster.host(n), variable)) for n in cluster.numbers]
+
+
 def opens(cluster: Cluster, key: str, file: str) -> list[bool]:
     """Return whether the password in a file on each host works for a key's service there."""
     return [_opens(cluster, number, key, file) for number in cluster.numbers]

@@ -105,6 +105,14 @@ def secrets(host: StagingHost) -> dict[str, str]:
     return found
 
 
+def environment(host: StagingHost, variable: str) -> list[str]:
+    """Return a variable's value in each container of Infisical on the host."""
+    return host.run(
+        "for id in $(docker ps --quiet --filter 'name=^infisical.infisical'); do "
+        f"docker exec $id cat /proc/1/environ | tr '\\0' '\\n' | sed -n 's/^{variable}=//p'; done"
+    ).stdout.splitlines()
+
+
 def reset_stack(host: StagingHost) -> None:
     """Remove the stack from the host; Docker and the images stay."""
     host.run(

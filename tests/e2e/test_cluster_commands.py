@@ -1,11 +1,12 @@
 """Test the commands that operate a cluster, from its first backup to its removal.
 
-Each test continues where the one before ended; the last one removes the cluster.
+Each test continues where the one before ended; the last ones remove the cluster, and restore it.
 """
 
 import hashlib
 import json
 import re
+import shlex
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -59,12 +60,12 @@ _ACCESS = {
     "INFISICAL_BACKUP_BUCKET_SECRET_ACCESS_KEY": "obviously/fake+secret",
 }
 _SECRETS = {f"KEY_{number}": f"obviously-fake-{number}" for number in range(20)}
-# A shell reads it in the containers of Infisical.
+# A shell reads them in the containers of Infisical.
 _MAIL = "fa$ke 'mail' password"
-_READ_PASSWORD = (
-    "docker exec $(docker ps --quiet --filter name=infisical_infisical | head -n 1) "
-    'sh -c \'tr "\\\\0" "\\\\n" </proc/1/environ\' | sed -n s/^SMTP_PASSWORD=//p'
-)
+_GIVEN, _TOKEN = "GITHUB_API_TOKEN", "fa$ke 'github' token"
+_GIVEN_KEY = f"{commanding.KEYS}/given_github_api_token"
+# The backup that `destroy` makes first is elsewhere.
+_COPIES = f"grep -rslF {shlex.quote(_TOKEN)} /etc /run /usr/local /var/lib/infisical* || true"
 _CREDENTIALS = "/etc/infisical/credentials/backend.development.env"
 _ROTATED = ("backend", "--env", "development")
 _LOG = "/var/log/infisical-iac/audit.jsonl"
@@ -118,8 +119,13 @@ def cluster(first: FirstDeploy, tmp_path_factory: pytest.TempPathFactory) -> Ite
         with backing.s3_server(backing.gateway(staging.hosts[0])) as url:
             bucket = {"name": "bucket", "repository": f"s3:{url}/backups/infisical"}
             directory = tmp_path_factory.mktemp("commands")
-            own = inventory(directory, INVENTORY, backup_targets=(LOCAL, bucket))
-            made = clusters.deploy_cluster(staging, own, _ACCESS)
+            own = inventory(
+                directory,
+                INVENTORY,
+                backup_targets=(LOCAL, bucket),
+                infisical_secrets=(_GIVEN,),
+            )
+            made = clusters.deploy_cluster(staging, own, {**_ACCESS, _GIVEN: _TOKEN})
             inspection.write_secrets(made.host(1), "/backend", _SECRETS)
             yield made
 
@@ -171,6 +177,13 @@ def test_a_restore_recovers_changed_and_deleted_secrets(cluster: Cluster) -> Non
     assert secrets(cluster) == [_SECRETS] * 3
     assert wait_for_agreement(cluster, commanding.ASIDE) == "1"
     assert cluster.plan() == []
+    _assert_given(cluster)
+
+
+def _assert_given(cluster: Cluster) -> None:
+    """Assert that all nodes and containers have the secret of the first deploy."""
+    assert on_each(cluster, f"cat {_GIVEN_KEY}") == [_TOKEN] * 3
+    assert commanding.environments(cluster, _GIVEN) == [{_TOKEN}] * 3
 
 
 def test_a_restore_that_fails_after_its_swap_loses_no_acknowledged_write(
@@ -295,7 +308,7 @@ def test_a_given_secret_is_on_every_node_until_no_setting_uses_it(
     monkeypatch.setenv("SMTP_PASSWORD", _MAIL)
     ok(cluster, "apply", "--yes", inventory=mailing)
     assert len(digests(cluster, key)) == 3
-    assert set(on_each(cluster, _READ_PASSWORD)) == {_MAIL}
+    assert commanding.environments(cluster, "SMTP_PASSWORD") == [{_MAIL}] * 3
     monkeypatch.delenv("SMTP_PASSWORD")
     assert "Nothing to change." in ok(cluster, "plan", inventory=mailing).stdout
     ok(cluster, "mail", "test", "ada@example.com", inventory=mailing)
@@ -304,11 +317,12 @@ def test_a_given_secret_is_on_every_node_until_no_setting_uses_it(
     monkeypatch.setenv("SMTP_PASSWORD", mail_server.password)
     ok(cluster, "keys", "rotate", "smtp", inventory=mailing)
     assert len(set(digests(cluster, key))) == 1
-    assert set(on_each(cluster, _READ_PASSWORD)) == {mail_server.password}
+    assert commanding.environments(cluster, "SMTP_PASSWORD") == [{mail_server.password}] * 3
 
     ok(cluster, "apply", "--yes")
     on_each(cluster, f"test ! -e {key}")
-    assert set(on_each(cluster, f"{_READ_PASSWORD} || true")) == {""}
+    assert commanding.environments(cluster, "SMTP_PASSWORD") == [set()] * 3
+    _assert_given(cluster)
     assert cluster.plan() == []
 
 
@@ -352,19 +366,27 @@ def test_the_project_is_repaired_and_a_person_is_invited_and_removed(
     assert [each["what"] for each in pruned["changes"]] == ["person ben@example.com"]
 
 
-def test_a_recovery_kit_holds_what_every_node_has(cluster: Cluster, tmp_path: Path) -> None:
-    identity, file = tmp_path / "identity.txt", tmp_path / "kit.txt"
+@pytest.fixture(scope="module")
+def kit(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """The options that give a restore a recovery kit of the cluster."""
+    directory = tmp_path_factory.mktemp("kit")
+    identity, file = directory / "identity.txt", directory / "kit.txt"
     made = Identity.generate()
     identity.write_text(f"{made}\n")
     to = ("--recipient", str(made.to_public()), "--identity", str(identity))
-    ok(cluster, "recovery-kit", *to, "--output", str(file))
-    kit = open_sheet(kit_sheet.read(file), identities(kit_sheet.read(identity))).kit
-    for path, text in kit.files.items():
+    signed_by = read_json(cluster, "recovery-kit", *to, "--output", str(file))["signed_by"]
+    return ("--kit", str(file), "--identity", str(identity), "--fingerprint", signed_by)
+
+
+def test_a_recovery_kit_holds_what_every_node_has(cluster: Cluster, kit: tuple[str, ...]) -> None:
+    _, file, _, identity, *_ = map(Path, kit)
+    files = open_sheet(kit_sheet.read(file), identities(kit_sheet.read(identity))).kit.files
+    for path, text in files.items():
         digest = hashlib.sha256(text.encode()).hexdigest()
         assert digests(cluster, f"/etc/infisical/{path}") == [digest] * 3, path
     there = on_each(cluster, "cd /etc/infisical && ls keys/* credentials/*.env backup/*.env")
-    assert set(there[0].split()) <= kit.files.keys()
-    key = hashlib.sha256(kit.files["keys/swarm_unlock_key"].strip().encode()).hexdigest()
+    assert set(there[0].split()) <= files.keys()
+    key = hashlib.sha256(files["keys/swarm_unlock_key"].strip().encode()).hexdigest()
     assert on_each(cluster, _UNLOCKS) == [f"{key}  -"] * 3
     text = file.read_text()
     held = inspection.secrets(cluster.host(1))
@@ -457,6 +479,7 @@ def _pulls_by_all_or_none(cluster: Cluster, directory: Path, images: Mapping[str
 
 
 def test_destroy_removes_the_cluster_from_all_hosts_after_a_backup(cluster: Cluster) -> None:
+    ok(cluster, "backup", "now")
     name, nodes, primary = Path(cluster.inventory).stem, cluster.nodes(), cluster.primary()
     refused = cluster.command("destroy", "--volumes", "--confirm", "production")
     assert "'production' is not " in refused.stderr
@@ -468,6 +491,7 @@ def test_destroy_removes_the_cluster_from_all_hosts_after_a_backup(cluster: Clus
     assert on_each(cluster, "docker info --format '{{.Swarm.LocalNodeState}}'") == ["inactive"] * 3
     assert on_each(cluster, _LEFT) == [""] * 3
     assert on_each(cluster, "ls -A /etc/infisical 2>/dev/null || true") == [""] * 3
+    assert on_each(cluster, _COPIES) == [""] * 3
     for node in nodes:
         with pytest.raises(httpx.ConnectError):
             node.ask("GET", "/api/status", 5.0)
@@ -484,3 +508,13 @@ def test_destroy_removes_the_cluster_from_all_hosts_after_a_backup(cluster: Clus
     assert cluster.command("verify").stderr.startswith(f"Error: {nothing}")
     last = read_json(cluster, "audit", "--last", "1")[0]
     assert (last["event"], last["outcome"]) == ("destroy", "done")
+
+
+def test_a_cluster_of_new_hosts_is_restored_from_a_kit_and_the_bucket(
+    cluster: Cluster, kit: tuple[str, ...]
+) -> None:
+    done = ok(cluster, "restore", "--yes", "--from", "bucket", *kit)
+    assert "6 of 6 log in" in done.stderr
+    assert secrets(cluster) == [_SECRETS] * 3
+    _assert_given(cluster)
+    assert cluster.plan() == []

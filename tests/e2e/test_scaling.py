@@ -1,12 +1,14 @@
 """Test scale-out, an upgrade of the cluster and scale-in: no secret is lost.
 
-A client writes throughout. Each test continues where the one before ended.
+A client writes throughout. Each test continues where the one before ended. Only the first deploy is
+given the value of a variable of Infisical; all later commands find it on the hosts.
 """
 
 import re
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -30,27 +32,79 @@ _INTERRUPTED = (
     "Proof | Prove that every secret is read as before",
 )
 _NAMED = re.compile(r"in the database (infisical_given_up_\w+)")
-_INVENTORY = "inventory/staging_cluster.py"
 _GIVE_UP = ("destroy", "--volumes", "--no-backup", "--confirm", "staging")
+# A shell or Compose reads it on its way into the containers of Infisical.
+_GIVEN, _TOKEN = "GITHUB_API_TOKEN", "fa$ke 'github' token"
+_KEY = "/etc/infisical/keys/given_github_api_token"
+
+
+@dataclass(frozen=True)
+class World:
+    """A single host with secrets, and two hosts without Infisical.
+
+    Attributes:
+        host_inventory: the file of the inventory with the single host.
+        inventory: the file of the inventory with all hosts.
+    """
+
+    hosts: list[StagingHost]
+    host_inventory: str
+    inventory: str
+
+    @property
+    def single(self) -> StagingHost:
+        return self.hosts[0]
+
+    def scale(self, command: str, *, program: tuple[str, ...] = PROGRAM) -> Done:
+        return self.run_on_cluster(command, "--yes", program=program)
+
+    def run_on_cluster(
+        self, *arguments: str, program: tuple[str, ...] = PROGRAM, inventory: str = ""
+    ) -> Done:
+        given = (*arguments, "-i", inventory or self.inventory)
+        return infisical_iac("", *given, program=program, environment={"STAGING_CLUSTER": _NAME})
+
+    def run_on_host(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Done:
+        given = (*arguments, "-i", self.host_inventory)
+        return infisical_iac(self.single.name, *given, environment=environment)
+
+    def make_later(self, directory: Path, version: str) -> str:
+        """Make a later version's image on all hosts, and return an inventory that asks for it."""
+        for each in self.hosts:
+            upgrading.make_later(each, version)
+        return inventory(directory, self.inventory, infisical_version=version)
+
+    def assert_given(self, *hosts: StagingHost) -> None:
+        """Assert that the hosts and their containers have the secret of the first deploy."""
+        for each in hosts:
+            assert each.run(f"cat {_KEY}").stdout == f"{_TOKEN}\n"
+            assert inspection.environment(each, _GIVEN) == [_TOKEN]
 
 
 @pytest.fixture(scope="module")
-def hosts(first: FirstDeploy) -> Iterator[list[StagingHost]]:
-    """A single host with secrets, and two hosts without Infisical."""
+def world(first: FirstDeploy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    directory = tmp_path_factory.mktemp("scaling")
     with clusters.fresh(first, _NAME) as staging:
         single, *others = clusters.boot(staging)
         for each in others:
             assert infisical_iac(each.name, *_GIVE_UP).returncode == 0
+        inventories = (
+            inventory(directory, each, infisical_secrets=(_GIVEN,))
+            for each in ("inventory/staging.py", "inventory/staging_cluster.py")
+        )
+        made = World([single, *others], *inventories)
+        done = made.run_on_host("apply", "--yes", environment={_GIVEN: _TOKEN})
+        assert done.returncode == 0, done.stderr
         inspection.write_secrets(single, "/backend", _SECRETS)
-        yield [single, *others]
+        yield made
 
 
 def test_a_failed_scale_out_keeps_the_writes_that_the_cluster_acknowledged(
-    hosts: list[StagingHost],
+    world: World,
 ) -> None:
-    single, *_ = hosts
+    single = world.single
     with giving_up.writing(single) as acknowledged:
-        failed = _scale("scale-out", program=_INTERRUPTED)
+        failed = world.scale("scale-out", program=_INTERRUPTED)
     assert failed.returncode == 1, failed.stdout + failed.stderr
     assert f"{single.name} serves" in failed.stderr
     assert "its data of 20" in failed.stderr
@@ -58,17 +112,18 @@ def test_a_failed_scale_out_keeps_the_writes_that_the_cluster_acknowledged(
     assert acknowledged & served
     assert acknowledged - served <= _list_keys(single, "infisical")
     assert acknowledged - served
+    world.assert_given(single)
     giving_up.forget(single)
 
 
-def test_a_single_host_becomes_a_cluster(hosts: list[StagingHost]) -> None:
+def test_a_single_host_becomes_a_cluster(world: World) -> None:
     """Data that the cluster got when an earlier scale-out failed are kept too."""
-    single, *_ = hosts
+    single = world.single
     with giving_up.writing(single) as acknowledged:
-        died = _scale("scale-out", program=dying_script.program("scale-out", "enter switched"))
+        died = world.scale("scale-out", program=dying_script.program("scale-out", "enter switched"))
         assert died.returncode == KILLED, died.stderr
-        assert "has not ended" in _run_on_host(single, "plan").stderr
-        done = _scale("scale-out")
+        assert "has not ended" in world.run_on_host("plan").stderr
+        done = world.scale("scale-out")
     assert done.returncode == 0, done.stderr
     assert "has switched already" in done.stderr
     assert "Read as before: " in done.stderr
@@ -78,12 +133,13 @@ def test_a_single_host_becomes_a_cluster(hosts: list[StagingHost]) -> None:
     assert acknowledged
     assert acknowledged <= giving_up.serving(single)
     giving_up.forget(single)
-    for each in hosts:
+    for each in world.hosts:
         assert upgrading.secrets(each) == _SECRETS
-    _assert_converged(_run_on_cluster("plan"))
-    assert "belongs to a cluster" in _run_on_host(single, "plan").stderr
-    assert "from the cluster already" in _scale("scale-out").stderr
-    _assert_converged(_run_on_cluster("plan"))
+    world.assert_given(*world.hosts)
+    _assert_converged(world.run_on_cluster("plan"))
+    assert "belongs to a cluster" in world.run_on_host("plan").stderr
+    assert "from the cluster already" in world.scale("scale-out").stderr
+    _assert_converged(world.run_on_cluster("plan"))
 
 
 @pytest.mark.parametrize(
@@ -91,10 +147,10 @@ def test_a_single_host_becomes_a_cluster(hosts: list[StagingHost]) -> None:
     [(LOSES, "privilege can be granted"), (BREAKS, "whether services are isolated: ")],
 )
 def test_a_version_that_fails_on_a_copy_of_the_data_never_serves_the_cluster(
-    hosts: list[StagingHost], tmp_path: Path, version: str, reason: str
+    world: World, tmp_path: Path, version: str, reason: str
 ) -> None:
-    newer = _make_later(hosts, tmp_path, version)
-    done = _run_on_cluster("apply", "--yes", inventory=newer)
+    newer = world.make_later(tmp_path, version)
+    done = world.run_on_cluster("apply", "--yes", inventory=newer)
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"Infisical {version} was given up and {WAS} serves again with all" in done.stderr
     assert reason in done.stderr
@@ -103,31 +159,24 @@ def test_a_version_that_fails_on_a_copy_of_the_data_never_serves_the_cluster(
         "docker ps --all --quiet --filter label=com.docker.compose.project=infisical-upgrade; "
         "systemctl list-units --plain --no-legend 'infisical-upgrade-port*'"
     )
-    for each in hosts:
+    for each in world.hosts:
         assert each.run(left).stdout == ""
         assert upgrading.secrets(each) == _SECRETS
-    _assert_converged(_run_on_cluster("plan"))
-
-
-def _make_later(hosts: list[StagingHost], directory: Path, version: str) -> str:
-    """Make a later version's image on all hosts, and return an inventory that asks for it."""
-    for each in hosts:
-        upgrading.make_later(each, version)
-    return inventory(directory, _INVENTORY, infisical_version=version)
+    _assert_converged(world.run_on_cluster("plan"))
 
 
 def test_a_failed_upgrade_of_the_cluster_loses_no_acknowledged_write(
-    hosts: list[StagingHost], tmp_path: Path
+    world: World, tmp_path: Path
 ) -> None:
     """Infisical serves throughout, and its replicas change the database beyond the old version.
 
     So the dump from before replaces the data.
     """
-    single, *_ = hosts
+    single = world.single
     version = BREAKS_CLUSTERS
-    newer = _make_later(hosts, tmp_path, version)
+    newer = world.make_later(tmp_path, version)
     with giving_up.writing(single) as acknowledged:
-        done = _run_on_cluster("apply", "--yes", inventory=newer)
+        done = world.run_on_cluster("apply", "--yes", inventory=newer)
     assert done.returncode == 1, done.stdout + done.stderr
     assert f"Infisical {version} was given up and {WAS} serves again with " in done.stderr
     named = set(_NAMED.findall(done.stderr))
@@ -138,17 +187,19 @@ def test_a_failed_upgrade_of_the_cluster_loses_no_acknowledged_write(
     assert acknowledged - kept == set()
     assert acknowledged - served
     giving_up.forget(single)
-    for each in hosts:
+    for each in world.hosts:
         assert upgrading.secrets(each) == _SECRETS
-    _assert_converged(_run_on_cluster("plan"))
+    _assert_converged(world.run_on_cluster("plan"))
 
 
 def test_a_failed_scale_in_keeps_the_writes_that_the_host_acknowledged(
-    hosts: list[StagingHost],
+    world: World,
 ) -> None:
-    single, *_ = hosts
+    single = world.single
+    # A host that has never led a deploy does not have it.
+    single.run("rm /etc/infisical/.env")
     with giving_up.writing(single) as acknowledged:
-        failed = _scale("scale-in", program=_INTERRUPTED)
+        failed = world.scale("scale-in", program=_INTERRUPTED)
     assert failed.returncode == 1, failed.stdout + failed.stderr
     assert "cluster serves again" in failed.stderr
     assert "its data of 20" in failed.stderr
@@ -160,24 +211,29 @@ def test_a_failed_scale_in_keeps_the_writes_that_the_host_acknowledged(
     giving_up.forget(single)
 
 
-def test_a_cluster_becomes_a_single_host_again(hosts: list[StagingHost]) -> None:
-    single, *_ = hosts
+def test_a_cluster_becomes_a_single_host_again(world: World) -> None:
+    single = world.single
     with giving_up.writing(single) as acknowledged:
-        died = _scale("scale-in", program=dying_script.program("scale-in", "enter proven"))
+        died = world.scale("scale-in", program=dying_script.program("scale-in", "enter proven"))
         assert died.returncode == KILLED, died.stderr
-        done = _scale("scale-in")
+        done = world.scale("scale-in")
     assert done.returncode == 0, done.stderr
     assert f"Kept on {single.name}: volume infisical_patroni_before_20" in done.stdout
     assert acknowledged
     assert acknowledged <= giving_up.serving(single)
     giving_up.forget(single)
     assert upgrading.secrets(single) == _SECRETS
-    for each in hosts:
+    for each in world.hosts:
         swarm = each.run("docker info --format '{{.Swarm.LocalNodeState}}'").stdout
         assert "inactive" in swarm
         assert each.run(_STATE, check=False).stdout == ""
-    assert _run_on_host(single, "apply", "--yes").returncode == 0
-    _assert_converged(_run_on_host(single, "plan"))
+    world.assert_given(single)
+    for each in world.hosts[1:]:
+        each.run(f"! test -e {_KEY}")
+    containers = inspection.containers(single)
+    assert world.run_on_host("apply", "--yes").returncode == 0
+    assert inspection.containers(single) == containers
+    _assert_converged(world.run_on_host("plan"))
     assert upgrading.secrets(single) == _SECRETS
 
 
@@ -188,21 +244,6 @@ def _list_keys(host: StagingHost, database: str) -> set[str]:
         f"psql -h /run/postgresql -U infisical -d {database} -XqAt -c {shlex.quote(giving_up.KEYS)}"
     )
     return set(host.run(f"docker exec $({found}) {psql}").stdout.split())
-
-
-def _scale(command: str, *, program: tuple[str, ...] = PROGRAM) -> Done:
-    return _run_on_cluster(command, "--yes", program=program)
-
-
-def _run_on_cluster(
-    *arguments: str, program: tuple[str, ...] = PROGRAM, inventory: str = _INVENTORY
-) -> Done:
-    given = (*arguments, "-i", inventory)
-    return infisical_iac("", *given, program=program, environment={"STAGING_CLUSTER": _NAME})
-
-
-def _run_on_host(host: StagingHost, *arguments: str) -> Done:
-    return infisical_iac(host.name, *arguments)
 
 
 def _assert_converged(done: Done) -> None:
