@@ -31,7 +31,7 @@ from infisical_iac.host.firewall import end_egress
 from infisical_iac.host.site import Site
 from infisical_iac.stack import compose, edge, given_up, session
 from infisical_iac.stack.compose_file import compose_file
-from infisical_iac.stack.deploy import given_secrets, ingress, run_containers
+from infisical_iac.stack.deploy import given_secrets, ingress, make_keys, run_containers
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.workspace import checks
 from infisical_iac.workspace.checks import Before
@@ -458,6 +458,7 @@ def scaling_in(*, switched: bool = False) -> None:
     journal.current().event = "scale-in"
     check = _check(refuse_scale_in, switched=switched)
     known = preflight(scaling=True, leaving=True, check=check)
+    given_secrets(known=known)
     move_in(known=known, switched=switched)
     prove(known=known, direction="in")
     remove_cluster(known=known)
@@ -499,6 +500,8 @@ def move_in(known: Preflight, *, switched: bool) -> None:
     if not known.leads:
         return
     refuse_unreachable(cluster_site_of(known).cluster)
+    # The settings may ask for a secret that no deploy has stored yet.
+    make_keys(known, known.admin_password)
     single = known.settings.with_values(topology="single")
     compose.image_set(
         images=single.images, sources=compose.sources_of(single.stack), name="Fetch the images"

@@ -66,8 +66,6 @@ forget() {
         systemctl disable --quiet --now "infisical-$name.timer" 2>/dev/null || true
     done
     paths | while IFS= read -r path; do rm -f "$root/$path"; done
-    # A host that has led made this file from the keys.
-    rm -f "$root/.env"
     rm -rf /var/lib/infisical-share
 }
 

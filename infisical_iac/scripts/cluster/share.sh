@@ -4,7 +4,7 @@
 #   share.sh take <serial>    replaces the shared state by standard input, and notes its serial.
 #                             Replaced and removed files are kept in
 #                             /var/lib/infisical-share/before/<serial>, for the last five serials
-#                             that replaced any
+#                             that replaced any; but for secrets that the user gave
 #   share.sh lead <serial>    notes that this host leads, with this serial
 . ./basics.sh
 . ./state.sh
@@ -49,6 +49,13 @@ put() {
 }
 
 aside() {
+    # The user has those, and .env has the former ones in it.
+    case $1 in
+    .env | keys/given_*)
+        discard "$root/$1"
+        return
+        ;;
+    esac
     mkdir -p "$(dirname "$before/$1")"
     # The file may exist from an interrupted copy of this serial, or from another cluster.
     mv -f --backup=numbered "$root/$1" "$before/$1"

@@ -8,7 +8,7 @@ is_state() {
     */*/* | *.new | *.next | *.old) return 1 ;;
     keys/* | credentials/*.env | backup/*.env | backup/ssh_key | backup/ssh_key.pub) ;;
     stack/* | tls/*) ;;
-    admin.env | deployer.env | workspace.json | recovery-kit.json | stack.yaml | stack.json) ;;
+    .env | admin.env | deployer.env | workspace.json | recovery-kit.json | stack.yaml | stack.json) ;;
     *) return 1 ;;
     esac
 }
@@ -16,7 +16,7 @@ is_state() {
 # Prints the paths of the shared files that exist.
 paths() {
     cd "$root" 2>/dev/null || return 0
-    for path in * */*; do
+    for path in .env * */*; do
         test ! -f "$path" || ! is_state "$path" || echo "$path"
     done
 }

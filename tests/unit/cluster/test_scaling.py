@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -97,6 +99,39 @@ def test_the_cluster_takes_over_once_all_rows_are_loaded(host: _Host) -> None:
 def test_scale_in_switches_behind_a_closed_edge(host: _Host) -> None:
     scaling._move_in("", settings(topology="single"), "chainalign")
     assert host.steps[-2:] == ["close", "scale-in switch"]
+
+
+def test_scale_in_asks_for_secrets_and_makes_the_keys_before_the_data_move(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The leader may never have led a deploy, and the settings may have a new secret."""
+    steps: list[str] = []
+
+    def record(what: Any, name: str) -> None:
+        monkeypatch.setattr(what, name, lambda *_, **__: steps.append(name))
+
+    found = site()
+    known = SimpleNamespace(
+        settings=found.settings,
+        machine=found.machine,
+        site=found,
+        workspace=SimpleNamespace(project=SimpleNamespace(slug="chainalign")),
+        leads=True,
+        admin_password=None,
+    )
+    monkeypatch.setattr(scaling, "preflight", lambda **_: known)
+    move_in: Any = scaling.move_in
+    monkeypatch.setattr(scaling, "move_in", move_in._inner)
+    monkeypatch.setattr(journal, "current", journal.Journal)
+    record(compose, "image_set")
+    for name in ("given_secrets", "make_keys", "inward_migration", "run_containers"):
+        record(scaling, name)
+    for name in ("prove", "remove_cluster", "record_run"):
+        record(scaling, name)
+    scaling.scaling_in()
+    keys = ["given_secrets", "make_keys"]
+    moved = ["image_set", "inward_migration", "run_containers"]
+    assert steps == [*keys, *moved, "prove", "remove_cluster", "record_run"]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,8 @@ from tests.unit.fake_host import FakeHost, make_host
 
 _STATE = {
     "keys/encryption_key": "obviously-fake-key",
+    # For drills on each node, and for a leader that begins with a rollback or a scale-in.
+    ".env": "ENCRYPTION_KEY=obviously-fake-key",
     "credentials/web.env": "obviously-fake-credentials",
     "admin.env": "obviously-fake-password",
     "stack/haproxy.cfg_0123": "frontend",
@@ -66,6 +68,19 @@ def test_replaced_files_are_kept_aside(leader: FakeHost, other: FakeHost) -> Non
     before = "/var/lib/infisical-share/before/3"
     assert other.read(f"{before}/admin.env") == "older"
     assert other.read(f"{before}/credentials/gone.env") == "ended"
+
+
+def test_no_copy_is_kept_of_a_secret_that_the_user_gave(leader: FakeHost, other: FakeHost) -> None:
+    """It may be in use elsewhere, and the user has it."""
+    leader.write("/etc/infisical/keys/given_license_key", "new")
+    for name in ("given_license_key", "given_smtp_password"):
+        other.write(f"/etc/infisical/keys/{name}", "old")
+    other.write("/etc/infisical/.env", "SMTP_PASSWORD='old'")
+    other.run("share", "take", "3", stdin=leader.run("share", "give").stdout)
+    assert other.read("/etc/infisical/keys/given_license_key") == "new"
+    assert other.read("/etc/infisical/keys/given_smtp_password") is None
+    kept = (other.directory / "var/lib/infisical-share/before").rglob("*")
+    assert {each.name for each in kept if each.is_file()} == {"admin.env", "gone.env"}
 
 
 def test_the_last_five_replaced_states_are_kept(leader: FakeHost, other: FakeHost) -> None:
