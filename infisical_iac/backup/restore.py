@@ -27,6 +27,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.core.topology import SINGLE, hook
 from infisical_iac.host.site import Site, at
 from infisical_iac.instance import given
+from infisical_iac.instance.settings import GIVEN
 from infisical_iac.stack import compose, edge, given_up, session
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.deploy import configure_containers, run_containers
@@ -271,8 +272,16 @@ class RestoreSite:
     more: ClassVar[str] = ""
 
     def files(self, kit: dict[str, str]) -> dict[str, str]:
-        """Return the files of a kit that the host can use; called before any is put there."""
-        return kit
+        """Return the files of a kit that the host can use; called before any is put there.
+
+        A secret that the user gave and that no setting uses would be removed by the next deploy.
+        """
+        used = {f"keys/{each.key}" for each in self.site.settings.instance.secrets}
+        return {
+            path: text
+            for path, text in kit.items()
+            if path in used or not path.startswith(f"keys/{GIVEN}")
+        }
 
     def keep_keys(self) -> None:
         """Store the keys where they outlast the host; called once the kit's are in place."""

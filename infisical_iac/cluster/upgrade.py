@@ -297,7 +297,7 @@ class ClusterRestoreSite(RestoreSite):
     more: ClassVar[str] = keys.OF_A_CLUSTER
 
     def files(self, kit: dict[str, str]) -> dict[str, str]:
-        return kit_host.of_cluster(kit)
+        return kit_host.of_cluster(super().files(kit))
 
     def keep_keys(self) -> None:
         """Share the keys, unless the cluster has data, whose keys a new leader would need."""

@@ -4,8 +4,11 @@ import pytest
 
 from infisical_iac.backup import restore
 from infisical_iac.backup.kit_host import Placing, decide, of_cluster
+from infisical_iac.backup.restore import RestoreSite
+from infisical_iac.cluster.upgrade import ClusterRestoreSite
 from infisical_iac.core.errors import Refused
 from infisical_iac.instance import given
+from tests.unit import clusters
 from tests.unit.backup.kits import FILES
 
 _OTHER = {**FILES, "deployer.env": "another"}
@@ -60,6 +63,14 @@ def test_a_cluster_keeps_the_keys_of_its_own_servers() -> None:
     needed = {f"keys/{name}": "a" for name in (*names, "given_smtp_password")}
     own = {f"keys/{name}": "b" for name in ("postgres_password", "redis_password", "swarm_key")}
     assert of_cluster({**needed, **own, "admin.env": "c"}) == {**needed, "admin.env": "c"}
+
+
+@pytest.mark.parametrize("kind", [RestoreSite, ClusterRestoreSite])
+def test_a_secret_that_no_setting_uses_stays_in_the_kit(kind: type[RestoreSite]) -> None:
+    """The next deploy would remove it again."""
+    kit = {f"keys/given_{name}": "a" for name in ("license_key", "github_api_token")}
+    made = kind(clusters.site(license_key="online"))
+    assert made.files({**kit, "admin.env": "b"}) == {"keys/given_license_key": "a", "admin.env": "b"}
 
 
 def test_a_restore_stores_a_secret_that_was_given_without_a_kit(
