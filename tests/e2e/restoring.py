@@ -1,7 +1,7 @@
 """Helpers for the tests of restores: a backup target on another host, and a recovery kit."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,20 +46,25 @@ class World:
     def _fingerprint(self) -> Path:
         return self.directory / "fingerprint.txt"
 
-    def run(self, *arguments: str, program: tuple[str, ...] = ()) -> Done:
+    def run(
+        self,
+        *arguments: str,
+        program: tuple[str, ...] = PROGRAM,
+        environment: Mapping[str, str] | None = None,
+    ) -> Done:
         """Run `infisical-iac <arguments>`."""
         given = (*arguments, "-i", self.inventory)
-        return infisical_iac(self.host.name, *given, program=program or PROGRAM)
+        return infisical_iac(self.host.name, *given, program=program, environment=environment)
 
-    def ok(self, *arguments: str) -> Done:
+    def ok(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Done:
         """Run `infisical-iac <arguments>`, which must succeed."""
-        done = self.run(*arguments)
+        done = self.run(*arguments, environment=environment)
         assert done.returncode == 0, done.stdout + done.stderr
         return done
 
-    def deploy(self) -> None:
+    def deploy(self, environment: Mapping[str, str]) -> None:
         """Deploy, and authorize the host's SSH key on the store."""
-        self.ok("apply", "--yes")
+        self.ok("apply", "--yes", environment=environment)
         key = self.host.run("cat /etc/infisical/backup/ssh_key.pub").stdout
         self.store.run("cat >>/root/.ssh/authorized_keys", input=key)
 
@@ -84,7 +89,7 @@ class World:
         return {row["name"]: row for row in json.loads(done.stdout)}
 
 
-def world(host: StagingHost, store: StagingHost, directory: Path) -> World:
+def world(host: StagingHost, store: StagingHost, directory: Path, **settings: Any) -> World:
     """Return the two hosts with an inventory; nothing is deployed yet."""
     address = store.run("hostname --ip-address").stdout.split()[0]
     key = store.run("cut -d ' ' -f 1,2 /etc/ssh/ssh_host_ed25519_key.pub").stdout.strip()
@@ -93,7 +98,7 @@ def world(host: StagingHost, store: StagingHost, directory: Path) -> World:
         "repository": f"sftp:root@{address}:{REPOSITORY}",
         "host_key": key,
     }
-    return World(host, store, directory, inventory(directory, backup_targets=[target]))
+    return World(host, store, directory, inventory(directory, backup_targets=[target], **settings))
 
 
 def read_as(host: StagingHost, credentials: dict[str, str], folder: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ pytestmark = pytest.mark.real
 _CREDENTIALS = "/etc/infisical/credentials"
 _BACKEND = f"{_CREDENTIALS}/backend.production.env"
 _SECRETS = {"API_TOKEN": "obviously-fake-token"}
+_GIVEN, _TOKEN = "GITHUB_API_TOKEN", "fa$ke 'github' token"
 # For each file of credentials, the folder of the service and the secrets that it reads there.
 _SERVICES = {
     _BACKEND: ("/backend", _SECRETS),
@@ -35,12 +36,16 @@ _MARK = "CREATE TABLE IF NOT EXISTS lived (id int); TRUNCATE lived; INSERT INTO 
 
 @pytest.fixture(scope="module")
 def world(deployed_host: StagingHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The host with a secret, whose snapshot is on another host, and a kit."""
+    """The host with a secret, whose snapshot is on another host, and a kit.
+
+    Only the first deploy is given the value of a variable of Infisical.
+    """
     store = StagingHost(f"{deployed_host.name}-store")
     store.down()
     store.up()
-    made = restoring.world(deployed_host, store, tmp_path_factory.mktemp("restore"))
-    made.deploy()
+    directory = tmp_path_factory.mktemp("restore")
+    made = restoring.world(deployed_host, store, directory, infisical_secrets=(_GIVEN,))
+    made.deploy({_GIVEN: _TOKEN})
     for folder, secrets in _SERVICES.values():
         inspection.write_secrets(deployed_host, folder, secrets)
     made.make_kit()
@@ -95,6 +100,7 @@ def test_a_lost_host_is_restored_from_kit_and_repository(world: World) -> None:
     for path, (folder, secrets) in _SERVICES.items():
         assert inspection.env_file(world.host, path) == credentials[path]
         assert read_as(world.host, credentials[path], folder) == secrets
+    assert inspection.environment(world.host, _GIVEN) == [_TOKEN]
     assert world.run("plan").returncode == 0
     world.ok("verify")
     rows = world.rows()
@@ -128,6 +134,7 @@ def test_restore_reports_secrets_revoked_since_the_snapshot_and_keeps_the_old_da
     assert "back and serve" in done.stderr
     assert f"client secret {id} of identity backend-production" in done.stderr
     assert read_as(world.host, inspection.env_file(world.host, _BACKEND), "/backend") == _SECRETS
+    assert inspection.environment(world.host, _GIVEN) == [_TOKEN]
     (volume,) = _list_moved_volumes(world.host)
     assert f"docker volume rm {volume}" in done.stderr
     world.host.run(f"docker volume rm {volume} && rm -r /var/lib/infisical-restore/aside")
@@ -272,7 +279,7 @@ def test_undo_keeps_the_writes_that_the_restored_snapshot_acknowledged(living: W
 def test_replace_keys_gives_a_deployed_host_the_keys_of_the_kit(world: World) -> None:
     before = restoring.files(world.host)
     inspection.reset_stack(world.host)
-    world.ok("apply", "--yes")
+    world.ok("apply", "--yes", environment={_GIVEN: "another fake token"})
     refused = world.run("restore", "--yes", *world.kit)
     assert "--replace-keys" in refused.stderr
     own = restoring.files(world.host)
@@ -280,7 +287,9 @@ def test_replace_keys_gives_a_deployed_host_the_keys_of_the_kit(world: World) ->
     assert "no matching ID found" in failed.stderr
     assert "data were not touched" in failed.stderr
     assert restoring.files(world.host) == own
+    assert inspection.environment(world.host, _GIVEN) == ["another fake token"]
     world.ok("restore", "--yes", "--replace-keys", *world.kit)
     assert restoring.files(world.host) == before
+    assert inspection.environment(world.host, _GIVEN) == [_TOKEN]
     assert read_as(world.host, inspection.env_file(world.host, _BACKEND), "/backend") == _SECRETS
     assert world.run("plan").returncode == 0

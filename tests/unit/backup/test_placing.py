@@ -70,7 +70,10 @@ def test_a_secret_that_no_setting_uses_stays_in_the_kit(kind: type[RestoreSite])
     """The next deploy would remove it again."""
     kit = {f"keys/given_{name}": "a" for name in ("license_key", "github_api_token")}
     made = kind(clusters.site(license_key="online"))
-    assert made.files({**kit, "admin.env": "b"}) == {"keys/given_license_key": "a", "admin.env": "b"}
+    assert made.files({**kit, "admin.env": "b"}) == {
+        "keys/given_license_key": "a",
+        "admin.env": "b",
+    }
 
 
 def test_a_restore_stores_a_secret_that_was_given_without_a_kit(
