@@ -11,10 +11,11 @@ import pytest
 from tests.cluster import waiting
 from tests.cluster.client import Client
 from tests.cluster.faults import FAULTS, etcd_broken
-from tests.cluster.hosts import Cluster
+from tests.cluster.hosts import INVENTORY, Cluster
 from tests.cluster.injection import inject
 from tests.cluster.place import Place
-from tests.e2e import clusters
+from tests.e2e import clusters, commanding
+from tests.e2e.backing import inventory
 from tests.e2e.conftest import FirstDeploy
 
 _NAME = "e2e-cluster"
@@ -25,6 +26,7 @@ _DISK_GB = 9
 _ALWAYS = ("primary_killed",)
 # Sentinels exchange what they know every two seconds.
 _HELLOS_SECONDS = 8
+_GIVEN, _TOKEN = "GITHUB_API_TOKEN", "fa$ke 'github' token"
 # Times that the bounds are granted: in `make test`, other hosts are on this machine's processors.
 _BESIDE_OTHERS = 3 if "PYTEST_XDIST_WORKER" in os.environ else 1
 # Another configuration of the same content but for a line, as somebody makes it by hand.
@@ -66,11 +68,15 @@ _SYNC = "etcdctl get --consistency=s --print-value-only /patroni/infisical/sync"
 
 
 @pytest.fixture(scope="module")
-def cluster(first: FirstDeploy) -> Iterator[Cluster]:
-    """Three deployed hosts, whose Infisical starts as slowly as a real one."""
+def cluster(first: FirstDeploy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """Three deployed hosts, whose Infisical starts as slowly as a real one.
+
+    Only the first deploy is given the value of a variable of Infisical.
+    """
+    own = inventory(tmp_path_factory.mktemp("cluster"), INVENTORY, infisical_secrets=(_GIVEN,))
     with clusters.fresh(first, _NAME) as staging:
         clusters.bare(staging, _DISK_GB)
-        yield clusters.deploy_cluster(staging)
+        yield clusters.deploy_cluster(staging, own, {_GIVEN: _TOKEN})
 
 
 @pytest.mark.real
@@ -224,3 +230,6 @@ def test_a_cluster_is_rebuilt_around_its_only_remaining_host(cluster: Cluster) -
     place.log_in(nodes[0])
     assert {name for node in nodes for name in client.list_lost(node)} == set()
     assert cluster.plan() == []
+    file = f"{commanding.KEYS}/given_github_api_token"
+    assert commanding.on_each(cluster, f"cat {file}") == [_TOKEN] * 3
+    assert commanding.environments(cluster, _GIVEN) == [{_TOKEN}] * 3

@@ -165,6 +165,15 @@ def test_a_drill_proves_the_snapshot_of_a_target(cluster: Cluster, target: str) 
         assert drilling.list_remains(cluster.host(number)) == ""
 
 
+def test_a_node_that_never_led_proves_its_own_snapshots(cluster: Cluster) -> None:
+    """A request is served at once; the drills by timer begin 20 minutes apart."""
+    number = next(each for each in cluster.numbers if each != cluster.leader())
+    host = cluster.host(number)
+    host.run(f"echo latest local >{drilling.STATE}/request; systemctl start {drilling.UNIT}")
+    assert drilling.record(host)["failure"] == ""
+    assert drilling.list_remains(host) == ""
+
+
 def test_a_restore_recovers_changed_and_deleted_secrets(cluster: Cluster) -> None:
     commanding.alter(cluster, 2, change={"KEY_1": "fake-and-changed"}, delete="KEY_2")
     inspection.write_secrets(cluster.host(3), "/backend", {"SINCE": "obviously-fake"})
