@@ -145,6 +145,7 @@ class ClusterStackSteps(StackSteps):
     def bring_up(self, known: Preflight) -> None:
         prepare(known)
         roll_out(known)
+        remove_unused_secrets(known)
 
 
 def prepare(known: Preflight) -> None:
@@ -164,6 +165,14 @@ def prepare(known: Preflight) -> None:
     configure_containers(settings)
 
 
+def remove_unused_secrets(known: Preflight) -> None:
+    """Remove the secrets that the user gave and that no setting uses, after `roll_out`."""
+    if known.leads:
+        keys.unused_secrets(
+            more=keys.more_of(known.settings), name="Remove secrets that nothing uses"
+        )
+
+
 def roll_out(known: Preflight) -> None:
     """Roll out the services that the settings describe, after `prepare`."""
     site = cluster_site_of(known)
@@ -174,9 +183,6 @@ def roll_out(known: Preflight) -> None:
         stack.networks(site=site, name="Re-create networks that differ")
         upgrade.version_change(site=site, project=project, name="Change the version")
         stack.services(site=site, name="Roll out Infisical, PostgreSQL and Redis")
-        keys.unused_secrets(
-            more=keys.more_of(site.settings), name="Remove secrets that nothing uses"
-        )
     else:
         unfinished_changes(
             machine=known.machine, name="Discard unfinished changes of a former leader"

@@ -13,7 +13,7 @@ from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.deploy import backup
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.cluster import membership, rollout, stack, stack_plan, swarm
-from infisical_iac.cluster.deploy import prepare, roll_out
+from infisical_iac.cluster.deploy import prepare, remove_unused_secrets, roll_out
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.site import ClusterSite, cluster_site_of
 from infisical_iac.cluster.validation import refuse_scale_in, refuse_scale_out
@@ -541,6 +541,9 @@ def prove(known: Preflight, direction: Direction) -> None:
             names=known.site.names,
             name="Prove that every secret is read as before",
         )
+    if direction == "out":
+        # Until the proof, the single host may have to serve again, which uses them.
+        remove_unused_secrets(known)
 
 
 @deploy("End")

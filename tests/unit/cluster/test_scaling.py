@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from infisical_iac.backup import snapshot
-from infisical_iac.cluster import rollout, scaling
+from infisical_iac.cluster import deploy, rollout, scaling, stack, upgrade
 from infisical_iac.cluster.scaling import Direction, UnfinishedScaling
 from infisical_iac.core import journal
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.settings import Settings
-from infisical_iac.stack import compose, edge, session
+from infisical_iac.stack import compose, edge, keys, session
 from infisical_iac.stack.state import COMPOSE_FILE
 from infisical_iac.workspace import checks
 from tests.unit.clusters import settings, site
@@ -101,6 +101,19 @@ def test_scale_in_switches_behind_a_closed_edge(host: _Host) -> None:
     assert host.steps[-2:] == ["close", "scale-in switch"]
 
 
+def _known() -> Any:
+    """Return what a run knows on the leader of a cluster."""
+    found = site()
+    return SimpleNamespace(
+        settings=found.settings,
+        machine=found.machine,
+        site=found,
+        workspace=SimpleNamespace(project=SimpleNamespace(slug="chainalign")),
+        leads=True,
+        admin_password=None,
+    )
+
+
 def test_scale_in_asks_for_secrets_and_makes_the_keys_before_the_data_move(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -110,16 +123,7 @@ def test_scale_in_asks_for_secrets_and_makes_the_keys_before_the_data_move(
     def record(what: Any, name: str) -> None:
         monkeypatch.setattr(what, name, lambda *_, **__: steps.append(name))
 
-    found = site()
-    known = SimpleNamespace(
-        settings=found.settings,
-        machine=found.machine,
-        site=found,
-        workspace=SimpleNamespace(project=SimpleNamespace(slug="chainalign")),
-        leads=True,
-        admin_password=None,
-    )
-    monkeypatch.setattr(scaling, "preflight", lambda **_: known)
+    monkeypatch.setattr(scaling, "preflight", lambda **_: _known())
     move_in: Any = scaling.move_in
     monkeypatch.setattr(scaling, "move_in", move_in._inner)
     monkeypatch.setattr(journal, "current", journal.Journal)
@@ -132,6 +136,30 @@ def test_scale_in_asks_for_secrets_and_makes_the_keys_before_the_data_move(
     keys = ["given_secrets", "make_keys"]
     moved = ["image_set", "inward_migration", "run_containers"]
     assert steps == [*keys, *moved, "prove", "remove_cluster", "record_run"]
+
+
+def test_a_scale_out_removes_unused_secrets_once_it_is_proven(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The single host would need them again; its inventory may have other settings."""
+    steps: list[str] = []
+
+    def record(what: Any, name: str) -> None:
+        monkeypatch.setattr(what, name, lambda *_, **__: steps.append(name))
+
+    for name in ("node_tasks", "networks", "services"):
+        record(stack, name)
+    record(upgrade, "version_change")
+    record(deploy, "end_interrupted")
+    record(scaling, "proof")
+    record(keys, "unused_secrets")
+    take_over: Any = scaling.take_over
+    take_over._inner(_known())
+    prove: Any = scaling.prove
+    prove._inner(_known(), "out")
+    assert steps[-3:] == ["services", "proof", "unused_secrets"]
+    prove._inner(_known(), "in")
+    assert steps[-1] == "proof"
 
 
 @pytest.mark.parametrize(
