@@ -55,6 +55,9 @@ def test_volumes_are_kept_while_docker_does_not_answer(host: FakeHost) -> None:
 
 def test_forget_removes_the_keys_and_keeps_the_backup_configuration(host: FakeHost) -> None:
     host.write("/etc/infisical/backup/backup.conf", "of the host")
+    host.write("/etc/infisical/keys/given_smtp_password", "obviously-fake")
+    host.write("/etc/infisical/.env", "SMTP_PASSWORD='obviously-fake'")
     host.ok(("remove-cluster", "forget"))
-    assert host.read("/etc/infisical/keys/auth_secret") is None
+    for path in ("keys/auth_secret", "keys/given_smtp_password", ".env"):
+        assert host.read(f"/etc/infisical/{path}") is None
     assert host.read("/etc/infisical/backup/backup.conf") == "of the host"
