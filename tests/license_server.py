@@ -14,15 +14,10 @@ import base64
 import json
 import signal
 import sys
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from typing import Any
 
 _LOGIN = "/api/auth/v1/license-login"
 _PLAN = "/api/license/v1/plan"
@@ -76,6 +71,40 @@ class LicenseServer:
         kind["auditLogsRetentionDays"] = 30 if "auditLogs" in self.features else 0
         return {**kind, **limits, **used, **dict.fromkeys(self.features, True)}
 
+    def listen(self) -> ThreadingHTTPServer:
+        """Return a listening server; raise OSError if the port is in use."""
+        license_server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self._answer()
+
+            def do_POST(self) -> None:
+                self._answer()
+
+            def do_PATCH(self) -> None:
+                self._answer()
+
+            def _answer(self) -> None:
+                self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                key = self.headers.get("X-API-KEY", "")
+                token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+                status, body = license_server.reply(self.command, self.path, key, token)
+                license_server.requests.append(f"{self.command} {self.path} {status}")
+                content = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        server = ThreadingHTTPServer((license_server.host, license_server.port), Handler)
+        license_server.port = server.server_port
+        return server
+
 
 def offline_keys() -> dict[str, str]:
     """Return offline licenses in the vendor's form, signed for the stand-in alone.
@@ -93,53 +122,6 @@ def offline_keys() -> dict[str, str]:
     }
 
 
-def make_server(license_server: LicenseServer) -> ThreadingHTTPServer:
-    """Return a listening server; raise OSError if the port is in use."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self._answer()
-
-        def do_POST(self) -> None:
-            self._answer()
-
-        def do_PATCH(self) -> None:
-            self._answer()
-
-        def _answer(self) -> None:
-            self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            key = self.headers.get("X-API-KEY", "")
-            token = self.headers.get("Authorization", "").removeprefix("Bearer ")
-            status, body = license_server.reply(self.command, self.path, key, token)
-            license_server.requests.append(f"{self.command} {self.path} {status}")
-            content = json.dumps(body).encode()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
-
-    server = ThreadingHTTPServer((license_server.host, license_server.port), Handler)
-    license_server.port = server.server_port
-    return server
-
-
-@contextmanager
-def serving(license_server: LicenseServer) -> Iterator[LicenseServer]:
-    """Serve in threads of this process; the `port` is then set."""
-    with make_server(license_server) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield license_server
-        finally:
-            server.shutdown()
-            thread.join(timeout=10)
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM; return the exit code."""
     parser = argparse.ArgumentParser(prog="license_server", description="Licenses for tests.")
@@ -149,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--feature", dest="features", action="append", default=[])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        with make_server(LicenseServer(**vars(parser.parse_args(arguments)))) as server:
+        with LicenseServer(**vars(parser.parse_args(arguments))).listen() as server:
             print("ready", flush=True)
             server.serve_forever()
     except OSError as error:

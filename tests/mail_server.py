@@ -24,17 +24,12 @@ import asyncio
 import signal
 import ssl
 import sys
-import threading
 import warnings
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 Tls = Literal["starttls", "tls", "none"]
 Refusal = Literal["login", "sender", "recipient", "greylist", "message", "greeting"]
@@ -205,25 +200,6 @@ class _MailHandler:
             return "554 5.7.1 Message rejected as spam"
         self._server._keep(envelope, session)
         return "250 2.0.0 Ok: queued"
-
-
-@contextmanager
-def serving(server: MailServer) -> Iterator[MailServer]:
-    """Run a server in a thread of this process; its `port` is then set."""
-    loop = asyncio.new_event_loop()
-    listening = loop.run_until_complete(server.listen())
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield server
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(timeout=10)
-        listening.close()
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
-        loop.close()
 
 
 def main(arguments: list[str] | None = None) -> int:

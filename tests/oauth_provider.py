@@ -31,8 +31,6 @@ import secrets
 import signal
 import ssl
 import sys
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -40,7 +38,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 Kind = Literal["google", "github", "gitlab"]
 _PAGES: dict[str, Kind] = {
@@ -208,77 +206,64 @@ class OAuthProvider:
             with self.log.open("a", encoding="utf-8") as log:
                 log.write(f"{line}\n")
 
+    def listen(self) -> ThreadingHTTPServer:
+        """Return a listening server; raise OSError if the port is in use."""
+        provider = self
 
-def make_server(provider: OAuthProvider) -> ThreadingHTTPServer:
-    """Return a listening server; raise OSError if the port is in use."""
+        class Handler(BaseHTTPRequestHandler):
+            timeout = 10
 
-    class Handler(BaseHTTPRequestHandler):
-        timeout = 10
+            def do_GET(self) -> None:
+                self._answer({})
 
-        def do_GET(self) -> None:
-            self._answer({})
+            def do_POST(self) -> None:
+                length = int(self.headers.get("Content-Length") or 0)
+                self._answer(dict(parse_qsl(self.rfile.read(length).decode())))
 
-        def do_POST(self) -> None:
-            length = int(self.headers.get("Content-Length") or 0)
-            self._answer(dict(parse_qsl(self.rfile.read(length).decode())))
+            def _answer(self, form: dict[str, str]) -> None:
+                url = urlsplit(self.path)
+                given = {**dict(parse_qsl(url.query)), **form}
+                reply = provider.reply(self.command, url.path, given, dict(self.headers.items()))
+                host = self.headers.get("Host", "")
+                provider.record(f"{self.command} {host}{url.path} {reply.status}")
+                is_page = isinstance(reply.body, str)
+                content = (reply.body if is_page else json.dumps(reply.body)).encode()
+                self.send_response(reply.status)
+                kind = "text/html; charset=utf-8" if is_page else "application/json"
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(content)))
+                if reply.location:
+                    self.send_header("Location", reply.location)
+                self.end_headers()
+                self.wfile.write(content)
 
-        def _answer(self, form: dict[str, str]) -> None:
-            url = urlsplit(self.path)
-            given = {**dict(parse_qsl(url.query)), **form}
-            reply = provider.reply(self.command, url.path, given, dict(self.headers.items()))
-            host = self.headers.get("Host", "")
-            provider.record(f"{self.command} {host}{url.path} {reply.status}")
-            is_page = isinstance(reply.body, str)
-            content = (reply.body if is_page else json.dumps(reply.body)).encode()
-            self.send_response(reply.status)
-            kind = "text/html; charset=utf-8" if is_page else "application/json"
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(content)))
-            if reply.location:
-                self.send_header("Location", reply.location)
-            self.end_headers()
-            self.wfile.write(content)
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
 
-        def log_message(self, format: str, *args: Any) -> None:
-            pass
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
+            def get_request(self) -> tuple[Any, Any]:
+                connection, address = super().get_request()
+                connection.settimeout(10)
+                if context is None:
+                    return connection, address
+                # The handshake is left to the connection's own thread.
+                wrapped = context.wrap_socket(
+                    connection, server_side=True, do_handshake_on_connect=False
+                )
+                return wrapped, address
 
-        def get_request(self) -> tuple[Any, Any]:
-            connection, address = super().get_request()
-            connection.settimeout(10)
-            if context is None:
-                return connection, address
-            # The handshake is left to the connection's own thread.
-            wrapped = context.wrap_socket(
-                connection, server_side=True, do_handshake_on_connect=False
-            )
-            return wrapped, address
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                provider.record(f"failed connection: {type(sys.exception()).__name__}")
 
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            provider.record(f"failed connection: {type(sys.exception()).__name__}")
-
-    context = None
-    if provider.certificate:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(provider.certificate, provider.key)
-    server = Server((provider.host, provider.port), Handler)
-    provider.port = server.server_port
-    return server
-
-
-@contextmanager
-def serving(provider: OAuthProvider) -> Iterator[OAuthProvider]:
-    """Serve in threads of this process; the `port` of the provider is then set."""
-    with make_server(provider) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        try:
-            yield provider
-        finally:
-            server.shutdown()
-            thread.join(timeout=10)
+        context = None
+        if provider.certificate:
+            context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            context.load_cert_chain(provider.certificate, provider.key)
+        server = Server((provider.host, provider.port), Handler)
+        provider.port = server.server_port
+        return server
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -303,7 +288,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--log", type=Path)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     try:
-        with make_server(OAuthProvider(**vars(parser.parse_args(arguments)))) as server:
+        with OAuthProvider(**vars(parser.parse_args(arguments))).listen() as server:
             print("ready", flush=True)
             server.serve_forever()
     except OSError as error:

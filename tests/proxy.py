@@ -19,15 +19,10 @@ import asyncio
 import base64
 import signal
 import sys
-import threading
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _LONGEST_HEAD = 64 * 1024
 _PATIENCE = 10.0
@@ -42,6 +37,7 @@ class ForwardProxy:
     Attributes:
         denied: host names that are not passed on to.
         deny_all: whether no host is.
+        deny_others: whether only those in `routes` are.
         user: `name:password` that clients have to send; empty for none.
         routes: where a host and port are instead, as `host:port` → (address, port).
         requests: the lines of the log.
@@ -52,6 +48,7 @@ class ForwardProxy:
     log: Path | None = None
     denied: list[str] = field(default_factory=list)
     deny_all: bool = False
+    deny_others: bool = False
     user: str = ""
     routes: dict[str, tuple[str, int]] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
@@ -83,7 +80,8 @@ class ForwardProxy:
         line = f"{method} {target}"
         if not self._has_login(headers):
             return self._refuse(writer, line, 407)
-        if self.deny_all or name in self.denied:
+        is_routed = f"{name}:{port}" in self.routes
+        if self.deny_all or name in self.denied or (self.deny_others and not is_routed):
             return self._refuse(writer, line, 403)
         address = self.routes.get(f"{name}:{port}", (name, port))
         try:
@@ -135,30 +133,6 @@ async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> N
             await target.drain()
         if target.can_write_eof():
             target.write_eof()
-
-
-@contextmanager
-def serving(proxy: ForwardProxy) -> Iterator[ForwardProxy]:
-    """Run a proxy in a thread of this process; its `port` is then set."""
-    loop = asyncio.new_event_loop()
-    listening = loop.run_until_complete(proxy.listen())
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield proxy
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(timeout=10)
-        listening.close()
-        loop.run_until_complete(_cancel_connections())
-        loop.close()
-
-
-async def _cancel_connections() -> None:
-    tasks = [each for each in asyncio.all_tasks() if each is not asyncio.current_task()]
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def main(arguments: list[str] | None = None) -> int:

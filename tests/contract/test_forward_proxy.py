@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
-from tests import oauth_provider, proxy
+from tests import proxy
 from tests.certificates import OwnAuthority
 from tests.oauth_provider import OAuthProvider
 from tests.ports import free_port
-from tests.proxy import ForwardProxy, serving
+from tests.proxy import ForwardProxy
+from tests.serving import serving
 
 from .services import port_open, wait_until
 
@@ -28,7 +29,7 @@ PROGRAM = str(Path(proxy.__file__))
 @pytest.fixture
 def target() -> Iterator[OAuthProvider]:
     """A server of HTTP whose `/user` is a 401."""
-    with oauth_provider.serving(OAuthProvider()) as running:
+    with serving(OAuthProvider()) as running:
         yield running
 
 
@@ -55,7 +56,7 @@ def test_a_tunnel_leads_to_a_route(tmp_path: Path, forward_proxy: ForwardProxy) 
     server = OAuthProvider(certificate=pair.certificate, key=pair.key)
     trust = ssl.create_default_context(cafile=str(authority.ca))
     with (
-        oauth_provider.serving(server),
+        serving(server),
         httpx.Client(proxy=forward_proxy.url, verify=trust, timeout=10) as client,
     ):
         forward_proxy.routes["github.com:443"] = ("127.0.0.1", server.port)

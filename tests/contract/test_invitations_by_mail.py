@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.certificates import OwnAuthority
-from tests.mail_server import MailServer, Refusal, serving
+from tests.mail_server import MailServer, Refusal
+from tests.serving import serving
 
 from .mailed import ADMIN, INVITE, RECOVERY, RESEND, accept, invite, link_of, query, wait_for_mails
 from .world import PASSWORD, bootstrap, log_in, ok

@@ -14,8 +14,9 @@ import pytest
 from infisical_iac.api.client import Client
 from infisical_iac.api.instance import audit_events
 from tests import license_server
-from tests.license_server import LicenseServer, offline_keys, serving
+from tests.license_server import LicenseServer, offline_keys
 from tests.ports import free_port
+from tests.serving import serving
 from tests.standin.tokens import verify
 
 from .mailed import join

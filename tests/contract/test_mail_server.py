@@ -16,8 +16,9 @@ import pytest
 
 from tests import mail_server
 from tests.certificates import OwnAuthority
-from tests.mail_server import MailServer, Refusal, Tls, serving
+from tests.mail_server import MailServer, Refusal, Tls
 from tests.ports import free_port
+from tests.serving import serving
 from tests.staging.programs import bundle
 
 from .services import port_open, wait_until

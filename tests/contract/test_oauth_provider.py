@@ -18,8 +18,9 @@ import pytest
 
 from tests import oauth_provider
 from tests.certificates import OwnAuthority
-from tests.oauth_provider import OAuthProvider, ProviderAccount, serving
+from tests.oauth_provider import OAuthProvider, ProviderAccount
 from tests.ports import free_port
+from tests.serving import serving
 
 from .services import port_open, wait_until
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from tests.mail_server import MailServer, serving
+from tests.mail_server import MailServer
+from tests.serving import serving
 from tests.standin.totp import code_at
 
 from .mailed import join, query, wait_for_mails

@@ -14,10 +14,10 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import pytest
 
-from tests import oauth_provider, proxy
 from tests.certificates import OwnAuthority
 from tests.oauth_provider import OAuthProvider, ProviderAccount
 from tests.proxy import ForwardProxy
+from tests.serving import serving
 
 from .mailed import invite, join
 from .world import EMAIL, PASSWORD, bootstrap, log_in, ok
@@ -53,7 +53,7 @@ def site(start: StartStandin, database: str, tmp_path: Path) -> Iterator[Site]:
     authority = OwnAuthority(tmp_path)
     pair = authority.issue("localhost", *FIXED)
     provider = OAuthProvider(certificate=pair.certificate, key=pair.key)
-    with oauth_provider.serving(provider), proxy.serving(ForwardProxy()) as forward:
+    with serving(provider), serving(ForwardProxy()) as forward:
         for name in FIXED:
             forward.routes[f"{name}:443"] = ("127.0.0.1", provider.port)
         variables = {

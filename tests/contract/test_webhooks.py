@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.proxy import ForwardProxy, serving
+from tests.proxy import ForwardProxy
+from tests.serving import serving
 
 from .world import EMAIL, Document, ok, set_up
 

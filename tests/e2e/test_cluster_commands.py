@@ -50,7 +50,8 @@ from tests.e2e.drifts import DRIFTS
 from tests.e2e.dying_script import KILLED
 from tests.e2e.running import REPOSITORY
 from tests.e2e.upgrading import ADDS, WAS
-from tests.mail_server import MailServer, serving
+from tests.mail_server import MailServer
+from tests.serving import serving
 from tests.staging import stack
 
 pytestmark = pytest.mark.cluster

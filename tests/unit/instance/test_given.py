@@ -11,6 +11,7 @@ from infisical_iac.backup import kit
 from infisical_iac.core.errors import FileError, SettingsError
 from infisical_iac.core.rendering import script_file
 from infisical_iac.instance import given
+from infisical_iac.instance.network import PROXY_PASSWORD
 from infisical_iac.instance.settings import GivenSecret
 
 _SECRET = GivenSecret("SMTP_PASSWORD", "the password of smtp.example.com")
@@ -82,6 +83,16 @@ def test_a_password_that_no_mail_server_is_proven_with_is_refused_without_showin
         given.ask([_SECRET])
     assert refused.value.code == "settings.unfit_secret"
     assert "ä" not in str(refused.value)
+
+
+def test_a_password_in_an_address_has_no_character_that_means_something_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv(PROXY_PASSWORD, "with:a/colon")
+    with pytest.raises(SettingsError, match=PROXY_PASSWORD) as refused:
+        given.ask([GivenSecret(PROXY_PASSWORD, "the password of proxy.internal:3128")])
+    assert refused.value.code == "settings.unfit_secret"
+    assert "with:a/colon" not in str(refused.value)
 
 
 class _Host:

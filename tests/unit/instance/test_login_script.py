@@ -16,10 +16,10 @@ from infisical_iac.core.rendering import script_file
 from infisical_iac.instance import given, proof, providers
 from infisical_iac.instance.providers import explain
 from tests.certificates import OwnAuthority
-from tests.oauth_provider import OAuthProvider, serving
+from tests.oauth_provider import OAuthProvider
 from tests.ports import free_port
 from tests.proxy import ForwardProxy
-from tests.proxy import serving as proxied
+from tests.serving import serving
 from tests.unit.fake_programs import newest_python
 from tests.unit.settings_of import NAME, settings_of
 
@@ -89,7 +89,7 @@ def test_a_client_with_its_secret_is_accepted(world: _World, kind: str) -> None:
 
 def test_a_provider_is_asked_through_the_proxy(world: _World) -> None:
     (world.root / "keys/given_outbound_proxy_password").write_text("fake-password\n")
-    with proxied(ForwardProxy(user="infisical:fake-password")) as proxy:
+    with serving(ForwardProxy(user="infisical:fake-password")) as proxy:
         place = f"127.0.0.1:{proxy.port}"
         assert world.prove(proxy=_through(place))["step"] == ""
         refused = world.prove(proxy=_through(place, "another"))

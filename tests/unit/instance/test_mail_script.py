@@ -13,8 +13,9 @@ from infisical_iac.core.rendering import script_file
 from infisical_iac.instance.mail import describe
 from infisical_iac.instance.settings import Smtp
 from tests.certificates import OwnAuthority
-from tests.mail_server import MailServer, Refusal, Tls, serving
+from tests.mail_server import MailServer, Refusal, Tls
 from tests.ports import free_port
+from tests.serving import serving
 from tests.unit.fake_programs import newest_python
 
 _USER, _PASSWORD = "mailer", "not-a-real-password"

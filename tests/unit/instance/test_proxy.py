@@ -14,10 +14,19 @@ from typing import Any
 import pytest
 
 from infisical_iac.core.rendering import script_file
+from infisical_iac.instance import given, proof
 from infisical_iac.instance.network import ProxyAddress
-from infisical_iac.instance.proxy import NOBODY, TunnelAnswer, describe, describe_failure, targets
+from infisical_iac.instance.proxy import (
+    NOBODY,
+    TunnelAnswer,
+    describe,
+    describe_failure,
+    find_trouble,
+    targets,
+)
 from tests.ports import free_port
-from tests.proxy import ForwardProxy, serving
+from tests.proxy import ForwardProxy
+from tests.serving import serving
 from tests.unit.settings_of import settings_of
 
 _USER, _PASSWORD = "infisical", "not-a-real-password"
@@ -143,6 +152,27 @@ def test_a_web_server_is_no_proxy(root: Path) -> None:
         (answer,) = _ask(root, server.server_port)
     assert answer.status == 501
     assert "web server" in describe(_ADDRESS, answer)
+
+
+def test_a_proxy_that_denies_a_host_of_the_settings_is_not_used(
+    root: Path, proxy: ForwardProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(command: str, *, doing: str, stdin: str) -> str:
+        here = json.loads(stdin)
+        here["proxy"]["place"] = f"127.0.0.1:{proxy.port}"
+        stdin, text = json.dumps(here), command.replace("/etc/infisical", str(root))
+        done = subprocess.run(
+            text, shell=True, input=stdin, capture_output=True, text=True, timeout=60
+        )
+        return done.stdout
+
+    monkeypatch.setattr(proof, "run", run)
+    monkeypatch.setattr(given, "_values", {})
+    address = f"http://{_USER}@proxy.internal:3128"
+    assert find_trouble(settings_of(outbound_proxy=address)) == ""
+    denied = {"LICENSE_SERVER_URL": "https://denied.example"}
+    settings = settings_of(outbound_proxy=address, infisical_environment=denied)
+    assert "denied.example:443" in find_trouble(settings)
 
 
 def test_hosts_in_no_proxy_are_not_asked_for() -> None:
