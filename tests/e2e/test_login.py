@@ -1,11 +1,15 @@
-"""Test logins by a GitLab, from the first apply to their removal."""
+"""Test logins by Google, GitHub and GitLab, from the first apply to their removal.
+
+All three are one server of the tests. GitLab's address is a setting. Those of Google and GitHub are
+fixed, so Infisical asks them through a proxy, which leads their names to that server; an authority
+of one's own has signed its certificate. The tests of this module follow one another on one host.
+"""
 
 import json
 import re
 import ssl
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -13,187 +17,172 @@ import pytest
 
 from tests.certificates import OwnAuthority
 from tests.e2e import backing
-from tests.e2e.conftest import assert_converged
+from tests.e2e.configured import ConfiguredHost, take_back
 from tests.e2e.inspection import administrator, api
-from tests.e2e.running import REPOSITORY, Done, infisical_iac
-from tests.oauth_provider import OAuthProvider, ProviderAccount, serving
+from tests.oauth_provider import OAuthProvider, ProviderAccount
+from tests.proxy import ForwardProxy
+from tests.serving import serving
 from tests.staging.host import StagingHost
 
 pytestmark = pytest.mark.real
 
 _SECRET, _NEXT = "fa$ke 'client' secret", "another-fake-secret"
-_WORKSPACE = (REPOSITORY / "group_data" / "chainalign.yaml").read_text()
 _ANNA, _STRANGER = "anna@example.com", "stranger@example.com"
-_KEY = "/etc/infisical/keys/given_client_secret_gitlab_login"
 _CONFIG = "/api/v1/admin/config"
+# The names that Infisical asks through the proxy for the login of a person.
+_ASKED = {
+    "google": {"www.googleapis.com:443"},
+    "github": {"github.com:443", "api.github.com:443"},
+    "gitlab": set[str](),
+}
+_NAMES = ("accounts.google.com", "www.googleapis.com", "github.com", "api.github.com")
+_VARIABLES = {kind: f"CLIENT_SECRET_{kind.upper()}_LOGIN" for kind in _ASKED}
+_GIVEN = dict.fromkeys(_VARIABLES.values(), _SECRET)
+# No answer of the API takes a restriction of the methods back: as it is stored by the stand-in, and
+# by a real server, and cached by both.
+_FORGET_METHODS = """
+DO $$ BEGIN
+    UPDATE super_admin SET "enabledLoginMethods" = NULL;
+EXCEPTION WHEN undefined_column THEN
+    UPDATE super_admin SET data = data || '{"enabledLoginMethods": null}';
+END $$
+"""
+_FORGET_CACHED = (
+    "docker exec infisical-redis-1 sh -c 'REDISCLI_AUTH=$REDIS_PASSWORD redis-cli del "
+    "infisical-admin-cfg instance-settings'"
+)
 
 
 @dataclass
-class _World:
-    """A staging host, a GitLab that it reaches, and the settings that name the GitLab."""
+class _World(ConfiguredHost):
+    """A host, the providers, and the proxy between it and two of them."""
 
-    host: StagingHost
     provider: OAuthProvider
-    directory: Path
-    settings: dict[str, Any] = field(default_factory=dict)
+    proxy: ForwardProxy
+    trust: ssl.SSLContext
+    organization: str = ""
 
-    def run(self, *arguments: str, secret: str = "", **settings: Any) -> Done:
-        inventory = backing.inventory(self.directory, **self.settings | settings)
-        environment = {"CLIENT_SECRET_GITLAB_LOGIN": secret} if secret else {}
-        named = ("--inventory", inventory)
-        return infisical_iac(self.host.name, *arguments, *named, environment=environment)
+    def methods(self) -> list[str] | None:
+        with api(self.host) as client:
+            found: list[str] | None = client.get(_CONFIG)["config"]["enabledLoginMethods"]
+            return found
 
-    def apply(self, secret: str = "", **settings: Any) -> Done:
-        return self.run("apply", "--yes", secret=secret, **settings)
-
-    def containers(self) -> str:
-        return self.host.run("docker ps --quiet --no-trunc | sort").stdout
-
-    def row(self, name: str, **settings: Any) -> dict[str, Any]:
-        rows = json.loads(self.run("status", "--json", **settings).stdout)
-        (found,) = [row for row in rows if row["name"] == name]
-        row: dict[str, Any] = found
-        return row
+    def sign_in(self, kind: str, email: str) -> str:
+        """Sign in as a browser does; return the address of who is signed in, or the refusal."""
+        with api(self.host) as client:
+            browser = client._http
+            page = browser.get(f"/api/v1/sso/redirect/{kind}", follow_redirects=False)
+            chosen = httpx.URL(page.headers["Location"]).copy_merge_params({"account": email})
+            assert kind == "gitlab" or chosen.host in _NAMES
+            # A browser has a way of its own to the provider.
+            here = chosen.copy_with(host=self.provider.host, port=self.provider.port)
+            back = httpx.URL(httpx.get(here, verify=self.trust).headers["Location"])
+            answer = browser.get(back.raw_path.decode(), follow_redirects=False)
+            if answer.status_code != httpx.codes.FOUND:
+                refusal: str = answer.json()["message"]
+                return refusal
+            person = client.with_token(client.post("/api/v1/auth/token")["token"])
+            body = {"organizationId": self.organization}
+            token = person.post("/api/v3/auth/select-organization", json=body)["token"]
+            signed_in: str = client.with_token(token).get("/api/v2/users/me")["user"]["email"]
+            return signed_in
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> OwnAuthority:
-    return OwnAuthority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture
-def world(deployed_host: StagingHost, authority: OwnAuthority, tmp_path: Path) -> Iterator[_World]:
-    """The world before logins are set; the host converges to its first deploy again at the end."""
-    address = backing.gateway(deployed_host)
-    pair = authority.issue(address)
-    accounts = [ProviderAccount(_ANNA), ProviderAccount(_STRANGER)]
-    provider = OAuthProvider(secret=_SECRET, host=address, accounts=accounts)
-    provider.certificate, provider.key = pair.certificate, pair.key
-    with serving(provider):
-        gitlab = {"client_id": provider.client, "address": f"https://{address}:{provider.port}"}
-        settings = {"login": {"gitlab": gitlab}, "extra_ca": str(authority.ca)}
-        yield _World(deployed_host, provider, tmp_path, settings)
-    assert infisical_iac(deployed_host.name, "apply", "--yes").returncode == 0
-    assert deployed_host.run(f"test ! -e {_KEY}", check=False).returncode == 0
-    assert_converged(deployed_host)
-
-
-def _callback(plan: Done) -> str:
-    """Return the callback that a plan says must be entered at the provider."""
-    found = re.search(r"(http\S+/api/v1/sso/gitlab):", plan.stderr)
-    assert found, plan.stderr
-    return found[1]
-
-
-def test_a_person_signs_in_with_gitlab(world: _World, authority: OwnAuthority) -> None:
-    file = world.directory / "workspace.yaml"
-    file.write_text(f"{_WORKSPACE}\npeople:\n  {_ANNA}:\n    production: viewer\n")
-    plan = world.run("plan", workspace_file=str(file))
-    assert plan.returncode == 2, plan.stderr
-    world.provider.callbacks.append(_callback(plan))
-
-    done = world.apply(_SECRET, workspace_file=str(file))
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert _SECRET not in done.stdout + done.stderr
-    assert world.host.run(f"stat --format %a {_KEY}").stdout.strip() == "600"
-    again = world.run("plan", workspace_file=str(file))
-    assert (again.returncode, again.stdout.splitlines()[-1]) == (0, "Nothing to change.")
-    assert "/api/v1/sso/" not in again.stderr
-    assert world.row("Sign-in")["ok"]
-
-    with administrator(world.host) as client:
-        (own,) = client.get("/api/v1/organization")["organizations"]
-    assert _sign_in(world, own["id"], authority.ca, _ANNA) == [_ANNA]
-    assert _sign_in(world, own["id"], authority.ca, _STRANGER) == []
-
-    moved = world.run("plan", site_url="https://vault.example.com")
-    assert "https://vault.example.com/api/v1/sso/gitlab" in moved.stderr
-    assert world.provider.callbacks[0] in moved.stderr
-    pruned = infisical_iac(world.host.name, "workspace", "apply", "--prune", "--yes", "--json")
-    assert pruned.returncode == 0, pruned.stderr
-
-
-def _sign_in(world: _World, organization: str, ca: Path, email: str) -> list[str]:
-    """Sign in as a browser does; return the address of who is signed in, none for a refusal."""
-    with api(world.host) as client:
-        browser = client._http
-        page = browser.get("/api/v1/sso/redirect/gitlab", follow_redirects=False)
-        chosen = httpx.URL(page.headers["Location"]).copy_merge_params({"account": email})
-        back = httpx.get(chosen, verify=ssl.create_default_context(cafile=str(ca))).headers[
-            "Location"
-        ]
-        answer = browser.get(httpx.URL(back).raw_path.decode(), follow_redirects=False)
-        if answer.status_code != httpx.codes.FOUND:
-            assert answer.json()["message"] == "Sign up disabled"
-            return []
-        person = client.with_token(client.post("/api/v1/auth/token")["token"])
-        body = {"organizationId": organization}
-        token = person.post("/api/v3/auth/select-organization", json=body)["token"]
-        return [client.with_token(token).get("/api/v2/users/me")["user"]["email"]]
-
-
-def test_a_client_that_the_provider_refuses_changes_nothing(world: _World) -> None:
-    before = world.containers()
-    done = world.apply("obviously-fake")
-    assert done.returncode == 1
-    assert "CLIENT_SECRET_GITLAB_LOGIN" in done.stderr
-    assert "obviously-fake" not in done.stdout + done.stderr
-    assert world.containers() == before
-    assert world.host.run(f"test -e {_KEY}", check=False).returncode == 1
+def world(deployed_host: StagingHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[_World]:
+    """The world before logins are set; without the last provider, people log in by e-mail again."""
+    directory = tmp_path_factory.mktemp("login")
+    authority, address = OwnAuthority(directory / "authority"), backing.gateway(deployed_host)
+    pair = authority.issue(address, *_NAMES)
+    provider = OAuthProvider(secret=_SECRET, host=address, certificate=pair.certificate)
+    provider.key = pair.key
+    provider.accounts = [ProviderAccount(_ANNA), ProviderAccount(_STRANGER)]
+    with serving(provider), serving(ForwardProxy(host=address, deny_others=True)) as proxy:
+        proxy.routes = {f"{name}:443": (address, provider.port) for name in _NAMES}
+        login = {kind: {"client_id": provider.client} for kind in _ASKED}
+        login["gitlab"]["address"] = f"https://{address}:{provider.port}"
+        through = {"outbound_proxy": proxy.url, "no_proxy": (address,)}
+        settings = {"login": login, "extra_ca": str(authority.ca), **through}
+        trust = ssl.create_default_context(cafile=str(authority.ca))
+        made = _World(deployed_host, directory, settings, provider, proxy, trust)
+        with take_back(made):
+            yield made
+        methods = made.methods()
+        backing.sql(deployed_host, _FORGET_METHODS)
+        deployed_host.run(_FORGET_CACHED)
+        assert (made.methods(), methods is None or "email" in methods) == (None, True)
 
 
 @pytest.mark.parametrize(
-    ("change", "fact"),
+    ("given", "change", "fact"),
     [
-        ({}, "CLIENT_SECRET_GITLAB_LOGIN_FILE"),
-        ({"login_methods": ("email", "google")}, "google"),
-        ({"login_methods": ("email", "oidc")}, "license_key"),
-        ({"extra_ca": ""}, "CLIENT_SECRET_GITLAB_LOGIN_FILE"),
+        ({}, {}, "CLIENT_SECRET_GOOGLE_LOGIN_FILE"),
+        (_GIVEN | {_VARIABLES["github"]: "obviously-fake"}, {}, "CLIENT_SECRET_GITHUB_LOGIN"),
+        (_GIVEN, {"extra_ca": ""}, "extra_ca"),
     ],
 )
-def test_a_login_that_can_not_work_changes_nothing(
-    world: _World, change: dict[str, Any], fact: str
+def test_a_login_that_does_not_work_changes_nothing(
+    world: _World, given: dict[str, str], change: dict[str, Any], fact: str
 ) -> None:
-    before = world.containers()
-    done = world.apply(**change)
-    assert (done.returncode, world.containers()) == (1, before)
-    assert fact in done.stderr
+    """The other refusals are in tests/unit/instance/test_login_script.py."""
+    world.assert_refused(fact, given, **change)
 
 
-def test_a_certificate_of_an_unknown_authority_is_refused(world: _World) -> None:
-    done = world.apply(_SECRET, extra_ca="")
-    assert done.returncode == 1
-    assert "extra_ca" in done.stderr
-
-
-def test_a_client_secret_is_rotated_and_a_refused_one_is_not_used(world: _World) -> None:
-    assert world.apply(_SECRET).returncode == 0
-    refused = world.run("keys", "rotate", "gitlab", secret=_NEXT)
-    assert refused.returncode == 1
-    container = "docker exec infisical-infisical-1 printenv CLIENT_SECRET_GITLAB_LOGIN"
-    assert world.host.run(container).stdout == f"{_SECRET}\n"
-    world.provider.secret = _NEXT
-    rotated = world.run("keys", "rotate", "gitlab", secret=_NEXT)
-    assert rotated.returncode == 0, rotated.stderr
-    assert world.host.run(container).stdout == f"{_NEXT}\n"
-    assert world.run("plan").returncode == 0
-
-
-def test_login_methods_are_restricted_and_nobody_is_locked_out(world: _World) -> None:
-    done = world.apply(_SECRET, login_methods=("gitlab",))
+@pytest.fixture(scope="module")
+def offering(world: _World) -> _World:
+    """The world after an apply with the secrets, with the callbacks that the plan prints."""
+    world.add_person(_ANNA)
+    plan = world.run("plan")
+    world.provider.callbacks = re.findall(r"(http\S+/api/v1/sso/\w+):", plan.stderr)
+    assert (plan.returncode, len(world.provider.callbacks)) == (2, 3), plan.stderr
+    world.proxy.requests.clear()
+    done = world.apply(_GIVEN)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert _methods(world) == ["gitlab"]
-    assert world.row("Sign-in", login_methods=("gitlab",))["ok"]
+    assert _SECRET not in done.stdout + done.stderr
     with administrator(world.host) as client:
+        (own,) = client.get("/api/v1/organization")["organizations"]
+        world.organization = own["id"]
+    return world
+
+
+def test_clients_are_proven_through_the_proxy_and_kept_for_root_only(offering: _World) -> None:
+    proven = {f"CONNECT {name} passed" for kind in _ASKED for name in _ASKED[kind]}
+    assert proven <= {*offering.proxy.requests}
+    assert all(map(offering.has_secret, _VARIABLES.values()))
+
+
+@pytest.mark.parametrize("kind", _ASKED)
+def test_a_person_signs_in_with_each_provider(offering: _World, kind: str) -> None:
+    offering.proxy.requests.clear()
+    assert offering.sign_in(kind, _ANNA) == _ANNA
+    assert offering.sign_in(kind, _STRANGER) == "Sign up disabled"
+    asked = [each.split() for each in offering.proxy.requests if each.endswith(" passed")]
+    assert {name for _, name, _ in asked} == _ASKED[kind]
+
+
+def test_login_methods_are_restricted_and_nobody_is_locked_out(offering: _World) -> None:
+    offering.settings["login_methods"] = ("google", "gitlab")
+    done = offering.run("apply", "--yes", "--json")
+    assert done.returncode == 0, done.stdout + done.stderr
+    # Nothing else was left to do by the first apply.
+    assert [each["what"] for each in json.loads(done.stdout)["changes"]] == ["login methods"]
+    assert offering.methods() == ["google", "gitlab"]
+    assert "Github" in offering.sign_in("github", _ANNA)
+    assert offering.sign_in("google", _ANNA) == _ANNA
+    with administrator(offering.host) as client:
         assert client.get("/api/v1/organization")["organizations"]
-    assert world.run("plan", login_methods=("gitlab",)).returncode == 0
-
-    assert not world.row("Sign-in", login_methods=("email",))["ok"]
-    assert world.apply(login_methods=("email", "gitlab")).returncode == 0
-    assert _methods(world) == ["email", "gitlab"]
+    assert offering.row("Sign-in")["ok"]
 
 
-def _methods(world: _World) -> list[str]:
-    with api(world.host) as client:
-        found: list[str] = client.get(_CONFIG)["config"]["enabledLoginMethods"]
-    return found
+def test_a_client_secret_is_rotated_and_a_refused_one_is_not_used(offering: _World) -> None:
+    variable = _VARIABLES["gitlab"]
+    refused = offering.run("keys", "rotate", "gitlab", given={variable: _NEXT})
+    assert (refused.returncode, variable in refused.stderr) == (1, True)
+    assert offering.variable(variable) == _SECRET
+    offering.provider.secret = _NEXT
+    rotated = offering.run("keys", "rotate", "gitlab", given={variable: _NEXT})
+    assert rotated.returncode == 0, rotated.stderr
+    assert offering.variable(variable) == _NEXT
+    assert offering.sign_in("gitlab", _ANNA) == _ANNA
+    plan = offering.assert_unchanged()
+    assert "/api/v1/sso/" not in plan.stderr
