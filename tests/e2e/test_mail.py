@@ -1,12 +1,13 @@
-"""Test mail by a real mail server with TLS and a login, from the first apply to its removal."""
+"""Test mail by a real mail server with TLS and a login, from the first apply to its removal.
 
-import json
+The tests of this module follow one another on one host.
+"""
+
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email import message_from_bytes
 from html import unescape
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,88 +16,83 @@ import pytest
 from infisical_iac.api.client import Client
 from tests.certificates import OwnAuthority
 from tests.e2e import backing
-from tests.e2e.conftest import assert_converged
+from tests.e2e.configured import ConfiguredHost, take_back
 from tests.e2e.inspection import api
-from tests.e2e.running import REPOSITORY, Done, infisical_iac
-from tests.mail_server import MailServer, serving
+from tests.mail_server import MailServer
+from tests.serving import serving
 from tests.staging.host import StagingHost
 
 pytestmark = pytest.mark.real
 
 _USER, _PASSWORD, _NEXT = "mailer", "fa$ke 'mail' password", "another-fake-password"
-_WORKSPACE = (REPOSITORY / "group_data" / "chainalign.yaml").read_text()
 _CARL = "carl@example.com"
-_KEY = "/etc/infisical/keys/given_smtp_password"
 
 
 @dataclass
-class _World:
-    """A staging host, a mail server that it reaches, and the settings that name the server."""
+class _World(ConfiguredHost):
+    """A host, and a mail server that it reaches."""
 
-    host: StagingHost
     server: MailServer
-    directory: Path
-    settings: dict[str, Any] = field(default_factory=dict)
 
-    def run(self, *arguments: str, password: str = "", **settings: Any) -> Done:
-        inventory = backing.inventory(self.directory, **self.settings | settings)
-        environment = {"SMTP_PASSWORD": password} if password else {}
-        given = ("--inventory", inventory)
-        return infisical_iac(self.host.name, *arguments, *given, environment=environment)
-
-    def apply(self, password: str = "", **settings: Any) -> Done:
-        return self.run("apply", "--yes", password=password, **settings)
-
-    def containers(self) -> str:
-        return self.host.run("docker ps --quiet --no-trunc | sort").stdout
+    def can_send(self) -> bool:
+        return self.run("mail", "test", _CARL).returncode == 0
 
 
 @pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> OwnAuthority:
-    return OwnAuthority(tmp_path_factory.mktemp("authority"))
-
-
-@pytest.fixture
-def world(deployed_host: StagingHost, authority: OwnAuthority, tmp_path: Path) -> Iterator[_World]:
-    """The world before mail is set; the host converges to its first deploy again at the end."""
-    address = backing.gateway(deployed_host)
+def world(deployed_host: StagingHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[_World]:
+    """The world before mail is set."""
+    directory = tmp_path_factory.mktemp("mail")
+    authority, address = OwnAuthority(directory / "authority"), backing.gateway(deployed_host)
     pair = authority.issue(address)
-    server = MailServer(tmp_path / "mails", host=address, tls="starttls")
+    server = MailServer(directory / "mails", host=address, tls="starttls")
     server.user, server.password = _USER, _PASSWORD
     server.certificate, server.key = pair.certificate, pair.key
     with serving(server):
         smtp = {"host": address, "port": server.port, "user": _USER}
-        settings = {"smtp": {**smtp, "from_address": "iac@example.com"}}
-        yield _World(deployed_host, server, tmp_path, {**settings, "extra_ca": str(authority.ca)})
-    assert infisical_iac(deployed_host.name, "apply", "--yes").returncode == 0
-    assert deployed_host.run(f"test ! -e {_KEY}", check=False).returncode == 0
-    assert_converged(deployed_host)
+        smtp["from_address"] = "iac@example.com"
+        settings = {"smtp": smtp, "extra_ca": str(authority.ca)}
+        made = _World(deployed_host, directory, settings, server)
+        with take_back(made):
+            yield made
 
 
-def test_an_invitation_by_mail_is_accepted(world: _World) -> None:
-    file = world.directory / "workspace.yaml"
-    file.write_text(f"{_WORKSPACE}\npeople:\n  {_CARL}:\n    production: viewer\n")
-    done = world.apply(_PASSWORD, workspace_file=str(file))
+@pytest.mark.parametrize(
+    ("given", "refuse", "change", "fact"),
+    [
+        ("", None, {}, "SMTP_PASSWORD_FILE"),
+        ("another-fake-password", None, {}, "keys rotate smtp"),
+        (_PASSWORD, "recipient", {}, "admin@example.com"),
+        (_PASSWORD, None, {"extra_ca": ""}, "extra_ca"),
+    ],
+)
+def test_mail_that_does_not_work_changes_nothing(
+    world: _World, given: str, refuse: Any, change: dict[str, Any], fact: str
+) -> None:
+    """The other refusals of mail servers are in tests/unit/instance/test_mail_script.py."""
+    world.server.refuse = refuse
+    world.assert_refused(fact, {"SMTP_PASSWORD": given} if given else None, **change)
+    assert world.server.mails() == []
+    world.server.refuse = None
+
+
+@pytest.fixture(scope="module")
+def sending(world: _World) -> _World:
+    """The world after an apply with the password, and a person who was invited by it."""
+    world.add_person(_CARL)
+    done = world.apply({"SMTP_PASSWORD": _PASSWORD})
     assert done.returncode == 0, done.stdout + done.stderr
     assert _PASSWORD not in done.stdout + done.stderr
     assert "invitation link" not in done.stdout + done.stderr
     assert f"workspace invite {_CARL}" in done.stdout + done.stderr
-    assert world.host.run(f"stat --format %a {_KEY}").stdout.strip() == "600"
+    return world
 
-    link = _invitation(world.server)
-    with api(world.host) as client:
-        _accept(client, link)
-    plan = world.run("plan", workspace_file=str(file))
-    assert (plan.returncode, plan.stdout.splitlines()[-1]) == (0, "Nothing to change."), plan.stdout
 
-    rows = json.loads(world.run("status", "--json", workspace_file=str(file)).stdout)
-    assert [row["ok"] for row in rows if row["name"] == "Mail"] == [True]
-    sent = world.run("mail", "test", "ada@example.com")
-    assert sent.returncode == 0, sent.stderr
-    assert b"X-Recipients: ada@example.com" in world.server.mails()[-1].read_bytes()
-
-    pruned = infisical_iac(world.host.name, "workspace", "apply", "--prune", "--yes", "--json")
-    assert pruned.returncode == 0, pruned.stderr
+def test_an_invitation_by_mail_is_accepted(sending: _World) -> None:
+    assert sending.has_secret("SMTP_PASSWORD")
+    with api(sending.host) as client:
+        _accept(client, _invitation(sending.server))
+    sending.assert_unchanged()
+    assert sending.row("Mail")["ok"]
 
 
 def _invitation(server: MailServer) -> httpx.URL:
@@ -126,54 +122,15 @@ def _accept(client: Client, link: httpx.URL) -> None:
     assert made["user"]["email"] == asked["email"]
 
 
-@pytest.mark.parametrize(
-    ("refuse", "change", "fact"),
-    [
-        ("login", {}, "SMTP_PASSWORD"),
-        ("sender", {}, "from_address"),
-        ("recipient", {}, "admin@example.com"),
-        (None, {"port": 9}, "host and port"),
-        (None, {"host": "localhost"}, "host and port"),
-    ],
-)
-def test_a_mail_server_that_refuses_changes_nothing(
-    world: _World, refuse: Any, change: dict[str, Any], fact: str
-) -> None:
-    before = world.containers()
-    world.server.refuse = refuse
-    done = world.apply(_PASSWORD, smtp=world.settings["smtp"] | change)
-    assert done.returncode == 1
-    assert fact in done.stderr
-    assert _PASSWORD not in done.stdout + done.stderr
-    assert world.containers() == before
-    assert world.host.run(f"test -e {_KEY}", check=False).returncode == 1
-
-
-def test_without_a_password_nothing_is_changed(world: _World) -> None:
-    before = world.containers()
-    done = world.apply()
-    assert (done.returncode, world.containers()) == (1, before)
-    assert "SMTP_PASSWORD_FILE" in done.stderr
-
-
-def test_a_certificate_of_an_unknown_authority_is_refused(world: _World) -> None:
-    done = world.apply(_PASSWORD, extra_ca="")
-    assert done.returncode == 1
-    assert "extra_ca" in done.stderr
-
-
-def test_a_password_is_rotated_and_a_refused_one_is_not_used(world: _World) -> None:
-    assert world.apply(_PASSWORD).returncode == 0
-    refused = world.run("keys", "rotate", "smtp", password=_NEXT)
-    assert refused.returncode == 1
-    assert "SMTP_PASSWORD" in refused.stderr
-    assert world.run("mail", "test", _CARL).returncode == 0
-    world.server.password = _NEXT
-    assert world.run("mail", "test", _CARL).returncode == 1
-    rotated = world.run("keys", "rotate", "smtp", password=_NEXT)
+def test_a_password_is_rotated_and_a_refused_one_is_not_used(sending: _World) -> None:
+    refused = sending.run("keys", "rotate", "smtp", given={"SMTP_PASSWORD": _NEXT})
+    assert (refused.returncode, "SMTP_PASSWORD" in refused.stderr) == (1, True)
+    assert sending.can_send()
+    assert f"X-Recipients: {_CARL}".encode() in sending.server.mails()[-1].read_bytes()
+    sending.server.password = _NEXT
+    assert not sending.can_send()
+    rotated = sending.run("keys", "rotate", "smtp", given={"SMTP_PASSWORD": _NEXT})
     assert rotated.returncode == 0, rotated.stderr
-    assert world.run("mail", "test", _CARL).returncode == 0
-    container = "docker exec infisical-infisical-1 printenv SMTP_PASSWORD"
-    assert world.host.run(container).stdout == f"{_NEXT}\n"
-    plan = world.run("plan")
-    assert plan.returncode == 0, plan.stdout
+    assert sending.can_send()
+    assert sending.variable("SMTP_PASSWORD") == _NEXT
+    sending.assert_unchanged()

@@ -192,7 +192,7 @@ def test_an_emptied_list_closes_the_private_network(proxied: _World) -> None:
     done = proxied.run("apply", "--yes", "--json")
     assert (plan.returncode, done.returncode) == (2, 0), plan.stderr + done.stderr
     planned = [each["what"] for each in json.loads(plan.stdout)["changes"]]
-    # Private addresses stay closed until Infisical refuses them itself; nothing else was left to do.
+    # Private addresses stay closed until Infisical refuses them itself.
     assert planned == [*_FIREWALL, "/etc/infisical/compose.yaml", "container infisical", *_FIREWALL]
     assert [each["what"] for each in json.loads(done.stdout)["changes"]] == planned
     with pytest.raises(UserError, match="Local IPs"):
