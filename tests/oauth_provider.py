@@ -6,9 +6,9 @@
 
 It needs Python 3.11 alone, so a copy of this one file runs on a staging host. It listens once it
 prints `ready`; without a certificate it speaks HTTP. All three are there under every name: GitLab's
-address is a setting of Infisical; for Google and GitHub, whose addresses are fixed, a host's
-`/etc/hosts` leads accounts.google.com, www.googleapis.com, github.com and api.github.com here
-(port 443), and `NODE_EXTRA_CA_CERTS` names the authority of the certificate.
+address is a setting of Infisical; for Google and GitHub, whose addresses are fixed, a proxy
+(tests/proxy.py) leads accounts.google.com, www.googleapis.com, github.com and api.github.com here,
+and `extra_ca` is the authority of the certificate.
 
 | | page | token | person |
 |---|---|---|---|
