@@ -24,12 +24,12 @@ from infisical_iac.core.wording import join_names
 from infisical_iac.host.site import Site, at
 from infisical_iac.stack import compose as stack
 from infisical_iac.stack import edge, given_up, session
-from infisical_iac.stack.model import images_of, ingress_of, isolate, port_of, with_own_settings
+from infisical_iac.stack.model import images_of, ingress_of, isolate, with_own_settings
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.stack.state import COMPOSE_FILE, DeploymentState, Upgrades, UpgradeState
 from infisical_iac.workspace import checks
 
-# How a stack without an edge that can be closed runs while it is checked.
+# How the stack runs while a new version is checked.
 _CLOSED_FILE = f"{DIRECTORY}/closed.yaml"
 
 
@@ -92,14 +92,13 @@ class _OnHost(Changeover):
         )
 
     def _start_closed(self) -> int:
-        """Start Infisical so that nobody outside reaches it until `open_`; return its port."""
-        text = stack.compose_text()
-        if closed := isolate(text):
-            write(_CLOSED_FILE, closed)
-            self._up(_CLOSED_FILE)
-            return stack.current_port()
-        self._up()
-        return port_of(text)
+        """Start Infisical so that only the host reaches it until `open_`; return its port.
+
+        It reaches nothing but its databases.
+        """
+        write(_CLOSED_FILE, isolate(stack.compose_text()))
+        self._up(_CLOSED_FILE)
+        return stack.forward_port()
 
     def _up(self, file: str = COMPOSE_FILE) -> None:
         stack.up(self.settings.stack.start_timeout, file=file)
@@ -108,12 +107,13 @@ class _OnHost(Changeover):
         edge.close(self.settings)
 
     def open_(self) -> None:
-        edge.open_()
         if run(f"test ! -e {_CLOSED_FILE} || echo closed", doing="see whether Infisical is closed"):
-            # That login is on the other port.
+            # That login is at the forwarded port.
             session.forget()
             self._up()
-            run(f"rm {_CLOSED_FILE}", doing=f"remove {_CLOSED_FILE}")
+            self.step("end_closed", doing="close the port of the checks")
+        # Last, so that the edge answers 503 while Infisical starts.
+        edge.open_()
 
     def back(self) -> str:
         snapshot.clean(DIRECTORY, PROJECT)

@@ -206,7 +206,7 @@ def up(timeout: int, without: Collection[str] = (), file: str = COMPOSE_FILE) ->
     The services `without` stay as they are.
 
     Args:
-        file: compose.yaml, or a variant of it with the same services, networks and limits.
+        file: compose.yaml, or a variant of it with the same services.
     """
     failure = ""
     try:
@@ -228,7 +228,8 @@ def bring_up(without: Collection[str] = (), file: str = COMPOSE_FILE) -> None:
 
     Arguments as of `up`.
     """
-    seen = run(script("stack", "connections"), doing="see what the containers are connected to")
+    command = f"FILE={file} {script('stack', 'connections')}"
+    seen = run(command, doing="see what the containers are connected to")
     found = connections(seen.splitlines())
     wrong = sorted(found.wrong().keys() - {*without})
     given = [*(f"-{each}" for each in sorted(without)), *(f"+{each}" for each in found.foreign())]
@@ -249,6 +250,9 @@ def published_port() -> int:
     return port_of(compose_text())
 
 
-def current_port() -> int:
-    """Return the port at which Infisical's container is published on the host's loopback."""
-    return int(run(script("stack", "port"), doing="find the port of Infisical"))
+def forward_port() -> int:
+    """Forward a port of the loopback to an Infisical that publishes none, and return that port.
+
+    An earlier port is closed. Raises CommandFailed.
+    """
+    return int(run(script("stack", "forward"), doing="forward a port to Infisical"))

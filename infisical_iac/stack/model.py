@@ -1,6 +1,7 @@
 """Parse a Compose file of this project: its images and its ingress. Pure."""
 
 import re
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import yaml
@@ -38,7 +39,6 @@ def ingress_of(compose: str) -> IngressAndPort:
     return IngressAndPort(next(names, "unknown"), port_of(compose))
 
 
-_INTERNAL = "ALLOW_INTERNAL_IP_CONNECTIONS"
 # The variables of Infisical that belong to a release; all others follow from the settings of today.
 _OF_RELEASE = frozenset(
     (
@@ -92,25 +92,24 @@ def _take_lines(compose: str, deployed: str) -> str:
 
 
 def isolate(compose: str) -> str:
-    """Return such a file for a version that is not proven: nobody reaches it, it sends no mail.
+    """Return such a file for a version that is not proven: Infisical reaches only its databases.
 
-    It calls no private address either.
-
-    Without a Caddy of the stack, which can be closed, Infisical is at a port of the loopback that
-    Docker chooses, and that no proxy knows. Empty if there is nothing to change.
+    Nothing else reaches it, except for the host, by the address of its container.
     """
     document: dict[str, Any] = yaml.safe_load(compose)
-    infisical = document["services"]["infisical"]
-    variables = infisical.get("environment", {})
-    mail = [name for name in variables if name.startswith("SMTP_")]
-    for name in mail:
-        del variables[name]
-    calls = variables.get(_INTERNAL) == "true"
-    if calls:
-        variables[_INTERNAL] = "false"
-    if "caddy" in document["services"]:
-        return yaml.safe_dump(document) if mail or calls else ""
-    infisical["ports"] = ["127.0.0.1::8080"]
-    # Traefik finds Infisical by them in the files of earlier releases.
-    infisical.pop("labels", None)
+    services, networks = document["services"], document.get("networks") or {}
+    infisical = services["infisical"]
+    databases = _networks_of(services["postgres"]) | _networks_of(services.get("redis", {}))
+    kept = sorted(_networks_of(infisical) & databases)
+    infisical["networks"] = kept
+    # They are internal already, except in a template of the user's.
+    internal = {name: {**(networks.get(name) or {}), "internal": True} for name in kept}
+    document["networks"] = {**networks, **internal}
+    # Traefik finds Infisical by its labels in the files of earlier releases.
+    for each in ("ports", "labels"):
+        infisical.pop(each, None)
     return yaml.safe_dump(document)
+
+
+def _networks_of(service: Mapping[str, Any]) -> set[str]:
+    return set(service.get("networks") or ["default"])

@@ -80,12 +80,13 @@ def test_an_upgrade_to_a_broken_version_is_rolled_back(
     if version == FAILS:
         _dies_on_the_way_back(world)
     timeout = upgrading.START_SECONDS if version == SLEEPS else 300
-    with upgrading.watch_ports(world.host) as ports:
+    with upgrading.watch(world.host) as seen:
         done = world.run(version, "apply", "--yes", start_timeout=timeout)
     assert done.returncode == 1
-    assert ports[WAS] == {"8080"}
-    assert "8080" not in ports.get(version, set()), "it was never public"
-    assert version in ports or version == FAILS
+    assert any(each.gets_out and each.port == "8080" for each in seen if each.version == WAS)
+    exposed = [each for each in seen if each.version == version]
+    assert [each for each in exposed if not each.is_closed] == []
+    assert exposed or version == FAILS
     assert f"Infisical {version} was given up and {WAS} serves again" in done.stderr
     assert reason in done.stderr
     assert giving_up.named_volumes(done.stderr) == giving_up.volumes(world.host) != set()
@@ -125,10 +126,18 @@ def test_an_upgrade_on_a_disk_that_fills_up_keeps_the_old_version(world: Upgradi
 
 @pytest.mark.real
 def test_an_upgrade_killed_after_the_swap_is_completed(world: Upgrading) -> None:
-    for phase in ("swapped", "proven"):
-        program = dying_script.program("upgrade", f"enter {phase}")
-        died = world.run(ADDS, "apply", "--yes", program=program)
-        assert died.returncode == KILLED, f"{phase}: {died.stderr}"
+    """Kill it before the new version starts, before its checks, after them, and at the end."""
+    _dies(world, "upgrade", "enter swapped")
+    with upgrading.watch(world.host) as seen:
+        _dies(world, "stack", "forward_port infisical")
+        world.host.run("sleep 2")
+        assert "~ unfinished change of version: 20" in world.run(ADDS, "plan").stdout
+    assert {each.version for each in seen} == {ADDS}
+    assert [each for each in seen if not each.is_closed] == []
+    with upgrading.watch(world.host) as seen:
+        _dies(world, "upgrade", "close_port infisical")
+    upgrading.assert_closed_until_proven(seen, ADDS)
+    _dies(world, "upgrade", "enter proven")
     done = world.ok(ADDS, "apply", "--yes")
     assert f"Infisical {ADDS} serves." in done.stderr
     assert upgrading.secrets(world.host) == _SECRETS
@@ -136,6 +145,11 @@ def test_an_upgrade_killed_after_the_swap_is_completed(world: Upgrading) -> None
     assert sql(world.host, _POSTGRES) == "17"
     world.assert_converged(ADDS)
     assert [name.partition("-")[2] for name in world.releases()] == [WAS]
+
+
+def _dies(world: Upgrading, script: str, line: str) -> None:
+    died = world.run(ADDS, "apply", "--yes", program=dying_script.program(script, line))
+    assert died.returncode == KILLED, f"{line}: {died.stderr}"
 
 
 def test_an_altered_canary_stops_an_upgrade_before_it_begins(world: Upgrading) -> None:
@@ -190,7 +204,9 @@ def test_a_rollback_restores_its_data_and_can_be_rolled_back_itself(world: Upgra
     program = dying_script.program("upgrade", 'put_aside "$old"')
     died = world.run(ADDS, "rollback", "--confirm", old, program=program)
     assert died.returncode == KILLED
-    done = world.run(ADDS, "rollback", answer=f"{old}\n", http_port=8090)
+    with upgrading.watch(world.host) as seen:
+        done = world.run(ADDS, "rollback", answer=f"{old}\n", http_port=8090)
+    upgrading.assert_closed_until_proven(seen, WAS)
     _serves_again_without_a_loss(done, ADDS)
     assert "port 8080 again" in done.stdout
     assert "8090" in done.stdout

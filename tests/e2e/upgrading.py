@@ -6,19 +6,21 @@ image in the archive `STAGING_INFISICAL_NEXT`, or else the same program under a 
 
 import json
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from infisical_iac.api import contents
 from infisical_iac.change.path import RELEASES
 from tests.e2e import giving_up, inspection
-from tests.e2e.backing import inventory, sql
+from tests.e2e.backing import gateway, inventory, sql
 from tests.e2e.running import PROGRAM, Done, infisical_iac
+from tests.e2e.webhook import receiver
 from tests.staging import stack
 from tests.staging.build import RECIPES, base, build, digest, recipe_of
 from tests.staging.host import StagingHost
@@ -33,9 +35,17 @@ _LATER_TAGS = f"{_MAJOR}[.]{int(_MINOR) + 1}[.]"
 ADDS, BREAKS, FAILS, SLEEPS, LOSES, BREAKS_CLUSTERS, FAILS_CLUSTERS = (
     f"{_MAJOR}.{int(_MINOR) + 1}.{patch}" for patch in range(7)
 )
-_WATCH_PORTS = """while test -e /root/watching; do
-    docker inspect infisical-infisical-1 --format '{{.Config.Image}} {{
-        with index .NetworkSettings.Ports "8080/tcp"}}{{(index . 0).HostPort}}{{end}}'
+# Connects from the container's own network to a listener outside of the host.
+_WATCH = """while test -e /root/watching; do
+    docker inspect infisical-infisical-1 --format '{{{{.State.Pid}}}} {{{{.Config.Image}}}} {{{{
+        with index .NetworkSettings.Ports "8080/tcp"}}}}{{{{(index . 0).HostPort}}}}{{{{else}}}}-{{{{end}}}}{{{{
+        range $name, $_ := .NetworkSettings.Networks}}}} {{{{$name}}}}{{{{end}}}}' |
+        while read -r pid image port networks; do
+            test "$pid" != 0 || continue
+            out=-
+            timeout 1 nsenter --target "$pid" --net bash -c '</dev/tcp/{address}/{port}' && out=out
+            echo "${{image##*:}} $out $port $networks"
+        done
     sleep 0.2
 done"""
 # Only a cluster's replicas have a Docker secret.
@@ -58,7 +68,8 @@ STATE_FILE = "/var/lib/infisical-upgrade/state"
 class Upgrading:
     """A deployed host; each run says which version it is to have.
 
-    All versions come with an older major version of PostgreSQL, but for ADDS.
+    All versions come with an older major version of PostgreSQL, but for ADDS. All may reach this
+    machine.
 
     Attributes:
         directory: where inventories are written.
@@ -79,7 +90,13 @@ class Upgrading:
     ) -> Done:
         """Run `infisical-iac <arguments>` with settings that ask for a version."""
         image = NEWER if version == ADDS else self.older
-        given = {"infisical_version": version, "postgres_image": image, **settings}
+        outside = (f"{gateway(self.host)}/32",)
+        given = {
+            "infisical_version": version,
+            "postgres_image": image,
+            "internal_networks": outside,
+            **settings,
+        }
         file = inventory(self.directory, **given)
         return infisical_iac(self.host.name, *arguments, "-i", file, program=program, answer=answer)
 
@@ -94,6 +111,8 @@ class Upgrading:
         done = self.run(version, "plan")
         assert done.returncode == 0, done.stdout + done.stderr
         assert self.host.run(f"cat {STATE_FILE}", check=False).stdout == ""
+        ports = self.host.run("systemctl list-units --all --no-legend 'infisical-port-*'").stdout
+        assert ports == ""
         volumes = self.host.run("docker volume ls --quiet --filter name=infisical").stdout.split()
         kept = giving_up.volumes(self.host)
         assert set(volumes) - kept == {"infisical_postgres", "infisical_redis"}
@@ -199,20 +218,57 @@ def secrets(host: StagingHost) -> Mapping[str, str]:
     return {each["secretKey"]: each["secretValue"] for each in listed}
 
 
-@contextmanager
-def watch_ports(host: StagingHost) -> Iterator[dict[str, set[str]]]:
-    """Collect the ports at which each version of Infisical is published meanwhile.
+class Exposure(NamedTuple):
+    """The connections of a running Infisical at one moment.
 
-    The ports by version are there when the context ends.
+    Attributes:
+        gets_out: whether a listener outside of the host accepts its connection.
+        port: the port of the host at which it is published; empty if none.
+        networks: the Docker networks that it is in.
     """
-    host.run(f"touch /root/watching; ({_WATCH_PORTS}) >/root/seen 2>/dev/null &")
-    ports: dict[str, set[str]] = {}
-    try:
-        yield ports
-    finally:
-        seen = host.run("rm /root/watching; sleep 0.5; sort -u /root/seen; rm /root/seen").stdout
-        for version, port in re.findall(r":(v\S+) (\d+)$", seen, re.MULTILINE):
-            ports.setdefault(version, set()).add(port)
+
+    version: str
+    gets_out: bool
+    port: str
+    networks: tuple[str, ...]
+
+    @property
+    def is_closed(self) -> bool:
+        """Return whether it has no way in or out; it reaches its databases."""
+        ways = (self.gets_out, self.port, self.networks)
+        return ways == (False, "", ("infisical_databases",))
+
+
+@contextmanager
+def watch(host: StagingHost) -> Iterator[list[Exposure]]:
+    """Collect how Infisical is exposed meanwhile, several times a second; repetitions are left out.
+
+    The list is filled when the context ends.
+    """
+    seen: list[Exposure] = []
+    with receiver(gateway(host)) as listener:
+        place = urlsplit(listener.url)
+        script = _WATCH.format(address=place.hostname, port=place.port)
+        host.run("cat >/root/watch.sh; touch /root/watching", input=script)
+        host.run("setsid bash /root/watch.sh >/root/seen 2>/dev/null </dev/null &")
+        try:
+            yield seen
+        finally:
+            said = host.run("rm /root/watching; sleep 2; uniq /root/seen").stdout
+            host.run("rm /root/seen /root/watch.sh")
+            for line in said.splitlines():
+                version, out, port, *networks = line.split()
+                ways = (out == "out", port.removeprefix("-"), tuple(networks))
+                seen.append(Exposure(version, *ways))
+
+
+def assert_closed_until_proven(seen: list[Exposure], version: str) -> None:
+    """Assert that a version that passed its checks had no way in or out before."""
+    of_version = [each for each in seen if each.version == version]
+    closed = [each.is_closed for each in of_version]
+    assert closed == sorted(closed, reverse=True), of_version
+    assert of_version[0].is_closed
+    assert of_version[-1].gets_out, of_version
 
 
 def version(host: StagingHost) -> str:

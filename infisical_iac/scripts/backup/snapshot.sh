@@ -15,6 +15,7 @@
 #                                                       files
 . ./exclusive.sh
 . ./compose.sh
+. ./forwarding.sh
 . ./free-space.sh
 . ./secrecy.sh
 . ./writes.sh
@@ -113,22 +114,10 @@ find_container() {
         --filter "label=com.docker.compose.service=$1")
 }
 
-# Docker publishes no port of a container whose networks are all internal.
-forward() {
-    project=$1
-    find_container infisical
-    for port in $(seq 2020 2029); do
-        said=$(systemd-run --quiet --collect --unit "$project-port-$port" \
-            --socket-property "ListenStream=127.0.0.1:$port" \
-            /usr/lib/systemd/systemd-socket-proxyd "$(address):8080" 2>&1) || continue
-        echo "$port"
-        return
-    done
-    fail "none of the loopback's ports 2020 to 2029 can be forwarded to Infisical: $(echo "$said" | tail -n 1)"
-}
+forward() { forward_port "$1"; }
 
 remove() {
-    systemctl stop "$project-port-*.socket" "$project-port-*.service" 2>/dev/null || true
+    close_port "$project"
     found=$(docker ps --all --quiet --filter "label=com.docker.compose.project=$project")
     test -z "$found" || docker rm --force --volumes $found >/dev/null
     for kind in network volume; do

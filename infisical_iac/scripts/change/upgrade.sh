@@ -8,16 +8,19 @@
 #   upgrade.sh swap <volume> [data] replaces the data and compose.yaml by those of this Docker volume
 #                                   and the new compose.yaml; all is stopped then. With `data`, Redis
 #                                   and what the deploy remembers follow; phase swapped
+#   upgrade.sh end_closed           ends what the stack has only while it is checked: the port that is
+#                                   forwarded to it, and the closed.yaml that it was started by
 #   upgrade.sh back                 undoes all since `begin`, and leaves the containers stopped; phase
 #                                   backing, then back; prints data that were given up, as data.sh
 #   upgrade.sh end                  removes the old data of a proven change, and prints which data
 #                                   given up earlier were removed and which are kept; removes the dump
 #                                   after a rollback
 #
-# The directory below has `state`, the new compose.yaml, and `fetched` for snapshot.sh.
+# The directory below has `state`, the new compose.yaml, closed.yaml, and `fetched` for snapshot.sh.
 # infisical_iac/change/__init__.py describes releases.
 . ./data.sh
 . ./changing.sh
+. ./forwarding.sh
 
 pause() {
     current
@@ -38,6 +41,11 @@ swap() {
     fi
     store "$root/compose.yaml" <"$here/compose.yaml"
     enter swapped
+}
+
+end_closed() {
+    close_port infisical
+    rm -f "$here/closed.yaml"
 }
 
 back() {
@@ -65,7 +73,7 @@ back() {
     fi
     echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) $target" | store "$of_release/failed" || true
     enter back
-    rm -f "$here/closed.yaml"
+    end_closed
     given_up "$stamp"
 }
 

@@ -7,6 +7,7 @@
 #   destroy.sh everything           removes the data, keys, credentials and firewall as well
 . ./basics.sh
 . ./database.sh
+. ./forwarding.sh
 . ./saving.sh
 firewall=/etc/infisical-iac/firewall.nft
 project=label=com.docker.compose.project=infisical
@@ -31,6 +32,7 @@ stack() {
     # The next deploy enables the timers again; until then there is nothing to back up.
     systemctl disable --quiet --now infisical-backup.timer infisical-drill.timer 2>/dev/null || true
     systemctl stop infisical-backup.service infisical-drill.service 2>/dev/null || true
+    close_port infisical
     containers=$(docker ps --all --quiet --filter "$project")
     test -z "$containers" || docker stop --time 20 $containers >/dev/null
     test -z "$containers" || docker rm --force $containers >/dev/null
@@ -58,6 +60,7 @@ everything() {
     stack
     # A killed restore, change of version, migration or drill has left a copy of the data.
     for name in infisical infisical-restore infisical-upgrade infisical-scale infisical-drill; do
+        close_port "$name"
         of=label=com.docker.compose.project=$name
         containers=$(docker ps --all --quiet --filter "$of")
         test -z "$containers" || docker rm --force $containers >/dev/null

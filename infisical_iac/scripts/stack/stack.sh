@@ -3,19 +3,21 @@
 #   stack.sh state <image>…        prints the hashes of the Compose file on standard input, whether
 #                                  the engine answers, the containers with their networks and
 #                                  limits, Docker's networks, and the images that are present
-#   stack.sh connections           prints each line of compose.yaml after "compose ", the
+#   stack.sh connections           prints each line of the Compose file $FILE after "compose ", the
 #                                  containers' networks and limits, and Docker's networks
 #   stack.sh check <file>          fails if Compose can't parse the file
 #   stack.sh up [-<service>…] [+<network>…] [<service>…]   brings the containers to the state of
 #                                  the Compose file $FILE, except for those with a hyphen;
 #                                  re-creates the other named services and the networks
-#   stack.sh port                  prints the loopback port at which Infisical is published
+#   stack.sh forward               forwards a port of the loopback to an Infisical that publishes
+#                                  none, and closes an earlier one; prints the port
 #   stack.sh wait <seconds> [<service>…]   waits until every container is healthy, except for those
 #                                  of the services; else prints the unhealthy ones and their last
 #                                  log lines without any secret
 set -u
 root=/etc/infisical
 . ./compose.sh
+. ./forwarding.sh
 . ./secrecy.sh
 
 ours() { compose --project-name infisical --project-directory "$root" "$@"; }
@@ -67,7 +69,7 @@ connected() {
 }
 
 connections() {
-    awk '{ print "compose " $0 }' "$root/compose.yaml" 2>/dev/null || true
+    awk '{ print "compose " $0 }' "$FILE" 2>/dev/null || true
     connected
 }
 
@@ -144,11 +146,9 @@ startable() {
         done
 }
 
-port() {
-    docker ps --quiet --filter label=com.docker.compose.project=infisical \
-        --filter label=com.docker.compose.service=infisical |
-        xargs --no-run-if-empty docker inspect --format \
-            '{{ (index (index .NetworkSettings.Ports "8080/tcp") 0).HostPort }}'
+forward() {
+    close_port infisical
+    forward_port infisical
 }
 
 # Prints "<service> <status> <health> <restarts>" for each container, and for each of $services

@@ -12,7 +12,7 @@ from infisical_iac.core.errors import SettingsError
 from infisical_iac.instance.settings import VARIABLES
 from infisical_iac.instance.variables import PLAIN, SECRET
 from infisical_iac.stack.compose_file import compose_file
-from infisical_iac.stack.model import isolate, with_own_settings
+from infisical_iac.stack.model import with_own_settings
 from tests.certificates import OwnAuthority
 from tests.unit.rendered_stack import TRIXIE
 from tests.unit.settings_of import settings_of
@@ -89,21 +89,6 @@ def test_a_drill_sends_no_mail_and_knows_no_given_secret() -> None:
     )["environment"]
     named = ("SMTP", "OTEL", "GITHUB")
     assert [name for name in found if name.startswith(named)] == []
-
-
-@pytest.mark.parametrize("ingress", ["caddy", "none"])
-def test_a_version_that_is_not_proven_sends_no_mail(ingress: str) -> None:
-    text = compose_file(settings_of(ingress=ingress, smtp=_SMTP), TRIXIE)
-    found = yaml.safe_load(isolate(text))["services"]["infisical"]["environment"]
-    assert [name for name in found if name.startswith("SMTP_")] == []
-    assert found["SITE_URL"]
-
-
-@pytest.mark.parametrize("ingress", ["caddy", "none"])
-def test_a_version_that_is_not_proven_calls_no_private_address(ingress: str) -> None:
-    settings = settings_of(ingress=ingress, internal_networks=("10.0.0.0/24",))
-    found = yaml.safe_load(isolate(compose_file(settings, TRIXIE)))["services"]["infisical"]
-    assert found["environment"]["ALLOW_INTERNAL_IP_CONNECTIONS"] == "false"
 
 
 def test_an_earlier_release_gets_the_deployed_settings(tmp_path: Path) -> None:

@@ -85,22 +85,41 @@ def test_services_of_no_kind_belong_to_none(services: dict[str, Any]) -> None:
     assert ingress_of(yaml.safe_dump({"services": services})) == ("unknown", 8080)
 
 
-@pytest.mark.parametrize("kind", [each for each in KINDS if KINDS[each].runs_caddy])
-def test_an_infisical_behind_caddy_is_checked_at_its_own_port(kind: str) -> None:
-    assert isolate(compose_file(settings_of(ingress=kind), _MACHINE)) == ""
-
-
-def test_without_caddy_infisical_is_checked_at_a_port_that_no_proxy_knows() -> None:
-    text = compose_file(settings_of(ingress="none"), _MACHINE)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_version_that_is_checked_is_connected_to_its_databases_only(kind: str) -> None:
+    """No mail, no webhook and no license server is reached: that network leads nowhere else."""
+    text = compose_file(settings_of(ingress=kind), _MACHINE)
     closed, expected = yaml.safe_load(isolate(text)), yaml.safe_load(text)
-    expected["services"]["infisical"]["ports"] = ["127.0.0.1::8080"]
+    infisical = expected["services"]["infisical"]
+    infisical["networks"] = ["databases"]
+    del infisical["ports"]
     assert closed == expected
+    assert closed["networks"]["databases"] == {"internal": True}
 
 
-def test_traefik_does_not_find_the_infisical_of_an_earlier_release_while_it_is_checked() -> None:
-    labelled = {"ports": ["127.0.0.1:8080:8080"], "labels": ["traefik.enable=true"]}
-    former = yaml.safe_dump({"services": {"infisical": labelled}})
-    assert "traefik" not in isolate(former)
+def test_a_network_of_the_users_own_template_is_internal_while_a_version_is_checked() -> None:
+    services = {"infisical": {"ports": ["127.0.0.1:8080:8080"]}, "postgres": {}, "redis": {}}
+    closed = yaml.safe_load(isolate(yaml.safe_dump({"services": services})))
+    assert closed["services"]["infisical"] == {"networks": ["default"]}
+    assert closed["networks"] == {"default": {"internal": True}}
+
+
+def test_the_infisical_of_an_earlier_release_is_not_in_the_network_of_traefik() -> None:
+    infisical = {
+        "ports": ["127.0.0.1:8080:8080"],
+        "labels": ["traefik.enable=true"],
+        "networks": ["edge", "databases", "proxy"],
+    }
+    former = {
+        "services": {"infisical": infisical, "postgres": {"networks": ["databases"]}},
+        "networks": {
+            "edge": {},
+            "databases": {"internal": True},
+            "proxy": {"name": "dokploy-network", "external": True},
+        },
+    }
+    closed = yaml.safe_load(isolate(yaml.safe_dump(former)))
+    assert closed["services"]["infisical"] == {"networks": ["databases"]}
 
 
 def test_host_checks_are_chosen_by_what_a_kind_has(settings: Settings) -> None:
