@@ -111,9 +111,12 @@ class _OnHost(Changeover):
             # That login is at the forwarded port.
             session.forget()
             self._up()
-            self.step("end_closed", doing="close the port of the checks")
+            self._end_closed()
         # Last, so that the edge answers 503 while Infisical starts.
         edge.open_()
+
+    def _end_closed(self) -> None:
+        self.step("end_closed", doing="end what the stack has only while it is checked")
 
     def back(self) -> str:
         snapshot.clean(DIRECTORY, PROJECT)
@@ -121,6 +124,7 @@ class _OnHost(Changeover):
         changeover.release_step("reset", self.unfinished.release, doing="bring the old images back")
         session.forget()
         self._up()
+        self._end_closed()
         if not session.api(stack.published_port()).answers():
             raise CheckFailed("the API does not answer")
         kept = given_up.parse_given_up(said.splitlines())

@@ -91,10 +91,16 @@ def _take_lines(compose: str, deployed: str) -> str:
     return text.replace("    tmpfs:", f"{volumes[0] if volumes else ''}    tmpfs:", 1)
 
 
+# Emptied by scripts/change/upgrade.sh.
+_REDIS_DATABASE = 1
+
+
 def isolate(compose: str) -> str:
     """Return such a file for a version that is not proven: Infisical reaches only its databases.
 
-    Nothing else reaches it, except for the host, by the address of its container.
+    Nothing else reaches it, except for the host, by the address of its container. It has a database
+    of its own in Redis: jobs that wait would fail without a way out, and a later version removes
+    some at its start.
     """
     document: dict[str, Any] = yaml.safe_load(compose)
     services, networks = document["services"], document.get("networks") or {}
@@ -108,6 +114,9 @@ def isolate(compose: str) -> str:
     # Traefik finds Infisical by its labels in the files of earlier releases.
     for each in ("ports", "labels"):
         infisical.pop(each, None)
+    variables = infisical.get("environment", {})
+    if url := variables.get("REDIS_URL"):
+        variables["REDIS_URL"] = re.sub(r"(@[^@/]+)(/\d*)?$", rf"\1/{_REDIS_DATABASE}", url)
     return yaml.safe_dump(document)
 
 

@@ -15,7 +15,7 @@ from infisical_iac.core.rendering import script
 from infisical_iac.stack import paths
 from tests.browser.visit import visit
 from tests.e2e import dying_script, giving_up, upgrading
-from tests.e2e.backing import inventory
+from tests.e2e.backing import gateway, inventory
 from tests.e2e.conftest import FirstDeploy, assert_converged, copy_first_host
 from tests.e2e.dying_script import KILLED
 from tests.e2e.inspection import containers, reset_stack, set_canary, write_secrets
@@ -282,8 +282,13 @@ def later(host: StagingHost, tmp_path: Path) -> Iterator[Callable[..., Done]]:
     host.run(f"cp /etc/hosts /root/hosts; echo 127.0.0.1 {name} >>/etc/hosts")
 
     def run(*arguments: str, program: tuple[str, ...] = PROGRAM, **changes: object) -> Done:
-        version = {"infisical_version": ADDS, "start_timeout": upgrading.start_timeout()}
-        given = (*arguments, "-i", inventory(tmp_path, **{**version, **changes}))
+        values = {
+            "infisical_version": ADDS,
+            "start_timeout": upgrading.start_timeout(),
+            "internal_networks": (f"{gateway(host)}/32",),
+            **changes,
+        }
+        given = (*arguments, "-i", inventory(tmp_path, **values))
         return infisical_iac(host.name, *given, program=program)
 
     yield run
@@ -337,25 +342,27 @@ def test_writes_to_a_new_version_that_fails_its_checks_are_kept_in_a_named_volum
 
 
 @pytest.mark.real
-def test_writes_during_the_post_upgrade_checks_are_kept_too(
+def test_a_version_accepts_no_write_and_reaches_nobody_before_it_is_proven(
     host: StagingHost, later: Callable[..., Done]
 ) -> None:
-    """Infisical becomes healthy and answers on its port; Caddy never becomes healthy."""
+    """Infisical becomes healthy; Caddy never does, and then both do."""
     asleep = 'ENTRYPOINT ["sh", "-c", "trap exit TERM; sleep infinity & wait"]'
     host.run(
         "made=$(docker create staging/caddy:2) && docker commit --change "
         f"{shlex.quote(asleep)} $made staging/caddy:2.0.1 && docker rm $made"
     )
-    with giving_up.writing(host) as acknowledged:
+    with upgrading.watch(host) as seen, giving_up.writing(host) as acknowledged:
         failed = later("apply", "--yes", caddy_image="staging/caddy:2.0.1")
-    _, volume = _given_up(failed)
+    assert failed.returncode == 1
     assert "caddy is running, health" in failed.stderr
-    assert giving_up.lost_writes(host, acknowledged, failed.stderr) == set()
-    assert acknowledged - giving_up.serving(host)
-    done = later("apply", "--yes")
+    assert giving_up.named_volumes(failed.stderr) == giving_up.volumes(host) != set()
+    assert {each.is_closed for each in seen if each.version == ADDS} == {True}
+    assert acknowledged
+    assert acknowledged - giving_up.serving(host) == set()
+    with upgrading.watch(host) as seen:
+        done = later("apply", "--yes")
     assert done.returncode == 0, done.stderr
-    assert f"in the Docker volume {volume}, until you remove it." in done.stderr
-    assert giving_up.volumes(host) == {volume}, "the given-up writes must be kept"
+    upgrading.assert_closed_until_proven(seen, ADDS)
     assert ask(host, "/api/status")[0] == 200
     (release,) = json.loads(later("rollback", "--list", "--json").stdout)
     _assert_a_failed_rollback_loses_no_write(host, later, release["release"])
@@ -375,11 +382,9 @@ def _assert_a_failed_rollback_loses_no_write(
     with giving_up.writing(host) as acknowledged:
         failed = later("rollback", "--confirm", release)
     host.run(f"mv /root/kept {file}")
-    _given_up(failed)
+    assert failed.returncode == 1
     assert "caddy is running, health" in failed.stderr
-    assert giving_up.lost_writes(host, acknowledged, failed.stderr) == set()
-    served = giving_up.serving(host)
-    assert acknowledged & served
-    assert acknowledged - served
+    assert acknowledged
+    assert acknowledged - giving_up.serving(host) == set()
     assert upgrading.version(host) == ADDS
     assert ask(host, "/api/status")[0] == 200

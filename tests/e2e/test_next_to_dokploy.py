@@ -4,16 +4,20 @@ Dokploy's Docker is in a Swarm. Another Caddy stands in for Dokploy's Traefik: i
 Infisical's Caddy over the overlay network, and sends the secret that Traefik finds in a label.
 """
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import yaml
 
 from infisical_iac.stack.ingress_kinds import SECRET_HEADER, SECRET_LABEL
+from tests.e2e import backing, upgrading
 from tests.e2e.conftest import FirstDeploy, assert_converged, copy_first_host
 from tests.e2e.inspection import containers, reset_stack
 from tests.e2e.running import deploy, infisical_iac
 from tests.e2e.suite import verify
+from tests.e2e.upgrading import ADDS
 from tests.e2e.web import ask
 from tests.staging import ingress
 from tests.staging.host import StagingHost
@@ -141,6 +145,26 @@ def test_a_deploy_puts_caddy_between_traefik_and_an_infisical_of_an_older_versio
     assert host.run(_DOKPLOYS).stdout == before
     _read_label(host)
     assert _status(host) == 200
+
+
+def test_a_new_version_is_closed_until_it_is_proven(host: StagingHost, tmp_path: Path) -> None:
+    upgrading.make_later(host, ADDS)
+    given = ("-i", backing.inventory(tmp_path, infisical_version=ADDS))
+    with upgrading.watch(host) as seen:
+        done = infisical_iac(host.name, "apply", "--yes", *given)
+    assert done.returncode == 0, done.stderr
+    upgrading.assert_closed_until_proven(seen, ADDS)
+    assert _status(host) == 200
+    back = infisical_iac(host.name, "rollback", "--confirm", _release(host, given), *given)
+    assert back.returncode == 0, back.stderr
+    assert _status(host) == 200
+    upgrading.forget_releases(host)
+    assert_converged(host)
+
+
+def _release(host: StagingHost, given: tuple[str, ...]) -> str:
+    (one,) = json.loads(infisical_iac(host.name, "rollback", "--list", "--json", *given).stdout)
+    return str(one["release"])
 
 
 def test_the_host_suite_passes(host: StagingHost) -> None:

@@ -127,10 +127,13 @@ def test_an_upgrade_on_a_disk_that_fills_up_keeps_the_old_version(world: Upgradi
 @pytest.mark.real
 def test_an_upgrade_killed_after_the_swap_is_completed(world: Upgrading) -> None:
     """Kill it before the new version starts, before its checks, after them, and at the end."""
+    upgrading.redis(world.host, "set waiting job")
     _dies(world, "upgrade", "enter swapped")
     with upgrading.watch(world.host) as seen:
         _dies(world, "stack", "forward_port infisical")
         world.host.run("sleep 2")
+        assert upgrading.redis(world.host, "get waiting") == "job"
+        assert int(upgrading.redis(world.host, "-n 1 dbsize")) > 0 or not upgrading.IS_REAL
         assert "~ unfinished change of version: 20" in world.run(ADDS, "plan").stdout
     assert {each.version for each in seen} == {ADDS}
     assert [each for each in seen if not each.is_closed] == []
@@ -140,6 +143,7 @@ def test_an_upgrade_killed_after_the_swap_is_completed(world: Upgrading) -> None
     _dies(world, "upgrade", "enter proven")
     done = world.ok(ADDS, "apply", "--yes")
     assert f"Infisical {ADDS} serves." in done.stderr
+    assert upgrading.redis(world.host, "getdel waiting") == "job"
     assert upgrading.secrets(world.host) == _SECRETS
     assert upgrading.has_migrated(world.host, len(_SECRETS) + 1), "the canary is one too"
     assert sql(world.host, _POSTGRES) == "17"

@@ -35,16 +35,16 @@ _LATER_TAGS = f"{_MAJOR}[.]{int(_MINOR) + 1}[.]"
 ADDS, BREAKS, FAILS, SLEEPS, LOSES, BREAKS_CLUSTERS, FAILS_CLUSTERS = (
     f"{_MAJOR}.{int(_MINOR) + 1}.{patch}" for patch in range(7)
 )
-# Connects from the container's own network to a listener outside of the host.
+# Connects from the container's own network to the listener $1:$2 outside of the host.
 _WATCH = """while test -e /root/watching; do
-    docker inspect infisical-infisical-1 --format '{{{{.State.Pid}}}} {{{{.Config.Image}}}} {{{{
-        with index .NetworkSettings.Ports "8080/tcp"}}}}{{{{(index . 0).HostPort}}}}{{{{else}}}}-{{{{end}}}}{{{{
-        range $name, $_ := .NetworkSettings.Networks}}}} {{{{$name}}}}{{{{end}}}}' |
+    docker inspect infisical-infisical-1 --format '{{ .State.Pid }} {{ .Config.Image }} {{
+        with index .NetworkSettings.Ports "8080/tcp" }}{{ (index . 0).HostPort }}{{ else }}-{{ end }}{{
+        range $name, $_ := .NetworkSettings.Networks }} {{ $name }}{{ end }}' |
         while read -r pid image port networks; do
             test "$pid" != 0 || continue
             out=-
-            timeout 1 nsenter --target "$pid" --net bash -c '</dev/tcp/{address}/{port}' && out=out
-            echo "${{image##*:}} $out $port $networks"
+            timeout 1 nsenter --target "$pid" --net bash -c "</dev/tcp/$1/$2" && out=out
+            echo "${image##*:} $out $port $networks"
         done
     sleep 0.2
 done"""
@@ -113,6 +113,7 @@ class Upgrading:
         assert self.host.run(f"cat {STATE_FILE}", check=False).stdout == ""
         ports = self.host.run("systemctl list-units --all --no-legend 'infisical-port-*'").stdout
         assert ports == ""
+        assert redis(self.host, "-n 1 dbsize") == "0"
         volumes = self.host.run("docker volume ls --quiet --filter name=infisical").stdout.split()
         kept = giving_up.volumes(self.host)
         assert set(volumes) - kept == {"infisical_postgres", "infisical_redis"}
@@ -165,6 +166,12 @@ def _load_next(host: StagingHost) -> None:
 def start_timeout() -> int:
     """Return a short start timeout that a working version still meets."""
     return 180 if IS_REAL else 25
+
+
+def redis(host: StagingHost, arguments: str) -> str:
+    """Return the answer of the live Redis to arguments of redis-cli."""
+    command = f"REDISCLI_AUTH=$REDIS_PASSWORD redis-cli {arguments}"
+    return host.run(f"docker exec infisical-redis-1 sh -c '{command}'").stdout.strip()
 
 
 def has_migrated(host: StagingHost, secrets: int) -> bool:
@@ -248,9 +255,9 @@ def watch(host: StagingHost) -> Iterator[list[Exposure]]:
     seen: list[Exposure] = []
     with receiver(gateway(host)) as listener:
         place = urlsplit(listener.url)
-        script = _WATCH.format(address=place.hostname, port=place.port)
-        host.run("cat >/root/watch.sh; touch /root/watching", input=script)
-        host.run("setsid bash /root/watch.sh >/root/seen 2>/dev/null </dev/null &")
+        host.run("cat >/root/watch.sh; touch /root/watching", input=_WATCH)
+        watching = f"bash /root/watch.sh {place.hostname} {place.port}"
+        host.run(f"setsid {watching} >/root/seen 2>/dev/null </dev/null &")
         try:
             yield seen
         finally:

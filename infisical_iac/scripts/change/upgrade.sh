@@ -9,9 +9,10 @@
 #                                   and the new compose.yaml; all is stopped then. With `data`, Redis
 #                                   and what the deploy remembers follow; phase swapped
 #   upgrade.sh end_closed           ends what the stack has only while it is checked: the port that is
-#                                   forwarded to it, and the closed.yaml that it was started by
-#   upgrade.sh back                 undoes all since `begin`, and leaves the containers stopped; phase
-#                                   backing, then back; prints data that were given up, as data.sh
+#                                   forwarded to it, its database in Redis, and closed.yaml
+#   upgrade.sh back                 undoes all since `begin`, except for what end_closed ends, and
+#                                   leaves the containers stopped; phase backing, then back; prints data
+#                                   that were given up, as data.sh
 #   upgrade.sh end                  removes the old data of a proven change, and prints which data
 #                                   given up earlier were removed and which are kept; removes the dump
 #                                   after a rollback
@@ -43,8 +44,11 @@ swap() {
     enter swapped
 }
 
+# The database in Redis is that of stack/model.py.
 end_closed() {
     close_port infisical
+    docker exec "$(of_service redis)" sh -c \
+        'REDISCLI_AUTH=$REDIS_PASSWORD redis-cli -n 1 flushdb' >/dev/null 2>&1 || true
     rm -f "$here/closed.yaml"
 }
 
@@ -73,7 +77,7 @@ back() {
     fi
     echo "$(date -u +%Y-%m-%dT%H:%M:%SZ) $target" | store "$of_release/failed" || true
     enter back
-    end_closed
+    close_port infisical
     given_up "$stamp"
 }
 

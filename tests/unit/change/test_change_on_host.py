@@ -42,7 +42,7 @@ class _Host(Noting):
     checked_port = 0
 
     def note(self, step: str) -> str:
-        if step in ("back", "end_closed"):
+        if step == "end_closed":
             self.closed = ""
         return super().note(step)
 
@@ -106,7 +106,7 @@ def _upgrade() -> list[str]:
 _SWAPPED = ["begin", "close", "dump", "swap"]
 _CLOSED = ["up, closed", "forward", "gate"]
 _OPENED = ["up", "end_closed", "open", "public"]
-_BACK = ["close", "back", "up", "open", "end"]
+_BACK = ["close", "back", "up", "end_closed", "open", "end"]
 
 
 @pytest.mark.parametrize("compose", [_BARE, _COMPOSE], ids=["without Caddy", "with Caddy"])

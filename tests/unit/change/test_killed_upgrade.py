@@ -9,6 +9,7 @@ from infisical_iac.change.path import RELEASES
 from tests.unit.fake_host import MAIN, FakeHost, make_host
 
 _STATE = "/var/lib/infisical-upgrade/state"
+_CLOSED = "/var/lib/infisical-upgrade/closed.yaml"
 _RELEASE = "20261125T101112Z-v0.165.16"
 _NEW = "infisical-upgrade_postgres"
 _GIVEN_UP = f"{MAIN}_given_up_20261125T101112Z"
@@ -16,6 +17,7 @@ _FILES = {"/etc/infisical/compose.yaml": "old", "/etc/infisical/workspace.json":
 _BEGIN = ("upgrade", "begin", _RELEASE, "infisical/infisical:v0.166.0")
 _PAUSE, _SWAP = ("upgrade", "pause"), ("upgrade", "swap", _NEW, "data")
 _BACK, _END = ("upgrade", "back"), ("upgrade", "end")
+_END_CLOSED = ("upgrade", "end_closed")
 
 
 @pytest.fixture
@@ -60,10 +62,12 @@ def test_a_change_that_is_killed_is_undone(host: FakeHost) -> None:
 
 
 def test_a_killed_rollback_is_completed(swapped_host: FakeHost) -> None:
-    for each in swapped_host.deaths(_BACK, _END):
+    swapped_host.write(_CLOSED, "services: {}")
+    for each in swapped_host.deaths(_BACK, _END_CLOSED, _END):
         if each.read(_STATE):
-            each.ok(_BACK, _END)
+            each.ok(_BACK, _END_CLOSED, _END)
         _assert_old_state(each)
+        assert each.read(_CLOSED) is None
         assert "a logged line" in (each.read(f"{RELEASES}/{_RELEASE}/failed.log") or "")
 
 

@@ -250,3 +250,11 @@ def test_a_skipped_service_is_not_waited_for(
 def test_a_healthy_stack_is_left_unchanged(host: Path) -> None:
     containers = "r redis running 0 healthy\ni infisical exited 2 none\n"
     assert _up(host, containers) == containers.splitlines()
+
+
+def test_the_connections_of_a_variant_of_compose_yaml_are_compared_with_it(host: Path) -> None:
+    (host / "containers").touch()
+    variant = host / "closed.yaml"
+    variant.write_text("services: {redis: {}}\n")
+    ran = run_with(host, f"FILE={variant} {script('stack', 'connections')}", check=True)
+    assert "compose services: {redis: {}}" in ran.stdout.splitlines()

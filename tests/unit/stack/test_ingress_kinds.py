@@ -93,6 +93,7 @@ def test_a_version_that_is_checked_is_connected_to_its_databases_only(kind: str)
     infisical = expected["services"]["infisical"]
     infisical["networks"] = ["databases"]
     del infisical["ports"]
+    infisical["environment"]["REDIS_URL"] += "/1"
     assert closed == expected
     assert closed["networks"]["databases"] == {"internal": True}
 
