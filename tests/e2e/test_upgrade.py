@@ -138,7 +138,7 @@ def test_an_upgrade_killed_after_the_swap_is_completed(world: Upgrading) -> None
     assert {each.version for each in seen} == {ADDS}
     assert [each for each in seen if not each.is_closed] == []
     with upgrading.watch(world.host) as seen:
-        _dies(world, "upgrade", "close_port infisical")
+        _dies(world, "upgrade", 'rm -f "$here/closed.yaml"')
     upgrading.assert_closed_until_proven(seen, ADDS)
     _dies(world, "upgrade", "enter proven")
     done = world.ok(ADDS, "apply", "--yes")

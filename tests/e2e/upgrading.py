@@ -38,10 +38,11 @@ ADDS, BREAKS, FAILS, SLEEPS, LOSES, BREAKS_CLUSTERS, FAILS_CLUSTERS = (
 # Connects from the container's own network to the listener $1:$2 outside of the host.
 _WATCH = """while test -e /root/watching; do
     docker inspect infisical-infisical-1 --format '{{ .State.Pid }} {{ .Config.Image }} {{
-        with index .NetworkSettings.Ports "8080/tcp" }}{{ (index . 0).HostPort }}{{ else }}-{{ end }}{{
+        with index .NetworkSettings.Ports "8080/tcp" }}{{ (index . 0).HostPort }}{{
+        else }}-{{ end }}{{
         range $name, $_ := .NetworkSettings.Networks }} {{ $name }}{{ end }}' |
         while read -r pid image port networks; do
-            test "$pid" != 0 || continue
+            test "${pid:-0}" != 0 || continue
             out=-
             timeout 1 nsenter --target "$pid" --net bash -c "</dev/tcp/$1/$2" && out=out
             echo "${image##*:} $out $port $networks"
