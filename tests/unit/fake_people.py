@@ -101,6 +101,9 @@ class People(State):
     def _list_syncs(self, _: Json) -> Json:
         return {"secretSyncs": []}
 
+    def _list_groups(self, _: Json) -> Json:
+        return {"groupMemberships": []}
+
     def _require_admin(self) -> None:
         admins = [each for each in self.persons if {"admin"} & {r["role"] for r in each["roles"]}]
         if self.token != ADMIN_TOKEN or not admins:

@@ -198,19 +198,18 @@ def test_status_has_the_license(run: Journal, monkeypatch: pytest.MonkeyPatch) -
     assert [*licensing.rows(settings_of())] == []
 
 
-_NOW = datetime.now(UTC)
-_OLD = _NOW - timedelta(days=9)
+_A_MOMENT, _LONG = timedelta(seconds=1), timedelta(days=9)
 
 
 @pytest.mark.parametrize(
-    ("plan", "recorded", "fact"),
+    ("plan", "ages", "fact"),
     [
-        (_PLAN, [_NOW, _OLD], ""),
-        (_FREE, [_NOW, _OLD], "not in effect"),
-        ({"slug": "pro", "auditLogs": False}, [_NOW, _OLD], "no audit log"),
+        (_PLAN, [_A_MOMENT, _LONG], ""),
+        (_FREE, [_A_MOMENT, _LONG], "not in effect"),
+        ({"slug": "pro", "auditLogs": False}, [_A_MOMENT, _LONG], "no audit log"),
         (_PLAN, [], "nothing"),
-        (_PLAN, [_OLD], "nothing"),
-        (_PLAN, [_NOW], "before"),
+        (_PLAN, [_LONG], "nothing"),
+        (_PLAN, [_A_MOMENT], "before"),
         (_PLAN, ApiError(403, "PermissionDenied", "not allowed", "GET", "/audit-logs"), "403"),
     ],
     ids=["answers", "free", "without", "empty", "stopped", "begins later", "refused"],
@@ -218,17 +217,19 @@ _OLD = _NOW - timedelta(days=9)
 def test_the_audit_log_answers_if_it_records_and_reaches_back(
     monkeypatch: pytest.MonkeyPatch,
     plan: dict[str, Any],
-    recorded: list[datetime] | ApiError,
+    ages: list[timedelta] | ApiError,
     fact: str,
 ) -> None:
-    def events(_: object, begin: datetime, end: datetime = _NOW, *, page: int) -> list[datetime]:
+    now = datetime.now(UTC)
+
+    def events(_: object, begin: datetime, end: datetime = now, *, page: int) -> list[datetime]:
         assert page == 1
-        if isinstance(recorded, ApiError):
-            raise recorded
-        return [each for each in recorded if begin <= each <= end]
+        if isinstance(ages, ApiError):
+            raise ages
+        return [now - each for each in ages if begin <= now - each <= end]
 
     monkeypatch.setattr(licensing, "read", lambda _: plan)
     monkeypatch.setattr(session, "deployer", lambda _: None)
     monkeypatch.setattr(instance, "audit_events", events)
-    why = licensing.explain_missing_events(8080, _NOW - timedelta(days=1), patience=0)
+    why = licensing.explain_missing_events(8080, now - timedelta(days=1), patience=0)
     assert (bool(why), fact in why) == (bool(fact), True)
