@@ -107,11 +107,15 @@ def deployed_host(first: FirstDeploy, worker_id: str) -> Iterator[StagingHost]:
 
 
 @contextmanager
-def copy_first_host(name: str) -> Iterator[StagingHost]:
-    """Yield a copy of the first host under this name. The caller needs the fixture `first`."""
+def copy_first_host(name: str, *, with_images: bool = True) -> Iterator[StagingHost]:
+    """Yield a copy of the first host under this name. The caller needs the fixture `first`.
+
+    Args:
+        with_images: whether its Docker has the images, containers and volumes of the first host.
+    """
     host = StagingHost(name)
     host.down()
-    copies.copy(_FIRST, host)
+    copies.copy(_FIRST, host, with_images=with_images)
     yield host
     host.down()
 

@@ -5,10 +5,14 @@ Only this module depends on the options, questions and files of `infisical-iac i
 
 import re
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.e2e.running import REPOSITORY, production_settings
+from infisical_iac.core.bundle import default_settings
+from tests.e2e import registries
+from tests.e2e.inspection import reset_stack
+from tests.e2e.running import REPOSITORY
 from tests.staging import stack, wheels
 from tests.staging.host import StagingHost
 from tests.staging.operator import HOME, Done, OperatorMachine
@@ -16,6 +20,7 @@ from tests.staging.shell import docker
 
 PACKAGE = "infisical-iac"
 WHEELS = f"{HOME}/wheels"
+# pipx upgrades pip first, to that of Debian.
 _PIP_WHEELS = "/usr/share/python-wheels"
 SERVICES = f"{HOME}/services"
 REPOSITORY_TYPED = f"{HOME}/typed"
@@ -23,24 +28,29 @@ REPOSITORY_GIVEN = f"{HOME}/given"
 # The file and the template that a later release changes: the change restarts nothing.
 CHANGED = "/etc/systemd/system/infisical-drill-failed.service"
 _TEMPLATE = "templates/backup/infisical-drill-failed.service.j2"
-# Another template that the later release changes; the user has ejected it.
+# Another template that the later release changes, and its file; the user has ejected it.
 EJECTED = "host/infisical-maintenance-failed.service"
+KEPT = "/etc/systemd/system/infisical-maintenance-failed.service"
 LATER_LINE = "# changed by a later release"
 LATER = "999.1.0"
 _ORGANIZATION, _EMAIL = "Acme", "admin@example.com"
 _EXAMPLE = REPOSITORY / "examples" / "chainalign"
-_OFFLINE = ("--offline", "--no-index", "--find-links", WHEELS)
-# The variables that make the wheels the only index of each package client.
-INDEXES = {
-    "UV_OFFLINE": "1",
-    "UV_NO_INDEX": "1",
-    "UV_FIND_LINKS": WHEELS,
-    "PIP_NO_INDEX": "1",
-    "PIP_FIND_LINKS": WHEELS,
+# The configuration that makes the wheels the only index of uv, pip and pipx. pip compiles no module
+# before it is imported, as uv does.
+_INDEXES = {
+    "uv/uv.toml": f'offline = true\nno-index = true\nfind-links = ["{WHEELS}"]\n',
+    "pip/pip.conf": f"""\
+[global]
+no-index = true
+find-links =
+    {WHEELS}
+    {_PIP_WHEELS}
+[install]
+no-compile = true
+""",
 }
-# Files that `init` writes, and a group of settings that differ from the defaults.
+# Files that `init` writes.
 WRITTEN = ("deploy.py", "inventory/hetzner.py", "group_data/hetzner.py", "pyproject.toml")
-_SETTINGS = "group_data/hetzner.py"
 INVENTORY = "inventory/hetzner.py"
 
 
@@ -51,23 +61,25 @@ class Server:
     Attributes:
         key: the private key of a user who may log in.
         fingerprint: the fingerprint of its host key, as the host itself shows it.
+        digests: of the images that its Docker can pull, by their official names.
     """
 
     address: str
     user: str
     key: Path
     fingerprint: str
+    digests: Mapping[str, str]
 
     @classmethod
-    def of(cls, host: StagingHost, user: str = "root") -> "Server":
-        """Return the access to a staging host."""
+    def of(cls, host: StagingHost, digests: Mapping[str, str], user: str = "root") -> "Server":
+        """Return the access to a staging host, whose registry has images with these digests."""
         format = "{{range .NetworkSettings.Networks}}{{.IPAddress}} {{end}}"
         (address, *_) = docker("inspect", "--format", format, host.container).split()
         shown = host.run("ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub").stdout
-        return cls(address, user, host.directory / "id_ed25519", shown.split()[1])
+        return cls(address, user, host.directory / "id_ed25519", shown.split()[1], digests)
 
     def answers(self) -> list[tuple[str, str]]:
-        """Return what a person answers to the questions of `init`, by patterns of the questions."""
+        """Return what a person answers to `init` and `apply`, by patterns of their questions."""
         return [
             (r"(?i)e-mail", _EMAIL),
             (r"(?i)\bkey\b|\bsame\b", "y"),
@@ -80,6 +92,7 @@ class Server:
             (r"(?i)directory.* services", SERVICES),
             (r"(?i)organization", _ORGANIZATION),
             (r"(?i)backup", "later"),
+            (r"(?i)make these changes", "y"),
         ]
 
     def options(self) -> list[str]:
@@ -91,37 +104,67 @@ class Server:
         ]
 
 
-def prepare(machine: OperatorMachine, server: Server, releases: Path) -> None:
-    """Give a machine the wheels, the key of the server, and the services of the example."""
-    house = wheels.wheelhouse(machine.python())
-    machine.copy(house, WHEELS)
-    later = {_TEMPLATE: LATER_LINE, f"templates/{EJECTED}.j2": LATER_LINE}
-    for release, changes in (("", {}), (LATER, later)):
-        made = releases / (release or "this")
-        made.mkdir()
-        machine.copy(wheels.build(made, release=release, changes=changes), f"{WHEELS}/")
+def prepare_server(host: StagingHost) -> Server:
+    """Give a host with Docker a mirror of the official images, and remove Infisical's files.
+
+    The mirror has the images of the stack. No other registry answers there.
+    """
+    settings = default_settings()
+    infisical = f"{settings['infisical_image']}:{settings['infisical_version']}"
+    images = {
+        infisical: f"{stack.INFISICAL}:{stack.version()}",
+        settings["postgres_image"]: stack.POSTGRES,
+        settings["redis_image"]: stack.REDIS,
+    }
+    reset_stack(host)
+    registries.run_mirror(host)
+    digests = registries.fill_mirror(host, stack.ARCHIVE, images)
+    # The swap of the machine beneath is not this server's.
+    host.run("mount --bind /dev/null /proc/swaps")
+    return Server.of(host, digests)
+
+
+def prepare(machine: OperatorMachine, server: Server) -> None:
+    """Give a machine an index, the key of the server, and the services of the example."""
+    machine.copy(wheels.wheelhouse(machine.python()), WHEELS)
+    for path, text in _INDEXES.items():
+        write = f"mkdir -p ~/.config/{Path(path).parent} && cat >~/.config/{path}"
+        _require(machine.run("sh", "-c", write, input=text))
     machine.run("mkdir", "-m", "700", ".ssh")
     machine.copy(server.key, f"{HOME}/.ssh/id_ed25519")
     machine.copy(_EXAMPLE / "before", SERVICES)
     machine.copy(_EXAMPLE / "after", f"{HOME}/checked")
 
 
-def install(machine: OperatorMachine, release: str) -> Done:
-    """Install a release of the tool, as `uv tool install` does from the wheels."""
-    return machine.run("uv", "tool", "install", *_OFFLINE, f"{PACKAGE}=={release}")
+def release(machine: OperatorMachine, server: Server, directory: Path, version: str = "") -> None:
+    """Put the wheel of this project, or of a later one with changed templates, into the index.
+
+    It is built for the images of the mirror: other bytes can't have the digests that a release
+    knows. Nothing else differs.
+    """
+    known = f"DIGESTS.update({dict(server.digests)!r})"
+    changes = {"infisical_iac/stack/settings.py": known}
+    if version:
+        changes |= {_TEMPLATE: LATER_LINE, f"templates/{EJECTED}.j2": LATER_LINE}
+    machine.copy(wheels.build(directory, release=version, changes=changes), f"{WHEELS}/")
+
+
+def read_first_deploy() -> list[list[str]]:
+    """Return the commands of the first deploy in the README."""
+    readme = (REPOSITORY / "README.md").read_text()
+    section = readme.partition("\n## First deploy\n")[2].partition("\n## ")[0]
+    lines = re.findall(r"^    .+", section, re.MULTILINE)
+    return [shlex.split(line, comments=True) for line in lines]
 
 
 def install_with(machine: OperatorMachine, client: str) -> str:
-    """Install this release by pip or pipx from the wheels, and return the path of the program."""
+    """Install this release by pip or pipx, and return the path of the program."""
     requirement = f"{PACKAGE}=={wheels.version()}"
     if client == "pipx":
-        # pipx upgrades pip first, so _PIP_WHEELS offers it Debian's pip.
-        arguments = f"--no-index --find-links={WHEELS} --find-links={_PIP_WHEELS}"
-        _require(machine.run("pipx", "install", "--pip-args", arguments, requirement))
+        _require(machine.run("pipx", "install", requirement))
         return f"{HOME}/.local/share/pipx/venvs/{PACKAGE}/bin/{PACKAGE}"
     _require(machine.run("python3", "-m", "venv", f"{HOME}/pip"))
-    install = ("install", "--quiet", "--no-index", "--find-links", WHEELS, requirement)
-    _require(machine.run(f"{HOME}/pip/bin/pip", *install))
+    _require(machine.run(f"{HOME}/pip/bin/pip", "install", "--quiet", requirement))
     return f"{HOME}/pip/bin/{PACKAGE}"
 
 
@@ -134,7 +177,7 @@ def run_once(machine: OperatorMachine, *arguments: str, directory: str) -> Done:
     (wheel,) = machine.run(
         "sh", "-c", f"ls {WHEELS}/infisical_iac-{wheels.version()}-*"
     ).stdout.split()
-    command = ("uvx", *_OFFLINE, "--from", wheel, PACKAGE, *arguments)
+    command = ("uvx", "--from", wheel, PACKAGE, *arguments)
     return machine.run(*command, directory=directory, environment={"CI": "true"}, input="")
 
 
@@ -146,7 +189,7 @@ def run_pinned(machine: OperatorMachine, *command: str, directory: str) -> Done:
     before = machine.read(f"{directory}/pyproject.toml")
     write = ("sh", "-c", "cat >pyproject.toml")
     machine.run(*write, directory=directory, input=before + only)
-    done = machine.run("uv", "run", *_OFFLINE, *command, directory=directory)
+    done = machine.run("uv", "run", *command, directory=directory)
     machine.run(*write, directory=directory, input=before)
     return done
 
@@ -154,17 +197,6 @@ def run_pinned(machine: OperatorMachine, *command: str, directory: str) -> Done:
 def find_project_file(machine: OperatorMachine, directory: str) -> str:
     """Return the path of the project file that `init` wrote, in the repository."""
     return machine.run("sh", "-c", "ls group_data/*.yaml", directory=directory).stdout.strip()
-
-
-def write_settings(machine: OperatorMachine, directory: str) -> None:
-    """Add what a staging host needs to the settings: its images, and limits of the machine."""
-    settings: dict[str, object] = {**production_settings(), "minimum_free_disk_gb": 3.0}
-    if stack.find_archive() is None:
-        settings["infisical_memory_needed"] = "64m"
-    given = {"admin_email", "ingress"}  # `init` has written these
-    lines = [f"{name} = {value!r}" for name, value in settings.items() if name not in given]
-    text = machine.read(f"{directory}/{_SETTINGS}") + "\n".join(["", *lines, ""])
-    machine.run("sh", "-c", f"cat > {shlex.quote(_SETTINGS)}", directory=directory, input=text)
 
 
 def decide_to_skip(machine: OperatorMachine, plan: str) -> None:

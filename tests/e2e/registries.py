@@ -1,13 +1,17 @@
 """Run registries on the loopback address of a host: a mirror, a private one, and a wrong one."""
 
+import hashlib
 import json
+import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import bcrypt
 
+from infisical_iac.core.images import parse_reference
 from tests import fake_registry
 from tests.staging.host import StagingHost
 from tests.staging.shell import docker
@@ -17,6 +21,23 @@ USER, PASSWORD = "reader", "obviously-fake-registry-password"
 _DEFAULTS = "/etc/default/docker"
 _DIRECTORY = "/root/registries"
 _SECONDS = 60
+
+
+def run_mirror(host: StagingHost, *, used: bool = True) -> None:
+    """Run an empty registry, Debian's docker-registry, until the host boots again.
+
+    Args:
+        used: whether Docker asks it for official names before Docker Hub, for which it restarts.
+    """
+    host.run(
+        "apt-get -qq install --yes --no-install-recommends docker-registry && "
+        f"systemctl disable --now docker-registry; mkdir -p {_DIRECTORY} && "
+        f"cp -a {_DEFAULTS} {_DIRECTORY}/defaults"
+    )
+    _serve(host, "mirror", MIRROR, {})
+    if used:
+        option = f"--registry-mirror=http://127.0.0.1:{MIRROR}"
+        host.run(f"echo 'DOCKER_OPTS=\"{option}\"' >>{_DEFAULTS}; systemctl restart docker")
 
 
 @contextmanager
@@ -29,23 +50,15 @@ def run_all(host: StagingHost, *, mirrors: bool = True) -> Iterator[None]:
         mirrors: whether Docker is to use the mirror for official names, for which it restarts.
     """
     restart = "systemctl restart docker" if mirrors else "true"
-    host.run(
-        "apt-get -qq install --yes --no-install-recommends docker-registry && "
-        f"systemctl disable --now docker-registry; mkdir -p {_DIRECTORY}"
-    )
-    hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
-    host.run(f"cat >{_DIRECTORY}/htpasswd", input=f"{USER}:{hashed}\n")
-    script = Path(fake_registry.__file__).read_text()
-    host.run(f"cat >{_DIRECTORY}/fake_registry.py", input=script)
     try:
-        _serve(host, "mirror", MIRROR, {})
+        run_mirror(host, used=mirrors)
+        hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+        host.run(f"cat >{_DIRECTORY}/htpasswd", input=f"{USER}:{hashed}\n")
         htpasswd = {"realm": "fake", "path": f"{_DIRECTORY}/htpasswd"}
         _serve(host, "private", PRIVATE, {"auth": {"htpasswd": htpasswd}})
+        script = Path(fake_registry.__file__).read_text()
+        host.run(f"cat >{_DIRECTORY}/fake_registry.py", input=script)
         _start(host, "wrong", WRONG, f"python3 {_DIRECTORY}/fake_registry.py {WRONG}")
-        host.run(f"cp -a {_DEFAULTS} {_DIRECTORY}/defaults")
-        mirror = f"--registry-mirror=http://127.0.0.1:{MIRROR}"
-        if mirrors:
-            host.run(f"echo 'DOCKER_OPTS=\"{mirror}\"' >>{_DEFAULTS}; {restart}")
         yield
     finally:
         host.run(
@@ -75,6 +88,59 @@ def push(host: StagingHost, image: str, port: int, name: str, *, login: bool = F
     digest = next(each for each in digests if each.startswith(f"{repository}@"))
     host.run(f"docker rmi {target} {digest}", check=False)
     return str(digest.partition("@")[2])
+
+
+def fill_mirror(host: StagingHost, archive: Path, images: Mapping[str, str]) -> dict[str, str]:
+    """Give the mirror of a host images that its Docker does not have; return their digests.
+
+    Args:
+        archive: of `docker save`. Its layers are not compressed, as those of a push are.
+        images: by the official references that they get, their names in the archive.
+    """
+    with tempfile.TemporaryDirectory() as directory, tarfile.open(archive) as opened:
+        storage = Path(directory, "mirror")
+        listed = json.loads(_read(opened, "manifest.json"))
+        found = {tag: image for image in listed for tag in image["RepoTags"]}
+        digests = {
+            official: _store(storage / "docker/registry/v2", official, opened, found[image])
+            for official, image in images.items()
+        }
+        docker("cp", str(storage), f"{host.container}:{_DIRECTORY}/")
+    return digests
+
+
+def _read(archive: tarfile.TarFile, name: str) -> bytes:
+    member = archive.extractfile(name)
+    assert member is not None
+    return member.read()
+
+
+def _store(root: Path, official: str, archive: tarfile.TarFile, image: Mapping[str, Any]) -> str:
+    """Store an image as docker-registry does below `root`, and return its digest."""
+    reference = parse_reference(official)
+    repository = root / "repositories" / reference.repository
+
+    def store(content: bytes, *links: str) -> dict[str, Any]:
+        digest = hashlib.sha256(content).hexdigest()
+        blob = root / "blobs/sha256" / digest[:2] / digest / "data"
+        for file in (blob, *(repository / link.format(digest) / "link" for link in links)):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content if file == blob else f"sha256:{digest}".encode())
+        return {"digest": f"sha256:{digest}", "size": len(content)}
+
+    def describe(kind: str, member: str) -> dict[str, Any]:
+        stored = store(_read(archive, member), "_layers/sha256/{}")
+        return {"mediaType": f"application/vnd.oci.image.{kind}", **stored}
+
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": describe("config.v1+json", image["Config"]),
+        "layers": [describe("layer.v1.tar", each) for each in image["Layers"]],
+    }
+    tags = f"_manifests/tags/{reference.tag}"
+    links = ("_manifests/revisions/sha256/{}", f"{tags}/current", f"{tags}/index/sha256/{{}}")
+    return str(store(json.dumps(manifest).encode(), *links)["digest"])
 
 
 def copy(source: StagingHost, target: StagingHost) -> None:

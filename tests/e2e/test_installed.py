@@ -1,8 +1,8 @@
 """Test the installed tool on a machine without this clone: three commands deploy, and more follow.
 
 The tests of a machine are in the order of a person's first days with it, and build on each other.
-Between `init` and `apply`, `installed.write_settings` adds settings that a person does not need:
-without a registry the images come from archives, and the host shares disk and memory with others.
+The server's Docker has a mirror of Docker Hub, which was set up there before. The package is not
+published: the machine's package clients are configured to take a directory of wheels as index.
 """
 
 import json
@@ -16,10 +16,10 @@ import pytest
 
 from tests.e2e import every_command, installed
 from tests.e2e.conftest import FirstDeploy, copy_first_host
-from tests.e2e.inspection import reset_stack
 from tests.e2e.installed import (
     CHANGED,
     EJECTED,
+    KEPT,
     LATER,
     LATER_LINE,
     REPOSITORY_GIVEN,
@@ -30,6 +30,7 @@ from tests.e2e.installed import (
 )
 from tests.e2e.running import REPOSITORY
 from tests.staging import wheels
+from tests.staging.host import StagingHost
 from tests.staging.operator import HOME, Done, OperatorMachine
 
 _OLDEST = (3, 11)
@@ -38,12 +39,17 @@ _TOOL = f"{HOME}/.local/share/uv/tools/{installed.PACKAGE}/bin/python"
 
 
 @pytest.fixture(scope="module")
-def server(first: FirstDeploy) -> Iterator[Server]:
-    """A server that has Docker and the images, and nothing of Infisical."""
+def host(first: FirstDeploy) -> Iterator[StagingHost]:
+    """A host that has Docker without any image."""
     first.run.ok()
-    with copy_first_host("e2e-installed") as host:
-        reset_stack(host)
-        yield Server.of(host)
+    with copy_first_host("e2e-installed", with_images=False) as copy:
+        yield copy
+
+
+@pytest.fixture(scope="module")
+def server(host: StagingHost) -> Server:
+    """A server whose Docker has a mirror with the official images."""
+    return installed.prepare_server(host)
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +57,19 @@ def machine(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """An operator's machine, with uv and files of wheels only."""
     made = OperatorMachine("e2e-installed")
     made.up()
-    installed.prepare(made, server, tmp_path_factory.mktemp("releases"))
+    installed.prepare(made, server)
+    installed.release(made, server, tmp_path_factory.mktemp("release"))
     made.run("mkdir", _EMPTY, REPOSITORY_TYPED, REPOSITORY_GIVEN)
     yield made
     made.down()
+
+
+@pytest.fixture(scope="module")
+def later(
+    machine: OperatorMachine, server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A later release is published."""
+    installed.release(machine, server, tmp_path_factory.mktemp("later"), LATER)
 
 
 def _check(done: Done, *statuses: int) -> Done:
@@ -88,10 +103,26 @@ def test_a_check_needs_no_installation_and_no_terminal(machine: OperatorMachine)
     assert "obviously-fake" not in found.stdout + found.stderr
 
 
-def test_tool_is_installed_from_files(machine: OperatorMachine) -> None:
-    _check(installed.install(machine, wheels.version()))
-    shown = _check(_command(machine, "--version", directory=_EMPTY))
-    assert wheels.version() in shown.stdout
+def test_three_commands_deploy(machine: OperatorMachine, host: StagingHost, server: Server) -> None:
+    """Run the README's commands, with nothing between them; the server pulls images by digest."""
+    shown = []
+    for command in installed.read_first_deploy():
+        status, output = machine.type(
+            *command, directory=REPOSITORY_TYPED, answers=server.answers()
+        )
+        assert status == 0, output
+        shown.append(output.replace("\r", ""))
+    _, init, apply = shown
+    assert server.fingerprint in init
+    plan, _, run = apply.partition("Make these changes")
+    assert "+ credentials backend.production" in plan
+    next_steps = run.partition("\nNext:\n")[2]
+    for fact in ("http://127.0.0.1:8080", "/etc/infisical/admin.env", "recovery-kit"):
+        assert fact in next_steps
+    listed = host.run("docker inspect --format '{{.Config.Image}}' $(docker ps --quiet)").stdout
+    assert {*listed.split()} == {f"{name}@{digest}" for name, digest in server.digests.items()}
+    again = _check(_command(machine, "apply", "--yes", "--json"))
+    assert json.loads(again.stdout)["changes"] == []
 
 
 def test_each_command_in_an_empty_directory_ends_with_one_sentence(
@@ -110,57 +141,23 @@ def test_each_command_in_an_empty_directory_ends_with_one_sentence(
     assert machine.run("ls", "-A", directory=_EMPTY).stdout == ""
 
 
-def test_init_is_answered_on_a_terminal(machine: OperatorMachine, server: Server) -> None:
-    status, shown = machine.type(
-        "infisical-iac", "init", directory=REPOSITORY_TYPED, answers=server.answers()
-    )
-    assert status == 0, shown
-    assert server.fingerprint in shown
-    for path in WRITTEN:
-        assert machine.read(f"{REPOSITORY_TYPED}/{path}"), path
-    assert installed.find_project_file(machine, REPOSITORY_TYPED)
-    installed.write_settings(machine, REPOSITORY_TYPED)
-
-
 @pytest.mark.parametrize("client", ["uv", "pip", "pipx"])
 def test_each_package_client_installs_the_tool_and_knows_the_newest_version(
-    machine: OperatorMachine, client: str
+    machine: OperatorMachine, later: None, client: str
 ) -> None:
     """An unreachable registry of images is not an error."""
     program = "infisical-iac" if client == "uv" else installed.install_with(machine, client)
-    shown = _check(machine.run(program, "--version", directory=_EMPTY))
-    assert wheels.version() in shown.stdout
-    refused = machine.run(program, "plan", directory=_EMPTY)
-    assert refused.returncode == 1
-    assert installed.is_one_sentence(refused.stdout + refused.stderr)
-    found = machine.run(
-        *(program, "outdated", "--json"),
-        directory=REPOSITORY_TYPED,
-        environment=installed.INDEXES,
-    )
+    found = machine.run(program, "outdated", "--json", directory=REPOSITORY_TYPED)
     assert found.returncode == 2, found.stderr
-    newest = {each["name"]: each["newest"] for each in json.loads(found.stdout)["versions"]}
-    assert newest["infisical-iac"] == LATER
-    assert newest["redis"] == ""
+    versions = {each["name"]: each for each in json.loads(found.stdout)["versions"]}
+    tool = versions["infisical-iac"]
+    assert (tool["pinned"], tool["newest"]) == (wheels.version(), LATER)
+    assert versions["redis"]["newest"] == ""
 
 
-def test_plan_shows_a_first_deploy(machine: OperatorMachine) -> None:
-    assert _command(machine, "plan").returncode == 2
-    assert len(_plan(machine)) > 10
-
-
-def test_apply_deploys_and_finds_nothing_to_change_afterwards(machine: OperatorMachine) -> None:
-    status, shown = machine.type(
-        *("infisical-iac", "apply"),
-        directory=REPOSITORY_TYPED,
-        answers=[("Make these changes", "y")],
-    )
-    assert status == 0, shown
-    next_steps = shown.replace("\r", "").partition("\nNext:\n")[2]
-    for fact in ("http://127.0.0.1:8080", "/etc/infisical/admin.env", "recovery-kit"):
-        assert fact in next_steps
-    again = _check(_command(machine, "apply", "--yes", "--json"))
-    assert json.loads(again.stdout)["changes"] == []
+def test_pyinfra_runs_by_the_pinned_version_and_finds_nothing_to_change(
+    machine: OperatorMachine,
+) -> None:
     pyinfra = ("pyinfra", "--yes", "--json", installed.INVENTORY, "deploy.py")
     ran = _check(installed.run_pinned(machine, *pyinfra, directory=REPOSITORY_TYPED))
     results = json.loads(ran.stdout)["results"]
@@ -197,18 +194,19 @@ def test_init_by_options_writes_the_same_deployment(
 ) -> None:
     given = ("init", *server.options())
     _check(_command(machine, *given, directory=REPOSITORY_GIVEN))
-    installed.write_settings(machine, REPOSITORY_GIVEN)
     for path in (*WRITTEN, installed.find_project_file(machine, REPOSITORY_TYPED)):
         typed = machine.read(f"{REPOSITORY_TYPED}/{path}")
+        assert typed, path
         assert machine.read(f"{REPOSITORY_GIVEN}/{path}") == typed, path
     assert _plan(machine, REPOSITORY_GIVEN) == []
 
 
-def test_a_later_release_shows_and_applies_its_changes(machine: OperatorMachine) -> None:
+def test_a_later_release_shows_and_applies_its_changes(
+    machine: OperatorMachine, later: None
+) -> None:
     """The template that the user has ejected stays, and its difference is shown."""
     _check(_command(machine, "eject", EJECTED))
-    assert _plan(machine) == []
-    _check(installed.install(machine, LATER))
+    _check(machine.run("uv", "tool", "upgrade", "infisical-iac"))
     assert LATER in _check(_command(machine, "--version")).stdout
     upgraded = _check(_command(machine, "init", "--upgrade", "--yes"))
     assert "pyproject.toml" in upgraded.stdout
@@ -216,18 +214,16 @@ def test_a_later_release_shows_and_applies_its_changes(machine: OperatorMachine)
     shown = _check(_command(machine, "plan"), 2)
     assert f"+{LATER_LINE}" in shown.stdout + shown.stderr
     assert f"eject {EJECTED} --keep-mine" in shown.stdout + shown.stderr
-    changes = _plan(machine)
-    assert any(CHANGED in each for each in changes)
-    assert not any(EJECTED.partition("/")[2] in each for each in changes)
+    assert CHANGED in shown.stdout
+    assert KEPT not in shown.stdout
     _check(_command(machine, "apply", "--yes"))
-    assert _plan(machine) == []
-    assert json.loads(_check(_command(machine, "apply", "--yes", "--json")).stdout)["changes"] == []
     assert json.loads(_check(_command(machine, "verify", "--json")).stdout)["failed"] == 0
     _check(_command(machine, "migrate", "verify", f"{REPOSITORY_TYPED}/migration.yaml"))
     assert _command(machine, "check", SERVICES, "--json").returncode == 2
     _check(_command(machine, "eject", EJECTED, "--keep-mine"))
-    kept = _check(_command(machine, "plan"))
-    assert LATER_LINE not in kept.stdout + kept.stderr
+    again = _check(_command(machine, "apply", "--yes", "--json"))
+    assert json.loads(again.stdout)["changes"] == []
+    assert LATER_LINE not in again.stdout + again.stderr
 
 
 def _pythons() -> dict[tuple[int, int], str]:

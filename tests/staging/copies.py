@@ -14,16 +14,20 @@ def freeze(host: StagingHost) -> None:
     docker("commit", host.container, _image(host))
 
 
-def copy(frozen: StagingHost, host: StagingHost) -> None:
+def copy(frozen: StagingHost, host: StagingHost, *, with_images: bool = True) -> None:
     """Boot `host`, which must not exist, as a copy of `frozen`.
 
     The copy has its own name, but the SSH host keys and login keys of the frozen host.
+
+    Args:
+        with_images: whether its Docker has the images, containers and volumes of the frozen host.
     """
     known = access.read(frozen.directory)
     host.directory.mkdir(parents=True)
     for key in frozen.directory.glob("id_ed25519*"):
         shutil.copy2(key, host.directory)
-    _copy_volume(frozen, host)
+    if with_images:
+        _copy_volume(frozen, host)
     port = free_port()
     host.boot(_image(frozen), port)
     keys = host.run("cat /etc/ssh/ssh_host_*_key.pub").stdout

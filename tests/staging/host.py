@@ -14,8 +14,8 @@ from tests.staging.build import RECIPES, base, build, digest, recipe_of
 from tests.staging.shell import STATE, StagingError, docker, hold_lock, require_success, say
 
 # Sets the hosts of a second clone on the same machine apart.
-_CLONE = os.environ.get("STAGING_CLONE", "")
-LABEL = f"infisical-iac.staging{_CLONE}"
+CLONE = os.environ.get("STAGING_CLONE", "")
+LABEL = f"infisical-iac.staging{CLONE}"
 Release = Literal["trixie", "bookworm"]
 User = Literal["root", "deploy"]
 _BOOT_SECONDS = 60
@@ -43,7 +43,7 @@ class StagingHost:
         self.user = user
         self.place = place
         self.disk_gb = disk_gb
-        self.container = f"infisical-iac-staging{_CLONE}-{name}"
+        self.container = f"infisical-iac-staging{CLONE}-{name}"
         self.volume = f"{self.container}-docker"
         self.directory = STATE / name
 

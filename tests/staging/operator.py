@@ -11,7 +11,7 @@ from pathlib import Path
 from tests.on_terminal import run_on_terminal
 from tests.staging import entering
 from tests.staging.build import RECIPES, base, build, digest, recipe_of
-from tests.staging.host import LABEL
+from tests.staging.host import CLONE, LABEL
 from tests.staging.shell import StagingError, docker, hold_lock, say
 
 USER = "ada"
@@ -25,7 +25,7 @@ class OperatorMachine:
     """The machine of a person who is not root; `uv` is there, as the person installed it."""
 
     def __init__(self, name: str) -> None:
-        self.container = f"infisical-iac-operator-{name}"
+        self.container = f"infisical-iac-operator{CLONE}-{name}"
         self._name = name
 
     def up(self) -> None:
