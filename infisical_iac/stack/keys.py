@@ -156,7 +156,7 @@ def decide(
         yield UpToDate("keys and passwords are in place")
         return
     for name in sorted(state.missing):
-        yield Change("+", _path(name))
+        yield Change("+", _path(name), _source(name))
     for name in sorted(state.stale):
         if not state.missing:
             yield Change("~", _path(name), "not what follows from the keys")
@@ -219,6 +219,14 @@ def refuse(
             "the administrator's password, and it is written again",
             code="refused.lost_login",
         )
+
+
+def _source(name: str) -> str:
+    """Return where the value of a new key comes from; empty for one that the host generates."""
+    if not name.startswith(GIVEN):
+        return ""
+    variable = name.removeprefix(GIVEN).upper()
+    return f"`apply` takes it from {variable} or {variable}_FILE, or asks for it"
 
 
 def _describe_malformed(name: str) -> str:

@@ -176,9 +176,13 @@ OPERATIONS = {
             steps=("_make",),
         ),
         due(
-            lambda: _keys(KeysState(missing=frozenset({"encryption_key", "admin.env"}))),
+            lambda: _keys(
+                KeysState(missing=frozenset({"encryption_key", "admin.env", "given_smtp_password"}))
+            ),
             "+ /etc/infisical/admin.env",
             "+ /etc/infisical/keys/encryption_key",
+            "+ /etc/infisical/keys/given_smtp_password: `apply` takes it from SMTP_PASSWORD or "
+            "SMTP_PASSWORD_FILE, or asks for it",
             steps=("_make",),
         ),
         # The key that encrypted the data is unknown.
