@@ -245,8 +245,8 @@ def test_an_undone_scale_out_ends_after_its_cluster_is_removed(
     assert now.startswith("node-1 ")
     assert now.endswith(f" {data}.")
     assert "left the swarm" in left
-    up = f"FILE={COMPOSE_FILE} stack up"
-    back = ["scale-out back", "stack connections", up, "stack wait"]
+    connections, up = (f"FILE={COMPOSE_FILE} stack {each}" for each in ("connections", "up"))
+    back = ["scale-out back", connections, up, "stack wait"]
     assert host.steps == [*back, f"remove {stamp}", "open ['node-1']", "scale-out end"]
 
 
