@@ -354,10 +354,11 @@ class InstanceSettings(SettingsModel):
 
     def is_direct(self, name: str) -> bool:
         """Return whether Infisical asks a host without the proxy."""
-        listed = any(
+        if self.proxy is None or name == self.proxy.host:
+            return True
+        return any(
             name == each or (each[0] == "." and name.endswith(each)) for each in self.no_proxy
         )
-        return not self.outbound_proxy or listed
 
     @property
     def secrets(self) -> tuple[GivenSecret, ...]:

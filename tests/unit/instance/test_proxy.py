@@ -189,6 +189,15 @@ def test_hosts_in_no_proxy_are_not_asked_for() -> None:
     assert targets(settings) == ["license.example.com:443", "github.com:443", "api.github.com:443"]
 
 
+def test_the_proxys_own_host_is_reached_without_the_proxy() -> None:
+    settings = settings_of(
+        outbound_proxy="http://git.internal:3128",
+        infisical_environment={"URL_GITLAB_URL": "https://git.internal"},
+    )
+    assert targets(settings) == []
+    assert settings.instance.is_direct("git.internal")
+
+
 @pytest.mark.parametrize(
     ("license_key", "environment", "asked"),
     [
