@@ -92,7 +92,7 @@ def test_a_group_is_listed_once_it_gives_access_to_the_project(world: _World) ->
         assert world.run("drift").returncode == 0
         known = json.loads(world.host.run("cat /etc/infisical/workspace.json").stdout)
         roles = {"roles": [{"role": "viewer", "isTemporary": False}]}
-        path = f"/api/v1/projects/{known['project']}/memberships/groups/{group}"
+        path = f"/api/v1/projects/{known['project']['id']}/memberships/groups/{group}"
         client.post(path, json=roles)
     drift = world.run("drift")
     assert (drift.returncode, "group auditors " in drift.stdout) == (2, True)
