@@ -73,4 +73,5 @@ def lines_holding(values: Iterable[Secret], connection: Connection, command: str
 
 
 def _lines(values: Iterable[Secret]) -> str:
-    return "".join(f"{value.reveal()}\n" for value in values)
+    # grep takes each line for a pattern: of a text, such as a private key, the longest line.
+    return "".join(f"{max(value.reveal().splitlines(), key=len)}\n" for value in values)

@@ -1,5 +1,7 @@
 """Read the secrets in the files of the host."""
 
+from base64 import b64decode
+
 from tests.host.connection import Connection
 from tests.host.secrecy import Secret
 
@@ -10,6 +12,8 @@ STACK_KEYS = ("encryption_key", "auth_secret", "postgres_password", "redis_passw
 KEYS = (*STACK_KEYS, "restic_password", "kit_signing_key")
 # The key of a host whose Caddy is behind another proxy; its containers start with it too.
 EDGE_KEY = "edge_secret"
+# How the names begin of the secrets that the user gave.
+GIVEN = "keys: given_"
 # The keys that only the nodes of a cluster have.
 CLUSTER_KEYS = (
     *("replication_password", "patroni_password", "swarm_unlock_key", "cluster_ca_key"),
@@ -17,12 +21,13 @@ CLUSTER_KEYS = (
 
 _READ = """
 cd %s || exit 1
-for key in keys/*; do printf 'keys\\t%%s\\t%%s\\n' "${key#keys/}" "$(cat "$key")"; done
+for key in keys/*; do printf 'keys\\t%%s\\t%%s\\n' "${key#keys/}" "$(base64 -w 0 "$key")"; done
 for file in admin.env deployer.env credentials/*.env; do
     sed -n "s|^\\([A-Z_]*\\)=\\(.*\\)|$file\\t\\1\\t\\2|p" "$file"
 done
 """
 _PUBLIC = {"INFISICAL_ADMIN_EMAIL", "NODE_ENV"}
+_SHORTEST = 8
 
 
 def read_secrets(connection: Connection) -> dict[str, Secret]:
@@ -32,14 +37,26 @@ def read_secrets(connection: Connection) -> dict[str, Secret]:
     """
     lines = connection.quietly(_READ % ROOT).splitlines()
     found = (line.split("\t", 2) for line in lines)
-    return {f"{file}: {name}": Secret(value) for file, name, value in found if name not in _PUBLIC}
+    return {
+        f"{file}: {name}": Secret(_decode(value) if file == "keys" else value)
+        for file, name, value in found
+        if name not in _PUBLIC
+    }
+
+
+def _decode(key: str) -> str:
+    # A secret that the user gave may have several lines.
+    return b64decode(key).decode().rstrip("\n")
 
 
 def confidential(secrets: dict[str, Secret]) -> list[Secret]:
-    """Return the values that must be secret: all except client ids, each once."""
+    """Return the values that must be secret: all except client ids, each once.
+
+    One of few characters, which only a user gives, may be found anywhere, and is left out.
+    """
     values = {
         secret.reveal(): secret
         for name, secret in secrets.items()
-        if not name.endswith("CLIENT_ID") and len(secret) > 0
+        if not name.endswith("CLIENT_ID") and len(secret) >= _SHORTEST
     }
     return list(values.values())
