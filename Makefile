@@ -10,7 +10,7 @@ NODE_MODULES := $(NODE_LOADER)/node_modules/.package-lock.json
 # Keep compiled bytecode, even if the caller turned it off: tests start many programs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo demo-down test test-cluster test-real bench check dist docs format lock clean
+.PHONY: help install demo demo-down test test-long test-cluster test-real bench check dist docs format lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -42,7 +42,11 @@ test: $(VENV)/.dev $(NODE_MODULES) ## Run every test, the quick ones first
 	    wait $$! || status=$$?; exit $$status
 	@$(RUN)/pytest -n 6 --dist loadfile tests/contract tests/hcloud
 	@$(RUN)/pytest -n 2 --dist loadfile tests/network
-	@$(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not cluster" tests/e2e
+	@$(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not cluster and not long" tests/e2e
+
+test-long: $(VENV)/.dev ## Run the tests on a host that are too long for `make test`
+	@$(RUN)/python -m tests.tools
+	@$(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m long tests/e2e
 
 test-cluster: $(VENV)/.dev ## Break a cluster in ten ways, operate one by its commands, move to one and back
 	@$(RUN)/python -m tests.tools

@@ -14,6 +14,8 @@ from tests.e2e.running import infisical_iac
 from tests.e2e.webhook import receiver
 from tests.staging.host import StagingHost
 
+pytestmark = pytest.mark.long
+
 _PASSWORD = "RESTIC_PASSWORD_FILE=/etc/infisical/keys/restic_password"
 # A text that PostgreSQL keeps compressed: its dump is far larger than the database.
 _FILLER = "CREATE TABLE filler AS SELECT repeat('x', 100000000) AS text"

@@ -22,8 +22,6 @@ _NAME = "e2e-cluster"
 # A real server copies the names of a folder at each write: 2,700 writes of the faults' client are
 # 1 GB of PostgreSQL's data, and as much of its log.
 _DISK_GB = 9
-# What `make test` has time for.
-_ALWAYS = ("primary_killed",)
 # Sentinels exchange what they know every two seconds.
 _HELLOS_SECONDS = 8
 _GIVEN, _TOKEN = "GITHUB_API_TOKEN", "fa$ke 'github' token"
@@ -149,11 +147,9 @@ def test_a_sentinel_that_missed_a_failover_finds_the_new_master_by_itself(cluste
     assert cluster.plan() == []
 
 
+@pytest.mark.cluster
 @pytest.mark.real
-@pytest.mark.parametrize(
-    "fault",
-    [pytest.param(each, marks=() if each in _ALWAYS else pytest.mark.cluster) for each in FAULTS],
-)
+@pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_loses_no_write_and_service_recovers_by_itself(
     cluster: Cluster, fault: str
 ) -> None:

@@ -14,6 +14,8 @@ from tests.e2e.inspection import PROJECT, deployer, env_file, write_secrets
 from tests.e2e.running import REPOSITORY, deploy
 from tests.staging.host import StagingHost
 
+pytestmark = pytest.mark.long
+
 _SECRET = {"OBVIOUSLY_FAKE": "fake-value"}
 _HOST_TESTS = "tests/host/test_volume.py"
 _KEYS = "cd /etc/infisical/keys && sha256sum *"

@@ -2,10 +2,14 @@
 
 import json
 
+import pytest
+
 from tests.e2e.conftest import assert_converged
 from tests.e2e.inspection import deployer
 from tests.e2e.running import infisical_iac
 from tests.staging.host import StagingHost
+
+pytestmark = pytest.mark.long
 
 _KEY = "OBVIOUSLY_FAKE"
 _BACKUPS = "/var/backups/infisical-iac"

@@ -17,6 +17,8 @@ from tests.ports import free_port
 from tests.staging.host import Release, StagingHost, host_image
 from tests.staging.shell import run
 
+pytestmark = pytest.mark.long
+
 WAIVERS = REPOSITORY / "tests" / "lynis" / "waivers.prf"
 LEAST_INDEX = 80
 

@@ -5,6 +5,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.conftest import assert_converged
 from tests.e2e.drift import (
     BOOTSTRAP,
@@ -25,6 +27,8 @@ from tests.e2e.running import REPOSITORY, command_environment, infisical_iac
 from tests.e2e.test_dying import assert_nothing_exists_twice
 from tests.on_terminal import run_on_terminal
 from tests.staging.host import StagingHost
+
+pytestmark = pytest.mark.long
 
 # In the order of the run, so that no run finds its step done already.
 _STEPS = (

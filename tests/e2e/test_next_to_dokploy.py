@@ -1,5 +1,7 @@
 """Test a deploy next to Dokploy, which is not changed and routes to Infisical.
 
+pytestmark = pytest.mark.long
+
 Dokploy's Docker is in a Swarm. Another Caddy stands in for Dokploy's Traefik: it proxies to
 Infisical's Caddy over the overlay network, and sends the secret that Traefik finds in a label.
 """

@@ -68,9 +68,11 @@ def _serves_again_without_a_loss(done: Done, version: str) -> None:
 @pytest.mark.parametrize(
     ("version", "reason"),
     [
-        (BREAKS, "secrets can't be read:"),
+        pytest.param(BREAKS, "secrets can't be read:", marks=pytest.mark.long),
         pytest.param(FAILS, "Boot up migration failed", marks=pytest.mark.real),
-        pytest.param(SLEEPS, "is running, health starting", marks=pytest.mark.real),
+        pytest.param(
+            SLEEPS, "is running, health starting", marks=(pytest.mark.long, pytest.mark.real)
+        ),
         (LOSES, "privilege can be granted (404: Route POST:"),
     ],
 )
