@@ -3,6 +3,7 @@
 import re
 import shlex
 from collections.abc import Mapping
+from typing import Any
 
 import yaml
 
@@ -148,6 +149,13 @@ def _ports(listening: list[str]) -> tuple[int, ...]:
     return tuple(sorted({int(port) for address, _, port in pairs if not address.startswith(own)}))
 
 
+def _find_mapping(found: Any, *path: str) -> Mapping[str, Any]:
+    """Return the mapping at a path of keys; empty without one: the run replaces a broken file."""
+    for name in path:
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
+
+
 class Deployed(Fact[DeployedInfisical]):
     """Read the DeployedInfisical from the Compose file, of a single host or of a cluster."""
 
@@ -161,12 +169,12 @@ class Deployed(Fact[DeployedInfisical]):
     def process(self, output: list[str]) -> DeployedInfisical:
         given, text = split_output(output)
         try:
-            document = yaml.safe_load("\n".join(text)) or {}
+            document = yaml.safe_load("\n".join(text))
         except yaml.YAMLError:
-            # Somebody broke the file; the run replaces it.
-            document = {}
-        infisical = document.get("services", {}).get("infisical", {})
-        variables = {name: str(each) for name, each in infisical.get("environment", {}).items()}
+            document = None
+        infisical = _find_mapping(document, "services", "infisical")
+        environment = _find_mapping(infisical, "environment")
+        variables = {name: str(each) for name, each in environment.items()}
         # A cluster's container gets an address with a login from its entrypoint.
         for line in "\n".join(map(str, infisical.get("entrypoint", ()))).splitlines():
             name, _, value = line.strip().partition("=")
@@ -176,7 +184,7 @@ class Deployed(Fact[DeployedInfisical]):
             variables["HTTPS_PROXY"] = re.sub(r":\$[^@]*@", ":@", variables["HTTPS_PROXY"])
         # A container of a single host has it in the file's name, a cluster in that of the config.
         inside = variables.get("NODE_EXTRA_CA_CERTS", "")
-        config = document.get("configs", {}).get("extra_ca", {}).get("name", "")
+        config = _find_mapping(document, "configs", "extra_ca").get("name", "")
         match = re.search(r"extra[-_]ca[-_]([0-9a-f]+)", f"{inside} {config}")
         return DeployedInfisical(
             {name: each.replace("$$", "$") for name, each in variables.items()},

@@ -33,7 +33,14 @@ def test_variables_are_read_without_the_password_of_the_proxy(topology: str) -> 
     assert {*found.addresses} == {"https://10.9.0.7", "http://10.9.0.8:4318/v1/metrics"}
 
 
-@pytest.mark.parametrize("text", ["", "services: {}", "services: [", "services: {redis: {}}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "services: {}", "services: [", "services: {redis: {}}"),
+        *("no mapping", "services:", "services: {infisical: }", "services: {infisical: broken}"),
+        "services: {infisical: {environment: [A=1]}}",
+    ],
+)
 def test_a_host_without_a_stack_has_nothing(text: str) -> None:
     assert read_deployed(text) == DeployedInfisical()
     assert read_deployed(text).services == ()
