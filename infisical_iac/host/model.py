@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from infisical_iac.core.errors import Refused
 
@@ -140,4 +141,17 @@ class DeployedInfisical:
         """Return the addresses of the servers that it asks by HTTP, which variables name."""
         own = ("SITE_URL", "CORS_ALLOWED_ORIGINS", "HTTP_PROXY", "HTTPS_PROXY")
         others = (each for name, each in self.variables.items() if name not in own)
-        return tuple(each for each in others if each.startswith(("http://", "https://")))
+        return tuple(
+            each
+            for each in others
+            if each.startswith(("http://", "https://")) and has_fit_host(each)
+        )
+
+
+def has_fit_host(address: str) -> bool:
+    """Return whether an address has a host, and no port that can't exist."""
+    try:
+        parts = urlsplit(address)
+        return bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from difflib import get_close_matches
 from math import log2
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from infisical_iac.core.errors import mask_logins
 from infisical_iac.core.validation import Rule
+from infisical_iac.host.model import has_fit_host
 
 _TEXT = """
     ACME_DNS_RESOLVER_SERVERS CDN_HOST CLICKHOUSE_AUDIT_LOG_ENGINE
@@ -227,21 +227,13 @@ def _check_value(name: str, value: str) -> None:
     pattern, words = _FORMS[form]
     if not re.fullmatch(pattern, value) or (form == "json" and not _is_json(value)):
         raise ValueError(f"{name} must be {words}")
-    if value.startswith(("http://", "https://")) and not _has_fit_host(value):
+    if value.startswith(("http://", "https://")) and not has_fit_host(value):
         raise ValueError(f"{name} has no fit host and port; write an address such as {_ADDRESS}")
     if looks_secret(value, is_id="CLIENT_ID" in name):
         raise ValueError(
             f"the value of {name} looks like a secret; write its name into infisical_secrets "
             "instead, and remove the value from the file and its history"
         )
-
-
-def _has_fit_host(address: str) -> bool:
-    try:
-        parts = urlsplit(address)
-        return bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
 
 
 def _is_json(value: str) -> bool:

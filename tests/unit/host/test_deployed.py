@@ -46,6 +46,11 @@ def test_a_host_without_a_stack_has_nothing(text: str) -> None:
     assert read_deployed(text).services == ()
 
 
+def test_an_address_that_somebody_broke_is_no_server() -> None:
+    variables = {"A": "http://10.9.0.7:99999", "B": "https://[10.9.0.8", "C": "http://10.9.0.9"}
+    assert DeployedInfisical(variables).addresses == ("http://10.9.0.9",)
+
+
 def test_the_file_of_a_cluster_counts_and_keys_without_a_value_do_not(tmp_path: Path) -> None:
     """A single host's file is left behind once the host leads a cluster."""
 
