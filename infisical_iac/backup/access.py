@@ -1,6 +1,6 @@
 """Compare access before and after a restore, which may bring back revoked access."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -9,9 +9,12 @@ from infisical_iac.api import identities
 from infisical_iac.api.client import Client
 from infisical_iac.api.lists import all_of, gather
 from infisical_iac.api.universal_auth import client_secrets
+from infisical_iac.core.errors import ApiError
 from infisical_iac.workspace.model import OF_IDENTITIES, OF_PERSONS
 from infisical_iac.workspace.state import roles_of
 
+# The answers of a release that has no such route, or grants privileges only by a license.
+_WITHOUT_PRIVILEGES = (400, 404)
 # Descriptions by id.
 Access = Mapping[str, str]
 
@@ -25,15 +28,16 @@ class AccessChanges:
 
 
 def read(
-    client: Client, admin: Client, organization: str, project: Mapping[str, Any] | None
+    client: Client, admin: Client, organization: str, projects: Iterable[Mapping[str, Any]]
 ) -> Access:
-    """Return all identities, their client secrets, and roles and privileges in a project, if any.
+    """Return all identities, their client secrets, and roles and privileges in projects.
 
-    The `client` may be the deployer. Only an administrator can read people's privileges. Raises
-    ApiError or Unreachable.
+    The `client` may be the deployer. Only an administrator can read people's privileges. A release
+    without privileges grants none. Raises ApiError or Unreachable.
     """
-    members = _members(client, admin, project["id"], project["slug"]) if project else {}
-    return {**_machines(client, organization), **members}
+    found = gather(partial(_members, client, admin, each["id"], each["slug"]) for each in projects)
+    every = [_machines(client, organization), *found]
+    return {id: text for some in every for id, text in some.items()}
 
 
 def compare(before: Access, after: Access) -> AccessChanges:
@@ -85,4 +89,10 @@ def _members(client: Client, admin: Client, project: str, slug: str) -> Access:
 
 
 def _privileges(client: Client, path: str, **holder: str) -> dict[str, str]:
-    return {each["id"]: each["slug"] for each in client.get(path, params=holder)["privileges"]}
+    try:
+        listed = client.get(path, params=holder)["privileges"]
+    except ApiError as error:
+        if error.status not in _WITHOUT_PRIVILEGES:
+            raise
+        return {}
+    return {each["id"]: each["slug"] for each in listed}

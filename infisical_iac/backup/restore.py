@@ -34,7 +34,7 @@ from infisical_iac.stack.deploy import configure_containers, run_containers
 from infisical_iac.stack.keys import Keys
 from infisical_iac.workspace import checks
 from infisical_iac.workspace.preflight import Preflight
-from infisical_iac.workspace.reconcile import project_here
+from infisical_iac.workspace.reconcile import projects_here
 
 DIRECTORY = "/var/lib/infisical-restore"
 PROJECT = "infisical-restore"
@@ -179,7 +179,7 @@ def _access(project: str) -> Access | None:
         if not session.works(port):
             return None
         client, admin = session.deployer(port), session.administrator(port)
-        organization, found = identities.organization_id(client), project_here(client, project)
+        organization, found = identities.organization_id(client), projects_here(client, project)
         return access.read(client, admin, organization, found)
     except UserError:
         return None

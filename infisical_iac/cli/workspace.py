@@ -95,7 +95,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--isolation",
-            type=click.Choice(["privilege", "viewer"]),
+            type=click.Choice(["privilege", "viewer", "projects"]),
             help="How identities are restricted to their folders. [default: the setting isolation]",
         ),
         project_file_option("--file"),

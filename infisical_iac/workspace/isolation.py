@@ -41,6 +41,7 @@ _CHOICES = {
         "license, for its folder grants"
     ),
     "viewer": "stay on the release that runs: set infisical_version back",
+    "projects": "stay on the release that runs: set infisical_version back",
 }
 
 

@@ -11,7 +11,7 @@ from infisical_iac.api.identities import memberships as identity_memberships
 from infisical_iac.api.lists import gather
 from infisical_iac.api.universal_auth import universal_auth
 from infisical_iac.workspace import model
-from infisical_iac.workspace.memory import Goal
+from infisical_iac.workspace.goal import Goal
 from infisical_iac.workspace.people_actual import in_organization, memberships, person, read_people
 from infisical_iac.workspace.state import Privilege, roles_of
 

@@ -7,14 +7,14 @@ from typing import Any
 from infisical_iac.api import contents, identities
 from infisical_iac.api.client import Client
 from infisical_iac.api.lists import all_of, gather, gather_by
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.core.validation import suggest
 from infisical_iac.stack.access_log import KnownNames
 from infisical_iac.workspace import model
 from infisical_iac.workspace.document import Place, Problem
-from infisical_iac.workspace.memory import Goal
+from infisical_iac.workspace.goal import Goal, parts_of
 from infisical_iac.workspace.model import ROLES, Workspace
-from infisical_iac.workspace.state import People, PersonState, roles_of
+from infisical_iac.workspace.state import People, PersonState, Privilege, roles_of
 
 Json = dict[str, Any]
 
@@ -68,17 +68,51 @@ def read_people(
     }
     able = first is not None and "admin" in first.roles
     by_admin = admin() if able and others else None
-    members = gather_by(others, lambda name: _person(by_admin, others[name]))
-    if set(desired) <= {*members, admin_email.lower()}:
+    members = gather_by(
+        others,
+        lambda name: _person(by_admin, others[name], needs_privileges=goal.grants),
+    )
+    # In one of several projects not everybody is a member.
+    if goal.key or set(desired) <= {*members, admin_email.lower()}:
         return People(members, {})
     users = [each["user"] for each in in_organization(client, identities.organization_id(client))]
     return People(members, {name: user["username"] for user in users for name in names_of(user)})
 
 
-def _person(by_admin: Client | None, listed: Mapping[str, Any]) -> PersonState:
+def list_people(
+    goal: Goal, listed: Sequence[Mapping[str, Any]], everybody: People | None
+) -> People:
+    """Return all people in a project but the first administrator, without their privileges.
+
+    Args:
+        listed: the result of `memberships`.
+        everybody: the people of the organization.
+    """
+    first = goal.admin_email.lower()
+    members = {
+        _name(each["user"], goal.desired.people): _person(None, each)
+        for each in listed
+        if first not in names_of(each["user"])
+    }
+    return People(members, everybody.usernames if everybody else {})
+
+
+def _privileges(by_admin: Client, membership: str, *, needed: bool) -> tuple[Privilege, ...] | None:
+    try:
+        return model.read(by_admin, model.OF_PERSONS, {"projectMembershipId": membership})
+    except ApiError as error:
+        # Roles give access then, and a release may have no privileges.
+        if needed or error.status not in (400, 403, 404):
+            raise
+        return None
+
+
+def _person(
+    by_admin: Client | None, listed: Mapping[str, Any], *, needs_privileges: bool = True
+) -> PersonState:
     id, held = listed["id"], None
     if by_admin is not None:
-        held = model.read(by_admin, model.OF_PERSONS, {"projectMembershipId": id})
+        held = _privileges(by_admin, id, needed=needs_privileges)
     return PersonState(id, roles_of(listed), held, listed.get("createdAt", ""))
 
 
@@ -119,12 +153,30 @@ def refuse(goal: Goal) -> None:
     """Raise UserError if the settings rule out the roles of people."""
     for _, message in find_contradictions(goal.desired, goal.admin_email):
         raise UserError(message)
+    if goal.is_split:
+        _refuse_inexpressible(goal.desired)
     if goal.desired.people and goal.isolation == "viewer":
         raise UserError(
             "people get their roles as additional privileges, which isolation 'viewer' does not "
-            "manage: set isolation to 'privilege', or remove `people` from the project file",
+            "manage: set isolation to 'privilege' or 'projects', or remove `people` from the "
+            "project file",
             code="error.people_isolation",
         )
+
+
+def _refuse_inexpressible(desired: Workspace) -> None:
+    """Raise UserError for a role on a part of a folder: a project has one role for all of it."""
+    known = {part.folder for part in parts_of(desired)}
+    for email, access in desired.people.items():
+        for slug, inside in access.items() if isinstance(access, dict) else ():
+            for folder in inside if isinstance(inside, dict) else ():
+                if not any(f"{each}/".startswith(f"{folder}/") for each in known):
+                    raise UserError(
+                        f"{email} has a role on {folder} in {slug}, which is only a part of a "
+                        "service's or a shared folder: with isolation 'projects' a role counts for "
+                        "such a folder as a whole, so name that one",
+                        code="error.people_isolation",
+                    )
 
 
 def _folders(roles: Mapping[str, str], place: Place, known: list[str]) -> Iterator[Problem]:

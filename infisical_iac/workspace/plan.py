@@ -10,6 +10,7 @@ from infisical_iac.workspace.converge import apply, converge, difference, list_r
 from infisical_iac.workspace.environment_contents import readable
 from infisical_iac.workspace.foreign import AccessState, ForeignAccess
 from infisical_iac.workspace.foreign_actual import find_foreign
+from infisical_iac.workspace.goal import pair
 from infisical_iac.workspace.memory import learn
 from infisical_iac.workspace.prune import Removal
 from infisical_iac.workspace.reach import Reached
@@ -123,10 +124,14 @@ def _removals(reached: Reached, seen: _Seen) -> list[Removal]:
 
 def _rotate(reached: Reached, seen: _Seen) -> dict[str, list[str]]:
     going = {each.id for each in seen.findings if each.kind == "person"}
-    members = seen.access.people.members.items()
-    persons = {email: each for email, each in members if each.membership_id in going}
-    names = environment_contents.read_names(reached.client, seen.actual) if persons else {}
-    return {email: readable(each, names) for email, each in sorted(persons.items())}
+    found: dict[str, list[str]] = {}
+    for goal, actual in pair(reached, seen.actual):
+        members = seen.access.parts.get(goal.key, seen.access).people.members.items()
+        persons = {email: each for email, each in members if each.membership_id in going}
+        names = environment_contents.read_names(reached.client, actual) if persons else {}
+        for email, each in persons.items():
+            found.setdefault(email, []).extend(readable(each, names))
+    return dict(sorted(found.items()))
 
 
 def _remove(reached: Reached, removals: list[Removal], report: Callable[[ApiChange], None]) -> None:

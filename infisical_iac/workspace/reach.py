@@ -21,8 +21,8 @@ from infisical_iac.core.wording import join_names
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.credential_file import Credential, Store, directory
 from infisical_iac.workspace.credentials import DIRECTORY, Step, plan
+from infisical_iac.workspace.goal import Goal, Memory
 from infisical_iac.workspace.load import declared_file, load
-from infisical_iac.workspace.memory import Goal, Memory
 from infisical_iac.workspace.model import Isolation
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from pyinfra.context import host, state
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import DEPLOYER
 from infisical_iac.api.instance import Beyond, count_beyond
+from infisical_iac.api.lists import gather
 from infisical_iac.api.universal_auth import ClientSecret
 from infisical_iac.core import journal
 from infisical_iac.core.change import Change, Unknown, UpToDate
@@ -26,15 +27,8 @@ from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.canary import Canary
 from infisical_iac.workspace.converge import apply, converge, difference, list_rename_notes
 from infisical_iac.workspace.foreign_actual import find_foreign
-from infisical_iac.workspace.memory import (
-    Goal,
-    Memory,
-    find_project,
-    learn,
-    parse,
-    remember,
-    render,
-)
+from infisical_iac.workspace.goal import Goal, Memory
+from infisical_iac.workspace.memory import find_project, learn, parse, remember, render
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.second_factor import SecondFactors
 from infisical_iac.workspace.state import Actual
@@ -141,7 +135,7 @@ def _report_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port
     _secrets[host.name] = access.secrets
     _declared[host.name] = {
         "organization": found.organization_id,
-        "projects": {found.project.id if found.project else "", goal.memory.canary},
+        "projects": {*found.project_ids, goal.memory.canary, goal.memory.project},
         "identities": foreign.declared_identities(found, access.deployer),
     }
     left = foreign.left_behind(findings, goal, found)
@@ -208,9 +202,17 @@ def required_factors(desired: Workspace) -> SecondFactors:
     return read_factors() if desired.require_second_factor else SecondFactors()
 
 
-def project_here(client: Client, slug: str) -> dict[str, Any] | None:
-    """Return the current host's project of a slug, also if it was renamed by hand, or None."""
-    return find_project(client, slug, read_memory())[0]
+def projects_here(client: Client, slug: str) -> list[dict[str, Any]]:
+    """Return the projects that hold the current host's secrets, also those renamed by hand.
+
+    These are the project of the slug, and those that the host remembers for the isolation
+    `projects`; there are both while secrets move from one to the others.
+    """
+    memory = read_memory()
+    one = find_project(client, slug, memory)[0]
+    ids = [each.project for each in memory.parts.values()]
+    parts = gather(partial(client.find, f"/api/v1/projects/{id}", absent=(403, 404)) for id in ids)
+    return [*([one] if one else []), *(each["project"] for each in parts if each)]
 
 
 @planned_operation

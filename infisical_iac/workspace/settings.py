@@ -38,12 +38,14 @@ class WorkspaceSettings(SettingsModel):
     it as blocked.
     """
 
-    isolation: Literal["privilege", "viewer"]
-    """Method that keeps an identity to its own folder: `privilege` grants exactly that folder;
-    `viewer` lets each service [read every environment](../operate/upgrade.md#isolation) of its
-    project.
+    isolation: Literal["privilege", "viewer", "projects"]
+    """Method that keeps a service to its own secrets, described in
+    [isolation.md](../operate/isolation.md): `privilege` grants its identities exactly its folders;
+    `projects` gives each service and environment a project of its own; `viewer` lets each service
+    read every environment of the one project.
 
-    Change: the next `apply` changes roles and privileges of all identities.
+    Change: between `privilege` and `viewer` the next `apply` changes roles and privileges of all
+    identities. To or from `projects`, `infisical-iac isolation apply` moves the secrets first.
     """
 
     workspace_file: str

@@ -15,8 +15,8 @@ from infisical_iac.api.client import Client
 from infisical_iac.core import remote
 from infisical_iac.workspace import client_secrets, credential_file, credentials
 from infisical_iac.workspace.actual import read
+from infisical_iac.workspace.goal import Goal
 from infisical_iac.workspace.load import load
-from infisical_iac.workspace.memory import Goal
 from infisical_iac.workspace.reach import reach
 
 from .conftest import CACHE_SECONDS

@@ -12,7 +12,8 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.workspace import actual
 from infisical_iac.workspace.foreign import AccessState
 from infisical_iac.workspace.foreign_actual import read_access
-from infisical_iac.workspace.memory import Goal, Memory, parse
+from infisical_iac.workspace.goal import Goal, Memory
+from infisical_iac.workspace.memory import parse
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.state import Actual
 from tests.host.connection import Connection

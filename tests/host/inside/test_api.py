@@ -11,7 +11,7 @@ from infisical_iac.core.errors import ApiError
 from infisical_iac.core.settings import Settings
 from infisical_iac.workspace.bootstrap import seats_drift
 from infisical_iac.workspace.converge import difference
-from infisical_iac.workspace.memory import Goal, Memory
+from infisical_iac.workspace.goal import Goal, Memory
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.state import Actual, EnvironmentState
 from tests.host.inside.logins import status

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.workspace.api_change import ApiChange, Call
+from infisical_iac.workspace.goal import Memory
 from infisical_iac.workspace.load import load
-from infisical_iac.workspace.memory import Memory, learn, made_ids, parse, render
+from infisical_iac.workspace.memory import learn, made_ids, parse, render
 from infisical_iac.workspace.state import Actual, EnvironmentState, ProjectState
 from tests.unit.deployment import TEXT
 from tests.unit.remembering_deployment import RememberingDeployment

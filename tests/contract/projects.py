@@ -1,0 +1,111 @@
+"""A deployment with the isolation `projects`: one project a service, folder and environment."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from infisical_iac.api import contents, login
+from infisical_iac.api.universal_auth import create_client_secret
+from infisical_iac.workspace.goal import Memory, slugs_of
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
+from infisical_iac.workspace.reach import Reached
+
+from .first import EMAIL, PASSWORD
+
+if TYPE_CHECKING:
+    from infisical_iac.api.client import Client
+    from infisical_iac.workspace.api_change import ApiChange
+    from infisical_iac.workspace.model import Workspace
+
+Json = dict[str, Any]
+ADA, BEN = "ada@example.com", "ben@example.com"
+API = "/api/v1/projects"
+
+
+def file() -> Json:
+    """Return a project file with two services, of which one imports what both could."""
+    return {
+        "project": {"name": "Acme", "slug": "acme-co"},
+        "environments": [{"slug": each, "name": each.title()} for each in ("staging", "live")],
+        "shared_folders": ["/shared"],
+        "services": {
+            "api": {"folder": "/api", "imports": ["/shared"]},
+            "web": {"folder": "/web"},
+        },
+    }
+
+
+@dataclass
+class Projects:
+    """A deployment, with the clients of the deployer and of nobody."""
+
+    deployer: Client
+    anyone: Client
+    client_id: str
+    organization: str
+    content: Json = field(default_factory=file)
+    memory: Memory = field(default_factory=Memory)
+
+    @property
+    def desired(self) -> Workspace:
+        return load(json.dumps(self.content))
+
+    def admin(self) -> Client:
+        return login.password(self.anyone, EMAIL, PASSWORD, self.organization)
+
+    def reach(self) -> Reached:
+        return Reached(
+            client=self.deployer,
+            address="",
+            deployer=self.client_id,
+            admin=self.admin,
+            has_admin=True,
+            desired=self.desired,
+            isolation="projects",
+            admin_email=EMAIL,
+            memory=self.memory,
+            remember=partial(setattr, self, "memory"),
+        )
+
+    def plan(self, *, prune: bool = False) -> WorkspacePlan:
+        return compute_plan(self.reach(), prune=prune)
+
+    def foreign(self) -> list[str]:
+        return [each.what for each in self.plan().foreign]
+
+    def apply(self, *, prune: bool = False) -> list[ApiChange]:
+        """Plan, make all changes, and return those that were made."""
+        done: list[ApiChange] = []
+        apply_plan(self.reach(), self.plan(prune=prune), done.append)
+        return done
+
+    def slugs(self) -> list[str]:
+        """Return the slugs of all projects, sorted."""
+        return sorted(each["slug"] for each in contents.projects(self.deployer))
+
+    def id_of(self, key: str) -> str:
+        """Return the id of the project of a key, such as `api.live`."""
+        slug = slugs_of(self.desired)[key]
+        (found,) = (each for each in contents.projects(self.deployer) if each["slug"] == slug)
+        return str(found["id"])
+
+    def at(self, key: str) -> dict[str, str]:
+        """Return the parameters of a request for the secrets in the project of a key."""
+        named, _, environment = key.rpartition(".")
+        folder = named if named.startswith("/") else f"/{named}"
+        return {"projectId": self.id_of(key), "environment": environment, "secretPath": folder}
+
+    def write(self, key: str, name: str) -> None:
+        body = {**self.at(key), "secretValue": "fake"}
+        self.deployer.post(f"/api/v4/secrets/{name}", json=body)
+
+    def log_in(self, identity: str) -> Client:
+        """Return a client with the token of a service's identity."""
+        id = self.memory.identities[identity]
+        auth = self.deployer.get(f"/api/v1/auth/universal-auth/identities/{id}")
+        secret = create_client_secret(self.deployer, id, "test").value
+        return login.universal(self.anyone, auth["identityUniversalAuth"]["clientId"], secret)
