@@ -31,6 +31,26 @@ _DIGITS = 8
 
 
 @dataclass(frozen=True)
+class Move:
+    """A move of the secrets to another isolation that is neither finished nor undone.
+
+    Attributes:
+        to: the isolation whose projects the secrets move to.
+        since: when it began, as a moment in UTC.
+        existing: the ids of projects that it found there, and an undo leaves in place.
+        versions: the versions of each secret here and there after the last copy, by environment,
+            folder and name; a version of 0 is a copy under way.
+        ending: `finish` or `undo` once that has begun to delete projects; else empty.
+    """
+
+    to: Isolation
+    since: str
+    existing: frozenset[str] = _NOTHING
+    versions: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    ending: str = ""
+
+
+@dataclass(frozen=True)
 class Memory:
     """The results of earlier runs.
 
@@ -45,6 +65,7 @@ class Memory:
         canary: the id of the canary's project.
         parts: with the isolation `projects`, the memory of each project by the key of `split`. The
             id of the project itself is in `made` there if a run made it.
+        move: the move of the secrets to another isolation; None if there is none.
     """
 
     environments: Mapping[str, str] = field(default_factory=dict)
@@ -55,6 +76,13 @@ class Memory:
     slug: str = ""
     canary: str = ""
     parts: Mapping[str, "Memory"] = field(default_factory=dict)
+    move: Move | None = None
+
+    @property
+    def projects(self) -> list[str]:
+        """Return the ids of all projects of ours."""
+        every = [self, *self.parts.values()]
+        return [id for id in (self.canary, *(each.project for each in every)) if id]
 
     def without(self, ids: Collection[str]) -> "Memory":
         """Return the memory without deleted projects, environments and identities, by their ids.

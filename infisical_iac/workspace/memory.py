@@ -7,17 +7,18 @@ imports that runs made replaces a mark, for which Infisical has no place.
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.lists import gather_by
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.workspace import environment_contents
 from infisical_iac.workspace.api_change import ApiChange, Call
-from infisical_iac.workspace.goal import Goal, Layout, Memory, pair, parts_of, split
+from infisical_iac.workspace.goal import Goal, Layout, Memory, Move, pair, parts_of, split
 from infisical_iac.workspace.model import (
     PRIVILEGE,
+    Isolation,
     ServiceAccount,
     Workspace,
     find_privilege,
@@ -79,6 +80,30 @@ def locate(client: Client, goal: Goal) -> Layout:
         (folder,) = each.desired.shared_folders or (service.folder if service else "",)
         found[each.desired.environments[0].slug, folder] = project["id"]
     return Layout(parts=found)
+
+
+def refuse_unmoved(goal: Goal) -> None:
+    """Raise Refused if the secrets are still where another isolation had them.
+
+    A deploy would give services empty projects, and leave the secrets in places that it no longer
+    keeps.
+    """
+    memory = goal.memory
+    if memory.move is not None and not memory.move.ending:
+        return
+    slugs = [memory.slug] if memory.project else []
+    slugs, wanted = (
+        (slugs, memory.parts)
+        if goal.is_split
+        else ([each.slug for each in memory.parts.values()], memory.project)
+    )
+    if slugs and not wanted:
+        where = slugs[0] if len(slugs) == 1 else f"{slugs[0]} and {len(slugs) - 1} other projects"
+        raise Refused(
+            f"isolation is {goal.isolation!r}, but the secrets are in {where}: run "
+            f"`infisical-iac isolation apply --to {goal.isolation}`, which moves them",
+            code="refused.isolation",
+        )
 
 
 def former_folder(desired: Workspace, account: ServiceAccount, actual: Actual) -> str:
@@ -149,6 +174,23 @@ def _memory(found: Any) -> Memory:
         _texts(project).get("slug", ""),
         _texts(found).get("canary", ""),
         {key: _memory(each) for key, each in parts.items()} if isinstance(parts, dict) else {},
+        _move(found.get("move")),
+    )
+
+
+def _move(found: Any) -> Move | None:
+    if not isinstance(found, dict) or found.get("to") not in get_args(Isolation):
+        return None
+    existing, versions = found.get("existing"), found.get("versions")
+    return Move(
+        found["to"],
+        str(found.get("since", "")),
+        frozenset(existing if isinstance(existing, list) else ()),
+        {
+            key: (here, there)
+            for key, (here, there) in (versions if isinstance(versions, dict) else {}).items()
+        },
+        str(found.get("ending", "")),
     )
 
 
@@ -166,8 +208,19 @@ def render(memory: Memory) -> str:
         "identities": dict(memory.identities),
         "canary": memory.canary,
         **({"parts": parts} if parts else {}),
+        **({"move": _of_move(memory.move)} if memory.move else {}),
     }
     return json.dumps(content, indent=2) + "\n"
+
+
+def _of_move(move: Move) -> dict[str, Any]:
+    return {
+        "to": move.to,
+        "since": move.since,
+        "existing": sorted(move.existing),
+        "versions": {key: list(each) for key, each in move.versions.items()},
+        "ending": move.ending,
+    }
 
 
 def _of_project(memory: Memory) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from infisical_iac.workspace.environment_contents import readable
 from infisical_iac.workspace.foreign import AccessState, ForeignAccess
 from infisical_iac.workspace.foreign_actual import find_foreign
 from infisical_iac.workspace.goal import pair
-from infisical_iac.workspace.memory import learn
+from infisical_iac.workspace.memory import learn, refuse_unmoved
 from infisical_iac.workspace.prune import Removal
 from infisical_iac.workspace.reach import Reached
 from infisical_iac.workspace.state import Actual
@@ -52,6 +52,7 @@ def compute_plan(reached: Reached, *, prune: bool) -> WorkspacePlan:
 
     Raises UserError if the actual state can't be read.
     """
+    refuse_unmoved(reached)
     seen = _observe(reached)
     found = difference(reached, seen.actual)
     changes = [each for each in found if each.kind != "!"]

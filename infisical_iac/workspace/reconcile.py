@@ -28,7 +28,14 @@ from infisical_iac.workspace.canary import Canary
 from infisical_iac.workspace.converge import apply, converge, difference, list_rename_notes
 from infisical_iac.workspace.foreign_actual import find_foreign
 from infisical_iac.workspace.goal import Goal, Memory
-from infisical_iac.workspace.memory import find_project, learn, parse, remember, render
+from infisical_iac.workspace.memory import (
+    find_project,
+    learn,
+    parse,
+    refuse_unmoved,
+    remember,
+    render,
+)
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.second_factor import SecondFactors
 from infisical_iac.workspace.state import Actual
@@ -60,6 +67,7 @@ def project_contents(*, goal: Goal, port: int) -> Commands:
     else:
         admin = cache(partial(session.administrator, port))
         goal = replace(goal, memory=known_memory(), factors=required_factors(goal.desired))
+        refuse_unmoved(goal)
         try:
             found = read(session.deployer(port), goal, admin)
         except ApiError as error:
@@ -135,7 +143,7 @@ def _report_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port
     _secrets[host.name] = access.secrets
     _declared[host.name] = {
         "organization": found.organization_id,
-        "projects": {*found.project_ids, goal.memory.canary, goal.memory.project},
+        "projects": {*found.project_ids, *goal.memory.projects},
         "identities": foreign.declared_identities(found, access.deployer),
     }
     left = foreign.left_behind(findings, goal, found)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from infisical_iac.api import contents, login
+from infisical_iac.api.client import Client
 from infisical_iac.api.universal_auth import create_client_secret
 from infisical_iac.workspace.goal import Memory, slugs_of
 from infisical_iac.workspace.load import load
@@ -15,11 +17,15 @@ from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
 from infisical_iac.workspace.reach import Reached
 
 from .first import EMAIL, PASSWORD
+from .world import PASSWORD as WORLD_PASSWORD
 
 if TYPE_CHECKING:
-    from infisical_iac.api.client import Client
+    from collections.abc import Iterator
+
     from infisical_iac.workspace.api_change import ApiChange
-    from infisical_iac.workspace.model import Workspace
+    from infisical_iac.workspace.model import Isolation, Workspace
+
+    from .world import World
 
 Json = dict[str, Any]
 ADA, BEN = "ada@example.com", "ben@example.com"
@@ -39,6 +45,18 @@ def file() -> Json:
     }
 
 
+@contextmanager
+def on(world: World, isolation: Isolation) -> Iterator[Projects]:
+    """Return a deployment on a shared server, which may be a real one."""
+    identity = world.deployer_identity
+    with Client(world.standin.url) as anyone:
+        deployer = login.universal(anyone, identity.client_id, identity.client_secret)
+        made = Projects(deployer, anyone, identity.client_id, world.org_id, isolation=isolation)
+        made.password = WORLD_PASSWORD
+        yield made
+        made.clear()
+
+
 @dataclass
 class Projects:
     """A deployment, with the clients of the deployer and of nobody."""
@@ -49,13 +67,15 @@ class Projects:
     organization: str
     content: Json = field(default_factory=file)
     memory: Memory = field(default_factory=Memory)
+    isolation: Isolation = "projects"
+    password: str = PASSWORD
 
     @property
     def desired(self) -> Workspace:
         return load(json.dumps(self.content))
 
     def admin(self) -> Client:
-        return login.password(self.anyone, EMAIL, PASSWORD, self.organization)
+        return login.password(self.anyone, EMAIL, self.password, self.organization)
 
     def reach(self) -> Reached:
         return Reached(
@@ -65,7 +85,7 @@ class Projects:
             admin=self.admin,
             has_admin=True,
             desired=self.desired,
-            isolation="projects",
+            isolation=self.isolation,
             admin_email=EMAIL,
             memory=self.memory,
             remember=partial(setattr, self, "memory"),
@@ -84,8 +104,21 @@ class Projects:
         return done
 
     def slugs(self) -> list[str]:
-        """Return the slugs of all projects, sorted."""
-        return sorted(each["slug"] for each in contents.projects(self.deployer))
+        """Return the slugs of the deployment's projects, sorted."""
+        return sorted(each["slug"] for each in self.projects())
+
+    def projects(self) -> list[Json]:
+        """Return the deployment's projects: others on a shared server have other slugs."""
+        listed = contents.projects(self.deployer)
+        return [each for each in listed if each["slug"].startswith(self.content["project"]["slug"])]
+
+    def clear(self) -> None:
+        """Delete the deployment's projects, and forget them."""
+        for each in self.projects():
+            body = {"name": each["name"], "hasDeleteProtection": False}
+            self.deployer.patch(f"{API}/{each['id']}", json=body)
+            self.deployer.delete(f"{API}/{each['id']}")
+        self.memory = Memory()
 
     def id_of(self, key: str) -> str:
         """Return the id of the project of a key, such as `api.live`."""
@@ -99,8 +132,8 @@ class Projects:
         folder = named if named.startswith("/") else f"/{named}"
         return {"projectId": self.id_of(key), "environment": environment, "secretPath": folder}
 
-    def write(self, key: str, name: str) -> None:
-        body = {**self.at(key), "secretValue": "fake"}
+    def write(self, key: str, name: str, **fields: Any) -> None:
+        body = {**self.at(key), "secretValue": "fake", **fields}
         self.deployer.post(f"/api/v4/secrets/{name}", json=body)
 
     def log_in(self, identity: str) -> Client:

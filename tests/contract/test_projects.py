@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+import os
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,9 +14,10 @@ from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.memory import parse, render
 
+from .conftest import REAL
 from .first import EMAIL, set_up
 from .items import Expected
-from .projects import ADA, API, BEN, Projects, file
+from .projects import ADA, API, BEN, Projects, file, on
 from .services import RedisServer, Standin
 
 if TYPE_CHECKING:
@@ -29,21 +31,21 @@ _EVERY = [
 
 
 @pytest.fixture(scope="module")
-def standin(postgres: Postgres, redis_server: RedisServer) -> Iterator[Standin]:
-    """A release that has no privileges."""
-    uri, url = postgres.create_database("projects"), redis_server.url_for("projects")
-    settings = {"STANDIN_PERMISSION_CACHE_SECONDS": "0", "STANDIN_PRIVILEGES": "lost"}
-    started = Standin(uri, url, **settings).wait()
-    with closing(started):
-        yield started
-
-
-@pytest.fixture(scope="module")
-def deployed(standin: Standin) -> Iterator[Projects]:
-    with Client(standin.url) as anyone:
-        organization, *credentials = set_up(anyone)
-        deployer = login.universal(anyone, *credentials)
-        made = Projects(deployer, anyone, credentials[0], organization)
+def deployed(request: pytest.FixtureRequest) -> Iterator[Projects]:
+    """A deployment on a release that has no privileges, or on the real one."""
+    with ExitStack() as opened:
+        if REAL in os.environ:
+            made = opened.enter_context(on(request.getfixturevalue("world"), "projects"))
+        else:
+            postgres: Postgres = request.getfixturevalue("postgres")
+            redis_server: RedisServer = request.getfixturevalue("redis_server")
+            uri, url = postgres.create_database("projects"), redis_server.url_for("projects")
+            settings = {"STANDIN_PERMISSION_CACHE_SECONDS": "0", "STANDIN_PRIVILEGES": "lost"}
+            standin = opened.enter_context(closing(Standin(uri, url, **settings).wait()))
+            anyone = opened.enter_context(Client(standin.url))
+            organization, *credentials = set_up(anyone)
+            deployer = login.universal(anyone, *credentials)
+            made = Projects(deployer, anyone, credentials[0], organization)
         made.apply()
         yield made
 
@@ -267,7 +269,7 @@ def test_people_become_members_of_the_projects_of_their_folders(project: Project
 
 def _roles(made: Projects, email: str) -> dict[str, str]:
     found = {}
-    for each in made.deployer.get(API)["projects"]:
+    for each in made.projects():
         for member in made.deployer.get(f"{API}/{each['id']}/memberships")["memberships"]:
             if member["user"]["email"] == email:
                 found[each["slug"]] = member["roles"][0]["role"]
