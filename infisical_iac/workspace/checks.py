@@ -15,7 +15,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.stack import edge, session
 from infisical_iac.workspace import canary, isolation, reading
 from infisical_iac.workspace.reading import Differences, Reach, ReadSecret, Secrets, secret
-from infisical_iac.workspace.reconcile import projects_here
+from infisical_iac.workspace.reconcile import isolation_here, projects_here
 from infisical_iac.workspace.settings import WorkspaceSettings
 
 _PUBLIC_SECONDS = 10
@@ -139,7 +139,7 @@ def _isolation_unknown(error: UserError) -> CheckFailed:
 
 def _prove_isolation(client: Client, settings: WorkspaceSettings) -> str:
     try:
-        return isolation.prove(client, settings.isolation)
+        return isolation.prove(client, isolation_here(settings.isolation))
     except CheckFailed:
         raise
     except UserError as error:

@@ -191,12 +191,17 @@ def _privileges(
         return model.read(client, model.OF_IDENTITIES, at)
 
     try:
-        return gather_by(ids, privileges), ""
+        # One first: a release may have none, and then nobody else need be asked.
+        first, *others = ids or [""]
+        found = {first: privileges(first)} if first else {}
+        return {**found, **gather_by(others, privileges)}, ""
     except ApiError as error:
-        # Isolation by role needs no privileges, and a release may have none.
+        # Isolation by role or by project needs no privileges.
         if goal.grants or error.status not in (400, 403, 404):
             raise
-        return {}, f"privileges of identities were not inspected: {error}"
+        # Without the route there are no privileges that could widen access.
+        has_route = error.status != 404 or goal.isolation != "projects"
+        return {}, f"privileges of identities were not inspected: {error}" if has_route else ""
 
 
 def _deployer(client: Client, actual: Actual, client_id: str) -> tuple[str, list[ClientSecret]]:

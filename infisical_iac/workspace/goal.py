@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from infisical_iac.workspace.model import (
     ROLES,
@@ -66,6 +66,8 @@ class Memory:
         parts: with the isolation `projects`, the memory of each project by the key of `split`. The
             id of the project itself is in `made` there if a run made it.
         move: the move of the secrets to another isolation; None if there is none.
+        fell_back: whether the first deploy found that the server does not enforce privileges, so
+            that `projects` is in effect where the settings have `privilege`.
     """
 
     environments: Mapping[str, str] = field(default_factory=dict)
@@ -77,6 +79,7 @@ class Memory:
     canary: str = ""
     parts: Mapping[str, "Memory"] = field(default_factory=dict)
     move: Move | None = None
+    fell_back: bool = False
 
     @property
     def projects(self) -> list[str]:
@@ -121,6 +124,12 @@ class Goal:
     factors: SecondFactors = field(default_factory=SecondFactors)
     key: str = ""
     """The key of one of several projects, as `split` gives it; empty for all that there is."""
+
+    def recalling(self, memory: Memory) -> Self:
+        """Return the goal with a memory, and the isolation to which the first deploy fell back."""
+        fell_back = memory.fell_back and self.isolation == "privilege"
+        isolation: Isolation = "projects" if fell_back else self.isolation
+        return replace(self, memory=replace(memory, fell_back=fell_back), isolation=isolation)
 
     @property
     def is_split(self) -> bool:

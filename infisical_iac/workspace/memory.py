@@ -106,6 +106,22 @@ def refuse_unmoved(goal: Goal) -> None:
         )
 
 
+def list_isolation_notes(goal: Goal) -> list[str]:
+    """Return sentences on a move of secrets that has not ended, and on a replaced isolation."""
+    move, notes = goal.memory.move, []
+    if move:
+        notes.append(
+            f"the secrets move to isolation {move.to!r} since {move.since}: end it by "
+            "`infisical-iac isolation finish`, or take it back by `infisical-iac isolation undo`"
+        )
+    if goal.memory.fell_back:
+        notes.append(
+            "this release did not enforce privileges when it was set up, so each service has a "
+            "project of its own: set isolation = 'projects' in your settings"
+        )
+    return notes
+
+
 def former_folder(desired: Workspace, account: ServiceAccount, actual: Actual) -> str:
     """Return the folder of a service under its former name, if the rename changes the folder.
 
@@ -175,6 +191,7 @@ def _memory(found: Any) -> Memory:
         _texts(found).get("canary", ""),
         {key: _memory(each) for key, each in parts.items()} if isinstance(parts, dict) else {},
         _move(found.get("move")),
+        found.get("fell_back") is True,
     )
 
 
@@ -209,6 +226,7 @@ def render(memory: Memory) -> str:
         "canary": memory.canary,
         **({"parts": parts} if parts else {}),
         **({"move": _of_move(memory.move)} if memory.move else {}),
+        **({"fell_back": True} if memory.fell_back else {}),
     }
     return json.dumps(content, indent=2) + "\n"
 

@@ -149,7 +149,8 @@ def carry_out(reached: Reached, to: Isolation, report: Callable[[str], None]) ->
     if move is None:
         existing = _find_ids(contents.projects(client), reached, to)
         move = Move(to, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", existing)
-    keep.save(move)
+    # From now on the choice is the user's.
+    keep.save(move, replace(reached.memory, fell_back=False))
     goal = replace(keep.reached, isolation=to)
     made: list[ApiChange] = []
 

@@ -3,7 +3,14 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from infisical_iac.workspace import environment_contents, foreign, prune, second_factor
+from infisical_iac.core.errors import CheckFailed
+from infisical_iac.workspace import (
+    environment_contents,
+    foreign,
+    isolation,
+    prune,
+    second_factor,
+)
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.converge import apply, converge, difference, list_rename_notes
@@ -11,7 +18,7 @@ from infisical_iac.workspace.environment_contents import readable
 from infisical_iac.workspace.foreign import AccessState, ForeignAccess
 from infisical_iac.workspace.foreign_actual import find_foreign
 from infisical_iac.workspace.goal import pair
-from infisical_iac.workspace.memory import learn, refuse_unmoved
+from infisical_iac.workspace.memory import learn, list_isolation_notes, refuse_unmoved
 from infisical_iac.workspace.prune import Removal
 from infisical_iac.workspace.reach import Reached
 from infisical_iac.workspace.state import Actual
@@ -63,6 +70,7 @@ def compute_plan(reached: Reached, *, prune: bool) -> WorkspacePlan:
         *seen.notes,
         *second_factor.describe(reached.desired, seen.access.people, reached.factors),
         *list_rename_notes(reached.desired, seen.actual, moves_files=False),
+        *list_isolation_notes(reached),
     ]
     if prune:
         rotate = _rotate(reached, seen)
@@ -86,6 +94,14 @@ def apply_plan(reached: Reached, plan: WorkspacePlan, report: Callable[[ApiChang
         made.append(change)
         report(change)
 
+    goal, replaced = isolation.settle(reached.client, reached)
+    if replaced:
+        if reached.remember is None:
+            raise CheckFailed(
+                f"{replaced.detail}: give --isolation projects", code="checks.isolation"
+            )
+        report(replaced)
+        reached = replace(reached, isolation=goal.isolation, memory=goal.memory)
     actual = converge(reached.client, reached, note, reached.admin)
     if reached.remember:
         memory = learn(reached.client, reached, actual, made)

@@ -171,7 +171,7 @@ def _on_host(
             file or Path(settings.workspace.workspace_file),
             admin_email=settings.workspace.admin_email,
         )
-        yield Reached(
+        reached = Reached(
             client=session.deployer(settings.stack.http_port),
             address=settings.stack.site_url,
             deployer=session.deployer_id(settings.stack.http_port),
@@ -180,7 +180,6 @@ def _on_host(
             desired=desired,
             isolation=isolation or settings.workspace.isolation,
             admin_email=settings.workspace.admin_email,
-            memory=reconcile.read_memory(),
             factors=reconcile.required_factors(desired),
             remember=reconcile.save_memory,
             credentials=_credentials,
@@ -188,6 +187,7 @@ def _on_host(
             discard=_discard,
             recorded=audit.record,
         )
+        yield reached.recalling(reconcile.read_memory())
 
 
 def _credentials() -> Mapping[str, str]:

@@ -31,12 +31,13 @@ from infisical_iac.workspace.goal import Goal, Memory
 from infisical_iac.workspace.memory import (
     find_project,
     learn,
+    list_isolation_notes,
     parse,
     refuse_unmoved,
     remember,
     render,
 )
-from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.model import Isolation, Workspace
 from infisical_iac.workspace.second_factor import SecondFactors
 from infisical_iac.workspace.state import Actual
 
@@ -66,7 +67,7 @@ def project_contents(*, goal: Goal, port: int) -> Commands:
         unseen = session.unknown_contents()
     else:
         admin = cache(partial(session.administrator, port))
-        goal = replace(goal, memory=known_memory(), factors=required_factors(goal.desired))
+        goal = replace(goal, factors=required_factors(goal.desired)).recalling(known_memory())
         refuse_unmoved(goal)
         try:
             found = read(session.deployer(port), goal, admin)
@@ -148,7 +149,8 @@ def _report_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port
     }
     left = foreign.left_behind(findings, goal, found)
     lacking = second_factor.describe(goal.desired, access.people, goal.factors)
-    journal.foreign((each.change for each in findings), [*notes, *lacking, *left])
+    notes = [*notes, *lacking, *left, *list_isolation_notes(goal)]
+    journal.foreign((each.change for each in findings), notes)
 
 
 def _note_renames(goal: Goal, found: Actual) -> None:
@@ -159,7 +161,9 @@ def _note_renames(goal: Goal, found: Actual) -> None:
 
 
 def _converge(goal: Goal, port: int) -> None:
-    goal = replace(goal, memory=read_memory(), factors=required_factors(goal.desired))
+    goal = replace(goal, factors=required_factors(goal.desired)).recalling(read_memory())
+    client = session.deployer(port)
+    goal, replaced = isolation.settle(client, goal)
     renamed = list_rename_notes(goal.desired, actual() or Actual(""), moves_files=True)
     made: list[ApiChange] = []
 
@@ -170,10 +174,12 @@ def _converge(goal: Goal, port: int) -> None:
             journal.current().operator_notes.append(change.shown)
             logger.info(f"{host.print_prefix}{change.shown}")
 
+    if replaced:
+        report(replaced)
     admin = partial(session.administrator, port)
-    found = _latest[host.name] = converge(session.deployer(port), goal, report, admin)
+    found = _latest[host.name] = converge(client, goal, report, admin)
     journal.current().operator_notes.extend(renamed)
-    save_memory(learn(session.deployer(port), goal, found, made))
+    save_memory(learn(client, goal, found, made))
 
 
 def save_memory(memory: Memory) -> None:
@@ -208,6 +214,12 @@ def read_factors() -> SecondFactors:
 def required_factors(desired: Workspace) -> SecondFactors:
     """Return the second factors if the project file requires them; else nobody is asked."""
     return read_factors() if desired.require_second_factor else SecondFactors()
+
+
+def isolation_here(configured: Isolation) -> Isolation:
+    """Return the isolation in effect on the current host, where the settings have `configured`."""
+    fell_back = configured == "privilege" and read_memory().fell_back
+    return "projects" if fell_back else configured
 
 
 def projects_here(client: Client, slug: str) -> list[dict[str, Any]]:

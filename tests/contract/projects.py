@@ -78,7 +78,7 @@ class Projects:
         return login.password(self.anyone, EMAIL, self.password, self.organization)
 
     def reach(self) -> Reached:
-        return Reached(
+        reached = Reached(
             client=self.deployer,
             address="",
             deployer=self.client_id,
@@ -87,9 +87,9 @@ class Projects:
             desired=self.desired,
             isolation=self.isolation,
             admin_email=EMAIL,
-            memory=self.memory,
             remember=partial(setattr, self, "memory"),
         )
+        return reached.recalling(self.memory)
 
     def plan(self, *, prune: bool = False) -> WorkspacePlan:
         return compute_plan(self.reach(), prune=prune)

@@ -141,8 +141,9 @@ def test_secrets_move_there_and_back_with_all_that_belongs_to_them(one: Projects
 def test_services_read_both_sides_until_the_move_is_finished(one: Projects) -> None:
     reader = one.log_in("api-live")
     _move(one)
-    old = {"projectId": one.memory.project, "environment": "live", "secretPath": "/api"}
-    new = one.at("api.live")
+    raw = {"expandSecretReferences": "false"}
+    old = {"projectId": one.memory.project, "environment": "live", "secretPath": "/api", **raw}
+    new = {**one.at("api.live"), **raw}
     seen = [
         {each["secretKey"] for each in reader.get("/api/v4/secrets", params=at)["secrets"]}
         for at in (old, new)

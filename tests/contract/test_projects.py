@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from .postgres import Postgres
 
+pytestmark = pytest.mark.real
+
 _EVERY = [
     f"acme-co-{name}-{stage}" for name in ("api", "shared", "web") for stage in ("live", "staging")
 ]
