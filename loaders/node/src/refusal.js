@@ -4,6 +4,9 @@
 /** @typedef {import("../index.js").ErrorCode} ErrorCode */
 /** @typedef {{ status: number, data: any }} Answer `data`: the JSON object of the body, or null */
 
+/** The server's names for a token that is good, and an identity that may not read the folder. */
+const DENIED = ["PermissionDenied", "ProjectMembershipNotFound"];
+
 /**
  * Return the code of a failed login, or null if it succeeded.
  * @param {Answer} answer
@@ -33,7 +36,7 @@ export function listRefusal({ status, data }) {
  * @param {Answer} answer
  */
 export const tokenEnded = ({ status, data }) =>
-  status === 401 || (status === 403 && data?.error !== "PermissionDenied");
+  status === 401 || (status === 403 && !DENIED.includes(data?.error));
 
 /**
  * @param {number} status

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # The SDK raises these for an answer of an unexpected shape.
 _UNEXPECTED = (InfisicalError, AttributeError, KeyError, RecursionError, TypeError, ValueError)
 
+# The server's names for a token that is good, and an identity that may not read the folder.
+_DENIED = ("PermissionDenied", "ProjectMembershipNotFound")
+
 
 class TokenEnded(Exception):
     """The list was refused because of the token; a new login may help."""
@@ -152,5 +155,5 @@ def _login_failure(error: APIError) -> Code:
 
 def _list_failure(error: APIError) -> Code | None:
     if error.status_code in (401, 403):
-        return "forbidden" if error.response.get("error") == "PermissionDenied" else None
+        return "forbidden" if error.response.get("error") in _DENIED else None
     return "not_found" if error.status_code in (400, 404, 422) else "not_infisical"
