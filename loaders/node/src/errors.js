@@ -65,6 +65,8 @@ export const EXIT_STATUS = Object.freeze({
   invalid: 78,
 });
 
+const TRY_LATER = 75;
+
 /** @typedef {import("../index.js").ErrorCode} ErrorCode */
 
 /** A failed start, with the exit status that the process should end with. */
@@ -81,6 +83,13 @@ export class ConfigError extends Error {
     this.exitCode = EXIT_STATUS[code];
   }
 }
+
+/**
+ * Return whether an error means that Infisical is down, so that a later try may succeed.
+ * @param {unknown} error
+ * @returns {error is ConfigError}
+ */
+export const isTemporary = (error) => error instanceof ConfigError && error.exitCode === TRY_LATER;
 
 /**
  * Return the error of a code, with its message filled in.

@@ -1,6 +1,8 @@
 // @ts-check
 /** Translate a failed answer of Infisical into an error code, without effects. */
 
+import { isText } from "./json.js";
+
 /** @typedef {import("../index.js").ErrorCode} ErrorCode */
 /** @typedef {{ status: number, data: any }} Answer `data`: the JSON object of the body, or null */
 
@@ -62,6 +64,3 @@ const isSecrets = (secrets) =>
       isText(secret?.secretKey) &&
       (typeof secret.secretValue === "string" || secret.secretValueHidden === true),
   );
-
-/** @param {unknown} value */
-const isText = (value) => typeof value === "string" && value !== "";
