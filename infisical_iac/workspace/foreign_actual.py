@@ -134,7 +134,10 @@ def _in_project(
             partial(_by_admin, client, goal, actual, by_admin, reason),
             # Older releases have none.
             partial(client.find, f"/api/v1/secret-syncs?projectId={actual.project_id}"),
-            partial(_groups, client, f"/api/v1/projects/{actual.project_id}"),
+            # Without groups in the organization no project has one.
+            partial(_groups, client, f"/api/v1/projects/{actual.project_id}")
+            if whole.groups_in_organization
+            else list,
         ]
     )
     access: AccessState
@@ -162,7 +165,8 @@ def _identities(client: Client, goal: Goal, actual: Actual, whole: AccessState) 
     """Return the access of the deployer's identity and of undeclared identities."""
     own = whole.deployer
     strangers = [each["identityId"] for each in foreign.find_undeclared(actual, own)]
-    holders = [*strangers, *([own] if own else [])]
+    # In its many projects the deployer is an admin, whose rights no privilege widens.
+    holders = [*strangers, *([own] if own and not goal.key else [])]
     if not goal.grants:  # else they are compared with the file
         accounts = actual.accounts.values()
         holders += [each.identity.id for each in accounts if each.roles is not None]
