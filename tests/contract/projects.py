@@ -8,9 +8,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import httpx
+
 from infisical_iac.api import contents, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.universal_auth import create_client_secret
+from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.goal import Memory, slugs_of
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
@@ -20,7 +23,7 @@ from .first import EMAIL, PASSWORD
 from .world import PASSWORD as WORLD_PASSWORD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from infisical_iac.workspace.api_change import ApiChange
     from infisical_iac.workspace.model import Isolation, Workspace
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 ADA, BEN = "ada@example.com", "ben@example.com"
 API = "/api/v1/projects"
+# More than any run here makes changes.
+MOST_CUTS = 120
 
 
 def file() -> Json:
@@ -142,3 +147,35 @@ class Projects:
         auth = self.deployer.get(f"/api/v1/auth/universal-auth/identities/{id}")
         secret = create_client_secret(self.deployer, id, "test").value
         return login.universal(self.anyone, auth["identityUniversalAuth"]["clientId"], secret)
+
+
+class Failing(httpx.BaseTransport):
+    """A way to the server that breaks after a number of requests that change something."""
+
+    def __init__(self, left: int) -> None:
+        self.left, self.sent = left, 0
+        self._way = httpx.HTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method != "GET" and "/auth/" not in request.url.path:
+            if self.sent == self.left:
+                raise httpx.ConnectError("cut")
+            self.sent += 1
+        return self._way.handle_request(request)
+
+
+def is_cut(made: Projects, run: Callable[[Projects], Any]) -> bool:
+    """Run with a connection that breaks after one change; return whether it did.
+
+    So the runs of a loop are cut at one change after the other.
+    """
+    whole = made.deployer
+    with Client(str(whole._http.base_url), Failing(1)) as cut:
+        made.deployer = cut.with_token(str(whole._token))
+        try:
+            run(made)
+        except UserError:
+            return True
+        finally:
+            made.deployer = whole
+    return False

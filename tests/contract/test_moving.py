@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from infisical_iac.api import contents
-from infisical_iac.api.client import Client
-from infisical_iac.core.errors import ApiError, Refused, UserError
+from infisical_iac.core.errors import ApiError, Refused
 from infisical_iac.workspace.memory import parse, render
 from infisical_iac.workspace.moving import carry_out, compute_ending, compute_move, end
 
-from .projects import API, Projects, on
+from .projects import API, MOST_CUTS, Projects, is_cut, on
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from infisical_iac.workspace.model import Isolation
 
@@ -25,8 +23,6 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.real
 
 _STAGES, _ONE = ("staging", "live"), "acme-co"
-# More than a move, or its end, makes changes.
-_MOST_CUTS = 100
 # Each has a folder, a name, and what else belongs to the secret.
 SECRETS: list[tuple[str, str, dict[str, Any]]] = [
     ("/api", "PLAIN", {"secretValue": "fake"}),
@@ -37,21 +33,6 @@ SECRETS: list[tuple[str, str, dict[str, Any]]] = [
     ("/web", "META", {"secretMetadata": [{"key": "owner", "value": "Ada"}]}),
     ("/shared", "PLAIN", {"secretValue": "another"}),
 ]
-
-
-class Failing(httpx.BaseTransport):
-    """A way to the server that breaks after a number of requests that change something."""
-
-    def __init__(self, left: int) -> None:
-        self.left, self.sent = left, 0
-        self._way = httpx.HTTPTransport()
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if request.method != "GET" and "/auth/" not in request.url.path:
-            if self.sent == self.left:
-                raise httpx.ConnectError("cut")
-            self.sent += 1
-        return self._way.handle_request(request)
 
 
 @pytest.fixture(scope="module")
@@ -242,15 +223,15 @@ def test_a_move_that_is_cut_at_any_request_is_completed_by_the_next(
         _end(one, "finish")
     before = _read(one, split=to == "privilege")
     start, cuts = one.memory, 0
-    while cuts < _MOST_CUTS and _is_cut(one, lambda made: _move(made, to)):
+    while cuts < MOST_CUTS and is_cut(one, lambda made: _move(made, to)):
         cuts += 1
-    assert 20 < cuts < _MOST_CUTS
+    assert 20 < cuts < MOST_CUTS
     assert _read(one, split=to == "projects") == before
     one.isolation = to
     ends = 0
-    while ends < _MOST_CUTS and _is_cut(one, lambda made: _end(made, "finish")):
+    while ends < MOST_CUTS and is_cut(one, lambda made: _end(made, "finish")):
         ends += 1
-    assert 0 < ends < _MOST_CUTS
+    assert 0 < ends < MOST_CUTS
     assert one.memory.move is None
     assert start.identities == one.memory.identities
     assert _read(one, split=to == "projects") == before
@@ -258,32 +239,15 @@ def test_a_move_that_is_cut_at_any_request_is_completed_by_the_next(
     one.isolation = "privilege"
 
 
-def _is_cut(made: Projects, run: Callable[[Projects], Any]) -> bool:
-    """Run with a connection that breaks after one change; return whether it did.
-
-    So the runs of a loop are cut at one change after the other.
-    """
-    whole = made.deployer
-    with Client(str(whole._http.base_url), Failing(1)) as cut:
-        made.deployer = cut.with_token(str(whole._token))
-        try:
-            run(made)
-        except UserError:
-            return True
-        finally:
-            made.deployer = whole
-    return False
-
-
 def test_an_undo_that_is_cut_is_continued_by_the_next(one: Projects) -> None:
     before = _read(one, split=False)
     _move(one)
     cuts = 0
-    while cuts < _MOST_CUTS and _is_cut(one, lambda made: _end(made, "undo")):
+    while cuts < MOST_CUTS and is_cut(one, lambda made: _end(made, "undo")):
         with pytest.raises(Refused):
             compute_move(one.reach(), "projects")
         cuts += 1
-    assert 1 < cuts < _MOST_CUTS
+    assert 1 < cuts < MOST_CUTS
     assert one.slugs() == [_ONE]
     assert _read(one, split=False) == before
 

@@ -11,13 +11,12 @@ import pytest
 from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, UserError
-from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.memory import parse, render
 
 from .conftest import REAL
 from .first import EMAIL, set_up
 from .items import Expected
-from .projects import ADA, API, BEN, Projects, file, on
+from .projects import ADA, API, BEN, MOST_CUTS, Projects, file, is_cut, on
 from .services import RedisServer, Standin
 
 if TYPE_CHECKING:
@@ -286,13 +285,16 @@ def test_a_role_on_a_part_of_a_folder_is_refused(project: Projects) -> None:
     assert "/api/inner" in str(refused.value)
 
 
-def test_an_interrupted_apply_is_completed_by_the_next(project: Projects) -> None:
-    project.content["services"]["job"] = {"folder": "/job", "imports": ["/shared"]}
-    due = project.plan().due
-    assert len(due) > 10
-    for _ in apply(project.deployer, due[: len(due) // 2]):
-        pass
-    project.apply()
-    assert project.plan().due == []
+def test_an_apply_that_is_cut_at_any_change_is_completed_by_the_next(project: Projects) -> None:
+    project.clear()
+    cuts = 0
+    while cuts < MOST_CUTS and is_cut(project, lambda made: made.apply()):
+        cuts += 1
+    assert 20 < cuts < MOST_CUTS
+    assert project.slugs() == _EVERY
     own = identities.organization_id(project.deployer)
-    assert len(identities.find_all(project.deployer, own, {"job-live": ""})) == 1
+    everybody = [each["name"] for each in identities.everybody(project.deployer, own)]
+    names = project.desired.identities()
+    assert sorted(each for each in everybody if each in names) == sorted(names)
+    project.memory = parse("")
+    assert project.plan().due == []
