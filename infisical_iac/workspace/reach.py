@@ -12,17 +12,18 @@ from typing import TYPE_CHECKING
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import organization_id
+from infisical_iac.api.rate_limits import RateLimiter
 from infisical_iac.api.universal_auth import PREFIX
 from infisical_iac.core.audit_entries import Event
 from infisical_iac.core.errors import SettingsError, UserError
-from infisical_iac.core.terminal import echo
+from infisical_iac.core.terminal import echo, print_note
 from infisical_iac.core.validation import is_confidential, suggest
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.credential_file import Credential, Store, directory
 from infisical_iac.workspace.credentials import DIRECTORY, Step, plan
 from infisical_iac.workspace.goal import Goal, Memory
-from infisical_iac.workspace.load import declared_file, load
+from infisical_iac.workspace.load import declared_file, declared_rate, load
 from infisical_iac.workspace.model import Isolation
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def reach(
     Raises UserError if it can't be reached.
     """
     if url := os.environ.get("INFISICAL_API_URL", ""):
-        way = _at(url, file or declared_file(inventory), isolation, needs_admin)
+        limiter = RateLimiter(dict(declared_rate(inventory) or ()), note=print_note)
+        way = _at(url, file or declared_file(inventory), isolation, needs_admin, limiter)
     else:
         way = _on_host(inventory, file, isolation, lock)
     with way as reached:
@@ -96,7 +98,9 @@ def reach(
 
 
 @contextmanager
-def _at(url: str, file: Path, isolation: Isolation | None, needs_admin: bool) -> Iterator[Reached]:
+def _at(
+    url: str, file: Path, isolation: Isolation | None, needs_admin: bool, limiter: RateLimiter
+) -> Iterator[Reached]:
     needed = (*_VARIABLES, _EMAIL) if needs_admin else _VARIABLES
     missing = [name for name in needed if not os.environ.get(name)]
     if missing:
@@ -109,7 +113,7 @@ def _at(url: str, file: Path, isolation: Isolation | None, needs_admin: bool) ->
     email = os.environ.get(_EMAIL, "")
     desired = load(file, admin_email=email)
     address = url.rstrip("/").removesuffix("/api")
-    with Client(address) as client:
+    with Client(address, limiter=limiter) as client:
         deployer = login.universal(client, id, secret)
         yield Reached(
             client=deployer,
