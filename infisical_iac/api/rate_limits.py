@@ -1,10 +1,10 @@
 """Keep requests below the rate limits of an Infisical.
 
 The server limits requests a minute, by client address and by class of route. Its counters are fixed
-windows: they begin with a request and end a minute later, when it counts from zero. This end sends
-no more than the limit in any minute, from the end of an answer to the beginning of a request, so
-that no window of the server has more either. No library of the registry does that: those that were
-read (pyrate-limiter 4.5, aiolimiter 1.3) count at the beginning, and know no limit that changes.
+windows: they begin with a request and end a minute later, when it counts from zero. This end stays
+below the limit in any minute from the end of an answer to the beginning of a request, so that the
+server counts less in every window. No library fits: pyrate-limiter 4.5 counts the beginnings of
+requests at rates that never change, and aiolimiter 1.3 is for asyncio.
 """
 
 import re
@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from math import inf
 from threading import Lock
 
 from infisical_iac.core.wording import pluralize
@@ -117,6 +118,14 @@ class _Budget:
     due: int = 0
     reported: float | None = None
 
+    @property
+    def most(self) -> float:
+        """Return the number of requests to send in a window.
+
+        One is left, so that the first answer to the next command shows that nothing else is.
+        """
+        return inf if self.limit is None else max(1, self.limit - 1)
+
 
 class RateLimiter:
     """The limits of one Infisical, for all its clients and threads in this process.
@@ -124,8 +133,8 @@ class RateLimiter:
     Without limits, one is taken from the first answer 429 that names it.
 
     Args:
-        limits: the number of requests in any minute by class: reads, writes, secrets. Classes with
-            a fixed limit have theirs then. Empty: no limits.
+        limits: the limits a minute by class: reads, writes, secrets. Classes with a fixed limit
+            have theirs then. Empty: no limits.
         window: the seconds in which a limit counts; None for a minute.
         note: prints a sentence for the user; None prints nothing.
     """
@@ -147,6 +156,7 @@ class RateLimiter:
         # Looked up here, as pyinfra's command line replaces the functions of `time`.
         self._clock, self._sleep = clock or time.monotonic, sleep or time.sleep
         self._note = note or (lambda _: None)
+        self._announced: set[str] = set()
         self._lock = Lock()
 
     @property
@@ -177,9 +187,17 @@ class RateLimiter:
                 if budget.limit is not None:
                     budget.ended.append(self._clock())
 
-    def announce(self, due: Mapping[RateClass, int]) -> None:
-        """Print how long the requests that are due take, if the limits make that long."""
-        if sentence := self.describe(due, "this"):
+    def announce(self, due: Mapping[RateClass, int], what: str = "this") -> None:
+        """Print how long the requests that are due take, if the limits make that long.
+
+        A sentence is printed once.
+
+        Args:
+            what: the subject of the sentence.
+        """
+        sentence = self.describe(due, what)
+        if sentence and sentence not in self._announced:
+            self._announced.add(sentence)
             self._note(sentence)
         with self._lock:
             for kind, number in due.items():
@@ -207,7 +225,7 @@ class RateLimiter:
             return 0.0
         self._forget_old(budget)
         taken = len(budget.ended) + budget.in_flight
-        return (taken + number - 1) // budget.limit * self._window
+        return (taken + number - 1) // budget.most * self._window
 
     def _wait(self, budget: _Budget) -> None:
         while True:
@@ -232,7 +250,7 @@ class RateLimiter:
         if budget.in_flight and not budget.is_known:
             return _POLL  # The first answer shows what other programs have sent in this minute.
         self._forget_old(budget)
-        if budget.in_flight + len(budget.ended) < budget.limit:
+        if budget.in_flight + len(budget.ended) < budget.most:
             return 0.0
         return min(budget.ended) + self._window - now if budget.ended else _POLL
 

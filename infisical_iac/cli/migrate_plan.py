@@ -4,6 +4,7 @@ import os
 import posixpath
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from infisical_iac.migrate import (
     planning,
     verify,
 )
-from infisical_iac.migrate.apply import Comparison, compare
+from infisical_iac.migrate.apply import Comparison, Work, compare, pack
 from infisical_iac.migrate.comparison import PERSONAL_CONFLICT
 from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
 from infisical_iac.migrate.model import BLOCKING, Name, Secret, Source, Stored
@@ -118,6 +119,7 @@ def plan(
         kept = earlier_plan.keep_deleted(deleted, made, stored, slugs)
         made = made.model_copy(update={"sources": (*made.sources, *kept.sources)})
         compared = _compare(secrets, made, stored)
+        duration = _describe_duration(reached, compared)
     with atomic.explain_failure(output):
         # Atomically, as the earlier file holds people's decisions.
         atomic.write(output, plan_file.dump(made))
@@ -131,6 +133,7 @@ def plan(
             task += ", plan again"  # by this decision the files are read differently
         echo(f"Wrote {output}; {task}, then run `infisical-iac migrate apply {output}`.")
     print_notes(_describe_left(former, output.parent, root, sources, kept.lost))
+    print_notes(filter(None, [duration]))
     note_exposed(output.parent / KEY_FILE)
     ctx.exit(FOUND if compared.new or compared.changed or undecided else 0)
 
@@ -184,6 +187,13 @@ def _compare(
     planned = verify.planned_values(made)
     only_there = tuple(each for each in compared.only_there if each not in planned)
     return replace(compared, only_there=only_there)
+
+
+def _describe_duration(reached: Reached, compared: Comparison) -> str:
+    """Return a sentence on how long rate limits make `migrate apply`; empty if that is short."""
+    batches = pack(compared.new, (), {}, datetime.now(UTC).date())
+    due = Work((), tuple(batches), {}).count_requests(len({each.environment for each in batches}))
+    return reached.client.limiter.describe(due, "`migrate apply`")
 
 
 def _describe_left(

@@ -13,6 +13,7 @@ from typing import Any, Literal
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.lists import gather
+from infisical_iac.api.rate_limits import SECRETS, RateClass
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import ApiError, FileError, Refused
 from infisical_iac.migrate import verify
@@ -154,6 +155,8 @@ Policy = Literal["fail", "skip", "overwrite"]
 State = Literal["written", "overwritten", "there", "kept", "pending"]
 
 _MOST_SHOWN = 10
+# Each environment is read with references replaced, and without.
+_READ_BACK = 2
 
 
 @dataclass(frozen=True)
@@ -163,6 +166,10 @@ class Work:
     folders: tuple[tuple[str, str], ...]
     batches: tuple[Batch, ...]
     states: Mapping[Name, State]
+
+    def count_requests(self, environments: int) -> Mapping[RateClass, int]:
+        """Return the number of requests that write, and that read these environments back."""
+        return {SECRETS: len(self.folders) + len(self.batches) + _READ_BACK * environments}
 
 
 def prepare(
@@ -369,6 +376,7 @@ def move(
     pending.forget(project, compare(secrets, there).same)
     due = [each for each in secrets if not pending.since(project, each)]
     work = prepare(compare(due, there), there, folders, policy=policy, today=today)
+    client.limiter.announce(work.count_requests(len(environments)))
     begin(work)
     by_name = {each.name: each for each in due}
 

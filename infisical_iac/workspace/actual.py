@@ -24,6 +24,7 @@ from infisical_iac.workspace.people_actual import (
     read_people,
     refuse,
 )
+from infisical_iac.workspace.request_counts import announce_reading
 from infisical_iac.workspace.state import (
     AccountState,
     Actual,
@@ -75,6 +76,7 @@ def read(client: Client, goal: Goal, admin: Callable[[], Client] | None = None) 
             listed=listed,
         )
     state = ProjectState.of(project)
+    announce_reading(client, goal, everybody, len(project["environments"]))
     seats, persons = gather(
         [
             partial(identities.memberships, client, state.id),
@@ -108,10 +110,11 @@ def _read_parts(client: Client, goal: Goal, admin: Callable[[], Client] | None) 
     )
     projects, (organization, everybody) = first
     listed = ServerLists(everybody)
-    accounts = _accounts(client, organization, goal, listed)
-    people, unseen = _everybody(client, goal, organization, admin)
     goals = split(goal)
     found = {key: find_listed(projects, each.memory) for key, each in goals.items()}
+    announce_reading(client, goal, everybody, sum(bool(each) for each, _ in found.values()))
+    accounts = _accounts(client, organization, goal, listed)
+    people, unseen = _everybody(client, goal, organization, admin)
     own = frozenset(each.identity.id for each in accounts.values())
 
     def part(key: str) -> Actual:

@@ -38,6 +38,7 @@ from infisical_iac.workspace.memory import (
     render,
 )
 from infisical_iac.workspace.model import Isolation, Workspace
+from infisical_iac.workspace.request_counts import describe_changes
 from infisical_iac.workspace.second_factor import SecondFactors
 from infisical_iac.workspace.state import Actual
 
@@ -79,6 +80,7 @@ def project_contents(*, goal: Goal, port: int) -> Commands:
             _latest[host.name] = found
             _report_foreign(goal, found, admin, port)
             _note_renames(goal, found)
+            _note_duration(goal, found, port)
     yield from decide(goal, found, port, unseen=unseen)
 
 
@@ -158,6 +160,13 @@ def _note_renames(goal: Goal, found: Actual) -> None:
     for each in list_rename_notes(goal.desired, found, moves_files=True):
         if each not in run_notes:  # An operation may inspect the host twice.
             run_notes.append(each)
+
+
+def _note_duration(goal: Goal, found: Actual, port: int) -> None:
+    changes = difference(goal, found)
+    sentence = describe_changes(session.deployer(port), goal, changes)
+    if sentence and sentence not in journal.current().notes:
+        journal.current().notes.append(sentence)
 
 
 def _converge(goal: Goal, port: int) -> None:
