@@ -199,26 +199,32 @@ class RateLimiter:
         if sentence and sentence not in self._announced:
             self._announced.add(sentence)
             self._note(sentence)
+        self.expect(due)
+
+    def expect(self, due: Mapping[RateClass, int]) -> None:
+        """Remember how many requests are due, for the sentences on the progress of a run."""
         with self._lock:
             for kind, number in due.items():
-                self._budgets[kind].due = self._budgets[kind].sent + number
+                budget = self._budgets[kind]
+                budget.due = max(budget.due, budget.sent + number)
 
     def describe(self, due: Mapping[RateClass, int], what: str) -> str:
         """Return a sentence on how long requests take; empty if the limits don't make it long.
+
+        It names the class that takes longest. Runs mostly send one class after the other.
 
         Args:
             what: the subject of the sentence.
         """
         with self._lock:
-            waits = [
-                (self._duration(self._budgets[kind], number), kind) for kind, number in due.items()
-            ]
-            seconds, kind = max(waits, key=lambda each: each[0], default=(0.0, READS))
-            limit = self._budgets[kind].limit
+            waits = {kind: self._duration(self._budgets[kind], due[kind]) for kind in due}
+            longest = max(waits, key=lambda kind: waits[kind], default=READS)
+            limit = self._budgets[longest].limit
+        seconds = sum(waits.values())
         if seconds <= _SHORT:
             return ""
         minutes = pluralize(max(1, round(seconds / 60)), "minute")
-        return f"At {limit} {kind.words} a minute {what} takes about {minutes}"
+        return f"At {limit} {longest.words} a minute {what} takes about {minutes}"
 
     def _duration(self, budget: _Budget, number: int) -> float:
         if budget.limit is None or not number:

@@ -38,7 +38,7 @@ from infisical_iac.workspace.memory import (
     render,
 )
 from infisical_iac.workspace.model import Isolation, Workspace
-from infisical_iac.workspace.request_counts import describe_changes
+from infisical_iac.workspace.request_counts import expect_changes
 from infisical_iac.workspace.second_factor import SecondFactors
 from infisical_iac.workspace.state import Actual
 
@@ -164,7 +164,7 @@ def _note_renames(goal: Goal, found: Actual) -> None:
 
 def _note_duration(goal: Goal, found: Actual, port: int) -> None:
     changes = difference(goal, found)
-    sentence = describe_changes(session.deployer(port), goal, changes)
+    sentence = expect_changes(session.deployer(port), goal, changes)
     if sentence and sentence not in journal.current().notes:
         journal.current().notes.append(sentence)
 

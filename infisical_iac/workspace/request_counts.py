@@ -29,12 +29,16 @@ def announce_reading(
     client.limiter.announce(_count_reads(goal, accounts, environments), "reading the project")
 
 
-def describe_changes(client: Client, goal: Goal, changes: Iterable[ApiChange]) -> str:
-    """Return a sentence on how long changes take with what is read after them; empty if short."""
-    due = _count_calls(changes)
-    desired = goal.desired
-    after = _count_reads(goal, len(desired.accounts()), len(desired.environments))
-    return client.limiter.describe(due + after if due else due, "making these changes")
+def expect_changes(client: Client, goal: Goal, changes: Iterable[ApiChange]) -> str:
+    """Remember the requests of changes, and return how long they take; empty if that is short.
+
+    After changes, everything is read again.
+    """
+    due, desired = _count_calls(changes), goal.desired
+    if due:
+        due += _count_reads(goal, len(desired.accounts()), len(desired.environments))
+    client.limiter.expect(due)
+    return client.limiter.describe(due, "making these changes")
 
 
 def _count_calls(changes: Iterable[ApiChange]) -> Counter[RateClass]:

@@ -11,11 +11,13 @@ from click.testing import CliRunner, Result
 
 from infisical_iac.api import rate_limits
 from infisical_iac.api.client import Client
+from infisical_iac.api.rate_limits import SECRETS, RateClass, RateLimiter
 from infisical_iac.cli.main import main
 
 from .first import EMAIL, PASSWORD, set_up
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import httpx
@@ -110,6 +112,23 @@ def test_with_the_setting_no_request_is_refused(repository: Repository) -> None:
     _assert_migrated(results)
     assert repository.statuses[200] > 4 * _LIMITS["reads"]
     assert repository.statuses[429] == 0
+
+
+def test_a_migration_announces_the_requests_that_it_sends(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    announced: list[tuple[RateLimiter, int, int]] = []
+    announce = RateLimiter.announce
+
+    def recording(self: RateLimiter, due: Mapping[RateClass, int], what: str = "this") -> None:
+        announced.append((self, due.get(SECRETS, 0), self.sent[SECRETS]))
+        announce(self, due, what)
+
+    monkeypatch.setattr(RateLimiter, "announce", recording)
+    repository.set(reads=1000, writes=1000, secrets=_LIMITS["secrets"])
+    _assert_migrated(repository.migrate_all())
+    ((limiter, due, before),) = [each for each in announced if each[1] > 1 + len(_ENVIRONMENTS)]
+    assert limiter.sent[SECRETS] - before == due == 4 + 2 * len(_ENVIRONMENTS)
 
 
 def test_without_the_setting_refused_requests_are_repeated(repository: Repository) -> None:

@@ -261,10 +261,15 @@ def test_a_client_gives_up_if_the_server_refuses_for_ever(
 
 def test_the_duration_of_a_long_run_is_announced(time: Time) -> None:
     limiter = time.limiter(reads=60, writes=200, secrets=40)
-    limiter.announce({READS: 59, WRITES: 300, SECRETS: 290})
+    limiter.announce({READS: 59, WRITES: 100, SECRETS: 290})
     assert time.notes == [
         "At 40 calls of the secrets endpoints a minute this takes about 7 minutes"
     ]
+
+
+def test_the_classes_of_a_run_take_their_time_one_after_the_other(time: Time) -> None:
+    sentence = time.limiter(reads=61, secrets=41).describe({READS: 240, SECRETS: 80}, "this")
+    assert sentence == "At 61 reads a minute this takes about 4 minutes"
 
 
 def test_requests_sent_in_this_minute_delay_those_that_are_due(time: Time) -> None:

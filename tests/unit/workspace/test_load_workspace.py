@@ -8,8 +8,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac.core.errors import FileError, UserError
-from infisical_iac.workspace.load import declared_file, load
+from infisical_iac.core.errors import FileError, SettingsError, UserError
+from infisical_iac.workspace.load import declared_file, declared_rate, load
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.targets import DokployTarget, FileTarget
 from tests.unit.workspace_file import DELIVERED, HEAD
@@ -125,6 +125,30 @@ class TestDeclaredFile:
         (clone / f"group_data/{group}.py").write_text(text)
         assert declared_file("inventory/office.py") == Path(f"group_data/{group}.yaml")
         assert declared_file("inventory/other.py") == Path("group_data/first.yaml")
+
+    def test_the_rate_limits_of_the_group_count_too(self, clone: Path) -> None:
+        assert declared_rate("inventory/office.py") is None
+        (clone / "group_data/office.py").write_text('api_rate = {"reads": 30}\n')
+        rate = declared_rate("inventory/office.py")
+        assert dict(rate or ()) == {"reads": 30, "writes": 200, "secrets": 40}
+
+    @pytest.mark.parametrize(
+        ("value", "code", "fact"),
+        [
+            ("dict(reads=30)", "settings.no_literal", "group_data/office.py"),
+            ('{"reads": 0}', "settings", "'api_rate.reads'"),
+            ('{"read": 3}', "settings", "'api_rate.read'"),
+            ("60", "settings", "'api_rate'"),
+        ],
+    )
+    def test_rate_limits_that_can_not_be_used_are_refused(
+        self, clone: Path, value: str, code: str, fact: str
+    ) -> None:
+        (clone / "group_data/office.py").write_text(f"api_rate = {value}\n")
+        with pytest.raises(SettingsError) as refused:
+            declared_rate("inventory/office.py")
+        assert refused.value.code == code
+        assert fact in str(refused.value)
 
     def test_the_shipped_file_is_the_default_outside_of_a_clone(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
