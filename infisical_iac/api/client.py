@@ -150,8 +150,8 @@ _PATIENCE = httpx.Timeout(600.0, connect=10.0)
 _IMPATIENCE = httpx.Timeout(5.0)
 _ATTEMPTS = 4
 _RETRYING_ENDS_AFTER = 60.0
-# How often a request below the rate limits is sent while the server refuses it for a time.
-_MOST_TURNS = 4
+# How often an attempt sends a request that the server refuses until a time that it names.
+_MOST_TURNS = 2
 
 
 class Client:
@@ -272,7 +272,7 @@ class Client:
         self, method: str, path: str, on: Callable[[Exception], bool | float], **request: Any
     ) -> dict[str, Any]:
         # The wait for a turn is part of an attempt, and no reason to give up.
-        end = None if self.limiter.limits(method, path) else _RETRYING_ENDS_AFTER
+        end = None if self.limiter.has_limit(method, path) else _RETRYING_ENDS_AFTER
         # The context form: the decorator's log line would hold the request.
         for attempt in stamina.retry_context(on=on, attempts=_ATTEMPTS, timeout=end, wait_max=3.0):
             with attempt:

@@ -84,6 +84,7 @@ def parse_seconds(header: str, longest: float) -> float | None:
 
 # The seconds in which a limit counts: a bit more than the server's, as clocks differ.
 _WINDOW = 60.5
+# Longer pauses than a server's window are no rate limit of the kind that is known here.
 _LONGEST_HOLD = 120.0
 _REFUSED = 429
 # The seconds after which a request that waits for another one's answer looks again.
@@ -165,7 +166,7 @@ class RateLimiter:
         with self._lock:
             return Counter({each.kind: each.sent for each in self._budgets.values()})
 
-    def limits(self, method: str, path: str) -> bool:
+    def has_limit(self, method: str, path: str) -> bool:
         """Return whether a request may have to wait."""
         kind = classify(method, path)
         return kind is not None and self._budgets[kind].limit is not None
@@ -280,8 +281,8 @@ class RateLimiter:
             limit = _number(headers.get("x-ratelimit-limit", ""))
             if status == _REFUSED:
                 sentence = self._learn(budget, limit)
-                wait = parse_seconds(headers.get("Retry-After", ""), _LONGEST_HOLD)
-                if budget.limit is not None and wait is not None:
+                wait = parse_seconds(headers.get("Retry-After", ""), inf)
+                if budget.limit is not None and wait is not None and wait <= _LONGEST_HOLD:
                     is_held = True
                     budget.held_until = max(budget.held_until, self._clock() + wait)
             elif budget.limit is not None:

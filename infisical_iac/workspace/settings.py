@@ -79,7 +79,7 @@ class WorkspaceSettings(SettingsModel):
     """
 
     api_rate: ApiRate | None
-    """[Rate limits](../operate/network.md#rate-limits) of the API to stay below, such as `{"reads":
+    """[Rate limits](../operate/network.md#stay-below-limits) of the API to stay below, such as `{"reads":
     60, "writes": 200, "secrets": 40}`: requests that would be too many wait. `None`: requests wait
     only once the server, or a proxy before it, refuses one.
 

@@ -224,6 +224,18 @@ def test_a_higher_limit_than_the_given_one_is_not(time: Time) -> None:
     assert time.now == 1060
 
 
+def test_a_refusal_without_a_limit_delays_a_class_that_has_one(time: Time) -> None:
+    """A proxy in front of the server has limits of its own."""
+    limiter = time.limiter(secrets=40)
+    assert _refuse(limiter, Retry_After="20")
+    _send(limiter, 1)
+    assert time.now == 1020
+
+
+def test_a_pause_of_an_hour_is_left_to_the_caller(time: Time) -> None:
+    assert not _refuse(time.limiter(secrets=40), Retry_After="3600")
+
+
 @pytest.mark.parametrize("headers", [{}, {"x_ratelimit_limit": "many"}])
 def test_a_refusal_without_a_limit_is_left_to_the_caller(
     time: Time, headers: dict[str, str]

@@ -25,12 +25,12 @@ def host(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 def test_the_setting_limits_the_client_of_a_host(host: SimpleNamespace) -> None:
     host.data.values["api_rate"] = {"reads": 7}
     client = session.api(8080)
-    assert client.limiter.limits(*_READ)
+    assert client.limiter.has_limit(*_READ)
     assert session.api(8080).with_token("fake").limiter is client.limiter
 
 
 def test_the_client_of_a_host_has_no_limits_without_the_setting(host: SimpleNamespace) -> None:
-    assert not session.api(8080).limiter.limits(*_READ)
+    assert not session.api(8080).limiter.has_limit(*_READ)
 
 
 def test_the_clients_of_two_hosts_have_limits_of_their_own(host: SimpleNamespace) -> None:
