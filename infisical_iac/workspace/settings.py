@@ -79,9 +79,9 @@ class WorkspaceSettings(SettingsModel):
     """
 
     api_rate: ApiRate | None
-    """[Rate limits](../operate/network.md#stay-below-limits) of the API to stay below, such as `{"reads":
-    60, "writes": 200, "secrets": 40}`: requests that would be too many wait. `None`: requests wait
-    only once the server, or a proxy before it, refuses one.
+    """[Rate limits](../operate/network.md#stay-below-limits) of the API to stay below, such as
+    `{"reads": 60, "writes": 200, "secrets": 40}`: requests that would be too many wait. `None`:
+    requests wait only once the server, or a proxy before it, refuses one.
 
     Change: read on your machine only; nothing changes on the host.
     """
