@@ -11,7 +11,7 @@ from click.testing import CliRunner, Result
 
 from infisical_iac.api import rate_limits
 from infisical_iac.api.client import Client
-from infisical_iac.api.rate_limits import SECRETS, RateClass, RateLimiter
+from infisical_iac.api.rate_limits import READS, SECRETS, RateClass, RateLimiter
 from infisical_iac.cli.main import main
 
 from .first import EMAIL, PASSWORD, set_up
@@ -129,6 +129,31 @@ def test_a_migration_announces_the_requests_that_it_sends(
     _assert_migrated(repository.migrate_all())
     ((limiter, due, before),) = [each for each in announced if each[1] > 1 + len(_ENVIRONMENTS)]
     assert limiter.sent[SECRETS] - before == due == 4 + 2 * len(_ENVIRONMENTS)
+
+
+@pytest.mark.parametrize("isolation", ["privilege", "viewer", "projects"])
+def test_a_plan_announces_about_as_many_reads_as_it_sends(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, isolation: str
+) -> None:
+    limiters: list[RateLimiter] = []
+    announced: list[int] = []
+    announce = RateLimiter.announce
+
+    def recording(self: RateLimiter, due: Mapping[RateClass, int], what: str = "this") -> None:
+        limiters.append(self)
+        announced.append(self.sent[READS] + due.get(READS, 0))
+        announce(self, due, what)
+
+    repository.set(**_LIMITS)
+    applied = repository.run("workspace", "apply", "--yes", "--isolation", isolation)
+    assert applied.exit_code == 0, applied.output
+    monkeypatch.setattr(RateLimiter, "announce", recording)
+    planned = repository.run("workspace", "plan", "--isolation", isolation)
+    assert planned.exit_code == 0, planned.output
+    sent = limiters[0].sent[READS]
+    # Lists of the organization, which don't grow with the services, are not announced.
+    assert announced == [pytest.approx(sent, abs=12)]
+    assert repository.statuses[429] == 0
 
 
 def test_without_the_setting_refused_requests_are_repeated(repository: Repository) -> None:
