@@ -109,6 +109,7 @@ def test_the_deployer_is_an_admin_of_the_project_and_of_the_canarys(
 
 
 def test_the_projects_have_their_names(projects: list[tuple[Goal, Actual]]) -> None:
+    assert projects
     for part, actual in projects:
         assert actual.project is not None, part.desired.project.slug
         fields = actual.project.fields
@@ -117,6 +118,7 @@ def test_the_projects_have_their_names(projects: list[tuple[Goal, Actual]]) -> N
 
 
 def test_the_projects_are_protected_from_deletion(projects: list[tuple[Goal, Actual]]) -> None:
+    assert projects
     unprotected = [
         part.desired.project.slug
         for part, actual in projects
@@ -128,6 +130,7 @@ def test_the_projects_are_protected_from_deletion(projects: list[tuple[Goal, Act
 def test_the_administrator_is_an_admin_of_the_projects(
     projects: list[tuple[Goal, Actual]],
 ) -> None:
+    assert projects
     without = [
         part.desired.project.slug
         for part, actual in projects
@@ -137,12 +140,14 @@ def test_the_administrator_is_an_admin_of_the_projects(
 
 
 def test_the_environments_have_their_order(projects: list[tuple[Goal, Actual]]) -> None:
+    assert projects
     for part, actual in projects:
         desired = _slugs(part.desired)
         assert [each.slug for each in actual.environments if each.slug in desired] == desired
 
 
 def test_the_environments_have_their_names(projects: list[tuple[Goal, Actual]]) -> None:
+    assert projects
     for part, actual in projects:
         names = {each.slug: each.name for each in actual.environments}
         desired = {each.slug: each.name for each in part.desired.environments}
@@ -150,6 +155,7 @@ def test_the_environments_have_their_names(projects: list[tuple[Goal, Actual]]) 
 
 
 def test_an_environment_has_all_folders(there: list[tuple[Goal, EnvironmentState]]) -> None:
+    assert there
     for part, environment in there:
         assert set(part.desired.folders) - environment.folders.keys() == set()
 
