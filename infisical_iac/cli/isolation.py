@@ -163,6 +163,8 @@ def _print_plan(planned: MovePlan) -> None:
         echo(f"+ {pluralize(len(compared.write), 'secret')} to copy")
     if compared.remove:
         echo(f"- {pluralize(len(compared.remove), 'secret')} to delete, as where they came from")
+    if planned.duration:
+        echo(planned.duration)
     if not planned.is_due:
         echo("Nothing to do: both sides are equal.")
     _print_newer(compared)

@@ -21,6 +21,7 @@ from infisical_iac.workspace.goal import Goal, Layout, Memory, Move, parts_of, s
 from infisical_iac.workspace.memory import find_listed, learn, locate
 from infisical_iac.workspace.model import Isolation
 from infisical_iac.workspace.reach import Reached
+from infisical_iac.workspace.request_counts import expect_changes
 from infisical_iac.workspace.secret_copies import (
     Comparison,
     Place,
@@ -44,6 +45,7 @@ class MovePlan:
     Attributes:
         changes: the projects, folders, identities and people to bring to the new isolation first.
         compared: the difference between the two sides; all is to be written before there is one.
+        duration: how long it takes because of rate limits; empty if that is short.
         expanded: how many values refer to a secret of another folder. Infisical follows that only
             inside one project; a loader reads values as they are.
     """
@@ -51,6 +53,7 @@ class MovePlan:
     to: Isolation
     changes: Sequence[ApiChange]
     compared: Comparison
+    duration: str = ""
     expanded: int = 0
 
     @property
@@ -121,7 +124,11 @@ def compute_move(reached: Reached, to: Isolation) -> MovePlan:
     move = reached.memory.move
     compared = compare(side, there, move.versions if move else {})
     expanded = sum(bool(_REFERENCE.search(each.value)) for each in side.values())
-    return MovePlan(to, changes, compared, expanded if to == "projects" else 0)
+    # Each side is read before the copy and after it.
+    lists = 2 * len(reached.desired.environments) * (1 + len(parts_of(reached.desired)))
+    batches = len({each[:2] for each in compared.write})
+    duration = expect_changes(client, goal, changes, of_secrets=lists + batches)
+    return MovePlan(to, changes, compared, duration, expanded if to == "projects" else 0)
 
 
 def _future(goal: Goal) -> Layout:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from infisical_iac.api.client import Client
-from infisical_iac.api.rate_limits import READS, RateClass, classify
+from infisical_iac.api.rate_limits import READS, SECRETS, RateClass, classify
 from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.goal import Goal, parts_of
 
@@ -15,9 +15,8 @@ _OF_ACCOUNT = 3
 _OF_SEAT, _OF_GRANT = 1, 1
 # The fields of an environment, and its folders; there are imports of each folder too.
 _OF_ENVIRONMENT = 2
-# One of several projects: identities, people, folders and imports; groups, syncs, service tokens,
-# and the deployer's privileges.
-_OF_PROJECT = 8
+# One of several projects: identities, people, folders and imports; syncs and service tokens.
+_OF_PROJECT = 6
 
 
 def announce_reading(
@@ -34,15 +33,21 @@ def announce_reading(
     client.limiter.announce(_count_reads(goal, accounts, places), "reading the project")
 
 
-def expect_changes(client: Client, goal: Goal, changes: Iterable[ApiChange]) -> str:
+def expect_changes(
+    client: Client, goal: Goal, changes: Iterable[ApiChange], *, of_secrets: int = 0
+) -> str:
     """Remember the requests of changes, and return how long they take; empty if that is short.
 
     After changes, everything is read again.
+
+    Args:
+        of_secrets: the number of requests that read or write secrets besides the changes.
     """
     due, desired = _count_calls(changes), goal.desired
     if due:
         places = parts_of(desired) if goal.is_split else desired.environments
         due += _count_reads(goal, len(desired.accounts()), len(places))
+    due += Counter({SECRETS: of_secrets})
     client.limiter.expect(due)
     return client.limiter.describe(due, "making these changes")
 
