@@ -41,6 +41,7 @@ from infisical_iac.migrate.plan_file import (
 from infisical_iac.migrate.planning import apply_chosen_grammars
 from infisical_iac.migrate.sources import scan_all, trees
 from infisical_iac.migrate.summary import PERSONAL_FILE, describe_personal_file, explain
+from infisical_iac.workspace.memory import locate
 from infisical_iac.workspace.reach import Reached, reach
 
 _NAMED = 20  # The most new keys of a file that are listed; the plan has all.
@@ -172,11 +173,12 @@ def _refuse_to_forget(output: Path, earlier: MigrationPlan, slug: str) -> None:
 def _read_stored(
     reached: Reached, secrets: Sequence[Secret], deleted: Sequence[PlannedSource]
 ) -> Mapping[Name, Stored]:
-    project = verify.project_id(reached.client, reached.desired.project.slug)
+    layout = locate(reached.client, reached)
     known = {each.slug for each in reached.desired.environments}
-    environments = {each.name.environment for each in secrets}
-    environments |= {each.environment for each in deleted}
-    return verify.read(reached.client, project, environments & known)
+    present = {each.name[:2] for each in secrets if each.name.environment in known}
+    verify.require_held(layout, present)
+    gone = {each.target for each in deleted if each.environment in known}
+    return verify.read(reached.client, layout, present | gone)
 
 
 def _compare(

@@ -312,7 +312,8 @@ class Layout:
 
     Attributes:
         whole: the project that holds all of them; empty with the isolation `projects`.
-        parts: the projects of the isolation `projects`, by environment and folder.
+        parts: the projects of the isolation `projects`, by environment and folder; "" for one that
+            can't be seen.
     """
 
     whole: str = ""
@@ -322,25 +323,30 @@ class Layout:
         """Return the id of the project that holds a folder, also one inside a service's folder.
 
         It is empty if no project does, because the project file names neither the folder nor one
-        around it.
+        around it, and if that project can't be seen.
         """
         if self.whole:
             return self.whole
         around = [folder]
         while (above := around[-1].rpartition("/")[0]) and above != around[-1]:
             around.append(above)
-        return next((id for each in around if (id := self.parts.get((environment, each)))), "")
+        held = (self.parts.get((environment, each)) for each in around)
+        return next((id for id in held if id is not None), "")
+
+    def is_elsewhere(self, environment: str, folder: str, project: str) -> bool:
+        """Return whether another project than this one holds a folder."""
+        return self.find(environment, folder) not in ("", project)
 
     def list_in(self, environment: str) -> list[str]:
         """Return the ids of the projects that hold folders of an environment."""
         if self.whole:
             return [self.whole]
-        return [id for (slug, _), id in self.parts.items() if slug == environment]
+        return [id for (slug, _), id in self.parts.items() if id and slug == environment]
 
     @property
     def ids(self) -> list[str]:
         """Return the ids of all projects."""
-        return [self.whole] if self.whole else [*self.parts.values()]
+        return [self.whole] if self.whole else [*filter(None, self.parts.values())]
 
 
 def find_unnamed_parts(goal: Goal) -> dict[str, Memory]:

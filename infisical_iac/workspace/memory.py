@@ -58,27 +58,38 @@ def find_listed(
     return known, str(named["id"]) if named else ""
 
 
-def locate(client: Client, goal: Goal) -> Layout:
+def locate(client: Client, goal: Goal, *, partly: bool = False) -> Layout:
     """Return where the folders of the project file are. Raises UserError if a project is missing.
 
     Projects are found by the memory, or else by their slugs.
+
+    Args:
+        partly: whether some of several projects may be missing, as for an identity that sees only
+            its own.
     """
     listed = contents.projects(client)
+    missing = ""
     found: dict[tuple[str, str], str] = {}
     for each in split(goal).values():
         slug = each.desired.project.slug
-        project, _ = find_listed(listed, replace(each.memory, slug=slug))
+        # A file that names another project than in the last run does not mean that one.
+        memory = each.memory if each.memory.slug == slug else Memory(slug=slug)
+        project, _ = find_listed(listed, memory)
         if project is None:
-            raise UserError(
-                f"there is no project {slug} in Infisical: run `infisical-iac workspace apply` "
-                "first",
-                code="error.no_project",
-            )
+            missing = missing or slug
         if not each.key:
-            return Layout(project["id"])
+            if project:
+                return Layout(project["id"])
+            break
         service = next(iter(each.desired.services.values()), None)
         (folder,) = each.desired.shared_folders or (service.folder if service else "",)
-        found[each.desired.environments[0].slug, folder] = project["id"]
+        found[each.desired.environments[0].slug, folder] = project["id"] if project else ""
+    if missing and not (partly and any(found.values())):
+        raise UserError(
+            f"there is no project {missing} in Infisical: run `infisical-iac workspace apply` "
+            "first",
+            code="error.no_project",
+        )
     return Layout(parts=found)
 
 

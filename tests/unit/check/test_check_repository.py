@@ -14,6 +14,7 @@ from infisical_iac.check.repository import Repository, complete
 from infisical_iac.cli.bundle import find_page
 from infisical_iac.cli.check import check, print_text
 from infisical_iac.core.errors import FileError
+from infisical_iac.workspace.goal import Layout
 from tests.unit.check.checked import (
     GOOD,
     IGNORE,
@@ -256,12 +257,12 @@ def test_the_tunnels_address_is_replaced_once_infisical_has_a_domain(tmp_path: P
     assert (finding.kind, finding.place) == ("local-file", "backend/.infisical.json")
     assert "http://127.0.0.1:8080" in finding.message
     assert address in finding.message
-    assert complete(tmp_path, WORKSPACE, "fake-id", address) == [
+    assert complete(tmp_path, WORKSPACE, Layout("fake-id"), address) == [
         tmp_path / "backend" / ".infisical.json"
     ]
     assert list_findings(Repository(tmp_path, WORKSPACE), "fake-id", address) == []
     other = "https://other.example.com"
-    assert complete(tmp_path, WORKSPACE, "fake-id", other) == []
+    assert complete(tmp_path, WORKSPACE, Layout("fake-id"), other) == []
 
 
 def test_a_service_without_a_local_file_is_reported(tmp_path: Path) -> None:
