@@ -3,11 +3,11 @@
 import ast
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from infisical_iac.core.bundle import default_settings
+from infisical_iac.core.bundle import DEFAULTS, default_settings
 from infisical_iac.core.compatibility import WORKSPACE, Schema, find_moved_key, refusal
 from infisical_iac.core.errors import FileError, SettingsError
 from infisical_iac.core.own_repository import read_assignments
@@ -19,6 +19,7 @@ from infisical_iac.workspace.model import (
     TABLE,
     Accepted,
     Environment,
+    Isolation,
     Project,
     SecondFactorRule,
     Service,
@@ -240,10 +241,25 @@ def declared_file(inventory: str, root: Path = Path()) -> Path:
     This is for commands that connect to no host. It runs no code: a file of settings counts if it
     gives the path as a string literal.
     """
-    for _, said in _list_assignments("workspace_file", inventory, root):
+    said = _declared("workspace_file", inventory, root)
+    return Path(said or default_settings()["workspace_file"])
+
+
+def declared_isolation(inventory: str, root: Path = Path()) -> Isolation | None:
+    """Return the isolation that the settings files of an inventory give; None if none does.
+
+    Args:
+        root: as for `declared_file`, which reads the same files.
+    """
+    said = _declared("isolation", inventory, root)
+    return next((each for each in get_args(Isolation) if each == said), None)
+
+
+def _declared(name: str, inventory: str, root: Path) -> str:
+    for _, said in _list_assignments(name, inventory, root):
         if isinstance(said, ast.Constant) and isinstance(said.value, str):
-            return Path(said.value)
-    return Path(default_settings()["workspace_file"])
+            return said.value
+    return ""
 
 
 def declared_rate(inventory: str, root: Path = Path()) -> ApiRate | None:
@@ -273,7 +289,9 @@ def _list_assignments(name: str, inventory: str, root: Path) -> Iterator[tuple[P
     own = Path(inventory)
     for group in (own.stem, *read_assignments(root / own), "all"):
         file = root / "group_data" / f"{group}.py"
-        if value := read_assignments(file).get(name):
+        # In a checkout of this project, the defaults themselves are there.
+        is_default = file.is_file() and file.samefile(DEFAULTS)
+        if not is_default and (value := read_assignments(file).get(name)):
             yield file, value
 
 

@@ -9,7 +9,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infisical_iac.api import login
+from infisical_iac.api import contents, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import organization_id
 from infisical_iac.api.rate_limits import RateLimiter
@@ -22,9 +22,9 @@ from infisical_iac.core.wording import join_names
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.credential_file import Credential, Store, directory
 from infisical_iac.workspace.credentials import DIRECTORY, Step, plan
-from infisical_iac.workspace.goal import Goal, Memory
-from infisical_iac.workspace.load import declared_file, declared_rate, load
-from infisical_iac.workspace.model import Isolation
+from infisical_iac.workspace.goal import Goal, Memory, slugs_of
+from infisical_iac.workspace.load import declared_file, declared_isolation, declared_rate, load
+from infisical_iac.workspace.model import Isolation, Workspace
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -82,13 +82,17 @@ def reach(
 
     Args:
         file: the project file; None takes the host's setting, or the shipped one.
-        isolation: None takes the host's setting; with INFISICAL_API_URL it means `privilege`.
+        isolation: None takes the host's setting. With INFISICAL_API_URL it takes the setting in the
+            inventory's files, or else what fits the projects that are there.
         lock: takes the host's lock; None for commands that change nothing.
         needs_admin: whether INFISICAL_ADMIN_EMAIL is needed at a URL.
 
     Raises UserError if it can't be reached.
     """
     if url := os.environ.get("INFISICAL_API_URL", ""):
+        # Where the first deploy fell back to projects, the settings may still have privileges.
+        declared = declared_isolation(inventory)
+        isolation = isolation or (None if declared == "privilege" else declared)
         limiter = RateLimiter(dict(declared_rate(inventory) or ()), note=print_note)
         way = _at(url, file or declared_file(inventory), isolation, needs_admin, limiter)
     else:
@@ -122,10 +126,17 @@ def _at(
             admin=cache(partial(_administrator, deployer, email)),
             has_admin=bool(os.environ.get(_PASSWORD)),
             desired=desired,
-            isolation=isolation or "privilege",
+            isolation=isolation or _find_isolation(deployer, desired),
             admin_email=email,
             deployer_secret=secret[:PREFIX],
         )
+
+
+def _find_isolation(client: Client, desired: Workspace) -> Isolation:
+    """Return `projects` if only projects of single services are there, else `privilege`."""
+    there = {each["slug"] for each in contents.projects(client)}
+    is_whole = desired.project.slug in there or there.isdisjoint(slugs_of(desired).values())
+    return "privilege" if is_whole else "projects"
 
 
 def require_confidential(url: str, name: str = "INFISICAL_API_URL") -> None:
