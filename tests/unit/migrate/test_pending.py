@@ -31,6 +31,21 @@ def test_a_secret_of_a_renamed_service_is_pending_only_under_the_new_folder(
     assert not (tmp_path / PENDING_FILE).exists()
 
 
+def test_a_secret_is_pending_in_the_project_that_holds_its_folder(tmp_path: Path) -> None:
+    pending = Pending(tmp_path, _KEY)
+    pending.note(_PROJECT, [_in("/mailer")])
+    named = (tmp_path / PENDING_FILE).read_text("utf-8")
+    assert "project-id production/mailer/FAKE " in named  # as in the files of earlier releases
+    before = Layout(parts={("production", "/mailer"): "own-id"})
+    pending.note(before, [_in("/mailer")])
+    # The rename of the service keeps its project.
+    after = Layout(parts={("production", "/postman"): "own-id", ("production", "/web"): "web-id"})
+    pending.follow_renames(after, [_in("/postman")], _FORMER)
+    assert pending.since(after, _in("/postman"))
+    assert pending.since(after, _in("/web")) == ""
+    assert pending.since(_PROJECT, _in("/mailer"))
+
+
 def test_a_secret_of_another_project_or_value_keeps_its_folder(tmp_path: Path) -> None:
     others = [_in("/mailer", value="fake-other"), _in("/mailer", key="OTHER"), _in("/worker")]
     pending = Pending(tmp_path, _KEY)

@@ -8,8 +8,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infisical_iac.core.bundle import DEFAULTS
 from infisical_iac.core.errors import FileError, SettingsError, UserError
-from infisical_iac.workspace.load import declared_file, declared_rate, load
+from infisical_iac.workspace.load import (
+    declared_file,
+    declared_isolation,
+    declared_rate,
+    load,
+)
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.targets import DokployTarget, FileTarget
 from tests.unit.workspace_file import DELIVERED, HEAD
@@ -164,3 +170,12 @@ class TestDeclaredFile:
         (clone / "group_data/office.py").write_text("workspace_file = open('made', 'w').name\n")
         assert declared_file("inventory/office.py") == Path("group_data/first.yaml")
         assert not (clone / "made").exists()
+
+    def test_the_isolation_is_unknown_unless_a_settings_file_gives_it(self, clone: Path) -> None:
+        assert declared_isolation("inventory/office.py") is None
+        for said, isolation in (("projects", "projects"), ("rooms", None)):
+            (clone / "group_data/office.py").write_text(f"isolation = '{said}'\n")
+            assert declared_isolation("inventory/office.py") == isolation
+
+    def test_the_defaults_in_a_checkout_give_no_isolation(self) -> None:
+        assert declared_isolation("inventory/hetzner.py", DEFAULTS.parents[1]) is None
