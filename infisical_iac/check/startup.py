@@ -195,6 +195,10 @@ def _wrong_ids(file: LocalFile, known: LocalFile) -> Iterator[str]:
     if known.projects:
         if file.project_id:
             yield "workspaceId is for one project of all services, but each has projects of its own"
+        elif not file.projects:
+            yield "projects are missing"
+        if not file.projects:
+            return
         wrong = [slug for slug, own in known.projects.items() if file.projects.get(slug) != own]
         lacking = [slug for slug in wrong if slug not in file.projects]
         if lacking:

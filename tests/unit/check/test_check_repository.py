@@ -277,7 +277,12 @@ _PARTS = {
 @pytest.mark.parametrize(
     ("text", "facts"),
     [
-        (LOCAL_FILE, ["workspaceId is for one project", "lack development and production"]),
+        (LOCAL_FILE, ["workspaceId is for one project"]),
+        (LOCAL_FILE.replace("workspaceId", "project"), ["projects are missing"]),
+        (
+            LOCAL_FILE.replace("{", '{"projects": {"production": {"workspaceId": "x"}}, '),
+            ["workspaceId is for one", "projects lack development", "projects of production are"],
+        ),
         (
             local_file.complete(
                 LOCAL_FILE,
