@@ -35,7 +35,7 @@ class Split(Case):
 
     def prepare(self) -> Split:
         first, *_ = self.services
-        content = {
+        content: dict[str, Any] = {
             "project": {"name": self.name, "slug": self.name},
             "environments": [{"slug": each, "name": each} for each in ENVIRONMENTS],
             "shared_folders": ["/shared"],
