@@ -100,13 +100,13 @@ def _decide_shared(case: Split, folder: str) -> None:
 
 
 @pytest.fixture
-def moved(case: Split) -> Split:
+def moved_case(case: Split) -> Split:
     """The case after its migration."""
     _decide_shared(case, "/shared")
     assert case.run("plan").exit_code == 2
     applied = case.run("apply")
     assert applied.exit_code == 0, applied.output
-    assert "5 of 5 secrets read back" in applied.stdout
+    assert "5 of 5 secrets" in applied.stdout
     return case
 
 
@@ -114,56 +114,61 @@ def _verify(case: Split, *arguments: str) -> Ran:
     return case.run("verify", "--credentials", str(case.root / "credentials"), *arguments)
 
 
-def test_every_secret_arrives_in_the_project_of_its_folder(moved: Split) -> None:
-    deployer = moved.world.deployer
-    for service in moved.services:
+def test_every_secret_arrives_in_the_project_of_its_folder(moved_case: Split) -> None:
+    deployer = moved_case.world.deployer
+    for service in moved_case.services:
         for environment in ENVIRONMENTS:
-            there = moved.names_in(deployer, environment, f"/{service}")
+            there = moved_case.names_in(deployer, environment, f"/{service}")
             assert there == [f"OWN=fake-{service}-{environment}"]
-    assert moved.names_in(deployer, "production", "/shared") == ["COMMON=fake-0f3a9c71"]
-    assert moved.names_in(deployer, "development", "/shared") == []
-    again = moved.run("apply")
+    assert moved_case.names_in(deployer, "production", "/shared") == ["COMMON=fake-0f3a9c71"]
+    assert moved_case.names_in(deployer, "development", "/shared") == []
+    again = moved_case.run("apply")
     assert again.exit_code == 0
     assert "5 there already" in again.stdout
-    assert moved.run("plan").exit_code == 0
+    assert moved_case.run("plan").exit_code == 0
 
 
-def test_a_service_reads_exactly_its_own_secrets_and_those_that_it_imports(moved: Split) -> None:
-    issue_credentials(moved, "projects")
-    verified = _verify(moved, "--json")
+def test_a_service_reads_exactly_its_own_secrets_and_those_that_it_imports(
+    moved_case: Split,
+) -> None:
+    issue_credentials(moved_case, "projects")
+    verified = _verify(moved_case, "--json")
     assert verified.exit_code == 0, verified.output
     read = {
         each["name"]: {(one["environment"], one["folder"], one["secrets"]) for one in each["reads"]}
         for each in json.loads(verified.stdout)["readers"]
         if each["part"] == "service"
     }
-    api, web = moved.services
+    api, web = moved_case.services
     assert read == {
         f"{api}-development": {("development", f"/{api}", 1)},
         f"{api}-production": {("production", f"/{api}", 1), ("production", "/shared", 1)},
         f"{web}-development": {("development", f"/{web}", 1)},
         f"{web}-production": {("production", f"/{web}", 1)},
     }
-    assert moved.run("verify").exit_code == 0  # by roles, without credentials
+    assert moved_case.run("verify").exit_code == 0  # by roles, without credentials
 
 
-def test_a_reader_is_reported_for_the_project_that_it_is_in(moved: Split) -> None:
-    api, web = moved.services
-    stranger = make_identity(moved.world.admin, moved.world.org_id, "ci-old", "no-access").id
+def test_a_reader_is_reported_for_the_project_that_it_is_in(moved_case: Split) -> None:
+    api, web = moved_case.services
+    stranger = make_identity(
+        moved_case.world.admin, moved_case.world.org_id, "ci-old", "no-access"
+    ).id
     for id, key in (
-        (moved.identities()[f"{web}-development"], f"{api}.production"),
+        (moved_case.identities()[f"{web}-development"], f"{api}.production"),
         (stranger, f"{api}.production"),
         (stranger, f"{web}.production"),
     ):
-        path = f"/api/v1/projects/{moved.id_of(key)}/memberships/identities/{id}"
-        ok(moved.world.deployer.post(path, json={"roles": [{"role": "viewer"}]}))
-    verified = moved.run("verify", "--json")
+        path = f"/api/v1/projects/{moved_case.id_of(key)}/memberships/identities/{id}"
+        ok(moved_case.world.deployer.post(path, json={"roles": [{"role": "viewer"}]}))
+    verified = moved_case.run("verify", "--json")
     assert verified.exit_code == 2
     output = json.loads(verified.stdout)
     own, *foreign = output["problems"]
-    assert f"production/{api}/OWN can be read by {web}-development" in own
+    assert own.startswith(f"production/{api}/OWN ")
+    assert f" {web}-development, " in own
     assert [each.partition(",")[0] for each in foreign] == [
-        f"production/{each}" for each in moved.services
+        f"production/{each}" for each in moved_case.services
     ]
     assert len([each for each in output["readers"] if each["name"] == "ci-old"]) == 1
 
@@ -183,35 +188,37 @@ def test_a_folder_that_no_project_holds_is_refused_before_anything_is_written(ca
     assert case.names_in(case.world.deployer, "production", f"/{case.services[0]}") == []
 
 
-def test_values_of_deleted_files_are_searched_in_each_project(moved: Split) -> None:
-    for file in moved.root.glob("*/.env.*"):
+def test_values_of_deleted_files_are_searched_in_each_project(moved_case: Split) -> None:
+    for file in moved_case.root.glob("*/.env.*"):
         file.unlink()
-    moved.write("notes.txt", "fake-0f3a9c71\n")
+    moved_case.write("notes.txt", "fake-0f3a9c71\n")
     for command in (["init", "--quiet"], ["add", "notes.txt"]):
-        subprocess.run(["git", "-C", moved.root, *command], check=True, capture_output=True)
-    given = ["--plan", str(moved.plan_file), "--project-file", str(moved.workspace_file)]
-    searched = moved.invoke("migrate", "history", str(moved.root), *given)
+        subprocess.run(["git", "-C", moved_case.root, *command], check=True, capture_output=True)
+    given = ["--plan", str(moved_case.plan_file), "--project-file", str(moved_case.workspace_file)]
+    searched = moved_case.invoke("migrate", "history", str(moved_case.root), *given)
     assert searched.exit_code == 2, searched.output
-    assert "1 of 5 values found" in searched.stdout
+    assert "1 of 5 values" in searched.stdout
 
 
 def _local_file(case: Split, service: str) -> dict[str, Any]:
     return dict(json.loads((case.root / service / ".infisical.json").read_text("utf-8")))
 
 
-def test_apply_writes_the_ids_of_the_projects_by_environment(moved: Split) -> None:
-    api, web = moved.services
-    domain = moved.world.standin.url
-    assert _local_file(moved, web) == {
+def test_apply_writes_the_ids_of_the_projects_by_environment(moved_case: Split) -> None:
+    api, web = moved_case.services
+    domain = moved_case.world.standin.url
+    assert _local_file(moved_case, web) == {
         "domain": domain,
         "defaultSecretPath": f"/{web}",
-        "projects": {each: {"workspaceId": moved.id_of(f"{web}.{each}")} for each in ENVIRONMENTS},
+        "projects": {
+            each: {"workspaceId": moved_case.id_of(f"{web}.{each}")} for each in ENVIRONMENTS
+        },
     }
-    assert _local_file(moved, api)["projects"] == {
+    assert _local_file(moved_case, api)["projects"] == {
         each: {
-            "workspaceId": moved.id_of(f"{api}.{each}"),
+            "workspaceId": moved_case.id_of(f"{api}.{each}"),
             "imports": [
-                {"workspaceId": moved.id_of(f"/shared.{each}"), "secretPath": "/shared"},
+                {"workspaceId": moved_case.id_of(f"/shared.{each}"), "secretPath": "/shared"},
             ],
         }
         for each in ENVIRONMENTS
@@ -219,7 +226,7 @@ def test_apply_writes_the_ids_of_the_projects_by_environment(moved: Split) -> No
 
 
 @pytest.fixture
-def checked(case: Split) -> Split:
+def checked_case(case: Split) -> Split:
     """Services that start from Infisical, and have all that they read."""
     case.write(".gitignore", ".env\n.env.*\n")
     for service in case.services:
@@ -231,38 +238,46 @@ def checked(case: Split) -> Split:
     return case
 
 
-def test_the_id_of_one_project_is_a_finding_and_fix_replaces_it(checked: Split) -> None:
-    api, web = checked.services
-    for service in checked.services:
+def test_the_id_of_one_project_is_a_finding_and_fix_replaces_it(checked_case: Split) -> None:
+    api, web = checked_case.services
+    for service in checked_case.services:
         old = {"workspaceId": "fake-id", "domain": "https://secrets.example.com", "strict": True}
         text = json.dumps({**old, "defaultSecretPath": f"/{service}"})
-        checked.write(f"{service}/.infisical.json", text)
-    found = checked.check()
+        checked_case.write(f"{service}/.infisical.json", text)
+    found = checked_case.check()
     assert found.exit_code == 2
     assert f"{api}/.infisical.json" in found.stdout
     assert "check --fix" in found.stdout
-    assert checked.check("--fix").exit_code == 0
-    fixed = _local_file(checked, web)
+    assert checked_case.check("--fix").exit_code == 0
+    fixed = _local_file(checked_case, web)
     assert "workspaceId" not in fixed
     assert fixed["strict"] is True
-    assert fixed["projects"]["production"] == {"workspaceId": checked.id_of(f"{web}.production")}
-    second = checked.check()
+    assert fixed["projects"]["production"] == {
+        "workspaceId": checked_case.id_of(f"{web}.production")
+    }
+    second = checked_case.check()
     assert second.exit_code == 0, second.output
-    assert checked.check("--fix").stderr == ""
+    assert checked_case.check("--fix").stderr == ""
 
 
-def test_an_identity_of_some_projects_compares_only_these(checked: Split) -> None:
+def test_an_identity_of_some_projects_compares_only_these(checked_case: Split) -> None:
     """Such an identity is a developer's, who sees only development."""
-    assert checked.check("--fix").exit_code == 0
-    before = [_local_file(checked, each) for each in checked.services]
-    world = checked.world
+    assert checked_case.check("--fix").exit_code == 0
+    before = [_local_file(checked_case, each) for each in checked_case.services]
+    world = checked_case.world
     identity = make_identity(world.admin, world.org_id, "developer", "no-access")
-    api, _ = checked.services
+    api, _ = checked_case.services
     for key in (f"{api}.development", "/shared.development"):
-        path = f"/api/v1/projects/{checked.id_of(key)}/memberships/identities/{identity.id}"
+        path = f"/api/v1/projects/{checked_case.id_of(key)}/memberships/identities/{identity.id}"
         ok(world.deployer.post(path, json={"roles": [{"role": "viewer"}]}))
-    seen = checked.invoke(
-        *("check", str(checked.root), "--project-file", str(checked.workspace_file), "--fix"),
+    seen = checked_case.invoke(
+        *(
+            "check",
+            str(checked_case.root),
+            "--project-file",
+            str(checked_case.workspace_file),
+            "--fix",
+        ),
         INFISICAL_CLIENT_ID=identity.client_id,
         INFISICAL_CLIENT_SECRET=identity.client_secret,
     )
@@ -271,4 +286,4 @@ def test_an_identity_of_some_projects_compares_only_these(checked: Split) -> Non
     kinds = {each.split()[2] for each in lines if len(each.split()) > 3}
     assert "not-seen:" in kinds
     assert kinds <= {"not-seen:"}
-    assert [_local_file(checked, each) for each in checked.services] == before
+    assert [_local_file(checked_case, each) for each in checked_case.services] == before

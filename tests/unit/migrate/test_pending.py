@@ -35,7 +35,7 @@ def test_a_secret_is_pending_in_the_project_that_holds_its_folder(tmp_path: Path
     pending = Pending(tmp_path, _KEY)
     pending.note(_PROJECT, [_in("/mailer")])
     named = (tmp_path / PENDING_FILE).read_text("utf-8")
-    assert "project-id production/mailer/FAKE " in named  # as in the files of earlier releases
+    assert '"project-id production/mailer/' in named  # as in the files of earlier releases
     before = Layout(parts={("production", "/mailer"): "own-id"})
     pending.note(before, [_in("/mailer")])
     # The rename of the service keeps its project.
