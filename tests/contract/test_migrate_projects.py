@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,8 +19,6 @@ from .migrating import ENVIRONMENTS, Case, Ran, issue_credentials, number
 from .world import make_identity, ok
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import httpx
 
     from .world import World
@@ -27,6 +28,13 @@ _CODE = """\
 import { config } from "infisical-config/config.js";
 connect(config.OWN);
 """
+
+_LOADER = Path(__file__).resolve().parents[2] / "loaders" / "python"
+_PRINT = (
+    *(sys.executable, "-c"),
+    "import json, os; names = {'OWN', 'COMMON'} & {*os.environ};"
+    "print(json.dumps({each: os.environ[each] for each in names}))",
+)
 
 
 @dataclass(frozen=True)
@@ -223,6 +231,30 @@ def test_apply_writes_the_ids_of_the_projects_by_environment(moved_case: Split) 
         }
         for each in ENVIRONMENTS
     }
+
+
+def test_the_loader_reads_the_files_of_apply_and_gives_each_service_its_values(
+    moved_case: Split,
+) -> None:
+    issue_credentials(moved_case, "projects")
+    api, web = moved_case.services
+    for service, environment, values in (
+        (api, "production", {"OWN": f"fake-{api}-production", "COMMON": "fake-0f3a9c71"}),
+        (api, "development", {"OWN": f"fake-{api}-development"}),
+        (web, "production", {"OWN": f"fake-{web}-production"}),
+    ):
+        file = moved_case.root / "credentials" / f"{service}.{environment}.env"
+        lines = file.read_text(encoding="utf-8").splitlines()
+        given = dict(each.split("=", 1) for each in lines if not each.startswith("#"))
+        ran = subprocess.run(
+            [sys.executable, "-m", "infisical_config", "--", *_PRINT],
+            cwd=moved_case.root / service,
+            env={"PATH": os.environ["PATH"], "PYTHONPATH": str(_LOADER), **given},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert json.loads(ran.stdout) == values
 
 
 @pytest.fixture
