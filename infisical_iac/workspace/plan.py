@@ -68,7 +68,9 @@ def compute_plan(reached: Reached, *, prune: bool) -> WorkspacePlan:
     left = foreign.left_behind(seen.findings, reached, seen.actual, prunes=prune)
     notes = [
         *seen.notes,
-        *second_factor.describe(reached.desired, seen.access.people, reached.factors),
+        *second_factor.describe(
+            reached.desired, seen.access.people, reached.factors, by_role=not reached.grants
+        ),
         *list_rename_notes(reached.desired, seen.actual, moves_files=False),
         *list_isolation_notes(reached),
     ]

@@ -150,7 +150,9 @@ def _report_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port
         "identities": foreign.declared_identities(found, access.deployer),
     }
     left = foreign.left_behind(findings, goal, found)
-    lacking = second_factor.describe(goal.desired, access.people, goal.factors)
+    lacking = second_factor.describe(
+        goal.desired, access.people, goal.factors, by_role=not goal.grants
+    )
     notes = [*notes, *lacking, *left, *list_isolation_notes(goal)]
     journal.foreign((each.change for each in findings), notes)
 

@@ -108,20 +108,25 @@ def is_suspended(
         return False
     account = known.find_account(email)
     if account is None:
-        return there.roles == ("no-access",) if by_role else _is_taken(there)
+        return _is_taken(there, by_role=by_role)
     return account.lacks_one and known.day >= deadline
 
 
-def _is_taken(there: PersonState) -> bool:
+def _is_taken(there: PersonState, *, by_role: bool) -> bool:
+    if by_role:
+        return there.roles == ("no-access",)
     own = find_privilege(there.privileges or (), PERSON_PRIVILEGE, ())
     return there.roles == ("no-access",) and own is not None and not own.permissions
 
 
-def describe(desired: Workspace, people: People | None, known: SecondFactors) -> Iterator[str]:
+def describe(
+    desired: Workspace, people: People | None, known: SecondFactors, *, by_role: bool = False
+) -> Iterator[str]:
     """Yield notes on the people of the file who have access, and no second factor.
 
     Args:
         people: the members of the project; None if they could not be read.
+        by_role: as `is_suspended` takes it.
     """
     rule = desired.require_second_factor
     members = people.members if people else {}
@@ -136,18 +141,19 @@ def describe(desired: Workspace, people: People | None, known: SecondFactors) ->
     for email in given:
         account, there = known.find_account(email), members.get(email)
         if account and account.lacks_one and there:
-            lacking.setdefault(_consequence(rule, there, known.day), []).append(email)
+            why = _consequence(rule, there, known.day, by_role=by_role)
+            lacking.setdefault(why, []).append(email)
     for consequence, emails in lacking.items():
         yield f"{PREFIX}{join_names(emails)} {_have(emails)} none{consequence}"
 
 
-def _consequence(rule: Requirement, there: PersonState, day: date) -> str:
+def _consequence(rule: Requirement, there: PersonState, day: date, *, by_role: bool) -> str:
     deadline = find_deadline(rule, there)
     if deadline is None:
         return ""
     if day < deadline:
         return f", which ends access on {deadline}"
-    if not _is_taken(there):
+    if not _is_taken(there, by_role=by_role):
         return ", so the next `infisical-iac apply` ends access"
     return ", so no access until one is turned on and `infisical-iac apply` has run"
 

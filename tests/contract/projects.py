@@ -18,6 +18,7 @@ from infisical_iac.workspace.goal import Memory, slugs_of
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
 from infisical_iac.workspace.reach import Reached
+from infisical_iac.workspace.second_factor import SecondFactors
 
 from .first import EMAIL, PASSWORD
 from .world import PASSWORD as WORLD_PASSWORD
@@ -74,6 +75,7 @@ class Projects:
     memory: Memory = field(default_factory=Memory)
     isolation: Isolation = "projects"
     password: str = PASSWORD
+    factors: SecondFactors = field(default_factory=SecondFactors)
 
     @property
     def desired(self) -> Workspace:
@@ -93,6 +95,7 @@ class Projects:
             isolation=self.isolation,
             admin_email=EMAIL,
             remember=partial(setattr, self, "memory"),
+            factors=self.factors,
         )
         return reached.recalling(self.memory)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack, closing
+from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.workspace.memory import parse, render
+from infisical_iac.workspace.second_factor import PREFIX, Account, SecondFactors
 
 from .conftest import REAL
 from .first import EMAIL, set_up
@@ -275,6 +277,28 @@ def _roles(made: Projects, email: str) -> dict[str, str]:
             if member["user"]["email"] == email:
                 found[each["slug"]] = member["roles"][0]["role"]
     return dict(sorted(found.items()))
+
+
+def test_a_person_without_a_required_second_factor_has_no_access_to_any_project(
+    project: Projects,
+) -> None:
+    project.content["people"] = {BEN: {"staging": "developer"}}
+    project.apply()
+    project.content["require_second_factor"] = {"from": "2026-01-01", "grace_days": 0}
+    lacking = SecondFactors(date.max, [Account((BEN,))], unseen="")
+    project.factors = lacking
+    assert {each.what for each in project.apply()} == {
+        f"person {BEN} of project {slug}" for slug in _EVERY if slug.endswith("staging")
+    }
+    assert {*_roles(project, BEN).values()} == {"no-access"}
+    planned = project.plan()
+    assert planned.due == []
+    (note,) = (each for each in planned.notes if each.startswith(PREFIX))
+    assert note.endswith("has run")
+    project.factors = SecondFactors(date.max, [Account((BEN,), factor="totp")], unseen="")
+    project.apply()
+    assert {*_roles(project, BEN).values()} == {"member"}
+    project.factors = SecondFactors()
 
 
 def test_a_role_on_a_part_of_a_folder_is_refused(project: Projects) -> None:
