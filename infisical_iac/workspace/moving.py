@@ -101,8 +101,8 @@ def refuse_homeless(stray: Sequence[Place], layout: Layout, side: Side) -> None:
         folders = sorted({f"{each.folder} in {each.environment}" for each in homeless})
         raise Refused(
             f"{pluralize(len(homeless), 'secret')} would have no project, as the project file "
-            f"names no service or shared folder for {join_names(folders[:_MOST_SHOWN])}: add one, "
-            "or move these secrets in Infisical",
+            f"does not name {join_names(folders[:_MOST_SHOWN])}: add a service, a shared folder or "
+            "an environment there, or move these secrets in Infisical",
             code="refused.isolation",
         )
 
@@ -254,7 +254,7 @@ def compute_ending(reached: Reached, name: str) -> Ending:
             "`infisical-iac apply` first",
             code="refused.isolation",
         )
-    compared = None if move.ending else _compare_sides(reached, move)
+    compared = None if move.ending else _compare_sides(reached, move, is_forward=is_forward)
     if is_forward and compared:
         _refuse_late(move, [*compared.write, *compared.remove, *compared.conflicts])
     leaves = _origin(move) if is_forward else move.to
@@ -265,13 +265,16 @@ def _origin(move: Move) -> Isolation:
     return "privilege" if move.to == "projects" else "projects"
 
 
-def _compare_sides(reached: Reached, move: Move) -> Comparison:
+def _compare_sides(reached: Reached, move: Move, *, is_forward: bool) -> Comparison:
     client = reached.client
-    here, there = (
-        read_side(client, locate(client, replace(reached, isolation=each)), _slugs(reached))[0]
+    (here, lost), (there, added) = (
+        read_side(client, locate(client, replace(reached, isolation=each)), _slugs(reached))
         for each in (_origin(move), move.to)
     )
-    return compare(here, there, move.versions)
+    if is_forward:
+        refuse_homeless(lost, Layout("project"), {})
+    found = compare(here, there, move.versions)
+    return replace(found, newer=(*found.newer, *added))
 
 
 def _refuse_late(move: Move, late: Sequence[Place]) -> None:

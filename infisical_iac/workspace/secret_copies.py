@@ -1,7 +1,7 @@
 """Compare secrets on two sides, and copy them with all that belongs to them."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
@@ -122,31 +122,34 @@ def _is(secret: Kept | None, version: int) -> bool:
 
 
 def read_side(
-    client: Client, layout: Layout, environments: Iterable[str]
+    client: Client, layout: Layout, environments: Collection[str]
 ) -> tuple[Side, list[Place]]:
-    """Return the secrets of one side, and the places of those that are not where they belong."""
-    places = [(slug, id) for slug in environments for id in layout.list_in(slug)]
+    """Return the secrets of one side, and the places of those that are not where they belong.
+
+    Those are outside of the folder that a project is for, or in an environment that only the
+    project has.
+
+    Args:
+        environments: the slugs of those in the project file.
+    """
+    places = [
+        (each["slug"], project["id"])
+        for project in contents.projects(client)
+        if project["id"] in layout.ids
+        for each in project["environments"]
+    ]
     patient = client.with_patience()
-    read = gather_by(places, lambda each: _list(patient, each[1], each[0]))
+    read = gather_by(places, lambda each: contents.secrets(patient, each[1], each[0]))
     found: dict[Place, Kept] = {}
     stray: list[Place] = []
     for (slug, id), listed in read.items():
         for each in listed:
             place = Place(slug, each["secretPath"], each["secretKey"])
-            if layout.find(slug, place.folder) == id:
+            if slug in environments and layout.find(slug, place.folder) == id:
                 found[place] = Kept.of(each)
             else:
                 stray.append(place)
     return found, stray
-
-
-def _list(client: Client, project: str, environment: str) -> list[dict[str, Any]]:
-    try:
-        return contents.secrets(client, project, environment)
-    except ApiError as error:
-        if error.status != 404:  # the environment is still to be made or restored
-            raise
-        return []
 
 
 def copy(

@@ -194,6 +194,31 @@ def test_a_folder_that_no_service_has_is_refused_before_anything_changes(one: Pr
     assert one.slugs() == [_ONE]
 
 
+def test_an_environment_that_the_file_does_not_name_is_refused_and_never_lost(
+    one: Projects,
+) -> None:
+    _move(one)
+    path = f"{API}/{one.memory.project}/environments"
+    one.deployer.post(path, json={"name": "Odd", "slug": "odd"})
+    _write(one, one.memory.project, "odd", "/", KEY="fake")
+    one.isolation = "projects"
+    with pytest.raises(Refused) as refused:
+        compute_ending(one.reach(), "finish")
+    assert "/ in odd" in str(refused.value)
+    with pytest.raises(Refused):
+        compute_move(one.reach(), "projects")
+
+
+def test_a_secret_outside_of_a_projects_folder_is_refused_and_never_lost(one: Projects) -> None:
+    _move(one)
+    one.isolation = "projects"
+    _end(one, "finish")
+    _write(one, one.memory.parts["api.live"].project, "live", "/", KEY="fake")
+    with pytest.raises(Refused) as refused:
+        compute_move(one.reach(), "privilege")
+    assert "/ in live" in str(refused.value)
+
+
 def test_a_deploy_in_another_isolation_is_refused_until_the_secrets_have_moved(
     one: Projects,
 ) -> None:
