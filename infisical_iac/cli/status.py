@@ -66,7 +66,7 @@ def _collect_rows(inventory: str) -> list[Row]:
         from infisical_iac.core.connection import each_of, with_others
         from infisical_iac.host.machine import Machine, absence
         from infisical_iac.instance import mail, proxy
-        from infisical_iac.monitoring.health_fact import Health
+        from infisical_iac.monitoring.health import Health
         from infisical_iac.workspace import licensing, sign_in
 
         wait_for_versions = _ask_for_new_versions(settings)

@@ -12,7 +12,6 @@ from pyinfra.context import host, state
 from infisical_iac.core import units
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import Refused
-from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.operation import (
     Commands,
@@ -21,7 +20,7 @@ from infisical_iac.core.operation import (
     shared_fact,
     step,
 )
-from infisical_iac.core.remote import run
+from infisical_iac.core.remote import Fact, join_commands, run, split_output
 from infisical_iac.core.rendering import template
 from infisical_iac.core.trial import mark, try_change
 from infisical_iac.core.units import Units, UnitState

@@ -13,9 +13,9 @@ from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.migrate import verify
 from infisical_iac.migrate.model import Name
 from infisical_iac.migrate.verify import Expected, Seen, of_services, readers, unintended_reads
-from infisical_iac.workspace import credential_file, credentials, members
-from infisical_iac.workspace.members import Member
+from infisical_iac.workspace import credential_file, credentials, people_actual
 from infisical_iac.workspace.model import ServiceAccount
+from infisical_iac.workspace.people_actual import Member
 from infisical_iac.workspace.reach import Reached
 
 _NOT_ASKED = (
@@ -81,8 +81,8 @@ def inspect_access(
 
 def _members(reached: Reached, project: str) -> tuple[list[Member], list[str]]:
     """Return the members of the project, and a note on those whose privileges are unknown."""
-    machines = members.identities(reached.client, reached, project, reached.deployer)
-    people = partial(members.people, reached.client, reached, project)
+    machines = people_actual.list_identities(reached.client, reached, project, reached.deployer)
+    people = partial(people_actual.list_people, reached.client, reached, project)
     why = _NO_ADMIN
     try:
         persons = people(reached.admin if reached.has_admin else None)

@@ -19,8 +19,8 @@ from infisical_iac.migrate.model import Name, Secret, Stored
 from infisical_iac.migrate.plan_file import MigrationPlan
 from infisical_iac.workspace.access import permissions, project_role
 from infisical_iac.workspace.environment_contents import Names, list_readable
-from infisical_iac.workspace.members import Member
 from infisical_iac.workspace.model import ServiceAccount, Workspace
+from infisical_iac.workspace.people_actual import Member
 from infisical_iac.workspace.state import Privilege
 
 

@@ -11,8 +11,7 @@ from infisical_iac.cli import status
 from infisical_iac.cli.main import main
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.change import Row
-from infisical_iac.monitoring.health import HealthState, access, drift, instance, rows
-from infisical_iac.monitoring.health_fact import Health
+from infisical_iac.monitoring.health import Health, HealthState, access, drift, instance, rows
 from tests.unit.health_rows import NOW, OUTPUT, settings
 
 

@@ -35,7 +35,7 @@ from infisical_iac.migrate.verify import (
     readers,
     unintended_reads,
 )
-from infisical_iac.workspace.members import Member
+from infisical_iac.workspace.people_actual import Member
 from tests.unit.migrate.modes import make_plan, scan
 from tests.unit.migrate.moving import planned_source, secret
 from tests.unit.migrate.trees import WORKSPACE, node, plant

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from infisical_iac.core.audit_entries import AuditEntry, Log
-from infisical_iac.monitoring.health import HealthState, drift, rows
-from infisical_iac.monitoring.health_fact import Health
+from infisical_iac.monitoring.health import Health, HealthState, drift, rows
 from infisical_iac.workspace.credential_file import Credential, Term, render
 from tests.unit.health_rows import NOW, OUTPUT, row_of, settings
 

@@ -21,11 +21,16 @@ from infisical_iac.host.model import DeployedInfisical
 from infisical_iac.instance import mail, providers, proxy
 from infisical_iac.stack import compose, edge, ingress, keys
 from infisical_iac.stack.compose_file import compose_file
-from infisical_iac.stack.containers import Container, StackState
 from infisical_iac.stack.ingress import IngressState, caddyfile
 from infisical_iac.stack.keys import KeysState
 from infisical_iac.stack.pull import ImageSources
-from infisical_iac.stack.state import DeploymentState, FailedChange, UpgradeState
+from infisical_iac.stack.state import (
+    Container,
+    DeploymentState,
+    FailedChange,
+    StackState,
+    UpgradeState,
+)
 from infisical_iac.workspace.load import load
 from tests.unit import clusters
 from tests.unit.backup.kits import FILES
