@@ -353,7 +353,7 @@ def test_a_service_with_a_loader_is_not_named(
     tmp_path: Path, files: list[MovedFile], run: Clean, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     project = write(tmp_path_factory.mktemp("project"), "project.yaml", _PROJECT)
-    write(tmp_path, "backend/package.json", '{"dependencies": {"infisical-config": "1"}}')
+    write(tmp_path, "backend/config.js", 'import "infisical-config/config.js";')
     ran = run(*TO, "--project-file", str(project), answer="n\n")
     assert "✗" not in ran.output
     assert "Note" not in ran.output

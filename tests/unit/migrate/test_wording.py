@@ -389,7 +389,7 @@ def test_wording_of_a_service_without_a_loader(tmp_path: Path) -> None:
     plant(tmp_path, {"backend/server.js": ""})
     assert Repository(tmp_path, WORKSPACE).services_without_loader() == {
         "backend": (
-            "backend can't start without its .env files: it has no infisical-config, and is not "
-            "started by with-secrets or another runner. See `infisical-iac docs loaders`."
+            "backend can't start without its .env files: it does not load infisical-config, and "
+            "is not started by with-secrets or another runner. See `infisical-iac docs loaders`."
         )
     }
