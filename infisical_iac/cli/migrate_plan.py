@@ -101,6 +101,8 @@ def plan(
         found = _below(root, roots, scan_all(paths, reached.desired, left_out))
         if earlier:
             earlier = earlier_plan.rebase(earlier, output.parent, root)
+            present = {each.path for each in found}
+            earlier_plan.refuse_unknown_targets(earlier, present, reached.desired, output.name)
         proven = cleaning.proven_keys(root, [output.parent], slug) if earlier else {}
         sources = apply_chosen_grammars(found, earlier, root, reached.desired, proven)
         made = planning.make(
