@@ -281,9 +281,11 @@ def of_modes(sources: Sequence[Source]) -> Iterator[FileFinding]:
             yield _file_finding(
                 source,
                 "every-mode",
-                f"{found.title} reads it in production too, but it goes to "
-                f"{source.environment or 'one environment'} only.",
-                "Add to the production file the keys that it lacks.",
+                f"{found.title} reads this file in every environment, but its keys are stored in "
+                f"{source.environment or 'one environment'} only: the other environments lack "
+                "them.",
+                "Write the keys that another environment needs into its own file, such as "
+                ".env.production, and plan again; or add them in Infisical.",
             )
         else:
             yield from _lacking(source, found, files)
