@@ -1,7 +1,7 @@
 """Read the health of a host, and describe it in rows, one for each part."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
@@ -9,6 +9,7 @@ from infisical_iac.api.instance import Beyond
 from infisical_iac.backup import record
 from infisical_iac.core.audit_entries import Log, LoggedRun, list_runs
 from infisical_iac.core.change import Change, Row
+from infisical_iac.core.lock import OF_HOST
 from infisical_iac.core.remote import Fact
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
@@ -80,6 +81,22 @@ class HealthState:
     unfinished: dict[str, str] = field(default_factory=dict)
     given_up: Sequence[GivenUp] = ()
     firewall: str = ""
+
+
+def first_apply(states: Iterable[HealthState], runs: Iterable[LoggedRun]) -> Row | None:
+    """Return the row on a first apply that is under way; None if none is.
+
+    Args:
+        states: of all hosts; one of them may have the holder of the lock.
+        runs: those in the audit log. A restore onto a new host is another kind of run.
+    """
+    listed = list(states)
+    holders = [each.holder for each in listed if each.holder]
+    others = [each for each in runs if each.last.outcome == "done" or each.last.event != "apply"]
+    if not holders or holders[0].startswith(OF_HOST) or others or any(e.backups for e in listed):
+        return None
+    text = f"a first apply is under way, {holders[0]}: run `infisical-iac status` when it has ended"
+    return Row("Infisical", text, ok=False)
 
 
 def rows(
