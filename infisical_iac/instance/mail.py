@@ -91,7 +91,10 @@ def describe(smtp: Smtp, step: str, reason: str, to: str = "") -> str:
     place = f"{smtp.host}:{smtp.port}"
     match step:
         case "password":
-            return f"the host has no password of {place} yet: `infisical-iac apply` takes it"
+            return (
+                f"the host has no password of the mail server {place} yet: `infisical-iac apply` "
+                "takes it"
+            )
         case "public":
             return (
                 f"setting 'smtp': {smtp.host} has a public address ({reason}), where tls 'none' "

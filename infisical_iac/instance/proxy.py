@@ -121,7 +121,10 @@ def describe_failure(proxy: ProxyAddress, step: str, reason: str) -> str:
     what = f"setting 'outbound_proxy': {proxy.place}"
     match step:
         case "password":
-            return f"the host has no password of {proxy.place} yet: `infisical-iac apply` takes it"
+            return (
+                f"the host has no password of the proxy {proxy.place} yet: `infisical-iac apply` "
+                "takes it"
+            )
         case "resolve":
             return (
                 f"setting 'outbound_proxy': the host finds no address of {proxy.host}: correct it"

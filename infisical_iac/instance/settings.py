@@ -365,7 +365,9 @@ class InstanceSettings(SettingsModel):
         """Return the secrets that the user has to give."""
         found = []
         if self.smtp and self.smtp.user:
-            found.append(GivenSecret(MAIL_PASSWORD, f"the password of {self.smtp.host}"))
+            found.append(
+                GivenSecret(MAIL_PASSWORD, f"the password of the mail server {self.smtp.host}")
+            )
         for each in self.login.clients:
             purpose = f"the client secret of {TITLES[each]}"
             found.append(GivenSecret(client_secret_of(each), purpose))
@@ -373,7 +375,9 @@ class InstanceSettings(SettingsModel):
             variable = "LICENSE_KEY" if self.license_key == "online" else "LICENSE_KEY_OFFLINE"
             found.append(GivenSecret(variable, "the license key"))
         if self.proxy and self.proxy.user:
-            found.append(GivenSecret(PROXY_PASSWORD, f"the password of {self.proxy.place}"))
+            found.append(
+                GivenSecret(PROXY_PASSWORD, f"the password of the proxy {self.proxy.place}")
+            )
         for name in dict.fromkeys(self.infisical_secrets):
             found.append(GivenSecret(name, f"the value of {name}"))
         return tuple(found)
