@@ -134,7 +134,7 @@ def extend(place: Place, additions: Additions, given: Mapping[str, str | None]) 
 
 
 def _offer(place: Place) -> None:
-    """Ask what to add or correct, until a person wants nothing more."""
+    """Ask what to add or correct, until the person chooses nothing more."""
     actions: tuple[tuple[str, Callable[[Place], object]], ...] = (
         ("add a service", _ask_service),
         ("add an environment", _ask_environment),

@@ -298,7 +298,7 @@ def _print_decisions(sources: Sequence[Source]) -> None:
 
 def _print_notes(sources: Sequence[Source]) -> None:
     lines = [line for each in sources for line in summary.notes(each.findings)]
-    lines += summary.shared(sources)
+    lines += summary.list_shared(sources)
     lines += summary.differences(found for each in sources for found in each.findings)
     if lines:
         console().print()

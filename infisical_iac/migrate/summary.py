@@ -84,7 +84,7 @@ def decisions(found: Iterable[FileFinding]) -> list[SummaryLine]:
 def notes(found: Iterable[FileFinding]) -> list[SummaryLine]:
     """Return the other findings of a file; some kinds are one line each, at its end.
 
-    Findings in `differences` and `shared` are left out.
+    Findings in `differences` and `list_shared` are left out.
     """
     single: list[SummaryLine] = []
     grouped: dict[tuple[str, str], list[FileFinding]] = {}
@@ -113,7 +113,7 @@ def differences(found: Iterable[FileFinding]) -> list[SummaryLine]:
     return [SummaryLine(join_first(files, _NAMED_FILES), _DIFFERING, text)]
 
 
-def shared(sources: Iterable[Source]) -> list[SummaryLine]:
+def list_shared(sources: Iterable[Source]) -> list[SummaryLine]:
     """Return the keys that have one value in several services, a line for each group of files.
 
     The remedy is on the last line.

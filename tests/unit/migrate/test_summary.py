@@ -6,7 +6,7 @@ import pytest
 
 from infisical_iac.dotenv import Finding, read
 from infisical_iac.migrate.model import BLOCKING, FileFinding, Source
-from infisical_iac.migrate.summary import decisions, differences, explain, notes, shared
+from infisical_iac.migrate.summary import decisions, differences, explain, list_shared, notes
 from tests.unit.migrate.moving import finding
 
 
@@ -77,7 +77,7 @@ def test_keys_with_one_value_in_the_same_files_are_one_line_of_a_scan() -> None:
         )
         for path, (environment, keys) in files.items()
     ]
-    lines = shared(sources)
+    lines = list_shared(sources)
     assert [(each.place, each.text.partition(" ha")[0]) for each in lines] == [
         ("api/.env and web/.env", "JWT and TOKEN"),
         ("web/.env and jobs/.env", "SALT"),
@@ -86,7 +86,7 @@ def test_keys_with_one_value_in_the_same_files_are_one_line_of_a_scan() -> None:
     # The remedy is the same for all of them.
     assert ["shared_folders" in each.text for each in lines] == [False, False, True]
     assert [line for each in sources for line in notes(each.findings)] == []
-    assert shared([]) == []
+    assert list_shared([]) == []
 
 
 def test_the_choice_between_grammars_is_the_only_remedy_for_its_key() -> None:
