@@ -266,7 +266,8 @@ def version(*, compose: str, settings: Settings, project: str) -> Commands:
             if without := journal.current().without:
                 raise Refused(
                     f"Infisical can't be changed to {desired.version} while "
-                    f"{join_names(without)} can't run: nothing could be checked from outside"
+                    f"{join_names(without)} can't run, as nothing could be checked from outside: "
+                    "repair that first"
                 )
             check_free_space(there.stack.missing(settings.images), settings)
             if there.file:

@@ -142,7 +142,7 @@ def _mark_migrated(
     workspace: Workspace,
     plans: Sequence[FoundPlan],
 ) -> list[Source]:
-    """Return the sources; a proven one that is unchanged since has only a note that says so.
+    """Return the sources, where a proven file that is unchanged since has one note as its finding.
 
     A proven source is read with the grammar in the plan, because a service that starts by a loader
     of this project no longer shows how the file was read. The report of the migration and the plan

@@ -231,7 +231,7 @@ def _list_undecided(made: MigrationPlan) -> Iterator[str]:
 
 
 def _describe_conflicts(source: PlannedSource) -> list[PlannedFinding]:
-    """Return the findings on a file; that on a personal one has the number of its conflicts."""
+    """Return the findings on a file; the text of that on a personal file counts its conflicts."""
     of_keys = (one for each in source.keys.values() for one in each.findings)
     conflicts = sum(one.kind == PERSONAL_CONFLICT for one in of_keys)
     return [

@@ -358,7 +358,7 @@ def firewall(known: Known) -> None:
 
 @deploy("Egress")
 def end_egress(known: Known) -> None:
-    """Remove rules that only the Infisical from before the run needed; called after the stack."""
+    """Remove the rules that only the previous Infisical needed; called after the stack changed."""
     desired = egress(known.settings)
     if _read_egress(known) != desired:
         _bring_up(known, desired, after_stack=True)

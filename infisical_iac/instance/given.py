@@ -99,6 +99,6 @@ def _check(secret: GivenSecret, text: str) -> str:
 
 
 def lines() -> str:
-    """Return the lines of keys.sh's standard input that store all values of this process."""
+    """Return the standard input by which keys.sh stores all values of this process."""
     encoded = {name: b64encode(f"{value}\n".encode()).decode() for name, value in _values.items()}
     return "".join(f"{name} {value}\n" for name, value in encoded.items())

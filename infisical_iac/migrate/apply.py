@@ -284,7 +284,7 @@ class Pending:
         self._write({**self._since, **{self._name_of(project, each): at for each in secrets}})
 
     def forget(self, project: str, secrets: Iterable[Secret]) -> None:
-        """Remove secrets that are in Infisical and wait no longer."""
+        """Remove the records of secrets that Infisical has by now, as they were approved."""
         gone = {self._name_of(project, each) for each in secrets}
         if not gone.isdisjoint(self._since):
             self._write({each: at for each, at in self._since.items() if each not in gone})

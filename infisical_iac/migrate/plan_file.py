@@ -295,6 +295,6 @@ def unknown_services(plan: MigrationPlan, workspace: Workspace) -> Iterator[str]
         if service and service not in workspace.services:
             yield (
                 f"{service} in the plan is not a service of the project file: if it was renamed, "
-                f"write `renamed_from: {service}` under its new name there, or name it so in the "
-                "plan; if it was removed, delete its sources from the plan"
+                f"write `renamed_from: {service}` under its new name there, or the new name into "
+                "the plan; if it was removed, delete its sources from the plan"
             )

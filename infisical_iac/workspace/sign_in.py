@@ -211,7 +211,7 @@ def _restrict(settings: Settings, desired: Sequence[str]) -> None:
 
 
 def rows(settings: Settings) -> Iterator[Row]:
-    """Yield the row of `status` on the sign-in page; none if it is as Infisical's default."""
+    """Yield the row of `status` on the sign-in page; none while it is Infisical's default."""
     login = settings.instance.login
     try:
         client = session.api(settings.stack.http_port)
@@ -225,7 +225,7 @@ def rows(settings: Settings) -> Iterator[Row]:
 
 
 def describe_sign_in(settings: Settings, pages: Pages, actual: Sequence[str] | None) -> Row | None:
-    """Return the row on the sign-in page; None if it is as Infisical's default.
+    """Return the row on the sign-in page; None while it is Infisical's default.
 
     Args:
         pages: of all providers.

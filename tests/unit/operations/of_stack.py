@@ -231,7 +231,7 @@ OPERATIONS = {
     "instance.providers.login_clients": Cases(
         noop(
             lambda: _clients(_CLIENTS, "given_client_secret_github_login"),
-            "the clients of logins are those that are deployed",
+            "the deployed clients of logins are the desired ones",
         ),
         due(
             lambda: _clients(
@@ -243,7 +243,7 @@ OPERATIONS = {
         "the variables of the deployed container are in its Compose file, which is read first",
     ),
     "instance.mail.login": Cases(
-        noop(lambda: _mail(_MAILS), "Infisical sends by smtp.example.com already"),
+        noop(lambda: _mail(_MAILS), "Infisical sends mail by smtp.example.com already"),
         due(lambda: _mail(replace(_MAILS, given=frozenset())), steps=("prove",)),
         due(lambda: _mail(DeployedInfisical()), steps=("prove",)),
         "the file of the containers is there or not",
@@ -251,7 +251,7 @@ OPERATIONS = {
     "instance.proxy.answering": Cases(
         noop(
             lambda: _proxy(_PROXIES),
-            "Infisical reaches others by proxy.internal:3128 already",
+            "Infisical uses the proxy proxy.internal:3128 already",
         ),
         due(lambda: _proxy(replace(_PROXIES, given=frozenset())), steps=("prove",)),
         due(lambda: _proxy(DeployedInfisical()), steps=("prove",)),
