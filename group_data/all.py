@@ -12,6 +12,7 @@ admin_email = ""
 organization = "ChainAlign"
 isolation = "privilege"
 workspace_file = "group_data/chainalign.yaml"
+api_rate: dict[str, int] | None = None
 
 # Ingress: "caddy", "traefik" (Dokploy's) or "none" (an SSH tunnel, your own proxy).
 ingress = "caddy"

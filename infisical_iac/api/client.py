@@ -2,13 +2,12 @@
 
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any, Self
 
 import httpx
 import stamina
 
+from infisical_iac.api.rate_limits import RateLimiter, parse_seconds
 from infisical_iac.core.errors import ApiError, Unreachable
 
 _LONGEST_MESSAGE = 300
@@ -112,20 +111,8 @@ def read_error(response: httpx.Response, method: str, path: str, *, sent: Any) -
     for secret in _secrets(sent):
         message = message.replace(secret, "***")
     error = str(body.get("error", ""))
-    wait = _seconds(response.headers.get("Retry-After", ""))
+    wait = parse_seconds(response.headers.get("Retry-After", ""), _LONGEST_WAIT)
     return api_error(response.status_code, error, message[:_LONGEST_MESSAGE], method, path, wait)
-
-
-def _seconds(retry_after: str) -> float | None:
-    """Return the seconds that a header gives, or that remain until its HTTP date; else None."""
-    if retry_after.isascii() and retry_after.isdecimal():
-        seconds = float(retry_after)
-    else:
-        try:
-            seconds = (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
-        except (ValueError, TypeError):  # no date, or one without a time zone
-            return None
-    return min(max(seconds, 0.0), _LONGEST_WAIT)
 
 
 def _one_line(message: Any) -> str:
@@ -163,27 +150,36 @@ _PATIENCE = httpx.Timeout(600.0, connect=10.0)
 _IMPATIENCE = httpx.Timeout(5.0)
 _ATTEMPTS = 4
 _RETRYING_ENDS_AFTER = 60.0
+# How often an attempt sends a request that the server refuses until a time that it names.
+_MOST_TURNS = 2
 
 
 class Client:
     """A client of an Infisical server, with a token or without.
 
-    Connections are kept open and shared by all clients that `with_token` derives. Several threads
-    may use a client at once. A request raises ApiError if the answer is not a success, and
-    Unreachable if there is no answer.
+    Connections and rate limits are shared by all clients that `with_token` derives. Several threads
+    may use a client at once. A request waits while the limits ask for it, raises ApiError if the
+    answer is not a success, and Unreachable if there is no answer.
 
     Args:
         base_url: scheme, host and port, such as `http://127.0.0.1:8080`.
         transport: the way to the server, such as an `SSHTransport`; None connects directly.
         token: the access token to send, if any.
+        limiter: the rate limits; None for those that the server names when it refuses a request.
     """
 
     def __init__(
-        self, base_url: str, transport: httpx.BaseTransport | None = None, token: str | None = None
+        self,
+        base_url: str,
+        transport: httpx.BaseTransport | None = None,
+        token: str | None = None,
+        *,
+        limiter: RateLimiter | None = None,
     ) -> None:
         # A proxy or .netrc of the environment must not be used for a host's loopback address.
         self._http = httpx.Client(base_url=base_url, transport=transport, trust_env=False)
         self._token, self._timeout = token, _TIMEOUT
+        self.limiter = limiter or RateLimiter()
 
     def __repr__(self) -> str:
         return f"Client({str(self._http.base_url)!r}, authorized={self._token is not None})"
@@ -209,6 +205,7 @@ class Client:
     def _derive(self, token: str | None, timeout: httpx.Timeout) -> "Client":
         derived = object.__new__(Client)
         derived._http, derived._token, derived._timeout = self._http, token, timeout
+        derived.limiter = self.limiter
         return derived
 
     def get(self, path: str, *, params: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -247,7 +244,8 @@ class Client:
     def location(self, path: str) -> str | None:
         """Send a GET once; return where its answer redirects to, None for another answer."""
         try:
-            response = self._http.get(path, timeout=self._timeout, follow_redirects=False)
+            with self.limiter.turn("GET", path):
+                response = self._http.get(path, timeout=self._timeout, follow_redirects=False)
         except httpx.RequestError as error:
             raise self._unreachable("GET", path, error) from None
         return response.headers.get("Location") if response.is_redirect else None
@@ -273,10 +271,10 @@ class Client:
     def _retry(
         self, method: str, path: str, on: Callable[[Exception], bool | float], **request: Any
     ) -> dict[str, Any]:
+        # The wait for a turn is part of an attempt, and no reason to give up.
+        end = None if self.limiter.has_limit(method, path) else _RETRYING_ENDS_AFTER
         # The context form: the decorator's log line would hold the request.
-        for attempt in stamina.retry_context(
-            on=on, attempts=_ATTEMPTS, timeout=_RETRYING_ENDS_AFTER, wait_max=3.0
-        ):
+        for attempt in stamina.retry_context(on=on, attempts=_ATTEMPTS, timeout=end, wait_max=3.0):
             with attempt:
                 return self._send(method, path, **request)
         raise AssertionError("stamina ends with a result or an exception")
@@ -290,21 +288,31 @@ class Client:
         json: Any = None,
         timeout: httpx.Timeout | None = None,
     ) -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-        try:
-            response = self._http.request(
-                method,
-                path,
-                params=params,
-                json=json,
-                headers=headers,
-                timeout=timeout or self._timeout,
-            )
-        except httpx.RequestError as error:
-            raise self._unreachable(method, path, error) from None
+        for left in reversed(range(_MOST_TURNS)):
+            with self.limiter.turn(method, path) as turn:
+                response = self._request(method, path, params, json, timeout or self._timeout)
+                is_held = turn.read(response.status_code, response.headers)
+            if not (is_held and left):
+                break
         if not response.is_success:
             raise read_error(response, method, path, sent=json)
         return _body(response, method, path)
+
+    def _request(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, Any] | None,
+        json: Any,
+        timeout: httpx.Timeout,
+    ) -> httpx.Response:
+        headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
+        try:
+            return self._http.request(
+                method, path, params=params, json=json, headers=headers, timeout=timeout
+            )
+        except httpx.RequestError as error:
+            raise self._unreachable(method, path, error) from None
 
     def _unreachable(self, method: str, path: str, error: Exception) -> Unreachable:
         server = str(self._http.base_url).rstrip("/")

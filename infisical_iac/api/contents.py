@@ -15,6 +15,11 @@ def project(client: Client, slug: str) -> Json | None:
     return client.find(f"/api/v1/projects/slug/{slug}")
 
 
+def project_of(client: Client, id: str) -> Json:
+    """Return the project of an id."""
+    return dict(client.get(f"/api/v1/projects/{id}")["project"])
+
+
 def projects(client: Client) -> list[Json]:
     """Return the projects that hold secrets and that the client may see, as the server lists."""
     answer = client.get("/api/v1/projects", params={"type": "secret-manager"})

@@ -4,7 +4,7 @@ A restore may bring back revoked access: so access before and after it is compar
 """
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -24,7 +24,7 @@ from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.backup.target import BackupTarget, choose_targets
 from infisical_iac.core.change import Change
-from infisical_iac.core.errors import CheckFailed, UserError
+from infisical_iac.core.errors import ApiError, CheckFailed, UserError
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
@@ -41,9 +41,11 @@ from infisical_iac.stack.model import describe_kept_data
 from infisical_iac.workspace import checks
 from infisical_iac.workspace.model import OF_IDENTITIES, OF_PERSONS
 from infisical_iac.workspace.preflight import Preflight
-from infisical_iac.workspace.reconcile import project_here
+from infisical_iac.workspace.reconcile import projects_here
 from infisical_iac.workspace.state import roles_of
 
+# The answers of a release that has no such route, or grants privileges only by a license.
+_WITHOUT_PRIVILEGES = (400, 404)
 # Descriptions by id.
 Access = Mapping[str, str]
 
@@ -57,15 +59,16 @@ class AccessChanges:
 
 
 def read_access(
-    client: Client, admin: Client, organization: str, project: Mapping[str, Any] | None
+    client: Client, admin: Client, organization: str, projects: Iterable[Mapping[str, Any]]
 ) -> Access:
-    """Return all identities, their client secrets, and roles and privileges in a project, if any.
+    """Return all identities, their client secrets, and roles and privileges in projects.
 
-    The `client` may be the deployer. Only an administrator can read people's privileges. Raises
-    ApiError or Unreachable.
+    The `client` may be the deployer. Only an administrator can read people's privileges. A release
+    without privileges grants none. Raises ApiError or Unreachable.
     """
-    members = _members(client, admin, project["id"], project["slug"]) if project else {}
-    return {**_machines(client, organization), **members}
+    found = gather(partial(_members, client, admin, each["id"], each["slug"]) for each in projects)
+    every = [_machines(client, organization), *found]
+    return {id: text for some in every for id, text in some.items()}
 
 
 def compare_access(before: Access, after: Access) -> AccessChanges:
@@ -117,7 +120,13 @@ def _members(client: Client, admin: Client, project: str, slug: str) -> Access:
 
 
 def _privileges(client: Client, path: str, **holder: str) -> dict[str, str]:
-    return {each["id"]: each["slug"] for each in client.get(path, params=holder)["privileges"]}
+    try:
+        listed = client.get(path, params=holder)["privileges"]
+    except ApiError as error:
+        if error.status not in _WITHOUT_PRIVILEGES:
+            raise
+        return {}
+    return {each["id"]: each["slug"] for each in listed}
 
 
 DIRECTORY = "/var/lib/infisical-restore"
@@ -263,7 +272,7 @@ def _access(project: str) -> Access | None:
         if not session.works(port):
             return None
         client, admin = session.deployer(port), session.administrator(port)
-        organization, found = identities.organization_id(client), project_here(client, project)
+        organization, found = identities.organization_id(client), projects_here(client, project)
         return read_access(client, admin, organization, found)
     except UserError:
         return None

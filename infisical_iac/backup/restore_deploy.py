@@ -11,7 +11,7 @@ from pyinfra.context import host
 
 from infisical_iac.api import contents, identities, instance, login
 from infisical_iac.api.client import Client
-from infisical_iac.api.lists import gather
+from infisical_iac.api.lists import gather, gather_by
 from infisical_iac.backup import kit_host, restore, snapshot
 from infisical_iac.backup.deploy import backup
 from infisical_iac.backup.restore import DIRECTORY, PROJECT, RestoreSite, SnapshotSource, latest
@@ -32,7 +32,7 @@ from infisical_iac.workspace.checks import Before
 from infisical_iac.workspace.deploy import bootstrap, canary, workspace
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.preflight import Preflight, preflight
-from infisical_iac.workspace.reconcile import project_here
+from infisical_iac.workspace.reconcile import projects_here
 
 _proven: set[str] = set()
 
@@ -192,13 +192,17 @@ def _contents(client: Client, desired: Workspace) -> list[str]:
 
 
 def _sample(client: Client, desired: Workspace) -> str:
-    project = project_here(client, desired.project.slug)
-    if project is None:
+    projects = projects_here(client, desired.project.slug)
+    if not projects:
         return f"no project {desired.project.slug} in it"
+    places = [
+        (project["id"], env["slug"]) for project in projects for env in project["environments"]
+    ]
+    folders = gather_by(places, lambda place: contents.folders(client, *place))
     calls = [
-        partial(_read, client, project["id"], environment.slug, folder)
-        for environment in desired.environments
-        for folder in ("/", *desired.folders)
+        partial(_read, client, *place, folder)
+        for place, found in folders.items()
+        for folder in ("/", *found)
     ]
     numbers = [number for number in gather(calls) if number is not None]
     return f"{sum(numbers)} secrets in {len(numbers)} folders that can be read"
@@ -271,7 +275,7 @@ def _describe_reverted(deployer: Client | None, admin: Client, project: str) -> 
         else instance.own_organizations(admin)[0].id
     )
     changes = restore.compare_access(
-        before, restore.read_access(client, admin, organization, project_here(client, project))
+        before, restore.read_access(client, admin, organization, projects_here(client, project))
     )
     return [
         *_list_under(

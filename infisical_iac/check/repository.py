@@ -1,7 +1,7 @@
 """Inspect a repository of services without Infisical, and complete each `.infisical.json`."""
 
 import posixpath
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import suppress
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from infisical_iac.migrate.find import service_of
 from infisical_iac.migrate.ignores import is_dockerfile
 from infisical_iac.migrate.plan_file import former_folder
 from infisical_iac.workspace import local_file
+from infisical_iac.workspace.goal import Layout
 from infisical_iac.workspace.local_file import NAME, LocalFile, parse
 from infisical_iac.workspace.model import Workspace
 
@@ -130,11 +131,11 @@ class Repository:
         yield from env_files.in_git(self.root, self.paths, homes, proven)
         yield from env_files.in_images(self.paths, self.text, homes)
 
-    def starts(self, project_id: str, address: str) -> Iterator[CheckFinding]:
+    def starts(self, layout: Layout, address: str) -> Iterator[CheckFinding]:
         """Yield findings on services that lack a loader or a correct `.infisical.json`.
 
         Args:
-            project_id: "" if Infisical was not asked.
+            layout: the projects in Infisical; empty if it was not asked.
             address: Infisical's; "" if Infisical was not asked.
         """
         if not self.services:
@@ -150,10 +151,14 @@ class Repository:
                 cause = Cause(place, "", _START)
                 message = f"{name} {trouble}. {_START}"
                 yield CheckFinding("no-loader", place, "", message, cause=cause)
-            folder = self.workspace.services[name].folder
-            yield from startup.local_file(homes, self.paths, self.text, folder, project_id, address)
-        if project_id:
-            yield from self._stale_local_files(project_id)
+            known = self.known_fields(name, layout)
+            yield from startup.local_file(homes, self.paths, self.text, known, address)
+        yield from self._stale_local_files({*layout.ids})
+
+    def known_fields(self, name: str, layout: Layout) -> LocalFile:
+        """Return the folder of a service, and the ids of its projects as far as they are known."""
+        ids = local_file.find_ids(layout, self.workspace, name)
+        return ids._replace(folder=self.workspace.services[name].folder)
 
     def services_without_loader(self) -> dict[str, str]:
         """Return a sentence on each service that can't start without `.env` files, by its name."""
@@ -174,8 +179,8 @@ class Repository:
             return ""
         return _NOT_LOADED if startup.depends_on_loader(mine, self.text) else _NO_LOADER
 
-    def _stale_local_files(self, project_id: str) -> Iterator[CheckFinding]:
-        """Yield a finding on each `.infisical.json` of the project that names an unknown folder.
+    def _stale_local_files(self, ids: Set[str]) -> Iterator[CheckFinding]:
+        """Yield a finding on each `.infisical.json` of the projects that names an unknown folder.
 
         The file may belong to a renamed service, whose directory nothing else shows.
         """
@@ -186,7 +191,7 @@ class Repository:
             with suppress(FileError):
                 file = parse(self.text(path))
                 known = any(f"{file.folder}/".startswith(f"{e}/") for e in self.workspace.folders)
-                if file.project_id == project_id and file.folder.strip("/") and not known:
+                if file.ids & ids and file.folder.strip("/") and not known:
                     message = (
                         f"Its defaultSecretPath is {file.folder}, which the project file does not "
                         "name. Write its service's folder into it, or delete the file."
@@ -247,26 +252,30 @@ def _text(root: Path, path: str) -> str:
     return "" if "\0" in text[:8192] else text
 
 
-def complete(root: Path, workspace: Workspace, project_id: str, address: str) -> list[Path]:
+def complete(root: Path, workspace: Workspace, layout: Layout, address: str) -> list[Path]:
     """Complete the `.infisical.json` of each service below `root`; return the changed files.
 
-    A file keeps its domain, unless that is a tunnel's and Infisical's address is not. Raises
-    FileError for a file that can't be read or written, and for a directory that can't be listed.
+    A file keeps its domain, unless that is a tunnel's and Infisical's address is not. It keeps the
+    projects of environments whose projects are unknown here. Raises FileError for a file that can't
+    be read or written, and for a directory that can't be listed.
     """
     repository = Repository(root, workspace)
     written = []
     for name, homes in repository.services.items():
-        folder = workspace.services[name].folder
-        if any(
-            startup.local_file(
-                homes, repository.paths, repository.text, folder, project_id, address
-            )
-        ):
-            domain = ""
+        known = repository.known_fields(name, layout)
+        if any(startup.local_file(homes, repository.paths, repository.text, known, address)):
+            there = LocalFile()
             with suppress(FileError):
-                domain = parse(repository.text(posixpath.join(homes[0], NAME))).domain
+                there = parse(repository.text(posixpath.join(homes[0], NAME)))
+            domain = there.domain
             if not domain or startup.is_outdated(domain, address):
                 domain = address
-            if local_file.write(root / homes[0], LocalFile(project_id, domain, folder)):
+            projects = {
+                each.slug: own
+                for each in workspace.environments
+                if (own := known.projects.get(each.slug) or there.projects.get(each.slug))
+            }
+            known = known._replace(domain=domain, projects=projects if known.projects else {})
+            if local_file.write(root / homes[0], known):
                 written.append(root / homes[0] / NAME)
     return written

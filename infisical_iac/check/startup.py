@@ -10,12 +10,13 @@ from infisical_iac.check import javascript, python
 from infisical_iac.check.model import Cause, CheckFinding
 from infisical_iac.core.errors import FileError
 from infisical_iac.core.validation import is_confidential
+from infisical_iac.core.wording import join_names
 from infisical_iac.dotenv.languages import NODE, PYTHON
 from infisical_iac.migrate import evidence
 from infisical_iac.migrate.evidence import Text, upwards
 from infisical_iac.migrate.find import service_of
 from infisical_iac.migrate.loaders import without_comments
-from infisical_iac.workspace.local_file import NAME, parse
+from infisical_iac.workspace.local_file import NAME, LocalFile, parse
 from infisical_iac.workspace.model import Workspace
 
 _DOCKER_ENV = re.compile(r"(?m)^\s*ENV\s+((?:.*\\\n)*.*)")
@@ -166,27 +167,25 @@ def local_file(
     homes: Sequence[str],
     paths: Iterable[str],
     text: Text,
-    folder: str,
-    project_id: str,
+    known: LocalFile,
     address: str,
 ) -> Iterator[CheckFinding]:
     """Yield the findings on a service's `.infisical.json`, which may be in a parent directory.
 
     Args:
         homes: the directories of the service; findings name the first one.
-        folder: of the service in Infisical.
-        project_id: the project's id; "" if it is unknown, and then it is not compared.
+        known: the service's folder, and the ids of its projects; unknown ones are not compared.
         address: of Infisical; "" if it is unknown. The address of an SSH tunnel to it is good while
             Infisical has no domain.
     """
     fix = "`infisical-iac check --fix` corrects it"
-    remedy = f"{fix}." if project_id else f"{fix}, once `infisical-iac apply` has deployed."
+    remedy = f"{fix}." if known.ids else f"{fix}, once `infisical-iac apply` has deployed."
     there = [posixpath.join(up, NAME) for home in homes for up in upwards(home)]
     found = next((path for path in there if path in paths), "")
     if not found:
         remedy = (
             "`infisical-iac check --fix` writes it."
-            if project_id
+            if known.ids
             else "Before the first deploy `infisical-iac init` writes it; after `infisical-iac "
             "apply`, `infisical-iac check --fix` does."
         )
@@ -199,8 +198,8 @@ def local_file(
     except FileError as error:
         yield CheckFinding("local-file", found, "", f"It {error}.")
         return
-    if (file.folder or "/") != folder:
-        message = f"Its defaultSecretPath is {file.folder or '/'}, not {folder}. {remedy}"
+    if (file.folder or "/") != known.folder:
+        message = f"Its defaultSecretPath is {file.folder or '/'}, not {known.folder}. {remedy}"
         yield CheckFinding("local-file", found, "", message)
     if not file.domain:
         message = f"It has no domain: a service finds Infisical by it. {remedy}"
@@ -219,6 +218,30 @@ def local_file(
             f"Its domain is {file.domain}, an SSH tunnel's, but Infisical is at {address}. {remedy}"
         )
         yield CheckFinding("local-file", found, "", message)
-    if not file.project_id or (project_id and file.project_id != project_id):
-        what = "is not the project's" if file.project_id else "is missing"
-        yield CheckFinding("local-file", found, "", f"Its workspaceId {what}. {remedy}")
+    for what in _wrong_ids(file, known):
+        yield CheckFinding("local-file", found, "", f"Its {what}. {remedy}")
+
+
+def _wrong_ids(file: LocalFile, known: LocalFile) -> Iterator[str]:
+    """Yield what is wrong with the ids of projects in a file."""
+    if known.projects:
+        if file.project_id:
+            yield "workspaceId is for one project of all services, but each has projects of its own"
+        elif not file.projects:
+            yield "projects are missing"
+        if not file.projects:
+            return
+        wrong = [slug for slug, own in known.projects.items() if file.projects.get(slug) != own]
+        lacking = [slug for slug in wrong if slug not in file.projects]
+        if lacking:
+            yield f"projects lack {join_names(lacking)}"
+        if others := [slug for slug in wrong if slug not in lacking]:
+            yield f"projects of {join_names(others)} are not the service's"
+        return
+    if known.project_id and file.projects:
+        yield "projects are for a project of each service, but one project holds all"
+    if not file.project_id:
+        if not file.projects:
+            yield "workspaceId is missing"
+    elif known.project_id and file.project_id != known.project_id:
+        yield "workspaceId is not the project's"

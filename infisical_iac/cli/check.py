@@ -22,7 +22,9 @@ from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.migrate import verify
 from infisical_iac.workspace import environment_contents
 from infisical_iac.workspace.environment_contents import Names
+from infisical_iac.workspace.goal import Layout
 from infisical_iac.workspace.load import declared_file, load
+from infisical_iac.workspace.memory import locate
 from infisical_iac.workspace.reach import Reached, reach
 
 _NAMED = 3  # The most files that one line names.
@@ -146,7 +148,7 @@ def check(
     """
     if offline and fix:
         raise click.UsageError("--fix needs the project's id from Infisical: leave out --offline")
-    project, address, seen = "", "", None
+    layout, address, seen = Layout(), "", None
     if offline:
         # This loads all settings, which the comparison with Infisical does not need.
         from infisical_iac.init.repository import is_sample
@@ -156,13 +158,13 @@ def check(
     else:
         with reach(inventory, project_file, None, needs_admin=False) as reached:
             workspace, address = reached.desired, reached.address
-            project = verify.project_id(reached.client, workspace.project.slug)
-            names, refused = _names(reached, project)
-            if fix and (written := complete(repository, workspace, project, address)):
+            layout = locate(reached.client, reached, partly=True)
+            names, refused = _names(reached, layout)
+            if fix and (written := complete(repository, workspace, layout, address)):
                 echo(f"Wrote {join_names(written)}.", err=True)
             inspected = Repository(repository, workspace)
-            seen = _Readable(names, _find_unseen(reached, project, inspected, names, refused))
-    found = _findings(inspected, project, address, seen)
+            seen = _Readable(names, _find_unseen(reached, layout, inspected, names, refused))
+    found = _findings(inspected, layout, address, seen)
     judged = model.judge(found, inspected.exceptions(), model.NAME)
     show = print_json if as_json else print_text
     show(inspected, judged, is_compared=seen is not None)
@@ -176,43 +178,53 @@ class _Readable(NamedTuple):
     unseen: Collection[usage.Place]
 
 
-def _names(reached: Reached, project: str) -> tuple[Names, set[str]]:
-    """Return the names of secrets by environment and folder, and the environments that this login
-    may not read. Raises UserError.
+def _names(reached: Reached, layout: Layout) -> tuple[Names, set[tuple[str, str]]]:
+    """Return the names of secrets by environment and folder, and the projects and environments that
+    this login may not read. Raises UserError.
     """
-    refused: set[str] = set()
+    refused: set[tuple[str, str]] = set()
 
-    def list_secrets(slug: str) -> list[tuple[str, str]]:
+    def list_secrets(source: tuple[str, str]) -> list[tuple[str, str]]:
+        project, slug = source
         with verify.asking(slug):
             try:
-                return environment_contents.in_environment(reached.client, project, slug)
+                found = environment_contents.in_environment(reached.client, *source)
             except ApiError as error:
                 if error.status != 403:
                     raise
-                refused.add(slug)
+                refused.add(source)
                 return []
+        return [each for each in found if not layout.is_elsewhere(slug, each[0], project)]
 
     slugs = [each.slug for each in reached.desired.environments]
-    return environment_contents.collect(slugs, list_secrets), refused
+    sources = [(project, slug) for slug in slugs for project in layout.list_in(slug)]
+    return environment_contents.collect(sources, list_secrets), refused
 
 
 def _find_unseen(
-    reached: Reached, project: str, repository: Repository, names: Names, refused: Collection[str]
+    reached: Reached,
+    layout: Layout,
+    repository: Repository,
+    names: Names,
+    refused: Collection[tuple[str, str]],
 ) -> set[usage.Place]:
     """Return the folders with keys of services that this login may not read."""
 
     def is_hidden(doubt: tuple[usage.Place, str]) -> bool:
         (slug, folder), key = doubt
-        return slug in refused or not is_visible(reached.client, project, slug, folder, key)
+        project = layout.find(slug, folder)
+        if not project or (project, slug) in refused:
+            return True
+        return not is_visible(reached.client, project, slug, folder, key)
 
     doubts = [*usage.find_doubtful(repository.code_by_service, names, repository.workspace)]
     return {place for (place, _), hidden in gather_by(doubts, is_hidden).items() if hidden}
 
 
 def _findings(
-    repository: Repository, project: str, address: str, seen: _Readable | None
+    repository: Repository, layout: Layout, address: str, seen: _Readable | None
 ) -> list[CheckFinding]:
-    found = [*repository.files(), *repository.starts(project, address)]
+    found = [*repository.files(), *repository.starts(layout, address)]
     held = repository.code_by_service
     for name, (reads, _) in held.items():
         dynamic = f"{name} reads keys whose names are only known when it runs: not checked."

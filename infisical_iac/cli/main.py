@@ -24,6 +24,7 @@ _COMMANDS = {
         "check": "Check a repository of services for secrets and missing keys.",
         "credentials": "List, show, deliver, rotate and revoke service credentials.",
         "workspace": "Plan and apply the project file only; invite people.",
+        "isolation": "Move the secrets to a project for each service, or back.",
         "outdated": "Show new versions of this tool and of the images.",
         "drift": "Report drift to a webhook and to Prometheus.",
         "audit": "Show who changed the host, and who read which secrets.",

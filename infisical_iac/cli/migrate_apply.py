@@ -20,13 +20,14 @@ from infisical_iac.cli.options import (
     lock_options,
     project_file_option,
 )
-from infisical_iac.core.errors import UserError
 from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.core.wording import pluralize
 from infisical_iac.migrate import plan_file, planning, report, verify
 from infisical_iac.migrate.apply import Pending, Policy, Transfer, Work, move
 from infisical_iac.migrate.model import Secret
 from infisical_iac.migrate.plan_file import MigrationPlan, follow_renames, former_folders
+from infisical_iac.workspace.goal import Layout
+from infisical_iac.workspace.memory import locate
 from infisical_iac.workspace.reach import Reached, reach
 
 
@@ -72,23 +73,19 @@ def apply(
     plan, key = plan_file.load(file), plan_file.load_key(file)
     pending, root = Pending(file.parent, key), file.parent / plan.root
     with reach(inventory, project_file, None, lock=lock, needs_admin=False) as reached:
-        if plan.project != reached.desired.project.slug:
-            raise UserError(
-                f"{file} is a plan for the project {plan.project}, but the project file is for "
-                f"{reached.desired.project.slug}: give the right --project-file, or plan again",
-                code="error.other_project",
-            )
+        plan.require_project(file, reached.desired)
         earlier, plan = plan, follow_renames(plan, reached.desired)
         secrets = planning.read_values(plan, root, key, reached.desired, str(file))
-        project = verify.project_id(reached.client, plan.project)
-        pending.follow_renames(project, secrets, former_folders(earlier, plan, reached.desired))
-        moved = _transfer(reached, project, secrets, on_conflict, pending, quiet=as_json)
+        layout = locate(reached.client, reached)
+        verify.require_held(layout, [each.name[:2] for each in secrets])
+        pending.follow_renames(layout, secrets, former_folders(earlier, plan, reached.desired))
+        moved = _transfer(reached, layout, secrets, on_conflict, pending, quiet=as_json)
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     data = report.build(plan, moved.proofs, moved.states, key=key, at=at, note=moved.note)
     written = report.write(data, file.parent)
     proven = data["outcome"] == "proven"
     if proven:
-        written += complete(root, reached.desired, project, reached.address)
+        written += complete(root, reached.desired, layout, reached.address)
     if as_json:
         print_data(data)
     else:
@@ -109,7 +106,7 @@ def _describe_next(file: Path, *, has_host: bool) -> str:
 
 def _transfer(
     reached: Reached,
-    project: str,
+    layout: Layout,
     secrets: Sequence[Secret],
     policy: Policy,
     pending: Pending,
@@ -134,7 +131,7 @@ def _transfer(
 
         return move(
             reached.client,
-            project,
+            layout,
             secrets,
             policy=policy,
             today=datetime.now(UTC).date(),

@@ -30,6 +30,7 @@ from infisical_iac.migrate.search_terms import (
     in_files,
     with_stored,
 )
+from infisical_iac.workspace.memory import locate
 from infisical_iac.workspace.reach import reach
 
 
@@ -246,6 +247,7 @@ def _read_plan_values(file: Path, inventory: str, project_file: Path | None) -> 
     if not known.moved:
         return known
     with reach(inventory, project_file, None, needs_admin=False) as reached:
-        project = verify.project_id(reached.client, plan.project)
-        environments = {each.name.environment for each in known.moved.values()}
-        return with_stored(known, verify.read(reached.client, project, environments), key)
+        plan.require_project(file, reached.desired)
+        layout = locate(reached.client, reached)
+        places = {each.name[:2] for each in known.moved.values()}
+        return with_stored(known, verify.read(reached.client, layout, places), key)

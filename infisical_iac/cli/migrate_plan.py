@@ -4,6 +4,7 @@ import os
 import posixpath
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from infisical_iac.migrate import (
     planning,
     verify,
 )
-from infisical_iac.migrate.apply import Comparison, compare
+from infisical_iac.migrate.apply import Comparison, Work, compare, pack
 from infisical_iac.migrate.comparison import PERSONAL_CONFLICT
 from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
 from infisical_iac.migrate.model import BLOCKING, Name, Secret, Source, Stored
@@ -40,6 +41,7 @@ from infisical_iac.migrate.plan_file import (
 from infisical_iac.migrate.planning import apply_chosen_grammars
 from infisical_iac.migrate.sources import scan_all, trees
 from infisical_iac.migrate.summary import PERSONAL_FILE, describe_personal_file, explain
+from infisical_iac.workspace.memory import locate
 from infisical_iac.workspace.reach import Reached, reach
 
 _NAMED = 20  # The most new keys of a file that are listed; the plan has all.
@@ -120,6 +122,7 @@ def plan(
         kept = earlier_plan.keep_deleted(deleted, made, stored, slugs)
         made = made.model_copy(update={"sources": (*made.sources, *kept.sources)})
         compared = _compare(secrets, made, stored)
+        duration = _describe_duration(reached, compared)
     with atomic.explain_failure(output):
         # Atomically, as the earlier file holds people's decisions.
         atomic.write(output, plan_file.dump(made))
@@ -133,6 +136,7 @@ def plan(
             task += ", plan again"  # by this decision the files are read differently
         echo(f"Wrote {output}; {task}, then run `infisical-iac migrate apply {output}`.")
     print_notes(_describe_left(former, output.parent, root, sources, kept.lost))
+    print_notes(filter(None, [duration]))
     note_exposed(output.parent / KEY_FILE)
     ctx.exit(FOUND if compared.new or compared.changed or undecided else 0)
 
@@ -171,11 +175,12 @@ def _refuse_to_forget(output: Path, earlier: MigrationPlan, slug: str) -> None:
 def _read_stored(
     reached: Reached, secrets: Sequence[Secret], deleted: Sequence[PlannedSource]
 ) -> Mapping[Name, Stored]:
-    project = verify.project_id(reached.client, reached.desired.project.slug)
+    layout = locate(reached.client, reached)
     known = {each.slug for each in reached.desired.environments}
-    environments = {each.name.environment for each in secrets}
-    environments |= {each.environment for each in deleted}
-    return verify.read(reached.client, project, environments & known)
+    present = {each.name[:2] for each in secrets if each.name.environment in known}
+    verify.require_held(layout, present)
+    gone = {each.target for each in deleted if each.environment in known}
+    return verify.read(reached.client, layout, present | gone)
 
 
 def _compare(
@@ -186,6 +191,13 @@ def _compare(
     planned = verify.planned_values(made)
     only_there = tuple(each for each in compared.only_there if each not in planned)
     return replace(compared, only_there=only_there)
+
+
+def _describe_duration(reached: Reached, compared: Comparison) -> str:
+    """Return a sentence on how long rate limits make `migrate apply`; empty if that is short."""
+    batches = pack(compared.new, (), {}, datetime.now(UTC).date())
+    due = Work((), tuple(batches), {}).count_requests(len({each.environment for each in batches}))
+    return reached.client.limiter.describe(due, "`migrate apply`")
 
 
 def _describe_left(

@@ -14,7 +14,8 @@ from infisical_iac.migrate import plan_file
 from infisical_iac.migrate.access import inspect_access
 from infisical_iac.migrate.plan_file import follow_renames, unknown_services
 from infisical_iac.migrate.report import mark_verified
-from infisical_iac.migrate.verify import find_changes, planned_values, project_id, read
+from infisical_iac.migrate.verify import find_changes, planned_values, read
+from infisical_iac.workspace.memory import locate
 from infisical_iac.workspace.reach import reach
 
 
@@ -54,12 +55,15 @@ def verify(
     plan, key = plan_file.load(file), plan_file.load_key(file)
     planned = planned_values(plan)
     with reach(inventory, project_file, None, needs_admin=False) as reached:
-        project = project_id(reached.client, plan.project)
-        actual = read(reached.client, project, {each.environment for each in planned})
+        plan.require_project(file, reached.desired)
+        layout = locate(reached.client, reached)
+        # A renamed service is found by its present folder, also while that has the former name.
+        renamed = planned_values(follow_renames(plan, reached.desired))
+        actual = read(reached.client, layout, {each[:2] for each in (*planned, *renamed)})
         plan = follow_renames(plan, reached.desired, actual)
         expected = planned_values(plan)
         there = {name: each for name, each in expected.items() if name in actual}
-        access = inspect_access(reached, project, there, directory)
+        access = inspect_access(reached, layout, there, directory)
         notes = [*access.notes, *unknown_services(plan, reached.desired)]
     problems = [*find_changes(expected, actual, key), *access.problems]
     is_verified = access.is_checked and not problems

@@ -12,7 +12,7 @@ from rich.text import Text
 from infisical_iac.core import terminal
 from infisical_iac.core.change import Change, together
 from infisical_iac.core.errors import Refused, printable
-from infisical_iac.core.terminal import console, echo
+from infisical_iac.core.terminal import console, echo, print_note
 from infisical_iac.core.wording import pluralize
 
 _COLORS = {"+": "green", "~": "yellow", "-": "red", "!": "bold red", "*": "magenta"}
@@ -77,7 +77,7 @@ def print_foreign(found: Iterable[Change]) -> None:
 def print_notes(notes: Iterable[str]) -> None:
     """Print notes on standard error, next to the output of the command."""
     for note in notes:
-        echo(f"Note: {note}", err=True)
+        print_note(note)
 
 
 _LINK = re.compile(r"invitation link for (\S+): ")

@@ -39,6 +39,7 @@ from infisical_iac.workspace.model import Isolation
 from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
 from infisical_iac.workspace.prune import Removal
 from infisical_iac.workspace.reach import Reached, reach, require_confidential
+from infisical_iac.workspace.request_counts import expect_changes
 
 
 def _confirm_removals(removals: Iterable[Removal], names: Collection[str], *, ask: bool) -> None:
@@ -96,7 +97,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option(
             "--isolation",
-            type=click.Choice(["privilege", "viewer"]),
+            type=click.Choice(["privilege", "viewer", "projects"]),
             help="How identities are restricted to their folders. [default: the setting isolation]",
         ),
         project_file_option("--file"),
@@ -128,6 +129,7 @@ def plan(
     with reach(inventory, project_file, isolation) as reached:
         planned = compute_plan(reached, prune=prune)
         notes = _notes(reached, planned, prune=prune)
+        notes += filter(None, [expect_changes(reached.client, reached, planned.due)])
     if as_json:
         _print_json(planned.due, planned, notes)
     else:
@@ -183,9 +185,10 @@ def apply(
 
     with reach(inventory, project_file, isolation, lock=lock) as reached:
         planned = compute_plan(reached, prune=prune)
+        duration = expect_changes(reached.client, reached, planned.due)
         if not as_json:  # Before the changes, as these notes are about them.
             _print_rotations(planned)
-            print_notes(planned.left)
+            print_notes([*planned.left, *filter(None, [duration])])
         if planned.due and not yes:
             show([*planned.due, *planned.blocked], stderr=True)
             confirm("Make these changes?", yes=yes)

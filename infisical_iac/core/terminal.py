@@ -23,6 +23,11 @@ def echo(text: object = "", *, err: bool = False) -> None:
     click.echo(printable(str(text), keep=LAYOUT), err=err)  # noqa: TID251
 
 
+def print_note(sentence: str) -> None:
+    """Print a note on standard error, next to the output of the command."""
+    echo(f"Note: {sentence}", err=True)
+
+
 class _Console(Console):
     """A console that escapes control characters in all that it prints."""
 

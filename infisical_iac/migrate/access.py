@@ -1,6 +1,6 @@
 """Find the readers of migrated secrets: services log in and read, others are judged by grants."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -12,8 +12,16 @@ from infisical_iac.api.lists import gather
 from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.migrate import verify
 from infisical_iac.migrate.model import Name
-from infisical_iac.migrate.verify import Expected, Seen, of_services, readers, unintended_reads
+from infisical_iac.migrate.verify import (
+    Expected,
+    Seen,
+    merge,
+    of_services,
+    readers,
+    unintended_reads,
+)
 from infisical_iac.workspace import credential_file, credentials, people_actual
+from infisical_iac.workspace.goal import Layout
 from infisical_iac.workspace.model import ServiceAccount
 from infisical_iac.workspace.people_actual import Member
 from infisical_iac.workspace.reach import Reached
@@ -35,9 +43,9 @@ class MovedAccess:
 
     Attributes:
         problems: sentences on members that read too much or too little, or could not be checked.
-        readers: the members of the project, as JSON holds them.
+        readers: the members of the projects, as JSON holds them.
         notes: sentences on what could not be checked.
-        is_checked: whether the members of the project could be listed.
+        is_checked: whether the members of the projects could be listed.
     """
 
     problems: list[str]
@@ -47,12 +55,14 @@ class MovedAccess:
 
 
 def inspect_access(
-    reached: Reached, project: str, expected: Mapping[Name, Expected], directory: Path | None
+    reached: Reached, layout: Layout, expected: Mapping[Name, Expected], directory: Path | None
 ) -> MovedAccess:
     """Return the access to the secrets of a plan.
 
+    A secret is judged by the members of the project that holds it.
+
     Args:
-        project: the project's id.
+        layout: the projects that hold the secrets.
         directory: the services' credentials; None takes those on the host, and at a URL none.
 
     Raises UserError, but not where the deployer may not list the members.
@@ -61,10 +71,11 @@ def inspect_access(
     problems: list[str] = []
     notes = [_NOT_ASKED]
     if directory is not None or reached.remember is not None:
-        seen, problems = _ask_services(reached, project, expected, directory)
+        seen, problems = _ask_services(reached, layout, expected, directory)
         notes = []
+    held = _by_project(layout, expected)
     try:
-        present, unseen = _members(reached, project)
+        present, unseen = _members(reached, [*held])
     except ApiError as error:
         if error.status != 403:
             raise
@@ -72,31 +83,53 @@ def inspect_access(
         return MovedAccess(
             problems, [], [*notes, f"other readers could not be listed: {error}"], False
         )
-    found = readers(present, expected, reached.desired, seen)
+    found = merge(
+        each
+        for project, names in held.items()
+        for each in readers(present[project], names, reached.desired, seen)
+    )
     services = {**of_services(found, reached.desired), **seen}
     problems += verify.access(expected, reached.desired, services)
     problems += unintended_reads(found, reached.desired)
     return MovedAccess(problems, [each.data for each in found], [*notes, *unseen])
 
 
-def _members(reached: Reached, project: str) -> tuple[list[Member], list[str]]:
-    """Return the members of the project, and a note on those whose privileges are unknown."""
-    machines = people_actual.list_identities(reached.client, reached, project, reached.deployer)
-    people = partial(people_actual.list_people, reached.client, reached, project)
+def _by_project(
+    layout: Layout, expected: Mapping[Name, Expected]
+) -> dict[str, dict[Name, Expected]]:
+    """Return the secrets by the id of the project that holds them; the one project has all."""
+    found: dict[str, dict[Name, Expected]] = {layout.whole: {}} if layout.whole else {}
+    for name, each in expected.items():
+        if project := layout.find(*name[:2]):
+            found.setdefault(project, {})[name] = each
+    return found
+
+
+def _members(
+    reached: Reached, projects: Sequence[str]
+) -> tuple[Mapping[str, list[Member]], list[str]]:
+    """Return the members by project, and a note on those whose privileges are unknown."""
+    machines = people_actual.list_member_identities(
+        reached.client, reached, projects, reached.deployer
+    )
+    people = partial(people_actual.list_member_people, reached.client, reached, projects)
     why = _NO_ADMIN
     try:
         persons = people(reached.admin if reached.has_admin else None)
     except UserError as error:
         persons, why = people(None), str(error)
-    unseen = [
-        each.name for each in persons if each.part != "administrator" and each.privileges is None
-    ]
+    unseen = {
+        each.name
+        for some in persons.values()
+        for each in some
+        if each.part != "administrator" and each.privileges is None
+    }
     note = f"{', '.join(sorted(unseen))}: judged by roles, and not by privileges: {why}"
-    return [*machines, *persons], [note] if unseen else []
+    return {each: [*machines[each], *persons[each]] for each in projects}, [note] if unseen else []
 
 
 def _ask_services(
-    reached: Reached, project: str, expected: Mapping[Name, Expected], directory: Path | None
+    reached: Reached, layout: Layout, expected: Mapping[Name, Expected], directory: Path | None
 ) -> tuple[Seen, list[str]]:
     """Return the secrets that each service reads, and a sentence on each that could not log in."""
     accounts = reached.desired.accounts()
@@ -110,7 +143,7 @@ def _ask_services(
         anonymous = reached.client.with_token("")
         try:
             client = login.universal(anonymous, credential.client_id, credential.client_secret)
-            return verify.ask(client, project, expected)
+            return verify.ask(client, layout, expected)
         except UserError as error:
             return str(error)
 

@@ -12,13 +12,15 @@ from typing import Any, Literal
 
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
-from infisical_iac.api.lists import gather
+from infisical_iac.api.lists import gather, gather_by
+from infisical_iac.api.rate_limits import SECRETS, RateClass
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import ApiError, FileError, Refused
 from infisical_iac.migrate import verify
 from infisical_iac.migrate.fingerprint import digest
 from infisical_iac.migrate.model import Name, Secret, Stored
 from infisical_iac.migrate.verify import Proof, prove
+from infisical_iac.workspace.goal import Layout
 
 
 @dataclass(frozen=True)
@@ -154,21 +156,31 @@ Policy = Literal["fail", "skip", "overwrite"]
 State = Literal["written", "overwritten", "there", "kept", "pending"]
 
 _MOST_SHOWN = 10
+# Each environment is read with references replaced, and without.
+_READ_BACK = 2
 
 
 @dataclass(frozen=True)
 class Work:
-    """The folders to create, parents first, the requests, and each secret's state after them."""
+    """The folders to create, parents first, the requests, and each secret's state after them.
 
-    folders: tuple[tuple[str, str], ...]
+    A folder is the id of its project, the environment, and the path.
+    """
+
+    folders: tuple[tuple[str, str, str], ...]
     batches: tuple[Batch, ...]
     states: Mapping[Name, State]
+
+    def count_requests(self, environments: int) -> Mapping[RateClass, int]:
+        """Return the number of requests that write, and that read these environments back."""
+        return {SECRETS: len(self.folders) + len(self.batches) + _READ_BACK * environments}
 
 
 def prepare(
     compared: Comparison,
     stored: Mapping[Name, Stored],
-    folders: Mapping[str, Iterable[str]],
+    layout: Layout,
+    folders: Mapping[tuple[str, str], Iterable[str]],
     *,
     policy: Policy,
     today: date,
@@ -176,7 +188,8 @@ def prepare(
     """Decide what to write.
 
     Args:
-        folders: the paths of the existing folders, by environment.
+        layout: the projects that hold the secrets.
+        folders: the paths of the existing folders, by project and environment.
 
     Raises Refused with the policy `fail` if Infisical has keys with another value.
     """
@@ -195,18 +208,19 @@ def prepare(
     states: dict[Name, State] = {each.name: "written" for each in compared.new}
     states |= {each.name: "there" for each in compared.same}
     states |= {each.name: "overwritten" if overwrites else "kept" for each in compared.changed}
-    missing: dict[tuple[str, str], None] = {}
+    missing: dict[tuple[str, str, str], None] = {}
     for batch in batches:
         parts = batch.folder.strip("/").split("/")
         paths = ["/" + "/".join(parts[:end]) for end in range(1, len(parts) + 1)]
-        known = set(folders[batch.environment])
-        missing |= {(batch.environment, path): None for path in paths if path not in known}
+        place = (layout.find(batch.environment, batch.folder), batch.environment)
+        known = set(folders[place])
+        missing |= {(*place, path): None for path in paths if path not in known}
     return Work(tuple(missing), tuple(batches), states)
 
 
 def carry_out(
     client: Client,
-    project: str,
+    layout: Layout,
     work: Work,
     *,
     wait: Callable[[Batch], None],
@@ -220,7 +234,7 @@ def carry_out(
 
     Raises ApiError or Unreachable. Secrets written by then stay, and the next run finds them.
     """
-    for environment, path in work.folders:
+    for project, environment, path in work.folders:
         parent, _, name = path.rpartition("/")
         place = {"projectId": project, "environment": environment, "path": parent or "/"}
         try:
@@ -234,6 +248,7 @@ def carry_out(
     def send(batch: Batch) -> None:
         method, route = batch.request
         request = client.patch if method == "PATCH" else client.post
+        project = layout.find(batch.environment, batch.folder)
         waits = "approval" in request(route, json=batch.body(project))
         with one_at_a_time:
             if waits:
@@ -270,50 +285,52 @@ class Pending:
                 code="file.pending",
             ) from None
 
-    def since(self, project: str, secret: Secret) -> str:
+    def since(self, layout: Layout, secret: Secret) -> str:
         """Return when the approval of this value was requested; "" if it was not.
 
         Args:
-            project: the project's id.
+            layout: the projects that hold the secrets.
         """
-        return self._since.get(self._name_of(project, secret), "")
+        return self._since.get(self._name_of(layout, secret), "")
 
-    def note(self, project: str, secrets: Iterable[Secret]) -> None:
+    def note(self, layout: Layout, secrets: Iterable[Secret]) -> None:
         """Record now that approvals of these secrets were requested."""
         at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        self._write({**self._since, **{self._name_of(project, each): at for each in secrets}})
+        self._write({**self._since, **{self._name_of(layout, each): at for each in secrets}})
 
-    def forget(self, project: str, secrets: Iterable[Secret]) -> None:
+    def forget(self, layout: Layout, secrets: Iterable[Secret]) -> None:
         """Remove the records of secrets that Infisical has by now, as they were approved."""
-        gone = {self._name_of(project, each) for each in secrets}
+        gone = {self._name_of(layout, each) for each in secrets}
         if not gone.isdisjoint(self._since):
             self._write({each: at for each, at in self._since.items() if each not in gone})
 
     def follow_renames(
-        self, project: str, secrets: Iterable[Secret], former: Mapping[str, Collection[str]]
+        self, layout: Layout, secrets: Iterable[Secret], former: Mapping[str, Collection[str]]
     ) -> None:
         """Record the secrets of renamed services under their present folders.
 
-        An approval stays valid for a folder that was renamed.
+        An approval stays valid for a folder that was renamed; its project stays the same.
 
         Args:
             former: the former folders, by the present one.
         """
         moved = {
-            self._name_of(project, replace(each, name=each.name._replace(folder=folder))): each
+            self._name_of(layout, each, folder): each
             for each in secrets
             for folder in former.get(each.name.folder, ())
         }
         if not moved.keys().isdisjoint(self._since):
             self._write(
                 {
-                    self._name_of(project, moved[name]) if name in moved else name: at
+                    self._name_of(layout, moved[name]) if name in moved else name: at
                     for name, at in self._since.items()
                 }
             )
 
-    def _name_of(self, project: str, secret: Secret) -> str:
-        return f"{project} {secret.name} {digest(self._key, secret.value)}"
+    def _name_of(self, layout: Layout, secret: Secret, former: str = "") -> str:
+        name = secret.name._replace(folder=former) if former else secret.name
+        project = layout.find(*secret.name[:2])
+        return f"{project} {name} {digest(self._key, secret.value)}"
 
     def _write(self, since: dict[str, str]) -> None:
         self._since = since
@@ -340,7 +357,7 @@ class Transfer:
 
 def move(
     client: Client,
-    project: str,
+    layout: Layout,
     secrets: Sequence[Secret],
     *,
     policy: Policy,
@@ -355,7 +372,8 @@ def move(
     an interrupted one. Neither is one that has waited for an approval since an earlier run.
 
     Args:
-        client: with the token of an admin of the project.
+        client: with the token of an admin of the project, or of all of them.
+        layout: the projects that hold the secrets.
         policy: decides on keys that Infisical has with another value.
         pending: the secrets that wait for an approval; those of this run are added.
         begin: called with all the work before the first write.
@@ -363,25 +381,29 @@ def move(
 
     Raises UserError before anything is written, ApiError or Unreachable.
     """
-    environments = sorted({each.name.environment for each in secrets})
-    there = verify.read(client, project, environments)
-    folders = {each: contents.folders(client, project, each) for each in environments}
-    pending.forget(project, compare(secrets, there).same)
-    due = [each for each in secrets if not pending.since(project, each)]
-    work = prepare(compare(due, there), there, folders, policy=policy, today=today)
+    places = {each.name[:2] for each in secrets}
+    verify.require_held(layout, places)
+    there = verify.read(client, layout, places)
+    folders = gather_by(
+        verify.list_sources(layout, places), lambda source: contents.folders(client, *source)
+    )
+    pending.forget(layout, compare(secrets, there).same)
+    due = [each for each in secrets if not pending.since(layout, each)]
+    work = prepare(compare(due, there), there, layout, folders, policy=policy, today=today)
+    client.limiter.announce(work.count_requests(len(folders)))
     begin(work)
     by_name = {each.name: each for each in due}
 
     carry_out(
         client,
-        project,
+        layout,
         work,
-        wait=lambda batch: pending.note(project, [by_name[each] for each in batch.names]),
+        wait=lambda batch: pending.note(layout, [by_name[each] for each in batch.names]),
         report=report,
     )
     notes, expanded = [], None
     try:
-        expanded = verify.read(client, project, environments, expand=True)
+        expanded = verify.read(client, layout, places, expand=True)
     except ApiError as error:
         # The server refuses the whole list for one reference that the deployer may not follow.
         notes.append(f"how values read expanded could not be checked: {error}")
@@ -390,10 +412,10 @@ def move(
             "the deployer can't see whether an approval was refused: if one was, remove "
             f"{pending.file} and apply again"
         )
-    proofs = prove(secrets, verify.read(client, project, environments), expanded)
+    proofs = prove(secrets, verify.read(client, layout, places), expanded)
     states = dict(work.states)
     for number, proof in enumerate(proofs):
-        if since := pending.since(project, proof.secret):
+        if since := pending.since(layout, proof.secret):
             states[proof.secret.name] = "pending"
             if not proof.holds:
                 waits = f"has waited for approval since {since}"

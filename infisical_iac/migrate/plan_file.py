@@ -20,7 +20,7 @@ from pydantic import (
 )
 
 from infisical_iac.core.compatibility import Schema, refusal
-from infisical_iac.core.errors import FileError
+from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
 from infisical_iac.migrate.model import Name
 from infisical_iac.workspace.document import format_place, parse, text_of
@@ -155,6 +155,16 @@ class MigrationPlan(_PlanEntry):
     def deleted_sources(self) -> list[PlannedSource]:
         """Return the files that are gone since their keys were stored in Infisical."""
         return [each for each in self.sources if each.deleted]
+
+    def require_project(self, file: Path, workspace: Workspace) -> None:
+        """Raise UserError if the plan, which is in `file`, was made for another project."""
+        slug = workspace.project.slug
+        if self.project != slug:
+            raise UserError(
+                f"{file} is a plan for the project {self.project}, but the project file is for "
+                f"{slug}: give the right --project-file, or plan again",
+                code="error.other_project",
+            )
 
 
 def load(file: Path) -> MigrationPlan:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from typing import Any, Literal, NamedTuple
@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.contents import Json
-from infisical_iac.api.lists import gather
+from infisical_iac.api.lists import gather, gather_by
 from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.migrate.findings import REFERENCE, trim
 from infisical_iac.migrate.fingerprint import digest, encode
@@ -19,6 +19,7 @@ from infisical_iac.migrate.model import Name, Secret, Stored
 from infisical_iac.migrate.plan_file import MigrationPlan
 from infisical_iac.workspace.access import permissions, project_role
 from infisical_iac.workspace.environment_contents import Names, list_readable
+from infisical_iac.workspace.goal import Layout
 from infisical_iac.workspace.model import ServiceAccount, Workspace
 from infisical_iac.workspace.people_actual import Member
 from infisical_iac.workspace.state import Privilege
@@ -86,14 +87,14 @@ def access(expected: Mapping[Name, Expected], workspace: Workspace, seen: Seen) 
                 yield f"{name} can be read by {account.identity}, which must not read it"
 
 
-def ask(client: Client, project: str, names: Iterable[Name]) -> set[Name]:
+def ask(client: Client, layout: Layout, names: Iterable[Name]) -> set[Name]:
     """Return the secrets among `names` whose values Infisical shows to a client.
 
     Raises ApiError or Unreachable.
     """
     desired = set(names)
-    places = sorted({each[:2] for each in desired})
-    answers = gather([partial(_visible_names, client, project, *place) for place in places])
+    places = [(layout.find(*each), *each) for each in sorted({each[:2] for each in desired})]
+    answers = gather([partial(_visible_names, client, *place) for place in places if place[0]])
     return desired.intersection(chain.from_iterable(answers))
 
 
@@ -237,6 +238,20 @@ def readers(
     return found
 
 
+def merge(found: Iterable[Reader]) -> list[Reader]:
+    """Return one reader for each member of several projects, with all that it reads there."""
+    merged: dict[tuple[str, str], Reader] = {}
+    for each in found:
+        key = (each.member.kind, each.member.id or each.member.name)
+        other = merged.get(key)
+        merged[key] = (
+            replace(other, reads=other.reads | each.reads, may=other.may | each.may)
+            if other
+            else each
+        )
+    return [*merged.values()]
+
+
 def of_services(found: Iterable[Reader], workspace: Workspace) -> Seen:
     """Return the secrets that each service reads, by identity; none if it is not in the project.
 
@@ -290,36 +305,55 @@ def _places(names: Iterable[Name]) -> list[tuple[tuple[str, str], int]]:
     return sorted(Counter(each[:2] for each in names).items())
 
 
-def project_id(client: Client, slug: str) -> str:
-    """Return the id of a project; raises UserError if there is none of this slug."""
-    found = contents.project(client, slug)
-    if found is None:
-        raise UserError(
-            f"there is no project {slug} in Infisical: run `infisical-iac workspace apply` first",
-            code="error.no_project",
-        )
-    return str(found["id"])
+def require_held(layout: Layout, places: Iterable[tuple[str, str]]) -> None:
+    """Raise UserError for an environment and folder that no project holds."""
+    for environment, folder in sorted(set(places)):
+        if not layout.list_in(environment):
+            raise _unknown(environment)
+        if not layout.find(environment, folder):
+            raise UserError(
+                f"no project holds {folder} in {environment}, because the project file does not "
+                "name it: add its service or shared folder to the project file, and run "
+                "`infisical-iac workspace apply`",
+                code="error.no_project",
+            )
+
+
+def list_sources(layout: Layout, places: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return project and environment of places that are held by one, each once.
+
+    Args:
+        places: an environment and a folder each.
+    """
+    found = {(layout.find(*place), place[0]) for place in places}
+    return sorted((each for each in found if each[0]), key=lambda each: each[::-1])
 
 
 def read(
-    client: Client, project: str, environments: Iterable[str], *, expand: bool = False
+    client: Client, layout: Layout, places: Iterable[tuple[str, str]], *, expand: bool = False
 ) -> dict[Name, Stored]:
-    """Return every secret of some environments, by one request per environment.
+    """Return every secret of the environments and projects that hold some places.
 
-    Raises ApiError or Unreachable, and UserError for an unknown environment.
+    There is one request for each environment of a project. A place that no project holds is left
+    out. Raises ApiError or Unreachable, and UserError for an unknown environment.
+
+    Args:
+        places: an environment and a folder each.
     """
-    slugs = sorted(set(environments))
 
-    def listing(slug: str) -> list[Json]:
+    def listing(source: tuple[str, str]) -> list[Json]:
+        project, slug = source
         with asking(slug):
-            return contents.secrets(client, project, slug, expand=expand)
+            listed = contents.secrets(client, project, slug, expand=expand)
+        return [
+            each for each in listed if not layout.is_elsewhere(slug, each["secretPath"], project)
+        ]
 
-    lists = gather([partial(listing, slug) for slug in slugs])
     return {
         Name(slug, each["secretPath"], each["secretKey"]): Stored(
             each["secretValue"], each["secretComment"], each["secretValueHidden"]
         )
-        for slug, listed in zip(slugs, lists, strict=True)
+        for (_, slug), listed in gather_by(list_sources(layout, places), listing).items()
         for each in listed
     }
 
@@ -332,7 +366,11 @@ def asking(environment: str) -> Iterator[None]:
     except ApiError as error:
         if error.status != 404:
             raise
-        raise UserError(
-            f"there is no environment {environment} in Infisical: "
-            "run `infisical-iac workspace apply` first"
-        ) from None
+        raise _unknown(environment) from None
+
+
+def _unknown(environment: str) -> UserError:
+    return UserError(
+        f"there is no environment {environment} in Infisical: "
+        "run `infisical-iac workspace apply` first"
+    )

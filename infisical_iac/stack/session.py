@@ -19,10 +19,13 @@ from pyinfra.context import host
 
 from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
+from infisical_iac.api.rate_limits import RateLimiter
 from infisical_iac.api.universal_auth import PREFIX
 from infisical_iac.core import journal
 from infisical_iac.core.errors import ApiError, NotBootstrapped, Refused
 from infisical_iac.core.remote import run
+from infisical_iac.core.settings import load
+from infisical_iac.core.terminal import print_note
 from infisical_iac.stack.keys import Keys
 
 ADMIN_FILE = "/etc/infisical/admin.env"
@@ -51,7 +54,12 @@ def api(port: int) -> Client:
     """Return a client without a token for the API on `port` of the current host's loopback."""
     key = (host.name, port)
     if key not in _clients:
-        _clients[key] = Client(f"http://127.0.0.1:{port}", transport_for(host.connector))
+        limits = load(host.data.dict()).workspace.api_rate  # type: ignore[no-untyped-call]
+        _clients[key] = Client(
+            f"http://127.0.0.1:{port}",
+            transport_for(host.connector),
+            limiter=RateLimiter(dict(limits or ()), note=print_note),
+        )
     return _clients[key]
 
 

@@ -33,7 +33,14 @@ from infisical_iac.workspace.model import (
 )
 from infisical_iac.workspace.people_actual import in_organization
 from infisical_iac.workspace.second_factor import SecondFactors, is_suspended
-from infisical_iac.workspace.state import AccountState, Actual, People, PersonState, Privilege
+from infisical_iac.workspace.state import (
+    AccountState,
+    Actual,
+    People,
+    PersonState,
+    Privilege,
+    roles_of,
+)
 
 Json = dict[str, Any]
 _IDENTITIES = "/api/v1/identities"
@@ -75,15 +82,41 @@ def _privilege_drift(own: Privilege, grants: Sequence[Json], words: str) -> list
 def diff_account(
     desired: ServiceAccount, isolation: Isolation, actual: Actual
 ) -> Iterator[ApiChange]:
-    """Yield the differences in one service's access to one environment."""
-    name = desired.identity
-    missing = AccountState(Identity(Made(f"identity {name}"), name, "no-access"))
-    there = actual.accounts.get(name, missing)
+    """Yield the differences in one service's access to one environment of the project."""
+    yield from diff_identity(desired, actual)
+    yield from diff_seat(desired, isolation, actual)
+
+
+def diff_identity(desired: ServiceAccount, actual: Actual) -> Iterator[ApiChange]:
+    """Yield the differences in the identity of a service and an environment, and in its login."""
+    there = _state(desired, actual)
     yield from _identity(desired, there.identity, actual)
     yield from _login(desired, there)
+
+
+def diff_seat(desired: ServiceAccount, isolation: Isolation, actual: Actual) -> Iterator[ApiChange]:
+    """Yield the differences in the rights of a service's identity in the project."""
+    there = _state(desired, actual)
     role = "no-access" if isolation == "privilege" else "viewer"
-    yield from _membership(name, there, role, actual)
+    yield from _membership(desired.identity, there, role, actual)
     yield from _privileges(desired, there, isolation, actual)
+
+
+def _state(desired: ServiceAccount, actual: Actual) -> AccountState:
+    name = desired.identity
+    missing = AccountState(Identity(Made(f"identity {name}"), name, "no-access"))
+    return actual.accounts.get(name, missing)
+
+
+def end_seats(actual: Actual) -> Iterator[ApiChange]:
+    """Yield the end of memberships of our identities in a project that does not serve them."""
+    path = (*_members(actual)[:-1], "memberships/identities")
+    for each in actual.listed.seats:
+        if each["identityId"] in actual.kin:
+            what = f"project membership of {each['identity']['name']}"
+            detail = f"role {', '.join(roles_of(each)) or 'none'}"
+            call = Call("DELETE", (*path, each["identityId"]))
+            yield ApiChange("-", what, detail, (call,))
 
 
 def _identity(desired: ServiceAccount, there: Identity, actual: Actual) -> Iterator[ApiChange]:
@@ -147,7 +180,7 @@ def _privileges(
         if each is not own:
             what = f"privilege {each.slug} of {desired.identity}"
             yield ApiChange("-", what, calls=(Call("DELETE", (OF_IDENTITIES, each.id)),))
-    if isolation == "viewer":
+    if isolation != "privilege":
         return
     what, body = f"privilege {PRIVILEGE} of {desired.identity}", grant(PRIVILEGE, grants)
     where = f"{join_names(desired.readable)} in {desired.environment}"
@@ -310,6 +343,51 @@ def people(
             yield _invitation(email, actual)
         username = found.usernames.get(email, email)
         yield _joining(email, username, access, grants, actual)
+
+
+# The role in a project that has one folder, by the role of the project file.
+_PROJECT_ROLES = {
+    "none": "no-access",
+    "viewer": "viewer",
+    "developer": "member",
+    "admin": "admin",
+}
+
+
+def invitations(desired: Workspace, admin_email: str, actual: Actual) -> Iterator[ApiChange]:
+    """Yield the invitations to the organization; none if they can't be sent from here."""
+    known = actual.people.usernames if actual.people else {}
+    if not actual.people_unseen:
+        for email in desired.people:
+            if email not in {*known, admin_email.lower()}:
+                yield _invitation(email, actual)
+
+
+def seats(
+    desired: Workspace, admin_email: str, actual: Actual, known: SecondFactors
+) -> Iterator[ApiChange]:
+    """Yield the changes that give people their roles in one of several projects.
+
+    Somebody without a role is added nowhere, and keeps a membership without permissions.
+    """
+    found = actual.people or People({}, {})
+    for email, access in desired.people.items():
+        role = _PROJECT_ROLES[str(access)]
+        what, there = f"person {email}", found.members.get(email)
+        if email == admin_email.lower():
+            continue
+        if there is None:
+            if access != "none":
+                username = found.usernames.get(email, email)
+                body = {"usernames": [username], "emails": [], "roleSlugs": [role]}
+                call = Call("POST", _members(actual), body, mails=True)
+                yield ApiChange("+", what, f"role {role}", (call,))
+            continue
+        lacks = is_suspended(desired, email, there, known, by_role=True)
+        if there.roles != ((role := "no-access" if lacks else role),):
+            detail = f"project {_role_drift(there.roles, role)}{_WITHOUT * lacks}"
+            call = Call("PATCH", (*_members(actual), there.membership_id), seat(role))
+            yield ApiChange("~", what, detail, (call,))
 
 
 def _invitation(email: str, actual: Actual) -> ApiChange:

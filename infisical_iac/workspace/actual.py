@@ -12,9 +12,19 @@ from infisical_iac.api.universal_auth import client_secrets, universal_auth
 from infisical_iac.core.errors import SettingsError, Unreachable, UserError
 from infisical_iac.workspace import environment_contents, model, structure
 from infisical_iac.workspace.credentials import is_made_for
-from infisical_iac.workspace.memory import Goal, find_project, known_folders
+from infisical_iac.workspace.goal import Goal, split
+from infisical_iac.workspace.memory import find_listed, find_project, known_folders
 from infisical_iac.workspace.model import Workspace
-from infisical_iac.workspace.people_actual import memberships, person, read_people, refuse
+from infisical_iac.workspace.people_actual import (
+    in_organization,
+    list_people,
+    memberships,
+    names_of,
+    person,
+    read_people,
+    refuse,
+)
+from infisical_iac.workspace.request_counts import announce_reading
 from infisical_iac.workspace.state import (
     AccountState,
     Actual,
@@ -43,6 +53,8 @@ def read(client: Client, goal: Goal, admin: Callable[[], Client] | None = None) 
     Raises UserError for people who can't have their roles.
     """
     refuse(goal)
+    if goal.is_split:
+        return _read_parts(client, goal, admin)
     desired = goal.desired
     first: list[Any] = gather(
         [
@@ -51,7 +63,7 @@ def read(client: Client, goal: Goal, admin: Callable[[], Client] | None = None) 
         ]
     )
     (project, slug_holder), (organization, everybody) = first
-    asked = goal.isolation == "privilege" and bool(desired.people)
+    asked = goal.grants and bool(desired.people)
     listed = ServerLists(everybody)
     if project is None:
         seen, unseen = _people(client, goal, admin, []) if asked else (None, "")
@@ -64,6 +76,7 @@ def read(client: Client, goal: Goal, admin: Callable[[], Client] | None = None) 
             listed=listed,
         )
     state = ProjectState.of(project)
+    announce_reading(client, goal, everybody, len(project["environments"]))
     seats, persons = gather(
         [
             partial(identities.memberships, client, state.id),
@@ -90,24 +103,140 @@ def read(client: Client, goal: Goal, admin: Callable[[], Client] | None = None) 
     )
 
 
+def _read_parts(client: Client, goal: Goal, admin: Callable[[], Client] | None) -> Actual:
+    """Return the actual state of the isolation `projects`, with four requests for each project."""
+    first: list[Any] = gather(
+        [partial(contents.projects, client), partial(_read_organization, client)]
+    )
+    projects, (organization, everybody) = first
+    listed = ServerLists(everybody)
+    goals = split(goal)
+    found = {key: find_listed(projects, each.memory) for key, each in goals.items()}
+    announce_reading(client, goal, everybody, sum(bool(each) for each, _ in found.values()))
+    accounts = _accounts(client, organization, goal, listed)
+    people, unseen = _everybody(client, goal, organization, admin)
+    own = frozenset(each.identity.id for each in accounts.values())
+
+    def part(key: str) -> Actual:
+        project, slug_holder = found[key]
+        here = goals[key]
+        known = {name: each for name, each in accounts.items() if name in here.desired.identities()}
+        start = Actual(
+            organization,
+            accounts=known,
+            people=people,
+            slug_holder=slug_holder,
+            listed=listed,
+            slug=here.desired.project.slug,
+            kin=own - {each.identity.id for each in known.values()},
+        )
+        return _read_part(client, here, start, project) if project else start
+
+    return Actual(
+        organization,
+        accounts=accounts,
+        people=people,
+        people_unseen=unseen,
+        listed=listed,
+        parts=gather_by(goals, part),
+    )
+
+
+def _read_part(client: Client, goal: Goal, start: Actual, project: Json) -> Actual:
+    """Return the state of one of several projects, as `projects` lists it.
+
+    Args:
+        start: the state without the project, with the accounts in it.
+    """
+    id, desired = project["id"], goal.desired
+    seats, persons, folders = (
+        identities.memberships(client, id),
+        memberships(client, id),
+        {
+            each["slug"]: contents.folders(client, id, each["slug"])
+            for each in project["environments"]
+        },
+    )
+    members = {each["identityId"]: roles_of(each) for each in seats}
+    accounts = {
+        name: replace(each, roles=members.get(each.identity.id))
+        for name, each in start.accounts.items()
+    }
+    environments = tuple(
+        EnvironmentState(each["id"], each["slug"], each["name"], position, folders[each["slug"]])
+        for position, each in enumerate(project["environments"], start=1)
+    )
+    there = replace(
+        start, project=ProjectState.of(project), environments=environments, accounts=accounts
+    )
+    ours = match_environments(desired, there, goal.memory.environments)
+    deleted = () if ours else deleted_environments(contents.project_of(client, id))
+    imports = {
+        each.id: _imports(
+            client,
+            id,
+            each,
+            desired,
+            known_folders(desired, there, goal.memory, slug, each),
+        )
+        for slug, each in ours.items()
+    }
+    return replace(
+        there,
+        environments=tuple(
+            replace(each, imports=imports.get(each.id, {})) for each in environments
+        ),
+        deleted=deleted,
+        duplicates=_duplicates(client, desired, seats, accounts),
+        admin=person(persons, goal.admin_email),
+        people=list_people(goal, persons, start.people),
+        listed=replace(start.listed, seats=seats, persons=persons),
+    )
+
+
+def _everybody(
+    client: Client, goal: Goal, organization: str, admin: Callable[[], Client] | None
+) -> tuple[People, str]:
+    """Return the people of the organization, and why the administrator can't invite others."""
+    if not goal.desired.people:
+        return People({}, {}), ""
+    usernames = {
+        name: user["username"]
+        for user in (each["user"] for each in in_organization(client, organization))
+        for name in names_of(user)
+    }
+    unseen = ""
+    if {*goal.desired.people} - {goal.admin_email.lower(), *usernames}:
+        unseen = _refused(admin)
+    return People({}, usernames), unseen
+
+
 def _people(
     client: Client, goal: Goal, admin: Callable[[], Client] | None, listed: list[Json]
 ) -> tuple[People | None, str]:
-    """Return the people; or None, and why the administrator can't log in.
-
-    Only the administrator sees all people. SettingsError and Unreachable are raised: another login
-    would not help.
-    """
+    """Return the people; or None, and why the administrator, who sees all, can't log in."""
     log_in = cache(admin) if admin else None
-    if log_in and (len(listed) > 1 or {*goal.desired.people} - {goal.admin_email.lower()}):
-        # In this thread, because the login may need the current host, which no other thread knows.
-        try:
-            log_in()
-        except (SettingsError, Unreachable):
-            raise
-        except UserError as error:
-            return None, str(error)
+    if len(listed) > 1 or {*goal.desired.people} - {goal.admin_email.lower()}:
+        unseen = _refused(log_in)
+        if unseen:
+            return None, unseen
     return read_people(client, goal, log_in, listed), ""
+
+
+def _refused(admin: Callable[[], Client] | None) -> str:
+    """Log the administrator in, if that is possible here, and return why the login fails.
+
+    In this thread, because it may need the current host, which no other thread knows. SettingsError
+    and Unreachable are raised: another login would not help.
+    """
+    try:
+        if admin:
+            admin()
+    except (SettingsError, Unreachable):
+        raise
+    except UserError as error:
+        return str(error)
+    return ""
 
 
 def _read_organization(client: Client) -> tuple[str, list[Json]]:
@@ -188,7 +317,7 @@ def _accounts(
         identity = own[name]
         auth = universal_auth(client, identity.id) if identity.has_universal_auth else None
         roles = members.get(identity.id)
-        if roles is None or goal.isolation == "viewer":
+        if roles is None or not goal.grants:
             return AccountState(identity, auth, roles)
         at = {"identityId": identity.id, "projectId": project}
         return AccountState(identity, auth, roles, model.read(client, model.OF_IDENTITIES, at))

@@ -83,14 +83,15 @@ class InstanceState:
 def accounts(*, organization: str, admin_email: str, port: int, project: str) -> Commands:
     """Give the instance its administrator, close sign-up, and make the deployer identity.
 
-    A deployer that lost its role in the organization, in the project of this slug or in the
-    canary's project gets it back.
+    A deployer that lost its role in the organization, in the project of this slug, in the canary's
+    project or in one of a service gets it back.
 
     Raises UserError, with nothing changed, for an instance that someone else set up, or that has
     more than one administrator or organization after the bootstrap.
     """
     memory = known_memory(again=True)
-    projects = {project: memory.project, canary.SLUG: memory.canary}
+    parts = {each.slug: each.project for each in memory.parts.values()}
+    projects = {project: memory.project, canary.SLUG: memory.canary, **parts}
     desired = DesiredInstance(organization, admin_email, port, projects)
     there = _observe(desired)
     if there.is_initialized and any(each.kind != "!" for each in due(desired, there)):

@@ -14,7 +14,7 @@ from infisical_iac.api.lists import gather
 from infisical_iac.core.errors import ApiError, CheckFailed
 from infisical_iac.workspace.api_change import ApiChange, Call
 from infisical_iac.workspace.converge import difference
-from infisical_iac.workspace.memory import Goal
+from infisical_iac.workspace.goal import Goal
 from infisical_iac.workspace.model import Environment, Project, Workspace
 from infisical_iac.workspace.people_actual import memberships, person
 from infisical_iac.workspace.state import (

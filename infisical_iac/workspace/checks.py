@@ -14,8 +14,8 @@ from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import edge, session
 from infisical_iac.workspace import canary, isolation, reading
-from infisical_iac.workspace.reading import Differences, Reach, Secrets, secret
-from infisical_iac.workspace.reconcile import project_here
+from infisical_iac.workspace.reading import Differences, Reach, ReadSecret, Secrets, secret
+from infisical_iac.workspace.reconcile import isolation_here, projects_here
 from infisical_iac.workspace.settings import WorkspaceSettings
 
 _PUBLIC_SECONDS = 10
@@ -139,7 +139,7 @@ def _isolation_unknown(error: UserError) -> CheckFailed:
 
 def _prove_isolation(client: Client, settings: WorkspaceSettings) -> str:
     try:
-        return isolation.prove(client, settings.isolation)
+        return isolation.prove(client, isolation_here(settings.isolation))
     except CheckFailed:
         raise
     except UserError as error:
@@ -266,18 +266,22 @@ class _Read:
 
 
 def _read(client: Client, slug: str) -> _Read:
-    """Read every secret of a project."""
-    project = project_here(client, slug)
-    if project is None:
-        return _Read({})
-    listed = contents.secrets_of(client.with_patience(), project)
-    found = {
-        each["id"]: secret(environment, each)
-        for environment, secrets in listed.items()
-        for each in secrets
-    }
-    closed = {each["slug"] for each in project.get("deletedEnvironments", ())}
-    return _Read(found, frozenset(closed - listed.keys()))
+    """Read every secret of the project of a slug, or of the projects in its place."""
+    patient, projects = client.with_patience(), projects_here(client, slug)
+    secrets: dict[str, ReadSecret] = {}
+    closed: set[str] = set()
+    for project in projects:
+        listed = contents.secrets_of(patient, project)
+        # Several projects may have the same environment.
+        place = f"{project['slug']}/" if len(projects) > 1 else ""
+        secrets |= {
+            each["id"]: secret(f"{place}{environment}", each)
+            for environment, found in listed.items()
+            for each in found
+        }
+        gone = {each["slug"] for each in project.get("deletedEnvironments", ())} - listed.keys()
+        closed |= {f"{place}{each}" for each in gone}
+    return _Read(secrets, frozenset(closed))
 
 
 def _compare(settings: Settings, before: Secrets, found: _Read) -> Differences:

@@ -10,7 +10,8 @@ from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.workspace import access, structure
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.api_change import ApiChange, Call, Made
-from infisical_iac.workspace.memory import Goal, former_folder
+from infisical_iac.workspace.goal import Goal, pair
+from infisical_iac.workspace.memory import former_folder
 from infisical_iac.workspace.model import ServiceAccount, Workspace
 from infisical_iac.workspace.state import Actual
 
@@ -19,28 +20,57 @@ def difference(goal: Goal, actual: Actual) -> list[ApiChange]:
     """Return what to change, in an order in which each change finds what it builds on.
 
     Differences that only a person can correct are included, with the kind `!`; changes that depend
-    on them are left out. The only things deleted are privileges that widen the rights of our own
-    identities.
+    on them are left out. The only things deleted are privileges and memberships that widen the
+    rights of our own identities.
     """
-    desired, memory = goal.desired, goal.memory
-    of_project = list(structure.project(desired, actual, memory))
-    if actual.project is None and any(each.kind == "!" for each in of_project):
-        return of_project
-    changes = [
-        *of_project,
-        *access.admin(goal.admin_email, actual),
-        *structure.environments(desired, actual, memory.environments),
-        *structure.contents(desired, actual, memory),
-        *access.people(desired, goal.admin_email, actual, goal.factors),
-    ]
+    if goal.is_split:
+        return list(_in_parts(goal, actual))
+    desired = goal.desired
+    changes = _project(goal, actual)
+    if actual.project is None and any(each.kind == "!" for each in changes):
+        return changes
+    changes += access.people(desired, goal.admin_email, actual, goal.factors)
     stuck = {each.what for each in changes if each.kind == "!"}
-    there = structure.match_environments(desired, actual, memory.environments)
+    there = structure.match_environments(desired, actual, goal.memory.environments)
     for account in desired.accounts():
         # Permissions show the account's former folder, so they stay until the folder is renamed.
         waits = account.environment not in there or not stuck.isdisjoint(_places(account))
         if not (waits and former_folder(desired, account, actual)):
             changes += access.diff_account(account, goal.isolation, actual)
     return changes
+
+
+def _project(goal: Goal, actual: Actual) -> list[ApiChange]:
+    """Return the differences in a project, except those in access; one alone if it is blocked."""
+    desired, memory = goal.desired, goal.memory
+    of_project = list(structure.project(desired, actual, memory))
+    if actual.project is None and any(each.kind == "!" for each in of_project):
+        return of_project
+    return [
+        *of_project,
+        *access.admin(goal.admin_email, actual),
+        *structure.environments(desired, actual, memory.environments),
+        *structure.contents(desired, actual, memory),
+    ]
+
+
+def _in_parts(goal: Goal, actual: Actual) -> Iterator[ApiChange]:
+    """Yield the differences of the isolation `projects`: identities first, then each project."""
+    for account in goal.desired.accounts():
+        yield from access.diff_identity(account, actual)
+    yield from access.invitations(goal.desired, goal.admin_email, actual)
+    for part, there in pair(goal, actual):
+        changes = [
+            *_project(part, there),
+            *access.seats(part.desired, goal.admin_email, there, goal.factors),
+            *access.end_seats(there),
+        ]
+        for account in part.desired.accounts():
+            changes += access.diff_seat(account, goal.isolation, there)
+        project = f"project {part.desired.project.slug}"
+        for each in changes:
+            named = each.what if each.what == project else f"{each.what} of {project}"
+            yield replace(each, what=named)
 
 
 def _places(account: ServiceAccount) -> Iterator[str]:

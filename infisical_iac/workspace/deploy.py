@@ -4,8 +4,8 @@ from pyinfra.api.deploy import deploy
 
 from infisical_iac.workspace.bootstrap import accounts
 from infisical_iac.workspace.credentials_issue import credential_files
+from infisical_iac.workspace.goal import Goal
 from infisical_iac.workspace.licensing import license_features
-from infisical_iac.workspace.memory import Goal
 from infisical_iac.workspace.preflight import Preflight
 from infisical_iac.workspace.reconcile import canary_project, project_contents
 from infisical_iac.workspace.sign_in import methods, providers

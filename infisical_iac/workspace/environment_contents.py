@@ -27,18 +27,22 @@ _GLOB_PARTS = {"/**": "(?:/.*)?", "**": ".*", "*": "[^/]*"}
 
 def read_names(client: Client, actual: Actual) -> Names:
     """Return the names of secrets by environment and folder, in the environments' order."""
-    slugs = [each.slug for each in actual.environments]
-    return collect(slugs, partial(in_environment, client, actual.project_id))
+    places = [(actual.project_id, each.slug) for each in actual.environments]
+    return collect(places, lambda place: in_environment(client, *place))
 
 
-def collect(slugs: Sequence[str], listed: Callable[[str], Iterable[tuple[str, str]]]) -> Names:
-    """Return the names of secrets by environment and folder; environments are read in parallel.
+def collect(
+    places: Sequence[tuple[str, str]],
+    listed: Callable[[tuple[str, str]], Iterable[tuple[str, str]]],
+) -> Names:
+    """Return the names of secrets by environment and folder; the places are read in parallel.
 
     Args:
-        listed: returns folder and name of each secret of an environment, like `in_environment`.
+        places: a project's id and an environment each.
+        listed: returns folder and name of each secret of a place, like `in_environment`.
     """
     names: dict[tuple[str, str], list[str]] = {}
-    for slug, secrets in gather_by(slugs, listed).items():
+    for (_, slug), secrets in gather_by(places, listed).items():
         for folder, name in secrets:
             names.setdefault((slug, folder), []).append(name)
     return names

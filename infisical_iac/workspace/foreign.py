@@ -5,7 +5,7 @@ service tokens. Both are reported.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from hashlib import sha256
@@ -17,7 +17,7 @@ from infisical_iac.core.change import Change
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace.api_change import ApiChange, Call
 from infisical_iac.workspace.credentials import is_made_for
-from infisical_iac.workspace.memory import Goal, Memory
+from infisical_iac.workspace.goal import Goal, Memory, pair
 from infisical_iac.workspace.model import (
     OF_IDENTITIES,
     OF_PERSONS,
@@ -87,6 +87,8 @@ class AccessState:
         tokens: the service tokens of the project, as the server lists them.
         syncs: its secret syncs, likewise.
         unseen: a sentence on what could not be read, and why; empty if everything was.
+        parts: with the isolation `projects`, the access to each project by the key of `goal.split`.
+            Then only the organization's is in the whole state, and the people of all projects.
     """
 
     deployer: str = ""
@@ -101,6 +103,7 @@ class AccessState:
     tokens: Sequence[Json] = ()
     syncs: Sequence[Json] = ()
     unseen: str = ""
+    parts: Mapping[str, "AccessState"] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -153,23 +156,51 @@ def find(
         deployer_secret: as `own_secret` takes it. While the deployer's own client secret is
             unknown, none of its client secrets is reported.
     """
-    if actual.project is None:
+    if not actual.project_ids:
         return []
     found = [
         *_organization_admins(actual, access, goal.admin_email),
         *_logins(actual, access),
         *_secrets(goal.desired, actual, access, own_secret(access, deployer_secret)),
-        *_tokens(access),
-        *_syncs(access),
-        *_imports(goal, actual),
-        *_privileges(goal.desired, actual, access),
-        *_duplicates(actual),
-        *_identities(actual, access, goal.memory),
-        *_persons(goal.desired, actual, access),
-        *_groups(actual, access),
     ]
+    for each, there in pair(goal, actual):
+        here = _in_project(each, there, access.parts.get(each.key, access))
+        found += (_named(one, there.slug) for one in here) if each.key else here
+    if goal.is_split:
+        found += _left_identities(goal, actual, {each.id for each in found})
     dated = (replace(each, made_at=_format_time(each.made_at)) for each in found)
     return sorted(dated, key=lambda each: (KINDS.index(each.kind), each.what, each.id))
+
+
+def _left_identities(goal: Goal, actual: Actual, found: Collection[str]) -> Iterator[ForeignAccess]:
+    """Yield identities that runs made and the file no longer names, in none of its projects."""
+    there = {each["identity"]["id"] for each in actual.listed.identities}
+    for name, id in goal.memory.identities.items():
+        if id in there and id not in {*found, *actual.own}:
+            yield ForeignAccess("identity", id, f"identity {name}", LEFT, None, "organization")
+
+
+def _in_project(goal: Goal, actual: Actual, access: AccessState) -> Iterator[ForeignAccess]:
+    if actual.project is not None:
+        yield from _tokens(access)
+        yield from _syncs(access)
+        yield from _imports(goal, actual)
+        yield from _privileges(goal.desired, actual, access)
+        yield from _duplicates(actual)
+        yield from _identities(actual, access, goal.memory)
+        yield from _persons(goal.desired, actual, access)
+        yield from _groups(actual, access)
+
+
+def _named(found: ForeignAccess, project: str) -> ForeignAccess:
+    """Return access to one of several projects, with the slug of the project in its names."""
+    removal = found.removal
+    return replace(
+        found,
+        what=f"{found.what} in {project}",
+        where=project if found.where == "project" else found.where,
+        removal=removal and replace(removal, what=f"{removal.what} in {project}"),
+    )
 
 
 def filter_accepted(
@@ -209,15 +240,16 @@ def left_behind(
         prunes: whether the credentials are to be revoked now. If so, report only credentials that a
             service not created yet could take over.
     """
-    names = {each["identityId"]: each["identity"]["name"] for each in actual.listed.seats}
+    seats = [each for state in (actual, *actual.parts.values()) for each in state.listed.seats]
+    names = {each["identityId"]: each["identity"]["name"] for each in seats}
     names |= {id: name for name, id in goal.memory.identities.items()}
     slugs = sorted((each.slug for each in goal.desired.environments), key=len, reverse=True)
     left: dict[str, list[str]] = {}
     for each in findings:
         name = names.get(each.id, "") if each.kind == "identity" and each.removal is None else ""
         slug = next((slug for slug in slugs if name.endswith(f"-{slug}")), "")
-        if slug:
-            left.setdefault(name.removesuffix(f"-{slug}"), []).append(slug)
+        if slug and slug not in left.setdefault(name.removesuffix(f"-{slug}"), []):
+            left[name.removesuffix(f"-{slug}")].append(slug)
     new = {
         each.environment for each in goal.desired.accounts() if each.identity not in actual.accounts
     }
@@ -248,7 +280,8 @@ def declared_identities(actual: Actual, deployer: str) -> frozenset[str]:
 
 def find_undeclared(actual: Actual, deployer: str) -> list[Json]:
     """Return the identities in the project that are neither an account's nor a duplicate of it."""
-    known = {deployer, *actual.own, *(each.id for each in actual.duplicates)}
+    # A membership of those in `kin` is ended as drift.
+    known = {deployer, *actual.own, *actual.kin, *(each.id for each in actual.duplicates)}
     return [each for each in actual.listed.seats if each["identityId"] not in known]
 
 

@@ -17,11 +17,12 @@ from infisical_iac.api.universal_auth import ClientSecret, client_secrets, unive
 from infisical_iac.core.errors import ApiError, Unreachable, UserError
 from infisical_iac.workspace import foreign, model
 from infisical_iac.workspace.foreign import AccessState, ForeignAccess
-from infisical_iac.workspace.memory import Goal
+from infisical_iac.workspace.goal import Goal, pair
 from infisical_iac.workspace.people_actual import in_organization, read_people
-from infisical_iac.workspace.state import Actual, People, Privilege
+from infisical_iac.workspace.state import Actual, People, PersonState, Privilege
 
 Json = dict[str, Any]
+_NO_ACCESS = "no-access"
 
 
 def find_foreign(
@@ -61,31 +62,90 @@ def read_access(
             read.
         deployer: the client id that the deployer logs in with.
     """
-    if actual.project is None:
+    if not actual.project_ids:
         return AccessState(unseen=_describe_unseen(actual, actual.people_unseen))
     # In this thread, because the login may need the current host, which no other thread knows.
     by_admin, reason = _administrator(goal, actual, admin)
-    parts: list[Any] = gather(
+    first: list[Any] = gather(
         [
             partial(in_organization, client, actual.organization_id),
-            partial(_identities, client, goal, actual, deployer),
+            partial(_deployer, client, actual, deployer),
             partial(_secrets_of_accounts, client, actual),
+            partial(_groups, client, "/api/v1/organizations"),
+        ]
+    )
+    people_in_organization, (own, own_secrets), secrets, groups = first
+    whole = AccessState(
+        deployer=own,
+        people_in_organization=people_in_organization,
+        secrets={**secrets, **({own: own_secrets} if own else {})},
+        groups_in_organization=groups,
+    )
+    methods = [(id, method) for id, _, method in foreign.further_methods(actual, own)]
+    of_project = partial(_in_project, client, by_admin=by_admin, reason=reason, whole=whole)
+    pairs = pair(goal, actual)
+    found: list[Any] = gather(
+        [
+            partial(gather_by, methods, partial(_since, client)),
+            *(partial(of_project, *each) for each in pairs if each[1].project),
+        ]
+    )
+    since, *states = found
+    unseen = "; ".join(dict.fromkeys(each.unseen for each in states if each.unseen))
+    if not goal.is_split:
+        only: AccessState = states[0]
+        return replace(only, since=since)
+    there = [each.key for each, state in pairs if state.project]
+    return replace(
+        whole,
+        since=since,
+        unseen=unseen,
+        people=_merge([each.people for each in states]),
+        parts=dict(zip(there, states, strict=True)),
+    )
+
+
+def _merge(found: Sequence[People]) -> People:
+    """Return the people of several projects, each as in the project that was joined first."""
+    members: dict[str, PersonState] = {}
+    for people in found:
+        for email, each in people.members.items():
+            known = members.setdefault(email, each)
+            if each.roles != (_NO_ACCESS,) and (
+                known.roles == (_NO_ACCESS,) or each.created < known.created
+            ):
+                members[email] = each
+    return People(members, {})
+
+
+def _in_project(
+    client: Client,
+    goal: Goal,
+    actual: Actual,
+    *,
+    by_admin: Client | None,
+    reason: str,
+    whole: AccessState,
+) -> AccessState:
+    """Return the access to one project, with that to the organization from `whole`."""
+    parts: list[Any] = gather(
+        [
+            partial(_identities, client, goal, actual, whole),
             partial(_by_admin, client, goal, actual, by_admin, reason),
             # Older releases have none.
             partial(client.find, f"/api/v1/secret-syncs?projectId={actual.project_id}"),
-            partial(_groups, client, "/api/v1/organizations"),
-            partial(_groups, client, f"/api/v1/projects/{actual.project_id}"),
+            # Without groups in the organization no project has one.
+            partial(_groups, client, f"/api/v1/projects/{actual.project_id}")
+            if whole.groups_in_organization
+            else list,
         ]
     )
     access: AccessState
-    people_in_organization, access, secrets, (people, tokens, unseen), syncs, *groups = parts
+    access, (people, tokens, unseen), syncs, groups = parts
     return replace(
         access,
-        people_in_organization=people_in_organization,
         people=people,
-        secrets={**secrets, **access.secrets},
-        groups=groups[1],
-        groups_in_organization=groups[0],
+        groups=groups,
         tokens=tokens,
         syncs=syncs["secretSyncs"] if syncs else (),
         unseen="; ".join(filter(None, [unseen, access.unseen])),
@@ -101,30 +161,26 @@ def _groups(client: Client, path: str) -> list[Json]:
         return []
 
 
-def _identities(client: Client, goal: Goal, actual: Actual, client_id: str) -> AccessState:
+def _identities(client: Client, goal: Goal, actual: Actual, whole: AccessState) -> AccessState:
     """Return the access of the deployer's identity and of undeclared identities."""
-    own, secrets = _deployer(client, actual, client_id)
+    own = whole.deployer
     strangers = [each["identityId"] for each in foreign.find_undeclared(actual, own)]
-    methods = [(id, method) for id, _, method in foreign.further_methods(actual, own)]
-
-    holders = [*strangers, *([own] if own else [])]
-    if goal.isolation == "viewer":  # else they are compared with the file
+    # In its many projects the deployer is an admin, whose rights no privilege widens.
+    holders = [*strangers, *([own] if own and not goal.key else [])]
+    if not goal.grants:  # else they are compared with the file
         accounts = actual.accounts.values()
         holders += [each.identity.id for each in accounts if each.roles is not None]
     parts: list[Any] = gather(
         [
             partial(identities.read_all, client, strangers),
             partial(_privileges, client, goal, actual, holders),
-            partial(gather_by, methods, partial(_since, client)),
         ]
     )
-    read, (held, unseen), since = parts
-    return AccessState(
-        deployer=own,
+    read, (held, unseen) = parts
+    return replace(
+        whole,
         marked=frozenset(each.id for each in read if each.is_marked),
         privileges=held,
-        secrets={own: secrets} if own else {},
-        since=since,
         unseen=unseen,
     )
 
@@ -139,12 +195,17 @@ def _privileges(
         return model.read(client, model.OF_IDENTITIES, at)
 
     try:
-        return gather_by(ids, privileges), ""
+        # One first: a release may have none, and then nobody else need be asked.
+        first, *others = ids or [""]
+        found = {first: privileges(first)} if first else {}
+        return {**found, **gather_by(others, privileges)}, ""
     except ApiError as error:
-        # Isolation by role needs no privileges, and a release may have none.
-        if goal.isolation == "privilege" or error.status not in (400, 403, 404):
+        # Isolation by role or by project needs no privileges.
+        if goal.grants or error.status not in (400, 403, 404):
             raise
-        return {}, f"privileges of identities were not inspected: {error}"
+        # Without the route there are no privileges that could widen access.
+        has_route = error.status != 404 or goal.isolation != "projects"
+        return {}, f"privileges of identities were not inspected: {error}" if has_route else ""
 
 
 def _deployer(client: Client, actual: Actual, client_id: str) -> tuple[str, list[ClientSecret]]:
@@ -172,7 +233,8 @@ def _administrator(
     """Return the first administrator's client; or None, and the reason."""
     if admin is None:
         return None, "the administrator's login is not available here"
-    if actual.admin is None or "admin" not in actual.admin.roles:
+    there = [each for each in (actual, *actual.parts.values()) if each.project]
+    if not all(each.admin and "admin" in each.admin.roles for each in there):
         return None, f"{goal.admin_email} is not an admin of the project yet"
     try:
         return admin(), ""
@@ -190,9 +252,9 @@ def _by_admin(
     def people(by_admin: Client | None) -> People:
         # Without an administrator, no privileges are requested.
         seen = goal if by_admin else replace(goal, admin_email="")
-        return actual.people or read_people(
-            client, seen, lambda: by_admin or client, actual.listed.persons
-        )
+        if goal.grants and actual.people:
+            return actual.people
+        return read_people(client, seen, lambda: by_admin or client, actual.listed.persons)
 
     if by_admin:
         try:

@@ -8,7 +8,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from infisical_iac.api import contents, identities, instance, login
@@ -19,9 +19,11 @@ from infisical_iac.core.wording import join_names
 from infisical_iac.workspace import model
 from infisical_iac.workspace.api_change import ApiChange, Call
 from infisical_iac.workspace.converge import apply
+from infisical_iac.workspace.goal import Goal
 from infisical_iac.workspace.model import PRIVILEGE, Isolation, are_equal, reading_of
 
 NAME = "infisical-iac-proof"
+_CODE = "checks.isolation"
 
 _SLUG = re.compile(rf"{NAME}-[0-9a-f]{{8}}")
 _DESCRIPTION = (
@@ -35,12 +37,12 @@ _TTL = 600
 _REFUSALS = (403, 404)
 _CHOICES = {
     "privilege": (
-        "each service would read nothing, or more than its folders. The choices: stay on the "
-        "release that runs (set infisical_version back); set isolation to viewer, which lets every "
-        "service read all environments of its project; or use an edition of Infisical with a "
-        "license, for its folder grants"
+        "each service would read nothing, or more than its folders: stay on the release that runs "
+        "(set infisical_version back), run `infisical-iac isolation apply --to projects` there, "
+        "which gives each service a project of its own, and upgrade then"
     ),
     "viewer": "stay on the release that runs: set infisical_version back",
+    "projects": "stay on the release that runs: set infisical_version back",
 }
 
 
@@ -145,6 +147,35 @@ def prove(client: Client, isolation: Isolation) -> str:
         # The next deploy removes the rest; the result of the proof matters more.
         with suppress(UserError):
             sweep(client)
+
+
+def settle(client: Client, goal: Goal) -> tuple[Goal, ApiChange | None]:
+    """Prove before the first project that the server enforces privileges, or do without them.
+
+    Returns:
+        The goal, with the isolation `projects` if the server does not enforce them, and the change
+        of the isolation; None if the goal stays.
+
+    Raises UserError if the proof can't be made.
+    """
+    memory = goal.memory
+    is_there = memory.project or contents.project(client, goal.desired.project.slug)
+    if not goal.grants or is_there:
+        return goal, None
+    try:
+        prove(client, goal.isolation)
+    except CheckFailed as error:
+        if error.code != _CODE:
+            raise
+        reason = str(error).partition(": ")[2].partition("; ")[0]
+        detail = f"privilege → projects, since this release does not enforce privileges: {reason}"
+        shown = (
+            "each service has a project of its own, since this release does not enforce "
+            "privileges: set isolation = 'projects' in your settings"
+        )
+        goal = goal.recalling(replace(memory, fell_back=True))
+        return goal, ApiChange("~", "isolation", detail, shown=shown)
+    return goal, None
 
 
 def _prove(client: Client, isolation: Isolation) -> str:
@@ -252,7 +283,7 @@ def _refuse_leak(
 def _lost(isolation: Isolation, reason: str) -> CheckFailed:
     return CheckFailed(
         f"this release does not isolate services: {reason}; {_CHOICES[isolation]}",
-        code="checks.isolation",
+        code=_CODE,
     )
 
 

@@ -3,15 +3,15 @@
 import ast
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from infisical_iac.core.bundle import default_settings
+from infisical_iac.core.bundle import DEFAULTS, default_settings
 from infisical_iac.core.compatibility import WORKSPACE, Schema, find_moved_key, refusal
-from infisical_iac.core.errors import FileError
+from infisical_iac.core.errors import FileError, SettingsError
 from infisical_iac.core.own_repository import read_assignments
-from infisical_iac.core.validation import suggest
+from infisical_iac.core.validation import explain, suggest
 from infisical_iac.workspace import canary, people_actual
 from infisical_iac.workspace.document import Document, Place, Problem, format_place, parse, text_of
 from infisical_iac.workspace.model import (
@@ -19,12 +19,13 @@ from infisical_iac.workspace.model import (
     TABLE,
     Accepted,
     Environment,
+    Isolation,
     Project,
     SecondFactorRule,
     Service,
     Workspace,
 )
-from infisical_iac.workspace.settings import WorkspaceSettings
+from infisical_iac.workspace.settings import ApiRate, WorkspaceSettings
 from infisical_iac.workspace.targets import DokployTarget, FileTarget, Target
 
 
@@ -240,13 +241,58 @@ def declared_file(inventory: str, root: Path = Path()) -> Path:
     This is for commands that connect to no host. It runs no code: a file of settings counts if it
     gives the path as a string literal.
     """
-    own = Path(inventory)
-    groups = [own.stem, *read_assignments(root / own)]
-    for name in (*groups, "all"):
-        said = read_assignments(root / "group_data" / f"{name}.py").get("workspace_file")
+    said = _declared("workspace_file", inventory, root)
+    return Path(said or default_settings()["workspace_file"])
+
+
+def declared_isolation(inventory: str, root: Path = Path()) -> Isolation | None:
+    """Return the isolation that the settings files of an inventory give; None if none does.
+
+    Args:
+        root: as for `declared_file`, which reads the same files.
+    """
+    said = _declared("isolation", inventory, root)
+    return next((each for each in get_args(Isolation) if each == said), None)
+
+
+def _declared(name: str, inventory: str, root: Path) -> str:
+    for _, said in _list_assignments(name, inventory, root):
         if isinstance(said, ast.Constant) and isinstance(said.value, str):
-            return Path(said.value)
-    return Path(default_settings()["workspace_file"])
+            return said.value
+    return ""
+
+
+def declared_rate(inventory: str, root: Path = Path()) -> ApiRate | None:
+    """Return the setting `api_rate`, read as `declared_file` reads the project file's path.
+
+    Raises SettingsError if it can't be used.
+    """
+    file, said = next(_list_assignments("api_rate", inventory, root), (Path(), None))
+    try:
+        value = ast.literal_eval(said) if said else None
+    except ValueError:
+        raise SettingsError(
+            f"setting 'api_rate' in {file} is not read with INFISICAL_API_URL, which runs no code: "
+            f"write a dictionary such as {ApiRate.example}",
+            code="settings.no_literal",
+        ) from None
+    try:
+        return TypeAdapter(ApiRate | None).validate_python(value)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = ".".join(["api_rate", *(str(each) for each in problem["loc"] if each != "ApiRate")])
+        raise SettingsError(f"setting {name!r}: {explain(problem, ApiRate)}") from None
+
+
+def _list_assignments(name: str, inventory: str, root: Path) -> Iterator[tuple[Path, ast.expr]]:
+    """Yield the assignments of a setting, with their files, in the order of their precedence."""
+    own = Path(inventory)
+    for group in (own.stem, *read_assignments(root / own), "all"):
+        file = root / "group_data" / f"{group}.py"
+        # In a checkout of this project, the defaults themselves are there.
+        is_default = file.is_file() and file.samefile(DEFAULTS)
+        if not is_default and (value := read_assignments(file).get(name)):
+            yield file, value
 
 
 def _text(source: str | Path) -> str:

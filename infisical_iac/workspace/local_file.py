@@ -1,28 +1,77 @@
-"""Read and write `.infisical.json`: the address, project and folder of a service; no secret."""
+"""Read and write `.infisical.json`: the address, projects and folder of a service; no secret."""
 
 import json
 import os
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError
+from infisical_iac.workspace.goal import Layout
+from infisical_iac.workspace.model import Workspace
 
 NAME = ".infisical.json"
 _MOST_BYTES = 1024**2
 
 
+class ImportedFolder(NamedTuple):
+    """A shared folder in a project of its own."""
+
+    project_id: str
+    folder: str
+
+
+class OwnProject(NamedTuple):
+    """A service's own project in one environment, and the folders that it imports, in order."""
+
+    project_id: str
+    imports: tuple[ImportedFolder, ...] = ()
+
+
 class LocalFile(NamedTuple):
-    """The fields that services and Infisical's own command line read; "" is unknown."""
+    """The fields that services and Infisical's own command line read; "" is unknown.
+
+    A service has either the one `project_id`, or a project for each environment.
+    """
 
     project_id: str = ""
     domain: str = ""
     folder: str = ""
+    projects: Mapping[str, OwnProject] = MappingProxyType({})
+
+    @property
+    def ids(self) -> set[str]:
+        """Return the ids of all projects that the file names."""
+        every = [
+            self.project_id,
+            *(each.project_id for each in self.projects.values()),
+            *(folder.project_id for each in self.projects.values() for folder in each.imports),
+        ]
+        return {each for each in every if each}
 
 
-_KEYS = LocalFile("workspaceId", "domain", "defaultSecretPath")
+_KEYS = ("workspaceId", "domain", "defaultSecretPath")
+_PROJECTS = "projects"
+_UNREADABLE = "that no loader could read: let `infisical-iac check --fix` write it"
+
+
+def find_ids(layout: Layout, workspace: Workspace, service: str) -> LocalFile:
+    """Return the ids for the file of a service; none if the layout is empty.
+
+    With a project for each service, environments are left out in which one of its projects is
+    unknown.
+    """
+    named = workspace.services[service]
+    found: dict[str, OwnProject] = {}
+    for each in () if layout.whole else workspace.environments:
+        imports = [ImportedFolder(layout.find(each.slug, path), path) for path in named.imports]
+        own = layout.find(each.slug, named.folder)
+        if own and all(one.project_id for one in imports):
+            found[each.slug] = OwnProject(own, tuple(imports))
+    return LocalFile(layout.whole, projects=found)
 
 
 def parse(text: str) -> LocalFile:
@@ -33,11 +82,14 @@ def parse(text: str) -> LocalFile:
     allow = data.get("allow", [])
     if not isinstance(allow, list) or not all(isinstance(name, str) for name in allow):
         raise FileError('has an allow that is not a list of names: write it as ["NAME"]')
-    return LocalFile(*(_string(data, key) for key in _KEYS))
+    project_id, domain, folder = (_string(data, key) for key in _KEYS)
+    return LocalFile(project_id, domain, folder, _parse_projects(data))
 
 
 def complete(text: str, known: LocalFile) -> str:
     """Return the text with the known fields set; unknown fields and other keys stay.
+
+    The one project's id and the projects by environment replace each other.
 
     Args:
         text: of the existing file; "" for none.
@@ -45,8 +97,12 @@ def complete(text: str, known: LocalFile) -> str:
     Raises FileError if the text can't be read.
     """
     data = _data(text) if text else {}
-    named = {key: value for key, value in zip(_KEYS, known, strict=True) if value}
-    return json.dumps({**data, **named}, indent=2, ensure_ascii=False) + "\n"
+    named: dict[str, Any] = {key: value for key, value in zip(_KEYS, known, strict=False) if value}
+    if known.projects:
+        named[_PROJECTS] = {slug: _as_data(each) for slug, each in known.projects.items()}
+    other = _PROJECTS if known.project_id else _KEYS[0] if known.projects else ""
+    kept = {key: value for key, value in data.items() if key != other}
+    return json.dumps({**kept, **named}, indent=2, ensure_ascii=False) + "\n"
 
 
 def text(directory: Path, known: LocalFile) -> str:
@@ -110,6 +166,37 @@ def _data(text: str) -> Mapping[str, Any]:
     if not isinstance(data, dict):
         raise FileError("holds no JSON object: write it again, it holds no secret")
     return data
+
+
+def _as_data(own: OwnProject) -> dict[str, Any]:
+    imports = [{"workspaceId": each.project_id, "secretPath": each.folder} for each in own.imports]
+    return {"workspaceId": own.project_id, **({"imports": imports} if imports else {})}
+
+
+def _parse_projects(data: Mapping[str, Any]) -> dict[str, OwnProject]:
+    """Return the projects by environment. Raises FileError for what a loader refuses."""
+    if _PROJECTS not in data:
+        return {}
+    listed = data[_PROJECTS]
+    if not isinstance(listed, dict) or not listed:
+        raise FileError(f"has a projects {_UNREADABLE}")
+    return {slug: _parse_project(f"{_PROJECTS}.{slug}", each) for slug, each in listed.items()}
+
+
+def _parse_project(key: str, data: Any) -> OwnProject:
+    imports = data.get("imports", []) if _has_texts(data, "workspaceId") else None
+    if not isinstance(imports, list) or not all(
+        _has_texts(each, "workspaceId", "secretPath") for each in imports
+    ):
+        raise FileError(f"has a {key} {_UNREADABLE}")
+    found = (ImportedFolder(each["workspaceId"], each["secretPath"]) for each in imports)
+    return OwnProject(data["workspaceId"], tuple(found))
+
+
+def _has_texts(data: Any, *keys: str) -> bool:
+    return isinstance(data, dict) and all(
+        isinstance(data.get(key), str) and data[key] for key in keys
+    )
 
 
 def _string(data: Mapping[str, Any], key: str) -> str:

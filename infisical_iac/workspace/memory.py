@@ -6,13 +6,16 @@ imports that runs made replaces a mark, for which Infisical has no place.
 
 import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, get_args
 
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
+from infisical_iac.api.lists import gather_by
+from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.workspace import environment_contents
 from infisical_iac.workspace.api_change import ApiChange, Call
+from infisical_iac.workspace.goal import Goal, Layout, Memory, Move, pair, parts_of, split
 from infisical_iac.workspace.model import (
     PRIVILEGE,
     Isolation,
@@ -21,70 +24,14 @@ from infisical_iac.workspace.model import (
     find_privilege,
     folders_of,
 )
-from infisical_iac.workspace.second_factor import SecondFactors
 from infisical_iac.workspace.state import Actual, EnvironmentState
 
-_NOTHING: frozenset[str] = frozenset()
 # The kind of object by the last part of the path of the request that makes it.
 _KINDS = {
     "environments": "environment",
     "/api/v2/folders": "folder",
     "/api/v2/secret-imports": "import",
 }
-
-
-@dataclass(frozen=True)
-class Memory:
-    """The results of earlier runs.
-
-    Attributes:
-        environments: slug to id, as after the last run.
-        made: ids of the environments, folders and imports that runs made. Nothing else is ever
-            deleted, as it may be older, or made by a person or by an interrupted run.
-        folders: path to id, by the id of the environment.
-        identities: name to id, also of those that the file no longer names.
-        project: the id of the project; empty where only an earlier release ran.
-        slug: the slug of the project in the last run.
-        canary: the id of the canary's project.
-    """
-
-    environments: Mapping[str, str] = field(default_factory=dict)
-    made: frozenset[str] = _NOTHING
-    folders: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    identities: Mapping[str, str] = field(default_factory=dict)
-    project: str = ""
-    slug: str = ""
-    canary: str = ""
-
-    def without(self, ids: Collection[str]) -> "Memory":
-        """Return the memory without deleted environments and identities, given by their ids.
-
-        Deleted environments still count as made, since they can be restored.
-        """
-        return replace(
-            self,
-            environments={slug: id for slug, id in self.environments.items() if id not in ids},
-            identities={name: id for name, id in self.identities.items() if id not in ids},
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Goal:
-    """The desired state of an Infisical, and the memory of earlier runs.
-
-    Attributes:
-        isolation: with `privilege` a service reads only its own folders; with `viewer` it reads
-            everything, and the server needs no API of privileges.
-        admin_email: the first administrator, who must be an admin of the project.
-        memory: of earlier runs, which identifies renamed objects; empty on a first run.
-        factors: the second factors of people, if the file requires them and a host can be asked.
-    """
-
-    desired: Workspace
-    isolation: Isolation
-    admin_email: str
-    memory: Memory = field(default_factory=Memory)
-    factors: SecondFactors = field(default_factory=SecondFactors)
 
 
 def find_project(client: Client, slug: str, memory: Memory) -> tuple[dict[str, Any] | None, str]:
@@ -98,6 +45,92 @@ def find_project(client: Client, slug: str, memory: Memory) -> tuple[dict[str, A
     now = contents.slug_of(client, memory.project)
     known = contents.project(client, now) if now else None
     return (known, named["id"] if named else "") if known else (named, "")
+
+
+def find_listed(
+    projects: Sequence[Mapping[str, Any]], memory: Memory
+) -> tuple[dict[str, Any] | None, str]:
+    """Return what `find_project` does for the slug in the memory, from a list of projects."""
+    named = next((dict(each) for each in projects if each["slug"] == memory.slug), None)
+    known = next((dict(each) for each in projects if each["id"] == memory.project), None)
+    if known is None or known == named:
+        return named, ""
+    return known, str(named["id"]) if named else ""
+
+
+def locate(client: Client, goal: Goal, *, partly: bool = False) -> Layout:
+    """Return where the folders of the project file are. Raises UserError if a project is missing.
+
+    Projects are found by the memory, or else by their slugs.
+
+    Args:
+        partly: whether some of several projects may be missing, as for an identity that sees only
+            its own.
+    """
+    listed = contents.projects(client)
+    missing = ""
+    found: dict[tuple[str, str], str] = {}
+    for each in split(goal).values():
+        slug = each.desired.project.slug
+        # A file that names another project than in the last run does not mean that one.
+        memory = each.memory if each.memory.slug == slug else Memory(slug=slug)
+        project, _ = find_listed(listed, memory)
+        if project is None:
+            missing = missing or slug
+        if not each.key:
+            if project:
+                return Layout(project["id"])
+            break
+        service = next(iter(each.desired.services.values()), None)
+        (folder,) = each.desired.shared_folders or (service.folder if service else "",)
+        found[each.desired.environments[0].slug, folder] = project["id"] if project else ""
+    if missing and not (partly and any(found.values())):
+        raise UserError(
+            f"there is no project {missing} in Infisical: run `infisical-iac workspace apply` "
+            "first",
+            code="error.no_project",
+        )
+    return Layout(parts=found)
+
+
+def refuse_unmoved(goal: Goal) -> None:
+    """Raise Refused if the secrets are still where another isolation had them.
+
+    A deploy would give services empty projects, and leave the secrets in places that it no longer
+    keeps.
+    """
+    memory = goal.memory
+    if memory.move is not None and not memory.move.ending:
+        return
+    slugs = [memory.slug] if memory.project else []
+    slugs, wanted = (
+        (slugs, memory.parts)
+        if goal.is_split
+        else ([each.slug for each in memory.parts.values()], memory.project)
+    )
+    if slugs and not wanted:
+        where = slugs[0] if len(slugs) == 1 else f"{slugs[0]} and {len(slugs) - 1} other projects"
+        raise Refused(
+            f"isolation is {goal.isolation!r}, but the secrets are in {where}: run "
+            f"`infisical-iac isolation apply --to {goal.isolation}`, which moves them",
+            code="refused.isolation",
+        )
+
+
+def list_isolation_notes(goal: Goal) -> list[str]:
+    """Return sentences on a move of secrets that has not ended, and on a replaced isolation."""
+    move, notes = goal.memory.move, []
+    if move:
+        notes.append(
+            f"the secrets move to isolation {move.to!r} since {move.since}: end it by "
+            "`infisical-iac isolation finish`, or take it back by `infisical-iac isolation undo`"
+        )
+    if goal.memory.fell_back:
+        notes.append(
+            "this release did not enforce privileges when it was set up, so each service has a "
+            "project of its own: set isolation = 'projects' in your settings"
+        )
+    return notes
 
 
 def former_folder(desired: Workspace, account: ServiceAccount, actual: Actual) -> str:
@@ -147,19 +180,45 @@ def parse(text: str) -> Memory:
         found: Any = json.loads(text or "{}")
     except ValueError:
         return Memory()
+    return _memory(found)
+
+
+def _memory(found: Any) -> Memory:
     if not isinstance(found, dict):
         return Memory()
     if not isinstance(found.get("environments"), dict):
         return Memory(_texts(found))
-    made, folders, project = (found.get(key) for key in ("made", "folders", "project"))
+    folders, project, parts = (found.get(key) for key in ("folders", "project", "parts"))
+    made = found.get("made") if isinstance(found.get("made"), list) else ()
     return Memory(
         _texts(found["environments"]),
-        frozenset(id for id in made if isinstance(id, str)) if isinstance(made, list) else _NOTHING,
+        frozenset(id for id in made if isinstance(id, str))
+        if isinstance(made, list)
+        else frozenset(),
         {id: _texts(paths) for id, paths in folders.items()} if isinstance(folders, dict) else {},
         _texts(found.get("identities")),
         _texts(project).get("id", ""),
         _texts(project).get("slug", ""),
         _texts(found).get("canary", ""),
+        {key: _memory(each) for key, each in parts.items()} if isinstance(parts, dict) else {},
+        _move(found.get("move")),
+        found.get("fell_back") is True,
+    )
+
+
+def _move(found: Any) -> Move | None:
+    if not isinstance(found, dict) or found.get("to") not in get_args(Isolation):
+        return None
+    existing, versions = found.get("existing"), found.get("versions")
+    return Move(
+        found["to"],
+        str(found.get("since", "")),
+        frozenset(existing if isinstance(existing, list) else ()),
+        {
+            key: (here, there)
+            for key, (here, there) in (versions if isinstance(versions, dict) else {}).items()
+        },
+        str(found.get("ending", "")),
     )
 
 
@@ -171,15 +230,35 @@ def _texts(found: Any) -> dict[str, str]:
 
 def render(memory: Memory) -> str:
     """Return the file's content."""
+    parts = {key: _of_project(each) for key, each in sorted(memory.parts.items())}
     content = {
+        **_of_project(memory),
+        "identities": dict(memory.identities),
+        "canary": memory.canary,
+        **({"parts": parts} if parts else {}),
+        **({"move": _of_move(memory.move)} if memory.move else {}),
+        **({"fell_back": True} if memory.fell_back else {}),
+    }
+    return json.dumps(content, indent=2) + "\n"
+
+
+def _of_move(move: Move) -> dict[str, Any]:
+    return {
+        "to": move.to,
+        "since": move.since,
+        "existing": sorted(move.existing),
+        "versions": {key: list(each) for key, each in move.versions.items()},
+        "ending": move.ending,
+    }
+
+
+def _of_project(memory: Memory) -> dict[str, Any]:
+    return {
         "environments": dict(memory.environments),
         "made": sorted(memory.made),
         "folders": {id: dict(paths) for id, paths in memory.folders.items()},
-        "identities": dict(memory.identities),
         "project": {"id": memory.project, "slug": memory.slug},
-        "canary": memory.canary,
     }
-    return json.dumps(content, indent=2) + "\n"
 
 
 def remember(goal: Goal, actual: Actual) -> Memory:
@@ -187,13 +266,24 @@ def remember(goal: Goal, actual: Actual) -> Memory:
 
     An object keeps its remembered name while another object with that name blocks it.
     """
-    desired, memory = goal.desired, goal.memory
+    memory = goal.memory
     found = {name: each.identity.id for name, each in actual.accounts.items()}
     # An identity that was renamed with its service loses its former name here.
     kept = {name: id for name, id in memory.identities.items() if id not in found.values()}
-    identities = {**kept, **found}
-    if actual.project is None:
-        return replace(memory, identities=identities)
+    memory = replace(memory, identities={**kept, **found})
+    if not goal.is_split:
+        return _remember_project(goal, actual, memory) if actual.project else memory
+    former = {part.former_key for part in parts_of(goal.desired)}
+    parts = {key: each for key, each in memory.parts.items() if key not in former}
+    for each, there in pair(goal, actual):
+        if there.project:
+            parts[each.key] = replace(_remember_project(each, there, each.memory), identities={})
+    return replace(memory, parts=parts)
+
+
+def _remember_project(goal: Goal, actual: Actual, memory: Memory) -> Memory:
+    assert actual.project is not None
+    desired = goal.desired
     by_id = {each.id: each for each in actual.environments}
     slugs = [each.slug for each in desired.environments]
     kept = {each: id for each in slugs if (id := memory.environments.get(each, "")) in by_id}
@@ -212,7 +302,6 @@ def remember(goal: Goal, actual: Actual) -> Memory:
             for slug, id in environments.items()
             if slug in slugs
         },
-        identities=identities,
         project=actual.project.id,
         slug=memory.slug if is_known else actual.project.slug,
     )
@@ -232,12 +321,40 @@ def learn(client: Client, goal: Goal, actual: Actual, made: Sequence[ApiChange])
         actual: as read after the last change.
         made: the changes of the run; nothing is read if they made nothing to remember.
     """
-    ids = goal.memory.made
-    if actual.project and any(_posts(made)):
-        ids |= made_ids(
-            made, environment_contents.read(client, actual.project.id, actual.environments)
-        )
-    return replace(remember(goal, actual), made=ids)
+    memory = remember(goal, actual)
+    if not goal.is_split:
+        return replace(memory, made=goal.memory.made | _learn_ids(client, actual, made))
+    ids = gather_by(actual.parts, lambda key: _learn_ids(client, actual.parts[key], made))
+    parts = {
+        key: replace(each, made=each.made | ids.get(key, frozenset()))
+        for key, each in memory.parts.items()
+    }
+    return replace(memory, parts=parts)
+
+
+def _learn_ids(client: Client, actual: Actual, made: Sequence[ApiChange]) -> frozenset[str]:
+    """Return the ids of what changes made in a project, with its own if it is one of several."""
+    if actual.project is None:
+        return frozenset()
+    ids = {actual.project.id, actual.placeholder}
+    here = [each for each in made if any(_concerns(call, ids) for call in each.calls)]
+    if not any(_posts(here)):
+        return frozenset()
+    found = made_ids(
+        here, environment_contents.read(client, actual.project.id, actual.environments)
+    )
+    is_made = actual.slug and any(
+        call.makes == actual.placeholder for each in here for call in each.calls
+    )
+    return found | {actual.project.id} if is_made else found
+
+
+def _concerns(call: Call, ids: Collection[str]) -> bool:
+    """Return whether a request makes a project, or something in it, by its ids."""
+    body = call.body or {}
+    return (
+        call.makes in ids or body.get("projectId") in ids or any(each in ids for each in call.path)
+    )
 
 
 def made_ids(made: Iterable[ApiChange], held: Iterable[EnvironmentState]) -> frozenset[str]:

@@ -103,7 +103,7 @@ _ACCEPTABLE = (
 
 Role = Annotated[Literal["none", "viewer", "developer", "admin"], BeforeValidator(_role)]
 Email = Annotated[StrictStr, AfterValidator(_email)]
-Isolation = Literal["privilege", "viewer"]
+Isolation = Literal["privilege", "viewer", "projects"]
 Slug = Annotated[
     StrictStr, matching(rf"(?=.{{,64}}$){_SLUG}", f"is not a slug; write at most 64 {_WORDS}")
 ]

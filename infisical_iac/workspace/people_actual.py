@@ -1,4 +1,4 @@
-"""Read the people and the members of the project, and validate the people of the project file."""
+"""Read the people and the members of projects, and validate the people of the project file."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -8,14 +8,15 @@ from typing import Any, Literal
 from infisical_iac.api import contents, identities
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import DEPLOYER, find_all, organization_id
+from infisical_iac.api.identities import memberships as identity_memberships
 from infisical_iac.api.lists import all_of, gather, gather_by
 from infisical_iac.api.universal_auth import universal_auth
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.core.validation import suggest
 from infisical_iac.stack.access_log import KnownNames
 from infisical_iac.workspace import model
 from infisical_iac.workspace.document import Place, Problem
-from infisical_iac.workspace.memory import Goal
+from infisical_iac.workspace.goal import Goal, parts_of
 from infisical_iac.workspace.model import ROLES, Workspace
 from infisical_iac.workspace.state import People, PersonState, Privilege, roles_of
 
@@ -71,17 +72,51 @@ def read_people(
     }
     able = first is not None and "admin" in first.roles
     by_admin = admin() if able and others else None
-    members = gather_by(others, lambda name: _person(by_admin, others[name]))
-    if set(desired) <= {*members, admin_email.lower()}:
+    members = gather_by(
+        others,
+        lambda name: _person(by_admin, others[name], needs_privileges=goal.grants),
+    )
+    # In one of several projects not everybody is a member.
+    if goal.key or set(desired) <= {*members, admin_email.lower()}:
         return People(members, {})
     users = [each["user"] for each in in_organization(client, identities.organization_id(client))]
     return People(members, {name: user["username"] for user in users for name in names_of(user)})
 
 
-def _person(by_admin: Client | None, listed: Mapping[str, Any]) -> PersonState:
+def list_people(
+    goal: Goal, listed: Sequence[Mapping[str, Any]], everybody: People | None
+) -> People:
+    """Return all people in a project but the first administrator, without their privileges.
+
+    Args:
+        listed: the result of `memberships`.
+        everybody: the people of the organization.
+    """
+    first = goal.admin_email.lower()
+    members = {
+        _name(each["user"], goal.desired.people): _person(None, each)
+        for each in listed
+        if first not in names_of(each["user"])
+    }
+    return People(members, everybody.usernames if everybody else {})
+
+
+def _privileges(by_admin: Client, membership: str, *, needed: bool) -> tuple[Privilege, ...] | None:
+    try:
+        return model.read(by_admin, model.OF_PERSONS, {"projectMembershipId": membership})
+    except ApiError as error:
+        # Roles give access then, and a release may have no privileges.
+        if needed or error.status not in (400, 403, 404):
+            raise
+        return None
+
+
+def _person(
+    by_admin: Client | None, listed: Mapping[str, Any], *, needs_privileges: bool = True
+) -> PersonState:
     id, held = listed["id"], None
     if by_admin is not None:
-        held = model.read(by_admin, model.OF_PERSONS, {"projectMembershipId": id})
+        held = _privileges(by_admin, id, needed=needs_privileges)
     return PersonState(id, roles_of(listed), held, listed.get("createdAt", ""))
 
 
@@ -122,12 +157,30 @@ def refuse(goal: Goal) -> None:
     """Raise UserError if the settings rule out the roles of people."""
     for _, message in find_contradictions(goal.desired, goal.admin_email):
         raise UserError(message)
+    if goal.is_split:
+        _refuse_inexpressible(goal.desired)
     if goal.desired.people and goal.isolation == "viewer":
         raise UserError(
             "people get their roles as additional privileges, which isolation 'viewer' does not "
-            "manage: set isolation to 'privilege', or remove `people` from the project file",
+            "manage: set isolation to 'privilege' or 'projects', or remove `people` from the "
+            "project file",
             code="error.people_isolation",
         )
+
+
+def _refuse_inexpressible(desired: Workspace) -> None:
+    """Raise UserError for a role on a part of a folder: a project has one role for all of it."""
+    known = {part.folder for part in parts_of(desired)}
+    for email, access in desired.people.items():
+        for slug, inside in access.items() if isinstance(access, dict) else ():
+            for folder in inside if isinstance(inside, dict) else ():
+                if not any(f"{each}/".startswith(f"{folder}/") for each in known):
+                    raise UserError(
+                        f"{email} has a role on {folder} in {slug}, which is only a part of a "
+                        "service's or a shared folder: with isolation 'projects' a role counts for "
+                        "such a folder as a whole, so name that one",
+                        code="error.people_isolation",
+                    )
 
 
 def _folders(roles: Mapping[str, str], place: Place, known: list[str]) -> Iterator[Problem]:
@@ -169,13 +222,14 @@ Part = Literal["service", "deployer", "administrator", "named", "other"]
 
 @dataclass(frozen=True)
 class Member:
-    """An identity or a person in the project.
+    """An identity or a person in a project.
 
     Attributes:
         part: `service` and `deployer` for this project's own identities; `administrator` for the
             first one and for admins of the organization, who can enter every project; `named` for
             other people of the project file.
         privileges: None while they can't be read.
+        id: of the identity or the user, the same in all projects; empty if it is unknown.
     """
 
     kind: Literal["identity", "person"]
@@ -183,14 +237,18 @@ class Member:
     part: Part
     roles: tuple[str, ...]
     privileges: tuple[Privilege, ...] | None = None
+    id: str = ""
 
 
-def list_identities(client: Client, goal: Goal, project: str, deployer: str) -> list[Member]:
-    """Return the identities in a project, with all privileges.
+def list_member_identities(
+    client: Client, goal: Goal, projects: Sequence[str], deployer: str
+) -> dict[str, list[Member]]:
+    """Return the identities in each of some projects, with all privileges.
 
-    An identity with the name of a service's that this project did not make is `other`.
+    An identity with the name of a service's that this deployment did not make is `other`.
 
     Args:
+        projects: the ids of the projects.
         deployer: the client id that the deployer logs in with.
     """
     names = {**goal.desired.identities(), DEPLOYER: ""}
@@ -198,43 +256,63 @@ def list_identities(client: Client, goal: Goal, project: str, deployer: str) -> 
     parts: dict[str, Part] = {
         each.id: "deployer" if name == DEPLOYER else "service" for name, each in own.items()
     }
-    listed = identities.memberships(client, project)
-    return gather(partial(_identity, client, project, each, parts, deployer) for each in listed)
+    listed = gather_by(projects, partial(identity_memberships, client))
+    seats = [(project, each) for project, some in listed.items() for each in some]
+    found: dict[str, list[Member]] = {project: [] for project in projects}
+    read = gather(partial(_identity, client, goal, *each, parts, deployer) for each in seats)
+    for (project, _), member in zip(seats, read, strict=True):
+        found[project].append(member)
+    return found
 
 
-def list_people(
-    client: Client, goal: Goal, project: str, admin: Callable[[], Client] | None
-) -> list[Member]:
-    """Return the people in a project, by their names in the project file or else by e-mail.
+def list_member_people(
+    client: Client, goal: Goal, projects: Sequence[str], admin: Callable[[], Client] | None
+) -> dict[str, list[Member]]:
+    """Return the people in some projects, by their names in the project file or else by e-mail.
 
     Args:
+        projects: the ids of the projects.
         admin: logs the first administrator in; None if that is impossible. Only the administrator
-            sees privileges of people. It is called if there are other people in the project.
+            sees privileges of people. It is called if there are other people in a project.
     """
     first = goal.admin_email.lower()
-    listed = memberships(client, project)
-    # Without an administrator, no privileges are requested.
-    seen = replace(goal, admin_email=first if admin else "")
-    found = read_people(client, seen, admin or (lambda: client), listed)
-    seat = person(listed, first)
-    states = {**found.members, **({first: seat} if seat else {})}
+    listed = gather_by(projects, partial(memberships, client))
+    # In this thread, because the login may need the current host, which no other thread knows.
+    by_admin = admin() if admin and any(len(each) > 1 for each in listed.values()) else client
     everybody = in_organization(client, organization_id(client))
-    organization_admins = {each["user"]["id"] for each in everybody if each["role"] == "admin"}
-    ruling = {each["id"] for each in listed if each["userId"] in organization_admins}
+    ruling = {each["user"]["id"] for each in everybody if each["role"] == "admin"}
 
-    def part(name: str, seat: str) -> Part:
-        if seat in ruling or name == first:
+    def part(name: str, user: str) -> Part:
+        if user in ruling or name == first:
             return "administrator"
         return "named" if name in goal.desired.people else "other"
 
-    return [
-        Member("person", name, part(name, each.membership_id), each.roles, each.privileges)
-        for name, each in states.items()
-    ]
+    def read(project: str) -> list[Member]:
+        seats = listed[project]
+        # Without an administrator, no privileges are requested. With a key, only members are read.
+        seen = replace(goal, admin_email=first if admin else "", key=project)
+        states = dict(read_people(client, seen, lambda: by_admin, seats).members)
+        seat = person(seats, first)
+        if seat:
+            states[first] = seat
+        # Where roles give access, a release may have no privileges that it could show to an admin.
+        is_shown = admin is not None and not goal.grants and seat and "admin" in seat.roles
+        users = {each["id"]: each["userId"] for each in seats}
+
+        def member(name: str, there: PersonState) -> Member:
+            user, held = users[there.membership_id], there.privileges
+            if held is None and is_shown:
+                held = ()
+            return Member("person", name, part(name, user), there.roles, held, user)
+
+        return [member(name, each) for name, each in states.items()]
+
+    return gather_by(projects, read)
 
 
 def _identity(
     client: Client,
+    goal: Goal,
     project: str,
     listed: dict[str, Any],
     parts: Mapping[str, Part],
@@ -245,6 +323,17 @@ def _identity(
     if part == "other" and "admin" in roles and "universal-auth" in shown["authMethods"]:
         auth = universal_auth(client, id)
         part = "deployer" if auth and auth.client_id == deployer else "other"
-    at = {"identityId": id, "projectId": project}
-    held = model.read(client, model.OF_IDENTITIES, at)
-    return Member("identity", shown["name"], part, roles, held)
+    held = _privileges_of_identity(client, goal, {"identityId": id, "projectId": project})
+    return Member("identity", shown["name"], part, roles, held, id)
+
+
+def _privileges_of_identity(
+    client: Client, goal: Goal, holder: dict[str, Any]
+) -> tuple[Privilege, ...]:
+    try:
+        return model.read(client, model.OF_IDENTITIES, holder)
+    except ApiError as error:
+        # Isolation by role needs no privileges, and a release may have none.
+        if goal.grants or error.status not in (400, 404):
+            raise
+        return ()

@@ -3,14 +3,22 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from infisical_iac.workspace import environment_contents, foreign, prune, second_factor
+from infisical_iac.core.errors import CheckFailed
+from infisical_iac.workspace import (
+    environment_contents,
+    foreign,
+    isolation,
+    prune,
+    second_factor,
+)
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.converge import apply, converge, difference, list_rename_notes
 from infisical_iac.workspace.environment_contents import readable
 from infisical_iac.workspace.foreign import AccessState, ForeignAccess
 from infisical_iac.workspace.foreign_actual import find_foreign
-from infisical_iac.workspace.memory import learn
+from infisical_iac.workspace.goal import pair
+from infisical_iac.workspace.memory import learn, list_isolation_notes, refuse_unmoved
 from infisical_iac.workspace.prune import Removal
 from infisical_iac.workspace.reach import Reached
 from infisical_iac.workspace.state import Actual
@@ -51,6 +59,7 @@ def compute_plan(reached: Reached, *, prune: bool) -> WorkspacePlan:
 
     Raises UserError if the actual state can't be read.
     """
+    refuse_unmoved(reached)
     seen = _observe(reached)
     found = difference(reached, seen.actual)
     changes = [each for each in found if each.kind != "!"]
@@ -61,6 +70,7 @@ def compute_plan(reached: Reached, *, prune: bool) -> WorkspacePlan:
         *seen.notes,
         *second_factor.describe(reached.desired, seen.access.people, reached.factors),
         *list_rename_notes(reached.desired, seen.actual, moves_files=False),
+        *list_isolation_notes(reached),
     ]
     if prune:
         rotate = _rotate(reached, seen)
@@ -84,6 +94,14 @@ def apply_plan(reached: Reached, plan: WorkspacePlan, report: Callable[[ApiChang
         made.append(change)
         report(change)
 
+    goal, replaced = isolation.settle(reached.client, reached)
+    if replaced:
+        if reached.remember is None:
+            raise CheckFailed(
+                f"{replaced.detail}: give --isolation projects", code="checks.isolation"
+            )
+        report(replaced)
+        reached = replace(reached, isolation=goal.isolation, memory=goal.memory)
     actual = converge(reached.client, reached, note, reached.admin)
     if reached.remember:
         memory = learn(reached.client, reached, actual, made)
@@ -123,10 +141,14 @@ def _removals(reached: Reached, seen: _Seen) -> list[Removal]:
 
 def _rotate(reached: Reached, seen: _Seen) -> dict[str, list[str]]:
     going = {each.id for each in seen.findings if each.kind == "person"}
-    members = seen.access.people.members.items()
-    persons = {email: each for email, each in members if each.membership_id in going}
-    names = environment_contents.read_names(reached.client, seen.actual) if persons else {}
-    return {email: readable(each, names) for email, each in sorted(persons.items())}
+    found: dict[str, list[str]] = {}
+    for goal, actual in pair(reached, seen.actual):
+        members = seen.access.parts.get(goal.key, seen.access).people.members.items()
+        persons = {email: each for email, each in members if each.membership_id in going}
+        names = environment_contents.read_names(reached.client, actual) if persons else {}
+        for email, each in persons.items():
+            found.setdefault(email, []).extend(readable(each, names))
+    return dict(sorted(found.items()))
 
 
 def _remove(reached: Reached, removals: list[Removal], report: Callable[[ApiChange], None]) -> None:

@@ -7,13 +7,13 @@ that one.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
-from infisical_iac.api import identities
+from infisical_iac.api import contents, identities
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import Identity
-from infisical_iac.api.lists import gather_by
+from infisical_iac.api.lists import gather, gather_by
 from infisical_iac.api.universal_auth import UniversalAuth, universal_auth
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.wording import join_names
@@ -21,7 +21,8 @@ from infisical_iac.workspace import environment_contents
 from infisical_iac.workspace.api_change import ApiChange, Call
 from infisical_iac.workspace.credentials import DIRECTORY
 from infisical_iac.workspace.foreign import ForeignAccess
-from infisical_iac.workspace.memory import Goal, Memory, known_folders
+from infisical_iac.workspace.goal import Goal, Memory, find_unnamed_parts, pair
+from infisical_iac.workspace.memory import known_folders
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.state import Actual, EnvironmentState, Import
 from infisical_iac.workspace.structure import match_environments, match_folders
@@ -150,10 +151,9 @@ def find(
         credentials: reads the client ids in the credentials on the host, by path; called only
             where an identity is to be removed.
     """
-    memory = goal.memory
-    if actual.project is None:
+    if not actual.project_ids:
         return []
-    left = [each.id for each in findings if each.removal is None]
+    left = dict.fromkeys(each.id for each in findings if each.removal is None)
     going = sorted(identities.read_all(client, left), key=lambda each: (each.name, each.id))
     able = [each.id for each in going if each.has_universal_auth]
     auths = gather_by(able, partial(universal_auth, client))
@@ -161,14 +161,48 @@ def find(
         *(Removal(each.id, each.removal) for each in findings if each.removal is not None),
         *_identities(going, auths, credentials() if going else {}),
     ]
-    if memory.made:
-        project = actual.project.id
-        held = environment_contents.read(client, project, actual.environments)
-        unnamed_here = find_unnamed(goal.desired, actual, memory, held)
-        slugs = [each.environment.slug for each in unnamed_here if each.folders]
-        counts = gather_by(slugs, partial(environment_contents.count_secrets, client, project))
-        found += removals(project, memory, unnamed_here, counts)
-    return found
+    parts = gather(partial(_in_project, client, *each) for each in pair(goal, actual))
+    return [*found, *(each for part in parts for each in part), *_projects(client, goal)]
+
+
+def _in_project(client: Client, goal: Goal, actual: Actual) -> list[Removal]:
+    memory = goal.memory
+    if actual.project is None or not memory.made:
+        return []
+    project = actual.project.id
+    held = environment_contents.read(client, project, actual.environments)
+    unnamed_here = find_unnamed(goal.desired, actual, memory, held)
+    slugs = [each.environment.slug for each in unnamed_here if each.folders]
+    counts = gather_by(slugs, partial(environment_contents.count_secrets, client, project))
+    found = removals(project, memory, unnamed_here, counts)
+    if not goal.key:
+        return found
+    of = f" of project {goal.desired.project.slug}"
+    return [
+        replace(each, change=replace(each.change, what=each.change.what + of)) for each in found
+    ]
+
+
+def _projects(client: Client, goal: Goal) -> Iterator[Removal]:
+    """Yield the removals of whole projects, of services or folders that the file no longer names.
+
+    With a mere change of the isolation nothing is removed: then the file still names them.
+    """
+    known = find_unnamed_parts(goal).values()
+    listed = {each["id"]: each for each in contents.projects(client)} if known else {}
+    for each in known:
+        if (there := listed.get(each.project)) is None:
+            continue
+        secrets = contents.secrets_of(client, there, values=False).values()
+        slug, count = there["slug"], sum(map(len, secrets))
+        path = ("/api/v1/projects", each.project)
+        calls = (
+            Call("PATCH", path, {"name": there["name"], "hasDeleteProtection": False}),
+            Call("DELETE", path),
+        )
+        holds = _enumerate({"secret": count})
+        change = ApiChange("-", f"project {slug}", f"with {holds}" if holds else "", calls)
+        yield Removal(each.project, change, slug if holds else "", holds)
 
 
 def _identities(

@@ -9,21 +9,22 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from infisical_iac.api import login
+from infisical_iac.api import contents, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import organization_id
+from infisical_iac.api.rate_limits import RateLimiter
 from infisical_iac.api.universal_auth import PREFIX
 from infisical_iac.core.audit_entries import Event
 from infisical_iac.core.errors import SettingsError, UserError
-from infisical_iac.core.terminal import echo
+from infisical_iac.core.terminal import echo, print_note
 from infisical_iac.core.validation import is_confidential, suggest
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.credential_file import Credential, Store, directory
 from infisical_iac.workspace.credentials import DIRECTORY, Step, plan
-from infisical_iac.workspace.load import declared_file, load
-from infisical_iac.workspace.memory import Goal, Memory
-from infisical_iac.workspace.model import Isolation
+from infisical_iac.workspace.goal import Goal, Memory, slugs_of
+from infisical_iac.workspace.load import declared_file, declared_isolation, declared_rate, load
+from infisical_iac.workspace.model import Isolation, Workspace
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -81,14 +82,19 @@ def reach(
 
     Args:
         file: the project file; None takes the host's setting, or the shipped one.
-        isolation: None takes the host's setting; with INFISICAL_API_URL it means `privilege`.
+        isolation: None takes the host's setting. With INFISICAL_API_URL it takes the setting in the
+            inventory's files, or else what fits the projects that are there.
         lock: takes the host's lock; None for commands that change nothing.
         needs_admin: whether INFISICAL_ADMIN_EMAIL is needed at a URL.
 
     Raises UserError if it can't be reached.
     """
     if url := os.environ.get("INFISICAL_API_URL", ""):
-        way = _at(url, file or declared_file(inventory), isolation, needs_admin)
+        # Where the first deploy fell back to projects, the settings may still have privileges.
+        declared = declared_isolation(inventory)
+        isolation = isolation or (None if declared == "privilege" else declared)
+        limiter = RateLimiter(dict(declared_rate(inventory) or ()), note=print_note)
+        way = _at(url, file or declared_file(inventory), isolation, needs_admin, limiter)
     else:
         way = _on_host(inventory, file, isolation, lock)
     with way as reached:
@@ -96,7 +102,9 @@ def reach(
 
 
 @contextmanager
-def _at(url: str, file: Path, isolation: Isolation | None, needs_admin: bool) -> Iterator[Reached]:
+def _at(
+    url: str, file: Path, isolation: Isolation | None, needs_admin: bool, limiter: RateLimiter
+) -> Iterator[Reached]:
     needed = (*_VARIABLES, _EMAIL) if needs_admin else _VARIABLES
     missing = [name for name in needed if not os.environ.get(name)]
     if missing:
@@ -109,7 +117,7 @@ def _at(url: str, file: Path, isolation: Isolation | None, needs_admin: bool) ->
     email = os.environ.get(_EMAIL, "")
     desired = load(file, admin_email=email)
     address = url.rstrip("/").removesuffix("/api")
-    with Client(address) as client:
+    with Client(address, limiter=limiter) as client:
         deployer = login.universal(client, id, secret)
         yield Reached(
             client=deployer,
@@ -118,10 +126,17 @@ def _at(url: str, file: Path, isolation: Isolation | None, needs_admin: bool) ->
             admin=cache(partial(_administrator, deployer, email)),
             has_admin=bool(os.environ.get(_PASSWORD)),
             desired=desired,
-            isolation=isolation or "privilege",
+            isolation=isolation or _find_isolation(deployer, desired),
             admin_email=email,
             deployer_secret=secret[:PREFIX],
         )
+
+
+def _find_isolation(client: Client, desired: Workspace) -> Isolation:
+    """Return `projects` if only projects of single services are there, else `privilege`."""
+    there = {each["slug"] for each in contents.projects(client)}
+    is_whole = desired.project.slug in there or there.isdisjoint(slugs_of(desired).values())
+    return "privilege" if is_whole else "projects"
 
 
 def require_confidential(url: str, name: str = "INFISICAL_API_URL") -> None:
@@ -171,7 +186,7 @@ def _on_host(
             file or Path(settings.workspace.workspace_file),
             admin_email=settings.workspace.admin_email,
         )
-        yield Reached(
+        reached = Reached(
             client=session.deployer(settings.stack.http_port),
             address=settings.stack.site_url,
             deployer=session.deployer_id(settings.stack.http_port),
@@ -180,7 +195,6 @@ def _on_host(
             desired=desired,
             isolation=isolation or settings.workspace.isolation,
             admin_email=settings.workspace.admin_email,
-            memory=reconcile.read_memory(),
             factors=reconcile.required_factors(desired),
             remember=reconcile.save_memory,
             credentials=_credentials,
@@ -188,6 +202,7 @@ def _on_host(
             discard=_discard,
             recorded=audit.record,
         )
+        yield reached.recalling(reconcile.read_memory())
 
 
 def _credentials() -> Mapping[str, str]:

@@ -4,19 +4,21 @@ from collections import Counter
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from typing import Any, NamedTuple
 
 from infisical_iac.api import contents, login
 from infisical_iac.api.client import Client
+from infisical_iac.api.lists import gather
 from infisical_iac.core.errors import ApiError, CheckFailed, UserError
 from infisical_iac.core.remote import run
 from infisical_iac.core.wording import join_names
 from infisical_iac.stack import session
 from infisical_iac.workspace.credential_file import Credential, parse
 from infisical_iac.workspace.credentials import DIRECTORY
-from infisical_iac.workspace.isolation import GENERATIONS, IsolationPlace
-from infisical_iac.workspace.reconcile import project_here
+from infisical_iac.workspace.isolation import GENERATIONS, Generation, IsolationPlace
+from infisical_iac.workspace.reconcile import projects_here
 
 
 class ReadSecret(NamedTuple):
@@ -194,9 +196,12 @@ def _refuse_difference(
 
 
 def _existing(deployer: Client, slug: str) -> list[str]:
-    project = project_here(deployer, slug)
-    found = contents.secrets_of(deployer.with_patience(), project, values=False) if project else {}
-    return [each["id"] for secrets in found.values() for each in secrets]
+    patient = deployer.with_patience()
+    listed = [
+        contents.secrets_of(patient, project, values=False)
+        for project in projects_here(deployer, slug)
+    ]
+    return [each["id"] for found in listed for secrets in found.values() for each in secrets]
 
 
 def _ids_shown(
@@ -204,17 +209,21 @@ def _ids_shown(
 ) -> dict[str, frozenset[str]]:
     """Return the ids that an identity is shown, by the generation of the API."""
     reader = login.universal(session.api(port), credential.client_id, credential.client_secret)
-    project = project_here(deployer, slug)
-    if project is None:
-        return {}
-    roots = [IsolationPlace(project["id"], each["slug"], "/") for each in project["environments"]]
+    roots = [
+        IsolationPlace(project["id"], each["slug"], "/")
+        for project in projects_here(deployer, slug)
+        for each in project["environments"]
+    ]
     patient = reader.with_patience()
+
+    def shown(generation: Generation, root: IsolationPlace) -> list[str]:
+        listed = generation.list_secrets(patient, root, recursive=True, values=False)
+        return [each["id"] for each in listed]
+
     return {
         generation.name: frozenset(
-            each["id"]
-            for root in roots
-            for each in generation.list_secrets(patient, root, recursive=True, values=False)
+            id for ids in gather([partial(shown, generation, root) for root in roots]) for id in ids
         )
         for generation in GENERATIONS
-        if roots and generation.serves(reader, roots[0])
+        if any(generation.serves(reader, root) for root in roots)
     }

@@ -12,6 +12,7 @@ from pyinfra.context import host, state
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import DEPLOYER
 from infisical_iac.api.instance import Beyond, count_beyond
+from infisical_iac.api.lists import gather
 from infisical_iac.api.universal_auth import ClientSecret
 from infisical_iac.core import journal
 from infisical_iac.core.change import Change, Unknown, UpToDate
@@ -26,16 +27,18 @@ from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.canary import Canary
 from infisical_iac.workspace.converge import apply, converge, difference, list_rename_notes
 from infisical_iac.workspace.foreign_actual import find_foreign
+from infisical_iac.workspace.goal import Goal, Memory
 from infisical_iac.workspace.memory import (
-    Goal,
-    Memory,
     find_project,
     learn,
+    list_isolation_notes,
     parse,
+    refuse_unmoved,
     remember,
     render,
 )
-from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.model import Isolation, Workspace
+from infisical_iac.workspace.request_counts import expect_changes
 from infisical_iac.workspace.second_factor import SecondFactors
 from infisical_iac.workspace.state import Actual
 
@@ -65,7 +68,8 @@ def project_contents(*, goal: Goal, port: int) -> Commands:
         unseen = session.unknown_contents()
     else:
         admin = cache(partial(session.administrator, port))
-        goal = replace(goal, memory=known_memory(), factors=required_factors(goal.desired))
+        goal = replace(goal, factors=required_factors(goal.desired)).recalling(known_memory())
+        refuse_unmoved(goal)
         try:
             found = read(session.deployer(port), goal, admin)
         except ApiError as error:
@@ -76,6 +80,7 @@ def project_contents(*, goal: Goal, port: int) -> Commands:
             _latest[host.name] = found
             _report_foreign(goal, found, admin, port)
             _note_renames(goal, found)
+            _note_duration(goal, found, port)
     yield from decide(goal, found, port, unseen=unseen)
 
 
@@ -141,12 +146,13 @@ def _report_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port
     _secrets[host.name] = access.secrets
     _declared[host.name] = {
         "organization": found.organization_id,
-        "projects": {found.project.id if found.project else "", goal.memory.canary},
+        "projects": {*found.project_ids, *goal.memory.projects},
         "identities": foreign.declared_identities(found, access.deployer),
     }
     left = foreign.left_behind(findings, goal, found)
     lacking = second_factor.describe(goal.desired, access.people, goal.factors)
-    journal.foreign((each.change for each in findings), [*notes, *lacking, *left])
+    notes = [*notes, *lacking, *left, *list_isolation_notes(goal)]
+    journal.foreign((each.change for each in findings), notes)
 
 
 def _note_renames(goal: Goal, found: Actual) -> None:
@@ -156,8 +162,17 @@ def _note_renames(goal: Goal, found: Actual) -> None:
             run_notes.append(each)
 
 
+def _note_duration(goal: Goal, found: Actual, port: int) -> None:
+    changes = difference(goal, found)
+    sentence = expect_changes(session.deployer(port), goal, changes)
+    if sentence and sentence not in journal.current().notes:
+        journal.current().notes.append(sentence)
+
+
 def _converge(goal: Goal, port: int) -> None:
-    goal = replace(goal, memory=read_memory(), factors=required_factors(goal.desired))
+    goal = replace(goal, factors=required_factors(goal.desired)).recalling(read_memory())
+    client = session.deployer(port)
+    goal, replaced = isolation.settle(client, goal)
     renamed = list_rename_notes(goal.desired, actual() or Actual(""), moves_files=True)
     made: list[ApiChange] = []
 
@@ -168,10 +183,12 @@ def _converge(goal: Goal, port: int) -> None:
             journal.current().operator_notes.append(change.shown)
             logger.info(f"{host.print_prefix}{change.shown}")
 
+    if replaced:
+        report(replaced)
     admin = partial(session.administrator, port)
-    found = _latest[host.name] = converge(session.deployer(port), goal, report, admin)
+    found = _latest[host.name] = converge(client, goal, report, admin)
     journal.current().operator_notes.extend(renamed)
-    save_memory(learn(session.deployer(port), goal, found, made))
+    save_memory(learn(client, goal, found, made))
 
 
 def save_memory(memory: Memory) -> None:
@@ -208,9 +225,23 @@ def required_factors(desired: Workspace) -> SecondFactors:
     return read_factors() if desired.require_second_factor else SecondFactors()
 
 
-def project_here(client: Client, slug: str) -> dict[str, Any] | None:
-    """Return the current host's project of a slug, also if it was renamed by hand, or None."""
-    return find_project(client, slug, read_memory())[0]
+def isolation_here(configured: Isolation) -> Isolation:
+    """Return the isolation in effect on the current host, where the settings have `configured`."""
+    fell_back = configured == "privilege" and read_memory().fell_back
+    return "projects" if fell_back else configured
+
+
+def projects_here(client: Client, slug: str) -> list[dict[str, Any]]:
+    """Return the projects that hold the current host's secrets, also those renamed by hand.
+
+    These are the project of the slug, and those that the host remembers for the isolation
+    `projects`; there are both while secrets move from one to the others.
+    """
+    memory = read_memory()
+    one = find_project(client, slug, memory)[0]
+    ids = [each.project for each in memory.parts.values()]
+    parts = gather(partial(client.find, f"/api/v1/projects/{id}", absent=(403, 404)) for id in ids)
+    return [*([one] if one else []), *(each["project"] for each in parts if each)]
 
 
 @planned_operation

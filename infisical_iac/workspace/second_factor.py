@@ -88,17 +88,27 @@ def find_deadline(rule: Requirement | None, there: PersonState) -> date | None:
     return max(rule.since, joined + timedelta(days=rule.grace_days))
 
 
-def is_suspended(desired: Workspace, email: str, there: PersonState, known: SecondFactors) -> bool:
+def is_suspended(
+    desired: Workspace,
+    email: str,
+    there: PersonState,
+    known: SecondFactors,
+    *,
+    by_role: bool = False,
+) -> bool:
     """Return whether a member of the project has no access because a second factor is missing.
 
     While it is unknown whether there is one, access is neither taken nor given back.
+
+    Args:
+        by_role: whether the role alone gives access in this project, and no privilege.
     """
     deadline = find_deadline(desired.require_second_factor, there)
     if deadline is None:
         return False
     account = known.find_account(email)
     if account is None:
-        return _is_taken(there)
+        return there.roles == ("no-access",) if by_role else _is_taken(there)
     return account.lacks_one and known.day >= deadline
 
 

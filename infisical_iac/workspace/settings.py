@@ -1,17 +1,39 @@
 """The settings of the project inside Infisical."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import field_validator
 
-from infisical_iac.core.validation import EMAIL, SettingsModel, fitting
+from infisical_iac.core.validation import EMAIL, SettingsModel, fitting, within
 
 
 def _is_name(text: str) -> bool:
     # The server counts as JavaScript does: a character beyond U+FFFF is two.
     length = len(text.encode("utf-16-le", "surrogatepass")) // 2
     return text == text.strip() and text.isprintable() and 1 <= length <= 64
+
+
+_Rate = Annotated[int, within(1, 1_000_000, "choose the number of requests that fit a minute")]
+
+
+class ApiRate(SettingsModel):
+    """The requests to Infisical's API that this tool sends in any minute, at most.
+
+    The defaults are those of the vendor's free plan. Each is for one address: programs on the same
+    host have a part of it too.
+    """
+
+    example: ClassVar = {"reads": 60, "writes": 200, "secrets": 40}
+
+    reads: _Rate = 60
+    """Requests that only read, except those for secrets."""
+
+    writes: _Rate = 200
+    """Requests that change something, logins of machine identities among them."""
+
+    secrets: _Rate = 40
+    """Requests that read or write secrets, and those that change folders or imports."""
 
 
 class WorkspaceSettings(SettingsModel):
@@ -38,12 +60,14 @@ class WorkspaceSettings(SettingsModel):
     it as blocked.
     """
 
-    isolation: Literal["privilege", "viewer"]
-    """Method that keeps an identity to its own folder: `privilege` grants exactly that folder;
-    `viewer` lets each service [read every environment](../operate/upgrade.md#isolation) of its
-    project.
+    isolation: Literal["privilege", "viewer", "projects"]
+    """Method that keeps a service to its own secrets, described in
+    [isolation.md](../operate/isolation.md): `privilege` grants its identities exactly its folders;
+    `projects` gives each service and environment a project of its own; `viewer` lets each service
+    read every environment of the one project.
 
-    Change: the next `apply` changes roles and privileges of all identities.
+    Change: between `privilege` and `viewer` the next `apply` changes roles and privileges of all
+    identities. To or from `projects`, `infisical-iac isolation apply` moves the secrets first.
     """
 
     workspace_file: str
@@ -52,6 +76,14 @@ class WorkspaceSettings(SettingsModel):
 
     Change: the next `apply` brings Infisical to the new file. What only the old file named stays
     until `infisical-iac workspace apply --prune`.
+    """
+
+    api_rate: ApiRate | None
+    """[Rate limits](../operate/network.md#stay-below-limits) of the API to stay below, such as
+    `{"reads": 60, "writes": 200, "secrets": 40}`: requests that would be too many wait. `None`:
+    requests wait only once the server, or a proxy before it, refuses one.
+
+    Change: read on your machine only; nothing changes on the host.
     """
 
     @field_validator("admin_email")

@@ -152,6 +152,10 @@ class Actual:
         elsewhere: environment id to project slug, while no project has the desired slug.
         slug_holder: the id of another project that has taken the slug of ours.
         listed: the lists that the state was read from.
+        parts: with the isolation `projects`, the state of each project by the key of `goal.split`.
+            Then everything of a project is there, and only identities are in the whole state.
+        slug: in one of these projects, its desired slug.
+        kin: in one of these projects, the ids of the accounts' identities that it does not serve.
     """
 
     organization_id: str
@@ -166,11 +170,25 @@ class Actual:
     elsewhere: Mapping[str, str] = field(default_factory=dict)
     slug_holder: str = ""
     listed: ServerLists = field(default_factory=ServerLists, repr=False, compare=False)
+    parts: Mapping[str, "Actual"] = field(default_factory=dict)
+    slug: str = ""
+    kin: frozenset[str] = frozenset()
+
+    @property
+    def placeholder(self) -> Made:
+        """Return the placeholder of the project's id while the project is still to be made."""
+        return Made(f"project {self.slug}".strip())
 
     @property
     def project_id(self) -> str:
         """Return the id of the project, or its placeholder while it is still to be made."""
-        return self.project.id if self.project else Made("project")
+        return self.project.id if self.project else self.placeholder
+
+    @property
+    def project_ids(self) -> list[str]:
+        """Return the ids of the projects that are there."""
+        every = [self, *self.parts.values()]
+        return [each.project.id for each in every if each.project]
 
     @property
     def own(self) -> frozenset[str]:

@@ -11,7 +11,8 @@ from infisical_iac.workspace.api_change import (
     diff_fields,
     words,
 )
-from infisical_iac.workspace.memory import Memory, known_folders
+from infisical_iac.workspace.goal import Memory
+from infisical_iac.workspace.memory import known_folders
 from infisical_iac.workspace.model import Environment, Workspace
 from infisical_iac.workspace.state import Actual, EnvironmentState, Import
 
@@ -343,7 +344,7 @@ def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[
             "shouldCreateDefaultEnvs": False,
             "hasDeleteProtection": fields["hasDeleteProtection"],
         }
-        yield ApiChange("+", what, calls=(Call("POST", (_PROJECTS,), body, Made("project")),))
+        yield ApiChange("+", what, calls=(Call("POST", (_PROJECTS,), body, actual.placeholder),))
         return
     differing = diff_fields(fields, actual.project.fields)
     if "slug" in differing and actual.slug_holder:

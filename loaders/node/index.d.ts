@@ -82,7 +82,7 @@ export interface LoadOptions {
 
 /** Load and parse: the result is the schema's. */
 export declare function load<T>(options: LoadOptions & { schema: Schema<T> }): Promise<Readonly<T>>;
-/** Load the values of the service's folder. @throws {ConfigError} */
+/** Load the values of the service's folder and of those that it imports. @throws {ConfigError} */
 export declare function load<const Names extends readonly string[] = []>(
   options?: LoadOptions & { required?: Names },
 ): Promise<Config<Names[number]>>;

@@ -13,8 +13,12 @@ from click.testing import CliRunner
 from infisical_iac.api.client import Client
 from infisical_iac.cli.main import main
 from infisical_iac.core.errors import ApiError, UserError
+from infisical_iac.workspace import client_secrets, credential_file, credentials
+from infisical_iac.workspace.actual import read
+from infisical_iac.workspace.goal import Goal
+from infisical_iac.workspace.load import load
 
-from .world import World, ok
+from .world import EMAIL, World, ok
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 
     import httpx
     import pytest
+
+    from infisical_iac.workspace.model import Isolation
 
 _numbers = count(1)
 ENVIRONMENTS = ("development", "production")
@@ -126,9 +132,10 @@ class Case:
         given = [target, *output, "--project-file", str(self.workspace_file), *arguments]
         return ["migrate", command, *given]
 
-    def invoke(self, *arguments: str, url: str = "") -> Ran:
+    def invoke(self, *arguments: str, url: str = "", **variables: str) -> Ran:
         """Run a command against the stand-in, or a server at a URL."""
-        result = CliRunner(env=self.environment(url)).invoke(main, arguments)
+        given = {**self.environment(url), **variables}
+        result = CliRunner(env=given).invoke(main, arguments)
         if result.exception and not isinstance(result.exception, SystemExit):
             raise result.exception
         return Ran(result.exit_code, result.stdout, result.stderr)
@@ -175,6 +182,11 @@ class Case:
         return {name: each["secretValue"] for name, each in self.read_values(environment).items()}
 
 
+def number() -> int:
+    """Return a number that no other case has in its name."""
+    return next(_numbers)
+
+
 def new(world: World, root: Path, *services: str, folders_made: bool = True) -> Case:
     """Return a prepared case with its own name."""
     name = f"move-{next(_numbers)}"
@@ -192,6 +204,17 @@ def deploy_case(world: World, root: Path) -> Case:
     assert case.run("plan").exit_code == 2
     assert case.run("apply").exit_code == 0
     return case
+
+
+def issue_credentials(case: Case, isolation: Isolation = "privilege") -> None:
+    """Write a new credential of each service's identity into `credentials/`."""
+    token = case.world.deployer.headers["Authorization"].split()[1]
+    with Client(case.world.standin.url, token=token) as client:
+        desired = load(case.workspace_file)
+        actual = read(client, Goal(desired=desired, isolation=isolation, admin_email=EMAIL))
+        for each in credentials.plan(desired, client_secrets.holders(client, actual), {}):
+            text = credential_file.render(client_secrets.create(client, each))
+            case.write(f"credentials/{each.account.credentials}.env", text)
 
 
 def grant(by: httpx.Client, path: str, **to: str) -> None:

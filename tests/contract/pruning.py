@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from infisical_iac.core.change import Change
-    from infisical_iac.workspace.memory import Memory
+    from infisical_iac.workspace.goal import Memory
 
 _STAGES = ("production", "qa")
 

@@ -21,6 +21,7 @@ from infisical_iac.workspace.model import reading_of
 from tests.ports import free_port
 
 from .first import EMAIL, PASSWORD, Deployer, set_up
+from .projects import Projects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,20 +100,49 @@ def test_the_administrator_can_prove_isolation_too(instance: Instance) -> None:
         ("unconditional", r"v4 of .* another folder"),
     ],
 )
-def test_a_release_without_privileges_is_refused_with_three_choices(
+def test_a_release_without_privileges_is_refused_with_the_way_to_projects(
     instance: Instance, privileges: str, reason: str
 ) -> None:
     client = instance.release(privileges)
     with pytest.raises(CheckFailed, match=reason) as refused:
         isolation.prove(client, "privilege")
     assert refused.value.code == "checks.isolation"
-    choices = ("infisical_version", "isolation to viewer", "license")
-    assert [each for each in choices if each not in str(refused.value)] == []
+    way = ("infisical_version", "isolation apply --to projects")
+    assert [each for each in way if each not in str(refused.value)] == []
     assert _list_remains(client) == ([], [])
 
 
 def test_a_release_without_privileges_still_isolates_projects(instance: Instance) -> None:
     assert "another project" in isolation.prove(instance.release("lost"), "viewer")
+
+
+@pytest.mark.parametrize("privileges", ["lost", "unconditional"])
+def test_a_first_deploy_gives_each_service_a_project_where_privileges_are_not_enforced(
+    instance: Instance, privileges: str
+) -> None:
+    deployer, made = instance.release(privileges), instance.made
+    with Client(instance.url) as anyone:
+        there = Projects(deployer, anyone, made.client_id, made.organization)
+        there.isolation = "privilege"
+        (first, *_) = there.apply()
+        assert (first.kind, first.what) == ("~", "isolation")
+        assert "isolation = 'projects'" in first.shown
+        assert len(there.slugs()) == 6
+        planned = there.plan()
+        assert planned.due == []
+        assert [each for each in planned.notes if "isolation = 'projects'" in each] != []
+        there.isolation = "projects"
+        planned = there.plan()
+        assert (planned.due, planned.notes) == ([], [])
+
+
+def test_a_first_deploy_keeps_privileges_that_are_enforced(instance: Instance) -> None:
+    deployer, made = instance.deployer(), instance.made
+    with Client(instance.url) as anyone:
+        there = Projects(deployer, anyone, made.client_id, made.organization)
+        there.isolation = "privilege"
+        assert [each.what for each in there.apply() if each.what == "isolation"] == []
+        assert there.slugs() == ["acme-co"]
 
 
 class Altered(httpx.BaseTransport):

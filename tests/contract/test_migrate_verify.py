@@ -11,20 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infisical_iac.api.client import Client
 from infisical_iac.core import remote
-from infisical_iac.workspace import client_secrets, credential_file, credentials
-from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.load import load
-from infisical_iac.workspace.memory import Goal
+from infisical_iac.workspace import credential_file
 from infisical_iac.workspace.reach import reach
 
 from .conftest import CACHE_SECONDS
-from .migrating import ENVIRONMENTS, OF_IDENTITIES, Case, Ran, deploy_case, grant
-from .world import EMAIL
+from .migrating import ENVIRONMENTS, OF_IDENTITIES, Case, Ran, deploy_case, grant, issue_credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from infisical_iac.workspace.reach import Reached
 
@@ -35,21 +30,8 @@ if TYPE_CHECKING:
 def case(world: World, tmp_path: Path) -> Case:
     """Two deployed services with secrets, and their credentials in files."""
     case = deploy_case(world, tmp_path)
-    for path, credential in _credentials(case).items():
-        case.write(f"credentials/{Path(path).name}", credential_file.render(credential))
+    issue_credentials(case)
     return case
-
-
-def _credentials(case: Case) -> Mapping[str, credential_file.Credential]:
-    token = case.world.deployer.headers["Authorization"].split()[1]
-    with Client(case.world.standin.url, token=token) as client:
-        desired = load(case.workspace_file)
-        goal = Goal(desired=desired, isolation="privilege", admin_email=EMAIL)
-        actual = read(client, goal)
-        steps = credentials.plan(desired, client_secrets.holders(client, actual), {})
-        return {
-            credentials.path(each.account): client_secrets.create(client, each) for each in steps
-        }
 
 
 def _verify(case: Case, *arguments: str) -> Ran:

@@ -11,7 +11,7 @@ import pytest
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError
-from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.goal import Memory
 
 from .items import Expected
 from .project_changes import AUTH, EDITS, DeployedProject, expected_lines, second

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.goal import Memory
 from infisical_iac.workspace.reach import reach
 
 from .items import Expected, parse

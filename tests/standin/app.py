@@ -65,12 +65,25 @@ async def _read(request: Request) -> bytes | None:
 
 
 def _answer(server: Server, endpoint: Endpoint, request: Request, raw: bytes | None) -> Response:
+    limits: dict[str, str] = {}
+    response = _answer_within(limits, server, endpoint, request, raw)
+    response.headers.update(limits)
+    return response
+
+
+def _answer_within(
+    limits: dict[str, str], server: Server, endpoint: Endpoint, request: Request, raw: bytes | None
+) -> Response:
+    """Return an answer, and add the headers of rate limits to `limits`."""
+    address = request.client.host if request.client else ""
     try:
         _refuse_in_maintenance(server, endpoint)
         if not endpoint.transaction:
+            server.limits.count(endpoint.method, endpoint.path, address, limits)
             return _respond(endpoint.handler(_call(server, request, raw)))
         with server.database.transaction() as store:
             actor = _actor(server, endpoint, store, request)
+            server.limits.count(endpoint.method, endpoint.path, address, limits)
             call = _call(server, request, raw)
             call.actor, call.opened = actor, store
             answer = _respond(endpoint.handler(call))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from . import license
+from . import license, limits
 from .mail import InvalidMailSettings, MailSettings
 from .providers import Providers
 
@@ -74,6 +74,8 @@ class Config:
     permission_cache_seconds: float = 10.0
     privileges: str = "enforced"
     start_seconds: float = 0.0
+    rate_limits: Mapping[str, int] = field(default_factory=dict)
+    rate_seconds: float = 60.0
     mail: MailSettings = field(default_factory=MailSettings)
     person_token_lifetime: str = "10d"
     providers: Providers = field(default_factory=Providers)
@@ -117,6 +119,8 @@ class Config:
             maintenance=environment.get("MAINTENANCE_MODE", "").lower() == "true",
             privileges=environment.get("STANDIN_PRIVILEGES", cls.privileges),
             start_seconds=float(environment.get("STANDIN_START_SECONDS", cls.start_seconds)),
+            rate_limits=limits.parse(environment.get("STANDIN_RATE_LIMITS", "")),
+            rate_seconds=float(environment.get("STANDIN_RATE_SECONDS", cls.rate_seconds)),
             permission_cache_seconds=float(
                 environment.get("STANDIN_PERMISSION_CACHE_SECONDS", cls.permission_cache_seconds)
             ),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from .access import Actor, ProjectAccess
 from .instance import Instance
 from .license import read_features
+from .limits import RateLimits
 from .lockouts import Lockouts
 from .mail import Mailer
 from .redis_client import patient_client
@@ -36,6 +37,7 @@ class Server:
         self.access = ProjectAccess(redis, config.permission_cache_seconds, config.privileges)
         self.lockouts = Lockouts(redis)
         self.sessions = redis
+        self.limits = RateLimits(redis, config.rate_limits, config.rate_seconds)
         self.mailer = Mailer(config.mail)
         self.features = read_features(
             config.license_key, config.license_key_offline, config.license_server

@@ -6,7 +6,8 @@ from infisical_iac.workspace import load as loading
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.converge import apply, converge, difference
-from infisical_iac.workspace.memory import Goal, Memory, remember
+from infisical_iac.workspace.goal import Goal, Memory
+from infisical_iac.workspace.memory import remember
 from infisical_iac.workspace.model import Isolation, Workspace
 from tests.unit.fake_infisical import FakeInfisical
 

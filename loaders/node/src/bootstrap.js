@@ -2,8 +2,9 @@
 /** Find the place of a service's secrets and its credential, without effects. */
 
 import { notConfigured } from "./errors.js";
-import { jsonObject } from "./json.js";
+import { isObject, isText, jsonObject } from "./json.js";
 
+/** @typedef {{ project: string, folder: string }} Part a folder in a project */
 /**
  * @typedef {object} Place
  * @property {string} clientId
@@ -12,10 +13,16 @@ import { jsonObject } from "./json.js";
  * @property {string} address without `/api`, without a `/` at the end
  * @property {string} project
  * @property {string} folder
+ * @property {readonly Part[]} imports read too, if each service has a project of its own; a later
+ *     one wins over an earlier one, and the service's own folder over all
  * @property {boolean} strict whether only names that are asked for get through
  * @property {readonly string[]} allow names that get through in any case
  */
 /** @typedef {Record<string, string | undefined>} Environ */
+/**
+ * @typedef {Record<string, { workspaceId: string,
+ *     imports?: { workspaceId: string, secretPath: string }[] }>} Projects by environment
+ */
 
 const ADDRESS = /^https?:\/\/[^/@?#\s]+(\/[^@?#\s]*)?$/;
 const OCTET = "(?:0|[1-9][0-9]?|1[0-9][0-9]|2[0-4][0-9]|25[0-5])";
@@ -99,7 +106,11 @@ export function bootstrap(file, local, environ, options = {}) {
       "NODE_ENV is not set: say which environment this is, such as NODE_ENV=development",
     );
 
-  const project = sources.first("INFISICAL_PROJECT_ID") || settings.workspaceId;
+  const one = sources.first("INFISICAL_PROJECT_ID");
+  const { project, imports } =
+    settings.projects && !one
+      ? projectOf(settings.projects, chosen, file.path)
+      : { project: one || settings.workspaceId, imports: [] };
   const address = sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") || settings.domain;
   if (!project || !address) throw withoutPlace(project, address);
 
@@ -110,10 +121,20 @@ export function bootstrap(file, local, environ, options = {}) {
     address: origin(address, Boolean(allowHttp || mayBePlain)),
     project,
     folder: sources.first("INFISICAL_SECRET_PATH") || settings.defaultSecretPath || "/",
+    imports,
     strict,
     allow: [...new Set([...allow, ...(settings.allow ?? [])])],
   };
 }
+
+/**
+ * Return the places that a start reads: that of the service's own folder, then those of imports.
+ * @param {Place} place
+ */
+export const placesOf = (place) => [
+  place,
+  ...place.imports.map((part) => ({ ...place, ...part, imports: [] })),
+];
 
 /**
  * Return whether any of the sources names production.
@@ -130,7 +151,7 @@ export const isProduction = (environ, local, environment) =>
 /**
  * @param {import("./files.js").TextFile} file
  * @returns {Partial<Record<(typeof KEYS)[number], string>> & { strict?: boolean,
- *     allow?: string[] }}
+ *     allow?: string[], projects?: Projects }}
  */
 function fileSettings({ path, text }) {
   if (text === null) return {};
@@ -149,7 +170,50 @@ function fileSettings({ path, text }) {
     );
   if (!Array.isArray(allow) || allow.some((name) => typeof name !== "string"))
     throw notConfigured(`${path} has an allow that is not a list of names: write it as ["NAME"]`);
+  if (settings.projects !== undefined) checkProjects(settings.projects, path);
   return settings;
+}
+
+/**
+ * Refuse a malformed `projects`.
+ * @param {unknown} projects
+ * @param {string} path
+ */
+function checkProjects(projects, path) {
+  const wrong = (/** @type {string} */ what) =>
+    notConfigured(`${path} has a ${what}: let \`infisical-iac check REPO --fix\` write it`);
+  if (!isObject(projects) || Object.keys(projects).length === 0)
+    throw wrong("projects that is not an object of environments");
+  for (const [environment, project] of Object.entries(projects)) {
+    const key = `projects.${environment}`;
+    if (!isObject(project) || !isText(project["workspaceId"]))
+      throw wrong(`${key} that is not an object with workspaceId`);
+    const { imports = [] } = project;
+    const isPart = (/** @type {unknown} */ each) =>
+      isObject(each) && isText(each["workspaceId"]) && isText(each["secretPath"]);
+    if (!Array.isArray(imports) || !imports.every(isPart))
+      throw wrong(`${key}.imports that is not a list of objects with workspaceId and secretPath`);
+  }
+}
+
+/**
+ * Return the service's own project in an environment, and the folders that it imports.
+ * @param {Projects} projects
+ * @param {string} environment
+ * @param {string} path of the file
+ */
+function projectOf(projects, environment, path) {
+  const found = Object.hasOwn(projects, environment) && projects[environment];
+  if (!found)
+    throw notConfigured(
+      `${path} has no project for ${environment}, only for ${Object.keys(projects).join(", ")}: ` +
+        "check NODE_ENV, or let `infisical-iac check REPO --fix` add it",
+    );
+  const { workspaceId: project, imports = [] } = found;
+  return {
+    project,
+    imports: imports.map((each) => ({ project: each.workspaceId, folder: each.secretPath })),
+  };
 }
 
 /**

@@ -73,8 +73,10 @@ const keyOf = ({ clientId, clientSecret }) =>
  * @param {Place} place
  * @param {number} saved
  */
-const contextOf = ({ address, project, environment, folder }, saved) =>
-  Buffer.from([VERSION, saved, address, project, environment, folder].join("\n"));
+function contextOf({ address, project, environment, folder, imports }, saved) {
+  const others = imports.flatMap((part) => [part.project, part.folder]);
+  return Buffer.from([VERSION, saved, address, project, environment, folder, ...others].join("\n"));
+}
 
 /**
  * Write the secrets into the file, completely or not at all; only its owner may read it.

@@ -1,5 +1,5 @@
 // @ts-check
-/** Make the requests of one start: one deadline for all, one connection, bounded retries. */
+/** Make the requests of one start: one deadline for all, bounded retries. */
 
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -21,17 +21,19 @@ export class Conversation {
   /**
    * @param {string} address
    * @param {number} timeout seconds for everything
-   * @param {{ background?: boolean, isVerified?: boolean }} [options] in the background, it keeps
-   *     no process alive; `isVerified`: the server's certificate is verified
+   * @param {{ background?: boolean, isVerified?: boolean, connections?: number }} [options] in
+   *     the background, it keeps no process alive; `isVerified`: the server's certificate is
+   *     verified; `connections`: how many requests may be under way side by side
    */
-  constructor(address, timeout, { background = false, isVerified = true } = {}) {
+  constructor(address, timeout, options = {}) {
+    const { background = false, isVerified = true, connections = 1 } = options;
     this.#address = address;
     this.#timeout = timeout;
     this.#end = performance.now() + timeout * 1000;
     this.#timer = setTimeout(() => this.#controller.abort(), timeout * 1000);
     if (background) this.#timer.unref();
     const { signal } = this.#controller;
-    this.#connection = { agent: agentFor(address, isVerified), signal, background };
+    this.#connection = { agent: agentFor(address, isVerified, connections), signal, background };
   }
 
   /**
@@ -75,7 +77,7 @@ export class Conversation {
     }
   }
 
-  /** Close the timer and the connection, so that nothing keeps the process alive. */
+  /** Close the timer and the connections, so that nothing keeps the process alive. */
   close() {
     clearTimeout(this.#timer);
     this.#connection.agent.destroy();

@@ -16,11 +16,15 @@ export const MESSAGES = Object.freeze({
     "{address} has locked the login of {client_id} after too many wrong client secrets: " +
     "put the right one in place and wait five minutes",
   forbidden:
-    "{address} does not let this identity read {environment} {folder}: " +
-    "check its privileges with `infisical-iac workspace plan`",
+    "{address} does not let this identity read {environment} {folder} in project {project}: " +
+    "check its privileges with `infisical-iac workspace plan`, or, if each service has its own " +
+    'project now (`isolation = "projects"`), commit and deploy the .infisical.json that ' +
+    "`infisical-iac check REPO --fix` writes",
   not_found:
     "{address} has no {environment} {folder} in project {project}: " +
-    "check NODE_ENV and .infisical.json",
+    "check NODE_ENV and .infisical.json, or, if each service has its own project now " +
+    '(`isolation = "projects"`), commit and deploy the .infisical.json that ' +
+    "`infisical-iac check REPO --fix` writes",
   hidden:
     "{address} hides the values of {names} in {environment} {folder}: the identity needs readValue",
   empty:
@@ -61,6 +65,8 @@ export const EXIT_STATUS = Object.freeze({
   invalid: 78,
 });
 
+const TRY_LATER = 75;
+
 /** @typedef {import("../index.js").ErrorCode} ErrorCode */
 
 /** A failed start, with the exit status that the process should end with. */
@@ -77,6 +83,13 @@ export class ConfigError extends Error {
     this.exitCode = EXIT_STATUS[code];
   }
 }
+
+/**
+ * Return whether an error means that Infisical is down, so that a later try may succeed.
+ * @param {unknown} error
+ * @returns {error is ConfigError}
+ */
+export const isTemporary = (error) => error instanceof ConfigError && error.exitCode === TRY_LATER;
 
 /**
  * Return the error of a code, with its message filled in.

@@ -1,9 +1,8 @@
 // @ts-check
 /** Write the cache, and start from it while Infisical is down. */
 
-import { ConfigError } from "./errors.js";
+import { ConfigError, isTemporary } from "./errors.js";
 
-const TRY_LATER = 75;
 const DAY = 86400;
 
 /** @typedef {import("./merge.js").Secrets} Secrets */
@@ -37,7 +36,7 @@ export async function remember(secrets, { cache: { file }, place, warn }) {
  * @throws the given error if there is no usable cache
  */
 export async function fallBack(error, { cache: { file, maxAge = DAY }, place, warn }) {
-  if (!(error instanceof ConfigError) || error.exitCode !== TRY_LATER) throw error;
+  if (!isTemporary(error)) throw error;
   const { restore } = await import("./cache.js");
   const found = restore(file, place);
   if (found === null)

@@ -23,12 +23,13 @@ import { text } from "node:stream/consumers";
  */
 
 /**
- * Return a pool that keeps one connection for later requests.
+ * Return a pool that keeps its connections for later requests.
  * @param {string} address
  * @param {boolean} isVerified whether the server's certificate is verified
+ * @param {number} connections at most, at the same time
  */
-export function agentFor(address, isVerified) {
-  const options = { keepAlive: true, maxSockets: 1 };
+export function agentFor(address, isVerified, connections) {
+  const options = { keepAlive: true, maxSockets: connections };
   if (!address.startsWith("https:")) return new http.Agent(options);
   return new https.Agent({ ...options, rejectUnauthorized: isVerified });
 }

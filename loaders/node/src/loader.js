@@ -130,11 +130,12 @@ export class Loader {
 
   /** @param {boolean} background */
   async #fetch(background) {
-    const { address } = this.#place;
+    const { address, imports } = this.#place;
     const conversation = new Conversation(address, this.#options.timeout ?? TIMEOUT, {
       background,
       // Node would read process.env again, which may have secrets by then.
       isVerified: this.#environ["NODE_TLS_REJECT_UNAUTHORIZED"] !== "0",
+      connections: 1 + imports.length,
     });
     try {
       return await this.#session.secrets(conversation);

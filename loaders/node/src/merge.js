@@ -1,6 +1,7 @@
 // @ts-check
 /** Turn the server's answer into a service's values, as pure functions of environments. */
 
+import { placesOf } from "./bootstrap.js";
 import { failure } from "./errors.js";
 import { isExportable, findRefused } from "./withheld.js";
 
@@ -12,24 +13,41 @@ import { isExportable, findRefused } from "./withheld.js";
 const OPEN = { strict: false, allow: [] };
 
 /**
- * Merge an answer by the server's rules: a later import wins, own secrets win over all imports.
- * @param {Answer} answer
+ * Merge the answers for a place by the server's rules: a later import wins over an earlier one, own
+ * secrets win over all imports. The same counts for the place's own folder and those that it imports
+ * from other projects.
+ * @param {readonly Answer[]} answers of the own folder, then of each of `place.imports`
  * @param {Place} place
  * @returns {Secrets}
  * @throws {ConfigError} hidden, empty
  */
-export function merge(answer, place) {
-  const imported = (answer.imports ?? []).flatMap((group) => group.secrets);
-  const hidden = [...answer.secrets, ...imported].filter((secret) => secret.secretValueHidden);
-  if (hidden.length > 0) {
-    const names = [...new Set(hidden.map((secret) => secret.secretKey))].join(", ");
-    throw failure("hidden", { ...place, names });
-  }
+export function merge(answers, place) {
+  const places = placesOf(place);
+  const lists = answers.map(({ secrets, imports = [] }, index) => {
+    const imported = imports.flatMap((group) => group.secrets);
+    refuseHidden([...secrets, ...imported], places[index] ?? place);
+    return [...imported, ...secrets];
+  });
+  const [own = [], ...others] = lists;
   const secrets = new Map(
-    [...imported, ...answer.secrets].map((secret) => [secret.secretKey, secret.secretValue]),
+    [...others, own].flat().map((secret) => [secret.secretKey, secret.secretValue]),
   );
-  if (secrets.size === 0) throw failure("empty", { ...place });
+  if (secrets.size === 0) {
+    const folder = places.map((each) => each.folder).join(", ");
+    throw failure("empty", { ...place, folder });
+  }
   return secrets;
+}
+
+/**
+ * @param {readonly Secret[]} secrets
+ * @param {Place} place
+ */
+function refuseHidden(secrets, place) {
+  const hidden = secrets.filter((secret) => secret.secretValueHidden);
+  if (hidden.length === 0) return;
+  const names = [...new Set(hidden.map((secret) => secret.secretKey))].join(", ");
+  throw failure("hidden", { ...place, names });
 }
 
 /**

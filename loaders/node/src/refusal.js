@@ -1,8 +1,13 @@
 // @ts-check
 /** Translate a failed answer of Infisical into an error code, without effects. */
 
+import { isText } from "./json.js";
+
 /** @typedef {import("../index.js").ErrorCode} ErrorCode */
 /** @typedef {{ status: number, data: any }} Answer `data`: the JSON object of the body, or null */
+
+/** The server's names for a token that is good, and an identity that may not read the folder. */
+const DENIED = ["PermissionDenied", "ProjectMembershipNotFound"];
 
 /**
  * Return the code of a failed login, or null if it succeeded.
@@ -33,7 +38,7 @@ export function listRefusal({ status, data }) {
  * @param {Answer} answer
  */
 export const tokenEnded = ({ status, data }) =>
-  status === 401 || (status === 403 && data?.error !== "PermissionDenied");
+  status === 401 || (status === 403 && !DENIED.includes(data?.error));
 
 /**
  * @param {number} status
@@ -59,6 +64,3 @@ const isSecrets = (secrets) =>
       isText(secret?.secretKey) &&
       (typeof secret.secretValue === "string" || secret.secretValueHidden === true),
   );
-
-/** @param {unknown} value */
-const isText = (value) => typeof value === "string" && value !== "";

@@ -14,20 +14,23 @@ const PLACE = {
   environment: "production",
   project: PROJECT,
   folder: "/backend",
+  imports: [],
   strict: false,
   allow: [],
 };
 
 describe("the merged values", () => {
-  for (const { name, answer, environ, override, required, strict, allow, want } of vectors.merge)
+  for (const { name, answer, imports, environ, override, required, want, ...gate } of vectors.merge)
     test(name, () => {
+      const place = { ...PLACE, imports };
+      const answers = [answer, ...imports.map((/** @type {any} */ each) => each.answer)];
       const decide = () => {
-        const result = resolve(merge(answer, PLACE), environ, {
+        const result = resolve(merge(answers, place), environ, {
           override,
           requested: required,
-          gate: { strict, allow },
+          gate,
         });
-        insistOn(required, result.values, PLACE);
+        insistOn(required, result.values, place);
         return result;
       };
       if (want.error)

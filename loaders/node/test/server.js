@@ -15,7 +15,15 @@ import { setTimeout as sleep } from "node:timers/promises";
  * @property {number} [drip]
  * @property {boolean} [reset]
  */
-/** @typedef {Step[] | ((request: import("node:http").IncomingMessage) => Step)} Script */
+/** @typedef {import("node:http").IncomingMessage} Request */
+/** @typedef {Step[] | ((request: Request) => Step | Promise<Step>)} Script */
+/**
+ * @typedef {object} List the answers of a folder in a project; those that are `together` come once
+ *     every list is requested
+ * @property {string} project
+ * @property {string} folder
+ * @property {(Step & { together?: boolean })[] | ((request: Request) => Step)} answers
+ */
 
 export const LOGIN = { status: 200, json: { accessToken: "token-example", expiresIn: 1800 } };
 export const REFUSED = { status: 401, json: { message: "Invalid credentials" } };
@@ -53,7 +61,7 @@ export async function serve({ login = [LOGIN], list = [] }) {
     bodies.push(`${request.method} ${request.url} ${body}`);
     const step = Array.isArray(script)
       ? script[Math.min(turn, script.length - 1)]
-      : script(request);
+      : await script(request);
     await answer(response, step ?? { status: 599 }).catch(() => {});
   });
   server.listen(0, "127.0.0.1");
@@ -68,6 +76,36 @@ export async function serve({ login = [LOGIN], list = [] }) {
       server.close();
     },
   };
+}
+
+/**
+ * Serve several projects, each with the answers of its list in turn.
+ * @param {{ login?: Script, lists: List[] }} scripts
+ */
+export async function serveProjects({ login = [LOGIN], lists }) {
+  const counts = lists.map(() => 0);
+  /** @type {(value?: unknown) => void} */
+  let release;
+  const allRequested = new Promise((resolve) => (release = resolve));
+  const server = await serve({
+    login,
+    list: async (request) => {
+      const { searchParams: asked } = new URL(request.url ?? "", "http://localhost");
+      const index = lists.findIndex(
+        ({ project, folder }) =>
+          project === asked.get("workspaceId") && folder === asked.get("secretPath"),
+      );
+      const { answers } = lists[index] ?? { answers: [] };
+      const turn = counts[index] ?? 0;
+      counts[index] = turn + 1;
+      if (counts.every((each) => each > 0)) release();
+      if (!Array.isArray(answers)) return answers(request);
+      const step = answers[Math.min(turn, answers.length - 1)] ?? { status: 599 };
+      if (step.together) await allRequested;
+      return step;
+    },
+  });
+  return { ...server, counts };
 }
 
 /**

@@ -38,12 +38,31 @@ export function directoryWith(files) {
  * @returns {Record<string, string>}
  */
 export const environFor = (address) => ({
-  INFISICAL_CLIENT_ID: "id-example",
-  INFISICAL_CLIENT_SECRET: SECRET,
-  NODE_ENV: "production",
+  ...credentials(),
   INFISICAL_DOMAIN: address,
   INFISICAL_PROJECT_ID: PROJECT,
   INFISICAL_SECRET_PATH: "/backend",
+});
+
+/**
+ * Make the directory of a service that has a project of its own, and imports folders of others.
+ * @param {string} address
+ * @param {{ project: string, folder: string }[]} lists its own folder, then those that it imports
+ */
+export function directoryOf(address, [own, ...imports]) {
+  const production = {
+    workspaceId: own?.project,
+    imports: imports.map(({ project, folder }) => ({ workspaceId: project, secretPath: folder })),
+  };
+  const file = { domain: address, defaultSecretPath: own?.folder, projects: { production } };
+  return directoryWith({ ".infisical.json": JSON.stringify(file) });
+}
+
+/** Return the environment of a service whose Infisical and projects are in `.infisical.json`. */
+export const credentials = () => ({
+  INFISICAL_CLIENT_ID: "id-example",
+  INFISICAL_CLIENT_SECRET: SECRET,
+  NODE_ENV: "production",
   // The note of a refused credential must not affect another test.
   TMPDIR: directory(),
 });

@@ -103,13 +103,15 @@ describe("a watch", { concurrency: true }, () => {
   });
 
   test("doesn't log in again if a privilege is missing", async () => {
-    const denied = { status: 403, json: { error: "PermissionDenied" } };
-    const { reports, requests } = await watching(
-      { list: [listOf({ A: "1" }), denied] },
-      { reports: 1 },
-    );
-    assert.deepEqual(reports[0], ["error", "forbidden"]);
-    assert.equal(requests.login, 1);
+    for (const error of ["PermissionDenied", "ProjectMembershipNotFound"]) {
+      const denied = { status: 403, json: { error } };
+      const { reports, requests } = await watching(
+        { list: [listOf({ A: "1" }), denied] },
+        { reports: 1 },
+      );
+      assert.deepEqual(reports[0], ["error", "forbidden"]);
+      assert.equal(requests.login, 1);
+    }
   });
 
   test("continues more slowly after an error", async () => {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from os.path import lexists
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
@@ -27,11 +27,21 @@ _ADDRESS = ("the address of Infisical", "domain", "INFISICAL_DOMAIN")
 _SWITCH = {"1": True, "true": True, "0": False, "false": False}
 
 
+class Part(NamedTuple):
+    """A folder in a project."""
+
+    project: str
+    folder: str
+
+
 @dataclass(frozen=True)
 class Bootstrap:
     """The credential of a service, the place of its secrets, and the rules for their names.
 
-    `node_env` is that of `.env.local` if the environment has none.
+    Attributes:
+        node_env: that of `.env.local` if the environment has none.
+        imports: folders that are read too, if each service has a project of its own; a later one
+            wins over an earlier one, and the service's own folder over all.
     """
 
     client_id: str
@@ -42,6 +52,14 @@ class Bootstrap:
     folder: str
     node_env: str = field(default="", compare=False)
     gate: Gate = field(default_factory=Gate)
+    imports: tuple[Part, ...] = ()
+
+    def places(self) -> list[Bootstrap]:
+        """Return the places that a start reads: that of the own folder, then those of imports."""
+        return [
+            self,
+            *(replace(self, project=p, folder=folder, imports=()) for p, folder in self.imports),
+        ]
 
     def error(self, code: Code, **details: object) -> ConfigError:
         """Return the error of that code, with this place in its message."""
@@ -56,14 +74,26 @@ class Bootstrap:
         return ConfigError(code, TEXTS[code].format(**words, **details))
 
 
+class _Project(NamedTuple):
+    """A service's own project in an environment, and the folders of others that it imports."""
+
+    id: str
+    imports: tuple[Part, ...] = ()
+
+
 class _ProjectConfig(NamedTuple):
-    """The content of `.infisical.json`."""
+    """The content of `.infisical.json`; `projects` are by environment, None without the key."""
 
     project: str = ""
     domain: str = ""
     folder: str = ""
     strict: bool = False
     allow: tuple[str, ...] = ()
+    projects: Mapping[str, _Project] | None = None
+
+    def find_project(self, environment: str) -> _Project | None:
+        """Return the project in an environment; None if `projects` lacks it."""
+        return _Project(self.project) if self.projects is None else self.projects.get(environment)
 
 
 class _Sources(NamedTuple):
@@ -119,20 +149,29 @@ def find(
     if strict is None:
         strict = sources.switch("INFISICAL_STRICT")
     may_be_plain = bool(sources.switch("INFISICAL_ALLOW_HTTP"))
+    one = sources.first("INFISICAL_PROJECT_ID")
+    own = _Project(one) if one else config.find_project(chosen)
     found = Bootstrap(
         sources.first("INFISICAL_CLIENT_ID"),
         sources.first("INFISICAL_CLIENT_SECRET"),
         chosen,
         _origin(sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") or config.domain),
-        sources.first("INFISICAL_PROJECT_ID") or config.project,
+        own.id if own else "",
         sources.first("INFISICAL_SECRET_PATH") or config.folder or "/",
         "" if process.get("NODE_ENV") else sources.local.get("NODE_ENV", ""),
         Gate(
             tuple(dict.fromkeys((*allow, *config.allow))),
             config.strict if strict is None else strict,
         ),
+        own.imports if own else (),
     )
-    _check(found, in_process)
+    _check_credential(found, in_process)
+    if own is None:
+        raise _wrong(
+            f"{project} has no project for {chosen}, only for {', '.join(config.projects or ())}:"
+            " check NODE_ENV, or let `infisical-iac check REPO --fix` add it"
+        )
+    _check_place(found)
     _check_address(found.address, allow_http=allow_http or may_be_plain)
     return found
 
@@ -179,7 +218,40 @@ def _file(file: Path) -> _ProjectConfig:
     if not isinstance(allow, list) or not all(isinstance(name, str) for name in allow):
         raise _wrong(f'{file} has an allow that is not a list of names: write it as ["NAME"]')
     project, domain, folder = (config.get(key, "") for key in _KEYS)
-    return _ProjectConfig(project, domain, folder, strict, tuple(allow))
+    projects = _projects(config["projects"], file) if "projects" in config else None
+    return _ProjectConfig(project, domain, folder, strict, tuple(allow), projects)
+
+
+def _projects(content: Any, file: Path) -> dict[str, _Project]:
+    """Return the projects by environment; raises ConfigError for another shape."""
+
+    def wrong(what: str) -> ConfigError:
+        return _wrong(f"{file} has a {what}: let `infisical-iac check REPO --fix` write it")
+
+    if not isinstance(content, dict) or not content:
+        raise wrong("projects that is not an object of environments")
+    projects = {}
+    for environment, project in content.items():
+        key = f"projects.{environment}"
+        if not _has_texts(project, "workspaceId"):
+            raise wrong(f"{key} that is not an object with workspaceId")
+        imports = project.get("imports", [])
+        if not isinstance(imports, list) or not all(
+            _has_texts(each, "workspaceId", "secretPath") for each in imports
+        ):
+            raise wrong(
+                f"{key}.imports that is not a list of objects with workspaceId and secretPath"
+            )
+        parts = (Part(each["workspaceId"], each["secretPath"]) for each in imports)
+        projects[environment] = _Project(project["workspaceId"], tuple(parts))
+    return projects
+
+
+def _has_texts(content: Any, *keys: str) -> bool:
+    """Return whether this is an object that has a text for each key."""
+    return isinstance(content, dict) and all(
+        isinstance(content.get(key), str) and content[key] for key in keys
+    )
 
 
 def _env_file(file: Path, warn: Callable[[str], None]) -> dict[str, str]:
@@ -210,8 +282,12 @@ def _is_address(text: str) -> bool:
     return bool(_ORIGIN.fullmatch(text))
 
 
-def _check(found: Bootstrap, in_process: Sequence[str]) -> None:
-    """Refuse an incomplete place; `in_process` are the credentials of the environment."""
+def _check_credential(found: Bootstrap, in_process: Sequence[str]) -> None:
+    """Refuse a missing credential or environment.
+
+    Args:
+        in_process: the credentials of the process's environment.
+    """
     credential = dict(zip(_CREDENTIAL, (found.client_id, found.client_secret), strict=True))
     unset = [name for name, value in credential.items() if not value]
     if unset and in_process:
@@ -221,6 +297,10 @@ def _check(found: Bootstrap, in_process: Sequence[str]) -> None:
         raise _not_set(unset, f"put {them} into .env.local, or let the platform inject {them}")
     if not found.environment:
         raise _not_set(["NODE_ENV"], "say which environment this is, such as NODE_ENV=development")
+
+
+def _check_place(found: Bootstrap) -> None:
+    """Refuse a place without project or address."""
     places = ((_PROJECT, found.project), (_ADDRESS, found.address))
     if absent := [place for place, value in places if not value]:
         keys = " and ".join(key for _, key, _ in absent)

@@ -1,36 +1,46 @@
-"""Wait for a call for a limited time."""
+"""Wait for calls for a limited time."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+import time
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 T = TypeVar("T")
 
 
-def outcome(call: Callable[[], T], seconds: float) -> Callable[[], T] | None:
-    """Return a function that returns or raises as the call did; None if the time was over first.
+def outcomes(calls: Sequence[Callable[[], T]], seconds: float) -> list[Callable[[], T] | None]:
+    """Return for each call a function that returns or raises as it did; None if it took too long.
 
-    The call runs in a thread, which is then left behind: nothing else ends an answer that comes a
-    byte at a time. The thread does not keep the process alive.
+    The calls run side by side, each in a thread, which is then left behind: nothing else ends an
+    answer that comes a byte at a time. The threads do not keep the process alive.
     """
-    outcomes: list[Callable[[], T]] = []
+    end = time.monotonic() + seconds
+    running = [_Running(call) for call in calls]
+    for each in running:
+        each.join(max(end - time.monotonic(), 0))
+    return [each.outcome for each in running]
 
-    def run() -> None:
+
+class _Running(threading.Thread, Generic[T]):
+    """A call in its thread; `outcome` is None until it has ended."""
+
+    def __init__(self, call: Callable[[], T]) -> None:
+        super().__init__(name="infisical-config", daemon=True)
+        self._call = call
+        self.outcome: Callable[[], T] | None = None
+        self.start()
+
+    def run(self) -> None:
         try:
-            result = call()
+            result = self._call()
         except BaseException as error:
-            outcomes.append(_raising(error))
+            self.outcome = _raising(error)
         else:
-            outcomes.append(lambda: result)
-
-    thread = threading.Thread(target=run, name="infisical-config", daemon=True)
-    thread.start()
-    thread.join(max(seconds, 0))
-    return outcomes[0] if outcomes else None
+            self.outcome = lambda: result
 
 
 def _raising(error: BaseException) -> Callable[[], NoReturn]:

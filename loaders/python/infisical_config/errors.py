@@ -38,10 +38,13 @@ TEXTS: Final[dict[Code, str]] = {
     " delete {file}",
     "locked": "{address} has locked the login of {client_id} after too many wrong client secrets:"
     " put the right one in place and wait five minutes",
-    "forbidden": "{address} does not let this identity read {environment} {folder}: check its"
-    " privileges with `infisical-iac workspace plan`",
+    "forbidden": "{address} does not let this identity read {environment} {folder} in project"
+    " {project}: check its privileges with `infisical-iac workspace plan`, or, if each service has"
+    ' its own project now (`isolation = "projects"`), commit and deploy the .infisical.json that'
+    " `infisical-iac check REPO --fix` writes",
     "not_found": "{address} has no {environment} {folder} in project {project}: check NODE_ENV and"
-    " .infisical.json",
+    ' .infisical.json, or, if each service has its own project now (`isolation = "projects"`),'
+    " commit and deploy the .infisical.json that `infisical-iac check REPO --fix` writes",
     "hidden": "{address} hides the values of {names} in {environment} {folder}: the identity needs"
     " readValue",
     "empty": "{address} shows no secret in {environment} {folder}: this identity may read another"

@@ -21,7 +21,7 @@ def load(*, schema: type[M], **options: Unpack[Options]) -> M: ...
 @overload
 def load(*, schema: None = None, **options: Unpack[Options]) -> Config: ...
 def load(**options: Any) -> Any:
-    """Read the configuration of this service from Infisical, with two requests.
+    """Read the configuration of this service from Infisical: log in, then list each folder.
 
     Args:
         schema: a pydantic model; then an instance of it is returned.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,25 +19,38 @@ class Answer(NamedTuple):
     imports: Sequence[Sequence[Mapping[str, Any]]]
 
 
-def merge(answer: Answer, place: Bootstrap) -> dict[str, str]:
-    """Return the values of a folder: a later import wins over an earlier, its own over all.
+def merge(answers: Sequence[Answer], place: Bootstrap) -> dict[str, str]:
+    """Return the values for a place: a later import wins over an earlier, its own over all.
+
+    The same counts within an answer, and for the own folder and those of other projects.
+
+    Args:
+        answers: that of the own folder, then that of each of `place.imports`.
 
     Raises ConfigError: `hidden` if any value is, `empty` without a secret, `not_infisical` for a
     value that is not text.
     """
+    places = place.places()
+    own, *others = (_sort(*each) for each in zip(answers, places, strict=True))
+    every = [*chain.from_iterable(others), *own]
+    if not every:
+        folders = ", ".join(each.folder for each in places)
+        raise replace(place, folder=folders).error("empty")
+    merged = {each["secretKey"]: each["secretValue"] for each in every}
+    if not all(isinstance(text, str) for pair in merged.items() for text in pair):
+        raise place.error("not_infisical")
+    return merged
+
+
+def _sort(answer: Answer, place: Bootstrap) -> list[Mapping[str, Any]]:
+    """Return the secrets of an answer so that a later one wins; raises ConfigError `hidden`."""
     imported = list(chain.from_iterable(answer.imports))
     hidden = [
         each["secretKey"] for each in (*answer.own, *imported) if each.get("secretValueHidden")
     ]
     if hidden:
         raise place.error("hidden", names=", ".join(dict.fromkeys(hidden)))
-    every = [*imported, *answer.own]
-    if not every:
-        raise place.error("empty")
-    merged = {each["secretKey"]: each["secretValue"] for each in every}
-    if not all(isinstance(text, str) for pair in merged.items() for text in pair):
-        raise place.error("not_infisical")
-    return merged
+    return [*imported, *answer.own]
 
 
 def resolve(

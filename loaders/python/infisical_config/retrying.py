@@ -64,6 +64,10 @@ class PatientAdapter(HTTPAdapter):
         """Send requests for that many seconds from now."""
         self._timeout, self._deadline = timeout, time.monotonic() + timeout
 
+    def forget_status(self) -> None:
+        """Forget the status of the request before; `late` is about the next one."""
+        self._refused = None
+
     def late(self) -> ConfigError:
         """Return the error for a request out of time, unless its status was final."""
         if self._refused:

@@ -1,6 +1,6 @@
 """The text of a cache file: AES-256-GCM under a key derived from the client secret.
 
-It opens only for the credential, server, project, environment and folder that it was sealed for,
+It opens only for the credential, server, project, environment and folders that it was sealed for,
 and any change of it is detected.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cryptography.exceptions import InvalidTag
@@ -73,6 +74,7 @@ def _encode_place(place: Bootstrap, saved: int) -> bytes:
         place.project,
         place.environment,
         place.folder,
+        *chain.from_iterable(place.imports),
     )
     return "\n".join(map(str, words)).encode()
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infisical_config import ConfigError, files
-from infisical_config.bootstrap import Bootstrap
+from infisical_config.bootstrap import Bootstrap, Part
 from infisical_config.errors import TEXTS, TUNNEL
 from infisical_config.families import CREDENTIALS, FAMILIES, is_withheld
 from infisical_config.merge import Answer, merge
@@ -25,6 +25,10 @@ PLACE = Bootstrap(
     "00000000-0000-4000-8000-000000000001",
     "/backend",
 )
+
+
+def _imports(case: dict[str, Any]) -> tuple[Part, ...]:
+    return tuple(Part(each["project"], each["folder"]) for each in case["imports"])
 
 
 def test_error_messages_equal_the_shared_ones() -> None:
@@ -92,6 +96,7 @@ def test_a_place_is_found_as_the_vectors_say(
             want["project"],
             want["folder"],
             gate=Gate(tuple(want["allow"]), want["strict"]),
+            imports=_imports(want),
         )
     assert warnings == [fill(each) for each in case["warnings"]]
 
@@ -120,11 +125,15 @@ def test_an_answer_is_merged_into_values(
     start = Start(
         override=case["override"], required=case["required"], into=into, warn=warnings.append
     )
-    place = replace(PLACE, gate=Gate(tuple(case["allow"]), case["strict"]))
-    imports = [each["secrets"] for each in case["answer"]["imports"]]
+    gate = Gate(tuple(case["allow"]), case["strict"])
+    place = replace(PLACE, gate=gate, imports=_imports(case))
+    given = [case["answer"], *(each["answer"] for each in case["imports"])]
+    answers = [
+        Answer(each["secrets"], [group["secrets"] for group in each["imports"]]) for each in given
+    ]
 
     def values() -> dict[str, str]:
-        return start.values(merge(Answer(case["answer"]["secrets"], imports), place), place)
+        return start.values(merge(answers, place), place)
 
     want = case["want"]
     if "error" in want:
@@ -196,6 +205,7 @@ def test_a_cache_file_is_opened_as_the_vectors_say(case: dict[str, Any]) -> None
         case["address"],
         case["project"],
         case["folder"],
+        imports=_imports(case),
     )
     want = case["want"]
     if want == "unreadable":

@@ -12,7 +12,8 @@ from infisical_iac.stack.session import SSHTransport
 from infisical_iac.workspace import actual
 from infisical_iac.workspace.foreign import AccessState
 from infisical_iac.workspace.foreign_actual import read_access
-from infisical_iac.workspace.memory import Goal, Memory, parse
+from infisical_iac.workspace.goal import Goal, Layout, Memory, pair
+from infisical_iac.workspace.memory import locate, parse
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.state import Actual
 from tests.host.connection import Connection
@@ -55,14 +56,28 @@ def goal(workspace: Workspace, settings: Settings, memory: Memory) -> Goal:
         desired=workspace,
         isolation=settings.workspace.isolation,
         admin_email=settings.workspace.admin_email,
-        memory=memory,
-    )
+    ).recalling(memory)
 
 
 @pytest.fixture(scope="session")
 def actual_state(deployer: Client, admin: Client, goal: Goal) -> Actual:
     """The actual state of the project in Infisical."""
     return call_or_fail(lambda: actual.read(deployer, goal, lambda: admin))
+
+
+@pytest.fixture(scope="session")
+def projects(goal: Goal, actual_state: Actual) -> list[tuple[Goal, Actual]]:
+    """The projects with what each should hold: one, or one a service, folder and environment."""
+    found = pair(goal, actual_state)
+    if not found:
+        pytest.skip("the project file names no service and no shared folder")
+    return found
+
+
+@pytest.fixture(scope="session")
+def layout(deployer: Client, goal: Goal) -> Layout:
+    """Where each folder of the project file is."""
+    return call_or_fail(lambda: locate(deployer, goal))
 
 
 class Seen(NamedTuple):

@@ -26,13 +26,27 @@ class Login(NamedTuple):
     failure: str
 
 
-class Seen(NamedTuple):
-    """A secret of the workspace, without its value; `has_value` says whether it was shown."""
+class Place(NamedTuple):
+    """A folder of an environment, by the project's id."""
 
+    project: str
+    environment: str
+    folder: str
+
+
+class Seen(NamedTuple):
+    """A secret, without its value; `has_value` says whether it was shown."""
+
+    project: str
     environment: str
     folder: str
     key: str
     has_value: bool
+
+    @property
+    def place(self) -> Place:
+        """Return the folder that holds the secret."""
+        return Place(self.project, self.environment, self.folder)
 
 
 def call_or_fail(call: Callable[[], Result]) -> Result:
@@ -78,29 +92,32 @@ def status(client: Client, path: str, params: dict[str, str] | None = None) -> i
     return 200
 
 
-def list_seen(
-    client: Client, project: str, environment: str, folder: str, *, values: bool = True
-) -> set[Seen]:
+def list_seen(client: Client, place: Place, *, values: bool = True) -> set[Seen]:
     """Return the secrets that a client sees in a folder and through its imports.
 
-    Raises ApiError, with status 403 if the client may see no secret of the project.
+    A client that may see no secret of a project is refused it with status 403, and sees none.
     """
     query = {
-        "projectId": project,
-        "environment": environment,
-        "secretPath": folder,
+        "projectId": place.project,
+        "environment": place.environment,
+        "secretPath": place.folder,
         "viewSecretValue": str(values).lower(),
         "expandSecretReferences": "false",
         "includeImports": "true",
     }
-    answer = client.get("/api/v4/secrets", params=query)
+    try:
+        answer = client.get("/api/v4/secrets", params=query)
+    except ApiError as error:
+        if error.status != 403:
+            raise
+        return set()
     found = {
-        Seen(environment, folder, each["secretKey"], not each["secretValueHidden"])
-        for each in answer["secrets"]
+        Seen(*place, each["secretKey"], not each["secretValueHidden"]) for each in answer["secrets"]
     }
     for source in answer["imports"]:
         found |= {
             Seen(
+                place.project,
                 source["environment"],
                 source["secretPath"],
                 each["secretKey"],

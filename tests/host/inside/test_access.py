@@ -9,16 +9,15 @@ from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.lists import gather
 from infisical_iac.api.universal_auth import client_secrets
-from infisical_iac.core.settings import Settings
 from infisical_iac.workspace.credential_file import Credential
+from infisical_iac.workspace.goal import Goal, Layout
 from infisical_iac.workspace.isolation import Generation, IsolationPlace
 from infisical_iac.workspace.model import ServiceAccount, Workspace, are_equal, reading
 from infisical_iac.workspace.state import AccountState, Actual
 from tests.host.connection import Connection
 from tests.host.inside.client_secrets import find_problem
-from tests.host.inside.logins import Login, Seen, list_seen, read_credentials, status
+from tests.host.inside.logins import Login, Place, Seen, list_seen, read_credentials, status
 
-Place = tuple[str, str]
 _GENERATIONS = (
     Generation("v4", "/api/v4/secrets", "projectId", "includeImports"),
     Generation("v3", "/api/v3/secrets/raw", "workspaceId", "include_imports"),
@@ -31,25 +30,21 @@ def credentials(connection: Connection, workspace: Workspace) -> dict[str, Crede
 
 
 @pytest.fixture(scope="session")
-def project(actual_state: Actual) -> str:
-    assert actual_state.project is not None
-    return actual_state.project.id
-
-
-@pytest.fixture(scope="session")
-def places(actual_state: Actual) -> list[Place]:
+def places(projects: list[tuple[Goal, Actual]]) -> list[Place]:
     """All folders of all environments, the roots and the manually made ones too."""
     return [
-        (environment.slug, folder)
-        for environment in actual_state.environments
+        Place(actual.project.id, environment.slug, folder)
+        for _, actual in projects
+        if actual.project
+        for environment in actual.environments
         for folder in ("/", *sorted(environment.folders))
     ]
 
 
 @pytest.fixture(scope="session")
-def existing(deployer: Client, project: str, places: list[Place]) -> set[Seen]:
-    """All secrets of the project, without their values."""
-    return _list_seen(deployer, project, places, values=False)
+def existing(deployer: Client, places: list[Place]) -> set[Seen]:
+    """All secrets of the projects, without their values."""
+    return _list_seen(deployer, places, values=False)
 
 
 @pytest.fixture
@@ -66,22 +61,34 @@ def there(actual_state: Actual, account: ServiceAccount) -> AccountState:
 
 
 @pytest.fixture
-def own(account: ServiceAccount, settings: Settings, places: list[Place]) -> list[Place]:
-    """The places that the account may read."""
-    if settings.workspace.isolation == "viewer":
-        return places
-    return [(account.environment, folder) for folder in account.readable]
+def readable(account: ServiceAccount, layout: Layout) -> list[Place]:
+    """The folders that the account needs."""
+    slug = account.environment
+    return [Place(layout.find(slug, folder), slug, folder) for folder in account.readable]
 
 
-def _list_seen(
-    client: Client, project: str, places: list[Place], *, values: bool = True
-) -> set[Seen]:
-    calls = [partial(list_seen, client, project, *place, values=values) for place in places]
+@pytest.fixture
+def own(readable: list[Place], goal: Goal, places: list[Place]) -> list[Place]:
+    """The folders that the account may read: all of a project of which it is a viewer."""
+    if goal.isolation == "privilege":
+        return readable
+    projects = {each.project for each in readable}
+    return [each for each in places if each.project in projects]
+
+
+@pytest.fixture
+def project(readable: list[Place]) -> str:
+    """The project of the account's own folder."""
+    return readable[0].project
+
+
+def _list_seen(client: Client, places: list[Place], *, values: bool = True) -> set[Seen]:
+    calls = [partial(list_seen, client, place, values=values) for place in places]
     return set().union(*gather(calls))
 
 
-def _names(secrets: set[Seen]) -> set[tuple[str, str, str]]:
-    return {(each.environment, each.folder, each.key) for each in secrets}
+def _names(secrets: set[Seen]) -> set[tuple[Place, str]]:
+    return {(each.place, each.key) for each in secrets}
 
 
 def test_service_logs_in_with_its_credentials_file(
@@ -115,42 +122,38 @@ def test_credentials_file_holds_the_only_valid_client_secret(
         pytest.fail(problem, pytrace=False)
 
 
-def test_service_may_read_its_folders(login: Login, account: ServiceAccount, project: str) -> None:
-    # An identity without any permission in the project gets 403 for each folder.
-    assert account.readable
-    for folder in account.readable:
-        query = {"projectId": project, "environment": account.environment, "secretPath": folder}
+def test_service_may_read_its_folders(login: Login, readable: list[Place]) -> None:
+    # An identity without any permission in a project gets 403 for each folder.
+    assert readable
+    for project, environment, folder in readable:
+        query = {"projectId": project, "environment": environment, "secretPath": folder}
         assert status(login.client, "/api/v4/secrets", query) == 200, folder
 
 
 def test_service_sees_every_secret_of_its_folders_with_its_value(
-    login: Login, project: str, own: list[Place], existing: set[Seen]
+    login: Login, own: list[Place], existing: set[Seen]
 ) -> None:
-    desired = {name for name in _names(existing) if name[:2] in own}
+    desired = {name for name in _names(existing) if name[0] in own}
     if not desired:
         pytest.skip("no secret is stored in its folders")
-    visible = _list_seen(login.client, project, own)
+    visible = _list_seen(login.client, own)
     assert _names({each for each in visible if each.has_value}) == desired
 
 
 def test_service_sees_no_secret_of_any_other_folder(
-    login: Login, project: str, own: list[Place], places: list[Place], existing: set[Seen]
+    login: Login, own: list[Place], places: list[Place], existing: set[Seen]
 ) -> None:
-    if all(name[:2] in own for name in _names(existing)):
+    if all(name[0] in own for name in _names(existing)):
         pytest.skip("no secret is stored in any other folder")
-    visible = _list_seen(login.client, project, places)
-    assert {name for name in _names(visible) if name[:2] not in own} == set()
+    visible = _list_seen(login.client, places)
+    assert {name for name in _names(visible) if name[0] not in own} == set()
 
 
 @pytest.fixture(params=_GENERATIONS, ids=[each.name for each in _GENERATIONS])
-def generation(
-    request: pytest.FixtureRequest, login: Login, account: ServiceAccount, project: str
-) -> Generation:
+def generation(request: pytest.FixtureRequest, login: Login, readable: list[Place]) -> Generation:
     """A generation of the secrets API; a later release may lack the older one."""
     found: Generation = request.param
-    if not found.serves(
-        login.client, IsolationPlace(project, account.environment, account.readable[0])
-    ):
+    if not found.serves(login.client, IsolationPlace(*readable[0])):
         pytest.skip(f"this release has no {found.name} of the secrets API")
     return found
 
@@ -161,52 +164,46 @@ def _first(secrets: set[Seen]) -> Seen:
     return min(secrets, key=lambda each: (each.environment, each.folder, each.key))
 
 
-def _ways(login: Login, generation: Generation, project: str, secret: Seen) -> list[str]:
-    place = IsolationPlace(project, secret.environment, secret.folder)
-    return generation.ways(login.client, place, secret.key)
+def _ways(login: Login, generation: Generation, secret: Seen) -> list[str]:
+    return generation.ways(login.client, IsolationPlace(*secret.place), secret.key)
 
 
 def test_each_generation_of_the_api_shows_a_service_its_own_secret(
-    login: Login, generation: Generation, account: ServiceAccount, project: str, existing: set[Seen]
+    login: Login, generation: Generation, readable: list[Place], existing: set[Seen]
 ) -> None:
-    mine = {
-        each
-        for each in existing
-        if each.environment == account.environment and each.folder in account.readable
-    }
-    assert len(_ways(login, generation, project, _first(mine))) == 3
+    mine = {each for each in existing if each.place in readable}
+    assert len(_ways(login, generation, _first(mine))) == 3
 
 
 def test_each_generation_of_the_api_refuses_another_folder(
     login: Login,
     generation: Generation,
     account: ServiceAccount,
-    settings: Settings,
-    project: str,
+    goal: Goal,
+    own: list[Place],
     existing: set[Seen],
 ) -> None:
-    if settings.workspace.isolation == "viewer":
+    if goal.isolation == "viewer":
         pytest.skip("with isolation = viewer each service may read the whole project")
     others = {
         each
         for each in existing
-        if each.environment == account.environment and each.folder not in account.readable
+        if each.environment == account.environment and each.place not in own
     }
-    assert _ways(login, generation, project, _first(others)) == []
+    assert _ways(login, generation, _first(others)) == []
 
 
 def test_each_generation_of_the_api_refuses_another_environment(
     login: Login,
     generation: Generation,
     account: ServiceAccount,
-    settings: Settings,
-    project: str,
+    goal: Goal,
     existing: set[Seen],
 ) -> None:
-    if settings.workspace.isolation == "viewer":
+    if goal.isolation == "viewer":
         pytest.skip("with isolation = viewer each service may read the whole project")
     others = {each for each in existing if each.environment != account.environment}
-    assert _ways(login, generation, project, _first(others)) == []
+    assert _ways(login, generation, _first(others)) == []
 
 
 def test_each_generation_of_the_api_refuses_another_project(
@@ -215,16 +212,28 @@ def test_each_generation_of_the_api_refuses_another_project(
     other = contents.project(deployer, "infisical-iac-canary")
     if other is None:
         pytest.skip("there is no canary yet, as on hosts that an older release deployed")
-    text = Seen("prod", "/", "CANARY", has_value=True)
-    assert _ways(login, generation, other["id"], text) == []
+    text = Seen(other["id"], "prod", "/", "CANARY", has_value=True)
+    assert _ways(login, generation, text) == []
+
+
+def test_service_is_refused_every_project_but_its_own_and_those_of_its_imports(
+    login: Login, goal: Goal, own: list[Place], places: list[Place]
+) -> None:
+    if goal.isolation != "projects":
+        pytest.skip("all services are in one project, where folders are refused one by one")
+    mine = {each.project for each in own}
+    others = {each.project for each in places if each.project not in mine}
+    answers = {id: status(login.client, f"/api/v1/projects/{id}") for id in others}
+    assert others
+    assert set(answers.values()) == {403}
 
 
 @pytest.mark.parametrize("kind", ["memberships", "memberships/identities", "tags"])
 def test_service_may_not_list_members_identities_or_tags(
-    login: Login, project: str, settings: Settings, kind: str
+    login: Login, project: str, goal: Goal, kind: str
 ) -> None:
     answered = status(login.client, f"/api/v1/projects/{project}/{kind}")
-    assert answered == (403 if settings.workspace.isolation == "privilege" else 200)
+    assert answered == (403 if goal.isolation == "privilege" else 200)
 
 
 def test_service_has_no_instance_privileges(login: Login) -> None:
@@ -235,16 +244,20 @@ def test_service_has_no_role_in_the_organization(there: AccountState) -> None:
     assert there.identity.role == "no-access"
 
 
-def test_service_has_the_least_role_in_the_project(there: AccountState, settings: Settings) -> None:
-    assert there.roles == (
-        "no-access" if settings.workspace.isolation == "privilege" else "viewer",
-    )
+def test_service_has_the_least_role_in_its_projects(
+    projects: list[tuple[Goal, Actual]], account: ServiceAccount, goal: Goal
+) -> None:
+    states = [actual.accounts.get(account.identity) for _, actual in projects]
+    roles = [each.roles for each in states if each]
+    least = "no-access" if goal.isolation == "privilege" else "viewer"
+    assert roles
+    assert set(roles) == {(least,)}
 
 
 def test_only_privilege_of_a_service_is_to_read_its_folders(
-    there: AccountState, account: ServiceAccount, settings: Settings
+    there: AccountState, account: ServiceAccount, goal: Goal
 ) -> None:
     lasting = [each.slug for each in there.privileges if not each.is_temporary]
-    assert lasting == (["read-own-folder"] if settings.workspace.isolation == "privilege" else [])
+    assert lasting == (["read-own-folder"] if goal.isolation == "privilege" else [])
     assert len(there.privileges) == len(lasting)
     assert all(are_equal(each.permissions, reading(account)) for each in there.privileges)

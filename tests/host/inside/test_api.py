@@ -11,7 +11,7 @@ from infisical_iac.core.errors import ApiError
 from infisical_iac.core.settings import Settings
 from infisical_iac.workspace.bootstrap import seats_drift
 from infisical_iac.workspace.converge import difference
-from infisical_iac.workspace.memory import Goal, Memory
+from infisical_iac.workspace.goal import Goal, Memory
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.state import Actual, EnvironmentState
 from tests.host.inside.logins import status
@@ -23,9 +23,22 @@ def census(admin: Client) -> instance.Census:
 
 
 @pytest.fixture
-def there(actual_state: Actual, environment: str) -> EnvironmentState:
-    [found] = [each for each in actual_state.environments if each.slug == environment]
+def there(
+    projects: list[tuple[Goal, Actual]], environment: str
+) -> list[tuple[Goal, EnvironmentState]]:
+    """The environment in each project that should have it."""
+    found = [
+        (part, each)
+        for part, actual in projects
+        for each in actual.environments
+        if each.slug == environment and environment in _slugs(part.desired)
+    ]
+    assert len(found) == sum(environment in _slugs(part.desired) for part, _ in projects)
     return found
+
+
+def _slugs(workspace: Workspace) -> list[str]:
+    return [each.slug for each in workspace.environments]
 
 
 def test_infisical_answers(api: Client) -> None:
@@ -89,49 +102,78 @@ def test_the_deployer_is_an_admin_of_the_project_and_of_the_canarys(
         deployer, identities.organization_id(deployer), "infisical-iac-deployer"
     )
     assert found is not None
-    projects = {workspace.project.slug: memory.project, "infisical-iac-canary": memory.canary}
+    parts = {each.slug: each.project for each in memory.parts.values()}
+    one = {} if parts else {workspace.project.slug: memory.project}
+    projects = {**one, **parts, "infisical-iac-canary": memory.canary}
     assert seats_drift(deployer, found.id, projects) == []
 
 
-def test_the_project_has_its_name(actual_state: Actual, workspace: Workspace) -> None:
-    assert actual_state.project is not None
-    assert actual_state.project.fields["name"] == workspace.project.name
+def test_the_projects_have_their_names(projects: list[tuple[Goal, Actual]]) -> None:
+    assert projects
+    for part, actual in projects:
+        assert actual.project is not None, part.desired.project.slug
+        fields = actual.project.fields
+        project = part.desired.project
+        assert (fields["name"], fields["slug"]) == (project.name, project.slug)
 
 
-def test_the_project_is_protected_from_deletion(actual_state: Actual) -> None:
-    assert actual_state.project is not None
-    assert actual_state.project.fields["hasDeleteProtection"]
+def test_the_projects_are_protected_from_deletion(projects: list[tuple[Goal, Actual]]) -> None:
+    assert projects
+    unprotected = [
+        part.desired.project.slug
+        for part, actual in projects
+        if actual.project and not actual.project.fields["hasDeleteProtection"]
+    ]
+    assert unprotected == []
 
 
-def test_the_administrator_is_an_admin_of_the_project(actual_state: Actual) -> None:
-    assert actual_state.admin is not None
-    assert "admin" in actual_state.admin.roles
+def test_the_administrator_is_an_admin_of_the_projects(
+    projects: list[tuple[Goal, Actual]],
+) -> None:
+    assert projects
+    without = [
+        part.desired.project.slug
+        for part, actual in projects
+        if actual.admin is None or "admin" not in actual.admin.roles
+    ]
+    assert without == []
 
 
-def test_the_environments_have_their_order(actual_state: Actual, workspace: Workspace) -> None:
-    desired = [each.slug for each in workspace.environments]
-    assert [each.slug for each in actual_state.environments if each.slug in desired] == desired
+def test_the_environments_have_their_order(projects: list[tuple[Goal, Actual]]) -> None:
+    assert projects
+    for part, actual in projects:
+        desired = _slugs(part.desired)
+        assert [each.slug for each in actual.environments if each.slug in desired] == desired
 
 
-def test_the_environments_have_their_names(actual_state: Actual, workspace: Workspace) -> None:
-    names = {each.slug: each.name for each in actual_state.environments}
-    desired = {each.slug: each.name for each in workspace.environments}
-    assert {slug: names.get(slug) for slug in desired} == desired
+def test_the_environments_have_their_names(projects: list[tuple[Goal, Actual]]) -> None:
+    assert projects
+    for part, actual in projects:
+        names = {each.slug: each.name for each in actual.environments}
+        desired = {each.slug: each.name for each in part.desired.environments}
+        assert {slug: names.get(slug) for slug in desired} == desired
 
 
-def test_an_environment_has_all_folders(there: EnvironmentState, workspace: Workspace) -> None:
-    assert set(workspace.folders) - there.folders.keys() == set()
+def test_an_environment_has_all_folders(there: list[tuple[Goal, EnvironmentState]]) -> None:
+    assert there
+    for part, environment in there:
+        assert set(part.desired.folders) - environment.folders.keys() == set()
 
 
 def test_a_services_folder_has_the_imports_of_the_project_file(
-    there: EnvironmentState, workspace: Workspace
+    there: list[tuple[Goal, EnvironmentState]],
 ) -> None:
-    importing = [each for each in workspace.services.values() if each.imports]
+    importing = [
+        (environment, service)
+        for part, environment in there
+        for service in part.desired.services.values()
+        if service.imports
+    ]
     if not importing:
-        pytest.skip("no service of the project file imports another folder")
-    for service in importing:
-        present = [each.source for each in there.imports.get(service.folder, ())]
-        desired = [(there.id, source) for source in service.imports]
+        pytest.skip("no service imports another folder inside its project")
+    for environment, service in importing:
+        present = [each.source for each in environment.imports.get(service.folder, ())]
+        desired = [(environment.id, source) for source in service.imports]
         assert [each for each in present if each in desired] == desired, service.folder
 
 

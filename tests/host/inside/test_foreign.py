@@ -6,7 +6,7 @@ import pytest
 
 from infisical_iac.workspace import foreign
 from infisical_iac.workspace.foreign import ForeignAccess, Kind
-from infisical_iac.workspace.memory import Goal
+from infisical_iac.workspace.goal import Goal
 from infisical_iac.workspace.state import Actual
 from tests.host.inside.conftest import Seen
 

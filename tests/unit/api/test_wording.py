@@ -3,6 +3,7 @@
 import pytest
 
 from infisical_iac.api.client import api_error
+from infisical_iac.api.rate_limits import SECRETS, RateLimiter
 
 
 @pytest.mark.parametrize(
@@ -46,3 +47,26 @@ from infisical_iac.api.client import api_error
 )
 def test_wording_of_refused_requests(status: int, error: str, message: str, sentence: str) -> None:
     assert str(api_error(status, error, message, "GET", "/api/x")) == sentence
+
+
+def test_notes_on_rate_limits_are_sentences() -> None:
+    notes: list[str] = []
+    now = [0.0]
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    limiter = RateLimiter(window=60, clock=lambda: now[0], sleep=sleep, note=notes.append)
+    limiter.expect({SECRETS: 100})
+    headers = {"x-ratelimit-limit": "40", "Retry-After": "48"}
+    with limiter.turn("GET", "/api/v4/secrets") as turn:
+        turn.read(429, headers)
+    with limiter.turn("GET", "/api/v4/secrets"):
+        pass
+    limiter.announce({SECRETS: 290})
+    assert notes == [
+        "Infisical takes at most 40 calls of the secrets endpoints a minute: this run sends no "
+        "more from now on, and takes about 2 more minutes",
+        "1 of about 100 calls of the secrets endpoints sent; the next ones wait 48 s",
+        "At 40 calls of the secrets endpoints a minute this takes about 7 minutes",
+    ]

@@ -48,6 +48,6 @@ def test_access_is_read_without_revoked_client_secrets() -> None:
         "q1": "privilege reads-staging of ada@example.com in chainalign",
         "q2": f"privilege reads-backend of {backend} in chainalign",
     }
-    assert read_access(client, admin, "o", None) == machines
+    assert read_access(client, admin, "o", []) == machines
     project = {"id": "p", "slug": "chainalign"}
-    assert read_access(client, admin, "o", project) == machines | members
+    assert read_access(client, admin, "o", [project]) == machines | members

@@ -301,7 +301,7 @@ def test_access_that_the_restore_revived_or_removed_is_listed(run: _Run) -> None
 
 def test_access_that_did_not_change_is_not_listed(run: _Run) -> None:
     before = restore.read_access(
-        run.server.client(), run.server.client(ADMIN_TOKEN), "o", run.server.project
+        run.server.client(), run.server.client(ADMIN_TOKEN), "o", [run.server.project or {}]
     )
     assert before
     run.record_restored(Restored(_MANIFEST, before))

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from infisical_iac.check.model import CheckFinding
 from infisical_iac.check.repository import Repository
+from infisical_iac.workspace.goal import Layout
 from infisical_iac.workspace.load import load
 
 WORKSPACE_TEXT = """\
@@ -48,7 +49,7 @@ def list_findings(
     repository: Repository, project_id: str = "", address: str = ""
 ) -> list[CheckFinding]:
     """Return the findings without notes; `project_id` and `address` are empty without Infisical."""
-    findings = [*repository.files(), *repository.starts(project_id, address)]
+    findings = [*repository.files(), *repository.starts(Layout(project_id), address)]
     return [each for each in findings if not each.is_note]
 
 

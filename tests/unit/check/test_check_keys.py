@@ -8,6 +8,7 @@ from infisical_iac.check import usage
 from infisical_iac.check.model import NAME, CheckFinding, judge, summarize
 from infisical_iac.cli import check
 from infisical_iac.workspace.environment_contents import Names
+from infisical_iac.workspace.goal import Layout
 from tests.unit.check.checked import GOOD, WORKSPACE, plant
 from tests.unit.fake_infisical import FakeInfisical
 from tests.unit.fake_state import Json, Refused
@@ -259,8 +260,8 @@ _REFUSED = Refused(403, "PermissionDenied", "no")
 def _find_unseen(root: Path, server: _Server) -> set[usage.Place]:
     reached: Any = SimpleNamespace(client=server.client(), desired=WORKSPACE)
     looked = plant(root, GOOD | _reads("A"), git=False)
-    names, refused = check._names(reached, "project-1")
-    return check._find_unseen(reached, "project-1", looked, names, refused)
+    names, refused = check._names(reached, Layout("project-1"))
+    return check._find_unseen(reached, Layout("project-1"), looked, names, refused)
 
 
 def test_an_empty_folder_is_distinguished_from_a_forbidden_one(tmp_path: Path) -> None:

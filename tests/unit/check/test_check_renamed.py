@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.check.repository import Repository, complete
+from infisical_iac.workspace.goal import Layout
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.local_file import NAME, parse
 from tests.unit.check.checked import GOOD, WORKSPACE_TEXT, list_findings, locate, plant
@@ -33,7 +34,7 @@ def test_a_stale_local_file_of_a_renamed_service_is_found_and_fixed(
         ("local-file", f"{directory}/{NAME}")
     ]
     assert [each.place for each in repository.find_absent()] == ["python-service"]
-    fixed = complete(tmp_path, RENAMED, "fake-id", _ADDRESS)
+    fixed = complete(tmp_path, RENAMED, Layout("fake-id"), _ADDRESS)
     assert fixed == [tmp_path / directory / NAME]
     assert parse(fixed[0].read_text()).folder == "/api"
     assert list_findings(Repository(tmp_path, RENAMED), "fake-id", _ADDRESS) == []

@@ -14,6 +14,9 @@ from infisical_iac.check.repository import Repository, complete
 from infisical_iac.cli.bundle import find_page
 from infisical_iac.cli.check import check, print_text
 from infisical_iac.core.errors import FileError
+from infisical_iac.workspace import local_file
+from infisical_iac.workspace.goal import Layout
+from infisical_iac.workspace.local_file import LocalFile, OwnProject
 from tests.unit.check.checked import (
     GOOD,
     IGNORE,
@@ -286,12 +289,73 @@ def test_the_tunnels_address_is_replaced_once_infisical_has_a_domain(tmp_path: P
     assert (finding.kind, finding.place) == ("local-file", "backend/.infisical.json")
     assert "http://127.0.0.1:8080" in finding.message
     assert address in finding.message
-    assert complete(tmp_path, WORKSPACE, "fake-id", address) == [
+    assert complete(tmp_path, WORKSPACE, Layout("fake-id"), address) == [
         tmp_path / "backend" / ".infisical.json"
     ]
     assert list_findings(Repository(tmp_path, WORKSPACE), "fake-id", address) == []
     other = "https://other.example.com"
-    assert complete(tmp_path, WORKSPACE, "fake-id", other) == []
+    assert complete(tmp_path, WORKSPACE, Layout("fake-id"), other) == []
+
+
+_PARTS = {
+    (stage, folder): f"{stage}{folder}"
+    for stage in ("development", "production")
+    for folder in ("/backend", "/python-services", "/shared")
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "facts"),
+    [
+        (LOCAL_FILE, ["workspaceId is for one"]),
+        (LOCAL_FILE.replace("workspaceId", "project"), ["projects are missing"]),
+        (
+            LOCAL_FILE.replace("{", '{"projects": {"production": {"workspaceId": "x"}}, '),
+            ["workspaceId is for one", "lack development", "of production are"],
+        ),
+        (
+            local_file.complete(
+                LOCAL_FILE,
+                LocalFile(projects=dict.fromkeys(("development", "production"), OwnProject("x"))),
+            ),
+            ["projects of development and "],
+        ),
+    ],
+)
+def test_a_local_file_of_another_isolation_is_reported_and_fixed(
+    tmp_path: Path, text: str, facts: list[str]
+) -> None:
+    layout = Layout(parts=_PARTS)
+    repository = plant(tmp_path, GOOD | {"backend/.infisical.json": text})
+    found = [*repository.starts(layout, "")]
+    assert [each.kind for each in found] == ["local-file"] * len(facts)
+    for each, fact in zip(found, facts, strict=True):
+        assert fact in each.message
+        assert "`infisical-iac check --fix`" in each.message
+    file = tmp_path / "backend" / ".infisical.json"
+    assert complete(tmp_path, WORKSPACE, layout, "") == [file]
+    assert [*Repository(tmp_path, WORKSPACE).starts(layout, "")] == []
+    # Without Infisical, both forms are complete.
+    assert [*Repository(tmp_path, WORKSPACE).starts(Layout(), "")] == []
+    (back,) = Repository(tmp_path, WORKSPACE).starts(Layout("fake-id"), "")
+    assert "one project holds" in back.message
+    assert complete(tmp_path, WORKSPACE, Layout("fake-id"), "") == [file]
+    assert local_file.parse(file.read_text()) == local_file.parse(LOCAL_FILE)
+
+
+def test_a_fix_keeps_the_projects_of_environments_that_the_login_does_not_see(
+    tmp_path: Path,
+) -> None:
+    plant(tmp_path, GOOD)
+    file = tmp_path / "backend" / ".infisical.json"
+    complete(tmp_path, WORKSPACE, Layout(parts=_PARTS), "")
+    moved = {place: "" if "production" in place else f"new-{id}" for place, id in _PARTS.items()}
+    assert complete(tmp_path, WORKSPACE, Layout(parts=moved), "") == [file]
+    projects = local_file.parse(file.read_text()).projects
+    assert {stage: each.project_id for stage, each in projects.items()} == {
+        "development": "new-development/backend",
+        "production": "production/backend",
+    }
 
 
 def test_a_service_without_a_local_file_is_reported(tmp_path: Path) -> None:

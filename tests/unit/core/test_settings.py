@@ -16,6 +16,7 @@ from infisical_iac.hetzner.settings import NamedHost
 from infisical_iac.host.settings import AllowedPort
 from infisical_iac.instance.settings import Smtp
 from infisical_iac.stack.settings import DIGESTS
+from infisical_iac.workspace.settings import ApiRate
 from tests.unit.settings_of import defaults
 
 _LOCAL_TARGETS = "({'name': 'local', 'repository': '/mnt/backups'},)"
@@ -272,6 +273,7 @@ _ENTRIES: dict[str, type[SettingsModel]] = {
     "backup_targets": BackupTarget,
     "backup_keep": Keep,
     "smtp": Smtp,
+    "api_rate": ApiRate,
     "allowed_ports": AllowedPort,
     "hosts": NamedHost,
 }
@@ -308,7 +310,7 @@ def _wrap(key: str, field: str | None, value: Any) -> dict[str, Any]:
     if field is None:
         return {key: value}
     entry = {**_ENTRIES[key].example, field: value}
-    return {key: entry if key in ("backup_keep", "smtp") else (entry,)}
+    return {key: entry if key in ("api_rate", "backup_keep", "smtp") else (entry,)}
 
 
 @pytest.mark.parametrize("key", SECTION_OF)
@@ -344,6 +346,7 @@ _UNSHOWN_TUPLES = ("infisical_secrets", "registry_login")
 # Examples with one entry, for settings whose defaults have none or several.
 _GOOD: dict[str, Any] = {
     "allowed_ports": ({"port": 9100},),
+    "api_rate": {"reads": 30},
     "infisical_environment": {"OTEL_EXPORT_TYPE": "otlp"},
     "infisical_secrets": ("GITHUB_API_TOKEN",),
     "smtp": {"host": "smtp.example.com", "from_address": "infisical@example.com"},

@@ -50,7 +50,7 @@ def test_a_menu_adds_a_service_an_environment_and_a_person(own: Path) -> None:
     assert declared.people == {"zoe@example.com": "developer"}
     assert ran.output.count("Wrote group_data/acme-shop.yaml") == 3
     known = local_file.parse((own.parent / "docs" / ".infisical.json").read_text())
-    assert known == ("", "https://secrets.exmaple.com", "/docs")
+    assert known == local_file.LocalFile("", "https://secrets.exmaple.com", "/docs")
 
 
 def test_bad_answers_of_the_menu_are_asked_again(own: Path) -> None:

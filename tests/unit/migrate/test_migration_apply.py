@@ -7,6 +7,7 @@ import pytest
 from infisical_iac.core.errors import UserError
 from infisical_iac.migrate.apply import Policy, Work, compare, prepare
 from infisical_iac.migrate.model import Name, Secret, Stored
+from infisical_iac.workspace.goal import Layout
 from tests.unit.migrate.moving import secret
 
 _NEW, _SAME, _CHANGED = secret("NEW"), secret("SAME"), secret("CHANGED")
@@ -22,8 +23,8 @@ def _prepare(
     *secrets: Secret, policy: Policy = "fail", folders: tuple[str, ...] = ("/backend",)
 ) -> Work:
     compared = compare(secrets, _THERE)
-    known = {"production": folders, "development": ()}
-    return prepare(compared, _THERE, known, policy=policy, today=date(2026, 11, 25))
+    known = {("id", "production"): folders, ("id", "development"): ()}
+    return prepare(compared, _THERE, Layout("id"), known, policy=policy, today=date(2026, 11, 25))
 
 
 def test_secrets_are_grouped_by_what_infisical_has() -> None:
@@ -61,9 +62,9 @@ def test_missing_folders_are_created_after_their_missing_parents() -> None:
     deep = secret(folder="/backend/jobs/mail")
     other = secret(environment="development")
     assert _prepare(deep, other).folders == (
-        ("development", "/backend"),
-        ("production", "/backend/jobs"),
-        ("production", "/backend/jobs/mail"),
+        ("id", "development", "/backend"),
+        ("id", "production", "/backend/jobs"),
+        ("id", "production", "/backend/jobs/mail"),
     )
 
 

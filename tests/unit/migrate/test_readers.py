@@ -1,11 +1,12 @@
 """Test which members can read migrated secrets by their roles and privileges."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from infisical_iac.migrate.model import Name
-from infisical_iac.migrate.verify import Expected, of_services, readers, unintended_reads
+from infisical_iac.migrate.verify import Expected, merge, of_services, readers, unintended_reads
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.people_actual import Member, Part
 from infisical_iac.workspace.state import Privilege
@@ -90,3 +91,21 @@ def test_a_reader_is_reported_without_names_of_secrets() -> None:
         "checked": "roles",
         "reads": [{"environment": "production", "folder": "/backend", "secrets": 2}],
     }
+
+
+def test_a_member_of_several_projects_is_one_reader_of_all_that_it_reads_there() -> None:
+    """Its role is another one in each of them, and another identity may have its name."""
+    stranger = replace(_member("ci-old", "other", role="viewer"), id="id-1")
+    other = replace(stranger, id="id-2")
+    backend, worker = ({name: _EXPECTED[name] for name in names} for names in (_BACKEND, _WORKER))
+    found = merge(
+        [
+            *readers([stranger], backend, _WORKSPACE, {}),
+            *readers([replace(stranger, roles=("no-access",)), other], worker, _WORKSPACE, {}),
+        ]
+    )
+    assert [(each.member.id, each.reads) for each in found] == [
+        ("id-1", _BACKEND),
+        ("id-2", _WORKER),
+    ]
+    assert len([*unintended_reads(found, _WORKSPACE)]) == 2

@@ -21,8 +21,9 @@ from infisical_iac.workspace.bootstrap import DesiredInstance, InstanceState
 from infisical_iac.workspace.canary import Canary
 from infisical_iac.workspace.converge import difference
 from infisical_iac.workspace.credentials import Step, plan
+from infisical_iac.workspace.goal import Goal, Memory
 from infisical_iac.workspace.load import load
-from infisical_iac.workspace.memory import Goal, Memory, remember
+from infisical_iac.workspace.memory import remember
 from infisical_iac.workspace.state import Actual
 from tests.unit.deployment import ADMIN, TEXT, Deployment
 from tests.unit.operations.cases import Cases, due, noop

@@ -14,7 +14,8 @@ from infisical_iac.core.settings import Settings, load
 from infisical_iac.stack import edge, session
 from infisical_iac.workspace import canary, checks, isolation, reading, reconcile
 from infisical_iac.workspace.checks import Before, check_as_before, check_usable
-from infisical_iac.workspace.memory import Memory, render
+from infisical_iac.workspace.goal import Memory
+from infisical_iac.workspace.memory import render
 from infisical_iac.workspace.reading import ReadSecret
 from tests.unit.fake_infisical import UNREADABLE, FakeInfisical
 from tests.unit.fake_state import Json, Refused

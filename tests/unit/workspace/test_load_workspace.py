@@ -8,8 +8,14 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac.core.errors import FileError, UserError
-from infisical_iac.workspace.load import declared_file, load
+from infisical_iac.core.bundle import DEFAULTS
+from infisical_iac.core.errors import FileError, SettingsError, UserError
+from infisical_iac.workspace.load import (
+    declared_file,
+    declared_isolation,
+    declared_rate,
+    load,
+)
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.targets import DokployTarget, FileTarget
 from tests.unit.workspace_file import DELIVERED, HEAD
@@ -126,6 +132,30 @@ class TestDeclaredFile:
         assert declared_file("inventory/office.py") == Path(f"group_data/{group}.yaml")
         assert declared_file("inventory/other.py") == Path("group_data/first.yaml")
 
+    def test_the_rate_limits_of_the_group_count_too(self, clone: Path) -> None:
+        assert declared_rate("inventory/office.py") is None
+        (clone / "group_data/office.py").write_text('api_rate = {"reads": 30}\n')
+        rate = declared_rate("inventory/office.py")
+        assert dict(rate or ()) == {"reads": 30, "writes": 200, "secrets": 40}
+
+    @pytest.mark.parametrize(
+        ("value", "code", "fact"),
+        [
+            ("dict(reads=30)", "settings.no_literal", "group_data/office.py"),
+            ('{"reads": 0}', "settings", "'api_rate.reads'"),
+            ('{"read": 3}', "settings", "'api_rate.read'"),
+            ("60", "settings", "'api_rate'"),
+        ],
+    )
+    def test_rate_limits_that_can_not_be_used_are_refused(
+        self, clone: Path, value: str, code: str, fact: str
+    ) -> None:
+        (clone / "group_data/office.py").write_text(f"api_rate = {value}\n")
+        with pytest.raises(SettingsError) as refused:
+            declared_rate("inventory/office.py")
+        assert refused.value.code == code
+        assert fact in str(refused.value)
+
     def test_the_shipped_file_is_the_default_outside_of_a_clone(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -140,3 +170,12 @@ class TestDeclaredFile:
         (clone / "group_data/office.py").write_text("workspace_file = open('made', 'w').name\n")
         assert declared_file("inventory/office.py") == Path("group_data/first.yaml")
         assert not (clone / "made").exists()
+
+    def test_the_isolation_is_unknown_unless_a_settings_file_gives_it(self, clone: Path) -> None:
+        assert declared_isolation("inventory/office.py") is None
+        for said, isolation in (("projects", "projects"), ("rooms", None)):
+            (clone / "group_data/office.py").write_text(f"isolation = '{said}'\n")
+            assert declared_isolation("inventory/office.py") == isolation
+
+    def test_the_defaults_in_a_checkout_give_no_isolation(self) -> None:
+        assert declared_isolation("inventory/hetzner.py", DEFAULTS.parents[1]) is None

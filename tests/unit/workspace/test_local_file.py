@@ -12,7 +12,18 @@ from infisical_iac.cli.main import main
 from infisical_iac.core.errors import FileError
 from infisical_iac.init import answers, repository
 from infisical_iac.init.answers import Answers
-from infisical_iac.workspace.local_file import NAME, LocalFile, complete, parse, write
+from infisical_iac.workspace.goal import Layout
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.local_file import (
+    NAME,
+    ImportedFolder,
+    LocalFile,
+    OwnProject,
+    complete,
+    find_ids,
+    parse,
+    write,
+)
 from tests.unit.ssh_server import reach_no_server
 
 _REPOSITORY = Path(__file__).resolve().parents[3]
@@ -21,6 +32,65 @@ _KNOWN = LocalFile("fake-id", "https://secrets.example.com", "/backend")
 
 def test_a_written_file_round_trips() -> None:
     assert parse(complete("", _KNOWN)) == _KNOWN
+
+
+_SPLIT = LocalFile(
+    domain="https://secrets.example.com",
+    folder="/backend",
+    projects={
+        "production": OwnProject("own-id", (ImportedFolder("shared-id", "/shared"),)),
+        "staging": OwnProject("other-id"),
+    },
+)
+
+
+def test_projects_by_environment_round_trip() -> None:
+    text = complete("", _SPLIT)
+    assert parse(text) == _SPLIT
+    assert json.loads(text)["projects"] == {
+        "production": {
+            "workspaceId": "own-id",
+            "imports": [{"workspaceId": "shared-id", "secretPath": "/shared"}],
+        },
+        "staging": {"workspaceId": "other-id"},
+    }
+    assert parse(text).ids == {"own-id", "shared-id", "other-id"}
+
+
+def test_one_project_and_several_replace_each_other() -> None:
+    one = complete(complete("", _SPLIT), _KNOWN)
+    assert parse(one) == _KNOWN
+    assert "projects" not in json.loads(one)
+    several = complete(one, _SPLIT)
+    assert parse(several) == _SPLIT
+    assert "workspaceId" not in json.loads(several)
+
+
+def test_ids_that_are_not_known_yet_replace_nothing() -> None:
+    """`infisical-iac init` writes such a file before a deploy, or again after one."""
+    for text in (complete("", _SPLIT), complete("", _KNOWN)):
+        assert complete(text, LocalFile(domain="https://secrets.example.com")) == text
+
+
+_WORKSPACE = load(
+    """
+project: {name: Acme, slug: acme-co}
+environments: [{slug: staging, name: S}, {slug: production, name: P}]
+shared_folders: [/shared, /more]
+services: {backend: {folder: /backend, imports: [/more, /shared]}}
+"""
+)
+
+
+def test_the_ids_of_a_service_are_those_of_the_projects_that_hold_its_folders() -> None:
+    assert find_ids(Layout("one-id"), _WORKSPACE, "backend") == LocalFile("one-id")
+    assert find_ids(Layout(), _WORKSPACE, "backend") == LocalFile()
+    folders = ("/backend", "/shared", "/more")
+    parts = {("production", folder): f"id-of{folder}" for folder in folders}
+    imports = tuple(ImportedFolder(f"id-of{each}", each) for each in ("/more", "/shared"))
+    known = LocalFile(projects={"production": OwnProject("id-of/backend", imports)})
+    unseen = parts | {("staging", folder): "" for folder in folders} | {("staging", "/more"): "id"}
+    assert find_ids(Layout(parts=unseen), _WORKSPACE, "backend") == known
 
 
 def test_unknown_fields_and_other_keys_are_kept(tmp_path: Path) -> None:
@@ -66,6 +136,11 @@ def test_a_planted_link_is_not_written_through(tmp_path: Path) -> None:
         '{"strict": "true"}',
         '{"allow": "A"}',
         '{"allow": [1]}',
+        '{"projects": {}}',
+        '{"projects": []}',
+        '{"projects": {"production": "fake-id"}}',
+        '{"projects": {"production": {"workspaceId": ""}}}',
+        '{"projects": {"production": {"workspaceId": "fake-id", "imports": ["/shared"]}}}',
     ],
 )
 def test_files_that_no_loader_could_read_are_refused(text: str) -> None:

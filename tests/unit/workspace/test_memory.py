@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.workspace.api_change import ApiChange, Call
+from infisical_iac.workspace.goal import Layout, Memory
 from infisical_iac.workspace.load import load
-from infisical_iac.workspace.memory import Memory, learn, made_ids, parse, render
+from infisical_iac.workspace.memory import learn, made_ids, parse, render
 from infisical_iac.workspace.state import Actual, EnvironmentState, ProjectState
 from tests.unit.deployment import TEXT
 from tests.unit.remembering_deployment import RememberingDeployment
@@ -101,3 +102,42 @@ def test_objects_deleted_right_after_their_creation_have_no_id() -> None:
         for name in ("one", "two")
     ]
     assert made_ids(made, [replace(qa, folders={"/one": "id-2", "/three": "id-3"})]) == {"id-2"}
+
+
+_LAYOUT = Layout(
+    parts={
+        ("live", "/api"): "api-id",
+        ("live", "/shared"): "shared-id",
+        ("live", "/shared/deep"): "",
+        ("staging", "/api"): "other-id",
+    }
+)
+
+
+def test_a_folder_is_in_the_project_of_the_nearest_folder_that_has_one() -> None:
+    found = {
+        place: _LAYOUT.find("live", place)
+        for place in ("/api", "/api/jobs/mail", "/apis", "/", "/shared", "/shared/deep/er")
+    }
+    assert found == {
+        "/api": "api-id",
+        "/api/jobs/mail": "api-id",
+        "/apis": "",
+        "/": "",
+        "/shared": "shared-id",
+        "/shared/deep/er": "",  # its project can't be seen
+    }
+    assert _LAYOUT.find("production", "/api") == ""
+    assert Layout("one-id").find("production", "/anything") == "one-id"
+
+
+def test_a_folder_is_elsewhere_only_if_another_project_holds_it() -> None:
+    assert _LAYOUT.is_elsewhere("live", "/api", "shared-id")
+    assert not _LAYOUT.is_elsewhere("live", "/api", "api-id")
+    # That is the former folder of a service whose rename is still to be applied.
+    assert not _LAYOUT.is_elsewhere("live", "/former", "api-id")
+
+
+def test_only_projects_that_can_be_seen_are_listed() -> None:
+    assert _LAYOUT.list_in("live") == ["api-id", "shared-id"]
+    assert _LAYOUT.ids == ["api-id", "shared-id", "other-id"]

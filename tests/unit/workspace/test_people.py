@@ -182,6 +182,6 @@ def test_people_without_the_administrators_login_are_refused() -> None:
 
 
 def test_people_and_an_isolation_without_privileges_exclude_each_other() -> None:
-    with pytest.raises(UserError, match="isolation to 'privilege', or") as refused:
+    with pytest.raises(UserError, match="isolation to 'privilege' or ") as refused:
         Deployment().changes(PEOPLE, isolation="viewer")
     assert refused.value.code == "error.people_isolation"

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infisical_iac.api.identities import MARKER
+from infisical_iac.workspace.goal import Memory
 from infisical_iac.workspace.load import load
-from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.model import Isolation, Workspace
 from tests.unit.deployment import ADMIN, Deployment
 from tests.unit.drifts import DRIFTS, Drift

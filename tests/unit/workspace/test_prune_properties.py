@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.goal import Memory
 from infisical_iac.workspace.prune import find_unnamed, removals
 from infisical_iac.workspace.state import Actual, EnvironmentState, Import
 from tests.unit.remembering_deployment import WHOLE

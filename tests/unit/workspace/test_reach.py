@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.api import login
+from infisical_iac.api import contents, login
 from infisical_iac.core import remote
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.validation import is_confidential
@@ -63,8 +63,26 @@ def logins(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def _reach(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INFISICAL_API_URL", url)
-    with reach.reach("none", Path("group_data/chainalign.yaml"), None):
+    with reach.reach("none", Path("group_data/chainalign.yaml"), "privilege"):
         pass
+
+
+@pytest.mark.parametrize(
+    ("slugs", "isolation"),
+    [
+        ([], "privilege"),
+        (["chainalign", "chainalign-backend-production"], "privilege"),  # while secrets move
+        (["other", "chainalign-shared-staging"], "projects"),
+    ],
+)
+def test_the_isolation_at_a_url_follows_from_the_projects_that_are_there(
+    logins: list[str], monkeypatch: pytest.MonkeyPatch, slugs: list[str], isolation: str
+) -> None:
+    listed = [{"id": each, "slug": each} for each in slugs]
+    monkeypatch.setattr(contents, "projects", lambda _: listed)
+    monkeypatch.setenv("INFISICAL_API_URL", "https://secrets.example.com")
+    with reach.reach("none", Path("group_data/chainalign.yaml"), None) as reached:
+        assert reached.isolation == isolation
 
 
 @pytest.mark.parametrize(

@@ -12,8 +12,9 @@ from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.converge import apply, list_rename_notes
 from infisical_iac.workspace.credential_file import Replaced, Store, parse, render
 from infisical_iac.workspace.credentials import Step, plan
+from infisical_iac.workspace.goal import Memory
 from infisical_iac.workspace.load import load
-from infisical_iac.workspace.memory import Memory, remember
+from infisical_iac.workspace.memory import remember
 from infisical_iac.workspace.model import PRIVILEGE, Workspace
 from tests.unit.deployment import TEXT, folder, update
 from tests.unit.remembering_deployment import RememberingDeployment, apply_whole

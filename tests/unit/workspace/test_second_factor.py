@@ -5,7 +5,7 @@ from datetime import date
 
 import pytest
 
-from infisical_iac.workspace.memory import Goal
+from infisical_iac.workspace.goal import Goal
 from infisical_iac.workspace.model import Isolation, Workspace
 from infisical_iac.workspace.plan import compute_plan
 from infisical_iac.workspace.reach import Reached

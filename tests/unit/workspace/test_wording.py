@@ -18,8 +18,8 @@ from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.checks import Before
 from infisical_iac.workspace.client_secrets import create
 from infisical_iac.workspace.credentials import plan
+from infisical_iac.workspace.goal import Memory
 from infisical_iac.workspace.load import load
-from infisical_iac.workspace.memory import Memory
 from infisical_iac.workspace.plan import apply_plan, compute_plan
 from infisical_iac.workspace.preflight import admin_password, refuse, refuse_unfinished_scaling
 from infisical_iac.workspace.reconcile import decide
@@ -111,7 +111,8 @@ def test_wording_of_people_with_an_isolation_that_excludes_them() -> None:
         Deployment().changes(PEOPLE, isolation="viewer")
     assert str(refused.value) == (
         "people get their roles as additional privileges, which isolation 'viewer' does not "
-        "manage: set isolation to 'privilege', or remove `people` from the project file"
+        "manage: set isolation to 'privilege' or 'projects', or remove `people` from the "
+        "project file"
     )
 
 

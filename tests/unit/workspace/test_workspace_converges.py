@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from infisical_iac.api.identities import MARKER
 from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.converge import apply
-from infisical_iac.workspace.memory import Memory
+from infisical_iac.workspace.goal import Memory
 from tests.unit.deployment import (
     ADMIN,
     TEXT,

@@ -12,6 +12,7 @@ from tests.watching.watched import NOT_FOUND, Watched
 
 FORBIDDEN = {"status": 403, "json": {"message": "Your token has expired", "error": "TokenError"}}
 DENIED = {"status": 403, "json": {"message": "not allowed", "error": "PermissionDenied"}}
+NO_MEMBER = {"status": 403, "json": {"message": "none", "error": "ProjectMembershipNotFound"}}
 UNAUTHORIZED = {"status": 401, "json": {"message": "Token missing"}}
 
 
@@ -24,10 +25,11 @@ def test_unchanged_secrets_are_not_sent_again(
     assert dict(watched.watch.config) == {"A": "1", "B": "2"}
 
 
+@pytest.mark.parametrize("denied", [DENIED, NO_MEMBER])
 def test_a_revoked_permission_causes_no_login(
-    watched: Watched, vault: Vault, server: ScriptedServer
+    denied: dict[str, Any], watched: Watched, vault: Vault, server: ScriptedServer
 ) -> None:
-    vault.broken = [DENIED]
+    vault.broken = [denied]
     vault.values = {"A": "new"}
     assert eventually(lambda: watched.changes)
     assert (server.count("login"), watched.codes()) == (1, ["forbidden"])

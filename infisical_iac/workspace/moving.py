@@ -1,0 +1,340 @@
+"""Move the secrets from the projects of one isolation to those of another.
+
+Both sides stay readable until the move is finished, and identities keep their client secrets, so
+that services change over one by one. The versions of each secret after a copy are remembered: they
+tell which side was written to since. Values are never stored.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from infisical_iac.api import contents
+from infisical_iac.core.errors import CheckFailed, Refused
+from infisical_iac.core.wording import join_names, pluralize
+from infisical_iac.workspace.actual import read
+from infisical_iac.workspace.api_change import ApiChange
+from infisical_iac.workspace.converge import converge, difference
+from infisical_iac.workspace.goal import Goal, Layout, Memory, Move, parts_of, split
+from infisical_iac.workspace.memory import find_listed, learn, locate
+from infisical_iac.workspace.model import Isolation
+from infisical_iac.workspace.reach import Reached
+from infisical_iac.workspace.request_counts import expect_changes
+from infisical_iac.workspace.secret_copies import (
+    Comparison,
+    Place,
+    Side,
+    compare,
+    copy,
+    read_side,
+    remove,
+)
+
+_MOST_PASSES = 5
+_MOST_SHOWN = 5
+# A reference to a secret of another folder, such as ${production.shared.KEY}.
+_REFERENCE = re.compile(r"\$\{[^}]*\.[^}]*\}")
+
+
+@dataclass(frozen=True)
+class MovePlan:
+    """The state of a move.
+
+    Attributes:
+        changes: the projects, folders, identities and people to bring to the new isolation first.
+        compared: the difference between the two sides; all is to be written before there is one.
+        duration: how long it takes because of rate limits; empty if that is short.
+        expanded: how many values refer to a secret of another folder. Infisical follows that only
+            inside one project; a loader reads values as they are.
+    """
+
+    to: Isolation
+    changes: Sequence[ApiChange]
+    compared: Comparison
+    duration: str = ""
+    expanded: int = 0
+
+    @property
+    def is_due(self) -> bool:
+        """Return whether there is anything to do."""
+        return bool(self.changes) or not self.compared.is_settled
+
+
+def origin(reached: Reached, to: Isolation) -> Goal:
+    """Return the goal of the side that the secrets move from.
+
+    Raises Refused if a move to another isolation is unfinished, or if there is nothing to move.
+    """
+    move = reached.memory.move
+    if move and move.to != to:
+        raise Refused(
+            f"the move to {move.to}, begun at {move.since}, is neither finished nor undone: run "
+            "`infisical-iac isolation finish` or `infisical-iac isolation undo` first",
+            code="refused.isolation",
+        )
+    if move and move.ending:
+        raise Refused(
+            f"`infisical-iac isolation {move.ending}` was interrupted: run it again first",
+            code="refused.isolation",
+        )
+    is_split = to != "projects"
+    there = bool(reached.memory.parts) if is_split else bool(reached.memory.project)
+    if not there:
+        raise Refused(
+            "there are no secrets to move from here: set isolation in your settings and run "
+            "`infisical-iac apply`",
+            code="refused.isolation",
+        )
+    return replace(reached, isolation="projects" if is_split else "privilege")
+
+
+def _slugs(goal: Goal) -> list[str]:
+    return [each.slug for each in goal.desired.environments]
+
+
+def refuse_homeless(stray: Sequence[Place], layout: Layout, side: Side) -> None:
+    """Raise Refused for secrets that no project of the new side holds."""
+    homeless = [*stray, *(each for each in side if not layout.find(*each[:2]))]
+    if homeless:
+        folders = sorted({f"{each.folder} in {each.environment}" for each in homeless})
+        raise Refused(
+            f"{pluralize(len(homeless), 'secret')} would have no project, as the project file "
+            f"names no service or shared folder for {join_names(folders[:_MOST_SHOWN])}: add one, "
+            "or move these secrets in Infisical",
+            code="refused.isolation",
+        )
+
+
+def compute_move(reached: Reached, to: Isolation) -> MovePlan:
+    """Return what a move would do, and change nothing.
+
+    Raises Refused as `origin` and `refuse_homeless` do, and UserError if a state can't be read.
+    """
+    here, goal = origin(reached, to), replace(reached, isolation=to)
+    client, environments = reached.client, _slugs(reached)
+    side, stray = read_side(client, locate(client, here), environments)
+    refuse_homeless(stray, _future(goal), side)
+    changes = difference(goal, read(client, goal, reached.admin))
+    there: Side = {}
+    is_made = not any(each.kind == "+" and each.what.startswith("project ") for each in changes)
+    if is_made:
+        there, _ = read_side(client, locate(client, goal), environments)
+    move = reached.memory.move
+    compared = compare(side, there, move.versions if move else {})
+    expanded = sum(bool(_REFERENCE.search(each.value)) for each in side.values())
+    # Each side is read before the copy and after it.
+    lists = 2 * len(reached.desired.environments) * (1 + len(parts_of(reached.desired)))
+    batches = len({each[:2] for each in compared.write})
+    duration = expect_changes(client, goal, changes, of_secrets=lists + batches)
+    return MovePlan(to, changes, compared, duration, expanded if to == "projects" else 0)
+
+
+def _future(goal: Goal) -> Layout:
+    """Return the layout of a goal whose projects may be missing yet, with keys for ids."""
+    parts = {(each.environment.slug, each.folder): each.key for each in parts_of(goal.desired)}
+    return Layout(parts=parts) if goal.is_split else Layout("project")
+
+
+def carry_out(reached: Reached, to: Isolation, report: Callable[[str], None]) -> Comparison:
+    """Make the projects of an isolation, and copy the secrets until both sides are equal.
+
+    A killed run is continued by the next. What was written there since an earlier copy stays.
+
+    Args:
+        report: called with each change that was made.
+
+    Returns:
+        The difference that is left: secrets that were written there.
+
+    Raises UserError. CheckFailed if somebody writes here faster than this copies.
+    """
+    here, client = origin(reached, to), reached.client
+    keep = _Keeper(reached)
+    move = reached.memory.move
+    if move is None:
+        existing = _find_ids(contents.projects(client), reached, to)
+        move = Move(to, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", existing)
+    # From now on the choice is the user's.
+    keep.save(move, replace(reached.memory, fell_back=False))
+    goal = replace(keep.reached, isolation=to)
+    made: list[ApiChange] = []
+
+    def note(change: ApiChange) -> None:
+        made.append(change)
+        report(str(change))
+
+    actual = converge(client, goal, note, reached.admin)
+    keep.save(move, learn(client, goal, actual, made))
+    source = locate(client, replace(keep.reached, isolation=here.isolation))
+    target = locate(client, replace(keep.reached, isolation=to))
+    for _ in range(_MOST_PASSES):
+        side, stray = read_side(client, source, _slugs(reached))
+        refuse_homeless(stray, target, side)
+        there, _ = read_side(client, target, _slugs(reached))
+        found = compare(side, there, move.versions)
+        known = {
+            str(place): (each.version, there[place].version)
+            for place, each in side.items()
+            if there.get(place) == each
+        }
+        versions = {key: each for key, each in move.versions.items() if key not in known}
+        due = {str(each): (side[each].version, 0) for each in found.write}
+        move = replace(move, versions={**versions, **known, **due})
+        keep.save(move)
+        if found.is_settled:
+            return found
+        copy(client, target, {each: side[each] for each in found.write}, report)
+        remove(client, target, found.remove, report)
+        gone = {str(each) for each in found.remove}
+        move = replace(move, versions={k: v for k, v in move.versions.items() if k not in gone})
+    raise CheckFailed(
+        f"secrets still differ after {_MOST_PASSES} copies, such as {found.write[0]}: somebody "
+        "writes to them, so run again when that has ended",
+        code="checks.move",
+    )
+
+
+class _Keeper:
+    """The memory of a host while secrets move: each step is stored before the next begins."""
+
+    def __init__(self, reached: Reached) -> None:
+        if reached.remember is None:
+            raise Refused(
+                "with INFISICAL_API_URL there is no host that remembers where a move stands: give "
+                "--inventory instead",
+                code="refused.isolation",
+            )
+        self.reached = reached
+        self._remember = reached.remember
+
+    def save(self, move: Move | None, memory: Memory | None = None) -> None:
+        """Store the state of the move, with the rest of the memory as it is or as given."""
+        kept = replace(memory or self.reached.memory, move=move)
+        self._remember(kept)
+        self.reached = replace(self.reached, memory=kept)
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What the end of a move deletes.
+
+    Attributes:
+        name: `finish`, which deletes where the secrets came from, or `undo`, which deletes where
+            they went.
+        projects: the slugs of the projects to delete, by id.
+        compared: the difference between the two sides; None if the deletion had begun before.
+    """
+
+    name: str
+    projects: Mapping[str, str]
+    compared: Comparison | None
+
+
+def compute_ending(reached: Reached, name: str) -> Ending:
+    """Return what `finish` or `undo` would delete, and change nothing.
+
+    Raises Refused without a move, while the settings name the other isolation, and for a finish
+    with secrets that were written here since the copy.
+    """
+    move = reached.memory.move
+    if move is None:
+        raise Refused("no move of secrets is under way", code="refused.isolation")
+    if move.ending and move.ending != name:
+        raise Refused(
+            f"`infisical-iac isolation {move.ending}` was interrupted: run it again",
+            code="refused.isolation",
+        )
+    is_forward = name == "finish"
+    stays = move.to if is_forward else _origin(move)
+    if (reached.isolation == "projects") != (stays == "projects"):
+        raise Refused(
+            f"the settings have isolation {reached.isolation!r}: set it to {stays!r} and run "
+            "`infisical-iac apply` first",
+            code="refused.isolation",
+        )
+    compared = None if move.ending else _compare_sides(reached, move)
+    if is_forward and compared:
+        _refuse_late(move, [*compared.write, *compared.remove, *compared.conflicts])
+    leaves = _origin(move) if is_forward else move.to
+    return Ending(name, _list_leaving(reached, move, leaves), compared)
+
+
+def _origin(move: Move) -> Isolation:
+    return "privilege" if move.to == "projects" else "projects"
+
+
+def _compare_sides(reached: Reached, move: Move) -> Comparison:
+    client = reached.client
+    here, there = (
+        read_side(client, locate(client, replace(reached, isolation=each)), _slugs(reached))[0]
+        for each in (_origin(move), move.to)
+    )
+    return compare(here, there, move.versions)
+
+
+def _refuse_late(move: Move, late: Sequence[Place]) -> None:
+    if late:
+        names = ", ".join(map(str, late[:_MOST_SHOWN]))
+        more = f" and {len(late) - _MOST_SHOWN} more" if len(late) > _MOST_SHOWN else ""
+        raise Refused(
+            f"{pluralize(len(late), 'secret')} would be lost: {names}{more}: run `infisical-iac "
+            f"isolation apply --to {move.to}` again, which copies what was written since; write a "
+            "secret that was changed on both sides on both",
+            code="refused.isolation",
+        )
+
+
+def _list_leaving(reached: Reached, move: Move, leaves: Isolation) -> dict[str, str]:
+    """Return the slugs of the projects of one side by id, as far as they are still there."""
+    listed = contents.projects(reached.client)
+    memory = reached.memory
+    known = {each.project for each in memory.parts.values()}
+    ids = known if leaves == "projects" else {memory.project}
+    if leaves == move.to:
+        # A killed run may have made some that nothing remembers.
+        ids = (ids | _find_ids(listed, reached, leaves)) - move.existing
+    return {each["id"]: each["slug"] for each in listed if each["id"] in ids}
+
+
+def _find_ids(
+    listed: Sequence[Mapping[str, Any]], reached: Reached, isolation: Isolation
+) -> frozenset[str]:
+    goals = split(replace(reached, isolation=isolation)).values()
+    found = [
+        find_listed(listed, replace(each.memory, slug=each.desired.project.slug))[0]
+        for each in goals
+    ]
+    return frozenset(str(each["id"]) for each in found if each)
+
+
+def end(reached: Reached, ending: Ending, report: Callable[[str], None]) -> None:
+    """Delete the projects of an ending, and forget the move. A killed end is run again.
+
+    Raises UserError.
+    """
+    move = reached.memory.move
+    assert move is not None
+    keep = _Keeper(reached)
+    keep.save(replace(move, ending=ending.name))
+    for id, slug in ending.projects.items():
+        path = f"/api/v1/projects/{id}"
+        there = contents.project_of(reached.client, id)
+        if there["hasDeleteProtection"]:
+            body = {"name": there["name"], "hasDeleteProtection": False}
+            reached.client.patch(path, json=body)
+        reached.client.delete(path)
+        report(f"- project {slug}")
+    leaves = _origin(move) if ending.name == "finish" else move.to
+    memory = keep.reached.memory
+    if leaves == "projects":
+        kept = {key: each for key, each in memory.parts.items() if each.project in move.existing}
+        keep.save(None, replace(memory, parts=kept))
+    elif memory.project in move.existing:
+        keep.save(None)
+    else:
+        keep.save(
+            None,
+            replace(memory, project="", slug="", environments={}, folders={}, made=frozenset()),
+        )

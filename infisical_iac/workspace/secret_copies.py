@@ -1,0 +1,249 @@
+"""Compare secrets on two sides, and copy them with all that belongs to them."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import groupby
+from threading import Lock
+from typing import Any, NamedTuple
+
+from infisical_iac.api import contents
+from infisical_iac.api.client import Client
+from infisical_iac.api.lists import gather, gather_by
+from infisical_iac.core.errors import ApiError
+from infisical_iac.core.wording import pluralize
+from infisical_iac.workspace.goal import Layout
+
+# The server takes 1 MiB; a name or comment in another script takes several bytes a character.
+_MOST_BYTES, _MOST_ITEMS = 800_000, 500
+_BATCH = "/api/v4/secrets/batch"
+
+
+class Place(NamedTuple):
+    """The name of a secret and its place, the same on both sides."""
+
+    environment: str
+    folder: str
+    key: str
+
+    def __str__(self) -> str:
+        return f"{self.environment} {self.folder} {self.key}"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A secret with everything that a move keeps; `version` counts its changes on its side."""
+
+    value: str = field(repr=False)
+    comment: str = field(repr=False)
+    tags: tuple[tuple[str, str], ...]
+    metadata: tuple[tuple[str, str], ...] = field(repr=False)
+    has_lines_encoded: bool
+    version: int = field(compare=False)
+
+    @classmethod
+    def of(cls, listed: Mapping[str, Any]) -> "Kept":
+        """Return the secret of an entry of the server's list; a tag is its slug and color."""
+        metadata = listed.get("secretMetadata") or ()
+        return cls(
+            listed["secretValue"],
+            listed.get("secretComment") or "",
+            tuple(
+                sorted((each["slug"], each.get("color") or "") for each in listed.get("tags") or ())
+            ),
+            tuple(sorted((each["key"], each["value"]) for each in metadata)),
+            not listed.get("skipMultilineEncoding"),
+            listed["version"],
+        )
+
+
+Side = Mapping[Place, Kept]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The difference between the two sides of a move.
+
+    Attributes:
+        same: how many secrets are equal on both sides.
+        write: secrets to copy: the other side lacks them, or has an earlier copy.
+        remove: copies of secrets that were deleted since.
+        newer: secrets that were written there since the copy; they stay as they are there.
+        conflicts: secrets that were written to on both sides, with different results.
+    """
+
+    same: int
+    write: tuple[Place, ...] = ()
+    remove: tuple[Place, ...] = ()
+    newer: tuple[Place, ...] = ()
+    conflicts: tuple[Place, ...] = ()
+
+    @property
+    def is_settled(self) -> bool:
+        """Return whether nothing is left to copy."""
+        return not (self.write or self.remove)
+
+
+def compare(here: Side, there: Side, versions: Mapping[str, tuple[int, int]]) -> Comparison:
+    """Return what differs between the two sides.
+
+    Args:
+        versions: as `Move` has them.
+    """
+    same, found = 0, _Groups([], [], [], [])
+    for place in sorted({*here, *there}):
+        old, new = here.get(place), there.get(place)
+        was = versions.get(str(place))
+        if old == new:
+            same += 1
+        elif new is None:
+            # It was deleted there since the copy, if there was one.
+            (found.newer if was and was[1] and _is(old, was[0]) else found.write).append(place)
+        elif was is None:
+            (found.newer if old is None else found.conflicts).append(place)
+        elif not was[1] or _is(new, was[1]):
+            (found.write if old else found.remove).append(place)
+        else:
+            is_old_kept = old is None or _is(old, was[0])
+            (found.newer if is_old_kept else found.conflicts).append(place)
+    return Comparison(same, *map(tuple, found))
+
+
+class _Groups(NamedTuple):
+    write: list[Place]
+    remove: list[Place]
+    newer: list[Place]
+    conflicts: list[Place]
+
+
+def _is(secret: Kept | None, version: int) -> bool:
+    return secret is not None and secret.version == version
+
+
+def read_side(
+    client: Client, layout: Layout, environments: Iterable[str]
+) -> tuple[Side, list[Place]]:
+    """Return the secrets of one side, and the places of those that are not where they belong."""
+    places = [(slug, id) for slug in environments for id in layout.list_in(slug)]
+    patient = client.with_patience()
+    read = gather_by(places, lambda each: _list(patient, each[1], each[0]))
+    found: dict[Place, Kept] = {}
+    stray: list[Place] = []
+    for (slug, id), listed in read.items():
+        for each in listed:
+            place = Place(slug, each["secretPath"], each["secretKey"])
+            if layout.find(slug, place.folder) == id:
+                found[place] = Kept.of(each)
+            else:
+                stray.append(place)
+    return found, stray
+
+
+def _list(client: Client, project: str, environment: str) -> list[dict[str, Any]]:
+    try:
+        return contents.secrets(client, project, environment)
+    except ApiError as error:
+        if error.status != 404:  # the environment is still to be made or restored
+            raise
+        return []
+
+
+def copy(
+    client: Client, target: Layout, secrets: Mapping[Place, Kept], report: Callable[[str], None]
+) -> None:
+    """Write secrets to the other side, one request for each folder and half a million bytes."""
+    places = sorted({(target.find(*each[:2]), *each[:2]) for each in secrets})
+    gather(partial(_make_folder, client, *each) for each in places)
+    tags = gather_by(
+        dict.fromkeys(project for project, *_ in places),
+        lambda project: _make_tags(client, project, _tags_in(project, target, secrets)),
+    )
+
+    one_at_a_time = Lock()
+
+    def send(at: tuple[str, str, str]) -> None:
+        project, environment, folder = at
+        here = [each for each in secrets if each[:2] == (environment, folder)]
+        items = [_item(each.key, secrets[each], tags[project]) for each in here]
+        place = {"projectId": project, "environment": environment, "secretPath": folder}
+        for some in _parts(items):
+            client.patch(_BATCH, json={**place, "mode": "upsert", "secrets": some})
+            with one_at_a_time:
+                report(f"+ {pluralize(len(some), 'secret')} in {environment} {folder}")
+
+    gather(partial(send, each) for each in places)
+
+
+def _tags_in(project: str, target: Layout, secrets: Mapping[Place, Kept]) -> dict[str, str]:
+    return {
+        slug: color
+        for place, each in secrets.items()
+        if each.tags and target.find(*place[:2]) == project
+        for slug, color in each.tags
+    }
+
+
+def _make_tags(client: Client, project: str, wanted: Mapping[str, str]) -> dict[str, str]:
+    """Return the ids of a project's tags by slug, after making those that are missing."""
+    if not wanted:
+        return {}
+    path = f"/api/v1/projects/{project}/tags"
+    ids = {each["slug"]: str(each["id"]) for each in client.get(path)["tags"]}
+    for slug, color in wanted.items():
+        if slug not in ids:
+            body = {"slug": slug, "color": color}
+            ids[slug] = str(client.post(path, json=body)["tag"]["id"])
+    return ids
+
+
+def _make_folder(client: Client, project: str, environment: str, folder: str) -> None:
+    """Make a folder inside a service's folder, and those around it, where they are missing."""
+    names = folder.strip("/").split("/")
+    known = contents.folders(client, project, environment)
+    for depth, name in enumerate(names if folder != "/" else ()):
+        parent = "/" + "/".join(names[:depth])
+        if f"{parent.rstrip('/')}/{name}" not in known:
+            at = {"projectId": project, "environment": environment, "path": parent}
+            try:
+                client.post("/api/v2/folders", json={**at, "name": name})
+            except ApiError as error:  # Another folder's call may have made it.
+                if error.status != 400 or "already exists" not in error.message:
+                    raise
+
+
+def _item(key: str, secret: Kept, tags: Mapping[str, str]) -> dict[str, Any]:
+    return {
+        "secretKey": key,
+        "secretValue": secret.value,
+        "secretComment": secret.comment,
+        "skipMultilineEncoding": not secret.has_lines_encoded,
+        "tagIds": [tags[slug] for slug, _ in secret.tags],
+        "secretMetadata": [{"key": key, "value": value} for key, value in secret.metadata],
+    }
+
+
+def _parts(items: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    part: list[dict[str, Any]] = []
+    size = 0
+    for item in items:
+        taken = len(json.dumps(item, ensure_ascii=False).encode())
+        if part and (size + taken > _MOST_BYTES or len(part) == _MOST_ITEMS):
+            yield part
+            part, size = [], 0
+        part.append(item)
+        size += taken
+    if part:
+        yield part
+
+
+def remove(
+    client: Client, target: Layout, places: Sequence[Place], report: Callable[[str], None]
+) -> None:
+    """Delete copies of secrets that were deleted since."""
+    for (environment, folder), some in groupby(places, key=lambda each: each[:2]):
+        keys = [{"secretKey": each.key} for each in some]
+        at = {"environment": environment, "secretPath": folder}
+        body = {"projectId": target.find(environment, folder), **at, "secrets": keys}
+        client.delete(_BATCH, json=body)
+        report(f"- {pluralize(len(keys), 'secret')} in {environment} {folder}")

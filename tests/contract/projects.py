@@ -1,0 +1,181 @@
+"""A deployment with the isolation `projects`: one project a service, folder and environment."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from infisical_iac.api import contents, login
+from infisical_iac.api.client import Client
+from infisical_iac.api.universal_auth import create_client_secret
+from infisical_iac.core.errors import UserError
+from infisical_iac.workspace.goal import Memory, slugs_of
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
+from infisical_iac.workspace.reach import Reached
+
+from .first import EMAIL, PASSWORD
+from .world import PASSWORD as WORLD_PASSWORD
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from infisical_iac.workspace.api_change import ApiChange
+    from infisical_iac.workspace.model import Isolation, Workspace
+
+    from .world import World
+
+Json = dict[str, Any]
+ADA, BEN = "ada@example.com", "ben@example.com"
+API = "/api/v1/projects"
+# More than any run here makes changes.
+MOST_CUTS = 120
+
+
+def file() -> Json:
+    """Return a project file with two services, of which one imports what both could."""
+    return {
+        "project": {"name": "Acme", "slug": "acme-co"},
+        "environments": [{"slug": each, "name": each.title()} for each in ("staging", "live")],
+        "shared_folders": ["/shared"],
+        "services": {
+            "api": {"folder": "/api", "imports": ["/shared"]},
+            "web": {"folder": "/web"},
+        },
+    }
+
+
+@contextmanager
+def on(world: World, isolation: Isolation) -> Iterator[Projects]:
+    """Return a deployment on a shared server, which may be a real one."""
+    identity = world.deployer_identity
+    with Client(world.standin.url) as anyone:
+        deployer = login.universal(anyone, identity.client_id, identity.client_secret)
+        made = Projects(deployer, anyone, identity.client_id, world.org_id, isolation=isolation)
+        made.password = WORLD_PASSWORD
+        yield made
+        made.clear()
+
+
+@dataclass
+class Projects:
+    """A deployment, with the clients of the deployer and of nobody."""
+
+    deployer: Client
+    anyone: Client
+    client_id: str
+    organization: str
+    content: Json = field(default_factory=file)
+    memory: Memory = field(default_factory=Memory)
+    isolation: Isolation = "projects"
+    password: str = PASSWORD
+
+    @property
+    def desired(self) -> Workspace:
+        return load(json.dumps(self.content))
+
+    def admin(self) -> Client:
+        return login.password(self.anyone, EMAIL, self.password, self.organization)
+
+    def reach(self) -> Reached:
+        reached = Reached(
+            client=self.deployer,
+            address="",
+            deployer=self.client_id,
+            admin=self.admin,
+            has_admin=True,
+            desired=self.desired,
+            isolation=self.isolation,
+            admin_email=EMAIL,
+            remember=partial(setattr, self, "memory"),
+        )
+        return reached.recalling(self.memory)
+
+    def plan(self, *, prune: bool = False) -> WorkspacePlan:
+        return compute_plan(self.reach(), prune=prune)
+
+    def foreign(self) -> list[str]:
+        return [each.what for each in self.plan().foreign]
+
+    def apply(self, *, prune: bool = False) -> list[ApiChange]:
+        """Plan, make all changes, and return those that were made."""
+        done: list[ApiChange] = []
+        apply_plan(self.reach(), self.plan(prune=prune), done.append)
+        return done
+
+    def slugs(self) -> list[str]:
+        """Return the slugs of the deployment's projects, sorted."""
+        return sorted(each["slug"] for each in self.projects())
+
+    def projects(self) -> list[Json]:
+        """Return the deployment's projects: others on a shared server have other slugs."""
+        listed = contents.projects(self.deployer)
+        return [each for each in listed if each["slug"].startswith(self.content["project"]["slug"])]
+
+    def clear(self) -> None:
+        """Delete the deployment's projects, and forget them."""
+        for each in self.projects():
+            body = {"name": each["name"], "hasDeleteProtection": False}
+            self.deployer.patch(f"{API}/{each['id']}", json=body)
+            self.deployer.delete(f"{API}/{each['id']}")
+        self.memory = Memory()
+
+    def id_of(self, key: str) -> str:
+        """Return the id of the project of a key, such as `api.live`."""
+        slug = slugs_of(self.desired)[key]
+        (found,) = (each for each in contents.projects(self.deployer) if each["slug"] == slug)
+        return str(found["id"])
+
+    def at(self, key: str) -> dict[str, str]:
+        """Return the parameters of a request for the secrets in the project of a key."""
+        named, _, environment = key.rpartition(".")
+        folder = named if named.startswith("/") else f"/{named}"
+        return {"projectId": self.id_of(key), "environment": environment, "secretPath": folder}
+
+    def write(self, key: str, name: str, **fields: Any) -> None:
+        body = {**self.at(key), "secretValue": "fake", **fields}
+        self.deployer.post(f"/api/v4/secrets/{name}", json=body)
+
+    def log_in(self, identity: str) -> Client:
+        """Return a client with the token of a service's identity."""
+        id = self.memory.identities[identity]
+        auth = self.deployer.get(f"/api/v1/auth/universal-auth/identities/{id}")
+        secret = create_client_secret(self.deployer, id, "test").value
+        return login.universal(self.anyone, auth["identityUniversalAuth"]["clientId"], secret)
+
+
+class Failing(httpx.BaseTransport):
+    """A way to the server that breaks after a number of requests that change something."""
+
+    def __init__(self, left: int) -> None:
+        self.left, self.sent = left, 0
+        self._way = httpx.HTTPTransport()
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method != "GET" and "/auth/" not in request.url.path:
+            if self.sent == self.left:
+                raise httpx.ConnectError("cut")
+            self.sent += 1
+        return self._way.handle_request(request)
+
+
+def is_cut(made: Projects, run: Callable[[Projects], Any]) -> bool:
+    """Run with a connection that breaks after one change; return whether it did.
+
+    So the runs of a loop are cut at one change after the other.
+    """
+    whole = made.deployer
+    with Client(str(whole._http.base_url), Failing(1)) as cut:
+        made.deployer = cut.with_token(str(whole._token))
+        try:
+            run(made)
+        except UserError:
+            return True
+        finally:
+            made.deployer = whole
+    return False

@@ -1,0 +1,266 @@
+"""Test that secrets move between one project and one for each service, and that nothing is lost."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from infisical_iac.api import contents
+from infisical_iac.core.errors import ApiError, Refused
+from infisical_iac.workspace.memory import parse, render
+from infisical_iac.workspace.moving import carry_out, compute_ending, compute_move, end
+
+from .projects import API, MOST_CUTS, Projects, is_cut, on
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from infisical_iac.workspace.model import Isolation
+
+    from .world import World
+
+pytestmark = pytest.mark.real
+
+_STAGES, _ONE = ("staging", "live"), "acme-co"
+# Each has a folder, a name, and what else belongs to the secret.
+SECRETS: list[tuple[str, str, dict[str, Any]]] = [
+    ("/api", "PLAIN", {"secretValue": "fake"}),
+    ("/api", "EMPTY", {"secretValue": ""}),
+    ("/api", "LINES", {"secretValue": "fake one\nfake two\n", "skipMultilineEncoding": True}),
+    ("/api", "QUOTES", {"secretValue": '"it\'s" $HOME ${shared.KEY} \\n ü 🔑'}),
+    ("/api/inner", "DEEP", {"secretValue": "fake", "secretComment": "by hand\nin two lines"}),
+    ("/web", "META", {"secretMetadata": [{"key": "owner", "value": "Ada"}]}),
+    ("/shared", "PLAIN", {"secretValue": "another"}),
+]
+
+
+@pytest.fixture(scope="module")
+def server(world: World) -> Iterator[Projects]:
+    with on(world, "privilege") as made:
+        yield made
+
+
+@pytest.fixture
+def one(server: Projects) -> Iterator[Projects]:
+    """A deployment in one project, with secrets in it."""
+    server.isolation = "privilege"
+    server.apply()
+    for stage in _STAGES:
+        _fill(server, stage)
+    yield server
+    server.clear()
+
+
+def _fill(made: Projects, stage: str) -> None:
+    at = {"projectId": made.memory.project, "environment": stage}
+    made.deployer.post("/api/v2/folders", json={**at, "path": "/api", "name": "inner"})
+    tag = made.deployer.get(f"{API}/{made.memory.project}/tags")["tags"]
+    if not tag:
+        body = {"slug": "hot", "color": "#ff0000"}
+        tag = [made.deployer.post(f"{API}/{made.memory.project}/tags", json=body)["tag"]]
+    for folder, name, fields in SECRETS:
+        body = {**at, "secretPath": folder, "secretValue": "fake", **fields}
+        tags = {"tagIds": [tag[0]["id"]]} if name == "META" else {}
+        made.deployer.post(f"/api/v4/secrets/{name}", json={**body, **tags})
+
+
+_FIELDS = ("secretKey", "secretValue", "secretComment", "skipMultilineEncoding", "secretMetadata")
+
+
+def _read(made: Projects, *, split: bool) -> dict[str, list[Any]]:
+    """Return all secrets of one side with what belongs to them, by environment and folder."""
+    found: dict[str, list[Any]] = {}
+    for project in made.projects():
+        if (project["slug"] != _ONE) == split:
+            for stage, listed in contents.secrets_of(made.deployer, project).items():
+                for each in listed:
+                    tags = [(tag["slug"], tag["color"]) for tag in each["tags"]]
+                    row = [*(each[field] for field in _FIELDS), tags]
+                    found.setdefault(f"{stage} {each['secretPath']}", []).append(row)
+    return {key: sorted(rows, key=str) for key, rows in sorted(found.items())}
+
+
+def _move(made: Projects, to: Isolation = "projects") -> Any:
+    return carry_out(made.reach(), to, lambda _: None)
+
+
+def _end(made: Projects, name: str) -> None:
+    end(made.reach(), compute_ending(made.reach(), name), lambda _: None)
+
+
+def _write(made: Projects, project: str, stage: str, folder: str, **values: str) -> None:
+    at = {"projectId": project, "environment": stage, "secretPath": folder}
+    secrets = [{"secretKey": name, "secretValue": value} for name, value in values.items()]
+    body = {**at, "mode": "upsert", "secrets": secrets}
+    made.deployer.patch("/api/v4/secrets/batch", json=body)
+
+
+def test_secrets_move_there_and_back_with_all_that_belongs_to_them(one: Projects) -> None:
+    before, identities = _read(one, split=False), one.memory.identities
+    moved = _move(one)
+    assert moved.same == len(SECRETS) * len(_STAGES)
+    assert _read(one, split=True) == before == _read(one, split=False)
+    assert parse(render(one.memory)) == one.memory
+    one.isolation = "projects"
+    assert one.plan().due == []
+    _end(one, "finish")
+    assert _ONE not in one.slugs()
+    assert one.plan().due == []
+    assert one.memory.move is None
+
+    _move(one, "privilege")
+    one.isolation = "privilege"
+    assert one.plan().due == []
+    _end(one, "finish")
+    assert one.slugs() == [_ONE]
+    assert _read(one, split=False) == before
+    assert one.plan().due == []
+    assert one.memory.identities == identities
+
+
+def test_services_read_both_sides_until_the_move_is_finished(one: Projects) -> None:
+    reader = one.log_in("api-live")
+    _move(one)
+    raw = {"expandSecretReferences": "false"}
+    old = {"projectId": one.memory.project, "environment": "live", "secretPath": "/api", **raw}
+    new = {**one.at("api.live"), **raw}
+    seen = [
+        {each["secretKey"] for each in reader.get("/api/v4/secrets", params=at)["secrets"]}
+        for at in (old, new)
+    ]
+    assert seen[0] == seen[1] != set()
+    one.isolation = "projects"
+    _end(one, "finish")
+    with pytest.raises(ApiError):
+        reader.get("/api/v4/secrets", params=old)
+    assert reader.get("/api/v4/secrets", params=new)["secrets"]
+
+
+def test_a_repeated_move_copies_what_was_written_since_and_deletes_what_was_deleted(
+    one: Projects,
+) -> None:
+    _move(one)
+    _write(one, one.memory.project, "live", "/api", PLAIN="changed", ADDED="new")
+    at = {"projectId": one.memory.project, "environment": "live", "secretPath": "/web"}
+    one.deployer.delete("/api/v4/secrets/META", json=at)
+    assert compute_move(one.reach(), "projects").is_due
+    one.isolation = "projects"
+    with pytest.raises(Refused) as refused:
+        compute_ending(one.reach(), "finish")
+    assert "live /api ADDED" in str(refused.value)
+    _move(one)
+    assert _read(one, split=True) == _read(one, split=False)
+    _end(one, "finish")
+
+
+def test_what_was_written_in_the_new_projects_stays_and_is_told_by_an_undo(one: Projects) -> None:
+    _move(one)
+    before = _read(one, split=False)
+    _write(one, one.memory.parts["api.live"].project, "live", "/api", PLAIN="later", MORE="more")
+    left = _move(one)
+    assert [str(each) for each in left.newer] == ["live /api MORE", "live /api PLAIN"]
+    ending = compute_ending(one.reach(), "undo")
+    assert ending.compared is not None
+    assert ending.compared.newer == left.newer
+    _end(one, "undo")
+    assert one.slugs() == [_ONE]
+    assert _read(one, split=False) == before
+    assert one.plan().due == []
+    assert one.memory.parts == {}
+
+
+def test_a_secret_changed_on_both_sides_is_left_and_blocks_the_end(one: Projects) -> None:
+    _move(one)
+    new = one.memory.parts["api.live"].project
+    for project, value in ((new, "one"), (one.memory.project, "two")):
+        _write(one, project, "live", "/api", PLAIN=value)
+    assert [str(each) for each in _move(one).conflicts] == ["live /api PLAIN"]
+    one.isolation = "projects"
+    with pytest.raises(Refused):
+        compute_ending(one.reach(), "finish")
+    _write(one, one.memory.project, "live", "/api", PLAIN="one")
+    one.isolation = "privilege"
+    assert _move(one).conflicts == ()
+
+
+def test_a_folder_that_no_service_has_is_refused_before_anything_changes(one: Projects) -> None:
+    at = {"projectId": one.memory.project, "environment": "live"}
+    one.deployer.post("/api/v2/folders", json={**at, "path": "/", "name": "stray"})
+    _write(one, one.memory.project, "live", "/stray", KEY="fake")
+    with pytest.raises(Refused) as refused:
+        compute_move(one.reach(), "projects")
+    assert "/stray in live" in str(refused.value)
+    assert one.slugs() == [_ONE]
+
+
+def test_a_deploy_in_another_isolation_is_refused_until_the_secrets_have_moved(
+    one: Projects,
+) -> None:
+    one.isolation = "projects"
+    with pytest.raises(Refused) as refused:
+        one.plan()
+    assert refused.value.code == "refused.isolation"
+    assert "isolation apply --to projects" in str(refused.value)
+
+
+def test_an_end_is_refused_while_the_settings_name_the_other_isolation(one: Projects) -> None:
+    _move(one)
+    with pytest.raises(Refused):
+        compute_ending(one.reach(), "finish")
+    one.isolation = "projects"
+    with pytest.raises(Refused):
+        compute_ending(one.reach(), "undo")
+
+
+@pytest.mark.parametrize("to", ["projects", "privilege"])
+def test_a_move_that_is_cut_at_any_request_is_completed_by_the_next(
+    one: Projects, to: Isolation
+) -> None:
+    if to == "privilege":
+        _move(one)
+        one.isolation = "projects"
+        _end(one, "finish")
+    before = _read(one, split=to == "privilege")
+    start, cuts = one.memory, 0
+    while cuts < MOST_CUTS and is_cut(one, lambda made: _move(made, to)):
+        cuts += 1
+    assert 20 < cuts < MOST_CUTS
+    assert _read(one, split=to == "projects") == before
+    one.isolation = to
+    ends = 0
+    while ends < MOST_CUTS and is_cut(one, lambda made: _end(made, "finish")):
+        ends += 1
+    assert 0 < ends < MOST_CUTS
+    assert one.memory.move is None
+    assert start.identities == one.memory.identities
+    assert _read(one, split=to == "projects") == before
+    assert one.plan().due == []
+    one.isolation = "privilege"
+
+
+def test_an_undo_that_is_cut_is_continued_by_the_next(one: Projects) -> None:
+    before = _read(one, split=False)
+    _move(one)
+    cuts = 0
+    while cuts < MOST_CUTS and is_cut(one, lambda made: _end(made, "undo")):
+        with pytest.raises(Refused):
+            compute_move(one.reach(), "projects")
+        cuts += 1
+    assert 1 < cuts < MOST_CUTS
+    assert one.slugs() == [_ONE]
+    assert _read(one, split=False) == before
+
+
+def test_secrets_that_somebody_writes_meanwhile_arrive(one: Projects) -> None:
+    count = 0
+
+    def write(line: str) -> None:
+        nonlocal count
+        if "secret" in line and count < 3:
+            count += 1
+            _write(one, one.memory.project, "live", "/api", COUNTER=str(count))
+
+    carry_out(one.reach(), "projects", write)
+    assert count == 3
+    assert _read(one, split=True) == _read(one, split=False)

@@ -1,0 +1,135 @@
+"""Test each isolation on one host, and the move of its secrets to projects and back.
+
+The tests of this module follow one another on one host.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from infisical_iac.api import contents, login
+from infisical_iac.core.errors import ApiError
+from tests.e2e.configured import ConfiguredHost, take_back
+from tests.e2e.inspection import PROJECT, api, deployer, env_file, write_secrets
+from tests.staging.host import StagingHost
+
+pytestmark = pytest.mark.real
+
+_SECRETS = {"/backend": {"OWN": "fake-own"}, "/shared": {"OWN": "fake-shared", "BOTH": "fake-both"}}
+_OTHER = {"/python-services": {"THEIRS": "fake-theirs"}}
+_CREDENTIALS = "/etc/infisical/credentials/backend.production.env"
+
+
+@pytest.fixture(scope="module")
+def world(
+    deployed_host: StagingHost, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ConfiguredHost]:
+    """The host with secrets in it; in the end it has none, in one project."""
+    made = ConfiguredHost(deployed_host, tmp_path_factory.mktemp("isolation"), {})
+    for folder, secrets in {**_SECRETS, **_OTHER}.items():
+        write_secrets(deployed_host, folder, secrets)
+    with take_back(made):
+        yield made
+        made.settings = {}
+        _delete_secrets(deployed_host)
+
+
+def _delete_secrets(host: StagingHost) -> None:
+    with deployer(host) as client:
+        project = contents.project(client, PROJECT)
+        assert project is not None
+        for folder, secrets in {**_SECRETS, **_OTHER}.items():
+            at = {"projectId": project["id"], "environment": "production", "secretPath": folder}
+            body = {**at, "secrets": [{"secretKey": name} for name in secrets]}
+            client.delete("/api/v4/secrets/batch", json=body)
+
+
+def _slugs(host: StagingHost) -> list[str]:
+    with deployer(host) as client:
+        listed = [each["slug"] for each in contents.projects(client)]
+    return sorted(each for each in listed if each.startswith(PROJECT))
+
+
+def _seen(host: StagingHost, project: str, folder: str) -> Any:
+    """Return what the service `backend` reads of a folder, or the status of the refusal."""
+    with api(host) as client, deployer(host) as lister:
+        found = contents.project(lister, project)
+        assert found is not None
+        known = env_file(host, _CREDENTIALS)
+        id, secret = known["INFISICAL_CLIENT_ID"], known["INFISICAL_CLIENT_SECRET"]
+        reader = login.universal(client, id, secret)
+        try:
+            listed = contents.secrets(reader, found["id"], "production", folder=folder)
+        except ApiError as error:
+            return error.status
+    return {each["secretKey"]: each["secretValue"] for each in listed}
+
+
+def _assert_verified(world: ConfiguredHost) -> None:
+    done = world.run("verify")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+
+
+def test_viewer_is_applied_verified_and_read(world: ConfiguredHost) -> None:
+    world.settings["isolation"] = "viewer"
+    assert world.apply().returncode == 0
+    _assert_verified(world)
+    assert _seen(world.host, PROJECT, "/python-services") == _OTHER["/python-services"]
+    world.settings["isolation"] = "privilege"
+    assert world.apply().returncode == 0
+    assert _seen(world.host, PROJECT, "/python-services") == {}
+
+
+def test_another_isolation_is_refused_until_the_secrets_have_moved(world: ConfiguredHost) -> None:
+    world.settings["isolation"] = "projects"
+    done = world.run("plan")
+    assert done.returncode == 1
+    assert "isolation apply --to projects" in done.stderr + done.stdout
+    world.settings["isolation"] = "privilege"
+
+
+def test_secrets_move_to_projects_while_services_read_the_old_one(world: ConfiguredHost) -> None:
+    assert world.run("isolation", "plan", "--to", "projects").returncode == 2
+    done = world.run("isolation", "apply", "--to", "projects", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert "4 secrets" in done.stdout
+    assert len(_slugs(world.host)) == 1 + 3 * 3
+    for folder, secrets in _SECRETS.items():
+        name = folder.replace("/backend", "backend").strip("/")
+        assert _seen(world.host, f"{PROJECT}-{name}-production", folder) == secrets
+        assert _seen(world.host, PROJECT, folder) == secrets
+    assert _seen(world.host, f"{PROJECT}-python-service-production", "/python-services") == 403
+    assert world.run("isolation", "plan", "--to", "projects").returncode == 0
+
+
+def test_the_move_is_finished_and_the_host_verified(world: ConfiguredHost) -> None:
+    assert world.run("isolation", "finish", "--yes").returncode == 1
+    world.settings["isolation"] = "projects"
+    plan = world.assert_unchanged()
+    assert "isolation finish" in plan.stdout + plan.stderr
+    done = world.run("isolation", "finish", "--yes")
+    assert done.returncode == 0, done.stderr
+    assert PROJECT not in _slugs(world.host)
+    world.assert_unchanged()
+    _assert_verified(world)
+    last = json.loads(world.run("audit", "--last", "1", "--json").stdout)[0]
+    assert f"- project {PROJECT}" in last["changes"]
+
+
+def test_a_drill_reads_the_secrets_of_all_projects(world: ConfiguredHost) -> None:
+    assert world.run("backup", "now").returncode == 0
+    done = world.run("restore", "--drill")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_secrets_move_back_into_one_project(world: ConfiguredHost) -> None:
+    done = world.run("isolation", "apply", "--to", "privilege", "--yes")
+    assert done.returncode == 0, done.stderr
+    world.settings["isolation"] = "privilege"
+    world.assert_unchanged()
+    assert world.run("isolation", "finish", "--yes").returncode == 0
+    assert _slugs(world.host) == [PROJECT]
+    world.assert_unchanged()
+    assert _seen(world.host, PROJECT, "/backend") == _SECRETS["/backend"]

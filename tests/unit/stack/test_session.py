@@ -1,0 +1,39 @@
+"""Test that the clients of a host have its rate limits, and share them."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from infisical_iac.stack import session
+
+_DATA = {"admin_email": "admin@example.com"}
+_READ = ("GET", "/api/v1/projects")
+
+
+@pytest.fixture
+def host(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    data: dict[str, Any] = dict(_DATA)
+    made = SimpleNamespace(
+        name="here", connector=None, data=SimpleNamespace(values=data, dict=lambda: data)
+    )
+    monkeypatch.setattr(session, "host", made)
+    monkeypatch.setattr(session, "_clients", {})
+    return made
+
+
+def test_the_setting_limits_the_client_of_a_host(host: SimpleNamespace) -> None:
+    host.data.values["api_rate"] = {"reads": 7}
+    client = session.api(8080)
+    assert client.limiter.has_limit(*_READ)
+    assert session.api(8080).with_token("fake").limiter is client.limiter
+
+
+def test_the_client_of_a_host_has_no_limits_without_the_setting(host: SimpleNamespace) -> None:
+    assert not session.api(8080).limiter.has_limit(*_READ)
+
+
+def test_the_clients_of_two_hosts_have_limits_of_their_own(host: SimpleNamespace) -> None:
+    first = session.api(8080)
+    host.name = "there"
+    assert session.api(8080).limiter is not first.limiter

@@ -1,0 +1,135 @@
+"""Test the projects of the isolation `projects`: their slugs, roles, and where folders are."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from infisical_iac.core.errors import UserError
+from infisical_iac.workspace.goal import (
+    Goal,
+    Layout,
+    Memory,
+    Move,
+    find_unnamed_parts,
+    role_in,
+    slugs_of,
+    split,
+)
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.memory import parse, render
+from infisical_iac.workspace.model import Workspace
+
+_WORD = st.from_regex(r"[a-z0-9]{1,12}(-[a-z0-9]{1,12}){0,3}", fullmatch=True)
+_FOLDER = st.from_regex(r"(/[A-Za-z0-9_-]{1,12}){1,3}", fullmatch=True)
+
+
+def _workspace(
+    services: dict[str, Any], shared: list[str], environments: tuple[str, ...] = ("live",)
+) -> Workspace:
+    content = {
+        "project": {"name": "Acme", "slug": "acme-co"},
+        "environments": [{"slug": each, "name": each.title()} for each in environments],
+        "shared_folders": shared,
+        "services": services,
+    }
+    return load(json.dumps(content))
+
+
+@given(
+    st.lists(_WORD, min_size=1, max_size=6, unique=True),
+    st.lists(_FOLDER, max_size=4, unique=True),
+    st.lists(_WORD, min_size=1, max_size=3, unique_by=str.title),
+)
+def test_no_two_projects_have_one_slug_and_each_is_one_that_infisical_takes(
+    services: list[str], shared: list[str], environments: list[str]
+) -> None:
+    every = {name: {"folder": f"/{number}-own"} for number, name in enumerate(services)}
+    try:
+        desired = _workspace(every, shared, tuple(environments))
+    except UserError:  # such as two services whose identities would have one name
+        return
+    slugs = slugs_of(desired)
+    assert len(slugs) == (len(services) + len(shared)) * len(environments)
+    assert len({*slugs.values()}) == len(slugs)
+    for slug in slugs.values():
+        assert 5 <= len(slug) <= 36
+        assert slug == slug.strip("-")
+        assert "--" not in slug
+
+
+def test_short_slugs_name_the_project_the_service_and_the_environment() -> None:
+    desired = _workspace({"backend": {"folder": "/backend"}}, ["/shared"])
+    assert slugs_of(desired) == {
+        "backend.live": "acme-co-backend-live",
+        "/shared.live": "acme-co-shared-live",
+    }
+
+
+def test_a_service_and_a_folder_of_one_name_have_other_slugs() -> None:
+    found = slugs_of(_workspace({"shared": {"folder": "/own"}}, ["/shared"])).values()
+    assert all(each.startswith("acme-co-shared-live-") for each in found)
+    assert len({*found}) == 2
+
+
+@pytest.mark.parametrize(
+    ("access", "role"),
+    [
+        ("admin", "admin"),
+        ({"live": "developer"}, "developer"),
+        ({"other": "admin"}, "none"),
+        ({"live": {"/apps/api": "viewer"}}, "viewer"),
+        ({"live": {"/apps": "viewer", "/apps/api": "developer"}}, "developer"),
+        ({"live": {"/apps/api/inner": "admin", "/app": "admin"}}, "none"),
+    ],
+)
+def test_a_role_counts_for_the_folders_that_it_covers(access: Any, role: str) -> None:
+    assert role_in(access, "live", "/apps/api") == role
+
+
+def test_a_layout_finds_the_project_of_a_folder_and_of_those_inside_it() -> None:
+    layout = Layout(parts={("live", "/api"): "1", ("live", "/shared"): "2", ("qa", "/api"): "3"})
+    found = [layout.find("live", each) for each in ("/api", "/api/a/b", "/shared", "/apis", "/")]
+    assert found == ["1", "1", "2", "", ""]
+    assert layout.list_in("live") == ["1", "2"]
+    assert Layout("whole").find("live", "/") == "whole"
+
+
+def _goal(services: dict[str, Any], memory: Memory) -> Goal:
+    desired = _workspace(services, [])
+    return Goal(desired=desired, isolation="projects", admin_email="a@b.io", memory=memory)
+
+
+def test_a_renamed_service_keeps_the_memory_of_its_project_and_folder() -> None:
+    known = Memory(
+        environments={"live": "e"}, folders={"e": {"/old": "f"}}, project="p", slug="acme-co-old"
+    )
+    services = {"new": {"folder": "/new", "renamed_from": "old"}}
+    memory = Memory(parts={"old.live": known})
+    found = split(_goal(services, memory))["new.live"].memory
+    assert (found.project, found.slug) == ("p", "acme-co-new-live")
+    assert found.folders == {"e": {"/new": "f"}}
+    assert find_unnamed_parts(_goal(services, memory)) == {}
+
+
+def test_only_projects_that_runs_made_count_as_left_behind() -> None:
+    ours, theirs = Memory(project="1", made=frozenset({"1"})), Memory(project="2")
+    goal = _goal({}, Memory(parts={"gone.live": ours, "other.live": theirs}))
+    assert find_unnamed_parts(goal) == {"gone.live": ours}
+
+
+def test_the_memory_of_projects_and_of_a_move_is_read_as_it_was_written() -> None:
+    part = Memory(project="1", slug="one", made=frozenset({"1"}), environments={"live": "e"})
+    move = Move("projects", "2026-12-01T00:00:00Z", frozenset({"9"}), {"live /api KEY": (2, 1)})
+    memory = Memory(parts={"api.live": part}, move=move, fell_back=True, canary="c")
+    assert parse(render(memory)) == memory
+
+
+def test_a_fallback_counts_only_while_the_settings_have_privileges() -> None:
+    goal = Goal(desired=_workspace({}, []), isolation="privilege", admin_email="a@b.io")
+    fallen = goal.recalling(Memory(fell_back=True))
+    assert (fallen.isolation, fallen.memory.fell_back) == ("projects", True)
+    chosen = Goal(desired=goal.desired, isolation="projects", admin_email="a@b.io")
+    assert chosen.recalling(Memory(fell_back=True)).memory.fell_back is False

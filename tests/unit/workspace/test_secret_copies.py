@@ -1,0 +1,44 @@
+"""Test which secrets a move copies, removes, keeps and reports."""
+
+import pytest
+
+from infisical_iac.workspace.secret_copies import Kept, Place, compare
+
+_PLACE = Place("live", "/api", "KEY")
+
+
+def _kept(value: str, version: int = 1) -> Kept:
+    return Kept(value, "", (), (), True, version)
+
+
+@pytest.mark.parametrize(
+    ("here", "there", "copied", "group"),
+    [
+        (_kept("a"), None, None, "write"),
+        (_kept("b", 2), _kept("a", 1), (1, 1), "write"),
+        (_kept("b", 2), _kept("x", 7), (1, 0), "write"),
+        (_kept("b", 2), None, (1, 1), "write"),
+        (None, _kept("a", 1), (1, 1), "remove"),
+        (None, _kept("a", 9), (1, 0), "remove"),
+        (_kept("a", 1), _kept("b", 2), (1, 1), "newer"),
+        (_kept("a", 1), None, (1, 1), "newer"),
+        (None, _kept("a"), None, "newer"),
+        (None, _kept("b", 2), (1, 1), "newer"),
+        (_kept("b", 2), _kept("c", 2), (1, 1), "conflicts"),
+        (_kept("a"), _kept("b"), None, "conflicts"),
+    ],
+)
+def test_the_versions_of_the_last_copy_decide_which_side_counts(
+    here: Kept | None, there: Kept | None, copied: tuple[int, int] | None, group: str
+) -> None:
+    found = compare(
+        {_PLACE: here} if here else {},
+        {_PLACE: there} if there else {},
+        {str(_PLACE): copied} if copied else {},
+    )
+    named = {name: getattr(found, name) for name in ("write", "remove", "newer", "conflicts")}
+    assert {name: places for name, places in named.items() if places} == {group: (_PLACE,)}
+
+
+def test_equal_secrets_are_counted_whatever_their_versions() -> None:
+    assert compare({_PLACE: _kept("a", 3)}, {_PLACE: _kept("a", 8)}, {}).same == 1
