@@ -16,11 +16,10 @@ from infisical_iac.dotenv import read
 from infisical_iac.migrate import find, git, ignores
 from infisical_iac.migrate.evidence import Text, upwards
 from infisical_iac.migrate.find import is_env, is_sample
-from infisical_iac.migrate.findings import is_bootstrap, is_plain, safe_name
+from infisical_iac.migrate.findings import find_encryption, is_bootstrap, is_plain, safe_name
 from infisical_iac.migrate.git import run, tracked_paths
 from infisical_iac.migrate.loaders import LoaderDetection
 from infisical_iac.migrate.search_terms import why_skipped
-from infisical_iac.migrate.unreadable import find_encryption
 
 _NAMED = r"(?:\$\{[^{}]*\}|\$[A-Z_][A-Z0-9_]*\b)"  # not the $2b$ of a hash
 _REFERENCE = re.compile(_NAMED)

@@ -29,14 +29,15 @@ from infisical_iac.migrate import (
 )
 from infisical_iac.migrate.apply import Comparison, Work, compare, pack
 from infisical_iac.migrate.comparison import PERSONAL_CONFLICT
-from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
 from infisical_iac.migrate.model import BLOCKING, Name, Secret, Source, Stored
 from infisical_iac.migrate.plan_file import (
+    KEY_FILE,
     PLAN_FILE,
     MigrationPlan,
     PlannedFinding,
     PlannedSource,
     follow_renames,
+    load_or_make,
 )
 from infisical_iac.migrate.planning import apply_chosen_grammars
 from infisical_iac.migrate.sources import scan_all, trees

@@ -17,8 +17,8 @@ from infisical_iac.api.rate_limits import SECRETS, RateClass
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import ApiError, FileError, Refused
 from infisical_iac.migrate import verify
-from infisical_iac.migrate.fingerprint import digest
 from infisical_iac.migrate.model import Name, Secret, Stored
+from infisical_iac.migrate.plan_file import digest
 from infisical_iac.migrate.verify import Proof, prove
 from infisical_iac.workspace.goal import Layout
 

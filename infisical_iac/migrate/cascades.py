@@ -8,7 +8,7 @@ from typing import NamedTuple
 from infisical_iac.core.wording import join_names
 from infisical_iac.dotenv import Finding, Reading, all_grammars, read, read_merged
 from infisical_iac.dotenv.grammar import Cascade
-from infisical_iac.migrate import find, unreadable
+from infisical_iac.migrate import find, findings
 from infisical_iac.migrate.findings import is_bootstrap, safe_name
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.plan_file import PlannedSource
@@ -144,7 +144,7 @@ def read_in(file: CascadeFile, contents: Mapping[str, bytes]) -> Layered:
         entries = (own.get(each.first_line, each) for each in reading.entries)
         reading = replace(reading, entries=tuple(entries))
     personal = _personal_overrides(overridden.keys() - in_any_case.keys(), by_itself, readings)
-    return Layered(unreadable.drop_pem_pieces(reading, there[file.path]), overridden, personal)
+    return Layered(findings.drop_pem_pieces(reading, there[file.path]), overridden, personal)
 
 
 def _read_after(data: bytes, above: Sequence[bytes], grammar: str) -> Reading:

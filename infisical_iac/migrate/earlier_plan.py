@@ -15,9 +15,16 @@ from infisical_iac.core.errors import UserError
 from infisical_iac.core.wording import join_names
 from infisical_iac.migrate.comparison import KINDS
 from infisical_iac.migrate.findings import label
-from infisical_iac.migrate.fingerprint import digest, of_bytes
 from infisical_iac.migrate.model import FileFinding, Name, Source
-from infisical_iac.migrate.plan_file import PLAN_FILE, MigrationPlan, PlannedSource, load, load_key
+from infisical_iac.migrate.plan_file import (
+    PLAN_FILE,
+    MigrationPlan,
+    PlannedSource,
+    digest,
+    load,
+    load_key,
+    of_bytes,
+)
 from infisical_iac.migrate.planning import (
     CHOSEN,
     by_label,

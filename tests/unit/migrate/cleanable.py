@@ -12,7 +12,7 @@ from pyrage import decrypt, ssh
 from pyrage.x25519 import Identity
 
 from infisical_iac.migrate.cleaning import MovedFile
-from infisical_iac.migrate.fingerprint import KEY_FILE, of_bytes
+from infisical_iac.migrate.plan_file import KEY_FILE, of_bytes
 
 SECRET = "obviously-fake-secret"
 BACKEND, PYTHON = "backend/.env", "python-services/.env.production"

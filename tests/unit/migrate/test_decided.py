@@ -14,8 +14,7 @@ from infisical_iac.cli.migrate import scan as command
 from infisical_iac.core.errors import UserError
 from infisical_iac.migrate import planning
 from infisical_iac.migrate.earlier_plan import find_plans, refuse_unknown_targets
-from infisical_iac.migrate.fingerprint import KEY_FILE
-from infisical_iac.migrate.plan_file import MigrationPlan, dump
+from infisical_iac.migrate.plan_file import KEY_FILE, MigrationPlan, dump
 from infisical_iac.migrate.sources import scan_all
 from tests.unit.migrate.modes import KEY
 from tests.unit.migrate.trees import WORKSPACE, WORKSPACE_TEXT, node, plant

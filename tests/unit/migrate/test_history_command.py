@@ -8,12 +8,14 @@ from click.testing import CliRunner, Result
 
 from infisical_iac.cli.migrate_history import history
 from infisical_iac.core.errors import UserError
-from infisical_iac.migrate.fingerprint import KEY_FILE, digest, load_or_make
 from infisical_iac.migrate.plan_file import (
+    KEY_FILE,
     PLAN_FILE,
     MigrationPlan,
     PlannedKey,
+    digest,
     dump,
+    load_or_make,
 )
 from tests.unit.migrate.moving import planned_source
 from tests.unit.migrate.repository import Repository

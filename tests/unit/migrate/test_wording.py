@@ -15,15 +15,16 @@ from infisical_iac.migrate.apply import Comparison
 from infisical_iac.migrate.cleaning import read_report
 from infisical_iac.migrate.earlier_plan import mark_decided
 from infisical_iac.migrate.findings import disagreements
-from infisical_iac.migrate.fingerprint import digest, load_or_make
 from infisical_iac.migrate.model import Name, Stored
 from infisical_iac.migrate.plan_file import (
     Decision,
     MigrationPlan,
     PlannedFinding,
     PlannedKey,
+    digest,
     dump,
     load,
+    load_or_make,
 )
 from infisical_iac.migrate.sources import scan_all
 from infisical_iac.migrate.summary import decisions, fold_conflicts, notes
