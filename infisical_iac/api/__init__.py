@@ -1,1 +1,1 @@
-"""The client of Infisical's API: requests, logins, resources, and the tunnel through SSH."""
+"""The client of Infisical's API: requests, logins and resources."""

@@ -15,10 +15,9 @@ from infisical_iac.backup.target import DIRECTORY, BackupTarget
 from infisical_iac.core import audit, journal, units
 from infisical_iac.core.change import Change
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import File, Paths, PathState, read_command
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
-from infisical_iac.core.remote import remove, run, write
+from infisical_iac.core.remote import Fact, join_commands, remove, run, split_output, write
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.site import Known

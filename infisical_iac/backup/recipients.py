@@ -1,4 +1,4 @@
-"""Parse the public and private keys of a kit's recipients: keys of age, and SSH keys."""
+"""Parse the public and private keys of those who can open a file of age: its own, and SSH keys."""
 
 import base64
 import binascii
@@ -56,6 +56,12 @@ def parse(text: str) -> Recipient:
             f"{words[0][:16]}… is not a complete public key: copy all of its line",
             code="file.incomplete_key",
         ) from None
+    if text.startswith("-----BEGIN PGP"):
+        raise FileError(
+            "age can't use a key of GPG: give a public key of SSH, such as ~/.ssh/id_ed25519.pub, "
+            "or one that `age-keygen` makes",
+            code="file.no_public_key",
+        )
     raise FileError(
         "a recipient is a public key, age1… or ssh-ed25519 or ssh-rsa with what follows: "
         "`age-keygen -y` and ~/.ssh/id_ed25519.pub have one",

@@ -1,25 +1,30 @@
-"""Replace a host's data and keys by a snapshot and its keys, or undo an unfinished restore."""
+"""Replace a host's data and keys by a snapshot and its keys, or undo an unfinished restore.
+
+A restore may bring back revoked access: so access before and after it is compared.
+"""
 
 import base64
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pyinfra import logger
 from pyinfra.context import host
 
 from infisical_iac.api import identities
-from infisical_iac.backup import access, kit_host, manifest, snapshot
-from infisical_iac.backup.access import Access
+from infisical_iac.api.client import Client
+from infisical_iac.api.lists import all_of, gather
+from infisical_iac.api.universal_auth import client_secrets
+from infisical_iac.backup import kit_host, manifest, snapshot
 from infisical_iac.backup.kit import Opened
 from infisical_iac.backup.kit_host import Placing
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.backup.target import BackupTarget, choose_targets
 from infisical_iac.core.change import Change
-from infisical_iac.core.errors import CheckFailed, UserError
+from infisical_iac.core.errors import ApiError, CheckFailed, UserError
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
@@ -28,13 +33,101 @@ from infisical_iac.core.topology import SINGLE, hook
 from infisical_iac.host.site import Site, at
 from infisical_iac.instance import given
 from infisical_iac.instance.settings import GIVEN
-from infisical_iac.stack import compose, edge, given_up, session
+from infisical_iac.stack import compose, edge, session
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.deploy import configure_containers, run_containers
 from infisical_iac.stack.keys import Keys
+from infisical_iac.stack.model import describe_kept_data
 from infisical_iac.workspace import checks
+from infisical_iac.workspace.model import OF_IDENTITIES, OF_PERSONS
 from infisical_iac.workspace.preflight import Preflight
 from infisical_iac.workspace.reconcile import projects_here
+from infisical_iac.workspace.state import roles_of
+
+# The answers of a release that has no such route, or grants privileges only by a license.
+_WITHOUT_PRIVILEGES = (400, 404)
+# Descriptions by id.
+Access = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class AccessChanges:
+    """Access that a restore brought back, and access that it removed."""
+
+    revived: list[str]
+    lost: list[str]
+
+
+def read_access(
+    client: Client, admin: Client, organization: str, projects: Iterable[Mapping[str, Any]]
+) -> Access:
+    """Return all identities, their client secrets, and roles and privileges in projects.
+
+    The `client` may be the deployer. Only an administrator can read people's privileges. A release
+    without privileges grants none. Raises ApiError or Unreachable.
+    """
+    found = gather(partial(_members, client, admin, each["id"], each["slug"]) for each in projects)
+    every = [_machines(client, organization), *found]
+    return {id: text for some in every for id, text in some.items()}
+
+
+def compare_access(before: Access, after: Access) -> AccessChanges:
+    """Return the differences of access that a restore made."""
+    return AccessChanges(
+        sorted(after[id] for id in after.keys() - before.keys()),
+        sorted(before[id] for id in before.keys() - after.keys()),
+    )
+
+
+def _machines(client: Client, organization: str) -> Access:
+    listed = all_of(client, "/api/v1/identities", "identities", {"orgId": organization})
+    machines = [each["identity"] for each in listed]
+    able = [each for each in machines if "universal-auth" in each["authMethods"]]
+    secrets = gather([partial(client_secrets, client, each["id"]) for each in able])
+    return {each["id"]: f"identity {each['name']}" for each in machines} | {
+        secret.id: f"client secret {secret.id} of identity {identity['name']}"
+        for identity, held in zip(able, secrets, strict=True)
+        for secret in held
+    }
+
+
+def _members(client: Client, admin: Client, project: str, slug: str) -> Access:
+    persons = client.get(f"/api/v1/projects/{project}/memberships")["memberships"]
+    machines = identities.memberships(client, project)
+    held = [
+        *((each, each["user"]["username"]) for each in persons),
+        *((each, f"identity {each['identity']['name']}") for each in machines),
+    ]
+    of_person, of_machine = (
+        partial(_privileges, admin, OF_PERSONS),
+        partial(_privileges, client, OF_IDENTITIES, projectId=project),
+    )
+    privileges = gather(
+        [
+            *(partial(of_person, projectMembershipId=each["id"]) for each in persons),
+            *(partial(of_machine, identityId=each["identity"]["id"]) for each in machines),
+        ]
+    )
+    return {
+        f"{membership['id']} {role}": f"role {role} of {who} in {slug}"
+        for membership, who in held
+        for role in roles_of(membership)
+    } | {
+        id: f"privilege {name} of {who} in {slug}"
+        for (_, who), found in zip(held, privileges, strict=True)
+        for id, name in found.items()
+    }
+
+
+def _privileges(client: Client, path: str, **holder: str) -> dict[str, str]:
+    try:
+        listed = client.get(path, params=holder)["privileges"]
+    except ApiError as error:
+        if error.status not in _WITHOUT_PRIVILEGES:
+            raise
+        return {}
+    return {each["id"]: each["slug"] for each in listed}
+
 
 DIRECTORY = "/var/lib/infisical-restore"
 PROJECT = "infisical-restore"
@@ -180,7 +273,7 @@ def _access(project: str) -> Access | None:
             return None
         client, admin = session.deployer(port), session.administrator(port)
         organization, found = identities.organization_id(client), projects_here(client, project)
-        return access.read(client, admin, organization, found)
+        return read_access(client, admin, organization, found)
     except UserError:
         return None
 
@@ -253,7 +346,7 @@ def go_back(site: Site) -> str:
         complete(site.settings.workspace.admin_email, restoring.more)
     # After a killed rollback, the phase no longer says whether the data had been swapped.
     touched = phase in ("data", "backing", "back")
-    kept = "".join(f" {each}" for each in given_up.describe_kept(said.splitlines()))
+    kept = "".join(f" {each}" for each in describe_kept_data(said.splitlines()))
     return restoring.serve_again(touched=touched, kept=kept)
 
 

@@ -12,7 +12,7 @@ from pyinfra.context import host
 from infisical_iac.api import contents, identities, instance, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.lists import gather, gather_by
-from infisical_iac.backup import access, kit_host, restore, snapshot
+from infisical_iac.backup import kit_host, restore, snapshot
 from infisical_iac.backup.deploy import backup
 from infisical_iac.backup.restore import DIRECTORY, PROJECT, RestoreSite, SnapshotSource, latest
 from infisical_iac.core import audit, journal
@@ -23,7 +23,8 @@ from infisical_iac.core.terminal import echo
 from infisical_iac.host.deploy import foundation, share
 from infisical_iac.host.firewall import end_egress
 from infisical_iac.host.site import Site, at, site_of
-from infisical_iac.stack import edge, given_up, keys, session
+from infisical_iac.stack import edge, keys, session
+from infisical_iac.stack.model import given_up_after_proof
 from infisical_iac.workspace import checks, credential_file, credentials
 from infisical_iac.workspace.canary import NONE as NO_CANARY
 from infisical_iac.workspace.canary import is_alive
@@ -162,7 +163,7 @@ def _prove(desired: Workspace, site: Site) -> None:
     kept = restore.do("end", doing="end the restore").splitlines()
     _proven.add(host.name)
     sentences += _old_data(dict(line.split(" ", 1) for line in kept))
-    journal.current().operator_notes += [*sentences, *given_up.after_proof(kept)]
+    journal.current().operator_notes += [*sentences, *given_up_after_proof(kept)]
 
 
 def _administrator(port: int) -> Client:
@@ -273,8 +274,8 @@ def _describe_reverted(deployer: Client | None, admin: Client, project: str) -> 
         if deployer
         else instance.own_organizations(admin)[0].id
     )
-    changes = access.compare(
-        before, access.read(client, admin, organization, projects_here(client, project))
+    changes = restore.compare_access(
+        before, restore.read_access(client, admin, organization, projects_here(client, project))
     )
     return [
         *_list_under(

@@ -16,15 +16,18 @@ from pyinfra.context import host
 from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.change import releases
-from infisical_iac.change.path import RELEASES
-from infisical_iac.change.releases import Release, UnfinishedChange
+from infisical_iac.change.releases import RELEASES, Release, UnfinishedChange
 from infisical_iac.core.errors import Refused, RunFailed, UserError
 from infisical_iac.core.images import Images
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
-from infisical_iac.stack import given_up, session
-from infisical_iac.stack.given_up import GivenUp
+from infisical_iac.stack import session
+from infisical_iac.stack.model import (
+    GivenUp,
+    given_up_after_proof,
+    parse_given_up,
+)
 from infisical_iac.workspace import checks
 from infisical_iac.workspace.checks import Before
 
@@ -48,7 +51,7 @@ def read_releases() -> list[Release]:
 def read_given_up() -> list[GivenUp]:
     """Return the kept data of changes that were given up."""
     lines = release_step("given_up", doing="list the data that were given up").splitlines()
-    return given_up.parse_given_up(lines)
+    return parse_given_up(lines)
 
 
 def discard_releases(settings: Settings, image: str) -> None:
@@ -95,7 +98,7 @@ class Changeover(ABC):
 
     @abstractmethod
     def back(self) -> str:
-        """Bring the old version back, and return the clause of `given_up.describe_data`.
+        """Bring the old version back, and return the clause of `describe_given_up`.
 
         Data that may have been written to since are kept, and named in that clause.
         """
@@ -183,7 +186,7 @@ class Changeover(ABC):
         self.open_()
         output = self.step("end", doing="end the change of version")
         discard_releases(self.settings, self.unfinished.image)
-        return given_up.after_proof(output.splitlines())
+        return given_up_after_proof(output.splitlines())
 
     @contextmanager
     def or_back(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from infisical_iac.api.registry import RegistryClient, RegistryCredentials
-from infisical_iac.change import path, tool_versions
+from infisical_iac.change import releases, tool_versions
 from infisical_iac.change.tool_versions import version_numbers
 from infisical_iac.core import bundle
 from infisical_iac.core.change import Row
@@ -122,7 +122,9 @@ def find_obstacle(pinned: str, desired: str) -> str:
     """Return why Infisical can't be upgraded in one step between two releases, empty if it can."""
     name = "infisical/infisical"
     try:
-        path.refuse(*(Images(f"{name}:{version}", "postgres:17") for version in (pinned, desired)))
+        releases.refuse_change(
+            *(Images(f"{name}:{version}", "postgres:17") for version in (pinned, desired))
+        )
     except Refused as refused:
         return str(refused)
     return ""

@@ -9,10 +9,16 @@ from pathlib import Path
 from pyinfra.context import host
 
 from infisical_iac.backup import snapshot
-from infisical_iac.change import changeover, path, releases
+from infisical_iac.change import changeover, releases
 from infisical_iac.change.changeover import DIRECTORY, PROJECT, Changeover
-from infisical_iac.change.path import IMAGE_KIB, RELEASES, Disk, FreeSpace
-from infisical_iac.change.releases import Release, UnfinishedChange
+from infisical_iac.change.releases import (
+    IMAGE_KIB,
+    RELEASES,
+    Disk,
+    FreeSpace,
+    Release,
+    UnfinishedChange,
+)
 from infisical_iac.core import audit, journal
 from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import CheckFailed, Refused, RunFailed, UserError
@@ -23,8 +29,15 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names
 from infisical_iac.host.site import Site, at
 from infisical_iac.stack import compose as stack
-from infisical_iac.stack import edge, given_up, session
-from infisical_iac.stack.model import images_of, ingress_of, isolate, with_own_settings
+from infisical_iac.stack import edge, session
+from infisical_iac.stack.model import (
+    describe_given_up,
+    images_of,
+    ingress_of,
+    isolate,
+    parse_given_up,
+    with_own_settings,
+)
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.stack.state import COMPOSE_FILE, DeploymentState, Upgrades, UpgradeState
 from infisical_iac.workspace import checks
@@ -127,9 +140,9 @@ class _OnHost(Changeover):
         self._end_closed()
         if not session.api(stack.published_port()).answers():
             raise CheckFailed("the API does not answer")
-        kept = given_up.parse_given_up(said.splitlines())
+        kept = parse_given_up(said.splitlines())
         since = f" of {kept[0].since}" if kept and kept[0].since else ""
-        return given_up.describe_data(kept, since)
+        return describe_given_up(kept, since)
 
 
 @dataclass(frozen=True)
@@ -145,7 +158,7 @@ class VersionChanges:
         """
         settings = self.site.settings
         if data := _OnHost(unfinished, settings, project, changeover.UNKNOWN).recover():
-            how = "as it did" if data == given_up.describe_data([]) else data
+            how = "as it did" if data == describe_given_up([]) else data
             return f"Infisical {unfinished.old} serves again, {how}."
         return f"Infisical {unfinished.new} serves."
 
@@ -249,11 +262,12 @@ def version(*, compose: str, settings: Settings, project: str) -> Commands:
     there = DeploymentState() if waits else stack.observe(compose, settings.images)
     if there.upgrade.was and _changes(there.upgrade, desired):
         with refusing(there.upgrade.was):
-            path.refuse(there.upgrade.was, desired)
+            releases.refuse_change(there.upgrade.was, desired)
             if without := journal.current().without:
                 raise Refused(
                     f"Infisical can't be changed to {desired.version} while "
-                    f"{join_names(without)} can't run: nothing could be checked from outside"
+                    f"{join_names(without)} can't run, as nothing could be checked from outside: "
+                    "repair that first"
                 )
             check_free_space(there.stack.missing(settings.images), settings)
             if there.file:
@@ -285,7 +299,11 @@ def decide(
 
 
 def _changes(found: UpgradeState, desired: Images) -> dict[str, str]:
-    return path.changes(found.was, desired, same_bytes=found.same_bytes) if found.was else {}
+    return (
+        releases.list_version_changes(found.was, desired, same_bytes=found.same_bytes)
+        if found.was
+        else {}
+    )
 
 
 def describe_failure(found: UpgradeState, desired: Images) -> str:
@@ -301,7 +319,7 @@ def check_free_space(missing: Sequence[str], settings: Settings) -> None:
     images, volumes, dumps = map(Disk, disks[::2], disks[1::2])
     aside = tuple(each.name for each in changeover.read_given_up())
     space = FreeSpace(images, volumes, dumps, data, aside)
-    path.check_free_space(space, images=_size(missing, settings.stack))
+    releases.check_free_space(space, images=_size(missing, settings.stack))
 
 
 def refuse_release(release: Release, settings: Settings, *, keep_data: bool) -> Images:
@@ -312,7 +330,7 @@ def refuse_release(release: Release, settings: Settings, *, keep_data: bool) -> 
     if keep_data:
         now = changeover.release_step("migrations", doing="count the migrations")
         releases.refuse_other_schema(release, int(now))
-        path.refuse_older_postgres(was, release.runs, "go back without --keep-data")
+        releases.refuse_older_postgres(was, release.runs, "go back without --keep-data")
     check_free_space([], settings)
     return was
 

@@ -16,13 +16,18 @@ from infisical_iac.dotenv import read
 from infisical_iac.migrate import find, git, ignores
 from infisical_iac.migrate.evidence import Text, upwards
 from infisical_iac.migrate.find import is_env, is_sample
-from infisical_iac.migrate.findings import is_bootstrap, is_plain, safe_name
+from infisical_iac.migrate.findings import find_encryption, is_bootstrap, is_plain, safe_name
 from infisical_iac.migrate.git import run, tracked_paths
 from infisical_iac.migrate.loaders import LoaderDetection
 from infisical_iac.migrate.search_terms import why_skipped
-from infisical_iac.migrate.unreadable import find_encryption
 
-_REFERENCE = re.compile(r"\$\{[^{}]*\}|\$[A-Z_][A-Z0-9_]*\b")  # not the $2b$ of a hash
+_NAMED = r"(?:\$\{[^{}]*\}|\$[A-Z_][A-Z0-9_]*\b)"  # not the $2b$ of a hash
+_REFERENCE = re.compile(_NAMED)
+# The parts of an address that may be references: the login, the host and the port.
+_NAMED_LOGIN = re.compile(rf"(?<=://){_NAMED}?(?::{_NAMED})?@")
+_NAMED_HOST = re.compile(rf"(?:(?<=://)|(?<=@)){_NAMED}(?=[:/,.]|$)")
+_NAMED_DOMAIN = re.compile(rf"(?<=://)([\w.-]+\.){_NAMED}(?=[:/,]|$)")
+_NAMED_PORT = re.compile(rf"(?<=[\w.\]]):{_NAMED}(?=[/,]|$)")
 _PUBLIC = re.compile(r"(?:.*_)?(?:PUBLIC|PUBLISHABLE)(?:_.*)?", re.IGNORECASE)
 # Values of samples that are to be filled in, such as change-me, <the token>, your-api-key-here.
 _WORDS = (
@@ -59,7 +64,7 @@ def is_sensitive(key: str, value: str, *, in_sample: bool = False) -> bool:
             pass  # it is not JSON
         else:
             return any(is_sensitive(name or key, part, in_sample=in_sample) for name, part in parts)
-    bare = _REFERENCE.sub("", value).strip().replace("://:@", "://")
+    bare = _without_references(value).strip()
     if in_sample:
         bare = _CREDENTIALS.sub(_without_placeholders, bare)
         bare = "" if _PLACEHOLDER.fullmatch(bare) else bare
@@ -71,6 +76,13 @@ def is_sensitive(key: str, value: str, *, in_sample: bool = False) -> bool:
         return _suggests_secret(last) or not _SETTING.fullmatch(bare)
     words = re.split(r"[\s!?;,<>()\"']+", bare)
     return any(not (_NAME.fullmatch(word) or why_skipped(word)) for word in words)
+
+
+def _without_references(value: str) -> str:
+    """Return a value without references, so that an address stays one: `http://localhost`."""
+    value = _NAMED_HOST.sub("localhost", _NAMED_LOGIN.sub("", value))
+    value = _NAMED_DOMAIN.sub(r"\1example.com", value)
+    return _REFERENCE.sub("", _NAMED_PORT.sub("", value))
 
 
 def _leaves(name: str, data: Any) -> Iterator[tuple[str, str]]:

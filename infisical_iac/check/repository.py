@@ -8,7 +8,7 @@ from pathlib import Path
 
 from infisical_iac.check import env_files, model, startup
 from infisical_iac.check.model import Cause, CheckFinding
-from infisical_iac.check.usage import ServiceCode, usage
+from infisical_iac.check.usage import ServiceCode, is_test, usage
 from infisical_iac.core.errors import FileError
 from infisical_iac.dotenv import languages
 from infisical_iac.migrate import cleaning, find
@@ -25,7 +25,11 @@ _INIT_FIRST = (
     "The project file still declares sample services: run `infisical-iac init` first, which "
     "declares yours."
 )
-_NO_LOADER = "has no infisical-config, and is not started by with-secrets or another runner"
+_NO_LOADER = "does not load infisical-config, and is not started by with-secrets or another runner"
+_NOT_LOADED = (
+    "depends on infisical-config, but does not load it, and is not started by with-secrets or "
+    "another runner"
+)
 _START = "See `infisical-iac docs loaders`."
 
 
@@ -142,10 +146,10 @@ class Repository:
             )
             yield CheckFinding("no-service", ".", "", _INIT_FIRST if self._is_sample else message)
         for name, homes in self.services.items():
-            if not self._has_loader(name):
+            if trouble := self._find_loader_trouble(name):
                 place = homes[0] or "."
                 cause = Cause(place, "", _START)
-                message = f"{name} {_NO_LOADER}. {_START}"
+                message = f"{name} {trouble}. {_START}"
                 yield CheckFinding("no-loader", place, "", message, cause=cause)
             known = self.known_fields(name, layout)
             yield from startup.local_file(homes, self.paths, self.text, known, address)
@@ -158,16 +162,22 @@ class Repository:
 
     def services_without_loader(self) -> dict[str, str]:
         """Return a sentence on each service that can't start without `.env` files, by its name."""
+        troubles = {name: self._find_loader_trouble(name) for name in self.services}
         return {
-            name: f"{name} can't start without its .env files: it {_NO_LOADER}. {_START}"
-            for name in self.services
-            if not self._has_loader(name)
+            name: f"{name} can't start without its .env files: it {trouble}. {_START}"
+            for name, trouble in troubles.items()
+            if trouble
         }
 
-    def _has_loader(self, name: str) -> bool:
+    def _find_loader_trouble(self, name: str) -> str:
+        """Return a clause on a service that does not load its secrets; empty for one that does."""
         homes = self.services[name]
-        mine = [*self._by_service.get(name, ()), *self._above(homes)]
-        return startup.has_loader(mine, self.text, self._containers_of(name, homes))
+        all_files = (*self._by_service.get(name, ()), *self._above(homes))
+        mine = [path for path in all_files if not is_test(path)]
+        shared = (path for path in self._by_service.get("", ()) if not is_test(path))
+        if startup.has_loader(mine, self.text, self._containers_of(name, homes), shared):
+            return ""
+        return _NOT_LOADED if startup.depends_on_loader(mine, self.text) else _NO_LOADER
 
     def _stale_local_files(self, ids: Set[str]) -> Iterator[CheckFinding]:
         """Yield a finding on each `.infisical.json` of the projects that names an unknown folder.

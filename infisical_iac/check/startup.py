@@ -3,7 +3,7 @@
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from infisical_iac.check import javascript, python
@@ -82,47 +82,79 @@ _PYTHON = re.compile(
     r"(?i)(?<![\w./-])infisical[-_.]config(?![\w-])"
     r"|(?<![\w.-])infisical_config-\d[^\s/]*\.(?:whl|tar\.gz)\b"
 )
+# Files that may hold the command of a service.
 _STARTING = re.compile(
-    r"(Docker|Container|Proc)file([.-].*)?|.*\.([Dd]ockerfile|sh|service|mk)|[Mm]akefile|[Jj]ustfile"
+    r"(Docker|Container|Proc)file([.-].*)?|[Mm]akefile|[Jj]ustfile"
+    r"|.*\.([Dd]ockerfile|sh|service|mk|ya?ml|toml)|(nodemon|project|railway)\.json"
 )
 
 
-def has_loader(paths: Iterable[str], text: Text, containers: Iterable[Started]) -> bool:
-    """Return whether a service depends on the loader, imports it, or is started by a runner.
+def has_loader(
+    paths: Collection[str], text: Text, containers: Iterable[Started], shared: Iterable[str] = ()
+) -> bool:
+    """Return whether a service loads its secrets, or is started by a runner.
+
+    A mere dependency on the loader does not count, unless shared code loads it.
 
     Args:
-        paths: of the service's files and the manifests above them.
+        paths: of the service's files and the manifests above them, without tests.
         containers: those that compose files start for it.
+        shared: the paths of code that belongs to no service.
     """
     commands = (each.command for each in containers)
-    return any(map(_RUNNER.search, commands)) or any(_shows(path, text) for path in paths)
+    if any(map(_RUNNER.search, commands)) or any(_is_started(path, text) for path in paths):
+        return True
+    return depends_on_loader(paths, text) and any(_loads(path, text) for path in shared)
 
 
-def _shows(path: str, text: Text) -> bool:
+def depends_on_loader(paths: Iterable[str], text: Text) -> bool:
+    """Return whether one of the manifests among `paths` names the loader's package."""
+    return any(_requires(path, text) for path in paths)
+
+
+def _requires(path: str, text: Text) -> bool:
     name = posixpath.basename(path)
-    if NODE.is_manifest(name):
-        return _in_package(text(path))
     if PYTHON.is_manifest(name):
         return bool(_PYTHON.search(without_comments(text(path))))
-    if name.endswith(javascript.ENDINGS):
+    if not NODE.is_manifest(name):
+        return False
+    lists = map(_package(text(path)).get, _DEPENDENCIES)
+    return any(javascript.PACKAGE in each for each in lists if isinstance(each, dict))
+
+
+_DEPENDENCIES = ("dependencies", "optionalDependencies", "devDependencies")
+
+
+def _loads(path: str, text: Text) -> bool:
+    """Return whether a file is code that imports the loader."""
+    if path.endswith(javascript.ENDINGS):
         return javascript.uses_loader(path, text(path))
-    if name.endswith(python.ENDINGS):
-        return python.imports_loader(text(path))
+    return path.endswith(python.ENDINGS) and python.imports_loader(text(path))
+
+
+def _is_started(path: str, text: Text) -> bool:
+    """Return whether a file of a service loads its secrets, or starts it by a runner."""
+    name = posixpath.basename(path)
+    if NODE.is_manifest(name):
+        scripts = _package(text(path)).get("scripts")
+        commands = scripts.values() if isinstance(scripts, dict) else ()
+        return any(_RUNNER.search(str(each)) for each in commands)
+    if _loads(path, text):
+        return True
     if not _STARTING.fullmatch(name):
         return False
     # CMD ["python", "-m", "infisical_config", "--", …] is the same command as a line of a shell.
-    commands = re.sub(r"(?m)^\s*#.*", "", text(path))
-    return bool(_RUNNER.search(re.sub(r"""["'],\s*["']""", " ", commands)))
+    script = re.sub(r"(?m)^\s*#.*", "", text(path))
+    return bool(_RUNNER.search(re.sub(r"""["'],\s*["']""", " ", script)))
 
 
-def _in_package(text: str) -> bool:
+def _package(text: str) -> dict[str, Any]:
+    """Return the data of a package.json; empty for one that npm can't read either."""
     try:
         data: Any = json.loads(text)
-        needed = {*(data.get("dependencies") or ()), *(data.get("optionalDependencies") or ())}
-        scripts = (data.get("scripts") or {}).values()
-        return javascript.PACKAGE in needed or any(_RUNNER.search(str(each)) for each in scripts)
-    except (ValueError, AttributeError, TypeError, RecursionError):
-        return False  # npm can't read it either
+    except (ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}
 
 
 def is_outdated(domain: str, address: str) -> bool:

@@ -278,8 +278,12 @@ def find_unused(
                 if key in names.get((each.slug, folder), ())
             ]
             place = f"{folder.rstrip('/')}/{key}"
-            end = f". Delete it in Infisical, or accept {place} in {NAME} if a library reads it."
+            message, cause = f"It is in {join_names(slugs)}, and {who}", None
             if unsure:
-                end = f" by its name; {join_names(unsure)} may read it in another way."
-            message = f"It is in {join_names(slugs)}, and {who}{end}"
-            yield CheckFinding("left-over", place, key, message, bool(unsure))
+                message += f" by its name; {join_names(unsure)} may read it in another way."
+            else:
+                message, cause = f"{message}. {_DELETE}", Cause(place, "", _DELETE)
+            yield CheckFinding("left-over", place, key, message, bool(unsure), cause)
+
+
+_DELETE = f"Delete such secrets in Infisical, or accept them in {NAME} if a library reads them."

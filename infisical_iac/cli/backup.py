@@ -41,7 +41,7 @@ def now(inventory: str, lock: Lock, timeout: int, as_json: bool) -> None:
     Exit status: 0 if every target has a new snapshot; 1 if one has not, with the reason, or for an
     error.
     """
-    from infisical_iac.backup import timed
+    from infisical_iac.backup import record
     from infisical_iac.core import audit
     from infisical_iac.core.inventory import connect
 
@@ -50,7 +50,7 @@ def now(inventory: str, lock: Lock, timeout: int, as_json: bool) -> None:
         lock(host)
         changes: list[str] = []
         with audit.record("backup", changes):
-            found = timed.back_up(timeout, on_cluster=on_cluster)
+            found = record.back_up(timeout, on_cluster=on_cluster)
             changes += [
                 f"+ snapshot {each.snapshot} in {each.name}" for each in found.saved_targets
             ]
@@ -83,9 +83,9 @@ def list_command(inventory: str, as_json: bool) -> None:
     from infisical_iac.core.inventory import connect
 
     with connect(inventory):
-        from infisical_iac.backup import timed
+        from infisical_iac.backup import record
 
-        found, key = timed.list_snapshots()
+        found, key = record.list_snapshots()
     if as_json:
         print_data([_listed_data(each) for each in found])
     else:

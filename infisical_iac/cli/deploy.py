@@ -4,7 +4,7 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,6 +22,7 @@ from infisical_iac.cli.output import (
     as_data,
     confirm,
     count,
+    explain_links,
     print_foreign,
     print_notes,
     print_table,
@@ -30,7 +31,7 @@ from infisical_iac.cli.output import (
 )
 from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.terminal import console, echo, print_data
-from infisical_iac.core.wording import join_first
+from infisical_iac.core.wording import join_first, pluralize
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -222,22 +223,29 @@ def _summarize(steps: "list[DeployStep]", seconds: float, planned: "list[Change]
         ((step.name, len(step.changes), f"{step.seconds:.1f}") for step in steps),
         numbers=("Changes", "Seconds"),
     )
-    echo(f"{count(made)} made in {seconds:.1f} s{_compare_with_plan(made, planned)}.")
+    print_notes(_compare_with_plan(made, planned))
+    echo(f"{count(made)} made in {seconds:.1f} s.")
 
 
-def _compare_with_plan(made: "list[Change]", planned: "list[Change]") -> str:
-    """Return the changes made but not planned, and planned but not made; empty for none.
+_DIFFERENCES = (
+    ("not in the plan", "a package that was installed, or an earlier step, caused it"),
+    ("planned and no longer needed", "an earlier step had made it"),
+)
+
+
+def _compare_with_plan(made: "list[Change]", planned: "list[Change]") -> Iterator[str]:
+    """Yield notes on changes made but not planned, and on those planned but not made.
 
     A package's own files can't be planned, and a change may make a later one superfluous.
     """
     actual, desired = (Counter(each.what for each in changes) for changes in (made, planned))
-    differences = {"unplanned": actual - desired, "no longer needed": desired - actual}
-    found = [
-        f"{names.total()} {label}: {join_first(names.elements(), 3)}"
-        for label, names in differences.items()
-        if names
-    ]
-    return f" ({'; '.join(found)})" if found else ""
+    differing = (actual - desired, desired - actual)
+    for (how, cause), names in zip(_DIFFERENCES, differing, strict=True):
+        if names:
+            verb = "was" if names.total() == 1 else "were"
+            changes = pluralize(names.total(), "change")
+            named = join_first(names.elements(), 3)
+            yield f"{changes} {verb} {how} ({named}): {cause}, so there is nothing to do"
 
 
 def run(deployment: "Deployment", remedy: str | None = None) -> "list[DeployStep]":
@@ -269,7 +277,8 @@ def _print_operator_notes(deployment: "Deployment") -> None:
     If standard output and standard error go to one file, they come after other output.
     """
     sys.stdout.flush()
-    for sentence in deployment.journal.operator_notes:
+    sentences = deployment.journal.operator_notes
+    for sentence in [*sentences, *filter(None, [explain_links(sentences)])]:
         console(stderr=True).print(Text(sentence))
 
 

@@ -25,7 +25,8 @@ from infisical_iac.core.own_repository import KNOWN_HOSTS
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.wording import join_names
 from infisical_iac.host.shared import MANAGED
-from infisical_iac.init import answers, project_file, repository, settings_file
+from infisical_iac.init import answers, project_file, repository
+from infisical_iac.init.repository import read_settings, set_settings
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.model import Environment
@@ -133,7 +134,7 @@ def extend(place: Place, additions: Additions, given: Mapping[str, str | None]) 
 
 
 def _offer(place: Place) -> None:
-    """Ask what to add or correct, until a person wants nothing more."""
+    """Ask what to add or correct, until the person chooses nothing more."""
     actions: tuple[tuple[str, Callable[[Place], object]], ...] = (
         ("add a service", _ask_service),
         ("add an environment", _ask_environment),
@@ -217,7 +218,7 @@ def _add(place: Place, additions: Additions) -> bool:
             code="file.missing",
         )
     files = {path: additions.add_to(before)}
-    site_url = str(settings_file.read_values(place.read(place.settings)).get("site_url", ""))
+    site_url = str(read_settings(place.read(place.settings)).get("site_url", ""))
     return _write(place, files, find_local_files(place.directory, additions, files[path], site_url))
 
 
@@ -268,7 +269,7 @@ def _correct(place: Place, given: Mapping[str, str | None]) -> bool:
     Raises Refused with `--yes`, because a person may have written these settings by hand.
     """
     before = place.read(place.settings)
-    values = {**_SHOWN_DEFAULTS, **settings_file.read_values(before)}
+    values = {**_SHOWN_DEFAULTS, **read_settings(before)}
     found, files = _find_changes(place, given, values)
     changes = {name: value for name, value in found.items() if values.get(name) != value}
     if not changes and not files:
@@ -280,7 +281,7 @@ def _correct(place: Place, given: Mapping[str, str | None]) -> bool:
             "difference and decide, or give --force to overwrite the file",
             code="refused.edited",
         )
-    is_done = _write(place, {place.settings: settings_file.set_values(before, changes), **files})
+    is_done = _write(place, {place.settings: set_settings(before, changes), **files})
     if is_done and "site_url" in changes:
         echo("The services' files name the address too: `infisical-iac check PATH --fix` sets it.")
     return is_done

@@ -1,5 +1,6 @@
 """`infisical-iac`: the list of all commands, and the report of their failures."""
 
+from difflib import SequenceMatcher
 from typing import Any
 
 import click
@@ -58,13 +59,40 @@ class _ReportingGroup(LazyGroup):
     def invoke(self, ctx: click.Context) -> Any:
         as_json = "--json" in ctx.args
         try:
-            return super().invoke(ctx)
+            return self._invoke(ctx)
         except (UserError, click.ClickException, click.Abort) as error:
             if as_json:
                 _print(error)
             if isinstance(error, UserError):
                 raise click.ClickException(str(error)) from None
             raise
+
+    def _invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except click.NoSuchOption as error:
+            raise _explain_unknown(error) from None
+
+
+_LEAST_LIKENESS = 0.7  # click suggests `--env` for `--yes` too
+
+
+def _explain_unknown(error: click.NoSuchOption) -> click.NoSuchOption:
+    """Return the error on an option that a command lacks, with suggestions that may be meant."""
+    name = error.option_name
+    close = [
+        each
+        for each in error.possibilities or ()
+        if SequenceMatcher(None, name, each).ratio() >= _LEAST_LIKENESS
+    ]
+    message = None
+    if name == "--yes" and error.ctx:
+        own = {each for param in error.ctx.command.params for each in param.opts}
+        instead = "this command has nothing to confirm: leave it out"
+        if "--confirm" in own:
+            instead = "this command asks for a name: give it by --confirm"
+        message = f"No such option '--yes', as {instead}."
+    return click.NoSuchOption(name, message, close, error.ctx)
 
 
 def _print(error: UserError | click.ClickException | click.Abort) -> None:

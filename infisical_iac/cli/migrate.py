@@ -14,15 +14,14 @@ from infisical_iac.cli.options import FOUND, json_option, name_inventory, projec
 from infisical_iac.core.errors import printable
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.core.wording import pluralize
-from infisical_iac.migrate import cleaning, fingerprint, git, summary
+from infisical_iac.migrate import cleaning, git, plan_file, summary
 from infisical_iac.migrate.earlier_plan import FoundPlan, find_plans, mark_decided
-from infisical_iac.migrate.findings import safe_name
+from infisical_iac.migrate.findings import ENCRYPTED, safe_name
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.plan_file import PLAN_FILE, PlannedSource
 from infisical_iac.migrate.planning import read_again
 from infisical_iac.migrate.sources import scan_all, trees
 from infisical_iac.migrate.summary import PERSONAL_FILE, SummaryLine, fold_conflicts
-from infisical_iac.migrate.unreadable import ENCRYPTED
 from infisical_iac.workspace.load import declared_file, load
 from infisical_iac.workspace.model import Workspace
 
@@ -142,7 +141,7 @@ def _mark_migrated(
     workspace: Workspace,
     plans: Sequence[FoundPlan],
 ) -> list[Source]:
-    """Return the sources; a proven one that is unchanged since has only a note that says so.
+    """Return the sources, where a proven file that is unchanged since has one note as its finding.
 
     A proven source is read with the grammar in the plan, because a service that starts by a loader
     of this project no longer shows how the file was read. The report of the migration and the plan
@@ -228,8 +227,8 @@ def _note_sample(project_file: Path) -> None:
 
 
 def _key() -> bytes:
-    file = Path(fingerprint.KEY_FILE)
-    key = fingerprint.load_or_make(file)
+    file = Path(plan_file.KEY_FILE)
+    key = plan_file.load_or_make(file)
     note_exposed(file)
     return key
 
@@ -252,8 +251,8 @@ def _keys(source: Source, key: bytes) -> Iterator[dict[str, Any]]:
         yield {
             "key": safe_name(name, value),
             "line": source.line(name),
-            "bytes": len(fingerprint.encode(value)),
-            "hash": fingerprint.digest(key, value),
+            "bytes": len(plan_file.encode(value)),
+            "hash": plan_file.digest(key, value),
         }
 
 
@@ -298,6 +297,7 @@ def _print_decisions(sources: Sequence[Source]) -> None:
 
 def _print_notes(sources: Sequence[Source]) -> None:
     lines = [line for each in sources for line in summary.notes(each.findings)]
+    lines += summary.list_shared(sources)
     lines += summary.differences(found for each in sources for found in each.findings)
     if lines:
         console().print()

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from pyrage.x25519 import Identity, Recipient
 from rich.text import Text
 
+from infisical_iac.backup import recipients
 from infisical_iac.check.repository import Repository
 from infisical_iac.cli.migrate import show as show_lines
 from infisical_iac.cli.options import FOUND, name_inventory, project_file_option, yes_option
@@ -39,7 +39,7 @@ _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 # The keys that the archive is encrypted for, and those that prove that it opens. Without the former
 # no archive is written.
-_Keys = tuple[Sequence[Recipient], Sequence[Identity]]
+_Keys = tuple[Sequence[recipients.Public], Sequence[recipients.Identity]]
 
 
 @dataclass(frozen=True)
@@ -57,11 +57,14 @@ class _Plan:
 @click.option(
     "--recipient",
     multiple=True,
-    metavar="age1…",
-    help="Public age key that can open the archive; may be given again.",
+    metavar="KEY",
+    help="Public key of age or SSH that can open the archive: age1…, or ssh-ed25519 or ssh-rsa "
+    "with what follows; may be given again.",
 )
 @click.option(
-    "--recipients-file", type=_file, help="File of public age keys that can open the archive."
+    "--recipients-file",
+    type=_file,
+    help="File of such public keys, such as ~/.ssh/id_ed25519.pub.",
 )
 @click.option(
     "--identity", type=_file, help="Private key of a recipient, to prove that the archive opens."
@@ -105,8 +108,9 @@ def clean(
     plan = _plan(root, report.verified_files, key, archived=not no_archive)
     if plan.archive and not keys[0]:
         raise UserError(
-            "nothing was deleted, as the archive would have no recipient: add --recipient age1…, "
-            "the public key that age-keygen prints, or --no-archive",
+            "nothing was deleted, as the archive would have no recipient: add --recipients-file "
+            "~/.ssh/id_ed25519.pub or another public key of SSH, or --recipient age1…, which "
+            "`age-keygen -o FILE` makes and prints, or --no-archive",
             code="error.no_recipient",
         )
     plan.examined.kept.extend(
@@ -141,15 +145,15 @@ def clean(
 def _keys(
     texts: Iterable[str], file: Path | None, identity: Path | None, *, no_archive: bool
 ) -> _Keys:
-    lines = [*texts, *(_lines(file) if file else [])]
+    lines = [*texts, *(_read(file).splitlines() if file else [])]
     if no_archive and (lines or identity):
         raise UserError("--no-archive takes no keys: leave out the keys, or --no-archive")
-    known = archive.identities(_lines(identity), identity) if identity else []
-    return archive.recipients(lines), known
+    known = recipients.identities(_read(identity)) if identity else []
+    return [each.key for each in recipients.parse_lines(lines)], known
 
 
-def _lines(file: Path) -> list[str]:
-    return file.read_text("utf-8", errors="replace").splitlines()
+def _read(file: Path) -> str:
+    return file.read_text("utf-8", errors="replace")
 
 
 def _plan(root: Path, files: Sequence[MovedFile], key: bytes, *, archived: bool) -> _Plan:

@@ -1,6 +1,6 @@
 """`infisical-iac migrate history`: search git repositories for values of secrets."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -34,15 +34,35 @@ from infisical_iac.workspace.memory import locate
 from infisical_iac.workspace.reach import reach
 
 
-def lines(searched: Sequence[Searched], terms: SearchTerms, command: str) -> Iterator[str]:
-    """Yield the result as lines: what was found, what was skipped, and what to do."""
+def lines(
+    searched: Sequence[Searched],
+    terms: SearchTerms,
+    command: str,
+    unknown: Mapping[str, str],
+    *,
+    lists_skipped: bool = False,
+) -> Iterator[str]:
+    """Yield the result as lines: what was found, what was skipped, and what to do.
+
+    Args:
+        unknown: the values that are gone or can't be read, with the reason.
+        lists_skipped: whether each value that is too common to search for has a line.
+    """
     for each in searched:
         yield f"{each.repository}: {each.objects:,} objects, {each.size / 1e6:,.1f} MB"
         for label, hits in groupby(each.hits, key=lambda hit: hit.label):
             yield f"  {label}"
             yield from (f"    {_where(hit)}, {hit.form}" for hit in hits)
-    for label, reason in terms.skipped.items():
-        yield f"Skipped {label}: {reason}"
+    for label, reason in unknown.items():
+        yield f"{label} was not searched for: {reason}"
+    if lists_skipped:
+        yield from (f"Skipped {label}: {reason}" for label, reason in terms.skipped.items())
+    elif terms.skipped:
+        verb = "is" if len(terms.skipped) == 1 else "are"
+        yield (
+            f"{pluralize(len(terms.skipped), 'value')} {verb} too common to search for: "
+            "`infisical-iac migrate history --skipped` lists them."
+        )
     found = rotations(searched)
     yield f"{len(found)} of {pluralize(len(terms.searched), 'value')} found."
     if found:
@@ -55,7 +75,9 @@ def lines(searched: Sequence[Searched], terms: SearchTerms, command: str) -> Ite
         yield f"  {command}"
 
 
-def as_data(searched: Sequence[Searched], terms: SearchTerms, command: str) -> dict[str, Any]:
+def as_data(
+    searched: Sequence[Searched], terms: SearchTerms, command: str, unknown: Mapping[str, str]
+) -> dict[str, Any]:
     """Return the result as data for JSON."""
     return {
         "repositories": [
@@ -68,7 +90,7 @@ def as_data(searched: Sequence[Searched], terms: SearchTerms, command: str) -> d
             for each in searched
         ],
         "searched": terms.searched,
-        "skipped": terms.skipped,
+        "skipped": {**terms.skipped, **unknown},
         "rotate": [
             {"label": each.label, "since": each.since, "repositories": each.repositories}
             for each in rotations(searched)
@@ -150,6 +172,12 @@ def _short(objects: Sequence[str]) -> str:
     help="Write the hashes of all file versions that hold a value to this file, for "
     "git-filter-repo.",
 )
+@click.option(
+    "--skipped",
+    "lists_skipped",
+    is_flag=True,
+    help="List the values that are too common to search for, each with the reason.",
+)
 @json_option
 @click.pass_context
 def history(
@@ -161,6 +189,7 @@ def history(
     env_files: Sequence[Path],
     grammar: str,
     filter_repo: Path | None,
+    lists_skipped: bool,
     as_json: bool,
 ) -> None:
     """Search all objects of each git repository REPO for the values, and list what must be rotated.
@@ -168,9 +197,9 @@ def history(
     A REPO that is in no repository stands for all repositories below it.
 
     The search covers every branch, tag, stash, reflog and unreferenced object, for each value in
-    plain text, in base64, URL-encoded and JSON-escaped. Short and common values are skipped, and
-    their keys listed. No value is ever shown. The values are those of the plan: from the files, or
-    from Infisical once the files are deleted.
+    plain text, in base64, URL-encoded and JSON-escaped. Short and common values are skipped:
+    --skipped lists their keys. No value is ever shown. The values are those of the plan: from the
+    files, or from Infisical once the files are deleted.
 
     Exit status: 0 if nothing is found; 2 if something is; 1 for an error.
     """
@@ -181,14 +210,14 @@ def history(
     else:
         known = _read_plan_values(plan or _plan_file(repositories), inventory, project_file)
     terms = SearchTerms(known.values)
-    terms.skipped |= known.unknown
     searched = [search(repository, terms) for repository in _find_repositories(repositories)]
     command = write_hashes(filter_repo, searched) if filter_repo else ""
     if as_json:
-        print_data(as_data(searched, terms, command))
+        print_data(as_data(searched, terms, command, known.unknown))
     else:
         to = console()
-        for line in lines(searched, terms, command):
+        found = lines(searched, terms, command, known.unknown, lists_skipped=lists_skipped)
+        for line in found:
             to.print(Text(line))
     ctx.exit(FOUND if any(each.hits for each in searched) else 0)
 

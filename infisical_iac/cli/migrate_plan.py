@@ -29,14 +29,15 @@ from infisical_iac.migrate import (
 )
 from infisical_iac.migrate.apply import Comparison, Work, compare, pack
 from infisical_iac.migrate.comparison import PERSONAL_CONFLICT
-from infisical_iac.migrate.fingerprint import KEY_FILE, load_or_make
 from infisical_iac.migrate.model import BLOCKING, Name, Secret, Source, Stored
 from infisical_iac.migrate.plan_file import (
+    KEY_FILE,
     PLAN_FILE,
     MigrationPlan,
     PlannedFinding,
     PlannedSource,
     follow_renames,
+    load_or_make,
 )
 from infisical_iac.migrate.planning import apply_chosen_grammars
 from infisical_iac.migrate.sources import scan_all, trees
@@ -103,6 +104,8 @@ def plan(
         found = _below(root, roots, scan_all(paths, reached.desired, left_out))
         if earlier:
             earlier = earlier_plan.rebase(earlier, output.parent, root)
+            present = {each.path for each in found}
+            earlier_plan.refuse_unknown_targets(earlier, present, reached.desired, output.name)
         proven = cleaning.proven_keys(root, [output.parent], slug) if earlier else {}
         sources = apply_chosen_grammars(found, earlier, root, reached.desired, proven)
         made = planning.make(
@@ -241,7 +244,7 @@ def _list_undecided(made: MigrationPlan) -> Iterator[str]:
 
 
 def _describe_conflicts(source: PlannedSource) -> list[PlannedFinding]:
-    """Return the findings on a file; that on a personal one has the number of its conflicts."""
+    """Return the findings on a file; the text of that on a personal file counts its conflicts."""
     of_keys = (one for each in source.keys.values() for one in each.findings)
     conflicts = sum(one.kind == PERSONAL_CONFLICT for one in of_keys)
     return [

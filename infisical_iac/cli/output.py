@@ -1,5 +1,6 @@
 """Print plans, tables, notes and questions."""
 
+import re
 from collections.abc import Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -77,6 +78,20 @@ def print_notes(notes: Iterable[str]) -> None:
     """Print notes on standard error, next to the output of the command."""
     for note in notes:
         print_note(note)
+
+
+_LINK = re.compile(r"invitation link for (\S+): ")
+
+
+def explain_links(sentences: Iterable[str]) -> str:
+    """Return the sentence on invitation links that are among other sentences; empty without any."""
+    invited = [found[1] for each in sentences if (found := _LINK.match(each))]
+    if not invited:
+        return ""
+    what, email = "The link is shown only once: send it to that person only.", invited[0]
+    if len(invited) > 1:
+        what, email = "Links are shown only once: send each to its person only.", "EMAIL"
+    return f"{what} `infisical-iac workspace invite {email}` makes a new one."
 
 
 def print_table(

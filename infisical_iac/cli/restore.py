@@ -120,9 +120,9 @@ def _drill(inventory: str, snapshot: str, target: str | None) -> None:
     if not re.fullmatch(r"latest|[0-9a-f]{4,64}", snapshot):
         raise UserError(f"{snapshot!r} is not a snapshot: `infisical-iac backup list` lists them")
     with open_host(inventory) as (_, settings):
-        from infisical_iac.backup import timed
+        from infisical_iac.backup import record
 
-        found = timed.drill(snapshot, target, settings.backup.backup_targets)
+        found = record.drill(snapshot, target, settings.backup.backup_targets)
     seconds = (found.ended - found.began).total_seconds()
     echo(f"Proven in {seconds:.0f} s: {found.proof}.")
 

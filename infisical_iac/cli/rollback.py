@@ -10,7 +10,7 @@ from infisical_iac.change.releases import Release, choose, parse_unfinished
 from infisical_iac.cli.options import Lock, inventory_option, json_option, lock_options, open_host
 from infisical_iac.cli.output import confirm_name, print_table
 from infisical_iac.core.terminal import echo, print_data
-from infisical_iac.stack.given_up import HELP, GivenUp
+from infisical_iac.stack.model import GIVEN_UP_HELP, GivenUp
 
 
 def show(releases: Iterable[Release], kept: Iterable[GivenUp], *, as_json: bool) -> None:
@@ -44,7 +44,7 @@ def show(releases: Iterable[Release], kept: Iterable[GivenUp], *, as_json: bool)
     else:
         echo("There is no release on the host yet: the first upgrade keeps one.")
     for each in kept:
-        echo(f"Given up: {each.describe()}; {HELP}.", err=True)
+        echo(f"Given up: {each.describe()}; {GIVEN_UP_HELP}.", err=True)
 
 
 @click.command()

@@ -63,10 +63,11 @@ def _collect_rows(inventory: str) -> list[Row]:
     with open_host(inventory, quorum=False) as (host, settings):
         from infisical_iac.backup import kit_host
         from infisical_iac.core import audit, lock
+        from infisical_iac.core.audit_entries import list_runs
         from infisical_iac.core.connection import each_of, with_others
         from infisical_iac.host.machine import Machine, absence
         from infisical_iac.instance import mail, proxy
-        from infisical_iac.monitoring.health_fact import Health
+        from infisical_iac.monitoring.health import Health, first_apply
         from infisical_iac.workspace import licensing, sign_in
 
         wait_for_versions = _ask_for_new_versions(settings)
@@ -74,25 +75,32 @@ def _collect_rows(inventory: str) -> list[Row]:
         machines = each_of(hosts, lambda each: each.get_fact(Machine))
         named = {each.name: machine for each, machine in zip(hosts, machines, strict=True)}
         unreachable = [each.name for each in host.state.inventory if each.name not in named]
-        if sentence := absence(named, topology=topology, has_unreachable=bool(unreachable)):
-            return [Row("Infisical", sentence, ok=False)]
         url = urlsplit(settings.stack.site_url)
         name = (url.hostname or "") if url.scheme == "https" else ""
         arguments = {"served_name": name, "port": url.port or 443, "lock": lock.FILE}
+        if sentence := absence(named, topology=topology, has_unreachable=bool(unreachable)):
+            bare = each_of(hosts, lambda each: each.get_fact(Health, **arguments))
+            begun = first_apply(bare, list_runs(audit.read().entries))
+            return [begun or Row("Infisical", sentence, ok=False)]
         if topology == "swarm":
             from infisical_iac.cluster import status as cluster_status
             from infisical_iac.cluster.stack_state import NodeHealth
 
             states = each_of(hosts, lambda each: each.get_fact(NodeHealth, **arguments))
             nodes, now = dict(zip(named, states, strict=True)), datetime.now(UTC)
+            runs = [run for each in states for run in list_runs(each.log.entries)]
+            if begun := first_apply((each.health for each in states), runs):
+                return [begun]
             drifted, inside = _assess_drift(host, settings)
             found = cluster_status.rows(
                 nodes, unreachable, settings, host.name, drifted, now, inside
             )
         else:
-            state = host.get_fact(Health, **arguments)
+            state, log = host.get_fact(Health, **arguments), audit.read()
+            if begun := first_apply([state], list_runs(log.entries)):
+                return [begun]
             drifted, inside = _assess_drift(host, settings)
-            found = rows(state, settings, audit.read(), drifted, datetime.now(UTC), inside)
+            found = rows(state, settings, log, drifted, datetime.now(UTC), inside)
             found += shared_host(settings, machines[0])
         kit = kit_host.row(settings.backup.recovery_fingerprint)
         found += mail.row(settings) + proxy.row(settings)

@@ -25,6 +25,7 @@ from infisical_iac.cli.output import (
     as_data,
     confirm,
     count,
+    explain_links,
     print_foreign,
     print_notes,
     show,
@@ -195,6 +196,8 @@ def apply(
         with reached.recorded("workspace", lines) if planned.due else nullcontext():
             apply_plan(reached, planned, report)
         notes = _notes(reached, planned, prune=prune)
+    if once := explain_links(each.shown for each in made):
+        echo(once, err=as_json)
     if as_json:
         _print_json(made, planned, notes)
     else:
@@ -222,7 +225,10 @@ def invite(inventory: str, project_file: Path | None, email: str) -> None:
         if email.lower() not in reached.desired.people:
             raise UserError(f"{email} is not in `people` of the project file: add it first")
         organization = organization_id(reached.client)
-        echo(renew(reached.client, reached.admin(), organization, email))
+        renewed = renew(reached.client, reached.admin(), organization, email)
+        echo(renewed)
+        if once := explain_links([renewed]):
+            echo(once, err=True)
 
 
 @workspace.command("second-factor")

@@ -12,9 +12,8 @@ from infisical_iac.cluster import shared_state, stack, upgrade
 from infisical_iac.cluster.site import cluster_site_of
 from infisical_iac.core import journal
 from infisical_iac.core.change import Change, UpToDate
-from infisical_iac.core.facts import Fact
 from infisical_iac.core.operation import Commands, planned_operation, step
-from infisical_iac.core.remote import removal, run
+from infisical_iac.core.remote import Fact, removal, run
 from infisical_iac.core.rendering import script
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack import keys

@@ -7,17 +7,18 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from time import sleep
 
-from infisical_iac.cluster import etcd, patroni_config, stack_plan
+from infisical_iac.cluster import etcd, stack_plan
 from infisical_iac.cluster.model import Cluster
-from infisical_iac.cluster.patroni_config import Configuration, PatroniState, parse
 from infisical_iac.cluster.site import ClusterSite, desired_stack, read_stack_again
 from infisical_iac.cluster.stack_file import secrets_of
-from infisical_iac.cluster.stack_plan import DesiredStack, Level
+from infisical_iac.cluster.stack_plan import Configuration, DesiredStack, Level
 from infisical_iac.cluster.stack_state import (
     RECORD,
     ClusterStackState,
+    PatroniState,
     hashes,
     keys_of,
+    parse_patroni,
     record_text,
 )
 from infisical_iac.core import connection
@@ -40,7 +41,7 @@ def merge_configuration(found: PatroniState, desired: Configuration) -> int:
     Returns the seconds until each member knows whether its PostgreSQL needs a restart for them; 0
     if none can need one. Raises CommandFailed.
     """
-    changes = patroni_config.patch(found, desired)
+    changes = stack_plan.build_patroni_patch(found, desired)
     if changes:
         _do("configure", json.dumps(changes), doing="change Patroni's configuration")
     if "postgresql" not in changes:
@@ -63,7 +64,7 @@ def restart_waiting(seconds: int, again: Sequence[str]) -> None:
     """
     sleep(seconds)
     for _ in range(_ROUNDS):
-        for name in parse(_do("patroni", doing="ask Patroni").splitlines()).waiting:
+        for name in parse_patroni(_do("patroni", doing="ask Patroni").splitlines()).waiting:
             _do("restart", name, doing=f"restart PostgreSQL, {name}")
             _do(*again, doing=f"wait until {name} is back before the next restart")
 

@@ -29,9 +29,10 @@ from infisical_iac.core.terminal import echo
 from infisical_iac.host.deploy import foundation, share
 from infisical_iac.host.firewall import end_egress
 from infisical_iac.host.site import Site
-from infisical_iac.stack import compose, edge, given_up, session
+from infisical_iac.stack import compose, edge, session
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.deploy import given_secrets, ingress, make_keys, run_containers
+from infisical_iac.stack.model import GivenUp, given_up_after_proof, parse_given_up
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.workspace import checks
 from infisical_iac.workspace.checks import Before
@@ -135,7 +136,7 @@ def go_back(found: UnfinishedScaling, timeout: int, *, removing_cluster: bool = 
         removing_cluster: whether to remove the target cluster too.
     """
     snapshot.clean(DIRECTORY, PROJECT)
-    kept = given_up.parse_given_up(do(found.direction, "back", doing="go back").splitlines())
+    kept = parse_given_up(do(found.direction, "back", doing="go back").splitlines())
     session.forget()
     data = f"its data of {found.stamp}" if found.is_switched else "all its data"
     if found.direction == "out":
@@ -147,7 +148,7 @@ def go_back(found: UnfinishedScaling, timeout: int, *, removing_cluster: bool = 
             stamp = read_served() or (found.stamp if found.has_served else "")
             sentences += ["The hosts have left the swarm.", *end_swarm(stamp)]
         elif found.has_served:
-            what = kept[0] if kept else given_up.GivenUp("infisical")
+            what = kept[0] if kept else GivenUp("infisical")
             sentences.append(
                 f"In the cluster, {what.describe()}; the next scale-out names and discards it, and "
                 "removing the cluster keeps it."
@@ -197,7 +198,7 @@ def end(direction: Direction) -> list[str]:
     """
     lines = do(direction, "end", doing=f"end the scale-{direction}").splitlines()
     kept = [each for each in lines if each and not each.startswith(("given-up ", "removed "))]
-    return [*(f"Kept on {host.name}: {each}." for each in kept), *given_up.after_proof(lines)]
+    return [*(f"Kept on {host.name}: {each}." for each in kept), *given_up_after_proof(lines)]
 
 
 _PAUSES = "Infisical pauses for its dump, its load and its start"

@@ -6,7 +6,7 @@ from dataclasses import replace
 import yaml
 from pyinfra.context import host
 
-from infisical_iac.change import path
+from infisical_iac.change import releases
 from infisical_iac.cluster import etcd, rollout, stack_file, stack_plan
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.site import ClusterSite, desired_stack, observe_stack
@@ -28,10 +28,9 @@ from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names
 from infisical_iac.stack import compose, session
-from infisical_iac.stack.containers import Stack
 from infisical_iac.stack.pull import ImageSources
 from infisical_iac.stack.settings import StackSettings
-from infisical_iac.stack.state import STACK_FILE, Upgrades
+from infisical_iac.stack.state import STACK_FILE, Stack, Upgrades
 
 NO_SWARM = "the services can be inspected once the hosts form a Swarm"
 
@@ -65,7 +64,7 @@ def _is_refused(settings: StackSettings) -> bool:
     if was is None:
         return False
     try:
-        path.refuse(was, Images(settings.infisical_reference, was.postgres))
+        releases.refuse_change(was, Images(settings.infisical_reference, was.postgres))
     except Refused:
         return True
     return False

@@ -1,5 +1,12 @@
-"""Compare the actual stack on the Swarm with the desired one. Pure."""
+"""Compare the actual stack on the Swarm with the desired one. Pure.
 
+Patroni's dynamic configuration, which is in etcd, is compared with patroni.yml. Patroni
+reads `bootstrap.dcs` of that file once, when it creates the database. Afterwards only the
+configuration in etcd counts, which `patronictl edit-config` changes. Keys that are not in the file
+are ignored.
+"""
+
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
@@ -9,10 +16,12 @@ from typing import Any
 
 import yaml
 
-from infisical_iac.cluster import patroni_config
 from infisical_iac.cluster.model import Cluster
-from infisical_iac.cluster.stack_state import ClusterStackState, Recorded
+from infisical_iac.cluster.stack_state import ClusterStackState, PatroniState, Recorded
 from infisical_iac.core.change import Change
+
+# Patroni's dynamic configuration, which is in etcd.
+Configuration = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -39,10 +48,10 @@ class DesiredStack:
             for name, service in whole["services"].items()
         }
 
-    def patroni(self) -> patroni_config.Configuration:
+    def patroni(self) -> Configuration:
         """Return the dynamic configuration of Patroni."""
         found = (text for name, text in self.configs.items() if name.startswith("patroni_yml_"))
-        return patroni_config.parse_configuration(next(found, ""))
+        return parse_configuration(next(found, ""))
 
 
 def _select_referenced(whole: dict[str, Any], service: dict[str, Any]) -> list[object]:
@@ -71,7 +80,7 @@ def list_changes(found: ClusterStackState, desired: DesiredStack) -> Iterator[Ch
             Change("-", f"{kind} {name}", "no service needs it any more")
             for name in sorted(made - names)
         )
-    yield from patroni_config.list_changes(found.patroni, desired.patroni())
+    yield from list_patroni_changes(found.patroni, desired.patroni())
 
 
 def _reason(found: ClusterStackState, name: str, rendered: str) -> str:
@@ -287,3 +296,49 @@ def find_tls_change(found: ClusterStackState) -> Change | None:
         f"{tls_level(found).name.lower()} → required, {how}; requests wait while Redis restarts"
     )
     return Change("~", "TLS of PostgreSQL, Redis and etcd", detail)
+
+
+def parse_configuration(patroni_yml: str) -> Configuration:
+    """Return the dynamic configuration in the text of a patroni.yml; empty for an empty text."""
+    whole = yaml.safe_load(patroni_yml) or {}
+    found: Configuration = whole.get("bootstrap", {}).get("dcs", {})
+    return found
+
+
+def list_patroni_changes(found: PatroniState, desired: Configuration) -> Iterator[Change]:
+    """Yield each difference, and each PostgreSQL that still waits for a restart.
+
+    Yields nothing if no Patroni answers; the plan reports that elsewhere.
+    """
+    if found.configuration is None:
+        return
+    for key, actual, value in _differing(found.configuration, desired):
+        before = "(none)" if actual is None else json.dumps(actual)
+        yield Change("~", f"patroni {key}", f"{before} → {json.dumps(value)}")
+    for name in found.waiting:
+        yield Change("~", name, "a changed parameter waits for its restart")
+
+
+def build_patroni_patch(found: PatroniState, desired: Configuration) -> dict[str, Any]:
+    """Return the change to send to Patroni, which merges it; empty if nothing differs."""
+    made: dict[str, Any] = {}
+    for key, _, value in _differing(found.configuration or {}, desired):
+        *folders, last = key.split(".")
+        place = made
+        for folder in folders:
+            place = place.setdefault(folder, {})
+        place[last] = value
+    return made if found.configuration is not None else {}
+
+
+def _differing(
+    actual: Any, desired: Configuration, prefix: str = ""
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield each key that differs, with its actual and its desired value."""
+    for name, value in desired.items():
+        seen = actual.get(name) if isinstance(actual, Mapping) else None
+        if isinstance(value, Mapping):
+            yield from _differing(seen, value, f"{prefix}{name}.")
+        # As JSON, in which true is not 1.
+        elif json.dumps(seen) != json.dumps(value):
+            yield f"{prefix}{name}", seen, value

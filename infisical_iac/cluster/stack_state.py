@@ -5,21 +5,46 @@ import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from infisical_iac.cluster import patroni_config
 from infisical_iac.cluster.model import Copy, ManagedNode, NodeState
-from infisical_iac.cluster.patroni_config import PatroniState
 from infisical_iac.core.audit_entries import parse
-from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import Paths, PathState
+from infisical_iac.core.remote import Fact, join_commands, split_output
 from infisical_iac.core.rendering import script
-from infisical_iac.monitoring.health import Running
-from infisical_iac.monitoring.health_fact import Health
+from infisical_iac.monitoring.health import Health, Running
 from infisical_iac.stack.state import STACK_FILE
 
 RECORD = "/etc/infisical/stack.json"
 # The prefix that Docker puts before the name of each service.
 STACK = "infisical_"
+
+
+@dataclass(frozen=True)
+class PatroniState:
+    """The answers of Patroni's REST API to `/config` and `/cluster`.
+
+    Attributes:
+        configuration: the dynamic configuration, which all members share; None if no Patroni runs
+            here or etcd has no quorum.
+        waiting: the names of the members that need a restart of PostgreSQL for a changed
+            parameter, the primary last.
+    """
+
+    configuration: Mapping[str, Any] | None = None
+    waiting: tuple[str, ...] = ()
+
+
+def parse_patroni(lines: Sequence[str]) -> PatroniState:
+    """Parse the lines `patroni <JSON>`; other lines are ignored."""
+    answers = [json.loads(line.partition(" ")[2]) for line in lines if line.startswith("patroni {")]
+    members = [each for answer in answers for each in answer.get("members", ())]
+    waiting = [each for each in members if each.get("pending_restart")]
+    waiting.sort(key=lambda each: each["role"] == "leader")
+    return PatroniState(
+        configuration=next((answer for answer in answers if "members" not in answer), None),
+        waiting=tuple(each["name"] for each in waiting),
+    )
 
 
 @dataclass(frozen=True)
@@ -140,7 +165,7 @@ class ClusterStack(Fact[ClusterStackState]):
             services=services,
             made={kind: frozenset(row[0] for row in rows[kind]) for kind in ("secret", "config")},
             record=next((_record(" ".join(row)) for row in rows["record"]), {}),
-            patroni=patroni_config.parse(lines),
+            patroni=parse_patroni(lines),
             networks={name: _network(" ".join(rest)) for name, *rest in rows["network"]},
         )
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import Paths, PathState
+from infisical_iac.core.remote import Fact, join_commands, split_output
 from infisical_iac.core.rendering import script
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.machine import DAEMON_FILE

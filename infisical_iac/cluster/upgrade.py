@@ -15,7 +15,7 @@ from pyinfra.context import host
 
 from infisical_iac.backup import kit_host, manifest, restore, snapshot
 from infisical_iac.backup.restore import RestoreSite, SnapshotSource
-from infisical_iac.change import changeover, path, releases, upgrade
+from infisical_iac.change import changeover, releases, upgrade
 from infisical_iac.change.changeover import Changeover
 from infisical_iac.change.deploy import stack
 from infisical_iac.change.releases import Release, UnfinishedChange
@@ -28,10 +28,10 @@ from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.images import Images
 from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
-from infisical_iac.stack import compose, edge, given_up, keys, session
+from infisical_iac.stack import compose, edge, keys, session
 from infisical_iac.stack.compose_file import compose_file
-from infisical_iac.stack.containers import Stack
-from infisical_iac.stack.state import Upgrades, UpgradeState
+from infisical_iac.stack.model import GIVEN_UP_HELP, describe_given_up, parse_given_up
+from infisical_iac.stack.state import Stack, Upgrades, UpgradeState
 from infisical_iac.workspace import checks
 from infisical_iac.workspace.preflight import Preflight
 
@@ -187,11 +187,9 @@ class _OnCluster(Changeover):
             sentences.append(
                 f"the data from before are kept as the release {self.unfinished.release}"
             )
-        kept = given_up.parse_given_up(said.splitlines())
+        kept = parse_given_up(said.splitlines())
         then = f" of {kept[0].since}" if kept and kept[0].since else ""
-        return given_up.describe_data(
-            kept, f"{then} ({'; '.join(sentences)})" if sentences else then
-        )
+        return describe_given_up(kept, f"{then} ({'; '.join(sentences)})" if sentences else then)
 
     def _revert(self, reason: CheckFailed) -> str:
         """Replace data that the old version can't use with the dump from before."""
@@ -202,12 +200,10 @@ class _OnCluster(Changeover):
         self._roll_out(self.was)
         if not session.api(self.settings.stack.http_port).answers():
             raise CheckFailed("the API does not answer")
-        sentences = "; ".join(
-            each.describe() for each in given_up.parse_given_up(said.splitlines())
-        )
+        sentences = "; ".join(each.describe() for each in parse_given_up(said.splitlines()))
         return (
             f"with the data of {then.at}, as it could no longer use those that the new version had "
-            f"changed ({reason}); {sentences} ({given_up.HELP})"
+            f"changed ({reason}); {sentences} ({GIVEN_UP_HELP})"
         )
 
     def _roll_out(self, image: str) -> None:
@@ -231,11 +227,15 @@ def version_change(*, site: ClusterSite, project: str) -> Commands:
         else shared_fact(Upgrades, desired=settings.stack.infisical_reference)
     )
     desired = Images(settings.stack.infisical_reference, settings.cluster.patroni_image)
-    changes = path.changes(found.was, desired, same_bytes=found.same_bytes) if found.was else {}
+    changes = (
+        releases.list_version_changes(found.was, desired, same_bytes=found.same_bytes)
+        if found.was
+        else {}
+    )
     if found.was and changes:
         with upgrade.refusing(found.was):
-            path.refuse_other_major(found.was, desired)
-            path.refuse(found.was, desired)
+            releases.refuse_other_major(found.was, desired)
+            releases.refuse_change(found.was, desired)
             upgrade.check_free_space([], settings)
             checks.refuse_undecryptable(settings.stack.http_port)
     yield from decide_change(found, desired, changes, site, project, waits=waits)

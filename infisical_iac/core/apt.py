@@ -6,9 +6,8 @@ from collections.abc import Collection, Sequence
 from pyinfra.context import host
 
 from infisical_iac.core.change import Change, UpToDate
-from infisical_iac.core.facts import Fact
 from infisical_iac.core.operation import Commands, planned_operation, step
-from infisical_iac.core.remote import run
+from infisical_iac.core.remote import Fact, run
 from infisical_iac.core.rendering import script
 
 

@@ -10,9 +10,8 @@ from hashlib import sha256
 from pyinfra.context import host
 
 from infisical_iac.core.change import Change
-from infisical_iac.core.facts import Fact
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
-from infisical_iac.core.remote import run, write
+from infisical_iac.core.remote import Fact, run, write
 from infisical_iac.core.rendering import script
 
 

@@ -20,6 +20,8 @@ from infisical_iac.core.errors import Refused
 from infisical_iac.core.rendering import script
 
 FILE = "/run/infisical-iac.lock"
+# How the host's own jobs name themselves as holders.
+OF_HOST = "by the "
 _WAIT_SECONDS = 5
 _ANSWER_SECONDS = 30
 
@@ -82,7 +84,7 @@ def _take(host: Host, wait: int, by_force: bool, *, named: str) -> None:
             f"`pkill -f {FILE}` on the host, releases the lock"
         )
         # The host's own jobs end by themselves, and must not be interrupted in an installation.
-        of_host = holder.startswith("by the ")
+        of_host = holder.startswith(OF_HOST)
         raise Refused(
             f"{'the host itself' if of_host else 'another run'} is at work on "
             f"{named or 'this host'}, {holder}: wait for it to end{'' if of_host else remedy}",

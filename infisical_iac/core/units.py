@@ -9,10 +9,9 @@ from pyinfra.context import host
 
 from infisical_iac.core import files, journal
 from infisical_iac.core.change import Change
-from infisical_iac.core.facts import Fact
 from infisical_iac.core.files import File, PathState
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
-from infisical_iac.core.remote import run
+from infisical_iac.core.remote import Fact, run
 from infisical_iac.core.rendering import script_file, template
 from infisical_iac.core.wording import join_names
 

@@ -15,10 +15,9 @@ from pyinfra.context import host
 from infisical_iac.core import apt, files, units
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import Refused
-from infisical_iac.core.facts import Fact
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.operation import Commands, planned_operation, step
-from infisical_iac.core.remote import run
+from infisical_iac.core.remote import Fact, run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.machine import DAEMON_FILE as CONFIG

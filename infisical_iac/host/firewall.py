@@ -12,7 +12,6 @@ from pyinfra.context import host, state
 from infisical_iac.core import units
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import Refused
-from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.operation import (
     Commands,
@@ -21,7 +20,7 @@ from infisical_iac.core.operation import (
     shared_fact,
     step,
 )
-from infisical_iac.core.remote import run
+from infisical_iac.core.remote import Fact, join_commands, run, split_output
 from infisical_iac.core.rendering import template
 from infisical_iac.core.trial import mark, try_change
 from infisical_iac.core.units import Units, UnitState
@@ -359,7 +358,7 @@ def firewall(known: Known) -> None:
 
 @deploy("Egress")
 def end_egress(known: Known) -> None:
-    """Remove rules that only the Infisical from before the run needed; called after the stack."""
+    """Remove the rules that only the previous Infisical needed; called after the stack changed."""
     desired = egress(known.settings)
     if _read_egress(known) != desired:
         _bring_up(known, desired, after_stack=True)

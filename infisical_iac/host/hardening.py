@@ -17,7 +17,6 @@ from infisical_iac.core import files
 from infisical_iac.core import units as systemd
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.operation import (
     Commands,
@@ -26,7 +25,7 @@ from infisical_iac.core.operation import (
     shared_fact,
     step,
 )
-from infisical_iac.core.remote import run, write
+from infisical_iac.core.remote import Fact, join_commands, run, split_output, write
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.trial import try_change
 from infisical_iac.core.units import Units, UnitState

@@ -11,10 +11,9 @@ from pyinfra import logger
 from pyinfra.context import host, state
 
 from infisical_iac.core.change import Change, UpToDate
-from infisical_iac.core.facts import Fact
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, planned_operation, step
-from infisical_iac.core.remote import run
+from infisical_iac.core.remote import Fact, run
 from infisical_iac.core.settings import Settings
 
 _SYSCTL = "/etc/sysctl.d/90-infisical-iac.conf"

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from infisical_iac.core.facts import Fact, join_commands, split_output
+from infisical_iac.core.remote import Fact, join_commands, split_output
 from infisical_iac.core.rendering import script
 from infisical_iac.host.model import DeployedInfisical, MachineState
 

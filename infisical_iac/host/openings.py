@@ -132,9 +132,10 @@ def refuse_unenforced(settings: Settings) -> None:
 
 
 def direct_names(settings: Settings) -> dict[str, str]:
-    """Return the names of servers that the firewall may keep Infisical from, each with its setting.
+    """Return the names of servers that the firewall may block for Infisical, each with its setting.
 
-    It asks them past the proxy. Their addresses may be private, and the firewall knows no names.
+    Infisical reaches them without the proxy. Their addresses may be private, and the firewall's
+    rules have addresses only.
     """
     instance = settings.instance
     if not instance.internal_networks:

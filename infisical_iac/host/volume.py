@@ -10,10 +10,9 @@ from pyinfra.context import host
 from infisical_iac.core import files, units
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import Refused, SettingsError
-from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.operation import Commands, planned_operation, step
-from infisical_iac.core.remote import run, write
+from infisical_iac.core.remote import Fact, join_commands, run, split_output, write
 from infisical_iac.core.rendering import script, template
 from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.shared import not_ours

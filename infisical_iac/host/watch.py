@@ -15,10 +15,9 @@ from pyinfra.context import host
 
 from infisical_iac.core import files, units
 from infisical_iac.core.change import Change
-from infisical_iac.core.facts import Fact, join_commands, split_output
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
-from infisical_iac.core.remote import run
+from infisical_iac.core.remote import Fact, join_commands, run, split_output
 from infisical_iac.core.rendering import script, script_file
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.units import Units, UnitState

@@ -79,9 +79,9 @@ class Answers:
     @property
     def secrets(self) -> dict[str, str]:
         """Return the variables of the secrets that follow from these answers, by their purpose."""
-        mail = (
-            {f"the password of {self.smtp['host']}": "SMTP_PASSWORD"} if "user" in self.smtp else {}
-        )
+        mail = {}
+        if "user" in self.smtp:
+            mail = {f"the password of the mail server {self.smtp['host']}": "SMTP_PASSWORD"}
         clients = {
             f"the client secret of {TITLES[each]}": client_secret_of(each)
             for each in PROVIDERS

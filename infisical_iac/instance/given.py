@@ -19,7 +19,7 @@ _values: dict[str, str] = {}
 
 
 def ask(secrets: Sequence[GivenSecret]) -> None:
-    """Read the values from the environment, or ask for them; `value_of` returns them then."""
+    """Read the values from the environment, or ask for them. Then `value_of` returns them."""
     for each in secrets:
         if each.key not in _values:
             _values[each.key] = _check(each, _read(each))
@@ -40,7 +40,7 @@ def locate(secret: GivenSecret, value: str = "") -> dict[str, str]:
 
 
 def take(secret: GivenSecret) -> str:
-    """Ask for a new value in any case, and return it; for a rotation."""
+    """Ask for a new value, for a rotation, and return it."""
     _values.pop(secret.key, None)
     ask([secret])
     return value_of(secret)
@@ -99,6 +99,6 @@ def _check(secret: GivenSecret, text: str) -> str:
 
 
 def lines() -> str:
-    """Return the lines of keys.sh's standard input that store all values of this process."""
+    """Return the standard input by which keys.sh stores all values of this process."""
     encoded = {name: b64encode(f"{value}\n".encode()).decode() for name, value in _values.items()}
     return "".join(f"{name} {value}\n" for name, value in encoded.items())

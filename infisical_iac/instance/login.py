@@ -114,14 +114,14 @@ class Logins(SettingsModel):
         return found | ({GITLAB_URL: self.gitlab.address} if self.gitlab else {})
 
     def place_of(self, provider: Provider) -> str:
-        """Return the name of a provider for people, with the address of a GitLab."""
+        """Return a provider's name, as people write it; of an own GitLab also the address."""
         if provider == "gitlab" and self.gitlab:
             return f"GitLab at {self.gitlab.address.removeprefix('https://')}"
         return TITLES[provider]
 
 
 def callback_address(provider: Provider, site_url: str) -> str:
-    """Return the address that the provider has to know, and returns people to."""
+    """Return the callback: the address to which the provider sends people back after the login."""
     return f"{site_url.rstrip('/')}/api/v1/sso/{provider}"
 
 
@@ -137,7 +137,7 @@ def describe_callbacks(logins: Logins, site_url: str) -> list[str]:
 def describe_new_callbacks(
     logins: Logins, site_url: str, deployed: Mapping[str, str]
 ) -> Iterator[str]:
-    """Yield those sentences for providers that are new, changed, or have another callback now.
+    """Yield such sentences for providers that are new, have another client, or another callback.
 
     Args:
         deployed: the variables of the deployed Infisical; empty before the first deploy.

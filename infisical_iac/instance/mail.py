@@ -28,7 +28,7 @@ def decide(settings: Settings, smtp: Smtp, deployed: DeployedInfisical) -> Comma
     desired = dict.fromkeys(VARIABLES) | smtp.variables
     by_tls = smtp.tls != "none"
     if proof.is_deployed(settings, deployed, desired, password_of(settings), by_tls=by_tls):
-        yield UpToDate(f"Infisical sends by {smtp.host} already")
+        yield UpToDate(f"Infisical sends mail by {smtp.host} already")
         return
     yield step(prove, settings)
 
@@ -87,11 +87,14 @@ def password_of(settings: Settings) -> list[GivenSecret]:
 
 
 def describe(smtp: Smtp, step: str, reason: str, to: str = "") -> str:
-    """Return a sentence on a login that failed at a step of mail.sh, with the remedy."""
+    """Return a sentence on a step of mail.sh that failed, with the remedy."""
     place = f"{smtp.host}:{smtp.port}"
     match step:
         case "password":
-            return f"the host has no password of {place} yet: `infisical-iac apply` takes it"
+            return (
+                f"the host has no password of the mail server {place} yet: `infisical-iac apply` "
+                "takes it"
+            )
         case "public":
             return (
                 f"setting 'smtp': {smtp.host} has a public address ({reason}), where tls 'none' "

@@ -1,4 +1,4 @@
-"""Prove the services of others that Infisical uses, from the host, before it uses them."""
+"""Prove from the host that Infisical can use a server, before it uses it."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -22,12 +22,12 @@ def is_deployed(
     *,
     by_tls: bool = True,
 ) -> bool:
-    """Return whether the deployed Infisical uses a service as the settings say.
+    """Return whether the deployed Infisical uses a server as the settings say.
 
     Args:
-        variables: its variables on the service; None for one that it must not have.
-        secrets: those of the service. A new one is proven before the host keeps it.
-        by_tls: whether it checks the service's certificate: other authorities are then proven too.
+        variables: its variables on the server; None for one that it must not have.
+        secrets: those for the server. A new one is proven before the host keeps it.
+        by_tls: whether it checks the server's certificate, so that changed authorities count too.
     """
     return (
         all(deployed.variables.get(name) == each for name, each in variables.items())
@@ -37,13 +37,13 @@ def is_deployed(
 
 
 def ask(name: str, asked: Mapping[str, object], *, doing: str) -> dict[str, Any]:
-    """Return the answer of a script that asks a service from the current host; see asking.sh."""
+    """Return the answer of a script on the current host that asks a server; see asking.sh."""
     found: dict[str, Any] = json.loads(run(script(name), doing=doing, stdin=json.dumps(asked)))
     return found
 
 
 def row(name: str, find_trouble: Callable[[], str], text: str) -> Row:
-    """Return the row of `status` on a service; `text` is for one without trouble."""
+    """Return the row of `status` on a server; `text` is for one without trouble."""
     try:
         trouble = find_trouble()
     except UserError as error:

@@ -1,4 +1,4 @@
-"""Prove the clients of logins from the host: at Google, GitHub and GitLab, by their secrets."""
+"""Prove from the host that Google, GitHub and GitLab accept the clients of logins."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,7 +46,7 @@ def decide(settings: Settings, deployed: DeployedInfisical) -> Commands:
         if not proof.is_deployed(settings, deployed, desired, [_secret_of(settings, each)]):
             new.append(each)
     if not new:
-        yield UpToDate("the clients of logins are those that are deployed")
+        yield UpToDate("the deployed clients of logins are the desired ones")
     for each in new:
         yield step(prove_or_note, settings, each)
 

@@ -1,4 +1,4 @@
-"""Ask the proxy that Infisical reaches others by, from the host."""
+"""Prove from the host that Infisical's outbound proxy opens tunnels."""
 
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -50,13 +50,13 @@ def decide(settings: Settings, proxy: ProxyAddress, deployed: DeployedInfisical)
     direct = proxy.variables(settings.instance.no_proxy)["NO_PROXY"]
     desired = {"HTTPS_PROXY": proxy.url(), "NO_PROXY": direct}
     if proof.is_deployed(settings, deployed, desired, password_of(settings), by_tls=False):
-        yield UpToDate(f"Infisical reaches others by {proxy.place} already")
+        yield UpToDate(f"Infisical uses the proxy {proxy.place} already")
         return
     yield step(prove, settings)
 
 
 def prove(settings: Settings, password: str = "") -> None:
-    """Ask the proxy for tunnels from the current host, which are closed again.
+    """Ask the proxy for tunnels from the current host, and close them again.
 
     Args:
         password: another password than the host's, or the one given to this run.
@@ -83,7 +83,7 @@ def find_trouble(settings: Settings, password: str = "") -> str:
 
 
 def targets(settings: Settings) -> list[str]:
-    """Return the hosts, with ports, that the settings have Infisical reach by the proxy."""
+    """Return the hosts, with ports, that Infisical reaches through the proxy."""
     instance = settings.instance
     urls = [urlsplit(each) for _, each in instance.addresses if each.startswith("https://")]
     places = {each.hostname: f"{each.hostname}:{each.port or 443}" for each in urls}
@@ -121,7 +121,10 @@ def describe_failure(proxy: ProxyAddress, step: str, reason: str) -> str:
     what = f"setting 'outbound_proxy': {proxy.place}"
     match step:
         case "password":
-            return f"the host has no password of {proxy.place} yet: `infisical-iac apply` takes it"
+            return (
+                f"the host has no password of the proxy {proxy.place} yet: `infisical-iac apply` "
+                "takes it"
+            )
         case "resolve":
             return (
                 f"setting 'outbound_proxy': the host finds no address of {proxy.host}: correct it"
@@ -135,7 +138,7 @@ def describe_failure(proxy: ProxyAddress, step: str, reason: str) -> str:
 
 
 def describe(proxy: ProxyAddress, answer: TunnelAnswer) -> str:
-    """Return a sentence on an answer that lets Infisical not use the proxy; empty if it can."""
+    """Return a sentence on an answer with which the proxy is of no use; empty for a tunnel."""
     what = f"setting 'outbound_proxy': {proxy.place}"
     reason = answer.reason.rstrip(".")
     shown = f"{answer.status} {reason}".rstrip()

@@ -61,11 +61,11 @@ _NAMES = {
 
 @dataclass(frozen=True)
 class GivenSecret:
-    """A secret that only the user has; the host keeps it once it was given.
+    """A secret that only the user has, and that the host keeps once it was given.
 
     Attributes:
-        variable: the variable of Infisical that gets it; the same variable, or one with the ending
-            `_FILE`, gives it to a run.
+        variable: the variable of Infisical that gets it. A run takes it from the variable of the
+            same name, or from the file that the one with the ending `_FILE` names.
         purpose: what it is, in words for people.
     """
 
@@ -150,7 +150,7 @@ class Smtp(SettingsModel):
         if self.tls == "none" and not _is_private(self.host):
             raise ValueError(
                 f"tls 'none' would send mails and the password to {self.host} in clear text; write "
-                "'starttls' or 'tls', which only a server at a private address can do without"
+                "'starttls' or 'tls', since 'none' is for a server at a private address only"
             )
         return self
 
@@ -260,9 +260,9 @@ class InstanceSettings(SettingsModel):
     """
 
     no_proxy: DirectHosts
-    """Hosts that Infisical asks without the proxy, such as `("git.internal", ".example.net")`; an
-    entry that begins with a point means all names that end so. PostgreSQL, Redis and loopback are
-    always among them.
+    """Hosts that Infisical reaches without the proxy, such as `("git.internal", ".example.net")`.
+    An entry that begins with a dot stands for all names with this ending. PostgreSQL, Redis and
+    loopback are always among them.
 
     Change: the next `apply` re-creates the Infisical container.
     """
@@ -270,8 +270,8 @@ class InstanceSettings(SettingsModel):
     internal_networks: InternalNetworks
     """[Private networks](../operate/network.md#private-networks) that webhooks, integrations and
     dynamic secrets may call, such as `("10.1.0.0/16",)`. The host's firewall keeps containers from
-    all others, except for servers that other settings name: at their address, or, if a mail server
-    or proxy is given by name, at its port everywhere. Empty: Infisical refuses
+    all other private networks. Servers that other settings name stay reachable at their address; a
+    mail server or proxy that is given by name, at its port on any address. Empty: Infisical refuses
     all private addresses itself.
 
     Change: the next `apply` changes the firewall, and re-creates the Infisical container if the
@@ -286,8 +286,8 @@ class InstanceSettings(SettingsModel):
     """
 
     session_idle_lifetime: Annotated[str, lifetime("15m", "90d")]
-    """Time without a request after which a person has to sign in again; each new token starts it
-    again. An organization's own limit, in its security settings, counts instead where it is set.
+    """Time without a request after which a person has to sign in again; each new token restarts it.
+    If an organization sets a limit of its own, in its security settings, that one counts.
 
     Change: as for `session_token_lifetime`.
     """
@@ -313,7 +313,7 @@ class InstanceSettings(SettingsModel):
         if seconds(self.session_idle_lifetime) < seconds(self.session_token_lifetime):
             raise ValueError(
                 f"session_idle_lifetime is {self.session_idle_lifetime}, shorter than "
-                f"session_token_lifetime with {self.session_token_lifetime}: give it at least that"
+                f"session_token_lifetime, {self.session_token_lifetime}: write the same or longer"
             )
         return self
 
@@ -365,7 +365,9 @@ class InstanceSettings(SettingsModel):
         """Return the secrets that the user has to give."""
         found = []
         if self.smtp and self.smtp.user:
-            found.append(GivenSecret(MAIL_PASSWORD, f"the password of {self.smtp.host}"))
+            found.append(
+                GivenSecret(MAIL_PASSWORD, f"the password of the mail server {self.smtp.host}")
+            )
         for each in self.login.clients:
             purpose = f"the client secret of {TITLES[each]}"
             found.append(GivenSecret(client_secret_of(each), purpose))
@@ -373,7 +375,9 @@ class InstanceSettings(SettingsModel):
             variable = "LICENSE_KEY" if self.license_key == "online" else "LICENSE_KEY_OFFLINE"
             found.append(GivenSecret(variable, "the license key"))
         if self.proxy and self.proxy.user:
-            found.append(GivenSecret(PROXY_PASSWORD, f"the password of {self.proxy.place}"))
+            found.append(
+                GivenSecret(PROXY_PASSWORD, f"the password of the proxy {self.proxy.place}")
+            )
         for name in dict.fromkeys(self.infisical_secrets):
             found.append(GivenSecret(name, f"the value of {name}"))
         return tuple(found)

@@ -314,7 +314,7 @@ def looks_secret(value: str, *, is_id: bool = False) -> bool:
 
 
 def _is_random(text: str) -> bool:
-    """Return whether a text of letters, digits and the signs of base64 is none of words."""
+    """Return whether a text of letters, digits and the signs of base64 is random, not words."""
     parts = re.split("[-_=~/]", text)
     if len(parts) > 1 and all(map(_WORD.fullmatch, parts)):
         return False
@@ -325,7 +325,7 @@ def _is_random(text: str) -> bool:
 
 
 def _is_mixed(text: str) -> bool:
-    """Return whether a text of at least 16 characters is as random texts are, and names are not."""
+    """Return whether 16 characters or more are mixed in a way that names are not."""
     # In a row of small or of capital letters: few vowels, or none for long.
     letters = re.sub("[0-9]", "", text)
     if len(letters) >= 10 and letters.isalpha() and letters in (letters.lower(), letters.upper()):

@@ -20,10 +20,10 @@ from infisical_iac.migrate.verify import (
     readers,
     unintended_reads,
 )
-from infisical_iac.workspace import credential_file, credentials, members
+from infisical_iac.workspace import credential_file, credentials, people_actual
 from infisical_iac.workspace.goal import Layout
-from infisical_iac.workspace.members import Member
 from infisical_iac.workspace.model import ServiceAccount
+from infisical_iac.workspace.people_actual import Member
 from infisical_iac.workspace.reach import Reached
 
 _NOT_ASKED = (
@@ -109,8 +109,10 @@ def _members(
     reached: Reached, projects: Sequence[str]
 ) -> tuple[Mapping[str, list[Member]], list[str]]:
     """Return the members by project, and a note on those whose privileges are unknown."""
-    machines = members.identities(reached.client, reached, projects, reached.deployer)
-    people = partial(members.people, reached.client, reached, projects)
+    machines = people_actual.list_member_identities(
+        reached.client, reached, projects, reached.deployer
+    )
+    people = partial(people_actual.list_member_people, reached.client, reached, projects)
     why = _NO_ADMIN
     try:
         persons = people(reached.admin if reached.has_admin else None)

@@ -17,8 +17,8 @@ from infisical_iac.api.rate_limits import SECRETS, RateClass
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import ApiError, FileError, Refused
 from infisical_iac.migrate import verify
-from infisical_iac.migrate.fingerprint import digest
 from infisical_iac.migrate.model import Name, Secret, Stored
+from infisical_iac.migrate.plan_file import digest
 from infisical_iac.migrate.verify import Proof, prove
 from infisical_iac.workspace.goal import Layout
 
@@ -299,7 +299,7 @@ class Pending:
         self._write({**self._since, **{self._name_of(layout, each): at for each in secrets}})
 
     def forget(self, layout: Layout, secrets: Iterable[Secret]) -> None:
-        """Remove secrets that are in Infisical and wait no longer."""
+        """Remove the records of secrets that Infisical has by now, as they were approved."""
         gone = {self._name_of(layout, each) for each in secrets}
         if not gone.isdisjoint(self._since):
             self._write({each: at for each, at in self._since.items() if each not in gone})

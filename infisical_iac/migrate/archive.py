@@ -4,62 +4,20 @@ import errno
 import io
 import os
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from pyrage import DecryptError, IdentityError, RecipientError, decrypt, encrypt
-from pyrage.x25519 import Identity, Recipient
+from pyrage import DecryptError, decrypt, encrypt, x25519
 
+from infisical_iac.backup.recipients import Identity, Public
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError
 
 # A pattern for every archive, and for the unfinished archive of an interrupted run.
 PATTERN = ".env-archive-*"
 _UNFINISHED = ".part"
-
-
-def recipients(lines: Iterable[str]) -> list[Recipient]:
-    """Return the public keys in lines as `age-keygen -y` writes them; `#` begins a comment.
-
-    Raises FileError for a line that is not a public key.
-    """
-    found = []
-    for text in _entries(lines):
-        # Checked before it could be shown: a private key is pasted here easily.
-        if not text.startswith("age1"):
-            raise FileError(
-                "a recipient is a public key of age, age1…: age-keygen -y prints it",
-                code="file.recipient",
-            )
-        try:
-            found.append(Recipient.from_str(text))
-        except RecipientError:
-            raise FileError(
-                f"{text!r} is not a public age key: copy all of it, age1…", code="file.recipient"
-            ) from None
-    return found
-
-
-def identities(lines: Iterable[str], file: Path) -> list[Identity]:
-    """Return the private keys in lines of the file as `age-keygen` writes them.
-
-    Raises FileError for a line that is not a private key, and if there is no key.
-    """
-    try:
-        found = [Identity.from_str(text) for text in _entries(lines)]
-    except IdentityError:
-        raise FileError(
-            f"{file} has a line that is not a private age key: give the file that age-keygen wrote"
-        ) from None
-    if not found:
-        raise FileError(f"{file} has no private age key: give the key file of a recipient")
-    return found
-
-
-def _entries(lines: Iterable[str]) -> list[str]:
-    return [text for line in lines if (text := line.strip()) and not text.startswith("#")]
 
 
 def path(directory: Path, at: datetime) -> Path:
@@ -89,7 +47,7 @@ def remove_unfinished(directory: Path) -> None:
 def write(
     file: Path,
     contents: Mapping[str, bytes],
-    to: Sequence[Recipient],
+    to: Sequence[Public],
     known: Sequence[Identity] = (),
 ) -> None:
     """Write the archive; when this returns, it is on disk and was read back.
@@ -99,11 +57,12 @@ def write(
 
     Args:
         contents: the bytes of each file, by its path in the archive.
+        to: the public keys, of age or SSH, that can open it.
         known: private keys of the recipients.
 
     Raises FileError if it can't be written, exists already, or does not hold `contents`.
     """
-    proof = Identity.generate()
+    proof = x25519.Identity.generate()
     sealed = encrypt(_tar(contents), [*to, proof.to_public()])
     with atomic.explain_failure(file):
         if file.exists():

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from infisical_iac.core.wording import join_names
 from infisical_iac.dotenv import Finding, Reading, all_grammars, read, read_merged
 from infisical_iac.dotenv.grammar import Cascade
-from infisical_iac.migrate import find, unreadable
+from infisical_iac.migrate import find, findings
 from infisical_iac.migrate.findings import is_bootstrap, safe_name
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.plan_file import PlannedSource
@@ -144,7 +144,7 @@ def read_in(file: CascadeFile, contents: Mapping[str, bytes]) -> Layered:
         entries = (own.get(each.first_line, each) for each in reading.entries)
         reading = replace(reading, entries=tuple(entries))
     personal = _personal_overrides(overridden.keys() - in_any_case.keys(), by_itself, readings)
-    return Layered(unreadable.drop_pem_pieces(reading, there[file.path]), overridden, personal)
+    return Layered(findings.drop_pem_pieces(reading, there[file.path]), overridden, personal)
 
 
 def _read_after(data: bytes, above: Sequence[bytes], grammar: str) -> Reading:
@@ -281,9 +281,11 @@ def of_modes(sources: Sequence[Source]) -> Iterator[FileFinding]:
             yield _file_finding(
                 source,
                 "every-mode",
-                f"{found.title} reads it in production too, but it goes to "
-                f"{source.environment or 'one environment'} only.",
-                "Add to the production file the keys that it lacks.",
+                f"{found.title} reads this file in every environment, but its keys are stored in "
+                f"{source.environment or 'one environment'} only: the other environments lack "
+                "them.",
+                "Write the keys that another environment needs into its own file, such as "
+                ".env.production, and plan again; or add them in Infisical.",
             )
         else:
             yield from _lacking(source, found, files)

@@ -18,8 +18,7 @@ from infisical_iac.dotenv.languages import LANGUAGES
 from infisical_iac.migrate import git
 from infisical_iac.migrate.find import is_env, walk
 from infisical_iac.migrate.findings import is_bootstrap
-from infisical_iac.migrate.fingerprint import of_bytes
-from infisical_iac.migrate.plan_file import PLAN_FILE, load_key
+from infisical_iac.migrate.plan_file import PLAN_FILE, load_key, of_bytes
 from infisical_iac.migrate.report import REPORT, VERIFIED_AT
 
 NAME = ".env.local.example"

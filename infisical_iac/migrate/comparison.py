@@ -181,9 +181,9 @@ def _find_conflicts(places: Iterable[_Place]) -> Iterator[FileFinding]:
 
 
 _SHARE = (
-    "To keep it once: declare a folder in `shared_folders` of the project file and in `imports` of "
-    "each service; then `decision: skip` on this key in each of the files, and add the key to that "
-    "folder in Infisical by hand."
+    "To keep such a value once: declare a folder in `shared_folders` of the project file and in "
+    "`imports` of each service, write `decision: skip` on the key in each of the files, and add "
+    "the key to that folder in Infisical by hand."
 )
 
 

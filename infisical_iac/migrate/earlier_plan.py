@@ -12,11 +12,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from infisical_iac.core.errors import UserError
+from infisical_iac.core.wording import join_names
 from infisical_iac.migrate.comparison import KINDS
 from infisical_iac.migrate.findings import label
-from infisical_iac.migrate.fingerprint import digest, of_bytes
 from infisical_iac.migrate.model import FileFinding, Name, Source
-from infisical_iac.migrate.plan_file import PLAN_FILE, MigrationPlan, PlannedSource, load, load_key
+from infisical_iac.migrate.plan_file import (
+    PLAN_FILE,
+    MigrationPlan,
+    PlannedSource,
+    digest,
+    load,
+    load_key,
+    of_bytes,
+)
 from infisical_iac.migrate.planning import (
     CHOSEN,
     by_label,
@@ -235,6 +243,39 @@ def keep_deleted(
         elif names:
             kept.lost.append(source.path)
     return kept
+
+
+def refuse_unknown_targets(
+    plan: MigrationPlan, present: Collection[str], workspace: Workspace, name: str
+) -> None:
+    """Raise UserError for a service, environment or folder that the project file lacks.
+
+    A person wrote it into the plan, or removed it from the project file since.
+
+    Args:
+        present: the paths of the files that are planned again; others do not count.
+        name: the plan's file, as the error names it.
+    """
+    slugs = [each.slug for each in workspace.environments]
+    for source in plan.present_sources:
+        if source.decision == "skip" or source.path not in present:
+            continue
+        for kind, word, known in (
+            ("service", source.service, [*workspace.services]),
+            ("environment", source.environment, slugs),
+            ("folder", source.folder, [*workspace.folders]),
+        ):
+            if word and word not in known:
+                instead = f"write {join_names(known, 'or')}" if known else "correct it"
+                how = _ADD_SERVICE if kind == "service" else ""
+                raise UserError(
+                    f"the project file has no {kind} {word!r}, which {name} names for "
+                    f"{source.path}: {instead} there, or add it to the project file{how}",
+                    code="error.plan_targets",
+                )
+
+
+_ADD_SERVICE = ", by `infisical-iac init --add-service NAME=PATH`"
 
 
 def _file(plan: MigrationPlan, directory: Path, source: PlannedSource) -> Path:

@@ -1,15 +1,126 @@
-"""Find what a person should know of a file's entries; names are shown, values never."""
+"""Find what a person should know of a file's entries; names are shown, values never.
+
+Encrypted files, and PEM blocks over several lines without quotes, are found too: no grammar reads
+them.
+"""
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from infisical_iac.core.bundle import LOADER_CASES
-from infisical_iac.dotenv import Finding, Reading, grammar, read
-from infisical_iac.migrate import unreadable
-from infisical_iac.migrate.fingerprint import encode
+from infisical_iac.dotenv import Entry, Finding, Reading, grammar, read
+from infisical_iac.migrate.plan_file import encode
+
+TORN = "torn-value"
+"""The kind of the finding on a value whose other lines belong to no entry."""
+
+_BODY = (
+    r"(?:[ \t]*+(?:[A-Za-z0-9+/]*+={0,2}+|(?:Proc-Type|DEK-Info):[^\n]*+)[ \t\r]*+\n)*+"
+    r"[ \t]*+-----END [^\n]*+(?:\n|\Z)"
+)
+# The rest of a block, and the blocks of a chain that follow it; anything else ends it.
+_REST = re.compile(rf"{_BODY}(?:[ \t]*+-----BEGIN [^\n=]*+\n{_BODY})*+")
+
+
+def drop_pem_pieces(reading: Reading, data: bytes) -> Reading:
+    """Return the reading without the entries that a parser finds inside a torn value.
+
+    The lines after the first one of an unquoted PEM block are pieces of a secret: as names of
+    entries they would be shown and stored. The torn value stays, with a finding that blocks.
+    """
+    torn = [each for each in reading.entries if _is_torn(each)]
+    if not torn:
+        return reading
+    # Lines are counted in the text that its parser got.
+    rests = _rests(torn, grammar(reading.grammar).decode(data).text)
+    inside = {line for rest in rests.values() for line in rest}
+    entries = tuple(
+        each
+        for each in reading.entries
+        if not inside.issuperset(range(each.first_line, each.last_line + 1))
+    )
+    inside.difference_update(each.first_line for each in entries)
+    findings = [
+        each
+        for each in reading.findings
+        if each.line not in inside
+        # The finding on the torn value covers it.
+        if each.kind != "cut-at-line-end" or each.line not in rests
+    ]
+    for each in torn:
+        if rest := rests.get(each.first_line):
+            message = f"Its value ends with its line: lines {rest[0]} to {rest[-1]} are left out."
+            remedy = "Quote the value and plan again; until then `migrate clean` keeps the file."
+            findings.append(Finding(each.first_line, TORN, each.key, message, remedy))
+    findings.sort(key=lambda each: each.line)
+    return replace(reading, entries=entries, findings=tuple(findings))
+
+
+def _is_torn(entry: Entry) -> bool:
+    # An unclosed quote is a part of an unquoted value.
+    written = entry.written.lstrip("\"'`")
+    return not entry.quote and written.startswith("-----BEGIN") and "-----END" not in written
+
+
+def _rests(torn: Iterable[Entry], text: str) -> Mapping[int, range]:
+    """Return the lines that the parser cuts off each torn value, by its first line."""
+    starts = [0, *(each.end() for each in re.finditer("\n", text))]
+    found = {}
+    for entry in torn:
+        after = starts[entry.last_line] if entry.last_line < len(starts) else len(text)
+        if rest := _REST.match(text, after):
+            count = len(rest[0].removesuffix("\n").split("\n"))
+            found[entry.first_line] = range(entry.last_line + 1, entry.last_line + 1 + count)
+    return found
+
+
+ENCRYPTED = "encrypted-file"
+"""The kind of the note on an encrypted file."""
+
+_LONGEST_HEAD = 4096
+# The beginning of a file, or a line of it, as each program writes it.
+_SIGNS: tuple[tuple[str, re.Pattern[bytes]], ...] = (
+    ("age", re.compile(rb"age-encryption\.org/|-----BEGIN AGE ENCRYPTED FILE-----")),
+    ("PGP", re.compile(rb"-----BEGIN PGP MESSAGE-----")),
+    ("git-crypt", re.compile(rb"\0GITCRYPT\0")),
+    ("Ansible Vault", re.compile(rb"\$ANSIBLE_VAULT;")),
+    ("OpenSSL", re.compile(rb"Salted__|U2FsdGVkX1")),
+    ("Laravel", re.compile(rb"eyJpdiI6")),
+    ("SOPS", re.compile(rb"(?:.*\n)*?[^#\n=]*=[\"']?ENC\[AES256_GCM,")),
+    ("dotenv-vault", re.compile(rb"(?:.*\n)*?DOTENV_VAULT(?:_[A-Z0-9]+)?=")),
+    ("dotenvx", re.compile(rb"(?:.*\n)*?(?:export +)?\w+=[\"']?encrypted:[A-Za-z0-9+/]")),
+)
+_ENDINGS = (".age", ".gpg", ".pgp", ".asc", ".enc", ".encrypted", ".sops", ".vault")
+
+
+def find_encryption(name: str, data: bytes) -> str:
+    """Return the program that encrypted a file, or "" if it is not an encrypted file.
+
+    The bytes decide, because a plain file may have such a name; a name such as `.env.gpg` decides
+    only for bytes that are not text.
+    """
+    head = data[:_LONGEST_HEAD]
+    for program, sign in _SIGNS:
+        if sign.match(head):
+            return program
+    return "an unknown program" if is_encrypted_copy(name) and _is_binary(data) else ""
+
+
+def is_encrypted_copy(name: str) -> bool:
+    """Return whether the name is that of an encrypted copy, which no loader reads: `.env.age`."""
+    return name.lower().endswith(_ENDINGS)
+
+
+def _is_binary(data: bytes) -> bool:
+    try:
+        return "\0" in data.decode()
+    except UnicodeDecodeError:
+        return True
+
 
 _SECRET_WORDS = frozenset(
     {
@@ -182,7 +293,7 @@ def disagreements(data: bytes, reading: Reading, others: Iterable[str]) -> Itera
     """Yield a finding for each key that one of the grammars in `others` reads differently."""
     if reading.error:
         return  # the error is reported, and no key could agree
-    readings = [unreadable.drop_pem_pieces(read(data, each), data) for each in others]
+    readings = [drop_pem_pieces(read(data, each), data) for each in others]
     successful = [each for each in readings if not each.error]
     lines = {key: line for each in (*successful, reading) for key, line in each.lines.items()}
     for key, line in lines.items():
@@ -213,7 +324,7 @@ def disagreements(data: bytes, reading: Reading, others: Iterable[str]) -> Itera
 def with_outcomes(found: Finding, data: bytes, reading: Reading) -> Finding:
     """Return a finding on an undefined reference with the length and the edit of each outcome."""
     plain = read(data, grammar(reading.grammar).uninterpolated or "dotenv")
-    plain = unreadable.drop_pem_pieces(plain, data)
+    plain = drop_pem_pieces(plain, data)
     own, other = reading.values.get(found.key), plain.values.get(found.key)
     if plain.error or own is None or other in (None, own):
         return found

@@ -17,16 +17,17 @@ from infisical_iac.migrate.cascades import OVERRIDDEN, PERSONAL_OVERRIDE, paths,
 from infisical_iac.migrate.comparison import KINDS, compare_files
 from infisical_iac.migrate.evidence import Evidence
 from infisical_iac.migrate.findings import (
+    ENCRYPTED,
     LONGEST_NAME,
     REFERENCE,
     label,
     safe_name,
     trim,
 )
-from infisical_iac.migrate.fingerprint import KEY_FILE, digest, encode, of_bytes
 from infisical_iac.migrate.loaders import Choice
 from infisical_iac.migrate.model import FileFinding, Name, Secret, Source
 from infisical_iac.migrate.plan_file import (
+    KEY_FILE,
     PLAN_FILE,
     Decision,
     FileDecision,
@@ -34,10 +35,12 @@ from infisical_iac.migrate.plan_file import (
     PlannedFinding,
     PlannedKey,
     PlannedSource,
+    digest,
+    encode,
+    of_bytes,
 )
 from infisical_iac.migrate.sources import source as read_source
 from infisical_iac.migrate.sources import with_findings
-from infisical_iac.migrate.unreadable import ENCRYPTED
 from infisical_iac.workspace.model import Workspace
 
 _NOT_MOVED = frozenset({"bootstrap-key", ENCRYPTED, OVERRIDDEN, PERSONAL_OVERRIDE})

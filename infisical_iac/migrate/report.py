@@ -12,10 +12,9 @@ from infisical_iac.core.errors import FileError
 from infisical_iac.core.rendering import template
 from infisical_iac.core.wording import join_names
 from infisical_iac.migrate.apply import State
-from infisical_iac.migrate.fingerprint import digest, encode
+from infisical_iac.migrate.findings import TORN
 from infisical_iac.migrate.model import Name
-from infisical_iac.migrate.plan_file import MigrationPlan, PlannedKey, PlannedSource
-from infisical_iac.migrate.unreadable import TORN
+from infisical_iac.migrate.plan_file import MigrationPlan, PlannedKey, PlannedSource, digest, encode
 from infisical_iac.migrate.verify import Expected, Proof
 
 REPORT = "migration-report"

@@ -16,11 +16,10 @@ import ahocorasick  # type: ignore[import-not-found]
 from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.core.wording import join_names
 from infisical_iac.dotenv import GRAMMARS, Reading, read
-from infisical_iac.migrate import findings, unreadable
+from infisical_iac.migrate import findings
 from infisical_iac.migrate.cascades import paths, read_in
-from infisical_iac.migrate.fingerprint import digest
 from infisical_iac.migrate.model import Name, Stored
-from infisical_iac.migrate.plan_file import MigrationPlan, PlannedSource
+from infisical_iac.migrate.plan_file import MigrationPlan, PlannedSource, digest
 
 _SHORTEST = 8
 _FEWEST_SIGNS = 4
@@ -294,7 +293,7 @@ def in_env_files(env_files: Sequence[Path], grammar: str) -> dict[str, str]:
             data = file.read_bytes()
         except OSError as failure:
             raise FileError(f"{file} can't be read: {failure.strerror}") from None
-        found, error = _values_by_label(unreadable.drop_pem_pieces(read(data, grammar), data))
+        found, error = _values_by_label(findings.drop_pem_pieces(read(data, grammar), data))
         if error:
             raise FileError(f"{file} can't be read by {grammar}: {error}")
         values |= {f"{file} {name}": value for name, value in found.items()}

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from infisical_iac.core.errors import FileError
 from infisical_iac.core.wording import join_first
 from infisical_iac.dotenv import GRAMMARS, Finding, Reading
-from infisical_iac.migrate import find, unreadable
+from infisical_iac.migrate import find, findings
 from infisical_iac.migrate.cascades import (
     OVERRIDDEN,
     Layered,
@@ -27,8 +27,11 @@ from infisical_iac.migrate.cascades import (
 from infisical_iac.migrate.comparison import compare_files, compare_with_samples
 from infisical_iac.migrate.find import Content, service_of
 from infisical_iac.migrate.findings import (
+    ENCRYPTED,
     disagreements,
+    find_encryption,
     is_bootstrap,
+    is_encrypted_copy,
     of_entries,
     safe_name,
     with_outcomes,
@@ -37,7 +40,6 @@ from infisical_iac.migrate.git import repository_of, tracked_paths
 from infisical_iac.migrate.loaders import Choice, LoaderDetection
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.summary import PERSONAL_FILE
-from infisical_iac.migrate.unreadable import ENCRYPTED, find_encryption, is_encrypted_copy
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.model import Workspace
 
@@ -160,7 +162,7 @@ def _encrypted_copies(
 
 # The kinds of findings on lines that are not migrated; others would report what never happens.
 _OF_LINES_NOT_MOVED = frozenset(
-    {"bootstrap-key", OVERRIDDEN, "duplicate-key", "cut-at-line-end", unreadable.TORN}
+    {"bootstrap-key", OVERRIDDEN, "duplicate-key", "cut-at-line-end", findings.TORN}
 )
 
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from infisical_iac.core.wording import join_first
 from infisical_iac.migrate.comparison import PERSONAL_CONFLICT
-from infisical_iac.migrate.model import FileFinding
+from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.plan_file import PlannedFinding
 
 PERSONAL_FILE = "personal-file"
@@ -25,7 +25,8 @@ _ONCE_A_FILE = {
         "Add their names there, or remove them here if nothing reads them.",
     ),
 }
-_ONCE_A_SCAN = "differs-across-services"  # most services have databases and keys of their own
+_DIFFERING = "differs-across-services"  # most services have databases and keys of their own
+_SHARED = "shared-candidate"
 _NAMED = 10  # of the keys on one line
 _NAMED_FILES = 3
 
@@ -83,12 +84,12 @@ def decisions(found: Iterable[FileFinding]) -> list[SummaryLine]:
 def notes(found: Iterable[FileFinding]) -> list[SummaryLine]:
     """Return the other findings of a file; some kinds are one line each, at its end.
 
-    Findings in `differences` are left out.
+    Findings in `differences` and `list_shared` are left out.
     """
     single: list[SummaryLine] = []
     grouped: dict[tuple[str, str], list[FileFinding]] = {}
     for each in (one for one in found if not one.blocking):
-        if each.kind == _ONCE_A_SCAN:
+        if each.kind in (_DIFFERING, _SHARED):
             continue
         if each.kind in _ONCE_A_FILE:
             grouped.setdefault((each.file, each.kind), []).append(each)
@@ -99,7 +100,7 @@ def notes(found: Iterable[FileFinding]) -> list[SummaryLine]:
 
 def differences(found: Iterable[FileFinding]) -> list[SummaryLine]:
     """Return one line on all keys that differ between services, none if no key does."""
-    differing = [each for each in found if each.kind == _ONCE_A_SCAN]
+    differing = [each for each in found if each.kind == _DIFFERING]
     if not differing:
         return []
     files = dict.fromkeys(each.file for each in differing)
@@ -109,7 +110,35 @@ def differences(found: Iterable[FileFinding]) -> list[SummaryLine]:
         f"{join_first(keys, _NAMED)} {verb} between services. That is right where each service has "
         "its own; make what they share one value in a shared folder."
     )
-    return [SummaryLine(join_first(files, _NAMED_FILES), _ONCE_A_SCAN, text)]
+    return [SummaryLine(join_first(files, _NAMED_FILES), _DIFFERING, text)]
+
+
+def list_shared(sources: Iterable[Source]) -> list[SummaryLine]:
+    """Return the keys that have one value in several services, a line for each group of files.
+
+    The remedy is on the last line.
+    """
+    files: dict[tuple[str, str], list[str]] = {}
+    remedy = ""
+    for source in sources:
+        for each in source.findings:
+            if each.kind == _SHARED:
+                key = each.key or f"line {each.line} of {each.file}"
+                files.setdefault((source.environment, key), []).append(each.file)
+                remedy = each.remedy
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for (_, key), places in files.items():
+        groups.setdefault(tuple(places), []).append(key)
+    lines = [
+        SummaryLine(
+            join_first(places, _NAMED_FILES),
+            _SHARED,
+            f"{join_first(keys, _NAMED)} {'has' if len(keys) == 1 else 'have'} the same value in "
+            "these files.",
+        )
+        for places, keys in groups.items()
+    ]
+    return [*lines[:-1], *(each._replace(text=f"{each.text} {remedy}") for each in lines[-1:])]
 
 
 def _line(group: Sequence[FileFinding]) -> SummaryLine:

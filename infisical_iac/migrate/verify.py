@@ -14,14 +14,13 @@ from infisical_iac.api.contents import Json
 from infisical_iac.api.lists import gather, gather_by
 from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.migrate.findings import REFERENCE, trim
-from infisical_iac.migrate.fingerprint import digest, encode
 from infisical_iac.migrate.model import Name, Secret, Stored
-from infisical_iac.migrate.plan_file import MigrationPlan
+from infisical_iac.migrate.plan_file import MigrationPlan, digest, encode
 from infisical_iac.workspace.access import permissions, project_role
 from infisical_iac.workspace.environment_contents import Names, list_readable
 from infisical_iac.workspace.goal import Layout
-from infisical_iac.workspace.members import Member
 from infisical_iac.workspace.model import ServiceAccount, Workspace
+from infisical_iac.workspace.people_actual import Member
 from infisical_iac.workspace.state import Privilege
 
 

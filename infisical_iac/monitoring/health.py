@@ -1,7 +1,7 @@
-"""Describe the health of a host in rows, one for each part."""
+"""Read the health of a host, and describe it in rows, one for each part."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
@@ -9,11 +9,14 @@ from infisical_iac.api.instance import Beyond
 from infisical_iac.backup import record
 from infisical_iac.core.audit_entries import Log, LoggedRun, list_runs
 from infisical_iac.core.change import Change, Row
+from infisical_iac.core.lock import OF_HOST
+from infisical_iac.core.remote import Fact
+from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.shared import describe_left
 from infisical_iac.stack.certificate import assess_certificate
-from infisical_iac.stack.given_up import HELP, GivenUp
+from infisical_iac.stack.model import GIVEN_UP_HELP, GivenUp, parse_given_up
 from infisical_iac.stack.settings import image_name
 from infisical_iac.workspace import second_factor
 from infisical_iac.workspace.credential_file import Term, until
@@ -78,6 +81,22 @@ class HealthState:
     unfinished: dict[str, str] = field(default_factory=dict)
     given_up: Sequence[GivenUp] = ()
     firewall: str = ""
+
+
+def first_apply(states: Iterable[HealthState], runs: Iterable[LoggedRun]) -> Row | None:
+    """Return the row on a first apply that is under way; None if none is.
+
+    Args:
+        states: of all hosts; one of them may have the holder of the lock.
+        runs: those in the audit log. A restore onto a new host is another kind of run.
+    """
+    listed = list(states)
+    holders = [each.holder for each in listed if each.holder]
+    others = [each for each in runs if each.last.outcome == "done" or each.last.event != "apply"]
+    if not holders or holders[0].startswith(OF_HOST) or others or any(e.backups for e in listed):
+        return None
+    text = f"a first apply is under way, {holders[0]}: run `infisical-iac status` when it has ended"
+    return Row("Infisical", text, ok=False)
 
 
 def rows(
@@ -213,7 +232,7 @@ def edge(health: HealthState) -> Iterator[Row]:
 def list_given_up(health: HealthState) -> Iterator[Row]:
     """Yield a row for each set of data that was given up."""
     for each in health.given_up:
-        yield Row("Given up", f"{each.describe()}; {HELP}", ok=not each.is_needed)
+        yield Row("Given up", f"{each.describe()}; {GIVEN_UP_HELP}", ok=not each.is_needed)
 
 
 def certificate(health: HealthState, settings: Settings, now: datetime) -> Row:
@@ -297,3 +316,47 @@ def last_apply(done: Sequence[LoggedRun]) -> Row:
     text = f"{last.began} by {entry.by}{revision}: {how}"
     # What such a run left undone is in the row on drift.
     return Row("Last apply", text, is_note=entry.outcome in ends)
+
+
+class Health(Fact[HealthState]):
+    """Read the HealthState.
+
+    Args:
+        served_name: the name in the certificate to look for; empty for none.
+        port: where that certificate is served.
+        lock: the file of the host's lock.
+    """
+
+    def command(self, served_name: str, port: int, lock: str) -> str:
+        return script("status", lock, served_name, str(port))
+
+    def process(self, output: list[str]) -> HealthState:
+        given = tuple(parse_given_up(output))
+        found = HealthState(engine="engine" in output, given_up=given)
+        for line in output:
+            match line.split():
+                case ["container", service, image, status, health]:
+                    found.containers[service] = Running(image, status, health)
+                case ["disk", free, size]:
+                    found.disk_free_gb = int(free) / 1024**2
+                    found.disk_size_gb = int(size) / 1024**2
+                case ["certificate", seconds]:
+                    found.certificate_ends = int(seconds)
+                case ["credentials", name, made, end]:
+                    moments = map(datetime.fromisoformat, (made, end))
+                    found.credentials[name] = Term(*moments)
+                case ["backups", seconds, *words]:
+                    found.backups_since, found.backups = int(seconds), " ".join(words)
+                case ["saved", target, seconds]:
+                    found.saved[target] = datetime.fromtimestamp(int(seconds), UTC)
+                case ["drills", seconds, *words]:
+                    found.drills_since, found.drills = int(seconds), " ".join(words)
+                case ["closed", seconds]:
+                    found.closed = int(seconds)
+                case ["unfinished", what, *words]:
+                    found.unfinished[what] = " ".join(words)
+                case ["firewall", how]:
+                    found.firewall = how
+                case ["busy", *words]:
+                    found.holder = " ".join(words)
+        return found

@@ -1,4 +1,4 @@
-"""Describe what the access log and Infisical's audit log hold, with names, and parse options.
+"""Describe the entries of the access log and of Infisical's audit log, and parse `audit` options.
 
 Infisical has an audit log with a license only.
 """

@@ -17,11 +17,18 @@ from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import session
-from infisical_iac.stack.containers import Stack, StackState, connections
 from infisical_iac.stack.model import port_of
 from infisical_iac.stack.pull import ImageSources, pull
 from infisical_iac.stack.settings import StackSettings, image_name
-from infisical_iac.stack.state import COMPOSE_FILE, STACK_FILE, DeploymentFact, DeploymentState
+from infisical_iac.stack.state import (
+    COMPOSE_FILE,
+    STACK_FILE,
+    DeploymentFact,
+    DeploymentState,
+    Stack,
+    StackState,
+    connections,
+)
 
 # A world-writable directory, so each upload gets a private directory of its own in it.
 _UPLOADS, _UPLOAD = "/var/tmp", "infisical-iac-images."

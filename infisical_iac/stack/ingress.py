@@ -14,10 +14,9 @@ from urllib.parse import urlsplit
 from infisical_iac.core import files
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import CheckFailed
-from infisical_iac.core.facts import Fact
 from infisical_iac.core.files import File, Paths, PathState
 from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
-from infisical_iac.core.remote import run, write
+from infisical_iac.core.remote import Fact, run, write
 from infisical_iac.core.rendering import script, template
 from infisical_iac.core.settings import Settings
 from infisical_iac.host import bans, watch

@@ -6,9 +6,8 @@ from functools import partial
 
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import Refused
-from infisical_iac.core.facts import Fact
 from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
-from infisical_iac.core.remote import run
+from infisical_iac.core.remote import Fact, run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.instance import given

@@ -1,14 +1,282 @@
-"""Read the stack, and what a change of its version has to know, in one command."""
+"""Read the state of the Compose project, and what a change of its version depends on."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
+import re
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any, NamedTuple
 
-from infisical_iac.core.facts import Fact, join_commands, split_output
+import yaml
+
 from infisical_iac.core.files import Paths, PathState
 from infisical_iac.core.images import Images
+from infisical_iac.core.remote import Fact, join_commands, split_output
 from infisical_iac.core.rendering import script
-from infisical_iac.stack.containers import Stack, StackState
+
+# The prefix of the names of the Compose project's own networks.
+_PROJECT = "infisical_"
+
+
+@dataclass(frozen=True)
+class Container:
+    """One container: the hash of the configuration it was created from, its status and health."""
+
+    configuration: str
+    status: str
+    health: str
+
+    @property
+    def is_healthy(self) -> bool:
+        """Return whether the container runs and its health check succeeds."""
+        return self.status == "running" and self.health == "healthy"
+
+
+@dataclass(frozen=True)
+class Connection:
+    """A container's connection to a Docker network.
+
+    Attributes:
+        network: the network's id; `-` for a container that was never started.
+        aliases: the names of the container in the network.
+    """
+
+    network: str
+    aliases: frozenset[str]
+
+
+@dataclass(frozen=True)
+class DockerNetwork:
+    """A Docker network.
+
+    Attributes:
+        internal: whether it has no route to the outside.
+        project: the Compose project that created it.
+    """
+
+    id: str
+    internal: bool
+    project: str
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits that `docker update` can change without changing the hash of the configuration.
+
+    Attributes:
+        restart: the restart policy, as Compose calls it.
+        memory: in bytes; 0 for no limit.
+        cpus: in billionths of one CPU; 0 for no limit.
+        pids: the number of processes; 0 for no limit.
+    """
+
+    restart: str
+    memory: int
+    cpus: int
+    pids: int
+
+    def differences(self, desired: "Limits") -> Iterator[str]:
+        """Yield a clause for each limit that differs from the desired one."""
+        for each in fields(self):
+            now, then = getattr(self, each.name), getattr(desired, each.name)
+            if now != then:
+                yield f"limit {each.name} {now or 'none'} → {then or 'none'}"
+
+
+@dataclass(frozen=True)
+class Connections:
+    """The desired networks and limits of each service, and the actual ones.
+
+    Attributes:
+        desired: by service and network, the names that the service must have in the network.
+        actual: by service that has a container, its connections by network.
+        networks: Docker's networks by name.
+        own: the networks that Compose creates, and whether each is internal.
+        limits: the desired limits by service.
+        actual_limits: the actual limits by service that has a container.
+    """
+
+    desired: dict[str, dict[str, frozenset[str]]] = field(default_factory=dict)
+    actual: dict[str, dict[str, Connection]] = field(default_factory=dict)
+    networks: dict[str, DockerNetwork] = field(default_factory=dict)
+    own: dict[str, bool] = field(default_factory=dict)
+    limits: dict[str, Limits] = field(default_factory=dict)
+    actual_limits: dict[str, Limits] = field(default_factory=dict)
+
+    def foreign(self) -> list[str]:
+        """Return the networks that differ from what Compose would create: they are re-created."""
+        return sorted(
+            name
+            for name, internal in self.own.items()
+            if (there := self.networks.get(name))
+            and (there.internal, f"{there.project}_") != (internal, _PROJECT)
+        )
+
+    def wrong(self) -> dict[str, str]:
+        """Return, by service, a clause on what differs in its connections and limits.
+
+        It is empty if Docker lists no networks.
+        """
+        if not self.networks:
+            return {}
+        reasons = {
+            service: "; ".join(self._reasons(service))
+            for service in sorted(self.desired.keys() & self.actual.keys())
+        }
+        return {service: reason for service, reason in reasons.items() if reason}
+
+    def _reasons(self, service: str) -> Iterator[str]:
+        desired, actual, foreign = self.desired[service], self.actual[service], self.foreign()
+        for network, names in desired.items():
+            name, there = network.removeprefix(_PROJECT), actual.get(network)
+            now = self.networks.get(network)
+            if there is None:
+                yield f"not connected to network {name}"
+            elif network in foreign:
+                yield f"connected to a network {name} that is not as compose.yaml says"
+            elif there.network not in ("-", now.id if now else ""):
+                yield f"connected to a network {name} that no longer exists"
+            elif missing := sorted(names - there.aliases):
+                yield f"not known as {', '.join(missing)} in network {name}"
+        for network in sorted(actual.keys() - desired.keys()):
+            yield f"connected to network {network.removeprefix(_PROJECT)}, but should not be"
+        if limits := self.actual_limits.get(service):
+            yield from limits.differences(self.limits[service])
+
+
+def connections(output: Iterable[str]) -> Connections:
+    """Parse the Connections from the output of stack.sh, ignoring other lines."""
+    compose: list[str] = []
+    actual: dict[str, dict[str, Connection]] = {}
+    networks, limits = {}, {}
+    for line in output:
+        if line.startswith("compose"):
+            compose.append(line.removeprefix("compose "))
+            continue
+        match line.split():
+            case ["connections", service]:
+                actual.setdefault(service, {})
+            case ["connected", service, network, id, *aliases]:
+                names = frozenset("".join(aliases).split(","))
+                actual.setdefault(service, {})[network] = Connection(id, names)
+            case ["limits", service, restart, memory, cpus, pids]:
+                limits[service] = Limits(restart, int(memory), int(cpus), int(pids))
+            case ["network", network, id, internal, *project]:
+                networks[network] = DockerNetwork(id, internal == "true", "".join(project))
+    whole = yaml.safe_load("\n".join(compose)) or {}
+    own = {
+        f"{_PROJECT}{name}": bool((body or {}).get("internal"))
+        for name, body in (whole.get("networks") or {}).items()
+        if not (body or {}).get("external")
+    }
+    desired_limits = {name: _limits(body) for name, body in whole.get("services", {}).items()}
+    return Connections(_desired_networks(whole), actual, networks, own, desired_limits, limits)
+
+
+def _limits(service: Mapping[str, Any]) -> Limits:
+    """Return the limits of a service of a Compose file."""
+    memory = re.fullmatch(r"(\d+)([bkmg]?)b?", str(service.get("mem_limit", 0)).lower())
+    size = int(memory[1]) * 1024 ** "bkmg".index(memory[2] or "b") if memory else 0
+    restart, cpus = str(service.get("restart", "no")), float(service.get("cpus", 0))
+    return Limits(restart, size, round(cpus * 1e9), int(service.get("pids_limit", 0)))
+
+
+def _desired_networks(whole: Mapping[str, Any]) -> dict[str, dict[str, frozenset[str]]]:
+    """Return the networks of each service of a Compose file, with its names in each network.
+
+    The networks have the names that Docker gives them.
+    """
+    own = whole.get("networks") or {}
+    names = {each: (body or {}).get("name", f"{_PROJECT}{each}") for each, body in own.items()}
+    found: dict[str, dict[str, frozenset[str]]] = {}
+    for service, body in whole.get("services", {}).items():
+        if mode := body.get("network_mode"):
+            found[service] = {mode: frozenset()}
+            continue
+        given = body.get("networks") or ["default"]
+        options = given if isinstance(given, dict) else dict.fromkeys(given)
+        found[service] = {
+            names.get(each, f"{_PROJECT}{each}"): frozenset(
+                {service, *((option or {}).get("aliases", ()))}
+            )
+            for each, option in options.items()
+        }
+    return found
+
+
+@dataclass(frozen=True)
+class StackState:
+    """The actual stack, compared with the desired Compose file.
+
+    Attributes:
+        engine: whether Docker is installed and answers.
+        hashes: by service of the desired file, the hash of its configuration; empty if Compose
+            can't read the file, because Compose or the keys are still missing.
+        containers: the containers by service.
+        images: the requested images that are present.
+        connections: the desired and actual connections of the containers.
+    """
+
+    engine: bool = False
+    hashes: dict[str, str] = field(default_factory=dict)
+    containers: dict[str, tuple[Container, ...]] = field(default_factory=dict)
+    images: frozenset[str] = frozenset()
+    connections: Connections = field(default_factory=Connections)
+
+    def differences(self) -> dict[str, str]:
+        """Return the services that don't run as the file says, each with the reason."""
+        return dict(self._reasons())
+
+    def without(self, services: Collection[str]) -> "StackState":
+        """Return the stack without some services, as if they were neither desired nor present."""
+        return replace(
+            self,
+            hashes={name: each for name, each in self.hashes.items() if name not in services},
+            containers={
+                name: each for name, each in self.containers.items() if name not in services
+            },
+        )
+
+    def missing(self, images: Collection[str]) -> list[str]:
+        """Return the images among `images` that the host lacks."""
+        return [image for image in images if image not in self.images]
+
+    def _reasons(self) -> Iterator[tuple[str, str]]:
+        wrong = self.connections.wrong()
+        for service in sorted(self.hashes.keys() | self.containers.keys()):
+            containers = self.containers.get(service, ())
+            if service not in self.hashes:
+                yield service, "is no longer in compose.yaml"
+            elif len(containers) != 1:
+                yield service, f"has {len(containers)} containers instead of one"
+            elif containers[0].configuration != self.hashes[service]:
+                yield service, "runs with another configuration"
+            elif service in wrong and containers[0].status == "running":
+                yield service, wrong[service]
+            elif not containers[0].is_healthy:
+                yield service, f"is {containers[0].status}, health {containers[0].health}"
+
+
+class Stack(Fact[StackState]):
+    """Read the StackState, for the desired file `compose` and the `images` to look for."""
+
+    def command(self, compose: str, images: list[str]) -> str:
+        return f"printf %s {shlex.quote(compose)} | {script('stack', 'state', *images)}"
+
+    def process(self, output: list[str]) -> StackState:
+        hashes: dict[str, str] = {}
+        containers: dict[str, tuple[Container, ...]] = {}
+        images = set()
+        for line in output:
+            match line.split():
+                case ["hash", service, value]:
+                    hashes[service] = value
+                case ["container", service, value, status, health]:
+                    one = Container(value, status, health)
+                    containers[service] = (*containers.get(service, ()), one)
+                case ["image", reference]:
+                    images.add(reference)
+        engine, connected = "engine" in output, connections(output)
+        return StackState(engine, hashes, containers, frozenset(images), connected)
 
 
 class FailedChange(NamedTuple):

@@ -48,7 +48,7 @@ _FEATURES = {
 
 @planned_operation
 def license_features(settings: Settings) -> Commands:
-    """Say what the license has, or why it has no effect.
+    """Report the features of the license, or why it has no effect.
 
     Nothing is changed: an Infisical whose license is refused serves as the free edition.
     """
@@ -66,7 +66,7 @@ def license_features(settings: Settings) -> Commands:
 
 
 def decide(settings: Settings, features: Features, why: str, *, pending: bool) -> Commands:
-    """Decide what to say about a license.
+    """Decide what to report about a license.
 
     Args:
         why: what license.sh printed.
@@ -104,11 +104,11 @@ def is_active(features: Features) -> bool:
 
 
 def describe(features: Features) -> str:
-    """Return a clause on what the license has, and what it has not."""
+    """Return a clause with the features that the license has, and those that it lacks."""
     tier = f" ({features['slug']})" if features.get("slug") else ""
     has = [words for name, words in _FEATURES.items() if features.get(name)]
     lacks = [words for name, words in _FEATURES.items() if not features.get(name)]
-    text = f"the license{tier} has {join_names(has) or 'none of the features that this names'}"
+    text = f"the license{tier} has {join_names(has) or 'none of the features that this line lists'}"
     return f"{text}, but not {join_names(lacks, 'or')}" if has and lacks else text
 
 
@@ -153,7 +153,7 @@ def explain(settings: Settings, why: str) -> str:
 def check_new_key(settings: Settings, *, was_active: bool) -> list[str]:
     """Return a sentence on the license after its key was replaced.
 
-    Raises CheckFailed if only the license of before was in effect.
+    Raises CheckFailed if the former license was in effect and the new one is not.
     """
     features = read(settings.stack.http_port)
     if is_active(features):
@@ -179,10 +179,10 @@ def rows(settings: Settings) -> Iterator[Row]:
 
 
 def explain_missing_events(port: int, begin: datetime, *, patience: float = _PATIENCE) -> str:
-    """Return why Infisical's own audit log does not answer for the time since `begin`.
+    """Return why Infisical's own audit log may lack events since `begin`; empty if it has all.
 
-    It answers, and the result is empty, if the license has it, it records events now, and it holds
-    an event from before `begin`. Neither the license nor its audit log says since when it records.
+    It has all if three conditions hold: the license includes it, it records events now, and it has
+    an event from before `begin`. The server does not say since when it records.
 
     Args:
         patience: the seconds to wait for an event to be listed.
@@ -196,7 +196,7 @@ def explain_missing_events(port: int, begin: datetime, *, patience: float = _PAT
             return "the license has no audit log"
         client = session.deployer(port)
         if not _records(client, patience):
-            return f"{own}, which the license has, records nothing"
+            return f"{own} records nothing, although the license has it"
         if not any(instance.audit_events(client, begin - _BEFORE, begin, page=1)):
             return f"{own} has nothing from before {begin:%Y-%m-%d %H:%M}, so it may begin later"
     except UserError as error:
@@ -205,7 +205,7 @@ def explain_missing_events(port: int, begin: datetime, *, patience: float = _PAT
 
 
 def _records(client: Client, patience: float) -> bool:
-    """Return whether events are recorded; the question is one."""
+    """Return whether the log records events: the request for them is an event itself."""
     since, ends = datetime.now(UTC) - _RECENT, time.monotonic() + patience
     while not any(instance.audit_events(client, since, page=1)):
         if time.monotonic() >= ends:

@@ -233,7 +233,7 @@ _SHIPPED = "group_data/chainalign.yaml"
 
 
 def declared_file(inventory: str, root: Path = Path()) -> Path:
-    """Return the project file that the settings files of an inventory name, as they name it.
+    """Return the path of the project file, as the settings of an inventory give it.
 
     Args:
         root: the directory of the inventory and of `group_data/`.

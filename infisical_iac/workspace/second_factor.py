@@ -1,7 +1,7 @@
 """Require a second factor of people, and decide when access ends for people without one.
 
 Infisical's API does not return who has one, and the free edition can't require it. So the database
-is read, which only a host can. An account without one loses its access to the project, and nothing
+is read, on the host. An account without one loses its access to the project, and nothing
 else: it can still log in, and turn one on. Without its membership of the organization it could not.
 """
 

@@ -54,7 +54,7 @@ def providers(settings: Settings) -> Commands:
 
 
 def decide_providers(login: Logins, pages: Pages, *, pending: bool) -> Commands:
-    """Decide what to say about the providers, by the pages that the sign-in page leads to.
+    """Decide what to report on the providers, by the pages that the sign-in page leads to.
 
     Args:
         pending: whether the run is going to re-create the containers.
@@ -74,7 +74,7 @@ def _read_pages(client: Client, of: Iterable[Provider]) -> Pages:
 
 
 def compare_pages(login: Logins, pages: Pages) -> dict[Provider, str]:
-    """Return a sentence for each provider that the sign-in page does not lead to as it should."""
+    """Return a sentence for each provider whose link on the sign-in page is missing or wrong."""
     found = {}
     for each, client in login.clients.items():
         page, place = pages[each], login.place_of(each)
@@ -91,8 +91,8 @@ def compare_pages(login: Logins, pages: Pages) -> dict[Provider, str]:
             )
         elif page.client_id != client.client_id:
             found[each] = (
-                f"Infisical sends the client id {page.client_id} to {place}, not that of login: "
-                f"remove what is set {_CONSOLE}"
+                f"Infisical sends {place} the client id {page.client_id}, which is not that of the "
+                f"setting 'login': remove what is set {_CONSOLE}"
             )
     return found
 
@@ -101,11 +101,11 @@ def compare_pages(login: Logins, pages: Pages) -> dict[Provider, str]:
 def methods(settings: Settings) -> Commands:
     """Restrict the methods that people may log in by to `login_methods`.
 
-    Without the setting they stay as they are, but for methods that would let nobody in, as after
-    the removal of a provider: these get `email`.
+    Without the setting they stay as they are. Only if they would let nobody in, as after the
+    removal of a provider, `email` is added.
 
-    Raises Refused for methods that the license lacks, and, with nothing changed, if none of the
-    methods is offered yet.
+    Raises Refused for methods that the license lacks, and if none of the methods is offered yet.
+    Nothing is changed then.
     """
     port, desired = settings.stack.http_port, settings.instance.login_methods
     if not desired:
@@ -211,7 +211,7 @@ def _restrict(settings: Settings, desired: Sequence[str]) -> None:
 
 
 def rows(settings: Settings) -> Iterator[Row]:
-    """Yield the row of `status` on the sign-in page; none if it is as Infisical's default."""
+    """Yield the row of `status` on the sign-in page; none while it is Infisical's default."""
     login = settings.instance.login
     try:
         client = session.api(settings.stack.http_port)
@@ -225,7 +225,7 @@ def rows(settings: Settings) -> Iterator[Row]:
 
 
 def describe_sign_in(settings: Settings, pages: Pages, actual: Sequence[str] | None) -> Row | None:
-    """Return the row on the sign-in page; None if it is as Infisical's default.
+    """Return the row on the sign-in page; None while it is Infisical's default.
 
     Args:
         pages: of all providers.

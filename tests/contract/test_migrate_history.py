@@ -100,8 +100,8 @@ def test_only_just_verified_values_are_deleted_without_an_archive(case: Case) ->
 def test_a_rotated_value_is_reported_and_not_considered_absent(case: Case) -> None:
     case.put("production", "/backend", DATABASE_URL="postgres://fake:rotated-fake@db:5432/app")
     found = _history(case)
-    skipped = f"Skipped {_FILE} DATABASE_URL: "
-    (line,) = (each for each in found.output.splitlines() if each.startswith(skipped))
+    label = f"{_FILE} DATABASE_URL was not searched for: "
+    (line,) = (each for each in found.output.splitlines() if each.startswith(label))
     assert "production/backend/DATABASE_URL has another value" in line
     assert "rotated-fake" not in found.output
 

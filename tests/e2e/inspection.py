@@ -9,7 +9,7 @@ import paramiko
 
 from infisical_iac.api import contents, login
 from infisical_iac.api.client import Client
-from infisical_iac.api.tunnel import SSHTransport
+from infisical_iac.stack.session import SSHTransport
 from infisical_iac.workspace import canary
 from tests.staging.host import StagingHost
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.change.path import RELEASES
+from infisical_iac.change.releases import RELEASES
 from infisical_iac.core.rendering import script
 from infisical_iac.stack import paths
 from tests.browser.visit import visit

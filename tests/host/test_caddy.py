@@ -4,8 +4,8 @@ import pytest
 
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import certificate
-from infisical_iac.stack.containers import Stack
 from infisical_iac.stack.ingress import caddyfile
+from infisical_iac.stack.state import Stack
 from tests.host.connection import Host
 from tests.host.containers import Inspected, Running
 

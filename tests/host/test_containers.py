@@ -3,7 +3,7 @@
 import pytest
 
 from infisical_iac.core.settings import Settings
-from infisical_iac.stack.containers import Stack, StackState
+from infisical_iac.stack.state import Stack, StackState
 from tests.host.connection import Host
 from tests.host.containers import SERVICES, Inspected, Running, volume
 

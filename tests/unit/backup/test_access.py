@@ -1,7 +1,7 @@
 """Test the report of access that a restore turned back: revoked or made since the snapshot."""
 
 from infisical_iac.api.universal_auth import create_client_secret
-from infisical_iac.backup.access import AccessChanges, compare, read
+from infisical_iac.backup.restore import AccessChanges, compare_access, read_access
 from tests.unit.fake_infisical import FakeInfisical
 from tests.unit.fake_people import ADMIN_TOKEN
 
@@ -9,16 +9,16 @@ _BEFORE = {"1": "identity backend-production", "2": "client secret 2 of identity
 
 
 def test_the_same_access_does_not_differ() -> None:
-    assert compare(_BEFORE, dict(_BEFORE)) == AccessChanges([], [])
+    assert compare_access(_BEFORE, dict(_BEFORE)) == AccessChanges([], [])
 
 
 def test_revived_access_is_separate_from_lost_access() -> None:
     after = {"1": _BEFORE["1"], "3": "membership of ben@example.com in chainalign"}
-    assert compare(_BEFORE, after) == AccessChanges([after["3"]], [_BEFORE["2"]])
+    assert compare_access(_BEFORE, after) == AccessChanges([after["3"]], [_BEFORE["2"]])
 
 
 def test_a_renamed_identity_is_the_same() -> None:
-    assert compare(_BEFORE, {**_BEFORE, "1": "identity another"}) == AccessChanges([], [])
+    assert compare_access(_BEFORE, {**_BEFORE, "1": "identity another"}) == AccessChanges([], [])
 
 
 def test_access_is_read_without_revoked_client_secrets() -> None:
@@ -48,6 +48,6 @@ def test_access_is_read_without_revoked_client_secrets() -> None:
         "q1": "privilege reads-staging of ada@example.com in chainalign",
         "q2": f"privilege reads-backend of {backend} in chainalign",
     }
-    assert read(client, admin, "o", []) == machines
+    assert read_access(client, admin, "o", []) == machines
     project = {"id": "p", "slug": "chainalign"}
-    assert read(client, admin, "o", [project]) == machines | members
+    assert read_access(client, admin, "o", [project]) == machines | members

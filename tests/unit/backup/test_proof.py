@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from infisical_iac.api.client import Client
-from infisical_iac.backup import access, kit_host, restore, restore_deploy, snapshot
+from infisical_iac.backup import kit_host, restore, restore_deploy, snapshot
 from infisical_iac.backup.kit_host import KitContents
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.restore import Restored
@@ -300,7 +300,7 @@ def test_access_that_the_restore_revived_or_removed_is_listed(run: _Run) -> None
 
 
 def test_access_that_did_not_change_is_not_listed(run: _Run) -> None:
-    before = access.read(
+    before = restore.read_access(
         run.server.client(), run.server.client(ADMIN_TOKEN), "o", [run.server.project or {}]
     )
     assert before

@@ -2,11 +2,11 @@
 
 import pytest
 
-from infisical_iac.stack.given_up import (
+from infisical_iac.stack.model import (
     GivenUp,
-    after_proof,
-    describe_data,
-    describe_kept,
+    describe_given_up,
+    describe_kept_data,
+    given_up_after_proof,
     parse_given_up,
 )
 
@@ -30,8 +30,8 @@ def test_data_that_were_given_up_are_parsed(words: str, found: GivenUp, is_neede
 
 
 def test_no_data_are_reported_if_none_were_given_up() -> None:
-    assert describe_data([]) == "with all data"
-    assert describe_kept([]) == after_proof([]) == []
+    assert describe_given_up([]) == "with all data"
+    assert describe_kept_data([]) == given_up_after_proof([]) == []
 
 
 def test_data_of_a_cluster_are_in_a_database() -> None:
@@ -40,7 +40,7 @@ def test_data_of_a_cluster_are_in_a_database() -> None:
 
 
 def test_a_proven_change_reports_removed_and_kept_data() -> None:
-    removed, kept = after_proof([f"removed {_NAME}", f"given-up {_NAME}_2 {_SINCE} 2 i p"])
+    removed, kept = given_up_after_proof([f"removed {_NAME}", f"given-up {_NAME}_2 {_SINCE} 2 i p"])
     assert removed.startswith("Removed ")
     assert f"{_NAME}." in removed
     assert kept.startswith("Kept: 2 writes ")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.change.path import RELEASES, changes
+from infisical_iac.change.releases import RELEASES, list_version_changes
 from infisical_iac.core.images import Images
 from infisical_iac.stack.state import Upgrades
 from tests.unit.fake_host import FakeHost, make_host
@@ -38,7 +38,7 @@ def test_running_images_are_read_with_their_digests(host: FakeHost) -> None:
     found = Upgrades().process(["database", *said])
     assert found.was == Images(_INFISICAL, _POSTGRES)
     assert found.same_bytes
-    assert changes(found.was, Images(_INFISICAL, _POSTGRES), same_bytes=False) == {}
+    assert list_version_changes(found.was, Images(_INFISICAL, _POSTGRES), same_bytes=False) == {}
 
 
 def test_a_release_keeps_the_images_by_their_ids(host: FakeHost) -> None:

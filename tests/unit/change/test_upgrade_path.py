@@ -2,12 +2,12 @@
 
 import pytest
 
-from infisical_iac.change.path import (
+from infisical_iac.change.releases import (
     Disk,
     FreeSpace,
-    changes,
     check_free_space,
-    refuse,
+    list_version_changes,
+    refuse_change,
     refuse_older_postgres,
     refuse_other_major,
 )
@@ -95,12 +95,12 @@ def test_a_registry_with_a_port_and_a_digest_are_not_a_version() -> None:
 def test_each_change_has_the_old_and_the_new_version(
     was: Images, desired: Images, found: dict[str, str]
 ) -> None:
-    assert changes(was, desired, same_bytes=False) == found
+    assert list_version_changes(was, desired, same_bytes=False) == found
 
 
 def test_another_name_of_the_same_image_is_not_a_change() -> None:
     desired = Images("mirror/infisical:v0.165.16", "postgres:17.11")
-    assert changes(_images("v0.165.16"), desired, same_bytes=True) == {}
+    assert list_version_changes(_images("v0.165.16"), desired, same_bytes=True) == {}
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_a_change_that_would_break_the_data_is_refused_with_the_reason(
     was: Images, desired: Images, code: str, fact: str
 ) -> None:
     with pytest.raises(Refused, match=fact) as refused:
-        refuse(was, desired)
+        refuse_change(was, desired)
     assert refused.value.code == f"refused.{code}"
 
 
@@ -133,7 +133,7 @@ def test_other_changes_are_allowed() -> None:
         (_images("v0.165.9"), _images("v0.165.16")),
         (_images("v0.112.0-postgres"), _images("v0.166.2", "postgres:18.6")),
     ):
-        refuse(was, desired)
+        refuse_change(was, desired)
 
 
 def test_current_data_are_not_kept_for_an_older_postgresql() -> None:

@@ -4,7 +4,12 @@ import pytest
 
 from infisical_iac.change.keys import refuse_encryption_key
 from infisical_iac.core.errors import RunFailed
-from infisical_iac.stack.given_up import HELP, describe_data, describe_kept, parse_given_up
+from infisical_iac.stack.model import (
+    GIVEN_UP_HELP,
+    describe_given_up,
+    describe_kept_data,
+    parse_given_up,
+)
 from tests.unit.change.planned_host import planned_host
 from tests.unit.change.steps import NotingHost, rotate
 from tests.unit.settings_of import settings_of
@@ -24,9 +29,12 @@ _SINCE = "2026-11-25T10:12:00Z"
 )
 def test_wording_of_data_that_were_given_up(words: str, clause: str) -> None:
     found = parse_given_up([f"given-up {_NAME}{words}"])
-    assert describe_data(found) == f"with all data; {clause} the Docker volume {_NAME} ({HELP})"
-    assert describe_kept([f"given-up {_NAME}{words}"]) == [
-        f"Kept: {clause} the Docker volume {_NAME}; {HELP}."
+    assert (
+        describe_given_up(found)
+        == f"with all data; {clause} the Docker volume {_NAME} ({GIVEN_UP_HELP})"
+    )
+    assert describe_kept_data([f"given-up {_NAME}{words}"]) == [
+        f"Kept: {clause} the Docker volume {_NAME}; {GIVEN_UP_HELP}."
     ]
 
 

@@ -27,7 +27,7 @@ IGNORE = ".env\n.env.*\n!.env.example\n!.env.local.example\n"
 GOOD = {
     ".gitignore": IGNORE,
     "backend/.infisical.json": LOCAL_FILE,
-    "backend/package.json": '{"dependencies": {"infisical-config": "0.1.0"}}',
+    "backend/package.json": '{"scripts": {"start": "with-secrets -- node src/server.js"}}',
     "backend/Dockerfile": "FROM node:24\nCOPY . .\n",
     "backend/.dockerignore": ".env\n.env.*\n",
     "backend/.env.example": "PORT=3000\nDATABASE_URL=\n",

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from infisical_iac.check import usage
-from infisical_iac.check.model import NAME, CheckFinding, judge
+from infisical_iac.check.model import NAME, CheckFinding, judge, summarize
 from infisical_iac.cli import check
 from infisical_iac.workspace.environment_contents import Names
 from infisical_iac.workspace.goal import Layout
@@ -131,7 +131,16 @@ def test_a_secret_that_no_code_uses_is_left_over(tmp_path: Path) -> None:
     assert "backend" in finding.message
     assert "development" in finding.message
     assert "production" not in finding.message
-    assert f"/backend/OLD in {NAME}" in finding.message
+    assert NAME in finding.message
+
+
+def test_the_remedy_of_several_left_over_secrets_is_printed_once(tmp_path: Path) -> None:
+    names = _names({"/backend": ["A", "OLD", "OLDER"]}, {"/backend": ["A"]})
+    lines, remedies = summarize(_find_left_over(tmp_path, _reads("A"), names))
+    assert [each.finding.place for each in lines] == ["/backend/OLD", "/backend/OLDER"]
+    assert not any(NAME in each.text for each in lines)
+    [remedy] = remedies
+    assert NAME in remedy
 
 
 def test_a_shared_secret_is_in_use_if_one_importer_reads_it(tmp_path: Path) -> None:

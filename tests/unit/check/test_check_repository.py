@@ -162,15 +162,15 @@ def test_rules_for_images_may_be_stronger_or_in_a_directory_above(
             "compose.yaml": "services: {db: {build: 3, ports: !override []}, "
             "api: {build: backend, command: [with-secrets, --, a]}}"
         },
-        {"backend/requirements.txt": "fastapi\ninfisical-config[cache]==0.1.0\n"},
-        {"backend/requirements.txt": "./vendor/infisical_config-0.1.0-py3-none-any.whl[cache]\n"},
-        {"backend/pyproject.toml": '[project]\ndependencies = ["infisical-config>=0.1"]\n'},
-        {"package.json": '{"dependencies": {"infisical-config": "file:loaders/node"}}'},
+        {"backend/pyproject.toml": '[tool.pdm.scripts]\na = "python -m infisical_config -- b"\n'},
+        {"backend/nodemon.json": '{"exec": "with-secrets -- node src/server.js"}'},
+        {"backend/deploy.yaml": 'command: ["python", "-m", "infisical_config", "--", "celery"]\n'},
+        {"package.json": '{"scripts": {"dev": "with-secrets -- turbo dev"}}'},
         {"backend/src/config.js": 'export { config } from "infisical-config/config.js";'},
         {"backend/settings.py": "from infisical_config import config\n"},
     ],
 )
-def test_a_service_may_depend_on_the_loader_or_be_started_by_a_runner(
+def test_a_service_may_load_its_secrets_or_be_started_by_a_runner(
     tmp_path: Path, files: dict[str, str]
 ) -> None:
     assert list_findings(plant(tmp_path, GOOD | {"backend/package.json": "{}"} | files)) == []
@@ -180,8 +180,13 @@ def test_a_service_may_depend_on_the_loader_or_be_started_by_a_runner(
     "files",
     [
         {"backend/package.json": '{"devDependencies": {"infisical-config": "1"}}'},
-        {"backend/requirements.txt": "# infisical-config\nfastapi\n"},
-        {"backend/requirements.txt": "./vendor/my-infisical_config-0.1.0-py3-none-any.whl\n"},
+        {"backend/package.json": '{"dependencies": {"infisical-config": "1"}}'},
+        {"package.json": '{"dependencies": {"infisical-config": "file:loaders/node"}}'},
+        {"backend/requirements.txt": "fastapi\ninfisical-config[cache]==0.1.0\n"},
+        {"backend/pyproject.toml": '[project]\ndependencies = ["infisical-config>=0.1"]\n'},
+        {"backend/pyproject.toml": "# start by python -m infisical_config -- b\n"},
+        {"backend/tests/config.test.js": 'import { config } from "infisical-config/config.js";'},
+        {"shared/config.js": 'export { config } from "infisical-config/config.js";'},
         {"backend/src/config.js": "// import 'infisical-config'"},
         {"backend/Dockerfile": "# CMD with-secrets -- node a.js\nCMD node a.js\n"},
         {"compose.yaml": "services: {db: {image: db, command: [with-secrets, --, a]}}"},
@@ -196,6 +201,31 @@ def test_a_service_that_starts_without_a_loader_is_reported(
     # The command runs in a user's repository, and an installed tool has no docs/.
     [page] = re.findall(r"`infisical-iac docs ([^`]+)`", finding.message)
     assert find_page(page).name == "loaders.md"
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {"backend/package.json": '{"dependencies": {"infisical-config": "1"}}'},
+        {"package.json": '{"dependencies": {"infisical-config": "1"}}'},
+        {"backend/requirements.txt": "./vendor/infisical_config-0.1.0-py3-none-any.whl[cache]\n"},
+    ],
+)
+def test_a_service_may_depend_on_the_loader_and_load_it_in_shared_code(
+    tmp_path: Path, manifest: dict[str, str]
+) -> None:
+    shared = {
+        "backend/package.json": "{}",
+        "packages/config/index.js": 'export { config } from "infisical-config/config.js";',
+    }
+    assert list_findings(plant(tmp_path, GOOD | shared | manifest)) == []
+
+
+def test_the_finding_names_a_dependency_that_no_code_loads(tmp_path: Path) -> None:
+    manifest = '{"dependencies": {"infisical-config": "1"}}'
+    repository = plant(tmp_path, GOOD | {"backend/package.json": manifest})
+    [sentence] = repository.services_without_loader().values()
+    assert "depends on infisical-config" in sentence
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from infisical_iac.cli.deploy import _summarize, next_steps, restarts
-from infisical_iac.cli.output import show_plan
+from infisical_iac.cli.output import explain_links, show_plan
 from infisical_iac.core.change import Change
 from infisical_iac.core.journal import Journal, Journals, OperationPlan
+from infisical_iac.workspace.access import sentence
 from tests.unit.settings_of import settings_of
 
 
@@ -160,12 +161,30 @@ def test_the_summary_names_differences_from_the_plan(
 ) -> None:
     planned = [Change("+", "package cron"), Change("~", "docker.service", "enabled")]
     made = [*planned, Change("~", "/etc/cron.d", "mode 755 → 700")]
-    for changes, expected in (
-        (planned, "2 changes made in 1.0 s."),
-        (made, " (1 unplanned: /etc/cron.d)."),
-        (planned[:1], " (1 no longer needed: docker.service)."),
-        (made[1:], " (1 unplanned: /etc/cron.d; 1 no longer needed: package cron)."),
+    for changes, total, facts in (
+        (planned, 2, []),
+        (made, 3, ["not in the plan (/etc/cron.d): "]),
+        (planned[:1], 1, ["no longer needed (docker.service): "]),
+        (
+            made[1:],
+            2,
+            ["not in the plan (/etc/cron.d): ", "no longer needed (package cron): "],
+        ),
     ):
         step: Any = SimpleNamespace(name="Base | Install", changes=changes, seconds=1.0)
         _summarize([step], 1.0, planned)
-        assert capsys.readouterr().out.splitlines()[-1].endswith(expected)
+        printed = capsys.readouterr()
+        assert printed.out.splitlines()[-1].startswith(f"{total} change")
+        notes = printed.err.splitlines()
+        assert len(notes) == len(facts)
+        for note, fact in zip(notes, facts, strict=True):
+            assert fact in note
+            # A person who reads it knows whether to act.
+            assert "nothing to do" in note
+
+
+def test_a_printed_invitation_link_says_that_it_is_shown_once() -> None:
+    one, other = (sentence(f"{name}@example.com", "https://fake/a") for name in ("ada", "ben"))
+    assert "workspace invite ada@example.com`" in explain_links(["a note", one])
+    assert "workspace invite EMAIL`" in explain_links([one, other])
+    assert explain_links(["a note"]) == ""

@@ -93,6 +93,26 @@ def test_a_wrong_option_is_a_json_object_too() -> None:
     assert "No such option" in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "facts", "absent"),
+    [
+        (("credentials", "rotate", "backend", "--yes"), ("--yes", "nothing to confirm"), "--env"),
+        (("drift", "--yes"), ("--yes", "nothing to confirm"), "Did you mean"),
+        # They ask for a name, which another option gives.
+        (("destroy", "--yes"), ("--yes", "--confirm"), "nothing to confirm"),
+        (("plan", "--inventry", "x"), ("--inventory",), "nothing to confirm"),
+    ],
+)
+def test_an_unknown_option_is_answered_by_what_was_meant(
+    arguments: tuple[str, ...], facts: tuple[str, ...], absent: str
+) -> None:
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 1
+    for fact in facts:
+        assert fact in result.output
+    assert absent not in result.output
+
+
 def test_the_remedy_of_a_wrong_option_is_a_key_of_its_own() -> None:
     done = CliRunner().invoke(main, ["check", "--fix", "--offline", "--json"])
     failure = json.loads(done.stdout)

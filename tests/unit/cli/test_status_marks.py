@@ -1,7 +1,9 @@
 """Test the marks of `status`: a row without a result yet has no tick."""
 
 import json
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,10 +11,12 @@ from click.testing import CliRunner
 
 from infisical_iac.cli import status
 from infisical_iac.cli.main import main
+from infisical_iac.core import audit, connection
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.change import Row
-from infisical_iac.monitoring.health import HealthState, access, drift, instance, rows
-from infisical_iac.monitoring.health_fact import Health
+from infisical_iac.host.machine import Machine
+from infisical_iac.host.model import MachineState
+from infisical_iac.monitoring.health import Health, HealthState, access, drift, instance, rows
 from tests.unit.health_rows import NOW, OUTPUT, settings
 
 
@@ -70,3 +74,24 @@ def test_json_of_a_row_has_only_name_text_and_ok(monkeypatch: pytest.MonkeyPatch
     assert json.loads(found.output) == [{"name": "Last backup", "text": "none yet", "ok": True}]
     shown = CliRunner().invoke(main, ["status"])
     assert (shown.exit_code, shown.output) == (0, "· Last backup  none yet\n")
+
+
+@pytest.mark.parametrize("is_deployed", [False, True])
+def test_a_first_apply_is_shown_in_place_of_the_failures_of_an_unfinished_host(
+    monkeypatch: pytest.MonkeyPatch, *, is_deployed: bool
+) -> None:
+    """Without this row, a host that is being made lacks containers, credentials and backups."""
+    machine = MachineState(deployed=is_deployed)
+    states: dict[Any, Any] = {Machine: machine, Health: HealthState(engine=False, holder="by ada")}
+    host = SimpleNamespace(name="new", get_fact=lambda fact, **_: states[fact])
+    host.state = SimpleNamespace(inventory=[host])
+    monkeypatch.setattr(status, "open_host", lambda *_, **__: nullcontext((host, settings())))
+    monkeypatch.setattr(status, "_ask_for_new_versions", lambda _: list)
+    monkeypatch.setattr(connection, "with_others", lambda each: [each])
+    monkeypatch.setattr(connection, "each_of", lambda hosts, call: [call(each) for each in hosts])
+    monkeypatch.setattr(audit, "read", lambda: Log([]))
+    shown = CliRunner().invoke(main, ["status"])
+    assert shown.exit_code == 1
+    (line,) = shown.output.splitlines()
+    assert "first apply" in line
+    assert "by ada" in line

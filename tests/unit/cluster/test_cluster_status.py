@@ -12,7 +12,7 @@ from infisical_iac.cluster.status import rows
 from infisical_iac.core.change import Row
 from infisical_iac.core.settings import Settings
 from infisical_iac.monitoring.health import drift
-from infisical_iac.stack.given_up import GivenUp
+from infisical_iac.stack.model import GivenUp
 from infisical_iac.stack.settings import with_digest
 from tests.unit.settings_of import settings_of
 

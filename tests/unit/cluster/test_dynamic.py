@@ -6,12 +6,16 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.cluster import patroni_config, rollout, stack_plan
-from infisical_iac.cluster.patroni_config import PatroniState, parse
+from infisical_iac.cluster import rollout, stack_plan
 from infisical_iac.cluster.site import inputs
 from infisical_iac.cluster.stack_file import configs
 from infisical_iac.cluster.stack_plan import DesiredStack
-from infisical_iac.cluster.stack_state import ClusterStack, ClusterStackState
+from infisical_iac.cluster.stack_state import (
+    ClusterStack,
+    ClusterStackState,
+    PatroniState,
+    parse_patroni,
+)
 from tests.unit.clusters import site
 
 DESIRED = {
@@ -37,11 +41,14 @@ def _with(**changes: Any) -> PatroniState:
 
 
 def _list_changes(found: PatroniState) -> list[str]:
-    return [str(item) for item in patroni_config.list_changes(found, DESIRED)]
+    return [str(item) for item in stack_plan.list_patroni_changes(found, DESIRED)]
 
 
 def test_keys_set_by_others_are_not_a_difference() -> None:
-    assert (_list_changes(CONVERGED), patroni_config.patch(CONVERGED, DESIRED)) == ([], {})
+    assert (_list_changes(CONVERGED), stack_plan.build_patroni_patch(CONVERGED, DESIRED)) == (
+        [],
+        {},
+    )
 
 
 @pytest.mark.parametrize(
@@ -70,11 +77,14 @@ def test_only_differing_keys_are_reported_and_sent(
     changes: dict[str, Any], line: str, sent: dict[str, Any]
 ) -> None:
     assert _list_changes(_with(**changes)) == [f"~ patroni {line}"]
-    assert patroni_config.patch(_with(**changes), DESIRED) == sent
+    assert stack_plan.build_patroni_patch(_with(**changes), DESIRED) == sent
 
 
 def test_without_an_answering_patroni_nothing_is_reported_or_sent() -> None:
-    assert (_list_changes(PatroniState()), patroni_config.patch(PatroniState(), DESIRED)) == (
+    assert (
+        _list_changes(PatroniState()),
+        stack_plan.build_patroni_patch(PatroniState(), DESIRED),
+    ) == (
         [],
         {},
     )
@@ -112,7 +122,7 @@ def _lines(members: list[dict[str, Any]]) -> list[str]:
 
 
 def test_the_primary_is_restarted_last() -> None:
-    found = parse(["engine", *_lines(MEMBERS)])
+    found = parse_patroni(["engine", *_lines(MEMBERS)])
     assert found == PatroniState(THERE, ("postgres-3", "postgres-1"))
     assert [line.partition(":")[0] for line in _list_changes(found)] == [
         "~ postgres-3",
@@ -122,9 +132,9 @@ def test_the_primary_is_restarted_last() -> None:
 
 
 def test_a_missing_answer_is_read_as_none() -> None:
-    assert parse(["engine", "patroni {}"]).configuration == {}
-    assert parse(_lines(MEMBERS)[1:]).configuration is None
-    assert parse(["engine"]) == PatroniState()
+    assert parse_patroni(["engine", "patroni {}"]).configuration == {}
+    assert parse_patroni(_lines(MEMBERS)[1:]).configuration is None
+    assert parse_patroni(["engine"]) == PatroniState()
 
 
 class _Members:

@@ -3,8 +3,8 @@
 import subprocess
 
 from infisical_iac.cluster.stack_state import NodeTasks
-from infisical_iac.core.facts import join_commands, split_output
 from infisical_iac.core.files import Paths
+from infisical_iac.core.remote import join_commands, split_output
 from infisical_iac.host.kernel import Kernel, KernelState
 
 

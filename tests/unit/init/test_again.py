@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.init.settings_file import read_values
+from infisical_iac.init.repository import read_settings
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.model import Workspace
@@ -36,7 +36,7 @@ def _load(own: Path) -> Workspace:
 
 
 def _values(own: Path) -> dict[str, object]:
-    return read_values((own / "group_data" / "hetzner.py").read_text())
+    return read_settings((own / "group_data" / "hetzner.py").read_text())
 
 
 def test_a_menu_adds_a_service_an_environment_and_a_person(own: Path) -> None:

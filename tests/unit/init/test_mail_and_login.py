@@ -7,7 +7,7 @@ import pytest
 
 from infisical_iac.core.bundle import default_settings
 from infisical_iac.core.settings import Settings, load
-from infisical_iac.init.settings_file import read_values
+from infisical_iac.init.repository import read_settings
 from tests.unit.init.own import NEEDED, check, make_repository, run_init
 
 _MAIL = ("--smtp-host", "smtp.example.com", "--smtp-user", "infisical")
@@ -28,7 +28,7 @@ def own(tmp_path: Path) -> Path:
 
 
 def _values(own: Path) -> dict[str, Any]:
-    return read_values((own / "group_data" / "hetzner.py").read_text())
+    return read_settings((own / "group_data" / "hetzner.py").read_text())
 
 
 def _settings(own: Path) -> Settings:

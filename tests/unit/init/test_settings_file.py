@@ -3,7 +3,7 @@
 import pytest
 
 from infisical_iac.core.errors import FileError
-from infisical_iac.init.settings_file import literal, read_values, set_values
+from infisical_iac.init.repository import literal, read_settings, set_settings
 
 _BY_HAND = '''\
 """Ours."""
@@ -24,7 +24,7 @@ site_url = os.environ["URL"]
 
 
 def test_a_value_is_set_in_its_place() -> None:
-    after = set_values(_BY_HAND, {"ssh_hostname": "198.51.100.1", "workspace_file": "b.yaml"})
+    after = set_settings(_BY_HAND, {"ssh_hostname": "198.51.100.1", "workspace_file": "b.yaml"})
     expected = _BY_HAND.replace("203.0.113.7", "198.51.100.1").replace(
         "group_data/acme.yaml", "b.yaml"
     )
@@ -32,20 +32,20 @@ def test_a_value_is_set_in_its_place() -> None:
 
 
 def test_a_new_value_replaces_its_example() -> None:
-    after = set_values(_BY_HAND, {"ssh_user": "deploy", "ssh_port": 2222})
+    after = set_settings(_BY_HAND, {"ssh_user": "deploy", "ssh_port": 2222})
     assert after == _BY_HAND.replace('# ssh_user = "root"', 'ssh_user = "deploy"').replace(
         "#ssh_port = 22", "ssh_port = 2222"
     )
 
 
 def test_a_value_without_an_example_is_added_at_the_end() -> None:
-    assert set_values("a = 1", {"ingress": "none"}) == 'a = 1\ningress = "none"\n'
-    assert set_values("", {"ingress": "none"}) == 'ingress = "none"\n'
+    assert set_settings("a = 1", {"ingress": "none"}) == 'a = 1\ningress = "none"\n'
+    assert set_settings("", {"ingress": "none"}) == 'ingress = "none"\n'
 
 
 def test_a_value_that_is_dropped_becomes_a_comment() -> None:
-    after = set_values(_BY_HAND, {"backup_targets": None, "nothing": None})
-    assert read_values(after).keys() == read_values(_BY_HAND).keys() - {"backup_targets"}
+    after = set_settings(_BY_HAND, {"backup_targets": None, "nothing": None})
+    assert read_settings(after).keys() == read_settings(_BY_HAND).keys() - {"backup_targets"}
     assert '# backup_targets = (\n#     {"name"' in after
     assert (
         after.replace("# backup", "backup").replace("#     {", "    {").replace("# )", ")")
@@ -55,23 +55,23 @@ def test_a_value_that_is_dropped_becomes_a_comment() -> None:
 
 def test_a_value_of_several_lines_is_replaced_completely() -> None:
     targets = ({"name": "local", "repository": "/b"}, {"name": "box", "port": 23})
-    after = set_values(_BY_HAND, {"backup_targets": targets})
-    assert read_values(after)["backup_targets"] == targets
+    after = set_settings(_BY_HAND, {"backup_targets": targets})
+    assert read_settings(after)["backup_targets"] == targets
     assert '    {"name": "box", "port": 23},\n)\nworkspace_file' in after
 
 
 def test_a_computed_value_is_refused_with_its_line() -> None:
     with pytest.raises(FileError) as refused:
-        set_values(_BY_HAND, {"site_url": "https://secrets.example.com"})
+        set_settings(_BY_HAND, {"site_url": "https://secrets.example.com"})
     assert refused.value.code == "file.settings"
     assert "line 14" in str(refused.value)
 
 
 def test_a_file_that_is_not_python_is_refused_with_its_line() -> None:
     with pytest.raises(FileError, match="line 2"):
-        read_values("a = 1\nb = (\n")
+        read_settings("a = 1\nb = (\n")
 
 
 @pytest.mark.parametrize("value", ["a", 'say "hello"', "back\\slash", "a\nb", 22, True, (), ("a",)])
 def test_a_written_literal_is_read_back_unchanged(value: object) -> None:
-    assert read_values(f"name = {literal(value)}\n") == {"name": value}
+    assert read_settings(f"name = {literal(value)}\n") == {"name": value}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.init.settings_file import read_values
+from infisical_iac.init.repository import read_settings
 from infisical_iac.workspace.load import load
 from tests.on_terminal import run_on_terminal
 from tests.unit.init.conftest import RunningServer
@@ -59,7 +59,7 @@ def test_each_question_on_a_terminal_is_repeated_after_a_wrong_answer(
         assert typed.finish() == 0, typed.shown
     assert typed.shown.count("Error: ") == 22
     assert "https://secrets.example.com/api/v1/sso/github" in typed.shown
-    values = read_values((own / "group_data" / "hetzner.py").read_text())
+    values = read_settings((own / "group_data" / "hetzner.py").read_text())
     assert values["smtp"] == {
         "host": "smtp.example.com",
         "port": 587,

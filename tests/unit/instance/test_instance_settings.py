@@ -195,3 +195,12 @@ def test_a_number_among_the_variables_is_not_shown() -> None:
     with pytest.raises(SettingsError, match="in quotes") as refused:
         settings_of(infisical_environment={"OTEL_COLLECTOR_BASIC_AUTH_PASSWORD": 12345678})
     assert "12345678" not in str(refused.value)
+
+
+def test_a_password_is_asked_for_by_the_kind_of_its_server() -> None:
+    """`127.0.0.1` alone does not say which password is meant."""
+    local = _SMTP | {"host": "127.0.0.1", "tls": "none", "port": 25}
+    settings = settings_of(smtp=local, outbound_proxy="http://infisical@proxy.internal:3128")
+    mail, proxy = (each.purpose for each in settings.instance.secrets)
+    assert mail.endswith(" the mail server 127.0.0.1")
+    assert proxy.endswith(" the proxy proxy.internal:3128")

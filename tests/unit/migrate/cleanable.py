@@ -8,11 +8,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pyrage import decrypt
+from pyrage import decrypt, ssh
 from pyrage.x25519 import Identity
 
 from infisical_iac.migrate.cleaning import MovedFile
-from infisical_iac.migrate.fingerprint import KEY_FILE, of_bytes
+from infisical_iac.migrate.plan_file import KEY_FILE, of_bytes
 
 SECRET = "obviously-fake-secret"
 BACKEND, PYTHON = "backend/.env", "python-services/.env.production"
@@ -94,7 +94,7 @@ def snapshot(root: Path) -> dict[str, bytes]:
     }
 
 
-def read_archives(root: Path, key: Identity) -> dict[str, bytes]:
+def read_archives(root: Path, key: Identity | ssh.Identity) -> dict[str, bytes]:
     """Return the files of all archives by their names, decrypted with the key."""
     found: dict[str, bytes] = {}
     for file in root.glob(".env-archive-*.tar.age"):
@@ -102,7 +102,7 @@ def read_archives(root: Path, key: Identity) -> dict[str, bytes]:
     return found
 
 
-def read_archive(file: Path, key: Identity) -> dict[str, bytes]:
+def read_archive(file: Path, key: Identity | ssh.Identity) -> dict[str, bytes]:
     """Return the files of an archive by their names, read without this project's code."""
     found = {}
     with tarfile.open(fileobj=io.BytesIO(decrypt(file.read_bytes(), [key]))) as tar:

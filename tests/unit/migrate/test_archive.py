@@ -102,34 +102,3 @@ def test_a_full_disk_is_an_error_with_its_reason(
     with pytest.raises(FileError, match=rf"can't be written: {reason}$"):
         archive.write(archive.path(tmp_path, _AT), _CONTENTS, [Identity.generate().to_public()])
     assert list(tmp_path.iterdir()) == []
-
-
-def test_keys_are_read_as_age_keygen_writes_them() -> None:
-    key = Identity.generate()
-    lines = ["# created: today", f"# public key: {key.to_public()}", "", f"{key}\n"]
-    assert [str(each) for each in archive.identities(lines, Path("key"))] == [str(key)]
-    assert [str(each) for each in archive.recipients(["# Ada", f" {key.to_public()} "])] == [
-        str(key.to_public())
-    ]
-
-
-def test_a_private_key_as_recipient_is_refused_and_not_shown() -> None:
-    key = str(Identity.generate())
-    with pytest.raises(FileError, match="age-keygen -y") as raised:
-        archive.recipients([key])
-    assert raised.value.code == "file.recipient"
-    assert key not in str(raised.value)
-
-
-@pytest.mark.parametrize("text", ["age1", "age1obviouslyfake", "ssh-ed25519 AAAA"])
-def test_an_invalid_recipient_is_refused(text: str) -> None:
-    with pytest.raises(FileError) as raised:
-        archive.recipients([text])
-    assert raised.value.code == "file.recipient"
-
-
-@pytest.mark.parametrize("lines", [[], ["# nothing"], ["AGE-SECRET-KEY-1OBVIOUSLYFAKE"]])
-def test_an_invalid_identity_is_refused(lines: list[str]) -> None:
-    with pytest.raises(FileError, match=r"^mine\.txt has .*: give the ") as raised:
-        archive.identities(lines, Path("mine.txt"))
-    assert "OBVIOUSLYFAKE" not in str(raised.value)

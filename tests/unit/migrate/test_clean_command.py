@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pyrage
 import pytest
 from click.testing import CliRunner, Result
 from pyrage.x25519 import Identity
@@ -14,6 +15,7 @@ from infisical_iac.cli.migrate_clean import clean
 from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.migrate.cleaning import MovedFile
 from infisical_iac.migrate.report import VERIFIED_AT
+from tests.unit.backup.test_recipients import ssh_key
 from tests.unit.migrate.cleanable import (
     BACKEND,
     KEY,
@@ -238,7 +240,8 @@ def test_without_a_recipient_nothing_is_deleted(
     ran = run("--yes")
     assert isinstance(ran.exception, UserError)
     assert ran.exception.code == "error.no_recipient"
-    assert "--recipient" in str(ran.exception)
+    for remedy in ("--recipients-file ~/.ssh/id_ed25519.pub", "age-keygen -o", "--no-archive"):
+        assert remedy in str(ran.exception)
     assert ran.output == ""  # A printed plan would promise an archive.
     assert snapshot(tmp_path) == before
 
@@ -287,6 +290,40 @@ def test_recipients_and_an_identity_come_from_files(
     ran = run("--recipients-file", str(to), "--identity", str(mine), "--yes")
     assert ran.exit_code == 0, ran.output
     assert set(read_archives(tmp_path, KEY)) == {BACKEND, PYTHON}
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "rsa"])
+def test_an_ssh_key_can_open_the_archive(
+    tmp_path: Path,
+    files: list[MovedFile],
+    run: Clean,
+    tmp_path_factory: pytest.TempPathFactory,
+    kind: str,
+) -> None:
+    """Most people have an SSH key, and no key of age."""
+    private = ssh_key(tmp_path_factory.mktemp("keys"), kind=kind)
+    public = str(private.with_suffix(".pub"))
+    ran = run("--recipients-file", public, "--identity", str(private), "--yes")
+    assert ran.exit_code == 0, ran.output
+    opens = pyrage.ssh.Identity.from_buffer(private.read_bytes())
+    assert set(read_archives(tmp_path, opens)) == {BACKEND, PYTHON}
+
+
+@pytest.mark.parametrize(
+    "text", ["-----BEGIN PGP PUBLIC KEY BLOCK-----", "ecdsa-sha2-nistp256 AAAA", "ssh-ed25519 AAAA"]
+)
+def test_a_key_that_age_cannot_use_deletes_nothing(
+    tmp_path: Path,
+    files: list[MovedFile],
+    run: Clean,
+    tmp_path_factory: pytest.TempPathFactory,
+    text: str,
+) -> None:
+    before = snapshot(tmp_path)
+    ran = run("--recipients-file", str(write(tmp_path_factory.mktemp("k"), "to", text)), "--yes")
+    assert isinstance(ran.exception, FileError)
+    assert "public key" in str(ran.exception)
+    assert snapshot(tmp_path) == before
 
 
 def test_an_archive_that_git_would_not_ignore_is_not_made(
@@ -353,7 +390,7 @@ def test_a_service_with_a_loader_is_not_named(
     tmp_path: Path, files: list[MovedFile], run: Clean, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     project = write(tmp_path_factory.mktemp("project"), "project.yaml", _PROJECT)
-    write(tmp_path, "backend/package.json", '{"dependencies": {"infisical-config": "1"}}')
+    write(tmp_path, "backend/config.js", 'import "infisical-config/config.js";')
     ran = run(*TO, "--project-file", str(project), answer="n\n")
     assert "✗" not in ran.output
     assert "Note" not in ran.output

@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner, Result
 
+from infisical_iac.cli import migrate_plan
 from infisical_iac.cli.migrate import scan as command
+from infisical_iac.core.errors import UserError
 from infisical_iac.migrate import planning
-from infisical_iac.migrate.earlier_plan import find_plans
-from infisical_iac.migrate.fingerprint import KEY_FILE
-from infisical_iac.migrate.plan_file import MigrationPlan, dump
+from infisical_iac.migrate.earlier_plan import find_plans, refuse_unknown_targets
+from infisical_iac.migrate.plan_file import KEY_FILE, MigrationPlan, dump
 from infisical_iac.migrate.sources import scan_all
 from tests.unit.migrate.modes import KEY
 from tests.unit.migrate.trees import WORKSPACE, WORKSPACE_TEXT, node, plant
@@ -155,3 +158,42 @@ def test_a_plan_without_files_has_no_decisions_below_a_root(run: Scan, tmp_path:
     Path("migration.yaml").write_text(dump(MigrationPlan(project="abcde", root=".")))
     (found,) = find_plans([Path.cwd(), Path()], "abcde")
     assert (found.by_path(tmp_path), found.left_out, found.key) == ({}, frozenset(), b"")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "facts"),
+    [
+        ("service: backend", "service: bakend", ("'bakend'", "backend or", "--add-service")),
+        ("environment: development", "environment: live", ("'live'", "production")),
+        ("folder: /backend", "folder: /nowhere", ("'/nowhere'", "/backend")),
+    ],
+)
+def test_planning_again_refuses_a_target_that_the_project_file_lacks(
+    run: Scan,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    before: str,
+    after: str,
+    facts: tuple[str, ...],
+) -> None:
+    """The plan and its key stay as they are, and Infisical, which is None here, is not asked."""
+    tree = plant(tmp_path / "tree", {"backend/.env.development": "A=fake\n"})
+    _decide(tree, before, after)
+    kept = {path: Path(path).read_bytes() for path in ("migration.yaml", KEY_FILE)}
+    reached = SimpleNamespace(desired=WORKSPACE, client=None)
+    monkeypatch.setattr(migrate_plan, "reach", lambda *_, **__: nullcontext(reached))
+    result = CliRunner().invoke(migrate_plan.plan, [str(tree)])
+    assert isinstance(result.exception, UserError)
+    assert result.exception.code == "error.plan_targets"
+    for fact in ("backend/.env.development", *facts):
+        assert fact in str(result.exception)
+    assert {path: Path(path).read_bytes() for path in kept} == kept
+
+
+def test_planning_again_ignores_the_target_of_a_skipped_file(tmp_path: Path) -> None:
+    tree = plant(tmp_path, {"backend/.env.development": "A=fake\n"})
+    plan = planning.make(scan_all([tree], WORKSPACE), project="abcde", root=".", key=KEY)
+    source = plan.sources[0].model_copy(update={"service": "former", "decision": "skip"})
+    refuse_unknown_targets(
+        plan.model_copy(update={"sources": (source,)}), {source.path}, WORKSPACE, "migration.yaml"
+    )

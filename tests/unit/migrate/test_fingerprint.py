@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.core.errors import FileError
-from infisical_iac.migrate.fingerprint import digest, load_or_make
+from infisical_iac.migrate.plan_file import digest, load_or_make
 
 
 def test_the_key_of_the_hashes_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ from click.testing import CliRunner, Result
 
 from infisical_iac.cli.migrate_history import history
 from infisical_iac.core.errors import UserError
-from infisical_iac.migrate.fingerprint import KEY_FILE, digest, load_or_make
 from infisical_iac.migrate.plan_file import (
+    KEY_FILE,
     PLAN_FILE,
     MigrationPlan,
     PlannedKey,
+    digest,
     dump,
+    load_or_make,
 )
 from tests.unit.migrate.moving import planned_source
 from tests.unit.migrate.repository import Repository
@@ -60,7 +62,35 @@ def test_a_repository_without_the_values_is_a_success(
     result = _run(repository, env_file)
     assert result.exit_code == 0, result.output
     assert "0 of 2 values found." in result.output
-    assert f"Skipped {env_file} PORT: shorter than 8 bytes" in result.output
+    assert "1 value is too common" in result.output
+    assert "--skipped" in result.output
+
+
+def test_common_values_are_one_line_and_listed_on_demand(
+    repository: Repository, env_file: Path
+) -> None:
+    names = [f"SHORT_{number}" for number in range(30)]
+    env_file.write_text("".join(f"{name}={number}\n" for number, name in enumerate(names)))
+    lines = _run(repository, env_file).output.splitlines()
+    assert len([line for line in lines if "SHORT_" in line or "too common" in line]) == 1
+    listed = _run(repository, env_file, "--skipped").output
+    for name in names:
+        assert f"{env_file} {name}: shorter than 8 bytes" in listed
+    assert not any(each.endswith("--skipped` lists them.") for each in listed.splitlines())
+
+
+def test_a_value_that_is_gone_is_named_without_the_option(
+    repository: Repository, tmp_path: Path
+) -> None:
+    """Nobody knows whether it leaked, other than of a value that is too common to search for."""
+    lost = planned_source({"GONE": PlannedKey(line=1, length=8, digest="0", decision="skip")})
+    file = tmp_path / PLAN_FILE
+    deleted = lost.model_copy(update={"deleted": True})
+    file.write_text(dump(MigrationPlan(project="abcde", root=".", sources=(deleted,))))
+    load_or_make(tmp_path / KEY_FILE)
+    result = CliRunner().invoke(history, [str(repository.path), "--plan", str(file)])
+    (line,) = [each for each in result.output.splitlines() if "GONE" in each]
+    assert " was not searched for: " in line
 
 
 def test_a_found_value_is_reported_by_place_label_and_form(

@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from infisical_iac.migrate.fingerprint import digest
 from infisical_iac.migrate.model import Name, Stored
-from infisical_iac.migrate.plan_file import MigrationPlan, PlannedKey
+from infisical_iac.migrate.plan_file import MigrationPlan, PlannedKey, digest
 from infisical_iac.migrate.search_terms import KnownValues, in_files, with_stored
 from tests.unit.migrate.moving import planned_source
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from infisical_iac.migrate.fingerprint import digest
 from infisical_iac.migrate.model import Name, Stored
+from infisical_iac.migrate.plan_file import digest
 from infisical_iac.migrate.verify import Expected, access, find_changes
 from infisical_iac.workspace.load import load
 

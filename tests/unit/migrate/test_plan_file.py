@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.core.errors import FileError, UserError
-from infisical_iac.migrate.fingerprint import KEY_FILE
 from infisical_iac.migrate.plan_file import (
+    KEY_FILE,
     MigrationPlan,
     PlannedFinding,
     PlannedKey,

@@ -10,9 +10,8 @@ import pytest
 from infisical_iac.core.errors import UserError
 from infisical_iac.dotenv import read
 from infisical_iac.migrate import planning
-from infisical_iac.migrate.fingerprint import of_bytes
 from infisical_iac.migrate.model import FileFinding, Secret, Source
-from infisical_iac.migrate.plan_file import MigrationPlan
+from infisical_iac.migrate.plan_file import MigrationPlan, of_bytes
 from infisical_iac.workspace.load import load
 from tests.unit.migrate.moving import finding
 

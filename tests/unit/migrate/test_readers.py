@@ -8,7 +8,7 @@ import pytest
 from infisical_iac.migrate.model import Name
 from infisical_iac.migrate.verify import Expected, merge, of_services, readers, unintended_reads
 from infisical_iac.workspace.load import load
-from infisical_iac.workspace.members import Member, Part
+from infisical_iac.workspace.people_actual import Member, Part
 from infisical_iac.workspace.state import Privilege
 
 _WORKSPACE = load(

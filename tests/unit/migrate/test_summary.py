@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from infisical_iac.dotenv import Finding
-from infisical_iac.migrate.model import BLOCKING, FileFinding
-from infisical_iac.migrate.summary import decisions, differences, explain, notes
+from infisical_iac.dotenv import Finding, read
+from infisical_iac.migrate.model import BLOCKING, FileFinding, Source
+from infisical_iac.migrate.summary import decisions, differences, explain, list_shared, notes
 from tests.unit.migrate.moving import finding
 
 
@@ -50,6 +50,43 @@ def test_keys_that_differ_between_services_are_one_line_of_a_scan() -> None:
     assert line.text.startswith("DATABASE_URL and DB_NAME differ ")
     assert notes(found) == []
     assert differences([finding("trimmed")]) == []
+
+
+def test_keys_with_one_value_in_the_same_files_are_one_line_of_a_scan() -> None:
+    files = {
+        "api/.env": ("staging", ("JWT", "TOKEN")),
+        "web/.env": ("staging", ("JWT", "TOKEN", "SALT")),
+        "api/.env.production": ("production", ("JWT",)),
+        "web/.env.production": ("production", ("JWT",)),
+        "jobs/.env": ("staging", ("SALT",)),
+    }
+    sources = [
+        Source(
+            path=path,
+            service="",
+            environment=environment,
+            folder="",
+            grammar="dotenv",
+            why="",
+            data=b"",
+            reading=read(b"", "dotenv"),
+            findings=tuple(
+                FileFinding(path, 1, "shared-candidate", key, "", "Use shared_folders.", False)
+                for key in keys
+            ),
+        )
+        for path, (environment, keys) in files.items()
+    ]
+    lines = list_shared(sources)
+    assert [(each.place, each.text.partition(" ha")[0]) for each in lines] == [
+        ("api/.env and web/.env", "JWT and TOKEN"),
+        ("web/.env and jobs/.env", "SALT"),
+        ("api/.env.production and web/.env.production", "JWT"),
+    ]
+    # The remedy is the same for all of them.
+    assert ["shared_folders" in each.text for each in lines] == [False, False, True]
+    assert [line for each in sources for line in notes(each.findings)] == []
+    assert list_shared([]) == []
 
 
 def test_the_choice_between_grammars_is_the_only_remedy_for_its_key() -> None:

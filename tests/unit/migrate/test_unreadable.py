@@ -9,10 +9,9 @@ from pyrage.x25519 import Identity
 from infisical_iac.dotenv import read
 from infisical_iac.migrate import planning
 from infisical_iac.migrate.find import is_env, walk
-from infisical_iac.migrate.findings import of_entries
+from infisical_iac.migrate.findings import drop_pem_pieces, find_encryption, of_entries
 from infisical_iac.migrate.model import BLOCKING
 from infisical_iac.migrate.sources import scan_all
-from infisical_iac.migrate.unreadable import drop_pem_pieces, find_encryption
 from tests.unit.migrate.modes import KEY
 from tests.unit.migrate.trees import WORKSPACE, node, plant
 

@@ -15,15 +15,16 @@ from infisical_iac.migrate.apply import Comparison
 from infisical_iac.migrate.cleaning import read_report
 from infisical_iac.migrate.earlier_plan import mark_decided
 from infisical_iac.migrate.findings import disagreements
-from infisical_iac.migrate.fingerprint import digest, load_or_make
 from infisical_iac.migrate.model import Name, Stored
 from infisical_iac.migrate.plan_file import (
     Decision,
     MigrationPlan,
     PlannedFinding,
     PlannedKey,
+    digest,
     dump,
     load,
+    load_or_make,
 )
 from infisical_iac.migrate.sources import scan_all
 from infisical_iac.migrate.summary import decisions, fold_conflicts, notes
@@ -35,7 +36,7 @@ from infisical_iac.migrate.verify import (
     readers,
     unintended_reads,
 )
-from infisical_iac.workspace.members import Member
+from infisical_iac.workspace.people_actual import Member
 from tests.unit.migrate.modes import make_plan, scan
 from tests.unit.migrate.moving import planned_source, secret
 from tests.unit.migrate.trees import WORKSPACE, node, plant
@@ -389,7 +390,7 @@ def test_wording_of_a_service_without_a_loader(tmp_path: Path) -> None:
     plant(tmp_path, {"backend/server.js": ""})
     assert Repository(tmp_path, WORKSPACE).services_without_loader() == {
         "backend": (
-            "backend can't start without its .env files: it has no infisical-config, and is not "
-            "started by with-secrets or another runner. See `infisical-iac docs loaders`."
+            "backend can't start without its .env files: it does not load infisical-config, and "
+            "is not started by with-secrets or another runner. See `infisical-iac docs loaders`."
         )
     }

@@ -9,6 +9,7 @@ import pytest
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.change import Change, Row
 from infisical_iac.monitoring.health import (
+    Health,
     HealthState,
     Running,
     access,
@@ -16,7 +17,6 @@ from infisical_iac.monitoring.health import (
     rows,
     second_factors,
 )
-from infisical_iac.monitoring.health_fact import Health
 from infisical_iac.stack.settings import with_digest
 from infisical_iac.workspace.model import Requirement
 from infisical_iac.workspace.second_factor import Account, SecondFactors

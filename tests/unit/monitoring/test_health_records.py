@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.core.audit_entries import AuditEntry, Log
-from infisical_iac.monitoring.health import HealthState, drift, rows
-from infisical_iac.monitoring.health_fact import Health
+from infisical_iac.core.audit_entries import AuditEntry, Log, list_runs
+from infisical_iac.monitoring.health import Health, HealthState, drift, first_apply, rows
 from infisical_iac.workspace.credential_file import Credential, Term, render
 from tests.unit.health_rows import NOW, OUTPUT, row_of, settings
 
@@ -36,6 +35,42 @@ def test_the_last_apply_is_reported(state: HealthState, outcome: str, end: str) 
         assert fact in row.text
     assert row.text.endswith(f": {end}")
     assert (row.ok, row.is_note) == (True, outcome != "done")
+
+
+_HOLDER = "by ada@laptop since 2026-11-25 11:58:00 UTC, process 7"
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "holder", "is_first"),
+    [
+        ((), _HOLDER, True),
+        (("begun",), _HOLDER, True),
+        (("failed", "begun"), _HOLDER, True),
+        (("done", "begun"), _HOLDER, False),
+        (("begun",), "", False),
+        # The host's own maintenance ends by itself, and is no apply.
+        ((), "by the maintenance", False),
+    ],
+)
+def test_a_first_apply_that_is_under_way_is_one_row(
+    state: HealthState, outcomes: tuple[str, ...], holder: str, *, is_first: bool
+) -> None:
+    runs = list_runs(_entry(each, str(number)) for number, each in enumerate(outcomes))
+    row = first_apply([replace(state, holder=holder)], runs)
+    assert (row is not None) is is_first
+    if row:
+        assert (row.name, row.ok) == ("Infisical", False)
+        assert holder in row.text
+        assert "`infisical-iac status`" in row.text
+
+
+def test_a_restore_onto_a_new_host_is_no_first_apply(state: HealthState) -> None:
+    runs = list_runs([_entry("begun", "1", "restore")])
+    assert first_apply([replace(state, holder=_HOLDER)], runs) is None
+
+
+def test_a_host_with_a_backup_and_no_log_has_been_applied_to(state: HealthState) -> None:
+    assert first_apply([replace(state, holder=_HOLDER, backups="{}")], []) is None
 
 
 def test_pending_drift_is_not_healthy_and_lists_three_changes(

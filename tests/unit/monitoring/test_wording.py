@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from infisical_iac.monitoring.drift import Answer
-from infisical_iac.monitoring.health_fact import Health
+from infisical_iac.monitoring.health import Health
 from tests.unit.health_rows import OUTPUT, row_of
 
 _AT = datetime(2026, 11, 25, 12, tzinfo=UTC)

@@ -21,11 +21,16 @@ from infisical_iac.host.model import DeployedInfisical
 from infisical_iac.instance import mail, providers, proxy
 from infisical_iac.stack import compose, edge, ingress, keys
 from infisical_iac.stack.compose_file import compose_file
-from infisical_iac.stack.containers import Container, StackState
 from infisical_iac.stack.ingress import IngressState, caddyfile
 from infisical_iac.stack.keys import KeysState
 from infisical_iac.stack.pull import ImageSources
-from infisical_iac.stack.state import DeploymentState, FailedChange, UpgradeState
+from infisical_iac.stack.state import (
+    Container,
+    DeploymentState,
+    FailedChange,
+    StackState,
+    UpgradeState,
+)
 from infisical_iac.workspace.load import load
 from tests.unit import clusters
 from tests.unit.backup.kits import FILES
@@ -226,7 +231,7 @@ OPERATIONS = {
     "instance.providers.login_clients": Cases(
         noop(
             lambda: _clients(_CLIENTS, "given_client_secret_github_login"),
-            "the clients of logins are those that are deployed",
+            "the deployed clients of logins are the desired ones",
         ),
         due(
             lambda: _clients(
@@ -238,7 +243,7 @@ OPERATIONS = {
         "the variables of the deployed container are in its Compose file, which is read first",
     ),
     "instance.mail.login": Cases(
-        noop(lambda: _mail(_MAILS), "Infisical sends by smtp.example.com already"),
+        noop(lambda: _mail(_MAILS), "Infisical sends mail by smtp.example.com already"),
         due(lambda: _mail(replace(_MAILS, given=frozenset())), steps=("prove",)),
         due(lambda: _mail(DeployedInfisical()), steps=("prove",)),
         "the file of the containers is there or not",
@@ -246,7 +251,7 @@ OPERATIONS = {
     "instance.proxy.answering": Cases(
         noop(
             lambda: _proxy(_PROXIES),
-            "Infisical reaches others by proxy.internal:3128 already",
+            "Infisical uses the proxy proxy.internal:3128 already",
         ),
         due(lambda: _proxy(replace(_PROXIES, given=frozenset())), steps=("prove",)),
         due(lambda: _proxy(DeployedInfisical()), steps=("prove",)),

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.core.rendering import script
-from infisical_iac.stack.containers import Stack, connections
-from infisical_iac.stack.state import COMPOSE_FILE
+from infisical_iac.stack.state import COMPOSE_FILE, Stack, connections
 from tests.unit.fake_programs import fake_docker, run_with
 
 _COMPOSE = """\

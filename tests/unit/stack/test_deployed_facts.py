@@ -8,10 +8,9 @@ from infisical_iac.backup.deploy import Backup
 from infisical_iac.core.files import Paths, PathState
 from infisical_iac.core.images import Images
 from infisical_iac.host.docker import Engine
-from infisical_iac.stack.containers import Container, Stack
 from infisical_iac.stack.ingress import Ingress
 from infisical_iac.stack.keys import Keys
-from infisical_iac.stack.state import DeploymentFact
+from infisical_iac.stack.state import Container, DeploymentFact, Stack
 
 _HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 

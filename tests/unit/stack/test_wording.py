@@ -13,8 +13,8 @@ from infisical_iac.core.errors import Refused, SettingsError, UserError
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack.access_log import parse_since, statuses
 from infisical_iac.stack.certificate import own, unfit
-from infisical_iac.stack.containers import Connection, Connections, DockerNetwork
 from infisical_iac.stack.ingress import caddyfile
+from infisical_iac.stack.state import Connection, Connections, DockerNetwork
 from tests.unit.settings_of import NAME, settings_of
 from tests.unit.stack.certificates import NOW, pair
 
