@@ -160,8 +160,7 @@ class RateLimiter:
         self._announced: set[str] = set()
         self._lock = Lock()
 
-    @property
-    def sent(self) -> Counter[RateClass]:
+    def count_sent(self) -> Counter[RateClass]:
         """Return the number of requests sent so far."""
         with self._lock:
             return Counter({each.kind: each.sent for each in self._budgets.values()})

@@ -28,7 +28,7 @@ from infisical_iac.workspace.moving import (
     end,
 )
 from infisical_iac.workspace.reach import reach
-from infisical_iac.workspace.secret_copies import Comparison, Place
+from infisical_iac.workspace.secret_copies import CopyState, SecretPlace
 
 _MOST_SHOWN = 10
 
@@ -178,7 +178,7 @@ def _print_plan(planned: MovePlan) -> None:
         )
 
 
-def _print_newer(compared: Comparison) -> None:
+def _print_newer(compared: CopyState) -> None:
     if compared.newer:
         echo(f"note: written in the new projects since, and kept there: {_list(compared.newer)}")
 
@@ -198,7 +198,7 @@ def _print_ending(ending: Ending) -> None:
         echo(f"note: {pluralize(compared.same, 'secret')} equal on both sides.")
 
 
-def _list(places: tuple[Place, ...] | list[Place]) -> str:
+def _list(places: tuple[SecretPlace, ...] | list[SecretPlace]) -> str:
     names = [str(each) for each in places[:_MOST_SHOWN]]
     more = len(places) - len(names)
     return join_names([*names, f"{more} more"] if more else names)

@@ -207,7 +207,7 @@ def _everybody(
     }
     unseen = ""
     if {*goal.desired.people} - {goal.admin_email.lower(), *usernames}:
-        unseen = _refused(admin)
+        unseen = _find_refusal(admin)
     return People({}, usernames), unseen
 
 
@@ -217,13 +217,13 @@ def _people(
     """Return the people; or None, and why the administrator, who sees all, can't log in."""
     log_in = cache(admin) if admin else None
     if len(listed) > 1 or {*goal.desired.people} - {goal.admin_email.lower()}:
-        unseen = _refused(log_in)
+        unseen = _find_refusal(log_in)
         if unseen:
             return None, unseen
     return read_people(client, goal, log_in, listed), ""
 
 
-def _refused(admin: Callable[[], Client] | None) -> str:
+def _find_refusal(admin: Callable[[], Client] | None) -> str:
     """Log the administrator in, if that is possible here, and return why the login fails.
 
     In this thread, because it may need the current host, which no other thread knows. SettingsError

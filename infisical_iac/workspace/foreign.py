@@ -165,7 +165,7 @@ def find(
     ]
     for each, there in pair(goal, actual):
         here = _in_project(each, there, access.parts.get(each.key, access))
-        found += (_named(one, there.slug) for one in here) if each.key else here
+        found += (_name_project(one, there.slug) for one in here) if each.key else here
     if goal.is_split:
         found += _left_identities(goal, actual, {each.id for each in found})
     dated = (replace(each, made_at=_format_time(each.made_at)) for each in found)
@@ -192,7 +192,7 @@ def _in_project(goal: Goal, actual: Actual, access: AccessState) -> Iterator[For
         yield from _groups(actual, access)
 
 
-def _named(found: ForeignAccess, project: str) -> ForeignAccess:
+def _name_project(found: ForeignAccess, project: str) -> ForeignAccess:
     """Return access to one of several projects, with the slug of the project in its names."""
     removal = found.removal
     return replace(

@@ -241,7 +241,7 @@ def declared_file(inventory: str, root: Path = Path()) -> Path:
     This is for commands that connect to no host. It runs no code: a file of settings counts if it
     gives the path as a string literal.
     """
-    said = _declared("workspace_file", inventory, root)
+    said = _find_declared("workspace_file", inventory, root)
     return Path(said or default_settings()["workspace_file"])
 
 
@@ -251,11 +251,11 @@ def declared_isolation(inventory: str, root: Path = Path()) -> Isolation | None:
     Args:
         root: as for `declared_file`, which reads the same files.
     """
-    said = _declared("isolation", inventory, root)
+    said = _find_declared("isolation", inventory, root)
     return next((each for each in get_args(Isolation) if each == said), None)
 
 
-def _declared(name: str, inventory: str, root: Path) -> str:
+def _find_declared(name: str, inventory: str, root: Path) -> str:
     for _, said in _list_assignments(name, inventory, root):
         if isinstance(said, ast.Constant) and isinstance(said.value, str):
             return said.value

@@ -23,8 +23,8 @@ from infisical_iac.workspace.model import Isolation
 from infisical_iac.workspace.reach import Reached
 from infisical_iac.workspace.request_counts import expect_changes
 from infisical_iac.workspace.secret_copies import (
-    Comparison,
-    Place,
+    CopyState,
+    SecretPlace,
     Side,
     compare,
     copy,
@@ -52,7 +52,7 @@ class MovePlan:
 
     to: Isolation
     changes: Sequence[ApiChange]
-    compared: Comparison
+    compared: CopyState
     duration: str = ""
     expanded: int = 0
 
@@ -94,7 +94,7 @@ def _slugs(goal: Goal) -> list[str]:
     return [each.slug for each in goal.desired.environments]
 
 
-def refuse_homeless(stray: Sequence[Place], layout: Layout, side: Side) -> None:
+def refuse_homeless(stray: Sequence[SecretPlace], layout: Layout, side: Side) -> None:
     """Raise Refused for secrets that no project of the new side holds."""
     homeless = [*stray, *(each for each in side if not layout.find(*each[:2]))]
     if homeless:
@@ -137,7 +137,7 @@ def _future(goal: Goal) -> Layout:
     return Layout(parts=parts) if goal.is_split else Layout("project")
 
 
-def carry_out(reached: Reached, to: Isolation, report: Callable[[str], None]) -> Comparison:
+def carry_out(reached: Reached, to: Isolation, report: Callable[[str], None]) -> CopyState:
     """Make the projects of an isolation, and copy the secrets until both sides are equal.
 
     A killed run is continued by the next. What was written there since an earlier copy stays.
@@ -218,7 +218,7 @@ class _Keeper:
 
 @dataclass(frozen=True)
 class Ending:
-    """What the end of a move deletes.
+    """The projects that the end of a move deletes.
 
     Attributes:
         name: `finish`, which deletes where the secrets came from, or `undo`, which deletes where
@@ -229,7 +229,7 @@ class Ending:
 
     name: str
     projects: Mapping[str, str]
-    compared: Comparison | None
+    compared: CopyState | None
 
 
 def compute_ending(reached: Reached, name: str) -> Ending:
@@ -265,7 +265,7 @@ def _origin(move: Move) -> Isolation:
     return "privilege" if move.to == "projects" else "projects"
 
 
-def _compare_sides(reached: Reached, move: Move, *, is_forward: bool) -> Comparison:
+def _compare_sides(reached: Reached, move: Move, *, is_forward: bool) -> CopyState:
     client = reached.client
     (here, lost), (there, added) = (
         read_side(client, locate(client, replace(reached, isolation=each)), _slugs(reached))
@@ -277,7 +277,7 @@ def _compare_sides(reached: Reached, move: Move, *, is_forward: bool) -> Compari
     return replace(found, newer=(*found.newer, *added))
 
 
-def _refuse_late(move: Move, late: Sequence[Place]) -> None:
+def _refuse_late(move: Move, late: Sequence[SecretPlace]) -> None:
     if late:
         names = ", ".join(map(str, late[:_MOST_SHOWN]))
         more = f" and {len(late) - _MOST_SHOWN} more" if len(late) > _MOST_SHOWN else ""

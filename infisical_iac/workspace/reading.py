@@ -216,14 +216,15 @@ def _ids_shown(
     ]
     patient = reader.with_patience()
 
-    def shown(generation: Generation, root: IsolationPlace) -> list[str]:
-        listed = generation.list_secrets(patient, root, recursive=True, values=False)
-        return [each["id"] for each in listed]
+    def list_shown(generation: Generation) -> frozenset[str]:
+        listed = gather(
+            partial(generation.list_secrets, patient, root, recursive=True, values=False)
+            for root in roots
+        )
+        return frozenset(each["id"] for secrets in listed for each in secrets)
 
     return {
-        generation.name: frozenset(
-            id for ids in gather([partial(shown, generation, root) for root in roots]) for id in ids
-        )
+        generation.name: list_shown(generation)
         for generation in GENERATIONS
         if any(generation.serves(reader, root) for root in roots)
     }

@@ -20,7 +20,7 @@ _MOST_BYTES, _MOST_ITEMS = 800_000, 500
 _BATCH = "/api/v4/secrets/batch"
 
 
-class Place(NamedTuple):
+class SecretPlace(NamedTuple):
     """The name of a secret and its place, the same on both sides."""
 
     environment: str
@@ -32,7 +32,7 @@ class Place(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Kept:
+class CopiedSecret:
     """A secret with everything that a move keeps; `version` counts its changes on its side."""
 
     value: str = field(repr=False)
@@ -43,7 +43,7 @@ class Kept:
     version: int = field(compare=False)
 
     @classmethod
-    def of(cls, listed: Mapping[str, Any]) -> "Kept":
+    def of(cls, listed: Mapping[str, Any]) -> "CopiedSecret":
         """Return the secret of an entry of the server's list; a tag is its slug and color."""
         metadata = listed.get("secretMetadata") or ()
         return cls(
@@ -58,11 +58,11 @@ class Kept:
         )
 
 
-Side = Mapping[Place, Kept]
+Side = Mapping[SecretPlace, CopiedSecret]
 
 
 @dataclass(frozen=True)
-class Comparison:
+class CopyState:
     """The difference between the two sides of a move.
 
     Attributes:
@@ -74,10 +74,10 @@ class Comparison:
     """
 
     same: int
-    write: tuple[Place, ...] = ()
-    remove: tuple[Place, ...] = ()
-    newer: tuple[Place, ...] = ()
-    conflicts: tuple[Place, ...] = ()
+    write: tuple[SecretPlace, ...] = ()
+    remove: tuple[SecretPlace, ...] = ()
+    newer: tuple[SecretPlace, ...] = ()
+    conflicts: tuple[SecretPlace, ...] = ()
 
     @property
     def is_settled(self) -> bool:
@@ -85,7 +85,7 @@ class Comparison:
         return not (self.write or self.remove)
 
 
-def compare(here: Side, there: Side, versions: Mapping[str, tuple[int, int]]) -> Comparison:
+def compare(here: Side, there: Side, versions: Mapping[str, tuple[int, int]]) -> CopyState:
     """Return what differs between the two sides.
 
     Args:
@@ -107,23 +107,23 @@ def compare(here: Side, there: Side, versions: Mapping[str, tuple[int, int]]) ->
         else:
             is_old_kept = old is None or _is(old, was[0])
             (found.newer if is_old_kept else found.conflicts).append(place)
-    return Comparison(same, *map(tuple, found))
+    return CopyState(same, *map(tuple, found))
 
 
 class _Groups(NamedTuple):
-    write: list[Place]
-    remove: list[Place]
-    newer: list[Place]
-    conflicts: list[Place]
+    write: list[SecretPlace]
+    remove: list[SecretPlace]
+    newer: list[SecretPlace]
+    conflicts: list[SecretPlace]
 
 
-def _is(secret: Kept | None, version: int) -> bool:
+def _is(secret: CopiedSecret | None, version: int) -> bool:
     return secret is not None and secret.version == version
 
 
 def read_side(
     client: Client, layout: Layout, environments: Collection[str]
-) -> tuple[Side, list[Place]]:
+) -> tuple[Side, list[SecretPlace]]:
     """Return the secrets of one side, and the places of those that are not where they belong.
 
     Those are outside of the folder that a project is for, or in an environment that only the
@@ -140,20 +140,23 @@ def read_side(
     ]
     patient = client.with_patience()
     read = gather_by(places, lambda each: contents.secrets(patient, each[1], each[0]))
-    found: dict[Place, Kept] = {}
-    stray: list[Place] = []
+    found: dict[SecretPlace, CopiedSecret] = {}
+    stray: list[SecretPlace] = []
     for (slug, id), listed in read.items():
         for each in listed:
-            place = Place(slug, each["secretPath"], each["secretKey"])
+            place = SecretPlace(slug, each["secretPath"], each["secretKey"])
             if slug in environments and layout.find(slug, place.folder) == id:
-                found[place] = Kept.of(each)
+                found[place] = CopiedSecret.of(each)
             else:
                 stray.append(place)
     return found, stray
 
 
 def copy(
-    client: Client, target: Layout, secrets: Mapping[Place, Kept], report: Callable[[str], None]
+    client: Client,
+    target: Layout,
+    secrets: Mapping[SecretPlace, CopiedSecret],
+    report: Callable[[str], None],
 ) -> None:
     """Write secrets to the other side, one request for each folder and half a million bytes."""
     places = sorted({(target.find(*each[:2]), *each[:2]) for each in secrets})
@@ -178,7 +181,9 @@ def copy(
     gather(partial(send, each) for each in places)
 
 
-def _tags_in(project: str, target: Layout, secrets: Mapping[Place, Kept]) -> dict[str, str]:
+def _tags_in(
+    project: str, target: Layout, secrets: Mapping[SecretPlace, CopiedSecret]
+) -> dict[str, str]:
     return {
         slug: color
         for place, each in secrets.items()
@@ -215,7 +220,7 @@ def _make_folder(client: Client, project: str, environment: str, folder: str) ->
                     raise
 
 
-def _item(key: str, secret: Kept, tags: Mapping[str, str]) -> dict[str, Any]:
+def _item(key: str, secret: CopiedSecret, tags: Mapping[str, str]) -> dict[str, Any]:
     return {
         "secretKey": key,
         "secretValue": secret.value,
@@ -241,7 +246,7 @@ def _parts(items: Iterable[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
 
 
 def remove(
-    client: Client, target: Layout, places: Sequence[Place], report: Callable[[str], None]
+    client: Client, target: Layout, places: Sequence[SecretPlace], report: Callable[[str], None]
 ) -> None:
     """Delete copies of secrets that were deleted since."""
     for (environment, folder), some in groupby(places, key=lambda each: each[:2]):

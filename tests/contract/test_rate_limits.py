@@ -121,14 +121,14 @@ def test_a_migration_announces_the_requests_that_it_sends(
     announce = RateLimiter.announce
 
     def recording(self: RateLimiter, due: Mapping[RateClass, int], what: str = "this") -> None:
-        announced.append((self, due.get(SECRETS, 0), self.sent[SECRETS]))
+        announced.append((self, due.get(SECRETS, 0), self.count_sent()[SECRETS]))
         announce(self, due, what)
 
     monkeypatch.setattr(RateLimiter, "announce", recording)
     repository.set(reads=1000, writes=1000, secrets=_LIMITS["secrets"])
     _assert_migrated(repository.migrate_all())
     ((limiter, due, before),) = [each for each in announced if each[1] > 1 + len(_ENVIRONMENTS)]
-    assert limiter.sent[SECRETS] - before == due == 4 + 2 * len(_ENVIRONMENTS)
+    assert limiter.count_sent()[SECRETS] - before == due == 4 + 2 * len(_ENVIRONMENTS)
 
 
 @pytest.mark.parametrize("isolation", ["privilege", "viewer", "projects"])
@@ -141,7 +141,7 @@ def test_a_plan_announces_about_as_many_reads_as_it_sends(
 
     def recording(self: RateLimiter, due: Mapping[RateClass, int], what: str = "this") -> None:
         limiters.append(self)
-        announced.append(self.sent[READS] + due.get(READS, 0))
+        announced.append(self.count_sent()[READS] + due.get(READS, 0))
         announce(self, due, what)
 
     repository.set(**_LIMITS)
@@ -150,7 +150,7 @@ def test_a_plan_announces_about_as_many_reads_as_it_sends(
     monkeypatch.setattr(RateLimiter, "announce", recording)
     planned = repository.run("workspace", "plan", "--isolation", isolation)
     assert planned.exit_code == 0, planned.output
-    sent = limiters[0].sent[READS]
+    sent = limiters[0].count_sent()[READS]
     # Lists of the organization, which don't grow with the services, are not announced.
     assert announced == [pytest.approx(sent, abs=12)]
     assert repository.statuses[429] == 0

@@ -147,7 +147,7 @@ def test_nothing_waits_without_limits(time: Time) -> None:
     _send(limiter, 1000)
     _send(limiter, 100, ("POST", "/api/v1/identities"))
     assert (time.sleeps, time.notes) == ([], [])
-    assert limiter.sent[SECRETS] == 1000
+    assert limiter.count_sent()[SECRETS] == 1000
 
 
 def test_threads_and_derived_clients_share_the_limit(time: Time) -> None:

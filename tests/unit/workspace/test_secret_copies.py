@@ -2,13 +2,13 @@
 
 import pytest
 
-from infisical_iac.workspace.secret_copies import Kept, Place, compare
+from infisical_iac.workspace.secret_copies import CopiedSecret, SecretPlace, compare
 
-_PLACE = Place("live", "/api", "KEY")
+_PLACE = SecretPlace("live", "/api", "KEY")
 
 
-def _kept(value: str, version: int = 1) -> Kept:
-    return Kept(value, "", (), (), True, version)
+def _kept(value: str, version: int = 1) -> CopiedSecret:
+    return CopiedSecret(value, "", (), (), True, version)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,10 @@ def _kept(value: str, version: int = 1) -> Kept:
     ],
 )
 def test_the_versions_of_the_last_copy_decide_which_side_counts(
-    here: Kept | None, there: Kept | None, copied: tuple[int, int] | None, group: str
+    here: CopiedSecret | None,
+    there: CopiedSecret | None,
+    copied: tuple[int, int] | None,
+    group: str,
 ) -> None:
     found = compare(
         {_PLACE: here} if here else {},
