@@ -17,6 +17,7 @@ from infisical_iac.cli.init_questions import (
     ask_backup,
     ask_domain,
     ask_harden,
+    ask_isolation,
     ask_login,
     ask_mail,
     ask_question,
@@ -89,6 +90,12 @@ from infisical_iac.workspace import local_file
     "--environments",
     metavar="SLUGS",
     help="Environments with commas in between. [default: development,staging,production]",
+)
+@click.option(
+    "--isolation",
+    metavar="METHOD",
+    help="What keeps a service to its own secrets: privilege, projects or viewer. "
+    "[default: privilege]",
 )
 @click.option(
     "--services",
@@ -273,6 +280,7 @@ def _write_first(
     if kept:
         echo(f"{project_file} exists: its environments and services are kept.")
     environments = () if kept else ask("environments", answers.parse_environments)
+    isolation = ask_isolation(given, yes)
     chosen = _Chosen(root, {}) if kept else _choose(root, directory, yes)
     backup = ask_backup(given, yes)
     smtp = ask_mail(given, yes, email)
@@ -297,6 +305,7 @@ def _write_first(
         host_settings=host_settings,
         smtp=smtp,
         login=login,
+        isolation=isolation,
     )
     files, stays = _render(directory, answered, project_file, root)
     if kept:

@@ -24,6 +24,7 @@ from infisical_iac.init import answers, server
 from infisical_iac.init.answers import LATER, NEW, NONE
 from infisical_iac.init.server import Server
 from infisical_iac.instance.login import TITLES, callback_address
+from infisical_iac.workspace.model import Isolation
 
 _T = TypeVar("_T")
 
@@ -56,6 +57,7 @@ _QUESTIONS: dict[str, tuple[str, str | None]] = {
         "The environments, in the order in which people see them",
         "development, staging, production",
     ),
+    "isolation": ("What keeps a service to its own secrets", "privilege"),
     "backup": (
         "A second place for backups, such as sftp:u123456@u123456.your-storagebox.de:infisical",
         LATER,
@@ -426,6 +428,22 @@ def ask_mail(
     return answers.mail_server(
         host=host, port=port, tls=tls, user=user, from_address=sender, **named
     )
+
+
+_ISOLATION = """\
+A service must read its own secrets only. What enforces that (docs/operate/isolation.md):
+    privilege: one project, and a privilege for each service. The first deploy asks the server
+        whether it enforces privileges, and uses `projects` if not.
+    projects: a project for each service and environment. It needs nothing else of the server;
+        people see many projects, and nothing is imported from one to another.
+    viewer: one project, in which each service reads every environment."""
+
+
+def ask_isolation(given: Mapping[str, str | None], yes: bool) -> Isolation:
+    """Return the method that keeps a service to its own secrets."""
+    if not yes and given.get("isolation") is None:
+        echo(_ISOLATION)
+    return ask_question(given, yes, "isolation", answers.check_isolation)
 
 
 def ask_login(given: Mapping[str, str | None], yes: bool, site_url: str) -> dict[str, object]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from keyword import iskeyword
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -17,7 +17,14 @@ from infisical_iac.host.shared import AUTO, OWN, SHARED, OtherContainers
 from infisical_iac.init.services import FoundService, slug
 from infisical_iac.instance.login import PROVIDERS, TITLES, Logins, Provider, client_secret_of
 from infisical_iac.instance.settings import TLS_PORT, Smtp
-from infisical_iac.workspace.model import ROLES, DisplayName, Email, Environment, Slug
+from infisical_iac.workspace.model import (
+    ROLES,
+    DisplayName,
+    Email,
+    Environment,
+    Isolation,
+    Slug,
+)
 
 # The group of the shipped inventory. Other groups may have any other name.
 GROUP = "hetzner"
@@ -75,6 +82,7 @@ class Answers:
     host_settings: Mapping[str, str] = field(default_factory=dict)
     smtp: Mapping[str, object] = field(default_factory=dict)
     login: Mapping[str, object] = field(default_factory=dict)
+    isolation: Isolation = "privilege"
 
     @property
     def secrets(self) -> dict[str, str]:
@@ -356,6 +364,15 @@ def check_mail_user(host: str, value: str) -> str:
 def check_sender(host: str, value: str) -> str:
     """Return the address that mails come from. Raises SettingsError if it is not an address."""
     return str(mail_server(host=host, from_address=value)["from_address"])
+
+
+def check_isolation(value: str) -> Isolation:
+    """Return a method of isolation. Raises SettingsError for an unknown one."""
+    methods: tuple[Isolation, ...] = get_args(Isolation)
+    for each in methods:
+        if each == value.lower():
+            return each
+    raise SettingsError(f"{value!r} is no method; write {', '.join(methods[:-1])} or {methods[-1]}")
 
 
 def parse_provider(value: str) -> Provider | None:

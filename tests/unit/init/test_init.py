@@ -70,6 +70,7 @@ _QUESTIONS = {
     "organization": "",
     "project": "",
     "environments": "",
+    "isolation": "",
     "chosen": "all",
     "backup": "",
     "mail": "",
@@ -114,6 +115,13 @@ def test_options_answer_every_question(init: Init, clone: Path) -> None:
     project = load(clone / "group_data" / "chainalign.yaml").project
     assert (project.name, project.slug) == ("ACME", "acme-project")
     assert _services(clone) == {"backend": "/backend", "frontend": "/frontend"}
+
+
+@pytest.mark.parametrize("method", ["projects", "viewer", "privilege"])
+def test_the_isolation_is_written(init: Init, clone: Path, method: str) -> None:
+    ran = init(*_NEEDED, "--isolation", method, "--yes")
+    assert ran.exit_code == 0, ran.output
+    assert settings.load(_data(clone)).workspace.isolation == method
 
 
 def test_yes_takes_the_default_of_each_option_that_is_not_given(init: Init, clone: Path) -> None:
@@ -192,7 +200,7 @@ def test_a_server_to_be_created_needs_a_public_key(init: Init, clone: Path, tmp_
     ran = init(
         *("--domain", "none", "--services", "..", "--organization", "Acme", "--project", "Acme"),
         *("--environments", "dev", "--backup", "later"),
-        answers=("new", "none.pub", private, str(key), "ada@example.com", "all", "", ""),
+        answers=("new", "none.pub", private, str(key), "ada@example.com", "", "all", "", ""),
     )
     assert ran.exit_code == 0, ran.output
     assert ran.output.count("Error: 'none.pub' ") == 1
@@ -308,7 +316,7 @@ def test_a_question_with_a_bad_answer_is_asked_again(init: Init, clone: Path) ->
     host = ("my server", "203.0.113.7", "0", "ssh", "22", "Root", "root", "perhaps", "y")
     first = (*host, "secrets", "none")
     second = ("nobody", "ada@example.com", "nowhere", "", "x" * 65, "", "y" * 65, "")
-    third = ("Dev", "dev, dev", "dev prod", "3", "n", "y", "/backups", "later")
+    third = ("Dev", "dev, dev", "dev prod", "", "3", "n", "y", "/backups", "later")
     ran = init(answers=(*first, *second, *third, "", ""))
     assert ran.exit_code == 0, ran.output
     refused = re.findall(r"Error: (.*)", ran.output)

@@ -3,11 +3,13 @@
 import os
 import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from infisical_iac.init.repository import read_settings
 from infisical_iac.workspace.load import load
+from infisical_iac.workspace.model import Isolation
 from tests.on_terminal import run_on_terminal
 from tests.unit.init.conftest import RunningServer
 from tests.unit.init.own import make_repository, read_all
@@ -41,6 +43,7 @@ def test_each_question_on_a_terminal_is_repeated_after_a_wrong_answer(
         ("organization", "x" * 65, "Acme"),
         ("project in Infisical", "x" * 65, ""),
         ("environments", "Dev", "dev, prod"),
+        ("keeps a service to its own", "folders", "projects"),
         ("backend a service", "perhaps", "y"),
         ("frontend a service", "2", "n"),
         ("place for backups", "the moon", "later"),
@@ -57,7 +60,7 @@ def test_each_question_on_a_terminal_is_repeated_after_a_wrong_answer(
             for line in (wrong, right) if wrong else (right,):
                 typed.answer(question, line)
         assert typed.finish() == 0, typed.shown
-    assert typed.shown.count("Error: ") == 22
+    assert typed.shown.count("Error: ") == 23
     assert "https://secrets.example.com/api/v1/sso/github" in typed.shown
     values = read_settings((own / "group_data" / "hetzner.py").read_text())
     assert values["smtp"] == {
@@ -67,6 +70,8 @@ def test_each_question_on_a_terminal_is_repeated_after_a_wrong_answer(
         "user": "infisical",
         "from_address": "infisical@example.com",
     }
+    assert values["isolation"] == "projects"
+    assert [each for each in get_args(Isolation) if f"{each}: " not in typed.shown] == []
     assert values["login"] == {"github": {"client_id": "Iv1.fake"}}
     assert running.host_key.fingerprint in typed.shown
     assert "login as root works" in typed.shown
