@@ -49,14 +49,13 @@ class Reader:
 
     def __init__(self, place: Bootstrap) -> None:
         self._place = place
-        # One for each folder: a connection changes the TLS settings of its route.
-        self._routes = [(each, Route.to(each.address)) for each in place.places()]
+        self._route = Route.to(place.address)
         self._end = 0.0
         self.request = _V4
         self._connect()
 
     def _connect(self) -> None:
-        self._folders = [_Folder(place, route, self) for place, route in self._routes]
+        self._folders = [_Folder(each, self._route, self) for each in self._place.places()]
         self._logged_in = False
         self._secrets: dict[str, str] = {}
 
