@@ -55,7 +55,7 @@ for Infisical.
 
 From the first request to the values of 50 secrets, each in its own process, on the same kind of
 server. The two bare requests log in and list the same secrets with the runtime's own HTTP client.
-The import of the loader with the official SDK is not included: {imports}.
+The import of the loader is not included: {imports}.
 
 {starts}
 

@@ -2,7 +2,7 @@
 
 The bare requests log in and list the same secrets with the HTTP client of the runtime: `fetch` and
 `http.client`. Each start is a separate process, in turn with the others, timed from the first
-request to the values; the import of the loader and the official SDK is reported separately.
+request to the values; the import of the loader is reported separately.
 """
 
 import json

@@ -88,7 +88,7 @@ def _bills(source: Path, epoch: int) -> Iterator[tuple[str, str]]:
         yield _bill(kind, "pypi", project, roots, packages, epoch)
     project = json.loads((node / "package.json").read_text())
     packages = locks.read_package_lock((node / "package-lock.json").read_text())
-    roots = [f"node_modules/{name}" for name in sorted(project["dependencies"])]
+    roots = [f"node_modules/{name}" for name in sorted(project.get("dependencies", {}))]
     yield _bill("node", "npm", project, roots, packages, epoch)
 
 

@@ -2,7 +2,7 @@
 /**
  * Measure one start: `node bench/start.js loader`, or `bare` for two requests by `fetch`. Needs the
  * three variables, in a directory with `.infisical.json`. Prints {"ms", "import_ms"}: the start,
- * and the import of loader and SDK.
+ * and the import of the loader.
  */
 
 import { readFileSync } from "node:fs";
@@ -31,13 +31,14 @@ async function bare() {
     }),
   });
   const query = new URLSearchParams({
-    workspaceId,
+    projectId: workspaceId,
     environment: env["NODE_ENV"] ?? "",
     secretPath: defaultSecretPath,
-    include_imports: "true",
+    expandSecretReferences: "false",
+    includeImports: "true",
   });
   const headers = { authorization: `Bearer ${accessToken}` };
-  await answer(`/api/v3/secrets/raw?${query}`, { headers });
+  await answer(`/api/v4/secrets?${query}`, { headers });
   return { ms: performance.now() - begun, import_ms: 0 };
 }
 

@@ -41,6 +41,14 @@ export const tokenEnded = ({ status, data }) =>
   status === 401 || (status === 403 && !DENIED.includes(data?.error));
 
 /**
+ * Return whether the server has no such route, in the words of its framework. A missing project or
+ * folder is reported by another name, such as `SecretPathNotFound`.
+ * @param {Answer} answer
+ */
+export const isRouteMissing = ({ status, data }) =>
+  status === 404 && data?.error === "Not Found" && /^Route /.test(data.message);
+
+/**
  * @param {number} status
  * @returns {ErrorCode}
  */

@@ -1,36 +1,38 @@
 // @ts-check
-/** Read a service's secrets by Infisical's official SDK, with a login if one is needed. */
-
-import { createRequire } from "node:module";
+/** Read a service's secrets by Infisical's HTTP API, with a login if one is needed. */
 
 import { placesOf } from "./bootstrap.js";
 import { failure, isTemporary } from "./errors.js";
 import { jsonObject } from "./json.js";
 import { merge } from "./merge.js";
-import { listRefusal, loginRefusal, tokenEnded } from "./refusal.js";
-
-// The SDK's CommonJS build loads in three quarters of the other one's time.
-/** @type {typeof import("@infisical/sdk")} */
-const { InfisicalSDK } = createRequire(import.meta.url)("@infisical/sdk");
+import { isRouteMissing, listRefusal, loginRefusal, tokenEnded } from "./refusal.js";
 
 /** @typedef {import("./bootstrap.js").Place} Place */
 /** @typedef {import("./conversation.js").Conversation} Conversation */
 /** @typedef {{ status: number, headers: { etag?: string | undefined }, data: any }} Answer */
+/** @typedef {{ path: string, project: string, imports: string }} Api a list, with its parameters */
+
+const LOGIN = "/api/v1/auth/universal-auth/login";
+/** @type {Api} */
+const V4 = { path: "/api/v4/secrets", project: "projectId", imports: "includeImports" };
+/** @type {Api} */
+const V3 = { path: "/api/v3/secrets/raw", project: "workspaceId", imports: "include_imports" };
 
 export class Session {
   #place;
   #own;
   #folders;
-  #loggedIn = false;
+  #token = "";
   /** Whether Infisical refused the credential. */
   isRefused = false;
 
   /** @param {Place} place */
   constructor(place) {
     this.#place = place;
-    this.#own = new Folder(place);
+    const server = { api: V4 };
+    this.#own = new Folder(place, server);
     const [, ...imports] = placesOf(place);
-    this.#folders = [this.#own, ...imports.map((each) => new Folder(each))];
+    this.#folders = [this.#own, ...imports.map((each) => new Folder(each, server))];
   }
 
   /**
@@ -41,8 +43,8 @@ export class Session {
    * @throws {ConfigError}
    */
   async secrets(conversation) {
-    if (this.#loggedIn) {
-      await settle(this.#folders.map((each) => each.list(conversation)));
+    if (this.#token) {
+      await settle(this.#folders.map((each) => each.list(conversation, this.#token)));
       const ended = this.#folders.filter((each) => each.isTokenEnded);
       if (ended.length > 0) await this.#logInAndList(conversation, ended);
     } else await this.#logInAndList(conversation, this.#folders);
@@ -54,12 +56,12 @@ export class Session {
    * @param {Folder[]} folders
    */
   async #logInAndList(conversation, folders) {
-    const { refusal, answer, token } = await this.#own.logIn(conversation);
+    const answer = await this.#own.logIn(conversation);
+    const refusal = loginRefusal(answer);
     this.isRefused = refusal === "refused" && answer.status === 401;
     this.#own.refuse(refusal, answer);
-    this.#loggedIn = true;
-    for (const each of this.#folders) each.use(token);
-    await settle(folders.map((each) => each.list(conversation, { isTokenNew: true })));
+    this.#token = answer.data.accessToken;
+    await settle(folders.map((each) => each.list(conversation, this.#token, { isTokenNew: true })));
   }
 
   #accept() {
@@ -74,10 +76,10 @@ export class Session {
   }
 }
 
-/** A folder in a project, with a client of the SDK, the last answer, and the last accepted one. */
+/** A folder in a project, with the last answer, and the last accepted one. */
 class Folder {
   #place;
-  #sdk;
+  #server;
   /** @type {Answer | undefined} */
   #answer;
   /** @type {{ etag: string | undefined, data: any }} */
@@ -85,50 +87,64 @@ class Folder {
   /** Whether the last list was refused because of the token. */
   isTokenEnded = false;
 
-  /** @param {Place} place */
-  constructor(place) {
+  /**
+   * @param {Place} place
+   * @param {{ api: Api }} server that of all folders: the newest API that it has
+   */
+  constructor(place, server) {
     this.#place = place;
-    this.#sdk = new InfisicalSDK({ siteUrl: place.address });
+    this.#server = server;
   }
 
   /**
-   * Log in, and return the token for all folders.
+   * Log in, and return the answer with the token for all folders.
    * @param {Conversation} conversation
    */
-  async logIn(conversation) {
+  logIn(conversation) {
     const { clientId, clientSecret } = this.#place;
-    const answer = await this.#ask(conversation, () =>
-      this.#sdk.auth().universalAuth.login({ clientId, clientSecret }),
-    );
-    return { answer, refusal: loginRefusal(answer), token: this.#sdk.auth().getAccessToken() };
-  }
-
-  /** @param {string | null} token */
-  use(token) {
-    if (token && token !== this.#sdk.auth().getAccessToken()) this.#sdk.auth().accessToken(token);
+    const body = JSON.stringify({ clientId, clientSecret });
+    return ask(conversation, "POST", LOGIN, { "content-type": "application/json" }, body);
   }
 
   /**
    * Request the secrets, unless they have not changed since the last accepted answer.
    * @param {Conversation} conversation
+   * @param {string} token
    * @param {{ isTokenNew?: boolean }} [options] whether a new login can't help
    * @throws {ConfigError}
    */
-  async list(conversation, { isTokenNew = false } = {}) {
-    const { project: projectId, environment, folder: secretPath } = this.#place;
-    const answer = await this.#ask(conversation, () =>
-      this.#sdk.secrets().listSecrets({
-        projectId,
-        environment,
-        secretPath,
-        expandSecretReferences: false,
-        includeImports: true,
-        recursive: false,
-      }),
-    );
+  async list(conversation, token, { isTokenNew = false } = {}) {
+    const answer = await this.#request(conversation, token, this.#server.api);
     this.#answer = answer;
     this.isTokenEnded = !isTokenNew && tokenEnded(answer);
     if (!this.isTokenEnded && !this.isUnchanged) this.refuse(listRefusal(answer), answer);
+  }
+
+  /**
+   * Request the list by an API, or by the older one if the server does not have it.
+   * @param {Conversation} conversation
+   * @param {string} token
+   * @param {Api} api
+   * @returns {Promise<Answer>}
+   */
+  async #request(conversation, token, api) {
+    const query = new URLSearchParams({
+      [api.project]: this.#place.project,
+      environment: this.#place.environment,
+      secretPath: this.#place.folder,
+      viewSecretValue: "true",
+      expandSecretReferences: "false",
+      [api.imports]: "true",
+      recursive: "false",
+    });
+    const { etag } = this.#kept;
+    const answer = await ask(conversation, "GET", `${api.path}?${query}`, {
+      authorization: `Bearer ${token}`,
+      ...(etag ? { "if-none-match": etag } : {}),
+    });
+    if (api !== V4 || !isRouteMissing(answer)) return answer;
+    this.#server.api = V3;
+    return this.#request(conversation, token, V3);
   }
 
   /** Whether the last answer says that the accepted one still counts. */
@@ -147,60 +163,6 @@ class Folder {
   }
 
   /**
-   * Let the SDK make a request, over the conversation. Its own transport retries past the deadline,
-   * waits forever for a body, follows redirects with the client secret, and has no setting for any
-   * of that.
-   * @param {Conversation} conversation
-   * @param {() => Promise<unknown>} call
-   * @returns {Promise<Answer>}
-   */
-  async #ask(conversation, call) {
-    /** @type {Promise<Answer> | undefined} */
-    let answer;
-    const { apiClient } = /** @type {any} */ (this.#sdk);
-    apiClient.request = async (
-      /** @type {string} */ method,
-      /** @type {string} */ path,
-      /** @type {string | undefined} */ body,
-      /** @type {{ params?: Record<string, string>, headers?: Record<string, string> }} */ config,
-    ) => {
-      answer = this.#send(conversation, method, path, body, config);
-      return (await answer).data ?? {};
-    };
-    await call().catch((error) => {
-      if (!answer) throw error; // The answer says more than the SDK's error.
-    });
-    return /** @type {Promise<Answer>} */ (/** @type {unknown} */ (answer));
-  }
-
-  /**
-   * @param {Conversation} conversation
-   * @param {string} method
-   * @param {string} path
-   * @param {string | undefined} body
-   * @param {{ params?: Record<string, string | undefined>, headers?: Record<string, string> }} config
-   * @returns {Promise<Answer>}
-   */
-  async #send(conversation, method, path, body, { params = {}, headers = {} }) {
-    const token = this.#sdk.auth().getAccessToken();
-    const given = Object.entries(params).filter(([, value]) => value !== undefined);
-    const query = new URLSearchParams(/** @type {[string, string][]} */ (given));
-    const { etag } = this.#kept;
-    const answer = await conversation.send(given.length ? `${path}?${query}` : path, {
-      method,
-      headers: {
-        accept: "application/json",
-        "user-agent": "infisical-config",
-        ...headers,
-        ...(token && method === "GET" ? { authorization: `Bearer ${token}` } : {}),
-        ...(etag && method === "GET" ? { "if-none-match": etag } : {}),
-      },
-      body,
-    });
-    return { ...answer, data: jsonObject(answer.body) };
-  }
-
-  /**
    * Throw the error of a code, with this folder in its message; null is none.
    * @param {import("../index.js").ErrorCode | null} code
    * @param {Answer} answer
@@ -208,6 +170,24 @@ class Folder {
   refuse(code, { status }) {
     if (code) throw failure(code, { ...this.#place, client_id: this.#place.clientId, status });
   }
+}
+
+/**
+ * Make a request over the conversation.
+ * @param {Conversation} conversation
+ * @param {string} method
+ * @param {string} path
+ * @param {Record<string, string>} headers
+ * @param {string} [body]
+ * @returns {Promise<Answer>}
+ */
+async function ask(conversation, method, path, headers, body) {
+  const answer = await conversation.send(path, {
+    method,
+    headers: { accept: "application/json", "user-agent": "infisical-config", ...headers },
+    body,
+  });
+  return { ...answer, data: jsonObject(answer.body) };
 }
 
 /**

@@ -11,25 +11,59 @@ import { inspect } from "node:util";
 
 import { ConfigError, failure } from "../src/errors.js";
 import { loadFrom } from "../src/loader.js";
-import { serve } from "./server.js";
+import { APIS, listOf, serve } from "./server.js";
 import { PROJECT, SECRET, directory, environFor, vectors } from "./tools.js";
 
-describe("the answers of a server", { concurrency: true }, () => {
-  for (const { name, timeout, login, list, want, requests } of vectors.answers)
-    test(name, async () => {
-      const server = await serve({ login, list });
-      const begun = performance.now();
-      const result = await loadFrom(environFor(server.address), {
-        directory: directory(),
-        timeout,
-      }).catch((error) => error);
-      const seconds = (performance.now() - begun) / 1000;
-      await server.close();
-      if (want.error) assertError(result, want.error, server.address, timeout);
-      else assert.deepEqual(Object.entries(result), Object.entries(want.values));
-      assert.deepEqual(server.requests, requests);
-      assert.ok(seconds < timeout + 3, `took ${seconds} s`);
-    });
+for (const { api, hasV4 } of APIS)
+  describe(`the answers of a server with ${api}`, { concurrency: 8 }, () => {
+    for (const { name, timeout, login, list, want, requests } of vectors.answers)
+      test(name, async () => {
+        const server = await serve({ login, list, hasV4 });
+        const begun = performance.now();
+        const result = await loadFrom(environFor(server.address), {
+          directory: directory(),
+          timeout,
+        }).catch((error) => error);
+        const seconds = (performance.now() - begun) / 1000;
+        await server.close();
+        if (want.error) assertError(result, want.error, server.address, timeout);
+        else assert.deepEqual(Object.entries(result), Object.entries(want.values));
+        assert.deepEqual(server.requests, requests);
+        assert.ok(seconds < timeout + 3, `took ${seconds} s`);
+      });
+  });
+
+test("secrets are requested unexpanded and with imports, by each API", async () => {
+  const raw = {
+    environment: "production",
+    secretPath: "/backend",
+    expandSecretReferences: "false",
+  };
+  const asked = {
+    v4: { path: "/api/v4/secrets", projectId: PROJECT, includeImports: "true" },
+    v3: { path: "/api/v3/secrets/raw", workspaceId: PROJECT, include_imports: "true" },
+  };
+  for (const { api, hasV4 } of APIS) {
+    const server = await serve({ list: [listOf({ A: "1" })], hasV4 });
+    await loadFrom(environFor(server.address), { directory: directory() });
+    await server.close();
+    const { pathname, searchParams } = new URL(String(server.bodies[1]?.split(" ")[1]), "http://x");
+    assert.deepEqual(
+      { path: pathname, ...Object.fromEntries(searchParams) },
+      { ...asked[api], ...raw, viewSecretValue: "true", recursive: "false" },
+    );
+  }
+});
+
+test("the older API is not tried if only the project or the folder is missing", async () => {
+  for (const error of ["NotFound", "SecretPathNotFound", undefined]) {
+    const missing = { status: 404, json: { message: "Route 66 not found", error } };
+    const server = await serve({ list: [missing] });
+    const options = { directory: directory() };
+    const { code } = await loadFrom(environFor(server.address), options).catch((reason) => reason);
+    await server.close();
+    assert.deepEqual([code, server.requests.list], ["not_found", 1]);
+  }
 });
 
 test("a server that speaks no HTTP isn't Infisical, is asked once, and isn't quoted", async () => {

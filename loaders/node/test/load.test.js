@@ -31,20 +31,6 @@ describe("a load", () => {
     );
   }
 
-  test("asks for unexpanded values with imports, of one folder", async () => {
-    await load();
-    const asked = new URL(String(server.bodies.at(-1)?.split(" ")[1]), server.address);
-    assert.deepEqual(Object.fromEntries(asked.searchParams), {
-      workspaceId: "00000000-0000-4000-8000-000000000001",
-      environment: "production",
-      secretPath: "/backend",
-      expandSecretReferences: "false",
-      include_imports: "true",
-      recursive: "false",
-      viewSecretValue: "true",
-    });
-  });
-
   test("shows names and no value, however it is printed", async () => {
     const config = await load();
     assert.equal(inspect(config), "Config { DATABASE_URL, PORT, A=B }");

@@ -106,5 +106,5 @@ test("the file sets Infisical's address and the project", async () => {
   const { stdout } = await node(["app.mjs"], { NODE_ENV: "production" }, cwd);
   await server.close();
   assert.equal(stdout, "1\n");
-  assert.match(String(server.bodies[1]), new RegExp(`workspaceId=${PROJECT}.*secretPath=%2F`));
+  assert.match(String(server.bodies[1]), new RegExp(`projectId=${PROJECT}.*secretPath=%2F`));
 });

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ConfigError, failure } from "../src/errors.js";
 import { loadFrom } from "../src/loader.js";
 import { watchFrom } from "../src/watcher.js";
-import { DOWN, LOGIN, REFUSED, listOf, serveProjects } from "./server.js";
+import { APIS, DOWN, LOGIN, REFUSED, listOf, serveProjects } from "./server.js";
 import { PACKAGE, SECRET, credentials, directory, directoryOf, node, vectors } from "./tools.js";
 
 /** @typedef {import("./server.js").Step} Step */
@@ -21,29 +21,30 @@ const DENIED = { status: 403, json: { error: "ProjectMembershipNotFound" } };
 const ENDED = { status: 401, json: { error: "TokenError", message: "Token expired" } };
 const EVERY = 0.05;
 
-describe("the starts of the vectors", { concurrency: true }, () => {
-  for (const { name, timeout, login, lists, want, requests, within } of vectors.projects)
-    test(name, async () => {
-      const server = await serveProjects({ login, lists });
-      const begun = performance.now();
-      const result = await loadFrom(credentials(), {
-        directory: directoryOf(server.address, lists),
-        timeout,
-      }).catch((error) => error);
-      const seconds = (performance.now() - begun) / 1000;
-      await server.close();
-      if (want.error) {
-        const { error: code, ...facts } = want;
-        const known = { environment: "production", client_id: "id-example", timeout, ...facts };
-        assert.ok(result instanceof ConfigError, String(result));
-        const { message } = failure(code, { ...known, address: server.address });
-        assert.deepEqual([result.code, result.message], [code, message]);
-      } else assert.deepEqual({ ...result }, want.values);
-      const { login: logins } = server.requests;
-      assert.deepEqual({ login: logins, lists: server.counts }, requests);
-      assert.ok(seconds < within, `took ${seconds} s`);
-    });
-});
+for (const { api, hasV4 } of APIS)
+  describe(`the starts of the vectors with ${api}`, { concurrency: 8 }, () => {
+    for (const { name, timeout, login, lists, want, requests, within } of vectors.projects)
+      test(name, async () => {
+        const server = await serveProjects({ login, lists, hasV4 });
+        const begun = performance.now();
+        const result = await loadFrom(credentials(), {
+          directory: directoryOf(server.address, lists),
+          timeout,
+        }).catch((error) => error);
+        const seconds = (performance.now() - begun) / 1000;
+        await server.close();
+        if (want.error) {
+          const { error: code, ...facts } = want;
+          const known = { environment: "production", client_id: "id-example", timeout, ...facts };
+          assert.ok(result instanceof ConfigError, String(result));
+          const { message } = failure(code, { ...known, address: server.address });
+          assert.deepEqual([result.code, result.message], [code, message]);
+        } else assert.deepEqual({ ...result }, want.values);
+        const { login: logins } = server.requests;
+        assert.deepEqual({ login: logins, lists: server.counts }, requests);
+        assert.ok(seconds < within, `took ${seconds} s`);
+      });
+  });
 
 /**
  * Serve the own folder and an import, and return the options of a service that reads them.
@@ -77,13 +78,10 @@ describe("a service with an import", { concurrency: true }, () => {
     assert.deepEqual(tokens, ["Bearer token-example", "Bearer token-example"]);
     const [, ...urls] = server.bodies.map((each) => String(each.split(" ")[1]));
     const asked = urls.map((url) => new URL(url, server.address).searchParams);
-    assert.deepEqual(
-      asked.map((each) => [each.get("workspaceId"), each.get("secretPath")]).sort(),
-      [
-        ["own-example", "/backend"],
-        ["shared-example", "/shared"],
-      ],
-    );
+    assert.deepEqual(asked.map((each) => [each.get("projectId"), each.get("secretPath")]).sort(), [
+      ["own-example", "/backend"],
+      ["shared-example", "/shared"],
+    ]);
     for (const each of asked)
       assert.deepEqual(
         [each.get("environment"), each.get("expandSecretReferences"), each.get("recursive")],

@@ -27,6 +27,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 export const LOGIN = { status: 200, json: { accessToken: "token-example", expiresIn: 1800 } };
 export const REFUSED = { status: 401, json: { message: "Invalid credentials" } };
+/** The servers that loaders read from, by the newest API of secrets that they have. */
+export const APIS = /** @type {const} */ ([
+  { api: "v4", hasV4: true },
+  { api: "v3", hasV4: false },
+]);
 /** Down for longer than any start waits. */
 export const DOWN = { status: 503, headers: { "retry-after": "600" } };
 
@@ -46,13 +51,29 @@ export const listOf = (values, headers = {}) => ({
 });
 
 /**
- * Serve: the answers of an array in turn, then its last one repeatedly.
- * @param {{ login?: Script, list?: Script }} scripts
+ * Return the answer to a request whose route the server does not have.
+ * @param {Request} request
+ * @returns {Step}
  */
-export async function serve({ login = [LOGIN], list = [] }) {
+export const routeMissing = ({ method, url }) => ({
+  status: 404,
+  json: { message: `Route ${method}:${url} not found`, error: "Not Found", statusCode: 404 },
+});
+
+/**
+ * Serve: the answers of an array in turn, then its last one repeatedly.
+ * @param {{ login?: Script, list?: Script, hasV4?: boolean }} scripts `hasV4`: whether it has the
+ *     newer API of secrets, whose requests are in `unknown` otherwise
+ */
+export async function serve({ login = [LOGIN], list = [], hasV4 = true }) {
   const requests = { login: 0, list: 0 };
+  const unknown = /** @type {string[]} */ ([]);
   const bodies = /** @type {string[]} */ ([]);
   const server = createServer(async (request, response) => {
+    if (!hasV4 && request.url?.startsWith("/api/v4/")) {
+      unknown.push(request.url);
+      return void (await answer(response, routeMissing(request)));
+    }
     const kind = request.method === "POST" ? "login" : "list";
     const script = kind === "login" ? login : list;
     const turn = requests[kind]++;
@@ -70,6 +91,7 @@ export async function serve({ login = [LOGIN], list = [] }) {
   return {
     address: `http://127.0.0.1:${port}`,
     requests,
+    unknown,
     bodies,
     close: async () => {
       server.closeAllConnections();
@@ -80,20 +102,22 @@ export async function serve({ login = [LOGIN], list = [] }) {
 
 /**
  * Serve several projects, each with the answers of its list in turn.
- * @param {{ login?: Script, lists: List[] }} scripts
+ * @param {{ login?: Script, lists: List[], hasV4?: boolean }} scripts
  */
-export async function serveProjects({ login = [LOGIN], lists }) {
+export async function serveProjects({ login = [LOGIN], lists, hasV4 = true }) {
   const counts = lists.map(() => 0);
   /** @type {(value?: unknown) => void} */
   let release;
   const allRequested = new Promise((resolve) => (release = resolve));
   const server = await serve({
     login,
+    hasV4,
     list: async (request) => {
       const { searchParams: asked } = new URL(request.url ?? "", "http://localhost");
       const index = lists.findIndex(
         ({ project, folder }) =>
-          project === asked.get("workspaceId") && folder === asked.get("secretPath"),
+          project === asked.get(hasV4 ? "projectId" : "workspaceId") &&
+          folder === asked.get("secretPath"),
       );
       const { answers } = lists[index] ?? { answers: [] };
       const turn = counts[index] ?? 0;

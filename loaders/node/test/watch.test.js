@@ -6,7 +6,7 @@ import { after, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { watchFrom } from "../src/watcher.js";
-import { DOWN, LOGIN, REFUSED, listOf, serve } from "./server.js";
+import { DOWN, LOGIN, REFUSED, listOf, routeMissing, serve } from "./server.js";
 import { directory, environFor, script } from "./tools.js";
 
 const ENDED = { status: 403, json: { error: "TokenError", message: "Token expired" } };
@@ -14,7 +14,8 @@ const EVERY = 0.05;
 
 /**
  * Watch a server with these answers, until enough requests were made or changes were reported.
- * @param {{ login?: import("./server.js").Script, list: import("./server.js").Script }} scripts
+ * @param {{ login?: import("./server.js").Script, list: import("./server.js").Script,
+ *     hasV4?: boolean }} scripts
  * @param {{ requests?: number, reports?: number }} until
  * @param {Partial<import("../src/watcher.js").Options>} options
  */
@@ -60,6 +61,30 @@ describe("a watch", { concurrency: true }, () => {
     assert.deepEqual(reports, [["change", { A: "2", B: "same", C: "new" }, ["A", "C"]]]);
     assert.deepEqual({ ...watch.config }, { A: "2", B: "same", C: "new" });
     assert.equal(requests.login, 1);
+  });
+
+  test("remembers that the server has only the older API", async () => {
+    const { unknown, requests } = await watching(
+      { list: [listOf({ A: "1" })], hasV4: false },
+      { requests: 4 },
+    );
+    assert.ok(requests.list >= 4);
+    assert.equal(unknown.length, 1);
+  });
+
+  test("goes on by the older API if the server loses the newer one", async () => {
+    let lists = 0;
+    const { reports } = await watching(
+      {
+        list: (request) => {
+          if (request.url?.startsWith("/api/v3/")) return listOf({ A: "2" });
+          return (lists += 1) > 1 ? routeMissing(request) : listOf({ A: "1" });
+        },
+      },
+      { reports: 1 },
+    );
+    assert.deepEqual(reports, [["change", { A: "2" }, ["A"]]]);
+    assert.equal(lists, 2);
   });
 
   test("reports no change for another answer with the same values", async () => {

@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LOGIN = "/api/v1/auth/universal-auth/login"
-LIST = "/api/v3/secrets/raw"
+LIST = "/api/v4/secrets"
 
 
 def loader() -> Callable[[], int]:
     """Start as a service does."""
-    import infisical_config.fetching  # imports the SDK, which happens at its first use
+    import infisical_config.fetching  # which happens at its first use
 
     return lambda: len(infisical_config.load())
 
@@ -57,11 +57,11 @@ def _read_requests() -> tuple[str, dict[str, str], dict[str, str]]:
         "clientSecret": os.environ["INFISICAL_CLIENT_SECRET"],
     }
     query = {
-        "workspaceId": file["workspaceId"],
+        "projectId": file["workspaceId"],
         "environment": os.environ["NODE_ENV"],
         "secretPath": file["defaultSecretPath"],
         "expandSecretReferences": "false",
-        "include_imports": "true",
+        "includeImports": "true",
     }
     return file["domain"], credential, query
 

@@ -1,17 +1,16 @@
-"""Log in and list secrets by the official SDK, and translate its failures."""
+"""Log in and list secrets by Infisical's HTTP API, and translate its refusals."""
 
 from __future__ import annotations
 
+import json
 import time
-from typing import TYPE_CHECKING, Any
-
-from infisical_sdk import InfisicalError, InfisicalSDKClient  # type: ignore[import-untyped]
-from infisical_sdk.infisical_requests import APIError  # type: ignore[import-untyped]
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlencode
 
 from .deadline import outcomes
 from .errors import TRY_AGAIN_LATER, ConfigError
 from .merge import Answer, merge
-from .retrying import PatientAdapter, Unchanged
+from .retrying import PatientClient
 from .route import Route
 
 if TYPE_CHECKING:
@@ -19,34 +18,44 @@ if TYPE_CHECKING:
 
     from .bootstrap import Bootstrap
     from .errors import Code
+    from .retrying import Received
 
-# The SDK raises these for an answer of an unexpected shape.
-_UNEXPECTED = (InfisicalError, AttributeError, KeyError, RecursionError, TypeError, ValueError)
+_LOGIN = "/api/v1/auth/universal-auth/login"
+_HEADERS = {"Accept": "application/json", "User-Agent": "infisical-config"}
 
 # The server's names for a token that is good, and an identity that may not read the folder.
 _DENIED = ("PermissionDenied", "ProjectMembershipNotFound")
 
 
-class TokenEnded(Exception):
-    """The list was refused because of the token; a new login may help."""
+class _ListRequest(NamedTuple):
+    """The request for a list of secrets, with its names of parameters."""
+
+    path: str
+    project: str
+    imports: str
+
+
+_V4 = _ListRequest("/api/v4/secrets", "projectId", "includeImports")
+_V3 = _ListRequest("/api/v3/secrets/raw", "workspaceId", "include_imports")
 
 
 class Reader:
     """Reads the secrets of one place, any number of times.
 
     Attributes:
+        request: for lists, the newest that the server has.
         _folders: the own one, then those of other projects.
     """
 
     def __init__(self, place: Bootstrap) -> None:
         self._place = place
-        # One for each folder: a connection changes the TLS settings of its route.
-        self._routes = [(each, Route.to(each.address)) for each in place.places()]
+        self._route = Route.to(place.address)
         self._end = 0.0
+        self.request = _V4
         self._connect()
 
     def _connect(self) -> None:
-        self._folders = [_Folder(place, route) for place, route in self._routes]
+        self._folders = [_Folder(each, self._route, self) for each in self._place.places()]
         self._logged_in = False
         self._secrets: dict[str, str] = {}
 
@@ -60,7 +69,7 @@ class Reader:
         self._end = time.monotonic() + timeout
         folders = self._folders
         for each in folders:
-            each.transport.allow(timeout)
+            each.client.allow(timeout)
         if self._logged_in:
             self._run({each: each.list for each in folders})
             folders = [each for each in folders if each.is_token_ended]
@@ -73,7 +82,7 @@ class Reader:
         own, *others = self._folders
         self._run({own: own.log_in})
         for each in others:
-            each.sdk.set_token(own.sdk.get_token())
+            each.token = own.token
         self._logged_in = True
 
     def _run(self, calls: Mapping[_Folder, Callable[[], None]]) -> None:
@@ -83,7 +92,7 @@ class Reader:
         first, so that a cache does not hide it.
         """
         for folder in calls:
-            folder.transport.forget_status()
+            folder.client.forget_status()
         ended = outcomes(list(calls.values()), self._end - time.monotonic())
         if None in ended:
             self._connect()  # the abandoned calls still use the old clients
@@ -91,7 +100,7 @@ class Reader:
         for folder, outcome in zip(calls, ended, strict=True):
             try:
                 if outcome is None:
-                    raise folder.transport.late()
+                    raise folder.client.late()
                 outcome()
             except ConfigError as error:
                 errors.append(error)
@@ -102,7 +111,7 @@ class Reader:
         if all(each.is_unchanged for each in self._folders):
             return self._secrets
         answers = [each.answer for each in self._folders]
-        self._secrets = _call_sdk(self._place, _list_failure, merge, answers, self._place)
+        self._secrets = merge(answers, self._place)
         # Only now: an answer of a read that failed as a whole has not been reported as a change.
         for each in self._folders:
             each.keep()
@@ -116,40 +125,44 @@ class Reader:
     def close(self) -> None:
         """Close the connections."""
         for each in self._folders:
-            each.sdk.api.session.close()
+            each.client.close()
 
 
 class _Folder:
-    """A folder in a project, with a client of the SDK of its own, since none is safe in threads.
+    """A folder in a project, with a connection of its own.
 
     Attributes:
         answer: the last list received.
+        token: that of the last login.
         is_unchanged: whether the server said last that the accepted list still counts.
         is_token_ended: whether the last list was refused because of the token.
         is_refused: whether the server refused the credential.
     """
 
-    def __init__(self, place: Bootstrap, route: Route) -> None:
-        self.sdk = InfisicalSDKClient(host=place.address, cache_ttl=None)
-        self.transport = PatientAdapter(place, route)
+    def __init__(self, place: Bootstrap, route: Route, reader: Reader) -> None:
+        self.client = PatientClient(place, route)
         self.answer = self._kept = Answer([], [])
+        self.token = ""
         self.is_unchanged = self.is_token_ended = self.is_refused = False
+        self._etag = self._kept_etag = ""
         self._place = place
-        http = self.sdk.api.session
-        http.trust_env = False  # a .netrc must not replace the token
-        http.proxies, http.verify = dict(route.proxies), route.verify
-        http.mount("http://", self.transport)
-        http.mount("https://", self.transport)
+        self._reader = reader
 
     def log_in(self) -> None:
         """Get a token; raises ConfigError."""
-        place, login = self._place, self.sdk.auth.universal_auth.login
-        _call_sdk(place, self._login_failure, login, place.client_id, place.client_secret)
-
-    def _login_failure(self, error: APIError) -> Code:
-        code = _login_failure(error)
-        self.is_refused = code == "refused" and error.status_code == 401
-        return code
+        place = self._place
+        credential = {"clientId": place.client_id, "clientSecret": place.client_secret}
+        headers = {**_HEADERS, "Content-Type": "application/json"}
+        reply = self.client.send("POST", _LOGIN, headers, json.dumps(credential).encode())
+        body = _parse(reply)
+        if reply.status != 200:
+            code = _login_failure(reply.status, body)
+            self.is_refused = code == "refused" and reply.status == 401
+            raise place.error(code)
+        token = body.get("accessToken")
+        if not isinstance(token, str) or not token:
+            raise place.error("not_infisical")
+        self.token = token
 
     def list_with_new_token(self) -> None:
         """Request the secrets after a login; raises ConfigError."""
@@ -160,66 +173,94 @@ class _Folder:
     def list(self) -> None:
         """Request the secrets, unless the accepted list still counts; raises ConfigError."""
         self.is_unchanged = self.is_token_ended = False
-        try:
-            self.answer = _call_sdk(self._place, _list_failure, self._request)
-        except Unchanged:
-            if not self.transport.known:
-                raise self._place.error("not_infisical") from None
+        reply = self._request(self._reader.request)
+        body = _parse(reply)
+        if reply.status == 304 and self._kept_etag:
             self.answer, self.is_unchanged = self._kept, True
-        except TokenEnded:
+        elif reply.status in (401, 403) and body.get("error") not in _DENIED:
             self.is_token_ended = True
+        elif reply.status != 200:
+            raise self._place.error(_list_failure(reply.status))
+        else:
+            answer = _answer(body)
+            if answer is None:
+                raise self._place.error("not_infisical")
+            self.answer, self._etag = answer, reply.headers.get("ETag", "")
 
-    def _request(self) -> Answer:
+    def _request(self, request: _ListRequest) -> Received:
+        """Send a request, or the older one if the server does not have its route."""
         place = self._place
-        found = self.sdk.secrets.list_secrets(
-            project_id=place.project,
-            environment_slug=place.environment,
-            secret_path=place.folder,
-            expand_secret_references=False,
-            include_imports=True,
-        )
-        # The SDK makes objects only of the folder's own secrets.
-        own = [vars(each) for each in found.secrets]
-        return Answer(own, [each.secrets for each in found.imports])
+        query = {
+            request.project: place.project,
+            "environment": place.environment,
+            "secretPath": place.folder,
+            "viewSecretValue": "true",
+            "expandSecretReferences": "false",
+            "recursive": "false",
+            request.imports: "true",
+        }
+        headers = {**_HEADERS, "Authorization": f"Bearer {self.token}"}
+        if self._kept_etag:
+            headers["If-None-Match"] = self._kept_etag
+        path = f"{request.path}?{urlencode(query, errors='surrogateescape')}"
+        reply = self.client.send("GET", path, headers)
+        if request is not _V4 or not _is_route_missing(reply):
+            return reply
+        self._reader.request = _V3
+        return self._request(_V3)
 
     def keep(self) -> None:
         """Accept the last answer."""
         if not self.is_unchanged:
-            self._kept, self.transport.known = self.answer, self.transport.seen
+            self._kept, self._kept_etag = self.answer, self._etag
 
 
-def _call_sdk(
-    place: Bootstrap,
-    meaning: Callable[[APIError], Code | None],
-    call: Callable[..., Any],
-    *args: Any,
-    **options: Any,
-) -> Any:
-    """Return the result of a call.
-
-    Raises ConfigError, or TokenEnded if the meaning of a failure is None. Neither contains the
-    SDK's error, which may quote requests or answers.
-    """
-    code: Code | None
+def _parse(reply: Received) -> Mapping[str, Any]:
+    """Return the object of an answer in JSON; an empty one if it is none."""
     try:
-        return call(*args, **options)
-    except APIError as error:
-        code = meaning(error)
-    except OSError:  # by requests, before anything was sent, as for an invalid address
-        code = "unreachable"
-    except _UNEXPECTED:
-        code = "not_infisical"
-    # Raised here, so that the SDK's error is not its context.
-    raise place.error(code) if code else TokenEnded
+        body = json.loads(reply.body)
+    except (ValueError, RecursionError):
+        return {}
+    return body if isinstance(body, dict) else {}
 
 
-def _login_failure(error: APIError) -> Code:
-    if error.status_code not in (400, 401, 403, 422):
+def _answer(body: Mapping[str, Any]) -> Answer | None:
+    """Return the secrets of a list; None if it is none."""
+    own: Any = body.get("secrets")
+    imports = body.get("imports", [])
+    if not isinstance(imports, list):
+        return None
+    groups: list[Any] = [
+        each.get("secrets") if isinstance(each, dict) else None for each in imports
+    ]
+    return Answer(own, groups) if all(map(_is_list, (own, *groups))) else None
+
+
+def _is_list(secrets: Any) -> bool:
+    return isinstance(secrets, list) and all(
+        isinstance(each, dict)
+        and isinstance(each.get("secretKey"), str)
+        and (isinstance(each.get("secretValue"), str) or each.get("secretValueHidden") is True)
+        for each in secrets
+    )
+
+
+def _is_route_missing(reply: Received) -> bool:
+    """Return whether the server has no such route, in the words of its framework.
+
+    A missing project or folder has another name, such as `SecretPathNotFound`.
+    """
+    body = _parse(reply) if reply.status == 404 else {}
+    return body.get("error") == "Not Found" and str(body.get("message")).startswith("Route ")
+
+
+def _login_failure(status: int, body: Mapping[str, Any]) -> Code:
+    if status not in (400, 401, 403, 422):
         return "not_infisical"
-    return "locked" if "temporarily locked" in str(error) else "refused"
+    return "locked" if "temporarily locked" in str(body.get("message")) else "refused"
 
 
-def _list_failure(error: APIError) -> Code | None:
-    if error.status_code in (401, 403):
-        return "forbidden" if error.response.get("error") in _DENIED else None
-    return "not_found" if error.status_code in (400, 404, 422) else "not_infisical"
+def _list_failure(status: int) -> Code:
+    if status in (401, 403):
+        return "forbidden"
+    return "not_found" if status in (400, 404, 422) else "not_infisical"

@@ -41,7 +41,7 @@ def load(**options: Any) -> Any:
 
 def connect(place: Bootstrap) -> Reader:
     """Return a reader of the secrets of a place; makes no request yet."""
-    from .fetching import Reader  # imports the SDK, which takes longer than everything else
+    from .fetching import Reader  # imports http.client and ssl, which take long
 
     return Reader(place)
 

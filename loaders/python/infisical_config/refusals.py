@@ -96,6 +96,10 @@ def _digest(place: Bootstrap) -> str:
 
 
 def _temporary() -> str:
+    others = os.environ.get("TEMP") or os.environ.get("TMP")
+    if os.name == "posix" and not others and os.access("/tmp", os.W_OK | os.X_OK):
+        return "/tmp"  # as tempfile finds, whose import takes longer than a request
+
     import tempfile
 
     return tempfile.gettempdir()

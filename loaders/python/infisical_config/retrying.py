@@ -1,20 +1,18 @@
-"""Send the SDK's requests with retries, within a deadline, and without redirects."""
+"""Send requests with retries, within a deadline, and without redirects."""
 
 from __future__ import annotations
 
 import random
+import selectors
 import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from http.client import BadStatusLine, RemoteDisconnected
-from io import BytesIO
-from typing import TYPE_CHECKING, Any
-
-from requests.adapters import HTTPAdapter
+from http.client import BadStatusLine, HTTPConnection, HTTPException, RemoteDisconnected
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from requests import PreparedRequest, Response
-    from urllib3 import ProxyManager
+    from collections.abc import Mapping
+    from http.client import HTTPMessage, HTTPResponse
 
     from .bootstrap import Bootstrap
     from .errors import Code, ConfigError
@@ -25,40 +23,26 @@ _FIRST_PAUSE = 0.5
 _TOO_LITTLE = 0.05  # too few seconds for a request
 
 
-class Unchanged(Exception):
-    """The list has not changed since the last read."""
+class Received(NamedTuple):
+    """An answer with its body."""
+
+    status: int
+    headers: HTTPMessage
+    body: bytes
 
 
-class PatientAdapter(HTTPAdapter):
+class PatientClient:
     """Repeats a request on network errors, 429 and 5xx, at most four times altogether.
 
-    It raises errors that the SDK passes on: the SDK's own retries, which know neither a deadline
-    nor a status, never see a failure that they would repeat.
-
-    Attributes:
-        known: the ETag of the known list; None requests the whole list.
-        seen: the ETag of the last list received.
+    It keeps one connection, so it makes one request at a time.
     """
 
     def __init__(self, place: Bootstrap, route: Route) -> None:
-        self._route = route
-        super().__init__()
         self._place = place
+        self._route = route
+        self._connection: HTTPConnection | None = None
         self._timeout = self._deadline = 0.0
         self._refused: Code | None = None
-        self.known: str | None = None
-        self.seen: str | None = None
-
-    def init_poolmanager(self, *args: Any, **options: Any) -> None:
-        """Connect with the route's own TLS settings, with and without a proxy."""
-        super().init_poolmanager(*args, **options, ssl_context=self._route.tls)
-
-    def proxy_manager_for(self, proxy: str, **options: Any) -> ProxyManager:
-        """See `init_poolmanager`."""
-        made: ProxyManager = super().proxy_manager_for(
-            proxy, **options, ssl_context=self._route.tls
-        )
-        return made
 
     def allow(self, timeout: float) -> None:
         """Send requests for that many seconds from now."""
@@ -74,79 +58,103 @@ class PatientAdapter(HTTPAdapter):
             return self._place.error(self._refused)
         return self._place.error("deadline", timeout=f"{self._timeout:g}")
 
-    def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
+    def close(self) -> None:
+        """Close the connection; the next request opens another one."""
+        if self._connection:
+            self._connection.close()
+
+    def send(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
+    ) -> Received:
         """Return the answer to a request, with its body.
 
-        Raises ConfigError if there is no usable one, and Unchanged for a 304.
+        Raises ConfigError if there is no usable one.
         """
-        if self.known and request.method == "GET":
-            request.headers["If-None-Match"] = self.known
         for attempt in range(_ATTEMPTS):
-            answer = self._once(request, *args, **options)
-            if answer is not None and answer.status_code < 500 and answer.status_code != 429:
-                return self._accept(answer)
+            answer = self._once(method, path, headers, body)
+            if answer is not None and answer.status < 500 and answer.status != 429:
+                if 300 <= answer.status < 400 and answer.status != 304:
+                    raise self._place.error("not_infisical")  # its target must not get the secret
+                return answer
             wait = pause(attempt, None if answer is None else answer.headers.get("Retry-After"))
             if attempt + 1 == _ATTEMPTS or wait >= self._seconds_left():
                 break
             time.sleep(wait)
         raise self._failure(answer)
 
-    def _once(self, request: PreparedRequest, *args: Any, **options: Any) -> Response | None:
+    def _once(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Received | None:
         """Return the answer; None if there was none."""
         self._refused = None
         if self._seconds_left() < _TOO_LITTLE:
             raise self.late()
         try:
-            answer = super().send(request, *args, **{**options, "timeout": self._seconds_left()})
-        except OSError as error:  # as all of requests' errors are; so are missing certificates
-            if _is_no_http(error):
-                raise self._place.error("not_infisical") from None
-            return None
-        self._refused = _refusal(answer)
+            response = self._request(method, path, headers, body)
+        except (OSError, HTTPException, ValueError) as failure:  # ValueError: of an invalid name
+            self.close()
+            if not _is_no_http(failure):
+                return None
+            response = None
+        if response is None:  # raised here, so that the failure, which quotes, is not its context
+            raise self._place.error("not_infisical")
+        self._refused = _refusal(method, response.status)
         try:
-            answer.content  # noqa: B018 - read here, where a failure counts as the request's
-        except OSError:
+            content = response.read()
+        except (OSError, HTTPException):
+            self.close()
             if self._refused is None:
                 return None
-            answer.raw = BytesIO(b"{}")
-        return answer
+            content = b"{}"
+        return Received(response.status, response.headers, content)
 
-    def _accept(self, answer: Response) -> Response:
-        if answer.status_code == 304:
-            raise Unchanged
-        if 300 <= answer.status_code < 400:  # the redirect's target must not get the secret
-            raise self._place.error("not_infisical")
-        if answer.request.method == "GET":
-            self.seen = answer.headers.get("ETag")
-        return answer
+    def _request(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
+    ) -> HTTPResponse:
+        if self._connection is None:
+            self._connection = self._route.connection()
+        connection, left = self._connection, self._seconds_left()
+        if connection.sock and _is_readable(connection):
+            connection.close()  # the server has closed it in the meantime
+        connection.timeout = left
+        if connection.sock:
+            connection.sock.settimeout(left)
+        every = {**headers, **self._route.headers()}
+        connection.request(method, self._route.target(path), body, every)
+        return connection.getresponse()
 
-    def _failure(self, answer: Response | None) -> ConfigError:
+    def _failure(self, answer: Received | None) -> ConfigError:
         if answer is None:
             late = self._seconds_left() < _TOO_LITTLE
             return self.late() if late else self._place.error("unreachable")
-        if answer.status_code == 429:
+        if answer.status == 429:
             return self._place.error("rate_limited")
-        return self._place.error("server", status=answer.status_code)
+        return self._place.error("server", status=answer.status)
 
     def _seconds_left(self) -> float:
         return self._deadline - time.monotonic()
 
 
-def _refusal(answer: Response) -> Code | None:
+def _is_readable(connection: HTTPConnection) -> bool:
+    """Return whether a connection has something to read although no answer is expected."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(connection.sock, selectors.EVENT_READ)
+        return bool(selector.select(0))
+
+
+def _refusal(method: str, status: int) -> Code | None:
     """Return the meaning of an answer whose status is final, even if its body is cut off.
 
     Trying a wrong secret again would lock the identity.
     """
-    if not 400 <= answer.status_code < 500 or answer.status_code == 429:
+    if not 400 <= status < 500 or status == 429:
         return None
-    return "refused" if answer.request.method == "POST" else "forbidden"
+    return "refused" if method == "POST" else "forbidden"
 
 
-def _is_no_http(error: BaseException) -> bool:
+def _is_no_http(failure: Exception) -> bool:
     """Return whether a server answered in another protocol, so that a retry is useless."""
-    reasons = [each for each in error.args if isinstance(each, BaseException)]
-    is_other = isinstance(error, BadStatusLine) and not isinstance(error, RemoteDisconnected)
-    return is_other or any(map(_is_no_http, reasons))
+    return isinstance(failure, BadStatusLine) and not isinstance(failure, RemoteDisconnected)
 
 
 def pause(attempt: int, retry_after: str | None) -> float:

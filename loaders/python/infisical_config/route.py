@@ -1,47 +1,151 @@
-"""The route to Infisical: proxies and certificates as they were before any secret was read."""
+"""The route to Infisical: proxy and certificates as they were before any secret was read."""
 
 from __future__ import annotations
 
 import os
+import ssl
+from base64 import b64encode
+from contextlib import suppress
 from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPSConnection
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING
-
-from requests.utils import get_environ_proxies
-from urllib3.util.ssl_ import create_urllib3_context
+from urllib.parse import quote, unquote, urlsplit
 
 from .bootstrap import is_loopback
+from .errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from ssl import SSLContext
+
+_IN_A_PATH = "/%:;@!$&'()*+,=~"
 
 
 @dataclass(frozen=True)
 class Route:
-    """The proxies of connections, and their trusted authorities.
+    """The proxy of connections to Infisical, and their trusted authorities.
 
-    requests and urllib3 would read all this from the environment again for each connection, after
-    `into=os.environ` has put secrets there.
+    Both are read once: later, `into=os.environ` may have put secrets into the environment.
 
     Attributes:
-        proxies: by scheme.
-        verify: a file or directory of authorities; True for certifi's.
+        address: that of Infisical.
+        proxy: the address of the proxy; empty for none.
         tls: the TLS settings of connections; None for plain http.
     """
 
-    proxies: Mapping[str, str]
-    verify: str | bool
-    tls: SSLContext | None
+    address: str
+    proxy: str
+    tls: ssl.SSLContext | None
 
     @classmethod
     def to(cls, address: str) -> Route:
         """Return the route to an address by the current environment.
 
         To this machine there is no proxy: it would see the client secret in plain http.
+
+        Raises ConfigError for a proxy that is no `http://` one.
         """
-        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-        return cls(
-            {} if is_loopback(address) else get_environ_proxies(address),
-            bundle or True,
-            create_urllib3_context() if address.startswith("https:") else None,
-        )
+        proxy = "" if is_loopback(address) else _find_proxy(address)
+        scheme = proxy.partition("://")[0].lower()
+        if scheme not in ("", "http"):
+            raise ConfigError(
+                "not_configured",
+                f"the proxy for {address} is a {scheme}:// one, which the loader can't use: name an"
+                " http:// one in the environment, or put the server's name into NO_PROXY",
+            )
+        return cls(address, proxy, _settings() if address.startswith("https:") else None)
+
+    def connection(self) -> HTTPConnection:
+        """Return a connection, which opens at its first request.
+
+        Raises ValueError for an invalid proxy.
+        """
+        target, first = urlsplit(self.address), urlsplit(self.proxy or self.address)
+        host = first.hostname or ""
+        if self.tls is None:
+            return HTTPConnection(host, first.port or 80)
+        port = first.port or (80 if self.proxy else 443)
+        connection = HTTPSConnection(host, port, context=self.tls)
+        if self.proxy:
+            connection.set_tunnel(target.hostname or "", target.port or 443, self._credential())
+        return connection
+
+    def target(self, path: str) -> str:
+        """Return what a request names: the path, and for a proxy in plain http all of the URL."""
+        address = urlsplit(self.address)
+        below = quote(address.path, safe=_IN_A_PATH) + path
+        if self.proxy and self.tls is None:
+            return f"{address.scheme}://{address.netloc}{below}"
+        return below
+
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers of each request that are for the proxy."""
+        return self._credential() if self.tls is None else {}
+
+    def _credential(self) -> dict[str, str]:
+        proxy = urlsplit(self.proxy)
+        if proxy.username is None:
+            return {}
+        pair = f"{unquote(proxy.username)}:{unquote(proxy.password or '')}"
+        return {"Proxy-Authorization": f"Basic {b64encode(pair.encode()).decode()}"}
+
+
+def _settings() -> ssl.SSLContext:
+    """Return TLS settings that trust the authorities of the environment."""
+    bundle = _find_bundle()
+    try:
+        if bundle and os.path.isdir(bundle):
+            settings = ssl.create_default_context(capath=bundle)
+        else:
+            settings = ssl.create_default_context(cafile=bundle)
+    except OSError:  # it can't be read, so nobody is trusted
+        settings = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    settings.set_alpn_protocols(["http/1.1"])
+    return settings
+
+
+def _find_bundle() -> str | None:
+    """Return a file or directory of authorities; None for the system's.
+
+    The system's are those of SSL_CERT_FILE and SSL_CERT_DIR if these are set. A system without any
+    has those of certifi, if that is installed.
+    """
+    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    if bundle:
+        return bundle
+    if not _has_system_authorities():
+        with suppress(ImportError):
+            import certifi
+
+            return certifi.where()
+    return None
+
+
+def _has_system_authorities() -> bool:
+    system = ssl.get_default_verify_paths()
+    try:
+        return bool(system.cafile or (system.capath and os.listdir(system.capath)))
+    except OSError:
+        return False
+
+
+def _find_proxy(address: str) -> str:
+    from urllib.request import getproxies, proxy_bypass  # takes as long as the rest of the imports
+
+    target = urlsplit(address)
+    if proxy_bypass(target.netloc) or _is_in_excepted_network(target.hostname or ""):
+        return ""
+    proxies = getproxies()
+    proxy = proxies.get(target.scheme) or proxies.get("all") or ""
+    return proxy if "://" in proxy or not proxy else f"http://{proxy}"
+
+
+def _is_in_excepted_network(host: str) -> bool:
+    """Return whether NO_PROXY has a network such as 10.0.0.0/8 with a host, given as an address."""
+    excepted = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",")
+    networks = [each.strip() for each in excepted if "/" in each]
+    if networks:
+        with suppress(ValueError):
+            address = ip_address(host)
+            return any(address in ip_network(each, strict=False) for each in networks)
+    return False

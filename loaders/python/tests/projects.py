@@ -42,7 +42,8 @@ class Lists:
 
     def __call__(self, seen: Seen) -> Script:
         query = parse_qs(urlsplit(seen.path).query)
-        place = Place(query["workspaceId"][0], query["secretPath"][0])
+        (project,) = query.get("projectId") or query["workspaceId"]
+        place = Place(project, query["secretPath"][0])
         answers = self.answers[place]
         with self._lock:
             turn = self.counts[place]

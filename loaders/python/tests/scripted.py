@@ -2,12 +2,14 @@
 
 import json
 import socket
+import ssl
 import struct
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 Kind = Literal["login", "list"]
@@ -26,18 +28,8 @@ REFUSED: Script = {"status": 401, "json": {"message": "Invalid credentials"}}
 DOWN: Script = {"status": 503, "headers": {"retry-after": "600"}, "text": "down"}
 _LONGEST_STALL = 20.0
 
-# Further fields of the real server, which the SDK requires.
-_REST = {
-    "id": "00000000-0000-4000-8000-000000000002",
-    "_id": "00000000-0000-4000-8000-000000000002",
-    "workspace": "00000000-0000-4000-8000-000000000001",
-    "environment": "production",
-    "version": 1,
-    "type": "shared",
-    "secretComment": "",
-    "createdAt": "2026-11-25T00:00:00.000Z",
-    "updatedAt": "2026-11-25T00:00:00.000Z",
-}
+# The servers that loaders read from, by whether they have the newer API of secrets.
+APIS = {"v4": True, "v3": False}
 
 
 class Seen(NamedTuple):
@@ -58,12 +50,19 @@ def listing(**values: str) -> Script:
     return {"status": 200, "json": {"secrets": secrets, "imports": []}}
 
 
+def route_missing(seen: Seen) -> Script:
+    """Return the answer to a request whose route the server does not have."""
+    message = f"Route GET:{seen.path} not found"
+    return {"status": 404, "json": {"message": message, "error": "Not Found", "statusCode": 404}}
+
+
 class ScriptedServer:
     """Answers each kind of request with the next of its scripts; the last one is repeated.
 
     Attributes:
         scripts: the answers; a function gets the request first.
-        seen: the requests so far.
+        seen: the requests so far, except for those in `unknown`.
+        unknown: the paths of requests by the newer API of secrets, if the server lacks it.
     """
 
     def __init__(
@@ -71,14 +70,23 @@ class ScriptedServer:
         *,
         login: Sequence[Script] = (LOGIN,),
         listed: Sequence[Script | Callable[[Seen], Script]] = (),
+        has_v4: bool = True,
+        certificate: Path | None = None,
     ) -> None:
         self.scripts: dict[Kind, Any] = {"login": [*login], "list": [*listed]}
         self.seen: list[Seen] = []
+        self.unknown: list[str] = []
+        self._has_v4 = has_v4
         self.released = threading.Event()
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.scripted = self
         self.address = f"http://127.0.0.1:{self._server.server_port}"
+        if certificate:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(certificate)
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+            self.address = f"https://localhost:{self._server.server_port}"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
@@ -96,6 +104,9 @@ class ScriptedServer:
     def next(self, seen: Seen) -> Script:
         """Record a request, and return its answer."""
         with self._lock:
+            if not self._has_v4 and seen.path.startswith("/api/v4/"):
+                self.unknown.append(seen.path)
+                return route_missing(seen)
             self.seen.append(seen)
             scripts = self.scripts[seen.kind]
             script = scripts.pop(0) if len(scripts) > 1 else scripts[0]
@@ -103,9 +114,14 @@ class ScriptedServer:
 
 
 class _Server(ThreadingHTTPServer):
+    """A server whose failed handshakes are the client's own."""
+
     daemon_threads = True
     request_queue_size = 64
     scripted: ScriptedServer
+
+    def handle_error(self, *_: object) -> None:
+        """Print nothing."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -150,11 +166,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(script)
 
     def _answer(self, script: Script) -> None:
-        text = script["text"] if "text" in script else json.dumps(_complete(script["json"]))
+        text = script["text"] if "text" in script else json.dumps(script["json"])
         body = text.encode()
         self._head(script["status"], script.get("headers", {}), len(body))
         self.wfile.write(body)
         self.wfile.flush()
+        if script.get("hang_up"):  # although the answer did not say so
+            self.close_connection = True
 
     def _head(self, status: int, headers: dict[str, str], length: int) -> None:
         self.send_response(status)
@@ -165,24 +183,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def _drip(self, answer: Any, pause: float) -> None:
-        body = json.dumps(_complete(answer)).encode()
+        body = json.dumps(answer).encode()
         self._head(200, {}, len(body))
         for byte in body:
             if self.server.scripted.released.wait(pause):
                 return
             self.wfile.write(bytes([byte]))
             self.wfile.flush()
-
-
-def _complete(body: Any) -> Any:
-    if not isinstance(body, dict) or "secrets" not in body:
-        return body
-    imports = [
-        {**each, "secrets": [{**_REST, **secret} for secret in each["secrets"]]}
-        for each in body.get("imports", [])
-    ]
-    secrets = [{**_REST, **secret} for secret in body["secrets"]]
-    return {**body, "secrets": secrets, "imports": imports}
 
 
 @contextmanager

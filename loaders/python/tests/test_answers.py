@@ -14,7 +14,7 @@ import pytest
 
 from infisical_config import ConfigError, load
 from tests import service
-from tests.scripted import LOGIN, ScriptedServer
+from tests.scripted import APIS, LOGIN, ScriptedServer
 from tests.vectors import VECTORS
 
 _ALL_PAUSES = 1.2 * (0.5 + 1 + 2)
@@ -61,8 +61,8 @@ class Outcome(NamedTuple):
     requests: dict[str, int]
 
 
-def _start(case: dict[str, Any], path: Path) -> Outcome:
-    with ScriptedServer(login=case["login"], listed=case["list"]) as server:
+def _start(case: dict[str, Any], path: Path, *, has_v4: bool) -> Outcome:
+    with ScriptedServer(login=case["login"], listed=case["list"], has_v4=has_v4) as server:
         home = service.directory(path, server.address)
         values, error = {}, None
         begin = time.monotonic()
@@ -75,18 +75,18 @@ def _start(case: dict[str, Any], path: Path) -> Outcome:
         return Outcome(server.address, values, error, seconds, requests)
 
 
-@pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Outcome]]]:
-    """Run all cases at the same time, as most of them only wait."""
+@pytest.fixture(scope="module", params=[*APIS.values()], ids=[*APIS])
+def outcomes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Outcome]]]:
+    """Run all cases at the same time, as most of them only wait; on a server with each API."""
     path = tmp_path_factory.mktemp("answers")
-    importlib.import_module(
-        "infisical_config.fetching"
-    )  # imports the SDK, which no deadline can speed up
+    importlib.import_module("infisical_config.fetching")  # no deadline can speed that up
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(32) as pool:
         for name, value in service.VARIABLES.items():
             patch.setenv(name, value)
         yield {
-            case["name"]: pool.submit(_start, case, path / str(number))
+            case["name"]: pool.submit(_start, case, path / str(number), has_v4=request.param)
             for number, case in enumerate(CASES)
         }
 

@@ -10,27 +10,47 @@ import pytest
 
 from infisical_config import ConfigError, files, load
 from tests import service
-from tests.scripted import LOGIN, ScriptedServer, eventually, listing
+from tests.scripted import APIS, LOGIN, ScriptedServer, eventually, listing
 
 
+@pytest.mark.parametrize(
+    ("api", "path", "names"),
+    [
+        ("v4", "/api/v4/secrets", ("projectId", "includeImports")),
+        ("v3", "/api/v3/secrets/raw", ("workspaceId", "include_imports")),
+    ],
+)
 def test_a_start_asks_for_raw_values_with_imports_of_one_folder(
-    server: ScriptedServer, home: Path
+    api: str, path: str, names: tuple[str, str], tmp_path: Path
 ) -> None:
-    load(directory=home)
+    with ScriptedServer(listed=[listing(A="1")], has_v4=APIS[api]) as server:
+        load(directory=service.directory(tmp_path, server.address))
     login, listed = server.seen
     assert login.path == "/api/v1/auth/universal-auth/login"
     assert listed.headers["authorization"] == "Bearer token-example"
-    path, _, query = listed.path.partition("?")
-    assert path == "/api/v3/secrets/raw"
+    asked, _, query = listed.path.partition("?")
+    project, imports = names
+    assert asked == path
     assert set(query.split("&")) == {
-        f"workspaceId={service.PROJECT}",
+        f"{project}={service.PROJECT}",
         "environment=production",
         "secretPath=%2Fbackend",
         "viewSecretValue=true",
         "expandSecretReferences=false",
         "recursive=false",
-        "include_imports=true",
+        f"{imports}=true",
     }
+
+
+@pytest.mark.parametrize("error", ["NotFound", "SecretPathNotFound", None])
+def test_the_older_api_is_not_tried_if_only_the_project_or_the_folder_is_missing(
+    error: str | None, server: ScriptedServer, home: Path
+) -> None:
+    missing = {"message": "Route 66 not found", "error": error}
+    server.scripts["list"] = [{"status": 404, "json": missing}]
+    with pytest.raises(ConfigError) as failure:
+        load(directory=home)
+    assert (failure.value.code, server.count("list")) == ("not_found", 1)
 
 
 def test_infisical_json_is_found_in_a_parent_directory(

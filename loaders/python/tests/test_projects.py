@@ -16,7 +16,7 @@ import pytest
 from infisical_config import Cache, ConfigError, load
 from tests import projects, service
 from tests.projects import OWN, SHARED, Lists, Place
-from tests.scripted import DOWN, REFUSED, Script, ScriptedServer, eventually, listing
+from tests.scripted import APIS, DOWN, REFUSED, Script, ScriptedServer, eventually, listing
 from tests.vectors import VECTORS, cases
 
 DENIED: Script = {"status": 403, "json": {"error": "ProjectMembershipNotFound"}}
@@ -31,12 +31,12 @@ class Outcome(NamedTuple):
     requests: dict[str, Any]
 
 
-def _start(case: dict[str, Any], path: Path) -> Outcome:
+def _start(case: dict[str, Any], path: Path, *, has_v4: bool) -> Outcome:
     places = [Place(each["project"], each["folder"]) for each in case["lists"]]
     lists = Lists(
         {place: each["answers"] for place, each in zip(places, case["lists"], strict=True)}
     )
-    with ScriptedServer(login=case["login"], listed=[lists]) as server:
+    with ScriptedServer(login=case["login"], listed=[lists], has_v4=has_v4) as server:
         home = projects.directory(path, server.address, places)
         result: dict[str, str] | ConfigError
         begin = time.monotonic()
@@ -49,16 +49,18 @@ def _start(case: dict[str, Any], path: Path) -> Outcome:
         return Outcome(server.address, result, seconds, requests)
 
 
-@pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Future[Outcome]]]:
-    """Run all cases at the same time, as most of them only wait."""
+@pytest.fixture(scope="module", params=[*APIS.values()], ids=[*APIS])
+def outcomes(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Outcome]]]:
+    """Run all cases at the same time, as most of them only wait; on a server with each API."""
     path = tmp_path_factory.mktemp("projects")
-    importlib.import_module("infisical_config.fetching")  # imports the SDK, which takes long
+    importlib.import_module("infisical_config.fetching")  # no deadline can speed that up
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(8) as pool:
         for name, value in service.VARIABLES.items():
             patch.setenv(name, value)
         yield {
-            case["name"]: pool.submit(_start, case, path / str(number))
+            case["name"]: pool.submit(_start, case, path / str(number), has_v4=request.param)
             for number, case in enumerate(VECTORS["projects"])
         }
 
@@ -109,9 +111,9 @@ def test_each_list_has_the_token_and_asks_for_raw_values(
     _, *listed = server.seen
     assert [each.headers["authorization"] for each in listed] == ["Bearer token-example"] * 2
     queries = [parse_qs(urlsplit(each.path).query) for each in listed]
-    assert {(each["workspaceId"][0], each["secretPath"][0]) for each in queries} == {OWN, SHARED}
+    assert {(each["projectId"][0], each["secretPath"][0]) for each in queries} == {OWN, SHARED}
     for query in queries:
-        fixed = ("environment", "expandSecretReferences", "include_imports", "recursive")
+        fixed = ("environment", "expandSecretReferences", "includeImports", "recursive")
         assert [query[key] for key in fixed] == [["production"], ["false"], ["true"], ["false"]]
 
 

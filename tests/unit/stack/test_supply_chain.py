@@ -34,7 +34,7 @@ def test_an_operator_installs_no_package_of_the_tests(development_packages: set[
     installed = _read_pins("requirements.lock")
     assert {"pyinfra", "httpx", "hatchling"} <= installed.keys()
     # Packages that operators install depend on these, too.
-    assert development_packages & installed.keys() == {"bcrypt", "requests", "types-paramiko"}
+    assert development_packages & installed.keys() == {"bcrypt", "types-paramiko"}
 
 
 def test_the_tests_run_with_the_package_versions_of_an_operator() -> None:

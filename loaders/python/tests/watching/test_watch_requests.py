@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.scripted import REFUSED, ScriptedServer, eventually
+from infisical_config import retrying
+from tests import service
+from tests.scripted import REFUSED, ScriptedServer, eventually, listing, route_missing
 from tests.vault import Vault
 from tests.watching.watched import NOT_FOUND, Watched
 
@@ -23,6 +25,44 @@ def test_unchanged_secrets_are_not_sent_again(
     assert vault.statuses[:4] == [200, 304, 304, 304]
     assert (watched.changes, watched.errors, server.count("login")) == ([], [], 1)
     assert dict(watched.watch.config) == {"A": "1", "B": "2"}
+
+
+def test_a_connection_that_the_server_closes_between_two_reads_is_no_failure(
+    server: ScriptedServer, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[int] = []
+
+    def pause(attempt: int, _: str | None) -> float:
+        pauses.append(attempt)
+        return 0
+
+    monkeypatch.setattr(retrying, "pause", pause)
+    server.scripts["list"] = [{**listing(A="1"), "hang_up": True}]
+    watched = Watched(home, every=0.1)
+    assert eventually(lambda: server.count("list") > 3)
+    watched.watch.stop()
+    assert (pauses, watched.errors) == ([], [])
+
+
+def test_a_watch_remembers_that_the_server_has_only_the_older_api(tmp_path: Path) -> None:
+    vault = Vault(A="1")
+    with ScriptedServer(listed=[vault], has_v4=False) as server:
+        watched = Watched(service.directory(tmp_path, server.address))
+        assert eventually(lambda: len(vault.statuses) > 3)
+        watched.watch.stop()
+    assert vault.statuses[:4] == [200, 304, 304, 304]
+    assert len(server.unknown) == 1
+
+
+def test_a_watch_goes_on_by_the_older_api_if_the_server_loses_the_newer_one(
+    watched: Watched, server: ScriptedServer
+) -> None:
+    new = listing(A="new")
+    server.scripts["list"] = [
+        lambda seen: route_missing(seen) if seen.path.startswith("/api/v4/") else new
+    ]
+    assert eventually(lambda: watched.changes)
+    assert (watched.changes[0][0], watched.errors) == ({"A": "new"}, [])
 
 
 @pytest.mark.parametrize("denied", [DENIED, NO_MEMBER])
