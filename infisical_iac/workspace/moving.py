@@ -90,6 +90,14 @@ def origin(reached: Reached, to: Isolation) -> Goal:
     return replace(reached, isolation="projects" if is_split else "privilege")
 
 
+def _unnamed(goal: Goal) -> set[str]:
+    """Return the ids of remembered projects that the file no longer names."""
+    if not goal.is_split:
+        return set()
+    named = {each.memory.project for each in split(goal).values()}
+    return {each.project for each in goal.memory.parts.values()} - named
+
+
 def _slugs(goal: Goal) -> list[str]:
     return [each.slug for each in goal.desired.environments]
 
@@ -114,7 +122,7 @@ def compute_move(reached: Reached, to: Isolation) -> MovePlan:
     """
     here, goal = origin(reached, to), replace(reached, isolation=to)
     client, environments = reached.client, _slugs(reached)
-    side, stray = read_side(client, locate(client, here), environments)
+    side, stray = read_side(client, locate(client, here), environments, _unnamed(here))
     refuse_homeless(stray, _future(goal), side)
     changes = difference(goal, read(client, goal, reached.admin))
     there: Side = {}
@@ -170,7 +178,7 @@ def carry_out(reached: Reached, to: Isolation, report: Callable[[str], None]) ->
     source = locate(client, replace(keep.reached, isolation=here.isolation))
     target = locate(client, replace(keep.reached, isolation=to))
     for _ in range(_MOST_PASSES):
-        side, stray = read_side(client, source, _slugs(reached))
+        side, stray = read_side(client, source, _slugs(reached), _unnamed(here))
         refuse_homeless(stray, target, side)
         there, _ = read_side(client, target, _slugs(reached))
         found = compare(side, there, move.versions)
@@ -267,9 +275,9 @@ def _origin(move: Move) -> Isolation:
 
 def _compare_sides(reached: Reached, move: Move, *, is_forward: bool) -> CopyState:
     client = reached.client
+    goals = (replace(reached, isolation=each) for each in (_origin(move), move.to))
     (here, lost), (there, added) = (
-        read_side(client, locate(client, replace(reached, isolation=each)), _slugs(reached))
-        for each in (_origin(move), move.to)
+        read_side(client, locate(client, each), _slugs(reached), _unnamed(each)) for each in goals
     )
     if is_forward:
         refuse_homeless(lost, Layout("project"), {})

@@ -122,20 +122,24 @@ def _is(secret: CopiedSecret | None, version: int) -> bool:
 
 
 def read_side(
-    client: Client, layout: Layout, environments: Collection[str]
+    client: Client,
+    layout: Layout,
+    environments: Collection[str],
+    unnamed: Collection[str] = (),
 ) -> tuple[Side, list[SecretPlace]]:
     """Return the secrets of one side, and the places of those that are not where they belong.
 
-    Those are outside of the folder that a project is for, or in an environment that only the
-    project has.
+    Those are outside of the folder that a project is for, in an environment that only the project
+    has, or in a project of ours that the project file no longer names.
 
     Args:
         environments: the slugs of those in the project file.
+        unnamed: the ids of such projects.
     """
     places = [
         (each["slug"], project["id"])
         for project in contents.projects(client)
-        if project["id"] in layout.ids
+        if project["id"] in {*layout.ids, *unnamed}
         for each in project["environments"]
     ]
     patient = client.with_patience()

@@ -289,3 +289,32 @@ def test_secrets_that_somebody_writes_meanwhile_arrive(one: Projects) -> None:
     carry_out(one.reach(), "projects", write)
     assert count == 3
     assert _read(one, split=True) == _read(one, split=False)
+
+
+def _in_projects(one: Projects) -> None:
+    """Move the secrets to projects, and end the move."""
+    _move(one)
+    one.isolation = "projects"
+    _end(one, "finish")
+
+
+def test_secrets_of_a_service_that_the_file_no_longer_names_are_refused_and_never_lost(
+    one: Projects,
+) -> None:
+    _in_projects(one)
+    services = dict(one.content["services"])
+    del one.content["services"]["web"]
+    try:
+        with pytest.raises(Refused) as refused:
+            compute_move(one.reach(), "privilege")
+        assert "/web in live" in str(refused.value)
+        with pytest.raises(Refused):
+            _move(one, "privilege")
+        one.content["services"] = services
+        _move(one, "privilege")
+        one.isolation = "privilege"
+        del one.content["services"]["web"]
+        with pytest.raises(Refused):
+            compute_ending(one.reach(), "finish")
+    finally:
+        one.content["services"] = services
