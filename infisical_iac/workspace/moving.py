@@ -297,6 +297,15 @@ def _refuse_late(move: Move, late: Sequence[SecretPlace]) -> None:
         )
 
 
+def _refuse_untold(late: Sequence[SecretPlace]) -> None:
+    if late:
+        raise Refused(
+            f"{pluralize(len(late), 'secret')} were written in the new projects meanwhile, such as "
+            f"{late[0]}: run `infisical-iac isolation undo` again",
+            code="refused.isolation",
+        )
+
+
 def _list_leaving(reached: Reached, move: Move, leaves: Isolation) -> dict[str, str]:
     """Return the slugs of the projects of one side by id, as far as they are still there."""
     listed = contents.projects(reached.client)
@@ -323,10 +332,16 @@ def _find_ids(
 def end(reached: Reached, ending: Ending, report: Callable[[str], None]) -> None:
     """Delete the projects of an ending, and forget the move. A killed end is run again.
 
-    Raises UserError.
+    Both sides are read again first, since somebody may have written while a person was asked.
+
+    Raises UserError. Refused for secrets that were written since and would be lost.
     """
     move = reached.memory.move
     assert move is not None
+    now = compute_ending(reached, ending.name).compared
+    if ending.name == "undo" and now and ending.compared:
+        told = {*ending.compared.newer, *ending.compared.conflicts}
+        _refuse_untold([each for each in (*now.newer, *now.conflicts) if each not in told])
     keep = _Keeper(reached)
     keep.save(replace(move, ending=ending.name))
     for id, slug in ending.projects.items():

@@ -318,3 +318,28 @@ def test_secrets_of_a_service_that_the_file_no_longer_names_are_refused_and_neve
             compute_ending(one.reach(), "finish")
     finally:
         one.content["services"] = services
+
+
+def test_a_secret_that_somebody_writes_before_the_answer_is_not_deleted_by_a_finish(
+    one: Projects,
+) -> None:
+    _move(one)
+    one.isolation = "projects"
+    ending = compute_ending(one.reach(), "finish")
+    _write(one, one.memory.project, "live", "/api", LATE="fake")
+    with pytest.raises(Refused):
+        end(one.reach(), ending, lambda _: None)
+    assert _ONE in one.slugs()
+
+
+def test_a_secret_that_somebody_writes_before_the_answer_is_told_before_an_undo(
+    one: Projects,
+) -> None:
+    _move(one)
+    ending = compute_ending(one.reach(), "undo")
+    _write(one, one.memory.parts["api.live"].project, "live", "/api", LATE="fake")
+    with pytest.raises(Refused) as refused:
+        end(one.reach(), ending, lambda _: None)
+    assert "live /api LATE" in str(refused.value)
+    _end(one, "undo")
+    assert one.slugs() == [_ONE]
