@@ -33,28 +33,36 @@ class SecretPlace(NamedTuple):
 
 @dataclass(frozen=True)
 class CopiedSecret:
-    """A secret with everything that a move keeps; `version` counts its changes on its side."""
+    """A secret with everything that a move keeps.
+
+    Attributes:
+        tags: their slugs.
+        version: counts its changes on its side.
+        colors: of the tags, by slug. A project has one color for a slug, and another may have
+            another, so that they are not compared.
+    """
 
     value: str = field(repr=False)
     comment: str = field(repr=False)
-    tags: tuple[tuple[str, str], ...]
+    tags: tuple[str, ...]
     metadata: tuple[tuple[str, str], ...] = field(repr=False)
     has_lines_encoded: bool
     version: int = field(compare=False)
+    colors: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, listed: Mapping[str, Any]) -> "CopiedSecret":
-        """Return the secret of an entry of the server's list; a tag is its slug and color."""
+        """Return the secret of an entry of the server's list."""
+        colors = {each["slug"]: each.get("color") or "" for each in listed.get("tags") or ()}
         metadata = listed.get("secretMetadata") or ()
         return cls(
             listed["secretValue"],
             listed.get("secretComment") or "",
-            tuple(
-                sorted((each["slug"], each.get("color") or "") for each in listed.get("tags") or ())
-            ),
+            tuple(sorted(colors)),
             tuple(sorted((each["key"], each["value"]) for each in metadata)),
             not listed.get("skipMultilineEncoding"),
             listed["version"],
+            colors,
         )
 
 
@@ -192,7 +200,7 @@ def _tags_in(
         slug: color
         for place, each in secrets.items()
         if each.tags and target.find(*place[:2]) == project
-        for slug, color in each.tags
+        for slug, color in each.colors.items()
     }
 
 
@@ -230,7 +238,7 @@ def _item(key: str, secret: CopiedSecret, tags: Mapping[str, str]) -> dict[str, 
         "secretValue": secret.value,
         "secretComment": secret.comment,
         "skipMultilineEncoding": not secret.has_lines_encoded,
-        "tagIds": [tags[slug] for slug, _ in secret.tags],
+        "tagIds": [tags[slug] for slug in secret.tags],
         "secretMetadata": [{"key": key, "value": value} for key, value in secret.metadata],
     }
 

@@ -343,3 +343,17 @@ def test_a_secret_that_somebody_writes_before_the_answer_is_told_before_an_undo(
     assert "live /api LATE" in str(refused.value)
     _end(one, "undo")
     assert one.slugs() == [_ONE]
+
+
+def test_tags_of_one_slug_with_other_colors_become_one(one: Projects) -> None:
+    _in_projects(one)
+    for key, color in (("api.live", "#00ff00"), ("web.live", "#0000ff")):
+        path = f"{API}/{one.id_of(key)}/tags"
+        for each in one.deployer.get(path)["tags"]:
+            one.deployer.delete(f"{path}/{each['id']}")
+        body = {"slug": "cold", "color": color}
+        tag = one.deployer.post(path, json=body)["tag"]["id"]
+        one.write(key, "TAGGED", tagIds=[tag])
+    moved = _move(one, "privilege")
+    assert moved.is_settled
+    assert moved.conflicts == ()
