@@ -37,6 +37,7 @@ class CopiedSecret:
 
     Attributes:
         tags: their slugs.
+        metadata: keys, values, and whether the server stores the value encrypted.
         version: counts its changes on its side.
         colors: of the tags, by slug. A project has one color for a slug, and another may have
             another, so that they are not compared.
@@ -45,7 +46,7 @@ class CopiedSecret:
     value: str = field(repr=False)
     comment: str = field(repr=False)
     tags: tuple[str, ...]
-    metadata: tuple[tuple[str, str], ...] = field(repr=False)
+    metadata: tuple[tuple[str, str, bool], ...] = field(repr=False)
     has_lines_encoded: bool
     version: int = field(compare=False)
     colors: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
@@ -59,7 +60,11 @@ class CopiedSecret:
             listed["secretValue"],
             listed.get("secretComment") or "",
             tuple(sorted(colors)),
-            tuple(sorted((each["key"], each["value"]) for each in metadata)),
+            tuple(
+                sorted(
+                    (each["key"], each["value"], bool(each.get("isEncrypted"))) for each in metadata
+                )
+            ),
             not listed.get("skipMultilineEncoding"),
             listed["version"],
             colors,
@@ -183,7 +188,7 @@ def copy(
     def send(at: tuple[str, str, str]) -> None:
         project, environment, folder = at
         here = [each for each in secrets if each[:2] == (environment, folder)]
-        items = [_item(each.key, secrets[each], tags[project]) for each in here]
+        items = [write_item(each.key, secrets[each], tags[project]) for each in here]
         place = {"projectId": project, "environment": environment, "secretPath": folder}
         for some in _parts(items):
             client.patch(_BATCH, json={**place, "mode": "upsert", "secrets": some})
@@ -232,14 +237,18 @@ def _make_folder(client: Client, project: str, environment: str, folder: str) ->
                     raise
 
 
-def _item(key: str, secret: CopiedSecret, tags: Mapping[str, str]) -> dict[str, Any]:
+def write_item(key: str, secret: CopiedSecret, tags: Mapping[str, str]) -> dict[str, Any]:
+    """Return the entry of a request that writes a secret; `tags` are ids by slug."""
     return {
         "secretKey": key,
         "secretValue": secret.value,
         "secretComment": secret.comment,
         "skipMultilineEncoding": not secret.has_lines_encoded,
         "tagIds": [tags[slug] for slug in secret.tags],
-        "secretMetadata": [{"key": key, "value": value} for key, value in secret.metadata],
+        "secretMetadata": [
+            {"key": key, "value": value, **({"isEncrypted": True} if is_encrypted else {})}
+            for key, value, is_encrypted in secret.metadata
+        ],
     }
 
 
