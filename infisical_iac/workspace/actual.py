@@ -12,7 +12,7 @@ from infisical_iac.api.universal_auth import client_secrets, universal_auth
 from infisical_iac.core.errors import SettingsError, Unreachable, UserError
 from infisical_iac.workspace import environment_contents, model, structure
 from infisical_iac.workspace.credentials import is_made_for
-from infisical_iac.workspace.goal import Goal, split
+from infisical_iac.workspace.goal import Goal, find_unnamed_parts, split
 from infisical_iac.workspace.memory import find_listed, find_project, known_folders
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.people_actual import (
@@ -132,6 +132,9 @@ def _read_parts(client: Client, goal: Goal, admin: Callable[[], Client] | None) 
         )
         return _read_part(client, here, start, project) if project else start
 
+    left = {each.project for each in find_unnamed_parts(goal).values()}
+    unnamed = {each["id"]: each for each in projects if each["id"] in left}
+    seats = gather_by(unnamed, partial(identities.memberships, client))
     return Actual(
         organization,
         accounts=accounts,
@@ -139,6 +142,15 @@ def _read_parts(client: Client, goal: Goal, admin: Callable[[], Client] | None) 
         people_unseen=unseen,
         listed=listed,
         parts=gather_by(goals, part),
+        unnamed=tuple(
+            Actual(
+                organization,
+                project=ProjectState.of(unnamed[id]),
+                listed=ServerLists(seats=there),
+                kin=own,
+            )
+            for id, there in seats.items()
+        ),
     )
 
 

@@ -71,6 +71,9 @@ def _in_parts(goal: Goal, actual: Actual) -> Iterator[ApiChange]:
         for each in changes:
             named = each.what if each.what == project else f"{each.what} of {project}"
             yield replace(each, what=named)
+    for there in actual.unnamed:
+        for each in access.end_seats(there):
+            yield replace(each, what=f"{each.what} of project {there.project_slug}")
 
 
 def _places(account: ServiceAccount) -> Iterator[str]:

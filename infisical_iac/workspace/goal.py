@@ -82,6 +82,11 @@ class Memory:
     fell_back: bool = False
 
     @property
+    def is_made(self) -> bool:
+        """Return whether a run made the project itself."""
+        return self.project in self.made
+
+    @property
     def projects(self) -> list[str]:
         """Return the ids of all projects of ours."""
         every = [self, *self.parts.values()]
@@ -350,12 +355,8 @@ class Layout:
 
 
 def find_unnamed_parts(goal: Goal) -> dict[str, Memory]:
-    """Return the memory of projects that runs made and the file no longer names, by key."""
+    """Return the memory of projects that the file no longer names, by key."""
     if not goal.is_split:
         return {}
     known = {key for part in parts_of(goal.desired) for key in (part.key, part.former_key)}
-    return {
-        key: each
-        for key, each in goal.memory.parts.items()
-        if key not in known and each.project in each.made
-    }
+    return {key: each for key, each in goal.memory.parts.items() if key not in known}

@@ -322,3 +322,17 @@ def test_an_apply_that_is_cut_at_any_change_is_completed_by_the_next(project: Pr
     assert sorted(each for each in everybody if each in names) == sorted(names)
     project.memory = parse("")
     assert project.plan().due == []
+
+
+def test_a_shared_folder_that_the_file_no_longer_names_is_read_by_no_service(
+    project: Projects,
+) -> None:
+    project.content["shared_folders"] = []
+    project.content["services"]["api"]["imports"] = []
+    assert project.apply() == [
+        Expected(
+            "-", f"project membership of api-{stage} of project acme-co-shared-{stage}", "viewer"
+        )
+        for stage in ("staging", "live")
+    ]
+    assert project.plan().due == []

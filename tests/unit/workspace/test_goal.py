@@ -114,10 +114,12 @@ def test_a_renamed_service_keeps_the_memory_of_its_project_and_folder() -> None:
     assert find_unnamed_parts(_goal(services, memory)) == {}
 
 
-def test_only_projects_that_runs_made_count_as_left_behind() -> None:
+def test_projects_that_the_file_no_longer_names_are_found_and_those_that_runs_made() -> None:
     ours, theirs = Memory(project="1", made=frozenset({"1"})), Memory(project="2")
     goal = _goal({}, Memory(parts={"gone.live": ours, "other.live": theirs}))
-    assert find_unnamed_parts(goal) == {"gone.live": ours}
+    found = find_unnamed_parts(goal)
+    assert found == {"gone.live": ours, "other.live": theirs}
+    assert [key for key, each in found.items() if each.is_made] == ["gone.live"]
 
 
 def test_the_memory_of_projects_and_of_a_move_is_read_as_it_was_written() -> None:
