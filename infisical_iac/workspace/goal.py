@@ -219,7 +219,8 @@ def slugs_of(desired: Workspace) -> dict[str, str]:
     """Return the slugs of the projects of the isolation `projects`, by key; no two are equal.
 
     A slug is the project's of the file, then the service or folder and the environment. One that is
-    longer than Infisical takes, or that two of them would have, ends in a digest of the key.
+    longer than Infisical takes, or that two of them would have, ends in a digest of that slug and
+    the key: what is left of it may be that of another deployment in the same organization.
     """
     parts = parts_of(desired)
     plain = {each.key: f"{desired.project.slug}-{each.stem}" for each in parts}
@@ -235,7 +236,7 @@ def slugs_of(desired: Workspace) -> dict[str, str]:
 
 def _shorten(slug: str, key: str) -> str:
     head = slug[: _LONGEST_SLUG - _DIGITS - 1].rstrip("-")
-    return f"{head}-{sha256(key.encode()).hexdigest()[:_DIGITS]}"
+    return f"{head}-{sha256(f'{slug} {key}'.encode()).hexdigest()[:_DIGITS]}"
 
 
 def split(goal: Goal) -> dict[str, Goal]:

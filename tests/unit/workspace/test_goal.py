@@ -20,7 +20,7 @@ from infisical_iac.workspace.goal import (
 )
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import parse, render
-from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.model import Project, Workspace
 
 _WORD = st.from_regex(r"[a-z0-9]{1,12}(-[a-z0-9]{1,12}){0,3}", fullmatch=True)
 _FOLDER = st.from_regex(r"(/[A-Za-z0-9_-]{1,12}){1,3}", fullmatch=True)
@@ -135,3 +135,13 @@ def test_a_fallback_counts_only_while_the_settings_have_privileges() -> None:
     assert (fallen.isolation, fallen.memory.fell_back) == ("projects", True)
     chosen = Goal(desired=goal.desired, isolation="projects", admin_email="a@b.io")
     assert chosen.recalling(Memory(fell_back=True)).memory.fell_back is False
+
+
+def test_long_slugs_of_two_deployments_in_one_organization_differ() -> None:
+    desired = _workspace({"backend": {"folder": "/backend"}}, [])
+    found = {
+        slugs_of(desired.model_copy(update={"project": Project(name="Acme", slug=slug)}))[key]
+        for slug in ("acme-platform-of-the-whole-firm-eu", "acme-platform-of-the-whole-firm-us")
+        for key in ("backend.live",)
+    }
+    assert len(found) == 2
