@@ -112,7 +112,8 @@ def refuse_unmoved(goal: Goal) -> None:
         where = slugs[0] if len(slugs) == 1 else f"{slugs[0]} and {len(slugs) - 1} other projects"
         raise Refused(
             f"isolation is {goal.isolation!r}, but the secrets are in {where}: run "
-            f"`infisical-iac isolation apply --to {goal.isolation}`, which moves them",
+            f"`infisical-iac isolation apply --to {'projects' if goal.is_split else 'privilege'}`, "
+            "which moves them",
             code="refused.isolation",
         )
 

@@ -314,7 +314,7 @@ def _list_leaving(reached: Reached, move: Move, leaves: Isolation) -> dict[str, 
     ids = known if leaves == "projects" else {memory.project}
     if leaves == move.to:
         # A killed run may have made some that nothing remembers.
-        ids = (ids | _find_ids(listed, reached, leaves)) - move.existing
+        ids = (ids | _find_made(listed, reached, leaves)) - move.existing
     return {each["id"]: each["slug"] for each in listed if each["id"] in ids}
 
 
@@ -327,6 +327,18 @@ def _find_ids(
         for each in goals
     ]
     return frozenset(str(each["id"]) for each in found if each)
+
+
+def _find_made(
+    listed: Sequence[Mapping[str, Any]], reached: Reached, isolation: Isolation
+) -> frozenset[str]:
+    """Return the ids of projects that look as this project makes them; people make other ones."""
+    names = {
+        each.desired.project.name
+        for each in split(replace(reached, isolation=isolation)).values()
+    }
+    made = [each for each in listed if each["hasDeleteProtection"] and each["name"] in names]
+    return _find_ids(made, reached, isolation)
 
 
 def end(reached: Reached, ending: Ending, report: Callable[[str], None]) -> None:
