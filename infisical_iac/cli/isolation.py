@@ -180,7 +180,7 @@ def _print_plan(planned: MovePlan) -> None:
 
 def _print_newer(compared: CopyState) -> None:
     if compared.newer:
-        echo(f"note: written in the new projects since, and kept there: {_list(compared.newer)}")
+        echo(f"note: written or deleted in the new projects since, and kept so: {_list(compared.newer)}")
 
 
 def _print_ending(ending: Ending) -> None:
@@ -196,6 +196,7 @@ def _print_ending(ending: Ending) -> None:
         echo(f"note: {count} written in the new projects since, which are lost: {_list(written)}")
     elif ending.name == "finish":
         echo(f"note: {pluralize(compared.same, 'secret')} equal on both sides.")
+        _print_newer(compared)
 
 
 def _list(places: tuple[SecretPlace, ...] | list[SecretPlace]) -> str:

@@ -58,7 +58,9 @@ def find_listed(
     return known, str(named["id"]) if named else ""
 
 
-def locate(client: Client, goal: Goal, *, partly: bool = False) -> Layout:
+def locate(
+    client: Client, goal: Goal, *, partly: bool = False, known_only: bool = False
+) -> Layout:
     """Return where the folders of the project file are. Raises UserError if a project is missing.
 
     Projects are found by the memory, or else by their slugs.
@@ -66,6 +68,7 @@ def locate(client: Client, goal: Goal, *, partly: bool = False) -> Layout:
     Args:
         partly: whether some of several projects may be missing, as for an identity that sees only
             its own.
+        known_only: whether a project may be missing that the memory does not know either.
     """
     listed = contents.projects(client)
     missing = ""
@@ -75,7 +78,7 @@ def locate(client: Client, goal: Goal, *, partly: bool = False) -> Layout:
         # A file that names another project than in the last run does not mean that one.
         memory = each.memory if each.memory.slug == slug else Memory(slug=slug)
         project, _ = find_listed(listed, memory)
-        if project is None:
+        if project is None and (memory.project or not known_only):
             missing = missing or slug
         if not each.key:
             if project:
@@ -272,6 +275,7 @@ def remember(goal: Goal, actual: Actual) -> Memory:
     # An identity that was renamed with its service loses its former name here.
     kept = {name: id for name, id in memory.identities.items() if id not in found.values()}
     memory = replace(memory, identities={**kept, **found})
+    memory = replace(memory, move=_forget_copies(goal, actual))
     if not goal.is_split:
         return _remember_project(goal, actual, memory) if actual.project else memory
     former = {part.former_key for part in parts_of(goal.desired)}
@@ -280,6 +284,37 @@ def remember(goal: Goal, actual: Actual) -> Memory:
         if there.project:
             parts[each.key] = replace(_remember_project(each, there, each.memory), identities={})
     return replace(memory, parts=parts)
+
+
+def _forget_copies(goal: Goal, actual: Actual) -> Move | None:
+    """Return the move without copies in projects that were deleted and are made anew.
+
+    Else their secrets would count as deleted there by a person, and would not be copied again.
+    """
+    move = goal.memory.move
+    if move is None or (goal.isolation == "projects") != (move.to == "projects"):
+        return move
+    lost = {
+        (environment.slug, folder)
+        for each, there in pair(goal, actual)
+        if there.project and each.memory.project not in ("", there.project.id)
+        for environment in each.desired.environments
+        for folder in ([*each.desired.folders] if each.key else [""])
+    }
+    return replace(
+        move,
+        versions={
+            key: versions
+            for key, versions in move.versions.items()
+            if not any(_is_in(key, *each) for each in lost)
+        },
+    )
+
+
+def _is_in(key: str, environment: str, folder: str) -> bool:
+    """Return whether a key of `Move.versions` is in a folder; an empty folder is every one."""
+    slug, path, _ = key.split(" ", 2)
+    return slug == environment and f"{path}/".startswith(f"{folder}/")
 
 
 def _remember_project(goal: Goal, actual: Actual, memory: Memory) -> Memory:

@@ -122,7 +122,8 @@ def compute_move(reached: Reached, to: Isolation) -> MovePlan:
     """
     here, goal = origin(reached, to), replace(reached, isolation=to)
     client, environments = reached.client, _slugs(reached)
-    side, stray = read_side(client, locate(client, here), environments, _unnamed(here))
+    source = locate(client, here, known_only=True)
+    side, stray = read_side(client, source, environments, _unnamed(here))
     refuse_homeless(stray, _future(goal), side)
     changes = difference(goal, read(client, goal, reached.admin))
     there: Side = {}
@@ -130,7 +131,7 @@ def compute_move(reached: Reached, to: Isolation) -> MovePlan:
     if is_made:
         there, _ = read_side(client, locate(client, goal), environments)
     move = reached.memory.move
-    compared = compare(side, there, move.versions if move else {})
+    compared = compare(side, there, move.versions if move and is_made else {})
     expanded = sum(bool(_REFERENCE.search(each.value)) for each in side.values())
     # Each side is read before the copy and after it.
     lists = 2 * len(reached.desired.environments) * (1 + len(parts_of(reached.desired)))
@@ -174,8 +175,10 @@ def carry_out(reached: Reached, to: Isolation, report: Callable[[str], None]) ->
         report(str(change))
 
     actual = converge(client, goal, note, reached.admin)
-    keep.save(move, learn(client, goal, actual, made))
-    source = locate(client, replace(keep.reached, isolation=here.isolation))
+    memory = learn(client, goal, actual, made)
+    move = memory.move or move
+    keep.save(move, memory)
+    source = locate(client, replace(keep.reached, isolation=here.isolation), known_only=True)
     target = locate(client, replace(keep.reached, isolation=to))
     for _ in range(_MOST_PASSES):
         side, stray = read_side(client, source, _slugs(reached), _unnamed(here))
@@ -277,7 +280,10 @@ def _compare_sides(reached: Reached, move: Move, *, is_forward: bool) -> CopySta
     client = reached.client
     goals = (replace(reached, isolation=each) for each in (_origin(move), move.to))
     (here, lost), (there, added) = (
-        read_side(client, locate(client, each), _slugs(reached), _unnamed(each)) for each in goals
+        read_side(
+            client, locate(client, each, known_only=True), _slugs(reached), _unnamed(each)
+        )
+        for each in goals
     )
     if is_forward:
         refuse_homeless(lost, Layout("project"), {})

@@ -357,3 +357,75 @@ def test_tags_of_one_slug_with_other_colors_become_one(one: Projects) -> None:
     moved = _move(one, "privilege")
     assert moved.is_settled
     assert moved.conflicts == ()
+
+
+def test_a_project_that_somebody_made_meanwhile_survives_an_undo(one: Projects) -> None:
+    _move(one)
+    body = {"projectName": "X", "slug": "acme-co-job-live", "shouldCreateDefaultEnvs": False}
+    one.deployer.post(API, json=body)
+    services = dict(one.content["services"])
+    one.content["services"]["job"] = {"folder": "/job"}
+    ending = compute_ending(one.reach(), "undo")
+    one.content["services"] = services
+    assert "acme-co-job-live" not in ending.projects.values()
+
+
+def test_the_refusal_of_the_isolation_viewer_names_a_move_that_there_is(one: Projects) -> None:
+    _in_projects(one)
+    one.isolation = "viewer"
+    with pytest.raises(Refused) as refused:
+        one.plan()
+    assert "isolation apply --to privilege" in str(refused.value)
+
+
+def test_a_new_project_that_somebody_deletes_gets_its_secrets_again(one: Projects) -> None:
+    _move(one)
+    path = f"{API}/{one.memory.parts['web.live'].project}"
+    one.deployer.patch(path, json={"name": "any", "hasDeleteProtection": False})
+    one.deployer.delete(path)
+    assert compute_move(one.reach(), "projects").compared.write
+    assert _move(one).newer == ()
+    assert _read(one, split=True) == _read(one, split=False)
+
+
+def test_a_new_project_that_an_apply_makes_again_ends_no_move_before_it_has_its_secrets(
+    one: Projects,
+) -> None:
+    _move(one)
+    path = f"{API}/{one.memory.parts['web.live'].project}"
+    one.deployer.patch(path, json={"name": "any", "hasDeleteProtection": False})
+    one.deployer.delete(path)
+    one.isolation = "projects"
+    one.apply()
+    with pytest.raises(Refused) as refused:
+        compute_ending(one.reach(), "finish")
+    assert "live /web META" in str(refused.value)
+    _move(one)
+    _end(one, "finish")
+
+
+@pytest.mark.parametrize("cuts", [0, 3, 9])
+def test_a_move_that_was_cut_can_be_undone(one: Projects, cuts: int) -> None:
+    before = _read(one, split=False)
+    assert all(is_cut(one, _move) for _ in range(cuts + 1))
+    _end(one, "undo")
+    assert one.slugs() == [_ONE]
+    assert _read(one, split=False) == before
+    assert one.plan().due == []
+
+
+def test_a_service_that_is_added_meanwhile_does_not_stop_a_move_to_one_project(
+    one: Projects,
+) -> None:
+    _in_projects(one)
+    services = dict(one.content["services"])
+    _move(one, "privilege")
+    one.isolation = "privilege"
+    one.content["services"] = {**services, "job": {"folder": "/job"}}
+    try:
+        one.apply()
+        _move(one, "privilege")
+        _end(one, "finish")
+    finally:
+        one.content["services"] = services
+    assert one.slugs() == [_ONE]
