@@ -26,6 +26,7 @@ from infisical_iac.workspace.moving import (
     compute_ending,
     compute_move,
     end,
+    refuse_unenforced,
 )
 from infisical_iac.workspace.reach import reach
 from infisical_iac.workspace.secret_copies import CopyState, SecretPlace
@@ -92,6 +93,8 @@ def apply(to: Isolation, inventory: str, project_file: Path | None, yes: bool, l
         if planned.is_due and not yes:
             _print_plan(planned)
             confirm("Make these changes?", yes=yes)
+        if planned.is_due:
+            refuse_unenforced(reached, to)
         with reached.recorded("workspace", lines) if planned.is_due else nullcontext():
             left = carry_out(reached, to, report)
     echo(f"{pluralize(left.same, 'secret')} read back: equal on both sides.")

@@ -14,6 +14,7 @@ from typing import Any
 from infisical_iac.api import contents
 from infisical_iac.core.errors import CheckFailed, Refused
 from infisical_iac.core.wording import join_names, pluralize
+from infisical_iac.workspace import isolation
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.converge import converge, difference
@@ -138,6 +139,20 @@ def compute_move(reached: Reached, to: Isolation) -> MovePlan:
     batches = len({each[:2] for each in compared.write})
     duration = expect_changes(client, goal, changes, of_secrets=lists + batches)
     return MovePlan(to, changes, compared, duration, expanded if to == "projects" else 0)
+
+
+def refuse_unenforced(reached: Reached, to: Isolation) -> None:
+    """Prove, before secrets move to `privilege`, that the server enforces privileges.
+
+    Raises CheckFailed if it does not, and UserError if that can't be proven.
+    """
+    if to == "projects":  # Membership of a project is what every release enforces.
+        return
+    try:
+        isolation.prove(reached.client, to)
+    except CheckFailed as error:
+        reason = str(error).partition("; ")[0]
+        raise CheckFailed(f"{reason}; the secrets stay where they are", code=error.code) from None
 
 
 def _future(goal: Goal) -> Layout:

@@ -11,8 +11,9 @@ import pytest
 
 from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
-from infisical_iac.core.errors import ApiError, UserError
+from infisical_iac.core.errors import ApiError, CheckFailed, UserError
 from infisical_iac.workspace.memory import parse, render
+from infisical_iac.workspace.moving import refuse_unenforced
 from infisical_iac.workspace.second_factor import PREFIX, Account, SecondFactors
 
 from .conftest import REAL
@@ -307,6 +308,14 @@ def test_a_role_on_a_part_of_a_folder_is_refused(project: Projects) -> None:
         project.plan()
     assert refused.value.code == "error.people_isolation"
     assert "/api/inner" in str(refused.value)
+
+
+@pytest.mark.skipif(REAL in os.environ, reason="the real release has privileges")
+def test_a_move_to_privileges_is_refused_where_none_are_enforced(project: Projects) -> None:
+    with pytest.raises(CheckFailed) as refused:
+        refuse_unenforced(project.reach(), "privilege")
+    assert refused.value.code == "checks.isolation"
+    assert project.slugs() == _EVERY
 
 
 def test_an_apply_that_is_cut_at_any_change_is_completed_by_the_next(project: Projects) -> None:
