@@ -310,7 +310,7 @@ def test_secrets_of_a_service_that_the_file_no_longer_names_are_refused_and_neve
         assert "/web in live" in str(refused.value)
         with pytest.raises(Refused):
             _move(one, "privilege")
-        one.content["services"] = services
+        one.content["services"] = dict(services)
         _move(one, "privilege")
         one.isolation = "privilege"
         del one.content["services"]["web"]
