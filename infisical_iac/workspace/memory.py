@@ -111,6 +111,13 @@ def refuse_unmoved(goal: Goal) -> None:
         if goal.is_split
         else ([each.slug for each in memory.parts.values()], memory.project)
     )
+    if goal.is_split and memory.environments and not slugs and not wanted:
+        raise Refused(
+            "isolation is 'projects', but an earlier release of infisical-iac ran last, which did "
+            "not record the project of the secrets: run `infisical-iac apply` with the isolation "
+            "of before first",
+            code="refused.isolation",
+        )
     if slugs and not wanted:
         where = slugs[0] if len(slugs) == 1 else f"{slugs[0]} and {len(slugs) - 1} other projects"
         raise Refused(
