@@ -132,9 +132,20 @@ def _read_parts(client: Client, goal: Goal, admin: Callable[[], Client] | None) 
         )
         return _read_part(client, here, start, project) if project else start
 
-    left = {each.project for each in find_unnamed_parts(goal).values()}
-    unnamed = {each["id"]: each for each in projects if each["id"] in left}
-    seats = gather_by(unnamed, partial(identities.memberships, client))
+    by_id = {each["id"]: each for each in projects}
+    left = {
+        key: by_id[each.project]
+        for key, each in find_unnamed_parts(goal).items()
+        if each.project in by_id
+    }
+
+    def unnamed(key: str) -> Actual:
+        id = left[key]["id"]
+        persons = list_people(goal, memberships(client, id), people)
+        seats = ServerLists(seats=identities.memberships(client, id))
+        state = ProjectState.of(left[key])
+        return Actual(organization, project=state, people=persons, listed=seats, kin=own)
+
     return Actual(
         organization,
         accounts=accounts,
@@ -142,15 +153,7 @@ def _read_parts(client: Client, goal: Goal, admin: Callable[[], Client] | None) 
         people_unseen=unseen,
         listed=listed,
         parts=gather_by(goals, part),
-        unnamed=tuple(
-            Actual(
-                organization,
-                project=ProjectState.of(unnamed[id]),
-                listed=ServerLists(seats=there),
-                kin=own,
-            )
-            for id, there in seats.items()
-        ),
+        unnamed=gather_by(left, unnamed),
     )
 
 

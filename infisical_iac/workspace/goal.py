@@ -355,6 +355,15 @@ class Layout:
         return [self.whole] if self.whole else [*filter(None, self.parts.values())]
 
 
+def narrow_people(goal: Goal, key: str) -> Workspace:
+    """Return the file's people with their roles in a project that the file no longer names."""
+    known, (_, _, environment) = goal.memory.parts[key], key.rpartition(".")
+    folder = max((path for paths in known.folders.values() for path in paths), key=len, default="/")
+    people = goal.desired.people.items()
+    roles = {email: role_in(access, environment, folder) for email, access in people}
+    return goal.desired.model_copy(update={"people": roles})
+
+
 def find_unnamed_parts(goal: Goal) -> dict[str, Memory]:
     """Return the memory of projects that the file no longer names, by key."""
     if not goal.is_split:

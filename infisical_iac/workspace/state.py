@@ -155,7 +155,8 @@ class Actual:
         parts: with the isolation `projects`, the state of each project by the key of `goal.split`.
             Then everything of a project is there, and only identities are in the whole state.
         slug: in one of these projects, its desired slug.
-        unnamed: the projects of ours that the file no longer names, with the identities in them.
+        unnamed: the projects of ours that the file no longer names, by their former key, with the
+            members in them.
         kin: in one of these projects, the ids of the accounts' identities that it does not serve.
     """
 
@@ -174,7 +175,7 @@ class Actual:
     parts: Mapping[str, "Actual"] = field(default_factory=dict)
     slug: str = ""
     kin: frozenset[str] = frozenset()
-    unnamed: tuple["Actual", ...] = ()
+    unnamed: Mapping[str, "Actual"] = field(default_factory=dict)
 
     @property
     def placeholder(self) -> Made:

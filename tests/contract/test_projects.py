@@ -345,3 +345,19 @@ def test_a_shared_folder_that_the_file_no_longer_names_is_read_by_no_service(
         for stage in ("staging", "live")
     ]
     assert project.plan().due == []
+
+
+def test_a_narrowed_role_counts_in_a_project_that_the_file_no_longer_names(
+    project: Projects,
+) -> None:
+    project.content["services"]["job"] = {"folder": "/job"}
+    project.content["people"] = {BEN: {"staging": "developer"}}
+    project.apply()
+    del project.content["services"]["job"]
+    assert project.plan().due == []
+    project.content["people"] = {BEN: {"live": "viewer"}}
+    project.apply()
+    assert project.plan().due == []
+    roles = _roles(project, BEN)
+    assert roles["acme-co-job-staging"] == "no-access"
+    assert "acme-co-job-live" not in roles
