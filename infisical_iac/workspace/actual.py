@@ -130,7 +130,13 @@ def _read_parts(client: Client, goal: Goal, admin: Callable[[], Client] | None) 
             slug=here.desired.project.slug,
             kin=own - {each.identity.id for each in known.values()},
         )
-        return _read_part(client, here, start, project) if project else start
+        if project is None:
+            return start
+        there = _read_part(client, here, start, project)
+        # Anybody may make a project, also with a slug that this one is about to need.
+        is_new = bool(goal.memory.projects) and not here.memory.project
+        is_taken = is_new and _has_strangers(here, there)
+        return replace(start, slug_holder=project["id"]) if is_taken else there
 
     by_id = {each["id"]: each for each in projects}
     left = {
@@ -207,6 +213,16 @@ def _read_part(client: Client, goal: Goal, start: Actual, project: Json) -> Actu
         people=list_people(goal, persons, start.people),
         listed=replace(start.listed, seats=seats, persons=persons),
     )
+
+
+def _has_strangers(goal: Goal, actual: Actual) -> bool:
+    """Return whether a project has members other than ours and admins of the organization."""
+    admins = {each["identity"]["id"] for each in actual.listed.identities if each["role"] == "admin"}
+    known = {goal.admin_email.lower(), *goal.desired.people}
+    return any(
+        each["identityId"] not in {*admins, *actual.own, *actual.kin}
+        for each in actual.listed.seats
+    ) or any(known.isdisjoint(names_of(each["user"])) for each in actual.listed.persons)
 
 
 def _everybody(

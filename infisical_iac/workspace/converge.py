@@ -60,8 +60,11 @@ def _in_parts(goal: Goal, actual: Actual) -> Iterator[ApiChange]:
         yield from access.diff_identity(account, actual)
     yield from access.invitations(goal.desired, goal.admin_email, actual)
     for part, there in pair(goal, actual):
-        changes = [
-            *_project(part, there),
+        changes = _project(part, there)
+        if there.project is None and any(each.kind == "!" for each in changes):
+            yield from changes
+            continue
+        changes += [
             *access.seats(part.desired, goal.admin_email, there, goal.factors),
             *access.end_seats(there),
         ]

@@ -78,6 +78,8 @@ def locate(
         # A file that names another project than in the last run does not mean that one.
         memory = each.memory if each.memory.slug == slug else Memory(slug=slug)
         project, _ = find_listed(listed, memory)
+        if each.key and goal.memory.parts and not memory.project:
+            project = None  # An apply first finds out whose project has the slug.
         if project is None and (memory.project or not known_only):
             missing = missing or slug
         if not each.key:

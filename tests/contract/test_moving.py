@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infisical_iac.api import contents
-from infisical_iac.core.errors import ApiError, Refused
+from infisical_iac.core.errors import ApiError, Refused, UserError
 from infisical_iac.workspace.memory import parse, render
 from infisical_iac.workspace.moving import carry_out, compute_ending, compute_move, end
 
@@ -429,3 +429,19 @@ def test_a_service_that_is_added_meanwhile_does_not_stop_a_move_to_one_project(
     finally:
         one.content["services"] = services
     assert one.slugs() == [_ONE]
+
+
+def test_no_secret_moves_into_a_project_of_others(one: Projects) -> None:
+    body = {"projectName": "Trap", "slug": "acme-co-api-live", "shouldCreateDefaultEnvs": False}
+    trap = one.deployer.post(API, json=body)["project"]["id"]
+    body = {"name": "spy", "organizationId": one.organization, "role": "no-access"}
+    spy = one.deployer.post("/api/v1/identities", json=body)["identity"]["id"]
+    roles = {"roles": [{"role": "admin", "isTemporary": False}]}
+    one.deployer.post(f"{API}/{trap}/memberships/identities/{spy}", json=roles)
+    assert [each.kind for each in compute_move(one.reach(), "projects").changes].count("!") == 1
+    with pytest.raises(UserError):
+        _move(one)
+    assert one.deployer.get(f"{API}/{trap}")["project"]["environments"] == []
+    _end(one, "undo")
+    assert one.slugs() == [_ONE, "acme-co-api-live"]
+    one.deployer.delete(f"/api/v1/identities/{spy}")

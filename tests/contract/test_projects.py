@@ -12,7 +12,7 @@ import pytest
 from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, CheckFailed, UserError
-from infisical_iac.workspace.memory import parse, render
+from infisical_iac.workspace.memory import locate, parse, render
 from infisical_iac.workspace.moving import refuse_unenforced
 from infisical_iac.workspace.second_factor import PREFIX, Account, SecondFactors
 
@@ -361,3 +361,33 @@ def test_a_narrowed_role_counts_in_a_project_that_the_file_no_longer_names(
     roles = _roles(project, BEN)
     assert roles["acme-co-job-staging"] == "no-access"
     assert "acme-co-job-live" not in roles
+
+
+def test_a_project_of_others_with_the_slug_of_a_new_service_is_not_taken_over(
+    project: Projects,
+) -> None:
+    body = {"projectName": "Trap", "slug": "acme-co-job-live", "shouldCreateDefaultEnvs": False}
+    trap = project.deployer.post(API, json=body)["project"]["id"]
+    body = {"name": "spy", "organizationId": project.organization, "role": "no-access"}
+    spy = project.deployer.post("/api/v1/identities", json=body)["identity"]["id"]
+    roles = {"roles": [{"role": "admin", "isTemporary": False}]}
+    project.deployer.post(f"{API}/{trap}/memberships/identities/{spy}", json=roles)
+    project.content["services"]["job"] = {"folder": "/job"}
+    (blocked,) = project.plan().blocked
+    assert "acme-co-job-live" in str(blocked)
+    project.apply()
+    assert "job.live" not in project.memory.parts
+    assert "job.staging" in project.memory.parts
+    seats = project.deployer.get(f"{API}/{trap}/memberships/identities")["identityMemberships"]
+    assert "job-live" not in {each["identity"]["name"] for each in seats}
+    with pytest.raises(UserError) as refused:
+        locate(project.deployer, project.reach())
+    assert refused.value.code == "error.no_project"
+    project.deployer.delete(f"{API}/{trap}/memberships/identities/{spy}")
+    project.apply()
+    assert project.plan().due == []
+    assert project.memory.parts["job.live"].project == trap
+    body = {"name": "Trap", "hasDeleteProtection": False}
+    project.deployer.patch(f"{API}/{trap}", json=body)
+    project.deployer.delete(f"{API}/{trap}")
+    project.deployer.delete(f"/api/v1/identities/{spy}")
