@@ -183,7 +183,8 @@ def _print_plan(planned: MovePlan) -> None:
 
 def _print_newer(compared: CopyState) -> None:
     if compared.newer:
-        echo(f"note: written or deleted in the new projects since, and kept so: {_list(compared.newer)}")
+        names = _list(compared.newer)
+        echo(f"note: written or deleted in the new projects since, and kept so: {names}")
 
 
 def _print_ending(ending: Ending) -> None:

@@ -217,7 +217,8 @@ def _read_part(client: Client, goal: Goal, start: Actual, project: Json) -> Actu
 
 def _has_strangers(goal: Goal, actual: Actual) -> bool:
     """Return whether a project has members other than ours and admins of the organization."""
-    admins = {each["identity"]["id"] for each in actual.listed.identities if each["role"] == "admin"}
+    everybody = actual.listed.identities
+    admins = {each["identity"]["id"] for each in everybody if each["role"] == "admin"}
     known = {goal.admin_email.lower(), *goal.desired.people}
     return any(
         each["identityId"] not in {*admins, *actual.own, *actual.kin}

@@ -58,9 +58,7 @@ def find_listed(
     return known, str(named["id"]) if named else ""
 
 
-def locate(
-    client: Client, goal: Goal, *, partly: bool = False, known_only: bool = False
-) -> Layout:
+def locate(client: Client, goal: Goal, *, partly: bool = False, known_only: bool = False) -> Layout:
     """Return where the folders of the project file are. Raises UserError if a project is missing.
 
     Projects are found by the memory, or else by their slugs.

@@ -295,9 +295,7 @@ def _compare_sides(reached: Reached, move: Move, *, is_forward: bool) -> CopySta
     client = reached.client
     goals = (replace(reached, isolation=each) for each in (_origin(move), move.to))
     (here, lost), (there, added) = (
-        read_side(
-            client, locate(client, each, known_only=True), _slugs(reached), _unnamed(each)
-        )
+        read_side(client, locate(client, each, known_only=True), _slugs(reached), _unnamed(each))
         for each in goals
     )
     if is_forward:
@@ -355,8 +353,7 @@ def _find_made(
 ) -> frozenset[str]:
     """Return the ids of projects that look as this project makes them; people make other ones."""
     names = {
-        each.desired.project.name
-        for each in split(replace(reached, isolation=isolation)).values()
+        each.desired.project.name for each in split(replace(reached, isolation=isolation)).values()
     }
     made = [each for each in listed if each["hasDeleteProtection"] and each["name"] in names]
     return _find_ids(made, reached, isolation)
