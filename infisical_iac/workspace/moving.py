@@ -250,7 +250,8 @@ class Ending:
         name: `finish`, which deletes where the secrets came from, or `undo`, which deletes where
             they went.
         projects: the slugs of the projects to delete, by id.
-        compared: the difference between the two sides; None if the deletion had begun before.
+        compared: the difference between the two sides; None if the deletion had begun before,
+            also by hand.
     """
 
     name: str
@@ -280,7 +281,8 @@ def compute_ending(reached: Reached, name: str) -> Ending:
             "`infisical-iac apply` first",
             code="refused.isolation",
         )
-    compared = None if move.ending else _compare_sides(reached, move, is_forward=is_forward)
+    begun = bool(move.ending) or (is_forward and _is_deleted(reached, move))
+    compared = None if begun else _compare_sides(reached, move, is_forward=is_forward)
     if is_forward and compared:
         _refuse_late(move, [*compared.write, *compared.remove, *compared.conflicts])
     leaves = _origin(move) if is_forward else move.to
@@ -289,6 +291,12 @@ def compute_ending(reached: Reached, name: str) -> Ending:
 
 def _origin(move: Move) -> Isolation:
     return "privilege" if move.to == "projects" else "projects"
+
+
+def _is_deleted(reached: Reached, move: Move) -> bool:
+    """Return whether somebody has deleted the one project that the secrets came from."""
+    id = reached.memory.project
+    return move.to == "projects" and reached.client.find(f"/api/v1/projects/{id}") is None
 
 
 def _compare_sides(reached: Reached, move: Move, *, is_forward: bool) -> CopyState:

@@ -445,3 +445,14 @@ def test_no_secret_moves_into_a_project_of_others(one: Projects) -> None:
     _end(one, "undo")
     assert one.slugs() == [_ONE, "acme-co-api-live"]
     one.deployer.delete(f"/api/v1/identities/{spy}")
+
+
+def test_a_move_ends_though_somebody_deleted_the_old_project(one: Projects) -> None:
+    _move(one)
+    path = f"{API}/{one.memory.project}"
+    one.deployer.patch(path, json={"name": "any", "hasDeleteProtection": False})
+    one.deployer.delete(path)
+    one.isolation = "projects"
+    _end(one, "finish")
+    assert one.memory.move is None
+    assert one.plan().due == []
