@@ -229,12 +229,12 @@ def slugs_of(desired: Workspace) -> dict[str, str]:
     return {
         key: slug
         if key in exact and often[slug] == 1 and len(slug) <= _LONGEST_SLUG
-        else _shorten(slug, key)
+        else _cut_slug(slug, key)
         for key, slug in plain.items()
     }
 
 
-def _shorten(slug: str, key: str) -> str:
+def _cut_slug(slug: str, key: str) -> str:
     head = slug[: _LONGEST_SLUG - _DIGITS - 1].rstrip("-")
     return f"{head}-{sha256(f'{slug} {key}'.encode()).hexdigest()[:_DIGITS]}"
 

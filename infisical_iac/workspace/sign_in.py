@@ -109,7 +109,7 @@ def methods(settings: Settings) -> Commands:
     """
     port, desired = settings.stack.http_port, settings.instance.login_methods
     if not desired:
-        yield from _reopen(settings)
+        yield from _allow_all(settings)
         return
     restrict = step(_restrict, settings, desired)
     if not session.answers(port):
@@ -121,7 +121,7 @@ def methods(settings: Settings) -> Commands:
     yield from decide_methods(desired, instance.login_methods(session.api(port)), restrict)
 
 
-def _reopen(settings: Settings) -> Commands:
+def _allow_all(settings: Settings) -> Commands:
     port, found = settings.stack.http_port, []
     if session.answers(port):
         client = session.api(port)

@@ -59,9 +59,10 @@ def project(deployed: Projects) -> Iterator[Projects]:
     """The deployment, which each test leaves as the file says."""
     yield deployed
     deployed.content = file()
-    deployed.apply(prune=True)
-    assert deployed.plan().due == []
-    assert deployed.foreign() == []
+    if deployed.plan(prune=True).due:
+        deployed.apply(prune=True)
+        left = deployed.plan()
+        assert (left.due, left.foreign) == ([], [])
 
 
 def test_an_apply_makes_one_project_for_each_folder_and_another_changes_nothing(
