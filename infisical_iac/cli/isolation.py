@@ -26,6 +26,7 @@ from infisical_iac.workspace.moving import (
     compute_ending,
     compute_move,
     end,
+    refuse_unenforced,
 )
 from infisical_iac.workspace.reach import reach
 from infisical_iac.workspace.secret_copies import CopyState, SecretPlace
@@ -92,6 +93,8 @@ def apply(to: Isolation, inventory: str, project_file: Path | None, yes: bool, l
         if planned.is_due and not yes:
             _print_plan(planned)
             confirm("Make these changes?", yes=yes)
+        if planned.is_due:
+            refuse_unenforced(reached, to)
         with reached.recorded("workspace", lines) if planned.is_due else nullcontext():
             left = carry_out(reached, to, report)
     echo(f"{pluralize(left.same, 'secret')} read back: equal on both sides.")
@@ -180,7 +183,8 @@ def _print_plan(planned: MovePlan) -> None:
 
 def _print_newer(compared: CopyState) -> None:
     if compared.newer:
-        echo(f"note: written in the new projects since, and kept there: {_list(compared.newer)}")
+        names = _list(compared.newer)
+        echo(f"note: written or deleted in the new projects since, and kept so: {names}")
 
 
 def _print_ending(ending: Ending) -> None:
@@ -196,6 +200,7 @@ def _print_ending(ending: Ending) -> None:
         echo(f"note: {count} written in the new projects since, which are lost: {_list(written)}")
     elif ending.name == "finish":
         echo(f"note: {pluralize(compared.same, 'secret')} equal on both sides.")
+        _print_newer(compared)
 
 
 def _list(places: tuple[SecretPlace, ...] | list[SecretPlace]) -> str:

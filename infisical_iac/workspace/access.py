@@ -364,11 +364,19 @@ def invitations(desired: Workspace, admin_email: str, actual: Actual) -> Iterato
 
 
 def seats(
-    desired: Workspace, admin_email: str, actual: Actual, known: SecondFactors
+    desired: Workspace,
+    admin_email: str,
+    actual: Actual,
+    known: SecondFactors,
+    *,
+    joins: bool = True,
 ) -> Iterator[ApiChange]:
     """Yield the changes that give people their roles in one of several projects.
 
     Somebody without a role is added nowhere, and keeps a membership without permissions.
+
+    Args:
+        joins: whether people are added who are no members yet.
     """
     found = actual.people or People({}, {})
     for email, access in desired.people.items():
@@ -377,7 +385,7 @@ def seats(
         if email == admin_email.lower():
             continue
         if there is None:
-            if access != "none":
+            if joins and access != "none":
                 username = found.usernames.get(email, email)
                 body = {"usernames": [username], "emails": [], "roleSlugs": [role]}
                 call = Call("POST", _members(actual), body, mails=True)

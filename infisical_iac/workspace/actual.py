@@ -12,7 +12,7 @@ from infisical_iac.api.universal_auth import client_secrets, universal_auth
 from infisical_iac.core.errors import SettingsError, Unreachable, UserError
 from infisical_iac.workspace import environment_contents, model, structure
 from infisical_iac.workspace.credentials import is_made_for
-from infisical_iac.workspace.goal import Goal, split
+from infisical_iac.workspace.goal import Goal, find_unnamed_parts, split
 from infisical_iac.workspace.memory import find_listed, find_project, known_folders
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.people_actual import (
@@ -130,7 +130,27 @@ def _read_parts(client: Client, goal: Goal, admin: Callable[[], Client] | None) 
             slug=here.desired.project.slug,
             kin=own - {each.identity.id for each in known.values()},
         )
-        return _read_part(client, here, start, project) if project else start
+        if project is None:
+            return start
+        there = _read_part(client, here, start, project)
+        # Anybody may make a project, also with a slug that this one is about to need.
+        is_new = bool(goal.memory.projects) and not here.memory.project
+        is_taken = is_new and _has_strangers(here, there)
+        return replace(start, slug_holder=project["id"]) if is_taken else there
+
+    by_id = {each["id"]: each for each in projects}
+    left = {
+        key: by_id[each.project]
+        for key, each in find_unnamed_parts(goal).items()
+        if each.project in by_id
+    }
+
+    def unnamed(key: str) -> Actual:
+        id = left[key]["id"]
+        persons = list_people(goal, memberships(client, id), people)
+        seats = ServerLists(seats=identities.memberships(client, id))
+        state = ProjectState.of(left[key])
+        return Actual(organization, project=state, people=persons, listed=seats, kin=own)
 
     return Actual(
         organization,
@@ -139,6 +159,7 @@ def _read_parts(client: Client, goal: Goal, admin: Callable[[], Client] | None) 
         people_unseen=unseen,
         listed=listed,
         parts=gather_by(goals, part),
+        unnamed=gather_by(left, unnamed),
     )
 
 
@@ -192,6 +213,17 @@ def _read_part(client: Client, goal: Goal, start: Actual, project: Json) -> Actu
         people=list_people(goal, persons, start.people),
         listed=replace(start.listed, seats=seats, persons=persons),
     )
+
+
+def _has_strangers(goal: Goal, actual: Actual) -> bool:
+    """Return whether a project has members other than ours and admins of the organization."""
+    everybody = actual.listed.identities
+    admins = {each["identity"]["id"] for each in everybody if each["role"] == "admin"}
+    known = {goal.admin_email.lower(), *goal.desired.people}
+    return any(
+        each["identityId"] not in {*admins, *actual.own, *actual.kin}
+        for each in actual.listed.seats
+    ) or any(known.isdisjoint(names_of(each["user"])) for each in actual.listed.persons)
 
 
 def _everybody(

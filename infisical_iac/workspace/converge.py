@@ -10,7 +10,7 @@ from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.workspace import access, structure
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.api_change import ApiChange, Call, Made
-from infisical_iac.workspace.goal import Goal, pair
+from infisical_iac.workspace.goal import Goal, narrow_people, pair
 from infisical_iac.workspace.memory import former_folder
 from infisical_iac.workspace.model import ServiceAccount, Workspace
 from infisical_iac.workspace.state import Actual
@@ -60,8 +60,11 @@ def _in_parts(goal: Goal, actual: Actual) -> Iterator[ApiChange]:
         yield from access.diff_identity(account, actual)
     yield from access.invitations(goal.desired, goal.admin_email, actual)
     for part, there in pair(goal, actual):
-        changes = [
-            *_project(part, there),
+        changes = _project(part, there)
+        if there.project is None and any(each.kind == "!" for each in changes):
+            yield from changes
+            continue
+        changes += [
             *access.seats(part.desired, goal.admin_email, there, goal.factors),
             *access.end_seats(there),
         ]
@@ -71,6 +74,11 @@ def _in_parts(goal: Goal, actual: Actual) -> Iterator[ApiChange]:
         for each in changes:
             named = each.what if each.what == project else f"{each.what} of {project}"
             yield replace(each, what=named)
+    for key, there in actual.unnamed.items():
+        left = narrow_people(goal, key)
+        ends = [*access.seats(left, goal.admin_email, there, goal.factors, joins=False)]
+        for each in (*ends, *access.end_seats(there)):
+            yield replace(each, what=f"{each.what} of project {there.project_slug}")
 
 
 def _places(account: ServiceAccount) -> Iterator[str]:

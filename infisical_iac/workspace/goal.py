@@ -82,6 +82,11 @@ class Memory:
     fell_back: bool = False
 
     @property
+    def is_made(self) -> bool:
+        """Return whether a run made the project itself."""
+        return self.project in self.made
+
+    @property
     def projects(self) -> list[str]:
         """Return the ids of all projects of ours."""
         every = [self, *self.parts.values()]
@@ -214,7 +219,8 @@ def slugs_of(desired: Workspace) -> dict[str, str]:
     """Return the slugs of the projects of the isolation `projects`, by key; no two are equal.
 
     A slug is the project's of the file, then the service or folder and the environment. One that is
-    longer than Infisical takes, or that two of them would have, ends in a digest of the key.
+    longer than Infisical takes, or that two of them would have, ends in a digest of that slug and
+    the key: what is left of it may be that of another deployment in the same organization.
     """
     parts = parts_of(desired)
     plain = {each.key: f"{desired.project.slug}-{each.stem}" for each in parts}
@@ -230,7 +236,7 @@ def slugs_of(desired: Workspace) -> dict[str, str]:
 
 def _cut_slug(slug: str, key: str) -> str:
     head = slug[: _LONGEST_SLUG - _DIGITS - 1].rstrip("-")
-    return f"{head}-{sha256(key.encode()).hexdigest()[:_DIGITS]}"
+    return f"{head}-{sha256(f'{slug} {key}'.encode()).hexdigest()[:_DIGITS]}"
 
 
 def split(goal: Goal) -> dict[str, Goal]:
@@ -349,13 +355,18 @@ class Layout:
         return [self.whole] if self.whole else [*filter(None, self.parts.values())]
 
 
+def narrow_people(goal: Goal, key: str) -> Workspace:
+    """Return the file's people with their roles in a project that the file no longer names."""
+    known, (_, _, environment) = goal.memory.parts[key], key.rpartition(".")
+    folder = max((path for paths in known.folders.values() for path in paths), key=len, default="/")
+    people = goal.desired.people.items()
+    roles = {email: role_in(access, environment, folder) for email, access in people}
+    return goal.desired.model_copy(update={"people": roles})
+
+
 def find_unnamed_parts(goal: Goal) -> dict[str, Memory]:
-    """Return the memory of projects that runs made and the file no longer names, by key."""
+    """Return the memory of projects that the file no longer names, by key."""
     if not goal.is_split:
         return {}
     known = {key for part in parts_of(goal.desired) for key in (part.key, part.former_key)}
-    return {
-        key: each
-        for key, each in goal.memory.parts.items()
-        if key not in known and each.project in each.made
-    }
+    return {key: each for key, each in goal.memory.parts.items() if key not in known}

@@ -58,7 +58,7 @@ def find_listed(
     return known, str(named["id"]) if named else ""
 
 
-def locate(client: Client, goal: Goal, *, partly: bool = False) -> Layout:
+def locate(client: Client, goal: Goal, *, partly: bool = False, known_only: bool = False) -> Layout:
     """Return where the folders of the project file are. Raises UserError if a project is missing.
 
     Projects are found by the memory, or else by their slugs.
@@ -66,6 +66,7 @@ def locate(client: Client, goal: Goal, *, partly: bool = False) -> Layout:
     Args:
         partly: whether some of several projects may be missing, as for an identity that sees only
             its own.
+        known_only: whether a project may be missing that the memory does not know either.
     """
     listed = contents.projects(client)
     missing = ""
@@ -75,7 +76,9 @@ def locate(client: Client, goal: Goal, *, partly: bool = False) -> Layout:
         # A file that names another project than in the last run does not mean that one.
         memory = each.memory if each.memory.slug == slug else Memory(slug=slug)
         project, _ = find_listed(listed, memory)
-        if project is None:
+        if each.key and goal.memory.parts and not memory.project:
+            project = None  # An apply first finds out whose project has the slug.
+        if project is None and (memory.project or not known_only):
             missing = missing or slug
         if not each.key:
             if project:
@@ -108,11 +111,19 @@ def refuse_unmoved(goal: Goal) -> None:
         if goal.is_split
         else ([each.slug for each in memory.parts.values()], memory.project)
     )
+    if goal.is_split and memory.environments and not slugs and not wanted:
+        raise Refused(
+            "isolation is 'projects', but an earlier release of infisical-iac ran last, which did "
+            "not record the project of the secrets: run `infisical-iac apply` with the isolation "
+            "of before first",
+            code="refused.isolation",
+        )
     if slugs and not wanted:
         where = slugs[0] if len(slugs) == 1 else f"{slugs[0]} and {len(slugs) - 1} other projects"
         raise Refused(
             f"isolation is {goal.isolation!r}, but the secrets are in {where}: run "
-            f"`infisical-iac isolation apply --to {goal.isolation}`, which moves them",
+            f"`infisical-iac isolation apply --to {'projects' if goal.is_split else 'privilege'}`, "
+            "which moves them",
             code="refused.isolation",
         )
 
@@ -271,6 +282,7 @@ def remember(goal: Goal, actual: Actual) -> Memory:
     # An identity that was renamed with its service loses its former name here.
     kept = {name: id for name, id in memory.identities.items() if id not in found.values()}
     memory = replace(memory, identities={**kept, **found})
+    memory = replace(memory, move=_forget_copies(goal, actual))
     if not goal.is_split:
         return _remember_project(goal, actual, memory) if actual.project else memory
     former = {part.former_key for part in parts_of(goal.desired)}
@@ -279,6 +291,37 @@ def remember(goal: Goal, actual: Actual) -> Memory:
         if there.project:
             parts[each.key] = replace(_remember_project(each, there, each.memory), identities={})
     return replace(memory, parts=parts)
+
+
+def _forget_copies(goal: Goal, actual: Actual) -> Move | None:
+    """Return the move without copies in projects that were deleted and are made anew.
+
+    Else their secrets would count as deleted there by a person, and would not be copied again.
+    """
+    move = goal.memory.move
+    if move is None or (goal.isolation == "projects") != (move.to == "projects"):
+        return move
+    lost = {
+        (environment.slug, folder)
+        for each, there in pair(goal, actual)
+        if there.project and each.memory.project not in ("", there.project.id)
+        for environment in each.desired.environments
+        for folder in ([*each.desired.folders] if each.key else [""])
+    }
+    return replace(
+        move,
+        versions={
+            key: versions
+            for key, versions in move.versions.items()
+            if not any(_is_in(key, *each) for each in lost)
+        },
+    )
+
+
+def _is_in(key: str, environment: str, folder: str) -> bool:
+    """Return whether a key of `Move.versions` is in a folder; an empty folder is every one."""
+    slug, path, _ = key.split(" ", 2)
+    return slug == environment and f"{path}/".startswith(f"{folder}/")
 
 
 def _remember_project(goal: Goal, actual: Actual, memory: Memory) -> Memory:

@@ -14,6 +14,7 @@ from typing import Any
 from infisical_iac.api import contents
 from infisical_iac.core.errors import CheckFailed, Refused
 from infisical_iac.core.wording import join_names, pluralize
+from infisical_iac.workspace import isolation
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.converge import converge, difference
@@ -90,6 +91,14 @@ def origin(reached: Reached, to: Isolation) -> Goal:
     return replace(reached, isolation="projects" if is_split else "privilege")
 
 
+def _unnamed(goal: Goal) -> set[str]:
+    """Return the ids of remembered projects that the file no longer names."""
+    if not goal.is_split:
+        return set()
+    named = {each.memory.project for each in split(goal).values()}
+    return {each.project for each in goal.memory.parts.values()} - named
+
+
 def _slugs(goal: Goal) -> list[str]:
     return [each.slug for each in goal.desired.environments]
 
@@ -114,7 +123,8 @@ def compute_move(reached: Reached, to: Isolation) -> MovePlan:
     """
     here, goal = origin(reached, to), replace(reached, isolation=to)
     client, environments = reached.client, _slugs(reached)
-    side, stray = read_side(client, locate(client, here), environments)
+    source = locate(client, here, known_only=True)
+    side, stray = read_side(client, source, environments, _unnamed(here))
     refuse_homeless(stray, _future(goal), side)
     changes = difference(goal, read(client, goal, reached.admin))
     there: Side = {}
@@ -122,13 +132,27 @@ def compute_move(reached: Reached, to: Isolation) -> MovePlan:
     if is_made:
         there, _ = read_side(client, locate(client, goal), environments)
     move = reached.memory.move
-    compared = compare(side, there, move.versions if move else {})
+    compared = compare(side, there, move.versions if move and is_made else {})
     expanded = sum(bool(_REFERENCE.search(each.value)) for each in side.values())
     # Each side is read before the copy and after it.
     lists = 2 * len(reached.desired.environments) * (1 + len(parts_of(reached.desired)))
     batches = len({each[:2] for each in compared.write})
     duration = expect_changes(client, goal, changes, of_secrets=lists + batches)
     return MovePlan(to, changes, compared, duration, expanded if to == "projects" else 0)
+
+
+def refuse_unenforced(reached: Reached, to: Isolation) -> None:
+    """Prove, before secrets move to `privilege`, that the server enforces privileges.
+
+    Raises CheckFailed if it does not, and UserError if that can't be proven.
+    """
+    if to == "projects":  # Membership of a project is what every release enforces.
+        return
+    try:
+        isolation.prove(reached.client, to)
+    except CheckFailed as error:
+        reason = str(error).partition("; ")[0]
+        raise CheckFailed(f"{reason}; the secrets stay where they are", code=error.code) from None
 
 
 def _future(goal: Goal) -> Layout:
@@ -166,11 +190,13 @@ def carry_out(reached: Reached, to: Isolation, report: Callable[[str], None]) ->
         report(str(change))
 
     actual = converge(client, goal, note, reached.admin)
-    keep.save(move, learn(client, goal, actual, made))
-    source = locate(client, replace(keep.reached, isolation=here.isolation))
+    memory = learn(client, goal, actual, made)
+    move = memory.move or move
+    keep.save(move, memory)
+    source = locate(client, replace(keep.reached, isolation=here.isolation), known_only=True)
     target = locate(client, replace(keep.reached, isolation=to))
     for _ in range(_MOST_PASSES):
-        side, stray = read_side(client, source, _slugs(reached))
+        side, stray = read_side(client, source, _slugs(reached), _unnamed(here))
         refuse_homeless(stray, target, side)
         there, _ = read_side(client, target, _slugs(reached))
         found = compare(side, there, move.versions)
@@ -224,7 +250,8 @@ class Ending:
         name: `finish`, which deletes where the secrets came from, or `undo`, which deletes where
             they went.
         projects: the slugs of the projects to delete, by id.
-        compared: the difference between the two sides; None if the deletion had begun before.
+        compared: the difference between the two sides; None if the deletion had begun before,
+            also by hand.
     """
 
     name: str
@@ -254,7 +281,8 @@ def compute_ending(reached: Reached, name: str) -> Ending:
             "`infisical-iac apply` first",
             code="refused.isolation",
         )
-    compared = None if move.ending else _compare_sides(reached, move, is_forward=is_forward)
+    begun = bool(move.ending) or (is_forward and _is_deleted(reached, move))
+    compared = None if begun else _compare_sides(reached, move, is_forward=is_forward)
     if is_forward and compared:
         _refuse_late(move, [*compared.write, *compared.remove, *compared.conflicts])
     leaves = _origin(move) if is_forward else move.to
@@ -265,11 +293,18 @@ def _origin(move: Move) -> Isolation:
     return "privilege" if move.to == "projects" else "projects"
 
 
+def _is_deleted(reached: Reached, move: Move) -> bool:
+    """Return whether somebody has deleted the one project that the secrets came from."""
+    id = reached.memory.project
+    return move.to == "projects" and reached.client.find(f"/api/v1/projects/{id}") is None
+
+
 def _compare_sides(reached: Reached, move: Move, *, is_forward: bool) -> CopyState:
     client = reached.client
+    goals = (replace(reached, isolation=each) for each in (_origin(move), move.to))
     (here, lost), (there, added) = (
-        read_side(client, locate(client, replace(reached, isolation=each)), _slugs(reached))
-        for each in (_origin(move), move.to)
+        read_side(client, locate(client, each, known_only=True), _slugs(reached), _unnamed(each))
+        for each in goals
     )
     if is_forward:
         refuse_homeless(lost, Layout("project"), {})
@@ -289,6 +324,15 @@ def _refuse_late(move: Move, late: Sequence[SecretPlace]) -> None:
         )
 
 
+def _refuse_untold(late: Sequence[SecretPlace]) -> None:
+    if late:
+        raise Refused(
+            f"{pluralize(len(late), 'secret')} were written in the new projects meanwhile, such as "
+            f"{late[0]}: run `infisical-iac isolation undo` again",
+            code="refused.isolation",
+        )
+
+
 def _list_leaving(reached: Reached, move: Move, leaves: Isolation) -> dict[str, str]:
     """Return the slugs of the projects of one side by id, as far as they are still there."""
     listed = contents.projects(reached.client)
@@ -297,7 +341,7 @@ def _list_leaving(reached: Reached, move: Move, leaves: Isolation) -> dict[str, 
     ids = known if leaves == "projects" else {memory.project}
     if leaves == move.to:
         # A killed run may have made some that nothing remembers.
-        ids = (ids | _find_ids(listed, reached, leaves)) - move.existing
+        ids = (ids | _find_made(listed, reached, leaves)) - move.existing
     return {each["id"]: each["slug"] for each in listed if each["id"] in ids}
 
 
@@ -312,13 +356,30 @@ def _find_ids(
     return frozenset(str(each["id"]) for each in found if each)
 
 
+def _find_made(
+    listed: Sequence[Mapping[str, Any]], reached: Reached, isolation: Isolation
+) -> frozenset[str]:
+    """Return the ids of projects that look as this project makes them; people make other ones."""
+    names = {
+        each.desired.project.name for each in split(replace(reached, isolation=isolation)).values()
+    }
+    made = [each for each in listed if each["hasDeleteProtection"] and each["name"] in names]
+    return _find_ids(made, reached, isolation)
+
+
 def end(reached: Reached, ending: Ending, report: Callable[[str], None]) -> None:
     """Delete the projects of an ending, and forget the move. A killed end is run again.
 
-    Raises UserError.
+    Both sides are read again first, since somebody may have written while a person was asked.
+
+    Raises UserError. Refused for secrets that were written since and would be lost.
     """
     move = reached.memory.move
     assert move is not None
+    now = compute_ending(reached, ending.name).compared
+    if ending.name == "undo" and now and ending.compared:
+        told = {*ending.compared.newer, *ending.compared.conflicts}
+        _refuse_untold([each for each in (*now.newer, *now.conflicts) if each not in told])
     keep = _Keeper(reached)
     keep.save(replace(move, ending=ending.name))
     for id, slug in ending.projects.items():

@@ -186,9 +186,10 @@ def _in_project(client: Client, goal: Goal, actual: Actual) -> list[Removal]:
 def _projects(client: Client, goal: Goal) -> Iterator[Removal]:
     """Yield the removals of whole projects, of services or folders that the file no longer names.
 
+    Projects that no run made stay, though they are remembered.
     With a mere change of the isolation nothing is removed: then the file still names them.
     """
-    known = find_unnamed_parts(goal).values()
+    known = [each for each in find_unnamed_parts(goal).values() if each.is_made]
     listed = {each["id"]: each for each in contents.projects(client)} if known else {}
     for each in known:
         if (there := listed.get(each.project)) is None:

@@ -33,28 +33,41 @@ class SecretPlace(NamedTuple):
 
 @dataclass(frozen=True)
 class CopiedSecret:
-    """A secret with everything that a move keeps; `version` counts its changes on its side."""
+    """A secret with everything that a move keeps.
+
+    Attributes:
+        tags: their slugs.
+        metadata: keys, values, and whether the server stores the value encrypted.
+        version: counts its changes on its side.
+        colors: of the tags, by slug. A project has one color for a slug, and another may have
+            another, so that they are not compared.
+    """
 
     value: str = field(repr=False)
     comment: str = field(repr=False)
-    tags: tuple[tuple[str, str], ...]
-    metadata: tuple[tuple[str, str], ...] = field(repr=False)
+    tags: tuple[str, ...]
+    metadata: tuple[tuple[str, str, bool], ...] = field(repr=False)
     has_lines_encoded: bool
     version: int = field(compare=False)
+    colors: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def of(cls, listed: Mapping[str, Any]) -> "CopiedSecret":
-        """Return the secret of an entry of the server's list; a tag is its slug and color."""
+        """Return the secret of an entry of the server's list."""
+        colors = {each["slug"]: each.get("color") or "" for each in listed.get("tags") or ()}
         metadata = listed.get("secretMetadata") or ()
         return cls(
             listed["secretValue"],
             listed.get("secretComment") or "",
+            tuple(sorted(colors)),
             tuple(
-                sorted((each["slug"], each.get("color") or "") for each in listed.get("tags") or ())
+                sorted(
+                    (each["key"], each["value"], bool(each.get("isEncrypted"))) for each in metadata
+                )
             ),
-            tuple(sorted((each["key"], each["value"]) for each in metadata)),
             not listed.get("skipMultilineEncoding"),
             listed["version"],
+            colors,
         )
 
 
@@ -122,20 +135,24 @@ def _is(secret: CopiedSecret | None, version: int) -> bool:
 
 
 def read_side(
-    client: Client, layout: Layout, environments: Collection[str]
+    client: Client,
+    layout: Layout,
+    environments: Collection[str],
+    unnamed: Collection[str] = (),
 ) -> tuple[Side, list[SecretPlace]]:
     """Return the secrets of one side, and the places of those that are not where they belong.
 
-    Those are outside of the folder that a project is for, or in an environment that only the
-    project has.
+    Those are outside of the folder that a project is for, in an environment that only the project
+    has, or in a project of ours that the project file no longer names.
 
     Args:
         environments: the slugs of those in the project file.
+        unnamed: the ids of such projects.
     """
     places = [
         (each["slug"], project["id"])
         for project in contents.projects(client)
-        if project["id"] in layout.ids
+        if project["id"] in {*layout.ids, *unnamed}
         for each in project["environments"]
     ]
     patient = client.with_patience()
@@ -171,7 +188,7 @@ def copy(
     def send(at: tuple[str, str, str]) -> None:
         project, environment, folder = at
         here = [each for each in secrets if each[:2] == (environment, folder)]
-        items = [_item(each.key, secrets[each], tags[project]) for each in here]
+        items = [write_item(each.key, secrets[each], tags[project]) for each in here]
         place = {"projectId": project, "environment": environment, "secretPath": folder}
         for some in _parts(items):
             client.patch(_BATCH, json={**place, "mode": "upsert", "secrets": some})
@@ -188,7 +205,7 @@ def _tags_in(
         slug: color
         for place, each in secrets.items()
         if each.tags and target.find(*place[:2]) == project
-        for slug, color in each.tags
+        for slug, color in each.colors.items()
     }
 
 
@@ -220,14 +237,18 @@ def _make_folder(client: Client, project: str, environment: str, folder: str) ->
                     raise
 
 
-def _item(key: str, secret: CopiedSecret, tags: Mapping[str, str]) -> dict[str, Any]:
+def write_item(key: str, secret: CopiedSecret, tags: Mapping[str, str]) -> dict[str, Any]:
+    """Return the entry of a request that writes a secret; `tags` are ids by slug."""
     return {
         "secretKey": key,
         "secretValue": secret.value,
         "secretComment": secret.comment,
         "skipMultilineEncoding": not secret.has_lines_encoded,
-        "tagIds": [tags[slug] for slug, _ in secret.tags],
-        "secretMetadata": [{"key": key, "value": value} for key, value in secret.metadata],
+        "tagIds": [tags[slug] for slug in secret.tags],
+        "secretMetadata": [
+            {"key": key, "value": value, **({"isEncrypted": True} if is_encrypted else {})}
+            for key, value, is_encrypted in secret.metadata
+        ],
     }
 
 

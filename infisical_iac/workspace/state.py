@@ -155,6 +155,8 @@ class Actual:
         parts: with the isolation `projects`, the state of each project by the key of `goal.split`.
             Then everything of a project is there, and only identities are in the whole state.
         slug: in one of these projects, its desired slug.
+        unnamed: the projects of ours that the file no longer names, by their former key, with the
+            members in them.
         kin: in one of these projects, the ids of the accounts' identities that it does not serve.
     """
 
@@ -173,6 +175,7 @@ class Actual:
     parts: Mapping[str, "Actual"] = field(default_factory=dict)
     slug: str = ""
     kin: frozenset[str] = frozenset()
+    unnamed: Mapping[str, "Actual"] = field(default_factory=dict)
 
     @property
     def placeholder(self) -> Made:
@@ -183,6 +186,11 @@ class Actual:
     def project_id(self) -> str:
         """Return the id of the project, or its placeholder while it is still to be made."""
         return self.project.id if self.project else self.placeholder
+
+    @property
+    def project_slug(self) -> str:
+        """Return the slug of the project; the desired one while it is still to be made."""
+        return self.project.slug if self.project else self.slug
 
     @property
     def project_ids(self) -> list[str]:

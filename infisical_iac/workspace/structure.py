@@ -337,6 +337,13 @@ def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[
                 "as in the project file: set it back in Infisical, or write it into the file",
             )
             return
+        if actual.slug_holder:
+            yield blocked_change(
+                what,
+                "a project that this deployment did not make has its slug, and members of others: "
+                "rename or delete it in Infisical, or end their memberships if it is yours",
+            )
+            return
         body = {
             "projectName": desired.project.name,
             "slug": desired.project.slug,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infisical_iac.api import contents
-from infisical_iac.core.errors import ApiError, Refused
+from infisical_iac.core.errors import ApiError, Refused, UserError
 from infisical_iac.workspace.memory import parse, render
 from infisical_iac.workspace.moving import carry_out, compute_ending, compute_move, end
 
@@ -289,3 +289,170 @@ def test_secrets_that_somebody_writes_meanwhile_arrive(one: Projects) -> None:
     carry_out(one.reach(), "projects", write)
     assert count == 3
     assert _read(one, split=True) == _read(one, split=False)
+
+
+def _in_projects(one: Projects) -> None:
+    """Move the secrets to projects, and end the move."""
+    _move(one)
+    one.isolation = "projects"
+    _end(one, "finish")
+
+
+def test_secrets_of_a_service_that_the_file_no_longer_names_are_refused_and_never_lost(
+    one: Projects,
+) -> None:
+    _in_projects(one)
+    services = dict(one.content["services"])
+    del one.content["services"]["web"]
+    try:
+        with pytest.raises(Refused) as refused:
+            compute_move(one.reach(), "privilege")
+        assert "/web in live" in str(refused.value)
+        with pytest.raises(Refused):
+            _move(one, "privilege")
+        one.content["services"] = dict(services)
+        _move(one, "privilege")
+        one.isolation = "privilege"
+        del one.content["services"]["web"]
+        with pytest.raises(Refused):
+            compute_ending(one.reach(), "finish")
+    finally:
+        one.content["services"] = services
+
+
+def test_a_secret_that_somebody_writes_before_the_answer_is_not_deleted_by_a_finish(
+    one: Projects,
+) -> None:
+    _move(one)
+    one.isolation = "projects"
+    ending = compute_ending(one.reach(), "finish")
+    _write(one, one.memory.project, "live", "/api", LATE="fake")
+    with pytest.raises(Refused):
+        end(one.reach(), ending, lambda _: None)
+    assert _ONE in one.slugs()
+
+
+def test_a_secret_that_somebody_writes_before_the_answer_is_told_before_an_undo(
+    one: Projects,
+) -> None:
+    _move(one)
+    ending = compute_ending(one.reach(), "undo")
+    _write(one, one.memory.parts["api.live"].project, "live", "/api", LATE="fake")
+    with pytest.raises(Refused) as refused:
+        end(one.reach(), ending, lambda _: None)
+    assert "live /api LATE" in str(refused.value)
+    _end(one, "undo")
+    assert one.slugs() == [_ONE]
+
+
+def test_tags_of_one_slug_with_other_colors_become_one(one: Projects) -> None:
+    _in_projects(one)
+    for key, color in (("api.live", "#00ff00"), ("web.live", "#0000ff")):
+        path = f"{API}/{one.id_of(key)}/tags"
+        for each in one.deployer.get(path)["tags"]:
+            one.deployer.delete(f"{path}/{each['id']}")
+        body = {"slug": "cold", "color": color}
+        tag = one.deployer.post(path, json=body)["tag"]["id"]
+        one.write(key, "TAGGED", tagIds=[tag])
+    moved = _move(one, "privilege")
+    assert moved.is_settled
+    assert moved.conflicts == ()
+
+
+def test_a_project_that_somebody_made_meanwhile_survives_an_undo(one: Projects) -> None:
+    _move(one)
+    body = {"projectName": "X", "slug": "acme-co-job-live", "shouldCreateDefaultEnvs": False}
+    one.deployer.post(API, json=body)
+    services = dict(one.content["services"])
+    one.content["services"]["job"] = {"folder": "/job"}
+    ending = compute_ending(one.reach(), "undo")
+    one.content["services"] = services
+    assert "acme-co-job-live" not in ending.projects.values()
+
+
+def test_the_refusal_of_the_isolation_viewer_names_a_move_that_there_is(one: Projects) -> None:
+    _in_projects(one)
+    one.isolation = "viewer"
+    with pytest.raises(Refused) as refused:
+        one.plan()
+    assert "isolation apply --to privilege" in str(refused.value)
+
+
+def test_a_new_project_that_somebody_deletes_gets_its_secrets_again(one: Projects) -> None:
+    _move(one)
+    path = f"{API}/{one.memory.parts['web.live'].project}"
+    one.deployer.patch(path, json={"name": "any", "hasDeleteProtection": False})
+    one.deployer.delete(path)
+    assert compute_move(one.reach(), "projects").compared.write
+    assert _move(one).newer == ()
+    assert _read(one, split=True) == _read(one, split=False)
+
+
+def test_a_new_project_that_an_apply_makes_again_ends_no_move_before_it_has_its_secrets(
+    one: Projects,
+) -> None:
+    _move(one)
+    path = f"{API}/{one.memory.parts['web.live'].project}"
+    one.deployer.patch(path, json={"name": "any", "hasDeleteProtection": False})
+    one.deployer.delete(path)
+    one.isolation = "projects"
+    one.apply()
+    with pytest.raises(Refused) as refused:
+        compute_ending(one.reach(), "finish")
+    assert "live /web META" in str(refused.value)
+    _move(one)
+    _end(one, "finish")
+
+
+@pytest.mark.parametrize("cuts", [0, 3, 9])
+def test_a_move_that_was_cut_can_be_undone(one: Projects, cuts: int) -> None:
+    before = _read(one, split=False)
+    assert all(is_cut(one, _move) for _ in range(cuts + 1))
+    _end(one, "undo")
+    assert one.slugs() == [_ONE]
+    assert _read(one, split=False) == before
+    assert one.plan().due == []
+
+
+def test_a_service_that_is_added_meanwhile_does_not_stop_a_move_to_one_project(
+    one: Projects,
+) -> None:
+    _in_projects(one)
+    services = dict(one.content["services"])
+    _move(one, "privilege")
+    one.isolation = "privilege"
+    one.content["services"] = {**services, "job": {"folder": "/job"}}
+    try:
+        one.apply()
+        _move(one, "privilege")
+        _end(one, "finish")
+    finally:
+        one.content["services"] = services
+    assert one.slugs() == [_ONE]
+
+
+def test_no_secret_moves_into_a_project_of_others(one: Projects) -> None:
+    body = {"projectName": "Trap", "slug": "acme-co-api-live", "shouldCreateDefaultEnvs": False}
+    trap = one.deployer.post(API, json=body)["project"]["id"]
+    body = {"name": "spy", "organizationId": one.organization, "role": "no-access"}
+    spy = one.deployer.post("/api/v1/identities", json=body)["identity"]["id"]
+    roles = {"roles": [{"role": "admin", "isTemporary": False}]}
+    one.deployer.post(f"{API}/{trap}/memberships/identities/{spy}", json=roles)
+    assert [each.kind for each in compute_move(one.reach(), "projects").changes].count("!") == 1
+    with pytest.raises(UserError):
+        _move(one)
+    assert one.deployer.get(f"{API}/{trap}")["project"]["environments"] == []
+    _end(one, "undo")
+    assert one.slugs() == [_ONE, "acme-co-api-live"]
+    one.deployer.delete(f"/api/v1/identities/{spy}")
+
+
+def test_a_move_ends_though_somebody_deleted_the_old_project(one: Projects) -> None:
+    _move(one)
+    path = f"{API}/{one.memory.project}"
+    one.deployer.patch(path, json={"name": "any", "hasDeleteProtection": False})
+    one.deployer.delete(path)
+    one.isolation = "projects"
+    _end(one, "finish")
+    assert one.memory.move is None
+    assert one.plan().due == []

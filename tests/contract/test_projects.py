@@ -11,8 +11,9 @@ import pytest
 
 from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
-from infisical_iac.core.errors import ApiError, UserError
-from infisical_iac.workspace.memory import parse, render
+from infisical_iac.core.errors import ApiError, CheckFailed, UserError
+from infisical_iac.workspace.memory import locate, parse, render
+from infisical_iac.workspace.moving import refuse_unenforced
 from infisical_iac.workspace.second_factor import PREFIX, Account, SecondFactors
 
 from .conftest import REAL
@@ -310,6 +311,14 @@ def test_a_role_on_a_part_of_a_folder_is_refused(project: Projects) -> None:
     assert "/api/inner" in str(refused.value)
 
 
+@pytest.mark.skipif(REAL in os.environ, reason="the real release has privileges")
+def test_a_move_to_privileges_is_refused_where_none_are_enforced(project: Projects) -> None:
+    with pytest.raises(CheckFailed) as refused:
+        refuse_unenforced(project.reach(), "privilege")
+    assert refused.value.code == "checks.isolation"
+    assert project.slugs() == _EVERY
+
+
 def test_an_apply_that_is_cut_at_any_change_is_completed_by_the_next(project: Projects) -> None:
     project.clear()
     cuts = 0
@@ -323,3 +332,64 @@ def test_an_apply_that_is_cut_at_any_change_is_completed_by_the_next(project: Pr
     assert sorted(each for each in everybody if each in names) == sorted(names)
     project.memory = parse("")
     assert project.plan().due == []
+
+
+def test_a_shared_folder_that_the_file_no_longer_names_is_read_by_no_service(
+    project: Projects,
+) -> None:
+    project.apply()  # The test before has left no memory.
+    project.content["shared_folders"] = []
+    project.content["services"]["api"]["imports"] = []
+    assert project.apply() == [
+        Expected(
+            "-", f"project membership of api-{stage} of project acme-co-shared-{stage}", "viewer"
+        )
+        for stage in ("staging", "live")
+    ]
+    assert project.plan().due == []
+
+
+def test_a_narrowed_role_counts_in_a_project_that_the_file_no_longer_names(
+    project: Projects,
+) -> None:
+    project.content["services"]["job"] = {"folder": "/job"}
+    project.content["people"] = {BEN: {"staging": "developer"}}
+    project.apply()
+    del project.content["services"]["job"]
+    assert project.plan().due == []
+    project.content["people"] = {BEN: {"live": "viewer"}}
+    project.apply()
+    assert project.plan().due == []
+    roles = _roles(project, BEN)
+    assert roles["acme-co-job-staging"] == "no-access"
+    assert "acme-co-job-live" not in roles
+
+
+def test_a_project_of_others_with_the_slug_of_a_new_service_is_not_taken_over(
+    project: Projects,
+) -> None:
+    body = {"projectName": "Trap", "slug": "acme-co-job-live", "shouldCreateDefaultEnvs": False}
+    trap = project.deployer.post(API, json=body)["project"]["id"]
+    body = {"name": "spy", "organizationId": project.organization, "role": "no-access"}
+    spy = project.deployer.post("/api/v1/identities", json=body)["identity"]["id"]
+    roles = {"roles": [{"role": "admin", "isTemporary": False}]}
+    project.deployer.post(f"{API}/{trap}/memberships/identities/{spy}", json=roles)
+    project.content["services"]["job"] = {"folder": "/job"}
+    (blocked,) = project.plan().blocked
+    assert "acme-co-job-live" in str(blocked)
+    project.apply()
+    assert "job.live" not in project.memory.parts
+    assert "job.staging" in project.memory.parts
+    seats = project.deployer.get(f"{API}/{trap}/memberships/identities")["identityMemberships"]
+    assert "job-live" not in {each["identity"]["name"] for each in seats}
+    with pytest.raises(UserError) as refused:
+        locate(project.deployer, project.reach())
+    assert refused.value.code == "error.no_project"
+    project.deployer.delete(f"{API}/{trap}/memberships/identities/{spy}")
+    project.apply()
+    assert project.plan().due == []
+    assert project.memory.parts["job.live"].project == trap
+    body = {"name": "Trap", "hasDeleteProtection": False}
+    project.deployer.patch(f"{API}/{trap}", json=body)
+    project.deployer.delete(f"{API}/{trap}")
+    project.deployer.delete(f"/api/v1/identities/{spy}")

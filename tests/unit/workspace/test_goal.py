@@ -20,7 +20,7 @@ from infisical_iac.workspace.goal import (
 )
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import parse, render
-from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.model import Project, Workspace
 
 _WORD = st.from_regex(r"[a-z0-9]{1,12}(-[a-z0-9]{1,12}){0,3}", fullmatch=True)
 _FOLDER = st.from_regex(r"(/[A-Za-z0-9_-]{1,12}){1,3}", fullmatch=True)
@@ -114,10 +114,12 @@ def test_a_renamed_service_keeps_the_memory_of_its_project_and_folder() -> None:
     assert find_unnamed_parts(_goal(services, memory)) == {}
 
 
-def test_only_projects_that_runs_made_count_as_left_behind() -> None:
+def test_projects_that_the_file_no_longer_names_are_found_and_those_that_runs_made() -> None:
     ours, theirs = Memory(project="1", made=frozenset({"1"})), Memory(project="2")
     goal = _goal({}, Memory(parts={"gone.live": ours, "other.live": theirs}))
-    assert find_unnamed_parts(goal) == {"gone.live": ours}
+    found = find_unnamed_parts(goal)
+    assert found == {"gone.live": ours, "other.live": theirs}
+    assert [key for key, each in found.items() if each.is_made] == ["gone.live"]
 
 
 def test_the_memory_of_projects_and_of_a_move_is_read_as_it_was_written() -> None:
@@ -133,3 +135,13 @@ def test_a_fallback_counts_only_while_the_settings_have_privileges() -> None:
     assert (fallen.isolation, fallen.memory.fell_back) == ("projects", True)
     chosen = Goal(desired=goal.desired, isolation="projects", admin_email="a@b.io")
     assert chosen.recalling(Memory(fell_back=True)).memory.fell_back is False
+
+
+def test_long_slugs_of_two_deployments_in_one_organization_differ() -> None:
+    desired = _workspace({"backend": {"folder": "/backend"}}, [])
+    found = {
+        slugs_of(desired.model_copy(update={"project": Project(name="Acme", slug=slug)}))[key]
+        for slug in ("acme-platform-of-the-whole-firm-eu", "acme-platform-of-the-whole-firm-us")
+        for key in ("backend.live",)
+    }
+    assert len(found) == 2

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infisical_iac.core.errors import Refused
 from infisical_iac.workspace.api_change import ApiChange, Call
-from infisical_iac.workspace.goal import Layout, Memory
+from infisical_iac.workspace.goal import Goal, Layout, Memory
 from infisical_iac.workspace.load import load
-from infisical_iac.workspace.memory import learn, made_ids, parse, render
+from infisical_iac.workspace.memory import learn, made_ids, parse, refuse_unmoved, render
 from infisical_iac.workspace.state import Actual, EnvironmentState, ProjectState
 from tests.unit.deployment import TEXT
 from tests.unit.remembering_deployment import RememberingDeployment
@@ -141,3 +142,16 @@ def test_a_folder_is_elsewhere_only_if_another_project_holds_it() -> None:
 def test_only_projects_that_can_be_seen_are_listed() -> None:
     assert _LAYOUT.list_in("live") == ["api-id", "shared-id"]
     assert _LAYOUT.ids == ["api-id", "shared-id", "other-id"]
+
+
+def test_a_memory_without_a_project_of_an_earlier_release_is_not_an_empty_one() -> None:
+    goal = Goal(
+        desired=load(TEXT),
+        isolation="projects",
+        admin_email="ada@example.com",
+        memory=Memory({"production": "id-1"}),
+    )
+    with pytest.raises(Refused) as refused:
+        refuse_unmoved(goal)
+    assert refused.value.code == "refused.isolation"
+    refuse_unmoved(replace(goal, memory=Memory()))

@@ -1,8 +1,10 @@
 """Test which secrets a move copies, removes, keeps and reports."""
 
+from typing import Any
+
 import pytest
 
-from infisical_iac.workspace.secret_copies import CopiedSecret, SecretPlace, compare
+from infisical_iac.workspace.secret_copies import CopiedSecret, SecretPlace, compare, write_item
 
 _PLACE = SecretPlace("live", "/api", "KEY")
 
@@ -45,3 +47,13 @@ def test_the_versions_of_the_last_copy_decide_which_side_counts(
 
 def test_equal_secrets_are_counted_whatever_their_versions() -> None:
     assert compare({_PLACE: _kept("a", 3)}, {_PLACE: _kept("a", 8)}, {}).same == 1
+
+
+def test_metadata_that_the_server_stores_encrypted_differ_from_plain_ones() -> None:
+    listed: dict[str, Any] = {"secretValue": "a", "version": 1}
+    both = [
+        CopiedSecret.of({**listed, "secretMetadata": [{"key": "k", "value": "v", **more}]})
+        for more in ({"isEncrypted": True}, {"isEncrypted": False}, {})
+    ]
+    assert both[0] != both[1] == both[2]
+    assert write_item("KEY", both[0], {})["secretMetadata"][0]["isEncrypted"] is True
