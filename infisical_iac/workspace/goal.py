@@ -39,7 +39,7 @@ class Move:
         since: when it began, as a moment in UTC.
         existing: the ids of projects that it found there, and an undo leaves in place.
         versions: the versions of each secret here and there after the last copy, by environment,
-            folder and name; a version of 0 is a copy under way.
+            folder and name. A negative one is a copy under way, and will be its version there.
         ending: `finish` or `undo` once that has begun to delete projects; else empty.
     """
 
@@ -176,8 +176,8 @@ class Part(NamedTuple):
     @property
     def stem(self) -> str:
         """Return the part of a slug that names the service or folder, and the environment."""
-        named = self.owner or re.sub(r"[^a-z0-9]+", "-", self.folder.lower()).strip("-")
-        return f"{named}-{self.environment.slug}"
+        words = re.sub(r"[^a-z0-9]+", "-", self.folder.lower()).strip("-")
+        return f"{self.owner or words or 'folder'}-{self.environment.slug}"
 
     @property
     def is_named_exactly(self) -> bool:

@@ -24,6 +24,7 @@ from infisical_iac.workspace.model import Isolation
 from infisical_iac.workspace.reach import Reached
 from infisical_iac.workspace.request_counts import expect_changes
 from infisical_iac.workspace.secret_copies import (
+    CopiedSecret,
     CopyState,
     SecretPlace,
     Side,
@@ -206,7 +207,7 @@ def carry_out(reached: Reached, to: Isolation, report: Callable[[str], None]) ->
             if there.get(place) == each
         }
         versions = {key: each for key, each in move.versions.items() if key not in known}
-        due = {str(each): (side[each].version, 0) for each in found.write}
+        due = {str(each): (side[each].version, -_next(there.get(each))) for each in found.write}
         move = replace(move, versions={**versions, **known, **due})
         keep.save(move)
         if found.is_settled:
@@ -220,6 +221,11 @@ def carry_out(reached: Reached, to: Isolation, report: Callable[[str], None]) ->
         "writes to them, so run again when that has ended",
         code="checks.move",
     )
+
+
+def _next(secret: CopiedSecret | None) -> int:
+    """Return the version that a secret has after the next write to it."""
+    return secret.version + 1 if secret else 1
 
 
 class _Keeper:

@@ -103,6 +103,7 @@ def apply_plan(reached: Reached, plan: WorkspacePlan, report: Callable[[ApiChang
                 f"{replaced.detail}: give --isolation projects", code="checks.isolation"
             )
         report(replaced)
+        reached.remember(goal.memory)
         reached = replace(reached, isolation=goal.isolation, memory=goal.memory)
     actual = converge(reached.client, reached, note, reached.admin)
     if reached.remember:

@@ -187,6 +187,8 @@ def _converge(goal: Goal, port: int) -> None:
 
     if replaced:
         report(replaced)
+        # A killed run has projects then, which the next one must expect.
+        save_memory(goal.memory)
     admin = partial(session.administrator, port)
     found = _latest[host.name] = converge(client, goal, report, admin)
     journal.current().operator_notes.extend(renamed)

@@ -112,10 +112,11 @@ def compare(here: Side, there: Side, versions: Mapping[str, tuple[int, int]]) ->
             same += 1
         elif new is None:
             # It was deleted there since the copy, if there was one.
-            (found.newer if was and was[1] and _is(old, was[0]) else found.write).append(place)
+            is_kept = was and was[1] > 0 and _is(old, was[0])
+            (found.newer if is_kept else found.write).append(place)
         elif was is None:
             (found.newer if old is None else found.conflicts).append(place)
-        elif not was[1] or _is(new, was[1]):
+        elif _is(new, was[1]) or new.version < -was[1]:
             (found.write if old else found.remove).append(place)
         else:
             is_old_kept = old is None or _is(old, was[0])

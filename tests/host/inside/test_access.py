@@ -22,6 +22,8 @@ _GENERATIONS = (
     Generation("v4", "/api/v4/secrets", "projectId", "includeImports"),
     Generation("v3", "/api/v3/secrets/raw", "workspaceId", "include_imports"),
 )
+# Projects of others that each identity asks for.
+_MOST_ASKED = 20
 
 
 @pytest.fixture(scope="session")
@@ -223,10 +225,14 @@ def test_service_is_refused_every_project_but_its_own_and_those_of_its_imports(
         pytest.skip("all services are in one project, where folders are refused one by one")
     # While secrets move, services may read the one project too.
     mine = {goal.memory.project, *(each.project for each in own)}
-    others = {each["id"] for each in contents.projects(deployer)} - mine
+    listed = {each["id"] for each in contents.projects(login.client)}
+    assert listed - mine == set()
+    others = sorted({each["id"] for each in contents.projects(deployer)} - mine)
     if not others:
         pytest.skip("there is no other project")
-    answers = {id: status(login.client, f"/api/v1/projects/{id}") for id in others}
+    # Of hundreds, each identity asks a few; the server has said above that it is in none of them.
+    asked = others[:: len(others) // _MOST_ASKED + 1]
+    answers = {id: status(login.client, f"/api/v1/projects/{id}") for id in asked}
     assert set(answers.values()) == {403}
 
 

@@ -60,6 +60,11 @@ def test_no_two_projects_have_one_slug_and_each_is_one_that_infisical_takes(
         assert "--" not in slug
 
 
+def test_a_folder_without_a_letter_has_a_slug_too() -> None:
+    (slug,) = slugs_of(_workspace({}, ["/-"])).values()
+    assert slug.startswith("acme-co-folder-live-")
+
+
 def test_short_slugs_name_the_project_the_service_and_the_environment() -> None:
     desired = _workspace({"backend": {"folder": "/backend"}}, ["/shared"])
     assert slugs_of(desired) == {
