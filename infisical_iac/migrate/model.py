@@ -47,7 +47,7 @@ class Stored:
 BLOCKING = frozenset(
     {
         *("unreadable-file", "invalid-utf-8", "utf-16", "cut-at-line-end", "torn-value"),
-        *("glued-name", "grammars-disagree", "undefined-reference", "literal-reference"),
+        *("glued-name", "glued-value", "grammars-disagree", "undefined-reference", "literal-reference"),
         *("trimmed", "nul", "refused-name", "long-name", "long-value", "reserved-name"),
         *("no-service", "no-environment", "same-target", "lacking"),
         *("personal-file", "personal-conflict"),

@@ -99,7 +99,9 @@ def _read_assignment(
     is_read = end < len(content)
     happens = "the quote is a part of it" if is_read else "Node does not read it"
     _note_unclosed(text, key, start, happens)
-    return (text.entry(key, content[begin:end], start, end, ""), end + 1) if is_read else (None, begin)
+    return (
+        (text.entry(key, content[begin:end], start, end, ""), end + 1) if is_read else (None, begin)
+    )
 
 
 class NodeEnvFile22(_OfNode):
@@ -115,20 +117,23 @@ class NodeEnvFile22(_OfNode):
         entries = []
         content = text.text.rstrip(_BLANKS)
         position = after(_SPACING, content, 0)
+        noted = 0  # the end of the line of the last finding
         while (start := position) < len(content):
             if content[start] in "\n#":
                 position = _line_end(content, start) + 1
                 continue
             sign = _EQUALS_OR_END.search(content, start)
             if not sign or sign[0] == "\n":
-                message = "No = in this line: Node ignores it."
-                text.note(start, "unreadable-line", message, "Correct or delete the line.")
+                if start >= noted:
+                    message = "No = in this line: Node ignores it."
+                    text.note(start, "unreadable-line", message, "Correct or delete the line.")
                 position = after(_SPACING, content, sign.end()) if sign else len(content)
                 continue
             key = content[start : sign.start()].strip(_BLANKS)
-            if not key:
+            if not key and start >= noted:
                 message = "Node ignores the = that begins this line, and reads on after it."
                 text.note(start, "unreadable-line", message, "Delete the line.")
+                noted = _line_end(content, start)
             if _line_end(content, sign.end()) == sign.end():
                 entry, position = _read_empty(text, key, start, sign.end())
             else:
