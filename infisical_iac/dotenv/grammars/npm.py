@@ -122,6 +122,7 @@ class DotenvExpand(_Npm):
         "react-scripts": Cascade("react-scripts", _MODE_FIRST, "in-turn", _OF_NODE_ENV),
         "vite": Cascade("Vite", _LOCAL_FIRST, "together"),
         "vite-8": Cascade("Vite", _LOCAL_FIRST, "together", parser="node-env-file"),
+        "vite-8-node-22": Cascade("Vite", _LOCAL_FIRST, "together", parser="node-env-file-22"),
     }
 
     def parse(self, text: Text, environ: Mapping[str, str]) -> list[Entry]:
