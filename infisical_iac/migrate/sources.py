@@ -155,7 +155,7 @@ def _find_release(release: ReleaseChoice, grammar: str) -> Finding:
     message = (
         f"Releases of Node read it differently, and {release.why}: it is read as {release.grammar}."
     )
-    remedy = "Name the release that runs it in its Dockerfile, .nvmrc or engines, and plan again"
+    remedy = "Let its Dockerfile, .nvmrc and engines name the release that runs it, and plan again"
     if release.grammar == grammar:
         other = " or ".join(f"`grammar: {each}`" for each in release.others)
         remedy += f"; or write {other} on this file"
