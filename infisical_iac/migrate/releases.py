@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import yaml
 
+from infisical_iac.core.wording import join_names
 from infisical_iac.dotenv import Grammar, all_grammars
 from infisical_iac.dotenv.grammar import Release
 from infisical_iac.dotenv.languages import NODE
@@ -207,7 +208,7 @@ def _in_ci(path: str, text: str) -> Iterator[ReleaseSign]:
             written.append(value)
             releases.update(allowed)
     if releases:
-        yield ReleaseSign(f"{path} says {' and '.join(dict.fromkeys(written))}", (*releases,))
+        yield ReleaseSign(f"{path} says {join_names([*dict.fromkeys(written)])}", (*releases,))
 
 
 def _values(data: object, key: str = "") -> Iterator[tuple[str, str]]:
@@ -228,7 +229,7 @@ _KINDS: tuple[tuple[Callable[[str], bool], Callable[[str, str], Iterator[Release
     (NODE.is_manifest, _in_engines),
     (lambda path: bool(_CI.fullmatch(path)), _in_ci),
 )
-"""What says which release runs, the nearest to production first, each with its reader."""
+"""The files that say which release runs, the nearest to production first, with their readers."""
 
 
 class ReleaseDetection:

@@ -46,7 +46,7 @@ class RealParser(ABC):
 
 
 @dataclass(frozen=True)
-class Node(RealParser):
+class JavaScriptParser(RealParser):
     """A parser in JavaScript, by its name in `parsers/parse.cjs`, or that of Node itself."""
 
     program: str = "node"
@@ -74,7 +74,7 @@ class Node(RealParser):
 
 
 @dataclass(frozen=True)
-class Python(RealParser):
+class PythonDotenvParser(RealParser):
     """python-dotenv; a name without a value takes its place in the order, but sets nothing."""
 
     is_ordered = False
@@ -94,7 +94,7 @@ class Python(RealParser):
 
 
 @dataclass(frozen=True)
-class Compose(RealParser):
+class ComposeParser(RealParser):
     """Docker Compose; a file that it refuses costs a run of its own."""
 
     is_ordered = False
@@ -132,7 +132,7 @@ class Compose(RealParser):
 
 
 @dataclass(frozen=True)
-class Bash(RealParser):
+class BashParser(RealParser):
     """The `source` of bash. A file that prints an error is refused."""
 
     is_ordered = False
@@ -161,14 +161,14 @@ class Bash(RealParser):
 
 
 REAL_PARSERS: dict[str, tuple[RealParser, ...]] = {
-    "dotenv": (Node("dotenv"),),
-    "dotenv-expand": (Node("dotenv-expand"),),
-    "next": (Node("next"),),
-    "node-env-file": (Node(major=20),),
-    "node-env-file-22": (Node(major=22), Node(major=24)),
-    "python-dotenv": (Python(),),
-    "python-dotenv-raw": (Python(interpolates=False),),
-    "compose": (Compose(),),
-    "shell": (Bash(),),
+    "dotenv": (JavaScriptParser("dotenv"),),
+    "dotenv-expand": (JavaScriptParser("dotenv-expand"),),
+    "next": (JavaScriptParser("next"),),
+    "node-env-file": (JavaScriptParser(major=20),),
+    "node-env-file-22": (JavaScriptParser(major=22), JavaScriptParser(major=24)),
+    "python-dotenv": (PythonDotenvParser(),),
+    "python-dotenv-raw": (PythonDotenvParser(interpolates=False),),
+    "compose": (ComposeParser(),),
+    "shell": (BashParser(),),
 }
 """The real parsers by the grammar that describes them."""
