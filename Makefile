@@ -5,7 +5,8 @@ STAGING_HOST ?= demo
 VENV := .venv
 RUN := $(VENV)/bin
 NODE_LOADER := loaders/node
-NODE_MODULES := $(NODE_LOADER)/node_modules/.package-lock.json
+PARSERS := tests/unit/dotenv/parsers
+NODE_MODULES := $(NODE_LOADER)/node_modules/.package-lock.json $(PARSERS)/node_modules/.package-lock.json
 
 # Keep compiled bytecode, even if the caller turned it off: tests start many programs.
 unexport PYTHONDONTWRITEBYTECODE
@@ -94,9 +95,9 @@ lock: $(VENV)/.dev ## Resolve the dependencies into requirements*.lock, and Ansi
 clean: ## Remove the environment and what tools cached
 	@rm -rf $(VENV) bench/.venv .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
-$(NODE_MODULES): $(NODE_LOADER)/package-lock.json | $(VENV)/.dev
+%/node_modules/.package-lock.json: %/package-lock.json | $(VENV)/.dev
 	@$(RUN)/python -m tests.tools
-	@cd $(NODE_LOADER) && npm ci --silent --no-audit --no-fund
+	@cd $* && npm ci --silent --no-audit --no-fund
 	@touch $@
 
 # What an operator needs, and nothing that only the tests do: this environment's machine can log in as

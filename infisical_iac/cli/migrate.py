@@ -238,7 +238,7 @@ def _blocking(sources: Sequence[Source]) -> int:
 
 
 def _data(source: Source, key: bytes) -> dict[str, Any]:
-    names = ("path", "service", "environment", "folder", "grammar", "why", "layers")
+    names = ("path", "service", "environment", "folder", "grammar", "why", "release", "layers")
     return {
         **{name: getattr(source, name) for name in names},
         "keys": list(_keys(source, key)),
@@ -266,7 +266,7 @@ def _table(sources: Sequence[Source]) -> Table:
     for each in sources:
         place = (each.service or "?", each.environment or "?", each.folder or "?")
         is_not_read = any(one.kind in (_MIGRATED, ENCRYPTED) for one in each.findings)
-        grammar = each.why if is_not_read else f"{each.grammar}: {each.why}"
+        grammar = each.why if is_not_read else f"{each.grammar}: {each.reason}"
         counts = (len(each.reading.values), len(each.findings))
         table.add_row(*map(_cell, (each.path, *place, grammar, *counts)))
     return table

@@ -277,7 +277,7 @@ def _lines(made: MigrationPlan, compared: Comparison) -> Iterator[str]:
             continue
         left = _count_skipped(source, open_files) if source.decision != "skip" else ""
         keys = "skipped" if source.decision == "skip" else pluralize(len(source.keys), "key") + left
-        yield f"{source.path} → {place}: {keys}, as {source.grammar} ({source.why})"
+        yield f"{source.path} → {place}: {keys}, as {source.grammar} ({source.reason})"
     yield from _new(compared.new)
     yield from (
         f"~ {each.name} ({each.file}:{each.line}) has another value in Infisical"

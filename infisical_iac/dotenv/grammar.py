@@ -22,6 +22,10 @@ Merging = Literal["in-turn", "together", "as-written"]
 """
 
 
+Release = tuple[int, int]
+"""The major and minor number of a release of a program."""
+
+
 @dataclass(frozen=True)
 class Cascade:
     """A loader that reads several files of a directory; a later file wins.
@@ -108,6 +112,8 @@ class Grammar(ABC):
         reads_compose_files: whether it reads the files that a compose file names or has next to it.
         file_names: beginnings of file names, each with the reason for this grammar as a sentence.
         cascades: loaders that read several files by it, by name.
+        by_release: the first releases of the program that read by another grammar, with its name,
+            in order. Only the grammar with the signs of the program has them.
     """
 
     name: ClassVar[str]
@@ -121,6 +127,7 @@ class Grammar(ABC):
     reads_compose_files: ClassVar[bool] = False
     file_names: ClassVar[Mapping[str, str]] = {}
     cascades: ClassVar[Mapping[str, Cascade]] = {}
+    by_release: ClassVar[tuple[tuple[Release, str], ...]] = ()
 
     # Whether its parser refuses bytes that are not UTF-8, or text in UTF-16.
     _refuses_bytes: ClassVar[bool] = False
@@ -139,6 +146,11 @@ class Grammar(ABC):
 
         Raises FileRefused where the program refuses the whole file.
         """
+
+    def of_release(self, release: Release) -> str:
+        """Return the name of the grammar by which a release of the program reads."""
+        earlier = (name for first, name in reversed(self.by_release) if first <= release)
+        return next(earlier, self.name)
 
     def order(self, values: dict[str, str]) -> dict[str, str]:
         """Return values, given in the order of their first assignment, in the program's order.

@@ -16,6 +16,12 @@ from infisical_iac.dotenv.languages import LANGUAGES, NODE, PYTHON, Language
 from infisical_iac.migrate import evidence
 from infisical_iac.migrate.evidence import Evidence, Text, upwards
 from infisical_iac.migrate.find import is_env
+from infisical_iac.migrate.releases import (
+    ReleaseChoice,
+    ReleaseDetection,
+    ReleaseSign,
+    choose_release,
+)
 from infisical_iac.syntax import javascript
 
 _NODE_LOADERS = {call: each.name for each in all_grammars() for call in each.node_calls}
@@ -249,11 +255,14 @@ class Choice:
     Attributes:
         others: other plausible grammars; where they read another value, a person must decide.
         readers: the names of the containers in compose files that read the file.
+        release: the choice of the release whose grammar it is, or that of the loader's parser; None
+            if the releases of the program read alike.
     """
 
     evidence: Evidence
     others: tuple[str, ...]
     readers: tuple[str, ...]
+    release: ReleaseChoice | None = None
 
 
 class LoaderDetection:
@@ -263,6 +272,7 @@ class LoaderDetection:
         """Inspect the files in `paths`, relative to the root, each read by `text`."""
         env_files = {path for path in paths if is_env(posixpath.basename(path))}
         self._packages = evidence_by_directory(paths, text)
+        self._releases = ReleaseDetection(paths, text)
         self._named = _group_by_path(
             [
                 *evidence.in_compose_files(paths, text),
@@ -282,14 +292,20 @@ class LoaderDetection:
         4. if there is none of these, packages below
 
         The grammars of the others are plausible too, and all grammars are if nothing is certain.
+        Where the releases of the program differ, the grammar is that of the release that the
+        service runs, and those of other releases that it may run are plausible too.
         """
         inside = path.removesuffix(posixpath.basename(path))
         below = (found for place, found in self._packages.items() if place.startswith(inside))
         found = [*self._found_for(path)] or [*chain.from_iterable(below)]
         evidence = found[0] if found else UNKNOWN
-        grammars = [each.grammar for each in found] if evidence.exact else GRAMMARS
+        signs = self._releases.signs(path)
+        evidence, release = _of_release(evidence, signs)
+        plausible = [each.grammar for each in found] if evidence.exact else GRAMMARS
+        grammars = [each for name in plausible for each in _grammars_of_release(name, signs)]
         others = tuple(dict.fromkeys(each for each in grammars if each != evidence.grammar))
-        return Choice(evidence, others, tuple(each.reader for each in found if each.reader))
+        readers = tuple(each.reader for each in found if each.reader)
+        return Choice(evidence, others, readers, release)
 
     def _found_for(self, path: str) -> Iterator[Evidence]:
         directory, name = posixpath.split(path)
@@ -301,6 +317,30 @@ class LoaderDetection:
         above = (self._packages[up] for up in upwards(directory) if up in self._packages)
         yield from next(above, ())
         yield from self._next_to_compose.get(path, ())
+
+
+def _of_release(
+    evidence: Evidence, signs: Sequence[ReleaseSign]
+) -> tuple[Evidence, ReleaseChoice | None]:
+    """Return the evidence with the grammar, or the parser of its loader, of the release that runs.
+
+    The releases of Vite's parser are those of Node too.
+    """
+    if release := choose_release(evidence.grammar, signs):
+        return replace(evidence, grammar=release.grammar), release
+    cascade = grammar(evidence.grammar).cascades.get(evidence.loader)
+    release = choose_release(cascade.parser, signs) if cascade else None
+    if cascade and release:
+        of_release = replace(cascade, parser=release.grammar)
+        named = grammar(evidence.grammar).cascades.items()
+        loader = next(name for name, each in named if each == of_release)
+        return replace(evidence, loader=loader), release
+    return evidence, None
+
+
+def _grammars_of_release(name: str, signs: Sequence[ReleaseSign]) -> tuple[str, ...]:
+    release = choose_release(name, signs)
+    return (release.grammar, *release.others) if release else (name,)
 
 
 def _group_by_path(found: Iterable[tuple[str, Evidence]]) -> dict[str, list[Evidence]]:

@@ -47,12 +47,23 @@ class Stored:
 BLOCKING = frozenset(
     {
         *("unreadable-file", "invalid-utf-8", "utf-16", "cut-at-line-end", "torn-value"),
-        *("glued-name", "grammars-disagree", "undefined-reference", "literal-reference"),
+        *(
+            "glued-name",
+            "glued-value",
+            "grammars-disagree",
+            "undefined-reference",
+            "literal-reference",
+        ),
         *("trimmed", "nul", "refused-name", "long-name", "long-value", "reserved-name"),
         *("no-service", "no-environment", "same-target", "lacking"),
         *("personal-file", "personal-conflict"),
     }
 )
+
+
+def join_reasons(why: str, release: str) -> str:
+    """Return the reason for a grammar as a sentence, with that for its release if there is one."""
+    return f"{why}, and {release}" if release else why
 
 
 @dataclass(frozen=True)
@@ -106,6 +117,7 @@ class Source:
         layers: the names of those files, itself among them; the last one wins.
         overridden: the keys that another file overrides.
         is_left_out: whether the other files are read without it, and not compared with it.
+        release: a sentence on the release of the program, if others read this file differently.
     """
 
     path: str
@@ -121,6 +133,12 @@ class Source:
     layers: tuple[str, ...] = ()
     overridden: frozenset[str] = frozenset()
     is_left_out: bool = False
+    release: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Return the reason for the grammar, with that for its release."""
+        return join_reasons(self.why, self.release)
 
     @property
     def target(self) -> tuple[str, str]:

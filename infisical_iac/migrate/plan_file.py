@@ -25,7 +25,7 @@ from pydantic import (
 
 from infisical_iac.core.compatibility import Schema, refusal
 from infisical_iac.core.errors import FileError, UserError
-from infisical_iac.migrate.model import Name
+from infisical_iac.migrate.model import Name, join_reasons
 from infisical_iac.workspace.document import format_place, parse, text_of
 from infisical_iac.workspace.model import Workspace
 
@@ -164,6 +164,7 @@ class PlannedSource(_PlanEntry):
         digest: the keyed hash of the file's bytes.
         loader: the loader that reads other files together with it, or "".
         layers: the names of these files, itself among them; the last one wins.
+        release: a sentence on the release of the program, if others read it differently.
         deleted: whether its file is gone since its keys were stored in Infisical.
         keys: by name, or by a label such as `line 7` for a name that can't be shown.
     """
@@ -177,10 +178,16 @@ class PlannedSource(_PlanEntry):
     why: StrictStr
     loader: StrictStr = ""
     layers: tuple[Annotated[StrictStr, AfterValidator(_name)], ...] = ()
+    release: StrictStr = ""
     decision: FileDecision
     deleted: StrictBool = False
     findings: tuple[PlannedFinding, ...] = ()
     keys: dict[StrictStr, PlannedKey] = {}
+
+    @property
+    def reason(self) -> str:
+        """Return the reason for the grammar, with that for its release."""
+        return join_reasons(self.why, self.release)
 
     @property
     def target(self) -> tuple[str, str]:

@@ -39,6 +39,7 @@ from infisical_iac.migrate.plan_file import (
     encode,
     of_bytes,
 )
+from infisical_iac.migrate.releases import names_of_program
 from infisical_iac.migrate.sources import source as read_source
 from infisical_iac.migrate.sources import with_findings
 from infisical_iac.workspace.model import Workspace
@@ -168,8 +169,17 @@ def apply_chosen_grammars(
 
 
 def is_grammar_chosen(planned: PlannedSource, source: Source) -> bool:
-    """Return whether a person changed the grammar in a plan."""
-    return planned.grammar != source.grammar and planned.why in (source.why, CHOSEN)
+    """Return whether a person changed the grammar in a plan.
+
+    Another release of the same program has another grammar too, and a plan of an earlier version
+    has the grammar of Node 20 for all of them: then a person has chosen only if the plan says what
+    this one says of the release.
+    """
+    if planned.grammar == source.grammar or planned.why == CHOSEN:
+        return planned.grammar != source.grammar
+    if planned.grammar in names_of_program(source.grammar):
+        return (planned.why, planned.release) == (source.why, source.release or None)
+    return planned.why == source.why
 
 
 def read_again(
@@ -209,6 +219,7 @@ def read_again(
         loader=loader,
         layers=layers,
         overridden=fresh.overridden,
+        release="",
         findings=(*around, *inside),
     )
 
@@ -298,6 +309,7 @@ def _source(
         loader=source.loader,
         layers=source.layers,
         why=source.why,
+        release=source.release,
         decision=decision,
         findings=_planned_findings(of_file),
         keys=keys,

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from infisical_iac.core.errors import FileError
 from infisical_iac.core.wording import join_first
-from infisical_iac.dotenv import GRAMMARS, Finding, Reading
+from infisical_iac.dotenv import GRAMMARS, Finding, Reading, read
 from infisical_iac.migrate import find, findings
 from infisical_iac.migrate.cascades import (
     OVERRIDDEN,
@@ -39,6 +39,7 @@ from infisical_iac.migrate.findings import (
 from infisical_iac.migrate.git import repository_of, tracked_paths
 from infisical_iac.migrate.loaders import Choice, LoaderDetection
 from infisical_iac.migrate.model import FileFinding, Source
+from infisical_iac.migrate.releases import ReleaseChoice, names_of_program
 from infisical_iac.migrate.summary import PERSONAL_FILE
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.model import Workspace
@@ -109,6 +110,7 @@ def source(
     if not problem and (program := find_encryption(posixpath.basename(path), data)):
         problem = f"It is encrypted by {program}, so no value can be read from it."
         how = "Decrypt it and plan again."
+    release = ""
     slugs = [each.slug for each in workspace.environments]
     place = spot(path, choice, slugs)._replace(layers=layers)
     service = service_of(path, root.resolve().name, choice.readers, workspace, declared=declared)
@@ -121,6 +123,9 @@ def source(
         contents[path] = data
         layered = read_in(place, contents)
         found = _find_all(place, layered, contents, choice)
+        release = _describe_release(data, choice)
+        if release and choice.release and choice.release.others:
+            found.append(_find_release(choice.release, place.grammar))
     made = Source(
         path,
         service,
@@ -133,9 +138,30 @@ def source(
         loader=place.loader,
         layers=layers,
         overridden=frozenset(layered.overridden),
+        release=release,
     )
     found += _of_place(made, slugs, is_tracked=is_tracked)
     return replace(made, findings=tuple(FileFinding.of(path, each) for each in found))
+
+
+def _describe_release(data: bytes, choice: Choice) -> str:
+    """Return what says the release of the program; "" if all releases read this file alike."""
+    if not choice.release:
+        return ""
+    first, *others = (read(data, each).values for each in names_of_program(choice.release.grammar))
+    return choice.release.why if any(each != first for each in others) else ""
+
+
+def _find_release(release: ReleaseChoice, grammar: str) -> Finding:
+    """Return the note on a release that is not certain, although it decides how a file is read."""
+    message = (
+        f"Releases of Node read it differently, and {release.why}: it is read as {release.grammar}."
+    )
+    remedy = "Let its Dockerfile, .nvmrc and engines name the release that runs it, and plan again"
+    if release.grammar == grammar:
+        other = " or ".join(f"`grammar: {each}`" for each in release.others)
+        remedy += f"; or write {other} on this file"
+    return Finding(0, "uncertain-release", "", message, f"{remedy}.")
 
 
 def spot(path: str, choice: Choice, slugs: Sequence[str]) -> Spot:

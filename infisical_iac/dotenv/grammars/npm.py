@@ -40,6 +40,8 @@ _CLOSING = {quote: re.compile(rf"(?<!\\){quote}") for quote in "'\"`"}
 _LAST_ESCAPED = {
     quote: re.compile(rf".*\\{quote}(?={_INNER}*+(?:[{ENDS}#]|\Z))", re.DOTALL) for quote in "'\"`"
 }
+_OPENING_A_LINE = re.compile(rf"(?:\A|(?<=[{ENDS}]))['\"`]")
+_CLOSING_A_LINE = re.compile(rf"['\"`](?=[{ENDS}]|\Z)")
 
 # References in dotenv-expand, and the operator in one.
 _EXPANDED = re.compile(r"\$(?<!\\\$)(?:\{([^{}]+)\}|([A-Za-z_][A-Za-z0-9_]*))")
@@ -120,6 +122,7 @@ class DotenvExpand(_Npm):
         "react-scripts": Cascade("react-scripts", _MODE_FIRST, "in-turn", _OF_NODE_ENV),
         "vite": Cascade("Vite", _LOCAL_FIRST, "together"),
         "vite-8": Cascade("Vite", _LOCAL_FIRST, "together", parser="node-env-file"),
+        "vite-8-node-22": Cascade("Vite", _LOCAL_FIRST, "together", parser="node-env-file-22"),
     }
 
     def parse(self, text: Text, environ: Mapping[str, str]) -> list[Entry]:
@@ -207,11 +210,26 @@ def _entry(text: Text, name: re.Match[str], end: int) -> Entry:
     value = text.text[name.end() : end].strip(TRIMMED)
     double = value.startswith('"')
     quote = _find_quote(value)
-    if quote:
-        value = value[1:-1]
+    value = value[1:-1] if quote else _unquote_lines(value)
     if double:
         value = value.replace("\\n", "\n").replace("\\r", "\r")
     return text.entry(name[1], value, name.start(), end, quote)
+
+
+def _unquote_lines(value: str) -> str:
+    """Return a value that is not in quotes, but whose lines may be, without the quotes of these.
+
+    dotenv's pattern takes the line and paragraph separators of Unicode for line ends.
+    """
+    last = {match[0]: match.start() for match in _CLOSING_A_LINE.finditer(value)}
+    parts, position = [], 0
+    while opening := _OPENING_A_LINE.search(value, position):
+        closing = last.get(opening[0], 0)
+        is_closed = closing > opening.start()
+        parts.append(value[position : opening.start() if is_closed else opening.end()])
+        parts.append(value[opening.end() : closing] if is_closed else "")
+        position = closing + 1 if is_closed else opening.end()
+    return "".join([*parts, value[position:]])
 
 
 def _find_quote(value: str) -> Quote:

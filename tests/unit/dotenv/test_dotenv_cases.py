@@ -55,6 +55,6 @@ def test_a_shell_file_is_read_as_bash_reads_it_or_refused(
         assert reading.values == expected
 
 
-def test_each_of_79_cases_has_a_result_for_every_grammar() -> None:
-    assert len({case["name"] for case in _CASES}) == 79
+def test_each_of_87_cases_has_a_result_for_every_grammar() -> None:
+    assert len({case["name"] for case in _CASES}) == 87
     assert all(set(GRAMMARS) < set(case) for case in _CASES)

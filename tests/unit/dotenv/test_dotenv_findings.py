@@ -7,6 +7,7 @@ import pytest
 from infisical_iac.dotenv import GRAMMARS, Finding, Reading, read
 
 _NPM = ("dotenv", "dotenv-expand", "next")
+_NODE = ("node-env-file", "node-env-file-22")
 # A fake value; no finding may contain it.
 _SECRET = "obviously-fake"
 
@@ -63,7 +64,7 @@ def test_references_and_undefined_names_are_found(grammar: str) -> None:
     assert _kinds("B=x${A:-1}\n", grammar) == [(1, "interpolated", "B")]
 
 
-@pytest.mark.parametrize("grammar", ["dotenv", "node-env-file", "python-dotenv-raw"])
+@pytest.mark.parametrize("grammar", ["dotenv", *_NODE, "python-dotenv-raw"])
 def test_a_dollar_that_the_grammar_does_not_expand_is_not_a_finding(grammar: str) -> None:
     assert _kinds("B=x${A}$A\n", grammar) == []
 
@@ -80,11 +81,15 @@ def test_a_dollar_that_the_grammar_does_not_expand_is_not_a_finding(grammar: str
         ("node-env-file", "A=1\nno assignment\n", (2, "unreadable-line", "")),
         ("node-env-file", "no assignment\nA=1\n", (1, "glued-name", "")),
         ("node-env-file", "A=1\n=2\nB=3\n", (2, "unreadable-line", "")),
-        ("node-env-file", "A=pa#ss\n", (1, "cut-at-hash", "A")),
-        ("node-env-file", "A=#ss\n", (1, "cut-at-hash", "A")),
-        ("node-env-file", "A='x\n", (1, "unclosed-quote", "A")),
-        ("node-env-file", "A='x=1", (1, "unclosed-quote", "A")),
-        ("node-env-file", "A='x'y\n", (1, "text-after-quote", "A")),
+        *((grammar, "A='x'y\n", (1, "text-after-quote", "A")) for grammar in _NODE),
+        *((grammar, "A=pa#ss\n", (1, "cut-at-hash", "A")) for grammar in _NODE),
+        *((grammar, "A=#ss\n", (1, "cut-at-hash", "A")) for grammar in _NODE),
+        *((grammar, "A='x\n", (1, "unclosed-quote", "A")) for grammar in _NODE),
+        *((grammar, "A='x=1", (1, "unclosed-quote", "A")) for grammar in _NODE),
+        ("node-env-file-22", "A=1\nno assignment\nB=2\n", (2, "unreadable-line", "")),
+        ("node-env-file-22", "A=1\n=2\nB=3\n", (2, "unreadable-line", "")),
+        ("node-env-file-22", "A=1\nexport B=\n", (2, "glued-name", "")),
+        ("node-env-file-22", "A= \nB=1\n", (1, "glued-value", "A")),
         ("python-dotenv", "A=1\nno assignment\n", (2, "unreadable-line", "")),
         ("python-dotenv", "A='x\nB=1\n", (1, "unreadable-line", "")),
         ("python-dotenv", "A=1\nNAME\n", (2, "no-value", "")),
@@ -106,7 +111,7 @@ def test_a_line_that_a_parser_reads_wrongly_is_found(
     assert _kinds(data, grammar) == [found]
 
 
-@pytest.mark.parametrize("grammar", [*_NPM, "node-env-file"])
+@pytest.mark.parametrize("grammar", [*_NPM, *_NODE])
 @pytest.mark.parametrize(
     ("data", "cut", "whole"),
     [

@@ -10,6 +10,7 @@ import pytest
 
 import infisical_iac
 from infisical_iac.dotenv import GRAMMARS, all_grammars, grammar
+from infisical_iac.dotenv.grammar import Release
 
 _TOY = """
 import re
@@ -74,7 +75,7 @@ def test_the_grammars_keep_the_names_that_plans_contain() -> None:
     """Plans and options name the grammars; the first one is for files without evidence."""
     assert (
         *("dotenv", "dotenv-expand", "next", "node-env-file", "python-dotenv"),
-        *("python-dotenv-raw", "compose", "shell"),
+        *("python-dotenv-raw", "compose", "shell", "node-env-file-22"),
     ) == GRAMMARS
 
 
@@ -95,6 +96,28 @@ def test_a_grammar_names_only_known_cascades_and_parsers() -> None:
         assert named - {""} <= each.cascades.keys()
         parsers = {cascade.parser for cascade in each.cascades.values()}
         assert parsers | {each.uninterpolated or each.name} <= {*GRAMMARS}
+
+
+def test_grammars_of_releases_are_known_and_in_order() -> None:
+    for each in all_grammars():
+        assert {name for _, name in each.by_release} <= {*GRAMMARS}
+        assert [*each.by_release] == sorted(each.by_release)
+
+
+@pytest.mark.parametrize(
+    ("release", "name"),
+    [
+        ((20, 20), "node-env-file"),
+        ((22, 15), "node-env-file"),
+        ((22, 16), "node-env-file-22"),
+        ((23, 11), "node-env-file"),
+        ((24, 0), "node-env-file-22"),
+        ((26, 12), "node-env-file-22"),
+    ],
+)
+def test_a_release_of_node_reads_by_its_own_grammar(release: Release, name: str) -> None:
+    """The real parsers of these releases changed between 22.15.1 and 22.16.0, and in 24.0.0."""
+    assert grammar("node-env-file").of_release(release) == name
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from infisical_iac.dotenv import GRAMMARS, read
 from infisical_iac.dotenv.text import Entry
-from tests.unit.dotenv.writers import EITHER_LINE_END, LINE_ENDS, Style, write
+from tests.unit.dotenv.writers import EITHER_LINE_END, LINE_ENDS, PARTS, Style, write
 
 # An entry's value, its text, and its first and last line.
 Expected = tuple[str, str, int, int]
@@ -23,12 +23,7 @@ _STYLES = st.builds(
 )
 _KEYS = st.from_regex(r"K[A-Z0-9_]{0,8}", fullmatch=True)
 
-_PARTS = [
-    *"AB=:#'\"`\\${}-+?! \n\t\r;~[]<(&|x1é\xa0\u2028\x85\0",
-    "export ", "A=", "\nB=", "\nC='", '\nC="', "\nC=`", "\\n", "\\'", '\\"', "\\0101", "\r\n",
-    "$A", "${A}", "${B:-x}", "${B:-${A}}", "${B:?e}", "${B-", "$$", "$'", "$(", "__proto__=", "1=",
-]  # fmt: skip
-_TEXTS = st.lists(st.sampled_from(_PARTS), max_size=30).map(lambda parts: "".join(parts).encode())
+_TEXTS = st.lists(st.sampled_from(PARTS), max_size=30).map(lambda parts: "".join(parts).encode())
 _BYTES = st.binary(max_size=60) | _TEXTS | st.tuples(_TEXTS, st.binary(max_size=3)).map(b"".join)
 
 

@@ -36,6 +36,7 @@ def test_a_reference_is_resolved_in_the_order_of_the_parser(grammar: str, wins: 
     [
         ("dotenv", ["2", "10", "b", "a"]),
         ("node-env-file", ["2", "10", "a", "b"]),
+        ("node-env-file-22", ["2", "10", "a", "b"]),
         ("python-dotenv", ["b", "10", "a", "2"]),
         ("compose", ["10", "2", "a", "b"]),
     ],
@@ -56,6 +57,30 @@ def test_compose_reads_a_bare_name_from_its_environment() -> None:
 
 def test_javascript_expands_double_dollars_in_a_referenced_value() -> None:
     assert read(b"A=x$$-\nB=${A}\n", "dotenv-expand").values["B"] == "x$-"
+
+
+def test_dotenv_removes_quotes_around_a_line_that_ends_at_a_separator() -> None:
+    values = read("A=x\u2028'y'\nB=x\u2028'y\n".encode(), "dotenv").values
+    assert values == {"A": "x\u2028y", "B": "x\u2028'y"}
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("A= \nB=1\nC=2\n", {"A": "B=1", "C": "2"}),
+        ("A=\nB=1\n", {"A": "", "B": "1"}),
+        ("no assignment\nA=1\n", {"A": "1"}),
+        ("A=1\nno assignment\nB=2\nthe end", {"A": "1", "B": "2"}),
+        ("A=1\n=B=2\n=\nC=3\n=", {"A": "1", "B": "2", "C": "3"}),
+        ("\tA\t=\t1\t\n", {"A": "1"}),
+        ("export  A=1\nexport B=\n", {"A": "1", "export B": ""}),
+        ("A='x", {"A": "'x"}),
+        ("A=1\n #B=2\nC='3'\n #D=4\n", {"A": "1", "C": "3", "#D": "4"}),
+    ],
+)
+def test_node_22_reads_odd_lines_by_themselves(text: str, values: dict[str, str]) -> None:
+    """The values are those of Node 22.23.5 and 24.22.3, where the grammar of Node 20 differs."""
+    assert read(text.encode(), "node-env-file-22").values == values
 
 
 @pytest.mark.parametrize(

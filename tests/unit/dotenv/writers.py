@@ -9,6 +9,15 @@ LINE_ENDS = {"shell": ["\n"]}
 EITHER_LINE_END = ["\n", "\r\n"]
 
 
+PARTS = [
+    *"AB=:#'\"`\\${}-+?! \n\t\r;~[]<(&|x1é\xa0\u2028\x85\0",
+    "A= \n",
+    "export ", "A=", "\nB=", "\nC='", '\nC="', "\nC=`", "\\n", "\\'", '\\"', "\\0101", "\r\n",
+    "$A", "${A}", "${B:-x}", "${B:-${A}}", "${B:?e}", "${B-", "$$", "$'", "$(", "__proto__=", "1=",
+]  # fmt: skip
+"""Signs, and pieces of text, with a meaning in some grammar, for random files."""
+
+
 @dataclass(frozen=True)
 class Style:
     """The form of an assignment, if its grammar can write the value in this form.
@@ -87,6 +96,11 @@ def _plain_npm(value: str) -> str | None:
     return _plain(value, not_in_it=r"[\r\n#]", quotes="'\"`")
 
 
+def _plain_node_22(value: str) -> str | None:
+    # `export A=` is a name with the word in it.
+    return _plain_npm(value) or None
+
+
 def _plain_expanded(value: str) -> str | None:
     return _plain_npm(value.replace("$", "\\$"))
 
@@ -113,6 +127,7 @@ WRITERS: dict[str, Callable[[str], str | None]] = {
     "dotenv-expand": _expand,
     "next": _expand,
     "node-env-file": _node,
+    "node-env-file-22": _node,
     "python-dotenv": _python,
     "python-dotenv-raw": _python_raw,
     "compose": _compose,
@@ -123,6 +138,7 @@ PLAIN_WRITERS: dict[str, Callable[[str], str | None]] = {
     "dotenv-expand": _plain_expanded,
     "next": _plain_expanded,
     "node-env-file": _plain_npm,
+    "node-env-file-22": _plain_node_22,
     "python-dotenv": _plain_python,
     "python-dotenv-raw": _plain_python_raw,
     "compose": _plain_compose,

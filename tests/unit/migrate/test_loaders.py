@@ -40,7 +40,7 @@ def test_code_determines_whether_python_dotenv_interpolates(text: str) -> None:
 def test_nodes_own_loader_is_found_only_in_code() -> None:
     files = {"a/package.json": node(), "a/src/main.mjs": "process.loadEnvFile('.env');\n"}
     choice = choose("a/.env", files)
-    assert choice.evidence.grammar == "node-env-file"
+    assert choice.evidence.grammar == "node-env-file-22"
     assert {"a/src/main.mjs", "process.loadEnvFile"} <= {*choice.evidence.why.split()}
 
 
@@ -107,8 +107,8 @@ LINES = {
     "set -a; . ./.env; set +a": "shell",
     'source "$ROOT/.env"': "shell",
     '. "$(dirname "$0")/../.env"': "shell",
-    "node --env-file=.env src/main.js": "node-env-file",
-    "exec node --watch --env-file-if-exists .env main.js": "node-env-file",
+    "node --env-file=.env src/main.js": "node-env-file-22",
+    "exec node --watch --env-file-if-exists .env main.js": "node-env-file-22",
     "docker compose --env-file .env up": "compose",
     "uvicorn app:app --env-file .env": "python-dotenv",
     "dotenv -f .env run -- python app.py": "python-dotenv",
@@ -118,7 +118,7 @@ LINES = {
 
 @pytest.mark.parametrize("line", LINES)
 def test_a_script_that_names_the_env_file_determines_the_grammar(line: str) -> None:
-    choice = choose(".env", {"scripts/dev.sh": f"#!/bin/sh\n{line}\n"})
+    choice = choose(".env", {"scripts/dev.sh": f"#!/bin/sh\n{line}\n", ".nvmrc": "22"})
     assert (choice.evidence.grammar, choice.others) == (LINES[line], ())
     assert choice.evidence.why.startswith("scripts/dev.sh ")
 
@@ -131,9 +131,9 @@ def test_the_last_program_of_a_line_that_reads_the_file_counts() -> None:
 
 def test_a_script_in_a_manifest_counts_like_a_script_file() -> None:
     scripts = {"dev": "node --env-file=.env.local a.js", "x": 'bash -c "source .env"'}
-    files = {"a/package.json": node("dotenv", scripts=scripts)}
+    files = {"a/package.json": node("dotenv", scripts=scripts), ".nvmrc": "22"}
     local = choose("a/.env.local", files)
-    assert (local.evidence.grammar, local.others) == ("node-env-file", ("dotenv",))
+    assert (local.evidence.grammar, local.others) == ("node-env-file-22", ("dotenv",))
     assert choose("a/.env", {**files, "a/.env.local": ""}).evidence.grammar == "shell"
 
 
@@ -152,7 +152,7 @@ def test_a_script_or_package_with_its_own_parser_leaves_every_grammar_plausible(
 ) -> None:
     choice = choose(".env", {name: text})
     assert not choice.evidence.exact
-    assert len(choice.others) == 7
+    assert len(choice.others) == 8
 
 
 def test_a_script_that_names_another_file_is_not_evidence() -> None:
@@ -180,7 +180,7 @@ def test_files_without_evidence_leave_npm_dotenv_and_all_plausible(files: dict[s
     choice = choose(".env", files)
     assert choice.evidence.grammar == "dotenv"
     assert "nothing" in choice.evidence.why
-    assert len(choice.others) == 7
+    assert len(choice.others) == 8
 
 
 _MANIFESTS = ("package.json", "pyproject.toml", "compose.yaml", "run.sh", "a.py", "a.js", "uv.lock")

@@ -40,8 +40,8 @@ def test_a_package_with_its_own_parser_leaves_all_grammars_plausible(name: str) 
 @pytest.mark.parametrize(
     ("names", "loader"),
     [
-        (["vite"], "vite-8"),
-        (["@sveltejs/kit", "dotenv"], "vite-8"),
+        (["vite"], "vite-8-node-22"),
+        (["@sveltejs/kit", "dotenv"], "vite-8-node-22"),
         (["nuxt", "vite"], ""),
         (["dotenv", "dotenv-flow"], "dotenv-flow"),
         (["react-scripts"], "react-scripts"),

@@ -51,7 +51,9 @@ def test_a_key_in_quotes_is_not_torn() -> None:
 
 @pytest.mark.parametrize("header", ["{}", '"{}"', '"{}'])
 @pytest.mark.parametrize("quoted", ['"{}"', '"\n{}"'])
-@pytest.mark.parametrize("grammar", ["dotenv", "python-dotenv", "node-env-file"])
+@pytest.mark.parametrize(
+    "grammar", ["dotenv", "python-dotenv", "node-env-file", "node-env-file-22"]
+)
 def test_entries_between_a_torn_value_and_another_key_are_kept(
     header: str, quoted: str, grammar: str
 ) -> None:
