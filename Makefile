@@ -11,7 +11,7 @@ NODE_MODULES := $(NODE_LOADER)/node_modules/.package-lock.json $(PARSERS)/node_m
 # Keep compiled bytecode, even if the caller turned it off: tests start many programs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo demo-down test test-long test-cluster test-real bench check dist docs format lock clean
+.PHONY: help install demo demo-down test test-long test-isolation test-cluster test-real bench check dist docs format lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -48,6 +48,16 @@ test: $(VENV)/.dev $(NODE_MODULES) ## Run every test, the quick ones first
 test-long: $(VENV)/.dev ## Run the tests on a host that are too long for `make test`
 	@$(RUN)/python -m tests.tools
 	@$(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m long tests/e2e
+
+# What depends on the isolation of services, and is not about one of them.
+ANY_ISOLATION := apply_twice backup credentials_command drill host_suite keys_command migrate_command \
+    persistence restore services verify_command
+
+test-isolation: $(VENV)/.dev ## Run the tests on a host with each other method of isolation
+	@$(RUN)/python -m tests.tools
+	@for method in viewer projects; do echo "==> isolation = $$method"; \
+	    STAGING_ISOLATION=$$method $(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder \
+	    -m "not cluster and not long" $(ANY_ISOLATION:%=tests/e2e/test_%.py) || exit 1; done
 
 test-cluster: $(VENV)/.dev ## Break a cluster in ten ways, operate one by its commands, move to one and back
 	@$(RUN)/python -m tests.tools

@@ -1,6 +1,7 @@
 """The disposable staging host that `make demo` boots; STAGING_HOST names another one.
 
-INFISICAL_DATA_VOLUME is the device that its data are on, none unless set.
+INFISICAL_DATA_VOLUME is the device that its data are on, none unless set; STAGING_ISOLATION is the
+setting `isolation`.
 """
 
 import json
@@ -30,6 +31,7 @@ def _connection() -> dict[str, Any]:
         "ssh_strict_host_key_checking": "yes",
         **({} if known["user"] == "root" else {"_sudo": True}),
         **({"data_volume": device} if (device := os.environ.get("INFISICAL_DATA_VOLUME")) else {}),
+        **({"isolation": method} if (method := os.environ.get("STAGING_ISOLATION")) else {}),
     }
 
 

@@ -63,9 +63,8 @@ def writing(host: StagingHost) -> Iterator[set[str]]:
         "clientSecret": found["INFISICAL_CLIENT_SECRET"],
     }
     with inspection.deployer(host) as client:
-        project = contents.project(client, inspection.PROJECT)
-    assert project is not None
-    script = _WRITE.format(flag=_FLAG, login=_LOGIN, project=project["id"], folder=_FOLDER)
+        project = inspection.place(client, _FOLDER)["projectId"]
+    script = _WRITE.format(flag=_FLAG, login=_LOGIN, project=project, folder=_FOLDER)
     host.run(f"umask 077; touch {_FLAG}; cat >{_LOGIN}", input=json.dumps(login))
     host.run("cat >/root/write.sh", input=script)
     host.run(f"setsid sh /root/write.sh >{_ACKNOWLEDGED} 2>/dev/null </dev/null &")
@@ -81,9 +80,8 @@ def writing(host: StagingHost) -> Iterator[set[str]]:
 def serving(host: StagingHost) -> set[str]:
     """Return the names of production's secrets, as the API lists them."""
     with inspection.deployer(host) as client:
-        project = contents.project(client, inspection.PROJECT)
-        assert project is not None
-        listed = contents.secrets(client, project["id"], "production", values=False)
+        project = inspection.place(client, _FOLDER)["projectId"]
+        listed = contents.secrets(client, project, "production", values=False)
     return {each["secretKey"] for each in listed}
 
 
@@ -111,9 +109,7 @@ def forget(host: StagingHost) -> None:
     """Remove the given-up volumes and the written secrets."""
     host.run(f"{_LISTED} | xargs --no-run-if-empty docker volume rm")
     with inspection.deployer(host) as client:
-        project = contents.project(client, inspection.PROJECT)
-        assert project is not None
-        where = {"projectId": project["id"], "environment": "production", "secretPath": _FOLDER}
+        where = inspection.place(client, _FOLDER)
         for name in serving(host):
             if name.startswith("WRITTEN_"):
                 client.delete(f"/api/v4/secrets/{name}", json=where)

@@ -1,20 +1,29 @@
 """Inspect a staging host without the deploy: its API, its containers, its secrets."""
 
 import json
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import PurePath
 
 import paramiko
+from pydantic import TypeAdapter
 
 from infisical_iac.api import contents, login
 from infisical_iac.api.client import Client
 from infisical_iac.stack.session import SSHTransport
 from infisical_iac.workspace import canary
+from infisical_iac.workspace.model import Isolation
 from tests.staging.host import StagingHost
 
 PORT = 8080
+# The isolation of every staging host.
+ISOLATION: Isolation = TypeAdapter(Isolation).validate_python(
+    os.environ.get("STAGING_ISOLATION") or "privilege"
+)
 PROJECT = "chainalign"
+# The folders of the project file, by what their projects are named after.
+_NAMES = {"/backend": "backend", "/python-services": "python-service", "/shared": "shared"}
 
 
 @contextmanager
@@ -50,12 +59,22 @@ def administrator(host: StagingHost) -> Iterator[Client]:
         )
 
 
+def place(client: Client, folder: str, environment: str = "production") -> dict[str, str]:
+    """Return the parameters of a request for a folder's secrets, with each isolation.
+
+    Args:
+        client: with the token of the deployer.
+    """
+    name = f"{PROJECT}-{_NAMES.get(folder, '')}-{environment}"
+    project = contents.project(client, PROJECT) or contents.project(client, name)
+    assert project is not None
+    return {"projectId": project["id"], "environment": environment, "secretPath": folder}
+
+
 def write_secrets(host: StagingHost, folder: str, secrets: Mapping[str, str]) -> None:
     """Store obviously fake secrets in a folder of production."""
     with deployer(host) as client:
-        project = contents.project(client, PROJECT)
-        assert project is not None
-        where = {"projectId": project["id"], "environment": "production", "secretPath": folder}
+        where = place(client, folder)
         for name, value in secrets.items():
             client.post(f"/api/v4/secrets/{name}", json={**where, "secretValue": value})
 

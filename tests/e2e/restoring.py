@@ -104,13 +104,12 @@ def world(host: StagingHost, store: StagingHost, directory: Path, **settings: An
 def read_as(host: StagingHost, credentials: dict[str, str], folder: str) -> dict[str, str]:
     """Return the secrets of a folder, read with a service's credentials."""
     with inspection.deployer(host) as client:
-        project = contents.project(client, inspection.PROJECT)
-    assert project is not None
+        project = inspection.place(client, folder, credentials["NODE_ENV"])["projectId"]
     with inspection.api(host) as client:
         service = login.universal(
             client, credentials["INFISICAL_CLIENT_ID"], credentials["INFISICAL_CLIENT_SECRET"]
         )
-        listed = contents.secrets(service, project["id"], credentials["NODE_ENV"], folder=folder)
+        listed = contents.secrets(service, project, credentials["NODE_ENV"], folder=folder)
     return {each["secretKey"]: each["secretValue"] for each in listed}
 
 

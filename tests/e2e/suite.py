@@ -5,7 +5,7 @@ import re
 import subprocess
 import sys
 
-from tests.e2e.inspection import deployer
+from tests.e2e.inspection import ISOLATION, deployer, place
 from tests.e2e.running import REPOSITORY, Done
 from tests.staging.host import StagingHost
 
@@ -29,6 +29,11 @@ _MAY_BE_SKIPPED = (
     "there is a maintenance window",
     "this engine has no /etc/",
     "this kernel takes no modules",
+    *{
+        "privilege": ("all services are in one project",),
+        "viewer": ("all services are in one project", "with isolation = viewer"),
+        "projects": ("no service imports another folder inside its project",),
+    }[ISOLATION],
 )
 
 
@@ -52,18 +57,22 @@ def verify(host: StagingHost, *also_skipped: str) -> None:
     Without secrets, an identity that may read too much would go unnoticed.
     """
     with deployer(host) as client:
-        project = client.get("/api/v1/projects/slug/chainalign")["id"]
-        places = [
-            {"projectId": project, "environment": environment, "secretPath": folder}
+        folders = [
+            place(client, folder, environment)
             for environment in ("development", "staging", "production")
-            for folder in ("/", "/backend", "/python-services", "/shared")
+            for folder in ("/backend", "/python-services", "/shared")
         ]
-        for place in places:
-            client.post(f"/api/v4/secrets/{_KEY}", json={**place, "secretValue": "fake-value"})
+        roots = {(each["projectId"], each["environment"]) for each in folders}
+        places = [
+            *folders,
+            *({"projectId": id, "environment": slug, "secretPath": "/"} for id, slug in roots),
+        ]
+        for each in places:
+            client.post(f"/api/v4/secrets/{_KEY}", json={**each, "secretValue": "fake-value"})
     done = host_suite(host.name)
     with deployer(host) as client:
-        for place in places:
-            client.delete(f"/api/v4/secrets/{_KEY}", json=place)
+        for each in places:
+            client.delete(f"/api/v4/secrets/{_KEY}", json=each)
     assert done.returncode == 0, done.stdout[-4000:]
     passed = re.search(r"(\d+) passed", done.stdout)
     assert passed is not None

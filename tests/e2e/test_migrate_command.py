@@ -10,7 +10,7 @@ import pytest
 
 from infisical_iac import dotenv
 from tests.e2e.conftest import assert_converged
-from tests.e2e.inspection import deployer, env_file
+from tests.e2e.inspection import deployer, env_file, place
 from tests.e2e.running import REPOSITORY, Done, infisical_iac
 from tests.staging.host import StagingHost
 
@@ -39,13 +39,11 @@ def empty_host(deployed_host: StagingHost) -> Iterator[StagingHost]:
     """The host; the migrated secrets are deleted again."""
     yield deployed_host
     with deployer(deployed_host) as client:
-        project = client.get("/api/v1/projects/slug/chainalign")["id"]
         for environment in ("development", "production"):
-            at = {"projectId": project, "environment": environment}
-            query = {**at, "secretPath": "/", "recursive": "true"}
-            for each in client.get("/api/v4/secrets", params=query)["secrets"]:
-                place = {**at, "secretPath": each["secretPath"]}
-                client.delete(f"/api/v4/secrets/{each['secretKey']}", json=place)
+            for folder in ("/backend", "/python-services", "/shared"):
+                at = place(client, folder, environment)
+                for each in client.get("/api/v4/secrets", params=at)["secrets"]:
+                    client.delete(f"/api/v4/secrets/{each['secretKey']}", json=at)
     assert_converged(deployed_host)
 
 
@@ -89,18 +87,12 @@ def _assert_the_service_reads_the_file(host: StagingHost, file: Path) -> None:
     found = env_file(host, "/etc/infisical/credentials/backend.production.env")
     values = dotenv.read(file.read_bytes(), "dotenv").values
     with deployer(host) as client:
-        project = client.get("/api/v1/projects/slug/chainalign")["id"]
         login = {
             "clientId": found["INFISICAL_CLIENT_ID"],
             "clientSecret": found["INFISICAL_CLIENT_SECRET"],
         }
         token = client.post("/api/v1/auth/universal-auth/login", json=login)["accessToken"]
-        query = {
-            "projectId": project,
-            "environment": "production",
-            "secretPath": "/backend",
-            "expandSecretReferences": "false",
-        }
+        query = {**place(client, "/backend"), "expandSecretReferences": "false"}
         seen = client.with_token(token).get("/api/v4/secrets", params=query)["secrets"]
     there = {each["secretKey"]: each["secretValue"] for each in seen}
     assert len(there) > 8

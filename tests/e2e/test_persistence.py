@@ -3,7 +3,7 @@
 import pytest
 
 from tests.e2e.conftest import assert_converged_after_boot
-from tests.e2e.inspection import deployer
+from tests.e2e.inspection import deployer, place
 from tests.staging.host import StagingHost
 
 pytestmark = pytest.mark.real
@@ -13,12 +13,11 @@ _KEY = "OBVIOUSLY_FAKE"
 
 def test_secrets_survive_a_reboot(deployed_host: StagingHost) -> None:
     with deployer(deployed_host) as client:
-        project = client.get("/api/v1/projects/slug/chainalign")["id"]
-        place = {"projectId": project, "environment": "production", "secretPath": "/backend"}
-        client.post(f"/api/v4/secrets/{_KEY}", json={**place, "secretValue": "fake-value"})
+        at = place(client, "/backend")
+        client.post(f"/api/v4/secrets/{_KEY}", json={**at, "secretValue": "fake-value"})
     deployed_host.reboot()
     assert_converged_after_boot(deployed_host)
     with deployer(deployed_host) as client:
-        secret = client.get(f"/api/v4/secrets/{_KEY}", params=place)["secret"]
-        client.delete(f"/api/v4/secrets/{_KEY}", json=place)
+        secret = client.get(f"/api/v4/secrets/{_KEY}", params=at)["secret"]
+        client.delete(f"/api/v4/secrets/{_KEY}", json=at)
     assert secret["secretValue"] == "fake-value"

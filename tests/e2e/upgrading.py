@@ -218,11 +218,10 @@ def have_older_postgres(host: StagingHost) -> str:
 
 
 def secrets(host: StagingHost) -> Mapping[str, str]:
-    """Return all secrets of production."""
+    """Return all secrets of the project that has those of the backend in production."""
     with inspection.deployer(host) as client:
-        project = contents.project(client, inspection.PROJECT)
-        assert project is not None
-        listed = contents.secrets(client, project["id"], "production")
+        project = inspection.place(client, "/backend")["projectId"]
+        listed = contents.secrets(client, project, "production")
     return {each["secretKey"]: each["secretValue"] for each in listed}
 
 

@@ -5,14 +5,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from infisical_iac.api.client import Client
+from infisical_iac.workspace.goal import Goal
+from infisical_iac.workspace.load import load
+from infisical_iac.workspace.memory import locate
 from tests.contract.services import wait_until
-from tests.e2e.inspection import PORT, deployer
+from tests.e2e.inspection import ISOLATION, PORT, deployer
 from tests.ports import free_port
 from tests.staging.host import StagingHost
+from tests.staging.shell import REPOSITORY
 
 # The example of the migration uses the other two environments, and reports other values there as
 # conflicts.
 ENVIRONMENT = "staging"
+WORKSPACE = load(REPOSITORY / "group_data" / "chainalign.yaml")
 _MOST_SECONDS = 60
 
 
@@ -24,7 +29,8 @@ class Infisical:
         self.address = address
         self._stored: set[tuple[str, str]] = set()
         with deployer(host) as client:
-            self.project: str = client.get("/api/v1/projects/slug/chainalign")["id"]
+            goal = Goal(desired=WORKSPACE, isolation=ISOLATION, admin_email="")
+            self.layout = locate(client, goal)
 
     def store(self, folder: str, **secrets: str) -> None:
         """Store secrets in a folder; they replace secrets of the same names."""
@@ -54,7 +60,8 @@ class Infisical:
             _wait(self.address)
 
     def _place(self, folder: str) -> dict[str, str]:
-        return {"projectId": self.project, "environment": ENVIRONMENT, "secretPath": folder}
+        project = self.layout.find(ENVIRONMENT, folder)
+        return {"projectId": project, "environment": ENVIRONMENT, "secretPath": folder}
 
 
 @contextmanager

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
 from infisical_iac.workspace import local_file
-from infisical_iac.workspace.local_file import LocalFile
+from infisical_iac.workspace.local_file import find_ids
 from tests.contract.postgres import Postgres
 from tests.e2e.running import infisical_iac
-from tests.example.infisical import ENVIRONMENT, Infisical, reach
+from tests.example.infisical import ENVIRONMENT, WORKSPACE, Infisical, reach
 from tests.example.install import install
 from tests.example.service import Service
 from tests.ports import free_port
@@ -76,8 +76,9 @@ def _store(made: World, database: Postgres) -> None:
 
 def _configure(service: Service, name: str, folder: str, infisical: Infisical) -> None:
     """Give a service its three variables, and the file with Infisical's address."""
-    place = LocalFile(infisical.project, infisical.address, folder)
-    local_file.write(service.directory, place)
+    found = find_ids(infisical.layout, WORKSPACE, name)
+    known = found._replace(domain=infisical.address, folder=folder)
+    local_file.write(service.directory, known)
     show = ("credentials", "show", name, "--env", ENVIRONMENT)
     shown = infisical_iac(infisical.host.name, *show)
     assert shown.returncode == 0, shown.stderr
