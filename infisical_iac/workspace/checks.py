@@ -127,14 +127,8 @@ def prove_isolation(settings: Settings, port: int) -> str:
     except NotBootstrapped as error:
         if not instance.is_initialized(session.api(port)):
             return "Infisical is not set up yet: its isolation of services was not checked."
-        raise _isolation_unknown(error) from None
+        raise isolation.unknown(error) from None
     return _prove_isolation(client, settings.workspace)
-
-
-def _isolation_unknown(error: UserError) -> CheckFailed:
-    return CheckFailed(
-        f"could not check whether services are isolated: {error}", code="checks.isolation"
-    )
 
 
 def _prove_isolation(client: Client, settings: WorkspaceSettings) -> str:
@@ -143,7 +137,7 @@ def _prove_isolation(client: Client, settings: WorkspaceSettings) -> str:
     except CheckFailed:
         raise
     except UserError as error:
-        raise _isolation_unknown(error) from None
+        raise isolation.unknown(error) from None
 
 
 def _check_secrets(

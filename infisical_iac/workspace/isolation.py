@@ -175,7 +175,14 @@ def settle(client: Client, goal: Goal) -> tuple[Goal, ApiChange | None]:
         )
         goal = goal.recalling(replace(memory, fell_back=True))
         return goal, ApiChange("~", "isolation", detail, shown=shown)
+    except UserError as error:
+        raise unknown(error) from None
     return goal, None
+
+
+def unknown(error: UserError) -> CheckFailed:
+    """Return the error for a proof that could not be made."""
+    return CheckFailed(f"could not check whether services are isolated: {error}", code=_CODE)
 
 
 def _prove(client: Client, isolation: Isolation) -> str:
@@ -242,6 +249,8 @@ def _grant(client: Client, identity: str, own: IsolationPlace) -> None:
         client.post(model.OF_IDENTITIES, json={**holder, **model.grant(PRIVILEGE, grants)})
         kept = model.read(client, model.OF_IDENTITIES, holder)
     except ApiError as error:
+        if error.status not in (400, *_REFUSALS):  # An outage says nothing about the release.
+            raise
         reason = f"no privilege can be granted ({error.status}: {error.message})"
         raise _lost("privilege", reason) from None
     if len(kept) != 1 or not are_equal(kept[0].permissions, grants):

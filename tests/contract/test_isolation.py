@@ -136,6 +136,19 @@ def test_a_first_deploy_gives_each_service_a_project_where_privileges_are_not_en
         assert (planned.due, planned.notes) == ([], [])
 
 
+def test_an_outage_during_the_proof_is_no_reason_to_do_without_privileges(
+    instance: Instance,
+) -> None:
+    deployer, made = instance.deployer(Altered(_drop(model.OF_IDENTITIES, 500))), instance.made
+    with Client(instance.url) as anyone:
+        there = Projects(deployer, anyone, made.client_id, made.organization)
+        there.isolation = "privilege"
+        with pytest.raises(CheckFailed) as failed:
+            there.apply()
+        assert "500" in str(failed.value)
+        assert (there.slugs(), there.memory.fell_back) == ([], False)
+
+
 def test_a_first_deploy_keeps_privileges_that_are_enforced(instance: Instance) -> None:
     deployer, made = instance.deployer(), instance.made
     with Client(instance.url) as anyone:
