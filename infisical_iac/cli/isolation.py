@@ -1,8 +1,8 @@
 """`infisical-iac isolation`: move the secrets between one project and one for each service."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -82,12 +82,7 @@ def apply(to: Isolation, inventory: str, project_file: Path | None, yes: bool, l
 
     Exit status: 0 when both sides are equal; 1 for an error, or if you answer no.
     """
-    lines: list[str] = []
-
-    def report(line: str) -> None:
-        echo(line)
-        lines.append(line)
-
+    lines, report = _keep_lines()
     with reach(inventory, project_file, None, lock=lock) as reached:
         planned = compute_move(reached, to)
         if planned.is_due and not yes:
@@ -143,13 +138,19 @@ def undo(inventory: str, project_file: Path | None, yes: bool, lock: Lock) -> No
     _end("undo", inventory, project_file, yes=yes, lock=lock)
 
 
-def _end(name: str, inventory: str, project_file: Path | None, *, yes: bool, lock: Any) -> None:
+def _keep_lines() -> tuple[list[str], Callable[[str], None]]:
+    """Return a list for the host's audit log, and a function that prints a line into it."""
     lines: list[str] = []
 
     def report(line: str) -> None:
         echo(line)
         lines.append(line)
 
+    return lines, report
+
+
+def _end(name: str, inventory: str, project_file: Path | None, *, yes: bool, lock: Lock) -> None:
+    lines, report = _keep_lines()
     with reach(inventory, project_file, None, lock=lock) as reached:
         ending = compute_ending(reached, name)
         _print_ending(ending)

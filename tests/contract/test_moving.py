@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from click.testing import CliRunner
 
 from infisical_iac.api import contents
+from infisical_iac.cli import isolation
 from infisical_iac.core.errors import ApiError, Refused, UserError
 from infisical_iac.workspace.memory import parse, render
 from infisical_iac.workspace.moving import carry_out, compute_ending, compute_move, end
@@ -456,3 +459,16 @@ def test_a_move_ends_though_somebody_deleted_the_old_project(one: Projects) -> N
     _end(one, "finish")
     assert one.memory.move is None
     assert one.plan().due == []
+
+
+def test_the_commands_print_what_they_moved_and_deleted(
+    one: Projects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(isolation, "reach", lambda *_, **__: nullcontext(one.reach()))
+    moved = CliRunner().invoke(isolation.isolation, ["apply", "--to", "projects", "--yes"])
+    assert moved.exit_code == 0, moved.output
+    assert f"{len(SECRETS) * len(_STAGES)} secrets read back" in moved.output
+    undone = CliRunner().invoke(isolation.isolation, ["undo", "--yes"])
+    assert undone.exit_code == 0, undone.output
+    assert "- project acme-co-api-live" in undone.output.splitlines()
+    assert one.slugs() == [_ONE]
