@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from infisical_iac.api import contents
 from infisical_iac.workspace import canary
 from tests.e2e import backing, drilling, inspection, restoring
 from tests.e2e.backing import LOCAL, sql, until
@@ -47,10 +46,7 @@ def host(deployed_host: StagingHost) -> Iterator[StagingHost]:
     inspection.write_secrets(deployed_host, "/backend", {"DRILLED": _VALUE})
     yield deployed_host
     with inspection.deployer(deployed_host) as client:
-        project = contents.project(client, "chainalign")
-        assert project is not None
-        place = {"projectId": project["id"], "environment": "production", "secretPath": "/backend"}
-        client.delete("/api/v4/secrets/DRILLED", json=place)
+        client.delete("/api/v4/secrets/DRILLED", json=inspection.place(client, "/backend"))
     backing.forget_backups(deployed_host)
     deployed_host.run(f"rm -f {STATE}/last.json")
     assert_converged(deployed_host)
