@@ -189,7 +189,7 @@ def _others(row: Overview) -> str:
     return str(row.others or "none")
 
 
-@credentials.command(short_help="Print the three variables that a service starts with.")
+@credentials.command(short_help="Print the variables that a service starts with.")
 @service_argument
 @environment_option
 @click.option(
@@ -200,7 +200,7 @@ def _others(row: Overview) -> str:
 @place_options
 @click.option("--yes", is_flag=True, help="Show them although the environment is `production`.")
 def show(service: str, environment: str, output: Path | None, keeping: Keeping, yes: bool) -> None:
-    """Print the three variables that SERVICE starts with in an environment.
+    """Print the variables that SERVICE starts with in an environment.
 
     Write them into the service's .env.local with --output; git must ignore that file. The
     environment `production` needs --yes. The host's audit log records the operator and the
@@ -240,7 +240,10 @@ def report_written(file: Path) -> None:
 
 
 # The lines of a copy of .env.local.example, which nobody has filled in.
-_IN_A_SAMPLE = {"", "INFISICAL_CLIENT_ID=", "INFISICAL_CLIENT_SECRET=", "NODE_ENV=development"}
+_IN_A_SAMPLE = {
+    *("", "INFISICAL_CLIENT_ID=", "INFISICAL_CLIENT_SECRET="),
+    *("INFISICAL_ENVIRONMENT=development", "NODE_ENV=development"),
+}
 
 
 def _refuse_foreign(file: Path) -> None:

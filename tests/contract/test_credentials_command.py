@@ -102,6 +102,7 @@ def test_show_prints_a_file_that_services_start_with(case: Case) -> None:
     assert [line.partition("=")[0] for line in shown.stdout.splitlines()[1:]] == [
         "INFISICAL_CLIENT_ID",
         "INFISICAL_CLIENT_SECRET",
+        "INFISICAL_ENVIRONMENT",
         "NODE_ENV",
     ]
     assert shown.stderr == ""
@@ -193,6 +194,7 @@ def test_push_to_json_prints_all_credentials_with_yes(case: Case) -> None:
         f"{case.service}.production": {
             "INFISICAL_CLIENT_ID": held.client_id,
             "INFISICAL_CLIENT_SECRET": held.client_secret,
+            "INFISICAL_ENVIRONMENT": "production",
             "NODE_ENV": "production",
         }
     }
