@@ -214,6 +214,8 @@ def show(service: str, environment: str, output: Path | None, keeping: Keeping, 
         step = kept.one(service, environment)
         check_disclosure(step.account.credentials, environment, yes=yes, into=output)
         text = render(kept.credential_of(step).without_rotation)
+        if output:
+            text += _overrides_in(output)
         with kept.record_disclosure([step]):
             if output:
                 with atomic.explain_failure(output):
@@ -247,17 +249,31 @@ _IN_A_SAMPLE = {
 
 
 def _refuse_foreign(file: Path) -> None:
-    """Raise FileError if a file exists and holds more than credentials, or their empty names."""
-    try:
-        there = file.read_text("utf-8", errors="replace") if os.path.lexists(file) else ""
-    except OSError as error:
-        raise FileError(f"{file} can't be read: {error.strerror}") from None
-    lines = {line.strip() for line in there.splitlines() if not line.startswith("#")}
+    """Raise FileError if a file exists and holds more than credentials, or their empty names.
+
+    A developer's own overrides may follow.
+    """
+    there = _read(file)
+    above = there.removesuffix(_overrides_in(file))
+    lines = {line.strip() for line in above.splitlines() if not line.startswith("#")}
     if not (lines <= _IN_A_SAMPLE or there.startswith(FIRST_WORDS)):
         raise FileError(
             f"{file} holds more than a service's login: move the rest, as `infisical-iac docs "
             "develop` describes (Every day), and remove the file, or name another one"
         )
+
+
+def _overrides_in(file: Path) -> str:
+    """Return a developer's own overrides in a file, from their line on; "" without any."""
+    found = re.search(r"(?im)^[ \t]*#[ \t]*overrides[ \t]*$", _read(file))
+    return found.string[found.start() :] if found else ""
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text("utf-8", errors="replace") if os.path.lexists(file) else ""
+    except OSError as error:
+        raise FileError(f"{file} can't be read: {error.strerror}") from None
 
 
 @dataclass(frozen=True)

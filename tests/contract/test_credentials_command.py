@@ -147,6 +147,17 @@ def test_show_does_not_overwrite_a_file_with_other_content(case: Case, tmp_path:
     assert file.read_text() == "OTHER=obviously-fake\n"
 
 
+def test_show_keeps_a_developers_own_overrides(case: Case, tmp_path: Path) -> None:
+    case.rotate()
+    file = tmp_path / ".env.local"
+    mine = "# Overrides\nLOG_LEVEL=debug\n"
+    file.write_text(f"INFISICAL_CLIENT_ID=\n{mine}")
+    show = ("show", case.service, "--env", "production", "--yes", "--output", str(file))
+    for _ in range(2):
+        assert case.run(*show).exit_code == 0
+        assert file.read_text() == render(case.read_credential().without_rotation) + mine
+
+
 def test_show_names_rotate_where_there_are_no_credentials(case: Case) -> None:
     refused = case.run("show", case.service, "--env", "development")
     assert refused.exit_code == 1

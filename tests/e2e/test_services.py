@@ -1,4 +1,4 @@
-"""Test that the example's services start from Infisical with three variables only."""
+"""Test that the example's services start from Infisical with their credentials only."""
 
 from collections.abc import Iterator
 
