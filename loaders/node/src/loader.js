@@ -15,7 +15,11 @@ import { view } from "./view.js";
 
 /** @typedef {import("./merge.js").Secrets} Secrets */
 /** @typedef {import("./bootstrap.js").Environ} Environ */
-/** @typedef {import("../index.js").LoadOptions & { schema?: import("./schema.js").Schema }} Options */
+/**
+ * `pause` waits so many milliseconds, for tests.
+ * @typedef {import("../index.js").LoadOptions & { schema?: import("./schema.js").Schema,
+ *     pause?: (milliseconds: number) => Promise<unknown> }} Options
+ */
 
 const TIMEOUT = 20;
 
@@ -195,7 +199,8 @@ export class Loader {
     try {
       return await this.#session.secrets(conversation);
     } catch (error) {
-      if (this.#session.isRefused) this.#refusals.add();
+      const isForgotten = this.#session.isRefused && !this.#refusals.add();
+      if (isForgotten && !background) await this.#refusals.wait(this.#warn, this.#options.pause);
       throw error;
     } finally {
       conversation.close();
