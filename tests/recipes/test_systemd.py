@@ -29,7 +29,10 @@ def machine() -> Iterator[str]:
     """A container that has booted systemd."""
     id = docker(
         *("run", "--detach", "--label", LABEL, "--privileged", "--cgroupns", "private"),
-        *("--tmpfs", "/run", "--tmpfs", "/run/lock", host_image("trixie"), "/sbin/init"),
+        *("--tmpfs", "/run", "--tmpfs", "/run/lock", host_image("trixie"), "sh", "-c"),
+        # A machine has this propagation; systemd needs it for the credentials, and sets it only
+        # outside of containers.
+        "mount --make-rshared / && exec /sbin/init",
     )
     try:
         yield id
