@@ -51,7 +51,7 @@ test-long: $(VENV)/.dev ## Run the tests on a host that are too long for `make t
 
 # What depends on the isolation of services, and is not about one of them.
 ANY_ISOLATION := apply_twice backup credentials_command drill host_suite keys_command migrate_command \
-    persistence restore services verify_command
+    people persistence restore services verify_command
 
 test-isolation: $(VENV)/.dev ## Run the tests on a host with each other method of isolation
 	@$(RUN)/python -m tests.tools
@@ -87,7 +87,7 @@ check: $(VENV)/.dev $(NODE_MODULES) ## Lint, formatting, import contracts, types
 	@npm run check --silent --prefix $(NODE_LOADER)
 
 dist: $(VENV)/.dev ## Build the packages of a release from the last commit, with bills of materials, into dist/
-	@$(RUN)/python -m tests.release
+	@$(RUN)/python -m tests.release $(if $(REPOSITORY),--repository $(REPOSITORY))
 
 docs: $(VENV)/.dev ## Write docs/reference: settings, commands and error codes, from the code
 	@$(RUN)/python -m tests.reference
