@@ -103,8 +103,8 @@ def test_restarts_with_a_revoked_secret_do_not_lock_the_identity(
         _compose(recipe, base, "restart", "--timeout", "5")
         wait_until(lambda: _restarts(recipe, base) >= 4, "it did not restart", seconds=60)
         log = _compose(recipe, base, "logs", "--no-log-prefix")
-        assert log.count("they are wrong, used up or revoked") == 1
-        assert log.count("they are not tried again for") >= 3
+        assert log.count("used up or revoked") == 1
+        assert log.count("not tried again for") >= 3
         recipe.deliver("credentials.env", "staging")
         _compose(recipe, base, "up", "--detach")
         wait_until(lambda: port_open(recipe.port), "the right secret is locked out", seconds=30)
