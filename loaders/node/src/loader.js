@@ -3,7 +3,7 @@
 
 import { bootstrap, credentialsIn, isProduction } from "./bootstrap.js";
 import { Conversation } from "./conversation.js";
-import { overridden, parseLocal, parseOverrides } from "./envfile.js";
+import { overrideNames, parseLocal, parseOverrides } from "./envfile.js";
 import { ConfigError, notConfigured, say } from "./errors.js";
 import { fallBack, remember } from "./fallback.js";
 import { exists, findFiles, overridesPath, readPrivate } from "./files.js";
@@ -140,7 +140,7 @@ export class Loader {
    */
   #checkOverrides(files, isPlatform) {
     for (const file of files) {
-      const names = overridden(file);
+      const names = overrideNames(file);
       if (!names) continue;
       const has = `${file.path} overrides ${names}`;
       if (isPlatform)

@@ -329,7 +329,7 @@ def _check_overrides(
     for file, content in own_files.items():
         if not content.overrides:
             continue
-        has = f"{file} overrides {content.overridden}"
+        has = f"{file} overrides {content.override_names}"
         if in_process:
             raise _wrong(
                 f"{has}, and the environment has credentials: delete the overrides, which are for a"
