@@ -336,7 +336,7 @@ def _read(reached: Reached, environments: Sequence[str], place: str | None) -> F
 def _list_hidden(found: FoundSecrets, environments: Sequence[str]) -> Iterator[str]:
     """Yield sentences on the secrets that the login may not see, and on values."""
     for slug in dict.fromkeys(environments):
-        if slug in found.refused:
+        if slug in {refused for _, refused in found.refused}:
             yield f"this login may not see all secrets in {slug}."
         hidden = sum(each.environment == slug and each.value is None for each in found.secrets)
         if hidden:

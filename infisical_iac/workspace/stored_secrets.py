@@ -79,10 +79,15 @@ def _encode(value: str) -> bytes:
 
 
 class FoundSecrets(NamedTuple):
-    """The secrets of some environments, sorted, and the environments not read in full."""
+    """The secrets of some environments, sorted.
+
+    Attributes:
+        refused: project and environment of those that the login may not read; the project is empty
+            if it can't be seen.
+    """
 
     secrets: list[StoredSecret]
-    refused: list[str]
+    refused: set[tuple[str, str]]
 
 
 def read_secrets(
@@ -103,31 +108,44 @@ def read_secrets(
 
     def list_secrets(source: tuple[str, str]) -> list[StoredSecret] | None:
         project, slug = source
-        try:
-            listed = contents.secrets(client, project, slug, values=values)
-        except ApiError as error:
-            if error.status == 403:
-                return None
-            if error.status != 404:
-                raise
-            raise UserError(
-                f"there is no environment {slug} in Infisical: run `infisical-iac workspace apply` "
-                "first",
-                code="error.no_environment",
-            ) from None
-        found = (StoredSecret.of(slug, each["secretPath"], each) for each in listed)
-        return [each for each in found if not layout.is_elsewhere(slug, each.folder, project)]
+        names = _list(client, project, slug, values=False)
+        # Asked for values, the server leaves out the secrets whose values the login may not read.
+        full = (_list(client, project, slug, values=True) or []) if values and names else []
+        shown = {each["id"]: each for each in full}
+        return names and [
+            StoredSecret.of(slug, each["secretPath"], shown.get(each["id"], each))
+            for each in names
+            if not layout.is_elsewhere(slug, each["secretPath"], project)
+        ]
 
     inside = f"{folder.rstrip('/')}/"
     found: list[StoredSecret] = []
-    refused = [slug for slug in environments if not layout.list_in(slug)]
+    refused = {("", slug) for slug in environments if not layout.list_in(slug)}
     sources = [(project, slug) for slug in environments for project in layout.list_in(slug)]
-    for (_, slug), listed in gather_by(sources, list_secrets).items():
+    for source, listed in gather_by(sources, list_secrets).items():
         if listed is None:
-            refused.append(slug)
+            refused.add(source)
         found += (each for each in listed or () if f"{each.folder}/".startswith(inside))
     found.sort(key=lambda each: (environments.index(each.environment), *each.place))
-    return FoundSecrets(found, list(dict.fromkeys(refused)))
+    return FoundSecrets(found, refused)
+
+
+def _list(
+    client: Client, project: str, environment: str, *, values: bool
+) -> list[dict[str, Any]] | None:
+    """Return the secrets of an environment; None if the login may not list them."""
+    try:
+        return contents.secrets(client, project, environment, values=values)
+    except ApiError as error:
+        if error.status == 403:
+            return None
+        if error.status != 404:
+            raise
+        raise UserError(
+            f"there is no environment {environment} in Infisical: run `infisical-iac workspace "
+            "apply` first",
+            code="error.no_environment",
+        ) from None
 
 
 def find_environments(desired: Workspace, environment: str | None) -> list[str]:
