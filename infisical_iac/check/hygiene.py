@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from itertools import pairwise
 from typing import NamedTuple
 
 from infisical_iac.check.env_files import is_placeholder, is_sensitive
@@ -18,7 +19,7 @@ from infisical_iac.workspace.stored_secrets import StoredSecret
 
 _PRODUCTION = "production"
 _MOST_VERSIONS = 50
-_ROTATE = "Make a new one where it is issued, and write it by the web page or `infisical-iac secrets set`."
+_ROTATE = "Make a new one where it is issued, and write it: `infisical-iac secrets set`."
 
 # Returns an earlier version of a secret; None if the server no longer has it.
 ReadVersion = Callable[[StoredSecret, int], StoredSecret | None]
@@ -108,9 +109,8 @@ def find_old(
             f"in {each.environment}; {pattern} allows {days}. {_ROTATE}"
         )
         place = f"{each.environment}{each.folder.rstrip('/')}"
-        cause = Cause(
-            place, f"{{count}} values are older than the {days} days of {pattern}", _ROTATE
-        )
+        text = f"{{count}} values are older than the {days} days of {pattern}"
+        cause = Cause(place, text, _ROTATE)
         yield CheckFinding("old-value", f"{place}/{each.key}", each.key, message, cause=cause)
     for slug, count in unsure.items():
         message = (
@@ -154,53 +154,11 @@ _SECRET_NAME = re.compile(
 )
 _PUBLIC_NAME = re.compile(r"(?:.*_)?(?:PUBLIC|PUBLISHABLE)(?:_.*)?", re.IGNORECASE)
 _PASSWORD_IN_ADDRESS = re.compile(r"(?<=://)[^\s:@/]*:([^\s@/]+)@")
-_COMMON = frozenset(
-    [
-        "admin",
-        "administrator",
-        "abc",
-        "abcd",
-        "abcdef",
-        "asdf",
-        "changeit",
-        "default",
-        "demo",
-        "dev",
-        "dragon",
-        "guest",
-        "hallo",
-        "hello",
-        "iloveyou",
-        "infisical",
-        "letmein",
-        "local",
-        "login",
-        "master",
-        "monkey",
-        "mysql",
-        "pass",
-        "passw",
-        "passwd",
-        "passwort",
-        "password",
-        "postgres",
-        "prod",
-        "production",
-        "qwerty",
-        "qwertz",
-        "redis",
-        "root",
-        "secret",
-        "staging",
-        "supersecret",
-        "sysadmin",
-        "test",
-        "testing",
-        "token",
-        "user",
-        "welcome",
-        "zaq",
-    ]
+_COMMON = re.compile(
+    r"admin|administrator|abc|abcd|abcdef|asdf|changeit|default|demo|dev|dragon|guest|hallo|"
+    r"hello|iloveyou|infisical|letmein|local|login|master|monkey|mysql|pass|passw|passwd|"
+    r"passwort|password|postgres|prod|production|qwerty|qwertz|redis|root|secret|staging|"
+    r"supersecret|sysadmin|test|testing|token|user|welcome|zaq"
 )
 _LEAST_BITS = 56  # a random password of ten letters and digits, and sixteen hexadecimal digits
 
@@ -218,7 +176,7 @@ def is_weak(key: str, value: str) -> bool:
 def _is_guessable(text: str) -> bool:
     word = re.sub(r"[^a-z]", "", text.lower())
     bare = re.sub(r"[^a-z]+$|^[^a-z]+", "", text.lower())
-    is_common = bool(bare) and (bare in _COMMON or word in _COMMON)
+    is_common = any(map(_COMMON.fullmatch, (bare, word)))
     return is_common or is_placeholder(text) or _bits(text) < _LEAST_BITS
 
 
@@ -227,8 +185,7 @@ def _bits(text: str) -> float:
 
     A character that continues a run, as in `aaaa` or `1234`, does not count.
     """
-    pairs = zip(text, text[1:], strict=False)
-    runs = sum(ord(b) - ord(a) in (-1, 0, 1) for a, b in pairs)
+    runs = sum(ord(b) - ord(a) in (-1, 0, 1) for a, b in pairwise(text))
     is_hex = bool(re.fullmatch(r"[0-9a-f]+|[0-9A-F]+", text))
     pools = ((r"[0-9]", 10), (r"[a-z]", 6 if is_hex else 26), (r"[A-Z]", 6 if is_hex else 26))
     pool = sum(size for pattern, size in pools if re.search(pattern, text))
