@@ -101,7 +101,8 @@ def find_old(
             continue  # no value is older than its secret
         age = find_age(each, read, until)
         if age.since > until:
-            unsure[each.environment] += age.is_least
+            if age.is_least:
+                unsure[each.environment] += 1
             continue
         least = "at least " if age.is_least else ""
         message = (
@@ -191,7 +192,7 @@ def _bits(text: str) -> float:
     pool = sum(size for pattern, size in pools if re.search(pattern, text))
     pool += 30 if re.search(r"[^0-9A-Za-z]", text) else 0
     # A text of few different characters is no better than one of an alphabet of these.
-    pool = min(pool, 4 * len(set(text)))
+    pool = min(pool, 6 * len(set(text)))
     return (len(text) - runs / 2) * math.log2(pool) if pool > 1 else 0.0
 
 

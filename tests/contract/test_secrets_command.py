@@ -15,9 +15,10 @@ from infisical_iac.api.client import Client
 from infisical_iac.cli.main import main
 from infisical_iac.core.errors import UserError
 
-from .migrating import Case, Ran, new
+from .migrating import Case, Ran, add_reader_of_names, new
 from .projects import on
-from .world import ok
+
+pytestmark = pytest.mark.real
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -217,18 +218,7 @@ def test_a_place_that_is_not_there_is_named(case: Case) -> None:
 
 def test_an_identity_that_may_not_read_values_is_told_so(world: World, case: Case) -> None:
     case.put("production", "/backend", TOKEN="fake-value-1")
-    identity = world.member()
-    project = case.place("production", "/")["projectId"]
-    url = f"/api/v1/projects/{project}/memberships/identities/{identity.id}"
-    ok(world.deployer.post(url, json={"roles": [{"role": "no-access"}]}))
-    rule = {"subject": "secrets", "action": ["describeSecret"]}
-    body = {"slug": "names", "type": {"isTemporary": False}, "permissions": [rule]}
-    body |= {"identityId": identity.id, "projectId": project}
-    ok(world.deployer.post("/api/v2/identity-project-additional-privilege", json=body))
-    login = {
-        "INFISICAL_CLIENT_ID": identity.client_id,
-        "INFISICAL_CLIENT_SECRET": identity.client_secret,
-    }
+    login = add_reader_of_names(world, case)
     given = ("secrets", "list", "--project-file", str(case.workspace_file))
     ran = case.invoke(*given, **login)
     assert ran.exit_code == 0
