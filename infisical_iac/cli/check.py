@@ -17,6 +17,7 @@ from infisical_iac.check import hygiene, model, usage
 from infisical_iac.check.env_files import MIGRATED, TRACKED
 from infisical_iac.check.model import CheckFinding, Judged, summarize
 from infisical_iac.check.repository import Repository, complete
+from infisical_iac.check.samples import find_outdated, write_samples
 from infisical_iac.check.sarif import as_sarif
 from infisical_iac.cli.options import FOUND, inventory_option, json_option, project_file_option
 from infisical_iac.core import atomic, bundle
@@ -194,8 +195,13 @@ def check(
             layout = locate(reached.client, reached, partly=True)
             slugs = [each.slug for each in workspace.environments]
             listed = read_secrets(reached.client, layout, slugs, values=values)
-            if fix and (written := complete(repository, workspace, layout, address)):
-                echo(f"Wrote {join_names(written)}.", err=True)
+            if fix:
+                written = complete(repository, workspace, layout, address)
+                written += write_samples(
+                    repository, Repository(repository, workspace).find_samples()
+                )
+                if written:
+                    echo(f"Wrote {join_names(written)}.", err=True)
             inspected = Repository(repository, workspace)
             names = _names(listed.secrets)
             unseen = _find_unseen(reached, layout, inspected, names, listed.refused)
@@ -311,6 +317,7 @@ def _findings(
             CheckFinding("not-checked", path, "", why, True) for path, why in reads.unread.items()
         )
     found += repository.find_absent()
+    found += find_outdated(repository.find_samples())
     if seen is not None:
         found += usage.find_unseen(seen.unseen)
         found += usage.find_missing(held, seen.names, repository.workspace, seen.unseen)
