@@ -64,7 +64,7 @@ def as_sarif(
     at = {folder: services.get(name, ()) for folder, name in folders.items()}
     results = [_result(each, rules, at) for each in findings]
     for each, reason in suppressed:
-        accepting = {"kind": "external", "status": "accepted", "justification": reason}
+        accepting = {"kind": "external", "justification": reason}
         results.append({**_result(each, rules, at), "suppressions": [accepting]})
     driver = {
         "name": "infisical-iac",
