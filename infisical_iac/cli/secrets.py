@@ -179,7 +179,7 @@ def set_command(
     _refuse_unfit(value)
     key = _key()
     with reaching.open(lock) as reached:
-        at = SecretSlot.find(reached, environment, folder, name)
+        at = SecretSlot.find(reached.client, reached, environment, folder, name)
         before = at.read()
         at.refuse_changed(before, expected)
         if before and before.value == value:
@@ -223,7 +223,7 @@ def unset_command(
     """
     folder, name = _split(secret)
     with reaching.open(lock) as reached:
-        at = SecretSlot.find(reached, environment, folder, name)
+        at = SecretSlot.find(reached.client, reached, environment, folder, name)
         before = at.read()
         if before is None:
             raise UserError(

@@ -14,10 +14,9 @@ from infisical_iac.api.lists import gather_by
 from infisical_iac.core.errors import ApiError, Refused, RunFailed, UserError
 from infisical_iac.core.validation import suggest
 from infisical_iac.core.wording import pluralize
-from infisical_iac.workspace.goal import Layout
+from infisical_iac.workspace.goal import Goal, Layout
 from infisical_iac.workspace.memory import locate
 from infisical_iac.workspace.model import Workspace
-from infisical_iac.workspace.reach import Reached
 
 
 @dataclass(frozen=True)
@@ -109,10 +108,12 @@ def read_secrets(
     def list_secrets(source: tuple[str, str]) -> list[StoredSecret] | None:
         project, slug = source
         names = _list(client, project, slug, values=False)
+        if names is None:
+            return None
         # Asked for values, the server leaves out the secrets whose values the login may not read.
-        full = (_list(client, project, slug, values=True) or []) if values and names else []
+        full = (_list(client, project, slug, values=True) or []) if values else []
         shown = {each["id"]: each for each in full}
-        return names and [
+        return [
             StoredSecret.of(slug, each["secretPath"], shown.get(each["id"], each))
             for each in names
             if not layout.is_elsewhere(slug, each["secretPath"], project)
@@ -184,7 +185,7 @@ class SecretSlot:
     name: str
 
     @classmethod
-    def find(cls, reached: Reached, environment: str, place: str, name: str) -> Self:
+    def find(cls, client: Client, goal: Goal, environment: str, place: str, name: str) -> Self:
         """Return the slot of a name in an environment.
 
         Args:
@@ -192,9 +193,9 @@ class SecretSlot:
 
         Raises UserError for an unknown place.
         """
-        find_environments(reached.desired, environment)
-        folder = find_folder(reached.desired, place)
-        layout = locate(reached.client, reached, partly=True)
+        find_environments(goal.desired, environment)
+        folder = find_folder(goal.desired, place)
+        layout = locate(client, goal, partly=True)
         project = layout.find(environment, folder)
         if not project:
             raise UserError(
@@ -203,7 +204,7 @@ class SecretSlot:
                 "apply`",
                 code="error.no_project",
             )
-        return cls(reached.client, project, environment, folder, name)
+        return cls(client, project, environment, folder, name)
 
     def __str__(self) -> str:
         return f"{self.folder.rstrip('/')}/{self.name} in {self.environment}"

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from pyrage.x25519 import Identity
 
+from infisical_iac.check.proposals import HEADING
 from infisical_iac.cli.migrate_clean import clean
 from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.migrate.cleaning import MovedFile
@@ -483,7 +484,7 @@ def test_changes_to_other_files_are_proposed_as_a_patch_that_applies(
     assert SECRET.encode() not in patch.read_bytes()
     git(tmp_path, "apply", "migration.patch")
     assert "env_file" not in (tmp_path / "compose.yaml").read_text()
-    assert "How to run this service" in (tmp_path / "backend" / "README.md").read_text()
+    assert HEADING in (tmp_path / "backend" / "README.md").read_text()
     again = run("--yes")
     assert again.output.endswith("Nothing to do.\n")
     assert "compose.yaml:3" not in again.output
