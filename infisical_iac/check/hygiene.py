@@ -243,9 +243,10 @@ def find_uneven(
         ]
         if lacking and key not in told:
             has = join_names([slug for slug in slugs if slug in there])
-            message = f"{key} is in {has}, and not in {join_names(lacking)}."
+            where = f"in {has}, and not in {join_names(lacking)}"
             path = f"{folder.rstrip('/')}/{key}"
-            yield CheckFinding("uneven-key", path, key, message, is_note=True)
+            cause = Cause(folder, f"{{count}} keys are {where}", "")
+            yield CheckFinding("uneven-key", path, key, f"{key} is {where}.", True, cause)
 
 
 def find_hidden(secrets: Iterable[StoredSecret]) -> Iterator[CheckFinding]:

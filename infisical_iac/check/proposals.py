@@ -220,7 +220,7 @@ def _last_line(node: yaml.Node) -> int:
 
 def _in_mapping(indent: str, there: Collection[str]) -> list[str]:
     values = {name: f"${{{name}:?}}" for name in _VARIABLES}
-    values["NODE_ENV"] = "${NODE_ENV:-production}"
+    values["INFISICAL_ENVIRONMENT"] = "${INFISICAL_ENVIRONMENT:-production}"
     return [f"{indent}{name}: {value}" for name, value in values.items() if name not in there]
 
 
@@ -242,7 +242,7 @@ _COMMAND = re.compile(
 _NAMED_STEP = re.compile(r"\s*-\s+name:\s")
 _LEFT_OUT = (
     "# No .env file is written any more: give INFISICAL_CLIENT_ID, INFISICAL_CLIENT_SECRET and "
-    "NODE_ENV to the step that starts the service."
+    "INFISICAL_ENVIRONMENT to the step that starts the service."
 )
 
 
@@ -348,10 +348,10 @@ def _section(repository: Repository, name: str, home: str, heading: str, *, is_o
     paragraphs = [
         f"## {heading}",
         f"Its secrets are in Infisical, in the folder `{folder}`. There is no `.env` file.",
-        f"1. Put the three variables that it starts with into `{file}`, as `{file}.example` says.\n"
+        f"1. Put the variables that it starts with into `{file}`, as `{file}.example` says.\n"
         f"   An operator writes the file: `{show}`\n"
         f"2. Start it{place}: `{_start_command(repository, name, home)}`",
-        "In production the platform sets the three variables. Write a new secret in Infisical, in\n"
+        "In production the platform sets these variables. Write a new secret in Infisical, in\n"
         "each environment, and read it by its name in the code. `infisical-iac check` finds names\n"
         "that are missing.",
     ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -14,6 +16,7 @@ from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.cli.main import main
 from infisical_iac.core.errors import UserError
+from tests.on_terminal import run_on_terminal
 
 from .migrating import Case, Ran, add_reader_of_names, new
 from .projects import on
@@ -224,6 +227,24 @@ def test_an_identity_that_may_not_read_values_is_told_so(world: World, case: Cas
     assert ran.exit_code == 0
     assert "hidden" in ran.stdout
     assert "production" in ran.stderr
+
+
+@pytest.mark.parametrize("second", ["fake-typed-value", "fake-other"])
+def test_on_a_terminal_the_value_is_typed_twice_and_not_shown(case: Case, second: str) -> None:
+    command = (sys.executable, "-c", "from infisical_iac.cli.main import main; main()")
+    given = ("secrets", "set", "backend/TYPED", "--env", "production")
+    options = ("--project-file", str(case.workspace_file))
+    environment = {**os.environ, **case.environment()}
+    with run_on_terminal(
+        (*command, *given, *options), directory=case.root, environment=environment
+    ) as terminal:
+        terminal.answer("Value:", "fake-typed-value")
+        terminal.answer("again:", second)
+        status = terminal.finish()
+    assert "fake-" not in terminal.shown
+    is_same = second == "fake-typed-value"
+    assert status == (0 if is_same else 1), terminal.shown
+    assert case.values() == ({"/backend/TYPED": second} if is_same else {})
 
 
 @pytest.fixture
