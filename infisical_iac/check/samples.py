@@ -59,7 +59,7 @@ def find_samples(
         usage, given = code[name]
         wanted = [
             key
-            for key in sorted(usage.read)
+            for key in sorted(usage.in_service)
             if not is_given(key) and not is_bootstrap(key) and key not in given
         ]
         # A key whose name is only known when the code runs, or whose code can't be parsed, may be

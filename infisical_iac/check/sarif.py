@@ -15,7 +15,6 @@ from infisical_iac.core.errors import printable
 from infisical_iac.workspace import local_file
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
-_HELP = "https://github.com/infisical-iac/infisical-iac/blob/main/docs/develop/check.md#findings"
 _LINE = re.compile(r"(.+):(\d+)")
 _DIGITS = 32
 
@@ -119,7 +118,9 @@ def _locate(finding: CheckFinding, at: Mapping[str, Sequence[str]]) -> tuple[str
             return path, 1, place
     if place.startswith("/"):
         return NAME, 1, place
-    return place if "." in posixpath.basename(place) else NAME, 1, ""
+    if any(place in homes for homes in at.values()):
+        return posixpath.join(place, local_file.NAME), 1, ""
+    return place if "." in posixpath.basename(place)[:-1] else NAME, 1, ""
 
 
 def _folders_of(place: str) -> Iterator[str]:

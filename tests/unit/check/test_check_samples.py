@@ -71,6 +71,7 @@ def test_samples_of_services_are_reported_and_written(tmp_path: Path) -> None:
     code = "use(process.env.DATABASE_URL, process.env.NODE_ENV, process.env.TOKEN ?? 1);"
     files = {
         "backend/src/app.js": code,
+        "backend/test/app.test.js": "use(process.env.ONLY_TESTED);",
         "backend/.env.example": "# ours\nDATABASE_URL=\nOLD=\nINFISICAL_DOMAIN=\n",
         "backend/.env.local.example": "INFISICAL_CLIENT_ID=\n",
         "backend/.env.production.example": "OLD=\n",

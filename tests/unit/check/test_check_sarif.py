@@ -15,6 +15,8 @@ _FINDINGS = [
     CheckFinding("tracked", "a b/.env", "", "Git tracks it."),
     CheckFinding("left-over", "/web/OLD", "OLD", "No code uses it."),
     CheckFinding("optional", "backend", "", "It also reads A.", is_note=True),
+    CheckFinding("no-loader", "services/backend", "", "It has no loader."),
+    CheckFinding("no-service", ".", "", "There is none."),
 ]
 
 
@@ -48,6 +50,8 @@ def test_each_finding_is_a_result_at_a_file() -> None:
         ("tracked", "error", "a%20b/.env", 1, ""),
         ("left-over", "error", ".infisical-check.yaml", 1, "/web/OLD"),
         ("optional", "note", ".infisical-check.yaml", 1, ""),
+        ("no-loader", "error", local, 1, ""),
+        ("no-service", "error", ".infisical-check.yaml", 1, ""),
         ("not-read", "error", local, 1, "live/backend"),
     ]
 
@@ -55,7 +59,7 @@ def test_each_finding_is_a_result_at_a_file() -> None:
 def test_each_result_refers_to_its_rule_by_index() -> None:
     run = _run(_FINDINGS)
     rules = run["tool"]["driver"]["rules"]
-    assert len({each["id"] for each in rules}) == len(rules) == 6
+    assert len({each["id"] for each in rules}) == len(rules) == 8
     for each in run["results"]:
         assert rules[each["ruleIndex"]]["id"] == each["ruleId"]
         assert each["message"]["text"]
