@@ -51,7 +51,7 @@ test-long: $(VENV)/.dev ## Run the tests on a host that are too long for `make t
 
 # What depends on the isolation of services, and is not about one of them.
 ANY_ISOLATION := apply_twice backup credentials_command drill host_suite keys_command migrate_command \
-    persistence restore services verify_command
+    people persistence restore services verify_command
 
 test-isolation: $(VENV)/.dev ## Run the tests on a host with each other method of isolation
 	@$(RUN)/python -m tests.tools
