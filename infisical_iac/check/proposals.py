@@ -109,7 +109,7 @@ def _names_env_file(word: str) -> bool:
 
 _COPY = re.compile(r"(?i)^(\s*(?:COPY|ADD)\s+(?:--\S+\s+)*)([^\[\n\\]+?)(\s*\r?\n?)$")
 _COPIES_IN_SHELL = re.compile(
-    r"(?:cp|mv|install|ln)(?:\s+-\S+)*\s+\S+\s+(\S+)|(?:echo|printf|cat)\b[^|;&]*>>?\s*(\S+)"
+    r"(?:cp|mv|install|ln)(?:\s+-\S+)*\s+\S+\s+(\S+)|(?:echo|printf|cat)\b[^|;&<]*>>?\s*(\S+)"
 )
 _RUN = re.compile(r"(?i)^\s*RUN\s+([^\n\\]+?)\s*$")
 _ENV_FILE_FLAG = re.compile(
@@ -119,7 +119,12 @@ _ENV_FILE_FLAG = re.compile(
 
 def change_dockerfile(text: str) -> str:
     """Return a Dockerfile that copies no `.env` file, and starts no program with one."""
-    return "".join(_change_instruction(line) for line in _split(text))
+    lines = _split(text)
+    before = ["", *lines]
+    return "".join(
+        line if continued.rstrip().endswith("\\") else _change_instruction(line)
+        for continued, line in zip(before, lines, strict=False)
+    )
 
 
 def _change_instruction(line: str) -> str:
@@ -150,8 +155,8 @@ def change_compose_file(text: str) -> str:
     lines = _split(text)
     end = "\r\n" if "\r\n" in text else "\n"
     edits: list[tuple[int, int, list[str]]] = []
-    for service in _compose_nodes(text):
-        keys = {key.value: (key, value) for key, value in service.value}
+    for service in {id(each): each for each in _compose_nodes(text)}.values():
+        keys = {str(key.value): (key, value) for key, value in service.value}
         if "env_file" not in keys or not _all_env_files(keys["env_file"][1]):
             continue
         key, value = keys["env_file"]
@@ -269,10 +274,26 @@ def change_ci(text: str) -> str:
             is_whole = is_named and is_last and not deeper
             if is_whole:
                 indent = changed.pop().partition("-")[0]
+        comment = _LEFT_OUT
+        if not found["run"] and not found["dash"]:
+            # A line of a script, which needs a command in its place: it may be all of a condition.
+            is_whole, comment = _is_script_line(lines, number, indent), f"true {_LEFT_OUT}"
         end = "\r\n" if line.endswith("\r\n") else "\n"
-        changed.append(f"{indent}{_LEFT_OUT}{end}" if is_whole else line)
+        changed.append(f"{indent}{comment}{end}" if is_whole else line)
     after = "".join(changed)
     return after if _has_same_parts(after, text) else text
+
+
+def _is_script_line(lines: Sequence[str], number: int, indent: str) -> bool:
+    """Return whether a line is a whole command in a block that keeps its line ends (`run: |`)."""
+    if number and lines[number - 1].rstrip().endswith(("\\", "&", "|", "(")):
+        return False
+    above = (each for each in reversed(lines[:number]) if each.strip())
+    opening = next((each for each in above if len(each) - len(each.lstrip()) < len(indent)), "")
+    while opening and not re.search(r":\s*[|>][+-]?\d*\s*$|^\s*-\s+[|>][+-]?\s*$", opening):
+        indent = opening[: len(opening) - len(opening.lstrip())]
+        opening = next((each for each in above if len(each) - len(each.lstrip()) < len(indent)), "")
+    return "|" in opening.rstrip()[-3:]
 
 
 def _has_same_parts(changed: str, before: str) -> bool:
