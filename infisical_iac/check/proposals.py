@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from infisical_iac.check.repository import Repository
+from infisical_iac.dotenv.languages import NODE
 from infisical_iac.migrate import evidence, find
 from infisical_iac.migrate.evidence import upwards
 from infisical_iac.migrate.find import is_env
@@ -371,7 +372,7 @@ def _section(repository: Repository, name: str, home: str, heading: str, *, is_o
         f"Its secrets are in Infisical, in the folder `{folder}`. There is no `.env` file.",
         f"1. Put the variables that it starts with into `{file}`, as `{file}.example` says.\n"
         f"   An operator writes the file: `{show}`\n"
-        f"2. Start it{place}: `{_start_command(repository, name, home)}`",
+        f"2. Start it{place}{_start_command(repository, name, home)}",
         "In production the platform sets these variables. Write a new secret in Infisical, in\n"
         "each environment, and read it by its name in the code. `infisical-iac check` finds names\n"
         "that are missing.",
@@ -385,21 +386,25 @@ def _development(repository: Repository) -> str:
 
 
 def _start_command(repository: Repository, name: str, home: str) -> str:
-    """Return the command that starts a service, by the runner unless it loads its own secrets."""
-    command, runner = "the command as before", ""
-    package = _package(repository.text(posixpath.join(home, "package.json")))
-    if posixpath.join(home, "package.json") in repository.paths:
-        scripts = package.get("scripts") or {}
+    """Return the command that starts a service, by the runner unless it loads its own secrets.
+
+    It is the end of a sentence, which says "as before" if the repository does not show a command.
+    """
+    command = ""
+    manifests = [posixpath.join(home, name) for name in NODE.roots]
+    if found_manifest := next((each for each in manifests if each in repository.paths), ""):
+        scripts = _package(repository.text(found_manifest)).get("scripts") or {}
         script = next((each for each in ("dev", "start") if each in scripts), "start")
         command, runner = f"npm run {script}", "npx with-secrets -- "
     else:
         image = repository.text(posixpath.join(home, "Dockerfile"))
         if found := re.search(r"(?m)^CMD\s+(\[.*\])\s*$", image):
             words = _package(f'{{"cmd": {found[1]}}}').get("cmd") or ()
-            command = " ".join(map(str, words)) or command
+            command = " ".join(map(str, words))
         runner = "python -m infisical_config -- "
-    needs_runner = name in repository.services_without_loader()
-    return f"{runner}{command}" if needs_runner else command
+    if name in repository.services_without_loader():
+        return f": `{runner}{command or 'COMMAND'}`"
+    return f": `{command}`" if command else " as before."
 
 
 def _package(text: str) -> dict[str, Any]:

@@ -111,6 +111,8 @@ def _locate(finding: CheckFinding, at: Mapping[str, Sequence[str]]) -> tuple[str
     place = finding.place
     if found := _LINE.fullmatch(place):
         return found[1], int(found[2]), ""
+    if any(place in homes for homes in at.values()):
+        return posixpath.join(place, local_file.NAME), 1, ""
     for folder in _folders_of(place):
         if folder in at:
             home = next(iter(at[folder]), None)
@@ -118,8 +120,6 @@ def _locate(finding: CheckFinding, at: Mapping[str, Sequence[str]]) -> tuple[str
             return path, 1, place
     if place.startswith("/"):
         return NAME, 1, place
-    if any(place in homes for homes in at.values()):
-        return posixpath.join(place, local_file.NAME), 1, ""
     return place if "." in posixpath.basename(place)[:-1] else NAME, 1, ""
 
 

@@ -234,6 +234,7 @@ def test_a_service_without_any_readme_gets_one(tmp_path: Path) -> None:
     repository = plant(tmp_path, GOOD)
     (made,) = propose(repository, ["backend"])
     assert (made.path, made.before) == ("backend/README.md", "")
+    assert "`npm run start`" in made.after
     assert made.diff.startswith("--- /dev/null\n+++ b/backend/README.md\n")
     subprocess.run(["git", "apply"], cwd=tmp_path, input=made.diff.encode(), check=True)
     assert (tmp_path / made.path).read_text() == made.after
