@@ -149,14 +149,18 @@ def _writes_env_file(command: str) -> bool:
 
 
 def change_compose_file(text: str) -> str:
-    """Return a compose file whose services get the three variables instead of an `.env` file.
+    """Return a compose file whose services get the login's variables instead of an `.env` file.
 
+    If it builds several services, each gets variables of its own, as each has its own credentials.
     A service with another `env_file`, or whose `environment` is in the form {…}, stays as it is.
     """
     lines = _split(text)
     end = "\r\n" if "\r\n" in text else "\n"
     edits: list[tuple[int, int, list[str]]] = []
-    for service in {id(each): each for each in _compose_nodes(text)}.values():
+    services = [*_compose_nodes(text)]
+    built = sum(any(key.value == "build" for key, _ in node.value) for _, node in services)
+    for name, service in {id(node): (name, node) for name, node in reversed(services)}.values():
+        own = re.sub(r"\W", "_", f"{name.upper()}_") if built > 1 else ""
         keys = {str(key.value): (key, value) for key, value in service.value}
         if "env_file" not in keys or not _all_env_files(keys["env_file"][1]):
             continue
@@ -164,7 +168,7 @@ def change_compose_file(text: str) -> str:
         first, last = key.start_mark.line, _last_line(value)
         indent = " " * key.start_mark.column
         if "environment" not in keys:
-            new = [f"{indent}environment:", *_in_mapping(f"{indent}  ", ())]
+            new = [f"{indent}environment:", *_in_mapping(f"{indent}  ", own, ())]
             edits.append((first, last, [f"{each}{end}" for each in new]))
             continue
         there = keys["environment"][1]
@@ -173,13 +177,12 @@ def change_compose_file(text: str) -> str:
         at = _last_line(there) + 1
         if isinstance(there, yaml.MappingNode):
             names = {name.value for name, _ in there.value}
-            added = _in_mapping(" " * there.value[0][0].start_mark.column, names)
+            added = _in_mapping(" " * there.value[0][0].start_mark.column, own, names)
         else:
             names = {str(each.value).partition("=")[0] for each in there.value}
             dash = " " * there.start_mark.column
-            added = [
-                f"{dash}- {each.strip().replace(': ', '=', 1)}" for each in _in_mapping("", names)
-            ]
+            added = _in_mapping("", own, names)
+            added = [f"{dash}- {each.replace(': ', '=', 1)}" for each in added]
         edits += [(first, last, []), (at, at - 1, [f"{each}{end}" for each in added])]
     if not edits:
         return text
@@ -187,20 +190,21 @@ def change_compose_file(text: str) -> str:
         lines[-1] += end
     for first, last, new in sorted(edits, reverse=True):
         lines[first : last + 1] = new
-    return _if_valid("".join(lines), text)
+    changed = "".join(lines)
+    return changed if _has_same_rest(changed, text) else text
 
 
-def _compose_nodes(text: str) -> Iterator[yaml.MappingNode]:
-    """Yield the nodes of the services in a compose file that are written in block style."""
+def _compose_nodes(text: str) -> Iterator[tuple[str, yaml.MappingNode]]:
+    """Yield the services in a compose file that are written in block style, with their names."""
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError:
         return
     for key, services in root.value if isinstance(root, yaml.MappingNode) else ():
         if key.value == "services" and isinstance(services, yaml.MappingNode):
-            for _, service in services.value:
+            for name, service in services.value:
                 if isinstance(service, yaml.MappingNode) and not service.flow_style:
-                    yield service
+                    yield str(name.value), service
 
 
 def _all_env_files(value: yaml.Node) -> bool:
@@ -218,24 +222,41 @@ def _all_env_files(value: yaml.Node) -> bool:
 
 def _last_line(node: yaml.Node) -> int:
     """Return the last line of a node; a block ends where the next token begins."""
+    if isinstance(node, yaml.ScalarNode) and node.style in ("|", ">"):
+        return int(node.end_mark.line) - 1
     if not isinstance(node, yaml.CollectionNode) or node.flow_style or not node.value:
         return int(node.end_mark.line)
     last = node.value[-1]
     return _last_line(last[1] if isinstance(last, tuple) else last)
 
 
-def _in_mapping(indent: str, there: Collection[str]) -> list[str]:
-    values = {name: f"${{{name}:?}}" for name in _VARIABLES}
+def _in_mapping(indent: str, own: str, there: Collection[str]) -> list[str]:
+    values = {name: f"${{{own}{name}:?}}" for name in _VARIABLES}
     values["INFISICAL_ENVIRONMENT"] = "${INFISICAL_ENVIRONMENT:-production}"
     return [f"{indent}{name}: {value}" for name, value in values.items() if name not in there]
 
 
-def _if_valid(changed: str, before: str) -> str:
-    """Return the changed text if it is still YAML, else the one before."""
+def _has_same_rest(changed: str, before: str) -> bool:
+    """Return whether a compose file is the same but for `env_file` and `environment`."""
     try:
-        return changed if _data(changed) else before
-    except yaml.YAMLError:
-        return before
+        return bool(_without_variables(_data(changed)) == _without_variables(_data(before)))
+    except (yaml.YAMLError, AttributeError):
+        return False
+
+
+def _without_variables(compose: Any) -> Any:
+    services = compose["services"].items()
+    return {
+        **compose,
+        "services": {
+            name: {
+                key: value
+                for key, value in service.items()
+                if key not in ("env_file", "environment")
+            }
+            for name, service in services
+        },
+    }
 
 
 def _data(text: str) -> Any:

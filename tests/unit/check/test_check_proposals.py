@@ -23,7 +23,7 @@ services:
     build: backend
     env_file: backend/.env   # all of it
     ports: ["4000:4000"]
-  worker:
+  job-worker:
     build: backend
     env_file:
       - backend/.env
@@ -31,7 +31,9 @@ services:
         required: false
     environment:
       NODE_ENV: production
-      LEVEL: info
+      TEXT: |
+        a
+        b
     depends_on: [redis]
   listed:
     image: x
@@ -54,18 +56,33 @@ _THREE = {
 }
 
 
+def _of(service: str) -> dict[str, str]:
+    """Return the variables of a service next to others, which has its own credentials."""
+    return {
+        key: value.replace("{INFISICAL_CLIENT", f"{{{service}_INFISICAL_CLIENT")
+        for key, value in _THREE.items()
+    }
+
+
 def test_a_compose_file_gives_services_the_three_variables_instead_of_a_file() -> None:
     services = yaml.safe_load(change_compose_file(_COMPOSE))["services"]
     assert services == {
-        "backend": {"build": "backend", "environment": _THREE, "ports": ["4000:4000"]},
-        "worker": {
+        "backend": {
             "build": "backend",
-            "environment": {**_THREE, "NODE_ENV": "production", "LEVEL": "info"},
+            "environment": _of("BACKEND"),
+            "ports": ["4000:4000"],
+        },
+        "job-worker": {
+            "build": "backend",
+            "environment": {**_of("JOB_WORKER"), "NODE_ENV": "production", "TEXT": "a\nb\n"},
             "depends_on": ["redis"],
         },
         "listed": {
             "image": "x",
-            "environment": ["LEVEL=info", *(f"{key}={value}" for key, value in _THREE.items())],
+            "environment": [
+                "LEVEL=info",
+                *(f"{key}={value}" for key, value in _of("LISTED").items()),
+            ],
         },
         "flow": {"env_file": ".env", "environment": {"LEVEL": "info"}},
         "other": {"env_file": "settings/base.txt"},
