@@ -27,6 +27,18 @@ def universal(client: Client, client_id: str, client_secret: str) -> Client:
     return client.with_token(answer["accessToken"])
 
 
+def oidc(client: Client, identity_id: str, jwt: str) -> Client:
+    """Log a machine identity in by a token of its platform.
+
+    The server asks the token's issuer for its keys, without an end if the issuer hangs: so the
+    login is not repeated, and Unreachable is raised after the client's patience. Raises ApiError;
+    its `status` is 401 or 403 for a token that is refused, and 404 for an identity without OIDC
+    auth.
+    """
+    body = {"identityId": identity_id, "jwt": jwt}
+    return client.with_token(client.post("/api/v1/auth/oidc-auth/login", json=body)["accessToken"])
+
+
 def password(
     client: Client, email: str, password: str, organization_id: str | None = None
 ) -> Client:

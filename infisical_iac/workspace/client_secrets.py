@@ -46,7 +46,8 @@ def find_holders(
 
     `known` has the ids of the last run, by name.
     """
-    names, organization = desired.identities(), identities.organization_id(client)
+    names = {each.identity: each.former_identity for each in desired.secret_holders()}
+    organization = identities.organization_id(client)
     found = identities.find_all(client, organization, names, known)
 
     def read(name: str) -> Holder | None:

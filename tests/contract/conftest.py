@@ -57,8 +57,12 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     redis_server: RedisServer = request.getfixturevalue("redis_server")
     database = f"infisical_{next(_numbers)}"
     uri = postgres.create_database(database)
-    cache = {"STANDIN_PERMISSION_CACHE_SECONDS": str(CACHE_SECONDS)}
-    standin = Standin(uri, redis_server.url_for(database), **cache)
+    settings = {
+        "STANDIN_PERMISSION_CACHE_SECONDS": str(CACHE_SECONDS),
+        # The issuers of the tests are on loopback.
+        "ALLOW_INTERNAL_IP_CONNECTIONS": "true",
+    }
+    standin = Standin(uri, redis_server.url_for(database), **settings)
     yield set_up(standin.wait(), database)
     standin.close()
 

@@ -68,6 +68,12 @@ def running() -> Iterator[Server]:
         _remove()
 
 
+def host_address() -> str:
+    """Return the address at which the running server reaches this machine."""
+    path = "{{(index .IPAM.Config 0).Gateway}}"
+    return docker("network", "inspect", "--format", path, _NAME).strip()
+
+
 def _start(server: Server, image: str) -> None:
     database = f"postgresql://infisical:{_PASSWORD}@{_POSTGRES}:5432/infisical"
     settings = {
@@ -88,6 +94,8 @@ def _start(server: Server, image: str) -> None:
         "HOST": "0.0.0.0",
         "PORT": "8080",
         "TELEMETRY_ENABLED": "false",
+        # The issuers of the tests are on this machine.
+        "ALLOW_INTERNAL_IP_CONNECTIONS": "true",
     }
     _run(_INFISICAL, image, settings, "--publish", f"{server.url.removeprefix('http://')}:8080")
     _wait(server.answers, "Infisical")
