@@ -78,9 +78,7 @@ def _privilege_drift(own: Privilege, grants: Sequence[Json], words: str) -> list
     return [*reasons, f"permissions → {words}"] if differs else reasons
 
 
-def diff_account(
-    desired: Account, isolation: Isolation, actual: Actual
-) -> Iterator[ApiChange]:
+def diff_account(desired: Account, isolation: Isolation, actual: Actual) -> Iterator[ApiChange]:
     """Yield the differences in one account's access to one environment of the project."""
     yield from diff_identity(desired, actual)
     yield from diff_seat(desired, isolation, actual)

@@ -113,9 +113,7 @@ def plan(
     ]
 
 
-def _step(
-    account: Account, holder: Holder | None, files: Mapping[str, str], now: datetime
-) -> Step:
+def _step(account: Account, holder: Holder | None, files: Mapping[str, str], now: datetime) -> Step:
     if holder is None:
         return Step(account, None, creates=True)
     before = files.get(account.former_credentials, "")

@@ -47,8 +47,6 @@ class _NoRedirects(HTTPRedirectHandler):
         return None
 
 
-
-
 def refuse_private(url: str, *, allowed: bool) -> None:
     """Raise a 400 answer for a private address, unless the server's settings allow them."""
     host = urlsplit(url).hostname or ""
@@ -139,7 +137,10 @@ def _keys(url: str, kid: str | None, authority: str) -> dict[str, Key]:
 
 
 def _key(listed: Document) -> Key:
-    numbers = {name: int.from_bytes(_unb64(listed[name]), "big") for name in listed.keys() & {"n", "e", "x", "y"}}
+    numbers = {
+        name: int.from_bytes(_unb64(listed[name]), "big")
+        for name in listed.keys() & {"n", "e", "x", "y"}
+    }
     if listed["kty"] == "RSA":
         return rsa.RSAPublicNumbers(numbers["e"], numbers["n"]).public_key()
     curve = ec.SECP256R1()

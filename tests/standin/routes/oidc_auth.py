@@ -50,7 +50,10 @@ _SETTINGS: dict[str, tuple[Field, Any]] = {
     "accessTokenTrustedIps": (IPS, ANY_ADDRESS),
 }
 _NEEDED = {"oidcDiscoveryUrl": _URL, "boundIssuer": text(1), "boundClaims": _claims()}
-_ON_ATTACH = {**_NEEDED, **{name: each.optional(unset) for name, (each, unset) in _SETTINGS.items()}}
+_ON_ATTACH = {
+    **_NEEDED,
+    **{name: each.optional(unset) for name, (each, unset) in _SETTINGS.items()},
+}
 _ON_CHANGE = {
     **{name: each.optional() for name, each in _NEEDED.items()},
     **{name: each.optional() for name, (each, _) in _SETTINGS.items()},
