@@ -212,11 +212,11 @@ def _privileges(
     if not by_privilege:
         return
     what, body = f"privilege {slug} of {desired.identity}", grant(slug, grants)
-    where = desired.sight
+    where, verb = desired.sight, "read" if desired.sees_values else "see"
     if own is None:
         holder = {"identityId": there.identity.id, "projectId": actual.project_id}
         yield ApiChange("+", what, where, (Call("POST", (OF_IDENTITIES,), {**holder, **body}),))
-    elif reasons := _privilege_drift(own, grants, f"see {where} only"):
+    elif reasons := _privilege_drift(own, grants, f"{verb} {where} only"):
         yield ApiChange(
             "~", what, ", ".join(reasons), (Call("PATCH", (OF_IDENTITIES, own.id), body),)
         )

@@ -362,7 +362,8 @@ def _accounts(
             auth = universal_auth(client, identity.id) if identity.has_universal_auth else None
         elif METHOD in identity.auth_methods:
             oidc = read_oidc(client, identity.id)
-        roles, held = members.get(identity.id), ()
+        roles = members.get(identity.id)
+        held: tuple[Privilege, ...] = ()
         if project and roles is not None and is_granted(account, goal.isolation):
             held = _privileges(client, identity.id, project)
         return AccountState(identity, auth, roles, held, oidc)

@@ -3,8 +3,9 @@
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import (
     AfterValidator,
@@ -259,8 +260,15 @@ class ServiceAccount(NamedTuple):
     former: str = ""
     auth: OidcClaims | None = None
 
-    sees_values = True
-    privilege = PRIVILEGE
+    @property
+    def sees_values(self) -> bool:
+        """Return whether the account reads values, and not only names."""
+        return True
+
+    @property
+    def privilege(self) -> str:
+        """Return the slug of the privilege that gives the account its access."""
+        return PRIVILEGE
 
     @property
     def identity(self) -> str:
@@ -298,10 +306,12 @@ class ServiceAccount(NamedTuple):
         return f"{join_names(self.readable)} in {self.environment}"
 
 
-class JobAccount(NamedTuple):
+@dataclass(frozen=True)
+class JobAccount:
     """The access of a pipeline's job, derived from the file.
 
     Attributes:
+        service: the name of the job.
         places: the folders that it reads, by environment.
         sees_values: whether it reads them; else it sees the names of all secrets.
     """
@@ -315,11 +325,11 @@ class JobAccount(NamedTuple):
     auth: OidcClaims | None = None
 
     # An environment of its own, for the credentials of a job with a client secret.
-    environment = PIPELINE
-    former = ""
-    former_identity = ""
-    former_credentials = ""
-    target: Target | None = None
+    environment: ClassVar = PIPELINE
+    former: ClassVar = ""
+    former_identity: ClassVar = ""
+    former_credentials: ClassVar = ""
+    target: ClassVar[Target | None] = None
 
     @property
     def privilege(self) -> str:

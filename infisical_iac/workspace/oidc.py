@@ -103,6 +103,12 @@ class OidcClaims(NamedTuple):
         return ", ".join(f"{key} {value}" for key, value in said.items() if value)
 
     @property
+    def data(self) -> dict[str, Any]:
+        """Return the claims as data for JSON."""
+        names = ("issuer", "audience", "subject")
+        return {name: getattr(self, name) for name in names} | {"claims": dict(self.claims)}
+
+    @property
     def globs(self) -> list[tuple[str, str]]:
         """Return the claims, with their names, that admit more than their text."""
         named = {"audience": self.audience, "subject": self.subject, **self.claims}

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.real
 
 _SUBJECT = "repo:acme/api:environment:production"
-_CLAIMS = {"repository": "acme/api", "environment": "production"}
-_ALL_OF_IT = {"sub": _SUBJECT, **_CLAIMS}
+_CLAIMS: dict[str, Any] = {"repository": "acme/api", "environment": "production"}
+_ALL_OF_IT: dict[str, Any] = {"sub": _SUBJECT, **_CLAIMS}
 _DAY = 86_400
 
 
@@ -277,7 +277,7 @@ def test_jobs_and_services_log_in_with_tokens_and_see_what_the_file_says(
             body = {**_place(project, folder, stage), "secretValue": "fake"}
             project.deployer.post(f"/api/v4/secrets/KEY_OF_{folder[1:].upper()}", json=body)
 
-    def client(name: str, **claims: str) -> Client:
+    def client(name: str, **claims: Any) -> Client:
         token = issuer.token(**{"sub": _SUBJECT, **claims})
         return login.oidc(project.anyone, project.memory.identities[name], token)
 

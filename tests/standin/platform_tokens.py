@@ -20,19 +20,19 @@ from urllib.request import HTTPRedirectHandler, HTTPSHandler, build_opener
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
-from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384, SHA512, HashAlgorithm
 
 from .errors import ApiError, bad_request, something_went_wrong, unauthorized_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from .store import Document
 
 # The real server waits for an issuer as long as its connection lasts.
 _PATIENCE = 300.0
 _MOST_KEYS = 10
-_HASHES = {"256": SHA256, "384": SHA384, "512": SHA512}
+_HASHES: dict[str, Callable[[], HashAlgorithm]] = {"256": SHA256, "384": SHA384, "512": SHA512}
 _SHAPE = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*")
 
 Key = rsa.RSAPublicKey | ec.EllipticCurvePublicKey
