@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.certificates import OwnAuthority
+from tests.serving import serving
+from tests.token_issuer import TokenIssuer
+
 from .caddies import Caddy, StartCaddy
 from .postgres import Postgres
 from .services import RedisServer, Standin
@@ -65,6 +69,20 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     standin = Standin(uri, redis_server.url_for(database), **settings)
     yield set_up(standin.wait(), database)
     standin.close()
+
+
+@pytest.fixture(scope="module")
+def issuer(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenIssuer]:
+    """An issuer that the server reaches; its certificate is of an authority of its own."""
+    address = "127.0.0.1"
+    if REAL in os.environ:
+        from tests.staging.server import host_address  # needs Docker
+
+        address = host_address()
+    authority = OwnAuthority(tmp_path_factory.mktemp("authority"))
+    with serving(TokenIssuer(address, authority.issue(address))) as made:
+        made.authority = authority.ca.read_text().strip()
+        yield made
 
 
 @pytest.fixture

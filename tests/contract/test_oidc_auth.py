@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +12,8 @@ from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, Unreachable
 from infisical_iac.workspace.oidc import OidcClaims, oidc_fields, oidc_path, read_oidc
-from tests.certificates import OwnAuthority
-from tests.serving import serving
 from tests.token_issuer import TokenIssuer, new_ec_key, new_rsa_key
 
-from .conftest import REAL
 from .projects import Projects, on
 from .world import ok
 
@@ -34,20 +30,6 @@ _SUBJECT = "repo:acme/api:environment:production"
 _CLAIMS: dict[str, Any] = {"repository": "acme/api", "environment": "production"}
 _ALL_OF_IT: dict[str, Any] = {"sub": _SUBJECT, **_CLAIMS}
 _DAY = 86_400
-
-
-@pytest.fixture(scope="module")
-def issuer(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenIssuer]:
-    """An issuer that the server reaches; its certificate is of an authority of its own."""
-    address = "127.0.0.1"
-    if REAL in os.environ:
-        from tests.staging.server import host_address  # needs Docker
-
-        address = host_address()
-    authority = OwnAuthority(tmp_path_factory.mktemp("authority"))
-    with serving(TokenIssuer(address, authority.issue(address))) as made:
-        made.authority = authority.ca.read_text().strip()
-        yield made
 
 
 @pytest.fixture

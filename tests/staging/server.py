@@ -12,12 +12,13 @@ from tests.contract.services import ENCRYPTION_KEY, wait_until
 from tests.contract.world import World, set_up
 from tests.ports import free_port
 from tests.staging import stack
+from tests.staging.host import CLONE
 from tests.staging.shell import StagingError, docker
 
 if TYPE_CHECKING:
     from tests.contract.services import Standin
 
-_NAME = "infisical-iac-server"
+_NAME = f"infisical-iac-server{CLONE}"
 _POSTGRES, _REDIS, _INFISICAL = (f"{_NAME}-{each}" for each in ("postgres", "redis", "infisical"))
 _PASSWORD = "not-a-real-password"
 _START_SECONDS = 120
