@@ -129,6 +129,7 @@ def test_a_missing_environment_or_project_is_an_error_that_names_it(case: Case) 
     assert "project no-such-project" in _check(case).error
 
 
+@pytest.mark.real
 @pytest.mark.parametrize("isolation", ["privilege", "projects"])
 def test_a_job_without_a_secret_sees_all_names_and_no_value(
     world: World, tmp_path: Path, issuer: TokenIssuer, isolation: str
@@ -175,3 +176,30 @@ def test_a_job_without_a_secret_sees_all_names_and_no_value(
     listed = case.invoke("credentials", "list", "--json", "--file", str(case.workspace_file))
     (login,) = json.loads(listed.stdout)["token_logins"]
     assert (login["id"], login["tokens"]["subject"]) == (id, "check")
+
+
+def test_a_job_without_a_platform_has_a_client_secret(world: World, tmp_path: Path) -> None:
+    case = Case(world, f"pipeline-{number()}", tmp_path, ("backend",))
+    content = {
+        "project": {"name": case.name, "slug": case.name},
+        "environments": [{"slug": each, "name": each.title()} for each in ENVIRONMENTS],
+        "services": {"backend": {"folder": "/backend"}},
+        "ci": {case.name: {"sees": "names", "auth": "universal"}},
+    }
+    case.workspace_file.write_text(json.dumps(content))
+    files = tmp_path / "credentials"
+    files.mkdir()
+    given = ("--file", str(case.workspace_file), "--credentials", str(files))
+    made = case.invoke("workspace", "apply", "--yes", "--project-file", str(case.workspace_file))
+    assert made.exit_code == 0, made.output
+    rotated = case.invoke("credentials", "rotate", case.name, "--env", "ci", *given)
+    assert rotated.exit_code == 0, rotated.output
+    shown = case.invoke("credentials", "show", case.name, "--env", "ci", *given)
+    variables = dict(line.split("=", 1) for line in shown.stdout.splitlines() if "=" in line)
+    login = {name: variables[name] for name in ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")}
+    arguments = ("check", str(case.root), "--project-file", str(case.workspace_file))
+    ran = case.invoke(*arguments, "--json", **login)
+    assert json.loads(ran.stdout)["compared_with_infisical"] is True
+    plan = case.invoke("workspace", "plan", "--project-file", str(case.workspace_file))
+    assert "Nothing to change" in plan.stdout, plan.output
+    assert "* " not in plan.stdout

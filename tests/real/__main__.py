@@ -28,6 +28,7 @@ _INSIDE = (
     "tests/contract/test_project_changes.py",
     "tests/contract/test_instance.py",
     "tests/contract/test_oidc_auth.py",
+    "tests/contract/test_check_command.py",
 )
 _CLUSTER = "tests/e2e/test_cluster.py"
 _JUNIT = STATE / "real.xml"

@@ -109,5 +109,8 @@ async function fromGitHub({ url, bearer, audience }, { timeout, ...options }) {
  */
 export function reasonOf(data) {
   const text = isText(data?.message) ? data.message : "it does not say why";
-  return text.replace(/[^\x20-\x7e]+/g, " ").slice(0, LONGEST_REASON);
+  return text
+    .replace(/[^\x20-\x7e]+/g, " ")
+    .slice(0, LONGEST_REASON)
+    .replace(/\.$/, "");
 }

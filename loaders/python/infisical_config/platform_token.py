@@ -125,7 +125,7 @@ def reason(body: Mapping[str, Any]) -> str:
     """Return why the server refused a token, in its own words."""
     message = body.get("message")
     text = message if isinstance(message, str) and message else "it does not say why"
-    return _UNPRINTABLE.sub(" ", text)[:_LONGEST_REASON]
+    return _UNPRINTABLE.sub(" ", text)[:_LONGEST_REASON].removesuffix(".")
 
 
 def _wrong(message: str) -> ConfigError:
