@@ -80,7 +80,7 @@ _Project = Annotated[
 
 
 class OidcClaims(NamedTuple):
-    """What a token must say to log an identity in.
+    """The claims of a token that logs an identity in.
 
     Attributes:
         issuer: compared exactly; its keys are below `discovery`.
