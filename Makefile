@@ -29,7 +29,7 @@ demo: $(VENV)/.dev ## Boot a disposable host, deploy, verify, migrate an example
 	@echo "==> Migrating: the .env files of examples/chainalign/before"
 	@PATH="$(abspath $(RUN)):$$PATH" INFISICAL_IAC_INVENTORY=inventory/staging.py \
 	    sh examples/chainalign/migrate.sh .staging/$(STAGING_HOST)/migrated
-	@echo "==> Starting: the services of examples/chainalign/after, with three variables each"
+	@echo "==> Starting: the services of examples/chainalign/after, with their credentials"
 	@$(RUN)/python -m tests.example --host $(STAGING_HOST)
 	@$(RUN)/python -m tests.staging summary --name $(STAGING_HOST)
 
@@ -83,7 +83,7 @@ check: $(VENV)/.dev $(NODE_MODULES) ## Lint, formatting, import contracts, types
 	@npm run check --silent --prefix $(NODE_LOADER)
 
 dist: $(VENV)/.dev ## Build the packages of a release from the last commit, with bills of materials, into dist/
-	@$(RUN)/python -m tests.release
+	@$(RUN)/python -m tests.release $(if $(REPOSITORY),--repository $(REPOSITORY))
 
 docs: $(VENV)/.dev ## Write docs/reference: settings, commands and error codes, from the code
 	@$(RUN)/python -m tests.reference
