@@ -43,6 +43,11 @@ export const MESSAGES = Object.freeze({
   invalid: "{problems} in {environment} {folder} of {address}: correct the values",
 });
 
+/** `refused`, of an identity that logs in by tokens. */
+export const TOKEN_REFUSED =
+  "{address} refused the token of {client_id}: {reason}: compare the token's claims with `auth` in " +
+  "the project file";
+
 /** The end of `unreachable` for a loopback address: without a domain, a tunnel leads to the host. */
 export const TUNNEL = "; on another machine, open the SSH tunnel to the host first";
 
@@ -98,7 +103,8 @@ export const isTemporary = (error) => error instanceof ConfigError && error.exit
  * @param {ErrorOptions} [options]
  */
 export function failure(code, values, options) {
-  const message = MESSAGES[code].replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
+  const text = code === "refused" && "reason" in values ? TOKEN_REFUSED : MESSAGES[code];
+  const message = text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
   return new ConfigError(code, message, options);
 }
 

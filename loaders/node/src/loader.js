@@ -66,7 +66,11 @@ export class Loader {
     this.#session = new Session(this.#place);
     const { cache } = options;
     this.#refusals = new Refusals(this.#place, environ, cache?.file);
-    this.#use = cache && { cache, place: this.#place, warn: this.#warn };
+    if (cache && this.#place.platform)
+      this.#warn(
+        `the cache ${cache.file} is not used: a client secret seals it, and this login has none`,
+      );
+    else this.#use = cache && { cache, place: this.#place, warn: this.#warn };
   }
 
   /** The place of the secrets, with the credential. */
@@ -163,7 +167,7 @@ export class Loader {
    * @throws {ConfigError}
    */
   async start() {
-    this.#refusals.check();
+    if (!this.#place.platform) this.#refusals.check();
     try {
       this.#secrets = /** @type {Secrets} */ (await this.#fetch(false));
       if (this.#use) await remember(this.#secrets, this.#use);

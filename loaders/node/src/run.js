@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 
 import { exitOnError, say } from "./errors.js";
 import { loadFrom } from "./loader.js";
+import { OWN_VARIABLES } from "./platform.js";
 
 const USAGE =
   "Usage: with-secrets [--override] [--environment NAME] [--strict] [--allow NAME]… " +
@@ -27,8 +28,8 @@ export async function run(argv) {
   if (help) return void process.stdout.write(`${USAGE}\n`);
   const environ = { ...process.env };
   await loadFrom(process.env, { ...options, into: environ }).catch(exitOnError);
-  delete environ["INFISICAL_CLIENT_ID"];
-  delete environ["INFISICAL_CLIENT_SECRET"];
+  for (const name of ["INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", ...OWN_VARIABLES])
+    delete environ[name];
   start(command, environ);
 }
 

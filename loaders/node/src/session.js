@@ -5,7 +5,14 @@ import { placesOf } from "./bootstrap.js";
 import { failure, isTemporary } from "./errors.js";
 import { jsonObject } from "./json.js";
 import { merge } from "./merge.js";
-import { isRouteMissing, listRefusal, loginRefusal, tokenEnded } from "./refusal.js";
+import { platformToken, reasonOf } from "./platform.js";
+import {
+  isRouteMissing,
+  listRefusal,
+  loginRefusal,
+  tokenEnded,
+  tokenLoginRefusal,
+} from "./refusal.js";
 
 /** @typedef {import("./bootstrap.js").Place} Place */
 /** @typedef {import("./conversation.js").Conversation} Conversation */
@@ -13,6 +20,9 @@ import { isRouteMissing, listRefusal, loginRefusal, tokenEnded } from "./refusal
 /** @typedef {{ path: string, project: string, imports: string }} Api a list, with its parameters */
 
 const LOGIN = "/api/v1/auth/universal-auth/login";
+const TOKEN_LOGIN = "/api/v1/auth/oidc-auth/login";
+/** The part of its lifetime after which a token of a login by tokens is renewed. */
+const RENEWED_AFTER = 0.8;
 /** @type {Api} */
 const V4 = { path: "/api/v4/secrets", project: "projectId", imports: "includeImports" };
 /** @type {Api} */
@@ -23,6 +33,7 @@ export class Session {
   #own;
   #folders;
   #token = "";
+  #renewsAt = Infinity;
   /** Whether Infisical refused the credential. */
   isRefused = false;
 
@@ -43,7 +54,7 @@ export class Session {
    * @throws {ConfigError}
    */
   async secrets(conversation) {
-    if (this.#token) {
+    if (this.#token && performance.now() < this.#renewsAt) {
       await settle(this.#folders.map((each) => each.list(conversation, this.#token)));
       const ended = this.#folders.filter((each) => each.isTokenEnded);
       if (ended.length > 0) await this.#logInAndList(conversation, ended);
@@ -57,10 +68,15 @@ export class Session {
    */
   async #logInAndList(conversation, folders) {
     const answer = await this.#own.logIn(conversation);
-    const refusal = loginRefusal(answer);
-    this.isRefused = refusal === "refused" && answer.status === 401;
+    const { platform } = this.#place;
+    const refusal = platform ? tokenLoginRefusal(answer) : loginRefusal(answer);
+    // A platform's token is another one the next time.
+    this.isRefused = !platform && refusal === "refused" && answer.status === 401;
     this.#own.refuse(refusal, answer);
     this.#token = answer.data.accessToken;
+    const { expiresIn } = answer.data;
+    if (platform && expiresIn > 0)
+      this.#renewsAt = performance.now() + expiresIn * RENEWED_AFTER * 1000;
     await settle(folders.map((each) => each.list(conversation, this.#token, { isTokenNew: true })));
   }
 
@@ -100,10 +116,14 @@ class Folder {
    * Log in, and return the answer with the token for all folders.
    * @param {Conversation} conversation
    */
-  logIn(conversation) {
-    const { clientId, clientSecret } = this.#place;
-    const body = JSON.stringify({ clientId, clientSecret });
-    return ask(conversation, "POST", LOGIN, { "content-type": "application/json" }, body);
+  async logIn(conversation) {
+    const { clientId, clientSecret, platform } = this.#place;
+    const credential = platform
+      ? { identityId: clientId, jwt: await platformToken(platform, conversation.rest) }
+      : { clientId, clientSecret };
+    const headers = { "content-type": "application/json" };
+    const path = platform ? TOKEN_LOGIN : LOGIN;
+    return ask(conversation, "POST", path, headers, JSON.stringify(credential));
   }
 
   /**
@@ -167,8 +187,11 @@ class Folder {
    * @param {import("../index.js").ErrorCode | null} code
    * @param {Answer} answer
    */
-  refuse(code, { status }) {
-    if (code) throw failure(code, { ...this.#place, client_id: this.#place.clientId, status });
+  refuse(code, { status, data }) {
+    if (!code) return;
+    const { clientId, platform } = this.#place;
+    const reason = platform && code === "refused" ? { reason: reasonOf(data) } : {};
+    throw failure(code, { ...this.#place, client_id: clientId, status, ...reason });
   }
 }
 

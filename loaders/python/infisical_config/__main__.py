@@ -10,6 +10,7 @@ from typing import NoReturn, Unpack
 
 from .exiting import exit_on_error
 from .loading import load
+from .platform_token import OWN_VARIABLES
 from .starting import Options, print_warning
 
 _USAGE = (
@@ -18,7 +19,7 @@ _USAGE = (
 )
 _FLAGS = ["override", "environment=", "strict", "allow=", "allow-http", "help"]
 _WRONG_USAGE, _NOT_EXECUTABLE, _NOT_FOUND = 64, 126, 127
-_CREDENTIAL = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
+_CREDENTIAL = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", *OWN_VARIABLES)
 
 
 def main(arguments: list[str]) -> NoReturn:

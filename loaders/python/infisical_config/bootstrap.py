@@ -10,9 +10,10 @@ from os.path import lexists
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from . import envfile, files
+from . import envfile, files, platform_token
 from .envfile import LocalFile
-from .errors import TEXTS, TUNNEL, Code, ConfigError
+from .errors import TEXTS, TOKEN_REFUSED, TUNNEL, Code, ConfigError
+from .platform_token import IDENTITY, Platform
 from .withheld import Gate
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class Bootstrap:
         overrides: a developer's own values, which count instead of Infisical's.
         imports: folders that are read too, if each service has a project of its own; a later one
             wins over an earlier one, and the service's own folder over all.
+        platform: where the tokens of an identity are that logs in by them; then `client_id` is its
+            id, and there is no client secret.
     """
 
     client_id: str
@@ -59,6 +62,7 @@ class Bootstrap:
     overrides: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     gate: Gate = field(default_factory=Gate)
     imports: tuple[Part, ...] = ()
+    platform: Platform | None = None
 
     def places(self) -> list[Bootstrap]:
         """Return the places that a start reads: that of the own folder, then those of imports."""
@@ -77,7 +81,9 @@ class Bootstrap:
             "folder": self.folder,
             "tunnel": TUNNEL if is_loopback(self.address) else "",
         }
-        return ConfigError(code, TEXTS[code].format(**words, **details))
+        by_token = code == "refused" and "reason" in details
+        text = TOKEN_REFUSED if by_token else TEXTS[code]
+        return ConfigError(code, text.format(**words, **details))
 
 
 class _Project(NamedTuple):
@@ -147,7 +153,7 @@ def find(
     project, env_file = files.find(directory, warn)
     config = _file(project) if project else _ProjectConfig()
     process = {name: value for name, value in environ.items() if value}
-    in_process = [name for name in _CREDENTIAL if name in process]
+    in_process = [name for name in (*_CREDENTIAL, IDENTITY) if name in process]
     own_files = _peek(env_file) if in_process else _own_files(env_file, warn)
     local = None if in_process else own_files.get(env_file, _NO_FILE).settings
     sources = _Sources(process, {name: value for name, value in (local or {}).items() if value})
@@ -156,11 +162,12 @@ def find(
     if strict is None:
         strict = sources.switch("INFISICAL_STRICT")
     may_be_plain = bool(sources.switch("INFISICAL_ALLOW_HTTP"))
+    platform = platform_token.find(process)
     one = sources.first("INFISICAL_PROJECT_ID")
     own = _Project(one) if one else config.find_project(chosen)
     found = Bootstrap(
-        sources.first("INFISICAL_CLIENT_ID"),
-        sources.first("INFISICAL_CLIENT_SECRET"),
+        platform.identity if platform else sources.first("INFISICAL_CLIENT_ID"),
+        "" if platform else sources.first("INFISICAL_CLIENT_SECRET"),
         chosen,
         _origin(sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") or config.domain),
         own.id if own else "",
@@ -172,6 +179,7 @@ def find(
             config.strict if strict is None else strict,
         ),
         own.imports if own else (),
+        platform,
     )
     _check_credential(found, in_process)
     if own is None:
@@ -362,7 +370,7 @@ def _check_credential(found: Bootstrap, in_process: Sequence[str]) -> None:
         in_process: the credentials of the process's environment.
     """
     credential = dict(zip(_CREDENTIAL, (found.client_id, found.client_secret), strict=True))
-    unset = [name for name, value in credential.items() if not value]
+    unset = [name for name, value in credential.items() if not value and not found.platform]
     if unset and in_process:
         raise _not_set(unset, f"set it where {in_process[0]} is set, in the environment")
     if unset:

@@ -51,15 +51,17 @@ def first(reader: Reader, start: Start, place: Bootstrap) -> dict[str, str]:
 
     Raises ConfigError.
     """
-    Refusals(place, start.environ, start.cache).check()
+    cache = start.cache if place.platform is None else None
+    if place.platform is None:
+        Refusals(place, start.environ, cache).check()
     try:
         secrets = read(reader, start, place, waits=True)
     except ConfigError as error:
-        if start.cache is None or error.exit_code != TRY_AGAIN_LATER:
+        if cache is None or error.exit_code != TRY_AGAIN_LATER:
             raise
-        return fallback.instead(start.cache, place, error, start.warn)
-    if start.cache:
-        fallback.keep(start.cache, place, secrets, start.warn)
+        return fallback.instead(cache, place, error, start.warn)
+    if cache:
+        fallback.keep(cache, place, secrets, start.warn)
     return secrets
 
 
