@@ -39,6 +39,7 @@ TABLES = (
     "rate_limit",
     "audit_logs",
     "groups",
+    "auth_token_sessions",
 )
 # Columns of the real tables that are read by SQL, because the API shows them to nobody else.
 COLUMNS = {
