@@ -83,7 +83,7 @@ check: $(VENV)/.dev $(NODE_MODULES) ## Lint, formatting, import contracts, types
 	@npm run check --silent --prefix $(NODE_LOADER)
 
 dist: $(VENV)/.dev ## Build the packages of a release from the last commit, with bills of materials, into dist/
-	@$(RUN)/python -m tests.release
+	@$(RUN)/python -m tests.release $(if $(REPOSITORY),--repository $(REPOSITORY))
 
 docs: $(VENV)/.dev ## Write docs/reference: settings, commands and error codes, from the code
 	@$(RUN)/python -m tests.reference

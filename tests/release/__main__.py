@@ -9,6 +9,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -30,15 +31,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.release", description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("dist"))
     parser.add_argument("--commit", default="HEAD")
+    parser.add_argument("--repository", help="address of the repository that npm is to name")
     given = parser.parse_args()
     if changed := _git("status", "--porcelain").decode().splitlines():
         print(f"Note: {len(changed)} changed files are not committed, and not built")
-    build(given.output, given.commit)
+    build(given.output, given.commit, given.repository)
     print((given.output / CHECKSUMS).read_text(), end="")
 
 
-def build(output: Path, commit: str = "HEAD") -> None:
+def build(output: Path, commit: str = "HEAD", repository: str | None = None) -> None:
     """Build the packages, bills and checksums of a commit into an empty directory.
+
+    Args:
+        repository: the address that the package for npm names, such as `https://host/owner/name`.
+            npm publishes with provenance only if it is the repository of the build.
 
     Exits with a sentence if the directory has other files, or a program fails.
     """
@@ -49,6 +55,7 @@ def build(output: Path, commit: str = "HEAD") -> None:
         source = Path(made)
         with tarfile.open(fileobj=io.BytesIO(_git("archive", "--format=tar", commit))) as archive:
             archive.extractall(source, filter="data")
+        _complete_loaders(source, repository)
         _build_packages(source, output.resolve(), epoch)
         for name, text in _bills(source, epoch):
             (output / name).write_text(text)
@@ -64,6 +71,18 @@ def _clear(output: Path) -> None:
         (output / each).unlink(missing_ok=True)
     if others := sorted(each.name for each in output.iterdir()):
         sys.exit(f"{output} has files of something else ({', '.join(others)}): give another one")
+
+
+def _complete_loaders(source: Path, repository: str | None) -> None:
+    """Give each loader the license, and the package for npm its repository."""
+    node = source / "loaders" / "node"
+    for each in (node, source / "loaders" / "python"):
+        shutil.copy(source / "LICENSE", each)
+    if repository:
+        manifest = node / "package.json"
+        place = {"type": "git", "url": f"git+{repository}.git", "directory": "loaders/node"}
+        named = {**json.loads(manifest.read_text()), "repository": place}
+        manifest.write_text(json.dumps(named, indent=2) + "\n")
 
 
 def _build_packages(source: Path, output: Path, epoch: int) -> None:

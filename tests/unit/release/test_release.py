@@ -106,6 +106,34 @@ def test_the_wheel_can_be_built_from_the_source_distribution(built: Path, tmp_pa
     assert "infisical_iac/bundle/templates/stack/compose.yaml.j2" in first
 
 
+def test_each_loader_has_its_readme_changelog_license_and_types(built: Path) -> None:
+    with tarfile.open(built / "infisical-config-0.1.0.tgz") as archive:
+        names = {each.removeprefix("package/") for each in archive.getnames()}
+    assert {"README.md", "CHANGELOG.md", "LICENSE", "index.d.ts", "config.d.ts"} <= names
+    with zipfile.ZipFile(built / "infisical_config-0.1.0-py3-none-any.whl") as wheel:
+        names = set(wheel.namelist())
+        metadata = wheel.read("infisical_config-0.1.0.dist-info/METADATA").decode()
+    assert {"infisical_config/CHANGELOG.md", "infisical_config/py.typed"} <= names
+    assert "infisical_config-0.1.0.dist-info/licenses/LICENSE" in names
+    assert "Description-Content-Type: text/markdown" in metadata
+
+
+def test_the_package_for_npm_names_the_repository_of_its_build(tmp_path: Path) -> None:
+    build(tmp_path, repository="https://example.com/acme/iac")
+    with tarfile.open(tmp_path / "infisical-config-0.1.0.tgz") as archive:
+        manifest = archive.extractfile("package/package.json")
+        assert manifest is not None
+        place = json.load(manifest)["repository"]
+    assert place["url"] == "git+https://example.com/acme/iac.git"
+
+
+@pytest.mark.parametrize("loader", ["node", "python"])
+def test_the_newest_changes_of_a_loader_are_unreleased_or_of_its_version(loader: str) -> None:
+    lines = (REPOSITORY / "loaders" / loader / "CHANGELOG.md").read_text().splitlines()
+    newest = next(each for each in lines if each.startswith("## "))
+    assert newest in ("## Unreleased", "## 0.1.0")
+
+
 @pytest.mark.parametrize("name", _BILLS)
 def test_a_bill_complies_with_the_schema_and_names_its_package(built: Path, name: str) -> None:
     bill, url = _bill(built, name), _BILLS[name]
