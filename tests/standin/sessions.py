@@ -67,9 +67,7 @@ def renew(call: Call) -> Response:
         return JSONResponse({"token": token, "organizationId": org_id})
     grace = str(claims["refreshVersion"])
     call.server.sessions.set(f"refresh-grace:{session['id']}", grace, ex=_GRACE)
-    session = call.store.update(
-        TABLE, session["id"], refreshVersion=session["refreshVersion"] + 1
-    )
+    session = call.store.update(TABLE, session["id"], refreshVersion=session["refreshVersion"] + 1)
     token = _access(call, user, session, org_id, rest)
     cookie = _refresh(call, user, session, org_id, rest)
     body = {"token": token, "refreshToken": cookie, "organizationId": org_id}

@@ -17,6 +17,7 @@ import { isObject, isText, jsonObject } from "./json.js";
  *     one wins over an earlier one, and the service's own folder over all
  * @property {boolean} strict whether only names that are asked for get through
  * @property {readonly string[]} allow names that get through in any case
+ * @property {import("./person.js").Person} [person] whose access is used; then there is no client
  */
 /** @typedef {Record<string, string | undefined>} Environ */
 /**
@@ -37,7 +38,14 @@ const SWITCH = new Map([
   ["0", false],
   ["false", false],
 ]);
-const KEYS = /** @type {const} */ (["workspaceId", "domain", "defaultSecretPath"]);
+const KEYS = /** @type {const} */ ([
+  "workspaceId",
+  "domain",
+  "defaultSecretPath",
+  "defaultEnvironment",
+]);
+/** Environments that a person reads only by typing their name. */
+const PRODUCTION = ["production", "prod"];
 
 /** The process's variables that are set, and those of `.env.local` if it counts. */
 class Sources {
@@ -85,11 +93,14 @@ export const credentialsIn = (environ) => CREDENTIAL.filter((name) => environ[na
  * @param {Record<string, string>} local empty if it doesn't count
  * @param {Environ} environ
  * @param {{ environment?: string | undefined, allowHttp?: boolean | undefined,
- *     strict?: boolean | undefined, allow?: readonly string[] | undefined }} [options]
+ *     strict?: boolean | undefined, allow?: readonly string[] | undefined,
+ *     isTyped?: boolean }} [options] `isTyped`: a person has typed the environment
+ * @param {(address: string) => import("./person.js").Person | null} [findPerson] asked if there
+ *     is no credential
  * @returns {Place}
  * @throws {ConfigError} not_configured
  */
-export function bootstrap(file, local, environ, options = {}) {
+export function bootstrap(file, local, environ, options = {}, findPerson = () => null) {
   const { environment, allowHttp, allow = [] } = options;
   const settings = fileSettings(file);
   const sources = new Sources(environ, local);
@@ -98,12 +109,25 @@ export function bootstrap(file, local, environ, options = {}) {
 
   const clientId = sources.first("INFISICAL_CLIENT_ID");
   const clientSecret = sources.first("INFISICAL_CLIENT_SECRET");
-  if (!clientId || !clientSecret) throw withoutCredentials(clientId, clientSecret, environ);
+  const address = sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") || settings.domain;
+  const isSafe = Boolean(allowHttp || mayBePlain);
+  const person = !clientId && !clientSecret && address ? findPerson(origin(address, isSafe)) : null;
+  if (!person && (!clientId || !clientSecret))
+    throw withoutCredentials(clientId, clientSecret, environ);
 
-  const chosen = environment || sources.first("INFISICAL_ENVIRONMENT", "NODE_ENV");
+  const chosen =
+    environment ||
+    sources.first("INFISICAL_ENVIRONMENT", "NODE_ENV") ||
+    (person ? settings.defaultEnvironment : undefined);
   if (!chosen)
     throw notConfigured(
       "NODE_ENV is not set: say which environment this is, such as NODE_ENV=development",
+    );
+
+  if (person && PRODUCTION.includes(chosen) && !options.isTyped)
+    throw notConfigured(
+      `${chosen} is not read with the access of a person, here ${person.email}, unless you type ` +
+        `it: with-secrets --env ${chosen} -- COMMAND`,
     );
 
   const one = sources.first("INFISICAL_PROJECT_ID");
@@ -111,20 +135,36 @@ export function bootstrap(file, local, environ, options = {}) {
     settings.projects && !one
       ? projectOf(settings.projects, chosen, file.path)
       : { project: one || settings.workspaceId, imports: [] };
-  const address = sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") || settings.domain;
   if (!project || !address) throw withoutPlace(project, address);
 
   return {
-    clientId,
-    clientSecret,
+    clientId: clientId ?? "",
+    clientSecret: clientSecret ?? "",
     environment: chosen,
-    address: origin(address, Boolean(allowHttp || mayBePlain)),
+    address: origin(address, isSafe),
     project,
     folder: sources.first("INFISICAL_SECRET_PATH") || settings.defaultSecretPath || "/",
     imports,
     strict,
     allow: [...new Set([...allow, ...(settings.allow ?? [])])],
+    ...(person ? { person } : {}),
   };
+}
+
+/**
+ * Return the address of Infisical; null if nothing says it.
+ * @param {import("./files.js").TextFile} file
+ * @param {Record<string, string>} local
+ * @param {Environ} environ
+ * @param {boolean} allowHttp
+ * @throws {ConfigError} not_configured
+ */
+export function findAddress(file, local, environ, allowHttp) {
+  const sources = new Sources(environ, local);
+  const { domain } = fileSettings(file);
+  const address = sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") || domain;
+  const isSafe = allowHttp || Boolean(sources.flag("INFISICAL_ALLOW_HTTP"));
+  return address ? origin(address, isSafe) : null;
 }
 
 /**
@@ -245,7 +285,7 @@ function withoutCredentials(clientId, clientSecret, environ) {
   if (!clientId && !clientSecret)
     return notConfigured(
       "INFISICAL_CLIENT_ID and INFISICAL_CLIENT_SECRET are not set: " +
-        "put them into .env.local, or let the platform inject them",
+        "log in with `with-secrets login`, put them into .env.local, or let the platform inject them",
     );
   const name = clientId ? "INFISICAL_CLIENT_SECRET" : "INFISICAL_CLIENT_ID";
   const [there] = credentialsIn(environ);

@@ -7,7 +7,9 @@ import { parseLocal } from "./envfile.js";
 import { notConfigured, say } from "./errors.js";
 import { fallBack, remember } from "./fallback.js";
 import { exists, findFiles, readPrivate } from "./files.js";
+import { Logins } from "./keyring.js";
 import { insistOn, resolve } from "./merge.js";
+import { Person } from "./person.js";
 import { Refusals } from "./refusals.js";
 import { namesIn, parse } from "./schema.js";
 import { Session } from "./session.js";
@@ -15,9 +17,23 @@ import { view } from "./view.js";
 
 /** @typedef {import("./merge.js").Secrets} Secrets */
 /** @typedef {import("./bootstrap.js").Environ} Environ */
-/** @typedef {import("../index.js").LoadOptions & { schema?: import("./schema.js").Schema }} Options */
+/**
+ * @typedef {import("../index.js").LoadOptions & { schema?: import("./schema.js").Schema,
+ *     isTyped?: boolean }} Options `isTyped`: a person has typed the environment
+ */
 
 const TIMEOUT = 20;
+
+/**
+ * Return the person who is logged in at an address, or null.
+ * @param {string} address
+ * @param {Environ} environ
+ */
+export function findPerson(address, environ) {
+  const logins = new Logins(environ);
+  const login = logins.find(address);
+  return login && new Person(login, logins);
+}
 
 export class Loader {
   #environ;
@@ -46,7 +62,9 @@ export class Loader {
     const { project, localPath } = findFiles(options.directory ?? ".", this.#warn);
     this.#local =
       credentialsIn(environ).length > 0 ? this.#ignore(localPath) : this.#read(localPath);
-    this.#place = bootstrap(project, this.#local, environ, options);
+    this.#place = bootstrap(project, this.#local, environ, options, (address) =>
+      findPerson(address, environ),
+    );
     const { strict, allow } = this.#place;
     if (strict && allow.length === 0 && this.#listRequested().length === 0)
       throw notConfigured(
@@ -56,7 +74,8 @@ export class Loader {
     this.#session = new Session(this.#place);
     const { cache } = options;
     this.#refusals = new Refusals(this.#place, environ, cache?.file);
-    this.#use = cache && { cache, place: this.#place, warn: this.#warn };
+    // Its key is derived from the client secret, which a person does not have.
+    if (cache && !this.#place.person) this.#use = { cache, place: this.#place, warn: this.#warn };
   }
 
   /** The place of the secrets, with the credential. */
@@ -104,7 +123,7 @@ export class Loader {
    * @throws {ConfigError}
    */
   async start() {
-    this.#refusals.check();
+    if (!this.#place.person) this.#refusals.check();
     try {
       this.#secrets = /** @type {Secrets} */ (await this.#fetch(false));
       if (this.#use) await remember(this.#secrets, this.#use);

@@ -5,6 +5,7 @@ import { placesOf } from "./bootstrap.js";
 import { failure, isTemporary } from "./errors.js";
 import { jsonObject } from "./json.js";
 import { merge } from "./merge.js";
+import { isLocked, isSessionGone } from "./person.js";
 import { isRouteMissing, listRefusal, loginRefusal, tokenEnded } from "./refusal.js";
 
 /** @typedef {import("./bootstrap.js").Place} Place */
@@ -29,6 +30,7 @@ export class Session {
   /** @param {Place} place */
   constructor(place) {
     this.#place = place;
+    this.#token = place.person?.token ?? "";
     const server = { api: V4 };
     this.#own = new Folder(place, server);
     const [, ...imports] = placesOf(place);
@@ -37,7 +39,8 @@ export class Session {
 
   /**
    * Return the secrets of all folders, unexpanded and with imports; null if they have not changed.
-   * Logs in at first, and once again when the token has expired; lists side by side.
+   * Logs in at first, unless a person's token is known, and once again when the token has expired;
+   * lists side by side.
    * @param {Conversation} conversation
    * @returns {Promise<import("./merge.js").Secrets | null>}
    * @throws {ConfigError}
@@ -56,12 +59,26 @@ export class Session {
    * @param {Folder[]} folders
    */
   async #logInAndList(conversation, folders) {
+    this.#token = await this.#logIn(conversation);
+    await settle(folders.map((each) => each.list(conversation, this.#token, { isTokenNew: true })));
+  }
+
+  /**
+   * Return a new token.
+   * @param {Conversation} conversation
+   * @returns {Promise<string>}
+   */
+  async #logIn(conversation) {
+    const { person } = this.#place;
+    if (person) {
+      await person.renew(conversation);
+      return person.token;
+    }
     const answer = await this.#own.logIn(conversation);
     const refusal = loginRefusal(answer);
     this.isRefused = refusal === "refused" && answer.status === 401;
     this.#own.refuse(refusal, answer);
-    this.#token = answer.data.accessToken;
-    await settle(folders.map((each) => each.list(conversation, this.#token, { isTokenNew: true })));
+    return answer.data.accessToken;
   }
 
   #accept() {
@@ -116,7 +133,10 @@ class Folder {
   async list(conversation, token, { isTokenNew = false } = {}) {
     const answer = await this.#request(conversation, token, this.#server.api);
     this.#answer = answer;
-    this.isTokenEnded = !isTokenNew && tokenEnded(answer);
+    const { person } = this.#place;
+    if (person && isLocked(answer)) this.refuse("locked", answer);
+    const isGone = Boolean(person) && isSessionGone(answer);
+    this.isTokenEnded = !isTokenNew && (tokenEnded(answer) || isGone);
     if (!this.isTokenEnded && !this.isUnchanged) this.refuse(listRefusal(answer), answer);
   }
 
@@ -168,7 +188,8 @@ class Folder {
    * @param {Answer} answer
    */
   refuse(code, { status }) {
-    if (code) throw failure(code, { ...this.#place, client_id: this.#place.clientId, status });
+    const { clientId: client_id, person } = this.#place;
+    if (code) throw failure(code, { ...this.#place, client_id, status, person: person?.email });
   }
 }
 

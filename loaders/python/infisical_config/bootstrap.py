@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from . import envfile, files
-from .errors import TEXTS, TUNNEL, Code, ConfigError
+from .errors import PERSON_TEXTS, TEXTS, TUNNEL, Code, ConfigError
 from .withheld import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
-_KEYS = ("workspaceId", "domain", "defaultSecretPath")
+    from .person import Person
+
+_KEYS = ("workspaceId", "domain", "defaultSecretPath", "defaultEnvironment")
+# Environments that a person reads only by typing their name.
+_PRODUCTION = ("production", "prod")
 _CREDENTIAL = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
 _ORIGIN = re.compile(r"https?://[^/@?#\s]+(/[^@?#\s]*)?")
 _OCTET = r"(?:0|[1-9]\d?|1\d\d|2[0-4]\d|25[0-5])"
@@ -42,6 +46,7 @@ class Bootstrap:
         node_env: that of `.env.local` if the environment has none.
         imports: folders that are read too, if each service has a project of its own; a later one
             wins over an earlier one, and the service's own folder over all.
+        person: whose access is used; then there is no client.
     """
 
     client_id: str
@@ -53,6 +58,7 @@ class Bootstrap:
     node_env: str = field(default="", compare=False)
     gate: Gate = field(default_factory=Gate)
     imports: tuple[Part, ...] = ()
+    person: Person | None = None
 
     def places(self) -> list[Bootstrap]:
         """Return the places that a start reads: that of the own folder, then those of imports."""
@@ -63,15 +69,19 @@ class Bootstrap:
 
     def error(self, code: Code, **details: object) -> ConfigError:
         """Return the error of that code, with this place in its message."""
+        text = TEXTS[code]
+        if self.person:
+            text = PERSON_TEXTS.get(code, text)
         words = {
             "client_id": self.client_id,
+            "person": self.person.email if self.person else "",
             "environment": self.environment,
             "address": self.address,
             "project": self.project,
             "folder": self.folder,
             "tunnel": TUNNEL if is_loopback(self.address) else "",
         }
-        return ConfigError(code, TEXTS[code].format(**words, **details))
+        return ConfigError(code, text.format(**words, **details))
 
 
 class _Project(NamedTuple):
@@ -87,6 +97,7 @@ class _ProjectConfig(NamedTuple):
     project: str = ""
     domain: str = ""
     folder: str = ""
+    environment: str = ""
     strict: bool = False
     allow: tuple[str, ...] = ()
     projects: Mapping[str, _Project] | None = None
@@ -123,6 +134,7 @@ def find(
     allow_http: bool = False,
     strict: bool | None = None,
     allow: Sequence[str] = (),
+    is_typed: bool = False,
 ) -> Bootstrap:
     """Combine the environment, `.env.local` and `.infisical.json`.
 
@@ -135,6 +147,7 @@ def find(
         allow_http: whether plain http to another machine is accepted.
         strict: overrides the variables and the file.
         allow: names that get through, in addition to those of the file.
+        is_typed: whether a person has typed the environment.
 
     Raises ConfigError `not_configured` if something is missing or can't be read.
     """
@@ -144,18 +157,26 @@ def find(
     in_process = [name for name in _CREDENTIAL if name in process]
     local = None if in_process else _env_file(env_file, warn)
     sources = _Sources(process, local or {})
+    domain = sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") or config.domain
+    address = _origin(domain)
     chosen = environment or sources.first("INFISICAL_ENVIRONMENT", "NODE_ENV")
     _warn_of(env_file, local, {chosen, process.get("NODE_ENV")}, warn)
     if strict is None:
         strict = sources.switch("INFISICAL_STRICT")
-    may_be_plain = bool(sources.switch("INFISICAL_ALLOW_HTTP"))
+    is_safe = allow_http or bool(sources.switch("INFISICAL_ALLOW_HTTP"))
+    person = None
+    if address and not any(sources.first(name) for name in _CREDENTIAL):
+        _check_address(address, allow_http=is_safe)
+        person = find_person(address, environ)
+    if person:
+        chosen = _of_person(chosen or config.environment, person, is_typed=is_typed)
     one = sources.first("INFISICAL_PROJECT_ID")
     own = _Project(one) if one else config.find_project(chosen)
     found = Bootstrap(
         sources.first("INFISICAL_CLIENT_ID"),
         sources.first("INFISICAL_CLIENT_SECRET"),
         chosen,
-        _origin(sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") or config.domain),
+        address,
         own.id if own else "",
         sources.first("INFISICAL_SECRET_PATH") or config.folder or "/",
         "" if process.get("NODE_ENV") else sources.local.get("NODE_ENV", ""),
@@ -164,6 +185,7 @@ def find(
             config.strict if strict is None else strict,
         ),
         own.imports if own else (),
+        person,
     )
     _check_credential(found, in_process)
     if own is None:
@@ -172,8 +194,43 @@ def find(
             " check NODE_ENV, or let `infisical-iac check REPO --fix` add it"
         )
     _check_place(found)
-    _check_address(found.address, allow_http=allow_http or may_be_plain)
+    _check_address(found.address, allow_http=is_safe)
     return found
+
+
+def find_address(file: Path | None, local: Mapping[str, str], environ: Mapping[str, str]) -> str:
+    """Return the address of Infisical, unchecked; empty if nothing says it."""
+    sources = _Sources({name: value for name, value in environ.items() if value}, local)
+    domain = sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL")
+    return _origin(domain or (_file(file).domain if file else ""))
+
+
+def check_address(
+    address: str, local: Mapping[str, str], environ: Mapping[str, str], *, allow_http: bool
+) -> None:
+    """Raise ConfigError for an address that a login must not be sent to."""
+    is_safe = allow_http or bool(_Sources(environ, local).switch("INFISICAL_ALLOW_HTTP"))
+    _check_address(address, allow_http=is_safe)
+
+
+def find_person(address: str, environ: Mapping[str, str]) -> Person | None:
+    """Return the person who is logged in at an address; raises ConfigError."""
+    from .keyring import Logins  # imports subprocess, which takes long
+    from .person import Person
+
+    logins = Logins(environ)
+    login = logins.find(address)
+    return Person(login, logins) if login else None
+
+
+def _of_person(chosen: str, person: Person, *, is_typed: bool) -> str:
+    """Return the environment that a person may read so; raises ConfigError for production."""
+    if chosen in _PRODUCTION and not is_typed:
+        raise _wrong(
+            f"{chosen} is not read with the access of a person, here {person.email}, unless you"
+            f" type it: with-secrets --env {chosen} -- COMMAND"
+        )
+    return chosen
 
 
 def is_loopback(address: str) -> bool:
@@ -217,9 +274,9 @@ def _file(file: Path) -> _ProjectConfig:
         raise _wrong(f"{file} has a strict that is neither true nor false: write it without quotes")
     if not isinstance(allow, list) or not all(isinstance(name, str) for name in allow):
         raise _wrong(f'{file} has an allow that is not a list of names: write it as ["NAME"]')
-    project, domain, folder = (config.get(key, "") for key in _KEYS)
+    project, domain, folder, environment = (config.get(key, "") for key in _KEYS)
     projects = _projects(config["projects"], file) if "projects" in config else None
-    return _ProjectConfig(project, domain, folder, strict, tuple(allow), projects)
+    return _ProjectConfig(project, domain, folder, environment, strict, tuple(allow), projects)
 
 
 def _projects(content: Any, file: Path) -> dict[str, _Project]:
@@ -289,12 +346,17 @@ def _check_credential(found: Bootstrap, in_process: Sequence[str]) -> None:
         in_process: the credentials of the process's environment.
     """
     credential = dict(zip(_CREDENTIAL, (found.client_id, found.client_secret), strict=True))
-    unset = [name for name, value in credential.items() if not value]
+    unset = [name for name, value in credential.items() if not value and not found.person]
     if unset and in_process:
         raise _not_set(unset, f"set it where {in_process[0]} is set, in the environment")
+    if len(unset) == 2:
+        raise _not_set(
+            unset,
+            "log in with `with-secrets login`, put them into .env.local, or let the platform inject"
+            " them",
+        )
     if unset:
-        them = "it" if len(unset) == 1 else "them"
-        raise _not_set(unset, f"put {them} into .env.local, or let the platform inject {them}")
+        raise _not_set(unset, "put it into .env.local, or let the platform inject it")
     if not found.environment:
         raise _not_set(["NODE_ENV"], "say which environment this is, such as NODE_ENV=development")
 

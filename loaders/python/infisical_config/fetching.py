@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from .deadline import outcomes
 from .errors import TRY_AGAIN_LATER, ConfigError
 from .merge import Answer, merge
+from .person import is_locked, is_session_gone, parse
 from .retrying import PatientClient
 from .route import Route
 
@@ -56,7 +57,7 @@ class Reader:
 
     def _connect(self) -> None:
         self._folders = [_Folder(each, self._route, self) for each in self._place.places()]
-        self._logged_in = False
+        self._logged_in = bool(self._place.person)
         self._secrets: dict[str, str] = {}
 
     def read(self, timeout: float) -> dict[str, str]:
@@ -142,7 +143,7 @@ class _Folder:
     def __init__(self, place: Bootstrap, route: Route, reader: Reader) -> None:
         self.client = PatientClient(place, route)
         self.answer = self._kept = Answer([], [])
-        self.token = ""
+        self.token = place.person.token if place.person else ""
         self.is_unchanged = self.is_token_ended = self.is_refused = False
         self._etag = self._kept_etag = ""
         self._place = place
@@ -151,10 +152,14 @@ class _Folder:
     def log_in(self) -> None:
         """Get a token; raises ConfigError."""
         place = self._place
+        if place.person:
+            place.person.renew(self.client)
+            self.token = place.person.token
+            return
         credential = {"clientId": place.client_id, "clientSecret": place.client_secret}
         headers = {**_HEADERS, "Content-Type": "application/json"}
         reply = self.client.send("POST", _LOGIN, headers, json.dumps(credential).encode())
-        body = _parse(reply)
+        body = parse(reply.body)
         if reply.status != 200:
             code = _login_failure(reply.status, body)
             self.is_refused = code == "refused" and reply.status == 401
@@ -174,10 +179,12 @@ class _Folder:
         """Request the secrets, unless the accepted list still counts; raises ConfigError."""
         self.is_unchanged = self.is_token_ended = False
         reply = self._request(self._reader.request)
-        body = _parse(reply)
+        body = parse(reply.body)
         if reply.status == 304 and self._kept_etag:
             self.answer, self.is_unchanged = self._kept, True
-        elif reply.status in (401, 403) and body.get("error") not in _DENIED:
+        elif self._place.person and is_locked(reply.status, body):
+            raise self._place.error("locked")
+        elif self._is_of_token(reply.status, body):
             self.is_token_ended = True
         elif reply.status != 200:
             raise self._place.error(_list_failure(reply.status))
@@ -186,6 +193,12 @@ class _Folder:
             if answer is None:
                 raise self._place.error("not_infisical")
             self.answer, self._etag = answer, reply.headers.get("ETag", "")
+
+    def _is_of_token(self, status: int, body: Mapping[str, Any]) -> bool:
+        """Return whether a list was refused because of the token, so that a new one may help."""
+        if self._place.person and is_session_gone(status, body):
+            return True
+        return status in (401, 403) and body.get("error") not in _DENIED
 
     def _request(self, request: _ListRequest) -> Received:
         """Send a request, or the older one if the server does not have its route."""
@@ -215,15 +228,6 @@ class _Folder:
             self._kept, self._kept_etag = self.answer, self._etag
 
 
-def _parse(reply: Received) -> Mapping[str, Any]:
-    """Return the object of an answer in JSON; an empty one if it is none."""
-    try:
-        body = json.loads(reply.body)
-    except (ValueError, RecursionError):
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
 def _answer(body: Mapping[str, Any]) -> Answer | None:
     """Return the secrets of a list; None if it is none."""
     own: Any = body.get("secrets")
@@ -250,7 +254,7 @@ def _is_route_missing(reply: Received) -> bool:
 
     A missing project or folder has another name, such as `SecretPathNotFound`.
     """
-    body = _parse(reply) if reply.status == 404 else {}
+    body = parse(reply.body) if reply.status == 404 else {}
     return body.get("error") == "Not Found" and str(body.get("message")).startswith("Route ")
 
 

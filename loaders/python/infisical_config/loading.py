@@ -31,12 +31,16 @@ def load(**options: Any) -> Any:
     """
     start = Start(**options)
     place = start.place()
+    return start.finish(start.values(fetch(start, place), place), place)
+
+
+def fetch(start: Start, place: Bootstrap) -> dict[str, str]:
+    """Return the secrets of a place; raises ConfigError."""
     reader = connect(place)
     try:
-        secrets = first(reader, start, place)
+        return first(reader, start, place)
     finally:
         reader.close()
-    return start.finish(start.values(secrets, place), place)
 
 
 def connect(place: Bootstrap) -> Reader:
@@ -51,15 +55,17 @@ def first(reader: Reader, start: Start, place: Bootstrap) -> dict[str, str]:
 
     Raises ConfigError.
     """
-    Refusals(place, start.environ, start.cache).check()
+    cache = None if place.person else start.cache  # its key is derived from the client secret
+    if not place.person:
+        Refusals(place, start.environ, cache).check()
     try:
         secrets = read(reader, start, place)
     except ConfigError as error:
-        if start.cache is None or error.exit_code != TRY_AGAIN_LATER:
+        if cache is None or error.exit_code != TRY_AGAIN_LATER:
             raise
-        return fallback.instead(start.cache, place, error, start.warn)
-    if start.cache:
-        fallback.keep(start.cache, place, secrets, start.warn)
+        return fallback.instead(cache, place, error, start.warn)
+    if cache:
+        fallback.keep(cache, place, secrets, start.warn)
     return secrets
 
 

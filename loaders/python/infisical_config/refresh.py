@@ -69,7 +69,9 @@ class Watch(Generic[C]):
         secrets = read(self._reader, self._start, self._place)
         if self._stopped.is_set():
             return
-        if self._start.cache:  # unchanged values are as new as this answer too
+        if (
+            self._start.cache and not self._place.person
+        ):  # unchanged values are as new as this answer too
             fallback.keep(self._start.cache, self._place, secrets, self._start.warn)
         if secrets == self._secrets:
             return
