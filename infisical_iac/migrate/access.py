@@ -79,7 +79,7 @@ def inspect_access(
     except ApiError as error:
         if error.status != 403:
             raise
-        problems += verify.access(expected, reached.desired, seen)
+        problems += verify.access(expected, reached.desired, seen, reached.isolation)
         return MovedAccess(
             problems, [], [*notes, f"other readers could not be listed: {error}"], False
         )
@@ -89,7 +89,7 @@ def inspect_access(
         for each in readers(present[project], names, reached.desired, seen)
     )
     services = {**of_services(found, reached.desired), **seen}
-    problems += verify.access(expected, reached.desired, services)
+    problems += verify.access(expected, reached.desired, services, reached.isolation)
     problems += unintended_reads(found, reached.desired)
     return MovedAccess(problems, [each.data for each in found], [*notes, *unseen])
 

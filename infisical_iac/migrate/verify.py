@@ -19,7 +19,7 @@ from infisical_iac.migrate.plan_file import MigrationPlan, digest, encode
 from infisical_iac.workspace.access import permissions, project_role
 from infisical_iac.workspace.environment_contents import Names, list_readable
 from infisical_iac.workspace.goal import Layout
-from infisical_iac.workspace.model import ServiceAccount, Workspace
+from infisical_iac.workspace.model import Isolation, ServiceAccount, Workspace
 from infisical_iac.workspace.people_actual import Member
 from infisical_iac.workspace.state import Privilege
 
@@ -67,13 +67,20 @@ def find_changes(
             yield f"{name} has another value"
 
 
-def access(expected: Mapping[Name, Expected], workspace: Workspace, seen: Seen) -> Iterator[str]:
+def access(
+    expected: Mapping[Name, Expected],
+    workspace: Workspace,
+    seen: Seen,
+    isolation: Isolation = "privilege",
+) -> Iterator[str]:
     """Yield a sentence on each service that can't read its secrets, or can read others.
 
     A service reads its own folder and the shared ones that it imports, in its environment.
 
     Args:
         seen: by identity; one that is missing was not asked and is not judged.
+        isolation: with `viewer` each service reads the whole project, and only what it can't
+            read is a problem.
     """
     accounts = [each for each in workspace.accounts() if each.identity in seen]
     for name, each in expected.items():
@@ -82,7 +89,7 @@ def access(expected: Mapping[Name, Expected], workspace: Workspace, seen: Seen) 
             is_own = (account.service, account.environment) == (each.service, name.environment)
             if is_own and not reads:
                 yield f"{name} can't be read by {account.identity}, which needs it"
-            elif reads and not is_own and not _may_read(account, name):
+            elif reads and not is_own and isolation != "viewer" and not _may_read(account, name):
                 yield f"{name} can be read by {account.identity}, which must not read it"
 
 

@@ -312,6 +312,14 @@ def pair(goal: Goal, actual: Actual) -> list[tuple[Goal, Actual]]:
     return [(each, actual.parts[key]) for key, each in split(goal).items() if key in actual.parts]
 
 
+def absent(goal: Goal) -> Actual:
+    """Return the actual state of an Infisical that has nothing of a goal."""
+    if not goal.is_split:
+        return Actual("")
+    slugs = {key: each.desired.project.slug for key, each in split(goal).items()}
+    return Actual("", parts={key: Actual("", slug=slug) for key, slug in slugs.items()})
+
+
 @dataclass(frozen=True)
 class Layout:
     """The ids of the projects that hold the folders of the environments.

@@ -24,6 +24,8 @@ ISOLATION: Isolation = TypeAdapter(Isolation).validate_python(
 PROJECT = "chainalign"
 # The folders of the project file, by what their projects are named after.
 _NAMES = {"/backend": "backend", "/python-services": "python-service", "/shared": "shared"}
+# Slugs have at most 36 characters, and the end of a longer one is a hash of its parts.
+_SHORTENED = {"chainalign-python-service-development": "chainalign-python-service-d-b21045a0"}
 
 
 @contextmanager
@@ -66,7 +68,9 @@ def place(client: Client, folder: str, environment: str = "production") -> dict[
         client: with the token of the deployer.
     """
     name = f"{PROJECT}-{_NAMES.get(folder, '')}-{environment}"
-    project = contents.project(client, PROJECT) or contents.project(client, name)
+    project = contents.project(client, PROJECT) or contents.project(
+        client, _SHORTENED.get(name, name)
+    )
     assert project is not None
     return {"projectId": project["id"], "environment": environment, "secretPath": folder}
 

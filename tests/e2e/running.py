@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.e2e import warm
+from tests.e2e.inspection import ISOLATION
 from tests.staging.shell import STATE
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -173,6 +174,7 @@ def production_settings() -> dict[str, str]:
         "admin_email": "admin@example.com",
         "fail2ban": "off",
         "ingress": "none",
+        "isolation": ISOLATION,
         "infisical_image": images["infisical"],
         "infisical_version": images["infisical_version"],
         "postgres_image": images["postgres"],

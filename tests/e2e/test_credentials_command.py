@@ -9,7 +9,7 @@ import pytest
 from infisical_iac.api import login
 from infisical_iac.core.errors import ApiError
 from tests.e2e.conftest import assert_converged
-from tests.e2e.inspection import api, env_file
+from tests.e2e.inspection import ISOLATION, api, env_file
 from tests.e2e.running import REPOSITORY, Done, infisical_iac, plan_changes
 from tests.staging.host import StagingHost
 
@@ -99,7 +99,8 @@ def test_check_completes_a_repository_and_names_secrets_that_infisical_lacks(
     checked = infisical_iac(deployed_host.name, "check", str(repository), "--fix", "--json")
     assert checked.returncode == 2, checked.stderr
     written = json.loads(local.read_text())
-    assert len(written["workspaceId"]) == 36
+    own = written["projects"]["production"] if ISOLATION == "projects" else written
+    assert len(own["workspaceId"]) == 36
     assert written["domain"].startswith("http")
     output = checked.stdout
     assert "DATABASE_URL" in output

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 
 import pytest
 
-from infisical_iac.api import contents
 from infisical_iac.workspace import canary
 from tests.e2e import backing, drilling, inspection, restoring
 from tests.e2e.backing import LOCAL, sql, until
@@ -36,6 +35,8 @@ _CIPHERTEXT = (
     if stack.find_archive()
     else ("data", f'data || \'{{"value": "{"A" * 64}"}}\'')
 )
+# One for all, or one for each service and shared folder in each environment; and two of the tool.
+_PROJECTS = 2 + (9 if inspection.ISOLATION == "projects" else 1)
 _SCRATCH = "docker ps --quiet --filter name=infisical-drill-{}-1 | grep -q ."
 
 
@@ -47,10 +48,7 @@ def host(deployed_host: StagingHost) -> Iterator[StagingHost]:
     inspection.write_secrets(deployed_host, "/backend", {"DRILLED": _VALUE})
     yield deployed_host
     with inspection.deployer(deployed_host) as client:
-        project = contents.project(client, "chainalign")
-        assert project is not None
-        place = {"projectId": project["id"], "environment": "production", "secretPath": "/backend"}
-        client.delete("/api/v4/secrets/DRILLED", json=place)
+        client.delete("/api/v4/secrets/DRILLED", json=inspection.place(client, "/backend"))
     backing.forget_backups(deployed_host)
     deployed_host.run(f"rm -f {STATE}/last.json")
     assert_converged(deployed_host)
@@ -137,7 +135,7 @@ def test_a_flipped_byte_in_the_repository_fails_the_drill_and_is_reported(
             "printf X | dd of=database.dump bs=1 seek=5000 conv=notrunc 2>/dev/null",
             ["dump was altered", "SHA-256"],
         ),
-        (drilling.says(".rows.projects = 77"), ["rows", "projects 3 instead of 77"]),
+        (drilling.says(".rows.projects = 77"), ["rows", f"projects {_PROJECTS} instead of 77"]),
         (
             drilling.says('.infisical = {version: "v9.9.9", image: "infisical/infisical:v9.9.9"}'),
             ["Infisical v9.9.9", "infisical/infisical:v9.9.9 is not on"],

@@ -53,6 +53,16 @@ def test_another_identity_that_reads_a_secret_is_reported(name: Name, other: str
     assert "backend-production" not in sentence
 
 
+def test_services_that_are_viewers_of_the_project_may_read_each_others_secrets() -> None:
+    """With the isolation `viewer` nothing else can be, and its page says so."""
+    expected = {_OWN: Expected("backend", "")}
+    seen = {each: {_OWN} for each in _NOBODY}
+    assert list(access(expected, _WORKSPACE, seen, "viewer")) == []
+    seen["backend-production"] = set()
+    (sentence,) = access(expected, _WORKSPACE, seen, "viewer")
+    assert "backend-production" in sentence
+
+
 def test_members_without_a_login_are_not_judged() -> None:
     assert list(access({_OWN: Expected("backend", "")}, _WORKSPACE, {})) == []
 

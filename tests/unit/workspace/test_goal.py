@@ -1,6 +1,7 @@
 """Test the projects of the isolation `projects`: their slugs, roles, and where folders are."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,11 +9,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.core.errors import UserError
+from infisical_iac.workspace.converge import difference
 from infisical_iac.workspace.goal import (
     Goal,
     Layout,
     Memory,
     Move,
+    absent,
     find_unnamed_parts,
     role_in,
     slugs_of,
@@ -21,6 +24,7 @@ from infisical_iac.workspace.goal import (
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import parse, render
 from infisical_iac.workspace.model import Project, Workspace
+from infisical_iac.workspace.state import Actual
 
 _WORD = st.from_regex(r"[a-z0-9]{1,12}(-[a-z0-9]{1,12}){0,3}", fullmatch=True)
 _FOLDER = st.from_regex(r"(/[A-Za-z0-9_-]{1,12}){1,3}", fullmatch=True)
@@ -117,6 +121,16 @@ def test_a_renamed_service_keeps_the_memory_of_its_project_and_folder() -> None:
     assert (found.project, found.slug) == ("p", "acme-co-new-live")
     assert found.folders == {"e": {"/new": "f"}}
     assert find_unnamed_parts(_goal(services, memory)) == {}
+
+
+def test_a_bare_server_lacks_each_project_with_all_that_is_in_it() -> None:
+    goal = _goal({"api": {"folder": "/api"}}, Memory())
+    made = [each.what for each in difference(goal, absent(goal))]
+    assert "project acme-co-api-live" in made
+    assert "folder /api in live of project acme-co-api-live" in made
+    assert "project membership of api-live of project acme-co-api-live" in made
+    whole = replace(goal, isolation="privilege")
+    assert absent(whole) == Actual("")
 
 
 def test_projects_that_the_file_no_longer_names_are_found_and_those_that_runs_made() -> None:
