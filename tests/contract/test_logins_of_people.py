@@ -204,3 +204,107 @@ def test_a_person_logs_in_with_a_second_factor(laptop: Laptop, office: Office) -
     time.sleep(CACHE_SECONDS)
     done = laptop.read()
     assert (done.returncode, done.stdout) == (0, "fake-development"), done.stderr
+
+
+def test_a_person_chooses_one_of_two_organizations(laptop: Laptop, office: Office) -> None:
+    email = f"cyd-{laptop.language}@example.com"
+    cyd = office.invite(email)
+    ok(cyd.post("/api/v2/organizations", json={"name": f"Own {laptop.language}"}))
+    grant(office.world, email, "development")
+    status, shown = laptop.log_in(email, ("Password", PASSWORD), ("Organization", "example"))
+    assert status == 0, shown
+    time.sleep(CACHE_SECONDS)
+    assert laptop.read().stdout == "fake-development"
+    other = ("login", "--email", email, "--organization", f"Own {laptop.language}")
+    with laptop.on_terminal(*other) as running:
+        running.answer("Password", PASSWORD)
+        assert running.finish() == 0, running.shown
+    time.sleep(CACHE_SECONDS)
+    done = laptop.read()
+    assert (done.returncode, done.stdout) in ((_FAILED, ""), (_TO_CORRECT, ""))
+    assert email in done.stderr
+
+
+def test_a_person_reads_a_project_of_each_service(laptop: Laptop, office: Office) -> None:
+    world = office.world
+    projects = {}
+    for name in ("own", "shared"):
+        slug = f"{name}-{laptop.language}-dev"
+        body = {"projectName": slug, "slug": slug, "shouldCreateDefaultEnvs": False}
+        project = ok(world.deployer.post("/api/v1/projects", json=body))["project"]["id"]
+        environment = {"name": "development", "slug": "development"}
+        ok(world.deployer.post(f"/api/v1/projects/{project}/environments", json=environment))
+        place = {"projectId": project, "environment": "development", "path": "/"}
+        ok(world.deployer.post("/api/v2/folders", json={**place, "name": "backend"}))
+        at = {"projectId": project, "environment": "development", "secretPath": "/backend"}
+        secret = {"secretKey": "A" if name == "own" else "B", "secretValue": f"fake-{name}"}
+        ok(
+            world.deployer.patch(
+                "/api/v4/secrets/batch", json={**at, "mode": "upsert", "secrets": [secret]}
+            )
+        )
+        grant(world, ANNA, "development", project)
+        projects[name] = project
+    laptop.check_out(
+        domain=world.standin.url,
+        defaultEnvironment="development",
+        defaultSecretPath="/backend",
+        projects={
+            "development": {
+                "workspaceId": projects["own"],
+                "imports": [{"workspaceId": projects["shared"], "secretPath": "/backend"}],
+            }
+        },
+    )
+    laptop.log_in(ANNA, ("Password", PASSWORD))
+    time.sleep(CACHE_SECONDS)
+    done = laptop.run("--", "sh", "-c", 'printf %s "$A $B"')
+    assert (done.returncode, done.stdout) == (0, "fake-own fake-shared"), done.stderr
+    staging = laptop.read("--env", "staging")
+    assert staging.returncode == _TO_CORRECT
+    assert "staging" in staging.stderr
+
+
+def test_credentials_of_a_service_win_and_are_reported(laptop: Laptop, office: Office) -> None:
+    identity = office.world.member("viewer")
+    file = laptop.service / ".env.local"
+    file.touch(mode=0o600)
+    file.write_text(
+        f"INFISICAL_CLIENT_ID={identity.client_id}\n"
+        f"INFISICAL_CLIENT_SECRET={identity.client_secret}\nNODE_ENV=production\n"
+    )
+    status, shown = laptop.log_in(ANNA, ("Password", PASSWORD))
+    assert status == 0
+    assert "credentials of a service" in " ".join(shown.split())
+    done = laptop.read()
+    assert (done.returncode, done.stdout) == (0, "fake-production"), done.stderr
+    doctor = laptop.run("doctor")
+    assert identity.client_id in doctor.stdout
+    assert identity.client_secret not in doctor.stdout
+    file.unlink()
+    assert laptop.read().stdout == "fake-development"
+
+
+def test_ctrl_c_at_the_password_ends_the_login_quietly(laptop: Laptop, office: Office) -> None:
+    with laptop.on_terminal("login") as running:
+        running.answer("E-mail", ANNA)
+        running.read_until("Password of")
+        running.press("\x03")
+        assert running.finish() == 130
+        assert "Traceback" not in running.shown
+    assert laptop.run("whoami").returncode == _FAILED
+
+
+def test_a_login_ends_with_the_membership(laptop: Laptop, office: Office) -> None:
+    email = f"dan-{laptop.language}@example.com"
+    office.invite(email)
+    grant(office.world, email, "development")
+    laptop.log_in(email, ("Password", PASSWORD))
+    admin, org_id = office.world.admin, office.world.org_id
+    members = ok(admin.get(f"/api/v2/organizations/{org_id}/memberships"))["users"]
+    (member,) = [each["id"] for each in members if each["user"]["email"] == email]
+    ok(admin.delete(f"/api/v2/organizations/{org_id}/memberships/{member}"))
+    time.sleep(CACHE_SECONDS)
+    done = laptop.read()
+    assert done.returncode == _FAILED, done.stderr
+    assert "Traceback" not in done.stderr

@@ -44,6 +44,8 @@ const KEYS = /** @type {const} */ ([
   "defaultSecretPath",
   "defaultEnvironment",
 ]);
+/** Set by the runner for its program, with the environment that a person has typed. */
+export const TYPED = "INFISICAL_TYPED_ENVIRONMENT";
 /** Environments that a person reads only by typing their name. */
 const PRODUCTION = ["production", "prod"];
 
@@ -124,7 +126,8 @@ export function bootstrap(file, local, environ, options = {}, findPerson = () =>
       "NODE_ENV is not set: say which environment this is, such as NODE_ENV=development",
     );
 
-  if (person && PRODUCTION.includes(chosen) && !options.isTyped)
+  const isTyped = options.isTyped || environ[TYPED] === chosen;
+  if (person && PRODUCTION.includes(chosen) && !isTyped)
     throw notConfigured(
       `${chosen} is not read with the access of a person, here ${person.email}, unless you type ` +
         `it: with-secrets --env ${chosen} -- COMMAND`,

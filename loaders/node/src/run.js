@@ -5,6 +5,7 @@ import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { parseArgs } from "node:util";
 
+import { TYPED } from "./bootstrap.js";
 import { exitOnError, say } from "./errors.js";
 import { Loader } from "./loader.js";
 
@@ -33,17 +34,25 @@ export async function run(argv) {
   if (help) return void process.stdout.write(`${USAGE}\n`);
   if (own) return await runOwn(own, options).catch(exitOnError);
   const environ = { ...process.env };
-  await load({ ...options, into: environ }).catch(exitOnError);
+  await load({ ...options, into: environ }, environ).catch(exitOnError);
   delete environ["INFISICAL_CLIENT_ID"];
   delete environ["INFISICAL_CLIENT_SECRET"];
   start(command, environ);
 }
 
-/** @param {import("./loader.js").Options} options */
-async function load(options) {
+/**
+ * @param {import("./loader.js").Options} options
+ * @param {Record<string, string | undefined>} environ of the program
+ */
+async function load(options, environ) {
   const loader = new Loader(process.env, options);
   const { person, environment, folder } = loader.place;
-  if (person) say(`reads ${environment} ${folder} as ${person.email}`);
+  if (person) {
+    say(`reads ${environment} ${folder} as ${person.email}`);
+    // A loader in the program has the same login, and must not read another environment.
+    environ["INFISICAL_ENVIRONMENT"] = environment;
+    if (options.isTyped) environ[TYPED] = environment;
+  }
   loader.resolve(await loader.start());
 }
 

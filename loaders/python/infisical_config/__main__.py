@@ -8,6 +8,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn, Unpack
 
+from .bootstrap import TYPED
 from .exiting import exit_on_error
 from .loading import fetch
 from .starting import Options, Start, print_warning
@@ -58,6 +59,10 @@ def child_environment(*, is_typed: bool = False, **options: Unpack[Options]) -> 
     place = start.place()
     if place.person:
         start.warn(f"reads {place.environment} {place.folder} as {place.person.email}")
+        # A loader in the program has the same login, and must not read another environment.
+        child["INFISICAL_ENVIRONMENT"] = place.environment
+        if is_typed:
+            child[TYPED] = place.environment
     start.finish(start.values(fetch(start, place), place), place)
     return {name: value for name, value in child.items() if name not in _CREDENTIAL}
 

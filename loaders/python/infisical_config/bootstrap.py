@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import dataclass, field, replace
 from os.path import lexists
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from . import envfile, files
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _KEYS = ("workspaceId", "domain", "defaultSecretPath", "defaultEnvironment")
 # Environments that a person reads only by typing their name.
 _PRODUCTION = ("production", "prod")
+# Set by the runner for its program, with the environment that a person has typed.
+TYPED: Final = "INFISICAL_TYPED_ENVIRONMENT"
 _CREDENTIAL = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
 _ORIGIN = re.compile(r"https?://[^/@?#\s]+(/[^@?#\s]*)?")
 _OCTET = r"(?:0|[1-9]\d?|1\d\d|2[0-4]\d|25[0-5])"
@@ -169,7 +171,9 @@ def find(
         _check_address(address, allow_http=is_safe)
         person = find_person(address, environ)
     if person:
-        chosen = _of_person(chosen or config.environment, person, is_typed=is_typed)
+        chosen = chosen or config.environment
+        is_typed = is_typed or environ.get(TYPED) == chosen
+        _check_production(chosen, person, is_typed=is_typed)
     one = sources.first("INFISICAL_PROJECT_ID")
     own = _Project(one) if one else config.find_project(chosen)
     found = Bootstrap(
@@ -223,14 +227,13 @@ def find_person(address: str, environ: Mapping[str, str]) -> Person | None:
     return Person(login, logins) if login else None
 
 
-def _of_person(chosen: str, person: Person, *, is_typed: bool) -> str:
-    """Return the environment that a person may read so; raises ConfigError for production."""
+def _check_production(chosen: str, person: Person, *, is_typed: bool) -> None:
+    """Refuse production for a person who has not typed its name."""
     if chosen in _PRODUCTION and not is_typed:
         raise _wrong(
             f"{chosen} is not read with the access of a person, here {person.email}, unless you"
             f" type it: with-secrets --env {chosen} -- COMMAND"
         )
-    return chosen
 
 
 def is_loopback(address: str) -> bool:
