@@ -308,3 +308,33 @@ def test_a_login_ends_with_the_membership(laptop: Laptop, office: Office) -> Non
     done = laptop.read()
     assert done.returncode == _FAILED, done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_vendors_command_line_logs_in_and_runs(office: Office) -> None:
+    """`infisical login -i` and `infisical run`, of version 0.43.134, by their requests."""
+    world, agent = office.world, {"User-Agent": "cli"}
+    assert world.standin.client().get("/api/status", headers=agent).status_code == 200
+    account = {"email": ANNA, "password": PASSWORD}
+    answer = world.standin.client().post("/api/v3/auth/login", json=account, headers=agent)
+    with world.standin.client(ok(answer)["accessToken"]) as client:
+        listed = ok(client.get("/api/v1/organization/accessible-with-sub-orgs", headers=agent))
+        (organization,) = listed["organizations"]
+        assert (organization["name"], organization["subOrganizations"]) == ("example", [])
+        chosen = {"organizationId": organization["id"]}
+        path = "/api/v3/auth/select-organization"
+        selected = ok(client.post(path, json=chosen, headers=agent))
+    assert selected["isMfaEnabled"] is False
+    query = {
+        "projectId": world.project_id,
+        "environment": "development",
+        "secretPath": "/backend",
+        "includeImports": "true",
+        "recursive": "false",
+        "expandSecretReferences": "true",
+        "includePersonalOverrides": "true",
+    }
+    with world.standin.client(selected["token"]) as client:
+        found = ok(client.get("/api/v4/secrets", params=query, headers=agent))
+        assert [each["secretValue"] for each in found["secrets"]] == ["fake-development"]
+        at_root = ok(client.get("/api/v4/secrets", params=query | {"secretPath": "/"}))
+        assert at_root["secrets"] == []

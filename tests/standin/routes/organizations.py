@@ -117,6 +117,15 @@ def list_own(call: Call) -> Document:
     return {"organizations": found}
 
 
+@route("GET", "/api/v1/organization/accessible-with-sub-orgs", PEOPLE, needs_org=False)
+def list_accessible(call: Call) -> Document:
+    """List the organizations of the vendor's command line; none has another one below it."""
+    shown = ("id", "name", "slug", "userJoinedAt")
+    found = list_own(call)["organizations"]
+    every = [{name: each.get(name) for name in shown} | {"subOrganizations": []} for each in found]
+    return {"organizations": every}
+
+
 @route("PATCH", "/api/v1/organization/{org_id}", PEOPLE)
 def change(call: Call) -> Document:
     fields = call.fields(CHANGEABLE | dict.fromkeys(LICENSED, anything().optional()))
