@@ -46,6 +46,8 @@ const KEYS = /** @type {const} */ ([
 ]);
 /** Set by the runner for its program, with the environment that a person has typed. */
 export const TYPED = "INFISICAL_TYPED_ENVIRONMENT";
+/** The environment of a person, if nothing names one. */
+export const OF_PEOPLE = "development";
 /** Environments that a person reads only by typing their name. */
 const PRODUCTION = ["production", "prod"];
 
@@ -120,7 +122,7 @@ export function bootstrap(file, local, environ, options = {}, findPerson = () =>
   const chosen =
     environment ||
     sources.first("INFISICAL_ENVIRONMENT", "NODE_ENV") ||
-    (person ? settings.defaultEnvironment : undefined);
+    (person ? settings.defaultEnvironment || OF_PEOPLE : undefined);
   if (!chosen)
     throw notConfigured(
       "NODE_ENV is not set: say which environment this is, such as NODE_ENV=development",

@@ -4,6 +4,7 @@
 import { once } from "node:events";
 import { connect } from "node:tls";
 
+import { OF_PEOPLE } from "./bootstrap.js";
 import { Surroundings, describe } from "./commands.js";
 import { ConfigError } from "./errors.js";
 import { jsonObject } from "./json.js";
@@ -81,7 +82,9 @@ function* settings(found, { environment }) {
   const names = ["INFISICAL_ENVIRONMENT", "NODE_ENV"];
   const chosen = environment
     ? [environment, "from --env"]
-    : of(names, found.machine ? "" : "defaultEnvironment");
+    : found.machine
+      ? of(names, "")
+      : of(names, "defaultEnvironment", OF_PEOPLE);
   yield line("environment", chosen);
   const own = content.projects?.[String(chosen[0])]?.workspaceId;
   const one = of(["INFISICAL_PROJECT_ID"], content.projects ? "" : "workspaceId");

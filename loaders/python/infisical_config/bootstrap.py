@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .person import Person
 
 _KEYS = ("workspaceId", "domain", "defaultSecretPath", "defaultEnvironment")
+# The environment of a person, if nothing names one.
+OF_PEOPLE: Final = "development"
 # Environments that a person reads only by typing their name.
 _PRODUCTION = ("production", "prod")
 # Set by the runner for its program, with the environment that a person has typed.
@@ -171,7 +173,7 @@ def find(
         _check_address(address, allow_http=is_safe)
         person = find_person(address, environ)
     if person:
-        chosen = chosen or config.environment
+        chosen = chosen or config.environment or OF_PEOPLE
         is_typed = is_typed or environ.get(TYPED) == chosen
         _check_production(chosen, person, is_typed=is_typed)
     one = sources.first("INFISICAL_PROJECT_ID")

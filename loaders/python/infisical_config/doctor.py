@@ -8,6 +8,7 @@ import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from .bootstrap import OF_PEOPLE
 from .commands import Surroundings, describe
 from .errors import ConfigError
 from .loading import fetch
@@ -88,8 +89,9 @@ def _settings(found: Surroundings, environment: str | None) -> Iterator[_Finding
     _, source = of(("INFISICAL_DOMAIN", "INFISICAL_API_URL"), "domain")
     yield line("address", found.address or "not set", source if found.address else "")
     chosen = (environment, "from --env") if environment else None
-    fallback = "" if found.machine else "defaultEnvironment"
-    chosen = chosen or of(("INFISICAL_ENVIRONMENT", "NODE_ENV"), fallback)
+    names = ("INFISICAL_ENVIRONMENT", "NODE_ENV")
+    own = ("", "") if found.machine else ("defaultEnvironment", OF_PEOPLE)
+    chosen = chosen or of(names, *own)
     yield line("environment", *chosen)
     projects = content.get("projects") or {}
     project = projects.get(chosen[0]) or {}
