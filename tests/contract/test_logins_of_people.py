@@ -14,7 +14,7 @@ from tests.standin.totp import code_at
 
 from .conftest import CACHE_SECONDS
 from .laptops import RUNNERS, Laptop
-from .mailed import join
+from .mailed import accept, invite, join
 from .world import PASSWORD, ok
 
 if TYPE_CHECKING:
@@ -223,6 +223,16 @@ def test_a_person_chooses_one_of_two_organizations(laptop: Laptop, office: Offic
     done = laptop.read()
     assert (done.returncode, done.stdout) in ((_FAILED, ""), (_TO_CORRECT, ""))
     assert email in done.stderr
+
+
+def test_an_invited_person_logs_in_for_the_first_time(laptop: Laptop, office: Office) -> None:
+    email = f"eva-{laptop.language}@example.com"
+    world = office.world
+    (link,) = ok(invite(world.admin, world.org_id, email))["completeInviteLinks"]
+    accept(world.standin, link["link"])
+    status, shown = laptop.log_in(email, ("Password", PASSWORD))
+    assert status == 0, shown
+    assert laptop.run("whoami").returncode == 0
 
 
 def test_a_person_reads_a_project_of_each_service(laptop: Laptop, office: Office) -> None:

@@ -8,7 +8,7 @@ import { Conversation } from "./conversation.js";
 import { ConfigError, failure, notConfigured } from "./errors.js";
 import { isText, jsonObject } from "./json.js";
 import { cookieOf, isLocked } from "./person.js";
-import { classifyUnexpected } from "./refusal.js";
+import { classifyUnexpected, isRouteMissing } from "./refusal.js";
 
 /** @typedef {import("./keyring.js").Login} Login */
 /** @typedef {{ status: number, data: any, cookie: string, date: string | undefined }} Reply */
@@ -28,6 +28,7 @@ import { classifyUnexpected } from "./refusal.js";
  */
 
 const TIMEOUT = 20;
+const ORGANIZATION = "/api/v1/organization";
 const RECOVERY_CODE = /^.{8}$/;
 const IN_THE_BROWSER = "log in by `with-secrets login --browser`";
 
@@ -166,7 +167,7 @@ async function organizationOf(token, address, instance) {
   if (status !== 200 || !isText(data?.user?.email))
     throw new ConfigError("refused", `${address} refused the token of the browser: log in again`);
   const organizations = await listOrganizations(instance, token);
-  const id = claimsOf(token).organizationId;
+  const { organizationId, subOrganizationId: id = organizationId } = claimsOf(token);
   const name = organizations.find((each) => each.id === id)?.name ?? "";
   return { email: data.user.email, name };
 }
@@ -200,17 +201,26 @@ async function checkPassword(instance, email, password) {
 }
 
 /**
+ * List the organizations of a person, also those whose invitation is not accepted yet: choosing one
+ * accepts it. An older server lists only the others.
  * @param {Instance} instance
  * @param {string} token
  * @returns {Promise<Organization[]>}
  */
 async function listOrganizations(instance, token) {
-  const reply = await instance.ask("GET", "/api/v1/organization", { token });
+  let reply = await instance.ask("GET", `${ORGANIZATION}/accessible-with-sub-orgs`, { token });
+  if (isRouteMissing(reply)) reply = await instance.ask("GET", ORGANIZATION, { token });
   if (isLocked(reply)) throw lockedError(instance.address);
   if (reply.status !== 200) throw instance.unexpected(reply);
   if (!Array.isArray(reply.data?.organizations))
     throw failure("not_infisical", { address: instance.address });
-  return reply.data.organizations;
+  return reply.data.organizations.flatMap((/** @type {any} */ each) => [
+    each,
+    ...(each.subOrganizations ?? []).map((/** @type {any} */ below) => ({
+      ...below,
+      name: `${each.name} / ${below.name}`,
+    })),
+  ]);
 }
 
 /**

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from .deadline import outcomes
 from .errors import TRY_AGAIN_LATER, ConfigError
 from .merge import Answer, merge
-from .person import is_locked, is_session_gone, parse
+from .person import is_locked, is_route_missing, is_session_gone, parse
 from .retrying import PatientClient
 from .route import Route
 
@@ -217,7 +217,7 @@ class _Folder:
             headers["If-None-Match"] = self._kept_etag
         path = f"{request.path}?{urlencode(query, errors='surrogateescape')}"
         reply = self.client.send("GET", path, headers)
-        if request is not _V4 or not _is_route_missing(reply):
+        if request is not _V4 or not is_route_missing(reply.status, parse(reply.body)):
             return reply
         self._reader.request = _V3
         return self._request(_V3)
@@ -247,15 +247,6 @@ def _is_list(secrets: Any) -> bool:
         and (isinstance(each.get("secretValue"), str) or each.get("secretValueHidden") is True)
         for each in secrets
     )
-
-
-def _is_route_missing(reply: Received) -> bool:
-    """Return whether the server has no such route, in the words of its framework.
-
-    A missing project or folder has another name, such as `SecretPathNotFound`.
-    """
-    body = parse(reply.body) if reply.status == 404 else {}
-    return body.get("error") == "Not Found" and str(body.get("message")).startswith("Route ")
 
 
 def _login_failure(status: int, body: Mapping[str, Any]) -> Code:

@@ -15,7 +15,7 @@ from .callback import pasted, wait_for_browser
 from .deadline import outcomes
 from .errors import PERSON_TEXTS, ConfigError
 from .keyring import Login
-from .person import cookie_of, is_locked, parse
+from .person import cookie_of, is_locked, is_route_missing, parse
 from .retrying import PatientClient
 from .route import Route
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
 _TIMEOUT = 20.0
+_ORGANIZATION = "/api/v1/organization"
 _RECOVERY_CODE = re.compile(r".{8}")
 _IN_THE_BROWSER = "log in by `with-secrets login --browser`"
 _ENDED = "the login ended without an answer"
@@ -210,7 +211,8 @@ def _log_in_by_browser(address: str, terminal: Terminal, *, paste: bool = False)
             message = f"{address} refused the token of the browser: log in again"
             raise ConfigError("refused", message)
         organizations = _list_organizations(instance, found.token)
-    own = claims_of(found.token).get("organizationId")
+    claims = claims_of(found.token)
+    own = claims.get("subOrganizationId") or claims.get("organizationId")
     names = [str(each["name"]) for each in organizations if each.get("id") == own]
     return Login(address, email, next(iter(names), ""), found.token, "")
 
@@ -241,13 +243,27 @@ def _check_password(instance: Instance, email: str, password: str) -> str:
 
 
 def _list_organizations(instance: Instance, token: str) -> list[Mapping[str, Any]]:
-    reply = instance.ask("GET", "/api/v1/organization", token=token)
+    """List the organizations of a person, also those whose invitation is not accepted yet.
+
+    Choosing one accepts it. An older server lists only the others.
+    """
+    reply = instance.ask("GET", f"{_ORGANIZATION}/accessible-with-sub-orgs", token=token)
+    if is_route_missing(reply.status, reply.body):
+        reply = instance.ask("GET", _ORGANIZATION, token=token)
     if is_locked(reply.status, reply.body):
         raise instance.locked("this person")
     found = reply.body.get("organizations")
     if reply.status != 200 or not isinstance(found, list):
         raise instance.unexpected(reply)
-    return found
+    return [one for each in found for one in (each, *_list_below(each))]
+
+
+def _list_below(organization: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the organizations below one, with its name in theirs."""
+    return [
+        {**each, "name": f"{organization['name']} / {each['name']}"}
+        for each in organization.get("subOrganizations") or ()
+    ]
 
 
 def _choose(

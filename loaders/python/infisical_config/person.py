@@ -87,6 +87,15 @@ def cookie_of(headers: Message) -> str:
     return next((each[1] for each in found if each), "")
 
 
+def is_route_missing(status: int, body: Mapping[str, Any]) -> bool:
+    """Return whether the server has no such route, in the words of its framework.
+
+    A missing project or folder has another name, such as `SecretPathNotFound`.
+    """
+    is_framework = body.get("error") == "Not Found"
+    return status == 404 and is_framework and str(body.get("message")).startswith("Route ")
+
+
 def is_session_gone(status: int, body: Mapping[str, Any]) -> bool:
     """Return whether a list was refused because the session was ended elsewhere."""
     return status == 404 and body.get("error") == _SESSION_GONE
