@@ -20,7 +20,6 @@ export async function askOnTerminal(question, { hidden = false } = {}) {
     throw notConfigured(
       "the login has questions, and there is no terminal to ask them on: run it in a terminal",
     );
-  process.stderr.write(question);
   const silent = new Writable({
     write(chunk, _, done) {
       if (!hidden) process.stderr.write(chunk);
@@ -28,6 +27,8 @@ export async function askOnTerminal(question, { hidden = false } = {}) {
     },
   });
   const reader = createInterface({ input: process.stdin, output: silent, terminal: true });
+  // Only now, since the terminal itself would show an answer that comes at once.
+  process.stderr.write(question);
   try {
     return await new Promise((resolve, reject) => {
       reader.once("SIGINT", () => {
