@@ -135,6 +135,11 @@ export async function logIn(connect, terminal, options) {
 async function lookAt(instance) {
   const { address } = instance;
   const reply = await instance.ask("GET", "/api/v1/admin/config");
+  if (reply.status === 403 && !reply.data)
+    throw new ConfigError(
+      "refused",
+      `${address} is closed to this network: connect to the network or VPN that people log in from`,
+    );
   if (reply.status !== 200) throw instance.unexpected(reply);
   if (typeof reply.data?.config !== "object") throw failure("not_infisical", { address });
   const { enabledLoginMethods: methods } = reply.data.config;

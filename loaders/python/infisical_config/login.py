@@ -191,6 +191,12 @@ class _Selected(NamedTuple):
 
 def _has_passwords(instance: Instance) -> bool:
     reply = instance.ask("GET", "/api/v1/admin/config")
+    if reply.status == 403 and not reply.body:
+        raise ConfigError(
+            "refused",
+            f"{instance.address} is closed to this network: connect to the network or VPN that"
+            " people log in from",
+        )
     config = reply.body.get("config")
     if reply.status != 200 or not isinstance(config, dict):
         raise instance.unexpected(reply)
