@@ -112,7 +112,7 @@ export async function logIn(connect, terminal, options) {
       instance.close();
     }
   };
-  const { address, hasPasswords } = await within(lookAt);
+  const { address, hasPasswords } = await within(lookAt).catch(explain);
   if (options.paste || options.browser || !hasPasswords)
     return await within((instance) => logInByBrowser(instance, terminal, options));
   const email =
@@ -129,6 +129,16 @@ export async function logIn(connect, terminal, options) {
     ? await verify(within, terminal, selected, email)
     : { token: selected.token, refresh: selected.refresh };
   return { address, email, organization: chosen.name, ...session };
+}
+
+/**
+ * Throw an error again, with where to look if there is no connection: it may be the certificate.
+ * @param {unknown} error
+ * @returns {never}
+ */
+function explain(error) {
+  if (!(error instanceof ConfigError) || error.code !== "unreachable") throw error;
+  throw new ConfigError(error.code, `${error.message}; \`with-secrets doctor\` says why`);
 }
 
 /** @param {Instance} instance */

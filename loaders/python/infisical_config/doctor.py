@@ -154,7 +154,7 @@ def _certificate(address: str) -> _Finding:
         why = getattr(error, "verify_message", "") or getattr(error, "strerror", "") or str(error)
         message = (
             f"not trusted, or no connection ({why}): if the authority is your own, name its file"
-            " in SSL_CERT_FILE"
+            " in SSL_CERT_FILE (REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE win over it)"
         )
         return _Finding("certificate", error=ConfigError("unreachable", message))
     end = ssl.cert_time_to_seconds(str(peer["notAfter"]))

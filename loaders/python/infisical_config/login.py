@@ -190,7 +190,13 @@ class _Selected(NamedTuple):
 
 
 def _has_passwords(instance: Instance) -> bool:
-    reply = instance.ask("GET", "/api/v1/admin/config")
+    try:
+        reply = instance.ask("GET", "/api/v1/admin/config")
+    except ConfigError as error:
+        if error.code != "unreachable":
+            raise
+        message = f"{error}; `with-secrets doctor` says why"  # it may be the certificate
+        raise ConfigError(error.code, message) from None
     if reply.status == 403 and not reply.body:
         raise ConfigError(
             "refused",
