@@ -29,7 +29,7 @@ demo: $(VENV)/.dev ## Boot a disposable host, deploy, verify, migrate an example
 	@echo "==> Migrating: the .env files of examples/chainalign/before"
 	@PATH="$(abspath $(RUN)):$$PATH" INFISICAL_IAC_INVENTORY=inventory/staging.py \
 	    sh examples/chainalign/migrate.sh .staging/$(STAGING_HOST)/migrated
-	@echo "==> Starting: the services of examples/chainalign/after, with three variables each"
+	@echo "==> Starting: the services of examples/chainalign/after, with their credentials"
 	@$(RUN)/python -m tests.example --host $(STAGING_HOST)
 	@$(RUN)/python -m tests.staging summary --name $(STAGING_HOST)
 
@@ -51,7 +51,7 @@ test-long: $(VENV)/.dev ## Run the tests on a host that are too long for `make t
 
 # What depends on the isolation of services, and is not about one of them.
 ANY_ISOLATION := apply_twice backup credentials_command drill host_suite keys_command migrate_command \
-    persistence restore services verify_command
+    people persistence restore services verify_command
 
 test-isolation: $(VENV)/.dev ## Run the tests on a host with each other method of isolation
 	@$(RUN)/python -m tests.tools

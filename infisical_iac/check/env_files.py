@@ -1,6 +1,7 @@
 """Find secrets in the `.env` files of a repository, and gaps in the rules that exclude them."""
 
 import json
+import math
 import os
 import posixpath
 import re
@@ -251,11 +252,13 @@ _DELETE = (
 )
 _MOVE = "Move such values to Infisical: begin with `infisical-iac migrate scan`."
 _REWRITE = "Leave such values empty, and rotate those that are or were in use."
-_EXCLUDE = "Add .env.local to .gitignore."
+_EXCLUDE = "Add .env.* to .gitignore."
 _IGNORED = (
-    "The loaders ignore such values: secrets belong in Infisical, your own overrides in the shell "
-    "(`infisical-iac docs develop`, Every day)."
+    "The loaders ignore such values: secrets belong in Infisical, your own overrides below a line "
+    "`# overrides` (`infisical-iac docs develop`, Every day)."
 )
+_OVERRIDE = "On this machine it counts instead of what Infisical has."
+_OVERRIDES = re.compile(r"^[ \t]*#[ \t]*overrides[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 
 
 def findings(
@@ -269,7 +272,7 @@ def findings(
 
     Args:
         ignored: the paths that git ignores. Such a `.env.local` may hold the variables that a
-            service logs in with, and nothing else.
+            service logs in with, and a developer's own overrides.
         proven: the keys that are proven to be in Infisical, by path. Those of one file are one
             finding.
     """
@@ -297,8 +300,20 @@ def _find_encryption(root: Path, path: str) -> str:
 
 
 def is_local(path: str) -> bool:
-    """Return whether a path is a developer's own `.env.local`, which the loaders read."""
-    return posixpath.basename(path) == ".env.local"
+    """Return whether a path is a developer's own file, which the loaders read."""
+    return posixpath.basename(path) in (".env.local", _OWN_FILE)
+
+
+_OWN_FILE = ".env.override"
+
+
+def _first_override(path: str, data: bytes) -> float:
+    """Return the first line of a developer's own file from which on keys are overrides."""
+    if posixpath.basename(path) == _OWN_FILE:
+        return 0
+    text = data.decode(errors="replace")
+    marker = _OVERRIDES.search(text)
+    return text.count("\n", 0, marker.start()) + 1 if marker else math.inf
 
 
 def _in_file(path: str, data: bytes, grammar: str, *, is_ignored: bool) -> Iterator[CheckFinding]:
@@ -315,17 +330,24 @@ def _in_file(path: str, data: bytes, grammar: str, *, is_ignored: bool) -> Itera
         what, many = "a value that looks real, in a sample", "look real, in a sample"
         remedy = _REWRITE
     cause = Cause(path, f"{{count}} values {many}", remedy)
-    ignored = Cause(path, "{count} values are not of the three variables", _IGNORED)
+    ignored = Cause(path, "{count} values are not of a service's credentials", _IGNORED)
+    mine = Cause(path, "{count} values are your own", _OVERRIDE)
+    begin = _first_override(path, data)
     for key, value in written.items():
         sensitive = is_sensitive(key, value, in_sample=in_sample)
         place, name = (
             f"{path}:{reading.lines[key]}",
             safe_name(key, value) or "a name without quotes",
         )
+        is_override = not key.startswith("INFISICAL_") and reading.lines[key] > begin
+        if local and is_override:
+            message = f"{name} is your own value. {_OVERRIDE}"
+            yield CheckFinding("override", place, name, message, is_note=True, cause=mine)
+            continue
         if local and is_bootstrap(key):
             continue
-        if is_local(path) and not is_bootstrap(key):
-            message = f"{name} is not one of the three variables. {_IGNORED}"
+        if is_local(path) and not is_bootstrap(key) and not is_override:
+            message = f"{name} is not a variable of a service's credentials. {_IGNORED}"
             yield CheckFinding("in-env-local", place, name, message, not sensitive, ignored)
         elif sensitive:
             message = f"{name} has {what}. {remedy}"

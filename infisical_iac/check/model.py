@@ -14,6 +14,7 @@ Kind = Literal[
     "secret-in-file",
     "migrated-file",
     "in-env-local",
+    "override",
     "unreadable-file",
     "encrypted-file",
     "tracked",

@@ -189,7 +189,7 @@ def _others(row: Overview) -> str:
     return str(row.others or "none")
 
 
-@credentials.command(short_help="Print the three variables that a service starts with.")
+@credentials.command(short_help="Print the variables that a service starts with.")
 @service_argument
 @environment_option
 @click.option(
@@ -200,7 +200,7 @@ def _others(row: Overview) -> str:
 @place_options
 @click.option("--yes", is_flag=True, help="Show them although the environment is `production`.")
 def show(service: str, environment: str, output: Path | None, keeping: Keeping, yes: bool) -> None:
-    """Print the three variables that SERVICE starts with in an environment.
+    """Print the variables that SERVICE starts with in an environment.
 
     Write them into the service's .env.local with --output; git must ignore that file. The
     environment `production` needs --yes. The host's audit log records the operator and the
@@ -214,6 +214,8 @@ def show(service: str, environment: str, output: Path | None, keeping: Keeping, 
         step = kept.one(service, environment)
         check_disclosure(step.account.credentials, environment, yes=yes, into=output)
         text = render(kept.credential_of(step).without_rotation)
+        if output:
+            text += _overrides_in(output)
         with kept.record_disclosure([step]):
             if output:
                 with atomic.explain_failure(output):
@@ -240,21 +242,38 @@ def report_written(file: Path) -> None:
 
 
 # The lines of a copy of .env.local.example, which nobody has filled in.
-_IN_A_SAMPLE = {"", "INFISICAL_CLIENT_ID=", "INFISICAL_CLIENT_SECRET=", "NODE_ENV=development"}
+_IN_A_SAMPLE = {
+    *("", "INFISICAL_CLIENT_ID=", "INFISICAL_CLIENT_SECRET="),
+    *("INFISICAL_ENVIRONMENT=development", "NODE_ENV=development"),
+}
 
 
 def _refuse_foreign(file: Path) -> None:
-    """Raise FileError if a file exists and holds more than credentials, or their empty names."""
-    try:
-        there = file.read_text("utf-8", errors="replace") if os.path.lexists(file) else ""
-    except OSError as error:
-        raise FileError(f"{file} can't be read: {error.strerror}") from None
-    lines = {line.strip() for line in there.splitlines() if not line.startswith("#")}
+    """Raise FileError if a file exists and holds more than credentials, or their empty names.
+
+    A developer's own overrides may follow.
+    """
+    there = _read(file)
+    above = there.removesuffix(_overrides_in(file))
+    lines = {line.strip() for line in above.splitlines() if not line.startswith("#")}
     if not (lines <= _IN_A_SAMPLE or there.startswith(FIRST_WORDS)):
         raise FileError(
             f"{file} holds more than a service's login: move the rest, as `infisical-iac docs "
             "develop` describes (Every day), and remove the file, or name another one"
         )
+
+
+def _overrides_in(file: Path) -> str:
+    """Return a developer's own overrides in a file, from their line on; "" without any."""
+    found = re.search(r"(?im)^[ \t]*#[ \t]*overrides[ \t]*$", _read(file))
+    return found.string[found.start() :] if found else ""
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text("utf-8", errors="replace") if os.path.lexists(file) else ""
+    except OSError as error:
+        raise FileError(f"{file} can't be read: {error.strerror}") from None
 
 
 @dataclass(frozen=True)

@@ -214,7 +214,7 @@ def _show_left_out(root: Path, paths: Sequence[str]) -> None:
     if any(is_personal(Path(path).name) for path in there):
         echo(
             "The loaders read only INFISICAL_* and NODE_ENV from .env.local. To keep other values, "
-            "see `infisical-iac docs develop`, Every day."
+            "put them below a line `# overrides`: `infisical-iac docs develop`, Every day."
         )
 
 

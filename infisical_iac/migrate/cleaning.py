@@ -27,6 +27,7 @@ _TEXT = """\
 # Copy to .env.local, `chmod 600` it, fill in: with these, the service reads its secrets.
 INFISICAL_CLIENT_ID=
 INFISICAL_CLIENT_SECRET=
+INFISICAL_ENVIRONMENT=development
 NODE_ENV=development
 """
 

@@ -51,6 +51,9 @@ _NOT_OURS = frozenset(
     }
 )
 
+# Words of names that say nothing of the environment.
+_OF_A_PERSON = frozenset({"local", "override"})
+
 # Words for an environment; those of a group mean the same.
 _WORDS = (
     ("development", "develop", "dev", "local"),
@@ -114,8 +117,8 @@ def is_sample(name: str) -> bool:
 
 
 def is_personal(name: str) -> bool:
-    """Return whether a file of this name is one person's own, such as `.env.local`."""
-    return bool(re.fullmatch(r"\.env(\..+)?\.local", name, re.DOTALL))
+    """Return whether a file of this name is one person's own: `.env.local`, `.env.override`."""
+    return bool(re.fullmatch(r"\.env((\..+)?\.local|\.override)", name, re.DOTALL))
 
 
 def words(name: str) -> list[str]:
@@ -135,11 +138,11 @@ def environment_of(path: str, slugs: Sequence[str]) -> str:
     *directories, name = path.split("/")
     suffixes = words(name)
     around = map(str.lower, reversed(directories))
-    for word in (*(each for each in suffixes if each != "local"), *around):
+    for word in (*(each for each in suffixes if each not in _OF_A_PERSON), *around):
         group = _group(word)
         if word in slugs or group:
             return next((each for each in (word, *group) if each in slugs), "")
-    unknown = name.startswith(".env") and set(suffixes) - {"local", "defaults"}
+    unknown = name.startswith(".env") and set(suffixes) - {*_OF_A_PERSON, "defaults"}
     return "" if unknown else next((each for each in _group("development") if each in slugs), "")
 
 

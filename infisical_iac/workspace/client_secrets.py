@@ -98,20 +98,20 @@ def _whole(time: datetime) -> datetime:
 
 
 def can_carry_over(step: Step) -> bool:
-    """Return whether the file of a former name holds working credentials or is to be removed."""
-    return step.moves and not step.creates
+    """Return whether a working file is of a former name or form, or is to be removed."""
+    return (step.moves or step.completes) and not step.creates
 
 
 def carry_over(store: Store, step: Step) -> None:
-    """Move the file of a former name: write the file of the new name, then remove the old one.
+    """Write a file of a former name or form again, with the same client secret.
 
-    Does nothing if there is none. A run that is killed in between leaves both to the next run.
+    Does nothing if there is none. A file of a former name is removed after that of the new name is
+    written; a run that is killed in between leaves both to the next run.
     """
-    if not step.moves:
-        return
-    if step.held:
+    if step.held and (step.moves or step.completes):
         store.write(step.account.credentials, render(step.held))
-    store.remove(step.account.former_credentials)
+    if step.moves:
+        store.remove(step.account.former_credentials)
 
 
 def prove(client: Client, credential: Credential) -> None:

@@ -51,6 +51,7 @@ _FILE = re.compile(
     rf"(# replaces (?P<replaced>{_ID}( {_ID})*) until (?P<until>{_TIME}|{_UNDELIVERED})\n)?"
     rf"INFISICAL_CLIENT_ID=(?P<client_id>{_ID})\n"
     r"INFISICAL_CLIENT_SECRET=(?P<client_secret>[A-Za-z0-9._~+/=-]+)\n"
+    r"(?P<named>INFISICAL_ENVIRONMENT=[a-z0-9-]+\n)?"
     r"NODE_ENV=(?P<environment>[a-z0-9-]+)\n"
 )
 
@@ -78,6 +79,7 @@ class Credential:
     Attributes:
         term: the life of the client secret; None if it does not expire.
         replaced: the client secrets that it replaces.
+        is_former: whether its file lacks INFISICAL_ENVIRONMENT, as that of a release before.
     """
 
     environment: str
@@ -86,6 +88,7 @@ class Credential:
     client_secret: str = field(repr=False)
     term: Term | None = None
     replaced: Replaced | None = None
+    is_former: bool = False
 
     @property
     def is_undelivered(self) -> bool:
@@ -99,10 +102,15 @@ class Credential:
 
 
 def variables(credential: Credential) -> dict[str, str]:
-    """Return the three variables that a service starts with."""
+    """Return the variables that a service starts with.
+
+    `INFISICAL_ENVIRONMENT` names the environment. `NODE_ENV` repeats it for loaders of releases
+    before, and may be set to another value where the service runs.
+    """
     return {
         "INFISICAL_CLIENT_ID": credential.client_id,
         "INFISICAL_CLIENT_SECRET": credential.client_secret,
+        "INFISICAL_ENVIRONMENT": credential.environment,
         "NODE_ENV": credential.environment,
     }
 
@@ -121,7 +129,10 @@ def render(credential: Credential) -> str:
 
 
 def parse(text: str) -> Credential | None:
-    """Return the credential in a file's content; None unless it is exactly as `render` wrote it."""
+    """Return the credential in a file's content; None unless it is exactly as `render` wrote it.
+
+    A release before may have written it, without `INFISICAL_ENVIRONMENT`.
+    """
     match = _FILE.fullmatch(text)
     if match is None:
         return None
@@ -134,10 +145,14 @@ def parse(text: str) -> Credential | None:
             found["client_secret"],
             Term(_time(found["begins"]), _time(found["ends"])) if found["ends"] else None,
             _parse_replaced(found["replaced"], found["until"]),
+            is_former=found["named"] is None,
         )
     except ValueError:  # such as the thirtieth of February
         return None
-    return credential if render(credential) == text else None
+    written = render(credential)
+    if credential.is_former:
+        written = written.replace(f"INFISICAL_ENVIRONMENT={credential.environment}\n", "")
+    return credential if written == text else None
 
 
 def _parse_replaced(ids: str | None, until: str) -> Replaced | None:

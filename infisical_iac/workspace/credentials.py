@@ -50,7 +50,12 @@ class Step:
     @property
     def is_up_to_date(self) -> bool:
         """Return whether there is nothing to do."""
-        return not self.creates and not self.orphans and not self.moves
+        return not (self.creates or self.orphans or self.moves or self.completes)
+
+    @property
+    def completes(self) -> bool:
+        """Return whether a working file is of a former form, and is to be written again."""
+        return self.held is not None and self.held.is_former
 
     @property
     def changes(self) -> list[Change]:
@@ -61,6 +66,8 @@ class Step:
             changes.append(Change("-", f"credentials {former}"))
         elif self.moves:
             changes.append(Change("~", f"credentials {former}", f"name {former} → {name}"))
+        elif self.completes:
+            changes.append(Change("~", f"credentials {name}", "INFISICAL_ENVIRONMENT added"))
         return [*changes, self.revocation] if self.orphans else changes
 
     @property

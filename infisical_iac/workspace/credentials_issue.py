@@ -24,7 +24,8 @@ def credential_files(*, desired: Workspace, port: int) -> Commands:
 
     A client secret that was lost, revoked or has expired is replaced. Client secrets that are in no
     file, such as those of a killed run, are revoked after the new one is stored. The credentials
-    of a renamed service move to a file of its new name.
+    of a renamed service move to a file of its new name. A file of a former release gets the
+    variables that it lacks, with the same client secret.
     """
     _notes.pop(host.name, None)
     if actual() is None and not state.is_executing:

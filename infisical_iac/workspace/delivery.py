@@ -194,7 +194,7 @@ class Dokploy:
         return not self._has(found, self._desired_text(found, credential))
 
     def deliver(self, credential: Credential) -> bool:
-        """Set the three variables, keep all others, and check the result.
+        """Set the variables of a credential, keep all others, and check the result.
 
         Returns whether they were out of date; up-to-date variables are not saved.
         """
@@ -244,8 +244,12 @@ class Dokploy:
         return {"createEnvFile": None, **found, **rest, "env": found["env"] or ""}
 
     def _desired_text(self, found: dict[str, Any], credential: Credential) -> str:
+        desired = variables(credential)
+        # INFISICAL_ENVIRONMENT wins. A compose file may not pass that on yet.
+        if self._target.application and _values(found["env"]).get("NODE_ENV") == "production":
+            del desired["NODE_ENV"]
         try:
-            return with_variables(found["env"], variables(credential))
+            return with_variables(found["env"], desired)
         except FileError as error:
             raise UserError(f"{self._target}: {error}") from None
 

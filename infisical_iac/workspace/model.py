@@ -172,7 +172,7 @@ class Project(_Entry):
 
 
 class Environment(_Entry):
-    """A stage, such as production; its slug is the value of `NODE_ENV`."""
+    """A stage, such as production; its slug is the value of `INFISICAL_ENVIRONMENT`."""
 
     slug: Slug
     name: DisplayName

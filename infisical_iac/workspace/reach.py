@@ -310,7 +310,8 @@ def open_credentials(
 
     Args:
         where: the directory of the files at a URL.
-        lock: as for `reach`; with it, the files of renamed services get their new names.
+        lock: as for `reach`; with it, the files of renamed services get their new names, and files
+            of a former form the variables that they lack.
         needs_files: whether that directory must be given there.
 
     Raises UserError.

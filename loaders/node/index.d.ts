@@ -60,8 +60,8 @@ export interface LoadOptions {
   /** Infisical wins over the process's own environment. */
   override?: boolean;
   /**
-   * Gets the values too, such as process.env; and the NODE_ENV of `.env.local` if the environment
-   * has none.
+   * Gets the values too, such as process.env; and the NODE_ENV of `.env.local` if it is not merely
+   * the name of the environment, and the process has none.
    */
   into?: Record<string, string | undefined>;
   /** Seconds for the whole start; 20 by default. */

@@ -102,6 +102,7 @@ def test_show_prints_a_file_that_services_start_with(case: Case) -> None:
     assert [line.partition("=")[0] for line in shown.stdout.splitlines()[1:]] == [
         "INFISICAL_CLIENT_ID",
         "INFISICAL_CLIENT_SECRET",
+        "INFISICAL_ENVIRONMENT",
         "NODE_ENV",
     ]
     assert shown.stderr == ""
@@ -144,6 +145,17 @@ def test_show_does_not_overwrite_a_file_with_other_content(case: Case, tmp_path:
     assert refused.exit_code == 1
     assert str(file) in refused.stderr
     assert file.read_text() == "OTHER=obviously-fake\n"
+
+
+def test_show_keeps_a_developers_own_overrides(case: Case, tmp_path: Path) -> None:
+    case.rotate()
+    file = tmp_path / ".env.local"
+    mine = "# Overrides\nLOG_LEVEL=debug\n"
+    file.write_text(f"INFISICAL_CLIENT_ID=\n{mine}")
+    show = ("show", case.service, "--env", "production", "--yes", "--output", str(file))
+    for _ in range(2):
+        assert case.run(*show).exit_code == 0
+        assert file.read_text() == render(case.read_credential().without_rotation) + mine
 
 
 def test_show_names_rotate_where_there_are_no_credentials(case: Case) -> None:
@@ -193,6 +205,7 @@ def test_push_to_json_prints_all_credentials_with_yes(case: Case) -> None:
         f"{case.service}.production": {
             "INFISICAL_CLIENT_ID": held.client_id,
             "INFISICAL_CLIENT_SECRET": held.client_secret,
+            "INFISICAL_ENVIRONMENT": "production",
             "NODE_ENV": "production",
         }
     }

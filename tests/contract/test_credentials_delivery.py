@@ -73,6 +73,22 @@ def test_push_delivers_only_what_differs(case: Case, dokploy: Dokploy) -> None:
     assert case.logs_in(_read_delivered(dokploy))
 
 
+def test_push_completes_credentials_of_a_former_release_with_the_same_client_secret(
+    case: Case, dokploy: Dokploy
+) -> None:
+    """Files of the releases before have no INFISICAL_ENVIRONMENT."""
+    before, listed = case.read_credential(), case.list_client_secrets()
+    file = case.directory / f"{case.service}.production.env"
+    file.write_text(file.read_text().replace("INFISICAL_ENVIRONMENT=production\n", ""))
+    line = "INFISICAL_ENVIRONMENT='production'\n"
+    dokploy.service["env"] = dokploy.service["env"].replace(line, "")
+    pushed = case.run("push", "--deploy")
+    assert f"~ credentials {case.service}.production: " in pushed.stdout
+    assert line in dokploy.service["env"]
+    assert (case.read_credential(), case.list_client_secrets()) == (before, listed)
+    assert case.run("push", "--deploy").stdout == "Nothing to deliver.\n"
+
+
 def test_credentials_that_can_not_be_delivered_are_not_rotated(
     case: Case, dokploy: Dokploy
 ) -> None:

@@ -16,7 +16,7 @@ from tests.staging.host import StagingHost
 pytestmark = pytest.mark.real
 
 _FILE = "/etc/infisical/credentials/backend.development.env"
-_NAMES = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", "NODE_ENV")
+_NAMES = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", "INFISICAL_ENVIRONMENT", "NODE_ENV")
 
 
 def _credentials(host: StagingHost, command: str, *arguments: str) -> Done:

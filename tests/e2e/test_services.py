@@ -1,4 +1,4 @@
-"""Test that the example's services start from Infisical with three variables only."""
+"""Test that the example's services start from Infisical with their credentials only."""
 
 from collections.abc import Iterator
 
@@ -38,7 +38,10 @@ def test_the_services_directories_hold_no_secret_but_the_credentials(services: W
     for service in (services.backend, services.forecasts):
         lines = (service.directory / ".env.local").read_text().splitlines()
         names = [line.partition("=")[0] for line in lines if not line.startswith("#")]
-        assert names == ["INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", "NODE_ENV"]
+        assert names == [
+            *("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET"),
+            *("INFISICAL_ENVIRONMENT", "NODE_ENV"),
+        ]
         assert "fake-first-jwt-secret" not in service.output
 
 

@@ -26,7 +26,7 @@ def main() -> int:
 def _start(made: World) -> None:
     for service in (made.backend, made.forecasts):
         _must(service.start() is None, service.output)
-        print(f"  {service.directory.name} runs with three variables, on port {service.port}")
+        print(f"  {service.directory.name} runs with its credentials, on port {service.port}")
     token = made.join("Ada")
     print('  backend          mutation { join(name: "Ada") }  signed a token, stored the member')
     _print_forecast(made, token)

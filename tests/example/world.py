@@ -75,7 +75,7 @@ def _store(made: World, database: Postgres) -> None:
 
 
 def _configure(service: Service, name: str, folder: str, infisical: Infisical) -> None:
-    """Give a service its three variables, and the file with Infisical's address."""
+    """Give a service its credentials, and the file with Infisical's address."""
     found = find_ids(infisical.layout, WORKSPACE, name)
     known = found._replace(domain=infisical.address, folder=folder)
     local_file.write(service.directory, known)

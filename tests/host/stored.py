@@ -26,7 +26,7 @@ for file in admin.env deployer.env credentials/*.env; do
     sed -n "s|^\\([A-Z_]*\\)=\\(.*\\)|$file\\t\\1\\t\\2|p" "$file"
 done
 """
-_PUBLIC = {"INFISICAL_ADMIN_EMAIL", "NODE_ENV"}
+_PUBLIC = {"INFISICAL_ADMIN_EMAIL", "INFISICAL_ENVIRONMENT", "NODE_ENV"}
 _SHORTEST = 8
 
 

@@ -24,7 +24,10 @@ from tests.staging.server import Server, running
 from tests.staging.shell import STATE, StagingError, say
 
 REPORT = STATE / "real.md"
-_INSIDE = ("tests/contract/test_project_changes.py", "tests/contract/test_instance.py")
+_INSIDE = tuple(
+    f"tests/contract/test_{each}.py"
+    for each in ("project_changes", "instance", "projects", "moving")
+)
 _CLUSTER = "tests/e2e/test_cluster.py"
 _JUNIT = STATE / "real.xml"
 _NONE = "Give an archive of the server's image, made by `docker save`: STAGING_INFISICAL_IMAGE=FILE"

@@ -14,7 +14,7 @@ keys/(postgres|redis|restic|replication|patroni)_password [A-Za-z0-9._-]{16,}\n
 keys/given_[a-z0-9_]+ (([^\n\\]|\\[^\n\\'])+\n)+
 admin\.env (#[^\n]*\n)*INFISICAL_ADMIN_EMAIL=[^\n]+\n(#[^\n]*\n)*INFISICAL_ADMIN_PASSWORD=[^\n]+\n
 deployer\.env (# client secret [A-Za-z0-9-]+\n)?INFISICAL_CLIENT_ID=[A-Za-z0-9-]+\nINFISICAL_CLIENT_SECRET=[A-Za-z0-9._~+/=-]+\n
-credentials/[A-Za-z0-9][A-Za-z0-9._-]*\.env # client secret [A-Za-z0-9-]+ sha256 [0-9a-f]{16}\n(# ends [0-9TZ:-]{20}, made [0-9TZ:-]{20}\n)?(# replaces [A-Za-z0-9-]+( [A-Za-z0-9-]+)* until ([0-9TZ:-]{20}|it is delivered)\n)?INFISICAL_CLIENT_ID=[A-Za-z0-9-]+\nINFISICAL_CLIENT_SECRET=[A-Za-z0-9._~+/=-]+\nNODE_ENV=[a-z0-9-]+\n
+credentials/[A-Za-z0-9][A-Za-z0-9._-]*\.env # client secret [A-Za-z0-9-]+ sha256 [0-9a-f]{16}\n(# ends [0-9TZ:-]{20}, made [0-9TZ:-]{20}\n)?(# replaces [A-Za-z0-9-]+( [A-Za-z0-9-]+)* until ([0-9TZ:-]{20}|it is delivered)\n)?INFISICAL_CLIENT_ID=[A-Za-z0-9-]+\nINFISICAL_CLIENT_SECRET=[A-Za-z0-9._~+/=-]+\n(INFISICAL_ENVIRONMENT=[a-z0-9-]+\n)?NODE_ENV=[a-z0-9-]+\n
 backup/[a-z][a-z0-9-]*\.env (#[^\n]*\n|(export )?(TARGET_LOGIN)=([A-Za-z0-9/+=._~:@%,^-]+|'[^'\n]+'|"[^"$`\\\n]+")\n)+
 backup/ssh_key -----BEGIN ([A-Z]+ )?PRIVATE KEY-----\n([A-Za-z0-9+/=]{1,76}\n)+-----END ([A-Z]+ )?PRIVATE KEY-----\n
 backup/ssh_key\.pub (ssh-ed25519|ssh-rsa|ecdsa-sha2-nistp(256|384|521)) [A-Za-z0-9+/=]+( [^\n]*)?\n

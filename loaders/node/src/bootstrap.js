@@ -71,6 +71,11 @@ class Sources {
     return this.#each.flatMap((source) => names.map((name) => source[name])).find(Boolean);
   }
 
+  /** The environment; of libraries' variable only if no source names one in the loader's own. */
+  get environment() {
+    return this.first("INFISICAL_ENVIRONMENT") ?? this.first("NODE_ENV");
+  }
+
   /**
    * Return the value of a variable that is on or off; undefined if it is not set.
    * @param {string} name
@@ -121,11 +126,12 @@ export function bootstrap(file, local, environ, options = {}, findPerson = () =>
 
   const chosen =
     environment ||
-    sources.first("INFISICAL_ENVIRONMENT", "NODE_ENV") ||
+    sources.environment ||
     (person ? settings.defaultEnvironment || OF_PEOPLE : undefined);
   if (!chosen)
     throw notConfigured(
-      "NODE_ENV is not set: say which environment this is, such as NODE_ENV=development",
+      "INFISICAL_ENVIRONMENT is not set: say which environment this is, such as " +
+        "INFISICAL_ENVIRONMENT=development",
     );
 
   const isTyped = options.isTyped || environ[TYPED] === chosen;
@@ -188,10 +194,9 @@ export const placesOf = (place) => [
  * @param {string} [environment]
  */
 export const isProduction = (environ, local, environment) =>
-  [
-    environment || new Sources(environ, local).first("INFISICAL_ENVIRONMENT", "NODE_ENV"),
-    environ["NODE_ENV"],
-  ].includes("production");
+  [environment || new Sources(environ, local).environment, environ["NODE_ENV"]].includes(
+    "production",
+  );
 
 /**
  * @param {import("./files.js").TextFile} file
@@ -252,7 +257,7 @@ function projectOf(projects, environment, path) {
   if (!found)
     throw notConfigured(
       `${path} has no project for ${environment}, only for ${Object.keys(projects).join(", ")}: ` +
-        "check NODE_ENV, or let `infisical-iac check REPO --fix` add it",
+        "check INFISICAL_ENVIRONMENT or NODE_ENV, or let `infisical-iac check REPO --fix` add it",
     );
   const { workspaceId: project, imports = [] } = found;
   return {

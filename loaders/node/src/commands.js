@@ -3,9 +3,9 @@
 
 import { credentialsIn, findAddress } from "./bootstrap.js";
 import { Conversation } from "./conversation.js";
-import { parseLocal } from "./envfile.js";
+import { overridden, parseLocal, parseOverrides } from "./envfile.js";
 import { ConfigError, notConfigured, say } from "./errors.js";
-import { findFiles, readPrivate } from "./files.js";
+import { findFiles, overridesPath, readPrivate } from "./files.js";
 import { Logins } from "./keyring.js";
 import { Instance, claimsOf, logIn } from "./login.js";
 import { Person } from "./person.js";
@@ -31,10 +31,13 @@ export class Surroundings {
     this.environ = environ;
     this.file = project;
     this.localPath = localPath;
-    this.local =
-      credentialsIn(environ).length > 0
-        ? {}
-        : parseLocal(readPrivate(localPath).text ?? "").settings;
+    const isPlatform = credentialsIn(environ).length > 0;
+    const own = isPlatform
+      ? []
+      : [parseLocal(readPrivate(localPath)), parseOverrides(readPrivate(overridesPath(localPath)))];
+    this.local = own[0]?.settings ?? {};
+    /** Names of a developer's own values, safe to print. */
+    this.overrides = own.map(overridden).filter(Boolean).join(", ");
     const known = address ? { ...environ, INFISICAL_DOMAIN: address } : environ;
     this.address = findAddress(project, this.local, known, allowHttp);
     this.logins = new Logins(environ);

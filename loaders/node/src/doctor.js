@@ -50,6 +50,8 @@ async function* examine(environ, options) {
   const { file, address } = found;
   yield { what: "file", text: file.text === null ? "there is no .infisical.json" : file.path };
   yield* settings(found, options);
+  if (found.overrides)
+    yield { what: "overrides", text: `${found.overrides}, from .env.local or .env.override` };
   if (!address) return;
   yield access(found);
   yield* server(found, address);

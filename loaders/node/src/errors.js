@@ -22,14 +22,14 @@ export const MESSAGES = Object.freeze({
     "`infisical-iac check REPO --fix` writes",
   not_found:
     "{address} has no {environment} {folder} in project {project}: " +
-    "check NODE_ENV and .infisical.json, or, if each service has its own project now " +
+    "check INFISICAL_ENVIRONMENT or NODE_ENV, and .infisical.json, or, if each service has its own project now " +
     '(`isolation = "projects"`), commit and deploy the .infisical.json that ' +
     "`infisical-iac check REPO --fix` writes",
   hidden:
     "{address} hides the values of {names} in {environment} {folder}: the identity needs readValue",
   empty:
     "{address} shows no secret in {environment} {folder}: this identity may read another " +
-    "environment or folder; check NODE_ENV and .infisical.json",
+    "environment or folder; check INFISICAL_ENVIRONMENT or NODE_ENV, and .infisical.json",
   not_infisical:
     "{address} does not answer as Infisical does: check the address in .infisical.json",
   unreachable:

@@ -8,6 +8,7 @@ import { notConfigured } from "./errors.js";
 
 const PROJECT_FILE = ".infisical.json";
 const ENV_FILE = ".env.local";
+const OVERRIDES_FILE = ".env.override";
 const ROOT = 0;
 const WRITABLE = { group: 0o020, others: 0o002 };
 const OPEN = 0o077;
@@ -89,6 +90,12 @@ export function readPrivate(path) {
     throw notConfigured(`${path} is open to other users: run \`chmod 600 ${path}\``);
   return read(path);
 }
+
+/**
+ * Return the path of the file of overrides next to an `.env.local`.
+ * @param {string} localPath
+ */
+export const overridesPath = (localPath) => join(dirname(localPath), OVERRIDES_FILE);
 
 /**
  * Return whether anything exists at a path, even a broken link.

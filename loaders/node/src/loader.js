@@ -3,10 +3,10 @@
 
 import { bootstrap, credentialsIn, isProduction } from "./bootstrap.js";
 import { Conversation } from "./conversation.js";
-import { parseLocal } from "./envfile.js";
-import { notConfigured, say } from "./errors.js";
+import { overridden, parseLocal, parseOverrides } from "./envfile.js";
+import { ConfigError, notConfigured, say } from "./errors.js";
 import { fallBack, remember } from "./fallback.js";
-import { exists, findFiles, readPrivate } from "./files.js";
+import { exists, findFiles, overridesPath, readPrivate } from "./files.js";
 import { Logins } from "./keyring.js";
 import { insistOn, resolve } from "./merge.js";
 import { Person } from "./person.js";
@@ -18,8 +18,9 @@ import { view } from "./view.js";
 /** @typedef {import("./merge.js").Secrets} Secrets */
 /** @typedef {import("./bootstrap.js").Environ} Environ */
 /**
+ * `pause` waits so many milliseconds, for tests; `isTyped`: a person has typed the environment.
  * @typedef {import("../index.js").LoadOptions & { schema?: import("./schema.js").Schema,
- *     isTyped?: boolean }} Options `isTyped`: a person has typed the environment
+ *     pause?: (milliseconds: number) => Promise<unknown>, isTyped?: boolean }} Options
  */
 
 const TIMEOUT = 20;
@@ -39,7 +40,10 @@ export class Loader {
   #environ;
   #options;
   #warn;
+  /** @type {Record<string, string>} */
   #local;
+  /** @type {Record<string, string>} */
+  #overrides;
   #place;
   #session;
   #refusals;
@@ -60,11 +64,14 @@ export class Loader {
     this.#options = options;
     this.#warn = options.warn ?? say;
     const { project, localPath } = findFiles(options.directory ?? ".", this.#warn);
-    this.#local =
-      credentialsIn(environ).length > 0 ? this.#ignore(localPath) : this.#read(localPath);
+    const isPlatform = credentialsIn(environ).length > 0;
+    const own = isPlatform ? this.#ignore(localPath) : this.#read(localPath);
+    this.#local = isPlatform ? {} : Object.assign({}, ...own.map((each) => each.settings));
+    this.#overrides = Object.assign({}, ...own.map((each) => each.overrides));
     this.#place = bootstrap(project, this.#local, environ, options, (address) =>
       findPerson(address, environ),
     );
+    this.#checkOverrides(own, isPlatform);
     const { strict, allow } = this.#place;
     if (strict && allow.length === 0 && this.#listRequested().length === 0)
       throw notConfigured(
@@ -84,9 +91,9 @@ export class Loader {
   }
 
   /**
-   * Ignore an `.env.local` that doesn't count, and warn if there is one.
+   * Ignore an `.env.local` that doesn't count, and warn if there is one. Return what can be read of
+   * it and of the file of overrides, so that overrides can be refused.
    * @param {string} path
-   * @returns {Record<string, string>}
    */
   #ignore(path) {
     if (exists(path))
@@ -94,27 +101,76 @@ export class Loader {
         `${path} is ignored, because the environment has credentials: delete the file, ` +
           "and keep it out of what is deployed",
       );
-    return {};
+    const peek = (/** @type {() => import("./envfile.js").LocalFile} */ parse) => {
+      try {
+        return [parse()];
+      } catch (error) {
+        if (error instanceof ConfigError) return [];
+        throw error;
+      }
+    };
+    return [
+      ...peek(() => parseLocal(readPrivate(path))),
+      ...peek(() => parseOverrides(readPrivate(overridesPath(path)))),
+    ];
   }
 
   /**
-   * Return the settings of an `.env.local`. Warn of other names in it, and in production.
+   * Return the content of an `.env.local`, and of the file of overrides. Warn of names that don't
+   * belong there, and in production.
    * @param {string} path
    */
   #read(path) {
-    const { settings, ignored } = parseLocal(readPrivate(path).text ?? "");
-    if (ignored.length > 0)
-      this.#warn(
-        `${path}: ${ignored.join(", ")} ${ignored.length > 1 ? "are" : "is"} ignored: ` +
-          "secrets belong in Infisical",
-      );
+    const local = parseLocal(readPrivate(path));
+    this.#warnOfIgnored(
+      local,
+      "secrets belong in Infisical, your own values below a line `# overrides`",
+    );
+    const own = parseOverrides(readPrivate(overridesPath(path)));
+    this.#warnOfIgnored(own, "it belongs in .env.local");
+    const { settings } = local;
     const isSet = Object.values(settings).some(Boolean);
     if (isSet && isProduction(this.#environ, settings, this.#options.environment))
       this.#warn(
         `${path} is read in production: let the platform set its variables, ` +
           "and keep the file out of what is deployed",
       );
-    return settings;
+    return [local, own];
+  }
+
+  /**
+   * @param {import("./envfile.js").LocalFile} file
+   * @param {string} where
+   */
+  #warnOfIgnored({ path, ignored }, where) {
+    if (ignored.length > 0)
+      this.#warn(
+        `${path}: ${ignored.join(", ")} ${ignored.length > 1 ? "are" : "is"} ignored: ${where}`,
+      );
+  }
+
+  /**
+   * Name the overrides; refuse them in production, and next to a platform's credentials.
+   * @param {import("./envfile.js").LocalFile[]} files
+   * @param {boolean} isPlatform
+   */
+  #checkOverrides(files, isPlatform) {
+    for (const file of files) {
+      const names = overridden(file);
+      if (!names) continue;
+      const has = `${file.path} overrides ${names}`;
+      if (isPlatform)
+        throw notConfigured(
+          `${has}, and the environment has credentials: delete the overrides, which are for a ` +
+            "developer's machine",
+        );
+      if (this.#place.environment === "production")
+        throw notConfigured(
+          `${has}, which production does not accept: delete the overrides, or choose another ` +
+            "environment",
+        );
+      this.#warn(has);
+    }
   }
 
   /**
@@ -159,7 +215,8 @@ export class Loader {
     try {
       return await this.#session.secrets(conversation);
     } catch (error) {
-      if (this.#session.isRefused) this.#refusals.add();
+      const isForgotten = this.#session.isRefused && !this.#refusals.add();
+      if (isForgotten && !background) await this.#refusals.wait(this.#warn, this.#options.pause);
       throw error;
     } finally {
       conversation.close();
@@ -174,7 +231,12 @@ export class Loader {
    */
   resolve(secrets) {
     const { override, required = [], schema, into } = this.#options;
-    const rules = { override, requested: this.#listRequested(), gate: this.#place };
+    const rules = {
+      override,
+      requested: this.#listRequested(),
+      gate: this.#place,
+      overrides: this.#overrides,
+    };
     const { values, withheld, leftOut, notExported } = resolve(secrets, this.#environ, rules);
     this.#warnOf(withheld, leftOut, into ? notExported : []);
     insistOn(required, values, this.#place);
@@ -190,9 +252,11 @@ export class Loader {
    */
   #export(values, notExported, into) {
     for (const [name, value] of values) if (!notExported.includes(name)) into[name] = value;
-    // Libraries read it too, and in production the platform sets it.
-    const { NODE_ENV } = this.#local;
-    if (NODE_ENV && !this.#environ["NODE_ENV"]) into["NODE_ENV"] = NODE_ENV;
+    // Libraries read it too, and in production the platform sets it. One that only repeats the
+    // environment is for loaders of releases before: a build sets its own.
+    const { NODE_ENV, INFISICAL_ENVIRONMENT } = this.#local;
+    const isOwn = NODE_ENV && NODE_ENV !== INFISICAL_ENVIRONMENT && !values.has("NODE_ENV");
+    if (isOwn && !this.#environ["NODE_ENV"]) into["NODE_ENV"] = NODE_ENV;
   }
 
   #listRequested() {

@@ -70,16 +70,20 @@ function refuseHidden(secrets, place) {
  * @param {Secrets} secrets
  * @param {import("./bootstrap.js").Environ} environ
  * @param {{ override?: boolean | undefined, requested?: readonly string[],
- *     gate?: import("./withheld.js").Gate }} options
+ *     gate?: import("./withheld.js").Gate, overrides?: Record<string, string> }} options
+ *     `overrides`: values that count instead of those of secrets
  * @returns {Resolved}
  */
-export function resolve(secrets, environ, { override = false, requested = [], gate = OPEN }) {
+export function resolve(secrets, environ, options) {
+  const { override = false, requested = [], gate = OPEN, overrides = {} } = options;
+  const mine = new Map(Object.entries(overrides));
   /** @type {Secrets} */
   const values = new Map();
   const own = new Map(Object.entries(environ));
-  const { withheld, leftOut } = findRefused([...secrets.keys()], requested, gate);
+  const others = [...secrets.keys()].filter((name) => !mine.has(name));
+  const { withheld, leftOut } = findRefused(others, requested, gate);
   const out = new Set([...withheld, ...leftOut]);
-  for (const [name, value] of secrets)
+  for (const [name, value] of [...secrets, ...mine])
     if (!out.has(name)) values.set(name, (override ? undefined : own.get(name)) ?? value);
   for (const name of requested) {
     const value = own.get(name);

@@ -4,7 +4,8 @@
 import { createHash, randomBytes } from "node:crypto";
 import { lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { failure } from "./errors.js";
 import { inWords } from "./fallback.js";
@@ -15,7 +16,12 @@ import { jsonObject } from "./json.js";
 
 const VERSION = 1;
 /** Seconds for which a refused credential is not tried again. */
-const PAUSE = 600;
+export const PAUSE = 600;
+/**
+ * Seconds for which a start waits that can't note the refusal: the server counts wrong logins that
+ * are at most 30 s apart, and locks the identity at the third.
+ */
+export const WAIT = 31;
 const OPEN = 0o077;
 
 /** The note of a refused credential. */
@@ -25,7 +31,8 @@ export class Refusals {
   #directory;
 
   /**
-   * Keep the note next to the cache, or in this user's own directory among the temporary files.
+   * Keep the note next to the cache, or in this user's own directory below systemd's cache
+   * directory of the unit, or among the temporary files.
    * @param {Place} place
    * @param {Environ} environ
    * @param {string} [cache] the cache's file
@@ -34,10 +41,17 @@ export class Refusals {
     const user = process.geteuid?.();
     const own = user === undefined ? "infisical-config" : `infisical-config-${user}`;
     this.#place = place;
-    this.#directory = cache ? null : join(environ["TMPDIR"] || tmpdir(), own);
+    const [cached = ""] = (environ["CACHE_DIRECTORY"] ?? "").split(":");
+    const among = isAbsolute(cached) ? cached : environ["TMPDIR"] || tmpdir();
+    this.#directory = cache ? null : join(among, own);
     this.#file = this.#directory
       ? join(this.#directory, `${digest(place).slice(0, 16)}.refused`)
       : `${cache}.refused`;
+  }
+
+  /** The path of the note. */
+  get file() {
+    return this.#file;
   }
 
   /**
@@ -58,17 +72,34 @@ export class Refusals {
     throw failure("refused_before", { address, client_id: clientId, ago, left, file: this.#file });
   }
 
-  /** Note that the credential was refused. Without a place for it, a restart asks again. */
+  /** Note that the credential was refused; return false if there is no place for the note. */
   add() {
     const temporary = `${this.#file}.${process.pid}.${randomBytes(4).toString("hex")}`;
     try {
-      if (this.#directory && !isOwn(this.#directory)) return;
+      if (this.#directory && !isOwn(this.#directory)) return false;
       const note = noteOf(this.#place, Date.now() / 1000);
       writeFileSync(temporary, note, { mode: 0o600, flag: "wx" });
       renameSync(temporary, this.#file);
+      return true;
     } catch {
       remove(temporary);
+      return false;
     }
+  }
+
+  /**
+   * Wait until a restart may ask again, where no note keeps it from asking at once. A person at a
+   * terminal is not kept waiting.
+   * @param {(text: string) => void} warn
+   * @param {(milliseconds: number) => Promise<unknown>} [pause]
+   */
+  async wait(warn, pause = sleep) {
+    if (process.stderr.isTTY) return;
+    warn(
+      `no refusal can be noted in ${this.#file}, so this start ends in ${WAIT} s: ` +
+        "restarts that ask at once would lock the login",
+    );
+    await pause(WAIT * 1000);
   }
 }
 

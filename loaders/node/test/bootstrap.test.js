@@ -48,6 +48,54 @@ describe("the place of the secrets", () => {
     });
 });
 
+describe("a developer's own files", () => {
+  for (const {
+    name,
+    envLocal,
+    envOverride,
+    mode,
+    environ,
+    secrets,
+    want,
+    ...given
+  } of vectors.local)
+    test(name, () => {
+      const settings = { workspaceId: "project", domain: "https://secrets.example.com" };
+      const directory = directoryWith({
+        ".infisical.json": JSON.stringify(settings),
+        ".env.local": envLocal,
+        ".env.override": envOverride,
+      });
+      const own = join(directory, ".env.override");
+      if (envOverride !== null) chmodSync(own, parseInt(mode, 8));
+      const filled = (/** @type {string} */ text) =>
+        text
+          .replaceAll("{envLocal}", join(directory, ".env.local"))
+          .replaceAll("{envOverride}", own);
+      /** @type {string[]} */
+      const warnings = [];
+      /** @type {Record<string, string | undefined>} */
+      const into = {};
+      const begin = () =>
+        new Loader(environ, {
+          directory,
+          environment: given.environment ?? undefined,
+          override: given.override,
+          strict: given.strict ?? undefined,
+          allow: given.allow,
+          required: given.required,
+          into,
+          warn: (text) => warnings.push(text),
+        }).resolve(new Map(Object.entries(secrets)));
+      if (want.error) assert.throws(begin, { code: want.error, message: filled(want.message) });
+      else {
+        begin();
+        assert.deepEqual(into, want.into);
+      }
+      assert.deepEqual(warnings, given.warnings.map(filled));
+    });
+});
+
 describe("files of other users", () => {
   for (const { name, process: user, directories, want, refused } of vectors.places)
     test(name, () => {
@@ -144,11 +192,13 @@ test("other names in .env.local are reported once, without their values", async 
   await assert.rejects(loadFrom({}, { directory, warn }), ConfigError);
   const path = join(directory, ".env.local");
   assert.deepEqual(warnings, [
-    `${path}: DATABASE_URL, PORT are ignored: secrets belong in Infisical`,
+    `${path}: DATABASE_URL, PORT are ignored: secrets belong in Infisical, your own values below ` +
+      "a line `# overrides`",
   ]);
 });
 
 test("a line within a key in .env.local isn't shown", () => {
-  const { ignored } = parseLocal('KEY="-----BEGIN\nc2VjcmV0LWV4YW1wbGU==\n-----END"\n');
+  const text = 'KEY="-----BEGIN\nc2VjcmV0LWV4YW1wbGU==\n-----END"\n';
+  const { ignored } = parseLocal({ path: ".env.local", text });
   assert.deepEqual(ignored, ["KEY", "1 of another form"]);
 });

@@ -1,11 +1,11 @@
 // @ts-check
 import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
 
 import { loadFrom } from "../src/loader.js";
-import { ageOf, noteOf } from "../src/refusals.js";
+import { PAUSE, Refusals, WAIT, ageOf, noteOf } from "../src/refusals.js";
 import { LOGIN, REFUSED, listOf, serve } from "./server.js";
 import { SECRET, directory, environFor, vectors } from "./tools.js";
 
@@ -19,6 +19,19 @@ test("a refusal noted by a start stops the next one", () => {
   assert.equal(ageOf(noteOf(place, now + 0.9), place, now + 30), 30);
 });
 
+test("the pauses are the shared ones", () => {
+  assert.deepEqual(vectors.refusalPauses, { noted: PAUSE, notNoted: WAIT });
+});
+
+describe("the places of the note", () => {
+  for (const { name, environ, cache, want } of vectors.refusalPlaces)
+    test(name, () => {
+      const { file: _, now: __, want: ___, ...place } = vectors.refusals[0];
+      const { file } = new Refusals(place, environ, cache ?? undefined);
+      assert.equal(dirname(file), want.replace("{own}", `infisical-config-${process.geteuid?.()}`));
+    });
+});
+
 /**
  * Start as often as there are credentials, each time against the same server.
  * @param {{ login: import("./server.js").Step[], secrets?: string[], cache?: string,
@@ -28,18 +41,21 @@ async function starts({ login, secrets = [SECRET, SECRET], cache, temporary = di
   const server = await serve({ login, list: [listOf({ A: "1" })] });
   const environ = { ...environFor(server.address), TMPDIR: temporary };
   const results = [];
+  /** @type {number[]} */
+  const pauses = [];
+  const pause = async (/** @type {number} */ milliseconds) => void pauses.push(milliseconds);
   for (const secret of secrets)
     results.push(
       await loadFrom(
         { ...environ, INFISICAL_CLIENT_SECRET: secret },
-        { directory: directory(), ...(cache ? { cache: { file: cache } } : {}) },
+        { directory: directory(), pause, ...(cache ? { cache: { file: cache } } : {}) },
       ).then(
         () => "started",
         (error) => error,
       ),
     );
   await server.close();
-  return { results, temporary, logins: server.requests.login };
+  return { results, temporary, pauses, logins: server.requests.login };
 }
 
 /** @param {string} temporary */
@@ -96,9 +112,9 @@ test("a directory that others may write to takes no note", async () => {
   assert.deepEqual([results[1].code, logins, readdirSync(notes(temporary))], ["refused", 2, []]);
 });
 
-test("without a place for the note, a restart asks again", async () => {
+test("without a place for the note, each start waits before it ends", async () => {
   const temporary = join(directory(), "file");
   writeFileSync(temporary, "");
-  const { results, logins } = await starts({ login: [REFUSED], temporary });
-  assert.deepEqual([results[1].code, logins], ["refused", 2]);
+  const { results, logins, pauses } = await starts({ login: [REFUSED], temporary });
+  assert.deepEqual([results[1].code, logins, pauses], ["refused", 2, [31_000, 31_000]]);
 });

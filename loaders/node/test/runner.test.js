@@ -143,7 +143,7 @@ describe("with-secrets", { concurrency: true }, () => {
     const { status, stdout, stderr } = await run(["--", "echo", "started"], { NODE_ENV: "" });
     assert.equal(status, 78);
     assert.equal(stdout, "");
-    assert.match(stderr, /^infisical-config: NODE_ENV is not set/);
+    assert.match(stderr, /^infisical-config: INFISICAL_ENVIRONMENT is not set/);
   });
 
   for (const signal of ["SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGABRT"])

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from os.path import lexists
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from . import envfile, files
+from .envfile import LocalFile
 from .errors import PERSON_TEXTS, TEXTS, TUNNEL, Code, ConfigError
 from .withheld import Gate
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from .person import Person
+
+    _Parser = Callable[[str, Path], LocalFile]
 
 _KEYS = ("workspaceId", "domain", "defaultSecretPath", "defaultEnvironment")
 # The environment of a person, if nothing names one.
@@ -47,7 +51,8 @@ class Bootstrap:
     """The credential of a service, the place of its secrets, and the rules for their names.
 
     Attributes:
-        node_env: that of `.env.local` if the environment has none.
+        node_env: that of `.env.local` for libraries, if the environment has none.
+        overrides: a developer's own values, which count instead of Infisical's.
         imports: folders that are read too, if each service has a project of its own; a later one
             wins over an earlier one, and the service's own folder over all.
         person: whose access is used; then there is no client.
@@ -60,6 +65,7 @@ class Bootstrap:
     project: str
     folder: str
     node_env: str = field(default="", compare=False)
+    overrides: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     gate: Gate = field(default_factory=Gate)
     imports: tuple[Part, ...] = ()
     person: Person | None = None
@@ -159,12 +165,13 @@ def find(
     config = _file(project) if project else _ProjectConfig()
     process = {name: value for name, value in environ.items() if value}
     in_process = [name for name in _CREDENTIAL if name in process]
-    local = None if in_process else _env_file(env_file, warn)
-    sources = _Sources(process, local or {})
+    own_files = _peek(env_file) if in_process else _own_files(env_file, warn)
+    local = None if in_process else own_files.get(env_file, _NO_FILE).settings
+    sources = _Sources(process, {name: value for name, value in (local or {}).items() if value})
     domain = sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") or config.domain
     address = _origin(domain)
-    chosen = environment or sources.first("INFISICAL_ENVIRONMENT", "NODE_ENV")
-    _warn_of(env_file, local, {chosen, process.get("NODE_ENV")}, warn)
+    chosen = environment or sources.first("INFISICAL_ENVIRONMENT") or sources.first("NODE_ENV")
+    _warn_of(env_file, sources.local, {chosen, process.get("NODE_ENV")}, warn, in_process)
     if strict is None:
         strict = sources.switch("INFISICAL_STRICT")
     is_safe = allow_http or bool(sources.switch("INFISICAL_ALLOW_HTTP"))
@@ -185,7 +192,8 @@ def find(
         address,
         own.id if own else "",
         sources.first("INFISICAL_SECRET_PATH") or config.folder or "/",
-        "" if process.get("NODE_ENV") else sources.local.get("NODE_ENV", ""),
+        "" if process.get("NODE_ENV") else _node_env(sources.local),
+        {name: value for each in own_files.values() for name, value in each.overrides.items()},
         Gate(
             tuple(dict.fromkeys((*allow, *config.allow))),
             config.strict if strict is None else strict,
@@ -197,10 +205,12 @@ def find(
     if own is None:
         raise _wrong(
             f"{project} has no project for {chosen}, only for {', '.join(config.projects or ())}:"
-            " check NODE_ENV, or let `infisical-iac check REPO --fix` add it"
+            " check INFISICAL_ENVIRONMENT or NODE_ENV, or let `infisical-iac check REPO --fix` add"
+            " it"
         )
     _check_place(found)
     _check_address(found.address, allow_http=is_safe)
+    _check_overrides(own_files, chosen, in_process, warn)
     return found
 
 
@@ -245,12 +255,13 @@ def is_loopback(address: str) -> bool:
 
 def _warn_of(
     file: Path,
-    local: Mapping[str, str] | None,
+    local: Mapping[str, str],
     environments: set[str | None],
     warn: Callable[[str], None],
+    in_process: Sequence[str],
 ) -> None:
     """Warn of an `.env.local` that does not count, or that counts in production."""
-    if local is None and lexists(file):
+    if in_process and lexists(file):
         warn(
             f"{file} is ignored, because the environment has credentials: delete the file, and"
             " keep it out of what is deployed"
@@ -316,20 +327,82 @@ def _has_texts(content: Any, *keys: str) -> bool:
     )
 
 
-def _env_file(file: Path, warn: Callable[[str], None]) -> dict[str, str]:
+_NO_FILE = LocalFile({}, {}, [])
+
+
+def _own_files(env_file: Path, warn: Callable[[str], None]) -> dict[Path, LocalFile]:
+    """Return a developer's own files that exist, in the order in which a later one wins."""
+    found = {}
+    for file, parse in _parsers(env_file).items():
+        content = _read_own(file, parse)
+        if content is None:
+            continue
+        found[file] = content
+        if content.ignored:
+            verb = "is" if len(content.ignored) == 1 else "are"
+            where = (
+                "secrets belong in Infisical, your own values below a line `# overrides`"
+                if file == env_file
+                else "it belongs in .env.local"
+            )
+            warn(f"{file}: {', '.join(content.ignored)} {verb} ignored: {where}")
+    return found
+
+
+def _peek(env_file: Path) -> dict[Path, LocalFile]:
+    """Return the files that do not count, so that their overrides can be refused."""
+    found = {}
+    for file, parse in _parsers(env_file).items():
+        with suppress(ConfigError):
+            if content := _read_own(file, parse):
+                found[file] = content
+    return found
+
+
+def _parsers(env_file: Path) -> dict[Path, _Parser]:
+    overrides = env_file.with_name(files.OVERRIDES)
+    return {env_file: envfile.parse, overrides: envfile.parse_overrides}
+
+
+def _read_own(file: Path, parse: _Parser) -> LocalFile | None:
     content = files.read_private(file)
     try:
-        variables = envfile.parse((content or b"").decode())
+        return None if content is None else parse(content.decode(), file)
     except UnicodeDecodeError:
         raise _wrong(f"{file} is not text in UTF-8: save it as UTF-8") from None
-    if others := envfile.list_for_display([name for name in variables if not _belongs(name)]):
-        verb = "is" if len(others) == 1 else "are"
-        warn(f"{file}: {', '.join(others)} {verb} ignored: secrets belong in Infisical")
-    return {name: value for name, value in variables.items() if value and _belongs(name)}
 
 
-def _belongs(name: str) -> bool:
-    return name == "NODE_ENV" or name.startswith("INFISICAL_")
+def _node_env(local: Mapping[str, str]) -> str:
+    """Return the NODE_ENV for libraries: one that only repeats the environment is none.
+
+    A service that is built or run as production is would not get it otherwise.
+    """
+    node_env = local.get("NODE_ENV", "")
+    return "" if node_env == local.get("INFISICAL_ENVIRONMENT") else node_env
+
+
+def _check_overrides(
+    own_files: Mapping[Path, LocalFile],
+    environment: str,
+    in_process: Sequence[str],
+    warn: Callable[[str], None],
+) -> None:
+    """Name the overrides; refuse them in production, and next to a platform's credentials."""
+    for file, content in own_files.items():
+        if not content.overrides:
+            continue
+        has = f"{file} overrides {content.overridden}"
+        if in_process:
+            raise _wrong(
+                f"{has}, and the environment has credentials: delete the overrides, which are for a"
+                " developer's machine"
+            )
+        if environment == "production":
+            raise _wrong(
+                f"{has}, which production does not accept: delete the overrides, or choose another"
+                " environment"
+            )
+        warn(has)
 
 
 def _origin(address: str) -> str:
@@ -363,7 +436,10 @@ def _check_credential(found: Bootstrap, in_process: Sequence[str]) -> None:
     if unset:
         raise _not_set(unset, "put it into .env.local, or let the platform inject it")
     if not found.environment:
-        raise _not_set(["NODE_ENV"], "say which environment this is, such as NODE_ENV=development")
+        raise _not_set(
+            ["INFISICAL_ENVIRONMENT"],
+            "say which environment this is, such as INFISICAL_ENVIRONMENT=development",
+        )
 
 
 def _check_place(found: Bootstrap) -> None:

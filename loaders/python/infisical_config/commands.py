@@ -32,6 +32,7 @@ class Surroundings:
     Attributes:
         file: the `.infisical.json`, if there is one.
         local: the variables of `.env.local`, if it counts.
+        overrides: names of a developer's own values, safe to print.
         address: empty if nothing says it.
         machine: in words, where credentials of a service are that win over a login.
     """
@@ -39,6 +40,7 @@ class Surroundings:
     environ: Mapping[str, str]
     file: Path | None
     local: Mapping[str, str]
+    overrides: str
     address: str
     machine: str
     logins: Logins
@@ -55,12 +57,13 @@ class Surroundings:
         """Return what is found in a directory; raises ConfigError."""
         file, env_file = files.find((directory or Path()).absolute(), print_warning)
         in_process = any(environ.get(name) for name in _CREDENTIAL)
-        content = b"" if in_process else files.read_private(env_file) or b""
-        local = {
-            name: value
-            for name, value in envfile.parse(content.decode(errors="replace")).items()
-            if value and (name == "NODE_ENV" or name.startswith("INFISICAL_"))
+        parsers = {
+            env_file: envfile.parse,
+            env_file.with_name(files.OVERRIDES): envfile.parse_overrides,
         }
+        own = [] if in_process else [_read(file, parse) for file, parse in parsers.items()]
+        local = {name: value for name, value in own[0].settings.items() if value} if own else {}
+        overrides = ", ".join(each.overridden for each in own if each.overridden)
         machine = "the environment" if in_process else ""
         if any(name in local for name in _CREDENTIAL):
             machine = str(env_file)
@@ -68,7 +71,7 @@ class Surroundings:
         found = bootstrap.find_address(file, local, known)
         if found:
             bootstrap.check_address(found, local, environ, allow_http=allow_http)
-        return cls(environ, file, local, found, machine, Logins(environ))
+        return cls(environ, file, local, overrides, found, machine, Logins(environ))
 
     def login(self) -> Login:
         """Return the login of the person; raises ConfigError without one."""
@@ -162,6 +165,10 @@ def logout(
 def describe(login: Login) -> str:
     """Return who a login is of."""
     return f"{login.email} of {login.organization}" if login.organization else login.email
+
+
+def _read(file: Path, parse: Callable[[str, Path], envfile.LocalFile]) -> envfile.LocalFile:
+    return parse((files.read_private(file) or b"").decode(errors="replace"), file)
 
 
 def _end(login: Login) -> str:

@@ -61,6 +61,8 @@ def _examine(
         return
     yield _Finding("file", str(found.file) if found.file else "there is no .infisical.json")
     yield from _settings(found, environment)
+    if found.overrides:
+        yield _Finding("overrides", f"{found.overrides}, from .env.local or .env.override")
     if not found.address:
         return
     yield _access(found)

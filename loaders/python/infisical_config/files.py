@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PROJECT_FILE = ".infisical.json"
 ENV_FILE = ".env.local"
+OVERRIDES = ".env.override"
 _ROOT = 0
 
 

@@ -59,7 +59,7 @@ def first(reader: Reader, start: Start, place: Bootstrap) -> dict[str, str]:
     if not place.person:
         Refusals(place, start.environ, cache).check()
     try:
-        secrets = read(reader, start, place)
+        secrets = read(reader, start, place, waits=True)
     except ConfigError as error:
         if cache is None or error.exit_code != TRY_AGAIN_LATER:
             raise
@@ -69,11 +69,17 @@ def first(reader: Reader, start: Start, place: Bootstrap) -> dict[str, str]:
     return secrets
 
 
-def read(reader: Reader, start: Start, place: Bootstrap) -> dict[str, str]:
-    """Return the server's secrets; note a credential that it refuses. Raises ConfigError."""
+def read(reader: Reader, start: Start, place: Bootstrap, *, waits: bool = False) -> dict[str, str]:
+    """Return the server's secrets; note a credential that it refuses. Raises ConfigError.
+
+    Args:
+        waits: whether to wait after a refusal that can't be noted.
+    """
     try:
         return reader.read(start.timeout)
     except ConfigError:
         if reader.is_refused:
-            Refusals(place, start.environ, start.cache).add()
+            refusals = Refusals(place, start.environ, start.cache)
+            if not refusals.add() and waits:
+                refusals.wait(start.warn)
         raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .bootstrap import Bootstrap
 
 
+_NONE: Final[Mapping[str, str]] = {}
 # A person's own value, which only the older API of secrets lists unasked.
 _PERSONAL = "personal"
 
@@ -63,6 +64,7 @@ def resolve(
     override: bool = False,
     requested: Iterable[str] = (),
     refused: Collection[str] = (),
+    overrides: Mapping[str, str] = _NONE,
 ) -> dict[str, str]:
     """Return the configuration of secrets and an environment.
 
@@ -70,8 +72,10 @@ def resolve(
         refused: names of secrets that don't get through.
         override: whether Infisical wins over the environment, instead of the reverse.
         requested: names that are read from the environment if Infisical lacks them.
+        overrides: values that count instead of those of secrets.
     """
     kept = {name: value for name, value in secrets.items() if name not in refused}
+    kept |= overrides
     own = {name: environ[name] for name in (*kept, *requested) if name in environ}
     return {**own, **kept} if override else {**kept, **own}
 

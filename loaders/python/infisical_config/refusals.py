@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sys
 import time
 from contextlib import suppress
 from hashlib import sha256
@@ -14,58 +15,82 @@ from typing import TYPE_CHECKING, Final
 from .fallback import words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from .bootstrap import Bootstrap
     from .cache import Cache
 
 _VERSION = 1
 # Seconds for which a refused credential is not tried again.
-_PAUSE: Final = 600
+PAUSE: Final = 600
+# Seconds for which a start waits that can't note the refusal: the server counts wrong logins that
+# are at most 30 s apart, and locks the identity at the third.
+WAIT: Final = 31
 
 
 class Refusals:
     """The note of a refused credential in a file.
 
-    It is next to the cache, or in this user's own directory among the temporary files.
+    It is next to the cache, or in this user's own directory below systemd's cache directory of the
+    unit, or among the temporary files.
+
+    Attributes:
+        file: where the note is.
     """
 
     def __init__(self, place: Bootstrap, environ: Mapping[str, str], cache: Cache | None) -> None:
         self._place = place
         self._directory: Path | None = None
         if cache:
-            self._file = Path(f"{os.fspath(cache.file)}.refused")
+            self.file = Path(f"{os.fspath(cache.file)}.refused")
             return
         own = f"infisical-config-{os.geteuid()}" if hasattr(os, "geteuid") else "infisical-config"
-        self._directory = Path(environ.get("TMPDIR") or _temporary(), own)
-        self._file = self._directory / f"{_digest(place)[:16]}.refused"
+        cached = environ.get("CACHE_DIRECTORY", "").partition(":")[0]
+        among = cached if os.path.isabs(cached) else environ.get("TMPDIR") or _temporary()
+        self._directory = Path(among, own)
+        self.file = self._directory / f"{_digest(place)[:16]}.refused"
 
     def check(self) -> None:
         """Raise ConfigError `refused_before` for a credential that was refused recently."""
         try:
-            text = self._file.read_bytes()
+            text = self.file.read_bytes()
         except OSError:
             return
         age = age_of(text, self._place, time.time())
         if age is not None:
-            ago, left = words(age), words(_PAUSE - age)
-            raise self._place.error("refused_before", ago=ago, left=left, file=self._file)
+            ago, left = words(age), words(PAUSE - age)
+            raise self._place.error("refused_before", ago=ago, left=left, file=self.file)
 
-    def add(self) -> None:
-        """Note that the credential was refused. Without a place for it, a restart asks again."""
+    def add(self) -> bool:
+        """Note that the credential was refused; return False if there is no place for the note."""
         import tempfile
 
         with suppress(OSError):
             if self._directory and not is_own(self._directory):
-                return
-            handle, new = tempfile.mkstemp(dir=self._file.parent, prefix=f".{self._file.name}.")
+                return False
+            handle, new = tempfile.mkstemp(dir=self.file.parent, prefix=f".{self.file.name}.")
             try:
                 with open(handle, "w", encoding="ascii") as stream:
                     stream.write(note(self._place, time.time()))
-                os.replace(new, self._file)
+                os.replace(new, self.file)
             except OSError:
                 os.unlink(new)
                 raise
+            return True
+        return False
+
+    def wait(self, warn: Callable[[str], None]) -> None:
+        """Wait until a restart may ask again, where no note keeps it from asking at once.
+
+        A person at a terminal is not kept waiting.
+        """
+        if sys.stderr and sys.stderr.isatty():
+            return
+        warn(
+            f"no refusal can be noted in {self.file}, so this start ends in {WAIT} s: restarts that"
+            " ask at once would lock the login"
+        )
+        time.sleep(WAIT)
 
 
 def note(place: Bootstrap, now: float) -> str:
@@ -87,7 +112,7 @@ def age_of(text: bytes, place: Bootstrap, now: float) -> float | None:
     if type(refused) is not int or found.get("credential") != _digest(place):
         return None
     age = now - refused
-    return age if 0 <= age < _PAUSE else None
+    return age if 0 <= age < PAUSE else None
 
 
 def _digest(place: Bootstrap) -> str:

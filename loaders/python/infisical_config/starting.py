@@ -35,8 +35,8 @@ class Options(TypedDict, total=False):
         timeout: the seconds that reading may take, 20 by default.
         override: whether Infisical wins over the process's environment, instead of the reverse.
         required: names that must have a value.
-        into: gets the values too, such as `os.environ`; and the NODE_ENV of `.env.local` if the
-            environment has none.
+        into: gets the values too, such as `os.environ`; and the NODE_ENV of `.env.local` if it is
+            not merely the name of the environment, and the process has none.
         cache: the file to start from while Infisical is down.
         allow_http: whether plain http to another machine is accepted, as INFISICAL_ALLOW_HTTP=1.
         strict: whether only names in `required`, the schema and `allow` get through.
@@ -106,14 +106,16 @@ class Start:
     def values(self, secrets: Mapping[str, str], place: Bootstrap) -> dict[str, str]:
         """Return the configuration's values; raises ConfigError `missing`."""
         requested = self._list_requested()
-        withheld = place.gate.find_withheld(secrets)
-        left_out = place.gate.find_left_out(secrets, requested)
+        others = [name for name in secrets if name not in place.overrides]
+        withheld = place.gate.find_withheld(others)
+        left_out = place.gate.find_left_out(others, requested)
         values = resolve(
             secrets,
             self.environ,
             override=self.override,
             requested=requested,
             refused={*withheld, *left_out},
+            overrides=place.overrides,
         )
         self._warn_of(withheld, left_out, values)
         if names := missing(values, self.required):
@@ -128,7 +130,8 @@ class Start:
         result = schema.parse(self.schema, values, place) if self.schema else Config(values)
         if self.into is not None:
             self.into.update({name: value for name, value in values.items() if fits(name, value)})
-            if place.node_env:  # libraries read it too, and in production the platform sets it
+            # Libraries read it too, and in production the platform sets it.
+            if place.node_env and "NODE_ENV" not in values:
                 self.into["NODE_ENV"] = place.node_env
         return result
 

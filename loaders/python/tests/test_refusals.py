@@ -10,7 +10,7 @@ import pytest
 
 from infisical_config import Cache, ConfigError, load, watch
 from infisical_config.bootstrap import Bootstrap
-from infisical_config.refusals import age_of, note
+from infisical_config.refusals import PAUSE, WAIT, Refusals, age_of, note
 from tests import service
 from tests.scripted import LOGIN, REFUSED, Script, ScriptedServer, listing
 from tests.vectors import VECTORS, cases
@@ -35,6 +35,26 @@ def test_a_refusal_noted_by_a_start_stops_the_next_one() -> None:
     case = VECTORS["refusals"][0]
     text = note(_place(case), case["now"] + 0.9)
     assert age_of(text.encode(), _place(case), case["now"] + 30) == 30
+
+
+def test_the_pauses_are_the_shared_ones() -> None:
+    assert VECTORS["refusalPauses"] == {"noted": PAUSE, "notNoted": WAIT}
+
+
+@cases("refusalPlaces")
+def test_the_note_has_the_place_that_the_vectors_say(case: dict[str, Any]) -> None:
+    place = _place(VECTORS["refusals"][0])
+    cache = Cache(case["cache"]) if case["cache"] else None
+    directory = case["want"].replace("{own}", f"infisical-config-{os.geteuid()}")
+    assert str(Refusals(place, case["environ"], cache).file.parent) == directory
+
+
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The pauses that a start makes, which take no time."""
+    made: list[float] = []
+    monkeypatch.setattr("infisical_config.refusals.time.sleep", made.append)
+    return made
 
 
 def _code(home: Path, cache: Cache | None = None) -> str:
@@ -102,7 +122,7 @@ def test_the_note_is_next_to_the_cache_if_there_is_one(
 
 
 def test_a_directory_that_others_may_write_to_takes_no_note(
-    server: ScriptedServer, home: Path
+    server: ScriptedServer, home: Path, pauses: list[float]
 ) -> None:
     server.scripts["login"] = [REFUSED]
     _notes().mkdir()
@@ -111,13 +131,34 @@ def test_a_directory_that_others_may_write_to_takes_no_note(
     assert list(_notes().iterdir()) == []
 
 
-def test_without_a_place_for_the_note_a_restart_asks_again(
-    server: ScriptedServer, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_without_a_place_for_the_note_each_start_waits_before_it_ends(
+    server: ScriptedServer,
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pauses: list[float],
 ) -> None:
+    """Three wrong logins, each within 30 s of the one before, lock an identity."""
     server.scripts["login"] = [REFUSED]
     (tmp_path / "file").touch()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "file"))
     assert [_code(home) for _ in range(2)] == ["refused", "refused"]
+    assert pauses == [31, 31]
+
+
+def test_a_person_at_a_terminal_does_not_wait(
+    server: ScriptedServer,
+    home: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    pauses: list[float],
+) -> None:
+    server.scripts["login"] = [REFUSED]
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "file"))
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    assert _code(home) == "refused"
+    assert pauses == []
 
 
 def test_a_watch_notes_the_refusal_of_its_next_login(server: ScriptedServer, home: Path) -> None:

@@ -1,5 +1,6 @@
 """Test the decisions that both loaders share, without a server."""
 
+import json
 import runpy
 from dataclasses import replace
 from pathlib import Path
@@ -98,6 +99,51 @@ def test_a_place_is_found_as_the_vectors_say(
             gate=Gate(tuple(want["allow"]), want["strict"]),
             imports=_imports(want),
         )
+    assert warnings == [fill(each) for each in case["warnings"]]
+
+
+@cases("local")
+def test_a_developers_own_files_count_as_the_vectors_say(
+    case: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = {"workspaceId": "project", "domain": "https://secrets.example.com"}
+    (tmp_path / ".infisical.json").write_text(json.dumps(settings))
+    own = {"envLocal": tmp_path / ".env.local", "envOverride": tmp_path / ".env.override"}
+    for key, file in own.items():
+        if case[key] is not None:
+            file.write_bytes(case[key].encode())
+            file.chmod(int(case["mode"] if key == "envOverride" else "600", 8))
+    warnings: list[str] = []
+    into: dict[str, str] = {}
+
+    def fill(text: str) -> str:
+        return text.replace("{envLocal}", str(own["envLocal"])).replace(
+            "{envOverride}", str(own["envOverride"])
+        )
+
+    def begin() -> None:
+        monkeypatch.setattr("os.environ", case["environ"])
+        start = Start(
+            environment=case["environment"],
+            directory=tmp_path,
+            override=case["override"],
+            strict=case["strict"],
+            allow=case["allow"],
+            required=case["required"],
+            into=into,
+            warn=warnings.append,
+        )
+        place = start.place()
+        start.finish(start.values(case["secrets"], place), place)
+
+    want = case["want"]
+    if "error" in want:
+        with pytest.raises(ConfigError) as failure:
+            begin()
+        assert (failure.value.code, str(failure.value)) == (want["error"], fill(want["message"]))
+    else:
+        begin()
+        assert into == want["into"]
     assert warnings == [fill(each) for each in case["warnings"]]
 
 

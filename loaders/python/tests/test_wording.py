@@ -51,7 +51,10 @@ def test_wording_of_names_in_env_local_that_are_ignored(home: Path) -> None:
     file = service.env_local(home, "DATABASE_URL=x\nPORT=1\n")
     warnings: list[str] = []
     load(directory=home, warn=warnings.append)
-    assert warnings == [f"{file}: DATABASE_URL, PORT are ignored: secrets belong in Infisical"]
+    assert warnings == [
+        f"{file}: DATABASE_URL, PORT are ignored: secrets belong in Infisical, your own values"
+        " below a line `# overrides`"
+    ]
 
 
 def test_wording_of_strict_mode(home: Path) -> None:

@@ -85,6 +85,9 @@ _LEGIT = {
             replaced=Replaced(("1", "2"), _NOW),
         )
     ),
+    "credentials/of-three-variables.env": credential_file.render(_CREDENTIAL).replace(
+        "INFISICAL_ENVIRONMENT=production\n", ""
+    ),
     "credentials/c.env": credential_file.render(
         Credential("production", "1", "2", "fake", replaced=Replaced(("1",)))
     ),

@@ -79,6 +79,26 @@ class TestEnvLocal:
         both = [(each.place, each.is_note) for each in repository.files()]
         assert both == [("backend/.env.local:4", False), ("backend/.env.local:5", True)]
 
+    def test_personal_overrides_are_noted(self, tmp_path: Path) -> None:
+        files = {
+            "backend/.env.local": f"{self.THREE}# overrides\nJWT_SECRET=fake-jwt\nNODE_ENV=test\n",
+            "backend/.env.override": "PORT=4000\nDATABASE_URL=postgres://a:fake-password@b/c\n",
+        }
+        repository = plant(tmp_path, GOOD | files)
+        found = {(each.kind, each.place, each.is_note) for each in repository.files()}
+        assert found == {
+            ("override", "backend/.env.local:5", True),
+            ("override", "backend/.env.local:6", True),
+            ("override", "backend/.env.override:1", True),
+            ("override", "backend/.env.override:2", True),
+        }
+
+    def test_an_override_is_reported_if_git_does_not_ignore_the_file(self, tmp_path: Path) -> None:
+        text = f"{self.THREE}# overrides\nPORT=4000\nJWT_SECRET=fake-jwt\n"
+        files = {".gitignore": ".env\n", "backend/.env.local": text}
+        kinds = locate(list_findings(plant(tmp_path, GOOD | files)))
+        assert ("secret-in-file", "backend/.env.local:6") in kinds
+
     def test_the_client_secret_is_reported_if_git_does_not_ignore_the_file(
         self, tmp_path: Path
     ) -> None:

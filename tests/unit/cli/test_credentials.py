@@ -439,6 +439,7 @@ def test_push_to_json_prints_the_variables_and_delivers_nothing(host: Credential
         name: {
             "INFISICAL_CLIENT_ID": host.read_credential(name).client_id,
             "INFISICAL_CLIENT_SECRET": host.read_credential(name).client_secret,
+            "INFISICAL_ENVIRONMENT": "production",
             "NODE_ENV": "production",
         }
         for name in names

@@ -105,7 +105,10 @@ def test_answering_yes_replaces_the_files_by_an_archive_that_git_ignores(
     assert ".env-archive" not in git(tmp_path, "status", "--porcelain")
     example = (tmp_path / "backend" / ".env.local.example").read_text()
     names = [line.partition("=")[0] for line in example.splitlines() if "=" in line]
-    assert names == ["INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", "NODE_ENV"]
+    assert names == [
+        *("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET"),
+        *("INFISICAL_ENVIRONMENT", "NODE_ENV"),
+    ]
 
 
 def test_a_second_run_changes_nothing(tmp_path: Path, files: list[MovedFile], run: Clean) -> None:

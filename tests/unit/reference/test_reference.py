@@ -98,6 +98,8 @@ def test_the_login_of_each_kind_of_backup_target_is_in_the_reference() -> None:
 # The name of a backup target follows this prefix.
 _PREFIX = "INFISICAL_BACKUP_"
 # The compose file of a drill uses this variable.
+# In the credentials of a service; its loader reads it.
+_OF_A_SERVICE = "INFISICAL_ENVIRONMENT"
 _OF_A_DRILL = "INFISICAL_IMAGE"
 
 
@@ -111,7 +113,7 @@ def _variables() -> set[str]:
         for text in _strings(file)
         for name in re.findall(r"\b(?:INFISICAL|HCLOUD|DOKPLOY)_[A-Z_]+\b", text)
     }
-    return found - {_OF_A_DRILL, _PREFIX}
+    return found - {_OF_A_DRILL, _OF_A_SERVICE, _PREFIX}
 
 
 def _strings(file: Path) -> Iterator[str]:

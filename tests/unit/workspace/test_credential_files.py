@@ -1,5 +1,6 @@
 """Test the files with credentials, on a host and in a directory."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +13,7 @@ from infisical_iac.workspace.client_secrets import carry_over
 from infisical_iac.workspace.credential_file import Store, directory
 from infisical_iac.workspace.credentials import Holder, Step
 from tests.unit.fake_programs import run_with
-from tests.unit.held import ACCOUNT, HELD, TEXT_HELD
+from tests.unit.held import ACCOUNT, HELD, TEXT_BEFORE, TEXT_HELD
 
 
 @pytest.fixture(params=["directory", "host"])
@@ -54,6 +55,14 @@ def test_a_file_is_moved_to_the_new_name_of_its_service(store: Store, tmp_path: 
         assert store.read() == {account.credentials: TEXT_HELD}
     (file,) = (tmp_path / "credentials").iterdir()
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_file_of_three_variables_is_completed(store: Store) -> None:
+    store.write(ACCOUNT.credentials, TEXT_BEFORE)
+    holder = Holder("identity-1", HELD.client_id, ())
+    held = replace(HELD, is_former=True)
+    carry_over(store, Step(ACCOUNT, holder, creates=False, held=held))
+    assert store.read() == {ACCOUNT.credentials: TEXT_HELD}
 
 
 def test_a_file_without_a_line_end_does_not_hide_the_next(store: Store, tmp_path: Path) -> None:

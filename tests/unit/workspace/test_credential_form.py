@@ -1,6 +1,7 @@
 """Test that only rendered credentials are parsed back."""
 
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from infisical_iac.workspace.credential_file import (
     render,
 )
 from infisical_iac.workspace.credentials import path
-from tests.unit.held import ACCOUNT, HELD, TEXT_HELD
+from tests.unit.held import ACCOUNT, HELD, TEXT_BEFORE, TEXT_HELD
 
 
 def test_the_file_has_a_fixed_form() -> None:
@@ -26,8 +27,19 @@ def test_the_file_has_a_fixed_form() -> None:
         "# client secret secret-1 sha256 b9835138e65bd202\n"
         "INFISICAL_CLIENT_ID=client-1\n"
         "INFISICAL_CLIENT_SECRET=fake-secret\n"
+        "INFISICAL_ENVIRONMENT=production\n"
         "NODE_ENV=production\n"
     )
+
+
+def test_a_file_without_the_environments_own_variable_goes_on_working() -> None:
+    """Files of the releases before have three variables, with NODE_ENV as the environment."""
+    assert (parse(TEXT_BEFORE), parse(TEXT_HELD)) == (replace(HELD, is_former=True), HELD)
+    assert render(replace(HELD, is_former=True)) == TEXT_HELD
+
+
+def test_a_file_that_names_two_environments_is_no_credential() -> None:
+    assert parse(TEXT_HELD.replace("NODE_ENV=production", "NODE_ENV=staging")) is None
 
 
 def test_an_impossible_date_is_not_a_credential() -> None:

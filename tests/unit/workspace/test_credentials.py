@@ -14,7 +14,7 @@ from infisical_iac.workspace.credential_file import Credential, Replaced, Term, 
 from infisical_iac.workspace.credentials import Holder, Step, notes, plan
 from infisical_iac.workspace.load import load
 from tests.unit.deployment import TEXT, Deployment
-from tests.unit.held import DELIVERED, DESIRED, HELD, TEXT_HELD
+from tests.unit.held import DELIVERED, DESIRED, HELD, TEXT_BEFORE, TEXT_HELD
 
 OURS = "infisical-iac: backend.production"
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -48,6 +48,12 @@ def _replacing(until: datetime | None) -> str:
 
 def test_an_intact_file_whose_secret_is_listed_is_kept() -> None:
     assert _plan(TEXT_HELD, _secret("secret-1")) == (False, ())
+
+
+def test_a_file_of_three_variables_is_completed_with_the_same_client_secret() -> None:
+    step = _step(TEXT_BEFORE, _secret("secret-1"))
+    assert (step.creates, step.orphans, step.is_up_to_date) == (False, (), False)
+    assert str(step) == "~ credentials backend.production: INFISICAL_ENVIRONMENT added"
 
 
 @pytest.mark.parametrize("text", ["", TEXT_HELD[:-1], TEXT_HELD + "X=1\n"])

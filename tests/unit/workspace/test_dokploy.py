@@ -1,6 +1,7 @@
 """Test the delivery of credentials to applications and compose services of Dokploy."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,8 @@ from tests.dokploy.server import ID, KEY, Dokploy, serving
 HELD = Credential("production", "client-1", "secret-1", "fake-secret")
 OTHERS = '# others\nDATABASE_HOST="db # 1"\nPORT=8080'
 OURS = (
-    "INFISICAL_CLIENT_ID='client-1'\nINFISICAL_CLIENT_SECRET='fake-secret'\nNODE_ENV='production'\n"
+    "INFISICAL_CLIENT_ID='client-1'\nINFISICAL_CLIENT_SECRET='fake-secret'\n"
+    "INFISICAL_ENVIRONMENT='production'\nNODE_ENV='production'\n"
 )
 
 
@@ -47,6 +49,26 @@ def test_login_variables_are_set_and_other_variables_are_kept_byte_for_byte(
     assert not courier.differs(HELD)
     courier.deploy()
     assert dokploy.changes == ["saveEnvironment", "deploy"]
+
+
+def test_staging_of_an_application_may_run_as_production(application: Dokploy) -> None:
+    """The loaders take the environment from INFISICAL_ENVIRONMENT, libraries from NODE_ENV."""
+    application.service["env"] = "NODE_ENV=production"
+    _courier(application).deliver(replace(HELD, environment="staging"))
+    env = application.service["env"].splitlines()
+    assert (env[0], env[-1]) == ("NODE_ENV=production", "INFISICAL_ENVIRONMENT='staging'")
+
+
+def test_an_application_of_a_former_delivery_gets_the_variable_that_it_lacks(
+    application: Dokploy,
+) -> None:
+    courier = _courier(application)
+    courier.deliver(HELD)
+    line = "INFISICAL_ENVIRONMENT='production'\n"
+    application.service["env"] = application.service["env"].replace(line, "")
+    assert courier.differs(HELD)
+    assert courier.deliver(HELD)
+    assert line in application.service["env"]
 
 
 def test_the_key_of_a_dokploy_on_this_machine_passes_no_proxy(
