@@ -105,7 +105,14 @@ def reach(
 def _at(
     url: str, file: Path, isolation: Isolation | None, needs_admin: bool, limiter: RateLimiter
 ) -> Iterator[Reached]:
-    needed = (*_VARIABLES, _EMAIL) if needs_admin else _VARIABLES
+    by_token = bool(os.environ.get(login.IDENTITY))
+    if by_token and (both := [name for name in _VARIABLES if os.environ.get(name)]):
+        raise SettingsError(
+            f"{login.IDENTITY} and {both[0]} are both set: remove one, since each is a login",
+            code="settings.two_logins",
+        )
+    variables = () if by_token else _VARIABLES
+    needed = (*variables, _EMAIL) if needs_admin else variables
     missing = [name for name in needed if not os.environ.get(name)]
     if missing:
         raise SettingsError(
@@ -113,12 +120,15 @@ def _at(
             f"{'it' if len(missing) == 1 else 'them'} too"
         )
     require_confidential(url)
-    id, secret = (os.environ[name] for name in _VARIABLES)
+    id, secret = (os.environ.get(name, "") for name in _VARIABLES)
     email = os.environ.get(_EMAIL, "")
     desired = load(file, admin_email=email)
     address = url.rstrip("/").removesuffix("/api")
     with Client(address, limiter=limiter) as client:
-        deployer = login.universal(client, id, secret)
+        if by_token:
+            deployer = login.by_platform(client, os.environ)
+        else:
+            deployer = login.universal(client, id, secret)
         yield Reached(
             client=deployer,
             address=address,

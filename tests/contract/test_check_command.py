@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from .migrating import ENVIRONMENTS, Case, Ran, new
+from tests.serving import serving
+from tests.token_issuer import TokenIssuer
+
+from .migrating import ENVIRONMENTS, Case, Ran, new, number
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -124,3 +127,79 @@ def test_a_missing_environment_or_project_is_an_error_that_names_it(case: Case) 
     assert "environment nowhere" in ran.error
     case.workspace_file.write_text(text.replace(case.name, "no-such-project"))
     assert "project no-such-project" in _check(case).error
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("isolation", ["privilege", "projects"])
+def test_a_job_without_a_secret_sees_all_names_and_no_value(
+    world: World, tmp_path: Path, issuer: TokenIssuer, isolation: str
+) -> None:
+    case = Case(world, f"pipeline-{number()}", tmp_path, ("backend",))
+    auth = {"issuer": issuer.url, "subject": "check", "ca_certificate": issuer.authority}
+    content = {
+        "project": {"name": case.name, "slug": case.name},
+        "environments": [{"slug": each, "name": each.title()} for each in ENVIRONMENTS],
+        "services": {"backend": {"folder": "/backend"}},
+        "ci": {case.name: {"sees": "names", "auth": {"oidc": auth}}},
+    }
+    case.workspace_file.write_text(json.dumps(content))
+    given = ("--project-file", str(case.workspace_file))
+    made = case.invoke("workspace", "apply", "--yes", "--isolation", isolation, *given)
+    assert made.exit_code == 0, made.output
+    id = case.identities()[f"ci-{case.name}"]
+    assert f"INFISICAL_MACHINE_IDENTITY_ID={id}" in made.output
+    case.write(".gitignore", ".env\n.env.*\n")
+    case.write("backend/package.json", '{"dependencies": {"infisical-config": "0.1.0"}}')
+    case.write("backend/app.js", _CODE)
+    with serving(TokenIssuer("127.0.0.1")) as github:
+        github.token = issuer.token  # type: ignore[method-assign]
+        github.claims = {"sub": "check"}
+        job = {
+            "INFISICAL_CLIENT_ID": "",
+            "INFISICAL_CLIENT_SECRET": "",
+            "INFISICAL_MACHINE_IDENTITY_ID": id,
+            "ACTIONS_ID_TOKEN_REQUEST_URL": f"{github.url}/token?api-version=2.0",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": github.bearer,
+        }
+        arguments = ("check", str(case.root), *given)
+        ran = case.invoke(*arguments, "--fix", **job)
+        assert (ran.exit_code, "missing-key" in ran.stdout) == (2, True), ran.output
+        assert "not-seen" not in ran.stdout
+        refused = case.invoke(*arguments, **{**job, "INFISICAL_JWT": "not-a-token"})
+        assert refused.exit_code == 1
+        assert "not-a-token" not in refused.output
+        github.bearer = "another"
+        without = case.invoke(*arguments, **job)
+        assert (without.exit_code, "id-token: write" in without.error) == (1, True)
+    both = case.invoke(*arguments, **{**job, "INFISICAL_CLIENT_ID": "x"})
+    assert "INFISICAL_CLIENT_ID" in both.error
+    listed = case.invoke("credentials", "list", "--json", "--file", str(case.workspace_file))
+    (login,) = json.loads(listed.stdout)["token_logins"]
+    assert (login["id"], login["tokens"]["subject"]) == (id, "check")
+
+
+def test_a_job_without_a_platform_has_a_client_secret(world: World, tmp_path: Path) -> None:
+    case = Case(world, f"pipeline-{number()}", tmp_path, ("backend",))
+    content = {
+        "project": {"name": case.name, "slug": case.name},
+        "environments": [{"slug": each, "name": each.title()} for each in ENVIRONMENTS],
+        "services": {"backend": {"folder": "/backend"}},
+        "ci": {case.name: {"sees": "names", "auth": "universal"}},
+    }
+    case.workspace_file.write_text(json.dumps(content))
+    files = tmp_path / "credentials"
+    files.mkdir()
+    given = ("--file", str(case.workspace_file), "--credentials", str(files))
+    made = case.invoke("workspace", "apply", "--yes", "--project-file", str(case.workspace_file))
+    assert made.exit_code == 0, made.output
+    rotated = case.invoke("credentials", "rotate", case.name, "--env", "ci", *given)
+    assert rotated.exit_code == 0, rotated.output
+    shown = case.invoke("credentials", "show", case.name, "--env", "ci", *given)
+    variables = dict(line.split("=", 1) for line in shown.stdout.splitlines() if "=" in line)
+    login = {name: variables[name] for name in ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")}
+    arguments = ("check", str(case.root), "--project-file", str(case.workspace_file))
+    ran = case.invoke(*arguments, "--json", **login)
+    assert json.loads(ran.stdout)["compared_with_infisical"] is True
+    plan = case.invoke("workspace", "plan", "--project-file", str(case.workspace_file))
+    assert "Nothing to change" in plan.stdout, plan.output
+    assert "* " not in plan.stdout

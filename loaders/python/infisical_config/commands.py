@@ -13,12 +13,13 @@ from .errors import ConfigError
 from .keyring import Login, Logins
 from .login import LoginOptions, Terminal, claims_of, connected, log_in
 from .person import Person
+from .platform_token import IDENTITY
 from .starting import print_warning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_CREDENTIAL = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
+_CREDENTIAL = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", IDENTITY)
 _WITHOUT_ADDRESS: Final = (
     "the address of Infisical is not set: put domain into .infisical.json, set INFISICAL_DOMAIN, or"
     " give --address"
