@@ -29,8 +29,8 @@ VARIABLES = {
     "INFISICAL_CLIENT_ID": "With INFISICAL_API_URL: credentials of a machine identity; "
     "`workspace` needs an admin of the organization.",
     "INFISICAL_CLIENT_SECRET": "The same.",
-    "INFISICAL_MACHINE_IDENTITY_ID": "Instead of these two: the id of an identity that logs in by a "
-    "token of the platform, which is in GitHub's own variables or in one of the next two.",
+    "INFISICAL_MACHINE_IDENTITY_ID": "Instead of these two: the id of an identity that logs in by "
+    "a token of the platform, which is in GitHub's own variables or in one of the next two.",
     "INFISICAL_JWT_FILE": "File with that token.",
     "INFISICAL_JWT": "The token itself.",
     "INFISICAL_JWT_AUDIENCE": "Audience to ask GitHub for; `infisical` by default.",
