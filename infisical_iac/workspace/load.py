@@ -19,6 +19,7 @@ from infisical_iac.workspace.model import (
     TABLE,
     Accepted,
     Environment,
+    Hygiene,
     Isolation,
     Job,
     Project,
@@ -267,7 +268,7 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
     services = document.data.get("services")
     if isinstance(services, dict):  # `backend:` with nothing after it lacks its folder, no more
         document.data["services"] = {key: value or {} for key, value in services.items()}
-    empty: dict[str, Any] = {"people": {}, "accepted": [], "ci": {}}
+    empty: dict[str, Any] = {"people": {}, "accepted": [], "hygiene": {}, "ci": {}}
     for key, nothing in empty.items():
         if document.data.get(key, ()) is None:  # everything in it is commented out
             document.data[key] = nothing
@@ -427,4 +428,6 @@ def _model_of(place: Place) -> type[BaseModel]:
             return Project
         case ["require_second_factor", _]:
             return SecondFactorRule
+        case ["hygiene", _]:
+            return Hygiene
     return Workspace

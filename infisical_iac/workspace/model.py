@@ -147,6 +147,14 @@ What = Annotated[
         lambda text: text.split(" ")[0].endswith("-auth") or text.startswith(_ACCEPTABLE), _WHAT
     ),
 ]
+Days = Annotated[StrictInt, within(1, 3650, "write days, from 1 to 3650")]
+Pattern = Annotated[
+    StrictStr,
+    fitting(
+        lambda text: bool(text.strip()) and text.isprintable(),
+        "is not a pattern; write a name such as *_TOKEN, a folder such as /backend, or both",
+    ),
+]
 Reason = Annotated[StrictStr, AfterValidator(_reason)]
 
 # One role for everything, or a role for each named part and none for the others.
@@ -371,6 +379,17 @@ class JobAccount:
 Account = ServiceAccount | JobAccount
 
 
+class Hygiene(_Entry):
+    """The rules for secrets that `infisical-iac check` reports on.
+
+    `max_age` maps patterns of names, folders or environments to days. `unread_days` are the days
+    after which a folder that nobody reads is reported; 0 is never.
+    """
+
+    max_age: dict[Pattern, Days] = {}
+    unread_days: Annotated[StrictInt, within(0, 3650, "write days, from 0 to 3650")] = 0
+
+
 class Workspace(_Entry):
     """The whole project file; `load.load` reads and checks it."""
 
@@ -385,6 +404,7 @@ class Workspace(_Entry):
     access_token_ttl: Seconds = 1800
     access_token_max_ttl: Seconds = 86_400
     client_secret_ttl: Life = 0
+    hygiene: Hygiene = Hygiene()
     schema_version: StrictInt = 1
 
     @property

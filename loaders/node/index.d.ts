@@ -7,6 +7,7 @@ export type ErrorCode =
   | "refused"
   | "refused_before"
   | "locked"
+  | "login_needed"
   | "forbidden"
   | "not_found"
   | "hidden"

@@ -24,11 +24,17 @@ from tests.staging.server import Server, running
 from tests.staging.shell import STATE, StagingError, say
 
 REPORT = STATE / "real.md"
-_INSIDE = (
-    "tests/contract/test_project_changes.py",
-    "tests/contract/test_instance.py",
-    "tests/contract/test_oidc_auth.py",
-    "tests/contract/test_check_command.py",
+_INSIDE = tuple(
+    f"tests/contract/test_{each}.py"
+    for each in (
+        "project_changes",
+        "instance",
+        "projects",
+        "moving",
+        "logins_of_people",
+        "oidc_auth",
+        "check_command",
+    )
 )
 _CLUSTER = "tests/e2e/test_cluster.py"
 _JUNIT = STATE / "real.xml"

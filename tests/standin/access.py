@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from . import tokens
+from . import sessions, tokens
 from .errors import forbidden_error, not_found, unauthorized_error
 from .people import whole
 from .permissions import Permissions, Rule, permission_denied, role_rules
@@ -42,6 +42,7 @@ def authenticate(store: Store, header: str | None, secret: str) -> Actor:
         raise not_found("User not found")
     if claims.get("accessVersion", 1) != whole(user)["sessionVersion"]:
         raise not_found("The requested entity is not found", "Session not found")
+    sessions.check(store, claims)
     return Actor(
         "user",
         user["id"],

@@ -79,6 +79,7 @@ class Config:
     rate_seconds: float = 60.0
     mail: MailSettings = field(default_factory=MailSettings)
     person_token_lifetime: str = "10d"
+    refresh_lifetime: str = "90d"
     providers: Providers = field(default_factory=Providers)
     has_https: bool = False
     license_key: str = field(default="", repr=False)
@@ -109,6 +110,7 @@ class Config:
             license_server=environment.get("LICENSE_SERVER_URL") or license.SERVER,
             has_https=environment.get("HTTPS_ENABLED") == "true",
             person_token_lifetime=environment.get("JWT_AUTH_LIFETIME") or "10d",
+            refresh_lifetime=environment.get("JWT_REFRESH_LIFETIME") or "90d",
             database_uri=environment["DB_CONNECTION_URI"],
             redis=redis,
             auth_secret=environment["AUTH_SECRET"],

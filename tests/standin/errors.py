@@ -33,8 +33,10 @@ def bad_request(message: str, error: str = "BadRequest") -> ApiError:
     return ApiError(400, message, error)
 
 
-def unauthorized_error(message: str = "Invalid credentials") -> ApiError:
-    return ApiError(401, message, "UnauthorizedError")
+def unauthorized_error(
+    message: str = "Invalid credentials", error: str = "UnauthorizedError"
+) -> ApiError:
+    return ApiError(401, message, error)
 
 
 def forbidden_error(message: str, error: str = "ForbiddenError") -> ApiError:

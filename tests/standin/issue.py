@@ -23,7 +23,12 @@ _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "y": 31557600}
 
 
 def person_token(
-    user: Document, config: Config, org_id: str | None = None, **claims: object
+    user: Document,
+    config: Config,
+    org_id: str | None = None,
+    *,
+    lifetime: str = "",
+    **claims: object,
 ) -> str:
     """Return a token for a person, limited to the selected organization if there is one.
 
@@ -34,7 +39,7 @@ def person_token(
         "authTokenType": "accessToken",
         "userId": user["id"],
         "accessVersion": whole(user)["sessionVersion"],
-        "exp": int(time.time()) + _seconds(config.person_token_lifetime),
+        "exp": int(time.time()) + _seconds(lifetime or config.person_token_lifetime),
     }
     selected = {"organizationId": org_id} if org_id else {}
     return tokens.sign({**own, **claims, **selected}, config.auth_secret)

@@ -19,6 +19,7 @@ import { IDENTITY, platformOf } from "./platform.js";
  *     one wins over an earlier one, and the service's own folder over all
  * @property {boolean} strict whether only names that are asked for get through
  * @property {readonly string[]} allow names that get through in any case
+ * @property {import("./person.js").Person} [person] whose access is used; then there is no client
  */
 /** @typedef {Record<string, string | undefined>} Environ */
 /**
@@ -39,7 +40,18 @@ const SWITCH = new Map([
   ["0", false],
   ["false", false],
 ]);
-const KEYS = /** @type {const} */ (["workspaceId", "domain", "defaultSecretPath"]);
+const KEYS = /** @type {const} */ ([
+  "workspaceId",
+  "domain",
+  "defaultSecretPath",
+  "defaultEnvironment",
+]);
+/** Set by the runner for its program, with the environment that a person has typed. */
+export const TYPED = "INFISICAL_TYPED_ENVIRONMENT";
+/** The environment of a person, if nothing names one. */
+export const OF_PEOPLE = "development";
+/** Environments that a person reads only by typing their name. */
+const PRODUCTION = ["production", "prod"];
 
 /** The process's variables that are set, and those of `.env.local` if it counts. */
 class Sources {
@@ -92,11 +104,14 @@ export const credentialsIn = (environ) => [...CREDENTIAL, IDENTITY].filter((name
  * @param {Record<string, string>} local empty if it doesn't count
  * @param {Environ} environ
  * @param {{ environment?: string | undefined, allowHttp?: boolean | undefined,
- *     strict?: boolean | undefined, allow?: readonly string[] | undefined }} [options]
+ *     strict?: boolean | undefined, allow?: readonly string[] | undefined,
+ *     isTyped?: boolean }} [options] `isTyped`: a person has typed the environment
+ * @param {(address: string) => import("./person.js").Person | null} [findPerson] asked if there
+ *     is no credential
  * @returns {Place}
  * @throws {ConfigError} not_configured
  */
-export function bootstrap(file, local, environ, options = {}) {
+export function bootstrap(file, local, environ, options = {}, findPerson = () => null) {
   const { environment, allowHttp, allow = [] } = options;
   const settings = fileSettings(file);
   const sources = new Sources(environ, local);
@@ -106,14 +121,27 @@ export function bootstrap(file, local, environ, options = {}) {
   const platform = platformOf(environ);
   const clientId = platform ? platform.identity : sources.first("INFISICAL_CLIENT_ID");
   const clientSecret = platform ? "" : sources.first("INFISICAL_CLIENT_SECRET");
-  if (!clientId || (!clientSecret && !platform))
+  const address = sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") || settings.domain;
+  const isSafe = Boolean(allowHttp || mayBePlain);
+  const person = !clientId && !clientSecret && address ? findPerson(origin(address, isSafe)) : null;
+  if (!person && (!clientId || (!clientSecret && !platform)))
     throw withoutCredentials(clientId, clientSecret, environ);
 
-  const chosen = environment || sources.environment;
+  const chosen =
+    environment ||
+    sources.environment ||
+    (person ? settings.defaultEnvironment || OF_PEOPLE : undefined);
   if (!chosen)
     throw notConfigured(
       "INFISICAL_ENVIRONMENT is not set: say which environment this is, such as " +
         "INFISICAL_ENVIRONMENT=development",
+    );
+
+  const isTyped = options.isTyped || environ[TYPED] === chosen;
+  if (person && PRODUCTION.includes(chosen) && !isTyped)
+    throw notConfigured(
+      `${chosen} is not read with the access of a person, here ${person.email}, unless you type ` +
+        `it: with-secrets --env ${chosen} -- COMMAND`,
     );
 
   const one = sources.first("INFISICAL_PROJECT_ID");
@@ -121,21 +149,37 @@ export function bootstrap(file, local, environ, options = {}) {
     settings.projects && !one
       ? projectOf(settings.projects, chosen, file.path)
       : { project: one || settings.workspaceId, imports: [] };
-  const address = sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") || settings.domain;
   if (!project || !address) throw withoutPlace(project, address);
 
   return {
-    clientId,
+    clientId: clientId ?? "",
     clientSecret: clientSecret ?? "",
     ...(platform ? { platform } : {}),
     environment: chosen,
-    address: origin(address, Boolean(allowHttp || mayBePlain)),
+    address: origin(address, isSafe),
     project,
     folder: sources.first("INFISICAL_SECRET_PATH") || settings.defaultSecretPath || "/",
     imports,
     strict,
     allow: [...new Set([...allow, ...(settings.allow ?? [])])],
+    ...(person ? { person } : {}),
   };
+}
+
+/**
+ * Return the address of Infisical; null if nothing says it.
+ * @param {import("./files.js").TextFile} file
+ * @param {Record<string, string>} local
+ * @param {Environ} environ
+ * @param {boolean} allowHttp
+ * @throws {ConfigError} not_configured
+ */
+export function findAddress(file, local, environ, allowHttp) {
+  const sources = new Sources(environ, local);
+  const { domain } = fileSettings(file);
+  const address = sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") || domain;
+  const isSafe = allowHttp || Boolean(sources.flag("INFISICAL_ALLOW_HTTP"));
+  return address ? origin(address, isSafe) : null;
 }
 
 /**
@@ -255,7 +299,7 @@ function withoutCredentials(clientId, clientSecret, environ) {
   if (!clientId && !clientSecret)
     return notConfigured(
       "INFISICAL_CLIENT_ID and INFISICAL_CLIENT_SECRET are not set: " +
-        "put them into .env.local, or let the platform inject them",
+        "log in with `with-secrets login`, put them into .env.local, or let the platform inject them",
     );
   const name = clientId ? "INFISICAL_CLIENT_SECRET" : "INFISICAL_CLIENT_ID";
   const [there] = credentialsIn(environ);

@@ -42,15 +42,16 @@ export class Conversation {
    * Make a request, at most four times if a retry may help.
    * @param {string} path with a `/` at its beginning
    * @param {{ method: string, headers: Record<string, string>, body: string | undefined }} request
+   * @param {{ once?: boolean }} [options] `once`: never again, as for a code that counts as wrong
    * @returns {Promise<Answer>} of any status
    * @throws {ConfigError} deadline, unreachable, not_infisical
    */
-  async send(path, request) {
+  async send(path, request, { once = false } = {}) {
     const url = new URL(this.#address + path);
     for (let attempts = 1; ; attempts += 1) {
       const outcome = await this.#attempt(url, request);
       const answer = outcome instanceof Error ? null : outcome;
-      const pause = pauseAfter(attempts, answer);
+      const pause = once ? null : pauseAfter(attempts, answer);
       if (pause === null || pause * 1000 > this.#end - performance.now()) {
         if (answer) return answer;
         const [address, cause] = [this.#address, outcome];

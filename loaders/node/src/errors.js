@@ -41,6 +41,26 @@ export const MESSAGES = Object.freeze({
     "{names} missing in {environment} {folder} of {address} and in the environment: " +
     "add the secrets, or set the variables",
   invalid: "{problems} in {environment} {folder} of {address}: correct the values",
+  login_needed: "the login of {person} at {address} has ended: run `with-secrets login` again",
+});
+
+/** The messages that differ for a person, who has no client secret and sees no project file. */
+export const PERSON_MESSAGES = Object.freeze({
+  locked:
+    "{address} has locked the account of {person} after wrong codes: wait an hour, or reset the " +
+    "password",
+  forbidden:
+    "{address} does not let {person} read {environment} {folder} in project {project}: ask for " +
+    "access to it, or read another environment with `--env`",
+  not_found:
+    "{address} has no {environment} {folder} in project {project} for {person}: check `--env` and " +
+    ".infisical.json",
+  hidden:
+    "{address} hides the values of {names} in {environment} {folder} from {person}: ask for the " +
+    "right to read values there",
+  empty:
+    "{address} shows {person} no secret in {environment} {folder}: ask for access to it, or read " +
+    "another environment with `--env`",
 });
 
 /** `refused`, of an identity that logs in by tokens. */
@@ -60,6 +80,7 @@ export const EXIT_STATUS = Object.freeze({
   refused: 77,
   refused_before: 77,
   locked: 77,
+  login_needed: 77,
   forbidden: 77,
   hidden: 77,
   not_configured: 78,
@@ -97,13 +118,15 @@ export class ConfigError extends Error {
 export const isTemporary = (error) => error instanceof ConfigError && error.exitCode === TRY_LATER;
 
 /**
- * Return the error of a code, with its message filled in.
+ * Return the error of a code, with its message filled in; with a `person`, the one for persons.
  * @param {ErrorCode} code
  * @param {Record<string, unknown>} values
  * @param {ErrorOptions} [options]
  */
 export function failure(code, values, options) {
-  const text = code === "refused" && "reason" in values ? TOKEN_REFUSED : MESSAGES[code];
+  const other = values["person"] ? Object.entries(PERSON_MESSAGES) : [];
+  const byToken = code === "refused" && "reason" in values ? TOKEN_REFUSED : undefined;
+  const text = byToken ?? other.find(([each]) => each === code)?.[1] ?? MESSAGES[code];
   const message = text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
   return new ConfigError(code, message, options);
 }

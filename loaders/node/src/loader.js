@@ -3,11 +3,13 @@
 
 import { bootstrap, credentialsIn, isProduction } from "./bootstrap.js";
 import { Conversation } from "./conversation.js";
-import { overridden, parseLocal, parseOverrides } from "./envfile.js";
+import { overrideNames, parseLocal, parseOverrides } from "./envfile.js";
 import { ConfigError, notConfigured, say } from "./errors.js";
 import { fallBack, remember } from "./fallback.js";
 import { exists, findFiles, overridesPath, readPrivate } from "./files.js";
+import { Logins } from "./keyring.js";
 import { insistOn, resolve } from "./merge.js";
+import { Person } from "./person.js";
 import { Refusals } from "./refusals.js";
 import { namesIn, parse } from "./schema.js";
 import { Session } from "./session.js";
@@ -16,12 +18,23 @@ import { view } from "./view.js";
 /** @typedef {import("./merge.js").Secrets} Secrets */
 /** @typedef {import("./bootstrap.js").Environ} Environ */
 /**
- * `pause` waits so many milliseconds, for tests.
+ * `pause` waits so many milliseconds, for tests; `isTyped`: a person has typed the environment.
  * @typedef {import("../index.js").LoadOptions & { schema?: import("./schema.js").Schema,
- *     pause?: (milliseconds: number) => Promise<unknown> }} Options
+ *     pause?: (milliseconds: number) => Promise<unknown>, isTyped?: boolean }} Options
  */
 
 const TIMEOUT = 20;
+
+/**
+ * Return the person who is logged in at an address, or null.
+ * @param {string} address
+ * @param {Environ} environ
+ */
+export function findPerson(address, environ) {
+  const logins = new Logins(environ);
+  const login = logins.find(address);
+  return login && new Person(login, logins);
+}
 
 export class Loader {
   #environ;
@@ -55,7 +68,9 @@ export class Loader {
     const own = isPlatform ? this.#ignore(localPath) : this.#read(localPath);
     this.#local = isPlatform ? {} : Object.assign({}, ...own.map((each) => each.settings));
     this.#overrides = Object.assign({}, ...own.map((each) => each.overrides));
-    this.#place = bootstrap(project, this.#local, environ, options);
+    this.#place = bootstrap(project, this.#local, environ, options, (address) =>
+      findPerson(address, environ),
+    );
     this.#checkOverrides(own, isPlatform);
     const { strict, allow } = this.#place;
     if (strict && allow.length === 0 && this.#listRequested().length === 0)
@@ -66,11 +81,12 @@ export class Loader {
     this.#session = new Session(this.#place);
     const { cache } = options;
     this.#refusals = new Refusals(this.#place, environ, cache?.file);
-    if (cache && this.#place.platform)
+    const { person, platform } = this.#place;
+    if (cache && platform)
       this.#warn(
         `the cache ${cache.file} is not used: a client secret seals it, and this login has none`,
       );
-    else this.#use = cache && { cache, place: this.#place, warn: this.#warn };
+    else if (cache && !person) this.#use = { cache, place: this.#place, warn: this.#warn };
   }
 
   /** The place of the secrets, with the credential. */
@@ -144,7 +160,7 @@ export class Loader {
    */
   #checkOverrides(files, isPlatform) {
     for (const file of files) {
-      const names = overridden(file);
+      const names = overrideNames(file);
       if (!names) continue;
       const has = `${file.path} overrides ${names}`;
       if (isPlatform)
@@ -167,7 +183,7 @@ export class Loader {
    * @throws {ConfigError}
    */
   async start() {
-    if (!this.#place.platform) this.#refusals.check();
+    if (!this.#place.platform && !this.#place.person) this.#refusals.check();
     try {
       this.#secrets = /** @type {Secrets} */ (await this.#fetch(false));
       if (this.#use) await remember(this.#secrets, this.#use);

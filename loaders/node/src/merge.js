@@ -7,9 +7,14 @@ import { isExportable, findRefused } from "./withheld.js";
 
 /** @typedef {import("./bootstrap.js").Place} Place */
 /** @typedef {Map<string, string>} Secrets names and values */
-/** @typedef {{ secretKey: string, secretValue: string, secretValueHidden?: boolean }} Secret */
+/**
+ * @typedef {{ secretKey: string, secretValue: string, secretValueHidden?: boolean,
+ *     type?: string }} Secret
+ */
 /** @typedef {{ secrets: Secret[], imports?: { secrets: Secret[] }[] }} Answer */
 
+/** A person's own value, which only the older API of secrets lists unasked. */
+const PERSONAL = "personal";
 const OPEN = { strict: false, allow: [] };
 
 /**
@@ -24,9 +29,10 @@ const OPEN = { strict: false, allow: [] };
 export function merge(answers, place) {
   const places = placesOf(place);
   const lists = answers.map(({ secrets, imports = [] }, index) => {
+    const own = secrets.filter(({ type }) => type !== PERSONAL);
     const imported = imports.flatMap((group) => group.secrets);
-    refuseHidden([...secrets, ...imported], places[index] ?? place);
-    return [...imported, ...secrets];
+    refuseHidden([...own, ...imported], places[index] ?? place);
+    return [...imported, ...own];
   });
   const [own = [], ...others] = lists;
   const secrets = new Map(
@@ -34,7 +40,7 @@ export function merge(answers, place) {
   );
   if (secrets.size === 0) {
     const folder = places.map((each) => each.folder).join(", ");
-    throw failure("empty", { ...place, folder });
+    throw failure("empty", { ...place, folder, person: place.person?.email });
   }
   return secrets;
 }
@@ -47,7 +53,7 @@ function refuseHidden(secrets, place) {
   const hidden = secrets.filter((secret) => secret.secretValueHidden);
   if (hidden.length === 0) return;
   const names = [...new Set(hidden.map((secret) => secret.secretKey))].join(", ");
-  throw failure("hidden", { ...place, names });
+  throw failure("hidden", { ...place, names, person: place.person?.email });
 }
 
 /**
@@ -103,5 +109,6 @@ export function resolve(secrets, environ, options) {
  */
 export function insistOn(required, values, place) {
   const missing = required.filter((name) => !values.get(name));
-  if (missing.length > 0) throw failure("missing", { ...place, names: missing.join(", ") });
+  if (missing.length > 0)
+    throw failure("missing", { ...place, names: missing.join(", "), person: undefined });
 }

@@ -60,7 +60,7 @@ export const isRouteMissing = ({ status, data }) =>
  * @param {number} status
  * @returns {ErrorCode}
  */
-function classifyUnexpected(status) {
+export function classifyUnexpected(status) {
   if (status === 429) return "rate_limited";
   return status >= 500 ? "server" : "not_infisical";
 }

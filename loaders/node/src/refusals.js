@@ -134,7 +134,7 @@ const digest = ({ address, clientId, clientSecret }) =>
  * Return whether only this user can use a directory; make it if it is missing.
  * @param {string} path
  */
-function isOwn(path) {
+export function isOwn(path) {
   mkdirSync(dirname(path), { recursive: true });
   try {
     mkdirSync(path, { mode: 0o700 });

@@ -5,13 +5,18 @@ import { spawn } from "node:child_process";
 import { constants } from "node:os";
 import { parseArgs } from "node:util";
 
+import { TYPED } from "./bootstrap.js";
 import { exitOnError, say } from "./errors.js";
-import { loadFrom } from "./loader.js";
+import { Loader } from "./loader.js";
 import { OWN_VARIABLES } from "./platform.js";
 
 const USAGE =
-  "Usage: with-secrets [--override] [--environment NAME] [--strict] [--allow NAME]… " +
-  "[--allow-http] -- COMMAND [ARGUMENT…]";
+  "Usage: with-secrets [--override] [--env NAME] [--strict] [--allow NAME]… " +
+  "[--allow-http] -- COMMAND [ARGUMENT…]\n" +
+  "       with-secrets login [--browser | --paste] [--email E-MAIL] [--organization NAME] " +
+  "[--address URL] [--allow-http]\n" +
+  "       with-secrets whoami | logout [--address URL]\n" +
+  "       with-secrets doctor [--env NAME]";
 const WRONG_USAGE = 64;
 const NOT_EXECUTABLE = 126;
 const NOT_FOUND = 127;
@@ -19,18 +24,55 @@ const FORWARDED = /** @type {NodeJS.Signals[]} */ ([
   ...["SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGCONT", "SIGWINCH"],
 ]);
 
+const OWN = /** @type {const} */ (["login", "whoami", "logout", "doctor"]);
+
 /**
- * Run the command after `--`, and end with its status or signal.
+ * Run the command after `--`, and end with its status or signal; or one of the runner's own.
  * @param {string[]} argv without the program's own name
  */
 export async function run(argv) {
-  const { command, help, ...options } = parseArguments(argv);
+  const { own, command, help, ...options } = parseArguments(argv);
   if (help) return void process.stdout.write(`${USAGE}\n`);
+  if (own) return await runOwn(own, options).catch(exitOnError);
   const environ = { ...process.env };
-  await loadFrom(process.env, { ...options, into: environ }).catch(exitOnError);
+  await load({ ...options, into: environ }, environ).catch(exitOnError);
   for (const name of ["INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", ...OWN_VARIABLES])
     delete environ[name];
   start(command, environ);
+}
+
+/**
+ * @param {import("./loader.js").Options} options
+ * @param {Record<string, string | undefined>} environ of the program
+ */
+async function load(options, environ) {
+  const loader = new Loader(process.env, options);
+  const { person, environment, folder } = loader.place;
+  if (person) {
+    say(`reads ${environment} ${folder} as ${person.email}`);
+    // A loader in the program has the same login, and must not read another environment.
+    environ["INFISICAL_ENVIRONMENT"] = environment;
+    if (options.isTyped) environ[TYPED] = environment;
+  }
+  loader.resolve(await loader.start());
+}
+
+/**
+ * Run a command about a person's login; it ends by itself.
+ * @param {(typeof OWN)[number]} name
+ * @param {any} options
+ */
+async function runOwn(name, options) {
+  const tell = (/** @type {string} */ text) => void process.stdout.write(`${text}\n`);
+  const { login, logout, whoami } = await import("./commands.js");
+  if (name === "whoami") return await whoami(process.env, options, tell);
+  if (name === "logout") return await logout(process.env, options, tell);
+  if (name === "login") {
+    const { askOnTerminal } = await import("./terminal.js");
+    return await login(process.env, options, { ask: askOnTerminal, tell });
+  }
+  const { doctor } = await import("./doctor.js");
+  process.exitCode = await doctor(process.env, options, tell);
 }
 
 /** @param {string[]} argv */
@@ -44,17 +86,33 @@ function parseArguments(argv) {
       allowPositionals: true,
       options: {
         override: { type: "boolean", default: false },
+        env: { type: "string" },
         environment: { type: "string" },
         strict: { type: "boolean" },
         allow: { type: "string", multiple: true },
-        "allow-http": { type: "boolean" },
+        "allow-http": { type: "boolean", default: false },
         help: { type: "boolean", short: "h", default: false },
+        address: { type: "string" },
+        browser: { type: "boolean", default: false },
+        email: { type: "string" },
+        organization: { type: "string" },
+        paste: { type: "boolean", default: false },
       },
     });
-    if (!values.help && (positionals[0] || !command[0]))
-      throw new Error("there is no command after --");
-    const { "allow-http": allowHttp = false, ...options } = values;
-    return { ...options, allowHttp, command };
+    const name = OWN.find((each) => each === positionals[0]);
+    const isComplete = name ? !positionals[1] && end < 0 : !positionals[0] && command[0];
+    if (!values.help && !isComplete)
+      throw new Error(name ? `${name} takes no command` : "there is no command after --");
+    const { "allow-http": allowHttp, env, ...options } = values;
+    const environment = env ?? values.environment;
+    return {
+      ...options,
+      environment,
+      isTyped: environment !== undefined,
+      allowHttp,
+      own: name,
+      command,
+    };
   } catch (error) {
     say(`${/** @type {Error} */ (error).message}\n${USAGE}`);
     process.exit(WRONG_USAGE);

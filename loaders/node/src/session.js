@@ -5,6 +5,7 @@ import { placesOf } from "./bootstrap.js";
 import { failure, isTemporary } from "./errors.js";
 import { jsonObject } from "./json.js";
 import { merge } from "./merge.js";
+import { isLocked, isSessionGone } from "./person.js";
 import { platformToken, reasonOf } from "./platform.js";
 import {
   isRouteMissing,
@@ -40,6 +41,7 @@ export class Session {
   /** @param {Place} place */
   constructor(place) {
     this.#place = place;
+    this.#token = place.person?.token ?? "";
     const server = { api: V4 };
     this.#own = new Folder(place, server);
     const [, ...imports] = placesOf(place);
@@ -48,7 +50,8 @@ export class Session {
 
   /**
    * Return the secrets of all folders, unexpanded and with imports; null if they have not changed.
-   * Logs in at first, and once again when the token has expired; lists side by side.
+   * Logs in at first, unless a person's token is known, and once again when the token has expired;
+   * lists side by side.
    * @param {Conversation} conversation
    * @returns {Promise<import("./merge.js").Secrets | null>}
    * @throws {ConfigError}
@@ -67,17 +70,31 @@ export class Session {
    * @param {Folder[]} folders
    */
   async #logInAndList(conversation, folders) {
+    this.#token = await this.#logIn(conversation);
+    await settle(folders.map((each) => each.list(conversation, this.#token, { isTokenNew: true })));
+  }
+
+  /**
+   * Return a new token.
+   * @param {Conversation} conversation
+   * @returns {Promise<string>}
+   */
+  async #logIn(conversation) {
+    const { person } = this.#place;
+    if (person) {
+      await person.renew(conversation);
+      return person.token;
+    }
     const answer = await this.#own.logIn(conversation);
     const { platform } = this.#place;
     const refusal = platform ? tokenLoginRefusal(answer) : loginRefusal(answer);
     // A platform's token is another one the next time.
     this.isRefused = !platform && refusal === "refused" && answer.status === 401;
     this.#own.refuse(refusal, answer);
-    this.#token = answer.data.accessToken;
-    const { expiresIn } = answer.data;
+    const { accessToken, expiresIn } = answer.data;
     if (platform && expiresIn > 0)
       this.#renewsAt = performance.now() + expiresIn * RENEWED_AFTER * 1000;
-    await settle(folders.map((each) => each.list(conversation, this.#token, { isTokenNew: true })));
+    return accessToken;
   }
 
   #accept() {
@@ -136,7 +153,10 @@ class Folder {
   async list(conversation, token, { isTokenNew = false } = {}) {
     const answer = await this.#request(conversation, token, this.#server.api);
     this.#answer = answer;
-    this.isTokenEnded = !isTokenNew && tokenEnded(answer);
+    const { person } = this.#place;
+    if (person && isLocked(answer)) this.refuse("locked", answer);
+    const isGone = Boolean(person) && isSessionGone(answer);
+    this.isTokenEnded = !isTokenNew && (tokenEnded(answer) || isGone);
     if (!this.isTokenEnded && !this.isUnchanged) this.refuse(listRefusal(answer), answer);
   }
 
@@ -189,9 +209,9 @@ class Folder {
    */
   refuse(code, { status, data }) {
     if (!code) return;
-    const { clientId, platform } = this.#place;
+    const { clientId: client_id, person, platform } = this.#place;
     const reason = platform && code === "refused" ? { reason: reasonOf(data) } : {};
-    throw failure(code, { ...this.#place, client_id: clientId, status, ...reason });
+    throw failure(code, { ...this.#place, client_id, status, ...reason, person: person?.email });
   }
 }
 

@@ -7,12 +7,12 @@ import re
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from os.path import lexists
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from . import envfile, files, platform_token
 from .envfile import LocalFile
-from .errors import TEXTS, TOKEN_REFUSED, TUNNEL, Code, ConfigError
+from .errors import PERSON_TEXTS, TEXTS, TOKEN_REFUSED, TUNNEL, Code, ConfigError
 from .platform_token import IDENTITY, Platform
 from .withheld import Gate
 
@@ -20,9 +20,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from .person import Person
+
     _Parser = Callable[[str, Path], LocalFile]
 
-_KEYS = ("workspaceId", "domain", "defaultSecretPath")
+_KEYS = ("workspaceId", "domain", "defaultSecretPath", "defaultEnvironment")
+# The environment of a person, if nothing names one.
+OF_PEOPLE: Final = "development"
+# Environments that a person reads only by typing their name.
+_PRODUCTION = ("production", "prod")
+# Set by the runner for its program, with the environment that a person has typed.
+TYPED: Final = "INFISICAL_TYPED_ENVIRONMENT"
 _CREDENTIAL = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
 _ORIGIN = re.compile(r"https?://[^/@?#\s]+(/[^@?#\s]*)?")
 _OCTET = r"(?:0|[1-9]\d?|1\d\d|2[0-4]\d|25[0-5])"
@@ -50,6 +58,7 @@ class Bootstrap:
             wins over an earlier one, and the service's own folder over all.
         platform: where the tokens of an identity are that logs in by them; then `client_id` is its
             id, and there is no client secret.
+        person: whose access is used; then there is no client.
     """
 
     client_id: str
@@ -63,6 +72,7 @@ class Bootstrap:
     gate: Gate = field(default_factory=Gate)
     imports: tuple[Part, ...] = ()
     platform: Platform | None = None
+    person: Person | None = None
 
     def places(self) -> list[Bootstrap]:
         """Return the places that a start reads: that of the own folder, then those of imports."""
@@ -73,16 +83,20 @@ class Bootstrap:
 
     def error(self, code: Code, **details: object) -> ConfigError:
         """Return the error of that code, with this place in its message."""
+        text = TEXTS[code]
+        if self.person:
+            text = PERSON_TEXTS.get(code, text)
         words = {
             "client_id": self.client_id,
+            "person": self.person.email if self.person else "",
             "environment": self.environment,
             "address": self.address,
             "project": self.project,
             "folder": self.folder,
             "tunnel": TUNNEL if is_loopback(self.address) else "",
         }
-        by_token = code == "refused" and "reason" in details
-        text = TOKEN_REFUSED if by_token else TEXTS[code]
+        if code == "refused" and "reason" in details:
+            text = TOKEN_REFUSED
         return ConfigError(code, text.format(**words, **details))
 
 
@@ -99,6 +113,7 @@ class _ProjectConfig(NamedTuple):
     project: str = ""
     domain: str = ""
     folder: str = ""
+    environment: str = ""
     strict: bool = False
     allow: tuple[str, ...] = ()
     projects: Mapping[str, _Project] | None = None
@@ -135,6 +150,7 @@ def find(
     allow_http: bool = False,
     strict: bool | None = None,
     allow: Sequence[str] = (),
+    is_typed: bool = False,
 ) -> Bootstrap:
     """Combine the environment, `.env.local` and `.infisical.json`.
 
@@ -147,6 +163,7 @@ def find(
         allow_http: whether plain http to another machine is accepted.
         strict: overrides the variables and the file.
         allow: names that get through, in addition to those of the file.
+        is_typed: whether a person has typed the environment.
 
     Raises ConfigError `not_configured` if something is missing or can't be read.
     """
@@ -157,19 +174,29 @@ def find(
     own_files = _peek(env_file) if in_process else _own_files(env_file, warn)
     local = None if in_process else own_files.get(env_file, _NO_FILE).settings
     sources = _Sources(process, {name: value for name, value in (local or {}).items() if value})
+    domain = sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") or config.domain
+    address = _origin(domain)
     chosen = environment or sources.first("INFISICAL_ENVIRONMENT") or sources.first("NODE_ENV")
     _warn_of(env_file, sources.local, {chosen, process.get("NODE_ENV")}, warn, in_process)
     if strict is None:
         strict = sources.switch("INFISICAL_STRICT")
-    may_be_plain = bool(sources.switch("INFISICAL_ALLOW_HTTP"))
+    is_safe = allow_http or bool(sources.switch("INFISICAL_ALLOW_HTTP"))
     platform = platform_token.find(process)
+    person = None
+    if address and not platform and not any(sources.first(name) for name in _CREDENTIAL):
+        _check_address(address, allow_http=is_safe)
+        person = find_person(address, environ)
+    if person:
+        chosen = chosen or config.environment or OF_PEOPLE
+        is_typed = is_typed or environ.get(TYPED) == chosen
+        _check_production(chosen, person, is_typed=is_typed)
     one = sources.first("INFISICAL_PROJECT_ID")
     own = _Project(one) if one else config.find_project(chosen)
     found = Bootstrap(
         platform.identity if platform else sources.first("INFISICAL_CLIENT_ID"),
         "" if platform else sources.first("INFISICAL_CLIENT_SECRET"),
         chosen,
-        _origin(sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") or config.domain),
+        address,
         own.id if own else "",
         sources.first("INFISICAL_SECRET_PATH") or config.folder or "/",
         "" if process.get("NODE_ENV") else _node_env(sources.local),
@@ -180,6 +207,7 @@ def find(
         ),
         own.imports if own else (),
         platform,
+        person,
     )
     _check_credential(found, in_process)
     if own is None:
@@ -189,9 +217,43 @@ def find(
             " it"
         )
     _check_place(found)
-    _check_address(found.address, allow_http=allow_http or may_be_plain)
+    _check_address(found.address, allow_http=is_safe)
     _check_overrides(own_files, chosen, in_process, warn)
     return found
+
+
+def find_address(file: Path | None, local: Mapping[str, str], environ: Mapping[str, str]) -> str:
+    """Return the address of Infisical, unchecked; empty if nothing says it."""
+    sources = _Sources({name: value for name, value in environ.items() if value}, local)
+    domain = sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL")
+    return _origin(domain or (_file(file).domain if file else ""))
+
+
+def check_address(
+    address: str, local: Mapping[str, str], environ: Mapping[str, str], *, allow_http: bool
+) -> None:
+    """Raise ConfigError for an address that a login must not be sent to."""
+    is_safe = allow_http or bool(_Sources(environ, local).switch("INFISICAL_ALLOW_HTTP"))
+    _check_address(address, allow_http=is_safe)
+
+
+def find_person(address: str, environ: Mapping[str, str]) -> Person | None:
+    """Return the person who is logged in at an address; raises ConfigError."""
+    from .keyring import Logins  # imports subprocess, which takes long
+    from .person import Person
+
+    logins = Logins(environ)
+    login = logins.find(address)
+    return Person(login, logins) if login else None
+
+
+def _check_production(chosen: str, person: Person, *, is_typed: bool) -> None:
+    """Refuse production for a person who has not typed its name."""
+    if chosen in _PRODUCTION and not is_typed:
+        raise _wrong(
+            f"{chosen} is not read with the access of a person, here {person.email}, unless you"
+            f" type it: with-secrets --env {chosen} -- COMMAND"
+        )
 
 
 def is_loopback(address: str) -> bool:
@@ -236,9 +298,9 @@ def _file(file: Path) -> _ProjectConfig:
         raise _wrong(f"{file} has a strict that is neither true nor false: write it without quotes")
     if not isinstance(allow, list) or not all(isinstance(name, str) for name in allow):
         raise _wrong(f'{file} has an allow that is not a list of names: write it as ["NAME"]')
-    project, domain, folder = (config.get(key, "") for key in _KEYS)
+    project, domain, folder, environment = (config.get(key, "") for key in _KEYS)
     projects = _projects(config["projects"], file) if "projects" in config else None
-    return _ProjectConfig(project, domain, folder, strict, tuple(allow), projects)
+    return _ProjectConfig(project, domain, folder, environment, strict, tuple(allow), projects)
 
 
 def _projects(content: Any, file: Path) -> dict[str, _Project]:
@@ -337,7 +399,7 @@ def _check_overrides(
     for file, content in own_files.items():
         if not content.overrides:
             continue
-        has = f"{file} overrides {content.overridden}"
+        has = f"{file} overrides {content.override_names}"
         if in_process:
             raise _wrong(
                 f"{has}, and the environment has credentials: delete the overrides, which are for a"
@@ -370,12 +432,18 @@ def _check_credential(found: Bootstrap, in_process: Sequence[str]) -> None:
         in_process: the credentials of the process's environment.
     """
     credential = dict(zip(_CREDENTIAL, (found.client_id, found.client_secret), strict=True))
-    unset = [name for name, value in credential.items() if not value and not found.platform]
+    has_other = found.person or found.platform
+    unset = [name for name, value in credential.items() if not value and not has_other]
     if unset and in_process:
         raise _not_set(unset, f"set it where {in_process[0]} is set, in the environment")
+    if len(unset) == 2:
+        raise _not_set(
+            unset,
+            "log in with `with-secrets login`, put them into .env.local, or let the platform inject"
+            " them",
+        )
     if unset:
-        them = "it" if len(unset) == 1 else "them"
-        raise _not_set(unset, f"put {them} into .env.local, or let the platform inject {them}")
+        raise _not_set(unset, "put it into .env.local, or let the platform inject it")
     if not found.environment:
         raise _not_set(
             ["INFISICAL_ENVIRONMENT"],

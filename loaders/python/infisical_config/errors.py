@@ -9,6 +9,7 @@ Code = Literal[
     "refused",
     "refused_before",
     "locked",
+    "login_needed",
     "forbidden",
     "not_found",
     "hidden",
@@ -27,7 +28,7 @@ REFUSED: Final = 77
 TO_BE_PUT_RIGHT: Final = 78
 
 _LATER = {"unreachable", "deadline", "server", "rate_limited"}
-_REFUSALS = {"refused", "refused_before", "locked", "forbidden", "hidden"}
+_REFUSALS = {"refused", "refused_before", "locked", "login_needed", "forbidden", "hidden"}
 
 # `not_configured` is not among them: it has a sentence for each missing or malformed item.
 TEXTS: Final[dict[Code, str]] = {
@@ -61,6 +62,21 @@ TEXTS: Final[dict[Code, str]] = {
     "missing": "{names} missing in {environment} {folder} of {address} and in the environment: add"
     " the secrets, or set the variables",
     "invalid": "{problems} in {environment} {folder} of {address}: correct the values",
+    "login_needed": "the login of {person} at {address} has ended: run `with-secrets login` again",
+}
+
+# Those that differ for a person, who has no client secret and sees no project file.
+PERSON_TEXTS: Final[dict[Code, str]] = {
+    "locked": "{address} has locked the account of {person} after wrong codes: wait an hour, or"
+    " reset the password",
+    "forbidden": "{address} does not let {person} read {environment} {folder} in project {project}:"
+    " ask for access to it, or read another environment with `--env`",
+    "not_found": "{address} has no {environment} {folder} in project {project} for {person}: check"
+    " `--env` and .infisical.json",
+    "hidden": "{address} hides the values of {names} in {environment} {folder} from {person}: ask"
+    " for the right to read values there",
+    "empty": "{address} shows {person} no secret in {environment} {folder}: ask for access to it,"
+    " or read another environment with `--env`",
 }
 
 # `refused`, of an identity that logs in by tokens.

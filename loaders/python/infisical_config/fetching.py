@@ -12,6 +12,7 @@ from . import platform_token
 from .deadline import outcomes
 from .errors import TRY_AGAIN_LATER, ConfigError
 from .merge import Answer, merge
+from .person import is_locked, is_route_missing, is_session_gone, parse
 from .retrying import PatientClient
 from .route import Route
 
@@ -61,7 +62,7 @@ class Reader:
 
     def _connect(self) -> None:
         self._folders = [_Folder(each, self._route, self) for each in self._place.places()]
-        self._logged_in = False
+        self._logged_in = bool(self._place.person)
         self._secrets: dict[str, str] = {}
 
     def read(self, timeout: float) -> dict[str, str]:
@@ -148,7 +149,7 @@ class _Folder:
     def __init__(self, place: Bootstrap, route: Route, reader: Reader) -> None:
         self.client = PatientClient(place, route)
         self.answer = self._kept = Answer([], [])
-        self.token = ""
+        self.token = place.person.token if place.person else ""
         self.is_unchanged = self.is_token_ended = self.is_refused = False
         self.renews_at = inf
         self._etag = self._kept_etag = ""
@@ -158,11 +159,15 @@ class _Folder:
     def log_in(self) -> None:
         """Get a token; raises ConfigError."""
         place = self._place
+        if place.person:
+            place.person.renew(self.client)
+            self.token = place.person.token
+            return
         path, credential = self._credential()
         headers = {**_HEADERS, "Content-Type": "application/json"}
         reply = self.client.send("POST", path, headers, json.dumps(credential).encode())
-        body = _parse(reply)
-        is_unknown = reply.status == 404 and not _is_route_missing(reply)
+        body = parse(reply.body)
+        is_unknown = reply.status == 404 and not is_route_missing(reply.status, body)
         if place.platform and (reply.status in (400, 401, 403, 422) or is_unknown):
             # A platform's token is another one the next time, so no note is made.
             raise place.error("refused", reason=platform_token.reason(body))
@@ -196,10 +201,12 @@ class _Folder:
         """Request the secrets, unless the accepted list still counts; raises ConfigError."""
         self.is_unchanged = self.is_token_ended = False
         reply = self._request(self._reader.request)
-        body = _parse(reply)
+        body = parse(reply.body)
         if reply.status == 304 and self._kept_etag:
             self.answer, self.is_unchanged = self._kept, True
-        elif reply.status in (401, 403) and body.get("error") not in _DENIED:
+        elif self._place.person and is_locked(reply.status, body):
+            raise self._place.error("locked")
+        elif self._is_of_token(reply.status, body):
             self.is_token_ended = True
         elif reply.status != 200:
             raise self._place.error(_list_failure(reply.status))
@@ -208,6 +215,12 @@ class _Folder:
             if answer is None:
                 raise self._place.error("not_infisical")
             self.answer, self._etag = answer, reply.headers.get("ETag", "")
+
+    def _is_of_token(self, status: int, body: Mapping[str, Any]) -> bool:
+        """Return whether a list was refused because of the token, so that a new one may help."""
+        if self._place.person and is_session_gone(status, body):
+            return True
+        return status in (401, 403) and body.get("error") not in _DENIED
 
     def _request(self, request: _ListRequest) -> Received:
         """Send a request, or the older one if the server does not have its route."""
@@ -226,7 +239,7 @@ class _Folder:
             headers["If-None-Match"] = self._kept_etag
         path = f"{request.path}?{urlencode(query, errors='surrogateescape')}"
         reply = self.client.send("GET", path, headers)
-        if request is not _V4 or not _is_route_missing(reply):
+        if request is not _V4 or not is_route_missing(reply.status, parse(reply.body)):
             return reply
         self._reader.request = _V3
         return self._request(_V3)
@@ -235,15 +248,6 @@ class _Folder:
         """Accept the last answer."""
         if not self.is_unchanged:
             self._kept, self._kept_etag = self.answer, self._etag
-
-
-def _parse(reply: Received) -> Mapping[str, Any]:
-    """Return the object of an answer in JSON; an empty one if it is none."""
-    try:
-        body = json.loads(reply.body)
-    except (ValueError, RecursionError):
-        return {}
-    return body if isinstance(body, dict) else {}
 
 
 def _answer(body: Mapping[str, Any]) -> Answer | None:
@@ -265,15 +269,6 @@ def _is_list(secrets: Any) -> bool:
         and (isinstance(each.get("secretValue"), str) or each.get("secretValueHidden") is True)
         for each in secrets
     )
-
-
-def _is_route_missing(reply: Received) -> bool:
-    """Return whether the server has no such route, in the words of its framework.
-
-    A missing project or folder has another name, such as `SecretPathNotFound`.
-    """
-    body = _parse(reply) if reply.status == 404 else {}
-    return body.get("error") == "Not Found" and str(body.get("message")).startswith("Route ")
 
 
 def _login_failure(status: int, body: Mapping[str, Any]) -> Code:

@@ -31,12 +31,16 @@ def load(**options: Any) -> Any:
     """
     start = Start(**options)
     place = start.place()
+    return start.finish(start.values(fetch(start, place), place), place)
+
+
+def fetch(start: Start, place: Bootstrap) -> dict[str, str]:
+    """Return the secrets of a place; raises ConfigError."""
     reader = connect(place)
     try:
-        secrets = first(reader, start, place)
+        return first(reader, start, place)
     finally:
         reader.close()
-    return start.finish(start.values(secrets, place), place)
 
 
 def connect(place: Bootstrap) -> Reader:
@@ -51,8 +55,10 @@ def first(reader: Reader, start: Start, place: Bootstrap) -> dict[str, str]:
 
     Raises ConfigError.
     """
-    cache = start.cache if place.platform is None else None
-    if place.platform is None:
+    # The cache's key is derived from the client secret.
+    has_secret = not place.person and place.platform is None
+    cache = start.cache if has_secret else None
+    if has_secret:
         Refusals(place, start.environ, cache).check()
     try:
         secrets = read(reader, start, place, waits=True)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 
 _NONE: Final[Mapping[str, str]] = {}
+# A person's own value, which only the older API of secrets lists unasked.
+_PERSONAL = "personal"
 
 
 class Answer(NamedTuple):
@@ -47,13 +49,12 @@ def merge(answers: Sequence[Answer], place: Bootstrap) -> dict[str, str]:
 
 def _sort(answer: Answer, place: Bootstrap) -> list[Mapping[str, Any]]:
     """Return the secrets of an answer so that a later one wins; raises ConfigError `hidden`."""
+    own = [each for each in answer.own if each.get("type") != _PERSONAL]
     imported = list(chain.from_iterable(answer.imports))
-    hidden = [
-        each["secretKey"] for each in (*answer.own, *imported) if each.get("secretValueHidden")
-    ]
+    hidden = [each["secretKey"] for each in (*own, *imported) if each.get("secretValueHidden")]
     if hidden:
         raise place.error("hidden", names=", ".join(dict.fromkeys(hidden)))
-    return [*imported, *answer.own]
+    return [*imported, *own]
 
 
 def resolve(

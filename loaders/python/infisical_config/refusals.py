@@ -66,7 +66,7 @@ class Refusals:
         import tempfile
 
         with suppress(OSError):
-            if self._directory and not _is_own(self._directory):
+            if self._directory and not is_own(self._directory):
                 return False
             handle, new = tempfile.mkstemp(dir=self.file.parent, prefix=f".{self.file.name}.")
             try:
@@ -130,7 +130,7 @@ def _temporary() -> str:
     return tempfile.gettempdir()
 
 
-def _is_own(directory: Path) -> bool:
+def is_own(directory: Path) -> bool:
     """Return whether only this user can use a directory; make it if it is missing."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = directory.lstat()

@@ -64,20 +64,31 @@ class PatientClient:
             self._connection.close()
 
     def send(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes | None = None
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        *,
+        once: bool = False,
     ) -> Received:
         """Return the answer to a request, with its body.
+
+        Args:
+            once: never send it again, as for a code that counts as wrong; then an answer of any
+                status is returned.
 
         Raises ConfigError if there is no usable one.
         """
         for attempt in range(_ATTEMPTS):
             answer = self._once(method, path, headers, body)
-            if answer is not None and answer.status < 500 and answer.status != 429:
+            is_final = answer is not None and answer.status < 500 and answer.status != 429
+            if answer is not None and (is_final or once):
                 if 300 <= answer.status < 400 and answer.status != 304:
                     raise self._place.error("not_infisical")  # its target must not get the secret
                 return answer
             wait = pause(attempt, None if answer is None else answer.headers.get("Retry-After"))
-            if attempt + 1 == _ATTEMPTS or wait >= self.seconds_left():
+            if once or attempt + 1 == _ATTEMPTS or wait >= self.seconds_left():
                 break
             time.sleep(wait)
         raise self._failure(answer)

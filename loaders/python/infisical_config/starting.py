@@ -65,7 +65,11 @@ def print_warning(message: str) -> None:
 
 @dataclass(frozen=True, repr=False)
 class Start:
-    """The options of a start, and the environment that it began in."""
+    """The options of a start, and the environment that it began in.
+
+    Attributes:
+        is_typed: whether a person has typed the name of the environment.
+    """
 
     environment: str | None = None
     directory: str | os.PathLike[str] = "."
@@ -79,6 +83,7 @@ class Start:
     strict: bool | None = None
     allow: Sequence[str] = ()
     warn: Callable[[str], None] = print_warning
+    is_typed: bool = False
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), init=False)
 
     def place(self) -> Bootstrap:
@@ -92,6 +97,7 @@ class Start:
             allow_http=self.allow_http,
             strict=self.strict,
             allow=self.allow,
+            is_typed=self.is_typed,
         )
         if place.platform and self.cache:
             self.warn(

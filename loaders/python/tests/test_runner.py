@@ -94,14 +94,14 @@ def test_wrong_usage_is_reported_before_any_request(
         main(arguments)
     output, errors = capsys.readouterr()
     assert (end.value.code, output, len(errors.splitlines())) == (64, "", 1)
-    assert "[--override] [--environment NAME] [--strict]" in errors
+    assert "with-secrets [OPTIONS] -- COMMAND" in errors
 
 
 def test_help_prints_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["--help"])
     assert end.value.code == 0
-    assert capsys.readouterr().out.startswith("python -m infisical_config [--override]")
+    assert capsys.readouterr().out.startswith("Usage: with-secrets [--override]")
 
 
 def test_a_failed_start_has_its_own_status_and_runs_nothing(

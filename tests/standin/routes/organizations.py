@@ -108,13 +108,27 @@ def create_organization(store: Store, name: str, slug: str, owner_id: str) -> Do
 
 @route("GET", "/api/v1/organization", PEOPLE, needs_org=False)
 def list_own(call: Call) -> Document:
+    return {"organizations": _list_own(call, status="accepted")}
+
+
+def _list_own(call: Call, **membership_fields: str) -> list[Document]:
     found = []
-    accepted = {"actorId": call.actor.id, "status": "accepted"}
-    for membership in call.store.find("org_memberships", **accepted):
+    for membership in call.store.find(
+        "org_memberships", actorId=call.actor.id, **membership_fields
+    ):
         organization = call.store.get("organizations", membership["orgId"])
         joined = {"userRole": membership["role"], "userJoinedAt": membership["createdAt"]}
         found.append({**(organization or {}), "orgAuthMethod": "", **joined})
-    return {"organizations": found}
+    return found
+
+
+@route("GET", "/api/v1/organization/accessible-with-sub-orgs", PEOPLE, needs_org=False)
+def list_accessible(call: Call) -> Document:
+    """List the organizations of a person, those of invitations too; none has one below it."""
+    shown = ("id", "name", "slug", "userJoinedAt")
+    found = _list_own(call)
+    every = [{name: each.get(name) for name in shown} | {"subOrganizations": []} for each in found]
+    return {"organizations": every}
 
 
 @route("PATCH", "/api/v1/organization/{org_id}", PEOPLE)

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from .. import sessions
 from ..challenges import challenge, required_method
 from ..crypto import secret_matches
 from ..errors import bad_request, forbidden_error
-from ..issue import person_token
 from ..mail import text_mail
 from ..people import may_log_in_by, whole
 from ..store import Document, now, timestamp
-from ..validation import email, text
+from ..validation import choice, email, text
 from ..web import ANYONE, PEOPLE, Call, route
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
 
 
 @route("POST", "/api/v3/auth/login", ANYONE)
-def login(call: Call) -> Document:
+def login(call: Call) -> Response:
     fields = call.fields({"email": email(), "password": text(1)})
     settings = call.server.instance.settings()
     for user in call.store.find("users", username=fields["email"]):
@@ -25,17 +30,19 @@ def login(call: Call) -> Document:
             and may_log_in_by(call.store, settings, user, "email")
             and secret_matches(fields["password"], hashed)
         ):
-            return {"accessToken": person_token(user, call.server.config)}
+            token, cookie = sessions.start(call, user)
+            return sessions.answer({"accessToken": token}, cookie, call)
     raise bad_request("Invalid credentials")
 
 
 @route("POST", "/api/v3/auth/select-organization", PEOPLE, needs_org=False)
-def select_organization(call: Call) -> Document:
+def select_organization(call: Call) -> Document | Response:
     """Log in to an organization, and thereby accept its invitation.
 
     Whoever has a second factor gets a token for it, unless the caller's token has passed it.
     """
-    org_id = call.fields({"organizationId": text(1)})["organizationId"]
+    fields = call.fields({"organizationId": text(1), "userAgent": choice("cli").optional("")})
+    org_id = fields["organizationId"]
     user = call.store.get("users", call.actor.id)
     organization = call.store.get("organizations", org_id)
     membership = call.store.first("org_memberships", orgId=org_id, actorId=call.actor.id)
@@ -58,8 +65,8 @@ def select_organization(call: Call) -> Document:
     session: Document = {"authMethod": call.actor.auth_method}
     if method:
         session |= {"isMfaVerified": True, "mfaMethod": method}
-    token = person_token(user, call.server.config, org_id, **session)
-    return {"token": token, "isMfaEnabled": False}
+    token, cookie = sessions.start(call, user, org_id, program=fields["userAgent"], **session)
+    return sessions.answer({"token": token, "isMfaEnabled": False}, cookie, call)
 
 
 def _remember_device(call: Call, user: Document) -> None:

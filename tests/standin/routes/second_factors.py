@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from starlette.responses import Response
 
-from .. import tokens
+from .. import sessions, tokens
 from ..challenges import METHODS, record_failure, refuse_locked, send_code
 from ..errors import (
     ApiError,
@@ -15,7 +15,6 @@ from ..errors import (
     not_found,
     something_went_wrong,
 )
-from ..issue import person_token
 from ..mail import link_mail
 from ..mailed_tokens import create_token, use_token
 from ..people import OLD_KEYS, show, show_to_itself
@@ -58,6 +57,15 @@ def choose_logins(call: Call) -> Document:
     """Change one's own ways to log in; no proof is asked for."""
     methods = call.fields({"authMethods": array(text(1), 1)})["authMethods"]
     return {"user": show(call.store.update("users", call.actor.id, authMethods=methods))}
+
+
+@route("DELETE", "/api/v2/users/me/sessions/{session_id}", PEOPLE)
+def end_session(call: Call) -> Document:
+    """End one of the person's own sessions; another's, or none, is the same answer."""
+    found = call.store.get(sessions.TABLE, call.path["session_id"])
+    if found and found["userId"] == call.actor.id:
+        call.store.delete(sessions.TABLE, found["id"])
+    return {"message": "Successfully revoked session"}
 
 
 @route("GET", "/api/v1/user/me/totp", PEOPLE)
@@ -146,19 +154,19 @@ def send_again(call: Call) -> Document:
 
 
 @route("POST", "/api/v2/auth/mfa/verify", ANYONE, transaction=False)
-def verify(call: Call) -> Document:
+def verify(call: Call) -> Response:
     method = choice(*METHODS).optional("email")
     fields = call.fields({"mfaToken": text(), "mfaMethod": method})
     return _finish(call, fields["mfaMethod"], fields["mfaToken"])
 
 
 @route("POST", "/api/v2/auth/mfa/verify/recovery-code", ANYONE, transaction=False)
-def verify_recovery_code(call: Call) -> Document:
+def verify_recovery_code(call: Call) -> Response:
     code = call.fields({"recoveryCode": _RECOVERY_CODE})["recoveryCode"]
     return _finish(call, "totp", code, is_recovery_code=True)
 
 
-def _finish(call: Call, method: str, code: str, *, is_recovery_code: bool = False) -> Document:
+def _finish(call: Call, method: str, code: str, *, is_recovery_code: bool = False) -> Response:
     """Return a session, or count the failure in a transaction of its own."""
     database = call.server.database
     try:
@@ -185,7 +193,8 @@ def _finish(call: Call, method: str, code: str, *, is_recovery_code: bool = Fals
                 "mfaMethod": method,
             }
             org_id = claims["organizationId"]
-            return {"token": person_token(user, call.server.config, org_id, **session)}
+            token, cookie = sessions.start(call, user, org_id, **session)
+            return sessions.answer({"token": token}, cookie, call)
     except ApiError:
         _count_failure(call)
         raise

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 import secrets
+from contextlib import suppress
 from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 
-from .. import tokens
-from ..errors import ApiError, bad_request, not_found, something_went_wrong, unauthorized_error
-from ..issue import person_token, signup_token
+from .. import sessions
+from ..errors import ApiError, bad_request, something_went_wrong
+from ..issue import signup_token
 from ..mail import text_mail
 from ..mailed_tokens import create_token
 from ..people import ACCOUNT, may_log_in_by, whole
@@ -72,15 +73,15 @@ def come_back(call: Call) -> Response:
 @route("POST", "/api/v1/auth/token", ANYONE)
 def renew(call: Call) -> Response:
     """Exchange the cookie of a session for a token."""
-    cookie = _cookies(call).get("jid", "")
-    if not cookie:
-        raise not_found("Invalid token", "AuthTokenNotFound")
-    claims = tokens.verify(cookie, call.server.config.auth_secret)
-    user = call.store.get("users", claims.get("userId", ""))
-    if claims.get("authTokenType") != "refreshToken" or user is None:
-        raise unauthorized_error("Invalid token")
-    token = person_token(user, call.server.config, authMethod=claims["authMethod"])
-    return JSONResponse({"token": token})
+    return sessions.renew(call)
+
+
+@route("POST", "/api/v1/auth/logout", ANYONE)
+def log_out(call: Call) -> Response:
+    """End the session of the cookie; without a good one, the answer is the same."""
+    with suppress(ApiError):
+        sessions.end(call)
+    return sessions.answer({"message": "Successfully logged out"}, "", call)
 
 
 def _log_in(call: Call, store: Store, name: str, person: ProviderPerson, site: str) -> Response:
@@ -148,11 +149,8 @@ def _link(store: Store, user: Document, name: str, person: ProviderPerson) -> Do
 def _start_session(call: Call, user: Document, name: str, site: str, *, is_new: bool) -> Response:
     query = "?signup_completed=true" if is_new else ""
     answer = RedirectResponse(f"{site}/login/select-organization{query}", 302)
-    config = call.server.config
-    cookie = person_token(user, config, authTokenType="refreshToken", authMethod=name)
-    answer.set_cookie(
-        "jid", cookie, path="/api", httponly=True, samesite="strict", secure=config.has_https
-    )
+    _, cookie = sessions.start(call, user, authMethod=name)
+    sessions.set_cookie(answer, cookie, call)
     return answer
 
 

@@ -1,0 +1,194 @@
+// @ts-check
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+
+import { Logins } from "../src/keyring.js";
+import { Loader } from "../src/loader.js";
+import { Instance, logIn } from "../src/login.js";
+import { openText } from "../src/seal.js";
+import { directory, directoryWith, node, vectors } from "./tools.js";
+
+const ADDRESS = "https://secrets.example.com";
+const ANNA = "anna@example.com";
+/** The login of Anna at an address. */
+const loginAt = (address = ADDRESS) => ({
+  address,
+  email: ANNA,
+  organization: "Acme",
+  token: "token-example",
+  refresh: "cookie-example",
+});
+
+describe("logins", () => {
+  for (const { name, options, answers, requests, browser, told, want } of vectors.logins)
+    test(name, async () => {
+      const server = await expecting(requests);
+      const fill = (/** @type {unknown} */ value, port = "") =>
+        JSON.parse(
+          JSON.stringify(value).replaceAll("{address}", server.address).replaceAll("{port}", port),
+        );
+      const questions = [...answers];
+      /** @type {string[]} */
+      const said = [];
+      let port = "";
+      const terminal = {
+        ask: async (/** @type {string} */ question) => {
+          const [expected, answer] = questions.shift() ?? ["none", ""];
+          assert.equal(question, expected);
+          return answer;
+        },
+        tell: (/** @type {string} */ text) => void said.push(text),
+        open: (/** @type {string} */ url) => {
+          port = new URL(url).searchParams.get("callback_port") ?? "";
+          void visit(port, fill(browser));
+        },
+      };
+      const visit = async (/** @type {string} */ port, /** @type {any[]} */ pages) => {
+        for (const { origin, text: body, status } of pages) {
+          const headers = { origin, "content-type": "application/json" };
+          const url = `http://127.0.0.1:${port}/`;
+          const allowed = await fetch(url, { method: "OPTIONS", headers });
+          assert.equal(allowed.status, status === 403 ? 403 : 204);
+          const answer = await fetch(url, { method: "POST", headers, body });
+          assert.equal(answer.status, status);
+        }
+      };
+      const made = logIn(() => new Instance(server.address, true), terminal, options);
+      try {
+        if (want.login) assert.deepEqual(await made, fill(want.login));
+        else await assert.rejects(made, { code: want.error, message: fill(want.message) });
+        assert.deepEqual(said, fill(told, port));
+        assert.deepEqual([questions, server.left()], [[], 0]);
+      } finally {
+        server.close();
+      }
+    });
+});
+
+describe("sealed texts", () => {
+  for (const { name, file, key, context, want } of vectors.sealedTexts)
+    test(name, () => assert.equal(openText(file, Buffer.from(key, "hex"), context), want));
+});
+
+describe("people", () => {
+  for (const { name, file, envLocal, environ, environment, isTyped, login, want } of vectors.people)
+    test(name, () => {
+      const place = directoryWith({ ".infisical.json": file, ".env.local": envLocal });
+      const variables = { HOME: directory(), INFISICAL_KEYRING: "file", ...environ };
+      if (login) new Logins(variables).keep(loginAt());
+      const decide = () =>
+        new Loader(variables, {
+          directory: place,
+          environment: environment ?? undefined,
+          isTyped,
+          warn: assert.fail,
+        }).place;
+      if (want.error) assert.throws(decide, { code: want.error, message: want.message });
+      else {
+        const { environment, project, person } = decide();
+        assert.deepEqual({ environment, project, person: person?.email ?? "" }, want);
+      }
+    });
+});
+
+describe("the place of a login", () => {
+  test("is a sealed file that only its owner reads, next to no key", () => {
+    const home = directory();
+    const logins = new Logins({ HOME: home, INFISICAL_KEYRING: "file" });
+    const file = logins.keep(loginAt());
+    assert.equal(logins.placeOf(ADDRESS), file);
+    assert.ok(!readFileSync(file, "utf8").includes("token"));
+    assert.deepEqual(logins.find(ADDRESS), { version: 1, ...loginAt() });
+    chmodSync(file, 0o640);
+    assert.throws(() => logins.find(ADDRESS), { code: "not_configured" });
+    logins.forget(ADDRESS);
+    assert.equal(logins.find(ADDRESS), null);
+  });
+
+  test("is refused where others may write", () => {
+    const home = directory();
+    mkdirSync(join(home, ".config", "infisical-config"), { recursive: true, mode: 0o755 });
+    const logins = new Logins({ HOME: home, INFISICAL_KEYRING: "file" });
+    assert.throws(() => logins.keep(loginAt()), { code: "not_configured" });
+  });
+
+  test("is the keyring if there is one, and a file if it fails", () => {
+    const home = directory();
+    const environ = withSecretTool(home);
+    const logins = new Logins(environ);
+    assert.match(logins.keep(loginAt()), /Secret Service/);
+    const { token } = loginAt();
+    assert.ok(!readFileSync(join(home, "calls"), "utf8").includes(token));
+    assert.deepEqual(logins.find(ADDRESS), { version: 1, ...loginAt() });
+    assert.equal(new Logins(environ).find("https://other.example.com"), null);
+    logins.forget(ADDRESS);
+    assert.equal(logins.find(ADDRESS), null);
+    const without = new Logins({ ...environ, PATH: "/nonexistent" });
+    assert.match(without.keep(loginAt()), /\.login$/);
+  });
+});
+
+test("without a terminal, the login says so", async () => {
+  const server = await expecting([
+    ["GET", "/api/v1/admin/config", null, "", 200, { config: {} }, ""],
+  ]);
+  const { status, stderr } = await node(["bin/with-secrets.js", "login"], {
+    HOME: directory(),
+    INFISICAL_DOMAIN: server.address,
+  });
+  server.close();
+  assert.equal(status, 78);
+  assert.match(stderr, /no terminal/);
+});
+
+/**
+ * Put a `secret-tool` into a home that notes its arguments, and return the environment.
+ * @param {string} home
+ */
+function withSecretTool(home) {
+  const script = `#!/bin/sh
+echo "$@" >>${home}/calls
+case $1 in
+store) cat >${home}/item-\${6##*/} ;;
+lookup) cat ${home}/item-\${5##*/} 2>/dev/null ;;
+clear) rm -f ${home}/item-\${5##*/} ;;
+esac
+`;
+  writeFileSync(join(home, "secret-tool"), script, { mode: 0o755 });
+  const path = `${home}:${process.env["PATH"]}`;
+  return { HOME: home, PATH: path, DBUS_SESSION_BUS_ADDRESS: "unix:path=/nonexistent" };
+}
+
+/**
+ * Serve these requests, in this order.
+ * @param {[string, string, object | null, string, number, object, string][]} requests
+ */
+async function expecting(requests) {
+  const left = [...requests];
+  const server = createServer(async (request, response) => {
+    let text = "";
+    for await (const chunk of request) text += chunk;
+    const [method, path, body, token, status = 599, json = {}, cookie] = left.shift() ?? [];
+    const seen = [request.method, request.url, text ? JSON.parse(text) : null];
+    const known = request.headers.authorization?.replace("Bearer ", "") ?? "";
+    const isExpected =
+      JSON.stringify([...seen, known]) === JSON.stringify([method, path, body, token]);
+    if (cookie) response.setHeader("set-cookie", `jid=${cookie}; Path=/api; HttpOnly`);
+    response.writeHead(isExpected ? status : 599).end(JSON.stringify(json));
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+  return {
+    address: `http://127.0.0.1:${port}`,
+    left: () => left.length,
+    close: () => {
+      server.closeAllConnections();
+      server.close();
+    },
+  };
+}

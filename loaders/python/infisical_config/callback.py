@@ -1,0 +1,139 @@
+"""Receive a login from the page of Infisical in a browser, as the vendor's command line does."""
+
+from __future__ import annotations
+
+import json
+import time
+from base64 import b64decode
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from .errors import TEXTS, ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_MINUTES = 5
+_LONGEST = 65536
+
+
+class Received(NamedTuple):
+    """A login as the page sends it."""
+
+    email: str
+    token: str
+
+
+def wait_for_browser(
+    address: str, tell: Callable[[str], None], open_page: Callable[[str], object] | None = None
+) -> Received:
+    """Open the page, and wait for the token that it sends to a port of this machine.
+
+    Raises ConfigError `deadline`.
+    """
+    parts = urlsplit(address)
+    end = time.monotonic() + _MINUTES * 60
+    with _Server(f"{parts.scheme}://{parts.netloc}") as server:
+        url = f"{address}/login?callback_port={server.server_port}"
+        tell(f"Log in within {_MINUTES} minutes in the browser, at {url}")
+        (open_page or _open_browser)(url)
+        while server.received is None and (left := end - time.monotonic()) > 0:
+            server.timeout = left
+            server.handle_request()
+        if server.received is None:
+            text = TEXTS["deadline"].format(address=address, timeout=_MINUTES * 60)
+            raise ConfigError("deadline", text)
+        return server.received
+
+
+def pasted(text: str) -> Received:
+    """Return the login of a text that the page shows if it can't reach the port.
+
+    Raises ConfigError `not_configured`.
+    """
+    try:
+        found = _login(b64decode(text, validate=True))
+    except ValueError:
+        found = None
+    if found is None:
+        raise ConfigError(
+            "not_configured",
+            "this is not the token that the page shows: copy it there as a whole",
+        )
+    return found
+
+
+def _login(body: bytes) -> Received | None:
+    try:
+        found: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict):
+        return None
+    email, token = found.get("email"), found.get("JTWToken")
+    if not (isinstance(email, str) and isinstance(token, str) and email and token):
+        return None
+    return Received(email, token)
+
+
+class _Server(HTTPServer):
+    """Accepts requests of one page only: any other could send the login of somebody else."""
+
+    def __init__(self, origin: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.origin = origin
+        self.received: Received | None = None
+
+    def handle_error(self, *_: object) -> None:
+        """Print nothing."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: _Server
+    timeout = 10
+
+    def do_OPTIONS(self) -> None:
+        """Let the page send its request."""
+        self._answer(204)
+
+    def do_POST(self) -> None:
+        """Accept a login."""
+        length = self.headers.get("Content-Length", "")
+        size = int(length) if length.isascii() and length.isdecimal() else 0
+        body = self.rfile.read(size) if size <= _LONGEST else b""
+        found = _login(body)
+        if self._answer(200 if found else 400):
+            self.server.received = found
+
+    def _answer(self, status: int) -> bool:
+        """Answer; return whether it is the page that asks."""
+        is_page = self.headers.get("Origin") == self.server.origin
+        self.send_response(status if is_page else 403)
+        if is_page:
+            self.send_header("Access-Control-Allow-Origin", self.server.origin)
+            self.send_header("Access-Control-Allow-Methods", "POST")
+            self.send_header("Access-Control-Allow-Headers", "content-type, accept")
+            self.send_header("Access-Control-Allow-Private-Network", "true")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+        return is_page
+
+    def log_message(self, *_: object) -> None:
+        """Print nothing."""
+
+
+def _open_browser(url: str) -> None:
+    """Open the browser, if this machine has one; the address is printed in any case."""
+    import os
+    import subprocess
+    import sys
+    from contextlib import suppress
+
+    if os.name == "nt":
+        command = ["rundll32", "url.dll,FileProtocolHandler", url]
+    else:
+        command = ["open" if sys.platform == "darwin" else "xdg-open", url]
+    null = subprocess.DEVNULL
+    with suppress(OSError):
+        subprocess.Popen(command, stdin=null, stdout=null, stderr=null, start_new_session=True)

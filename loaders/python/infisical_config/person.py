@@ -1,0 +1,107 @@
+"""A person's own access in a start: the kept token, renewed once it has ended."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from .errors import TEXTS, ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from email.message import Message
+
+    from .keyring import Login, Logins
+    from .retrying import PatientClient
+
+_RENEW = "/api/v1/auth/token"
+# The server's word for a token of a session that was ended.
+_SESSION_GONE = "Session not found"
+
+
+class Person:
+    """A login, as it is now."""
+
+    def __init__(self, login: Login, logins: Logins) -> None:
+        self._login = login
+        self._logins = logins
+
+    @property
+    def email(self) -> str:
+        return self._login.email
+
+    @property
+    def token(self) -> str:
+        return self._login.token
+
+    def renew(self, client: PatientClient) -> None:
+        """Get a new token, unless another process has got one in the meantime.
+
+        Raises ConfigError `login_needed` if the login has ended.
+        """
+        address = self._login.address
+        with self._logins.locked(address):
+            known = self._logins.find(address)
+            if known and known.token != self._login.token:
+                self._login = known
+                return
+            if not self._login.refresh:
+                raise self._ended()
+            headers = {
+                "Accept": "application/json",
+                "User-Agent": "infisical-config",
+                "Cookie": f"jid={self._login.refresh}",
+            }
+            reply = client.send("POST", _RENEW, headers)
+            if reply.status in (400, 401, 403, 404):
+                raise self._ended()
+            token = parse(reply.body).get("token")
+            if reply.status != 200 or not isinstance(token, str) or not token:
+                text = TEXTS["not_infisical"].format(address=address)
+                raise ConfigError("not_infisical", text)
+            # Without a new cookie another process has just got it, and keeps it.
+            refresh = cookie_of(reply.headers)
+            self._login = replace(self._login, token=token, refresh=refresh or self._login.refresh)
+            if refresh:
+                self._logins.keep(self._login)
+
+    def _ended(self) -> ConfigError:
+        words = {"person": self.email, "address": self._login.address}
+        return ConfigError("login_needed", TEXTS["login_needed"].format(**words))
+
+
+def parse(body: bytes) -> Mapping[str, Any]:
+    """Return the object of an answer in JSON; an empty one if it is none."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def cookie_of(headers: Message) -> str:
+    """Return the cookie that renews a token; empty without one in the answer."""
+    found = (re.match(r"jid=([^;]+)", each) for each in headers.get_all("Set-Cookie") or ())
+    return next((each[1] for each in found if each), "")
+
+
+def is_route_missing(status: int, body: Mapping[str, Any]) -> bool:
+    """Return whether the server has no such route, in the words of its framework.
+
+    A missing project or folder has another name, such as `SecretPathNotFound`.
+    """
+    is_framework = body.get("error") == "Not Found"
+    return status == 404 and is_framework and str(body.get("message")).startswith("Route ")
+
+
+def is_session_gone(status: int, body: Mapping[str, Any]) -> bool:
+    """Return whether a list was refused because the session was ended elsewhere."""
+    return status == 404 and body.get("error") == _SESSION_GONE
+
+
+def is_locked(status: int, body: Mapping[str, Any]) -> bool:
+    """Return whether an account is locked, whatever its token may."""
+    found = re.search(r"\block", str(body.get("message")), re.IGNORECASE)
+    return body.get("error") == "UserLocked" or bool(status == 401 and found)

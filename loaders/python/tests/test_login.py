@@ -1,0 +1,225 @@
+"""Test logins of people by the cases that both languages share."""
+
+import json
+import os
+import stat
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from infisical_config import ConfigError
+from infisical_config.keyring import Login, Logins
+from infisical_config.login import LoginOptions, Terminal, log_in
+from infisical_config.sealed_text import open_text
+from infisical_config.starting import Start
+from tests import service
+from tests.vectors import cases
+
+ADDRESS = "https://secrets.example.com"
+ANNA = "anna@example.com"
+LOGIN = Login(ADDRESS, ANNA, "Acme", "token-example", "cookie-example")
+SECRET_TOOL = """#!/bin/sh
+echo "$@" >>{home}/calls
+case $1 in
+store) cat >{home}/item-${{6##*/}} ;;
+lookup) cat {home}/item-${{5##*/}} 2>/dev/null ;;
+clear) rm -f {home}/item-${{5##*/}} ;;
+esac
+"""
+
+
+@cases("logins")
+def test_a_person_logs_in_as_the_vectors_say(case: dict[str, Any]) -> None:
+    with _expecting(case["requests"]) as (address, left):
+        port = ""
+
+        def fill(value: Any) -> Any:
+            text = json.dumps(value).replace("{address}", address)
+            return json.loads(text.replace("{port}", port))
+
+        questions = [*case["answers"]]
+        said: list[str] = []
+        pages: list[threading.Thread] = []
+        failures: list[str] = []
+
+        def ask(question: str, *, hidden: bool = False) -> str:
+            expected, answer = questions.pop(0)
+            assert question == expected
+            assert hidden == (not question.startswith(("E-mail", "Organization")))
+            return str(answer)
+
+        def visit(url: str) -> None:
+            nonlocal port
+            port = parse_qs(urlsplit(url).query)["callback_port"][0]
+            page = threading.Thread(target=_visit, args=(port, fill(case["browser"]), failures))
+            page.start()
+            pages.append(page)
+
+        options = LoginOptions(**{**case["options"], "email": _lower(case["options"])})
+        want = case["want"]
+        terminal = Terminal(ask, said.append, visit)
+        if "login" in want:
+            assert log_in(address, terminal, options) == Login(**fill(want["login"]))
+        else:
+            with pytest.raises(ConfigError) as failure:
+                log_in(address, terminal, options)
+            assert failure.value.code == want["error"]
+            assert str(failure.value) == fill(want["message"])
+        for page in pages:
+            page.join(10)
+        assert (said, failures) == (fill(case["told"]), [])
+        assert (questions, left) == ([], [])
+
+
+@cases("sealedTexts")
+def test_a_text_is_opened_as_the_vectors_say(case: dict[str, Any]) -> None:
+    key = bytes.fromhex(case["key"])
+    assert open_text(case["file"].encode(), key, case["context"]) == case["want"]
+
+
+@cases("people")
+def test_the_place_of_a_person_is_as_the_vectors_say(
+    case: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".infisical.json").write_text(case["file"])
+    if case["envLocal"]:
+        file = tmp_path / ".env.local"
+        file.touch(mode=0o600)
+        file.write_text(case["envLocal"])
+    environ = {"HOME": str(tmp_path), "INFISICAL_KEYRING": "file", **case["environ"]}
+    if case["login"]:
+        Logins(environ).keep(LOGIN)
+    monkeypatch.setattr("os.environ", environ)
+    start = Start(
+        environment=case["environment"],
+        directory=tmp_path,
+        warn=pytest.fail,
+        is_typed=case["isTyped"],
+    )
+    want = case["want"]
+    if "error" in want:
+        with pytest.raises(ConfigError) as failure:
+            start.place()
+        assert (failure.value.code, str(failure.value)) == (want["error"], want["message"])
+    else:
+        place = start.place()
+        person = place.person.email if place.person else ""
+        found = {"environment": place.environment, "project": place.project, "person": person}
+        assert found == want
+
+
+def test_a_login_is_a_sealed_file_that_only_its_owner_reads(tmp_path: Path) -> None:
+    logins = Logins({"HOME": str(tmp_path), "INFISICAL_KEYRING": "file"})
+    file = Path(logins.keep(LOGIN))
+    assert logins.place(ADDRESS) == str(file)
+    assert b"token" not in file.read_bytes()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert logins.find(ADDRESS) == LOGIN
+    file.chmod(0o640)
+    with pytest.raises(ConfigError) as failure:
+        logins.find(ADDRESS)
+    assert failure.value.code == "not_configured"
+    logins.forget(ADDRESS)
+    assert logins.find(ADDRESS) is None
+
+
+def test_a_login_is_refused_where_others_may_write(tmp_path: Path) -> None:
+    (tmp_path / ".config" / "infisical-config").mkdir(parents=True, mode=0o755)
+    logins = Logins({"HOME": str(tmp_path), "INFISICAL_KEYRING": "file"})
+    with pytest.raises(ConfigError) as failure:
+        logins.keep(LOGIN)
+    assert failure.value.code == "not_configured"
+
+
+def test_a_login_is_kept_in_the_keyring_or_else_in_a_file(tmp_path: Path) -> None:
+    tool = tmp_path / "secret-tool"
+    tool.write_text(SECRET_TOOL.format(home=tmp_path))
+    tool.chmod(0o755)
+    bus = {"DBUS_SESSION_BUS_ADDRESS": "unix:path=/nonexistent"}
+    environ = {"HOME": str(tmp_path), "PATH": f"{tmp_path}:{os.environ['PATH']}", **bus}
+    logins = Logins(environ)
+    assert "Secret Service" in logins.keep(LOGIN)
+    assert LOGIN.token not in (tmp_path / "calls").read_text()
+    assert logins.find(ADDRESS) == LOGIN
+    assert logins.find("https://other.example.com") is None
+    logins.forget(ADDRESS)
+    assert logins.find(ADDRESS) is None
+    assert Logins(environ | {"PATH": "/nonexistent"}).keep(LOGIN).endswith(".login")
+
+
+def test_without_a_terminal_the_login_says_so(tmp_path: Path) -> None:
+    with _expecting([["GET", "/api/v1/admin/config", None, "", 200, {"config": {}}, ""]]) as (
+        address,
+        _,
+    ):
+        variables = {"HOME": str(tmp_path), "INFISICAL_DOMAIN": address}
+        done = service.run(tmp_path, "-m", "infisical_config", "login", **variables)
+    assert done.returncode == 78
+    assert "no terminal" in done.stderr
+
+
+def _lower(options: dict[str, str]) -> str:
+    """Return the e-mail as the command line gives it."""
+    return options.get("email", "").lower()
+
+
+def _visit(port: str, pages: list[dict[str, Any]], failures: list[str]) -> None:
+    """Send what a page in a browser sends, and note answers that are not the expected ones."""
+    for page in pages:
+        for method, body, status in (
+            ("OPTIONS", None, 403 if page["status"] == 403 else 204),
+            ("POST", page["text"].encode(), page["status"]),
+        ):
+            headers = {"Origin": page["origin"], "Content-Type": "application/json"}
+            url = f"http://127.0.0.1:{port}/"
+            request = urllib.request.Request(url, body, headers, method=method)
+            try:
+                with urllib.request.urlopen(request, timeout=10) as answer:
+                    found = answer.status
+            except urllib.error.HTTPError as error:
+                found = error.code
+            if found != status:
+                failures.append(f"{method} {found}")
+
+
+@contextmanager
+def _expecting(requests: list[list[Any]]) -> Iterator[tuple[str, list[list[Any]]]]:
+    """Serve these requests, in this order; yield the address and those that have not come."""
+    left = [*requests]
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def serve(self) -> None:
+            raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+            seen = [self.command, self.path, json.loads(raw) if raw else None, token]
+            *expected, status, answer, cookie = left.pop(0) if left else [None, 599, {}, ""]
+            body = json.dumps(answer).encode()
+            self.send_response(status if seen == expected else 599)
+            self.send_header("Content-Length", str(len(body)))
+            if cookie:
+                self.send_header("Set-Cookie", f"jid={cookie}; Path=/api; HttpOnly")
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = serve  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            """Print nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}", left
+    finally:
+        server.shutdown()
+        server.server_close()
