@@ -64,7 +64,7 @@ class Surroundings:
         }
         own = [] if in_process else [_read(file, parse) for file, parse in parsers.items()]
         local = {name: value for name, value in own[0].settings.items() if value} if own else {}
-        overrides = ", ".join(each.overridden for each in own if each.overridden)
+        overrides = ", ".join(each.override_names for each in own if each.override_names)
         machine = "the environment" if in_process else ""
         if any(name in local for name in _CREDENTIAL):
             machine = str(env_file)
