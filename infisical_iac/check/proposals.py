@@ -391,9 +391,9 @@ def _section(repository: Repository, name: str, home: str, heading: str, *, is_o
         f"1. Log in{place}, once, with your own account: `{_runner(repository, home)} login`.\n"
         f"   You need access to `{development}`, which an operator of Infisical gives.\n"
         f"2. Start it{place}{_start_command(repository, name, home)}",
-        "In production the platform sets the service's own login. Write a new secret in Infisical,\n"
-        "in each environment, and read it by its name in the code. `infisical-iac check` finds names\n"
-        "that are missing.",
+        "In production the platform sets the service's own login. Write a new secret in\n"
+        "Infisical, in each environment, and read it by its name in the code.\n"
+        "`infisical-iac check` finds names that are missing.",
     ]
     return "\n\n".join(paragraphs) + "\n"
 
