@@ -26,7 +26,7 @@ from tests.staging.shell import STATE, StagingError, say
 REPORT = STATE / "real.md"
 _INSIDE = tuple(
     f"tests/contract/test_{each}.py"
-    for each in ("project_changes", "instance", "projects", "moving")
+    for each in ("project_changes", "instance", "projects", "moving", "logins_of_people")
 )
 _CLUSTER = "tests/e2e/test_cluster.py"
 _JUNIT = STATE / "real.xml"
