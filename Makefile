@@ -11,7 +11,7 @@ NODE_MODULES := $(NODE_LOADER)/node_modules/.package-lock.json $(PARSERS)/node_m
 # Keep compiled bytecode, even if the caller turned it off: tests start many programs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help install demo demo-down test test-long test-isolation test-cluster test-real bench check dist docs format lock clean
+.PHONY: help install demo demo-down test test-long test-isolation test-cluster test-real test-recipes bench check dist docs format lock clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 20
@@ -67,6 +67,10 @@ test-cluster: $(VENV)/.dev ## Break a cluster in ten ways, operate one by its co
 test-real: $(VENV)/.dev ## Run what concerns the server on a real one: STAGING_INFISICAL_IMAGE=archive.tar
 	@$(RUN)/python -m tests.tools
 	@$(RUN)/python -m tests.real
+
+test-recipes: $(VENV)/.dev ## Build and start each recipe of examples/recipes: services, images, compose, a unit
+	@$(RUN)/python -m tests.tools
+	@$(RUN)/pytest tests/recipes
 
 bench: $(VENV)/.dev ## Measure against Ansible, a shell script and the SDK, large backups and faults, into bench/*.md
 	@$(RUN)/python -m bench

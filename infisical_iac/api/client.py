@@ -12,7 +12,7 @@ from infisical_iac.core.errors import ApiError, Unreachable
 
 _LONGEST_MESSAGE = 300
 _LONGEST_WAIT = 30.0
-_SECRET_KEYS = {"clientSecret", "password", "secretValue", "accessToken", "token"}
+_SECRET_KEYS = {"clientSecret", "password", "secretValue", "accessToken", "token", "jwt"}
 
 _MAKE_ADMIN = "give the deployer the role admin in organization and project"
 _WAIT = "wait a minute, then run again: there were too many requests"

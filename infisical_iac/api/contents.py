@@ -74,6 +74,41 @@ def secrets(
     return listed
 
 
+def path_of(name: str) -> str:
+    """Return the path of the requests on a single secret."""
+    return f"/api/v4/secrets/{quote(name, safe='')}"
+
+
+def secret(
+    client: Client,
+    project: str,
+    environment: str,
+    folder: str,
+    name: str,
+    *,
+    version: int | None = None,
+) -> Json | None:
+    """Return a secret with its value, as it is written; None if there is none.
+
+    Args:
+        version: an earlier version to return; its `updatedAt` is the time when it was written.
+    """
+    query: Json = {
+        "projectId": project,
+        "environment": environment,
+        "secretPath": folder,
+        "expandSecretReferences": "false",
+        "includeImports": "false",
+        **({} if version is None else {"version": str(version)}),
+    }
+    try:
+        return dict(client.get(path_of(name), params=query)["secret"])
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        return None
+
+
 def is_visible(client: Client, project: str, environment: str, folder: str, name: str) -> bool:
     """Return whether the client may see a secret of a folder, whether or not it is there.
 
@@ -88,7 +123,7 @@ def is_visible(client: Client, project: str, environment: str, folder: str, name
         "viewSecretValue": "false",
     }
     try:
-        client.get(f"/api/v4/secrets/{quote(name, safe='')}", params=query)
+        client.get(path_of(name), params=query)
     except ApiError as error:
         if error.status not in (403, 404):
             raise

@@ -5,13 +5,18 @@ app and verify it. That changes nothing at the login before the account says so 
 token of an organization. Infisical's own page does so only if the server can send mail.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
+
 from infisical_iac.api.client import Client
 from infisical_iac.api.instance import own_organizations
-from infisical_iac.core.errors import ApiError, Refused, UserError
+from infisical_iac.core.errors import ApiError, Refused, SettingsError, Unreachable, UserError
+from infisical_iac.core.validation import is_confidential
 
 
 def universal(client: Client, client_id: str, client_secret: str) -> Client:
@@ -25,6 +30,84 @@ def universal(client: Client, client_id: str, client_secret: str) -> Client:
         json={"clientId": client_id, "clientSecret": client_secret},
     )
     return client.with_token(answer["accessToken"])
+
+
+def oidc(client: Client, identity_id: str, jwt: str) -> Client:
+    """Log a machine identity in by a token of its platform.
+
+    The server asks the token's issuer for its keys, without an end if the issuer hangs: so the
+    login is not repeated, and Unreachable is raised after the client's patience. Raises ApiError;
+    its `status` is 401 or 403 for a token that is refused, and 404 for an identity without OIDC
+    auth.
+    """
+    body = {"identityId": identity_id, "jwt": jwt}
+    return client.with_token(client.post("/api/v1/auth/oidc-auth/login", json=body)["accessToken"])
+
+
+# The variables of a login by tokens of a platform, as the loaders read them.
+IDENTITY = "INFISICAL_MACHINE_IDENTITY_ID"
+_FILE, _TOKEN, _AUDIENCE = "INFISICAL_JWT_FILE", "INFISICAL_JWT", "INFISICAL_JWT_AUDIENCE"
+_REQUEST_URL = "ACTIONS_ID_TOKEN_REQUEST_URL"
+_REQUEST_TOKEN = "ACTIONS_ID_TOKEN_REQUEST_TOKEN"
+_DEFAULT_AUDIENCE = "infisical"
+_PLATFORM_SECONDS = 20.0
+
+
+def platform_token(environ: Mapping[str, str]) -> str:
+    """Return the token of the platform that runs this process: a file, a variable, or GitHub's.
+
+    Raises SettingsError if there is none, and Unreachable if GitHub does not answer.
+    """
+    if file := environ.get(_FILE, ""):
+        try:
+            token = Path(file).read_text("utf-8").strip()
+        except (OSError, ValueError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is no text"
+            raise SettingsError(f"{_FILE} names {file}, which can't be read: {why}") from None
+        if not token:
+            raise SettingsError(f"{_FILE} names {file}, which is empty")
+        return token
+    if token := environ.get(_TOKEN, ""):
+        return token
+    url, bearer = environ.get(_REQUEST_URL, ""), environ.get(_REQUEST_TOKEN, "")
+    if not url or not bearer:
+        raise SettingsError(
+            f"{IDENTITY} is set, but there is no token to log in with: give the job `permissions: "
+            f"id-token: write` at GitHub, or set {_FILE} or {_TOKEN}"
+        )
+    if not is_confidential(url):
+        raise SettingsError(f"{_REQUEST_URL} is no https:// address: let GitHub set it")
+    return _ask_github(url, bearer, environ.get(_AUDIENCE) or _DEFAULT_AUDIENCE)
+
+
+def _ask_github(url: str, bearer: str, audience: str) -> str:
+    place = urlsplit(url).hostname
+    headers = {"Authorization": f"bearer {bearer}", "Accept": "application/json"}
+    asked = httpx.URL(url).copy_merge_params({"audience": audience})
+    try:
+        answer = httpx.get(asked, headers=headers, timeout=_PLATFORM_SECONDS)
+        body = answer.json() if answer.is_success else {}
+    except httpx.RequestError:
+        raise Unreachable(
+            f"{place} gives no token: it can't be reached, or does not answer"
+        ) from None
+    except ValueError:
+        body = {}
+    token = body.get("value") if isinstance(body, dict) else None
+    if not isinstance(token, str) or not token:
+        raise SettingsError(
+            f"{place} gives no token ({answer.status_code}): give the job `permissions: id-token: "
+            "write`"
+        )
+    return token
+
+
+def by_platform(client: Client, environ: Mapping[str, str]) -> Client:
+    """Log the identity of INFISICAL_MACHINE_IDENTITY_ID in by the platform's token.
+
+    Raises what `platform_token` and `oidc` do.
+    """
+    return oidc(client, environ[IDENTITY], platform_token(environ))
 
 
 def password(

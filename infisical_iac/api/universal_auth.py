@@ -9,7 +9,7 @@ from infisical_iac.api.client import Client
 
 # How many characters of a client secret's value the server lists.
 PREFIX = 4
-_ANY_ADDRESS = ("0.0.0.0/0", "::/0")
+ANY_ADDRESS = ("0.0.0.0/0", "::/0")
 # All fields of a universal auth that can be set, with the values that this project desires.
 _FIELDS: Mapping[str, Any] = {
     "accessTokenTTL": 0,
@@ -26,8 +26,8 @@ _FIELDS: Mapping[str, Any] = {
     "lockoutDurationSeconds": 300,
     "lockoutCounterResetSeconds": 30,
     # Anything narrower takes a license of Infisical.
-    "clientSecretTrustedIps": _ANY_ADDRESS,
-    "accessTokenTrustedIps": _ANY_ADDRESS,
+    "clientSecretTrustedIps": ANY_ADDRESS,
+    "accessTokenTrustedIps": ANY_ADDRESS,
 }
 
 
@@ -127,11 +127,12 @@ def patch_universal_auth(client: Client, id: str, ttl: int, max_ttl: int) -> Uni
 def _auth(answer: dict[str, Any]) -> UniversalAuth:
     auth = answer["identityUniversalAuth"]
     # A release that doesn't know a field leaves it out.
-    fields = {key: _field(auth[key]) for key in _FIELDS if key in auth}
+    fields = {key: read_field(auth[key]) for key in _FIELDS if key in auth}
     return UniversalAuth(auth["clientId"], fields)
 
 
-def _field(value: Any) -> Any:
+def read_field(value: Any) -> Any:
+    """Return a field of a login method as it is compared: ranges of addresses as texts."""
     return tuple(sorted(map(_range, value))) if isinstance(value, list) else value
 
 

@@ -228,7 +228,7 @@ def _services(desired: Workspace, port: int) -> list[str]:
     """
     api = session.api(port)
     files = kit_host.read().files
-    accounts = desired.accounts()
+    accounts = desired.secret_holders()
     # A backup from before a service was renamed has them under the former name.
     found = [
         files.get(f"credentials/{each.credentials}.env")

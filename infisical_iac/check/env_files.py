@@ -79,6 +79,11 @@ def is_sensitive(key: str, value: str, *, in_sample: bool = False) -> bool:
     return any(not (_NAME.fullmatch(word) or why_skipped(word)) for word in words)
 
 
+def is_placeholder(value: str) -> bool:
+    """Return whether a value is one to be filled in, such as `changeme`."""
+    return bool(_PLACEHOLDER.fullmatch(value))
+
+
 def _without_references(value: str) -> str:
     """Return a value without references, so that an address stays one: `http://localhost`."""
     value = _NAMED_HOST.sub("localhost", _NAMED_LOGIN.sub("", value))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from infisical_iac.check import env_files, model, startup
 from infisical_iac.check.model import Cause, CheckFinding
+from infisical_iac.check.samples import Sample, find_samples
 from infisical_iac.check.usage import ServiceCode, is_test, usage
 from infisical_iac.core.errors import FileError
 from infisical_iac.dotenv import languages
@@ -220,6 +221,11 @@ class Repository:
     def elsewhere(self) -> set[str]:
         """Return the words of files that belong to no service; their code may read any key."""
         return usage(self._by_service.get("", ()), self.text).used
+
+    def find_samples(self) -> Iterator[Sample]:
+        """Yield the samples, such as `.env.example`, that are not in step with the code."""
+        held = self.code_by_service
+        return find_samples(self.root, self.paths, self.services, held, self.elsewhere())
 
     def _above(self, homes: list[str]) -> Iterator[str]:
         up = {each for home in homes for each in upwards(home) if each != home}

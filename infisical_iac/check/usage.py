@@ -36,6 +36,7 @@ class Usage:
     Attributes:
         needed: the keys that are read without a default, with the place of the first such read.
         read: all keys that its code reads.
+        in_service: those that not only tests read.
         used: those and the words of files that are neither JavaScript nor Python, or that can't be
             parsed in full.
         dynamic: the places that read keys by names that the code does not show.
@@ -44,6 +45,7 @@ class Usage:
 
     needed: dict[str, str] = field(default_factory=dict)
     read: set[str] = field(default_factory=set)
+    in_service: set[str] = field(default_factory=set)
     used: set[str] = field(default_factory=set)
     dynamic: list[str] = field(default_factory=list)
     unread: dict[str, str] = field(default_factory=dict)
@@ -60,6 +62,8 @@ class Usage:
             if counts and not is_optional:
                 self.needed.setdefault(key, f"{path}:{line}")
             self.read.add(key)
+            if counts:
+                self.in_service.add(key)
             self.used.add(key)
         if counts:
             self.dynamic += (f"{path}:{line}" for line in reads.dynamic)

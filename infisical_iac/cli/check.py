@@ -1,7 +1,8 @@
 """`infisical-iac check`: check a repository of services for secrets and missing keys."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,23 +10,27 @@ import click
 from rich.table import Table
 from rich.text import Text
 
+from infisical_iac.api import contents
 from infisical_iac.api.contents import is_visible
 from infisical_iac.api.lists import gather_by
-from infisical_iac.check import model, usage
+from infisical_iac.check import hygiene, model, usage
 from infisical_iac.check.env_files import MIGRATED, TRACKED
 from infisical_iac.check.model import CheckFinding, Judged, summarize
 from infisical_iac.check.repository import Repository, complete
+from infisical_iac.check.samples import find_outdated, write_samples
+from infisical_iac.check.sarif import as_sarif
 from infisical_iac.cli.options import FOUND, inventory_option, json_option, project_file_option
-from infisical_iac.core.errors import ApiError, printable
+from infisical_iac.core import atomic, bundle
+from infisical_iac.core.errors import printable
+from infisical_iac.core.terminal import as_json as as_json_text
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.core.wording import join_names, pluralize
-from infisical_iac.migrate import verify
-from infisical_iac.workspace import environment_contents
 from infisical_iac.workspace.environment_contents import Names
-from infisical_iac.workspace.goal import Layout
+from infisical_iac.workspace.goal import Layout, slugs_of
 from infisical_iac.workspace.load import declared_file, load
 from infisical_iac.workspace.memory import locate
 from infisical_iac.workspace.reach import Reached, reach
+from infisical_iac.workspace.stored_secrets import StoredSecret, read_secrets
 
 _NAMED = 3  # The most files that one line names.
 _OFFLINE = (
@@ -33,16 +38,27 @@ _OFFLINE = (
 )
 
 
-def print_json(repository: Repository, judged: Judged, *, is_compared: bool) -> None:
-    """Print the findings as JSON.
+def print_json(repository: Repository, judged: Judged, seen: "_Readable | None") -> None:
+    """Print the findings as JSON, and the age of each secret.
 
     Args:
-        is_compared: whether the keys were compared with Infisical.
+        seen: what was read from Infisical; None if it was not asked.
     """
+    now = datetime.now(UTC)
     print_data(
         {
             "services": repository.services,
-            "compared_with_infisical": is_compared,
+            "compared_with_infisical": seen is not None,
+            "secrets": [
+                {
+                    "environment": each.environment,
+                    "folder": each.folder,
+                    "key": each.key,
+                    "version": each.version,
+                    "days_since_change": (now - each.changed).days,
+                }
+                for each in (seen.secrets if seen else ())
+            ],
             "findings": [_data(each) for each in judged.findings if not each.is_note],
             "notes": [_data(each) for each in judged.findings if each.is_note],
             "accepted": [{**_data(each), "reason": reason} for each, reason in judged.accepted],
@@ -125,7 +141,21 @@ def _line(found: CheckFinding, text: str) -> Text:
 @inventory_option
 @project_file_option("--workspace-file")
 @click.option("--offline", is_flag=True, help="Check the files only, without asking Infisical.")
-@click.option("--fix", is_flag=True, help="First write what each .infisical.json lacks.")
+@click.option(
+    "--fix",
+    is_flag=True,
+    help="First write what each .infisical.json lacks, and each .env.example.",
+)
+@click.option(
+    "--values",
+    is_flag=True,
+    help="Also read values, to find weak ones, equal ones and old ones; none is shown.",
+)
+@click.option(
+    "--sarif",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the findings to this file as SARIF, for code scanning.",
+)
 @json_option
 @click.pass_context
 def check(
@@ -135,19 +165,23 @@ def check(
     project_file: Path | None,
     offline: bool,
     fix: bool,
+    values: bool,
+    sarif: Path | None,
     as_json: bool,
 ) -> None:
     """Check that a repository of services holds no secret, and that Infisical has every key that
     the code reads, and no others.
 
     It reads `.env` files and ignore rules, each service's loader and .infisical.json, and the keys
-    that the code reads, in every environment. From Infisical it reads only names. Exceptions are in
-    REPO/.infisical-check.yaml, each with a reason.
+    that the code reads, in every environment. From Infisical it reads only names and times, unless
+    you give --values. How old secrets may get is in the project file, as `hygiene`. Exceptions are
+    in REPO/.infisical-check.yaml, each with a reason.
 
     Exit status: 0 if nothing was found; 2 if something was; 1 for an error.
     """
-    if offline and fix:
-        raise click.UsageError("--fix needs the project's id from Infisical: leave out --offline")
+    if offline and (fix or values):
+        needs = "--fix needs the project's id from Infisical" if fix else "--values needs Infisical"
+        raise click.UsageError(f"{needs}: leave out --offline")
     layout, address, seen = Layout(), "", None
     if offline:
         # This loads all settings, which the comparison with Infisical does not need.
@@ -159,46 +193,96 @@ def check(
         with reach(inventory, project_file, None, needs_admin=False) as reached:
             workspace, address = reached.desired, reached.address
             layout = locate(reached.client, reached, partly=True)
-            names, refused = _names(reached, layout)
-            if fix and (written := complete(repository, workspace, layout, address)):
-                echo(f"Wrote {join_names(written)}.", err=True)
+            slugs = [each.slug for each in workspace.environments]
+            listed = read_secrets(reached.client, layout, slugs, values=values)
+            if fix:
+                written = complete(repository, workspace, layout, address)
+                written += write_samples(
+                    repository, Repository(repository, workspace).find_samples()
+                )
+                if written:
+                    echo(f"Wrote {join_names(written)}.", err=True)
             inspected = Repository(repository, workspace)
-            seen = _Readable(names, _find_unseen(reached, layout, inspected, names, refused))
-    found = _findings(inspected, layout, address, seen)
+            names = _names(listed.secrets)
+            unseen = _find_unseen(reached, layout, inspected, names, listed.refused)
+            seen = _Readable(listed.secrets, names, unseen)
+            found = _findings(inspected, layout, address, seen)
+            found += _find_hygiene(reached, layout, seen, found, values=values)
+    if offline:
+        found = _findings(inspected, layout, address, None)
     judged = model.judge(found, inspected.exceptions(), model.NAME)
-    show = print_json if as_json else print_text
-    show(inspected, judged, is_compared=seen is not None)
+    if sarif:
+        _write_sarif(sarif, inspected, judged)
+    if as_json:
+        print_json(inspected, judged, seen)
+    else:
+        print_text(inspected, judged, is_compared=seen is not None)
     ctx.exit(FOUND if any(not each.is_note for each in judged.findings) else 0)
 
 
 class _Readable(NamedTuple):
-    """The names of secrets, and the folders that this login may not read."""
+    """The secrets that this login may see, their names, and the folders that it may not read."""
 
+    secrets: Sequence[StoredSecret]
     names: Names
     unseen: Collection[usage.Place]
 
 
-def _names(reached: Reached, layout: Layout) -> tuple[Names, set[tuple[str, str]]]:
-    """Return the names of secrets by environment and folder, and the projects and environments that
-    this login may not read. Raises UserError.
+def _names(secrets: Iterable[StoredSecret]) -> Names:
+    names: dict[tuple[str, str], list[str]] = {}
+    for each in secrets:
+        names.setdefault((each.environment, each.folder), []).append(each.key)
+    return names
+
+
+def _find_hygiene(
+    reached: Reached,
+    layout: Layout,
+    seen: _Readable,
+    found: Sequence[CheckFinding],
+    *,
+    values: bool,
+) -> list[CheckFinding]:
+    """Return the findings on the secrets themselves.
+
+    Args:
+        found: the findings so far.
+        values: whether values were read.
     """
-    refused: set[tuple[str, str]] = set()
+    rules, secrets, now = reached.desired.hygiene, seen.secrets, datetime.now(UTC)
 
-    def list_secrets(source: tuple[str, str]) -> list[tuple[str, str]]:
-        project, slug = source
-        with verify.asking(slug):
-            try:
-                found = environment_contents.in_environment(reached.client, *source)
-            except ApiError as error:
-                if error.status != 403:
-                    raise
-                refused.add(source)
-                return []
-        return [each for each in found if not layout.is_elsewhere(slug, each[0], project)]
+    def read_version(secret: StoredSecret, version: int) -> StoredSecret | None:
+        project = layout.find(secret.environment, secret.folder)
+        where = (project, secret.environment, secret.folder, secret.key)
+        shown = contents.secret(reached.client, *where, version=version)
+        return StoredSecret.of(secret.environment, secret.folder, shown) if shown else None
 
-    slugs = [each.slug for each in reached.desired.environments]
-    sources = [(project, slug) for slug in slugs for project in layout.list_in(slug)]
-    return environment_contents.collect(sources, list_secrets), refused
+    more = [*hygiene.find_old(secrets, rules.max_age, now, read_version if values else None)]
+    if values:
+        more += hygiene.find_equal(secrets)
+        more += hygiene.find_weak(secrets)
+        more += hygiene.find_hidden(secrets)
+    more += hygiene.find_uneven(secrets, seen.unseen, found, reached.desired)
+    if rules.unread_days and reached.read_accesses:
+        reads = reached.read_accesses(now - timedelta(days=rules.unread_days))
+        slugs = (reached.desired.project.slug, *slugs_of(reached.desired).values())
+        projects = {*layout.ids, *slugs}
+        days = rules.unread_days
+        more += hygiene.find_unread(secrets, reads, projects, reached.desired, days, now)
+    elif rules.unread_days:
+        message = "What nobody reads was not searched: the access log is read on the host, by -i."
+        more.append(CheckFinding("not-checked", "hygiene", "", message, is_note=True))
+    return more
+
+
+def _write_sarif(file: Path, repository: Repository, judged: Judged) -> None:
+    folders = {
+        each: name for name, one in repository.workspace.services.items() for each in one.readable
+    }
+    folders |= {one.folder: name for name, one in repository.workspace.services.items()}
+    log = as_sarif(judged.findings, judged.accepted, repository.services, folders, bundle.version())
+    with atomic.explain_failure(file):
+        atomic.write(file, as_json_text(log, indent=2) + "\n")
 
 
 def _find_unseen(
@@ -233,6 +317,7 @@ def _findings(
             CheckFinding("not-checked", path, "", why, True) for path, why in reads.unread.items()
         )
     found += repository.find_absent()
+    found += find_outdated(repository.find_samples())
     if seen is not None:
         found += usage.find_unseen(seen.unseen)
         found += usage.find_missing(held, seen.names, repository.workspace, seen.unseen)

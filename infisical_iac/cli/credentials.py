@@ -33,7 +33,7 @@ from infisical_iac.workspace.client_secrets import Rotation
 from infisical_iac.workspace.credential_file import FIRST_WORDS, Credential, render, variables
 from infisical_iac.workspace.credentials import Overview, Step, ago, notes, overview
 from infisical_iac.workspace.delivery import Courier, courier
-from infisical_iac.workspace.model import ServiceAccount
+from infisical_iac.workspace.model import Account
 from infisical_iac.workspace.reach import StoredCredentials, open_credentials
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -150,7 +150,8 @@ def _others_can_read_output() -> bool:
 def list_command(keeping: Keeping, as_json: bool) -> None:
     """List the credentials of all services: age, last use, number of uses, expiry, and files.
 
-    Notes list what needs attention. No secret is shown, and nothing is changed.
+    Identities that log in by tokens of their platform have none; their ids are listed, which are no
+    secret. Notes list what needs attention. No secret is shown, and nothing is changed.
 
     Exit status: 0, or 1 for an error.
     """
@@ -164,11 +165,24 @@ def list_command(keeping: Keeping, as_json: bool) -> None:
             for step in kept.steps
         ]
         remarks = notes(kept.steps, kept.now)
+        reached = kept.reached
+        by_token = client_secrets.find_token_logins(
+            reached.client, reached.desired, reached.memory.identities
+        )
     if as_json:
-        print_data({"credentials": [row.data for row in rows], "notes": remarks})
+        logins = [
+            {"identity": each.identity, "id": id or None, "tokens": each.auth and each.auth.data}
+            for each, id in by_token
+        ]
+        data = [row.data for row in rows]
+        print_data({"credentials": data, "token_logins": logins, "notes": remarks})
         return
     columns = ("Credentials", "Made", "Last used", "Uses", "Ends", "File", "Others")
-    print_table(columns, (_cells(row, kept.now) for row in rows))
+    if rows or not by_token:
+        print_table(columns, (_cells(row, kept.now) for row in rows))
+    if by_token:
+        heads = ("Logs in by tokens", "INFISICAL_MACHINE_IDENTITY_ID", "Tokens")
+        print_table(heads, ((each.identity, id or "none yet", each.auth) for each, id in by_token))
     print_notes(remarks)
 
 
@@ -286,7 +300,7 @@ class Delivery:
         report: called with each change once it is made.
     """
 
-    account: ServiceAccount
+    account: Account
     courier: Courier | None
     deploys: bool
     report: Callable[[str], None]
@@ -313,9 +327,7 @@ class Delivery:
             self.report(f"~ {self.account.target}: is being deployed")
 
 
-def open_delivery(
-    account: ServiceAccount, *, deploys: bool, report: Callable[[str], None]
-) -> Delivery:
+def open_delivery(account: Account, *, deploys: bool, report: Callable[[str], None]) -> Delivery:
     """Return the delivery for an account.
 
     Raises UserError if the environment lacks a variable that the target needs, such as an API key.

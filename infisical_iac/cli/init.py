@@ -335,7 +335,8 @@ def _render(
 ) -> tuple[dict[str, str], list[str]]:
     """Return the texts to write by their paths, and the paths of files that stay as they are."""
     is_clone = repository.is_clone(directory)
-    files = repository.files(answered, project_file)
+    pipeline = None if is_clone else repository.find_pipeline(directory)
+    files = repository.files(answered, project_file, pipeline)
     stays = []
     inventory = repository.inventory_file(answered.group)
     around = {inventory: files.pop(inventory)}

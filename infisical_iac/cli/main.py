@@ -22,6 +22,7 @@ _COMMANDS = {
     "Every day": {
         "status": "Show the health of the deployment on one screen.",
         "check": "Check a repository of services for secrets and missing keys.",
+        "secrets": "List, set, unset and compare secrets without the web page.",
         "credentials": "List, show, deliver, rotate and revoke service credentials.",
         "workspace": "Plan and apply the project file only; invite people.",
         "isolation": "Move the secrets to a project for each service, or back.",

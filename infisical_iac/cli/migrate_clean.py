@@ -2,7 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -10,10 +10,12 @@ import click
 from rich.text import Text
 
 from infisical_iac.backup import recipients
+from infisical_iac.check import proposals
 from infisical_iac.check.repository import Repository
 from infisical_iac.cli.migrate import show as show_lines
 from infisical_iac.cli.options import FOUND, name_inventory, project_file_option, yes_option
 from infisical_iac.cli.output import confirm, print_notes, show
+from infisical_iac.core import atomic
 from infisical_iac.core.change import Change
 from infisical_iac.core.errors import FileError, UserError, printable
 from infisical_iac.core.terminal import console, echo
@@ -48,6 +50,8 @@ class _Plan:
     additions: Sequence[ignores.Addition]
     examples: Sequence[Path]
     archive: Path | None
+    patch: Path | None = None
+    proposed: Sequence[proposals.Proposal] = ()
 
 
 @click.command()
@@ -95,6 +99,9 @@ def clean(
     read back from Infisical. Ignore rules and examples with a service's three login variables are
     added, and places that still mention the old files are listed.
 
+    For README files, other documents, Dockerfiles, compose files and CI, changes are proposed in
+    migration.patch next to the plan: review it, and apply it by `git apply`.
+
     Files that hold only login variables, or that the plan skips as a whole, are kept. A
     service that loses files and has no loader, as `infisical-iac check` reports it, is named (✗)
     before the question: it can't start then.
@@ -106,6 +113,10 @@ def clean(
     root, report = read_report(plan_file)
     key = load_key(plan_file)
     plan = _plan(root, report.verified_files, key, archived=not no_archive)
+    repository = _read_repository(root, project_file or declared_file(inventory))
+    moved_files = [*report.verified_files, *report.deleted]
+    if repository:
+        plan = _with_proposals(plan, repository, plan_file.with_name(proposals.FILE), moved_files)
     if plan.archive and not keys[0]:
         raise UserError(
             "nothing was deleted, as the archive would have no recipient: add --recipients-file "
@@ -122,17 +133,15 @@ def clean(
     for path in left:
         echo(printable(f"{path} stays: it holds only login variables."))
     _show_left_out(root, report.left_out_paths)
-    moved = [each.path for each in (*report.verified_files, *report.deleted)]
+    moved = [each.path for each in moved_files]
     if moved:
         _show_references(root, plan_file, moved)
-    stopped = _find_services_without_loader(
-        root, plan.examined, project_file or declared_file(inventory)
-    )
+    stopped = _find_services_without_loader(repository, plan.examined) if repository else {}
     show_lines(f"✗ {each}" for each in stopped.values())
     if no_archive and plan.examined.ready:
         report.require_recent(datetime.now(UTC))
     kept = plan.examined.kept
-    if plan.examined.ready or plan.additions or plan.examples:
+    if plan.examined.ready or plan.additions or plan.examples or plan.patch:
         names = join_names(stopped)
         risk = f" {names} can't start then (✗)." if names else ""
         confirm(f"Make these changes?{risk}", yes=yes)
@@ -173,6 +182,10 @@ def _show(root: Path, plan: _Plan) -> None:
     if plan.archive:
         ignored = ", ignored by git" if git.top(root) else ""
         changes.append(Change("+", _name(root, plan.archive), f"an encrypted archive{ignored}"))
+    if plan.patch:
+        named = join_first([each.path for each in plan.proposed], _NAMED)
+        detail = f"proposed changes to {named}"
+        changes.append(Change("~" if plan.patch.exists() else "+", plan.patch.name, detail))
     for ready in plan.examined.ready:
         file = ready.file
         detail = f"{pluralize(len(file.keys), 'key')} of {file.service} in {file.environment}"
@@ -182,25 +195,37 @@ def _show(root: Path, plan: _Plan) -> None:
     show(changes, _lines_of(plan.examined.kept))
 
 
-def _find_services_without_loader(
-    root: Path, examined: Examined, project_file: Path
-) -> dict[str, str]:
-    """Return a sentence on each service that loses files and has no loader, by its name."""
-    services = {each.file.service for each in examined.ready}
-    if not services:
-        return {}
+def _read_repository(root: Path, project_file: Path) -> Repository | None:
+    """Return the repository with its services; None, with a note, if they can't be known."""
     try:
-        workspace = load(project_file)
-        repository = Repository(root, workspace)
+        return Repository(root, load(project_file))
     except UserError as error:
         print_notes([f"could not check whether services have a loader: {error}"])
-        return {}
-    names = {workspace.renamed_services.get(each, each) for each in services}
+        return None
+
+
+def _with_proposals(
+    plan: _Plan, repository: Repository, patch: Path, files: Sequence[MovedFile]
+) -> _Plan:
+    """Return the plan with a patch, unless it exists already or would be empty."""
+    renamed = repository.workspace.renamed_services
+    services = list(dict.fromkeys(renamed.get(each.service, each.service) for each in files))
+    found = proposals.propose(repository, services)
+    text = proposals.as_patch(found).encode()
+    if not found or (patch.is_file() and patch.read_bytes() == text):
+        return plan
+    return replace(plan, patch=patch, proposed=found)
+
+
+def _find_services_without_loader(repository: Repository, examined: Examined) -> dict[str, str]:
+    """Return a sentence on each service that loses files and has no loader, by its name."""
+    services = {each.file.service for each in examined.ready}
+    names = {repository.workspace.renamed_services.get(each, each) for each in services}
     if unknown := sorted(names - repository.services.keys()):
         print_notes(
             [
                 f"could not check whether there is a loader for {join_first(unknown, _NAMED)}: "
-                f"{project_file} assigns no directory of {root} to it"
+                f"the project file assigns no directory of {repository.root} to it"
             ]
         )
     found = repository.services_without_loader()
@@ -249,6 +274,10 @@ def _run(root: Path, plan: _Plan, keys: _Keys, key: bytes) -> list[KeptFile]:
         ignores.write(addition)
     for example in plan.examples:
         cleaning.write(example)
+    if plan.patch:
+        with atomic.explain_failure(plan.patch):
+            # Its lines may be next to secrets in these files, as in the files themselves.
+            atomic.write(plan.patch, proposals.as_patch(plan.proposed), mode=0o600)
     if plan.archive:
         if git.top(root) and not git.is_ignored(plan.archive):
             raise FileError(
@@ -261,6 +290,9 @@ def _run(root: Path, plan: _Plan, keys: _Keys, key: bytes) -> list[KeptFile]:
     kept = [why for each in plan.examined.ready if (why := delete(root, each, key))]
     show([], _lines_of(kept))
     echo(f"Deleted {pluralize(len(plan.examined.ready) - len(kept), 'file')}.")
+    if plan.patch:
+        at = shlex.quote(str(plan.patch.resolve()))
+        echo(f"Review {plan.patch}, then `cd {shlex.quote(str(root))} && git apply {at}`.")
     if any(each.is_tracked for each in plan.examined.ready):
         echo("git's history still has what was tracked: commit, then run migrate history.")
     if len(kept) < len(plan.examined.ready):

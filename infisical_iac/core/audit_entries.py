@@ -59,6 +59,7 @@ def _git(place: Path, *arguments: str) -> str:
 Event = Literal[
     "apply",
     "workspace",
+    "secrets",
     "rotation",
     "keys",
     "credentials",

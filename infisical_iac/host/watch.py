@@ -253,6 +253,12 @@ def watch(known: Known) -> None:
     )
 
 
+def read_folder_reads(since: datetime) -> list[str]:
+    """Return what `reads.sh` prints of the current host's access log."""
+    command = script("reads", DIRECTORY, str(int(since.timestamp())))
+    return run(command, doing="read the access log").splitlines()
+
+
 def read_requests(
     since: datetime, last: int, ids: Sequence[str], environment: str, statuses: str
 ) -> list[str]:

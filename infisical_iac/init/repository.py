@@ -7,9 +7,10 @@ import ast
 import json
 import os
 import re
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from infisical_iac.core import bundle, compatibility
 from infisical_iac.core.errors import FileError
@@ -51,11 +52,44 @@ def project_file(project: str) -> str:
     return f"group_data/{slug(project, fallback='project')}.yaml"
 
 
-def files(answers: Answers, workspace_file: str = SHIPPED_PROJECT_FILE) -> dict[str, str]:
+class Pipeline(NamedTuple):
+    """The repository of a pipeline, whose jobs log in by tokens of the platform."""
+
+    platform: str
+    key: str
+    repository: str
+
+
+_PLATFORMS = {"github.com": ("github", "repository"), "gitlab.com": ("gitlab", "project")}
+_REMOTE = re.compile(
+    r"(?:(?:https|ssh)://(?:[^@/\s]+@)?|git@)(?P<host>github\.com|gitlab\.com)(?::\d+)?[/:]"
+    r"(?P<name>[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)+)/?"
+)
+
+
+def find_pipeline(directory: Path) -> Pipeline | None:
+    """Return the repository at GitHub or GitLab that a directory is a clone of; None if unknown."""
+    command = ("git", "-C", str(directory), "remote", "get-url", "origin")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    found = _REMOTE.fullmatch(done.stdout.strip())
+    return (
+        Pipeline(*_PLATFORMS[found["host"]], found["name"].removesuffix(".git")) if found else None
+    )
+
+
+def files(
+    answers: Answers,
+    workspace_file: str = SHIPPED_PROJECT_FILE,
+    pipeline: Pipeline | None = None,
+) -> dict[str, str]:
     """Return the texts of settings, inventory and project file, by their paths.
 
     Args:
         workspace_file: the path of the project file.
+        pipeline: where the repository's pipeline runs, if that is known.
     """
     name = answers.project or answers.organization or "ChainAlign"
     # If the project file is kept, no environments are asked for, and this text of it is not used.
@@ -76,6 +110,7 @@ def files(answers: Answers, workspace_file: str = SHIPPED_PROJECT_FILE) -> dict[
             environments=[(scalar(each.slug), scalar(each.name)) for each in environments],
             services=[(scalar(each.name), each.folder) for each in answers.services],
             schema_version=compatibility.WORKSPACE.version,
+            pipeline=pipeline,
         ),
         inventory_file(answers.group): template("inventory/group.py", group=answers.group),
     }

@@ -132,7 +132,8 @@ def _ask_services(
     reached: Reached, layout: Layout, expected: Mapping[Name, Expected], directory: Path | None
 ) -> tuple[Seen, list[str]]:
     """Return the secrets that each service reads, and a sentence on each that could not log in."""
-    accounts = reached.desired.accounts()
+    # The tokens of a platform are for its own jobs and pods, so others can't be asked.
+    accounts = [each for each in reached.desired.accounts() if each.auth is None]
     texts = [_credentials(each, directory) for each in accounts]
 
     def ask(text: str) -> set[Name] | str:

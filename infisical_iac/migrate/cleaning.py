@@ -357,7 +357,7 @@ _LOADERS = tuple(mention for each in all_grammars() for mention in each.mentions
 # A match is neither a property such as process.env nor a part of a longer name.
 _BEFORE, _AFTER = r"(?<![\w.)\]?-])", r"(?![\w-]|\.\w)"
 # Texts that name the files only to exclude them, or that repeat another file.
-_SILENT = re.compile(r".*ignore|.*\.lock|migration-report\.\w+")
+_SILENT = re.compile(r".*ignore|.*\.lock|migration-report\.\w+|migration\.patch")
 
 
 class Reference(NamedTuple):

@@ -8,10 +8,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from infisical_iac.core.errors import SettingsError
+from infisical_iac.core.errors import SettingsError, UserError
 
 UNFINISHED = "unfinished"
 # Paths that Infisical answers only after it has checked the token.
@@ -169,6 +169,45 @@ def _as_served(path: str) -> str:
     """Return a path with its escapes decoded as the server decodes them."""
     parts = _KEPT_ESCAPES.split(path)
     return "".join(part if place % 2 else unquote(part) for place, part in enumerate(parts))
+
+
+class FolderReads(NamedTuple):
+    """The folders whose secrets were read with a token, as the access log shows.
+
+    Attributes:
+        began: the time of the log's first request; None for an empty log.
+        places: the id or slug of a project, the environment, and the folder.
+        has_unplaced: whether there were reads that name no environment.
+    """
+
+    began: datetime | None
+    places: frozenset[tuple[str, str, str]] = frozenset()
+    has_unplaced: bool = False
+
+
+def parse_reads(lines: Sequence[str]) -> FolderReads:
+    """Parse what `reads.sh` printed on one host. Raises UserError if it had no time to finish."""
+    if UNFINISHED in lines:
+        raise UserError(
+            "the access log is too long to be read in four minutes: give a lower unread_days",
+            code="error.long_log",
+        )
+    began, *places = (json.loads(line) for line in lines) if lines else (None,)
+    found = frozenset((unquote(a), unquote(b), unquote(c) or "/") for a, b, c in places)
+    placed = frozenset(each for each in found if each[0] and each[1])
+    at = None if began is None else datetime.fromtimestamp(float(began), UTC)
+    return FolderReads(at, placed, has_unplaced=len(placed) < len(found))
+
+
+def merge_reads(hosts: Iterable[FolderReads]) -> FolderReads:
+    """Return the reads of all hosts of a cluster, whose logs begin with the latest beginning."""
+    found = list(hosts)
+    begins = [each.began for each in found if each.began is not None]
+    return FolderReads(
+        max(begins, default=None),
+        frozenset().union(*(each.places for each in found)),
+        any(each.has_unplaced for each in found),
+    )
 
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

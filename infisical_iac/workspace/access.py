@@ -20,17 +20,16 @@ from infisical_iac.workspace.model import (
     OF_IDENTITIES,
     OF_PERSONS,
     PERSON_PRIVILEGE,
-    PRIVILEGE,
     Access,
+    Account,
     Isolation,
-    ServiceAccount,
     Workspace,
     are_equal,
     find_privilege,
     grant,
-    reading,
     seat,
 )
+from infisical_iac.workspace.oidc import METHOD, OidcClaims, oidc_fields, oidc_path
 from infisical_iac.workspace.people_actual import in_organization
 from infisical_iac.workspace.second_factor import SecondFactors, is_suspended
 from infisical_iac.workspace.state import (
@@ -79,30 +78,37 @@ def _privilege_drift(own: Privilege, grants: Sequence[Json], words: str) -> list
     return [*reasons, f"permissions → {words}"] if differs else reasons
 
 
-def diff_account(
-    desired: ServiceAccount, isolation: Isolation, actual: Actual
-) -> Iterator[ApiChange]:
-    """Yield the differences in one service's access to one environment of the project."""
+def diff_account(desired: Account, isolation: Isolation, actual: Actual) -> Iterator[ApiChange]:
+    """Yield the differences in one account's access to one environment of the project."""
     yield from diff_identity(desired, actual)
     yield from diff_seat(desired, isolation, actual)
 
 
-def diff_identity(desired: ServiceAccount, actual: Actual) -> Iterator[ApiChange]:
+def diff_identity(desired: Account, actual: Actual) -> Iterator[ApiChange]:
     """Yield the differences in the identity of a service and an environment, and in its login."""
     there = _state(desired, actual)
     yield from _identity(desired, there.identity, actual)
     yield from _login(desired, there)
 
 
-def diff_seat(desired: ServiceAccount, isolation: Isolation, actual: Actual) -> Iterator[ApiChange]:
+def diff_seat(desired: Account, isolation: Isolation, actual: Actual) -> Iterator[ApiChange]:
     """Yield the differences in the rights of a service's identity in the project."""
     there = _state(desired, actual)
-    role = "no-access" if isolation == "privilege" else "viewer"
+    by_privilege = is_granted(desired, isolation)
+    role = "no-access" if by_privilege else "viewer"
     yield from _membership(desired.identity, there, role, actual)
-    yield from _privileges(desired, there, isolation, actual)
+    yield from _privileges(desired, there, actual, by_privilege=by_privilege)
 
 
-def _state(desired: ServiceAccount, actual: Actual) -> AccountState:
+def is_granted(account: Account, isolation: Isolation) -> bool:
+    """Return whether a privilege gives an account its access, and not a role.
+
+    No role of the free edition shows names without values.
+    """
+    return isolation == "privilege" or not account.sees_values
+
+
+def _state(desired: Account, actual: Actual) -> AccountState:
     name = desired.identity
     missing = AccountState(Identity(Made(f"identity {name}"), name, "no-access"))
     return actual.accounts.get(name, missing)
@@ -119,7 +125,7 @@ def end_seats(actual: Actual) -> Iterator[ApiChange]:
             yield ApiChange("-", what, detail, (call,))
 
 
-def _identity(desired: ServiceAccount, there: Identity, actual: Actual) -> Iterator[ApiChange]:
+def _identity(desired: Account, there: Identity, actual: Actual) -> Iterator[ApiChange]:
     name = desired.identity
     # The identity of a renamed service is shown by its present name.
     what = f"identity {there.name if there.name == desired.former_identity else name}"
@@ -145,7 +151,10 @@ def identity_drift(held: Identity, name: str, role: str) -> tuple[Json, str]:
     return body, ", ".join(details)
 
 
-def _login(desired: ServiceAccount, there: AccountState) -> Iterator[ApiChange]:
+def _login(desired: Account, there: AccountState) -> Iterator[ApiChange]:
+    if desired.auth is not None:
+        yield from _oidc(desired, desired.auth, there)
+        return
     fields = auth_fields(desired.ttl, desired.max_ttl)
     # The whole path of the route, with the id as a part of its own.
     path = (universal_auth_path("").rstrip("/"), there.identity.id)
@@ -160,6 +169,26 @@ def _login(desired: ServiceAccount, there: AccountState) -> Iterator[ApiChange]:
         yield ApiChange("~", f"identity {desired.identity}", detail, (call,))
 
 
+def _oidc(desired: Account, claims: OidcClaims, there: AccountState) -> Iterator[ApiChange]:
+    fields = oidc_fields(claims, desired.ttl, desired.max_ttl)
+    path = oidc_path(there.identity.id)
+    if there.oidc is None:
+        what = f"{METHOD} of {desired.identity}"
+        # Infisical's own page and the next line of a pipeline need the id, which is no secret.
+        call = Call("POST", path, auth_body(fields), shows=partial(_id_of, desired.identity))
+        yield ApiChange("+", what, str(claims), (call,))
+    elif differing := diff_fields(fields, there.oidc):
+        both = {key: fields[key] for key in ("accessTokenTTL", "accessTokenMaxTTL")}
+        call = Call("PATCH", path, auth_body({**differing, **both}))
+        detail = words(differing, there.oidc)
+        yield ApiChange("~", f"{METHOD} of {desired.identity}", detail, (call,))
+
+
+def _id_of(name: str, answer: Mapping[str, Any]) -> str:
+    id = answer["identityOidcAuth"]["identityId"]
+    return f"{name} logs in with INFISICAL_MACHINE_IDENTITY_ID={id}, which is no secret"
+
+
 def _membership(name: str, there: AccountState, role: str, actual: Actual) -> Iterator[ApiChange]:
     path = (*_members(actual)[:-1], "memberships/identities", there.identity.id)
     what = f"project membership of {name}"
@@ -171,23 +200,23 @@ def _membership(name: str, there: AccountState, role: str, actual: Actual) -> It
 
 
 def _privileges(
-    desired: ServiceAccount, there: AccountState, isolation: Isolation, actual: Actual
+    desired: Account, there: AccountState, actual: Actual, *, by_privilege: bool
 ) -> Iterator[ApiChange]:
-    grants = reading(desired)
-    own = find_privilege(there.privileges, PRIVILEGE, grants) if isolation == "privilege" else None
+    grants, slug = desired.grants, desired.privilege
+    own = find_privilege(there.privileges, slug, grants) if by_privilege else None
     # Any other privilege would widen the rights of our identity.
     for each in there.privileges:
         if each is not own:
             what = f"privilege {each.slug} of {desired.identity}"
             yield ApiChange("-", what, calls=(Call("DELETE", (OF_IDENTITIES, each.id)),))
-    if isolation != "privilege":
+    if not by_privilege:
         return
-    what, body = f"privilege {PRIVILEGE} of {desired.identity}", grant(PRIVILEGE, grants)
-    where = f"{join_names(desired.readable)} in {desired.environment}"
+    what, body = f"privilege {slug} of {desired.identity}", grant(slug, grants)
+    where, verb = desired.sight, "read" if desired.sees_values else "see"
     if own is None:
         holder = {"identityId": there.identity.id, "projectId": actual.project_id}
         yield ApiChange("+", what, where, (Call("POST", (OF_IDENTITIES,), {**holder, **body}),))
-    elif reasons := _privilege_drift(own, grants, f"read {where} only"):
+    elif reasons := _privilege_drift(own, grants, f"{verb} {where} only"):
         yield ApiChange(
             "~", what, ", ".join(reasons), (Call("PATCH", (OF_IDENTITIES, own.id), body),)
         )

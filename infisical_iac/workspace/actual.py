@@ -11,10 +11,12 @@ from infisical_iac.api.lists import gather, gather_by
 from infisical_iac.api.universal_auth import client_secrets, universal_auth
 from infisical_iac.core.errors import SettingsError, Unreachable, UserError
 from infisical_iac.workspace import environment_contents, model, structure
+from infisical_iac.workspace.access import is_granted
 from infisical_iac.workspace.credentials import is_made_for
 from infisical_iac.workspace.goal import Goal, find_unnamed_parts, split
 from infisical_iac.workspace.memory import find_listed, find_project, known_folders
 from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.oidc import METHOD, read_oidc
 from infisical_iac.workspace.people_actual import (
     in_organization,
     list_people,
@@ -32,6 +34,7 @@ from infisical_iac.workspace.state import (
     EnvironmentState,
     Import,
     People,
+    Privilege,
     ProjectState,
     ServerLists,
     deleted_environments,
@@ -183,6 +186,12 @@ def _read_part(client: Client, goal: Goal, start: Actual, project: Json) -> Actu
         name: replace(each, roles=members.get(each.identity.id))
         for name, each in start.accounts.items()
     }
+    # Only names without values are granted by a privilege here.
+    for account in desired.jobs():
+        there_is = accounts.get(account.identity)
+        if there_is and there_is.roles is not None and not account.sees_values:
+            held = _privileges(client, there_is.identity.id, id)
+            accounts[account.identity] = replace(there_is, privileges=held)
     environments = tuple(
         EnvironmentState(each["id"], each["slug"], each["name"], position, folders[each["slug"]])
         for position, each in enumerate(project["environments"], start=1)
@@ -343,18 +352,28 @@ def _accounts(
     names = goal.desired.identities()
     everybody = [each["identity"] for each in listed.identities]
     own = identities.find_all(client, organization, names, goal.memory.identities, everybody)
+    desired = {each.identity: each for each in goal.desired.every_account()}
     members = {each["identityId"]: roles_of(each) for each in listed.seats}
 
     def read_account(name: str) -> AccountState:
-        identity = own[name]
-        auth = universal_auth(client, identity.id) if identity.has_universal_auth else None
+        identity, account = own[name], desired[name]
+        auth, oidc = None, None
+        if account.auth is None:
+            auth = universal_auth(client, identity.id) if identity.has_universal_auth else None
+        elif METHOD in identity.auth_methods:
+            oidc = read_oidc(client, identity.id)
         roles = members.get(identity.id)
-        if roles is None or not goal.grants:
-            return AccountState(identity, auth, roles)
-        at = {"identityId": identity.id, "projectId": project}
-        return AccountState(identity, auth, roles, model.read(client, model.OF_IDENTITIES, at))
+        held: tuple[Privilege, ...] = ()
+        if project and roles is not None and is_granted(account, goal.isolation):
+            held = _privileges(client, identity.id, project)
+        return AccountState(identity, auth, roles, held, oidc)
 
     return gather_by(own, read_account)
+
+
+def _privileges(client: Client, identity: str, project: str) -> tuple[Privilege, ...]:
+    at = {"identityId": identity, "projectId": project}
+    return model.read(client, model.OF_IDENTITIES, at)
 
 
 def _duplicates(
@@ -370,7 +389,7 @@ def _duplicates(
     secret for it: anybody may give an identity any name.
     """
     own = {each.identity.id for each in accounts.values()}
-    ours = {account.identity: account for account in desired.accounts()}
+    ours = {account.identity: account for account in desired.every_account()}
     listed = [
         each["identityId"]
         for each in seats

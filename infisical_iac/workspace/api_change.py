@@ -78,6 +78,8 @@ def words(differing: Mapping[str, Any], actual: Mapping[str, Any]) -> str:
 def _describe(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return "on" if value else "off"
+    if isinstance(value, Mapping):
+        return join_names(f"{key} {each}" for key, each in value.items()) or "none"
     if isinstance(value, list | tuple):
         return join_names(value) or "none"
-    return str(value)
+    return str(value) or "none"

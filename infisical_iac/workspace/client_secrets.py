@@ -18,7 +18,7 @@ from infisical_iac.api.universal_auth import (
 from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.workspace.credential_file import Credential, Replaced, Store, Term, render
 from infisical_iac.workspace.credentials import Holder, Step, description
-from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.model import Account, Workspace
 from infisical_iac.workspace.state import Actual
 
 
@@ -46,7 +46,8 @@ def find_holders(
 
     `known` has the ids of the last run, by name.
     """
-    names, organization = desired.identities(), identities.organization_id(client)
+    names = {each.identity: each.former_identity for each in desired.secret_holders()}
+    organization = identities.organization_id(client)
     found = identities.find_all(client, organization, names, known)
 
     def read(name: str) -> Holder | None:
@@ -54,6 +55,19 @@ def find_holders(
         return _holder(client, id, universal_auth(client, id))
 
     return {name: holder for name, holder in gather_by(found, read).items() if holder}
+
+
+def find_token_logins(
+    client: Client, desired: Workspace, known: Mapping[str, str] | None = None
+) -> list[tuple[Account, str]]:
+    """Return the accounts that log in by tokens, with the ids of their identities; "" for none."""
+    accounts = [each for each in desired.every_account() if each.auth is not None]
+    names = {each.identity: each.former_identity for each in accounts}
+    if not names:
+        return []
+    found = identities.find_all(client, identities.organization_id(client), names, known)
+    ids = {name: each.id for name, each in found.items()}
+    return [(each, ids.get(each.identity, "")) for each in accounts]
 
 
 def _holder(

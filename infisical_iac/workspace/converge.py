@@ -9,7 +9,7 @@ from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.workspace import access, structure
 from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.api_change import ApiChange, Call, Made
+from infisical_iac.workspace.api_change import ApiChange, Call, Made, blocked_change
 from infisical_iac.workspace.goal import Goal, narrow_people, pair
 from infisical_iac.workspace.memory import former_folder
 from infisical_iac.workspace.model import ServiceAccount, Workspace
@@ -32,6 +32,8 @@ def difference(goal: Goal, actual: Actual) -> list[ApiChange]:
     changes += access.people(desired, goal.admin_email, actual, goal.factors)
     stuck = {each.what for each in changes if each.kind == "!"}
     there = structure.match_environments(desired, actual, goal.memory.environments)
+    for job in desired.jobs():
+        changes += access.diff_account(job, goal.isolation, actual)
     for account in desired.accounts():
         # Permissions show the account's former folder, so they stay until the folder is renamed.
         waits = account.environment not in there or not stuck.isdisjoint(_places(account))
@@ -56,8 +58,10 @@ def _project(goal: Goal, actual: Actual) -> list[ApiChange]:
 
 def _in_parts(goal: Goal, actual: Actual) -> Iterator[ApiChange]:
     """Yield the differences of the isolation `projects`: identities first, then each project."""
-    for account in goal.desired.accounts():
+    for account in goal.desired.every_account():
         yield from access.diff_identity(account, actual)
+        if goal.memory.fell_back and not account.sees_values:
+            yield blocked_change(f"access of {account.identity}", _NO_NAMES)
     yield from access.invitations(goal.desired, goal.admin_email, actual)
     for part, there in pair(goal, actual):
         changes = _project(part, there)
@@ -68,8 +72,9 @@ def _in_parts(goal: Goal, actual: Actual) -> Iterator[ApiChange]:
             *access.seats(part.desired, goal.admin_email, there, goal.factors),
             *access.end_seats(there),
         ]
-        for account in part.desired.accounts():
-            changes += access.diff_seat(account, goal.isolation, there)
+        for account in part.desired.every_account():
+            if account.sees_values or not goal.memory.fell_back:
+                changes += access.diff_seat(account, goal.isolation, there)
         project = f"project {part.desired.project.slug}"
         for each in changes:
             named = each.what if each.what == project else f"{each.what} of {project}"
@@ -79,6 +84,12 @@ def _in_parts(goal: Goal, actual: Actual) -> Iterator[ApiChange]:
         ends = [*access.seats(left, goal.admin_email, there, goal.factors, joins=False)]
         for each in (*ends, *access.end_seats(there)):
             yield replace(each, what=f"{each.what} of project {there.project_slug}")
+
+
+_NO_NAMES = (
+    "this release does not enforce privileges, so nothing shows names without values: let the job "
+    "see folders, or run `infisical-iac check --offline` in it"
+)
 
 
 def _places(account: ServiceAccount) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from infisical_iac.api.universal_auth import ClientSecret
 from infisical_iac.core.change import Change
 from infisical_iac.workspace.credential_file import Credential, parse, until
-from infisical_iac.workspace.model import ServiceAccount, Workspace
+from infisical_iac.workspace.model import Account, Workspace
 
 DIRECTORY = "/etc/infisical/credentials"
 _CLIENT_ID = re.compile(r"^INFISICAL_CLIENT_ID=(.*)$", re.MULTILINE)
@@ -39,7 +39,7 @@ class Step:
             the file of the new name, and then it is removed.
     """
 
-    account: ServiceAccount
+    account: Account
     holder: Holder | None
     creates: bool
     orphans: tuple[str, ...] = ()
@@ -80,17 +80,17 @@ class Step:
         return ", ".join(map(str, self.changes)) or f"= credentials {self.account.credentials}"
 
 
-def path(account: ServiceAccount) -> str:
+def path(account: Account) -> str:
     """Return the path of an account's file on the host."""
     return f"{DIRECTORY}/{account.credentials}.env"
 
 
-def description(account: ServiceAccount) -> str:
+def description(account: Account) -> str:
     """Return the description in Infisical of a client secret made for an account."""
     return f"infisical-iac: {account.credentials}"
 
 
-def is_made_for(account: ServiceAccount, secret: ClientSecret) -> bool:
+def is_made_for(account: Account, secret: ClientSecret) -> bool:
     """Return whether this project made a client secret of an account's identity.
 
     A description never changes: that of a client secret made before the service was renamed has the
@@ -106,7 +106,7 @@ def plan(
     files: Mapping[str, str],
     now: datetime | None = None,
 ) -> list[Step]:
-    """Return a step for every service in every environment, also where nothing is due.
+    """Return a step for every account with a client secret, also where nothing is due.
 
     Args:
         holders: identity name to identity; a missing one is still to be made.
@@ -115,13 +115,12 @@ def plan(
     """
     now = now or datetime.now(UTC)
     return [
-        _step(account, holders.get(account.identity), files, now) for account in desired.accounts()
+        _step(account, holders.get(account.identity), files, now)
+        for account in desired.secret_holders()
     ]
 
 
-def _step(
-    account: ServiceAccount, holder: Holder | None, files: Mapping[str, str], now: datetime
-) -> Step:
+def _step(account: Account, holder: Holder | None, files: Mapping[str, str], now: datetime) -> Step:
     if holder is None:
         return Step(account, None, creates=True)
     before = files.get(account.former_credentials, "")
@@ -140,13 +139,13 @@ def _step(
     return Step(account, holder, held is None, orphans, spared, held, moves)
 
 
-def own_secrets(account: ServiceAccount, holder: Holder) -> list[ClientSecret]:
+def own_secrets(account: Account, holder: Holder) -> list[ClientSecret]:
     """Return the client secrets that this project made for an account."""
     return [each for each in holder.secrets if is_made_for(account, each)]
 
 
 def _working_credential(
-    account: ServiceAccount, holder: Holder, found: Credential | None, now: datetime
+    account: Account, holder: Holder, found: Credential | None, now: datetime
 ) -> Credential | None:
     """Return the credential of the file if it is the account's own and still works."""
     fits = (

@@ -19,14 +19,15 @@ from infisical_iac.workspace.api_change import ApiChange, Call
 from infisical_iac.workspace.credentials import is_made_for
 from infisical_iac.workspace.goal import Goal, Memory, pair
 from infisical_iac.workspace.model import (
+    NAMES_PRIVILEGE,
     OF_IDENTITIES,
     OF_PERSONS,
     PERSON_PRIVILEGE,
     Workspace,
     are_equal,
-    reading,
 )
 from infisical_iac.workspace.model import PRIVILEGE as OWN_FOLDER
+from infisical_iac.workspace.oidc import METHOD as OIDC
 from infisical_iac.workspace.people_actual import names_of
 from infisical_iac.workspace.state import (
     Actual,
@@ -286,14 +287,16 @@ def find_undeclared(actual: Actual, deployer: str) -> list[Json]:
 
 
 def further_methods(actual: Actual, deployer: str) -> Iterator[tuple[str, str, str]]:
-    """Yield id, name and method of each login of our identities besides universal auth."""
+    """Yield id, name and method of each login of our identities besides the one that they need."""
     names = {each.identity.id: name for name, each in actual.accounts.items()}
+    by_token = {each.identity.id for each in actual.accounts.values() if each.oidc is not None}
     if deployer:
         names[deployer] = DEPLOYER
     first = _first_identity(actual)
     for each in actual.listed.identities:
         id, inner = each["identity"]["id"], each["identity"]
         needed = _UNIVERSAL if id in names else _FIRST_METHOD
+        needed = OIDC if id in by_token else needed
         if id in names or id == first:
             for method in inner["authMethods"]:
                 if method != needed:
@@ -371,7 +374,7 @@ def own_secret(access: AccessState, known: str) -> str:
 def _secrets(
     desired: Workspace, actual: Actual, access: AccessState, deployer_secret: str
 ) -> Iterator[ForeignAccess]:
-    accounts = {account.identity: account for account in desired.accounts()}
+    accounts = {account.identity: account for account in desired.every_account()}
     holders = [(name, each.identity.id) for name, each in actual.accounts.items()]
     for name, holder in [*holders, *([(DEPLOYER, access.deployer)] if deployer_secret else [])]:
         for each in access.secrets.get(holder, ()):
@@ -447,11 +450,12 @@ def _privileges(desired: Workspace, actual: Actual, access: AccessState) -> Iter
     """Yield foreign privileges of the deployer, and of services where no change covers them."""
     for privilege in access.privileges.get(access.deployer, ()):
         yield _privilege(privilege, DEPLOYER, OF_IDENTITIES, by_admin=False)
-    for account in desired.accounts():
+    # The privileges of a job that sees names are compared with the file, as drift.
+    for account in (each for each in desired.every_account() if each.sees_values):
         there = actual.accounts.get(account.identity)
         for privilege in access.privileges.get(there.identity.id, ()) if there else ():
             # Such a privilege was granted for the other isolation, and permits less than the role.
-            is_ours = are_equal(privilege.permissions, reading(account))
+            is_ours = are_equal(privilege.permissions, account.grants)
             if privilege.slug != OWN_FOLDER or not is_ours:
                 yield _privilege(privilege, account.identity, OF_IDENTITIES, by_admin=False)
 
@@ -489,7 +493,7 @@ def _identities(actual: Actual, access: AccessState, memory: Memory) -> Iterator
         # The identity of another deployer is foreign, though a run of this project made it.
         is_ours = id in ours and name != DEPLOYER
         for privilege in access.privileges.get(id, ()):
-            if not is_ours or privilege.slug != OWN_FOLDER:
+            if not is_ours or privilege.slug not in (OWN_FOLDER, NAMES_PRIVILEGE):
                 yield _privilege(privilege, name, OF_IDENTITIES, by_admin=False)
         what = f"identity {name} with role {', '.join(roles_of(each)) or 'none'}"
         call = Call("DELETE", (*project, "memberships/identities", id))

@@ -17,6 +17,7 @@ from infisical_iac.workspace.model import (
     Access,
     Environment,
     Isolation,
+    Job,
     Project,
     Service,
     Workspace,
@@ -257,6 +258,7 @@ def split(goal: Goal) -> dict[str, Goal]:
                     "environments": (part.environment,),
                     "shared_folders": () if part.owner else (part.folder,),
                     "services": part.services,
+                    "ci": _narrow_jobs(desired, part),
                     "people": {
                         email: role_in(access, part.environment.slug, part.folder)
                         for email, access in desired.people.items()
@@ -267,6 +269,18 @@ def split(goal: Goal) -> dict[str, Goal]:
             memory=_recall(goal.memory, part, slugs[part.key]),
         )
         for part in parts_of(desired)
+    }
+
+
+def _narrow_jobs(desired: Workspace, part: Part) -> dict[str, Job]:
+    """Return the jobs that see one project."""
+    slug = part.environment.slug
+    return {
+        each.service: desired.ci[each.service].model_copy(
+            update={"sees": {slug: (part.folder,)} if each.sees_values else "names"}
+        )
+        for each in desired.jobs()
+        if not each.sees_values or part.folder in each.places.get(slug, ())
     }
 
 

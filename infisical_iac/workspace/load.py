@@ -19,11 +19,20 @@ from infisical_iac.workspace.model import (
     TABLE,
     Accepted,
     Environment,
+    Hygiene,
     Isolation,
+    Job,
     Project,
     SecondFactorRule,
     Service,
     Workspace,
+)
+from infisical_iac.workspace.oidc import (
+    GitHubAuth,
+    GitLabAuth,
+    KubernetesAuth,
+    LoginMethod,
+    OidcAuth,
 )
 from infisical_iac.workspace.settings import ApiRate, WorkspaceSettings
 from infisical_iac.workspace.targets import DokployTarget, FileTarget, Target
@@ -74,6 +83,8 @@ def find_contradictions(workspace: Workspace) -> Iterator[Problem]:
             yield (*place, "folder"), f"{service.folder} is a shared folder; give it its own"
         yield from _wrong_imports(service, place, workspace.shared_folders)
     identities: dict[str, str] = {}
+    for job in workspace.jobs():
+        identities[job.identity] = job.credentials
     for account in workspace.accounts():
         other = identities.setdefault(account.identity, account.credentials)
         if other != account.credentials:
@@ -136,6 +147,42 @@ def find_wrong_renames(workspace: Workspace) -> Iterator[Problem]:
             yield ("services", name, "renamed_from"), reason
 
 
+def find_unknown_sights(workspace: Workspace) -> Iterator[Problem]:
+    """Yield environments and folders that jobs see and the file does not name, and logins of
+    services in unknown environments."""
+    slugs = [environment.slug for environment in workspace.environments]
+    folders = [each.folder for each in workspace.services.values()] + [*workspace.shared_folders]
+    for name, job in workspace.ci.items():
+        if job.sees == "names":
+            continue
+        for slug, seen in job.sees.items():
+            place: Place = ("ci", name, "sees", slug)
+            if slug not in slugs:
+                yield place, f"{slug!r} is not an environment; {suggest(slug, slugs)}"
+            for index, folder in enumerate(seen):
+                if folder not in folders:
+                    yield (
+                        (*place, index),
+                        f"{folder} is no folder of a service, and not shared; "
+                        f"{suggest(folder, folders)}",
+                    )
+    for name, service in workspace.services.items():
+        for slug in service.auth:
+            if slug not in slugs:
+                yield (
+                    ("services", name, "auth", slug),
+                    f"{slug!r} is not an environment; {suggest(slug, slugs)}",
+                )
+    held = {account.credentials for account in workspace.accounts()}
+    for job_account in workspace.jobs():
+        if job_account.credentials in held:
+            yield (
+                ("ci", job_account.service),
+                f"its credentials would be named {job_account.credentials} as those of a service "
+                "are; rename the job",
+            )
+
+
 def find_undeliverable(workspace: Workspace) -> Iterator[Problem]:
     """Yield targets for unknown environments, and targets that two credentials share."""
     slugs = [environment.slug for environment in workspace.environments]
@@ -146,6 +193,12 @@ def find_undeliverable(workspace: Workspace) -> Iterator[Problem]:
             owner = owners.setdefault(target, f"{name}.{slug}")
             if slug not in slugs:
                 yield place, f"{slug!r} is not an environment; {suggest(slug, slugs)}"
+            elif slug in service.auth and service.auth[slug].claims:
+                yield (
+                    place,
+                    f"{name} logs in without a client secret there, so nothing is delivered; "
+                    "remove this or the service's `auth`",
+                )
             elif owner != f"{name}.{slug}":
                 yield place, f"{target} takes the credentials of {owner} already; name another one"
 
@@ -162,6 +215,13 @@ _EXAMPLES = {
     "url": "the address of Dokploy such as `url: https://dokploy.example.com`",
     "host": "a host as ssh takes it such as `host: deploy@app-1.example.com`",
     "path": "the file's whole path such as `path: /srv/backend/credentials.env`",
+    "sees": "`sees: names`, or environments with a list of folders each",
+    "auth": "`auth: universal`, or one of github, gitlab, kubernetes and oidc",
+    "repository": "one such as `repository: acme/api`",
+    "namespace": "the namespace of its pods",
+    "service_account": "the service account of its pods",
+    "issuer": "the address that signs its tokens, such as `issuer: https://oidc.example.com`; of "
+    "a cluster, `kubectl get --raw /.well-known/openid-configuration` prints it",
 }
 _KINDS = {
     "model_type": "keys with values",
@@ -169,6 +229,13 @@ _KINDS = {
     "tuple_type": "a list",
     "string_type": "text, in quotes if needed",
     "int_type": "a whole number",
+}
+
+_FORMS: dict[str, type[BaseModel]] = {
+    "github": GitHubAuth,
+    "gitlab": GitLabAuth,
+    "kubernetes": KubernetesAuth,
+    "oidc": OidcAuth,
 }
 
 # Parts of a place that pydantic adds to the keys of the file.
@@ -201,7 +268,7 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
     services = document.data.get("services")
     if isinstance(services, dict):  # `backend:` with nothing after it lacks its folder, no more
         document.data["services"] = {key: value or {} for key, value in services.items()}
-    empty: dict[str, Any] = {"people": {}, "accepted": []}
+    empty: dict[str, Any] = {"people": {}, "accepted": [], "hygiene": {}, "ci": {}}
     for key, nothing in empty.items():
         if document.data.get(key, ()) is None:  # everything in it is commented out
             document.data[key] = nothing
@@ -218,6 +285,7 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
         *people_actual.find_contradictions(workspace, admin_email),
         *find_wrong_renames(workspace),
         *find_undeliverable(workspace),
+        *find_unknown_sights(workspace),
     ]
     if problems:
         raise _refusal(problems, document, where)
@@ -344,6 +412,12 @@ def _model_of(place: Place) -> type[BaseModel]:
             return FileTarget
         case ["services", _, "deliver", _, _]:
             return Target
+        case ["services", _, "auth", _, form, _] | ["ci", _, "auth", form, _] if form in _FORMS:
+            return _FORMS[str(form)]
+        case ["services", _, "auth", _, _] | ["ci", _, "auth", _]:
+            return LoginMethod
+        case ["ci", _, _]:
+            return Job
         case ["services", _, _]:
             return Service
         case ["environments", _, _]:
@@ -354,4 +428,6 @@ def _model_of(place: Place) -> type[BaseModel]:
             return Project
         case ["require_second_factor", _]:
             return SecondFactorRule
+        case ["hygiene", _]:
+            return Hygiene
     return Workspace

@@ -3,8 +3,9 @@
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 from pydantic import (
     AfterValidator,
@@ -20,8 +21,17 @@ from pydantic import (
 
 from infisical_iac.api.client import Client
 from infisical_iac.core.validation import fitting, matching, within
+from infisical_iac.core.wording import join_names
+from infisical_iac.workspace.oidc import Auth, LoginMethod, OidcClaims, warn
 from infisical_iac.workspace.state import Privilege
 from infisical_iac.workspace.targets import Target
+
+# The slugs of additional privileges of ours.
+PRIVILEGE = "read-own-folder"
+NAMES_PRIVILEGE = "see-names"
+PERSON_PRIVILEGE = "managed-by-infisical-iac"
+# How identities of jobs begin, and how their credentials end.
+PIPELINE = "ci"
 
 ROLES = ("none", "viewer", "developer", "admin")  # each may do what those before it may
 
@@ -63,6 +73,12 @@ def _day(value: Any) -> date:
         return date.fromisoformat(value)
     except (TypeError, ValueError):
         raise ValueError(f"{str(value)!r} is not a day; write one such as 2027-01-15") from None
+
+
+def _sight(value: Any) -> Any:
+    if value != "names" and (not isinstance(value, dict) or not value):
+        raise ValueError("write names, or environments with a list of folders each")
+    return value
 
 
 def _read_requirement(value: Any) -> Any:
@@ -131,6 +147,14 @@ What = Annotated[
         lambda text: text.split(" ")[0].endswith("-auth") or text.startswith(_ACCEPTABLE), _WHAT
     ),
 ]
+Days = Annotated[StrictInt, within(1, 3650, "write days, from 1 to 3650")]
+Pattern = Annotated[
+    StrictStr,
+    fitting(
+        lambda text: bool(text.strip()) and text.isprintable(),
+        "is not a pattern; write a name such as *_TOKEN, a folder such as /backend, or both",
+    ),
+]
 Reason = Annotated[StrictStr, AfterValidator(_reason)]
 
 # One role for everything, or a role for each named part and none for the others.
@@ -141,6 +165,9 @@ Access = Annotated[
     Annotated[Role, Tag(ROLE)] | Annotated[dict[Slug, InEnvironment], Tag(TABLE)],
     Discriminator(kind),
 ]
+
+
+Folders = Annotated[tuple[Folder, ...], Field(min_length=1)]
 
 
 class _Entry(BaseModel):
@@ -193,6 +220,7 @@ class Service(_Entry):
     """A program with secrets: its folder, and the shared folders that it reads too.
 
     `deliver` maps environments to further targets of its credentials, besides the host.
+    `auth` maps environments to how it logs in there, if not with a client secret.
     `renamed_from` is its former name; its identities and credentials are kept under the new one.
     """
 
@@ -203,11 +231,23 @@ class Service(_Entry):
     access_token_max_ttl: Seconds | None = None
     client_secret_ttl: Life | None = None
     deliver: dict[Slug, Target] = {}
+    auth: dict[Slug, Auth] = {}
 
     @property
     def readable(self) -> tuple[str, ...]:
         """Return the folders that the service may read, its own first."""
         return (self.folder, *self.imports)
+
+
+class Job(_Entry):
+    """A job of a pipeline: what it sees, and how it logs in."""
+
+    sees: Annotated[
+        Annotated[Literal["names"], Tag(ROLE)] | Annotated[dict[Slug, Folders], Tag(TABLE)],
+        Discriminator(kind),
+        BeforeValidator(_sight),
+    ]
+    auth: Auth
 
 
 class ServiceAccount(NamedTuple):
@@ -226,6 +266,17 @@ class ServiceAccount(NamedTuple):
     client_secret_ttl: int = 0
     target: Target | None = None
     former: str = ""
+    auth: OidcClaims | None = None
+
+    @property
+    def sees_values(self) -> bool:
+        """Return whether the account reads values, and not only names."""
+        return True
+
+    @property
+    def privilege(self) -> str:
+        """Return the slug of the privilege that gives the account its access."""
+        return PRIVILEGE
 
     @property
     def identity(self) -> str:
@@ -252,6 +303,92 @@ class ServiceAccount(NamedTuple):
         """Return the folders that the service may read, its own first."""
         return (self.folder, *self.imports)
 
+    @property
+    def grants(self) -> list[dict[str, Any]]:
+        """Return the permissions of the account's privilege."""
+        return reading(self)
+
+    @property
+    def sight(self) -> str:
+        """Return what the account sees, for people."""
+        return f"{join_names(self.readable)} in {self.environment}"
+
+
+@dataclass(frozen=True)
+class JobAccount:
+    """The access of a pipeline's job, derived from the file.
+
+    Attributes:
+        service: the name of the job.
+        places: the folders that it reads, by environment.
+        sees_values: whether it reads them; else it sees the names of all secrets.
+    """
+
+    service: str
+    places: Mapping[str, tuple[str, ...]]
+    sees_values: bool
+    ttl: int
+    max_ttl: int
+    client_secret_ttl: int = 0
+    auth: OidcClaims | None = None
+
+    # An environment of its own, for the credentials of a job with a client secret.
+    environment: ClassVar = PIPELINE
+    former: ClassVar = ""
+    former_identity: ClassVar = ""
+    former_credentials: ClassVar = ""
+    target: ClassVar[Target | None] = None
+
+    @property
+    def privilege(self) -> str:
+        """Return the slug of the privilege that gives the job its access."""
+        return PRIVILEGE if self.sees_values else NAMES_PRIVILEGE
+
+    @property
+    def identity(self) -> str:
+        """Return the name of the machine identity."""
+        return f"{PIPELINE}-{self.service}"
+
+    @property
+    def credentials(self) -> str:
+        """Return the name of the credentials, on the host and in descriptions."""
+        return f"{self.service}.{PIPELINE}"
+
+    @property
+    def grants(self) -> list[dict[str, Any]]:
+        """Return the permissions of the job's privilege."""
+        if not self.sees_values:
+            return [describing(environment) for environment in self.places]
+        return [
+            permission
+            for environment, folders in self.places.items()
+            for permission in reading_of(environment, folders)
+        ]
+
+    @property
+    def sight(self) -> str:
+        """Return what the job sees, for people."""
+        if not self.sees_values:
+            return f"names of secrets in {join_names(self.places)}"
+        return ", ".join(
+            f"{join_names(folders)} in {environment}"
+            for environment, folders in self.places.items()
+        )
+
+
+Account = ServiceAccount | JobAccount
+
+
+class Hygiene(_Entry):
+    """The rules for secrets that `infisical-iac check` reports on.
+
+    `max_age` maps patterns of names, folders or environments to days. `unread_days` are the days
+    after which a folder that nobody reads is reported; 0 is never.
+    """
+
+    max_age: dict[Pattern, Days] = {}
+    unread_days: Annotated[StrictInt, within(0, 3650, "write days, from 0 to 3650")] = 0
+
 
 class Workspace(_Entry):
     """The whole project file; `load.load` reads and checks it."""
@@ -260,12 +397,14 @@ class Workspace(_Entry):
     environments: Annotated[tuple[Environment, ...], Field(min_length=1)]
     shared_folders: tuple[Folder, ...] = ()
     services: dict[Slug, Service] = {}
+    ci: dict[Slug, Job] = {}
     people: dict[Email, Access] = {}
     require_second_factor: Annotated[Requirement | None, BeforeValidator(_read_requirement)] = None
     accepted: tuple[Accepted, ...] = ()
     access_token_ttl: Seconds = 1800
     access_token_max_ttl: Seconds = 86_400
     client_secret_ttl: Life = 0
+    hygiene: Hygiene = Hygiene()
     schema_version: StrictInt = 1
 
     @property
@@ -297,14 +436,62 @@ class Workspace(_Entry):
                 else service.client_secret_ttl,
                 service.deliver.get(environment.slug),
                 service.renamed_from or "",
+                self._method(service, environment.slug).claims,
             )
             for name, service in self.services.items()
             for environment in self.environments
         ]
 
+    @staticmethod
+    def _method(service: Service, environment: str) -> LoginMethod:
+        return service.auth.get(environment, LoginMethod())
+
+    def jobs(self) -> list[JobAccount]:
+        """Return the accounts of the pipelines' jobs."""
+        slugs = [each.slug for each in self.environments]
+        return [
+            JobAccount(
+                name,
+                dict.fromkeys(slugs, ())
+                if job.sees == "names"
+                else {slug: self._with_imports(folders) for slug, folders in job.sees.items()},
+                job.sees != "names",
+                self.access_token_ttl,
+                self.access_token_max_ttl,
+                self.client_secret_ttl,
+                job.auth.claims,
+            )
+            for name, job in self.ci.items()
+        ]
+
+    def _with_imports(self, folders: Iterable[str]) -> tuple[str, ...]:
+        """Return folders, each with those that its service imports, without repetitions."""
+        owned = {each.folder: each.readable for each in self.services.values()}
+        return tuple(dict.fromkeys(path for each in folders for path in owned.get(each, (each,))))
+
+    def every_account(self) -> list[Account]:
+        """Return the accounts of services, and then those of jobs."""
+        return [*self.accounts(), *self.jobs()]
+
+    def secret_holders(self) -> list[Account]:
+        """Return the accounts that log in with a client secret."""
+        return [each for each in self.every_account() if each.auth is None]
+
     def identities(self) -> dict[str, str]:
         """Return the names of the accounts' identities, each with its former name or ""."""
-        return {each.identity: each.former_identity for each in self.accounts()}
+        return {each.identity: each.former_identity for each in self.every_account()}
+
+    def warnings(self) -> list[str]:
+        """Return sentences on logins that admit more than they seem to."""
+        found = [
+            *(
+                (f"services.{name}.auth.{slug}", method, True)
+                for name, service in self.services.items()
+                for slug, method in service.auth.items()
+            ),
+            *((f"ci.{name}", job.auth, job.sees != "names") for name, job in self.ci.items()),
+        ]
+        return [said for name, method, reads in found for said in warn(name, method, reads=reads)]
 
 
 OF_IDENTITIES = "/api/v2/identity-project-additional-privilege"
@@ -344,10 +531,6 @@ def seat(role: str) -> dict[str, Any]:
     return {"roles": [{"role": role, "isTemporary": False}]}
 
 
-PRIVILEGE = "read-own-folder"
-PERSON_PRIVILEGE = "managed-by-infisical-iac"
-
-
 def reading(account: ServiceAccount) -> list[dict[str, Any]]:
     """Return the permissions to read an account's folders in its environment, and nothing else.
 
@@ -355,6 +538,15 @@ def reading(account: ServiceAccount) -> list[dict[str, Any]]:
     folders too; a right to see imports themselves is not needed.
     """
     return reading_of(account.environment, account.readable)
+
+
+def describing(environment: str) -> dict[str, Any]:
+    """Return the permission to see the names of an environment's secrets, and no value."""
+    return {
+        "subject": "secrets",
+        "action": ["describeSecret"],
+        "conditions": {"environment": {"$eq": environment}},
+    }
 
 
 def reading_of(environment: str, folders: Iterable[str]) -> list[dict[str, Any]]:

@@ -73,6 +73,7 @@ def compute_plan(reached: Reached, *, prune: bool) -> WorkspacePlan:
         ),
         *list_rename_notes(reached.desired, seen.actual, moves_files=False),
         *list_isolation_notes(reached),
+        *reached.desired.warnings(),
     ]
     if prune:
         rotate = _rotate(reached, seen)

@@ -27,6 +27,9 @@ from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.state import Actual, EnvironmentState, Import
 from infisical_iac.workspace.structure import match_environments, match_folders
 
+# The end of the id of a login with a client secret among foreign access.
+_UNIVERSAL = " universal-auth"
+
 
 @dataclass(frozen=True)
 class Unnamed:
@@ -155,11 +158,17 @@ def find(
         return []
     left = dict.fromkeys(each.id for each in findings if each.removal is None)
     going = sorted(identities.read_all(client, left), key=lambda each: (each.name, each.id))
-    able = [each.id for each in going if each.has_universal_auth]
+    # Logins with a client secret that tokens have replaced; the host may keep its credentials.
+    replaced = [
+        each.id.removesuffix(_UNIVERSAL)
+        for each in findings
+        if each.kind == "login" and each.id.endswith(_UNIVERSAL)
+    ]
+    able = [*replaced, *(each.id for each in going if each.has_universal_auth)]
     auths = gather_by(able, partial(universal_auth, client))
     found = [
         *(Removal(each.id, each.removal) for each in findings if each.removal is not None),
-        *_identities(going, auths, credentials() if going else {}),
+        *_identities(going, auths, credentials() if able else {}),
     ]
     parts = gather(partial(_in_project, client, *each) for each in pair(goal, actual))
     return [*found, *(each for part in parts for each in part), *_projects(client, goal)]

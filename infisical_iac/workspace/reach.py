@@ -19,6 +19,7 @@ from infisical_iac.core.errors import SettingsError, UserError
 from infisical_iac.core.terminal import echo, print_note
 from infisical_iac.core.validation import is_confidential, suggest
 from infisical_iac.core.wording import join_names
+from infisical_iac.stack.access_log import FolderReads, merge_reads, parse_reads
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.credential_file import Credential, Store, directory
 from infisical_iac.workspace.credentials import DIRECTORY, Step, plan
@@ -53,6 +54,7 @@ class Reached(Goal):
         remember: stores a memory for the next run; None at a URL, which has no place for it.
         credentials: reads the client ids in the services' credentials on the host, by path.
         discard: removes files from the host.
+        read_accesses: reads the access log of the hosts since a time; None if there is none.
         recorded: returns a context that writes an event and a list of changes, as it is at the
             end, into the host's audit log; at a URL there is no such log.
     """
@@ -67,6 +69,7 @@ class Reached(Goal):
     deployer_secret: str = ""
     discard: Callable[[Sequence[str]], None] = lambda _: None
     recorded: Recorded = lambda *_: nullcontext()
+    read_accesses: Callable[[datetime], FolderReads] | None = None
 
 
 @contextmanager
@@ -105,7 +108,14 @@ def reach(
 def _at(
     url: str, file: Path, isolation: Isolation | None, needs_admin: bool, limiter: RateLimiter
 ) -> Iterator[Reached]:
-    needed = (*_VARIABLES, _EMAIL) if needs_admin else _VARIABLES
+    by_token = bool(os.environ.get(login.IDENTITY))
+    if by_token and (both := [name for name in _VARIABLES if os.environ.get(name)]):
+        raise SettingsError(
+            f"{login.IDENTITY} and {both[0]} are both set: remove one, since each is a login",
+            code="settings.two_logins",
+        )
+    variables = () if by_token else _VARIABLES
+    needed = (*variables, _EMAIL) if needs_admin else variables
     missing = [name for name in needed if not os.environ.get(name)]
     if missing:
         raise SettingsError(
@@ -113,12 +123,15 @@ def _at(
             f"{'it' if len(missing) == 1 else 'them'} too"
         )
     require_confidential(url)
-    id, secret = (os.environ[name] for name in _VARIABLES)
+    id, secret = (os.environ.get(name, "") for name in _VARIABLES)
     email = os.environ.get(_EMAIL, "")
     desired = load(file, admin_email=email)
     address = url.rstrip("/").removesuffix("/api")
     with Client(address, limiter=limiter) as client:
-        deployer = login.universal(client, id, secret)
+        if by_token:
+            deployer = login.by_platform(client, os.environ)
+        else:
+            deployer = login.universal(client, id, secret)
         yield Reached(
             client=deployer,
             address=address,
@@ -201,8 +214,19 @@ def _on_host(
             deployer_secret=session.deployer_secret(settings.stack.http_port),
             discard=_discard,
             recorded=audit.record,
+            read_accesses=_read_accesses if settings.stack.runs_caddy else None,
         )
         yield reached.recalling(reconcile.read_memory())
+
+
+def _read_accesses(since: datetime) -> FolderReads:
+    from pyinfra.context import host
+
+    from infisical_iac.core.connection import each_of, with_others
+    from infisical_iac.host.watch import read_folder_reads
+
+    logs = each_of(with_others(host), lambda _: read_folder_reads(since))
+    return merge_reads(map(parse_reads, logs))
 
 
 def _credentials() -> Mapping[str, str]:

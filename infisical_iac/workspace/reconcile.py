@@ -153,7 +153,7 @@ def _report_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port
     lacking = second_factor.describe(
         goal.desired, access.people, goal.factors, by_role=not goal.grants
     )
-    notes = [*notes, *lacking, *left, *list_isolation_notes(goal)]
+    notes = [*notes, *lacking, *left, *list_isolation_notes(goal), *goal.desired.warnings()]
     journal.foreign((each.change for each in findings), notes)
 
 

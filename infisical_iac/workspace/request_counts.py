@@ -46,7 +46,7 @@ def expect_changes(
     due, desired = _count_calls(changes), goal.desired
     if due:
         places = parts_of(desired) if goal.is_split else desired.environments
-        due += _count_reads(goal, len(desired.accounts()), len(places))
+        due += _count_reads(goal, len(desired.every_account()), len(places))
     due += Counter({SECRETS: of_secrets})
     client.limiter.expect(due)
     return client.limiter.describe(due, "making these changes")
@@ -64,6 +64,8 @@ def _count_reads(goal: Goal, accounts: int, places: int) -> Counter[RateClass]:
     if goal.is_split:
         seats = sum(len(each.readable) for each in declared)
         reads += accounts * seats * _OF_SEAT // max(1, len(declared)) + places * _OF_PROJECT
+        seen = sum(not each.sees_values for each in goal.desired.jobs())
+        reads += seen * places * (_OF_SEAT + _OF_GRANT)
     else:
         folders = {folder for each in declared for folder in each.readable}
         reads += accounts * (_OF_SEAT + (_OF_GRANT if goal.grants else 0))

@@ -72,12 +72,16 @@ class Privilege:
 
 @dataclass(frozen=True)
 class AccountState:
-    """One of our identities; `roles` are its roles in the project, None if it is not a member."""
+    """One of our identities; `roles` are its roles in the project, None if it is not a member.
+
+    Of universal auth and OIDC auth, only the one is read by which the account logs in.
+    """
 
     identity: Identity
     auth: UniversalAuth | None = None
     roles: tuple[str, ...] | None = None
     privileges: tuple[Privilege, ...] = ()
+    oidc: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

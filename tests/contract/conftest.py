@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.certificates import OwnAuthority
+from tests.serving import serving
+from tests.token_issuer import TokenIssuer
+
 from .caddies import Caddy, StartCaddy
 from .postgres import Postgres
 from .services import RedisServer, Standin
@@ -57,10 +61,28 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     redis_server: RedisServer = request.getfixturevalue("redis_server")
     database = f"infisical_{next(_numbers)}"
     uri = postgres.create_database(database)
-    cache = {"STANDIN_PERMISSION_CACHE_SECONDS": str(CACHE_SECONDS)}
-    standin = Standin(uri, redis_server.url_for(database), **cache)
+    settings = {
+        "STANDIN_PERMISSION_CACHE_SECONDS": str(CACHE_SECONDS),
+        # The issuers of the tests are on loopback.
+        "ALLOW_INTERNAL_IP_CONNECTIONS": "true",
+    }
+    standin = Standin(uri, redis_server.url_for(database), **settings)
     yield set_up(standin.wait(), database)
     standin.close()
+
+
+@pytest.fixture(scope="module")
+def issuer(world: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TokenIssuer]:
+    """An issuer that the server reaches; its certificate is of an authority of its own."""
+    address = "127.0.0.1"
+    if REAL in os.environ:
+        from tests.staging.server import host_address  # needs Docker
+
+        address = host_address()
+    authority = OwnAuthority(tmp_path_factory.mktemp("authority"))
+    with serving(TokenIssuer(address, authority.issue(address))) as made:
+        made.authority = authority.ca.read_text().strip()
+        yield made
 
 
 @pytest.fixture

@@ -228,6 +228,22 @@ def grant(by: httpx.Client, path: str, **to: str) -> None:
     ok(by.post(path, json=body))
 
 
+def add_reader_of_names(world: World, case: Case) -> Mapping[str, str]:
+    """Make an identity that sees names and no values; return its login as variables."""
+    identity = world.member()
+    project = case.place("production", "/")["projectId"]
+    url = f"/api/v1/projects/{project}/memberships/identities/{identity.id}"
+    ok(world.deployer.post(url, json={"roles": [{"role": "no-access"}]}))
+    rule = {"subject": "secrets", "action": ["describeSecret"]}
+    body = {"slug": "names", "type": {"isTemporary": False}, "permissions": [rule]}
+    body |= {"identityId": identity.id, "projectId": project}
+    ok(world.deployer.post(OF_IDENTITIES, json=body))
+    return {
+        "INFISICAL_CLIENT_ID": identity.client_id,
+        "INFISICAL_CLIENT_SECRET": identity.client_secret,
+    }
+
+
 def refuse(
     monkeypatch: pytest.MonkeyPatch, is_refused: Callable[[str, Mapping[str, Any]], bool]
 ) -> None:

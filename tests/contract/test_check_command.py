@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .migrating import ENVIRONMENTS, Case, Ran, new
+from infisical_iac.api import contents
+from tests.serving import serving
+from tests.token_issuer import TokenIssuer
+
+from .migrating import ENVIRONMENTS, Case, Ran, add_reader_of_names, new, number
+from .world import ok
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from .world import World
 
+Json = dict[str, Any]
 _CODE = """\
 import { config } from "infisical-config/config.js";
 connect(config.DATABASE_URL, config.TOKEN, process.env.PORT ?? 3000);
@@ -124,3 +132,179 @@ def test_a_missing_environment_or_project_is_an_error_that_names_it(case: Case) 
     assert "environment nowhere" in ran.error
     case.workspace_file.write_text(text.replace(case.name, "no-such-project"))
     assert "project no-such-project" in _check(case).error
+
+
+_RULES = {"max_age": {"/backend": 1}, "unread_days": 30}
+_REAL_VALUE = "fake-9f2Kq7Lw0Zx"
+
+
+def _with_rules(case: Case) -> None:
+    content = json.loads(case.workspace_file.read_text())
+    case.workspace_file.write_text(json.dumps({**content, "hygiene": _RULES}))
+
+
+@pytest.mark.real
+def test_values_are_compared_only_if_asked_for_and_never_shown(case: Case) -> None:
+    for each in ENVIRONMENTS:
+        case.put(each, "/backend", DATABASE_URL=_REAL_VALUE, TOKEN="fake")
+    assert _findings(_check(case)) == []
+    file = case.root / "check.sarif"
+    ran = _check(case, "--values", "--sarif", str(file))
+    assert ran.exit_code == 2
+    assert sorted(_findings(ran)) == [
+        ("/backend", "equal-value"),
+        ("/backend/TOKEN", "weak-value"),
+    ]
+    assert _REAL_VALUE not in ran.output + file.read_text()
+    results = json.loads(file.read_text())["runs"][0]["results"]
+    assert [each["ruleId"] for each in results if each["level"] == "error"] == [
+        "equal-value",
+        "equal-value",
+        "weak-value",
+    ]
+
+
+@pytest.mark.real
+def test_the_age_of_a_value_is_that_of_its_version(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A comment makes a version too."""
+    _with_rules(case)
+    commented = {**case.place("production", "/backend"), "secretComment": "rotated by hand"}
+    ok(case.world.deployer.patch("/api/v4/secrets/TOKEN", json=commented))
+    case.put("production", "/backend", DATABASE_URL=_REAL_VALUE)
+    assert "old-value" not in _check(case).stdout
+    now = datetime.now(UTC)
+    versions = {1: now - timedelta(days=2), 2: now}
+
+    def shift(shown: Json) -> Json:
+        """Return a secret as if it was made two days ago, and changed just now if at all."""
+        at = versions[shown["version"]]
+        return {**shown, "createdAt": versions[1].isoformat(), "updatedAt": at.isoformat()}
+
+    single, several = contents.secret, contents.secrets
+    monkeypatch.setattr(contents, "secret", lambda *a, **k: shift(single(*a, **k) or {}))
+    monkeypatch.setattr(contents, "secrets", lambda *a, **k: [*map(shift, several(*a, **k))])
+    found = json.loads(_check(case, "--values", "--json").stdout)
+    old = [each["place"] for each in found["findings"] if each["kind"] == "old-value"]
+    assert old == [
+        "development/backend/DATABASE_URL",
+        "development/backend/TOKEN",
+        "production/backend/TOKEN",  # only its comment was changed
+    ]
+    ages = {(each["environment"], each["key"]): each for each in found["secrets"]}
+    assert ages["production", "TOKEN"]["version"] == 2
+    assert ages["development", "TOKEN"]["days_since_change"] == 2
+    without = json.loads(_check(case, "--json").stdout)
+    assert len([each for each in without["findings"] if each["kind"] == "old-value"]) == 2
+    notes = [(each["kind"], each["place"]) for each in without["notes"]]
+    assert ("not-checked", "production") in notes
+    assert ("not-checked", "hygiene") in notes  # the access log is on a host
+
+
+@pytest.mark.real
+def test_the_date_of_a_version_is_the_servers(case: Case) -> None:
+    place = case.place("production", "/backend")
+    first = ok(case.world.deployer.get("/api/v4/secrets/TOKEN", params=place))["secret"]
+    time.sleep(1.1)
+    case.put("production", "/backend", TOKEN="fake-value-9")
+    query = {**place, "version": "1"}
+    earlier = ok(case.world.deployer.get("/api/v4/secrets/TOKEN", params=query))["secret"]
+    assert (earlier["version"], earlier["secretValue"]) == (1, "fake-value-2")
+    later = ok(case.world.deployer.get("/api/v4/secrets/TOKEN", params=place))["secret"]
+    times = [datetime.fromisoformat(each["createdAt"]) for each in (first, earlier, later)]
+    assert times[1] - times[0] < timedelta(seconds=1)
+    assert datetime.fromisoformat(later["updatedAt"]) - times[1] > timedelta(seconds=1)
+
+
+@pytest.mark.real
+def test_an_identity_that_sees_names_only_is_told_what_was_not_checked(
+    world: World, case: Case
+) -> None:
+    given = ("check", str(case.root), "--project-file", str(case.workspace_file))
+    ran = case.invoke(*given, "--values", "--json", **add_reader_of_names(world, case))
+    assert ran.exit_code == 0, ran.output
+    hidden = [each for each in json.loads(ran.stdout)["notes"] if each["kind"] == "values-hidden"]
+    assert [each["place"] for each in hidden] == ["development/backend", "production/backend"]
+
+
+def test_values_need_infisical(case: Case) -> None:
+    refused = _check(case, "--values", "--offline")
+    assert refused.exit_code == 1
+    assert {"--values", "--offline"} <= set(refused.error.replace(":", " ").split())
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("isolation", ["privilege", "projects"])
+def test_a_job_without_a_secret_sees_all_names_and_no_value(
+    world: World, tmp_path: Path, issuer: TokenIssuer, isolation: str
+) -> None:
+    case = Case(world, f"pipeline-{number()}", tmp_path, ("backend",))
+    auth = {"issuer": issuer.url, "subject": "check", "ca_certificate": issuer.authority}
+    content = {
+        "project": {"name": case.name, "slug": case.name},
+        "environments": [{"slug": each, "name": each.title()} for each in ENVIRONMENTS],
+        "services": {"backend": {"folder": "/backend"}},
+        "ci": {case.name: {"sees": "names", "auth": {"oidc": auth}}},
+    }
+    case.workspace_file.write_text(json.dumps(content))
+    given = ("--project-file", str(case.workspace_file))
+    made = case.invoke("workspace", "apply", "--yes", "--isolation", isolation, *given)
+    assert made.exit_code == 0, made.output
+    id = case.identities()[f"ci-{case.name}"]
+    assert f"INFISICAL_MACHINE_IDENTITY_ID={id}" in made.output
+    case.write(".gitignore", ".env\n.env.*\n")
+    case.write("backend/package.json", '{"dependencies": {"infisical-config": "0.1.0"}}')
+    case.write("backend/app.js", _CODE)
+    with serving(TokenIssuer("127.0.0.1")) as github:
+        github.token = issuer.token  # type: ignore[method-assign]
+        github.claims = {"sub": "check"}
+        job = {
+            "INFISICAL_CLIENT_ID": "",
+            "INFISICAL_CLIENT_SECRET": "",
+            "INFISICAL_MACHINE_IDENTITY_ID": id,
+            "ACTIONS_ID_TOKEN_REQUEST_URL": f"{github.url}/token?api-version=2.0",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": github.bearer,
+        }
+        arguments = ("check", str(case.root), *given)
+        ran = case.invoke(*arguments, "--fix", **job)
+        assert (ran.exit_code, "missing-key" in ran.stdout) == (2, True), ran.output
+        assert "not-seen" not in ran.stdout
+        refused = case.invoke(*arguments, **{**job, "INFISICAL_JWT": "not-a-token"})
+        assert refused.exit_code == 1
+        assert "not-a-token" not in refused.output
+        github.bearer = "another"
+        without = case.invoke(*arguments, **job)
+        assert (without.exit_code, "id-token: write" in without.error) == (1, True)
+    both = case.invoke(*arguments, **{**job, "INFISICAL_CLIENT_ID": "x"})
+    assert "INFISICAL_CLIENT_ID" in both.error
+    listed = case.invoke("credentials", "list", "--json", "--file", str(case.workspace_file))
+    (login,) = json.loads(listed.stdout)["token_logins"]
+    assert (login["id"], login["tokens"]["subject"]) == (id, "check")
+
+
+def test_a_job_without_a_platform_has_a_client_secret(world: World, tmp_path: Path) -> None:
+    case = Case(world, f"pipeline-{number()}", tmp_path, ("backend",))
+    content = {
+        "project": {"name": case.name, "slug": case.name},
+        "environments": [{"slug": each, "name": each.title()} for each in ENVIRONMENTS],
+        "services": {"backend": {"folder": "/backend"}},
+        "ci": {case.name: {"sees": "names", "auth": "universal"}},
+    }
+    case.workspace_file.write_text(json.dumps(content))
+    files = tmp_path / "credentials"
+    files.mkdir()
+    given = ("--file", str(case.workspace_file), "--credentials", str(files))
+    made = case.invoke("workspace", "apply", "--yes", "--project-file", str(case.workspace_file))
+    assert made.exit_code == 0, made.output
+    rotated = case.invoke("credentials", "rotate", case.name, "--env", "ci", *given)
+    assert rotated.exit_code == 0, rotated.output
+    shown = case.invoke("credentials", "show", case.name, "--env", "ci", *given)
+    variables = dict(line.split("=", 1) for line in shown.stdout.splitlines() if "=" in line)
+    login = {name: variables[name] for name in ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")}
+    arguments = ("check", str(case.root), "--project-file", str(case.workspace_file))
+    ran = case.invoke(*arguments, "--json", **login)
+    assert json.loads(ran.stdout)["compared_with_infisical"] is True
+    plan = case.invoke("workspace", "plan", "--project-file", str(case.workspace_file))
+    assert "Nothing to change" in plan.stdout, plan.output
+    assert "* " not in plan.stdout

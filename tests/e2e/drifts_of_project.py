@@ -92,6 +92,15 @@ INSIDE_INFISICAL: dict[str, Drift] = {
         ),
         (CREDENTIALS,),
     ),
+    "credentials of three variables": Drift(
+        causes.shell("sed -i /^INFISICAL_ENVIRONMENT=/d /etc/infisical/credentials/backend.*"),
+        (
+            "~ credentials backend.development: INFISICAL_ENVIRONMENT added",
+            "~ credentials backend.staging: INFISICAL_ENVIRONMENT added",
+            "~ credentials backend.production: INFISICAL_ENVIRONMENT added",
+        ),
+        (CREDENTIALS,),
+    ),
     "credentials damaged": Drift(
         causes.shell(
             "sed -i 's/^INFISICAL_CLIENT_SECRET=./&x/' /etc/infisical/credentials/backend.*"

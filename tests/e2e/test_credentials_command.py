@@ -105,3 +105,43 @@ def test_check_completes_a_repository_and_names_secrets_that_infisical_lacks(
     output = checked.stdout
     assert "DATABASE_URL" in output
     assert "production" in output
+
+
+def test_secrets_are_written_and_deleted_on_the_host_with_its_audit_log(
+    deployed_host: StagingHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The key of the fingerprints is made where the command runs."""
+
+    def secrets(*arguments: str, given: str = "") -> Done:
+        done = infisical_iac(deployed_host.name, "secrets", *arguments, answer=given)
+        assert "Traceback" not in done.stderr
+        return done
+
+    place = ("backend/WRITTEN", "--env", "production")
+    made = secrets("set", *place, given="fake-value\n")
+    assert made.returncode == 0, made.stderr
+    assert "version 1, 10 bytes" in made.stdout
+    assert secrets("set", *place, "--if-version", "0", given="fake").returncode == 1
+    compared = secrets("diff", "development", "production", "backend", "--json")
+    states = {each["key"]: each["state"] for each in json.loads(compared.stdout)["secrets"]}
+    assert states["WRITTEN"] == "only in production"
+    removed = secrets("unset", *place, "--yes")
+    assert removed.returncode == 0, removed.stderr
+    logged = json.loads(infisical_iac(deployed_host.name, "audit", "--json", "--last", "2").stdout)
+    assert [(each["event"], each["changes"]) for each in logged] == [
+        ("secrets", [f"{sign} secret /backend/WRITTEN in production"]) for sign in "+-"
+    ]
+
+
+def test_check_says_from_when_the_access_log_can_tell_what_nobody_reads(
+    deployed_host: StagingHost, tmp_path: Path
+) -> None:
+    file = tmp_path / "project.yaml"
+    text = (REPOSITORY / "group_data/chainalign.yaml").read_text()
+    file.write_text(text + "\nhygiene: {unread_days: 1}\n")
+    (tmp_path / "services/backend").mkdir(parents=True)
+    given = (str(tmp_path / "services"), "--project-file", str(file), "--json")
+    checked = infisical_iac(deployed_host.name, "check", *given)
+    assert checked.returncode in (0, 2), checked.stderr
+    notes = [each for each in json.loads(checked.stdout)["notes"] if each["place"] == "hygiene"]
+    assert [each["kind"] for each in notes] == ["not-checked"]

@@ -71,8 +71,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "any_service" in metafunc.fixturenames:
         metafunc.parametrize("any_service", settings.services)
     if "account" in metafunc.fixturenames:
-        accounts = workspace.accounts()
+        accounts = [each for each in workspace.accounts() if each.auth is None]
         metafunc.parametrize("account", accounts, ids=[each.identity for each in accounts])
+    if "other_account" in metafunc.fixturenames:
+        others = [each for each in workspace.every_account() if each not in workspace.accounts()]
+        others += [each for each in workspace.accounts() if each.auth is not None]
+        none = pytest.param(None, marks=pytest.mark.skip(reason="the file names no such login"))
+        ids = [each.identity for each in others] or ["none"]
+        metafunc.parametrize("other_account", others or [none], ids=ids)
     if "environment" in metafunc.fixturenames:
         metafunc.parametrize("environment", [each.slug for each in workspace.environments])
 

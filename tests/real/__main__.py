@@ -26,7 +26,15 @@ from tests.staging.shell import STATE, StagingError, say
 REPORT = STATE / "real.md"
 _INSIDE = tuple(
     f"tests/contract/test_{each}.py"
-    for each in ("project_changes", "instance", "projects", "moving", "logins_of_people")
+    for each in (
+        "project_changes",
+        "instance",
+        "projects",
+        "moving",
+        "logins_of_people",
+        "oidc_auth",
+        "check_command",
+    )
 )
 _CLUSTER = "tests/e2e/test_cluster.py"
 _JUNIT = STATE / "real.xml"

@@ -7,17 +7,17 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.local_file import LocalFile
 from tests.contract.conftest import postgres, redis_server, world
-from tests.contract.migrating import Case
+from tests.contract.migrating import Case, Ran
 from tests.example.service import Service
 from tests.ports import free_port
 from tests.staging import build
@@ -42,13 +42,16 @@ DATABASE = "postgres://fake:fake-password-of-a-recipe@{environment}.db.example.c
 
 
 def run(
-    directory: Path, *command: str | Path, check: bool = True, **environment: str
+    directory: Path,
+    *command: str | Path,
+    check: bool = True,
+    environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run a command, with its output; fail the test if it fails."""
     done = subprocess.run(
         list(map(str, command)),
         cwd=directory,
-        env={**os.environ, **environment},
+        env={**os.environ, **(environment or {})},
         capture_output=True,
         text=True,
         timeout=_MOST_SECONDS,
@@ -114,7 +117,7 @@ class Recipe:
         assert status is None, (status, made.output[-3000:])
         return made
 
-    def _credentials(self, command: str, *arguments: str) -> Any:
+    def _credentials(self, command: str, *arguments: str) -> Ran:
         where = ("--credentials", str(self.case.root / "credentials"))
         file = ("--project-file", str(self.case.workspace_file))
         ran = self.case.invoke("credentials", command, *arguments, *where, *file)
@@ -176,10 +179,12 @@ def _loaders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def base() -> str:
+def base(tmp_path_factory: pytest.TempPathFactory) -> str:
     """An image with Node and Python, in place of the official ones, which no registry may have."""
     debian = build.base("trixie")
-    directory = build.RECIPES / "runtime"
+    directory = tmp_path_factory.mktemp("runtime")
+    shutil.copy(build.RECIPES / "runtime" / "Dockerfile", directory)
+    shutil.copy("/etc/ssl/certs/ca-certificates.crt", directory / "authorities.crt")
     tag, recipe = "infisical-iac/runtime:trixie", build.digest(directory, build.image_id(debian))
     if build.recipe_of(tag) != recipe:
         build.build(tag, directory, recipe, debian)

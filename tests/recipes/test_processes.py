@@ -66,7 +66,7 @@ def test_next_builds_and_starts_with_a_developers_file(make: Make, stop: list[Se
     run(recipe.directory, *_NPM_CI)
     recipe.deliver(".env.local", "development")
     assert "NODE_ENV=development\n" in (recipe.directory / ".env.local").read_text()
-    run(recipe.directory, "npm", "run", "build", NEXT_TELEMETRY_DISABLED="1")
+    run(recipe.directory, "npm", "run", "build", environment={"NEXT_TELEMETRY_DISABLED": "1"})
     shutil.copytree(
         recipe.directory / ".next" / "static",
         recipe.directory / ".next" / "standalone" / ".next" / "static",
@@ -128,7 +128,7 @@ def test_a_binary_starts_under_either_runner_without_the_client_secret(
         "python": ("python3", "-m", "infisical_config", "--"),
     }
     path = str(LOADERS / "python")
-    done = run(recipe.directory, *commands[runner], "./server", PYTHONPATH=path)
+    done = run(recipe.directory, *commands[runner], "./server", environment={"PYTHONPATH": path})
     assert done.stdout == "database staging.db.example.com:5432/app, client secret not seen\n"
 
 
@@ -162,5 +162,5 @@ def test_a_job_of_ci_gets_its_own_secrets_through_the_runner(make: Make, steps: 
         shutil.copy(file, recipe.directory)
     secrets = recipe.variables("development", service)
     for command, variables in steps(recipe, secrets):
-        done = run(recipe.directory, "bash", "-ec", command, **variables)
+        done = run(recipe.directory, "bash", "-ec", command, environment=variables)
     assert re.search(r"\bpass 1\b", done.stdout)

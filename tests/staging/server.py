@@ -12,12 +12,13 @@ from tests.contract.services import ENCRYPTION_KEY, wait_until
 from tests.contract.world import World, set_up
 from tests.ports import free_port
 from tests.staging import stack
+from tests.staging.host import CLONE
 from tests.staging.shell import StagingError, docker
 
 if TYPE_CHECKING:
     from tests.contract.services import Standin
 
-_NAME = "infisical-iac-server"
+_NAME = f"infisical-iac-server{CLONE}"
 _POSTGRES, _REDIS, _INFISICAL = (f"{_NAME}-{each}" for each in ("postgres", "redis", "infisical"))
 _PASSWORD = "not-a-real-password"
 _START_SECONDS = 120
@@ -68,6 +69,12 @@ def running() -> Iterator[Server]:
         _remove()
 
 
+def host_address() -> str:
+    """Return the address at which the running server reaches this machine."""
+    path = "{{(index .IPAM.Config 0).Gateway}}"
+    return docker("network", "inspect", "--format", path, _NAME).strip()
+
+
 def _start(server: Server, image: str) -> None:
     database = f"postgresql://infisical:{_PASSWORD}@{_POSTGRES}:5432/infisical"
     settings = {
@@ -88,6 +95,8 @@ def _start(server: Server, image: str) -> None:
         "HOST": "0.0.0.0",
         "PORT": "8080",
         "TELEMETRY_ENABLED": "false",
+        # The issuers of the tests are on this machine.
+        "ALLOW_INTERNAL_IP_CONNECTIONS": "true",
     }
     _run(_INFISICAL, image, settings, "--publish", f"{server.url.removeprefix('http://')}:8080")
     _wait(server.answers, "Infisical")

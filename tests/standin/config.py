@@ -73,6 +73,7 @@ class Config:
     maintenance: bool = False
     permission_cache_seconds: float = 10.0
     privileges: str = "enforced"
+    allows_private: bool = False
     start_seconds: float = 0.0
     rate_limits: Mapping[str, int] = field(default_factory=dict)
     rate_seconds: float = 60.0
@@ -119,6 +120,7 @@ class Config:
             host=environment.get("HOST", cls.host),
             port=int(environment.get("PORT", cls.port)),
             maintenance=environment.get("MAINTENANCE_MODE", "").lower() == "true",
+            allows_private=environment.get("ALLOW_INTERNAL_IP_CONNECTIONS") == "true",
             privileges=environment.get("STANDIN_PRIVILEGES", cls.privileges),
             start_seconds=float(environment.get("STANDIN_START_SECONDS", cls.start_seconds)),
             rate_limits=limits.parse(environment.get("STANDIN_RATE_LIMITS", "")),

@@ -92,6 +92,22 @@ def identity_token(store: Store, auth: Document, client_secret_id: str, secret: 
     return _sign(record, int(time.time()) + record["ttl"], secret)
 
 
+def platform_token(store: Store, auth: Document, method: str, end: int, secret: str) -> str:
+    """Return a token for an identity that has logged in with a token of its platform."""
+    record = store.insert(
+        "identity_access_tokens",
+        {
+            "identityId": auth["identityId"],
+            "authMethod": method,
+            "ttl": auth["accessTokenTTL"],
+            "maxTTL": auth["accessTokenMaxTTL"],
+            "numUses": 0,
+            "numUsesLimit": auth["accessTokenNumUsesLimit"],
+        },
+    )
+    return _sign(record, end, secret)
+
+
 def renewed_token(record: Document, secret: str) -> str:
     """Return a token with a later expiry; raise a 401 answer after its longest lifetime."""
     born = datetime.fromisoformat(record["createdAt"]).timestamp()

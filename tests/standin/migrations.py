@@ -40,6 +40,7 @@ TABLES = (
     "audit_logs",
     "groups",
     "auth_token_sessions",
+    "identity_oidc_auths",
 )
 # Columns of the real tables that are read by SQL, because the API shows them to nobody else.
 COLUMNS = {

@@ -79,7 +79,7 @@ def at_version(store: Store, secret: Document, version: int) -> Document:
     kept = store.first("secret_versions_v2", secretId=secret["id"], version=version)
     if kept is None:
         raise not_found(f"Version {version} of secret '{secret['secretKey']}' not found")
-    return secret | {name: kept[name] for name in VERSIONED}
+    return secret | {name: kept[name] for name in (*VERSIONED, "createdAt", "updatedAt")}
 
 
 class Reader:

@@ -28,7 +28,23 @@ class Access(State):
         return {"identities": listed, "totalCount": len(everyone)}
 
     def _methods(self, id: str) -> list[str]:
-        return [*(["universal-auth"] if id in self.auths else []), *self.methods.get(id, [])]
+        own = {"universal-auth": self.auths, "oidc-auth": self.oidc}
+        return [*(name for name, held in own.items() if id in held), *self.methods.get(id, [])]
+
+    def _oidc(self, _: Json, id: str) -> Json:
+        if id not in self.oidc:
+            raise Refused(400, "BadRequest", "The identity does not have OIDC Auth attached")
+        return {"identityOidcAuth": {"identityId": id, **self.oidc[id]}}
+
+    def _attach_oidc(self, body: Json, id: str) -> Json:
+        if id in self.oidc:
+            raise Refused(400, "BadRequest", "Failed to add OIDC Auth")
+        self.oidc[id] = body
+        return self._oidc({}, id)
+
+    def _patch_oidc(self, body: Json, id: str) -> Json:
+        self.oidc[id].update(body)
+        return self._oidc({}, id)
 
     def _create_identity(self, body: Json) -> Json:
         assert body["organizationId"] == ORGANIZATION

@@ -9,6 +9,7 @@ class Deletions(State):
     def _drop_identity(self, _: Json, id: str) -> Json:
         gone = self.identities.pop(id)
         self.auths.pop(id, None)
+        self.oidc.pop(id, None)
         self.members.pop(id, None)
         for each in [each for each in self.privileges.values() if each["identityId"] == id]:
             del self.privileges[each["id"]]

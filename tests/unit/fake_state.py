@@ -33,6 +33,7 @@ class State:
         self.identities: dict[str, Json] = {}
         self.protected: set[str] = set()  # identities that may not be deleted
         self.auths: dict[str, Json] = {}
+        self.oidc: dict[str, Json] = {}
         self.methods: dict[str, list[str]] = {}  # further login methods, by the identity's id
         self.secrets: dict[str, list[Json]] = {}
         self.members: dict[str, list[Json]] = {}

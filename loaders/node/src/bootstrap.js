@@ -3,12 +3,14 @@
 
 import { notConfigured } from "./errors.js";
 import { isObject, isText, jsonObject } from "./json.js";
+import { IDENTITY, platformOf } from "./platform.js";
 
 /** @typedef {{ project: string, folder: string }} Part a folder in a project */
 /**
  * @typedef {object} Place
- * @property {string} clientId
- * @property {string} clientSecret
+ * @property {string} clientId or the id of the identity that logs in by tokens
+ * @property {string} clientSecret empty if it does
+ * @property {import("./platform.js").Platform} [platform] where its tokens are, if it does
  * @property {string} environment
  * @property {string} address without `/api`, without a `/` at the end
  * @property {string} project
@@ -93,7 +95,7 @@ class Sources {
  * its address would decide where they are sent.
  * @param {Environ} environ
  */
-export const credentialsIn = (environ) => CREDENTIAL.filter((name) => environ[name]);
+export const credentialsIn = (environ) => [...CREDENTIAL, IDENTITY].filter((name) => environ[name]);
 
 /**
  * Combine `.infisical.json`, `.env.local`, the process's environment and the options into a place.
@@ -116,12 +118,13 @@ export function bootstrap(file, local, environ, options = {}, findPerson = () =>
   const strict = options.strict ?? sources.flag("INFISICAL_STRICT") ?? settings.strict ?? false;
   const mayBePlain = sources.flag("INFISICAL_ALLOW_HTTP");
 
-  const clientId = sources.first("INFISICAL_CLIENT_ID");
-  const clientSecret = sources.first("INFISICAL_CLIENT_SECRET");
+  const platform = platformOf(environ);
+  const clientId = platform ? platform.identity : sources.first("INFISICAL_CLIENT_ID");
+  const clientSecret = platform ? "" : sources.first("INFISICAL_CLIENT_SECRET");
   const address = sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") || settings.domain;
   const isSafe = Boolean(allowHttp || mayBePlain);
   const person = !clientId && !clientSecret && address ? findPerson(origin(address, isSafe)) : null;
-  if (!person && (!clientId || !clientSecret))
+  if (!person && (!clientId || (!clientSecret && !platform)))
     throw withoutCredentials(clientId, clientSecret, environ);
 
   const chosen =
@@ -151,6 +154,7 @@ export function bootstrap(file, local, environ, options = {}, findPerson = () =>
   return {
     clientId: clientId ?? "",
     clientSecret: clientSecret ?? "",
+    ...(platform ? { platform } : {}),
     environment: chosen,
     address: origin(address, isSafe),
     project,

@@ -3,7 +3,7 @@
 
 import { credentialsIn, findAddress } from "./bootstrap.js";
 import { Conversation } from "./conversation.js";
-import { overridden, parseLocal, parseOverrides } from "./envfile.js";
+import { overrideNames, parseLocal, parseOverrides } from "./envfile.js";
 import { ConfigError, notConfigured, say } from "./errors.js";
 import { findFiles, overridesPath, readPrivate } from "./files.js";
 import { Logins } from "./keyring.js";
@@ -37,7 +37,7 @@ export class Surroundings {
       : [parseLocal(readPrivate(localPath)), parseOverrides(readPrivate(overridesPath(localPath)))];
     this.local = own[0]?.settings ?? {};
     /** Names of a developer's own values, safe to print. */
-    this.overrides = own.map(overridden).filter(Boolean).join(", ");
+    this.overrides = own.map(overrideNames).filter(Boolean).join(", ");
     const known = address ? { ...environ, INFISICAL_DOMAIN: address } : environ;
     this.address = findAddress(project, this.local, known, allowHttp);
     this.logins = new Logins(environ);

@@ -13,6 +13,7 @@ import { pauseAfter } from "./retry.js";
 export class Conversation {
   #address;
   #timeout;
+  #isVerified;
   #end;
   #timer;
   #connection;
@@ -29,6 +30,7 @@ export class Conversation {
     const { background = false, isVerified = true, connections = 1 } = options;
     this.#address = address;
     this.#timeout = timeout;
+    this.#isVerified = isVerified;
     this.#end = performance.now() + timeout * 1000;
     this.#timer = setTimeout(() => this.#controller.abort(), timeout * 1000);
     if (background) this.#timer.unref();
@@ -76,6 +78,12 @@ export class Conversation {
         throw failure("not_infisical", { address: this.#address });
       return cause;
     }
+  }
+
+  /** The options of a conversation with another server, in the time that is left. */
+  get rest() {
+    const timeout = Math.max(0, (this.#end - performance.now()) / 1000);
+    return { timeout, background: this.#connection.background, isVerified: this.#isVerified };
   }
 
   /** Close the timer and the connections, so that nothing keeps the process alive. */

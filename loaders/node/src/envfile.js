@@ -59,7 +59,7 @@ export function parseOverrides({ path, text }) {
  * Return the names of a file's overrides, safe to print; "" without any.
  * @param {LocalFile} file
  */
-export const overridden = ({ overrides }) => listForDisplay(Object.keys(overrides)).join(", ");
+export const overrideNames = ({ overrides }) => listForDisplay(Object.keys(overrides)).join(", ");
 
 /** @typedef {[name: string, value: string]} Pair */
 

@@ -63,6 +63,11 @@ export const PERSON_MESSAGES = Object.freeze({
     "another environment with `--env`",
 });
 
+/** `refused`, of an identity that logs in by tokens. */
+export const TOKEN_REFUSED =
+  "{address} refused the token of {client_id}: {reason}: compare the token's claims with `auth` in " +
+  "the project file";
+
 /** The end of `unreachable` for a loopback address: without a domain, a tunnel leads to the host. */
 export const TUNNEL = "; on another machine, open the SSH tunnel to the host first";
 
@@ -120,7 +125,8 @@ export const isTemporary = (error) => error instanceof ConfigError && error.exit
  */
 export function failure(code, values, options) {
   const other = values["person"] ? Object.entries(PERSON_MESSAGES) : [];
-  const text = other.find(([each]) => each === code)?.[1] ?? MESSAGES[code];
+  const byToken = code === "refused" && "reason" in values ? TOKEN_REFUSED : undefined;
+  const text = byToken ?? other.find(([each]) => each === code)?.[1] ?? MESSAGES[code];
   const message = text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
   return new ConfigError(code, message, options);
 }

@@ -3,7 +3,7 @@
 
 import { bootstrap, credentialsIn, isProduction } from "./bootstrap.js";
 import { Conversation } from "./conversation.js";
-import { overridden, parseLocal, parseOverrides } from "./envfile.js";
+import { overrideNames, parseLocal, parseOverrides } from "./envfile.js";
 import { ConfigError, notConfigured, say } from "./errors.js";
 import { fallBack, remember } from "./fallback.js";
 import { exists, findFiles, overridesPath, readPrivate } from "./files.js";
@@ -81,8 +81,12 @@ export class Loader {
     this.#session = new Session(this.#place);
     const { cache } = options;
     this.#refusals = new Refusals(this.#place, environ, cache?.file);
-    // Its key is derived from the client secret, which a person does not have.
-    if (cache && !this.#place.person) this.#use = { cache, place: this.#place, warn: this.#warn };
+    const { person, platform } = this.#place;
+    if (cache && platform)
+      this.#warn(
+        `the cache ${cache.file} is not used: a client secret seals it, and this login has none`,
+      );
+    else if (cache && !person) this.#use = { cache, place: this.#place, warn: this.#warn };
   }
 
   /** The place of the secrets, with the credential. */
@@ -156,7 +160,7 @@ export class Loader {
    */
   #checkOverrides(files, isPlatform) {
     for (const file of files) {
-      const names = overridden(file);
+      const names = overrideNames(file);
       if (!names) continue;
       const has = `${file.path} overrides ${names}`;
       if (isPlatform)
@@ -179,7 +183,7 @@ export class Loader {
    * @throws {ConfigError}
    */
   async start() {
-    if (!this.#place.person) this.#refusals.check();
+    if (!this.#place.platform && !this.#place.person) this.#refusals.check();
     try {
       this.#secrets = /** @type {Secrets} */ (await this.#fetch(false));
       if (this.#use) await remember(this.#secrets, this.#use);

@@ -22,6 +22,14 @@ export function loginRefusal({ status, data }) {
 }
 
 /**
+ * Return the code of a failed login by a platform's token, or null if it succeeded.
+ * @param {Answer} answer
+ * @returns {ErrorCode | null}
+ */
+export const tokenLoginRefusal = (answer) =>
+  answer.status === 404 && !isRouteMissing(answer) ? "refused" : loginRefusal(answer);
+
+/**
  * Return the code of a failed list, or null if it succeeded.
  * @param {Answer} answer
  * @returns {ErrorCode | null}

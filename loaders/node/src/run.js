@@ -8,6 +8,7 @@ import { parseArgs } from "node:util";
 import { TYPED } from "./bootstrap.js";
 import { exitOnError, say } from "./errors.js";
 import { Loader } from "./loader.js";
+import { OWN_VARIABLES } from "./platform.js";
 
 const USAGE =
   "Usage: with-secrets [--override] [--env NAME] [--strict] [--allow NAME]… " +
@@ -35,8 +36,8 @@ export async function run(argv) {
   if (own) return await runOwn(own, options).catch(exitOnError);
   const environ = { ...process.env };
   await load({ ...options, into: environ }, environ).catch(exitOnError);
-  delete environ["INFISICAL_CLIENT_ID"];
-  delete environ["INFISICAL_CLIENT_SECRET"];
+  for (const name of ["INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", ...OWN_VARIABLES])
+    delete environ[name];
   start(command, environ);
 }
 

@@ -6,7 +6,14 @@ import { failure, isTemporary } from "./errors.js";
 import { jsonObject } from "./json.js";
 import { merge } from "./merge.js";
 import { isLocked, isSessionGone } from "./person.js";
-import { isRouteMissing, listRefusal, loginRefusal, tokenEnded } from "./refusal.js";
+import { platformToken, reasonOf } from "./platform.js";
+import {
+  isRouteMissing,
+  listRefusal,
+  loginRefusal,
+  tokenEnded,
+  tokenLoginRefusal,
+} from "./refusal.js";
 
 /** @typedef {import("./bootstrap.js").Place} Place */
 /** @typedef {import("./conversation.js").Conversation} Conversation */
@@ -14,6 +21,9 @@ import { isRouteMissing, listRefusal, loginRefusal, tokenEnded } from "./refusal
 /** @typedef {{ path: string, project: string, imports: string }} Api a list, with its parameters */
 
 const LOGIN = "/api/v1/auth/universal-auth/login";
+const TOKEN_LOGIN = "/api/v1/auth/oidc-auth/login";
+/** The part of its lifetime after which a token of a login by tokens is renewed. */
+const RENEWED_AFTER = 0.8;
 /** @type {Api} */
 const V4 = { path: "/api/v4/secrets", project: "projectId", imports: "includeImports" };
 /** @type {Api} */
@@ -24,6 +34,7 @@ export class Session {
   #own;
   #folders;
   #token = "";
+  #renewsAt = Infinity;
   /** Whether Infisical refused the credential. */
   isRefused = false;
 
@@ -46,7 +57,7 @@ export class Session {
    * @throws {ConfigError}
    */
   async secrets(conversation) {
-    if (this.#token) {
+    if (this.#token && performance.now() < this.#renewsAt) {
       await settle(this.#folders.map((each) => each.list(conversation, this.#token)));
       const ended = this.#folders.filter((each) => each.isTokenEnded);
       if (ended.length > 0) await this.#logInAndList(conversation, ended);
@@ -75,10 +86,15 @@ export class Session {
       return person.token;
     }
     const answer = await this.#own.logIn(conversation);
-    const refusal = loginRefusal(answer);
-    this.isRefused = refusal === "refused" && answer.status === 401;
+    const { platform } = this.#place;
+    const refusal = platform ? tokenLoginRefusal(answer) : loginRefusal(answer);
+    // A platform's token is another one the next time.
+    this.isRefused = !platform && refusal === "refused" && answer.status === 401;
     this.#own.refuse(refusal, answer);
-    return answer.data.accessToken;
+    const { accessToken, expiresIn } = answer.data;
+    if (platform && expiresIn > 0)
+      this.#renewsAt = performance.now() + expiresIn * RENEWED_AFTER * 1000;
+    return accessToken;
   }
 
   #accept() {
@@ -117,10 +133,14 @@ class Folder {
    * Log in, and return the answer with the token for all folders.
    * @param {Conversation} conversation
    */
-  logIn(conversation) {
-    const { clientId, clientSecret } = this.#place;
-    const body = JSON.stringify({ clientId, clientSecret });
-    return ask(conversation, "POST", LOGIN, { "content-type": "application/json" }, body);
+  async logIn(conversation) {
+    const { clientId, clientSecret, platform } = this.#place;
+    const credential = platform
+      ? { identityId: clientId, jwt: await platformToken(platform, conversation.rest) }
+      : { clientId, clientSecret };
+    const headers = { "content-type": "application/json" };
+    const path = platform ? TOKEN_LOGIN : LOGIN;
+    return ask(conversation, "POST", path, headers, JSON.stringify(credential));
   }
 
   /**
@@ -187,9 +207,11 @@ class Folder {
    * @param {import("../index.js").ErrorCode | null} code
    * @param {Answer} answer
    */
-  refuse(code, { status }) {
-    const { clientId: client_id, person } = this.#place;
-    if (code) throw failure(code, { ...this.#place, client_id, status, person: person?.email });
+  refuse(code, { status, data }) {
+    if (!code) return;
+    const { clientId: client_id, person, platform } = this.#place;
+    const reason = platform && code === "refused" ? { reason: reasonOf(data) } : {};
+    throw failure(code, { ...this.#place, client_id, status, ...reason, person: person?.email });
   }
 }
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn, Unpack
 from .bootstrap import TYPED
 from .exiting import exit_on_error
 from .loading import fetch
+from .platform_token import OWN_VARIABLES
 from .starting import Options, Start, print_warning
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _LOGIN_FLAGS = ["address=", "browser", "email=", "organization=", "paste"]
 _OWN = ("login", "whoami", "logout", "doctor")
 _INTERRUPTED = 130
 _WRONG_USAGE, _NOT_EXECUTABLE, _NOT_FOUND = 64, 126, 127
-_CREDENTIAL = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
+_CREDENTIAL = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", *OWN_VARIABLES)
 
 
 def main(arguments: list[str]) -> NoReturn:

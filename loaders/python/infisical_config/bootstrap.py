@@ -10,9 +10,10 @@ from os.path import lexists
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from . import envfile, files
+from . import envfile, files, platform_token
 from .envfile import LocalFile
-from .errors import PERSON_TEXTS, TEXTS, TUNNEL, Code, ConfigError
+from .errors import PERSON_TEXTS, TEXTS, TOKEN_REFUSED, TUNNEL, Code, ConfigError
+from .platform_token import IDENTITY, Platform
 from .withheld import Gate
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class Bootstrap:
         overrides: a developer's own values, which count instead of Infisical's.
         imports: folders that are read too, if each service has a project of its own; a later one
             wins over an earlier one, and the service's own folder over all.
+        platform: where the tokens of an identity are that logs in by them; then `client_id` is its
+            id, and there is no client secret.
         person: whose access is used; then there is no client.
     """
 
@@ -68,6 +71,7 @@ class Bootstrap:
     overrides: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
     gate: Gate = field(default_factory=Gate)
     imports: tuple[Part, ...] = ()
+    platform: Platform | None = None
     person: Person | None = None
 
     def places(self) -> list[Bootstrap]:
@@ -91,6 +95,8 @@ class Bootstrap:
             "folder": self.folder,
             "tunnel": TUNNEL if is_loopback(self.address) else "",
         }
+        if code == "refused" and "reason" in details:
+            text = TOKEN_REFUSED
         return ConfigError(code, text.format(**words, **details))
 
 
@@ -164,7 +170,7 @@ def find(
     project, env_file = files.find(directory, warn)
     config = _file(project) if project else _ProjectConfig()
     process = {name: value for name, value in environ.items() if value}
-    in_process = [name for name in _CREDENTIAL if name in process]
+    in_process = [name for name in (*_CREDENTIAL, IDENTITY) if name in process]
     own_files = _peek(env_file) if in_process else _own_files(env_file, warn)
     local = None if in_process else own_files.get(env_file, _NO_FILE).settings
     sources = _Sources(process, {name: value for name, value in (local or {}).items() if value})
@@ -175,8 +181,9 @@ def find(
     if strict is None:
         strict = sources.switch("INFISICAL_STRICT")
     is_safe = allow_http or bool(sources.switch("INFISICAL_ALLOW_HTTP"))
+    platform = platform_token.find(process)
     person = None
-    if address and not any(sources.first(name) for name in _CREDENTIAL):
+    if address and not platform and not any(sources.first(name) for name in _CREDENTIAL):
         _check_address(address, allow_http=is_safe)
         person = find_person(address, environ)
     if person:
@@ -186,8 +193,8 @@ def find(
     one = sources.first("INFISICAL_PROJECT_ID")
     own = _Project(one) if one else config.find_project(chosen)
     found = Bootstrap(
-        sources.first("INFISICAL_CLIENT_ID"),
-        sources.first("INFISICAL_CLIENT_SECRET"),
+        platform.identity if platform else sources.first("INFISICAL_CLIENT_ID"),
+        "" if platform else sources.first("INFISICAL_CLIENT_SECRET"),
         chosen,
         address,
         own.id if own else "",
@@ -199,6 +206,7 @@ def find(
             config.strict if strict is None else strict,
         ),
         own.imports if own else (),
+        platform,
         person,
     )
     _check_credential(found, in_process)
@@ -391,7 +399,7 @@ def _check_overrides(
     for file, content in own_files.items():
         if not content.overrides:
             continue
-        has = f"{file} overrides {content.overridden}"
+        has = f"{file} overrides {content.override_names}"
         if in_process:
             raise _wrong(
                 f"{has}, and the environment has credentials: delete the overrides, which are for a"
@@ -424,7 +432,8 @@ def _check_credential(found: Bootstrap, in_process: Sequence[str]) -> None:
         in_process: the credentials of the process's environment.
     """
     credential = dict(zip(_CREDENTIAL, (found.client_id, found.client_secret), strict=True))
-    unset = [name for name, value in credential.items() if not value and not found.person]
+    has_other = found.person or found.platform
+    unset = [name for name, value in credential.items() if not value and not has_other]
     if unset and in_process:
         raise _not_set(unset, f"set it where {in_process[0]} is set, in the environment")
     if len(unset) == 2:

@@ -13,12 +13,13 @@ from .errors import ConfigError
 from .keyring import Login, Logins
 from .login import LoginOptions, Terminal, claims_of, connected, log_in
 from .person import Person
+from .platform_token import IDENTITY
 from .starting import print_warning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-_CREDENTIAL = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
+_CREDENTIAL = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", IDENTITY)
 _WITHOUT_ADDRESS: Final = (
     "the address of Infisical is not set: put domain into .infisical.json, set INFISICAL_DOMAIN, or"
     " give --address"
@@ -63,7 +64,7 @@ class Surroundings:
         }
         own = [] if in_process else [_read(file, parse) for file, parse in parsers.items()]
         local = {name: value for name, value in own[0].settings.items() if value} if own else {}
-        overrides = ", ".join(each.overridden for each in own if each.overridden)
+        overrides = ", ".join(each.override_names for each in own if each.override_names)
         machine = "the environment" if in_process else ""
         if any(name in local for name in _CREDENTIAL):
             machine = str(env_file)

@@ -31,7 +31,7 @@ class LocalFile(NamedTuple):
     ignored: list[str]
 
     @property
-    def overridden(self) -> str:
+    def override_names(self) -> str:
         """Return the names of the overrides, safe to print; "" without any."""
         return ", ".join(list_for_display(list(self.overrides)))
 

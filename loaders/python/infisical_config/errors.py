@@ -79,6 +79,12 @@ PERSON_TEXTS: Final[dict[Code, str]] = {
     " or read another environment with `--env`",
 }
 
+# `refused`, of an identity that logs in by tokens.
+TOKEN_REFUSED: Final = (
+    "{address} refused the token of {client_id}: {reason}: compare the token's claims with `auth`"
+    " in the project file"
+)
+
 # Where there is no domain, services reach the host through a tunnel.
 TUNNEL: Final = "; on another machine, open the SSH tunnel to the host first"
 

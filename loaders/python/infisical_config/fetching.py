@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 
+from . import platform_token
 from .deadline import outcomes
 from .errors import TRY_AGAIN_LATER, ConfigError
 from .merge import Answer, merge
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
     from .retrying import Received
 
 _LOGIN = "/api/v1/auth/universal-auth/login"
+_TOKEN_LOGIN = "/api/v1/auth/oidc-auth/login"
+# The part of its lifetime after which a token of a login by tokens is renewed.
+_RENEWED_AFTER = 0.8
 _HEADERS = {"Accept": "application/json", "User-Agent": "infisical-config"}
 
 # The server's names for a token that is good, and an identity that may not read the folder.
@@ -71,7 +76,7 @@ class Reader:
         folders = self._folders
         for each in folders:
             each.client.allow(timeout)
-        if self._logged_in:
+        if self._logged_in and time.monotonic() < self._folders[0].renews_at:
             self._run({each: each.list for each in folders})
             folders = [each for each in folders if each.is_token_ended]
         if folders:
@@ -138,6 +143,7 @@ class _Folder:
         is_unchanged: whether the server said last that the accepted list still counts.
         is_token_ended: whether the last list was refused because of the token.
         is_refused: whether the server refused the credential.
+        renews_at: when a login by tokens is renewed, by the monotonic clock.
     """
 
     def __init__(self, place: Bootstrap, route: Route, reader: Reader) -> None:
@@ -145,6 +151,7 @@ class _Folder:
         self.answer = self._kept = Answer([], [])
         self.token = place.person.token if place.person else ""
         self.is_unchanged = self.is_token_ended = self.is_refused = False
+        self.renews_at = inf
         self._etag = self._kept_etag = ""
         self._place = place
         self._reader = reader
@@ -156,10 +163,14 @@ class _Folder:
             place.person.renew(self.client)
             self.token = place.person.token
             return
-        credential = {"clientId": place.client_id, "clientSecret": place.client_secret}
+        path, credential = self._credential()
         headers = {**_HEADERS, "Content-Type": "application/json"}
-        reply = self.client.send("POST", _LOGIN, headers, json.dumps(credential).encode())
+        reply = self.client.send("POST", path, headers, json.dumps(credential).encode())
         body = parse(reply.body)
+        is_unknown = reply.status == 404 and not is_route_missing(reply.status, body)
+        if place.platform and (reply.status in (400, 401, 403, 422) or is_unknown):
+            # A platform's token is another one the next time, so no note is made.
+            raise place.error("refused", reason=platform_token.reason(body))
         if reply.status != 200:
             code = _login_failure(reply.status, body)
             self.is_refused = code == "refused" and reply.status == 401
@@ -168,6 +179,17 @@ class _Folder:
         if not isinstance(token, str) or not token:
             raise place.error("not_infisical")
         self.token = token
+        lifetime = body.get("expiresIn")
+        if place.platform and isinstance(lifetime, int) and lifetime > 0:
+            self.renews_at = time.monotonic() + lifetime * _RENEWED_AFTER
+
+    def _credential(self) -> tuple[str, dict[str, str]]:
+        """Return the path and body of the login; raises ConfigError."""
+        place = self._place
+        if place.platform is None:
+            return _LOGIN, {"clientId": place.client_id, "clientSecret": place.client_secret}
+        jwt = platform_token.fetch(place.platform, place, self.client.seconds_left())
+        return _TOKEN_LOGIN, {"identityId": place.client_id, "jwt": jwt}
 
     def list_with_new_token(self) -> None:
         """Request the secrets after a login; raises ConfigError."""

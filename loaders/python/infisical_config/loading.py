@@ -55,8 +55,10 @@ def first(reader: Reader, start: Start, place: Bootstrap) -> dict[str, str]:
 
     Raises ConfigError.
     """
-    cache = None if place.person else start.cache  # its key is derived from the client secret
-    if not place.person:
+    # The cache's key is derived from the client secret.
+    has_secret = not place.person and place.platform is None
+    cache = start.cache if has_secret else None
+    if has_secret:
         Refusals(place, start.environ, cache).check()
     try:
         secrets = read(reader, start, place, waits=True)

@@ -69,9 +69,7 @@ class Watch(Generic[C]):
         secrets = read(self._reader, self._start, self._place)
         if self._stopped.is_set():
             return
-        if (
-            self._start.cache and not self._place.person
-        ):  # unchanged values are as new as this answer too
+        if self._start.cache and self._place.client_secret:  # unchanged values are as new too
             fallback.keep(self._start.cache, self._place, secrets, self._start.warn)
         if secrets == self._secrets:
             return

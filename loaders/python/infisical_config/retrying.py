@@ -88,7 +88,7 @@ class PatientClient:
                     raise self._place.error("not_infisical")  # its target must not get the secret
                 return answer
             wait = pause(attempt, None if answer is None else answer.headers.get("Retry-After"))
-            if once or attempt + 1 == _ATTEMPTS or wait >= self._seconds_left():
+            if once or attempt + 1 == _ATTEMPTS or wait >= self.seconds_left():
                 break
             time.sleep(wait)
         raise self._failure(answer)
@@ -98,7 +98,7 @@ class PatientClient:
     ) -> Received | None:
         """Return the answer; None if there was none."""
         self._refused = None
-        if self._seconds_left() < _TOO_LITTLE:
+        if self.seconds_left() < _TOO_LITTLE:
             raise self.late()
         try:
             response = self._request(method, path, headers, body)
@@ -124,7 +124,7 @@ class PatientClient:
     ) -> HTTPResponse:
         if self._connection is None:
             self._connection = self._route.connection()
-        connection, left = self._connection, self._seconds_left()
+        connection, left = self._connection, self.seconds_left()
         if connection.sock and _is_readable(connection):
             connection.close()  # the server has closed it in the meantime
         connection.timeout = left
@@ -136,13 +136,14 @@ class PatientClient:
 
     def _failure(self, answer: Received | None) -> ConfigError:
         if answer is None:
-            late = self._seconds_left() < _TOO_LITTLE
+            late = self.seconds_left() < _TOO_LITTLE
             return self.late() if late else self._place.error("unreachable")
         if answer.status == 429:
             return self._place.error("rate_limited")
         return self._place.error("server", status=answer.status)
 
-    def _seconds_left(self) -> float:
+    def seconds_left(self) -> float:
+        """Return the seconds in which requests may still be sent."""
         return self._deadline - time.monotonic()
 
 

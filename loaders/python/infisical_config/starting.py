@@ -99,6 +99,11 @@ class Start:
             allow=self.allow,
             is_typed=self.is_typed,
         )
+        if place.platform and self.cache:
+            self.warn(
+                f"the cache {os.fspath(self.cache.file)} is not used: a client secret seals it, and"
+                " this login has none"
+            )
         if place.gate.strict and not (place.gate.allowed or self._list_requested()):
             raise bootstrap.empty_strict_error()
         return place

@@ -85,6 +85,8 @@ def outcomes(
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(32) as pool:
         for name, value in service.VARIABLES.items():
             patch.setenv(name, value)
+        # A port may come again, and with it the note of a refused credential.
+        patch.setenv("TMPDIR", str(path))
         yield {
             case["name"]: pool.submit(_start, case, path / str(number), has_v4=request.param)
             for number, case in enumerate(CASES)

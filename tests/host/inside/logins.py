@@ -62,6 +62,7 @@ def read_credentials(connection: Connection, workspace: Workspace) -> dict[str, 
     return {
         account.identity: parse(connection.quietly(f"cat {path(account)}"))
         for account in workspace.accounts()
+        if account.auth is None
     }
 
 

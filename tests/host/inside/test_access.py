@@ -9,10 +9,12 @@ from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.lists import gather
 from infisical_iac.api.universal_auth import client_secrets
+from infisical_iac.workspace.access import is_granted
 from infisical_iac.workspace.credential_file import Credential
 from infisical_iac.workspace.goal import Goal, Layout
 from infisical_iac.workspace.isolation import Generation, IsolationPlace
-from infisical_iac.workspace.model import ServiceAccount, Workspace, are_equal, reading
+from infisical_iac.workspace.model import Account, ServiceAccount, Workspace, are_equal, reading
+from infisical_iac.workspace.oidc import METHOD, oidc_fields
 from infisical_iac.workspace.state import AccountState, Actual
 from tests.host.connection import Connection
 from tests.host.inside.client_secrets import find_problem
@@ -271,3 +273,48 @@ def test_only_privilege_of_a_service_is_to_read_its_folders(
     assert lasting == (["read-own-folder"] if goal.isolation == "privilege" else [])
     assert len(there.privileges) == len(lasting)
     assert all(are_equal(each.permissions, reading(account)) for each in there.privileges)
+
+
+@pytest.fixture
+def held(actual_state: Actual, other_account: Account) -> AccountState:
+    """The identity of a pipeline's job, or of a service that logs in by tokens."""
+    return actual_state.accounts[other_account.identity]
+
+
+def test_identity_has_only_the_login_of_the_project_file(
+    held: AccountState, other_account: Account
+) -> None:
+    needed = METHOD if other_account.auth else "universal-auth"
+    assert held.identity.auth_methods == (needed,)
+
+
+def test_tokens_log_in_only_as_the_project_file_says(
+    held: AccountState, other_account: Account
+) -> None:
+    if other_account.auth is None:
+        pytest.skip("it logs in with a client secret")
+    desired = oidc_fields(other_account.auth, other_account.ttl, other_account.max_ttl)
+    assert held.oidc == {key: desired[key] for key in held.oidc or {}}
+
+
+def test_identity_has_no_role_in_the_organization_and_the_least_in_projects(
+    projects: list[tuple[Goal, Actual]], held: AccountState, other_account: Account, goal: Goal
+) -> None:
+    assert held.identity.role == "no-access"
+    states = [actual.accounts.get(other_account.identity) for _, actual in projects]
+    least = "no-access" if is_granted(other_account, goal.isolation) else "viewer"
+    assert {each.roles for each in states if each} == {(least,)}
+
+
+def test_only_privilege_of_the_identity_is_what_the_project_file_gives(
+    projects: list[tuple[Goal, Actual]], other_account: Account
+) -> None:
+    for there, actual in projects:
+        named = {each.identity: each for each in there.desired.every_account()}
+        state = actual.accounts.get(other_account.identity)
+        here = named.get(other_account.identity)
+        if state is None or here is None:
+            continue
+        is_given = is_granted(here, there.isolation)
+        assert [each.slug for each in state.privileges] == ([here.privilege] if is_given else [])
+        assert all(are_equal(each.permissions, here.grants) for each in state.privileges)

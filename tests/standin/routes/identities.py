@@ -139,6 +139,7 @@ def delete(call: Call) -> Document:
         "identity_ua_client_secrets",
         "identity_access_tokens",
         "identity_token_auths",
+        "identity_oidc_auths",
     ):
         call.store.delete_where(table, identityId=identity["id"])
     for table in ("org_memberships", "project_memberships", "additional_privileges"):

@@ -30,7 +30,7 @@ def login(call: Call) -> Document:
         raise unauthorized_error()
     _use(call.store, secret)
     call.server.lockouts.forget_failures(auth)
-    _note_login(call.store, auth["identityId"])
+    note_login(call.store, auth["identityId"], "universal-auth")
     token = identity_token(call.store, auth, secret["id"], call.server.config.auth_secret)
     return _answer(token, auth["accessTokenTTL"], auth["accessTokenMaxTTL"])
 
@@ -79,12 +79,13 @@ def _use(store: Store, secret: Document) -> None:
     store.update("identity_ua_client_secrets", secret["id"], clientSecretNumUses=uses + 1)
 
 
-def _note_login(store: Store, identity_id: str) -> None:
+def note_login(store: Store, identity_id: str, method: str) -> None:
+    """Keep when an identity has logged in last, and how."""
     for member in store.find("org_memberships", actorId=identity_id):
         store.update(
             "org_memberships",
             member["id"],
-            lastLoginAuthMethod="universal-auth",
+            lastLoginAuthMethod=method,
             lastLoginTime=timestamp(now()),
         )
 

@@ -73,7 +73,7 @@ def change(call: Call) -> Document:
     if not settings:  # the real server's database refuses an update of nothing
         raise something_went_wrong("Update by id")
     # Like the real server: a lifetime that is not given becomes the longest lifetime of before.
-    if _ttl_too_long(auth | {"accessTokenTTL": auth["accessTokenMaxTTL"]} | settings):
+    if ttl_too_long(auth | {"accessTokenTTL": auth["accessTokenMaxTTL"]} | settings):
         raise bad_request("Access token TTL cannot be greater than max TTL")
     return _show(call.store.update("identity_universal_auths", auth["id"], **settings))
 
@@ -101,26 +101,28 @@ def clear_lockouts(call: Call) -> Document:
 def _check(call: Call, fields: dict[str, Field]) -> Document:
     settings = call.fields(fields)
     both = {"accessTokenTTL", "accessTokenMaxTTL"} <= settings.keys()
-    if both and _ttl_too_long(settings):
+    if both and ttl_too_long(settings):
         message = "Access Token TTL cannot be greater than Access Token Max TTL."
         raise validation_failure([{"code": "custom", "message": message, "path": []}])
     for name in ("clientSecretTrustedIps", "accessTokenTrustedIps"):
         if name in settings:
-            settings[name] = _parse_trusted(settings[name])
+            settings[name] = parse_trusted(settings[name], "service token")
     return settings
 
 
-def _ttl_too_long(settings: Document) -> bool:
+def ttl_too_long(settings: Document) -> bool:
+    """Return whether a token would live longer than the longest lifetime."""
     longest: int = settings["accessTokenMaxTTL"]
     return bool(longest) and settings["accessTokenTTL"] > longest
 
 
-def _parse_trusted(entries: list[Document]) -> list[Document]:
+def parse_trusted(entries: list[Document], what: str) -> list[Document]:
+    """Return ranges of addresses as they are stored; raise a 400 answer for narrower ones."""
     known = {"0.0.0.0/0": "ipv4", "::/0": "ipv6"}
     if any(entry["ipAddress"] not in known for entry in entries):
         raise bad_request(
-            "Failed to add IP access range to service token due to plan restriction. "
-            "Upgrade plan to add IP access range."
+            f"Failed to add IP access range to {what} due to plan restriction. Upgrade plan to "
+            "add IP access range."
         )
     return [
         {

@@ -9,6 +9,7 @@ from infisical_iac.check.model import NAME, CheckFinding, judge, summarize
 from infisical_iac.cli import check
 from infisical_iac.workspace.environment_contents import Names
 from infisical_iac.workspace.goal import Layout
+from infisical_iac.workspace.stored_secrets import read_secrets
 from tests.unit.check.checked import GOOD, WORKSPACE, plant
 from tests.unit.fake_infisical import FakeInfisical
 from tests.unit.fake_state import Json, Refused
@@ -260,8 +261,10 @@ _REFUSED = Refused(403, "PermissionDenied", "no")
 def _find_unseen(root: Path, server: _Server) -> set[usage.Place]:
     reached: Any = SimpleNamespace(client=server.client(), desired=WORKSPACE)
     looked = plant(root, GOOD | _reads("A"), git=False)
-    names, refused = check._names(reached, Layout("project-1"))
-    return check._find_unseen(reached, Layout("project-1"), looked, names, refused)
+    layout, slugs = Layout("project-1"), [each.slug for each in WORKSPACE.environments]
+    found = read_secrets(reached.client, layout, slugs, values=False)
+    names = check._names(found.secrets)
+    return check._find_unseen(reached, layout, looked, names, found.refused)
 
 
 def test_an_empty_folder_is_distinguished_from_a_forbidden_one(tmp_path: Path) -> None:

@@ -130,3 +130,33 @@ def test_logs_that_ended_before_the_queried_time_are_not_opened(logs: Path) -> N
 
 def test_a_host_without_a_log_prints_no_requests(tmp_path: Path) -> None:
     assert _query(tmp_path / "none") == []
+
+
+def _reads(logs: Path, since: float = 0) -> list[Any]:
+    command = script("reads", str(logs), str(int(since)))
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    return [json.loads(each) for each in done.stdout.splitlines()]
+
+
+def test_the_folders_that_were_read_are_printed_once_after_the_beginning_of_the_log(
+    logs: Path,
+) -> None:
+    places = [["p1", slug, "%2Fbackend"] for slug in ("production", "staging")]
+    assert _reads(logs) == [AT - 7 * 86400, *places]
+    assert _reads(logs, since=AT - 86400) == [AT - 7 * 86400, *places]
+
+
+def test_only_answered_reads_with_a_token_count(tmp_path: Path) -> None:
+    lines = [
+        line("/login"),
+        line(_READ),
+        line(_READ, user=_SERVICE, status=403),
+        line(_READ, user=_SERVICE, method="POST"),
+        line(_READ.replace("secrets", "dashboard"), user=_SERVICE),
+        line("/api/v3/secrets/raw&environment=live&workspaceId=p2", user=_SERVICE),
+        line("/api/v4/secrets/id/edd31936-282c-456a-a512-1a195b5f002d", user=_SERVICE),
+    ]
+    (tmp_path / "access.log").write_text("\n".join(lines) + "\n")
+    assert _reads(tmp_path) == [AT, ["", "", ""], ["p2", "live", "/"]]
+    assert _reads(tmp_path / "none") == []

@@ -478,3 +478,36 @@ def test_the_readme_names_commands_that_exist() -> None:
     commands = {*re.findall(r"uv run infisical-iac ([a-z-]+)", text)}
     assert commands >= {"plan", "apply", "status", "verify", "init", "backup", "rollback"}
     assert commands <= {*main.list_commands(None)}  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("address", "login"),
+    [
+        ("git@github.com:acme/infisical.git", {"github": {"repository": "acme/infisical"}}),
+        ("https://github.com/acme/infisical", {"github": {"repository": "acme/infisical"}}),
+        ("ssh://git@gitlab.com/acme/ops/vault.git", {"gitlab": {"project": "acme/ops/vault"}}),
+        ("https://git.example.com/acme/infisical.git", None),
+        ("../elsewhere", None),
+        (None, None),
+    ],
+)
+def test_the_check_of_a_known_platform_logs_in_without_a_secret(
+    tmp_path: Path, address: str | None, login: dict[str, dict[str, str]] | None
+) -> None:
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    if address:
+        command = ["git", "-C", tmp_path, "remote", "add", "origin", address]
+        subprocess.run(command, check=True)
+    found = repository.find_pipeline(tmp_path)
+    text = repository.files(Answers(), "group_data/acme.yaml", found)["group_data/acme.yaml"]
+    jobs = load(text).ci
+    assert [job.sees for job in jobs.values()] == (["names"] if login else [])
+    for job in jobs.values():
+        assert job.auth.model_dump(exclude_none=True, exclude_defaults=True) == login
+
+
+@pytest.mark.parametrize("path", [".github/workflows/infisical.yaml", ".gitlab-ci.yml"])
+def test_no_workflow_has_a_client_secret(path: str) -> None:
+    text = repository.files_around(Answers(), "group_data/acme.yaml", "..")[path]
+    assert "INFISICAL_CLIENT" not in text
+    assert "INFISICAL_MACHINE_IDENTITY_ID" in text

@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from pyrage.x25519 import Identity
 
+from infisical_iac.check.proposals import HEADING
 from infisical_iac.cli.migrate_clean import clean
 from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.migrate.cleaning import MovedFile
@@ -459,3 +460,31 @@ def test_places_that_mention_files_of_an_earlier_migration_are_listed(
     data["deleted"] = [asdict(files[0])]
     file.write_text(json.dumps(data))
     assert "  compose.yaml:3: backend/.env\n" in run(*TO, answer="n\n").output
+
+
+def test_changes_to_other_files_are_proposed_as_a_patch_that_applies(
+    tmp_path: Path, files: list[MovedFile], run: Clean
+) -> None:
+    write(tmp_path, "backend/README.md", "# Backend\n\n    cp .env.example .env\n")
+    before = snapshot(tmp_path)
+    shown = run(*TO, answer="n\n")
+    (line,) = (each for each in shown.output.splitlines() if "migration.patch" in each)
+    assert line.startswith("+ migration.patch: ")
+    assert {"backend/README.md", "compose.yaml"} <= set(line.replace(",", "").split())
+    assert snapshot(tmp_path) == before
+    ran = run(*TO, "--yes")
+    assert ran.exit_code == 0, ran.output
+    assert "git apply" in ran.output
+    after = snapshot(tmp_path)
+    assert {each: after[each] for each in ("backend/README.md", "compose.yaml")} == {
+        each: before[each] for each in ("backend/README.md", "compose.yaml")
+    }
+    patch = tmp_path / "migration.patch"
+    assert patch.stat().st_mode & 0o777 == 0o600
+    assert SECRET.encode() not in patch.read_bytes()
+    git(tmp_path, "apply", "migration.patch")
+    assert "env_file" not in (tmp_path / "compose.yaml").read_text()
+    assert HEADING in (tmp_path / "backend" / "README.md").read_text()
+    again = run("--yes")
+    assert again.output.endswith("Nothing to do.\n")
+    assert "compose.yaml:3" not in again.output

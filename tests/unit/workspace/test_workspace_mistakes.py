@@ -22,6 +22,11 @@ MISTAKES = {
         "line 10, services.a.deliver.production",
         "either dokploy or file",
     ),
+    HEAD + "hygiene: {max_ages: {}}": (".max_ages", "'max_age'?"),
+    HEAD + "hygiene: {max_age: {'*': 0}}": ("hygiene.max_age.*", "0 is out of range"),
+    HEAD + "hygiene: {max_age: {'*': 90d}}": ("hygiene.max_age.*", "a whole number"),
+    HEAD + "hygiene: {max_age: {'': 9}}": ("hygiene.max_age.", "'' is not a pattern"),
+    HEAD + "hygiene: {unread_days: -1}": ("hygiene.unread_days", "-1 is out of range"),
     DELIVERED + "      production: {dokply: {}}": (".production.dokply", "'dokploy'?"),
     DOKPLOY + "{url: 'https://a.example', aplication: x}}": (
         ".production.dokploy.aplication",

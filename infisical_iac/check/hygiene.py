@@ -1,0 +1,312 @@
+"""Find secrets that are old, weak, equal in production and elsewhere, uneven, or never read."""
+
+import math
+import re
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
+from itertools import pairwise
+from typing import NamedTuple
+
+from infisical_iac.check.env_files import is_placeholder, is_sensitive
+from infisical_iac.check.model import NAME, Cause, CheckFinding
+from infisical_iac.core.wording import join_names, pluralize
+from infisical_iac.migrate.find import mode
+from infisical_iac.stack.access_log import FolderReads
+from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.stored_secrets import StoredSecret
+
+_PRODUCTION = "production"
+_MOST_VERSIONS = 50
+_ROTATE = "Make a new one where it is issued, and write it: `infisical-iac secrets set`."
+
+# Returns an earlier version of a secret; None if the server no longer has it.
+ReadVersion = Callable[[StoredSecret, int], StoredSecret | None]
+
+
+class Age(NamedTuple):
+    """The age of a value.
+
+    Attributes:
+        since: the time when the value was written; it may be older if `is_least`.
+        is_least: whether versions before that were not compared.
+    """
+
+    since: datetime
+    is_least: bool = False
+
+
+def covers(pattern: str, secret: StoredSecret) -> bool:
+    """Return whether a pattern names a secret, or a folder or an environment around it."""
+    around = [secret.path]
+    while around[-1]:
+        around.append(around[-1].rpartition("/")[0])
+    names = (*filter(None, around), *(f"{secret.environment}{each}" for each in around))
+    return any(fnmatchcase(each, pattern) for each in (secret.key, *names))
+
+
+def find_limit(secret: StoredSecret, max_age: Mapping[str, int]) -> tuple[str, int] | None:
+    """Return the pattern with the fewest days that covers a secret, with these days."""
+    fitting = [(days, pattern) for pattern, days in max_age.items() if covers(pattern, secret)]
+    return (min(fitting)[1], min(fitting)[0]) if fitting else None
+
+
+def find_age(secret: StoredSecret, read: ReadVersion | None, until: datetime) -> Age:
+    """Return the age of a secret's value.
+
+    Each change of a comment or tag makes a version too, so that versions with the same value are
+    compared, from the present one back.
+
+    Args:
+        read: reads an earlier version; None if values may not be read.
+        until: the time at which the search may end, as an older value is past its limit anyway.
+    """
+    age = Age(secret.changed, is_least=secret.version > 1)
+    if read is None or secret.value is None:
+        return age
+    for version in range(secret.version - 1, max(0, secret.version - 1 - _MOST_VERSIONS), -1):
+        if age.since <= until:
+            return age
+        before = read(secret, version)
+        if before is None or before.value is None:
+            return age
+        if before.value != secret.value:
+            return age._replace(is_least=False)
+        age = Age(before.created, is_least=version > 1)
+    return age
+
+
+def find_old(
+    secrets: Iterable[StoredSecret],
+    max_age: Mapping[str, int],
+    now: datetime,
+    read: ReadVersion | None,
+) -> Iterator[CheckFinding]:
+    """Yield findings on values that are older than the project file allows.
+
+    Args:
+        max_age: days by pattern.
+        read: as for `find_age`.
+    """
+    unsure: Counter[str] = Counter()
+    used: set[str] = set()
+    for each in secrets:
+        used.update(pattern for pattern in max_age if covers(pattern, each))
+        if not (limit := find_limit(each, max_age)):
+            continue
+        pattern, days = limit
+        until = now - timedelta(days=days)
+        if each.created > until:
+            continue  # no value is older than its secret
+        age = find_age(each, read, until)
+        if age.since > until:
+            if age.is_least:
+                unsure[each.environment] += 1
+            continue
+        least = "at least " if age.is_least else ""
+        message = (
+            f"{each.key} has had its value for {least}{pluralize((now - age.since).days, 'day')} "
+            f"in {each.environment}; {pattern} allows {days}. {_ROTATE}"
+        )
+        place = f"{each.environment}{each.folder.rstrip('/')}"
+        text = f"{{count}} values are older than the {days} days of {pattern}"
+        cause = Cause(place, text, _ROTATE)
+        yield CheckFinding("old-value", f"{place}/{each.key}", each.key, message, cause=cause)
+    for slug, count in unsure.items():
+        message = (
+            f"{pluralize(count, 'secret')} changed within max_age, maybe only a comment or tag: "
+            "the age of such values is known with --values and a login that may read them."
+        )
+        yield CheckFinding("not-checked", slug, "", message, is_note=True)
+    for pattern in sorted(max_age.keys() - used):
+        message = f"max_age has {pattern}, which fits no secret: correct or delete it."
+        yield CheckFinding("unused-rule", "hygiene", "", message, is_note=True)
+
+
+def find_equal(secrets: Iterable[StoredSecret]) -> Iterator[CheckFinding]:
+    """Yield findings on secrets with the same value in production and in another environment."""
+    by_place: dict[tuple[str, str], list[StoredSecret]] = {}
+    for each in secrets:
+        by_place.setdefault(each.place, []).append(each)
+    for there in by_place.values():
+        for one in there:
+            if mode(one.environment) != _PRODUCTION or not one.value:
+                continue
+            others = [
+                each.environment
+                for each in there
+                if each.value == one.value and mode(each.environment) != _PRODUCTION
+            ]
+            if others and is_sensitive(one.key, one.value):
+                where = join_names([*others, one.environment])
+                cause = Cause(one.folder, f"{{count}} values are the same in {where}", _OWN_VALUE)
+                message = f"{one.key} has the same value in {where}. {_OWN_VALUE}"
+                yield CheckFinding("equal-value", one.path, one.key, message, cause=cause)
+
+
+_OWN_VALUE = (
+    "Give production values of its own: more people and machines read those of other environments."
+)
+
+_SECRET_NAME = re.compile(
+    r"(?:.*_)?(?:PASSWORD|PASSWD|PASS|PWD|PASSPHRASE|SECRET|TOKEN|KEY|SALT|PEPPER|SEED)(?:_?\d+)?",
+    re.IGNORECASE,
+)
+_PUBLIC_NAME = re.compile(r"(?:.*_)?(?:PUBLIC|PUBLISHABLE)(?:_.*)?", re.IGNORECASE)
+_PASSWORD_IN_ADDRESS = re.compile(r"(?<=://)[^\s:@/]*:([^\s@/]+)@")
+_COMMON = re.compile(
+    r"admin|administrator|abc|abcd|abcdef|asdf|changeit|default|demo|dev|dragon|guest|hallo|"
+    r"hello|iloveyou|infisical|letmein|local|login|master|monkey|mysql|pass|passw|passwd|"
+    r"passwort|password|postgres|prod|production|qwerty|qwertz|redis|root|secret|staging|"
+    r"supersecret|sysadmin|test|testing|token|user|welcome|zaq"
+)
+_LEAST_BITS = 56  # a random password of ten letters and digits, and sixteen hexadecimal digits
+
+
+def is_weak(key: str, value: str) -> bool:
+    """Return whether a password or key could be guessed: it is common, short or repeats itself."""
+    found = _PASSWORD_IN_ADDRESS.findall(value)
+    if not found:
+        if "://" in value or not _SECRET_NAME.fullmatch(key) or _PUBLIC_NAME.fullmatch(key):
+            return False
+        found = [value]
+    return any(map(_is_guessable, found)) and is_sensitive(key, value)
+
+
+def _is_guessable(text: str) -> bool:
+    word = re.sub(r"[^a-z]", "", text.lower())
+    bare = re.sub(r"[^a-z]+$|^[^a-z]+", "", text.lower())
+    is_common = any(map(_COMMON.fullmatch, (bare, word)))
+    return is_common or is_placeholder(text) or _bits(text) < _LEAST_BITS
+
+
+def _bits(text: str) -> float:
+    """Return the logarithm of how many texts of such characters there are.
+
+    A character that continues a run, as in `aaaa` or `1234`, does not count.
+    """
+    runs = sum(ord(b) - ord(a) in (-1, 0, 1) for a, b in pairwise(text))
+    is_hex = bool(re.fullmatch(r"[0-9a-f]+|[0-9A-F]+", text))
+    pools = ((r"[0-9]", 10), (r"[a-z]", 6 if is_hex else 26), (r"[A-Z]", 6 if is_hex else 26))
+    pool = sum(size for pattern, size in pools if re.search(pattern, text))
+    pool += 30 if re.search(r"[^0-9A-Za-z]", text) else 0
+    # A text of few different characters is no better than one of an alphabet of these.
+    pool = min(pool, 6 * len(set(text)))
+    return (len(text) - runs / 2) * math.log2(pool) if pool > 1 else 0.0
+
+
+def find_weak(secrets: Iterable[StoredSecret]) -> Iterator[CheckFinding]:
+    """Yield findings on passwords and keys that could be guessed."""
+    by_place: dict[tuple[str, str], list[str]] = {}
+    paths: dict[tuple[str, str], str] = {}
+    for each in secrets:
+        if each.value and is_weak(each.key, each.value):
+            by_place.setdefault(each.place, []).append(each.environment)
+            paths[each.place] = each.path
+    for (folder, key), slugs in by_place.items():
+        where = join_names(slugs)
+        cause = Cause(folder, f"{{count}} values in {where} could be guessed", _STRONGER)
+        message = f"{key} has a value in {where} that could be guessed. {_STRONGER}"
+        yield CheckFinding("weak-value", paths[folder, key], key, message, cause=cause)
+
+
+_STRONGER = "Take a random one, such as `openssl rand -base64 24` prints."
+
+
+def find_uneven(
+    secrets: Iterable[StoredSecret],
+    unseen: Collection[tuple[str, str]],
+    reported: Iterable[CheckFinding],
+    workspace: Workspace,
+) -> Iterator[CheckFinding]:
+    """Yield notes on secrets that only some environments have.
+
+    Left out are keys that are reported already, and folders without any secret in an environment.
+
+    Args:
+        unseen: environments and folders that the login may not see.
+        reported: the findings so far.
+    """
+    told = {each.key for each in reported if each.kind in ("missing-key", "left-over")}
+    folders: dict[str, set[str]] = {}
+    keys: dict[tuple[str, str], set[str]] = {}
+    for each in secrets:
+        folders.setdefault(each.folder, set()).add(each.environment)
+        keys.setdefault(each.place, set()).add(each.environment)
+    slugs = [each.slug for each in workspace.environments]
+    for (folder, key), there in sorted(keys.items()):
+        lacking = [
+            slug
+            for slug in slugs
+            if slug in folders[folder] - there and (slug, folder) not in unseen
+        ]
+        if lacking and key not in told:
+            has = join_names([slug for slug in slugs if slug in there])
+            where = f"in {has}, and not in {join_names(lacking)}"
+            path = f"{folder.rstrip('/')}/{key}"
+            cause = Cause(folder, f"{{count}} keys are {where}", "")
+            yield CheckFinding("uneven-key", path, key, f"{key} is {where}.", True, cause)
+
+
+def find_hidden(secrets: Iterable[StoredSecret]) -> Iterator[CheckFinding]:
+    """Yield notes on the folders whose values the login may not read."""
+    hidden = Counter(f"{each.environment}{each.folder}" for each in secrets if each.value is None)
+    for place, count in sorted(hidden.items()):
+        message = (
+            f"The login may not read {pluralize(count, 'value')}: equal and weak ones were not "
+            "searched there, and their age is that of the last change."
+        )
+        yield CheckFinding("values-hidden", place, "", message, is_note=True)
+
+
+def find_unread(
+    secrets: Sequence[StoredSecret],
+    reads: FolderReads,
+    projects: Collection[str],
+    workspace: Workspace,
+    days: int,
+    now: datetime,
+) -> Iterator[CheckFinding]:
+    """Yield findings on the folders that nobody has read for some days, by the access log.
+
+    Loaders read whole folders, so that the log does not show single secrets. A folder counts as
+    read too if one above it was, or a service's that imports it. Folders with secrets that are all
+    younger are left out.
+
+    Args:
+        reads: the log of at least these days, if it goes back so far.
+        projects: the ids and slugs of the projects.
+    """
+    since = now - timedelta(days=days)
+    if reads.began is None or reads.began > since or reads.has_unplaced:
+        why = "it has reads that name no folder"
+        if not reads.has_unplaced:
+            why = f"it begins on {reads.began:%Y-%m-%d}" if reads.began else "there is none"
+        message = f"The access log can't tell what nobody has read for {days} days: {why}."
+        yield CheckFinding("not-checked", "hygiene", "", message, is_note=True)
+        return
+    read = {(slug, folder) for project, slug, folder in reads.places if project in projects}
+    oldest: dict[tuple[str, str], datetime] = {}
+    for each in secrets:
+        at = (each.environment, each.folder)
+        oldest[at] = min(each.created, oldest.get(at, each.created))
+    for (slug, folder), created in oldest.items():
+        readers = [
+            service.folder for service in workspace.services.values() if folder in service.imports
+        ]
+        around = {parent for each in (folder, *readers) for parent in _upwards(each)}
+        if created <= since and not any((slug, each) in read for each in around):
+            place = f"{slug}{folder}"
+            message = (
+                f"Nobody has read it for {days} days, as far as the access log shows. Delete what "
+                f"is not needed, or accept {place} in {NAME}."
+            )
+            yield CheckFinding("not-read", place, "", message)
+
+
+def _upwards(folder: str) -> list[str]:
+    found = [folder]
+    while found[-1] not in ("", "/"):
+        found.append(found[-1].rpartition("/")[0] or "/")
+    return found

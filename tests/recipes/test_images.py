@@ -1,0 +1,127 @@
+"""Build the images of the recipes, and start them as their pages say."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING
+
+import httpx
+
+from tests.contract.services import port_open, wait_until
+from tests.contract.world import ok
+from tests.recipes.conftest import DATABASE, Make, Recipe, run
+from tests.staging.host import LABEL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from tests.recipes.conftest import Container
+
+_PUBLIC = "https://api.production.example.com"
+
+
+def _find(image: str, texts: Sequence[str]) -> set[str]:
+    """Return those of the texts that are anywhere in an image: its layers, or its description."""
+    found: set[str] = set()
+    longest = max(map(len, texts))
+    with subprocess.Popen(["docker", "save", image], stdout=subprocess.PIPE) as saving:
+        assert saving.stdout is not None
+        end = b""
+        while block := saving.stdout.read(1 << 24):
+            part = end + block
+            found |= {text for text in texts if text.encode() in part}
+            end = part[-longest:]
+    assert saving.returncode == 0
+    return found
+
+
+def test_a_next_image_holds_no_secret_of_its_build(
+    make: Make,
+    base: str,
+    buildkit: dict[str, str],
+    images: list[str],
+    containers: Callable[..., Container],
+) -> None:
+    recipe = make("nextjs")
+    recipe.put("production", NEXT_PUBLIC_API_URL=_PUBLIC)
+    file = recipe.deliver("web.production.env", "production")
+    variables = recipe.variables("production")
+    secret = variables["INFISICAL_CLIENT_SECRET"]
+    texts = (secret, DATABASE.format(environment="production"), _PUBLIC)
+    for stage in ("build", ""):
+        tag = f"recipe-nextjs:{stage or 'run'}"
+        images.append(tag)
+        target = ("--target", stage) if stage else ()
+        run(
+            *(recipe.directory, "docker", "build", "--network", "host", "--tag", tag, *target),
+            *("--build-arg", f"BASE={base}", "--secret", f"id=infisical,src={file}", "."),
+            environment=buildkit,
+        )
+        file_in_image = ("run", "--rm", "--entrypoint", "sh", tag, "-c")
+        listed = run(recipe.directory, "docker", *file_in_image, "ls -a /app /run")
+        assert not {"web.production.env", "secrets"} & {*listed.stdout.split()}
+        assert _find(tag, texts) == {_PUBLIC}
+        assert secret not in run(recipe.directory, "docker", "history", "--no-trunc", tag).stdout
+    variables |= {"HOSTNAME": "127.0.0.1", "NODE_ENV": "production"}
+    started = containers("recipe-nextjs:run", **variables)
+    wait_until(lambda: port_open(recipe.port), "the image did not start", started.logs, 30)
+    address = f"http://127.0.0.1:{recipe.port}"
+    assert _PUBLIC in httpx.get(address).text
+    assert httpx.get(f"{address}/status").json() == {"database": "production.db.example.com"}
+
+
+def _compose(
+    recipe: Recipe, base: str, *arguments: str, environment: Mapping[str, str] | None = None
+) -> str:
+    """Run compose on a recipe, whose containers are on the network of this machine."""
+    text = (recipe.directory / "compose.yaml").read_text()
+    assert "restart: unless-stopped" in text
+    (recipe.directory / "compose.override.yaml").write_text(
+        "services:\n  backend:\n    network_mode: host\n    ports: !reset []\n"
+        f"    labels: [{LABEL}=recipe]\n"
+        f"    build: {{network: host, args: {{BASE: '{base}'}}}}\n"
+    )
+    named = ("docker", "compose", "--project-name", recipe.service, "--progress", "quiet")
+    return run(recipe.directory, *named, *arguments, environment=environment).stdout
+
+
+def test_restarts_with_a_revoked_secret_do_not_lock_the_identity(
+    make: Make, base: str, buildkit: dict[str, str]
+) -> None:
+    """Three wrong logins in 30 s lock an identity, if nobody turned that off for it."""
+    recipe = make("express")
+    recipe.deliver("credentials.env", "staging")
+    address = f"http://127.0.0.1:{recipe.port}"
+    try:
+        _compose(recipe, base, "up", "--detach", "--build", environment=buildkit)
+        wait_until(lambda: port_open(recipe.port), "the service did not start", seconds=30)
+        answer = httpx.get(address).json()
+        assert answer == {"database": "staging.db.example.com", "mode": "production"}
+        _allow_lockouts(recipe, "staging")
+        recipe.revoke("staging")
+        _compose(recipe, base, "restart", "--timeout", "5")
+        wait_until(lambda: _restarts(recipe, base) >= 4, "it did not restart", seconds=60)
+        log = _compose(recipe, base, "logs", "--no-log-prefix")
+        assert log.count("used up or revoked") == 1
+        assert log.count("not tried again for") >= 3
+        recipe.deliver("credentials.env", "staging")
+        _compose(recipe, base, "up", "--detach")
+        wait_until(lambda: port_open(recipe.port), "the right secret is locked out", seconds=30)
+        assert httpx.get(address).json()["database"] == "staging.db.example.com"
+    finally:
+        _compose(recipe, base, "down", "--rmi", "local", "--volumes", "--timeout", "5")
+
+
+def _allow_lockouts(recipe: Recipe, environment: str) -> None:
+    """Turn lock-outs on, as Infisical has them for identities that this project did not make."""
+    id = recipe.case.identities()[f"{recipe.service}-{environment}"]
+    url = f"/api/v1/auth/universal-auth/identities/{id}"
+    ok(recipe.case.world.deployer.patch(url, json={"lockoutEnabled": True}))
+
+
+def _restarts(recipe: Recipe, base: str) -> int:
+    id = _compose(recipe, base, "ps", "--all", "--quiet").strip()
+    done = run(recipe.directory, "docker", "inspect", id)
+    count: int = json.loads(done.stdout)[0]["RestartCount"]
+    return count

@@ -1,0 +1,265 @@
+"""Test the changes that `migrate clean` proposes to files that still speak of `.env` files."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from infisical_iac.check.proposals import (
+    HEADING,
+    as_patch,
+    change_ci,
+    change_compose_file,
+    change_dockerfile,
+    change_document,
+    propose,
+)
+from tests.unit.check.checked import GOOD, plant
+
+_COMPOSE = """\
+services:
+  backend:
+    build: backend
+    env_file: backend/.env   # all of it
+    ports: ["4000:4000"]
+  job-worker:
+    build: backend
+    env_file:
+      - backend/.env
+      - path: backend/.env.production
+        required: false
+    environment:
+      NODE_ENV: production
+      TEXT: |
+        a
+        b
+    depends_on: [redis]
+  listed:
+    image: x
+    environment:
+      - LEVEL=info
+    env_file: [.env]
+
+  flow:
+    env_file: .env
+    environment: {LEVEL: info}
+  other:
+    env_file: settings/base.txt
+  redis:
+    image: redis:8
+"""
+_THREE = {
+    "INFISICAL_CLIENT_ID": "${INFISICAL_CLIENT_ID:?}",
+    "INFISICAL_CLIENT_SECRET": "${INFISICAL_CLIENT_SECRET:?}",
+    "INFISICAL_ENVIRONMENT": "${INFISICAL_ENVIRONMENT:-production}",
+}
+
+
+def _of(service: str) -> dict[str, str]:
+    """Return the variables of a service next to others, which has its own credentials."""
+    return {
+        key: value.replace("{INFISICAL_CLIENT", f"{{{service}_INFISICAL_CLIENT")
+        for key, value in _THREE.items()
+    }
+
+
+def test_a_compose_file_gives_services_the_three_variables_instead_of_a_file() -> None:
+    services = yaml.safe_load(change_compose_file(_COMPOSE))["services"]
+    assert services == {
+        "backend": {
+            "build": "backend",
+            "environment": _of("BACKEND"),
+            "ports": ["4000:4000"],
+        },
+        "job-worker": {
+            "build": "backend",
+            "environment": {**_of("JOB_WORKER"), "NODE_ENV": "production", "TEXT": "a\nb\n"},
+            "depends_on": ["redis"],
+        },
+        "listed": {
+            "image": "x",
+            "environment": [
+                "LEVEL=info",
+                *(f"{key}={value}" for key, value in _of("LISTED").items()),
+            ],
+        },
+        "flow": {"env_file": ".env", "environment": {"LEVEL": "info"}},
+        "other": {"env_file": "settings/base.txt"},
+        "redis": {"image": "redis:8"},
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "services: {a: {env_file: .env}}\n",
+        "services:\n  a: &a\n    image: x\n",
+        "services:\n  a:\n    [b]: c\n    image: x\n",
+        "not: compose\n",
+        "services:\n  a:\n  env_file: [\n",
+        "",
+    ],
+)
+def test_another_compose_file_stays(text: str) -> None:
+    assert change_compose_file(text) == text
+
+
+def test_a_service_that_is_written_once_and_used_twice_is_changed_once() -> None:
+    text = "services:\n  a: &a\n    env_file: .env\n  b: *a\n"
+    services = yaml.safe_load(change_compose_file(text))["services"]
+    assert services == {"a": {"environment": _THREE}, "b": {"environment": _THREE}}
+
+
+def test_windows_line_ends_of_a_compose_file_stay() -> None:
+    text = "services:\r\n  a:\r\n    env_file: .env"
+    changed = change_compose_file(text)
+    assert changed.count("\n") == changed.count("\r\n") == 6
+    assert yaml.safe_load(changed)["services"]["a"] == {"environment": _THREE}
+
+
+@pytest.mark.parametrize(
+    ("line", "changed"),
+    [
+        ("COPY .env ./", ""),
+        ("COPY --chown=node .env.production .env", ""),
+        ("COPY package.json .env ./", "COPY package.json ./\n"),
+        ("ADD config/.env /app/", ""),
+        ("RUN cp .env.example .env", ""),
+        ('CMD ["node", "--env-file=.env", "app.js"]', 'CMD ["node", "app.js"]\n'),
+        ("CMD node --env-file=.env app.js", "CMD node app.js\n"),
+        ("COPY . .", "COPY . .\n"),
+        ("RUN a && \\\n    COPY .env b", "RUN a && \\\n    COPY .env b\n"),
+        ("COPY .envoy ./", "COPY .envoy ./\n"),
+        ("RUN cp .env.example .env && npm ci", "RUN cp .env.example .env && npm ci\n"),
+        ("# COPY .env", "# COPY .env\n"),
+    ],
+)
+def test_an_image_takes_no_env_file(line: str, changed: str) -> None:
+    head = "FROM node:24\n"
+    assert change_dockerfile(f"{head}{line}\n") == f"{head}{changed}"
+
+
+_WORKFLOW = """\
+on: push
+jobs:
+  test:
+    runs-on: ubuntu-24.04
+    steps:
+      - uses: actions/checkout@v5
+      - run: cp .env.ci .env
+      - name: Write secrets
+        run: echo "${{ secrets.DOTENV }}" > backend/.env
+      - name: Test
+        run: |
+          if [ ! -f .env ]; then
+            cp .env.example .env
+          fi
+          npm test
+      - run: cp .env.a .env
+        working-directory: web
+"""
+
+
+def test_ci_writes_no_env_file() -> None:
+    changed = change_ci(_WORKFLOW)
+    steps = yaml.safe_load(changed)["jobs"]["test"]["steps"]
+    assert [each.get("name") or each.get("uses") for each in steps[:2]] == [
+        "actions/checkout@v5",
+        "Test",
+    ]
+    script = steps[1]["run"]
+    assert "cp" not in script.split()
+    assert script.splitlines()[2:] == ["fi", "npm test"]
+    subprocess.run(["bash", "-n", "-c", script], check=True)
+    assert steps[2] == {"run": "cp .env.a .env", "working-directory": "web"}  # for a person
+    assert changed.count("INFISICAL_CLIENT_ID") == 3
+    assert change_ci(changed) == changed
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "test:\n  script:\n    - cp .env.ci .env\n",
+        "script: [cp .env.ci .env]\n",
+        "a: [\n",
+        "a:\n  run: >-\n    echo a;\n    cp .env.ci .env\n",
+        "a:\n  run: |\n    test -f .env || \\\n    cp .env.ci .env\n",
+        "a:\n  run: |\n    cat <<EOF > .env\n    A=1\n    EOF\n",
+        "a: b\n  cp .env.ci .env\n",
+    ],
+)
+def test_an_uncertain_step_stays(text: str) -> None:
+    assert change_ci(text) == text
+
+
+def test_documents_name_the_file_of_the_login() -> None:
+    text = "1. `cp .env.example .env`\n2. `node --env-file=.env src/app.js`\n3. Edit .env.\n"
+    assert change_document(text) == (
+        "1. `cp .env.local.example .env.local && chmod 600 .env.local`\n"
+        "2. `npx with-secrets -- node src/app.js`\n"
+        "3. Edit .env.\n"
+    )
+    assert change_document("cp backend/.env.example backend/.env\n").startswith(
+        "cp backend/.env.local.example backend/.env.local && "
+    )
+
+
+_FILES = {
+    "README.md": "# All\n\n    cp backend/.env.example backend/.env",
+    "backend/package.json": '{"scripts": {"dev": "node src/app.js"}}',
+    "backend/Dockerfile": "FROM node:24\nCOPY .env .\nCOPY . .\n",
+    "backend/with blank.md": "cp .env.example .env\n",
+    "python-services/README.md": "# Forecasts\r\n",
+    "python-services/app.py": "import infisical_config\n",
+    "python-services/Dockerfile": 'FROM python:3.13\nCMD ["python", "app.py"]\n',
+    "compose.yaml": _COMPOSE,
+    ".github/workflows/test.yaml": _WORKFLOW,
+}
+
+
+def test_the_patch_applies_and_proposes_nothing_more(tmp_path: Path) -> None:
+    repository = plant(tmp_path, GOOD | _FILES)
+    proposals = propose(repository, ["backend", "python-service", "gone"])
+    assert [each.path for each in proposals] == [
+        ".github/workflows/test.yaml",
+        "README.md",
+        "backend/Dockerfile",
+        "compose.yaml",
+        "python-services/README.md",
+    ]
+    patch = as_patch(proposals)
+    assert (tmp_path / "README.md").read_text() == _FILES["README.md"]  # only proposed
+    (tmp_path / "migration.patch").write_bytes(patch.encode())
+    subprocess.run(
+        ["git", "apply", "migration.patch"], cwd=tmp_path, check=True, capture_output=True
+    )
+    for each in proposals:
+        assert (tmp_path / each.path).read_bytes().decode() == each.after
+    text = (tmp_path / "README.md").read_text()
+    assert "## How to run backend\n" in text
+    assert "`npx with-secrets -- npm run dev`" in text
+    assert "`/backend`" in text
+    own = (tmp_path / "python-services/README.md").read_text()
+    assert f"## {HEADING}\n" in own
+    assert "`python app.py`" in own  # it loads its own secrets
+    again = plant(tmp_path, {}, git=False)
+    assert propose(again, ["backend", "python-service"]) == []
+
+
+def test_a_service_without_any_readme_gets_one(tmp_path: Path) -> None:
+    repository = plant(tmp_path, GOOD)
+    (made,) = propose(repository, ["backend"])
+    assert (made.path, made.before) == ("backend/README.md", "")
+    assert "`npm run start`" in made.after
+    assert made.diff.startswith("--- /dev/null\n+++ b/backend/README.md\n")
+    subprocess.run(["git", "apply"], cwd=tmp_path, input=made.diff.encode(), check=True)
+    assert (tmp_path / made.path).read_text() == made.after
+
+
+def test_links_and_binary_files_are_left_alone(tmp_path: Path) -> None:
+    repository = plant(tmp_path, GOOD | {"backend/README.md": f"## {HEADING}\n"})
+    (tmp_path / "notes.md").write_bytes(b"cp .env.example .env\n\xff")
+    (tmp_path / "link.md").symlink_to("backend/Dockerfile")
+    repository.paths.extend(["notes.md", "link.md"])
+    assert propose(repository, ["backend"]) == []
