@@ -1,4 +1,7 @@
-"""The hosts of a staging cluster, by number; STAGING_CLUSTER names another one than `cluster`."""
+"""The hosts of a staging cluster, by number; STAGING_CLUSTER names another one than `cluster`.
+
+STAGING_ISOLATION is the setting `isolation`.
+"""
 
 import json
 import os
@@ -34,6 +37,7 @@ def _data(file: Path) -> dict[str, Any]:
         "ssh_known_hosts_file": known["known_hosts"],
         "ssh_strict_host_key_checking": "yes",
         "cluster_address": known["address"],
+        **({"isolation": method} if (method := os.environ.get("STAGING_ISOLATION")) else {}),
         **({} if known["user"] == "root" else {"_sudo": True}),
     }
 

@@ -54,7 +54,7 @@ _ROUTES: tuple[tuple[str, str, RateClass | None], ...] = (
     ("POST|PATCH|DELETE", "/api/v2/(folders|secret-imports)(/.*)?", SECRETS),
     ("POST", "/api/v1/identities", _IDENTITIES),
     ("POST", "/api/v1/projects", _PROJECTS),
-    ("POST", "/api/v3/auth/.*", _LOGINS),
+    ("POST", "/api/v3/auth/.*|/api/v1/auth/logout", _LOGINS),
     ("POST", "/api/v1/invite-org/signup(-resend)?", _MAILS),
     ("GET", ".*", READS),
     (".*", ".*", WRITES),

@@ -382,21 +382,18 @@ def _add_sections(
 
 
 def _section(repository: Repository, name: str, home: str, heading: str, *, is_own: bool) -> str:
-    where = "" if is_own or not home else f"{home}/"
     folder = repository.workspace.services[name].folder
     development = _development(repository)
-    file = f"{where}.env.local"
-    place = f" in `{home}`" if where else ""
-    show = f"infisical-iac credentials show {name} --env {development} --output .env.local"
+    place = "" if is_own or not home else f" in `{home}`"
     paragraphs = [
         f"## {heading}",
         f"Its secrets are in Infisical, in the folder `{folder}`. There is no `.env` file.",
-        f"1. Put the variables that it starts with into `{file}`, as `{file}.example` says.\n"
-        f"   An operator writes the file: `{show}`\n"
+        f"1. Log in{place}, once, with your own account: `{_runner(repository, home)} login`.\n"
+        f"   You need access to `{development}`, which an operator of Infisical gives.\n"
         f"2. Start it{place}{_start_command(repository, name, home)}",
-        "In production the platform sets these variables. Write a new secret in Infisical, in\n"
-        "each environment, and read it by its name in the code. `infisical-iac check` finds names\n"
-        "that are missing.",
+        "In production the platform sets the service's own login. Write a new secret in\n"
+        "Infisical, in each environment, and read it by its name in the code.\n"
+        "`infisical-iac check` finds names that are missing.",
     ]
     return "\n\n".join(paragraphs) + "\n"
 
@@ -406,25 +403,33 @@ def _development(repository: Repository) -> str:
     return next((each for each in slugs if find.mode(each) == "development"), slugs[0])
 
 
+def _manifest(repository: Repository, home: str) -> str:
+    manifests = [posixpath.join(home, name) for name in NODE.roots]
+    return next((each for each in manifests if each in repository.paths), "")
+
+
+def _runner(repository: Repository, home: str) -> str:
+    """Return the runner's command, which the package of each language brings."""
+    return "npx with-secrets" if _manifest(repository, home) else "with-secrets"
+
+
 def _start_command(repository: Repository, name: str, home: str) -> str:
     """Return the command that starts a service, by the runner unless it loads its own secrets.
 
     It is the end of a sentence, which says "as before" if the repository does not show a command.
     """
     command = ""
-    manifests = [posixpath.join(home, name) for name in NODE.roots]
-    if found_manifest := next((each for each in manifests if each in repository.paths), ""):
-        scripts = _package(repository.text(found_manifest)).get("scripts") or {}
+    if manifest := _manifest(repository, home):
+        scripts = _package(repository.text(manifest)).get("scripts") or {}
         script = next((each for each in ("dev", "start") if each in scripts), "start")
-        command, runner = f"npm run {script}", "npx with-secrets -- "
+        command = f"npm run {script}"
     else:
         image = repository.text(posixpath.join(home, "Dockerfile"))
         if found := re.search(r"(?m)^CMD\s+(\[.*\])\s*$", image):
             words = _package(f'{{"cmd": {found[1]}}}').get("cmd") or ()
             command = " ".join(map(str, words))
-        runner = "python -m infisical_config -- "
     if name in repository.services_without_loader():
-        return f": `{runner}{command or 'COMMAND'}`"
+        return f": `{_runner(repository, home)} -- {command or 'COMMAND'}`"
     return f": `{command}`" if command else " as before."
 
 

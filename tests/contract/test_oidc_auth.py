@@ -94,7 +94,7 @@ _NOW = int(time.time())
         ({"exp": _NOW - _DAY}, 401, "jwt expired"),
         ({"nbf": _NOW + _DAY}, 401, "jwt not active"),
         ({"repository": "acme/other"}, 401, "claim not allowed"),
-        ({"environment": None}, 401, "token has no environment field"),
+        ({"environment": None}, 401, "no environment field"),
         ({"header": {"alg": "none"}}, 401, "jwt signature is required"),
         ({"header": {"alg": "none", "kid": None}}, 401, "jwt signature is required"),
         ({"header": {"alg": "HS256"}}, 401, "invalid algorithm"),

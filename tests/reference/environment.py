@@ -29,6 +29,11 @@ VARIABLES = {
     "INFISICAL_CLIENT_ID": "With INFISICAL_API_URL: credentials of a machine identity; "
     "`workspace` needs an admin of the organization.",
     "INFISICAL_CLIENT_SECRET": "The same.",
+    "INFISICAL_MACHINE_IDENTITY_ID": "Instead of these two: the id of an identity that logs in by "
+    "a token of the platform, which is in GitHub's own variables or in one of the next two.",
+    "INFISICAL_JWT_FILE": "File with that token.",
+    "INFISICAL_JWT": "The token itself.",
+    "INFISICAL_JWT_AUDIENCE": "Audience to ask GitHub for; `infisical` by default.",
     "INFISICAL_ADMIN_EMAIL": "With INFISICAL_API_URL: the person who gets to see the project.",
     "INFISICAL_ALLOW_HTTP": "`1` allows an INFISICAL_API_URL without TLS, in a network that you "
     "trust as a whole.",

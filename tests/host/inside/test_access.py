@@ -14,7 +14,7 @@ from infisical_iac.workspace.credential_file import Credential
 from infisical_iac.workspace.goal import Goal, Layout
 from infisical_iac.workspace.isolation import Generation, IsolationPlace
 from infisical_iac.workspace.model import Account, ServiceAccount, Workspace, are_equal, reading
-from infisical_iac.workspace.oidc import METHOD, oidc_fields
+from infisical_iac.workspace.oidc import oidc_fields
 from infisical_iac.workspace.state import AccountState, Actual
 from tests.host.connection import Connection
 from tests.host.inside.client_secrets import find_problem
@@ -284,7 +284,7 @@ def held(actual_state: Actual, other_account: Account) -> AccountState:
 def test_identity_has_only_the_login_of_the_project_file(
     held: AccountState, other_account: Account
 ) -> None:
-    needed = METHOD if other_account.auth else "universal-auth"
+    needed = "oidc-auth" if other_account.auth else "universal-auth"
     assert held.identity.auth_methods == (needed,)
 
 
@@ -309,12 +309,17 @@ def test_identity_has_no_role_in_the_organization_and_the_least_in_projects(
 def test_only_privilege_of_the_identity_is_what_the_project_file_gives(
     projects: list[tuple[Goal, Actual]], other_account: Account
 ) -> None:
-    for there, actual in projects:
-        named = {each.identity: each for each in there.desired.every_account()}
-        state = actual.accounts.get(other_account.identity)
-        here = named.get(other_account.identity)
-        if state is None or here is None:
-            continue
-        is_given = is_granted(here, there.isolation)
-        assert [each.slug for each in state.privileges] == ([here.privilege] if is_given else [])
-        assert all(are_equal(each.permissions, here.grants) for each in state.privileges)
+    pairs = [
+        (each, actual.accounts[each.identity], is_granted(each, goal.isolation))
+        for goal, actual in projects
+        for each in goal.desired.every_account()
+        if each.identity == other_account.identity
+    ]
+    held = [[each.slug for each in there.privileges] for _, there, _ in pairs]
+    assert held
+    assert held == [[each.privilege] if is_given else [] for each, _, is_given in pairs]
+    assert all(
+        are_equal(privilege.permissions, each.grants)
+        for each, there, _ in pairs
+        for privilege in there.privileges
+    )
