@@ -389,7 +389,10 @@ def _add_sections(
             continue
         section = _section(repository, name, home, heading, is_own=is_own)
         start = f"{before.rstrip()}\n\n" if before.strip() else f"# {name}\n\n"
-        texts[path] = f"{start}{section}"
+        text = f"{start}{section}"
+        if "\r\n" in before:
+            text = text.replace("\r\n", "\n").replace("\n", "\r\n")
+        texts[path] = text
         yield path, texts[path]
 
 

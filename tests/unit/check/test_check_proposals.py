@@ -273,6 +273,15 @@ def test_a_readme_that_no_patch_can_change_does_not_spoil_the_others(
     subprocess.run(["git", "apply"], cwd=tmp_path, input=as_patch(proposals).encode(), check=True)
 
 
+def test_a_readme_keeps_its_line_ends(tmp_path: Path) -> None:
+    plant(tmp_path, GOOD)
+    (tmp_path / "backend/README.md").write_bytes(b"# Backend\r\n")
+    (proposal,) = propose(plant(tmp_path, {}), ["backend"])
+    assert proposal.after.count("\r\n") == proposal.after.count("\n")
+    subprocess.run(["git", "apply"], cwd=tmp_path, input=proposal.diff.encode(), check=True)
+    assert (tmp_path / "backend/README.md").read_bytes() == proposal.after.encode()
+
+
 def test_files_that_git_ignores_are_not_quoted(tmp_path: Path) -> None:
     """Their lines may be secrets, and git would take in the patch."""
     mine = "services:\n  b:\n    env_file: .env\n    environment:\n      TOKEN: not-a-real-one\n"
