@@ -137,7 +137,7 @@ export function bootstrap(file, local, environ, options = {}, findPerson = () =>
         "INFISICAL_ENVIRONMENT=development",
     );
 
-  const isTyped = options.isTyped || environ[TYPED] === chosen;
+  const isTyped = (environment && options.isTyped) || environ[TYPED] === chosen;
   if (person && PRODUCTION.includes(chosen) && !isTyped)
     throw notConfigured(
       `${chosen} is not read with the access of a person, here ${person.email}, unless you type ` +

@@ -188,7 +188,7 @@ def find(
         person = find_person(address, environ)
     if person:
         chosen = chosen or config.environment or OF_PEOPLE
-        is_typed = is_typed or environ.get(TYPED) == chosen
+        is_typed = (is_typed and bool(environment)) or environ.get(TYPED) == chosen
         _check_production(chosen, person, is_typed=is_typed)
     one = sources.first("INFISICAL_PROJECT_ID")
     own = _Project(one) if one else config.find_project(chosen)
