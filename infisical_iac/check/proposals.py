@@ -142,7 +142,7 @@ def _change_instruction(line: str) -> str:
     if found := _COPY.match(line):
         *sources, target = found[2].split()
         kept = [each for each in sources if not _names_env_file(each)]
-        if len(kept) == len(sources):
+        if len(kept) == len(sources) or any(each.startswith("<<") for each in sources):
             return line
         return f"{found[1]}{' '.join((*kept, target))}{found[3]}" if kept else ""
     if (found := _RUN.match(line)) and _writes_env_file(found[1]):
@@ -346,8 +346,9 @@ def _list_parts(data: Any, at: str = "") -> Iterator[str]:
 
 
 _COPY_IN_DOCUMENT = re.compile(
-    r"\bcp(?:\s+-\w+)*\s+(?P<directory>(?:[\w.-]+/)*)\.env\.(?:example|sample|template|dist|defaults)"
-    r"\s+(?:[\w.-]+/)*\.env(?:\.(?:local|development))?(?![\w.-])"
+    r"\b(?P<cp>cp(?:\s+-\w+)*)\s+"
+    r"(?P<directory>(?:[\w.-]+/)*)\.env\.(?:example|sample|template|dist|defaults)"
+    r"\s+(?P<to>(?:[\w.-]+/)*)\.env(?:\.(?:local|development))?(?![\w.-])"
 )
 _NODE_IN_DOCUMENT = re.compile(r"\bnode\s+--env-file(?:-if-exists)?=\S+\s+")
 
@@ -356,8 +357,8 @@ def change_document(text: str) -> str:
     """Return a document whose commands make no `.env` file, and read none."""
 
     def copy(found: re.Match[str]) -> str:
-        file = f"{found['directory']}.env.local"
-        return f"cp {file}.example {file} && chmod 600 {file}"
+        file = f"{found['to']}.env.local"
+        return f"{found['cp']} {found['directory']}.env.local.example {file} && chmod 600 {file}"
 
     text = _COPY_IN_DOCUMENT.sub(copy, text)
     return _NODE_IN_DOCUMENT.sub("npx with-secrets -- node ", text)

@@ -162,12 +162,19 @@ async function lookAt(instance) {
  * @param {LoginOptions} options
  * @returns {Promise<Login>}
  */
-async function logInByBrowser(instance, terminal, { paste }) {
+async function logInByBrowser(instance, terminal, { paste, email }) {
   const { address } = instance;
   const found = paste
     ? pastedLogin(await terminal.ask("Token that the page shows: ", { hidden: true }))
     : await waitForBrowser(address, terminal.tell, terminal.open);
   const again = await organizationOf(found.token, address, instance);
+  // Any program of this machine can reach the port.
+  if (email && email.toLowerCase() !== again.email.toLowerCase())
+    throw new ConfigError(
+      "refused",
+      `the browser sent the login of ${again.email}, not of ${email.toLowerCase()}: log out ` +
+        "there, and log in again",
+    );
   return { address, email: again.email, organization: again.name, token: found.token, refresh: "" };
 }
 

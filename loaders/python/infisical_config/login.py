@@ -154,7 +154,7 @@ def log_in(address: str, terminal: Terminal, options: LoginOptions) -> Login:
     with connected(address) as instance:
         has_passwords = _has_passwords(instance)
     if options.paste or options.browser or not has_passwords:
-        return _log_in_by_browser(address, terminal, paste=options.paste)
+        return _log_in_by_browser(address, terminal, options.email, paste=options.paste)
     email = options.email or terminal.ask("E-mail (empty: log in in the browser): ").lower()
     if not email:
         return _log_in_by_browser(address, terminal)
@@ -210,7 +210,9 @@ def _has_passwords(instance: Instance) -> bool:
     return not isinstance(methods, list) or "email" in methods
 
 
-def _log_in_by_browser(address: str, terminal: Terminal, *, paste: bool = False) -> Login:
+def _log_in_by_browser(
+    address: str, terminal: Terminal, expected: str = "", *, paste: bool = False
+) -> Login:
     if paste:
         found = pasted(terminal.ask("Token that the page shows: ", hidden=True))
     else:
@@ -223,6 +225,12 @@ def _log_in_by_browser(address: str, terminal: Terminal, *, paste: bool = False)
             message = f"{address} refused the token of the browser: log in again"
             raise ConfigError("refused", message)
         organizations = _list_organizations(instance, found.token)
+    if expected and expected != email.lower():  # any program of this machine can reach the port
+        message = (
+            f"the browser sent the login of {email}, not of {expected}: log out there, and log"
+            " in again"
+        )
+        raise ConfigError("refused", message)
     claims = claims_of(found.token)
     own = claims.get("subOrganizationId") or claims.get("organizationId")
     names = [str(each["name"]) for each in organizations if each.get("id") == own]

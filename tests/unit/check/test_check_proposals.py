@@ -273,6 +273,30 @@ def test_a_readme_that_no_patch_can_change_does_not_spoil_the_others(
     subprocess.run(["git", "apply"], cwd=tmp_path, input=as_patch(proposals).encode(), check=True)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        # Without the option, the command would overwrite a developer's file.
+        ("cp -n .env.example .env", "cp -n .env.local.example .env.local && chmod 600 .env.local"),
+        (
+            "cp .env.example api/.env",
+            "cp .env.local.example api/.env.local && chmod 600 api/.env.local",
+        ),
+        (
+            "cp api/.env.example .env",
+            "cp api/.env.local.example .env.local && chmod 600 .env.local",
+        ),
+    ],
+)
+def test_a_copy_in_a_document_keeps_its_options_and_directories(before: str, after: str) -> None:
+    assert change_document(f"{before}\n") == f"{after}\n"
+
+
+def test_a_file_within_a_dockerfile_stays_whole() -> None:
+    text = "FROM node:24\nCOPY <<.env .env\nA=1\n.env\n"
+    assert change_dockerfile(text) == text
+
+
 def test_a_readme_keeps_its_line_ends(tmp_path: Path) -> None:
     plant(tmp_path, GOOD)
     (tmp_path / "backend/README.md").write_bytes(b"# Backend\r\n")
