@@ -6,6 +6,7 @@ in compose files, steps of CI that write one, and commands in documents. People 
 
 import difflib
 import json
+import os
 import posixpath
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -15,8 +16,9 @@ from typing import Any, NamedTuple
 import yaml
 
 from infisical_iac.check.repository import Repository
+from infisical_iac.core.errors import FileError
 from infisical_iac.dotenv.languages import NODE
-from infisical_iac.migrate import evidence, find
+from infisical_iac.migrate import evidence, find, git
 from infisical_iac.migrate.evidence import upwards
 from infisical_iac.migrate.find import is_env
 from infisical_iac.migrate.ignores import is_dockerfile
@@ -83,8 +85,16 @@ def propose(repository: Repository, services: Collection[str]) -> list[Proposal]
     return [
         Proposal(path, _read(repository.root, path), text)
         for path, text in sorted(after.items())
-        if _PLAIN_PATH.fullmatch(path)
+        if _PLAIN_PATH.fullmatch(path) and not _is_ignored(repository.root / path)
     ]
+
+
+def _is_ignored(file: Path) -> bool:
+    """Return whether git ignores a file, whose lines may be secrets that a patch would spread."""
+    try:
+        return git.is_ignored(file)
+    except FileError:
+        return False  # There is no git.
 
 
 def as_patch(proposals: Sequence[Proposal]) -> str:
@@ -373,11 +383,16 @@ def _add_sections(
         is_own = posixpath.dirname(path) == home
         heading = HEADING if is_own else HEADING.replace("this service", name)
         before = texts.get(path) or _read(repository.root, path)
+        if not before and os.path.lexists(repository.root / path):
+            continue  # Git refuses a patch as a whole that makes a file which is there.
         if re.search(rf"(?im)^#+ +{re.escape(heading)}\s*$", before):
             continue
         section = _section(repository, name, home, heading, is_own=is_own)
         start = f"{before.rstrip()}\n\n" if before.strip() else f"# {name}\n\n"
-        texts[path] = f"{start}{section}"
+        text = f"{start}{section}"
+        if "\r\n" in before:
+            text = text.replace("\r\n", "\n").replace("\n", "\r\n")
+        texts[path] = text
         yield path, texts[path]
 
 

@@ -3,6 +3,7 @@
 import posixpath
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +19,7 @@ _NAME = re.compile(r"\.env\.(?:example|sample|template|dist|defaults)|(?:example
 MARK = "# not read by the code: "
 _ASSIGNED = re.compile(r"(?:export\s+)?([A-Za-z_]\w*)\s*=")
 _COMMENTED = re.compile(r"\s*#\s*(?:export\s+)?([A-Za-z_]\w*)\s*=")
+_OTHER_LINE_END = re.compile(r"\r(?!\n)")
 _MOST_NAMED = 10
 
 
@@ -67,7 +69,8 @@ def find_samples(
         is_sure = not usage.dynamic and not usage.unread
         used = {*usage.used, *elsewhere, *given}
         for path in sorted(paths):
-            if posixpath.dirname(path) in homes and is_sample_of_service(path):
+            is_own = posixpath.dirname(path) in homes and is_sample_of_service(path)
+            if is_own and not (root / path).is_symlink():
                 data, problem = find.content(root, path)
                 sample = None if problem else synchronize(path, data, wanted, used, is_sure=is_sure)
                 if sample and (sample.missing or sample.unread or sample.text.encode() != data):
@@ -93,7 +96,7 @@ def synchronize(
         text = data.decode()
     except UnicodeDecodeError:
         return None
-    if reading.error:
+    if reading.error or _OTHER_LINE_END.search(text):
         return None
     end = "\r\n" if "\r\n" in text else "\n"
     lines = [each for each in re.split(r"(?<=\n)", text) if each]
@@ -117,13 +120,15 @@ def synchronize(
 
 def _restore(lines: Sequence[str], used: Collection[str]) -> Iterator[str]:
     """Yield the lines, without the mark on those of keys that code reads again."""
-    is_restored = False
-    for line in lines:
-        if not line.startswith(MARK):
-            is_restored = False
-        elif found := _ASSIGNED.match(line.removeprefix(MARK)):
-            is_restored = found[1] in used
-        yield line.removeprefix(MARK) if is_restored else line
+    for is_marked, group in groupby(lines, lambda line: line.startswith(MARK)):
+        block = list(group)
+        if is_marked:
+            bare = [each.removeprefix(MARK) for each in block]
+            for entry in read("".join(bare).encode(), "dotenv").entries:
+                if entry.key in used:
+                    at = slice(entry.first_line - 1, entry.last_line)
+                    block[at] = bare[at]
+        yield from block
 
 
 def find_outdated(samples: Iterator[Sample]) -> Iterator[CheckFinding]:

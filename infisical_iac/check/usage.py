@@ -13,7 +13,7 @@ from infisical_iac.migrate.evidence import Text
 from infisical_iac.migrate.find import is_env
 from infisical_iac.migrate.findings import is_withheld
 from infisical_iac.workspace.environment_contents import Names
-from infisical_iac.workspace.model import Workspace
+from infisical_iac.workspace.model import JobAccount, Workspace
 
 _CODE_READERS = (javascript, python)
 _WORD = re.compile(r"\b[A-Za-z_][A-Za-z0-9_]*\b")
@@ -253,7 +253,8 @@ def find_unused(
 ) -> Iterator[CheckFinding]:
     """Yield findings on secrets that the services with access to them do not use.
 
-    A folder is only noted if the code of one of its readers is not in this repository.
+    A folder is only noted if the code of one of its readers is not in this repository, or if only
+    jobs of pipelines read it.
 
     Args:
         elsewhere: the words of files that belong to no service; they count as used.
@@ -267,6 +268,11 @@ def find_unused(
         absent = [name for name in readers if name not in code]
         if absent:
             message = f"Its use was not checked: {', '.join(absent)} is not in this repository."
+            yield CheckFinding("not-checked", folder, "", message, is_note=True)
+            continue
+        jobs = [each.service for each in workspace.jobs() if _reads_folder(each, folder)]
+        if jobs and not readers:
+            message = f"Its use was not checked: only ci.{', ci.'.join(jobs)} reads it."
             yield CheckFinding("not-checked", folder, "", message, is_note=True)
             continue
         used = {*elsewhere}.union(*(code[name].usage.used for name in readers))
@@ -288,6 +294,10 @@ def find_unused(
             else:
                 message, cause = f"{message}. {_DELETE}", Cause(place, "", _DELETE)
             yield CheckFinding("left-over", place, key, message, bool(unsure), cause)
+
+
+def _reads_folder(job: JobAccount, folder: str) -> bool:
+    return job.sees_values and any(folder in folders for folders in job.places.values())
 
 
 _DELETE = f"Delete such secrets in Infisical, or accept them in {NAME} if a library reads them."

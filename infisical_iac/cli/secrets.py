@@ -145,7 +145,12 @@ def _data(secret: StoredSecret, key: bytes) -> dict[str, Any]:
     }
 
 
-@secrets.command("set", short_help="Write one secret from standard input or a prompt.")
+@secrets.command(
+    "set",
+    short_help="Write one secret from standard input or a prompt.",
+    # Click would show the value of somebody who gives it here.
+    context_settings={"allow_extra_args": True},
+)
 @click.argument("secret")
 @environment_option
 @version_option
@@ -174,6 +179,8 @@ def set_command(
 
     Exit status: 0 when the value is there; 2 if it waits for an approval; 1 for an error.
     """
+    if ctx.args:
+        raise _value_as_argument("there is an argument after the name")
     folder, name = _split(secret)
     value = "" if empty else _read_value()
     _refuse_unfit(value)
@@ -353,12 +360,7 @@ def _describe(secret: StoredSecret, key: bytes) -> str:
 def _split(secret: str) -> tuple[str, str]:
     """Return the service or folder of a secret, and its name. Raises Refused."""
     if "=" in secret:
-        raise Refused(
-            "nothing was written, as the argument has a `=`: give the name only, and the value on "
-            "standard input or at the prompt, since other users and the shell's history can see "
-            "arguments",
-            code="refused.value_as_argument",
-        )
+        raise _value_as_argument("the argument has a `=`")
     folder, slash, name = secret.rpartition("/")
     if not slash:
         raise Refused(
@@ -380,6 +382,14 @@ def _split(secret: str) -> tuple[str, str]:
     return folder or "/", name
 
 
+def _value_as_argument(reason: str) -> Refused:
+    return Refused(
+        f"nothing was written, as {reason}: give the name only, and the value on standard input or "
+        "at the prompt, since other users and the shell's history can see arguments",
+        code="refused.value_as_argument",
+    )
+
+
 def _read_value() -> str:
     """Return the value from a prompt on a terminal, or else from standard input. Raises Refused."""
     if sys.stdin.isatty():
@@ -390,7 +400,8 @@ def _read_value() -> str:
                 code="refused.no_value",
             )
         return value
-    data: bytes = sys.stdin.buffer.read(LONGEST_ITEM + 2)
+    # One more than a line end, so that nothing after one is left out.
+    data: bytes = sys.stdin.buffer.read(LONGEST_ITEM + 3)
     try:
         text = data.decode()
     except UnicodeDecodeError:

@@ -16,6 +16,7 @@ from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.cli.main import main
 from infisical_iac.core.errors import UserError
+from infisical_iac.migrate.apply import LONGEST_ITEM
 from tests.on_terminal import run_on_terminal
 
 from .migrating import Case, Ran, add_reader_of_names, new
@@ -102,6 +103,7 @@ def test_a_value_of_several_lines_keeps_its_bytes(case: Case) -> None:
         (b"fa\xffke", "refused.encoding"),
         ("fa\0ke", "refused.encoding"),
         ("f" * 900_000, "refused.long_value"),
+        (f"{'f' * LONGEST_ITEM}\r\nmore", "refused.long_value"),
     ],
 )
 def test_a_value_that_would_change_on_the_way_is_refused(
@@ -118,8 +120,13 @@ def test_an_empty_value_needs_an_option(case: Case) -> None:
     assert case.values() == {"/backend/EMPTY": ""}
 
 
-def test_a_value_as_an_argument_is_refused_without_showing_it(case: Case) -> None:
-    error = _fail(case, "set", "backend/TOKEN=fake-value", "--env", "production", given="x")
+@pytest.mark.parametrize(
+    "arguments", [("backend/TOKEN=fake-value",), ("backend/TOKEN", "fake-value")]
+)
+def test_a_value_as_an_argument_is_refused_without_showing_it(
+    case: Case, arguments: tuple[str, ...]
+) -> None:
+    error = _fail(case, "set", *arguments, "--env", "production", given="x")
     assert error.code == "refused.value_as_argument"
     assert "fake-value" not in str(error)
 

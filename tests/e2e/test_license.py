@@ -19,6 +19,8 @@ from tests.license_server import LicenseServer, offline_keys
 from tests.serving import serving
 from tests.staging.host import StagingHost
 
+pytestmark = pytest.mark.long
+
 _OFFLINE = "LICENSE_KEY_OFFLINE"
 
 

@@ -21,7 +21,7 @@ from tests.proxy import ForwardProxy
 from tests.serving import serving
 from tests.staging.host import StagingHost
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.long, pytest.mark.real]
 
 _USER, _PASSWORD, _NEXT = "infisical", "not-a-real-password", "next-fake-password"
 _VARIABLE = "OUTBOUND_PROXY_PASSWORD"

@@ -16,6 +16,8 @@ from tests.e2e.registries import MIRROR, PASSWORD, PRIVATE, USER, WRONG
 from tests.e2e.running import Done, deploy, infisical_iac
 from tests.staging.host import StagingHost
 
+pytestmark = pytest.mark.long
+
 # No official release has these versions, so no known digest is added to them.
 _POSTGRES, _REDIS = "postgres:17.999", "redis:8.999"
 

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-import yaml
 
 from tests.recipes.conftest import LOADERS, Make, Recipe, run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from tests.contract.services import RedisServer
     from tests.example.service import Service
-
-    Steps = Callable[[Recipe, dict[str, str]], list[tuple[str, dict[str, str]]]]
 
 _NPM_CI = ("npm", "ci", "--silent", "--no-audit", "--no-fund")
 
@@ -130,37 +126,3 @@ def test_a_binary_starts_under_either_runner_without_the_client_secret(
     path = str(LOADERS / "python")
     done = run(recipe.directory, *commands[runner], "./server", environment={"PYTHONPATH": path})
     assert done.stdout == "database staging.db.example.com:5432/app, client secret not seen\n"
-
-
-def _github(recipe: Recipe, jobs: dict[str, str]) -> list[tuple[str, dict[str, str]]]:
-    text = (recipe.directory / "github-actions.yaml").read_text()
-    (job,) = yaml.safe_load(text)["jobs"].values()
-    return [
-        (
-            each["run"],
-            {
-                name: re.sub(r"\$\{\{ secrets\.(\w+) \}\}", lambda found: jobs[found[1]], value)
-                for name, value in each.get("env", {}).items()
-            },
-        )
-        for each in job["steps"]
-        if "run" in each
-    ]
-
-
-def _gitlab(recipe: Recipe, jobs: dict[str, str]) -> list[tuple[str, dict[str, str]]]:
-    job = yaml.safe_load((recipe.directory / "gitlab-ci.yml").read_text())["test"]
-    secrets = {name: jobs[name] for name in ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")}
-    return [(line, {**job["variables"], **secrets}) for line in job["script"]]
-
-
-@pytest.mark.parametrize("steps", [_github, _gitlab])
-def test_a_job_of_ci_gets_its_own_secrets_through_the_runner(make: Make, steps: Steps) -> None:
-    recipe = make("express", "ci")
-    (_, service) = recipe.services
-    for file in (LOADERS.parent / "examples/recipes/ci").iterdir():
-        shutil.copy(file, recipe.directory)
-    secrets = recipe.variables("development", service)
-    for command, variables in steps(recipe, secrets):
-        done = run(recipe.directory, "bash", "-ec", command, environment=variables)
-    assert re.search(r"\bpass 1\b", done.stdout)

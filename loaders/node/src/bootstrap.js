@@ -50,8 +50,8 @@ const KEYS = /** @type {const} */ ([
 export const TYPED = "INFISICAL_TYPED_ENVIRONMENT";
 /** The environment of a person, if nothing names one. */
 export const OF_PEOPLE = "development";
-/** Environments that a person reads only by typing their name. */
-const PRODUCTION = ["production", "prod"];
+/** Names of production: a person reads it only by typing one, and it takes no overrides. */
+export const PRODUCTION = ["production", "prod", "live"];
 
 /** The process's variables that are set, and those of `.env.local` if it counts. */
 class Sources {
@@ -137,7 +137,7 @@ export function bootstrap(file, local, environ, options = {}, findPerson = () =>
         "INFISICAL_ENVIRONMENT=development",
     );
 
-  const isTyped = options.isTyped || environ[TYPED] === chosen;
+  const isTyped = (environment && options.isTyped) || environ[TYPED] === chosen;
   if (person && PRODUCTION.includes(chosen) && !isTyped)
     throw notConfigured(
       `${chosen} is not read with the access of a person, here ${person.email}, unless you type ` +
@@ -198,8 +198,8 @@ export const placesOf = (place) => [
  * @param {string} [environment]
  */
 export const isProduction = (environ, local, environment) =>
-  [environment || new Sources(environ, local).environment, environ["NODE_ENV"]].includes(
-    "production",
+  [environment || new Sources(environ, local).environment, environ["NODE_ENV"]].some(
+    (each) => each !== undefined && PRODUCTION.includes(each),
   );
 
 /**

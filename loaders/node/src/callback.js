@@ -78,12 +78,19 @@ function loginIn(text) {
     : null;
 }
 
-/** @param {import("node:http").IncomingMessage} request */
+/**
+ * Return the body of a request; "" for one that is too long or breaks off.
+ * @param {import("node:http").IncomingMessage} request
+ */
 async function bodyOf(request) {
   let body = "";
-  for await (const chunk of request) {
-    body += chunk;
-    if (body.length > LONGEST) return "";
+  try {
+    for await (const chunk of request.setEncoding("utf8")) {
+      body += chunk;
+      if (body.length > LONGEST) return "";
+    }
+  } catch {
+    return ""; // A page that is closed or loaded again breaks its request off.
   }
   return body;
 }

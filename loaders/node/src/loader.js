@@ -1,7 +1,7 @@
 // @ts-check
 /** Start a service: find the place, read its secrets, merge them with the environment. */
 
-import { bootstrap, credentialsIn, isProduction } from "./bootstrap.js";
+import { PRODUCTION, bootstrap, credentialsIn, isProduction } from "./bootstrap.js";
 import { Conversation } from "./conversation.js";
 import { overrideNames, parseLocal, parseOverrides } from "./envfile.js";
 import { ConfigError, notConfigured, say } from "./errors.js";
@@ -168,7 +168,7 @@ export class Loader {
           `${has}, and the environment has credentials: delete the overrides, which are for a ` +
             "developer's machine",
         );
-      if (this.#place.environment === "production")
+      if (PRODUCTION.includes(this.#place.environment))
         throw notConfigured(
           `${has}, which production does not accept: delete the overrides, or choose another ` +
             "environment",

@@ -104,11 +104,11 @@ function parseArguments(argv) {
     if (!values.help && !isComplete)
       throw new Error(name ? `${name} takes no command` : withoutCommand(positionals));
     const { "allow-http": allowHttp, env, ...options } = values;
-    const environment = env ?? values.environment;
+    const environment = env || values.environment;
     return {
       ...options,
       environment,
-      isTyped: environment !== undefined,
+      isTyped: Boolean(environment),
       allowHttp,
       own: name,
       command,

@@ -15,7 +15,7 @@ import { APIS, listOf, serve } from "./server.js";
 import { PROJECT, SECRET, directory, environFor, node, vectors } from "./tools.js";
 
 for (const { api, hasV4 } of APIS)
-  describe(`the answers of a server with ${api}`, { concurrency: 8 }, () => {
+  describe(`the answers of a server with ${api}`, { concurrency: 4 }, () => {
     for (const { name, timeout, login, list, want, requests } of vectors.answers)
       test(name, async () => {
         const server = await serve({ login, list, hasV4 });

@@ -3,9 +3,12 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
+import { waitForBrowser } from "../src/callback.js";
 import { Logins } from "../src/keyring.js";
 import { Loader } from "../src/loader.js";
 import { Instance, logIn } from "../src/login.js";
@@ -67,6 +70,24 @@ describe("logins", () => {
         server.close();
       }
     });
+});
+
+test("a request that breaks off does not end the wait for the browser", async () => {
+  /** @type {(url: string) => void} */
+  let opened = () => {};
+  const url = new Promise((resolve) => (opened = resolve));
+  const received = waitForBrowser(ADDRESS, () => {}, opened);
+  const port = Number(new URL(await url).searchParams.get("callback_port"));
+  const socket = connect(port, "127.0.0.1");
+  await once(socket, "connect");
+  socket.write(`POST / HTTP/1.1\r\nHost: x\r\nOrigin: ${ADDRESS}\r\nContent-Length: 9\r\n\r\n{`);
+  await sleep(50);
+  socket.destroy();
+  await sleep(50);
+  const body = JSON.stringify({ email: ANNA, JTWToken: "token-example" });
+  const headers = { origin: ADDRESS };
+  await fetch(`http://127.0.0.1:${port}/`, { method: "POST", headers, body });
+  assert.deepEqual(await received, { email: ANNA, token: "token-example" });
 });
 
 describe("sealed texts", () => {

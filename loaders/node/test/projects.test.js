@@ -22,7 +22,7 @@ const ENDED = { status: 401, json: { error: "TokenError", message: "Token expire
 const EVERY = 0.05;
 
 for (const { api, hasV4 } of APIS)
-  describe(`the starts of the vectors with ${api}`, { concurrency: 8 }, () => {
+  describe(`the starts of the vectors with ${api}`, { concurrency: 4 }, () => {
     for (const { name, timeout, login, lists, want, requests, within } of vectors.projects)
       test(name, async () => {
         const server = await serveProjects({ login, lists, hasV4 });

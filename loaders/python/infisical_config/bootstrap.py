@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 _KEYS = ("workspaceId", "domain", "defaultSecretPath", "defaultEnvironment")
 # The environment of a person, if nothing names one.
 OF_PEOPLE: Final = "development"
-# Environments that a person reads only by typing their name.
-_PRODUCTION = ("production", "prod")
+# Names of production: a person reads it only by typing one, and it takes no overrides.
+_PRODUCTION = ("production", "prod", "live")
 # Set by the runner for its program, with the environment that a person has typed.
 TYPED: Final = "INFISICAL_TYPED_ENVIRONMENT"
 _CREDENTIAL = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
@@ -188,7 +188,7 @@ def find(
         person = find_person(address, environ)
     if person:
         chosen = chosen or config.environment or OF_PEOPLE
-        is_typed = is_typed or environ.get(TYPED) == chosen
+        is_typed = (is_typed and bool(environment)) or environ.get(TYPED) == chosen
         _check_production(chosen, person, is_typed=is_typed)
     one = sources.first("INFISICAL_PROJECT_ID")
     own = _Project(one) if one else config.find_project(chosen)
@@ -274,7 +274,7 @@ def _warn_of(
             f"{file} is ignored, because the environment has credentials: delete the file, and"
             " keep it out of what is deployed"
         )
-    if local and "production" in environments:
+    if local and not environments.isdisjoint(_PRODUCTION):
         warn(
             f"{file} is read in production: let the platform set its variables, and keep the file"
             " out of what is deployed"
@@ -405,7 +405,7 @@ def _check_overrides(
                 f"{has}, and the environment has credentials: delete the overrides, which are for a"
                 " developer's machine"
             )
-        if environment == "production":
+        if environment in _PRODUCTION:
             raise _wrong(
                 f"{has}, which production does not accept: delete the overrides, or choose another"
                 " environment"

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import time
 from base64 import b64decode
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .errors import TEXTS, ConfigError
@@ -18,23 +19,23 @@ _MINUTES = 5
 _LONGEST = 65536
 
 
-class Received(NamedTuple):
+@dataclass(frozen=True)
+class BrowserLogin:
     """A login as the page sends it."""
 
     email: str
-    token: str
+    token: str = field(repr=False)
 
 
 def wait_for_browser(
     address: str, tell: Callable[[str], None], open_page: Callable[[str], object] | None = None
-) -> Received:
+) -> BrowserLogin:
     """Open the page, and wait for the token that it sends to a port of this machine.
 
     Raises ConfigError `deadline`.
     """
-    parts = urlsplit(address)
     end = time.monotonic() + _MINUTES * 60
-    with _Server(f"{parts.scheme}://{parts.netloc}") as server:
+    with _Server(_origin(address)) as server:
         url = f"{address}/login?callback_port={server.server_port}"
         tell(f"Log in within {_MINUTES} minutes in the browser, at {url}")
         (open_page or _open_browser)(url)
@@ -47,7 +48,16 @@ def wait_for_browser(
         return server.received
 
 
-def pasted(text: str) -> Received:
+def _origin(address: str) -> str:
+    """Return the origin of an address as browsers write it."""
+    parts = urlsplit(address)
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    port = "" if parts.port in (None, usual) else f":{parts.port}"
+    host = parts.hostname or ""
+    return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
+
+
+def pasted(text: str) -> BrowserLogin:
     """Return the login of a text that the page shows if it can't reach the port.
 
     Raises ConfigError `not_configured`.
@@ -64,7 +74,7 @@ def pasted(text: str) -> Received:
     return found
 
 
-def _login(body: bytes) -> Received | None:
+def _login(body: bytes) -> BrowserLogin | None:
     try:
         found: Any = json.loads(body)
     except (ValueError, RecursionError):
@@ -74,7 +84,7 @@ def _login(body: bytes) -> Received | None:
     email, token = found.get("email"), found.get("JTWToken")
     if not (isinstance(email, str) and isinstance(token, str) and email and token):
         return None
-    return Received(email, token)
+    return BrowserLogin(email, token)
 
 
 class _Server(HTTPServer):
@@ -83,7 +93,7 @@ class _Server(HTTPServer):
     def __init__(self, origin: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.origin = origin
-        self.received: Received | None = None
+        self.received: BrowserLogin | None = None
 
     def handle_error(self, *_: object) -> None:
         """Print nothing."""

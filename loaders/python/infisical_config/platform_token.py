@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, urlsplit
 
 from .errors import ConfigError
@@ -25,7 +26,8 @@ _UNPRINTABLE = re.compile(r"[^\x20-\x7e]+")
 _LONGEST_REASON = 200
 
 
-class Platform(NamedTuple):
+@dataclass(frozen=True)
+class Platform:
     """Where the tokens of an identity are: of the last four fields, one is given.
 
     Attributes:
@@ -37,9 +39,9 @@ class Platform(NamedTuple):
     identity: str
     audience: str
     file: str = ""
-    jwt: str = ""
+    jwt: str = field(default="", repr=False)
     url: str = ""
-    bearer: str = ""
+    bearer: str = field(default="", repr=False)
 
 
 def find(environ: Mapping[str, str]) -> Platform | None:
@@ -94,8 +96,6 @@ def _read(file: str) -> str:
 
 
 def _ask(platform: Platform, place: Bootstrap, timeout: float) -> str:
-    from dataclasses import replace
-
     from .retrying import PatientClient
     from .route import Route
 

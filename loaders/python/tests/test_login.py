@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from infisical_config import ConfigError
+from infisical_config.callback import wait_for_browser
 from infisical_config.keyring import Login, Logins
 from infisical_config.login import LoginOptions, Terminal, log_in
 from infisical_config.sealed_text import open_text
@@ -77,6 +78,22 @@ def test_a_person_logs_in_as_the_vectors_say(case: dict[str, Any]) -> None:
             page.join(10)
         assert (said, failures) == (fill(case["told"]), [])
         assert (questions, left) == ([], [])
+
+
+def test_the_page_of_an_address_with_capitals_and_a_port_logs_in() -> None:
+    """Browsers send the origin in small letters, and without the usual port."""
+    body = json.dumps({"email": LOGIN.email, "JTWToken": LOGIN.token})
+    page = {"origin": "https://secrets.example.com", "text": body, "status": 200}
+    failures: list[str] = []
+
+    def visit(url: str) -> None:
+        port = parse_qs(urlsplit(url).query)["callback_port"][0]
+        threading.Thread(target=_visit, args=(port, [page], failures)).start()
+
+    found = wait_for_browser("https://Secrets.Example.com:443", lambda _: None, visit)
+    assert (found.email, found.token) == (LOGIN.email, LOGIN.token)
+    assert failures == []
+    assert LOGIN.token not in repr(found)
 
 
 @cases("sealedTexts")

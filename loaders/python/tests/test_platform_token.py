@@ -26,6 +26,13 @@ _ENDED = {"status": 401, "json": {"message": "expired", "error": "TokenError"}}
 _GITHUB = ("ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
 
 
+def test_a_place_does_not_show_its_token() -> None:
+    """Reports of errors hold the variables of a function, as `repr` shows them."""
+    shown = repr(Platform("id", "infisical", jwt="jwt-example", bearer="bearer-example"))
+    assert "id" in shown
+    assert "example" not in shown
+
+
 @cases("platforms")
 def test_the_token_is_where_the_vectors_say(case: dict[str, Any]) -> None:
     want = case["want"]

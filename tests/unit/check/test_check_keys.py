@@ -6,11 +6,13 @@ from typing import Any
 
 from infisical_iac.check import usage
 from infisical_iac.check.model import NAME, CheckFinding, judge, summarize
+from infisical_iac.check.repository import Repository
 from infisical_iac.cli import check
 from infisical_iac.workspace.environment_contents import Names
 from infisical_iac.workspace.goal import Layout
+from infisical_iac.workspace.load import load
 from infisical_iac.workspace.stored_secrets import read_secrets
-from tests.unit.check.checked import GOOD, WORKSPACE, plant
+from tests.unit.check.checked import GOOD, WORKSPACE, WORKSPACE_TEXT, plant
 from tests.unit.fake_infisical import FakeInfisical
 from tests.unit.fake_state import Json, Refused
 
@@ -155,6 +157,28 @@ def test_a_folder_is_not_checked_if_a_service_that_reads_it_is_absent(tmp_path: 
     assert (note.kind, note.place, note.is_note) == ("not-checked", "/shared", True)
     assert "python-service" in note.message
     assert "backend" not in note.message
+
+
+def test_a_folder_that_only_jobs_of_pipelines_read_is_not_checked(tmp_path: Path) -> None:
+    jobs = """\
+ci:
+  check: {sees: names, auth: {github: {repository: acme/a}}}
+  deploy:
+    sees: {production: [/deploy]}
+    auth: {github: {repository: acme/a, environment: production}}
+"""
+    workspace = load(WORKSPACE_TEXT.replace("[/shared]", "[/shared, /deploy]", 1) + jobs)
+    plant(tmp_path, GOOD | _reads("A"), git=False)
+    repository = Repository(tmp_path, workspace)
+    names = _names({"/backend": ["A"]}, {"/deploy": ["DEPLOY_TOKEN"], "/backend": ["A", "OLD"]})
+    code, words = repository.code_by_service, repository.elsewhere()
+    found = list(usage.find_unused(code, words, names, workspace))
+    assert [(each.kind, each.place, each.is_note) for each in found] == [
+        ("left-over", "/backend/OLD", False),
+        ("not-checked", "/deploy", True),
+    ]
+    assert "ci.deploy" in found[1].message
+    assert "ci.check" not in found[1].message
 
 
 def test_secrets_in_a_folder_without_a_reader_are_left_over(tmp_path: Path) -> None:

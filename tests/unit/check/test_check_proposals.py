@@ -257,6 +257,41 @@ def test_a_service_without_any_readme_gets_one(tmp_path: Path) -> None:
     assert (tmp_path / made.path).read_text() == made.after
 
 
+@pytest.mark.parametrize("data", [b"", b"caf\xe9\n", None])
+def test_a_readme_that_no_patch_can_change_does_not_spoil_the_others(
+    tmp_path: Path, data: bytes | None
+) -> None:
+    """`git apply` takes a patch as a whole or not at all. None is a link."""
+    plant(tmp_path, GOOD | {"backend/Dockerfile": "FROM node:24\nCOPY .env .\n"})
+    readme = tmp_path / "backend/README.md"
+    if data is None:
+        readme.symlink_to("Dockerfile")
+    else:
+        readme.write_bytes(data)
+    proposals = propose(plant(tmp_path, {}), ["backend"])
+    assert [each.path for each in proposals] == ["backend/Dockerfile"]
+    subprocess.run(["git", "apply"], cwd=tmp_path, input=as_patch(proposals).encode(), check=True)
+
+
+def test_a_readme_keeps_its_line_ends(tmp_path: Path) -> None:
+    plant(tmp_path, GOOD)
+    (tmp_path / "backend/README.md").write_bytes(b"# Backend\r\n")
+    (proposal,) = propose(plant(tmp_path, {}), ["backend"])
+    assert proposal.after.count("\r\n") == proposal.after.count("\n")
+    subprocess.run(["git", "apply"], cwd=tmp_path, input=proposal.diff.encode(), check=True)
+    assert (tmp_path / "backend/README.md").read_bytes() == proposal.after.encode()
+
+
+def test_files_that_git_ignores_are_not_quoted(tmp_path: Path) -> None:
+    """Their lines may be secrets, and git would take in the patch."""
+    mine = "services:\n  b:\n    env_file: .env\n    environment:\n      TOKEN: not-a-real-one\n"
+    ignore = {".gitignore": f"{GOOD['.gitignore']}compose.override.yaml\n"}
+    files = GOOD | ignore | {"compose.override.yaml": mine, "backend/README.md": f"## {HEADING}\n"}
+    repository = plant(tmp_path, files)
+    assert "compose.override.yaml" in repository.paths
+    assert propose(repository, ["backend"]) == []
+
+
 def test_links_and_binary_files_are_left_alone(tmp_path: Path) -> None:
     repository = plant(tmp_path, GOOD | {"backend/README.md": f"## {HEADING}\n"})
     (tmp_path / "notes.md").write_bytes(b"cp .env.example .env\n\xff")

@@ -63,8 +63,27 @@ def test_line_ends_stay(text: str) -> None:
     assert _sync(found.text, ["A", "B"]).text == found.text
 
 
-def test_a_binary_file_is_left_alone() -> None:
-    assert synchronize("x", b"\xff\xfe", ["A"], {"A"}) is None
+@pytest.mark.parametrize("data", [b"\xff\xfe", b"A=1\rOLD=2\r", b"A=1\r\r\nOLD=2\r\r\n"])
+def test_a_binary_file_and_other_line_ends_are_left_alone(data: bytes) -> None:
+    assert synchronize("x", data, ["A"], {"A"}) is None
+
+
+def test_a_line_within_a_value_is_not_taken_for_a_key() -> None:
+    text = "OLD='\nA=1\n'\nA=\n"
+    marked = _sync(text, ["A"])
+    assert marked.text == f"{MARK}OLD='\n{MARK}A=1\n{MARK}'\nA=\n"
+    assert _sync(marked.text, ["A"]).text == marked.text
+    assert _sync(marked.text, ["A"], "OLD").text == text
+
+
+def test_a_link_is_left_alone(tmp_path: Path) -> None:
+    """Written, it would be a file of its own, and no longer change with the other."""
+    files = {"backend/src/app.js": "use(process.env.TOKEN);", "all/.env.example": "A=\n"}
+    plant(tmp_path, GOOD | files, git=False)
+    sample = tmp_path / "backend/.env.example"
+    sample.unlink()
+    sample.symlink_to("../all/.env.example")
+    assert [*plant(tmp_path, {}, git=False).find_samples()] == []
 
 
 def test_samples_of_services_are_reported_and_written(tmp_path: Path) -> None:

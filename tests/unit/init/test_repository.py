@@ -511,3 +511,15 @@ def test_no_workflow_has_a_client_secret(path: str) -> None:
     text = repository.files_around(Answers(), "group_data/acme.yaml", "..")[path]
     assert "INFISICAL_CLIENT" not in text
     assert "INFISICAL_MACHINE_IDENTITY_ID" in text
+
+
+def test_the_workflow_stores_what_the_jobs_on_the_host_need_and_nothing_else() -> None:
+    """SSH has no login by a token; the webhook also reports that Infisical is down."""
+    text = _render()[".github/workflows/infisical.yaml"]
+    stored = {*re.findall(r"secrets\.(\w+)", text)}
+    assert stored == {"INFISICAL_SSH_KEY", "INFISICAL_IAC_WEBHOOK"}
+    check = yaml.safe_load(text)["jobs"]["check"]
+    assert "secrets." not in str(check)
+    assert check["permissions"]["id-token"] == "write"
+    job = yaml.safe_load(_render()[".gitlab-ci.yml"])["check"]
+    assert job["id_tokens"] == {"INFISICAL_JWT": {"aud": "infisical"}}
