@@ -125,7 +125,7 @@ export function bootstrap(file, local, environ, options = {}, findPerson = () =>
   const isSafe = Boolean(allowHttp || mayBePlain);
   const person = !clientId && !clientSecret && address ? findPerson(origin(address, isSafe)) : null;
   if (!person && (!clientId || (!clientSecret && !platform)))
-    throw withoutCredentials(clientId, clientSecret, environ);
+    throw withoutCredentials(clientId, clientSecret, environ, address);
 
   const chosen =
     environment ||
@@ -294,8 +294,14 @@ function origin(address, allowHttp) {
  * @param {string | undefined} clientId
  * @param {string | undefined} clientSecret
  * @param {Environ} environ
+ * @param {string | undefined} address
  */
-function withoutCredentials(clientId, clientSecret, environ) {
+function withoutCredentials(clientId, clientSecret, environ, address) {
+  if (!clientId && !clientSecret && !address)
+    return notConfigured(
+      "INFISICAL_CLIENT_ID, INFISICAL_CLIENT_SECRET and the address of Infisical are not set: " +
+        "start in a service's directory, where .infisical.json is, or let the platform inject them",
+    );
   if (!clientId && !clientSecret)
     return notConfigured(
       "INFISICAL_CLIENT_ID and INFISICAL_CLIENT_SECRET are not set: " +

@@ -18,6 +18,8 @@ import { Person } from "./person.js";
  */
 
 const TIMEOUT = 20;
+/** Milliseconds: an end within two days needs its time. */
+const NEAR = 2 * 86_400_000;
 
 /** What a command finds before its first request. */
 export class Surroundings {
@@ -70,7 +72,7 @@ export class Surroundings {
   }
 }
 
-const WITHOUT_ADDRESS =
+export const WITHOUT_ADDRESS =
   "the address of Infisical is not set: put domain into .infisical.json, set INFISICAL_DOMAIN, or " +
   "give --address";
 
@@ -159,12 +161,22 @@ export const describe = ({ email, organization }) =>
   organization ? `${email} of ${organization}` : email;
 
 /**
- * Return the day on which a login ends if it is not used.
+ * Return a day, with the time if it is near.
+ * @param {number} time in milliseconds
+ */
+export function dayOf(time) {
+  const text = new Date(time).toISOString();
+  const isNear = Math.abs(time - Date.now()) < NEAR;
+  return isNear ? `${text.slice(0, 16).replace("T", " ")} UTC` : text.slice(0, 10);
+}
+
+/**
+ * Return when a login ends if it is not used.
  * @param {import("./keyring.js").Login} login
  */
 function endOf({ token, refresh }) {
   const ends = [token, refresh].map((each) => Number(claimsOf(each).exp) || 0);
-  return new Date(Math.max(...ends) * 1000).toISOString().slice(0, 10);
+  return dayOf(Math.max(...ends) * 1000);
 }
 
 /**

@@ -5,8 +5,8 @@ import { once } from "node:events";
 import { connect } from "node:tls";
 
 import { OF_PEOPLE } from "./bootstrap.js";
-import { Surroundings, describe } from "./commands.js";
-import { ConfigError } from "./errors.js";
+import { Surroundings, WITHOUT_ADDRESS, dayOf, describe } from "./commands.js";
+import { ConfigError, notConfigured } from "./errors.js";
 import { jsonObject } from "./json.js";
 import { Loader } from "./loader.js";
 import { Instance } from "./login.js";
@@ -17,8 +17,10 @@ import { Instance } from "./login.js";
 
 const TIMEOUT_MS = 10_000;
 const MOST_SECONDS_APART = 30;
-/** Days before its end in which a certificate is no longer good. */
-const FEW_DAYS = 7;
+/** Milliseconds before its end in which a certificate should have been renewed. */
+const RENEWED_BEFORE = 7 * 86_400_000;
+/** The same as a part of its lifetime: some live for a few hours, and are renewed in time. */
+const RENEWED_PART = 1 / 6;
 
 /**
  * Print the findings, and return the exit status: that of the first that is wrong.
@@ -80,7 +82,9 @@ function* settings(found, { environment }) {
     text: from ? `${value}, ${from}` : value,
   });
   const [, from] = of(["INFISICAL_DOMAIN", "INFISICAL_API_URL"], "domain");
-  yield line("address", [address ?? "not set", address ? from : ""]);
+  yield address
+    ? line("address", [address, from])
+    : wrong("address", notConfigured(WITHOUT_ADDRESS));
   const names = ["INFISICAL_ENVIRONMENT", "NODE_ENV"];
   const chosen = environment
     ? [environment, "from --env"]
@@ -163,12 +167,13 @@ async function certificate(address, isVerified) {
   socket.on("timeout", () => socket.destroy(new Error("ETIMEDOUT")));
   try {
     await once(socket, "secureConnect");
-    const end = new Date(socket.getPeerCertificate().valid_to);
-    const day = end.toISOString().slice(0, 10);
-    const days = (end.getTime() - Date.now()) / 86_400_000;
+    const { valid_from: from, valid_to: to } = socket.getPeerCertificate();
+    const end = Date.parse(to);
+    const day = dayOf(end);
+    const late = Math.min(RENEWED_BEFORE, (end - Date.parse(from)) * RENEWED_PART);
     if (!isVerified)
       return { what: "certificate", text: "not checked: NODE_TLS_REJECT_UNAUTHORIZED is 0" };
-    return days < FEW_DAYS
+    return end - Date.now() < late
       ? wrong("certificate", new ConfigError("unreachable", `ends on ${day}: tell who runs it`))
       : { what: "certificate", text: `trusted, until ${day}` };
   } catch (error) {

@@ -102,7 +102,7 @@ function parseArguments(argv) {
     const name = OWN.find((each) => each === positionals[0]);
     const isComplete = name ? !positionals[1] && end < 0 : !positionals[0] && command[0];
     if (!values.help && !isComplete)
-      throw new Error(name ? `${name} takes no command` : "there is no command after --");
+      throw new Error(name ? `${name} takes no command` : withoutCommand(positionals));
     const { "allow-http": allowHttp, env, ...options } = values;
     const environment = env || values.environment;
     return {
@@ -117,6 +117,13 @@ function parseArguments(argv) {
     say(`${/** @type {Error} */ (error).message}\n${USAGE}`);
     process.exit(WRONG_USAGE);
   }
+}
+
+/** @param {string[]} positionals */
+function withoutCommand([program]) {
+  return program
+    ? `there is no -- before ${program}: write with-secrets -- ${program} …`
+    : "there is no command after --";
 }
 
 /**

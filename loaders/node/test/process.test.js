@@ -57,7 +57,7 @@ test("a start without settings ends with 78 and names the settings", async () =>
   assert.equal(status, 78);
   assert.match(
     stderr,
-    /^infisical-config: INFISICAL_CLIENT_ID and INFISICAL_CLIENT_SECRET are not/,
+    /^infisical-config: INFISICAL_CLIENT_ID.* INFISICAL_CLIENT_SECRET .*are not set/,
   );
 });
 

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 
 import { listOf, serve } from "./server.js";
-import { PACKAGE, directoryWith, environFor, node, startRunner } from "./tools.js";
+import { PACKAGE, directory, directoryWith, environFor, node, startRunner } from "./tools.js";
 
 const SHOW = "process.stdout.write(JSON.stringify(process.env))";
 
@@ -130,7 +130,15 @@ describe("with-secrets", { concurrency: true }, () => {
 
   test("names the missing -- before a command", async () => {
     const { stderr } = await run(["npm", "start"]);
-    assert.match(stderr, /after --/);
+    assert.match(stderr, /with-secrets -- npm/);
+  });
+
+  test("has a doctor that fails outside a service", async () => {
+    const { INFISICAL_DOMAIN: _, ...environ } = environFor("");
+    const runner = join(PACKAGE, "bin/with-secrets.js");
+    const { status, stdout } = await node([runner, "doctor"], environ, directory());
+    assert.equal(status, 78);
+    assert.match(stdout, /^WRONG address/m);
   });
 
   test("prints its usage", async () => {

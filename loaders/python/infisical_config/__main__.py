@@ -122,6 +122,9 @@ def _parse_arguments(arguments: list[str]) -> tuple[dict[str, str], Options, lis
         sys.exit(0)
     if "--" not in arguments and len(rest) == 1 and rest[0] in _OWN:
         rest, command = [], rest
+    if rest and "--" not in arguments and rest[0] not in _OWN:
+        message = f"there is no -- before {rest[0]}: write with-secrets -- {rest[0]} …"
+        _end(_WRONG_USAGE, f"{message}; usage: {_SHORT}")
     if rest or not command:
         _end(_WRONG_USAGE, f"there is no command after --; usage: {_SHORT}")
     options: Options = {

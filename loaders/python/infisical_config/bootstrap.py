@@ -436,6 +436,11 @@ def _check_credential(found: Bootstrap, in_process: Sequence[str]) -> None:
     unset = [name for name, value in credential.items() if not value and not has_other]
     if unset and in_process:
         raise _not_set(unset, f"set it where {in_process[0]} is set, in the environment")
+    if len(unset) == 2 and not found.address:
+        raise _wrong(
+            f"{', '.join(unset)} and the address of Infisical are not set: start in a service's"
+            " directory, where .infisical.json is, or let the platform inject them"
+        )
     if len(unset) == 2:
         raise _not_set(
             unset,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 _CREDENTIAL = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET", IDENTITY)
-_WITHOUT_ADDRESS: Final = (
+WITHOUT_ADDRESS: Final = (
     "the address of Infisical is not set: put domain into .infisical.json, set INFISICAL_DOMAIN, or"
     " give --address"
 )
+# Seconds: an end within two days needs its time.
+_NEAR = 2 * 86400
 
 
 @dataclass(frozen=True)
@@ -77,7 +80,7 @@ class Surroundings:
     def login(self) -> Login:
         """Return the login of the person; raises ConfigError without one."""
         if not self.address:
-            raise ConfigError("not_configured", _WITHOUT_ADDRESS)
+            raise ConfigError("not_configured", WITHOUT_ADDRESS)
         login = self.logins.find(self.address)
         if login is None:
             raise ConfigError(
@@ -100,7 +103,7 @@ def login(
     if not found.address:
         address = terminal.ask("Address of Infisical: ")
         if not address:
-            raise ConfigError("not_configured", _WITHOUT_ADDRESS)
+            raise ConfigError("not_configured", WITHOUT_ADDRESS)
         found = Surroundings.at(environ, address=address, allow_http=allow_http)
     terminal.tell(f"Infisical at {found.address}")
     made = log_in(found.address, terminal, options)
@@ -172,11 +175,17 @@ def _read(file: Path, parse: Callable[[str, Path], envfile.LocalFile]) -> envfil
     return parse((files.read_private(file) or b"").decode(errors="replace"), file)
 
 
+def day_of(moment: float) -> str:
+    """Return the day of a time in seconds since 1970, with the time of day if it is near."""
+    is_near = abs(moment - time.time()) < _NEAR
+    shown = datetime.fromtimestamp(moment, UTC)
+    return shown.strftime("%Y-%m-%d %H:%M UTC" if is_near else "%Y-%m-%d")
+
+
 def _end(login: Login) -> str:
-    """Return the day on which a login ends if it is not used."""
+    """Return when a login ends if it is not used."""
     ends = [claims_of(each).get("exp") for each in (login.token, login.refresh)]
-    last = max(float(each) if isinstance(each, int | float) else 0.0 for each in ends)
-    return datetime.fromtimestamp(last, UTC).strftime("%Y-%m-%d")
+    return day_of(max(float(each) if isinstance(each, int | float) else 0.0 for each in ends))
 
 
 def _warn_of_machine(found: Surroundings, tell: Callable[[str], None]) -> None:

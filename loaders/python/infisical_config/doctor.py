@@ -9,7 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from .bootstrap import OF_PEOPLE
-from .commands import Surroundings, describe
+from .commands import WITHOUT_ADDRESS, Surroundings, day_of, describe
 from .errors import ConfigError
 from .loading import fetch
 from .login import connected
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 _TIMEOUT = 10.0
 _MOST_SECONDS_APART = 30
-# Days before its end in which a certificate is no longer good.
-_FEW_DAYS = 7
-_DAY = 86400
+# Seconds before its end in which a certificate should have been renewed.
+_RENEWED_BEFORE = 7 * 86400
+# The same as a part of its lifetime: some live for a few hours, and are renewed in time.
+_RENEWED_PART = 1 / 6
 _WIDTH = 12
 
 
@@ -89,7 +90,10 @@ def _settings(found: Surroundings, environment: str | None) -> Iterator[_Finding
         return _Finding(what, f"{value}, {source}" if source else value)
 
     _, source = of(("INFISICAL_DOMAIN", "INFISICAL_API_URL"), "domain")
-    yield line("address", found.address or "not set", source if found.address else "")
+    if found.address:
+        yield line("address", found.address, source)
+    else:
+        yield _Finding("address", error=ConfigError("not_configured", WITHOUT_ADDRESS))
     chosen = (environment, "from --env") if environment else None
     names = ("INFISICAL_ENVIRONMENT", "NODE_ENV")
     own = ("", "") if found.machine else ("defaultEnvironment", OF_PEOPLE)
@@ -159,9 +163,9 @@ def _certificate(address: str) -> _Finding:
             " in SSL_CERT_FILE (REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE win over it)"
         )
         return _Finding("certificate", error=ConfigError("unreachable", message))
-    end = ssl.cert_time_to_seconds(str(peer["notAfter"]))
-    day = time.strftime("%Y-%m-%d", time.gmtime(end))
-    if end - time.time() < _FEW_DAYS * _DAY:
+    begun, end = (ssl.cert_time_to_seconds(str(peer[each])) for each in ("notBefore", "notAfter"))
+    day = day_of(end)
+    if end - time.time() < min(_RENEWED_BEFORE, (end - begun) * _RENEWED_PART):
         message = f"ends on {day}: tell who runs it"
         return _Finding("certificate", error=ConfigError("unreachable", message))
     return _Finding("certificate", f"trusted, until {day}")

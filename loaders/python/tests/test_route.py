@@ -1,6 +1,7 @@
 """Test the route of requests to Infisical, and variables that could redirect them."""
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -73,13 +74,15 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
         target.shutdown(socket.SHUT_WR)
 
 
-def _certificate(directory: Path) -> Path:
+def _certificate(directory: Path, days: int = 30) -> Path:
     """Make a certificate of localhost, with its key, which nobody else has signed."""
     file = directory / "server.pem"
     subject = ("-nodes", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
     key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-keyout", file)
     made = subprocess.run(
-        ("openssl", "req", "-x509", *key, *subject), capture_output=True, check=True
+        ("openssl", "req", "-x509", "-days", str(days), *key, *subject),
+        capture_output=True,
+        check=True,
     )
     with file.open("ab") as stream:
         stream.write(made.stdout)
@@ -299,3 +302,13 @@ def test_a_redirect_to_plain_http_is_not_followed(server: ScriptedServer, home: 
             load(directory=home)
     assert failure.value.code == "not_infisical"
     assert other.seen == []
+
+
+def test_doctor_accepts_a_certificate_that_lives_for_a_day(tmp_path: Path) -> None:
+    """Caddy's own authority renews such certificates in time."""
+    certificate = _certificate(tmp_path, days=1)
+    with ScriptedServer(certificate=certificate) as server:
+        home = service.directory(tmp_path / "service", server.address)
+        runner = ("-m", "infisical_config", "doctor")
+        done = service.run(home, *runner, SSL_CERT_FILE=str(certificate))
+    assert re.search(r"^ok +certificate +trusted.* UTC$", done.stdout, re.MULTILINE), done.stdout

@@ -97,6 +97,18 @@ def test_wrong_usage_is_reported_before_any_request(
     assert "with-secrets [OPTIONS] -- COMMAND" in errors
 
 
+def test_a_command_without_the_dashes_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["npm", "start"])
+    assert "with-secrets -- npm" in capsys.readouterr().err
+
+
+def test_doctor_fails_outside_a_service(tmp_path: Path) -> None:
+    done = service.run(tmp_path, *RUNNER, "doctor")
+    assert done.returncode == 78
+    assert "WRONG address" in done.stdout
+
+
 def test_help_prints_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["--help"])
