@@ -46,6 +46,7 @@ def as_sarif(
     services: Mapping[str, Sequence[str]],
     folders: Mapping[str, str],
     version: str,
+    prefix: str = "",
 ) -> dict[str, Any]:
     """Return the log of one run.
 
@@ -56,15 +57,17 @@ def as_sarif(
         services: the directories of each service, relative to the checked one.
         folders: the services by folder.
         version: this tool's.
+        prefix: the checked directory, relative to the top of its git repository, which viewers take
+            all paths from.
     """
     suppressed = [*accepted]
     every = [*findings, *(each for each, _ in suppressed)]
     rules = list(dict.fromkeys(each.kind for each in every))
     at = {folder: services.get(name, ()) for folder, name in folders.items()}
-    results = [_result(each, rules, at) for each in findings]
+    results = [_result(each, rules, at, prefix) for each in findings]
     for each, reason in suppressed:
         accepting = {"kind": "external", "justification": reason}
-        results.append({**_result(each, rules, at), "suppressions": [accepting]})
+        results.append({**_result(each, rules, at, prefix), "suppressions": [accepting]})
     driver = {
         "name": "infisical-iac",
         "semanticVersion": version,
@@ -83,14 +86,14 @@ def _rule(kind: Kind) -> dict[str, Any]:
 
 
 def _result(
-    finding: CheckFinding, rules: Sequence[Kind], at: Mapping[str, Sequence[str]]
+    finding: CheckFinding, rules: Sequence[Kind], at: Mapping[str, Sequence[str]], prefix: str
 ) -> dict[str, Any]:
     path, line, place = _locate(finding, at)
     # Of names only: the result is the same one while nothing but its value or line changes.
     identity = "\n".join((finding.kind, place or path, finding.key))
     location: dict[str, Any] = {
         "physicalLocation": {
-            "artifactLocation": {"uri": quote(path)},
+            "artifactLocation": {"uri": quote(posixpath.join(prefix, path))},
             "region": {"startLine": line},
         }
     }

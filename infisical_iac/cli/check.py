@@ -25,6 +25,7 @@ from infisical_iac.core.errors import printable
 from infisical_iac.core.terminal import as_json as as_json_text
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.core.wording import join_names, pluralize
+from infisical_iac.migrate import git
 from infisical_iac.workspace.environment_contents import Names
 from infisical_iac.workspace.goal import Layout, slugs_of
 from infisical_iac.workspace.load import declared_file, load
@@ -280,7 +281,16 @@ def _write_sarif(file: Path, repository: Repository, judged: Judged) -> None:
         each: name for name, one in repository.workspace.services.items() for each in one.readable
     }
     folders |= {one.folder: name for name, one in repository.workspace.services.items()}
-    log = as_sarif(judged.findings, judged.accepted, repository.services, folders, bundle.version())
+    root = repository.root.resolve()
+    prefix = root.relative_to(git.top(root) or root).as_posix()
+    log = as_sarif(
+        judged.findings,
+        judged.accepted,
+        repository.services,
+        folders,
+        bundle.version(),
+        "" if prefix == "." else prefix,
+    )
     with atomic.explain_failure(file):
         atomic.write(file, as_json_text(log, indent=2) + "\n")
 

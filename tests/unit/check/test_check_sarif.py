@@ -56,6 +56,16 @@ def test_each_finding_is_a_result_at_a_file() -> None:
     ]
 
 
+def test_paths_begin_at_the_top_of_the_repository() -> None:
+    (run,) = as_sarif(_FINDINGS[:2], [], _SERVICES, _FOLDERS, "1.2.3", "monorepo")["runs"]
+    files = [
+        each["locations"][0]["physicalLocation"]["artifactLocation"]["uri"]
+        for each in run["results"]
+    ]
+    own = "monorepo/services/backend"
+    assert files == [f"{own}/app.js", f"{own}/.infisical.json"]
+
+
 def test_each_result_refers_to_its_rule_by_index() -> None:
     run = _run(_FINDINGS)
     rules = run["tool"]["driver"]["rules"]
