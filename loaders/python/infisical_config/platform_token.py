@@ -69,9 +69,16 @@ def find(environ: Mapping[str, str]) -> Platform | None:
             f"{IDENTITY} is set, but there is no token to log in with: give the job `permissions:"
             " id-token: write` at GitHub, or set INFISICAL_JWT_FILE or INFISICAL_JWT"
         )
-    if not (url.startswith("https://") or _LOCAL.match(url)):
+    if not (url.startswith("https://") or _LOCAL.match(url)) or not _is_address(url):
         raise _wrong("ACTIONS_ID_TOKEN_REQUEST_URL is no https:// address: let GitHub set it")
     return Platform(identity, audience, url=url, bearer=bearer)
+
+
+def _is_address(url: str) -> bool:
+    try:
+        return bool(urlsplit(url).hostname)
+    except ValueError:  # a bracket of IPv6 that does not end
+        return False
 
 
 def fetch(platform: Platform, place: Bootstrap, timeout: float) -> str:
