@@ -399,7 +399,7 @@ def _add_sections(
 
 def _section(repository: Repository, name: str, home: str, heading: str, *, is_own: bool) -> str:
     folder = repository.workspace.services[name].folder
-    development = _development(repository)
+    development = _development_slug(repository)
     place = "" if is_own or not home else f" in `{home}`"
     paragraphs = [
         f"## {heading}",
@@ -414,7 +414,7 @@ def _section(repository: Repository, name: str, home: str, heading: str, *, is_o
     return "\n\n".join(paragraphs) + "\n"
 
 
-def _development(repository: Repository) -> str:
+def _development_slug(repository: Repository) -> str:
     slugs = [each.slug for each in repository.workspace.environments]
     return next((each for each in slugs if find.mode(each) == "development"), slugs[0])
 

@@ -123,7 +123,7 @@ def list_command(
                 each.version,
                 ago(now - each.changed),
                 "" if each.size is None else each.size,
-                _fingerprint(each, key),
+                _show_fingerprint(each, key),
             )
             for each in found.secrets
         )
@@ -141,7 +141,7 @@ def _data(secret: StoredSecret, key: bytes) -> dict[str, Any]:
         "version": secret.version,
         "changed": f"{secret.changed:%Y-%m-%dT%H:%M:%SZ}",
         "bytes": secret.size,
-        "fingerprint": None if secret.value is None else _fingerprint(secret, key),
+        "fingerprint": None if secret.value is None else _show_fingerprint(secret, key),
     }
 
 
@@ -284,7 +284,8 @@ def diff(
     pairs = {at: tuple(side.get(at) for side in sides) for at in sorted({*sides[0], *sides[1]})}
     signs = {at: _compare(*pair) for at, pair in pairs.items()}
     prints = {
-        at: [_fingerprint(each, key) if each else "" for each in pair] for at, pair in pairs.items()
+        at: [_show_fingerprint(each, key) if each else "" for each in pair]
+        for at, pair in pairs.items()
     }
     if as_json:
         states = {"+": f"only in {other}", "-": f"only in {one}", **_STATES}
@@ -329,7 +330,7 @@ def _key() -> bytes:
     return key
 
 
-def _fingerprint(secret: StoredSecret, key: bytes) -> str:
+def _show_fingerprint(secret: StoredSecret, key: bytes) -> str:
     """Return the keyed hash of a value; `hidden` if it can't be read."""
     return _HIDDEN if secret.value is None else plan_file.digest(key, secret.value)
 
@@ -353,7 +354,7 @@ def _list_hidden(found: FoundSecrets, environments: Sequence[str]) -> Iterator[s
 def _describe(secret: StoredSecret, key: bytes) -> str:
     value = "value hidden"
     if secret.size is not None:
-        value = f"{pluralize(secret.size, 'byte')}, fingerprint {_fingerprint(secret, key)}"
+        value = f"{pluralize(secret.size, 'byte')}, fingerprint {_show_fingerprint(secret, key)}"
     return f"{secret}: version {secret.version}, {value}"
 
 

@@ -148,7 +148,7 @@ def _read_parts(client: Client, goal: Goal, admin: Callable[[], Client] | None) 
         if each.project in by_id
     }
 
-    def unnamed(key: str) -> Actual:
+    def read_unnamed(key: str) -> Actual:
         id = left[key]["id"]
         persons = list_people(goal, memberships(client, id), people)
         seats = ServerLists(seats=identities.memberships(client, id))
@@ -162,7 +162,7 @@ def _read_parts(client: Client, goal: Goal, admin: Callable[[], Client] | None) 
         people_unseen=unseen,
         listed=listed,
         parts=gather_by(goals, part),
-        unnamed=gather_by(left, unnamed),
+        unnamed=gather_by(left, read_unnamed),
     )
 
 

@@ -326,7 +326,7 @@ def pair(goal: Goal, actual: Actual) -> list[tuple[Goal, Actual]]:
     return [(each, actual.parts[key]) for key, each in split(goal).items() if key in actual.parts]
 
 
-def absent(goal: Goal) -> Actual:
+def empty_state(goal: Goal) -> Actual:
     """Return the actual state of an Infisical that has nothing of a goal."""
     if not goal.is_split:
         return Actual("")

@@ -75,7 +75,7 @@ def _day(value: Any) -> date:
         raise ValueError(f"{str(value)!r} is not a day; write one such as 2027-01-15") from None
 
 
-def _sight(value: Any) -> Any:
+def _check_sight(value: Any) -> Any:
     if value != "names" and (not isinstance(value, dict) or not value):
         raise ValueError("write names, or environments with a list of folders each")
     return value
@@ -245,7 +245,7 @@ class Job(_Entry):
     sees: Annotated[
         Annotated[Literal["names"], Tag(ROLE)] | Annotated[dict[Slug, Folders], Tag(TABLE)],
         Discriminator(kind),
-        BeforeValidator(_sight),
+        BeforeValidator(_check_sight),
     ]
     auth: Auth
 

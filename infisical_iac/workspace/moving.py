@@ -92,7 +92,7 @@ def origin(reached: Reached, to: Isolation) -> Goal:
     return replace(reached, isolation="projects" if is_split else "privilege")
 
 
-def _unnamed(goal: Goal) -> set[str]:
+def _list_unnamed(goal: Goal) -> set[str]:
     """Return the ids of remembered projects that the file no longer names."""
     if not goal.is_split:
         return set()
@@ -125,7 +125,7 @@ def compute_move(reached: Reached, to: Isolation) -> MovePlan:
     here, goal = origin(reached, to), replace(reached, isolation=to)
     client, environments = reached.client, _slugs(reached)
     source = locate(client, here, known_only=True)
-    side, stray = read_side(client, source, environments, _unnamed(here))
+    side, stray = read_side(client, source, environments, _list_unnamed(here))
     refuse_homeless(stray, _future(goal), side)
     changes = difference(goal, read(client, goal, reached.admin))
     there: Side = {}
@@ -197,7 +197,7 @@ def carry_out(reached: Reached, to: Isolation, report: Callable[[str], None]) ->
     source = locate(client, replace(keep.reached, isolation=here.isolation), known_only=True)
     target = locate(client, replace(keep.reached, isolation=to))
     for _ in range(_MOST_PASSES):
-        side, stray = read_side(client, source, _slugs(reached), _unnamed(here))
+        side, stray = read_side(client, source, _slugs(reached), _list_unnamed(here))
         refuse_homeless(stray, target, side)
         there, _ = read_side(client, target, _slugs(reached))
         found = compare(side, there, move.versions)
@@ -309,7 +309,9 @@ def _compare_sides(reached: Reached, move: Move, *, is_forward: bool) -> CopySta
     client = reached.client
     goals = (replace(reached, isolation=each) for each in (_origin(move), move.to))
     (here, lost), (there, added) = (
-        read_side(client, locate(client, each, known_only=True), _slugs(reached), _unnamed(each))
+        read_side(
+            client, locate(client, each, known_only=True), _slugs(reached), _list_unnamed(each)
+        )
         for each in goals
     )
     if is_forward:

@@ -27,7 +27,7 @@ from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.canary import Canary
 from infisical_iac.workspace.converge import apply, converge, difference, list_rename_notes
 from infisical_iac.workspace.foreign_actual import find_foreign
-from infisical_iac.workspace.goal import Goal, Memory, absent
+from infisical_iac.workspace.goal import Goal, Memory, empty_state
 from infisical_iac.workspace.memory import (
     find_project,
     learn,
@@ -62,7 +62,7 @@ def project_contents(*, goal: Goal, port: int) -> Commands:
     """
     for each in (_latest, _secrets, _declared):
         each.pop(host.name, None)
-    found, unseen = absent(goal), ""
+    found, unseen = empty_state(goal), ""
     if not state.is_executing and not session.works(port):
         # Earlier steps of this run start it.
         unseen = session.unknown_contents()

@@ -45,8 +45,8 @@ class StoredSecret:
             folder,
             shown["secretKey"],
             shown["version"],
-            _moment(shown["createdAt"]),
-            _moment(shown["updatedAt"]),
+            _parse_time(shown["createdAt"]),
+            _parse_time(shown["updatedAt"]),
             None if shown["secretValueHidden"] else shown["secretValue"],
         )
 
@@ -66,14 +66,14 @@ class StoredSecret:
     @property
     def size(self) -> int | None:
         """Return the number of bytes of the value; None if it can't be read."""
-        return None if self.value is None else len(_encode(self.value))
+        return None if self.value is None else len(_to_bytes(self.value))
 
 
-def _moment(text: str) -> datetime:
+def _parse_time(text: str) -> datetime:
     return datetime.fromisoformat(text).astimezone(UTC)
 
 
-def _encode(value: str) -> bytes:
+def _to_bytes(value: str) -> bytes:
     return value.encode("utf-8", errors="surrogateescape")
 
 
@@ -236,9 +236,9 @@ class SecretSlot:
                     code="error.no_folder",
                 ) from None
             if is_new and "already exists" in error.message:
-                raise self._changed("exists") from None
+                raise self._refusal("exists") from None
             if error.status == 404:
-                raise self._changed("has been deleted") from None
+                raise self._refusal("has been deleted") from None
             raise
 
     def delete(self) -> bool:
@@ -249,15 +249,15 @@ class SecretSlot:
         except ApiError as error:
             if error.status != 404:
                 raise
-            raise self._changed("has been deleted") from None
+            raise self._refusal("has been deleted") from None
 
     def refuse_changed(self, found: StoredSecret | None, expected: int | None) -> None:
         """Raise Refused if the secret has another version than the expected one; 0 is none."""
         version = found.version if found else 0
         if expected is not None and version != expected:
-            raise self._changed(f"has version {version}" if version else "does not exist")
+            raise self._refusal(f"has version {version}" if version else "does not exist")
 
-    def _changed(self, state: str) -> Refused:
+    def _refusal(self, state: str) -> Refused:
         return Refused(
             f"{self} {state} by now, so nothing was changed: see `infisical-iac secrets list`, "
             "then run it again",
@@ -281,7 +281,7 @@ class SecretSlot:
         if after.value not in (None, value):
             raise RunFailed(
                 f"{self} was read back with {pluralize(after.size or 0, 'byte')} instead of "
-                f"{len(_encode(value))}: write it as base64 that the code decodes",
+                f"{len(_to_bytes(value))}: write it as base64 that the code decodes",
                 code="run.read_back",
             )
         return after

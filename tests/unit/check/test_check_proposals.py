@@ -238,7 +238,7 @@ def test_the_patch_applies_and_proposes_nothing_more(tmp_path: Path) -> None:
         assert (tmp_path / each.path).read_bytes().decode() == each.after
     text = (tmp_path / "README.md").read_text()
     assert "## How to run backend\n" in text
-    assert "`npx with-secrets -- npm run dev`" in text
+    assert "with-secrets -- npm run" in text
     assert "`/backend`" in text
     own = (tmp_path / "python-services/README.md").read_text()
     assert f"## {HEADING}\n" in own
@@ -252,7 +252,7 @@ def test_a_service_without_any_readme_gets_one(tmp_path: Path) -> None:
     (made,) = propose(repository, ["backend"])
     assert (made.path, made.before) == ("backend/README.md", "")
     assert "`npm run start`" in made.after
-    assert made.diff.startswith("--- /dev/null\n+++ b/backend/README.md\n")
+    assert made.diff.splitlines()[:2] == ["--- /dev/null", "+++ b/backend/README.md"]
     subprocess.run(["git", "apply"], cwd=tmp_path, input=made.diff.encode(), check=True)
     assert (tmp_path / made.path).read_text() == made.after
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from email import message_from_string
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def test_each_loader_has_its_readme_changelog_license_and_types(built: Path) -> 
         metadata = wheel.read("infisical_config-0.1.0.dist-info/METADATA").decode()
     assert {"infisical_config/CHANGELOG.md", "infisical_config/py.typed"} <= names
     assert "infisical_config-0.1.0.dist-info/licenses/LICENSE" in names
-    assert "Description-Content-Type: text/markdown" in metadata
+    assert message_from_string(metadata)["Description-Content-Type"] == "text/markdown"
 
 
 def test_the_package_for_npm_names_the_repository_of_its_build(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from infisical_iac.workspace.goal import (
     Layout,
     Memory,
     Move,
-    absent,
+    empty_state,
     find_unnamed_parts,
     role_in,
     slugs_of,
@@ -125,12 +125,12 @@ def test_a_renamed_service_keeps_the_memory_of_its_project_and_folder() -> None:
 
 def test_a_bare_server_lacks_each_project_with_all_that_is_in_it() -> None:
     goal = _goal({"api": {"folder": "/api"}}, Memory())
-    made = [each.what for each in difference(goal, absent(goal))]
+    made = [each.what for each in difference(goal, empty_state(goal))]
     inside = [each for each in made if each.endswith("project acme-co-api-live")]
     assert {each.split()[0] for each in inside} == {"project", "environment", "folder"}
     assert any("membership of api-live" in each for each in inside)
     whole = replace(goal, isolation="privilege")
-    assert absent(whole) == Actual("")
+    assert empty_state(whole) == Actual("")
 
 
 def test_projects_that_the_file_no_longer_names_are_found_and_those_that_runs_made() -> None:
