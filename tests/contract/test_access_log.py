@@ -78,8 +78,8 @@ def test_logged_claims_name_callers_only_by_ids(access_log_lines: list[str]) -> 
     ]
     assert found
     assert EMAIL not in json.dumps(found)
-    ids = {"identityId", "identityAccessTokenId", "userId", "organizationId"}
-    kinds = {"authTokenType", "authMethod", "accessVersion", "iat", "exp"}
+    ids = {"identityId", "identityAccessTokenId", "userId", "organizationId", "tokenVersionId"}
+    kinds = {"authTokenType", "authMethod", "accessVersion", "sessionAccessVersion", "iat", "exp"}
     assert {name for each in found for name in each} <= ids | kinds
 
 
