@@ -12,6 +12,8 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
 _SECONDS = 300
+# How long a program may take to end after Ctrl-C, before it is pressed again.
+_PATIENCE = 10.0
 
 
 class OnTerminal:
@@ -60,10 +62,23 @@ class OnTerminal:
     def press(self, keys: str) -> None:
         """Press keys once the program sleeps: Python misses a signal just before it reads."""
         stat = Path(f"/proc/{self._running.pid}/stat")
-        while stat.read_text().rpartition(")")[2].split()[0] != "S":
+        while stat.read_text().rpartition(")")[2].split()[0] not in "SZ":
             assert time.monotonic() < self._end, "the program does not wait"
             time.sleep(0.01)
         os.write(self._terminal, keys.encode())
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C until the program ends, and return its status.
+
+        `press` can't see whether a program that sleeps already reads.
+        """
+        while self._running.poll() is None:
+            self.press("\x03")
+            again = time.monotonic() + _PATIENCE
+            while self._running.poll() is None and time.monotonic() < again:
+                if select.select([self._terminal], [], [], 0.1)[0] and not self.read():
+                    return self.wait()
+        return self.finish()
 
     def finish(self) -> int:
         """Read all that the program shows until its end, and return its status."""

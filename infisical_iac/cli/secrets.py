@@ -107,10 +107,10 @@ def list_command(
 
     Exit status: 0, or 1 for an error.
     """
-    key = _key()
     with reaching.open() as reached:
         environments = find_environments(reached.desired, environment)
         found = _read(reached, environments, place)
+    key = _key()
     if as_json:
         print_data({"secrets": [_data(each, key) for each in found.secrets]})
     elif found.secrets:
@@ -184,8 +184,8 @@ def set_command(
     folder, name = _split(secret)
     value = "" if empty else _read_value()
     _refuse_unfit(value)
-    key = _key()
     with reaching.open(lock) as reached:
+        key = _key()
         at = SecretSlot.find(reached.client, reached, environment, folder, name)
         before = at.read()
         at.refuse_changed(before, expected)
@@ -272,11 +272,11 @@ def diff(
 
     Exit status: 0 if all names and values are equal; 2 if some differ; 1 for an error.
     """
-    key = _key()
     with reaching.open() as reached:
         environments = [*find_environments(reached.desired, one)]
         environments += find_environments(reached.desired, other)
         found = _read(reached, list(dict.fromkeys(environments)), place)
+    key = _key()
     sides = [
         {each.place: each for each in found.secrets if each.environment == slug}
         for slug in environments
