@@ -42,7 +42,8 @@ async function start(
   const result = await loadFrom(environFor(address || server.address), {
     directory: directory(),
     cache: { file, maxAge },
-    timeout: 0.4,
+    // A start that has to fail ends soon, and a good one has all the time that it may need.
+    timeout: address || login === DOWN ? 0.4 : 20,
     warn: (text) => warnings.push(text),
   }).catch((error) => error);
   await server.close();
