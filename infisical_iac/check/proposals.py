@@ -5,7 +5,6 @@ in compose files, steps of CI that write one, and commands in documents. People 
 """
 
 import difflib
-import json
 import os
 import posixpath
 import re
@@ -16,6 +15,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from infisical_iac.check.repository import Repository
+from infisical_iac.check.startup import read_package
 from infisical_iac.core.errors import FileError
 from infisical_iac.dotenv.languages import NODE
 from infisical_iac.migrate import evidence, find, git
@@ -436,22 +436,14 @@ def _start_command(repository: Repository, name: str, home: str) -> str:
     """
     command = ""
     if manifest := _manifest(repository, home):
-        scripts = _package(repository.text(manifest)).get("scripts") or {}
+        scripts = read_package(repository.text(manifest)).get("scripts") or {}
         script = next((each for each in ("dev", "start") if each in scripts), "start")
         command = f"npm run {script}"
     else:
         image = repository.text(posixpath.join(home, "Dockerfile"))
         if found := re.search(r"(?m)^CMD\s+(\[.*\])\s*$", image):
-            words = _package(f'{{"cmd": {found[1]}}}').get("cmd") or ()
+            words = read_package(f'{{"cmd": {found[1]}}}').get("cmd") or ()
             command = " ".join(map(str, words))
     if name in repository.services_without_loader():
         return f": `{_runner(repository, home)} -- {command or 'COMMAND'}`"
     return f": `{command}`" if command else " as before."
-
-
-def _package(text: str) -> dict[str, Any]:
-    try:
-        data: Any = json.loads(text)
-    except (ValueError, RecursionError):
-        return {}
-    return data if isinstance(data, dict) else {}

@@ -118,7 +118,7 @@ def _requires(path: str, text: Text) -> bool:
         return bool(_PYTHON.search(without_comments(text(path))))
     if not NODE.is_manifest(name):
         return False
-    lists = map(_package(text(path)).get, _DEPENDENCIES)
+    lists = map(read_package(text(path)).get, _DEPENDENCIES)
     return any(javascript.PACKAGE in each for each in lists if isinstance(each, dict))
 
 
@@ -136,7 +136,7 @@ def _is_started(path: str, text: Text) -> bool:
     """Return whether a file of a service loads its secrets, or starts it by a runner."""
     name = posixpath.basename(path)
     if NODE.is_manifest(name):
-        scripts = _package(text(path)).get("scripts")
+        scripts = read_package(text(path)).get("scripts")
         commands = scripts.values() if isinstance(scripts, dict) else ()
         return any(_RUNNER.search(str(each)) for each in commands)
     if _loads(path, text):
@@ -148,7 +148,7 @@ def _is_started(path: str, text: Text) -> bool:
     return bool(_RUNNER.search(re.sub(r"""["'],\s*["']""", " ", script)))
 
 
-def _package(text: str) -> dict[str, Any]:
+def read_package(text: str) -> dict[str, Any]:
     """Return the data of a package.json; empty for one that npm can't read either."""
     try:
         data: Any = json.loads(text)

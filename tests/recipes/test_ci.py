@@ -114,7 +114,7 @@ _PLATFORMS = [
 
 @dataclass
 class DeployServer:
-    """What Coolify and Dokploy are for a pipeline: an address that starts a deploy.
+    """A server like Coolify or Dokploy for a pipeline: an address that starts a deploy.
 
     Attributes:
         deploys: the method, path and header `Authorization` of each request.

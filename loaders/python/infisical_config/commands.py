@@ -31,7 +31,7 @@ _NEAR = 2 * 86400
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a command finds before its first request.
+    """The files, address and logins that a command finds before its first request.
 
     Attributes:
         file: the `.infisical.json`, if there is one.

@@ -37,7 +37,7 @@ class Ask(Protocol):
 
 @dataclass(frozen=True)
 class Terminal:
-    """How a person is asked and told; `open_page` opens the browser."""
+    """Asks and tells a person; `open_page` opens the browser."""
 
     ask: Ask
     tell: Callable[[str], None]
@@ -46,7 +46,7 @@ class Terminal:
 
 @dataclass(frozen=True)
 class LoginOptions:
-    """How to log in.
+    """The choices of a login.
 
     Attributes:
         organization: a name, a slug or an id.
