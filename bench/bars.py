@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 MOST_OF_ANSIBLE = 0.08
-MOST_COMMANDS = 15
+MOST_COMMANDS = 6
 MOST_OF_SCRIPT = 1.15
 FEWEST_TIMES = 20
 MOST_WRITES = 20

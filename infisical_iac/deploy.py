@@ -11,13 +11,36 @@ before or after the call.
 """
 
 from infisical_iac.backup.deploy import backup
-from infisical_iac.change.deploy import stack
-from infisical_iac.core.operation import record_run
+from infisical_iac.backup.deploy import questions as backup_questions
+from infisical_iac.change.deploy import StackSteps, stack
+from infisical_iac.core.agent import look_ahead
+from infisical_iac.core.errors import UserError
+from infisical_iac.core.operation import Refusal, record_run
 from infisical_iac.host.deploy import foundation, share
+from infisical_iac.host.deploy import questions as host_questions
 from infisical_iac.host.firewall import end_egress
+from infisical_iac.host.site import at
 from infisical_iac.stack.deploy import given_secrets, ingress
 from infisical_iac.workspace.deploy import bootstrap, canary, credentials, sign_in, workspace
-from infisical_iac.workspace.preflight import preflight
+from infisical_iac.workspace.deploy import questions as workspace_questions
+from infisical_iac.workspace.preflight import Preflight, preflight
+
+
+def look_once(known: Preflight) -> None:
+    """Observe what all operations ask about a host that is up to date, in one remote command.
+
+    Raises Refusal, with nothing changed, if the host can't be observed.
+    """
+    questions = (
+        *host_questions(known),
+        *at(known.site, StackSteps).questions(known),
+        *workspace_questions(),
+        *backup_questions(known),
+    )
+    try:
+        look_ahead(questions)
+    except UserError as error:
+        raise Refusal(str(error), error.code) from None
 
 
 def deploy() -> None:
@@ -26,6 +49,7 @@ def deploy() -> None:
     Raises Refusal, with nothing changed, if the settings or the host's state do not allow a deploy.
     """
     known = preflight()
+    look_once(known)
     given_secrets(known=known)
     foundation(known=known)
     stack(known=known)

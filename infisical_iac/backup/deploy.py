@@ -10,21 +10,21 @@ from pyinfra import logger
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
+from infisical_iac.agent import system
+from infisical_iac.agent.files import PathState, states
+from infisical_iac.agent.system import UnitState
 from infisical_iac.backup import target
 from infisical_iac.backup.target import DIRECTORY, BackupTarget
 from infisical_iac.core import audit, journal, units
+from infisical_iac.core.agent import Question, look, question, together
 from infisical_iac.core.change import Change
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.core.files import File, Paths, PathState, read_command
+from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
-from infisical_iac.core.remote import Fact, join_commands, remove, run, split_output, write
+from infisical_iac.core.remote import remove, run, write
 from infisical_iac.core.settings import Settings
-from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.site import Known
 from infisical_iac.stack.compose_file import compose_file
-
-_PRIVATE = f"{DIRECTORY}/*.env {DIRECTORY}/ssh_key {DIRECTORY}/webhook"
-_NO_SCHEDULE = "no schedule "
 
 
 @dataclass(frozen=True)
@@ -44,29 +44,28 @@ class BackupState:
     no_schedules: tuple[str, ...] = ()
 
 
-class Backup(Fact[BackupState]):
-    """Read the BackupState of files at `paths` and of `units`, and check the `schedules`."""
+def observed(
+    *, schedules: Sequence[str], paths: Sequence[str], names: Sequence[str]
+) -> Question[BackupState]:
+    """Return the question for the BackupState, with the named units and the checked schedules."""
 
-    def command(self, schedules: list[str], paths: list[str], units: list[str]) -> str:
-        files = read_command(f"{_PRIVATE} {shlex.join(paths)}")
-        return join_commands(
-            f"for each in {shlex.join(schedules)}; do "
-            'systemd-analyze calendar "$each" >/dev/null 2>&1 || '
-            f'echo "{_NO_SCHEDULE}$each"; done; {files}',
-            Units().command(units, {}),
-        )
-
-    def process(self, output: list[str]) -> BackupState:
-        files, units = split_output(output)
-        refused = [line for line in files if line.startswith(_NO_SCHEDULE)]
-        found = Paths().process([line for line in files if line not in refused])
+    def build(
+        found: dict[str, PathState], of_units: dict[str, UnitState], refused: frozenset[str]
+    ) -> BackupState:
         private = {path: state for path, state in found.items() if _is_private(path)}
         return BackupState(
             private,
             {path: state for path, state in found.items() if path not in private},
-            Units().process(units),
-            tuple(line.removeprefix(_NO_SCHEDULE) for line in refused),
+            of_units,
+            tuple(each for each in schedules if each in refused),
         )
+
+    return together(
+        build,
+        question(states, paths=[*paths, SSH_KEY, WEBHOOK], patterns=[f"{DIRECTORY}/*.env"]),
+        units.question_for(names),
+        question(system.refused_schedules, schedules=[*schedules]),
+    )
 
 
 def _is_private(path: str) -> bool:
@@ -112,13 +111,16 @@ def targets_and_timers(desired: DesiredBackups) -> Commands:
     Example:
         targets_and_timers(desired=desired, name="Configure backups and drills with their timers")
     """
-    there = host.get_fact(
-        Backup,
-        schedules=list(desired.schedules.values()),
-        paths=[each.path for each in desired.files],
-        units=[PurePath(each.path).name for each in desired.files if units.is_unit(each)],
-    )
+    there = look(_asked(desired))
     yield from decide(there, desired, target.render_logins(desired.targets, os.environ))
+
+
+def _asked(desired: DesiredBackups) -> Question[BackupState]:
+    return observed(
+        schedules=[*desired.schedules.values()],
+        paths=[each.path for each in desired.files],
+        names=[PurePath(each.path).name for each in desired.files if units.is_unit(each)],
+    )
 
 
 def decide(there: BackupState, desired: DesiredBackups, given: Mapping[str, str]) -> Commands:
@@ -231,14 +233,18 @@ def list_leader_credentials(targets: Collection[BackupTarget]) -> frozenset[str]
     return frozenset({SSH_KEY, *(each.login_file for each in targets if each.kind.login)})
 
 
-@deploy("Backup")
-def backup(known: Known, coming: Collection[str] = ()) -> None:
-    """Set up backups and drills on the host; an earlier step writes the files in `coming`."""
+def questions(known: Known) -> Iterator[Question[BackupState]]:
+    """Yield what the step asks the agent."""
+    yield _asked(_desired(known))
+
+
+def _desired(known: Known, coming: Collection[str] = ()) -> DesiredBackups:
+    """Return the desired backups; an earlier step writes the files in `coming`."""
     settings, kept = known.settings, journal.current().kept
     running, own = settings.keeping(kept) if kept else settings, settings.backup
     # A host without data saves nothing, and needs no credentials.
     saves = known.site.number != 0
-    desired = DesiredBackups(
+    return DesiredBackups(
         targets=own.backup_targets if saves else (),
         webhook=own.backup_webhook if saves else "",
         schedules={key: getattr(own, key) for key in ("backup_schedule", "drill_schedule")},
@@ -250,4 +256,10 @@ def backup(known: Known, coming: Collection[str] = ()) -> None:
         ],
         coming=coming if known.leads else {*coming, *list_leader_credentials(own.backup_targets)},
     )
+
+
+@deploy("Backup")
+def backup(known: Known, coming: Collection[str] = ()) -> None:
+    """Set up backups and drills on the host; an earlier step writes the files in `coming`."""
+    desired = _desired(known, coming)
     targets_and_timers(desired=desired, name="Configure backups and drills with their timers")

@@ -1,15 +1,20 @@
 """Deploy the stack: change versions, and end what an earlier run left unfinished."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from pyinfra.api.deploy import deploy
 
 from infisical_iac.change import rotation, upgrade
 from infisical_iac.change.releases import parse_unfinished
+from infisical_iac.core.agent import Question
 from infisical_iac.host.site import Site, at
 from infisical_iac.stack import keys
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.deploy import configure_containers, make_keys, run_containers
+from infisical_iac.stack.deploy import questions as stack_questions
+from infisical_iac.stack.state import deployment
 from infisical_iac.workspace.preflight import Preflight
 
 
@@ -24,6 +29,12 @@ class StackSteps:
     """The steps of the deploy of the stack on a single host."""
 
     site: Site
+
+    def questions(self, known: Preflight) -> Iterator[Question[Any]]:
+        """Yield what the steps ask the agent on a host that is up to date."""
+        settings = known.settings
+        yield from stack_questions(known)
+        yield deployment(compose=compose_file(settings, known.machine), images=settings.images)
 
     def bring_up(self, known: Preflight) -> None:
         """Make the keys and run the stack as the settings say; the whole deploy "Stack"."""

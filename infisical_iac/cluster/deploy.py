@@ -1,9 +1,9 @@
 """Deploy a cluster's stack and its certificates: the steps of the leader and of other nodes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from pyinfra.context import host
 
@@ -11,6 +11,7 @@ from infisical_iac.change.deploy import StackSteps, end_interrupted
 from infisical_iac.cluster import shared_state, stack, upgrade
 from infisical_iac.cluster.site import cluster_site_of
 from infisical_iac.core import journal
+from infisical_iac.core.agent import Question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import Fact, removal, run
@@ -18,6 +19,7 @@ from infisical_iac.core.rendering import script
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack import keys
 from infisical_iac.stack.deploy import configure_containers, make_keys
+from infisical_iac.stack.deploy import questions as stack_questions
 from infisical_iac.workspace.preflight import Preflight
 
 Reason = Literal["missing", "stale", "ends"]
@@ -140,6 +142,9 @@ def _related_paths(what: str) -> str:
 @dataclass(frozen=True)
 class ClusterStackSteps(StackSteps):
     """The steps that deploy the stack on each node of a cluster."""
+
+    def questions(self, known: Preflight) -> Iterator[Question[Any]]:
+        yield from stack_questions(known)
 
     def bring_up(self, known: Preflight) -> None:
         prepare(known)

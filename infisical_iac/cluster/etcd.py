@@ -3,12 +3,11 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from pyinfra.context import host
-
 from infisical_iac.cluster.model import Cluster, Node
 from infisical_iac.cluster.settings import DATA_NODES
-from infisical_iac.cluster.swarm_state import Swarm, SwarmState
+from infisical_iac.cluster.swarm_state import SwarmState, observed
 from infisical_iac.core import connection
+from infisical_iac.core.agent import ask
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.operation import Commands, planned_operation, step
@@ -157,7 +156,7 @@ def remove_lost_etcd(cluster: Cluster) -> None:
 
 def _read_state(name: str) -> SwarmState:
     with connection.on(name):
-        return host.get_fact(Swarm)
+        return ask(observed())
 
 
 def _replace_member(cluster: Cluster, number: int, name: str) -> None:

@@ -22,12 +22,13 @@ from infisical_iac.cluster.stack_file import (
     secrets_of,
 )
 from infisical_iac.cluster.stack_plan import DesiredStack, Level
-from infisical_iac.cluster.stack_state import ClusterStack, ClusterStackState
+from infisical_iac.cluster.stack_state import ClusterStackState, observed
 from infisical_iac.core import connection, journal, units
+from infisical_iac.core.agent import ask, look
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.files import File
-from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
+from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
@@ -141,13 +142,13 @@ def cluster_site_of(known: Known) -> ClusterSite:
 def observe_stack(settings: Settings) -> ClusterStackState:
     """Return the stack as the leader sees it; for operations."""
     secrets = secrets_of(settings)
-    return shared_fact(ClusterStack, images=list(settings.images), secrets=secrets)
+    return look(observed(images=settings.images, secrets=secrets))
 
 
 def read_stack_again(site: ClusterSite) -> ClusterStackState:
     """Read the stack again, after a change within an operation."""
     secrets = secrets_of(site.settings)
-    return host.get_fact(ClusterStack, images=list(site.settings.images), secrets=secrets)
+    return ask(observed(images=site.settings.images, secrets=secrets))
 
 
 def keep_running_version(site: ClusterSite) -> ClusterSite:

@@ -4,13 +4,14 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
+from infisical_iac.agent.files import PathState, states
 from infisical_iac.cluster.model import Copy, ManagedNode, NodeState
+from infisical_iac.core.agent import Question, question, scripted, together
 from infisical_iac.core.audit_entries import parse
-from infisical_iac.core.files import Paths, PathState
-from infisical_iac.core.remote import Fact, join_commands, split_output
+from infisical_iac.core.remote import Fact
 from infisical_iac.core.rendering import script
 from infisical_iac.monitoring.health import Health, Running
 from infisical_iac.stack.state import STACK_FILE
@@ -123,8 +124,20 @@ class ClusterStackState:
     networks: Mapping[str, Network] = field(default_factory=dict)
 
 
+def observed(
+    *, images: Sequence[str], secrets: Mapping[str, Sequence[str]]
+) -> Question[ClusterStackState]:
+    """Return the question for the ClusterStackState; the arguments are as of ClusterStack."""
+    # All other files follow from the rest of the state.
+    return together(
+        lambda state, files: replace(state, files=files),
+        scripted(ClusterStack, images=[*images], secrets=secrets),
+        question(states, paths=[STACK_FILE, RECORD]),
+    )
+
+
 class ClusterStack(Fact[ClusterStackState]):
-    """Read the ClusterStackState.
+    """Read the ClusterStackState, without its files.
 
     Args:
         images: the images whose entrypoint and command are read.
@@ -132,15 +145,11 @@ class ClusterStack(Fact[ClusterStackState]):
     """
 
     def command(self, images: list[str], secrets: Mapping[str, Sequence[str]]) -> str:
-        # All other files follow from the rest of the state.
-        files = Paths().command([STACK_FILE, RECORD])
-        state = script("cluster-stack", "state", keys_of(secrets), *images)
-        return join_commands(files, state)
+        return script("cluster-stack", "state", keys_of(secrets), *images)
 
     def process(self, output: list[str]) -> ClusterStackState:
-        files, lines = split_output(output)
         rows: dict[str, list[list[str]]] = defaultdict(list)
-        for kind, *rest in (line.split(" ") for line in lines):
+        for kind, *rest in (line.split(" ") for line in output):
             rows[kind].append(rest)
         hashes = {row[0]: row[1] for row in rows["hash"]}
         levels = {row[0]: int(row[1]) for row in rows["tls"]}
@@ -158,14 +167,13 @@ class ClusterStack(Fact[ClusterStackState]):
         return ClusterStackState(
             engine="engine" in rows,
             manager="manager" in rows,
-            files=Paths().process(files),
             secrets={row[0]: row[1] for row in rows["desired"]},
             start={image: _start(" ".join(rest)) for image, *rest in rows["start"]},
             nodes=tuple(row[1:] == ["ready", "active"] for row in rows["node"]),
             services=services,
             made={kind: frozenset(row[0] for row in rows[kind]) for kind in ("secret", "config")},
             record=next((_record(" ".join(row)) for row in rows["record"]), {}),
-            patroni=parse_patroni(lines),
+            patroni=parse_patroni(output),
             networks={name: _network(" ".join(rest)) for name, *rest in rows["network"]},
         )
 

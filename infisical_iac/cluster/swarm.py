@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from pyinfra.api.deploy import deploy
-from pyinfra.context import host
 
 from infisical_iac.cluster import etcd, shared_state
 from infisical_iac.cluster.model import Cluster, Node
@@ -20,11 +19,12 @@ from infisical_iac.cluster.swarm_state import (
     PROGRAM,
     UNIT,
     UNIT_FILE,
-    Swarm,
     SwarmMember,
     SwarmState,
+    observed,
 )
 from infisical_iac.core import connection, journal, units
+from infisical_iac.core.agent import ask
 from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import CheckFailed, CommandFailed
 from infisical_iac.core.files import File
@@ -237,7 +237,7 @@ def leave() -> None:
 def _observe_current(cluster: Cluster) -> SwarmState:
     """Return the current host's state; it is read again once the run has changed something."""
     seen = cluster.me.seen
-    return host.get_fact(Swarm) if journal.current().has_changed or seen is None else seen
+    return ask(observed()) if journal.current().has_changed or seen is None else seen
 
 
 def _join(cluster: Cluster) -> None:
@@ -275,7 +275,7 @@ def _keep_key(cluster: Cluster) -> None:
 
 def _apply_node_roles(cluster: Cluster) -> None:
     ids = {node.name: _id(node) for node in cluster.connected_nodes if node.member is None}
-    now = with_members(cluster, host.get_fact(Swarm).members, ids)
+    now = with_members(cluster, ask(observed()).members, ids)
     lost = [node.name for node in now.connected_nodes if node.member is None]
     if lost:
         raise CheckFailed(f"{', '.join(lost)} did not join the swarm: run again")

@@ -3,13 +3,15 @@
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from infisical_iac.core.files import Paths, PathState
-from infisical_iac.core.remote import Fact, join_commands, split_output
+from infisical_iac.agent.files import PathState, states
+from infisical_iac.agent.system import UnitState
+from infisical_iac.core.agent import Question, question, scripted, together
+from infisical_iac.core.remote import Fact
 from infisical_iac.core.rendering import script
-from infisical_iac.core.units import Units, UnitState
+from infisical_iac.core.units import question_for
 from infisical_iac.host.machine import DAEMON_FILE
 
 # Labels of a node, which the managers keep.
@@ -135,18 +137,24 @@ _ENDED = re.compile(r"certificate .*not valid after|current time \S+ is after ")
 _NOT_BEGUN = re.compile(r"certificate .*not valid before|current time \S+ is before ")
 
 
+def observed() -> Question[SwarmState]:
+    """Return the question for the SwarmState of a host, with its files and units."""
+    return together(
+        lambda state, files, units: replace(state, files=files, units=units),
+        scripted(Swarm),
+        question(states, paths=[PROGRAM, HANDING_OVER, UNIT_FILE, DAEMON_FILE]),
+        question_for([UNIT]),
+    )
+
+
 class Swarm(Fact[SwarmState]):
-    """Read the SwarmState of a host."""
+    """Read the SwarmState of a host, without its files and units."""
 
     def command(self) -> str:
-        paths = [PROGRAM, HANDING_OVER, UNIT_FILE, DAEMON_FILE]
-        return join_commands(
-            f"{script('swarm-inspect')}; true", Paths().command(paths), Units().command([UNIT], {})
-        )
+        return f"{script('swarm-inspect')}; true"
 
     def process(self, output: list[str]) -> SwarmState:
-        lines, files, units = split_output(output)
-        pairs = [(key, rest.strip()) for key, _, rest in (line.partition(" ") for line in lines)]
+        pairs = [(key, rest.strip()) for key, _, rest in (line.partition(" ") for line in output)]
         found = dict(pairs)
         info = _json(found.get("info", ""))
         cluster = info.get("Cluster") or {}
@@ -181,8 +189,6 @@ class Swarm(Fact[SwarmState]):
             serial_as_leader=_number(found.get("led", "")),
             digest=found.get("state", ""),
             key=found.get("key", ""),
-            files=Paths().process(files),
-            units=Units().process(units),
         )
 
 

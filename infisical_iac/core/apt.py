@@ -1,26 +1,18 @@
 """Install missing packages, and wait for the locks of another apt."""
 
-import shlex
 from collections.abc import Collection, Sequence
 
-from pyinfra.context import host
-
+from infisical_iac.agent import system
+from infisical_iac.core.agent import Question, look, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, step
-from infisical_iac.core.remote import Fact, run
+from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 
 
-class Packages(Fact[frozenset[str]]):
-    """Read which packages among `names` are installed and configured, including held packages."""
-
-    def command(self, names: list[str]) -> str:
-        query = "dpkg-query --show --showformat='${db:Status-Abbrev} ${Package}\\n'"
-        return f"{query} {shlex.join(names)} 2>/dev/null || true"
-
-    def process(self, output: list[str]) -> frozenset[str]:
-        fields = (line.split() for line in output)
-        return frozenset(name for status, name in fields if status in ("ii", "hi"))
+def question_for(names: Sequence[str]) -> Question[frozenset[str]]:
+    """Return the question that `packages` asks."""
+    return question(system.packages, names=[*names])
 
 
 @planned_operation
@@ -34,7 +26,7 @@ def packages(names: Sequence[str], *, timeout: int) -> Commands:
     Example:
         packages(names=["nftables"], timeout=600, name="Install nftables")
     """
-    present = host.get_fact(Packages, names=list(names))
+    present = look(question_for(names))
     yield from decide(names, present, timeout=timeout)
 
 

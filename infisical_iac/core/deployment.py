@@ -172,6 +172,7 @@ def prepare(host: Host, steps: Callable[[], object] | None = None) -> Deployment
     pyinfra.is_cli = len(hosts) > 1
     for each in hosts:
         journal.of(each.name).is_read = True
+        journal.of(each.name).answers.clear()
     _prepare_hosts(hosts, steps or _run_deploy_file)
     journal.block_waiting()
     operations = state.get_op_order() if len(hosts) > 1 else ()  # type: ignore[no-untyped-call]

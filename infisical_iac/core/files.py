@@ -1,59 +1,16 @@
 """Manage whole configuration files: compare them in one command, and write each atomically."""
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from difflib import unified_diff
 from hashlib import sha256
 
-from pyinfra.context import host
-
+from infisical_iac.agent.files import PathState, masked_text, states, texts
+from infisical_iac.core.agent import Question, ask, is_answered, look, question
 from infisical_iac.core.change import Change
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
-from infisical_iac.core.remote import Fact, run, write
-from infisical_iac.core.rendering import script
-
-
-@dataclass(frozen=True)
-class PathState:
-    """The state of a path. `sha256` is None unless it is a readable regular file."""
-
-    kind: str
-    mode: str
-    owner: str
-    sha256: str | None = None
-
-
-class Paths(Fact[dict[str, PathState]]):
-    """Read the state of each existing path among `paths`."""
-
-    def command(self, paths: list[str]) -> str:
-        return read_command(shlex.join(paths))
-
-    def process(self, output: list[str]) -> dict[str, PathState]:
-        hashes, states = {}, {}
-        for line in output:
-            first, _, rest = line.partition(" ")
-            if len(first) == 64:
-                hashes[rest.strip()] = first
-            else:
-                owner, _, named = rest.partition(" ")
-                path, _, kind = named.rpartition("|")
-                states[path] = PathState(kind=kind, mode=first, owner=owner)
-        return {
-            path: PathState(state.kind, state.mode, state.owner, hashes.get(path))
-            for path, state in states.items()
-        }
-
-
-def read_command(paths: str) -> str:
-    """Return the command whose output `Paths` parses; `paths` are quoted for the shell."""
-    return (
-        f"stat --format='%a %U:%G %n|%F' -- {paths} 2>/dev/null; "
-        f"sha256sum -- {paths} 2>/dev/null; true"
-    )
-
+from infisical_iac.core.remote import write
 
 _MASK = "***"
 _WORD = re.compile(r"[^\s\"'=:,;{}\[\]()<>]+")
@@ -160,13 +117,33 @@ class File:
 
     @property
     def state(self) -> PathState:
-        """The state that `Paths` reads if the file is as desired."""
+        """The state that the agent reads if the file is as desired."""
         digest = sha256(self.content.encode()).hexdigest()
         return PathState("regular file", self.mode, "root:root", digest)
 
     def matches(self, state: PathState | None) -> bool:
         """Return whether `state` is the desired state."""
         return state == self.state
+
+
+def question_for(files: Sequence[File]) -> Question[dict[str, PathState]]:
+    """Return the question that `contents` asks."""
+    return question(states, paths=[file.path for file in files])
+
+
+def text_question(path: str) -> Question[dict[str, str]]:
+    """Return the question for the text of a file, which `read_text` has if it is asked ahead."""
+    return question(texts, paths=[path])
+
+
+def read_text(path: str) -> str:
+    """Return the text of a file of the current host, which nobody prints; empty without it.
+
+    It is read now, unless it was asked ahead and the run has changed nothing since.
+    """
+    asked = text_question(path)
+    found = look(asked) if is_answered(asked) else ask(asked)
+    return found.get(path, "")
 
 
 @planned_operation
@@ -176,8 +153,8 @@ def contents(files: Sequence[File]) -> Commands:
     Example:
         contents(files=[File("/etc/motd", "Managed host.\n")], name="Write the message")
     """
-    states = host.get_fact(Paths, paths=[file.path for file in files])
-    yield from decide(files, states)
+    found = look(question_for(files))
+    yield from decide(files, found)
 
 
 def decide(files: Sequence[File], states: Mapping[str, PathState]) -> Commands:
@@ -205,7 +182,7 @@ class Rewritten(Change):
     content: str = field(default="", kw_only=True, repr=False)
 
     def read(self) -> Change:
-        text = run(script("content", self.what), doing=f"read {self.what}")
+        text = ask(question(masked_text, path=self.what))
         return Change(self.kind, self.what, self.detail, diff=diff(text, self.content))
 
 

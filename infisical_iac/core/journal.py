@@ -144,6 +144,7 @@ class Journal:
     Attributes:
         plans: the plan of each operation, by the operation's id.
         facts: facts that several operations read, as read last.
+        answers: what the agent answered ahead of the operations, by its calls.
         made_changes: the changes of the operations that have succeeded. All planned ones are among
             them, also those that an earlier operation made without having planned them itself.
         has_changed: whether a command that changes something has been sent.
@@ -164,6 +165,7 @@ class Journal:
 
     plans: dict[str, OperationPlan] = field(default_factory=dict)
     facts: dict[str, Any] = field(default_factory=dict)
+    answers: dict[Any, Any] = field(default_factory=dict)
     made_changes: list[Change] = field(default_factory=list)
     has_changed: bool = False
     failure: str = ""

@@ -19,7 +19,7 @@ from pyinfra.api.operation import operation
 from pyinfra.api.state import State
 from pyinfra.context import host, state
 
-from infisical_iac.core import audit, journal
+from infisical_iac.core import agent, audit, journal
 from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.connection import LOST, explain_loss
 from infisical_iac.core.errors import Refused, RunFailed, UserError
@@ -92,8 +92,11 @@ def decide_changes(
 def shared_fact(fact: type[FactBase[T]], **arguments: Any) -> T:
     """Return a fact that several operations read, without reading it again.
 
-    Once the run has made a change, it is read each time.
+    The answer of the agent's look ahead counts, if it has one. Once the run has made a change, the
+    fact is read each time.
     """
+    if agent.is_answered(asked := agent.scripted(fact, **arguments)):
+        return agent.look(asked)
     run, key = journal.current(), f"{fact.__name__} {arguments}"
     if journal.has_changed_any_host() or key not in run.facts:
         run.facts[key] = host.get_fact(fact, **arguments)

@@ -8,8 +8,9 @@ from typing import Any, TypeVar, get_args
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
 from pyinfra.api.command import StringCommand
 from pyinfra.api.facts import FactBase
-from pyinfra.context import host, state
+from pyinfra.context import ctx_host, host, state
 
+from infisical_iac.core import journal
 from infisical_iac.core.errors import CommandFailed
 
 
@@ -59,8 +60,15 @@ def write(path: str, content: str, *, mode: str = "600", check: str = "") -> Non
         f"mv -f {new} {target}",
         f'sync "$(dirname {target})"',
     ]
+    _forget_answers()
     cleanup = f"{{ rm -f {new}; exit 1; }}"
     run(f"{' && '.join(steps)} || {cleanup}", doing=f"write {path}", stdin=content)
+
+
+def _forget_answers() -> None:
+    """Have the agent asked again for what it has answered before this change."""
+    if ctx_host.isset():
+        journal.current().answers.clear()
 
 
 def remove(*paths: str, doing: str) -> None:
@@ -68,6 +76,7 @@ def remove(*paths: str, doing: str) -> None:
 
     `doing` is as for `run`. Raises CommandFailed.
     """
+    _forget_answers()
     run(removal(*paths), doing=doing)
 
 

@@ -2,102 +2,21 @@
 
 import shlex
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 
-from pyinfra.context import host
-
-from infisical_iac.core import files, journal
+from infisical_iac.agent.files import PathState
+from infisical_iac.agent.system import UnitState
+from infisical_iac.agent.system import units as unit_states
+from infisical_iac.core import agent, files, journal
+from infisical_iac.core.agent import Question, look, question
 from infisical_iac.core.change import Change
-from infisical_iac.core.files import File, PathState
+from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
-from infisical_iac.core.remote import Fact, run
+from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script_file, template
 from infisical_iac.core.wording import join_names
 
-
-@dataclass(frozen=True)
-class UnitState:
-    """The state of a unit.
-
-    Attributes:
-        condition: False if systemd skips the unit because of its own conditions, such as time
-            synchronization in a container.
-        outdated: whether its unit files were changed since systemd read them.
-        started: the time when its main process started, in seconds since the epoch; 0.0 for never.
-        configured: the time when the newest of its configuration files was written, likewise.
-    """
-
-    loaded: bool
-    active: bool
-    enabled: bool
-    condition: bool = True
-    outdated: bool = False
-    started: float = 0.0
-    configured: float = 0.0
-
-    @property
-    def stale(self) -> bool:
-        """True if the unit runs with an older configuration than the one on disk."""
-        return self.active and self.configured > self.started
-
-
-class Units(Fact[dict[str, UnitState]]):
-    """The state of each of `units`; `config` maps a unit to the files that it reads at start."""
-
-    def command(self, units: list[str], config: dict[str, list[str]]) -> str:
-        properties = "Id,LoadState,ActiveState,UnitFileState,NeedDaemonReload"
-        properties += ",ConditionResult,ConditionTimestamp,ExecMainStartTimestamp"
-        written = "".join(
-            f"stat --format='Written={unit} %.Y' -- {shlex.join(paths)} 2>/dev/null; "
-            for unit, paths in config.items()
-        )
-        return (
-            f"TZ=UTC systemctl show --timestamp=us --property={properties} {shlex.join(units)}; "
-            f"{written}true"
-        )
-
-    def process(self, output: list[str]) -> dict[str, UnitState]:
-        written: dict[str, float] = {}
-        blocks: list[dict[str, str]] = [{}]
-        for line in output:
-            key, _, value = line.partition("=")
-            if key == "Written":
-                unit, _, seconds = value.partition(" ")
-                written[unit] = max(written.get(unit, 0.0), float(seconds))
-            elif not line:
-                blocks.append({})
-            else:
-                blocks[-1][key] = value
-        return {
-            block["Id"]: _unit(block, written.get(block["Id"], 0.0))
-            for block in blocks
-            if "Id" in block
-        }
-
-
-def _unit(block: dict[str, str], configured: float) -> UnitState:
-    return UnitState(
-        loaded=block.get("LoadState") == "loaded",
-        active=block.get("ActiveState") == "active",
-        enabled=block.get("UnitFileState") in ("enabled", "static"),
-        # systemd reports "no" also for a unit that was never started.
-        condition=block.get("ConditionResult") != "no" or not block.get("ConditionTimestamp"),
-        outdated=block.get("NeedDaemonReload") == "yes",
-        started=_seconds(block.get("ExecMainStartTimestamp", "")),
-        configured=configured,
-    )
-
-
-def _seconds(timestamp: str) -> float:
-    if not timestamp or timestamp == "n/a":
-        return 0.0
-    moment = datetime.strptime(timestamp, "%a %Y-%m-%d %H:%M:%S.%f UTC")
-    return moment.replace(tzinfo=UTC).timestamp()
-
-
 # The directory of this project's programs on a host.
-SCRIPTS = "/usr/local/lib/infisical-iac"
+SCRIPTS = agent.DIRECTORY
 DIRECTORY = "/etc/systemd/system"
 
 _WORDS = {"enable": "enabled", "start": "started", "restart": "restarted, with its configuration"}
@@ -134,6 +53,14 @@ def install(
         yield step(run, "systemctl daemon-reload", doing="let systemd read changed units")
 
 
+def question_for(
+    units: Sequence[str], config: Mapping[str, Sequence[str]] = {}
+) -> Question[dict[str, UnitState]]:
+    """Return the question that `running` asks."""
+    files = {unit: [*paths] for unit, paths in config.items()}
+    return question(unit_states, names=[*units], config=files)
+
+
 @planned_operation
 def running(
     units: Sequence[str],
@@ -158,9 +85,7 @@ def running(
         running(units=["docker.service"], config={"docker.service": ["/etc/docker/daemon.json"]},
                 name="Keep Docker running")
     """
-    states = host.get_fact(
-        Units, units=list(units), config={unit: list(paths) for unit, paths in config.items()}
-    )
+    states = look(question_for(units, config))
     changing = [unit for unit, paths in config.items() if journal.will_change(*paths)]
     installed = [
         unit

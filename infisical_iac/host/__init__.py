@@ -10,6 +10,7 @@ otherwise stop an update to ask which version to keep:
     /etc/profile.d/infisical-iac.sh                      umask and timeout of login shells
     /etc/systemd/journald.conf.d/90-infisical-iac.conf   a journal kept across boots
     /etc/audit/rules.d/90-infisical-iac.rules            auditd's rules, with the setting auditd
+    /usr/local/lib/infisical-iac/agent-*.pyz             observes the host (infisical_iac/agent)
     /usr/local/lib/infisical-iac/maintenance.sh          run by infisical-maintenance.service
     /var/lib/infisical-maintenance/last.json             `ended` and `failure` of its last run
 

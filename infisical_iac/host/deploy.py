@@ -1,17 +1,26 @@
 """Set up the base of a host: packages, clock, updates and swap."""
 
+from collections.abc import Iterator
+from typing import Any
+
 from pyinfra.api.deploy import deploy
 
 from infisical_iac.core import apt, files, units
+from infisical_iac.core.agent import Question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.host import kernel
 from infisical_iac.host.docker import docker
+from infisical_iac.host.docker import questions as docker_questions
 from infisical_iac.host.firewall import firewall
+from infisical_iac.host.firewall import questions as firewall_questions
 from infisical_iac.host.hardening import hardening
+from infisical_iac.host.hardening import questions as hardening_questions
 from infisical_iac.host.site import Known
 from infisical_iac.host.volume import data_volume
+from infisical_iac.host.volume import questions as volume_questions
+from infisical_iac.host.watch import questions as watch_questions
 from infisical_iac.host.watch import watch
 
 
@@ -85,22 +94,41 @@ def packages(known: Known) -> list[str]:
     return names
 
 
+def _files(known: Known) -> list[files.File]:
+    return [*FILES, *kernel.sysctl(kernel.parameters(known.settings))]
+
+
+def _started(known: Known) -> list[str]:
+    """Return the units that the base needs."""
+    return [known.machine.clock or _UNITS[0], _UNITS[1]]
+
+
+def questions(known: Known) -> Iterator[Question[Any]]:
+    """Yield what the steps of `foundation` ask the agent on a host that is up to date."""
+    yield apt.question_for(packages(known))
+    yield files.question_for(_files(known))
+    yield kernel.question_for(kernel.parameters(known.settings))
+    yield units.question_for(_started(known))
+    yield from firewall_questions(known)
+    yield from volume_questions(known)
+    yield from docker_questions(known)
+    yield from watch_questions(known)
+    yield from hardening_questions(known)
+
+
 @deploy("Base")
 def base(known: Known) -> None:
     """Wait until the first boot has finished, then bring the host to its base state."""
-    timeout = known.settings.host.apt_timeout
-    clock, values = known.machine.clock, kernel.parameters(known.settings)
+    timeout, values = known.settings.host.apt_timeout, kernel.parameters(known.settings)
     cloud_init(running=known.machine.cloud_init, timeout=timeout, name="Wait for cloud-init")
     apt.packages(names=packages(known), name="Install the base packages", timeout=timeout)
-    files.contents(
-        files=[*FILES, *kernel.sysctl(values)], name="Configure updates, kernel and core dumps"
-    )
+    files.contents(files=_files(known), name="Configure updates, kernel and core dumps")
     kernel.live_parameters(
         values=values,
         swap_off=known.settings.host.swap == "off",
         name="Apply kernel parameters, turn off core dumps and swap",
     )
-    started = [clock or _UNITS[0], _UNITS[1]]
+    started = _started(known)
     units.running(
         units=started,
         packages={unit: [unit.removesuffix(".service")] for unit in started},

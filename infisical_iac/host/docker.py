@@ -7,15 +7,17 @@ replace Docker's.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from pyinfra.api.deploy import deploy
-from pyinfra.context import host
 
+from infisical_iac.agent.files import PathState, states
 from infisical_iac.core import apt, files, units
+from infisical_iac.core.agent import Question, look, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import Refused
-from infisical_iac.core.files import File, Paths, PathState
+from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import Fact, run
 from infisical_iac.core.rendering import script
@@ -35,7 +37,7 @@ _LIST = "/etc/apt/sources.list.d/docker.list"
 @planned_operation
 def repository(machine: MachineState) -> Commands:
     """Add Docker's repository, after comparing the fingerprint of its key with the known one."""
-    there = host.get_fact(Paths, paths=[_KEY, _LIST])
+    there = look(question(states, paths=[_KEY, _LIST]))
     yield from decide(machine, there)
 
 
@@ -84,6 +86,23 @@ def packages(machine: MachineState, source: str) -> list[str]:
     return [*machine.system.docker]
 
 
+def _config(known: Known) -> File:
+    return File(CONFIG, daemon(in_swarm=known.site.in_swarm))
+
+
+def questions(known: Known) -> Iterator[Question[Any]]:
+    """Yield what the step asks the agent on a host that is up to date."""
+    if not_ours(known.settings, known.machine):
+        return
+    source = known.settings.host.docker_source
+    yield files.question_for([_config(known)])
+    if source == "docker-ce":
+        yield apt.question_for(["gnupg"])
+        yield question(states, paths=[_KEY, _LIST])
+    yield apt.question_for(packages(known.machine, source))
+    yield units.question_for(["docker.service"], {"docker.service": [CONFIG]})
+
+
 @deploy("Docker")
 def docker(known: Known) -> None:
     """Install and configure the engine, unless somebody else manages it."""
@@ -91,7 +110,7 @@ def docker(known: Known) -> None:
         foreign_engine(why=why, name="Leave the engine as it is")
         return
     source, timeout = known.settings.host.docker_source, known.settings.host.apt_timeout
-    config = files.File(CONFIG, daemon(in_swarm=known.site.in_swarm))
+    config = _config(known)
     reloads = known.site.reload_engine(config, files.File(CONFIG, daemon()))
     if not reloads:
         files.contents(files=[config], name="Configure the Docker engine")

@@ -9,10 +9,14 @@ from difflib import unified_diff
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host, state
 
+from infisical_iac.agent import guard
+from infisical_iac.agent.files import PathState, states
+from infisical_iac.agent.system import UnitState
 from infisical_iac.core import units
+from infisical_iac.core.agent import Question, look, question, together
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import Refused
-from infisical_iac.core.files import File, Paths, PathState
+from infisical_iac.core.files import File
 from infisical_iac.core.operation import (
     Commands,
     or_up_to_date,
@@ -20,10 +24,9 @@ from infisical_iac.core.operation import (
     shared_fact,
     step,
 )
-from infisical_iac.core.remote import Fact, join_commands, run, split_output
+from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import template
 from infisical_iac.core.trial import mark, try_change
-from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.machine import Deployed, Machine
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.openings import (
@@ -141,10 +144,6 @@ def _set(elements: Iterable[object]) -> str:
     return f"{{ {', '.join(map(str, elements))} }}"
 
 
-# Omits state that changes by itself: the counters of limits, and the remembered sources.
-_LIST = "nft --stateless --terse list table inet infisical"
-
-
 @dataclass(frozen=True)
 class FirewallState:
     """The table that is loaded, what it should look like, and what loads it at boot.
@@ -164,39 +163,30 @@ class FirewallState:
     units: dict[str, UnitState] = field(default_factory=dict)
 
 
-class Firewall(Fact[FirewallState]):
-    """Read the FirewallState.
+def observed(
+    *, ruleset: str, paths: Sequence[str], unit: str, mark: str
+) -> Question[FirewallState]:
+    """Return the question for the FirewallState.
 
     Args:
-        ruleset: the desired text for `nft -f`. It is loaded and listed in a network namespace of
-            its own, where it affects nothing: only listings of the same nft can be compared.
+        ruleset: the desired text for `nft -f`.
         paths: of the files to read.
         unit: the unit that loads the ruleset.
         mark: the file that exists while a change is on trial.
     """
-
-    def command(self, ruleset: str, paths: list[str], unit: str, mark: str) -> str:
-        apart = shlex.quote(f"nft -f - && {_LIST}")
-        desired = f"printf %s {shlex.quote(ruleset)} | unshare --net sh -c {apart} 2>&1"
-        return join_commands(
-            "command -v nft >/dev/null && echo installed; "
-            f"test ! -e {shlex.quote(mark)} || echo trial",
-            f"{_LIST} 2>/dev/null; true",
-            f"{desired}; true",
-            Paths().command(paths),
-            Units().command([unit], {}),
-        )
-
-    def process(self, output: list[str]) -> FirewallState:
-        words, actual, desired, files, units = split_output(output)
-        return FirewallState(
-            "\n".join(actual),
-            "\n".join(desired),
-            "trial" in words,
-            "installed" in words,
-            Paths().process(files),
-            Units().process(units),
-        )
+    return together(
+        lambda table, found, of_units: FirewallState(
+            table.actual,
+            table.desired,
+            mark in found,
+            table.installed,
+            {path: each for path, each in found.items() if path != mark},
+            of_units,
+        ),
+        question(guard.firewall, ruleset=ruleset),
+        question(states, paths=[*paths, mark]),
+        units.question_for([unit]),
+    )
 
 
 DIRECTORY = "/etc/infisical-iac"
@@ -243,7 +233,7 @@ def rules(
     if after_stack and _is_needed_still(egress):
         yield UpToDate(_STILL)
         return
-    there = _observe(ruleset(openings, egress), [each.path for each in files(openings)])
+    there = look(_asked(ruleset(openings, egress), [each.path for each in files(openings)]))
     yield from decide(openings, there, machine=machine, egress=egress, in_cluster=in_cluster)
 
 
@@ -295,7 +285,7 @@ def removal(*, after_stack: bool = False) -> Commands:
     if after_stack and _is_needed_still(None):
         yield UpToDate(_STILL)
         return
-    yield from decide_removal(_observe(EMPTY, _OWN))
+    yield from decide_removal(look(_asked(EMPTY, _OWN)))
 
 
 def decide_removal(there: FirewallState) -> Commands:
@@ -331,8 +321,8 @@ _WITHOUT_UNIT = (
 )
 
 
-def _observe(text: str, paths: Sequence[str]) -> FirewallState:
-    return host.get_fact(Firewall, ruleset=text, paths=[*paths], unit=UNIT, mark=mark(_WHAT))
+def _asked(text: str, paths: Sequence[str]) -> Question[FirewallState]:
+    return observed(ruleset=text, paths=paths, unit=UNIT, mark=mark(_WHAT))
 
 
 def _load(text: str, before: str) -> None:
@@ -345,6 +335,21 @@ def _load(text: str, before: str) -> None:
         f"printf %s {shlex.quote(EMPTY)} | nft -f -\n"
     )
     try_change(_WHAT, lambda: run("nft -f -", doing="load the firewall", stdin=text), back=back)
+
+
+def questions(known: Known) -> Iterator[Question[FirewallState]]:
+    """Yield what the step asks the agent, if the deployed Infisical calls what the settings say."""
+    if known.settings.host.firewall == "off":
+        yield _asked(EMPTY, _OWN)
+        return
+    open_ = _openings(known)
+    outgoing = egress(known.settings, calls_private=known.machine.calls_private)
+    yield _asked(ruleset(open_, outgoing), [each.path for each in files(open_)])
+
+
+def _openings(known: Known) -> tuple[Opening, ...]:
+    ports = known.machine.ssh_ports or (22,)
+    return openings(known.settings, *ports, peers=known.site.peers)
 
 
 @deploy("Firewall")
@@ -381,7 +386,7 @@ def _bring_up(known: Known, egress: Egress | None, *, after_stack: bool = False)
             removal(after_stack=after_stack, name="Leave the host's firewall to others")
         return
     rules(
-        openings=openings(settings, *(known.machine.ssh_ports or (22,)), peers=known.site.peers),
+        openings=_openings(known),
         machine=known.machine,
         egress=egress,
         in_cluster=known.site.in_swarm,

@@ -13,29 +13,25 @@ from typing import Any
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
+from infisical_iac.agent import system
+from infisical_iac.agent.files import PathState, states
+from infisical_iac.agent.system import UnitState
 from infisical_iac.core import files
 from infisical_iac.core import units as systemd
+from infisical_iac.core.agent import Question, look, printed, question, together
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.core.files import File, Paths, PathState
-from infisical_iac.core.operation import (
-    Commands,
-    or_up_to_date,
-    planned_operation,
-    shared_fact,
-    step,
-)
-from infisical_iac.core.remote import Fact, join_commands, run, split_output, write
+from infisical_iac.core.files import File
+from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
+from infisical_iac.core.remote import run, write
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.trial import try_change
-from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host import kernel, sshd_config
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.shared import not_ours
 from infisical_iac.host.site import Known
 from infisical_iac.host.sshd_config import DROP_IN, QUERIES, READ_LINES, Sshd
 
-_NO_SCHEDULE = "no schedule"
 # An sshd that systemd starts for each connection reads its files each time, and is never stale.
 _READ_SSHD = f"""
 export LC_ALL=C TZ=UTC
@@ -68,34 +64,27 @@ class HardeningState:
     understood: bool = True
 
 
-class Hardening(Fact[HardeningState]):
-    """Read the HardeningState.
+def observed(
+    *, paths: Sequence[str], units: Mapping[str, Sequence[str]], schedule: str
+) -> Question[HardeningState]:
+    """Return the question for the HardeningState.
 
     Args:
         paths: of the files to read.
         units: the units to read, each with the files that it reads at its start.
         schedule: of the maintenance window; may be empty.
     """
-
-    def command(self, paths: list[str], units: dict[str, list[str]], schedule: str) -> str:
-        calendar = f"systemd-analyze calendar {shlex.quote(schedule)} >/dev/null 2>&1"
-        checked = f"{calendar} || echo {shlex.quote(_NO_SCHEDULE)}; " if schedule else ""
-        return join_commands(
-            f"{checked}{Paths().command(paths)}", Units().command([*units], units), _READ_SSHD
-        )
-
-    def process(self, output: list[str]) -> HardeningState:
-        files, units, sshd = split_output(output)
-        return HardeningState(
-            Paths().process([line for line in files if line != _NO_SCHEDULE]),
-            Units().process(units),
-            sshd_config.parse(sshd),
-            _NO_SCHEDULE not in files,
-        )
+    return together(
+        lambda found, of_units, refused, sshd: HardeningState(found, of_units, sshd, not refused),
+        question(states, paths=[*paths]),
+        systemd.question_for([*units], units),
+        question(system.refused_schedules, schedules=[schedule] if schedule else []),
+        printed(_READ_SSHD, sshd_config.parse),
+    )
 
 
 @planned_operation
-def ssh_server(*, is_sole_manager: bool, arguments: Mapping[str, object]) -> Commands:
+def ssh_server(*, is_sole_manager: bool, arguments: Mapping[str, Any]) -> Commands:
     """Have sshd accept only keys and modern algorithms, and forward only to the host itself.
 
     Root can't log in if another user deploys. Raises Refused if this run logged in without a key,
@@ -104,9 +93,9 @@ def ssh_server(*, is_sole_manager: bool, arguments: Mapping[str, object]) -> Com
     Args:
         is_sole_manager: whether only this project manages the host; otherwise root may still log
             in by a key if that was allowed before.
-        arguments: the arguments of the fact `Hardening`.
+        arguments: the arguments of `observed`.
     """
-    there, by_sudo = shared_fact(Hardening, **arguments), bool(host.data.get("_sudo"))
+    there, by_sudo = look(observed(**arguments)), bool(host.data.get("_sudo"))
     yield from decide_sshd(
         there, method=_method(host.connector), by_sudo=by_sudo, is_sole_manager=is_sole_manager
     )
@@ -246,17 +235,17 @@ def host_files(
     *,
     units: Mapping[str, Sequence[str]],
     rules: str,
-    arguments: Mapping[str, object],
+    arguments: Mapping[str, Any],
 ) -> Commands:
     """Write the files of `configuration`, and tighten the modes of files in MODES.
 
     Args:
         units: the units that must have read some of the files, each with these files' paths.
         rules: the path of auditd's rules, which the kernel takes without a restart; or empty.
-        arguments: the arguments of the fact `Hardening`.
+        arguments: the arguments of `observed`.
     """
-    observed = shared_fact(Hardening, **arguments)
-    yield from decide_files(configuration, observed, units=units, rules=rules)
+    there = look(observed(**arguments))
+    yield from decide_files(configuration, there, units=units, rules=rules)
 
 
 def decide_files(
@@ -292,7 +281,7 @@ TIMER = "infisical-maintenance.timer"
 
 @planned_operation
 def maintenance_window(
-    programs: Sequence[File], *, without: str, arguments: Mapping[str, object]
+    programs: Sequence[File], *, without: str, arguments: Mapping[str, Any]
 ) -> Commands:
     """Install `programs` and start the timer; without programs, remove the timer.
 
@@ -300,9 +289,9 @@ def maintenance_window(
 
     Args:
         without: why there are no programs.
-        arguments: the arguments of the fact `Hardening`.
+        arguments: the arguments of `observed`.
     """
-    there = shared_fact(Hardening, **arguments)
+    there = look(observed(**arguments))
     yield from decide_window(programs, there, without=without, schedule=str(arguments["schedule"]))
 
 
@@ -384,32 +373,51 @@ def programs(settings: Settings, turn: int | None) -> Iterator[File]:
         yield systemd.unit_file(unit, settings=settings, script=run_window.path, turn=turn)
 
 
+def questions(known: Known) -> Iterator[Question[HardeningState]]:
+    """Yield what the step asks the agent."""
+    yield observed(**_arguments(known))
+
+
+def _parts(known: Known) -> list[File]:
+    """Return the programs and units of the maintenance window; none without one."""
+    if without_window(known.settings, known.machine):
+        return []
+    return [*programs(known.settings, known.site.turn)]
+
+
+def _units(settings: Settings) -> dict[str, list[str]]:
+    units = {"systemd-journald.service": [_JOURNAL]}
+    if settings.host.auditd == "on":
+        units["auditd.service"] = []
+    return units
+
+
+def _arguments(known: Known) -> dict[str, Any]:
+    """Return the arguments of `observed` for all operations of the step."""
+    settings, parts = known.settings, _parts(known)
+    return {
+        "paths": [
+            *(file.path for file in [*configuration(settings), *parts]),
+            *MODES,
+            DROP_IN,
+            *([] if parts else _WINDOW_PATHS),
+        ],
+        "units": {**_units(settings), TIMER: []},
+        "schedule": settings.host.maintenance_window,
+    }
+
+
 @deploy("Hardening")
 def hardening(known: Known) -> None:
     """Harden the host and its SSH server, then configure the maintenance window.
 
     It runs after all packages are installed, because it tightens the modes of their directories.
     """
-    settings = known.settings
-    files, without = [*configuration(settings)], without_window(settings, known.machine)
-    parts = [] if without else [*programs(settings, known.site.turn)]
-    units = {"systemd-journald.service": [_JOURNAL]}
-    if settings.host.auditd == "on":
-        units["auditd.service"] = []
-    arguments: dict[str, Any] = {
-        "paths": [
-            *(file.path for file in [*files, *parts]),
-            *MODES,
-            DROP_IN,
-            *([] if parts else _WINDOW_PATHS),
-        ],
-        "units": {**units, TIMER: []},
-        "schedule": settings.host.maintenance_window,
-    }
+    settings, arguments = known.settings, _arguments(known)
     if settings.host.hardening == "on":
         host_files(
-            configuration=files,
-            units=units,
+            configuration=[*configuration(settings)],
+            units=_units(settings),
             rules=_RULES,
             arguments=arguments,
             name="Harden kernel modules, shells, journal and files' modes",
@@ -420,8 +428,8 @@ def hardening(known: Known) -> None:
             name="Harden SSH",
         )
     maintenance_window(
-        programs=parts,
-        without=without,
+        programs=_parts(known),
+        without=without_window(settings, known.machine),
         arguments=arguments,
         name="Keep the window for Docker's upgrades and reboots",
     )

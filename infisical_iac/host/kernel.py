@@ -5,15 +5,17 @@ Forwarding stays on, as Docker needs it. Parameters that a kernel lacks are skip
 
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 from pyinfra import logger
 from pyinfra.context import host, state
 
+from infisical_iac.agent import system
+from infisical_iac.agent.system import KernelState
+from infisical_iac.core.agent import Question, look, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, planned_operation, step
-from infisical_iac.core.remote import Fact, run
+from infisical_iac.core.remote import run
 from infisical_iac.core.settings import Settings
 
 _SYSCTL = "/etc/sysctl.d/90-infisical-iac.conf"
@@ -97,42 +99,6 @@ def modules() -> str:
     return "".join(lines)
 
 
-@dataclass(frozen=True)
-class KernelState:
-    """`parameters` by name, and `swap` devices that would hold memory in clear."""
-
-    parameters: dict[str, str] = field(default_factory=dict)
-    # The size of core dumps, in bytes, that systemd allows its services.
-    core_limit: str = ""
-    swap: tuple[str, ...] = ()
-
-
-class Kernel(Fact[KernelState]):
-    """Read the named sysctl parameters, the core limit and active swap that is not encrypted.
-
-    Swap on a device-mapper crypt target is encrypted; zram never leaves memory.
-    """
-
-    def command(self, parameters: list[str]) -> str:
-        return (
-            f"sysctl {shlex.join(parameters)} 2>/dev/null | sed 's/ = /=/'; "
-            "systemctl show --property=DefaultLimitCORE; "
-            "tail -n +2 /proc/swaps | while read -r device rest; do "
-            'case "$device" in /dev/zram*) continue ;; esac; '
-            'lsblk --inverse --noheadings --output TYPE "$device" 2>/dev/null | grep -q crypt '
-            '|| echo "swap $device"; done'
-        )
-
-    def process(self, output: list[str]) -> KernelState:
-        pairs = (line.split("=", 1) for line in output if "=" in line and line[:5] != "swap ")
-        parameters = {key.strip(): value.strip() for key, value in pairs}
-        return KernelState(
-            core_limit=parameters.pop("DefaultLimitCORE", ""),
-            parameters=parameters,
-            swap=tuple(line[5:] for line in output if line.startswith("swap ")),
-        )
-
-
 _WITHOUT_SWAP = r"sed -i.before-infisical-iac -E 's/^([^#]\S*\s+\S+\s+swap\s)/# \1/' /etc/fstab"
 
 
@@ -155,6 +121,11 @@ def without_swap(device: str) -> str:
     return _IF_IT_FITS.format(device=shlex.quote(device))
 
 
+def question_for(values: Mapping[str, str]) -> Question[KernelState]:
+    """Return the question that `live_parameters` asks."""
+    return question(system.kernel, parameters=[*values])
+
+
 @planned_operation
 def live_parameters(values: Mapping[str, str], *, swap_off: bool) -> Commands:
     """Set the kernel parameters `values` now; a file of `sysctl` sets them at the next boot.
@@ -162,7 +133,7 @@ def live_parameters(values: Mapping[str, str], *, swap_off: bool) -> Commands:
     Parameters that the kernel lacks are skipped. systemd reads its files again if its limit on core
     dumps isn't 0. With `swap_off`, swap that isn't encrypted is turned off, also in `/etc/fstab`.
     """
-    kernel = host.get_fact(Kernel, parameters=list(values))
+    kernel = look(question_for(values))
     if kernel.swap and not swap_off and state.is_executing:
         kept = ", ".join(kernel.swap)
         logger.info(f"{host.print_prefix}swap in clear is kept, as setting 'swap' says: {kept}")

@@ -1,20 +1,21 @@
 """Keep the data on a data volume: read its state, refuse what would lose data, mount it."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pyinfra.api.deploy import deploy
-from pyinfra.context import host
 
+from infisical_iac.agent.files import PathState, states
+from infisical_iac.agent.system import UnitState
 from infisical_iac.core import files, units
+from infisical_iac.core.agent import Question, ask, look, printed, question, together
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import Refused, SettingsError
-from infisical_iac.core.files import File, Paths, PathState
+from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, planned_operation, step
-from infisical_iac.core.remote import Fact, join_commands, run, split_output, write
+from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script, template
-from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.shared import not_ours
 from infisical_iac.host.site import Known
 
@@ -142,16 +143,14 @@ class DataVolume:
     units: dict[str, UnitState] = field(default_factory=dict)
 
 
-class Volume(Fact[DataVolume]):
-    """Read the DataVolume of a `device`, with `paths` and `units`."""
-
-    def command(self, device: str, paths: list[str], units: list[str]) -> str:
-        content = script("volume", "inspect", device)
-        return join_commands(content, Paths().command(paths), Units().command(units, {}))
-
-    def process(self, output: list[str]) -> DataVolume:
-        volume, files, units = split_output(output)
-        return DataVolume(parse(volume), Paths().process(files), Units().process(units))
+def observed(*, device: str, paths: Sequence[str], names: Sequence[str]) -> Question[DataVolume]:
+    """Return the question for the DataVolume of a `device`, with files and the named units."""
+    return together(
+        DataVolume,
+        printed(script("volume", "inspect", device), parse),
+        question(states, paths=[*paths]),
+        units.question_for(names),
+    )
 
 
 def parse(lines: list[str]) -> VolumeState:
@@ -199,10 +198,13 @@ def mount(device: str, *, of_host: str, deployed: bool, spare: str) -> Commands:
 
     The arguments are those of `refuse`, which raises before anything is changed.
     """
-    there, paths = DataVolume(), [each.path for each in configuration("")]
-    if device:
-        there = host.get_fact(Volume, device=device, paths=paths, units=[UNIT])
+    there = look(_asked(device)) if device else DataVolume()
     yield from decide(device, there, of_host=of_host, deployed=deployed, spare=spare)
+
+
+def _asked(device: str) -> Question[DataVolume]:
+    paths = [each.path for each in configuration("")]
+    return observed(device=device, paths=paths, names=[UNIT])
 
 
 def decide(
@@ -245,7 +247,7 @@ def decide(
 def _mount_volume(device: str, blank: bool, wrong: Sequence[File]) -> None:
     if blank:
         run(script("volume", "format", device), doing=f"make a file system on {device}")
-    uuid = host.get_fact(Volume, device=device, paths=[], units=[UNIT]).volume.uuid
+    uuid = ask(observed(device=device, paths=[], names=[UNIT])).volume.uuid
     for file in configuration(uuid) if blank else wrong:
         write(file.path, file.content, mode=file.mode)
     run(
@@ -274,6 +276,12 @@ _STOP_DOCKER = (
     '{ echo "containers run on the host, which use its own disk: stop them" >&2; '
     "exit 1; }; systemctl stop docker.socket docker.service; }; }"
 )
+
+
+def questions(known: Known) -> Iterator[Question[DataVolume]]:
+    """Yield what the step asks the agent."""
+    if device := known.settings.host.data_volume:
+        yield _asked(device)
 
 
 @deploy("Data volume")

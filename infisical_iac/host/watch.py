@@ -1,31 +1,26 @@
 """Configure fail2ban and the access log's rotation, and read requests from that log."""
 
-import json
-import re
 import shlex
-from ast import literal_eval
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from ipaddress import ip_network
 from pathlib import PurePath
 
 from pyinfra.api.deploy import deploy
-from pyinfra.context import host
 
+from infisical_iac.agent import guard
+from infisical_iac.agent.files import PathState, states
+from infisical_iac.agent.system import UnitState
 from infisical_iac.core import files, units
+from infisical_iac.core.agent import Question, look, question, together
 from infisical_iac.core.change import Change
-from infisical_iac.core.files import File, Paths, PathState
+from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
-from infisical_iac.core.remote import Fact, join_commands, run, split_output
+from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script, script_file
 from infisical_iac.core.settings import Settings
-from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host import bans as rules
 from infisical_iac.host.site import Known
-
-_MOUNTED = "mounted"
-_PROMPT = "fail2ban> "
 
 
 @dataclass(frozen=True)
@@ -45,58 +40,28 @@ class WatchState:
     live: bool = False
 
 
-class Watch(Fact[WatchState]):
-    """Read the WatchState.
+def observed(
+    *,
+    paths: Sequence[str],
+    names: Sequence[str],
+    config: Mapping[str, Sequence[str]],
+    live: str,
+) -> Question[WatchState]:
+    """Return the question for the WatchState.
 
     Args:
+        names: of the units.
         config: the files that each unit reads at its start, by the unit's name.
         live: the mount point of the log's file system.
     """
-
-    def command(
-        self, paths: list[str], units: list[str], config: dict[str, list[str]], live: str
-    ) -> str:
-        return join_commands(
-            Paths().command(paths),
-            f"! mountpoint --quiet {shlex.quote(live)} || echo {_MOUNTED}; "
-            "printf 'status\\nbanned\\n' | timeout 20 fail2ban-client -i 2>/dev/null; echo; "
-            "nft --json list table inet f2b-table 2>/dev/null; echo",
-            Units().command(units, config),
-        )
-
-    def process(self, output: list[str]) -> WatchState:
-        files, answers, units = split_output(output)
-        jails: frozenset[str] = frozenset()
-        banned = enforced = jails
-        for line in answers:
-            if found := re.search(r"Jail list:\s*(\S.*)", line):
-                jails = frozenset(re.split(r",\s*", found[1].strip()))
-            elif line.startswith(f"{_PROMPT}["):
-                of_jails = [jail.values() for jail in literal_eval(line.removeprefix(_PROMPT))]
-                banned = _networks(each for lists in of_jails for some in lists for each in some)
-            elif line.startswith('{"nftables"'):
-                sets = [each["set"] for each in json.loads(line)["nftables"] if "set" in each]
-                enforced = _networks(_text(each) for one in sets for each in one.get("elem", ()))
-        return WatchState(
-            Paths().process(files),
-            Units().process(units),
-            jails,
-            banned - enforced,
-            _MOUNTED in answers,
-        )
-
-
-def _text(element: str | dict[str, dict[str, object]]) -> str:
-    """Return an element of an nft set as text; it is an address or a prefix."""
-    if isinstance(element, str):
-        return element
-    return "{addr}/{len}".format(**element["prefix"])
-
-
-def _networks(found: Iterable[str]) -> frozenset[str]:
-    """Return addresses and networks in their canonical form, so that they can be compared."""
-    return frozenset(
-        str(ip_network(each)).removesuffix("/32").removesuffix("/128") for each in found
+    return together(
+        lambda found, of_units, banning, is_live: WatchState(
+            found, of_units, banning.jails, banning.unenforced, is_live
+        ),
+        question(states, paths=[*paths]),
+        units.question_for(names, config),
+        question(guard.bans),
+        question(guard.is_mounted, place=live),
     )
 
 
@@ -124,15 +89,16 @@ def log_and_bans(
         jails: the names of jails that must be active; other jails are left alone.
         has_log: whether something writes the log.
     """
-    desired = [each.path for each in bans]
-    there = host.get_fact(
-        Watch,
+    yield from decide(rotation, bans, jails, look(_asked(rotation, bans)), has_log=has_log)
+
+
+def _asked(rotation: Sequence[File], bans: Sequence[File]) -> Question[WatchState]:
+    return observed(
         paths=[*(each.path for each in rotation), *_own_paths(bans), LOG, _FORMER],
         live=LIVE,
-        units=[*(PurePath(each.path).name for each in rotation if units.is_unit(each)), FAIL2BAN],
-        config={FAIL2BAN: desired},
+        names=[*(PurePath(each.path).name for each in rotation if units.is_unit(each)), FAIL2BAN],
+        config={FAIL2BAN: [each.path for each in bans]},
     )
-    yield from decide(rotation, bans, jails, there, has_log=has_log)
 
 
 def decide(
@@ -236,6 +202,11 @@ def bans(settings: Settings) -> Iterator[File]:
         yield File(path, text)
     if settings.host.fail2ban == "on":
         yield File(rules.KNOWN, script_file("has-logged-in"))
+
+
+def questions(known: Known) -> Iterator[Question[WatchState]]:
+    """Yield what the step asks the agent."""
+    yield _asked([*rotation(known.settings)], [*bans(known.settings)])
 
 
 @deploy("Watch")

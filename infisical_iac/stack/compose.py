@@ -8,11 +8,13 @@ from pyinfra import logger
 from pyinfra.api.command import StringCommand
 from pyinfra.context import host, state
 
+from infisical_iac.agent.files import PathState
 from infisical_iac.core import files, journal
+from infisical_iac.core.agent import look
 from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import CheckFailed, CommandFailed, SettingsError, UserError
-from infisical_iac.core.files import File, PathState
-from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
+from infisical_iac.core.files import File
+from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
@@ -23,11 +25,11 @@ from infisical_iac.stack.settings import StackSettings, image_name
 from infisical_iac.stack.state import (
     COMPOSE_FILE,
     STACK_FILE,
-    DeploymentFact,
     DeploymentState,
     Stack,
     StackState,
     connections,
+    deployment,
 )
 
 # A world-writable directory, so each upload gets a private directory of its own in it.
@@ -93,7 +95,7 @@ def decide(
 
 def observe(compose: str, images: Sequence[str]) -> DeploymentState:
     """Return what is deployed, compared with the desired Compose file; for operations."""
-    return shared_fact(DeploymentFact, compose=compose, images=list(images))
+    return look(deployment(compose=compose, images=images))
 
 
 def _differences(

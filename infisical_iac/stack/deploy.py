@@ -1,10 +1,13 @@
 """Define the steps of the stack in every deploy: ingress and containers."""
 
+from collections.abc import Iterator
 from functools import partial
+from typing import Any
 
 from pyinfra.api.deploy import deploy
 
 from infisical_iac.core import files
+from infisical_iac.core.agent import Question, scripted
 from infisical_iac.core.files import File
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
@@ -13,7 +16,26 @@ from infisical_iac.instance import authorities, mail, providers, proxy
 from infisical_iac.instance.settings import EXTRA_CA
 from infisical_iac.stack import compose, edge, keys
 from infisical_iac.stack.compose_file import compose_file
-from infisical_iac.stack.ingress import configuration, served_certificate
+from infisical_iac.stack.ingress import asked, configuration, served_certificate
+
+
+def questions(known: Known) -> Iterator[Question[Any]]:
+    """Yield what the steps of keys and ingress ask the agent on a host that is up to date."""
+    settings = known.settings
+    if known.leads:
+        yield scripted(keys.Keys, more=keys.more_of(settings))
+    else:
+        yield edge.closed()
+    if settings.stack.runs_caddy:
+        yield asked(settings)
+    if trusted := _authorities(settings):
+        yield files.question_for(trusted)
+
+
+def _authorities(settings: Settings) -> list[File]:
+    """Return the file of the authorities that Infisical trusts, if there are any."""
+    trusted = authorities.read_authorities(settings)
+    return [File(EXTRA_CA, trusted, mode="644")] if trusted else []
 
 
 @deploy("Secrets")
@@ -57,11 +79,8 @@ def make_keys(known: Known, admin_password: str | None) -> None:
 def configure_containers(settings: Settings) -> None:
     """Write the files that the containers of Caddy and Infisical start with."""
     configuration(settings=settings, name="Configure the ingress")
-    if trusted := authorities.read_authorities(settings):
-        files.contents(
-            files=[File(EXTRA_CA, trusted, mode="644")],
-            name="Write the authorities that Infisical trusts",
-        )
+    if trusted := _authorities(settings):
+        files.contents(files=trusted, name="Write the authorities that Infisical trusts")
 
 
 def run_containers(settings: Settings, machine: MachineState) -> None:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Collection, Sequence
 from pyinfra import logger
 from pyinfra.context import host
 
+from infisical_iac.agent.files import PathState, states
 from infisical_iac.core import connection
+from infisical_iac.core.agent import Question, look, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.connection import LOST, current, explain_loss, with_others
 from infisical_iac.core.errors import CommandFailed, UserError
-from infisical_iac.core.files import Paths
-from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
+from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack import ingress
@@ -107,8 +108,13 @@ def opening() -> Commands:
 
     A node's edge stays closed if the node was unreachable at the end of the change that closed it.
     """
-    there = shared_fact(Paths, paths=[_FILE])
+    there = look(closed())
     yield from decide(there)
+
+
+def closed() -> Question[dict[str, PathState]]:
+    """Return the question that `opening` asks."""
+    return question(states, paths=[_FILE])
 
 
 def decide(there: Collection[str]) -> Commands:

@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
@@ -11,12 +11,14 @@ from pathlib import PurePath
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from infisical_iac.agent.files import PathState, states
 from infisical_iac.core import files
+from infisical_iac.core.agent import Question, look, printed, question, together
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import CheckFailed
-from infisical_iac.core.files import File, Paths, PathState
-from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
-from infisical_iac.core.remote import Fact, run, write
+from infisical_iac.core.files import File
+from infisical_iac.core.operation import Commands, planned_operation, step
+from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script, template
 from infisical_iac.core.settings import Settings
 from infisical_iac.host import bans, watch
@@ -41,20 +43,22 @@ class IngressState:
     certificate: str = ""
 
 
-class Ingress(Fact[IngressState]):
-    """Read the IngressState: the files at `paths`, and the certificate of `site` at `port`."""
+def observed(*, paths: Sequence[str], site: str, port: int) -> Question[IngressState]:
+    """Return the question for the IngressState: files, and the certificate of `site` at `port`."""
+    return together(
+        lambda found, served: replace(served, files=found),
+        question(states, paths=[*paths]),
+        printed(f"{script('ingress', 'inspect', site, str(port))}; true", parse),
+    )
 
-    def command(self, paths: list[str], site: str, port: int) -> str:
-        return f"{Paths().command(paths)}; {script('ingress', 'inspect', site, str(port))}; true"
 
-    def process(self, output: list[str]) -> IngressState:
-        at = next(number for number, line in enumerate(output) if line.startswith(_REVISION))
-        pem = output[at + 1 :]
-        return IngressState(
-            Paths().process(output[:at]),
-            output[at].removeprefix(_REVISION).strip(),
-            "\n".join([*pem, ""]) if _PEM in pem else "",
-        )
+def parse(lines: list[str]) -> IngressState:
+    """Parse the revision and the certificate that `ingress.sh inspect` printed."""
+    revision, *pem = lines
+    return IngressState(
+        revision=revision.removeprefix(_REVISION).strip(),
+        certificate="\n".join([*pem, ""]) if _PEM in pem else "",
+    )
 
 
 DIRECTORY = "/etc/infisical/ingress"
@@ -75,7 +79,7 @@ def configuration(settings: Settings) -> Commands:
     them, the old files stay in effect.
     """
     if settings.stack.runs_caddy:
-        yield from decide(settings, _observe(settings), certificate.own(settings))
+        yield from decide(settings, look(asked(settings)), certificate.own(settings))
     else:
         # Caddy's existing files stay, because a rollback to an earlier release may need them.
         yield UpToDate(f"ingress is {settings.stack.ingress}, so the stack has no Caddy")
@@ -117,10 +121,10 @@ def _files(text: str, pair: Pair | None) -> list[File]:
     return [File(path, content, mode="600") for path, content in texts.items()]
 
 
-def _observe(settings: Settings) -> IngressState:
+def asked(settings: Settings) -> Question[IngressState]:
+    """Return the question for the IngressState of the settings."""
     url = urlsplit(settings.stack.site_url)
-    return shared_fact(
-        Ingress,
+    return observed(
         paths=[CADDYFILE, CERTIFICATE, KEY, *_DIRECTORIES],
         site=url.hostname or "",
         port=url.port or 443,
@@ -169,7 +173,7 @@ def served_certificate(settings: Settings) -> Commands:
         yield UpToDate(f"ingress is {settings.stack.ingress}, so the stack serves no certificate")
         return
     own, now = certificate.own(settings), datetime.now(UTC)
-    yield from decide_certificate(settings, _observe(settings), own, now)
+    yield from decide_certificate(settings, look(asked(settings)), own, now)
 
 
 def decide_certificate(

@@ -23,7 +23,7 @@ from infisical_iac.api.rate_limits import RateLimiter
 from infisical_iac.api.universal_auth import PREFIX
 from infisical_iac.core import journal
 from infisical_iac.core.errors import ApiError, NotBootstrapped, Refused
-from infisical_iac.core.remote import run
+from infisical_iac.core.files import read_text
 from infisical_iac.core.settings import load
 from infisical_iac.core.terminal import print_note
 from infisical_iac.stack.keys import Keys
@@ -71,7 +71,7 @@ def deployer(port: int) -> Client:
     kept = _logins.get(host.name)
     if kept and time.monotonic() < kept.until:
         return kept.client
-    text = _read(DEPLOYER_FILE)
+    text = read_text(DEPLOYER_FILE)
     found = _variables(text)
     try:
         client = login.universal(
@@ -175,11 +175,7 @@ def forget() -> None:
 
 def read_env(path: str) -> dict[str, str]:
     """Return the variables of an env file on the host, without logging them; empty without it."""
-    return _variables(_read(path))
-
-
-def _read(path: str) -> str:
-    return run(f"cat {path} 2>/dev/null || true", doing=f"read {path}")
+    return _variables(read_text(path))
 
 
 def _variables(text: str) -> dict[str, str]:

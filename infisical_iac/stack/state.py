@@ -2,15 +2,16 @@
 
 import re
 import shlex
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
 import yaml
 
-from infisical_iac.core.files import Paths, PathState
+from infisical_iac.agent.files import PathState, states
+from infisical_iac.core.agent import Question, question, scripted, together
 from infisical_iac.core.images import Images
-from infisical_iac.core.remote import Fact, join_commands, split_output
+from infisical_iac.core.remote import Fact
 from infisical_iac.core.rendering import script
 
 # The prefix of the names of the Compose project's own networks.
@@ -339,20 +340,11 @@ class DeploymentState:
     stack: StackState = field(default_factory=StackState)
 
 
-class DeploymentFact(Fact[DeploymentState]):
-    """Read the DeploymentState; the arguments are those of Stack, with Infisical's image first."""
-
-    def command(self, compose: str, images: list[str]) -> str:
-        return join_commands(
-            Paths().command([COMPOSE_FILE]),
-            Upgrades().command(images[0]),
-            Stack().command(compose, images),
-        )
-
-    def process(self, output: list[str]) -> DeploymentState:
-        files, upgrade, stack = split_output(output)
-        return DeploymentState(
-            Paths().process(files).get(COMPOSE_FILE),
-            Upgrades().process(upgrade),
-            Stack().process(stack),
-        )
+def deployment(*, compose: str, images: Sequence[str]) -> Question[DeploymentState]:
+    """Return the question for the DeploymentState, as of Stack, with Infisical's image first."""
+    return together(
+        lambda files, upgrade, stack: DeploymentState(files.get(COMPOSE_FILE), upgrade, stack),
+        question(states, paths=[COMPOSE_FILE]),
+        scripted(Upgrades, desired=images[0]),
+        scripted(Stack, compose=compose, images=[*images]),
+    )

@@ -1,13 +1,17 @@
 """Store the services' credentials on the host, each client secret in its own file."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import PurePath
 
 from pyinfra import logger
 from pyinfra.context import host, state
 
+from infisical_iac.agent.files import texts
+from infisical_iac.core.agent import Question, look, question
 from infisical_iac.core.operation import Commands, decide_changes, planned_operation, step
-from infisical_iac.core.remote import remove, run, write
+from infisical_iac.core.remote import remove, write
 from infisical_iac.stack import session
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.credential_file import Store, render
@@ -83,19 +87,21 @@ def _due(desired: Workspace, port: int) -> list[Step]:
     return [due for due in steps if not due.is_up_to_date]
 
 
+def credentials_question() -> Question[dict[str, str]]:
+    """Return the question for all files of credentials, which are read ahead of the operation."""
+    return question(texts, paths=[], patterns=[f"{DIRECTORY}/*.env"])
+
+
 def _files() -> dict[str, str]:
-    command = (
-        f"for file in {DIRECTORY}/*.env; do test -f $file || continue; "
-        "basename $file .env; sed 's/^/ /' $file; echo; done"
-        # No credential holds such a byte or line end, which would hide the files after it.
-        " | LC_ALL=C tr -c '\\n -~' '?'"
-    )
-    files: dict[str, str] = {}
-    name = ""
-    for line in run(command, doing=f"read {DIRECTORY}").splitlines():
-        if line.startswith(" "):
-            files[name] += f"{line[1:]}\n"
-        elif line:
-            name = line
-            files[name] = ""
-    return files
+    found = look(credentials_question())
+    return {PurePath(path).stem: _printable(text) for path, text in found.items()}
+
+
+def _printable(text: str) -> str:
+    """Return a text with its last line ended, and all but printable ASCII as question marks.
+
+    No credential holds such a character, which would be printed with the sentence that names it.
+    """
+    lines = (re.sub("[^ -~]", "?", line) for line in text.split("\n"))
+    whole = "\n".join(lines)
+    return whole if whole.endswith("\n") or not whole else f"{whole}\n"

@@ -17,6 +17,7 @@ from infisical_iac.api.universal_auth import ClientSecret
 from infisical_iac.core import journal
 from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import ApiError, CheckFailed, CommandFailed
+from infisical_iac.core.files import read_text
 from infisical_iac.core.operation import Commands, decide_changes, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
@@ -203,7 +204,7 @@ def save_memory(memory: Memory) -> None:
 
 def read_memory() -> Memory:
     """Return the memory stored on the current host; an empty one before the first run."""
-    return parse(run(f"cat {MEMORY} 2>/dev/null || true", doing=f"read {MEMORY}"))
+    return parse(read_text(MEMORY))
 
 
 def known_memory(*, again: bool = False) -> Memory:

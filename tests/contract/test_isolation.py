@@ -304,7 +304,7 @@ def service(
 
     memory = {"environments": {}, "project": {"id": project, "slug": SLUG}}
     monkeypatch.setattr(reading, "run", run)
-    monkeypatch.setattr(reconcile, "run", lambda command, *, doing: json.dumps(memory))
+    monkeypatch.setattr(reconcile, "read_text", lambda path: json.dumps(memory))
     monkeypatch.setattr(session, "api", lambda port: Client(instance.url))
     return stored
 

@@ -5,7 +5,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import paramiko
 import testinfra  # type: ignore[import-untyped]
@@ -14,6 +14,7 @@ from pyinfra.api.exceptions import ConnectError
 from pyinfra.api.inventory import Inventory
 from pyinfra.api.state import State
 
+from infisical_iac.core.agent import Question, ask
 from infisical_iac.core.connection import verify_host_keys, without_delay
 from infisical_iac.host.machine import Machine, absence
 from infisical_iac.host.model import MachineState
@@ -21,6 +22,7 @@ from tests.host.target import Target, TargetError
 
 # testinfra's class Host; the package has no types.
 Host: TypeAlias = Any
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,10 @@ class Connection:
         channel.shutdown_write()
         with channel.makefile("rb") as output:
             return output.read().decode(errors="replace")
+
+    def look(self, asked: Question[T]) -> T:
+        """Return the value of a question, of which testinfra logs nothing."""
+        return ask(asked, self.quietly)
 
     def machine(self) -> MachineState:
         """Return the observed state of the machine."""

@@ -3,8 +3,8 @@
 import pytest
 
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.watch import Watch, WatchState, bans
-from tests.host.connection import Host
+from infisical_iac.host.watch import WatchState, bans, observed
+from tests.host.connection import Connection
 
 _FAIL2BAN = "fail2ban.service"
 
@@ -16,11 +16,10 @@ def _is_on(settings: Settings) -> None:
 
 
 @pytest.fixture(scope="session")
-def watch_state(host: Host, settings: Settings) -> WatchState:
-    fact, paths = Watch(), [each.path for each in bans(settings)]
-    live = "/var/log/infisical-access/live"
-    command = fact.command(paths, [_FAIL2BAN], {_FAIL2BAN: paths}, live)
-    return fact.process(host.check_output(command).splitlines())
+def watch_state(connection: Connection, settings: Settings) -> WatchState:
+    paths, live = [each.path for each in bans(settings)], "/var/log/infisical-access/live"
+    config = {_FAIL2BAN: paths}
+    return connection.look(observed(paths=paths, names=[_FAIL2BAN], config=config, live=live))
 
 
 def test_fail2ban_is_enabled_and_runs_with_the_files_of_the_settings(

@@ -2,9 +2,10 @@
 
 import pytest
 
+from infisical_iac.agent import system
+from infisical_iac.agent.system import KernelState, UnitState
+from infisical_iac.core.agent import question
 from infisical_iac.core.settings import Settings
-from infisical_iac.core.units import Units, UnitState
-from infisical_iac.host.kernel import Kernel, KernelState
 from infisical_iac.host.model import MachineState
 from tests.host.connection import Connection, Host
 
@@ -15,16 +16,14 @@ def apt_configuration(host: Host) -> str:
 
 
 @pytest.fixture(scope="session")
-def kernel(host: Host) -> KernelState:
-    fact = Kernel()
-    return fact.process(host.check_output(fact.command([])).splitlines())
+def kernel(connection: Connection) -> KernelState:
+    return connection.look(question(system.kernel, parameters=[]))
 
 
 @pytest.fixture(scope="session")
-def clock(host: Host, machine: MachineState) -> UnitState:
+def clock(connection: Connection, machine: MachineState) -> UnitState:
     unit = machine.clock or "systemd-timesyncd.service"
-    fact = Units()
-    return fact.process(host.check_output(fact.command([unit], {})).splitlines())[unit]
+    return connection.look(question(system.units, names=[unit]))[unit]
 
 
 @pytest.mark.parametrize("name", ["ca-certificates", "curl", "unattended-upgrades"])

@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.agent import system
+from infisical_iac.agent.system import UnitState
+from infisical_iac.core.agent import question
 from infisical_iac.core.settings import Settings
-from infisical_iac.core.units import Units, UnitState
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.shared import not_ours
-from tests.host.connection import Host
+from tests.host.connection import Connection, Host
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,10 +26,10 @@ def _ours(settings: Settings, machine: MachineState) -> None:
 
 
 @pytest.fixture(scope="session")
-def engine(host: Host) -> UnitState:
-    fact, unit = Units(), "docker.service"
-    command = fact.command([unit], {unit: ["/etc/docker/daemon.json"]})
-    return fact.process(host.check_output(command).splitlines())[unit]
+def engine(connection: Connection) -> UnitState:
+    unit = "docker.service"
+    config = {unit: ["/etc/docker/daemon.json"]}
+    return connection.look(question(system.units, names=[unit], config=config))[unit]
 
 
 def test_the_engine_was_started_with_the_configuration_on_disk(engine: UnitState) -> None:

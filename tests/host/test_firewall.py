@@ -5,10 +5,10 @@ import re
 import pytest
 
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.firewall import Firewall, FirewallState, files, ruleset
+from infisical_iac.host.firewall import FirewallState, files, observed, ruleset
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.openings import Opening, egress, openings
-from tests.host.connection import Host
+from tests.host.connection import Connection, Host
 from tests.host.sockets import Socket
 
 _FILE = "/etc/infisical-iac/firewall.nft"
@@ -32,13 +32,13 @@ def expected_openings(
 
 @pytest.fixture(scope="session")
 def firewall(
-    host: Host, settings: Settings, expected_openings: tuple[Opening, ...]
+    connection: Connection, settings: Settings, expected_openings: tuple[Opening, ...]
 ) -> FirewallState:
     is_on = settings.host.firewall == "on"
     text = ruleset(expected_openings, egress(settings)) if is_on else _NO_TABLE
-    fact, paths = Firewall(), [_FILE, f"/etc/systemd/system/{_UNIT}"]
-    command = fact.command(text, paths, _UNIT, "/var/lib/infisical-trial/firewall")
-    return fact.process(host.check_output(command).splitlines())
+    paths = [_FILE, f"/etc/systemd/system/{_UNIT}"]
+    mark = "/var/lib/infisical-trial/firewall"
+    return connection.look(observed(ruleset=text, paths=paths, unit=_UNIT, mark=mark))
 
 
 @pytest.fixture(scope="session")

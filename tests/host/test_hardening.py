@@ -2,11 +2,12 @@
 
 import pytest
 
-from infisical_iac.core.files import Paths
+from infisical_iac.agent.files import states
+from infisical_iac.core.agent import question
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.hardening import without_window
 from infisical_iac.host.model import MachineState
-from tests.host.connection import Host
+from tests.host.connection import Connection, Host
 from tests.host.containers import Inspected
 
 TIMER = "infisical-maintenance.timer"
@@ -29,11 +30,10 @@ def test_files_that_a_login_creates_are_closed_to_others(host: Host) -> None:
 
 
 @pytest.mark.usefixtures("hardening")
-def test_files_of_cron_sudo_and_sshd_have_narrow_modes(host: Host) -> None:
-    fact = Paths()
-    states = fact.process(host.check_output(fact.command([*_MODES])).splitlines())
-    assert "/etc/ssh/sshd_config" in states
-    modes = {path: int(state.mode, 8) & 0o777 for path, state in states.items()}
+def test_files_of_cron_sudo_and_sshd_have_narrow_modes(connection: Connection) -> None:
+    found = connection.look(question(states, paths=[*_MODES]))
+    assert "/etc/ssh/sshd_config" in found
+    modes = {path: int(state.mode, 8) & 0o777 for path, state in found.items()}
     assert {path: oct(mode) for path, mode in modes.items() if mode & ~_MODES[path]} == {}
 
 

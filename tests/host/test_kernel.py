@@ -2,8 +2,9 @@
 
 import pytest
 
-from infisical_iac.host.kernel import Kernel
-from tests.host.connection import Host
+from infisical_iac.agent import system
+from infisical_iac.core.agent import question
+from tests.host.connection import Connection, Host
 
 # Parameters that a kernel lacks are not checked.
 _PARAMETERS = {
@@ -46,9 +47,8 @@ _PARAMETERS = {
 
 
 @pytest.mark.usefixtures("hardening")
-def test_the_kernel_parameters_that_the_kernel_has_are_in_effect(host: Host) -> None:
-    fact = Kernel()
-    found = fact.process(host.check_output(fact.command([*_PARAMETERS])).splitlines()).parameters
+def test_the_kernel_parameters_that_the_kernel_has_are_in_effect(connection: Connection) -> None:
+    found = connection.look(question(system.kernel, parameters=[*_PARAMETERS])).parameters
     assert "net.ipv4.tcp_syncookies" in found
     wrong = {name: value for name, value in found.items() if value != _PARAMETERS[name]}
     assert wrong == {}

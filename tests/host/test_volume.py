@@ -2,10 +2,10 @@
 
 import pytest
 
-from infisical_iac.core.files import PathState
+from infisical_iac.agent.files import PathState
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.volume import DataVolume, Volume
-from tests.host.connection import Host
+from infisical_iac.host.volume import DataVolume, observed
+from tests.host.connection import Connection, Host
 
 _DOCKER = "docker.service"
 _UNIT = "infisical-data.service"
@@ -33,10 +33,9 @@ _PLACES = {
 
 
 @pytest.fixture(scope="session")
-def data_volume(host: Host, settings: Settings) -> DataVolume:
-    fact = Volume()
+def data_volume(connection: Connection, settings: Settings) -> DataVolume:
     device = settings.host.data_volume or "/dev/null"
-    return fact.process(host.check_output(fact.command(device, _PATHS, [_UNIT])).splitlines())
+    return connection.look(observed(device=device, paths=_PATHS, names=[_UNIT]))
 
 
 @pytest.fixture(scope="session")

@@ -4,12 +4,16 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
+from infisical_iac.agent import guard
+from infisical_iac.agent.guard import Bans
+from infisical_iac.agent.runner import Output, Runner
 from infisical_iac.host.bans import DIRECTORY, KNOWN
-from infisical_iac.host.watch import LOG, Watch, WatchState, bans
+from infisical_iac.host.watch import LOG, bans
 from tests.unit.fake_programs import JOURNALCTL, fake_program
 from tests.unit.settings_of import settings_of
 
@@ -31,6 +35,27 @@ _REACH = (
     "try: socket.create_connection((sys.argv[2], int(sys.argv[3])), 2, (sys.argv[1], 0)).close()\n"
     "except OSError: sys.exit(1)\n"
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Inside(Runner):
+    """The agent's runner on a host, whose fail2ban has its configuration in a folder of its own."""
+
+    host: str
+    config: Path
+
+    def run(
+        self,
+        words: Sequence[str],
+        *,
+        stdin: str = "",
+        seconds: float = 60,
+        environment: Mapping[str, str] = {},
+    ) -> Output:
+        own = {"fail2ban-client": ("fail2ban-client", "-c", str(self.config))}
+        command = [part for each in words for part in own.get(each, (each,))]
+        inside = ("ip", "netns", "exec", self.host, *command)
+        return super().run(inside, stdin=stdin, seconds=seconds, environment=environment)
 
 
 class BanningHost:
@@ -135,12 +160,9 @@ class BanningHost:
         """Return whether all of these addresses are banned within a time limit."""
         return within(10, lambda: not any(self.reaches(each) for each in sources))
 
-    def observe(self) -> WatchState:
+    def observe(self) -> Bans:
         """Return the observed state, as the deploy reads it."""
-        command = Watch().command([], [], {}, "/")
-        config = f"fail2ban-client -c {self._home / 'fail2ban'}"
-        text = command.replace("fail2ban-client", config).replace("systemctl", "true")
-        return Watch().process(_run(*self._within(self._names[0], "sh", "-c", text)).splitlines())
+        return guard.bans(_Inside(host=self._names[0], config=self._home / "fail2ban"))
 
     def _within(self, name: str, *command: str) -> tuple[str, ...]:
         return ("ip", "netns", "exec", name, *command)

@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from infisical_iac.cluster.swarm_state import Swarm, SwarmMember, SwarmState
+from infisical_iac.cluster.swarm_state import SwarmMember, SwarmState, observed
 from tests.host.connection import Connection
 
-_SWARM = Swarm()
 STACK = "infisical"
 # Runs a command in this node's own container of a service.
 INSIDE = (
@@ -44,10 +43,7 @@ class Node:
 
 def nodes(connections: Mapping[str, Connection]) -> list[Node]:
     """Return all reachable nodes, the data nodes first, by their numbers."""
-    found = [
-        Node(name, each, _SWARM.process(each.quietly(_SWARM.command()).splitlines()))
-        for name, each in connections.items()
-    ]
+    found = [Node(name, each, each.look(observed())) for name, each in connections.items()]
     return sorted(found, key=lambda node: node.member.number if node.seen.control else 9)
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.agent.files import PathState
 from infisical_iac.change import upgrade
 from infisical_iac.core import files, journal, operation
 from infisical_iac.core.change import Change
-from infisical_iac.core.files import PathState
 from infisical_iac.core.images import Images
 from infisical_iac.core.journal import Journal
 from infisical_iac.core.settings import Settings

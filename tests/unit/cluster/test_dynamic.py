@@ -128,7 +128,7 @@ def test_the_primary_is_restarted_last() -> None:
         "~ postgres-3",
         "~ postgres-1",
     ]
-    assert ClusterStack().process(["next:", *_lines(MEMBERS)]).patroni == found
+    assert ClusterStack().process([*_lines(MEMBERS)]).patroni == found
 
 
 def test_a_missing_answer_is_read_as_none() -> None:

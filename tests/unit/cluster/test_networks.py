@@ -114,7 +114,7 @@ def test_networks_are_parsed_with_options_and_subnets() -> None:
     output = {"internal": True, "options": _MTU, "ipam": [{"Subnet": "10.1.0.0/24"}]}
     bare = {"internal": False, "options": None, "ipam": None}
     found = ClusterStack().process(
-        ["next:", f"network {EDGE} {json.dumps(output)}", f"network other {json.dumps(bare)}"]
+        [f"network {EDGE} {json.dumps(output)}", f"network other {json.dumps(bare)}"]
     )
     assert found.networks == {
         EDGE: Network(True, _MTU, ("10.1.0.0/24",)),

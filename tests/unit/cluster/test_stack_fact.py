@@ -10,20 +10,17 @@ from tests.unit.cluster.stacks import CONVERGED, DESIRED
 def test_a_record_round_trips() -> None:
     record = stack_plan.make_record(CONVERGED, DESIRED, {"infisical": "aa", "haproxy": "bb"})
     text = record_text(record).replace("\n", "")
-    assert ClusterStack().process(["next:", f"record {text}"]).record == CONVERGED.record
+    assert ClusterStack().process([f"record {text}"]).record == CONVERGED.record
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"services": {"infisical": {"hash": "a"}}}'])
 def test_a_truncated_or_edited_record_is_ignored(text: str) -> None:
-    assert ClusterStack().process(["next:", f"record {text}"]).record == {}
+    assert ClusterStack().process([f"record {text}"]).record == {}
 
 
 def test_the_state_of_the_stack_is_read() -> None:
     found = ClusterStack().process(
         [
-            "600 root:root /etc/infisical/stack.yaml|regular file",
-            f"{'a' * 64}  /etc/infisical/stack.yaml",
-            "next:",
             "engine",
             "desired redis_env redis_env_0123456789ab",
             'start staging/redis:8 ["docker-entrypoint.sh"] ["redis-server","--save x"]',
@@ -37,7 +34,6 @@ def test_the_state_of_the_stack_is_read() -> None:
             "secret redis_env_0123456789ab",
         ]
     )
-    assert found.files["/etc/infisical/stack.yaml"].sha256 == "a" * 64
     assert found.secrets == {"redis_env": "redis_env_0123456789ab"}
     assert found.start == {
         "staging/redis:8": ("docker-entrypoint.sh", "redis-server", "--save x"),

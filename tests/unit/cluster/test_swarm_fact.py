@@ -43,7 +43,7 @@ def test_the_report_of_a_manager_is_read() -> None:
             *("address 10.0.0.1", "ipvs", "stack", "mark swarm-id", "serial 3"),
             *("data", "etcd lost", "primary"),
             *("led", "key 0123", "state 4567", f"info {json.dumps(info)}", "unlocks"),
-            *(f"node {json.dumps(node)}", "next:", "next:"),
+            *(f"node {json.dumps(node)}"),
         ]
     )
     assert (found.state, found.id, found.swarm, found.mark) == (
@@ -77,17 +77,17 @@ def test_the_report_of_a_manager_is_read() -> None:
     ],
 )
 def test_the_wal_position_is_read(line: str, wal: tuple[int, int]) -> None:
-    assert Swarm().process([line, "next:", "next:"]).wal == wal
+    assert Swarm().process([line]).wal == wal
 
 
 def test_a_manager_without_a_majority_lists_no_nodes_and_does_not_work() -> None:
     info = {"LocalNodeState": "active", "ControlAvailable": True, "Cluster": {"ID": ""}}
-    found = Swarm().process([f"info {json.dumps(info)}", "next:", "next:"])
+    found = Swarm().process([f"info {json.dumps(info)}"])
     assert (found.control, found.members) == (False, ())
 
 
 def test_a_host_without_docker_is_in_no_swarm() -> None:
-    found = Swarm().process(["address 10.0.0.1", "mark ", "serial ", "next:", "next:"])
+    found = Swarm().process(["address 10.0.0.1", "mark ", "serial "])
     assert (found.state, found.mark, found.serial) == ("", "", 0)
 
 
@@ -123,5 +123,5 @@ def test_an_expired_certificate_is_distinguished_from_a_clock_that_is_behind(
     error: str, expired: bool, early: bool
 ) -> None:
     info = {"LocalNodeState": "error", "Error": error}
-    found = Swarm().process([f"info {json.dumps(info)}", "next:", "next:"])
+    found = Swarm().process([f"info {json.dumps(info)}"])
     assert (found.expired, found.early) == (expired, early)

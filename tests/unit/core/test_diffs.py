@@ -1,15 +1,12 @@
 """Test that diffs show differing lines, and no secret."""
 
 import re
-import subprocess
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.core.files import diff
-from infisical_iac.core.rendering import script
 
 
 def test_added_and_removed_lines_are_shown_with_one_line_of_context() -> None:
@@ -139,14 +136,3 @@ def test_no_random_secret_is_shown(secret: str, line: str) -> None:
 def test_desired_lines_are_shown_unmasked() -> None:
     line = "image: redis@sha256:0123456789abcdef0123456789abcdef"
     assert diff("", line).splitlines()[1] == f"+{line}"
-
-
-def test_secrets_of_the_host_are_masked_before_content_leaves_the_host(tmp_path: Path) -> None:
-    (tmp_path / "keys").mkdir()
-    (tmp_path / "keys" / "redis_password").write_text("fake.redis+password\n")
-    (tmp_path / "admin.env").write_text("INFISICAL_ADMIN_PASSWORD=fake-admin\\password\n")
-    file = tmp_path / "file"
-    file.write_text("a fake.redis+password b fake.redis+password\nfake-admin\\password\nplain\n")
-    command = script("content", str(file)).replace("/etc/infisical", str(tmp_path))
-    printed = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
-    assert printed.stdout == "a *** b ***\n***\nplain\n"

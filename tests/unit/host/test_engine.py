@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import yaml
 
+from infisical_iac.agent.files import PathState
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.swarm_state import SwarmState
 from infisical_iac.core.errors import Refused
-from infisical_iac.core.files import File, PathState
+from infisical_iac.core.files import File
 from infisical_iac.host import docker
 from infisical_iac.host.docker import DAEMON, Engine, daemon
 from infisical_iac.host.hardening import root_may_log_in, without_window

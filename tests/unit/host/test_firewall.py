@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.agent.files import PathState
 from infisical_iac.core.change import UpToDate
 from infisical_iac.core.errors import Refused, SettingsError
-from infisical_iac.core.files import PathState
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.host import firewall
-from infisical_iac.host.firewall import Firewall, FirewallState, changes, ruleset
+from infisical_iac.host.firewall import changes, ruleset
 from infisical_iac.host.model import DeployedInfisical, MachineState
 from infisical_iac.host.openings import Egress, Opening, openings, refuse_openings
 from infisical_iac.host.settings import EVERYBODY
@@ -131,23 +131,23 @@ def test_no_change_is_shown_of_equal_rules() -> None:
     assert changes("table {\n}", "table {\n}") == ""
 
 
-def test_the_state_of_the_firewall_is_read_section_by_section() -> None:
-    output = [
-        *("installed", "next:", "table inet infisical {", "}", "next:", "table x {", "}"),
-        *("next:", "644 root:root /etc/a|regular file", f"{_HASH}  /etc/a", "next:"),
-        *("Id=a.service", "LoadState=loaded", "ActiveState=active", "UnitFileState=enabled"),
-    ]
-    state = Firewall().process(output)
+_TABLE = {"installed": True, "actual": "table inet infisical {\n}", "desired": "table x {\n}"}
+_MARK = "/var/lib/infisical-trial/firewall"
+_UNIT = {"loaded": True, "active": True}
+
+
+@pytest.mark.parametrize("on_trial", [False, True])
+def test_the_state_of_the_firewall_is_read_in_one_look(on_trial: bool) -> None:
+    asked = firewall.observed(ruleset="text", paths=["/etc/a"], unit="a.service", mark=_MARK)
+    assert [each.name for each in asked.calls] == ["guard.firewall", "files.states", "system.units"]
+    file = {"kind": "regular file", "mode": "644", "owner": "root:root", "sha256": _HASH}
+    files = {"/etc/a": file, **({_MARK: file} if on_trial else {})}
+    state = asked.read([_TABLE, files, {"a.service": {**_UNIT, "enabled": True}}])
     assert state.actual == "table inet infisical {\n}"
     assert state.desired == "table x {\n}"
-    assert (state.installed, state.on_trial) == (True, False)
+    assert (state.installed, state.on_trial) == (True, on_trial)
     assert state.files == {"/etc/a": PathState("regular file", "644", "root:root", _HASH)}
     assert state.units["a.service"].enabled
-
-
-def test_an_unproven_change_is_detected() -> None:
-    output = ["installed", "trial", "next:", "next:", "next:", "next:"]
-    assert Firewall().process(output) == FirewallState(on_trial=True, installed=True)
 
 
 def test_removal_deletes_only_the_table_of_this_project() -> None:

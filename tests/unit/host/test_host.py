@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.core.files import PathState
+from infisical_iac.agent.files import PathState
 from infisical_iac.host import hardening, kernel
 from tests.unit.settings_of import settings_of
 

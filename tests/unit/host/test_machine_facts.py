@@ -5,64 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.core.apt import Packages
-from infisical_iac.core.units import Units
-from infisical_iac.host.kernel import Kernel, KernelState
 from infisical_iac.host.machine import CALLS_PRIVATE, UNDONE, Machine
-
-
-def test_only_packages_that_are_configured_count_as_installed() -> None:
-    output = ["ii  curl", "rc  docker.io", "iU  containerd", "hi  git"]
-    assert Packages().process(output) == {"curl", "git"}
-
-
-def test_a_unit_that_started_before_its_configuration_was_written_is_stale() -> None:
-    output = [
-        "Id=docker.service",
-        "LoadState=loaded",
-        "ActiveState=active",
-        "UnitFileState=enabled",
-        "ConditionResult=yes",
-        "ExecMainStartTimestamp=Wed 2026-11-25 10:00:00.500000 UTC",
-        "NeedDaemonReload=yes",
-        "",
-        "Id=cron.service",
-        "LoadState=not-found",
-        "ActiveState=inactive",
-        "UnitFileState=",
-        "ConditionResult=no",
-        "ConditionTimestamp=",
-        "ExecMainStartTimestamp=",
-        "",
-        "Id=systemd-timesyncd.service",
-        "ActiveState=inactive",
-        "ConditionResult=no",
-        "ConditionTimestamp=Wed 2026-11-25 10:00:00.000000 UTC",
-        "Written=docker.service 1795600800.000000000",
-        "Written=docker.service 1795600801.000000000",
-    ]
-    units = Units().process(output)
-    assert units["docker.service"].stale
-    assert units["docker.service"].outdated
-    assert not units["cron.service"].outdated
-    assert not units["cron.service"].stale
-    assert units["cron.service"].condition, "systemd has not tried to start the unit"
-    assert not units["systemd-timesyncd.service"].condition
-
-
-def test_a_unit_that_started_after_its_configuration_was_written_is_not_stale() -> None:
-    output = [
-        "Id=docker.service",
-        "ActiveState=active",
-        "ExecMainStartTimestamp=Wed 2026-11-25 10:00:00.500000 UTC",
-        "Written=docker.service 1764064800.000000000",
-    ]
-    assert not Units().process(output)["docker.service"].stale
-
-
-def test_kernel_parameters_core_limit_and_swap_are_distinguished() -> None:
-    output = ["fs.suid_dumpable=0", "DefaultLimitCORE=0", "swap /dev/sda2"]
-    assert Kernel().process(output) == KernelState({"fs.suid_dumpable": "0"}, "0", ("/dev/sda2",))
 
 
 def test_the_machine_is_read_in_one_command() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from infisical_iac.core.errors import Refused
 from infisical_iac.host import sshd_config
-from infisical_iac.host.hardening import Hardening
+from infisical_iac.host.hardening import observed
 from infisical_iac.host.sshd_config import DROP_IN, Sshd
 from tests.unit.fake_programs import fake_program, run_with
 
@@ -222,16 +222,12 @@ def test_the_rollback_restores_the_file_exactly_and_can_be_repeated(
     assert calls == ["start ssh.service", "try-restart ssh.service", asked, calls[1]]
 
 
-def test_the_hardening_of_a_host_is_read_in_one_command() -> None:
-    output = [
-        "no schedule",
-        f"644 root:root {DROP_IN}|regular file",
-        f"{'a' * 64}  {DROP_IN}",
-        "next:",
-        "Id=infisical-maintenance.timer",
-        "ActiveState=active",
-        "UnitFileState=enabled",
-        "next:",
+def test_the_hardening_of_a_host_is_read_in_one_look() -> None:
+    units: dict[str, list[str]] = {"infisical-maintenance.timer": []}
+    asked = observed(paths=[DROP_IN], units=units, schedule="every now")
+    file = {"kind": "regular file", "mode": "644", "owner": "root:root", "sha256": "a" * 64}
+    timer = {"loaded": True, "active": True, "enabled": True}
+    sshd = [
         "sshd",
         "option passwordauthentication no",
         "option permitopen 127.0.0.1:* localhost:*",
@@ -240,7 +236,8 @@ def test_the_hardening_of_a_host_is_read_in_one_command() -> None:
         "stale",
         "authorized",
     ]
-    found = Hardening().process(output)
+    of_units = {"infisical-maintenance.timer": timer}
+    found = asked.read([{DROP_IN: file}, of_units, ["every now"], sshd])
     assert not found.understood
     assert found.files[DROP_IN].sha256 == "a" * 64
     assert found.units["infisical-maintenance.timer"].active
@@ -252,7 +249,7 @@ def test_the_hardening_of_a_host_is_read_in_one_command() -> None:
 
 
 def test_a_host_without_sshd_has_no_state_of_sshd() -> None:
-    found = Hardening().process(["next:", "next:"])
+    found = observed(paths=[], units={}, schedule="").read([{}, {}, [], []])
     assert found.understood
     assert not found.sshd.there
     assert not found.sshd.stale

@@ -1,18 +1,20 @@
 """Test that the data volume is mounted after a Docker that uses the disk has stopped."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infisical_iac.agent.system import UnitState
+from infisical_iac.core.agent import Question
 from infisical_iac.core.change import UpToDate
 from infisical_iac.core.errors import CommandFailed, Refused
-from infisical_iac.core.units import UnitState
 from infisical_iac.host import volume
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known, Site
-from infisical_iac.host.volume import PLACES, DataVolume, Volume, VolumeState
+from infisical_iac.host.volume import PLACES, DataVolume, VolumeState, observed
 from tests.unit.fake_programs import fake_program, run_with
 from tests.unit.operations.cases import of
 from tests.unit.performed import perform
@@ -48,7 +50,7 @@ class _Host:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.written: dict[str, str] = {}
-        self.asked: list[dict[str, Any]] = []
+        self.asked: list[Question[DataVolume]] = []
         self.found = DataVolume(VolumeState(present=True, holds="ext4", uuid="u-1"))
         self.docker(runs=False)
         fake_program(self._file(_SCRIPT).parent, "volume.sh", 'echo "volume.sh $*" >>"$HOST/calls"')
@@ -100,16 +102,16 @@ class _Host:
         self.note(f"write {path} {mode}")
         self.written[path] = content
 
-    def get_fact(self, fact: type, **arguments: Any) -> DataVolume:
-        assert fact is Volume
-        self.asked.append(arguments)
+    def look(self, question: Question[DataVolume]) -> DataVolume:
+        self.asked.append(question)
         return self.found
 
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Host:
     made = _Host(tmp_path)
-    monkeypatch.setattr(volume, "host", made)
+    monkeypatch.setattr(volume, "look", made.look)
+    monkeypatch.setattr(volume, "ask", made.look)
     monkeypatch.setattr(volume, "run", made.run)
     monkeypatch.setattr(volume, "write", made.write)
     return made
@@ -134,7 +136,8 @@ def test_a_blank_device_is_formatted_before_its_file_system_is_named_and_mounted
         _DOCKER_RUNS,
         *_MOUNT,
     ]
-    assert host.asked == [{"device": _DEVICE, "paths": [], "units": ["infisical-data.service"]}]
+    asked = observed(device=_DEVICE, paths=[], names=["infisical-data.service"])
+    assert host.asked == [asked]
     assert "mount u-1" in host.written[_UNIT]
 
 
@@ -221,25 +224,19 @@ def test_only_a_device_in_the_settings_is_inspected(host: _Host) -> None:
     (decision,) = of(volume.mount)(_DEVICE, **given)
     assert isinstance(decision, UpToDate)
     (asked,) = host.asked
-    assert asked == {
-        "device": _DEVICE,
-        "paths": [_SCRIPT, _UNIT, _DOCKER],
-        "units": ["infisical-data.service"],
-    }
+    paths = [_SCRIPT, _UNIT, _DOCKER]
+    assert asked == observed(device=_DEVICE, paths=paths, names=["infisical-data.service"])
 
 
-def test_volume_files_and_unit_are_read_in_one_command() -> None:
-    command = Volume().command("/dev/a b", ["/c d"], ["e.service"])
-    inspection, paths, units = command.split(" && echo next: && ")
-    assert inspection.endswith(" volume.sh inspect '/dev/a b'")
-    assert "'/c d'" in paths
-    assert "e.service" in units
-    output = [
-        *("holds ext4", "uuid u-1", "next:"),
-        *("600 root:root /c d|regular file", "next:"),
-        *("Id=e.service", "ActiveState=active"),
-    ]
-    found = Volume().process(output)
+def test_volume_files_and_unit_are_read_in_one_look() -> None:
+    asked = observed(device="/dev/a b", paths=["/c d"], names=["e.service"])
+    inspection, files, units = (json.loads(each.arguments) for each in asked.calls)
+    assert inspection["command"].endswith(" volume.sh inspect '/dev/a b'")
+    assert files["paths"] == ["/c d"]
+    assert units["names"] == ["e.service"]
+    state = {"kind": "regular file", "mode": "600", "owner": "root:root"}
+    unit = {"loaded": True, "active": True, "enabled": False}
+    found = asked.read([["holds ext4", "uuid u-1"], {"/c d": state}, {"e.service": unit}])
     assert found.volume == VolumeState(True, "ext4", "u-1")
     assert found.files["/c d"].mode == "600"
     assert found.units["e.service"].active

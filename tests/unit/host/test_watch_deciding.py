@@ -1,5 +1,6 @@
 """Test which changes the access log and fail2ban need, and that other jails are kept."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -7,14 +8,15 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.agent.files import PathState
+from infisical_iac.agent.system import UnitState
 from infisical_iac.core import units
 from infisical_iac.core.change import UpToDate
-from infisical_iac.core.files import File, PathState
-from infisical_iac.core.units import UnitState
+from infisical_iac.core.files import File
 from infisical_iac.host import watch
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known, Site
-from infisical_iac.host.watch import Watch, WatchState
+from infisical_iac.host.watch import WatchState
 from tests.unit.operations.cases import of
 from tests.unit.performed import perform
 from tests.unit.settings_of import settings_of
@@ -177,38 +179,38 @@ def test_fail2ban_restarts_for_each_reason(
     assert calls == [_RESTART]
 
 
-class _Host:
-    """A host without differences, which records the arguments of its facts."""
-
-    def __init__(self) -> None:
-        self.asked: dict[str, Any] = {}
-
-    def get_fact(self, fact: type, **arguments: Any) -> WatchState:
-        assert fact is Watch
-        self.asked = arguments
-        return _UP
-
-
 def test_files_of_all_settings_are_read_with_the_units_and_the_log(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    host = _Host()
-    monkeypatch.setattr(watch, "host", host)
+    asked: list[Any] = []
+
+    def look(question: Any) -> WatchState:
+        asked.append(question)
+        return _UP
+
+    monkeypatch.setattr(watch, "look", look)
     (decision,) = of(watch.log_and_bans)(_ROTATION, _BANS, _JAILS, has_log=True)
     assert isinstance(decision, UpToDate)
-    assert host.asked == {
-        "paths": [
-            *(each.path for each in (*_ROTATION, *_BANS)),
-            "/etc/fail2ban/action.d/infisical-nftables.conf",
-            "/etc/fail2ban/action.d/infisical_networks.py",
-            _FILTER,
-            "/etc/fail2ban/filter.d/infisical-calls.conf",
-            _LOG,
-            _EARLIER,
-        ],
-        "live": "/var/log/infisical-access/live",
-        "units": ["infisical-access-log.timer", "fail2ban.service"],
-        "config": {"fail2ban.service": [_BANS[0].path]},
+    (question,) = asked
+    arguments = {each.name: json.loads(each.arguments) for each in question.calls}
+    assert arguments.pop("guard.bans") == {}
+    assert arguments == {
+        "files.states": {
+            "paths": [
+                *(each.path for each in (*_ROTATION, *_BANS)),
+                "/etc/fail2ban/action.d/infisical-nftables.conf",
+                "/etc/fail2ban/action.d/infisical_networks.py",
+                _FILTER,
+                "/etc/fail2ban/filter.d/infisical-calls.conf",
+                _LOG,
+                _EARLIER,
+            ]
+        },
+        "guard.is_mounted": {"place": "/var/log/infisical-access/live"},
+        "system.units": {
+            "names": ["infisical-access-log.timer", "fail2ban.service"],
+            "config": {"fail2ban.service": [_BANS[0].path]},
+        },
     }
 
 
@@ -281,14 +283,3 @@ def test_the_log_is_searched_on_the_host(
     assert watch.read_requests(since, 50, ["i1", "i2"], environment, "401") == ["first", "last"]
     (found,) = asked
     assert found == ("access", "/var/log/infisical-access", "1795651200", "50", *words)
-
-
-def test_the_command_reports_a_mounted_log_and_separates_the_facts() -> None:
-    command = Watch().command(["/a"], ["b.service"], {}, "/live dir")
-    first, second, third = command.split(" && echo next: && ")
-    assert "/a" in first
-    assert second.startswith("! mountpoint --quiet '/live dir' || echo mounted; ")
-    assert "b.service" in third
-    output = ["next:", "mounted", "", "next:"]
-    assert Watch().process(output) == WatchState(live=True)
-    assert not Watch().process(["next:", "", "next:"]).live

@@ -4,16 +4,19 @@ The playbook renders the deploy's own template and writes the same files, so ben
 must have all variables of the template and the content of the files.
 """
 
+import os
 import re
 import runpy
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, meta
 
+from bench import against_ansible
 from infisical_iac.core.rendering import script_file
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.host import deploy as host_deploy
@@ -133,3 +136,111 @@ def test_files_of_the_playbook_equal_those_of_the_deploy(
 
 def test_docker_is_configured_as_in_the_deploy(variables: dict[str, Any]) -> None:
     assert variables["daemon"] == docker.DAEMON
+
+
+def _load_tasks(name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = yaml.safe_load((_PLAYBOOK / "tasks" / name).read_text())
+    return [each for task in found for each in (task, *task.get("block", ()))]
+
+
+_TASK_FILES = sorted(each.name for each in (_PLAYBOOK / "tasks").glob("*.yml"))
+_TASKS = {name: _load_tasks(name) for name in _TASK_FILES}
+_PLAYS = yaml.safe_load((_PLAYBOOK / "playbook.yml").read_text())
+# What may be in a task besides its module; Ansible refuses other words.
+_KEYWORDS = {
+    *("args", "block", "changed_when", "failed_when", "loop", "loop_control", "module_defaults"),
+    *("name", "no_log", "notify", "register", "tags", "vars", "when"),
+}
+# Filters of Ansible that Jinja lacks, and the variables that it sets by itself.
+_FILTERS = (
+    *("b64decode", "basename", "combine", "dict2items", "difference", "dirname", "flatten"),
+    "from_json",
+    *("hash", "intersect", "items2dict", "product", "regex_search", "subelements", "to_json"),
+    *("to_nice_json", "zip"),
+)
+_MAGIC = {"item", "lookup", "playbook_dir"}
+
+
+def _find_texts(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        for each in value.values():
+            yield from _find_texts(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _find_texts(each)
+    elif isinstance(value, str):
+        yield value
+
+
+def _find_variables(text: str) -> set[str]:
+    """Return the variables that an expression needs. Raises TemplateError for a wrong one."""
+    environment = Environment()
+    environment.filters |= dict.fromkeys(_FILTERS, str)
+    environment.from_string(text)
+    return meta.find_undeclared_variables(environment.parse(text))
+
+
+def test_every_file_of_tasks_is_used() -> None:
+    texts = [*_find_texts(_PLAYS), *_find_texts(list(_TASKS.values()))]
+    used = {text.removeprefix("tasks/") for text in texts if text.endswith(".yml")}
+    assert {*_TASK_FILES} <= used
+    assert all((_PLAYBOOK / each).is_file() for each in texts if each.startswith("tasks/"))
+
+
+@pytest.mark.parametrize("name", _TASK_FILES)
+def test_a_task_has_one_module_and_only_known_words(name: str) -> None:
+    for task in _TASKS[name]:
+        (module,) = {*task} - _KEYWORDS or ["block"]
+        assert module in ("block", *_MODULES), (task["name"], module)
+        assert ("block" in task) is (module == "block")
+
+
+_MODULES = (
+    *(f"ansible.builtin.{each}" for each in ("apt", "command", "copy", "file", "find", "meta")),
+    *(f"ansible.builtin.{each}" for each in ("include_tasks", "raw", "shell", "slurp", "uri")),
+    *("ansible.builtin.systemd_service", "ansible.builtin.template"),
+    "community.docker.docker_compose_v2",
+)
+
+
+def test_every_expression_is_valid_and_every_variable_defined(variables: dict[str, Any]) -> None:
+    tasks = [task for each in _TASKS.values() for task in each]
+    project = yaml.safe_load(Path("group_data/chainalign.yaml").read_text())
+    registered = {task["register"] for task in tasks if "register" in task}
+    counted = {
+        task["loop_control"]["index_var"]
+        for task in tasks
+        if "index_var" in task.get("loop_control", {})
+    }
+    of_tasks = {name for task in tasks for name in task.get("vars", ())}
+    known = _MAGIC | {*variables} | {*project} | registered | counted | of_tasks
+    texts = [*_find_texts(tasks), *_find_texts(_PLAYS)]
+    conditions = [f"{{{{ {each} }}}}" for task in tasks for each in _conditions(task)]
+    templates = [each.read_text() for each in (_PLAYBOOK / "templates").glob("accounts*")]
+    needed = {each for text in (*texts, *conditions, *templates) for each in _find_variables(text)}
+    assert needed - known == set()
+
+
+def _conditions(task: dict[str, Any]) -> list[str]:
+    found = [task.get(name) for name in ("when", "changed_when", "failed_when")]
+    return [each for each in found if isinstance(each, str)]
+
+
+def test_every_notification_has_its_handler(variables: dict[str, Any]) -> None:
+    handlers = {each["name"] for play in _PLAYS for each in play["handlers"]}
+    notified = {each["notify"] for each in variables["configuration"] if "notify" in each}
+    assert notified == handlers
+
+
+def test_ansible_accepts_the_playbook() -> None:
+    """`make bench` installs Ansible; the tests above stand for it where it is missing."""
+    ansible = against_ansible.command()[-2:]
+    if not Path(str(ansible[0])).exists():
+        pytest.skip("Ansible is not installed: `make bench` installs it")
+    done = subprocess.run(
+        [*map(str, ansible), "--syntax-check", "--inventory", "staging,"],
+        env={**os.environ, "ANSIBLE_CONFIG": str(_PLAYBOOK / "ansible.cfg")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr

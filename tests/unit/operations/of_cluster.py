@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from infisical_iac.agent.files import PathState
+from infisical_iac.agent.system import UnitState
 from infisical_iac.cluster import deploy, etcd, scaling, shared_state, stack, swarm
 from infisical_iac.cluster.deploy import DueFile
 from infisical_iac.cluster.model import Cluster
@@ -18,8 +20,7 @@ from infisical_iac.cluster.stack_state import (
     Task,
 )
 from infisical_iac.cluster.swarm_state import SwarmState
-from infisical_iac.core.files import File, PathState
-from infisical_iac.core.units import UnitState
+from infisical_iac.core.files import File
 from infisical_iac.stack.pull import ImageSources
 from tests.unit import clusters
 from tests.unit.cluster import observed

@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+from infisical_iac.agent.files import PathState
+from infisical_iac.agent.system import UnitState
 from infisical_iac.core import apt, files, operation, units
-from infisical_iac.core.files import File, PathState
-from infisical_iac.core.units import UnitState
+from infisical_iac.core.files import File
 from tests.unit.operations.cases import Cases, due, noop
 
 _FILE = File("/etc/some.conf", "text\n")

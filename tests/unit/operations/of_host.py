@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from infisical_iac.agent.files import PathState
+from infisical_iac.agent.system import KernelState, UnitState
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.core.errors import Refused, SettingsError
-from infisical_iac.core.files import File, PathState
-from infisical_iac.core.units import UnitState
+from infisical_iac.core.files import File
 from infisical_iac.host import (
     deploy,
     docker,
@@ -20,7 +21,6 @@ from infisical_iac.host import (
 )
 from infisical_iac.host.firewall import FirewallState
 from infisical_iac.host.hardening import HardeningState
-from infisical_iac.host.kernel import KernelState
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.openings import openings
 from infisical_iac.host.sshd_config import Line, Sshd

@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from infisical_iac.agent.files import PathState
+from infisical_iac.agent.system import UnitState
 from infisical_iac.backup import deploy as backup
 from infisical_iac.backup import restore, restore_deploy
 from infisical_iac.backup.deploy import BackupState, DesiredBackups
@@ -14,9 +16,8 @@ from infisical_iac.change.releases import UnfinishedChange
 from infisical_iac.cluster import deploy
 from infisical_iac.cluster import upgrade as cluster_upgrade
 from infisical_iac.core.errors import Refused, RunFailed, SettingsError
-from infisical_iac.core.files import File, PathState
+from infisical_iac.core.files import File
 from infisical_iac.core.images import Images
-from infisical_iac.core.units import UnitState
 from infisical_iac.host.model import DeployedInfisical
 from infisical_iac.instance import mail, providers, proxy
 from infisical_iac.stack import compose, edge, ingress, keys

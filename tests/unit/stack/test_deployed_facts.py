@@ -4,27 +4,20 @@ from dataclasses import replace
 
 import pytest
 
-from infisical_iac.backup.deploy import Backup
-from infisical_iac.core.files import Paths, PathState
+from infisical_iac.agent.files import PathState
+from infisical_iac.backup import deploy as backup
 from infisical_iac.core.images import Images
 from infisical_iac.host.docker import Engine
-from infisical_iac.stack.ingress import Ingress
+from infisical_iac.stack import ingress
 from infisical_iac.stack.keys import Keys
-from infisical_iac.stack.state import Container, DeploymentFact, Stack
+from infisical_iac.stack.state import Container, Stack, deployment
 
 _HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 
-def test_paths_are_read_with_blanks_in_their_names() -> None:
-    output = [
-        "600 root:root /etc/a b|regular file",
-        "755 root:root /etc|directory",
-        f"{_HASH}  /etc/a b",
-    ]
-    assert Paths().process(output) == {
-        "/etc/a b": PathState("regular file", "600", "root:root", _HASH),
-        "/etc": PathState("directory", "755", "root:root"),
-    }
+def _file(mode: str, sha256: str | None = None) -> dict[str, str | None]:
+    """Return a file of root as the agent answers it."""
+    return {"kind": "regular file", "mode": mode, "owner": "root:root", "sha256": sha256}
 
 
 _PEM = ["-----BEGIN CERTIFICATE-----", "ZmFrZQ==", "-----END CERTIFICATE-----"]
@@ -42,8 +35,8 @@ def test_the_ingress_is_read_with_the_served_certificate(
     served: list[str], revision: str, certificate: str
 ) -> None:
     path = "/etc/infisical/ingress/Caddyfile"
-    files = [f"644 root:root {path}|regular file", f"{'a' * 64}  {path}"]
-    found = Ingress().process([*files, *served])
+    asked = ingress.observed(paths=[path], site="infisical.example.com", port=443)
+    found = asked.read([{path: _file("644", "a" * 64)}, served])
     assert found.files == {path: PathState("regular file", "644", "root:root", "a" * 64)}
     assert (found.revision, found.certificate) == (revision, certificate)
 
@@ -54,30 +47,28 @@ def test_keys_with_a_finding_are_not_complete() -> None:
         assert not Keys().process([line]).is_complete
 
 
-def test_facts_for_backups_are_read_in_one_command() -> None:
-    output = [
-        "600 root:root /etc/infisical/backup/bucket.env|regular file",
-        "644 root:root /etc/infisical/backup/webhook|regular file",
-        "600 root:root /etc/infisical/backup/backup.conf|regular file",
-        f"{_HASH}  /etc/infisical/backup/bucket.env",
-        "next:",
-        "Id=infisical-backup.timer",
-        "ActiveState=active",
-        "UnitFileState=enabled",
-        "",
-        "Id=infisical-backup.service",
-        "UnitFileState=static",
-    ]
-    state = Backup().process(output)
-    assert state.private == {
-        "/etc/infisical/backup/bucket.env": PathState("regular file", "600", "root:root", _HASH),
-        "/etc/infisical/backup/webhook": PathState("regular file", "644", "root:root"),
+def test_the_state_of_backups_is_read_in_one_look() -> None:
+    folder = "/etc/infisical/backup"
+    asked = backup.observed(
+        schedules=["daily", "every now"],
+        paths=[f"{folder}/backup.conf"],
+        names=["infisical-backup.timer"],
+    )
+    files = {
+        f"{folder}/bucket.env": _file("600", _HASH),
+        f"{folder}/webhook": _file("644"),
+        f"{folder}/backup.conf": _file("600"),
     }
-    assert state.files.keys() == {"/etc/infisical/backup/backup.conf"}
+    timer = {"loaded": True, "active": True, "enabled": True}
+    state = asked.read([files, {"infisical-backup.timer": timer}, []])
+    assert state.private == {
+        f"{folder}/bucket.env": PathState("regular file", "600", "root:root", _HASH),
+        f"{folder}/webhook": PathState("regular file", "644", "root:root"),
+    }
+    assert state.files.keys() == {f"{folder}/backup.conf"}
     assert state.units["infisical-backup.timer"].active
-    assert not state.units["infisical-backup.service"].active
     assert state.no_schedules == ()
-    refused = Backup().process(["no schedule every now", *output])
+    refused = asked.read([files, {"infisical-backup.timer": timer}, ["every now"]])
     assert refused == replace(state, no_schedules=("every now",))
 
 
@@ -116,23 +107,20 @@ def test_each_drift_of_a_container_is_named(
     assert fact in reason
 
 
-def test_the_deployed_stack_is_read_in_one_command() -> None:
-    output = [
-        "600 root:root /etc/infisical/compose.yaml|regular file",
-        f"{_HASH}  /etc/infisical/compose.yaml",
-        "next:",
+def test_the_deployed_stack_is_read_in_one_look() -> None:
+    asked = deployment(compose="services: {}", images=["infisical:1", "postgres:17"])
+    upgrade = [
         "database",
         "image infisical infisical/infisical:v1.2.3 sha256:1",
         "image postgres postgres:17.11 sha256:2",
         "desired sha256:1",
-        "next:",
-        *_UP_TO_DATE,
     ]
-    state = DeploymentFact().process(output)
+    file = "/etc/infisical/compose.yaml"
+    state = asked.read([{file: _file("600", _HASH)}, upgrade, _UP_TO_DATE])
     assert state.file == PathState("regular file", "600", "root:root", _HASH)
     assert state.upgrade.was == Images("infisical/infisical:v1.2.3", "postgres:17.11")
     assert state.stack == Stack().process(_UP_TO_DATE)
-    assert DeploymentFact().process(["next:", "next:", *_UP_TO_DATE]).file is None
+    assert asked.read([{}, [], _UP_TO_DATE]).file is None
 
 
 def test_the_engines_version_and_compose_are_read() -> None:

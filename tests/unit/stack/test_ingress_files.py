@@ -1,17 +1,20 @@
 """Test that Caddy's files are installed only after a check, and that keys are not shown."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from infisical_iac.agent.files import PathState
+from infisical_iac.core.agent import Question
 from infisical_iac.core.change import UpToDate
 from infisical_iac.core.errors import CheckFailed
-from infisical_iac.core.files import File, PathState
+from infisical_iac.core.files import File
 from infisical_iac.stack import certificate, compose, ingress
 from infisical_iac.stack.certificate import Pair
-from infisical_iac.stack.ingress import Ingress, IngressState, caddyfile
+from infisical_iac.stack.ingress import IngressState, caddyfile
 from infisical_iac.stack.pull import ImageSources
 from tests.unit.operations.cases import of
 from tests.unit.performed import perform
@@ -56,7 +59,7 @@ class _Host:
         self.said = "served\n"
         self.calls: list[str] = []
         self.written: dict[str, tuple[str, str]] = {}
-        self.asked: list[dict[str, Any]] = []
+        self.asked: list[Question[IngressState]] = []
         self.found = IngressState()
 
     def run(self, command: str, *, doing: str) -> str:
@@ -71,9 +74,8 @@ class _Host:
     def fetch(self, images: Iterable[str], sources: ImageSources) -> None:
         self.calls.append(f"fetch {' '.join(images)} from {' '.join(sources.archives)}")
 
-    def fact(self, fact: type, **arguments: Any) -> IngressState:
-        assert fact is Ingress
-        self.asked.append(arguments)
+    def look(self, question: Question[IngressState]) -> IngressState:
+        self.asked.append(question)
         return self.found
 
 
@@ -82,7 +84,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     made = _Host()
     monkeypatch.setattr(ingress, "run", made.run)
     monkeypatch.setattr(ingress, "write", made.write)
-    monkeypatch.setattr(ingress, "shared_fact", made.fact)
+    monkeypatch.setattr(ingress, "look", made.look)
     monkeypatch.setattr(compose, "fetch", made.fetch)
     return made
 
@@ -210,16 +212,11 @@ def test_the_files_and_the_certificate_of_the_site_are_inspected(
 ) -> None:
     settings = settings_of(site_url=site_url)
     perform(of(ingress.configuration)(settings))
-    assert host.asked == [
-        {
-            "paths": [_CADDYFILE, _CERTIFICATE, _KEY, _DIRECTORY, _LOGS],
-            "site": site,
-            "port": port,
-        }
-    ]
-    command = Ingress().command(["/a b"], site, port)
-    assert "'/a b'" in command
-    assert command.endswith(f" ingress.sh inspect {site} {port}; true")
+    paths = [_CADDYFILE, _CERTIFICATE, _KEY, _DIRECTORY, _LOGS]
+    assert host.asked == [ingress.observed(paths=paths, site=site, port=port)]
+    files, served = (json.loads(each.arguments) for each in host.asked[0].calls)
+    assert files["paths"] == paths
+    assert served["command"].endswith(f" ingress.sh inspect {site} {port}; true")
 
 
 @pytest.mark.parametrize("operation", [ingress.configuration, ingress.served_certificate])

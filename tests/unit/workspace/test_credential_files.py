@@ -1,11 +1,14 @@
 """Test the files with credentials, on a host and in a directory."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
+from infisical_iac.agent.files import texts
+from infisical_iac.agent.runner import Runner
 from infisical_iac.core import remote
 from infisical_iac.core.errors import FileError
 from infisical_iac.workspace import credentials_issue
@@ -28,7 +31,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(credentials_issue, "DIRECTORY", str(where))
     monkeypatch.setattr(credentials_issue, "host", SimpleNamespace(name="host"))
-    monkeypatch.setattr(credentials_issue, "run", run)
+    found = partial(texts, Runner(), paths=[], patterns=[f"{where}/*.env"])
+    monkeypatch.setattr(credentials_issue, "look", lambda asked: found())
     monkeypatch.setattr(remote, "run", run)
     return credentials_issue.store()
 

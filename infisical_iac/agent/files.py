@@ -1,0 +1,209 @@
+"""Observe the host's files, write one atomically, and install the agent itself."""
+
+import grp
+import os
+import pwd
+import re
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import file_digest, sha256
+from pathlib import Path
+
+from infisical_iac.agent.runner import AgentFailure, Runner
+from infisical_iac.agent.serving import observation
+
+_KINDS = {
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "symbolic link",
+    stat.S_IFBLK: "block special file",
+    stat.S_IFCHR: "character special file",
+    stat.S_IFIFO: "fifo",
+    stat.S_IFSOCK: "socket",
+}
+
+
+@dataclass(frozen=True)
+class PathState:
+    """The state of a path, in the words of `stat`.
+
+    Attributes:
+        kind: such as "regular file", "regular empty file" or "directory".
+        sha256: of the content; None unless it is a readable file, or a link to one.
+    """
+
+    kind: str
+    mode: str
+    owner: str
+    sha256: str | None = None
+
+
+@observation
+def states(
+    runner: Runner, *, paths: Sequence[str], patterns: Sequence[str] = ()
+) -> dict[str, PathState]:
+    """Return the state of each existing path, and of those that match a pattern of their folder.
+
+    Args:
+        patterns: such as `/etc/infisical/backup/*.env`; only the last part may have a `*`.
+    """
+    found = [path for pattern in patterns for path in _matching(runner, pattern)]
+    read = ((path, _state(runner.path(path))) for path in dict.fromkeys([*found, *paths]))
+    return {path: state for path, state in read if state}
+
+
+def _matching(runner: Runner, pattern: str) -> Iterable[str]:
+    folder, _, name = pattern.rpartition("/")
+    return sorted(f"{folder}/{each.name}" for each in runner.path(folder).glob(name))
+
+
+def _state(path: Path) -> PathState | None:
+    try:
+        found = path.lstat()
+    except OSError:
+        return None
+    kind = _KINDS.get(stat.S_IFMT(found.st_mode))
+    return PathState(
+        kind or ("regular file" if found.st_size else "regular empty file"),
+        f"{stat.S_IMODE(found.st_mode):o}",
+        f"{_user(found.st_uid)}:{_group(found.st_gid)}",
+        _digest(path),
+    )
+
+
+def _user(number: int) -> str:
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return "UNKNOWN"
+
+
+def _group(number: int) -> str:
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return "UNKNOWN"
+
+
+def _digest(path: Path) -> str | None:
+    # A fifo would not end, and a device has no content of its own.
+    if not path.is_file():
+        return None
+    try:
+        with path.open("rb") as file:
+            return file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+@observation
+def texts(runner: Runner, *, paths: Sequence[str], patterns: Sequence[str] = ()) -> dict[str, str]:
+    """Return the text of each file that exists, by its path; the arguments are as of `states`.
+
+    Bytes that are no UTF-8 are replaced.
+    """
+    found = [path for pattern in patterns for path in _matching(runner, pattern)]
+    read = ((path, runner.text(path)) for path in dict.fromkeys([*found, *paths]))
+    return {path: text for path, text in read if text is not None}
+
+
+_MASK = "***"
+_MOST_BYTES = 65536
+# A shorter text would be found in words that are no secret.
+_FEWEST_CHARACTERS = 8
+_KEYS = "/etc/infisical/keys/*"
+_FILES_OF_SECRETS = tuple(f"/etc/infisical/{each}*.env" for each in ("", "credentials/", "backup/"))
+_SECRET = re.compile(r"[A-Z_]*(?:PASSWORD|SECRET|KEY)=(.*)")
+
+
+@observation
+def masked_text(runner: Runner, *, path: str) -> str:
+    """Return the beginning of a file, in which each secret of this host is masked."""
+    try:
+        with runner.path(path).open("rb") as file:
+            content = file.read(_MOST_BYTES)
+    except OSError:
+        return ""
+    if len(content) == _MOST_BYTES:
+        # A part of a secret would not be recognized.
+        content = content.rpartition(b"\n")[0]
+    text = content.decode(errors="replace")
+    found = {form for secret in _secrets(runner) for form in _in_logs(secret)}
+    # One secret may be a part of another.
+    for each in sorted(found, key=len, reverse=True):
+        text = text.replace(each, _MASK)
+    return text
+
+
+def _secrets(runner: Runner) -> Iterator[str]:
+    """Yield each secret of this host that is long enough to be recognized."""
+    for text in texts(runner, paths=[], patterns=[_KEYS]).values():
+        yield from (line for line in text.splitlines() if len(line) >= _FEWEST_CHARACTERS)
+    for text in texts(runner, paths=[], patterns=_FILES_OF_SECRETS).values():
+        for match in filter(None, map(_SECRET.fullmatch, text.splitlines())):
+            if len(match[1]) >= _FEWEST_CHARACTERS:
+                yield match[1]
+
+
+def _in_logs(secret: str) -> tuple[str, str, str]:
+    """Return a secret as it is, as Node writes it in JSON, and as Go does."""
+    by_node = re.sub(r'[\\"]', r"\\\g<0>", secret).replace("\t", "\\t")
+    return secret, by_node, re.sub("[&<>]", lambda sign: f"\\u{ord(sign[0]):04x}", by_node)
+
+
+def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Write a file atomically: a reader, and a host after a power cut, has the old file or the new.
+
+    The new one is created next to it, is flushed to the disk before it replaces the old one, and
+    its folder is flushed afterwards. A folder that is missing is created for root only if the file
+    is. Raises OSError, with the old file in place.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if mode == 0o600 else 0o755)
+    new = path.with_name(f".{path.name}.new-{os.getpid()}")
+    with suppress(FileNotFoundError):
+        new.unlink()  # of a process that died and had the same number
+    try:
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with open(descriptor, "wb") as file:
+            os.fchmod(descriptor, mode)
+            file.write(content)
+            file.flush()
+            os.fsync(descriptor)
+        os.replace(new, path)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            new.unlink()
+        raise
+    _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def install(archive: bytes, target: Path) -> None:
+    """Install the agent as `target`, `agent-<protocol>-<hash>.pyz`, and remove older ones.
+
+    Raises AgentFailure, with nothing changed, if the host has an agent of a newer protocol, or if
+    the archive arrived incomplete.
+    """
+    _, protocol, digest = target.stem.split("-")
+    if not sha256(archive).hexdigest().startswith(digest):
+        raise AgentFailure("command.agent", "the agent arrived damaged", "run again")
+    others = [each for each in target.parent.glob("agent-*-*.pyz") if each != target]
+    for each in others:
+        number = each.stem.split("-")[1]
+        if number.isdecimal() and int(number) > int(protocol):
+            raise AgentFailure(
+                "refused.newer_tool",
+                "a newer infisical-iac has worked on this host",
+                "update this one, as with `uv tool upgrade infisical-iac`",
+            )
+    write(target, archive, mode=0o644)
+    for each in others:
+        each.unlink(missing_ok=True)

@@ -1,0 +1,91 @@
+"""Run programs and read files of the host, for the functions that observe it."""
+
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# The output of programs is parsed, so it must depend neither on a language nor on a time zone.
+_ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC"}
+_SECONDS = 300
+
+
+class AgentFailure(Exception):
+    """A call that failed, as the operator is told: a stable code, a sentence and a remedy."""
+
+    def __init__(self, code: str, message: str, remedy: str = "") -> None:
+        super().__init__(message)
+        self.code, self.message, self.remedy = code, message, remedy
+
+
+@dataclass(frozen=True)
+class Output:
+    """The end of a program: its exit status, 127 if it is not installed, and its output."""
+
+    status: int
+    text: str = ""
+    errors: str = field(default="", repr=False)
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines of its standard output; none if it failed."""
+        return self.text.splitlines() if self.status == 0 else []
+
+
+@dataclass(frozen=True)
+class Runner:
+    """The host: its programs, and its files below `root`, which only tests change."""
+
+    root: Path = Path("/")
+
+    def path(self, name: str) -> Path:
+        """Return where the file with an absolute path is."""
+        return self.root / name.lstrip("/")
+
+    def text(self, name: str) -> str | None:
+        """Return the text of a file, with bytes that are no UTF-8 replaced; None without it."""
+        try:
+            return self.path(name).read_text("utf-8", errors="replace")
+        except OSError:
+            return None
+
+    def run(
+        self,
+        words: Sequence[str],
+        *,
+        stdin: str = "",
+        seconds: float = _SECONDS,
+        environment: Mapping[str, str] = {},
+    ) -> Output:
+        """Run a program, without a shell, and return its end.
+
+        Args:
+            words: the program and its arguments, none of which may be a secret.
+            stdin: its standard input, which may be one.
+            seconds: the longest time that it may take; it is killed then.
+            environment: variables in addition to the agent's own; none may be a secret.
+
+        Raises AgentFailure for one that takes too long.
+        """
+        try:
+            done = subprocess.run(
+                words,
+                input=stdin.encode(),
+                capture_output=True,
+                env={**os.environ, **_ENVIRONMENT, **environment},
+                timeout=seconds,
+            )
+        except (FileNotFoundError, PermissionError):
+            return Output(127)
+        except subprocess.TimeoutExpired:
+            raise AgentFailure(
+                "command.timeout",
+                f"{words[0]} on the host did not end within {seconds:g} s",
+                f"run it there: {' '.join(words[:3])}",
+            ) from None
+        return Output(
+            done.returncode,
+            done.stdout.decode(errors="replace"),
+            done.stderr.decode(errors="replace"),
+        )

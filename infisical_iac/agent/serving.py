@@ -1,0 +1,101 @@
+"""Answer the calls of a request: run the observations in parallel, and encode the answers."""
+
+import json
+import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import fields, is_dataclass
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from traceback import extract_tb
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from infisical_iac.agent import PROTOCOL
+from infisical_iac.agent.runner import AgentFailure, Runner
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_MARK = "_observation"
+_AT_ONCE = 8
+
+
+def observation(
+    function: Callable[Concatenate[Runner, P], T],
+) -> Callable[Concatenate[Runner, P], T]:
+    """Let calls name a function, which only reads: `<module>.<function>`.
+
+    Its arguments are what JSON can hold. Its result is made of that, of sets and of dataclasses.
+    """
+    setattr(function, _MARK, True)
+    return function
+
+
+def main() -> None:
+    """Answer the request on standard input, or install this file: `--install <path>`."""
+    try:
+        if sys.argv[1:2] == ["--install"]:
+            from infisical_iac.agent.files import install
+
+            install(Path(sys.argv[0]).read_bytes(), Path(sys.argv[2]))
+            answer: dict[str, Any] = {"answers": []}
+        else:
+            answer = {"answers": serve(Runner(), json.load(sys.stdin))}
+    except Exception as error:  # the operator's side reports it, whatever it is
+        answer = {"error": describe(error)}
+    json.dump({"protocol": PROTOCOL, **answer}, sys.stdout, default=encode)
+
+
+def serve(runner: Runner, request: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the answers to the calls of a request, in their order.
+
+    Raises AgentFailure for a request of another protocol.
+    """
+    if request.get("protocol") != PROTOCOL:
+        raise AgentFailure(
+            "refused.newer_tool",
+            f"the agent on the host speaks protocol {PROTOCOL}, not {request.get('protocol')}",
+            "update infisical-iac, as with `uv tool upgrade infisical-iac`",
+        )
+    # All are imported before the first works, as another run may replace this file meanwhile.
+    calls = [partial(_find(each["name"]), runner, **each["arguments"]) for each in request["calls"]]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return [*pool.map(_answer, calls)]
+
+
+def _find(name: str) -> Callable[..., Any]:
+    module, _, function = name.rpartition(".")
+    found = getattr(import_module(f"infisical_iac.agent.{module}"), function)
+    if not getattr(found, _MARK, False):
+        raise AgentFailure("command.agent", f"{name} is no observation")
+    return found  # type: ignore[no-any-return]
+
+
+def _answer(call: Callable[[], Any]) -> dict[str, Any]:
+    try:
+        return {"value": call()}
+    except Exception as error:  # the other calls must be answered
+        return {"error": describe(error)}
+
+
+def describe(error: Exception) -> dict[str, str]:
+    """Return an error as the operator is told of it; a text that may hold a secret is left out."""
+    if isinstance(error, AgentFailure):
+        return {"code": error.code, "message": error.message, "remedy": error.remedy}
+    last = extract_tb(error.__traceback__)[-1]
+    place = f"{Path(last.filename).name}, line {last.lineno}"
+    return {
+        "code": "command.agent",
+        "message": f"the agent failed on the host: {type(error).__name__} in {place}",
+        "remedy": "",
+    }
+
+
+def encode(value: Any) -> Any:
+    """Return a value that JSON has no form for in one that it has; for `json.dump`."""
+    if is_dataclass(value):
+        return {each.name: getattr(value, each.name) for each in fields(value)}
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")

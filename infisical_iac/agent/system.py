@@ -1,0 +1,160 @@
+"""Observe packages, systemd's units and schedules, and the kernel."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from os.path import lexists
+
+from infisical_iac.agent.runner import AgentFailure, Runner
+from infisical_iac.agent.serving import observation
+
+
+@observation
+def packages(runner: Runner, *, names: Sequence[str]) -> frozenset[str]:
+    """Return which packages are installed and configured, including held packages."""
+    query = ("dpkg-query", "--show", "--showformat=${db:Status-Abbrev} ${Package}\\n")
+    # It fails if one is unknown, and prints the others.
+    found = (line.split() for line in runner.run([*query, *names]).text.splitlines())
+    return frozenset(name for status, name in found if status in ("ii", "hi"))
+
+
+@dataclass(frozen=True)
+class UnitState:
+    """The state of a unit.
+
+    Attributes:
+        condition: False if systemd skips the unit because of its own conditions, such as time
+            synchronization in a container.
+        outdated: whether its unit files were changed since systemd read them.
+        started: the time when its main process started, in seconds since the epoch; 0.0 for never.
+        configured: the time when the newest of its configuration files was written, likewise.
+    """
+
+    loaded: bool
+    active: bool
+    enabled: bool
+    condition: bool = True
+    outdated: bool = False
+    started: float = 0.0
+    configured: float = 0.0
+
+    @property
+    def stale(self) -> bool:
+        """True if the unit runs with an older configuration than the one on disk."""
+        return self.active and self.configured > self.started
+
+
+_PROPERTIES = (
+    *("Id", "LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload"),
+    *("ConditionResult", "ConditionTimestamp", "ExecMainStartTimestamp"),
+)
+
+
+@observation
+def units(
+    runner: Runner, *, names: Sequence[str], config: Mapping[str, Sequence[str]] = {}
+) -> dict[str, UnitState]:
+    """Return the state of each unit.
+
+    Args:
+        config: the files that a unit reads at its start, by the unit.
+    """
+    properties = f"--property={','.join(_PROPERTIES)}"
+    shown = runner.run(["systemctl", "show", "--timestamp=us", properties, "--", *names]).text
+    blocks = (
+        dict(line.split("=", 1) for line in block.splitlines()) for block in shown.split("\n\n")
+    )
+    return {
+        block["Id"]: _unit(block, _written(runner, config.get(block["Id"], ())))
+        for block in blocks
+        if "Id" in block
+    }
+
+
+def _unit(block: Mapping[str, str], configured: float) -> UnitState:
+    return UnitState(
+        loaded=block.get("LoadState") == "loaded",
+        active=block.get("ActiveState") == "active",
+        enabled=block.get("UnitFileState") in ("enabled", "static"),
+        # systemd reports "no" also for a unit that was never started.
+        condition=block.get("ConditionResult") != "no" or not block.get("ConditionTimestamp"),
+        outdated=block.get("NeedDaemonReload") == "yes",
+        started=_seconds(block.get("ExecMainStartTimestamp", "")),
+        configured=configured,
+    )
+
+
+def _seconds(timestamp: str) -> float:
+    if not timestamp or timestamp == "n/a":
+        return 0.0
+    moment = datetime.strptime(timestamp, "%a %Y-%m-%d %H:%M:%S.%f UTC")
+    return moment.replace(tzinfo=UTC).timestamp()
+
+
+def _written(runner: Runner, paths: Sequence[str]) -> float:
+    """Return when the newest of the files was written; 0.0 if there is none."""
+    files = (runner.path(path) for path in paths)
+    return max((each.lstat().st_mtime for each in files if lexists(each)), default=0.0)
+
+
+@observation
+def refused_schedules(runner: Runner, *, schedules: Sequence[str]) -> frozenset[str]:
+    """Return those schedules that systemd does not understand; all of them without systemd."""
+    return frozenset(
+        each
+        for each in schedules
+        if runner.run(["systemd-analyze", "calendar", "--", each]).status != 0
+    )
+
+
+@dataclass(frozen=True)
+class KernelState:
+    """The kernel's parameters by name, and swap devices that would hold memory in clear.
+
+    Attributes:
+        core_limit: the size of core dumps, in bytes, that systemd allows its services.
+    """
+
+    parameters: dict[str, str] = field(default_factory=dict)
+    core_limit: str = ""
+    swap: tuple[str, ...] = ()
+
+
+@observation
+def kernel(runner: Runner, *, parameters: Sequence[str]) -> KernelState:
+    """Return the named parameters that the kernel has, the core limit and swap in clear.
+
+    Swap on a device-mapper crypt target is encrypted; zram never leaves memory.
+    """
+    read = ((name, runner.text(f"/proc/sys/{name.replace('.', '/')}")) for name in parameters)
+    limit = runner.run(["systemctl", "show", "--property=DefaultLimitCORE", "--value"]).text
+    return KernelState(
+        {name: value.strip() for name, value in read if value is not None},
+        limit.strip(),
+        tuple(_swap_in_clear(runner)),
+    )
+
+
+def _swap_in_clear(runner: Runner) -> Iterator[str]:
+    lines = (runner.text("/proc/swaps") or "").splitlines()[1:]
+    for device in (line.split()[0] for line in lines):
+        if not device.startswith("/dev/zram"):
+            query = ["lsblk", "--inverse", "--noheadings", "--output", "TYPE", "--", device]
+            if "crypt" not in runner.run(query).text:
+                yield device
+
+
+@observation
+def lines(runner: Runner, *, command: str) -> list[str]:
+    """Return the lines that a command of the shell prints, for what is not observed in Python yet.
+
+    The command is passed on standard input, so that neither `ps` nor a log shows it. It may have
+    no standard input of its own. Raises AgentFailure if it fails.
+    """
+    # The shell reads the whole block before it runs any of it.
+    block = f"{{ {command}\n}} </dev/null\n"
+    done = runner.run(["sh", "-s"], stdin=block)
+    if done.status != 0:
+        said = " / ".join(done.errors.splitlines()[-3:]) or "no reason given"
+        raise AgentFailure("command", f"could not inspect the host: {said}")
+    return done.text.splitlines()

@@ -1,0 +1,251 @@
+"""Ask the agent on the host: build it, copy it there if it is missing, look once for a whole run.
+
+A question names an observation of `infisical_iac.agent` with its arguments, and has its type:
+
+    there = look(question(files.states, paths=["/etc/hosts"]))
+
+`look_ahead` asks many questions in one remote command. `look` has their answers until the run
+changes something; then it asks by itself. `ask` always asks.
+"""
+
+import base64
+import io
+import json
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Concatenate, Generic, ParamSpec, TypeVar, get_type_hints
+from zipfile import ZIP_STORED, ZipFile, ZipInfo
+
+from pydantic import TypeAdapter
+from pyinfra.api.facts import FactBase
+
+from infisical_iac import agent
+from infisical_iac.agent import PROTOCOL, system
+from infisical_iac.agent.runner import Runner
+from infisical_iac.core import journal
+from infisical_iac.core.errors import CommandFailed, Refused
+from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import script
+
+P = ParamSpec("P")
+T = TypeVar("T")
+R = TypeVar("R")
+
+# Sends a command with its standard input to a host, and returns its output, which nobody prints.
+Send = Callable[[str, str], str]
+
+DIRECTORY = "/usr/local/lib/infisical-iac"
+_ABSENT = "absent"
+_NO_PYTHON = "no python"
+_INSTALL_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Call:
+    """A call of an observation: its name, and its arguments as JSON."""
+
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
+class Question(Generic[T]):
+    """Calls of the agent, and what makes a value of their answers."""
+
+    calls: tuple[Call, ...]
+    read: Callable[[Sequence[Any]], T] = field(compare=False)
+
+
+def question(
+    function: Callable[Concatenate[Runner, P], T], *args: P.args, **kwargs: P.kwargs
+) -> Question[T]:
+    """Return the question that an observation answers, given its arguments by their names."""
+    assert not args, "arguments have names in JSON"
+    name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
+    adapter: TypeAdapter[T] = _adapter(function)
+    return Question(
+        (Call(name, json.dumps(kwargs, sort_keys=True)),),
+        lambda answers: adapter.validate_python(answers[0]),
+    )
+
+
+@cache
+def _adapter(function: Callable[..., T]) -> TypeAdapter[T]:
+    return TypeAdapter(get_type_hints(function)["return"])
+
+
+def printed(command: str, parse: Callable[[list[str]], T]) -> Question[T]:
+    """Return the question for what a command of the shell prints, which `parse` reads."""
+    asked = question(system.lines, command=command)
+    return Question(asked.calls, lambda answers: parse(asked.read(answers)))
+
+
+def scripted(fact: type[FactBase[T]], **arguments: Any) -> Question[T]:
+    """Return the question for a fact of pyinfra, whose program is shell still."""
+    found = fact()
+
+    def parse(lines: list[str]) -> T:
+        return found.process(lines) if lines else found.default()
+
+    return printed(str(found.command(**arguments)), parse)
+
+
+def together(build: Callable[..., R], *questions: Question[Any]) -> Question[R]:
+    """Return one question for several; `build` is called with their values."""
+
+    def read(answers: Sequence[Any]) -> R:
+        left = [*answers]
+        values = []
+        for each in questions:
+            own, left = left[: len(each.calls)], left[len(each.calls) :]
+            values.append(each.read(own))
+        return build(*values)
+
+    return Question(tuple(call for each in questions for call in each.calls), read)
+
+
+def look_ahead(questions: Iterable[Question[Any]], send: Send | None = None) -> None:
+    """Ask questions of the current host in one remote command, for `look`.
+
+    What can't be answered is asked again by the operation that needs it, which fails then.
+    """
+    calls = [*dict.fromkeys(call for each in questions for call in each.calls)]
+    answers = _request(calls, send or _send)
+    journal.current().answers.update(
+        (call, answer["value"])
+        for call, answer in zip(calls, answers, strict=True)
+        if "value" in answer
+    )
+
+
+def look(asked: Question[T]) -> T:
+    """Return the value of a question for the current host, which is asked once.
+
+    Once the run has made a change, the host is asked each time. Raises CommandFailed or Refused.
+    """
+    known = journal.current().answers
+    if not is_answered(asked):
+        known.update(zip(asked.calls, _values(asked.calls, _send), strict=True))
+    return asked.read([known[call] for call in asked.calls])
+
+
+def is_answered(asked: Question[Any]) -> bool:
+    """Return whether `look` has the answers, so that it need not ask the host."""
+    known = journal.current().answers
+    return not journal.has_changed_any_host() and all(call in known for call in asked.calls)
+
+
+def ask(asked: Question[T], send: Send | None = None) -> T:
+    """Return the value of a question as the host is now. Raises CommandFailed or Refused.
+
+    Args:
+        send: runs a command on the host; None for the current host of pyinfra.
+    """
+    return asked.read(_values(asked.calls, send or _send))
+
+
+def _values(calls: Sequence[Call], send: Send) -> list[Any]:
+    answers = _request(calls, send)
+    for answer in answers:
+        if "error" in answer:
+            raise _error(answer["error"])
+    return [answer["value"] for answer in answers]
+
+
+def _error(found: dict[str, str]) -> CommandFailed | Refused:
+    sentence = ": ".join(filter(None, (found["message"], found["remedy"])))
+    kind = Refused if found["code"].startswith("refused.") else CommandFailed
+    return kind(sentence, code=found["code"])
+
+
+def _send(command: str, stdin: str) -> str:
+    return run(command, doing="inspect the host", stdin=stdin)
+
+
+def _request(calls: Sequence[Call], send: Send) -> list[dict[str, Any]]:
+    if not calls:
+        return []
+    asked = [{"name": each.name, "arguments": json.loads(each.arguments)} for each in calls]
+    request = json.dumps({"protocol": PROTOCOL, "calls": asked})
+    output = send(_call_command(), request)
+    if output.strip() == _ABSENT:
+        _deliver(send)
+        output = send(_call_command(), request)
+    answers: list[dict[str, Any]] = _parse(output)["answers"]
+    return answers
+
+
+def _parse(output: str) -> dict[str, Any]:
+    """Return the agent's answer. Raises Refused or CommandFailed if it is an error, or is none."""
+    try:
+        answer = json.loads(output)
+        protocol = answer["protocol"]
+    except (ValueError, KeyError, TypeError):
+        raise CommandFailed(
+            "the agent on the host did not answer: run again", code="command.agent"
+        ) from None
+    if error := answer.get("error"):
+        raise _error(error)
+    if protocol != PROTOCOL:
+        raise Refused(
+            "a newer infisical-iac has worked on this host: update this one, as with "
+            "`uv tool upgrade infisical-iac`",
+            code="refused.newer_tool",
+        )
+    found: dict[str, Any] = answer
+    return found
+
+
+def _call_command() -> str:
+    """Return the command that runs the agent, or prints that it, or Python, is missing."""
+    return (
+        f"agent={path()}; if [ -f $agent ] && command -v python3 >/dev/null; then "
+        f"exec python3 -IS $agent; fi; cat >/dev/null; echo {_ABSENT}"
+    )
+
+
+# The old Python must understand the expression.
+_PYTHON = "python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null"
+
+
+def _deliver(send: Send) -> None:
+    """Copy the agent to the host, in the place of older ones, and install Python if it is missing.
+
+    Raises Refused if a newer agent is there, and CommandFailed if Python can't be installed.
+    """
+    if send(f"{_PYTHON} || echo {_NO_PYTHON}", "").strip() == _NO_PYTHON:
+        send(f"{script('apt', str(_INSTALL_SECONDS), 'python3')} >/dev/null", "")
+    install = (
+        "umask 022; new=$(mktemp -d) && base64 --decode >$new/agent.pyz && "
+        f"python3 -IS $new/agent.pyz --install {shlex.quote(path())}; "
+        "status=$?; rm -rf $new; exit $status"
+    )
+    _parse(send(install, base64.b64encode(archive()).decode()))
+
+
+@cache
+def path() -> str:
+    """Return where the agent is on a host; the name changes with its content."""
+    return f"{DIRECTORY}/agent-{PROTOCOL}-{sha256(archive()).hexdigest()[:12]}.pyz"
+
+
+@cache
+def archive() -> bytes:
+    """Return the agent as one file for Python, the same bytes for the same source everywhere."""
+    folder = Path(agent.__file__).parent
+    sources = {f"infisical_iac/agent/{each.name}": each for each in folder.glob("*.py")}
+    texts = {name: file.read_bytes() for name, file in sources.items()}
+    texts["infisical_iac/__init__.py"] = b""
+    texts["__main__.py"] = texts["infisical_iac/agent/__main__.py"]
+    buffer = io.BytesIO()
+    # Compressed bytes would depend on the version of zlib.
+    with ZipFile(buffer, "w", ZIP_STORED) as file:
+        for name in sorted(texts):
+            member = ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+            member.create_system, member.external_attr = 3, 0o644 << 16
+            file.writestr(member, texts[name])
+    return buffer.getvalue()

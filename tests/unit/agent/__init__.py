@@ -1,0 +1,1 @@
+"""Tests of the host: Docker, disks, SSH, firewall and bans."""

@@ -1,0 +1,123 @@
+"""Test that packages, units, schedules and the kernel are read as systemd and Debian print them."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from infisical_iac.agent import system
+from infisical_iac.agent.runner import AgentFailure, Output, Runner
+from infisical_iac.agent.system import KernelState
+from tests.unit.agent.fake_runner import FakeRunner
+
+# 2026-11-25 10:00:00.5 UTC, when the unit below started.
+_STARTED = 1795600800.5
+
+
+def test_only_packages_that_are_configured_count_as_installed() -> None:
+    """dpkg-query fails if it does not know one, and prints the others."""
+    listed = Output(1, "ii  curl\nrc  docker.io\niU  containerd\nhi  git\n")
+    host = FakeRunner(answers={"dpkg-query --show": listed})
+    assert system.packages(host, names=["curl", "docker.io", "none"]) == {"curl", "git"}
+    assert host.ran[0][0].endswith(" curl docker.io none")
+
+
+def test_a_host_without_dpkg_has_no_packages() -> None:
+    assert system.packages(FakeRunner(), names=["curl"]) == frozenset()
+
+
+_SHOWN = """\
+Id=docker.service
+LoadState=loaded
+ActiveState=active
+UnitFileState=enabled
+ConditionResult=yes
+ExecMainStartTimestamp=Wed 2026-11-25 10:00:00.500000 UTC
+NeedDaemonReload=yes
+
+Id=cron.service
+LoadState=not-found
+ActiveState=inactive
+UnitFileState=
+ConditionResult=no
+ConditionTimestamp=
+ExecMainStartTimestamp=
+
+Id=systemd-timesyncd.service
+ActiveState=inactive
+ConditionResult=no
+ConditionTimestamp=Wed 2026-11-25 10:00:00.000000 UTC
+"""
+
+
+@pytest.mark.parametrize(("after", "stale"), [(0.1, True), (-0.1, False)])
+def test_a_unit_that_started_before_its_configuration_was_written_is_stale(
+    tmp_path: Path, after: float, stale: bool
+) -> None:
+    host = FakeRunner(tmp_path, answers={"systemctl show": _SHOWN})
+    for path, at in (("/etc/old", 0.0), ("/etc/new", _STARTED + after)):
+        os.utime(host.write(path, ""), (at, at))
+    names = ["docker.service", "cron.service", "systemd-timesyncd.service"]
+    config = {"docker.service": ["/etc/old", "/etc/new", "/etc/none"]}
+    units = system.units(host, names=names, config=config)
+    assert units["docker.service"].stale is stale
+    assert units["docker.service"].enabled
+    assert units["docker.service"].outdated
+    assert not units["cron.service"].loaded
+    assert not units["cron.service"].outdated
+    assert not units["cron.service"].stale
+    assert units["cron.service"].condition, "systemd has not tried to start the unit"
+    assert not units["systemd-timesyncd.service"].condition
+
+
+def test_a_host_without_systemd_has_no_units() -> None:
+    assert system.units(FakeRunner(), names=["docker.service"]) == {}
+
+
+def test_schedules_that_systemd_does_not_understand_are_named() -> None:
+    answers: dict[str, str | Output] = {
+        "systemd-analyze calendar -- daily": "Normalized form: *-*-* 00:00:00\n",
+        "systemd-analyze calendar -- every now": Output(1),
+    }
+    host = FakeRunner(answers=answers)
+    assert system.refused_schedules(host, schedules=["daily", "every now"]) == {"every now"}
+    assert system.refused_schedules(FakeRunner(), schedules=["daily"]) == {"daily"}
+
+
+def test_parameters_core_limit_and_swap_in_clear_are_read(tmp_path: Path) -> None:
+    answers = {
+        "systemctl show --property=DefaultLimitCORE": "0\n",
+        "lsblk --inverse --noheadings --output TYPE -- /dev/dm-1": "crypt\npart\ndisk\n",
+        "lsblk --inverse --noheadings --output TYPE -- /dev/sda2": "part\ndisk\n",
+    }
+    host = FakeRunner(tmp_path, answers=answers)
+    host.write("/proc/sys/fs/suid_dumpable", "0\n")
+    host.write("/proc/sys/net/ipv4/ip_local_port_range", "32768\t60999\n")
+    host.write(
+        "/proc/swaps",
+        "Filename Type Size Used Priority\n/dev/zram0 partition 1 0 100\n"
+        "/dev/dm-1 partition 1 0 -2\n/dev/sda2 partition 1 0 -3\n",
+    )
+    asked = ["fs.suid_dumpable", "net.ipv4.ip_local_port_range", "kernel.none"]
+    assert system.kernel(host, parameters=asked) == KernelState(
+        {"fs.suid_dumpable": "0", "net.ipv4.ip_local_port_range": "32768\t60999"},
+        "0",
+        ("/dev/sda2",),
+    )
+
+
+def test_lines_of_a_command_are_read_without_its_text_among_the_arguments() -> None:
+    host = FakeRunner(answers={"sh -s": "a\n\nb\n"})
+    assert system.lines(host, command="printf 'a\\n\\nb\\n'") == ["a", "", "b"]
+    ((words, stdin),) = host.ran
+    assert words == "sh -s"
+    assert "printf" in stdin
+
+
+def test_a_command_can_not_read_the_rest_of_its_own_text() -> None:
+    assert system.lines(Runner(), command="cat\necho a\n# the end") == ["a"]
+
+
+def test_a_command_that_fails_is_an_error_with_the_end_of_its_output() -> None:
+    with pytest.raises(AgentFailure, match="could not inspect the host: b"):
+        system.lines(Runner(), command="echo a; echo b >&2; exit 3")
