@@ -158,7 +158,7 @@ _FILTERS = (
     *("hash", "intersect", "items2dict", "product", "regex_search", "subelements", "to_json"),
     *("to_nice_json", "zip"),
 )
-_MAGIC = {"item", "lookup", "playbook_dir"}
+_MAGIC = {"item", "lookup", "omit", "playbook_dir"}
 
 
 def _find_texts(value: Any) -> Iterator[str]:
