@@ -2,7 +2,6 @@
 
 import posixpath
 import shlex
-from collections.abc import Iterable
 from typing import Any, TypeVar, get_args
 
 from pyinfra.api.arguments import CONNECTOR_ARGUMENT_KEYS
@@ -67,7 +66,7 @@ def write(path: str, content: str, *, mode: str = "600", check: str = "") -> Non
 
 def _forget_answers() -> None:
     """Have the agent asked again for what it has answered before this change."""
-    if ctx_host.isset():
+    if ctx_host.isset():  # type: ignore[no-untyped-call]
         journal.current().answers.clear()
 
 
@@ -91,8 +90,6 @@ def removal(*paths: str) -> str:
 
 T = TypeVar("T")
 
-_NEXT = "next:"
-
 
 class Fact(FactBase[T]):
     """A fact with a typed value, which is the argument of the base: `class Keys(Fact[KeysState])`.
@@ -105,22 +102,3 @@ class Fact(FactBase[T]):
         (value,) = get_args(cls.__orig_bases__[0])  # type: ignore[attr-defined]
         empty: T = value()
         return empty
-
-
-def join_commands(*commands: str) -> str:
-    """Return one command that runs several; `split_output` separates their output.
-
-    It fails if one of them fails: a missing output could be mistaken for an empty state.
-    """
-    return f" && echo {_NEXT} && ".join(commands)
-
-
-def split_output(output: Iterable[str]) -> list[list[str]]:
-    """Return the output of each command that `join_commands` joined."""
-    parts: list[list[str]] = [[]]
-    for line in output:
-        if line == _NEXT:
-            parts.append([])
-        else:
-            parts[-1].append(line)
-    return parts

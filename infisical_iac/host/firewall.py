@@ -21,13 +21,12 @@ from infisical_iac.core.operation import (
     Commands,
     or_up_to_date,
     planned_operation,
-    shared_fact,
     step,
 )
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import template
 from infisical_iac.core.trial import mark, try_change
-from infisical_iac.host.machine import Deployed, Machine
+from infisical_iac.host.machine import Machine, deployed
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.openings import (
     BRIDGES,
@@ -311,7 +310,7 @@ def _is_needed_still(egress: Egress | None) -> bool:
         return False
     if egress is None:
         return host.get_fact(Machine).calls_private
-    return not services_of(shared_fact(Deployed)) <= {*egress.services}
+    return not services_of(look(deployed())) <= {*egress.services}
 
 
 # Docker requires the unit, so stopping the unit would stop Docker.
@@ -375,7 +374,7 @@ def _read_egress(known: Known) -> Egress | None:
     found = egress(known.settings, calls_private=calls_private)
     if found is None or known.settings.host.firewall == "off":
         return found
-    former = services_of(shared_fact(Deployed))
+    former = services_of(look(deployed()))
     return egress(known.settings, calls_private=calls_private, former=former)
 
 

@@ -3,15 +3,19 @@
 import re
 import shlex
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 import yaml
 
-from infisical_iac.core.remote import Fact, join_commands, split_output
+from infisical_iac.agent.files import PathState, states, texts
+from infisical_iac.core.agent import Question, question, together
+from infisical_iac.core.remote import Fact
 from infisical_iac.core.rendering import script
 from infisical_iac.host.model import DeployedInfisical, MachineState
 
 DAEMON_FILE = "/etc/docker/daemon.json"
+_STACK_FILE, _COMPOSE_FILE = "/etc/infisical/stack.yaml", "/etc/infisical/compose.yaml"
 
 
 # On a host that never logged in to an instance, a deploy would create a new one.
@@ -156,41 +160,47 @@ def _find_mapping(found: Any, *path: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-class Deployed(Fact[DeployedInfisical]):
-    """Read the DeployedInfisical from the Compose file, of a single host or of a cluster."""
+def deployed() -> Question[DeployedInfisical]:
+    """Return the question for the Infisical of the Compose file, of a single host or a cluster."""
 
-    def command(self) -> str:
-        return join_commands(
-            r"find /etc/infisical/keys -name 'given_*' -size +0 -printf '%f\n' 2>/dev/null; true",
-            "cat /etc/infisical/stack.yaml 2>/dev/null || cat /etc/infisical/compose.yaml "
-            "2>/dev/null || true",
-        )
+    def build(found: Mapping[str, str], keys: Mapping[str, PathState]) -> DeployedInfisical:
+        # A single host's file is left behind once the host leads a cluster.
+        text = found.get(_STACK_FILE, found.get(_COMPOSE_FILE, ""))
+        given = (PurePath(path).name for path, key in keys.items() if key.kind == "regular file")
+        return parse_deployed(text, frozenset(given))
 
-    def process(self, output: list[str]) -> DeployedInfisical:
-        given, text = split_output(output)
-        try:
-            document = yaml.safe_load("\n".join(text))
-        except yaml.YAMLError:
-            document = None
-        infisical = _find_mapping(document, "services", "infisical")
-        environment = _find_mapping(infisical, "environment")
-        variables = {name: str(each) for name, each in environment.items()}
-        # A cluster's container gets an address with a login from its entrypoint.
-        for line in "\n".join(map(str, infisical.get("entrypoint", ()))).splitlines():
-            name, _, value = line.strip().partition("=")
-            if name == "HTTP_PROXY":
-                variables["HTTPS_PROXY"] = value
-        if "HTTPS_PROXY" in variables:
-            variables["HTTPS_PROXY"] = re.sub(r":\$[^@]*@", ":@", variables["HTTPS_PROXY"])
-        # A container of a single host has it in the file's name, a cluster in that of the config.
-        inside = variables.get("NODE_EXTRA_CA_CERTS", "")
-        config = _find_mapping(document, "configs", "extra_ca").get("name", "")
-        match = re.search(r"extra[-_]ca[-_]([0-9a-f]+)", f"{inside} {config}")
-        return DeployedInfisical(
-            {name: each.replace("$$", "$") for name, each in variables.items()},
-            match[1] if match else "",
-            frozenset(given),
-        )
+    return together(
+        build,
+        question(texts, paths=[_STACK_FILE, _COMPOSE_FILE]),
+        question(states, paths=[], patterns=["/etc/infisical/keys/given_*"]),
+    )
+
+
+def parse_deployed(text: str, given: frozenset[str]) -> DeployedInfisical:
+    """Return the Infisical of a Compose file; `given` are the keys that the user gave."""
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError:
+        document = None
+    infisical = _find_mapping(document, "services", "infisical")
+    environment = _find_mapping(infisical, "environment")
+    variables = {name: str(each) for name, each in environment.items()}
+    # A cluster's container gets an address with a login from its entrypoint.
+    for line in "\n".join(map(str, infisical.get("entrypoint", ()))).splitlines():
+        name, _, value = line.strip().partition("=")
+        if name == "HTTP_PROXY":
+            variables["HTTPS_PROXY"] = value
+    if "HTTPS_PROXY" in variables:
+        variables["HTTPS_PROXY"] = re.sub(r":\$[^@]*@", ":@", variables["HTTPS_PROXY"])
+    # A container of a single host has it in the file's name, a cluster in that of the config.
+    inside = variables.get("NODE_EXTRA_CA_CERTS", "")
+    config = _find_mapping(document, "configs", "extra_ca").get("name", "")
+    match = re.search(r"extra[-_]ca[-_]([0-9a-f]+)", f"{inside} {config}")
+    return DeployedInfisical(
+        {name: each.replace("$$", "$") for name, each in variables.items()},
+        match[1] if match else "",
+        given,
+    )
 
 
 def absence(

@@ -1,10 +1,11 @@
 """Prove the login at the mail server from the host, and send test mails."""
 
+from infisical_iac.core.agent import look
 from infisical_iac.core.change import Row, UpToDate
 from infisical_iac.core.errors import RunFailed
-from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
+from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.machine import Deployed
+from infisical_iac.host.machine import deployed
 from infisical_iac.host.model import DeployedInfisical
 from infisical_iac.instance import authorities, given, proof
 from infisical_iac.instance.settings import MAIL_PASSWORD, VARIABLES, GivenSecret, Smtp
@@ -20,7 +21,7 @@ def login(settings: Settings) -> Commands:
     if settings.instance.smtp is None:
         yield UpToDate("no mail server is set")
         return
-    yield from decide(settings, settings.instance.smtp, shared_fact(Deployed))
+    yield from decide(settings, settings.instance.smtp, look(deployed()))
 
 
 def decide(settings: Settings, smtp: Smtp, deployed: DeployedInfisical) -> Commands:

@@ -11,16 +11,17 @@ from pyinfra import logger
 from pyinfra.context import host
 
 from infisical_iac.core import journal, lock
+from infisical_iac.core.agent import look
 from infisical_iac.core.connection import without_delay
 from infisical_iac.core.errors import Refused, SettingsError, UserError
-from infisical_iac.core.operation import Refusal, shared_fact
+from infisical_iac.core.operation import Refusal
 from infisical_iac.core.overrides import describe_overrides
 from infisical_iac.core.own_repository import describe_copied_defaults
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.core.wording import join_names
 from infisical_iac.host import docker
 from infisical_iac.host.docker import Engine
-from infisical_iac.host.machine import Deployed, HostAddresses, Machine
+from infisical_iac.host.machine import HostAddresses, Machine, deployed
 from infisical_iac.host.model import SYSTEMS, MachineState
 from infisical_iac.host.openings import direct_names, refuse_unenforced, refuse_unreached
 from infisical_iac.host.shared import describe_left, not_ours, resolve_auto
@@ -147,7 +148,7 @@ def report_callbacks(settings: Settings) -> None:
     """Report the callbacks to enter at providers of logins, in the plan or the log."""
     login, url = settings.instance.login, settings.stack.site_url
     if login.clients:
-        report(describe_new_callbacks(login, url, shared_fact(Deployed).variables))
+        report(describe_new_callbacks(login, url, look(deployed()).variables))
 
 
 def report(sentences: Iterable[str]) -> None:

@@ -9,18 +9,18 @@ from infisical_iac.api import instance
 from infisical_iac.api.client import Client
 from infisical_iac.api.instance import LoginPage
 from infisical_iac.core import journal
+from infisical_iac.core.agent import look
 from infisical_iac.core.change import Change, Row, Unknown, UpToDate
 from infisical_iac.core.errors import CheckFailed, NotBootstrapped, Refused, UserError
 from infisical_iac.core.operation import (
     Commands,
     decide_changes,
     planned_operation,
-    shared_fact,
     step,
 )
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names
-from infisical_iac.host.machine import Deployed
+from infisical_iac.host.machine import deployed
 from infisical_iac.instance.login import (
     LICENSED,
     PROVIDERS,
@@ -138,7 +138,7 @@ def _offered_after(
     settings: Settings, client: Client, methods: Sequence[str]
 ) -> Collection[Provider]:
     """Return the providers among the methods that Infisical offers, or will after this run."""
-    login, deployed = settings.instance.login, shared_fact(Deployed).variables
+    login, found = settings.instance.login, look(deployed()).variables
     pages = _read_pages(client, [each for each in PROVIDERS if each in methods])
     will_restart = journal.part_will_change("Stack")
     return [
@@ -146,7 +146,7 @@ def _offered_after(
         for each, page in pages.items()
         # The page has a client of the settings, to be added or removed, or one set up by hand.
         if (page or will_restart)
-        and (each in login.clients or (page and page.client_id != deployed.get(client_id_of(each))))
+        and (each in login.clients or (page and page.client_id != found.get(client_id_of(each))))
     ]
 
 

@@ -11,7 +11,7 @@ from infisical_iac.cluster.model import Cluster, Node
 from infisical_iac.cluster.stack_file import SECRETS, StackInputs, render_stack_file
 from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.machine import Deployed
+from infisical_iac.host.machine import parse_deployed
 from infisical_iac.host.model import DeployedInfisical, MachineState
 from tests.unit.settings_of import settings_of
 
@@ -61,7 +61,7 @@ def render(
 
 def read_deployed(text: str, *given: str) -> DeployedInfisical:
     """Return the Infisical of a host with such a Compose file, and such keys that the user gave."""
-    return Deployed().process([*given, "next:", *text.splitlines()])
+    return parse_deployed(text, frozenset(given))
 
 
 def postgres_script(directory: Path) -> str:

@@ -1,10 +1,24 @@
 """A host for the agent's functions: files below a directory, and programs with fixed answers."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
+from infisical_iac.agent import PROTOCOL
 from infisical_iac.agent.runner import Output, Runner
+from infisical_iac.agent.serving import encode, serve
+from infisical_iac.core.agent import Question
+
+T = TypeVar("T")
+
+
+def answer(asked: Question[T], runner: Runner) -> T:
+    """Return the value of a question, whose calls and answers pass through JSON."""
+    calls = [{"name": each.name, "arguments": json.loads(each.arguments)} for each in asked.calls]
+    answers = serve(runner, {"protocol": PROTOCOL, "calls": calls})
+    return asked.read([each["value"] for each in json.loads(json.dumps(answers, default=encode))])
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,7 @@ def test_the_report_of_a_manager_is_read() -> None:
             *("address 10.0.0.1", "ipvs", "stack", "mark swarm-id", "serial 3"),
             *("data", "etcd lost", "primary"),
             *("led", "key 0123", "state 4567", f"info {json.dumps(info)}", "unlocks"),
-            *(f"node {json.dumps(node)}"),
+            f"node {json.dumps(node)}",
         ]
     )
     assert (found.state, found.id, found.swarm, found.mark) == (

@@ -1,15 +1,15 @@
 """Test what is read of the Infisical that is deployed on a host."""
 
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from infisical_iac.host.machine import Deployed
+from infisical_iac.host.machine import deployed
 from infisical_iac.host.model import DeployedInfisical
 from infisical_iac.stack.compose_file import compose_file
+from tests.unit.agent.fake_runner import FakeRunner, answer
 from tests.unit.rendered_stack import TRIXIE, read_deployed, render
 from tests.unit.settings_of import settings_of
 
@@ -53,19 +53,12 @@ def test_an_address_that_somebody_broke_is_no_server() -> None:
 
 def test_the_file_of_a_cluster_counts_and_keys_without_a_value_do_not(tmp_path: Path) -> None:
     """A single host's file is left behind once the host leads a cluster."""
-
-    def read() -> DeployedInfisical:
-        command = Deployed().command().replace("/etc/infisical", str(tmp_path))
-        done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=20)
-        assert (done.returncode, done.stderr) == (0, "")
-        return Deployed().process(done.stdout.splitlines())
-
-    assert read() == DeployedInfisical()
-    (tmp_path / "keys").mkdir()
+    host = FakeRunner(tmp_path)
+    assert answer(deployed(), host) == DeployedInfisical()
     for name, value in (("auth_secret", "x\n"), ("given_smtp_password", "y\n"), ("given_old", "")):
-        (tmp_path / "keys" / name).write_text(value)
+        host.write(f"/etc/infisical/keys/{name}", value)
     for name in ("compose", "stack"):
         text = f"services: {{infisical: {{environment: {{SITE_URL: {name}}}}}}}\n"
-        (tmp_path / f"{name}.yaml").write_text(text)
+        host.write(f"/etc/infisical/{name}.yaml", text)
         given = frozenset({"given_smtp_password"})
-        assert read() == DeployedInfisical({"SITE_URL": name}, given=given)
+        assert answer(deployed(), host) == DeployedInfisical({"SITE_URL": name}, given=given)
