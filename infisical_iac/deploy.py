@@ -19,7 +19,7 @@ from infisical_iac.core.operation import Refusal, record_run
 from infisical_iac.host.deploy import foundation, share
 from infisical_iac.host.deploy import questions as host_questions
 from infisical_iac.host.firewall import end_egress
-from infisical_iac.host.machine import deployed
+from infisical_iac.host.machine import deployed_question
 from infisical_iac.host.site import at
 from infisical_iac.stack.deploy import given_secrets, ingress
 from infisical_iac.workspace.deploy import bootstrap, canary, credentials, sign_in, workspace
@@ -33,7 +33,7 @@ def look_once(known: Preflight) -> None:
     Raises Refusal, with nothing changed, if the host can't be observed.
     """
     questions = (
-        deployed(),
+        deployed_question(),
         *host_questions(known),
         *at(known.site, StackSteps).questions(known),
         *workspace_questions(),

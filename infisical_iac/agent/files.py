@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
 
-from infisical_iac.agent.runner import AgentFailure, Runner
+from infisical_iac.agent.runner import Failure, Runner
 from infisical_iac.agent.serving import observation
 
 _KINDS = {
@@ -189,20 +189,22 @@ def _sync(folder: Path) -> None:
 def install(archive: bytes, target: Path) -> None:
     """Install the agent as `target`, `agent-<protocol>-<hash>.pyz`, and remove older ones.
 
-    Raises AgentFailure, with nothing changed, if the host has an agent of a newer protocol, or if
-    the archive arrived incomplete.
+    Raises RuntimeError with a Failure, with nothing changed, if the host has an agent of a newer
+    protocol, or if the archive arrived incomplete.
     """
     _, protocol, digest = target.stem.split("-")
     if not sha256(archive).hexdigest().startswith(digest):
-        raise AgentFailure("command.agent", "the agent arrived damaged", "run again")
+        raise RuntimeError(Failure("command.agent", "the agent arrived damaged", "run again"))
     others = [each for each in target.parent.glob("agent-*-*.pyz") if each != target]
     for each in others:
         number = each.stem.split("-")[1]
         if number.isdecimal() and int(number) > int(protocol):
-            raise AgentFailure(
-                "refused.newer_tool",
-                "a newer infisical-iac has worked on this host",
-                "update this one, as with `uv tool upgrade infisical-iac`",
+            raise RuntimeError(
+                Failure(
+                    "refused.newer_tool",
+                    "a newer infisical-iac has worked on this host",
+                    "update this one, as with `uv tool upgrade infisical-iac`",
+                )
             )
     write(target, archive, mode=0o644)
     for each in others:

@@ -77,10 +77,10 @@ def bans(runner: Runner) -> Bans:
         elif line.startswith(f"{_PROMPT}["):
             of_jails = [jail.values() for jail in literal_eval(line.removeprefix(_PROMPT))]
             banned = _networks(each for lists in of_jails for some in lists for each in some)
-    return Bans(jails, banned - _enforced(listed.text))
+    return Bans(jails, banned - _list_enforced(listed.text))
 
 
-def _enforced(listing: str) -> frozenset[str]:
+def _list_enforced(listing: str) -> frozenset[str]:
     """Return the addresses and networks in the sets of a table, as nft lists it in JSON."""
     if not listing.startswith('{"nftables"'):
         return frozenset()

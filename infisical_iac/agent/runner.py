@@ -11,12 +11,19 @@ _ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC"}
 _SECONDS = 300
 
 
-class AgentFailure(Exception):
-    """A call that failed, as the operator is told: a stable code, a sentence and a remedy."""
+@dataclass(frozen=True)
+class Failure:
+    """The reason of a call that failed, for people: the argument of the RuntimeError.
 
-    def __init__(self, code: str, message: str, remedy: str = "") -> None:
-        super().__init__(message)
-        self.code, self.message, self.remedy = code, message, remedy
+    Attributes:
+        code: a stable code of `core/errors.py`; one that begins with "refused." becomes a Refused.
+        message: a sentence without a secret.
+        remedy: what to do; empty if that is not known.
+    """
+
+    code: str
+    message: str
+    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ class Runner:
             seconds: the longest time that it may take; it is killed then.
             environment: variables in addition to the agent's own; none may be a secret.
 
-        Raises AgentFailure for one that takes too long.
+        Raises RuntimeError with a Failure for one that takes too long.
         """
         try:
             done = subprocess.run(
@@ -79,10 +86,12 @@ class Runner:
         except (FileNotFoundError, PermissionError):
             return Output(127)
         except subprocess.TimeoutExpired:
-            raise AgentFailure(
-                "command.timeout",
-                f"{words[0]} on the host did not end within {seconds:g} s",
-                f"run it there: {' '.join(words[:3])}",
+            raise RuntimeError(
+                Failure(
+                    "command.timeout",
+                    f"{words[0]} on the host did not end within {seconds:g} s",
+                    f"run it there: {' '.join(words[:3])}",
+                )
             ) from None
         return Output(
             done.returncode,

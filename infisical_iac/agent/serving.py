@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import fields, is_dataclass
+from dataclasses import asdict, fields, is_dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -12,7 +12,7 @@ from traceback import extract_tb
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from infisical_iac.agent import PROTOCOL
-from infisical_iac.agent.runner import AgentFailure, Runner
+from infisical_iac.agent.runner import Failure, Runner
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -50,13 +50,15 @@ def main() -> None:
 def serve(runner: Runner, request: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the answers to the calls of a request, in their order.
 
-    Raises AgentFailure for a request of another protocol.
+    Raises RuntimeError with a Failure for a request of another protocol.
     """
     if request.get("protocol") != PROTOCOL:
-        raise AgentFailure(
-            "refused.newer_tool",
-            f"the agent on the host speaks protocol {PROTOCOL}, not {request.get('protocol')}",
-            "update infisical-iac, as with `uv tool upgrade infisical-iac`",
+        raise RuntimeError(
+            Failure(
+                "refused.newer_tool",
+                f"the agent on the host speaks protocol {PROTOCOL}, not {request.get('protocol')}",
+                "update infisical-iac, as with `uv tool upgrade infisical-iac`",
+            )
         )
     # All are imported before the first works, as another run may replace this file meanwhile.
     calls = [partial(_find(each["name"]), runner, **each["arguments"]) for each in request["calls"]]
@@ -68,7 +70,7 @@ def _find(name: str) -> Callable[..., Any]:
     module, _, function = name.rpartition(".")
     found = getattr(import_module(f"infisical_iac.agent.{module}"), function)
     if not getattr(found, _MARK, False):
-        raise AgentFailure("command.agent", f"{name} is no observation")
+        raise RuntimeError(Failure("command.agent", f"{name} is no observation"))
     return found  # type: ignore[no-any-return]
 
 
@@ -81,8 +83,8 @@ def _answer(call: Callable[[], Any]) -> dict[str, Any]:
 
 def describe(error: Exception) -> dict[str, str]:
     """Return an error as the operator is told of it; a text that may hold a secret is left out."""
-    if isinstance(error, AgentFailure):
-        return {"code": error.code, "message": error.message, "remedy": error.remedy}
+    if isinstance(error, RuntimeError) and isinstance(found := error.args[0], Failure):
+        return asdict(found)
     last = extract_tb(error.__traceback__)[-1]
     place = f"{Path(last.filename).name}, line {last.lineno}"
     return {

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from os.path import lexists
 
-from infisical_iac.agent.runner import AgentFailure, Runner
+from infisical_iac.agent.runner import Failure, Runner
 from infisical_iac.agent.serving import observation
 
 
@@ -65,7 +65,7 @@ def units(
         dict(line.split("=", 1) for line in block.splitlines()) for block in shown.split("\n\n")
     )
     return {
-        block["Id"]: _unit(block, _written(runner, config.get(block["Id"], ())))
+        block["Id"]: _unit(block, _newest_write(runner, config.get(block["Id"], ())))
         for block in blocks
         if "Id" in block
     }
@@ -91,7 +91,7 @@ def _seconds(timestamp: str) -> float:
     return moment.replace(tzinfo=UTC).timestamp()
 
 
-def _written(runner: Runner, paths: Sequence[str]) -> float:
+def _newest_write(runner: Runner, paths: Sequence[str]) -> float:
     """Return when the newest of the files was written; 0.0 if there is none."""
     files = (runner.path(path) for path in paths)
     return max((each.lstat().st_mtime for each in files if lexists(each)), default=0.0)
@@ -149,12 +149,12 @@ def lines(runner: Runner, *, command: str) -> list[str]:
     """Return the lines that a command of the shell prints, for what is not observed in Python yet.
 
     The command is passed on standard input, so that neither `ps` nor a log shows it. It may have
-    no standard input of its own. Raises AgentFailure if it fails.
+    no standard input of its own. Raises RuntimeError with a Failure if it fails.
     """
     # The shell reads the whole block before it runs any of it.
     block = f"{{ {command}\n}} </dev/null\n"
     done = runner.run(["sh", "-s"], stdin=block)
     if done.status != 0:
         said = " / ".join(done.errors.splitlines()[-3:]) or "no reason given"
-        raise AgentFailure("command", f"could not inspect the host: {said}")
+        raise RuntimeError(Failure("command", f"could not inspect the host: {said}"))
     return done.text.splitlines()

@@ -44,12 +44,12 @@ class BackupState:
     no_schedules: tuple[str, ...] = ()
 
 
-def observed(
+def backup_question(
     *, schedules: Sequence[str], paths: Sequence[str], names: Sequence[str]
 ) -> Question[BackupState]:
     """Return the question for the BackupState, with the named units and the checked schedules."""
 
-    def build(
+    def make_state(
         found: dict[str, PathState], of_units: dict[str, UnitState], refused: frozenset[str]
     ) -> BackupState:
         private = {path: state for path, state in found.items() if _is_private(path)}
@@ -61,7 +61,7 @@ def observed(
         )
 
     return together(
-        build,
+        make_state,
         question(states, paths=[*paths, SSH_KEY, WEBHOOK], patterns=[f"{DIRECTORY}/*.env"]),
         units.question_for(names),
         question(system.refused_schedules, schedules=[*schedules]),
@@ -111,12 +111,12 @@ def targets_and_timers(desired: DesiredBackups) -> Commands:
     Example:
         targets_and_timers(desired=desired, name="Configure backups and drills with their timers")
     """
-    there = look(_asked(desired))
+    there = look(_question(desired))
     yield from decide(there, desired, target.render_logins(desired.targets, os.environ))
 
 
-def _asked(desired: DesiredBackups) -> Question[BackupState]:
-    return observed(
+def _question(desired: DesiredBackups) -> Question[BackupState]:
+    return backup_question(
         schedules=[*desired.schedules.values()],
         paths=[each.path for each in desired.files],
         names=[PurePath(each.path).name for each in desired.files if units.is_unit(each)],
@@ -235,10 +235,10 @@ def list_leader_credentials(targets: Collection[BackupTarget]) -> frozenset[str]
 
 def questions(known: Known) -> Iterator[Question[BackupState]]:
     """Yield what the step asks the agent."""
-    yield _asked(_desired(known))
+    yield _question(_desired_backups(known))
 
 
-def _desired(known: Known, coming: Collection[str] = ()) -> DesiredBackups:
+def _desired_backups(known: Known, coming: Collection[str] = ()) -> DesiredBackups:
     """Return the desired backups; an earlier step writes the files in `coming`."""
     settings, kept = known.settings, journal.current().kept
     running, own = settings.keeping(kept) if kept else settings, settings.backup
@@ -261,5 +261,5 @@ def _desired(known: Known, coming: Collection[str] = ()) -> DesiredBackups:
 @deploy("Backup")
 def backup(known: Known, coming: Collection[str] = ()) -> None:
     """Set up backups and drills on the host; an earlier step writes the files in `coming`."""
-    desired = _desired(known, coming)
+    desired = _desired_backups(known, coming)
     targets_and_timers(desired=desired, name="Configure backups and drills with their timers")

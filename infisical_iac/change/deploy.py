@@ -14,7 +14,7 @@ from infisical_iac.stack import keys
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.deploy import configure_containers, make_keys, run_containers
 from infisical_iac.stack.deploy import questions as stack_questions
-from infisical_iac.stack.state import deployment
+from infisical_iac.stack.state import deployment_question
 from infisical_iac.workspace.preflight import Preflight
 
 
@@ -34,7 +34,9 @@ class StackSteps:
         """Yield what the steps ask the agent on a host that is up to date."""
         settings = known.settings
         yield from stack_questions(known)
-        yield deployment(compose=compose_file(settings, known.machine), images=settings.images)
+        yield deployment_question(
+            compose=compose_file(settings, known.machine), images=settings.images
+        )
 
     def bring_up(self, known: Preflight) -> None:
         """Make the keys and run the stack as the settings say; the whole deploy "Stack"."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from infisical_iac.cluster.model import Cluster, Node
 from infisical_iac.cluster.settings import DATA_NODES
-from infisical_iac.cluster.swarm_state import SwarmState, observed
+from infisical_iac.cluster.swarm_state import SwarmState, swarm_question
 from infisical_iac.core import connection
 from infisical_iac.core.agent import ask
 from infisical_iac.core.change import Change, UpToDate
@@ -156,7 +156,7 @@ def remove_lost_etcd(cluster: Cluster) -> None:
 
 def _read_state(name: str) -> SwarmState:
     with connection.on(name):
-        return ask(observed())
+        return ask(swarm_question())
 
 
 def _replace_member(cluster: Cluster, number: int, name: str) -> None:

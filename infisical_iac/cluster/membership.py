@@ -14,7 +14,7 @@ from pyinfra.context import ctx_state, host
 from infisical_iac.cluster import etcd, model
 from infisical_iac.cluster.model import Cluster, Node, free_pool, is_converging
 from infisical_iac.cluster.settings import DATA_NODES
-from infisical_iac.cluster.swarm_state import SwarmMember, SwarmState, observed
+from infisical_iac.cluster.swarm_state import SwarmMember, SwarmState, swarm_question
 from infisical_iac.cluster.validation import refuse_malformed
 from infisical_iac.core.agent import ask
 from infisical_iac.core.connection import current, without_delay
@@ -329,7 +329,7 @@ def _read(state: State) -> dict[str, SwarmState]:
 def _read_host(state: State, of: Host) -> SwarmState:
     with ctx_state.use(state), current(of):
         without_delay(of)
-        return ask(observed())
+        return ask(swarm_question())
 
 
 def observe_again() -> Mapping[str, SwarmState]:

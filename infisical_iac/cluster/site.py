@@ -22,7 +22,7 @@ from infisical_iac.cluster.stack_file import (
     secrets_of,
 )
 from infisical_iac.cluster.stack_plan import DesiredStack, Level
-from infisical_iac.cluster.stack_state import ClusterStackState, observed
+from infisical_iac.cluster.stack_state import ClusterStackState, stack_question
 from infisical_iac.core import connection, journal, units
 from infisical_iac.core.agent import ask, look
 from infisical_iac.core.change import Change, UpToDate
@@ -142,13 +142,13 @@ def cluster_site_of(known: Known) -> ClusterSite:
 def observe_stack(settings: Settings) -> ClusterStackState:
     """Return the stack as the leader sees it; for operations."""
     secrets = secrets_of(settings)
-    return look(observed(images=settings.images, secrets=secrets))
+    return look(stack_question(images=settings.images, secrets=secrets))
 
 
 def read_stack_again(site: ClusterSite) -> ClusterStackState:
     """Read the stack again, after a change within an operation."""
     secrets = secrets_of(site.settings)
-    return ask(observed(images=site.settings.images, secrets=secrets))
+    return ask(stack_question(images=site.settings.images, secrets=secrets))
 
 
 def keep_running_version(site: ClusterSite) -> ClusterSite:

@@ -9,7 +9,7 @@ from typing import Any
 
 from infisical_iac.agent.files import PathState, states
 from infisical_iac.cluster.model import Copy, ManagedNode, NodeState
-from infisical_iac.core.agent import Question, question, scripted, together
+from infisical_iac.core.agent import Question, fact_question, question, together
 from infisical_iac.core.audit_entries import parse
 from infisical_iac.core.remote import Fact
 from infisical_iac.core.rendering import script
@@ -124,14 +124,14 @@ class ClusterStackState:
     networks: Mapping[str, Network] = field(default_factory=dict)
 
 
-def observed(
+def stack_question(
     *, images: Sequence[str], secrets: Mapping[str, Sequence[str]]
 ) -> Question[ClusterStackState]:
     """Return the question for the ClusterStackState; the arguments are as of ClusterStack."""
     # All other files follow from the rest of the state.
     return together(
         lambda state, files: replace(state, files=files),
-        scripted(ClusterStack, images=[*images], secrets=secrets),
+        fact_question(ClusterStack, images=[*images], secrets=secrets),
         question(states, paths=[STACK_FILE, RECORD]),
     )
 

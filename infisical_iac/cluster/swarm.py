@@ -21,7 +21,7 @@ from infisical_iac.cluster.swarm_state import (
     UNIT_FILE,
     SwarmMember,
     SwarmState,
-    observed,
+    swarm_question,
 )
 from infisical_iac.core import connection, journal, units
 from infisical_iac.core.agent import ask
@@ -237,7 +237,7 @@ def leave() -> None:
 def _observe_current(cluster: Cluster) -> SwarmState:
     """Return the current host's state; it is read again once the run has changed something."""
     seen = cluster.me.seen
-    return ask(observed()) if journal.current().has_changed or seen is None else seen
+    return ask(swarm_question()) if journal.current().has_changed or seen is None else seen
 
 
 def _join(cluster: Cluster) -> None:
@@ -275,7 +275,7 @@ def _keep_key(cluster: Cluster) -> None:
 
 def _apply_node_roles(cluster: Cluster) -> None:
     ids = {node.name: _id(node) for node in cluster.connected_nodes if node.member is None}
-    now = with_members(cluster, ask(observed()).members, ids)
+    now = with_members(cluster, ask(swarm_question()).members, ids)
     lost = [node.name for node in now.connected_nodes if node.member is None]
     if lost:
         raise CheckFailed(f"{', '.join(lost)} did not join the swarm: run again")

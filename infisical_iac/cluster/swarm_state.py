@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from infisical_iac.agent.files import PathState, states
 from infisical_iac.agent.system import UnitState
-from infisical_iac.core.agent import Question, question, scripted, together
+from infisical_iac.core.agent import Question, fact_question, question, together
 from infisical_iac.core.remote import Fact
 from infisical_iac.core.rendering import script
 from infisical_iac.core.units import question_for
@@ -137,11 +137,11 @@ _ENDED = re.compile(r"certificate .*not valid after|current time \S+ is after ")
 _NOT_BEGUN = re.compile(r"certificate .*not valid before|current time \S+ is before ")
 
 
-def observed() -> Question[SwarmState]:
+def swarm_question() -> Question[SwarmState]:
     """Return the question for the SwarmState of a host, with its files and units."""
     return together(
         lambda state, files, units: replace(state, files=files, units=units),
-        scripted(Swarm),
+        fact_question(Swarm),
         question(states, paths=[PROGRAM, HANDING_OVER, UNIT_FILE, DAEMON_FILE]),
         question_for([UNIT]),
     )

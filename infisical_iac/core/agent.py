@@ -45,7 +45,7 @@ _INSTALL_SECONDS = 600
 
 
 @dataclass(frozen=True)
-class Call:
+class AgentCall:
     """A call of an observation: its name, and its arguments as JSON."""
 
     name: str
@@ -56,7 +56,7 @@ class Call:
 class Question(Generic[T]):
     """Calls of the agent, and what makes a value of their answers."""
 
-    calls: tuple[Call, ...]
+    calls: tuple[AgentCall, ...]
     read: Callable[[Sequence[Any]], T] = field(compare=False)
 
 
@@ -68,7 +68,7 @@ def question(
     name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
     adapter: TypeAdapter[T] = _adapter(function)
     return Question(
-        (Call(name, json.dumps(kwargs, sort_keys=True)),),
+        (AgentCall(name, json.dumps(kwargs, sort_keys=True)),),
         lambda answers: adapter.validate_python(answers[0]),
     )
 
@@ -78,20 +78,20 @@ def _adapter(function: Callable[..., T]) -> TypeAdapter[T]:
     return TypeAdapter(get_type_hints(function)["return"])
 
 
-def printed(command: str, parse: Callable[[list[str]], T]) -> Question[T]:
+def command_question(command: str, parse: Callable[[list[str]], T]) -> Question[T]:
     """Return the question for what a command of the shell prints, which `parse` reads."""
     asked = question(system.lines, command=command)
     return Question(asked.calls, lambda answers: parse(asked.read(answers)))
 
 
-def scripted(fact: type[FactBase[T]], **arguments: Any) -> Question[T]:
+def fact_question(fact: type[FactBase[T]], **arguments: Any) -> Question[T]:
     """Return the question for a fact of pyinfra, whose program is shell still."""
     found = fact()
 
     def parse(lines: list[str]) -> T:
         return found.process(lines) if lines else found.default()
 
-    return printed(str(found.command(**arguments)), parse)
+    return command_question(str(found.command(**arguments)), parse)
 
 
 def together(build: Callable[..., R], *questions: Question[Any]) -> Question[R]:
@@ -148,7 +148,7 @@ def ask(asked: Question[T], send: Send | None = None) -> T:
     return asked.read(_values(asked.calls, send or _send))
 
 
-def _values(calls: Sequence[Call], send: Send) -> list[Any]:
+def _values(calls: Sequence[AgentCall], send: Send) -> list[Any]:
     answers = _request(calls, send)
     for answer in answers:
         if "error" in answer:
@@ -166,7 +166,7 @@ def _send(command: str, stdin: str) -> str:
     return run(command, doing="inspect the host", stdin=stdin)
 
 
-def _request(calls: Sequence[Call], send: Send) -> list[dict[str, Any]]:
+def _request(calls: Sequence[AgentCall], send: Send) -> list[dict[str, Any]]:
     if not calls:
         return []
     asked = [{"name": each.name, "arguments": json.loads(each.arguments)} for each in calls]
@@ -233,6 +233,24 @@ def path() -> str:
     return f"{DIRECTORY}/agent-{PROTOCOL}-{sha256(archive()).hexdigest()[:12]}.pyz"
 
 
+# The beginning of the agent. An old Python must be able to parse it, to say that it is too old.
+MAIN = """\
+import json, sys
+
+if sys.version_info < (3, 11):
+    refused = {
+        "code": "refused.python",
+        "message": "the host's Python is {}.{}, and 3.11 is needed".format(*sys.version_info[:2]),
+        "remedy": "use one of the supported systems, which have it",
+    }
+    print(json.dumps({"protocol": PROTOCOL, "error": refused}))
+else:
+    from infisical_iac.agent.serving import main
+
+    main()
+"""
+
+
 @cache
 def archive() -> bytes:
     """Return the agent as one file for Python, the same bytes for the same source everywhere."""
@@ -240,7 +258,7 @@ def archive() -> bytes:
     sources = {f"infisical_iac/agent/{each.name}": each for each in folder.glob("*.py")}
     texts = {name: file.read_bytes() for name, file in sources.items()}
     texts["infisical_iac/__init__.py"] = b""
-    texts["__main__.py"] = texts["infisical_iac/agent/__main__.py"]
+    texts["__main__.py"] = MAIN.replace("PROTOCOL", str(PROTOCOL)).encode()
     buffer = io.BytesIO()
     # Compressed bytes would depend on the version of zlib.
     with ZipFile(buffer, "w", ZIP_STORED) as file:

@@ -26,7 +26,7 @@ _VERBS = (
     "add|apply|ask|attach|back up|bring|change|check|choose|compare|copy|correct|cure|delete|"
     "deploy|detach|end|free|get|give|go|have|install|keep|leave|let|log in|look|make|name|open it|"
     "pin|plan|push|put|read|remove|rename|renew|restore|run|save|say|scan|see|set|start|stop|take|"
-    "try|turn|upgrade|use|wait|write"
+    "try|turn|update|upgrade|use|wait|write"
 )
 _REMEDY = re.compile(
     r"[:;] (?=`|age-keygen|docs/|group_data/|there are: |without --|the (?:first|next) |"

@@ -95,7 +95,7 @@ def shared_fact(fact: type[FactBase[T]], **arguments: Any) -> T:
     The answer of the agent's look ahead counts, if it has one. Once the run has made a change, the
     fact is read each time.
     """
-    if agent.is_answered(asked := agent.scripted(fact, **arguments)):
+    if agent.is_answered(asked := agent.fact_question(fact, **arguments)):
         return agent.look(asked)
     run, key = journal.current(), f"{fact.__name__} {arguments}"
     if journal.has_changed_any_host() or key not in run.facts:

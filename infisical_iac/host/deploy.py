@@ -98,7 +98,7 @@ def _files(known: Known) -> list[files.File]:
     return [*FILES, *kernel.sysctl(kernel.parameters(known.settings))]
 
 
-def _started(known: Known) -> list[str]:
+def _units_of(known: Known) -> list[str]:
     """Return the units that the base needs."""
     return [known.machine.clock or _UNITS[0], _UNITS[1]]
 
@@ -108,7 +108,7 @@ def questions(known: Known) -> Iterator[Question[Any]]:
     yield apt.question_for(packages(known))
     yield files.question_for(_files(known))
     yield kernel.question_for(kernel.parameters(known.settings))
-    yield units.question_for(_started(known))
+    yield units.question_for(_units_of(known))
     yield from firewall_questions(known)
     yield from volume_questions(known)
     yield from docker_questions(known)
@@ -128,7 +128,7 @@ def base(known: Known) -> None:
         swap_off=known.settings.host.swap == "off",
         name="Apply kernel parameters, turn off core dumps and swap",
     )
-    started = _started(known)
+    started = _units_of(known)
     units.running(
         units=started,
         packages={unit: [unit.removesuffix(".service")] for unit in started},

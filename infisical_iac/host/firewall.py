@@ -26,7 +26,7 @@ from infisical_iac.core.operation import (
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import template
 from infisical_iac.core.trial import mark, try_change
-from infisical_iac.host.machine import Machine, deployed
+from infisical_iac.host.machine import Machine, deployed_question
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.openings import (
     BRIDGES,
@@ -162,7 +162,7 @@ class FirewallState:
     units: dict[str, UnitState] = field(default_factory=dict)
 
 
-def observed(
+def firewall_question(
     *, ruleset: str, paths: Sequence[str], unit: str, mark: str
 ) -> Question[FirewallState]:
     """Return the question for the FirewallState.
@@ -232,7 +232,7 @@ def rules(
     if after_stack and _is_needed_still(egress):
         yield UpToDate(_STILL)
         return
-    there = look(_asked(ruleset(openings, egress), [each.path for each in files(openings)]))
+    there = look(_question(ruleset(openings, egress), [each.path for each in files(openings)]))
     yield from decide(openings, there, machine=machine, egress=egress, in_cluster=in_cluster)
 
 
@@ -284,7 +284,7 @@ def removal(*, after_stack: bool = False) -> Commands:
     if after_stack and _is_needed_still(None):
         yield UpToDate(_STILL)
         return
-    yield from decide_removal(look(_asked(EMPTY, _OWN)))
+    yield from decide_removal(look(_question(EMPTY, _OWN)))
 
 
 def decide_removal(there: FirewallState) -> Commands:
@@ -310,7 +310,7 @@ def _is_needed_still(egress: Egress | None) -> bool:
         return False
     if egress is None:
         return host.get_fact(Machine).calls_private
-    return not services_of(look(deployed())) <= {*egress.services}
+    return not services_of(look(deployed_question())) <= {*egress.services}
 
 
 # Docker requires the unit, so stopping the unit would stop Docker.
@@ -320,8 +320,8 @@ _WITHOUT_UNIT = (
 )
 
 
-def _asked(text: str, paths: Sequence[str]) -> Question[FirewallState]:
-    return observed(ruleset=text, paths=paths, unit=UNIT, mark=mark(_WHAT))
+def _question(text: str, paths: Sequence[str]) -> Question[FirewallState]:
+    return firewall_question(ruleset=text, paths=paths, unit=UNIT, mark=mark(_WHAT))
 
 
 def _load(text: str, before: str) -> None:
@@ -339,11 +339,11 @@ def _load(text: str, before: str) -> None:
 def questions(known: Known) -> Iterator[Question[FirewallState]]:
     """Yield what the step asks the agent, if the deployed Infisical calls what the settings say."""
     if known.settings.host.firewall == "off":
-        yield _asked(EMPTY, _OWN)
+        yield _question(EMPTY, _OWN)
         return
     open_ = _openings(known)
     outgoing = egress(known.settings, calls_private=known.machine.calls_private)
-    yield _asked(ruleset(open_, outgoing), [each.path for each in files(open_)])
+    yield _question(ruleset(open_, outgoing), [each.path for each in files(open_)])
 
 
 def _openings(known: Known) -> tuple[Opening, ...]:
@@ -374,7 +374,7 @@ def _read_egress(known: Known) -> Egress | None:
     found = egress(known.settings, calls_private=calls_private)
     if found is None or known.settings.host.firewall == "off":
         return found
-    former = services_of(look(deployed()))
+    former = services_of(look(deployed_question()))
     return egress(known.settings, calls_private=calls_private, former=former)
 
 

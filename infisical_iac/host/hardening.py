@@ -18,7 +18,7 @@ from infisical_iac.agent.files import PathState, states
 from infisical_iac.agent.system import UnitState
 from infisical_iac.core import files
 from infisical_iac.core import units as systemd
-from infisical_iac.core.agent import Question, look, printed, question, together
+from infisical_iac.core.agent import Question, command_question, look, question, together
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.files import File
@@ -64,7 +64,7 @@ class HardeningState:
     understood: bool = True
 
 
-def observed(
+def hardening_question(
     *, paths: Sequence[str], units: Mapping[str, Sequence[str]], schedule: str
 ) -> Question[HardeningState]:
     """Return the question for the HardeningState.
@@ -79,7 +79,7 @@ def observed(
         question(states, paths=[*paths]),
         systemd.question_for([*units], units),
         question(system.refused_schedules, schedules=[schedule] if schedule else []),
-        printed(_READ_SSHD, sshd_config.parse),
+        command_question(_READ_SSHD, sshd_config.parse),
     )
 
 
@@ -93,9 +93,9 @@ def ssh_server(*, is_sole_manager: bool, arguments: Mapping[str, Any]) -> Comman
     Args:
         is_sole_manager: whether only this project manages the host; otherwise root may still log
             in by a key if that was allowed before.
-        arguments: the arguments of `observed`.
+        arguments: the arguments of `hardening_question`.
     """
-    there, by_sudo = look(observed(**arguments)), bool(host.data.get("_sudo"))
+    there, by_sudo = look(hardening_question(**arguments)), bool(host.data.get("_sudo"))
     yield from decide_sshd(
         there, method=_method(host.connector), by_sudo=by_sudo, is_sole_manager=is_sole_manager
     )
@@ -242,9 +242,9 @@ def host_files(
     Args:
         units: the units that must have read some of the files, each with these files' paths.
         rules: the path of auditd's rules, which the kernel takes without a restart; or empty.
-        arguments: the arguments of `observed`.
+        arguments: the arguments of `hardening_question`.
     """
-    there = look(observed(**arguments))
+    there = look(hardening_question(**arguments))
     yield from decide_files(configuration, there, units=units, rules=rules)
 
 
@@ -289,9 +289,9 @@ def maintenance_window(
 
     Args:
         without: why there are no programs.
-        arguments: the arguments of `observed`.
+        arguments: the arguments of `hardening_question`.
     """
-    there = look(observed(**arguments))
+    there = look(hardening_question(**arguments))
     yield from decide_window(programs, there, without=without, schedule=str(arguments["schedule"]))
 
 
@@ -375,7 +375,7 @@ def programs(settings: Settings, turn: int | None) -> Iterator[File]:
 
 def questions(known: Known) -> Iterator[Question[HardeningState]]:
     """Yield what the step asks the agent."""
-    yield observed(**_arguments(known))
+    yield hardening_question(**_arguments(known))
 
 
 def _parts(known: Known) -> list[File]:
@@ -393,7 +393,7 @@ def _units(settings: Settings) -> dict[str, list[str]]:
 
 
 def _arguments(known: Known) -> dict[str, Any]:
-    """Return the arguments of `observed` for all operations of the step."""
+    """Return the arguments of `hardening_question` for all operations of the step."""
     settings, parts = known.settings, _parts(known)
     return {
         "paths": [

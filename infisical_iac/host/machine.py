@@ -160,17 +160,17 @@ def _find_mapping(found: Any, *path: str) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def deployed() -> Question[DeployedInfisical]:
+def deployed_question() -> Question[DeployedInfisical]:
     """Return the question for the Infisical of the Compose file, of a single host or a cluster."""
 
-    def build(found: Mapping[str, str], keys: Mapping[str, PathState]) -> DeployedInfisical:
+    def make_state(found: Mapping[str, str], keys: Mapping[str, PathState]) -> DeployedInfisical:
         # A single host's file is left behind once the host leads a cluster.
         text = found.get(_STACK_FILE, found.get(_COMPOSE_FILE, ""))
         given = (PurePath(path).name for path, key in keys.items() if key.kind == "regular file")
         return parse_deployed(text, frozenset(given))
 
     return together(
-        build,
+        make_state,
         question(texts, paths=[_STACK_FILE, _COMPOSE_FILE]),
         question(states, paths=[], patterns=["/etc/infisical/keys/given_*"]),
     )

@@ -9,7 +9,7 @@ from pyinfra.api.deploy import deploy
 from infisical_iac.agent.files import PathState, states
 from infisical_iac.agent.system import UnitState
 from infisical_iac.core import files, units
-from infisical_iac.core.agent import Question, ask, look, printed, question, together
+from infisical_iac.core.agent import Question, ask, command_question, look, question, together
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.files import File
@@ -143,11 +143,13 @@ class DataVolume:
     units: dict[str, UnitState] = field(default_factory=dict)
 
 
-def observed(*, device: str, paths: Sequence[str], names: Sequence[str]) -> Question[DataVolume]:
+def volume_question(
+    *, device: str, paths: Sequence[str], names: Sequence[str]
+) -> Question[DataVolume]:
     """Return the question for the DataVolume of a `device`, with files and the named units."""
     return together(
         DataVolume,
-        printed(script("volume", "inspect", device), parse),
+        command_question(script("volume", "inspect", device), parse),
         question(states, paths=[*paths]),
         units.question_for(names),
     )
@@ -198,13 +200,13 @@ def mount(device: str, *, of_host: str, deployed: bool, spare: str) -> Commands:
 
     The arguments are those of `refuse`, which raises before anything is changed.
     """
-    there = look(_asked(device)) if device else DataVolume()
+    there = look(_question(device)) if device else DataVolume()
     yield from decide(device, there, of_host=of_host, deployed=deployed, spare=spare)
 
 
-def _asked(device: str) -> Question[DataVolume]:
+def _question(device: str) -> Question[DataVolume]:
     paths = [each.path for each in configuration("")]
-    return observed(device=device, paths=paths, names=[UNIT])
+    return volume_question(device=device, paths=paths, names=[UNIT])
 
 
 def decide(
@@ -247,7 +249,7 @@ def decide(
 def _mount_volume(device: str, blank: bool, wrong: Sequence[File]) -> None:
     if blank:
         run(script("volume", "format", device), doing=f"make a file system on {device}")
-    uuid = ask(observed(device=device, paths=[], names=[UNIT])).volume.uuid
+    uuid = ask(volume_question(device=device, paths=[], names=[UNIT])).volume.uuid
     for file in configuration(uuid) if blank else wrong:
         write(file.path, file.content, mode=file.mode)
     run(
@@ -281,7 +283,7 @@ _STOP_DOCKER = (
 def questions(known: Known) -> Iterator[Question[DataVolume]]:
     """Yield what the step asks the agent."""
     if device := known.settings.host.data_volume:
-        yield _asked(device)
+        yield _question(device)
 
 
 @deploy("Data volume")

@@ -40,7 +40,7 @@ class WatchState:
     live: bool = False
 
 
-def observed(
+def watch_question(
     *,
     paths: Sequence[str],
     names: Sequence[str],
@@ -89,11 +89,11 @@ def log_and_bans(
         jails: the names of jails that must be active; other jails are left alone.
         has_log: whether something writes the log.
     """
-    yield from decide(rotation, bans, jails, look(_asked(rotation, bans)), has_log=has_log)
+    yield from decide(rotation, bans, jails, look(_question(rotation, bans)), has_log=has_log)
 
 
-def _asked(rotation: Sequence[File], bans: Sequence[File]) -> Question[WatchState]:
-    return observed(
+def _question(rotation: Sequence[File], bans: Sequence[File]) -> Question[WatchState]:
+    return watch_question(
         paths=[*(each.path for each in rotation), *_own_paths(bans), LOG, _FORMER],
         live=LIVE,
         names=[*(PurePath(each.path).name for each in rotation if units.is_unit(each)), FAIL2BAN],
@@ -206,7 +206,7 @@ def bans(settings: Settings) -> Iterator[File]:
 
 def questions(known: Known) -> Iterator[Question[WatchState]]:
     """Yield what the step asks the agent."""
-    yield _asked([*rotation(known.settings)], [*bans(known.settings)])
+    yield _question([*rotation(known.settings)], [*bans(known.settings)])
 
 
 @deploy("Watch")

@@ -5,7 +5,7 @@ from infisical_iac.core.change import Row, UpToDate
 from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.machine import deployed
+from infisical_iac.host.machine import deployed_question
 from infisical_iac.host.model import DeployedInfisical
 from infisical_iac.instance import authorities, given, proof
 from infisical_iac.instance.settings import MAIL_PASSWORD, VARIABLES, GivenSecret, Smtp
@@ -21,7 +21,7 @@ def login(settings: Settings) -> Commands:
     if settings.instance.smtp is None:
         yield UpToDate("no mail server is set")
         return
-    yield from decide(settings, settings.instance.smtp, look(deployed()))
+    yield from decide(settings, settings.instance.smtp, look(deployed_question()))
 
 
 def decide(settings: Settings, smtp: Smtp, deployed: DeployedInfisical) -> Commands:

@@ -9,7 +9,7 @@ from infisical_iac.core.change import UpToDate
 from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.machine import deployed
+from infisical_iac.host.machine import deployed_question
 from infisical_iac.host.model import DeployedInfisical
 from infisical_iac.instance import authorities, given, proof, proxy
 from infisical_iac.instance.login import (
@@ -34,7 +34,7 @@ def login_clients(settings: Settings) -> Commands:
     Nobody is logged in, and nothing is stored there. A provider that the host can't reach is noted.
     Raises RunFailed for a client or secret that the provider refuses.
     """
-    yield from decide(settings, look(deployed()))
+    yield from decide(settings, look(deployed_question()))
 
 
 def decide(settings: Settings, deployed: DeployedInfisical) -> Commands:

@@ -8,7 +8,7 @@ from infisical_iac.core.change import Row, UpToDate
 from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.machine import deployed
+from infisical_iac.host.machine import deployed_question
 from infisical_iac.host.model import DeployedInfisical
 from infisical_iac.instance import given, proof
 from infisical_iac.instance.network import PROXY_PASSWORD, ProxyAddress
@@ -43,7 +43,7 @@ def answering(settings: Settings) -> Commands:
     if settings.instance.proxy is None:
         yield UpToDate("no proxy is set")
         return
-    yield from decide(settings, settings.instance.proxy, look(deployed()))
+    yield from decide(settings, settings.instance.proxy, look(deployed_question()))
 
 
 def decide(settings: Settings, proxy: ProxyAddress, deployed: DeployedInfisical) -> Commands:

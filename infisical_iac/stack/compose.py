@@ -29,7 +29,7 @@ from infisical_iac.stack.state import (
     Stack,
     StackState,
     connections,
-    deployment,
+    deployment_question,
 )
 
 # A world-writable directory, so each upload gets a private directory of its own in it.
@@ -95,7 +95,7 @@ def decide(
 
 def observe(compose: str, images: Sequence[str]) -> DeploymentState:
     """Return what is deployed, compared with the desired Compose file; for operations."""
-    return look(deployment(compose=compose, images=images))
+    return look(deployment_question(compose=compose, images=images))
 
 
 def _differences(

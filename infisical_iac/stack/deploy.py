@@ -7,7 +7,7 @@ from typing import Any
 from pyinfra.api.deploy import deploy
 
 from infisical_iac.core import files
-from infisical_iac.core.agent import Question, scripted
+from infisical_iac.core.agent import Question, fact_question
 from infisical_iac.core.files import File
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
@@ -16,18 +16,18 @@ from infisical_iac.instance import authorities, mail, providers, proxy
 from infisical_iac.instance.settings import EXTRA_CA
 from infisical_iac.stack import compose, edge, keys
 from infisical_iac.stack.compose_file import compose_file
-from infisical_iac.stack.ingress import asked, configuration, served_certificate
+from infisical_iac.stack.ingress import configuration, question_for, served_certificate
 
 
 def questions(known: Known) -> Iterator[Question[Any]]:
     """Yield what the steps of keys and ingress ask the agent on a host that is up to date."""
     settings = known.settings
     if known.leads:
-        yield scripted(keys.Keys, more=keys.more_of(settings))
+        yield fact_question(keys.Keys, more=keys.more_of(settings))
     else:
-        yield edge.closed()
+        yield edge.edge_question()
     if settings.stack.runs_caddy:
-        yield asked(settings)
+        yield question_for(settings)
     if trusted := _authorities(settings):
         yield files.question_for(trusted)
 

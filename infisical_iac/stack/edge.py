@@ -108,11 +108,11 @@ def opening() -> Commands:
 
     A node's edge stays closed if the node was unreachable at the end of the change that closed it.
     """
-    there = look(closed())
+    there = look(edge_question())
     yield from decide(there)
 
 
-def closed() -> Question[dict[str, PathState]]:
+def edge_question() -> Question[dict[str, PathState]]:
     """Return the question that `opening` asks."""
     return question(states, paths=[_FILE])
 

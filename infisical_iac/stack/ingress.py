@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from infisical_iac.agent.files import PathState, states
 from infisical_iac.core import files
-from infisical_iac.core.agent import Question, look, printed, question, together
+from infisical_iac.core.agent import Question, command_question, look, question, together
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.files import File
@@ -43,12 +43,12 @@ class IngressState:
     certificate: str = ""
 
 
-def observed(*, paths: Sequence[str], site: str, port: int) -> Question[IngressState]:
+def ingress_question(*, paths: Sequence[str], site: str, port: int) -> Question[IngressState]:
     """Return the question for the IngressState: files, and the certificate of `site` at `port`."""
     return together(
         lambda found, served: replace(served, files=found),
         question(states, paths=[*paths]),
-        printed(f"{script('ingress', 'inspect', site, str(port))}; true", parse),
+        command_question(f"{script('ingress', 'inspect', site, str(port))}; true", parse),
     )
 
 
@@ -79,7 +79,7 @@ def configuration(settings: Settings) -> Commands:
     them, the old files stay in effect.
     """
     if settings.stack.runs_caddy:
-        yield from decide(settings, look(asked(settings)), certificate.own(settings))
+        yield from decide(settings, look(question_for(settings)), certificate.own(settings))
     else:
         # Caddy's existing files stay, because a rollback to an earlier release may need them.
         yield UpToDate(f"ingress is {settings.stack.ingress}, so the stack has no Caddy")
@@ -121,10 +121,10 @@ def _files(text: str, pair: Pair | None) -> list[File]:
     return [File(path, content, mode="600") for path, content in texts.items()]
 
 
-def asked(settings: Settings) -> Question[IngressState]:
+def question_for(settings: Settings) -> Question[IngressState]:
     """Return the question for the IngressState of the settings."""
     url = urlsplit(settings.stack.site_url)
-    return observed(
+    return ingress_question(
         paths=[CADDYFILE, CERTIFICATE, KEY, *_DIRECTORIES],
         site=url.hostname or "",
         port=url.port or 443,
@@ -173,7 +173,7 @@ def served_certificate(settings: Settings) -> Commands:
         yield UpToDate(f"ingress is {settings.stack.ingress}, so the stack serves no certificate")
         return
     own, now = certificate.own(settings), datetime.now(UTC)
-    yield from decide_certificate(settings, look(asked(settings)), own, now)
+    yield from decide_certificate(settings, look(question_for(settings)), own, now)
 
 
 def decide_certificate(

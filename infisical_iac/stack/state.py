@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from infisical_iac.agent.files import PathState, states
-from infisical_iac.core.agent import Question, question, scripted, together
+from infisical_iac.core.agent import Question, fact_question, question, together
 from infisical_iac.core.images import Images
 from infisical_iac.core.remote import Fact
 from infisical_iac.core.rendering import script
@@ -340,11 +340,11 @@ class DeploymentState:
     stack: StackState = field(default_factory=StackState)
 
 
-def deployment(*, compose: str, images: Sequence[str]) -> Question[DeploymentState]:
+def deployment_question(*, compose: str, images: Sequence[str]) -> Question[DeploymentState]:
     """Return the question for the DeploymentState, as of Stack, with Infisical's image first."""
     return together(
         lambda files, upgrade, stack: DeploymentState(files.get(COMPOSE_FILE), upgrade, stack),
         question(states, paths=[COMPOSE_FILE]),
-        scripted(Upgrades, desired=images[0]),
-        scripted(Stack, compose=compose, images=[*images]),
+        fact_question(Upgrades, desired=images[0]),
+        fact_question(Stack, compose=compose, images=[*images]),
     )

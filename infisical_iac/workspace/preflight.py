@@ -21,7 +21,7 @@ from infisical_iac.core.settings import Settings, load
 from infisical_iac.core.wording import join_names
 from infisical_iac.host import docker
 from infisical_iac.host.docker import Engine
-from infisical_iac.host.machine import HostAddresses, Machine, deployed
+from infisical_iac.host.machine import HostAddresses, Machine, deployed_question
 from infisical_iac.host.model import SYSTEMS, MachineState
 from infisical_iac.host.openings import direct_names, refuse_unenforced, refuse_unreached
 from infisical_iac.host.shared import describe_left, not_ours, resolve_auto
@@ -148,7 +148,7 @@ def report_callbacks(settings: Settings) -> None:
     """Report the callbacks to enter at providers of logins, in the plan or the log."""
     login, url = settings.instance.login, settings.stack.site_url
     if login.clients:
-        report(describe_new_callbacks(login, url, look(deployed()).variables))
+        report(describe_new_callbacks(login, url, look(deployed_question()).variables))
 
 
 def report(sentences: Iterable[str]) -> None:

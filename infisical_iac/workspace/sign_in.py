@@ -20,7 +20,7 @@ from infisical_iac.core.operation import (
 )
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names
-from infisical_iac.host.machine import deployed
+from infisical_iac.host.machine import deployed_question
 from infisical_iac.instance.login import (
     LICENSED,
     PROVIDERS,
@@ -138,7 +138,7 @@ def _offered_after(
     settings: Settings, client: Client, methods: Sequence[str]
 ) -> Collection[Provider]:
     """Return the providers among the methods that Infisical offers, or will after this run."""
-    login, found = settings.instance.login, look(deployed()).variables
+    login, found = settings.instance.login, look(deployed_question()).variables
     pages = _read_pages(client, [each for each in PROVIDERS if each in methods])
     will_restart = journal.part_will_change("Stack")
     return [

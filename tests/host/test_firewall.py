@@ -5,7 +5,7 @@ import re
 import pytest
 
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.firewall import FirewallState, files, observed, ruleset
+from infisical_iac.host.firewall import FirewallState, files, firewall_question, ruleset
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.openings import Opening, egress, openings
 from tests.host.connection import Connection, Host
@@ -38,7 +38,7 @@ def firewall(
     text = ruleset(expected_openings, egress(settings)) if is_on else _NO_TABLE
     paths = [_FILE, f"/etc/systemd/system/{_UNIT}"]
     mark = "/var/lib/infisical-trial/firewall"
-    return connection.look(observed(ruleset=text, paths=paths, unit=_UNIT, mark=mark))
+    return connection.look(firewall_question(ruleset=text, paths=paths, unit=_UNIT, mark=mark))
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,7 @@ import pytest
 
 from infisical_iac.agent.files import PathState
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.volume import DataVolume, observed
+from infisical_iac.host.volume import DataVolume, volume_question
 from tests.host.connection import Connection, Host
 
 _DOCKER = "docker.service"
@@ -35,7 +35,7 @@ _PLACES = {
 @pytest.fixture(scope="session")
 def data_volume(connection: Connection, settings: Settings) -> DataVolume:
     device = settings.host.data_volume or "/dev/null"
-    return connection.look(observed(device=device, paths=_PATHS, names=[_UNIT]))
+    return connection.look(volume_question(device=device, paths=_PATHS, names=[_UNIT]))
 
 
 @pytest.fixture(scope="session")

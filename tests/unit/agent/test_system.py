@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.agent import system
-from infisical_iac.agent.runner import AgentFailure, Output, Runner
+from infisical_iac.agent.runner import Output, Runner
 from infisical_iac.agent.system import KernelState
 from tests.unit.agent.fake_runner import FakeRunner
 
@@ -119,5 +119,5 @@ def test_a_command_can_not_read_the_rest_of_its_own_text() -> None:
 
 
 def test_a_command_that_fails_is_an_error_with_the_end_of_its_output() -> None:
-    with pytest.raises(AgentFailure, match="could not inspect the host: b"):
+    with pytest.raises(RuntimeError, match="could not inspect the host: b"):
         system.lines(Runner(), command="echo a; echo b >&2; exit 3")

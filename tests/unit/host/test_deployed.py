@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infisical_iac.host.machine import deployed
+from infisical_iac.host.machine import deployed_question
 from infisical_iac.host.model import DeployedInfisical
 from infisical_iac.stack.compose_file import compose_file
 from tests.unit.agent.fake_runner import FakeRunner, answer
@@ -54,11 +54,13 @@ def test_an_address_that_somebody_broke_is_no_server() -> None:
 def test_the_file_of_a_cluster_counts_and_keys_without_a_value_do_not(tmp_path: Path) -> None:
     """A single host's file is left behind once the host leads a cluster."""
     host = FakeRunner(tmp_path)
-    assert answer(deployed(), host) == DeployedInfisical()
+    assert answer(deployed_question(), host) == DeployedInfisical()
     for name, value in (("auth_secret", "x\n"), ("given_smtp_password", "y\n"), ("given_old", "")):
         host.write(f"/etc/infisical/keys/{name}", value)
     for name in ("compose", "stack"):
         text = f"services: {{infisical: {{environment: {{SITE_URL: {name}}}}}}}\n"
         host.write(f"/etc/infisical/{name}.yaml", text)
         given = frozenset({"given_smtp_password"})
-        assert answer(deployed(), host) == DeployedInfisical({"SITE_URL": name}, given=given)
+        assert answer(deployed_question(), host) == DeployedInfisical(
+            {"SITE_URL": name}, given=given
+        )

@@ -7,7 +7,7 @@ import pytest
 
 from infisical_iac.core.errors import Refused
 from infisical_iac.host import sshd_config
-from infisical_iac.host.hardening import observed
+from infisical_iac.host.hardening import hardening_question
 from infisical_iac.host.sshd_config import DROP_IN, Sshd
 from tests.unit.fake_programs import fake_program, run_with
 
@@ -224,7 +224,7 @@ def test_the_rollback_restores_the_file_exactly_and_can_be_repeated(
 
 def test_the_hardening_of_a_host_is_read_in_one_look() -> None:
     units: dict[str, list[str]] = {"infisical-maintenance.timer": []}
-    asked = observed(paths=[DROP_IN], units=units, schedule="every now")
+    asked = hardening_question(paths=[DROP_IN], units=units, schedule="every now")
     file = {"kind": "regular file", "mode": "644", "owner": "root:root", "sha256": "a" * 64}
     timer = {"loaded": True, "active": True, "enabled": True}
     sshd = [
@@ -249,7 +249,7 @@ def test_the_hardening_of_a_host_is_read_in_one_look() -> None:
 
 
 def test_a_host_without_sshd_has_no_state_of_sshd() -> None:
-    found = observed(paths=[], units={}, schedule="").read([{}, {}, [], []])
+    found = hardening_question(paths=[], units={}, schedule="").read([{}, {}, [], []])
     assert found.understood
     assert not found.sshd.there
     assert not found.sshd.stale

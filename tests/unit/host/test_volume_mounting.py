@@ -14,7 +14,7 @@ from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.host import volume
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known, Site
-from infisical_iac.host.volume import PLACES, DataVolume, VolumeState, observed
+from infisical_iac.host.volume import PLACES, DataVolume, VolumeState, volume_question
 from tests.unit.fake_programs import fake_program, run_with
 from tests.unit.operations.cases import of
 from tests.unit.performed import perform
@@ -136,7 +136,7 @@ def test_a_blank_device_is_formatted_before_its_file_system_is_named_and_mounted
         _DOCKER_RUNS,
         *_MOUNT,
     ]
-    asked = observed(device=_DEVICE, paths=[], names=["infisical-data.service"])
+    asked = volume_question(device=_DEVICE, paths=[], names=["infisical-data.service"])
     assert host.asked == [asked]
     assert "mount u-1" in host.written[_UNIT]
 
@@ -225,11 +225,11 @@ def test_only_a_device_in_the_settings_is_inspected(host: _Host) -> None:
     assert isinstance(decision, UpToDate)
     (asked,) = host.asked
     paths = [_SCRIPT, _UNIT, _DOCKER]
-    assert asked == observed(device=_DEVICE, paths=paths, names=["infisical-data.service"])
+    assert asked == volume_question(device=_DEVICE, paths=paths, names=["infisical-data.service"])
 
 
 def test_volume_files_and_unit_are_read_in_one_look() -> None:
-    asked = observed(device="/dev/a b", paths=["/c d"], names=["e.service"])
+    asked = volume_question(device="/dev/a b", paths=["/c d"], names=["e.service"])
     inspection, files, units = (json.loads(each.arguments) for each in asked.calls)
     assert inspection["command"].endswith(" volume.sh inspect '/dev/a b'")
     assert files["paths"] == ["/c d"]

@@ -34,7 +34,7 @@ def test_numbers_at_their_limits_are_within_them() -> None:
     ("worse", "which"),
     [
         (replace(MEASURED, settled={"ours": [1.7], "playbook": [20.0]}), 0),
-        (replace(MEASURED, commands={"ours": 16}), 1),
+        (replace(MEASURED, commands={"ours": 7}), 1),
         (replace(MEASURED, fresh={"deploy": [35.0], "script": [30.0]}), 2),
         (replace(MEASURED, migration={"apply": [1.0], "sdk": [19.0]}), 3),
         (replace(MEASURED, writes=21), 4),
@@ -79,7 +79,7 @@ def test_the_report_has_the_bars_the_medians_and_the_machine() -> None:
 
 def test_a_missed_bar_is_marked() -> None:
     missed = [
-        row for row in _rows(replace(MEASURED, commands={"ours": 16})) if row[3:] == ["**no**"]
+        row for row in _rows(replace(MEASURED, commands={"ours": 7})) if row[3:] == ["**no**"]
     ]
     assert [row[1:3] for row in missed] == [["7", "at most 6"]]
 

@@ -10,7 +10,7 @@ from infisical_iac.core.images import Images
 from infisical_iac.host.docker import Engine
 from infisical_iac.stack import ingress
 from infisical_iac.stack.keys import Keys
-from infisical_iac.stack.state import Container, Stack, deployment
+from infisical_iac.stack.state import Container, Stack, deployment_question
 
 _HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -35,7 +35,7 @@ def test_the_ingress_is_read_with_the_served_certificate(
     served: list[str], revision: str, certificate: str
 ) -> None:
     path = "/etc/infisical/ingress/Caddyfile"
-    asked = ingress.observed(paths=[path], site="infisical.example.com", port=443)
+    asked = ingress.ingress_question(paths=[path], site="infisical.example.com", port=443)
     found = asked.read([{path: _file("644", "a" * 64)}, served])
     assert found.files == {path: PathState("regular file", "644", "root:root", "a" * 64)}
     assert (found.revision, found.certificate) == (revision, certificate)
@@ -49,7 +49,7 @@ def test_keys_with_a_finding_are_not_complete() -> None:
 
 def test_the_state_of_backups_is_read_in_one_look() -> None:
     folder = "/etc/infisical/backup"
-    asked = backup.observed(
+    asked = backup.backup_question(
         schedules=["daily", "every now"],
         paths=[f"{folder}/backup.conf"],
         names=["infisical-backup.timer"],
@@ -108,7 +108,7 @@ def test_each_drift_of_a_container_is_named(
 
 
 def test_the_deployed_stack_is_read_in_one_look() -> None:
-    asked = deployment(compose="services: {}", images=["infisical:1", "postgres:17"])
+    asked = deployment_question(compose="services: {}", images=["infisical:1", "postgres:17"])
     upgrade = [
         "database",
         "image infisical infisical/infisical:v1.2.3 sha256:1",

@@ -213,7 +213,7 @@ def test_the_files_and_the_certificate_of_the_site_are_inspected(
     settings = settings_of(site_url=site_url)
     perform(of(ingress.configuration)(settings))
     paths = [_CADDYFILE, _CERTIFICATE, _KEY, _DIRECTORY, _LOGS]
-    assert host.asked == [ingress.observed(paths=paths, site=site, port=port)]
+    assert host.asked == [ingress.ingress_question(paths=paths, site=site, port=port)]
     files, served = (json.loads(each.arguments) for each in host.asked[0].calls)
     assert files["paths"] == paths
     assert served["command"].endswith(f" ingress.sh inspect {site} {port}; true")
