@@ -13,7 +13,7 @@ A call that fails is answered by its code, message and remedy, and the others ar
 nevertheless. The agent is no daemon: it ends with the call. Secrets are only on standard input and
 output, never in arguments or in the environment of a program.
 
-The functions that a call may name are observations: see `serving.observation`. The operator's side
+The functions that a call may name are observations: see `runner.observation`. The operator's side
 imports them too, for their names, arguments and types.
 """
 

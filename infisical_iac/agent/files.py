@@ -11,8 +11,7 @@ from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
 
-from infisical_iac.agent.runner import Failure, Runner
-from infisical_iac.agent.serving import observation
+from infisical_iac.agent.runner import Failure, Runner, observation
 
 _KINDS = {
     stat.S_IFDIR: "directory",

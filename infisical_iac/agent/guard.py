@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import ip_network
 
-from infisical_iac.agent.runner import Runner
-from infisical_iac.agent.serving import observation
+from infisical_iac.agent.runner import Runner, observation
 
 # Omits state that changes by itself: the counters of limits, and the remembered sources.
 _LIST = "nft --stateless --terse list table inet infisical"

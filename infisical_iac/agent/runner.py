@@ -2,10 +2,16 @@
 
 import os
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# The attribute of a function that a call may name.
+MARK = "_observation"
 # The output of programs is parsed, so it must depend neither on a language nor on a time zone.
 _ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC"}
 _SECONDS = 300
@@ -98,3 +104,14 @@ class Runner:
             done.stdout.decode(errors="replace"),
             done.stderr.decode(errors="replace"),
         )
+
+
+def observation(
+    function: Callable[Concatenate[Runner, P], T],
+) -> Callable[Concatenate[Runner, P], T]:
+    """Let calls name a function, which only reads: `<module>.<function>`.
+
+    Its arguments are what JSON can hold. Its result is made of that, of sets and of dataclasses.
+    """
+    setattr(function, MARK, True)
+    return function

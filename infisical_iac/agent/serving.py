@@ -9,35 +9,19 @@ from functools import partial
 from importlib import import_module
 from pathlib import Path
 from traceback import extract_tb
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 from infisical_iac.agent import PROTOCOL
-from infisical_iac.agent.runner import Failure, Runner
+from infisical_iac.agent.files import install
+from infisical_iac.agent.runner import MARK, Failure, Runner
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-_MARK = "_observation"
 _AT_ONCE = 8
-
-
-def observation(
-    function: Callable[Concatenate[Runner, P], T],
-) -> Callable[Concatenate[Runner, P], T]:
-    """Let calls name a function, which only reads: `<module>.<function>`.
-
-    Its arguments are what JSON can hold. Its result is made of that, of sets and of dataclasses.
-    """
-    setattr(function, _MARK, True)
-    return function
 
 
 def main() -> None:
     """Answer the request on standard input, or install this file: `--install <path>`."""
     try:
         if sys.argv[1:2] == ["--install"]:
-            from infisical_iac.agent.files import install
-
             install(Path(sys.argv[0]).read_bytes(), Path(sys.argv[2]))
             answer: dict[str, Any] = {"answers": []}
         else:
@@ -69,7 +53,7 @@ def serve(runner: Runner, request: dict[str, Any]) -> list[dict[str, Any]]:
 def _find(name: str) -> Callable[..., Any]:
     module, _, function = name.rpartition(".")
     found = getattr(import_module(f"infisical_iac.agent.{module}"), function)
-    if not getattr(found, _MARK, False):
+    if not getattr(found, MARK, False):
         raise RuntimeError(Failure("command.agent", f"{name} is no observation"))
     return found  # type: ignore[no-any-return]
 

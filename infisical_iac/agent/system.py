@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from os.path import lexists
 
-from infisical_iac.agent.runner import Failure, Runner
-from infisical_iac.agent.serving import observation
+from infisical_iac.agent.runner import Failure, Runner, observation
 
 
 @observation
