@@ -1,6 +1,7 @@
 """Test that one run makes everything, and that a second changes nothing and is quick."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,20 @@ def test_the_second_run_needs_few_remote_commands(
     deploy(deployed_host.name, program=("-m", "bench.counting", str(log), "pyinfra")).ok()
     commands = log.read_text().splitlines()
     assert 2 < len(commands) <= _MOST_COMMANDS, "\n".join(commands)
+
+
+@pytest.mark.parametrize("command", ["plan", "status", "apply --yes"])
+def test_a_command_needs_few_remote_commands_on_a_converged_host(
+    deployed_host: StagingHost, tmp_path: Path, command: str
+) -> None:
+    """`status` exits with 1 here, as the host has neither a recovery kit nor a drill."""
+    log = tmp_path / "commands"
+    counting = (sys.executable, "-m", "bench.counting", str(log), "infisical-iac")
+    done = infisical_iac(deployed_host.name, *command.split(), program=counting)
+    assert done.returncode in (0, 1), done.stderr
+    assert "Error" not in done.stderr
+    commands = log.read_text().splitlines()
+    assert 1 < len(commands) <= _MOST_COMMANDS, "\n".join(commands)
 
 
 def test_there_is_one_administrator_and_one_organization(deployed_host: StagingHost) -> None:

@@ -39,7 +39,7 @@ _MANIFEST = Manifest("2026-11-25T02:30:11Z", "secrets", "v0.165.16", "17.11", "0
 def server(monkeypatch: pytest.MonkeyPatch) -> FakeInfisical:
     """A restored server with a canary and one secret in each folder."""
     monkeypatch.setattr(restore_deploy, "latest", lambda: Restored(_MANIFEST, None))
-    monkeypatch.setattr(reconcile, "run", lambda command, *, doing: "")
+    monkeypatch.setattr(reconcile, "read_text", lambda path: "")
     deployment = Deployment()
     deployment.deploy()
     server = deployment.server

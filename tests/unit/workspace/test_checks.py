@@ -96,7 +96,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setattr(time, "sleep", made.waited.append)
     monkeypatch.setattr(checks, "run", made.run)
     monkeypatch.setattr(reading, "run", made.files)
-    monkeypatch.setattr(reconcile, "run", lambda command, *, doing: made.memory)
+    monkeypatch.setattr(reconcile, "read_text", lambda path: made.memory)
     monkeypatch.setattr(edge, "run", made.run)
     monkeypatch.setattr(edge, "_certificates", lambda: "")
     return made
