@@ -7,19 +7,21 @@ from pyinfra.api.deploy import deploy
 
 from infisical_iac.core.agent import Question
 from infisical_iac.core.files import text_question
-from infisical_iac.stack.session import ADMIN_FILE, DEPLOYER_FILE
+from infisical_iac.stack.model import DEPLOYER_FILE
+from infisical_iac.stack.session import ADMIN_FILE
+from infisical_iac.workspace import memory
 from infisical_iac.workspace.bootstrap import accounts
 from infisical_iac.workspace.credentials_issue import credential_files, credentials_question
 from infisical_iac.workspace.goal import Goal
 from infisical_iac.workspace.licensing import license_features
 from infisical_iac.workspace.preflight import Preflight
-from infisical_iac.workspace.reconcile import MEMORY, canary_project, project_contents
+from infisical_iac.workspace.reconcile import canary_project, project_contents
 from infisical_iac.workspace.sign_in import methods, providers
 
 
 def questions() -> Iterator[Question[Any]]:
     """Yield the files that the steps read on a host that is up to date; their texts are secret."""
-    yield from map(text_question, (MEMORY, DEPLOYER_FILE, ADMIN_FILE))
+    yield from map(text_question, (memory.FILE, DEPLOYER_FILE, ADMIN_FILE))
     yield credentials_question()
 
 
