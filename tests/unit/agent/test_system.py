@@ -119,5 +119,8 @@ def test_a_command_can_not_read_the_rest_of_its_own_text() -> None:
 
 
 def test_a_command_that_fails_is_an_error_with_the_end_of_its_output() -> None:
-    with pytest.raises(RuntimeError, match="could not inspect the host: b"):
-        system.lines(Runner(), command="echo a; echo b >&2; exit 3")
+    with pytest.raises(RuntimeError) as caught:
+        system.lines(Runner(), command="echo a; echo obviously-fake >&2; exit 3")
+    failure = caught.value.args[0]
+    assert failure.code == "command"
+    assert "obviously-fake" in failure.message
