@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import click
@@ -26,7 +26,9 @@ from infisical_iac.workspace.second_factor import PREFIX
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
+    from infisical_iac.core.audit_entries import Log
     from infisical_iac.core.settings import Settings
+    from infisical_iac.monitoring.health import HealthState
 
 
 @click.command()
@@ -96,7 +98,7 @@ def _collect_rows(inventory: str) -> list[Row]:
                 nodes, unreachable, settings, host.name, drifted, now, inside
             )
         else:
-            state, log = host.get_fact(Health, **arguments), audit.read()
+            state, log = _observe(**arguments)
             if begun := first_apply([state], list_runs(log.entries)):
                 return [begun]
             drifted, inside = _assess_drift(host, settings)
@@ -106,6 +108,23 @@ def _collect_rows(inventory: str) -> list[Row]:
         found += mail.row(settings) + proxy.row(settings)
         found += [*sign_in.rows(settings), *licensing.rows(settings)]
         return [*found, *([kit] if kit else []), *wait_for_versions()]
+
+
+def _observe(**arguments: Any) -> tuple["HealthState", "Log"]:
+    """Return the health of the current host and its audit log, read in one remote command."""
+    from infisical_iac.core import audit
+    from infisical_iac.core.agent import ask, fact_question, together
+    from infisical_iac.core.audit_entries import parse
+    from infisical_iac.core.files import text_question
+    from infisical_iac.monitoring.health import Health
+
+    return ask(
+        together(
+            lambda health, texts: (health, parse(texts.get(audit.FILE, "").removesuffix("\n"))),
+            fact_question(Health, **arguments),
+            text_question(audit.FILE),
+        )
+    )
 
 
 def _ask_for_new_versions(settings: "Settings") -> Callable[[], list[Row]]:

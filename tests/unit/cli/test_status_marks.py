@@ -82,7 +82,8 @@ def test_a_first_apply_is_shown_in_place_of_the_failures_of_an_unfinished_host(
 ) -> None:
     """Without this row, a host that is being made lacks containers, credentials and backups."""
     machine = MachineState(deployed=is_deployed)
-    states: dict[Any, Any] = {Machine: machine, Health: HealthState(engine=False, holder="by ada")}
+    health = HealthState(engine=False, holder="by ada")
+    states: dict[Any, Any] = {Machine: machine, Health: health}
     host = SimpleNamespace(name="new", get_fact=lambda fact, **_: states[fact])
     host.state = SimpleNamespace(inventory=[host])
     monkeypatch.setattr(status, "open_host", lambda *_, **__: nullcontext((host, settings())))
@@ -90,6 +91,7 @@ def test_a_first_apply_is_shown_in_place_of_the_failures_of_an_unfinished_host(
     monkeypatch.setattr(connection, "with_others", lambda each: [each])
     monkeypatch.setattr(connection, "each_of", lambda hosts, call: [call(each) for each in hosts])
     monkeypatch.setattr(audit, "read", lambda: Log([]))
+    monkeypatch.setattr(status, "_observe", lambda **_: (health, Log([])))
     shown = CliRunner().invoke(main, ["status"])
     assert shown.exit_code == 1
     (line,) = shown.output.splitlines()
