@@ -150,8 +150,9 @@ def _others_can_read_output() -> bool:
 def list_command(keeping: Keeping, as_json: bool) -> None:
     """List the credentials of all services: age, last use, number of uses, expiry, and files.
 
-    Identities that log in by tokens of their platform have none; their ids are listed, which are no
-    secret. Notes list what needs attention. No secret is shown, and nothing is changed.
+    Identities that log in with tokens of their platform have no credentials; their ids are listed,
+    which are not secret. Notes say what needs attention. No secret is shown, and nothing is
+    changed.
 
     Exit status: 0, or 1 for an error.
     """
@@ -263,22 +264,22 @@ _IN_A_SAMPLE = {
 
 
 def _refuse_foreign(file: Path) -> None:
-    """Raise FileError if a file exists and holds more than credentials, or their empty names.
+    """Raise FileError if a file exists and holds more than credentials and overrides.
 
-    A developer's own overrides may follow.
+    The variables of the credentials may be empty.
     """
     there = _read(file)
     above = there.removesuffix(_overrides_in(file))
     lines = {line.strip() for line in above.splitlines() if not line.startswith("#")}
     if not (lines <= _IN_A_SAMPLE or there.startswith(FIRST_WORDS)):
         raise FileError(
-            f"{file} holds more than a service's login: move the rest, as `infisical-iac docs "
-            "develop` describes (Every day), and remove the file, or name another one"
+            f"{file} holds more than a service's credentials: move the rest, as `infisical-iac "
+            "docs develop` describes (Every day), and remove the file, or name another one"
         )
 
 
 def _overrides_in(file: Path) -> str:
-    """Return a developer's own overrides in a file, from their line on; "" without any."""
+    """Return the overrides in a file, from the line `# overrides` on; "" if there are none."""
     found = re.search(r"(?im)^[ \t]*#[ \t]*overrides[ \t]*$", _read(file))
     return found.string[found.start() :] if found else ""
 

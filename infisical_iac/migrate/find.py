@@ -51,7 +51,7 @@ _NOT_OURS = frozenset(
     }
 )
 
-# Words of names that say nothing of the environment.
+# Words in file names that name no environment.
 _OF_A_PERSON = frozenset({"local", "override"})
 
 # Words for an environment; those of a group mean the same.

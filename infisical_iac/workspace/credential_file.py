@@ -79,7 +79,7 @@ class Credential:
     Attributes:
         term: the life of the client secret; None if it does not expire.
         replaced: the client secrets that it replaces.
-        is_former: whether its file lacks INFISICAL_ENVIRONMENT, as that of a release before.
+        is_former: whether its file lacks INFISICAL_ENVIRONMENT, as files of former releases do.
     """
 
     environment: str
@@ -104,8 +104,8 @@ class Credential:
 def variables(credential: Credential) -> dict[str, str]:
     """Return the variables that a service starts with.
 
-    `INFISICAL_ENVIRONMENT` names the environment. `NODE_ENV` repeats it for loaders of releases
-    before, and may be set to another value where the service runs.
+    `INFISICAL_ENVIRONMENT` names the environment. `NODE_ENV` repeats it for loaders of former
+    releases; the service's platform may set it to another value.
     """
     return {
         "INFISICAL_CLIENT_ID": credential.client_id,
@@ -131,7 +131,7 @@ def render(credential: Credential) -> str:
 def parse(text: str) -> Credential | None:
     """Return the credential in a file's content; None unless it is exactly as `render` wrote it.
 
-    A release before may have written it, without `INFISICAL_ENVIRONMENT`.
+    Also accepts a file of a former release, without `INFISICAL_ENVIRONMENT`.
     """
     match = _FILE.fullmatch(text)
     if match is None:

@@ -54,7 +54,7 @@ class Step:
 
     @property
     def completes(self) -> bool:
-        """Return whether a working file is of a former form, and is to be written again."""
+        """Return whether a valid file has a former format, and must be rewritten."""
         return self.held is not None and self.held.is_former
 
     @property
@@ -106,12 +106,12 @@ def plan(
     files: Mapping[str, str],
     now: datetime | None = None,
 ) -> list[Step]:
-    """Return a step for every account with a client secret, also where nothing is due.
+    """Return a step for every account with a client secret, even if nothing is to be done.
 
     Args:
-        holders: identity name to identity; a missing one is still to be made.
-        files: name of the credentials to the content of their file.
-        now: the moment to plan for; None for the present.
+        holders: the identities by name; a missing one has not been made yet.
+        files: the content of the files by the name of the credentials.
+        now: the time that ages are counted to; None for the present.
     """
     now = now or datetime.now(UTC)
     return [

@@ -147,9 +147,8 @@ def find_wrong_renames(workspace: Workspace) -> Iterator[Problem]:
             yield ("services", name, "renamed_from"), reason
 
 
-def find_unknown_sights(workspace: Workspace) -> Iterator[Problem]:
-    """Yield environments and folders that jobs see and the file does not name, and logins of
-    services in unknown environments."""
+def find_unknown_access(workspace: Workspace) -> Iterator[Problem]:
+    """Yield unknown environments and folders of jobs, and unknown environments in `auth`."""
     slugs = [environment.slug for environment in workspace.environments]
     folders = [each.folder for each in workspace.services.values()] + [*workspace.shared_folders]
     for name, job in workspace.ci.items():
@@ -163,7 +162,7 @@ def find_unknown_sights(workspace: Workspace) -> Iterator[Problem]:
                 if folder not in folders:
                     yield (
                         (*place, index),
-                        f"{folder} is no folder of a service, and not shared; "
+                        f"{folder} is neither a service's folder nor a shared one; "
                         f"{suggest(folder, folders)}",
                     )
     for name, service in workspace.services.items():
@@ -178,8 +177,8 @@ def find_unknown_sights(workspace: Workspace) -> Iterator[Problem]:
         if job_account.credentials in held:
             yield (
                 ("ci", job_account.service),
-                f"its credentials would be named {job_account.credentials} as those of a service "
-                "are; rename the job",
+                f"its credentials would have the name of a service's: {job_account.credentials}; "
+                "rename the job",
             )
 
 
@@ -285,7 +284,7 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
         *people_actual.find_contradictions(workspace, admin_email),
         *find_wrong_renames(workspace),
         *find_undeliverable(workspace),
-        *find_unknown_sights(workspace),
+        *find_unknown_access(workspace),
     ]
     if problems:
         raise _refusal(problems, document, where)

@@ -30,7 +30,7 @@ from infisical_iac.workspace.targets import Target
 PRIVILEGE = "read-own-folder"
 NAMES_PRIVILEGE = "see-names"
 PERSON_PRIVILEGE = "managed-by-infisical-iac"
-# How identities of jobs begin, and how their credentials end.
+# The prefix of the identities of jobs, and the suffix of their credentials.
 PIPELINE = "ci"
 
 ROLES = ("none", "viewer", "developer", "admin")  # each may do what those before it may
@@ -75,7 +75,7 @@ def _day(value: Any) -> date:
         raise ValueError(f"{str(value)!r} is not a day; write one such as 2027-01-15") from None
 
 
-def _check_sight(value: Any) -> Any:
+def _check_sees(value: Any) -> Any:
     if value != "names" and (not isinstance(value, dict) or not value):
         raise ValueError("write names, or environments with a list of folders each")
     return value
@@ -219,9 +219,9 @@ class Accepted(_Entry):
 class Service(_Entry):
     """A program with secrets: its folder, and the shared folders that it reads too.
 
-    `deliver` maps environments to further targets of its credentials, besides the host.
-    `auth` maps environments to how it logs in there, if not with a client secret.
-    `renamed_from` is its former name; its identities and credentials are kept under the new one.
+    `deliver` maps environments to further targets of its credentials, besides the host. `auth` maps
+    environments to its login method there, if that is not a client secret. `renamed_from` is its
+    former name; its identities and credentials are kept under the new one.
     """
 
     folder: Folder
@@ -240,12 +240,12 @@ class Service(_Entry):
 
 
 class Job(_Entry):
-    """A job of a pipeline: what it sees, and how it logs in."""
+    """A job of a pipeline, with its access and its login method."""
 
     sees: Annotated[
         Annotated[Literal["names"], Tag(ROLE)] | Annotated[dict[Slug, Folders], Tag(TABLE)],
         Discriminator(kind),
-        BeforeValidator(_check_sight),
+        BeforeValidator(_check_sees),
     ]
     auth: Auth
 
@@ -309,8 +309,8 @@ class ServiceAccount(NamedTuple):
         return reading(self)
 
     @property
-    def sight(self) -> str:
-        """Return what the account sees, for people."""
+    def seen_folders(self) -> str:
+        """Return the folders that the account reads, as shown to people."""
         return f"{join_names(self.readable)} in {self.environment}"
 
 
@@ -320,8 +320,8 @@ class JobAccount:
 
     Attributes:
         service: the name of the job.
-        places: the folders that it reads, by environment.
-        sees_values: whether it reads them; else it sees the names of all secrets.
+        places: the folders that it sees, by environment.
+        sees_values: whether it reads values there; otherwise it sees the names of all secrets.
     """
 
     service: str
@@ -366,8 +366,8 @@ class JobAccount:
         ]
 
     @property
-    def sight(self) -> str:
-        """Return what the job sees, for people."""
+    def seen_folders(self) -> str:
+        """Return the folders that the job sees, as shown to people."""
         if not self.sees_values:
             return f"names of secrets in {join_names(self.places)}"
         return ", ".join(
@@ -383,7 +383,7 @@ class Hygiene(_Entry):
     """The rules for secrets that `infisical-iac check` reports on.
 
     `max_age` maps patterns of names, folders or environments to days. `unread_days` are the days
-    after which a folder that nobody reads is reported; 0 is never.
+    after which an unread folder is reported; 0 means never.
     """
 
     max_age: dict[Pattern, Days] = {}
@@ -482,7 +482,7 @@ class Workspace(_Entry):
         return {each.identity: each.former_identity for each in self.every_account()}
 
     def warnings(self) -> list[str]:
-        """Return sentences on logins that admit more than they seem to."""
+        """Return warnings about login methods that admit more tokens than they seem to."""
         found = [
             *(
                 (f"services.{name}.auth.{slug}", method, True)
@@ -541,7 +541,7 @@ def reading(account: ServiceAccount) -> list[dict[str, Any]]:
 
 
 def describing(environment: str) -> dict[str, Any]:
-    """Return the permission to see the names of an environment's secrets, and no value."""
+    """Return the permission to see the names of an environment's secrets without values."""
     return {
         "subject": "secrets",
         "action": ["describeSecret"],
