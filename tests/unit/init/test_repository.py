@@ -491,7 +491,7 @@ def test_the_readme_names_commands_that_exist() -> None:
         (None, None),
     ],
 )
-def test_the_check_of_a_known_platform_logs_in_without_a_secret(
+def test_the_check_workflow_of_a_known_platform_logs_in_without_a_secret(
     tmp_path: Path, address: str | None, login: dict[str, dict[str, str]] | None
 ) -> None:
     subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)

@@ -50,7 +50,7 @@ def test_an_intact_file_whose_secret_is_listed_is_kept() -> None:
     assert _plan(TEXT_HELD, _secret("secret-1")) == (False, ())
 
 
-def test_a_file_of_three_variables_is_completed_with_the_same_client_secret() -> None:
+def test_a_former_file_gets_infisical_environment_with_the_same_client_secret() -> None:
     step = _step(TEXT_BEFORE, _secret("secret-1"))
     assert (step.creates, step.orphans, step.is_up_to_date) == (False, (), False)
     assert str(step) == "~ credentials backend.production: INFISICAL_ENVIRONMENT added"
