@@ -401,11 +401,12 @@ def _add_sections(
 def _section(repository: Repository, name: str, home: str, heading: str, *, is_own: bool) -> str:
     folder = repository.workspace.services[name].folder
     development = _development_slug(repository)
-    place = "" if is_own or not home else f" in `{home}`"
+    is_here = is_own or not home
+    within, place = ("", "") if is_here else (f", in `{home}`", f" in `{home}`")
     paragraphs = [
         f"## {heading}",
         f"Its secrets are in Infisical, in the folder `{folder}`. There is no `.env` file.",
-        f"1. Log in{place}, once, with your own account: `{_runner(repository, home)} login`.\n"
+        f"1. Log in once{within}, with your own account: `{_runner(repository, home)} login`.\n"
         f"   You need access to `{development}`, which an operator of Infisical gives.\n"
         f"2. Start it{place}{_start_command(repository, name, home)}",
         "In production the platform sets the service's own credentials. Write a new secret in\n"
