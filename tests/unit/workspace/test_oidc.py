@@ -123,8 +123,8 @@ def test_a_job_sees_the_imports_of_a_folder_too() -> None:
         ({"gitlab": {"project": "acme/web", "ref": "v?"}}, "names", "ref 'v?'"),
         ({"oidc": {"issuer": _ISSUER, "subject": "a:{b}"}}, "names", "subject 'a:{b}'"),
         ({"oidc": {"issuer": _ISSUER, "subject": "!a"}}, "names", "subject '!a'"),
-        ({"github": {"repository": "acme/api"}}, {"live": ["/api"]}, "any branch"),
-        ({"gitlab": {"project": "acme/api"}}, {"live": ["/api"]}, "any branch"),
+        ({"github": {"repository": "acme/api"}}, {"live": ["/api"]}, "every branch"),
+        ({"gitlab": {"project": "acme/api"}}, {"live": ["/api"]}, "every branch"),
     ],
 )
 def test_a_wide_claim_gets_a_warning(auth: Any, sees: Any, words: str) -> None:
