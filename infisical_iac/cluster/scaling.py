@@ -201,7 +201,7 @@ def end(direction: Direction) -> list[str]:
     return [*(f"Kept on {host.name}: {each}." for each in kept), *given_up_after_proof(lines)]
 
 
-_PAUSES = "Infisical pauses for its dump, its load and its start"
+_PAUSES = "Infisical pauses while its database is dumped and loaded, and while it starts"
 
 # By host name: the results of the checks before its migration, and the hosts that are proven.
 _before: dict[str, Before | None] = {}

@@ -115,7 +115,7 @@ class _OnCluster(Changeover):
     """A change of version on a cluster.
 
     Attributes:
-        site: what is rolled out.
+        site: the desired state that is rolled out.
         was: the image of Infisical that ran before.
     """
 

@@ -118,8 +118,8 @@ class DeployedInfisical:
     """The Infisical that the host's Compose file describes; empty before the first deploy.
 
     Attributes:
-        variables: its variables. For a secret they have the place holder of the Compose file, and
-            for the password in a proxy's address nothing.
+        variables: its variables. A secret has the placeholder of the Compose file as its value, and
+            the address of a proxy has no password.
         authorities: the hash of the authorities that it trusts; empty for none.
         given: the names of the keys on the host that the user gave.
     """

@@ -282,7 +282,7 @@ _PUBLIC = re.compile(
     """,
     re.VERBOSE,
 )
-# A host with its port, in an address or not; and a path, which may follow it.
+# A host with or without scheme and port. A path may follow it.
 _HOST = re.compile(
     r"[a-z]+://[a-z0-9.:\[\]-]+|(?<![\w/+=~.-])(?:[a-z0-9-]+\.)+[a-z]{2,}(?::\d+)?(?![\w+=~.-])"
 )

@@ -66,7 +66,7 @@ def _reason(value: str) -> str:
 
 
 def _day(value: Any) -> date:
-    # YAML reads 2027-01-15 as a day, but 2027-01-15 10:00 as a moment, which is a day to Python.
+    # YAML reads 2027-01-15 10:00 as a datetime, which is also a date to Python: refuse that.
     if isinstance(value, date) and not isinstance(value, datetime):
         return value
     try:

@@ -144,7 +144,7 @@ def _offered_after(
     return [
         each
         for each, page in pages.items()
-        # The page has a client of the settings, to be added or removed, or one set up by hand.
+        # A client of the settings, or one that somebody set up by hand in Infisical.
         if (page or will_restart)
         and (each in login.clients or (page and page.client_id != deployed.get(client_id_of(each))))
     ]

@@ -61,7 +61,7 @@ class Person:
             if reply.status != 200 or not isinstance(token, str) or not token:
                 text = TEXTS["not_infisical"].format(address=address)
                 raise ConfigError("not_infisical", text)
-            # Without a new cookie another process has just got it, and keeps it.
+            # If the answer has no new cookie, another process has just received and kept it.
             refresh = cookie_of(reply.headers)
             self._login = replace(self._login, token=token, refresh=refresh or self._login.refresh)
             if refresh:

@@ -64,7 +64,7 @@ def test_a_first_apply_that_is_under_way_is_one_row(
         assert "`infisical-iac status`" in row.text
 
 
-def test_a_restore_onto_a_new_host_is_no_first_apply(state: HealthState) -> None:
+def test_a_restore_onto_a_new_host_is_not_a_first_apply(state: HealthState) -> None:
     runs = list_runs([_entry("begun", "1", "restore")])
     assert first_apply([replace(state, holder=_HOLDER)], runs) is None
 

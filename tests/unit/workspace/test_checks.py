@@ -148,7 +148,7 @@ def test_an_altered_secret_fails(world: World) -> None:
     assert failed.value.code == "checks.data"
 
 
-def test_unreadable_secrets_fail(world: World) -> None:
+def test_unreadable_secrets_fail_the_check(world: World) -> None:
     then = _before(_settings())
     world.refused["/"] = _NO_COLUMN
     with pytest.raises(CheckFailed, match="no such column") as failed:
