@@ -349,7 +349,7 @@ const lockedError = (address, email = "this person") =>
   failure("locked", { address, person: email });
 
 /**
- * Return what a token says of itself; nothing of it is trusted.
+ * Return the claims of a token, which nobody has verified.
  * @param {string} token
  * @returns {any}
  */

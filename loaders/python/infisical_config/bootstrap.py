@@ -381,9 +381,9 @@ def _read_own(file: Path, parse: _Parser) -> LocalFile | None:
 
 
 def _node_env(local: Mapping[str, str]) -> str:
-    """Return the NODE_ENV for libraries: one that only repeats the environment is none.
+    """Return the NODE_ENV for libraries; "" if it only repeats the environment's name.
 
-    A service that is built or run as production is would not get it otherwise.
+    Otherwise a build that sets NODE_ENV=production only if it is unset would get another value.
     """
     node_env = local.get("NODE_ENV", "")
     return "" if node_env == local.get("INFISICAL_ENVIRONMENT") else node_env

@@ -167,7 +167,7 @@ def logout(
 
 
 def describe(login: Login) -> str:
-    """Return who a login is of."""
+    """Return the person of a login, in words."""
     return f"{login.email} of {login.organization}" if login.organization else login.email
 
 

@@ -173,7 +173,7 @@ def log_in(address: str, terminal: Terminal, options: LoginOptions) -> Login:
 
 
 def claims_of(token: str) -> Mapping[str, Any]:
-    """Return what a token says of itself; nothing of it is trusted."""
+    """Return the claims of a token, which nobody has verified."""
     part = token.partition(".")[2].partition(".")[0]
     try:
         return parse(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
@@ -182,7 +182,7 @@ def claims_of(token: str) -> Mapping[str, Any]:
 
 
 class _Selected(NamedTuple):
-    """A token, and the second factor that it is for, if it is for one."""
+    """A token, and the second factor that the login still needs, if any."""
 
     token: str
     refresh: str
