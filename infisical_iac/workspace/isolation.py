@@ -165,9 +165,9 @@ def settle(client: Client, goal: Goal) -> tuple[Goal, ApiChange | None]:
     try:
         prove(client, goal.isolation)
     except CheckFailed as error:
-        if error.code != _CODE:
+        if not is_lost(error):
             raise
-        reason = str(error).partition(": ")[2].partition("; ")[0]
+        reason = find_reason(error)
         detail = f"privilege → projects, since this release does not enforce privileges: {reason}"
         shown = (
             "each service has a project of its own, since this release does not enforce "
@@ -178,6 +178,16 @@ def settle(client: Client, goal: Goal) -> tuple[Goal, ApiChange | None]:
     except UserError as error:
         raise unknown(error) from None
     return goal, None
+
+
+def is_lost(error: UserError) -> bool:
+    """Return whether an error of `prove` says that the server does not isolate services."""
+    return isinstance(error, CheckFailed) and error.code == _CODE
+
+
+def find_reason(error: UserError) -> str:
+    """Return why the server does not isolate services, as a clause, from an error of `prove`."""
+    return str(error).partition(": ")[2].partition("; ")[0]
 
 
 def unknown(error: UserError) -> CheckFailed:

@@ -26,6 +26,8 @@ from infisical_iac.workspace.model import (
 )
 from infisical_iac.workspace.state import Actual, EnvironmentState
 
+FILE = "/etc/infisical/workspace.json"
+
 # The kind of object by the last part of the path of the request that makes it.
 _KINDS = {
     "environments": "environment",
