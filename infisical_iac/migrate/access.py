@@ -132,7 +132,7 @@ def _ask_services(
     reached: Reached, layout: Layout, expected: Mapping[Name, Expected], directory: Path | None
 ) -> tuple[Seen, list[str]]:
     """Return the secrets that each service reads, and a sentence on each that could not log in."""
-    # Only a platform's own jobs and pods get its tokens, so the operator can't log in with one.
+    # The tokens of a platform are for its own jobs and pods, so others can't be asked.
     accounts = [each for each in reached.desired.accounts() if each.auth is None]
     texts = [_credentials(each, directory) for each in accounts]
 

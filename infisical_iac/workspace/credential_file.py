@@ -79,7 +79,7 @@ class Credential:
     Attributes:
         term: the life of the client secret; None if it does not expire.
         replaced: the client secrets that it replaces.
-        is_former: whether its file lacks INFISICAL_ENVIRONMENT, as files of former releases do.
+        is_former: whether its file lacks INFISICAL_ENVIRONMENT, as that of a release before.
     """
 
     environment: str

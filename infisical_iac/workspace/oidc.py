@@ -148,7 +148,7 @@ class GitHubAuth(_AuthEntry):
 
 
 class GitLabAuth(_AuthEntry):
-    """A job of a GitLab project, limited to a branch, a tag or an environment."""
+    """A job of a GitLab project, of a branch, a tag or an environment."""
 
     project: _Project
     ref: _Text | None = None
