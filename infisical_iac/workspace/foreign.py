@@ -322,7 +322,7 @@ def _organization_admins(
     for each in access.people_in_organization:
         names = names_of(each["user"])
         if each["role"] == "admin" and admin_email.lower() not in names:
-            # Asked by a machine, the server silently does nothing.
+            # For the request of a machine identity, the server silently does nothing.
             call = Call("PATCH", (*path, each["id"]), {"role": "member"}, by_admin=True)
             yield _organization_admin(each["id"], names[0], "member", call)
     for each in access.groups_in_organization:
