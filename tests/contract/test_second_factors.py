@@ -146,7 +146,7 @@ def test_a_login_asks_for_the_app(person: Person) -> None:
     url = "/api/v3/auth/select-organization"
     again = ok(session.post(url, json={"organizationId": person.org_id}))
     assert again["isMfaEnabled"] is False
-    # The sessions of before stay.
+    # Existing sessions are kept.
     ok(person.client.get("/api/v1/organization"))
 
 
