@@ -76,8 +76,8 @@ class Instance:
         self.address = address
         self._place = Bootstrap("", "", "", address, "", "")
         self._client = PatientClient(self._place, Route.to(address))
-        # A session is one address and one program: of two machines behind one address, a renewal
-        # by one would end that of the other.
+        # The server knows a session by address and program. Without the machine's name, a renewal
+        # by one of two machines behind one address would end the session of the other.
         self._agent = f"infisical-config ({re.sub(r'[^A-Za-z0-9_.-]', '-', socket.gethostname())})"
 
     @property

@@ -1,4 +1,4 @@
-"""The token of a platform, such as GitHub's, by which an identity logs in without a secret."""
+"""Get the token of a platform, such as GitHub's, with which an identity logs in."""
 
 from __future__ import annotations
 
