@@ -14,11 +14,11 @@ from infisical_iac.api.universal_auth import attach_universal_auth, create_clien
 from infisical_iac.core.errors import ApiError, CheckFailed
 from infisical_iac.init.server import propose_isolation
 from infisical_iac.stack import session
-from infisical_iac.workspace import isolation, memory, model, reading, reconcile
+from infisical_iac.workspace import isolation, memory, privileges, reading, reconcile
 from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.credential_file import Credential, render
 from infisical_iac.workspace.isolation import NAME
-from infisical_iac.workspace.model import reading_of
+from infisical_iac.workspace.privileges import reading_of
 from tests.ports import free_port
 
 from .first import EMAIL, PASSWORD, Deployer, set_up
@@ -191,7 +191,7 @@ def test_init_leaves_the_question_to_the_deploy_if_the_server_cannot_be_asked(
 def test_an_outage_during_the_proof_is_no_reason_to_do_without_privileges(
     instance: Instance,
 ) -> None:
-    deployer, made = instance.deployer(Altered(_drop(model.OF_IDENTITIES, 500))), instance.made
+    deployer, made = instance.deployer(Altered(_drop(privileges.OF_IDENTITIES, 500))), instance.made
     with Client(instance.url) as anyone:
         there = Projects(deployer, anyone, made.client_id, made.organization)
         there.isolation = "privilege"
@@ -343,7 +343,7 @@ def service(
         "type": {"isTemporary": False},
         "permissions": reading_of("production", ["/backend"]),
     }
-    client.post(model.OF_IDENTITIES, json=grant)
+    client.post(privileges.OF_IDENTITIES, json=grant)
     auth = attach_universal_auth(client, identity, 600, 600)
     made = create_client_secret(client, identity, "backend")
     text = render(Credential("production", auth.client_id, made.id, made.value))
