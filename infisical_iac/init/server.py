@@ -178,8 +178,9 @@ def propose_isolation(api: Client, files: str) -> ProposedIsolation:
         )
     names = dict(_CREDENTIALS.findall(files))
     try:
-        id, secret = names.get("INFISICAL_CLIENT_ID", ""), names.get("INFISICAL_CLIENT_SECRET", "")
-        deployer = login.universal(api, id, secret)
+        deployer = login.universal(
+            api, names.get("INFISICAL_CLIENT_ID", ""), names.get("INFISICAL_CLIENT_SECRET", "")
+        )
         isolation.prove(deployer, "privilege")
     except UserError as error:
         if isolation.is_lost(error):
