@@ -279,7 +279,10 @@ class InstanceSettings(SettingsModel):
     """
 
     session_token_lifetime: Annotated[str, lifetime("5m", "1d")]
-    """Lifetime of a signed-in person's token; the page gets a new one by itself.
+    """Lifetime of a signed-in person's token; the page gets a new one by itself, and so does
+    `with-secrets` after a login by password. A login of
+    [`with-secrets` in the browser](../develop/login.md#when-it-ends) can't, and ends with its
+    token: 15 minutes by default. If people log in by Google and the like, write `"10h"`.
 
     Change: the next `apply` re-creates the Infisical container. Tokens keep the lifetime that they
     were made with.
