@@ -604,9 +604,7 @@ _AT_GITLAB = {
 }
 
 
-@pytest.mark.parametrize(
-    ("host", "jobs"), [("github.com", _AT_GITHUB), ("gitlab.com", _AT_GITLAB)]
-)
+@pytest.mark.parametrize(("host", "jobs"), [("github.com", _AT_GITHUB), ("gitlab.com", _AT_GITLAB)])
 def test_the_jobs_of_a_known_platform_read_one_folder(
     own: Path, host: str, jobs: dict[str, Any]
 ) -> None:
