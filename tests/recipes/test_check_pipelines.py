@@ -1,7 +1,7 @@
 """Run the action and the component of `examples/check`, and the workflows of `init`, as written.
 
-The tests play the platform: they fill in inputs, sign the token of a job, run its commands, and read
-what it reports.
+The tests play the platform: they fill in inputs, sign the token of a job, run its commands, and
+read what it reports.
 """
 
 from __future__ import annotations
@@ -23,9 +23,7 @@ from infisical_iac.init import repository
 from infisical_iac.init.answers import Answers
 from infisical_iac.workspace.load import load
 from tests.contract.migrating import ENVIRONMENTS, Case, number
-from tests.serving import serving
 from tests.staging.shell import REPOSITORY
-from tests.token_issuer import TokenIssuer
 from tests.unit.fake_programs import fake_program
 
 if TYPE_CHECKING:
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.contract.world import World
+    from tests.token_issuer import TokenIssuer
 
 _CHECK = REPOSITORY / "examples" / "check"
 _MOST_SECONDS = 300
