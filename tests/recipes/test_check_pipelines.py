@@ -41,7 +41,7 @@ import { config } from "infisical-config/config.js";
 connect(config.DATABASE_URL, config.SESSION_SECRET);
 """
 # Equal in both environments, and weak: what only a look at the values finds.
-_WEAK = "fake-password"
+_WEAK = "winter24"
 
 
 @dataclass
@@ -319,7 +319,7 @@ def test_the_workflows_of_init_get_the_key_from_infisical(
     if platform == "gitlab":
         claims_of = {
             "plan": {"project_path": "acme/infisical", "ref_protected": "true", "ref": "change/a"},
-            "drift": {"project_path": "acme/infisical", "ref": "main"},
+            "drift": {"project_path": "acme/infisical", "ref": "main", "ref_type": "branch"},
         }
     for name, commands, status in (("plan", ["plan"], 0), ("drift", ["drift", "plan"], 2)):
         script, given = _read_job(text, platform, name, variables)
