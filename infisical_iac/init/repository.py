@@ -88,17 +88,17 @@ class Pipeline(NamedTuple):
         own = {_KEYS[self.platform]: self.repository}
         if self.server:
             own["server"] = self.server
-        jobs = {"check": {"sees": "names", "auth": {self.platform: own}}}
+        jobs: dict[str, dict[str, Any]] = {"check": {"sees": "names", "auth": {self.platform: own}}}
         if environment:
             # Of a pull request people have to approve the job, or the branch is protected.
-            reviewed = {
-                "github": {"environment": "infisical"},
-                "gitlab": {"protected": True},
-            }[self.platform]
+            is_github = self.platform == "github"
+            reviewed: dict[str, Any] = (
+                {"environment": "infisical"} if is_github else {"protected": True}
+            )
             for name, admitted in (("plan", reviewed), ("drift", {"ref": self.branch})):
                 jobs[name] = {
                     "sees": {environment: [OPERATIONS]},
-                    "auth": {self.platform: own | admitted},
+                    "auth": {self.platform: {**own, **admitted}},
                 }
         return jobs
 

@@ -291,8 +291,8 @@ def test_the_workflows_of_init_get_the_key_from_infisical(
     for name, job in load(project).ci.items():
         # The issuer of the tests takes the place of the platform's.
         assert job.auth.claims is not None
-        claims = dict(job.auth.claims.claims)
-        own = {"issuer": issuer.url, "ca_certificate": issuer.authority, "claims": claims}
+        own: dict[str, Any] = {"issuer": issuer.url, "ca_certificate": issuer.authority}
+        own["claims"] = dict(job.auth.claims.claims)
         sees = job.sees if job.sees == "names" else {k: [*v] for k, v in job.sees.items()}
         content["ci"][f"{name}-{case.name}"] = {"sees": sees, "auth": {"oidc": own}}
     case.workspace_file.write_text(json.dumps(content))
@@ -323,7 +323,7 @@ def test_the_workflows_of_init_get_the_key_from_infisical(
         }
     for name, commands, status in (("plan", ["plan"], 0), ("drift", ["drift", "plan"], 2)):
         script, given = _read_job(text, platform, name, variables)
-        claims = {"sub": "job", **claims_of[name]}
+        claims: dict[str, Any] = {"sub": "job", **claims_of[name]}
         given |= {"CALLS": str(calls), "PYTHONPATH": str(REPOSITORY / "loaders" / "python")}
         done = checked.run(script, tmp_path, {**given, "INFISICAL_JWT": issuer.token(**claims)})
         assert done.returncode == status, done.stdout
