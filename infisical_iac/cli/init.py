@@ -340,8 +340,11 @@ def _write_first(
     write_files({directory / path: text for path, text in files.items()} | local)
     _report(answered, chosen, files, stays)
     if not repository.is_clone(directory):
-        last = load(files[project_file]).environments[-1].slug
-        init_again.report_pipeline(pipeline, last if site_url else "")
+        declared = load(files[project_file])
+        reading = declared.environments[-1].slug if site_url else ""
+        # A project file that is kept may lack the jobs.
+        has_jobs = pipeline and pipeline.jobs(reading).keys() <= declared.ci.keys()
+        init_again.report_pipeline(pipeline if has_jobs else None, reading)
 
 
 def _render(

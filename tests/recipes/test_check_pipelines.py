@@ -18,7 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
+from infisical_iac.cli.main import main
 from infisical_iac.init import repository
 from infisical_iac.init.answers import Answers
 from infisical_iac.workspace.load import load
@@ -278,7 +280,7 @@ exit 2
 
 @pytest.mark.parametrize("platform", ["github", "gitlab"])
 def test_the_workflows_of_init_get_the_key_from_infisical(
-    checked: Checked, tmp_path: Path, platform: str
+    checked: Checked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, platform: str
 ) -> None:
     case, issuer = checked.case, checked.issuer
     address = case.world.standin.url
@@ -299,8 +301,13 @@ def test_the_workflows_of_init_get_the_key_from_infisical(
     case.deploy()
     key = tmp_path / "key"
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    monkeypatch.chdir(tmp_path)  # for the key of fingerprints
     for name, value in (("SSH_PRIVATE_KEY", key.read_text()), ("DRIFT_WEBHOOK", "https://h.test")):
-        case.put("production", repository.OPERATIONS, **{name: value})
+        secret = f"{repository.OPERATIONS}/{name}"
+        file = ("--workspace-file", str(case.workspace_file))
+        given = ("secrets", "set", secret, "--env", "production", *file)
+        stored = CliRunner(env=case.environment()).invoke(main, given, input=value)
+        assert stored.exit_code == 0, stored.output
     listed = case.invoke("credentials", "list", "--json", "--file", str(case.workspace_file))
     logins = {each["identity"]: each for each in json.loads(listed.stdout)["token_logins"]}
     variables = {}
