@@ -99,7 +99,7 @@ _STORED_KEY = "INFISICAL_SSH_KEY"
     "--isolation",
     metavar="METHOD",
     help="What keeps a service to its own secrets: privilege, projects or viewer. "
-    "[default: privilege]",
+    "[default: what the Infisical on the server enforces; privilege if there is none yet]",
 )
 @click.option(
     "--services",
@@ -292,7 +292,7 @@ def _write_first(
     if kept:
         echo(f"{project_file} exists: its environments and services are kept.")
     environments = () if kept else ask("environments", answers.parse_environments)
-    isolation = ask_isolation(given, yes)
+    isolation = ask_isolation(given, yes, tested)
     chosen = _Chosen(root, {}) if kept else _choose(root, directory, yes)
     backup = ask_backup(given, yes)
     smtp = ask_mail(given, yes, email)
@@ -301,6 +301,7 @@ def _write_first(
         tested = inspect_server(tested.server, directory, yes=True)
     if yes:
         host_settings = _ask_host_settings(given, tested, yes)
+        isolation = ask_isolation(given, yes, tested)
     answered = Answers(
         host=tested.server.address if tested else "",
         ssh_port=tested.server.port if tested else 22,
