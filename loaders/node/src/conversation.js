@@ -10,6 +10,11 @@ import { pauseAfter } from "./retry.js";
 
 /** @typedef {import("./http.js").Answer} Answer */
 
+/** Node's codes for a certificate that it does not trust; a retry can't help. */
+const UNTRUSTED_CODE =
+  /^(CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|ERR_TLS_CERT_|INVALID_|PATH_LENGTH_|HOSTNAME_)/;
+const AUTHORITIES = "NODE_EXTRA_CA_CERTS";
+
 export class Conversation {
   #address;
   #timeout;
@@ -76,6 +81,10 @@ export class Conversation {
       // The server speaks no HTTP, so a retry is useless. The cause is left out: it has the answer.
       if (cause.code?.startsWith("HPE_"))
         throw failure("not_infisical", { address: this.#address });
+      if (UNTRUSTED_CODE.test(cause.code ?? "")) {
+        const why = cause.message.split(";")[0];
+        throw failure("unreachable", { address: this.#address, why, variable: AUTHORITIES });
+      }
       return cause;
     }
   }

@@ -95,6 +95,22 @@ test("the tunnel is named only for a loopback address", async () => {
   }
 });
 
+test("a certificate that is not trusted is named, and not tried again", async () => {
+  const [key, cert] = certificate();
+  let handshakes = 0;
+  const server = createSecureServer({ key: readFileSync(key), cert: readFileSync(cert) });
+  server.on("connection", () => (handshakes += 1));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+  const address = `https://localhost:${port}`;
+  const error = await loadFrom(environFor(address), { directory: directory() }).catch((e) => e);
+  server.close();
+  const why = "self-signed certificate";
+  const { message } = failure("unreachable", { address, why, variable: "NODE_EXTRA_CA_CERTS" });
+  assert.deepEqual([error.code, error.message, handshakes], ["unreachable", message, 1]);
+});
+
 test("a variable that is set later does not make a certificate trusted", async () => {
   const [key, cert] = certificate();
   let requests = 0;

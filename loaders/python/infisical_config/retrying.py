@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import BadStatusLine, HTTPConnection, HTTPException, RemoteDisconnected
+from ssl import SSLCertVerificationError
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -102,6 +103,10 @@ class PatientClient:
             raise self.late()
         try:
             response = self._request(method, path, headers, body)
+        except SSLCertVerificationError as failure:  # which a retry can't mend
+            self.close()
+            why, variable = failure.verify_message.rstrip("."), self._route.authorities
+            raise self._place.error("unreachable", why=why, variable=variable) from None
         except (OSError, HTTPException, ValueError) as failure:  # ValueError: of an invalid name
             self.close()
             if not _is_no_http(failure):

@@ -1,6 +1,7 @@
 """Test the login of an identity by tokens of its platform."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from infisical_config import Cache, ConfigError, load
 from infisical_config.__main__ import child_environment
+from infisical_config.doctor import doctor
 from infisical_config.errors import TOKEN_REFUSED
 from infisical_config.loading import connect
 from infisical_config.platform_token import Platform, find
@@ -200,3 +202,11 @@ def test_a_program_of_the_runner_does_not_get_the_token() -> None:
     child = child_environment()
     assert [name for name in child if "JWT" in name or name == _IDENTITY] == []
     assert child["A"] == "1"
+
+
+@pytest.mark.usefixtures("token", "infisical")
+def test_doctor_names_the_identity_without_its_token(token: str) -> None:
+    lines: list[str] = []
+    assert doctor(os.environ, lines.append) == 0
+    assert [each for each in lines if "access" in each and "identity-example" in each]
+    assert token not in str(lines)

@@ -15,6 +15,7 @@ from typing import Self
 import pytest
 
 from infisical_config import ConfigError, load
+from infisical_config.errors import UNTRUSTED
 from infisical_config.route import Route
 from tests import service
 from tests.scripted import LOGIN, ScriptedServer, eventually, listing
@@ -224,6 +225,24 @@ def test_a_server_that_is_not_trusted_gets_no_request(
     ):
         load(directory=service.directory(tmp_path / "service", server.address), timeout=1)
     assert (failure.value.code, server.seen) == ("unreachable", [])
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+def test_a_certificate_that_is_not_trusted_is_named_and_not_tried_again(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").mkdir()
+    monkeypatch.setenv(variable, str(_certificate(tmp_path / "other")))
+    monkeypatch.setattr("infisical_config.retrying.time.sleep", pytest.fail)
+    with (
+        ScriptedServer(certificate=_certificate(tmp_path)) as server,
+        pytest.raises(ConfigError) as failure,
+    ):
+        load(directory=service.directory(tmp_path / "service", server.address))
+    assert failure.value.code == "unreachable"
+    assert str(failure.value) == UNTRUSTED.format(
+        address=server.address, why="self-signed certificate", variable=variable
+    )
 
 
 def test_certifi_counts_only_where_the_system_has_no_authorities(
