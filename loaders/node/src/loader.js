@@ -78,9 +78,9 @@ export class Loader {
         "strict mode passes only names that you ask for, and you asked for none: " +
           "give required, a schema or allow",
       );
-    this.#session = new Session(this.#place);
     const { cache } = options;
     this.#refusals = new Refusals(this.#place, environ, cache?.file);
+    this.#session = new Session(this.#place, this.#refusals);
     const { person, platform } = this.#place;
     if (cache && platform)
       this.#warn(
@@ -219,8 +219,8 @@ export class Loader {
     try {
       return await this.#session.secrets(conversation);
     } catch (error) {
-      const isForgotten = this.#session.isRefused && !this.#refusals.add();
-      if (isForgotten && !background) await this.#refusals.wait(this.#warn, this.#options.pause);
+      if (this.#session.isForgotten && !background)
+        await this.#refusals.wait(this.#warn, this.#options.pause);
       throw error;
     } finally {
       conversation.close();

@@ -35,12 +35,17 @@ export class Session {
   #folders;
   #token = "";
   #renewsAt = Infinity;
-  /** Whether Infisical refused the credential. */
-  isRefused = false;
+  #refusals;
+  /** Whether Infisical refused the credential, and no file could note that. */
+  isForgotten = false;
 
-  /** @param {Place} place */
-  constructor(place) {
+  /**
+   * @param {Place} place
+   * @param {import("./refusals.js").Refusals} refusals where a refused credential is noted
+   */
+  constructor(place, refusals) {
     this.#place = place;
+    this.#refusals = refusals;
     this.#token = place.person?.token ?? "";
     const server = { api: V4 };
     this.#own = new Folder(place, server);
@@ -80,16 +85,26 @@ export class Session {
    * @returns {Promise<string>}
    */
   async #logIn(conversation) {
-    const { person } = this.#place;
+    const { person, platform } = this.#place;
     if (person) {
       await person.renew(conversation);
       return person.token;
     }
+    const logIn = () => this.#logInByCredential(conversation);
+    // A platform's token is another one the next time.
+    return platform ? await logIn() : await this.#refusals.alone(conversation.rest, logIn);
+  }
+
+  /**
+   * @param {Conversation} conversation
+   * @returns {Promise<string>}
+   */
+  async #logInByCredential(conversation) {
     const answer = await this.#own.logIn(conversation);
     const { platform } = this.#place;
     const refusal = platform ? tokenLoginRefusal(answer) : loginRefusal(answer);
-    // A platform's token is another one the next time.
-    this.isRefused = !platform && refusal === "refused" && answer.status === 401;
+    if (!platform && refusal === "refused" && answer.status === 401)
+      this.isForgotten = !this.#refusals.add();
     this.#own.refuse(refusal, answer);
     const { accessToken, expiresIn } = answer.data;
     if (platform && expiresIn > 0)

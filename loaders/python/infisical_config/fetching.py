@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import nullcontext
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
@@ -18,9 +19,11 @@ from .route import Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from .bootstrap import Bootstrap
     from .errors import Code
+    from .refusals import Refusals
     from .retrying import Received
 
 _LOGIN = "/api/v1/auth/universal-auth/login"
@@ -50,11 +53,14 @@ class Reader:
 
     Attributes:
         request: for lists, the newest that the server has.
+        is_forgotten: whether the server refused the credential, and no file could note that.
         _folders: the own one, then those of other projects.
     """
 
-    def __init__(self, place: Bootstrap) -> None:
+    def __init__(self, place: Bootstrap, refusals: Refusals) -> None:
         self._place = place
+        self._refusals = refusals
+        self.is_forgotten = False
         self._route = Route.to(place.address)
         self._end = 0.0
         self.request = _V4
@@ -86,10 +92,23 @@ class Reader:
 
     def _log_in(self) -> None:
         own, *others = self._folders
-        self._run({own: own.log_in})
+        with self._alone():
+            try:
+                self._run({own: own.log_in})
+            except ConfigError:
+                if own.is_refused:
+                    self.is_forgotten = not self._refusals.add()
+                raise
         for each in others:
             each.token = own.token
         self._logged_in = True
+
+    def _alone(self) -> AbstractContextManager[None]:
+        """Keep replicas from logging in with the same client secret at the same time."""
+        place = self._place
+        if place.person or place.platform:
+            return nullcontext()
+        return self._refusals.alone(self._end - time.monotonic())
 
     def _run(self, calls: Mapping[_Folder, Callable[[], None]]) -> None:
         """Wait for calls that run side by side.
@@ -122,11 +141,6 @@ class Reader:
         for each in self._folders:
             each.keep()
         return self._secrets
-
-    @property
-    def is_refused(self) -> bool:
-        """Return whether the server refused the credential."""
-        return self._folders[0].is_refused
 
     def close(self) -> None:
         """Close the connections."""

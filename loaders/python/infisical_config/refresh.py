@@ -43,7 +43,7 @@ class Watch(Generic[C]):
         self._on_error = on_error or (lambda error: start.warn(str(error)))
         self._start = start
         self._place = start.place()
-        self._reader = connect(self._place)
+        self._reader = connect(start, self._place)
         self._secrets = first(self._reader, start, self._place)
         self._values = start.values(self._secrets, self._place)
         self.config = start.finish(self._values, self._place)

@@ -90,7 +90,8 @@ def test_a_file_is_read_again_at_each_login(
     file.write_text("first\n")
     monkeypatch.setenv("INFISICAL_JWT_FILE", str(file))
     infisical.scripts["list"] = [listing(A="1"), _ENDED, listing(A="2")]
-    reader = connect(Start().place())
+    start = Start()
+    reader = connect(start, start.place())
     reader.read(5)
     file.write_text("second")
     assert reader.read(5) == {"A": "2"}
@@ -103,7 +104,8 @@ def test_a_login_by_tokens_is_renewed_before_it_ends(
     infisical: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     infisical.scripts["login"] = [{**LOGIN, "json": {**LOGIN["json"], "expiresIn": 100}}]
-    reader = connect(Start().place())
+    start = Start()
+    reader = connect(start, start.place())
     reader.read(5)
     reader.read(5)
     assert infisical.count("login") == 1
