@@ -68,6 +68,31 @@ export class Conversation {
   }
 
   /**
+   * Wait for something that can't be ended, at most until the deadline.
+   * @template T
+   * @param {Promise<T>} call
+   * @returns {Promise<T>}
+   * @throws {ConfigError} deadline
+   */
+  async within(call) {
+    const { signal } = this.#controller;
+    /** @type {() => void} */
+    let stop = () => {};
+    const late = new Promise((resolve) => {
+      stop = () => resolve(null);
+      signal.addEventListener("abort", stop);
+      if (signal.aborted) stop();
+    }).then(() => {
+      throw failure("deadline", { address: this.#address, timeout: this.#timeout });
+    });
+    try {
+      return await Promise.race([call, /** @type {Promise<never>} */ (late)]);
+    } finally {
+      signal.removeEventListener("abort", stop);
+    }
+  }
+
+  /**
    * @param {URL} url
    * @param {Parameters<typeof exchange>[1]} request
    */

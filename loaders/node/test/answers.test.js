@@ -11,18 +11,19 @@ import { inspect } from "node:util";
 
 import { ConfigError, failure } from "../src/errors.js";
 import { loadFrom } from "../src/loader.js";
-import { APIS, listOf, serve } from "./server.js";
-import { PROJECT, SECRET, directory, environFor, node, vectors } from "./tools.js";
+import { APIS, CLIENTS, listOf, serve } from "./server.js";
+import { PROJECT, SECRET, casesOf, directory, environFor, node, vectors } from "./tools.js";
 
-for (const { api, hasV4 } of APIS)
-  describe(`the answers of a server with ${api}`, { concurrency: 4 }, () => {
-    for (const { name, timeout, login, list, want, requests } of vectors.answers)
+for (const { api, hasV4, client } of CLIENTS)
+  describe(`the answers of a server with ${api}, by ${client}`, { concurrency: 8 }, () => {
+    for (const { name, timeout, login, list, want, requests } of casesOf("answers", client))
       test(name, async () => {
         const server = await serve({ login, list, hasV4 });
         const begun = performance.now();
         const result = await loadFrom(environFor(server.address), {
           directory: directory(),
           timeout,
+          client,
         }).catch((error) => error);
         const seconds = (performance.now() - begun) / 1000;
         await server.close();

@@ -10,8 +10,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ConfigError, failure } from "../src/errors.js";
 import { loadFrom } from "../src/loader.js";
 import { watchFrom } from "../src/watcher.js";
-import { APIS, DOWN, LOGIN, REFUSED, listOf, serveProjects } from "./server.js";
-import { PACKAGE, SECRET, credentials, directory, directoryOf, node, vectors } from "./tools.js";
+import { CLIENTS, DOWN, LOGIN, REFUSED, listOf, serveProjects } from "./server.js";
+import { PACKAGE, SECRET, casesOf, credentials, directory, directoryOf, node } from "./tools.js";
 
 /** @typedef {import("./server.js").Step} Step */
 
@@ -21,15 +21,17 @@ const DENIED = { status: 403, json: { error: "ProjectMembershipNotFound" } };
 const ENDED = { status: 401, json: { error: "TokenError", message: "Token expired" } };
 const EVERY = 0.05;
 
-for (const { api, hasV4 } of APIS)
-  describe(`the starts of the vectors with ${api}`, { concurrency: 4 }, () => {
-    for (const { name, timeout, login, lists, want, requests, within } of vectors.projects)
+for (const { api, hasV4, client } of CLIENTS)
+  describe(`the starts of the vectors with ${api}, by ${client}`, { concurrency: 8 }, () => {
+    for (const each of casesOf("projects", client)) {
+      const { name, timeout, login, lists, want, requests, within } = each;
       test(name, async () => {
         const server = await serveProjects({ login, lists, hasV4 });
         const begun = performance.now();
         const result = await loadFrom(credentials(), {
           directory: directoryOf(server.address, lists),
           timeout,
+          client,
         }).catch((error) => error);
         const seconds = (performance.now() - begun) / 1000;
         await server.close();
@@ -44,6 +46,7 @@ for (const { api, hasV4 } of APIS)
         assert.deepEqual({ login: logins, lists: server.counts }, requests);
         assert.ok(seconds < within, `took ${seconds} s`);
       });
+    }
   });
 
 /**

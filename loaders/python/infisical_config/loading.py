@@ -45,9 +45,14 @@ def fetch(start: Start, place: Bootstrap) -> dict[str, str]:
 
 def connect(start: Start, place: Bootstrap) -> Reader:
     """Return a reader of the secrets of a place; makes no request yet."""
-    from .fetching import Reader  # imports http.client and ssl, which take long
+    from .fetching import Folder, Reader  # imports http.client and ssl, which take long
 
-    return Reader(place, Refusals(place, start.environ, start.cache))
+    folder = Folder
+    if start.client == "sdk":
+        from .sdk import SdkFolder
+
+        folder = SdkFolder
+    return Reader(place, Refusals(place, start.environ, start.cache), folder)
 
 
 def first(reader: Reader, start: Start, place: Bootstrap) -> dict[str, str]:

@@ -38,6 +38,11 @@ class Watch(Generic[C]):
         on_error: Callable[[Exception], object] | None,
         start: Start,
     ) -> None:
+        if start.client == "sdk":
+            raise ConfigError(
+                "not_configured",
+                "a watch asks by ETag, which the SDK can't: leave out the option client",
+            )
         self._every = every
         self._on_change = on_change or (lambda config, names: None)
         self._on_error = on_error or (lambda error: start.warn(str(error)))

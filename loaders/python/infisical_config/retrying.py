@@ -9,17 +9,18 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import BadStatusLine, HTTPConnection, HTTPException, RemoteDisconnected
 from ssl import SSLCertVerificationError
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from http.client import HTTPMessage, HTTPResponse
+    from email.message import Message
+    from http.client import HTTPResponse
 
     from .bootstrap import Bootstrap
     from .errors import Code, ConfigError
     from .route import Route
 
-_ATTEMPTS = 4
+ATTEMPTS: Final = 4
 _FIRST_PAUSE = 0.5
 _TOO_LITTLE = 0.05  # too few seconds for a request
 
@@ -28,7 +29,7 @@ class Received(NamedTuple):
     """An answer with its body."""
 
     status: int
-    headers: HTTPMessage
+    headers: Message
     body: bytes
 
 
@@ -81,7 +82,7 @@ class PatientClient:
 
         Raises ConfigError if there is no usable one.
         """
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             answer = self._once(method, path, headers, body)
             is_final = answer is not None and answer.status < 500 and answer.status != 429
             if answer is not None and (is_final or once):
@@ -89,7 +90,7 @@ class PatientClient:
                     raise self._place.error("not_infisical")  # its target must not get the secret
                 return answer
             wait = pause(attempt, None if answer is None else answer.headers.get("Retry-After"))
-            if once or attempt + 1 == _ATTEMPTS or wait >= self.seconds_left():
+            if once or attempt + 1 == ATTEMPTS or wait >= self.seconds_left():
                 break
             time.sleep(wait)
         raise self._failure(answer)
