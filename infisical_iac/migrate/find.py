@@ -55,7 +55,7 @@ _NOT_OURS = frozenset(
 _OF_A_PERSON = frozenset({"local", "override"})
 
 # Words for an environment; those of a group mean the same.
-_WORDS = (
+WORDS = (
     ("development", "develop", "dev", "local"),
     ("staging", "stage"),
     ("production", "prod", "live"),
@@ -153,7 +153,7 @@ def mode(environment: str) -> str:
 
 def _group(word: str) -> tuple[str, ...]:
     """Return the words for the same environment; none if the word stands for no environment."""
-    return next((group for group in _WORDS if word in group), ())
+    return next((group for group in WORDS if word in group), ())
 
 
 def service_of(
