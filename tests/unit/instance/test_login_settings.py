@@ -14,10 +14,12 @@ from infisical_iac.instance.login import (
     Method,
     Provider,
     callback_address,
+    client_secret_of,
     describe_callbacks,
     describe_new_callbacks,
 )
 from infisical_iac.instance.settings import given_by_key
+from infisical_iac.instance.variables import OWNED
 from infisical_iac.stack.compose_file import compose_file
 from tests.unit.rendered_stack import TRIXIE, read_deployed
 from tests.unit.settings_of import NAME, settings_of
@@ -56,6 +58,7 @@ def test_a_drill_has_neither_logins_nor_the_license() -> None:
 def test_each_provider_has_a_field_and_a_method() -> None:
     assert [*PROVIDERS] == [*get_args(Provider)] == [*Logins.model_fields]
     assert {*PROVIDERS} < {*get_args(Method)} == {*TITLES}
+    assert {client_secret_of(each) for each in PROVIDERS} < {*OWNED}
 
 
 def test_the_addresses_of_a_provider_are_those_that_it_documents() -> None:
