@@ -32,7 +32,6 @@ from infisical_iac.instance.login import (
 from infisical_iac.stack import session
 from infisical_iac.workspace import licensing
 
-_PAGES = {"google": "https://accounts.google.com", "github": "https://github.com"}
 _UNSEEN = "the sign-in page can be inspected once Infisical runs with its logins"
 _CONSOLE = "in Infisical's server admin console, under environment overrides"
 Pages = Mapping[Provider, LoginPage | None]
@@ -77,8 +76,7 @@ def compare_pages(login: Logins, pages: Pages) -> dict[Provider, str]:
     """Return a sentence for each provider whose link on the sign-in page is missing or wrong."""
     found = {}
     for each, client in login.clients.items():
-        page, place = pages[each], login.place_of(each)
-        address = login.gitlab.address if each == "gitlab" and login.gitlab else _PAGES[each]
+        page, place, address = pages[each], login.place_of(each), login.provider(each).page
         if page is None:
             found[each] = (
                 f"Infisical does not offer {place}, although login has its client id: give the "
