@@ -244,12 +244,11 @@ def describe_sign_in(settings: Settings, pages: Pages, actual: Sequence[str] | N
             "does not offer: set login_methods to ('email',), or run `infisical-iac apply`"
         )
         return Row("Sign-in", text, ok=False)
-    offered = [
-        login.place_of(each) if each in PROVIDERS else TITLES[each]
-        for each in TITLES
-        if (not actual or each in actual)
-        and (pages[each] if each in PROVIDERS else each == "email" or each in (actual or desired))
-    ]
+    shown: dict[str, str] = {
+        **{each: TITLES[each] for each in TITLES if each == "email" or each in (actual or desired)},
+        **{each: login.place_of(each) if pages[each] else "" for each in PROVIDERS},
+    }
+    offered = [shown[each] for each in TITLES if shown.get(each) and each in (actual or TITLES)]
     by_hand = [f"{TITLES[each]} set up {_CONSOLE}" for each in foreign]
     if actual and not desired:
         by_hand.append("methods restricted in Infisical, not by login_methods")
