@@ -287,6 +287,11 @@ class ServiceAccount(NamedTuple):
         return f"{self.service}.{self.environment}"
 
     @property
+    def starts_in(self) -> str:
+        """Return the environment that the credentials' variables name."""
+        return self.environment
+
+    @property
     def former_identity(self) -> str:
         """Return the former name of the machine identity; empty if the service was not renamed."""
         return f"{self.former}-{self.environment}" if self.former else ""
@@ -321,7 +326,8 @@ class JobAccount:
     """The access of a pipeline's job, derived from the file.
 
     Attributes:
-        service: the name of the job.
+        service: the name of the job, called as in `ServiceAccount`, since code that takes an
+            `Account` reads the name of either.
         places: the folders that it sees, by environment.
         sees_values: whether it reads values there; otherwise it sees the names of all secrets.
     """
@@ -355,6 +361,11 @@ class JobAccount:
     def credentials(self) -> str:
         """Return the name of the credentials, on the host and in descriptions."""
         return f"{self.service}.{PIPELINE}"
+
+    @property
+    def starts_in(self) -> str:
+        """Return the environment that the credentials' variables name; empty if it isn't one."""
+        return next(iter(self.places)) if self.sees_values and len(self.places) == 1 else ""
 
     @property
     def grants(self) -> list[dict[str, Any]]:
