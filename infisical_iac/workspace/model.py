@@ -326,7 +326,8 @@ class JobAccount:
     """The access of a pipeline's job, derived from the file.
 
     Attributes:
-        service: the name of the job.
+        service: the name of the job, called as in `ServiceAccount`, since code that takes an
+            `Account` reads the name of either.
         places: the folders that it reads, by environment.
         sees_values: whether it reads them; else it sees the names of all secrets.
     """

@@ -246,16 +246,24 @@ class Container:
         done = run(REPOSITORY, "docker", "logs", self.id)
         return done.stdout + done.stderr
 
+    def execute(self, *command: str) -> str:
+        """Run a command in it, with its variables; return the output."""
+        return run(REPOSITORY, "docker", "exec", self.id, *command).stdout
+
+    def wait(self) -> int:
+        """Return the status that it ends with."""
+        return int(run(REPOSITORY, "docker", "wait", self.id).stdout)
+
 
 @pytest.fixture
 def containers() -> Iterator[Callable[..., Container]]:
-    """Start a container of an image with variables."""
+    """Start a container of an image with variables, and a command instead of its own."""
     started: list[str] = []
 
-    def start(image: str, *options: str, **variables: str) -> Container:
+    def start(image: str, *command: str, **variables: str) -> Container:
         given = [f"--env={name}={value}" for name, value in variables.items()]
         base = ("run", "--detach", "--network", "host", "--label", LABEL)
-        started.append(docker(*base, *given, *options, image))
+        started.append(docker(*base, *given, image, *command))
         return Container(started[-1])
 
     yield start

@@ -305,8 +305,8 @@ def test_the_workflows_of_init_get_the_key_from_infisical(
     for name, value in (("SSH_PRIVATE_KEY", key.read_text()), ("DRIFT_WEBHOOK", "https://h.test")):
         secret = f"{repository.OPERATIONS}/{name}"
         file = ("--workspace-file", str(case.workspace_file))
-        given = ("secrets", "set", secret, "--env", "production", *file)
-        stored = CliRunner(env=case.environment()).invoke(main, given, input=value)
+        command = ("secrets", "set", secret, "--env", "production", *file)
+        stored = CliRunner(env=case.environment()).invoke(main, command, input=value)
         assert stored.exit_code == 0, stored.output
     listed = case.invoke("credentials", "list", "--json", "--file", str(case.workspace_file))
     logins = {each["identity"]: each for each in json.loads(listed.stdout)["token_logins"]}

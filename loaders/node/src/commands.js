@@ -137,7 +137,8 @@ export async function whoami(environ, options, tell) {
 export async function logout(environ, options, tell) {
   const found = new Surroundings(environ, options);
   const known = found.login();
-  found.logins.forget(known.address);
+  const place = found.logins.placeOf(known.address);
+  const isForgotten = found.logins.forget(known.address);
   const instance = new Instance(known.address, found.isVerified);
   try {
     const session = encodeURIComponent(String(claimsOf(known.token).tokenVersionId));
@@ -148,13 +149,19 @@ export async function logout(environ, options, tell) {
     if (reply.status >= 500) throw instance.unexpected(reply);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
+    const here = isForgotten ? "is forgotten here, but" : `is still in ${place}, and`;
     throw new ConfigError(
       error.code,
-      `the login of ${known.email} is forgotten here, but not ended at the server: ${error.message}`,
+      `the login of ${known.email} ${here} not ended at the server: ${error.message}`,
     );
   } finally {
     instance.close();
   }
+  if (!isForgotten)
+    throw notConfigured(
+      `the login of ${known.email} is ended at the server, but still in ${place}: unlock that, ` +
+        "and run `with-secrets logout` again",
+    );
   tell(`Logged out ${describe(known)} at ${known.address}`);
 }
 

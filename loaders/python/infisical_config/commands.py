@@ -149,7 +149,8 @@ def logout(
     """
     found = Surroundings.at(environ, address=address, allow_http=allow_http)
     known = found.login()
-    found.logins.forget(known.address)
+    place = found.logins.place(known.address)
+    is_forgotten = found.logins.forget(known.address)
     session = quote(str(claims_of(known.token).get("tokenVersionId")), safe="")
     try:
         with connected(known.address) as instance:
@@ -161,10 +162,16 @@ def logout(
             if reply.status >= 500:
                 raise instance.unexpected(reply)
     except ConfigError as error:
+        here = "is forgotten here, but" if is_forgotten else f"is still in {place}, and"
         raise ConfigError(
-            error.code,
-            f"the login of {known.email} is forgotten here, but not ended at the server: {error}",
+            error.code, f"the login of {known.email} {here} not ended at the server: {error}"
         ) from None
+    if not is_forgotten:
+        raise ConfigError(
+            "not_configured",
+            f"the login of {known.email} is ended at the server, but still in {place}: unlock that,"
+            " and run `with-secrets logout` again",
+        )
     tell(f"Logged out {describe(known)} at {known.address}")
 
 
