@@ -274,7 +274,6 @@ def _write_first(
     Args:
         keeps: whether a project file that has been edited stays as it is.
     """
-    pipeline = init_again.find_pipeline(directory, platform)
     ask = partial(ask_question, given, yes)
     defaults = default_settings()
     setting = partial(answers.check_setting, defaults)
@@ -320,6 +319,7 @@ def _write_first(
         login=login,
         isolation=isolation,
     )
+    pipeline = init_again.find_pipeline(directory, platform)
     kept_text = read_file(directory / project_file) if kept else ""
     files, stays = _render(directory, answered, project_file, root, kept_text, pipeline)
     files[project_file] = additions.add_to(files[project_file])
