@@ -39,8 +39,8 @@ from infisical_iac.stack.deploy import configure_containers, run_containers
 from infisical_iac.stack.keys import Keys
 from infisical_iac.stack.model import describe_kept_data
 from infisical_iac.workspace import checks
-from infisical_iac.workspace.model import OF_IDENTITIES, OF_PERSONS
 from infisical_iac.workspace.preflight import Preflight
+from infisical_iac.workspace.privileges import OF_IDENTITIES, OF_PERSONS
 from infisical_iac.workspace.reconcile import projects_here
 from infisical_iac.workspace.state import roles_of
 

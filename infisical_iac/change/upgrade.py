@@ -100,7 +100,7 @@ class _OnHost(Changeover):
             self.before,
             port=self._start_closed(),
             same_data=same_data,
-            opening=self.open_,
+            open_edge=self.open_,
             other_version=True,
         )
 

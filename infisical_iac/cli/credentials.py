@@ -33,7 +33,9 @@ from infisical_iac.workspace.client_secrets import Rotation
 from infisical_iac.workspace.credential_file import FIRST_WORDS, Credential, render, variables
 from infisical_iac.workspace.credentials import Overview, Step, ago, notes, overview
 from infisical_iac.workspace.delivery import Courier, courier
-from infisical_iac.workspace.model import Account
+from infisical_iac.workspace.goal import Layout
+from infisical_iac.workspace.memory import locate
+from infisical_iac.workspace.model import Account, ServiceAccount
 from infisical_iac.workspace.reach import StoredCredentials, open_credentials
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -169,9 +171,17 @@ def list_command(keeping: Keeping, as_json: bool) -> None:
         by_token = client_secrets.find_token_logins(
             reached.client, reached.desired, reached.memory.identities
         )
+        layout = (
+            locate(reached.client, reached, partly=True, known_only=True) if by_token else Layout()
+        )
     if as_json:
         logins = [
-            {"identity": each.identity, "id": id or None, "tokens": each.auth and each.auth.data}
+            {
+                "identity": each.identity,
+                "id": id or None,
+                "projects": _find_projects(each, layout),
+                "tokens": each.auth and each.auth.data,
+            }
             for each, id in by_token
         ]
         data = [row.data for row in rows]
@@ -181,9 +191,29 @@ def list_command(keeping: Keeping, as_json: bool) -> None:
     if rows or not by_token:
         print_table(columns, (_cells(row, kept.now) for row in rows))
     if by_token:
-        heads = ("Logs in by tokens", "INFISICAL_MACHINE_IDENTITY_ID", "Tokens")
-        print_table(heads, ((each.identity, id or "none yet", each.auth) for each, id in by_token))
+        heads = ("Logs in by tokens", "INFISICAL_MACHINE_IDENTITY_ID", "Project", "Tokens")
+        rows_of_tokens = (
+            (
+                each.identity,
+                id or "none yet",
+                " ".join(_find_projects(each, layout)),
+                each.auth,
+            )
+            for each, id in by_token
+        )
+        print_table(heads, rows_of_tokens)
     print_notes(remarks)
+
+
+def _find_projects(account: Account, layout: Layout) -> list[str]:
+    """Return the ids of the projects whose values an account reads."""
+    if isinstance(account, ServiceAccount):
+        places = [(account.environment, account.folder)]
+    elif account.sees_values:
+        places = [(slug, folder) for slug, each in account.places.items() for folder in each]
+    else:
+        places = []
+    return [*dict.fromkeys(filter(None, (layout.find(*place) for place in places)))]
 
 
 def _cells(row: Overview, now: datetime) -> tuple[object, ...]:

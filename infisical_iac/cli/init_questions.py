@@ -22,7 +22,7 @@ from infisical_iac.core.terminal import echo
 from infisical_iac.host.shared import AUTO, OtherContainers
 from infisical_iac.init import answers, server
 from infisical_iac.init.answers import LATER, NEW, NONE
-from infisical_iac.init.server import Server
+from infisical_iac.init.server import ProposedIsolation, Server
 from infisical_iac.instance.login import TITLES, callback_address
 from infisical_iac.workspace.model import Isolation
 
@@ -228,11 +228,13 @@ class TestedServer(NamedTuple):
     Attributes:
         host_key: None if the server was not tested.
         others: who else uses its Docker; None if nobody could log in.
+        isolation: what the Infisical on it answered; None if there is none yet.
     """
 
     server: Server
     host_key: ServerKey | None = None
     others: OtherContainers | None = None
+    isolation: ProposedIsolation | None = None
 
     def known_hosts(self, before: str) -> str:
         """Return the text of the repository's known_hosts with the server's host key."""
@@ -301,7 +303,7 @@ def inspect_server(named: Server, directory: Path, *, yes: bool) -> TestedServer
         )
     else:
         echo(f"The login as {named.user} works.")
-    return TestedServer(named, host_key, login.others)
+    return TestedServer(named, host_key, login.others, login.isolation)
 
 
 def _is_accepted(named: Server, host_key: ServerKey, directory: Path, yes: bool) -> bool:
@@ -432,18 +434,29 @@ def ask_mail(
 
 _ISOLATION = """\
 A service must read its own secrets only. What enforces that (docs/operate/isolation.md):
-    privilege: one project, and a privilege for each service. The first deploy asks the server
-        whether it enforces privileges, and uses `projects` if not.
+    privilege: one project, and a privilege for each service. If the server has no Infisical yet,
+        the first deploy asks it whether it enforces privileges, and uses `projects` if not.
     projects: a project for each service and environment. It needs nothing else of the server;
         people see many projects, and nothing is imported from one to another.
     viewer: one project, in which each service reads every environment."""
 
 
-def ask_isolation(given: Mapping[str, str | None], yes: bool) -> Isolation:
-    """Return the method that keeps a service to its own secrets."""
-    if not yes and given.get("isolation") is None:
-        echo(_ISOLATION)
-    return ask_question(given, yes, "isolation", answers.check_isolation)
+def ask_isolation(
+    given: Mapping[str, str | None], yes: bool, tested: TestedServer | None
+) -> Isolation:
+    """Return the method that keeps a service to its own secrets.
+
+    The default is what the Infisical on the tested server suits, or else `privilege`: a server
+    without Infisical can't be asked before its first deploy, which asks it.
+    """
+    proposed = tested.isolation if tested else None
+    if given.get("isolation") is None:
+        if not yes:
+            echo(_ISOLATION)
+        if proposed:
+            echo(proposed.reason)
+    default = proposed.method if proposed else ""
+    return ask_question(given, yes, "isolation", answers.check_isolation, default)
 
 
 def ask_login(given: Mapping[str, str | None], yes: bool, site_url: str) -> dict[str, object]:

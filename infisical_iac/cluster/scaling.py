@@ -398,7 +398,7 @@ def _prove(direction: Direction, settings: Settings, project: str, names: Sequen
         before,
         port=settings.stack.http_port,
         same_data=True,
-        opening=partial(edge.open_on, names) if out else edge.open_,
+        open_edge=partial(edge.open_on, names) if out else edge.open_,
     )
     snapshot.clean(DIRECTORY, PROJECT)
     journal.current().operator_notes += sentences

@@ -151,7 +151,7 @@ class _OnCluster(Changeover):
             self.before,
             port=self.settings.stack.http_port,
             same_data=same_data,
-            opening=self.open_ if self._has_exchanged_data() else None,
+            open_edge=self.open_ if self._has_exchanged_data() else None,
             other_version=True,
         )
 

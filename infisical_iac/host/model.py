@@ -17,7 +17,8 @@ class System:
         start_interval: whether that Docker knows `start_interval`, as version 25 and later do.
 
     With `docker_source = "docker-ce"`, Docker's repository must know the system's code name. The
-    scripts need GNU's date, od, sed and stat.
+    scripts need GNU's date, od, sed and stat. `preflight` does not check for them, so try the
+    scripts on a system with other ones, such as Ubuntu with Rust's coreutils, before it is added.
     """
 
     name: str

@@ -1,24 +1,33 @@
-"""Test the server that a person named: read its host key, log in, and see who else uses it.
+"""Test the server that a person named: read its host key, log in, and see what runs there.
 
 A host key that was accepted is kept in `.infisical-iac/known_hosts` of the repository, so that a
 whole team and its CI jobs know it.
 """
 
 import base64
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import paramiko
 
+from infisical_iac.api import login
+from infisical_iac.api.client import Client
+from infisical_iac.api.tunnel import SSHTransport
 from infisical_iac.core import host_keys
-from infisical_iac.core.errors import Unreachable
+from infisical_iac.core.bundle import default_settings
+from infisical_iac.core.errors import Unreachable, UserError
 from infisical_iac.core.host_keys import KnownHost, ServerKey, name_in_known_hosts
 from infisical_iac.core.own_repository import KNOWN_HOSTS
 from infisical_iac.core.rendering import script
 from infisical_iac.host.shared import OtherContainers
+from infisical_iac.stack.model import DEPLOYER_FILE
+from infisical_iac.workspace import isolation, memory
+from infisical_iac.workspace.model import Isolation
 
 _SECONDS = 10.0
+_CREDENTIALS = re.compile(r"(?m)^(INFISICAL_CLIENT_ID|INFISICAL_CLIENT_SECRET)=(\S+)$")
 
 
 class Server(NamedTuple):
@@ -67,22 +76,32 @@ def read_host_key(server: Server, directory: Path) -> ServerKey:
     return replace(host_keys.read_key(*server.target, types=types), name=server.names[0])
 
 
+class ProposedIsolation(NamedTuple):
+    """The isolation that a deployed Infisical suits, and why, as a sentence."""
+
+    method: Isolation
+    reason: str
+
+
 class LoginTest(NamedTuple):
     """The result of a login.
 
     Attributes:
         problem: why it fails, as the beginning of a sentence; empty if it works.
         others: who else uses the server's Docker; None if that could not be read.
+        isolation: what the Infisical on the server answered; None if there is none yet.
     """
 
     problem: str = ""
     others: OtherContainers | None = None
+    isolation: ProposedIsolation | None = None
 
 
 def try_login(server: Server, key: ServerKey) -> LoginTest:
-    """Log in to a server, and read who else uses its Docker. Nothing is changed.
+    """Log in to a server, read who else uses its Docker, and ask an Infisical that runs there.
 
-    The test tries the keys of the SSH agent and of ~/.ssh, as a deploy does.
+    The test tries the keys of the SSH agent and of ~/.ssh, as a deploy does. It leaves nothing on
+    the server; in Infisical it makes a temporary project and identity, see `isolation.prove`.
     """
     address, port = server.target
     client = paramiko.SSHClient()
@@ -101,7 +120,8 @@ def try_login(server: Server, key: ServerKey) -> LoginTest:
             banner_timeout=_SECONDS,
             auth_timeout=_SECONDS,
         )
-        return LoginTest(others=_read_others(client, server.user))
+        found = _inspect(client, server.user)
+        return LoginTest() if found is None else _examine(client, found)
     except paramiko.PasswordRequiredException:
         return LoginTest(
             "your SSH key has a passphrase, and no agent holds it, so the login was not tested"
@@ -119,19 +139,61 @@ def try_login(server: Server, key: ServerKey) -> LoginTest:
         client.close()
 
 
-def _read_others(client: paramiko.SSHClient, user: str) -> OtherContainers | None:
-    """Return who else uses the server's Docker; None if that can't be read."""
+def _inspect(client: paramiko.SSHClient, user: str) -> str | None:
+    """Return who else uses the server's Docker, and the files of a deploy; None if unreadable."""
     # Only root and the group docker may ask Docker. Another user has sudo, maybe with a password.
-    command = script("other-containers")
+    sudo = "" if user == "root" else "sudo -n "
+    files = f"{sudo}cat {DEPLOYER_FILE} {memory.FILE} 2>/dev/null || true"
     try:
         _, output, _ = client.exec_command(
-            command if user == "root" else f"sudo -n {command}", timeout=_SECONDS
+            f"{sudo}{script('other-containers')} && {{ {files}; }}", timeout=_SECONDS
         )
-        lines = output.read().decode(errors="replace").splitlines()
+        text: str = output.read().decode(errors="replace")
         status = output.channel.recv_exit_status()
     except (paramiko.SSHException, EOFError, OSError):
         return None
-    return OtherContainers.parse(lines) if status == 0 else None
+    return text if status == 0 else None
+
+
+def _examine(client: paramiko.SSHClient, found: str) -> LoginTest:
+    others = OtherContainers.parse(found.splitlines())
+    transport = client.get_transport()
+    if transport is None or not _CREDENTIALS.search(found):
+        return LoginTest(others=others)
+    address = f"http://127.0.0.1:{default_settings()['http_port']}"
+    with Client(address, SSHTransport(transport)) as api:
+        return LoginTest(others=others, isolation=propose_isolation(api, found))
+
+
+def propose_isolation(api: Client, files: str) -> ProposedIsolation:
+    """Return the isolation that a deployed Infisical suits.
+
+    Args:
+        api: a client of the server without a token.
+        files: the text of the deployer's credentials, and of the memory of deploys after it.
+    """
+    if memory.parse(files[files.find("{") :]).parts:
+        return ProposedIsolation(
+            "projects", "On this server each service has a project of its own already."
+        )
+    names = dict(_CREDENTIALS.findall(files))
+    try:
+        deployer = login.universal(
+            api, names.get("INFISICAL_CLIENT_ID", ""), names.get("INFISICAL_CLIENT_SECRET", "")
+        )
+        isolation.prove(deployer, "privilege")
+    except UserError as error:
+        if isolation.is_lost(error):
+            return ProposedIsolation(
+                "projects",
+                "The Infisical on this server does not enforce privileges: "
+                f"{isolation.find_reason(error)}.",
+            )
+        return ProposedIsolation(
+            "privilege",
+            f"The Infisical on this server could not be asked ({error}): the next deploy asks it.",
+        )
+    return ProposedIsolation("privilege", "The Infisical on this server enforces privileges.")
 
 
 def is_known(server: Server, key: ServerKey, directory: Path) -> bool:

@@ -12,6 +12,9 @@ import yaml
 from infisical_iac.core.images import Images
 from infisical_iac.stack.ingress_kinds import KINDS
 
+# The deployer's credentials on the host.
+DEPLOYER_FILE = "/etc/infisical/deployer.env"
+
 
 class IngressAndPort(NamedTuple):
     """The kind of ingress, and Infisical's port on the loopback."""

@@ -1,18 +1,12 @@
 """Call the API of the current host through its SSH connection, logged in as the deployer.
 
 A login is cached for a few minutes per host, so that the steps of one run share it.
-
-Each HTTP connection is a `direct-tcpip` channel to a port on the host's loopback address. So the
-API needs no listener: neither on a public address of the host, nor on the machine that deploys.
 """
 
 import re
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
-import httpcore
 import httpx
 import paramiko
 from pyinfra.context import host
@@ -20,16 +14,17 @@ from pyinfra.context import host
 from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.rate_limits import RateLimiter
+from infisical_iac.api.tunnel import SSHTransport
 from infisical_iac.api.universal_auth import PREFIX
 from infisical_iac.core import journal
-from infisical_iac.core.errors import ApiError, NotBootstrapped, Refused
+from infisical_iac.core.errors import ApiError, NotBootstrapped
 from infisical_iac.core.remote import run
 from infisical_iac.core.settings import load
 from infisical_iac.core.terminal import print_note
 from infisical_iac.stack.keys import Keys
+from infisical_iac.stack.model import DEPLOYER_FILE
 
 ADMIN_FILE = "/etc/infisical/admin.env"
-DEPLOYER_FILE = "/etc/infisical/deployer.env"
 NO_ENGINE = "the containers can be inspected once Docker runs"
 _UNSEEN = "the project in Infisical can be inspected once it runs and the deployer can log in"
 # Shorter than the lifetime of the deployer's token, which workspace/bootstrap.py sets.
@@ -185,80 +180,6 @@ def _read(path: str) -> str:
 def _variables(text: str) -> dict[str, str]:
     pairs = (line.split("=", 1) for line in text.splitlines() if not line.startswith("#"))
     return {pair[0]: pair[1] for pair in pairs if len(pair) == 2}
-
-
-class _ChannelStream(httpcore.NetworkStream):
-    def __init__(self, channel: paramiko.Channel) -> None:
-        self._channel = channel
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        self._channel.settimeout(timeout)
-        try:
-            return self._channel.recv(max_bytes)
-        except TimeoutError as error:
-            raise httpcore.ReadTimeout(str(error)) from error
-        except OSError as error:
-            raise httpcore.ReadError(str(error)) from error
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._channel.settimeout(timeout)
-        try:
-            self._channel.sendall(buffer)
-        except TimeoutError as error:
-            raise httpcore.WriteTimeout(str(error)) from error
-        except OSError as error:
-            raise httpcore.WriteError(str(error)) from error
-
-    def close(self) -> None:
-        self._channel.close()
-
-    def get_extra_info(self, info: str) -> Any:
-        # The pool asks before it takes an idle connection again: one with something to read
-        # has been closed by the server.
-        return self._channel.closed or self._channel.eof_received if info == "is_readable" else None
-
-
-class _ChannelBackend(httpcore.NetworkBackend):
-    def __init__(self, transport: paramiko.Transport) -> None:
-        self._transport = transport
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.NetworkStream:
-        try:
-            channel = self._transport.open_channel(
-                "direct-tcpip", (host, port), ("127.0.0.1", 0), timeout=timeout
-            )
-        except paramiko.ChannelException as error:
-            if error.code == 1:  # SSH_OPEN_ADMINISTRATIVELY_PROHIBITED, RFC 4254 section 5.1
-                raise Refused(
-                    "the SSH server forbids forwarding, through which the API is reached: "
-                    "set `AllowTcpForwarding local` in its sshd_config"
-                ) from None
-            raise httpcore.ConnectError(f"nothing answers on port {port} of the host") from error
-        except (paramiko.SSHException, EOFError, OSError) as error:
-            raise httpcore.ConnectError(f"the SSH connection failed: {error}") from error
-        return _ChannelStream(channel)
-
-
-class SSHTransport(httpx.HTTPTransport):
-    """An httpx transport that connects from the host at the other end of an SSH connection.
-
-    Args:
-        ssh: the connected paramiko transport; it stays the caller's to close.
-    """
-
-    def __init__(self, ssh: paramiko.Transport) -> None:
-        super().__init__(trust_env=False)
-        # httpx offers no argument for httpcore's network backend.
-        self._pool = httpcore.ConnectionPool(
-            network_backend=_ChannelBackend(ssh), max_connections=16, keepalive_expiry=60
-        )
 
 
 def transport_for(connector: object) -> httpx.BaseTransport | None:

@@ -16,21 +16,17 @@ from infisical_iac.api.universal_auth import auth_body, auth_fields, universal_a
 from infisical_iac.core.errors import ApiError, RunFailed, UserError
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace.api_change import ApiChange, Call, Made, diff_fields, words
-from infisical_iac.workspace.model import (
+from infisical_iac.workspace.model import PERSON_PRIVILEGE, Access, Account, Isolation, Workspace
+from infisical_iac.workspace.oidc import METHOD, OidcClaims, oidc_fields, oidc_path
+from infisical_iac.workspace.people_actual import in_organization
+from infisical_iac.workspace.privileges import (
     OF_IDENTITIES,
     OF_PERSONS,
-    PERSON_PRIVILEGE,
-    Access,
-    Account,
-    Isolation,
-    Workspace,
     are_equal,
     find_privilege,
     grant,
     seat,
 )
-from infisical_iac.workspace.oidc import METHOD, OidcClaims, oidc_fields, oidc_path
-from infisical_iac.workspace.people_actual import in_organization
 from infisical_iac.workspace.second_factor import SecondFactors, is_suspended
 from infisical_iac.workspace.state import (
     AccountState,

@@ -10,7 +10,7 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.lists import gather, gather_by
 from infisical_iac.api.universal_auth import client_secrets, universal_auth
 from infisical_iac.core.errors import SettingsError, Unreachable, UserError
-from infisical_iac.workspace import environment_contents, model, structure
+from infisical_iac.workspace import environment_contents, privileges, structure
 from infisical_iac.workspace.access import is_granted
 from infisical_iac.workspace.credentials import is_made_for
 from infisical_iac.workspace.goal import Goal, find_unnamed_parts, split
@@ -373,7 +373,7 @@ def _accounts(
 
 def _privileges(client: Client, identity: str, project: str) -> tuple[Privilege, ...]:
     at = {"identityId": identity, "projectId": project}
-    return model.read(client, model.OF_IDENTITIES, at)
+    return privileges.read(client, privileges.OF_IDENTITIES, at)
 
 
 def _duplicates(

@@ -32,6 +32,7 @@ from infisical_iac.core.operation import Commands, decide_changes, planned_opera
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.stack import session
+from infisical_iac.stack.model import DEPLOYER_FILE
 from infisical_iac.workspace import canary
 from infisical_iac.workspace.access import identity_drift
 from infisical_iac.workspace.api_change import diff_fields, words
@@ -282,7 +283,7 @@ def _make_deployer(admin: Client, desired: DesiredInstance) -> None:
     if own.name != desired.organization and re.fullmatch(_RENAMABLE, desired.organization):
         instance.rename_organization(admin, own.id, desired.organization)
     organization = own.id
-    client_id = session.read_env(session.DEPLOYER_FILE).get("INFISICAL_CLIENT_ID", "")
+    client_id = session.read_env(DEPLOYER_FILE).get("INFISICAL_CLIENT_ID", "")
     found = _find(admin, organization, client_id)
     if found is None:
         # Later the administrator may have added others.
@@ -300,7 +301,7 @@ def _make_deployer(admin: Client, desired: DesiredInstance) -> None:
         patch_universal_auth(admin, deployer.id, _TTL, _MAX_TTL)
     secret = create_client_secret(admin, deployer.id, DEPLOYER_SECRET)
     write(
-        session.DEPLOYER_FILE,
+        DEPLOYER_FILE,
         f"# client secret {secret.id}\n"
         f"INFISICAL_CLIENT_ID={auth.client_id}\nINFISICAL_CLIENT_SECRET={secret.value}\n",
     )

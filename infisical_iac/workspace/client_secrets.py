@@ -98,7 +98,7 @@ def create(client: Client, step: Step) -> Credential:
     )
     ends = made.listed.ends
     return Credential(
-        account.environment,
+        account.starts_in,
         step.holder.client_id,
         made.id,
         made.value,

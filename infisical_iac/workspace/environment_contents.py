@@ -14,7 +14,7 @@ from typing import Any
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client
 from infisical_iac.api.lists import gather_by
-from infisical_iac.workspace.model import as_list
+from infisical_iac.workspace.privileges import as_list
 from infisical_iac.workspace.state import Actual, EnvironmentState, Import, PersonState, Privilege
 
 Names = Mapping[tuple[str, str], Collection[str]]

@@ -18,17 +18,11 @@ from infisical_iac.core.wording import join_names
 from infisical_iac.workspace.api_change import ApiChange, Call
 from infisical_iac.workspace.credentials import is_made_for
 from infisical_iac.workspace.goal import Goal, Memory, pair
-from infisical_iac.workspace.model import (
-    NAMES_PRIVILEGE,
-    OF_IDENTITIES,
-    OF_PERSONS,
-    PERSON_PRIVILEGE,
-    Workspace,
-    are_equal,
-)
+from infisical_iac.workspace.model import NAMES_PRIVILEGE, PERSON_PRIVILEGE, Workspace
 from infisical_iac.workspace.model import PRIVILEGE as OWN_FOLDER
 from infisical_iac.workspace.oidc import METHOD as OIDC
 from infisical_iac.workspace.people_actual import names_of
+from infisical_iac.workspace.privileges import OF_IDENTITIES, OF_PERSONS, are_equal
 from infisical_iac.workspace.state import (
     Actual,
     Duplicate,

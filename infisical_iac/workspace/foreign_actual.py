@@ -15,7 +15,7 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.lists import all_of, gather, gather_by
 from infisical_iac.api.universal_auth import ClientSecret, client_secrets, universal_auth
 from infisical_iac.core.errors import ApiError, Unreachable, UserError
-from infisical_iac.workspace import foreign, model
+from infisical_iac.workspace import foreign, privileges
 from infisical_iac.workspace.foreign import AccessState, ForeignAccess
 from infisical_iac.workspace.goal import Goal, pair
 from infisical_iac.workspace.people_actual import in_organization, read_people
@@ -190,15 +190,15 @@ def _privileges(
 ) -> tuple[dict[str, tuple[Privilege, ...]], str]:
     """Return privileges by identity, and a sentence on why they could not be read."""
 
-    def privileges(id: str) -> tuple[Privilege, ...]:
+    def read(id: str) -> tuple[Privilege, ...]:
         at = {"identityId": id, "projectId": actual.project_id}
-        return model.read(client, model.OF_IDENTITIES, at)
+        return privileges.read(client, privileges.OF_IDENTITIES, at)
 
     try:
         # One first: a release may have none, and then nobody else need be asked.
         first, *others = ids or [""]
-        found = {first: privileges(first)} if first else {}
-        return {**found, **gather_by(others, privileges)}, ""
+        found = {first: read(first)} if first else {}
+        return {**found, **gather_by(others, read)}, ""
     except ApiError as error:
         # Isolation by role or by project needs no privileges.
         if goal.grants or error.status not in (400, 403, 404):

@@ -16,11 +16,12 @@ from infisical_iac.api.client import Client
 from infisical_iac.api.universal_auth import attach_universal_auth, create_client_secret
 from infisical_iac.core.errors import ApiError, CheckFailed, UserError
 from infisical_iac.core.wording import join_names
-from infisical_iac.workspace import model
+from infisical_iac.workspace import privileges
 from infisical_iac.workspace.api_change import ApiChange, Call
 from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.goal import Goal
-from infisical_iac.workspace.model import PRIVILEGE, Isolation, are_equal, reading_of
+from infisical_iac.workspace.model import PRIVILEGE, Isolation
+from infisical_iac.workspace.privileges import are_equal, reading_of
 
 NAME = "infisical-iac-proof"
 _CODE = "checks.isolation"
@@ -165,9 +166,9 @@ def settle(client: Client, goal: Goal) -> tuple[Goal, ApiChange | None]:
     try:
         prove(client, goal.isolation)
     except CheckFailed as error:
-        if error.code != _CODE:
+        if not is_lost(error):
             raise
-        reason = str(error).partition(": ")[2].partition("; ")[0]
+        reason = find_reason(error)
         detail = f"privilege → projects, since this release does not enforce privileges: {reason}"
         shown = (
             "each service has a project of its own, since this release does not enforce "
@@ -178,6 +179,16 @@ def settle(client: Client, goal: Goal) -> tuple[Goal, ApiChange | None]:
     except UserError as error:
         raise unknown(error) from None
     return goal, None
+
+
+def is_lost(error: UserError) -> bool:
+    """Return whether an error of `prove` says that the server does not isolate services."""
+    return isinstance(error, CheckFailed) and error.code == _CODE
+
+
+def find_reason(error: UserError) -> str:
+    """Return why the server does not isolate services, as a clause, from an error of `prove`."""
+    return str(error).partition(": ")[2].partition("; ")[0]
 
 
 def unknown(error: UserError) -> CheckFailed:
@@ -198,7 +209,7 @@ def _prove(client: Client, isolation: Isolation) -> str:
     identity = identities.create(client, _organization(client), NAME).id
     role = "no-access" if isolation == "privilege" else "viewer"
     seats = f"/api/v1/projects/{project}/memberships/identities"
-    client.post(f"{seats}/{identity}", json=model.seat(role))
+    client.post(f"{seats}/{identity}", json=privileges.seat(role))
     if isolation == "privilege":
         _grant(client, identity, own)
     auth = attach_universal_auth(client, identity, _TTL, _TTL)
@@ -246,8 +257,9 @@ def _grant(client: Client, identity: str, own: IsolationPlace) -> None:
     grants = reading_of(own.environment, [own.folder])
     holder = {"identityId": identity, "projectId": own.project}
     try:
-        client.post(model.OF_IDENTITIES, json={**holder, **model.grant(PRIVILEGE, grants)})
-        kept = model.read(client, model.OF_IDENTITIES, holder)
+        granted = privileges.grant(PRIVILEGE, grants)
+        client.post(privileges.OF_IDENTITIES, json={**holder, **granted})
+        kept = privileges.read(client, privileges.OF_IDENTITIES, holder)
     except ApiError as error:
         if error.status not in (400, *_REFUSALS):  # An outage says nothing about the release.
             raise

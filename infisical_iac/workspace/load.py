@@ -18,6 +18,7 @@ from infisical_iac.workspace.model import (
     ROLE,
     TABLE,
     Accepted,
+    Account,
     Environment,
     Hygiene,
     Isolation,
@@ -85,6 +86,12 @@ def find_contradictions(workspace: Workspace) -> Iterator[Problem]:
     identities: dict[str, str] = {}
     for job in workspace.jobs():
         identities[job.identity] = job.credentials
+    # Jobs have the lifetimes of the file, and none of their own.
+    for job in workspace.jobs()[:1]:
+        if job.ttl > job.max_ttl:
+            keys = ("access_token_ttl", "access_token_max_ttl")
+            given = next(each for each in keys if each in workspace.model_fields_set)
+            yield (given,), _describe_short_life(job)
     for account in workspace.accounts():
         other = identities.setdefault(account.identity, account.credentials)
         if other != account.credentials:
@@ -94,12 +101,15 @@ def find_contradictions(workspace: Workspace) -> Iterator[Problem]:
                 f"as that of {other!r} is; rename the service",
             )
         if account.ttl > account.max_ttl:
-            yield (
-                ("services", account.service),
-                f"access_token_ttl {account.ttl} is above access_token_max_ttl "
-                f"{account.max_ttl}; lower the one or raise the other",
-            )
+            yield ("services", account.service), _describe_short_life(account)
             break
+
+
+def _describe_short_life(account: Account) -> str:
+    return (
+        f"access_token_ttl {account.ttl} is above access_token_max_ttl {account.max_ttl}; lower "
+        "the one or raise the other"
+    )
 
 
 def _wrong_imports(service: Service, place: Place, shared: tuple[str, ...]) -> Iterator[Problem]:

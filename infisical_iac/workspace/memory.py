@@ -16,15 +16,11 @@ from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.workspace import environment_contents
 from infisical_iac.workspace.api_change import ApiChange, Call
 from infisical_iac.workspace.goal import Goal, Layout, Memory, Move, pair, parts_of, split
-from infisical_iac.workspace.model import (
-    PRIVILEGE,
-    Isolation,
-    ServiceAccount,
-    Workspace,
-    find_privilege,
-    folders_of,
-)
+from infisical_iac.workspace.model import PRIVILEGE, Isolation, ServiceAccount, Workspace
+from infisical_iac.workspace.privileges import find_privilege, folders_of
 from infisical_iac.workspace.state import Actual, EnvironmentState
+
+FILE = "/etc/infisical/workspace.json"
 
 # The kind of object by the last part of the path of the request that makes it.
 _KINDS = {

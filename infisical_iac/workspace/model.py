@@ -1,8 +1,7 @@
 """The desired state inside Infisical, as the project file defines it."""
 
-import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple
@@ -19,11 +18,10 @@ from pydantic import (
     Tag,
 )
 
-from infisical_iac.api.client import Client
 from infisical_iac.core.validation import fitting, matching, within
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace.oidc import Auth, LoginMethod, OidcClaims, warn
-from infisical_iac.workspace.state import Privilege
+from infisical_iac.workspace.privileges import describing, reading_of
 from infisical_iac.workspace.targets import Target
 
 # The slugs of additional privileges of ours.
@@ -289,6 +287,11 @@ class ServiceAccount(NamedTuple):
         return f"{self.service}.{self.environment}"
 
     @property
+    def starts_in(self) -> str:
+        """Return the environment that the credentials' variables name."""
+        return self.environment
+
+    @property
     def former_identity(self) -> str:
         """Return the former name of the machine identity; empty if the service was not renamed."""
         return f"{self.former}-{self.environment}" if self.former else ""
@@ -305,8 +308,12 @@ class ServiceAccount(NamedTuple):
 
     @property
     def grants(self) -> list[dict[str, Any]]:
-        """Return the permissions of the account's privilege."""
-        return reading(self)
+        """Return the permissions of the account's privilege, which reads its folders.
+
+        An imported secret is shown if its source may be read, so the permissions name the imported
+        folders too; a right to see imports themselves is not needed.
+        """
+        return reading_of(self.environment, self.readable)
 
     @property
     def sight(self) -> str:
@@ -319,7 +326,8 @@ class JobAccount:
     """The access of a pipeline's job, derived from the file.
 
     Attributes:
-        service: the name of the job.
+        service: the name of the job, called as in `ServiceAccount`, since code that takes an
+            `Account` reads the name of either.
         places: the folders that it reads, by environment.
         sees_values: whether it reads them; else it sees the names of all secrets.
     """
@@ -353,6 +361,11 @@ class JobAccount:
     def credentials(self) -> str:
         """Return the name of the credentials, on the host and in descriptions."""
         return f"{self.service}.{PIPELINE}"
+
+    @property
+    def starts_in(self) -> str:
+        """Return the environment that the credentials' variables name; empty if it isn't one."""
+        return next(iter(self.places)) if self.sees_values and len(self.places) == 1 else ""
 
     @property
     def grants(self) -> list[dict[str, Any]]:
@@ -492,116 +505,3 @@ class Workspace(_Entry):
             *((f"ci.{name}", job.auth, job.sees != "names") for name, job in self.ci.items()),
         ]
         return [said for name, method, reads in found for said in warn(name, method, reads=reads)]
-
-
-OF_IDENTITIES = "/api/v2/identity-project-additional-privilege"
-OF_PERSONS = "/api/v1/user-project-additional-privilege"
-
-
-def read(client: Client, path: str, holder: dict[str, Any]) -> tuple[Privilege, ...]:
-    """Return all privileges of an identity or a person.
-
-    Args:
-        client: for those of persons, with the administrator's own token.
-        path: OF_IDENTITIES or OF_PERSONS.
-        holder: the query that selects the holder.
-    """
-    listed = client.get(path, params=holder)["privileges"]
-    # Only the answer for a single privilege has its permissions.
-    read = [client.get(f"{path}/{each['id']}")["privilege"] for each in listed]
-    return tuple(
-        Privilege(
-            each["id"],
-            each["slug"],
-            each["isTemporary"],
-            tuple(each["permissions"]),
-            each.get("createdAt", ""),
-        )
-        for each in read
-    )
-
-
-def grant(slug: str, permissions: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the body of a request that creates or updates a permanent privilege."""
-    return {"slug": slug, "type": {"isTemporary": False}, "permissions": permissions}
-
-
-def seat(role: str) -> dict[str, Any]:
-    """Return the body of a request that gives a member of a project one permanent role."""
-    return {"roles": [{"role": role, "isTemporary": False}]}
-
-
-def reading(account: ServiceAccount) -> list[dict[str, Any]]:
-    """Return the permissions to read an account's folders in its environment, and nothing else.
-
-    An imported secret is shown if its source may be read, so the permissions name the imported
-    folders too; a right to see imports themselves is not needed.
-    """
-    return reading_of(account.environment, account.readable)
-
-
-def describing(environment: str) -> dict[str, Any]:
-    """Return the permission to see the names of an environment's secrets, and no value."""
-    return {
-        "subject": "secrets",
-        "action": ["describeSecret"],
-        "conditions": {"environment": {"$eq": environment}},
-    }
-
-
-def reading_of(environment: str, folders: Iterable[str]) -> list[dict[str, Any]]:
-    """Return the permissions to read folders of an environment, and nothing else."""
-    return [
-        {
-            "subject": "secrets",
-            "action": ["describeSecret", "readValue"],
-            "conditions": {
-                "environment": {"$eq": environment},
-                "secretPath": {"$eq": folder},
-            },
-        }
-        for folder in folders
-    ]
-
-
-def folders_of(privilege: Privilege) -> list[str]:
-    """Return the folders that `reading_of` would name for a privilege."""
-    conditions = [each.get("conditions") or {} for each in privilege.permissions]
-    paths = [each.get("secretPath") for each in conditions]
-    values = [each.get("$eq") if isinstance(each, dict) else each for each in paths]
-    return [each for each in values if isinstance(each, str)]
-
-
-def are_equal(some: Iterable[Mapping[str, Any]], others: Iterable[Mapping[str, Any]]) -> bool:
-    """Return whether two lists of permissions grant the same, in whatever form."""
-    return sorted(map(_canonical, some)) == sorted(map(_canonical, others))
-
-
-def find_privilege(
-    privileges: Iterable[Privilege], slug: str, grants: Sequence[Mapping[str, Any]]
-) -> Privilege | None:
-    """Return the privilege of a name, if there is one.
-
-    The server allows several with one name. Of these, one that grants exactly `grants` is returned,
-    or else the first.
-    """
-    return min(
-        (each for each in privileges if each.slug == slug),
-        key=lambda each: each.is_temporary or not are_equal(each.permissions, grants),
-        default=None,
-    )
-
-
-def _canonical(permission: Mapping[str, Any]) -> str:
-    subject, actions = as_list(permission["subject"]), as_list(permission["action"])
-    conditions = {
-        key: {"$eq": value} if isinstance(value, str) else value
-        for key, value in (permission.get("conditions") or {}).items()
-    }
-    inverted = bool(permission.get("inverted"))
-    return json.dumps([sorted(subject), sorted(actions), conditions, inverted], sort_keys=True)
-
-
-def as_list(value: Any) -> list[str]:
-    """Return one value or several as a list; the server writes subjects and actions both ways."""
-    return [value] if isinstance(value, str) else list(value)

@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    StrictBool,
     StrictStr,
     model_validator,
 )
@@ -147,12 +148,13 @@ class GitHubAuth(_AuthEntry):
 
 
 class GitLabAuth(_AuthEntry):
-    """A job of a GitLab project, of a branch, a tag or an environment."""
+    """A job of a GitLab project, of a branch, a tag, an environment, or whatever is protected."""
 
     project: _Project
     ref: _Text | None = None
     tag: _Text | None = None
     environment: _Text | None = None
+    protected: StrictBool = False
     server: _Issuer = _GITLAB
     audience: _Text = AUDIENCE
 
@@ -169,6 +171,7 @@ class GitLabAuth(_AuthEntry):
             "ref": self.ref or self.tag,
             "ref_type": kind,
             "environment": self.environment,
+            "ref_protected": "true" if self.protected else None,
         }
         issuer = self.server.rstrip("/")
         return OidcClaims(issuer, self.audience, "", _only_given(claims), issuer)
@@ -176,7 +179,7 @@ class GitLabAuth(_AuthEntry):
     @property
     def is_wide(self) -> bool:
         """Return whether a token of any branch will do."""
-        return not (self.environment or self.ref or self.tag)
+        return not (self.environment or self.ref or self.tag or self.protected)
 
 
 class KubernetesAuth(_AuthEntry):

@@ -14,7 +14,7 @@ from infisical_iac.api.universal_auth import universal_auth
 from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.core.validation import suggest
 from infisical_iac.stack.access_log import KnownNames
-from infisical_iac.workspace import model
+from infisical_iac.workspace import privileges
 from infisical_iac.workspace.document import Place, Problem
 from infisical_iac.workspace.goal import Goal, parts_of
 from infisical_iac.workspace.model import ROLES, Workspace
@@ -103,7 +103,7 @@ def list_people(
 
 def _privileges(by_admin: Client, membership: str, *, needed: bool) -> tuple[Privilege, ...] | None:
     try:
-        return model.read(by_admin, model.OF_PERSONS, {"projectMembershipId": membership})
+        return privileges.read(by_admin, privileges.OF_PERSONS, {"projectMembershipId": membership})
     except ApiError as error:
         # Roles give access then, and a release may have no privileges.
         if needed or error.status not in (400, 403, 404):
@@ -331,7 +331,7 @@ def _privileges_of_identity(
     client: Client, goal: Goal, holder: dict[str, Any]
 ) -> tuple[Privilege, ...]:
     try:
-        return model.read(client, model.OF_IDENTITIES, holder)
+        return privileges.read(client, privileges.OF_IDENTITIES, holder)
     except ApiError as error:
         # Isolation by role needs no privileges, and a release may have none.
         if goal.grants or error.status not in (400, 404):

@@ -29,6 +29,7 @@ from infisical_iac.workspace.converge import apply, converge, difference, list_r
 from infisical_iac.workspace.foreign_actual import find_foreign
 from infisical_iac.workspace.goal import Goal, Memory, empty_state
 from infisical_iac.workspace.memory import (
+    FILE,
     find_project,
     learn,
     list_isolation_notes,
@@ -43,7 +44,6 @@ from infisical_iac.workspace.second_factor import SecondFactors
 from infisical_iac.workspace.state import Actual
 
 # The ids of objects, to identify those renamed by hand, and what runs made.
-MEMORY = "/etc/infisical/workspace.json"
 
 _DEPLOYER = f"identity {DEPLOYER}"
 _SEEN_LATER = "the project can be inspected once the deployer has its role again"
@@ -102,7 +102,7 @@ def decide(goal: Goal, found: Actual, port: int, *, unseen: str = "") -> Command
             yield UpToDate("the project matches the project file")
         return
     if blocked:
-        changes.append(Change("~", MEMORY, "the recorded ids of the project's parts"))
+        changes.append(Change("~", FILE, "the recorded ids of the project's parts"))
     yield from [Unknown(unseen)] if unseen else changes
     yield step(_converge, goal, port)
 
@@ -198,12 +198,12 @@ def _converge(goal: Goal, port: int) -> None:
 def save_memory(memory: Memory) -> None:
     """Store the memory on the current host if it differs from the stored one."""
     if memory != read_memory():
-        write(MEMORY, render(memory))
+        write(FILE, render(memory))
 
 
 def read_memory() -> Memory:
     """Return the memory stored on the current host; an empty one before the first run."""
-    return parse(run(f"cat {MEMORY} 2>/dev/null || true", doing=f"read {MEMORY}"))
+    return parse(run(f"cat {FILE} 2>/dev/null || true", doing=f"read {FILE}"))
 
 
 def known_memory(*, again: bool = False) -> Memory:
@@ -288,7 +288,7 @@ def decide_canary(
         is_known: whether the host remembers which project is the canary's.
         unseen: the reason why its state is unknown; empty if it is known.
     """
-    unknown = [] if is_known else [Change("~", MEMORY, "id of the canary's project")]
+    unknown = [] if is_known else [Change("~", FILE, "id of the canary's project")]
     yield from decide_changes(
         due or unknown, step(_keep, admin_email, port), "the canary is as desired", unseen
     )

@@ -11,13 +11,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from infisical_iac.core.wording import join_names
-from infisical_iac.workspace.model import (
-    PERSON_PRIVILEGE,
-    Requirement,
-    SecondFactorRule,
-    Workspace,
-    find_privilege,
-)
+from infisical_iac.workspace.model import PERSON_PRIVILEGE, Requirement, SecondFactorRule, Workspace
+from infisical_iac.workspace.privileges import find_privilege
 from infisical_iac.workspace.state import People, PersonState
 
 # All notes begin with it.

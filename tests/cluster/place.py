@@ -1,5 +1,6 @@
 """The project that the client of the fault tests writes to, made by the deployer."""
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,21 +16,29 @@ _SETTING_UP_SECONDS = 20.0
 
 @dataclass
 class Place:
-    """A folder in an environment of a project, and the deployer's token."""
+    """A folder in an environment of a project, and the deployer's token.
+
+    Without a folder, `set_up` makes a new one: a server copies the names of the whole folder at
+    each write, so that the writes of earlier faults would slow down those of later ones.
+    """
 
     credentials: Mapping[str, str] = field(repr=False)
     project_id: str = ""
     token: str = field(default="", repr=False)
     project: str = PROJECT
     environment: str = ENVIRONMENT
-    folder: str = "/"
+    folder: str = ""
 
     def set_up(self, node: Node) -> "Place":
-        """Log in and make the project if it is missing. Raises httpx.HTTPError."""
+        """Log in, and make project and folder if they are missing. Raises httpx.HTTPError."""
         self.log_in(node)
         projects = self._request(node, "GET", "/api/v1/projects")["projects"]
         found = [each["id"] for each in projects if each["slug"] == self.project]
         self.project_id = found[0] if found else self._create(node)
+        if not self.folder:
+            self.folder = f"/{secrets.token_hex(4)}"
+            at = {"projectId": self.project_id, "environment": self.environment, "path": "/"}
+            self._request(node, "POST", "/api/v2/folders", json={**at, "name": self.folder[1:]})
         return self
 
     def log_in(self, node: Node) -> None:

@@ -12,12 +12,13 @@ from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.universal_auth import attach_universal_auth, create_client_secret
 from infisical_iac.core.errors import ApiError, CheckFailed
+from infisical_iac.init.server import propose_isolation
 from infisical_iac.stack import session
-from infisical_iac.workspace import isolation, model, reading, reconcile
+from infisical_iac.workspace import isolation, memory, privileges, reading, reconcile
 from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.credential_file import Credential, render
 from infisical_iac.workspace.isolation import NAME
-from infisical_iac.workspace.model import reading_of
+from infisical_iac.workspace.privileges import reading_of
 from tests.ports import free_port
 
 from .first import EMAIL, PASSWORD, Deployer, set_up
@@ -49,6 +50,14 @@ class Instance:
     @property
     def url(self) -> str:
         return self._running.url
+
+    @property
+    def file(self) -> str:
+        """Return the deployer's file on a host, as a deploy writes it."""
+        return (
+            f"# client secret 1\nINFISICAL_CLIENT_ID={self.made.client_id}\n"
+            f"INFISICAL_CLIENT_SECRET={self.made.client_secret}\n"
+        )
 
     def release(self, privileges: str) -> Client:
         """Restart as a release that treats privileges so, and return its deployer's client."""
@@ -136,10 +145,53 @@ def test_a_first_deploy_gives_each_service_a_project_where_privileges_are_not_en
         assert (planned.due, planned.notes) == ([], [])
 
 
+@pytest.mark.parametrize(
+    ("privileges", "method", "fact"),
+    [
+        ("", "privilege", "enforces"),
+        ("lost", "projects", "404"),
+        ("unconditional", "projects", "v4"),
+    ],
+)
+def test_init_proposes_what_a_deployed_server_enforces(
+    instance: Instance, privileges: str, method: Isolation, fact: str
+) -> None:
+    if privileges:
+        instance.release(privileges)
+    with Client(instance.url) as client:
+        proposed = propose_isolation(client, instance.file)
+    assert proposed.method == method
+    assert fact in proposed.reason
+    assert _list_remains(instance.deployer()) == ([], [])
+
+
+def test_init_proposes_the_projects_that_a_server_has_already(instance: Instance) -> None:
+    deployer, made = instance.release("lost"), instance.made
+    with Client(instance.url) as anyone:
+        there = Projects(deployer, anyone, made.client_id, made.organization)
+        there.apply()
+        text = instance.file + memory.render(there.memory)
+        assert propose_isolation(anyone, text).method == "projects"
+        # The answer is in the server's memory: it is not asked again.
+        assert made.client_secret not in propose_isolation(anyone, text).reason
+
+
+@pytest.mark.parametrize("status", [401, 500])
+def test_init_leaves_the_question_to_the_deploy_if_the_server_cannot_be_asked(
+    instance: Instance, status: int
+) -> None:
+    path = "/api/v1/auth/universal-auth/login"
+    with Client(instance.url, Altered(_drop(path, status))) as client:
+        proposed = propose_isolation(client, instance.file)
+    assert proposed.method == "privilege"
+    assert "next deploy" in proposed.reason
+    assert instance.made.client_secret not in proposed.reason
+
+
 def test_an_outage_during_the_proof_is_no_reason_to_do_without_privileges(
     instance: Instance,
 ) -> None:
-    deployer, made = instance.deployer(Altered(_drop(model.OF_IDENTITIES, 500))), instance.made
+    deployer, made = instance.deployer(Altered(_drop(privileges.OF_IDENTITIES, 500))), instance.made
     with Client(instance.url) as anyone:
         there = Projects(deployer, anyone, made.client_id, made.organization)
         there.isolation = "privilege"
@@ -291,7 +343,7 @@ def service(
         "type": {"isTemporary": False},
         "permissions": reading_of("production", ["/backend"]),
     }
-    client.post(model.OF_IDENTITIES, json=grant)
+    client.post(privileges.OF_IDENTITIES, json=grant)
     auth = attach_universal_auth(client, identity, 600, 600)
     made = create_client_secret(client, identity, "backend")
     text = render(Credential("production", auth.client_id, made.id, made.value))

@@ -142,7 +142,9 @@ def test_a_wrong_password_is_tried_once_and_changes_nothing(laptop: Laptop, offi
 
 def test_whoami_logout_and_doctor(laptop: Laptop, office: Office) -> None:
     laptop.log_in(ANNA, ("Password", PASSWORD))
-    assert laptop.run("whoami").stdout.startswith(f"{ANNA} of example at ")
+    whoami = laptop.run("whoami").stdout
+    assert whoami.startswith(f"{ANNA} of example at ")
+    assert "session_token_lifetime" not in whoami
     doctor = laptop.run("doctor")
     assert doctor.returncode == 0, doctor.stdout
     assert re.search("secrets +1 .*development /backend", doctor.stdout)
@@ -150,7 +152,10 @@ def test_whoami_logout_and_doctor(laptop: Laptop, office: Office) -> None:
     production = laptop.run("doctor", "--env", "production")
     assert production.returncode == _TO_CORRECT
     assert "WRONG secrets" in production.stdout
-    token = laptop.change_login()["token"]
+    kept = laptop.change_login()
+    laptop.change_login(refresh="")  # as after a login in the browser
+    assert "session_token_lifetime" in laptop.run("whoami").stdout
+    token = laptop.change_login(refresh=kept["refresh"])["token"]
     out = laptop.run("logout")
     assert out.returncode == 0, out.stderr
     with office.world.standin.client(token) as client:

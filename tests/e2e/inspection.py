@@ -11,7 +11,7 @@ from pydantic import TypeAdapter
 
 from infisical_iac.api import contents, login
 from infisical_iac.api.client import Client
-from infisical_iac.stack.session import SSHTransport
+from infisical_iac.api.tunnel import SSHTransport
 from infisical_iac.workspace import canary
 from infisical_iac.workspace.model import Isolation
 from tests.staging.host import StagingHost

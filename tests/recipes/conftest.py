@@ -16,7 +16,7 @@ import pytest
 
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.local_file import LocalFile
-from tests.contract.conftest import postgres, redis_server, world
+from tests.contract.conftest import issuer, postgres, redis_server, world
 from tests.contract.migrating import Case, Ran
 from tests.example.service import Service
 from tests.ports import free_port
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tests.contract.world import World
 
-__all__ = ["postgres", "redis_server", "world"]
+__all__ = ["issuer", "postgres", "redis_server", "world"]
 
 LOADERS = REPOSITORY / "loaders"
 _RECIPES = REPOSITORY / "examples" / "recipes"
@@ -176,6 +176,23 @@ def _loaders(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation")
     run(vendor, *pip, LOADERS / "python")
     return vendor
+
+
+@pytest.fixture(scope="session")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a runner: pip and pipx, which find this checkout as a release."""
+    home = tmp_path_factory.mktemp("runner")
+    pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation")
+    run(REPOSITORY, *pip, "--wheel-dir", home / "dist", ".")
+    run(home, "python3", "-m", "venv", "python")
+    run(home, home / "python/bin/pip", "install", "--quiet", "pipx")
+    return {
+        "PATH": f"{home}/python/bin:{os.environ['PATH']}",
+        "PIPX_HOME": f"{home}/pipx",
+        "PIP_FIND_LINKS": f"{home}/dist {os.environ.get('PIP_FIND_LINKS', '')}".strip(),
+        "NEXT_TELEMETRY_DISABLED": "1",
+        "CI": "true",
+    }
 
 
 @pytest.fixture(scope="session")

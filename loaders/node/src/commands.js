@@ -95,6 +95,7 @@ export async function login(environ, options, terminal) {
   const made = await logIn(() => new Instance(address, found.isVerified), terminal, options);
   const place = found.logins.keep(made);
   terminal.tell(`Logged in as ${describe(made)}, until ${endOf(made)}; kept in ${place}`);
+  warnOfEnd(made, terminal.tell);
   warnOfMachine(found, terminal.tell);
 }
 
@@ -122,6 +123,7 @@ export async function whoami(environ, options, tell) {
   const now = found.login();
   const place = found.logins.placeOf(now.address);
   tell(`${describe(now)} at ${now.address}, until ${endOf(now)}; kept in ${place}`);
+  warnOfEnd(now, tell);
   warnOfMachine(found, tell);
 }
 
@@ -184,6 +186,18 @@ export function dayOf(time) {
 function endOf({ token, refresh }) {
   const ends = [token, refresh].map((each) => Number(claimsOf(each).exp) || 0);
   return dayOf(Math.max(...ends) * 1000);
+}
+
+/**
+ * @param {import("./keyring.js").Login} login
+ * @param {(text: string) => void} tell
+ */
+function warnOfEnd({ refresh }, tell) {
+  if (refresh) return;
+  tell(
+    "A login in the browser is not renewed, and ends then: `session_token_lifetime` of the" +
+      " instance says how long it lasts",
+  );
 }
 
 /**

@@ -109,6 +109,7 @@ def login(
     made = log_in(found.address, terminal, options)
     place = found.logins.keep(made)
     terminal.tell(f"Logged in as {describe(made)}, until {_end(made)}; kept in {place}")
+    _warn_of_end(made, terminal.tell)
     _warn_of_machine(found, terminal.tell)
 
 
@@ -131,6 +132,7 @@ def whoami(
     now = found.login()
     place = found.logins.place(now.address)
     tell(f"{describe(now)} at {now.address}, until {_end(now)}; kept in {place}")
+    _warn_of_end(now, tell)
     _warn_of_machine(found, tell)
 
 
@@ -193,6 +195,14 @@ def _end(login: Login) -> str:
     """Return when a login ends if it is not used."""
     ends = [claims_of(each).get("exp") for each in (login.token, login.refresh)]
     return day_of(max(float(each) if isinstance(each, int | float) else 0.0 for each in ends))
+
+
+def _warn_of_end(login: Login, tell: Callable[[str], None]) -> None:
+    if not login.refresh:
+        tell(
+            "A login in the browser is not renewed, and ends then: `session_token_lifetime` of the"
+            " instance says how long it lasts"
+        )
 
 
 def _warn_of_machine(found: Surroundings, tell: Callable[[str], None]) -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
+from infisical_iac.api.tunnel import SSHTransport
 from infisical_iac.core.settings import Settings
-from infisical_iac.stack.session import SSHTransport
 from infisical_iac.workspace import actual
 from infisical_iac.workspace.foreign import AccessState
 from infisical_iac.workspace.foreign_actual import read_access

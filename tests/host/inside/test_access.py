@@ -13,8 +13,9 @@ from infisical_iac.workspace.access import is_granted
 from infisical_iac.workspace.credential_file import Credential
 from infisical_iac.workspace.goal import Goal, Layout
 from infisical_iac.workspace.isolation import Generation, IsolationPlace
-from infisical_iac.workspace.model import Account, ServiceAccount, Workspace, are_equal, reading
+from infisical_iac.workspace.model import Account, ServiceAccount, Workspace
 from infisical_iac.workspace.oidc import oidc_fields
+from infisical_iac.workspace.privileges import are_equal
 from infisical_iac.workspace.state import AccountState, Actual
 from tests.host.connection import Connection
 from tests.host.inside.client_secrets import find_problem
@@ -272,7 +273,7 @@ def test_only_privilege_of_a_service_is_to_read_its_folders(
     lasting = [each.slug for each in there.privileges if not each.is_temporary]
     assert lasting == (["read-own-folder"] if goal.isolation == "privilege" else [])
     assert len(there.privileges) == len(lasting)
-    assert all(are_equal(each.permissions, reading(account)) for each in there.privileges)
+    assert all(are_equal(each.permissions, account.grants) for each in there.privileges)
 
 
 @pytest.fixture

@@ -322,6 +322,39 @@ def test_yes_decides_on_managing_the_server_by_what_runs_there(
     assert [each for each in written if each not in _settings(repository)] == []
 
 
+_DEPLOYED = "INFISICAL_CLIENT_ID=a\nINFISICAL_CLIENT_SECRET=not-a-real-one\n"
+
+
+@pytest.mark.parametrize(
+    ("printed", "proposed"),
+    [
+        ("", None),
+        # The test server forwards no connection, so its Infisical can't be asked.
+        (_DEPLOYED, "privilege"),
+        (f'{_DEPLOYED}{{"environments": {{}}, "parts": {{"dev /api": {{}}}}}}\n', "projects"),
+    ],
+)
+def test_isolation_is_proposed_by_the_infisical_that_a_server_runs(
+    running: RunningServer, printed: str, proposed: str | None
+) -> None:
+    running.others.write_text(printed)
+    named = Server("127.0.0.1", running.port, "root", str(running.user_key))
+    found = server.try_login(named, running.host_key).isolation
+    assert (found.method if found else None) == proposed
+    assert "not-a-real-one" not in str(found)
+
+
+def test_the_proposed_isolation_is_the_default(login: RunningServer, repository: Path) -> None:
+    login.others.write_text(f'{_DEPLOYED}{{"environments": {{}}, "parts": {{"a": {{}}}}}}\n')
+    given = ("--host", "127.0.0.1", "--ssh-port", str(login.port), "--email", "ada@example.com")
+    accept = ("--accept-host-key", login.host_key.fingerprint)
+    ran = CliRunner().invoke(
+        main, ["init", "--directory", str(repository), "--yes", "--domain", "", *given, *accept]
+    )
+    assert ran.exit_code == 0, ran.output
+    assert 'isolation = "projects"' in _settings(repository)
+
+
 @pytest.mark.parametrize(("answer", "written"), [("yes", _OWN), ("no", _LEFT)])
 def test_an_option_decides_on_managing_the_server(
     login: RunningServer, repository: Path, answer: str, written: tuple[str, ...]

@@ -201,7 +201,7 @@ def test_an_edge_is_opened_only_after_it_answered_as_closed(
             *(_CADDY, "chainalign", then),
             port=_PORT,
             same_data=True,
-            opening=lambda: opened.append(True),
+            open_edge=lambda: opened.append(True),
         )
 
     if code:
@@ -221,7 +221,7 @@ def test_an_edge_stays_closed_if_the_secrets_cannot_be_read(world: World) -> Non
             *(_CADDY, "chainalign", then),
             port=_PORT,
             same_data=True,
-            opening=lambda: opened.append(True),
+            open_edge=lambda: opened.append(True),
         )
     assert failed.value.code == "checks.data"
     assert opened == []
@@ -571,7 +571,7 @@ def test_a_version_without_a_proof_is_rejected_before_the_edge_opens(
             _before(_settings()),
             port=_PORT,
             same_data=True,
-            opening=lambda: opened.append("open"),
+            open_edge=lambda: opened.append("open"),
             other_version=True,
         )
     assert failed.value.code == code

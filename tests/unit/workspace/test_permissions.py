@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infisical_iac.workspace.model import ServiceAccount, are_equal, reading
+from infisical_iac.workspace.model import ServiceAccount
+from infisical_iac.workspace.privileges import are_equal
 
 ACCOUNT = ServiceAccount("backend", "production", "/backend", ("/shared",), 1800, 86400)
-OWN, SHARED = reading(ACCOUNT)
+OWN, SHARED = ACCOUNT.grants
 
 
 def _but(**changed: Any) -> list[dict[str, Any]]:
@@ -27,7 +28,7 @@ def test_order_and_notation_of_permissions_do_not_matter() -> None:
             "conditions": {"secretPath": "/backend", "environment": {"$eq": "production"}},
         },
     ]
-    assert are_equal(written, reading(ACCOUNT))
+    assert are_equal(written, ACCOUNT.grants)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_order_and_notation_of_permissions_do_not_matter() -> None:
     ],
 )
 def test_permissions_that_grant_something_else_differ(permissions: list[dict[str, Any]]) -> None:
-    assert not are_equal(permissions, reading(ACCOUNT))
+    assert not are_equal(permissions, ACCOUNT.grants)
 
 
 _FOLDERS = st.lists(st.sampled_from(["/a", "/b", "/c", "/d"]), min_size=1, unique=True)
@@ -57,7 +58,6 @@ def test_accounts_that_read_the_same_folders_have_equal_permissions(
     first: list[str], second: list[str]
 ) -> None:
     some, others = (
-        reading(ACCOUNT._replace(folder=each[0], imports=tuple(each[1:])))
-        for each in (first, second)
+        ACCOUNT._replace(folder=each[0], imports=tuple(each[1:])).grants for each in (first, second)
     )
     assert are_equal(some, others) == (set(first) == set(second))

@@ -1,0 +1,114 @@
+"""Grant additional privileges, and read and compare those that are there.
+
+A privilege gives an identity or a person permissions in one project, beyond those of a role.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from infisical_iac.api.client import Client
+from infisical_iac.workspace.state import Privilege
+
+OF_IDENTITIES = "/api/v2/identity-project-additional-privilege"
+OF_PERSONS = "/api/v1/user-project-additional-privilege"
+
+
+def read(client: Client, path: str, holder: dict[str, Any]) -> tuple[Privilege, ...]:
+    """Return all privileges of an identity or a person.
+
+    Args:
+        client: for those of persons, with the administrator's own token.
+        path: OF_IDENTITIES or OF_PERSONS.
+        holder: the query that selects the holder.
+    """
+    listed = client.get(path, params=holder)["privileges"]
+    # Only the answer for a single privilege has its permissions.
+    read = [client.get(f"{path}/{each['id']}")["privilege"] for each in listed]
+    return tuple(
+        Privilege(
+            each["id"],
+            each["slug"],
+            each["isTemporary"],
+            tuple(each["permissions"]),
+            each.get("createdAt", ""),
+        )
+        for each in read
+    )
+
+
+def grant(slug: str, permissions: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the body of a request that creates or updates a permanent privilege."""
+    return {"slug": slug, "type": {"isTemporary": False}, "permissions": permissions}
+
+
+def seat(role: str) -> dict[str, Any]:
+    """Return the body of a request that gives a member of a project one permanent role."""
+    return {"roles": [{"role": role, "isTemporary": False}]}
+
+
+def describing(environment: str) -> dict[str, Any]:
+    """Return the permission to see the names of an environment's secrets, and no value."""
+    return {
+        "subject": "secrets",
+        "action": ["describeSecret"],
+        "conditions": {"environment": {"$eq": environment}},
+    }
+
+
+def reading_of(environment: str, folders: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the permissions to read folders of an environment, and nothing else."""
+    return [
+        {
+            "subject": "secrets",
+            "action": ["describeSecret", "readValue"],
+            "conditions": {
+                "environment": {"$eq": environment},
+                "secretPath": {"$eq": folder},
+            },
+        }
+        for folder in folders
+    ]
+
+
+def folders_of(privilege: Privilege) -> list[str]:
+    """Return the folders that `reading_of` would name for a privilege."""
+    conditions = [each.get("conditions") or {} for each in privilege.permissions]
+    paths = [each.get("secretPath") for each in conditions]
+    values = [each.get("$eq") if isinstance(each, dict) else each for each in paths]
+    return [each for each in values if isinstance(each, str)]
+
+
+def are_equal(some: Iterable[Mapping[str, Any]], others: Iterable[Mapping[str, Any]]) -> bool:
+    """Return whether two lists of permissions grant the same, in whatever form."""
+    return sorted(map(_canonical, some)) == sorted(map(_canonical, others))
+
+
+def find_privilege(
+    privileges: Iterable[Privilege], slug: str, grants: Sequence[Mapping[str, Any]]
+) -> Privilege | None:
+    """Return the privilege of a name, if there is one.
+
+    The server allows several with one name. Of these, one that grants exactly `grants` is returned,
+    or else the first.
+    """
+    return min(
+        (each for each in privileges if each.slug == slug),
+        key=lambda each: each.is_temporary or not are_equal(each.permissions, grants),
+        default=None,
+    )
+
+
+def _canonical(permission: Mapping[str, Any]) -> str:
+    subject, actions = as_list(permission["subject"]), as_list(permission["action"])
+    conditions = {
+        key: {"$eq": value} if isinstance(value, str) else value
+        for key, value in (permission.get("conditions") or {}).items()
+    }
+    inverted = bool(permission.get("inverted"))
+    return json.dumps([sorted(subject), sorted(actions), conditions, inverted], sort_keys=True)
+
+
+def as_list(value: Any) -> list[str]:
+    """Return one value or several as a list; the server writes subjects and actions both ways."""
+    return [value] if isinstance(value, str) else list(value)
