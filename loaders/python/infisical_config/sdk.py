@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from email.message import Message
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -76,10 +77,20 @@ class SdkFolder(Folder):
     def _connect(self, token: str | None = None) -> Any:
         """Return a client of the SDK, which follows no redirect and keeps nothing."""
         client = _import().InfisicalSDKClient(self._place.address, token, cache_ttl=None)
-        client.api.session.max_redirects = 0
+        session = client.api.session
+        session.max_redirects = 0
+        session.auth = lambda request: request  # else one of ~/.netrc would replace the token
         if is_loopback(self._place.address):
-            client.api.session.trust_env = False  # a proxy would see the client secret
+            session.trust_env = False  # a proxy would see the client secret
+        session.send = partial(self._send, session.send)
         return client
+
+    def _send(self, send: Callable[..., Any], request: object, **options: object) -> Any:
+        """Send a request of the SDK, which knows no deadline; raises ConfigError after it."""
+        left = self.client.seconds_left()
+        if left <= 0:
+            raise self.client.late()
+        return send(request, **{**options, "timeout": left})
 
     def _ask(self, call: Callable[[], Any]) -> Received:
         """Return what a call answers, again after 429 and errors of the server.
@@ -103,6 +114,8 @@ class SdkFolder(Folder):
         errors = _import()
         try:
             return _received(200, call().to_dict())
+        except ConfigError:
+            raise
         except errors.infisical_requests.APIError as error:
             return _received(error.status_code, error.response)
         except import_module("requests").TooManyRedirects:

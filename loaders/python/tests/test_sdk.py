@@ -1,6 +1,7 @@
 """Test what is refused with the SDK, and what differs from requests by HTTP."""
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -80,3 +81,27 @@ def test_no_proxy_sees_the_client_secret_on_the_way_to_loopback(
         monkeypatch.setenv("HTTP_PROXY", proxy.address)
         assert load(directory=home, client="sdk")["A"] == "1"
     assert proxy.seen == []
+
+
+def test_a_netrc_does_not_replace_the_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate = certificate_of_localhost(tmp_path)
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.setenv(name, str(certificate))
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine localhost login somebody password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    lists = [complete(listing(A="1"))]
+    with ScriptedServer(listed=lists, certificate=certificate) as server:
+        home = service.directory(tmp_path / "service", server.address)
+        assert load(directory=home, client="sdk")["A"] == "1"
+    assert server.seen[1].headers["authorization"] == "Bearer token-example"
+
+
+def test_no_request_is_made_after_the_deadline(home: Path, server: ScriptedServer) -> None:
+    server.scripts["login"] = [{"reset": True}]
+    assert _refusal(directory=home, timeout=0.3).code == "deadline"
+    requests = len(server.seen)
+    time.sleep(1.5)  # the SDK waits for at most 1.2 s before it tries again
+    assert len(server.seen) == requests
