@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 _BITS = 2048
 _COORDINATE = 32
-# What a hanging issuer takes, if nobody lets it go before.
+# A hanging issuer answers after this time, if nobody lets it go before.
 _HANGS = 60.0
 
 
@@ -51,7 +51,7 @@ class TokenIssuer:
         bearer: what a workflow must send to `/token`.
         claims: the claims of tokens from `/token`, besides the audience that it asks for.
         lasts: the seconds that a token is valid.
-        authority: what signs its certificate, in PEM.
+        authority: the authority that signs its certificate, in PEM.
     """
 
     address: str
@@ -95,11 +95,11 @@ class TokenIssuer:
         return server
 
     def hang(self) -> None:
-        """Accept requests from now on, and answer none."""
+        """Accept requests from now on without answering them."""
         self._lets_go.clear()
 
     def let_go(self) -> None:
-        """Answer again, also those that wait."""
+        """Answer again, also the requests that wait."""
         self._lets_go.set()
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
@@ -123,7 +123,7 @@ class TokenIssuer:
             request.send_header("Content-Length", str(len(content)))
             request.end_headers()
             request.wfile.write(content)
-        except OSError:  # nobody waits any more
+        except OSError:  # the client has gone
             pass
 
     def rotate(self, key: PrivateKey, kid: str = "two") -> None:

@@ -75,7 +75,7 @@ def secrets(
 
 
 def path_of(name: str) -> str:
-    """Return the path of the requests on a single secret."""
+    """Return the path of one secret in the server's API."""
     return f"/api/v4/secrets/{quote(name, safe='')}"
 
 
@@ -88,7 +88,7 @@ def secret(
     *,
     version: int | None = None,
 ) -> Json | None:
-    """Return a secret with its value, as it is written; None if there is none.
+    """Return a secret with its value as stored, references not expanded; None if there is none.
 
     Args:
         version: an earlier version to return; its `updatedAt` is the time when it was written.

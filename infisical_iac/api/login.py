@@ -33,18 +33,17 @@ def universal(client: Client, client_id: str, client_secret: str) -> Client:
 
 
 def oidc(client: Client, identity_id: str, jwt: str) -> Client:
-    """Log a machine identity in by a token of its platform.
+    """Log in a machine identity with a token of its platform.
 
-    The server asks the token's issuer for its keys, without an end if the issuer hangs: so the
-    login is not repeated, and Unreachable is raised after the client's patience. Raises ApiError;
-    its `status` is 401 or 403 for a token that is refused, and 404 for an identity without OIDC
-    auth.
+    The server fetches the issuer's keys, and waits without limit if the issuer hangs. So the login
+    is not repeated, and Unreachable is raised after the client's timeout. Raises ApiError; its
+    `status` is 401 or 403 for a refused token, and 404 for an identity without OIDC auth.
     """
     body = {"identityId": identity_id, "jwt": jwt}
     return client.with_token(client.post("/api/v1/auth/oidc-auth/login", json=body)["accessToken"])
 
 
-# The variables of a login by tokens of a platform, as the loaders read them.
+# The variables of a login with a platform's token, as the loaders read them.
 IDENTITY = "INFISICAL_MACHINE_IDENTITY_ID"
 _FILE, _TOKEN, _AUDIENCE = "INFISICAL_JWT_FILE", "INFISICAL_JWT", "INFISICAL_JWT_AUDIENCE"
 _REQUEST_URL = "ACTIONS_ID_TOKEN_REQUEST_URL"
@@ -54,7 +53,7 @@ _PLATFORM_SECONDS = 20.0
 
 
 def platform_token(environ: Mapping[str, str]) -> str:
-    """Return the token of the platform that runs this process: a file, a variable, or GitHub's.
+    """Return the token of the platform that runs this process: from a file, a variable, or GitHub.
 
     Raises SettingsError if there is none, and Unreachable if GitHub does not answer.
     """
@@ -62,7 +61,7 @@ def platform_token(environ: Mapping[str, str]) -> str:
         try:
             token = Path(file).read_text("utf-8").strip()
         except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is no text"
+            why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
             raise SettingsError(f"{_FILE} names {file}, which can't be read: {why}") from None
         if not token:
             raise SettingsError(f"{_FILE} names {file}, which is empty")
@@ -76,7 +75,7 @@ def platform_token(environ: Mapping[str, str]) -> str:
             f"id-token: write` at GitHub, or set {_FILE} or {_TOKEN}"
         )
     if not is_confidential(url):
-        raise SettingsError(f"{_REQUEST_URL} is no https:// address: let GitHub set it")
+        raise SettingsError(f"{_REQUEST_URL} is not an https:// address: let GitHub set it")
     return _ask_github(url, bearer, environ.get(_AUDIENCE) or _DEFAULT_AUDIENCE)
 
 
@@ -103,7 +102,7 @@ def _ask_github(url: str, bearer: str, audience: str) -> str:
 
 
 def by_platform(client: Client, environ: Mapping[str, str]) -> Client:
-    """Log the identity of INFISICAL_MACHINE_IDENTITY_ID in by the platform's token.
+    """Log in the identity of INFISICAL_MACHINE_IDENTITY_ID with the platform's token.
 
     Raises what `platform_token` and `oidc` do.
     """

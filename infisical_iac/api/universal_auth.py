@@ -132,7 +132,7 @@ def _auth(answer: dict[str, Any]) -> UniversalAuth:
 
 
 def read_field(value: Any) -> Any:
-    """Return a field of a login method as it is compared: ranges of addresses as texts."""
+    """Return a field of a login method in the form that is compared: address ranges as strings."""
     return tuple(sorted(map(_range, value))) if isinstance(value, list) else value
 
 

@@ -255,7 +255,7 @@ class Keep(SettingsModel):
     def _keeps_at_least_one(self) -> Self:
         numbers = self.model_dump().values()
         if min(numbers) < 0 or not any(numbers):
-            raise ValueError("must keep at least one, in numbers of 0 or more")
+            raise ValueError("must keep at least one snapshot; write numbers of 0 or more")
         return self
 
 

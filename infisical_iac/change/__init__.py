@@ -1,12 +1,17 @@
 """Changes of version that can be undone: an upgrade by `apply`, a rollback by hand.
 
-Both take the same steps:
+Both take the same steps on a single host:
 
 1. What runs is kept as a release.
-2. The data for the desired version are loaded from a dump into a new volume next to the old one.
-3. The two volumes are swapped.
-4. The desired version has to pass the post-upgrade checks (`workspace/checks.py`). Until then the
-   old volume is kept as it was left.
+2. The edge is closed, and Infisical stops.
+3. The data are dumped, and those for the desired version are loaded from a dump into a new volume
+   next to the old one.
+4. The two volumes are swapped.
+5. The desired version has to pass the post-upgrade checks (`workspace/checks.py`), the last of
+   which opens the edge. Until then the old volume is kept as it was left.
+
+A cluster goes on serving during an upgrade. It closes the edge only right before it swaps the data,
+for a rollback to those of a release.
 
 A release is a directory of the host below RELEASES, named after the time and the version:
 

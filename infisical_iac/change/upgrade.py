@@ -100,7 +100,7 @@ class _OnHost(Changeover):
             self.before,
             port=self._start_closed(),
             same_data=same_data,
-            opening=self.open_,
+            open_edge=self.open_,
             other_version=True,
         )
 
@@ -121,7 +121,7 @@ class _OnHost(Changeover):
 
     def open_(self) -> None:
         if run(f"test ! -e {_CLOSED_FILE} || echo closed", doing="see whether Infisical is closed"):
-            # That login is at the forwarded port.
+            # The session used the forwarded port, which goes to the closed Infisical.
             session.forget()
             self._up()
             self._end_closed()

@@ -80,7 +80,7 @@ def is_sensitive(key: str, value: str, *, in_sample: bool = False) -> bool:
 
 
 def is_placeholder(value: str) -> bool:
-    """Return whether a value is one to be filled in, such as `changeme`."""
+    """Return whether a value is a placeholder to be filled in, such as `changeme`."""
     return bool(_PLACEHOLDER.fullmatch(value))
 
 
@@ -259,10 +259,10 @@ _MOVE = "Move such values to Infisical: begin with `infisical-iac migrate scan`.
 _REWRITE = "Leave such values empty, and rotate those that are or were in use."
 _EXCLUDE = "Add .env.* to .gitignore."
 _IGNORED = (
-    "The loaders ignore such values: secrets belong in Infisical, your own overrides below a line "
-    "`# overrides` (`infisical-iac docs develop`, Every day)."
+    "The loaders ignore such values: put secrets into Infisical, and your own overrides below a "
+    "line `# overrides` (`infisical-iac docs develop`, Every day)."
 )
-_OVERRIDE = "On this machine it counts instead of what Infisical has."
+_OVERRIDE = "On this machine it replaces the value in Infisical."
 _OVERRIDES = re.compile(r"^[ \t]*#[ \t]*overrides[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 
 
@@ -273,13 +273,13 @@ def findings(
     ignored: Set[str],
     proven: Mapping[str, Set[str]],
 ) -> Iterator[CheckFinding]:
-    """Yield findings on the values in `.env` files that should be only in Infisical.
+    """Yield findings on values in `.env` files that should only be in Infisical.
 
     Args:
-        ignored: the paths that git ignores. Such a `.env.local` may hold the variables that a
-            service logs in with, and a developer's own overrides.
-        proven: the keys that are proven to be in Infisical, by path. Those of one file are one
-            finding.
+        ignored: the paths that git ignores. A `.env.local` among them may hold service credentials
+            and a developer's own overrides.
+        proven: the keys that are proven to be in Infisical, by path. All such keys of a file are
+            one finding.
     """
     detection = LoaderDetection(paths, text)
     for path in paths:
@@ -305,7 +305,7 @@ def _find_encryption(root: Path, path: str) -> str:
 
 
 def is_local(path: str) -> bool:
-    """Return whether a path is a developer's own file, which the loaders read."""
+    """Return whether a path is a developer's own file that the loaders read."""
     return posixpath.basename(path) in (".env.local", _OWN_FILE)
 
 
@@ -313,7 +313,7 @@ _OWN_FILE = ".env.override"
 
 
 def _first_override(path: str, data: bytes) -> float:
-    """Return the first line of a developer's own file from which on keys are overrides."""
+    """Return the line after which all keys in a developer's own file are overrides."""
     if posixpath.basename(path) == _OWN_FILE:
         return 0
     text = data.decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Find secrets that are old, weak, equal in production and elsewhere, uneven, or never read."""
+"""Find secrets that are old, weak, shared by production and others, uneven, or never read."""
 
 import math
 import re
@@ -19,7 +19,7 @@ from infisical_iac.workspace.stored_secrets import StoredSecret
 
 _PRODUCTION = "production"
 _MOST_VERSIONS = 50
-_ROTATE = "Make a new one where it is issued, and write it: `infisical-iac secrets set`."
+_ROTATE = "Make a new one at the service that issued it, and store it: `infisical-iac secrets set`."
 
 # Returns an earlier version of a secret; None if the server no longer has it.
 ReadVersion = Callable[[StoredSecret, int], StoredSecret | None]
@@ -38,7 +38,7 @@ class Age(NamedTuple):
 
 
 def covers(pattern: str, secret: StoredSecret) -> bool:
-    """Return whether a pattern names a secret, or a folder or an environment around it."""
+    """Return whether a pattern names a secret, or the folder or environment that it is in."""
     around = [secret.path]
     while around[-1]:
         around.append(around[-1].rpartition("/")[0])
@@ -47,7 +47,7 @@ def covers(pattern: str, secret: StoredSecret) -> bool:
 
 
 def find_limit(secret: StoredSecret, max_age: Mapping[str, int]) -> tuple[str, int] | None:
-    """Return the pattern with the fewest days that covers a secret, with these days."""
+    """Return the pattern that covers a secret and allows the fewest days, with these days."""
     fitting = [(days, pattern) for pattern, days in max_age.items() if covers(pattern, secret)]
     return (min(fitting)[1], min(fitting)[0]) if fitting else None
 
@@ -55,12 +55,12 @@ def find_limit(secret: StoredSecret, max_age: Mapping[str, int]) -> tuple[str, i
 def find_age(secret: StoredSecret, read: ReadVersion | None, until: datetime) -> Age:
     """Return the age of a secret's value.
 
-    Each change of a comment or tag makes a version too, so that versions with the same value are
-    compared, from the present one back.
+    A change of a comment or tag makes a new version too. So versions are compared, from the latest
+    one back, until one has another value.
 
     Args:
-        read: reads an earlier version; None if values may not be read.
-        until: the time at which the search may end, as an older value is past its limit anyway.
+        read: function that reads an earlier version; None if values may not be read.
+        until: the search ends at this time: a value that is older is past its limit in any case.
     """
     age = Age(secret.changed, is_least=secret.version > 1)
     if read is None or secret.value is None:
@@ -115,12 +115,12 @@ def find_old(
         yield CheckFinding("old-value", f"{place}/{each.key}", each.key, message, cause=cause)
     for slug, count in unsure.items():
         message = (
-            f"{pluralize(count, 'secret')} changed within max_age, maybe only a comment or tag: "
-            "the age of such values is known with --values and a login that may read them."
+            f"{pluralize(count, 'secret')} changed within max_age, but maybe only in a comment or "
+            "tag: give --values, with a login that may read values, to know how old the values are."
         )
         yield CheckFinding("not-checked", slug, "", message, is_note=True)
     for pattern in sorted(max_age.keys() - used):
-        message = f"max_age has {pattern}, which fits no secret: correct or delete it."
+        message = f"max_age has {pattern}, which matches no secret: correct or delete it."
         yield CheckFinding("unused-rule", "hygiene", "", message, is_note=True)
 
 
@@ -165,7 +165,7 @@ _LEAST_BITS = 56  # a random password of ten letters and digits, and sixteen hex
 
 
 def is_weak(key: str, value: str) -> bool:
-    """Return whether a password or key could be guessed: it is common, short or repeats itself."""
+    """Return whether a password or key is easy to guess: common, short or repetitive."""
     found = _PASSWORD_IN_ADDRESS.findall(value)
     if not found:
         if "://" in value or not _SECRET_NAME.fullmatch(key) or _PUBLIC_NAME.fullmatch(key):
@@ -182,7 +182,7 @@ def _is_guessable(text: str) -> bool:
 
 
 def _bits(text: str) -> float:
-    """Return the logarithm of how many texts of such characters there are.
+    """Return the binary logarithm of the number of texts with such characters and this length.
 
     A character that continues a run, as in `aaaa` or `1234`, does not count.
     """
@@ -191,13 +191,13 @@ def _bits(text: str) -> float:
     pools = ((r"[0-9]", 10), (r"[a-z]", 6 if is_hex else 26), (r"[A-Z]", 6 if is_hex else 26))
     pool = sum(size for pattern, size in pools if re.search(pattern, text))
     pool += 30 if re.search(r"[^0-9A-Za-z]", text) else 0
-    # A text of few different characters is no better than one of an alphabet of these.
+    # A text of few different characters is as weak as one of a small alphabet.
     pool = min(pool, 6 * len(set(text)))
     return (len(text) - runs / 2) * math.log2(pool) if pool > 1 else 0.0
 
 
 def find_weak(secrets: Iterable[StoredSecret]) -> Iterator[CheckFinding]:
-    """Yield findings on passwords and keys that could be guessed."""
+    """Yield findings on passwords and keys that are easy to guess."""
     by_place: dict[tuple[str, str], list[str]] = {}
     paths: dict[tuple[str, str], str] = {}
     for each in secrets:
@@ -206,8 +206,8 @@ def find_weak(secrets: Iterable[StoredSecret]) -> Iterator[CheckFinding]:
             paths[each.place] = each.path
     for (folder, key), slugs in by_place.items():
         where = join_names(slugs)
-        cause = Cause(folder, f"{{count}} values in {where} could be guessed", _STRONGER)
-        message = f"{key} has a value in {where} that could be guessed. {_STRONGER}"
+        cause = Cause(folder, f"{{count}} values in {where} are easy to guess", _STRONGER)
+        message = f"{key} has a value in {where} that is easy to guess. {_STRONGER}"
         yield CheckFinding("weak-value", paths[folder, key], key, message, cause=cause)
 
 
@@ -222,7 +222,7 @@ def find_uneven(
 ) -> Iterator[CheckFinding]:
     """Yield notes on secrets that only some environments have.
 
-    Left out are keys that are reported already, and folders without any secret in an environment.
+    Keys that are reported already are left out, and folders that are empty in an environment.
 
     Args:
         unseen: environments and folders that the login may not see.
@@ -254,8 +254,8 @@ def find_hidden(secrets: Iterable[StoredSecret]) -> Iterator[CheckFinding]:
     hidden = Counter(f"{each.environment}{each.folder}" for each in secrets if each.value is None)
     for place, count in sorted(hidden.items()):
         message = (
-            f"The login may not read {pluralize(count, 'value')}: equal and weak ones were not "
-            "searched there, and their age is that of the last change."
+            f"The login may not read {pluralize(count, 'value')}: weak and equal ones were not "
+            "searched, and their ages count from the last change."
         )
         yield CheckFinding("values-hidden", place, "", message, is_note=True)
 
@@ -268,14 +268,14 @@ def find_unread(
     days: int,
     now: datetime,
 ) -> Iterator[CheckFinding]:
-    """Yield findings on the folders that nobody has read for some days, by the access log.
+    """Yield findings on folders that nobody has read for some days, according to the access log.
 
-    Loaders read whole folders, so that the log does not show single secrets. A folder counts as
-    read too if one above it was, or a service's that imports it. Folders with secrets that are all
-    younger are left out.
+    Loaders read whole folders, so the log does not show single secrets. A folder also counts as
+    read if a folder above it was read, or the folder of a service that imports it. Folders whose
+    secrets are all younger are left out.
 
     Args:
-        reads: the log of at least these days, if it goes back so far.
+        reads: the reads in the access log, of at least these days if the log goes back so far.
         projects: the ids and slugs of the projects.
     """
     since = now - timedelta(days=days)
@@ -283,7 +283,7 @@ def find_unread(
         why = "it has reads that name no folder"
         if not reads.has_unplaced:
             why = f"it begins on {reads.began:%Y-%m-%d}" if reads.began else "there is none"
-        message = f"The access log can't tell what nobody has read for {days} days: {why}."
+        message = f"The access log can't show which folders nobody has read for {days} days: {why}."
         yield CheckFinding("not-checked", "hygiene", "", message, is_note=True)
         return
     read = {(slug, folder) for project, slug, folder in reads.places if project in projects}
@@ -299,7 +299,7 @@ def find_unread(
         if created <= since and not any((slug, each) in read for each in around):
             place = f"{slug}{folder}"
             message = (
-                f"Nobody has read it for {days} days, as far as the access log shows. Delete what "
+                f"The access log has no read of it in {days} days. Delete what "
                 f"is not needed, or accept {place} in {NAME}."
             )
             yield CheckFinding("not-read", place, "", message)

@@ -1,4 +1,4 @@
-"""Propose changes, as a patch, to files of services that still speak of `.env` files.
+"""Propose changes, as a patch, to files of services that still mention `.env` files.
 
 Only lines whose meaning is certain are changed: instructions that copy an `.env` file, `env_file:`
 in compose files, steps of CI that write one, and commands in documents. People change the rest.
@@ -29,12 +29,12 @@ _VARIABLES = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
 _README = re.compile(r"readme(\.md|\.markdown)?", re.IGNORECASE)
 _DOCUMENT = re.compile(r".*\.(md|markdown|mdx)|readme", re.IGNORECASE)
 _CI = re.compile(r"(.*/)?(\.github/workflows/[^/]+\.ya?ml|\.gitlab-ci(\.[^/]*)?\.ya?ml)")
-# Git reads a name with such characters in a patch otherwise.
+# Git unquotes a name with such characters in a patch.
 _PLAIN_PATH = re.compile(r"[\w@+.,=/()\[\]{}~#%-]+")
 
 
 class Proposal(NamedTuple):
-    """A file with its text before and after the proposed change; new files have none before."""
+    """A file with its text before and after the proposed change; a new file has no text before."""
 
     path: str
     before: str
@@ -54,7 +54,7 @@ class Proposal(NamedTuple):
 
 
 def _split(text: str) -> list[str]:
-    # Not `splitlines`, which also divides at characters that are no line ends to git.
+    # Not `splitlines`, which also splits at characters that git takes for part of a line.
     return [line for line in re.split(r"(?<=\n)", text) if line]
 
 
@@ -62,7 +62,7 @@ def propose(repository: Repository, services: Collection[str]) -> list[Proposal]
     """Return the proposed changes, by path; nothing is written.
 
     Args:
-        services: those whose files were migrated; they get a section on how to run them.
+        services: the services whose files were migrated; each gets a section on how to run it.
     """
     after: dict[str, str] = {}
     for path in repository.paths:
@@ -98,12 +98,12 @@ def _is_ignored(file: Path) -> bool:
 
 
 def as_patch(proposals: Sequence[Proposal]) -> str:
-    """Return the patch that `git apply` takes in the directory of the services."""
+    """Return the patch, for `git apply` in the directory of the services."""
     return "".join(each.diff for each in proposals)
 
 
 def _read(root: Path, path: str) -> str:
-    """Return a text that a patch can change; "" for a link, and for what is not UTF-8."""
+    """Return the text of a file; "" if a patch can't change it: a link, or not UTF-8."""
     if (root / path).is_symlink():
         return ""
     data, problem = find.content(root, path)
@@ -129,7 +129,7 @@ _ENV_FILE_FLAG = re.compile(
 
 
 def change_dockerfile(text: str) -> str:
-    """Return a Dockerfile that copies no `.env` file, and starts no program with one."""
+    """Return a Dockerfile without copies of `.env` files, and without `--env-file` in `CMD`."""
     lines = _split(text)
     before = ["", *lines]
     return "".join(
@@ -159,10 +159,11 @@ def _writes_env_file(command: str) -> bool:
 
 
 def change_compose_file(text: str) -> str:
-    """Return a compose file whose services get the login's variables instead of an `.env` file.
+    """Return a compose file whose services get credentials as variables instead of `.env` files.
 
     If it builds several services, each gets variables of its own, as each has its own credentials.
-    A service with another `env_file`, or whose `environment` is in the form {…}, stays as it is.
+    A service stays as it is if its `env_file` names other files, or its `environment` is written
+    in the form {…}.
     """
     lines = _split(text)
     end = "\r\n" if "\r\n" in text else "\n"
@@ -231,7 +232,7 @@ def _all_env_files(value: yaml.Node) -> bool:
 
 
 def _last_line(node: yaml.Node) -> int:
-    """Return the last line of a node; a block ends where the next token begins."""
+    """Return the last line of a node; YAML's end mark of a block is at the next token."""
     if isinstance(node, yaml.ScalarNode) and node.style in ("|", ">"):
         return int(node.end_mark.line) - 1
     if not isinstance(node, yaml.CollectionNode) or node.flow_style or not node.value:
@@ -247,7 +248,7 @@ def _in_mapping(indent: str, own: str, there: Collection[str]) -> list[str]:
 
 
 def _has_same_rest(changed: str, before: str) -> bool:
-    """Return whether a compose file is the same but for `env_file` and `environment`."""
+    """Return whether two compose files differ only in `env_file` and `environment`."""
     try:
         return bool(_without_variables(_data(changed)) == _without_variables(_data(before)))
     except (yaml.YAMLError, AttributeError):
@@ -286,8 +287,8 @@ _LEFT_OUT = (
 def change_ci(text: str) -> str:
     """Return a workflow without the commands that only write an `.env` file.
 
-    A comment in their place says what the service needs instead. A step with more keys than a name,
-    and a list of steps with no other one, stay as they are.
+    A comment in their place says what the service needs instead. A step stays as it is if it has
+    more keys than its name and command, or if it is the only step of its job.
     """
     lines = _split(text)
     changed: list[str] = []
@@ -300,7 +301,7 @@ def change_ci(text: str) -> str:
         deeper = len(following) - len(following.lstrip()) > len(indent)
         is_whole = not deeper
         if found["run"] and not found["dash"]:
-            # A key of a step: the step may have a name before it, and nothing else.
+            # The command is a key of a step: the step is removed if its only other key is a name.
             is_named = bool(changed) and bool(_NAMED_STEP.match(changed[-1]))
             is_last = not following.startswith(indent) or not following.strip()
             is_whole = is_named and is_last and not deeper
@@ -308,7 +309,7 @@ def change_ci(text: str) -> str:
                 indent = changed.pop().partition("-")[0]
         comment = _LEFT_OUT
         if not found["run"] and not found["dash"]:
-            # A line of a script, which needs a command in its place: it may be all of a condition.
+            # The line may be the whole body of an `if`, which needs a command: hence `true`.
             is_whole, comment = _is_script_line(lines, number, indent), f"true {_LEFT_OUT}"
         end = "\r\n" if line.endswith("\r\n") else "\n"
         changed.append(f"{indent}{comment}{end}" if is_whole else line)
@@ -337,7 +338,7 @@ def _has_same_parts(changed: str, before: str) -> bool:
 
 
 def _list_parts(data: Any, at: str = "") -> Iterator[str]:
-    """Yield the places of all texts and lists that are not empty; entries of lists have none."""
+    """Yield the paths of all strings and non-empty lists; list entries have no path."""
     if isinstance(data, dict):
         for key, value in data.items():
             yield from _list_parts(value, f"{at}/{key}")
@@ -354,7 +355,7 @@ _NODE_IN_DOCUMENT = re.compile(r"\bnode\s+--env-file(?:-if-exists)?=\S+\s+")
 
 
 def change_document(text: str) -> str:
-    """Return a document whose commands make no `.env` file, and read none."""
+    """Return a document without commands that make or read an `.env` file."""
 
     def copy(found: re.Match[str]) -> str:
         file = f"{found['to']}.env.local"
@@ -385,7 +386,7 @@ def _add_sections(
         heading = HEADING if is_own else HEADING.replace("this service", name)
         before = texts.get(path) or _read(repository.root, path)
         if not before and os.path.lexists(repository.root / path):
-            continue  # Git refuses a patch as a whole that makes a file which is there.
+            continue  # Git refuses a whole patch if it creates an existing file.
         if re.search(rf"(?im)^#+ +{re.escape(heading)}\s*$", before):
             continue
         section = _section(repository, name, home, heading, is_own=is_own)
@@ -400,14 +401,15 @@ def _add_sections(
 def _section(repository: Repository, name: str, home: str, heading: str, *, is_own: bool) -> str:
     folder = repository.workspace.services[name].folder
     development = _development_slug(repository)
-    place = "" if is_own or not home else f" in `{home}`"
+    is_here = is_own or not home
+    within, place = ("", "") if is_here else (f", in `{home}`", f" in `{home}`")
     paragraphs = [
         f"## {heading}",
         f"Its secrets are in Infisical, in the folder `{folder}`. There is no `.env` file.",
-        f"1. Log in{place}, once, with your own account: `{_runner(repository, home)} login`.\n"
+        f"1. Log in once{within}, with your own account: `{_runner(repository, home)} login`.\n"
         f"   You need access to `{development}`, which an operator of Infisical gives.\n"
         f"2. Start it{place}{_start_command(repository, name, home)}",
-        "In production the platform sets the service's own login. Write a new secret in\n"
+        "In production the platform sets the service's own credentials. Write a new secret in\n"
         "Infisical, in each environment, and read it by its name in the code.\n"
         "`infisical-iac check` finds names that are missing.",
     ]
@@ -425,14 +427,14 @@ def _manifest(repository: Repository, home: str) -> str:
 
 
 def _runner(repository: Repository, home: str) -> str:
-    """Return the runner's command, which the package of each language brings."""
+    """Return the runner's command, which the package of the loader installs."""
     return "npx with-secrets" if _manifest(repository, home) else "with-secrets"
 
 
 def _start_command(repository: Repository, name: str, home: str) -> str:
-    """Return the command that starts a service, by the runner unless it loads its own secrets.
+    """Return the command that starts a service, with the runner unless it loads its own secrets.
 
-    It is the end of a sentence, which says "as before" if the repository does not show a command.
+    The text ends a sentence. It is "as before" if the repository does not show a command.
     """
     command = ""
     if manifest := _manifest(repository, home):

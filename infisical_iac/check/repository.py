@@ -223,7 +223,7 @@ class Repository:
         return usage(self._by_service.get("", ()), self.text).used
 
     def find_samples(self) -> Iterator[Sample]:
-        """Yield the samples, such as `.env.example`, that are not in step with the code."""
+        """Yield the samples, such as `.env.example`, whose keys differ from those in the code."""
         held = self.code_by_service
         return find_samples(self.root, self.paths, self.services, held, self.elsewhere())
 

@@ -1,4 +1,4 @@
-"""Keep samples such as `.env.example` in step with the keys that the code of a service reads."""
+"""Keep samples such as `.env.example` up to date with the keys that a service's code reads."""
 
 import posixpath
 import re
@@ -24,7 +24,7 @@ _MOST_NAMED = 10
 
 
 class Sample(NamedTuple):
-    """A sample of a service, and its text in step with the code.
+    """A sample of a service, and its up-to-date text.
 
     Attributes:
         path: relative to the root.
@@ -39,7 +39,7 @@ class Sample(NamedTuple):
 
 
 def is_sample_of_service(path: str) -> bool:
-    """Return whether a file is a sample of all keys, not one of an environment or of the login."""
+    """Return whether a file is a sample of all keys, not of one environment or the credentials."""
     return bool(_NAME.fullmatch(posixpath.basename(path)))
 
 
@@ -50,12 +50,12 @@ def find_samples(
     code: Mapping[str, ServiceCode],
     elsewhere: Collection[str],
 ) -> Iterator[Sample]:
-    """Yield the samples that are not in step with the code of their service.
+    """Yield the samples whose keys differ from those that their service's code reads.
 
     Args:
         paths: the files below the root.
-        services: the directories of each service; samples in these count.
-        elsewhere: the words of files that belong to no service, which count as read.
+        services: the directories of each service; samples are searched in these.
+        elsewhere: the words in files that belong to no service; a key among them counts as read.
     """
     for name, homes in services.items():
         usage, given = code[name]
@@ -64,8 +64,7 @@ def find_samples(
             for key in sorted(usage.in_service)
             if not is_given(key) and not is_bootstrap(key) and key not in given
         ]
-        # A key whose name is only known when the code runs, or whose code can't be parsed, may be
-        # read nevertheless.
+        # Code that can't be parsed, or that computes names of keys when it runs, may read the key.
         is_sure = not usage.dynamic and not usage.unread
         used = {*usage.used, *elsewhere, *given}
         for path in sorted(paths):
@@ -80,7 +79,7 @@ def find_samples(
 def synchronize(
     path: str, data: bytes, wanted: Sequence[str], used: Collection[str], *, is_sure: bool = True
 ) -> Sample | None:
-    """Return a sample in step with the code; None if it can't be read.
+    """Return the up-to-date text of a sample; None if the sample can't be read.
 
     Comments, order, values and line ends stay. Missing keys come last, with empty values. A key
     that no code reads becomes a comment that says so; once code reads it, it is a key again. A key
@@ -119,7 +118,7 @@ def synchronize(
 
 
 def _restore(lines: Sequence[str], used: Collection[str]) -> Iterator[str]:
-    """Yield the lines, without the mark on those of keys that code reads again."""
+    """Yield the lines; the mark is removed from keys that code reads again."""
     for is_marked, group in groupby(lines, lambda line: line.startswith(MARK)):
         block = list(group)
         if is_marked:
@@ -132,7 +131,7 @@ def _restore(lines: Sequence[str], used: Collection[str]) -> Iterator[str]:
 
 
 def find_outdated(samples: Iterator[Sample]) -> Iterator[CheckFinding]:
-    """Yield notes on samples that are not in step with the code."""
+    """Yield notes on samples whose keys differ from those that the code reads."""
     for each in samples:
         problems = []
         if each.missing:
@@ -145,7 +144,7 @@ def find_outdated(samples: Iterator[Sample]) -> Iterator[CheckFinding]:
 
 
 def write_samples(root: Path, samples: Iterator[Sample]) -> list[Path]:
-    """Write samples in step with the code; return the changed files. Raises FileError."""
+    """Write the up-to-date samples; return the changed files. Raises FileError."""
     written = []
     for each in samples:
         file = root / each.path

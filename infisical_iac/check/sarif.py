@@ -18,7 +18,7 @@ SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 _LINE = re.compile(r"(.+):(\d+)")
 _DIGITS = 32
 
-# The rules of the findings on secrets in the open have a severity that GitHub shows as "high".
+# GitHub shows this severity, of the rules for exposed secrets, as "high".
 _SEVERITIES: Mapping[Kind, str] = {
     "secret-in-file": "8.0",
     "tracked": "8.0",
@@ -48,17 +48,18 @@ def as_sarif(
     version: str,
     prefix: str = "",
 ) -> dict[str, Any]:
-    """Return the log of one run.
+    """Return the findings of one run as a SARIF log.
 
-    Accepted findings are suppressed results, and notes are of level `note`. A finding on a place in
-    Infisical is shown at the `.infisical.json` of a service that reads it.
+    Accepted findings are suppressed results, and notes have the level `note`. SARIF needs a file
+    for each result: a finding on a place in Infisical is at the `.infisical.json` of a service that
+    reads this place.
 
     Args:
         services: the directories of each service, relative to the checked one.
         folders: the services by folder.
-        version: this tool's.
-        prefix: the checked directory, relative to the top of its git repository, which viewers take
-            all paths from.
+        version: the version of this tool.
+        prefix: the checked directory, relative to the top of its git repository. Viewers resolve
+            paths from that top.
     """
     suppressed = [*accepted]
     every = [*findings, *(each for each, _ in suppressed)]
@@ -89,7 +90,7 @@ def _result(
     finding: CheckFinding, rules: Sequence[Kind], at: Mapping[str, Sequence[str]], prefix: str
 ) -> dict[str, Any]:
     path, line, place = _locate(finding, at)
-    # Of names only: the result is the same one while nothing but its value or line changes.
+    # Made of names only: viewers recognize the result after its value or line has changed.
     identity = "\n".join((finding.kind, place or path, finding.key))
     location: dict[str, Any] = {
         "physicalLocation": {
@@ -110,7 +111,7 @@ def _result(
 
 
 def _locate(finding: CheckFinding, at: Mapping[str, Sequence[str]]) -> tuple[str, int, str]:
-    """Return a file of the repository and a line, and the place in Infisical if there is one."""
+    """Return a file of the repository, a line, and the place in Infisical or an empty string."""
     place = finding.place
     if found := _LINE.fullmatch(place):
         return found[1], int(found[2]), ""
@@ -127,7 +128,7 @@ def _locate(finding: CheckFinding, at: Mapping[str, Sequence[str]]) -> tuple[str
 
 
 def _folders_of(place: str) -> Iterator[str]:
-    """Yield the folders that a place in Infisical may be in: `/backend/KEY`, `live/backend/KEY`."""
+    """Yield the possible folders of a place in Infisical: `/backend/KEY`, `live/backend/KEY`."""
     path = place[place.find("/") :] if "/" in place else ""
     while path and path != "/":
         yield path

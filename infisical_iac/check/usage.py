@@ -34,12 +34,13 @@ class Usage:
     """The keys that a service uses.
 
     Attributes:
-        needed: the keys that are read without a default, with the place of the first such read.
+        needed: the keys that its code reads without a default, with the place of the first such
+            read.
         read: all keys that its code reads.
-        in_service: those that not only tests read.
-        used: those and the words of files that are neither JavaScript nor Python, or that can't be
-            parsed in full.
-        dynamic: the places that read keys by names that the code does not show.
+        in_service: the keys that code outside tests reads.
+        used: the keys in `read`, and the words of files that are neither JavaScript nor Python or
+            can't be parsed in full.
+        dynamic: the places where code computes the name of a key when it runs.
         unread: the paths of code that can't be parsed in full, with the reason.
     """
 
@@ -251,13 +252,13 @@ _ADD = "Add such keys in Infisical, or give them a default in the code."
 def find_unused(
     code: Mapping[str, ServiceCode], elsewhere: Collection[str], names: Names, workspace: Workspace
 ) -> Iterator[CheckFinding]:
-    """Yield findings on secrets that the services with access to them do not use.
+    """Yield findings on secrets that no service with access to them uses.
 
     A folder is only noted if the code of one of its readers is not in this repository, or if only
     jobs of pipelines read it.
 
     Args:
-        elsewhere: the words of files that belong to no service; they count as used.
+        elsewhere: the words of files that belong to no service; a key among them counts as used.
     """
     for folder in dict.fromkeys(folder for _, folder in names):
         readers = [

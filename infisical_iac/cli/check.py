@@ -145,12 +145,12 @@ def _line(found: CheckFinding, text: str) -> Text:
 @click.option(
     "--fix",
     is_flag=True,
-    help="First write what each .infisical.json lacks, and each .env.example.",
+    help="First correct each .infisical.json and .env.example.",
 )
 @click.option(
     "--values",
     is_flag=True,
-    help="Also read values, to find weak ones, equal ones and old ones; none is shown.",
+    help="Also read values, to find weak, equal and old ones; no value is shown.",
 )
 @click.option(
     "--sarif",
@@ -271,7 +271,7 @@ def _find_hygiene(
         days = rules.unread_days
         more += hygiene.find_unread(secrets, reads, projects, reached.desired, days, now)
     elif rules.unread_days:
-        message = "What nobody reads was not searched: the access log is read on the host, by -i."
+        message = "Unread folders were not searched: name the host with -i to read its access log."
         more.append(CheckFinding("not-checked", "hygiene", "", message, is_note=True))
     return more
 

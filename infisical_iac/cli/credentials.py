@@ -33,7 +33,9 @@ from infisical_iac.workspace.client_secrets import Rotation
 from infisical_iac.workspace.credential_file import FIRST_WORDS, Credential, render, variables
 from infisical_iac.workspace.credentials import Overview, Step, ago, notes, overview
 from infisical_iac.workspace.delivery import Courier, courier
-from infisical_iac.workspace.model import Account
+from infisical_iac.workspace.goal import Layout
+from infisical_iac.workspace.memory import locate
+from infisical_iac.workspace.model import Account, ServiceAccount
 from infisical_iac.workspace.reach import StoredCredentials, open_credentials
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
@@ -150,8 +152,9 @@ def _others_can_read_output() -> bool:
 def list_command(keeping: Keeping, as_json: bool) -> None:
     """List the credentials of all services: age, last use, number of uses, expiry, and files.
 
-    Identities that log in by tokens of their platform have none; their ids are listed, which are no
-    secret. Notes list what needs attention. No secret is shown, and nothing is changed.
+    Identities that log in with tokens of their platform have no credentials; their ids are listed,
+    which are not secret. Notes say what needs attention. No secret is shown, and nothing is
+    changed.
 
     Exit status: 0, or 1 for an error.
     """
@@ -169,9 +172,17 @@ def list_command(keeping: Keeping, as_json: bool) -> None:
         by_token = client_secrets.find_token_logins(
             reached.client, reached.desired, reached.memory.identities
         )
+        layout = (
+            locate(reached.client, reached, partly=True, known_only=True) if by_token else Layout()
+        )
     if as_json:
         logins = [
-            {"identity": each.identity, "id": id or None, "tokens": each.auth and each.auth.data}
+            {
+                "identity": each.identity,
+                "id": id or None,
+                "projects": _find_projects(each, layout),
+                "tokens": each.auth and each.auth.data,
+            }
             for each, id in by_token
         ]
         data = [row.data for row in rows]
@@ -181,9 +192,29 @@ def list_command(keeping: Keeping, as_json: bool) -> None:
     if rows or not by_token:
         print_table(columns, (_cells(row, kept.now) for row in rows))
     if by_token:
-        heads = ("Logs in by tokens", "INFISICAL_MACHINE_IDENTITY_ID", "Tokens")
-        print_table(heads, ((each.identity, id or "none yet", each.auth) for each, id in by_token))
+        heads = ("Logs in by tokens", "INFISICAL_MACHINE_IDENTITY_ID", "Project", "Tokens")
+        rows_of_tokens = (
+            (
+                each.identity,
+                id or "none yet",
+                " ".join(_find_projects(each, layout)),
+                each.auth,
+            )
+            for each, id in by_token
+        )
+        print_table(heads, rows_of_tokens)
     print_notes(remarks)
+
+
+def _find_projects(account: Account, layout: Layout) -> list[str]:
+    """Return the ids of the projects whose values an account reads."""
+    if isinstance(account, ServiceAccount):
+        places = [(account.environment, account.folder)]
+    elif account.sees_values:
+        places = [(slug, folder) for slug, each in account.places.items() for folder in each]
+    else:
+        places = []
+    return [*dict.fromkeys(filter(None, (layout.find(*place) for place in places)))]
 
 
 def _cells(row: Overview, now: datetime) -> tuple[object, ...]:
@@ -263,22 +294,22 @@ _IN_A_SAMPLE = {
 
 
 def _refuse_foreign(file: Path) -> None:
-    """Raise FileError if a file exists and holds more than credentials, or their empty names.
+    """Raise FileError if a file exists and holds more than credentials and overrides.
 
-    A developer's own overrides may follow.
+    The variables of the credentials may be empty.
     """
     there = _read(file)
     above = there.removesuffix(_overrides_in(file))
     lines = {line.strip() for line in above.splitlines() if not line.startswith("#")}
     if not (lines <= _IN_A_SAMPLE or there.startswith(FIRST_WORDS)):
         raise FileError(
-            f"{file} holds more than a service's login: move the rest, as `infisical-iac docs "
-            "develop` describes (Every day), and remove the file, or name another one"
+            f"{file} holds more than a service's credentials: move the rest, as `infisical-iac "
+            "docs develop` describes (Every day), and remove the file, or name another one"
         )
 
 
 def _overrides_in(file: Path) -> str:
-    """Return a developer's own overrides in a file, from their line on; "" without any."""
+    """Return the overrides in a file, from the line `# overrides` on; "" if there are none."""
     found = re.search(r"(?im)^[ \t]*#[ \t]*overrides[ \t]*$", _read(file))
     return found.string[found.start() :] if found else ""
 

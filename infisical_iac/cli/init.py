@@ -40,6 +40,7 @@ from infisical_iac.core.terminal import echo
 from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.init import answers, repository
 from infisical_iac.init.answers import Answers
+from infisical_iac.init.repository import Pipeline
 from infisical_iac.init.services import FoundService, find_services, name_services
 from infisical_iac.init.upgrade import (
     Upgraded,
@@ -48,6 +49,9 @@ from infisical_iac.init.upgrade import (
     upgrade_settings_text,
 )
 from infisical_iac.workspace import local_file
+from infisical_iac.workspace.load import load
+
+_STORED_KEY = "INFISICAL_SSH_KEY"
 
 
 @click.command()
@@ -175,6 +179,11 @@ from infisical_iac.workspace import local_file
     metavar="EMAIL=ROLE",
     help="Add a person with a role in the project to the project file; can be repeated.",
 )
+@click.option(
+    "--pipeline",
+    type=click.Choice([*repository.WORKFLOWS]),
+    help="Write the workflow of this platform again, and add its jobs to the project file.",
+)
 @click.option("--yes", is_flag=True, help="Ask nothing: use the defaults and all services found.")
 @click.option(
     "--force",
@@ -200,6 +209,7 @@ def init(
     add_service: tuple[str, ...],
     add_environment: tuple[str, ...],
     add_person: tuple[str, ...],
+    pipeline: str | None,
     yes: bool,
     force: bool,
     upgrade: bool,
@@ -237,9 +247,9 @@ def init(
     additions = Additions.parse(add_service, add_environment, add_person)
     if _is_edited(directory, repository.settings_file(group), group) and not force:
         place = init_again.Place(directory, group, yes)
-        init_again.extend(place, additions, given)
+        init_again.extend(place, additions, given, pipeline or "")
         return
-    _write_first(directory, group, additions, given, yes=yes, keeps=not force)
+    _write_first(directory, group, additions, given, pipeline or "", yes=yes, keeps=not force)
 
 
 class _Chosen(NamedTuple):
@@ -254,6 +264,7 @@ def _write_first(
     group: str,
     additions: Additions,
     given: Mapping[str, str | None],
+    platform: str,
     *,
     yes: bool,
     keeps: bool,
@@ -308,9 +319,9 @@ def _write_first(
         login=login,
         isolation=isolation,
     )
-    files, stays = _render(directory, answered, project_file, root)
-    if kept:
-        files[project_file] = read_file(directory / project_file)
+    pipeline = init_again.find_pipeline(directory, platform)
+    kept_text = read_file(directory / project_file) if kept else ""
+    files, stays = _render(directory, answered, project_file, root, kept_text, pipeline)
     files[project_file] = additions.add_to(files[project_file])
     if tested and tested.host_key:
         known_hosts = str(KNOWN_HOSTS)
@@ -329,21 +340,37 @@ def _write_first(
     local |= init_again.find_local_files(directory, additions, files[project_file], site_url)
     write_files({directory / path: text for path, text in files.items()} | local)
     _report(answered, chosen, files, stays)
+    if not repository.is_clone(directory):
+        declared = load(files[project_file])
+        reading = declared.environments[-1].slug if site_url else ""
+        # A project file that is kept may lack the jobs.
+        has_jobs = pipeline and pipeline.jobs(reading).keys() <= declared.ci.keys()
+        init_again.report_pipeline(pipeline if has_jobs else None, reading)
 
 
 def _render(
-    directory: Path, answered: Answers, project_file: str, root: Path
+    directory: Path,
+    answered: Answers,
+    project_file: str,
+    root: Path,
+    kept: str,
+    pipeline: Pipeline | None,
 ) -> tuple[dict[str, str], list[str]]:
-    """Return the texts to write by their paths, and the paths of files that stay as they are."""
+    """Return the texts to write by their paths, and the paths of files that stay as they are.
+
+    Args:
+        kept: the text of a project file that stays as it is; empty for none.
+    """
     is_clone = repository.is_clone(directory)
-    pipeline = None if is_clone else repository.find_pipeline(directory)
     files = repository.files(answered, project_file, pipeline)
+    files[project_file] = kept or files[project_file]
     stays = []
     inventory = repository.inventory_file(answered.group)
     around = {inventory: files.pop(inventory)}
     if not is_clone:
         services = os.path.relpath(root, directory.resolve())
-        around |= repository.files_around(answered, project_file, services)
+        last = load(files[project_file]).environments[-1].slug
+        around |= repository.files_around(answered, project_file, services, last)
     for path, text in around.items():
         if not (directory / path).exists():
             files[path] = text
@@ -510,14 +537,28 @@ def _upgrade_all(directory: Path) -> Iterator[tuple[Path, tuple[str, Upgraded]]]
         yield file, _upgrade_file(file, upgrade_settings_text)
     for file in sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")]):
         yield file, _upgrade_file(file, upgrade_project_text)
-    pyproject, running = directory / PYPROJECT, bundle.version()
+    pyproject = directory / PYPROJECT
     if pyproject.is_file():
-        text = read_file(pyproject)
-        pin = tool_versions.find_pin(text, bundle.NAME)
-        if pin and tool_versions.version_numbers(pin) < tool_versions.version_numbers(running):
+        text = new = read_file(pyproject)
+        for name, running in (
+            (bundle.NAME, bundle.version()),
+            (repository.LOADER, repository.LOADER_VERSION),
+        ):
+            pin = tool_versions.find_pin(text, name)
+            if pin and tool_versions.version_numbers(pin) < tool_versions.version_numbers(running):
+                new = upgrade_pin(new, name, running)
+        if new != text:
             notes = ("run `uv lock` afterwards, if you have a uv.lock",)
-            new = Upgraded(upgrade_pin(text, bundle.NAME, running), notes)
-            yield pyproject, (text, new)
+            yield pyproject, (text, Upgraded(new, notes))
+    for platform, path in repository.WORKFLOWS.items():
+        text = read_file(directory / path)
+        # That of a release before took the key from the platform.
+        if _STORED_KEY in text:
+            note = (
+                "it reads an SSH key that is stored at the platform: `infisical-iac init "
+                f"--pipeline {platform}` has it read the key from Infisical"
+            )
+            yield directory / path, (text, Upgraded(text, (note,)))
 
 
 def _upgrade_file(file: Path, change: Callable[[str], Upgraded]) -> tuple[str, Upgraded]:

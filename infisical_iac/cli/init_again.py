@@ -19,21 +19,22 @@ from infisical_iac.cli.init_questions import (
     show_difference,
     write_files,
 )
-from infisical_iac.core.bundle import default_settings
+from infisical_iac.core.bundle import NAME, default_settings
 from infisical_iac.core.errors import FileError, Refused, SettingsError
-from infisical_iac.core.own_repository import KNOWN_HOSTS
+from infisical_iac.core.own_repository import KNOWN_HOSTS, PYPROJECT
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.wording import join_names
 from infisical_iac.host.shared import MANAGED
 from infisical_iac.init import answers, project_file, repository
-from infisical_iac.init.repository import read_settings, set_settings
+from infisical_iac.init.repository import Pipeline, read_settings, set_settings
+from infisical_iac.init.upgrade import add_pin
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.model import Environment
 
 _T = TypeVar("_T")
 
-_ADDING = "--add-service, --add-environment or --add-person"
+_ADDING = "--add-service, --add-environment, --add-person or --pipeline"
 # The answers that are settings, and can be corrected.
 _SHOWN_DEFAULTS = {"ssh_port": 22, "ssh_user": "root"}
 _CORRECTABLE = (
@@ -114,8 +115,13 @@ class Place(NamedTuple):
         return read_file(self.directory / path)
 
 
-def extend(place: Place, additions: Additions, given: Mapping[str, str | None]) -> None:
+def extend(
+    place: Place, additions: Additions, given: Mapping[str, str | None], platform: str = ""
+) -> None:
     """Apply the additions and corrections that options give; without any, ask what to do.
+
+    Args:
+        platform: whose workflow is written again; empty for none.
 
     Raises Refused for a correction that can't be confirmed.
     """
@@ -126,7 +132,9 @@ def extend(place: Place, additions: Additions, given: Mapping[str, str | None]) 
         _correct(place, options)
     if any(additions):
         _add(place, additions)
-    if not corrected and not any(additions):
+    if platform:
+        _set_up_pipeline(place, platform)
+    if not corrected and not any(additions) and not platform:
         if place.yes:
             echo(f"Nothing to add: give {_ADDING}.")
         else:
@@ -140,6 +148,7 @@ def _offer(place: Place) -> None:
         ("add an environment", _ask_environment),
         ("add a person", _ask_person),
         ("correct an answer", _ask_correction),
+        ("set up the pipeline", _ask_pipeline),
     )
     echo(f"This repository has its settings in {place.settings} already.\n")
     for number, (title, _) in enumerate(actions, start=1):
@@ -206,6 +215,110 @@ def _ask_correction(place: Place) -> bool:
 
     name = prompt(f"Which answer ({', '.join(names)})", None, check, "the answer's own option")
     return _correct(place, {name: None})
+
+
+def _ask_pipeline(place: Place) -> bool:
+    found = repository.find_pipeline(place.directory)
+
+    def check(value: str) -> str:
+        if value not in repository.WORKFLOWS:
+            raise SettingsError(
+                f"{value!r} is no platform; write {' or '.join(repository.WORKFLOWS)}"
+            )
+        return value
+
+    default = found.platform if found else None
+    return _set_up_pipeline(place, prompt("Which platform", default, check, "--pipeline"))
+
+
+def find_pipeline(directory: Path, platform: str) -> Pipeline | None:
+    """Return the repository of the pipeline; None if it is unknown and no platform was given.
+
+    Raises SettingsError if the platform was given, and the repository has no address there.
+    """
+    if repository.is_clone(directory):
+        return None
+    found = repository.find_pipeline(directory, platform)
+    if found is None and platform:
+        raise SettingsError(
+            f"--pipeline: {directory} has no remote `origin` at {platform}: add it by `git remote "
+            "add origin ADDRESS`",
+            code="settings.pipeline",
+        )
+    return found
+
+
+def _set_up_pipeline(place: Place, platform: str) -> bool:
+    """Write the workflow of a platform, and add its jobs to the project file, after a question.
+
+    Raises Refused with `--yes` for a workflow that a person may have edited.
+    """
+    found = find_pipeline(place.directory, platform)
+    if found is None:
+        raise SettingsError(
+            "a clone has no pipeline of its own: use a repository that `init` wrote"
+        )
+    settings = {**default_settings(), **read_settings(place.read(place.settings))}
+    text, workflow = place.read(place.project_file), repository.WORKFLOWS[platform]
+    last = load(text).environments[-1].slug
+    has_address = str(settings["site_url"]) != str(default_settings()["site_url"])
+    answered = answers.Answers(
+        ssh_public_key="a new server's" if settings.get("server_ssh_keys") else "",
+        site_url=str(settings["site_url"]) if has_address else "",
+        group=place.group,
+    )
+    reading = last if has_address else ""
+    pyproject = place.read(str(PYPROJECT))
+    desired = {
+        place.project_file: project_file.add_jobs(
+            text, found.jobs(reading), repository.OPERATIONS if reading else ""
+        ),
+        workflow: repository.files_around(answered, place.project_file, "", last)[workflow],
+        str(PYPROJECT): add_pin(pyproject, NAME, repository.LOADER, repository.LOADER_VERSION),
+    }
+    files = {path: after for path, after in desired.items() if after != place.read(path)}
+    if not files:
+        echo(f"Nothing to change: {workflow} is up to date.")
+    elif place.yes and workflow in files and place.read(workflow):
+        raise Refused(
+            f"{workflow} has been edited, or is of another release: leave out --yes to see the "
+            "difference and decide, or remove it first",
+            code="refused.edited",
+        )
+    elif not _write(place, files):
+        return False
+    if str(PYPROJECT) in files:
+        echo("Run `uv lock`, if you have a uv.lock.")
+    report_pipeline(found, reading)
+    return bool(files)
+
+
+def report_pipeline(found: Pipeline | None, environment: str) -> None:
+    """Print what is left to do for the workflows.
+
+    Args:
+        environment: whose `/operations` they read; empty without a domain.
+    """
+    if not environment:
+        echo(
+            "\nNo domain: the workflows only check the services, because no job of a platform "
+            "reaches Infisical to read the SSH key. Run `infisical-iac drift` on your own machine."
+        )
+    elif found is None:
+        echo(
+            "\nThe workflows log in without a stored secret. Once `origin` is at GitHub or GitLab, "
+            "`infisical-iac init --pipeline github` (or gitlab) adds their jobs to the project "
+            "file."
+        )
+    else:
+        folder = repository.OPERATIONS
+        echo(
+            "\nThe workflows log in without a stored secret, and read the SSH key from "
+            f"{folder} of {environment}. After `apply`, once:\n\n"
+            f"    infisical-iac secrets set {folder}/SSH_PRIVATE_KEY --env {environment} < KEY\n"
+            "    infisical-iac credentials list\n\n"
+            "The second prints the values of variables that README.md names, section CI."
+        )
 
 
 def _add(place: Place, additions: Additions) -> bool:
@@ -283,7 +396,10 @@ def _correct(place: Place, given: Mapping[str, str | None]) -> bool:
         )
     is_done = _write(place, {place.settings: set_settings(before, changes), **files})
     if is_done and "site_url" in changes:
-        echo("The services' files name the address too: `infisical-iac check PATH --fix` sets it.")
+        echo(
+            "The services' files name the address too: `infisical-iac check PATH --fix` sets it. "
+            "So do the workflows: `infisical-iac init --pipeline NAME` writes one again."
+        )
     return is_done
 
 

@@ -96,15 +96,15 @@ def clean(
     PLAN_FILE is the plan that was migrated, by default migration.yaml.
 
     A file is deleted, and removed from git's index, only if it is byte for byte the one that was
-    read back from Infisical. Ignore rules and examples with a service's three login variables are
-    added, and places that still mention the old files are listed.
+    read back from Infisical. Ignore rules and a .env.local.example with the variables of
+    credentials are added, and places that still mention the old files are listed.
 
     For README files, other documents, Dockerfiles, compose files and CI, changes are proposed in
-    migration.patch next to the plan: review it, and apply it by `git apply`.
+    migration.patch next to the plan: review it, and apply it with `git apply`.
 
-    Files that hold only login variables, or that the plan skips as a whole, are kept. A
-    service that loses files and has no loader, as `infisical-iac check` reports it, is named (✗)
-    before the question: it can't start then.
+    Files that hold only credentials, or that the plan skips as a whole, are kept. A service that
+    loses files and has no loader, as `infisical-iac check` reports it, is named (✗) before the
+    question: it can't start then.
 
     Exit status: 0 when every other file is deleted; 2 when some are kept; 1 for an error, or if
     you answer no.
@@ -196,7 +196,7 @@ def _show(root: Path, plan: _Plan) -> None:
 
 
 def _read_repository(root: Path, project_file: Path) -> Repository | None:
-    """Return the repository with its services; None, with a note, if they can't be known."""
+    """Return the repository with its services; None, with a note, without a project file."""
     try:
         return Repository(root, load(project_file))
     except UserError as error:
@@ -276,7 +276,7 @@ def _run(root: Path, plan: _Plan, keys: _Keys, key: bytes) -> list[KeptFile]:
         cleaning.write(example)
     if plan.patch:
         with atomic.explain_failure(plan.patch):
-            # Its lines may be next to secrets in these files, as in the files themselves.
+            # The patch quotes lines of these files, which may be next to secrets.
             atomic.write(plan.patch, proposals.as_patch(plan.proposed), mode=0o600)
     if plan.archive:
         if git.top(root) and not git.is_ignored(plan.archive):

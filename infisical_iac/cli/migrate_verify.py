@@ -46,7 +46,8 @@ def verify(
     Values are compared by their hashes, so the files are not needed. Each service's access is
     tested by a login with its own credentials; with INFISICAL_API_URL and without --credentials, it
     is derived from the service's roles and privileges. The access of other identities and people in
-    the project is always derived so. Nothing is changed in Infisical, and no value is shown. The
+    the project is always derived so, and that of services that log in by a token of their platform:
+    a note names each. Nothing is changed in Infisical, and no value is shown. The
     time of a success is written to migration-report.json, for `migrate clean`.
 
     Exit status: 0 if everything is as planned; 2 if something is not; 1 for an error, or if the

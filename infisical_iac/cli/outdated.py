@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from infisical_iac.core.settings import Settings
 
 
-@click.command()
+@click.command("outdated")
 @inventory_option
 @json_option
 @click.option(
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     help="Print what the changelog of this version says since VERSION, not the table of versions.",
 )
 @click.pass_context
-def outdated(
+def outdated_command(
     ctx: click.Context, inventory: str, as_json: bool, pin: bool, since: str | None
 ) -> None:
     """Show new versions of this tool and of the images that the settings pin.

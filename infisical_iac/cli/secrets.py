@@ -57,7 +57,7 @@ def secrets() -> None:
 
 
 class _Reaching(NamedTuple):
-    """The connection that a command's options name."""
+    """The connection that a command's options describe."""
 
     inventory: str
     project_file: Path | None
@@ -68,7 +68,7 @@ class _Reaching(NamedTuple):
 
 
 def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options on the connection to a command, as one argument: `reaching`."""
+    """Add the options of the connection to a command; it gets them as its argument `reaching`."""
 
     @inventory_option
     @project_file_option("--workspace-file")
@@ -84,7 +84,7 @@ version_option = click.option(
     "expected",
     type=click.IntRange(min=0),
     metavar="VERSION",
-    help="Change nothing unless this is the present version; 0 for a secret that must not exist.",
+    help="Change nothing unless the secret has this version; 0 if it must not exist yet.",
 )
 
 
@@ -169,13 +169,13 @@ def set_command(
 ) -> None:
     """Write SECRET, such as backend/STRIPE_KEY, with the value from standard input or a prompt.
 
-    The value is read back and compared. A value of several lines keeps its bytes; of a single
-    line, the line end is left out. A value with blanks at its ends, which Infisical would trim, is
-    refused. Nothing is written if the secret has this value already.
+    The value is read back and compared. A value of several lines is stored byte for byte; a single
+    line is stored without its line end. A value that begins or ends with blanks is refused, since
+    Infisical would trim it. Nothing is written if the secret has this value already.
 
     With --if-version, nothing is written if somebody has changed the secret since that version,
-    which `secrets list` shows. A change in the moment of writing can't be prevented: it is
-    reported, and both values are in the secret's history.
+    which `secrets list` shows. A change at the same moment can't be prevented: it is reported, and
+    both values are in the secret's history.
 
     Exit status: 0 when the value is there; 2 if it waits for an approval; 1 for an error.
     """
@@ -223,7 +223,7 @@ def unset_command(
 ) -> None:
     """Delete SECRET, such as backend/STRIPE_KEY, in one environment.
 
-    This command can't bring it back: Infisical's page has what a deleted secret held, if at all.
+    This can't be undone here: at most Infisical's web page still has the deleted value.
 
     Exit status: 0 when it is deleted; 2 if that waits for an approval; 1 for an error, or if you
     answer no.
@@ -238,7 +238,7 @@ def unset_command(
             )
         at.refuse_changed(before, expected)
         confirm(f"Delete {at}, version {before.version}?", yes=yes)
-        # A person may take a while to answer.
+        # The secret may have changed while the question was open.
         at.refuse_changed(at.read(), before.version)
         made: list[str] = []
         with reached.recorded("secrets", made):
@@ -323,7 +323,7 @@ def _compare(one: StoredSecret | None, other: StoredSecret | None) -> str:
 
 
 def _key() -> bytes:
-    """Return the key of the fingerprints, which is made if there is none."""
+    """Return the key of the fingerprints; make one if there is none."""
     file = Path(plan_file.KEY_FILE)
     key = plan_file.load_or_make(file)
     note_exposed(file)
@@ -342,7 +342,7 @@ def _read(reached: Reached, environments: Sequence[str], place: str | None) -> F
 
 
 def _list_hidden(found: FoundSecrets, environments: Sequence[str]) -> Iterator[str]:
-    """Yield sentences on the secrets that the login may not see, and on values."""
+    """Yield notes on the secrets and values that the login may not read."""
     for slug in dict.fromkeys(environments):
         if slug in {refused for _, refused in found.refused}:
             yield f"this login may not see all secrets in {slug}."
@@ -401,7 +401,7 @@ def _read_value() -> str:
                 code="refused.no_value",
             )
         return value
-    # One more than a line end, so that nothing after one is left out.
+    # A value of the greatest length with a line end, and one byte to recognize longer ones.
     data: bytes = sys.stdin.buffer.read(LONGEST_ITEM + 3)
     try:
         text = data.decode()
@@ -438,8 +438,8 @@ def _refuse_unfit(value: str) -> None:
         )
     if len(plan_file.encode(value)) > LONGEST_ITEM:
         raise Refused(
-            f"the value is longer than {LONGEST_ITEM} bytes, so nothing was written: keep it in a "
-            "file, and the file's path here",
+            f"the value is longer than {LONGEST_ITEM} bytes, so nothing was written: store it in a "
+            "file, and the file's path in Infisical",
             code="refused.long_value",
         )
 

@@ -201,7 +201,7 @@ def end(direction: Direction) -> list[str]:
     return [*(f"Kept on {host.name}: {each}." for each in kept), *given_up_after_proof(lines)]
 
 
-_PAUSES = "Infisical pauses for its dump, its load and its start"
+_PAUSES = "Infisical pauses while its database is dumped and loaded, and while it starts"
 
 # By host name: the results of the checks before its migration, and the hosts that are proven.
 _before: dict[str, Before | None] = {}
@@ -398,7 +398,7 @@ def _prove(direction: Direction, settings: Settings, project: str, names: Sequen
         before,
         port=settings.stack.http_port,
         same_data=True,
-        opening=partial(edge.open_on, names) if out else edge.open_,
+        open_edge=partial(edge.open_on, names) if out else edge.open_,
     )
     snapshot.clean(DIRECTORY, PROJECT)
     journal.current().operator_notes += sentences

@@ -115,7 +115,7 @@ class _OnCluster(Changeover):
     """A change of version on a cluster.
 
     Attributes:
-        site: what is rolled out.
+        site: the desired state that is rolled out.
         was: the image of Infisical that ran before.
     """
 
@@ -151,7 +151,7 @@ class _OnCluster(Changeover):
             self.before,
             port=self.settings.stack.http_port,
             same_data=same_data,
-            opening=self.open_ if self._has_exchanged_data() else None,
+            open_edge=self.open_ if self._has_exchanged_data() else None,
             other_version=True,
         )
 

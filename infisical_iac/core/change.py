@@ -59,10 +59,10 @@ def together(changes: Iterable[Change]) -> list[Change]:
 
 
 def with_names(sentences: Mapping[str, Collection[str]], *, of: int) -> list[str]:
-    """Return sentences with the names of their hosts; sentences on all hosts get no names.
+    """Return sentences that begin with their hosts' names, unless they are about all hosts.
 
     Args:
-        sentences: the names of the hosts, by the sentence.
+        sentences: for each sentence, the names of the hosts that it is about.
         of: the number of all hosts.
     """
     return [

@@ -273,7 +273,7 @@ class Journal:
             planned = {(str(change), change.diff) for each in others for change in each.changes}
             plan.changes = [each for each in plan.changes if (str(each), each.diff) not in planned]
         if not plan.blocked:
-            # By name, as the reason of a change may be another one by now.
+            # Compared by name, since the reason of a change may differ by now.
             left = [change.what for change in plan.changes]
             for change in before.changes:
                 if change.what in left:

@@ -109,7 +109,9 @@ class Text:
         raise FileRefused(Finding(self.line(position), kind, "", message, remedy))
 
     def step(self, position: int) -> None:
-        """Count the work for a part of a value that begins at a position."""
+        """Count the work of parsing one part of a value, which begins at a position. Raises
+        FileRefused.
+        """
         self._spend(_WORK_OF_A_PART, position)
 
     def count_replacement(self, value: str, line: int) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 from hcloud import APIException, Client
 
 from infisical_iac.hetzner import api
-from infisical_iac.hetzner.desired import DesiredDeployment
+from infisical_iac.hetzner.desired import DesiredDeployment, name_data_volume
 from infisical_iac.hetzner.resource import PlannedChange, change
 
 _SHARED = ("firewalls", "networks", "load_balancers")
@@ -113,7 +113,8 @@ class _Adopter:
         for each in self._find_unadopted("servers"):
             # A server that replaces another one has no resources of its own.
             if api.CLUSTER not in (each.labels or {}) and not (
-                each.name == f"{self._name}-next" and f"{each.name}-data" not in volumes
+                each.name == f"{self._name}-next"
+                and name_data_volume(str(each.name)) not in volumes
             ):
                 named.append(each)
         yield from (str(each.name) for each in named if each.name != self._name)

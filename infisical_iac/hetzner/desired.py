@@ -80,7 +80,12 @@ class DesiredServer:
 
     @property
     def volume_name(self) -> str:
-        return f"{self.name}-data"
+        return name_data_volume(self.name)
+
+
+def name_data_volume(server: str) -> str:
+    """Return the name of the data volume of a server; its other volumes have other names."""
+    return f"{server}-data"
 
 
 @dataclass(frozen=True)

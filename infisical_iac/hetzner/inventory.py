@@ -10,6 +10,7 @@ from hcloud.servers import BoundServer
 from infisical_iac.core.connection import HOST_DEPLOYMENT, HOST_REFUSES
 from infisical_iac.core.errors import UserError
 from infisical_iac.hetzner import api
+from infisical_iac.hetzner.desired import name_data_volume
 from infisical_iac.hetzner.parts import private_address, server_address
 from infisical_iac.hetzner.server import list_servers
 
@@ -30,7 +31,8 @@ def find_server(name: DeploymentName) -> _Host:
     """
     client = api.connect()
     server = _choose(list_servers(client), name)
-    return str(server.name), _data(server, None, _list_devices(client, name), [server], name)
+    devices = _list_devices(client, name, [server])
+    return str(server.name), _data(server, None, devices, [server], name)
 
 
 def find_cluster(name: DeploymentName) -> list[_Host]:
@@ -56,7 +58,7 @@ def find_cluster(name: DeploymentName) -> list[_Host]:
         network = client.networks.get_by_name(name.text)
     if network and api.assess(network.labels, name.text) is not api.Standing.UNADOPTED:
         api.require_own(f"network {name.text}", network.labels, name.text)
-    devices = _list_devices(client, name)
+    devices = _list_devices(client, name, ours)
     return [
         (str(each.name), _data(each, network, devices, ours, name))
         for each in sorted(ours, key=_rank)
@@ -117,17 +119,18 @@ def _join_names(found: Sequence[BoundServer]) -> str:
     return ", ".join(sorted(str(each.name) for each in found))
 
 
-def _list_devices(client: Client, name: DeploymentName) -> dict[int, str]:
+def _list_devices(
+    client: Client, name: DeploymentName, servers: Sequence[BoundServer]
+) -> dict[int, str]:
     """Return the device of the data volume on each server, by the server's id."""
+    # A further volume has another name; so has one that was set aside, then attached manually.
+    names = {int(each.id or 0): name_data_volume(str(each.name)) for each in servers}
     with api.translate_errors("list the volumes"):
         found = client.volumes.get_all(label_selector=api.SELECTOR)
     return {
         int(each.server.id or 0): str(each.linux_device)
         for each in found
-        if each.server
-        and _is_of(each, name)
-        # A volume that was set aside, and then attached manually, is not the data volume.
-        and not str(each.name).endswith(f"-data-{each.id}")
+        if each.server and _is_of(each, name) and names.get(int(each.server.id or 0)) == each.name
     }
 
 

@@ -46,7 +46,7 @@ TABLE = "inet infisical"
 # The text for `nft -f` that deletes the table, whether or not it exists.
 EMPTY = f"table {TABLE}\ndelete table {TABLE}\n"
 
-# Addresses of links, where a cloud's metadata are.
+# Link-local addresses, at which clouds serve metadata.
 _LINKS4, _LINKS6 = "169.254.0.0/16", "fe80::/10"
 
 

@@ -136,7 +136,7 @@ def live_parameters(values: Mapping[str, str], *, swap_off: bool) -> Commands:
     kernel = look(question_for(values))
     if kernel.swap and not swap_off and state.is_executing:
         kept = ", ".join(kernel.swap)
-        logger.info(f"{host.print_prefix}swap in clear is kept, as setting 'swap' says: {kept}")
+        logger.info(f"{host.print_prefix}unencrypted swap is kept, as setting 'swap' says: {kept}")
     yield from decide(values, kernel, swap_off=swap_off)
 
 

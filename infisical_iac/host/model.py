@@ -17,7 +17,8 @@ class System:
         start_interval: whether that Docker knows `start_interval`, as version 25 and later do.
 
     With `docker_source = "docker-ce"`, Docker's repository must know the system's code name. The
-    scripts need GNU's date, od, sed and stat.
+    scripts need GNU's date, od, sed and stat. `preflight` does not check for them, so try the
+    scripts on a system with other ones, such as Ubuntu with Rust's coreutils, before it is added.
     """
 
     name: str
@@ -118,8 +119,8 @@ class DeployedInfisical:
     """The Infisical that the host's Compose file describes; empty before the first deploy.
 
     Attributes:
-        variables: its variables. For a secret they have the place holder of the Compose file, and
-            for the password in a proxy's address nothing.
+        variables: its variables. A secret has the placeholder of the Compose file as its value, and
+            the address of a proxy has no password.
         authorities: the hash of the authorities that it trusts; empty for none.
         given: the names of the keys on the host that the user gave.
     """

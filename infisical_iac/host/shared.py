@@ -51,7 +51,7 @@ class OtherContainers(NamedTuple):
         return not self.is_own and (bool(self.names) or self.in_swarm)
 
     def describe(self) -> str:
-        """Return who the others are, such as `Dokploy` or `web, db and 2 more`."""
+        """Return the names of the other containers: `Dokploy`, or `web, db and 2 more`."""
         return describe_others(self.names) or "a Swarm"
 
 

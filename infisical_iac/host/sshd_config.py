@@ -199,8 +199,7 @@ def refuse_earlier(options: Mapping[str, str], found: Sshd) -> None:
     """
     if found.lines and _OURS not in _in_order([*found.lines, _OURS]):
         raise Refused(
-            f"sshd would take nothing from {DROP_IN}: {MAIN} has no line `{_INCLUDE}`; "
-            "put it at its beginning",
+            f"sshd would not read {DROP_IN}: put the line `{_INCLUDE}` at the beginning of {MAIN}",
             code="refused.sshd_not_included",
         )
     places = {name: _before_ours(found.lines, name) for name in options}

@@ -225,7 +225,7 @@ def watch(known: Known) -> None:
 
 
 def read_folder_reads(since: datetime) -> list[str]:
-    """Return what `reads.sh` prints of the current host's access log."""
+    """Return the output of `reads.sh` for the access log of the current host."""
     command = script("reads", DIRECTORY, str(int(since.timestamp())))
     return run(command, doing="read the access log").splitlines()
 

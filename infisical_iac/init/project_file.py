@@ -1,4 +1,4 @@
-"""Add services, environments and people to the text of a project file, and keep the rest.
+"""Add services, environments, people and jobs to the text of a project file, and keep the rest.
 
 An entry is added as lines of its own after the last one of its kind: all other lines stay as they
 are, byte for byte. Only entries in braces or brackets are rewritten, by ruamel.yaml, which keeps
@@ -7,7 +7,7 @@ comments and the order of keys.
 
 import io
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
@@ -53,6 +53,30 @@ def add_person(text: str, email: str, role: str) -> str:
     if email in load(text).people:
         raise _refuse_known(email, "change the role there")
     return _add(text, "people", {email: role})
+
+
+def add_jobs(text: str, jobs: Mapping[str, Mapping[str, Any]], folder: str) -> str:
+    """Return the text with those jobs that it lacks, and the shared folder that they read.
+
+    Args:
+        folder: empty for none.
+
+    Raises FileError if the text can't be read.
+    """
+    declared = load(text)
+    if folder and folder not in declared.folders:
+        text = _add(text, "shared_folders", [folder])
+    lacking = {name: job for name, job in jobs.items() if name not in declared.ci}
+    return _add(text, "ci", lacking) if lacking else text
+
+
+def flow(value: Any) -> str:
+    """Return a value as YAML on one line."""
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{scalar(key)}: {flow(each)}' for key, each in value.items())}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(flow, value))}]"
+    return "true" if value is True else scalar(str(value))
 
 
 def scalar(text: str) -> str:
@@ -182,22 +206,19 @@ def _render(entry: dict[str, Any] | list[Any], column: int, step: int = _STEP) -
     if isinstance(entry, list):
         for each in entry:
             dash = f"{indent}{'-':{step}}"
+            if isinstance(each, str):
+                yield f"{dash}{scalar(each)}"
+                continue
             for name, value in each.items():
-                yield f"{dash}{name}: {_flow(value)}"
+                yield f"{dash}{name}: {flow(value)}"
                 dash = deeper
         return
     for name, value in entry.items():
         if isinstance(value, dict):
             yield f"{indent}{scalar(name)}:"
-            yield from (f"{deeper}{inner}: {_flow(each)}" for inner, each in value.items())
+            yield from (f"{deeper}{inner}: {flow(each)}" for inner, each in value.items())
         else:
-            yield f"{indent}{scalar(name)}: {_flow(value)}"
-
-
-def _flow(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(map(scalar, value))}]"
-    return scalar(str(value))
+            yield f"{indent}{scalar(name)}: {flow(value)}"
 
 
 def _round_trip(text: str, key: str, entry: dict[str, Any] | list[Any]) -> str:

@@ -17,7 +17,7 @@ from infisical_iac.core.errors import FileError
 from infisical_iac.core.own_repository import PYPROJECT, list_assignments
 from infisical_iac.core.rendering import template
 from infisical_iac.init.answers import GROUP, Answers, project_slug
-from infisical_iac.init.project_file import scalar
+from infisical_iac.init.project_file import flow, scalar
 from infisical_iac.init.services import slug
 from infisical_iac.workspace.load import declared_file
 
@@ -31,9 +31,9 @@ _AROUND = {
     str(PYPROJECT): "repository/pyproject.toml",
     ".gitignore": "repository/gitignore",
     "README.md": "repository/README.md",
+    "renovate.json": "repository/renovate.json",
     ".github/workflows/infisical.yaml": "repository/github.yaml",
     ".gitlab-ci.yml": "repository/gitlab.yaml",
-    "renovate.json": "repository/renovate.json",
 }
 
 
@@ -52,32 +52,84 @@ def project_file(project: str) -> str:
     return f"group_data/{slug(project, fallback='project')}.yaml"
 
 
-class Pipeline(NamedTuple):
-    """The repository of a pipeline, whose jobs log in by tokens of the platform."""
+# The shared folder with what the pipeline's jobs on the host need: SSH_PRIVATE_KEY, DRIFT_WEBHOOK.
+OPERATIONS = "/operations"
+# The loader's package, which has the runner `with-secrets`, and its version.
+LOADER, LOADER_VERSION = "infisical-config", "0.1.0"
+WORKFLOWS = {"github": ".github/workflows/infisical.yaml", "gitlab": ".gitlab-ci.yml"}
 
-    platform: str
-    key: str
-    repository: str
-
-
-_PLATFORMS = {"github.com": ("github", "repository"), "gitlab.com": ("gitlab", "project")}
+_KEYS = {"github": "repository", "gitlab": "project"}
+_HOSTS = {"github.com": "github", "gitlab.com": "gitlab"}
 _REMOTE = re.compile(
-    r"(?:(?:https|ssh)://(?:[^@/\s]+@)?|git@)(?P<host>github\.com|gitlab\.com)(?::\d+)?[/:]"
+    r"(?:(?:https|ssh)://(?:[^@/\s]+@)?|git@)(?P<host>[A-Za-z0-9.-]+)(?::\d+)?[/:]"
     r"(?P<name>[A-Za-z0-9_.-]+(?:/[A-Za-z0-9_.-]+)+)/?"
 )
 
 
-def find_pipeline(directory: Path) -> Pipeline | None:
-    """Return the repository at GitHub or GitLab that a directory is a clone of; None if unknown."""
-    command = ("git", "-C", str(directory), "remote", "get-url", "origin")
+class Pipeline(NamedTuple):
+    """The repository of a pipeline, whose jobs log in by tokens of the platform.
+
+    Attributes:
+        branch: whose code looks for drift on a schedule.
+        server: the address of a platform of one's own; empty for github.com and gitlab.com.
+    """
+
+    platform: str
+    repository: str
+    branch: str = "main"
+    server: str = ""
+
+    def jobs(self, environment: str) -> dict[str, dict[str, Any]]:
+        """Return the entries of `ci` in the project file.
+
+        Args:
+            environment: whose `/operations` the jobs on the host read; empty if they can't.
+        """
+        own = {_KEYS[self.platform]: self.repository}
+        if self.server:
+            own["server"] = self.server
+        jobs: dict[str, dict[str, Any]] = {"check": {"sees": "names", "auth": {self.platform: own}}}
+        if environment:
+            # Of a pull request people have to approve the job, or the branch is protected.
+            is_github = self.platform == "github"
+            reviewed: dict[str, Any] = (
+                {"environment": "infisical"} if is_github else {"protected": True}
+            )
+            for name, admitted in (("plan", reviewed), ("drift", {"ref": self.branch})):
+                jobs[name] = {
+                    "sees": {environment: [OPERATIONS]},
+                    "auth": {self.platform: {**own, **admitted}},
+                }
+        return jobs
+
+
+def find_pipeline(directory: Path, platform: str = "") -> Pipeline | None:
+    """Return the repository at GitHub or GitLab that a directory is a clone of; None if unknown.
+
+    Args:
+        platform: that of a server with another name; empty to know github.com and gitlab.com only.
+    """
+    found = _REMOTE.fullmatch(_git(directory, "remote", "get-url", "origin"))
+    if found is None:
+        return None
+    known = _HOSTS.get(found["host"])
+    if not (known or platform) or (known and platform not in ("", known)):
+        return None
+    return Pipeline(
+        known or platform,
+        found["name"].removesuffix(".git"),
+        _git(directory, "symbolic-ref", "--short", "HEAD") or "main",
+        "" if known else f"https://{found['host']}",
+    )
+
+
+def _git(directory: Path, *arguments: str) -> str:
+    command = ("git", "-C", str(directory), *arguments)
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    found = _REMOTE.fullmatch(done.stdout.strip())
-    return (
-        Pipeline(*_PLATFORMS[found["host"]], found["name"].removesuffix(".git")) if found else None
-    )
+        return ""
+    return done.stdout.strip()
 
 
 def files(
@@ -94,6 +146,8 @@ def files(
     name = answers.project or answers.organization or "ChainAlign"
     # If the project file is kept, no environments are asked for, and this text of it is not used.
     environments = answers.environments or Answers.environments
+    # Without a domain, no job of a platform reaches Infisical.
+    reading = environments[-1].slug if answers.site_url else ""
     return {
         settings_file(answers.group): template(
             _SETTINGS_TEMPLATE,
@@ -110,24 +164,32 @@ def files(
             environments=[(scalar(each.slug), scalar(each.name)) for each in environments],
             services=[(scalar(each.name), each.folder) for each in answers.services],
             schema_version=compatibility.WORKSPACE.version,
-            pipeline=pipeline,
+            jobs=pipeline.jobs(reading) if pipeline else {},
+            operations=OPERATIONS if pipeline and reading else "",
+            flow=flow,
         ),
         inventory_file(answers.group): template("inventory/group.py", group=answers.group),
     }
 
 
-def files_around(answers: Answers, workspace_file: str, services: str) -> dict[str, str]:
+def files_around(
+    answers: Answers, workspace_file: str, services: str, environment: str
+) -> dict[str, str]:
     """Return the texts of the files around the settings, by their paths.
 
     Args:
         services: the directory of the services, relative to the repository.
+        environment: whose `/operations` the workflows read.
     """
     name = answers.project or answers.organization
     values = {
+        "environment": environment,
+        "folder": OPERATIONS,
         "group": answers.group,
         "inventory": inventory_file(answers.group),
         "is_default_group": answers.group == GROUP,
         "is_new": bool(answers.ssh_public_key),
+        "loader": LOADER_VERSION,
         "title": name,
         "package": slug(name, fallback="project"),
         "release": bundle.version(),

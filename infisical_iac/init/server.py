@@ -27,7 +27,7 @@ from infisical_iac.workspace import isolation, memory
 from infisical_iac.workspace.model import Isolation
 
 _SECONDS = 10.0
-_CREDENTIALS = re.compile(r"(?m)^INFISICAL_CLIENT_(ID|SECRET)=(\S+)$")
+_CREDENTIALS = re.compile(r"(?m)^(INFISICAL_CLIENT_ID|INFISICAL_CLIENT_SECRET)=(\S+)$")
 
 
 class Server(NamedTuple):
@@ -178,7 +178,9 @@ def propose_isolation(api: Client, files: str) -> ProposedIsolation:
         )
     names = dict(_CREDENTIALS.findall(files))
     try:
-        deployer = login.universal(api, names.get("ID", ""), names.get("SECRET", ""))
+        deployer = login.universal(
+            api, names.get("INFISICAL_CLIENT_ID", ""), names.get("INFISICAL_CLIENT_SECRET", "")
+        )
         isolation.prove(deployer, "privilege")
     except UserError as error:
         if isolation.is_lost(error):

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from infisical_iac.dotenv import languages
 
-_SKIPPED = {"node_modules", "venv"}
 _DEPTH = 2
 _SHARED = "/shared"  # every service reads this folder, so it can't be a service's own
 
@@ -67,7 +66,7 @@ def _directories(parent: Path) -> list[Path]:
         for entry in _entries(parent)
         if entry.is_dir(follow_symlinks=False)
         and not entry.name.startswith(".")
-        and entry.name not in _SKIPPED
+        and entry.name not in languages.INSTALLED
         and not Path(entry, "pyvenv.cfg").exists()
     ]
 

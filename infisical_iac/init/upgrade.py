@@ -332,3 +332,14 @@ def upgrade_pin(pyproject: str, name: str, version: str) -> str:
     """Return the text of a `pyproject.toml` with the pinned version of a package replaced."""
     pin = re.compile(rf"""(["']{re.escape(name)} *== *)[^"';,\s]+""")
     return pin.sub(rf"\g<1>{version}", pyproject)
+
+
+def add_pin(pyproject: str, after: str, name: str, version: str) -> str:
+    """Return the text of a `pyproject.toml` with a package pinned after another one, if it isn't.
+
+    The text stays as it is if the other one is not pinned.
+    """
+    if re.search(rf"""["']{re.escape(name)}[ =<>~!\["']""", pyproject):
+        return pyproject
+    pin = re.compile(rf"""(["'])({re.escape(after)} *== *[^"';,\s]+)\1""")
+    return pin.sub(rf'\g<0>, "{name}=={version}"', pyproject, count=1)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import model_validator
@@ -9,23 +10,63 @@ from pydantic import model_validator
 from infisical_iac.core.validation import Rule, SettingsModel, matching
 
 Provider = Literal["google", "github", "gitlab"]
-PROVIDERS: tuple[Provider, ...] = ("google", "github", "gitlab")
+GITLAB_URL = "CLIENT_GITLAB_LOGIN_URL"
+
+
+@dataclass(frozen=True)
+class LoginProvider:
+    """A provider of logins. To add one, add it to PROVIDERS.
+
+    CONTRIBUTING.md, "Adding a kind", lists what it needs in other files.
+
+    Attributes:
+        title: its name, as people write it.
+        page: the address that the sign-in page leads to.
+        token: the address at which a client and its secret are checked.
+        servers: the addresses that Infisical itself asks.
+        secret: the pattern of its client secrets, which are no client ids.
+    """
+
+    title: str
+    page: str
+    token: str
+    servers: tuple[str, ...]
+    secret: str
+
+
+def _gitlab_at(address: str) -> LoginProvider:
+    token = f"{address}/oauth/token"
+    return LoginProvider("GitLab", address, token, servers=(address,), secret="gloas-.*")
+
+
+PROVIDERS: Mapping[Provider, LoginProvider] = {
+    "google": LoginProvider(
+        "Google",
+        page="https://accounts.google.com",
+        token="https://www.googleapis.com/oauth2/v4/token",
+        servers=("https://www.googleapis.com",),
+        secret="GOCSPX-.*",
+    ),
+    "github": LoginProvider(
+        "GitHub",
+        page="https://github.com",
+        token="https://github.com/login/oauth/access_token",
+        servers=("https://github.com", "https://api.github.com"),
+        secret="[0-9a-f]{40}",
+    ),
+    "gitlab": _gitlab_at("https://gitlab.com"),
+}
 # Methods that the vendor sells, each with the feature of the license that it needs.
 LICENSED = {"saml": "samlSSO", "ldap": "ldap", "oidc": "oidcSSO"}
 Method = Literal["email", "google", "github", "gitlab", "saml", "ldap", "oidc"]
 # The names of all methods for people.
 TITLES: Mapping[str, str] = {
     "email": "e-mail and password",
-    "google": "Google",
-    "github": "GitHub",
-    "gitlab": "GitLab",
+    **{name: each.title for name, each in PROVIDERS.items()},
     "saml": "SAML",
     "ldap": "LDAP",
     "oidc": "OIDC",
 }
-GITLAB_URL = "CLIENT_GITLAB_LOGIN_URL"
-# The beginnings of the secrets of Google and GitLab; one of GitHub has 40 digits.
-_SECRET = re.compile(r"(GOCSPX|gloas)-.*|[0-9a-f]{40}")
 
 
 def client_id_of(provider: Provider) -> str:
@@ -40,7 +81,7 @@ def client_secret_of(provider: Provider) -> str:
 
 def _check_client_id(value: str) -> str:
     # The value stays out of the sentence: it may be the secret.
-    if _SECRET.fullmatch(value):
+    if any(re.fullmatch(each.secret, value) for each in PROVIDERS.values()):
         raise ValueError(
             "looks like the client secret; write the client id, and make a new secret at the "
             "provider if this one was ever committed"
@@ -101,23 +142,34 @@ class Logins(SettingsModel):
     def clients(self) -> dict[Provider, LoginClient]:
         """Return the clients that are set, by provider."""
         found: dict[Provider, LoginClient | None] = {
-            "google": self.google,
-            "github": self.github,
-            "gitlab": self.gitlab,
+            name: getattr(self, name) for name in PROVIDERS
         }
         return {provider: client for provider, client in found.items() if client}
 
     @property
     def variables(self) -> dict[str, str]:
         """Return the variables of Infisical, without the client secrets."""
-        found = {client_id_of(each): client.client_id for each, client in self.clients.items()}
-        return found | ({GITLAB_URL: self.gitlab.address} if self.gitlab else {})
+        found = [self.variables_of(each) for each in self.clients]
+        return {name: value for each in found for name, value in each.items()}
+
+    def variables_of(self, provider: Provider) -> dict[str, str]:
+        """Return the variables of a provider whose client is set, without the secret."""
+        found = {client_id_of(provider): self.clients[provider].client_id}
+        if provider == "gitlab" and self.gitlab:
+            found[GITLAB_URL] = self.gitlab.address
+        return found
+
+    def provider(self, name: Provider) -> LoginProvider:
+        """Return a provider as it is set up: an own GitLab with its addresses."""
+        if name == "gitlab" and self.gitlab:
+            return _gitlab_at(self.gitlab.address)
+        return PROVIDERS[name]
 
     def place_of(self, provider: Provider) -> str:
         """Return a provider's name, as people write it; of an own GitLab also the address."""
         if provider == "gitlab" and self.gitlab:
             return f"GitLab at {self.gitlab.address.removeprefix('https://')}"
-        return TITLES[provider]
+        return PROVIDERS[provider].title
 
 
 def callback_address(provider: Provider, site_url: str) -> str:
@@ -145,8 +197,8 @@ def describe_new_callbacks(
     before = deployed.get("SITE_URL", site_url)
     sentences = describe_callbacks(logins, site_url)
     for provider, sentence in zip(logins.clients, sentences, strict=True):
-        names = (client_id_of(provider), *((GITLAB_URL,) if provider == "gitlab" else ()))
-        if any(deployed.get(name) != logins.variables[name] for name in names):
+        desired = logins.variables_of(provider)
+        if any(deployed.get(name) != value for name, value in desired.items()):
             yield sentence
         elif before != site_url:
             yield (

@@ -43,10 +43,6 @@ EXTRA_CA = "/etc/infisical-iac/extra-ca.crt"
 MAIL_PASSWORD = "SMTP_PASSWORD"
 # Where Infisical checks an online license, unless LICENSE_SERVER_URL names another server.
 LICENSE_SERVER = "https://portal.infisical.com"
-_PROVIDER_ADDRESSES = {
-    "google": ("https://www.googleapis.com",),
-    "github": ("https://github.com", "https://api.github.com"),
-}
 # The beginning of the names of the files of given secrets.
 GIVEN = "given_"
 # The names of some secrets for `infisical-iac keys rotate`; others go by their variable.
@@ -279,7 +275,10 @@ class InstanceSettings(SettingsModel):
     """
 
     session_token_lifetime: Annotated[str, lifetime("5m", "1d")]
-    """Lifetime of a signed-in person's token; the page gets a new one by itself.
+    """Lifetime of a signed-in person's token; the page gets a new one by itself, and so does
+    `with-secrets` after a login by password. A login of
+    [`with-secrets` in the browser](../develop/login.md#when-it-ends) can't, and ends with its
+    token: 15 minutes by default. If people log in by Google and the like, write `"10h"`.
 
     Change: the next `apply` re-creates the Infisical container. Tokens keep the lifetime that they
     were made with.
@@ -348,8 +347,7 @@ class InstanceSettings(SettingsModel):
         if self.license_key == "online" and "LICENSE_SERVER_URL" not in self.infisical_environment:
             found.append(("license_key", LICENSE_SERVER))
         for each in self.login.clients:
-            own = (self.login.gitlab.address,) if self.login.gitlab else ()
-            found += [("login", address) for address in _PROVIDER_ADDRESSES.get(each, own)]
+            found += [("login", address) for address in self.login.provider(each).servers]
         return tuple(found)
 
     def is_direct(self, name: str) -> bool:

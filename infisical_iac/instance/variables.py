@@ -15,6 +15,7 @@ from typing import Annotated
 from infisical_iac.core.errors import mask_logins
 from infisical_iac.core.validation import Rule
 from infisical_iac.host.model import has_fit_host
+from infisical_iac.instance.login import GITLAB_URL, PROVIDERS, client_id_of, client_secret_of
 
 _TEXT = """
     ACME_DNS_RESOLVER_SERVERS CDN_HOST CLICKHOUSE_AUDIT_LOG_ENGINE
@@ -89,12 +90,8 @@ _SECRET = """
 OWNED = {
     "ALLOW_INTERNAL_IP_CONNECTIONS": "internal_networks",
     "AUTH_SECRET": "`infisical-iac keys`",
-    "CLIENT_GITLAB_LOGIN_URL": "login",
-    **{
-        f"CLIENT_{part}_{name}_LOGIN": "login"
-        for part in ("ID", "SECRET")
-        for name in ("GOOGLE", "GITHUB", "GITLAB")
-    },
+    GITLAB_URL: "login",
+    **{name(each): "login" for each in PROVIDERS for name in (client_id_of, client_secret_of)},
     "CORS_ALLOWED_ORIGINS": "site_url",
     "DB_": "postgres_image",
     "DYNAMIC_SECRET_ALLOW_INTERNAL_IP": "internal_networks",
@@ -282,7 +279,7 @@ _PUBLIC = re.compile(
     """,
     re.VERBOSE,
 )
-# A host with its port, in an address or not; and a path, which may follow it.
+# A host with or without scheme and port. A path may follow it.
 _HOST = re.compile(
     r"[a-z]+://[a-z0-9.:\[\]-]+|(?<![\w/+=~.-])(?:[a-z0-9-]+\.)+[a-z]{2,}(?::\d+)?(?![\w+=~.-])"
 )

@@ -31,6 +31,11 @@ _NOT_ASKED = (
     "services' credentials are not known; give --credentials with a directory of "
     "<service>.<environment>.env files"
 )
+# The tokens of a platform are for its own jobs and pods, so nobody else can ask as these services.
+_BY_TOKEN = (
+    "{identity}: not proven by a login, since it logs in by its platform's token ({claims}), but "
+    "judged by its roles and privileges"
+)
 _NO_ADMIN = (
     "that takes the login of an administrator who is in the project; at a URL, set "
     "INFISICAL_ADMIN_EMAIL and INFISICAL_ADMIN_PASSWORD"
@@ -72,7 +77,11 @@ def inspect_access(
     notes = [_NOT_ASKED]
     if directory is not None or reached.remember is not None:
         seen, problems = _ask_services(reached, layout, expected, directory)
-        notes = []
+        notes = [
+            _BY_TOKEN.format(identity=each.identity, claims=each.auth)
+            for each in reached.desired.accounts()
+            if each.auth is not None
+        ]
     held = _by_project(layout, expected)
     try:
         present, unseen = _members(reached, [*held])
@@ -132,7 +141,6 @@ def _ask_services(
     reached: Reached, layout: Layout, expected: Mapping[Name, Expected], directory: Path | None
 ) -> tuple[Seen, list[str]]:
     """Return the secrets that each service reads, and a sentence on each that could not log in."""
-    # The tokens of a platform are for its own jobs and pods, so others can't be asked.
     accounts = [each for each in reached.desired.accounts() if each.auth is None]
     texts = [_credentials(each, directory) for each in accounts]
 

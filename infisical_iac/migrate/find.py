@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from infisical_iac.core.errors import FileError
+from infisical_iac.dotenv.languages import INSTALLED
 from infisical_iac.migrate import archive
 from infisical_iac.workspace.model import Workspace
 
@@ -44,18 +45,17 @@ def text(root: Path, path: str) -> str:
 SAMPLES = frozenset({"example", "sample", "template", "dist", "defaults"})
 
 _ENV = re.compile(r"\.env(rc)?([^a-z].*)?|[^.].*\.env", re.DOTALL)
-_NOT_OURS = frozenset(
-    {
-        *(".git", ".hg", ".svn", "node_modules", "site-packages", "__pycache__"),
-        *(".venv", "venv", ".tox", ".nox", ".next", ".nuxt", ".mypy_cache", ".terraform"),
-    }
-)
+# Directories of version control, caches and builds, where an .env file is a copy or another's.
+_NOT_OURS = INSTALLED | {
+    *(".git", ".hg", ".svn", "__pycache__"),
+    *(".next", ".nuxt", ".mypy_cache", ".terraform"),
+}
 
-# Words of names that say nothing of the environment.
+# Words in file names that name no environment.
 _OF_A_PERSON = frozenset({"local", "override"})
 
 # Words for an environment; those of a group mean the same.
-_WORDS = (
+WORDS = (
     ("development", "develop", "dev", "local"),
     ("staging", "stage"),
     ("production", "prod", "live"),
@@ -153,7 +153,7 @@ def mode(environment: str) -> str:
 
 def _group(word: str) -> tuple[str, ...]:
     """Return the words for the same environment; none if the word stands for no environment."""
-    return next((group for group in _WORDS if word in group), ())
+    return next((group for group in WORDS if word in group), ())
 
 
 def service_of(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from infisical_iac.core.errors import FileError
+from infisical_iac.dotenv.languages import INSTALLED
 
 # Variables that make git use another repository than the named one.
 _ELSEWHERE = {
@@ -177,9 +178,6 @@ def repository_of(directory: Path) -> Path | None:
     return next((each for each in around if (each / ".git").exists()), None)
 
 
-_NOT_SEARCHED = frozenset({"node_modules", ".venv", "venv", "site-packages"})
-
-
 def repositories(directory: Path) -> list[Path]:
     """Return the directory if it is in a repository, or else the repositories below it.
 
@@ -195,7 +193,8 @@ def repositories(directory: Path) -> list[Path]:
         if ".git" in inside or ".git" in files or is_bare:
             found.append(Path(place))
             inside.clear()
-        inside[:] = sorted(each for each in inside if each not in _NOT_SEARCHED)
+        # Unlike in migrate/find.py, caches are searched: a repository there has its own history.
+        inside[:] = sorted(each for each in inside if each not in INSTALLED)
     if not found:
         raise FileError(
             f"{directory} is in no git repository, and has none below it: name a repository",

@@ -128,7 +128,8 @@ def find_obstacle(key: str, value: str) -> str:
 CHOSEN = "the plan says so"
 MIGRATED = "it was migrated with this grammar"
 
-# Findings on a file's place, which do not depend on its grammar.
+# Findings that a second reading of one file can't derive, as it knows neither git nor the files
+# around it.
 _AROUND = frozenset(
     {"no-service", "no-environment", "personal-file", "tracked", "missing", "not-in-sample"}
 )

@@ -78,9 +78,10 @@ def access(
     A service reads its own folder and the shared ones that it imports, in its environment.
 
     Args:
-        seen: by identity; one that is missing was not asked and is not judged.
-        isolation: with `viewer` each service reads the whole project, and only what it can't
-            read is a problem.
+        seen: what each identity sees; an identity that is missing was not asked, and is not
+            reported.
+        isolation: with `viewer` each service reads the whole project, so only an unreadable folder
+            is reported.
     """
     accounts = [each for each in workspace.accounts() if each.identity in seen]
     for name, each in expected.items():

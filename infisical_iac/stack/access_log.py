@@ -172,12 +172,12 @@ def _as_served(path: str) -> str:
 
 
 class FolderReads(NamedTuple):
-    """The folders whose secrets were read with a token, as the access log shows.
+    """The folders whose secrets were read with a token, according to the access log.
 
     Attributes:
         began: the time of the log's first request; None for an empty log.
         places: the id or slug of a project, the environment, and the folder.
-        has_unplaced: whether there were reads that name no environment.
+        has_unplaced: whether the log has reads that name no environment.
     """
 
     began: datetime | None
@@ -186,10 +186,10 @@ class FolderReads(NamedTuple):
 
 
 def parse_reads(lines: Sequence[str]) -> FolderReads:
-    """Parse what `reads.sh` printed on one host. Raises UserError if it had no time to finish."""
+    """Parse the output of `reads.sh` on one host. Raises UserError if it ran out of time."""
     if UNFINISHED in lines:
         raise UserError(
-            "the access log is too long to be read in four minutes: give a lower unread_days",
+            "the access log is too long to be read in four minutes: lower unread_days",
             code="error.long_log",
         )
     began, *places = (json.loads(line) for line in lines) if lines else (None,)
@@ -200,7 +200,7 @@ def parse_reads(lines: Sequence[str]) -> FolderReads:
 
 
 def merge_reads(hosts: Iterable[FolderReads]) -> FolderReads:
-    """Return the reads of all hosts of a cluster, whose logs begin with the latest beginning."""
+    """Return the reads on all hosts of a cluster; they begin where the last of the logs begins."""
     found = list(hosts)
     begins = [each.began for each in found if each.began is not None]
     return FolderReads(

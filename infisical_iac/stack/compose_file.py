@@ -19,7 +19,8 @@ def shared_values(settings: Settings, machine: MachineState) -> dict[str, object
         # The heap gets two thirds, because Node keeps data outside of it too.
         "node_options": f"--max-old-space-size={memory * 2 // 3}",
         "variables": settings.instance.variables,
-        # The variables of the secrets that the user gave; those in an address have another one.
+        # Variables of the user's secrets. A secret that is part of an address has no variable of
+        # its own.
         "given": [each.variable for each in settings.instance.secrets if not each.is_in_address],
         "internal_connections": bool(settings.instance.internal_networks),
         "redis_maxmemory_mb": redis_maxmemory_mb(settings),

@@ -12,7 +12,7 @@ from infisical_iac.core.files import File
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known
-from infisical_iac.instance import authorities, mail, providers, proxy
+from infisical_iac.instance import authorities, login_proof, mail, proxy
 from infisical_iac.instance.settings import EXTRA_CA
 from infisical_iac.stack import compose, edge, keys
 from infisical_iac.stack.compose_file import compose_file
@@ -67,7 +67,7 @@ def make_keys(known: Known, admin_password: str | None) -> None:
     mail.login(settings=settings, name="Log in to the mail server")
     proxy.answering(settings=settings, name="Ask the proxy")
     if settings.instance.login.clients:
-        providers.login_clients(settings=settings, name="Check the clients of logins")
+        login_proof.login_clients(settings=settings, name="Check the clients of logins")
     keys.files(
         admin_email=settings.workspace.admin_email,
         admin_password=admin_password,

@@ -152,7 +152,7 @@ class GivenUp(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """Return what `name` is the name of, for people."""
+        """Return the kind of the named thing, as shown to people."""
         return "Docker volume" if self.name.startswith(_POSTGRES_VOLUMES) else "database"
 
     @property

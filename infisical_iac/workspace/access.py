@@ -97,7 +97,7 @@ def diff_seat(desired: Account, isolation: Isolation, actual: Actual) -> Iterato
 
 
 def is_granted(account: Account, isolation: Isolation) -> bool:
-    """Return whether a privilege gives an account its access, and not a role.
+    """Return whether an account gets its access by a privilege instead of a role.
 
     No role of the free edition shows names without values.
     """
@@ -170,7 +170,7 @@ def _oidc(desired: Account, claims: OidcClaims, there: AccountState) -> Iterator
     path = oidc_path(there.identity.id)
     if there.oidc is None:
         what = f"{METHOD} of {desired.identity}"
-        # Infisical's own page and the next line of a pipeline need the id, which is no secret.
+        # Operators need the id for the pipeline's settings. It is not secret.
         call = Call("POST", path, auth_body(fields), shows=partial(_id_of, desired.identity))
         yield ApiChange("+", what, str(claims), (call,))
     elif differing := diff_fields(fields, there.oidc):
@@ -182,7 +182,7 @@ def _oidc(desired: Account, claims: OidcClaims, there: AccountState) -> Iterator
 
 def _id_of(name: str, answer: Mapping[str, Any]) -> str:
     id = answer["identityOidcAuth"]["identityId"]
-    return f"{name} logs in with INFISICAL_MACHINE_IDENTITY_ID={id}, which is no secret"
+    return f"{name} logs in with INFISICAL_MACHINE_IDENTITY_ID={id}, which is not secret"
 
 
 def _membership(name: str, there: AccountState, role: str, actual: Actual) -> Iterator[ApiChange]:
@@ -208,7 +208,7 @@ def _privileges(
     if not by_privilege:
         return
     what, body = f"privilege {slug} of {desired.identity}", grant(slug, grants)
-    where, verb = desired.sight, "read" if desired.sees_values else "see"
+    where, verb = desired.seen_folders, "read" if desired.sees_values else "see"
     if own is None:
         holder = {"identityId": there.identity.id, "projectId": actual.project_id}
         yield ApiChange("+", what, where, (Call("POST", (OF_IDENTITIES,), {**holder, **body}),))

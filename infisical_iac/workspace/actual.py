@@ -186,7 +186,7 @@ def _read_part(client: Client, goal: Goal, start: Actual, project: Json) -> Actu
         name: replace(each, roles=members.get(each.identity.id))
         for name, each in start.accounts.items()
     }
-    # Only names without values are granted by a privilege here.
+    # Here only jobs that see names have a privilege; other access is by roles.
     for account in desired.jobs():
         there_is = accounts.get(account.identity)
         if there_is and there_is.roles is not None and not account.sees_values:

@@ -80,7 +80,7 @@ def check_as_before(
     *,
     port: int,
     same_data: bool,
-    opening: Callable[[], None] | None = None,
+    open_edge: Callable[[], None] | None = None,
     other_version: bool = False,
 ) -> list[str]:
     """Run the checks after a change, and return sentences on the results. Raises CheckFailed.
@@ -94,7 +94,7 @@ def check_as_before(
         port: where the API is published now.
         then: the results of before; a login that did not work then is not checked.
         same_data: whether every secret that was read before must still exist.
-        opening: opens the edge; None where it was not closed.
+        open_edge: opens the edge; None where it was not closed.
         other_version: whether the version changed, which must then prove that it keeps an identity
             to its grants.
     """
@@ -113,7 +113,8 @@ def check_as_before(
             sentences.append(reading.compare(client, project, port, then.reach, then.secrets))
         elif same_data and other_version:
             sentences.append(reading.NONE)
-    return [*check_public_address(settings, then, opening), *sentences]
+    public = check_public_address(settings, then, open_edge)  # last, as it opens the edge
+    return [*public, *sentences]
 
 
 def prove_isolation(settings: Settings, port: int) -> str:
@@ -320,7 +321,7 @@ def _refuse_difference(found: Differences) -> list[str]:
 
 
 def check_public_address(
-    settings: Settings, then: Before | None, opening: Callable[[], None] | None
+    settings: Settings, then: Before | None, open_edge: Callable[[], None] | None
 ) -> list[str]:
     """Check the public address as `check_as_before` describes it. Raises CheckFailed."""
     url = settings.stack.site_url
@@ -328,12 +329,12 @@ def check_public_address(
     asked = url.startswith("https:") and not sentences
     # A load balancer takes a while to notice that a node is healthy again.
     attempts = 30 if settings.balancer_address else 7
-    if opening:
+    if open_edge:
         if asked and edge.is_ours(settings.stack) and not edge.answers_closed(settings, attempts):
             raise CheckFailed(
                 f"{url} no longer leads to the closed Caddy of this deployment", code="checks.edge"
             )
-        opening()
+        open_edge()
     if asked and not is_public(settings, retries=attempts - 1):
         raise CheckFailed(f"{url} no longer answers, as it did before", code="checks.public")
     return sentences

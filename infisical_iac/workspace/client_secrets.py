@@ -60,7 +60,7 @@ def find_holders(
 def find_token_logins(
     client: Client, desired: Workspace, known: Mapping[str, str] | None = None
 ) -> list[tuple[Account, str]]:
-    """Return the accounts that log in by tokens, with the ids of their identities; "" for none."""
+    """Return the accounts that log in with tokens, and the ids of their identities or ""."""
     accounts = [each for each in desired.every_account() if each.auth is not None]
     names = {each.identity: each.former_identity for each in accounts}
     if not names:
@@ -98,7 +98,7 @@ def create(client: Client, step: Step) -> Credential:
     )
     ends = made.listed.ends
     return Credential(
-        account.environment,
+        account.starts_in,
         step.holder.client_id,
         made.id,
         made.value,
@@ -112,15 +112,15 @@ def _whole(time: datetime) -> datetime:
 
 
 def can_carry_over(step: Step) -> bool:
-    """Return whether a working file is of a former name or form, or is to be removed."""
+    """Return whether a valid file only needs its new name or format, not a new client secret."""
     return (step.moves or step.completes) and not step.creates
 
 
 def carry_over(store: Store, step: Step) -> None:
-    """Write a file of a former name or form again, with the same client secret.
+    """Rewrite a file of a former name or format, with the same client secret.
 
-    Does nothing if there is none. A file of a former name is removed after that of the new name is
-    written; a run that is killed in between leaves both to the next run.
+    Does nothing if there is no such file. The file of the former name is removed after the new one
+    is written. If the run is killed in between, the next run removes it.
     """
     if step.held and (step.moves or step.completes):
         store.write(step.account.credentials, render(step.held))

@@ -87,7 +87,7 @@ def _in_parts(goal: Goal, actual: Actual) -> Iterator[ApiChange]:
 
 
 _NO_NAMES = (
-    "this release does not enforce privileges, so nothing shows names without values: let the job "
+    "this Infisical does not enforce privileges, so no login can see names only: let the job "
     "see folders, or run `infisical-iac check --offline` in it"
 )
 

@@ -52,7 +52,7 @@ _FILE = re.compile(
     rf"INFISICAL_CLIENT_ID=(?P<client_id>{_ID})\n"
     r"INFISICAL_CLIENT_SECRET=(?P<client_secret>[A-Za-z0-9._~+/=-]+)\n"
     r"(?P<named>INFISICAL_ENVIRONMENT=[a-z0-9-]+\n)?"
-    r"NODE_ENV=(?P<environment>[a-z0-9-]+)\n"
+    r"(NODE_ENV=(?P<environment>[a-z0-9-]+)\n)?"
 )
 
 
@@ -77,9 +77,11 @@ class Credential:
     """The content of the file.
 
     Attributes:
+        environment: empty for a job of a pipeline that does not read exactly one.
         term: the life of the client secret; None if it does not expire.
         replaced: the client secrets that it replaces.
-        is_former: whether its file lacks INFISICAL_ENVIRONMENT, as that of a release before.
+        is_former: whether its file is to be written again: it lacks INFISICAL_ENVIRONMENT, as that
+            of a release before, or names an environment that a job does not read.
     """
 
     environment: str
@@ -104,15 +106,15 @@ class Credential:
 def variables(credential: Credential) -> dict[str, str]:
     """Return the variables that a service starts with.
 
-    `INFISICAL_ENVIRONMENT` names the environment. `NODE_ENV` repeats it for loaders of releases
-    before, and may be set to another value where the service runs.
+    `INFISICAL_ENVIRONMENT` names the environment. `NODE_ENV` repeats it for loaders of former
+    releases; the service's platform may set it to another value.
     """
-    return {
+    login = {
         "INFISICAL_CLIENT_ID": credential.client_id,
         "INFISICAL_CLIENT_SECRET": credential.client_secret,
-        "INFISICAL_ENVIRONMENT": credential.environment,
-        "NODE_ENV": credential.environment,
     }
+    named = ("INFISICAL_ENVIRONMENT", "NODE_ENV") if credential.environment else ()
+    return login | dict.fromkeys(named, credential.environment)
 
 
 def render(credential: Credential) -> str:
@@ -131,7 +133,7 @@ def render(credential: Credential) -> str:
 def parse(text: str) -> Credential | None:
     """Return the credential in a file's content; None unless it is exactly as `render` wrote it.
 
-    A release before may have written it, without `INFISICAL_ENVIRONMENT`.
+    Also accepts a file of a former release, without `INFISICAL_ENVIRONMENT`.
     """
     match = _FILE.fullmatch(text)
     if match is None:
@@ -139,13 +141,13 @@ def parse(text: str) -> Credential | None:
     found = match.groupdict()
     try:
         credential = Credential(
-            found["environment"],
+            found["environment"] or "",
             found["client_id"],
             found["secret_id"],
             found["client_secret"],
             Term(_time(found["begins"]), _time(found["ends"])) if found["ends"] else None,
             _parse_replaced(found["replaced"], found["until"]),
-            is_former=found["named"] is None,
+            is_former=found["named"] is None and found["environment"] is not None,
         )
     except ValueError:  # such as the thirtieth of February
         return None

@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from infisical_iac.api.universal_auth import ClientSecret
 from infisical_iac.core.change import Change
 from infisical_iac.workspace.credential_file import Credential, parse, until
-from infisical_iac.workspace.model import Account, Workspace
+from infisical_iac.workspace.model import Account, JobAccount, Workspace
 
 DIRECTORY = "/etc/infisical/credentials"
 _CLIENT_ID = re.compile(r"^INFISICAL_CLIENT_ID=(.*)$", re.MULTILINE)
@@ -54,7 +54,7 @@ class Step:
 
     @property
     def completes(self) -> bool:
-        """Return whether a working file is of a former form, and is to be written again."""
+        """Return whether a valid file has a former format, and must be rewritten."""
         return self.held is not None and self.held.is_former
 
     @property
@@ -67,7 +67,10 @@ class Step:
         elif self.moves:
             changes.append(Change("~", f"credentials {former}", f"name {former} → {name}"))
         elif self.completes:
-            changes.append(Change("~", f"credentials {name}", "INFISICAL_ENVIRONMENT added"))
+            is_job = isinstance(self.account, JobAccount)
+            named = f"set to {self.account.starts_in}" if self.account.starts_in else "left out"
+            what = f"INFISICAL_ENVIRONMENT {named if is_job else 'added'}"
+            changes.append(Change("~", f"credentials {name}", what))
         return [*changes, self.revocation] if self.orphans else changes
 
     @property
@@ -106,12 +109,12 @@ def plan(
     files: Mapping[str, str],
     now: datetime | None = None,
 ) -> list[Step]:
-    """Return a step for every account with a client secret, also where nothing is due.
+    """Return a step for every account with a client secret, even if nothing is to be done.
 
     Args:
-        holders: identity name to identity; a missing one is still to be made.
-        files: name of the credentials to the content of their file.
-        now: the moment to plan for; None for the present.
+        holders: the identities by name; a missing one has not been made yet.
+        files: the content of the files by the name of the credentials.
+        now: the time that ages are counted to; None for the present.
     """
     now = now or datetime.now(UTC)
     return [
@@ -147,14 +150,19 @@ def own_secrets(account: Account, holder: Holder) -> list[ClientSecret]:
 def _working_credential(
     account: Account, holder: Holder, found: Credential | None, now: datetime
 ) -> Credential | None:
-    """Return the credential of the file if it is the account's own and still works."""
-    fits = (
-        found is not None
-        and found.environment == account.environment
-        and found.client_id == holder.client_id
-        and any(each.id == found.secret_id and each.works(now) for each in holder.secrets)
-    )
-    return found if fits else None
+    """Return the credential of the file if it is the account's own and still works.
+
+    What a job reads may have changed since, or a release before wrote `ci` for its environment.
+    """
+    if found is None or found.client_id != holder.client_id:
+        return None
+    if not any(each.id == found.secret_id and each.works(now) for each in holder.secrets):
+        return None
+    if found.environment == account.starts_in:
+        return found
+    if isinstance(account, JobAccount):
+        return replace(found, environment=account.starts_in, is_former=True)
+    return None
 
 
 def notes(steps: Sequence[Step], now: datetime) -> list[str]:

@@ -245,7 +245,8 @@ class Dokploy:
 
     def _desired_text(self, found: dict[str, Any], credential: Credential) -> str:
         desired = variables(credential)
-        # INFISICAL_ENVIRONMENT wins. A compose file may not pass that on yet.
+        # For an application, INFISICAL_ENVIRONMENT wins over NODE_ENV. A compose file may not pass
+        # it on yet, so it keeps NODE_ENV.
         if self._target.application and _values(found["env"]).get("NODE_ENV") == "production":
             del desired["NODE_ENV"]
         try:

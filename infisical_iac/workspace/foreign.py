@@ -281,7 +281,7 @@ def find_undeclared(actual: Actual, deployer: str) -> list[Json]:
 
 
 def further_methods(actual: Actual, deployer: str) -> Iterator[tuple[str, str, str]]:
-    """Yield id, name and method of each login of our identities besides the one that they need."""
+    """Yield id, name and method of each login method that our identities have and don't need."""
     names = {each.identity.id: name for name, each in actual.accounts.items()}
     by_token = {each.identity.id for each in actual.accounts.values() if each.oidc is not None}
     if deployer:
@@ -316,7 +316,7 @@ def _organization_admins(
     for each in access.people_in_organization:
         names = names_of(each["user"])
         if each["role"] == "admin" and admin_email.lower() not in names:
-            # Asked by a machine, the server silently does nothing.
+            # For the request of a machine identity, the server silently does nothing.
             call = Call("PATCH", (*path, each["id"]), {"role": "member"}, by_admin=True)
             yield _organization_admin(each["id"], names[0], "member", call)
     for each in access.groups_in_organization:
@@ -444,7 +444,7 @@ def _privileges(desired: Workspace, actual: Actual, access: AccessState) -> Iter
     """Yield foreign privileges of the deployer, and of services where no change covers them."""
     for privilege in access.privileges.get(access.deployer, ()):
         yield _privilege(privilege, DEPLOYER, OF_IDENTITIES, by_admin=False)
-    # The privileges of a job that sees names are compared with the file, as drift.
+    # The privileges of a job with `sees: names` are compared elsewhere, as drift.
     for account in (each for each in desired.every_account() if each.sees_values):
         there = actual.accounts.get(account.identity)
         for privilege in access.privileges.get(there.identity.id, ()) if there else ():

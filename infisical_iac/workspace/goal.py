@@ -327,7 +327,7 @@ def pair(goal: Goal, actual: Actual) -> list[tuple[Goal, Actual]]:
 
 
 def empty_state(goal: Goal) -> Actual:
-    """Return the actual state of an Infisical that has nothing of a goal."""
+    """Return the actual state of an Infisical in which nothing of a goal exists yet."""
     if not goal.is_split:
         return Actual("")
     slugs = {key: each.desired.project.slug for key, each in split(goal).items()}

@@ -283,7 +283,10 @@ def _refuse_leak(
         reason = f"{generation.name} of the secrets API shows what was granted {how}"
         raise _lost(isolation, reason)
     if _TEXT not in {each["secretValue"] for each in generation.list_secrets(reader, own)}:
-        raise _lost(isolation, f"{generation.name} of the secrets API hides what was granted")
+        raise _lost(
+            isolation,
+            f"{generation.name} of the secrets API does not show the value that was granted",
+        )
     for what, place in beyond.items():
         if shown := generation.ways(reader, place, _KEY):
             reason = f"{generation.name} of the secrets API shows {what} {join_names(shown)}"

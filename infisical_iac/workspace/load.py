@@ -18,6 +18,7 @@ from infisical_iac.workspace.model import (
     ROLE,
     TABLE,
     Accepted,
+    Account,
     Environment,
     Hygiene,
     Isolation,
@@ -85,6 +86,12 @@ def find_contradictions(workspace: Workspace) -> Iterator[Problem]:
     identities: dict[str, str] = {}
     for job in workspace.jobs():
         identities[job.identity] = job.credentials
+    # Jobs have the lifetimes of the file, and none of their own.
+    for job in workspace.jobs()[:1]:
+        if job.ttl > job.max_ttl:
+            keys = ("access_token_ttl", "access_token_max_ttl")
+            given = next(each for each in keys if each in workspace.model_fields_set)
+            yield (given,), _describe_short_life(job)
     for account in workspace.accounts():
         other = identities.setdefault(account.identity, account.credentials)
         if other != account.credentials:
@@ -94,12 +101,15 @@ def find_contradictions(workspace: Workspace) -> Iterator[Problem]:
                 f"as that of {other!r} is; rename the service",
             )
         if account.ttl > account.max_ttl:
-            yield (
-                ("services", account.service),
-                f"access_token_ttl {account.ttl} is above access_token_max_ttl "
-                f"{account.max_ttl}; lower the one or raise the other",
-            )
+            yield ("services", account.service), _describe_short_life(account)
             break
+
+
+def _describe_short_life(account: Account) -> str:
+    return (
+        f"access_token_ttl {account.ttl} is above access_token_max_ttl {account.max_ttl}; lower "
+        "the one or raise the other"
+    )
 
 
 def _wrong_imports(service: Service, place: Place, shared: tuple[str, ...]) -> Iterator[Problem]:
@@ -147,9 +157,8 @@ def find_wrong_renames(workspace: Workspace) -> Iterator[Problem]:
             yield ("services", name, "renamed_from"), reason
 
 
-def find_unknown_sights(workspace: Workspace) -> Iterator[Problem]:
-    """Yield environments and folders that jobs see and the file does not name, and logins of
-    services in unknown environments."""
+def find_unknown_access(workspace: Workspace) -> Iterator[Problem]:
+    """Yield unknown environments and folders of jobs, and unknown environments in `auth`."""
     slugs = [environment.slug for environment in workspace.environments]
     folders = [each.folder for each in workspace.services.values()] + [*workspace.shared_folders]
     for name, job in workspace.ci.items():
@@ -163,7 +172,7 @@ def find_unknown_sights(workspace: Workspace) -> Iterator[Problem]:
                 if folder not in folders:
                     yield (
                         (*place, index),
-                        f"{folder} is no folder of a service, and not shared; "
+                        f"{folder} is neither a service's folder nor a shared one; "
                         f"{suggest(folder, folders)}",
                     )
     for name, service in workspace.services.items():
@@ -178,8 +187,8 @@ def find_unknown_sights(workspace: Workspace) -> Iterator[Problem]:
         if job_account.credentials in held:
             yield (
                 ("ci", job_account.service),
-                f"its credentials would be named {job_account.credentials} as those of a service "
-                "are; rename the job",
+                f"its credentials would have the name of a service's: {job_account.credentials}; "
+                "rename the job",
             )
 
 
@@ -285,7 +294,7 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
         *people_actual.find_contradictions(workspace, admin_email),
         *find_wrong_renames(workspace),
         *find_undeliverable(workspace),
-        *find_unknown_sights(workspace),
+        *find_unknown_access(workspace),
     ]
     if problems:
         raise _refusal(problems, document, where)

@@ -290,7 +290,7 @@ def remember(goal: Goal, actual: Actual) -> Memory:
 
 
 def _forget_copies(goal: Goal, actual: Actual) -> Move | None:
-    """Return the move without copies in projects that were deleted and are made anew.
+    """Return the move without copies in projects that were deleted and are created again.
 
     Else their secrets would count as deleted there by a person, and would not be copied again.
     """

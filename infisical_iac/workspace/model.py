@@ -28,7 +28,7 @@ from infisical_iac.workspace.targets import Target
 PRIVILEGE = "read-own-folder"
 NAMES_PRIVILEGE = "see-names"
 PERSON_PRIVILEGE = "managed-by-infisical-iac"
-# How identities of jobs begin, and how their credentials end.
+# The prefix of the identities of jobs, and the suffix of their credentials.
 PIPELINE = "ci"
 
 ROLES = ("none", "viewer", "developer", "admin")  # each may do what those before it may
@@ -64,7 +64,7 @@ def _reason(value: str) -> str:
 
 
 def _day(value: Any) -> date:
-    # YAML reads 2027-01-15 as a day, but 2027-01-15 10:00 as a moment, which is a day to Python.
+    # YAML reads 2027-01-15 10:00 as a datetime, which is also a date to Python: refuse that.
     if isinstance(value, date) and not isinstance(value, datetime):
         return value
     try:
@@ -73,7 +73,7 @@ def _day(value: Any) -> date:
         raise ValueError(f"{str(value)!r} is not a day; write one such as 2027-01-15") from None
 
 
-def _check_sight(value: Any) -> Any:
+def _check_sees(value: Any) -> Any:
     if value != "names" and (not isinstance(value, dict) or not value):
         raise ValueError("write names, or environments with a list of folders each")
     return value
@@ -217,9 +217,9 @@ class Accepted(_Entry):
 class Service(_Entry):
     """A program with secrets: its folder, and the shared folders that it reads too.
 
-    `deliver` maps environments to further targets of its credentials, besides the host.
-    `auth` maps environments to how it logs in there, if not with a client secret.
-    `renamed_from` is its former name; its identities and credentials are kept under the new one.
+    `deliver` maps environments to further targets of its credentials, besides the host. `auth` maps
+    environments to its login method there, if that is not a client secret. `renamed_from` is its
+    former name; its identities and credentials are kept under the new one.
     """
 
     folder: Folder
@@ -238,12 +238,12 @@ class Service(_Entry):
 
 
 class Job(_Entry):
-    """A job of a pipeline: what it sees, and how it logs in."""
+    """A job of a pipeline, with its access and its login method."""
 
     sees: Annotated[
         Annotated[Literal["names"], Tag(ROLE)] | Annotated[dict[Slug, Folders], Tag(TABLE)],
         Discriminator(kind),
-        BeforeValidator(_check_sight),
+        BeforeValidator(_check_sees),
     ]
     auth: Auth
 
@@ -287,6 +287,11 @@ class ServiceAccount(NamedTuple):
         return f"{self.service}.{self.environment}"
 
     @property
+    def starts_in(self) -> str:
+        """Return the environment that the credentials' variables name."""
+        return self.environment
+
+    @property
     def former_identity(self) -> str:
         """Return the former name of the machine identity; empty if the service was not renamed."""
         return f"{self.former}-{self.environment}" if self.former else ""
@@ -311,8 +316,8 @@ class ServiceAccount(NamedTuple):
         return reading_of(self.environment, self.readable)
 
     @property
-    def sight(self) -> str:
-        """Return what the account sees, for people."""
+    def seen_folders(self) -> str:
+        """Return the folders that the account reads, as shown to people."""
         return f"{join_names(self.readable)} in {self.environment}"
 
 
@@ -321,9 +326,10 @@ class JobAccount:
     """The access of a pipeline's job, derived from the file.
 
     Attributes:
-        service: the name of the job.
-        places: the folders that it reads, by environment.
-        sees_values: whether it reads them; else it sees the names of all secrets.
+        service: the name of the job, called as in `ServiceAccount`, since code that takes an
+            `Account` reads the name of either.
+        places: the folders that it sees, by environment.
+        sees_values: whether it reads values there; otherwise it sees the names of all secrets.
     """
 
     service: str
@@ -357,6 +363,11 @@ class JobAccount:
         return f"{self.service}.{PIPELINE}"
 
     @property
+    def starts_in(self) -> str:
+        """Return the environment that the credentials' variables name; empty if it isn't one."""
+        return next(iter(self.places)) if self.sees_values and len(self.places) == 1 else ""
+
+    @property
     def grants(self) -> list[dict[str, Any]]:
         """Return the permissions of the job's privilege."""
         if not self.sees_values:
@@ -368,8 +379,8 @@ class JobAccount:
         ]
 
     @property
-    def sight(self) -> str:
-        """Return what the job sees, for people."""
+    def seen_folders(self) -> str:
+        """Return the folders that the job sees, as shown to people."""
         if not self.sees_values:
             return f"names of secrets in {join_names(self.places)}"
         return ", ".join(
@@ -385,7 +396,7 @@ class Hygiene(_Entry):
     """The rules for secrets that `infisical-iac check` reports on.
 
     `max_age` maps patterns of names, folders or environments to days. `unread_days` are the days
-    after which a folder that nobody reads is reported; 0 is never.
+    after which an unread folder is reported; 0 means never.
     """
 
     max_age: dict[Pattern, Days] = {}
@@ -484,7 +495,7 @@ class Workspace(_Entry):
         return {each.identity: each.former_identity for each in self.every_account()}
 
     def warnings(self) -> list[str]:
-        """Return sentences on logins that admit more than they seem to."""
+        """Return warnings about login methods that admit more tokens than they seem to."""
         found = [
             *(
                 (f"services.{name}.auth.{slug}", method, True)

@@ -1,8 +1,8 @@
-"""The login of an identity by tokens that a platform signs: the section `auth` of the project file.
+"""Read the section `auth` of the project file: login with tokens that a platform signs.
 
-The short forms for GitHub, GitLab and Kubernetes become an issuer, an audience and exact claims,
-which the server compares with those of a token. It takes globs there too: a claim with one admits
-more than its text, so such claims are warned of.
+The short forms for GitHub, GitLab and Kubernetes are expanded to an issuer, an audience and exact
+claims. The server compares these with the claims of a token. It also accepts globs, so a claim with
+a wildcard admits more than its text: `warn` reports such claims.
 """
 
 import re
@@ -15,6 +15,7 @@ from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    StrictBool,
     StrictStr,
     model_validator,
 )
@@ -24,12 +25,12 @@ from infisical_iac.api.universal_auth import ANY_ADDRESS, read_field
 from infisical_iac.core.validation import fitting, is_confidential, matching
 
 METHOD = "oidc-auth"
-# The audience of the short forms: a token for Infisical is for nothing else.
+# The audience of the short forms: a token for Infisical is valid nowhere else.
 AUDIENCE = "infisical"
 GITHUB = "https://token.actions.githubusercontent.com"
 _GITLAB = "https://gitlab.com"
 _FORMS = ("github", "gitlab", "kubernetes", "oidc")
-# What picomatch, with which the server compares claims, takes for more than itself.
+# Characters with a special meaning to picomatch, by which the server compares claims.
 _GLOB = re.compile(r"[*?\[\]{}()!\\|]")
 _LONGEST = 255
 
@@ -57,7 +58,7 @@ _Text = Annotated[
     fitting(
         lambda value: _is_claim(value) and "," not in value,
         f"is not the value of a claim; write 1 to {_LONGEST} printable characters without a comma, "
-        "at which the server would divide it",
+        "since the server splits there",
     ),
 ]
 _Key = Annotated[
@@ -83,9 +84,10 @@ class OidcClaims(NamedTuple):
     """The claims of a token that logs an identity in.
 
     Attributes:
-        issuer: compared exactly; its keys are below `discovery`.
-        subject: empty if no subject is asked for.
+        issuer: compared exactly.
+        subject: empty if every subject is accepted.
         claims: further claims, each with one value.
+        discovery: the address below which the server finds the issuer's keys.
         authority: a certificate in PEM, of the authority of the issuer's server; empty for a
             public one.
     """
@@ -110,7 +112,7 @@ class OidcClaims(NamedTuple):
 
     @property
     def globs(self) -> list[tuple[str, str]]:
-        """Return the claims, with their names, that admit more than their text."""
+        """Return names and values of the claims that contain a wildcard."""
         named = {"audience": self.audience, "subject": self.subject, **self.claims}
         return [(key, value) for key, value in named.items() if _GLOB.search(value)]
 
@@ -120,7 +122,7 @@ class _AuthEntry(BaseModel):
 
 
 class GitHubAuth(_AuthEntry):
-    """A workflow of GitHub Actions in a repository, of an environment, a branch, or both."""
+    """A workflow of GitHub Actions in a repository, limited to an environment, a branch or both."""
 
     repository: _Repository
     environment: _Text | None = None
@@ -147,12 +149,13 @@ class GitHubAuth(_AuthEntry):
 
 
 class GitLabAuth(_AuthEntry):
-    """A job of a GitLab project, of a branch, a tag or an environment."""
+    """A job of a GitLab project, of a branch, a tag, an environment, or whatever is protected."""
 
     project: _Project
     ref: _Text | None = None
     tag: _Text | None = None
     environment: _Text | None = None
+    protected: StrictBool = False
     server: _Issuer = _GITLAB
     audience: _Text = AUDIENCE
 
@@ -169,6 +172,7 @@ class GitLabAuth(_AuthEntry):
             "ref": self.ref or self.tag,
             "ref_type": kind,
             "environment": self.environment,
+            "ref_protected": "true" if self.protected else None,
         }
         issuer = self.server.rstrip("/")
         return OidcClaims(issuer, self.audience, "", _only_given(claims), issuer)
@@ -176,11 +180,11 @@ class GitLabAuth(_AuthEntry):
     @property
     def is_wide(self) -> bool:
         """Return whether a token of any branch will do."""
-        return not (self.environment or self.ref or self.tag)
+        return not (self.environment or self.ref or self.tag or self.protected)
 
 
 class KubernetesAuth(_AuthEntry):
-    """A pod, by its service account in a cluster whose issuer the server reaches."""
+    """A pod with a service account, in a cluster whose issuer the server can reach."""
 
     namespace: _Text
     service_account: _Text
@@ -229,7 +233,7 @@ def _only_given(claims: Mapping[str, str | None]) -> dict[str, str]:
 
 
 class LoginMethod(_AuthEntry):
-    """One of the forms; none of them means universal auth."""
+    """The login method of an identity: one of these forms, or universal auth if none is given."""
 
     oidc: OidcAuth | None = None
     github: GitHubAuth | None = None
@@ -244,13 +248,13 @@ class LoginMethod(_AuthEntry):
 
     @property
     def claims(self) -> OidcClaims | None:
-        """Return what a token must say; None for universal auth."""
+        """Return the claims that a token must have; None for universal auth."""
         form = self.oidc or self.github or self.gitlab or self.kubernetes
         return form.expand() if form else None
 
     @property
     def is_wide(self) -> bool:
-        """Return whether a token of any branch of a repository will do."""
+        """Return whether tokens of every branch of a repository are accepted."""
         form = self.github or self.gitlab
         return form is not None and form.is_wide
 
@@ -267,7 +271,7 @@ Auth = Annotated[LoginMethod, BeforeValidator(_method)]
 
 
 def warn(name: str, method: LoginMethod, *, reads: bool) -> Iterator[str]:
-    """Yield a sentence on each claim that admits more than it seems to.
+    """Yield a warning for each claim that admits more tokens than it seems to.
 
     Args:
         name: the place in the project file, such as `ci.build`.
@@ -277,11 +281,11 @@ def warn(name: str, method: LoginMethod, *, reads: bool) -> Iterator[str]:
     if claims is None:
         return
     for key, value in claims.globs:
-        yield f"{name}: the {key} {value!r} has a wildcard: every token that it fits logs in"
+        yield f"{name}: the {key} {value!r} has a wildcard: every token that matches it can log in"
     if method.is_wide and reads:
         yield (
-            f"{name}: a job of any branch logs in, and reads values: name an environment or a ref, "
-            "so that only jobs of those do"
+            f"{name}: jobs of every branch can log in and read values: name an environment or a "
+            "ref, so that only its jobs can"
         )
 
 
@@ -298,13 +302,13 @@ def oidc_fields(claims: OidcClaims, ttl: int, max_ttl: int) -> dict[str, Any]:
         "boundAudiences": claims.audience,
         "boundSubject": claims.subject,
         "boundClaims": dict(claims.claims),
-        # It would copy claims of tokens into the identity's metadata.
+        # A mapping would copy claims of tokens into the identity's metadata.
         "claimMetadataMapping": {},
         "caCert": claims.authority,
         "accessTokenTTL": ttl,
         "accessTokenMaxTTL": max_ttl,
         "accessTokenNumUsesLimit": 0,
-        # Anything narrower takes a license of Infisical.
+        # A narrower range needs a license of Infisical.
         "accessTokenTrustedIps": ANY_ADDRESS,
     }
 

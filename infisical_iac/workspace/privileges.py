@@ -48,7 +48,7 @@ def seat(role: str) -> dict[str, Any]:
 
 
 def describing(environment: str) -> dict[str, Any]:
-    """Return the permission to see the names of an environment's secrets, and no value."""
+    """Return the permission to see the names of an environment's secrets without values."""
     return {
         "subject": "secrets",
         "action": ["describeSecret"],

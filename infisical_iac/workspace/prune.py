@@ -27,7 +27,7 @@ from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.state import Actual, EnvironmentState, Import
 from infisical_iac.workspace.structure import match_environments, match_folders
 
-# The end of the id of a login with a client secret among foreign access.
+# The suffix of the ids of logins with a client secret, among foreign access.
 _UNIVERSAL = " universal-auth"
 
 
@@ -158,7 +158,8 @@ def find(
         return []
     left = dict.fromkeys(each.id for each in findings if each.removal is None)
     going = sorted(identities.read_all(client, left), key=lambda each: (each.name, each.id))
-    # Logins with a client secret that tokens have replaced; the host may keep its credentials.
+    # Identities that now log in with tokens; credentials for the former client secret may be on the
+    # host.
     replaced = [
         each.id.removesuffix(_UNIVERSAL)
         for each in findings

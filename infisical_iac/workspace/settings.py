@@ -1,4 +1,4 @@
-"""The settings of the project inside Infisical."""
+"""The settings of the project inside Infisical. What it holds is in the project file: model.py."""
 
 import re
 from typing import Annotated, ClassVar, Literal

@@ -32,7 +32,6 @@ from infisical_iac.instance.login import (
 from infisical_iac.stack import session
 from infisical_iac.workspace import licensing
 
-_PAGES = {"google": "https://accounts.google.com", "github": "https://github.com"}
 _UNSEEN = "the sign-in page can be inspected once Infisical runs with its logins"
 _CONSOLE = "in Infisical's server admin console, under environment overrides"
 Pages = Mapping[Provider, LoginPage | None]
@@ -77,8 +76,7 @@ def compare_pages(login: Logins, pages: Pages) -> dict[Provider, str]:
     """Return a sentence for each provider whose link on the sign-in page is missing or wrong."""
     found = {}
     for each, client in login.clients.items():
-        page, place = pages[each], login.place_of(each)
-        address = login.gitlab.address if each == "gitlab" and login.gitlab else _PAGES[each]
+        page, place, address = pages[each], login.place_of(each), login.provider(each).page
         if page is None:
             found[each] = (
                 f"Infisical does not offer {place}, although login has its client id: give the "
@@ -144,7 +142,7 @@ def _offered_after(
     return [
         each
         for each, page in pages.items()
-        # The page has a client of the settings, to be added or removed, or one set up by hand.
+        # A client of the settings, or one that somebody set up by hand in Infisical.
         if (page or will_restart)
         and (each in login.clients or (page and page.client_id != found.get(client_id_of(each))))
     ]
@@ -246,12 +244,11 @@ def describe_sign_in(settings: Settings, pages: Pages, actual: Sequence[str] | N
             "does not offer: set login_methods to ('email',), or run `infisical-iac apply`"
         )
         return Row("Sign-in", text, ok=False)
-    offered = [
-        login.place_of(each) if each in PROVIDERS else TITLES[each]
-        for each in TITLES
-        if (not actual or each in actual)
-        and (pages[each] if each in PROVIDERS else each == "email" or each in (actual or desired))
-    ]
+    shown: dict[str, str] = {
+        **{each: TITLES[each] for each in TITLES if each == "email" or each in (actual or desired)},
+        **{each: login.place_of(each) if pages[each] else "" for each in PROVIDERS},
+    }
+    offered = [shown[each] for each in TITLES if shown.get(each) and each in (actual or TITLES)]
     by_hand = [f"{TITLES[each]} set up {_CONSOLE}" for each in foreign]
     if actual and not desired:
         by_hand.append("methods restricted in Infisical, not by login_methods")

@@ -74,7 +74,7 @@ class Privilege:
 class AccountState:
     """One of our identities; `roles` are its roles in the project, None if it is not a member.
 
-    Of universal auth and OIDC auth, only the one is read by which the account logs in.
+    Only the login method that the account uses is read: universal auth or OIDC auth.
     """
 
     identity: Identity

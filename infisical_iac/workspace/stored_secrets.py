@@ -150,7 +150,7 @@ def _list(
 
 
 def find_environments(desired: Workspace, environment: str | None) -> list[str]:
-    """Return a slug of the project file, or all for None. Raises UserError for an unknown one."""
+    """Return this environment, or all of the project file for None. Raises UserError if unknown."""
     slugs = [each.slug for each in desired.environments]
     if environment is None or environment in slugs:
         return slugs if environment is None else [environment]
@@ -162,7 +162,7 @@ def find_environments(desired: Workspace, environment: str | None) -> list[str]:
 
 
 def find_folder(desired: Workspace, place: str) -> str:
-    """Return the folder of a service, or a folder as it is given. Raises UserError."""
+    """Return the folder of a service; a folder is returned unchanged. Raises UserError."""
     if place.startswith("/"):
         return place.rstrip("/") or "/"
     if place not in desired.services:
@@ -252,7 +252,7 @@ class SecretSlot:
             raise self._refusal("has been deleted") from None
 
     def refuse_changed(self, found: StoredSecret | None, expected: int | None) -> None:
-        """Raise Refused if the secret has another version than the expected one; 0 is none."""
+        """Raise Refused unless the secret has the expected version; 0 means that it is missing."""
         version = found.version if found else 0
         if expected is not None and version != expected:
             raise self._refusal(f"has version {version}" if version else "does not exist")

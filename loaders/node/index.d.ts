@@ -68,6 +68,8 @@ export interface LoadOptions {
   timeout?: number;
   /** A file to start from while Infisical is down. */
   cache?: CacheOptions;
+  /** "sdk" asks through `@infisical/sdk`, which has to be installed; "http", the default, needs no package. */
+  client?: "http" | "sdk";
   /** Accept plain http to another machine, as INFISICAL_ALLOW_HTTP=1 does. */
   allowHttp?: boolean;
   /** Only names in `required`, `schema` and `allow` get through. */

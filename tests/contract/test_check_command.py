@@ -165,7 +165,7 @@ def test_values_are_compared_only_if_asked_for_and_never_shown(case: Case) -> No
 
 
 @pytest.mark.real
-def test_the_age_of_a_value_is_that_of_its_version(
+def test_the_age_of_a_value_counts_from_the_version_that_set_it(
     case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A comment makes a version too."""
@@ -203,7 +203,7 @@ def test_the_age_of_a_value_is_that_of_its_version(
 
 
 @pytest.mark.real
-def test_the_date_of_a_version_is_the_servers(case: Case) -> None:
+def test_the_date_of_a_version_comes_from_the_server(case: Case) -> None:
     place = case.place("production", "/backend")
     first = ok(case.world.deployer.get("/api/v4/secrets/TOKEN", params=place))["secret"]
     time.sleep(1.1)
@@ -218,7 +218,7 @@ def test_the_date_of_a_version_is_the_servers(case: Case) -> None:
 
 
 @pytest.mark.real
-def test_an_identity_that_sees_names_only_is_told_what_was_not_checked(
+def test_check_reports_what_an_identity_that_sees_names_only_could_not_check(
     world: World, case: Case
 ) -> None:
     given = ("check", str(case.root), "--project-file", str(case.workspace_file))

@@ -76,7 +76,7 @@ def test_push_delivers_only_what_differs(case: Case, dokploy: Dokploy) -> None:
 def test_push_completes_credentials_of_a_former_release_with_the_same_client_secret(
     case: Case, dokploy: Dokploy
 ) -> None:
-    """Files of the releases before have no INFISICAL_ENVIRONMENT."""
+    """Files of former releases have no INFISICAL_ENVIRONMENT."""
     before, listed = case.read_credential(), case.list_client_secrets()
     file = case.directory / f"{case.service}.production.env"
     file.write_text(file.read_text().replace("INFISICAL_ENVIRONMENT=production\n", ""))

@@ -1,4 +1,4 @@
-"""Test that people log in by the loaders of both languages, and read with their own access."""
+"""Test that people log in with the loaders of both languages, and read with their own access."""
 
 from __future__ import annotations
 
@@ -142,7 +142,9 @@ def test_a_wrong_password_is_tried_once_and_changes_nothing(laptop: Laptop, offi
 
 def test_whoami_logout_and_doctor(laptop: Laptop, office: Office) -> None:
     laptop.log_in(ANNA, ("Password", PASSWORD))
-    assert laptop.run("whoami").stdout.startswith(f"{ANNA} of example at ")
+    whoami = laptop.run("whoami").stdout
+    assert whoami.startswith(f"{ANNA} of example at ")
+    assert "session_token_lifetime" not in whoami
     doctor = laptop.run("doctor")
     assert doctor.returncode == 0, doctor.stdout
     assert re.search("secrets +1 .*development /backend", doctor.stdout)
@@ -150,7 +152,10 @@ def test_whoami_logout_and_doctor(laptop: Laptop, office: Office) -> None:
     production = laptop.run("doctor", "--env", "production")
     assert production.returncode == _TO_CORRECT
     assert "WRONG secrets" in production.stdout
-    token = laptop.change_login()["token"]
+    kept = laptop.change_login()
+    laptop.change_login(refresh="")  # as after a login in the browser
+    assert "session_token_lifetime" in laptop.run("whoami").stdout
+    token = laptop.change_login(refresh=kept["refresh"])["token"]
     out = laptop.run("logout")
     assert out.returncode == 0, out.stderr
     with office.world.standin.client(token) as client:
@@ -159,7 +164,7 @@ def test_whoami_logout_and_doctor(laptop: Laptop, office: Office) -> None:
     assert laptop.read().returncode == _TO_CORRECT
 
 
-def test_a_token_that_has_ended_is_renewed_or_the_person_asked_to_log_in(
+def test_an_expired_token_is_renewed_or_the_person_must_log_in_again(
     laptop: Laptop, office: Office
 ) -> None:
     laptop.log_in(ANNA, ("Password", PASSWORD))
@@ -236,7 +241,7 @@ def test_an_invited_person_logs_in_for_the_first_time(laptop: Laptop, office: Of
     assert laptop.run("whoami").returncode == 0
 
 
-def test_a_person_reads_a_project_of_each_service(laptop: Laptop, office: Office) -> None:
+def test_a_person_reads_where_each_service_has_a_project(laptop: Laptop, office: Office) -> None:
     world = office.world
     projects = {}
     for name in ("own", "shared"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from infisical_iac.workspace.reach import Reached
+    from tests.token_issuer import TokenIssuer
 
     from .world import World
 
@@ -125,6 +127,26 @@ def test_on_a_host_the_credentials_are_read_from_its_files(
     verified = case.run("verify")
     assert (verified.exit_code, verified.stderr) == (0, "")
     assert len(asked) == len(case.services) * len(ENVIRONMENTS)
+
+
+def test_a_service_that_logs_in_by_a_platforms_token_is_named_as_not_proven(
+    case: Case, issuer: TokenIssuer
+) -> None:
+    api, _ = case.services
+    content = json.loads(case.workspace_file.read_text(encoding="utf-8"))
+    auth = {"issuer": issuer.url, "subject": "pod", "ca_certificate": issuer.authority}
+    content["services"][api]["auth"] = {"production": {"oidc": auth}}
+    case.workspace_file.write_text(json.dumps(content), encoding="utf-8")
+    case.deploy()
+    (case.root / f"credentials/{api}.production.env").unlink()
+    verified = _verify(case)
+    assert (verified.exit_code, verified.stdout) == (0, "✓ 4 secrets, 0 problems\n")
+    (note,) = re.findall(rf"{api}-production: not proven[^:]*", " ".join(verified.stderr.split()))
+    assert f"issuer {issuer.url}".split(":")[0] in note
+    identity = case.identities()[f"{api}-production"]
+    project = str(case.place("production", "/")["projectId"])
+    grant(case.world.deployer, OF_IDENTITIES, identityId=identity, projectId=project)
+    assert _verify(case).exit_code == 2
 
 
 def _rename(case: Case, folder: str, former: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Test the login of identities by tokens of an issuer, with real signatures."""
+"""Test the login of identities with tokens of an issuer, with real signatures."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ _NOW = int(time.time())
         ({"header": {"kid": "unknown"}}, 401, "'unknown' was not found"),
         ({"key": new_rsa_key()}, 401, "invalid signature"),
         ({"key": new_rsa_key(), "header": {"kid": None}}, 401, "invalid signature"),
-        # As measured: what compares claims throws then.
+        # The real server answers so, because its comparison of claims throws an error.
         ({"aud": None}, 500, "Something went wrong"),
         ({"sub": None}, 500, "Something went wrong"),
     ],
@@ -118,11 +118,11 @@ def test_a_token_is_refused(
     assert (answer.status_code, words in answer.text) == (status, True), answer.text
 
 
-def test_what_is_no_token_is_refused(world: World, identity: str) -> None:
+def test_a_malformed_token_is_refused(world: World, identity: str) -> None:
     assert _log_in(world, identity, "not-a-token").status_code == 401
 
 
-def test_rotated_keys_count_at_once_and_former_ones_no_more(
+def test_rotated_signing_keys_are_accepted_at_once_and_former_keys_refused(
     world: World, published: TokenIssuer, identity: str
 ) -> None:
     former = published.token(**_ALL_OF_IT)
@@ -152,14 +152,14 @@ def test_a_token_for_several_audiences_needs_one_of_them(
         ("repo:acme/api", "repo:acme/api:environment:production", 403),
     ],
 )
-def test_a_wildcard_admits_what_it_fits(
+def test_a_wildcard_in_the_subject_admits_its_matches_only(
     world: World, issuer: TokenIssuer, subject: str, given: str, status: int
 ) -> None:
     wide = _identity(world, issuer, subject=subject, claims={})
     assert _log_in(world, wide, issuer.token(sub=given)).status_code == status
 
 
-def test_a_stranger_without_a_certificate_of_the_authority_is_no_issuer(
+def test_an_issuer_with_a_certificate_of_an_unknown_authority_is_refused(
     world: World, issuer: TokenIssuer
 ) -> None:
     distrustful = _identity(world, issuer, authority="")
@@ -167,7 +167,7 @@ def test_a_stranger_without_a_certificate_of_the_authority_is_no_issuer(
     assert (refused.status_code, "discovery document" in refused.text) == (401, True)
 
 
-def test_an_issuer_that_hangs_keeps_nobody_waiting(
+def test_a_login_with_a_hanging_issuer_ends_after_the_timeout(
     world: World, published: TokenIssuer, identity: str
 ) -> None:
     token = published.token(**_ALL_OF_IT)
@@ -297,7 +297,7 @@ def test_a_changed_claim_is_drift_and_the_next_run_corrects_it(project: Projects
         assert project.plan().due == []
 
 
-def test_another_job_of_the_file_and_its_end_are_planned(project: Projects) -> None:
+def test_a_job_removed_from_the_file_is_planned_and_pruned(project: Projects) -> None:
     project.apply()
     del project.content["ci"]["check"]
     left = [each.what for each in project.plan().foreign]
@@ -316,7 +316,7 @@ def _listed(made: Projects) -> list[Any]:
     return list(answer["identities"])
 
 
-def test_a_client_secret_ends_once_tokens_have_replaced_it(project: Projects) -> None:
+def test_a_client_secret_is_pruned_once_tokens_have_replaced_it(project: Projects) -> None:
     auth = project.content["services"]["api"].pop("auth")
     project.apply()
     project.content["services"]["api"]["auth"] = auth

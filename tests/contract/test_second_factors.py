@@ -146,7 +146,7 @@ def test_a_login_asks_for_the_app(person: Person) -> None:
     url = "/api/v3/auth/select-organization"
     again = ok(session.post(url, json={"organizationId": person.org_id}))
     assert again["isMfaEnabled"] is False
-    # The sessions of before stay.
+    # Existing sessions are kept.
     ok(person.client.get("/api/v1/organization"))
 
 
@@ -174,7 +174,7 @@ def test_three_failures_lock_for_five_minutes(person: Person) -> None:
     assert (selected.status_code, selected.json()["error"]) == (403, "UserLocked")
 
 
-def test_a_recovery_code_is_good_once_and_can_be_replaced(person: Person) -> None:
+def test_a_recovery_code_works_once_and_can_be_replaced(person: Person) -> None:
     first = person.recovery_codes[0]
     full = person.client.post(f"{APP}/recovery-codes", json={})
     assert (full.status_code, full.json()["error"]) == (400, "BadRequest")

@@ -106,7 +106,7 @@ def test_a_value_of_several_lines_keeps_its_bytes(case: Case) -> None:
         (f"{'f' * LONGEST_ITEM}\r\nmore", "refused.long_value"),
     ],
 )
-def test_a_value_that_would_change_on_the_way_is_refused(
+def test_set_refuses_a_value_that_infisical_would_change(
     case: Case, given: str | bytes, code: str
 ) -> None:
     error = _fail(case, "set", "backend/TOKEN", "--env", "production", given=given)
@@ -157,8 +157,8 @@ def test_a_change_since_the_expected_version_is_not_overwritten(case: Case) -> N
 def test_a_change_at_the_same_time_is_reported(
     case: Case, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    """The server has no write with a condition, so that one between reading and writing is seen
-    only afterwards; a creation is refused by it.
+    """The server has no conditional write: an update between reading and writing is noticed only
+    afterwards. It refuses to create an existing secret.
     """
     if method == "PATCH":
         case.put("production", "/backend", TOKEN="fake-value-1")
@@ -174,7 +174,7 @@ def test_a_change_at_the_same_time_is_reported(
     error = _fail(case, "set", "backend/TOKEN", "--env", "production", given="fake-value-2")
     if method == "PATCH":
         assert error.code == "run.changed_meanwhile"
-        assert "version 3" in str(error)  # 2 is the other one's
+        assert "version 3" in str(error)  # version 2 is the other change
     else:
         assert error.code == "refused.changed_meanwhile"
         assert case.values() == {"/backend/TOKEN": "fake-by-another"}
@@ -214,7 +214,7 @@ def test_diff_compares_names_and_values_of_two_environments(case: Case) -> None:
     assert _run(case, "diff", "development", "development").exit_code == 0
 
 
-def test_a_place_that_is_not_there_is_named(case: Case) -> None:
+def test_an_unknown_service_folder_or_environment_is_refused(case: Case) -> None:
     for secret, environment, code, fact in (
         ("bakend/TOKEN", "production", "error.no_service", "backend"),
         ("TOKEN", "production", "refused.no_place", "TOKEN"),
@@ -226,7 +226,7 @@ def test_a_place_that_is_not_there_is_named(case: Case) -> None:
         assert (error.code, fact in str(error)) == (code, True)
 
 
-def test_an_identity_that_may_not_read_values_is_told_so(world: World, case: Case) -> None:
+def test_list_reports_values_that_the_login_may_not_read(world: World, case: Case) -> None:
     case.put("production", "/backend", TOKEN="fake-value-1")
     login = add_reader_of_names(world, case)
     given = ("secrets", "list", "--project-file", str(case.workspace_file))

@@ -226,7 +226,7 @@ def test_an_upgrade_reaches_every_node_and_so_does_its_rollback(
     migrations = wait_for_agreement(cluster, commanding.MIGRATIONS)
     assert (versions(cluster), wait_for_agreement(cluster, commanding.ADDED)) == ([WAS] * 3, "0")
     done = ok(cluster, "apply", "--yes", inventory=newer)
-    assert "Read as before: 20 secrets and the canary." in done.stderr
+    assert " 20 secrets " in done.stderr
     assert (versions(cluster), wait_for_agreement(cluster, commanding.ADDED)) == ([ADDS] * 3, "1")
     assert secrets(cluster) == [_SECRETS] * 3
     ok(cluster, "plan", inventory=newer)
@@ -369,9 +369,9 @@ def test_the_project_is_repaired_and_a_person_is_invited_and_removed(
     file = tmp_path / "workspace.yaml"
     file.write_text(f"{(REPOSITORY / 'group_data/chainalign.yaml').read_text()}{_PEOPLE}")
     joined = ok(cluster, "workspace", "apply", "--yes", "--project-file", str(file))
-    assert "invitation link for ben@example.com: https://" in joined.stdout + joined.stderr
+    assert " ben@example.com: https://" in joined.stdout + joined.stderr
     renewed = ok(cluster, "workspace", "invite", "--project-file", str(file), "ben@example.com")
-    assert renewed.stdout.startswith("invitation link for ben@example.com: https://")
+    assert " ben@example.com: https://" in renewed.stdout
     pruned = read_json(cluster, "workspace", "apply", "--prune", "--yes")
     assert [each["what"] for each in pruned["changes"]] == ["person ben@example.com"]
 

@@ -133,7 +133,7 @@ def test_secrets_are_written_and_deleted_on_the_host_with_its_audit_log(
     ]
 
 
-def test_check_says_from_when_the_access_log_can_tell_what_nobody_reads(
+def test_check_reports_when_the_access_log_begins(
     deployed_host: StagingHost, tmp_path: Path
 ) -> None:
     file = tmp_path / "project.yaml"

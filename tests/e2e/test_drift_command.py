@@ -117,11 +117,20 @@ def test_watch_repeats_the_check_until_it_is_interrupted(
     assert "Traceback" not in stderr
 
 
-def test_the_ci_job_fails_only_for_drift(drifted_host: StagingHost, hook: Receiver) -> None:
+def test_the_ci_job_fails_only_for_drift(
+    drifted_host: StagingHost, hook: Receiver, tmp_path: Path
+) -> None:
     job = yaml.safe_load((REPOSITORY / "examples/drift/github-actions.yaml").read_text())
     (check,) = (each for each in job["jobs"]["drift"]["steps"] if each.get("name") == "Check")
-    environment = command_environment(drifted_host.name) | {"INFISICAL_IAC_WEBHOOK": hook.url}
-    program = check["run"].replace(".venv/bin", str(Path(sys.executable).parent))
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    # The runner itself is tested in tests/recipes.
+    secrets = {"SSH_PRIVATE_KEY": key.read_text(), "DRIFT_WEBHOOK": hook.url}
+    environment = command_environment(drifted_host.name) | secrets
+    runner = "PYTHONPATH=loaders/python .venv/bin/python -m infisical_config -- "
+    assert runner in check["run"]
+    program = check["run"].replace(runner, "")
+    program = program.replace(".venv/bin", str(Path(sys.executable).parent))
 
     def run() -> tuple[int, str]:
         command = ["bash", "-e", "-c", program]

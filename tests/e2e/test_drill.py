@@ -35,7 +35,8 @@ _CIPHERTEXT = (
     if stack.find_archive()
     else ("data", f'data || \'{{"value": "{"A" * 64}"}}\'')
 )
-# One for all, or one for each service and shared folder in each environment; and two of the tool.
+# One project for all services, or one for each service and shared folder in each environment; plus
+# two projects of this tool.
 _PROJECTS = 2 + (9 if inspection.ISOLATION == "projects" else 1)
 _SCRATCH = "docker ps --quiet --filter name=infisical-drill-{}-1 | grep -q ."
 

@@ -6,19 +6,30 @@ of one's own has signed its certificate. The tests of this module follow one ano
 """
 
 import json
+import os
 import re
 import ssl
+import subprocess
+import sys
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from playwright.sync_api import sync_playwright
 
+from tests.browser.trust import home
+from tests.browser.visit import PROGRAM
 from tests.certificates import OwnAuthority
+from tests.contract.services import port_open, wait_until
 from tests.e2e import backing
 from tests.e2e.configured import ConfiguredHost, take_back
 from tests.e2e.inspection import administrator, api
+from tests.e2e.running import REPOSITORY
 from tests.oauth_provider import OAuthProvider, ProviderAccount
 from tests.proxy import ForwardProxy
 from tests.serving import serving
@@ -29,6 +40,13 @@ pytestmark = pytest.mark.real
 _SECRET, _NEXT = "fa$ke 'client' secret", "another-fake-secret"
 _ANNA, _STRANGER = "anna@example.com", "stranger@example.com"
 _CONFIG = "/api/v1/admin/config"
+_SITE = "http://127.0.0.1:8080"
+_PYTHON = (sys.executable, "-m", "infisical_config")
+_LOADERS = {
+    "google": ("node", str(REPOSITORY / "loaders" / "node" / "bin" / "with-secrets.js")),
+    "github": _PYTHON,
+    "gitlab": _PYTHON,
+}
 # The names that Infisical asks through the proxy for the login of a person.
 _ASKED = {
     "google": {"www.googleapis.com:443"},
@@ -158,6 +176,86 @@ def test_a_person_signs_in_with_each_provider(offering: _World, kind: str) -> No
     assert offering.sign_in(kind, _STRANGER) == "Sign up disabled"
     asked = [each.split() for each in offering.proxy.requests if each.endswith(" passed")]
     assert {name for _, name, _ in asked} == _ASKED[kind]
+
+
+@pytest.mark.skipif(not os.environ.get("STAGING_INFISICAL_IMAGE"), reason="needs Infisical's pages")
+@pytest.mark.parametrize("kind", _ASKED)
+def test_a_person_logs_in_by_the_command_line_and_a_browser(
+    offering: _World, kind: str, tmp_path: Path
+) -> None:
+    """The browser goes from Infisical's page to the provider and back, then to a port on loopback.
+
+    Nothing opens the page by itself: the browser of the test takes the address that is printed.
+    """
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "xdg-open").symlink_to("/bin/true")
+    environment = {
+        "PATH": f"{tools}:{os.environ['PATH']}",
+        "HOME": str(tmp_path),
+        "INFISICAL_KEYRING": "file",
+        "PYTHONPATH": str(REPOSITORY / "loaders" / "python"),
+    }
+
+    def command(*arguments: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*_LOADERS[kind], *arguments, "--address", _SITE],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    with _tunnel(offering.host), command("login", "--browser") as login:
+        try:
+            assert login.stdout is not None
+            url = next(line for line in login.stdout if "callback_port=" in line).split()[-1]
+            with _choose(offering, url, kind, _ANNA):
+                said, _ = login.communicate(timeout=60)
+        finally:
+            login.kill()
+        assert (login.returncode, f"Logged in as {_ANNA}" in said) == (0, True), said
+        (file,) = (tmp_path / ".config" / "infisical-config").glob("*.login")
+        assert str(file) in said
+        with command("whoami") as whoami:
+            answer, _ = whoami.communicate(timeout=60)
+        assert answer.startswith(_ANNA)
+
+
+@contextmanager
+def _tunnel(host: StagingHost) -> Iterator[None]:
+    """Lead Infisical's own address, which is one on loopback, to the host."""
+    known = json.loads((host.directory / "host.json").read_text())
+    options = (f"UserKnownHostsFile={known['known_hosts']}", "ExitOnForwardFailure=yes")
+    place = urlsplit(_SITE).netloc
+    command = ("ssh", "-N", "-L", f"{place}:{place}", "-i", known["key"], "-p", str(known["port"]))
+    chosen = [word for each in options for word in ("-o", each)]
+    target = f"{known['user']}@127.0.0.1"
+    with subprocess.Popen([*command, *chosen, target]) as tunnel:
+        try:
+            wait_until(lambda: port_open(8080), "the tunnel did not open", seconds=20)
+            yield
+        finally:
+            tunnel.terminate()
+
+
+@contextmanager
+def _choose(world: _World, url: str, kind: str, email: str) -> Iterator[None]:
+    """Open the page in a browser, and choose a provider and an account of it."""
+    here = f"{world.provider.host}:{world.provider.port}"
+    rules = ",".join(f"MAP {name} {here}" for name in _NAMES)
+    options = [f"--host-resolver-rules={rules}", "--no-proxy-server"]
+    with home(Path(world.settings["extra_ca"])) as directory, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=PROGRAM, args=options, env={**os.environ, "HOME": str(directory)}
+        )
+        with closing(browser):
+            page = browser.new_page()
+            page.set_default_timeout(60_000)
+            page.goto(url)
+            page.get_by_role("button", name=f"Continue with {kind}").click()
+            page.get_by_role("link", name=email).click()
+            yield
 
 
 def test_login_methods_are_restricted_and_nobody_is_locked_out(offering: _World) -> None:

@@ -149,7 +149,9 @@ def test_the_lifetimes_of_sessions_reach_infisical(proxied: _World) -> None:
 
 
 def test_infisical_reaches_the_listed_private_network_and_no_other(proxied: _World) -> None:
-    """Other rules are in tests/network; the proxy is at a private address too, and reached."""
+    """Infisical still reaches the proxy, which has a private address. tests/network tests other
+    rules.
+    """
     assert proxied.send_webhook(f"http://{_LISTED}/") == "success"
     assert proxied.send_webhook(f"http://{_OTHER}/") == "failed"
     refused = (proxied.ask(_OTHER), proxied.ask("169.254.169.254"))

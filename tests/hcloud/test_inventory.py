@@ -106,6 +106,15 @@ def test_a_volume_that_was_set_aside_is_not_the_servers_data(world: World) -> No
     assert data["data_volume"] == volume["linux_device"]
 
 
+def test_a_second_volume_of_the_deployment_is_not_the_servers_data(world: World) -> None:
+    world.ok("create", "--yes")
+    volume = world.cloud.only("volumes")
+    second = world.cloud.add("volumes", labels=volume["labels"], server=volume["server"])
+    second |= {"name": "infisical-images", "linux_device": "/dev/disk/by-id/images"}
+    data = production_host(_file(world))[1]
+    assert data["data_volume"] == volume["linux_device"]
+
+
 @pytest.mark.parametrize(
     ("servers", "token", "code", "fact"),
     [

@@ -16,7 +16,7 @@ import pytest
 
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.local_file import LocalFile
-from tests.contract.conftest import postgres, redis_server, world
+from tests.contract.conftest import issuer, postgres, redis_server, world
 from tests.contract.migrating import Case, Ran
 from tests.example.service import Service
 from tests.ports import free_port
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from tests.contract.world import World
 
-__all__ = ["postgres", "redis_server", "world"]
+__all__ = ["issuer", "postgres", "redis_server", "world"]
 
 LOADERS = REPOSITORY / "loaders"
 _RECIPES = REPOSITORY / "examples" / "recipes"
@@ -179,6 +179,23 @@ def _loaders(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The environment of a runner: pip and pipx, which find this checkout as a release."""
+    home = tmp_path_factory.mktemp("runner")
+    pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation")
+    run(REPOSITORY, *pip, "--wheel-dir", home / "dist", ".")
+    run(home, "python3", "-m", "venv", "python")
+    run(home, home / "python/bin/pip", "install", "--quiet", "pipx")
+    return {
+        "PATH": f"{home}/python/bin:{os.environ['PATH']}",
+        "PIPX_HOME": f"{home}/pipx",
+        "PIP_FIND_LINKS": f"{home}/dist {os.environ.get('PIP_FIND_LINKS', '')}".strip(),
+        "NEXT_TELEMETRY_DISABLED": "1",
+        "CI": "true",
+    }
+
+
+@pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> str:
     """An image with Node and Python, in place of the official ones, which no registry may have."""
     debian = build.base("trixie")
@@ -229,16 +246,24 @@ class Container:
         done = run(REPOSITORY, "docker", "logs", self.id)
         return done.stdout + done.stderr
 
+    def execute(self, *command: str) -> str:
+        """Run a command in it, with its variables; return the output."""
+        return run(REPOSITORY, "docker", "exec", self.id, *command).stdout
+
+    def wait(self) -> int:
+        """Return the status that it ends with."""
+        return int(run(REPOSITORY, "docker", "wait", self.id).stdout)
+
 
 @pytest.fixture
 def containers() -> Iterator[Callable[..., Container]]:
-    """Start a container of an image with variables."""
+    """Start a container of an image with variables, and a command instead of its own."""
     started: list[str] = []
 
-    def start(image: str, *options: str, **variables: str) -> Container:
+    def start(image: str, *command: str, **variables: str) -> Container:
         given = [f"--env={name}={value}" for name, value in variables.items()]
         base = ("run", "--detach", "--network", "host", "--label", LABEL)
-        started.append(docker(*base, *given, *options, image))
+        started.append(docker(*base, *given, image, *command))
         return Container(started[-1])
 
     yield start

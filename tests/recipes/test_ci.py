@@ -11,7 +11,6 @@ import os
 import re
 import shutil
 import subprocess
-import sys
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -20,8 +19,7 @@ import pytest
 import yaml
 
 from infisical_iac.workspace.load import load
-from tests.contract.conftest import issuer
-from tests.recipes.conftest import DATABASE, Make, Recipe, run
+from tests.recipes.conftest import DATABASE, Make, Recipe
 from tests.serving import serving
 from tests.staging.shell import REPOSITORY
 from tests.token_issuer import TokenIssuer
@@ -32,8 +30,6 @@ if TYPE_CHECKING:
 
     Claims = dict[str, str]
     Read = Callable[[Mapping[str, Any], Mapping[str, str]], "Job"]
-
-__all__ = ["issuer"]
 
 _CI = REPOSITORY / "examples" / "recipes" / "ci"
 _URL = "https://api.production.example.com"
@@ -146,23 +142,6 @@ class DeployServer:
 def deploy_server() -> Iterator[DeployServer]:
     with serving(DeployServer()) as server:
         yield server
-
-
-@pytest.fixture(scope="session")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a runner: pip and pipx, which find this checkout as a release."""
-    home = tmp_path_factory.mktemp("runner")
-    pip = (sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation")
-    run(REPOSITORY, *pip, "--wheel-dir", home / "dist", ".")
-    run(home, "python3", "-m", "venv", "python")
-    run(home, home / "python/bin/pip", "install", "--quiet", "pipx")
-    return {
-        "PATH": f"{home}/python/bin:{os.environ['PATH']}",
-        "PIPX_HOME": f"{home}/pipx",
-        "PIP_FIND_LINKS": f"{home}/dist {os.environ.get('PIP_FIND_LINKS', '')}".strip(),
-        "NEXT_TELEMETRY_DISABLED": "1",
-        "CI": "true",
-    }
 
 
 @dataclass

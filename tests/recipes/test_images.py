@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 import subprocess
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import httpx
+import pytest
+import yaml
 
 from tests.contract.services import port_open, wait_until
 from tests.contract.world import ok
 from tests.recipes.conftest import DATABASE, Make, Recipe, run
 from tests.staging.host import LABEL
+from tests.staging.shell import REPOSITORY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
+    from tests.contract.services import RedisServer
     from tests.recipes.conftest import Container
 
 _PUBLIC = "https://api.production.example.com"
@@ -69,6 +74,91 @@ def test_a_next_image_holds_no_secret_of_its_build(
     address = f"http://127.0.0.1:{recipe.port}"
     assert _PUBLIC in httpx.get(address).text
     assert httpx.get(f"{address}/status").json() == {"database": "production.db.example.com"}
+
+
+Build = Callable[[Recipe], str]
+
+
+@pytest.fixture
+def build(base: str, buildkit: dict[str, str], images: list[str]) -> Build:
+    """Build a recipe's image as its Dockerfile says, next to credentials that stay out of it."""
+
+    def build_one(recipe: Recipe) -> str:
+        tag = f"recipe-{recipe.directory.name}:run"
+        images.append(tag)
+        for name, environment in (("credentials.env", "production"), (".env.local", "development")):
+            recipe.deliver(name, environment)
+        given = ("--tag", tag, "--build-arg", f"BASE={base}")
+        command = ("docker", "build", "--network", "host", *given, ".")
+        run(recipe.directory, *command, environment=buildkit)
+        secrets = [
+            text
+            for each in ("production", "development")
+            for text in (
+                recipe.variables(each)["INFISICAL_CLIENT_SECRET"],
+                DATABASE.format(environment=each),
+            )
+        ]
+        # The project's id is committed: without it, the search would find nothing in any image.
+        project = json.loads((recipe.directory / ".infisical.json").read_text())["workspaceId"]
+        assert _find(tag, [*secrets, project]) == {project}
+        history = run(recipe.directory, "docker", "history", "--no-trunc", tag).stdout
+        assert not [text for text in secrets if text in history]
+        return tag
+
+    return build_one
+
+
+def _command(image: str, port: int) -> list[str]:
+    """Return an image's own command, with another port for the one in it."""
+    done = run(REPOSITORY, "docker", "image", "inspect", image)
+    command: list[str] = json.loads(done.stdout)[0]["Config"]["Cmd"]
+    return [each.replace(":8000", f":{port}") for each in command]
+
+
+def test_the_fastapi_image_serves_and_its_worker_works(
+    make: Make, build: Build, containers: Callable[..., Container], redis_server: RedisServer
+) -> None:
+    recipe = make("fastapi-celery")
+    broker = redis_server.url_for("recipe-images")
+    recipe.put("production", CELERY_BROKER_URL=broker, LOG_LEVEL="warning")
+    image = build(recipe)
+    variables = recipe.variables("production")
+    api = containers(image, **variables, UVICORN_PORT=str(recipe.port))
+    services = yaml.safe_load((recipe.directory / "compose.yaml").read_text())["services"]
+    containers(image, *services["worker"]["command"].split(), **variables)
+    wait_until(lambda: port_open(recipe.port), "the image did not start", api.logs, 60)
+    address = f"http://127.0.0.1:{recipe.port}"
+    assert httpx.get(address).json() == {"database": "production.db.example.com"}
+    answer = httpx.post(f"{address}/measure/hello", timeout=60)
+    assert answer.json() == {"length": 5, "log_level": "warning"}
+
+
+def test_the_django_image_migrates_and_serves(
+    make: Make, build: Build, containers: Callable[..., Container]
+) -> None:
+    recipe = make("django")
+    values = {"DJANGO_SECRET_KEY": "fake-key-of-django", "DJANGO_DATABASE": "/tmp/shop.sqlite3"}
+    recipe.put("production", **values)
+    image = build(recipe)
+    variables = recipe.variables("production")
+    started = containers(image, *_command(image, recipe.port), **variables)
+    wait_until(lambda: port_open(recipe.port), "the image did not start", started.logs, 60)
+    runner = ("python", "-m", "infisical_config", "--", "python", "manage.py")
+    started.execute(*runner, "migrate", "--verbosity", "0")
+    answer = httpx.get(f"http://127.0.0.1:{recipe.port}").json()
+    assert (answer["users"], answer["signed"].count(":")) == (0, 2)
+
+
+def test_the_image_of_a_binary_starts_it_without_the_client_secret(
+    make: Make, build: Build, containers: Callable[..., Container]
+) -> None:
+    recipe = make("binary")
+    run(recipe.directory, "gcc", "-static", "-o", "server", "main.c")
+    started = containers(build(recipe), **recipe.variables("production"))
+    assert started.wait() == 0
+    text = "database production.db.example.com:5432/app, client secret not seen\n"
+    assert started.logs() == text
 
 
 def _compose(

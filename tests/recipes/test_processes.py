@@ -31,7 +31,7 @@ def stop() -> Iterator[list[Service]]:
 
 def _venv(recipe: Recipe) -> None:
     run(recipe.directory, "python3", "-m", "venv", ".venv")
-    pip = (".venv/bin/pip", "install", "--quiet", "--find-links", "vendor")
+    pip = (".venv/bin/pip", "install", "--quiet")
     run(recipe.directory, *pip, "-r", "requirements.txt")
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from .store import Document
 
-# The real server waits for an issuer as long as its connection lasts.
+# The real server waits for an issuer until the connection ends.
 _PATIENCE = 300.0
 _MOST_KEYS = 10
 _HASHES: dict[str, Callable[[], HashAlgorithm]] = {"256": SHA256, "384": SHA384, "512": SHA512}
@@ -191,7 +191,7 @@ def _unb64(text: str) -> bytes:
 
 
 def refuse_claims(claims: Document, auth: Document) -> None:
-    """Raise a 401 or 403 answer unless the claims are those that the identity's auth asks for."""
+    """Raise a 401 or 403 answer unless the claims match those of the identity's OIDC auth."""
     if subject := auth["boundSubject"]:
         _require_text(claims.get("sub"))
         if not _matches(claims["sub"], subject):
@@ -234,7 +234,7 @@ def _matches(value: Any, policy: str) -> bool:
 
 @lru_cache(maxsize=256)
 def _pattern(glob: str) -> re.Pattern[str]:
-    # As for bash: one star goes over slashes too, but not to a dot at the beginning.
+    # picomatch's option `bash`: a star also matches slashes, but no leading dot.
     return re.compile("".join(_pieces(glob)), re.DOTALL)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .web import Call
 
 TABLE = "auth_token_sessions"
-# Seconds for which the cookie before the last renewal still gets a token.
+# Seconds after a renewal in which the former cookie still gets a token.
 _GRACE = 10
 _KEPT = ("authMethod", "organizationId", "isMfaVerified", "mfaMethod")
 _REUSED = "Refresh token reuse detected. Session has been revoked for security."
@@ -58,7 +58,7 @@ def set_cookie(response: Response, cookie: str, call: Call) -> None:
 
 
 def renew(call: Call) -> Response:
-    """Exchange the cookie for a token and the next cookie; one that was used before ends all."""
+    """Exchange the cookie for a token and the next cookie; a reused cookie ends the session."""
     user, session, claims = _validate(call)
     rest = {name: claims[name] for name in _KEPT if name in claims}
     org_id = rest.pop("organizationId", None)
@@ -75,7 +75,7 @@ def renew(call: Call) -> Response:
 
 
 def end(call: Call) -> None:
-    """End the session of the cookie: its tokens are stale."""
+    """End the session of the cookie, so that its tokens are refused."""
     _, session, _ = _validate(call)
     versions = {name: session[name] + 1 for name in ("accessVersion", "refreshVersion")}
     call.store.update(TABLE, session["id"], **versions)
@@ -95,7 +95,7 @@ def check(store: Store, claims: Document) -> None:
 
 
 def _validate(call: Call) -> tuple[Document, Document, Document]:
-    """Return the person, session and claims of the cookie; raise an answer for a bad one."""
+    """Return the person, session and claims of the cookie; raise an answer for an invalid one."""
     parsed = SimpleCookie(call.headers.get("cookie", ""))
     cookie = parsed["jid"].value if "jid" in parsed else ""
     if not cookie:
@@ -117,7 +117,7 @@ def _validate(call: Call) -> tuple[Document, Document, Document]:
 
 
 def _revoke(call: Call, identifier: str) -> None:
-    """Delete a session although the answer is a refusal, which undoes the caller's transaction."""
+    """Delete a session in a transaction of its own: the refusal rolls back the caller's."""
     with call.server.database.transaction() as store:
         store.delete(TABLE, identifier)
 

@@ -17,5 +17,5 @@ DELIVERED = load(
 (ACCOUNT,) = DESIRED.accounts()
 HELD = Credential("production", "client-1", "secret-1", "fake-secret")
 TEXT_HELD = render(HELD)
-# The same file as releases before INFISICAL_ENVIRONMENT wrote it.
+# The same file as former releases wrote it, without INFISICAL_ENVIRONMENT.
 TEXT_BEFORE = TEXT_HELD.replace("INFISICAL_ENVIRONMENT=production\n", "")

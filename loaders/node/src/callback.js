@@ -34,8 +34,7 @@ export async function waitForBrowser(address, tell, open = openBrowser) {
     response.setHeader("connection", "close");
     if (request.method === "OPTIONS") return void response.writeHead(204).end();
     const found = request.method === "POST" ? loginIn(await bodyOf(request)) : null;
-    response.writeHead(found ? 200 : 400).end();
-    if (found) finish(found);
+    response.writeHead(found ? 200 : 400).end(() => found && finish(found));
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -54,7 +53,7 @@ export async function waitForBrowser(address, tell, open = openBrowser) {
   } finally {
     clearTimeout(timer);
     server.close();
-    server.closeIdleConnections();
+    server.closeAllConnections(); // Browsers open some that they send nothing on.
   }
 }
 

@@ -95,6 +95,7 @@ export async function login(environ, options, terminal) {
   const made = await logIn(() => new Instance(address, found.isVerified), terminal, options);
   const place = found.logins.keep(made);
   terminal.tell(`Logged in as ${describe(made)}, until ${endOf(made)}; kept in ${place}`);
+  warnOfEnd(made, terminal.tell);
   warnOfMachine(found, terminal.tell);
 }
 
@@ -122,6 +123,7 @@ export async function whoami(environ, options, tell) {
   const now = found.login();
   const place = found.logins.placeOf(now.address);
   tell(`${describe(now)} at ${now.address}, until ${endOf(now)}; kept in ${place}`);
+  warnOfEnd(now, tell);
   warnOfMachine(found, tell);
 }
 
@@ -135,7 +137,8 @@ export async function whoami(environ, options, tell) {
 export async function logout(environ, options, tell) {
   const found = new Surroundings(environ, options);
   const known = found.login();
-  found.logins.forget(known.address);
+  const place = found.logins.placeOf(known.address);
+  const isForgotten = found.logins.forget(known.address);
   const instance = new Instance(known.address, found.isVerified);
   try {
     const session = encodeURIComponent(String(claimsOf(known.token).tokenVersionId));
@@ -146,13 +149,19 @@ export async function logout(environ, options, tell) {
     if (reply.status >= 500) throw instance.unexpected(reply);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
+    const here = isForgotten ? "is forgotten here, but" : `is still in ${place}, and`;
     throw new ConfigError(
       error.code,
-      `the login of ${known.email} is forgotten here, but not ended at the server: ${error.message}`,
+      `the login of ${known.email} ${here} not ended at the server: ${error.message}`,
     );
   } finally {
     instance.close();
   }
+  if (!isForgotten)
+    throw notConfigured(
+      `the login of ${known.email} is ended at the server, but still in ${place}: unlock that, ` +
+        "and run `with-secrets logout` again",
+    );
   tell(`Logged out ${describe(known)} at ${known.address}`);
 }
 
@@ -177,6 +186,18 @@ export function dayOf(time) {
 function endOf({ token, refresh }) {
   const ends = [token, refresh].map((each) => Number(claimsOf(each).exp) || 0);
   return dayOf(Math.max(...ends) * 1000);
+}
+
+/**
+ * @param {import("./keyring.js").Login} login
+ * @param {(text: string) => void} tell
+ */
+function warnOfEnd({ refresh }, tell) {
+  if (refresh) return;
+  tell(
+    "A login in the browser is not renewed, and ends then: `session_token_lifetime` of the" +
+      " instance says how long it lasts",
+  );
 }
 
 /**

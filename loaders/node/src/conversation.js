@@ -10,6 +10,11 @@ import { pauseAfter } from "./retry.js";
 
 /** @typedef {import("./http.js").Answer} Answer */
 
+/** Node's codes for a certificate that it does not trust; a retry can't help. */
+const UNTRUSTED_CODE =
+  /^(CERT_|UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_|ERR_TLS_CERT_|INVALID_|PATH_LENGTH_|HOSTNAME_)/;
+const AUTHORITIES = "NODE_EXTRA_CA_CERTS";
+
 export class Conversation {
   #address;
   #timeout;
@@ -63,6 +68,31 @@ export class Conversation {
   }
 
   /**
+   * Wait for something that can't be ended, at most until the deadline.
+   * @template T
+   * @param {Promise<T>} call
+   * @returns {Promise<T>}
+   * @throws {ConfigError} deadline
+   */
+  async within(call) {
+    const { signal } = this.#controller;
+    /** @type {() => void} */
+    let stop = () => {};
+    const late = new Promise((resolve) => {
+      stop = () => resolve(null);
+      signal.addEventListener("abort", stop);
+      if (signal.aborted) stop();
+    }).then(() => {
+      throw failure("deadline", { address: this.#address, timeout: this.#timeout });
+    });
+    try {
+      return await Promise.race([call, /** @type {Promise<never>} */ (late)]);
+    } finally {
+      signal.removeEventListener("abort", stop);
+    }
+  }
+
+  /**
    * @param {URL} url
    * @param {Parameters<typeof exchange>[1]} request
    */
@@ -76,6 +106,10 @@ export class Conversation {
       // The server speaks no HTTP, so a retry is useless. The cause is left out: it has the answer.
       if (cause.code?.startsWith("HPE_"))
         throw failure("not_infisical", { address: this.#address });
+      if (UNTRUSTED_CODE.test(cause.code ?? "")) {
+        const why = cause.message.split(";")[0];
+        throw failure("unreachable", { address: this.#address, why, variable: AUTHORITIES });
+      }
       return cause;
     }
   }

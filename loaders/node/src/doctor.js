@@ -10,6 +10,7 @@ import { ConfigError, notConfigured } from "./errors.js";
 import { jsonObject } from "./json.js";
 import { Loader } from "./loader.js";
 import { Instance } from "./login.js";
+import { IDENTITY } from "./platform.js";
 
 /** @typedef {import("./bootstrap.js").Environ} Environ */
 /** @typedef {import("./commands.js").CommandOptions} CommandOptions */
@@ -107,12 +108,14 @@ function* settings(found, { environment }) {
  */
 function access(found) {
   const { machine, environ, local } = found;
+  const identity = environ[IDENTITY];
   const id = environ["INFISICAL_CLIENT_ID"] || local["INFISICAL_CLIENT_ID"] || "without an id";
+  const who = identity ? `the identity ${identity}, by a platform's token` : `the service ${id}`;
   try {
     const login = found.logins.find(String(found.address));
     if (machine) {
       const other = login ? `, which wins over the login of ${login.email}` : "";
-      return { what: "access", text: `the service ${id}, from ${machine}${other}` };
+      return { what: "access", text: `${who}, from ${machine}${other}` };
     }
     const known = found.login();
     const place = found.logins.placeOf(known.address);

@@ -68,6 +68,16 @@ export const TOKEN_REFUSED =
   "{address} refused the token of {client_id}: {reason}: compare the token's claims with `auth` in " +
   "the project file";
 
+/** `unreachable`, for a refusal that is not Infisical's own. */
+export const IN_PLACE_OF =
+  "{address} can't be reached: something in place of Infisical answers {status}, so it may be closed " +
+  "to this network: connect to the VPN, and try again";
+
+/** `unreachable`, for a certificate. */
+export const UNTRUSTED =
+  "{address} can't be reached: its certificate is not trusted ({why}); if the authority is your own, " +
+  "name its file in {variable}";
+
 /** The end of `unreachable` for a loopback address: without a domain, a tunnel leads to the host. */
 export const TUNNEL = "; on another machine, open the SSH tunnel to the host first";
 
@@ -125,10 +135,21 @@ export const isTemporary = (error) => error instanceof ConfigError && error.exit
  */
 export function failure(code, values, options) {
   const other = values["person"] ? Object.entries(PERSON_MESSAGES) : [];
-  const byToken = code === "refused" && "reason" in values ? TOKEN_REFUSED : undefined;
-  const text = byToken ?? other.find(([each]) => each === code)?.[1] ?? MESSAGES[code];
-  const message = text.replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
+  const text = variantOf(code, values) ?? other.find(([each]) => each === code)?.[1];
+  const message = (text ?? MESSAGES[code]).replace(/\{(\w+)\}/g, (_, name) => String(values[name]));
   return new ConfigError(code, message, options);
+}
+
+/**
+ * Return the message of a code for special values.
+ * @param {ErrorCode} code
+ * @param {Record<string, unknown>} values
+ */
+function variantOf(code, values) {
+  if (code === "refused" && "reason" in values) return TOKEN_REFUSED;
+  if (code !== "unreachable") return undefined;
+  if ("why" in values) return UNTRUSTED;
+  return "status" in values ? IN_PLACE_OF : undefined;
 }
 
 /**

@@ -103,12 +103,15 @@ export class Logins {
   }
 
   /**
-   * Forget the login at an address.
+   * Forget the login at an address; return whether it is gone from where it was.
    * @param {string} address
    */
   forget(address) {
-    rmSync(this.#fileOf(address), { force: true });
-    this.#tool()?.forget(address);
+    const file = this.#fileOf(address);
+    const isGone = this.#tool()?.forget(address) ?? true;
+    if (!existsSync(file)) return isGone;
+    rmSync(file, { force: true });
+    return true;
   }
 
   /**
@@ -259,9 +262,13 @@ class SecretService {
     return runTool(this.#environ, command, Buffer.from(text).toString("base64")) !== null;
   }
 
-  /** @param {string} address */
+  /**
+   * Return false if the keyring refuses, as a locked one does.
+   * @param {string} address
+   */
   forget(address) {
-    runTool(this.#environ, ["secret-tool", "clear", ...this.#attributes(address)]);
+    const command = ["secret-tool", "clear", ...this.#attributes(address)];
+    return runTool(this.#environ, command) !== null;
   }
 
   /** @param {string} address */
@@ -297,9 +304,12 @@ class MacKeychain {
     return runTool(this.#environ, ["security", "-i"], line) !== null && this.find(address) === text;
   }
 
-  /** @param {string} address */
+  /**
+   * Return false if the keychain refuses.
+   * @param {string} address
+   */
   forget(address) {
     const item = ["-s", SERVICE, "-a", address];
-    runTool(this.#environ, ["security", "delete-generic-password", ...item]);
+    return runTool(this.#environ, ["security", "delete-generic-password", ...item]) !== null;
   }
 }

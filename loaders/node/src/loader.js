@@ -11,7 +11,9 @@ import { Logins } from "./keyring.js";
 import { insistOn, resolve } from "./merge.js";
 import { Person } from "./person.js";
 import { Refusals } from "./refusals.js";
+import { HttpClient } from "./requests.js";
 import { namesIn, parse } from "./schema.js";
+import { SdkClient, checkSdk } from "./sdk.js";
 import { Session } from "./session.js";
 import { view } from "./view.js";
 
@@ -34,6 +36,19 @@ export function findPerson(address, environ) {
   const logins = new Logins(environ);
   const login = logins.find(address);
   return login && new Person(login, logins);
+}
+
+/**
+ * Return what asks Infisical.
+ * @param {string} name
+ * @param {import("./bootstrap.js").Place} place
+ * @throws {ConfigError} not_configured
+ */
+function clientFor(name, place) {
+  if (name === "http") return new HttpClient();
+  if (name !== "sdk") throw notConfigured(`client is '${name}': write "http" or "sdk"`);
+  checkSdk(place);
+  return new SdkClient();
 }
 
 export class Loader {
@@ -78,9 +93,9 @@ export class Loader {
         "strict mode passes only names that you ask for, and you asked for none: " +
           "give required, a schema or allow",
       );
-    this.#session = new Session(this.#place);
-    const { cache } = options;
+    const { cache, client = "http" } = options;
     this.#refusals = new Refusals(this.#place, environ, cache?.file);
+    this.#session = new Session(this.#place, this.#refusals, clientFor(client, this.#place));
     const { person, platform } = this.#place;
     if (cache && platform)
       this.#warn(
@@ -219,8 +234,8 @@ export class Loader {
     try {
       return await this.#session.secrets(conversation);
     } catch (error) {
-      const isForgotten = this.#session.isRefused && !this.#refusals.add();
-      if (isForgotten && !background) await this.#refusals.wait(this.#warn, this.#options.pause);
+      if (this.#session.isForgotten && !background)
+        await this.#refusals.wait(this.#warn, this.#options.pause);
       throw error;
     } finally {
       conversation.close();

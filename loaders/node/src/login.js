@@ -45,8 +45,8 @@ export class Instance {
   constructor(address, isVerified) {
     this.#address = address;
     this.#conversation = new Conversation(address, TIMEOUT, { isVerified });
-    // A session is one address and one program: of two machines behind one address, a renewal by
-    // one would end that of the other.
+    // The server knows a session by address and program. Without the machine's name, a renewal by
+    // one of two machines behind one address would end the session of the other.
     this.#agent = `infisical-config (${hostname().replace(/[^\w.-]/g, "-")})`;
   }
 
@@ -132,7 +132,7 @@ export async function logIn(connect, terminal, options) {
 }
 
 /**
- * Throw an error again, with where to look if there is no connection: it may be the certificate.
+ * Throw an error again. Without a connection it names `doctor`, since the certificate may be wrong.
  * @param {unknown} error
  * @returns {never}
  */
@@ -179,7 +179,7 @@ async function logInByBrowser(instance, terminal, { paste, email }) {
 }
 
 /**
- * Return whose token it is, by the server's word, and in which organization.
+ * Return the person and the organization of a token, as the server reports them.
  * @param {string} token
  * @param {string} address
  * @param {Instance} instance
@@ -349,7 +349,7 @@ const lockedError = (address, email = "this person") =>
   failure("locked", { address, person: email });
 
 /**
- * Return what a token says of itself; nothing of it is trusted.
+ * Return the claims of a token, which nobody has verified.
  * @param {string} token
  * @returns {any}
  */

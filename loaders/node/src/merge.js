@@ -13,7 +13,7 @@ import { isExportable, findRefused } from "./withheld.js";
  */
 /** @typedef {{ secrets: Secret[], imports?: { secrets: Secret[] }[] }} Answer */
 
-/** A person's own value, which only the older API of secrets lists unasked. */
+/** A person's own value, which only version 3 of the API lists without being asked. */
 const PERSONAL = "personal";
 const OPEN = { strict: false, allow: [] };
 

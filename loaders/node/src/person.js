@@ -63,7 +63,7 @@ export class Person {
         body: undefined,
       });
       const data = jsonObject(answer.body);
-      if (answer.status !== 200) throw this.#refusal(answer.status);
+      if (answer.status !== 200) throw this.#refusal(answer.status, data);
       if (!isText(data?.token)) throw failure("not_infisical", { address });
       // Without a new cookie another process has just got it, and keeps it.
       const refresh = cookieOf(answer);
@@ -72,10 +72,16 @@ export class Person {
     });
   }
 
-  /** @param {number} status */
-  #refusal(status) {
-    if ([400, 401, 403, 404].includes(status)) return this.#ended();
-    return failure(classifyUnexpected(status), { address: this.#login.address, status });
+  /**
+   * @param {number} status
+   * @param {any} data
+   */
+  #refusal(status, data) {
+    const { address } = this.#login;
+    if (![400, 401, 403, 404].includes(status))
+      return failure(classifyUnexpected(status), { address, status });
+    // An edge refuses in words of its own.
+    return isText(data?.error) ? this.#ended() : failure("unreachable", { address, status });
   }
 
   #ended() {

@@ -1,5 +1,5 @@
 // @ts-check
-/** The token of a platform, such as GitHub's, by which an identity logs in without a secret. */
+/** Get the token of a platform, such as GitHub's, with which an identity logs in. */
 
 import { readFileSync } from "node:fs";
 

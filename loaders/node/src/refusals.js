@@ -2,7 +2,17 @@
 /** Note a credential that Infisical refused, so that restarts don't try it again. */
 
 import { createHash, randomBytes } from "node:crypto";
-import { lstatSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -22,6 +32,11 @@ export const PAUSE = 600;
  * are at most 30 s apart, and locks the identity at the third.
  */
 export const WAIT = 31;
+/** Seconds for which a start waits at most while another one logs in. */
+export const PATIENCE = 5;
+/** Seconds after which a lock was left by a process that has ended. */
+export const LOCK_AGE = 30;
+const POLL_MS = 50;
 const OPEN = 0o077;
 
 /** The note of a refused credential. */
@@ -70,6 +85,50 @@ export class Refusals {
     const { address, clientId } = this.#place;
     const [ago, left] = [inWords(age), inWords(PAUSE - age)];
     throw failure("refused_before", { address, client_id: clientId, ago, left, file: this.#file });
+  }
+
+  /**
+   * Log in while no other process with the same note does, so that replicas that start at once make
+   * one wrong login. One that takes long is not waited for: it must not cost the others their start.
+   * @template T
+   * @param {{ timeout: number, background: boolean }} rest seconds of the start that are left, and
+   *     whether the process may end meanwhile
+   * @param {() => Promise<T>} login
+   * @returns {Promise<T>}
+   * @throws {ConfigError} refused_before, if another one was refused meanwhile
+   */
+  async alone({ timeout, background }, login) {
+    const end = performance.now() + Math.min(PATIENCE, timeout / 2) * 1000;
+    const lock = `${this.#file}.lock`;
+    let isLocked;
+    while ((isLocked = this.#lock(lock)) === false && performance.now() < end)
+      await sleep(POLL_MS, undefined, { ref: !background });
+    try {
+      this.check();
+      return await login();
+    } finally {
+      if (isLocked) remove(lock);
+    }
+  }
+
+  /**
+   * Return whether the lock was free; undefined where there is no place for it, and for the note.
+   * @param {string} lock
+   */
+  #lock(lock) {
+    try {
+      if (this.#directory && !isOwn(this.#directory)) return undefined;
+      const found = statSync(lock, { throwIfNoEntry: false });
+      if (found && Date.now() - found.mtimeMs > LOCK_AGE * 1000) remove(lock);
+    } catch {
+      return undefined;
+    }
+    try {
+      closeSync(openSync(lock, "wx", 0o600));
+      return true;
+    } catch (error) {
+      return /** @type {NodeJS.ErrnoException} */ (error).code === "EEXIST" ? false : undefined;
+    }
   }
 
   /** Note that the credential was refused; return false if there is no place for the note. */

@@ -1,33 +1,26 @@
 // @ts-check
-/** Read a service's secrets by Infisical's HTTP API, with a login if one is needed. */
+/** Read a service's secrets from Infisical, with a login if one is needed. */
 
 import { placesOf } from "./bootstrap.js";
 import { failure, isTemporary } from "./errors.js";
-import { jsonObject } from "./json.js";
 import { merge } from "./merge.js";
 import { isLocked, isSessionGone } from "./person.js";
-import { platformToken, reasonOf } from "./platform.js";
-import {
-  isRouteMissing,
-  listRefusal,
-  loginRefusal,
-  tokenEnded,
-  tokenLoginRefusal,
-} from "./refusal.js";
+import { reasonOf } from "./platform.js";
+import { listRefusal, loginRefusal, tokenEnded, tokenLoginRefusal } from "./refusal.js";
 
 /** @typedef {import("./bootstrap.js").Place} Place */
 /** @typedef {import("./conversation.js").Conversation} Conversation */
 /** @typedef {{ status: number, headers: { etag?: string | undefined }, data: any }} Answer */
-/** @typedef {{ path: string, project: string, imports: string }} Api a list, with its parameters */
+/**
+ * Asks the server: by the two documented requests, or through the SDK.
+ * @typedef {object} Client
+ * @property {(place: Place, conversation: Conversation) => Promise<Answer>} logIn
+ * @property {(place: Place, conversation: Conversation, token: string, etag?: string)
+ *     => Promise<Answer>} list
+ */
 
-const LOGIN = "/api/v1/auth/universal-auth/login";
-const TOKEN_LOGIN = "/api/v1/auth/oidc-auth/login";
 /** The part of its lifetime after which a token of a login by tokens is renewed. */
 const RENEWED_AFTER = 0.8;
-/** @type {Api} */
-const V4 = { path: "/api/v4/secrets", project: "projectId", imports: "includeImports" };
-/** @type {Api} */
-const V3 = { path: "/api/v3/secrets/raw", project: "workspaceId", imports: "include_imports" };
 
 export class Session {
   #place;
@@ -35,17 +28,22 @@ export class Session {
   #folders;
   #token = "";
   #renewsAt = Infinity;
-  /** Whether Infisical refused the credential. */
-  isRefused = false;
+  #refusals;
+  /** Whether Infisical refused the credential, and no file could note that. */
+  isForgotten = false;
 
-  /** @param {Place} place */
-  constructor(place) {
+  /**
+   * @param {Place} place
+   * @param {import("./refusals.js").Refusals} refusals where a refused credential is noted
+   * @param {Client} client
+   */
+  constructor(place, refusals, client) {
     this.#place = place;
+    this.#refusals = refusals;
     this.#token = place.person?.token ?? "";
-    const server = { api: V4 };
-    this.#own = new Folder(place, server);
+    this.#own = new Folder(place, client);
     const [, ...imports] = placesOf(place);
-    this.#folders = [this.#own, ...imports.map((each) => new Folder(each, server))];
+    this.#folders = [this.#own, ...imports.map((each) => new Folder(each, client))];
   }
 
   /**
@@ -80,16 +78,26 @@ export class Session {
    * @returns {Promise<string>}
    */
   async #logIn(conversation) {
-    const { person } = this.#place;
+    const { person, platform } = this.#place;
     if (person) {
       await person.renew(conversation);
       return person.token;
     }
+    const logIn = () => this.#logInByCredential(conversation);
+    // A platform's token is another one the next time.
+    return platform ? await logIn() : await this.#refusals.alone(conversation.rest, logIn);
+  }
+
+  /**
+   * @param {Conversation} conversation
+   * @returns {Promise<string>}
+   */
+  async #logInByCredential(conversation) {
     const answer = await this.#own.logIn(conversation);
     const { platform } = this.#place;
     const refusal = platform ? tokenLoginRefusal(answer) : loginRefusal(answer);
-    // A platform's token is another one the next time.
-    this.isRefused = !platform && refusal === "refused" && answer.status === 401;
+    if (!platform && refusal === "refused" && answer.status === 401)
+      this.isForgotten = !this.#refusals.add();
     this.#own.refuse(refusal, answer);
     const { accessToken, expiresIn } = answer.data;
     if (platform && expiresIn > 0)
@@ -112,7 +120,7 @@ export class Session {
 /** A folder in a project, with the last answer, and the last accepted one. */
 class Folder {
   #place;
-  #server;
+  #client;
   /** @type {Answer | undefined} */
   #answer;
   /** @type {{ etag: string | undefined, data: any }} */
@@ -122,11 +130,11 @@ class Folder {
 
   /**
    * @param {Place} place
-   * @param {{ api: Api }} server that of all folders: the newest API that it has
+   * @param {Client} client that of all folders
    */
-  constructor(place, server) {
+  constructor(place, client) {
     this.#place = place;
-    this.#server = server;
+    this.#client = client;
   }
 
   /**
@@ -134,13 +142,7 @@ class Folder {
    * @param {Conversation} conversation
    */
   async logIn(conversation) {
-    const { clientId, clientSecret, platform } = this.#place;
-    const credential = platform
-      ? { identityId: clientId, jwt: await platformToken(platform, conversation.rest) }
-      : { clientId, clientSecret };
-    const headers = { "content-type": "application/json" };
-    const path = platform ? TOKEN_LOGIN : LOGIN;
-    return ask(conversation, "POST", path, headers, JSON.stringify(credential));
+    return await this.#client.logIn(this.#place, conversation);
   }
 
   /**
@@ -151,40 +153,13 @@ class Folder {
    * @throws {ConfigError}
    */
   async list(conversation, token, { isTokenNew = false } = {}) {
-    const answer = await this.#request(conversation, token, this.#server.api);
+    const answer = await this.#client.list(this.#place, conversation, token, this.#kept.etag);
     this.#answer = answer;
     const { person } = this.#place;
     if (person && isLocked(answer)) this.refuse("locked", answer);
     const isGone = Boolean(person) && isSessionGone(answer);
     this.isTokenEnded = !isTokenNew && (tokenEnded(answer) || isGone);
     if (!this.isTokenEnded && !this.isUnchanged) this.refuse(listRefusal(answer), answer);
-  }
-
-  /**
-   * Request the list by an API, or by the older one if the server does not have it.
-   * @param {Conversation} conversation
-   * @param {string} token
-   * @param {Api} api
-   * @returns {Promise<Answer>}
-   */
-  async #request(conversation, token, api) {
-    const query = new URLSearchParams({
-      [api.project]: this.#place.project,
-      environment: this.#place.environment,
-      secretPath: this.#place.folder,
-      viewSecretValue: "true",
-      expandSecretReferences: "false",
-      [api.imports]: "true",
-      recursive: "false",
-    });
-    const { etag } = this.#kept;
-    const answer = await ask(conversation, "GET", `${api.path}?${query}`, {
-      authorization: `Bearer ${token}`,
-      ...(etag ? { "if-none-match": etag } : {}),
-    });
-    if (api !== V4 || !isRouteMissing(answer)) return answer;
-    this.#server.api = V3;
-    return this.#request(conversation, token, V3);
   }
 
   /** Whether the last answer says that the accepted one still counts. */
@@ -213,24 +188,6 @@ class Folder {
     const reason = platform && code === "refused" ? { reason: reasonOf(data) } : {};
     throw failure(code, { ...this.#place, client_id, status, ...reason, person: person?.email });
   }
-}
-
-/**
- * Make a request over the conversation.
- * @param {Conversation} conversation
- * @param {string} method
- * @param {string} path
- * @param {Record<string, string>} headers
- * @param {string} [body]
- * @returns {Promise<Answer>}
- */
-async function ask(conversation, method, path, headers, body) {
-  const answer = await conversation.send(path, {
-    method,
-    headers: { accept: "application/json", "user-agent": "infisical-config", ...headers },
-    body,
-  });
-  return { ...answer, data: jsonObject(answer.body) };
 }
 
 /**

@@ -1,7 +1,7 @@
 // @ts-check
 /** Refresh in the background: read again regularly, and report changes. */
 
-import { ConfigError, say } from "./errors.js";
+import { ConfigError, notConfigured, say } from "./errors.js";
 import { Loader } from "./loader.js";
 
 /** @typedef {import("./merge.js").Secrets} Secrets */
@@ -17,6 +17,8 @@ const SLOWEST = 10;
  * @returns {Promise<import("../index.js").Watch<any>>}
  */
 export async function watchFrom(environ, options) {
+  if (options.client === "sdk")
+    throw notConfigured("a watch asks by ETag, which the SDK can't: leave out the option client");
   // A copy: with `into`, the environment gets Infisical's values, which would win over later ones.
   const loader = new Loader({ ...environ }, options);
   return new Watcher(loader, loader.resolve(await loader.start()), options);

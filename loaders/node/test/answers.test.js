@@ -6,23 +6,25 @@ import { readFileSync } from "node:fs";
 import { createServer as createSecureServer } from "node:https";
 import { createServer } from "node:net";
 import { join } from "node:path";
-import { describe, test } from "node:test";
+import { before, describe, test } from "node:test";
 import { inspect } from "node:util";
 
 import { ConfigError, failure } from "../src/errors.js";
 import { loadFrom } from "../src/loader.js";
-import { APIS, listOf, serve } from "./server.js";
-import { PROJECT, SECRET, directory, environFor, node, vectors } from "./tools.js";
+import { APIS, CLIENTS, listOf, serve } from "./server.js";
+import { PROJECT, SECRET, casesOf, directory, environFor, node, vectors } from "./tools.js";
 
-for (const { api, hasV4 } of APIS)
-  describe(`the answers of a server with ${api}`, { concurrency: 4 }, () => {
-    for (const { name, timeout, login, list, want, requests } of vectors.answers)
+for (const { api, hasV4, client } of CLIENTS)
+  describe(`the answers of a server with ${api}, by ${client}`, { concurrency: 4 }, () => {
+    before(() => import("@infisical/sdk")); // No deadline can speed that up.
+    for (const { name, timeout, login, list, want, requests } of casesOf("answers", client))
       test(name, async () => {
         const server = await serve({ login, list, hasV4 });
         const begun = performance.now();
         const result = await loadFrom(environFor(server.address), {
           directory: directory(),
           timeout,
+          client,
         }).catch((error) => error);
         const seconds = (performance.now() - begun) / 1000;
         await server.close();
@@ -93,6 +95,22 @@ test("the tunnel is named only for a loopback address", async () => {
     const error = await loadFrom(environ, options).catch((reason) => reason);
     assert.equal(error.message, failure("unreachable", { address, tunnel }).message);
   }
+});
+
+test("a certificate that is not trusted is named, and not tried again", async () => {
+  const [key, cert] = certificate();
+  let handshakes = 0;
+  const server = createSecureServer({ key: readFileSync(key), cert: readFileSync(cert) });
+  server.on("connection", () => (handshakes += 1));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
+  const address = `https://localhost:${port}`;
+  const error = await loadFrom(environFor(address), { directory: directory() }).catch((e) => e);
+  server.close();
+  const why = "self-signed certificate";
+  const { message } = failure("unreachable", { address, why, variable: "NODE_EXTRA_CA_CERTS" });
+  assert.deepEqual([error.code, error.message, handshakes], ["unreachable", message, 1]);
 });
 
 test("a variable that is set later does not make a certificate trusted", async () => {

@@ -4,8 +4,16 @@ import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 
+import { PRODUCTION } from "../src/bootstrap.js";
 import { parseLocal } from "../src/envfile.js";
-import { ConfigError, EXIT_STATUS, MESSAGES, TUNNEL } from "../src/errors.js";
+import {
+  ConfigError,
+  EXIT_STATUS,
+  IN_PLACE_OF,
+  MESSAGES,
+  TUNNEL,
+  UNTRUSTED,
+} from "../src/errors.js";
 import { findFiles, judge } from "../src/files.js";
 import { Loader, loadFrom } from "../src/loader.js";
 import { serve } from "./server.js";
@@ -115,6 +123,11 @@ describe("files of other users", () => {
 test("the messages equal the shared ones", () => {
   assert.deepEqual({ ...MESSAGES }, vectors.errors);
   assert.equal(TUNNEL, vectors.tunnel);
+  assert.deepEqual([UNTRUSTED, IN_PLACE_OF], [vectors.untrusted, vectors.inPlaceOf]);
+});
+
+test("the names of production equal the shared ones", () => {
+  assert.deepEqual(PRODUCTION, vectors.production);
 });
 
 test("the exit statuses equal the shared ones", () => {

@@ -9,10 +9,14 @@ import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { waitForBrowser } from "../src/callback.js";
+import { logout } from "../src/commands.js";
+import { Conversation } from "../src/conversation.js";
 import { Logins } from "../src/keyring.js";
 import { Loader } from "../src/loader.js";
 import { Instance, logIn } from "../src/login.js";
+import { Person } from "../src/person.js";
 import { openText } from "../src/seal.js";
+import { serve } from "./server.js";
 import { directory, directoryWith, node, vectors } from "./tools.js";
 
 const ADDRESS = "https://secrets.example.com";
@@ -90,6 +94,22 @@ test("a request that breaks off does not end the wait for the browser", async ()
   assert.deepEqual(await received, { email: ANNA, token: "token-example" });
 });
 
+test("a connection that sends nothing does not delay the login", async () => {
+  /** @type {(url: string) => void} */
+  let opened = () => {};
+  const url = new Promise((resolve) => (opened = resolve));
+  const received = waitForBrowser(ADDRESS, () => {}, opened);
+  const port = Number(new URL(await url).searchParams.get("callback_port"));
+  const silent = connect(port, "127.0.0.1");
+  await once(silent, "connect");
+  const begun = performance.now();
+  const body = JSON.stringify({ email: ANNA, JTWToken: "token-example" });
+  await fetch(`http://127.0.0.1:${port}/`, { method: "POST", headers: { origin: ADDRESS }, body });
+  assert.deepEqual(await received, { email: ANNA, token: "token-example" });
+  await once(silent.resume(), "close");
+  assert.ok(performance.now() - begun < 3000);
+});
+
 describe("sealed texts", () => {
   for (const { name, file, key, context, want } of vectors.sealedTexts)
     test(name, () => assert.equal(openText(file, Buffer.from(key, "hex"), context), want));
@@ -116,6 +136,29 @@ describe("people", () => {
     });
 });
 
+describe("renewals", () => {
+  for (const { name, answer, want } of vectors.renewals)
+    test(name, async () => {
+      const server = await serve({ login: [answer] });
+      const logins = new Logins({ HOME: directory(), INFISICAL_KEYRING: "file" });
+      logins.keep(loginAt(server.address));
+      const person = new Person(loginAt(server.address), logins);
+      const conversation = new Conversation(server.address, 5);
+      const renewed = person.renew(conversation).finally(async () => {
+        conversation.close();
+        await server.close();
+      });
+      if (want.error) {
+        const message = want.message.replace("{address}", server.address);
+        await assert.rejects(renewed, { code: want.error, message });
+      } else {
+        await renewed;
+        assert.equal(person.token, want.token);
+      }
+      assert.equal(server.requests.login, 1);
+    });
+});
+
 describe("the place of a login", () => {
   test("is a sealed file that only its owner reads, next to no key", () => {
     const home = directory();
@@ -126,7 +169,7 @@ describe("the place of a login", () => {
     assert.deepEqual(logins.find(ADDRESS), { version: 1, ...loginAt() });
     chmodSync(file, 0o640);
     assert.throws(() => logins.find(ADDRESS), { code: "not_configured" });
-    logins.forget(ADDRESS);
+    assert.ok(logins.forget(ADDRESS));
     assert.equal(logins.find(ADDRESS), null);
   });
 
@@ -146,11 +189,25 @@ describe("the place of a login", () => {
     assert.ok(!readFileSync(join(home, "calls"), "utf8").includes(token));
     assert.deepEqual(logins.find(ADDRESS), { version: 1, ...loginAt() });
     assert.equal(new Logins(environ).find("https://other.example.com"), null);
-    logins.forget(ADDRESS);
+    assert.ok(logins.forget(ADDRESS));
     assert.equal(logins.find(ADDRESS), null);
     const without = new Logins({ ...environ, PATH: "/nonexistent" });
     assert.match(without.keep(loginAt()), /\.login$/);
   });
+});
+
+test("logout reports a keyring that does not forget", async () => {
+  const home = directory();
+  const server = await serve({ login: [{ json: {} }] });
+  const environ = { ...withSecretTool(home, "exit 1 #"), INFISICAL_DOMAIN: server.address };
+  new Logins(environ).keep(loginAt(server.address));
+  await assert
+    .rejects(logout(environ, { directory: home }, assert.fail), {
+      code: "not_configured",
+      message: /Secret Service/,
+    })
+    .finally(server.close);
+  assert.match(String(server.bodies), /^POST \/api\/v1\/auth\/logout /);
 });
 
 test("without a terminal, the login says so", async () => {
@@ -169,14 +226,15 @@ test("without a terminal, the login says so", async () => {
 /**
  * Put a `secret-tool` into a home that notes its arguments, and return the environment.
  * @param {string} home
+ * @param {string} remove the command that removes a file
  */
-function withSecretTool(home) {
+function withSecretTool(home, remove = "rm -f") {
   const script = `#!/bin/sh
 echo "$@" >>${home}/calls
 case $1 in
 store) cat >${home}/item-\${6##*/} ;;
 lookup) cat ${home}/item-\${5##*/} 2>/dev/null ;;
-clear) rm -f ${home}/item-\${5##*/} ;;
+clear) ${remove} ${home}/item-\${5##*/} ;;
 esac
 `;
   writeFileSync(join(home, "secret-tool"), script, { mode: 0o755 });

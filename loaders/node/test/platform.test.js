@@ -184,3 +184,12 @@ test("a program of the runner does not get the token", async () => {
     ["A"],
   );
 });
+
+test("doctor names the identity, without its token", async () => {
+  const server = await serve({ list: [listOf({ A: "1" })] });
+  const given = environ(server.address, { INFISICAL_JWT: "token-of-the-platform" });
+  const { stdout } = await node(["bin/with-secrets.js", "doctor"], given);
+  await server.close();
+  assert.match(stdout, /^ok +access +.*identity-example/m);
+  assert.doesNotMatch(stdout, /token-of-the-platform/);
+});

@@ -4,14 +4,14 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, describe, test } from "node:test";
+import { after, before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { ConfigError, failure } from "../src/errors.js";
 import { loadFrom } from "../src/loader.js";
 import { watchFrom } from "../src/watcher.js";
-import { APIS, DOWN, LOGIN, REFUSED, listOf, serveProjects } from "./server.js";
-import { PACKAGE, SECRET, credentials, directory, directoryOf, node, vectors } from "./tools.js";
+import { CLIENTS, DOWN, LOGIN, REFUSED, listOf, serveProjects } from "./server.js";
+import { PACKAGE, SECRET, casesOf, credentials, directory, directoryOf, node } from "./tools.js";
 
 /** @typedef {import("./server.js").Step} Step */
 
@@ -21,15 +21,18 @@ const DENIED = { status: 403, json: { error: "ProjectMembershipNotFound" } };
 const ENDED = { status: 401, json: { error: "TokenError", message: "Token expired" } };
 const EVERY = 0.05;
 
-for (const { api, hasV4 } of APIS)
-  describe(`the starts of the vectors with ${api}`, { concurrency: 4 }, () => {
-    for (const { name, timeout, login, lists, want, requests, within } of vectors.projects)
+for (const { api, hasV4, client } of CLIENTS)
+  describe(`the starts of the vectors with ${api}, by ${client}`, { concurrency: 4 }, () => {
+    before(() => import("@infisical/sdk")); // No deadline can speed that up.
+    for (const each of casesOf("projects", client)) {
+      const { name, timeout, login, lists, want, requests, within } = each;
       test(name, async () => {
         const server = await serveProjects({ login, lists, hasV4 });
         const begun = performance.now();
         const result = await loadFrom(credentials(), {
           directory: directoryOf(server.address, lists),
           timeout,
+          client,
         }).catch((error) => error);
         const seconds = (performance.now() - begun) / 1000;
         await server.close();
@@ -44,6 +47,7 @@ for (const { api, hasV4 } of APIS)
         assert.deepEqual({ login: logins, lists: server.counts }, requests);
         assert.ok(seconds < within, `took ${seconds} s`);
       });
+    }
   });
 
 /**

@@ -1,11 +1,20 @@
 // @ts-check
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { loadFrom } from "../src/loader.js";
-import { PAUSE, Refusals, WAIT, ageOf, noteOf } from "../src/refusals.js";
+import { LOCK_AGE, PATIENCE, PAUSE, Refusals, WAIT, ageOf, noteOf } from "../src/refusals.js";
 import { LOGIN, REFUSED, listOf, serve } from "./server.js";
 import { SECRET, directory, environFor, vectors } from "./tools.js";
 
@@ -20,7 +29,8 @@ test("a refusal noted by a start stops the next one", () => {
 });
 
 test("the pauses are the shared ones", () => {
-  assert.deepEqual(vectors.refusalPauses, { noted: PAUSE, notNoted: WAIT });
+  const pauses = { noted: PAUSE, notNoted: WAIT, replica: PATIENCE, abandoned: LOCK_AGE };
+  assert.deepEqual(vectors.refusalPauses, pauses);
 });
 
 describe("the places of the note", () => {
@@ -117,4 +127,57 @@ test("without a place for the note, each start waits before it ends", async () =
   writeFileSync(temporary, "");
   const { results, logins, pauses } = await starts({ login: [REFUSED], temporary });
   assert.deepEqual([results[1].code, logins, pauses], ["refused", 2, [31_000, 31_000]]);
+});
+
+/**
+ * Start replicas at once, each answered after a while; return what became of them.
+ * @param {{ answer: import("./server.js").Step, lock?: number, timeout?: number, count?: number }}
+ *     options `lock`: the seconds since another one has taken the lock
+ */
+async function replicas({ answer, lock, timeout = 20, count = 3 }) {
+  const made = directory();
+  const cache = { file: join(made, "cache") };
+  if (lock !== undefined) {
+    writeFileSync(`${cache.file}.refused.lock`, "");
+    const then = Date.now() / 1000 - lock;
+    utimesSync(`${cache.file}.refused.lock`, then, then);
+  }
+  const login = async () => {
+    await sleep(200);
+    return answer;
+  };
+  const server = await serve({ login, list: [listOf({ A: "1" })] });
+  const environ = environFor(server.address);
+  const begun = performance.now();
+  const start = () =>
+    loadFrom(environ, { directory: directory(), cache, timeout }).then(
+      () => "started",
+      (error) => error.code,
+    );
+  const results = await Promise.all(Array.from({ length: count }, start));
+  await server.close();
+  const seconds = (performance.now() - begun) / 1000;
+  return { results: results.sort(), logins: server.requests.login, seconds, made };
+}
+
+test("replicas that start at once with a refused credential make one wrong login", async () => {
+  const { results, logins, made } = await replicas({ answer: REFUSED });
+  assert.deepEqual(results, ["refused", "refused_before", "refused_before"]);
+  assert.deepEqual([logins, readdirSync(made)], [1, ["cache.refused"]]);
+});
+
+test("replicas that start at once with a good credential all start", async () => {
+  const { results, logins, made } = await replicas({ answer: LOGIN });
+  assert.deepEqual([results, logins], [["started", "started", "started"], 3]);
+  assert.deepEqual(readdirSync(made), ["cache"]);
+});
+
+test("a login that takes long, or was abandoned, does not keep others from theirs", async () => {
+  const slow = await replicas({ answer: LOGIN, lock: 0, timeout: 2, count: 1 });
+  assert.deepEqual(slow.results, ["started"]);
+  assert.ok(slow.seconds >= 1, `took ${slow.seconds} s`);
+  assert.deepEqual(readdirSync(slow.made), ["cache", "cache.refused.lock"]);
+  const abandoned = await replicas({ answer: LOGIN, lock: LOCK_AGE + 1, count: 1 });
+  assert.deepEqual(abandoned.results, ["started"]);
+  assert.ok(abandoned.seconds < PATIENCE, `took ${abandoned.seconds} s`);
 });

@@ -32,6 +32,11 @@ export const APIS = /** @type {const} */ ([
   { api: "v4", hasV4: true },
   { api: "v3", hasV4: false },
 ]);
+/** The same, with what the loader asks them by; the SDK reads by v3 only. */
+export const CLIENTS = /** @type {const} */ ([
+  ...APIS.map((each) => ({ ...each, client: /** @type {const} */ ("http") })),
+  { api: "v3", hasV4: false, client: "sdk" },
+]);
 /** Down for longer than any start waits. */
 export const DOWN = { status: 503, headers: { "retry-after": "600" } };
 
@@ -61,7 +66,8 @@ export const routeMissing = ({ method, url }) => ({
 });
 
 /**
- * Serve: the answers of an array in turn, then its last one repeatedly.
+ * Serve: the answers of an array in turn, then its last one repeatedly. The status, which is not
+ * counted, is good, unless the server redirects.
  * @param {{ login?: Script, list?: Script, hasV4?: boolean }} scripts `hasV4`: whether it has the
  *     newer API of secrets, whose requests are in `unknown` otherwise
  */
@@ -73,6 +79,11 @@ export async function serve({ login = [LOGIN], list = [], hasV4 = true }) {
     if (!hasV4 && request.url?.startsWith("/api/v4/")) {
       unknown.push(request.url);
       return void (await answer(response, routeMissing(request)));
+    }
+    if (request.url === "/api/status") {
+      const first = Array.isArray(login) ? login[0] : undefined;
+      const isRedirect = first?.status && first.status >= 300 && first.status < 400;
+      return void (await answer(response, isRedirect ? first : { json: {} }));
     }
     const kind = request.method === "POST" ? "login" : "list";
     const script = kind === "login" ? login : list;

@@ -17,6 +17,18 @@ export const vectors = JSON.parse(
   readFileSync(new URL("../../vectors.json", import.meta.url), "utf8"),
 );
 
+/**
+ * Return the cases of a group as a client has them.
+ * @param {"answers" | "projects"} group
+ * @param {"http" | "sdk"} client
+ * @returns {any[]}
+ */
+export const casesOf = (group, client) =>
+  vectors[group].map((/** @type {any} */ each) => ({
+    ...each,
+    ...(client === "sdk" && vectors.sdk[group][each.name]?.node),
+  }));
+
 /** Make an empty directory. */
 export const directory = () => mkdtempSync(join(tmpdir(), "infisical-config-"));
 

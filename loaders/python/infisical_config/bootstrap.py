@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from . import envfile, files, platform_token
 from .envfile import LocalFile
-from .errors import PERSON_TEXTS, TEXTS, TOKEN_REFUSED, TUNNEL, Code, ConfigError
+from .errors import PERSON_TEXTS, TEXTS, TOKEN_REFUSED, TUNNEL, UNTRUSTED, Code, ConfigError
 from .platform_token import IDENTITY, Platform
 from .withheld import Gate
 
@@ -28,7 +28,7 @@ _KEYS = ("workspaceId", "domain", "defaultSecretPath", "defaultEnvironment")
 # The environment of a person, if nothing names one.
 OF_PEOPLE: Final = "development"
 # Names of production: a person reads it only by typing one, and it takes no overrides.
-_PRODUCTION = ("production", "prod", "live")
+PRODUCTION: Final = ("production", "prod", "live")
 # Set by the runner for its program, with the environment that a person has typed.
 TYPED: Final = "INFISICAL_TYPED_ENVIRONMENT"
 _CREDENTIAL = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
@@ -97,6 +97,8 @@ class Bootstrap:
         }
         if code == "refused" and "reason" in details:
             text = TOKEN_REFUSED
+        if code == "unreachable" and "why" in details:
+            text = UNTRUSTED
         return ConfigError(code, text.format(**words, **details))
 
 
@@ -249,7 +251,7 @@ def find_person(address: str, environ: Mapping[str, str]) -> Person | None:
 
 def _check_production(chosen: str, person: Person, *, is_typed: bool) -> None:
     """Refuse production for a person who has not typed its name."""
-    if chosen in _PRODUCTION and not is_typed:
+    if chosen in PRODUCTION and not is_typed:
         raise _wrong(
             f"{chosen} is not read with the access of a person, here {person.email}, unless you"
             f" type it: with-secrets --env {chosen} -- COMMAND"
@@ -274,7 +276,7 @@ def _warn_of(
             f"{file} is ignored, because the environment has credentials: delete the file, and"
             " keep it out of what is deployed"
         )
-    if local and not environments.isdisjoint(_PRODUCTION):
+    if local and not environments.isdisjoint(PRODUCTION):
         warn(
             f"{file} is read in production: let the platform set its variables, and keep the file"
             " out of what is deployed"
@@ -381,9 +383,9 @@ def _read_own(file: Path, parse: _Parser) -> LocalFile | None:
 
 
 def _node_env(local: Mapping[str, str]) -> str:
-    """Return the NODE_ENV for libraries: one that only repeats the environment is none.
+    """Return the NODE_ENV for libraries; "" if it only repeats the environment's name.
 
-    A service that is built or run as production is would not get it otherwise.
+    Otherwise a build that sets NODE_ENV=production only if it is unset would get another value.
     """
     node_env = local.get("NODE_ENV", "")
     return "" if node_env == local.get("INFISICAL_ENVIRONMENT") else node_env
@@ -405,7 +407,7 @@ def _check_overrides(
                 f"{has}, and the environment has credentials: delete the overrides, which are for a"
                 " developer's machine"
             )
-        if environment in _PRODUCTION:
+        if environment in PRODUCTION:
             raise _wrong(
                 f"{has}, which production does not accept: delete the overrides, or choose another"
                 " environment"

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import time
+import threading
 from base64 import b64decode
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _MINUTES = 5
 _LONGEST = 65536
+_POLL = 0.1  # seconds until the server notices its end
 
 
 @dataclass(frozen=True)
@@ -34,14 +35,15 @@ def wait_for_browser(
 
     Raises ConfigError `deadline`.
     """
-    end = time.monotonic() + _MINUTES * 60
     with _Server(_origin(address)) as server:
-        url = f"{address}/login?callback_port={server.server_port}"
-        tell(f"Log in within {_MINUTES} minutes in the browser, at {url}")
-        (open_page or _open_browser)(url)
-        while server.received is None and (left := end - time.monotonic()) > 0:
-            server.timeout = left
-            server.handle_request()
+        threading.Thread(target=server.serve_forever, args=(_POLL,), daemon=True).start()
+        try:
+            url = f"{address}/login?callback_port={server.server_port}"
+            tell(f"Log in within {_MINUTES} minutes in the browser, at {url}")
+            (open_page or _open_browser)(url)
+            server.has_received.wait(_MINUTES * 60)
+        finally:
+            server.shutdown()
         if server.received is None:
             text = TEXTS["deadline"].format(address=address, timeout=_MINUTES * 60)
             raise ConfigError("deadline", text)
@@ -87,13 +89,20 @@ def _login(body: bytes) -> BrowserLogin | None:
     return BrowserLogin(email, token)
 
 
-class _Server(HTTPServer):
-    """Accepts requests of one page only: any other could send the login of somebody else."""
+class _Server(ThreadingHTTPServer):
+    """Accepts requests of one page only: any other could send the login of somebody else.
+
+    Each connection has a thread: browsers open some that they send nothing on.
+    """
+
+    daemon_threads = True
+    block_on_close = False
 
     def __init__(self, origin: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.origin = origin
         self.received: BrowserLogin | None = None
+        self.has_received = threading.Event()
 
     def handle_error(self, *_: object) -> None:
         """Print nothing."""
@@ -113,8 +122,9 @@ class _Handler(BaseHTTPRequestHandler):
         size = int(length) if length.isascii() and length.isdecimal() else 0
         body = self.rfile.read(size) if size <= _LONGEST else b""
         found = _login(body)
-        if self._answer(200 if found else 400):
+        if self._answer(200 if found else 400) and found:
             self.server.received = found
+            self.server.has_received.set()
 
     def _answer(self, status: int) -> bool:
         """Answer; return whether it is the page that asks."""

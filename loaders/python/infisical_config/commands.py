@@ -109,6 +109,7 @@ def login(
     made = log_in(found.address, terminal, options)
     place = found.logins.keep(made)
     terminal.tell(f"Logged in as {describe(made)}, until {_end(made)}; kept in {place}")
+    _warn_of_end(made, terminal.tell)
     _warn_of_machine(found, terminal.tell)
 
 
@@ -131,6 +132,7 @@ def whoami(
     now = found.login()
     place = found.logins.place(now.address)
     tell(f"{describe(now)} at {now.address}, until {_end(now)}; kept in {place}")
+    _warn_of_end(now, tell)
     _warn_of_machine(found, tell)
 
 
@@ -147,7 +149,8 @@ def logout(
     """
     found = Surroundings.at(environ, address=address, allow_http=allow_http)
     known = found.login()
-    found.logins.forget(known.address)
+    place = found.logins.place(known.address)
+    is_forgotten = found.logins.forget(known.address)
     session = quote(str(claims_of(known.token).get("tokenVersionId")), safe="")
     try:
         with connected(known.address) as instance:
@@ -159,15 +162,21 @@ def logout(
             if reply.status >= 500:
                 raise instance.unexpected(reply)
     except ConfigError as error:
+        here = "is forgotten here, but" if is_forgotten else f"is still in {place}, and"
         raise ConfigError(
-            error.code,
-            f"the login of {known.email} is forgotten here, but not ended at the server: {error}",
+            error.code, f"the login of {known.email} {here} not ended at the server: {error}"
         ) from None
+    if not is_forgotten:
+        raise ConfigError(
+            "not_configured",
+            f"the login of {known.email} is ended at the server, but still in {place}: unlock that,"
+            " and run `with-secrets logout` again",
+        )
     tell(f"Logged out {describe(known)} at {known.address}")
 
 
 def describe(login: Login) -> str:
-    """Return who a login is of."""
+    """Return the person of a login, in words."""
     return f"{login.email} of {login.organization}" if login.organization else login.email
 
 
@@ -186,6 +195,14 @@ def _end(login: Login) -> str:
     """Return when a login ends if it is not used."""
     ends = [claims_of(each).get("exp") for each in (login.token, login.refresh)]
     return day_of(max(float(each) if isinstance(each, int | float) else 0.0 for each in ends))
+
+
+def _warn_of_end(login: Login, tell: Callable[[str], None]) -> None:
+    if not login.refresh:
+        tell(
+            "A login in the browser is not renewed, and ends then: `session_token_lifetime` of the"
+            " instance says how long it lasts"
+        )
 
 
 def _warn_of_machine(found: Surroundings, tell: Callable[[str], None]) -> None:

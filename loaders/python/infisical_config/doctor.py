@@ -13,6 +13,7 @@ from .commands import WITHOUT_ADDRESS, Surroundings, day_of, describe
 from .errors import ConfigError
 from .loading import fetch
 from .login import connected
+from .platform_token import IDENTITY
 from .route import Route
 from .starting import Start
 
@@ -115,7 +116,10 @@ def _access(found: Surroundings) -> _Finding:
         if found.machine:
             other = f", which wins over the login of {login.email}" if login else ""
             client = found.environ.get(name) or found.local.get(name) or "without an id"
-            return _Finding("access", f"the service {client}, from {found.machine}{other}")
+            who = f"the service {client}"
+            if identity := found.environ.get(IDENTITY):
+                who = f"the identity {identity}, by a platform's token"
+            return _Finding("access", f"{who}, from {found.machine}{other}")
         known = found.login()
     except ConfigError as error:
         return _Finding("access", error=error)

@@ -85,6 +85,18 @@ TOKEN_REFUSED: Final = (
     " in the project file"
 )
 
+# `unreachable`, for a refusal that is not Infisical's own.
+IN_PLACE_OF: Final = (
+    "{address} can't be reached: something in place of Infisical answers {status}, so it may be"
+    " closed to this network: connect to the VPN, and try again"
+)
+
+# `unreachable`, for a certificate.
+UNTRUSTED: Final = (
+    "{address} can't be reached: its certificate is not trusted ({why}); if the authority is your"
+    " own, name its file in {variable}"
+)
+
 # Where there is no domain, services reach the host through a tunnel.
 TUNNEL: Final = "; on another machine, open the SSH tunnel to the host first"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import nullcontext
 from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
@@ -18,9 +19,11 @@ from .route import Route
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from .bootstrap import Bootstrap
     from .errors import Code
+    from .refusals import Refusals
     from .retrying import Received
 
 _LOGIN = "/api/v1/auth/universal-auth/login"
@@ -50,18 +53,22 @@ class Reader:
 
     Attributes:
         request: for lists, the newest that the server has.
+        is_forgotten: whether the server refused the credential, and no file could note that.
         _folders: the own one, then those of other projects.
     """
 
-    def __init__(self, place: Bootstrap) -> None:
+    def __init__(self, place: Bootstrap, refusals: Refusals, folder: type[Folder]) -> None:
         self._place = place
+        self._refusals = refusals
+        self._folder = folder
+        self.is_forgotten = False
         self._route = Route.to(place.address)
         self._end = 0.0
         self.request = _V4
         self._connect()
 
     def _connect(self) -> None:
-        self._folders = [_Folder(each, self._route, self) for each in self._place.places()]
+        self._folders = [self._folder(each, self._route, self) for each in self._place.places()]
         self._logged_in = bool(self._place.person)
         self._secrets: dict[str, str] = {}
 
@@ -86,12 +93,25 @@ class Reader:
 
     def _log_in(self) -> None:
         own, *others = self._folders
-        self._run({own: own.log_in})
+        with self._alone():
+            try:
+                self._run({own: own.log_in})
+            except ConfigError:
+                if own.is_refused:
+                    self.is_forgotten = not self._refusals.add()
+                raise
         for each in others:
             each.token = own.token
         self._logged_in = True
 
-    def _run(self, calls: Mapping[_Folder, Callable[[], None]]) -> None:
+    def _alone(self) -> AbstractContextManager[None]:
+        """Keep replicas from logging in with the same client secret at the same time."""
+        place = self._place
+        if place.person or place.platform:
+            return nullcontext()
+        return self._refusals.alone(self._end - time.monotonic())
+
+    def _run(self, calls: Mapping[Folder, Callable[[], None]]) -> None:
         """Wait for calls that run side by side.
 
         Raises ConfigError if one fails. Of several failures, one that a later try can't mend counts
@@ -123,18 +143,13 @@ class Reader:
             each.keep()
         return self._secrets
 
-    @property
-    def is_refused(self) -> bool:
-        """Return whether the server refused the credential."""
-        return self._folders[0].is_refused
-
     def close(self) -> None:
         """Close the connections."""
         for each in self._folders:
             each.client.close()
 
 
-class _Folder:
+class Folder:
     """A folder in a project, with a connection of its own.
 
     Attributes:
@@ -163,9 +178,7 @@ class _Folder:
             place.person.renew(self.client)
             self.token = place.person.token
             return
-        path, credential = self._credential()
-        headers = {**_HEADERS, "Content-Type": "application/json"}
-        reply = self.client.send("POST", path, headers, json.dumps(credential).encode())
+        reply = self.request_login()
         body = parse(reply.body)
         is_unknown = reply.status == 404 and not is_route_missing(reply.status, body)
         if place.platform and (reply.status in (400, 401, 403, 422) or is_unknown):
@@ -182,6 +195,12 @@ class _Folder:
         lifetime = body.get("expiresIn")
         if place.platform and isinstance(lifetime, int) and lifetime > 0:
             self.renews_at = time.monotonic() + lifetime * _RENEWED_AFTER
+
+    def request_login(self) -> Received:
+        """Return the answer to a login; raises ConfigError if there is no usable one."""
+        path, credential = self._credential()
+        headers = {**_HEADERS, "Content-Type": "application/json"}
+        return self.client.send("POST", path, headers, json.dumps(credential).encode())
 
     def _credential(self) -> tuple[str, dict[str, str]]:
         """Return the path and body of the login; raises ConfigError."""
@@ -200,7 +219,7 @@ class _Folder:
     def list(self) -> None:
         """Request the secrets, unless the accepted list still counts; raises ConfigError."""
         self.is_unchanged = self.is_token_ended = False
-        reply = self._request(self._reader.request)
+        reply = self.request_list()
         body = parse(reply.body)
         if reply.status == 304 and self._kept_etag:
             self.answer, self.is_unchanged = self._kept, True
@@ -221,6 +240,10 @@ class _Folder:
         if self._place.person and is_session_gone(status, body):
             return True
         return status in (401, 403) and body.get("error") not in _DENIED
+
+    def request_list(self) -> Received:
+        """Return the answer to a list; raises ConfigError if there is no usable one."""
+        return self._request(self._reader.request)
 
     def _request(self, request: _ListRequest) -> Received:
         """Send a request, or the older one if the server does not have its route."""

@@ -57,7 +57,7 @@ class _Tool(Protocol):
 
     def find(self, address: str) -> str | None: ...
     def keep(self, address: str, text: str) -> bool: ...
-    def forget(self, address: str) -> None: ...
+    def forget(self, address: str) -> bool: ...
 
 
 class Logins:
@@ -111,11 +111,15 @@ class Logins:
         self._write(file, seal_text(text, self._key(), login.address))
         return str(file)
 
-    def forget(self, address: str) -> None:
-        """Forget the login at an address."""
-        self._file(address).unlink(missing_ok=True)
-        if tool := self._tool():
-            tool.forget(address)
+    def forget(self, address: str) -> bool:
+        """Forget the login at an address; return whether it is gone from where it was."""
+        file = self._file(address)
+        tool = self._tool()
+        is_gone = tool.forget(address) if tool else True
+        if file.exists():
+            file.unlink(missing_ok=True)
+            return True
+        return is_gone
 
     def place(self, address: str) -> str:
         """Return in words where the login at an address is kept."""
@@ -224,9 +228,9 @@ class SecretService:
         command = ["secret-tool", "store", label, *_attributes(address)]
         return _run(self._environ, command, _encode(text)) is not None
 
-    def forget(self, address: str) -> None:
-        """Delete the text for an address."""
-        _run(self._environ, ["secret-tool", "clear", *_attributes(address)])
+    def forget(self, address: str) -> bool:
+        """Delete the text for an address; return False if the keyring refuses, as a locked one."""
+        return _run(self._environ, ["secret-tool", "clear", *_attributes(address)]) is not None
 
 
 class MacKeychain:
@@ -251,10 +255,11 @@ class MacKeychain:
         is_kept = _run(self._environ, ["security", "-i"], line) is not None
         return is_kept and self.find(address) == text
 
-    def forget(self, address: str) -> None:
-        """Delete the text for an address."""
+    def forget(self, address: str) -> bool:
+        """Delete the text for an address; return False if the keychain refuses."""
         item = ("-s", _SERVICE, "-a", address)
-        _run(self._environ, ["security", "delete-generic-password", *item])
+        command = ["security", "delete-generic-password", *item]
+        return _run(self._environ, command) is not None
 
 
 def _attributes(address: str) -> tuple[str, ...]:

@@ -36,18 +36,23 @@ def load(**options: Any) -> Any:
 
 def fetch(start: Start, place: Bootstrap) -> dict[str, str]:
     """Return the secrets of a place; raises ConfigError."""
-    reader = connect(place)
+    reader = connect(start, place)
     try:
         return first(reader, start, place)
     finally:
         reader.close()
 
 
-def connect(place: Bootstrap) -> Reader:
+def connect(start: Start, place: Bootstrap) -> Reader:
     """Return a reader of the secrets of a place; makes no request yet."""
-    from .fetching import Reader  # imports http.client and ssl, which take long
+    from .fetching import Folder, Reader  # imports http.client and ssl, which take long
 
-    return Reader(place)
+    folder = Folder
+    if start.client == "sdk":
+        from .sdk import SdkFolder
+
+        folder = SdkFolder
+    return Reader(place, Refusals(place, start.environ, start.cache), folder)
 
 
 def first(reader: Reader, start: Start, place: Bootstrap) -> dict[str, str]:
@@ -72,7 +77,7 @@ def first(reader: Reader, start: Start, place: Bootstrap) -> dict[str, str]:
 
 
 def read(reader: Reader, start: Start, place: Bootstrap, *, waits: bool = False) -> dict[str, str]:
-    """Return the server's secrets; note a credential that it refuses. Raises ConfigError.
+    """Return the server's secrets; raises ConfigError.
 
     Args:
         waits: whether to wait after a refusal that can't be noted.
@@ -80,8 +85,6 @@ def read(reader: Reader, start: Start, place: Bootstrap, *, waits: bool = False)
     try:
         return reader.read(start.timeout)
     except ConfigError:
-        if reader.is_refused:
-            refusals = Refusals(place, start.environ, start.cache)
-            if not refusals.add() and waits:
-                refusals.wait(start.warn)
+        if reader.is_forgotten and waits:
+            Refusals(place, start.environ, start.cache).wait(start.warn)
         raise

@@ -76,8 +76,8 @@ class Instance:
         self.address = address
         self._place = Bootstrap("", "", "", address, "", "")
         self._client = PatientClient(self._place, Route.to(address))
-        # A session is one address and one program: of two machines behind one address, a renewal
-        # by one would end that of the other.
+        # The server knows a session by address and program. Without the machine's name, a renewal
+        # by one of two machines behind one address would end the session of the other.
         self._agent = f"infisical-config ({re.sub(r'[^A-Za-z0-9_.-]', '-', socket.gethostname())})"
 
     @property
@@ -173,7 +173,7 @@ def log_in(address: str, terminal: Terminal, options: LoginOptions) -> Login:
 
 
 def claims_of(token: str) -> Mapping[str, Any]:
-    """Return what a token says of itself; nothing of it is trusted."""
+    """Return the claims of a token, which nobody has verified."""
     part = token.partition(".")[2].partition(".")[0]
     try:
         return parse(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
@@ -182,7 +182,7 @@ def claims_of(token: str) -> Mapping[str, Any]:
 
 
 class _Selected(NamedTuple):
-    """A token, and the second factor that it is for, if it is for one."""
+    """A token, and the second factor that the login still needs, if any."""
 
     token: str
     refresh: str

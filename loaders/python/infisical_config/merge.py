@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 _NONE: Final[Mapping[str, str]] = {}
-# A person's own value, which only the older API of secrets lists unasked.
+# A person's own value, which only version 3 of the API lists without being asked.
 _PERSONAL = "personal"
 
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .errors import TEXTS, ConfigError
+from .errors import IN_PLACE_OF, TEXTS, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,17 +55,25 @@ class Person:
                 "Cookie": f"jid={self._login.refresh}",
             }
             reply = client.send("POST", _RENEW, headers)
+            body = parse(reply.body)
             if reply.status in (400, 401, 403, 404):
-                raise self._ended()
-            token = parse(reply.body).get("token")
+                raise self._refusal(reply.status, body)
+            token = body.get("token")
             if reply.status != 200 or not isinstance(token, str) or not token:
                 text = TEXTS["not_infisical"].format(address=address)
                 raise ConfigError("not_infisical", text)
-            # Without a new cookie another process has just got it, and keeps it.
+            # If the answer has no new cookie, another process has just received and kept it.
             refresh = cookie_of(reply.headers)
             self._login = replace(self._login, token=token, refresh=refresh or self._login.refresh)
             if refresh:
                 self._logins.keep(self._login)
+
+    def _refusal(self, status: int, body: Mapping[str, Any]) -> ConfigError:
+        if isinstance(body.get("error"), str):
+            return self._ended()
+        # An edge refuses in words of its own.
+        text = IN_PLACE_OF.format(address=self._login.address, status=status)
+        return ConfigError("unreachable", text)
 
     def _ended(self) -> ConfigError:
         words = {"person": self.email, "address": self._login.address}

@@ -1,4 +1,4 @@
-"""The token of a platform, such as GitHub's, by which an identity logs in without a secret."""
+"""Get the token of a platform, such as GitHub's, with which an identity logs in."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _LONGEST_REASON = 200
 
 @dataclass(frozen=True)
 class Platform:
-    """Where the tokens of an identity are: of the last four fields, one is given.
+    """The source of an identity's tokens: a file, a variable, or GitHub.
 
     Attributes:
-        file: renewed by the platform, as Kubernetes does.
-        jwt: the token itself, of a variable.
-        url, bearer: GitHub's address for tokens, and what it asks for.
+        file: the path of a file that the platform renews, as Kubernetes does.
+        jwt: the token, from a variable.
+        url, bearer: GitHub's address for tokens, and the token that it asks for.
     """
 
     identity: str

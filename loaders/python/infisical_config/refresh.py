@@ -38,12 +38,17 @@ class Watch(Generic[C]):
         on_error: Callable[[Exception], object] | None,
         start: Start,
     ) -> None:
+        if start.client == "sdk":
+            raise ConfigError(
+                "not_configured",
+                "a watch asks by ETag, which the SDK can't: leave out the option client",
+            )
         self._every = every
         self._on_change = on_change or (lambda config, names: None)
         self._on_error = on_error or (lambda error: start.warn(str(error)))
         self._start = start
         self._place = start.place()
-        self._reader = connect(self._place)
+        self._reader = connect(start, self._place)
         self._secrets = first(self._reader, start, self._place)
         self._values = start.values(self._secrets, self._place)
         self.config = start.finish(self._values, self._place)

@@ -7,7 +7,7 @@ import os
 import stat
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from .fallback import words
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from .bootstrap import Bootstrap
     from .cache import Cache
@@ -26,6 +26,11 @@ PAUSE: Final = 600
 # Seconds for which a start waits that can't note the refusal: the server counts wrong logins that
 # are at most 30 s apart, and locks the identity at the third.
 WAIT: Final = 31
+# Seconds for which a start waits at most while another one logs in.
+PATIENCE: Final = 5
+# Seconds after which a lock was left by a process that has ended.
+LOCK_AGE: Final = 30
+_POLL = 0.05
 
 
 class Refusals:
@@ -60,6 +65,47 @@ class Refusals:
         if age is not None:
             ago, left = words(age), words(PAUSE - age)
             raise self._place.error("refused_before", ago=ago, left=left, file=self.file)
+
+    @contextmanager
+    def alone(self, seconds: float) -> Iterator[None]:
+        """Log in within while no other process with the same note does.
+
+        So replicas that start at once make one wrong login. One that takes long is not waited for:
+        it must not cost the others their start. Raises ConfigError `refused_before` if another one
+        was refused meanwhile.
+
+        Args:
+            seconds: those of the start that are left.
+        """
+        lock = Path(f"{self.file}.lock")
+        end = time.monotonic() + min(PATIENCE, seconds / 2)
+        while (is_locked := self._lock(lock)) is False and time.monotonic() < end:
+            time.sleep(_POLL)
+        try:
+            self.check()
+            yield
+        finally:
+            if is_locked:
+                with suppress(OSError):
+                    lock.unlink()
+
+    def _lock(self, lock: Path) -> bool | None:
+        """Return whether the lock was free; None where there is no place for it and the note."""
+        try:
+            if self._directory and not is_own(self._directory):
+                return None
+        except OSError:
+            return None
+        with suppress(OSError):
+            if time.time() - lock.stat().st_mtime > LOCK_AGE:
+                lock.unlink()
+        try:
+            os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
+        except FileExistsError:
+            return False
+        except OSError:
+            return None
+        return True
 
     def add(self) -> bool:
         """Note that the credential was refused; return False if there is no place for the note."""

@@ -8,17 +8,19 @@ import time
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http.client import BadStatusLine, HTTPConnection, HTTPException, RemoteDisconnected
-from typing import TYPE_CHECKING, NamedTuple
+from ssl import SSLCertVerificationError
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from http.client import HTTPMessage, HTTPResponse
+    from email.message import Message
+    from http.client import HTTPResponse
 
     from .bootstrap import Bootstrap
     from .errors import Code, ConfigError
     from .route import Route
 
-_ATTEMPTS = 4
+ATTEMPTS: Final = 4
 _FIRST_PAUSE = 0.5
 _TOO_LITTLE = 0.05  # too few seconds for a request
 
@@ -27,7 +29,7 @@ class Received(NamedTuple):
     """An answer with its body."""
 
     status: int
-    headers: HTTPMessage
+    headers: Message
     body: bytes
 
 
@@ -80,7 +82,7 @@ class PatientClient:
 
         Raises ConfigError if there is no usable one.
         """
-        for attempt in range(_ATTEMPTS):
+        for attempt in range(ATTEMPTS):
             answer = self._once(method, path, headers, body)
             is_final = answer is not None and answer.status < 500 and answer.status != 429
             if answer is not None and (is_final or once):
@@ -88,7 +90,7 @@ class PatientClient:
                     raise self._place.error("not_infisical")  # its target must not get the secret
                 return answer
             wait = pause(attempt, None if answer is None else answer.headers.get("Retry-After"))
-            if once or attempt + 1 == _ATTEMPTS or wait >= self.seconds_left():
+            if once or attempt + 1 == ATTEMPTS or wait >= self.seconds_left():
                 break
             time.sleep(wait)
         raise self._failure(answer)
@@ -102,6 +104,10 @@ class PatientClient:
             raise self.late()
         try:
             response = self._request(method, path, headers, body)
+        except SSLCertVerificationError as failure:  # which a retry can't mend
+            self.close()
+            why, variable = failure.verify_message.rstrip("."), self._route.authorities
+            raise self._place.error("unreachable", why=why, variable=variable) from None
         except (OSError, HTTPException, ValueError) as failure:  # ValueError: of an invalid name
             self.close()
             if not _is_no_http(failure):

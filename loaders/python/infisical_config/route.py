@@ -31,11 +31,13 @@ class Route:
         address: that of Infisical.
         proxy: the address of the proxy; empty for none.
         tls: the TLS settings of connections; None for plain http.
+        authorities: the variable that names the trusted authorities, or that may do so.
     """
 
     address: str
     proxy: str
     tls: ssl.SSLContext | None
+    authorities: str = "SSL_CERT_FILE"
 
     @classmethod
     def to(cls, address: str) -> Route:
@@ -53,7 +55,8 @@ class Route:
                 f"the proxy for {address} is a {scheme}:// one, which the loader can't use: name an"
                 " http:// one in the environment, or put the server's name into NO_PROXY",
             )
-        return cls(address, proxy, _settings() if address.startswith("https:") else None)
+        tls = _settings() if address.startswith("https:") else None
+        return cls(address, proxy, tls, _bundle_variable() or "SSL_CERT_FILE")
 
     def connection(self) -> HTTPConnection:
         """Return a connection, which opens at its first request.
@@ -110,15 +113,20 @@ def _find_bundle() -> str | None:
     The system's are those of SSL_CERT_FILE and SSL_CERT_DIR if these are set. A system without any
     has those of certifi, if that is installed.
     """
-    bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    if bundle:
-        return bundle
+    if variable := _bundle_variable():
+        return os.environ[variable]
     if not _has_system_authorities():
         with suppress(ImportError):
             import certifi
 
             return certifi.where()
     return None
+
+
+def _bundle_variable() -> str:
+    """Return the variable that wins over the system's authorities; "" if none is set."""
+    names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+    return next((name for name in names if os.environ.get(name)), "")
 
 
 def _has_system_authorities() -> bool:

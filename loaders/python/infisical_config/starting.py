@@ -6,9 +6,10 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from . import bootstrap, schema
+from .errors import ConfigError
 from .merge import missing, resolve
 from .view import Config
 from .withheld import fits
@@ -38,6 +39,8 @@ class Options(TypedDict, total=False):
         into: gets the values too, such as `os.environ`; and the NODE_ENV of `.env.local` if it is
             not merely the name of the environment, and the process has none.
         cache: the file to start from while Infisical is down.
+        client: "http", the default, asks without a package; "sdk" through `infisicalsdk`, which has
+            to be installed.
         allow_http: whether plain http to another machine is accepted, as INFISICAL_ALLOW_HTTP=1.
         strict: whether only names in `required`, the schema and `allow` get through.
         allow: names that get through although they could take over the process, such as
@@ -52,6 +55,7 @@ class Options(TypedDict, total=False):
     required: Sequence[str]
     into: MutableMapping[str, str] | None
     cache: Cache | None
+    client: Literal["http", "sdk"]
     allow_http: bool
     strict: bool | None
     allow: Sequence[str]
@@ -79,6 +83,7 @@ class Start:
     schema: type[BaseModel] | None = None
     into: MutableMapping[str, str] | None = None
     cache: Cache | None = None
+    client: Literal["http", "sdk"] = "http"
     allow_http: bool = False
     strict: bool | None = None
     allow: Sequence[str] = ()
@@ -104,9 +109,18 @@ class Start:
                 f"the cache {os.fspath(self.cache.file)} is not used: a client secret seals it, and"
                 " this login has none"
             )
+        self._check_client(place)
         if place.gate.strict and not (place.gate.allowed or self._list_requested()):
             raise bootstrap.empty_strict_error()
         return place
+
+    def _check_client(self, place: Bootstrap) -> None:
+        if self.client == "sdk":
+            from . import sdk
+
+            sdk.check(place)
+        elif self.client != "http":
+            raise ConfigError("not_configured", f"client is {self.client!r}: write 'http' or 'sdk'")
 
     def values(self, secrets: Mapping[str, str], place: Bootstrap) -> dict[str, str]:
         """Return the configuration's values; raises ConfigError `missing`."""

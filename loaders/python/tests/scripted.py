@@ -30,6 +30,47 @@ _LONGEST_STALL = 20.0
 
 # The servers that loaders read from, by whether they have the newer API of secrets.
 APIS = {"v4": True, "v3": False}
+# What the SDK's models want to find around a secret, as the real server has it.
+_OF_SECRETS = {
+    **dict.fromkeys(("id", "_id", "workspace", "environment", "secretComment"), "text"),
+    "version": 1,
+    "type": "shared",
+    "createdAt": "2026-01-01",
+    "updatedAt": "2026-01-01",
+}
+
+
+class Client(NamedTuple):
+    """What a loader asks by, and whether the server has the newer API of secrets."""
+
+    name: Literal["http", "sdk"]
+    has_v4: bool
+
+
+# The SDK reads by v3 only.
+CLIENTS = {
+    **{api: Client("http", has_v4) for api, has_v4 in APIS.items()},
+    "sdk": Client("sdk", False),
+}
+
+
+def complete(script: Script) -> Script:
+    """Return an answer with all that the real server puts around secrets."""
+    answer = script.get("json")
+    if not isinstance(answer, dict) or "secrets" not in answer:
+        return script
+    made = {**answer, "secrets": [{**_OF_SECRETS, **each} for each in answer["secrets"]]}
+    groups = [
+        {
+            "secretPath": "/",
+            "environment": "text",
+            "folderId": "text",
+            **group,
+            "secrets": [{**_OF_SECRETS, **each} for each in group["secrets"]],
+        }
+        for group in answer.get("imports", [])
+    ]
+    return {**script, "json": {**made, "imports": groups}}
 
 
 class Seen(NamedTuple):
@@ -102,7 +143,14 @@ class ScriptedServer:
         return sum(each.kind == kind for each in self.seen)
 
     def next(self, seen: Seen) -> Script:
-        """Record a request, and return its answer."""
+        """Record a request, and return its answer.
+
+        The status, which is not recorded, is good, unless the server redirects.
+        """
+        if seen.path == "/api/status":
+            first = self.scripts["login"][0]
+            is_redirect = not callable(first) and 300 <= first.get("status", 0) < 400
+            return first if is_redirect else {"status": 200, "json": {}}
         with self._lock:
             if not self._has_v4 and seen.path.startswith("/api/v4/"):
                 self.unknown.append(seen.path)

@@ -14,10 +14,11 @@ import pytest
 
 from infisical_config import ConfigError, load
 from tests import service
-from tests.scripted import APIS, LOGIN, ScriptedServer
-from tests.vectors import VECTORS
+from tests.scripted import CLIENTS, LOGIN, Client, ScriptedServer, complete
+from tests.vectors import VECTORS, case_of
 
 _ALL_PAUSES = 1.2 * (0.5 + 1 + 2)
+_PAUSES_OF_SDK = 1.2 * (1 + 2 + 4 + 8)
 _CUT = {
     "name": "bodies that are cut off",
     "timeout": 20,
@@ -25,6 +26,7 @@ _CUT = {
     "list": [{"cut": True}],
     "want": {"error": "unreachable"},
     "requests": {"login": 1, "list": 4},
+    "sdk": {"requests": {"login": 1, "list": 5}},
 }
 _CUT_REFUSAL = {
     "name": "a refused login that is cut off is not made again",
@@ -33,12 +35,14 @@ _CUT_REFUSAL = {
     "list": [],
     "want": {"error": "refused"},
     "requests": {"login": 1, "list": 0},
+    "sdk": {"want": {"error": "unreachable"}, "requests": {"login": 5, "list": 0}},
 }
 _STALLED_REFUSAL = {
     **_CUT_REFUSAL,
     "name": "a refused login that stalls is reported as refused",
     "timeout": 1,
     "login": [{"status": 401, "stall": "body"}],
+    "sdk": {"want": {"error": "deadline"}},
 }
 _NESTED = {
     "name": "a list that is nested too deep",
@@ -61,13 +65,14 @@ class Outcome(NamedTuple):
     requests: dict[str, int]
 
 
-def _start(case: dict[str, Any], path: Path, *, has_v4: bool) -> Outcome:
-    with ScriptedServer(login=case["login"], listed=case["list"], has_v4=has_v4) as server:
+def _start(case: dict[str, Any], path: Path, client: Client) -> Outcome:
+    lists = list(map(complete, case["list"]))
+    with ScriptedServer(login=case["login"], listed=lists, has_v4=client.has_v4) as server:
         home = service.directory(path, server.address)
         values, error = {}, None
         begin = time.monotonic()
         try:
-            values = dict(load(directory=home, timeout=case["timeout"]))
+            values = dict(load(directory=home, timeout=case["timeout"], client=client.name))
         except ConfigError as raised:
             error = raised
         seconds = time.monotonic() - begin
@@ -75,31 +80,39 @@ def _start(case: dict[str, Any], path: Path, *, has_v4: bool) -> Outcome:
         return Outcome(server.address, values, error, seconds, requests)
 
 
-@pytest.fixture(scope="module", params=[*APIS.values()], ids=[*APIS])
+@pytest.fixture(scope="module", params=[*CLIENTS.values()], ids=[*CLIENTS])
+def client(request: pytest.FixtureRequest) -> Client:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
 def outcomes(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    client: Client, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Future[Outcome]]]:
-    """Run all cases at the same time, as most of them only wait; on a server with each API."""
+    """Run all cases at the same time, as most of them only wait; by each client and API."""
     path = tmp_path_factory.mktemp("answers")
-    importlib.import_module("infisical_config.fetching")  # no deadline can speed that up
+    for each in ("infisical_config.fetching", "infisical_sdk"):
+        importlib.import_module(each)  # no deadline can speed that up
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(32) as pool:
         for name, value in service.VARIABLES.items():
             patch.setenv(name, value)
         # A port may come again, and with it the note of a refused credential.
         patch.setenv("TMPDIR", str(path))
         yield {
-            case["name"]: pool.submit(_start, case, path / str(number), has_v4=request.param)
+            case["name"]: pool.submit(_start, case, path / str(number), client)
             for number, case in enumerate(CASES)
         }
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["name"] for case in CASES])
 def test_a_start_has_the_outcome_of_its_case(
-    case: dict[str, Any], outcomes: dict[str, Future[Outcome]]
+    case: dict[str, Any], client: Client, outcomes: dict[str, Future[Outcome]]
 ) -> None:
     outcome = outcomes[case["name"]].result()
+    case = case_of(case, "answers", client.name)
     assert outcome.requests == case["requests"]
-    assert outcome.seconds < min(case["timeout"], _ALL_PAUSES) + 1
+    pauses = _ALL_PAUSES if client.name == "http" else _PAUSES_OF_SDK
+    assert outcome.seconds < min(case["timeout"], pauses) + 1
     want = case["want"]
     if "values" in want:
         assert outcome.values == want["values"]

@@ -2,12 +2,15 @@
 
 import json
 import os
+import socket
 import stat
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -17,11 +20,14 @@ import pytest
 
 from infisical_config import ConfigError
 from infisical_config.callback import wait_for_browser
+from infisical_config.commands import logout
 from infisical_config.keyring import Login, Logins
-from infisical_config.login import LoginOptions, Terminal, log_in
+from infisical_config.login import Instance, LoginOptions, Terminal, log_in
+from infisical_config.person import Person
 from infisical_config.sealed_text import open_text
 from infisical_config.starting import Start
 from tests import service
+from tests.scripted import ScriptedServer
 from tests.vectors import cases
 
 ADDRESS = "https://secrets.example.com"
@@ -96,6 +102,25 @@ def test_the_page_of_an_address_with_capitals_and_a_port_logs_in() -> None:
     assert LOGIN.token not in repr(found)
 
 
+def test_a_connection_that_sends_nothing_does_not_delay_the_login() -> None:
+    """Browsers open one before they need it."""
+    body = json.dumps({"email": LOGIN.email, "JTWToken": LOGIN.token})
+    page = {"origin": ADDRESS, "text": body, "status": 200}
+    failures: list[str] = []
+    silent: list[socket.socket] = []
+
+    def visit(url: str) -> None:
+        port = parse_qs(urlsplit(url).query)["callback_port"][0]
+        silent.append(socket.create_connection(("127.0.0.1", int(port))))
+        threading.Thread(target=_visit, args=(port, [page], failures)).start()
+
+    begin = time.monotonic()
+    assert wait_for_browser(ADDRESS, lambda _: None, visit).token == LOGIN.token
+    assert time.monotonic() - begin < 3
+    assert failures == []
+    silent[0].close()
+
+
 @cases("sealedTexts")
 def test_a_text_is_opened_as_the_vectors_say(case: dict[str, Any]) -> None:
     key = bytes.fromhex(case["key"])
@@ -133,6 +158,27 @@ def test_the_place_of_a_person_is_as_the_vectors_say(
         assert found == want
 
 
+@cases("renewals")
+def test_a_renewal_ends_as_the_vectors_say(case: dict[str, Any], tmp_path: Path) -> None:
+    with ScriptedServer(login=[case["answer"]]) as server:
+        logins = Logins({"HOME": str(tmp_path), "INFISICAL_KEYRING": "file"})
+        login = replace(LOGIN, address=server.address)
+        logins.keep(login)
+        person = Person(login, logins)
+        client = Instance(server.address).client
+        want = case["want"]
+        if "error" in want:
+            with pytest.raises(ConfigError) as failure:
+                person.renew(client)
+            message = want["message"].replace("{address}", server.address)
+            assert (failure.value.code, str(failure.value)) == (want["error"], message)
+        else:
+            person.renew(client)
+            assert person.token == want["token"]
+        client.close()
+        assert server.count("login") == 1
+
+
 def test_a_login_is_a_sealed_file_that_only_its_owner_reads(tmp_path: Path) -> None:
     logins = Logins({"HOME": str(tmp_path), "INFISICAL_KEYRING": "file"})
     file = Path(logins.keep(LOGIN))
@@ -144,7 +190,7 @@ def test_a_login_is_a_sealed_file_that_only_its_owner_reads(tmp_path: Path) -> N
     with pytest.raises(ConfigError) as failure:
         logins.find(ADDRESS)
     assert failure.value.code == "not_configured"
-    logins.forget(ADDRESS)
+    assert logins.forget(ADDRESS)
     assert logins.find(ADDRESS) is None
 
 
@@ -167,9 +213,30 @@ def test_a_login_is_kept_in_the_keyring_or_else_in_a_file(tmp_path: Path) -> Non
     assert LOGIN.token not in (tmp_path / "calls").read_text()
     assert logins.find(ADDRESS) == LOGIN
     assert logins.find("https://other.example.com") is None
-    logins.forget(ADDRESS)
+    assert logins.forget(ADDRESS)
     assert logins.find(ADDRESS) is None
     assert Logins(environ | {"PATH": "/nonexistent"}).keep(LOGIN).endswith(".login")
+
+
+def test_logout_reports_a_keyring_that_does_not_forget(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tool = tmp_path / "secret-tool"
+    tool.write_text(SECRET_TOOL.format(home=tmp_path).replace("rm -f", "exit 1 #"))
+    tool.chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    with ScriptedServer(login=[{"status": 200, "json": {}}]) as server:
+        environ = {
+            "HOME": str(tmp_path),
+            "PATH": f"{tmp_path}:{os.environ['PATH']}",
+            "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nonexistent",
+            "INFISICAL_DOMAIN": server.address,
+        }
+        Logins(environ).keep(replace(LOGIN, address=server.address))
+        with pytest.raises(ConfigError, match="Secret Service") as failure:
+            logout(environ, pytest.fail)
+    assert failure.value.code == "not_configured"
+    assert [each.path for each in server.seen] == ["/api/v1/auth/logout"]
 
 
 def test_without_a_terminal_the_login_says_so(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Test the login of an identity by tokens of its platform."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from infisical_config import Cache, ConfigError, load
 from infisical_config.__main__ import child_environment
+from infisical_config.doctor import doctor
 from infisical_config.errors import TOKEN_REFUSED
 from infisical_config.loading import connect
 from infisical_config.platform_token import Platform, find
@@ -88,7 +90,8 @@ def test_a_file_is_read_again_at_each_login(
     file.write_text("first\n")
     monkeypatch.setenv("INFISICAL_JWT_FILE", str(file))
     infisical.scripts["list"] = [listing(A="1"), _ENDED, listing(A="2")]
-    reader = connect(Start().place())
+    start = Start()
+    reader = connect(start, start.place())
     reader.read(5)
     file.write_text("second")
     assert reader.read(5) == {"A": "2"}
@@ -101,7 +104,8 @@ def test_a_login_by_tokens_is_renewed_before_it_ends(
     infisical: ScriptedServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     infisical.scripts["login"] = [{**LOGIN, "json": {**LOGIN["json"], "expiresIn": 100}}]
-    reader = connect(Start().place())
+    start = Start()
+    reader = connect(start, start.place())
     reader.read(5)
     reader.read(5)
     assert infisical.count("login") == 1
@@ -200,3 +204,11 @@ def test_a_program_of_the_runner_does_not_get_the_token() -> None:
     child = child_environment()
     assert [name for name in child if "JWT" in name or name == _IDENTITY] == []
     assert child["A"] == "1"
+
+
+@pytest.mark.usefixtures("token", "infisical")
+def test_doctor_names_the_identity_without_its_token(token: str) -> None:
+    lines: list[str] = []
+    assert doctor(os.environ, lines.append) == 0
+    assert [each for each in lines if "access" in each and "identity-example" in each]
+    assert token not in str(lines)

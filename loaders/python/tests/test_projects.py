@@ -16,8 +16,18 @@ import pytest
 from infisical_config import Cache, ConfigError, load
 from tests import projects, service
 from tests.projects import OWN, SHARED, Lists, Place
-from tests.scripted import APIS, DOWN, REFUSED, Script, ScriptedServer, eventually, listing
-from tests.vectors import VECTORS, cases
+from tests.scripted import (
+    CLIENTS,
+    DOWN,
+    REFUSED,
+    Client,
+    Script,
+    ScriptedServer,
+    complete,
+    eventually,
+    listing,
+)
+from tests.vectors import VECTORS, case_of, cases
 
 DENIED: Script = {"status": 403, "json": {"error": "ProjectMembershipNotFound"}}
 
@@ -31,17 +41,16 @@ class Outcome(NamedTuple):
     requests: dict[str, Any]
 
 
-def _start(case: dict[str, Any], path: Path, *, has_v4: bool) -> Outcome:
+def _start(case: dict[str, Any], path: Path, client: Client) -> Outcome:
     places = [Place(each["project"], each["folder"]) for each in case["lists"]]
-    lists = Lists(
-        {place: each["answers"] for place, each in zip(places, case["lists"], strict=True)}
-    )
-    with ScriptedServer(login=case["login"], listed=[lists], has_v4=has_v4) as server:
+    answers = [list(map(complete, each["answers"])) for each in case["lists"]]
+    lists = Lists(dict(zip(places, answers, strict=True)))
+    with ScriptedServer(login=case["login"], listed=[lists], has_v4=client.has_v4) as server:
         home = projects.directory(path, server.address, places)
         result: dict[str, str] | ConfigError
         begin = time.monotonic()
         try:
-            result = dict(load(directory=home, timeout=case["timeout"]))
+            result = dict(load(directory=home, timeout=case["timeout"], client=client.name))
         except ConfigError as raised:
             result = raised
         seconds = time.monotonic() - begin
@@ -49,27 +58,34 @@ def _start(case: dict[str, Any], path: Path, *, has_v4: bool) -> Outcome:
         return Outcome(server.address, result, seconds, requests)
 
 
-@pytest.fixture(scope="module", params=[*APIS.values()], ids=[*APIS])
+@pytest.fixture(scope="module", params=[*CLIENTS.values()], ids=[*CLIENTS])
+def client(request: pytest.FixtureRequest) -> Client:
+    return request.param  # type: ignore[no-any-return]
+
+
+@pytest.fixture(scope="module")
 def outcomes(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    client: Client, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, Future[Outcome]]]:
-    """Run all cases at the same time, as most of them only wait; on a server with each API."""
+    """Run all cases at the same time, as most of them only wait; by each client and API."""
     path = tmp_path_factory.mktemp("projects")
-    importlib.import_module("infisical_config.fetching")  # no deadline can speed that up
+    for each in ("infisical_config.fetching", "infisical_sdk"):
+        importlib.import_module(each)  # no deadline can speed that up
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(8) as pool:
         for name, value in service.VARIABLES.items():
             patch.setenv(name, value)
         yield {
-            case["name"]: pool.submit(_start, case, path / str(number), has_v4=request.param)
+            case["name"]: pool.submit(_start, case, path / str(number), client)
             for number, case in enumerate(VECTORS["projects"])
         }
 
 
 @cases("projects")
 def test_a_start_has_the_outcome_of_its_case(
-    case: dict[str, Any], outcomes: dict[str, Future[Outcome]]
+    case: dict[str, Any], client: Client, outcomes: dict[str, Future[Outcome]]
 ) -> None:
     outcome = outcomes[case["name"]].result()
+    case = case_of(case, "projects", client.name)
     assert outcome.requests == case["requests"]
     assert outcome.seconds < case["within"]
     want = case["want"]
@@ -200,12 +216,13 @@ def test_an_error_of_one_list_shows_no_secret(
 
 
 def test_lists_that_stall_are_not_left_waiting(lists: Lists, home: Path) -> None:
+    before = {*threading.enumerate()}  # such as those of the SDK, which does so
     lists.answers = {OWN: [{"stall": "headers"}], SHARED: [{"stall": "body"}]}
     with pytest.raises(ConfigError) as failure:
         load(directory=home, timeout=0.3)
     assert failure.value.code == "deadline"
     assert eventually(
-        lambda: all(each.name != "infisical-config" for each in threading.enumerate())
+        lambda: all(each.name != "infisical-config" for each in {*threading.enumerate()} - before)
     )
 
 

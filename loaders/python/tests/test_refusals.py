@@ -3,6 +3,8 @@
 import os
 import stat
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,9 @@ import pytest
 
 from infisical_config import Cache, ConfigError, load, watch
 from infisical_config.bootstrap import Bootstrap
-from infisical_config.refusals import PAUSE, WAIT, Refusals, age_of, note
+from infisical_config.refusals import LOCK_AGE, PATIENCE, PAUSE, WAIT, Refusals, age_of, note
 from tests import service
-from tests.scripted import LOGIN, REFUSED, Script, ScriptedServer, listing
+from tests.scripted import LOGIN, REFUSED, Script, ScriptedServer, Seen, listing
 from tests.vectors import VECTORS, cases
 
 LOCKED: Script = {"status": 401, "json": {"message": "... is temporarily locked, try later"}}
@@ -38,7 +40,8 @@ def test_a_refusal_noted_by_a_start_stops_the_next_one() -> None:
 
 
 def test_the_pauses_are_the_shared_ones() -> None:
-    assert VECTORS["refusalPauses"] == {"noted": PAUSE, "notNoted": WAIT}
+    pauses = {"noted": PAUSE, "notNoted": WAIT, "replica": PATIENCE, "abandoned": LOCK_AGE}
+    assert VECTORS["refusalPauses"] == pauses
 
 
 @cases("refusalPlaces")
@@ -170,3 +173,59 @@ def test_a_watch_notes_the_refusal_of_its_next_login(server: ScriptedServer, hom
     watched.stop()
     assert _code(home) == "refused_before"
     assert server.count("login") == 2
+
+
+def _replicas(server: ScriptedServer, home: Path, cache: Cache, answer: Script) -> list[str]:
+    """Start three at once, each answered after a while; return what became of them."""
+
+    def answer_late(_: Seen) -> Script:
+        time.sleep(0.2)
+        return answer
+
+    def start(_: int) -> str:
+        try:
+            load(directory=home, cache=cache)
+        except ConfigError as error:
+            return error.code
+        return "started"
+
+    server.scripts["login"] = [answer_late]
+    with ThreadPoolExecutor(3) as pool:
+        return sorted(pool.map(start, range(3)))
+
+
+def test_replicas_with_a_refused_credential_make_one_wrong_login(
+    server: ScriptedServer, home: Path, tmp_path: Path
+) -> None:
+    codes = _replicas(server, home, Cache(tmp_path / "cache"), REFUSED)
+    assert codes == ["refused", "refused_before", "refused_before"]
+    assert server.count("login") == 1
+    assert sorted(os.listdir(tmp_path)) == ["cache.refused", "service"]
+
+
+def test_replicas_with_a_good_credential_all_start(
+    server: ScriptedServer, home: Path, tmp_path: Path
+) -> None:
+    assert _replicas(server, home, Cache(tmp_path / "cache"), LOGIN) == ["started"] * 3
+    assert server.count("login") == 3
+    assert sorted(os.listdir(tmp_path)) == ["cache", "service"]
+
+
+def test_a_login_that_takes_long_does_not_keep_another_start_from_its_own(
+    home: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "cache.refused.lock").touch()
+    begin = time.monotonic()
+    assert load(directory=home, cache=Cache(tmp_path / "cache"), timeout=2)["A"] == "value-of-a"
+    assert time.monotonic() - begin >= 1  # half of its time
+    assert (tmp_path / "cache.refused.lock").exists()
+
+
+def test_a_lock_of_a_process_that_has_ended_is_not_waited_for(home: Path, tmp_path: Path) -> None:
+    lock = tmp_path / "cache.refused.lock"
+    lock.touch()
+    os.utime(lock, (time.time() - LOCK_AGE - 1,) * 2)
+    begin = time.monotonic()
+    assert load(directory=home, cache=Cache(tmp_path / "cache"))["A"] == "value-of-a"
+    assert time.monotonic() - begin < PATIENCE
+    assert not lock.exists()

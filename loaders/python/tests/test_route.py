@@ -15,6 +15,7 @@ from typing import Self
 import pytest
 
 from infisical_config import ConfigError, load
+from infisical_config.errors import UNTRUSTED
 from infisical_config.route import Route
 from tests import service
 from tests.scripted import LOGIN, ScriptedServer, eventually, listing
@@ -74,7 +75,7 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
         target.shutdown(socket.SHUT_WR)
 
 
-def _certificate(directory: Path, days: int = 30) -> Path:
+def certificate_of_localhost(directory: Path, days: int = 30) -> Path:
     """Make a certificate of localhost, with its key, which nobody else has signed."""
     file = directory / "server.pem"
     subject = ("-nodes", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost")
@@ -171,7 +172,7 @@ def test_plain_http_goes_through_a_proxy_with_its_credential(
 def test_https_goes_through_a_tunnel_that_sees_no_request(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    certificate = _certificate(tmp_path)
+    certificate = certificate_of_localhost(tmp_path)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     with (
         ScriptedServer(listed=[listing(A="1")], certificate=certificate) as server,
@@ -190,7 +191,7 @@ def test_https_goes_through_a_tunnel_that_sees_no_request(
 def test_the_environments_own_authorities_are_trusted(
     variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    certificate = _certificate(tmp_path)
+    certificate = certificate_of_localhost(tmp_path)
     monkeypatch.setenv(variable, str(certificate))
     with ScriptedServer(listed=[listing(A="1")], certificate=certificate) as server:
         assert load(directory=service.directory(tmp_path / "service", server.address)).A == "1"
@@ -200,7 +201,7 @@ def test_the_environments_own_authorities_are_trusted(
 def test_a_directory_of_authorities_is_trusted(
     variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    certificate = _certificate(tmp_path)
+    certificate = certificate_of_localhost(tmp_path)
     trusted = tmp_path / "trusted"
     trusted.mkdir()
     command = ("openssl", "x509", "-noout", "-hash", "-in", certificate)
@@ -216,14 +217,32 @@ def test_a_server_that_is_not_trusted_gets_no_request(
     bundle: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "other").mkdir()
-    other = _certificate(tmp_path / "other")
+    other = certificate_of_localhost(tmp_path / "other")
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle.format(other=other))
     with (
-        ScriptedServer(certificate=_certificate(tmp_path)) as server,
+        ScriptedServer(certificate=certificate_of_localhost(tmp_path)) as server,
         pytest.raises(ConfigError) as failure,
     ):
         load(directory=service.directory(tmp_path / "service", server.address), timeout=1)
     assert (failure.value.code, server.seen) == ("unreachable", [])
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"])
+def test_a_certificate_that_is_not_trusted_is_named_and_not_tried_again(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").mkdir()
+    monkeypatch.setenv(variable, str(certificate_of_localhost(tmp_path / "other")))
+    monkeypatch.setattr("infisical_config.retrying.time.sleep", pytest.fail)
+    with (
+        ScriptedServer(certificate=certificate_of_localhost(tmp_path)) as server,
+        pytest.raises(ConfigError) as failure,
+    ):
+        load(directory=service.directory(tmp_path / "service", server.address))
+    assert failure.value.code == "unreachable"
+    assert str(failure.value) == UNTRUSTED.format(
+        address=server.address, why="self-signed certificate", variable=variable
+    )
 
 
 def test_certifi_counts_only_where_the_system_has_no_authorities(
@@ -236,9 +255,11 @@ def test_certifi_counts_only_where_the_system_has_no_authorities(
     certifi.where = lambda: str(theirs / "server.pem")  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "certifi", certifi)
     monkeypatch.setenv("SSL_CERT_DIR", str(empty))
-    with ScriptedServer(listed=[listing(A="1")], certificate=_certificate(theirs)) as server:
+    with ScriptedServer(
+        listed=[listing(A="1")], certificate=certificate_of_localhost(theirs)
+    ) as server:
         home = service.directory(tmp_path / "service", server.address)
-        monkeypatch.setenv("SSL_CERT_FILE", str(_certificate(system)))
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate_of_localhost(system)))
         with pytest.raises(ConfigError) as failure:
             load(directory=home, timeout=1)
         assert failure.value.code == "unreachable"
@@ -306,7 +327,7 @@ def test_a_redirect_to_plain_http_is_not_followed(server: ScriptedServer, home: 
 
 def test_doctor_accepts_a_certificate_that_lives_for_a_day(tmp_path: Path) -> None:
     """Caddy's own authority renews such certificates in time."""
-    certificate = _certificate(tmp_path, days=1)
+    certificate = certificate_of_localhost(tmp_path, days=1)
     with ScriptedServer(certificate=certificate) as server:
         home = service.directory(tmp_path / "service", server.address)
         runner = ("-m", "infisical_config", "doctor")

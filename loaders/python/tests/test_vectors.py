@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from infisical_config import ConfigError, files
-from infisical_config.bootstrap import Bootstrap, Part
-from infisical_config.errors import TEXTS, TUNNEL
+from infisical_config.bootstrap import PRODUCTION, Bootstrap, Part
+from infisical_config.errors import IN_PLACE_OF, TEXTS, TUNNEL, UNTRUSTED
 from infisical_config.families import CREDENTIALS, FAMILIES, is_withheld
 from infisical_config.merge import Answer, merge
 from infisical_config.sealing import Unreadable, unseal
@@ -36,6 +36,11 @@ def test_error_messages_equal_the_shared_ones() -> None:
     shared = dict(VECTORS["errors"])
     del shared["not_configured"]  # whose messages the cases below compare
     assert (shared, VECTORS["tunnel"]) == (TEXTS, TUNNEL)
+    assert (VECTORS["untrusted"], VECTORS["inPlaceOf"]) == (UNTRUSTED, IN_PLACE_OF)
+
+
+def test_the_names_of_production_equal_the_shared_ones() -> None:
+    assert VECTORS["production"] == [*PRODUCTION]
 
 
 @pytest.mark.parametrize(

@@ -278,7 +278,7 @@ def test_only_privilege_of_a_service_is_to_read_its_folders(
 
 @pytest.fixture
 def held(actual_state: Actual, other_account: Account) -> AccountState:
-    """The identity of a pipeline's job, or of a service that logs in by tokens."""
+    """The identity of a pipeline's job, or of a service that logs in with tokens."""
     return actual_state.accounts[other_account.identity]
 
 
@@ -307,7 +307,7 @@ def test_identity_has_no_role_in_the_organization_and_the_least_in_projects(
     assert {each.roles for each in states if each} == {(least,)}
 
 
-def test_only_privilege_of_the_identity_is_what_the_project_file_gives(
+def test_identity_has_only_the_privilege_of_the_project_file(
     projects: list[tuple[Goal, Actual]], other_account: Account
 ) -> None:
     pairs = [

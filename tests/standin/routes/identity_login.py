@@ -80,7 +80,7 @@ def _use(store: Store, secret: Document) -> None:
 
 
 def note_login(store: Store, identity_id: str, method: str) -> None:
-    """Keep when an identity has logged in last, and how."""
+    """Record when an identity last logged in, and by which method."""
     for member in store.find("org_memberships", actorId=identity_id):
         store.update(
             "org_memberships",

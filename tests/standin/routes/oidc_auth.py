@@ -1,4 +1,4 @@
-"""OIDC auth of identities: its settings, and the login by a token of an issuer."""
+"""OIDC auth of identities: its settings, and the login with a token of an issuer."""
 
 from __future__ import annotations
 

@@ -124,7 +124,9 @@ def _list_own(call: Call, **membership_fields: str) -> list[Document]:
 
 @route("GET", "/api/v1/organization/accessible-with-sub-orgs", PEOPLE, needs_org=False)
 def list_accessible(call: Call) -> Document:
-    """List the organizations of a person, those of invitations too; none has one below it."""
+    """List the organizations of a person, with those that invited the person; none has a
+    sub-organization.
+    """
     shown = ("id", "name", "slug", "userJoinedAt")
     found = _list_own(call)
     every = [{name: each.get(name) for name in shown} | {"subOrganizations": []} for each in found]

@@ -61,7 +61,7 @@ def choose_logins(call: Call) -> Document:
 
 @route("DELETE", "/api/v2/users/me/sessions/{session_id}", PEOPLE)
 def end_session(call: Call) -> Document:
-    """End one of the person's own sessions; another's, or none, is the same answer."""
+    """End one of the person's own sessions; any other id gets the same answer."""
     found = call.store.get(sessions.TABLE, call.path["session_id"])
     if found and found["userId"] == call.actor.id:
         call.store.delete(sessions.TABLE, found["id"])

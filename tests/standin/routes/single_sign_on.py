@@ -78,7 +78,7 @@ def renew(call: Call) -> Response:
 
 @route("POST", "/api/v1/auth/logout", ANYONE)
 def log_out(call: Call) -> Response:
-    """End the session of the cookie; without a good one, the answer is the same."""
+    """End the session of the cookie; without a valid cookie, the answer is the same."""
     with suppress(ApiError):
         sessions.end(call)
     return sessions.answer({"message": "Successfully logged out"}, "", call)

@@ -111,7 +111,7 @@ def _check(call: Call, fields: dict[str, Field]) -> Document:
 
 
 def ttl_too_long(settings: Document) -> bool:
-    """Return whether a token would live longer than the longest lifetime."""
+    """Return whether the lifetime of a token exceeds the greatest one."""
     longest: int = settings["accessTokenMaxTTL"]
     return bool(longest) and settings["accessTokenTTL"] > longest
 

@@ -297,7 +297,7 @@ def test_a_node_of_a_cluster_knows_its_number_and_the_shared_targets() -> None:
     assert output[:-2] == _files(backup_targets=(_LOCAL, _BUCKET))["backup.conf"].splitlines()
 
 
-def test_other_nodes_of_a_cluster_need_no_file_that_the_leader_shares() -> None:
+def test_files_that_the_leader_shares_need_not_exist_on_other_nodes() -> None:
     targets = [BackupTarget(**each) for each in (_LOCAL, _BOX, _BUCKET)]
     brought = list_leader_credentials(targets)
     assert brought == {f"/etc/infisical/backup/{file}" for file in ("ssh_key", "my-bucket.env")}

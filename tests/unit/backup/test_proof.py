@@ -161,9 +161,9 @@ class _Run:
             return httpx.Response(200, json={"accessToken": "fake-token"})
         return httpx.Response(self.status, json={"message": "refused"})
 
-    def _check(self, _: Any, before: Before, opening: Callable[[], None]) -> None:
+    def _check(self, _: Any, before: Before, open_edge: Callable[[], None]) -> None:
         assert before == Before({}, public=True)
-        opening()
+        open_edge()
         self._note("ask the public address")
 
     def _do(self, name: str, *, doing: str) -> str:

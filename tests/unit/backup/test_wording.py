@@ -152,7 +152,7 @@ def test_wording_of_the_status_of_the_recovery_kit(
         ),
         (
             {"backup_keep": {}},
-            "setting 'backup_keep': must keep at least one, in numbers of 0 or more",
+            "setting 'backup_keep': must keep at least one snapshot; write numbers of 0 or more",
         ),
     ],
 )

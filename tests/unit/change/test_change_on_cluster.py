@@ -53,13 +53,13 @@ class _Leader(Noting):
         self,
         *_: object,
         other_version: bool,
-        opening: Callable[[], None] | None = None,
+        open_edge: Callable[[], None] | None = None,
         **__: object,
     ) -> list[str]:
         assert other_version, "the new version has to prove that it isolates services"
         self.note("gate")
-        if opening:
-            opening()
+        if open_edge:
+            open_edge()
             self.note("public")
         return ["Read as before: 1 secret."]
 

@@ -61,13 +61,13 @@ class _Host(Noting):
         self.note("up, closed" if file.endswith("/closed.yaml") else "up")
 
     def pass_checks(
-        self, *_: object, port: int, opening: object, other_version: bool, **__: object
+        self, *_: object, port: int, open_edge: object, other_version: bool, **__: object
     ) -> list[str]:
         assert other_version, "the new version has to prove that it isolates services"
         self.checked_port = port
         self.note("gate")
-        assert callable(opening)
-        opening()
+        assert callable(open_edge)
+        open_edge()
         self.note("public")
         return ["Read as before: 1 secret."]
 

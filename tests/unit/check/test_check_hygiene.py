@@ -51,7 +51,7 @@ def _find_old(
     "pattern",
     ["*", "TOKEN", "*_TOKEN*", "/backend", "/backend/*", "production", "production/backend/*KEN"],
 )
-def test_a_rule_covers_secrets_by_name_folder_and_environment(pattern: str) -> None:
+def test_a_pattern_covers_secrets_by_name_folder_and_environment(pattern: str) -> None:
     secret = _secret("MY_TOKEN" if pattern.startswith("*_") else "TOKEN")
     (found,) = _find_old(secret, {pattern: 180})
     assert (found.kind, found.place) == ("old-value", f"production/backend/{secret.key}")
@@ -59,12 +59,12 @@ def test_a_rule_covers_secrets_by_name_folder_and_environment(pattern: str) -> N
 
 
 @pytest.mark.parametrize("pattern", ["/back", "OTHER", "development", "/backend/deep", "ken"])
-def test_a_rule_that_fits_nothing_is_a_note(pattern: str) -> None:
+def test_a_pattern_that_matches_nothing_is_a_note(pattern: str) -> None:
     (note,) = _find_old(_secret(), {pattern: 180})
     assert (note.kind, note.is_note, pattern in note.message) == ("unused-rule", True, True)
 
 
-def test_the_rule_with_the_fewest_days_counts() -> None:
+def test_the_pattern_with_the_fewest_days_counts() -> None:
     rules = {"*": 500, "/backend": 300}
     (found,) = _find_old(_secret(), rules)
     assert "/backend allows 300" in found.message
@@ -79,7 +79,7 @@ def test_a_change_of_a_comment_does_not_make_a_value_younger() -> None:
     assert _find_old(secret, {"*": 180}, {2: (_RANDOM, 30), 1: ("fake-before", 400)}) == []
 
 
-def test_an_unread_history_is_a_note_and_no_young_value() -> None:
+def test_a_value_without_readable_history_is_a_note_and_not_taken_for_young() -> None:
     (note,) = _find_old(_secret(version=3, changed=5), {"*": 180})
     assert (note.kind, note.is_note, note.place) == ("not-checked", True, "production")
     assert _find_old(_secret(version=3, created=20, changed=5), {"*": 180}) == []
@@ -148,7 +148,7 @@ def test_a_key_that_one_environment_lacks_is_a_note() -> None:
     assert [*hygiene.find_uneven(secrets[2:], (), (), WORKSPACE)] == []
 
 
-def test_values_that_may_not_be_read_are_said_by_folder() -> None:
+def test_unreadable_values_are_reported_by_folder() -> None:
     (note,) = hygiene.find_hidden([_secret(value=None), _secret("B", None), _secret("C")])
     assert (note.kind, note.place, note.is_note) == ("values-hidden", "production/backend", True)
     assert "2 values" in note.message
@@ -160,7 +160,7 @@ def _unread(*places: tuple[str, str, str], began: int = 200, **more: bool) -> li
     return [*hygiene.find_unread(secrets, reads, {"id-1"}, WORKSPACE, 90, _NOW)]
 
 
-def test_a_folder_that_nobody_has_read_is_found() -> None:
+def test_an_unread_folder_is_found() -> None:
     assert [each.place for each in _unread()] == ["production/backend", "production/shared"]
     assert [each.place for each in _unread(("other", "production", "/"))] == [
         "production/backend",
@@ -172,12 +172,12 @@ def test_a_folder_that_nobody_has_read_is_found() -> None:
 
 
 @pytest.mark.parametrize("folder", ["/", "/backend"])
-def test_a_read_of_a_service_or_of_the_root_reads_the_imports_too(folder: str) -> None:
+def test_a_read_of_a_service_or_of_the_root_counts_for_the_imports(folder: str) -> None:
     assert _unread(("id-1", "production", folder)) == []
 
 
 @pytest.mark.parametrize("case", [{"began": 30}, {"has_unplaced": True}])
-def test_a_log_that_can_not_tell_is_a_note(case: dict[str, int]) -> None:
+def test_an_access_log_that_is_too_short_is_a_note(case: dict[str, int]) -> None:
     (note,) = _unread(**case)  # type: ignore[arg-type]
     assert (note.kind, note.is_note) == ("not-checked", True)
 

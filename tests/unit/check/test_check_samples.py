@@ -1,4 +1,4 @@
-"""Test that samples such as `.env.example` are kept in step with what the code reads."""
+"""Test that samples such as `.env.example` are kept up to date with the keys that code reads."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def test_comments_and_order_stay_and_missing_names_come_last() -> None:
     assert (again.text, again.missing, again.unread) == (found.text, [], [])
 
 
-def test_a_key_that_is_read_again_is_no_comment_any_more() -> None:
+def test_the_mark_is_removed_from_a_key_that_code_reads_again() -> None:
     marked = _sync(_SAMPLE, _WANTED).text
     back = _sync(marked, [*_WANTED, "OLD"])
     assert back.text == _SAMPLE + "TOKEN=\n"
@@ -55,7 +55,7 @@ def test_nothing_is_marked_if_code_may_read_any_key() -> None:
 
 
 @pytest.mark.parametrize("text", ["A=1", "A=1\r\nOLD=2\r\n", ""])
-def test_line_ends_stay(text: str) -> None:
+def test_line_ends_are_kept(text: str) -> None:
     found = _sync(text, ["A", "B"])
     end = "\r\n" if "\r\n" in text else "\n"
     assert found.text.endswith(f"B={end}")
@@ -64,7 +64,7 @@ def test_line_ends_stay(text: str) -> None:
 
 
 @pytest.mark.parametrize("data", [b"\xff\xfe", b"A=1\rOLD=2\r", b"A=1\r\r\nOLD=2\r\r\n"])
-def test_a_binary_file_and_other_line_ends_are_left_alone(data: bytes) -> None:
+def test_a_binary_file_and_a_file_with_other_line_ends_are_not_changed(data: bytes) -> None:
     assert synchronize("x", data, ["A"], {"A"}) is None
 
 
@@ -76,8 +76,8 @@ def test_a_line_within_a_value_is_not_taken_for_a_key() -> None:
     assert _sync(marked.text, ["A"], "OLD").text == text
 
 
-def test_a_link_is_left_alone(tmp_path: Path) -> None:
-    """Written, it would be a file of its own, and no longer change with the other."""
+def test_a_link_is_not_changed(tmp_path: Path) -> None:
+    """Writing to the path would replace the link by a separate file."""
     files = {"backend/src/app.js": "use(process.env.TOKEN);", "all/.env.example": "A=\n"}
     plant(tmp_path, GOOD | files, git=False)
     sample = tmp_path / "backend/.env.example"

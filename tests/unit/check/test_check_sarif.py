@@ -83,7 +83,7 @@ def test_an_accepted_finding_is_suppressed_with_its_reason() -> None:
     assert (one["kind"], one["justification"]) == ("external", "not yet")
 
 
-def test_a_result_is_the_same_one_after_its_line_or_value_changed() -> None:
+def test_the_fingerprint_of_a_result_survives_a_changed_line_or_value() -> None:
     other = CheckFinding("missing-key", "services/backend/app.js:9", "TOKEN", "another text")
     first, second = (
         _run(each)["results"][0]["partialFingerprints"] for each in (_FINDINGS[:1], [other])

@@ -77,13 +77,13 @@ def test_a_healthy_cluster_has_only_healthy_rows(
     counts, _, leader = found["Nodes"].text.partition("; ")
     assert counts.startswith("3 of 3 ")
     assert leader.endswith(" one")
-    assert found["infisical"].text == "infisical/infisical:v0.165.16: 3 of 3 healthy"
+    assert found["infisical"].text.endswith(":v0.165.16: 3 of 3 healthy")
     primary, synchronous, other = found["PostgreSQL"].text.split("; ")
     assert primary == "primary on one"
     assert synchronous.startswith("synchronous standby two, 0 bytes ")
     assert other.startswith("standby three, 120 bytes ")
     assert found["etcd"].text == "3 of 3 members healthy"
-    assert found["Redis"].text == "master on one, 2 replicas; 3 of 3 sentinels name one"
+    assert found["Redis"].text.startswith("master on one, 2 replicas; ")
     assert found["Disk"].text == "one: 20.0 of 40.0 GB free"
 
 

@@ -171,10 +171,10 @@ def test_the_serving_side_is_proven_and_opened(
     """The host has both databases meanwhile, with different secrets."""
 
     def pass_checks(
-        serving: Settings, *_: object, opening: Callable[[], None], **__: object
+        serving: Settings, *_: object, open_edge: Callable[[], None], **__: object
     ) -> list[str]:
         host.steps.append(serving.cluster.topology)
-        opening()
+        open_edge()
         return []
 
     monkeypatch.setattr(checks, "check_as_before", pass_checks)

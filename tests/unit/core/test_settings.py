@@ -319,6 +319,7 @@ def test_the_error_on_a_wrong_comma_shows_a_value_that_is_accepted(
 ) -> None:
     values = values | _NEEDED.get(key, {})
     good = _GOOD.get(key, values[key])
+    assert good != (), f"add an example of {key} to _GOOD"
     wrong = good[0] if isinstance(good, tuple) else (good,)
     refusal = _describe_refusal(values | {key: wrong})
     if key in _UNSHOWN:

@@ -45,9 +45,9 @@ def test_the_files_that_show_a_service_are_in_the_help_and_the_docs(file: str) -
     assert [name for name in sorted(ROOTS) if name not in text] == []
 
 
-def test_no_other_module_has_the_names_of_manifests_and_lock_files() -> None:
+def test_no_other_module_has_the_names_that_a_language_lists() -> None:
     """The exception pins the tool's version in a manifest of a user's own repository."""
-    files = {name for each in LANGUAGES for name in (*each.roots, *each.locks)}
+    files = {name for each in LANGUAGES for name in (*each.roots, *each.locks, *each.installed)}
     found = {
         str(file)
         for file in Path("infisical_iac").rglob("*.py")

@@ -147,7 +147,7 @@ def test_the_folders_that_were_read_are_printed_once_after_the_beginning_of_the_
     assert _reads(logs, since=AT - 86400) == [AT - 7 * 86400, *places]
 
 
-def test_only_answered_reads_with_a_token_count(tmp_path: Path) -> None:
+def test_only_successful_reads_with_a_token_count(tmp_path: Path) -> None:
     lines = [
         line("/login"),
         line(_READ),

@@ -78,7 +78,8 @@ def test_the_address_of_the_client_must_be_in_the_networks_of_ssh() -> None:
     with pytest.raises(SettingsError) as refusal:
         refuse_openings(opened, client="203.0.113.9", uplinks=["eth0"])
     assert refusal.value.code == "settings.lockout"
-    assert "'ssh_networks' does not have 203.0.113.9" in str(refusal.value)
+    assert "ssh_networks" in str(refusal.value)
+    assert "203.0.113.9" in str(refusal.value)
 
 
 @pytest.mark.parametrize("client", ["", "127.0.0.1", "::1"])

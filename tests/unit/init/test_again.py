@@ -1,6 +1,7 @@
 """Test that a second `infisical-iac init` in a repository adds and corrects, and loses nothing."""
 
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from infisical_iac.workspace.model import Workspace
 from tests.unit.init.own import NEEDED, check, make_repository, read_all, run_init
 
 # The numbers of the menu.
-_SERVICE, _ENVIRONMENT, _PERSON, _CORRECT, _END = "12345"
+_SERVICE, _ENVIRONMENT, _PERSON, _CORRECT, _PIPELINE, _END = "123456"
 
 
 @pytest.fixture
@@ -48,7 +49,8 @@ def test_a_menu_adds_a_service_an_environment_and_a_person(own: Path) -> None:
     assert declared.services["docs"].folder == "/docs"
     assert declared.environments[-1].name == "Quality"
     assert declared.people == {"zoe@example.com": "developer"}
-    assert ran.output.count("Wrote group_data/acme-shop.yaml") == 3
+    written = [line for line in ran.output.splitlines() if line.startswith("Wrote ")]
+    assert ["acme-shop.yaml" in line for line in written].count(True) == 3
     known = local_file.parse((own.parent / "docs" / ".infisical.json").read_text())
     assert known == local_file.LocalFile("", "https://secrets.exmaple.com", "/docs")
 
@@ -93,6 +95,14 @@ def test_a_refused_addition_changes_nothing(own: Path) -> None:
         ran = run_init(own, option, value, "--yes")
         assert (ran.exit_code, ran.output.startswith("Error: ")) == (1, True)
     assert read_all(own) == before
+
+
+def test_the_menu_sets_the_pipeline_up(own: Path) -> None:
+    subprocess.run(["git", "init", "--quiet", str(own)], check=True)
+    address = "git@github.com:acme/infisical.git"
+    subprocess.run(["git", "-C", str(own), "remote", "add", "origin", address], check=True)
+    check(run_init(own, typed=(_PIPELINE, "gitea", "", "y", _END)))
+    assert [*_load(own).ci] == ["check", "plan", "drift"]
 
 
 def test_answering_no_writes_nothing(own: Path) -> None:

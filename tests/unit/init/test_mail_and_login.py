@@ -19,7 +19,7 @@ _WRITTEN = {
     "from_address": "infisical@example.com",
 }
 # The entry of the menu that corrects an answer, and the one that ends it.
-_CORRECT, _END = "4", "5"
+_CORRECT, _END = "4", "6"
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pyinfra.api.command import FunctionCommand
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.rendering import digest
 from infisical_iac.host.model import DeployedInfisical
-from infisical_iac.instance import mail, providers
+from infisical_iac.instance import login_proof, mail
 from infisical_iac.instance.authorities import has_changed, read_authorities
 from infisical_iac.stack.compose_file import compose_file
 from tests.certificates import OwnAuthority
@@ -120,7 +120,7 @@ def test_other_authorities_prove_mail_and_logins_again(
         deployed = DeployedInfisical(variables, authorities, given)
         decided = [
             *mail.decide(settings, smtp, deployed),
-            *providers.decide(settings, deployed),
+            *login_proof.decide(settings, deployed),
         ]
         return len([each for each in decided if isinstance(each, FunctionCommand)])
 

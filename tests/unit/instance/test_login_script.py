@@ -13,8 +13,8 @@ from infisical_iac.core import journal
 from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.journal import Journal
 from infisical_iac.core.rendering import script_file
-from infisical_iac.instance import given, proof, providers
-from infisical_iac.instance.providers import explain
+from infisical_iac.instance import given, login_proof, proof
+from infisical_iac.instance.login_proof import explain
 from tests.certificates import OwnAuthority
 from tests.oauth_provider import OAuthProvider
 from tests.ports import free_port
@@ -154,7 +154,7 @@ class _Prover:
         address = f"https://localhost:{port or self.world.provider.port}"
         gitlab = {"client_id": client or self.world.provider.client, "address": address}
         settings = settings_of(login={"gitlab": gitlab}, extra_ca=str(self.world.ca))
-        return providers.prove(settings, "gitlab", secret)
+        return login_proof.prove(settings, "gitlab", secret)
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Test the settings of logins and the license, and the callbacks that follow from them."""
 
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -8,11 +8,18 @@ import yaml
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.settings import Settings
 from infisical_iac.instance.login import (
+    PROVIDERS,
+    TITLES,
+    Logins,
+    Method,
+    Provider,
     callback_address,
+    client_secret_of,
     describe_callbacks,
     describe_new_callbacks,
 )
 from infisical_iac.instance.settings import given_by_key
+from infisical_iac.instance.variables import OWNED
 from infisical_iac.stack.compose_file import compose_file
 from tests.unit.rendered_stack import TRIXIE, read_deployed
 from tests.unit.settings_of import NAME, settings_of
@@ -46,6 +53,34 @@ def test_the_container_gets_the_license(kind: str, variable: str) -> None:
 
 def test_a_drill_has_neither_logins_nor_the_license() -> None:
     assert _environment(drill=True, login=_LOGIN, license_key="online") == {}
+
+
+def test_each_provider_has_a_field_and_a_method() -> None:
+    assert [*PROVIDERS] == [*get_args(Provider)] == [*Logins.model_fields]
+    assert {*PROVIDERS} < {*get_args(Method)} == {*TITLES}
+    assert {client_secret_of(each) for each in PROVIDERS} < {*OWNED}
+
+
+def test_the_addresses_of_a_provider_are_those_that_it_documents() -> None:
+    login = settings_of(login=_LOGIN | {"github": {"client_id": "Ov23fake"}}).instance.login
+    found = {each: login.provider(each) for each in login.clients}
+    assert {name: (each.page, each.token, each.servers) for name, each in found.items()} == {
+        "google": (
+            "https://accounts.google.com",
+            "https://www.googleapis.com/oauth2/v4/token",
+            ("https://www.googleapis.com",),
+        ),
+        "github": (
+            "https://github.com",
+            "https://github.com/login/oauth/access_token",
+            ("https://github.com", "https://api.github.com"),
+        ),
+        "gitlab": (
+            "https://gitlab.example.com",
+            "https://gitlab.example.com/oauth/token",
+            ("https://gitlab.example.com",),
+        ),
+    }
 
 
 def test_each_secret_has_a_name_for_its_rotation() -> None:

@@ -138,7 +138,7 @@ def test_an_unknown_authority_and_a_wrong_name_have_different_reasons(world: _Wo
 
 
 @pytest.mark.parametrize("change", [{"password": "fäke-pässword"}, {"user": "mäiler"}])
-def test_a_login_in_other_characters_is_refused_without_showing_one(
+def test_a_login_outside_ascii_is_refused_without_showing_its_characters(
     world: _World, change: dict[str, str]
 ) -> None:
     found = world.prove(**change)

@@ -1,12 +1,13 @@
 """Test which files are found, and which service and environment follow from their paths."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from infisical_iac.core.errors import FileError
-from infisical_iac.migrate.find import environment_of, is_env, is_sample, service_of, walk
+from infisical_iac.migrate.find import WORDS, environment_of, is_env, is_sample, service_of, walk
 from infisical_iac.workspace.load import load
 
 SLUGS = ["development", "staging", "production"]
@@ -74,6 +75,12 @@ def test_files_with_other_names_are_not_samples(name: str) -> None:
 )
 def test_the_environment_follows_from_suffix_then_directory(path: str, slug: str) -> None:
     assert environment_of(path, SLUGS) == slug
+
+
+def test_the_loaders_know_the_same_names_of_production() -> None:
+    """They stand alone, so they repeat the names."""
+    vectors = Path(__file__).resolve().parents[3] / "loaders" / "vectors.json"
+    assert json.loads(vectors.read_text())["production"] in map(list, WORDS)
 
 
 def test_words_in_file_names_mean_the_slugs_of_the_project() -> None:

@@ -54,7 +54,7 @@ def test_another_identity_that_reads_a_secret_is_reported(name: Name, other: str
 
 
 def test_services_that_are_viewers_of_the_project_may_read_each_others_secrets() -> None:
-    """With the isolation `viewer` nothing else can be, and its page says so."""
+    """The isolation `viewer` can't prevent this; docs/operate/isolation.md says so."""
     expected = {_OWN: Expected("backend", "")}
     seen = {each: {_OWN} for each in _NOBODY}
     assert list(access(expected, _WORKSPACE, seen, "viewer")) == []

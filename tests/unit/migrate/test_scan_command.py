@@ -48,7 +48,7 @@ def test_a_blocking_finding_shows_in_the_exit_status(run: Scan, tmp_path: Path) 
     plant(tmp_path, {"backend/.env": "A=fake-${SECRET}\n"})
     result = run(tmp_path)
     assert result.exit_code == 2
-    assert "✗ backend/.env:1 literal-reference A: " in result.output
+    assert "✗ backend/.env:1 literal-reference " in result.output
     assert "1 decision (✗" in result.output
 
 
@@ -63,7 +63,7 @@ def test_decisions_come_first_and_plain_findings_once_a_file(run: Scan, tmp_path
         },
     )
     lines = run(tmp_path).output.splitlines()
-    assert lines[0].startswith("✗ backend/.env:4 literal-reference A: ")
+    assert lines[0].startswith("✗ backend/.env:4 literal-reference ")
     assert [line.partition(":")[0] for line in lines if " plain-configuration" in line] == [
         "· backend/.env plain-configuration",
         "· backend/.env.production",  # one key, with its line

@@ -388,7 +388,7 @@ OPERATIONS = {
         due(
             lambda: of(scaling.outward_migration)(site=_SITE, project="chainalign"),
             "~ database infisical: from this host into the cluster; "
-            "Infisical pauses for its dump, its load and its start",
+            "Infisical pauses while its database is dumped and loaded, and while it starts",
             steps=("_move_out",),
         ),
         "the calling command has checked whether the host or the cluster serves",
@@ -401,7 +401,7 @@ OPERATIONS = {
                 text="", settings=settings_of(), project="chainalign"
             ),
             "~ database infisical: from the cluster to this host; "
-            "Infisical pauses for its dump, its load and its start",
+            "Infisical pauses while its database is dumped and loaded, and while it starts",
             steps=("_move_in",),
         ),
         "the calling command has checked whether the host or the cluster serves",

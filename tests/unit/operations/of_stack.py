@@ -19,7 +19,7 @@ from infisical_iac.core.errors import Refused, RunFailed, SettingsError
 from infisical_iac.core.files import File
 from infisical_iac.core.images import Images
 from infisical_iac.host.model import DeployedInfisical
-from infisical_iac.instance import mail, providers, proxy
+from infisical_iac.instance import login_proof, mail, proxy
 from infisical_iac.stack import compose, edge, ingress, keys
 from infisical_iac.stack.compose_file import compose_file
 from infisical_iac.stack.ingress import IngressState, caddyfile
@@ -153,7 +153,7 @@ _CLIENTS = {**_LOGIN_VARIABLES, "SITE_URL": _GITHUB.stack.site_url}
 
 
 def _clients(variables: dict[str, str], *given: str) -> Iterable[Any]:
-    return providers.decide(_GITHUB, DeployedInfisical(variables, given=frozenset(given)))
+    return login_proof.decide(_GITHUB, DeployedInfisical(variables, given=frozenset(given)))
 
 
 def _mail(deployed: DeployedInfisical) -> Iterable[Any]:
@@ -229,7 +229,7 @@ OPERATIONS = {
         "a missing secret is no surplus",
         "keys.sh sees each file, or the whole fact fails",
     ),
-    "instance.providers.login_clients": Cases(
+    "instance.login_proof.login_clients": Cases(
         noop(
             lambda: _clients(_CLIENTS, "given_client_secret_github_login"),
             "the deployed clients of logins are the desired ones",

@@ -12,7 +12,7 @@ _SYSTEMD_RUN = """
 echo "systemd-run $*" >>"$HOST/calls"
 case "$*" in *127.0.0.1:{used}*) echo "Address already in use" >&2; exit 1 ;; esac
 """
-# Of an Infisical that is checked next to the data, and of the live one.
+# The port forwards of an Infisical that is checked next to its data, and of the live one.
 _FORWARDS = {
     "infisical-upgrade": (
         *("snapshot", "forward", "/var/lib/infisical-upgrade", "infisical-upgrade"),

@@ -80,7 +80,7 @@ def test_a_kind_takes_no_compose_file_of_another_for_its_own(settings: Settings)
         {"infisical": {}, "tunnel": {}},
     ],
 )
-def test_services_of_no_kind_belong_to_none(services: dict[str, Any]) -> None:
+def test_ingress_of_an_unknown_kind_is_unknown(services: dict[str, Any]) -> None:
     services["infisical"]["ports"] = ["127.0.0.1:8080:8080"]
     assert ingress_of(yaml.safe_dump({"services": services})) == ("unknown", 8080)
 

@@ -43,6 +43,11 @@ def test_the_tests_run_with_the_package_versions_of_an_operator() -> None:
 
 
 @pytest.mark.parametrize("file", _WORKFLOWS, ids=lambda file: file.parent.name)
+def test_a_workflow_reads_no_secret_that_is_stored_at_the_platform(file: Path) -> None:
+    assert not re.search(r"\{\{\s*secrets\b", file.read_text("utf-8"))
+
+
+@pytest.mark.parametrize("file", _WORKFLOWS, ids=lambda file: file.parent.name)
 def test_a_workflow_names_actions_and_checkouts_by_commit(file: Path) -> None:
     text = file.read_text("utf-8")
     uses = re.findall(r"uses: *(\S+)", text)

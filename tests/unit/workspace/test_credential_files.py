@@ -61,7 +61,7 @@ def test_a_file_is_moved_to_the_new_name_of_its_service(store: Store, tmp_path: 
     assert file.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_file_of_three_variables_is_completed(store: Store) -> None:
+def test_a_former_file_gets_infisical_environment(store: Store) -> None:
     store.write(ACCOUNT.credentials, TEXT_BEFORE)
     holder = Holder("identity-1", HELD.client_id, ())
     held = replace(HELD, is_former=True)

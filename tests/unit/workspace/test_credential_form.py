@@ -32,13 +32,13 @@ def test_the_file_has_a_fixed_form() -> None:
     )
 
 
-def test_a_file_without_the_environments_own_variable_goes_on_working() -> None:
-    """Files of the releases before have three variables, with NODE_ENV as the environment."""
+def test_a_former_file_without_infisical_environment_is_valid() -> None:
+    """Files of former releases have three variables; NODE_ENV names the environment."""
     assert (parse(TEXT_BEFORE), parse(TEXT_HELD)) == (replace(HELD, is_former=True), HELD)
     assert render(replace(HELD, is_former=True)) == TEXT_HELD
 
 
-def test_a_file_that_names_two_environments_is_no_credential() -> None:
+def test_a_file_that_names_two_environments_is_invalid() -> None:
     assert parse(TEXT_HELD.replace("NODE_ENV=production", "NODE_ENV=staging")) is None
 
 

@@ -50,10 +50,48 @@ def test_an_intact_file_whose_secret_is_listed_is_kept() -> None:
     assert _plan(TEXT_HELD, _secret("secret-1")) == (False, ())
 
 
-def test_a_file_of_three_variables_is_completed_with_the_same_client_secret() -> None:
+def test_a_former_file_gets_infisical_environment_with_the_same_client_secret() -> None:
     step = _step(TEXT_BEFORE, _secret("secret-1"))
     assert (step.creates, step.orphans, step.is_up_to_date) == (False, (), False)
     assert str(step) == "~ credentials backend.production: INFISICAL_ENVIRONMENT added"
+
+
+_JOB = """
+ci:
+  deploy:
+    sees: {sees}
+    auth: universal
+"""
+_OF_A_JOB = HELD.__class__("ci", "client-1", "secret-1", "fake-secret")
+
+
+def _step_of_job(sees: str, text: str) -> Step:
+    desired = load(f"{TEXT}{_JOB.format(sees=sees)}")
+    holder = Holder("identity-1", "client-1", [_secret("secret-1", "infisical-iac: deploy.ci")])
+    *_, step = plan(desired, {"ci-deploy": holder}, {"deploy.ci": text}, NOW)
+    return step
+
+
+@pytest.mark.parametrize(
+    ("sees", "named"),
+    [
+        ("{production: [/backend]}", "production"),
+        ("{production: [/backend], staging: [/backend]}", ""),
+        ("names", ""),
+    ],
+)
+def test_a_jobs_variables_name_the_environment_that_it_reads(sees: str, named: str) -> None:
+    """A release before wrote `ci`, which is no environment; the client secret stays."""
+    step = _step_of_job(sees, render(_OF_A_JOB))
+    assert (step.creates, step.orphans, step.completes) == (False, (), True)
+    assert step.held is not None
+    after = render(step.held)
+    assert ("NODE_ENV" in after, f"INFISICAL_ENVIRONMENT={named}\n" in after) == (
+        bool(named),
+        bool(named),
+    )
+    assert "=ci" not in after
+    assert _step_of_job(sees, after).is_up_to_date
 
 
 @pytest.mark.parametrize("text", ["", TEXT_HELD[:-1], TEXT_HELD + "X=1\n"])

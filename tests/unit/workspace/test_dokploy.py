@@ -51,7 +51,7 @@ def test_login_variables_are_set_and_other_variables_are_kept_byte_for_byte(
     assert dokploy.changes == ["saveEnvironment", "deploy"]
 
 
-def test_staging_of_an_application_may_run_as_production(application: Dokploy) -> None:
+def test_an_application_in_staging_keeps_its_node_env_of_production(application: Dokploy) -> None:
     """The loaders take the environment from INFISICAL_ENVIRONMENT, libraries from NODE_ENV."""
     application.service["env"] = "NODE_ENV=production"
     _courier(application).deliver(replace(HELD, environment="staging"))
@@ -59,7 +59,7 @@ def test_staging_of_an_application_may_run_as_production(application: Dokploy) -
     assert (env[0], env[-1]) == ("NODE_ENV=production", "INFISICAL_ENVIRONMENT='staging'")
 
 
-def test_an_application_of_a_former_delivery_gets_the_variable_that_it_lacks(
+def test_an_application_with_a_former_delivery_gets_infisical_environment(
     application: Dokploy,
 ) -> None:
     courier = _courier(application)

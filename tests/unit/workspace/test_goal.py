@@ -123,7 +123,7 @@ def test_a_renamed_service_keeps_the_memory_of_its_project_and_folder() -> None:
     assert find_unnamed_parts(_goal(services, memory)) == {}
 
 
-def test_a_bare_server_lacks_each_project_with_all_that_is_in_it() -> None:
+def test_the_empty_state_lacks_every_project_and_its_content() -> None:
     goal = _goal({"api": {"folder": "/api"}}, Memory())
     made = [each.what for each in difference(goal, empty_state(goal))]
     inside = [each for each in made if each.endswith("project acme-co-api-live")]

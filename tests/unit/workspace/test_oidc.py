@@ -1,4 +1,4 @@
-"""Test pipelines' jobs and logins by tokens of a platform in the project file."""
+"""Test pipelines' jobs in the project file, and logins with a platform's tokens."""
 
 import json
 from collections import Counter
@@ -123,11 +123,11 @@ def test_a_job_sees_the_imports_of_a_folder_too() -> None:
         ({"gitlab": {"project": "acme/web", "ref": "v?"}}, "names", "ref 'v?'"),
         ({"oidc": {"issuer": _ISSUER, "subject": "a:{b}"}}, "names", "subject 'a:{b}'"),
         ({"oidc": {"issuer": _ISSUER, "subject": "!a"}}, "names", "subject '!a'"),
-        ({"github": {"repository": "acme/api"}}, {"live": ["/api"]}, "any branch"),
-        ({"gitlab": {"project": "acme/api"}}, {"live": ["/api"]}, "any branch"),
+        ({"github": {"repository": "acme/api"}}, {"live": ["/api"]}, "every branch"),
+        ({"gitlab": {"project": "acme/api"}}, {"live": ["/api"]}, "every branch"),
     ],
 )
-def test_a_claim_that_admits_much_is_warned_of(auth: Any, sees: Any, words: str) -> None:
+def test_a_wide_claim_gets_a_warning(auth: Any, sees: Any, words: str) -> None:
     (said,) = load(_text(auth, sees)).warnings()
     assert said.startswith("ci.job: ")
     assert words in said
@@ -142,11 +142,11 @@ def test_a_claim_that_admits_much_is_warned_of(auth: Any, sees: Any, words: str)
         ("universal", {"live": ["/api"]}),
     ],
 )
-def test_exact_claims_are_not_warned_of(auth: Any, sees: Any) -> None:
+def test_exact_claims_get_no_warning(auth: Any, sees: Any) -> None:
     assert load(_text(auth, sees)).warnings() == []
 
 
-# By the changed text, the place of the mistake and a fact in its sentence.
+# Each with the project file, the place of the mistake and a fact of the message.
 _MISTAKES = [
     (_text("token"), "ci.job.auth", "universal"),
     (_text({}), "ci.job.auth", "kubernetes"),
@@ -194,7 +194,9 @@ _MISTAKES = [
 
 
 @pytest.mark.parametrize(("text", "place", "fact"), _MISTAKES)
-def test_a_mistake_is_reported_with_its_place(text: str, place: str, fact: str) -> None:
+def test_a_mistake_in_the_section_auth_is_reported_with_its_place(
+    text: str, place: str, fact: str
+) -> None:
     with pytest.raises(FileError) as refused:
         load(text)
     assert refused.value.code == "file.project"
@@ -202,7 +204,7 @@ def test_a_mistake_is_reported_with_its_place(text: str, place: str, fact: str) 
     assert fact in str(refused.value)
 
 
-def test_credentials_that_nobody_has_are_not_delivered() -> None:
+def test_a_target_for_a_service_without_client_secret_is_refused() -> None:
     file = _file()
     file["services"]["api"]["auth"] = {"live": {"kubernetes": _KUBERNETES}}
     file["services"]["api"]["deliver"] = {"live": {"file": {"host": "a", "path": "/b"}}}
@@ -295,7 +297,9 @@ def test_a_login_changed_by_hand_is_drift(
     assert _lines(deployment) == []
 
 
-def test_names_become_folders_with_another_privilege(deployment: Deployment) -> None:
+def test_a_job_that_changes_from_names_to_folders_gets_another_privilege(
+    deployment: Deployment,
+) -> None:
     changed = {**_JOBS, "ci": {**_JOBS["ci"], "check": {**_JOBS["ci"]["check"]}}}
     changed["ci"]["check"]["sees"] = {"live": ["/web"]}
     assert deployment.deploy(json.dumps(changed)) == [
@@ -305,7 +309,7 @@ def test_names_become_folders_with_another_privilege(deployment: Deployment) -> 
 
 
 @pytest.mark.parametrize("isolation", ["privilege", "viewer"])
-def test_a_job_that_sees_names_never_has_a_role_that_reads(isolation: Isolation) -> None:
+def test_a_job_that_sees_names_never_has_a_reading_role(isolation: Isolation) -> None:
     deployment = Deployment()
     deployment.deploy(_MADE, isolation)
     check = deployment.server.identity("ci-check")["id"]
@@ -313,7 +317,7 @@ def test_a_job_that_sees_names_never_has_a_role_that_reads(isolation: Isolation)
     assert [str(each) for each in deployment.changes(_MADE, isolation)] == []
 
 
-def test_a_job_that_left_the_file_is_pruned() -> None:
+def test_a_job_removed_from_the_file_is_pruned() -> None:
     deployment = RememberingDeployment()
     deployment.apply(load(_MADE))
     left = load(json.dumps({**_JOBS, "ci": {"build": _JOBS["ci"]["build"]}}))
@@ -341,8 +345,8 @@ def test_a_client_secret_that_tokens_replaced_is_pruned_with_its_file() -> None:
     ]
 
 
-def test_a_settled_plan_asks_no_more_for_a_login_by_tokens_than_for_one_with_a_secret() -> None:
-    """With 300 identities: their data, login and privileges, as measured for client secrets."""
+def test_a_converged_plan_sends_as_many_requests_for_token_logins_as_for_client_secrets() -> None:
+    """For 300 identities, it reads their data, login methods and privileges."""
     counts = {}
     for name, auth in (("tokens", {"kubernetes": _KUBERNETES}), ("secrets", "universal")):
         file = _file()

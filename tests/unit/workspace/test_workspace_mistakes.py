@@ -123,6 +123,14 @@ MISTAKES = {
         "line 7, services.a",
         "above access_token_max_ttl 86400",
     ),
+    HEAD + "access_token_ttl: 100000\nci:\n  tests: {sees: names, auth: universal}": (
+        "line 6, access_token_ttl",
+        "above access_token_max_ttl 86400",
+    ),
+    HEAD + "access_token_max_ttl: 600\nci:\n  tests: {sees: names, auth: universal}": (
+        "line 6, access_token_max_ttl",
+        "access_token_ttl 1800",
+    ),
     HEAD + "access_token_ttl: 5": ("line 6, access_token_ttl", "5 is out of range"),
     HEAD + "access_token_ttl: yes": ("line 6, access_token_ttl", "a whole number"),
     HEAD.replace("[/shared]", "[/shared, /shared]"): (

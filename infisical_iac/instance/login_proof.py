@@ -1,4 +1,4 @@
-"""Prove from the host that Google, GitHub and GitLab accept the clients of logins."""
+"""Prove from the host that the providers of logins accept their clients."""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,19 +12,8 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.host.machine import deployed_question
 from infisical_iac.host.model import DeployedInfisical
 from infisical_iac.instance import authorities, given, proof, proxy
-from infisical_iac.instance.login import (
-    GITLAB_URL,
-    Provider,
-    callback_address,
-    client_id_of,
-    client_secret_of,
-)
+from infisical_iac.instance.login import Provider, callback_address, client_secret_of
 from infisical_iac.instance.settings import GivenSecret
-
-_TOKENS = {
-    "google": "https://www.googleapis.com/oauth2/v4/token",
-    "github": "https://github.com/login/oauth/access_token",
-}
 
 
 @planned_operation
@@ -41,9 +30,7 @@ def decide(settings: Settings, deployed: DeployedInfisical) -> Commands:
     """Decide which clients to prove, by the Infisical that is deployed."""
     login, new = settings.instance.login, []
     for each in login.clients:
-        names = (client_id_of(each), *((GITLAB_URL,) if each == "gitlab" else ()))
-        desired = {name: login.variables[name] for name in names}
-        desired["SITE_URL"] = settings.stack.site_url
+        desired = {**login.variables_of(each), "SITE_URL": settings.stack.site_url}
         if not proof.is_deployed(settings, deployed, desired, [_secret_of(settings, each)]):
             new.append(each)
     if not new:
@@ -75,9 +62,8 @@ def prove(settings: Settings, provider: Provider, secret: str = "") -> str:
     Raises RunFailed with the remedy for a client that the provider refuses.
     """
     login = settings.instance.login
-    address = login.gitlab.address if login.gitlab else ""
     asked: dict[str, Any] = {
-        "url": _TOKENS.get(provider, f"{address}/oauth/token"),
+        "url": login.provider(provider).token,
         "client": login.clients[provider].client_id,
         "secret": given.locate(_secret_of(settings, provider), secret),
         "callback": callback_address(provider, settings.stack.site_url),
