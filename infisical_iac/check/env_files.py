@@ -17,7 +17,13 @@ from infisical_iac.dotenv import read
 from infisical_iac.migrate import find, git, ignores
 from infisical_iac.migrate.evidence import Text, upwards
 from infisical_iac.migrate.find import is_env, is_sample
-from infisical_iac.migrate.findings import find_encryption, is_bootstrap, is_plain, safe_name
+from infisical_iac.migrate.findings import (
+    find_encryption,
+    has_secret_name,
+    is_bootstrap,
+    is_plain,
+    safe_name,
+)
 from infisical_iac.migrate.git import run, tracked_paths
 from infisical_iac.migrate.loaders import LoaderDetection
 from infisical_iac.migrate.search_terms import why_skipped
@@ -71,10 +77,10 @@ def is_sensitive(key: str, value: str, *, in_sample: bool = False) -> bool:
         bare = "" if _PLACEHOLDER.fullmatch(bare) else bare
     if not bare or is_plain(key, bare):
         return False
-    if _suggests_secret(key) and not _PUBLIC.fullmatch(key):
+    if has_secret_name(key) and not _PUBLIC.fullmatch(key):
         # PASSWORD_MIN_LENGTH=12 sets something about a secret; DB_PASSWORD=12 is one.
         last = re.split(r"[^A-Za-z0-9]+", key)[-1]
-        return _suggests_secret(last) or not _SETTING.fullmatch(bare)
+        return has_secret_name(last) or not _SETTING.fullmatch(bare)
     words = re.split(r"[\s!?;,<>()\"']+", bare)
     return any(not (_NAME.fullmatch(word) or why_skipped(word)) for word in words)
 
@@ -107,11 +113,6 @@ def _without_placeholders(found: re.Match[str]) -> str:
     return "" if not found[2] or _PLACEHOLDER.fullmatch(found[2]) else found[0]
 
 
-def _suggests_secret(key: str) -> bool:
-    """Return whether the name suggests a secret, even if the value looks harmless."""
-    return not is_plain(key, "1")
-
-
 _RULES = (".env", ".env.*")
 _NAMES = (".env", ".env.local", ".env.production")
 _MOST_NAMES = 10
@@ -137,7 +138,7 @@ def in_git(
     env_files = [path for path in secret if not _find_encryption(root, path)]
     tracked = tracked_paths(root, env_files)
     for path in sorted(tracked):
-        remedy = _UNTRACK if path in proven else "Move what is in it, then `git rm --cached` it."
+        remedy = _UNTRACK if path in proven else UNTRACK
         yield CheckFinding(TRACKED, path, "", f"Git tracks it. {remedy}")
     desired = {posixpath.join(home, name) for home in {"", *homes} for name in _NAMES}
     there = {path for path in env_files if _has_rule(path)}
@@ -250,6 +251,10 @@ def _is_secret(path: str) -> bool:
 
 MIGRATED: Kind = "migrated-file"
 TRACKED: Kind = "tracked"
+UNTRACK = (
+    "Move what is in such a file and rotate it; `infisical-iac migrate clean` takes the file out of "
+    "git's index, as `git rm --cached` does."
+)
 _UNTRACK = "`infisical-iac migrate clean` deletes it, and takes it out of git's index."
 _DELETE = (
     "Its secrets are in Infisical, as `migrate apply` proved. Delete it: `infisical-iac migrate "
@@ -263,7 +268,6 @@ _IGNORED = (
     "line `# overrides` (`infisical-iac docs develop`, Every day)."
 )
 _OVERRIDE = "On this machine it replaces the value in Infisical."
-_OVERRIDES = re.compile(r"^[ \t]*#[ \t]*overrides[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 
 
 def findings(
@@ -306,19 +310,15 @@ def _find_encryption(root: Path, path: str) -> str:
 
 def is_local(path: str) -> bool:
     """Return whether a path is a developer's own file that the loaders read."""
-    return posixpath.basename(path) in (".env.local", _OWN_FILE)
-
-
-_OWN_FILE = ".env.override"
+    return posixpath.basename(path) in (".env.local", find.OWN_FILE)
 
 
 def _first_override(path: str, data: bytes) -> float:
     """Return the line after which all keys in a developer's own file are overrides."""
-    if posixpath.basename(path) == _OWN_FILE:
+    if posixpath.basename(path) == find.OWN_FILE:
         return 0
-    text = data.decode(errors="replace")
-    marker = _OVERRIDES.search(text)
-    return text.count("\n", 0, marker.start()) + 1 if marker else math.inf
+    marker = find.OVERRIDES.search(data)
+    return data.count(b"\n", 0, marker.start()) + 1 if marker else math.inf
 
 
 def _in_file(path: str, data: bytes, grammar: str, *, is_ignored: bool) -> Iterator[CheckFinding]:

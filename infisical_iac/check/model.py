@@ -21,6 +21,7 @@ Kind = Literal[
     "not-ignored",
     "no-service",
     "no-loader",
+    "no-package",
     "no-local-file",
     "local-file",
     "missing-key",

@@ -351,6 +351,12 @@ _COPY_IN_DOCUMENT = re.compile(
     r"(?P<directory>(?:[\w.-]+/)*)\.env\.(?:example|sample|template|dist|defaults)"
     r"\s+(?P<to>(?:[\w.-]+/)*)\.env(?:\.(?:local|development))?(?![\w.-])"
 )
+# The sentence above such a command.
+_COPY_IN_SENTENCE = re.compile(
+    r"(?P<copy>\b[Cc]opy) (?P<tick>`?)(?P<directory>(?:[\w.-]+/)*)"
+    r"\.env\.(?:example|sample|template|dist|defaults)(?P=tick) (?P<word>to|as|into) "
+    r"(?P=tick)(?P<to>(?:[\w.-]+/)*)\.env(?:\.(?:local|development))?(?P=tick)(?![\w-]|\.\w)"
+)
 _NODE_IN_DOCUMENT = re.compile(r"\bnode\s+--env-file(?:-if-exists)?=\S+\s+")
 
 
@@ -361,7 +367,12 @@ def change_document(text: str) -> str:
         file = f"{found['to']}.env.local"
         return f"{found['cp']} {found['directory']}.env.local.example {file} && chmod 600 {file}"
 
-    text = _COPY_IN_DOCUMENT.sub(copy, text)
+    def rename(found: re.Match[str]) -> str:
+        tick, directory, to = (found[name] for name in ("tick", "directory", "to"))
+        source, file = f"{directory}.env.local.example", f"{to}.env.local"
+        return f"{found['copy']} {tick}{source}{tick} {found['word']} {tick}{file}{tick}"
+
+    text = _COPY_IN_SENTENCE.sub(rename, _COPY_IN_DOCUMENT.sub(copy, text))
     return _NODE_IN_DOCUMENT.sub("npx with-secrets -- node ", text)
 
 

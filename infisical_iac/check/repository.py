@@ -31,6 +31,11 @@ _NOT_LOADED = (
     "depends on infisical-config, but does not load it, and is not started by with-secrets or "
     "another runner"
 )
+_NO_PACKAGE = (
+    "is started by the command of infisical-config, and no package.json or requirements of it "
+    "name this package"
+)
+_ADD_PACKAGE = "Add infisical-config to them: see `infisical-iac docs loaders`."
 _START = "See `infisical-iac docs loaders`."
 
 
@@ -152,6 +157,10 @@ class Repository:
                 cause = Cause(place, "", _START)
                 message = f"{name} {trouble}. {_START}"
                 yield CheckFinding("no-loader", place, "", message, cause=cause)
+            elif self._lacks_package(name):
+                cause = Cause(homes[0] or ".", "", _ADD_PACKAGE)
+                message = f"{name} {_NO_PACKAGE}. {_ADD_PACKAGE}"
+                yield CheckFinding("no-package", homes[0] or ".", "", message, cause=cause)
             known = self.known_fields(name, layout)
             yield from startup.local_file(homes, self.paths, self.text, known, address)
         yield from self._stale_local_files({*layout.ids})
@@ -161,24 +170,41 @@ class Repository:
         ids = local_file.find_ids(layout, self.workspace, name)
         return ids._replace(folder=self.workspace.services[name].folder)
 
-    def services_without_loader(self) -> dict[str, str]:
+    def services_without_loader(self) -> set[str]:
+        """Return the names of the services that do not load their secrets."""
+        return {name for name in self.services if self._find_loader_trouble(name)}
+
+    def describe_unready_services(self) -> dict[str, str]:
         """Return a sentence on each service that can't start without `.env` files, by its name."""
-        troubles = {name: self._find_loader_trouble(name) for name in self.services}
-        return {
-            name: f"{name} can't start without its .env files: it {trouble}. {_START}"
-            for name, trouble in troubles.items()
-            if trouble
-        }
+        found = {}
+        for name in self.services:
+            if trouble := self._find_loader_trouble(name):
+                found[name] = f"{name} can't start without its .env files: it {trouble}. {_START}"
+            elif self._lacks_package(name):
+                found[name] = f"{name} can't start: it {_NO_PACKAGE}. {_ADD_PACKAGE}"
+        return found
 
     def _find_loader_trouble(self, name: str) -> str:
         """Return a clause on a service that does not load its secrets; empty for one that does."""
-        homes = self.services[name]
-        all_files = (*self._by_service.get(name, ()), *self._above(homes))
-        mine = [path for path in all_files if not is_test(path)]
-        shared = (path for path in self._by_service.get("", ()) if not is_test(path))
-        if startup.has_loader(mine, self.text, self._containers_of(name, homes), shared):
+        mine, shared = self._starting_files(name)
+        containers = self._containers_of(name, self.services[name])
+        if startup.has_loader(mine, self.text, containers, shared):
             return ""
         return _NOT_LOADED if startup.depends_on_loader(mine, self.text) else _NO_LOADER
+
+    def _lacks_package(self, name: str) -> bool:
+        mine, shared = self._starting_files(name)
+        containers = self._containers_of(name, self.services[name])
+        return startup.lacks_package(mine, self.text, containers, shared)
+
+    def _starting_files(self, name: str) -> tuple[list[str], list[str]]:
+        """Return the paths of a service with the manifests above it, and those of shared code."""
+        all_files = (*self._by_service.get(name, ()), *self._above(self.services[name]))
+        shared = self._by_service.get("", ())
+        return (
+            [path for path in all_files if not is_test(path)],
+            [path for path in shared if not is_test(path)],
+        )
 
     def _stale_local_files(self, ids: Set[str]) -> Iterator[CheckFinding]:
         """Yield a finding on each `.infisical.json` of the projects that names an unknown folder.

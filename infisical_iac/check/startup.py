@@ -11,7 +11,7 @@ from infisical_iac.check.model import Cause, CheckFinding
 from infisical_iac.core.errors import FileError
 from infisical_iac.core.validation import is_confidential
 from infisical_iac.core.wording import join_names
-from infisical_iac.dotenv.languages import NODE, PYTHON
+from infisical_iac.dotenv.languages import LANGUAGES, NODE, PYTHON
 from infisical_iac.migrate import evidence
 from infisical_iac.migrate.evidence import Text, upwards
 from infisical_iac.migrate.find import service_of
@@ -77,11 +77,15 @@ def _set_variables(environment: Any) -> Iterator[str]:
 
 
 _RUNNER = re.compile(r"(?<![\w-])(with-secrets|python[\d.]* -m infisical_config|infisical run)\b")
+# Of these, the commands that the loader's package installs.
+_OWN_RUNNER = re.compile(r"(?<![\w-])(with-secrets|python[\d.]* -m infisical_config)\b")
 # A requirement of the package, or of the path of a file that holds it.
 _PYTHON = re.compile(
     r"(?i)(?<![\w./-])infisical[-_.]config(?![\w-])"
     r"|(?<![\w.-])infisical_config-\d[^\s/]*\.(?:whl|tar\.gz)\b"
 )
+_PACKAGE_FILE = re.compile(r"infisical[-_]config-\d.*\.(?:whl|tar\.gz|tgz)")
+_INSTALLED = re.compile(r"(?i)infisical[-_.]config|\*\.(?:whl|tgz)|--find-links")
 # Files that may hold the command of a service.
 _STARTING = re.compile(
     r"(Docker|Container|Proc)file([.-].*)?|[Mm]akefile|[Jj]ustfile"
@@ -105,6 +109,35 @@ def has_loader(
     if any(map(_RUNNER.search, commands)) or any(_is_started(path, text) for path in paths):
         return True
     return depends_on_loader(paths, text) and any(_loads(path, text) for path in shared)
+
+
+def lacks_package(
+    paths: Collection[str], text: Text, containers: Iterable[Started], shared: Iterable[str] = ()
+) -> bool:
+    """Return whether the runner of the loader's package starts a service without that package.
+
+    The arguments are those of `has_loader`. A service whose manifests are unknown lacks nothing,
+    and neither does one that has the package's file, or names the package in an image or a script.
+    """
+    commands = (each.command for each in containers)
+    is_run = any(map(_OWN_RUNNER.search, commands)) or any(
+        _is_run(path, text, _OWN_RUNNER) for path in paths
+    )
+    places = [*paths, *shared]
+    has_manifest = any(each.is_manifest(path) for path in paths for each in LANGUAGES)
+    if not is_run or not has_manifest or depends_on_loader(places, text):
+        return False
+    return not any(_installs(path, text) for path in places)
+
+
+def _installs(path: str, text: Text) -> bool:
+    """Return whether a file is the package, or a script that installs it or packages of a path."""
+    name = posixpath.basename(path)
+    if _PACKAGE_FILE.fullmatch(name):
+        return True
+    if not _STARTING.fullmatch(name):
+        return False
+    return bool(_INSTALLED.search(_OWN_RUNNER.sub("", _as_shell(text(path)))))
 
 
 def depends_on_loader(paths: Iterable[str], text: Text) -> bool:
@@ -134,18 +167,25 @@ def _loads(path: str, text: Text) -> bool:
 
 def _is_started(path: str, text: Text) -> bool:
     """Return whether a file of a service loads its secrets, or starts it by a runner."""
+    return _loads(path, text) or _is_run(path, text, _RUNNER)
+
+
+def _is_run(path: str, text: Text, runner: re.Pattern[str]) -> bool:
+    """Return whether a file of a service starts it by a runner."""
     name = posixpath.basename(path)
     if NODE.is_manifest(name):
         scripts = read_package(text(path)).get("scripts")
         commands = scripts.values() if isinstance(scripts, dict) else ()
-        return any(_RUNNER.search(str(each)) for each in commands)
-    if _loads(path, text):
-        return True
-    if not _STARTING.fullmatch(name):
-        return False
-    # CMD ["python", "-m", "infisical_config", "--", …] is the same command as a line of a shell.
-    script = re.sub(r"(?m)^\s*#.*", "", text(path))
-    return bool(_RUNNER.search(re.sub(r"""["'],\s*["']""", " ", script)))
+        return any(runner.search(str(each)) for each in commands)
+    return bool(_STARTING.fullmatch(name) and runner.search(_as_shell(text(path))))
+
+
+def _as_shell(text: str) -> str:
+    """Return a script without comments, where the words of a list are those of a shell.
+
+    CMD ["python", "-m", "infisical_config", "--", …] is the same command as a line of a shell.
+    """
+    return re.sub(r"""["'],\s*["']""", " ", re.sub(r"(?m)^\s*#.*", "", text))
 
 
 def read_package(text: str) -> dict[str, Any]:

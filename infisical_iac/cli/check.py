@@ -14,7 +14,7 @@ from infisical_iac.api import contents
 from infisical_iac.api.contents import is_visible
 from infisical_iac.api.lists import gather_by
 from infisical_iac.check import hygiene, model, usage
-from infisical_iac.check.env_files import MIGRATED, TRACKED
+from infisical_iac.check.env_files import MIGRATED, TRACKED, UNTRACK
 from infisical_iac.check.model import CheckFinding, Judged, summarize
 from infisical_iac.check.repository import Repository, complete
 from infisical_iac.check.samples import find_outdated, write_samples
@@ -24,7 +24,7 @@ from infisical_iac.core import atomic, bundle
 from infisical_iac.core.errors import printable
 from infisical_iac.core.terminal import as_json as as_json_text
 from infisical_iac.core.terminal import console, echo, print_data
-from infisical_iac.core.wording import join_names, pluralize
+from infisical_iac.core.wording import join_first, join_names, pluralize
 from infisical_iac.migrate import git
 from infisical_iac.workspace.environment_contents import Names
 from infisical_iac.workspace.goal import Layout, slugs_of
@@ -34,6 +34,7 @@ from infisical_iac.workspace.reach import Reached, reach
 from infisical_iac.workspace.stored_secrets import StoredSecret, read_secrets
 
 _NAMED = 3  # The most files that one line names.
+_NAMED_TRACKED = 10  # Each of them is to be taken out of git.
 _OFFLINE = (
     "Keys were not compared with Infisical: leave out --offline to do so, once it is deployed."
 )
@@ -77,7 +78,7 @@ def print_text(repository: Repository, judged: Judged, *, is_compared: bool) -> 
     to = console()
     to.print(_table(repository))
     to.print()
-    lines, remedies = summarize(_merge_migrated(judged.findings))
+    lines, remedies = summarize(_merge_files(judged.findings))
     for line in sorted(lines, key=lambda each: each.finding.is_note):
         to.print(_line(line.finding, line.text))
     for remedy, kinds in remedies.items():
@@ -91,6 +92,17 @@ def print_text(repository: Repository, judged: Judged, *, is_compared: bool) -> 
     to.print(Text(f"{sign} {pluralize(found, 'finding')}", style=style))
 
 
+def _merge_files(found: Sequence[CheckFinding]) -> list[CheckFinding]:
+    """Return the findings, with one for all migrated files, and one for all other tracked ones."""
+    found = _merge_migrated(found)
+    tracked = [each for each in found if each.kind == TRACKED]
+    if len(tracked) < 2:
+        return found
+    message = f"Git tracks the {len(tracked)} files. {UNTRACK}"
+    merged = CheckFinding(TRACKED, join_first([e.place for e in tracked], _NAMED_TRACKED), "", message)
+    return [merged if each is tracked[0] else each for each in found if each not in tracked[1:]]
+
+
 def _merge_migrated(found: Sequence[CheckFinding]) -> list[CheckFinding]:
     """Return the findings, with all findings on migrated files merged into one."""
     migrated = [each for each in found if each.kind == MIGRATED]
@@ -100,10 +112,13 @@ def _merge_migrated(found: Sequence[CheckFinding]) -> list[CheckFinding]:
     if not migrated:
         return rest
     message = migrated[0].message
-    if len(migrated) > 1:
+    is_unready = any(each.kind in ("no-loader", "no-package") for each in found)
+    if len(migrated) > 1 or is_unready:
+        what = "it" if len(migrated) == 1 else f"the {len(migrated)} files"
+        when = ", once the services below have a loader" if is_unready else ""
         message = (
-            "Their secrets are in Infisical, as `migrate apply` proved. Delete the "
-            f"{len(migrated)} files: `infisical-iac migrate clean`."
+            f"{'Its' if len(migrated) == 1 else 'Their'} secrets are in Infisical, as `migrate "
+            f"apply` proved. Delete {what}{when}: `infisical-iac migrate clean`."
         )
     if tracked:
         files = pluralize(len(tracked), "file")

@@ -15,12 +15,12 @@ from infisical_iac.core.errors import printable
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.core.wording import pluralize
 from infisical_iac.migrate import cleaning, git, plan_file, summary
-from infisical_iac.migrate.earlier_plan import FoundPlan, find_plans, mark_decided
+from infisical_iac.migrate.earlier_plan import FoundPlan, find_plans, mark_decided, moved_names
 from infisical_iac.migrate.findings import ENCRYPTED, safe_name
 from infisical_iac.migrate.model import FileFinding, Source
 from infisical_iac.migrate.plan_file import PLAN_FILE, PlannedSource
 from infisical_iac.migrate.planning import read_again
-from infisical_iac.migrate.sources import scan_all, trees
+from infisical_iac.migrate.sources import find_own_files, scan_all, trees
 from infisical_iac.migrate.summary import PERSONAL_FILE, SummaryLine, fold_conflicts
 from infisical_iac.workspace.load import declared_file, load
 from infisical_iac.workspace.model import Workspace
@@ -109,7 +109,9 @@ def scan(
     slug = workspace.project.slug
     plans = [*find_plans([Path.cwd(), *(each.root for each in trees(paths))], slug)]
     left_out = frozenset(file for each in plans for file in each.left_out)
-    sources = _mark_migrated(scan_all(paths, workspace, left_out), paths, workspace, plans)
+    moved = {name for each in plans for name in moved_names(each.plan, each.directory)}
+    sources = scan_all(paths, workspace, left_out, moved)
+    sources = _mark_migrated(sources, paths, workspace, plans)
     sources = _mark_decided(sources, paths, workspace, plans)
     exit_status = FOUND if _blocking(sources) else 0
     if as_json:
@@ -122,6 +124,8 @@ def scan(
         if keys:
             _print_keys(sources, _key())
         _print_notes(sources)
+        if own := find_own_files(trees(paths)):
+            echo(f"Left out, as personal overrides are not migrated: {printable(', '.join(own))}")
     if not all(each.service for each in sources):
         _note_sample(file)
     ctx.exit(exit_status)

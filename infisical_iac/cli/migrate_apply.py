@@ -92,16 +92,10 @@ def apply(
         show(_lines(plan, data))
         echo(f"Wrote {', '.join(map(str, written))}.")
         if proven:
-            echo(_describe_next(file, has_host=reached.remember is not None))
+            echo(f"Next: `infisical-iac migrate verify {file}`.")
     if moved.note:
         echo(f"Note: {moved.note}", err=True)
     ctx.exit(0 if proven else FOUND)
-
-
-def _describe_next(file: Path, *, has_host: bool) -> str:
-    """Return the commands that check the result; at a URL there is no host to check."""
-    then = ", then `infisical-iac verify`" if has_host else ""
-    return f"Next: `infisical-iac migrate verify {file}`{then}."
 
 
 def _transfer(
@@ -154,6 +148,7 @@ def _lines(plan: MigrationPlan, data: dict[str, Any]) -> Iterator[str]:
         keys = sum(len(each["keys"]) for each in data["deleted"])
         files = pluralize(len(data["deleted"]), "deleted file")
         yield f"{pluralize(keys, 'key')} of {files} moved before: see `migrate verify`"
+    yield from plan_file.describe_cut_values(plan)
     held = sum(each["holds"] for each in data["secrets"])
     total = pluralize(len(data["secrets"]), "secret")
     sign = "✓" if data["outcome"] == "proven" else "✗"

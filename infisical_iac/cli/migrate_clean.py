@@ -228,7 +228,7 @@ def _find_services_without_loader(repository: Repository, examined: Examined) ->
                 f"the project file assigns no directory of {repository.root} to it"
             ]
         )
-    found = repository.services_without_loader()
+    found = repository.describe_unready_services()
     return {name: sentence for name, sentence in found.items() if name in names}
 
 

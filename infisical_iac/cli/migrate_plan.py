@@ -101,7 +101,8 @@ def plan(
         gone = earlier_plan.deleted_directories(earlier, output.parent) if earlier else []
         root = planning.common([*roots, *gone])
         left_out = planning.find_left_out(earlier, output.parent) if earlier else ()
-        found = _below(root, roots, scan_all(paths, reached.desired, left_out))
+        moved = earlier_plan.moved_names(earlier, output.parent) if earlier else ()
+        found = _below(root, roots, scan_all(paths, reached.desired, left_out, moved))
         if earlier:
             earlier = earlier_plan.rebase(earlier, output.parent, root)
             present = {each.path for each in found}
@@ -284,6 +285,7 @@ def _lines(made: MigrationPlan, compared: Comparison) -> Iterator[str]:
         for each in compared.changed
     )
     yield from (f"  {each} is only in Infisical, and stays" for each in compared.only_there)
+    yield from plan_file.describe_cut_values(made)
     yield (
         f"{len(compared.new)} new, {len(compared.same)} the same, {len(compared.changed)} changed, "
         f"{len(compared.only_there)} only in Infisical, {len(undecided)} to be decided"

@@ -8,7 +8,7 @@ import click
 from infisical_iac.cli.migrate import plan_argument, show
 from infisical_iac.cli.options import FOUND, inventory_option, json_option, project_file_option
 from infisical_iac.cli.output import print_notes
-from infisical_iac.core.terminal import print_data
+from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.core.wording import pluralize
 from infisical_iac.migrate import plan_file
 from infisical_iac.migrate.access import inspect_access
@@ -81,4 +81,9 @@ def verify(
         secrets = pluralize(len(expected), "secret")
         show([f"{sign} {secrets}, {pluralize(len(problems), 'problem')}"])
         print_notes(notes)
+        if is_verified:
+            echo(
+                "Next: start each service with its secrets (`infisical-iac docs loaders`), then "
+                f"`infisical-iac check`, then `infisical-iac migrate clean {file}`."
+            )
     ctx.exit(FOUND if problems else 0 if access.is_checked else 1)

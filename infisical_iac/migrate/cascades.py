@@ -118,12 +118,13 @@ def paths(file: CascadeFile) -> list[str]:
 def read_in(file: CascadeFile, contents: Mapping[str, bytes]) -> Layered:
     """Return the content of a file, with references replaced as its loader does.
 
-    A key that another file overrides has the value that this file has by itself.
+    A key that another file overrides has the value that this file has by itself. The overrides of
+    one person are left out, as they are not migrated.
 
     Args:
         contents: the bytes of the file and of those read with it, by path; some may be missing.
     """
-    there = {path: contents[path] for path in paths(file) if path in contents}
+    there = {e: find.shared_part(e, contents[e]) for e in paths(file) if e in contents}
     place = list(there).index(file.path)
     above = dict([*there.items()][place + 1 :])
     by_itself = _read_by_itself(file, there[file.path])

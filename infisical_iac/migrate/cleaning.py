@@ -16,7 +16,7 @@ from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.dotenv import all_grammars
 from infisical_iac.dotenv.languages import LANGUAGES
 from infisical_iac.migrate import git
-from infisical_iac.migrate.find import is_env, walk
+from infisical_iac.migrate.find import OWN_FILE, is_env, shared_part, walk
 from infisical_iac.migrate.findings import is_bootstrap
 from infisical_iac.migrate.plan_file import PLAN_FILE, load_key, of_bytes
 from infisical_iac.migrate.report import REPORT, VERIFIED_AT
@@ -117,11 +117,15 @@ class Report(BaseModel):
 
     @property
     def left_out_paths(self) -> list[str]:
-        """Return the paths of files that a person decided to skip, such as a personal one."""
+        """Return the paths of files that a person decided to skip, such as a personal one.
+
+        An `.env.override`, which an earlier version took for a file to migrate, is left out too.
+        """
         whole = {each.file for each in self.skipped if not each.key}
         others = {each.path for each in self.login_files}
         others |= {each.path for each in self.sources if each.keys}
-        return sorted(whole - others)
+        own = {each.path for each in self.sources if PurePosixPath(each.path).name == OWN_FILE}
+        return sorted((whole - others) | own)
 
     @property
     def login_files(self) -> list[MovedFile]:
@@ -262,6 +266,11 @@ def examine_files(
                 names = ", ".join(file.skipped)
                 raise FileError(
                     f"{names} would be lost without an archive: make one", code="file.no_archive"
+                )
+            if shared_part(file.path, data) != data:
+                raise FileError(
+                    "it has your own values below `# overrides`: delete the lines above by hand",
+                    code="file.overrides",
                 )
             found.ready.append(Ready(file, data, git.is_tracked(root / file.path)))
         except FileNotFoundError:

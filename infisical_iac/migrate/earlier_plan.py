@@ -14,6 +14,7 @@ from typing import NamedTuple
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.wording import join_names
 from infisical_iac.migrate.comparison import KINDS
+from infisical_iac.migrate.find import OWN_FILE
 from infisical_iac.migrate.findings import label
 from infisical_iac.migrate.model import FileFinding, Name, Source
 from infisical_iac.migrate.plan_file import (
@@ -151,6 +152,20 @@ def deleted_directories(plan: MigrationPlan, directory: Path) -> list[Path]:
     return [file.parent for file, each in files.items() if each.deleted or not _exists(file)]
 
 
+def moved_names(plan: MigrationPlan, directory: Path) -> set[Name]:
+    """Return the secrets of the plan's files that are gone since they were migrated.
+
+    Args:
+        directory: the plan's own, which its root is relative to.
+    """
+    return {
+        Name(*each.target, key)
+        for each in plan.sources
+        if each.deleted or not _exists(_file(plan, directory, each))
+        for key in each.stored_keys
+    }
+
+
 def rebase(plan: MigrationPlan, directory: Path, root: Path) -> MigrationPlan:
     """Return the plan with paths relative to another root; files outside of it are left out.
 
@@ -175,7 +190,8 @@ def find_unplanned(plan: MigrationPlan, directory: Path, planned: Collection[Pat
         planned: the absolute paths of the planned files.
     """
     files = [_file(plan, directory, each) for each in plan.sources if _is_present(each)]
-    return [str(each) for each in files if _exists(each) and each not in planned]
+    left = [each for each in files if each.name != OWN_FILE and each not in planned]
+    return [str(each) for each in left if _exists(each)]
 
 
 def find_deleted(

@@ -1,6 +1,7 @@
 """Find the files of a tree, and derive service and environment from names and directories."""
 
 import os
+import posixpath
 import re
 import stat
 from collections.abc import Callable, Mapping, Sequence
@@ -119,6 +120,21 @@ def is_sample(name: str) -> bool:
 def is_personal(name: str) -> bool:
     """Return whether a file of this name is one person's own: `.env.local`, `.env.override`."""
     return bool(re.fullmatch(r"\.env((\..+)?\.local|\.override)", name, re.DOTALL))
+
+
+OWN_FILE = ".env.override"
+"""The name of the file with one person's overrides, which the loaders read and nobody migrates."""
+OVERRIDES = re.compile(rb"^[ \t]*#[ \t]*overrides[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
+"""The line in a `.env.local` below which all keys are one person's overrides."""
+
+
+def shared_part(path: str, data: bytes) -> bytes:
+    """Return the bytes of a file without one person's overrides, which stay on that machine."""
+    name = posixpath.basename(path)
+    if name == OWN_FILE:
+        return b""
+    marker = OVERRIDES.search(data) if name == ".env.local" else None
+    return data[: marker.start()] if marker else data
 
 
 def words(name: str) -> list[str]:

@@ -18,6 +18,27 @@ from infisical_iac.migrate.plan_file import encode
 TORN = "torn-value"
 """The kind of the finding on a value whose other lines belong to no entry."""
 
+CUT = "cut-at-hash"
+CUT_SECRET = "cut-secret"
+"""The kinds of the finding on a value that ends at a `#` in its text, and of that on a secret."""
+
+
+def has_secret_name(key: str) -> bool:
+    """Return whether a name suggests a secret, whatever the value is."""
+    return not is_plain(key, "1")
+
+
+def require_decision_on_cut(found: Finding) -> Finding:
+    """Return a finding on a cut value; the one on a secret must be decided."""
+    if found.kind != CUT or not has_secret_name(found.key):
+        return found
+    remedy = (
+        "Quote the value in the file if the # is a part of it, and plan again; keep what the "
+        "service reads today: `decision: store`; leave it out: `decision: skip`."
+    )
+    return found._replace(kind=CUT_SECRET, remedy=remedy)
+
+
 _BODY = (
     r"(?:[ \t]*+(?:[A-Za-z0-9+/]*+={0,2}+|(?:Proc-Type|DEK-Info):[^\n]*+)[ \t\r]*+\n)*+"
     r"[ \t]*+-----END [^\n]*+(?:\n|\Z)"
@@ -328,9 +349,13 @@ def with_outcomes(found: Finding, data: bytes, reading: Reading) -> Finding:
     own, other = reading.values.get(found.key), plain.values.get(found.key)
     if plain.error or own is None or other in (None, own):
         return found
-    lengths = f"{reading.grammar} {_length(own)}, {plain.grammar} {_length(other)}."
-    edits = _edits(found.key, reading, [plain])
-    return found._replace(message=f"{found.message} {lengths}", remedy=f"{found.remedy} {edits}")
+    lengths = f"{reading.grammar} {_length(own)}, {plain.grammar} {_length(other)}"
+    is_cut = _is_cut(found.key, plain)
+    edits = _edits(found.key, reading, [] if is_cut else [plain])
+    if is_cut:
+        lengths += ", as it ends the value at a #"
+        edits += " For the whole text, put the value in single quotes in the file, and plan again."
+    return found._replace(message=f"{found.message} {lengths}.", remedy=f"{found.remedy} {edits}")
 
 
 def _edits(key: str, own: Reading, others: Sequence[Reading]) -> str:
@@ -340,7 +365,7 @@ def _edits(key: str, own: Reading, others: Sequence[Reading]) -> str:
         edits.append(f"leave it out, as {own.grammar} does: `decision: store` on this file")
     elif trim(value) == value:
         decision = "store-literal" if REFERENCE.search(value) else "store"
-        is_replaced = any(not _is_as_written(key, each) for each in others)
+        is_replaced = any(_replaces(key, each) for each in others)
         is_text = is_replaced and _is_as_written(key, own)
         named = "the text as written" if is_text else f"{own.grammar}'s"
         edits.append(f"keep {named}: `decision: {decision}`")
@@ -349,7 +374,7 @@ def _edits(key: str, own: Reading, others: Sequence[Reading]) -> str:
         if key not in each.values:
             edits.append(f"leave it out, as {each.grammar} does: `decision: skip`")
             continue
-        is_as_written = _is_as_written(key, each) and not _is_as_written(key, own)
+        is_as_written = _is_as_written(key, each) and _replaces(key, own)
         named = "the text as written" if is_as_written else f"{each.grammar}'s"
         edits.append(f"keep {named}: `grammar: {each.grammar}` on this file, then plan again")
     sentence = "; ".join(edits)
@@ -357,8 +382,17 @@ def _edits(key: str, own: Reading, others: Sequence[Reading]) -> str:
 
 
 def _is_as_written(key: str, reading: Reading) -> bool:
-    """Return whether a grammar replaces nothing in the value of a key."""
-    return all(each.value == each.written for each in reading.entries if each.key == key)
+    """Return whether a grammar replaces nothing in the value of a key, and reads all of it."""
+    return not _replaces(key, reading) and not _is_cut(key, reading)
+
+
+def _replaces(key: str, reading: Reading) -> bool:
+    return any(each.value != each.written for each in reading.entries if each.key == key)
+
+
+def _is_cut(key: str, reading: Reading) -> bool:
+    line = reading.lines.get(key, 0)
+    return any((each.kind, each.line) == (CUT, line) for each in reading.findings)
 
 
 def _length(value: str | None) -> str:

@@ -47,6 +47,7 @@ class Stored:
 BLOCKING = frozenset(
     {
         *("unreadable-file", "invalid-utf-8", "utf-16", "cut-at-line-end", "torn-value"),
+        "cut-secret",
         *(
             "glued-name",
             "glued-value",

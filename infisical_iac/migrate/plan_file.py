@@ -7,6 +7,7 @@ file next to the plan.
 import hmac
 import os
 import posixpath
+import re
 import secrets
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
@@ -112,8 +113,9 @@ _HEAD = """\
 #   skip            the value stays in the file only
 #   undecided       write one of the others: nothing is written while one key or file is undecided
 #
-# `grammar` decides how the file is read. For the text as written, with each $ in it, write another
-# one such as dotenv, then plan again.
+# `grammar` decides how the file is read. The findings name another one where it reads a value as
+# written, with each $ in it: write that one, then plan again. If none is named, put the value in
+# single quotes in the file, and plan again.
 # `decision: skip` on a source leaves the whole file out.
 # `deleted: true` on a source: its file is gone, so nothing is read or written. `migrate verify` and
 # `migrate history` still cover its secrets, until you delete the source here.
@@ -238,6 +240,26 @@ class MigrationPlan(_PlanEntry):
                 f"{slug}: give the right --project-file, or plan again",
                 code="error.other_project",
             )
+
+
+_CUT = re.compile(r"ends the value at the #.* reads (\d+ of \d+ characters)")
+
+
+def describe_cut_values(plan: MigrationPlan) -> Iterator[str]:
+    """Yield one line on the stored values that their grammar cuts at a `#`, if there are any."""
+    cut = [
+        f"{source.path}:{each.line} {name}, {found[1]}"
+        for source in plan.present_sources
+        for name, each in source.keys.items()
+        if source.decision != "skip" and each.decision != "skip"
+        if (found := _CUT.search(" ".join(one.message for one in each.findings)))
+    ]
+    if cut:
+        values = "1 value is" if len(cut) == 1 else f"{len(cut)} values are"
+        yield (
+            f"~ {values} cut at a #: {'; '.join(cut)}. If the # is a part of the value, quote it "
+            "in the file and plan again."
+        )
 
 
 def load(file: Path) -> MigrationPlan:

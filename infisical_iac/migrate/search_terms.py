@@ -15,7 +15,8 @@ import ahocorasick  # type: ignore[import-not-found]
 
 from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.core.wording import join_names
-from infisical_iac.dotenv import GRAMMARS, Reading, read
+from infisical_iac.dotenv import GRAMMARS, Reading, grammar, read
+from infisical_iac.dotenv.text import uncut
 from infisical_iac.migrate import findings
 from infisical_iac.migrate.cascades import paths, read_in
 from infisical_iac.migrate.model import Name, Stored
@@ -309,6 +310,16 @@ def _values_by_label(reading: Reading) -> tuple[dict[str, str], str]:
     return values, reading.error
 
 
+def _uncut_values(reading: Reading, data: bytes) -> dict[str, str]:
+    """Return the whole texts of the values that the grammar cuts at a `#`, by a label of theirs."""
+    lines = grammar(reading.grammar).decode(data).text.split("\n")
+    return {
+        f"{each.key} (with the text after the #)": uncut(lines[each.line - 1].partition("=")[2])
+        for each in reading.findings
+        if each.kind == findings.CUT and findings.safe_name(each.key, "")
+    }
+
+
 def _read(source: PlannedSource, root: Path) -> tuple[dict[str, str], str]:
     """Return the values by their names in the plan, or the reason why there are none."""
     if source.grammar not in GRAMMARS:
@@ -323,5 +334,7 @@ def _read(source: PlannedSource, root: Path) -> tuple[dict[str, str], str]:
             return {}, f"it can't be read: {error.strerror}"
     if source.path not in contents:
         return {}, ""
-    values, refused = _values_by_label(read_in(source, contents).reading)
+    reading = read_in(source, contents).reading
+    values, refused = _values_by_label(reading)
+    values |= _uncut_values(reading, contents[source.path])
     return values, f"it can't be read by {source.grammar}: {refused}" if refused else ""

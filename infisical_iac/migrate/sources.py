@@ -15,6 +15,7 @@ from infisical_iac.dotenv import GRAMMARS, Finding, Reading, read
 from infisical_iac.migrate import find, findings
 from infisical_iac.migrate.cascades import (
     OVERRIDDEN,
+    PERSONAL_OVERRIDE,
     Layered,
     Spot,
     find_overridden,
@@ -33,14 +34,15 @@ from infisical_iac.migrate.findings import (
     is_bootstrap,
     is_encrypted_copy,
     of_entries,
+    require_decision_on_cut,
     safe_name,
     with_outcomes,
 )
 from infisical_iac.migrate.git import repository_of, tracked_paths
 from infisical_iac.migrate.loaders import Choice, LoaderDetection
-from infisical_iac.migrate.model import FileFinding, Source
+from infisical_iac.migrate.model import FileFinding, Name, Source
 from infisical_iac.migrate.releases import ReleaseChoice, names_of_program
-from infisical_iac.migrate.summary import PERSONAL_FILE
+from infisical_iac.migrate.summary import PERSONAL_FILE, describe_personal_file
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.model import Workspace
 
@@ -120,10 +122,10 @@ def source(
     else:
         others = {each: content(each) for each in paths(place) if each != path}
         contents = {each: there for each, (there, why_not) in others.items() if not why_not}
-        contents[path] = data
+        contents[path] = find.shared_part(path, data)
         layered = read_in(place, contents)
         found = _find_all(place, layered, contents, choice)
-        release = _describe_release(data, choice)
+        release = _describe_release(contents[path], choice)
         if release and choice.release and choice.release.others:
             found.append(_find_release(choice.release, place.grammar))
     made = Source(
@@ -230,7 +232,7 @@ def _of_reading(reading: Reading, data: bytes, choice: Choice) -> Iterator[Findi
     for each in reading.findings:
         if each.kind == "interpolated":
             continue  # `resolved` describes the stored value
-        if each.kind == "cut-at-hash" and each.line in disputed:
+        if each.kind == findings.CUT and each.line in disputed:
             causes[each.line] = f"{each.message} "
             continue
         if each.kind == "undefined-reference" and each.line not in disputed:
@@ -238,7 +240,7 @@ def _of_reading(reading: Reading, data: bytes, choice: Choice) -> Iterator[Findi
         refuses = bool(reading.error) and each.message == reading.error
         kind = "unreadable-file" if refuses else each.kind
         key = safe_name(each.key, values.get(each.key, ""))
-        yield each._replace(kind=kind, key=key)
+        yield require_decision_on_cut(each._replace(kind=kind, key=key))
     for each in of_entries(reading):
         if each.kind != "resolved" or each.line not in disputed:  # it is not decided yet
             yield each
@@ -279,16 +281,32 @@ def _of_place(made: Source, slugs: Sequence[str], *, is_tracked: bool) -> Iterat
         yield Finding(0, "tracked", "", message, remedy)
 
 
+def find_own_files(found: Iterable[Tree]) -> list[str]:
+    """Return the `.env.override` files of trees, which are one person's and are not migrated."""
+    return [
+        (root / path).as_posix()
+        for root, only in found
+        for path in find.walk(root)
+        if posixpath.basename(path) == find.OWN_FILE and (only is None or path in only)
+    ]
+
+
 def scan_all(
-    paths: Sequence[Path], workspace: Workspace, left_out: Container[Path] = ()
+    paths: Sequence[Path],
+    workspace: Workspace,
+    left_out: Container[Path] = (),
+    moved: Iterable[Name] = (),
 ) -> list[Source]:
-    """Return the `.env` files of directories, except samples, and single files, with all findings.
+    """Return the `.env` files of directories, with all findings, and single files.
+
+    Samples, and the overrides of one person in `.env.override`, are left out.
 
     They are sorted by path; with several trees, each path begins with that of its tree.
 
     Args:
         left_out: absolute paths of files without which the others are read, although their loader
             reads them together.
+        moved: the secrets of files that are gone since they were migrated.
 
     Raises FileError for a directory that can't be listed, a repository that git can't read, and a
     path within another one.
@@ -302,7 +320,7 @@ def scan_all(
                 findings = tuple(replace(one, file=f"{place}{one.file}") for one in each.findings)
                 each = replace(each, path=f"{place}{each.path}", findings=findings)
             sources.append(each)
-    return with_findings(_add_outcomes_of_skip(sources), compare_files(sources))
+    return with_findings(_add_outcomes_of_skip(sources, moved), compare_files(sources))
 
 
 def _sources(tree: Tree, workspace: Workspace, left_out: Container[Path]) -> list[Source]:
@@ -311,6 +329,7 @@ def _sources(tree: Tree, workspace: Workspace, left_out: Container[Path]) -> lis
     paths = find.walk(root)
     detection = LoaderDetection(paths, partial(find.text, root))
     named = {path for path in paths if find.is_env(posixpath.basename(path))} | (only or set())
+    named = {path for path in named if posixpath.basename(path) != find.OWN_FILE}
     content = cache(partial(find.content, root))
     encrypted = [*_encrypted_copies(root, named, content, workspace)]
     named -= {each.path for each in encrypted}
@@ -358,12 +377,15 @@ def _declared_services(root: Path, paths: Iterable[str], workspace: Workspace) -
 _NAMED = 10  # of the keys on one line
 
 
-def _add_outcomes_of_skip(sources: Sequence[Source]) -> list[Source]:
+def _add_outcomes_of_skip(sources: Sequence[Source], moved: Iterable[Name]) -> list[Source]:
     """Add to the finding on a personal file the keys that only it has.
 
-    A shared file counts if it goes to the same place. Returns all sources.
+    A shared file counts if it goes to the same place, also one that is migrated and gone. Returns
+    all sources.
     """
     shared: dict[tuple[str, str], set[str]] = {}
+    for name in moved:
+        shared.setdefault(name[:2], set()).add(name.key)
     for each in sources:
         if not find.is_personal(posixpath.basename(each.path)):
             keys = {key for key in each.reading.values if not is_bootstrap(key)}
@@ -371,14 +393,27 @@ def _add_outcomes_of_skip(sources: Sequence[Source]) -> list[Source]:
     made = []
     for each in sources:
         more = _describe_skip(each, shared.get(each.target, set())) if all(each.target) else ""
+        conflicts = _count_overrides(each, sources)
         findings = tuple(
-            replace(one, message=f"{one.message} {more}")
-            if more and one.kind == PERSONAL_FILE
+            replace(one, message=describe_personal_file(f"{one.message} {more}".strip(), conflicts))
+            if one.kind == PERSONAL_FILE
             else one
             for one in each.findings
         )
         made.append(replace(each, findings=findings))
     return made
+
+
+def _count_overrides(source: Source, sources: Iterable[Source]) -> int:
+    """Return the number of keys to which a personal file gives another value than a shared one."""
+    keys = {
+        one.key
+        for each in sources
+        if source.path in paths(each) and not find.is_personal(posixpath.basename(each.path))
+        for one in each.findings
+        if one.kind == PERSONAL_OVERRIDE
+    }
+    return len(keys & source.reading.values.keys())
 
 
 def _describe_skip(source: Source, shared: Set[str]) -> str:

@@ -375,6 +375,12 @@ def _list_assignments(name: str, inventory: str, root: Path) -> Iterator[tuple[P
 def _text(source: str | Path) -> str:
     if isinstance(source, str):
         return source
+    if source == Path(_SHIPPED):  # nobody named it
+        return text_of(
+            source,
+            "no project file here: change to your repository's directory, or write one with "
+            "`infisical-iac init`",
+        )
     return text_of(
         source,
         f"there is no file {source}: change to your repository's directory, write the file with "

@@ -27,7 +27,10 @@ IGNORE = ".env\n.env.*\n!.env.example\n!.env.local.example\n"
 GOOD = {
     ".gitignore": IGNORE,
     "backend/.infisical.json": LOCAL_FILE,
-    "backend/package.json": '{"scripts": {"start": "with-secrets -- node src/server.js"}}',
+    "backend/package.json": (
+        '{"scripts": {"start": "with-secrets -- node src/server.js"}, '
+        '"dependencies": {"infisical-config": "1"}}'
+    ),
     "backend/Dockerfile": "FROM node:24\nCOPY . .\n",
     "backend/.dockerignore": ".env\n.env.*\n",
     "backend/.env.example": "PORT=3000\nDATABASE_URL=\n",

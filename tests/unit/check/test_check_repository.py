@@ -174,7 +174,6 @@ def test_rules_for_images_may_be_stronger_or_in_a_directory_above(
 @pytest.mark.parametrize(
     "files",
     [
-        {"backend/package.json": '{"scripts": {"start": "with-secrets -- node a.js"}}'},
         {"backend/Dockerfile": 'CMD ["python", "-m", "infisical_config", "--", "uvicorn", "a"]'},
         {"backend/Procfile": "web: infisical run --env=production -- npm start"},
         {"compose.yaml": "services: {api: {build: backend, command: [with-secrets, --, a]}}"},
@@ -193,7 +192,52 @@ def test_rules_for_images_may_be_stronger_or_in_a_directory_above(
 def test_a_service_may_load_its_secrets_or_be_started_by_a_runner(
     tmp_path: Path, files: dict[str, str]
 ) -> None:
-    assert list_findings(plant(tmp_path, GOOD | {"backend/package.json": "{}"} | files)) == []
+    manifest = '{"dependencies": {"infisical-config": "1"}}'
+    assert list_findings(plant(tmp_path, GOOD | {"backend/package.json": manifest} | files)) == []
+
+
+_WITHOUT_PACKAGE = {"backend/package.json": '{"scripts": {"start": "with-secrets -- node a.js"}}'}
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        _WITHOUT_PACKAGE,
+        {
+            "backend/package.json": "{}",
+            "backend/requirements.txt": "flask\n",
+            "backend/Procfile": "web: python -m infisical_config -- flask run\n",
+        },
+    ],
+)
+def test_a_runner_whose_package_no_manifest_names_is_reported(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    repository = plant(tmp_path, GOOD | files)
+    [finding] = list_findings(repository)
+    assert (finding.kind, finding.place) == ("no-package", "backend")
+    assert list(repository.describe_unready_services()) == ["backend"]
+    assert repository.services_without_loader() == set()  # it needs no second runner
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"package.json": '{"devDependencies": {"infisical-config": "1"}}'},
+        {"backend/Dockerfile": "RUN npm install ./infisical-config-0.1.0.tgz\nCOPY . .\n"},
+        {"backend/vendor/infisical_config-0.1.0-py3-none-any.whl": "fake"},
+    ],
+)
+def test_a_package_that_comes_from_elsewhere_is_accepted(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    assert list_findings(plant(tmp_path, GOOD | _WITHOUT_PACKAGE | files)) == []
+
+
+def test_a_runner_of_a_service_without_a_manifest_is_accepted(tmp_path: Path) -> None:
+    files = {path: text for path, text in GOOD.items() if path != "backend/package.json"}
+    files["backend/start.sh"] = "with-secrets -- ./server\n"
+    assert list_findings(plant(tmp_path, files)) == []
 
 
 @pytest.mark.parametrize(
@@ -244,7 +288,7 @@ def test_a_service_may_depend_on_the_loader_and_load_it_in_shared_code(
 def test_the_finding_names_a_dependency_that_no_code_loads(tmp_path: Path) -> None:
     manifest = '{"dependencies": {"infisical-config": "1"}}'
     repository = plant(tmp_path, GOOD | {"backend/package.json": manifest})
-    [sentence] = repository.services_without_loader().values()
+    [sentence] = repository.describe_unready_services().values()
     assert "depends on infisical-config" in sentence
 
 

@@ -377,18 +377,9 @@ def test_wording_of_left_out_keys_and_of_a_deleted_file() -> None:
     )
 
 
-def test_wording_of_the_next_command_after_a_migration() -> None:
-    plan = Path("migration.yaml")
-    at_a_url = "Next: `infisical-iac migrate verify migration.yaml`"
-    assert migrate_apply._describe_next(plan, has_host=False) == f"{at_a_url}."
-    assert migrate_apply._describe_next(plan, has_host=True) == (
-        f"{at_a_url}, then `infisical-iac verify`."
-    )
-
-
 def test_wording_of_a_service_without_a_loader(tmp_path: Path) -> None:
     plant(tmp_path, {"backend/server.js": ""})
-    assert Repository(tmp_path, WORKSPACE).services_without_loader() == {
+    assert Repository(tmp_path, WORKSPACE).describe_unready_services() == {
         "backend": (
             "backend can't start without its .env files: it does not load infisical-config, and "
             "is not started by with-secrets or another runner. See `infisical-iac docs loaders`."
