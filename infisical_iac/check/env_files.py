@@ -252,8 +252,8 @@ def _is_secret(path: str) -> bool:
 MIGRATED: Kind = "migrated-file"
 TRACKED: Kind = "tracked"
 UNTRACK = (
-    "Move what is in such a file and rotate it; `infisical-iac migrate clean` takes the file out of "
-    "git's index, as `git rm --cached` does."
+    "Move what is in such a file and rotate it; `infisical-iac migrate clean` takes the file out "
+    "of git's index, as `git rm --cached` does."
 )
 _UNTRACK = "`infisical-iac migrate clean` deletes it, and takes it out of git's index."
 _DELETE = (

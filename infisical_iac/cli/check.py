@@ -99,7 +99,9 @@ def _merge_files(found: Sequence[CheckFinding]) -> list[CheckFinding]:
     if len(tracked) < 2:
         return found
     message = f"Git tracks the {len(tracked)} files. {UNTRACK}"
-    merged = CheckFinding(TRACKED, join_first([e.place for e in tracked], _NAMED_TRACKED), "", message)
+    merged = CheckFinding(
+        TRACKED, join_first([e.place for e in tracked], _NAMED_TRACKED), "", message
+    )
     return [merged if each is tracked[0] else each for each in found if each not in tracked[1:]]
 
 

@@ -82,8 +82,13 @@ def verify(
         show([f"{sign} {secrets}, {pluralize(len(problems), 'problem')}"])
         print_notes(notes)
         if is_verified:
-            echo(
-                "Next: start each service with its secrets (`infisical-iac docs loaders`), then "
-                f"`infisical-iac check`, then `infisical-iac migrate clean {file}`."
-            )
+            echo(describe_next(file))
     ctx.exit(FOUND if problems else 0 if access.is_checked else 1)
+
+
+def describe_next(file: Path) -> str:
+    """Return the steps that end a migration whose plan is in `file`."""
+    return (
+        "Next: start each service with its secrets (`infisical-iac docs loaders`), then "
+        f"`infisical-iac check`, then `infisical-iac migrate clean {file}`."
+    )

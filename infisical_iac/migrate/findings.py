@@ -353,8 +353,11 @@ def with_outcomes(found: Finding, data: bytes, reading: Reading) -> Finding:
     is_cut = _is_cut(found.key, plain)
     edits = _edits(found.key, reading, [] if is_cut else [plain])
     if is_cut:
-        lengths += ", as it ends the value at a #"
-        edits += " For the whole text, put the value in single quotes in the file, and plan again."
+        lengths += ": neither reads all of it"
+        edits = (
+            "For the whole text, put the value in single quotes in the file, and plan again. "
+            f"{edits[:-1]}; leave it out: `decision: skip`."
+        )
     return found._replace(message=f"{found.message} {lengths}.", remedy=f"{found.remedy} {edits}")
 
 

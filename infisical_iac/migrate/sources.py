@@ -228,15 +228,17 @@ def _of_reading(reading: Reading, data: bytes, choice: Choice) -> Iterator[Findi
         yield Finding(0, "nearest-grammar", "", known, remedy)
     disagreeing = [*disagreements(data, reading, choice.others)]
     disputed = {each.line for each in disagreeing}  # the outcomes are in those findings
+    undefined = {each.line for each in reading.findings if each.kind == "undefined-reference"}
     causes: dict[int, str] = {}
     for each in reading.findings:
         if each.kind == "interpolated":
             continue  # `resolved` describes the stored value
-        if each.kind == findings.CUT and each.line in disputed:
+        if each.kind == findings.CUT and each.line in disputed | undefined:
             causes[each.line] = f"{each.message} "
             continue
         if each.kind == "undefined-reference" and each.line not in disputed:
             each = with_outcomes(each, data, reading)
+            each = each._replace(message=f"{causes.get(each.line, '')}{each.message}")
         refuses = bool(reading.error) and each.message == reading.error
         kind = "unreadable-file" if refuses else each.kind
         key = safe_name(each.key, values.get(each.key, ""))

@@ -200,6 +200,12 @@ def test_documents_copy_the_sample_of_the_credentials_instead() -> None:
         "2. `npx with-secrets -- node src/app.js`\n"
         "3. Edit .env.\n"
     )
+    assert change_document("Copy `.env.example` to `.env`, then:\n\n    npm i\n") == (
+        "Copy `.env.local.example` to `.env.local`, then:\n\n    npm i\n"
+    )
+    assert change_document("Copy .env.example to .env.").endswith("to .env.local.")
+    for other in ("Copy `.env.example` to `.env.test`.", "Copy `.env.example` by hand."):
+        assert change_document(other) == other
     assert change_document("cp backend/.env.example backend/.env\n").startswith(
         "cp backend/.env.local.example backend/.env.local && "
     )

@@ -512,6 +512,30 @@ class TestMigrated:
         assert "`infisical-iac migrate clean`" in lines[-2]
         assert lines[-1] == "✗ 1 finding"
 
+    def test_migrated_files_wait_for_a_loader_of_their_service(
+        self, moved: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        repository = plant(moved, {"backend/package.json": "{}"})
+        print_text(repository, Judged(list_findings(repository), []), is_compared=True)
+        lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("✗ ")]
+        assert "once the services below have a loader" in lines[0]
+        assert "no-loader" in lines[1]
+
+    def test_other_tracked_files_are_one_line(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        root = tmp_path / "other"
+        repository = plant(root, GOOD)
+        for name in (".env", ".env.production"):
+            (root / "backend" / name).write_text("PORT=3000\n")
+        self._track(root, ".env", ".env.production")
+        repository = Repository(root, WORKSPACE)
+        print_text(repository, Judged(list_findings(repository), []), is_compared=True)
+        lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("✗ ")]
+        assert lines[0].startswith("✗ backend/.env and backend/.env.production tracked: ")
+        assert "`infisical-iac migrate clean`" in lines[0]
+        assert lines[1:] == ["✗ 1 finding"]
+
     def test_tracked_files_are_part_of_the_line_of_migrated_files(
         self, moved: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -390,6 +390,18 @@ def test_a_service_without_a_loader_is_named_before_its_files_are_deleted(
     assert "✗" not in run(*given).output
 
 
+def test_a_runner_without_its_package_is_named_before_files_are_deleted(
+    tmp_path: Path, files: list[MovedFile], run: Clean, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    project = write(tmp_path_factory.mktemp("project"), "project.yaml", _PROJECT)
+    manifest = '{"scripts": {"start": "with-secrets -- node server.js"}}'
+    write(tmp_path, "backend/package.json", manifest)
+    ran = run(*TO, "--project-file", str(project), answer="n\n")
+    (line,) = [each for each in ran.output.splitlines() if each.startswith("✗ ")]
+    assert line.startswith("✗ backend ")
+    assert "package.json" in line
+
+
 def test_a_service_with_a_loader_is_not_named(
     tmp_path: Path, files: list[MovedFile], run: Clean, tmp_path_factory: pytest.TempPathFactory
 ) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.migrate.cleaning import MovedFile, delete, examine_files
+from infisical_iac.migrate.cleaning import MovedFile, delete, examine_files, read_report
 from tests.unit.migrate.cleanable import (
     BACKEND,
     HASH_KEY,
@@ -15,6 +15,7 @@ from tests.unit.migrate.cleanable import (
     git,
     monorepo,
     moved_file,
+    report,
     write,
 )
 
@@ -158,3 +159,16 @@ def test_a_file_that_cannot_be_deleted_is_kept_with_the_reason(
     assert kept is not None
     assert (kept.path, kept.code) == (".env", "file.not_deleted")
     assert "Operation not permitted" in kept.reason
+
+
+def test_personal_overrides_are_kept(tmp_path: Path) -> None:
+    """An earlier version moved `.env.override`, and lines below `# overrides`."""
+    for name in (".env.override", ".env.local"):
+        write(tmp_path, name, f"TOKEN={SECRET}\n# overrides\nOTHER={SECRET}\n")
+    own, local = (moved_file(tmp_path, name) for name in (".env.override", ".env.local"))
+    _, found = read_report(report(tmp_path, own, local))
+    assert found.left_out_paths == [own.path]
+    assert [each.path for each in found.verified_files] == [local.path]
+    examined = examine_files(tmp_path, found.verified_files, HASH_KEY, archived=True)
+    assert [each.code for each in examined.kept] == ["file.overrides"]
+    assert examined.ready == []

@@ -78,3 +78,16 @@ def test_an_undefined_reference_is_reported_with_both_outcomes() -> None:
     assert _lengths(output.message) == {"compose": 4, "dotenv": 9}
     assert "`grammar: dotenv`" in output.remedy
     assert "name" not in output.message.removeprefix(found.message) + output.remedy
+
+
+def test_the_text_as_written_is_offered_only_if_a_grammar_reads_all_of_it() -> None:
+    for data, is_whole in ((b"AUTH_SECRET=fake-$1-9", True), (b"AUTH_SECRET=fake-$1#9", False)):
+        reading = read(data, "next")
+        (undefined,) = [each for each in reading.findings if each.kind == "undefined-reference"]
+        found = with_outcomes(undefined, data, reading)
+        assert ("the text as written" in found.remedy) == is_whole
+        assert ("`grammar: dotenv`" in found.remedy) == is_whole
+        assert ("single quotes" in found.remedy) == (not is_whole)
+        assert "`decision: store`" in found.remedy
+    quoted = read(b"AUTH_SECRET='fake-$1#9'", "dotenv")
+    assert quoted.values == {"AUTH_SECRET": "fake-$1#9"}  # so the advice leads to the whole text

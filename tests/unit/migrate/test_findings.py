@@ -10,6 +10,10 @@ from hypothesis import strategies as st
 from infisical_iac.dotenv import GRAMMARS, read
 from infisical_iac.migrate.findings import disagreements, is_withheld, of_entries, safe_name, trim
 from infisical_iac.migrate.model import BLOCKING
+from infisical_iac.migrate.plan_file import describe_cut_values
+from infisical_iac.migrate.planning import make
+from infisical_iac.migrate.sources import scan_all
+from tests.unit.migrate.trees import WORKSPACE, plant
 
 
 def kinds(text: str, grammar: str = "dotenv") -> dict[str, set[str]]:
@@ -174,3 +178,37 @@ def test_names_that_the_loaders_withhold_are_withheld() -> None:
     names = json.loads(vectors.read_text("utf-8"))["withheldNames"]
     assert [name for name in names["withheld"] if not is_withheld(name)] == []
     assert [name for name in names["kept"] if is_withheld(name)] == []
+
+
+def test_a_secret_that_is_cut_at_a_hash_must_be_decided(tmp_path: Path) -> None:
+    files = {
+        "backend/package.json": '{"dependencies": {"dotenv": "17"}}',
+        "backend/.env": "SMTP_PASSWORD=fake#prod-word\nCOLOR=a#b\n",
+    }
+    (source,) = scan_all([plant(tmp_path, files)], WORKSPACE)
+    found = {each.key: each for each in source.findings if each.kind.startswith("cut-")}
+    assert {key: each.blocking for key, each in found.items()} == {
+        "SMTP_PASSWORD": True,
+        "COLOR": False,
+    }
+    assert "4 of 14 characters" in found["SMTP_PASSWORD"].message
+    for edit in ("store", "skip"):
+        assert f"`decision: {edit}`" in found["SMTP_PASSWORD"].remedy
+
+
+def test_a_plan_names_the_values_that_are_cut_until_they_are_left_out(tmp_path: Path) -> None:
+    files = {
+        "backend/package.json": '{"dependencies": {"dotenv": "17"}}',
+        "backend/.env": "SMTP_PASSWORD=fake#prod-word\nCOLOR=a#b\n",
+    }
+    sources = scan_all([plant(tmp_path, files)], WORKSPACE)
+    plan = make(sources, project="abcde", root=".", key=b"k" * 32)
+    (line,) = describe_cut_values(plan)
+    assert "2 values " in line
+    assert "backend/.env:1 SMTP_PASSWORD, 4 of 14 characters" in line
+    keys = {**plan.sources[0].keys}
+    keys["COLOR"] = keys["COLOR"].model_copy(update={"decision": "skip"})
+    left = plan.sources[0].model_copy(update={"keys": keys})
+    (line,) = describe_cut_values(plan.model_copy(update={"sources": (left,)}))
+    assert "1 value " in line
+    assert "COLOR" not in line

@@ -75,3 +75,10 @@ def test_a_file_that_its_grammar_refuses_is_reported(tmp_path: Path) -> None:
     known = _read_known(tmp_path, "TOKEN=$(fake)\n", _plan("shell"))
     assert "shell" in known.unknown["backend/.env"]
     assert list(known.moved) == [_LABEL]
+
+
+def test_the_text_after_a_hash_that_cuts_a_value_is_searched_for_too(tmp_path: Path) -> None:
+    text = "# first\nTOKEN=fake#phrase$word # a comment\n"
+    known = _read_known(tmp_path, text, _plan("dotenv"))
+    assert "fake#phrase$word" in known.values.values()
+    assert "fake" not in repr(known)

@@ -8,7 +8,8 @@ import pytest
 from infisical_iac.cli.migrate_plan import _list_undecided as list_undecided
 from infisical_iac.core.errors import UserError
 from infisical_iac.migrate import planning
-from infisical_iac.migrate.model import FileFinding
+from infisical_iac.migrate.earlier_plan import moved_names
+from infisical_iac.migrate.model import FileFinding, Name
 from infisical_iac.migrate.plan_file import FileDecision, MigrationPlan
 from infisical_iac.migrate.sources import scan_all
 from infisical_iac.migrate.summary import decisions, fold_conflicts
@@ -237,3 +238,58 @@ def test_skipping_a_personal_file_removes_no_key_of_a_shared_file(tmp_path: Path
 def test_a_file_of_another_service_is_not_a_source(tmp_path: Path) -> None:
     files = {"python-services/.env": "A=fake-other\n", "backend/.env.local": "A=fake-mine\n"}
     assert "lacks A " in _personal_message(tmp_path, files)
+
+
+_OWN_FILES = {
+    "backend/requirements.txt": "python-dotenv==1.0.1\n",
+    "backend/.env": "A=fake-base\nLOG_LEVEL=info\n",
+    "backend/.env.override": "LOG_LEVEL=debug\nEDITOR_TOKEN=fake-editor\n",
+}
+
+
+def test_a_file_of_personal_overrides_is_not_migrated(tmp_path: Path) -> None:
+    root = plant(tmp_path, _OWN_FILES)
+    for paths in ([root], [root / "backend/.env", root / "backend/.env.override"]):
+        (source,) = scan_all(paths, WORKSPACE)
+        assert source.path.endswith(".env")
+        assert not any(each.blocking for each in source.findings)
+    plan = planning.make(scan_all([root], WORKSPACE), project="abcde", root=".", key=KEY)
+    assert len(planning.read_values(plan, root, KEY, WORKSPACE)) == 2
+
+
+def test_lines_below_the_mark_of_overrides_are_not_migrated(tmp_path: Path) -> None:
+    text = "INFISICAL_ENVIRONMENT=development\n# overrides\nA=fake-mine\nEDITOR_TOKEN=fake-editor\n"
+    sources = scan(tmp_path, "next", {".env": "A=fake-base\n", ".env.local": text})
+    assert set(sources[".env.local"].reading.values) == {"INFISICAL_ENVIRONMENT"}
+    assert sources[".env.local"].data == text.encode()
+    assert not any(one.blocking for each in sources.values() for one in each.findings)
+    (secret,) = planning.read_values(make_plan(sources), tmp_path, KEY, WORKSPACE)
+    assert secret.value == "fake-base"
+
+
+def test_a_personal_file_counts_the_keys_of_files_that_are_gone_since(tmp_path: Path) -> None:
+    plant(tmp_path, _TWO_KEYS)
+    plan = planning.make(scan_all([tmp_path], WORKSPACE), project="abcde", root=".", key=KEY)
+    (tmp_path / "backend/.env").unlink()
+    keys = {
+        name: each.model_copy(update={"decision": "store"})
+        for name, each in plan.sources[0].keys.items()
+    }
+    moved = plan.sources[0].model_copy(update={"keys": keys})
+    plan = plan.model_copy(update={"sources": (moved, *plan.sources[1:])})
+    names = moved_names(plan, tmp_path)
+    assert names == {Name("development", "/backend", key) for key in "ABC"}
+    (before,) = scan_all([tmp_path], WORKSPACE)
+    (after,) = scan_all([tmp_path], WORKSPACE, moved=names)
+    assert "lacks A and B" in before.findings[0].message
+    assert "lacks" not in after.findings[0].message
+
+
+@pytest.mark.parametrize("package", ["dotenv", "next"])
+def test_a_personal_file_counts_its_other_values_whatever_the_loader(
+    package: str, tmp_path: Path
+) -> None:
+    files = {".env": "A=fake-base\nB=fake-base\n", ".env.local": "A=fake-mine\nB=fake-mine\n"}
+    sources = scan(tmp_path, package, files)
+    lines = decisions(fold_conflicts(sources[".env.local"].findings))
+    assert ["2 of them have another value" in each.text for each in lines] == [True]

@@ -259,3 +259,36 @@ def test_a_plan_that_cannot_be_read_leaves_a_proven_file_as_detected(
     (source,) = json.loads(run(tmp_path / "tree", "--json").stdout)
     assert source["grammar"] in GRAMMARS
     assert [each["kind"] for each in source["findings"]] == ["migrated-file"]
+
+
+def test_files_of_personal_overrides_are_named_in_one_line(run: Scan, tmp_path: Path) -> None:
+    files = {"backend/.env.override": "A=fake-own\n", "x/.env.override": "A=fake-own\n"}
+    result = run(plant(tmp_path / "tree", files))
+    (line,) = [each for each in result.output.splitlines() if ".env.override" in each]
+    assert line.startswith("Left out")
+    assert "backend/.env.override" in line
+    assert "x/.env.override" in line
+    assert result.exit_code == 0
+
+
+def test_without_a_project_file_a_scan_names_the_first_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(command, ["."])
+    assert isinstance(result.exception, FileError)
+    assert result.exception.code == "file.missing"
+    assert "`infisical-iac init`" in str(result.exception)
+    assert "chainalign" not in str(result.exception)
+
+
+def test_what_clean_leaves_behind_has_no_notes(run: Scan, tmp_path: Path) -> None:
+    sample = "INFISICAL_CLIENT_ID=\nINFISICAL_CLIENT_SECRET=\nNODE_ENV=development\n"
+    files = {
+        "backend/package.json": '{"dependencies": {"infisical-config": "1"}}',
+        "backend/.env.local.example": sample,
+        "backend/.env.local": "# overrides\nAUTH_SECRET=fake-own\n",
+    }
+    output = run(plant(tmp_path / "tree", files)).output
+    assert "missing" not in output
+    assert "not-in-sample" not in output
