@@ -164,7 +164,7 @@ def with_values(entries: Iterable[Entry], values: dict[str, str]) -> list[Entry]
     ]
 
 
-def uncut(rest: str) -> str:
+def without_comment(rest: str) -> str:
     """Return the value in the rest of a line, if a comment begins only after a space."""
     return _COMMENT.split(rest, maxsplit=1)[0].strip()
 
@@ -176,7 +176,7 @@ def note_cut_at_hash(text: Text, position: int, key: str, read: int, rest: str) 
         read: the number of characters that the parser reads.
         rest: the line from the value on. Other parsers begin a comment only after a space.
     """
-    whole = uncut(rest)
+    whole = without_comment(rest)
     message = (
         "The parser ends the value at the #, which needs no space before it: it reads "
         f"{read} of {len(whole)} characters."

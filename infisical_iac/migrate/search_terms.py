@@ -16,7 +16,7 @@ import ahocorasick  # type: ignore[import-not-found]
 from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.core.wording import join_names
 from infisical_iac.dotenv import GRAMMARS, Reading, grammar, read
-from infisical_iac.dotenv.text import uncut
+from infisical_iac.dotenv.text import without_comment
 from infisical_iac.migrate import findings
 from infisical_iac.migrate.cascades import paths, read_in
 from infisical_iac.migrate.model import Name, Stored
@@ -314,7 +314,9 @@ def _uncut_values(reading: Reading, data: bytes) -> dict[str, str]:
     """Return the whole texts of the values that the grammar cuts at a `#`, by a label of theirs."""
     lines = grammar(reading.grammar).decode(data).text.split("\n")
     return {
-        f"{each.key} (with the text after the #)": uncut(lines[each.line - 1].partition("=")[2])
+        f"{each.key} (with the text after the #)": without_comment(
+            lines[each.line - 1].partition("=")[2]
+        )
         for each in reading.findings
         if each.kind == findings.CUT and findings.safe_name(each.key, "")
     }

@@ -285,8 +285,9 @@ def _of_place(made: Source, slugs: Sequence[str], *, is_tracked: bool) -> Iterat
 
 def find_own_files(found: Iterable[Tree]) -> list[str]:
     """Return the `.env.override` files of trees, which are one person's and are not migrated."""
+    found = list(found)
     return [
-        (root / path).as_posix()
+        (root / path).as_posix() if len(found) > 1 else path
         for root, only in found
         for path in find.walk(root)
         if posixpath.basename(path) == find.OWN_FILE and (only is None or path in only)
