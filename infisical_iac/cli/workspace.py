@@ -197,7 +197,7 @@ def apply(
         with reached.recorded("workspace", lines) if planned.due else nullcontext():
             apply_plan(reached, planned, report)
         notes = _notes(reached, planned, prune=prune)
-        following = next_step(reached)
+        following = next_step(reached, made)
     if once := explain_links(each.shown for each in made):
         echo(once, err=as_json)
     if as_json:
@@ -284,16 +284,22 @@ def _verify(app: NewApp) -> None:
             return
 
 
-def next_step(reached: Reached) -> str:
+def next_step(reached: Reached, made: Iterable[ApiChange]) -> str:
     """Return a sentence on the credentials that the host lacks; empty if there are none.
 
     At a URL it is empty too, since the credentials there are in no known place.
+
+    Args:
+        made: the changes of the run: a file can't have the credentials of an identity made in it.
     """
     if reached.remember is None:
         return ""
-    stored = reached.credentials()
-    accounts = reached.desired.secret_holders()
-    missing = [each.credentials for each in accounts if path(each) not in stored]
+    stored, new = reached.credentials(), {each.what for each in made if each.kind == "+"}
+    missing = [
+        each.credentials
+        for each in reached.desired.secret_holders()
+        if path(each) not in stored or f"identity {each.identity}" in new
+    ]
     if not missing:
         return ""
     return f"Next: `infisical-iac apply`, which stores the credentials of {join_first(missing, 3)}."
