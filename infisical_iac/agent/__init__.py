@@ -1,4 +1,4 @@
-"""The program that runs on the host, with Python's standard library alone.
+"""The program that runs on the host and needs only Python's standard library.
 
 `core/agent.py` builds it into one file, copies that to the host and calls it through SSH:
 
@@ -9,14 +9,14 @@ A call is one JSON object on standard input, and its answer is one on standard o
     {"protocol": 1, "calls": [{"name": "files.states", "arguments": {"paths": ["/etc/hosts"]}}]}
     {"protocol": 1, "answers": [{"value": {"/etc/hosts": {"kind": "regular file", …}}}]}
 
-A call that fails is answered by its code, message and remedy, and the others are answered
-nevertheless. The agent is no daemon: it ends with the call. Secrets are only on standard input and
+A failed call is answered with a code, a message and a remedy, and the other calls with their
+values. The agent is no daemon: it ends with the request. Secrets are only on standard input and
 output, never in arguments or in the environment of a program.
 
-The functions that a call may name are observations: see `runner.observation`. The operator's side
-imports them too, for their names, arguments and types.
+A call names a function that `runner.observation` marks. The operator's side imports these functions
+too, for their names, arguments and types.
 """
 
-# Increased when an agent can't answer the calls of other versions any more. `files.install` keeps
-# an agent with a larger number, which a newer infisical-iac has installed.
+# Increase this when the agent can no longer answer the calls of other versions. `files.install`
+# keeps an agent with a larger number, because a newer infisical-iac installed it.
 PROTOCOL = 1

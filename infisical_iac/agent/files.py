@@ -98,7 +98,7 @@ def _digest(path: Path) -> str | None:
 
 @observation
 def texts(runner: Runner, *, paths: Sequence[str], patterns: Sequence[str] = ()) -> dict[str, str]:
-    """Return the text of each file that exists, by its path; the arguments are as of `states`.
+    """Return the text of each existing file by its path; the arguments are those of `states`.
 
     Bytes that are no UTF-8 are replaced.
     """
@@ -152,11 +152,11 @@ def _in_logs(secret: str) -> tuple[str, str, str]:
 
 
 def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Write a file atomically: a reader, and a host after a power cut, has the old file or the new.
+    """Write a file atomically: readers find the old or the new file, also after a power cut.
 
-    The new one is created next to it, is flushed to the disk before it replaces the old one, and
-    its folder is flushed afterwards. A folder that is missing is created for root only if the file
-    is. Raises OSError, with the old file in place.
+    The new file is created next to the old one, and flushed to the disk before it replaces it. Its
+    folder is flushed afterwards. A missing folder is created, for root only if `mode` is 0600.
+    Raises OSError, with the old file in place.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if mode == 0o600 else 0o755)
     new = path.with_name(f".{path.name}.new-{os.getpid()}")

@@ -1,4 +1,4 @@
-"""Observe what guards the host: the firewall of this project, and fail2ban with its bans."""
+"""Observe the firewall of this project, fail2ban with its bans, and mount points."""
 
 import json
 import re
@@ -30,10 +30,10 @@ class Table:
 
 @observation
 def firewall(runner: Runner, *, ruleset: str) -> Table:
-    """Return the firewall's table, and the one that a text for `nft -f` makes.
+    """Return the firewall's actual table, and the one that a ruleset for `nft -f` would make.
 
-    The text is loaded and listed in a network namespace of its own, where it affects nothing: only
-    listings of the same nft can be compared.
+    The ruleset is loaded and listed in a network namespace of its own, where it affects nothing.
+    This is necessary because only listings of the same nft can be compared.
     """
     actual = runner.run(_LIST.split())
     apart = runner.run(["unshare", "--net", "sh", "-c", f"nft -f - && {_LIST}"], stdin=ruleset)
@@ -46,11 +46,11 @@ def firewall(runner: Runner, *, ruleset: str) -> Table:
 
 @dataclass(frozen=True)
 class Bans:
-    """What fail2ban does.
+    """The active jails of fail2ban, and its bans that are not enforced.
 
     Attributes:
         jails: the names of the active jails.
-        unenforced: what it has banned and nftables lets in: IPv4 addresses, IPv6 networks.
+        unenforced: the banned IPv4 addresses and IPv6 networks that nftables lets in.
     """
 
     jails: frozenset[str] = frozenset()

@@ -19,7 +19,7 @@ _SECONDS = 300
 
 @dataclass(frozen=True)
 class Failure:
-    """The reason of a call that failed, for people: the argument of the RuntimeError.
+    """The reason for a failed call, as the argument of a RuntimeError.
 
     Attributes:
         code: a stable code of `core/errors.py`; one that begins with "refused." becomes a Refused.
@@ -34,7 +34,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Output:
-    """The end of a program: its exit status, 127 if it is not installed, and its output."""
+    """The result of a program: its exit status, 127 if it is not installed, and its output."""
 
     status: int
     text: str = ""
@@ -53,7 +53,7 @@ class Runner:
     root: Path = Path("/")
 
     def path(self, name: str) -> Path:
-        """Return where the file with an absolute path is."""
+        """Return the path of a file below the root, given its absolute path on the host."""
         return self.root / name.lstrip("/")
 
     def text(self, name: str) -> str | None:
@@ -71,15 +71,15 @@ class Runner:
         seconds: float = _SECONDS,
         environment: Mapping[str, str] = {},
     ) -> Output:
-        """Run a program, without a shell, and return its end.
+        """Run a program without a shell, and return its result.
 
         Args:
             words: the program and its arguments, none of which may be a secret.
-            stdin: its standard input, which may be one.
-            seconds: the longest time that it may take; it is killed then.
+            stdin: its standard input, which may be a secret.
+            seconds: the time after which it is killed.
             environment: variables in addition to the agent's own; none may be a secret.
 
-        Raises RuntimeError with a Failure for one that takes too long.
+        Raises RuntimeError with a Failure if it was killed.
         """
         try:
             done = subprocess.run(
@@ -109,9 +109,9 @@ class Runner:
 def observation(
     function: Callable[Concatenate[Runner, P], T],
 ) -> Callable[Concatenate[Runner, P], T]:
-    """Let calls name a function, which only reads: `<module>.<function>`.
+    """Mark a function that only reads, so that a call can name it as `<module>.<function>`.
 
-    Its arguments are what JSON can hold. Its result is made of that, of sets and of dataclasses.
+    Its arguments must be JSON values. Its result may have sets and dataclasses too.
     """
     setattr(function, MARK, True)
     return function

@@ -44,7 +44,7 @@ def serve(runner: Runner, request: dict[str, Any]) -> list[dict[str, Any]]:
                 "update infisical-iac, as with `uv tool upgrade infisical-iac`",
             )
         )
-    # All are imported before the first works, as another run may replace this file meanwhile.
+    # All modules are imported before any call runs, because another run may replace this file.
     calls = [partial(_find(each["name"]), runner, **each["arguments"]) for each in request["calls"]]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return [*pool.map(_answer, calls)]
@@ -66,7 +66,7 @@ def _answer(call: Callable[[], Any]) -> dict[str, Any]:
 
 
 def describe(error: Exception) -> dict[str, str]:
-    """Return an error as the operator is told of it; a text that may hold a secret is left out."""
+    """Return the code, message and remedy of an error, without a text that may hold a secret."""
     if isinstance(error, RuntimeError) and isinstance(found := error.args[0], Failure):
         return asdict(found)
     last = extract_tb(error.__traceback__)[-1]
@@ -79,7 +79,7 @@ def describe(error: Exception) -> dict[str, str]:
 
 
 def encode(value: Any) -> Any:
-    """Return a value that JSON has no form for in one that it has; for `json.dump`."""
+    """Convert a dataclass or a set to a JSON value, as the `default` of `json.dump`."""
     if is_dataclass(value):
         return {each.name: getattr(value, each.name) for each in fields(value)}
     if isinstance(value, set | frozenset):

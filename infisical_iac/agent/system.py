@@ -12,7 +12,7 @@ from infisical_iac.agent.runner import Failure, Runner, observation
 def packages(runner: Runner, *, names: Sequence[str]) -> frozenset[str]:
     """Return which packages are installed and configured, including held packages."""
     query = ("dpkg-query", "--show", "--showformat=${db:Status-Abbrev} ${Package}\\n")
-    # It fails if one is unknown, and prints the others.
+    # dpkg-query fails if a package is unknown, and prints the others.
     found = (line.split() for line in runner.run([*query, *names]).text.splitlines())
     return frozenset(name for status, name in found if status in ("ii", "hi"))
 
@@ -145,10 +145,10 @@ def _swap_in_clear(runner: Runner) -> Iterator[str]:
 
 @observation
 def lines(runner: Runner, *, command: str) -> list[str]:
-    """Return the lines that a command of the shell prints, for what is not observed in Python yet.
+    """Return the lines that a shell command prints, for state that no Python here observes yet.
 
-    The command is passed on standard input, so that neither `ps` nor a log shows it. It may have
-    no standard input of its own. Raises RuntimeError with a Failure if it fails.
+    The command is passed on standard input, so that neither `ps` nor a log shows it. Its own
+    standard input is empty. Raises RuntimeError with a Failure if it fails.
     """
     # The shell reads the whole block before it runs any of it.
     block = f"{{ {command}\n}} </dev/null\n"

@@ -245,7 +245,9 @@ def init(
     except SettingsError as error:
         raise SettingsError(f"--group: {error}", code=error.code) from None
     additions = Additions.parse(add_service, add_environment, add_person)
-    if _is_edited(directory, repository.settings_file(group), group) and not force:
+    # A clone of this project has a project file before its first deploy, which the demo deploys.
+    only_adds = any(additions) and not any(given.values()) and repository.is_clone(directory)
+    if (only_adds or _is_edited(directory, repository.settings_file(group), group)) and not force:
         place = init_again.Place(directory, group, yes)
         init_again.extend(place, additions, given, pipeline or "")
         return

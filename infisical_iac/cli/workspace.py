@@ -32,9 +32,10 @@ from infisical_iac.cli.output import (
 )
 from infisical_iac.core.errors import ApiError, Refused, RunFailed, UserError
 from infisical_iac.core.terminal import echo, print_data, prompt
-from infisical_iac.core.wording import join_names, pluralize
+from infisical_iac.core.wording import join_first, join_names, pluralize
 from infisical_iac.workspace.access import renew
 from infisical_iac.workspace.api_change import ApiChange
+from infisical_iac.workspace.credentials import path
 from infisical_iac.workspace.model import Isolation
 from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
 from infisical_iac.workspace.prune import Removal
@@ -196,14 +197,17 @@ def apply(
         with reached.recorded("workspace", lines) if planned.due else nullcontext():
             apply_plan(reached, planned, report)
         notes = _notes(reached, planned, prune=prune)
+        following = next_step(reached, made)
     if once := explain_links(each.shown for each in made):
         echo(once, err=as_json)
     if as_json:
-        _print_json(made, planned, notes)
+        _print_json(made, planned, [*notes, *filter(None, [following])])
     else:
         echo(f"{count(made)} made." if made else "Nothing to change.")
         print_foreign(each.change for each in planned.foreign)
         print_notes(each for each in notes if each not in planned.left)
+        if following:
+            echo(following)
     if planned.blocked:
         whats = (str(each).removeprefix("! ") for each in planned.blocked)
         raise RunFailed("; ".join(whats), code="run.blocked")
@@ -278,6 +282,27 @@ def _verify(app: NewApp) -> None:
             echo("This is not the code that the app shows now: try again.", err=True)
         else:
             return
+
+
+def next_step(reached: Reached, made: Iterable[ApiChange]) -> str:
+    """Return a sentence on the credentials that the host lacks; empty if there are none.
+
+    At a URL it is empty too, since the credentials there are in no known place.
+
+    Args:
+        made: the changes of the run: a file can't have the credentials of an identity made in it.
+    """
+    if reached.remember is None:
+        return ""
+    stored, new = reached.credentials(), {each.what for each in made if each.kind == "+"}
+    missing = [
+        each.credentials
+        for each in reached.desired.secret_holders()
+        if path(each) not in stored or f"identity {each.identity}" in new
+    ]
+    if not missing:
+        return ""
+    return f"Next: `infisical-iac apply`, which stores the credentials of {join_first(missing, 3)}."
 
 
 def _notes(reached: Reached, planned: WorkspacePlan, *, prune: bool) -> list[str]:

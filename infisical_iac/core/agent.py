@@ -1,11 +1,11 @@
-"""Ask the agent on the host: build it, copy it there if it is missing, look once for a whole run.
+"""Build the agent, copy it to the host if it is missing there, and ask it questions.
 
-A question names an observation of `infisical_iac.agent` with its arguments, and has its type:
+A question names an observation of `infisical_iac.agent` with its arguments:
 
     there = look(question(files.states, paths=["/etc/hosts"]))
 
-`look_ahead` asks many questions in one remote command. `look` has their answers until the run
-changes something; then it asks by itself. `ask` always asks.
+`look_ahead` asks many questions in one remote command. `look` uses these answers until the run
+changes something, and then asks the host each time. `ask` always asks the host.
 """
 
 import base64
@@ -35,7 +35,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 R = TypeVar("R")
 
-# Sends a command with its standard input to a host, and returns its output, which nobody prints.
+# Sends a command with its standard input to a host, and returns its output without printing it.
 Send = Callable[[str, str], str]
 
 DIRECTORY = "/usr/local/lib/infisical-iac"
@@ -54,7 +54,7 @@ class AgentCall:
 
 @dataclass(frozen=True)
 class Question(Generic[T]):
-    """Calls of the agent, and what makes a value of their answers."""
+    """Calls of the agent, and a function that makes a value of their answers."""
 
     calls: tuple[AgentCall, ...]
     read: Callable[[Sequence[Any]], T] = field(compare=False)
@@ -63,7 +63,7 @@ class Question(Generic[T]):
 def question(
     function: Callable[Concatenate[Runner, P], T], *args: P.args, **kwargs: P.kwargs
 ) -> Question[T]:
-    """Return the question that an observation answers, given its arguments by their names."""
+    """Return the question that an observation answers, given its keyword arguments."""
     assert not args, "arguments have names in JSON"
     name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}"
     adapter: TypeAdapter[T] = _adapter(function)
@@ -79,13 +79,13 @@ def _adapter(function: Callable[..., T]) -> TypeAdapter[T]:
 
 
 def command_question(command: str, parse: Callable[[list[str]], T]) -> Question[T]:
-    """Return the question for what a command of the shell prints, which `parse` reads."""
+    """Return the question for the lines that a shell command prints, which `parse` reads."""
     asked = question(system.lines, command=command)
     return Question(asked.calls, lambda answers: parse(asked.read(answers)))
 
 
 def fact_question(fact: type[FactBase[T]], **arguments: Any) -> Question[T]:
-    """Return the question for a fact of pyinfra, whose program is shell still."""
+    """Return the question for a fact of pyinfra, which is a shell command."""
     found = fact()
 
     def parse(lines: list[str]) -> T:
@@ -109,9 +109,9 @@ def together(build: Callable[..., R], *questions: Question[Any]) -> Question[R]:
 
 
 def look_ahead(questions: Iterable[Question[Any]], send: Send | None = None) -> None:
-    """Ask questions of the current host in one remote command, for `look`.
+    """Ask the current host many questions in one remote command, and keep the answers for `look`.
 
-    What can't be answered is asked again by the operation that needs it, which fails then.
+    A question without an answer is asked again by the operation that needs it, which then fails.
     """
     calls = [*dict.fromkeys(call for each in questions for call in each.calls)]
     answers = _request(calls, send or _send)
@@ -180,7 +180,7 @@ def _request(calls: Sequence[AgentCall], send: Send) -> list[dict[str, Any]]:
 
 
 def _parse(output: str) -> dict[str, Any]:
-    """Return the agent's answer. Raises Refused or CommandFailed if it is an error, or is none."""
+    """Return the agent's answer. Raises Refused or CommandFailed for an error or no answer."""
     try:
         answer = json.loads(output)
         protocol = answer["protocol"]
@@ -201,7 +201,7 @@ def _parse(output: str) -> dict[str, Any]:
 
 
 def _call_command() -> str:
-    """Return the command that runs the agent, or prints that it, or Python, is missing."""
+    """Return the command that runs the agent, or prints `absent` if it or Python is missing."""
     return (
         f"agent={path()}; if [ -f $agent ] && command -v python3 >/dev/null; then "
         f"exec python3 -IS $agent; fi; cat >/dev/null; echo {_ABSENT}"
@@ -229,7 +229,7 @@ def _deliver(send: Send) -> None:
 
 @cache
 def path() -> str:
-    """Return where the agent is on a host; the name changes with its content."""
+    """Return the agent's path on a host, which changes with the agent's content."""
     return f"{DIRECTORY}/agent-{PROTOCOL}-{sha256(archive()).hexdigest()[:12]}.pyz"
 
 
@@ -253,7 +253,7 @@ else:
 
 @cache
 def archive() -> bytes:
-    """Return the agent as one file for Python, the same bytes for the same source everywhere."""
+    """Return the agent as one zip file for Python; the same source gives the same bytes."""
     folder = Path(agent.__file__).parent
     sources = {f"infisical_iac/agent/{each.name}": each for each in folder.glob("*.py")}
     texts = {name: file.read_bytes() for name, file in sources.items()}

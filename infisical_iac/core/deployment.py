@@ -24,6 +24,7 @@ from infisical_iac.core.errors import FileError, RunFailed, UserError
 from infisical_iac.core.journal import Journals
 from infisical_iac.core.operation import Refusal
 from infisical_iac.core.own_repository import DEPLOY, require_deploy, require_inventory
+from infisical_iac.core.settings import load
 
 _AGAIN = "run again to complete it"
 
@@ -144,7 +145,7 @@ def open_deployment(
     """
     require_inventory(inventory)
     require_deploy()
-    with connect(inventory, shares=False) as host:
+    with connect(inventory, shares=False, check=_check_settings) as host:
         if writes:
             writes(host)
         yield prepare(host)
@@ -186,6 +187,12 @@ def _run_deploy_file() -> None:
     except UnexpectedExternalError as error:
         # pyinfra wraps errors that it does not know, and would print a traceback.
         raise error.exception from None
+
+
+def _check_settings(hosts: Sequence[Host]) -> None:
+    """Raise SettingsError for wrong settings, which no host has to be asked about."""
+    for host in hosts:
+        load(host.data.dict())  # type: ignore[no-untyped-call]
 
 
 def _prepare_hosts(hosts: Sequence[Host], steps: Callable[[], object]) -> None:

@@ -6,6 +6,7 @@ of an unknown host is accepted if its fingerprint was given, by the option
 that the host shows the same one. It is then added to known_hosts, in the form of OpenSSH.
 """
 
+import logging
 import os
 import re
 import socket
@@ -32,6 +33,10 @@ GLOBAL_FILE = Path("/etc/ssh/ssh_known_hosts")
 _SECONDS = 10.0
 _SALT_BYTES = 20
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
+
+# All modules that connect raise paramiko's errors as sentences, and import this one. paramiko logs
+# them too, with a traceback, which Python prints in a process that has no log.
+logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import pyinfra_cli  # noqa: F401, I001
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -91,7 +91,13 @@ class _HostKeyErrors(BaseStateCallback):
 
 
 @contextmanager
-def connect(inventory: str, *, quorum: bool = True, shares: bool = True) -> Iterator[Host]:
+def connect(
+    inventory: str,
+    *,
+    quorum: bool = True,
+    shares: bool = True,
+    check: Callable[[Sequence[Host]], None] = lambda _: None,
+) -> Iterator[Host]:
     """Connect to the hosts of an inventory, and make one of them current in this context.
 
     That is the single host or, of a cluster, the leader. Unreachable hosts of a cluster are
@@ -102,6 +108,7 @@ def connect(inventory: str, *, quorum: bool = True, shares: bool = True) -> Iter
         quorum: whether a cluster must have a quorum; without one it can only be inspected.
         shares: whether to copy the leader's keys and records to the other hosts at the end, if the
             lock was taken. A deploy has a step for that.
+        check: called with all hosts before the first connection; raises a UserError to end there.
 
     pyinfra's log is not printed; its errors are in the error that is raised. Raises SettingsError
     for an inventory that can't be used, Unreachable if no host can be reached, and Refused for a
@@ -109,6 +116,7 @@ def connect(inventory: str, *, quorum: bool = True, shares: bool = True) -> Iter
     """
     verify_host_keys()
     with _open(inventory) as (state, errors), _interruptible():
+        check(list(state.inventory))
         yield from _connect_hosts(state, inventory, errors, quorum=quorum, shares=shares)
 
 
@@ -126,7 +134,6 @@ def read_hosts(inventory: str) -> Iterator[list[Host]]:
 def _open(inventory: str) -> Iterator[tuple[State, _Errors]]:
     errors = _Errors()
     logger.handlers, logger.propagate = [errors], False
-    logging.getLogger("paramiko").setLevel(logging.CRITICAL)
     require_inventory(inventory)
     state = State(check_for_changes=False)
     config = Config()  # type: ignore[no-untyped-call]

@@ -10,7 +10,6 @@ from the first connection on.
 """
 
 import json
-import logging
 import os
 import subprocess
 import sys
@@ -45,9 +44,6 @@ _DEPLOY_SECONDS = 3600
 _PROGRAM = Path(sys.executable).with_name("infisical-iac")
 # The rows of `status` that must be healthy on a new server; it has no backup of its own yet.
 _REQUIRED = ("infisical", "postgres", "redis", "Drift")
-
-# Errors are raised here, so paramiko's own log lines about a server that is not up yet are dropped.
-logging.getLogger("paramiko").addHandler(logging.NullHandler())
 
 
 class HostKey(NamedTuple):

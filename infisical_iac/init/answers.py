@@ -118,12 +118,17 @@ def check_group(value: str, *, is_clone: bool = True) -> str:
             "as office",
             code="settings.group_name",
         )
-    if value in (_TAKEN_IN_A_CLONE if is_clone else _TAKEN_GROUPS):
+    if is_taken(value, is_clone=is_clone):
         raise SettingsError(
             f"{value!r} is a group of this project's own; choose another name",
             code="settings.group_taken",
         )
     return value
+
+
+def is_taken(group: str, *, is_clone: bool) -> bool:
+    """Return whether a group is one of pyinfra's or this project's own."""
+    return group in (_TAKEN_IN_A_CLONE if is_clone else _TAKEN_GROUPS)
 
 
 def check_host(value: str) -> str:

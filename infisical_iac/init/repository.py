@@ -16,7 +16,7 @@ from infisical_iac.core import bundle, compatibility
 from infisical_iac.core.errors import FileError
 from infisical_iac.core.own_repository import PYPROJECT, list_assignments
 from infisical_iac.core.rendering import template
-from infisical_iac.init.answers import GROUP, Answers, project_slug
+from infisical_iac.init.answers import GROUP, Answers, is_taken, project_slug
 from infisical_iac.init.project_file import flow, scalar
 from infisical_iac.init.services import slug
 from infisical_iac.workspace.load import declared_file
@@ -207,11 +207,14 @@ def is_clone(directory: Path) -> bool:
 
 
 def find_group(directory: Path) -> str:
-    """Return the group of INFISICAL_IAC_INVENTORY, of the only inventory, or else the default."""
-    named = os.environ.get("INFISICAL_IAC_INVENTORY", "")
+    """Return the group of INFISICAL_IAC_INVENTORY, of the only inventory, or else the default.
+
+    Groups of this project's own, such as `staging` in a clone, count as the default.
+    """
+    named = Path(os.environ.get("INFISICAL_IAC_INVENTORY", "")).stem
     inventories = [path.stem for path in sorted(directory.glob("inventory/*.py"))]
-    if Path(named).stem in inventories and not is_clone(directory):
-        return Path(named).stem
+    if named in inventories and not is_taken(named, is_clone=is_clone(directory)):
+        return named
     return inventories[0] if len(inventories) == 1 else GROUP
 
 

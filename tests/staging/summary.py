@@ -25,6 +25,10 @@ try the other commands on it,
     . .venv/bin/activate; export INFISICAL_IAC_INVENTORY=inventory/staging.py{export}
     infisical-iac status
     infisical-iac backup now && infisical-iac restore --drill
+try your own services, such as web in ../web (docs/operate/repository.md),
+    infisical-iac init --add-service web=../web     # into services: of group_data/chainalign.yaml
+    infisical-iac apply && infisical-iac migrate scan ../web
+    and start them with the tunnel open, and INFISICAL_DOMAIN=http://127.0.0.1:{port} set
 or take everything down with `make demo-down`.
 """
 _STANDIN = (

@@ -15,7 +15,8 @@ def main(directory: str, text: str | None, *how: str) -> list[str]:
 
     Args:
         text: the content of `deploy.py`; None for no such file.
-        how: with "connected", the host is connected already.
+        how: with "connected", the host is connected already; else the inventory, if it is not
+            `@local`.
     """
     os.chdir(directory)
     if text is not None:
@@ -25,7 +26,7 @@ def main(directory: str, text: str | None, *how: str) -> list[str]:
             with _hosts(["one"]) as host:
                 prepare(host)
         else:
-            with open_deployment("@local", writes=None):
+            with open_deployment(*(how or ("@local",)), writes=None):
                 pass
     except UserError as error:
         return [error.code, str(error)]

@@ -60,6 +60,17 @@ def test_a_missing_deploy_file_is_named(tmp_path: Path, how: tuple[str, ...]) ->
     assert "connection" not in sentence
 
 
+def test_wrong_settings_are_reported_before_any_connection(tmp_path: Path) -> None:
+    """Nothing listens at the port: with right settings, the host would be unreachable."""
+    data = {"ssh_hostname": "127.0.0.1", "ssh_port": 1, "site_ulr": "https://acme.example"}
+    (tmp_path / "inventory.py").write_text(f"hosts = [('one', {data!r})]\n")
+    code, sentence = forked.run(
+        "tests.unit.deploy_file_run", str(tmp_path), "", str(tmp_path / "inventory.py")
+    )
+    assert code == "settings.unknown_key"
+    assert "site_ulr" in sentence
+
+
 @pytest.mark.parametrize(
     ("text", "code", "facts"),
     [

@@ -1,6 +1,7 @@
 """Test the questions of `infisical-iac init`, and that the command writes valid files."""
 
 import errno
+import json
 import os
 import re
 import runpy
@@ -92,6 +93,32 @@ def _commands(ran: Result) -> list[str]:
     """Return the next commands that a run printed, in their order."""
     lines = (line for line in ran.output.splitlines() if line.startswith("    "))
     return [line.strip() for line in lines if not line.strip()[0].isdigit()]
+
+
+def test_additions_go_into_the_project_file_of_a_clone_before_its_first_deploy(
+    init: Init, clone: Path
+) -> None:
+    """The demo deploys the shipped project file, and needs none of a first deploy's answers."""
+    before = (clone / "group_data" / "hetzner.py").read_text()
+    ran = init("--add-service", "web=../backend", "--yes")
+    assert ran.exit_code == 0, ran.output
+    assert _services(clone)["web"] == "/web"
+    assert (clone / "group_data" / "hetzner.py").read_text() == before
+    written = json.loads((clone.parent / "backend" / ".infisical.json").read_text())
+    assert written["defaultSecretPath"] == "/web"
+
+
+def test_a_group_of_a_clone_is_found_by_the_inventory_variable(
+    clone: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("acme", "staging"):
+        (clone / "inventory" / f"{name}.py").write_text("")
+    found = {}
+    for name in ("acme", "staging", "other"):
+        monkeypatch.setenv("INFISICAL_IAC_INVENTORY", f"inventory/{name}.py")
+        found[name] = repository.find_group(clone)
+    # The staging host's settings are the tests' own.
+    assert found == {"acme": "acme", "staging": "hetzner", "other": "hetzner"}
 
 
 def test_options_answer_every_question(init: Init, clone: Path) -> None:

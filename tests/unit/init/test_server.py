@@ -1,7 +1,10 @@
 """Test that `init` shows a server's host key, asks to accept it, and tries to log in."""
 
+import os
 import re
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,17 +39,18 @@ def repository(tmp_path: Path) -> Path:
 
 
 @contextmanager
-def _serve_once(answer: bytes) -> Iterator[int]:
-    """Answer one connection without SSH, and yield the port."""
+def _serve_without_ssh(answer: bytes) -> Iterator[int]:
+    """Answer some connections without SSH, close each, and yield the port."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve() -> None:
-            try:
-                connection, _ = listener.accept()
-            except OSError:  # closed
-                return
-            with connection:
-                connection.sendall(answer)
+            for _ in range(10):
+                try:
+                    connection, _ = listener.accept()
+                except OSError:  # closed
+                    return
+                with connection:
+                    connection.sendall(answer)
 
         threading.Thread(target=serve, daemon=True).start()
         yield listener.getsockname()[1]
@@ -76,9 +80,30 @@ def test_the_host_key_is_read_before_any_login(running: RunningServer, repositor
 @pytest.mark.usefixtures("running")
 @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
 def test_a_server_that_speaks_no_ssh_is_unreachable(answer: bytes, repository: Path) -> None:
-    with _serve_once(answer) as port, pytest.raises(Unreachable, match=f":{port} ") as failed:
+    with (
+        _serve_without_ssh(answer) as port,
+        pytest.raises(Unreachable, match=f":{port} ") as failed,
+    ):
         server.read_host_key(Server("127.0.0.1", port), repository)
     assert failed.value.code == "unreachable.host"
+
+
+def test_a_server_that_closes_each_connection_is_one_note(repository: Path, tmp_path: Path) -> None:
+    """paramiko logs such a failure with its traceback, which a process without a log prints."""
+    program = Path(sys.executable).with_name("infisical-iac")
+    with _serve_without_ssh(b"") as port:
+        ran = subprocess.run(
+            [program, "init", *_OPTIONS, *_NONE_OF, "--ssh-port", str(port), "--yes"],
+            cwd=repository,
+            env={**os.environ, "HOME": str(tmp_path)},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert ran.returncode == 0, ran.stderr
+    assert f":{port}" in ran.stdout + ran.stderr
+    assert "Traceback" not in ran.stderr
 
 
 def test_an_alias_of_the_ssh_configuration_is_followed(
