@@ -41,7 +41,7 @@ _OF_SECRETS = {
 
 
 class Client(NamedTuple):
-    """What a loader asks by, and whether the server has the newer API of secrets."""
+    """The client that a loader uses, and the generation of the server's secrets API."""
 
     name: Literal["http", "sdk"]
     has_v4: bool
