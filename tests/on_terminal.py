@@ -3,6 +3,7 @@
 import fcntl
 import os
 import select
+import signal
 import subprocess
 import termios
 import time
@@ -70,9 +71,12 @@ class OnTerminal:
     def interrupt(self) -> int:
         """Press Ctrl-C until the program ends, and return its status.
 
-        `press` can't see whether a program that sleeps already reads.
+        `press` can't see whether a program that sleeps already reads. Raises TimeoutError if the
+        program does not end until its time is up.
         """
         while self._running.poll() is None:
+            if time.monotonic() > self._end:
+                raise TimeoutError(f"the program does not end by Ctrl-C after:\n{self.shown}")
             self.press("\x03")
             again = time.monotonic() + _PATIENCE
             while self._running.poll() is None and time.monotonic() < again:
@@ -89,6 +93,12 @@ class OnTerminal:
     def wait(self) -> int:
         """Wait for the program's end, and return its status."""
         return self._running.wait(max(10.0, self._end - time.monotonic()))
+
+
+def _become_foreground() -> None:
+    """Take the terminal, and obey Ctrl-C, which a shell has its background jobs ignore."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @contextmanager
@@ -114,7 +124,7 @@ def run_on_terminal(
         cwd=directory,
         env=environment,
         start_new_session=True,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=_become_foreground,
     )
     os.close(inside)
     try:
