@@ -274,8 +274,10 @@ def _set_up_pipeline(place: Place, platform: str) -> bool:
             text, found.jobs(reading), repository.OPERATIONS if reading else ""
         ),
         workflow: repository.files_around(answered, place.project_file, "", last)[workflow],
-        str(PYPROJECT): add_pin(pyproject, NAME, repository.LOADER, repository.LOADER_VERSION),
     }
+    if reading:  # Only jobs with an address to log in at need the runner.
+        pins = add_pin(pyproject, NAME, repository.LOADER, repository.LOADER_VERSION)
+        desired[str(PYPROJECT)] = pins
     files = {path: after for path, after in desired.items() if after != place.read(path)}
     if not files:
         echo(f"Nothing to change: {workflow} is up to date.")

@@ -91,14 +91,15 @@ def test_the_inventory_equals_the_shipped_one(own: Path) -> None:
     assert (own / "inventory" / "hetzner.py").read_text() == clones.read_text()
 
 
-def test_the_repository_pins_the_version_of_infisical_iac(own: Path) -> None:
-    check(run_init(own, *NEEDED, "--yes"))
+@pytest.mark.parametrize("domain", ["secrets.example.com", ""])
+def test_the_repository_pins_what_its_commands_and_jobs_run(own: Path, domain: str) -> None:
+    """Without a domain no job logs in, so that none needs the runner."""
+    check(run_init(own, *NEEDED, "--domain", domain, "--yes"))
     project = tomllib.loads((own / "pyproject.toml").read_text())
     loader = tomllib.loads((_LOADERS / "python" / "pyproject.toml").read_text())["project"]
-    assert project["project"]["dependencies"] == [
-        f"infisical-iac=={version('infisical-iac')}",
-        f"infisical-config=={loader['version']}",
-    ]
+    runner = [f"infisical-config=={loader['version']}"] if domain else []
+    pins = [f"infisical-iac=={version('infisical-iac')}", *runner]
+    assert project["project"]["dependencies"] == pins
     assert project["tool"]["uv"] == {"package": False}
 
 
