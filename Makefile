@@ -57,7 +57,7 @@ test-isolation: $(VENV)/.dev ## Run the tests on a host with each other method o
 	@$(RUN)/python -m tests.tools
 	@for method in viewer projects; do echo "==> isolation = $$method"; \
 	    STAGING_ISOLATION=$$method $(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder \
-	    -m "not cluster and not long" $(ANY_ISOLATION:%=tests/e2e/test_%.py) || exit 1; done
+	    -m "not cluster" $(ANY_ISOLATION:%=tests/e2e/test_%.py) || exit 1; done
 
 test-cluster: $(VENV)/.dev ## Break a cluster in ten ways, operate one by its commands, move to one and back
 	@$(RUN)/python -m tests.tools

@@ -16,7 +16,7 @@ from tests.e2e.restoring import World, read_as
 from tests.e2e.running import infisical_iac
 from tests.staging.host import StagingHost
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.long, pytest.mark.real]
 
 _CREDENTIALS = "/etc/infisical/credentials"
 _BACKEND = f"{_CREDENTIALS}/backend.production.env"
