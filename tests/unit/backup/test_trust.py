@@ -96,7 +96,7 @@ class _Restoring:
         self.begun: list[dict[str, str]] = []
         host = SimpleNamespace(data=SimpleNamespace(dict=dict))
         # Importing the real module would let pyinfra patch the whole process.
-        module = SimpleNamespace(connect=lambda _: _context(host))
+        module = SimpleNamespace(connect=lambda _, **_options: _context(host))
         monkeypatch.setitem(sys.modules, "infisical_iac.core.inventory", module)
         monkeypatch.setattr(
             "infisical_iac.core.settings.load", lambda _: settings_of(**self.settings)

@@ -57,7 +57,7 @@ def test_a_host_is_inspected_under_the_lock(
     host = _Host(state)
 
     @contextmanager
-    def connect(_: str) -> Iterator[_Host]:
+    def connect(_: str, **_options: bool) -> Iterator[_Host]:
         yield host
 
     # Importing the real module would let pyinfra patch the whole process.
