@@ -107,7 +107,7 @@ def texts(runner: Runner, *, paths: Sequence[str], patterns: Sequence[str] = ())
     return {path: text for path, text in read if text is not None}
 
 
-_MASK = "***"
+MASK = "***"
 _MOST_BYTES = 65536
 # A shorter text would be found in words that are no secret.
 _FEWEST_CHARACTERS = 8
@@ -131,7 +131,7 @@ def masked_text(runner: Runner, *, path: str) -> str:
     found = {form for secret in _secrets(runner) for form in _in_logs(secret)}
     # One secret may be a part of another.
     for each in sorted(found, key=len, reverse=True):
-        text = text.replace(each, _MASK)
+        text = text.replace(each, MASK)
     return text
 
 

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field
 from difflib import unified_diff
 from hashlib import sha256
 
-from infisical_iac.agent.files import PathState, masked_text, states, texts
+from infisical_iac.agent.files import MASK, PathState, masked_text, states, texts
 from infisical_iac.core.agent import Question, ask, is_answered, look, question
 from infisical_iac.core.change import Change
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import write
 
-_MASK = "***"
 _WORD = re.compile(r"[^\s\"'=:,;{}\[\]()<>]+")
 # Values that reveal nothing: common words of configuration, sizes, small numbers.
 _HARMLESS = re.compile(
@@ -82,7 +81,7 @@ def _mask_line(line: str, known: Set[str]) -> str:
     is_private = re.search(_PRIVATE_WORD, line, re.IGNORECASE)
     if not is_private and _PUBLIC_LINE.fullmatch(line):
         return line
-    line = _PRIVATE.sub(rf"\1{_MASK}", line)
+    line = _PRIVATE.sub(rf"\1{MASK}", line)
 
     def mask(match: re.Match[str]) -> str:
         word = match[0]
@@ -93,7 +92,7 @@ def _mask_line(line: str, known: Set[str]) -> str:
         )
         is_address = not is_private and _ADDRESS.fullmatch(word)
         harmless = is_name or is_address or word in known or _HARMLESS.fullmatch(word.lower())
-        return word if harmless else _MASK
+        return word if harmless else MASK
 
     return _WORD.sub(mask, line)
 

@@ -19,6 +19,7 @@ from infisical_iac.api.universal_auth import PREFIX
 from infisical_iac.core import journal
 from infisical_iac.core.errors import ApiError, NotBootstrapped
 from infisical_iac.core.files import read_text
+from infisical_iac.core.operation import shared_fact
 from infisical_iac.core.settings import load
 from infisical_iac.core.terminal import print_note
 from infisical_iac.stack.keys import Keys
@@ -160,7 +161,7 @@ def unknown_contents() -> str:
     It is empty for a host without a database, which certainly has no contents.
     """
     restores = journal.current().event == "restore"
-    return _UNSEEN if restores or host.get_fact(Keys).database else ""
+    return _UNSEEN if restores or shared_fact(Keys).database else ""
 
 
 def forget() -> None:
