@@ -37,3 +37,8 @@ def parse(line: str) -> Change:
     kind, _, rest = line.partition(" ")
     what, _, detail = rest.partition(": ")
     return Change(_KINDS[kind], what, detail)
+
+
+def parse_all(output: str) -> list[Change]:
+    """Return the changes that a command printed, without the count and the next step after them."""
+    return [parse(each) for each in output.splitlines() if each.partition(" ")[0] in _KINDS]

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from infisical_iac.cli.main import main
 
-from .items import parse
+from .items import parse_all
 from .world import PASSWORD, World, ok
 
 if TYPE_CHECKING:
@@ -51,10 +51,10 @@ class Case:
         return CliRunner(env=variables).invoke(main, given, input=answer)
 
     def run_and_list_changes(self, *arguments: str) -> list[Change]:
-        """Return the changes of a run that must succeed, without the count at its end."""
+        """Return the changes of a run that must succeed."""
         ran = self.run(*arguments, "--yes")
         assert ran.exit_code == 0, ran.output
-        return [parse(each) for each in ran.stdout.splitlines()[:-1]]
+        return parse_all(ran.stdout)
 
     def project(self) -> dict[str, Any]:
         return ok(self.world.deployer.get(f"/api/v1/projects/slug/{self.name}"))

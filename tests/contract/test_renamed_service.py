@@ -10,7 +10,7 @@ import pytest
 from tests.dokploy.server import ID, KEY, Dokploy, serving
 
 from .crediting import ENVIRONMENTS, Case
-from .items import Expected, parse
+from .items import Expected, parse_all
 from .world import ok
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def _apply(case: Case) -> list[Change]:
     """Apply the project file, and return the changes that were made."""
     ran = case.invoke("workspace", "apply", "--yes")
     assert ran.exit_code == 0, ran.output
-    return [parse(each) for each in ran.stdout.splitlines()[:-1]]
+    return parse_all(ran.stdout)
 
 
 def _is_converged(case: Case) -> bool:
@@ -105,12 +105,10 @@ def test_a_renamed_service_keeps_its_identities_and_credentials(
     ]
     assert _read(case, held, "/backend") == ["A"]
     assert case.overview()["file"] == "works"
-    *renamed, end = case.run("push").stdout.splitlines()
+    pushed = case.run("push").stdout
     names = f"{old}.production → {case.service}.production"
-    assert [parse(each) for each in renamed] == [
-        Expected("~", f"credentials {old}.production", names)
-    ]
-    assert end == "Nothing to deliver."
+    assert parse_all(pushed) == [Expected("~", f"credentials {old}.production", names)]
+    assert pushed.splitlines()[-1] == "Nothing to deliver."
     assert dokploy.changes == []
     assert (case.read_credential(), case.list_client_secrets()) == (held, listed)
     assert [each.name for each in case.directory.iterdir()] == [f"{case.service}.production.env"]
@@ -144,7 +142,7 @@ def test_renamed_from_may_be_removed_after_the_apply(case: Case) -> None:
 def test_a_rotation_before_the_apply_uses_the_new_name(case: Case) -> None:
     old = _rename(case)
     _set_renamed_from(case, old)
-    done = [parse(each) for each in case.rotate("--overlap", "0").stdout.splitlines()]
+    done = parse_all(case.rotate("--overlap", "0").stdout)
     assert (done[0].kind, done[0].what) == ("~", f"credentials {old}.production")
     assert Expected("+", f"credentials {case.service}.production") in done
     assert case.logs_in(case.read_credential())
