@@ -53,6 +53,7 @@ def test_chromium_refuses_the_page_where_the_authority_is_unknown(caddy: Caddy) 
         visit(caddy.settings.stack.site_url, LOOPBACK, authority=None)
 
 
+@pytest.mark.long
 def test_testssl_finds_nothing_above_low_with_a_public_certificate(
     world: World, tmp_path: Path
 ) -> None:
@@ -69,6 +70,7 @@ def test_testssl_finds_nothing_above_low_with_a_public_certificate(
     assert _list_unexpected(findings, load_accepted(internal=False)) == []
 
 
+@pytest.mark.long
 def test_testssl_finds_only_accepted_flaws_of_caddys_own_certificate(caddy: Caddy) -> None:
     findings = scan(caddy.settings.stack.site_url, LOOPBACK, caddy.trust, [CERTIFICATE])
     assert _list_unexpected(findings, load_accepted(internal=True)) == []

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.e2e.conftest import assert_converged
-from tests.e2e.drifts import DRIFTS, TOGETHER
+from tests.e2e.drifts import DRIFTS, LONG, TOGETHER
 from tests.e2e.inspection import containers, secrets
 from tests.e2e.running import deploy, plan_changes
 from tests.staging.host import StagingHost
@@ -15,7 +15,10 @@ _ALONE = {name: (name,) for name in DRIFTS if name not in sum(TOGETHER.values(),
 
 @pytest.mark.parametrize(
     "names",
-    [pytest.param(names, id=id) for id, names in {**_ALONE, **TOGETHER}.items()],
+    [
+        pytest.param(names, id=id, marks=[pytest.mark.long] if id in LONG else [])
+        for id, names in {**_ALONE, **TOGETHER}.items()
+    ],
 )
 def test_the_plan_names_the_drift_and_apply_repairs_it_and_nothing_else(
     deployed_host: StagingHost, names: tuple[str, ...]

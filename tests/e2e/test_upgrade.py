@@ -24,6 +24,7 @@ from tests.staging.host import StagingHost
 
 _SECRETS = {f"KEY_{number}": f"obviously-fake-{number}" for number in range(20)}
 _POSTGRES = "SELECT current_setting('server_version_num')::int / 10000"
+_LONG = pytest.mark.long
 _POINTS = [("snapshot", 'start "$2" postgres'), ("upgrade", 'put_aside "$old"')]
 
 
@@ -44,6 +45,7 @@ def world(
     assert infisical_iac(deployed_host.name, "apply", "--yes").returncode == 0
 
 
+@_LONG
 @pytest.mark.real
 def test_an_upgrade_killed_before_the_swap_is_undone_without_a_loss(world: Upgrading) -> None:
     for point in _POINTS:
@@ -68,11 +70,9 @@ def _serves_again_without_a_loss(done: Done, version: str) -> None:
 @pytest.mark.parametrize(
     ("version", "reason"),
     [
-        pytest.param(BREAKS, "secrets can't be read:", marks=pytest.mark.long),
-        pytest.param(FAILS, "Boot up migration failed", marks=pytest.mark.real),
-        pytest.param(
-            SLEEPS, "is running, health starting", marks=(pytest.mark.long, pytest.mark.real)
-        ),
+        pytest.param(BREAKS, "secrets can't be read:", marks=_LONG),
+        pytest.param(FAILS, "Boot up migration failed", marks=(_LONG, pytest.mark.real)),
+        pytest.param(SLEEPS, "is running, health starting", marks=(_LONG, pytest.mark.real)),
         (LOSES, "privilege can be granted (404: Route POST:"),
     ],
 )
@@ -108,6 +108,7 @@ def _dies_on_the_way_back(world: Upgrading) -> None:
     assert died.returncode == KILLED, died.stderr
 
 
+@_LONG
 @pytest.mark.real
 def test_an_upgrade_on_a_disk_that_fills_up_keeps_the_old_version(world: Upgrading) -> None:
     fill = f"fallocate -l $(df --output=avail -B 1 {RELEASES} | tail -1) {RELEASES}/fill"
