@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
@@ -26,6 +26,7 @@ from infisical_iac.workspace.second_factor import PREFIX
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
+    from infisical_iac.core.agent import Question
     from infisical_iac.core.audit_entries import Log
     from infisical_iac.core.settings import Settings
     from infisical_iac.monitoring.health import HealthState
@@ -65,11 +66,12 @@ def _collect_rows(inventory: str) -> list[Row]:
     with open_host(inventory, quorum=False) as (host, settings):
         from infisical_iac.backup import kit_host
         from infisical_iac.core import audit, lock
+        from infisical_iac.core.agent import ask
         from infisical_iac.core.audit_entries import list_runs
         from infisical_iac.core.connection import each_of, with_others
         from infisical_iac.host.machine import Machine, absence
         from infisical_iac.instance import mail, proxy
-        from infisical_iac.monitoring.health import Health, first_apply
+        from infisical_iac.monitoring.health import first_apply, health_question
         from infisical_iac.workspace import licensing, sign_in
 
         wait_for_versions = _ask_for_new_versions(settings)
@@ -79,16 +81,16 @@ def _collect_rows(inventory: str) -> list[Row]:
         unreachable = [each.name for each in host.state.inventory if each.name not in named]
         url = urlsplit(settings.stack.site_url)
         name = (url.hostname or "") if url.scheme == "https" else ""
-        arguments = {"served_name": name, "port": url.port or 443, "lock": lock.FILE}
+        asked = health_question(served_name=name, port=url.port or 443, lock=lock.FILE)
         if sentence := absence(named, topology=topology, has_unreachable=bool(unreachable)):
-            bare = each_of(hosts, lambda each: each.get_fact(Health, **arguments))
+            bare = each_of(hosts, lambda _: ask(asked))
             begun = first_apply(bare, list_runs(audit.read().entries))
             return [begun or Row("Infisical", sentence, ok=False)]
         if topology == "swarm":
             from infisical_iac.cluster import status as cluster_status
-            from infisical_iac.cluster.stack_state import NodeHealth
+            from infisical_iac.cluster.stack_state import node_question
 
-            states = each_of(hosts, lambda each: each.get_fact(NodeHealth, **arguments))
+            states = each_of(hosts, lambda _: ask(node_question(asked)))
             nodes, now = dict(zip(named, states, strict=True)), datetime.now(UTC)
             runs = [run for each in states for run in list_runs(each.log.entries)]
             if begun := first_apply((each.health for each in states), runs):
@@ -98,7 +100,7 @@ def _collect_rows(inventory: str) -> list[Row]:
                 nodes, unreachable, settings, host.name, drifted, now, inside
             )
         else:
-            state, log = _observe(**arguments)
+            state, log = _observe(asked)
             if begun := first_apply([state], list_runs(log.entries)):
                 return [begun]
             drifted, inside = _assess_drift(host, settings)
@@ -110,18 +112,17 @@ def _collect_rows(inventory: str) -> list[Row]:
         return [*found, *([kit] if kit else []), *wait_for_versions()]
 
 
-def _observe(**arguments: Any) -> tuple["HealthState", "Log"]:
+def _observe(asked: "Question[HealthState]") -> tuple["HealthState", "Log"]:
     """Return the health of the current host and its audit log, read in one remote command."""
     from infisical_iac.core import audit
-    from infisical_iac.core.agent import ask, fact_question, together
+    from infisical_iac.core.agent import ask, together
     from infisical_iac.core.audit_entries import parse
     from infisical_iac.core.files import text_question
-    from infisical_iac.monitoring.health import Health
 
     return ask(
         together(
             lambda health, texts: (health, parse(texts.get(audit.FILE, "").removesuffix("\n"))),
-            fact_question(Health, **arguments),
+            asked,
             text_question(audit.FILE),
         )
     )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from infisical_iac.agent.health import Running
 from infisical_iac.backup.record import is_late
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.cluster.model import ManagedNode, Nodes
@@ -15,7 +16,7 @@ from infisical_iac.core.change import Row
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names
 from infisical_iac.monitoring import health
-from infisical_iac.monitoring.health import HealthState, Running, read_end
+from infisical_iac.monitoring.health import HealthState, read_end
 from infisical_iac.stack.settings import image_name
 
 

@@ -5,13 +5,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 
+from infisical_iac.agent import health as agent_health
+from infisical_iac.agent.health import HealthFacts, Running
 from infisical_iac.api.instance import Beyond
 from infisical_iac.backup import record
+from infisical_iac.core.agent import Question, question, together
 from infisical_iac.core.audit_entries import Log, LoggedRun, list_runs
 from infisical_iac.core.change import Change, Row
 from infisical_iac.core.lock import OF_HOST
-from infisical_iac.core.remote import Fact
-from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.shared import describe_left
@@ -29,15 +30,6 @@ _SINGULAR = {
     "projects": "project",
     "identities": "identity",
 }
-
-
-@dataclass(frozen=True)
-class Running:
-    """A container: its image, its status, and the result of its health check."""
-
-    image: str
-    status: str
-    health: str
 
 
 @dataclass
@@ -318,45 +310,31 @@ def last_apply(done: Sequence[LoggedRun]) -> Row:
     return Row("Last apply", text, is_note=entry.outcome in ends)
 
 
-class Health(Fact[HealthState]):
-    """Read the HealthState.
+def health_question(*, served_name: str, port: int, lock: str) -> Question[HealthState]:
+    """Return the question for the HealthState; the arguments are those of `facts`."""
+    return together(
+        to_state, question(agent_health.facts, served_name=served_name, port=port, lock=lock)
+    )
 
-    Args:
-        served_name: the name in the certificate to look for; empty for none.
-        port: where that certificate is served.
-        lock: the file of the host's lock.
-    """
 
-    def command(self, served_name: str, port: int, lock: str) -> str:
-        return script("status", lock, served_name, str(port))
-
-    def process(self, output: list[str]) -> HealthState:
-        given = tuple(parse_given_up(output))
-        found = HealthState(engine="engine" in output, given_up=given)
-        for line in output:
-            match line.split():
-                case ["container", service, image, status, health]:
-                    found.containers[service] = Running(image, status, health)
-                case ["disk", free, size]:
-                    found.disk_free_gb = int(free) / 1024**2
-                    found.disk_size_gb = int(size) / 1024**2
-                case ["certificate", seconds]:
-                    found.certificate_ends = int(seconds)
-                case ["credentials", name, made, end]:
-                    moments = map(datetime.fromisoformat, (made, end))
-                    found.credentials[name] = Term(*moments)
-                case ["backups", seconds, *words]:
-                    found.backups_since, found.backups = int(seconds), " ".join(words)
-                case ["saved", target, seconds]:
-                    found.saved[target] = datetime.fromtimestamp(int(seconds), UTC)
-                case ["drills", seconds, *words]:
-                    found.drills_since, found.drills = int(seconds), " ".join(words)
-                case ["closed", seconds]:
-                    found.closed = int(seconds)
-                case ["unfinished", what, *words]:
-                    found.unfinished[what] = " ".join(words)
-                case ["firewall", how]:
-                    found.firewall = how
-                case ["busy", *words]:
-                    found.holder = " ".join(words)
-        return found
+def to_state(found: HealthFacts) -> HealthState:
+    """Return the observed state with its moments and data in the types of this project."""
+    moments = {name: map(datetime.fromisoformat, ends) for name, ends in found.credentials.items()}
+    return HealthState(
+        containers=found.containers,
+        disk_free_gb=found.disk.free / 1024**3,
+        disk_size_gb=found.disk.size / 1024**3,
+        certificate_ends=found.certificate_ends,
+        engine=found.engine,
+        credentials={name: Term(*term) for name, term in moments.items()},
+        holder=found.holder,
+        backups_since=found.backups_since,
+        backups=found.backups,
+        saved={name: datetime.fromtimestamp(at, UTC) for name, at in found.saved.items()},
+        drills_since=found.drills_since,
+        drills=found.drills,
+        closed=found.closed,
+        unfinished=found.unfinished,
+        given_up=parse_given_up(found.given_up),
+        firewall=found.firewall,
+    )
