@@ -1,4 +1,7 @@
-"""Observe the health of this host: its stack, disks, certificate, credentials, backups and lock."""
+"""Observe the health of this host, and read what its monitor knows.
+
+The health is that of its stack, disks, certificate, credentials, backups, edge and firewall.
+"""
 
 import fcntl
 import json
@@ -6,8 +9,10 @@ import os
 import re
 import shutil
 import ssl
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +106,19 @@ class HealthFacts:
     firewall: str = ""
 
 
+def parse_moment(text: str) -> float | None:
+    """Return a UTC timestamp, as Docker or this project writes it, in seconds since the epoch.
+
+    None for another text, and for the zero time that Docker prints for "never".
+    """
+    whole = text.partition(".")[0].removesuffix("Z")
+    try:
+        moment = datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S")
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC).timestamp() if moment.year > 1 else None
+
+
 @observation
 def facts(runner: Runner, *, served_name: str, port: int, lock: str) -> HealthFacts:
     """Return the health of the host. A part that can't be observed has its default.
@@ -110,7 +128,7 @@ def facts(runner: Runner, *, served_name: str, port: int, lock: str) -> HealthFa
         port: where that certificate is served.
         lock: the file of the host's lock.
     """
-    engine = _run(runner, ["docker", "ps", "--all", "--quiet", "--filter", _PROJECT])
+    engine = run_shortly(runner, ["docker", "ps", "--all", "--quiet", "--filter", _PROJECT])
     answers = engine.status == 0
     return HealthFacts(
         engine=answers,
@@ -120,18 +138,18 @@ def facts(runner: Runner, *, served_name: str, port: int, lock: str) -> HealthFa
         holder=_holder(runner, lock),
         credentials=dict(_terms(runner)),
         certificate_ends=_certificate_end(runner, served_name, port) if served_name else None,
-        backups_since=_changed(runner, "/etc/infisical/keys/restic_password"),
+        backups_since=changed(runner, "/etc/infisical/keys/restic_password"),
         backups=runner.text("/var/lib/infisical-backup/last.json") or "",
         saved=dict(_saved(runner)),
-        drills_since=_changed(runner, DRILL_TIMER),
+        drills_since=changed(runner, DRILL_TIMER),
         drills=runner.text("/var/lib/infisical-drill/last.json") or "",
-        closed=_changed(runner, "/etc/infisical/ingress/closed"),
+        closed=changed(runner, "/etc/infisical/ingress/closed"),
         unfinished=dict(_unfinished(runner)),
         firewall=_firewall(runner),
     )
 
 
-def _run(
+def run_shortly(
     runner: Runner, words: Sequence[str], *, stdin: str = "", seconds: int = _SECONDS
 ) -> Output:
     """Run a program; one that is killed for its time has failed."""
@@ -145,7 +163,7 @@ def _containers(runner: Runner, ids: Sequence[str]) -> dict[str, Running]:
     if not ids:
         return {}
     # Docker fails if a container is removed meanwhile, and prints the others.
-    shown = _run(runner, ["docker", "inspect", "--format", "{{json .}}", *ids]).text
+    shown = run_shortly(runner, ["docker", "inspect", "--format", "{{json .}}", *ids]).text
     found = [json.loads(line) for line in shown.splitlines() if line.startswith("{")]
     return {each["Config"]["Labels"].get(_SERVICE, ""): _running(each) for each in found}
 
@@ -164,7 +182,9 @@ def _running(container: Mapping[str, Any]) -> Running:
 
 def _given_up(runner: Runner) -> list[str]:
     kept = "name=^infisical_postgres_given_up_"
-    return _run(runner, ["docker", "volume", "ls", "--filter", kept, "--format", _GIVEN_UP]).lines
+    return run_shortly(
+        runner, ["docker", "volume", "ls", "--filter", kept, "--format", _GIVEN_UP]
+    ).lines
 
 
 def _fullest_disk(runner: Runner) -> DiskSpace:
@@ -212,7 +232,7 @@ def _saved(runner: Runner) -> Iterator[tuple[str, int]]:
             yield file.name, int(success[1])
 
 
-def _changed(runner: Runner, path: str) -> int | None:
+def changed(runner: Runner, path: str) -> int | None:
     """Return when a path was last changed; None without it."""
     try:
         return int(runner.path(path).stat().st_mtime)
@@ -222,10 +242,10 @@ def _changed(runner: Runner, path: str) -> int | None:
 
 def _certificate_end(runner: Runner, name: str, port: int) -> int | None:
     client = ["openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-servername", name]
-    served = _run(runner, client, seconds=_TLS_SECONDS).text
+    served = run_shortly(runner, client, seconds=_TLS_SECONDS).text
     if "BEGIN CERTIFICATE" not in served:
         return None
-    shown = _run(runner, ["openssl", "x509", "-noout", "-enddate"], stdin=served).text
+    shown = run_shortly(runner, ["openssl", "x509", "-noout", "-enddate"], stdin=served).text
     try:
         return int(ssl.cert_time_to_seconds(shown.strip().removeprefix("notAfter=")))
     except ValueError:
@@ -241,10 +261,70 @@ def _unfinished(runner: Runner) -> Iterator[tuple[str, str]]:
 def _firewall(runner: Runner) -> str:
     if not runner.path(_RULES).exists():
         return ""
-    rules = _run(runner, ["nft", "list", "table", "inet", "infisical"])
+    rules = run_shortly(runner, ["nft", "list", "table", "inet", "infisical"])
     if not rules.lines:
         return "none"
     if "chain ssh_only" in rules.text:
         return "ssh-only"
     unit = ["systemctl", "--quiet", "is-failed", "infisical-firewall.service"]
-    return "failed" if _run(runner, unit).status == 0 else "loaded"
+    return "failed" if run_shortly(runner, unit).status == 0 else "loaded"
+
+
+CONFIG = "/etc/infisical/monitoring.json"
+DIRECTORY = "/var/lib/infisical-monitor"
+SILENCE = f"{DIRECTORY}/silence.json"
+# What a run of the monitor leaves for the next one; the second place is for a full disk.
+MEMORIES = (f"{DIRECTORY}/state.json", "/run/infisical-monitor/state.json")
+# node_exporter, as Debian and Ubuntu package it, reads metrics from files in this directory.
+COLLECTED = "/var/lib/prometheus/node-exporter/infisical_monitor.prom"
+
+
+@dataclass(frozen=True)
+class Silence:
+    """A time in which no alert is sent, with the reason and the person who asked for it."""
+
+    until: float
+    why: str = ""
+    by: str = ""
+
+
+def read_silence(runner: Runner, now: float) -> Silence | None:
+    """Return the silence that lasts; None without one, and for a file that can't be read."""
+    try:
+        found = json.loads(runner.text(SILENCE) or "{}")
+        silence = Silence(float(found["until"]), str(found["why"]), str(found["by"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+    return silence if silence.until > now else None
+
+
+@dataclass(frozen=True)
+class MonitorReport:
+    """What `status` shows of the monitor.
+
+    Attributes:
+        at: when it last ran; 0.0 if it never did.
+        alerts: the sentences on the alerts that last.
+        failing: why alerts can't be delivered, by the target's name.
+    """
+
+    at: float = 0.0
+    alerts: tuple[str, ...] = ()
+    failing: dict[str, str] = field(default_factory=dict)
+    silence: Silence | None = None
+
+
+@observation
+def report(runner: Runner) -> MonitorReport:
+    """Return what the monitor knows, and the silence that lasts."""
+    silence, found = read_silence(runner, time.time()), MonitorReport()
+    for path in MEMORIES:
+        try:
+            memory = json.loads(runner.text(path) or "{}")
+            texts = tuple(each["text"] for each in memory["book"]["alerts"].values())
+            failing = {name: why for name, (_, why) in memory["failing"].items()}
+            read = MonitorReport(memory["at"], texts, failing)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            continue
+        found = max(found, read, key=lambda each: each.at)
+    return replace(found, silence=silence)

@@ -1,8 +1,9 @@
-"""`infisical-iac status`: show the health of the deployment on one screen."""
+"""`infisical-iac status` and `silence`: show the health on one screen, and hold back alerts."""
 
+import re
 import threading
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -11,8 +12,8 @@ from rich.markup import escape
 
 from infisical_iac.cli.options import inventory_option, json_option, open_host
 from infisical_iac.core.change import Row
-from infisical_iac.core.errors import UserError
-from infisical_iac.core.terminal import console, print_data
+from infisical_iac.core.errors import SettingsError, UserError
+from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.monitoring.health import (
     access,
     drift,
@@ -81,7 +82,12 @@ def _collect_rows(inventory: str) -> list[Row]:
         unreachable = [each.name for each in host.state.inventory if each.name not in named]
         url = urlsplit(settings.stack.site_url)
         name = (url.hostname or "") if url.scheme == "https" else ""
-        asked = health_question(served_name=name, port=url.port or 443, lock=lock.FILE)
+        asked = health_question(
+            served_name=name,
+            port=url.port or 443,
+            lock=lock.FILE,
+            monitored=settings.monitoring.monitoring == "on",
+        )
         if sentence := absence(named, topology=topology, has_unreachable=bool(unreachable)):
             bare = each_of(hosts, lambda _: ask(asked))
             begun = first_apply(bare, list_runs(audit.read().entries))
@@ -181,3 +187,57 @@ def _assess_drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:
     rule = load_declared(inside).require_second_factor
     factors = second_factors(read_factors(), inside.admin_email, rule)
     return drifted, [*granted, factors, *content]
+
+
+_UNITS = {"m": 60, "h": 3600, "d": 86400}
+_LONGEST_SILENCE = 7 * 86400
+
+
+def _read_duration(context: click.Context, parameter: click.Parameter, text: str) -> int:
+    """Return the seconds of a duration such as `30m`, `2h` or `1d`."""
+    match = re.fullmatch(r"([1-9]\d{0,4})([mhd])", text)
+    seconds = int(match[1]) * _UNITS[match[2]] if match else 0
+    if not 0 < seconds <= _LONGEST_SILENCE:
+        raise click.BadParameter("write one such as 30m, 2h or 1d, at most 7d")
+    return seconds
+
+
+@click.command()
+@click.argument("duration", callback=_read_duration, required=False, default="1h")
+@click.option("--why", metavar="TEXT", help="The reason, which `status` shows.")
+@click.option("--end", is_flag=True, help="End the silence now.")
+@inventory_option
+@json_option
+def silence(duration: int, why: str | None, end: bool, inventory: str, as_json: bool) -> None:
+    """Have the host send no alerts for DURATION, such as 30m, 2h or 1d; an hour by default.
+
+    It ends by itself. Alerts that last are sent then. `apply` and `restore` need no silence: while
+    they are at work, alerts on what they change wait.
+
+    Exit status: 0 when the silence has begun, or ended; 1 for an error.
+    """
+    if not (end or (why and why.isprintable())):
+        raise click.UsageError("Missing option '--why': write the reason in one line.")
+    with open_host(inventory, quorum=False) as (host, settings):
+        from infisical_iac.core.connection import each_of, with_others
+        from infisical_iac.monitoring.deploy import begin_silence, end_silence
+
+        if settings.monitoring.monitoring == "off":
+            raise SettingsError(
+                "the host sends no alerts that could be silenced: set monitoring to 'on', and "
+                "apply",
+                code="settings.no_monitoring",
+            )
+        until = (
+            None if end else datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=duration)
+        )
+        each_of(
+            with_others(host),
+            lambda _: begin_silence(until, str(why)) if until else end_silence(),
+        )
+    if as_json:
+        print_data({"until": until.isoformat() if until else None, "why": why})
+    elif until:
+        echo(f"No alerts until {until:%Y-%m-%dT%H:%M:%SZ}: {why}")
+    else:
+        echo("Alerts are sent again.")

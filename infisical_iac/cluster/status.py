@@ -181,6 +181,8 @@ def rows(
         found += health.list_given_up(node.health)
         if trouble := health.firewall(node.health):
             found.append(Row("Firewall", f"{name}: {trouble}", ok=False))
+        watched = health.monitor(node.health, now)
+        found += [replace(each, text=f"{name}: {each.text}") for each in watched]
         if node.health.holder:
             found.append(Row("At work now", f"{name}: {node.health.holder}", is_note=True))
         if node.log.broken_at is not None:

@@ -3,10 +3,10 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from infisical_iac.agent import health as agent_health
-from infisical_iac.agent.health import HealthFacts, Running
+from infisical_iac.agent.health import HealthFacts, MonitorReport, Running
 from infisical_iac.api.instance import Beyond
 from infisical_iac.backup import record
 from infisical_iac.core.agent import Question, question, together
@@ -55,6 +55,7 @@ class HealthState:
         given_up: data of changes that were given up, which are kept.
         firewall: `loaded`, or the rules that are in effect instead: `failed` for the previous ones,
             `ssh-only` or `none`; empty for a host without a firewall of this project.
+        monitor: what the monitor knows; None if it is off.
     """
 
     containers: dict[str, Running] = field(default_factory=dict)
@@ -73,6 +74,7 @@ class HealthState:
     unfinished: dict[str, str] = field(default_factory=dict)
     given_up: Sequence[GivenUp] = ()
     firewall: str = ""
+    monitor: MonitorReport | None = None
 
 
 def first_apply(states: Iterable[HealthState], runs: Iterable[LoggedRun]) -> Row | None:
@@ -120,6 +122,7 @@ def rows(
     ]
     if trouble := firewall(health):
         found.append(Row("Firewall", trouble, ok=False))
+    found += monitor(health, now)
     if health.holder:
         found.append(Row("At work now", health.holder, is_note=True))
     if log.broken_at is not None:
@@ -251,6 +254,31 @@ def firewall(health: HealthState) -> str:
     return f"{trouble}: `infisical-iac apply`" if trouble else ""
 
 
+# The monitor runs every minute.
+_LONGEST_UNMONITORED = timedelta(minutes=5)
+
+
+def monitor(health: HealthState, now: datetime) -> Iterator[Row]:
+    """Yield the row on the monitor, and one on a silence; none if it is off."""
+    seen = health.monitor
+    if seen is None:
+        return
+    troubles = [f"can't deliver to {name}: {why}" for name, why in seen.failing.items()]
+    if not seen.at:
+        yield Row("Monitoring", "has not run yet: `systemctl status infisical-monitor`", ok=False)
+    elif now - datetime.fromtimestamp(seen.at, UTC) > _LONGEST_UNMONITORED:
+        since = f"{datetime.fromtimestamp(seen.at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        text = f"has not run since {since}: `systemctl status infisical-monitor` on the host"
+        yield Row("Monitoring", text, ok=False)
+    else:
+        text = "; ".join([*seen.alerts, *troubles])
+        yield Row("Monitoring", text or "no alerts", ok=not text)
+    if seen.silence:
+        until = f"{datetime.fromtimestamp(seen.silence.until, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        by, why = seen.silence.by, seen.silence.why
+        yield Row("Silence", f"no alerts until {until}, by {by}: {why}", is_note=True)
+
+
 def credentials(health: HealthState, now: datetime) -> Iterator[Row]:
     """Yield the row on client secrets that expire soon, or on the one that expires first."""
     terms = sorted(health.credentials.items(), key=lambda each: each[1].ends)
@@ -310,14 +338,21 @@ def last_apply(done: Sequence[LoggedRun]) -> Row:
     return Row("Last apply", text, is_note=entry.outcome in ends)
 
 
-def health_question(*, served_name: str, port: int, lock: str) -> Question[HealthState]:
-    """Return the question for the HealthState; the arguments are those of `facts`."""
-    return together(
-        to_state, question(agent_health.facts, served_name=served_name, port=port, lock=lock)
-    )
+def health_question(
+    *, served_name: str, port: int, lock: str, monitored: bool = False
+) -> Question[HealthState]:
+    """Return the question for the HealthState; the arguments are those of `facts`.
+
+    Args:
+        monitored: whether the monitor is on.
+    """
+    facts = question(agent_health.facts, served_name=served_name, port=port, lock=lock)
+    if not monitored:
+        return together(to_state, facts)
+    return together(to_state, facts, question(agent_health.report))
 
 
-def to_state(found: HealthFacts) -> HealthState:
+def to_state(found: HealthFacts, monitor: MonitorReport | None = None) -> HealthState:
     """Return the observed state with its moments and data in the types of this project."""
     moments = {name: map(datetime.fromisoformat, ends) for name, ends in found.credentials.items()}
     return HealthState(
@@ -337,4 +372,5 @@ def to_state(found: HealthFacts) -> HealthState:
         unfinished=found.unfinished,
         given_up=parse_given_up(found.given_up),
         firewall=found.firewall,
+        monitor=monitor,
     )
