@@ -44,7 +44,7 @@ def _config(**changes: Any) -> Config:
         ({"alerts": ({**_SLACK, "to": "team@example.com"},)}, "'team'"),
         ({"alerts": ({**_MAIL, "to": f"https://{_FAKE}"},)}, "'ops'"),
         ({"alerts": ({**_SLACK, "kind": "command", "to": "page"},)}, "'team'"),
-        ({"alerts": ({**_SLACK, "kind": "pager"},)}, "'pager'"),
+        ({"alerts": ({**_SLACK, "kind": "pager"},)}, "'ntfy'"),
         ({"alerts": ({**_SLACK, "name": "backup-webhook"},)}, "backup_webhook"),
         ({"alerts_ignored": ("Load!",)}, "'Load!'"),
         ({"alert_repeat_hours": 0}, "1 to 720"),
