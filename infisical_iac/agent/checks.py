@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from infisical_iac.agent.health import HealthFacts, Running, parse_moment
+from infisical_iac.agent.health import HealthFacts, parse_moment
 from infisical_iac.agent.vitals import Vitals
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -116,12 +116,9 @@ def find_containers(seen: Observed, seconds: float) -> Iterator[Problem]:
                 yield Problem(f"{service} is {there.status}", service, ended)
         elif there.health == "unhealthy":
             yield Problem(f"{service} is unhealthy", service)
-        elif there.health == "starting" and _is_stuck(there, seen.now):
-            yield Problem(f"{service} does not become healthy", service)
-
-
-def _is_stuck(container: Running, now: float) -> bool:
-    return now - (parse_moment(container.started) or now) > _STARTING_SECONDS
+        elif there.health == "starting":
+            # It begins no alert for a while, and ends none.
+            yield Problem(f"{service} is starting", service, wait=_STARTING_SECONDS)
 
 
 def find_flapping(seen: Observed, times: float) -> Iterator[Problem]:

@@ -77,15 +77,15 @@ def test_a_stopped_container_is_reported_once_within_two_minutes_and_its_end_onc
     watched: ConfiguredHost, webhook: Receiver
 ) -> None:
     assert webhook.received == []
-    watched.host.run("docker stop infisical-redis-1")
+    watched.host.run("docker stop infisical-infisical-1")
     print(f"reported after {_wait_for(webhook, 1):.0f} s: {webhook.received}")
-    assert _phases(webhook) == [("begun", "container", "redis")]
+    assert _phases(webhook) == [("begun", "container", "infisical")]
     assert not watched.row("Monitoring")["ok"]
-    watched.host.run("docker start infisical-redis-1")
+    watched.host.run("docker start infisical-infisical-1")
     print(f"ended after {_wait_for(webhook, 2, 180):.0f} s")
     for _ in range(3):
         watched.host.run(_RUN)
-    assert _phases(webhook)[1:] == [("ended", "container", "redis")]
+    assert _phases(webhook)[1:] == [("ended", "container", "infisical")]
     assert watched.row("Monitoring") == {"name": "Monitoring", "text": "no alerts", "ok": True}
     webhook.received.clear()
 
@@ -176,7 +176,7 @@ def test_the_monitor_costs_little_and_shows_no_secret(
     memory = found.get("MemoryPeak", "")
     assert not memory.isdecimal() or int(memory) < 60 * 1024**2
     journal = watched.host.run("journalctl --output=cat --unit=infisical-monitor").stdout
-    assert "critical: redis is exited" in journal
+    assert "critical: infisical is exited" in journal
     assert webhook.url not in journal
     metrics = watched.host.run("cat /var/lib/infisical-monitor/metrics.prom").stdout
     assert 'infisical_monitor_container_healthy{service="redis"} 1' in metrics

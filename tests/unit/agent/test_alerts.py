@@ -91,6 +91,16 @@ def test_a_problem_that_must_last_is_no_alert_before() -> None:
     assert other.see_all(range(60, 119), vitals=clock) == []
 
 
+def test_a_container_that_is_starting_begins_no_alert_and_ends_none() -> None:
+    starting = {"containers": containers(redis=running(health="starting"))}
+    assert _Monitor().see_all(range(5), **starting) == []
+    assert _Monitor().see_all(range(6), **starting) == ["begun container:redis"]
+    monitor = _Monitor()
+    assert monitor.see(0, **_DOWN) == ["begun container:redis"]
+    assert monitor.see_all(range(1, 5), **starting) == []
+    assert monitor.see_all(range(5, 7)) == ["ended container:redis"]
+
+
 def test_alerts_of_containers_wait_while_a_run_is_at_work() -> None:
     monitor = _Monitor()
     assert monitor.see_all(range(5), **_DOWN, **_RUN) == []

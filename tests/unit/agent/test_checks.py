@@ -13,7 +13,6 @@ from tests.unit.agent.watching import (
     EXPECTED,
     GIB,
     HOUR,
-    MINUTE,
     NOW,
     VITALS,
     containers,
@@ -109,8 +108,6 @@ def test_a_check_finds_its_problem_and_names_what_is_affected(name: str) -> None
         (running(status="exited", finished=moment(NOW - 44)), False),
         (running(status="exited", finished=moment(NOW - 45)), True),
         (running(health="unhealthy"), True),
-        (running(health="starting", started=moment(NOW - MINUTE)), False),
-        (running(health="starting", started=moment(NOW - 6 * MINUTE)), True),
         (running(status="created", finished="0001-01-01T00:00:00Z"), True),
     ],
 )
