@@ -24,7 +24,7 @@ _REPORTED_UNITS = ("infisical-backup.service", "infisical-drill.service")
 
 
 @dataclass(frozen=True)
-class Expected:
+class Expectations:
     """The part of the settings that the checks need.
 
     Attributes:
@@ -66,7 +66,7 @@ class Observed:
     now: float
     facts: HealthFacts
     vitals: Vitals = field(default_factory=Vitals)
-    expected: Expected = field(default_factory=Expected)
+    expected: Expectations = field(default_factory=Expectations)
     history: History = field(default_factory=History)
 
     @property

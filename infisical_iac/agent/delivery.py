@@ -117,8 +117,6 @@ class Receiver:
     """A target of alerts: its name, and the address, which may be secret."""
 
     kind: ClassVar[str]
-    # The form of addresses, for messages.
-    example: ClassVar[str] = "https://hooks.example.com/…"
 
     name: str
     to: str = field(repr=False)
@@ -146,7 +144,6 @@ class SlackReceiver(WebhookReceiver):
     """An incoming webhook of Slack or Mattermost."""
 
     kind = "slack"
-    example = "https://hooks.slack.com/services/…"
 
     def render(self, notification: Notification) -> dict[str, Any]:
         # These three signs begin links and names of Slack.
@@ -160,7 +157,6 @@ class DiscordReceiver(WebhookReceiver):
     """A webhook of Discord."""
 
     kind = "discord"
-    example = "https://discord.com/api/webhooks/…"
 
     def render(self, notification: Notification) -> dict[str, Any]:
         text = f"{_SIGNS[_level(notification)]} {notification.text}"
@@ -171,7 +167,6 @@ class TeamsReceiver(WebhookReceiver):
     """A workflow of Microsoft Teams that posts a card when a webhook request is received."""
 
     kind = "teams"
-    example = "https://….logic.azure.com/workflows/…"
 
     def render(self, notification: Notification) -> dict[str, Any]:
         lines = [
@@ -188,7 +183,6 @@ class NtfyReceiver(Receiver):
     """A topic of ntfy."""
 
     kind = "ntfy"
-    example = "https://ntfy.sh/…"
 
     def send(self, notification: Notification, means: Means) -> str:
         level = _level(notification)
@@ -204,7 +198,6 @@ class MailReceiver(Receiver):
     """A mailbox, reached by the server of the setting `smtp`."""
 
     kind = "email"
-    example = "ops@example.com"
 
     def send(self, notification: Notification, means: Means) -> str:
         if means.mail is None:
@@ -213,24 +206,24 @@ class MailReceiver(Receiver):
         mail = EmailMessage()
         mail["From"] = formataddr((server.from_name, server.from_address))
         mail["To"] = self.to
-        mail["Subject"] = f"[Infisical] {notification.title}"[:200]
+        mail["Subject"] = " ".join(f"[Infisical] {notification.title}".split())[:200]
         mail["Date"] = formatdate()
         mail["Message-ID"] = make_msgid(domain=server.from_address.rpartition("@")[2])
         mail.set_content(f"{notification.text}\n\n{notification.at}, {notification.check}\n")
         try:
-            _send_mail(server, mail, means.make_context())
+            return _send_mail(server, mail, means.make_context())
         except smtplib.SMTPResponseException as error:
             return f"the mail server answers {error.smtp_code}"
         except (OSError, ValueError) as error:
             return _reason(error)
-        return ""
 
 
-def _send_mail(server: MailServer, mail: EmailMessage, context: ssl.SSLContext) -> None:
+def _send_mail(server: MailServer, mail: EmailMessage, context: ssl.SSLContext) -> str:
+    """Send a mail; return why it must not be sent, or nothing. Raises OSError and ValueError."""
     client = _connect(server, context)
     try:
-        if server.tls == "none":
-            _refuse_public(client.sock)
+        if server.tls == "none" and _is_public(client.sock):
+            return "the mail server has a public address and no TLS"
         if server.tls == "starttls":
             client.starttls(context=context)
         if server.user:
@@ -239,6 +232,7 @@ def _send_mail(server: MailServer, mail: EmailMessage, context: ssl.SSLContext) 
         with suppress(OSError):
             # The server has taken the mail, whatever it answers now.
             client.quit()
+        return ""
     finally:
         client.close()
 
@@ -249,19 +243,19 @@ def _connect(server: MailServer, context: ssl.SSLContext) -> smtplib.SMTP:
     return smtplib.SMTP(server.host, server.port, timeout=_SECONDS)
 
 
-def _refuse_public(connection: socket.socket | None) -> None:
-    """Raise OSError for a public address, to which nothing may be sent in clear text."""
-    peer = ip_address(connection.getpeername()[0].partition("%")[0]) if connection else None
+def _is_public(connection: socket.socket | None) -> bool:
+    """Return whether the server has a public address, to which nothing may go in clear text."""
+    if connection is None:
+        return True
+    peer = ip_address(connection.getpeername()[0].partition("%")[0])
     mapped = peer.ipv4_mapped if isinstance(peer, IPv6Address) else None
-    if peer is None or (mapped or peer).is_global:
-        raise OSError("the mail server has a public address and no TLS")
+    return (mapped or peer).is_global
 
 
 class CommandReceiver(Receiver):
     """A program on the host, which gets the notification as JSON on its standard input."""
 
     kind = "command"
-    example = "/usr/local/bin/page"
 
     def send(self, notification: Notification, means: Means) -> str:
         body = json.dumps({"text": notification.text, **vars(notification)}).encode()

@@ -300,7 +300,7 @@ def read_silence(runner: Runner, now: float) -> Silence | None:
 
 @dataclass(frozen=True)
 class MonitorReport:
-    """What `status` shows of the monitor.
+    """The state of the monitor, as `status` shows it.
 
     Attributes:
         at: when it last ran; 0.0 if it never did.

@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import groupby
 from typing import Any, TypeVar
 
 from infisical_iac.agent import health, vitals
 from infisical_iac.agent.alerts import Alert, AlertBook, AlertNotice, advance, remember
-from infisical_iac.agent.checks import Expected, History, Observed
+from infisical_iac.agent.checks import Expectations, History, Observed
 from infisical_iac.agent.delivery import (
     RECEIVERS,
     MailServer,
@@ -49,7 +50,7 @@ _KEPT_SECONDS, _KEPT_NUMBER = 7 * 86400, 200
 
 
 @dataclass(frozen=True)
-class Target:
+class Destination:
     """A target of alerts, as the settings name it.
 
     Attributes:
@@ -81,11 +82,11 @@ class Config:
         lock: the file of the host's lock.
     """
 
-    expected: Expected = field(default_factory=Expected)
+    expected: Expectations = field(default_factory=Expectations)
     of: str = ""
     repeat: float = 86400
     ignored: Sequence[str] = ()
-    targets: Sequence[Target] = ()
+    targets: Sequence[Destination] = ()
     heartbeat: str = field(default="", repr=False)
     authorities: str = ""
     mail: MailServer | None = None
@@ -102,7 +103,7 @@ class Undelivered:
 
 
 @dataclass(frozen=True)
-class Memory:
+class MonitorMemory:
     """All that a run leaves for the next one.
 
     Attributes:
@@ -130,13 +131,13 @@ def parse_config(text: str) -> Config:
     config = _make(Config, found)
     return replace(
         config,
-        expected=_make(Expected, found.get("expected", {})),
-        targets=[_make(Target, each) for each in found.get("targets", ())],
+        expected=_make(Expectations, found.get("expected", {})),
+        targets=[_make(Destination, each) for each in found.get("targets", ())],
         mail=_make(MailServer, found["mail"]) if found.get("mail") else None,
     )
 
 
-def parse_memory(text: str) -> Memory:
+def parse_memory(text: str) -> MonitorMemory:
     """Return what a run has left; nothing for a text that can't be read."""
     try:
         found = json.loads(text)
@@ -152,29 +153,32 @@ def parse_memory(text: str) -> Memory:
             for each in found["undelivered"]
         ]
         failing = {name: (since, why) for name, (since, why) in found["failing"].items()}
-        return Memory(found["at"], book, history, undelivered, failing)
+        return MonitorMemory(found["at"], book, history, undelivered, failing)
     except (ValueError, KeyError, TypeError, AttributeError):
-        return Memory()
+        return MonitorMemory()
 
 
-def load_memory(runner: Runner) -> Memory:
+def load_memory(runner: Runner) -> MonitorMemory:
     """Return what the last run has left, which is in /run if the disk was full."""
     found = [parse_memory(runner.text(path) or "") for path in MEMORIES]
     return max(found, key=lambda each: each.at)
 
 
-def _save(runner: Runner, memory: Memory) -> None:
+def _save(runner: Runner, memory: MonitorMemory) -> None:
     text = json.dumps(asdict(memory)).encode()
-    state, fallback = MEMORIES
+    state, fallback = map(runner.path, MEMORIES)
     try:
-        write(runner.path(state), text)
+        write(state, text)
+        fallback.unlink(missing_ok=True)
     except OSError:
-        write(runner.path(fallback), text)
+        # Telling somebody twice is better than not at all.
+        with suppress(OSError):
+            write(fallback, text)
 
 
 def evaluate(
-    memory: Memory, observed: Observed, config: Config, of: str, silence: Silence | None
-) -> Memory:
+    memory: MonitorMemory, observed: Observed, config: Config, of: str, silence: Silence | None
+) -> MonitorMemory:
     """Return what is known after an evaluation, with what is to be sent. Pure."""
     history = remember(memory.history, observed)
     names = {each.name for each in config.targets}
@@ -193,7 +197,7 @@ def evaluate(
         for target in config.targets
         if target.takes(notice)
     ]
-    return Memory(
+    return MonitorMemory(
         observed.now,
         book,
         history,
@@ -215,7 +219,7 @@ def _limit(waiting: Iterable[Undelivered], config: Config, now: float) -> list[U
     return kept
 
 
-def deliver(memory: Memory, config: Config, now: float) -> Memory:
+def deliver(memory: MonitorMemory, config: Config, now: float) -> MonitorMemory:
     """Send what waits, to all targets at once, and return what is left.
 
     The first failure of a target ends this run's attempts there, so that the order is kept.
@@ -296,7 +300,7 @@ def summarize(book: AlertBook) -> str:
     return "; ".join(texts)
 
 
-def _lines(before: Memory, memory: Memory, sent: Memory) -> Iterator[str]:
+def _lines(before: MonitorMemory, memory: MonitorMemory, sent: MonitorMemory) -> Iterator[str]:
     """Yield the lines of the journal on alerts that begin and end, and on failed deliveries."""
     known, now = before.book.alerts, memory.book.alerts
     for key in sorted(now.keys() - known.keys()):
@@ -318,7 +322,7 @@ def _publish(runner: Runner, text: str) -> None:
         print(f"<4>the metrics can't be written: {error.strerror}", file=sys.stderr)
 
 
-def metrics(memory: Memory, observed: Observed, silence: Silence | None) -> Iterator[str]:
+def metrics(memory: MonitorMemory, observed: Observed, silence: Silence | None) -> Iterator[str]:
     """Yield the lines of the metrics."""
     facts, machine = observed.facts, observed.vitals
     alerts = memory.book.alerts.values()

@@ -23,6 +23,7 @@ from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.settings import Settings
+from infisical_iac.host import hardening, watch
 from infisical_iac.host.site import Known
 from infisical_iac.instance.mail import password_of
 from infisical_iac.instance.settings import EXTRA_CA
@@ -143,7 +144,7 @@ def _configuration(known: Known) -> dict[str, Any]:
 
 
 def _expected(known: Known) -> dict[str, Any]:
-    """Return the JSON of the agent's `Expected`."""
+    """Return the JSON of the agent's `Expectations`."""
     settings = known.settings
     stack, backup = settings.stack, settings.backup
     url = urlsplit(stack.site_url)
@@ -151,9 +152,9 @@ def _expected(known: Known) -> dict[str, Any]:
     # A host of a cluster without data saves nothing; the containers of a cluster are Swarm's.
     saves = known.site.number != 0
     is_single = settings.cluster.topology == "single"
-    timers = [*(("infisical-backup.timer", "infisical-drill.timer") if saves else ())]
+    timers = [watch.TIMER, *(("infisical-backup.timer", "infisical-drill.timer") if saves else ())]
     if settings.host.maintenance_window:
-        timers.append("infisical-maintenance.timer")
+        timers.append(hardening.TIMER)
     # A target that all nodes share is saved in by one of them only.
     targets = [e.name for e in backup.backup_targets if is_single or e.kind.on_host]
     return {

@@ -30,8 +30,8 @@ backup() {
 
 stack() {
     # The next deploy enables the timers again; until then there is nothing to back up.
-    systemctl disable --quiet --now infisical-backup.timer infisical-drill.timer \
-        infisical-monitor.timer 2>/dev/null || true
+    systemctl disable --quiet --now infisical-backup.timer infisical-drill.timer 2>/dev/null || true
+    systemctl disable --quiet --now infisical-monitor.timer 2>/dev/null || true
     systemctl stop infisical-backup.service infisical-drill.service 2>/dev/null || true
     close_port infisical
     containers=$(docker ps --all --quiet --filter "$project")

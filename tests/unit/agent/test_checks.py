@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.agent.checks import Expected, History, Observed, Problem, seconds_until_full
+from infisical_iac.agent.checks import Expectations, History, Observed, Problem, seconds_until_full
 from infisical_iac.agent.health import DiskSpace
 from infisical_iac.agent.table import CHECKS, NAMES
 from tests.unit.agent.watching import (
@@ -135,7 +135,7 @@ def test_a_certificate_is_reported_where_this_host_has_to_serve_it(
 
 
 def test_a_host_without_data_misses_no_backup_and_no_drill() -> None:
-    seen = observe(backups="", drills="", saved={}, expected=Expected())
+    seen = observe(backups="", drills="", saved={}, expected=Expectations())
     for name in ("backup", "backup_age", "drill", "drill_age", "container"):
         assert _find(name, seen) == []
 

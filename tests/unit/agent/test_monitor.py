@@ -13,7 +13,7 @@ import pytest
 from infisical_iac.agent import delivery, health, monitor
 from infisical_iac.agent.files import write
 from infisical_iac.agent.health import MonitorReport, Silence, report
-from infisical_iac.agent.monitor import Target, parse_config, parse_memory
+from infisical_iac.agent.monitor import Destination, parse_config, parse_memory
 from infisical_iac.core.agent import question
 from tests.unit.agent.fake_runner import FakeRunner, answer
 from tests.unit.agent.test_delivery import serve
@@ -135,9 +135,11 @@ def test_a_full_disk_does_not_repeat_an_alert(
         host = _Host(tmp_path, _to(server.url))
         monkeypatch.setattr(monitor, "write", refuse)
         host.run(5)
+        assert host.state == {}
         monkeypatch.undo()
         host.run(3)
     assert _phases(server.got) == [("begun", "timers")]
+    assert host.state["at"] == NOW + 7 * 60
 
 
 def test_a_run_that_dies_before_it_sends_loses_nothing(
@@ -228,14 +230,14 @@ def test_status_gets_the_alerts_and_the_silence(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"at": 1}', '{"at": 1, "book": 2}'])
 def test_a_state_that_cannot_be_read_is_none(text: str) -> None:
-    assert parse_memory(text) == monitor.Memory()
+    assert parse_memory(text) == monitor.MonitorMemory()
 
 
 def test_keys_of_a_newer_version_are_ignored() -> None:
     found = parse_config(
         '{"of": "a", "new": 1, "targets": [{"name": "n", "kind": "json", "to": "t", "x": 1}]}'
     )
-    assert (found.of, found.targets) == ("a", [Target("n", "json", "t")])
+    assert (found.of, found.targets) == ("a", [Destination("n", "json", "t")])
 
 
 def test_only_root_can_read_what_the_monitor_keeps(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from infisical_iac.agent.checks import Expected, History, Observed
+from infisical_iac.agent.checks import Expectations, History, Observed
 from infisical_iac.agent.health import DiskSpace, HealthFacts, Running
 from infisical_iac.agent.vitals import Vitals
 
@@ -54,7 +54,7 @@ VITALS = Vitals(
     free_swap=GIB,
     synchronized=True,
 )
-EXPECTED = Expected(
+EXPECTED = Expectations(
     services=_SERVICES, served_name="secrets.example.com", backup_targets=("local",)
 )
 
@@ -63,7 +63,7 @@ def observe(
     *,
     now: float = NOW,
     vitals: Vitals = VITALS,
-    expected: Expected = EXPECTED,
+    expected: Expectations = EXPECTED,
     history: History | None = None,
     **facts: Any,
 ) -> Observed:
