@@ -31,8 +31,7 @@ class Expectations:
         services: the services that must run as containers of the Compose project.
         served_name, port: the name and port of the certificate; no name if there is none to check.
         serves: whether this host must serve the certificate, rather than something before it.
-        certificate_days: the days before its end at which the certificate is reported; 0 for one
-            that lives for hours.
+        is_short_lived: whether the certificate lives for hours only, and is renewed in time.
         backup_targets: the names of the targets that this host saves in.
         timers: the timers that must run.
     """
@@ -41,7 +40,7 @@ class Expectations:
     served_name: str = ""
     port: int = 443
     serves: bool = True
-    certificate_days: float = 14
+    is_short_lived: bool = False
     backup_targets: Sequence[str] = ()
     timers: Sequence[str] = ()
 
@@ -202,7 +201,7 @@ def find_load(seen: Observed, times: float) -> Iterator[Problem]:
         yield Problem(f"the load is {vitals.load:.0f} on {vitals.processors} processors")
 
 
-def find_certificate(seen: Observed, _: float) -> Iterator[Problem]:
+def find_certificate(seen: Observed, days: float) -> Iterator[Problem]:
     expected, end = seen.expected, seen.facts.certificate_ends
     if not expected.served_name or (end is None and not expected.serves):
         return
@@ -210,9 +209,9 @@ def find_certificate(seen: Observed, _: float) -> Iterator[Problem]:
         yield Problem(f"no certificate is served for {expected.served_name}")
     elif end <= seen.now:
         yield Problem(f"the certificate of {expected.served_name} ended on {_day(end)}")
-    elif end - seen.now < expected.certificate_days * DAY:
-        days = (end - seen.now) // DAY
-        yield Problem(f"the certificate of {expected.served_name} ends in {days:.0f} days")
+    elif end - seen.now < days * DAY and not expected.is_short_lived:
+        left = (end - seen.now) // DAY
+        yield Problem(f"the certificate of {expected.served_name} ends in {left:.0f} days")
 
 
 def find_credentials(seen: Observed, days: float) -> Iterator[Problem]:

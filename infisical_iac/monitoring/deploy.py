@@ -31,7 +31,6 @@ from infisical_iac.stack.ingress_kinds import INTERNAL
 
 _TIMER, _SERVICE = "infisical-monitor.timer", "infisical-monitor.service"
 _UNITS = tuple(f"{units.DIRECTORY}/{each}" for each in (_TIMER, _SERVICE))
-_CERTIFICATE_DAYS = 14
 # The name of the target that the setting `backup_webhook` is.
 _ALIAS = "backup-webhook"
 
@@ -162,7 +161,7 @@ def _expected(known: Known) -> dict[str, Any]:
         "served_name": (url.hostname or "") if url.scheme == "https" else "",
         "port": url.port or 443,
         "serves": stack.runs_caddy,
-        "certificate_days": 0 if is_internal else _CERTIFICATE_DAYS,
+        "is_short_lived": is_internal,
         "backup_targets": targets if saves else [],
         "timers": timers,
     }

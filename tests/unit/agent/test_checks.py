@@ -122,7 +122,7 @@ def test_a_container_that_restarts_is_no_problem_at_once(container: Any, is_foun
         (None, {"serves": False}, ""),
         (None, {"served_name": ""}, ""),
         (NOW - DAY, {}, "ended on 2026-11-24"),
-        (NOW + HOUR, {"certificate_days": 0}, ""),
+        (NOW + HOUR, {"is_short_lived": True}, ""),
         (NOW + 15 * DAY, {}, ""),
     ],
 )

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -75,11 +74,6 @@ def test_a_certificate_is_healthy_until_near_its_end(
     text, is_healthy = row_of("Certificate", seen, **_HTTPS)
     assert is_healthy == ok
     assert text.endswith(f"{days} days from now")
-
-
-def test_the_page_on_alerts_names_the_days_before_a_certificates_end() -> None:
-    text = Path("docs/operate/alerts.md").read_text()
-    assert f"certificate ends within {_LEAST_DAYS} days" in text
 
 
 def test_a_missing_certificate_is_reported_only_if_caddy_needs_one(

@@ -1,18 +1,22 @@
 """Test the settings of the monitor, and the configuration that the host gets."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from infisical_iac.agent.delivery import MailServer
 from infisical_iac.agent.monitor import Config, parse_config
-from infisical_iac.agent.table import NAMES
+from infisical_iac.agent.table import CHECKS, NAMES
+from infisical_iac.backup import record
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.settings import load
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known, Site
-from infisical_iac.monitoring import deploy
+from infisical_iac.monitoring import deploy, health
+from infisical_iac.stack import certificate
+from infisical_iac.workspace.credential_file import REPORTED_BEFORE_END
 from tests.unit import clusters
 from tests.unit.settings_of import defaults, settings_of
 
@@ -102,19 +106,19 @@ def test_mails_without_a_mail_server_are_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "days", "serves"),
+    ("changes", "is_short_lived", "serves"),
     [
-        ({}, 14, True),
-        ({"acme_ca": "internal"}, 0, True),
-        ({"ingress": "none"}, 14, False),
+        ({}, False, True),
+        ({"acme_ca": "internal"}, True, True),
+        ({"ingress": "none"}, False, False),
     ],
 )
 def test_the_certificate_is_watched_where_the_host_serves_it(
-    changes: dict[str, Any], days: int, serves: bool
+    changes: dict[str, Any], is_short_lived: bool, serves: bool
 ) -> None:
     found = _config(site_url="https://secrets.example.com", **changes).expected
     assert (found.served_name, found.port) == ("secrets.example.com", 443)
-    assert (found.certificate_days, found.serves) == (days, serves)
+    assert (found.is_short_lived, found.serves) == (is_short_lived, serves)
 
 
 def test_a_host_of_a_cluster_watches_itself_only() -> None:
@@ -128,6 +132,15 @@ def test_the_configuration_is_json_that_a_later_run_compares() -> None:
     first, second = (_desired(monitoring="on", alerts=(_SLACK,)).config for _ in range(2))
     assert first == second
     assert json.loads(first)["expected"]["port"] == 443
+
+
+def test_the_checks_have_the_thresholds_of_status() -> None:
+    limits = {each.name: each.threshold for each in CHECKS}
+    assert limits["disk"] == health._LEAST_FREE_GB
+    assert timedelta(hours=limits["backup_age"]) == record._LONGEST
+    assert timedelta(days=limits["drill_age"]) == record._LONGEST_BETWEEN_DRILLS
+    assert timedelta(days=limits["credentials"]) == REPORTED_BEFORE_END
+    assert limits["certificate"] == certificate._LEAST_DAYS
 
 
 def test_the_reference_of_checks_names_each_one() -> None:
