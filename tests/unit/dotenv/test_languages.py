@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.dotenv.languages import LANGUAGES, NODE, PYTHON, ROOTS, Language
-from infisical_iac.migrate import loaders
 
 
 @pytest.mark.parametrize(
@@ -44,10 +43,6 @@ def test_a_directory_with_one_of_three_files_is_a_package() -> None:
 def test_the_files_that_show_a_service_are_in_the_help_and_the_docs(file: str) -> None:
     text = Path(file).read_text()
     assert [name for name in sorted(ROOTS) if name not in text] == []
-
-
-def test_the_manifests_of_each_language_have_a_reader() -> None:
-    assert {*loaders._MANIFESTS} == {*LANGUAGES}
 
 
 def test_no_other_module_has_the_names_that_a_language_lists() -> None:

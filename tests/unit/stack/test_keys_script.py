@@ -1,5 +1,6 @@
 """Test the lengths of keys and passwords that keys.sh makes on the host."""
 
+import re
 import subprocess
 from pathlib import Path
 
@@ -67,6 +68,16 @@ def test_each_list_of_keys_has_those_that_the_host_makes(place: str, names: set[
             {*yaml.safe_load(Path("bench/ansible/vars.yml").read_text())["keys"]},
         ),
         (
+            "templates/stack/compose.yaml.j2",
+            {
+                name.lower()
+                for name in re.findall(
+                    r"\$\{([A-Z_]+):\?\}", Path("templates/stack/compose.yaml.j2").read_text()
+                )
+            }
+            & {*_LENGTHS},
+        ),
+        (
             "SECRETS of cluster/stack_file.py",
             {name for each in SECRETS.values() for name in each} & {*_LENGTHS},
         ),
@@ -80,8 +91,10 @@ def test_the_help_and_the_page_name_each_key_that_can_be_rotated() -> None:
     rotate = keys.get_command(click.Context(keys), "rotate")
     page = Path("docs/operate/keys.md").read_text()
     rows = {line.split()[1] for line in page.splitlines() if line.startswith("| `")}
+    listed = {line.split()[0] for line in page.splitlines() if line.startswith("    ")}
     assert [each.name for each in KEYS if f"`{each.name}`" not in str(rotate and rotate.help)] == []
     assert [each.name for each in KEYS if f"`{each.name}`" not in rows] == []
+    assert [each.name for each in KEYS if each.name not in listed] == []
 
 
 def test_the_length_of_the_administrators_password_is_in_the_same_table(tmp_path: Path) -> None:
