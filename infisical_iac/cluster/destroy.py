@@ -13,7 +13,7 @@ from infisical_iac.core.connection import HOST_DEPLOYMENT, current, each_of, wit
 from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
-from infisical_iac.stack.destroy import HostRemoval
+from infisical_iac.stack.deploy import HostRemoval
 
 
 @dataclass(frozen=True)

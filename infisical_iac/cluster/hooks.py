@@ -19,7 +19,7 @@ from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.topology import InventoryHosts
 from infisical_iac.host import site as host_site
-from infisical_iac.stack.destroy import HostRemoval
+from infisical_iac.stack.deploy import HostRemoval
 
 
 class _ClusterHosts(InventoryHosts):
