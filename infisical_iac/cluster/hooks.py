@@ -9,8 +9,7 @@ from infisical_iac.change.deploy import StackSteps
 from infisical_iac.change.rotation import KeyHolders
 from infisical_iac.change.upgrade import VersionChanges
 from infisical_iac.cluster import membership, shared_state
-from infisical_iac.cluster.deploy import ClusterStackSteps
-from infisical_iac.cluster.destroy import ClusterRemoval
+from infisical_iac.cluster.deploy import ClusterRemoval, ClusterStackSteps
 from infisical_iac.cluster.rotation import ClusterKeyHolders
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.upgrade import ClusterRestoreSite, ClusterVersionChanges
