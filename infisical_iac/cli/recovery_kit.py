@@ -4,9 +4,8 @@ from pathlib import Path
 
 import click
 
-from infisical_iac.backup import kit_sheet, signing
-from infisical_iac.backup.kit import Kit
-from infisical_iac.backup.kit_sheet import read
+from infisical_iac.backup import signing
+from infisical_iac.backup.kit import Kit, compute_sheet_digest, read_text, refuse_existing
 from infisical_iac.backup.recipients import Recipient, identities, parse, parse_lines
 from infisical_iac.cli.options import Lock, inventory_option, json_option, lock_options, open_host
 from infisical_iac.core.terminal import echo, print_data
@@ -57,8 +56,8 @@ def recovery_kit(
     Exit status: 0 when the kit is written and was read back; 1 for an error.
     """
     given = [key for each in recipients for key in _recipients(each)]
-    known = identities(read(identity)) if identity else []
-    kit_sheet.refuse_existing(output, force=force)
+    known = identities(read_text(identity)) if identity else []
+    refuse_existing(output, force=force)
     with open_host(inventory) as (host, settings):
         from infisical_iac.backup import kit_host
 
@@ -69,7 +68,7 @@ def recovery_kit(
         print_data(
             {
                 "file": str(output),
-                "kit": kit_sheet.compute_fingerprint(text),
+                "kit": compute_sheet_digest(text),
                 "signed_by": signer,
                 "recipients": kit.recipients,
                 "files": sorted(kit.files),
@@ -83,16 +82,14 @@ def recovery_kit(
 def _recipients(given: str) -> list[Recipient]:
     if not given.startswith("@"):
         return [parse(given)]
-    return parse_lines(read(Path(given[1:])).splitlines())
+    return parse_lines(read_text(Path(given[1:])).splitlines())
 
 
 def _report(kit: Kit, text: str, signer: str, output: Path, *, opened: bool) -> None:
     lines = len(text.splitlines())
     proven = ", opened with the identity given" if opened else ""
     echo(f"{output} holds {len(kit.files)} files, for {', '.join(kit.recipients)}.")
-    echo(
-        f"It was read back{proven}; its checksum begins with {kit_sheet.compute_fingerprint(text)}."
-    )
+    echo(f"It was read back{proven}; its checksum begins with {compute_sheet_digest(text)}.")
     pages = "a page" if lines <= _LINES_ON_A_PAGE else f"{-(-lines // _LINES_ON_A_PAGE)} pages"
     echo(f"Its {lines} lines fit on {pages}. Keep copies apart from the host and its backups.")
     echo(f"It is signed by {signer}.")

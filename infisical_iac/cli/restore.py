@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infisical_iac.backup import kit_sheet, signing
-from infisical_iac.backup.kit import Opened
-from infisical_iac.backup.kit_sheet import open_sheet
+from infisical_iac.backup import signing
+from infisical_iac.backup.kit import Opened, compute_sheet_digest, open_sheet, read_text
 from infisical_iac.backup.recipients import identities
 from infisical_iac.backup.signing import KnownFingerprints
 from infisical_iac.cli.deploy import run_or_roll_back
@@ -111,7 +110,7 @@ def restore(
         source = choose_source(settings.backup, snapshot, target, opened, replace_keys)
         _restore(host, source, settings, yes=yes)
         if kit and opened:  # So that `status` reports the kit on the new host too.
-            printed = kit_sheet.compute_fingerprint(kit_sheet.read(kit))
+            printed = compute_sheet_digest(read_text(kit))
             kit_host.remember(kit_host.record_of(opened.kit, printed, opened.signer))
 
 
@@ -132,7 +131,7 @@ def _open_kit(kit: Path | None, identity: Path | None) -> Opened | None:
         return None
     if identity is None:
         raise FileError("a private key opens the kit: give its file with --identity")
-    return open_sheet(kit_sheet.read(kit), identities(kit_sheet.read(identity)))
+    return open_sheet(read_text(kit), identities(read_text(identity)))
 
 
 def _refuse_others(
