@@ -9,7 +9,6 @@ from infisical_iac.cli.output import as_data, confirm, confirm_name, count, prin
 from infisical_iac.core.own_repository import settings_file
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.hetzner import remote, replacement
-from infisical_iac.hetzner.adoption import list_unadopted
 from infisical_iac.hetzner.api import ADOPT, SELECTOR, connect
 from infisical_iac.hetzner.edge import LoadBalancer
 from infisical_iac.hetzner.parts import CloudVolume, PrimaryIps
@@ -17,6 +16,7 @@ from infisical_iac.hetzner.plan import (
     collect_notes,
     forget_host_keys,
     list_resources,
+    list_unadopted,
     list_volumes,
     make_change,
     observe,
