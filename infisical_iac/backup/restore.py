@@ -34,7 +34,7 @@ from infisical_iac.host.site import Site, at
 from infisical_iac.instance import given
 from infisical_iac.instance.settings import GIVEN
 from infisical_iac.stack import compose, edge, session
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.deploy import configure_containers, run_containers
 from infisical_iac.stack.keys import Keys
 from infisical_iac.stack.model import describe_kept_data

@@ -29,7 +29,7 @@ from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.images import Images
 from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
 from infisical_iac.stack import compose, edge, keys, session
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.model import GIVEN_UP_HELP, describe_given_up, parse_given_up
 from infisical_iac.stack.state import Stack, Upgrades, UpgradeState
 from infisical_iac.workspace import checks

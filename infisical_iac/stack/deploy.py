@@ -19,7 +19,7 @@ from infisical_iac.host.site import Known
 from infisical_iac.instance import authorities, login_proof, mail, proxy
 from infisical_iac.instance.settings import EXTRA_CA
 from infisical_iac.stack import compose, edge, keys
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.ingress import configuration, question_for, served_certificate
 
 

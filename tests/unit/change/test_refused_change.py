@@ -16,7 +16,7 @@ from infisical_iac.core.change import Change
 from infisical_iac.core.errors import ApiError, CheckFailed, Refused, UserError
 from infisical_iac.core.images import Images
 from infisical_iac.host.model import MachineState
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.state import StackState, Upgrades, UpgradeState
 from infisical_iac.workspace import canary, checks
 from tests.unit import clusters

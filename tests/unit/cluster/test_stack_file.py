@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from infisical_iac.cluster.rollout import TOLERATED
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from tests.unit.rendered_stack import BOOKWORM, START, TRIXIE, render, swarm_settings
 
 _NUMBERED = ("etcd", "postgres", "redis", "sentinel")

@@ -21,7 +21,7 @@ from infisical_iac.core.images import Images
 from infisical_iac.host.model import DeployedInfisical
 from infisical_iac.instance import login_proof, mail, proxy
 from infisical_iac.stack import compose, edge, ingress, keys
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.ingress import IngressState, caddyfile
 from infisical_iac.stack.keys import KeysState
 from infisical_iac.stack.pull import ImageSources
