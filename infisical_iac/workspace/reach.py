@@ -367,9 +367,9 @@ def _store(reached: Reached, where: Path | None, needs_files: bool) -> Store | N
             raise UserError(
                 "--credentials is for an Infisical at a URL: here the files are on the host"
             )
-        from infisical_iac.workspace.credentials_issue import store
+        from infisical_iac.workspace.deploy import credential_store
 
-        return store()
+        return credential_store()
     if where is None and needs_files:
         raise UserError(
             "at a URL there is no host that keeps the credentials: give --credentials with a "
