@@ -10,9 +10,8 @@ from functools import partial
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from infisical_iac.api.client import Client
+from infisical_iac.api.client import Client, all_of, gather
 from infisical_iac.api.instance import Organization
-from infisical_iac.api.lists import all_of, gather
 
 MARKER = {"key": "managed-by", "value": "infisical-iac"}
 DEPLOYER = "infisical-iac-deployer"

@@ -11,8 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from infisical_iac.api import contents
+from infisical_iac.api.client import gather_by
 from infisical_iac.api.contents import is_visible
-from infisical_iac.api.lists import gather_by
 from infisical_iac.check import hygiene, model, usage
 from infisical_iac.check.env_files import MIGRATED, TRACKED, UNTRACK
 from infisical_iac.check.model import CheckFinding, Judged, summarize
