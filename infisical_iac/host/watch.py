@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pyinfra.api.deploy import deploy
 
-from infisical_iac.agent import guard
+from infisical_iac.agent import system
 from infisical_iac.agent.files import PathState, states
 from infisical_iac.agent.system import UnitState
 from infisical_iac.core import files, units
@@ -65,8 +65,8 @@ def watch_question(
         ),
         question(states, paths=[*paths]),
         units.question_for(names, config),
-        question(guard.bans),
-        question(guard.is_mounted, place=live),
+        question(system.bans),
+        question(system.is_mounted, place=live),
     )
 
 

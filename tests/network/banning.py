@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from infisical_iac.agent import guard
-from infisical_iac.agent.guard import Bans
+from infisical_iac.agent import system
 from infisical_iac.agent.runner import Output, Runner
+from infisical_iac.agent.system import Bans
 from infisical_iac.host.watch import FAIL2BAN_DIRECTORY, KNOWN, LOG, bans
 from tests.unit.fake_programs import JOURNALCTL, fake_program
 from tests.unit.settings_of import settings_of
@@ -161,7 +161,7 @@ class BanningHost:
 
     def observe(self) -> Bans:
         """Return the observed state, as the deploy reads it."""
-        return guard.bans(_Inside(host=self._names[0], config=self._home / "fail2ban"))
+        return system.bans(_Inside(host=self._names[0], config=self._home / "fail2ban"))
 
     def _within(self, name: str, *command: str) -> tuple[str, ...]:
         return ("ip", "netns", "exec", name, *command)
