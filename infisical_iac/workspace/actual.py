@@ -7,7 +7,7 @@ from typing import Any
 
 from infisical_iac.api import contents, identities
 from infisical_iac.api.client import Client, gather, gather_by
-from infisical_iac.api.universal_auth import client_secrets, universal_auth
+from infisical_iac.api.identities import client_secrets, universal_auth
 from infisical_iac.core.errors import SettingsError, Unreachable, UserError
 from infisical_iac.workspace import environment_contents, privileges, structure
 from infisical_iac.workspace.access import is_granted

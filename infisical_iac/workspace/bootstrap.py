@@ -15,8 +15,10 @@ from pyinfra.context import state
 
 from infisical_iac.api import contents, identities, instance
 from infisical_iac.api.client import Client, gather_by
-from infisical_iac.api.identities import DEPLOYER, DEPLOYER_SECRET, Identity
-from infisical_iac.api.universal_auth import (
+from infisical_iac.api.identities import (
+    DEPLOYER,
+    DEPLOYER_SECRET,
+    Identity,
     attach_universal_auth,
     auth_fields,
     client_secrets,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client, gather_by
-from infisical_iac.api.universal_auth import (
+from infisical_iac.api.identities import (
     ClientSecret,
     UniversalAuth,
     client_secrets,

@@ -12,7 +12,7 @@ from typing import Any
 
 from infisical_iac.api import identities
 from infisical_iac.api.client import Client, all_of, gather, gather_by
-from infisical_iac.api.universal_auth import ClientSecret, client_secrets, universal_auth
+from infisical_iac.api.identities import ClientSecret, client_secrets, universal_auth
 from infisical_iac.core.errors import ApiError, Unreachable, UserError
 from infisical_iac.workspace import foreign, privileges
 from infisical_iac.workspace.foreign import AccessState, ForeignAccess

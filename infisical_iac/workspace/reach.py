@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from infisical_iac.api import contents, login
 from infisical_iac.api.client import Client
-from infisical_iac.api.identities import organization_id
+from infisical_iac.api.identities import PREFIX, organization_id
 from infisical_iac.api.rate_limits import RateLimiter
-from infisical_iac.api.universal_auth import PREFIX
 from infisical_iac.core.audit_entries import Event
 from infisical_iac.core.errors import SettingsError, UserError
 from infisical_iac.core.terminal import echo, print_note
