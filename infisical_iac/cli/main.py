@@ -119,6 +119,8 @@ def _print(error: UserError | click.ClickException | click.Abort) -> None:
         "docs": "bundle",
         "scale-out": "scale",
         "scale-in": "scale",
+        "recovery-kit": "recovery",
+        "restore": "recovery",
         "server": "main",
     },
     context_settings={"help_option_names": ["-h", "--help"]},
