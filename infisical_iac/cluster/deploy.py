@@ -11,7 +11,7 @@ from pyinfra.api.host import Host
 from pyinfra.context import host
 
 from infisical_iac.change.deploy import StackSteps, end_interrupted
-from infisical_iac.cluster import shared_state, stack, swarm, upgrade
+from infisical_iac.cluster import change, shared_state, stack, swarm
 from infisical_iac.cluster.site import cluster_site_of
 from infisical_iac.core import journal
 from infisical_iac.core.agent import Question
@@ -190,7 +190,7 @@ def roll_out(known: Preflight) -> None:
         project = known.workspace.project.slug
         end_interrupted(known)
         stack.networks(site=site, name="Re-create networks that differ")
-        upgrade.version_change(site=site, project=project, name="Change the version")
+        change.version_change(site=site, project=project, name="Change the version")
         stack.services(site=site, name="Roll out Infisical, PostgreSQL and Redis")
     else:
         unfinished_changes(

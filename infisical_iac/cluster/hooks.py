@@ -9,10 +9,13 @@ from infisical_iac.change.deploy import StackSteps
 from infisical_iac.change.rotation import KeyHolders
 from infisical_iac.change.upgrade import VersionChanges
 from infisical_iac.cluster import membership, shared_state
+from infisical_iac.cluster.change import (
+    ClusterKeyHolders,
+    ClusterRestoreSite,
+    ClusterVersionChanges,
+)
 from infisical_iac.cluster.deploy import ClusterRemoval, ClusterStackSteps
-from infisical_iac.cluster.rotation import ClusterKeyHolders
 from infisical_iac.cluster.site import ClusterSite
-from infisical_iac.cluster.upgrade import ClusterRestoreSite, ClusterVersionChanges
 from infisical_iac.core.connection import LOST, current
 from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.core.terminal import echo
