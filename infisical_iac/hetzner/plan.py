@@ -228,6 +228,7 @@ def make_change(change: PlannedChange) -> None:
         change.make()
 
 
+# The collections with resources of earlier versions; the servers of a deployment share some.
 _SHARED = ("firewalls", "networks", "load_balancers")
 _LISTED = (
     *("servers", "volumes", "primary_ips", *_SHARED),
