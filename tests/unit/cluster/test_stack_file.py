@@ -7,7 +7,7 @@ import yaml
 
 from infisical_iac.cluster.rollout import TOLERATED
 from infisical_iac.host.docker import DAEMON
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from tests.unit.rendered_stack import BOOKWORM, START, TRIXIE, render, swarm_settings
 
 _NUMBERED = ("etcd", "postgres", "redis", "sentinel")

@@ -25,7 +25,7 @@ from infisical_iac.host import docker, kernel
 from infisical_iac.host.machine import DAEMON_FILE
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.shared import resolve_auto
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from tests.unit.settings_of import defaults
 
 _PLAYBOOK = Path("bench/ansible")

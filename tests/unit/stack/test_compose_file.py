@@ -9,7 +9,7 @@ from infisical_iac.core.settings import load
 from infisical_iac.core.validation import mebibytes
 from infisical_iac.host.docker import packages
 from infisical_iac.host.model import SYSTEMS, MachineState
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.model import port_of
 from tests.unit.settings_of import defaults
 
