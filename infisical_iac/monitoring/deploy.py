@@ -1,6 +1,7 @@
 """Set up the monitor on the host, or remove it: its configuration, and the timer that runs it."""
 
 import json
+import posixpath
 import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 from pyinfra.api.deploy import deploy
 
 from infisical_iac.agent.files import PathState, states
-from infisical_iac.agent.health import COLLECTED, CONFIG, DIRECTORY, SILENCE
+from infisical_iac.agent.health import COLLECTED, CONFIG, DIRECTORY, MEMORIES, SILENCE
 from infisical_iac.agent.system import UnitState
 from infisical_iac.core import lock, units
 from infisical_iac.core.agent import DIRECTORY as AGENT
@@ -111,7 +112,10 @@ def _clear(paths: Sequence[str]) -> None:
         )
     # Its units last, so that a run that is interrupted goes on here.
     last = [*sorted(paths, key=lambda path: path in _UNITS)]
-    run(f"rm -rf -- {shlex.join(last)} && systemctl daemon-reload", doing="remove the monitor")
+    run(
+        f"rm -rf -- {posixpath.dirname(MEMORIES[1])} {shlex.join(last)} && systemctl daemon-reload",
+        doing="remove the monitor",
+    )
 
 
 def _desired(known: Known) -> DesiredMonitor:

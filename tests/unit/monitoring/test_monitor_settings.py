@@ -7,9 +7,11 @@ from typing import Any
 import pytest
 
 from infisical_iac.agent.delivery import MailServer
+from infisical_iac.agent.files import PathState
 from infisical_iac.agent.monitor import Config, parse_config
 from infisical_iac.agent.table import CHECKS, NAMES
 from infisical_iac.backup import record
+from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.settings import load
 from infisical_iac.host.model import MachineState
@@ -70,6 +72,18 @@ def test_addresses_are_in_no_representation() -> None:
 
 def test_a_host_without_the_monitor_has_no_file_of_it() -> None:
     assert _desired() == deploy.DesiredMonitor()
+
+
+def test_a_monitor_that_is_turned_off_is_removed_with_all_it_kept() -> None:
+    off = deploy.DesiredMonitor()
+    directory = PathState("directory", "700", "root:root")
+    paths = ("/etc/infisical/monitoring.json", "/var/lib/infisical-monitor")
+    found = [*deploy.decide(deploy.MonitorState(dict.fromkeys(paths, directory)), off)]
+    changes = [(each.kind, each.what) for each in found if isinstance(each, Change)]
+    assert changes == [("-", path) for path in paths]
+    assert len(found) == len(changes) + 1
+    (settled,) = deploy.decide(deploy.MonitorState(), off)
+    assert isinstance(settled, UpToDate)
 
 
 def test_the_agent_reads_the_configuration_that_apply_writes() -> None:
