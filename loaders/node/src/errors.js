@@ -70,8 +70,8 @@ export const TOKEN_REFUSED =
 
 /** `unreachable`, for a refusal that is not Infisical's own. */
 export const IN_PLACE_OF =
-  "{address} can't be reached: something in place of Infisical answers {status}, so it may be closed " +
-  "to this network: connect to the VPN, and try again";
+  "{address} can't be reached: something in place of Infisical answers {status}, such as a proxy or " +
+  "firewall that is closed to this network: connect to the VPN, or let this machine in";
 
 /** `unreachable`, for a certificate. */
 export const UNTRUSTED =

@@ -87,8 +87,8 @@ TOKEN_REFUSED: Final = (
 
 # `unreachable`, for a refusal that is not Infisical's own.
 IN_PLACE_OF: Final = (
-    "{address} can't be reached: something in place of Infisical answers {status}, so it may be"
-    " closed to this network: connect to the VPN, and try again"
+    "{address} can't be reached: something in place of Infisical answers {status}, such as a proxy"
+    " or firewall that is closed to this network: connect to the VPN, or let this machine in"
 )
 
 # `unreachable`, for a certificate.
