@@ -73,6 +73,11 @@ export const IN_PLACE_OF =
   "{address} can't be reached: something in place of Infisical answers {status}, such as a proxy or " +
   "firewall that is closed to this network: connect to the VPN, or let this machine in";
 
+/** The same for 404, as of an ingress that has no Infisical behind it at the moment. */
+export const ABSENT =
+  "{address} can't be reached: something in place of Infisical answers 404: check the address in " +
+  ".infisical.json, and that Infisical runs behind it";
+
 /** `unreachable`, for a certificate. */
 export const UNTRUSTED =
   "{address} can't be reached: its certificate is not trusted ({why}); if the authority is your own, " +
@@ -149,6 +154,7 @@ function variantOf(code, values) {
   if (code === "refused" && "reason" in values) return TOKEN_REFUSED;
   if (code !== "unreachable") return undefined;
   if ("why" in values) return UNTRUSTED;
+  if (values["status"] === 404) return ABSENT;
   return "status" in values ? IN_PLACE_OF : undefined;
 }
 

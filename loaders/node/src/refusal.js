@@ -9,8 +9,8 @@ import { isText } from "./json.js";
 /** The server's names for a token that is good, and an identity that may not read the folder. */
 const DENIED = ["PermissionDenied", "ProjectMembershipNotFound"];
 
-/** Statuses by which proxies and firewalls deny access. */
-const OF_PROXIES = [401, 403, 407];
+/** Statuses by which proxies and firewalls deny access, and an ingress that misses Infisical. */
+const OUTAGES = [401, 403, 404, 407];
 
 /**
  * Return the code of a refusal by something in place of Infisical, such as a proxy, which has not
@@ -22,7 +22,7 @@ const OF_PROXIES = [401, 403, 407];
 export function foreignRefusal({ status, data }) {
   if (status < 400 || status >= 500 || status === 429) return null;
   if (data?.statusCode === status && isText(data.error)) return null;
-  return OF_PROXIES.includes(status) ? "unreachable" : "not_infisical";
+  return OUTAGES.includes(status) ? "unreachable" : "not_infisical";
 }
 
 /**

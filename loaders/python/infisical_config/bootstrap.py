@@ -13,7 +13,9 @@ from urllib.parse import urlsplit
 from . import envfile, files, platform_token
 from .envfile import LocalFile
 from .errors import (
+    ABSENT,
     IN_PLACE_OF,
+    NOT_FOUND,
     PERSON_TEXTS,
     TEXTS,
     TOKEN_REFUSED,
@@ -109,7 +111,7 @@ class Bootstrap:
         if code == "unreachable" and "why" in details:
             text = UNTRUSTED
         if code == "unreachable" and "status" in details:
-            text = IN_PLACE_OF
+            text = ABSENT if details["status"] == NOT_FOUND else IN_PLACE_OF
         return ConfigError(code, text.format(**words, **details))
 
 

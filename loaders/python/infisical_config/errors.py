@@ -27,6 +27,9 @@ TRY_AGAIN_LATER: Final = 75
 REFUSED: Final = 77
 TO_BE_PUT_RIGHT: Final = 78
 
+# A status of HTTP.
+NOT_FOUND: Final = 404
+
 _LATER = {"unreachable", "deadline", "server", "rate_limited"}
 _REFUSALS = {"refused", "refused_before", "locked", "login_needed", "forbidden", "hidden"}
 
@@ -89,6 +92,12 @@ TOKEN_REFUSED: Final = (
 IN_PLACE_OF: Final = (
     "{address} can't be reached: something in place of Infisical answers {status}, such as a proxy"
     " or firewall that is closed to this network: connect to the VPN, or let this machine in"
+)
+
+# The same for 404, as of an ingress that has no Infisical behind it at the moment.
+ABSENT: Final = (
+    "{address} can't be reached: something in place of Infisical answers 404: check the address in"
+    " .infisical.json, and that Infisical runs behind it"
 )
 
 # `unreachable`, for a certificate.

@@ -7,7 +7,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .errors import IN_PLACE_OF, TEXTS, ConfigError
+from .errors import ABSENT, IN_PLACE_OF, NOT_FOUND, TEXTS, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from .retrying import PatientClient
 
 _RENEW = "/api/v1/auth/token"
-# Statuses by which proxies and firewalls deny access.
-_DENIED = (401, 403, 407)
+# Statuses by which proxies and firewalls deny access, and an ingress that misses Infisical.
+_OUTAGES = (401, 403, NOT_FOUND, 407)
 # The server's word for a token of a session that was ended.
 _SESSION_GONE = "Session not found"
 
@@ -61,8 +61,8 @@ class Person:
             body = parse(reply.body)
             code = foreign_refusal(reply.status, body)
             if code == "unreachable":
-                text = IN_PLACE_OF.format(address=address, status=reply.status)
-                raise ConfigError(code, text)
+                text = ABSENT if reply.status == NOT_FOUND else IN_PLACE_OF
+                raise ConfigError(code, text.format(address=address, status=reply.status))
             if code is None and reply.status in (400, 401, 403, 404):
                 raise self._ended()
             token = body.get("token")
@@ -105,7 +105,7 @@ def foreign_refusal(status: int, body: Mapping[str, Any]) -> Code | None:
         return None
     if body.get("statusCode") == status and isinstance(body.get("error"), str):
         return None
-    return "unreachable" if status in _DENIED else "not_infisical"
+    return "unreachable" if status in _OUTAGES else "not_infisical"
 
 
 def is_route_missing(status: int, body: Mapping[str, Any]) -> bool:
