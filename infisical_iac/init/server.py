@@ -121,7 +121,7 @@ def try_login(server: Server, key: ServerKey) -> LoginTest:
             auth_timeout=_SECONDS,
         )
         found = _inspect(client, server.user)
-        return LoginTest() if found is None else _examine(client, found)
+        return LoginTest() if found is None else _ask_infisical(client, found)
     except paramiko.PasswordRequiredException:
         return LoginTest(
             "your SSH key has a passphrase, and no agent holds it, so the login was not tested"
@@ -155,7 +155,7 @@ def _inspect(client: paramiko.SSHClient, user: str) -> str | None:
     return text if status == 0 else None
 
 
-def _examine(client: paramiko.SSHClient, found: str) -> LoginTest:
+def _ask_infisical(client: paramiko.SSHClient, found: str) -> LoginTest:
     others = OtherContainers.parse(found.splitlines())
     transport = client.get_transport()
     if transport is None or not _CREDENTIALS.search(found):
