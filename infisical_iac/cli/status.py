@@ -1,7 +1,6 @@
 """`infisical-iac status`: show the health of the deployment on one screen."""
 
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +24,8 @@ from infisical_iac.monitoring.health import (
 from infisical_iac.workspace.second_factor import PREFIX
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyinfra.api.host import Host
 
     from infisical_iac.change.outdated import VersionReport

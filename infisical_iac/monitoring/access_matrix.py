@@ -46,6 +46,7 @@ class Holder:
         note: why it has access, if it is neither a person of the file nor a service.
         declared: what the project file gives, by place.
         actual: what the server gives, by place; a place that was not read is missing.
+        is_accepted: whether the file does not give the access, but accepts it.
     """
 
     kind: Kind
@@ -53,17 +54,18 @@ class Holder:
     note: str = ""
     declared: dict[Place, Level] = field(default_factory=dict)
     actual: dict[Place, Level] = field(default_factory=dict)
+    is_accepted: bool = False
 
     def cell(self, place: Place) -> Cell:
         """Return what is shown for a place."""
         declared = self.declared.get(place, "")
         actual = self.actual.get(place, declared)
-        return Cell(actual, actual != declared)
+        return Cell(actual, actual != declared and not self.is_accepted)
 
     def differences(self) -> Iterator[str]:
-        """Yield a sentence on each place where the server differs from the file."""
+        """Yield a sentence on each place where the server differs from the file's access for it."""
         for place, actual in self.actual.items():
-            if self.cell(place).differs:
+            if self.declared and self.cell(place).differs:
                 declared = self.declared.get(place, "")
                 yield (
                     f"{self.name}, {place.environment} {place.folder}: the file says "
@@ -194,15 +196,18 @@ class _Holders:
         name: str = "",
     ) -> None:
         if (kind, key) not in self.found:
-            self._add(kind, key, name or key, self._why(kind, name or key))
+            shown = name or key
+            reason = next(
+                (
+                    each.reason
+                    for each in self.desired.accepted
+                    if each.what.startswith(f"{kind} {shown} with ")
+                ),
+                "",
+            )
+            note = f"accepted: {reason}" if reason else _UNKNOWN
+            self._add(kind, key, shown, note).is_accepted = bool(reason)
         self.found[kind, key].actual[place] = level
-
-    def _why(self, kind: str, name: str) -> str:
-        """Return why a holder that the file does not name has access."""
-        accepted = (
-            each for each in self.desired.accepted if each.what.startswith(f"{kind} {name} with ")
-        )
-        return next((f"accepted: {each.reason}" for each in accepted), _UNKNOWN)
 
     def _add(self, kind: Kind, key: str, name: str = "", note: str = "") -> Holder:
         self.found[kind, key] = holder = Holder(kind, name or key, note)

@@ -69,7 +69,7 @@ def test_a_proven_row_gets_a_tick() -> None:
 
 def test_json_of_a_row_has_only_name_text_and_ok(monkeypatch: pytest.MonkeyPatch) -> None:
     row = Row("Last backup", "none yet", is_note=True)
-    monkeypatch.setattr(status, "_collect_rows", lambda _: [row])
+    monkeypatch.setattr(status, "_collect_rows", lambda *_: [row])
     found = CliRunner().invoke(main, ["status", "--json"])
     assert json.loads(found.output) == [{"name": "Last backup", "text": "none yet", "ok": True}]
     shown = CliRunner().invoke(main, ["status"])
