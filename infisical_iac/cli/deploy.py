@@ -62,7 +62,6 @@ def plan(ctx: click.Context, inventory: str, as_json: bool, page: Path | None) -
     """
     # The import patches the process with gevent, which other commands do not need.
     from infisical_iac.core.deployment import open_deployment
-    from infisical_iac.monitoring import report
     from infisical_iac.workspace.credentials_issue import warnings
 
     with open_deployment(inventory, writes=None) as deployment:
@@ -81,6 +80,8 @@ def plan(ctx: click.Context, inventory: str, as_json: bool, page: Path | None) -
         print_foreign(foreign)
     print_notes([*notes, *restarting])
     if page:
+        from infisical_iac.monitoring import report
+
         text = report.plan_page(
             Path(inventory).stem,
             datetime.now(UTC),

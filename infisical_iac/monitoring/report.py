@@ -19,7 +19,7 @@ from infisical_iac.core.audit_entries import Log, LoggedRun, list_runs, merge_ru
 from infisical_iac.core.change import Change, Row, together
 from infisical_iac.core.rendering import template
 from infisical_iac.core.settings import Settings
-from infisical_iac.core.wording import pluralize
+from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.monitoring.access_matrix import Holder, Table, list_holders, tabulate
 from infisical_iac.monitoring.health import HealthState
 from infisical_iac.stack.settings import image_name
@@ -109,6 +109,7 @@ def status_page(report: StatusReport, rows: Sequence[Row]) -> str:
         is_healthy=all(row.ok for row in rows),
         versions=_versions(report),
         credentials=_credentials(report),
+        endless=_endless(report),
         charts=[*_charts(report)],
         tables=tables,
         differences=[each for holder in holders for each in holder.differences()],
@@ -202,31 +203,40 @@ def _versions(report: StatusReport) -> list[_Version]:
 
 @dataclass(frozen=True)
 class _Lifetime:
-    """A credential: when it ends, for people, and the part of its life that is over, of 100."""
+    """A credential that ends: when, for people, and the part of its life that is over, of 100."""
 
     name: str
     ends: str
-    used: int = 0
-    is_near: bool = False
+    used: int
+    is_near: bool
+
+
+def _terms(report: StatusReport) -> dict[str, Term]:
+    """Return the lives of the credentials that end, by name, the first to end first."""
+    found = [each for state in report.states.values() for each in state.credentials.items()]
+    return dict(sorted(found, key=lambda each: each[1].ends))
 
 
 def _credentials(report: StatusReport) -> list[_Lifetime]:
-    """Return the credentials, those that end first before the others."""
-    terms: dict[str, Term] = {}
-    for state in report.states.values():
-        terms |= state.credentials
-    ordered = sorted(terms.items(), key=lambda each: each[1].ends)
-    found = [
-        _Lifetime(
-            name, until(term, report.at), _used(term, report.at), term.is_near_its_end(report.at)
-        )
-        for name, term in ordered
+    now = report.at
+    return [
+        _Lifetime(name, until(term, now), _used(term, now), term.is_near_its_end(now))
+        for name, term in _terms(report).items()
     ]
-    for each in report.desired.every_account() if report.desired else ():
-        if each.credentials not in terms:
-            how = "does not end" if each.auth is None else "no secret: logs in with a signed token"
-            found.append(_Lifetime(each.credentials, how))
-    return found
+
+
+def _endless(report: StatusReport) -> list[str]:
+    """Return sentences on the credentials of the project file that do not end."""
+    ending = _terms(report)
+    accounts = report.desired.every_account() if report.desired else ()
+    secrets = [each for each in accounts if each.auth is None and each.credentials not in ending]
+    signed = [each for each in accounts if each.auth is not None]
+    kinds = {"Without an end": secrets, "Without a secret, as a platform signs logins": signed}
+    return [
+        f"{what}: {join_names(each.credentials for each in some)}"
+        for what, some in kinds.items()
+        if some
+    ]
 
 
 def _used(term: Term, now: datetime) -> int:
