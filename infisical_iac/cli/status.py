@@ -182,7 +182,7 @@ def _ask_for_new_versions(settings: "Settings") -> "Callable[[], list[VersionRep
 
 
 def _assess_drift(
-    host: "Host", settings: "Settings", facts: "StatusReport | None"
+    host: "Host", settings: "Settings", facts: "StatusReport | None" = None
 ) -> tuple[Row, list[Row]]:
     """Return the row on drift, and the rows on what is inside Infisical.
 

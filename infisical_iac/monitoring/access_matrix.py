@@ -24,7 +24,7 @@ _ROLES: Mapping[str, Level] = {
 _UNKNOWN = "not in the project file"
 
 
-class Place(NamedTuple):
+class FolderPlace(NamedTuple):
     """A folder of an environment."""
 
     environment: str
@@ -39,7 +39,7 @@ class Cell(NamedTuple):
 
 
 @dataclass
-class Holder:
+class AccessHolder:
     """A person, an identity or a group, with its access.
 
     Attributes:
@@ -52,11 +52,11 @@ class Holder:
     kind: Kind
     name: str
     note: str = ""
-    declared: dict[Place, Level] = field(default_factory=dict)
-    actual: dict[Place, Level] = field(default_factory=dict)
+    declared: dict[FolderPlace, Level] = field(default_factory=dict)
+    actual: dict[FolderPlace, Level] = field(default_factory=dict)
     is_accepted: bool = False
 
-    def cell(self, place: Place) -> Cell:
+    def cell(self, place: FolderPlace) -> Cell:
         """Return what is shown for a place."""
         declared = self.declared.get(place, "")
         actual = self.actual.get(place, declared)
@@ -74,24 +74,24 @@ class Holder:
 
 
 @dataclass(frozen=True)
-class Table:
+class AccessTable:
     """A part of the matrix: some folders of an environment, and who has access to any of them."""
 
     environment: str
     folders: Sequence[str]
-    rows: Sequence[tuple[Holder, Sequence[Cell]]]
+    rows: Sequence[tuple[AccessHolder, Sequence[Cell]]]
 
 
-def tabulate(desired: Workspace, holders: Sequence[Holder]) -> list[Table]:
+def tabulate(desired: Workspace, holders: Sequence[AccessHolder]) -> list[AccessTable]:
     """Return the matrix in tables that are narrow enough for a page."""
     tables, every = [], _folders(desired)
     for environment in desired.environments:
         for start in range(0, len(every), _FOLDERS_OF_A_TABLE):
             folders = every[start : start + _FOLDERS_OF_A_TABLE]
-            places = [Place(environment.slug, folder) for folder in folders]
+            places = [FolderPlace(environment.slug, folder) for folder in folders]
             rows = [(each, [each.cell(place) for place in places]) for each in holders]
             shown = [(each, cells) for each, cells in rows if any(map(any, cells))]
-            tables.append(Table(environment.slug, folders, shown))
+            tables.append(AccessTable(environment.slug, folders, shown))
     return tables
 
 
@@ -102,13 +102,15 @@ def _folders(desired: Workspace) -> list[str]:
 
 def list_holders(
     desired: Workspace, admin_email: str, seen: tuple[Goal, Actual, AccessState] | None
-) -> list[Holder]:
+) -> list[AccessHolder]:
     """Return everybody with access, people first.
 
     Args:
         seen: the goal with the actual state and access; None if the server was not read.
     """
-    places = [Place(each.slug, path) for each in desired.environments for path in _folders(desired)]
+    places = [
+        FolderPlace(each.slug, path) for each in desired.environments for path in _folders(desired)
+    ]
     holders = _Holders(desired, admin_email, reads_all=bool(seen and seen[0].isolation == "viewer"))
     holders.declare(places)
     if seen:
@@ -118,11 +120,11 @@ def list_holders(
 
 
 def _states(
-    places: Iterable[Place], goal: Goal, actual: Actual, access: AccessState
-) -> Iterator[tuple[Place, Actual, AccessState]]:
+    places: Iterable[FolderPlace], goal: Goal, actual: Actual, access: AccessState
+) -> Iterator[tuple[FolderPlace, Actual, AccessState]]:
     """Yield each place with the project that holds it, if that project is there."""
     parts = parts_of(goal.desired) if goal.is_split else ()
-    keys = {Place(each.environment.slug, each.folder): each.key for each in parts}
+    keys = {FolderPlace(each.environment.slug, each.folder): each.key for each in parts}
     for place in places:
         key = keys.get(place)
         there = actual.parts.get(key) if key else actual
@@ -136,9 +138,9 @@ class _Holders:
     def __init__(self, desired: Workspace, admin_email: str, *, reads_all: bool) -> None:
         self.desired, self.reads_all = desired, reads_all
         self.admin_email = admin_email.lower()
-        self.found: dict[tuple[str, str], Holder] = {}
+        self.found: dict[tuple[str, str], AccessHolder] = {}
 
-    def declare(self, places: Sequence[Place]) -> None:
+    def declare(self, places: Sequence[FolderPlace]) -> None:
         """Add the holders that the project file names, and the two that the deploy needs."""
         first = self._add("person", self.admin_email, note="first administrator")
         deployer = self._add("identity", DEPLOYER, note="the deploy logs in with it")
@@ -156,7 +158,7 @@ class _Holders:
                 given = Privilege("", account.privilege, False, tuple(account.grants))
                 holder.declared = {place: find_level((), [given], *place) for place in places}
 
-    def observe(self, place: Place, there: Actual, access: AccessState, goal: Goal) -> None:
+    def observe(self, place: FolderPlace, there: Actual, access: AccessState, goal: Goal) -> None:
         """Add what the server gives in a place."""
         for email, person in access.people.members.items():
             self._observe_person(place, email, person, goal)
@@ -178,7 +180,9 @@ class _Holders:
             level = find_level(roles_of(each), (), *place)
             self._set("group", group["id"], place, level, group["name"])
 
-    def _observe_person(self, place: Place, email: str, person: PersonState, goal: Goal) -> None:
+    def _observe_person(
+        self, place: FolderPlace, email: str, person: PersonState, goal: Goal
+    ) -> None:
         if person.privileges is None and goal.grants and set(person.roles) == {"no-access"}:
             return  # Only the administrator sees privileges of people.
         self._set("person", email, place, find_level(person.roles, person.privileges or (), *place))
@@ -191,7 +195,7 @@ class _Holders:
         self,
         kind: Kind,
         key: str,
-        place: Place,
+        place: FolderPlace,
         level: Level,
         name: str = "",
     ) -> None:
@@ -209,6 +213,6 @@ class _Holders:
             self._add(kind, key, shown, note).is_accepted = bool(reason)
         self.found[kind, key].actual[place] = level
 
-    def _add(self, kind: Kind, key: str, name: str = "", note: str = "") -> Holder:
-        self.found[kind, key] = holder = Holder(kind, name or key, note)
+    def _add(self, kind: Kind, key: str, name: str = "", note: str = "") -> AccessHolder:
+        self.found[kind, key] = holder = AccessHolder(kind, name or key, note)
         return holder

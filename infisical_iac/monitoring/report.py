@@ -20,7 +20,7 @@ from infisical_iac.core.change import Change, Row, together
 from infisical_iac.core.rendering import template
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names, pluralize
-from infisical_iac.monitoring.access_matrix import Holder, Table, list_holders, tabulate
+from infisical_iac.monitoring.access_matrix import AccessHolder, AccessTable, list_holders, tabulate
 from infisical_iac.monitoring.health import HealthState
 from infisical_iac.stack.settings import image_name
 from infisical_iac.workspace.credential_file import Term, until
@@ -88,7 +88,7 @@ class StatusReport:
         return found[::-1][:_RUNS]
 
     @property
-    def holders(self) -> list[Holder]:
+    def holders(self) -> list[AccessHolder]:
         """Everybody with access."""
         if self.desired is None or self.settings is None:
             return []
@@ -98,7 +98,7 @@ class StatusReport:
 def status_page(report: StatusReport, rows: Sequence[Row]) -> str:
     """Return the page on the status: what needs attention comes first."""
     holders = report.holders
-    tables: list[Table] = tabulate(report.desired, holders) if report.desired else []
+    tables: list[AccessTable] = tabulate(report.desired, holders) if report.desired else []
     return template(
         "status.html",
         report=report,
@@ -176,7 +176,7 @@ def _text(moment: datetime) -> str:
 
 
 @dataclass(frozen=True)
-class _Version:
+class ProgramVersion:
     """A program: the versions that run, the one that should, and newer ones."""
 
     name: str
@@ -189,15 +189,19 @@ class _Version:
         return self.runs == self.due
 
 
-def _versions(report: StatusReport) -> list[_Version]:
+def _versions(report: StatusReport) -> list[ProgramVersion]:
     if report.settings is None:
         return []
     newer = {each.name: each.newest or each.major for each in report.newest}
-    found = [_Version(bundle.NAME, bundle.version(), bundle.version(), newer.get(bundle.NAME, ""))]
+    found = [
+        ProgramVersion(bundle.NAME, bundle.version(), bundle.version(), newer.get(bundle.NAME, ""))
+    ]
     for each in list_pinned(report.settings):
         due = image_name(each.reference)
         runs = dict.fromkeys(map(image_name, report.running.get(each.name, ())))
-        found.append(_Version(each.name, ", ".join(runs) or "–", due, newer.get(each.name, "")))
+        found.append(
+            ProgramVersion(each.name, ", ".join(runs) or "–", due, newer.get(each.name, ""))
+        )
     return found
 
 
@@ -220,7 +224,7 @@ def _terms(report: StatusReport) -> dict[str, Term]:
 def _credentials(report: StatusReport) -> list[_Lifetime]:
     now = report.at
     return [
-        _Lifetime(name, until(term, now), _used(term, now), term.is_near_its_end(now))
+        _Lifetime(name, until(term, now), _part_of_life(term, now), term.is_near_its_end(now))
         for name, term in _terms(report).items()
     ]
 
@@ -239,7 +243,7 @@ def _endless(report: StatusReport) -> list[str]:
     ]
 
 
-def _used(term: Term, now: datetime) -> int:
+def _part_of_life(term: Term, now: datetime) -> int:
     return max(0, min(100, round((now - term.begins) / (term.ends - term.begins) * 100)))
 
 

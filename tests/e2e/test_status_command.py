@@ -73,7 +73,7 @@ def test_status_and_plan_are_written_as_pages_without_a_secret(
     deployed_host.run("systemctl start infisical-backup.service")
     made = secrets(deployed_host)
     for command, facts in (
-        ("status", ("Drift", "v0.165.16", "1 of 1 run succeeded", "backend-production", "apply")),
+        ("status", ("Drift", "v0.165.16", "<p>1 of 1 run", "backend-production", "apply")),
         ("plan", ("Nothing to change",)),
     ):
         plain = infisical_iac(deployed_host.name, command)

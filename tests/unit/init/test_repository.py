@@ -365,6 +365,7 @@ def _list_scripts(system: str) -> dict[str, str]:
 
 def _find_command(job: dict[str, Any]) -> dict[str, Any]:
     """Return the step of a job at GitHub that runs a command."""
+    found: dict[str, Any]
     (found,) = (each for each in job["steps"] if "run" in each)
     return found
 

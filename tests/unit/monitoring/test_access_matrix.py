@@ -5,7 +5,13 @@ from dataclasses import replace
 import pytest
 
 from infisical_iac.api.identities import Identity
-from infisical_iac.monitoring.access_matrix import Cell, Holder, Place, list_holders, tabulate
+from infisical_iac.monitoring.access_matrix import (
+    AccessHolder,
+    Cell,
+    FolderPlace,
+    list_holders,
+    tabulate,
+)
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.foreign import AccessState
 from infisical_iac.workspace.load import load
@@ -14,12 +20,12 @@ from tests.unit.deployment import ADMIN, TEXT, Deployment
 from tests.unit.pages import MANY, build_report
 from tests.unit.people_deployment import PEOPLE
 
-_BACKEND = Place("production", "/backend")
-_SHARED = Place("production", "/shared")
-_PYTHON = Place("production", "/services/python")
+_BACKEND = FolderPlace("production", "/backend")
+_SHARED = FolderPlace("production", "/shared")
+_PYTHON = FolderPlace("production", "/services/python")
 
 
-def _named(text: str = PEOPLE) -> dict[str, Holder]:
+def _named(text: str = PEOPLE) -> dict[str, AccessHolder]:
     return {each.name: each for each in build_report(text).holders}
 
 
@@ -69,7 +75,7 @@ def test_a_privilege_that_somebody_changed_differs() -> None:
     holders = list_holders(goal.desired, ADMIN, (goal, changed, access))
     (holder,) = (each for each in holders if each.name == name)
     assert holder.cell(_BACKEND) == Cell("", differs=True)
-    assert holder.cell(Place("staging", "/backend")) == Cell("reads", differs=True)
+    assert holder.cell(FolderPlace("staging", "/backend")) == Cell("reads", differs=True)
     assert len([*holder.differences()]) == 4
 
 

