@@ -18,8 +18,9 @@ _NODES = "docker node inspect --format '{{json .}}' $(docker node ls --quiet)"
 _STANDBYS = "SELECT state, sync_state FROM pg_stat_replication"
 _HEALTH = "etcdctl endpoint health --cluster 2>&1"
 _SENTINEL = (
-    "sh -c '. /run/secrets/env; export REDISCLI_AUTH=$REDIS_PASSWORD; for of in replicas "
-    "sentinels; do redis-cli $CLI -p 26379 sentinel $of infisical; done'"
+    "sh -c '. /run/secrets/env; export REDISCLI_AUTH=$REDIS_PASSWORD; for of in "
+    "get-master-addr-by-name replicas sentinels; do redis-cli $CLI -p 26379 sentinel $of "
+    "infisical; done'"
 )
 
 
@@ -57,10 +58,10 @@ def read(cluster: Cluster) -> State:
     standbys = cluster.sql(primaries[0], _STANDBYS) if primaries else ""
     found |= state.postgres(len(primaries), standbys.splitlines())
     found |= state.etcd(cluster.inside(numbers[0], f"etcd-{numbers[0]}", _HEALTH))
-    for number in numbers:
-        output = cluster.inside(number, f"sentinel-{number}", _SENTINEL)
+    answers = {n: cluster.inside(n, f"sentinel-{n}", _SENTINEL) for n in numbers}
+    for number, output in answers.items():
         found |= state.sentinel(number, output)
-    return found
+    return {**found, **state.redis(answers.values())}
 
 
 def _is_primary(cluster: Cluster, number: int) -> bool:

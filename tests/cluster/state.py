@@ -18,6 +18,7 @@ from infisical_iac.cluster.swarm_state import ETCD, JOINED
 # The parts by name, and the state of each.
 State = Mapping[str, str]
 
+_ONE_MASTER = "one master"
 _HOW_ETCD_BEGAN = (ETCD, JOINED)
 
 
@@ -67,11 +68,20 @@ def sentinel(number: int, output: str) -> State:
     return {f"sentinel-{number}": _sentinel(1 + flags.count("sentinel"), flags.count("slave"))}
 
 
+def redis(outputs: Iterable[str]) -> State:
+    """Return whether the sentinels name the same master of Redis, which each prints first."""
+    masters = {(output.splitlines() or ["none"])[0] for output in outputs}
+    return {
+        "Redis": _ONE_MASTER if len(masters) == 1 else f"masters {' and '.join(sorted(masters))}"
+    }
+
+
 def healthy_state(numbers: Sequence[int]) -> State:
     """Return the state of the data nodes of a healthy cluster."""
     count = len(numbers)
     seen = {f"sentinel-{number}": _sentinel(count, count - 1) for number in numbers}
-    return {"PostgreSQL": _postgres(1, count - 1, 1), "etcd": _etcd(count), **seen}
+    databases = {"PostgreSQL": _postgres(1, count - 1, 1), "Redis": _ONE_MASTER}
+    return {**databases, "etcd": _etcd(count), **seen}
 
 
 def differences(before: State, after: State) -> list[str]:

@@ -3,7 +3,7 @@
 
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -29,8 +29,12 @@ export const casesOf = (group, client) =>
     ...(client === "sdk" && vectors.sdk[group][each.name]?.node),
   }));
 
+/** The directory of all of this process, which is removed at its end. */
+const root = mkdtempSync(join(tmpdir(), "infisical-config-"));
+process.on("exit", () => rmSync(root, { recursive: true, force: true }));
+
 /** Make an empty directory. */
-export const directory = () => mkdtempSync(join(tmpdir(), "infisical-config-"));
+export const directory = () => mkdtempSync(join(root, "-"));
 
 /**
  * Make a directory with files; only the owner can read those that begin with `.env`.

@@ -153,6 +153,29 @@ def test_a_new_sentinel_asks_the_others_for_the_master(node: Node) -> None:
     assert "monitor infisical redis-2 6379 2" in node.start("sentinel.sh", "sentinel-1")
 
 
+def test_a_sentinel_that_was_down_takes_the_master_that_the_others_chose_meanwhile(
+    node: Node,
+) -> None:
+    """The others answer only after two seconds, as the network does after a boot."""
+    own = "sentinel monitor infisical redis-2 6379 2\nsentinel config-epoch infisical 5\n"
+    (node.data / "sentinel.conf").write_text(own)
+    node.answer("sentinel-3", "redis-1", 6)
+    (node.programs / "sentinel-3").rename(node.root / "later")
+    late = (
+        f'test "$(wc -l <"$HOST/slept")" -lt 2 || cp {node.root}/later {node.programs}/sentinel-3'
+    )
+    node.program("sleep", f'echo "$@" >>"$HOST/slept"\n{late}\n')
+    text = node.start("sentinel.sh", "sentinel-2")
+    assert "sentinel monitor infisical redis-1 6379 2" in text
+    assert (node.root / "slept").read_text().split() == ["1", "1"]
+
+
+def test_a_sentinel_that_nobody_answers_keeps_its_own_decision(node: Node) -> None:
+    (node.data / "sentinel.conf").write_text("sentinel monitor infisical redis-3 6379 2\n")
+    assert "monitor infisical redis-3 6379 2" in node.start("sentinel.sh", "sentinel-2")
+    assert (node.root / "slept").read_text().split() == ["1"] * 10
+
+
 def test_the_first_sentinels_watch_the_first_redis(node: Node) -> None:
     text = node.start("sentinel.sh", "sentinel-1")
     assert "sentinel monitor infisical redis-1 6379 2" in text

@@ -94,6 +94,12 @@ def test_a_changed_or_missing_node_is_a_difference() -> None:
     assert state.differences(before, {})[0].endswith(" → not there")
 
 
+def test_the_sentinels_must_name_the_same_master() -> None:
+    different = state.redis(["redis-1\n6379\n", "redis-2\n6379\n", ""])
+    assert different == {"Redis": "masters none and redis-1 and redis-2"}
+    assert state.redis(["redis-1\n6379\n"] * 3) != different
+
+
 def _numbers(line: str) -> tuple[str, list[int], list[int]]:
     """Return the name in a line of differences, and the numbers before and after."""
     name, _, states = line.partition(": ")
@@ -106,6 +112,7 @@ def test_data_nodes_are_complete_with_one_primary_two_standbys_and_three_members
     sees = f"name\nredis-2:6379\n{replica}{replica}{other}{other}"
     found = {
         **state.postgres(1, ["streaming|sync", "streaming|async"]),
+        **state.redis(["redis-2\n6379\n"] * 3),
         **state.etcd(HEALTH.replace("unhealthy", "healthy")),
         **{key: how for number in (1, 2, 3) for key, how in state.sentinel(number, sees).items()},
     }
