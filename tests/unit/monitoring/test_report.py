@@ -78,7 +78,7 @@ def test_unhealthy_rows_come_first_with_what_to_do() -> None:
     rows = [Row("Disk", "enough"), Row("Drift", "~ a; ~ b", ok=False)]
     page = status_page(StatusReport("acme", NOW), rows)
     assert page.index("~ a; ~ b") < page.index("enough")
-    assert "<code>infisical-iac apply</code> repairs" in page
+    assert "apply</code> repairs" in page
     rows = [Row("Drift", "can't be determined: `infisical-iac verify`", ok=False)]
     assert "repairs" not in status_page(StatusReport("acme", NOW), rows)
 
