@@ -5,8 +5,7 @@ from contextlib import AbstractContextManager
 from functools import partial
 
 from infisical_iac.api import contents
-from infisical_iac.api.client import Client
-from infisical_iac.api.lists import gather
+from infisical_iac.api.client import Client, gather
 
 PROJECT = "chainalign"
 ENVIRONMENT = "production"

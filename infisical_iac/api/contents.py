@@ -3,8 +3,7 @@
 from typing import Any
 from urllib.parse import quote
 
-from infisical_iac.api.client import Client
-from infisical_iac.api.lists import gather_by
+from infisical_iac.api.client import Client, gather_by
 from infisical_iac.core.errors import ApiError
 
 Json = dict[str, Any]

@@ -6,8 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from infisical_iac.api.client import Client
-from infisical_iac.api.lists import all_of
+from infisical_iac.api.client import Client, all_of
 from infisical_iac.core.errors import UserError
 
 _CONFIG = "/api/v1/admin/config"

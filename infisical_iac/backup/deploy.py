@@ -24,7 +24,7 @@ from infisical_iac.core.operation import Commands, or_up_to_date, planned_operat
 from infisical_iac.core.remote import remove, run, write
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.site import Known
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 
 
 @dataclass(frozen=True)

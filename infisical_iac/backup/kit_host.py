@@ -10,8 +10,18 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from infisical_iac.backup import kit_sheet, signing
-from infisical_iac.backup.kit import ESSENTIAL, Kit, Versions, check, check_forms
+from infisical_iac.backup import signing
+from infisical_iac.backup.kit import (
+    ESSENTIAL,
+    Kit,
+    Versions,
+    check,
+    check_forms,
+    compute_sheet_digest,
+    read_text,
+    save_sheet,
+    seal,
+)
 from infisical_iac.backup.recipients import Identity, Recipient, parse
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.core import audit, audit_entries
@@ -158,15 +168,15 @@ def make(
         key = signing_key(kit)
         signer = signing.compute_fingerprint(key.public_key())
         signing.refuse_another(signer, setting=settings.backup.recovery_fingerprint)
-        text = kit_sheet.seal(kit, to, key, known)
-        kit_sheet.save(output, text, force=force)
-        remember(record_of(kit, kit_sheet.compute_fingerprint(text), signer))
+        text = seal(kit, to, key, known)
+        save_sheet(output, text, force=force)
+        remember(record_of(kit, compute_sheet_digest(text), signer))
         changes += [f"recipient {each}" for each in kit.recipients]
     return kit, text, signer
 
 
 def _assemble(found: KitContents, settings: Settings, to: Sequence[Recipient]) -> Kit:
-    workspace = kit_sheet.read(Path(settings.workspace.workspace_file))
+    workspace = read_text(Path(settings.workspace.workspace_file))
     kit = Kit(
         at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         by=audit_entries.operator_name(),

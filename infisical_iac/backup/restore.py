@@ -14,9 +14,8 @@ from pyinfra import logger
 from pyinfra.context import host
 
 from infisical_iac.api import identities
-from infisical_iac.api.client import Client
-from infisical_iac.api.lists import all_of, gather
-from infisical_iac.api.universal_auth import client_secrets
+from infisical_iac.api.client import Client, all_of, gather
+from infisical_iac.api.identities import client_secrets
 from infisical_iac.backup import kit_host, manifest, snapshot
 from infisical_iac.backup.kit import Opened
 from infisical_iac.backup.kit_host import Placing
@@ -34,7 +33,7 @@ from infisical_iac.host.site import Site, at
 from infisical_iac.instance import given
 from infisical_iac.instance.settings import GIVEN
 from infisical_iac.stack import compose, edge, session
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.deploy import configure_containers, run_containers
 from infisical_iac.stack.keys import Keys
 from infisical_iac.stack.model import describe_kept_data

@@ -10,8 +10,7 @@ from pyinfra.api.deploy import deploy
 from pyinfra.context import host
 
 from infisical_iac.api import contents, identities, instance, login
-from infisical_iac.api.client import Client
-from infisical_iac.api.lists import gather, gather_by
+from infisical_iac.api.client import Client, gather, gather_by
 from infisical_iac.backup import kit_host, restore, snapshot
 from infisical_iac.backup.deploy import backup
 from infisical_iac.backup.restore import DIRECTORY, PROJECT, RestoreSite, SnapshotSource, latest

@@ -11,7 +11,7 @@ from infisical_iac.change.releases import parse_unfinished
 from infisical_iac.core.agent import Question
 from infisical_iac.host.site import Site, at
 from infisical_iac.stack import keys
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.deploy import configure_containers, make_keys, run_containers
 from infisical_iac.stack.deploy import questions as stack_questions
 from infisical_iac.stack.state import deployment_question

@@ -8,8 +8,7 @@ from pathlib import Path
 
 from infisical_iac.check import env_files, model, startup
 from infisical_iac.check.model import Cause, CheckFinding
-from infisical_iac.check.samples import Sample, find_samples
-from infisical_iac.check.usage import ServiceCode, is_test, usage
+from infisical_iac.check.usage import Sample, ServiceCode, find_samples, is_test, usage
 from infisical_iac.core.errors import FileError
 from infisical_iac.dotenv import languages
 from infisical_iac.migrate import cleaning, find

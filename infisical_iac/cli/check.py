@@ -11,14 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from infisical_iac.api import contents
+from infisical_iac.api.client import gather_by
 from infisical_iac.api.contents import is_visible
-from infisical_iac.api.lists import gather_by
 from infisical_iac.check import hygiene, model, usage
 from infisical_iac.check.env_files import MIGRATED, TRACKED, UNTRACK
 from infisical_iac.check.model import CheckFinding, Judged, summarize
 from infisical_iac.check.repository import Repository, complete
-from infisical_iac.check.samples import find_outdated, write_samples
 from infisical_iac.check.sarif import as_sarif
+from infisical_iac.check.usage import find_outdated, write_samples
 from infisical_iac.cli.options import FOUND, inventory_option, json_option, project_file_option
 from infisical_iac.core import atomic, bundle
 from infisical_iac.core.errors import printable

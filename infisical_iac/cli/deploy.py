@@ -62,12 +62,12 @@ def plan(ctx: click.Context, inventory: str, as_json: bool, page: Path | None) -
     """
     # The import patches the process with gevent, which other commands do not need.
     from infisical_iac.core.deployment import open_deployment
-    from infisical_iac.workspace.credentials_issue import warnings
+    from infisical_iac.workspace.deploy import credential_warnings
 
     with open_deployment(inventory, writes=None) as deployment:
         (planned, unknown), blocked = deployment.plan(), deployment.journal.blocked_parts
         foreign = deployment.journal.foreign
-        notes = [*warnings(), *deployment.journal.notes]
+        notes = [*credential_warnings(), *deployment.journal.notes]
     restarting = restarts(planned)
     if as_json:
         data: dict[str, object] = {"changes": as_data(planned), "blocked": as_data(blocked)}

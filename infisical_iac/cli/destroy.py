@@ -13,7 +13,7 @@ from infisical_iac.core.terminal import echo
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
-    from infisical_iac.stack.destroy import HostRemoval
+    from infisical_iac.stack.deploy import HostRemoval
 
 
 _BACKUPS = "/var/backups/infisical-iac"
@@ -71,7 +71,7 @@ def destroy(
 
 def _target(host: "Host", inventory: str) -> "HostRemoval":
     from infisical_iac.core.topology import SINGLE, hook
-    from infisical_iac.stack.destroy import HostRemoval
+    from infisical_iac.stack.deploy import HostRemoval
 
     topology = str(host.data.get("topology") or SINGLE)
     return hook(HostRemoval, topology).of(host, inventory)

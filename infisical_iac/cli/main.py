@@ -119,6 +119,9 @@ def _print(error: UserError | click.ClickException | click.Abort) -> None:
         "docs": "bundle",
         "scale-out": "scale",
         "scale-in": "scale",
+        "recovery-kit": "recovery",
+        "restore": "recovery",
+        "server": "main",
     },
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -131,4 +134,26 @@ def main() -> None:
 
     Shell completion: add `eval "$(_INFISICAL_IAC_COMPLETE=bash_source infisical-iac)"` to
     ~/.bashrc; zsh_source and fish_source likewise.
+    """
+
+
+# Here, as its commands import the library of Hetzner's API, which their list does not need.
+@click.group(
+    cls=LazyGroup,
+    summaries={
+        "plan": "Show the resources to create, with prices.",
+        "create": "Create the server and everything that belongs to it.",
+        "list": "List the resources at Hetzner Cloud.",
+        "adopt": "Take over resources of an earlier version.",
+        "replace": "Replace the server, and keep its volume and addresses.",
+        "destroy": "Delete the server; the volume stays.",
+    },
+    module="server",
+)
+def server() -> None:
+    """Create, replace and destroy the server at Hetzner Cloud, with everything that belongs to it.
+
+    The API token is read from HCLOUD_TOKEN; the settings are those with names that begin with
+    `server_`. Only resources that carry the labels managed-by=infisical-iac and
+    infisical-iac-deployment with the setting `server_name` are ever changed.
     """

@@ -37,7 +37,7 @@ from infisical_iac.workspace.model import Workspace
         "history": "Search the history of git for the values.",
     },
     module="migrate_{}",
-    modules={"scan": "migrate"},
+    modules={"scan": "migrate", "verify": "migrate_apply"},
 )
 def migrate() -> None:
     """Move the .env files of a repository into Infisical, byte for byte, with proof.

@@ -1,4 +1,4 @@
-"""`infisical-iac migrate apply`: write the planned secrets, read them back, and report."""
+"""`infisical-iac migrate apply` and `verify`: write the planned secrets, and verify them later."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -20,12 +20,21 @@ from infisical_iac.cli.options import (
     lock_options,
     project_file_option,
 )
+from infisical_iac.cli.output import print_notes
 from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.core.wording import pluralize
-from infisical_iac.migrate import plan_file, planning, report, verify
+from infisical_iac.migrate import plan_file, planning, report
+from infisical_iac.migrate.access import inspect_access
 from infisical_iac.migrate.apply import Pending, Policy, Transfer, Work, move
 from infisical_iac.migrate.model import Secret
-from infisical_iac.migrate.plan_file import MigrationPlan, follow_renames, former_folders
+from infisical_iac.migrate.plan_file import (
+    MigrationPlan,
+    follow_renames,
+    former_folders,
+    unknown_services,
+)
+from infisical_iac.migrate.report import mark_verified
+from infisical_iac.migrate.verify import find_changes, planned_values, read, require_held
 from infisical_iac.workspace.goal import Layout
 from infisical_iac.workspace.memory import locate
 from infisical_iac.workspace.reach import Reached, reach
@@ -77,7 +86,7 @@ def apply(
         earlier, plan = plan, follow_renames(plan, reached.desired)
         secrets = planning.read_values(plan, root, key, reached.desired, str(file))
         layout = locate(reached.client, reached)
-        verify.require_held(layout, [each.name[:2] for each in secrets])
+        require_held(layout, [each.name[:2] for each in secrets])
         pending.follow_renames(layout, secrets, former_folders(earlier, plan, reached.desired))
         moved = _transfer(reached, layout, secrets, on_conflict, pending, quiet=as_json)
     at = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -164,3 +173,78 @@ def _lines(plan: MigrationPlan, data: dict[str, Any]) -> Iterator[str]:
             f"  {each['file']}:{each['line']} {each['key']}: {each['length']} bytes, as "
             f"{each['grammar']} reads it; other programs read it differently"
         )
+
+
+@click.command()
+@plan_argument
+@inventory_option
+@project_file_option("--workspace-file")
+@click.option(
+    "--credentials",
+    "directory",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Directory of the services' credentials. [default: on the inventory's host]",
+)
+@json_option
+@click.pass_context
+def verify(
+    ctx: click.Context,
+    file: Path,
+    inventory: str,
+    project_file: Path | None,
+    directory: Path | None,
+    as_json: bool,
+) -> None:
+    """Verify that every key of the plan is in Infisical, unchanged, and read by its service only.
+
+    PLAN is the file that `migrate plan` wrote, by default migration.yaml.
+
+    Values are compared by their hashes, so the files are not needed. Each service's access is
+    tested by a login with its own credentials; with INFISICAL_API_URL and without --credentials, it
+    is derived from the service's roles and privileges. The access of other identities and people in
+    the project is always derived so, and that of services that log in by a token of their platform:
+    a note names each. Nothing is changed in Infisical, and no value is shown. The
+    time of a success is written to migration-report.json, for `migrate clean`.
+
+    Exit status: 0 if everything is as planned; 2 if something is not; 1 for an error, or if the
+    members of the project can't be read.
+    """
+    plan, key = plan_file.load(file), plan_file.load_key(file)
+    planned = planned_values(plan)
+    with reach(inventory, project_file, None, needs_admin=False) as reached:
+        plan.require_project(file, reached.desired)
+        layout = locate(reached.client, reached)
+        # A renamed service is found by its present folder, also while that has the former name.
+        renamed = planned_values(follow_renames(plan, reached.desired))
+        actual = read(reached.client, layout, {each[:2] for each in (*planned, *renamed)})
+        plan = follow_renames(plan, reached.desired, actual)
+        expected = planned_values(plan)
+        there = {name: each for name, each in expected.items() if name in actual}
+        access = inspect_access(reached, layout, there, directory)
+        notes = [*access.notes, *unknown_services(plan, reached.desired)]
+    problems = [*find_changes(expected, actual, key), *access.problems]
+    is_verified = access.is_checked and not problems
+    # The report has the folders from before a rename, or those from after it.
+    either = planned | expected
+    mark_verified(file.parent, either, datetime.now(UTC) if is_verified else None)
+    if as_json:
+        checks = {"secrets": len(expected), "problems": problems}
+        checks |= {"access_checked": access.is_checked}
+        print_data({**checks, "readers": access.readers, "notes": notes})
+    else:
+        show(f"✗ {each}" for each in problems)
+        sign = "✓" if is_verified else "✗"
+        secrets = pluralize(len(expected), "secret")
+        show([f"{sign} {secrets}, {pluralize(len(problems), 'problem')}"])
+        print_notes(notes)
+        if is_verified:
+            echo(describe_next(file))
+    ctx.exit(FOUND if problems else 0 if access.is_checked else 1)
+
+
+def describe_next(file: Path) -> str:
+    """Return the steps that end a migration whose plan is in `file`."""
+    return (
+        "Next: start each service with its secrets (`infisical-iac docs loaders`), then "
+        f"`infisical-iac check`, then `infisical-iac migrate clean {file}`."
+    )

@@ -126,19 +126,19 @@ def lock_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def open_host(
-    inventory: str, lock: Lock | None = None, *, quorum: bool = True, shares: bool = True
+    inventory: str, lock: Lock | None = None, *, quorum: bool = True
 ) -> "Iterator[tuple[Host, Settings]]":
     """Connect to the host of an inventory, and yield it with its settings.
 
     Args:
         lock: takes the host's lock; None for a command that only reads.
-        quorum, shares: as of `core.inventory.connect`.
+        quorum: as of `core.inventory.connect`.
     """
     # The import patches the process with gevent, which commands without a host do not need.
     from infisical_iac.core import inventory as hosts
     from infisical_iac.core.settings import load
 
-    with hosts.connect(inventory, quorum=quorum, shares=shares) as host:
+    with hosts.connect(inventory, quorum=quorum) as host:
         settings = load(host.data.dict())  # type: ignore[no-untyped-call]
         if lock:
             lock(host)

@@ -1,24 +1,29 @@
-"""Deploy a cluster's stack and its certificates: the steps of the leader and of other nodes."""
+"""Deploy a cluster's stack and its certificates on the leader and other nodes, and remove them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Self
 
+from pyinfra.api.host import Host
 from pyinfra.context import host
 
 from infisical_iac.change.deploy import StackSteps, end_interrupted
-from infisical_iac.cluster import shared_state, stack, upgrade
+from infisical_iac.cluster import change, shared_state, stack, swarm
 from infisical_iac.cluster.site import cluster_site_of
 from infisical_iac.core import journal
 from infisical_iac.core.agent import Question
 from infisical_iac.core.change import Change, UpToDate
+from infisical_iac.core.connection import HOST_DEPLOYMENT, current, each_of, with_others
+from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import Fact, removal, run
 from infisical_iac.core.rendering import script
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack import keys
-from infisical_iac.stack.deploy import configure_containers, make_keys
+from infisical_iac.stack.deploy import HostRemoval, configure_containers, make_keys
 from infisical_iac.stack.deploy import questions as stack_questions
 from infisical_iac.workspace.preflight import Preflight
 
@@ -185,9 +190,96 @@ def roll_out(known: Preflight) -> None:
         project = known.workspace.project.slug
         end_interrupted(known)
         stack.networks(site=site, name="Re-create networks that differ")
-        upgrade.version_change(site=site, project=project, name="Change the version")
+        change.version_change(site=site, project=project, name="Change the version")
         stack.services(site=site, name="Roll out Infisical, PostgreSQL and Redis")
     else:
         unfinished_changes(
             machine=known.machine, name="Discard unfinished changes of a former leader"
         )
+
+
+@dataclass(frozen=True)
+class ClusterRemoval(HostRemoval):
+    """Remove Infisical from all nodes of a cluster; `leader` is a working manager."""
+
+    called: str = "the inventory's"
+    kept: str = "Data and keys are kept, and the Swarm, which records the data of each node."
+    leader: Host = field(kw_only=True)
+
+    @classmethod
+    def of(cls, host: Host, inventory: str) -> Self:
+        if deployment := host.data.get(HOST_DEPLOYMENT):
+            return cls(str(deployment), called="the cluster's", leader=host)
+        return cls(Path(inventory).stem, leader=host)
+
+    @property
+    def _hosts(self) -> list[Host]:
+        return with_others(self.leader)
+
+    def list_deployed(self) -> str:
+        """Return what is present on all nodes, one line each."""
+        found = each_of(self._hosts, lambda _: _run_step("inspect", doing="list what is deployed"))
+        return "\n".join(filter(None, found))
+
+    def back_up(self, directory: str) -> str:
+        """Dump the database into a directory on the node with the primary.
+
+        Raises Refused, or CommandFailed.
+        """
+        roles = each_of(self._hosts, lambda _: _run_step("primary", doing="find the primary"))
+        primaries = [host for host, role in zip(self._hosts, roles, strict=True) if role]
+        if len(primaries) != 1:
+            raise Refused(
+                f"the cluster has {len(primaries)} primaries, and a dump needs exactly one"
+            )
+        each_of(primaries, lambda _: _run_step("backup", directory, doing="back up first"))
+        return primaries[0].name
+
+    def remove(self, *, volumes: bool) -> None:
+        """Remove the stack; with `volumes`, remove the data and the Swarm too.
+
+        Without `volumes` the Swarm stays: it records which node has which part of the data, so that
+        the next deploy finds them. Raises CommandFailed.
+        """
+        _on_each(self._hosts, lambda: run(script("destroy", "stack"), doing="stop the timers"))
+        # If an earlier run was killed while hosts left the swarm, no manager is left to stop them.
+        if _run_step("remove", doing="remove the services") == "removed":
+            self._wait_for_containers_to_end()
+        if volumes:
+            self._leave()
+            self._wait_for_containers_to_end()
+            _on_each(self._hosts, lambda: _run_step("volumes", doing="remove the volumes"))
+            _on_each(
+                self._hosts, lambda: run(script("destroy", "everything"), doing="remove Infisical")
+            )
+
+    def _wait_for_containers_to_end(self) -> None:
+        _on_each(
+            self._hosts, lambda: _run_step("gone", doing="wait until the containers have stopped")
+        )
+
+    def _leave(self) -> None:
+        # One by one: all at once, most hosts would wait for a majority that is leaving too.
+        for each in sorted(self._hosts, key=lambda host: host.name == self.leader.name):
+            with current(each), _name_host_in_errors(each):
+                swarm.leave()
+
+
+def _on_each(hosts: Sequence[Host], call: Callable[[], str]) -> None:
+    def call_on(host: Host) -> None:
+        with _name_host_in_errors(host):
+            call()
+
+    each_of(hosts, call_on)
+
+
+@contextmanager
+def _name_host_in_errors(host: Host) -> Iterator[None]:
+    try:
+        yield
+    except CommandFailed as error:
+        raise CommandFailed(f"{host.name}: {error}") from None
+
+
+def _run_step(*step: str, doing: str) -> str:
+    return run(script("destroy-cluster", *step), doing=doing)

@@ -9,17 +9,19 @@ from infisical_iac.change.deploy import StackSteps
 from infisical_iac.change.rotation import KeyHolders
 from infisical_iac.change.upgrade import VersionChanges
 from infisical_iac.cluster import membership, shared_state
-from infisical_iac.cluster.deploy import ClusterStackSteps
-from infisical_iac.cluster.destroy import ClusterRemoval
-from infisical_iac.cluster.rotation import ClusterKeyHolders
+from infisical_iac.cluster.change import (
+    ClusterKeyHolders,
+    ClusterRestoreSite,
+    ClusterVersionChanges,
+)
+from infisical_iac.cluster.deploy import ClusterRemoval, ClusterStackSteps
 from infisical_iac.cluster.site import ClusterSite
-from infisical_iac.cluster.upgrade import ClusterRestoreSite, ClusterVersionChanges
 from infisical_iac.core.connection import LOST, current
 from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.topology import InventoryHosts
 from infisical_iac.host import site as host_site
-from infisical_iac.stack.destroy import HostRemoval
+from infisical_iac.stack.deploy import HostRemoval
 
 
 class _ClusterHosts(InventoryHosts):

@@ -30,7 +30,7 @@ from infisical_iac.host.deploy import foundation, share
 from infisical_iac.host.firewall import end_egress
 from infisical_iac.host.site import Site
 from infisical_iac.stack import compose, edge, session
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.deploy import given_secrets, ingress, make_keys, run_containers
 from infisical_iac.stack.model import GivenUp, given_up_after_proof, parse_given_up
 from infisical_iac.stack.settings import StackSettings

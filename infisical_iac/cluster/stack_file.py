@@ -22,7 +22,7 @@ from infisical_iac.host.model import MachineState
 from infisical_iac.instance import authorities
 from infisical_iac.instance.network import PROXY_PASSWORD
 from infisical_iac.stack import paths
-from infisical_iac.stack.compose_file import redis_maxmemory_mb, shared_values
+from infisical_iac.stack.compose import redis_maxmemory_mb, shared_values
 
 # SECRETS: the purpose → the keys in /etc/infisical/keys that the secret holds, each as a line
 # `NAME=value` with the key's name in capitals, or a file of certificates.sh in /etc/infisical.

@@ -108,13 +108,13 @@ def together(build: Callable[..., R], *questions: Question[Any]) -> Question[R]:
     return Question(tuple(call for each in questions for call in each.calls), read)
 
 
-def look_ahead(questions: Iterable[Question[Any]], send: Send | None = None) -> None:
+def look_ahead(questions: Iterable[Question[Any]]) -> None:
     """Ask the current host many questions in one remote command, and keep the answers for `look`.
 
     A question without an answer is asked again by the operation that needs it, which then fails.
     """
     calls = [*dict.fromkeys(call for each in questions for call in each.calls)]
-    answers = _request(calls, send or _send)
+    answers = _request(calls, _send)
     journal.current().answers.update(
         (call, answer["value"])
         for call, answer in zip(calls, answers, strict=True)

@@ -18,14 +18,14 @@ from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 
 DIRECTORY = "/var/lib/infisical-trial"
+# After this time the host rolls back by itself. The change and the proof, which may take 35
+# seconds, must have ended before.
 _SECONDS = 60
 _ATTEMPTS = 3
 _ANSWER_SECONDS = 10
 
 
-def try_change(
-    what: str, change: Callable[[], object], *, back: str, seconds: int = _SECONDS
-) -> None:
+def try_change(what: str, change: Callable[[], object], *, back: str) -> None:
     """Make a change on the current host, and keep it only if a new connection works afterwards.
 
     The open connection is not proof, as it was accepted before the change. An unfinished earlier
@@ -38,14 +38,12 @@ def try_change(
         back: the rollback: commands of the shell that root runs with `sh -e`. They must also work
             after half of the change, or after an interrupted rollback. A file that only root can
             read holds them.
-        seconds: the host runs the rollback by itself after this time. `change` and the proof, which
-            may take 35 seconds, must have ended before.
 
     Raises RunFailed, after the rollback, if the change fails or no new connection can be made. If
-    the connection itself breaks, the host rolls back after `seconds`.
+    the connection itself breaks, the host rolls back by itself.
     """
     run(
-        script("trial", "arm", what, str(seconds)),
+        script("trial", "arm", what, str(_SECONDS)),
         doing=f"prepare the rollback of a change of the {what}",
         stdin=back,
     )
@@ -56,7 +54,7 @@ def try_change(
         if is_lost(error):
             raise RunFailed(
                 f"the connection was lost while the {what} was changed ({type(error).__name__}): "
-                f"the host rolls it back within {seconds} s; run again then",
+                f"the host rolls it back within {_SECONDS} s; run again then",
                 code="run.connection_lost",
             ) from None
         run(script("trial", "back", what), doing=f"roll back the {what}")

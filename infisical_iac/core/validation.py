@@ -224,9 +224,6 @@ NETWORKS = "networks such as `203.0.113.0/24` or `2001:db8::/32`"
 OnOff = Literal["on", "off"]
 # A value of `OnCalendar=`. Only systemd can validate it completely.
 Calendar = Annotated[str, matching(_CALENDAR, _NO_CALENDAR, accepts=_CALENDARS)]
-CalendarOrEmpty = Annotated[
-    str, matching(f"({_CALENDAR})?", _NO_CALENDAR, accepts=f"{_CALENDARS}, or nothing")
-]
 CalendarEmptyOrAuto = Annotated[
     str,
     matching(f"(auto|{_CALENDAR})?", _NO_CALENDAR, accepts=f"{_CALENDARS}, `auto`, or nothing"),

@@ -9,7 +9,7 @@ from difflib import unified_diff
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host, state
 
-from infisical_iac.agent import guard
+from infisical_iac.agent import system
 from infisical_iac.agent.files import PathState, states
 from infisical_iac.agent.system import UnitState
 from infisical_iac.core import units
@@ -182,7 +182,7 @@ def firewall_question(
             {path: each for path, each in found.items() if path != mark},
             of_units,
         ),
-        question(guard.firewall, ruleset=ruleset),
+        question(system.firewall, ruleset=ruleset),
         question(states, paths=[*paths, mark]),
         units.question_for([unit]),
     )

@@ -1,14 +1,19 @@
-"""Configure fail2ban and the access log's rotation, and read requests from that log."""
+"""Configure fail2ban and the access log's rotation, and read requests from that log.
 
+The jails and filters of fail2ban say what counts, and which addresses are never banned.
+"""
+
+import inspect
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import PurePath
+from typing import NamedTuple
 
 from pyinfra.api.deploy import deploy
 
-from infisical_iac.agent import guard
+from infisical_iac.agent import system
 from infisical_iac.agent.files import PathState, states
 from infisical_iac.agent.system import UnitState
 from infisical_iac.core import files, units
@@ -17,9 +22,9 @@ from infisical_iac.core.change import Change
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import run
-from infisical_iac.core.rendering import script, script_file
+from infisical_iac.core.rendering import script, script_file, template
 from infisical_iac.core.settings import Settings
-from infisical_iac.host import bans as rules
+from infisical_iac.host import ban_networks
 from infisical_iac.host.site import Known
 
 
@@ -60,8 +65,8 @@ def watch_question(
         ),
         question(states, paths=[*paths]),
         units.question_for(names, config),
-        question(guard.bans),
-        question(guard.is_mounted, place=live),
+        question(system.bans),
+        question(system.is_mounted, place=live),
     )
 
 
@@ -122,7 +127,8 @@ def decide(
 
 def _own_paths(bans: Sequence[File]) -> list[str]:
     """Return the paths of all files of fail2ban that this project writes with any settings."""
-    return [*dict.fromkeys((*(each.path for each in bans), *rules.all_paths()))]
+    always = (JAIL, SETS, NETWORKS, *map(filter_path, FILTERS))
+    return [*dict.fromkeys((*(each.path for each in bans), *always))]
 
 
 def _log(there: WatchState) -> Commands:
@@ -198,10 +204,10 @@ def rotation(settings: Settings) -> Iterator[File]:
 
 def bans(settings: Settings) -> Iterator[File]:
     """Yield the configuration files of fail2ban; none if it is off."""
-    for path, text in rules.texts(settings, LOG):
+    for path, text in render_bans(settings):
         yield File(path, text)
     if settings.host.fail2ban == "on":
-        yield File(rules.KNOWN, script_file("has-logged-in"))
+        yield File(KNOWN, script_file("has-logged-in"))
 
 
 def questions(known: Known) -> Iterator[Question[WatchState]]:
@@ -218,7 +224,7 @@ def watch(known: Known) -> None:
     log_and_bans(
         rotation=[*rotation(known.settings)],
         bans=[*bans(known.settings)],
-        jails=rules.jails(known.settings),
+        jails=list_jails(known.settings),
         has_log=known.settings.stack.runs_caddy,
         name="Rotate the access log, and ban after failed logins",
     )
@@ -238,3 +244,86 @@ def read_requests(
     asked = (text, ",".join(ids), environment, statuses)
     command = script("access", DIRECTORY, str(int(since.timestamp())), str(last), *asked)
     return run(command, doing="read the access log").splitlines()
+
+
+FAIL2BAN_DIRECTORY = "/etc/fail2ban"
+JAIL = f"{FAIL2BAN_DIRECTORY}/jail.d/infisical-iac.conf"
+NETWORKS = f"{FAIL2BAN_DIRECTORY}/action.d/infisical_networks.py"
+SETS = f"{FAIL2BAN_DIRECTORY}/action.d/infisical-nftables.conf"
+KNOWN = "/usr/local/lib/infisical-iac/has-logged-in.sh"
+_LOOPBACK = ("127.0.0.0/8", "::1")
+
+# Fastify ignores the case of a path and doubled slashes, and routes longer paths too. A letter that
+# is escaped without need may hide any of these paths.
+_ESCAPED = r"/[^?&#\x22]*%(?:2d|3[0-9]|[46][1-9a-f]|[57][0-9a])"
+_LOGIN = r"auth/+(?:[a-z0-9-]+/+)?(?:login|mfa)|password/|account-recovery|signup"
+_FAILING = rf"/+api/+v[0-9]+/+(?:{_LOGIN}|admin/+(?:bootstrap|signup))|{_ESCAPED}"
+# All requests that any jail counts. Caddy uses it too, so it has no lookahead.
+COUNTED = rf"/+api/+v[0-9]+/+(?:{_LOGIN}|admin/)|{_ESCAPED}"
+# Any web page can make a browser send these methods, and no login uses them.
+METHODS_OF_PAGES = ("GET", "HEAD", "OPTIONS")
+# Caddy's answer to all other requests that a browser marks as cross-site. They never reach
+# Infisical, so they are not login attempts, and Infisical itself never answers with this status.
+FOREIGN_STATUS = 412
+# While a change is checked, the closed edge answers every request with 503, repeated logins too.
+_UNCOUNTED = f"(?:{FOREIGN_STATUS}|503)"
+
+
+class Filter(NamedTuple):
+    """Two regular expressions, for the path and the status of counted lines of the access log."""
+
+    paths: str
+    statuses: str
+
+
+FILTERS = {
+    "infisical-login": Filter(_FAILING, r"4\d\d"),
+    "infisical-calls": Filter(COUNTED, r"\d\d\d"),
+}
+
+
+def filter_path(name: str) -> str:
+    """Return the path of a filter on the host."""
+    return f"{FAIL2BAN_DIRECTORY}/filter.d/{name}.conf"
+
+
+def list_jails(settings: Settings) -> tuple[str, ...]:
+    """Return the names of the desired jails: SSH's, and Infisical's where Caddy writes a log."""
+    if settings.host.fail2ban == "off":
+        return ()
+    return ("sshd", *(FILTERS if settings.stack.ingress_kind.is_public else ()))
+
+
+def render_bans(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Yield path and text of each file of fail2ban for the desired jails."""
+    desired = list_jails(settings)
+    if not desired:
+        return
+    # Banning the Load Balancer would ban everybody.
+    balancer = filter(None, [settings.balancer_address])
+    ignored = dict.fromkeys(
+        (*_LOOPBACK, *balancer, *settings.stack.ui_networks, *settings.stack.machine_networks)
+    )
+    yield (
+        JAIL,
+        template(
+            "fail2ban-jail.conf",
+            settings=settings,
+            log=LOG if len(desired) > 1 else "",
+            ignored=ignored,
+            script=KNOWN,
+        ),
+    )
+    yield SETS, template("fail2ban-nftables.conf")
+    yield NETWORKS, inspect.getsource(ban_networks)
+    for name, each in FILTERS.items():
+        if name in desired:
+            yield (
+                filter_path(name),
+                template(
+                    "fail2ban-filter.conf",
+                    **each._asdict(),
+                    methods="|".join(METHODS_OF_PAGES),
+                    uncounted=_UNCOUNTED,
+                ),
+            )

@@ -9,9 +9,8 @@ from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 from infisical_iac.api import contents
-from infisical_iac.api.client import Client
+from infisical_iac.api.client import Client, gather, gather_by
 from infisical_iac.api.contents import Json
-from infisical_iac.api.lists import gather, gather_by
 from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.migrate.findings import REFERENCE, trim
 from infisical_iac.migrate.model import Name, Secret, Stored

@@ -1,21 +1,25 @@
-"""Define the steps of the stack in every deploy: ingress and containers."""
+"""Define the steps of the stack in every deploy, and remove it from a single host."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from pyinfra.api.deploy import deploy
+from pyinfra.api.host import Host
 
 from infisical_iac.core import files
 from infisical_iac.core.agent import Question, fact_question
 from infisical_iac.core.files import File
+from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known
 from infisical_iac.instance import authorities, login_proof, mail, proxy
 from infisical_iac.instance.settings import EXTRA_CA
 from infisical_iac.stack import compose, edge, keys
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.ingress import configuration, question_for, served_certificate
 
 
@@ -90,3 +94,39 @@ def run_containers(settings: Settings, machine: MachineState) -> None:
         compose=partial(compose_file, machine=machine),
         name="Run Infisical, PostgreSQL and Redis",
     )
+
+
+@dataclass(frozen=True)
+class HostRemoval:
+    """The removal of Infisical from the current host, a single one.
+
+    Attributes:
+        name: the name that the user has to type.
+        called: the owner of that name, such as `the host's`.
+        kept: a sentence on what is kept without `--volumes`.
+        address: the host's address, if it differs from the name.
+    """
+
+    name: str
+    called: str = "the host's"
+    kept: str = "Data and keys are kept."
+    address: str = ""
+
+    @classmethod
+    def of(cls, host: Host, inventory: str) -> Self:
+        """Return the removal from the `host` of an inventory."""
+        address = str(host.data.get("ssh_hostname") or "")
+        return cls(host.name, address="" if address == host.name else address)
+
+    def list_deployed(self) -> str:
+        """Return what is deployed, one line each."""
+        return run(script("destroy", "inspect"), doing="list what is deployed")
+
+    def back_up(self, directory: str) -> str:
+        """Back up database and keys, and return where the backup is. Raises a UserError."""
+        run(script("destroy", "backup", directory), doing="take a backup first")
+        return "the host"
+
+    def remove(self, *, volumes: bool) -> None:
+        """Remove the stack. Raises CommandFailed."""
+        run(script("destroy", "everything" if volumes else "stack"), doing="remove Infisical")

@@ -21,7 +21,7 @@ from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import script, template
 from infisical_iac.core.settings import Settings
-from infisical_iac.host import bans, watch
+from infisical_iac.host import watch
 from infisical_iac.stack import certificate, compose, ingress_kinds, paths
 from infisical_iac.stack.certificate import Pair
 
@@ -230,7 +230,7 @@ def caddyfile(settings: Settings, certificate: str = "") -> Caddyfile:
         revision_port=ingress_kinds.REVISION_PORT,
         paths=paths,
         maintenance=paths,
-        banning=bans,
+        banning=watch,
     )
     revision = sha256(f"{render(revision='')}{certificate}".encode()).hexdigest()[:32]
     return Caddyfile(render(revision=revision), revision)

@@ -13,9 +13,9 @@ from pyinfra.context import host
 
 from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
+from infisical_iac.api.identities import PREFIX
 from infisical_iac.api.rate_limits import RateLimiter
 from infisical_iac.api.tunnel import SSHTransport
-from infisical_iac.api.universal_auth import PREFIX
 from infisical_iac.core import journal
 from infisical_iac.core.errors import ApiError, NotBootstrapped
 from infisical_iac.core.files import read_text

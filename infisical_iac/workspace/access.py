@@ -11,8 +11,14 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from infisical_iac.api.client import Client
-from infisical_iac.api.identities import Identity, creation, marking
-from infisical_iac.api.universal_auth import auth_body, auth_fields, universal_auth_path
+from infisical_iac.api.identities import (
+    Identity,
+    auth_body,
+    auth_fields,
+    creation,
+    marking,
+    universal_auth_path,
+)
 from infisical_iac.core.errors import ApiError, RunFailed, UserError
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace.api_change import ApiChange, Call, Made, diff_fields, words

@@ -6,9 +6,8 @@ from functools import cache, partial
 from typing import Any
 
 from infisical_iac.api import contents, identities
-from infisical_iac.api.client import Client
-from infisical_iac.api.lists import gather, gather_by
-from infisical_iac.api.universal_auth import client_secrets, universal_auth
+from infisical_iac.api.client import Client, gather, gather_by
+from infisical_iac.api.identities import client_secrets, universal_auth
 from infisical_iac.core.errors import SettingsError, Unreachable, UserError
 from infisical_iac.workspace import environment_contents, privileges, structure
 from infisical_iac.workspace.access import is_granted

@@ -14,10 +14,11 @@ from functools import partial
 from pyinfra.context import state
 
 from infisical_iac.api import contents, identities, instance
-from infisical_iac.api.client import Client
-from infisical_iac.api.identities import DEPLOYER, DEPLOYER_SECRET, Identity
-from infisical_iac.api.lists import gather_by
-from infisical_iac.api.universal_auth import (
+from infisical_iac.api.client import Client, gather_by
+from infisical_iac.api.identities import (
+    DEPLOYER,
+    DEPLOYER_SECRET,
+    Identity,
     attach_universal_auth,
     auth_fields,
     client_secrets,

@@ -9,8 +9,7 @@ from functools import partial
 from typing import Any
 
 from infisical_iac.api import contents
-from infisical_iac.api.client import Client
-from infisical_iac.api.lists import gather
+from infisical_iac.api.client import Client, gather
 from infisical_iac.core.errors import ApiError, CheckFailed
 from infisical_iac.workspace.api_change import ApiChange, Call
 from infisical_iac.workspace.converge import difference

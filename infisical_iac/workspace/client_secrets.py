@@ -5,9 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from infisical_iac.api import identities, login
-from infisical_iac.api.client import Client
-from infisical_iac.api.lists import gather_by
-from infisical_iac.api.universal_auth import (
+from infisical_iac.api.client import Client, gather_by
+from infisical_iac.api.identities import (
     ClientSecret,
     UniversalAuth,
     client_secrets,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from infisical_iac.api.universal_auth import ClientSecret
+from infisical_iac.api.identities import ClientSecret
 from infisical_iac.core.change import Change
 from infisical_iac.workspace.credential_file import Credential, parse, until
 from infisical_iac.workspace.model import Account, JobAccount, Workspace

@@ -1,21 +1,40 @@
-"""The deploys of Infisical's contents: bootstrap, project, canary, credentials and sign-in page."""
+"""The deploys of Infisical's contents: bootstrap, project, canary, credentials and sign-in page.
 
-from collections.abc import Iterator
+The credentials of services are stored on the host, each client secret in its own file.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import PurePath
 from typing import Any
 
+from pyinfra import logger
 from pyinfra.api.deploy import deploy
+from pyinfra.context import host, state
 
-from infisical_iac.core.agent import Question
+from infisical_iac.agent.files import texts
+from infisical_iac.core.agent import Question, look, question
 from infisical_iac.core.files import text_question
+from infisical_iac.core.operation import Commands, decide_changes, planned_operation, step
+from infisical_iac.core.remote import remove, write
+from infisical_iac.stack import session
 from infisical_iac.stack.model import DEPLOYER_FILE
 from infisical_iac.stack.session import ADMIN_FILE
-from infisical_iac.workspace import memory
+from infisical_iac.workspace import client_secrets, memory
 from infisical_iac.workspace.bootstrap import accounts
-from infisical_iac.workspace.credentials_issue import credential_files, credentials_question
+from infisical_iac.workspace.credential_file import Store, render
+from infisical_iac.workspace.credentials import DIRECTORY, Step, notes, plan
 from infisical_iac.workspace.goal import Goal
 from infisical_iac.workspace.licensing import license_features
+from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.preflight import Preflight
-from infisical_iac.workspace.reconcile import canary_project, project_contents
+from infisical_iac.workspace.reconcile import (
+    actual,
+    canary_project,
+    listed_secrets,
+    project_contents,
+)
 from infisical_iac.workspace.sign_in import methods, providers
 
 
@@ -90,3 +109,98 @@ def sign_in(known: Preflight) -> None:
     if instance.login.clients:
         providers(settings=known.settings, name="Check the logins by other providers")
     methods(settings=known.settings, name="Set the login methods")
+
+
+_notes: dict[str, list[str]] = {}
+
+
+@planned_operation
+def credential_files(*, desired: Workspace, port: int) -> Commands:
+    """Keep one working client secret per service and environment, in its file.
+
+    A client secret that was lost, revoked or has expired is replaced. Client secrets that are in no
+    file, such as those of a killed run, are revoked after the new one is stored. The credentials
+    of a renamed service move to a file of its new name. A file of a former release gets the
+    variables that it lacks, with the same client secret.
+    """
+    _notes.pop(host.name, None)
+    if actual() is None and not state.is_executing:
+        yield from decide_credentials(
+            plan(desired, {}, {}), desired, port, unseen=session.unknown_contents()
+        )
+    else:
+        yield from decide_credentials(_list_due(desired, port), desired, port)
+
+
+def decide_credentials(
+    due: Sequence[Step], desired: Workspace, port: int, *, unseen: str = ""
+) -> Commands:
+    """Decide which credentials are to be stored or revoked, by the steps that are `due`.
+
+    `unseen` is the reason why the actual state is unknown; empty if it is known.
+    """
+    changes = [change for each in due for change in each.changes]
+    yield from decide_changes(
+        changes,
+        step(_store, desired, port),
+        "every credential is in its file and works",
+        unseen,
+    )
+
+
+def credential_warnings() -> list[str]:
+    """Return sentences on the current host's credentials, as inspected last in this run.
+
+    They report credentials that expire soon and unfinished rotations, and are not changes.
+    """
+    return _notes.get(host.name, [])
+
+
+def credential_store() -> Store:
+    """Return access to the files on the current host. Its functions raise CommandFailed."""
+    return Store(
+        f"{DIRECTORY} on {host.name}",
+        _files,
+        lambda name, text: write(f"{DIRECTORY}/{name}.env", text),
+        lambda name: remove(f"{DIRECTORY}/{name}.env", doing=f"remove {DIRECTORY}/{name}.env"),
+    )
+
+
+def _store(desired: Workspace, port: int) -> None:
+    client, files = session.deployer(port), credential_store()
+    for due in _list_due(desired, port):
+        logger.info(f"{host.print_prefix}{due}")
+        if due.creates:
+            credential = client_secrets.create(client, due)
+            files.write(due.account.credentials, render(credential))
+        client_secrets.carry_over(files, due)
+        client_secrets.revoke_orphans(client, due)
+
+
+def _list_due(desired: Workspace, port: int) -> list[Step]:
+    found = actual()
+    client = session.deployer(port)
+    holders = client_secrets.holders(client, found, listed_secrets()) if found else {}
+    steps = plan(desired, holders, _files())
+    _notes[host.name] = notes(steps, datetime.now(UTC))
+    return [due for due in steps if not due.is_up_to_date]
+
+
+def credentials_question() -> Question[dict[str, str]]:
+    """Return the question for all files of credentials, which are read ahead of the operation."""
+    return question(texts, paths=[], patterns=[f"{DIRECTORY}/*.env"])
+
+
+def _files() -> dict[str, str]:
+    found = look(credentials_question())
+    return {PurePath(path).stem: _printable(text) for path, text in found.items()}
+
+
+def _printable(text: str) -> str:
+    """Return a text with its last line ended, and all but printable ASCII as question marks.
+
+    No credential holds such a character, which would be printed with the sentence that names it.
+    """
+    lines = (re.sub("[^ -~]", "?", line) for line in text.split("\n"))
+    whole = "\n".join(lines)
+    return whole if whole.endswith("\n") or not whole else f"{whole}\n"

@@ -11,8 +11,7 @@ from datetime import datetime
 from hashlib import sha256
 from typing import Any, Literal, get_args
 
-from infisical_iac.api.identities import DEPLOYER
-from infisical_iac.api.universal_auth import PREFIX, ClientSecret, universal_auth_path
+from infisical_iac.api.identities import DEPLOYER, PREFIX, ClientSecret, universal_auth_path
 from infisical_iac.core.change import Change
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace.api_change import ApiChange, Call

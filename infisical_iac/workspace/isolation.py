@@ -13,7 +13,7 @@ from typing import Any
 
 from infisical_iac.api import contents, identities, instance, login
 from infisical_iac.api.client import Client
-from infisical_iac.api.universal_auth import attach_universal_auth, create_client_secret
+from infisical_iac.api.identities import attach_universal_auth, create_client_secret
 from infisical_iac.core.errors import ApiError, CheckFailed, UserError
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace import privileges

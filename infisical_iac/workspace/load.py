@@ -339,12 +339,12 @@ def _find_declared(name: str, inventory: str, root: Path) -> str:
     return ""
 
 
-def declared_rate(inventory: str, root: Path = Path()) -> ApiRate | None:
+def declared_rate(inventory: str) -> ApiRate | None:
     """Return the setting `api_rate`, read as `declared_file` reads the project file's path.
 
     Raises SettingsError if it can't be used.
     """
-    file, said = next(_list_assignments("api_rate", inventory, root), (Path(), None))
+    file, said = next(_list_assignments("api_rate", inventory, Path()), (Path(), None))
     try:
         value = ast.literal_eval(said) if said else None
     except ValueError:

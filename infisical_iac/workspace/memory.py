@@ -10,8 +10,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from infisical_iac.api import contents
-from infisical_iac.api.client import Client
-from infisical_iac.api.lists import gather_by
+from infisical_iac.api.client import Client, gather_by
 from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.workspace import environment_contents
 from infisical_iac.workspace.api_change import ApiChange, Call

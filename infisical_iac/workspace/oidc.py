@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 from infisical_iac.api.client import Client
-from infisical_iac.api.universal_auth import ANY_ADDRESS, read_field
+from infisical_iac.api.identities import ANY_ADDRESS, read_field
 from infisical_iac.core.validation import fitting, is_confidential, matching
 
 METHOD = "oidc-auth"

@@ -11,10 +11,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from infisical_iac.api import contents, identities
-from infisical_iac.api.client import Client
-from infisical_iac.api.identities import Identity
-from infisical_iac.api.lists import gather, gather_by
-from infisical_iac.api.universal_auth import UniversalAuth, universal_auth
+from infisical_iac.api.client import Client, gather, gather_by
+from infisical_iac.api.identities import Identity, UniversalAuth, universal_auth
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace import environment_contents

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 
 from infisical_iac.api import contents, login
 from infisical_iac.api.client import Client
-from infisical_iac.api.identities import organization_id
+from infisical_iac.api.identities import PREFIX, organization_id
 from infisical_iac.api.rate_limits import RateLimiter
-from infisical_iac.api.universal_auth import PREFIX
 from infisical_iac.core.audit_entries import Event
 from infisical_iac.core.errors import SettingsError, UserError
 from infisical_iac.core.terminal import echo, print_note
@@ -367,9 +366,9 @@ def _store(reached: Reached, where: Path | None, needs_files: bool) -> Store | N
             raise UserError(
                 "--credentials is for an Infisical at a URL: here the files are on the host"
             )
-        from infisical_iac.workspace.credentials_issue import store
+        from infisical_iac.workspace.deploy import credential_store
 
-        return store()
+        return credential_store()
     if where is None and needs_files:
         raise UserError(
             "at a URL there is no host that keeps the credentials: give --credentials with a "

@@ -9,11 +9,9 @@ from typing import Any
 from pyinfra import logger
 from pyinfra.context import host, state
 
-from infisical_iac.api.client import Client
-from infisical_iac.api.identities import DEPLOYER
+from infisical_iac.api.client import Client, gather
+from infisical_iac.api.identities import DEPLOYER, ClientSecret
 from infisical_iac.api.instance import Beyond, count_beyond
-from infisical_iac.api.lists import gather
-from infisical_iac.api.universal_auth import ClientSecret
 from infisical_iac.core import journal
 from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import ApiError, CheckFailed, CommandFailed

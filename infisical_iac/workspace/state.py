@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from infisical_iac.api.identities import Identity
-from infisical_iac.api.universal_auth import UniversalAuth
+from infisical_iac.api.identities import Identity, UniversalAuth
 from infisical_iac.workspace.api_change import Made
 
 

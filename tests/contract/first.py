@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from infisical_iac.api import identities, instance, login
 from infisical_iac.api.client import Client
-from infisical_iac.api.universal_auth import attach_universal_auth, create_client_secret
+from infisical_iac.api.identities import attach_universal_auth, create_client_secret
 
 EMAIL = "admin@example.com"
 PASSWORD = "obviously-fake-password"

@@ -12,7 +12,7 @@ import httpx
 
 from infisical_iac.api import contents, login
 from infisical_iac.api.client import Client
-from infisical_iac.api.universal_auth import create_client_secret
+from infisical_iac.api.identities import create_client_secret
 from infisical_iac.core.errors import UserError
 from infisical_iac.workspace.goal import Memory, slugs_of
 from infisical_iac.workspace.load import load

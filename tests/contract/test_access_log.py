@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infisical_iac.host.bans import filter_path, texts
-from infisical_iac.host.watch import LOG
+from infisical_iac.host.watch import filter_path, render_bans
 from infisical_iac.stack import paths
 from infisical_iac.stack.access_log import KnownNames
 from tests.ports import free_port
@@ -156,7 +155,7 @@ def test_fail2ban_counts_the_failed_logins_of_the_log(
     visitor: Visitor, access_log_lines: list[str], tmp_path: Path
 ) -> None:
     filter = tmp_path / "filter.conf"
-    filter.write_text(dict(texts(visitor.caddy.settings, LOG))[filter_path("infisical-login")])
+    filter.write_text(dict(render_bans(visitor.caddy.settings))[filter_path("infisical-login")])
     log = tmp_path / "log"
     log.write_text("".join(f"{each}\n" for each in access_log_lines))
     done = subprocess.run(

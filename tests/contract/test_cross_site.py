@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infisical_iac.host.bans import FILTERS, filter_path, texts
-from infisical_iac.host.watch import LOG
+from infisical_iac.host.watch import FILTERS, filter_path, render_bans
 from infisical_iac.stack import paths
 
 from .caddies import NAME, Caddy, StartCaddy, ask
@@ -58,7 +57,7 @@ def _count_matches(caddy: Caddy, lines: list[str], directory: Path) -> dict[str,
     found = {}
     for name in FILTERS:
         filter = directory / f"{name}.conf"
-        filter.write_text(dict(texts(caddy.settings, LOG))[filter_path(name)])
+        filter.write_text(dict(render_bans(caddy.settings))[filter_path(name)])
         done = subprocess.run(
             ["fail2ban-regex", log, filter], capture_output=True, text=True, timeout=60
         )

@@ -13,8 +13,8 @@ import pytest
 
 from infisical_iac.api import contents, identities, login
 from infisical_iac.api.client import Client
-from infisical_iac.api.identities import DEPLOYER
-from infisical_iac.api.universal_auth import (
+from infisical_iac.api.identities import (
+    DEPLOYER,
     attach_universal_auth,
     create_client_secret,
     universal_auth_path,

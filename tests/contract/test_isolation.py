@@ -10,7 +10,7 @@ import pytest
 
 from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
-from infisical_iac.api.universal_auth import attach_universal_auth, create_client_secret
+from infisical_iac.api.identities import attach_universal_auth, create_client_secret
 from infisical_iac.core.errors import ApiError, CheckFailed
 from infisical_iac.init.server import propose_isolation
 from infisical_iac.stack import session

@@ -122,7 +122,7 @@ def test_on_a_host_the_credentials_are_read_from_its_files(
         text = (case.root / "credentials" / name).read_text(encoding="utf-8")
         return text.removesuffix("\n")  # as pyinfra hands the output on
 
-    monkeypatch.setattr("infisical_iac.cli.migrate_verify.reach", on_host)
+    monkeypatch.setattr("infisical_iac.cli.migrate_apply.reach", on_host)
     monkeypatch.setattr(remote, "run", run)
     verified = case.run("verify")
     assert (verified.exit_code, verified.stderr) == (0, "")

@@ -5,7 +5,7 @@ from typing import Any
 
 from infisical_iac.api import identities, instance
 from infisical_iac.api.client import Client
-from infisical_iac.api.universal_auth import (
+from infisical_iac.api.identities import (
     client_secrets,
     patch_universal_auth,
     revoke_client_secret,

@@ -17,8 +17,7 @@ import httpx
 import pytest
 from pyrage.x25519 import Identity
 
-from infisical_iac.backup import kit_sheet
-from infisical_iac.backup.kit_sheet import open_sheet
+from infisical_iac.backup.kit import open_sheet, read_text
 from infisical_iac.backup.recipients import identities
 from infisical_iac.change.keys import find_key
 from tests.certificates import OwnAuthority
@@ -390,7 +389,7 @@ def kit(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[str
 
 def test_a_recovery_kit_holds_what_every_node_has(cluster: Cluster, kit: tuple[str, ...]) -> None:
     _, file, _, identity, *_ = map(Path, kit)
-    files = open_sheet(kit_sheet.read(file), identities(kit_sheet.read(identity))).kit.files
+    files = open_sheet(read_text(file), identities(read_text(identity))).kit.files
     for path, text in files.items():
         digest = hashlib.sha256(text.encode()).hexdigest()
         assert digests(cluster, f"/etc/infisical/{path}") == [digest] * 3, path

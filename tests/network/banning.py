@@ -9,11 +9,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from infisical_iac.agent import guard
-from infisical_iac.agent.guard import Bans
+from infisical_iac.agent import system
 from infisical_iac.agent.runner import Output, Runner
-from infisical_iac.host.bans import DIRECTORY, KNOWN
-from infisical_iac.host.watch import LOG, bans
+from infisical_iac.agent.system import Bans
+from infisical_iac.host.watch import FAIL2BAN_DIRECTORY, KNOWN, LOG, bans
 from tests.unit.fake_programs import JOURNALCTL, fake_program
 from tests.unit.settings_of import settings_of
 
@@ -98,7 +97,7 @@ class BanningHost:
     def configure(self, **changes: object) -> None:
         """Write fail2ban's files as a deploy with these settings does, and start it."""
         there = self._home / "fail2ban"
-        shutil.copytree(DIRECTORY, there)
+        shutil.copytree(FAIL2BAN_DIRECTORY, there)
         shutil.rmtree(there / "jail.d")
         script = self._home / "has-logged-in.sh"
         places = {LOG: str(self.log), KNOWN: str(script)}
@@ -106,7 +105,7 @@ class BanningHost:
             text = each.content
             for old, new in places.items():
                 text = text.replace(old, new)
-            path = each.path.replace(DIRECTORY, str(there))
+            path = each.path.replace(FAIL2BAN_DIRECTORY, str(there))
             file = script if each.path == KNOWN else Path(path)
             file.parent.mkdir(exist_ok=True)
             file.write_text(text)
@@ -162,7 +161,7 @@ class BanningHost:
 
     def observe(self) -> Bans:
         """Return the observed state, as the deploy reads it."""
-        return guard.bans(_Inside(host=self._names[0], config=self._home / "fail2ban"))
+        return system.bans(_Inside(host=self._names[0], config=self._home / "fail2ban"))
 
     def _within(self, name: str, *command: str) -> tuple[str, ...]:
         return ("ip", "netns", "exec", name, *command)

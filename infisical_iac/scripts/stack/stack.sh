@@ -38,7 +38,7 @@ state() {
     echo engine
     # A container that was just started, by the host's boot or by Docker, has time to become healthy
     # before it counts as a difference: longer than the longest interval of a health check in
-    # compose_file.py.
+    # compose.py.
     for attempt in $(seq 90); do
         found=$(echo "$ids" | xargs --no-run-if-empty docker inspect --format 'container {{
             index .Config.Labels "com.docker.compose.service" }} {{
@@ -112,7 +112,7 @@ but_for() {
 }
 
 # Resumes a paused container. Its health checks failed meanwhile, and Compose starts nothing that
-# depends on an unhealthy container, so the next check is waited for; compose_file.py sets its
+# depends on an unhealthy container, so the next check is waited for; compose.py sets its
 # interval.
 resume() {
     docker unpause "$1" >/dev/null

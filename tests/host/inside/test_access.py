@@ -6,9 +6,8 @@ from functools import partial
 import pytest
 
 from infisical_iac.api import contents
-from infisical_iac.api.client import Client
-from infisical_iac.api.lists import gather
-from infisical_iac.api.universal_auth import client_secrets
+from infisical_iac.api.client import Client, gather
+from infisical_iac.api.identities import client_secrets
 from infisical_iac.workspace.access import is_granted
 from infisical_iac.workspace.credential_file import Credential
 from infisical_iac.workspace.goal import Goal, Layout

@@ -6,7 +6,7 @@ import pytest
 
 from infisical_iac.api import identities, instance
 from infisical_iac.api.client import Client
-from infisical_iac.api.universal_auth import universal_auth
+from infisical_iac.api.identities import universal_auth
 from infisical_iac.core.errors import ApiError
 from infisical_iac.core.settings import Settings
 from infisical_iac.workspace.bootstrap import seats_drift

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.api import identities, instance
-from infisical_iac.api.client import Client
-from infisical_iac.api.lists import all_of, gather
-from infisical_iac.api.universal_auth import (
+from infisical_iac.api.client import Client, all_of, gather
+from infisical_iac.api.identities import (
     attach_universal_auth,
     client_secrets,
     create_client_secret,

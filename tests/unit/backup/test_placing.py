@@ -5,7 +5,7 @@ import pytest
 from infisical_iac.backup import restore
 from infisical_iac.backup.kit_host import Placing, decide, of_cluster
 from infisical_iac.backup.restore import RestoreSite
-from infisical_iac.cluster.upgrade import ClusterRestoreSite
+from infisical_iac.cluster.change import ClusterRestoreSite
 from infisical_iac.core.errors import Refused
 from infisical_iac.instance import given
 from tests.unit import clusters

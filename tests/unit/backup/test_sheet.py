@@ -6,9 +6,7 @@ from pathlib import Path
 import pytest
 from pyrage.x25519 import Identity
 
-from infisical_iac.backup import kit_sheet
-from infisical_iac.backup.kit import Kit, Opened
-from infisical_iac.backup.kit_sheet import open_sheet, seal
+from infisical_iac.backup.kit import Kit, Opened, compute_sheet_digest, open_sheet, seal, stanzas
 from infisical_iac.backup.recipients import identities, parse
 from infisical_iac.core.errors import FileError
 from tests.unit.backup.kits import FILES, KEY, SIGNER, kit
@@ -31,7 +29,7 @@ def test_each_recipient_opens_the_sheet(ada: Identity, tmp_path: Path) -> None:
     known = identities(key.read_text())
     text = seal(kit(), to, KEY, known)
     assert open_sheet(text, [ada]) == open_sheet(text, known) == Opened(kit(), SIGNER)
-    assert kit_sheet.stanzas(text) == ["X25519", "X25519", "ssh-ed25519"]
+    assert stanzas(text) == ["X25519", "X25519", "ssh-ed25519"]
 
 
 def test_an_identity_of_no_recipient_does_not_open_the_sheet(ada: Identity) -> None:
@@ -51,7 +49,7 @@ def test_an_identity_of_no_recipient_is_refused_before_writing(
 def test_a_kit_that_cannot_be_read_back_is_never_written(
     ada: Identity, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(kit_sheet, "pack", lambda *_: b"right")
+    monkeypatch.setattr("infisical_iac.backup.kit.pack", lambda *_: b"right")
     monkeypatch.setattr("pyrage.decrypt", lambda *_: b"wrong")
     with pytest.raises(FileError) as refused:
         _seal(ada)
@@ -96,7 +94,7 @@ def test_a_sheet_survives_mail_and_typing(travelled: object, ada: Identity) -> N
     assert callable(travelled)
     text = _seal(ada)
     assert open_sheet(travelled(text), [ada]).kit == kit()
-    assert kit_sheet.compute_fingerprint(travelled(text)) == kit_sheet.compute_fingerprint(text)
+    assert compute_sheet_digest(travelled(text)) == compute_sheet_digest(text)
 
 
 def test_a_damaged_line_is_reported(ada: Identity) -> None:
@@ -104,7 +102,7 @@ def test_a_damaged_line_is_reported(ada: Identity) -> None:
     lines = text.splitlines()
     lines[-4] = lines[-4][::-1]
     # The sum in the head is compared, and the encryption notices damage where there is no head.
-    with pytest.raises(FileError, match=f"sum .* {kit_sheet.compute_fingerprint(text)}") as by_sum:
+    with pytest.raises(FileError, match=f"sum .* {compute_sheet_digest(text)}") as by_sum:
         open_sheet("\n".join(lines), [ada])
     armor = lines[lines.index("-----BEGIN AGE ENCRYPTED FILE-----") :]
     with pytest.raises(FileError) as by_encryption:
@@ -128,5 +126,5 @@ def test_the_sum_equals_the_output_of_the_printed_command(ada: Identity, tmp_pat
     output = subprocess.run(
         ["sh", "-c", command], cwd=tmp_path, check=True, capture_output=True, text=True
     )
-    assert output.stdout[:16] == kit_sheet.compute_fingerprint(file.read_text())
+    assert output.stdout[:16] == compute_sheet_digest(file.read_text())
     assert f"begins with {output.stdout[:16]}" in file.read_text()

@@ -16,13 +16,12 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pyrage.x25519 import Identity
 
-from infisical_iac.backup import kit_host, kit_sheet, restore_deploy, signing
-from infisical_iac.backup.kit import Kit
+from infisical_iac.backup import kit_host, restore_deploy, signing
+from infisical_iac.backup.kit import Kit, render_sheet, seal
 from infisical_iac.backup.kit_host import signing_key
-from infisical_iac.backup.kit_sheet import seal
 from infisical_iac.backup.recipients import parse
 from infisical_iac.backup.signing import KnownFingerprints
-from infisical_iac.cli import restore
+from infisical_iac.cli import recovery
 from infisical_iac.cli.main import main
 from infisical_iac.core import lock
 from infisical_iac.core.errors import FileError
@@ -106,7 +105,7 @@ class _Restoring:
         monkeypatch.setattr(restore_deploy, "undo", lambda *_, **__: None)
         monkeypatch.setattr(kit_host, "remember", lambda *_: None)
         monkeypatch.setattr(
-            restore, "_restore", lambda _, source, *__, **___: self.begun.append(source.files)
+            recovery, "_restore", lambda _, source, *__, **___: self.begun.append(source.files)
         )
 
     def write(self, text: str) -> None:
@@ -120,7 +119,7 @@ class _Restoring:
         content = kit().model_dump(mode="json") | values
         data = gzip.compress(json.dumps(signing.sign(content, FORGER)).encode())
         armor = pyrage.encrypt(data, [self._identity.to_public()], armored=True).decode()
-        return kit_sheet.render(kit(), armor, SIGNER)
+        return render_sheet(kit(), armor, SIGNER)
 
     def seal_unsigned(self, **values: object) -> str:
         """Return a kit in the earlier format, which has no signature."""

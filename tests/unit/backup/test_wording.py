@@ -8,8 +8,7 @@ from click.testing import CliRunner
 from pyrage.x25519 import Identity
 
 from infisical_iac.backup import kit_host, restore_deploy
-from infisical_iac.backup.kit import check_forms, unpack
-from infisical_iac.backup.kit_sheet import open_sheet, seal
+from infisical_iac.backup.kit import check_forms, open_sheet, seal, unpack
 from infisical_iac.backup.recipients import identities, parse
 from infisical_iac.backup.target import BackupTarget
 from infisical_iac.cli.main import main

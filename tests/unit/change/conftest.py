@@ -6,8 +6,8 @@ from contextlib import contextmanager
 import pytest
 
 from infisical_iac.change import rotation
+from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster import membership, rollout, shared_state
-from infisical_iac.cluster import rotation as cluster_rotation
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.core import connection
 from infisical_iac.stack import compose, session
@@ -19,7 +19,7 @@ from tests.unit.clusters import site
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> NotingHost:
     made = NotingHost()
-    for module in (rotation, cluster_rotation):
+    for module in (rotation, cluster_change):
         monkeypatch.setattr(module, "run", made.run)
         monkeypatch.setattr(module, "script", made.script)
     monkeypatch.setattr(compose, "up", made.up)

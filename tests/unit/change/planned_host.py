@@ -15,7 +15,7 @@ from infisical_iac.core.journal import Journal
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack import compose as stack
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.state import Container, DeploymentState, StackState, UpgradeState
 from infisical_iac.workspace import checks
 from tests.unit.settings_of import settings_of

@@ -11,10 +11,10 @@ from infisical_iac.backup.manifest import Manifest
 from infisical_iac.change import changeover
 from infisical_iac.change.changeover import Changeover
 from infisical_iac.change.releases import Release, UnfinishedChange
+from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster import rollout
-from infisical_iac.cluster import upgrade as cluster_upgrade
+from infisical_iac.cluster.change import ClusterVersionChanges
 from infisical_iac.cluster.site import ClusterSite
-from infisical_iac.cluster.upgrade import ClusterVersionChanges
 from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.images import Images
 from infisical_iac.stack import edge, session
@@ -73,7 +73,7 @@ def leader(monkeypatch: pytest.MonkeyPatch) -> _Leader:
     made = _Leader()
     monkeypatch.setattr(changeover, "run", made.run)
     monkeypatch.setattr(changeover, "script", made.script)
-    for module in (changeover, cluster_upgrade):
+    for module in (changeover, cluster_change):
         monkeypatch.setattr(module, "logger", made)
         monkeypatch.setattr(module, "host", made)
     monkeypatch.setattr(Changeover, "take", lambda self, name: _THEN)
@@ -97,7 +97,7 @@ def leader(monkeypatch: pytest.MonkeyPatch) -> _Leader:
 
 
 def _upgrade() -> list[str]:
-    return cluster_upgrade.change_version(
+    return cluster_change.change_version(
         site(infisical_version="v0.166.0"), "chainalign", _WAS, _NEW
     )
 
@@ -198,7 +198,7 @@ def test_data_that_cannot_be_checked_are_left_in_place(leader: _Leader) -> None:
 
 def test_a_rollback_pauses_infisical_from_the_dump_to_the_new_start(leader: _Leader) -> None:
     was = Images(_NEW, _WAS.postgres)
-    cluster_upgrade.change_version(
+    cluster_change.change_version(
         site(infisical_version="v0.166.0"), "chainalign", was, _OLD, _RELEASE
     )
     proof = ["roll out v0.165.16", "gate", "open", "public"]
@@ -218,7 +218,7 @@ def test_a_rollback_that_fails_reports_the_writes_since_the_swap(
         rf"of {since}; 30 writes since {since} .*database infisical_given_up_y "
     )
     with pytest.raises(RunFailed, match=output) as failed:
-        cluster_upgrade.change_version(
+        cluster_change.change_version(
             site(infisical_version="v0.166.0"), "chainalign", was, _OLD, _RELEASE
         )
     assert failed.value.code == "run.given_up"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster import stack as cluster_stack
-from infisical_iac.cluster import upgrade as cluster_upgrade
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.stack_plan import DesiredStack
 from infisical_iac.cluster.stack_state import ClusterStackState
@@ -16,7 +16,7 @@ from infisical_iac.core.change import Change
 from infisical_iac.core.errors import ApiError, CheckFailed, Refused, UserError
 from infisical_iac.core.images import Images
 from infisical_iac.host.model import MachineState
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.state import StackState, Upgrades, UpgradeState
 from infisical_iac.workspace import canary, checks
 from tests.unit import clusters
@@ -147,13 +147,13 @@ def test_a_cluster_rolls_out_other_settings_with_the_running_version(
         rolled_out.append(site.settings)
         return DesiredStack("services: {}", {}, frozenset())
 
-    for module in (cluster_stack, cluster_upgrade):
+    for module in (cluster_stack, cluster_change):
         monkeypatch.setattr(module, "host", host)
-    monkeypatch.setattr(cluster_upgrade, "shared_fact", lambda *_, **__: UpgradeState(was))
+    monkeypatch.setattr(cluster_change, "shared_fact", lambda *_, **__: UpgradeState(was))
     monkeypatch.setattr(cluster_stack, "observe_stack", lambda _: ClusterStackState())
     monkeypatch.setattr(cluster_stack, "desired_stack", record)
     site = clusters.site(**changes, redis_memory="512m")
-    changed = get_generator(cluster_upgrade.version_change)
+    changed = get_generator(cluster_change.version_change)
     run = get_generator(cluster_stack.services)
     host.journal.plan("1", CHANGE, lambda: list(changed(site=site, project="chainalign")))
     host.journal.plan("2", "Stack | Roll out", lambda: list(run(site=site)))

@@ -14,7 +14,7 @@ from infisical_iac.change.releases import (
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.images import Images
 from infisical_iac.host.model import MachineState
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.model import images_of, ingress_of, port_of
 from tests.unit.settings_of import settings_of
 

@@ -1,11 +1,19 @@
-"""Test `not-ignored`, one finding for each repository with the names that git would add."""
+"""Test the findings on names that git or an image would take in."""
 
 from pathlib import Path
 
 import pytest
 
 from infisical_iac.check.model import CheckFinding
-from tests.unit.check.checked import GOOD, IGNORE, list_findings, plant
+from infisical_iac.check.repository import Repository
+from tests.unit.check.checked import (
+    GOOD,
+    IGNORE,
+    WORKSPACE,
+    list_findings,
+    locate,
+    plant,
+)
 
 _EXACT = ".env\n.env.local\n.env.production\n"
 
@@ -72,3 +80,88 @@ def test_a_file_that_git_tracks_already_is_one_finding(tmp_path: Path) -> None:
     assert [(each.kind, each.place) for each in list_findings(plant(tmp_path, files))] == [
         ("tracked", "backend/.env.staging")
     ]
+
+
+@pytest.mark.parametrize(
+    ("files", "taken_in"),
+    [
+        ({".gitignore": ""}, ".env, .env.local, .env.production, backend/.env"),
+        ({".gitignore": ".env\n"}, ".env.local, .env.production, backend/.env.local"),
+        ({"backend/.gitignore": "!.env.production\n"}, "backend/.env.production."),
+    ],
+)
+def test_names_that_git_would_take_in_are_reported(
+    tmp_path: Path, files: dict[str, str], taken_in: str
+) -> None:
+    [finding] = list_findings(plant(tmp_path, GOOD | files))
+    assert (finding.kind, finding.place) == ("not-ignored", ".gitignore")
+    assert finding.message.startswith(f"Git would take in {taken_in}")
+
+
+def test_ignore_rules_may_be_in_the_directory_of_the_service(tmp_path: Path) -> None:
+    files = {".gitignore": "/.env\n/.env.*\n", "backend/.gitignore": ".env*\n!.env.example\n"}
+    assert list_findings(plant(tmp_path, GOOD | files)) == []
+
+
+def test_ignore_rules_of_only_this_machine_do_not_count(tmp_path: Path) -> None:
+    plant(tmp_path, GOOD | {".gitignore": ""})
+    (tmp_path / ".git/info/exclude").write_text(IGNORE)
+    assert locate(list_findings(plant(tmp_path, {}))) == [("not-ignored", ".gitignore")]
+
+
+def test_without_git_the_rules_are_read_at_the_root(tmp_path: Path) -> None:
+    assert list_findings(plant(tmp_path, GOOD, git=False)) == []
+    repository = plant(tmp_path, {".gitignore": ".env\n"}, git=False)
+    assert locate(list_findings(repository)) == [("not-ignored", ".gitignore")]
+
+
+@pytest.mark.parametrize(
+    ("files", "place"),
+    [
+        ({"backend/.dockerignore": "node_modules\n"}, "backend/.dockerignore"),
+        ({"backend/.dockerignore": ".env\n.env.*\n!.env.production\n"}, "backend/.dockerignore"),
+        ({"Dockerfile": "COPY . .\n", ".dockerignore": ".env\n.env.*\n"}, ".dockerignore"),
+        ({"backend/Dockerfile.dockerignore": "dist\n"}, "backend/Dockerfile.dockerignore"),
+    ],
+)
+def test_an_image_that_would_take_in_env_files_is_reported(
+    tmp_path: Path, files: dict[str, str], place: str
+) -> None:
+    if "Dockerfile" not in files:
+        files = {"backend/.dockerignore": "", **files}
+    assert locate(list_findings(plant(tmp_path, GOOD | files))) == [("not-ignored", place)]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"backend/.dockerignore": "", ".dockerignore": "**/.env\n**/.env.*\n"},
+        {"backend/.dockerignore": "**/.env*\n"},
+    ],
+)
+def test_rules_for_images_may_be_stronger_or_in_a_directory_above(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    assert list_findings(plant(tmp_path, GOOD | files)) == []
+
+
+def test_an_image_that_belongs_to_no_service_is_not_checked(tmp_path: Path) -> None:
+    assert list_findings(plant(tmp_path, GOOD | {"images/db/Dockerfile": "FROM scratch\n"})) == []
+
+
+def test_each_of_several_repositories_has_its_own_rules(tmp_path: Path) -> None:
+    """The default directory of `init`, `..`, may contain repositories without being one."""
+    files = {
+        "backend/.gitignore": IGNORE,
+        "python-service/main.py": "",
+        "backend/.env.local": "A=b",
+    }
+    plant(tmp_path, files, git=False)
+    for name in ("backend", "python-service"):
+        plant(tmp_path / name, {})
+    repository = Repository(tmp_path, WORKSPACE)
+    rules = [each for each in repository.files() if each.kind == "not-ignored"]
+    assert locate(rules) == [("not-ignored", "python-service/.gitignore")]
+    assert "python-service/.env.production" in rules[0].message
+    (local,) = [each for each in repository.files() if each.kind == "in-env-local"]
+    assert "ignore the file" not in local.message

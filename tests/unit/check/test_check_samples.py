@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.check.samples import MARK, Sample, find_outdated, synchronize, write_samples
+from infisical_iac.check.usage import MARK, Sample, find_outdated, synchronize, write_samples
 from tests.unit.check.checked import GOOD, plant
 
 _SAMPLE = """\

@@ -10,9 +10,8 @@ import pytest
 from infisical_iac.cli.audit import audit
 from infisical_iac.cli.backup import backup
 from infisical_iac.cli.keys import keys
-from infisical_iac.cli.main import main
+from infisical_iac.cli.main import main, server
 from infisical_iac.cli.migrate import migrate
-from infisical_iac.cli.server import server
 
 _LOADED = """
 import sys

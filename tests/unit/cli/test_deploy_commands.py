@@ -16,7 +16,7 @@ from infisical_iac.cli.main import main
 from infisical_iac.core.change import Change
 from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.journal import Journal, Journals, OperationPlan
-from infisical_iac.workspace import credentials_issue
+from infisical_iac.workspace import deploy
 from tests.unit.settings_of import NAME, defaults
 
 _ADMIN = Change("+", "administrator admin@example.com")
@@ -65,7 +65,7 @@ def invoke(monkeypatch: pytest.MonkeyPatch) -> Invoke:
         # The real module lets gevent patch the whole process.
         fake = SimpleNamespace(open_deployment=open_deployment)
         monkeypatch.setitem(sys.modules, "infisical_iac.core.deployment", fake)
-        monkeypatch.setattr(credentials_issue, "warnings", list)
+        monkeypatch.setattr(deploy, "credential_warnings", list)
         monkeypatch.setattr(kit_host, "exists", lambda: has_kit)
         return CliRunner().invoke(main, [*command])
 

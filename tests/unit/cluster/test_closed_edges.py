@@ -9,9 +9,9 @@ import pytest
 from infisical_iac.backup import manifest, restore, snapshot
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.restore import SnapshotSource
+from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster import rollout
 from infisical_iac.cluster import site as cluster_site
-from infisical_iac.cluster import upgrade as cluster_upgrade
 from infisical_iac.core import connection
 from infisical_iac.core.errors import CommandFailed
 from infisical_iac.stack import edge, session
@@ -145,7 +145,7 @@ def test_a_restore_closes_all_edges_from_the_swap_on(
     nodes: _Nodes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     noted = _record_restore(monkeypatch, nodes)
-    cluster_upgrade._restore(SnapshotSource("latest", ()), site(), "chainalign")
+    cluster_change._restore(SnapshotSource("latest", ()), site(), "chainalign")
     assert noted.steps == [("load", set()), ("swap", _ALL), ("roll out", _ALL)]
 
 

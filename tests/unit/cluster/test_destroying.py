@@ -8,7 +8,7 @@ import pytest
 from pyinfra.api.host import Host
 from pyinfra.context import ctx_host, host
 
-from infisical_iac.cluster import destroy, swarm
+from infisical_iac.cluster import deploy, swarm
 from infisical_iac.core.connection import current
 from infisical_iac.core.errors import CommandFailed
 
@@ -27,7 +27,7 @@ def leader(monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
                 found.append(call(each))
         return found
 
-    monkeypatch.setattr(destroy, "each_of", each_of)
+    monkeypatch.setattr(deploy, "each_of", each_of)
     with ctx_host.use(hosts[0]):
         yield cast("Host", hosts[0])
 
@@ -44,7 +44,7 @@ def _play(
             raise CommandFailed("no")
         return removes
 
-    monkeypatch.setattr(destroy, "run", run)
+    monkeypatch.setattr(deploy, "run", run)
     monkeypatch.setattr(swarm, "run", run)
     return done
 
@@ -56,7 +56,7 @@ def test_the_hosts_leave_the_swarm_one_by_one_and_the_leader_last(
     leader: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = _play(monkeypatch)
-    destroy.ClusterRemoval("hetzner", leader=leader).remove(volumes=True)
+    deploy.ClusterRemoval("hetzner", leader=leader).remove(volumes=True)
     left = [each for each in done if each.endswith(_LEAVE)]
     assert left == [f"two: {_LEAVE}", f"three: {_LEAVE}", f"one: {_LEAVE}"]
     removed = [number for number, each in enumerate(done) if each.endswith("remove the volumes")]
@@ -69,7 +69,7 @@ def test_without_a_working_manager_containers_end_as_the_hosts_leave(
     leader: Host, monkeypatch: pytest.MonkeyPatch, removes: str, first: bool
 ) -> None:
     done = _play(monkeypatch, removes=removes)
-    destroy.ClusterRemoval("hetzner", leader=leader).remove(volumes=True)
+    deploy.ClusterRemoval("hetzner", leader=leader).remove(volumes=True)
     ended = [
         number
         for number, each in enumerate(done)
@@ -83,7 +83,7 @@ def test_a_removal_that_keeps_the_data_keeps_the_swarm(
     leader: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done = _play(monkeypatch)
-    destroy.ClusterRemoval("hetzner", leader=leader).remove(volumes=False)
+    deploy.ClusterRemoval("hetzner", leader=leader).remove(volumes=False)
     assert "one: remove the services" in done
     assert not any(_LEAVE in each for each in done)
 
@@ -93,5 +93,5 @@ def test_a_host_that_does_not_leave_is_named_and_no_data_are_removed(
 ) -> None:
     done = _play(monkeypatch, fails=f"three: {_LEAVE}")
     with pytest.raises(CommandFailed, match=r"^three: no$"):
-        destroy.ClusterRemoval("hetzner", leader=leader).remove(volumes=True)
+        deploy.ClusterRemoval("hetzner", leader=leader).remove(volumes=True)
     assert not any(each.endswith("remove the volumes") for each in done)

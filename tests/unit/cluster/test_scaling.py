@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infisical_iac.backup import snapshot
-from infisical_iac.cluster import deploy, rollout, scaling, stack, upgrade
+from infisical_iac.cluster import change, deploy, rollout, scaling, stack
 from infisical_iac.cluster.scaling import Direction, UnfinishedScaling
 from infisical_iac.core import journal
 from infisical_iac.core.errors import CheckFailed
@@ -149,7 +149,7 @@ def test_a_scale_out_removes_unused_secrets_once_it_is_proven(
 
     for name in ("node_tasks", "networks", "services"):
         record(stack, name)
-    record(upgrade, "version_change")
+    record(change, "version_change")
     record(deploy, "end_interrupted")
     record(scaling, "proof")
     record(keys, "unused_secrets")

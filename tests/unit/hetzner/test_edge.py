@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.host.bans import JAIL, texts
 from infisical_iac.host.firewall import ruleset
 from infisical_iac.host.openings import Opening, openings
 from infisical_iac.host.settings import EVERYBODY
+from infisical_iac.host.watch import JAIL, render_bans
 from infisical_iac.stack.ingress import caddyfile
 from tests.unit.settings_of import settings_of
 
@@ -74,7 +74,7 @@ def test_only_the_balancer_reaches_infisical_if_https_ends_at_the_balancer() -> 
 
 
 def test_the_balancer_is_never_banned() -> None:
-    jail = dict(texts(settings_of(**_BALANCED), "/var/log/fake"))[JAIL]
+    jail = dict(render_bans(settings_of(**_BALANCED)))[JAIL]
     ignored = [line for line in jail.splitlines() if line.startswith("ignoreip = ")]
     assert len(ignored) == 3
     assert all("10.42.0.254" in line.split() for line in ignored)

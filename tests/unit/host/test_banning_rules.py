@@ -7,8 +7,17 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.host.bans import FILTERS, JAIL, NETWORKS, SETS, filter_path, jails, texts
-from infisical_iac.host.watch import LOG, bans
+from infisical_iac.host.watch import (
+    FILTERS,
+    JAIL,
+    LOG,
+    NETWORKS,
+    SETS,
+    bans,
+    filter_path,
+    list_jails,
+    render_bans,
+)
 from tests.unit.host.lines import line
 from tests.unit.settings_of import settings_of
 
@@ -25,8 +34,8 @@ def _sections(text: str) -> dict[str, dict[str, str]]:
 
 def test_each_jail_has_the_numbers_and_times_of_the_settings() -> None:
     settings = settings_of(login_attempts=7, login_calls=50, login_window=300, login_ban=900)
-    sections = _sections(dict(texts(settings, LOG))[JAIL])
-    assert [*sections] == ["sshd", "infisical-login", "infisical-calls"] == [*jails(settings)]
+    sections = _sections(dict(render_bans(settings))[JAIL])
+    assert [*sections] == ["sshd", "infisical-login", "infisical-calls"] == [*list_jails(settings)]
     assert [each["maxretry"] for each in sections.values()] == ["7", "7", "50"]
     assert {each["findtime"] for each in sections.values()} == {"300"}
     assert {each["bantime"] for each in sections.values()} == {"900"}
@@ -35,22 +44,22 @@ def test_each_jail_has_the_numbers_and_times_of_the_settings() -> None:
 
 def test_allowed_networks_and_the_loopback_are_never_banned() -> None:
     settings = settings_of(ui_networks=("10.1.0.0/16",), machine_networks=("2001:db8::/32",))
-    sections = _sections(dict(texts(settings, LOG))[JAIL])
+    sections = _sections(dict(render_bans(settings))[JAIL])
     expected = "127.0.0.0/8 ::1 10.1.0.0/16 2001:db8::/32"
     assert {each["ignoreip"] for each in sections.values()} == {expected}
 
 
 def test_without_caddy_only_ssh_is_watched() -> None:
     settings = settings_of(ingress="none")
-    found = dict(texts(settings, LOG))
+    found = dict(render_bans(settings))
     assert [*found] == [JAIL, SETS, NETWORKS]
-    assert [*_sections(found[JAIL])] == ["sshd"] == [*jails(settings)]
+    assert [*_sections(found[JAIL])] == ["sshd"] == [*list_jails(settings)]
 
 
 def test_no_files_are_written_if_fail2ban_is_off() -> None:
     settings = settings_of(fail2ban="off")
     assert [*bans(settings)] == []
-    assert jails(settings) == ()
+    assert list_jails(settings) == ()
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +67,7 @@ def filters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """The files of the filters, by the names of the filters."""
     directory = tmp_path_factory.mktemp("filters")
     found = {}
-    for path, text in texts(settings_of(), LOG):
+    for path, text in render_bans(settings_of()):
         for name in FILTERS:
             if path == filter_path(name):
                 found[name] = directory / f"{name}.conf"

@@ -8,7 +8,7 @@ import yaml
 
 from infisical_iac.host.machine import deployed_question
 from infisical_iac.host.model import DeployedInfisical
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from tests.unit.agent.fake_runner import FakeRunner, answer
 from tests.unit.rendered_stack import TRIXIE, read_deployed, render
 from tests.unit.settings_of import settings_of

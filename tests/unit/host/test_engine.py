@@ -20,7 +20,7 @@ from infisical_iac.host.hardening import root_may_log_in, without_window
 from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.shared import not_ours
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from tests.unit.cluster.observed import NAMES, cluster_of
 from tests.unit.fake_programs import fake_docker, run_with
 from tests.unit.settings_of import settings_of

@@ -142,7 +142,8 @@ def test_the_state_of_the_firewall_is_read_in_one_look(on_trial: bool) -> None:
     asked = firewall.firewall_question(
         ruleset="text", paths=["/etc/a"], unit="a.service", mark=_MARK
     )
-    assert [each.name for each in asked.calls] == ["guard.firewall", "files.states", "system.units"]
+    names = ["system.firewall", "files.states", "system.units"]
+    assert [each.name for each in asked.calls] == names
     file = {"kind": "regular file", "mode": "644", "owner": "root:root", "sha256": _HASH}
     files = {"/etc/a": file, **({_MARK: file} if on_trial else {})}
     state = asked.read([_TABLE, files, {"a.service": {**_UNIT, "enabled": True}}])

@@ -193,7 +193,7 @@ def test_files_of_all_settings_are_read_with_the_units_and_the_log(
     assert isinstance(decision, UpToDate)
     (question,) = asked
     arguments = {each.name: json.loads(each.arguments) for each in question.calls}
-    assert arguments.pop("guard.bans") == {}
+    assert arguments.pop("system.bans") == {}
     assert arguments == {
         "files.states": {
             "paths": [
@@ -206,7 +206,7 @@ def test_files_of_all_settings_are_read_with_the_units_and_the_log(
                 _EARLIER,
             ]
         },
-        "guard.is_mounted": {"place": "/var/log/infisical-access/live"},
+        "system.is_mounted": {"place": "/var/log/infisical-access/live"},
         "system.units": {
             "names": ["infisical-access-log.timer", "fail2ban.service"],
             "config": {"fail2ban.service": [_BANS[0].path]},

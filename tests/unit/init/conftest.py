@@ -8,6 +8,7 @@ import pytest
 
 from infisical_iac.core import host_keys
 from infisical_iac.core.host_keys import ServerKey, name_in_known_hosts
+from tests.unit.init.own import make_repository
 from tests.unit.ssh_server import reach_no_server, ssh_server
 
 _READ_KEY = host_keys.read_key
@@ -37,6 +38,12 @@ def _no_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv(host_keys.VARIABLE, "")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("INFISICAL_IAC_INVENTORY", raising=False)
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Path:
+    """Return an empty directory next to services."""
+    return make_repository(tmp_path)
 
 
 @pytest.fixture

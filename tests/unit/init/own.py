@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from infisical_iac.cli.main import main
+from infisical_iac.init import repository
+from infisical_iac.init.answers import Answers
 from tests.unit.migrate.trees import plant
 
 NEEDED = ("--host", "203.0.113.7", "--email", "ada@example.com")
@@ -40,3 +43,9 @@ def check(ran: Result) -> Result:
     if ran.exit_code:
         pytest.fail(ran.output)
     return ran
+
+
+def render_around(site_url: str = "https://secrets.example.com", **given: Any) -> dict[str, str]:
+    """Return the files that `init` writes around the settings, for some of its answers."""
+    answers = Answers(organization="Acme", site_url=site_url, **given)
+    return repository.files_around(answers, "group_data/acme.yaml", "../services", "production")

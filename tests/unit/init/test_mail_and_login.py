@@ -8,7 +8,7 @@ import pytest
 from infisical_iac.core.bundle import default_settings
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.init.repository import read_settings
-from tests.unit.init.own import NEEDED, check, make_repository, run_init
+from tests.unit.init.own import NEEDED, check, run_init
 
 _MAIL = ("--smtp-host", "smtp.example.com", "--smtp-user", "infisical")
 _WRITTEN = {
@@ -20,11 +20,6 @@ _WRITTEN = {
 }
 # The entry of the menu that corrects an answer, and the one that ends it.
 _CORRECT, _END = "4", "6"
-
-
-@pytest.fixture
-def own(tmp_path: Path) -> Path:
-    return make_repository(tmp_path)
 
 
 def _values(own: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from infisical_iac.core.rendering import digest
 from infisical_iac.host.model import DeployedInfisical
 from infisical_iac.instance import login_proof, mail
 from infisical_iac.instance.authorities import has_changed, read_authorities
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from tests.certificates import OwnAuthority
 from tests.unit.rendered_stack import TRIXIE, read_deployed, render
 from tests.unit.settings_of import settings_of

@@ -11,7 +11,7 @@ import yaml
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.instance.settings import VARIABLES
 from infisical_iac.instance.variables import PLAIN, SECRET
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.model import with_own_settings
 from tests.certificates import OwnAuthority
 from tests.unit.rendered_stack import TRIXIE

@@ -20,7 +20,7 @@ from infisical_iac.instance.login import (
 )
 from infisical_iac.instance.settings import given_by_key
 from infisical_iac.instance.variables import OWNED
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from tests.unit.rendered_stack import TRIXIE, read_deployed
 from tests.unit.settings_of import NAME, settings_of
 

@@ -18,7 +18,7 @@ from infisical_iac.host.openings import (
     refuse_unreached,
 )
 from infisical_iac.instance.network import EVERYWHERE
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from tests.unit.settings_of import settings_of
 
 _PROXY = "http://proxy.internal:3128"

@@ -7,7 +7,7 @@ import pytest
 from pyrage.x25519 import Identity
 
 from infisical_iac.check.repository import Repository
-from infisical_iac.cli import migrate_apply, migrate_plan, migrate_verify
+from infisical_iac.cli import migrate_apply, migrate_plan
 from infisical_iac.core.errors import UserError
 from infisical_iac.dotenv import read
 from infisical_iac.migrate import archive, git, planning, report
@@ -378,7 +378,7 @@ def test_wording_of_left_out_keys_and_of_a_deleted_file() -> None:
 
 
 def test_wording_of_the_next_steps_after_a_migration() -> None:
-    assert migrate_verify.describe_next(Path("migration.yaml")) == (
+    assert migrate_apply.describe_next(Path("migration.yaml")) == (
         "Next: start each service with its secrets (`infisical-iac docs loaders`), then "
         "`infisical-iac check`, then `infisical-iac migrate clean migration.yaml`."
     )

@@ -13,15 +13,15 @@ from infisical_iac.backup.restore import SnapshotSource
 from infisical_iac.backup.target import BackupTarget
 from infisical_iac.change import rotation, upgrade
 from infisical_iac.change.releases import UnfinishedChange
+from infisical_iac.cluster import change as cluster_change
 from infisical_iac.cluster import deploy
-from infisical_iac.cluster import upgrade as cluster_upgrade
 from infisical_iac.core.errors import Refused, RunFailed, SettingsError
 from infisical_iac.core.files import File
 from infisical_iac.core.images import Images
 from infisical_iac.host.model import DeployedInfisical
 from infisical_iac.instance import login_proof, mail, proxy
 from infisical_iac.stack import compose, edge, ingress, keys
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.ingress import IngressState, caddyfile
 from infisical_iac.stack.keys import KeysState
 from infisical_iac.stack.pull import ImageSources
@@ -355,26 +355,24 @@ OPERATIONS = {
         "a host without an unfinished change is up to date",
         "the host has a file for an unfinished change, or the preflight ends the run",
     ),
-    "cluster.upgrade.version_change": Cases(
+    "cluster.change.version_change": Cases(
         noop(
-            lambda: cluster_upgrade.decide_change(
-                UpgradeState(_NEW), _NEW, {}, _SITE, "chainalign"
-            ),
+            lambda: cluster_change.decide_change(UpgradeState(_NEW), _NEW, {}, _SITE, "chainalign"),
             "no version changes",
         ),
         due(
-            lambda: cluster_upgrade.decide_change(
+            lambda: cluster_change.decide_change(
                 UpgradeState(_OLD), _NEW, _CHANGES, _SITE, "chainalign"
             ),
             "~ Infisical: v0.164.0 → v0.165.16",
             steps=("make",),
         ),
         noop(
-            lambda: cluster_upgrade.decide_change(UpgradeState(), _NEW, {}, _SITE, "chainalign"),
+            lambda: cluster_change.decide_change(UpgradeState(), _NEW, {}, _SITE, "chainalign"),
             "no version changes",
         ),
         due(
-            lambda: cluster_upgrade.decide_change(
+            lambda: cluster_change.decide_change(
                 UpgradeState(), _NEW, {}, _SITE, "chainalign", waits=True
             ),
             unknown="whether a version changes can be seen once the last change has ended",
@@ -461,10 +459,10 @@ OPERATIONS = {
         ),
         "the keys show that there is a database, even if it does not run",
     ),
-    "cluster.upgrade.snapshot_restore": Cases(
+    "cluster.change.snapshot_restore": Cases(
         "a restore is run on request, and replaces the existing data",
         due(
-            lambda: of(cluster_upgrade.snapshot_restore)(
+            lambda: of(cluster_change.snapshot_restore)(
                 _KIT,
                 site=replace(_SITE, cluster=replace(_SITE.cluster, has_databases=True)),
                 project="chainalign",
@@ -473,7 +471,7 @@ OPERATIONS = {
             steps=("_restore",),
         ),
         due(
-            lambda: of(cluster_upgrade.snapshot_restore)(_KIT, site=_SITE, project="chainalign"),
+            lambda: of(cluster_change.snapshot_restore)(_KIT, site=_SITE, project="chainalign"),
             "+ database infisical: latest snapshot of local",
             steps=("_restore",),
         ),

@@ -8,14 +8,7 @@ from typing import Any
 from infisical_iac.api.instance import LoginPage
 from infisical_iac.core.operation import step
 from infisical_iac.instance.login import Logins
-from infisical_iac.workspace import (
-    bootstrap,
-    canary,
-    credentials_issue,
-    licensing,
-    reconcile,
-    sign_in,
-)
+from infisical_iac.workspace import bootstrap, canary, deploy, licensing, reconcile, sign_in
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.bootstrap import DesiredInstance, InstanceState
 from infisical_iac.workspace.canary import Canary
@@ -73,7 +66,7 @@ def _canary(due: list[Any], *, is_known: bool = False, unseen: str = "") -> Iter
 
 
 def _store(*steps: Step, unseen: str = "") -> Iterable[Any]:
-    return credentials_issue.decide(steps, _WORKSPACE, 8080, unseen=unseen)
+    return deploy.decide_credentials(steps, _WORKSPACE, 8080, unseen=unseen)
 
 
 _LICENSED = settings_of(license_key="online")
@@ -176,7 +169,7 @@ OPERATIONS = {
         due(lambda: _canary(_CANARY), *map(str, _CANARY), steps=_KEEP),
         due(lambda: _canary(_CANARY, unseen=_UNSEEN), unknown=_UNSEEN, steps=_KEEP),
     ),
-    "workspace.credentials_issue.credential_files": Cases(
+    "workspace.deploy.credential_files": Cases(
         noop(lambda: _store(), "every credential is in its file and works"),
         due(
             lambda: _store(replace(_FIRST, creates=False, orphans=("obviously-fake",))),

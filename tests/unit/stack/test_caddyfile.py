@@ -7,7 +7,7 @@ import yaml
 
 from infisical_iac.core.rendering import script_file
 from infisical_iac.host.model import MachineState
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.ingress import caddyfile
 from infisical_iac.stack.paths import identity_token
 from tests.unit.settings_of import NAME, settings_of

@@ -8,7 +8,7 @@ import yaml
 
 from infisical_iac.core.rendering import script_file
 from infisical_iac.host.model import MachineState
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from tests.unit import rendered_stack
 from tests.unit.settings_of import settings_of
 

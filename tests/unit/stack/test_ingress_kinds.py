@@ -11,7 +11,7 @@ import yaml
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack import keys
-from infisical_iac.stack.compose_file import compose_file
+from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.ingress import caddyfile
 from infisical_iac.stack.ingress_kinds import EDGE_SECRET, KINDS, IngressKind
 from infisical_iac.stack.model import ingress_of, isolate

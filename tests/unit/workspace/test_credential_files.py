@@ -11,7 +11,7 @@ from infisical_iac.agent.files import texts
 from infisical_iac.agent.runner import Runner
 from infisical_iac.core import remote
 from infisical_iac.core.errors import FileError
-from infisical_iac.workspace import credentials_issue
+from infisical_iac.workspace import deploy
 from infisical_iac.workspace.client_secrets import carry_over
 from infisical_iac.workspace.credential_file import Store, directory
 from infisical_iac.workspace.credentials import Holder, Step
@@ -29,12 +29,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     def run(command: str, *, doing: str, stdin: str | None = None) -> str:
         return run_with(tmp_path, command, stdin=stdin or "", check=True).stdout.removesuffix("\n")
 
-    monkeypatch.setattr(credentials_issue, "DIRECTORY", str(where))
-    monkeypatch.setattr(credentials_issue, "host", SimpleNamespace(name="host"))
+    monkeypatch.setattr(deploy, "DIRECTORY", str(where))
+    monkeypatch.setattr(deploy, "host", SimpleNamespace(name="host"))
     found = partial(texts, Runner(), paths=[], patterns=[f"{where}/*.env"])
-    monkeypatch.setattr(credentials_issue, "look", lambda asked: found())
+    monkeypatch.setattr(deploy, "look", lambda asked: found())
     monkeypatch.setattr(remote, "run", run)
-    return credentials_issue.store()
+    return deploy.credential_store()
 
 
 def test_written_files_are_read_back_and_removed(store: Store, tmp_path: Path) -> None:

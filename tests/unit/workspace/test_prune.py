@@ -3,7 +3,7 @@
 import pytest
 
 from infisical_iac.api import identities
-from infisical_iac.api.universal_auth import attach_universal_auth, create_client_secret
+from infisical_iac.api.identities import attach_universal_auth, create_client_secret
 from infisical_iac.workspace.goal import Memory
 from tests.unit.deployment import folder, import_of, update
 from tests.unit.remembering_deployment import (

@@ -1,4 +1,4 @@
-"""`infisical-iac restore`: restore a snapshot onto the same host or a bare one."""
+"""`infisical-iac recovery-kit` writes the keys into one file; `restore` restores a snapshot."""
 
 import re
 from dataclasses import replace
@@ -7,16 +7,30 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infisical_iac.backup import kit_sheet, signing
-from infisical_iac.backup.kit import Opened
-from infisical_iac.backup.kit_sheet import open_sheet
-from infisical_iac.backup.recipients import identities
+from infisical_iac.backup import signing
+from infisical_iac.backup.kit import (
+    Kit,
+    Opened,
+    compute_sheet_digest,
+    open_sheet,
+    read_text,
+    refuse_existing,
+)
+from infisical_iac.backup.recipients import Recipient, identities, parse, parse_lines
 from infisical_iac.backup.signing import KnownFingerprints
 from infisical_iac.cli.deploy import run_or_roll_back
-from infisical_iac.cli.options import Lock, lock_options, name_inventory, open_host, yes_option
+from infisical_iac.cli.options import (
+    Lock,
+    inventory_option,
+    json_option,
+    lock_options,
+    name_inventory,
+    open_host,
+    yes_option,
+)
 from infisical_iac.core import terminal
 from infisical_iac.core.errors import FileError, UserError
-from infisical_iac.core.terminal import echo
+from infisical_iac.core.terminal import echo, print_data
 
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
@@ -111,7 +125,7 @@ def restore(
         source = choose_source(settings.backup, snapshot, target, opened, replace_keys)
         _restore(host, source, settings, yes=yes)
         if kit and opened:  # So that `status` reports the kit on the new host too.
-            printed = kit_sheet.compute_fingerprint(kit_sheet.read(kit))
+            printed = compute_sheet_digest(read_text(kit))
             kit_host.remember(kit_host.record_of(opened.kit, printed, opened.signer))
 
 
@@ -132,7 +146,7 @@ def _open_kit(kit: Path | None, identity: Path | None) -> Opened | None:
         return None
     if identity is None:
         raise FileError("a private key opens the kit: give its file with --identity")
-    return open_sheet(kit_sheet.read(kit), identities(kit_sheet.read(identity)))
+    return open_sheet(read_text(kit), identities(read_text(identity)))
 
 
 def _refuse_others(
@@ -172,4 +186,93 @@ def _restore(host: "Host", source: "SnapshotSource", settings: "Settings", *, ye
         question="Undo everything since the snapshot, and move the present data aside?",
         done="Restored",
         yes=yes,
+    )
+
+
+_LINES_ON_A_PAGE = 66
+
+
+@click.command("recovery-kit")
+@inventory_option
+@lock_options
+@json_option
+@click.option(
+    "--recipient",
+    "recipients",
+    multiple=True,
+    metavar="KEY|@FILE",
+    help="Public age or SSH key that can open the kit, or a file of such keys; may be given again. "
+    "[default: the setting recovery_recipients]",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    required=True,
+    help="File to write the kit to, outside of your repository, such as ../kit.txt.",
+)
+@click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
+@click.option(
+    "--identity",
+    type=click.Path(path_type=Path),
+    help="Private key of a recipient, to prove that it opens the kit.",
+)
+def recovery_kit(
+    inventory: str,
+    lock: Lock,
+    as_json: bool,
+    recipients: tuple[str, ...],
+    output: Path,
+    force: bool,
+    identity: Path | None,
+) -> None:
+    """Write the keys, passwords and credentials that a new host needs to restore a backup into one
+    file.
+
+    The kit is encrypted for its recipients, and can be printed. Keep it apart from the host and its
+    backups. The command prints the fingerprint of the key that signs the kit, which `restore` asks
+    for: keep it apart from the kit.
+
+    Exit status: 0 when the kit is written and was read back; 1 for an error.
+    """
+    given = [key for each in recipients for key in _recipients(each)]
+    known = identities(read_text(identity)) if identity else []
+    refuse_existing(output, force=force)
+    with open_host(inventory) as (host, settings):
+        from infisical_iac.backup import kit_host
+
+        to = kit_host.choose_recipients(given, settings.backup)
+        lock(host)
+        kit, text, signer = kit_host.make(settings, to, known, output, force=force)
+    if as_json:
+        print_data(
+            {
+                "file": str(output),
+                "kit": compute_sheet_digest(text),
+                "signed_by": signer,
+                "recipients": kit.recipients,
+                "files": sorted(kit.files),
+                "lines": len(text.splitlines()),
+            }
+        )
+    else:
+        _report_kit(kit, text, signer, output, opened=bool(known))
+
+
+def _recipients(given: str) -> list[Recipient]:
+    if not given.startswith("@"):
+        return [parse(given)]
+    return parse_lines(read_text(Path(given[1:])).splitlines())
+
+
+def _report_kit(kit: Kit, text: str, signer: str, output: Path, *, opened: bool) -> None:
+    lines = len(text.splitlines())
+    proven = ", opened with the identity given" if opened else ""
+    echo(f"{output} holds {len(kit.files)} files, for {', '.join(kit.recipients)}.")
+    echo(f"It was read back{proven}; its checksum begins with {compute_sheet_digest(text)}.")
+    pages = "a page" if lines <= _LINES_ON_A_PAGE else f"{-(-lines // _LINES_ON_A_PAGE)} pages"
+    echo(f"Its {lines} lines fit on {pages}. Keep copies apart from the host and its backups.")
+    echo(f"It is signed by {signer}.")
+    echo(
+        f"Keep this fingerprint apart from the kit, best as `{signing.SETTING}` in your settings: "
+        "a restore refuses a kit that another key signed."
     )

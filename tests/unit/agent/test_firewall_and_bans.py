@@ -2,9 +2,9 @@
 
 import pytest
 
-from infisical_iac.agent import guard
-from infisical_iac.agent.guard import Bans, Table
+from infisical_iac.agent import system
 from infisical_iac.agent.runner import Output
+from infisical_iac.agent.system import Bans, Table
 from tests.unit.agent.fake_runner import FakeRunner
 
 _TABLE = "table inet infisical {\n\tchain input {\n\t}\n}\n"
@@ -14,7 +14,7 @@ _NFT = "nft --stateless --terse list table inet infisical"
 def test_the_table_is_compared_with_the_one_that_the_same_nft_makes_of_the_text() -> None:
     host = FakeRunner(answers={_NFT: _TABLE, "unshare --net": _TABLE})
     expected = _TABLE.rstrip("\n")
-    assert guard.firewall(host, ruleset="the text") == Table(True, expected, expected)
+    assert system.firewall(host, ruleset="the text") == Table(True, expected, expected)
     assert [stdin for _, stdin in host.ran] == ["", "the text"]
     assert not any("the text" in words for words, _ in host.ran)
 
@@ -22,12 +22,12 @@ def test_the_table_is_compared_with_the_one_that_the_same_nft_makes_of_the_text(
 def test_a_text_that_nft_refuses_is_answered_by_its_error() -> None:
     error = "/dev/stdin:1:1: Error: syntax error"
     host = FakeRunner(answers={_NFT: Output(1), "unshare --net": Output(1, "", f"{error}\n")})
-    assert guard.firewall(host, ruleset="x") == Table(True, "", error)
+    assert system.firewall(host, ruleset="x") == Table(True, "", error)
 
 
 def test_a_host_without_nft_has_no_firewall() -> None:
     host = FakeRunner(answers={"unshare --net": Output(127, "", "sh: 1: nft: not found\n")})
-    assert not guard.firewall(host, ruleset="x").installed
+    assert not system.firewall(host, ruleset="x").installed
 
 
 _BANS = [
@@ -47,7 +47,7 @@ _SETS = (
 
 def _read(bans: list[str], sets: str = "") -> Bans:
     client, listing = "timeout 20 fail2ban-client -i", "nft --json list table inet f2b-table"
-    return guard.bans(FakeRunner(answers={client: "\n".join(bans), listing: sets}))
+    return system.bans(FakeRunner(answers={client: "\n".join(bans), listing: sets}))
 
 
 def test_jails_and_enforced_bans_are_read() -> None:
@@ -68,9 +68,9 @@ def test_networks_that_are_banned_are_compared_with_those_of_nftables() -> None:
 
 
 def test_a_host_without_fail2ban_has_no_jails() -> None:
-    assert guard.bans(FakeRunner()) == Bans()
+    assert system.bans(FakeRunner()) == Bans()
 
 
 @pytest.mark.parametrize(("place", "mounted"), [("/proc", True), ("/etc", False), ("/no", False)])
 def test_a_mount_point_is_recognized(place: str, mounted: bool) -> None:
-    assert guard.is_mounted(FakeRunner(), place=place) is mounted
+    assert system.is_mounted(FakeRunner(), place=place) is mounted
