@@ -72,7 +72,7 @@ esac
 
 
 def test_the_pages_of_plan_and_status_are_kept_also_if_the_job_fails() -> None:
-    files = _render()
+    files = render_around()
     jobs = yaml.safe_load(files[".github/workflows/infisical.yaml"])["jobs"]
     for name in ("plan", "drift"):
         last = jobs[name]["steps"][-1]
