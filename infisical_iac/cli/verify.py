@@ -19,6 +19,9 @@ from infisical_iac.core.terminal import print_data
 # Pytest must not read the configuration of a user's repository, only the suite's own directory.
 _SUITE = (str(HOST_CHECKS), "-c", os.devnull, "--rootdir", str(ROOT), "--confcutdir", str(ROOT))
 
+# Options that users set for tests of their own, which the suite may not know.
+_USERS_OPTIONS = ("PYTEST_ADDOPTS", "PYTEST_PLUGINS", "PYTEST_DISABLE_PLUGIN_AUTOLOAD")
+
 
 # Pytest keeps its plugins in sets, so they must be hashable.
 @dataclass(eq=False)
@@ -95,6 +98,8 @@ def verify(ctx: click.Context, inventory: str, as_json: bool, junit: Path | None
     arguments += ["-p", "no:terminal", "-p", "no:cacheprovider"]
     if junit:
         arguments += ["--junit-xml", str(junit)]
+    for name in _USERS_OPTIONS:
+        os.environ.pop(name, None)
     status = pytest.main(arguments, plugins=[outcome])
     if outcome.ended:
         raise RunFailed(outcome.ended)

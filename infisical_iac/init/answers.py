@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from pydantic import TypeAdapter, ValidationError
 
-from infisical_iac.backup.target import BackupTarget, SftpKind, kind_of, remote_prefixes
+from infisical_iac.backup.target import BackupTarget, kind_of, remote_prefixes
 from infisical_iac.core import settings
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.host.shared import AUTO, OWN, SHARED, OtherContainers
@@ -438,7 +438,8 @@ def check_backup_place(value: str) -> str:
 
 def is_sftp(place: str) -> bool:
     """Return whether a place for backups is reached by SFTP, which needs a host key."""
-    return kind_of(place) is SftpKind
+    kind = kind_of(place)
+    return kind is not None and kind.uses_ssh
 
 
 def backup_target(place: str, host_key: str = "", port: int = 22) -> BackupTarget:

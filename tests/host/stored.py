@@ -6,10 +6,19 @@ from tests.host.connection import Connection
 from tests.host.secrecy import Secret
 
 ROOT = "/etc/infisical"
-# The keys that the containers start with. KEYS adds those that encrypt the repositories of backups
-# and sign recovery kits.
-STACK_KEYS = ("encryption_key", "auth_secret", "postgres_password", "redis_password")
-KEYS = (*STACK_KEYS, "restic_password", "kit_signing_key")
+# The keys that the containers start with, and the forms that their programs accept.
+STACK_KEYS = {
+    "encryption_key": "[A-Za-z0-9+/=._-]{32}",
+    "auth_secret": "[A-Za-z0-9+/=._-]{16,}",
+    "postgres_password": "[A-Za-z0-9._-]{16,}",
+    "redis_password": "[A-Za-z0-9._-]{16,}",
+}
+# The two more encrypt the repositories of backups, and sign recovery kits.
+KEYS = {
+    **STACK_KEYS,
+    "restic_password": "[A-Za-z0-9._-]{16,}",
+    "kit_signing_key": "[0-9a-f]{64}",
+}
 # The key of a host whose Caddy is behind another proxy; its containers start with it too.
 EDGE_KEY = "edge_secret"
 # How the names begin of the secrets that the user gave.

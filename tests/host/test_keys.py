@@ -72,17 +72,7 @@ def test_an_ordinary_user_can_not_list_the_directory(host: Host) -> None:
     assert "Permission denied" in listed.stderr
 
 
-@pytest.mark.parametrize(
-    ("name", "form"),
-    [
-        ("encryption_key", "[A-Za-z0-9+/=._-]{32}"),
-        ("auth_secret", "[A-Za-z0-9+/=._-]{16,}"),
-        ("postgres_password", "[A-Za-z0-9._-]{16,}"),
-        ("redis_password", "[A-Za-z0-9._-]{16,}"),
-        ("restic_password", "[A-Za-z0-9._-]{16,}"),
-        ("kit_signing_key", "[0-9a-f]{64}"),
-    ],
-)
+@pytest.mark.parametrize(("name", "form"), KEYS.items())
 def test_a_key_has_the_form_that_its_program_accepts(
     secrets: dict[str, Secret], name: str, form: str
 ) -> None:

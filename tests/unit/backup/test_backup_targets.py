@@ -3,10 +3,12 @@
 import re
 import shlex
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+import infisical_iac.backup
 from infisical_iac.backup.deploy import configuration, list_leader_credentials, programs
 from infisical_iac.backup.kit import check_forms
 from infisical_iac.backup.target import (
@@ -83,6 +85,34 @@ def test_the_host_reads_all_variables_of_a_targets_file(target: dict[str, Any]) 
     )
     text = _files(backup_targets=(target,))[f"{target['name']}.conf"]
     assert {line.partition("=")[0] for line in text.splitlines()} <= {*names.split()}
+
+
+# The name of each kind on pages.
+_NAMES = {DirectoryKind: "directory", SftpKind: "SFTP", S3Kind: "S3", RestKind: "rest-server"}
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        *("docs/glossary.md", "docs/operate/backup.md", "docs/operate/cluster/README.md"),
+        "docs/operate/cluster/data.md",
+    ],
+)
+def test_a_page_with_a_list_of_kinds_names_each(page: str) -> None:
+    assert {*_NAMES} == {*KINDS}
+    text = Path(page).read_text()
+    assert [name for name in _NAMES.values() if name not in text] == []
+
+
+def test_each_kind_with_a_login_or_a_key_is_in_what_says_where_these_are() -> None:
+    secretive = [name for kind, name in _NAMES.items() if kind.login or kind.uses_ssh]
+    for text in (str(infisical_iac.backup.__doc__), Path("docs/operate/recovery.md").read_text()):
+        assert [name for name in secretive if name not in text] == []
+
+
+def test_the_settings_name_an_address_of_each_kind() -> None:
+    text = Path("docs/reference/settings.md").read_text()
+    assert [each for each in KINDS if not each.on_host and f"`{each.example}`" not in text] == []
 
 
 def test_a_new_kind_is_not_append_only() -> None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -48,6 +49,12 @@ def test_all_commands_are_tested() -> None:
 def test_help_of_a_command_ends_with_its_exit_statuses(name: str) -> None:
     *_, last = (_LEAVES[name].help or "").split("\n\n")
     assert _EXIT_STATUSES.match(" ".join(last.split()))
+
+
+def test_each_command_is_on_a_page_besides_the_reference() -> None:
+    pages = (each for each in Path("docs").rglob("*.md") if each.parent.name != "reference")
+    text = " ".join(" ".join(each.read_text().split()) for each in (Path("README.md"), *pages))
+    assert [name for name in _LEAVES if name not in text] == []
 
 
 @pytest.mark.parametrize("name", _LEAVES)

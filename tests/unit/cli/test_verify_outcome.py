@@ -1,9 +1,13 @@
 """Test which outcomes verify collects as a plugin of pytest."""
 
 import json
+import os
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from infisical_iac.cli import verify as command
 from infisical_iac.cli.verify import Outcome, _print, _print_json
 
 pytest_plugins = ["pytester"]
@@ -72,6 +76,23 @@ def test_skipped_checks_are_not_counted_as_passed(
 ) -> None:
     outcome = _run(pytester, test_here=_SKIPPING)
     assert outcome.counts == {"passed": 1, "skipped": 3, "failed": 0}
+
+
+def test_options_for_other_tests_do_not_reach_the_suite(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """`-v` is an option of pytest's own terminal, which verify does without."""
+    (tmp_path / "test_here.py").write_text("def test_it(): pass\n")
+    option = "def pytest_addoption(parser): parser.addoption('--inventory')\n"
+    (tmp_path / "conftest.py").write_text(option)
+    suite = (str(tmp_path), "-c", os.devnull, "--rootdir", str(tmp_path))
+    monkeypatch.setattr(command, "_SUITE", suite)
+    monkeypatch.setattr(command, "require_inventory", str)
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-v")
+    monkeypatch.setenv("PYTEST_PLUGINS", "a_plugin_of_other_tests")
+    ran = CliRunner().invoke(command.verify, ["--inventory", "inventory/x.py"])
+    assert ran.exit_code == 0, ran.output
+    assert "1 passed" in ran.stdout
 
 
 def test_topics_are_printed_with_skipped_checks_and_reasons(

@@ -15,6 +15,7 @@ from infisical_iac.monitoring.health import drift
 from infisical_iac.stack.model import GivenUp
 from infisical_iac.stack.settings import with_digest
 from tests.unit.settings_of import settings_of
+from tests.unit.troubled_host import BROKEN_LOG, all_rows, troubled
 
 _NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 _MEMBERS = [
@@ -289,6 +290,15 @@ def test_the_fullest_disk_and_the_newest_backup_are_shown_with_the_node(
     assert found["Last backup"].text.startswith("three: failed ")
     assert "2026-11-25T04:00:00Z" in found["Last backup"].text
     assert not found["Last backup"].ok
+
+
+def test_a_cluster_has_each_row_of_a_single_host(
+    nodes: dict[str, NodeState], settings: Settings
+) -> None:
+    """Docker of a node that does not answer is in the row of the nodes."""
+    bad = {name: replace(node, health=troubled(), log=BROKEN_LOG) for name, node in nodes.items()}
+    single = {row.name for row in all_rows(settings)} - {"Docker"}
+    assert single - _rows(bad, settings).keys() == set()
 
 
 def test_the_holder_of_a_lock_is_shown_with_the_node(

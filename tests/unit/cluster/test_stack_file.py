@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 from infisical_iac.cluster.rollout import TOLERATED
+from infisical_iac.host.docker import DAEMON
 from infisical_iac.stack.compose import compose_file
 from tests.unit.rendered_stack import BOOKWORM, START, TRIXIE, render, swarm_settings
 
@@ -28,7 +29,8 @@ def test_every_service_is_hardened_and_limited() -> None:
         assert service["cap_drop"] == ["ALL"], name
         assert service.get("cap_add", []) == (["NET_BIND_SERVICE"] if name == "caddy" else [])
         assert service["read_only"] is True, name
-        assert service["logging"]["options"] == {"max-size": "10m", "max-file": "5"}
+        logging = service["logging"]
+        assert logging == {"driver": DAEMON["log-driver"], "options": DAEMON["log-opts"]}
         limits = service["deploy"]["resources"]["limits"]
         assert limits["pids"] > 0, name
         assert re.fullmatch(r"\d+M", limits["memory"]), name

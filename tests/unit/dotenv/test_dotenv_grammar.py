@@ -79,6 +79,14 @@ def test_the_grammars_keep_the_names_that_plans_contain() -> None:
     ) == GRAMMARS
 
 
+def test_the_page_on_migrations_has_a_row_for_each_grammar_and_each_cascade() -> None:
+    text = Path("docs/develop/migrate.md").read_text()
+    rows = "\n".join(line for line in text.splitlines() if line.startswith("|"))
+    assert [name for name in GRAMMARS if f"`{name}`" not in rows] == []
+    titles = {cascade.title for each in all_grammars() for cascade in each.cascades.values()}
+    assert [title for title in sorted(titles) if title not in rows] == []
+
+
 def test_no_two_grammars_have_the_same_name_place_or_cascade() -> None:
     names = [each.name for each in all_grammars()]
     places = [each.place for each in all_grammars()]

@@ -4,6 +4,7 @@ The playbook renders the deploy's own template and writes the same files, so ben
 must have all variables of the template and the content of the files.
 """
 
+import json
 import os
 import re
 import runpy
@@ -16,7 +17,7 @@ import pytest
 import yaml
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, meta
 
-from bench import against_ansible
+from bench import against_ansible, fresh_deploy
 from infisical_iac.core.rendering import script_file
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.host import deploy as host_deploy
@@ -136,6 +137,16 @@ def test_files_of_the_playbook_equal_those_of_the_deploy(
 
 def test_docker_is_configured_as_in_the_deploy(variables: dict[str, Any]) -> None:
     assert variables["daemon"] == docker.DAEMON
+
+
+def test_the_shell_script_configures_docker_and_makes_keys_as_the_playbook_does(
+    variables: dict[str, Any],
+) -> None:
+    text = Path(fresh_deploy.SCRIPT).read_text()
+    [config] = re.findall(rf"(?ms)^cat >{DAEMON_FILE} <<'FILE'\n(.*?)^FILE$", text)
+    assert json.loads(config) == docker.DAEMON
+    lengths = re.findall(r"(?m)^random (\d+) >(\w+)$", text)
+    assert {name: int(length) for length, name in lengths} == variables["keys"]
 
 
 def _load_tasks(name: str) -> list[dict[str, Any]]:

@@ -21,6 +21,7 @@ from infisical_iac.stack.settings import with_digest
 from infisical_iac.workspace.model import Requirement
 from infisical_iac.workspace.second_factor import Account, SecondFactors
 from tests.unit.health_rows import NOW, OUTPUT, row_of, settings
+from tests.unit.troubled_host import all_rows
 
 _DAY = 86_400
 _LEAST_DAYS = 14
@@ -36,6 +37,14 @@ def test_all_rows_of_a_healthy_host_are_healthy(state: HealthState) -> None:
     assert all(row.ok for row in rows(state, settings(), Log([]), drift([]), NOW))
     assert row_of("infisical", state) == ("infisical/infisical:v0.165.16: healthy", True)
     assert row_of("Disk", state) == ("20.0 of 40.0 GB free", True)
+
+
+def test_the_page_on_status_has_each_row() -> None:
+    text = Path("docs/operate/status-and-drift.md").read_text()
+    sample = {line[6:18].strip() for line in text.splitlines() if line[4:5] in "✓·✗"}
+    table = {*re.findall(r"^\| `([^`]+)` \|", text, re.MULTILINE)}
+    found = [row.name for row in all_rows(settings())]
+    assert [name for name in found if name not in sample | table] == []
 
 
 def test_a_container_of_another_version_is_not_healthy(state: HealthState) -> None:

@@ -8,7 +8,7 @@ import yaml
 from infisical_iac.core.settings import load
 from infisical_iac.core.validation import mebibytes
 from infisical_iac.host.docker import packages
-from infisical_iac.host.model import MachineState
+from infisical_iac.host.model import SYSTEMS, MachineState
 from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.model import port_of
 from tests.unit.settings_of import defaults
@@ -16,6 +16,7 @@ from tests.unit.settings_of import defaults
 _TRIXIE = MachineState(os="debian", release="13")
 _BOOKWORM = MachineState(os="debian", release="12")
 _NOBLE = MachineState(os="ubuntu", release="24.04")
+_MACHINES = (_TRIXIE, _BOOKWORM, _NOBLE)
 _SERVICES = ("infisical", "postgres", "redis")
 
 
@@ -141,9 +142,12 @@ def test_the_volume_is_mounted_where_each_postgresql_image_keeps_its_data(
 
 
 def test_an_older_engine_gets_no_start_interval() -> None:
-    assert "start_interval" in _render()["services"]["infisical"]["healthcheck"]
-    for machine in (_BOOKWORM, _NOBLE):
-        assert "start_interval" not in _render(machine)["services"]["infisical"]["healthcheck"]
+    with_it = [
+        each
+        for each in _MACHINES
+        if "start_interval" in _render(each)["services"]["infisical"]["healthcheck"]
+    ]
+    assert with_it == [_TRIXIE]
 
 
 def test_a_writable_root_file_system_can_be_allowed() -> None:
@@ -151,20 +155,24 @@ def test_a_writable_root_file_system_can_be_allowed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("machine", "source", "expected"),
+    ("machine", "expected"),
     [
-        (_TRIXIE, "distro", ["docker.io", "docker-cli", "docker-compose"]),
-        (_BOOKWORM, "distro", ["docker.io", "docker-compose"]),
-        (_NOBLE, "distro", ["docker.io", "docker-compose-v2"]),
+        (_TRIXIE, ["docker.io", "docker-cli", "docker-compose"]),
+        (_BOOKWORM, ["docker.io", "docker-compose"]),
+        (_NOBLE, ["docker.io", "docker-compose-v2"]),
     ],
 )
 def test_each_distribution_has_its_own_package_names(
-    machine: MachineState, source: str, expected: list[str]
+    machine: MachineState, expected: list[str]
 ) -> None:
-    assert packages(machine, source) == expected
+    assert packages(machine, "distro") == expected
 
 
-@pytest.mark.parametrize("machine", [_TRIXIE, _BOOKWORM, _NOBLE])
+def test_the_engine_of_each_supported_system_is_tested() -> None:
+    assert {(each.os, each.release) for each in _MACHINES} == {*SYSTEMS}
+
+
+@pytest.mark.parametrize("machine", _MACHINES)
 def test_dockers_own_repository_has_the_same_package_names_everywhere(
     machine: MachineState,
 ) -> None:

@@ -1,9 +1,18 @@
 """Test the lengths of keys and passwords that keys.sh makes on the host."""
 
+import re
 import subprocess
 from pathlib import Path
 
+import click
+import pytest
+import yaml
+
+from infisical_iac.change.keys import KEYS
+from infisical_iac.cli.keys import keys
+from infisical_iac.cluster.stack_file import SECRETS
 from infisical_iac.core.rendering import script_file
+from tests.host import stored
 
 # The lengths of keys, in hexadecimal digits.
 _LENGTHS = {
@@ -34,6 +43,58 @@ def _make(root: Path, text: str) -> dict[str, int]:
 
 def test_each_key_has_its_length(tmp_path: Path) -> None:
     assert _make(tmp_path, script_file("keys")) == _LENGTHS | {"admin password": 48}
+
+
+# No command rotates this key: docs/operate/keys.md says how to replace it.
+_NOT_ROTATED = "kit_signing_key"
+
+
+@pytest.mark.parametrize(
+    ("place", "names"),
+    [
+        ("KEYS of change/keys.py", {*(each.file for each in KEYS), _NOT_ROTATED}),
+        ("KEYS of tests/host/stored.py", {*stored.KEYS}),
+    ],
+)
+def test_each_list_of_keys_has_those_that_the_host_makes(place: str, names: set[str]) -> None:
+    assert names == {*_LENGTHS}, place
+
+
+@pytest.mark.parametrize(
+    ("place", "names"),
+    [
+        (
+            "keys of bench/ansible/vars.yml",
+            {*yaml.safe_load(Path("bench/ansible/vars.yml").read_text())["keys"]},
+        ),
+        (
+            "templates/stack/compose.yaml.j2",
+            {
+                name.lower()
+                for name in re.findall(
+                    r"\$\{([A-Z_]+):\?\}", Path("templates/stack/compose.yaml.j2").read_text()
+                )
+            }
+            & {*_LENGTHS},
+        ),
+        (
+            "SECRETS of cluster/stack_file.py",
+            {name for each in SECRETS.values() for name in each} & {*_LENGTHS},
+        ),
+    ],
+)
+def test_each_list_of_the_containers_keys_has_those_of_a_host(place: str, names: set[str]) -> None:
+    assert names == {*stored.STACK_KEYS}, place
+
+
+def test_the_help_and_the_page_name_each_key_that_can_be_rotated() -> None:
+    rotate = keys.get_command(click.Context(keys), "rotate")
+    page = Path("docs/operate/keys.md").read_text()
+    rows = {line.split()[1] for line in page.splitlines() if line.startswith("| `")}
+    listed = {line.split()[0] for line in page.splitlines() if line.startswith("    ")}
+    assert [each.name for each in KEYS if f"`{each.name}`" not in str(rotate and rotate.help)] == []
+    assert [each.name for each in KEYS if f"`{each.name}`" not in rows] == []
+    assert [each.name for each in KEYS if each.name not in listed] == []
 
 
 def test_the_length_of_the_administrators_password_is_in_the_same_table(tmp_path: Path) -> None:

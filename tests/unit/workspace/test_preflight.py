@@ -12,7 +12,7 @@ from infisical_iac.core import journal
 from infisical_iac.core.bundle import DEFAULTS
 from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.journal import Journal
-from infisical_iac.host.model import MachineState
+from infisical_iac.host.model import SYSTEMS, MachineState
 from infisical_iac.stack import keys
 from infisical_iac.stack.keys import KeysState
 from infisical_iac.workspace import preflight
@@ -36,10 +36,12 @@ _MACHINE = MachineState(
 _ADA = "ada@example.com"
 
 
-@pytest.mark.parametrize(
-    ("os", "release"), [("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")]
-)
+_SUPPORTED = [("debian", "12"), ("debian", "13"), ("ubuntu", "24.04")]
+
+
+@pytest.mark.parametrize(("os", "release"), _SUPPORTED)
 def test_a_supported_host_is_accepted(os: str, release: str) -> None:
+    assert [*SYSTEMS] == _SUPPORTED
     refuse(replace(_MACHINE, os=os, release=release), minimum_free_disk_gb=8.0)
 
 
