@@ -32,7 +32,7 @@ class FolderPlace(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """What somebody may do in a place: by the server, or by the file where no server was read."""
+    """The access of somebody to a place: by the server, or by the file where no server was read."""
 
     level: Level
     differs: bool = False
