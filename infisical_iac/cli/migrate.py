@@ -115,14 +115,14 @@ def scan(
     sources = _mark_decided(sources, paths, workspace, plans)
     exit_status = FOUND if _blocking(sources) else 0
     if as_json:
-        key = _key()
+        key = read_hash_key()
         print_data([_data(each, key) for each in sources])
     else:
         sources = _fold_findings(sources)
         _print_decisions(sources)
         console().print(_table(sources))
         if keys:
-            _print_keys(sources, _key())
+            _print_keys(sources, read_hash_key())
         _print_notes(sources)
         if own := find_own_files(trees(paths)):
             echo(f"Left out, as personal overrides are not migrated: {printable(', '.join(own))}")
@@ -230,7 +230,8 @@ def _note_sample(project_file: Path) -> None:
         )
 
 
-def _key() -> bytes:
+def read_hash_key() -> bytes:
+    """Return the working directory's key of the hashes of values; make one if there is none."""
     file = Path(plan_file.KEY_FILE)
     key = plan_file.load_or_make(file)
     note_exposed(file)

@@ -2,15 +2,15 @@
 
 import re
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
 from rich.markup import escape
 
-from infisical_iac.cli.options import inventory_option, json_option, open_host
+from infisical_iac.cli.options import html_option, inventory_option, json_option, open_host
 from infisical_iac.core.change import Row
 from infisical_iac.core.errors import SettingsError, UserError
 from infisical_iac.core.terminal import console, echo, print_data
@@ -25,19 +25,24 @@ from infisical_iac.monitoring.health import (
 from infisical_iac.workspace.second_factor import PREFIX
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyinfra.api.host import Host
 
+    from infisical_iac.change.outdated import VersionReport
     from infisical_iac.core.agent import Question
     from infisical_iac.core.audit_entries import Log
     from infisical_iac.core.settings import Settings
     from infisical_iac.monitoring.health import HealthState
+    from infisical_iac.monitoring.report import StatusReport
 
 
 @click.command()
 @inventory_option
 @json_option
+@html_option
 @click.pass_context
-def status(ctx: click.Context, inventory: str, as_json: bool) -> None:
+def status(ctx: click.Context, inventory: str, as_json: bool, page: Path | None) -> None:
     """Show versions, health, disk, certificate, the last backup, drill and apply, pending drift,
     access that the project file does not grant, people without a second factor, unexpected content
     of the instance, the mail server, the sign-in page, the license, what is left to others on a
@@ -47,12 +52,17 @@ def status(ctx: click.Context, inventory: str, as_json: bool) -> None:
 
     Exit status: 0 if everything is healthy; 1 if something is not, or for an error.
     """
-    found = _collect_rows(inventory)
+    from infisical_iac.monitoring import report
+
+    facts = report.StatusReport(Path(inventory).stem, datetime.now(UTC)) if page else None
+    found = _collect_rows(inventory, facts)
     if as_json:
         print_data([{"name": row.name, "text": row.text, "ok": row.ok} for row in found])
     else:
         for row in found:
             console().print(f"{_mark(row)} {row.name:12} {escape(row.text)}")
+    if page and facts:
+        report.write(page, report.status_page(facts, found))
     ctx.exit(0 if all(row.ok for row in found) else 1)
 
 
@@ -63,11 +73,15 @@ def _mark(row: Row) -> str:
     return "[dim]·[/]" if row.is_note else "[green]✓[/]"
 
 
-def _collect_rows(inventory: str) -> list[Row]:
+def _collect_rows(inventory: str, facts: "StatusReport | None" = None) -> list[Row]:
+    """Return the rows, and add the facts of a page to `facts`, if one is to be written."""
     with open_host(inventory, quorum=False) as (host, settings):
+        from infisical_iac.agent.files import texts
         from infisical_iac.backup import kit_host
+        from infisical_iac.backup.record import HISTORIES
+        from infisical_iac.change import outdated
         from infisical_iac.core import audit, lock
-        from infisical_iac.core.agent import ask
+        from infisical_iac.core.agent import ask, question
         from infisical_iac.core.audit_entries import list_runs
         from infisical_iac.core.connection import each_of, with_others
         from infisical_iac.host.machine import Machine, absence
@@ -101,7 +115,13 @@ def _collect_rows(inventory: str) -> list[Row]:
             runs = [run for each in states for run in list_runs(each.log.entries)]
             if begun := first_apply((each.health for each in states), runs):
                 return [begun]
-            drifted, inside = _assess_drift(host, settings)
+            drifted, inside = _assess_drift(host, settings, facts)
+            if facts:
+                facts.states = {name: each.health for name, each in nodes.items()}
+                facts.logs = {name: each.log for name, each in nodes.items()}
+                tasks = (task for each in states for task in each.tasks.items())
+                for role, running in tasks:
+                    facts.running.setdefault(role, []).extend(each.image for each in running)
             found = cluster_status.rows(
                 nodes, unreachable, settings, host.name, drifted, now, inside
             )
@@ -109,13 +129,22 @@ def _collect_rows(inventory: str) -> list[Row]:
             state, log = _observe(asked)
             if begun := first_apply([state], list_runs(log.entries)):
                 return [begun]
-            drifted, inside = _assess_drift(host, settings)
+            drifted, inside = _assess_drift(host, settings, facts)
+            if facts:
+                facts.states, facts.logs = {host.name: state}, {host.name: log}
+                facts.running = {name: [each.image] for name, each in state.containers.items()}
             found = rows(state, settings, log, drifted, datetime.now(UTC), inside)
             found += shared_host(settings, machines[0])
         kit = kit_host.row(settings.backup.recovery_fingerprint)
         found += mail.row(settings) + proxy.row(settings)
         found += [*sign_in.rows(settings), *licensing.rows(settings)]
-        return [*found, *([kit] if kit else []), *wait_for_versions()]
+        newest = wait_for_versions()
+        if facts:
+            facts.settings, facts.newest = settings, newest
+            histories = each_of(hosts, lambda _: ask(question(texts, paths=[*HISTORIES])))
+            for name, there in zip(named, histories, strict=True):
+                facts.histories[name] = (there.get(HISTORIES[0], ""), there.get(HISTORIES[1], ""))
+        return [*found, *([kit] if kit else []), *([outdated.row(newest)] if newest else [])]
 
 
 def _observe(asked: "Question[HealthState]") -> tuple["HealthState", "Log"]:
@@ -134,48 +163,53 @@ def _observe(asked: "Question[HealthState]") -> tuple["HealthState", "Log"]:
     )
 
 
-def _ask_for_new_versions(settings: "Settings") -> Callable[[], list[Row]]:
-    """Ask for new versions in a thread, and return a function that waits for their row.
+def _ask_for_new_versions(settings: "Settings") -> "Callable[[], list[VersionReport]]":
+    """Ask for new versions in a thread, and return a function that waits for them.
 
     A host that gets its images from archives may have no access to a registry: then no registry is
-    asked, and there is no row.
+    asked, and there is no report.
     """
     from infisical_iac.change import outdated
 
     if settings.stack.image_archives:
         return list
-    found: list[Row] = []
+    found: list[VersionReport] = []
     asking = threading.Thread(
-        target=lambda: found.append(
-            outdated.row(outdated.compare(settings, timeout=outdated.TIME_LIMIT))
-        ),
+        target=lambda: found.extend(outdated.compare(settings, timeout=outdated.TIME_LIMIT)),
         daemon=True,
     )
     asking.start()
 
-    def wait() -> list[Row]:
+    def wait() -> "list[VersionReport]":
         asking.join(outdated.TIME_LIMIT)
         return found
 
     return wait
 
 
-def _assess_drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:
+def _assess_drift(
+    host: "Host", settings: "Settings", facts: "StatusReport | None" = None
+) -> tuple[Row, list[Row]]:
     """Return the row on drift, and the rows on what is inside Infisical.
 
-    They are about access, second factors, and unexpected content of the instance.
+    They are about access, second factors, and unexpected content of the instance. The access that
+    was read is added to `facts`.
     """
     from infisical_iac.core.deployment import prepare
     from infisical_iac.workspace.load import load_declared
-    from infisical_iac.workspace.reconcile import count_undeclared, read_factors
+    from infisical_iac.workspace.reconcile import count_undeclared, known_access, read_factors
 
     try:
+        if facts:
+            facts.desired = load_declared(settings.workspace)
         deployment = prepare(host)
         drifted = drift(deployment.lines())
     except UserError as error:
         return drift((), error=str(error)), []
     if not deployment.journal.sees_access:
         return drifted, []
+    if facts:
+        facts.access, facts.foreign = known_access(), deployment.journal.foreign
     try:
         content = instance(count_undeclared(settings.stack.http_port))
     except UserError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from tests.serving import serving
 from tests.token_issuer import TokenIssuer
 
 from .caddies import Caddy, StartCaddy
+from .laptops import Office
 from .postgres import Postgres
 from .services import RedisServer, Standin
 from .upstream import Upstream
@@ -69,6 +71,13 @@ def world(request: pytest.FixtureRequest) -> Iterator[World]:
     standin = Standin(uri, redis_server.url_for(database), **settings)
     yield set_up(standin.wait(), database)
     standin.close()
+
+
+@pytest.fixture(scope="session")
+def office(world: World) -> Office:
+    opened = Office.open(world)
+    time.sleep(CACHE_SECONDS)
+    return opened
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""A person's machine: a home, a service's directory, and the loaders of both languages."""
+"""A person's machine with the loaders of both languages, and the project that Anna works in."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 from tests.on_terminal import PROJECT, run_on_terminal
 
+from .mailed import join
+from .world import ok
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    import httpx
+
     from tests.on_terminal import OnTerminal
 
+    from .world import World
+
+ANNA = "anna@example.com"
 _SECONDS = 120
 NODE = str(shutil.which("node"))
 RUNNERS = {
@@ -120,3 +128,48 @@ class Laptop:
             "TMPDIR": str(self.home),
             **self.variables,
         }
+
+
+@dataclass(frozen=True)
+class Office:
+    """A project in which Anna reads development's `/backend`, and nothing else."""
+
+    world: World
+    anna: httpx.Client
+
+    @classmethod
+    def open(cls, world: World) -> Office:
+        """Make the folder, its secrets and Anna's access."""
+        for environment in ("development", "production"):
+            world.folder("/", "backend", environment)
+            world.write("/backend", environment, A=f"fake-{environment}")
+        anna = join(world.standin, world.admin, world.org_id, ANNA)
+        grant(world, ANNA, "development")
+        return cls(world, anna)
+
+    def invite(self, email: str) -> httpx.Client:
+        return join(self.world.standin, self.world.admin, self.world.org_id, email)
+
+
+def grant(world: World, email: str, environment: str, project: str = "") -> None:
+    """Let a person read `/backend` in an environment."""
+    project = project or world.project_id
+    body = {"emails": [], "usernames": [email], "roleSlugs": ["no-access"]}
+    ok(world.deployer.post(f"/api/v1/projects/{project}/memberships", json=body))
+    members = ok(world.deployer.get(f"/api/v1/projects/{project}/memberships"))["memberships"]
+    (member,) = [each["id"] for each in members if each["user"]["email"] == email]
+    url = f"/api/v1/organization-admin/projects/{project}/grant-admin-access"
+    ok(world.admin.post(url))
+    conditions = {"environment": {"$eq": environment}, "secretPath": {"$glob": "/backend"}}
+    permission = {
+        "subject": "secrets",
+        "action": ["describeSecret", "readValue"],
+        "conditions": conditions,
+    }
+    privilege = {
+        "projectMembershipId": member,
+        "slug": "granted",
+        "type": {"isTemporary": False},
+        "permissions": [permission],
+    }
+    ok(world.admin.post("/api/v1/user-project-additional-privilege", json=privilege))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
@@ -14,45 +13,19 @@ import pytest
 from tests.standin.totp import code_at
 
 from .conftest import CACHE_SECONDS
-from .laptops import RUNNERS, Laptop
-from .mailed import accept, invite, join
+from .laptops import ANNA, RUNNERS, Laptop, Office, grant
+from .mailed import accept, invite
 from .world import PASSWORD, ok
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import httpx
-
-    from .world import World
 
 pytestmark = pytest.mark.real
-ANNA = "anna@example.com"
 _FACTOR = "Code of the authenticator app"
 _ENDED = "eyJhbGciOiJIUzI1NiJ9.e30.x"
 _FAILED = 77
 _TO_CORRECT = 78
-
-
-@dataclass(frozen=True)
-class Office:
-    """A project in which Anna reads development's `/backend`, and nothing else."""
-
-    world: World
-    anna: httpx.Client
-
-    def invite(self, email: str) -> httpx.Client:
-        return join(self.world.standin, self.world.admin, self.world.org_id, email)
-
-
-@pytest.fixture(scope="module")
-def office(world: World) -> Office:
-    for environment in ("development", "production"):
-        world.folder("/", "backend", environment)
-        world.write("/backend", environment, A=f"fake-{environment}")
-    anna = join(world.standin, world.admin, world.org_id, ANNA)
-    grant(world, ANNA, "development")
-    time.sleep(CACHE_SECONDS)
-    return Office(world, anna)
 
 
 @pytest.fixture(params=RUNNERS)
@@ -65,30 +38,6 @@ def laptop(request: pytest.FixtureRequest, tmp_path: Path, office: Office) -> La
         defaultSecretPath="/backend",
     )
     return laptop
-
-
-def grant(world: World, email: str, environment: str, project: str = "") -> None:
-    """Let a person read `/backend` in an environment."""
-    project = project or world.project_id
-    body = {"emails": [], "usernames": [email], "roleSlugs": ["no-access"]}
-    ok(world.deployer.post(f"/api/v1/projects/{project}/memberships", json=body))
-    members = ok(world.deployer.get(f"/api/v1/projects/{project}/memberships"))["memberships"]
-    (member,) = [each["id"] for each in members if each["user"]["email"] == email]
-    url = f"/api/v1/organization-admin/projects/{project}/grant-admin-access"
-    ok(world.admin.post(url))
-    conditions = {"environment": {"$eq": environment}, "secretPath": {"$glob": "/backend"}}
-    permission = {
-        "subject": "secrets",
-        "action": ["describeSecret", "readValue"],
-        "conditions": conditions,
-    }
-    privilege = {
-        "projectMembershipId": member,
-        "slug": "granted",
-        "type": {"isTemporary": False},
-        "permissions": [permission],
-    }
-    ok(world.admin.post("/api/v1/user-project-additional-privilege", json=privilege))
 
 
 def test_a_person_logs_in_by_password_and_reads_development_only(

@@ -111,17 +111,30 @@ function access(found) {
   const identity = environ[IDENTITY];
   const id = environ["INFISICAL_CLIENT_ID"] || local["INFISICAL_CLIENT_ID"] || "without an id";
   const who = identity ? `the identity ${identity}, by a platform's token` : `the service ${id}`;
+  if (machine) {
+    const login = otherLogin(found);
+    const other = login ? `, which wins over the login of ${login.email}` : "";
+    return { what: "access", text: `${who}, from ${machine}${other}` };
+  }
   try {
-    const login = found.logins.find(String(found.address));
-    if (machine) {
-      const other = login ? `, which wins over the login of ${login.email}` : "";
-      return { what: "access", text: `${who}, from ${machine}${other}` };
-    }
     const known = found.login();
     const place = found.logins.placeOf(known.address);
     return { what: "access", text: `${describe(known)}, kept in ${place}` };
   } catch (error) {
     return wrong("access", error);
+  }
+}
+
+/**
+ * Return the login that a service's credentials win over; null too if it can't be read.
+ * @param {Surroundings} found
+ */
+function otherLogin(found) {
+  try {
+    return found.logins.find(String(found.address));
+  } catch (error) {
+    if (error instanceof ConfigError) return null;
+    throw error;
   }
 }
 

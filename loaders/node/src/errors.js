@@ -70,8 +70,13 @@ export const TOKEN_REFUSED =
 
 /** `unreachable`, for a refusal that is not Infisical's own. */
 export const IN_PLACE_OF =
-  "{address} can't be reached: something in place of Infisical answers {status}, so it may be closed " +
-  "to this network: connect to the VPN, and try again";
+  "{address} can't be reached: something in place of Infisical answers {status}, such as a proxy or " +
+  "firewall that is closed to this network: connect to the VPN, or let this machine in";
+
+/** The same for 404, as of an ingress that has no Infisical behind it at the moment. */
+export const ABSENT =
+  "{address} can't be reached: something in place of Infisical answers 404: check the address in " +
+  ".infisical.json, and that Infisical runs behind it";
 
 /** `unreachable`, for a certificate. */
 export const UNTRUSTED =
@@ -149,6 +154,7 @@ function variantOf(code, values) {
   if (code === "refused" && "reason" in values) return TOKEN_REFUSED;
   if (code !== "unreachable") return undefined;
   if ("why" in values) return UNTRUSTED;
+  if (values["status"] === 404) return ABSENT;
   return "status" in values ? IN_PLACE_OF : undefined;
 }
 

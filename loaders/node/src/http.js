@@ -65,8 +65,10 @@ async function bodyOf(response, status) {
   try {
     return await text(response);
   } catch (error) {
-    // A refusal counts without its body: trying a wrong secret again would lock the identity.
-    if (status >= 400 && status < 500 && status !== 429) return "{}";
+    // A refusal counts without its body, as Infisical's own: trying a wrong secret again would lock
+    // the identity.
+    if (status >= 400 && status < 500 && status !== 429)
+      return JSON.stringify({ statusCode: status, error: "cut off" });
     throw error;
   }
 }

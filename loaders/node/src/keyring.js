@@ -44,20 +44,29 @@ const PATIENCE = 60_000;
 const LONGEST_LINE = 4096;
 /** Milliseconds after which a lock was left by a process that has ended. */
 const LOCK_AGE = 30_000;
+/** The word of a session bus on a machine without a keyring. */
+const NO_SERVICE = "was not provided by any .service files";
+/** The status of macOS for a login that is not there. */
+const NO_ITEM = 44;
+const UNLOCK = "unlock it and try again, or log in with INFISICAL_KEYRING=file";
+const AGAIN = "run `with-secrets login` again";
 
 /** The logins that a user of this machine has. */
 export class Logins {
-  #environ;
   #config;
   #state;
+  #tool;
 
-  /** @param {Environ} environ */
-  constructor(environ) {
+  /**
+   * @param {Environ} environ
+   * @param {() => SecretService | MacKeychain | null} tool finds the system's keyring
+   */
+  constructor(environ, tool = () => findTool(environ)) {
+    this.#tool = tool;
     const home = environ["HOME"] || homedir();
     const isWindows = process.platform === "win32";
     const of = (/** @type {string} */ name, /** @type {string[]} */ ...other) =>
       join(environ[name] || join(home, ...other), SERVICE);
-    this.#environ = environ;
     this.#config = isWindows
       ? of("APPDATA", "AppData", "Roaming")
       : of("XDG_CONFIG_HOME", ".config");
@@ -70,18 +79,22 @@ export class Logins {
    * Return the login at an address, or null.
    * @param {string} address
    * @returns {Login | null}
-   * @throws {ConfigError} not_configured, for a file that others may have written or read
+   * @throws {ConfigError} not_configured, for one that can't be read, and for a file that others may
+   *     have written or read
    */
   find(address) {
     const file = this.#fileOf(address);
-    const text = existsSync(file) ? this.#open(file, address) : this.#tool()?.find(address);
-    const login = text ? jsonObject(text) : null;
+    const tool = existsSync(file) ? null : this.#tool();
+    const text = existsSync(file) ? this.#open(file, address) : (tool?.find(address) ?? null);
+    if (text === null) return null;
+    const login = jsonObject(text);
     const isGood =
       login?.version === VERSION &&
       login.address === address &&
       [login.email, login.token].every(isText) &&
       [login.organization, login.refresh].every((each) => typeof each === "string");
-    return isGood ? login : null;
+    if (isGood) return login;
+    throw unreadable(address, tool?.name ?? file, "it is damaged", AGAIN);
   }
 
   /**
@@ -161,16 +174,21 @@ export class Logins {
    * @param {string} address
    */
   #open(file, address) {
-    const key = readPrivate(join(this.#state, "key")).text;
-    const text = readPrivate(file).text;
-    return key && text ? openText(text, Buffer.from(key.trim(), "hex"), address) : null;
+    const place = join(this.#state, "key");
+    const key = readPrivate(place).text;
+    const text = readPrivate(file).text ?? "";
+    if (!key) throw unreadable(address, file, `its key ${place} is missing`, AGAIN);
+    const opened = openText(text, Buffer.from(key.trim(), "hex"), address);
+    if (opened !== null) return opened;
+    throw unreadable(address, file, `it or its key ${place} has changed`, AGAIN);
   }
 
   /** Return the key of all files; make it if it is missing. */
   #key() {
     const file = join(this.#state, "key");
     const known = readPrivate(file).text?.trim();
-    if (known?.length === 2 * KEY_BYTES) return Buffer.from(known, "hex");
+    const isKey = known?.length === 2 * KEY_BYTES && /^[\da-f]+$/i.test(known);
+    if (isKey) return Buffer.from(known, "hex");
     const key = randomBytes(KEY_BYTES);
     this.#write(file, `${key.toString("hex")}\n`);
     return key;
@@ -203,16 +221,30 @@ export class Logins {
     }
     if (!own) throw notConfigured(`${path} is open to other users: run \`chmod 700 ${path}\``);
   }
-
-  #tool() {
-    if (this.#environ["INFISICAL_KEYRING"] === "file") return null;
-    if (process.platform === "darwin") return new MacKeychain(this.#environ);
-    const runtime = this.#environ["XDG_RUNTIME_DIR"];
-    const hasBus =
-      this.#environ["DBUS_SESSION_BUS_ADDRESS"] || (runtime && existsSync(join(runtime, "bus")));
-    return process.platform === "linux" && hasBus ? new SecretService(this.#environ) : null;
-  }
 }
+
+/**
+ * Return the keyring of the system, or null.
+ * @param {Environ} environ
+ */
+function findTool(environ) {
+  if (environ["INFISICAL_KEYRING"] === "file") return null;
+  if (process.platform === "darwin") return new MacKeychain(environ);
+  const runtime = environ["XDG_RUNTIME_DIR"];
+  const hasBus =
+    environ["DBUS_SESSION_BUS_ADDRESS"] || (runtime && existsSync(join(runtime, "bus")));
+  return process.platform === "linux" && hasBus ? new SecretService(environ) : null;
+}
+
+/**
+ * Return the error of a login that is kept, or may be, and can't be read.
+ * @param {string} address
+ * @param {string} place
+ * @param {string} why
+ * @param {string} remedy
+ */
+const unreadable = (address, place, why, remedy) =>
+  notConfigured(`the login at ${address} can't be read from ${place} (${why}): ${remedy}`);
 
 /**
  * @param {string} file
@@ -225,7 +257,8 @@ const unwritable = (file, error) =>
   );
 
 /**
- * Run a program to its end; return its output, null if it failed or is not there.
+ * Run a program to its end. Its output is null if it failed; `why` is then its own last line, if it
+ * wrote one, and empty for status 1 without.
  * @param {Environ} environ
  * @param {string[]} command
  * @param {string} [input]
@@ -233,11 +266,22 @@ const unwritable = (file, error) =>
 function runTool(environ, [program = "", ...args], input = "") {
   const env = /** @type {NodeJS.ProcessEnv} */ (environ);
   const ended = spawnSync(program, args, { env, input, encoding: "utf8", timeout: PATIENCE });
-  return ended.status === 0 ? ended.stdout.trim() : null;
+  const { status } = ended;
+  const code = /** @type {NodeJS.ErrnoException | undefined} */ (ended.error)?.code;
+  const isMissing = Boolean(code) && code !== "ETIMEDOUT";
+  const output = status === 0 ? ended.stdout.trim() : null;
+  const said = (ended.stderr ?? "").split("\n").filter((line) => line.startsWith(`${program}: `));
+  const late = `no answer within ${PATIENCE / 1000} s`;
+  const ending = status === 1 ? "" : `status ${status ?? ended.signal}`;
+  const other = code === "ETIMEDOUT" ? late : ending;
+  return { output, status, isMissing, why: said.at(-1)?.slice(program.length + 2) ?? other };
 }
 
+/** @param {string | null} output */
+const decode = (output) => (output ? Buffer.from(output, "base64").toString("utf8") : null);
+
 /** The keyring of Linux desktops: GNOME Keyring, KWallet, KeePassXC. */
-class SecretService {
+export class SecretService {
   name = "the system's keyring (Secret Service)";
   #environ;
 
@@ -246,10 +290,26 @@ class SecretService {
     this.#environ = environ;
   }
 
-  /** @param {string} address */
+  /**
+   * @param {string} address
+   * @throws {ConfigError} not_configured, if it is locked
+   */
   find(address) {
-    const found = runTool(this.#environ, ["secret-tool", "lookup", ...this.#attributes(address)]);
-    return found && Buffer.from(found, "base64").toString("utf8");
+    const attributes = this.#attributes(address);
+    const { output, status, isMissing, why } = runTool(this.#environ, [
+      "secret-tool",
+      "lookup",
+      ...attributes,
+    ]);
+    if (output !== null || isMissing) return decode(output);
+    // Status 1 without a word is that of no login, and of a locked one too, which a search shows.
+    const isLocked =
+      status === 1 &&
+      !why &&
+      runTool(this.#environ, ["secret-tool", "search", ...attributes]).output;
+    const reason = isLocked ? "it is locked" : why;
+    if (!reason || reason.includes(NO_SERVICE)) return null;
+    throw unreadable(address, this.name, reason, UNLOCK);
   }
 
   /**
@@ -259,7 +319,7 @@ class SecretService {
   keep(address, text) {
     const label = `--label=Infisical login at ${address}`;
     const command = ["secret-tool", "store", label, ...this.#attributes(address)];
-    return runTool(this.#environ, command, Buffer.from(text).toString("base64")) !== null;
+    return runTool(this.#environ, command, Buffer.from(text).toString("base64")).output !== null;
   }
 
   /**
@@ -268,7 +328,7 @@ class SecretService {
    */
   forget(address) {
     const command = ["secret-tool", "clear", ...this.#attributes(address)];
-    return runTool(this.#environ, command) !== null;
+    return runTool(this.#environ, command).output !== null;
   }
 
   /** @param {string} address */
@@ -276,7 +336,7 @@ class SecretService {
 }
 
 /** The login keychain of macOS. */
-class MacKeychain {
+export class MacKeychain {
   name = "the keychain";
   #environ;
 
@@ -285,11 +345,16 @@ class MacKeychain {
     this.#environ = environ;
   }
 
-  /** @param {string} address */
+  /**
+   * @param {string} address
+   * @throws {ConfigError} not_configured, if it is locked
+   */
   find(address) {
     const item = ["-s", SERVICE, "-a", address];
-    const found = runTool(this.#environ, ["security", "find-generic-password", ...item, "-w"]);
-    return found && Buffer.from(found, "base64").toString("utf8");
+    const command = ["security", "find-generic-password", ...item, "-w"];
+    const { output, status, isMissing, why } = runTool(this.#environ, command);
+    if (output !== null || isMissing || status === NO_ITEM) return decode(output);
+    throw unreadable(address, this.name, why || `status ${status}`, UNLOCK);
   }
 
   /**
@@ -301,7 +366,12 @@ class MacKeychain {
     const value = Buffer.from(text).toString("base64");
     const line = `add-generic-password -U -s ${SERVICE} -a "${address}" -w ${value}\n`;
     if (line.length > LONGEST_LINE || /["\\]/.test(address)) return false;
-    return runTool(this.#environ, ["security", "-i"], line) !== null && this.find(address) === text;
+    if (runTool(this.#environ, ["security", "-i"], line).output === null) return false;
+    try {
+      return this.find(address) === text;
+    } catch {
+      return false;
+    }
   }
 
   /**
@@ -310,6 +380,7 @@ class MacKeychain {
    */
   forget(address) {
     const item = ["-s", SERVICE, "-a", address];
-    return runTool(this.#environ, ["security", "delete-generic-password", ...item]) !== null;
+    const command = ["security", "delete-generic-password", ...item];
+    return runTool(this.#environ, command).output !== null;
   }
 }

@@ -8,7 +8,7 @@ import { Conversation } from "./conversation.js";
 import { ConfigError, failure, notConfigured } from "./errors.js";
 import { isText, jsonObject } from "./json.js";
 import { cookieOf, isLocked } from "./person.js";
-import { classifyUnexpected, isRouteMissing } from "./refusal.js";
+import { classifyUnexpected, foreignRefusal, isRouteMissing } from "./refusal.js";
 
 /** @typedef {import("./keyring.js").Login} Login */
 /** @typedef {{ status: number, data: any, cookie: string, date: string | undefined }} Reply */
@@ -55,7 +55,7 @@ export class Instance {
   }
 
   /**
-   * Make a request.
+   * Make a request. A refusal by something in place of Infisical is an error.
    * @param {string} method
    * @param {string} path
    * @param {{ token?: string, cookie?: string, body?: object, once?: boolean }} [options]
@@ -72,9 +72,13 @@ export class Instance {
     };
     const text = body && JSON.stringify(body);
     const answer = await this.#conversation.send(path, { method, headers, body: text }, { once });
+    const { status } = answer;
+    const data = jsonObject(answer.body);
+    const foreign = foreignRefusal({ status, data });
+    if (foreign) throw failure(foreign, { address: this.#address, status });
     return {
-      status: answer.status,
-      data: jsonObject(answer.body),
+      status,
+      data,
       cookie: cookieOf(answer),
       date: answer.headers.date,
     };
@@ -145,11 +149,6 @@ function explain(error) {
 async function lookAt(instance) {
   const { address } = instance;
   const reply = await instance.ask("GET", "/api/v1/admin/config");
-  if (reply.status === 403 && !reply.data)
-    throw new ConfigError(
-      "refused",
-      `${address} is closed to this network: connect to the network or VPN that people log in from`,
-    );
   if (reply.status !== 200) throw instance.unexpected(reply);
   if (typeof reply.data?.config !== "object") throw failure("not_infisical", { address });
   const { enabledLoginMethods: methods } = reply.data.config;

@@ -3,7 +3,7 @@
 
 import { failure } from "./errors.js";
 import { isText, jsonObject } from "./json.js";
-import { classifyUnexpected } from "./refusal.js";
+import { classifyUnexpected, foreignRefusal } from "./refusal.js";
 
 /** @typedef {import("./conversation.js").Conversation} Conversation */
 /** @typedef {import("./keyring.js").Login} Login */
@@ -78,10 +78,9 @@ export class Person {
    */
   #refusal(status, data) {
     const { address } = this.#login;
-    if (![400, 401, 403, 404].includes(status))
-      return failure(classifyUnexpected(status), { address, status });
-    // An edge refuses in words of its own.
-    return isText(data?.error) ? this.#ended() : failure("unreachable", { address, status });
+    const foreign = foreignRefusal({ status, data });
+    if (!foreign && [400, 401, 403, 404].includes(status)) return this.#ended();
+    return failure(foreign ?? classifyUnexpected(status), { address, status });
   }
 
   #ended() {

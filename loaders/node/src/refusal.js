@@ -9,6 +9,22 @@ import { isText } from "./json.js";
 /** The server's names for a token that is good, and an identity that may not read the folder. */
 const DENIED = ["PermissionDenied", "ProjectMembershipNotFound"];
 
+/** Statuses by which proxies and firewalls deny access, and an ingress that misses Infisical. */
+const OUTAGES = [401, 403, 404, 407];
+
+/**
+ * Return the code of a refusal by something in place of Infisical, such as a proxy, which has not
+ * judged the credential; null for all other answers. Infisical names its status and its error in the
+ * body.
+ * @param {Answer} answer
+ * @returns {ErrorCode | null}
+ */
+export function foreignRefusal({ status, data }) {
+  if (status < 400 || status >= 500 || status === 429) return null;
+  if (data?.statusCode === status && isText(data.error)) return null;
+  return OUTAGES.includes(status) ? "unreachable" : "not_infisical";
+}
+
 /**
  * Return the code of a failed login, or null if it succeeded.
  * @param {Answer} answer

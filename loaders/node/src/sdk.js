@@ -131,12 +131,13 @@ async function ask(address, conversation, call) {
 function answerOf(error, address) {
   const text = error instanceof Error ? error.message : "";
   const found = STATUS.exec(text);
-  if (found)
-    return {
-      status: Number(found[1] ?? found[2]),
-      headers: {},
-      data: { message: text.slice(found[0].length) },
-    };
+  if (found) {
+    const status = Number(found[1] ?? found[2]);
+    // Without a message in the text, the body had none: no refusal of Infisical's, but for a 422,
+    // whose message is a list.
+    const own = found[1] || status === 422 ? { statusCode: status, error: "unknown" } : {};
+    return { status, headers: {}, data: { ...own, message: text.slice(found[0].length) } };
+  }
   if (!OF_NETWORK.test(text)) throw failure("not_infisical", { address });
   throw failure("unreachable", { address, tunnel: LOOPBACK.test(address) ? TUNNEL : "" });
 }

@@ -6,7 +6,13 @@ import { failure, isTemporary } from "./errors.js";
 import { merge } from "./merge.js";
 import { isLocked, isSessionGone } from "./person.js";
 import { reasonOf } from "./platform.js";
-import { listRefusal, loginRefusal, tokenEnded, tokenLoginRefusal } from "./refusal.js";
+import {
+  foreignRefusal,
+  listRefusal,
+  loginRefusal,
+  tokenEnded,
+  tokenLoginRefusal,
+} from "./refusal.js";
 
 /** @typedef {import("./bootstrap.js").Place} Place */
 /** @typedef {import("./conversation.js").Conversation} Conversation */
@@ -140,9 +146,12 @@ class Folder {
   /**
    * Log in, and return the answer with the token for all folders.
    * @param {Conversation} conversation
+   * @throws {ConfigError}
    */
   async logIn(conversation) {
-    return await this.#client.logIn(this.#place, conversation);
+    const answer = await this.#client.logIn(this.#place, conversation);
+    this.refuse(foreignRefusal(answer), answer);
+    return answer;
   }
 
   /**
@@ -155,6 +164,7 @@ class Folder {
   async list(conversation, token, { isTokenNew = false } = {}) {
     const answer = await this.#client.list(this.#place, conversation, token, this.#kept.etag);
     this.#answer = answer;
+    this.refuse(foreignRefusal(answer), answer);
     const { person } = this.#place;
     if (person && isLocked(answer)) this.refuse("locked", answer);
     const isGone = Boolean(person) && isSessionGone(answer);

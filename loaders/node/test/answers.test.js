@@ -11,7 +11,7 @@ import { inspect } from "node:util";
 
 import { ConfigError, failure } from "../src/errors.js";
 import { loadFrom } from "../src/loader.js";
-import { APIS, CLIENTS, listOf, serve } from "./server.js";
+import { APIS, CLIENTS, REFUSED, listOf, refusal, serve } from "./server.js";
 import { PROJECT, SECRET, casesOf, directory, environFor, node, vectors } from "./tools.js";
 
 for (const { api, hasV4, client } of CLIENTS)
@@ -28,7 +28,7 @@ for (const { api, hasV4, client } of CLIENTS)
         }).catch((error) => error);
         const seconds = (performance.now() - begun) / 1000;
         await server.close();
-        if (want.error) assertError(result, want.error, server.address, timeout);
+        if (want.error) assertError(result, want, server.address, timeout);
         else assert.deepEqual(Object.entries(result), Object.entries(want.values));
         assert.deepEqual(server.requests, requests);
         assert.ok(seconds < timeout + 3, `took ${seconds} s`);
@@ -58,8 +58,8 @@ test("secrets are requested unexpanded and with imports, by each API", async () 
 });
 
 test("the older API is not tried if only the project or the folder is missing", async () => {
-  for (const error of ["NotFound", "SecretPathNotFound", undefined]) {
-    const missing = { status: 404, json: { message: "Route 66 not found", error } };
+  for (const error of ["NotFound", "SecretPathNotFound"]) {
+    const missing = refusal(404, { message: "Route 66 not found", error });
     const server = await serve({ list: [missing] });
     const options = { directory: directory() };
     const { code } = await loadFrom(environFor(server.address), options).catch((reason) => reason);
@@ -119,7 +119,7 @@ test("a variable that is set later does not make a certificate trusted", async (
   const tls = { key: readFileSync(key), cert: readFileSync(cert) };
   const server = createSecureServer(tls, (_, response) => {
     requests += 1;
-    response.writeHead(401).end("{}");
+    response.writeHead(401).end(JSON.stringify(REFUSED.json));
   });
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
@@ -187,15 +187,17 @@ async function errorFrom(say, options = {}) {
 
 /**
  * @param {unknown} error
- * @param {import("../index.js").ErrorCode} code
+ * @param {{ error: import("../index.js").ErrorCode, message?: string }} want
  * @param {string} address
  * @param {number} timeout
  */
-function assertError(error, code, address, timeout) {
+function assertError(error, want, address, timeout) {
   assert.ok(error instanceof ConfigError, String(error));
   const where = { environment: "production", folder: "/backend", project: PROJECT };
   const known = { address, ...where, client_id: "id-example", names: "A", timeout, status: 502 };
   const { tunnel } = vectors;
-  assert.equal(error.message, failure(code, { ...known, tunnel }).message);
+  const message = want.message?.replace("{address}", address);
+  assert.equal(error.code, want.error);
+  assert.equal(error.message, message ?? failure(want.error, { ...known, tunnel }).message);
   assert.ok(!`${error.stack}${JSON.stringify(error)}`.includes(SECRET));
 }

@@ -9,6 +9,7 @@ import { parseLocal } from "../src/envfile.js";
 import {
   ConfigError,
   EXIT_STATUS,
+  ABSENT,
   IN_PLACE_OF,
   MESSAGES,
   TUNNEL,
@@ -123,7 +124,8 @@ describe("files of other users", () => {
 test("the messages equal the shared ones", () => {
   assert.deepEqual({ ...MESSAGES }, vectors.errors);
   assert.equal(TUNNEL, vectors.tunnel);
-  assert.deepEqual([UNTRUSTED, IN_PLACE_OF], [vectors.untrusted, vectors.inPlaceOf]);
+  const { untrusted, inPlaceOf, absent } = vectors;
+  assert.deepEqual([UNTRUSTED, IN_PLACE_OF, ABSENT], [untrusted, inPlaceOf, absent]);
 });
 
 test("the names of production equal the shared ones", () => {

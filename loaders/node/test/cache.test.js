@@ -6,7 +6,7 @@ import { describe, test } from "node:test";
 
 import { open, seal } from "../src/cache.js";
 import { loadFrom } from "../src/loader.js";
-import { DOWN, LOGIN, listOf, serve } from "./server.js";
+import { DOWN, LOGIN, listOf, refusal, serve } from "./server.js";
 import { directory, environFor, vectors } from "./tools.js";
 
 describe("the cache files of the vectors", () => {
@@ -66,8 +66,26 @@ test("a start while Infisical is down uses the last good values, with a warning"
 test("a refusal is never answered from the cache", async () => {
   const file = join(directory(), "cache");
   await start(file, {});
-  const { result } = await start(file, { login: { status: 401, json: {} } });
+  const { result } = await start(file, { login: refusal(401) });
   assert.equal(result.code, "refused");
+});
+
+test("a proxy's refusal is an outage, which the cache bridges", async () => {
+  const blocked = { status: 403, text: "<html>blocked</html>" };
+  const server = await serve({ login: [LOGIN, blocked], list: [listOf({ A: "1" })] });
+  const cache = { file: join(directory(), "cache") };
+  /** @type {string[]} */
+  const warnings = [];
+  const options = {
+    directory: directory(),
+    cache,
+    warn: (/** @type {string} */ text) => void warnings.push(text),
+  };
+  for (const _ of [1, 2])
+    assert.equal((await loadFrom(environFor(server.address), options)).A, "1");
+  await server.close();
+  assert.equal(server.requests.login, 2);
+  assert.match(String(warnings), /answers 403.*STARTING WITH THE CACHE/);
 });
 
 test("a cache that is too old is reported with the error", async () => {

@@ -1,7 +1,7 @@
 // @ts-check
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { connect } from "node:net";
 import { join } from "node:path";
@@ -9,9 +9,10 @@ import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { waitForBrowser } from "../src/callback.js";
-import { logout } from "../src/commands.js";
+import { logout, whoami } from "../src/commands.js";
 import { Conversation } from "../src/conversation.js";
-import { Logins } from "../src/keyring.js";
+import { doctor } from "../src/doctor.js";
+import { Logins, MacKeychain, SecretService } from "../src/keyring.js";
 import { Loader } from "../src/loader.js";
 import { Instance, logIn } from "../src/login.js";
 import { Person } from "../src/person.js";
@@ -209,6 +210,117 @@ test("logout reports a keyring that does not forget", async () => {
     .finally(server.close);
   assert.match(String(server.bodies), /^POST \/api\/v1\/auth\/logout /);
 });
+
+describe("keyrings", () => {
+  for (const { name, program, results, want } of vectors.keyrings)
+    test(name, () => {
+      const Keyring = program === "security" ? MacKeychain : SecretService;
+      const environ = withProgram(directory(), program, results);
+      const logins = new Logins(environ, () => new Keyring(environ));
+      if (want)
+        assert.throws(() => logins.find(ADDRESS), { code: "not_configured", message: want });
+      else assert.equal(logins.find(ADDRESS), null);
+    });
+});
+
+test("every command says that the keyring is locked", async () => {
+  const locked = { lookup: [1, "", ""], search: [0, "[/1]\n", ""], clear: [1, "", ""] };
+  const server = await serve({ login: [{ json: {} }] });
+  const home = directory();
+  const environ = {
+    ...withProgram(home, "secret-tool", locked),
+    INFISICAL_DOMAIN: server.address,
+    INFISICAL_PROJECT_ID: "project",
+    NODE_ENV: "development",
+  };
+  const options = { directory: home };
+  const error = { code: "not_configured", exitCode: 78, message: /it is locked/ };
+  for (const command of [logout, whoami])
+    await assert.rejects(command(environ, options, assert.fail), error);
+  assert.throws(() => new Loader(environ, options), error);
+  assert.deepEqual(server.bodies, []);
+  /** @type {string[]} */
+  const lines = [];
+  const print = (/** @type {string} */ line) => void lines.push(line);
+  assert.equal(await doctor(environ, options, print), 78);
+  assert.match(lines.join("\n"), /^WRONG access .*locked/m);
+  lines.length = 0;
+  const own = { ...environ, INFISICAL_CLIENT_ID: "id", INFISICAL_CLIENT_SECRET: "secret" };
+  await doctor(own, options, print);
+  await server.close();
+  assert.match(lines.join("\n"), /^ok {4}access /m);
+});
+
+for (const what of ["missing", "damaged", "another"])
+  test(`a sealed login that can't be opened is reported: ${what}`, async () => {
+    const home = directory();
+    const environ = { HOME: home, INFISICAL_KEYRING: "file", INFISICAL_DOMAIN: ADDRESS };
+    const file = new Logins(environ).keep(loginAt());
+    const key = join(home, ".local", "state", "infisical-config", "key");
+    if (what === "missing") rmSync(key);
+    else if (what === "damaged") writeFileSync(file, readFileSync(file, "utf8").slice(0, -20));
+    else writeFileSync(key, `${"0".repeat(64)}\n`);
+    await assert.rejects(logout(environ, { directory: home }, assert.fail), ({ code, message }) => {
+      assert.equal(code, "not_configured");
+      assert.ok(message.includes(what === "missing" ? key : file), message);
+      return /with-secrets login/.test(message);
+    });
+    assert.equal(new Logins(environ).keep(loginAt()), file);
+    assert.deepEqual(new Logins(environ).find(ADDRESS), { version: 1, ...loginAt() });
+  });
+
+describe("a proxy's page", () => {
+  for (const status of [403, 404])
+    test(`of status ${status} does not end a session`, async () => {
+      const { server, environ } = await loggedIn({ login: [{ status, text: "<html>" }] });
+      await assert
+        .rejects(logout(environ, { directory: directory() }, assert.fail), {
+          message: /not ended at the server/,
+        })
+        .finally(server.close);
+    });
+
+  test("is no ended login", async () => {
+    const scripts = { list: [{ status: 403, text: "<html>" }] };
+    const { server, environ } = await loggedIn(scripts, { refresh: "" });
+    await assert
+      .rejects(whoami(environ, { directory: directory() }, assert.fail), { code: "unreachable" })
+      .finally(server.close);
+  });
+});
+
+/**
+ * Serve, and keep a login there.
+ * @param {Parameters<typeof serve>[0]} scripts
+ * @param {object} [login] what differs from Anna's
+ */
+async function loggedIn(scripts, login = {}) {
+  const server = await serve(scripts);
+  const environ = {
+    HOME: directory(),
+    INFISICAL_KEYRING: "file",
+    INFISICAL_DOMAIN: server.address,
+  };
+  new Logins(environ).keep({ ...loginAt(server.address), ...login });
+  return { server, environ };
+}
+
+/**
+ * Make a program that answers by its first argument; return the environment that finds it.
+ * @param {string} home
+ * @param {string} name
+ * @param {Record<string, any[]>} results the status, output and messages
+ */
+function withProgram(home, name, results) {
+  for (const [argument, [status, output, messages]] of Object.entries(results))
+    for (const [end, text] of Object.entries({ status: `${status}`, out: output, err: messages }))
+      writeFileSync(join(home, `${argument}.${end}`), text);
+  const at = `"${home}/$1`;
+  const script = `#!/bin/sh\ncat ${at}.out"\ncat ${at}.err" >&2\nexit "$(cat ${at}.status")"\n`;
+  writeFileSync(join(home, name), script, { mode: 0o755 });
+  const path = `${home}:${process.env["PATH"]}`;
+  return { HOME: home, PATH: path, DBUS_SESSION_BUS_ADDRESS: "unix:path=/nonexistent" };
+}
 
 test("without a terminal, the login says so", async () => {
   const server = await expecting([

@@ -7,14 +7,14 @@ import { describe, test } from "node:test";
 import { TOKEN_REFUSED } from "../src/errors.js";
 import { Loader, loadFrom } from "../src/loader.js";
 import { platformOf } from "../src/platform.js";
-import { LOGIN, listOf, serve } from "./server.js";
+import { LOGIN, listOf, refusal, serve } from "./server.js";
 import { PROJECT, directoryWith, node, vectors } from "./tools.js";
 
 const IDENTITY = "INFISICAL_MACHINE_IDENTITY_ID";
-const DENIED = {
-  status: 401,
-  json: { message: "Access denied: OIDC audience not allowed.", error: "UnauthorizedError" },
-};
+const DENIED = refusal(401, {
+  message: "Access denied: OIDC audience not allowed.",
+  error: "UnauthorizedError",
+});
 
 /**
  * @param {string} address
@@ -64,7 +64,7 @@ test("an identity logs in by a token of a variable", async () => {
 test("a file is read again at each login", async () => {
   const directory = directoryWith({ token: "first\n" });
   const file = join(directory, "token");
-  const ended = { status: 401, json: { message: "expired", error: "TokenError" } };
+  const ended = refusal(401, { message: "expired", error: "TokenError" });
   const server = await serve({ list: [listOf({ A: "1" }), ended, listOf({ A: "2" })] });
   const loader = new Loader(environ(server.address, { INFISICAL_JWT_FILE: file }), { directory });
   await loader.start();
@@ -144,10 +144,7 @@ test("a refused token is reported with the server's reason, without the token", 
 });
 
 test("an identity without such a login is refused, and a file that is missing reported", async () => {
-  const unknown = {
-    status: 404,
-    json: { message: "OIDC auth method not found", error: "NotFound" },
-  };
+  const unknown = refusal(404, { message: "OIDC auth method not found", error: "NotFound" });
   const server = await serve({ login: [unknown] });
   const directory = directoryWith({});
   const given = environ(server.address, { INFISICAL_JWT: "token-example" });

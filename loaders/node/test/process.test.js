@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { DOWN, LOGIN, REFUSED, listOf, serve } from "./server.js";
+import { DOWN, LOGIN, REFUSED, listOf, refusal, serve } from "./server.js";
 import { PACKAGE, PROJECT, SECRET, directoryWith, environFor, node, script } from "./tools.js";
 
 const IMPORT = 'const { config } = await import("infisical-config/config.js");';
@@ -35,12 +35,7 @@ test("a service only needs to import config.js", async () => {
 const FAILURES = [
   ["is down", 75, { login: [DOWN] }, { login: 1, list: 0 }],
   ["refuses", 77, { login: [REFUSED] }, { login: 1, list: 0 }],
-  [
-    "has no such folder",
-    78,
-    { login: [LOGIN], list: [{ status: 404, json: {} }] },
-    { login: 1, list: 1 },
-  ],
+  ["has no such folder", 78, { login: [LOGIN], list: [refusal(404)] }, { login: 1, list: 1 }],
 ];
 for (const [what, expected, scripts, asked] of FAILURES)
   test(`a process whose Infisical ${what} ends at once with ${expected} and a line`, async () => {
@@ -76,7 +71,7 @@ for (const stall of /** @type {const} */ (["headers", "body"]))
   });
 
 test("nothing keeps a process alive after a refusal or a good start", async () => {
-  const refused = await against(caught(20), { login: [{ status: 401, json: {} }] });
+  const refused = await against(caught(20), { login: [refusal(401)] });
   assert.equal(refused.stdout, "refused true\n");
   const good = await against(caught(20), { list: [listOf({ A: "1" })] });
   assert.equal(good.stdout, "undefined true\n");

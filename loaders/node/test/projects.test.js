@@ -10,15 +10,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { ConfigError, failure } from "../src/errors.js";
 import { loadFrom } from "../src/loader.js";
 import { watchFrom } from "../src/watcher.js";
-import { CLIENTS, DOWN, LOGIN, REFUSED, listOf, serveProjects } from "./server.js";
+import { CLIENTS, DOWN, LOGIN, REFUSED, listOf, refusal, serveProjects } from "./server.js";
 import { PACKAGE, SECRET, casesOf, credentials, directory, directoryOf, node } from "./tools.js";
 
 /** @typedef {import("./server.js").Step} Step */
 
 const OWN = { project: "own-example", folder: "/backend" };
 const SHARED = { project: "shared-example", folder: "/shared" };
-const DENIED = { status: 403, json: { error: "ProjectMembershipNotFound" } };
-const ENDED = { status: 401, json: { error: "TokenError", message: "Token expired" } };
+const DENIED = refusal(403, { error: "ProjectMembershipNotFound" });
+const ENDED = refusal(401, { error: "TokenError", message: "Token expired" });
 const EVERY = 0.05;
 
 for (const { api, hasV4, client } of CLIENTS)
@@ -160,7 +160,7 @@ describe("a service with an import", { concurrency: true }, () => {
 
   test("shows no secret in an error of one list", async () => {
     const text = `${SECRET} token-example value-example`;
-    const bad = { status: 403, json: { error: "PermissionDenied", message: text } };
+    const bad = refusal(403, { error: "PermissionDenied", message: text });
     const { options } = await service({ own: [listOf({ A: "value-example" })], shared: [bad] });
     const error = await loadFrom(credentials(), options).catch((reason) => reason);
     assert.equal(error.code, "forbidden");

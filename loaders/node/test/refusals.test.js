@@ -15,7 +15,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { loadFrom } from "../src/loader.js";
 import { LOCK_AGE, PATIENCE, PAUSE, Refusals, WAIT, ageOf, noteOf } from "../src/refusals.js";
-import { LOGIN, REFUSED, listOf, serve } from "./server.js";
+import { LOGIN, REFUSED, listOf, refusal, serve } from "./server.js";
 import { SECRET, directory, environFor, vectors } from "./tools.js";
 
 describe("the notes of the vectors", () => {
@@ -100,9 +100,10 @@ test("a new credential is tried at once", async () => {
 });
 
 test("a restart tries again after temporary errors", async () => {
-  const locked = { status: 401, json: { message: "This auth method is temporarily locked" } };
-  const forbidden = { status: 403, json: { message: "banned" } };
-  for (const step of [locked, forbidden]) {
+  const locked = refusal(401, { message: "This auth method is temporarily locked" });
+  const forbidden = refusal(403, { message: "banned" });
+  const ofProxies = [401, 403].map((status) => ({ status, text: "<html>sign in</html>" }));
+  for (const step of [locked, forbidden, ...ofProxies]) {
     const { results, logins } = await starts({ login: [step, LOGIN] });
     assert.deepEqual([results[1], logins], ["started", 2]);
   }

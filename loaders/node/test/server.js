@@ -26,7 +26,20 @@ import { setTimeout as sleep } from "node:timers/promises";
  */
 
 export const LOGIN = { status: 200, json: { accessToken: "token-example", expiresIn: 1800 } };
-export const REFUSED = { status: 401, json: { message: "Invalid credentials" } };
+/**
+ * Return a refusal of Infisical's own.
+ * @param {number} status
+ * @param {object} [json] what differs from the usual body
+ * @returns {Step}
+ */
+export const refusal = (status, json = {}) => ({
+  status,
+  json: { reqId: "r", statusCode: status, message: "refused", error: "SomeError", ...json },
+});
+export const REFUSED = refusal(401, {
+  message: "Invalid credentials",
+  error: "UnauthorizedError",
+});
 /** The servers that loaders read from, by the newest API of secrets that they have. */
 export const APIS = /** @type {const} */ ([
   { api: "v4", hasV4: true },

@@ -6,10 +6,10 @@ import { after, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { watchFrom } from "../src/watcher.js";
-import { DOWN, LOGIN, REFUSED, listOf, routeMissing, serve } from "./server.js";
+import { DOWN, LOGIN, REFUSED, listOf, refusal, routeMissing, serve } from "./server.js";
 import { directory, environFor, script } from "./tools.js";
 
-const ENDED = { status: 403, json: { error: "TokenError", message: "Token expired" } };
+const ENDED = refusal(403, { error: "TokenError", message: "Token expired" });
 const EVERY = 0.05;
 
 /**
@@ -129,7 +129,7 @@ describe("a watch", { concurrency: true }, () => {
 
   test("doesn't log in again if a privilege is missing", async () => {
     for (const error of ["PermissionDenied", "ProjectMembershipNotFound"]) {
-      const denied = { status: 403, json: { error } };
+      const denied = refusal(403, { error });
       const { reports, requests } = await watching(
         { list: [listOf({ A: "1" }), denied] },
         { reports: 1 },

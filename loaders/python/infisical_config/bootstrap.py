@@ -12,7 +12,18 @@ from urllib.parse import urlsplit
 
 from . import envfile, files, platform_token
 from .envfile import LocalFile
-from .errors import PERSON_TEXTS, TEXTS, TOKEN_REFUSED, TUNNEL, UNTRUSTED, Code, ConfigError
+from .errors import (
+    ABSENT,
+    IN_PLACE_OF,
+    NOT_FOUND,
+    PERSON_TEXTS,
+    TEXTS,
+    TOKEN_REFUSED,
+    TUNNEL,
+    UNTRUSTED,
+    Code,
+    ConfigError,
+)
 from .platform_token import IDENTITY, Platform
 from .withheld import Gate
 
@@ -99,6 +110,8 @@ class Bootstrap:
             text = TOKEN_REFUSED
         if code == "unreachable" and "why" in details:
             text = UNTRUSTED
+        if code == "unreachable" and "status" in details:
+            text = ABSENT if details["status"] == NOT_FOUND else IN_PLACE_OF
         return ConfigError(code, text.format(**words, **details))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import ssl
 import time
+from contextlib import suppress
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -111,15 +112,17 @@ def _settings(found: Surroundings, environment: str | None) -> Iterator[_Finding
 
 def _access(found: Surroundings) -> _Finding:
     name = "INFISICAL_CLIENT_ID"
+    if found.machine:
+        login = None
+        with suppress(ConfigError):  # of a login that is not needed
+            login = found.logins.find(found.address)
+        other = f", which wins over the login of {login.email}" if login else ""
+        client = found.environ.get(name) or found.local.get(name) or "without an id"
+        who = f"the service {client}"
+        if identity := found.environ.get(IDENTITY):
+            who = f"the identity {identity}, by a platform's token"
+        return _Finding("access", f"{who}, from {found.machine}{other}")
     try:
-        login = found.logins.find(found.address)
-        if found.machine:
-            other = f", which wins over the login of {login.email}" if login else ""
-            client = found.environ.get(name) or found.local.get(name) or "without an id"
-            who = f"the service {client}"
-            if identity := found.environ.get(IDENTITY):
-                who = f"the identity {identity}, by a platform's token"
-            return _Finding("access", f"{who}, from {found.machine}{other}")
         known = found.login()
     except ConfigError as error:
         return _Finding("access", error=error)

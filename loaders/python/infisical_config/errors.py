@@ -27,6 +27,9 @@ TRY_AGAIN_LATER: Final = 75
 REFUSED: Final = 77
 TO_BE_PUT_RIGHT: Final = 78
 
+# A status of HTTP.
+NOT_FOUND: Final = 404
+
 _LATER = {"unreachable", "deadline", "server", "rate_limited"}
 _REFUSALS = {"refused", "refused_before", "locked", "login_needed", "forbidden", "hidden"}
 
@@ -87,8 +90,14 @@ TOKEN_REFUSED: Final = (
 
 # `unreachable`, for a refusal that is not Infisical's own.
 IN_PLACE_OF: Final = (
-    "{address} can't be reached: something in place of Infisical answers {status}, so it may be"
-    " closed to this network: connect to the VPN, and try again"
+    "{address} can't be reached: something in place of Infisical answers {status}, such as a proxy"
+    " or firewall that is closed to this network: connect to the VPN, or let this machine in"
+)
+
+# The same for 404, as of an ingress that has no Infisical behind it at the moment.
+ABSENT: Final = (
+    "{address} can't be reached: something in place of Infisical answers 404: check the address in"
+    " .infisical.json, and that Infisical runs behind it"
 )
 
 # `unreachable`, for a certificate.

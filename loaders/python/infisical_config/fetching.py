@@ -13,7 +13,7 @@ from . import platform_token
 from .deadline import outcomes
 from .errors import TRY_AGAIN_LATER, ConfigError
 from .merge import Answer, merge
-from .person import is_locked, is_route_missing, is_session_gone, parse
+from .person import foreign_refusal, is_locked, is_route_missing, is_session_gone, parse
 from .retrying import PatientClient
 from .route import Route
 
@@ -179,7 +179,7 @@ class Folder:
             self.token = place.person.token
             return
         reply = self.request_login()
-        body = parse(reply.body)
+        body = self._read(reply)
         is_unknown = reply.status == 404 and not is_route_missing(reply.status, body)
         if place.platform and (reply.status in (400, 401, 403, 422) or is_unknown):
             # A platform's token is another one the next time, so no note is made.
@@ -220,7 +220,7 @@ class Folder:
         """Request the secrets, unless the accepted list still counts; raises ConfigError."""
         self.is_unchanged = self.is_token_ended = False
         reply = self.request_list()
-        body = parse(reply.body)
+        body = self._read(reply)
         if reply.status == 304 and self._kept_etag:
             self.answer, self.is_unchanged = self._kept, True
         elif self._place.person and is_locked(reply.status, body):
@@ -234,6 +234,13 @@ class Folder:
             if answer is None:
                 raise self._place.error("not_infisical")
             self.answer, self._etag = answer, reply.headers.get("ETag", "")
+
+    def _read(self, reply: Received) -> Mapping[str, Any]:
+        """Return the body of an answer; raises ConfigError for one in place of Infisical's."""
+        body = parse(reply.body)
+        if code := foreign_refusal(reply.status, body):
+            raise self._place.error(code, status=reply.status)
+        return body
 
     def _is_of_token(self, status: int, body: Mapping[str, Any]) -> bool:
         """Return whether a list was refused because of the token, so that a new one may help."""

@@ -32,6 +32,12 @@ _PATIENCE = 60
 _LONGEST_LINE = 4096
 # Seconds after which a lock was left by a process that has ended.
 _LOCK_AGE = 30
+# The word of a session bus on a machine without a keyring.
+_NO_SERVICE = "was not provided by any .service files"
+# The status of macOS for a login that is not there.
+_NO_ITEM = 44
+_UNLOCK = "unlock it and try again, or log in with INFISICAL_KEYRING=file"
+_AGAIN = "run `with-secrets login` again"
 
 
 @dataclass(frozen=True)
@@ -78,22 +84,19 @@ class Logins:
     def find(self, address: str) -> Login | None:
         """Return the login at an address, if there is one.
 
-        Raises ConfigError `not_configured` for a file that others may have written or read.
+        Raises ConfigError `not_configured` for one that can't be read, and for a file that others
+        may have written or read.
         """
         file = self._file(address)
         tool = None if file.exists() else self._tool()
-        text = self._open(file, address) if file.exists() else tool and tool.find(address)
-        try:
-            found: Any = json.loads(text or "")
-        except ValueError:
+        found = tool.find(address) if tool else None
+        text = self._open(file, address) if file.exists() else found
+        if text is None:
             return None
-        if not isinstance(found, dict) or found.pop("version", None) != _VERSION:
-            return None
-        texts = [found.get(name) for name in Login.__dataclass_fields__]
-        if not all(isinstance(each, str) for each in texts):
-            return None
-        login = Login(*map(str, texts))
-        return login if login.address == address and login.email and login.token else None
+        login = _parse(text)
+        if login and login.address == address and login.email and login.token:
+            return login
+        raise unreadable(address, tool.name if tool else str(file), "it is damaged", _AGAIN)
 
     def keep(self, login: Login) -> str:
         """Keep a login instead of the one before; return in words where it is.
@@ -150,16 +153,18 @@ class Logins:
     def _file(self, address: str) -> Path:
         return self._config / f"{sha256(address.encode()).hexdigest()[:16]}.login"
 
-    def _open(self, file: Path, address: str) -> str | None:
+    def _open(self, file: Path, address: str) -> str:
         from .sealed_text import open_text
 
         key, text = files.read_private(self._key_file), files.read_private(file)
-        if not key or not text:
-            return None
-        try:
-            return open_text(text, bytes.fromhex(key.decode().strip()), address)
-        except ValueError:
-            return None
+        if not key:
+            why = f"its key {self._key_file} is missing"
+            raise unreadable(address, str(file), why, _AGAIN)
+        with suppress(ValueError):
+            opened = open_text(text or b"", bytes.fromhex(key.decode().strip()), address)
+            if opened is not None:
+                return opened
+        raise unreadable(address, str(file), f"it or its key {self._key_file} has changed", _AGAIN)
 
     def _key(self) -> bytes:
         """Return the key of all files; make it if it is missing."""
@@ -219,18 +224,29 @@ class SecretService:
         self._environ = environ
 
     def find(self, address: str) -> str | None:
-        """Return the text for an address, if there is one."""
-        return _decode(_run(self._environ, ["secret-tool", "lookup", *_attributes(address)]))
+        """Return the text for an address, if there is one; raises ConfigError if it is locked."""
+        ended = _run(self._environ, ["secret-tool", "lookup", *_attributes(address)])
+        if ended.output is not None or ended.is_missing:
+            return _decode(ended.output)
+        why = ended.reason("secret-tool: ")
+        if ended.status == 1 and not why:
+            # So it ends without the login, and with a locked one too, which a search shows.
+            found = _run(self._environ, ["secret-tool", "search", *_attributes(address)])
+            why = "it is locked" if found.output else ""
+        if not why or _NO_SERVICE in why:
+            return None
+        raise unreadable(address, self.name, why, _UNLOCK)
 
     def keep(self, address: str, text: str) -> bool:
         """Keep a text; return whether it worked."""
         label = f"--label=Infisical login at {address}"
         command = ["secret-tool", "store", label, *_attributes(address)]
-        return _run(self._environ, command, _encode(text)) is not None
+        return _run(self._environ, command, _encode(text)).output is not None
 
     def forget(self, address: str) -> bool:
         """Delete the text for an address; return False if the keyring refuses, as a locked one."""
-        return _run(self._environ, ["secret-tool", "clear", *_attributes(address)]) is not None
+        command = ["secret-tool", "clear", *_attributes(address)]
+        return _run(self._environ, command).output is not None
 
 
 class MacKeychain:
@@ -242,9 +258,13 @@ class MacKeychain:
         self._environ = environ
 
     def find(self, address: str) -> str | None:
-        """Return the text for an address, if there is one."""
+        """Return the text for an address, if there is one; raises ConfigError if it is locked."""
         item = ("-s", _SERVICE, "-a", address)
-        return _decode(_run(self._environ, ["security", "find-generic-password", *item, "-w"]))
+        ended = _run(self._environ, ["security", "find-generic-password", *item, "-w"])
+        if ended.output is not None or ended.is_missing or ended.status == _NO_ITEM:
+            return _decode(ended.output)
+        why = ended.reason("security: ") or f"status {ended.status}"
+        raise unreadable(address, self.name, why, _UNLOCK)
 
     def keep(self, address: str, text: str) -> bool:
         """Keep a text; return whether it worked. As an argument, others could see it."""
@@ -252,14 +272,33 @@ class MacKeychain:
         line = f"add-generic-password {item}\n"
         if len(line) > _LONGEST_LINE or any(each in address for each in '"\\'):
             return False
-        is_kept = _run(self._environ, ["security", "-i"], line) is not None
-        return is_kept and self.find(address) == text
+        is_kept = _run(self._environ, ["security", "-i"], line).output is not None
+        with suppress(ConfigError):
+            return is_kept and self.find(address) == text
+        return False
 
     def forget(self, address: str) -> bool:
         """Delete the text for an address; return False if the keychain refuses."""
         item = ("-s", _SERVICE, "-a", address)
         command = ["security", "delete-generic-password", *item]
-        return _run(self._environ, command) is not None
+        return _run(self._environ, command).output is not None
+
+
+def _parse(text: str) -> Login | None:
+    try:
+        found: Any = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, dict) or found.pop("version", None) != _VERSION:
+        return None
+    texts = [found.get(name) for name in Login.__dataclass_fields__]
+    return Login(*map(str, texts)) if all(isinstance(each, str) for each in texts) else None
+
+
+def unreadable(address: str, place: str, why: str, remedy: str) -> ConfigError:
+    """Return the error of a login that is kept, or may be, and can't be read."""
+    message = f"the login at {address} can't be read from {place} ({why}): {remedy}"
+    return ConfigError("not_configured", message)
 
 
 def _attributes(address: str) -> tuple[str, ...]:
@@ -278,11 +317,35 @@ def _decode(found: str | None) -> str | None:
     try:
         return b64decode(found).decode() if found else None
     except ValueError:
-        return None
+        return found
 
 
-def _run(environ: Mapping[str, str], command: list[str], text: str = "") -> str | None:
-    """Return the output of a program; None if it failed or is not there."""
+@dataclass(frozen=True)
+class _Ended:
+    """The end of a program.
+
+    Attributes:
+        output: None if it failed.
+        status: 0 too if it was not found, or gave no answer.
+    """
+
+    output: str | None = field(default=None, repr=False)
+    messages: str = ""
+    status: int = 0
+    is_missing: bool = False
+
+    def reason(self, prefix: str) -> str:
+        """Return why it failed: its own last line, if it wrote one; "" for status 1 without."""
+        lines = [each for each in self.messages.splitlines() if each.startswith(prefix)]
+        if lines:
+            return lines[-1].removeprefix(prefix)
+        if not self.status:
+            return f"no answer within {_PATIENCE} s"
+        return "" if self.status == 1 else f"status {self.status}"
+
+
+def _run(environ: Mapping[str, str], command: list[str], text: str = "") -> _Ended:
+    """Run a program to its end."""
     try:
         ended = subprocess.run(
             command,
@@ -293,9 +356,12 @@ def _run(environ: Mapping[str, str], command: list[str], text: str = "") -> str 
             timeout=_PATIENCE,
             check=False,
         )
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return None if ended.returncode else ended.stdout.strip()
+    except subprocess.TimeoutExpired:
+        return _Ended()
+    except OSError:
+        return _Ended(is_missing=True)
+    output = None if ended.returncode else ended.stdout.strip()
+    return _Ended(output, ended.stderr, ended.returncode)
 
 
 def _unwritable(file: Path, error: OSError) -> ConfigError:

@@ -15,7 +15,7 @@ from .callback import pasted, wait_for_browser
 from .deadline import outcomes
 from .errors import PERSON_TEXTS, ConfigError
 from .keyring import Login
-from .person import cookie_of, is_locked, is_route_missing, parse
+from .person import cookie_of, foreign_refusal, is_locked, is_route_missing, parse
 from .retrying import PatientClient
 from .route import Route
 
@@ -96,7 +96,10 @@ class Instance:
         body: Mapping[str, str] | None = None,
         once: bool = False,
     ) -> Reply:
-        """Return the answer to a request; raises ConfigError."""
+        """Return the answer to a request.
+
+        Raises ConfigError, also for a refusal by something in place of Infisical.
+        """
         headers = {"Accept": "application/json", "User-Agent": self._agent}
         if token:
             headers["Authorization"] = f"Bearer {token}"
@@ -114,7 +117,10 @@ class Instance:
             raise client.late()
         reply = outcome()
         date = reply.headers.get("Date", "")
-        return Reply(reply.status, parse(reply.body), cookie_of(reply.headers), date)
+        answer = parse(reply.body)
+        if code := foreign_refusal(reply.status, answer):
+            raise self._place.error(code, status=reply.status)
+        return Reply(reply.status, answer, cookie_of(reply.headers), date)
 
     def unexpected(self, reply: Reply) -> ConfigError:
         """Return the error of an answer that is none of the expected ones."""
@@ -197,12 +203,6 @@ def _has_passwords(instance: Instance) -> bool:
             raise
         message = f"{error}; `with-secrets doctor` says why"  # it may be the certificate
         raise ConfigError(error.code, message) from None
-    if reply.status == 403 and not reply.body:
-        raise ConfigError(
-            "refused",
-            f"{instance.address} is closed to this network: connect to the network or VPN that"
-            " people log in from",
-        )
     config = reply.body.get("config")
     if reply.status != 200 or not isinstance(config, dict):
         raise instance.unexpected(reply)

@@ -7,16 +7,19 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .errors import IN_PLACE_OF, TEXTS, ConfigError
+from .errors import ABSENT, IN_PLACE_OF, NOT_FOUND, TEXTS, ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from email.message import Message
 
+    from .errors import Code
     from .keyring import Login, Logins
     from .retrying import PatientClient
 
 _RENEW = "/api/v1/auth/token"
+# Statuses by which proxies and firewalls deny access, and an ingress that misses Infisical.
+_OUTAGES = (401, 403, NOT_FOUND, 407)
 # The server's word for a token of a session that was ended.
 _SESSION_GONE = "Session not found"
 
@@ -56,8 +59,12 @@ class Person:
             }
             reply = client.send("POST", _RENEW, headers)
             body = parse(reply.body)
-            if reply.status in (400, 401, 403, 404):
-                raise self._refusal(reply.status, body)
+            code = foreign_refusal(reply.status, body)
+            if code == "unreachable":
+                text = ABSENT if reply.status == NOT_FOUND else IN_PLACE_OF
+                raise ConfigError(code, text.format(address=address, status=reply.status))
+            if code is None and reply.status in (400, 401, 403, 404):
+                raise self._ended()
             token = body.get("token")
             if reply.status != 200 or not isinstance(token, str) or not token:
                 text = TEXTS["not_infisical"].format(address=address)
@@ -67,13 +74,6 @@ class Person:
             self._login = replace(self._login, token=token, refresh=refresh or self._login.refresh)
             if refresh:
                 self._logins.keep(self._login)
-
-    def _refusal(self, status: int, body: Mapping[str, Any]) -> ConfigError:
-        if isinstance(body.get("error"), str):
-            return self._ended()
-        # An edge refuses in words of its own.
-        text = IN_PLACE_OF.format(address=self._login.address, status=status)
-        return ConfigError("unreachable", text)
 
     def _ended(self) -> ConfigError:
         words = {"person": self.email, "address": self._login.address}
@@ -93,6 +93,19 @@ def cookie_of(headers: Message) -> str:
     """Return the cookie that renews a token; empty without one in the answer."""
     found = (re.match(r"jid=([^;]+)", each) for each in headers.get_all("Set-Cookie") or ())
     return next((each[1] for each in found if each), "")
+
+
+def foreign_refusal(status: int, body: Mapping[str, Any]) -> Code | None:
+    """Return the code of a refusal by something in place of Infisical, such as a proxy.
+
+    It has not judged the credential. Infisical names its status and its error in the body. Returns
+    None for all other answers.
+    """
+    if not 400 <= status < 500 or status == 429:
+        return None
+    if body.get("statusCode") == status and isinstance(body.get("error"), str):
+        return None
+    return "unreachable" if status in _OUTAGES else "not_infisical"
 
 
 def is_route_missing(status: int, body: Mapping[str, Any]) -> bool:

@@ -24,7 +24,15 @@ LOGIN: Script = {
         "tokenType": "Bearer",
     },
 }
-REFUSED: Script = {"status": 401, "json": {"message": "Invalid credentials"}}
+
+
+def refusal(status: int, message: object = "refused", error: str = "SomeError") -> Script:
+    """Return a refusal of Infisical's own."""
+    body = {"reqId": "r", "statusCode": status, "message": message, "error": error}
+    return {"status": status, "json": body}
+
+
+REFUSED = refusal(401, "Invalid credentials", "UnauthorizedError")
 DOWN: Script = {"status": 503, "headers": {"retry-after": "600"}, "text": "down"}
 _LONGEST_STALL = 20.0
 

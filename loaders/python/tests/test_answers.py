@@ -120,7 +120,8 @@ def test_a_start_has_the_outcome_of_its_case(
         return
     assert outcome.error is not None
     assert outcome.error.code == want["error"]
-    assert str(outcome.error) == VECTORS["errors"][want["error"]].format(
+    message = want.get("message", VECTORS["errors"][want["error"]])
+    assert str(outcome.error) == message.format(
         address=outcome.address,
         client_id="id-example",
         environment="production",

@@ -54,6 +54,15 @@ def test_a_refusal_does_not_count_as_an_outage(
     assert failure.value.code == "refused"
 
 
+def test_a_refusal_of_a_proxy_is_an_outage_that_the_cache_bridges(
+    cache: Cache, server: ScriptedServer, home: Path
+) -> None:
+    server.scripts["login"] = [{"status": 403, "text": "<html>blocked</html>"}]
+    warnings: list[str] = []
+    assert dict(load(directory=home, cache=cache, warn=warnings.append)) == VALUES
+    assert "answers 403" in warnings[0]
+
+
 def test_a_cache_that_is_too_old_is_not_used(
     cache: Cache, server: ScriptedServer, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

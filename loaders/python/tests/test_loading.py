@@ -11,7 +11,7 @@ import pytest
 
 from infisical_config import ConfigError, files, load
 from tests import service
-from tests.scripted import APIS, LOGIN, ScriptedServer, eventually, listing
+from tests.scripted import APIS, LOGIN, ScriptedServer, eventually, listing, refusal
 
 
 @pytest.mark.parametrize(
@@ -43,12 +43,11 @@ def test_a_start_asks_for_raw_values_with_imports_of_one_folder(
     }
 
 
-@pytest.mark.parametrize("error", ["NotFound", "SecretPathNotFound", None])
+@pytest.mark.parametrize("error", ["NotFound", "SecretPathNotFound"])
 def test_the_older_api_is_not_tried_if_only_the_project_or_the_folder_is_missing(
-    error: str | None, server: ScriptedServer, home: Path
+    error: str, server: ScriptedServer, home: Path
 ) -> None:
-    missing = {"message": "Route 66 not found", "error": error}
-    server.scripts["list"] = [{"status": 404, "json": missing}]
+    server.scripts["list"] = [refusal(404, "Route 66 not found", error)]
     with pytest.raises(ConfigError) as failure:
         load(directory=home)
     assert (failure.value.code, server.count("list")) == ("not_found", 1)

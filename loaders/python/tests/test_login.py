@@ -20,8 +20,9 @@ import pytest
 
 from infisical_config import ConfigError
 from infisical_config.callback import wait_for_browser
-from infisical_config.commands import logout
-from infisical_config.keyring import Login, Logins
+from infisical_config.commands import logout, whoami
+from infisical_config.doctor import doctor
+from infisical_config.keyring import Login, Logins, MacKeychain, SecretService
 from infisical_config.login import Instance, LoginOptions, Terminal, log_in
 from infisical_config.person import Person
 from infisical_config.sealed_text import open_text
@@ -237,6 +238,121 @@ def test_logout_reports_a_keyring_that_does_not_forget(
             logout(environ, pytest.fail)
     assert failure.value.code == "not_configured"
     assert [each.path for each in server.seen] == ["/api/v1/auth/logout"]
+
+
+@cases("keyrings")
+def test_a_keyring_is_read_as_the_vectors_say(
+    case: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    environ = _with_program(tmp_path, case["program"], case["results"])
+    is_of_mac = case["program"] == "security"
+    keyring = MacKeychain(environ) if is_of_mac else SecretService(environ)
+    logins = Logins({"HOME": str(tmp_path)})
+    monkeypatch.setattr(logins, "_tool", lambda: keyring)
+    if not case["want"]:
+        assert logins.find(ADDRESS) is None
+        return
+    with pytest.raises(ConfigError) as failure:
+        logins.find(ADDRESS)
+    assert (failure.value.code, str(failure.value)) == ("not_configured", case["want"])
+
+
+LOCKED = {"lookup": (1, "", ""), "search": (0, "[/1]\n", ""), "clear": (1, "", "")}
+
+
+def test_every_command_says_that_the_keyring_is_locked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with ScriptedServer(login=[{"status": 200, "json": {}}]) as server:
+        home = service.directory(tmp_path / "service", server.address)
+        monkeypatch.chdir(home)
+        environ = {**_with_program(tmp_path, "secret-tool", LOCKED), "NODE_ENV": "development"}
+        monkeypatch.setattr("os.environ", environ)
+        for command in (logout, whoami):
+            with pytest.raises(ConfigError, match="it is locked") as failure:
+                command(environ, pytest.fail)
+            assert failure.value.exit_code == 78
+        with pytest.raises(ConfigError, match="it is locked"):
+            Start(directory=home).place()
+        assert server.seen == []
+        lines: list[str] = []
+        assert doctor(environ, lines.append) == 78
+        assert any(each.startswith("WRONG access") and "locked" in each for each in lines)
+        own = {**environ, **service.CREDENTIAL}
+        lines.clear()
+        doctor(own, lines.append)
+        assert any(each.startswith("ok    access") for each in lines)
+
+
+@pytest.mark.parametrize("what", ["missing", "damaged", "another"])
+def test_a_sealed_login_that_cannot_be_opened_is_reported(tmp_path: Path, what: str) -> None:
+    environ = {"HOME": str(tmp_path), "INFISICAL_KEYRING": "file"}
+    file = Path(Logins(environ).keep(LOGIN))
+    key = tmp_path / ".local/state/infisical-config/key"
+    if what == "missing":
+        key.unlink()
+    elif what == "damaged":
+        file.write_text(file.read_text()[:-20])
+    else:
+        key.write_text(f"{'0' * 64}\n")
+    with pytest.raises(ConfigError) as failure:
+        logout({**environ, "INFISICAL_DOMAIN": ADDRESS}, pytest.fail)
+    assert failure.value.code == "not_configured"
+    assert str(key if what == "missing" else file) in str(failure.value)
+    assert "with-secrets login" in str(failure.value)
+    assert Logins(environ).keep(LOGIN) == str(file)
+    assert Logins(environ).find(ADDRESS) == LOGIN
+
+
+def test_logout_does_not_take_a_proxys_page_for_the_end_of_the_session(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for status in (403, 404):
+        with ScriptedServer(login=[{"status": status, "text": "<html>blocked"}]) as server:
+            environ = {
+                "HOME": str(tmp_path),
+                "INFISICAL_KEYRING": "file",
+                "INFISICAL_DOMAIN": server.address,
+            }
+            Logins(environ).keep(replace(LOGIN, address=server.address))
+            with pytest.raises(ConfigError, match="not ended at the server"):
+                logout(environ, pytest.fail)
+
+
+def test_whoami_does_not_take_a_proxys_page_for_an_ended_login(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with ScriptedServer(listed=[{"status": 403, "text": "<html>blocked"}]) as server:
+        environ = {
+            "HOME": str(tmp_path),
+            "INFISICAL_KEYRING": "file",
+            "INFISICAL_DOMAIN": server.address,
+        }
+        Logins(environ).keep(replace(LOGIN, address=server.address, refresh=""))
+        with pytest.raises(ConfigError) as failure:
+            whoami(environ, pytest.fail)
+    assert failure.value.code == "unreachable"
+
+
+def _with_program(
+    home: Path, name: str, results: dict[str, tuple[int, str, str]]
+) -> dict[str, str]:
+    """Make a program that answers by its first argument; return the environment that finds it."""
+    for argument, (status, output, messages) in results.items():
+        for end, text in (("status", str(status)), ("out", output), ("err", messages)):
+            (home / f"{argument}.{end}").write_text(text)
+    program = home / name
+    at = f'"{home}/$1'
+    script = f'cat {at}.out"\ncat {at}.err" >&2\nexit "$(cat {at}.status")"\n'
+    program.write_text(f"#!/bin/sh\n{script}")
+    program.chmod(0o755)
+    return {
+        "HOME": str(home),
+        "PATH": f"{home}:{os.environ['PATH']}",
+        "DBUS_SESSION_BUS_ADDRESS": "unix:path=/nonexistent",
+    }
 
 
 def test_without_a_terminal_the_login_says_so(tmp_path: Path) -> None:

@@ -16,15 +16,12 @@ from infisical_config.errors import TOKEN_REFUSED
 from infisical_config.loading import connect
 from infisical_config.platform_token import Platform, find
 from infisical_config.starting import Start
-from tests.scripted import LOGIN, ScriptedServer, listing
+from tests.scripted import LOGIN, ScriptedServer, listing, refusal
 from tests.vectors import VECTORS, cases
 
 _IDENTITY = "INFISICAL_MACHINE_IDENTITY_ID"
-_DENIED = {
-    "status": 401,
-    "json": {"message": "Access denied: OIDC audience not allowed.", "error": "UnauthorizedError"},
-}
-_ENDED = {"status": 401, "json": {"message": "expired", "error": "TokenError"}}
+_DENIED = refusal(401, "Access denied: OIDC audience not allowed.", "UnauthorizedError")
+_ENDED = refusal(401, "expired", "TokenError")
 _GITHUB = ("ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
 
 
@@ -168,9 +165,7 @@ def test_a_refused_token_is_reported_with_the_servers_reason_and_without_the_tok
 
 @pytest.mark.usefixtures("token")
 def test_an_identity_without_such_a_login_is_refused(infisical: ScriptedServer) -> None:
-    infisical.scripts["login"] = [
-        {"status": 404, "json": {"message": "OIDC auth method not found", "error": "NotFound"}}
-    ]
+    infisical.scripts["login"] = [refusal(404, "OIDC auth method not found", "NotFound")]
     with pytest.raises(ConfigError) as failure:
         load()
     assert failure.value.code == "refused"

@@ -21,15 +21,15 @@ from tests.scripted import (
     DOWN,
     REFUSED,
     Client,
-    Script,
     ScriptedServer,
     complete,
     eventually,
     listing,
+    refusal,
 )
 from tests.vectors import VECTORS, case_of, cases
 
-DENIED: Script = {"status": 403, "json": {"error": "ProjectMembershipNotFound"}}
+DENIED = refusal(403, error="ProjectMembershipNotFound")
 
 
 class Outcome(NamedTuple):
@@ -205,7 +205,7 @@ def test_an_error_of_one_list_shows_no_secret(
     lists: Lists, home: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     secrets = ("value-example", "token-example", service.CREDENTIAL["INFISICAL_CLIENT_SECRET"])
-    bad: Script = {"status": 403, "json": {"error": "PermissionDenied", "message": secrets}}
+    bad = refusal(403, secrets, "PermissionDenied")
     lists.answers = {OWN: [listing(A="value-example")], SHARED: [bad]}
     with caplog.at_level(logging.DEBUG), pytest.raises(ConfigError) as failure:
         load(directory=home)

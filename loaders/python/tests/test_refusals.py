@@ -14,12 +14,13 @@ from infisical_config import Cache, ConfigError, load, watch
 from infisical_config.bootstrap import Bootstrap
 from infisical_config.refusals import LOCK_AGE, PATIENCE, PAUSE, WAIT, Refusals, age_of, note
 from tests import service
-from tests.scripted import LOGIN, REFUSED, Script, ScriptedServer, Seen, listing
+from tests.scripted import LOGIN, REFUSED, Script, ScriptedServer, Seen, listing, refusal
 from tests.vectors import VECTORS, cases
 
-LOCKED: Script = {"status": 401, "json": {"message": "... is temporarily locked, try later"}}
-FORBIDDEN: Script = {"status": 403, "json": {"message": "banned"}}
-ENDED: Script = {"status": 401, "json": {"message": "token expired"}}
+LOCKED = refusal(401, "... is temporarily locked, try later")
+FORBIDDEN = refusal(403, "banned")
+ENDED = refusal(401, "token expired")
+OF_PROXIES: list[Script] = [{"status": each, "text": "<html>sign in</html>"} for each in (401, 403)]
 
 
 def _place(case: dict[str, Any]) -> Bootstrap:
@@ -106,12 +107,12 @@ def test_a_new_credential_is_tried_at_once(
     assert load(directory=home)["A"] == "value-of-a"
 
 
-@pytest.mark.parametrize("step", [LOCKED, FORBIDDEN])
+@pytest.mark.parametrize("step", [LOCKED, FORBIDDEN, *OF_PROXIES])
 def test_temporary_errors_are_retried_by_a_restart(
     server: ScriptedServer, home: Path, step: Script
 ) -> None:
     server.scripts["login"] = [step, LOGIN]
-    assert _code(home) in ("locked", "refused")
+    assert _code(home) in ("locked", "refused", "unreachable")
     assert load(directory=home)["A"] == "value-of-a"
 
 

@@ -11,17 +11,18 @@ from infisical_config import ConfigError, load
 from infisical_config.bootstrap import Bootstrap
 from infisical_config.starting import Start
 from tests import service
-from tests.scripted import LOGIN, ScriptedServer, listing
+from tests.scripted import LOGIN, ScriptedServer, listing, refusal
 
 VALUE = "value-that-must-not-leak"
 SECRETS = (VALUE, service.CREDENTIAL["INFISICAL_CLIENT_SECRET"], "token-example")
 
 # Answers that quote values, which must not be repeated.
 BAD: list[tuple[str, list[dict[str, Any]], list[dict[str, Any]]]] = [
-    ("refused", [{"status": 401, "json": {"message": " ".join(SECRETS)}}], []),
-    ("refused", [{"status": 422, "json": {"message": [{"got": SECRETS}]}}], []),
+    ("refused", [refusal(401, " ".join(SECRETS))], []),
+    ("refused", [refusal(422, [{"got": SECRETS}])], []),
+    ("unreachable", [{"status": 403, "text": " ".join(SECRETS)}], []),
     ("not_infisical", [{"status": 200, "text": f"<html>{SECRETS}"}], []),
-    ("forbidden", [LOGIN], [{"status": 403, "json": {"message": " ".join(SECRETS)}}]),
+    ("forbidden", [LOGIN], [refusal(403, " ".join(SECRETS))]),
     ("not_infisical", [LOGIN], [{"status": 200, "text": f'{{"secrets": "{VALUE}'}]),
     ("not_infisical", [LOGIN], [{"status": 200, "text": f'{{"secrets": ["{VALUE}"]}}'}]),
     ("not_infisical", [LOGIN], [{"status": 418, "text": VALUE}]),

@@ -10,7 +10,7 @@ import pytest
 
 from infisical_config import ConfigError, files
 from infisical_config.bootstrap import PRODUCTION, Bootstrap, Part
-from infisical_config.errors import IN_PLACE_OF, TEXTS, TUNNEL, UNTRUSTED
+from infisical_config.errors import ABSENT, IN_PLACE_OF, TEXTS, TUNNEL, UNTRUSTED
 from infisical_config.families import CREDENTIALS, FAMILIES, is_withheld
 from infisical_config.merge import Answer, merge
 from infisical_config.sealing import Unreadable, unseal
@@ -37,6 +37,7 @@ def test_error_messages_equal_the_shared_ones() -> None:
     del shared["not_configured"]  # whose messages the cases below compare
     assert (shared, VECTORS["tunnel"]) == (TEXTS, TUNNEL)
     assert (VECTORS["untrusted"], VECTORS["inPlaceOf"]) == (UNTRUSTED, IN_PLACE_OF)
+    assert VECTORS["absent"] == ABSENT
 
 
 def test_the_names_of_production_equal_the_shared_ones() -> None:

@@ -3,6 +3,7 @@
 import json
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -69,11 +70,27 @@ def test_a_proven_row_gets_a_tick() -> None:
 
 def test_json_of_a_row_has_only_name_text_and_ok(monkeypatch: pytest.MonkeyPatch) -> None:
     row = Row("Last backup", "none yet", is_note=True)
-    monkeypatch.setattr(status, "_collect_rows", lambda _: [row])
+    monkeypatch.setattr(status, "_collect_rows", lambda *_: [row])
     found = CliRunner().invoke(main, ["status", "--json"])
     assert json.loads(found.output) == [{"name": "Last backup", "text": "none yet", "ok": True}]
     shown = CliRunner().invoke(main, ["status"])
     assert (shown.exit_code, shown.output) == (0, "· Last backup  none yet\n")
+
+
+def test_a_page_has_the_rows_and_the_same_exit_status(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    row, file = Row("Last backup", "failed at 3", ok=False), tmp_path / "status.html"
+    monkeypatch.setattr(status, "_collect_rows", lambda *_: [row])
+    options = ("--json", "--html", str(file), "-i", "inventory/acme.py")
+    found = CliRunner().invoke(main, ["status", *options])
+    assert (found.exit_code, json.loads(found.stdout)[0]["ok"]) == (1, False)
+    page = file.read_text("utf-8")
+    assert "Status of acme" in page
+    assert "failed at 3" in page
+    assert file.stat().st_mode & 0o777 == 0o600
+    CliRunner().invoke(main, ["status"])
+    assert [*tmp_path.iterdir()] == [file]
 
 
 @pytest.mark.parametrize("is_deployed", [False, True])

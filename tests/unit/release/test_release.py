@@ -181,17 +181,45 @@ def test_an_npm_package_needs_the_nearest_installation_of_each_name() -> None:
     assert "node_modules/d" not in found
 
 
-def test_the_workflow_pins_each_action_by_commit_and_gives_each_job_its_own_rights() -> None:
-    text = (REPOSITORY / ".github/workflows/release.yaml").read_text()
+_WORKFLOWS = REPOSITORY / ".github/workflows"
+
+
+@pytest.mark.parametrize(("name", "actions"), [("release.yaml", 6), ("test.yaml", 1)])
+def test_a_workflow_pins_each_action_by_commit_and_has_no_secret(name: str, actions: int) -> None:
+    text = (_WORKFLOWS / name).read_text()
     uses = re.findall(r"uses: (\S+)(.*)", text)
-    assert len(uses) >= 6
+    assert len(uses) >= actions
     for action, comment in uses:
         assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action), action
         assert re.fullmatch(r" # v\d+\.\d+\.\d+", comment), action
-    workflow = yaml.safe_load(text)
-    assert workflow["permissions"] == {}
+    assert yaml.safe_load(text)["permissions"] == {}
+    assert "secrets." not in text
+
+
+def test_each_run_of_the_fuzz_tests_prints_another_seed(tmp_path: Path) -> None:
+    workflow = yaml.safe_load((_WORKFLOWS / "test.yaml").read_text())
+    (script,) = [
+        each["run"] for each in workflow["jobs"]["unit"]["steps"] if "SEED" in each.get("run", "")
+    ]
+    pytest_of_the_job = tmp_path / ".venv/bin/pytest"
+    pytest_of_the_job.parent.mkdir(parents=True)
+    pytest_of_the_job.write_text('#!/bin/sh\necho "given $DOTENV_FUZZ_SEED to $1"\n')
+    pytest_of_the_job.chmod(0o755)
+    seeds = set()
+    for _ in range(2):
+        ran = subprocess.run(
+            ["sh", "-e", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        printed, given = ran.stdout.splitlines()
+        seed = printed.removeprefix("DOTENV_FUZZ_SEED=")
+        assert given == f"given {seed} to tests/unit/dotenv/test_dotenv_fuzz.py"
+        seeds.add(int(seed))
+    assert len(seeds) == 2
+
+
+def test_each_job_of_the_release_has_its_own_rights() -> None:
+    workflow = yaml.safe_load((_WORKFLOWS / "release.yaml").read_text())
     rights = {name: job["permissions"] for name, job in workflow["jobs"].items()}
     assert rights["build"] == {"contents": "read"}
     publishing = {name for name, each in rights.items() if "id-token" in each}
     assert publishing == {"publish-tool", "publish-python-loader", "publish-node-loader"}
-    assert "secrets." not in text

@@ -8,12 +8,12 @@ import pytest
 from infisical_config import Cache, load
 from tests import projects
 from tests.projects import OWN, SHARED, Lists
-from tests.scripted import DOWN, LOGIN, REFUSED, ScriptedServer, eventually
+from tests.scripted import DOWN, LOGIN, REFUSED, ScriptedServer, eventually, refusal
 from tests.vault import Vault
 from tests.watching.watched import Watched
 
-DENIED = {"status": 403, "json": {"error": "ProjectMembershipNotFound"}}
-ENDED = {"status": 401, "json": {"message": "token expired"}}
+DENIED = refusal(403, error="ProjectMembershipNotFound")
+ENDED = refusal(401, "token expired")
 
 
 @pytest.fixture

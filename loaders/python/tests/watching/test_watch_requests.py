@@ -8,14 +8,21 @@ import pytest
 
 from infisical_config import retrying
 from tests import service
-from tests.scripted import REFUSED, ScriptedServer, eventually, listing, route_missing
+from tests.scripted import (
+    REFUSED,
+    ScriptedServer,
+    eventually,
+    listing,
+    refusal,
+    route_missing,
+)
 from tests.vault import Vault
 from tests.watching.watched import NOT_FOUND, Watched
 
-FORBIDDEN = {"status": 403, "json": {"message": "Your token has expired", "error": "TokenError"}}
-DENIED = {"status": 403, "json": {"message": "not allowed", "error": "PermissionDenied"}}
-NO_MEMBER = {"status": 403, "json": {"message": "none", "error": "ProjectMembershipNotFound"}}
-UNAUTHORIZED = {"status": 401, "json": {"message": "Token missing"}}
+FORBIDDEN = refusal(403, "Your token has expired", "TokenError")
+DENIED = refusal(403, "not allowed", "PermissionDenied")
+NO_MEMBER = refusal(403, "none", "ProjectMembershipNotFound")
+UNAUTHORIZED = refusal(401, "Token missing")
 
 
 def test_unchanged_secrets_are_not_sent_again(

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from infisical_config import Config, ConfigError, Watch, watch
+from tests.scripted import refusal
 
-NOT_FOUND = {"status": 404, "json": {"message": "no such folder"}}
+NOT_FOUND = refusal(404, "no such folder")
 
 
 class Watched:
