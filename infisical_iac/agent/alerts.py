@@ -82,7 +82,7 @@ def advance(
     """
     now, alerts, seen = observed.now, {**book.alerts}, {}
     notices: list[AlertNotice] = []
-    frozen = _frozen(observed)
+    frozen = _frozen_checks(observed)
     found = {
         alert.key: (wait, alert)
         for wait, alert in _found(observed, frozen)
@@ -116,7 +116,7 @@ def advance(
     return AlertBook(alerts, {**kept, **seen}), notices
 
 
-def _frozen(observed: Observed) -> set[str]:
+def _frozen_checks(observed: Observed) -> set[str]:
     """Return the names of the checks that begin and end no alert now."""
     waiting = (each.name for each in CHECKS if each.waits_for_runs)
     return {

@@ -138,13 +138,13 @@ def facts(runner: Runner, *, served_name: str, port: int, lock: str) -> HealthFa
         holder=_holder(runner, lock),
         credentials=dict(_terms(runner)),
         certificate_ends=_certificate_end(runner, served_name, port) if served_name else None,
-        backups_since=changed(runner, "/etc/infisical/keys/restic_password"),
+        backups_since=time_of_change(runner, "/etc/infisical/keys/restic_password"),
         backups=runner.text("/var/lib/infisical-backup/last.json") or "",
-        saved=dict(_saved(runner)),
-        drills_since=changed(runner, DRILL_TIMER),
+        saved=dict(_times_of_backups(runner)),
+        drills_since=time_of_change(runner, DRILL_TIMER),
         drills=runner.text("/var/lib/infisical-drill/last.json") or "",
-        closed=changed(runner, "/etc/infisical/ingress/closed"),
-        unfinished=dict(_unfinished(runner)),
+        closed=time_of_change(runner, "/etc/infisical/ingress/closed"),
+        unfinished=dict(_open_transactions(runner)),
         firewall=_firewall(runner),
     )
 
@@ -226,13 +226,13 @@ def _terms(runner: Runner) -> Iterator[tuple[str, tuple[str, str]]]:
             yield name, (term[2], term[1])
 
 
-def _saved(runner: Runner) -> Iterator[tuple[str, int]]:
+def _times_of_backups(runner: Runner) -> Iterator[tuple[str, int]]:
     for file in _files(runner, _TARGETS):
         if success := _SUCCESS.search(runner.text(f"{_TARGETS}/{file.name}") or ""):
             yield file.name, int(success[1])
 
 
-def changed(runner: Runner, path: str) -> int | None:
+def time_of_change(runner: Runner, path: str) -> int | None:
     """Return when a path was last changed; None without it."""
     try:
         return int(runner.path(path).stat().st_mtime)
@@ -252,7 +252,7 @@ def _certificate_end(runner: Runner, name: str, port: int) -> int | None:
         return None
 
 
-def _unfinished(runner: Runner) -> Iterator[tuple[str, str]]:
+def _open_transactions(runner: Runner) -> Iterator[tuple[str, str]]:
     for name in _TRANSACTIONS:
         if (text := runner.text(f"/var/lib/infisical-{name}/state")) is not None:
             yield name, " ".join(text.split())

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from infisical_iac.agent.health import changed, run_shortly
+from infisical_iac.agent.health import run_shortly, time_of_change
 from infisical_iac.agent.runner import Runner
 
 _KIT = "/etc/infisical/recovery-kit.json"
@@ -57,8 +57,8 @@ def observe(runner: Runner, *, timers: Sequence[str], lock: str) -> Vitals:
         lock: the file of the host's lock.
     """
     memory = dict(_meminfo(runner))
-    taken = changed(runner, lock)
-    due = changed(runner, "/run/reboot-required")
+    taken = time_of_change(runner, lock)
+    due = time_of_change(runner, "/run/reboot-required")
     return Vitals(
         uptime=_first_number(runner, "/proc/uptime", 0),
         load=_first_number(runner, "/proc/loadavg", 2),
@@ -68,9 +68,9 @@ def observe(runner: Runner, *, timers: Sequence[str], lock: str) -> Vitals:
         swap=memory.get("SwapTotal", 0),
         free_swap=memory.get("SwapFree", 0),
         failed_units=tuple(_failed_units(runner)),
-        stopped_timers=tuple(_stopped(runner, timers)),
+        stopped_timers=tuple(_stopped_timers(runner, timers)),
         reboot_due=due,
-        synchronized=_synchronized(runner),
+        synchronized=_is_clock_synchronized(runner),
         lock_taken=taken,
         kit=_why_new_kit(runner),
     )
@@ -99,7 +99,7 @@ def _failed_units(runner: Runner) -> list[str]:
         return []
 
 
-def _stopped(runner: Runner, timers: Sequence[str]) -> list[str]:
+def _stopped_timers(runner: Runner, timers: Sequence[str]) -> list[str]:
     if not timers:
         return []
     asked = ["systemctl", "show", "--property=Id,ActiveState", "--", *timers]
@@ -110,7 +110,7 @@ def _stopped(runner: Runner, timers: Sequence[str]) -> list[str]:
     return [block["Id"] for block in blocks if block.get("ActiveState") == "inactive"]
 
 
-def _synchronized(runner: Runner) -> bool | None:
+def _is_clock_synchronized(runner: Runner) -> bool | None:
     # The clock of a container is its host's.
     if run_shortly(runner, ["systemd-detect-virt", "--quiet", "--container"]).status == 0:
         return None
@@ -125,7 +125,7 @@ def _why_new_kit(runner: Runner) -> str:
     key = (runner.text(f"{_ROOT}/{_KEY}") or "").strip()
     try:
         files: Mapping[str, str] = json.loads(text)["files"]
-        now = {path: _fingerprint(runner, path, key) for path in files}
+        now = {path: _hash_of_content(runner, path, key) for path in files}
         due = [path for path, known in files.items() if now[path] not in ("", known)]
     except (ValueError, KeyError, TypeError, AttributeError):
         return "the record of the last one can't be read"
@@ -138,7 +138,7 @@ def _why_new_kit(runner: Runner) -> str:
     return f"changed since the last one: {', '.join(names[:3])}{more}"
 
 
-def _fingerprint(runner: Runner, path: str, key: str) -> str:
+def _hash_of_content(runner: Runner, path: str, key: str) -> str:
     """Return the fingerprint as backup/kit_host.py makes it; empty if the file is gone."""
     if (text := runner.text(f"{_ROOT}/{path}")) is None:
         return ""

@@ -66,7 +66,7 @@ def timer(known: Known) -> Commands:
     Example:
         timer(known=known, name="Watch the host, and send alerts")
     """
-    yield from decide(look(_question(known)), _desired(known))
+    yield from decide(look(_question(known)), _desired_monitor(known))
 
 
 def _question(known: Known) -> Question[MonitorState]:
@@ -118,7 +118,7 @@ def _clear(paths: Sequence[str]) -> None:
     )
 
 
-def _desired(known: Known) -> DesiredMonitor:
+def _desired_monitor(known: Known) -> DesiredMonitor:
     if known.settings.monitoring.monitoring == "off":
         return DesiredMonitor()
     return DesiredMonitor(
@@ -135,7 +135,7 @@ def _configuration(known: Known) -> dict[str, Any]:
         alias = {"name": _ALIAS, "kind": "json", "to": webhook, "only_jobs": True}
         targets.append(alias)  # type: ignore[arg-type]
     return {
-        "expected": _expected(known),
+        "expected": _expectations(known),
         "repeat": own.alert_repeat_hours * 3600,
         "ignored": [*own.alerts_ignored],
         "targets": targets,
@@ -146,7 +146,7 @@ def _configuration(known: Known) -> dict[str, Any]:
     }
 
 
-def _expected(known: Known) -> dict[str, Any]:
+def _expectations(known: Known) -> dict[str, Any]:
     """Return the JSON of the agent's `Expectations`."""
     settings = known.settings
     stack, backup = settings.stack, settings.backup

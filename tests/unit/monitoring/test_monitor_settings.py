@@ -34,7 +34,7 @@ _SMTP = {
 
 def _desired(**changes: Any) -> deploy.DesiredMonitor:
     settings = settings_of(**changes)
-    return deploy._desired(Known(settings, MachineState(), Site(settings)))
+    return deploy._desired_monitor(Known(settings, MachineState(), Site(settings)))
 
 
 def _config(**changes: Any) -> Config:
@@ -137,7 +137,7 @@ def test_the_certificate_is_watched_where_the_host_serves_it(
 
 def test_a_host_of_a_cluster_watches_itself_only() -> None:
     site = clusters.site(monitoring="on")
-    text = deploy._desired(Known(site.settings, MachineState(), site)).config
+    text = deploy._desired_monitor(Known(site.settings, MachineState(), site)).config
     found = parse_config(text).expected
     assert (found.services, found.backup_targets) == ([], ["local"])
 

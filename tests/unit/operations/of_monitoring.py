@@ -29,7 +29,7 @@ def _without_mail() -> Iterable[Any]:
     alerts = ({"name": "ops", "kind": "email", "to": "ops@example.com"},)
     settings = settings_of(monitoring="on", alerts=alerts)
     known = Known(settings, MachineState(), Site(settings))
-    return deploy.decide(MonitorState(), deploy._desired(known))
+    return deploy.decide(MonitorState(), deploy._desired_monitor(known))
 
 
 OPERATIONS: dict[str, Cases] = {
