@@ -98,6 +98,13 @@ drill_schedule = "*-*-01 04:30:00"
 recovery_recipients: tuple[str, ...] = ()
 recovery_fingerprint = ""
 
+# Alerts and metrics that the host makes itself.
+monitoring = "off"
+alerts: tuple[dict[str, object], ...] = ()
+alert_repeat_hours = 24
+alerts_ignored: tuple[str, ...] = ()
+heartbeat_url = ""
+
 # Servers at Hetzner Cloud, which `infisical-iac server create` makes.
 server_name = "infisical"
 server_type = "cx33"

@@ -21,6 +21,8 @@ from infisical_iac.host.deploy import questions as host_questions
 from infisical_iac.host.firewall import end_egress
 from infisical_iac.host.machine import deployed_question
 from infisical_iac.host.site import at
+from infisical_iac.monitoring.deploy import monitoring
+from infisical_iac.monitoring.deploy import questions as monitoring_questions
 from infisical_iac.stack.deploy import given_secrets, ingress
 from infisical_iac.workspace.deploy import bootstrap, canary, credentials, sign_in, workspace
 from infisical_iac.workspace.deploy import questions as workspace_questions
@@ -38,6 +40,7 @@ def look_once(known: Preflight) -> None:
         *at(known.site, StackSteps).questions(known),
         *workspace_questions(),
         *backup_questions(known),
+        *monitoring_questions(known),
     )
     try:
         look_ahead(questions)
@@ -62,6 +65,7 @@ def deploy() -> None:
     sign_in(known=known)
     backup(known=known)
     ingress(known=known)
+    monitoring(known=known)
     share(known=known)
     end_egress(known=known)
     record_run()

@@ -19,7 +19,14 @@ _AT_ONCE = 8
 
 
 def main() -> None:
-    """Answer the request on standard input, or install this file: `--install <path>`."""
+    """Answer the request on standard input.
+
+    With `--install <path>`, install this file; with `--monitor`, make one run of the monitor.
+    """
+    if sys.argv[1:] == ["--monitor"]:
+        # An answer to a request does not need it, and its imports take longer than most answers.
+        import_module("infisical_iac.agent.monitor").main()
+        return
     try:
         if sys.argv[1:2] == ["--install"]:
             install(Path(sys.argv[0]).read_bytes(), Path(sys.argv[2]))

@@ -36,6 +36,7 @@ On the host:
     /etc/infisical/backup/ssh_key             the key for SFTP, made on the host
     /etc/infisical/keys/restic_password       the password of all repositories, made on the host
     /var/lib/infisical-backup/last.json       the result of the last run (record.py reads it)
+    /var/lib/infisical-backup/history.jsonl   the results of the last 400 runs, a line each
     /var/lib/infisical-backup/metrics.prom    the same for Prometheus
     /var/lib/infisical-backup/work            the snapshot's files, while a run lasts
     /usr/local/lib/infisical-iac/drill*.sh    what systemd's `infisical-drill.service` runs

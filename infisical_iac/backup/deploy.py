@@ -244,9 +244,11 @@ def _desired_backups(known: Known, coming: Collection[str] = ()) -> DesiredBacku
     running, own = settings.keeping(kept) if kept else settings, settings.backup
     # A host without data saves nothing, and needs no credentials.
     saves = known.site.number != 0
+    # The monitor posts what the jobs would, and goes on until it has.
+    posts = saves and settings.monitoring.monitoring == "off"
     return DesiredBackups(
         targets=own.backup_targets if saves else (),
-        webhook=own.backup_webhook if saves else "",
+        webhook=own.backup_webhook if posts else "",
         schedules={key: getattr(own, key) for key in ("backup_schedule", "drill_schedule")},
         files=[
             *configuration(settings, known.site.number),

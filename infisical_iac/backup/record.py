@@ -1,10 +1,11 @@
 """Run backups and drills now, assess how they went, and list the snapshots in the targets."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from pyinfra.context import host
 
@@ -12,6 +13,8 @@ from infisical_iac.backup.target import BackupTarget, choose_targets
 from infisical_iac.core import audit
 from infisical_iac.core.errors import Refused, RunFailed, UserError
 from infisical_iac.core.remote import run, write
+
+_T = TypeVar("_T")
 
 _FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 # A day, with a margin for the random delay and for the run itself.
@@ -79,6 +82,24 @@ def _with_moments(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def _parse_time(text: str) -> datetime:
     return datetime.strptime(text, _FORMAT).replace(tzinfo=UTC)
+
+
+HISTORIES = ("/var/lib/infisical-backup/history.jsonl", "/var/lib/infisical-drill/history.jsonl")
+"""The files on a host with the records of its latest backups and drills, a line each."""
+
+
+def parse_history(text: str, parse: Callable[[str], _T], last: str = "") -> list[_T]:
+    """Return the runs in a history; lines that can't be read are left out.
+
+    Args:
+        parse: `parse_record` or `parse_drill`.
+        last: the record of the last run, which a host of an earlier release has only.
+    """
+    found = []
+    for line in text.splitlines() or [last]:
+        with suppress(ValueError):
+            found.append(parse(line))
+    return found
 
 
 def assess_record(

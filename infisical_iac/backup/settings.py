@@ -58,7 +58,8 @@ class BackupSettings(SettingsModel):
 
     backup_webhook: str = Field(repr=False)
     """Address to which failures are posted as JSON: of backups, drills, maintenance windows and the
-    firewall. It may hold a token, and is never shown. Empty: nowhere.
+    firewall. It may hold a token, and is never shown. Empty: nowhere. With `monitoring = "on"` it
+    is a target of [alerts](../operate/alerts.md#the-hosts-own-jobs) that gets only these.
 
     Change: the next `apply` writes it to the host, readable by root only.
     """

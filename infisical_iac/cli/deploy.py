@@ -5,6 +5,8 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,6 +15,7 @@ from rich.text import Text
 from infisical_iac.cli.options import (
     FOUND,
     Lock,
+    html_option,
     inventory_option,
     json_option,
     lock_options,
@@ -44,8 +47,9 @@ if TYPE_CHECKING:
 @click.command()
 @inventory_option
 @json_option
+@html_option
 @click.pass_context
-def plan(ctx: click.Context, inventory: str, as_json: bool) -> None:
+def plan(ctx: click.Context, inventory: str, as_json: bool, page: Path | None) -> None:
     """Show what `apply` would change on the host and inside Infisical, and change nothing.
 
     `+` is created, `~` changed, `-` removed. `?` can't be seen before other changes are made. `!`
@@ -63,17 +67,32 @@ def plan(ctx: click.Context, inventory: str, as_json: bool) -> None:
     with open_deployment(inventory, writes=None, check=_check_project_file) as deployment:
         (planned, unknown), blocked = deployment.plan(), deployment.journal.blocked_parts
         foreign = deployment.journal.foreign
-        notes = [*credential_warnings(), *deployment.journal.notes, *restarts(planned)]
+        notes = [*credential_warnings(), *deployment.journal.notes]
+    restarting = restarts(planned)
     if as_json:
         data: dict[str, object] = {"changes": as_data(planned), "blocked": as_data(blocked)}
         data |= {"foreign": as_data(foreign), "unknown": unknown}
-        print_data({**data, "notes": notes})
+        print_data({**data, "notes": [*notes, *restarting]})
     else:
         show_plan(deployment.journal.planned_steps, blocked, unknown)
         changes = f"{count(planned)} to make" if planned else "Nothing to change"
         echo(f"{changes}; {len(blocked)} blocked." if blocked else f"{changes}.")
         print_foreign(foreign)
-    print_notes(notes)
+    print_notes([*notes, *restarting])
+    if page:
+        from infisical_iac.monitoring import report
+
+        text = report.plan_page(
+            Path(inventory).stem,
+            datetime.now(UTC),
+            steps=deployment.journal.planned_steps,
+            blocked=blocked,
+            unknown=unknown,
+            foreign=foreign,
+            restarts=restarting,
+            notes=notes,
+        )
+        report.write(page, text)
     ctx.exit(1 if blocked else 0 if deployment.is_up_to_date else FOUND)
 
 

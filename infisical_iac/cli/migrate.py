@@ -115,7 +115,7 @@ def scan(
     sources = _mark_decided(sources, paths, workspace, plans)
     exit_status = FOUND if _blocking(sources) else 0
     if as_json:
-        key = _key()
+        key = read_hash_key()
         print_data([_data(each, key) for each in sources])
     else:
         sources = _fold_findings(sources)
@@ -125,7 +125,7 @@ def scan(
         else:
             echo(f"There is no .env file to move in {printable(join_names(paths))}.")
         if keys:
-            _print_keys(sources, _key())
+            _print_keys(sources, read_hash_key())
         if sources:
             _print_notes(sources)
         if own := find_own_files(trees(paths)):
@@ -234,7 +234,8 @@ def _note_sample(project_file: Path) -> None:
         )
 
 
-def _key() -> bytes:
+def read_hash_key() -> bytes:
+    """Return the working directory's key of the hashes of values; make one if there is none."""
     file = Path(plan_file.KEY_FILE)
     key = plan_file.load_or_make(file)
     note_exposed(file)

@@ -68,6 +68,12 @@ accept_host_key_option = click.option(
 
 inventory_option = name_inventory(help="The inventory that names the host.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+html_option = click.option(
+    "--html",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write a page for a browser to this file: static, without scripts and secrets.",
+)
 yes_option = click.option("--yes", is_flag=True, help="Skip the confirmation question.")
 
 

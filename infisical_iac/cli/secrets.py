@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import click
 
 from infisical_iac.cli.credentials import environment_option
-from infisical_iac.cli.migrate import note_exposed
+from infisical_iac.cli.migrate import read_hash_key
 from infisical_iac.cli.options import (
     FOUND,
     Lock,
@@ -111,7 +111,7 @@ def list_command(
     with reaching.open() as reached:
         environments = find_environments(reached.desired, environment)
         found = _read(reached, environments, place)
-    key = _key()
+    key = read_hash_key()
     if as_json:
         print_data({"secrets": [_data(each, key) for each in found.secrets]})
     elif found.secrets:
@@ -186,7 +186,7 @@ def set_command(
     value = "" if empty else _read_value()
     _refuse_unfit(value)
     with reaching.open(lock) as reached:
-        key = _key()
+        key = read_hash_key()
         at = SecretSlot.find(reached.client, reached, environment, folder, name)
         before = at.read()
         at.refuse_changed(before, expected)
@@ -277,7 +277,7 @@ def diff(
         environments = [*find_environments(reached.desired, one)]
         environments += find_environments(reached.desired, other)
         found = _read(reached, list(dict.fromkeys(environments)), place)
-    key = _key()
+    key = read_hash_key()
     sides = [
         {each.place: each for each in found.secrets if each.environment == slug}
         for slug in environments
@@ -321,14 +321,6 @@ def _compare(one: StoredSecret | None, other: StoredSecret | None) -> str:
     if one.value is None or other.value is None:
         return "?"
     return "=" if one.value == other.value else "~"
-
-
-def _key() -> bytes:
-    """Return the key of the fingerprints; make one if there is none."""
-    file = Path(plan_file.KEY_FILE)
-    key = plan_file.load_or_make(file)
-    note_exposed(file)
-    return key
 
 
 def _show_fingerprint(secret: StoredSecret, key: bytes) -> str:

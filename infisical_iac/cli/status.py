@@ -1,18 +1,19 @@
-"""`infisical-iac status`: show the health of the deployment on one screen."""
+"""`infisical-iac status` and `silence`: show the health on one screen, and hold back alerts."""
 
+import re
 import threading
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import click
 from rich.markup import escape
 
-from infisical_iac.cli.options import inventory_option, json_option, open_host
+from infisical_iac.cli.options import html_option, inventory_option, json_option, open_host
 from infisical_iac.core.change import Row
-from infisical_iac.core.errors import UserError
-from infisical_iac.core.terminal import console, print_data
+from infisical_iac.core.errors import SettingsError, UserError
+from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.monitoring.health import (
     access,
     drift,
@@ -24,18 +25,24 @@ from infisical_iac.monitoring.health import (
 from infisical_iac.workspace.second_factor import PREFIX
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyinfra.api.host import Host
 
+    from infisical_iac.change.outdated import VersionReport
+    from infisical_iac.core.agent import Question
     from infisical_iac.core.audit_entries import Log
     from infisical_iac.core.settings import Settings
     from infisical_iac.monitoring.health import HealthState
+    from infisical_iac.monitoring.report import StatusReport
 
 
 @click.command()
 @inventory_option
 @json_option
+@html_option
 @click.pass_context
-def status(ctx: click.Context, inventory: str, as_json: bool) -> None:
+def status(ctx: click.Context, inventory: str, as_json: bool, page: Path | None) -> None:
     """Show versions, health, disk, certificate, the last backup, drill and apply, pending drift,
     access that the project file does not grant, people without a second factor, unexpected content
     of the instance, the mail server, the sign-in page, the license, what is left to others on a
@@ -45,12 +52,17 @@ def status(ctx: click.Context, inventory: str, as_json: bool) -> None:
 
     Exit status: 0 if everything is healthy; 1 if something is not, or for an error.
     """
-    found = _collect_rows(inventory)
+    from infisical_iac.monitoring import report
+
+    facts = report.StatusReport(Path(inventory).stem, datetime.now(UTC)) if page else None
+    found = _collect_rows(inventory, facts)
     if as_json:
         print_data([{"name": row.name, "text": row.text, "ok": row.ok} for row in found])
     else:
         for row in found:
             console().print(f"{_mark(row)} {row.name:12} {escape(row.text)}")
+    if page and facts:
+        report.write(page, report.status_page(facts, found))
     ctx.exit(0 if all(row.ok for row in found) else 1)
 
 
@@ -61,15 +73,20 @@ def _mark(row: Row) -> str:
     return "[dim]·[/]" if row.is_note else "[green]✓[/]"
 
 
-def _collect_rows(inventory: str) -> list[Row]:
+def _collect_rows(inventory: str, facts: "StatusReport | None" = None) -> list[Row]:
+    """Return the rows, and add the facts of a page to `facts`, if one is to be written."""
     with open_host(inventory, quorum=False) as (host, settings):
+        from infisical_iac.agent.files import texts
         from infisical_iac.backup import kit_host
+        from infisical_iac.backup.record import HISTORIES
+        from infisical_iac.change import outdated
         from infisical_iac.core import audit, lock
+        from infisical_iac.core.agent import ask, question
         from infisical_iac.core.audit_entries import list_runs
         from infisical_iac.core.connection import each_of, with_others
         from infisical_iac.host.machine import Machine, absence
         from infisical_iac.instance import mail, proxy
-        from infisical_iac.monitoring.health import Health, first_apply
+        from infisical_iac.monitoring.health import first_apply, health_question
         from infisical_iac.workspace import licensing, sign_in
 
         wait_for_versions = _ask_for_new_versions(settings)
@@ -79,96 +96,120 @@ def _collect_rows(inventory: str) -> list[Row]:
         unreachable = [each.name for each in host.state.inventory if each.name not in named]
         url = urlsplit(settings.stack.site_url)
         name = (url.hostname or "") if url.scheme == "https" else ""
-        arguments = {"served_name": name, "port": url.port or 443, "lock": lock.FILE}
+        asked = health_question(
+            served_name=name,
+            port=url.port or 443,
+            lock=lock.FILE,
+            monitored=settings.monitoring.monitoring == "on",
+        )
         if sentence := absence(named, topology=topology, has_unreachable=bool(unreachable)):
-            bare = each_of(hosts, lambda each: each.get_fact(Health, **arguments))
+            bare = each_of(hosts, lambda _: ask(asked))
             begun = first_apply(bare, list_runs(audit.read().entries))
             return [begun or Row("Infisical", sentence, ok=False)]
         if topology == "swarm":
             from infisical_iac.cluster import status as cluster_status
-            from infisical_iac.cluster.stack_state import NodeHealth
+            from infisical_iac.cluster.stack_state import node_question
 
-            states = each_of(hosts, lambda each: each.get_fact(NodeHealth, **arguments))
+            states = each_of(hosts, lambda _: ask(node_question(asked)))
             nodes, now = dict(zip(named, states, strict=True)), datetime.now(UTC)
             runs = [run for each in states for run in list_runs(each.log.entries)]
             if begun := first_apply((each.health for each in states), runs):
                 return [begun]
-            drifted, inside = _assess_drift(host, settings)
+            drifted, inside = _assess_drift(host, settings, facts)
+            if facts:
+                facts.states = {name: each.health for name, each in nodes.items()}
+                facts.logs = {name: each.log for name, each in nodes.items()}
+                tasks = (task for each in states for task in each.tasks.items())
+                for role, running in tasks:
+                    facts.running.setdefault(role, []).extend(each.image for each in running)
             found = cluster_status.rows(
                 nodes, unreachable, settings, host.name, drifted, now, inside
             )
         else:
-            state, log = _observe(**arguments)
+            state, log = _observe(asked)
             if begun := first_apply([state], list_runs(log.entries)):
                 return [begun]
-            drifted, inside = _assess_drift(host, settings)
+            drifted, inside = _assess_drift(host, settings, facts)
+            if facts:
+                facts.states, facts.logs = {host.name: state}, {host.name: log}
+                facts.running = {name: [each.image] for name, each in state.containers.items()}
             found = rows(state, settings, log, drifted, datetime.now(UTC), inside)
             found += shared_host(settings, machines[0])
         kit = kit_host.row(settings.backup.recovery_fingerprint)
         found += mail.row(settings) + proxy.row(settings)
         found += [*sign_in.rows(settings), *licensing.rows(settings)]
-        return [*found, *([kit] if kit else []), *wait_for_versions()]
+        newest = wait_for_versions()
+        if facts:
+            facts.settings, facts.newest = settings, newest
+            histories = each_of(hosts, lambda _: ask(question(texts, paths=[*HISTORIES])))
+            for name, there in zip(named, histories, strict=True):
+                facts.histories[name] = (there.get(HISTORIES[0], ""), there.get(HISTORIES[1], ""))
+        return [*found, *([kit] if kit else []), *([outdated.row(newest)] if newest else [])]
 
 
-def _observe(**arguments: Any) -> tuple["HealthState", "Log"]:
+def _observe(asked: "Question[HealthState]") -> tuple["HealthState", "Log"]:
     """Return the health of the current host and its audit log, read in one remote command."""
     from infisical_iac.core import audit
-    from infisical_iac.core.agent import ask, fact_question, together
+    from infisical_iac.core.agent import ask, together
     from infisical_iac.core.audit_entries import parse
     from infisical_iac.core.files import text_question
-    from infisical_iac.monitoring.health import Health
 
     return ask(
         together(
             lambda health, texts: (health, parse(texts.get(audit.FILE, "").removesuffix("\n"))),
-            fact_question(Health, **arguments),
+            asked,
             text_question(audit.FILE),
         )
     )
 
 
-def _ask_for_new_versions(settings: "Settings") -> Callable[[], list[Row]]:
-    """Ask for new versions in a thread, and return a function that waits for their row.
+def _ask_for_new_versions(settings: "Settings") -> "Callable[[], list[VersionReport]]":
+    """Ask for new versions in a thread, and return a function that waits for them.
 
     A host that gets its images from archives may have no access to a registry: then no registry is
-    asked, and there is no row.
+    asked, and there is no report.
     """
     from infisical_iac.change import outdated
 
     if settings.stack.image_archives:
         return list
-    found: list[Row] = []
+    found: list[VersionReport] = []
     asking = threading.Thread(
-        target=lambda: found.append(
-            outdated.row(outdated.compare(settings, timeout=outdated.TIME_LIMIT))
-        ),
+        target=lambda: found.extend(outdated.compare(settings, timeout=outdated.TIME_LIMIT)),
         daemon=True,
     )
     asking.start()
 
-    def wait() -> list[Row]:
+    def wait() -> "list[VersionReport]":
         asking.join(outdated.TIME_LIMIT)
         return found
 
     return wait
 
 
-def _assess_drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:
+def _assess_drift(
+    host: "Host", settings: "Settings", facts: "StatusReport | None" = None
+) -> tuple[Row, list[Row]]:
     """Return the row on drift, and the rows on what is inside Infisical.
 
-    They are about access, second factors, and unexpected content of the instance.
+    They are about access, second factors, and unexpected content of the instance. The access that
+    was read is added to `facts`.
     """
     from infisical_iac.core.deployment import prepare
     from infisical_iac.workspace.load import load_declared
-    from infisical_iac.workspace.reconcile import count_undeclared, read_factors
+    from infisical_iac.workspace.reconcile import count_undeclared, known_access, read_factors
 
     try:
+        if facts:
+            facts.desired = load_declared(settings.workspace)
         deployment = prepare(host)
         drifted = drift(deployment.lines())
     except UserError as error:
         return drift((), error=str(error)), []
     if not deployment.journal.sees_access:
         return drifted, []
+    if facts:
+        facts.access, facts.foreign = known_access(), deployment.journal.foreign
     try:
         content = instance(count_undeclared(settings.stack.http_port))
     except UserError as error:
@@ -180,3 +221,57 @@ def _assess_drift(host: "Host", settings: "Settings") -> tuple[Row, list[Row]]:
     rule = load_declared(inside).require_second_factor
     factors = second_factors(read_factors(), inside.admin_email, rule)
     return drifted, [*granted, factors, *content]
+
+
+_UNITS = {"m": 60, "h": 3600, "d": 86400}
+_LONGEST_SILENCE = 7 * 86400
+
+
+def _read_duration(context: click.Context, parameter: click.Parameter, text: str) -> int:
+    """Return the seconds of a duration such as `30m`, `2h` or `1d`."""
+    match = re.fullmatch(r"([1-9]\d{0,4})([mhd])", text)
+    seconds = int(match[1]) * _UNITS[match[2]] if match else 0
+    if not 0 < seconds <= _LONGEST_SILENCE:
+        raise click.BadParameter("write one such as 30m, 2h or 1d, at most 7d")
+    return seconds
+
+
+@click.command()
+@click.argument("duration", callback=_read_duration, required=False, default="1h")
+@click.option("--why", metavar="TEXT", help="The reason, which `status` shows.")
+@click.option("--end", is_flag=True, help="End the silence now.")
+@inventory_option
+@json_option
+def silence(duration: int, why: str | None, end: bool, inventory: str, as_json: bool) -> None:
+    """Have the host send no alerts for DURATION, such as 30m, 2h or 1d; an hour by default.
+
+    It ends by itself. Alerts that last are sent then. `apply` and `restore` need no silence: while
+    they are at work, alerts on what they change wait.
+
+    Exit status: 0 when the silence has begun, or ended; 1 for an error.
+    """
+    if not (end or (why and why.isprintable())):
+        raise click.UsageError("Missing option '--why': write the reason in one line.")
+    with open_host(inventory, quorum=False) as (host, settings):
+        from infisical_iac.core.connection import each_of, with_others
+        from infisical_iac.monitoring.deploy import begin_silence, end_silence
+
+        if settings.monitoring.monitoring == "off":
+            raise SettingsError(
+                "the host sends no alerts that could be silenced: set monitoring to 'on', and "
+                "apply",
+                code="settings.no_monitoring",
+            )
+        until = (
+            None if end else datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=duration)
+        )
+        each_of(
+            with_others(host),
+            lambda _: begin_silence(until, str(why)) if until else end_silence(),
+        )
+    if as_json:
+        print_data({"until": until.isoformat() if until else None, "why": why})
+    elif until:
+        echo(f"No alerts until {until:%Y-%m-%dT%H:%M:%SZ}: {why}")
+    else:
+        echo("Alerts are sent again.")

@@ -4,10 +4,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
+from infisical_iac.agent.health import Running
 from infisical_iac.cluster.settings import DATA_NODES
 from infisical_iac.cluster.swarm_state import Joined, SwarmMember, SwarmState
 from infisical_iac.core.audit_entries import Log
-from infisical_iac.monitoring.health import HealthState, Running
+from infisical_iac.monitoring.health import HealthState
 
 # Address ranges for overlay networks. Swarm's default, 10.0.0.0/8, collides with hosts' networks.
 POOLS = ("10.201.0.0/16", "172.30.0.0/16", "192.168.128.0/17")

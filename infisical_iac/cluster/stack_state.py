@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from infisical_iac.agent.files import PathState, states
+from infisical_iac.agent.health import Running
 from infisical_iac.cluster.model import Copy, ManagedNode, NodeState
 from infisical_iac.core.agent import Question, fact_question, question, together
 from infisical_iac.core.audit_entries import parse
 from infisical_iac.core.remote import Fact
 from infisical_iac.core.rendering import script
-from infisical_iac.monitoring.health import Health, Running
+from infisical_iac.monitoring.health import HealthState
+from infisical_iac.stack.model import parse_given_up
 from infisical_iac.stack.state import STACK_FILE
 
 RECORD = "/etc/infisical/stack.json"
@@ -247,11 +249,22 @@ def _start(text: str) -> tuple[str, ...]:
     return (*(entrypoint or ()), *(command or ()))
 
 
-class NodeHealth(Fact[NodeState]):
-    """Read the NodeState; the arguments are those of Health."""
+def node_question(health: Question[HealthState]) -> Question[NodeState]:
+    """Return the question for the NodeState, given the one for the health of its host."""
 
-    def command(self, served_name: str, port: int, lock: str) -> str:
-        return script("status-cluster", lock, served_name, str(port))
+    def make_state(node: NodeState, found: HealthState) -> NodeState:
+        # The databases of a cluster's PostgreSQL that were given up, and volumes of a former host.
+        given_up = (*found.given_up, *node.health.given_up)
+        return replace(node, health=replace(found, given_up=given_up))
+
+    return together(make_state, fact_question(NodeHealth), health)
+
+
+class NodeHealth(Fact[NodeState]):
+    """Read the NodeState; of the host's health, only the databases that were given up."""
+
+    def command(self) -> str:
+        return script("status-cluster")
 
     def process(self, output: list[str]) -> NodeState:
         members: list[ManagedNode] = []
@@ -273,7 +286,7 @@ class NodeHealth(Fact[NodeState]):
                     said[what] = word
         log = "\n".join(line.removeprefix("log ") for line in output if line.startswith("log "))
         return NodeState(
-            health=Health().process(output),
+            health=HealthState(given_up=parse_given_up(output)),
             log=parse(f"{log}\n" if log else ""),
             members=tuple(members),
             tasks=tasks,

@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from infisical_iac.agent.health import Running
 from infisical_iac.backup.record import is_late
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.cluster.model import ManagedNode, Nodes
@@ -15,7 +16,7 @@ from infisical_iac.core.change import Row
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names
 from infisical_iac.monitoring import health
-from infisical_iac.monitoring.health import HealthState, Running, read_end
+from infisical_iac.monitoring.health import HealthState, read_end
 from infisical_iac.stack.settings import image_name
 
 
@@ -180,6 +181,8 @@ def rows(
         found += health.list_given_up(node.health)
         if trouble := health.firewall(node.health):
             found.append(Row("Firewall", f"{name}: {trouble}", ok=False))
+        watched = health.monitor(node.health, now)
+        found += [replace(each, text=f"{name}: {each.text}") for each in watched]
         if node.health.holder:
             found.append(Row("At work now", f"{name}: {node.health.holder}", is_note=True))
         if node.log.broken_at is not None:

@@ -25,7 +25,7 @@ from infisical_iac.core.wording import join_names
 
 FOLDER = Path("templates")
 _SUFFIX = ".j2"
-_NOT_DEPLOYED = {"init", "migrate"}
+_NOT_DEPLOYED = {"init", "migrate", "pages"}
 _ORIGINALS = FOLDER / ".ejected"
 _RECORDS = _ORIGINALS / "versions.json"
 

@@ -11,7 +11,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined, TemplateSyntaxE
 
 from infisical_iac.core import overrides
 from infisical_iac.core.bundle import SCRIPTS, TEMPLATES
-from infisical_iac.core.errors import FileError
+from infisical_iac.core.errors import LAYOUT, FileError, mask_logins, printable
 
 # One folder for each slice; a template's name is unique across them.
 _FOLDERS = sorted(each for each in TEMPLATES.iterdir() if each.is_dir())
@@ -48,12 +48,16 @@ def digest(content: str) -> str:
 def template(name: str, **values: object) -> str:
     """Return `templates/<slice>/<name>.j2` rendered with `values`; a missing value is an error.
 
-    A template of the user's repository replaces the one with its name. Raises FileError if the
-    user's can't be rendered.
+    In a page, a template whose name ends in `.html`, values are escaped, and credentials in
+    addresses masked. A template of the user's repository replaces the one with its name. Raises
+    FileError if the user's can't be rendered.
     """
+    is_page = name.endswith(".html")
     environment = Environment(
         loader=FunctionLoader(_load),
         undefined=StrictUndefined,
+        autoescape=is_page,
+        finalize=_mask if is_page else None,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -70,6 +74,11 @@ def template(name: str, **values: object) -> str:
                 code="file.template",
             ) from None
         raise
+
+
+def _mask(value: object) -> object:
+    """Return a value of a page as it may be shown; what is escaped already was masked before."""
+    return printable(mask_logins(value), keep=LAYOUT) if type(value) is str else value
 
 
 def _load(name: str) -> tuple[str, str, None] | None:

@@ -26,6 +26,7 @@ from infisical_iac.core.validation import SettingsModel, explain
 from infisical_iac.hetzner.settings import HetznerSettings
 from infisical_iac.host.settings import HostSettings
 from infisical_iac.instance.settings import InstanceSettings
+from infisical_iac.monitoring.settings import MonitoringSettings
 from infisical_iac.stack.settings import StackSettings, with_known_digests
 from infisical_iac.workspace.settings import WorkspaceSettings
 
@@ -48,6 +49,7 @@ class Settings(SettingsModel):
     hetzner: HetznerSettings
     host: HostSettings
     instance: InstanceSettings
+    monitoring: MonitoringSettings
     stack: StackSettings
     workspace: WorkspaceSettings
 

@@ -3,15 +3,16 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
+from infisical_iac.agent import health as agent_health
+from infisical_iac.agent.health import HealthFacts, MonitorReport, Running
 from infisical_iac.api.instance import Beyond
 from infisical_iac.backup import record
+from infisical_iac.core.agent import Question, question, together
 from infisical_iac.core.audit_entries import Log, LoggedRun, list_runs
 from infisical_iac.core.change import Change, Row
 from infisical_iac.core.lock import OF_HOST
-from infisical_iac.core.remote import Fact
-from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.shared import describe_left
@@ -29,15 +30,6 @@ _SINGULAR = {
     "projects": "project",
     "identities": "identity",
 }
-
-
-@dataclass(frozen=True)
-class Running:
-    """A container: its image, its status, and the result of its health check."""
-
-    image: str
-    status: str
-    health: str
 
 
 @dataclass
@@ -63,6 +55,7 @@ class HealthState:
         given_up: data of changes that were given up, which are kept.
         firewall: `loaded`, or the rules that are in effect instead: `failed` for the previous ones,
             `ssh-only` or `none`; empty for a host without a firewall of this project.
+        monitor: what the monitor knows; None if it is off.
     """
 
     containers: dict[str, Running] = field(default_factory=dict)
@@ -81,6 +74,7 @@ class HealthState:
     unfinished: dict[str, str] = field(default_factory=dict)
     given_up: Sequence[GivenUp] = ()
     firewall: str = ""
+    monitor: MonitorReport | None = None
 
 
 def first_apply(states: Iterable[HealthState], runs: Iterable[LoggedRun]) -> Row | None:
@@ -128,6 +122,7 @@ def rows(
     ]
     if trouble := firewall(health):
         found.append(Row("Firewall", trouble, ok=False))
+    found += monitor(health, now)
     if health.holder:
         found.append(Row("At work now", health.holder, is_note=True))
     if log.broken_at is not None:
@@ -259,6 +254,31 @@ def firewall(health: HealthState) -> str:
     return f"{trouble}: `infisical-iac apply`" if trouble else ""
 
 
+# The monitor runs every minute.
+_LONGEST_UNMONITORED = timedelta(minutes=5)
+
+
+def monitor(health: HealthState, now: datetime) -> Iterator[Row]:
+    """Yield the row on the monitor, and one on a silence; none if it is off."""
+    seen = health.monitor
+    if seen is None:
+        return
+    troubles = [f"can't deliver to {name}: {why}" for name, why in seen.failing.items()]
+    if not seen.at:
+        yield Row("Monitoring", "has not run yet: `systemctl status infisical-monitor`", ok=False)
+    elif now - datetime.fromtimestamp(seen.at, UTC) > _LONGEST_UNMONITORED:
+        since = f"{datetime.fromtimestamp(seen.at, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        text = f"has not run since {since}: `systemctl status infisical-monitor` on the host"
+        yield Row("Monitoring", text, ok=False)
+    else:
+        text = "; ".join([*seen.alerts, *troubles])
+        yield Row("Monitoring", text or "no alerts", ok=not text)
+    if seen.silence:
+        until = f"{datetime.fromtimestamp(seen.silence.until, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        by, why = seen.silence.by, seen.silence.why
+        yield Row("Silence", f"no alerts until {until}, by {by}: {why}", is_note=True)
+
+
 def credentials(health: HealthState, now: datetime) -> Iterator[Row]:
     """Yield the row on client secrets that expire soon, or on the one that expires first."""
     terms = sorted(health.credentials.items(), key=lambda each: each[1].ends)
@@ -318,45 +338,39 @@ def last_apply(done: Sequence[LoggedRun]) -> Row:
     return Row("Last apply", text, is_note=entry.outcome in ends)
 
 
-class Health(Fact[HealthState]):
-    """Read the HealthState.
+def health_question(
+    *, served_name: str, port: int, lock: str, monitored: bool = False
+) -> Question[HealthState]:
+    """Return the question for the HealthState; the arguments are those of `facts`.
 
     Args:
-        served_name: the name in the certificate to look for; empty for none.
-        port: where that certificate is served.
-        lock: the file of the host's lock.
+        monitored: whether the monitor is on.
     """
+    facts = question(agent_health.facts, served_name=served_name, port=port, lock=lock)
+    if not monitored:
+        return together(to_state, facts)
+    return together(to_state, facts, question(agent_health.report))
 
-    def command(self, served_name: str, port: int, lock: str) -> str:
-        return script("status", lock, served_name, str(port))
 
-    def process(self, output: list[str]) -> HealthState:
-        given = tuple(parse_given_up(output))
-        found = HealthState(engine="engine" in output, given_up=given)
-        for line in output:
-            match line.split():
-                case ["container", service, image, status, health]:
-                    found.containers[service] = Running(image, status, health)
-                case ["disk", free, size]:
-                    found.disk_free_gb = int(free) / 1024**2
-                    found.disk_size_gb = int(size) / 1024**2
-                case ["certificate", seconds]:
-                    found.certificate_ends = int(seconds)
-                case ["credentials", name, made, end]:
-                    moments = map(datetime.fromisoformat, (made, end))
-                    found.credentials[name] = Term(*moments)
-                case ["backups", seconds, *words]:
-                    found.backups_since, found.backups = int(seconds), " ".join(words)
-                case ["saved", target, seconds]:
-                    found.saved[target] = datetime.fromtimestamp(int(seconds), UTC)
-                case ["drills", seconds, *words]:
-                    found.drills_since, found.drills = int(seconds), " ".join(words)
-                case ["closed", seconds]:
-                    found.closed = int(seconds)
-                case ["unfinished", what, *words]:
-                    found.unfinished[what] = " ".join(words)
-                case ["firewall", how]:
-                    found.firewall = how
-                case ["busy", *words]:
-                    found.holder = " ".join(words)
-        return found
+def to_state(found: HealthFacts, monitor: MonitorReport | None = None) -> HealthState:
+    """Return the observed state with its moments and data in the types of this project."""
+    moments = {name: map(datetime.fromisoformat, ends) for name, ends in found.credentials.items()}
+    return HealthState(
+        containers=found.containers,
+        disk_free_gb=found.disk.free / 1024**3,
+        disk_size_gb=found.disk.size / 1024**3,
+        certificate_ends=found.certificate_ends,
+        engine=found.engine,
+        credentials={name: Term(*term) for name, term in moments.items()},
+        holder=found.holder,
+        backups_since=found.backups_since,
+        backups=found.backups,
+        saved={name: datetime.fromtimestamp(at, UTC) for name, at in found.saved.items()},
+        drills_since=found.drills_since,
+        drills=found.drills,
+        closed=found.closed,
+        unfinished=found.unfinished,
+        given_up=parse_given_up(found.given_up),
+        firewall=found.firewall,
+        monitor=monitor,
+    )

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
-from typing import Any
+from typing import Any, Literal, get_args
 
 from infisical_iac.api import contents
 from infisical_iac.api.client import Client, gather_by
@@ -19,7 +19,7 @@ from infisical_iac.workspace.state import Actual, EnvironmentState, Import, Pers
 Names = Mapping[tuple[str, str], Collection[str]]
 """Names of secrets by environment and folder."""
 
-_READING = {"read", "readValue", "*"}
+_READING = frozenset({"read", "readValue", "*"})
 _PLAIN_GLOB = re.compile(r"[A-Za-z0-9_/*-]+")
 _GLOB_PARTS = {"/**": "(?:/.*)?", "**": ".*", "*": "[^/]*"}
 
@@ -111,8 +111,52 @@ def list_readable(
         (environment, folder, name)
         for (environment, folder), here in names.items()
         for name in here
-        if everything or any(_permits(rule, environment, folder, name) for rule in granted)
+        if everything
+        or any(
+            _permits(rule, {"environment": environment, "secretPath": folder, "secretName": name})
+            for rule in granted
+        )
     ]
+
+
+Level = Literal["", "names", "reads", "writes", "manages"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+"""What a member may do with the secrets of a folder, each after those that it includes."""
+
+_LEVELS_OF_ROLES: Mapping[str, Level] = {
+    "no-access": "",
+    "viewer": "reads",
+    "member": "writes",
+    "admin": "manages",
+}
+_CHANGING = frozenset({"create", "edit", "delete", "*"})
+
+
+def find_level(
+    roles: Iterable[str], privileges: Iterable[Privilege], environment: str, folder: str
+) -> Level:
+    """Return what roles and privileges let a member do with a folder, or with some secrets in it.
+
+    A custom role counts as one that reads.
+    """
+    found: list[Level] = [
+        _LEVELS_OF_ROLES.get(role.removesuffix(" for a time"), "reads") for role in roles
+    ]
+    kinds: Sequence[tuple[Level, str, Collection[str]]] = (
+        ("manages", "secret-folders", _CHANGING),
+        ("writes", "secrets", _CHANGING),
+        ("reads", "secrets", _READING),
+        ("names", "secrets", {"describeSecret"}),
+    )
+    place = {"environment": environment, "secretPath": folder}
+    found += [
+        level
+        for each in privileges
+        for rule in each.permissions
+        for level, subject, actions in kinds
+        if _permits(rule, place, subject, actions)
+    ]
+    return max(found, key=LEVELS.index, default="")
 
 
 def _reads_all(role: str) -> bool:
@@ -120,13 +164,17 @@ def _reads_all(role: str) -> bool:
     return role.removesuffix(" for a time") != "no-access"
 
 
-def _permits(rule: Mapping[str, Any], environment: str, folder: str, name: str) -> bool:
+def _permits(
+    rule: Mapping[str, Any],
+    place: Mapping[str, str],
+    subject: str = "secrets",
+    actions: Collection[str] = _READING,
+) -> bool:
     conditions = rule.get("conditions") or {}
-    place = {"environment": environment, "secretPath": folder, "secretName": name}
     return (
         not rule.get("inverted")
-        and not {"secrets", "*"}.isdisjoint(as_list(rule["subject"]))
-        and not _READING.isdisjoint(as_list(rule["action"]))
+        and not {subject, "*"}.isdisjoint(as_list(rule["subject"]))
+        and not set(actions).isdisjoint(as_list(rule["action"]))
         and all(_holds(conditions[key], place[key]) for key in conditions.keys() & place.keys())
     )
 

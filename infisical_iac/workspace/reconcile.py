@@ -25,6 +25,7 @@ from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.canary import Canary
 from infisical_iac.workspace.converge import apply, converge, difference, list_rename_notes
+from infisical_iac.workspace.foreign import AccessState
 from infisical_iac.workspace.foreign_actual import find_foreign
 from infisical_iac.workspace.goal import Goal, Memory, empty_state
 from infisical_iac.workspace.memory import (
@@ -51,6 +52,7 @@ _memories: dict[str, Memory] = {}
 _latest: dict[str, Actual] = {}
 _secrets: dict[str, Mapping[str, Sequence[ClientSecret]]] = {}
 _declared: dict[str, dict[str, Any]] = {}
+_accesses: dict[str, tuple[Goal, Actual, AccessState]] = {}
 
 
 @planned_operation
@@ -59,7 +61,7 @@ def project_contents(*, goal: Goal, port: int) -> Commands:
 
     Objects that this project did not make are never deleted. `actual` returns the state read last.
     """
-    for each in (_latest, _secrets, _declared):
+    for each in (_latest, _secrets, _declared, _accesses):
         each.pop(host.name, None)
     found, unseen = empty_state(goal), ""
     if not state.is_executing and not session.works(port):
@@ -111,6 +113,14 @@ def actual() -> Actual | None:
     return _latest.get(host.name)
 
 
+def known_access() -> tuple[Goal, Actual, AccessState] | None:
+    """Return the goal of the current host with its actual state and access, as a plan read them.
+
+    None if they could not be read.
+    """
+    return _accesses.get(host.name)
+
+
 def count_undeclared(port: int) -> Beyond | None:
     """Count the objects of the current host's instance that are not declared.
 
@@ -142,6 +152,7 @@ def _report_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port
     except ApiError as error:  # differences are repaired nevertheless
         journal.foreign([Change("*", "access to the project", f"could not be read: {error}")], ())
         return
+    _accesses[host.name] = goal, found, access
     _secrets[host.name] = access.secrets
     _declared[host.name] = {
         "organization": found.organization_id,

@@ -8,6 +8,7 @@ import sys
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ from infisical_iac.cli.main import main
 from infisical_iac.core import journal
 from infisical_iac.core.errors import ApiError
 from infisical_iac.core.journal import Journals
+from infisical_iac.monitoring.access_matrix import AccessHolder, list_holders
+from infisical_iac.monitoring.report import StatusReport
 from infisical_iac.stack import session
 from infisical_iac.workspace import foreign, reconcile
 from infisical_iac.workspace.actual import read
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     import pytest
 
     from infisical_iac.api.client import Client
+    from infisical_iac.core.change import Row
     from infisical_iac.workspace.api_change import ApiChange
     from infisical_iac.workspace.model import Isolation, Workspace
 
@@ -203,21 +207,32 @@ class Project:
     def commands(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, tuple[int, str]]:
         """Return exit status and output of each command that reports foreign access."""
         with self.observe(monkeypatch):
-            # Second factors are read from the database, which is none of these tests'.
-            monkeypatch.setattr(reconcile, "read_factors", SecondFactors)
-            monkeypatch.setattr(
-                "infisical_iac.workspace.load.load_declared", lambda _: self.desired
-            )
-            settings = SimpleNamespace(
-                stack=SimpleNamespace(http_port=8080), workspace=SimpleNamespace(admin_email=EMAIL)
-            )
-            drifted, inside = status._assess_drift(None, settings)  # type: ignore[arg-type]
-            monkeypatch.setattr(status, "_collect_rows", lambda _: [drifted, *inside])
+            rows, _ = self._assess(monkeypatch)
+            monkeypatch.setattr(status, "_collect_rows", lambda *_: rows)
             ran = {name: CliRunner().invoke(main, [name]) for name in ("plan", "drift", "status")}
         return {
             **{name: (each.exit_code, each.output) for name, each in ran.items()},
             "verify": self._verify(),
         }
+
+    def list_holders(self, monkeypatch: pytest.MonkeyPatch) -> dict[str, AccessHolder]:
+        """Return everybody with access by name, as the page of `status` shows them."""
+        with self.observe(monkeypatch):
+            _, facts = self._assess(monkeypatch)
+        assert facts.desired
+        return {each.name: each for each in list_holders(facts.desired, EMAIL, facts.access)}
+
+    def _assess(self, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Row], StatusReport]:
+        """Return the rows of `status` on what is inside, and the facts of its page."""
+        # Second factors are read from the database, which is none of these tests'.
+        monkeypatch.setattr(reconcile, "read_factors", SecondFactors)
+        monkeypatch.setattr("infisical_iac.workspace.load.load_declared", lambda _: self.desired)
+        settings: Any = SimpleNamespace(
+            stack=SimpleNamespace(http_port=8080), workspace=SimpleNamespace(admin_email=EMAIL)
+        )
+        facts, host = StatusReport("strangers", datetime.now(UTC)), SimpleNamespace(name=HOST)
+        drifted, inside = status._assess_drift(host, settings, facts)  # type: ignore[arg-type]
+        return [drifted, *inside], facts
 
     def _verify(self) -> tuple[int, str]:
         findings = self.plan().foreign

@@ -10,7 +10,9 @@ import pytest
 
 from infisical_iac.api import login
 from infisical_iac.api.client import Client
+from infisical_iac.api.identities import DEPLOYER
 from infisical_iac.core.errors import ApiError, NotBootstrapped
+from infisical_iac.monitoring.access_matrix import Cell, FolderPlace
 from tests.license_server import offline_keys
 
 from .first import EMAIL, PASSWORD, set_up
@@ -85,6 +87,23 @@ def test_no_command_reports_access_in_a_converged_project(
     (row,) = _rows(ran["status"][1], "Access")
     assert row.startswith("✓")
     assert ran["verify"] == (0, "")
+
+
+def test_the_matrix_of_status_shows_what_the_server_gives(
+    clean: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = FolderPlace("qa", "/api")
+    holders = clean.list_holders(monkeypatch)
+    assert {name: each.cell(place) for name, each in holders.items()} == {
+        EMAIL: Cell("manages"),
+        ADA: Cell("reads"),
+        DEPLOYER: Cell("manages"),
+        "api-qa": Cell("reads"),
+    }
+    assert {place in each.actual for each in holders.values()} == {True}
+    clean.join(clean.make_identity("ci-runner"))
+    stranger = clean.list_holders(monkeypatch)["ci-runner"]
+    assert stranger.cell(place) == Cell("reads", differs=True)
 
 
 @pytest.mark.parametrize("name", STRANGERS)

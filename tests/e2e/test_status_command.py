@@ -67,6 +67,29 @@ def test_a_stopped_container_is_unhealthy_and_the_audit_log_records_its_repair(
     assert output[1].strip() == last["changes"][0]
 
 
+def test_status_and_plan_are_written_as_pages_without_a_secret(
+    deployed_host: StagingHost, tmp_path: Path
+) -> None:
+    deployed_host.run("systemctl start infisical-backup.service")
+    made = secrets(deployed_host)
+    for command, facts in (
+        ("status", ("Drift", "v0.165.16", "<p>1 of 1 run", "backend-production", "apply")),
+        ("plan", ("Nothing to change",)),
+    ):
+        plain = infisical_iac(deployed_host.name, command)
+        file = tmp_path / f"{command}.html"
+        done = infisical_iac(deployed_host.name, command, "--html", str(file))
+        assert (done.returncode, done.stdout) == (plain.returncode, plain.stdout)
+        assert file.stat().st_mode & 0o777 == 0o600
+        page = file.read_text("utf-8")
+        assert [fact for fact in facts if fact not in page] == []
+        assert [name for name, value in made.items() if value in page] == []
+        assert "As the server says" in page or command == "plan"
+        assert 'class="level reads bad"' not in page
+    history = deployed_host.run("cat /var/lib/infisical-backup/history.jsonl").stdout
+    assert json.loads(history.splitlines()[-1])["failure"] == ""
+
+
 def test_an_altered_audit_log_is_reported_with_its_line(deployed_host: StagingHost) -> None:
     file = "/var/log/infisical-iac/audit.jsonl"
     deployed_host.run(f"cp -p {file} /tmp/kept && sed -i '1s/begun/done/' {file}")

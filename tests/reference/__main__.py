@@ -4,13 +4,15 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.reference import commands, errors, settings, variables
+from tests.reference import alerts, commands, errors, settings, variables
 
 _PAGES: dict[Path, Callable[[], str]] = {
     settings.PATH: settings.write,
     commands.PATH: commands.write,
     errors.PATH: errors.write,
     variables.PATH: variables.write,
+    alerts.PATH: alerts.write,
+    alerts.RULES: alerts.write_rules,
 }
 
 

@@ -71,7 +71,9 @@ def read_defaults() -> dict[str, Any]:
 
 def _sections() -> dict[str, type[SettingsModel]]:
     fields = Settings.model_fields
-    names = ("workspace", "stack", "instance", "host", "backup", "hetzner", "cluster")
+    names = (
+        *("workspace", "stack", "instance", "host", "backup", "monitoring", "hetzner", "cluster"),
+    )
     assert {*names} == {*SECTION_OF.values()}
     return {name: fields[name].annotation for name in names}  # type: ignore[misc]
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _NAME = f"infisical-iac-server{CLONE}"
 _POSTGRES, _REDIS, _INFISICAL = (f"{_NAME}-{each}" for each in ("postgres", "redis", "infisical"))
 _PASSWORD = "not-a-real-password"
-_START_SECONDS = 120
+_START_SECONDS = 300
 
 
 @dataclass(frozen=True)

@@ -1,24 +1,37 @@
 """Provide the rows of `status` about a host, for tests."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from infisical_iac.agent.health import DiskSpace, HealthFacts, Running
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.settings import Settings, load
-from infisical_iac.monitoring.health import HealthState, drift, rows
+from infisical_iac.monitoring.health import HealthState, drift, rows, to_state
 from infisical_iac.stack.settings import with_digest
 from tests.unit.settings_of import defaults
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
-OUTPUT = [
-    f"container infisical {with_digest('infisical/infisical:v0.165.16')} running healthy",
-    f"container postgres {with_digest('postgres:17.11')} running healthy",
-    f"container redis {with_digest('redis:8.2.10')} running healthy",
-    "disk 20971520 41943040",
-    "engine",
-    "backups 1795600800 ",
-    "drills 1795600800 ",
-]
+_GIB = 1024**3
+_IMAGES = {
+    "infisical": "infisical/infisical:v0.165.16",
+    "postgres": "postgres:17.11",
+    "redis": "redis:8.2.10",
+}
+FACTS = HealthFacts(
+    engine=True,
+    containers={
+        name: Running(with_digest(image), "running", "healthy") for name, image in _IMAGES.items()
+    },
+    disk=DiskSpace("/var/lib", 20 * _GIB, 40 * _GIB),
+    backups_since=1795600800,
+    drills_since=1795600800,
+)
+
+
+def observed(**changes: Any) -> HealthState:
+    """Return the state of a healthy host, in which some facts are others."""
+    return to_state(replace(FACTS, **changes))
 
 
 def settings(**changes: Any) -> Settings:

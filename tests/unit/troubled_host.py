@@ -3,6 +3,7 @@
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 
+from infisical_iac.agent.health import MonitorReport, Silence
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.change import Row
 from infisical_iac.core.settings import Settings
@@ -32,6 +33,7 @@ def troubled() -> HealthState:
         unfinished={"upgrade": "swapped"},
         given_up=(GivenUp("infisical_postgres_given_up_20261125T115900Z"),),
         firewall="none",
+        monitor=MonitorReport(1, ("redis is exited",), silence=Silence(2, "a move", "ada@laptop")),
     )
     usual = HealthState()
     # Docker does not answer, so the containers are unknown.

@@ -97,6 +97,7 @@ record() {
         test -z "$reason" || failure="${failure:+$failure; }$target: $reason"
     done
     last_json | store "$state/last.json"
+    add_to_history
     measured | publish
     rm -f "$state/running"
     test -z "$failure"

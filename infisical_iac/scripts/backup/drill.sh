@@ -201,6 +201,7 @@ record() {
     success=$(jq --raw-output '.success // ""' "$state/last.json" 2>/dev/null || true)
     test -n "$failure" || success=$(utc "$now")
     last_json | store "$state/last.json"
+    add_to_history
     measured | publish
     rm -f "$state/running"
     test -z "$failure" || return 1

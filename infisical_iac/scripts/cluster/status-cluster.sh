@@ -1,7 +1,4 @@
-# Prints the health of a cluster's node: the lines of status.sh, and those of the Swarm's tasks
-# there.
-#
-#   status-cluster.sh <lock file> <name> <port>
+# Prints the health of a cluster's node, as far as it is about the cluster:
 #
 #   member <name> <status> <availability> <manager> <number>   a node as a manager sees it, by its
 #                          name in the inventory; the fourth word is leader, reachable, unreachable
@@ -21,7 +18,7 @@
 #                                                     since the epoch
 #   overlay <encrypted|plain>                         the network that carries requests to Infisical
 #   log <JSON>                                        a line of the audit log
-. ./status.sh
+set -u
 . ./containers.sh
 . ./nodes.sh
 . ./readiness.sh

@@ -1,8 +1,8 @@
 # Reports the runs of a timer. backup.sh and drill.sh read it in, and set before
 #
 #   $here      the directory of the scripts
-#   $state     the directory of last.json and metrics.prom, each written whole, and of `running`,
-#              which exists during a run
+#   $state     the directory of last.json, history.jsonl and metrics.prom, each written whole, and of
+#              `running`, which exists during a run
 #   $work      a directory for temporary files of a run
 #   $metrics   the prefix of the metrics' names
 
@@ -16,10 +16,16 @@ plain() {
 
 utc() { test -z "$1" || date --utc --date "@$1" +%Y-%m-%dT%H:%M:%SZ; }
 
-store() {
-    cat >"$1.new"
-    sync "$1.new"
-    mv -f "$1.new" "$1"
+store() { cat >"$1.new" && sync "$1.new" && mv -f "$1.new" "$1"; }
+
+# Appends last.json as one line to history.jsonl, which keeps the last 400 runs for `status --html`.
+# Without free space the history stays as it is, since a run must not fail for it.
+add_to_history() {
+    {
+        cat "$state/history.jsonl" 2>/dev/null || true
+        tr '\n' ' ' <"$state/last.json"
+        echo
+    } | tail -n 400 | store "$state/history.jsonl" || rm -f "$state/history.jsonl.new"
 }
 
 # Runs a script. Its output is in $work/said then, and the reason of a failure in $reason. Its

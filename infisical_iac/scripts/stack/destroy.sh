@@ -31,6 +31,7 @@ backup() {
 stack() {
     # The next deploy enables the timers again; until then there is nothing to back up.
     systemctl disable --quiet --now infisical-backup.timer infisical-drill.timer 2>/dev/null || true
+    systemctl disable --quiet --now infisical-monitor.timer 2>/dev/null || true
     systemctl stop infisical-backup.service infisical-drill.service 2>/dev/null || true
     close_port infisical
     containers=$(docker ps --all --quiet --filter "$project")
@@ -80,7 +81,7 @@ everything() {
     # The records of the repositories are worthless without their password.
     for place in "$root" /var/lib/infisical-backup /var/lib/infisical-drill \
         /var/lib/infisical-restore /var/lib/infisical-upgrade /var/lib/infisical-rotation \
-        /var/lib/infisical-scale /var/lib/infisical-share; do
+        /var/lib/infisical-scale /var/lib/infisical-share /var/lib/infisical-monitor; do
         test ! -d "$place" || find "$place" -mindepth 1 -delete
         rmdir "$place" 2>/dev/null || true
     done

@@ -316,8 +316,9 @@ def test_logout_does_not_take_a_proxys_page_for_the_end_of_the_session(
                 "INFISICAL_DOMAIN": server.address,
             }
             Logins(environ).keep(replace(LOGIN, address=server.address))
-            with pytest.raises(ConfigError, match="not ended at the server"):
+            with pytest.raises(ConfigError, match=server.address) as failure:
                 logout(environ, pytest.fail)
+        assert failure.value.code == "unreachable"
 
 
 def test_whoami_does_not_take_a_proxys_page_for_an_ended_login(

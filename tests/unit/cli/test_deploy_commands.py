@@ -83,6 +83,27 @@ def test_restarts_are_notes_of_the_plan(invoke: Invoke, command: tuple[str, ...]
         assert note.removeprefix("Note: ") in done.stdout
 
 
+def test_a_plan_is_written_as_a_page_with_its_restarts(invoke: Invoke, tmp_path: Path) -> None:
+    file = tmp_path / "plan.html"
+    plain = invoke(_Deployment(_RESTART), "plan", "--json")
+    done = invoke(_Deployment(_RESTART), "plan", "--json", "--html", str(file))
+    assert (done.exit_code, done.stdout) == (plain.exit_code, plain.stdout)
+    page = file.read_text("utf-8")
+    for fact in ("Stack | Run", "container postgres", "Restarts", "log in"):
+        assert fact in page
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_page_that_can_not_be_written_is_an_error_after_the_plan(
+    invoke: Invoke, tmp_path: Path
+) -> None:
+    file = tmp_path / "missing" / "plan.html"
+    done = invoke(_Deployment(_RESTART), "plan", "--html", str(file))
+    assert done.exit_code == 1
+    assert "container postgres" in done.stdout
+    assert str(file) in done.stderr
+
+
 def test_the_first_apply_ends_with_the_next_steps(invoke: Invoke) -> None:
     done = invoke(_Deployment(_ADMIN), "apply", "--yes")
     assert done.exit_code == 0, done.output

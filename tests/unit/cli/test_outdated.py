@@ -11,6 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infisical_iac.change import tool_versions
+from infisical_iac.change.outdated import row as describe_versions
 from infisical_iac.cli import outdated, status
 from infisical_iac.cli.main import main
 from infisical_iac.core import bundle
@@ -209,7 +210,7 @@ def test_outdated_connects_to_no_host(registry: FakeRegistry, tmp_path: Path) ->
 
 def test_status_has_a_row_for_new_versions(registry: FakeRegistry) -> None:
     registry.tags["library/redis"] += ["8.4.1"]
-    (row,) = status._ask_for_new_versions(outdated._read_settings(""))()
+    row = describe_versions(status._ask_for_new_versions(outdated._read_settings(""))())
     assert (row.name, row.is_note, row.ok) == ("New versions", True, True)
     assert "redis 8.4.1" in row.text
 

@@ -3,6 +3,7 @@
 import json
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,13 +12,13 @@ from click.testing import CliRunner
 
 from infisical_iac.cli import status
 from infisical_iac.cli.main import main
-from infisical_iac.core import audit, connection
+from infisical_iac.core import agent, audit, connection
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.change import Row
 from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import MachineState
-from infisical_iac.monitoring.health import Health, HealthState, access, drift, instance, rows
-from tests.unit.health_rows import NOW, OUTPUT, settings
+from infisical_iac.monitoring.health import HealthState, access, drift, instance, rows
+from tests.unit.health_rows import NOW, observed, settings
 
 
 def _rows(**changes: Any) -> dict[str, Row]:
@@ -27,7 +28,7 @@ def _rows(**changes: Any) -> dict[str, Row]:
 
 def _new(**changes: Any) -> HealthState:
     """Return the state of a host that was deployed an hour ago, without backup, drill or apply."""
-    return replace(Health().process(OUTPUT), **changes)
+    return replace(observed(), **changes)
 
 
 @pytest.mark.parametrize(
@@ -69,11 +70,27 @@ def test_a_proven_row_gets_a_tick() -> None:
 
 def test_json_of_a_row_has_only_name_text_and_ok(monkeypatch: pytest.MonkeyPatch) -> None:
     row = Row("Last backup", "none yet", is_note=True)
-    monkeypatch.setattr(status, "_collect_rows", lambda _: [row])
+    monkeypatch.setattr(status, "_collect_rows", lambda *_: [row])
     found = CliRunner().invoke(main, ["status", "--json"])
     assert json.loads(found.output) == [{"name": "Last backup", "text": "none yet", "ok": True}]
     shown = CliRunner().invoke(main, ["status"])
     assert (shown.exit_code, shown.output) == (0, "· Last backup  none yet\n")
+
+
+def test_a_page_has_the_rows_and_the_same_exit_status(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    row, file = Row("Last backup", "failed at 3", ok=False), tmp_path / "status.html"
+    monkeypatch.setattr(status, "_collect_rows", lambda *_: [row])
+    options = ("--json", "--html", str(file), "-i", "inventory/acme.py")
+    found = CliRunner().invoke(main, ["status", *options])
+    assert (found.exit_code, json.loads(found.stdout)[0]["ok"]) == (1, False)
+    page = file.read_text("utf-8")
+    assert "Status of acme" in page
+    assert "failed at 3" in page
+    assert file.stat().st_mode & 0o777 == 0o600
+    CliRunner().invoke(main, ["status"])
+    assert [*tmp_path.iterdir()] == [file]
 
 
 @pytest.mark.parametrize("is_deployed", [False, True])
@@ -83,7 +100,7 @@ def test_a_first_apply_is_shown_in_place_of_the_failures_of_an_unfinished_host(
     """Without this row, a host that is being made lacks containers, credentials and backups."""
     machine = MachineState(deployed=is_deployed)
     health = HealthState(engine=False, holder="by ada")
-    states: dict[Any, Any] = {Machine: machine, Health: health}
+    states: dict[Any, Any] = {Machine: machine}
     host = SimpleNamespace(name="new", get_fact=lambda fact, **_: states[fact])
     host.state = SimpleNamespace(inventory=[host])
     monkeypatch.setattr(status, "open_host", lambda *_, **__: nullcontext((host, settings())))
@@ -91,7 +108,8 @@ def test_a_first_apply_is_shown_in_place_of_the_failures_of_an_unfinished_host(
     monkeypatch.setattr(connection, "with_others", lambda each: [each])
     monkeypatch.setattr(connection, "each_of", lambda hosts, call: [call(each) for each in hosts])
     monkeypatch.setattr(audit, "read", lambda: Log([]))
-    monkeypatch.setattr(status, "_observe", lambda **_: (health, Log([])))
+    monkeypatch.setattr(agent, "ask", lambda _: health)
+    monkeypatch.setattr(status, "_observe", lambda _: (health, Log([])))
     shown = CliRunner().invoke(main, ["status"])
     assert shown.exit_code == 1
     (line,) = shown.output.splitlines()

@@ -14,6 +14,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.monitoring.health import drift
 from infisical_iac.stack.model import GivenUp
 from infisical_iac.stack.settings import with_digest
+from tests.unit.health_rows import observed
 from tests.unit.settings_of import settings_of
 from tests.unit.troubled_host import BROKEN_LOG, all_rows, troubled
 
@@ -28,16 +29,7 @@ _TASKS = [
     "task infisical_haproxy haproxy:3.2.25 running healthy",
     "task infisical_etcd-1 gcr.io/etcd-development/etcd:v3.5.21 running none",
 ]
-_COMMON = [
-    *(
-        "engine",
-        "disk 20971520 41943040",
-        "etcd healthy",
-        "sentinel redis-1",
-        "backups 1795600800 ",
-    ),
-    "drills 1795600800 ",
-]
+_COMMON = ["etcd healthy", "sentinel redis-1"]
 _OUTPUT = {
     "one": [
         *("postgres primary", "replica postgres-2 streaming sync 0"),
@@ -56,7 +48,10 @@ def settings() -> Settings:
 @pytest.fixture
 def nodes() -> dict[str, NodeState]:
     return {
-        name: NodeHealth().process([*_MEMBERS, *_TASKS, *_COMMON, *own])
+        name: replace(
+            NodeHealth().process([*_MEMBERS, *_TASKS, *_COMMON, *own]),
+            health=observed(containers={}),
+        )
         for name, own in _OUTPUT.items()
     }
 

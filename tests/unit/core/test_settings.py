@@ -339,6 +339,7 @@ def test_the_error_on_a_wrong_comma_shows_a_value_that_is_accepted(
 
 _UNSHOWN = (
     "backup_webhook",
+    "heartbeat_url",
     "outbound_proxy",
     "infisical_environment",
     "license_key",
@@ -346,9 +347,11 @@ _UNSHOWN = (
     "smtp",
 )
 # The same for tuples: any others of the right form are shown.
-_UNSHOWN_TUPLES = ("infisical_secrets", "registry_login")
+_UNSHOWN_TUPLES = ("alerts", "infisical_secrets", "registry_login")
 # Examples with one entry, for settings whose defaults have none or several.
 _GOOD: dict[str, Any] = {
+    "alerts": ({"name": "team", "kind": "json", "to": "https://hooks.example.com/fake"},),
+    "alerts_ignored": ("load",),
     "allowed_ports": ({"port": 9100},),
     "api_rate": {"reads": 30},
     "infisical_environment": {"OTEL_EXPORT_TYPE": "otlp"},
@@ -368,7 +371,10 @@ _GOOD: dict[str, Any] = {
     "ui_networks": ("10.0.0.0/8",),
 }
 # By setting, others that it has no effect without.
-_NEEDED: dict[str, dict[str, Any]] = {"no_proxy": {"outbound_proxy": "http://proxy.internal:3128"}}
+_NEEDED: dict[str, dict[str, Any]] = {
+    "alerts": {"monitoring": "on"},
+    "no_proxy": {"outbound_proxy": "http://proxy.internal:3128"},
+}
 
 
 def test_an_address_that_may_hold_a_token_is_never_shown(values: dict[str, Any]) -> None:

@@ -34,7 +34,7 @@ def test_the_github_workflow_has_jobs_for_plan_drift_and_check(public_key: str) 
 def test_actions_are_pinned_by_commit_with_their_tag() -> None:
     text = render_around()[".github/workflows/infisical.yaml"]
     uses = re.findall(r"uses: (.*)", text)
-    assert len(uses) == 7
+    assert len(uses) == 9
     for each in uses:
         assert re.fullmatch(r"[a-z-]+/[a-z-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each)
 
@@ -50,6 +50,7 @@ def test_the_gitlab_pipeline_has_jobs_for_plan_drift_and_check() -> None:
     assert "schedule" in jobs["drift"]["rules"][0]["if"]
 
 
+_PLAN, _STATUS = "plan --html plan.html", "status --html status.html"
 # Logs its arguments, and exits with $PLAN for `plan` and with $DRIFT for `drift`. The runner starts
 # the command with the secrets.
 _UV = """
@@ -63,10 +64,28 @@ case "$*" in
 *) ssh-add -l >>"$HOST/keys" ;;
 esac
 case "$*" in
-*" plan") exit "$PLAN" ;;
+*" plan --html plan.html") exit "$PLAN" ;;
+*" status --html status.html") exit 1 ;;
 *" drift") exit "$DRIFT" ;;
 esac
 """
+
+
+def test_the_pages_of_plan_and_status_are_kept_also_if_the_job_fails() -> None:
+    files = render_around()
+    jobs = yaml.safe_load(files[".github/workflows/infisical.yaml"])["jobs"]
+    for name in ("plan", "drift"):
+        last = jobs[name]["steps"][-1]
+        assert last["uses"].startswith("actions/upload-artifact@")
+        assert last["if"] == "always()"
+        assert last["with"]["path"].split() == ["plan.html", "status.html"]
+    jobs = yaml.safe_load(files[".gitlab-ci.yml"])
+    kept = {name: job["artifacts"] for name, job in jobs.items() if "artifacts" in job}
+    assert {name: each["paths"] for name, each in kept.items()} == {
+        "plan": ["plan.html"],
+        "drift": ["plan.html", "status.html"],
+    }
+    assert {(each["when"], each["access"]) for each in kept.values()} == {("always", "developer")}
 
 
 def _list_scripts(system: str) -> dict[str, str]:
@@ -76,19 +95,26 @@ def _list_scripts(system: str) -> dict[str, str]:
         jobs = yaml.safe_load(files[".gitlab-ci.yml"])
         return {name: "\n".join(jobs[name]["script"]) for name in ("plan", "drift", "check")}
     jobs = yaml.safe_load(files[".github/workflows/infisical.yaml"])["jobs"]
-    return {name: job["steps"][-1]["run"] for name, job in jobs.items()}
+    return {name: _find_command(job)["run"] for name, job in jobs.items()}
+
+
+def _find_command(job: dict[str, Any]) -> dict[str, Any]:
+    """Return the step of a job at GitHub that runs a command."""
+    found: dict[str, Any]
+    (found,) = (each for each in job["steps"] if "run" in each)
+    return found
 
 
 @pytest.mark.parametrize("system", ["github", "gitlab"])
 @pytest.mark.parametrize(
     ("job", "plan", "drift", "status", "commands"),
     [
-        ("plan", 0, 0, 0, ["plan"]),
-        ("plan", 2, 0, 0, ["plan"]),
-        ("plan", 1, 0, 1, ["plan"]),
-        ("drift", 0, 0, 0, ["drift", "plan"]),
-        ("drift", 2, 2, 2, ["drift", "plan"]),
-        ("drift", 1, 1, 1, ["drift", "plan"]),
+        ("plan", 0, 0, 0, [_PLAN]),
+        ("plan", 2, 0, 0, [_PLAN]),
+        ("plan", 1, 0, 1, [_PLAN]),
+        ("drift", 0, 0, 0, ["drift", _PLAN, _STATUS]),
+        ("drift", 2, 2, 2, ["drift", _PLAN, _STATUS]),
+        ("drift", 1, 1, 1, ["drift", _PLAN, _STATUS]),
         ("check", 0, 0, 0, ["check services --offline"]),
     ],
 )
@@ -186,7 +212,7 @@ def test_each_job_on_the_host_logs_in_as_an_identity_of_its_own() -> None:
     jobs = yaml.safe_load(text)["jobs"]
     for name in ("plan", "drift"):
         assert jobs[name]["permissions"] == {"contents": "read", "id-token": "write"}
-        given = jobs[name]["steps"][-1]["env"]
+        given = _find_command(jobs[name])["env"]
         variable = f"${{{{ vars.INFISICAL_{name.upper()}_IDENTITY }}}}"
         assert given["INFISICAL_MACHINE_IDENTITY_ID"] == variable
         assert given["INFISICAL_API_URL"] == "https://secrets.example.com"

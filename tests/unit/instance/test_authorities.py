@@ -18,11 +18,6 @@ from tests.unit.rendered_stack import TRIXIE, read_deployed, render
 from tests.unit.settings_of import settings_of
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> OwnAuthority:
-    return OwnAuthority(tmp_path_factory.mktemp("authority"))
-
-
 def _read(path: Path, now: datetime | None = None) -> str:
     return read_authorities(settings_of(extra_ca=str(path)), now)
 

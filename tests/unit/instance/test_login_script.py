@@ -32,11 +32,6 @@ _PATHS = {
 }
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> OwnAuthority:
-    return OwnAuthority(tmp_path_factory.mktemp("authority"))
-
-
 def _through(place: str, password: str = "") -> dict[str, object]:
     word = {"key": "given_outbound_proxy_password", "value": password}
     return {"place": place, "user": "infisical", "password": word}

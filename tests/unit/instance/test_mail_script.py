@@ -22,11 +22,6 @@ _USER, _PASSWORD = "mailer", "not-a-real-password"
 _ACCEPTED = {"step": "", "reason": ""}
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> OwnAuthority:
-    return OwnAuthority(tmp_path_factory.mktemp("authority"))
-
-
 class _World:
     """A mail server, and a host whose mail.sh logs in to it."""
 

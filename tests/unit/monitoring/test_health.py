@@ -6,12 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.agent.health import Running
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.change import Change, Row
 from infisical_iac.monitoring.health import (
-    Health,
     HealthState,
-    Running,
     access,
     drift,
     rows,
@@ -20,7 +19,7 @@ from infisical_iac.monitoring.health import (
 from infisical_iac.stack.settings import with_digest
 from infisical_iac.workspace.model import Requirement
 from infisical_iac.workspace.second_factor import Account, SecondFactors
-from tests.unit.health_rows import NOW, OUTPUT, row_of, settings
+from tests.unit.health_rows import NOW, observed, row_of, settings
 from tests.unit.troubled_host import all_rows
 
 _DAY = 86_400
@@ -30,7 +29,7 @@ _HTTPS = {"site_url": "https://secrets.example.com", "ingress": "caddy"}
 
 @pytest.fixture
 def state() -> HealthState:
-    return Health().process(OUTPUT)
+    return observed()
 
 
 def test_all_rows_of_a_healthy_host_are_healthy(state: HealthState) -> None:
@@ -87,11 +86,6 @@ def test_a_certificate_is_healthy_until_near_its_end(
     assert text.endswith(f"{days} days from now")
 
 
-def test_the_page_on_alerts_names_the_days_before_a_certificates_end() -> None:
-    text = Path("docs/operate/alerts.md").read_text()
-    assert f"certificate ends within {_LEAST_DAYS} days" in text
-
-
 def test_a_missing_certificate_is_reported_only_if_caddy_needs_one(
     state: HealthState,
 ) -> None:
@@ -114,36 +108,35 @@ def test_a_certificate_of_caddys_own_authority_lasts_for_hours(
 
 
 def test_an_engine_that_does_not_answer_has_one_row_instead_of_the_containers() -> None:
-    state = Health().process(["disk 20971520 41943040"])
+    state = observed(engine=False, containers={})
     first = rows(state, settings(), Log([]), drift([]), NOW)[0]
     assert (first.name, first.ok) == ("Docker", False)
 
 
 def test_the_holder_of_the_lock_and_a_changed_audit_log_are_reported() -> None:
     holder = "by ada@laptop since noon, process 7"
-    state = Health().process([*OUTPUT, f"busy {holder}"])
+    state = observed(holder=holder)
     *_, work, log = rows(state, settings(), Log([], broken_at=3), drift([]), NOW)
     assert (work.name, work.text, work.ok) == ("At work now", holder, True)
     assert (log.name, "line 3" in log.text, log.ok) == ("Audit log", True, False)
 
 
-_CLOSED = f"closed {int(NOW.timestamp()) - 60}"
+_CLOSED = int(NOW.timestamp()) - 60
 
 
 @pytest.mark.parametrize(
     ("unfinished", "remedy"),
     [
-        (
-            ["unfinished upgrade 20261125T115900Z-v0.165.16 swapped i"],
-            "`infisical-iac apply` proves",
-        ),
-        (["unfinished restore 20261125T115900Z data"], "`infisical-iac restore --undo`"),
-        (["unfinished scale 20261125T115900Z in switched"], "with --undo goes back"),
-        ([], "`infisical-iac apply` opens it"),
+        ({"upgrade": "20261125T115900Z-v0.165.16 swapped i"}, "`infisical-iac apply` proves"),
+        ({"restore": "20261125T115900Z data"}, "`infisical-iac restore --undo`"),
+        ({"scale": "20261125T115900Z in switched"}, "with --undo goes back"),
+        ({}, "`infisical-iac apply` opens it"),
     ],
 )
-def test_a_closed_ingress_is_reported_with_its_remedy(unfinished: list[str], remedy: str) -> None:
-    text, ok = row_of("Edge", Health().process([*OUTPUT, _CLOSED, *unfinished]))
+def test_a_closed_ingress_is_reported_with_its_remedy(
+    unfinished: dict[str, str], remedy: str
+) -> None:
+    text, ok = row_of("Edge", observed(closed=_CLOSED, unfinished=unfinished))
     assert not ok
     assert "2026-11-25T11:59:00Z" in text
     assert remedy in text
@@ -153,7 +146,7 @@ def test_a_closed_ingress_is_reported_with_its_remedy(unfinished: list[str], rem
 def test_given_up_data_are_healthy_only_without_later_writes(writes: str, ok: bool) -> None:
     name = "infisical_postgres_given_up_20261125T115900Z"
     line = f"given-up {name} 2026-11-25T11:59:00Z {writes} infisical:v0.166.0 postgres:17"
-    text, is_healthy = row_of("Given up", Health().process([*OUTPUT, line]))
+    text, is_healthy = row_of("Given up", observed(given_up=(line,)))
     assert (f"in the Docker volume {name}; " in text, is_healthy) == (True, ok)
 
 

@@ -1,22 +1,20 @@
 """Test the rows of `status` on runs, drift, backups, drills and the end of credentials."""
 
-import subprocess
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from infisical_iac.core.audit_entries import AuditEntry, Log, list_runs
-from infisical_iac.monitoring.health import Health, HealthState, drift, first_apply, rows
-from infisical_iac.workspace.credential_file import Credential, Term, render
-from tests.unit.health_rows import NOW, OUTPUT, row_of, settings
+from infisical_iac.monitoring.health import HealthState, drift, first_apply, rows
+from infisical_iac.workspace.credential_file import Term
+from tests.unit.health_rows import NOW, observed, row_of, settings
 
 
 @pytest.fixture
 def state() -> HealthState:
-    return Health().process(OUTPUT)
+    return observed()
 
 
 def _entry(outcome: Any, run: str, event: Any = "apply") -> AuditEntry:
@@ -90,11 +88,9 @@ def test_unknown_drift_is_not_healthy_and_has_its_reason() -> None:
 def test_backups_are_reported_from_the_hosts_record(state: HealthState) -> None:
     text, is_healthy = row_of("Last backup", state)
     assert ("`infisical-iac backup now`" in text, is_healthy) == (True, True)
-    recorded = Health().process(
-        [
-            'backups 1795600800 {"began": "2026-11-25T02:31:00Z", "ended": "2026-11-25T02:31:07Z", '
-            '"failure": "local: no space  left", "bytes": 0, "targets": [ ]}'
-        ]
+    recorded = observed(
+        backups='{"began": "2026-11-25T02:31:00Z", "ended": "2026-11-25T02:31:07Z", '
+        '"failure": "local: no space left", "bytes": 0, "targets": [\n]}\n'
     )
     text, ok = row_of("Last backup", recorded)
     assert not ok
@@ -147,26 +143,6 @@ def test_short_lived_credentials_are_reported_in_the_last_quarter_of_their_lifet
     assert row_of("Credentials", replace(state, credentials={"a.b": term}))[1]
 
 
-def test_the_last_backup_of_a_target_is_read_from_its_record(tmp_path: Path) -> None:
-    (tmp_path / "box").write_text("success 1795600800\nsnapshot ab\nerror no answer\n")
-    (tmp_path / "bucket").write_text("error no answer\n")
-    shell = Health().command("", 443, "none")
-    shell = shell.replace("/var/lib/infisical-backup/targets", str(tmp_path))
-    ran = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, timeout=60)
-    assert Health().process(ran.stdout.splitlines()).saved == {
-        "box": datetime(2026, 11, 25, 10, tzinfo=UTC)
-    }
-
-
-def test_the_end_of_credentials_is_read_from_their_file(tmp_path: Path) -> None:
-    term = Term(NOW, NOW + timedelta(days=90))
-    text = render(Credential("production", "client-1", "secret-1", "fake-secret", term))
-    (tmp_path / "backend.production.env").write_text(text)
-    shell = Health().command("", 443, "none").replace("/etc/infisical/credentials", str(tmp_path))
-    ran = subprocess.run(["sh", "-c", shell], capture_output=True, text=True, timeout=60)
-    assert Health().process(ran.stdout.splitlines()).credentials == {"backend.production": term}
-
-
 @pytest.mark.parametrize(
     ("firewall", "fact"),
     [
@@ -178,7 +154,7 @@ def test_the_end_of_credentials_is_read_from_their_file(tmp_path: Path) -> None:
 def test_firewall_rules_that_are_not_loaded_are_reported(
     state: HealthState, firewall: str, fact: str
 ) -> None:
-    read = Health().process([*OUTPUT, f"firewall {firewall}"])
+    read = observed(firewall=firewall)
     text, ok = row_of("Firewall", read)
     assert (fact in text, ok) == (True, False)
     assert "`infisical-iac apply`" in text

@@ -3,8 +3,7 @@
 from datetime import UTC, datetime
 
 from infisical_iac.monitoring.drift import Answer
-from infisical_iac.monitoring.health import Health
-from tests.unit.health_rows import OUTPUT, row_of
+from tests.unit.health_rows import observed, row_of
 
 _AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 _CHANGE = "~ sign-up: open → closed"
@@ -24,7 +23,7 @@ def test_wording_of_the_result_of_a_drift_check() -> None:
 
 
 def test_wording_of_a_firewall_that_is_not_loaded() -> None:
-    text, _ = row_of("Firewall", Health().process([*OUTPUT, "firewall ssh-only"]))
+    text, _ = row_of("Firewall", observed(firewall="ssh-only"))
     assert text == (
         "its rules can't be loaded, so only SSH is let in, and Docker does not start: "
         "`infisical-iac apply`"

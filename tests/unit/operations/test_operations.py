@@ -6,11 +6,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.operations import of_cluster, of_core, of_host, of_stack, of_workspace
+from tests.unit.operations import (
+    of_cluster,
+    of_core,
+    of_host,
+    of_monitoring,
+    of_stack,
+    of_workspace,
+)
 from tests.unit.operations.cases import Case, Cases, decide
 
 _PACKAGE = Path("infisical_iac")
-_TABLES = tuple(each.OPERATIONS for each in (of_cluster, of_core, of_host, of_stack, of_workspace))
+_TABLES = tuple(
+    each.OPERATIONS
+    for each in (of_cluster, of_core, of_host, of_monitoring, of_stack, of_workspace)
+)
 OPERATIONS: dict[str, Cases] = {name: each for table in _TABLES for name, each in table.items()}
 # A reason has at least as many words as a short sentence.
 _LEAST_WORDS = 5

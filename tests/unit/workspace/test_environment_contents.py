@@ -8,7 +8,7 @@ import pytest
 from infisical_iac.api.client import Client
 from infisical_iac.workspace import environment_contents
 from infisical_iac.workspace.access import permissions
-from infisical_iac.workspace.environment_contents import readable
+from infisical_iac.workspace.environment_contents import find_level, readable
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.model import Access
 from infisical_iac.workspace.state import (
@@ -153,3 +153,48 @@ def test_secrets_with_unknown_conditions_are_listed() -> None:
     assert readable(_person(_rule(secretTags={"$in": ["x"]})), NAMES) == EVERYTHING
     assert readable(_person(_rule(secretPath={"$glob": "/{a,b}"})), NAMES) == EVERYTHING
     assert readable(_person(_rule(environment={"$new": "x"})), NAMES) == EVERYTHING
+
+
+def _level(*rules: dict[str, Any], roles: tuple[str, ...] = ("no-access",)) -> str:
+    privilege = Privilege("1", "slug", False, rules)
+    return find_level(roles, [privilege], "production", "/backend")
+
+
+@pytest.mark.parametrize(
+    ("role", "level"),
+    [
+        ("no-access", ""),
+        ("viewer", "reads"),
+        ("viewer for a time", "reads"),
+        ("member", "writes"),
+        ("admin", "manages"),
+        ("of-our-own", "reads"),
+    ],
+)
+def test_a_role_gives_a_level(role: str, level: str) -> None:
+    assert _level(roles=(role,)) == level
+
+
+@pytest.mark.parametrize(
+    ("access", "level"),
+    [
+        ("none", ""),
+        ("viewer", "reads"),
+        ("developer", "writes"),
+        ({"production": "admin"}, "manages"),
+        ({"production": {"/backend": "viewer"}}, "reads"),
+        ({"production": {"/shared": "viewer"}}, ""),
+        ({"staging": "admin"}, ""),
+    ],
+)
+def test_the_privilege_of_a_person_gives_the_level_of_the_file(access: Access, level: str) -> None:
+    assert _level(*permissions(access, load(TEXT))) == level
+
+
+def test_the_highest_level_counts_and_what_is_forbidden_gives_none() -> None:
+    names = {"subject": "secrets", "action": "describeSecret"}
+    writes = {"subject": ["secrets"], "action": ["readValue", "edit"]}
+    assert _level(names) == "names"
+    assert _level(names, writes) == "writes"
+    assert _level({**writes, "inverted": True}) == ""
+    assert _level({"subject": "*", "action": "*"}) == "manages"

@@ -1,0 +1,315 @@
+"""Find problems of a host in what was observed there. Pure; `table.py` has the table of checks."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from infisical_iac.agent.health import HealthFacts, parse_moment
+from infisical_iac.agent.vitals import Vitals
+
+MINUTE, HOUR, DAY = 60, 3600, 86400
+_GIB = 1024**3
+# Docker starts the containers after a boot.
+_BOOT_SECONDS = 3 * MINUTE
+# A run of this project that holds the lock for longer no longer makes the checks wait.
+_LONGEST_RUN = 2 * HOUR
+_FLAPPING_SECONDS = 15 * MINUTE
+# A container that is starting gets this long until it must be healthy.
+_STARTING_SECONDS = 5 * MINUTE
+# The time that the growth of a disk is measured over, and the least that it takes to tell it.
+_GROWTH_SECONDS, _LEAST_GROWTH_SECONDS = DAY, 6 * HOUR
+# `backup` and `drill` report the failures of these.
+_REPORTED_UNITS = ("infisical-backup.service", "infisical-drill.service")
+
+
+@dataclass(frozen=True)
+class Expectations:
+    """The part of the settings that the checks need.
+
+    Attributes:
+        services: the services that must run as containers of the Compose project.
+        served_name, port: the name and port of the certificate; no name if there is none to check.
+        serves: whether this host must serve the certificate, rather than something before it.
+        is_short_lived: whether the certificate lives for hours only, and is renewed in time.
+        backup_targets: the names of the targets that this host saves in.
+        timers: the timers that must run.
+    """
+
+    services: Sequence[str] = ()
+    served_name: str = ""
+    port: int = 443
+    serves: bool = True
+    is_short_lived: bool = False
+    backup_targets: Sequence[str] = ()
+    timers: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class History:
+    """The remembered observations.
+
+    Attributes:
+        starts: when the containers of each service were seen to have started newly.
+        disk: the free bytes of the fullest disk, by the time of the observation.
+    """
+
+    starts: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    disk: Sequence[tuple[float, int]] = ()
+
+
+@dataclass(frozen=True)
+class Observed:
+    """All that the checks look at, as it was at the time `now`."""
+
+    now: float
+    facts: HealthFacts
+    vitals: Vitals = field(default_factory=Vitals)
+    expected: Expectations = field(default_factory=Expectations)
+    history: History = field(default_factory=History)
+
+    @property
+    def is_changing(self) -> bool:
+        """True while a run of this project is at work, or the host has just booted."""
+        taken = self.vitals.lock_taken or 0.0
+        is_held = bool(self.facts.holder) and self.now - taken < _LONGEST_RUN
+        return is_held or self.vitals.uptime < _BOOT_SECONDS
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A problem that a check found.
+
+    Attributes:
+        text: a sentence without a secret.
+        subject: the affected object, such as a service; empty if there is only one.
+        since: when it began, if that is known.
+        wait: the seconds that it must last before it is an alert, if more than those of its check.
+    """
+
+    text: str
+    subject: str = ""
+    since: float | None = None
+    wait: int = 0
+
+
+def _day(moment: float) -> str:
+    return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d}"
+
+
+def find_docker(seen: Observed, _: float) -> Iterator[Problem]:
+    if not seen.facts.engine and seen.expected.services:
+        yield Problem("Docker does not answer")
+
+
+def find_containers(seen: Observed, seconds: float) -> Iterator[Problem]:
+    if not seen.facts.engine:
+        return
+    for service in seen.expected.services:
+        there = seen.facts.containers.get(service)
+        if there is None:
+            yield Problem(f"{service} has no container", service, wait=MINUTE // 2)
+        elif there.status != "running":
+            ended = parse_moment(there.finished)
+            if ended is None or seen.now - ended >= seconds:
+                yield Problem(f"{service} is {there.status}", service, ended)
+        elif there.health == "unhealthy":
+            yield Problem(f"{service} is unhealthy", service)
+        elif there.health == "starting":
+            # It begins no alert for a while, and ends none.
+            yield Problem(f"{service} is starting", service, wait=_STARTING_SECONDS)
+
+
+def find_flapping(seen: Observed, times: float) -> Iterator[Problem]:
+    for service, starts in seen.history.starts.items():
+        recent = [each for each in starts if seen.now - each <= _FLAPPING_SECONDS]
+        if len(recent) >= times:
+            text = f"{service} has started {len(recent)} times within 15 minutes"
+            yield Problem(text, service, recent[0])
+
+
+def find_edge(seen: Observed, seconds: float) -> Iterator[Problem]:
+    closed = seen.facts.closed
+    if closed is not None and seen.now - closed >= seconds:
+        yield Problem("the edge answers 503 to everybody", since=closed)
+
+
+_FIREWALL = {
+    "failed": "the firewall's rules can't be loaded, and the previous ones stay",
+    "ssh-only": "the firewall's rules can't be loaded, so only SSH is let in",
+    "none": "the firewall's rules are not loaded, and nothing is filtered",
+}
+
+
+def find_firewall(seen: Observed, _: float) -> Iterator[Problem]:
+    if text := _FIREWALL.get(seen.facts.firewall):
+        yield Problem(text)
+
+
+def find_disk(seen: Observed, gigabytes: float) -> Iterator[Problem]:
+    disk = seen.facts.disk
+    if disk.size and disk.free < gigabytes * _GIB:
+        free, size = disk.free / _GIB, disk.size / _GIB
+        yield Problem(f"{free:.1f} of {size:.1f} GB are free at {disk.place}")
+
+
+def find_disk_growth(seen: Observed, days: float) -> Iterator[Problem]:
+    left = seconds_until_full(seen.history.disk, seen.now)
+    if left is not None and left < days * DAY:
+        text = f"{seen.facts.disk.place} will be full within {left / DAY:.1f} days if it goes on"
+        yield Problem(text)
+
+
+def seconds_until_full(samples: Sequence[tuple[float, int]], now: float) -> float | None:
+    """Return when a disk will be full at its present growth; None if it does not grow.
+
+    One large write, such as of a new image, is no growth: it must go on over the whole time and
+    over the last third of it.
+
+    Args:
+        samples: the free bytes by the time of the observation, oldest first.
+    """
+    recent = [each for each in samples if now - each[0] <= _GROWTH_SECONDS]
+    if not recent or recent[-1][0] - recent[0][0] < _LEAST_GROWTH_SECONDS:
+        return None
+    (first, free_first), (last, free) = recent[0], recent[-1]
+    third = last - (last - first) / 3
+    middle, free_middle = next(each for each in recent if each[0] >= third)
+    if last == middle:
+        return None
+    rate = min((free_first - free) / (last - first), (free_middle - free) / (last - middle))
+    return free / rate if rate > 0 else None
+
+
+def find_memory(seen: Observed, percent: float) -> Iterator[Problem]:
+    vitals = seen.vitals
+    if vitals.memory and vitals.available < vitals.memory * percent / 100:
+        share = 100 * vitals.available / vitals.memory
+        yield Problem(f"{share:.0f} % of the memory are available")
+
+
+def find_swap(seen: Observed, percent: float) -> Iterator[Problem]:
+    vitals = seen.vitals
+    used = vitals.swap - vitals.free_swap
+    if vitals.swap and used > vitals.swap * percent / 100:
+        yield Problem(f"{100 * used / vitals.swap:.0f} % of the swap are in use")
+
+
+def find_load(seen: Observed, times: float) -> Iterator[Problem]:
+    vitals = seen.vitals
+    if vitals.load > times * vitals.processors:
+        yield Problem(f"the load is {vitals.load:.0f} on {vitals.processors} processors")
+
+
+def find_certificate(seen: Observed, days: float) -> Iterator[Problem]:
+    expected, end = seen.expected, seen.facts.certificate_ends
+    if not expected.served_name or (end is None and not expected.serves):
+        return
+    if end is None:
+        yield Problem(f"no certificate is served for {expected.served_name}")
+    elif end <= seen.now:
+        yield Problem(f"the certificate of {expected.served_name} ended on {_day(end)}")
+    elif end - seen.now < days * DAY and not expected.is_short_lived:
+        left = (end - seen.now) // DAY
+        yield Problem(f"the certificate of {expected.served_name} ends in {left:.0f} days")
+
+
+def find_credentials(seen: Observed, days: float) -> Iterator[Problem]:
+    for name, (made, ends) in sorted(seen.facts.credentials.items()):
+        begin, end = parse_moment(made), parse_moment(ends)
+        if begin is None or end is None:
+            continue
+        if seen.now >= end - min(days * DAY, (end - begin) / 4):
+            verb = "ends" if end > seen.now else "has ended"
+            yield Problem(f"the client secret of {name} {verb} on {_day(end)}", name)
+
+
+def _failure(record: str) -> str:
+    """Return the failure in the record of a backup or drill; empty for none."""
+    try:
+        return str(json.loads(record)["failure"]) if record else ""
+    except (ValueError, KeyError, TypeError):
+        return "its record can't be read"
+
+
+def find_backup(seen: Observed, _: float) -> Iterator[Problem]:
+    if seen.expected.backup_targets and (why := _failure(seen.facts.backups)):
+        yield Problem(f"the last backup failed: {why}")
+
+
+def find_backup_age(seen: Observed, hours: float) -> Iterator[Problem]:
+    since = seen.facts.backups_since
+    for target in seen.expected.backup_targets:
+        last = seen.facts.saved.get(target, since)
+        if last is not None and seen.now - last > hours * HOUR:
+            age = (seen.now - last) / HOUR
+            yield Problem(f"no backup in {target} for {age:.0f} hours", target, last)
+
+
+def find_drill(seen: Observed, _: float) -> Iterator[Problem]:
+    if seen.expected.backup_targets and (why := _failure(seen.facts.drills)):
+        yield Problem(f"the last drill failed: {why}")
+
+
+def find_drill_age(seen: Observed, days: float) -> Iterator[Problem]:
+    if not seen.expected.backup_targets:
+        return
+    try:
+        success = str(json.loads(seen.facts.drills)["success"])
+    except (ValueError, KeyError, TypeError):
+        success = ""
+    last = parse_moment(success) or seen.facts.drills_since
+    if last is not None and seen.now - last > days * DAY:
+        yield Problem(f"no drill has succeeded for {(seen.now - last) / DAY:.0f} days", since=last)
+
+
+def find_kit(seen: Observed, hours: float) -> Iterator[Problem]:
+    since = seen.facts.backups_since
+    if seen.vitals.kit and since is not None and seen.now - since > hours * HOUR:
+        yield Problem(f"a new recovery kit is due: {seen.vitals.kit}")
+
+
+def find_units(seen: Observed, _: float) -> Iterator[Problem]:
+    for unit in seen.vitals.failed_units:
+        if unit not in _REPORTED_UNITS:
+            yield Problem(f"{unit} has failed", unit)
+
+
+def find_timers(seen: Observed, _: float) -> Iterator[Problem]:
+    for timer in seen.vitals.stopped_timers:
+        yield Problem(f"{timer} does not run", timer)
+
+
+def find_reboot(seen: Observed, days: float) -> Iterator[Problem]:
+    due = seen.vitals.reboot_due
+    if due is not None and seen.now - due > days * DAY:
+        yield Problem(f"an update has asked for a reboot since {_day(due)}", since=due)
+
+
+_TRANSACTIONS = {
+    "restore": "a restore was interrupted",
+    "upgrade": "a change of version was interrupted",
+    "scale": "a scale-out or scale-in was interrupted",
+}
+
+
+def find_transactions(seen: Observed, _: float) -> Iterator[Problem]:
+    for name in seen.facts.unfinished:
+        yield Problem(_TRANSACTIONS.get(name, f"{name} was interrupted"), name)
+
+
+def find_clock(seen: Observed, _: float) -> Iterator[Problem]:
+    if seen.vitals.synchronized is False:
+        yield Problem("the clock is not synchronized")
+
+
+def find_lock(seen: Observed, hours: float) -> Iterator[Problem]:
+    taken = seen.vitals.lock_taken
+    if seen.facts.holder and taken is not None and seen.now - taken > hours * HOUR:
+        yield Problem(f"a run has been at work for {(seen.now - taken) / HOUR:.0f} hours")
+
+
+def find_delivery(seen: Observed, minutes: float) -> Iterator[Problem]:
+    for target, (since, why) in sorted(seen.vitals.undelivered.items()):
+        if seen.now - since >= minutes * MINUTE:
+            yield Problem(f"alerts can't be delivered to {target}: {why}", target, since)

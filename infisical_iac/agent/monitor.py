@@ -1,0 +1,392 @@
+"""Watch the host: evaluate the checks, write metrics, send alerts and the heartbeat.
+
+infisical-monitor.service runs it every minute, as the agent with `--monitor`. What it knows is in
+one file, with the alerts that could not be delivered yet. If the disk is full, the file goes to
+/run, so that nobody is told twice.
+"""
+
+import json
+import socket
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
+from itertools import groupby
+from typing import Any, TypeVar
+
+from infisical_iac.agent import health, vitals
+from infisical_iac.agent.alerts import Alert, AlertBook, AlertNotice, advance, remember
+from infisical_iac.agent.checks import Expectations, History, Observed
+from infisical_iac.agent.delivery import (
+    RECEIVERS,
+    MailServer,
+    Means,
+    Notification,
+    Receiver,
+    beat,
+    notification,
+)
+from infisical_iac.agent.files import write
+from infisical_iac.agent.health import (
+    COLLECTED,
+    CONFIG,
+    DIRECTORY,
+    MEMORIES,
+    Silence,
+    parse_moment,
+    read_silence,
+)
+from infisical_iac.agent.runner import Runner
+from infisical_iac.agent.table import DELIVERY, OF_JOBS
+
+T = TypeVar("T")
+
+# The longest time that a run spends on one target, with the request that it has begun.
+_TARGET_SECONDS = 20
+# Older notifications, and those beyond this number to a target, are dropped.
+_KEPT_SECONDS, _KEPT_NUMBER = 7 * 86400, 200
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A target of alerts, as the settings name it.
+
+    Attributes:
+        only_jobs: whether it gets only the failures of the host's own jobs.
+    """
+
+    name: str
+    kind: str
+    to: str = field(repr=False)
+    only_jobs: bool = False
+
+    def takes(self, notice: AlertNotice) -> bool:
+        """Return whether an alert goes to this target."""
+        if notice.alert.check == DELIVERY and notice.alert.subject == self.name:
+            return False
+        return not self.only_jobs or notice.alert.check in OF_JOBS
+
+
+@dataclass(frozen=True)
+class Config:
+    """The file that `apply` writes. Keys that a newer version knows are ignored.
+
+    Attributes:
+        of: the name of the host in messages; empty for its own host name.
+        repeat: the seconds after which an alert is sent again.
+        ignored: the names of checks, or keys of alerts, that are left out.
+        heartbeat: the address that is called after each run; empty for none.
+        authorities: the file of further authorities, in PEM.
+        lock: the file of the host's lock.
+    """
+
+    expected: Expectations = field(default_factory=Expectations)
+    of: str = ""
+    repeat: float = 86400
+    ignored: Sequence[str] = ()
+    targets: Sequence[Destination] = ()
+    heartbeat: str = field(default="", repr=False)
+    authorities: str = ""
+    mail: MailServer | None = None
+    lock: str = "/run/infisical-iac.lock"
+
+
+@dataclass(frozen=True)
+class Undelivered:
+    """A notification that a target has not got yet."""
+
+    target: str
+    made: float
+    notification: Notification
+
+
+@dataclass(frozen=True)
+class MonitorMemory:
+    """All that a run leaves for the next one.
+
+    Attributes:
+        at: when it was written.
+        undelivered: in the order in which they are to be sent.
+        failing: since when nothing can be delivered to a target, and why, by its name.
+    """
+
+    at: float = 0.0
+    book: AlertBook = field(default_factory=AlertBook)
+    history: History = field(default_factory=History)
+    undelivered: Sequence[Undelivered] = ()
+    failing: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+
+
+def _make(kind: type[T], found: Mapping[str, Any]) -> T:
+    """Return a dataclass from a JSON object; keys that it does not have are ignored."""
+    known = {each.name for each in fields(kind)}  # type: ignore[arg-type]
+    return kind(**{name: value for name, value in found.items() if name in known})
+
+
+def parse_config(text: str) -> Config:
+    """Return the configuration in the text of its file. Raises ValueError for another text."""
+    found = json.loads(text)
+    config = _make(Config, found)
+    return replace(
+        config,
+        expected=_make(Expectations, found.get("expected", {})),
+        targets=[_make(Destination, each) for each in found.get("targets", ())],
+        mail=_make(MailServer, found["mail"]) if found.get("mail") else None,
+    )
+
+
+def parse_memory(text: str) -> MonitorMemory:
+    """Return what a run has left; nothing for a text that can't be read."""
+    try:
+        found = json.loads(text)
+        book = AlertBook(
+            {key: _make(Alert, each) for key, each in found["book"]["alerts"].items()},
+            found["book"]["seen"],
+        )
+        history = History(
+            found["history"]["starts"], [(at, free) for at, free in found["history"]["disk"]]
+        )
+        undelivered = [
+            Undelivered(each["target"], each["made"], _make(Notification, each["notification"]))
+            for each in found["undelivered"]
+        ]
+        failing = {name: (since, why) for name, (since, why) in found["failing"].items()}
+        return MonitorMemory(found["at"], book, history, undelivered, failing)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return MonitorMemory()
+
+
+def load_memory(runner: Runner) -> MonitorMemory:
+    """Return what the last run has left, which is in /run if the disk was full."""
+    found = [parse_memory(runner.text(path) or "") for path in MEMORIES]
+    return max(found, key=lambda each: each.at)
+
+
+def _save(runner: Runner, memory: MonitorMemory) -> None:
+    text = json.dumps(asdict(memory)).encode()
+    state, fallback = map(runner.path, MEMORIES)
+    try:
+        write(state, text)
+        fallback.unlink(missing_ok=True)
+    except OSError:
+        # Telling somebody twice is better than not at all.
+        with suppress(OSError):
+            write(fallback, text)
+
+
+def evaluate(
+    memory: MonitorMemory, observed: Observed, config: Config, of: str, silence: Silence | None
+) -> MonitorMemory:
+    """Return what is known after an evaluation, with what is to be sent. Pure."""
+    history = remember(memory.history, observed)
+    names = {each.name for each in config.targets}
+    failing = {name: each for name, each in memory.failing.items() if name in names}
+    seen = replace(observed, history=history, vitals=replace(observed.vitals, undelivered=failing))
+    book, notices = advance(
+        memory.book,
+        seen,
+        repeat=config.repeat,
+        is_silent=silence is not None,
+        ignored=config.ignored,
+    )
+    new = [
+        Undelivered(target.name, observed.now, notification(notice, of))
+        for notice in notices
+        for target in config.targets
+        if target.takes(notice)
+    ]
+    return MonitorMemory(
+        observed.now,
+        book,
+        history,
+        _limit([*memory.undelivered, *new], config, observed.now),
+        failing,
+    )
+
+
+def _limit(waiting: Iterable[Undelivered], config: Config, now: float) -> list[Undelivered]:
+    """Leave out what is too old, too much for a target, or for a target of earlier settings."""
+    kept: list[Undelivered] = []
+    for target in config.targets:
+        own = [
+            each
+            for each in waiting
+            if each.target == target.name and now - each.made < _KEPT_SECONDS
+        ]
+        kept += own[-_KEPT_NUMBER:]
+    return kept
+
+
+def deliver(memory: MonitorMemory, config: Config, now: float) -> MonitorMemory:
+    """Send what waits, to all targets at once, and return what is left.
+
+    The first failure of a target ends this run's attempts there, so that the order is kept.
+    """
+    receivers = {each.name: RECEIVERS[each.kind](each.name, each.to) for each in config.targets}
+    means = Means(config.authorities, config.mail)
+    grouped = [
+        (receivers[name], [*waiting])
+        for name, waiting in groupby(memory.undelivered, lambda each: each.target)
+    ]
+    if not grouped:
+        return memory
+    with ThreadPoolExecutor(len(grouped)) as pool:
+        sent = [*pool.map(lambda each: _send_all(each[0], each[1], means), grouped)]
+    failing = {**memory.failing}
+    left: list[Undelivered] = []
+    for (receiver, _), (rest, why) in zip(grouped, sent, strict=True):
+        left += rest
+        if why:
+            since = failing.get(receiver.name, (now, ""))[0]
+            failing[receiver.name] = (since, why)
+        else:
+            failing.pop(receiver.name, None)
+    return replace(memory, undelivered=left, failing=failing)
+
+
+def _send_all(
+    receiver: Receiver, waiting: Sequence[Undelivered], means: Means
+) -> tuple[list[Undelivered], str]:
+    """Send to a target in order; return what is left, and why the last attempt failed."""
+    begin = time.monotonic()
+    for number, each in enumerate(waiting):
+        if time.monotonic() - begin > _TARGET_SECONDS:
+            return [*waiting[number:]], ""
+        if why := receiver.send(each.notification, means):
+            return [*waiting[number:]], why
+    return [], ""
+
+
+def main() -> None:
+    """Make one run on this host, as its timer does; report it in the journal."""
+    for line in run(Runner(), time.time()):
+        print(line, file=sys.stderr)
+
+
+def run(runner: Runner, now: float) -> list[str]:
+    """Evaluate the checks at a time, and send what is to be sent. Return lines for the journal."""
+    config = parse_config(runner.text(CONFIG) or "{}")
+    expected, of = config.expected, config.of or socket.gethostname()
+    observed = Observed(
+        now,
+        health.facts(
+            runner, served_name=expected.served_name, port=expected.port, lock=config.lock
+        ),
+        vitals.observe(runner, timers=expected.timers, lock=config.lock),
+        expected,
+    )
+    before = load_memory(runner)
+    silence = read_silence(runner, now)
+    memory = evaluate(before, observed, config, of, silence)
+    _publish(runner, "".join(metrics(memory, observed, silence)))
+    # Saved before anything is sent: a run that is killed sends some of it again, and loses nothing.
+    _save(runner, memory)
+    sent = deliver(memory, config, now)
+    if sent != memory:
+        _save(runner, sent)
+    lines = [*_lines(before, memory, sent)]
+    if config.heartbeat:
+        problem = summarize(memory.book)
+        if why := beat(config.heartbeat, Means(config.authorities), problem):
+            lines.append(f"<4>the heartbeat could not be sent: {why}")
+    return lines
+
+
+def summarize(book: AlertBook) -> str:
+    """Return the critical alerts that last, as one sentence; empty for none."""
+    texts = (each.text for each in book.alerts.values() if each.severity == "critical")
+    return "; ".join(texts)
+
+
+def _lines(before: MonitorMemory, memory: MonitorMemory, sent: MonitorMemory) -> Iterator[str]:
+    """Yield the lines of the journal on alerts that begin and end, and on failed deliveries."""
+    known, now = before.book.alerts, memory.book.alerts
+    for key in sorted(now.keys() - known.keys()):
+        level = 3 if now[key].severity == "critical" else 4
+        yield f"<{level}>{now[key].severity}: {now[key].text}. To do: {now[key].remedy}"
+    for key in sorted(known.keys() - now.keys()):
+        yield f"<5>over: {known[key].text}"
+    for name, (_, why) in sorted(sent.failing.items()):
+        yield f"<4>alerts can't be delivered to {name}: {why}"
+
+
+def _publish(runner: Runner, text: str) -> None:
+    """Write the metrics for Prometheus. A full disk must not keep anything from being sent."""
+    try:
+        write(runner.path(f"{DIRECTORY}/metrics.prom"), text.encode())
+        if (collected := runner.path(COLLECTED)).parent.is_dir():
+            write(collected, text.encode(), mode=0o644)
+    except OSError as error:
+        print(f"<4>the metrics can't be written: {error.strerror}", file=sys.stderr)
+
+
+def metrics(memory: MonitorMemory, observed: Observed, silence: Silence | None) -> Iterator[str]:
+    """Yield the lines of the metrics."""
+    facts, machine = observed.facts, observed.vitals
+    alerts = memory.book.alerts.values()
+    containers = {
+        service: (there := facts.containers.get(service)) is not None
+        and (there.status, there.health) == ("running", "healthy")
+        for service in observed.expected.services
+    }
+    ends = {
+        name: end
+        for name, (_, text) in facts.credentials.items()
+        if (end := parse_moment(text)) is not None
+    }
+    yield from _metric(
+        "alert",
+        "1 for each alert that lasts, by the name of its check.",
+        {(("check", e.check), ("subject", e.subject), ("severity", e.severity)): 1 for e in alerts},
+    )
+    yield from _metric("run_timestamp_seconds", "Time of the last run.", {(): observed.now})
+    yield from _metric(
+        "silenced",
+        "1 while a silence keeps alerts from being sent.",
+        {(): int(silence is not None)},
+    )
+    yield from _metric(
+        "undelivered", "Notifications that wait for their target.", {(): len(memory.undelivered)}
+    )
+    yield from _metric(
+        "container_healthy",
+        "1 if the container of a service runs and is healthy.",
+        {(("service", name),): int(is_well) for name, is_well in containers.items()},
+    )
+    numbers: Mapping[str, tuple[str, float | None]] = {
+        "disk_free_bytes": ("Free bytes of the fullest disk.", facts.disk.free),
+        "disk_size_bytes": ("Size of that disk.", facts.disk.size),
+        "memory_available_bytes": ("Memory that programs can still use.", machine.available),
+        "memory_bytes": ("Memory of the machine.", machine.memory),
+        "swap_free_bytes": ("Free swap.", machine.free_swap),
+        "swap_bytes": ("Swap of the machine.", machine.swap),
+        "load15": ("Load over 15 minutes.", machine.load),
+        "certificate_end_timestamp_seconds": (
+            "End of the served certificate.",
+            facts.certificate_ends,
+        ),
+    }
+    for name, (text, number) in numbers.items():
+        if number is not None:
+            yield from _metric(name, text, {(): number})
+    yield from _metric(
+        "client_secret_end_timestamp_seconds",
+        "End of a client secret, by its service.",
+        {(("name", name),): end for name, end in ends.items()},
+    )
+
+
+Labels = tuple[tuple[str, str], ...]
+
+
+def _metric(name: str, text: str, values: Mapping[Labels, float]) -> Iterator[str]:
+    yield f"# HELP infisical_monitor_{name} {text}\n# TYPE infisical_monitor_{name} gauge\n"
+    for labels, value in values.items():
+        shown = ",".join(f'{label}="{_escape(each)}"' for label, each in labels)
+        yield f"infisical_monitor_{name}{f'{{{shown}}}' if shown else ''} {value}\n"
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -1,0 +1,145 @@
+"""Observe the machine below Infisical: memory, load, units, clock, reboot and recovery kit."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from infisical_iac.agent.health import changed, run_shortly
+from infisical_iac.agent.runner import Runner
+
+_KIT = "/etc/infisical/recovery-kit.json"
+_ROOT = "/etc/infisical"
+_KEY = "keys/encryption_key"
+# `apply` makes lost service credentials again, so that a change of them asks for no new kit.
+_CREDENTIALS = "credentials/"
+
+
+@dataclass(frozen=True)
+class Vitals:
+    """The state of the machine. Sizes are in bytes, times in seconds since the epoch.
+
+    Attributes:
+        uptime: seconds since the boot.
+        load: the average over 15 minutes.
+        failed_units: the names of systemd's failed units.
+        stopped_timers: those timers of this project that should run and do not.
+        reboot_due: since when an update asks for a reboot; None if none does.
+        synchronized: whether the clock is synchronized; None if the machine can't tell, as a
+            container.
+        lock_taken: when the host's lock was last taken; None if it never was.
+        kit: why a new recovery kit is due; empty if none is.
+        undelivered: since when nothing could be delivered to a target, and the reason, by its name.
+    """
+
+    uptime: float = 0.0
+    load: float = 0.0
+    processors: int = 1
+    memory: int = 0
+    available: int = 0
+    swap: int = 0
+    free_swap: int = 0
+    failed_units: tuple[str, ...] = ()
+    stopped_timers: tuple[str, ...] = ()
+    reboot_due: float | None = None
+    synchronized: bool | None = None
+    lock_taken: float | None = None
+    kit: str = ""
+    undelivered: dict[str, tuple[float, str]] = field(default_factory=dict)
+
+
+def observe(runner: Runner, *, timers: Sequence[str], lock: str) -> Vitals:
+    """Return the state of the machine. A part that can't be observed has its default.
+
+    Args:
+        timers: those that should run.
+        lock: the file of the host's lock.
+    """
+    memory = dict(_meminfo(runner))
+    taken = changed(runner, lock)
+    due = changed(runner, "/run/reboot-required")
+    return Vitals(
+        uptime=_first_number(runner, "/proc/uptime", 0),
+        load=_first_number(runner, "/proc/loadavg", 2),
+        processors=os.cpu_count() or 1,
+        memory=memory.get("MemTotal", 0),
+        available=memory.get("MemAvailable", 0),
+        swap=memory.get("SwapTotal", 0),
+        free_swap=memory.get("SwapFree", 0),
+        failed_units=tuple(_failed_units(runner)),
+        stopped_timers=tuple(_stopped(runner, timers)),
+        reboot_due=due,
+        synchronized=_synchronized(runner),
+        lock_taken=taken,
+        kit=_why_new_kit(runner),
+    )
+
+
+def _first_number(runner: Runner, path: str, position: int) -> float:
+    words = (runner.text(path) or "").split()
+    try:
+        return float(words[position])
+    except (IndexError, ValueError):
+        return 0.0
+
+
+def _meminfo(runner: Runner) -> Iterator[tuple[str, int]]:
+    for line in (runner.text("/proc/meminfo") or "").splitlines():
+        match line.split():
+            case [name, number, "kB"] if number.isdecimal():
+                yield name.removesuffix(":"), int(number) * 1024
+
+
+def _failed_units(runner: Runner) -> list[str]:
+    shown = run_shortly(runner, ["systemctl", "list-units", "--state=failed", "--output=json"])
+    try:
+        return sorted(each["unit"] for each in json.loads(shown.text or "[]"))
+    except (ValueError, KeyError, TypeError):
+        return []
+
+
+def _stopped(runner: Runner, timers: Sequence[str]) -> list[str]:
+    if not timers:
+        return []
+    asked = ["systemctl", "show", "--property=Id,ActiveState", "--", *timers]
+    blocks = (
+        dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
+        for block in run_shortly(runner, asked).text.split("\n\n")
+    )
+    return [block["Id"] for block in blocks if block.get("ActiveState") == "inactive"]
+
+
+def _synchronized(runner: Runner) -> bool | None:
+    # The clock of a container is its host's.
+    if run_shortly(runner, ["systemd-detect-virt", "--quiet", "--container"]).status == 0:
+        return None
+    asked = ["timedatectl", "show", "--property=NTPSynchronized", "--value"]
+    return {"yes": True, "no": False}.get(run_shortly(runner, asked).text.strip())
+
+
+def _why_new_kit(runner: Runner) -> str:
+    """Return why a new recovery kit is due, as `infisical-iac status` finds it."""
+    if (text := runner.text(_KIT)) is None:
+        return "none has been made"
+    key = (runner.text(f"{_ROOT}/{_KEY}") or "").strip()
+    try:
+        files: Mapping[str, str] = json.loads(text)["files"]
+        now = {path: _fingerprint(runner, path, key) for path in files}
+        due = [path for path, known in files.items() if now[path] not in ("", known)]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "the record of the last one can't be read"
+    due = sorted(path for path in due if not path.startswith(_CREDENTIALS))
+    if not key or not due:
+        return ""
+    # All fingerprints change with the key.
+    names = [_KEY] if _KEY in due else due
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"changed since the last one: {', '.join(names[:3])}{more}"
+
+
+def _fingerprint(runner: Runner, path: str, key: str) -> str:
+    """Return the fingerprint as backup/kit_host.py makes it; empty if the file is gone."""
+    if (text := runner.text(f"{_ROOT}/{path}")) is None:
+        return ""
+    return sha256(f"infisical-iac {path} {key}\n{text}".encode()).hexdigest()[:16]

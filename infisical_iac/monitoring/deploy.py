@@ -1,0 +1,216 @@
+"""Set up the monitor on the host, or remove it: its configuration, and the timer that runs it."""
+
+import json
+import posixpath
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+from pyinfra.api.deploy import deploy
+
+from infisical_iac.agent.files import PathState, states
+from infisical_iac.agent.health import COLLECTED, CONFIG, DIRECTORY, MEMORIES, SILENCE
+from infisical_iac.agent.system import UnitState
+from infisical_iac.core import lock, units
+from infisical_iac.core.agent import DIRECTORY as AGENT
+from infisical_iac.core.agent import Question, look, question, together
+from infisical_iac.core.audit_entries import operator_name
+from infisical_iac.core.change import Change
+from infisical_iac.core.errors import SettingsError
+from infisical_iac.core.files import File
+from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
+from infisical_iac.core.remote import run, write
+from infisical_iac.core.settings import Settings
+from infisical_iac.host import hardening, watch
+from infisical_iac.host.site import Known
+from infisical_iac.instance.mail import password_of
+from infisical_iac.instance.settings import EXTRA_CA
+from infisical_iac.stack.ingress_kinds import INTERNAL
+
+_TIMER, _SERVICE = "infisical-monitor.timer", "infisical-monitor.service"
+_UNITS = tuple(f"{units.DIRECTORY}/{each}" for each in (_TIMER, _SERVICE))
+# The name of the target that the setting `backup_webhook` is.
+_ALIAS = "backup-webhook"
+
+
+@dataclass(frozen=True)
+class MonitorState:
+    """The actual state of the monitor: the paths of its files, and its units by name."""
+
+    paths: dict[str, PathState] = field(default_factory=dict)
+    units: dict[str, UnitState] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class DesiredMonitor:
+    """The desired state of the monitor.
+
+    Attributes:
+        config: the text of its configuration, which may hold tokens; empty if it is off.
+        files: its units; none if it is off.
+    """
+
+    config: str = field(default="", repr=False)
+    files: Sequence[File] = ()
+
+
+@planned_operation
+def timer(known: Known) -> Commands:
+    """Write the configuration of the monitor and start its timer, or remove both.
+
+    Raises SettingsError for a target of mails without a mail server.
+
+    Example:
+        timer(known=known, name="Watch the host, and send alerts")
+    """
+    yield from decide(look(_question(known)), _desired(known))
+
+
+def _question(known: Known) -> Question[MonitorState]:
+    paths = question(states, paths=[CONFIG, *_UNITS, DIRECTORY, COLLECTED])
+    if known.settings.monitoring.monitoring == "off":
+        # Nothing else is asked about a host without the monitor.
+        return together(MonitorState, paths)
+    return together(MonitorState, paths, units.question_for([_TIMER, _SERVICE]))
+
+
+def decide(there: MonitorState, desired: DesiredMonitor) -> Commands:
+    """Return the steps from the actual state, `there`, to the desired one."""
+    if not desired.config:
+        yield from or_up_to_date(_remove(there), "the monitor is off")
+        return
+    # A difference is never shown, because the text may hold tokens.
+    config = File(CONFIG, desired.config, mode="600")
+    decided: list[Any] = []
+    if not config.matches(there.paths.get(CONFIG)):
+        decided += [
+            Change("~" if CONFIG in there.paths else "+", CONFIG),
+            step(write, CONFIG, desired.config),
+        ]
+    decided += units.install(desired.files, there.paths, there.units)
+    decided += units.bring_up([_TIMER], there.units)
+    yield from or_up_to_date(decided, "the host watches itself every minute")
+
+
+def _remove(there: MonitorState) -> Commands:
+    found = [path for path in (*_UNITS, CONFIG, DIRECTORY, COLLECTED) if path in there.paths]
+    for path in found:
+        yield Change("-", path, "the monitor is off")
+    if found:
+        yield step(_clear, found)
+
+
+def _clear(paths: Sequence[str]) -> None:
+    if any(path in _UNITS for path in paths):
+        run(
+            f"systemctl disable --quiet --now {_TIMER} 2>/dev/null; "
+            f"systemctl stop {_SERVICE} 2>/dev/null; true",
+            doing="stop the monitor",
+        )
+    # Its units last, so that a run that is interrupted goes on here.
+    last = [*sorted(paths, key=lambda path: path in _UNITS)]
+    run(
+        f"rm -rf -- {posixpath.dirname(MEMORIES[1])} {shlex.join(last)} && systemctl daemon-reload",
+        doing="remove the monitor",
+    )
+
+
+def _desired(known: Known) -> DesiredMonitor:
+    if known.settings.monitoring.monitoring == "off":
+        return DesiredMonitor()
+    return DesiredMonitor(
+        json.dumps(_configuration(known), indent=2) + "\n",
+        [units.unit_file(name, directory=AGENT) for name in (_TIMER, _SERVICE)],
+    )
+
+
+def _configuration(known: Known) -> dict[str, Any]:
+    """Return the JSON of the agent's `Config`. Raises SettingsError for mails without a server."""
+    settings, own = known.settings, known.settings.monitoring
+    targets = [{"name": each.name, "kind": each.kind, "to": each.to} for each in own.alerts]
+    if webhook := settings.backup.backup_webhook:
+        alias = {"name": _ALIAS, "kind": "json", "to": webhook, "only_jobs": True}
+        targets.append(alias)  # type: ignore[arg-type]
+    return {
+        "expected": _expected(known),
+        "repeat": own.alert_repeat_hours * 3600,
+        "ignored": [*own.alerts_ignored],
+        "targets": targets,
+        "heartbeat": own.heartbeat_url,
+        "authorities": EXTRA_CA if settings.instance.extra_ca else "",
+        "mail": _mail(settings),
+        "lock": lock.FILE,
+    }
+
+
+def _expected(known: Known) -> dict[str, Any]:
+    """Return the JSON of the agent's `Expectations`."""
+    settings = known.settings
+    stack, backup = settings.stack, settings.backup
+    url = urlsplit(stack.site_url)
+    is_internal = stack.acme_ca == INTERNAL and not stack.tls_key and stack.runs_caddy
+    # A host of a cluster without data saves nothing; the containers of a cluster are Swarm's.
+    saves = known.site.number != 0
+    is_single = settings.cluster.topology == "single"
+    timers = [watch.TIMER, *(("infisical-backup.timer", "infisical-drill.timer") if saves else ())]
+    if settings.host.maintenance_window:
+        timers.append(hardening.TIMER)
+    # A target that all nodes share is saved in by one of them only.
+    targets = [e.name for e in backup.backup_targets if is_single or e.kind.on_host]
+    return {
+        "services": sorted(settings.services) if is_single else [],
+        "served_name": (url.hostname or "") if url.scheme == "https" else "",
+        "port": url.port or 443,
+        "serves": stack.runs_caddy,
+        "is_short_lived": is_internal,
+        "backup_targets": targets if saves else [],
+        "timers": timers,
+    }
+
+
+def _mail(settings: Settings) -> dict[str, Any] | None:
+    """Return the JSON of the agent's `MailServer`; None if no target needs it."""
+    named = [each.name for each in settings.monitoring.alerts if each.kind == "email"]
+    smtp = settings.instance.smtp
+    if not named:
+        return None
+    if smtp is None:
+        raise SettingsError(
+            f"setting 'alerts': target {named[0]!r} needs a mail server: set smtp",
+            code="settings.no_mail_for_alerts",
+        )
+    keys = [f"/etc/infisical/keys/{each.key}" for each in password_of(settings)]
+    return {
+        "host": smtp.host,
+        "port": smtp.port,
+        "tls": smtp.tls,
+        "user": smtp.user,
+        "from_address": smtp.from_address,
+        "from_name": smtp.from_name,
+        "password_file": keys[0] if keys else "",
+    }
+
+
+def questions(known: Known) -> Iterator[Question[MonitorState]]:
+    """Yield what the step asks the agent."""
+    yield _question(known)
+
+
+@deploy("Monitoring")
+def monitoring(known: Known) -> None:
+    """Have the host watch itself, or remove what does."""
+    timer(known=known, name="Watch the host, and send alerts")
+
+
+def begin_silence(until: datetime, why: str) -> None:
+    """Keep the current host from sending alerts until a time. Raises CommandFailed."""
+    text = json.dumps({"until": until.timestamp(), "why": why, "by": operator_name()})
+    write(SILENCE, text)
+
+
+def end_silence() -> None:
+    """Let the current host send alerts again. Raises CommandFailed."""
+    run(f"rm -f {SILENCE}", doing="end the silence")

@@ -1,0 +1,131 @@
+"""The settings of the monitor on the host: its alerts, their targets and the heartbeat."""
+
+import re
+from collections import Counter
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from infisical_iac.core.validation import EMAIL, OnOff, SettingsModel, matching, within
+
+# Addresses of webhooks may hold a token. They are data for the agent, and never words of a shell.
+_ADDRESS = r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[!-~]*)?(\?[!-~]*)?"
+_COMMAND = r"/(?!.*\.\.)[A-Za-z0-9._/+@-]+"
+# By kind, the form of `to`, and an example.
+_FORMS: dict[str, tuple[str, str]] = {
+    "json": (_ADDRESS, "an address such as https://hooks.example.com/…"),
+    "slack": (_ADDRESS, "an address such as https://hooks.slack.com/services/…"),
+    "discord": (_ADDRESS, "an address such as https://discord.com/api/webhooks/…"),
+    "teams": (_ADDRESS, "the address of a workflow of Teams"),
+    "ntfy": (_ADDRESS, "the address of a topic, such as https://ntfy.sh/…"),
+    "email": (EMAIL, "an e-mail address"),
+    "command": (_COMMAND, "the absolute path of a program on the host"),
+}
+
+
+class AlertTarget(SettingsModel):
+    """One target of alerts."""
+
+    example: ClassVar = {
+        "name": "team",
+        "kind": "slack",
+        "to": "https://hooks.slack.com/services/…",
+    }
+
+    name: Annotated[
+        str,
+        matching(r"[a-z][a-z0-9-]{0,31}", "must be 1 to 32 small letters, digits and hyphens"),
+        matching("(?!backup-webhook$).*", "is taken by backup_webhook: choose another name"),
+    ]
+    """Name in messages."""
+
+    kind: Literal["json", "slack", "discord", "teams", "ntfy", "email", "command"]
+    """Kind: a webhook that takes `json`, or the form of `slack` (Mattermost too), `discord`,
+    `teams` or `ntfy`; `email` through the server of `smtp`; `command` for a program on the host,
+    which gets JSON on its standard input.
+    """
+
+    to: str = Field(repr=False)
+    """Address of the webhook, e-mail address, or absolute path of the program. It may hold a token,
+    and is never shown."""
+
+    @model_validator(mode="after")
+    def _address_fits_the_kind(self) -> Self:
+        pattern, example = _FORMS[self.kind]
+        if not re.fullmatch(pattern, self.to):
+            raise ValueError(f"target {self.name!r} of kind {self.kind!r} needs {example} as 'to'")
+        return self
+
+
+class MonitoringSettings(SettingsModel):
+    """Alerts and metrics that the host makes itself.
+
+    [Alerts](../operate/alerts.md) has a page of its own.
+    """
+
+    monitoring: OnOff
+    """`on` has the host watch itself every minute: it writes metrics for Prometheus, and sends
+    alerts without any other server.
+
+    Change: `off` removes the timer, its files and its metrics. Alerts that wait for a target are
+    lost.
+    """
+
+    alerts: tuple[AlertTarget, ...] = Field(repr=False)
+    """Targets of alerts, all of which get each alert. Needs `monitoring = "on"`.
+
+    Change: the next `apply` writes them to the host, readable by root only. What waits for a
+    removed target is lost.
+    """
+
+    alert_repeat_hours: Annotated[int, within(1, 720, "choose 1 to 720 hours")]
+    """Hours after which an alert that lasts is sent again.
+
+    Change: counts from the next `apply` on.
+    """
+
+    alerts_ignored: tuple[
+        Annotated[
+            str,
+            matching(r"[a-z_]+(:[!-~]+)?", "is no check; write its name, or its name:subject"),
+        ],
+        ...,
+    ]
+    """[Checks](alerts.md) that are left out, such as `load`, or one of their subjects, such as
+    `units:snapd.service`.
+
+    Change: counts from the next `apply` on.
+    """
+
+    heartbeat_url: str = Field(repr=False)
+    """Address that the host calls every minute, so that silence tells that it is off: of a check at
+    healthchecks.io, which gets `/fail` while an alert is critical, or of a push monitor of Uptime
+    Kuma. It may hold a token, and is never shown. Needs `monitoring = "on"`.
+
+    Change: the next `apply` writes it to the host, readable by root only.
+    """
+
+    @field_validator("alerts")
+    @classmethod
+    def _targets_have_names_of_their_own(
+        cls, value: tuple[AlertTarget, ...]
+    ) -> tuple[AlertTarget, ...]:
+        for name, number in Counter(each.name for each in value).items():
+            if number > 1:
+                raise ValueError(f"has {number} targets named {name!r}; give each its own name")
+        return value
+
+    @field_validator("heartbeat_url")
+    @classmethod
+    def _heartbeat_is_an_address(cls, value: str) -> str:
+        if value and not re.fullmatch(_ADDRESS, value):
+            raise ValueError("is not an address; write one such as https://hc-ping.com/…")
+        return value
+
+    @model_validator(mode="after")
+    def _is_on_if_it_is_used(self) -> Self:
+        if self.monitoring == "off":
+            for key in ("alerts", "heartbeat_url"):
+                if getattr(self, key):
+                    raise ValueError(f'{key!r} needs monitoring = "on"; set it, or remove {key}')
+        return self

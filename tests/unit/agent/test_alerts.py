@@ -1,0 +1,188 @@
+"""Test when alerts begin, are repeated and end."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from infisical_iac.agent.alerts import AlertBook, advance, remember
+from infisical_iac.agent.checks import History, Observed
+from tests.unit.agent.watching import (
+    DAY,
+    HOUR,
+    MINUTE,
+    NOW,
+    VITALS,
+    containers,
+    moment,
+    observe,
+    running,
+)
+
+_DOWN: dict[str, Any] = {
+    "containers": containers(redis=running(status="exited", finished=moment(NOW - MINUTE)))
+}
+_RUN: dict[str, Any] = {"holder": "by ada", "vitals": replace(VITALS, lock_taken=NOW)}
+
+
+class _Monitor:
+    """Evaluations of one host, one after the other."""
+
+    def __init__(self, **options: Any) -> None:
+        self.book, self.options = AlertBook(), options
+
+    def see(self, minute: float, **facts: Any) -> list[str]:
+        """Evaluate at a minute, and return what is sent, such as "begun container:redis"."""
+        seen = observe(now=NOW + minute * MINUTE, **facts)
+        return self.look(seen)
+
+    def look(self, seen: Observed, *, is_silent: bool = False) -> list[str]:
+        self.book, notices = advance(
+            self.book, seen, repeat=DAY, is_silent=is_silent, **self.options
+        )
+        return [f"{each.phase} {each.alert.key}" for each in notices]
+
+    def see_all(self, minutes: Iterable[int], **facts: Any) -> list[str]:
+        return [each for minute in minutes for each in self.see(minute, **facts)]
+
+
+def test_an_alert_is_sent_once_when_it_begins_and_once_when_it_ends() -> None:
+    monitor = _Monitor()
+    assert monitor.see_all(range(10), **_DOWN) == ["begun container:redis"]
+    assert monitor.see_all(range(10, 20)) == ["ended container:redis"]
+    assert monitor.book == AlertBook()
+
+
+def test_a_container_that_stops_is_reported_within_two_minutes() -> None:
+    """An evaluation a minute: in the worst case the first one comes just too early."""
+    down = containers(redis=running(status="exited", finished=moment(NOW)))
+    monitor = _Monitor()
+    begun = [at for at in (44, 104) if monitor.see(at / MINUTE, containers=down)]
+    assert begun == [104]
+
+
+def test_an_alert_that_lasts_is_repeated_after_a_day() -> None:
+    monitor = _Monitor()
+    hours = [hour * 60 for hour in range(50)]
+    saved = {"local": int(NOW + 2 * DAY)}
+    assert monitor.see_all(hours, **_DOWN, saved=saved) == [
+        "begun container:redis",
+        "repeated container:redis",
+        "repeated container:redis",
+    ]
+
+
+def test_a_problem_that_comes_and_goes_makes_one_alert() -> None:
+    monitor = _Monitor()
+    sent = [monitor.see(minute, **(_DOWN if minute % 2 else {})) for minute in range(1, 9)]
+    assert [each for one in sent for each in one] == ["begun container:redis"]
+
+
+def test_a_problem_that_must_last_is_no_alert_before() -> None:
+    monitor = _Monitor()
+    clock = replace(VITALS, synchronized=False)
+    assert monitor.see_all(range(60), vitals=clock) == []
+    assert monitor.see(60, vitals=clock) == ["begun clock"]
+    # One good evaluation begins the time again.
+    other = _Monitor()
+    assert other.see_all(range(59), vitals=clock) + other.see(59) == []
+    assert other.see_all(range(60, 119), vitals=clock) == []
+
+
+def test_a_container_that_is_starting_begins_no_alert_and_ends_none() -> None:
+    starting = {"containers": containers(redis=running(health="starting"))}
+    assert _Monitor().see_all(range(5), **starting) == []
+    assert _Monitor().see_all(range(6), **starting) == ["begun container:redis"]
+    monitor = _Monitor()
+    assert monitor.see(0, **_DOWN) == ["begun container:redis"]
+    assert monitor.see_all(range(1, 5), **starting) == []
+    assert monitor.see_all(range(5, 7)) == ["ended container:redis"]
+
+
+def test_alerts_of_containers_wait_while_a_run_is_at_work() -> None:
+    monitor = _Monitor()
+    assert monitor.see_all(range(5), **_DOWN, **_RUN) == []
+    assert monitor.see(5, **_DOWN) == ["begun container:redis"]
+    # The run that repairs it does not end it before it has ended itself.
+    assert monitor.see_all((6, 7, 8), **_RUN) == []
+    assert monitor.see_all((9, 10)) == ["ended container:redis"]
+
+
+def test_a_run_does_not_hold_back_what_it_does_not_cause() -> None:
+    monitor = _Monitor()
+    vitals = replace(VITALS, lock_taken=NOW, load=99.0)
+    assert monitor.see(0, holder="by ada", vitals=vitals) == ["begun load"]
+
+
+def test_a_run_that_hangs_no_longer_holds_back_alerts() -> None:
+    vitals = replace(VITALS, lock_taken=NOW - 3 * HOUR)
+    assert "begun container:redis" in _Monitor().see(0, **_DOWN, holder="by ada", vitals=vitals)
+
+
+def test_alerts_of_containers_wait_after_a_boot() -> None:
+    booted = replace(VITALS, uptime=100)
+    assert _Monitor().see(0, **_DOWN, vitals=booted) == []
+
+
+def test_a_docker_that_does_not_answer_ends_no_alert_of_its_containers() -> None:
+    monitor = _Monitor()
+    monitor.see(0, **_DOWN)
+    sent = monitor.see_all(range(1, 5), engine=False, containers={})
+    assert sent == ["begun docker"]
+    assert "container:redis" in monitor.book.alerts
+
+
+def test_a_silence_holds_back_what_begins_and_what_ends() -> None:
+    monitor = _Monitor()
+    assert monitor.see(0, **_DOWN) == ["begun container:redis"]
+    silent = [observe(now=NOW + minute * MINUTE, firewall="none") for minute in range(1, 5)]
+    assert [each for seen in silent for each in monitor.look(seen, is_silent=True)] == []
+    assert monitor.see(5, firewall="none") == ["ended container:redis", "begun firewall"]
+
+
+def test_what_begins_and_ends_within_a_silence_is_never_sent() -> None:
+    monitor = _Monitor()
+    for minute in range(3):
+        assert monitor.look(observe(now=NOW + minute * MINUTE, **_DOWN), is_silent=True) == []
+    for minute in range(3, 6):
+        assert monitor.look(observe(now=NOW + minute * MINUTE), is_silent=True) == []
+    assert (monitor.see(6), monitor.book) == ([], AlertBook())
+
+
+@pytest.mark.parametrize("ignored", ["container", "container:redis"])
+def test_an_ignored_check_makes_no_alert(ignored: str) -> None:
+    monitor = _Monitor(ignored=(ignored,))
+    assert monitor.see(0, **_DOWN, firewall="none") == ["begun firewall"]
+
+
+def test_a_container_that_starts_again_and_again_is_reported() -> None:
+    monitor, history = _Monitor(), History()
+    sent = []
+    for minute in range(12):
+        at = NOW + minute * MINUTE
+        started = NOW + minute // 4 * 4 * MINUTE
+        stack = containers(redis=running(started=moment(started)))
+        seen = observe(now=at, containers=stack)
+        history = remember(history, seen)
+        sent += monitor.look(replace(seen, history=history))
+    assert sent == ["begun flapping:redis"]
+
+
+def test_starts_that_a_run_causes_do_not_count() -> None:
+    history = History()
+    for minute in range(9):
+        stack = containers(redis=running(started=moment(NOW + minute * MINUTE)))
+        seen = observe(now=NOW + minute * MINUTE, containers=stack, **_RUN)
+        history = remember(history, seen)
+    assert history.starts["redis"] == []
+
+
+def test_the_disk_is_remembered_every_ten_minutes_for_a_day() -> None:
+    history = History()
+    for minute in range(60 * 30):
+        history = remember(history, observe(now=NOW + minute * MINUTE))
+    times = [at for at, _ in history.disk]
+    assert len(times) == 150
+    assert {later - at for at, later in pairwise(times)} == {600}

@@ -1,0 +1,247 @@
+"""Test the runs of the monitor: what they keep, send again, write for Prometheus and report."""
+
+import json
+import os
+import socket
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infisical_iac.agent import delivery, health, monitor
+from infisical_iac.agent.files import write
+from infisical_iac.agent.health import MonitorReport, Silence, report
+from infisical_iac.agent.monitor import Destination, parse_config, parse_memory
+from infisical_iac.core.agent import question
+from tests.unit.agent.fake_runner import FakeRunner, answer
+from tests.unit.agent.test_delivery import serve
+from tests.unit.agent.watching import NOW
+
+_STATE = "/var/lib/infisical-monitor/state.json"
+_TIMER_DOWN = "Id=a.timer\nActiveState=inactive\n"
+
+
+class _Host:
+    """A host whose one problem is a timer that does not run, until it is repaired."""
+
+    def __init__(self, root: Path, *targets: dict[str, Any], **config: Any) -> None:
+        self.answers = {"systemctl show": _TIMER_DOWN, "docker ps": ""}
+        self.runner, self.minute = FakeRunner(root, answers=self.answers), 0
+        self.runner.write("/proc/uptime", "99999.0 1.0\n")
+        self.runner.write("/var/lib/docker/x", "")
+        self.runner.write("/etc/infisical/recovery-kit.json", '{"files": {}}')
+        expected = {"timers": ["a.timer"]}
+        text = json.dumps({"of": "web-1", "expected": expected, "targets": targets, **config})
+        self.runner.write(health.CONFIG, text)
+
+    def run(self, times: int = 1) -> list[str]:
+        """Make runs, one a minute; return the lines for the journal."""
+        lines = []
+        for _ in range(times):
+            lines += monitor.run(self.runner, NOW + 60 * self.minute)
+            self.minute += 1
+        return lines
+
+    def repair(self) -> None:
+        self.answers["systemctl show"] = "Id=a.timer\nActiveState=active\n"
+
+    @property
+    def state(self) -> dict[str, Any]:
+        found = json.loads(self.runner.text(_STATE) or "{}")
+        assert isinstance(found, dict)
+        return found
+
+
+def _to(url: str, name: str = "team", **more: Any) -> dict[str, Any]:
+    return {"name": name, "kind": "json", "to": url, **more}
+
+
+def _phases(got: list[Any]) -> list[tuple[str, str]]:
+    bodies = [json.loads(body) for *_, body in got]
+    return [(each["phase"], each["check"]) for each in bodies]
+
+
+def test_a_problem_is_posted_once_and_its_end_is_too(tmp_path: Path) -> None:
+    with serve() as server:
+        host = _Host(tmp_path, _to(server.url))
+        lines = host.run(5)
+        assert _phases(server.got) == [("begun", "timers")]
+        host.repair()
+        lines += host.run(5)
+    assert _phases(server.got) == [("begun", "timers"), ("ended", "timers")]
+    begun, ended = lines
+    assert begun.startswith("<4>warning: a.timer does not run")
+    assert ended == "<5>over: a.timer does not run"
+
+
+def test_what_cannot_be_delivered_is_sent_by_a_later_run_in_order(tmp_path: Path) -> None:
+    """Each run is a process of its own, so this is a restart of the host too."""
+    with serve(500) as server:
+        host = _Host(tmp_path, _to(server.url))
+        host.run(3)
+        host.repair()
+        host.run(3)
+        tried = len(server.got)
+        assert {each["target"] for each in host.state["undelivered"]} == {"team"}
+        server.status = 200
+        server.got.clear()
+        host.run(2)
+    assert tried == 5
+    assert _phases(server.got) == [("begun", "timers"), ("ended", "timers")]
+    assert host.state["undelivered"] == []
+
+
+def test_a_failed_delivery_is_an_alert_at_the_other_targets(tmp_path: Path) -> None:
+    with serve() as good, serve(500) as bad:
+        host = _Host(tmp_path, _to(bad.url, "broken"), _to(good.url))
+        lines = host.run(12)
+        expected = [("begun", "timers"), ("begun", "delivery")]
+        assert _phases(good.got) == expected
+        bad.status = 200
+        host.run(4)
+        assert _phases(good.got) == [*expected, ("ended", "delivery")]
+        assert _phases(bad.got)[-1:] == [("begun", "timers")]
+    assert any("broken: HTTP 500" in line for line in lines)
+
+
+def test_one_target_that_hangs_does_not_keep_the_others_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is asked for the first of its alerts only, or a run would not end within a minute."""
+    monkeypatch.setattr(delivery, "_SECONDS", 0.2)
+    with serve() as good, socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/x"
+        host = _Host(tmp_path, _to(url, "broken"), _to(good.url))
+        host.answers["systemctl list-units"] = '[{"unit": "a.service"}, {"unit": "b.service"}]'
+        host.run(2)
+        silent.settimeout(0)
+        with closing(silent.accept()[0]), pytest.raises(BlockingIOError):
+            silent.accept()
+    assert len(_phases(good.got)) == 3
+    assert len([each for each in host.state["undelivered"] if each["target"] == "broken"]) == 3
+
+
+def test_a_full_disk_does_not_repeat_an_alert(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+        if "/var/lib/" in str(path):
+            raise OSError(28, os.strerror(28))
+        write(path, content, mode=mode)
+
+    with serve() as server:
+        host = _Host(tmp_path, _to(server.url))
+        monkeypatch.setattr(monitor, "write", refuse)
+        host.run(5)
+        assert host.state == {}
+        monkeypatch.undo()
+        host.run(3)
+    assert _phases(server.got) == [("begun", "timers")]
+    assert host.state["at"] == NOW + 7 * 60
+
+
+def test_a_run_that_dies_before_it_sends_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with serve() as server:
+        host = _Host(tmp_path, _to(server.url))
+        host.run()
+        monkeypatch.setattr(monitor, "deliver", die)
+        with pytest.raises(KeyboardInterrupt):
+            host.run()
+        host.minute += 1
+        monkeypatch.undo()
+        host.run()
+    assert _phases(server.got) == [("begun", "timers")]
+
+
+def test_a_target_of_the_jobs_gets_only_their_failures(tmp_path: Path) -> None:
+    with serve() as server:
+        host = _Host(tmp_path, _to(server.url, only_jobs=True))
+        host.answers["systemctl list-units"] = '[{"unit": "infisical-maintenance.service"}]'
+        host.run(4)
+    assert _phases(server.got) == [("begun", "units")]
+
+
+def test_a_target_that_the_settings_no_longer_name_is_forgotten(tmp_path: Path) -> None:
+    host = _Host(tmp_path, _to("http://127.0.0.1:1/x"))
+    host.run(3)
+    assert len(host.state["undelivered"]) == 1
+    host.runner.write(health.CONFIG, "{}")
+    host.run()
+    assert (host.state["undelivered"], host.state["failing"]) == ([], {})
+
+
+def test_a_silence_ends_by_itself(tmp_path: Path) -> None:
+    with serve() as server:
+        host = _Host(tmp_path, _to(server.url))
+        silence = {"until": NOW + 300, "why": "a move", "by": "ada"}
+        host.runner.write(health.SILENCE, json.dumps(silence))
+        host.run(5)
+        assert server.got == []
+        host.run(2)
+    assert _phases(server.got) == [("begun", "timers")]
+
+
+def test_the_heartbeat_tells_whether_an_alert_is_critical(tmp_path: Path) -> None:
+    with serve() as server:
+        host = _Host(tmp_path, heartbeat=server.url)
+        host.run(2)
+        host.runner.write("/var/lib/infisical-upgrade/state", "swapped")
+        host.minute += 11
+        host.run(1)
+        host.minute += 11
+        host.run(1)
+    paths = [path.rpartition("/")[2] for _, path, *_ in server.got]
+    # A warning is no reason to fail.
+    assert paths == ["obviously-fake", "obviously-fake", "obviously-fake", "fail"]
+
+
+def test_the_metrics_are_written_for_prometheus_too(tmp_path: Path) -> None:
+    host = _Host(tmp_path)
+    (tmp_path / health.COLLECTED.lstrip("/")).parent.mkdir(parents=True)
+    host.run(2)
+    text = host.runner.text(health.COLLECTED) or ""
+    assert text == host.runner.text("/var/lib/infisical-monitor/metrics.prom")
+    alert = 'infisical_monitor_alert{check="timers",subject="a.timer",severity="warning"} 1'
+    assert alert in text.splitlines()
+    assert f"infisical_monitor_run_timestamp_seconds {NOW + 60}" in text.splitlines()
+    names = [line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")]
+    assert len(names) == len({*names})
+
+
+def test_status_gets_the_alerts_and_the_silence(tmp_path: Path) -> None:
+    asked = question(report)
+    host = _Host(tmp_path, _to("http://127.0.0.1:1/x"))
+    assert answer(asked, host.runner) == MonitorReport()
+    host.run(2)
+    silence: dict[str, Any] = {"until": time.time() + 60, "why": "a move", "by": "ada"}
+    host.runner.write(health.SILENCE, json.dumps(silence))
+    found = answer(asked, host.runner)
+    assert (found.at, found.alerts) == (NOW + 60, ("a.timer does not run",))
+    assert found.failing == {"team": "the connection is refused"}
+    assert found.silence == Silence(silence["until"], "a move", "ada")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"at": 1}', '{"at": 1, "book": 2}'])
+def test_a_state_that_cannot_be_read_is_none(text: str) -> None:
+    assert parse_memory(text) == monitor.MonitorMemory()
+
+
+def test_keys_of_a_newer_version_are_ignored() -> None:
+    found = parse_config(
+        '{"of": "a", "new": 1, "targets": [{"name": "n", "kind": "json", "to": "t", "x": 1}]}'
+    )
+    assert (found.of, found.targets) == ("a", [Destination("n", "json", "t")])
+
+
+def test_only_root_can_read_what_the_monitor_keeps(tmp_path: Path) -> None:
+    host = _Host(tmp_path)
+    host.run()
+    for path in (_STATE, "/var/lib/infisical-monitor/metrics.prom"):
+        assert host.runner.path(path).stat().st_mode & 0o777 == 0o600
