@@ -13,7 +13,7 @@ from infisical_iac.cli.lazily import LazyGroup
 from infisical_iac.cli.options import FOUND, json_option, name_inventory, project_file_option
 from infisical_iac.core.errors import printable
 from infisical_iac.core.terminal import console, echo, print_data
-from infisical_iac.core.wording import pluralize
+from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.migrate import cleaning, git, plan_file, summary
 from infisical_iac.migrate.earlier_plan import FoundPlan, find_plans, mark_decided, moved_names
 from infisical_iac.migrate.findings import ENCRYPTED, safe_name
@@ -119,11 +119,15 @@ def scan(
         print_data([_data(each, key) for each in sources])
     else:
         sources = _fold_findings(sources)
-        _print_decisions(sources)
-        console().print(_table(sources))
+        if sources:
+            _print_decisions(sources)
+            console().print(_table(sources))
+        else:
+            echo(f"There is no .env file to move in {printable(join_names(paths))}.")
         if keys:
             _print_keys(sources, read_hash_key())
-        _print_notes(sources)
+        if sources:
+            _print_notes(sources)
         if own := find_own_files(trees(paths)):
             echo(f"Left out, as personal overrides are not migrated: {printable(', '.join(own))}")
     if not all(each.service for each in sources):

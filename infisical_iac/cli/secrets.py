@@ -24,6 +24,7 @@ from infisical_iac.cli.options import (
 from infisical_iac.cli.output import confirm, print_notes, print_table
 from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.core.terminal import echo, print_data, prompt_secret
+from infisical_iac.core.validation import suggest
 from infisical_iac.core.wording import pluralize
 from infisical_iac.migrate import plan_file
 from infisical_iac.migrate.apply import LONGEST_ITEM
@@ -330,7 +331,15 @@ def _show_fingerprint(secret: StoredSecret, key: bytes) -> str:
 def _read(reached: Reached, environments: Sequence[str], place: str | None) -> FoundSecrets:
     folder = find_folder(reached.desired, place) if place else "/"
     layout = locate(reached.client, reached, partly=True)
-    return read_secrets(reached.client, layout, environments, folder)
+    found = read_secrets(reached.client, layout, environments, folder)
+    known = reached.desired.folders
+    if not any(found) and folder not in ("/", *known):
+        raise UserError(
+            f"there is no secret in {folder}, and the project file has no such folder: "
+            f"{suggest(folder, known)}",
+            code="error.no_folder",
+        )
+    return found
 
 
 def _list_hidden(found: FoundSecrets, environments: Sequence[str]) -> Iterator[str]:

@@ -44,7 +44,7 @@ _REMEDIES = {
     "SSH error": (
         "check that an SSH server answers at INFISICAL_HOST and INFISICAL_SSH_PORT (or "
         "ssh_hostname and ssh_port in the settings); `ssh -v` shows at which step it fails, and "
-        "docs/troubleshooting.md#no-connection lists causes"
+        "`infisical-iac docs troubleshooting` lists causes"
     ),
 }
 

@@ -24,7 +24,7 @@ from infisical_iac.core.errors import FileError, RunFailed, UserError
 from infisical_iac.core.journal import Journals
 from infisical_iac.core.operation import Refusal
 from infisical_iac.core.own_repository import DEPLOY, require_deploy, require_inventory
-from infisical_iac.core.settings import load
+from infisical_iac.core.settings import Settings, load
 
 _AGAIN = "run again to complete it"
 
@@ -134,18 +134,28 @@ class Deployment:
 
 @contextmanager
 def open_deployment(
-    inventory: str, *, writes: Callable[[Host], None] | None
+    inventory: str,
+    *,
+    writes: Callable[[Host], None] | None,
+    check: Callable[[Settings], object] = lambda _: None,
 ) -> Iterator[Deployment]:
     """Connect to the inventory's hosts, and yield the deploy once its operations have planned.
 
     Args:
         writes: takes the lock of a connected host; None for a plan, which takes none.
+        check: called with each host's settings before the first connection; raises a UserError to
+            end there.
 
     Raises a UserError, with nothing changed.
     """
     require_inventory(inventory)
     require_deploy()
-    with connect(inventory, shares=False, check=_check_settings) as host:
+
+    def check_settings(hosts: Sequence[Host]) -> None:
+        for host in hosts:
+            check(load(host.data.dict()))  # type: ignore[no-untyped-call]
+
+    with connect(inventory, shares=False, check=check_settings) as host:
         if writes:
             writes(host)
         yield prepare(host)
@@ -187,12 +197,6 @@ def _run_deploy_file() -> None:
     except UnexpectedExternalError as error:
         # pyinfra wraps errors that it does not know, and would print a traceback.
         raise error.exception from None
-
-
-def _check_settings(hosts: Sequence[Host]) -> None:
-    """Raise SettingsError for wrong settings, which no host has to be asked about."""
-    for host in hosts:
-        load(host.data.dict())  # type: ignore[no-untyped-call]
 
 
 def _prepare_hosts(hosts: Sequence[Host], steps: Callable[[], object]) -> None:

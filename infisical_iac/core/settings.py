@@ -178,11 +178,13 @@ def _report(errors: Sequence[str]) -> str:
 
 
 def _unknown(key: str) -> str:
-    close = get_close_matches(key, SECTION_OF, n=1)
-    hint = (
-        f"did you mean {close[0]!r}?" if close else "docs/reference/settings.md lists all of them"
-    )
+    close = [_ASKED[key]] if key in _ASKED else get_close_matches(key, SECTION_OF, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else "`infisical-iac docs settings` lists all"
     return f"is unknown: {hint}"
+
+
+# The settings that answers of `infisical-iac init` are written to, by the names of its options.
+_ASKED = {"domain": "site_url", "email": "admin_email", "host": "ssh_hostname"}
 
 
 def _sentences(error: ValidationError) -> Iterable[str]:

@@ -76,7 +76,7 @@ def explain(problem: Mapping[str, Any], annotation: Any) -> str:
         case "missing" if parent and place[-1] in parent.example:
             return f"is not set; write one such as {parent.example[place[-1]]!r}"
         case "missing":
-            return "is not set; docs/reference/settings.md has an example"
+            return "is not set; `infisical-iac docs settings` has an example"
         case "extra" if parent:
             return f"is unknown: {suggest(str(place[-1]), parent.model_fields)}"
         case "tuple" | "list" | "set":
@@ -93,7 +93,7 @@ def explain(problem: Mapping[str, Any], annotation: Any) -> str:
             return f"{shown} is not accepted; write {problem['ctx']['expected']}"
         case "dict" | "model" | "mapping" if model:
             return f"{shown} is not a dictionary; write {_as_entry(usable, model)}"
-    return f"{shown} is not accepted; docs/reference/settings.md lists what is"
+    return f"{shown} is not accepted; `infisical-iac docs settings` lists what is"
 
 
 def _model_at(annotation: Any, place: Sequence[str | int]) -> type[SettingsModel] | None:

@@ -226,6 +226,16 @@ def test_an_unknown_service_folder_or_environment_is_refused(case: Case) -> None
         assert (error.code, fact in str(error)) == (code, True)
 
 
+@pytest.mark.parametrize("command", [("list",), ("diff", "development", "production")])
+def test_an_unknown_folder_is_refused_with_the_closest_one(
+    case: Case, command: tuple[str, ...]
+) -> None:
+    case.put("production", "/backend", TOKEN="fake-value-1")
+    error = _fail(case, *command, "/bakend")
+    assert (error.code, "'/backend'" in str(error)) == ("error.no_folder", True)
+    assert _run(case, *command, "/web").exit_code == 0
+
+
 def test_list_reports_values_that_the_login_may_not_read(world: World, case: Case) -> None:
     case.put("production", "/backend", TOKEN="fake-value-1")
     login = add_reader_of_names(world, case)

@@ -60,6 +60,7 @@ def down(arguments: argparse.Namespace) -> None:
         say(f"Removing the staging host {arguments.name!r}")
         StagingHost(arguments.name).down()
         return
+    kept = False
     if engine.is_installed():
         # Start a daemon that died: it still keeps volumes and images.
         engine.ensure()
@@ -67,10 +68,14 @@ def down(arguments: argparse.Namespace) -> None:
         remove()
         for directory in STATE.glob("*/"):
             disk.forget(directory)
-        remove_images()
-        engine.stop_if_ours()
+        kept = not remove_images()
+        if not kept:
+            engine.stop_if_ours()
     shutil.rmtree(STATE, ignore_errors=True)
-    say("Nothing of staging is left but the Debian packages that were installed, such as Docker")
+    if not kept:
+        say(
+            "Nothing of staging is left but the Debian packages that were installed, such as Docker"
+        )
 
 
 def status(_: argparse.Namespace) -> None:

@@ -74,8 +74,14 @@ def adopt(official: str, tag: str) -> bool:
     return True
 
 
-def remove_images() -> None:
-    """Remove every image that was built or tagged here."""
+def remove_images() -> bool:
+    """Remove every image that was built or tagged here, and return True.
+
+    Clones share the images: while a container is left, which another clone runs, none is removed.
+    """
+    if left := docker("ps", "--all", "--format", "{{.Names}}").split():
+        say(f"Kept Docker and its images, which other containers may need: {', '.join(left)}")
+        return False
     for family in ("staging/*", "infisical-iac/*"):
         tags = docker("images", "--format", "{{.Repository}}:{{.Tag}}", family).split()
         if tags:
@@ -83,6 +89,7 @@ def remove_images() -> None:
     outdated = docker("images", "--quiet", "--filter", f"label={RECIPE_LABEL}").split()
     if outdated:
         docker("rmi", "--force", *dict.fromkeys(outdated))
+    return True
 
 
 def _pull(reference: str) -> bool:

@@ -1,5 +1,6 @@
 """Test the output of commands that deploy, on a fake deployment: restarts, next steps, links."""
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -151,3 +152,18 @@ def test_an_invitation_link_is_the_last_line_of_a_run_with_a_rollback(
         yes=True,
     )
     assert capsys.readouterr().err.splitlines()[-1] == _LINK
+
+
+def test_a_mistake_in_the_project_file_is_found_without_a_host(tmp_path: Path) -> None:
+    def run(*command: str) -> subprocess.CompletedProcess[str]:
+        called = (sys.executable, "-c", "from infisical_iac.cli.main import main; main()", *command)
+        return subprocess.run(called, cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    given = ("--host", "127.0.0.1", "--ssh-port", "1", "--email", "admin@example.com")
+    made = run("init", *given, "--organization", "Acme", "--services", str(tmp_path), "--yes")
+    assert made.returncode == 0, made.stderr
+    file = tmp_path / "group_data/acme.yaml"
+    file.write_text(file.read_text().replace("\nservices:", "\nservces:"))
+    planned = run("plan")
+    assert planned.returncode == 1
+    assert "servces" in planned.stderr

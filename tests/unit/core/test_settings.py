@@ -71,7 +71,10 @@ def test_addresses_are_normalized(values: dict[str, Any]) -> None:
     [
         ({"infisical_verison": "v1.2.3"}, "infisical_verison", "'infisical_version'"),
         ({"schema_version": 2}, "schema_version", "newer"),
-        ({"colour": "red"}, "colour", "is unknown: docs/reference/"),
+        ({"colour": "red"}, "colour", "`infisical-iac docs settings`"),
+        ({"domain": "x.example"}, "domain", "'site_url'"),
+        ({"email": "a@x.example"}, "email", "'admin_email'"),
+        ({"host": "203.0.113.7"}, "host", "'ssh_hostname'"),
         ({"admin_email": ""}, "admin_email", "is not set"),
         ({"admin_email": "nobody"}, "admin_email", "'nobody' … not an e-mail address"),
         ({"infisical_version": "latest"}, "infisical_version", "'latest' … fixed release"),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
             {"infisical_verison": "v1"},
             "'infisical_verison' is unknown: did you mean 'infisical_version'?",
         ),
-        ({"colour": "red"}, "'colour' is unknown: docs/reference/settings.md lists all of them"),
+        ({"colour": "red"}, "'colour' is unknown: `infisical-iac docs settings` lists all"),
         (
             {"schema_version": 2},
             "'schema_version': 2 was written for a newer infisical-iac: upgrade it, this one "

@@ -35,10 +35,11 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return shutil.copytree(EXAMPLE, tmp_path_factory.mktemp("example") / "before")
 
 
-def test_an_empty_tree_needs_no_decision(run: Scan, tmp_path: Path) -> None:
+def test_a_tree_without_files_is_named_and_has_no_table(run: Scan, tmp_path: Path) -> None:
     result = run(tmp_path)
     assert result.exit_code == 0
-    assert "0 files. Nothing " in result.output
+    assert str(tmp_path) in result.output
+    assert "grammar" not in result.output
 
 
 def test_a_blocking_finding_shows_in_the_exit_status(run: Scan, tmp_path: Path) -> None:

@@ -189,3 +189,19 @@ def test_compiled_files_are_not_part_of_a_recipe(tmp_path: "Path") -> None:
 )
 def test_a_version_is_read_only_from_the_tag(reference: str, version: str) -> None:
     assert version_of(reference) == version
+
+
+@pytest.mark.parametrize("left", ["", "infisical-iac-server-other-redis"])
+def test_images_stay_while_a_container_of_another_clone_is_left(
+    monkeypatch: pytest.MonkeyPatch, left: str
+) -> None:
+    ran: list[str] = []
+    answers = {"ps": left, "images": "staging/redis:8"}
+
+    def docker(command: str, *_: str) -> str:
+        ran.append(command)
+        return answers.get(command, "")
+
+    monkeypatch.setattr(build, "docker", docker)
+    assert build.remove_images() is not bool(left)
+    assert ("rmi" in ran) is not bool(left)
