@@ -3,6 +3,7 @@
 import tempfile
 import threading
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -110,13 +111,16 @@ def test_redis_closes_its_plain_port_while_the_proxy_keeps_finding_the_master(
 
 
 def test_redis_and_its_sentinels_refuse_a_plain_connection(nodes: DataNodes) -> None:
+    """The sentinels start last: each asks the others for the master for ten seconds at most."""
     for port, name in (("6379", "redis-1"), ("26379", "sentinel-1")):
         asked = f"{_LOGIN}timeout 4 redis-cli -h {name} -p {port} ping"
+        by_tls = asked.replace("redis-cli", f"redis-cli --tls --cacert {_CA}")
+        nodes.until(partial(_answers, nodes, by_tls), f"{name} does not answer")
         assert "PONG" not in nodes.inside("redis-2", asked)
-        output = nodes.inside(
-            "redis-2", asked.replace("redis-cli", f"redis-cli --tls --cacert {_CA}")
-        )
-        assert output == "PONG"
+
+
+def _answers(nodes: DataNodes, asked: str) -> bool:
+    return nodes.inside("redis-2", asked) == "PONG"
 
 
 def test_a_client_without_a_password_can_only_ask_for_the_master(nodes: DataNodes) -> None:
