@@ -142,9 +142,20 @@ def test_the_proxy_follows_when_the_sentinels_choose_another_master(nodes: DataN
         "the first Redis is not followed by two",
     )
     assert roles() == ["master", "slave", "slave"]
+    nodes.until(
+        lambda: all(_knows_others(nodes, f"sentinel-{n}") for n in NUMBERS),
+        "the sentinels do not know each other and both replicas",
+    )
     nodes.kill("redis-1")
     nodes.until(lambda: _through_proxy(nodes) == "OK", "HAProxy finds no other master")
     nodes.start("redis-1")
+
+
+def _knows_others(nodes: DataNodes, sentinel: str) -> bool:
+    asked = f"{_LOGIN}redis-cli $CLI -p 26379 --raw sentinel master infisical"
+    lines = nodes.inside(sentinel, asked).splitlines()
+    known = dict(zip(lines[::2], lines[1::2], strict=False))
+    return (known.get("num-slaves"), known.get("num-other-sentinels")) == ("2", "2")
 
 
 def test_no_acknowledged_write_is_lost_during_the_change_to_tls(nodes: DataNodes) -> None:
