@@ -116,7 +116,7 @@ def _without_placeholders(found: re.Match[str]) -> str:
 _RULES = (".env", ".env.*")
 _NAMES = (".env", ".env.local", ".env.production")
 _MOST_NAMES = 10
-_RULE = re.compile(r"(.*?):\d*:(.*)\t")  # as `git check-ignore -v` says which rule decides
+_RULE = re.compile(r"(.*?):\d*:(.*)\t")  # a line of `git check-ignore -v`
 _OWN_EXCLUDES = re.compile(r"(.*/)?\.git/info/exclude")
 
 

@@ -38,8 +38,8 @@ _NOTHING = ("undefined", "null", "void 0", '""', "''", '"undefined"', "'undefine
 _ASSERTS = re.compile(
     r"assert|invariant|expect|throw|fail|require|ensure|must|check|equal|^ok$", re.IGNORECASE
 )
-_DEEPEST = 50  # expressions around a read that may have its default
-_FARTHEST = 1000  # nodes around a read that may be the function around it
+_DEEPEST = 50  # the most enclosing expressions to search for the default of a read
+_FARTHEST = 1000  # the most enclosing nodes to search for the function of a read
 
 
 class _Access(NamedTuple):
