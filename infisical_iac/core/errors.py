@@ -77,8 +77,8 @@ class UserError(Exception):
             one that begins with it and a dot. A run that is refused has the code of its reason.
         ends_run: whether the error ends the whole deploy if an operation raises it; else the deploy
             does everything that does not need that operation.
-        blocks_others: whether operations that need the one that raises it are blocked too. They are
-            not where a change is refused, and what runs stays as it is.
+        blocks_others: whether operations that need the one that raises it are blocked too. False
+            for a refused change: what runs stays as it is.
         part: the part of the deploy that the error blocks; empty for all of it.
     """
 
@@ -124,7 +124,7 @@ class FileError(UserError):
 
 
 class Refused(UserError):
-    """The state of the hosts does not allow what was asked for; nothing was changed."""
+    """The state of the hosts does not allow the action; nothing was changed."""
 
     code = "refused"
 

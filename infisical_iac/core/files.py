@@ -131,12 +131,12 @@ def question_for(files: Sequence[File]) -> Question[dict[str, PathState]]:
 
 
 def text_question(path: str) -> Question[dict[str, str]]:
-    """Return the question for the text of a file, which `read_text` has if it is asked ahead."""
+    """Return the question that `read_text` asks, so that it can be asked ahead."""
     return question(texts, paths=[path])
 
 
 def read_text(path: str) -> str:
-    """Return the text of a file of the current host, which nobody prints; empty without it.
+    """Return the text of a file on the current host, without printing it; empty if there is none.
 
     It is read now, unless it was asked ahead and the run has changed nothing since.
     """
