@@ -22,7 +22,7 @@ _EQUALS_OR_END = re.compile(r"[=\n]")
 
 
 class _OfNode(Grammar):
-    """Decode and order as Node does, for both grammars here."""
+    """The decoding and order of Node, for both grammars here."""
 
     _mark = "The byte order mark becomes a part of the first name."
     _keeps_mark = True
