@@ -89,7 +89,7 @@ class _JavaScriptFile:
         self._path = path
         self._bindings = javascript.Bindings()
         self._accesses: list[_Access] = []
-        self._calls: list[tuple[Path, Read]] = []  # with a name in quotes as first argument
+        self._calls: list[tuple[Path, Read]] = []  # calls whose first argument is a name in quotes
         self._passed_on: list[tuple[Path, int]] = []
         self._mentioned: set[Path] = set()  # some may be the environment itself
         self._schemas: list[tuple[Path, Read]] = []

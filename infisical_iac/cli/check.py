@@ -34,7 +34,7 @@ from infisical_iac.workspace.reach import Reached, reach
 from infisical_iac.workspace.stored_secrets import StoredSecret, read_secrets
 
 _NAMED = 3  # The most files that one line names.
-_NAMED_TRACKED = 10  # Each of them is to be taken out of git.
+_NAMED_TRACKED = 10  # More, as a person has to remove each from git.
 _OFFLINE = (
     "Keys were not compared with Infisical: leave out --offline to do so, once it is deployed."
 )

@@ -411,7 +411,7 @@ def _find_changes(
     """Return the settings that follow from answers, and the text of known_hosts by its path.
 
     Args:
-        values: the settings as they are.
+        values: the present settings.
     """
     ask = partial(ask_question, given, place.yes)
     defaults = default_settings()

@@ -211,7 +211,7 @@ def write_files(files: Mapping[Path, str]) -> None:
 
 
 def read_file(file: Path) -> str:
-    """Return the text of a file with its line ends as they are; empty if there is none."""
+    """Return the text of a file with its line ends; empty if there is no file. Raises FileError."""
     try:
         return file.read_bytes().decode()
     except FileNotFoundError:

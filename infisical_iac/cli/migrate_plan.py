@@ -135,7 +135,7 @@ def plan(
         show(_lines(made, compared))
         task = "decide the lines with ? at the top" if undecided else "review it"
         if any(each.decision == "undecided" for each in made.sources):
-            task += ", plan again"  # by this decision the files are read differently
+            task += ", plan again"  # the decision changes how the files are read
         echo(f"Wrote {output}; {task}, then run `infisical-iac migrate apply {output}`.")
     print_notes(_describe_left(former, output.parent, root, sources, kept.lost))
     print_notes(filter(None, [duration]))

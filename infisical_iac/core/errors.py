@@ -17,7 +17,7 @@ parsed is a finding about that file and no error of a run: `dotenv.text.FileRefu
 
 import re
 
-# Control characters of the layout, which terminals may see.
+# Control characters that lay out text, and are safe to print.
 LAYOUT = "\n\t"
 
 # The beginnings of the remedy in a sentence: "what: do this", "what; if so, do this", "what, so do
@@ -35,9 +35,9 @@ _REMEDY = re.compile(
     rf"|, so (?=(?:{_VERBS})\b)|, and (?=`infisical-iac )"
 )
 
-# The credentials in an address, before its host: everything after "//", with blanks if the address
-# is quoted; without "//", everything that has a colon. A user of SSH or SFTP without a password is
-# no secret, and neither is the digest of an image.
+# The credentials before the host of an address. After "//" they are all of the text up to the "@",
+# also with blanks if the address is quoted. Without "//" they have a colon. A user of SSH or SFTP
+# without a password is no secret, and neither is the digest of an image.
 _ONLY_A_USER = r"(?:(?<=ssh://)|(?<=sftp://))[^\s:/@'\"]+@(?![^'\"\n]*@)"
 _LOGIN = re.compile(
     rf"""

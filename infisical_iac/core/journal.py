@@ -211,8 +211,9 @@ class Journal:
 
     @property
     def blocked_parts(self) -> list[Change]:
-        """The blocked operations, each with its reason, and single objects that only a person can
-        correct. A part that waits for another one is listed once, not once for each operation.
+        """The blocked operations with their reasons, and objects that only a person can correct.
+
+        A part that waits for another one is listed once, not once for each operation.
         """
         found: dict[tuple[str, str], Change] = {}
         for plan in self.plans.values():
@@ -273,7 +274,7 @@ class Journal:
             planned = {(str(change), change.diff) for each in others for change in each.changes}
             plan.changes = [each for each in plan.changes if (str(each), each.diff) not in planned]
         if not plan.blocked:
-            # Compared by name, since the reason of a change may differ by now.
+            # Compared by name, because the reason of the same change may differ between two plans.
             left = [change.what for change in plan.changes]
             for change in before.changes:
                 if change.what in left:

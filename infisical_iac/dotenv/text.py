@@ -118,8 +118,8 @@ class Text:
     def count_replacement(self, value: str, line: int) -> None:
         """Count the work for one step in replacing the references of a value.
 
-        The real parsers take quadratic time, or never end, for certain values. Such a file is
-        refused.
+        The real parsers take quadratic time, or never end, for certain values. Raises FileRefused
+        for a file with such values.
         """
         self._work += len(value) + _WORK_OF_A_REFERENCE
         if self._work > _MOST_WORK:
