@@ -28,7 +28,7 @@ from infisical_iac.migrate.git import run, tracked_paths
 from infisical_iac.migrate.loaders import LoaderDetection
 from infisical_iac.migrate.search_terms import why_skipped
 
-_NAMED = r"(?:\$\{[^{}]*\}|\$[A-Z_][A-Z0-9_]*\b)"  # not the $2b$ of a hash
+_NAMED = r"(?:\$\{[^{}]*\}|\$[A-Z_][A-Z0-9_]*\b)"  # does not match the $2b$ of a hash
 _REFERENCE = re.compile(_NAMED)
 # The parts of an address that may be references: the login, the host and the port.
 _NAMED_LOGIN = re.compile(rf"(?<=://){_NAMED}?(?::{_NAMED})?@")
@@ -116,7 +116,7 @@ def _without_placeholders(found: re.Match[str]) -> str:
 _RULES = (".env", ".env.*")
 _NAMES = (".env", ".env.local", ".env.production")
 _MOST_NAMES = 10
-_RULE = re.compile(r"(.*?):\d*:(.*)\t")  # as `git check-ignore -v` says which rule decides
+_RULE = re.compile(r"(.*?):\d*:(.*)\t")  # a line of `git check-ignore -v`
 _OWN_EXCLUDES = re.compile(r"(.*/)?\.git/info/exclude")
 
 
@@ -146,7 +146,7 @@ def in_git(
     is_in_git = any(repository is not None for repository in by_repository)
     for repository, names in by_repository.items():
         if repository is None and is_in_git:
-            continue  # a directory around repositories: git adds nothing of it
+            continue  # the directory is in no repository, so git adds nothing
         if left := sorted(names - ignored_by_git(root, names)):
             what = _list_names(left, there)
             message = f"Git would take in {what}. Add {join_names(_RULES)} to it."

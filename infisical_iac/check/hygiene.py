@@ -161,7 +161,7 @@ _COMMON = re.compile(
     r"passwort|password|postgres|prod|production|qwerty|qwertz|redis|root|secret|staging|"
     r"supersecret|sysadmin|test|testing|token|user|welcome|zaq"
 )
-_LEAST_BITS = 56  # a random password of ten letters and digits, and sixteen hexadecimal digits
+_LEAST_BITS = 56  # ten random letters and digits have more, and so have 16 hexadecimal digits
 
 
 def is_weak(key: str, value: str) -> bool:
@@ -222,7 +222,7 @@ def find_uneven(
 ) -> Iterator[CheckFinding]:
     """Yield notes on secrets that only some environments have.
 
-    Keys that are reported already are left out, and folders that are empty in an environment.
+    Keys that are already reported, and folders that are empty in an environment, are left out.
 
     Args:
         unseen: environments and folders that the login may not see.

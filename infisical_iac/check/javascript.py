@@ -38,8 +38,8 @@ _NOTHING = ("undefined", "null", "void 0", '""', "''", '"undefined"', "'undefine
 _ASSERTS = re.compile(
     r"assert|invariant|expect|throw|fail|require|ensure|must|check|equal|^ok$", re.IGNORECASE
 )
-_DEEPEST = 50  # expressions around a read that may have its default
-_FARTHEST = 1000  # nodes around a read that may be the function around it
+_DEEPEST = 50  # the most enclosing expressions to search for the default of a read
+_FARTHEST = 1000  # the most enclosing nodes to search for the function of a read
 
 
 class _Access(NamedTuple):
@@ -89,7 +89,7 @@ class _JavaScriptFile:
         self._path = path
         self._bindings = javascript.Bindings()
         self._accesses: list[_Access] = []
-        self._calls: list[tuple[Path, Read]] = []  # with a name in quotes as first argument
+        self._calls: list[tuple[Path, Read]] = []  # calls whose first argument is a name in quotes
         self._passed_on: list[tuple[Path, int]] = []
         self._mentioned: set[Path] = set()  # some may be the environment itself
         self._schemas: list[tuple[Path, Read]] = []

@@ -1,4 +1,4 @@
-"""Findings of a check, and the keys that code reads; no value is in them."""
+"""Findings of a check, and the keys that code reads. Neither holds a value."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -45,12 +45,12 @@ Kind = Literal[
 
 
 class Cause(NamedTuple):
-    """The cause that several findings have in common, so that a person reads it once.
+    """A cause that several findings share, which is printed once for all of them.
 
     Attributes:
-        place: the file or service; findings of one kind and place, with one text, are one line.
-        text: the message for several of them, with `{count}` for their number.
-        remedy: the last sentence of each one's message.
+        place: the file or service. Findings with the same kind, place and text share one line.
+        text: the message for several findings, with `{count}` for their number.
+        remedy: the last sentence of each finding's message.
     """
 
     place: str
@@ -60,14 +60,14 @@ class Cause(NamedTuple):
 
 @dataclass(frozen=True)
 class CheckFinding:
-    """A problem in a repository or in Infisical or, as a note, something that a person should know.
+    """A problem in a repository or in Infisical, or a note that a person should know.
 
     Attributes:
         place: a path, with a line if there is one, or a folder of Infisical.
-        key: the name that it is about, or "".
+        key: the name of the key that the finding is about, or "".
         message: the problem and the remedy, in sentences.
-        is_note: whether it is not a problem.
-        cause: what it has in common with others, if there may be others.
+        is_note: whether the finding only informs.
+        cause: the cause that other findings may share; None if none can.
     """
 
     kind: Kind
@@ -79,7 +79,7 @@ class CheckFinding:
 
 
 class Read(NamedTuple):
-    """A place where code reads a key; optional if it has a default, or tests for its presence."""
+    """A place where code reads a key; optional if the code has a default or tests for the key."""
 
     key: str
     line: int
@@ -92,7 +92,7 @@ class Reads:
 
     Attributes:
         dynamic: the lines that read a key by a name that is only known when the code runs.
-        error: the reason why it can't be parsed in full, or "".
+        error: the reason why the file can't be parsed in full, or "".
     """
 
     found: list[Read] = field(default_factory=list)
@@ -104,14 +104,14 @@ NAME = ".infisical-check.yaml"
 
 
 class Judged(NamedTuple):
-    """The findings that count, and the accepted ones, each with its reason."""
+    """The findings that count, and the accepted findings with their reasons."""
 
     findings: list[CheckFinding]
     accepted: list[tuple[CheckFinding, str]]
 
 
 def load(text: str, where: str) -> dict[str, str]:
-    """Return the reasons by pattern. Raises FileError for a pattern without a reason."""
+    """Return the reason of each accepted pattern. Raises FileError for a text in another form."""
     data = parse(text, where).data or {}
     ignored = data.get("ignore") if isinstance(data, dict) else None
     if data and (not isinstance(ignored, dict) or set(data) != {"ignore"}):
@@ -129,7 +129,7 @@ def load(text: str, where: str) -> dict[str, str]:
 
 
 def judge(findings: Iterable[CheckFinding], reasons: dict[str, str], where: str) -> Judged:
-    """Accept the findings with a matching pattern for a key, a path or a place: `/backend/*`.
+    """Accept the findings whose key, path or place matches a pattern such as `/backend/*`.
 
     Notes are never accepted. A pattern without a match is reported by a note: later it might hide a
     finding that nobody has accepted.
@@ -155,11 +155,11 @@ def _fits(pattern: str, finding: CheckFinding) -> bool:
     return any(fnmatchcase(name, pattern) for name in (finding.key, path) if name)
 
 
-_NAMED = 10  # of the keys on one line
+_NAMED = 10  # the most keys that one line names
 
 
 class CauseLine(NamedTuple):
-    """One line of a summary, and the remedy that follows it, or follows all lines."""
+    """One line of a summary. Its remedy follows it, or follows all lines if several share it."""
 
     finding: CheckFinding
     text: str
@@ -167,9 +167,9 @@ class CauseLine(NamedTuple):
 
 
 def summarize(found: Iterable[CheckFinding]) -> tuple[list[CauseLine], dict[str, list[str]]]:
-    """Return the lines, and the remedies of several lines, each with the kinds of these.
+    """Return one line for each cause, and the remedies that several lines share.
 
-    A remedy that several lines share is left out of them.
+    A shared remedy is not repeated in its lines. It comes with the kinds of their findings.
     """
     groups: dict[object, list[CheckFinding]] = {}
     for number, one in enumerate(found):

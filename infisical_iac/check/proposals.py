@@ -29,7 +29,7 @@ _VARIABLES = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
 _README = re.compile(r"readme(\.md|\.markdown)?", re.IGNORECASE)
 _DOCUMENT = re.compile(r".*\.(md|markdown|mdx)|readme", re.IGNORECASE)
 _CI = re.compile(r"(.*/)?(\.github/workflows/[^/]+\.ya?ml|\.gitlab-ci(\.[^/]*)?\.ya?ml)")
-# Git unquotes a name with such characters in a patch.
+# Paths that git does not quote in a patch.
 _PLAIN_PATH = re.compile(r"[\w@+.,=/()\[\]{}~#%-]+")
 
 
@@ -90,7 +90,7 @@ def propose(repository: Repository, services: Collection[str]) -> list[Proposal]
 
 
 def _is_ignored(file: Path) -> bool:
-    """Return whether git ignores a file, whose lines may be secrets that a patch would spread."""
+    """Return whether git ignores a file. A patch would spread the secrets that may be in it."""
     try:
         return git.is_ignored(file)
     except FileError:
@@ -351,7 +351,7 @@ _COPY_IN_DOCUMENT = re.compile(
     r"(?P<directory>(?:[\w.-]+/)*)\.env\.(?:example|sample|template|dist|defaults)"
     r"\s+(?P<to>(?:[\w.-]+/)*)\.env(?:\.(?:local|development))?(?![\w.-])"
 )
-# The sentence above such a command.
+# A sentence that describes such a copy.
 _COPY_IN_SENTENCE = re.compile(
     r"(?P<copy>\b[Cc]opy) (?P<tick>`?)(?P<directory>(?:[\w.-]+/)*)"
     r"\.env\.(?:example|sample|template|dist|defaults)(?P=tick) (?P<word>to|as|into) "

@@ -117,7 +117,7 @@ class Repository:
         return model.load(self.text(model.NAME), model.NAME)
 
     def files(self) -> Iterator[CheckFinding]:
-        """Yield the findings on `.env` files, the rules that exclude them, and lists of exceptions.
+        """Yield findings on `.env` files, on the rules that exclude them, and on unread exceptions.
 
         The report of a migration counts if it is at the root or in the working directory.
 
@@ -140,8 +140,8 @@ class Repository:
         """Yield findings on services that lack a loader or a correct `.infisical.json`.
 
         Args:
-            layout: the projects in Infisical; empty if it was not asked.
-            address: Infisical's; "" if Infisical was not asked.
+            layout: the projects in Infisical; empty if Infisical was not queried.
+            address: the address of Infisical; "" if it was not queried.
         """
         if not self.services:
             message = (

@@ -77,9 +77,9 @@ def _set_variables(environment: Any) -> Iterator[str]:
 
 
 _RUNNER = re.compile(r"(?<![\w-])(with-secrets|python[\d.]* -m infisical_config|infisical run)\b")
-# Of these, the commands that the loader's package installs.
+# The runners among them that the loader's package installs.
 _OWN_RUNNER = re.compile(r"(?<![\w-])(with-secrets|python[\d.]* -m infisical_config)\b")
-# A requirement of the package, or of the path of a file that holds it.
+# A requirement of the package by its name, or by the path of its file.
 _PYTHON = re.compile(
     r"(?i)(?<![\w./-])infisical[-_.]config(?![\w-])"
     r"|(?<![\w.-])infisical_config-\d[^\s/]*\.(?:whl|tar\.gz)\b"
@@ -116,8 +116,8 @@ def lacks_package(
 ) -> bool:
     """Return whether the runner of the loader's package starts a service without that package.
 
-    The arguments are those of `has_loader`. A service whose manifests are unknown lacks nothing,
-    and neither does one that has the package's file, or names the package in an image or a script.
+    The arguments are those of `has_loader`. The answer is no if the service's manifests are
+    unknown, if it has the package's file, or if an image or a script of it installs the package.
     """
     commands = (each.command for each in containers)
     is_run = any(map(_OWN_RUNNER.search, commands)) or any(
@@ -181,7 +181,7 @@ def _is_run(path: str, text: Text, runner: re.Pattern[str]) -> bool:
 
 
 def _as_shell(text: str) -> str:
-    """Return a script without comments, where the words of a list are those of a shell.
+    """Return a script without comments, with quoted lists of words written as shell commands.
 
     CMD ["python", "-m", "infisical_config", "--", …] is the same command as a line of a shell.
     """
@@ -263,7 +263,7 @@ def local_file(
 
 
 def _wrong_ids(file: LocalFile, known: LocalFile) -> Iterator[str]:
-    """Yield what is wrong with the ids of projects in a file."""
+    """Yield a clause for each mistake in the project ids of a file."""
     if known.projects:
         if file.project_id:
             yield "workspaceId is for one project of all services, but each has projects of its own"

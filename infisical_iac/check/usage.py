@@ -98,7 +98,7 @@ def usage(paths: Iterable[str], text: Text) -> Usage:
 
 
 def is_code(path: str) -> bool:
-    """Return whether the keys in a file count."""
+    """Return whether a file is searched for keys."""
     return not _NO_CODE.fullmatch(path) and not is_env(posixpath.basename(path))
 
 
@@ -196,15 +196,15 @@ def find_missing(
 ) -> Iterator[CheckFinding]:
     """Yield findings on the keys that a service needs and an environment lacks.
 
-    Missing optional keys are a note. An environment without any secret, next to others that have
-    some, is one finding, and so is one in which only the service's own folder has none.
+    Missing optional keys are a note. There is one finding for an environment that is empty while
+    others are not, and one for an environment in which only the service's own folder is empty.
 
     Args:
         unseen: the folders that the login may not see; services that read them are not compared.
     """
     filled = {slug for (slug, _), keys in names.items() if keys} | {slug for slug, _ in unseen}
     empty = {each.slug for each in workspace.environments} - filled if filled else set()
-    needing: dict[str, list[str]] = {}  # by empty environment, the service once for each key
+    needing: dict[str, list[str]] = {}  # by empty environment, each service once for each key
     for name, (usage, given) in code.items():
         blind = {slug for slug, folder in unseen if folder in _folders(name, workspace)}
         found = _found(name, names, workspace)
@@ -262,8 +262,8 @@ def find_unused(
 ) -> Iterator[CheckFinding]:
     """Yield findings on secrets that no service with access to them uses.
 
-    A folder is only noted if the code of one of its readers is not in this repository, or if only
-    jobs of pipelines read it.
+    There is only a note on a folder if the code of one of its readers is not in this repository, or
+    if only jobs of pipelines read the folder.
 
     Args:
         elsewhere: the words of files that belong to no service; a key among them counts as used.
@@ -415,7 +415,7 @@ def synchronize(
 
 
 def _restore(lines: Sequence[str], used: Collection[str]) -> Iterator[str]:
-    """Yield the lines; the mark is removed from keys that code reads again."""
+    """Yield the lines, without the mark on keys that code reads again."""
     for is_marked, group in groupby(lines, lambda line: line.startswith(MARK)):
         block = list(group)
         if is_marked:

@@ -34,7 +34,7 @@ from infisical_iac.workspace.reach import Reached, reach
 from infisical_iac.workspace.stored_secrets import StoredSecret, read_secrets
 
 _NAMED = 3  # The most files that one line names.
-_NAMED_TRACKED = 10  # Each of them is to be taken out of git.
+_NAMED_TRACKED = 10  # More, as a person has to remove each from git.
 _OFFLINE = (
     "Keys were not compared with Infisical: leave out --offline to do so, once it is deployed."
 )
@@ -44,7 +44,7 @@ def print_json(repository: Repository, judged: Judged, seen: "_Readable | None")
     """Print the findings as JSON, and the age of each secret.
 
     Args:
-        seen: what was read from Infisical; None if it was not asked.
+        seen: the secrets read from Infisical; None if it was not queried.
     """
     now = datetime.now(UTC)
     print_data(
@@ -69,7 +69,7 @@ def print_json(repository: Repository, judged: Judged, seen: "_Readable | None")
 
 
 def _data(finding: CheckFinding) -> dict[str, Any]:
-    left_out = ("is_note", "cause")  # the findings of one cause are one line of the text only
+    left_out = ("is_note", "cause")  # only the text merges the findings of a cause
     return {key: value for key, value in asdict(finding).items() if key not in left_out}
 
 
@@ -93,7 +93,7 @@ def print_text(repository: Repository, judged: Judged, *, is_compared: bool) -> 
 
 
 def _merge_files(found: Sequence[CheckFinding]) -> list[CheckFinding]:
-    """Return the findings, with one for all migrated files, and one for all other tracked ones."""
+    """Return the findings, merged into one on migrated files and one on other tracked files."""
     found = _merge_migrated(found)
     tracked = [each for each in found if each.kind == TRACKED]
     if len(tracked) < 2:

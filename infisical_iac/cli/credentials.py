@@ -286,7 +286,7 @@ def report_written(file: Path) -> None:
         print_notes([f"git would add {file}: add it to .gitignore"])
 
 
-# The lines of a copy of .env.local.example, which nobody has filled in.
+# The lines of a copy of .env.local.example that nobody has filled in.
 _IN_A_SAMPLE = {
     *("", "INFISICAL_CLIENT_ID=", "INFISICAL_CLIENT_SECRET="),
     *("INFISICAL_ENVIRONMENT=development", "NODE_ENV=development"),

@@ -97,7 +97,7 @@ def plan(ctx: click.Context, inventory: str, as_json: bool, page: Path | None) -
 
 
 def _check_project_file(settings: "Settings") -> None:
-    """Raise FileError for a mistake in the project file, which no host has to be asked about."""
+    """Raise FileError for a mistake in the project file; this needs no connection to a host."""
     from infisical_iac.workspace.load import load_declared
 
     load_declared(settings.workspace)
@@ -157,16 +157,16 @@ def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
 
 # Infisical is unreachable while one of these restarts; it needs 15 to 40 seconds to start.
 _SERVING = {"infisical", "postgres", "redis", "caddy"}
-# The changes of version in a plan, which take the data along.
+# The version changes in a plan that migrate the data.
 _VERSIONS = {"Infisical", "PostgreSQL"}
 
 
 def restarts(planned: Iterable["Change"]) -> list[str]:
     """Return notes on the restarts of a run, and on the time without logins.
 
-    A container of a single host is re-created; a change of version also dumps and loads the data. A
-    service of a cluster changes one replica after the other, also for another version; only a
-    PostgreSQL that was the primary interrupts writes, until another one is.
+    On a single host, a container is re-created; a change of version also dumps and loads the data.
+    In a cluster, a service changes one replica after the other, also for a new version. Writes are
+    interrupted only when the primary PostgreSQL changes, until another one is the primary.
     """
     changed = {change.what for change in planned if change.kind == "~"}
     containers, services = (
@@ -191,7 +191,7 @@ def restarts(planned: Iterable["Change"]) -> list[str]:
     return notes
 
 
-# The changes after which nobody has logged in yet, or with another password.
+# The objects whose creation makes a first login necessary, or one with a new password.
 _FIRST_LOGIN = ("administrator ", "/etc/infisical/admin.env")
 
 
@@ -282,7 +282,7 @@ def run(deployment: "Deployment", remedy: str | None = None) -> "list[DeployStep
     Args:
         remedy: what to do about a failed step; None for another run.
 
-    Raises RunFailed as the deployment does.
+    Raises RunFailed as `Deployment.run` does.
     """
     to = console(stderr=True)
     steps = []
@@ -300,7 +300,7 @@ def run(deployment: "Deployment", remedy: str | None = None) -> "list[DeployStep
 def _print_operator_notes(deployment: "Deployment") -> None:
     """Print the sentences that no later command repeats, such as one with an invitation's link.
 
-    If standard output and standard error go to one file, they come after other output.
+    If standard output and standard error go to one file, the sentences come last in it.
     """
     sys.stdout.flush()
     sentences = deployment.journal.operator_notes

@@ -96,8 +96,8 @@ def _webhook(file: Path | None) -> str:
 
 
 def _watch(every: int) -> None:
-    # Each check runs in a process of its own, so that its connections and logins end with it. The
-    # process has a session of its own, so that Ctrl-C reaches only this process.
+    # Each check runs in a process of its own, so that its connections and logins end with it. Each
+    # such process has its own session, so that Ctrl-C reaches only the process that repeats them.
     command = [sys.executable, *(each for each in sys.argv if each != "--watch")]
     while True:
         subprocess.run(command, check=False, start_new_session=True)

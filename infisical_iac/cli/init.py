@@ -554,7 +554,7 @@ def _upgrade_all(directory: Path) -> Iterator[tuple[Path, tuple[str, Upgraded]]]
             yield pyproject, (text, Upgraded(new, notes))
     for platform, path in repository.WORKFLOWS.items():
         text = read_file(directory / path)
-        # That of a release before took the key from the platform.
+        # A workflow of an earlier release takes the key from the platform.
         if _STORED_KEY in text:
             note = (
                 "it reads an SSH key that is stored at the platform: `infisical-iac init "

@@ -43,7 +43,7 @@ _CORRECTABLE = (
 )
 
 
-# More answers on the mail server and the login, which these ask for too.
+# Further answers, which the questions on the mail server and the login ask for.
 _DETAILS = (
     *("smtp_port", "smtp_tls", "smtp_user", "smtp_from"),
     *("login_client_id", "login_address"),
@@ -90,7 +90,7 @@ class Additions(NamedTuple):
 
 
 class Place(NamedTuple):
-    """A repository, and how its questions are answered.
+    """A repository, and the way in which questions about it are answered.
 
     Attributes:
         yes: whether nothing is asked.
@@ -121,7 +121,7 @@ def extend(
     """Apply the additions and corrections that options give; without any, ask what to do.
 
     Args:
-        platform: whose workflow is written again; empty for none.
+        platform: the platform whose workflow is written again; empty for none.
 
     Raises Refused for a correction that can't be confirmed.
     """
@@ -299,7 +299,7 @@ def report_pipeline(found: Pipeline | None, environment: str) -> None:
     """Print what is left to do for the workflows.
 
     Args:
-        environment: whose `/operations` they read; empty without a domain.
+        environment: the environment whose `/operations` they read; empty without a domain.
     """
     if not environment:
         echo(
@@ -411,7 +411,7 @@ def _find_changes(
     """Return the settings that follow from answers, and the text of known_hosts by its path.
 
     Args:
-        values: the settings as they are.
+        values: the present settings.
     """
     ask = partial(ask_question, given, place.yes)
     defaults = default_settings()

@@ -163,16 +163,16 @@ def parse_choice(value: str, most: int) -> int:
 
 
 def show_difference(path: str, before: str, after: str) -> None:
-    """Print which lines of a file differ, as `find_differences` returns them."""
+    """Print the lines of a file that differ, as `find_differences` returns them."""
     for line in find_differences(path, before, after):
         echo(f"  {line}")
 
 
 def find_differences(path: str, before: str, after: str, context: int = 0) -> list[str]:
-    """Return which lines of a file differ, with the values of possible secrets masked.
+    """Return the lines of a file that differ, with the values of possible secrets masked.
 
     Args:
-        context: the number of lines around them.
+        context: the number of unchanged lines before and after each difference.
     """
     old, new = (_mask_long_values(text).splitlines() for text in (before, after))
     lines = unified_diff(old, new, path, path, "now", "then", lineterm="", n=context)
@@ -211,7 +211,7 @@ def write_files(files: Mapping[Path, str]) -> None:
 
 
 def read_file(file: Path) -> str:
-    """Return the text of a file with its line ends as they are; empty if there is none."""
+    """Return the text of a file with its line ends; empty if there is no file. Raises FileError."""
     try:
         return file.read_bytes().decode()
     except FileNotFoundError:
@@ -223,12 +223,12 @@ def read_file(file: Path) -> str:
 
 
 class TestedServer(NamedTuple):
-    """The server that was given.
+    """A server that a person or an option named, with the results of its test.
 
     Attributes:
         host_key: None if the server was not tested.
-        others: who else uses its Docker; None if nobody could log in.
-        isolation: what the Infisical on it answered; None if there is none yet.
+        others: the containers of others on the server; None if nobody could log in.
+        isolation: the method that suits the Infisical on the server; None without Infisical.
     """
 
     server: Server
@@ -327,11 +327,11 @@ def ask_harden(
     """Return the settings that say whether the server itself is managed; none for `auto`.
 
     Args:
-        others: who else uses the server's Docker, which decides the default; None if that is not
-            known.
+        others: the containers of others on the server, which decide the default; None if they are
+            unknown.
     """
     if others is None and given.get("harden") is None:
-        # The first deploy sees it, and its plan says what it leaves off.
+        # The first deploy detects other containers, and its plan lists the parts that are left off.
         return {}
     default = AUTO
     if others is not None:
@@ -400,7 +400,7 @@ def ask_mail(
     """Return the mail server, as the setting; empty for none.
 
     Args:
-        email: the first administrator's address, whose domain the sender's gets by default.
+        email: the first administrator's address; the sender's has the same domain by default.
         current: the previous setting, used for defaults; None for the questions' own.
 
     Raises SettingsError for an option on the mail server without the server.
@@ -446,8 +446,8 @@ def ask_isolation(
 ) -> Isolation:
     """Return the method that keeps a service to its own secrets.
 
-    The default is what the Infisical on the tested server suits, or else `privilege`: a server
-    without Infisical can't be asked before its first deploy, which asks it.
+    The default is the method that suits the Infisical on the tested server. Without Infisical it is
+    `privilege`, and the first deploy queries the new Infisical.
     """
     proposed = tested.isolation if tested else None
     if given.get("isolation") is None:

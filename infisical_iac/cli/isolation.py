@@ -47,8 +47,8 @@ def isolation() -> None:
     """Move the secrets between one project, and one project for each service and environment.
 
     `apply` copies them, and both sides stay readable. Then set `isolation` in your settings, run
-    `infisical-iac apply`, and let each service take its new .infisical.json. `finish` deletes where
-    the secrets came from. Until then, `undo` takes the move back.
+    `infisical-iac apply`, and let each service take its new .infisical.json. `finish` deletes the
+    projects that the secrets came from. Until then, `undo` deletes the new ones instead.
     """
 
 
@@ -131,7 +131,7 @@ def finish(inventory: str, project_file: Path | None, yes: bool, lock: Lock) -> 
 def undo(inventory: str, project_file: Path | None, yes: bool, lock: Lock) -> None:
     """Delete the projects that the secrets went to, and keep those that they came from.
 
-    What was written to the new projects since is named first, because it is deleted with them.
+    It first lists the secrets written to the new projects since, which are deleted with them.
 
     Exit status: 0 when the move is undone; 1 for an error, or if you answer no.
     """
@@ -139,7 +139,7 @@ def undo(inventory: str, project_file: Path | None, yes: bool, lock: Lock) -> No
 
 
 def _keep_lines() -> tuple[list[str], Callable[[str], None]]:
-    """Return a list for the host's audit log, and a function that prints a line into it."""
+    """Return a list for the audit log, and a function that prints a line and appends it there."""
     lines: list[str] = []
 
     def report(line: str) -> None:

@@ -76,11 +76,11 @@ class _ReportingGroup(LazyGroup):
             raise _explain_unknown(error) from None
 
 
-_LEAST_LIKENESS = 0.7  # click suggests `--env` for `--yes` too
+_LEAST_LIKENESS = 0.7  # click itself suggests even `--env` for `--yes`
 
 
 def _explain_unknown(error: click.NoSuchOption) -> click.NoSuchOption:
-    """Return the error on an option that a command lacks, with suggestions that may be meant."""
+    """Return the error on an unknown option, with the names of similar options."""
     name = error.option_name
     close = [
         each
@@ -139,7 +139,8 @@ def main() -> None:
     """
 
 
-# Here, as its commands import the library of Hetzner's API, which their list does not need.
+# The group is here because its modules import Hetzner's API library, which the list of its
+# commands does not need.
 @click.group(
     cls=LazyGroup,
     summaries={

@@ -64,14 +64,14 @@ _STYLES = {"+": "green", "~": "yellow", "-": "red", "✗": "red", "?": "cyan", "
 
 
 def show(lines: Iterable[str], *, stderr: bool = False) -> None:
-    """Print lines, each in the color of its first sign."""
+    """Print lines, each in the color of its first character."""
     to = console(stderr=stderr)
     for line in lines:
         to.print(Text(printable(line), style=_STYLES.get(line[:1], "")))
 
 
 def note_exposed(key: Path) -> None:
-    """Print a note if git would add the key of the hashes, which allows guessing the values."""
+    """Print a note if git would add the key of the hashes: with it, values can be guessed."""
     if git.would_add(key):
         echo(f"Note: git would add {key.name}: add it to .gitignore", err=True)
 
@@ -149,7 +149,7 @@ def _mark_migrated(
     workspace: Workspace,
     plans: Sequence[FoundPlan],
 ) -> list[Source]:
-    """Return the sources, where a proven file that is unchanged since has one note as its finding.
+    """Return the sources. The only finding on a proven, unchanged file is a note.
 
     A proven source is read with the grammar in the plan, because a service that starts by a loader
     of this project no longer shows how the file was read. The report of the migration and the plan
@@ -192,7 +192,7 @@ def _mark_decided(
     workspace: Workspace,
     plans: Sequence[FoundPlan],
 ) -> list[Source]:
-    """Return the sources; findings that a plan next to them has decided are notes."""
+    """Return the sources, with findings that a plan has decided turned into notes."""
     found = trees(paths)
     marked = {each.path: each for each in sources}
     for tree in found:

@@ -201,10 +201,10 @@ def verify(
 
     Values are compared by their hashes, so the files are not needed. Each service's access is
     tested by a login with its own credentials; with INFISICAL_API_URL and without --credentials, it
-    is derived from the service's roles and privileges. The access of other identities and people in
-    the project is always derived so, and that of services that log in by a token of their platform:
-    a note names each. Nothing is changed in Infisical, and no value is shown. The
-    time of a success is written to migration-report.json, for `migrate clean`.
+    is derived from the service's roles and privileges. It is always derived for other identities
+    and people in the project, and for services that log in by a token of their platform: a note
+    names each such service. Nothing is changed in Infisical, and no value is shown. The time of a
+    success is written to migration-report.json, for `migrate clean`.
 
     Exit status: 0 if everything is as planned; 2 if something is not; 1 for an error, or if the
     members of the project can't be read.
@@ -214,7 +214,7 @@ def verify(
     with reach(inventory, project_file, None, needs_admin=False) as reached:
         plan.require_project(file, reached.desired)
         layout = locate(reached.client, reached)
-        # A renamed service is found by its present folder, also while that has the former name.
+        # The secrets of a renamed service are in its new folder, or still in the former one.
         renamed = planned_values(follow_renames(plan, reached.desired))
         actual = read(reached.client, layout, {each[:2] for each in (*planned, *renamed)})
         plan = follow_renames(plan, reached.desired, actual)
@@ -224,7 +224,7 @@ def verify(
         notes = [*access.notes, *unknown_services(plan, reached.desired)]
     problems = [*find_changes(expected, actual, key), *access.problems]
     is_verified = access.is_checked and not problems
-    # The report has the folders from before a rename, or those from after it.
+    # The report has the folders from either before or after a rename.
     either = planned | expected
     mark_verified(file.parent, either, datetime.now(UTC) if is_verified else None)
     if as_json:

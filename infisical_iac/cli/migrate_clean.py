@@ -35,7 +35,7 @@ from infisical_iac.migrate.plan_file import load_key
 from infisical_iac.workspace.load import declared_file, load
 
 _UNVERIFIED = "not all of it was read back: see migration-report.html"
-_NAMED = 10  # of the services on one line
+_NAMED = 10  # the most services that one line names
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 

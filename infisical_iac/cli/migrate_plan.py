@@ -135,7 +135,7 @@ def plan(
         show(_lines(made, compared))
         task = "decide the lines with ? at the top" if undecided else "review it"
         if any(each.decision == "undecided" for each in made.sources):
-            task += ", plan again"  # by this decision the files are read differently
+            task += ", plan again"  # the decision changes how the files are read
         echo(f"Wrote {output}; {task}, then run `infisical-iac migrate apply {output}`.")
     print_notes(_describe_left(former, output.parent, root, sources, kept.lost))
     print_notes(filter(None, [duration]))
@@ -196,7 +196,7 @@ def _compare(
 
 
 def _describe_duration(reached: Reached, compared: Comparison) -> str:
-    """Return a sentence on how long rate limits make `migrate apply`; empty if that is short."""
+    """Return a sentence on how long `migrate apply` takes with rate limits; empty if not long."""
     batches = pack(compared.new, (), {}, datetime.now(UTC).date())
     due = Work((), tuple(batches), {}).count_requests(len({each.environment for each in batches}))
     return reached.client.limiter.describe(due, "`migrate apply`")
@@ -212,7 +212,7 @@ def _describe_left(
     """Yield a note on files of the earlier plan that the new plan no longer has.
 
     Args:
-        lost: the paths of deleted files none of whose keys are in Infisical.
+        lost: the paths of deleted files that have no key in Infisical.
     """
     planned = {Path(os.path.abspath(root / each.path)) for each in sources}
     left = earlier_plan.find_unplanned(earlier, directory, planned) if earlier else []
@@ -228,7 +228,7 @@ def _describe_left(
 
 
 def _list_undecided(made: MigrationPlan) -> Iterator[str]:
-    """Yield the decisions to make; that on a personal file comes before those on its conflicts."""
+    """Yield the decisions to make; one on a personal file replaces those on its conflicts."""
     undecided_files = [each for each in made.sources if each.decision == "undecided"]
     waiting = {each.target for each in undecided_files if find.is_personal(_name(each))}
     for source in made.sources:
@@ -245,7 +245,7 @@ def _list_undecided(made: MigrationPlan) -> Iterator[str]:
 
 
 def _describe_conflicts(source: PlannedSource) -> list[PlannedFinding]:
-    """Return the findings on a file; the text of that on a personal file counts its conflicts."""
+    """Return the findings on a file. One on a personal file gives the number of its conflicts."""
     of_keys = (one for each in source.keys.values() for one in each.findings)
     conflicts = sum(one.kind == PERSONAL_CONFLICT for one in of_keys)
     return [
@@ -293,7 +293,7 @@ def _lines(made: MigrationPlan, compared: Comparison) -> Iterator[str]:
 
 
 def _count_skipped(source: PlannedSource, open_files: Collection[str]) -> str:
-    """Return the numbers of skipped keys, and of those that undecided files decide about."""
+    """Return the numbers of skipped keys, and of keys that wait for a decision on another file."""
     skipped = [each for each in source.keys.values() if each.decision == "skip"]
     others = {*cascades.paths(source)} - {source.path}
     kinds = () if others.isdisjoint(open_files) else (cascades.PERSONAL_OVERRIDE,)

@@ -84,7 +84,7 @@ _LINK = re.compile(r"invitation link for (\S+): ")
 
 
 def explain_links(sentences: Iterable[str]) -> str:
-    """Return the sentence on invitation links that are among other sentences; empty without any."""
+    """Return a sentence on the invitation links among `sentences`; empty if there are none."""
     invited = [found[1] for each in sentences if (found := _LINK.match(each))]
     if not invited:
         return ""
@@ -136,7 +136,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
 @contextmanager
 def answered_by(option: str) -> Iterator[None]:
-    """Raise Refused with the option that answers a question, if standard input ends instead."""
+    """Raise Refused if standard input ends at a question, naming the option that answers it."""
     try:
         yield
     except click.Abort as abort:

@@ -156,7 +156,7 @@ def _refuse_others(
 
     Args:
         known: the fingerprint given as an option. The setting and the host's own key are added.
-        ask: whether to ask the operator if no fingerprint is known; else the kit is refused then.
+        ask: whether to ask the operator if no fingerprint is known, instead of refusing the kit.
     """
     from infisical_iac.backup import kit_host
 

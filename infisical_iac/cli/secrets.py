@@ -51,8 +51,8 @@ def secrets() -> None:
 
     Values are shown by a fingerprint only, and are read from standard input or a prompt, never
     from an argument. Equal values have equal fingerprints. The key of the fingerprints is
-    ./migration.key, as for `infisical-iac migrate`; without it nobody can guess a value from one.
-    A SECRET is its service or folder and its name, such as backend/STRIPE_KEY or
+    ./migration.key, as for `infisical-iac migrate`; without it, nobody can guess a value from its
+    fingerprint. A SECRET is its service or folder and its name, such as backend/STRIPE_KEY or
     /shared/SMTP_PASSWORD.
     """
 
@@ -149,7 +149,7 @@ def _data(secret: StoredSecret, key: bytes) -> dict[str, Any]:
 @secrets.command(
     "set",
     short_help="Write one secret from standard input or a prompt.",
-    # Click would show the value of somebody who gives it here.
+    # Without this, click's error would show a value that is given as an argument.
     context_settings={"allow_extra_args": True},
 )
 @click.argument("secret")

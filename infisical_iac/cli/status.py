@@ -190,10 +190,10 @@ def _ask_for_new_versions(settings: "Settings") -> "Callable[[], list[VersionRep
 def _assess_drift(
     host: "Host", settings: "Settings", facts: "StatusReport | None" = None
 ) -> tuple[Row, list[Row]]:
-    """Return the row on drift, and the rows on what is inside Infisical.
+    """Return the row on drift, and the rows on the content of Infisical.
 
-    They are about access, second factors, and unexpected content of the instance. The access that
-    was read is added to `facts`.
+    The latter are about access, second factors, and unexpected content of the instance. The access
+    that was read is added to `facts`.
     """
     from infisical_iac.core.deployment import prepare
     from infisical_iac.workspace.load import load_declared
@@ -214,7 +214,7 @@ def _assess_drift(
         content = instance(count_undeclared(settings.stack.http_port))
     except UserError as error:
         content = instance(None, error=str(error))
-    # The row on second factors says what these notes do.
+    # The row on second factors makes these notes superfluous.
     notes = [each for each in deployment.journal.access_notes if not each.startswith(PREFIX)]
     granted = access(deployment.journal.foreign, notes)
     inside = settings.workspace

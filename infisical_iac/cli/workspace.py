@@ -290,7 +290,7 @@ def next_step(reached: Reached, made: Iterable[ApiChange]) -> str:
     At a URL it is empty too, since the credentials there are in no known place.
 
     Args:
-        made: the changes of the run: a file can't have the credentials of an identity made in it.
+        made: the changes of the run. No file has the credentials of the identities that it made.
     """
     if reached.remember is None:
         return ""

@@ -233,7 +233,7 @@ def path() -> str:
     return f"{DIRECTORY}/agent-{PROTOCOL}-{sha256(archive()).hexdigest()[:12]}.pyz"
 
 
-# The beginning of the agent. An old Python must be able to parse it, to say that it is too old.
+# The beginning of the agent. An old Python must be able to parse it, to report that it is too old.
 MAIN = """\
 import json, sys
 

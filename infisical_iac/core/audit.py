@@ -70,7 +70,7 @@ def _on_all(write: Callable[..., None], *args: Any, **kwargs: Any) -> None:
                 try:
                     write(*args, **kwargs)
                 except (UserError, *LOST):
-                    continue  # The connection broke just now; the leader's log has the entry.
+                    continue  # The connection has broken; the leader's log has the entry.
 
 
 def _append(event: Event, outcome: Outcome, changes: Sequence[str] = (), reason: str = "") -> None:

@@ -27,9 +27,9 @@ def operator_name() -> str:
 def revision() -> str:
     """Return the version of the tool and of the settings, such as `0.2.0+2e4f64033853`.
 
-    The part behind the plus is the commit of the user's repository, which is the working directory,
-    with `-dirty` if files differ; without git, the part is missing. For a checkout of this project,
-    its commit replaces the version, and the part is missing if the settings are in the checkout.
+    The part after the plus is the commit of the working directory, which is the user's repository,
+    with `-dirty` if files differ. Without git it is missing. In a checkout of this project, the
+    commit replaces the version; there is no second part if the settings are in the checkout too.
     """
     tool = bundle.version() if bundle.IS_INSTALLED else _commit(bundle.ROOT)
     top = _git(Path.cwd(), "rev-parse", "--show-toplevel")

@@ -21,8 +21,8 @@ from infisical_iac.core import host_keys
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.host_keys import ServerKey
 
-# In a host's data: its deployment at Hetzner Cloud, and why nothing may be changed on it. The
-# underscore distinguishes them from settings.
+# Keys of a host's data: its deployment at Hetzner Cloud, and the reason why nothing may be changed
+# on it. The underscore distinguishes them from settings.
 HOST_DEPLOYMENT, HOST_REFUSES = "_deployment", "_refuses_changes"
 
 _REMEDIES = {
@@ -92,14 +92,14 @@ def prepare_connections() -> None:
 
 
 class UnknownKey(NamedTuple):
-    """The key of a server that known_hosts does not have, and the file that would get it."""
+    """A host key that known_hosts lacks, and the file of known hosts that would get it."""
 
     key: ServerKey
     file: Path
 
 
 class _VerifiedKeys(paramiko.MissingHostKeyPolicy):
-    """Accept host keys that are known or accepted by their fingerprints.
+    """A policy that accepts only host keys that are known, or accepted by their fingerprints.
 
     Raises ConnectError, which pyinfra reports as it is, with the UnknownKey or the UserError as its
     second argument.
@@ -113,7 +113,7 @@ class _VerifiedKeys(paramiko.MissingHostKeyPolicy):
         except UserError as error:
             client.close()
             raise ConnectError(str(error), error) from None
-        # The server ends a connection without a login after a while; a person takes longer.
+        # The server would end the connection before a person has answered.
         client.close()
         accepted = host_keys.read_accepted_fingerprints()
         raise ConnectError(str(host_keys.refuse_unknown([found.key], accepted)), found)
@@ -122,7 +122,7 @@ class _VerifiedKeys(paramiko.MissingHostKeyPolicy):
 def _load_host_keys(files: Sequence[str]) -> paramiko.HostKeys:
     """Return the host keys of files without revoked keys, as paramiko ignores `@revoked` lines.
 
-    A revoked key is unknown to the client then, so that _VerifiedKeys decides on it.
+    So a revoked key is unknown to the client, and _VerifiedKeys decides on it.
     """
     places = [*map(Path, files), host_keys.default_file(), host_keys.GLOBAL_FILE]
     revoked = {each.base64 for each in host_keys.list_revoked(places)}
@@ -138,7 +138,7 @@ _pyinfra_loads = ssh_client.get_host_keys
 
 
 class _VerifyingClient(ssh_client.SSHClient):
-    """pyinfra's client, which would add every unknown host key to known_hosts."""
+    """pyinfra's SSH client, which by itself would add every unknown host key to known_hosts."""
 
     def set_missing_host_key_policy(self, policy: Any) -> None:
         # Keep a `StrictHostKeyChecking no` of the inventory or of ssh_config.

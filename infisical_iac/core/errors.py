@@ -17,7 +17,7 @@ parsed is a finding about that file and no error of a run: `dotenv.text.FileRefu
 
 import re
 
-# Control characters of the layout, which terminals may see.
+# Control characters that lay out text, and are safe to print.
 LAYOUT = "\n\t"
 
 # The beginnings of the remedy in a sentence: "what: do this", "what; if so, do this", "what, so do
@@ -35,9 +35,9 @@ _REMEDY = re.compile(
     rf"|, so (?=(?:{_VERBS})\b)|, and (?=`infisical-iac )"
 )
 
-# The credentials in an address, before its host: everything after "//", with blanks if the address
-# is quoted; without "//", everything that has a colon. A user of SSH or SFTP without a password is
-# no secret, and neither is the digest of an image.
+# The credentials before the host of an address. After "//" they are all of the text up to the "@",
+# also with blanks if the address is quoted. Without "//" they have a colon. A user of SSH or SFTP
+# without a password is no secret, and neither is the digest of an image.
 _ONLY_A_USER = r"(?:(?<=ssh://)|(?<=sftp://))[^\s:/@'\"]+@(?![^'\"\n]*@)"
 _LOGIN = re.compile(
     rf"""
@@ -77,8 +77,8 @@ class UserError(Exception):
             one that begins with it and a dot. A run that is refused has the code of its reason.
         ends_run: whether the error ends the whole deploy if an operation raises it; else the deploy
             does everything that does not need that operation.
-        blocks_others: whether operations that need the one that raises it are blocked too. They are
-            not where a change is refused, and what runs stays as it is.
+        blocks_others: whether operations that need the one that raises it are blocked too. False
+            for a refused change: what runs stays as it is.
         part: the part of the deploy that the error blocks; empty for all of it.
     """
 
@@ -124,7 +124,7 @@ class FileError(UserError):
 
 
 class Refused(UserError):
-    """The state of the hosts does not allow what was asked for; nothing was changed."""
+    """The state of the hosts does not allow the action; nothing was changed."""
 
     code = "refused"
 

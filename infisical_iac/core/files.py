@@ -24,8 +24,8 @@ _AFTER_A_NAME = re.compile(r"[\"']?\s*(:|=(?!=*\s*$))")
 _PRIVATE_WORD = r"pass|secret|token|key|credential|auth|private|pin"
 # The values of these names are always masked.
 _PRIVATE = re.compile(rf"(?i)([\w-]*(?:{_PRIVATE_WORD})[\w-]*[\"']?\s*[:=]\s*)(\S.*)")
-# Names whose value is not a secret if the line holds nothing else, and the value has the form given
-# here. Elsewhere a text of this form may be a password.
+# Names whose value is no secret, if it has the form given here and the line holds nothing else.
+# Elsewhere, a text of this form may be a password.
 _PUBLIC = {
     r"(?i:(?:[a-z_-]+[_-])?port|published|target)": r"\d{1,5}",
     r"(?i:(?:[a-z_-]+[_-])?version)": r"v?\d{1,5}(?:\.\d{1,5}){0,3}",
@@ -62,9 +62,11 @@ def diff(actual: str, desired: str) -> str:
     """Return the unified diff from the actual to the desired text.
 
     In lines that would be removed, words that the desired text lacks are masked: somebody else may
-    have written a secret there. Names of values are shown, and so are harmless values: images with
-    their versions, addresses of networks, and ports, the site's address and e-mail addresses after
-    a name that says so. Lines that would be added hold no secret.
+    have written a secret there. Lines that would be added hold no secret.
+
+    Names of values are never masked, and neither are harmless values: common words, small numbers,
+    images with their versions and network addresses; and, after the name of such a value, ports,
+    versions, the site's address and e-mail addresses.
     """
     known = set(_WORD.findall(desired))
     lines = unified_diff(actual.splitlines(), desired.splitlines(), lineterm="", n=1)
@@ -131,12 +133,12 @@ def question_for(files: Sequence[File]) -> Question[dict[str, PathState]]:
 
 
 def text_question(path: str) -> Question[dict[str, str]]:
-    """Return the question for the text of a file, which `read_text` has if it is asked ahead."""
+    """Return the question that `read_text` asks, so that it can be asked ahead."""
     return question(texts, paths=[path])
 
 
 def read_text(path: str) -> str:
-    """Return the text of a file of the current host, which nobody prints; empty without it.
+    """Return the text of a file on the current host, without printing it; empty if there is none.
 
     It is read now, unless it was asked ahead and the run has changed nothing since.
     """

@@ -34,8 +34,8 @@ _SECONDS = 10.0
 _SALT_BYTES = 20
 _FINGERPRINT = re.compile(r"SHA256:[A-Za-z0-9+/]{43}")
 
-# All modules that connect raise paramiko's errors as sentences, and import this one. paramiko logs
-# them too, with a traceback, which Python prints in a process that has no log.
+# Every module that connects imports this one, and raises paramiko's errors as sentences. paramiko
+# also logs them with a traceback, which Python prints in a process that has no log.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
 
 
@@ -120,7 +120,7 @@ def name_in_known_hosts(address: str, port: int = 22) -> str:
 
 
 def parse_known_hosts(text: str, file: Path) -> list[KnownHost]:
-    """Return the lines of a file of known hosts that name a key; others are passed over."""
+    """Return the lines of a file of known hosts that name a key; other lines are skipped."""
     found = []
     for number, line in enumerate(text.splitlines(), start=1):
         words = line.split()

@@ -35,7 +35,7 @@ from infisical_iac.core.topology import InventoryHosts, hook, topology_of
 
 
 class _Errors(logging.Handler):
-    """Collect the errors that were logged, as plain text."""
+    """A log handler that collects errors as plain text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,10 +62,10 @@ _MOST_QUESTIONS = 10
 
 
 class _HostKeyErrors(BaseStateCallback):
-    """Collect the hosts that were not connected to because of a host key.
+    """The hosts that were not connected to because of a host key.
 
     Attributes:
-        unknown: the unknown keys, by host; a jump host's key is one of the host behind it.
+        unknown: the unknown keys, by host; a jump host's key is listed under the host behind it.
         refused: the errors about keys that can't be accepted.
     """
 
@@ -216,10 +216,11 @@ def _connect_hosts(
 
 
 def _connect_verified(state: State) -> None:
-    """Connect to all hosts of the state; a person is asked for each unknown host key.
+    """Connect to all hosts of the state, and ask a person about each unknown host key.
 
     No other host waits for the answer: a host with an unknown key is connected to once the key is
     accepted.
+
     Raises PyinfraError if no host is connected, and Refused for a key that is not accepted.
     """
     errors = _HostKeyErrors()

@@ -17,8 +17,8 @@ from infisical_iac.core.change import Change, Unknown, UpToDate, with_names
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.images import Images
 
-# By part of the deploy, the parts that it can't do anything without. In a part that needs itself,
-# each operation needs the earlier ones.
+# The parts that each part of the deploy needs. In a part that needs itself, each operation needs
+# the earlier ones.
 _NEEDS = {
     # Without the volume, Docker would create its data on the host's own disk.
     "Docker": ("Docker", "Data volume"),
@@ -35,7 +35,7 @@ _NEEDS = {
     # Credentials need the identities of the project.
     "Credentials": ("Workspace",),
 }
-# By part, the parts that it needs only while it can't see what it works on. As long as Infisical
+# The parts that each part needs only while it can't inspect its objects. As long as Infisical
 # answers, its content is compared and changed, even if its containers are blocked.
 _NEEDS_TO_SEE = {
     "Bootstrap": ("Stack", "Swarm", "Docker", "Data volume"),
@@ -46,7 +46,7 @@ _NEEDS_TO_SEE = {
 }
 # Parts that need nothing of the cluster's other nodes.
 _OF_EACH_HOST = ("Docker",)
-# Containers go on with the files that Caddy has.
+# Independent of the rest of the Stack: containers keep running with the files that Caddy has.
 _ASIDE = "Stack | Configure the ingress"
 
 
@@ -211,8 +211,9 @@ class Journal:
 
     @property
     def blocked_parts(self) -> list[Change]:
-        """The blocked operations, each with its reason, and single objects that only a person can
-        correct. A part that waits for another one is listed once, not once for each operation.
+        """The blocked operations with their reasons, and objects that only a person can correct.
+
+        A part that waits for another one is listed once, not once for each operation.
         """
         found: dict[tuple[str, str], Change] = {}
         for plan in self.plans.values():
@@ -273,7 +274,7 @@ class Journal:
             planned = {(str(change), change.diff) for each in others for change in each.changes}
             plan.changes = [each for each in plan.changes if (str(each), each.diff) not in planned]
         if not plan.blocked:
-            # Compared by name, since the reason of a change may differ by now.
+            # Compared by name, because the reason of the same change may differ between two plans.
             left = [change.what for change in plan.changes]
             for change in before.changes:
                 if change.what in left:

@@ -41,7 +41,7 @@ class Refusal(PyinfraError):
     __traceback__ = property(lambda self: None, lambda self, value: None)
 
 
-# The decisions of an operation, given the state of the host: see journal.py.
+# The decisions of an operation, given the state of the host (see journal.py).
 Commands = Iterator[Decided]
 
 
@@ -92,7 +92,7 @@ def decide_changes(
 def shared_fact(fact: type[FactBase[T]], **arguments: Any) -> T:
     """Return a fact that several operations read, without reading it again.
 
-    The answer of the agent's look ahead counts, if it has one. Once the run has made a change, the
+    An answer from `agent.look_ahead` is used if there is one. Once the run has made a change, the
     fact is read each time.
     """
     if agent.is_answered(asked := agent.fact_question(fact, **arguments)):

@@ -65,7 +65,7 @@ class Override:
 def find_file(shipped: Path) -> Path:
     """Return the file to render for one of the tool's templates: the user's, if there is one.
 
-    The user's file has the same path. So it counts only for the very template that it replaces.
+    The user's file has the same path, so it replaces only that template.
     """
     path = shipped.relative_to(TEMPLATES)
     own = FOLDER / path

@@ -65,7 +65,7 @@ def write(path: str, content: str, *, mode: str = "600", check: str = "") -> Non
 
 
 def _forget_answers() -> None:
-    """Have the agent asked again for what it has answered before this change."""
+    """Discard the answers of the agent, which a change may make outdated."""
     if ctx_host.isset():  # type: ignore[no-untyped-call]
         journal.current().answers.clear()
 

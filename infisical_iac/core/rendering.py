@@ -48,9 +48,9 @@ def digest(content: str) -> str:
 def template(name: str, **values: object) -> str:
     """Return `templates/<slice>/<name>.j2` rendered with `values`; a missing value is an error.
 
-    In a page, a template whose name ends in `.html`, values are escaped, and credentials in
-    addresses masked. A template of the user's repository replaces the one with its name. Raises
-    FileError if the user's can't be rendered.
+    If the name ends in `.html`, values are escaped, and credentials in addresses are masked. A
+    template of the user's repository replaces the tool's template of the same name. Raises
+    FileError if the user's template can't be rendered.
     """
     is_page = name.endswith(".html")
     environment = Environment(
@@ -64,7 +64,7 @@ def template(name: str, **values: object) -> str:
     )
     try:
         return environment.get_template(f"{name}.j2").render(values)
-    except Exception as error:  # a template of the user's is a program, which can raise anything
+    except Exception as error:  # a user's template is a program, which can raise anything
         if found := _find_own_line(error):
             file, line = found
             own = overrides.name_of(Path(file))
@@ -77,7 +77,7 @@ def template(name: str, **values: object) -> str:
 
 
 def _mask(value: object) -> object:
-    """Return a value of a page as it may be shown; what is escaped already was masked before."""
+    """Return a text as a page may show it; other values, such as escaped text, stay as they are."""
     return printable(mask_logins(value), keep=LAYOUT) if type(value) is str else value
 
 

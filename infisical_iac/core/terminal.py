@@ -85,7 +85,7 @@ def confirm(question: str, *, default: bool = False, err: bool = False) -> bool:
     return click.confirm(shown, default=default, err=err)  # noqa: TID251
 
 
-# The key of click's context, which lasts for one run of the program, for a printed answer.
+# The key in click's context, which lasts for one run, that is set once an answer was printed.
 _ANSWERED = f"{__name__}.answered"
 
 

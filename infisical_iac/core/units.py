@@ -123,7 +123,7 @@ def bring_up(
     """Yield the changes that `running` makes, given the states of the units.
 
     Args:
-        changing: the units whose configuration the run changes before.
+        changing: the units whose configuration the run changes first.
     """
     for unit in units:
         verbs = _due(states.get(unit), will_be_stale=unit in changing)

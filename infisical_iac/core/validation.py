@@ -22,7 +22,7 @@ _BOUNDS = {
     "less_than": ("lt", "must be below"),
 }
 _MOST_CHARACTERS = 60
-# By the kind of problem, the types of the value that a trailing comma turned into a tuple.
+# By the kind of problem, the types of a value that a trailing comma may turn into a tuple.
 _SCALARS: dict[str, list[list[type]]] = {
     "string": [[str]],
     "int": [[int]],

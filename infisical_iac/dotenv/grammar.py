@@ -105,8 +105,8 @@ class Grammar(ABC):
         packages: the packages that read by it, by their language.
         node_calls: functions of Node itself that read by it, such as ("process", "loadEnvFile").
         python_calls: functions of its Python package; their arguments may turn interpolation off.
-        mentions: patterns of what stays in code that reads `.env` by it without naming the file;
-            `migrate clean` lists the places.
+        mentions: patterns of code that reads `.env` by it without naming the file; `migrate clean`
+            lists the places.
         uninterpolated: the grammar of these functions without interpolation, or "".
         commands: the command lines that pass files to such a program.
         reads_compose_files: whether it reads the files that a compose file names or has next to it.

@@ -69,7 +69,7 @@ def read(data: bytes, name: str, environ: Mapping[str, str] = _NOTHING) -> Readi
 
     Args:
         data: the bytes of the file.
-        name: of the grammar, one of GRAMMARS.
+        name: the name of the grammar, one of GRAMMARS.
         environ: the environment of the program, in which references are looked up.
 
     Raises ValueError for an unknown grammar. No bytes raise an error: if the parser refuses the

@@ -58,7 +58,7 @@ class Finding(NamedTuple):
 
 
 def after(pattern: re.Pattern[str], text: str, position: int) -> int:
-    """Return where the match at a position ends; the position itself if there is none."""
+    """Return the end of the match at a position; the position itself if there is none."""
     match = pattern.match(text, position)
     return match.end() if match else position
 
@@ -109,16 +109,17 @@ class Text:
         raise FileRefused(Finding(self.line(position), kind, "", message, remedy))
 
     def step(self, position: int) -> None:
-        """Count the work of parsing one part of a value, which begins at a position. Raises
-        FileRefused.
+        """Count the work of parsing one part of the value that begins at a position.
+
+        Raises FileRefused if a value takes too much work.
         """
         self._spend(_WORK_OF_A_PART, position)
 
     def count_replacement(self, value: str, line: int) -> None:
         """Count the work for one step in replacing the references of a value.
 
-        The real parsers take quadratic time, or never end, for certain values. Such a file is
-        refused.
+        The real parsers take quadratic time, or never end, for certain values. Raises FileRefused
+        for a file with such values.
         """
         self._work += len(value) + _WORK_OF_A_REFERENCE
         if self._work > _MOST_WORK:

@@ -25,7 +25,7 @@ _TYPESCRIPT = (".ts", ".mts", ".cts", ".tsx")
 _MOST_WORK = 100_000
 """The most progress reports of the parser for one file: ordinary code of 6 MiB takes fewer."""
 _PIECE = 1 << 10  # bytes that the parser gets at once
-_LONGEST = 30  # parts of a chain of names
+_LONGEST = 30  # the most parts of a chain of names
 
 FUNCTIONS = frozenset(
     {
@@ -58,7 +58,7 @@ Path = tuple[str, ...]
 "node:process". The awaited result of a function ends with "()"."""
 
 _BUILTIN = frozenset({"process", "util"})
-_MEANINGS = 50  # of one name: only minified code has more
+_MEANINGS = 50  # the most of one name; only minified code has more
 # The names in a chain that may lead to the environment, to secrets or to a loader.
 _ROOTS = frozenset({*_BUILTIN, "Bun", "import.meta", "config", "()"})
 _CLAUSES = ("import_clause", "import_require_clause")
@@ -137,7 +137,7 @@ def _dialects(ending: str, text: str) -> tuple[Dialect, Dialect | None]:
 
 
 class _Parser:
-    """Parse the texts of one file, with a limit on the work for all of them."""
+    """A parser of the texts of one file, with a limit on the work for all of them."""
 
     def __init__(self, most_work: int) -> None:
         self._left = most_work

@@ -48,7 +48,7 @@ _BARE = "The name has no value: Compose passes on that of its own environment, i
 
 
 class ComposeReferences:
-    """Replace references in values by the values of the environment or the file."""
+    """The replacement of references by values of the environment or the file."""
 
     def __init__(self, text: Text, environ: Mapping[str, str]) -> None:
         self.values: dict[str, str] = {}
@@ -60,7 +60,7 @@ class ComposeReferences:
         """Return a value with its references replaced, and count the undefined ones.
 
         Args:
-            line: of the value in the text.
+            line: the line of the value in the text.
 
         Raises FileRefused if Compose would refuse the file.
         """
@@ -197,7 +197,7 @@ def _name(text: Text, start: int) -> tuple[str, int, bool]:
     end = after(_NAME, text.text, begin)
     key, separator = text.text[begin:end].rstrip(_TRIMMED), text.text[end : end + 1]
     if not separator:
-        # Compose takes a name that the file ends with for the value of the name "".
+        # If the file ends with a name, Compose reads that as the value of the name "".
         key, end = "", begin - 1
     elif separator not in "=:\n":
         _refuse(text, start, "A character that a name can't have")

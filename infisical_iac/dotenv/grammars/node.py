@@ -22,7 +22,7 @@ _EQUALS_OR_END = re.compile(r"[=\n]")
 
 
 class _OfNode(Grammar):
-    """Decode and order as Node does, for both grammars here."""
+    """The decoding and order of Node, for both grammars here."""
 
     _mark = "The byte order mark becomes a part of the first name."
     _keeps_mark = True
@@ -37,8 +37,8 @@ class _OfNode(Grammar):
 class NodeEnvFile(_OfNode):
     """The grammar of `node --env-file`, process.loadEnvFile and util.parseEnv in Node 20.20.
 
-    Earlier releases, 22.0 to 22.15 and 23 have further differences in odd lines; of the two
-    grammars here, this one is the nearer to them.
+    Earlier releases, 22.0 to 22.15, and 23 read some odd lines differently; of the two grammars
+    here, this one is the closest to them.
     """
 
     name = "node-env-file"

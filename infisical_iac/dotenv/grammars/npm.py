@@ -61,7 +61,7 @@ _VITE = "which has Node's own parser read before it replaces references"
 
 
 class _Npm(Grammar):
-    """Parse with npm dotenv's parser, for all grammars here."""
+    """The parser and order of npm dotenv, for all grammars here."""
 
     def parse(self, text: Text, environ: Mapping[str, str]) -> list[Entry]:
         return _assignments(text)
@@ -217,7 +217,7 @@ def _entry(text: Text, name: re.Match[str], end: int) -> Entry:
 
 
 def _unquote_lines(value: str) -> str:
-    """Return a value that is not in quotes, but whose lines may be, without the quotes of these.
+    """Return an unquoted value without the quotes around lines in it.
 
     dotenv's pattern takes the line and paragraph separators of Unicode for line ends.
     """
@@ -240,7 +240,7 @@ def _find_quote(value: str) -> Quote:
 
 
 class Expansion:
-    """Replace the references in values, one value after the other.
+    """The replacement of references in values, one value after the other.
 
     Args:
         values: the values that references see besides the environment's; results are added.
@@ -254,7 +254,7 @@ class Expansion:
         """Add the value of a key with its references replaced.
 
         Args:
-            line: of the value in the text.
+            line: the line of the value in the text.
 
         Raises FileRefused if that takes too much work.
         """

@@ -35,7 +35,7 @@ _Reference = tuple[int, int, str, str | None]
 
 
 class _Python(Grammar):
-    """Decode as python-dotenv does, for both grammars here."""
+    """The decoding of python-dotenv, for both grammars here."""
 
     _refuses_bytes = True
 

@@ -27,7 +27,7 @@ _EXPORT = re.compile(r"export[ \t]++(?=[A-Za-z_])")
 _NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*+)(=?)")
 _END = re.compile(r"[ \t]*+(?:(?<=[ \t])#[^\n]*+)?(?:[\n;]|\Z)")
 
-# A word.
+# The parts of a word.
 _PLAIN = re.compile(r"(?:[^ \t\n;&|<>()'\"\\$`~{]++|\\.)++", re.DOTALL)
 _DOUBLE = re.compile(r"(?:[^\"\\$`]++|\\.)++", re.DOTALL)
 _SINGLE = re.compile(r"'([^']*+)'")
@@ -67,7 +67,7 @@ class ShellValue:
 
 @dataclass
 class Word:
-    """A value with references replaced, and as written without quotes and backslashes."""
+    """A word, with references replaced and as written; both without quotes and backslashes."""
 
     end: int
     read: list[str] = field(default_factory=list)
@@ -83,7 +83,10 @@ class Word:
 
 
 class Words:
-    """Read words with the values assigned so far. Raises FileRefused for words it must not read."""
+    """A reader of words, with the values assigned so far.
+
+    Raises FileRefused for a word that must not be read.
+    """
 
     def __init__(self, text: Text, environ: Mapping[str, str]) -> None:
         self.values: dict[str, str] = {}

@@ -15,14 +15,14 @@ store() {
     replace "$1.new" "$1"
 }
 
-# Moves the file $1 to $2. After a power cut, the old file can't be back.
+# Moves the file $1 to $2. A power cut can't bring the old file back.
 replace() {
     sync "$1"
     mv -f "$1" "$2"
     sync "$(dirname "$2")"
 }
 
-# Removes files. After a power cut, they can't be back.
+# Removes files. A power cut can't bring them back.
 discard() {
     rm -f -- "$@"
     for gone; do

@@ -7,8 +7,8 @@ set -u
 umask 077
 exec 9>>"$1"
 IFS= read -r holder
-# Succeeds if process $2 is a run that holds the lock $1. Another process may have the number by
-# now; and the host's maintenance has the file open too, but not in its command line.
+# Succeeds if process $2 is a run that holds the lock $1. The number may belong to
+# another process. The host's maintenance has the file open too, but not in its command line.
 is_run() {
     tr '\0' '\n' 2>/dev/null <"/proc/$2/cmdline" | grep -qxF "$1" &&
         find "/proc/$2/fd" -lname "$1" 2>/dev/null | grep -q .

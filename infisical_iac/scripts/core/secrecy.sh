@@ -5,7 +5,7 @@ as_in_logs() {
     sed 'p; s/[\\"]/\\&/g; s/\t/\\t/g; p; s/&/\\u0026/g; s/</\\u003c/g; s/>/\\u003e/g'
 }
 
-# Prints every key of this host, a line each, in all forms that logs have it in.
+# Prints every key of this host, one per line, in each form that logs may contain.
 all_keys() {
     for key in "$root"/keys/*; do
         test ! -f "$key" || { cat "$key"; echo; }
@@ -13,7 +13,7 @@ all_keys() {
 }
 
 # Prints the lines of standard input that contain no key; none at all if no key is known. The keys
-# are passed in a here-document rather than a file of its own: the disk may be full.
+# are passed in a here-document rather than in a file, because the disk may be full.
 without_secrets() {
     grep -vFf /dev/fd/3 3<<KEYS || true
 $(all_keys)
