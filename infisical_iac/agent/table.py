@@ -38,7 +38,7 @@ class Check:
     waits_for_runs: bool = False
 
 
-# The name of the check that no message of which goes to the target that it is about.
+# Alerts of this check never go to the target that they are about.
 DELIVERY = "delivery"
 # The checks that see nothing without Docker.
 OF_CONTAINERS = ("container", "flapping")

@@ -142,7 +142,7 @@ def _read_all(client: Client, ids: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def _read(client: Client, id: str) -> dict[str, Any] | None:
-    found = client.find(f"/api/v1/identities/{id}")  # it may be deleted since it was listed
+    found = client.find(f"/api/v1/identities/{id}")  # it may be gone since it was listed
     return found and dict(found["identity"])
 
 
@@ -251,7 +251,7 @@ class ClientSecret:
         return self.created + timedelta(seconds=self.ttl) if self.ttl else None
 
     def works(self, now: datetime) -> bool:
-        """Return whether the client secret works at a moment, with no limit on its logins."""
+        """Return whether the client secret has not expired and has no limit on its logins."""
         return self.uses_limit == 0 and (self.ends is None or now < self.ends)
 
 
