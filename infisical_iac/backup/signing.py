@@ -167,7 +167,7 @@ def trust_question(signer: str) -> str:
 
 
 def refuse_unasked(signer: str) -> FileError:
-    """Return the error for a kit of an unknown key if nobody can be asked."""
+    """Return the error for a kit signed by an unknown key when nobody can be asked."""
     return FileError(
         f"the kit is signed by {signer}, and nothing shows that this is the deployment's key: "
         f"give the fingerprint that was noted with --fingerprint, or as the setting {SETTING!r}; "

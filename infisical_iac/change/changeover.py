@@ -177,7 +177,7 @@ class Changeover(ABC):
         return manifest.parse(self.step("take", release, doing=f"use the dump of {release}"))
 
     def end(self) -> list[str]:
-        """End a change that was proven or rolled back, and remove what need not be kept.
+        """End a change that was proven or rolled back, and remove releases and images not needed.
 
         Returns sentences about data that were given up earlier and are kept or removed now.
         """
@@ -210,10 +210,9 @@ class Changeover(ABC):
     def recover(self) -> str:
         """Complete an interrupted change or roll it back; return the clause about the data.
 
-        New data that are in place already may have been written to: they stay in place if they
-        pass the checks, and otherwise are given up, which keeps them next to the old ones. Raises
-        RunFailed if the change can neither be completed nor rolled back. The clause is empty for a
-        completed change.
+        New data that are already in place may have received writes. They stay if they pass the
+        checks; otherwise they are given up, but kept next to the old ones. Raises RunFailed if the
+        change can neither be completed nor rolled back. The clause is empty for a completed change.
         """
         data = ""
         if self.unfinished.phase == "swapped":

@@ -125,9 +125,9 @@ def refuse_other_schema(release: Release, migrations: int) -> None:
 
 
 def find_surplus(releases: Sequence[Release], keep: int, needed: Collection[str]) -> Surplus:
-    """Return what can be removed besides the newest `keep` releases and `keep` failed changes.
+    """Return the releases and images that can be removed.
 
-    Images that are `needed` stay.
+    The newest `keep` releases and `keep` failed changes stay, and so do images that are `needed`.
     """
     whole = [each for each in releases if each.manifest]
     failed = [each for each in releases if not each.manifest]

@@ -70,8 +70,8 @@ class KeyHolders:
 def rotate_repositories(key: Key, holders: KeyHolders) -> list[str]:
     """Replace the password of all repositories, and return sentences about it.
 
-    Raises RunFailed: with nothing changed if a repository does not open, otherwise with the
-    password that opens the repositories then. The host's file always opens them.
+    Raises RunFailed. Nothing is changed then if a repository does not open; otherwise the error
+    says which password opens the repositories. The password in the host's file always does.
     """
     own, names = holders.own_repositories(), _targets()
     _refuse_unreachable(names, own)
@@ -91,8 +91,8 @@ def rotate_repositories(key: Key, holders: KeyHolders) -> list[str]:
 def recover_repositories(unfinished: UnfinishedRotation, holders: KeyHolders) -> str:
     """End an interrupted rotation, and return a sentence on how it ended.
 
-    Raises RunFailed if a repository does not answer. The host's file still opens that repository,
-    and a later run ends the rotation.
+    Raises RunFailed if a repository does not answer. The password in the host's file still opens
+    that repository, and a later run ends the rotation.
     """
     own, key, names = holders.own_repositories(), unfinished.key, _targets()
     if unfinished.way == "undo":
