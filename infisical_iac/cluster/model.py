@@ -68,7 +68,7 @@ class Cluster:
     Attributes:
         nodes: all nodes, data nodes first by number.
         me: the current host's node.
-        leader: the node that does what is done only once for the cluster.
+        leader: the node that runs the steps which the cluster needs only once.
         ipvs: whether all kernels can balance connections.
         esp: whether all kernels can encrypt an overlay network.
         pool: the range of its overlay networks, in CIDR notation.
@@ -239,7 +239,7 @@ def choose_leader(names: Sequence[str], observed: Mapping[str, SwarmState]) -> s
 
 
 def is_converging(observed: Mapping[str, SwarmState]) -> bool:
-    """Return whether managers are about to meet, so that observing again soon shows more.
+    """Return whether managers are about to find each other, so that it is worth observing again.
 
     That is so if a majority of the managers can be reached and the would-be leader
 

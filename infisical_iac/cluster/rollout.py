@@ -73,7 +73,7 @@ def _do(*step: str, doing: str, stdin: str | None = None) -> str:
     return run(script("cluster-stack", *step), doing=doing, stdin=stdin)
 
 
-# A node that was killed while it led a rotation needs these files to end it, so it keeps them.
+# A node that was killed while it led a rotation keeps these files, as it needs them to end that.
 _FORGET = """\
 test -e /var/lib/infisical-rotation/state ||
     test "$(sha256sum </etc/infisical/keys/postgres_password)" != {} ||

@@ -43,8 +43,8 @@ from infisical_iac.workspace.preflight import Preflight, preflight
 def end_swarm(stamp: str) -> list[str]:
     """Remove the cluster's services, and take its hosts out of the swarm, the current one last.
 
-    The other hosts then delete their keys and records, which the current one has. It can be
-    repeated after an interruption. Raises CommandFailed.
+    The other hosts then delete their keys and records; the current host has the same ones. It can
+    be repeated after an interruption. Raises CommandFailed.
 
     Args:
         stamp: the suffix for the names of kept volumes; empty to keep none.
@@ -203,7 +203,7 @@ def end(direction: Direction) -> list[str]:
 
 _PAUSES = "Infisical pauses while its database is dumped and loaded, and while it starts"
 
-# By host name: the results of the checks before its migration, and the hosts that are proven.
+# The results of the checks before a migration by host, and the hosts whose data are proven.
 _before: dict[str, Before | None] = {}
 _proven: set[str] = set()
 
@@ -543,7 +543,7 @@ def prove(known: Preflight, direction: Direction) -> None:
             name="Prove that every secret is read as before",
         )
     if direction == "out":
-        # Until the proof, the single host may have to serve again, which uses them.
+        # Not before the proof: the single host may have to serve again, and uses these secrets.
         remove_unused_secrets(known)
 
 

@@ -44,7 +44,7 @@ from infisical_iac.workspace.preflight import report
 class ClusterSite(host_site.Site):
     """One host of a cluster, as a run knows it.
 
-    It holds what stack.yaml is rendered from, except for what only the leader knows.
+    It holds the inputs of stack.yaml, except for those that only the leader knows.
 
     Attributes:
         tls: the TLS level that the services are brought to.
@@ -161,7 +161,7 @@ def keep_running_version(site: ClusterSite) -> ClusterSite:
 
 
 def inputs(site: ClusterSite, found: ClusterStackState) -> StackInputs:
-    """Return the inputs for stack.yaml, with what the leader knows.
+    """Return the inputs for stack.yaml, with those that only the leader knows.
 
     Before the first roll-out, unknown values are placeholders.
     """
