@@ -1,4 +1,4 @@
-"""Decide which alerts begin, repeat and end, from what the checks find. Pure.
+"""Decide which alerts begin, repeat and end, from the problems that the checks find. Pure.
 
 An alert is sent once when it begins, again after a time, and once when it ends. It ends once its
 problem was absent in two evaluations, so that a service that comes and goes makes one alert.
@@ -71,7 +71,7 @@ def advance(
     is_silent: bool = False,
     ignored: Collection[str] = (),
 ) -> tuple[AlertBook, list[AlertNotice]]:
-    """Return the alerts after an evaluation of all checks, and what is to be sent.
+    """Return the alerts after an evaluation of all checks, and the notices to send.
 
     Nothing is sent during a silence. After it, alerts that still last are sent, and so are the ends
     of alerts that were sent before it. While a run is at work, the alerts of checks that wait for
@@ -139,7 +139,7 @@ def _alert(check: Check, problem: Problem, now: float) -> Alert:
 
 
 def remember(history: History, observed: Observed) -> History:
-    """Return the history with what was observed now.
+    """Return the history with the present observations added.
 
     Starts of containers are not counted while a run is at work, because it causes them.
     """

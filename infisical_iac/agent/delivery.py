@@ -342,7 +342,7 @@ def beat(url: str, means: Means, problem: str) -> str:
     as the body.
 
     Args:
-        problem: the sentence on what is wrong; empty if nothing is.
+        problem: a sentence on the critical alerts; empty if there are none.
     """
     parts = urlsplit(url)
     if "/api/push/" in parts.path:

@@ -76,7 +76,7 @@ class HealthFacts:
         given_up: a line `given-up <volume> <since> <writes> <images>` for each volume with data
             that were given up.
         disk: of Docker's file systems, the one with the least free space.
-        holder: the first line of the host's lock file while it is held; empty for nobody.
+        holder: the first line of the host's lock file while it is held; else empty.
         credentials: when each client secret that expires was made and ends, as UTC timestamps, by
             the name of its file.
         certificate_ends: when the served certificate expires; None if none is served.

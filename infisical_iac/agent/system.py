@@ -184,7 +184,7 @@ class Table:
 
 @observation
 def firewall(runner: Runner, *, ruleset: str) -> Table:
-    """Return the firewall's actual table, and the one that a ruleset for `nft -f` would make.
+    """Return the firewall's actual table, and the table that a ruleset for `nft -f` would make.
 
     The ruleset is loaded and listed in a network namespace of its own, where it affects nothing.
     This is necessary because only listings of the same nft can be compared.

@@ -143,7 +143,7 @@ def _secrets(sent: Any) -> Iterator[str]:
                 yield from _secrets(value)
 
 
-# Warnings of single retries help nobody: people see the error of the last try.
+# Warnings about single retries are of no use: the error of the last try is reported.
 logging.getLogger("stamina").setLevel(logging.ERROR)
 
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
@@ -244,7 +244,10 @@ class Client:
         return self._retry("POST", path, _may_pass, json=json)
 
     def location(self, path: str) -> str | None:
-        """Send a GET once; return where its answer redirects to, None for another answer."""
+        """Send a GET once; return where its answer redirects to, None for another answer.
+
+        Raises Unreachable.
+        """
         try:
             with self.limiter.turn("GET", path):
                 response = self._http.get(path, timeout=self._timeout, follow_redirects=False)
@@ -326,7 +329,7 @@ class Client:
 
 
 def _was_not_processed(error: Exception) -> bool | float:
-    """Return whether a request may be sent again, or the seconds to wait if the server names them.
+    """Return whether to send a request again, or the seconds to wait first, as the server says.
 
     Only the status 429 shows that the server has not processed a request.
     """

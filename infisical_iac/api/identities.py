@@ -225,7 +225,7 @@ class ClientSecret:
     """A client secret as the server lists it, without its value.
 
     Attributes:
-        changed: when the server last wrote to it, which it does at each login.
+        changed: when the server last changed the entry, as it does at each login.
         uses: how many logins there were, of `uses_limit` if that is not 0.
         ttl: how many seconds it lives; 0 for ever.
         prefix: the first characters of its value.

@@ -172,7 +172,8 @@ class NewApp:
     def turn_on(self, code: str) -> None:
         """Verify the app by its present code, and have every login ask for one from now on.
 
-        Raises ApiError, with the status 400 for a wrong code.
+        Raises ApiError, with the status 400 for a wrong code, and UserError if logins still need
+        no code.
         """
         self.person.post(f"{_APP}/verify", json={"totp": code})
         if self.member is not None:

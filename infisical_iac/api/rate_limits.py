@@ -27,7 +27,7 @@ class RateClass:
 
     Attributes:
         words: the requests, in the plural.
-        fixed: the limit a minute of a class whose limit no license changes; else 0.
+        fixed: the limit a minute, if no license changes it; else 0.
     """
 
     name: str
@@ -88,7 +88,7 @@ _WINDOW = 60.5
 # A refusal for longer than this is none of these rate limits, and no request waits for its end.
 _LONGEST_HOLD = 120.0
 _REFUSED = 429
-# The seconds after which a request that waits for another one's answer looks again.
+# The seconds between the checks of a request that waits for the answer to another one.
 _POLL = 0.02
 _SHORTEST_SLEEP = 0.005
 # Shorter waits are not worth a sentence.
@@ -124,7 +124,7 @@ class _Budget:
     def most(self) -> float:
         """Return the number of requests to send in a window.
 
-        One is kept back for the next command, whose first answer then shows that no more are left.
+        One is kept back for the next command: its first answer then shows that no more are left.
         """
         return inf if self.limit is None else max(1, self.limit - 1)
 

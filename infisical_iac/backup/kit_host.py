@@ -137,7 +137,10 @@ def read() -> KitContents:
 
 
 def choose_recipients(given: Sequence[Recipient], settings: BackupSettings) -> list[Recipient]:
-    """Return the recipients of a kit: the given ones, or those of the settings."""
+    """Return the recipients of a kit: the given ones, or those of the settings.
+
+    Raises FileError if there are none.
+    """
     to = [*given] or [parse(each) for each in settings.recovery_recipients]
     if not to:
         raise FileError(

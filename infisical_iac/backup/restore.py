@@ -344,7 +344,7 @@ def go_back(site: Site) -> str:
     session.forget()
     if phase != "begun":
         complete(site.settings.workspace.admin_email, restoring.more)
-    # After a killed rollback, the phase no longer says whether the data had been swapped.
+    # After a killed rollback, the phase does not show whether the data had been swapped.
     touched = phase in ("data", "backing", "back")
     kept = "".join(f" {each}" for each in describe_kept_data(said.splitlines()))
     return restoring.serve_again(touched=touched, kept=kept)

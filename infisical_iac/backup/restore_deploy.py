@@ -133,7 +133,7 @@ def restore_proof(*, desired: Workspace, site: Site) -> Commands:
 
     Then it opens the edge, and reports access that the restore reverted. Raises CheckFailed if the
     administrator can't log in, a secret can't be read, the canary was altered, or the public
-    address no longer answers. The restore has not ended then, and can be undone.
+    address has stopped answering. The restore has not ended then, and can be undone.
 
     Example:
         restore_proof(

@@ -100,9 +100,9 @@ class KnownFingerprints:
     """The known fingerprints of the deployment's signing key; each may be empty.
 
     Attributes:
-        given: the one of the option `--fingerprint`.
-        setting: the one of the setting `recovery_fingerprint`.
-        own: the one of the host's own key.
+        given: from the option `--fingerprint`.
+        setting: from the setting `recovery_fingerprint`.
+        own: of the host's own key.
         unsigned: whether a kit without a signature, of the earlier format, may be used.
     """
 

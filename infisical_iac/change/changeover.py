@@ -33,8 +33,8 @@ from infisical_iac.workspace.checks import Before
 
 DIRECTORY = "/var/lib/infisical-upgrade"
 PROJECT = "infisical-upgrade"
-# After an interruption, nobody knows what could be read before the change. The deployer must be
-# able to log in, though.
+# After an interruption, it is unknown which secrets could be read before the change. The deployer
+# must be able to log in, though.
 UNKNOWN = Before({}, public=False)
 
 
@@ -159,7 +159,7 @@ class Changeover(ABC):
         snapshot.clean(DIRECTORY, PROJECT)
 
     def load_next_to_data(self, data: Release | None) -> None:
-        """Load a dump next to the data: that of `data`, or by default that of the live data.
+        """Load a dump next to the data: the dump of `data`, or by default that of the live data.
 
         Raises Refused if the dump needs another encryption key than the host's.
         """
@@ -190,7 +190,7 @@ class Changeover(ABC):
 
     @contextmanager
     def or_back(self) -> Iterator[None]:
-        """Roll back if the context fails, and raise RunFailed that names what runs then."""
+        """Roll back if the context fails, and raise RunFailed that names the version that runs."""
         try:
             yield
         except (UserError, KeyboardInterrupt) as error:

@@ -109,7 +109,7 @@ def assess_image(image: PinnedImage, tags: Sequence[str]) -> VersionReport:
 def _limit_to_reachable_release(
     report: VersionReport, newest: str, tags: Sequence[str]
 ) -> VersionReport:
-    """Return the report with the newest release that an upgrade reaches in one step, and a note."""
+    """Return the report, limited to releases that an upgrade reaches in one step, with a note."""
     obstacle = find_obstacle(report.pinned, newest)
     if not obstacle:
         return report

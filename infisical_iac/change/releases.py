@@ -179,7 +179,7 @@ class _Refused(NamedTuple):
 # From this version on, a release migrates the database by itself when it starts.
 FIRST: Numbers = (0, 111, 0)
 
-# Versions that nobody should run.
+# Versions that must not be deployed.
 BROKEN = (
     _Refused(
         (0, 110),
@@ -234,7 +234,7 @@ def list_version_changes(was: Images, desired: Images, *, same_bytes: bool) -> d
     neither counts as a change.
 
     Args:
-        same_bytes: whether the desired image of Infisical is the one that runs, by another name.
+        same_bytes: whether the desired image of Infisical is the running one by another name.
     """
     found = {}
     if was.infisical != desired.infisical and not same_bytes:

@@ -48,7 +48,7 @@ _CLOSED_FILE = f"{DIRECTORY}/closed.yaml"
 
 @dataclass(frozen=True)
 class VersionChange:
-    """The images that run, the desired Compose file, and the release whose data it gets."""
+    """The running images, the desired Compose file, and the release whose data are loaded."""
 
     was: Images
     compose: str
@@ -188,10 +188,10 @@ UNSEEN = Unknown("whether a version changes can be seen once the last change has
 
 @contextmanager
 def refusing(was: Images) -> Iterator[None]:
-    """Turn a UserError into a refusal of the change, and keep the images in `was`.
+    """Turn a UserError into Refused for the change of version, and keep the images in `was`.
 
-    Only the change of version is refused: the run still compares and repairs everything else,
-    other settings of the stack included. An error that ends the whole run is raised as it is.
+    Only that change is refused: the run still compares and repairs everything else, other settings
+    of the stack included. An error that ends the whole run is raised as it is.
     """
     try:
         yield

@@ -163,7 +163,7 @@ class _OnCluster(Changeover):
     def close(self) -> None:
         """Close the edge of every node if the data were swapped.
 
-        Otherwise Infisical goes on serving, and what is written stays.
+        Otherwise Infisical goes on serving, and writes are kept.
         """
         if self._has_exchanged_data():
             edge.close_on(self.settings, self.site.names)
@@ -197,7 +197,10 @@ class _OnCluster(Changeover):
         return describe_given_up(kept, f"{then} ({'; '.join(sentences)})" if sentences else then)
 
     def _revert(self, reason: CheckFailed) -> str:
-        """Replace data that the old version can't use with the dump from before."""
+        """Replace data that the old version can't use with the dump from before the change.
+
+        Raises a UserError.
+        """
         logger.info(f"{host.print_prefix}The old version can't use the data any more: {reason}")
         then = self.take(self.unfinished.release)
         manifest.refuse_difference(then, self.load())

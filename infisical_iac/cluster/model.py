@@ -160,7 +160,7 @@ class ManagedNode:
 
     @property
     def trouble(self) -> str:
-        """Return what is wrong with the node, in a word; empty if nothing is."""
+        """Return the problem of the node, such as `down` or `drained`; empty if there is none."""
         if self.status != "ready":
             return self.status
         if self.availability != "active":

@@ -162,7 +162,7 @@ def go_back(found: UnfinishedScaling, timeout: int, *, removing_cluster: bool = 
 
 
 def read_served() -> str:
-    """Return the start of the migration whose data an abandoned cluster has served.
+    """Return the start of the undone migration whose data the cluster has served.
 
     Empty if the cluster never served, so that it has no data.
     """
@@ -386,8 +386,8 @@ def proof(
 
 
 def _prove(direction: Direction, settings: Settings, project: str, names: Sequence[str]) -> None:
-    # A resumed migration no longer knows what could be read before it, but the deployer must be
-    # able to log in.
+    # For a resumed migration it is unknown which secrets could be read before it, but the deployer
+    # must be able to log in.
     before = _before.get(host.name, Before({}, public=False))
     out = direction == "out"
     # The settings of the topology that serves now, as its secrets are checked.

@@ -125,7 +125,7 @@ def decide(
 
 
 def spread(cluster: Cluster) -> tuple[str, ...]:
-    """Copy what a command has changed on the leader, the current host, to the other data nodes.
+    """Copy the state of the leader, which is the current host, to the other data nodes.
 
     Returns the names of the hosts that got the state. Raises CommandFailed.
     """

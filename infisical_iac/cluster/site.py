@@ -42,7 +42,7 @@ from infisical_iac.workspace.preflight import report
 
 @dataclass(frozen=True)
 class ClusterSite(host_site.Site):
-    """One host of a cluster, as a run knows it.
+    """A host of a cluster, for one run.
 
     It holds the inputs of stack.yaml, except for those that only the leader knows.
 
@@ -222,7 +222,7 @@ def _bring_back(cluster: Cluster) -> None:
             _wait_until_seen(cluster, member.id, _PATIENCE_SECONDS)
             return
         except CommandFailed as error:
-            # The other nodes may need what runs there for their majority.
+            # The other nodes may need the services on this one for their majority.
             others = [each for each in cluster.nodes if each.number and each != cluster.me]
             missing = [
                 each.name for each in others if not each.up or each.is_cut_off

@@ -68,7 +68,7 @@ class SwarmState:
         wal: if it is not the primary, the timeline and position of its last written record; (0, 0)
             if unknown.
         state: of Docker's engine in a swarm: `active`, `locked`, …; `error` if it can't start in
-            the swarm any more, `inactive` without a swarm, empty if no engine answers.
+            the swarm, `inactive` without a swarm, empty if no engine answers.
         expired: whether the error is an expired certificate.
         early: whether the error is a certificate that, by the host's clock, is not valid yet.
         live_restore: whether its containers would survive a stop of the engine, which Swarm does
