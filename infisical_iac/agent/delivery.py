@@ -82,7 +82,7 @@ def notification(notice: AlertNotice, of: str) -> Notification:
 
 @dataclass(frozen=True)
 class MailServer:
-    """The server that sends mails, as the setting `smtp` names it."""
+    """The server that sends mails, from the setting `smtp`."""
 
     host: str
     port: int

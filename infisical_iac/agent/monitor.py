@@ -249,7 +249,7 @@ def deliver(memory: MonitorMemory, config: Config, now: float) -> MonitorMemory:
 def _send_all(
     receiver: Receiver, waiting: Sequence[Undelivered], means: Means
 ) -> tuple[list[Undelivered], str]:
-    """Send to a target in order; return the unsent ones, and why the last attempt failed."""
+    """Send notifications in order; return the unsent ones, and why the last attempt failed."""
     begin = time.monotonic()
     for number, each in enumerate(waiting):
         if time.monotonic() - begin > _TARGET_SECONDS:

@@ -2,9 +2,9 @@
 
 The server limits requests a minute, by client address and by class of route. Its counters are fixed
 windows: they begin with a request and end a minute later, when it counts from zero. Here a request
-counts while it is in flight and for a minute after its answer, so that the server counts fewer in
-each of its windows. No library fits: pyrate-limiter 4.5 counts the beginnings of requests at rates
-that never change, and aiolimiter 1.3 is for asyncio.
+counts while it is in flight and for a minute after its answer, so that no window of the server can
+count more. No library fits: pyrate-limiter 4.5 counts the beginnings of requests at rates that
+never change, and aiolimiter 1.3 is for asyncio.
 """
 
 import re

@@ -308,7 +308,7 @@ class ClusterRestoreSite(RestoreSite):
         return kit_host.of_cluster(super().files(kit))
 
     def keep_keys(self) -> None:
-        """Share the keys, unless the cluster has data: a new leader would need their keys."""
+        """Share the keys, unless the cluster has data: a new leader needs the keys of those."""
         if not self.site.cluster.has_databases:
             self.site.share()
 

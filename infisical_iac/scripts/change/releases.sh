@@ -8,7 +8,8 @@
 #                                   the database
 #   releases.sh given_up            prints data that were given up, as given-up.sh does
 #   releases.sh migrations          prints the number of migrations of the database
-#   releases.sh present             prints those ids on standard input that secrets in it have
+#   releases.sh present             reads ids of secrets on standard input, and prints those that
+#                                   the database has
 #   releases.sh make <release>      makes a release of the running version, without its dump
 #   releases.sh list                prints the releases for change/releases.py
 #   releases.sh reset <release>     gives its images their names back; prints the missing ones
