@@ -10,8 +10,8 @@ A call is one JSON object on standard input, and its answer is one on standard o
     {"protocol": 1, "answers": [{"value": {"/etc/hosts": {"kind": "regular file", …}}}]}
 
 A failed call is answered with a code, a message and a remedy, and the other calls with their
-values. The agent is no daemon: it ends with the request. A timer calls it with `--monitor`, and it
-watches the host. Secrets are only on standard input and output, never in arguments or in the
+values. The agent is no daemon: it ends with the request. A timer calls it with `--monitor` to watch
+the host. Secrets are passed only on standard input and output, never in arguments or in the
 environment of a program.
 
 A call names a function that `runner.observation` marks. The operator's side imports these functions

@@ -1,4 +1,4 @@
-"""Decide which alerts begin, repeat and end, from what the checks find. Pure.
+"""Decide which alerts begin, repeat and end, from the problems that the checks find. Pure.
 
 An alert is sent once when it begins, again after a time, and once when it ends. It ends once its
 problem was absent in two evaluations, so that a service that comes and goes makes one alert.
@@ -25,7 +25,7 @@ class Alert:
     """A problem that lasts.
 
     Attributes:
-        text: the sentence on it, as it is now.
+        text: the current sentence on the problem.
         since: when it began, or was first seen.
         sent: when it was last sent; 0.0 if it was not, as during a silence.
         absent: since when the problem is gone; 0.0 if it is not.
@@ -42,7 +42,7 @@ class Alert:
 
     @property
     def key(self) -> str:
-        """Return its name, which `alerts_ignored` may have."""
+        """Return the name of the alert, which the setting `alerts_ignored` may list."""
         return f"{self.check}:{self.subject}" if self.subject else self.check
 
 
@@ -57,7 +57,7 @@ class AlertNotice:
 
 @dataclass(frozen=True)
 class AlertBook:
-    """The alerts that last, and when problems were first seen that do not last long enough yet."""
+    """The lasting alerts, and when newer problems were first seen, both by the alert's key."""
 
     alerts: Mapping[str, Alert] = field(default_factory=dict)
     seen: Mapping[str, float] = field(default_factory=dict)
@@ -71,10 +71,11 @@ def advance(
     is_silent: bool = False,
     ignored: Collection[str] = (),
 ) -> tuple[AlertBook, list[AlertNotice]]:
-    """Return the alerts after an evaluation of all checks, and what is to be sent.
+    """Return the alerts after an evaluation of all checks, and the notices to send.
 
-    Nothing is sent during a silence. What lasts is sent after it, and so is the end of what was
-    sent before it. While a run is at work, checks that wait for runs keep their alerts as they are.
+    Nothing is sent during a silence. After it, alerts that still last are sent, and so are the ends
+    of alerts that were sent before it. While a run is at work, the alerts of checks that wait for
+    runs stay as they are.
 
     Args:
         repeat: the seconds after which an alert is sent again.
@@ -117,7 +118,7 @@ def advance(
 
 
 def _frozen_checks(observed: Observed) -> set[str]:
-    """Return the names of the checks that begin and end no alert now."""
+    """Return the names of the checks that may neither begin nor end an alert at the moment."""
     waiting = (each.name for each in CHECKS if each.waits_for_runs)
     return {
         *(waiting if observed.is_changing else ()),
@@ -126,7 +127,7 @@ def _frozen_checks(observed: Observed) -> set[str]:
 
 
 def _found(observed: Observed, frozen: Collection[str]) -> Iterator[tuple[int, Alert]]:
-    """Yield the alert for each problem, with the seconds that it must last before."""
+    """Yield for each problem the seconds that it must last, and its alert."""
     for check in CHECKS:
         for problem in () if check.name in frozen else check.find(observed, check.threshold):
             yield max(check.wait, problem.wait), _alert(check, problem, observed.now)
@@ -138,9 +139,9 @@ def _alert(check: Check, problem: Problem, now: float) -> Alert:
 
 
 def remember(history: History, observed: Observed) -> History:
-    """Return the history with what was observed now.
+    """Return the history with the present observations added.
 
-    The starts of containers while a run is at work do not count: it causes them.
+    Starts of containers are not counted while a run is at work, because it causes them.
     """
     return History(dict(_starts(history, observed)), _samples(history, observed))
 
@@ -158,7 +159,7 @@ def _starts(history: History, observed: Observed) -> Iterator[tuple[str, list[fl
 
 
 def _samples(history: History, observed: Observed) -> list[tuple[float, int]]:
-    """Return the samples of the disk, of which one is taken every ten minutes."""
+    """Return the samples of the disk's free space; one is taken every ten minutes."""
     known = [(at, free) for at, free in history.disk]
     if observed.facts.disk.size and (
         not known or observed.now - known[-1][0] >= _SAMPLE_SECONDS or known[-1][0] > observed.now

@@ -1,4 +1,4 @@
-"""Find problems of a host in what was observed there. Pure; `table.py` has the table of checks."""
+"""Find problems in the observed state of a host. Pure; `table.py` has the table of checks."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,14 +12,14 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 _GIB = 1024**3
 # Docker starts the containers after a boot.
 _BOOT_SECONDS = 3 * MINUTE
-# A run of this project that holds the lock for longer no longer makes the checks wait.
+# Checks wait at most this long for a run of this project that holds the lock.
 _LONGEST_RUN = 2 * HOUR
 _FLAPPING_SECONDS = 15 * MINUTE
-# A container that is starting gets this long until it must be healthy.
+# A starting container gets this long to become healthy.
 _STARTING_SECONDS = 5 * MINUTE
-# The time that the growth of a disk is measured over, and the least that it takes to tell it.
+# The period over which the growth of a disk is measured, and the shortest one that shows it.
 _GROWTH_SECONDS, _LEAST_GROWTH_SECONDS = DAY, 6 * HOUR
-# `backup` and `drill` report the failures of these.
+# The checks `backup` and `drill` report the failures of these units.
 _REPORTED_UNITS = ("infisical-backup.service", "infisical-drill.service")
 
 
@@ -30,7 +30,7 @@ class Expectations:
     Attributes:
         services: the services that must run as containers of the Compose project.
         served_name, port: the name and port of the certificate; no name if there is none to check.
-        serves: whether this host must serve the certificate, rather than something before it.
+        serves: whether this host must serve the certificate, rather than a proxy in front of it.
         is_short_lived: whether the certificate lives for hours only, and is renewed in time.
         backup_targets: the names of the targets that this host saves in.
         timers: the timers that must run.
@@ -50,7 +50,7 @@ class History:
     """The remembered observations.
 
     Attributes:
-        starts: when the containers of each service were seen to have started newly.
+        starts: the recent times at which containers were started, by service.
         disk: the free bytes of the fullest disk, by the time of the observation.
     """
 
@@ -60,7 +60,7 @@ class History:
 
 @dataclass(frozen=True)
 class Observed:
-    """All that the checks look at, as it was at the time `now`."""
+    """The input of the checks, as observed at the time `now`."""
 
     now: float
     facts: HealthFacts
@@ -116,7 +116,7 @@ def find_containers(seen: Observed, seconds: float) -> Iterator[Problem]:
         elif there.health == "unhealthy":
             yield Problem(f"{service} is unhealthy", service)
         elif there.health == "starting":
-            # It begins no alert for a while, and ends none.
+            # A starting container begins no alert for a while, and ends none.
             yield Problem(f"{service} is starting", service, wait=_STARTING_SECONDS)
 
 
@@ -161,10 +161,10 @@ def find_disk_growth(seen: Observed, days: float) -> Iterator[Problem]:
 
 
 def seconds_until_full(samples: Sequence[tuple[float, int]], now: float) -> float | None:
-    """Return when a disk will be full at its present growth; None if it does not grow.
+    """Return the seconds until a disk is full at its present growth; None if it does not grow.
 
-    One large write, such as of a new image, is no growth: it must go on over the whole time and
-    over the last third of it.
+    One large write, such as a new image, is not growth: the free space must shrink over the whole
+    period and over its last third. The slower of these two rates counts.
 
     Args:
         samples: the free bytes by the time of the observation, oldest first.

@@ -1,7 +1,7 @@
 """Send alerts to their targets, and the host's heartbeat.
 
-A kind of target is a class: to add one, write a subclass of `Receiver` and add it to RECEIVERS. No
-reason for a failure has the address of a target, which may hold a token.
+To add a kind of target, write a subclass of `Receiver` and add it to RECEIVERS. The reason for a
+failure never contains the address of a target, which may hold a token.
 """
 
 import http.client
@@ -82,7 +82,7 @@ def notification(notice: AlertNotice, of: str) -> Notification:
 
 @dataclass(frozen=True)
 class MailServer:
-    """The server that mails are sent by, as the setting `smtp` has it."""
+    """The server that sends mails, from the setting `smtp`."""
 
     host: str
     port: int
@@ -95,7 +95,7 @@ class MailServer:
 
 @dataclass(frozen=True)
 class Means:
-    """The files and the server that targets are reached with.
+    """The certificate authorities and the mail server that deliveries use.
 
     Attributes:
         authorities: the file of further authorities, in PEM; empty for none.
@@ -146,7 +146,7 @@ class SlackReceiver(WebhookReceiver):
     kind = "slack"
 
     def render(self, notification: Notification) -> dict[str, Any]:
-        # These three signs begin links and names of Slack.
+        # Slack gives these characters a meaning, such as links and mentions.
         text = notification.text
         for sign, name in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
             text = text.replace(sign, name)
@@ -219,7 +219,10 @@ class MailReceiver(Receiver):
 
 
 def _send_mail(server: MailServer, mail: EmailMessage, context: ssl.SSLContext) -> str:
-    """Send a mail; return why it must not be sent, or nothing. Raises OSError and ValueError."""
+    """Send a mail; return why it must not be sent, or an empty string.
+
+    Raises OSError and ValueError.
+    """
     client = _connect(server, context)
     try:
         if server.tls == "none" and _is_public(client.sock):
@@ -230,7 +233,7 @@ def _send_mail(server: MailServer, mail: EmailMessage, context: ssl.SSLContext) 
             client.login(server.user, Path(server.password_file).read_text("utf-8").strip())
         client.send_message(mail)
         with suppress(OSError):
-            # The server has taken the mail, whatever it answers now.
+            # The server has accepted the mail, whatever it answers to QUIT.
             client.quit()
         return ""
     finally:
@@ -287,7 +290,7 @@ def _level(notification: Notification) -> str:
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Refuse redirects: a request that follows one would lose its body, or its address leak."""
+    """Refuse redirects: following one would drop the body or disclose the address."""
 
     def redirect_request(self, *_: Any, **__: Any) -> None:
         return None
@@ -296,11 +299,11 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 def request(
     url: str, means: Means, body: bytes | None = None, headers: Mapping[str, str] = {}
 ) -> str:
-    """Make a request with a body, or a GET without one; return why it failed, or nothing."""
+    """Send a POST, or a GET if there is no body; return why it failed, or an empty string."""
     try:
         handlers: list[Any] = [_NoRedirect]
         if url.startswith("https:"):
-            # Reading all authorities takes longer than the rest of a run.
+            # Only for TLS, because loading all authorities takes longer than the rest of a run.
             handlers.append(urllib.request.HTTPSHandler(context=means.make_context()))
         opener = urllib.request.build_opener(*handlers)
         asked = urllib.request.Request(url, body, {"User-Agent": "infisical-iac", **headers})
@@ -316,7 +319,7 @@ def request(
 
 
 def _reason(error: Exception) -> str:
-    """Return the reason of a failure without a text that may have an address."""
+    """Return the reason for a failure, without text that may contain an address."""
     match error:
         case TimeoutError():
             return "no answer in time"
@@ -332,13 +335,14 @@ def _reason(error: Exception) -> str:
 
 
 def beat(url: str, means: Means, problem: str) -> str:
-    """Call the address of a heartbeat; return why that failed, or nothing.
+    """Call the address of a heartbeat; return why that failed, or an empty string.
 
-    Uptime Kuma gets the state in the query of its push address; all others, as healthchecks.io,
-    get a request to the address itself, or to `/fail` below it with the problem as the body.
+    Uptime Kuma gets the state in the query of its push address. All others, such as
+    healthchecks.io, get a request to the address itself, or to `/fail` below it with the problem
+    as the body.
 
     Args:
-        problem: the sentence on what is wrong; empty if nothing is.
+        problem: a sentence on the critical alerts; empty if there are none.
     """
     parts = urlsplit(url)
     if "/api/push/" in parts.path:

@@ -42,7 +42,7 @@ class PathState:
 def states(
     runner: Runner, *, paths: Sequence[str], patterns: Sequence[str] = ()
 ) -> dict[str, PathState]:
-    """Return the state of each existing path, and of those that match a pattern of their folder.
+    """Return the state of each existing path, including the paths that match a pattern.
 
     Args:
         patterns: such as `/etc/infisical/backup/*.env`; only the last part may have a `*`.
@@ -86,7 +86,7 @@ def _group(number: int) -> str:
 
 
 def _digest(path: Path) -> str | None:
-    # A fifo would not end, and a device has no content of its own.
+    # Reading a fifo might never end, and a device has no content of its own.
     if not path.is_file():
         return None
     try:
@@ -109,7 +109,7 @@ def texts(runner: Runner, *, paths: Sequence[str], patterns: Sequence[str] = ())
 
 MASK = "***"
 _MOST_BYTES = 65536
-# A shorter text would be found in words that are no secret.
+# A shorter secret would also match words that are not secret.
 _FEWEST_CHARACTERS = 8
 _KEYS = "/etc/infisical/keys/*"
 _FILES_OF_SECRETS = tuple(f"/etc/infisical/{each}*.env" for each in ("", "credentials/", "backup/"))
@@ -118,18 +118,21 @@ _SECRET = re.compile(r"[A-Z_]*(?:PASSWORD|SECRET|KEY)=(.*)")
 
 @observation
 def masked_text(runner: Runner, *, path: str) -> str:
-    """Return the beginning of a file, in which each secret of this host is masked."""
+    """Return at most the first 64 KiB of a file, with each secret of this host masked.
+
+    Empty if the file can't be read.
+    """
     try:
         with runner.path(path).open("rb") as file:
             content = file.read(_MOST_BYTES)
     except OSError:
         return ""
     if len(content) == _MOST_BYTES:
-        # A part of a secret would not be recognized.
+        # The last line is dropped, because a cut secret would not be recognized.
         content = content.rpartition(b"\n")[0]
     text = content.decode(errors="replace")
     found = {form for secret in _secrets(runner) for form in _in_logs(secret)}
-    # One secret may be a part of another.
+    # Longest first, because one secret may be a part of another.
     for each in sorted(found, key=len, reverse=True):
         text = text.replace(each, MASK)
     return text
@@ -161,7 +164,7 @@ def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700 if mode == 0o600 else 0o755)
     new = path.with_name(f".{path.name}.new-{os.getpid()}")
     with suppress(FileNotFoundError):
-        new.unlink()  # of a process that died and had the same number
+        new.unlink()  # left by a dead process with the same id
     try:
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with open(descriptor, "wb") as file:

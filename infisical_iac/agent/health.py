@@ -1,4 +1,4 @@
-"""Observe the health of this host, and read what its monitor knows.
+"""Observe the health of this host, and read the report of its monitor.
 
 The health is that of its stack, disks, certificate, credentials, backups, edge and firewall.
 """
@@ -59,7 +59,7 @@ class Running:
 
 @dataclass(frozen=True)
 class DiskSpace:
-    """The space of a file system in bytes, and the place that it was asked for."""
+    """The free and total bytes of the file system that holds the directory `place`."""
 
     place: str = ""
     free: int = 0
@@ -76,7 +76,7 @@ class HealthFacts:
         given_up: a line `given-up <volume> <since> <writes> <images>` for each volume with data
             that were given up.
         disk: of Docker's file systems, the one with the least free space.
-        holder: the first line of the host's lock file while it is held; empty for nobody.
+        holder: the first line of the host's lock file while it is held; else empty.
         credentials: when each client secret that expires was made and ends, as UTC timestamps, by
             the name of its file.
         certificate_ends: when the served certificate expires; None if none is served.
@@ -152,7 +152,7 @@ def facts(runner: Runner, *, served_name: str, port: int, lock: str) -> HealthFa
 def run_shortly(
     runner: Runner, words: Sequence[str], *, stdin: str = "", seconds: int = _SECONDS
 ) -> Output:
-    """Run a program; one that is killed for its time has failed."""
+    """Run a program; return the status 124 if it was killed after `seconds`."""
     try:
         return runner.run(words, stdin=stdin, seconds=seconds)
     except RuntimeError:
@@ -162,7 +162,7 @@ def run_shortly(
 def _containers(runner: Runner, ids: Sequence[str]) -> dict[str, Running]:
     if not ids:
         return {}
-    # Docker fails if a container is removed meanwhile, and prints the others.
+    # Docker fails if a container is removed meanwhile, but prints the others.
     shown = run_shortly(runner, ["docker", "inspect", "--format", "{{json .}}", *ids]).text
     found = [json.loads(line) for line in shown.splitlines() if line.startswith("{")]
     return {each["Config"]["Labels"].get(_SERVICE, ""): _running(each) for each in found}
@@ -273,7 +273,7 @@ def _firewall(runner: Runner) -> str:
 CONFIG = "/etc/infisical/monitoring.json"
 DIRECTORY = "/var/lib/infisical-monitor"
 SILENCE = f"{DIRECTORY}/silence.json"
-# What a run of the monitor leaves for the next one; the second place is for a full disk.
+# The state that a run of the monitor saves for the next one; the second path is for a full disk.
 MEMORIES = (f"{DIRECTORY}/state.json", "/run/infisical-monitor/state.json")
 # node_exporter, as Debian and Ubuntu package it, reads metrics from files in this directory.
 COLLECTED = "/var/lib/prometheus/node-exporter/infisical_monitor.prom"
@@ -281,7 +281,7 @@ COLLECTED = "/var/lib/prometheus/node-exporter/infisical_monitor.prom"
 
 @dataclass(frozen=True)
 class Silence:
-    """A time in which no alert is sent, with the reason and the person who asked for it."""
+    """A period without alerts, its reason, and the person who asked for it."""
 
     until: float
     why: str = ""
@@ -289,7 +289,7 @@ class Silence:
 
 
 def read_silence(runner: Runner, now: float) -> Silence | None:
-    """Return the silence that lasts; None without one, and for a file that can't be read."""
+    """Return the current silence; None without one, and for a file that can't be read."""
     try:
         found = json.loads(runner.text(SILENCE) or "{}")
         silence = Silence(float(found["until"]), str(found["why"]), str(found["by"]))
@@ -316,7 +316,7 @@ class MonitorReport:
 
 @observation
 def report(runner: Runner) -> MonitorReport:
-    """Return what the monitor knows, and the silence that lasts."""
+    """Return the state of the monitor, and the current silence."""
     silence, found = read_silence(runner, time.time()), MonitorReport()
     for path in MEMORIES:
         try:

@@ -1,8 +1,8 @@
 """Watch the host: evaluate the checks, write metrics, send alerts and the heartbeat.
 
-infisical-monitor.service runs it every minute, as the agent with `--monitor`. What it knows is in
-one file, with the alerts that could not be delivered yet. If the disk is full, the file goes to
-/run, so that nobody is told twice.
+infisical-monitor.service runs it every minute, as the agent with `--monitor`. One file holds its
+state, with the notifications that could not be delivered yet. If the disk is full, the file goes
+to /run, so that no alert is sent twice.
 """
 
 import json
@@ -43,7 +43,7 @@ from infisical_iac.agent.table import DELIVERY, OF_JOBS
 
 T = TypeVar("T")
 
-# The longest time that a run spends on one target, with the request that it has begun.
+# A run begins no further request to a target after this time.
 _TARGET_SECONDS = 20
 # Older notifications, and those beyond this number to a target, are dropped.
 _KEPT_SECONDS, _KEPT_NUMBER = 7 * 86400, 200
@@ -95,7 +95,7 @@ class Config:
 
 @dataclass(frozen=True)
 class Undelivered:
-    """A notification that a target has not got yet."""
+    """A notification that a target has not received yet."""
 
     target: str
     made: float
@@ -104,7 +104,7 @@ class Undelivered:
 
 @dataclass(frozen=True)
 class MonitorMemory:
-    """All that a run leaves for the next one.
+    """The state that a run saves for the next one.
 
     Attributes:
         at: when it was written.
@@ -138,7 +138,7 @@ def parse_config(text: str) -> Config:
 
 
 def parse_memory(text: str) -> MonitorMemory:
-    """Return what a run has left; nothing for a text that can't be read."""
+    """Return the state that a run has saved; an empty one if the text can't be read."""
     try:
         found = json.loads(text)
         book = AlertBook(
@@ -159,7 +159,7 @@ def parse_memory(text: str) -> MonitorMemory:
 
 
 def load_memory(runner: Runner) -> MonitorMemory:
-    """Return what the last run has left, which is in /run if the disk was full."""
+    """Return the state that the last run saved, which is in /run if the disk was full."""
     found = [parse_memory(runner.text(path) or "") for path in MEMORIES]
     return max(found, key=lambda each: each.at)
 
@@ -171,7 +171,7 @@ def _save(runner: Runner, memory: MonitorMemory) -> None:
         write(state, text)
         fallback.unlink(missing_ok=True)
     except OSError:
-        # Telling somebody twice is better than not at all.
+        # Without the state, the next run repeats alerts, which is better than sending none.
         with suppress(OSError):
             write(fallback, text)
 
@@ -179,7 +179,7 @@ def _save(runner: Runner, memory: MonitorMemory) -> None:
 def evaluate(
     memory: MonitorMemory, observed: Observed, config: Config, of: str, silence: Silence | None
 ) -> MonitorMemory:
-    """Return what is known after an evaluation, with what is to be sent. Pure."""
+    """Return the state after an evaluation, with the notifications to send. Pure."""
     history = remember(memory.history, observed)
     names = {each.name for each in config.targets}
     failing = {name: each for name, each in memory.failing.items() if name in names}
@@ -207,7 +207,7 @@ def evaluate(
 
 
 def _limit(waiting: Iterable[Undelivered], config: Config, now: float) -> list[Undelivered]:
-    """Leave out what is too old, too much for a target, or for a target of earlier settings."""
+    """Drop notifications that are too old, too many, or for targets that the settings lack."""
     kept: list[Undelivered] = []
     for target in config.targets:
         own = [
@@ -220,9 +220,9 @@ def _limit(waiting: Iterable[Undelivered], config: Config, now: float) -> list[U
 
 
 def deliver(memory: MonitorMemory, config: Config, now: float) -> MonitorMemory:
-    """Send what waits, to all targets at once, and return what is left.
+    """Send the waiting notifications to all targets in parallel, and return the new state.
 
-    The first failure of a target ends this run's attempts there, so that the order is kept.
+    The first failure of a target ends this run's attempts to reach it, which keeps the order.
     """
     receivers = {each.name: RECEIVERS[each.kind](each.name, each.to) for each in config.targets}
     means = Means(config.authorities, config.mail)
@@ -249,7 +249,7 @@ def deliver(memory: MonitorMemory, config: Config, now: float) -> MonitorMemory:
 def _send_all(
     receiver: Receiver, waiting: Sequence[Undelivered], means: Means
 ) -> tuple[list[Undelivered], str]:
-    """Send to a target in order; return what is left, and why the last attempt failed."""
+    """Send notifications in order; return the unsent ones, and why the last attempt failed."""
     begin = time.monotonic()
     for number, each in enumerate(waiting):
         if time.monotonic() - begin > _TARGET_SECONDS:
@@ -260,13 +260,13 @@ def _send_all(
 
 
 def main() -> None:
-    """Make one run on this host, as its timer does; report it in the journal."""
+    """Run the monitor once on this host, and print its lines for the journal."""
     for line in run(Runner(), time.time()):
         print(line, file=sys.stderr)
 
 
 def run(runner: Runner, now: float) -> list[str]:
-    """Evaluate the checks at a time, and send what is to be sent. Return lines for the journal."""
+    """Evaluate the checks, and send alerts and the heartbeat. Return lines for the journal."""
     config = parse_config(runner.text(CONFIG) or "{}")
     expected, of = config.expected, config.of or socket.gethostname()
     observed = Observed(
@@ -281,7 +281,8 @@ def run(runner: Runner, now: float) -> list[str]:
     silence = read_silence(runner, now)
     memory = evaluate(before, observed, config, of, silence)
     _publish(runner, "".join(metrics(memory, observed, silence)))
-    # Saved before anything is sent: a run that is killed sends some of it again, and loses nothing.
+    # Saved before anything is sent: after a killed run, the next one may repeat alerts, but loses
+    # none.
     _save(runner, memory)
     sent = deliver(memory, config, now)
     if sent != memory:
@@ -313,7 +314,7 @@ def _lines(before: MonitorMemory, memory: MonitorMemory, sent: MonitorMemory) ->
 
 
 def _publish(runner: Runner, text: str) -> None:
-    """Write the metrics for Prometheus. A full disk must not keep anything from being sent."""
+    """Write the metrics for Prometheus. A failure is only reported, so that alerts are sent."""
     try:
         write(runner.path(f"{DIRECTORY}/metrics.prom"), text.encode())
         if (collected := runner.path(COLLECTED)).parent.is_dir():

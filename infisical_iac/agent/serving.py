@@ -24,7 +24,7 @@ def main() -> None:
     With `--install <path>`, install this file; with `--monitor`, make one run of the monitor.
     """
     if sys.argv[1:] == ["--monitor"]:
-        # An answer to a request does not need it, and its imports take longer than most answers.
+        # Imported only here: requests don't need it, and its imports take longer than most answers.
         import_module("infisical_iac.agent.monitor").main()
         return
     try:

@@ -60,7 +60,7 @@ def units(
     """Return the state of each unit.
 
     Args:
-        config: the files that a unit reads at its start, by the unit.
+        config: the files that a unit reads at its start, by the name of the unit.
     """
     properties = f"--property={','.join(_PROPERTIES)}"
     shown = runner.run(["systemctl", "show", "--timestamp=us", properties, "--", *names]).text
@@ -184,7 +184,7 @@ class Table:
 
 @observation
 def firewall(runner: Runner, *, ruleset: str) -> Table:
-    """Return the firewall's actual table, and the one that a ruleset for `nft -f` would make.
+    """Return the firewall's actual table, and the table that a ruleset for `nft -f` would make.
 
     The ruleset is loaded and listed in a network namespace of its own, where it affects nothing.
     This is necessary because only listings of the same nft can be compared.
@@ -218,7 +218,7 @@ _SECONDS = "20"
 @observation
 def bans(runner: Runner) -> Bans:
     """Return the jails of fail2ban, and the bans that nftables lacks; none if it does not run."""
-    # The client starts a new Python: one for both questions.
+    # One client for both questions, because each one starts a new Python.
     client = ["timeout", _SECONDS, "fail2ban-client", "-i"]
     said = runner.run(client, stdin="status\nbanned\n")
     listed = runner.run(["nft", "--json", "list", "table", "inet", "f2b-table"])

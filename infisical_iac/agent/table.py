@@ -1,7 +1,7 @@
 """The table of checks on a host, from which its alerts and the rules for Prometheus are made.
 
-To watch something else, write a function in `checks.py` that yields the problems in what was
-observed, and add a row here. `make docs` generates docs/reference/alerts.md and the rules.
+To add a check, write a function in `checks.py` that yields the problems in an `Observed`, and add
+a row here. `make docs` generates docs/reference/alerts.md and the rules.
 """
 
 from collections.abc import Callable, Iterable
@@ -38,7 +38,7 @@ class Check:
     waits_for_runs: bool = False
 
 
-# The name of the check that no message of which goes to the target that it is about.
+# Alerts of this check never go to the target that they are about.
 DELIVERY = "delivery"
 # The checks that see nothing without Docker.
 OF_CONTAINERS = ("container", "flapping")

@@ -12,7 +12,7 @@ from infisical_iac.agent.runner import Runner
 _KIT = "/etc/infisical/recovery-kit.json"
 _ROOT = "/etc/infisical"
 _KEY = "keys/encryption_key"
-# `apply` makes lost service credentials again, so that a change of them asks for no new kit.
+# A change of these needs no new kit, because `apply` re-creates lost service credentials.
 _CREDENTIALS = "credentials/"
 
 
@@ -26,7 +26,7 @@ class Vitals:
         failed_units: the names of systemd's failed units.
         stopped_timers: those timers of this project that should run and do not.
         reboot_due: since when an update asks for a reboot; None if none does.
-        synchronized: whether the clock is synchronized; None if the machine can't tell, as a
+        synchronized: whether the clock is synchronized; None if that is unknown, as in a
             container.
         lock_taken: when the host's lock was last taken; None if it never was.
         kit: why a new recovery kit is due; empty if none is.

@@ -19,8 +19,8 @@ _SECRET_KEYS = {"clientSecret", "password", "secretValue", "accessToken", "token
 _MAKE_ADMIN = "give the deployer the role admin in organization and project"
 _WAIT = "wait a minute, then run again: there were too many requests"
 _CHECK_BEHIND_PROXY = "check whether Infisical runs behind the proxy that answered, then run again"
-# Marks of an answer (its error name or a part of its message), each with its code and what to
-# do about it; the first that fits counts.
+# A mark of an answer (its error name or a part of its message), the code and the remedy. The first
+# row that fits counts.
 _REMEDIES = (
     (
         "temporarily locked",
@@ -93,7 +93,7 @@ def api_error(
     path: str,
     retry_after: float | None = None,
 ) -> ApiError:
-    """Return the error for an answer, with what to do about it where that is known."""
+    """Return the error for an answer, with its code and remedy if these are known."""
     marks = f"{error} {message}"
     known = ((code, advice) for mark, code, advice in _REMEDIES if mark in marks)
     code, remedy = next(known, ("", ""))
@@ -143,7 +143,7 @@ def _secrets(sent: Any) -> Iterator[str]:
                 yield from _secrets(value)
 
 
-# Warnings of single retries help nobody: people see the error of the last try.
+# Warnings about single retries are of no use: the error of the last try is reported.
 logging.getLogger("stamina").setLevel(logging.ERROR)
 
 _TIMEOUT = httpx.Timeout(30.0, connect=10.0)
@@ -152,7 +152,7 @@ _PATIENCE = httpx.Timeout(600.0, connect=10.0)
 _IMPATIENCE = httpx.Timeout(5.0)
 _ATTEMPTS = 4
 _RETRYING_ENDS_AFTER = 60.0
-# How often an attempt sends a request that the server refuses until a time that it names.
+# An attempt sends a request at most this often if the server refuses it and names a time to wait.
 _MOST_TURNS = 2
 
 
@@ -160,7 +160,7 @@ class Client:
     """A client of an Infisical server, with a token or without.
 
     Connections and rate limits are shared by all clients that `with_token` derives. Several threads
-    may use a client at once. A request waits while the limits ask for it, raises ApiError if the
+    may use a client at once. A request waits as the limits require. It raises ApiError if the
     answer is not a success, and Unreachable if there is no answer.
 
     Args:
@@ -244,7 +244,10 @@ class Client:
         return self._retry("POST", path, _may_pass, json=json)
 
     def location(self, path: str) -> str | None:
-        """Send a GET once; return where its answer redirects to, None for another answer."""
+        """Send a GET once; return where its answer redirects to, None for another answer.
+
+        Raises Unreachable.
+        """
         try:
             with self.limiter.turn("GET", path):
                 response = self._http.get(path, timeout=self._timeout, follow_redirects=False)
@@ -326,9 +329,9 @@ class Client:
 
 
 def _was_not_processed(error: Exception) -> bool | float:
-    """Return whether a request may be sent again, or the seconds to wait if the server names them.
+    """Return whether to send a request again, or the seconds to wait first, as the server says.
 
-    A request of any kind may be sent again if the server has not processed it.
+    Only the status 429 shows that the server has not processed a request.
     """
     if not isinstance(error, ApiError) or error.status != 429:
         return False
@@ -336,7 +339,7 @@ def _was_not_processed(error: Exception) -> bool | float:
 
 
 def _may_pass(error: Exception) -> bool | float:
-    """Return the same as `_was_not_processed`, for a request that may be processed twice."""
+    """Return the same for a request that may be processed twice: also after a 5xx or no answer."""
     failed = error.status >= 500 if isinstance(error, ApiError) else isinstance(error, Unreachable)
     return failed or _was_not_processed(error)
 

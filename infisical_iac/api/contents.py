@@ -20,7 +20,7 @@ def project_of(client: Client, id: str) -> Json:
 
 
 def projects(client: Client) -> list[Json]:
-    """Return the projects that hold secrets and that the client may see, as the server lists."""
+    """Return the projects for secrets that the client may see, as the server lists them."""
     answer = client.get("/api/v1/projects", params={"type": "secret-manager"})
     return list(answer["projects"])
 
@@ -109,7 +109,7 @@ def secret(
 
 
 def is_visible(client: Client, project: str, environment: str, folder: str, name: str) -> bool:
-    """Return whether the client may see a secret of a folder, whether or not it is there.
+    """Return whether the client may see a secret of a folder, even if the secret does not exist.
 
     A list of secrets does not show that: for a folder that the client may not see, the list is
     empty too. Asked for one secret, the server answers 403 before it searches for the secret

@@ -142,7 +142,7 @@ def _read_all(client: Client, ids: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def _read(client: Client, id: str) -> dict[str, Any] | None:
-    found = client.find(f"/api/v1/identities/{id}")  # it may be deleted since it was listed
+    found = client.find(f"/api/v1/identities/{id}")  # it may be gone since it was listed
     return found and dict(found["identity"])
 
 
@@ -225,7 +225,7 @@ class ClientSecret:
     """A client secret as the server lists it, without its value.
 
     Attributes:
-        changed: when the server last wrote to it, which it does at each login.
+        changed: when the server last changed the entry, as it does at each login.
         uses: how many logins there were, of `uses_limit` if that is not 0.
         ttl: how many seconds it lives; 0 for ever.
         prefix: the first characters of its value.
@@ -251,7 +251,7 @@ class ClientSecret:
         return self.created + timedelta(seconds=self.ttl) if self.ttl else None
 
     def works(self, now: datetime) -> bool:
-        """Return whether the client secret works at a moment, with no limit on its logins."""
+        """Return whether the client secret has not expired and has no limit on its logins."""
         return self.uses_limit == 0 and (self.ends is None or now < self.ends)
 
 

@@ -76,7 +76,7 @@ def set_login_methods(admin_client: Client, methods: Sequence[str]) -> None:
 
 @dataclass(frozen=True)
 class LoginPage:
-    """The page of a provider that a login leads to: its address, and the client id it is given."""
+    """The login page of a provider: its address, and the client id that it receives."""
 
     address: str
     client_id: str
@@ -111,12 +111,12 @@ def audit_events(
 ) -> Iterator[Mapping[str, Any]]:
     """Yield the events of the organization's audit log in a period, the latest first.
 
-    Without a license nothing is recorded; what an earlier one recorded is still listed. Each
-    question is an event itself, which is listed some seconds later.
+    Without a license nothing is recorded, but events from the time of an earlier license are still
+    listed. Each query is recorded as an event too, and listed some seconds later.
 
     Args:
         end: at most three months after `begin`; None for now, however long ago `begin` is.
-        actor: a kind, `identity` or `user`, and an id, whose events only are yielded.
+        actor: yields only the events of this actor, a kind (`identity` or `user`) and an id.
         page: the number of events that are asked for at once, at most 1000.
 
     Raises UserError after a hundred pages.

@@ -1,8 +1,9 @@
 """Log identities and people in, and set a person's second factor up.
 
 The second factor as measured on the real server: a token without an organization may register an
-app and verify it. That changes nothing at the login before the account says so too, which takes a
-token of an organization. Infisical's own page does so only if the server can send mail.
+app and verify it. A login asks for the app only after a setting of the account demands it, and
+changing that setting takes a token of an organization. Infisical's own page changes it only if the
+server can send mail.
 """
 
 from collections.abc import Mapping
@@ -171,7 +172,8 @@ class NewApp:
     def turn_on(self, code: str) -> None:
         """Verify the app by its present code, and have every login ask for one from now on.
 
-        Raises ApiError, with the status 400 for a wrong code.
+        Raises ApiError, with the status 400 for a wrong code, and UserError if logins still need
+        no code.
         """
         self.person.post(f"{_APP}/verify", json={"totp": code})
         if self.member is not None:
@@ -186,7 +188,7 @@ class NewApp:
 def register_app(client: Client, email: str, password: str) -> NewApp:
     """Log a person in, and register an authenticator app for the account.
 
-    An app that was registered before and is not asked for is replaced.
+    An earlier app that the login does not ask for is replaced.
 
     Raises ApiError (status 400 for a wrong password), Refused for an account with a second factor
     and for an administrator of the server, and UserError for a person without an organization.
@@ -207,7 +209,7 @@ def register_app(client: Client, email: str, password: str) -> NewApp:
         "the personal settings first"
     )
     if selected.get("isMfaEnabled"):
-        # An app that was removed is asked for nevertheless.
+        # The login asks for an app even after it was removed; then a new one can be registered.
         if selected.get("mfaMethod") != "totp":
             raise has_one
     else:

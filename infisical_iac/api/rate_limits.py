@@ -1,10 +1,10 @@
 """Keep requests below the rate limits of an Infisical.
 
 The server limits requests a minute, by client address and by class of route. Its counters are fixed
-windows: they begin with a request and end a minute later, when it counts from zero. This end stays
-below the limit in any minute from the end of an answer to the beginning of a request, so that the
-server counts less in every window. No library fits: pyrate-limiter 4.5 counts the beginnings of
-requests at rates that never change, and aiolimiter 1.3 is for asyncio.
+windows: they begin with a request and end a minute later, when it counts from zero. Here a request
+counts while it is in flight and for a minute after its answer, so that no window of the server can
+count more. No library fits: pyrate-limiter 4.5 counts the beginnings of requests at rates that
+never change, and aiolimiter 1.3 is for asyncio.
 """
 
 import re
@@ -27,7 +27,7 @@ class RateClass:
 
     Attributes:
         words: the requests, in the plural.
-        fixed: the limit a minute of a class whose limit no license changes; else 0.
+        fixed: the limit a minute, if no license changes it; else 0.
     """
 
     name: str
@@ -47,7 +47,8 @@ _CLASSES = (READS, WRITES, SECRETS, _IDENTITIES, _PROJECTS, _LOGINS, _MAILS)
 # The first row that fits a request has its class; None is free of limits. Read in the source of
 # v0.165.16: the `rateLimit` of each route in backend/src/server/routes and backend/src/ee/routes,
 # the limits in server/config/rateLimiter.ts and ee/services/rate-limit/rate-limit-service.ts.
-# There each route has a counter of its own; the vendor describes one for a class, which is less.
+# In that source each route has its own counter. The vendor documents one for each class, which
+# allows fewer requests.
 _ROUTES: tuple[tuple[str, str, RateClass | None], ...] = (
     ("GET", "/api/status", None),
     (".*", "/api/v[34]/secrets(/.*)?", SECRETS),
@@ -84,10 +85,10 @@ def parse_seconds(header: str, longest: float) -> float | None:
 
 # The seconds in which a limit counts: a bit more than the server's, as clocks differ.
 _WINDOW = 60.5
-# Longer pauses than a server's window are no rate limit of the kind that is known here.
+# A refusal for longer than this is none of these rate limits, and no request waits for its end.
 _LONGEST_HOLD = 120.0
 _REFUSED = 429
-# The seconds after which a request that waits for another one's answer looks again.
+# The seconds between the checks of a request that waits for the answer to another one.
 _POLL = 0.02
 _SHORTEST_SLEEP = 0.005
 # Shorter waits are not worth a sentence.
@@ -100,12 +101,12 @@ class _Budget:
 
     Attributes:
         limit: None if it is unknown.
-        ended: when the last answers ended, and stamps for requests of others that the server
-            counted too.
+        ended: when the last answers ended, with a time for each request of another program that
+            the server counted.
         held_until: when the server takes requests again.
         is_known: whether an answer has shown what the server counted before.
         sent: the number of requests so far.
-        due: that number at the end, as far as it was announced.
+        due: the expected value of `sent` at the end of the run, as announced.
         reported: when a wait was reported last.
     """
 
@@ -123,7 +124,7 @@ class _Budget:
     def most(self) -> float:
         """Return the number of requests to send in a window.
 
-        One is left, so that the first answer to the next command shows that nothing else is.
+        One is kept back for the next command: its first answer then shows that no more are left.
         """
         return inf if self.limit is None else max(1, self.limit - 1)
 
@@ -188,7 +189,7 @@ class RateLimiter:
                     budget.ended.append(self._clock())
 
     def announce(self, due: Mapping[RateClass, int], what: str = "this") -> None:
-        """Print how long the requests that are due take, if the limits make that long.
+        """Print how long the due requests take, if the limits make that long.
 
         A sentence is printed once.
 
@@ -311,7 +312,7 @@ class RateLimiter:
         if left is None or reset is None or budget.limit is None:
             return
         self._forget_old(budget)
-        # The server may have counted fewer requests of this program, and none that is not here.
+        # Each request of this program that the server has counted is in `ended` or in flight.
         others = budget.limit - len(budget.ended) - budget.in_flight - left
         budget.ended += [self._clock() + reset - self._window] * others
 
@@ -325,8 +326,8 @@ class Turn:
     def read(self, status: int, headers: Mapping[str, str]) -> bool:
         """Read the limit in an answer.
 
-        Returns whether the server refused the request for now, and the next turn waits as long as
-        it asks.
+        Returns whether the server refused the request for now. The next turn then waits as long as
+        the server demands.
         """
         return self._budget is not None and self._limiter._read(self._budget, status, headers)
 

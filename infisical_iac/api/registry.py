@@ -97,7 +97,7 @@ class RegistryClient:
         Raises as `list_tags` does.
         """
         address = f"/v2/{self._repository}/manifests/{tag}"
-        # Docker Hub counts a GET as a pull, and a HEAD as none.
+        # Docker Hub counts a GET as a pull, but not a HEAD.
         digest = self._ask("HEAD", address).headers.get("Docker-Content-Digest", "")
         if not digest:
             digest = f"sha256:{hashlib.sha256(self._ask('GET', address).content).hexdigest()}"
@@ -169,7 +169,7 @@ class RegistryClient:
         asked = {name: parameters[name] for name in ("service", "scope") if name in parameters}
         asked.setdefault("scope", f"repository:{self._repository}:pull")
         auth = httpx.BasicAuth(*login) if login and is_confidential(realm) else None
-        # Not the registry's client, which sends an earlier token.
+        # A client of its own, because the registry's client would send an earlier token.
         with httpx.Client(timeout=self._timeout) as client:
             answer = self._read(client, "GET", realm, params=asked, auth=auth)
         try:

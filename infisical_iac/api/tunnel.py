@@ -40,8 +40,8 @@ class _ChannelStream(httpcore.NetworkStream):
         self._channel.close()
 
     def get_extra_info(self, info: str) -> Any:
-        # The pool asks before it takes an idle connection again: one with something to read
-        # has been closed by the server.
+        # The pool asks before it uses an idle connection again: the server has closed a connection
+        # that is readable.
         return self._channel.closed or self._channel.eof_received if info == "is_readable" else None
 
 

@@ -5,7 +5,7 @@ A snapshot holds these files, at its root:
     manifest.json      its description, as below
     database.dump      `pg_dump --format custom` of the database `infisical`, uncompressed, because
                        restic compresses and deduplicates it
-    workspace.json     what the deploy remembers of the resources that it manages, if anything
+    workspace.json     the deploy's record of the resources that it manages, if there is one
     encryption_key     only with the setting `backup_with_encryption_key`
 
 The manifest, whose counts are of the same transaction as the dump:
@@ -30,8 +30,8 @@ manifest holds a key; the dump's secrets are encrypted with the encryption key.
 
 On the host:
 
-    /usr/local/lib/infisical-iac/backup*.sh   what systemd's `infisical-backup.service` runs
-    /etc/infisical/backup/backup.conf         targets, retention; `<target>.conf` where each is
+    /usr/local/lib/infisical-iac/backup*.sh   run by systemd's `infisical-backup.service`
+    /etc/infisical/backup/backup.conf         targets, retention; `<target>.conf` has an address
     /etc/infisical/backup/<target>.env        the credentials for S3 or a rest-server
     /etc/infisical/backup/ssh_key             the key for SFTP, made on the host
     /etc/infisical/keys/restic_password       the password of all repositories, made on the host
@@ -39,7 +39,7 @@ On the host:
     /var/lib/infisical-backup/history.jsonl   the results of the last 400 runs, a line each
     /var/lib/infisical-backup/metrics.prom    the same for Prometheus
     /var/lib/infisical-backup/work            the snapshot's files, while a run lasts
-    /usr/local/lib/infisical-iac/drill*.sh    what systemd's `infisical-drill.service` runs
+    /usr/local/lib/infisical-iac/drill*.sh    run by systemd's `infisical-drill.service`
     /var/lib/infisical-drill                  compose.yaml of drills, and last.json and metrics.prom
 
 A recovery kit holds all that a new host needs to read the backups, in one file that can be printed.

@@ -191,10 +191,10 @@ _PARTS = (
 
 
 def configuration(settings: Settings, number: int | None = None) -> Iterator[File]:
-    """Return the files that the scripts on the host read; `number` is that of a cluster's node."""
+    """Return the files that the scripts on the host read; `number` is a cluster node's number."""
     targets = settings.backup.backup_targets
     keep = settings.backup.backup_keep.model_dump()
-    # Targets that all nodes share. A directory is each host's own.
+    # The targets that all nodes share; each host has its own directories.
     shared = " ".join(each.name for each in targets if not each.kind.on_host)
     sharing = {} if number is None else {"NODE": str(number), "SHARED": shared}
     yield _variables(
@@ -234,7 +234,7 @@ def list_leader_credentials(targets: Collection[BackupTarget]) -> frozenset[str]
 
 
 def questions(known: Known) -> Iterator[Question[BackupState]]:
-    """Yield what the step asks the agent."""
+    """Yield the questions that the step asks the agent."""
     yield _question(_desired_backups(known))
 
 
@@ -244,7 +244,7 @@ def _desired_backups(known: Known, coming: Collection[str] = ()) -> DesiredBacku
     running, own = settings.keeping(kept) if kept else settings, settings.backup
     # A host without data saves nothing, and needs no credentials.
     saves = known.site.number != 0
-    # The monitor posts what the jobs would, and goes on until it has.
+    # With monitoring, the monitor posts the failures of jobs, and repeats that until it succeeds.
     posts = saves and settings.monitoring.monitoring == "off"
     return DesiredBackups(
         targets=own.backup_targets if saves else (),

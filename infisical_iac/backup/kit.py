@@ -1,4 +1,4 @@
-"""Check, sign and serialize the content of a recovery kit; seal it in a sheet, and open that.
+"""Check, sign and serialize the content of a recovery kit; seal it in a sheet; open a sheet.
 
 A sheet is the text of the kit's file: a head for people, then the encrypted kit.
 """
@@ -26,7 +26,7 @@ from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError
 from infisical_iac.core.rendering import script_file
 
-# No line of such a file has control characters: a terminal or a shell may obey them.
+# No file of a kit may have control characters: a terminal or a shell may obey them.
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 
 
@@ -64,7 +64,7 @@ def check_forms(files: Mapping[str, str], *, where: str) -> None:
 
 
 def _has(form: re.Pattern[str], text: str) -> bool:
-    # A lone surrogate can't be written.
+    # A lone surrogate can't be encoded in UTF-8.
     if _CONTROL.search(text) or any("\ud800" <= sign <= "\udfff" for sign in text):
         return False
     return bool(form.fullmatch(f"{text.removesuffix(chr(10))}\n"))
@@ -123,7 +123,7 @@ class Opened:
 def check(kit: Kit) -> None:
     """Check that a restore can use the kit.
 
-    Raises a UserError if an essential file is missing, or a file has another form than it must.
+    Raises a UserError if an essential file is missing, or a file does not have its form.
     """
     missing = [path for path in ESSENTIAL if not kit.files.get(path, "").strip()]
     if missing:
@@ -267,7 +267,7 @@ def wrap_armor(text: str) -> bytes:
 
 
 def compute_sheet_digest(text: str) -> str:
-    """Return the kit's fingerprint, as its file has it."""
+    """Return the kit's fingerprint, as its sheet shows it."""
     return _digest(wrap_armor(text).decode())
 
 

@@ -35,7 +35,7 @@ from infisical_iac.instance.settings import GIVEN
 FILE = "/etc/infisical/recovery-kit.json"
 
 _KEY = "keys/encryption_key"
-# `apply` makes lost service credentials again, so that a change of them asks for no new kit.
+# A change of these needs no new kit, because `apply` re-creates lost service credentials.
 _CREDENTIALS = "credentials/"
 _NAME = "Recovery kit"
 
@@ -66,7 +66,7 @@ def record_of(kit: Kit, fingerprint: str, signer: str) -> KitRecord:
 
 
 def _fingerprint_of(path: str, text: str, key: str) -> str:
-    # recovery.sh makes the same on the host, so that no secret has to leave it.
+    # recovery.sh computes the same on the host, so that no secret has to leave it.
     return sha256(f"infisical-iac {path} {key.strip()}\n{text}".encode()).hexdigest()[:16]
 
 
@@ -137,7 +137,10 @@ def read() -> KitContents:
 
 
 def choose_recipients(given: Sequence[Recipient], settings: BackupSettings) -> list[Recipient]:
-    """Return the recipients of a kit: the given ones, or those of the settings."""
+    """Return the recipients of a kit: the given ones, or those of the settings.
+
+    Raises FileError if there are none.
+    """
     to = [*given] or [parse(each) for each in settings.recovery_recipients]
     if not to:
         raise FileError(
@@ -227,7 +230,7 @@ def remember(made: KitRecord) -> None:
 
 
 def row(fingerprint: str = "") -> Row | None:
-    """Return the status of the current host's kit, as `describe_record`; None without keys."""
+    """Return the status of the current host's kit, as `describe_record` does; None without keys."""
     known, now = None, {}
     text = run(script("recovery", "fingerprints"), doing="read the record of the recovery kit")
     for kind, name, value in _lines(text):
@@ -251,17 +254,17 @@ _BOUND = ("keys/encryption_key", "keys/restic_password")
 
 @dataclass(frozen=True)
 class Placing:
-    """The texts to `put` into /etc/infisical, by path, and the paths to move `aside` before."""
+    """The texts to `put` into /etc/infisical, by path, and the paths to move `aside` first."""
 
     put: Mapping[str, str] = field(default_factory=dict, repr=False)
     aside: tuple[str, ...] = ()
 
 
 def of_cluster(kit: Mapping[str, str]) -> dict[str, str]:
-    """Return the files of a kit that a cluster can use; of the keys, those for data and people.
+    """Return the files of a kit that a cluster can use.
 
-    Secrets that the user gave are among them. The other keys open PostgreSQL, Redis and the Swarm,
-    and a cluster has its own of these.
+    Of the keys, these are the keys for data and people, and the secrets that the user gave. The
+    other keys open PostgreSQL, Redis and the Swarm, for which a cluster has keys of its own.
     """
     used = (*_BOUND, "keys/auth_secret", signing.KEY)
     return {

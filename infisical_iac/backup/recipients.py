@@ -1,4 +1,4 @@
-"""Parse the public and private keys of those who can open a file of age: its own, and SSH keys."""
+"""Parse keys of age and SSH: public keys to encrypt for, and private keys to decrypt with."""
 
 import base64
 import binascii

@@ -1,4 +1,4 @@
-"""Run backups and drills now, assess how they went, and list the snapshots in the targets."""
+"""Run backups and drills now, assess their results, and list the snapshots in the targets."""
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -93,7 +93,7 @@ def parse_history(text: str, parse: Callable[[str], _T], last: str = "") -> list
 
     Args:
         parse: `parse_record` or `parse_drill`.
-        last: the record of the last run, which a host of an earlier release has only.
+        last: the record of the last run, the only one that a host of an earlier release has.
     """
     found = []
     for line in text.splitlines() or [last]:
@@ -221,7 +221,7 @@ _LONGEST_BETWEEN_DRILLS = timedelta(days=35)
 
 @dataclass(frozen=True)
 class Drill:
-    """The result of a drill; fields that it did not reach are empty.
+    """The result of a drill; fields of steps that it did not reach are empty.
 
     Attributes:
         failure: why the snapshot is not proven, in one line; empty if it is.
@@ -357,7 +357,7 @@ def drill(snapshot: str, target: str | None, targets: Sequence[BackupTarget]) ->
     """Run a drill on the current host: restore a snapshot next to the live data, and read it.
 
     The snapshot comes from the `target`, or from the first of the `targets` that has it whole.
-    Raises UserError if the snapshot is not proven, or if there can be no drill now.
+    Raises UserError if the snapshot is not proven, or if no drill can run now.
     """
     choose_targets(targets, target)
     active = run(

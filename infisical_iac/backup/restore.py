@@ -1,6 +1,6 @@
 """Replace a host's data and keys by a snapshot and its keys, or undo an unfinished restore.
 
-A restore may bring back revoked access: so access before and after it is compared.
+A restore may bring back revoked access, so access before and after it is compared.
 """
 
 import base64
@@ -43,7 +43,7 @@ from infisical_iac.workspace.privileges import OF_IDENTITIES, OF_PERSONS
 from infisical_iac.workspace.reconcile import projects_here
 from infisical_iac.workspace.state import roles_of
 
-# The answers of a release that has no such route, or grants privileges only by a license.
+# The statuses of a release that has no such route, or grants privileges only by a license.
 _WITHOUT_PRIVILEGES = (400, 404)
 # Descriptions by id.
 Access = Mapping[str, str]
@@ -251,9 +251,10 @@ def exchange(
     *loaded: str,
     close: Callable[[], None] = lambda: None,
 ) -> None:
-    """Fetch the snapshot, `load` it, and replace the data by what was `loaded`.
+    """Fetch the snapshot, call `load`, and replace the data by the new data, named by `loaded`.
 
-    `close` closes the edge just before that; it stays closed until the restore is proven.
+    `close` is called right before the data are replaced; it closes the edge until the restore is
+    proven.
     """
     key, found = snapshot.fetch(DIRECTORY, source.targets, source.snapshot)
     manifest.refuse(found, key=key, settings=settings)
@@ -305,7 +306,7 @@ def decide_placing(
     admin_email: str,
     more: str = "",
 ) -> Commands:
-    """Return the steps that put `files` of the kit on the host, given those that are `there`."""
+    """Return the steps that put `files` of the kit on the host, which has the files `there`."""
     due = kit_host.decide(files, there, replace=source.replace_keys)
     by = f"signed by {source.signer}" if source.signer else "that nobody has signed"
     for path in sorted(due.put):
@@ -343,7 +344,7 @@ def go_back(site: Site) -> str:
     session.forget()
     if phase != "begun":
         complete(site.settings.workspace.admin_email, restoring.more)
-    # After a killed rollback, the phase no longer says whether the data had been swapped.
+    # After a killed rollback, the phase does not show whether the data had been swapped.
     touched = phase in ("data", "backing", "back")
     kept = "".join(f" {each}" for each in describe_kept_data(said.splitlines()))
     return restoring.serve_again(touched=touched, kept=kept)
@@ -376,7 +377,7 @@ class RestoreSite:
         }
 
     def keep_keys(self) -> None:
-        """Store the keys where they outlast the host; called once the kit's are in place."""
+        """Store the keys where they outlast the host; called once the kit's keys are in place."""
 
     def exchange(self, known: Preflight, source: SnapshotSource) -> None:
         """Replace the data by the snapshot, and start Infisical on it.

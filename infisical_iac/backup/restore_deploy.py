@@ -39,8 +39,8 @@ _proven: set[str] = set()
 def restoring(source: SnapshotSource) -> None:
     """Restore the host from `source`; the last steps are those of a deploy.
 
-    A later deploy manages the service credentials: it revokes those that no file on the host has,
-    and a service may still use them.
+    Service credentials are left to a later deploy, which revokes those that no file on the host
+    has: a service may still use them.
     """
     journal.current().event = "restore"
     known = preflight(restoring=True)
@@ -101,7 +101,7 @@ def undo(settings: Settings, *, asked: bool) -> None:
     """Undo an unfinished restore, if there is one, and print the state of the host.
 
     Args:
-        asked: whether the operator asked for the undo, and for nothing else.
+        asked: whether the operator asked for nothing but the undo.
     """
     began = restore.find_unfinished()
     if not began:
@@ -133,7 +133,7 @@ def restore_proof(*, desired: Workspace, site: Site) -> Commands:
 
     Then it opens the edge, and reports access that the restore reverted. Raises CheckFailed if the
     administrator can't log in, a secret can't be read, the canary was altered, or the public
-    address no longer answers. The restore has not ended then, and can be undone.
+    address has stopped answering. The restore has not ended then, and can be undone.
 
     Example:
         restore_proof(
@@ -228,7 +228,7 @@ def _services(desired: Workspace, port: int) -> list[str]:
     api = session.api(port)
     files = kit_host.read().files
     accounts = desired.secret_holders()
-    # A backup from before a service was renamed has them under the former name.
+    # A backup from before a service was renamed has its credentials under the former name.
     found = [
         files.get(f"credentials/{each.credentials}.env")
         or files.get(f"credentials/{each.former_credentials}.env")

@@ -100,9 +100,9 @@ class KnownFingerprints:
     """The known fingerprints of the deployment's signing key; each may be empty.
 
     Attributes:
-        given: the one of the option `--fingerprint`.
-        setting: the one of the setting `recovery_fingerprint`.
-        own: the one of the host's own key.
+        given: from the option `--fingerprint`.
+        setting: from the setting `recovery_fingerprint`.
+        own: of the host's own key.
         unsigned: whether a kit without a signature, of the earlier format, may be used.
     """
 
@@ -167,7 +167,7 @@ def trust_question(signer: str) -> str:
 
 
 def refuse_unasked(signer: str) -> FileError:
-    """Return the error for a kit of an unknown key if nobody can be asked."""
+    """Return the error for a kit signed by an unknown key when nobody can be asked."""
     return FileError(
         f"the kit is signed by {signer}, and nothing shows that this is the deployment's key: "
         f"give the fingerprint that was noted with --fingerprint, or as the setting {SETTING!r}; "

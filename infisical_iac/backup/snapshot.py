@@ -56,5 +56,5 @@ def rows(lines: Sequence[str]) -> dict[str, int]:
 
 
 def clean(directory: str, project: str) -> None:
-    """Remove what was fetched and loaded. Raises CommandFailed."""
+    """Remove the fetched files and the project with the loaded data. Raises CommandFailed."""
     run(script("snapshot", "clean", directory, project), doing="clean up after the snapshot")

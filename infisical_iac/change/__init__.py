@@ -2,22 +2,22 @@
 
 Both take the same steps on a single host:
 
-1. What runs is kept as a release.
+1. The running version is kept as a release.
 2. The edge is closed, and Infisical stops.
 3. The data are dumped, and those for the desired version are loaded from a dump into a new volume
    next to the old one.
 4. The two volumes are swapped.
 5. The desired version has to pass the post-upgrade checks (`workspace/checks.py`), the last of
-   which opens the edge. Until then the old volume is kept as it was left.
+   which opens the edge. Until then the old volume is kept unchanged.
 
-A cluster goes on serving during an upgrade. It closes the edge only right before it swaps the data,
-for a rollback to those of a release.
+A cluster goes on serving during an upgrade. It closes the edge only for a rollback to the data of a
+release, right before it swaps the data.
 
 A release is a directory of the host below RELEASES, named after the time and the version:
 
     compose.yaml       as it was, with the references of the images
     images             a line for each service: its name, the image's reference and its id
-    workspace.json     what the deploy remembered of the resources that it manages, if anything
+    workspace.json     the deploy's record of the resources that it manages, if there was one
     snapshot/          the files of a backup's snapshot, see infisical_iac/backup/__init__.py
     failed             when the change from this release failed, and to which image; the snapshot
                        is removed then, because the data themselves are in use again

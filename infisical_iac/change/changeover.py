@@ -33,8 +33,8 @@ from infisical_iac.workspace.checks import Before
 
 DIRECTORY = "/var/lib/infisical-upgrade"
 PROJECT = "infisical-upgrade"
-# After an interruption, nobody knows what could be read before the change. The deployer must be
-# able to log in, though.
+# After an interruption, it is unknown which secrets could be read before the change. The deployer
+# must be able to log in, though.
 UNKNOWN = Before({}, public=False)
 
 
@@ -159,7 +159,7 @@ class Changeover(ABC):
         snapshot.clean(DIRECTORY, PROJECT)
 
     def load_next_to_data(self, data: Release | None) -> None:
-        """Load a dump next to the data: that of `data`, or by default that of the live data.
+        """Load a dump next to the data: the dump of `data`, or by default that of the live data.
 
         Raises Refused if the dump needs another encryption key than the host's.
         """
@@ -177,7 +177,7 @@ class Changeover(ABC):
         return manifest.parse(self.step("take", release, doing=f"use the dump of {release}"))
 
     def end(self) -> list[str]:
-        """End a change that was proven or rolled back, and remove what need not be kept.
+        """End a change that was proven or rolled back, and remove releases and images not needed.
 
         Returns sentences about data that were given up earlier and are kept or removed now.
         """
@@ -190,7 +190,7 @@ class Changeover(ABC):
 
     @contextmanager
     def or_back(self) -> Iterator[None]:
-        """Roll back if the context fails, and raise RunFailed that names what runs then."""
+        """Roll back if the context fails, and raise RunFailed that names the version that runs."""
         try:
             yield
         except (UserError, KeyboardInterrupt) as error:
@@ -210,10 +210,9 @@ class Changeover(ABC):
     def recover(self) -> str:
         """Complete an interrupted change or roll it back; return the clause about the data.
 
-        New data that are in place already may have been written to: they stay in place if they
-        pass the checks, and otherwise are given up, which keeps them next to the old ones. Raises
-        RunFailed if the change can neither be completed nor rolled back. The clause is empty for a
-        completed change.
+        New data that are already in place may have received writes. They stay if they pass the
+        checks; otherwise they are given up, but kept next to the old ones. Raises RunFailed if the
+        change can neither be completed nor rolled back. The clause is empty for a completed change.
         """
         data = ""
         if self.unfinished.phase == "swapped":

@@ -31,7 +31,7 @@ class StackSteps:
     site: Site
 
     def questions(self, known: Preflight) -> Iterator[Question[Any]]:
-        """Yield what the steps ask the agent on a host that is up to date."""
+        """Yield the questions that the steps ask the agent on a host that is up to date."""
         settings = known.settings
         yield from stack_questions(known)
         yield deployment_question(
@@ -53,7 +53,7 @@ class StackSteps:
 
 
 def end_interrupted(known: Preflight, compose: str = "") -> None:
-    """End what an earlier run began; `compose` is the text of compose.yaml, if there is one."""
+    """End interrupted changes; `compose` is the text of compose.yaml, if the topology has one."""
     project = known.workspace.project.slug
     rotation.unfinished_rotation(
         state=known.machine.rotating,

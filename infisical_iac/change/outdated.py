@@ -41,7 +41,7 @@ class PinnedImage:
 
 @dataclass(frozen=True)
 class VersionReport:
-    """The comparison of one program with the newest version of it.
+    """The comparison of one program with its newest version.
 
     Attributes:
         name: such as `postgres`.
@@ -109,7 +109,7 @@ def assess_image(image: PinnedImage, tags: Sequence[str]) -> VersionReport:
 def _limit_to_reachable_release(
     report: VersionReport, newest: str, tags: Sequence[str]
 ) -> VersionReport:
-    """Return the report with the newest release that an upgrade reaches in one step, and a note."""
+    """Return the report, limited to releases that an upgrade reaches in one step, with a note."""
     obstacle = find_obstacle(report.pinned, newest)
     if not obstacle:
         return report
@@ -149,7 +149,7 @@ def compare(settings: Settings, *, timeout: float) -> list[VersionReport]:
     """Ask for the newest versions of this tool and of all images at once; raises nothing.
 
     Args:
-        timeout: the seconds after which what did not answer is reported as unknown.
+        timeout: the seconds after which a version without an answer is reported as unknown.
     """
     images = {image.name: image for image in list_pinned(settings)}
     unknown = {name: _unknown(image) for name, image in images.items()}
@@ -317,10 +317,10 @@ class _Version(NamedTuple):
 def find_newer(pinned: str, tags: Iterable[str]) -> Newer:
     """Return the tags that are newer than the pinned one and have its shape.
 
-    The same shape is the same `v` before it, the same number of numbers, and the same suffix, such
-    as `-alpine`; a patch level such as `-p3` is compared as a number. So pre-releases are passed
-    over, and the final release is newer than a pinned pre-release. A tag that is not a version has
-    no newer ones.
+    Tags of the same shape have the same prefix `v` or none, as many numbers, and the same suffix,
+    such as `-alpine`. A patch level such as `-p3` is compared as a number. So pre-releases are
+    skipped, and the final release is newer than a pinned pre-release. A tag that is not a version
+    has no newer ones.
     """
     current = _parse(pinned)
     if current is None:

@@ -125,9 +125,9 @@ def refuse_other_schema(release: Release, migrations: int) -> None:
 
 
 def find_surplus(releases: Sequence[Release], keep: int, needed: Collection[str]) -> Surplus:
-    """Return what can be removed besides the newest `keep` releases and `keep` failed changes.
+    """Return the releases and images that can be removed.
 
-    Images that are `needed` stay.
+    The newest `keep` releases and `keep` failed changes stay, and so do images that are `needed`.
     """
     whole = [each for each in releases if each.manifest]
     failed = [each for each in releases if not each.manifest]
@@ -179,7 +179,7 @@ class _Refused(NamedTuple):
 # From this version on, a release migrates the database by itself when it starts.
 FIRST: Numbers = (0, 111, 0)
 
-# Versions that nobody should run.
+# Versions that must not be deployed.
 BROKEN = (
     _Refused(
         (0, 110),
@@ -234,7 +234,7 @@ def list_version_changes(was: Images, desired: Images, *, same_bytes: bool) -> d
     neither counts as a change.
 
     Args:
-        same_bytes: whether the desired image of Infisical is the one that runs, by another name.
+        same_bytes: whether the desired image of Infisical is the running one by another name.
     """
     found = {}
     if was.infisical != desired.infisical and not same_bytes:

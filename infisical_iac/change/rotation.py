@@ -60,7 +60,7 @@ class KeyHolders:
         """Give other nodes the host's state; called once backups have their new password."""
 
     def use(self) -> None:
-        """Restart all services that use a key, with the one in place. Raises a UserError."""
+        """Restart all services that use a key, with the key in place. Raises a UserError."""
         compose.up(self.site.settings.stack.start_timeout)
 
     def forget(self, key: Key) -> None:
@@ -70,8 +70,8 @@ class KeyHolders:
 def rotate_repositories(key: Key, holders: KeyHolders) -> list[str]:
     """Replace the password of all repositories, and return sentences about it.
 
-    Raises RunFailed: with nothing changed if a repository does not open, otherwise with the
-    password that opens the repositories then. The host's file always opens them.
+    Raises RunFailed. Nothing is changed then if a repository does not open; otherwise the error
+    says which password opens the repositories. The password in the host's file always does.
     """
     own, names = holders.own_repositories(), _targets()
     _refuse_unreachable(names, own)
@@ -91,8 +91,8 @@ def rotate_repositories(key: Key, holders: KeyHolders) -> list[str]:
 def recover_repositories(unfinished: UnfinishedRotation, holders: KeyHolders) -> str:
     """End an interrupted rotation, and return a sentence on how it ended.
 
-    Raises RunFailed if a repository does not answer. The host's file still opens that repository,
-    and a later run ends the rotation.
+    Raises RunFailed if a repository does not answer. The password in the host's file still opens
+    that repository, and a later run ends the rotation.
     """
     own, key, names = holders.own_repositories(), unfinished.key, _targets()
     if unfinished.way == "undo":
@@ -119,7 +119,10 @@ def _refuse_unreachable(names: Iterable[str], own: Own) -> None:
 
 
 def _undo(key: Key, names: Iterable[str], own: Own) -> str:
-    """Remove the next password from the repositories; return a clause on the key in use."""
+    """Remove the next password from the repositories; return a clause on the key in use.
+
+    Raises RunFailed.
+    """
     if failed := _each_repository("dismiss", names, own, f"{_DIRECTORY}/{key.file}.next"):
         raise RunFailed(
             f"the old {key.name} key opens every repository, but the new one could not be removed: "
@@ -287,7 +290,7 @@ def recover(found: UnfinishedRotation, settings: Settings, project: str, site: S
     if key.name == "restic":
         return recover_repositories(found, holders)
     if found.way == "complete":
-        # Nobody knows what could be read before, but the deployer must be able to log in.
+        # It is unknown which secrets could be read before, but the deployer must be able to log in.
         with _or_back(key, holders):
             _complete(key, settings, project, Before({}, public=False), holders)
     elif found.way == "go back":

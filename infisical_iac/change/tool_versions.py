@@ -1,4 +1,4 @@
-"""Versions of this tool: the newest one that its package client knows, and what each changed."""
+"""Versions of this tool: the newest one that its package client knows, and their changes."""
 
 import json
 import os
@@ -160,7 +160,8 @@ def parse_newest(client: PackageClient, output: str) -> str:
 def ask_newest(client: PackageClient, *, timeout: float) -> str:
     """Return the newest version of this tool; the running one if the client knows none newer.
 
-    Raises Unreachable if the client has no answer within `timeout` seconds.
+    Raises Unreachable if the client has no answer within `timeout` seconds, and UserError if the
+    client can't be run.
     """
     try:
         done = subprocess.run(

@@ -1,4 +1,4 @@
-"""Change versions as the settings say, with a rollback where the new one fails."""
+"""Change versions as the settings say, with a rollback if the new version fails."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -48,7 +48,7 @@ _CLOSED_FILE = f"{DIRECTORY}/closed.yaml"
 
 @dataclass(frozen=True)
 class VersionChange:
-    """The images that run, the desired Compose file, and the release whose data it gets."""
+    """The running images, the desired Compose file, and the release whose data are loaded."""
 
     was: Images
     compose: str
@@ -62,7 +62,7 @@ class VersionChange:
 def change_on_host(change: VersionChange, settings: Settings, project: str) -> list[str]:
     """Make the change, and return sentences about it.
 
-    Raises RunFailed: what ran before runs again then, or the message says how to get there.
+    Raises RunFailed: the previous version runs again then, or the message says how to restore it.
     """
     now, then = ingress_of(stack.compose_text()), ingress_of(change.compose)
     before = checks.record_before(settings, project, now.port, same_ingress=now == then)
@@ -165,8 +165,8 @@ class VersionChanges:
     def go_to(self, release: Release, was: Images, data: Release | None, project: str) -> list[str]:
         """Roll back to a release, and return sentences about it.
 
-        It gets the `data` of a release, or keeps today's without. Raises a UserError: what ran
-        before runs again then, or the message says how to get there.
+        The host gets the data of the release `data`, or keeps today's data if that is None. Raises
+        a UserError: the previous version runs again then, or the message says how to restore it.
         """
         settings = self.site.settings
         kept = with_own_settings(fetch_release(release, settings.stack), stack.compose_text())
@@ -188,10 +188,10 @@ UNSEEN = Unknown("whether a version changes can be seen once the last change has
 
 @contextmanager
 def refusing(was: Images) -> Iterator[None]:
-    """Turn a UserError into a refusal of the change, and keep the images in `was`.
+    """Turn a UserError into Refused for the change of version, and keep the images in `was`.
 
-    Only the change of version is refused: the run still compares and repairs everything else,
-    other settings of the stack included. An error that ends the whole run is raised as it is.
+    Only that change is refused: the run still compares and repairs everything else, other settings
+    of the stack included. An error that ends the whole run is raised as it is.
     """
     try:
         yield
@@ -248,9 +248,9 @@ def _recover(unfinished: UnfinishedChange, project: str, site: Site) -> None:
 def version(*, compose: str, settings: Settings, project: str) -> Commands:
     """Change the versions to those in `compose`, and take the data along.
 
-    It does nothing without data, or where no version changes: the operation `running` does the
-    rest. Raises Refused, with nothing changed, for a change that can't be made; CheckFailed if
-    secrets can't be decrypted even before it; and RunFailed for a change that was undone.
+    It does nothing without data, or if no version changes: the operation `running` does the rest.
+    Raises Refused, with nothing changed, for a change that can't be made; CheckFailed if secrets
+    can't be decrypted even before the change; and RunFailed for a change that was undone.
 
     Example:
         upgrade.version(
@@ -278,7 +278,7 @@ def version(*, compose: str, settings: Settings, project: str) -> Commands:
 def decide(
     there: DeploymentState, compose: str, settings: Settings, project: str, *, waits: bool = False
 ) -> Commands:
-    """Return the steps of an allowed change of version, given what is `there`.
+    """Return the steps of an allowed change of version, given the actual state, `there`.
 
     With `waits`, an earlier change has to end first, and the steps are unknown.
     """
@@ -307,7 +307,7 @@ def _changes(found: UpgradeState, desired: Images) -> dict[str, str]:
 
 
 def describe_failure(found: UpgradeState, desired: Images) -> str:
-    """Return a clause about an earlier change to the same version that failed, or nothing."""
+    """Return a clause about a failed earlier change to the same version; empty for none."""
     last = found.failed.get(desired.infisical)
     return f", which failed at {last.at}: see {RELEASES}/{last.release}" if last else ""
 
@@ -346,7 +346,7 @@ def fetch_release(release: Release, settings: StackSettings) -> str:
 
 
 def _size(missing: Sequence[str], settings: StackSettings) -> int:
-    """Return the most KiB that the missing images take: an archive is uploaded and unpacked."""
+    """Return the KiB that the missing images take at most; an archive takes its size twice."""
     if missing and settings.image_archives:
         archives = map(Path, settings.image_archives)
         # A missing archive is reported where it would be uploaded.

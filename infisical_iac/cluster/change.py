@@ -1,9 +1,8 @@
 """Change the version of a cluster with a rollback, restore a snapshot, and rotate keys.
 
 Infisical serves while the version changes, replica by replica, and a rollback keeps later writes if
-the old version can use the data. If the new version has changed the database too far, a dump from
-before replaces the data; the replaced ones are set aside, not deleted. A key is rotated on all data
-nodes.
+the old version can use the data. Otherwise a dump from before the change replaces the data, which
+are set aside, not deleted. A key is rotated on all data nodes.
 """
 
 from collections.abc import Mapping
@@ -60,8 +59,8 @@ def change_version(
 ) -> list[str]:
     """Change the version, and return sentences on the result.
 
-    Infisical pauses only if the data change too. Raises RunFailed after a rollback; if that failed
-    too, with the command that rolls back.
+    Infisical pauses only if the data change too. Raises RunFailed after a rollback; if the rollback
+    failed too, the message names the command that repeats it.
 
     Args:
         site: the site with the settings; its image of Infisical may differ from `image`.
@@ -164,7 +163,7 @@ class _OnCluster(Changeover):
     def close(self) -> None:
         """Close the edge of every node if the data were swapped.
 
-        Otherwise Infisical goes on serving, and what is written stays.
+        Otherwise Infisical goes on serving, and writes are kept.
         """
         if self._has_exchanged_data():
             edge.close_on(self.settings, self.site.names)
@@ -198,7 +197,10 @@ class _OnCluster(Changeover):
         return describe_given_up(kept, f"{then} ({'; '.join(sentences)})" if sentences else then)
 
     def _revert(self, reason: CheckFailed) -> str:
-        """Replace data that the old version can't use with the dump from before."""
+        """Replace data that the old version can't use with the dump from before the change.
+
+        Raises a UserError.
+        """
         logger.info(f"{host.print_prefix}The old version can't use the data any more: {reason}")
         then = self.take(self.unfinished.release)
         manifest.refuse_difference(then, self.load())
@@ -256,7 +258,7 @@ def decide_change(
     *,
     waits: bool = False,
 ) -> Commands:
-    """Plan the `changes` of version, which are not refused.
+    """Plan the `changes` of version, which the caller has not refused.
 
     Args:
         waits: whether an earlier change has to end first.
@@ -295,7 +297,7 @@ def _restore(source: SnapshotSource, site: ClusterSite, project: str) -> None:
 
 @dataclass(frozen=True)
 class ClusterRestoreSite(RestoreSite):
-    """A restore of a cluster, made by its leader, with the part of its other nodes."""
+    """A restore of a cluster: the steps of its leader and of its other nodes."""
 
     site: ClusterSite
 
@@ -306,7 +308,7 @@ class ClusterRestoreSite(RestoreSite):
         return kit_host.of_cluster(super().files(kit))
 
     def keep_keys(self) -> None:
-        """Share the keys, unless the cluster has data, whose keys a new leader would need."""
+        """Share the keys, unless the cluster has data: a new leader needs the keys of those."""
         if not self.site.cluster.has_databases:
             self.site.share()
 
@@ -387,7 +389,7 @@ class ClusterKeyHolders(KeyHolders):
         if key.name == "database":
             forget(self._others(), key)
         if key.name == "redis":
-            # A Redis that does not answer drops it at its next start.
+            # A Redis that does not answer drops the other password at its next start.
             doing = "make Redis refuse the other password"
             _set_in_each_redis(
                 self.site.cluster, "only", _list_password_hashes()[:1], doing, all_of_them=False

@@ -217,7 +217,7 @@ class ClusterRemoval(HostRemoval):
         return with_others(self.leader)
 
     def list_deployed(self) -> str:
-        """Return what is present on all nodes, one line each."""
+        """Return the parts of the stack that are present on the nodes, a line each."""
         found = each_of(self._hosts, lambda _: _run_step("inspect", doing="list what is deployed"))
         return "\n".join(filter(None, found))
 

@@ -60,11 +60,10 @@ def explain_undecided(nodes: Sequence[Node]) -> str:
 
 
 def find_complete_node(nodes: Sequence[Node]) -> int:
-    """Return the number of the node whose PostgreSQL has every acknowledged write; 0 if there is
-    a primary.
+    """Return the number of the node whose PostgreSQL has every write; 0 if there is a primary.
 
-    It is the node with the latest timeline and position. A new timeline begins with a new primary,
-    which had all writes of the one before it.
+    It is the node with the latest timeline and position, which has every acknowledged write: a new
+    timeline begins with a new primary, which had all writes of the one before it.
     """
     wal = {node.number: node.seen.wal for node in nodes if node.number and node.seen}
     return 0 if _primaries(nodes) else max(wal, key=lambda number: wal[number], default=0)
@@ -75,7 +74,7 @@ def _primaries(nodes: Sequence[Node]) -> int:
 
 
 def assign_starts(nodes: Sequence[Node], *, reset: bool) -> tuple[Node, ...]:
-    """Return the nodes, each with how its etcd starts.
+    """Return the nodes, with `joined` set to the way in which each etcd starts.
 
     With `reset`, all members bootstrap a new etcd. Otherwise a member that lost its data joins as
     a new one, if a majority of the members is healthy.

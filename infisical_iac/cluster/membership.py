@@ -45,10 +45,9 @@ def match_members(
     addresses: Mapping[str, str],
     members: Sequence[SwarmMember],
 ) -> Iterable[Node]:
-    """Yield a node for each connected host, with its member if it has one, then one for each
-    member that is not a connected host.
+    """Yield a node for each connected host, then one for each other member of the swarm.
 
-    Raises Refused.
+    The node of a connected host has its member, if there is one. Raises Refused.
     """
     left = list(members)
     for name in names:
@@ -76,15 +75,15 @@ def match_members(
 
 
 def absent_node(member: SwarmMember) -> Node:
-    """Return a node of which only the member in the swarm is known."""
+    """Return the node of a member whose host is not connected."""
     name = member.host or member.hostname
     return Node(name, member.address, member.number, member.manager, member.joined, None, member)
 
 
 def lost_members(gone: Sequence[SwarmMember], nodes: Sequence[Node]) -> Iterable[SwarmMember]:
-    """Yield the members that won't come back and keep their number, as it is still free.
+    """Yield the members that won't come back, but keep their number, as no other node has it.
 
-    Otherwise the stack would be rolled out for fewer data nodes first, and for three again later.
+    Without them the stack would be rolled out for fewer data nodes first, and later for three.
     """
     taken, names = {node.number for node in nodes}, {node.name for node in nodes}
     for each in gone:
@@ -123,9 +122,9 @@ def _refusals(
 
     Args:
         inventory: the names of its hosts.
-        names: the connected ones of them.
-        observed: the states of those.
-        leader: the one of them that would lead.
+        names: the names of its connected hosts.
+        observed: the states of the connected hosts.
+        leader: the name of the host that would lead.
     """
     leader_state = observed[leader]
     if len(inventory) < DATA_NODES:
@@ -284,7 +283,7 @@ def _notes(
             )
 
 
-# Seconds for hosts that boot at the same time, and for a swarm that elects a leader.
+# Seconds to wait for hosts that boot at the same time, and for a swarm that elects a leader.
 _CONVERGENCE_SECONDS = 60
 _reading = Lock()
 _observed: WeakKeyDictionary[State, dict[str, SwarmState]] = WeakKeyDictionary()
@@ -308,7 +307,7 @@ def observe() -> Cluster:
 
 
 def _read_when_converged(state: State) -> dict[str, SwarmState]:
-    """Return the observed states, once managers that just started have met or had time to."""
+    """Return the observed states, after a minute at most for managers to find each other."""
     end = monotonic() + _CONVERGENCE_SECONDS
     while is_converging(observed := _read(state)) and monotonic() < end:
         sleep(2)

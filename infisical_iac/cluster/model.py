@@ -68,7 +68,7 @@ class Cluster:
     Attributes:
         nodes: all nodes, data nodes first by number.
         me: the current host's node.
-        leader: the node that does what is done only once for the cluster.
+        leader: the node that runs the steps which the cluster needs only once.
         ipvs: whether all kernels can balance connections.
         esp: whether all kernels can encrypt an overlay network.
         pool: the range of its overlay networks, in CIDR notation.
@@ -160,7 +160,7 @@ class ManagedNode:
 
     @property
     def trouble(self) -> str:
-        """Return what is wrong with the node, in a word; empty if nothing is."""
+        """Return the problem of the node, such as `down` or `drained`; empty if there is none."""
         if self.status != "ready":
             return self.status
         if self.availability != "active":
@@ -239,7 +239,7 @@ def choose_leader(names: Sequence[str], observed: Mapping[str, SwarmState]) -> s
 
 
 def is_converging(observed: Mapping[str, SwarmState]) -> bool:
-    """Return whether managers are about to meet, so that observing again soon shows more.
+    """Return whether managers are about to find each other, so that it is worth observing again.
 
     That is so if a majority of the managers can be reached and the would-be leader
 

@@ -38,8 +38,8 @@ _LOOP_WAIT = 10
 def merge_configuration(found: PatroniState, desired: Configuration) -> int:
     """Send the differences to Patroni.
 
-    Returns the seconds until each member knows whether its PostgreSQL needs a restart for them; 0
-    if none can need one. Raises CommandFailed.
+    Returns the seconds until each member knows whether its PostgreSQL needs a restart for the
+    differences; 0 if none can need one. Raises CommandFailed.
     """
     changes = stack_plan.build_patroni_patch(found, desired)
     if changes:
@@ -73,7 +73,7 @@ def _do(*step: str, doing: str, stdin: str | None = None) -> str:
     return run(script("cluster-stack", *step), doing=doing, stdin=stdin)
 
 
-# A node that was killed while it led a rotation needs these files to end it, so it keeps them.
+# A node that was killed while it led a rotation keeps these files, as it needs them to end that.
 _FORGET = """\
 test -e /var/lib/infisical-rotation/state ||
     test "$(sha256sum </etc/infisical/keys/postgres_password)" != {} ||
@@ -180,7 +180,10 @@ def render_clients(site: ClusterSite) -> str:
 
 
 def _prepare(site: ClusterSite) -> tuple[ClusterStackState, DesiredStack]:
-    """Create secrets and configs on the host; return the actual and the desired stack."""
+    """Create secrets and configs on the host; return the actual and the desired stack.
+
+    Raises CheckFailed if the Swarm has no majority.
+    """
     _do("secrets", keys_of(secrets_of(site.settings)), doing="make the stack's secrets")
     # Read again: earlier steps may have added images, keys and nodes.
     before = read_stack_again(site)

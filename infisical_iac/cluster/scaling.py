@@ -43,8 +43,8 @@ from infisical_iac.workspace.preflight import Preflight, preflight
 def end_swarm(stamp: str) -> list[str]:
     """Remove the cluster's services, and take its hosts out of the swarm, the current one last.
 
-    The other hosts then delete their keys and records, which the current one has. It can be
-    repeated after an interruption. Raises CommandFailed.
+    The other hosts then delete their keys and records; the current host has the same ones. It can
+    be repeated after an interruption. Raises CommandFailed.
 
     Args:
         stamp: the suffix for the names of kept volumes; empty to keep none.
@@ -162,7 +162,7 @@ def go_back(found: UnfinishedScaling, timeout: int, *, removing_cluster: bool = 
 
 
 def read_served() -> str:
-    """Return the start of the migration whose data an abandoned cluster has served.
+    """Return the start of the undone migration whose data the cluster has served.
 
     Empty if the cluster never served, so that it has no data.
     """
@@ -203,7 +203,7 @@ def end(direction: Direction) -> list[str]:
 
 _PAUSES = "Infisical pauses while its database is dumped and loaded, and while it starts"
 
-# By host name: the results of the checks before its migration, and the hosts that are proven.
+# The results of the checks before a migration by host, and the hosts whose data are proven.
 _before: dict[str, Before | None] = {}
 _proven: set[str] = set()
 
@@ -386,8 +386,8 @@ def proof(
 
 
 def _prove(direction: Direction, settings: Settings, project: str, names: Sequence[str]) -> None:
-    # A resumed migration no longer knows what could be read before it, but the deployer must be
-    # able to log in.
+    # For a resumed migration it is unknown which secrets could be read before it, but the deployer
+    # must be able to log in.
     before = _before.get(host.name, Before({}, public=False))
     out = direction == "out"
     # The settings of the topology that serves now, as its secrets are checked.
@@ -543,7 +543,7 @@ def prove(known: Preflight, direction: Direction) -> None:
             name="Prove that every secret is read as before",
         )
     if direction == "out":
-        # Until the proof, the single host may have to serve again, which uses them.
+        # Not before the proof: the single host may have to serve again, and uses these secrets.
         remove_unused_secrets(known)
 
 

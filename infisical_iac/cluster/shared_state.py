@@ -87,7 +87,7 @@ def leadership(cluster: Cluster) -> Commands:
 def state_copies(cluster: Cluster) -> Commands:
     """Copy the leader's keys, credentials and records to all connected data nodes.
 
-    Other nodes never lead, so they need no secret.
+    Nodes without data never lead, so they need no secret.
     """
     is_old = cluster.leads and journal.current().has_changed
     names = (node.name for node in cluster.nodes)
@@ -125,7 +125,7 @@ def decide(
 
 
 def spread(cluster: Cluster) -> tuple[str, ...]:
-    """Copy what a command has changed on the leader, the current host, to the other data nodes.
+    """Copy the state of the leader, which is the current host, to the other data nodes.
 
     Returns the names of the hosts that got the state. Raises CommandFailed.
     """

@@ -42,9 +42,9 @@ from infisical_iac.workspace.preflight import report
 
 @dataclass(frozen=True)
 class ClusterSite(host_site.Site):
-    """One host of a cluster, as a run knows it.
+    """A host of a cluster, for one run.
 
-    It holds what stack.yaml is rendered from, except for what only the leader knows.
+    It holds the inputs of stack.yaml, except for those that only the leader knows.
 
     Attributes:
         tls: the TLS level that the services are brought to.
@@ -161,7 +161,7 @@ def keep_running_version(site: ClusterSite) -> ClusterSite:
 
 
 def inputs(site: ClusterSite, found: ClusterStackState) -> StackInputs:
-    """Return the inputs for stack.yaml, with what the leader knows.
+    """Return the inputs for stack.yaml, with those that only the leader knows.
 
     Before the first roll-out, unknown values are placeholders.
     """
@@ -222,7 +222,7 @@ def _bring_back(cluster: Cluster) -> None:
             _wait_until_seen(cluster, member.id, _PATIENCE_SECONDS)
             return
         except CommandFailed as error:
-            # The other nodes may need what runs there for their majority.
+            # The other nodes may need the services on this one for their majority.
             others = [each for each in cluster.nodes if each.number and each != cluster.me]
             missing = [
                 each.name for each in others if not each.up or each.is_cut_off

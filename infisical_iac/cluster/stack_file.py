@@ -89,7 +89,7 @@ def render_stack_file(settings: Settings, machine: MachineState, inputs: StackIn
         networks=NETWORKS,
         encrypted=cluster.esp,
         endpoint_mode="vip" if cluster.ipvs else "dnsrr",
-        # One replica per node, so that no lost node takes two; if there are enough nodes.
+        # At most one replica per node if there are enough nodes, so that no lost node takes two.
         spread=replicas <= len(cluster.nodes),
         # If each node runs a replica, there is no room for a new one next to the old ones.
         order="start-first" if replicas < len(cluster.nodes) else "stop-first",

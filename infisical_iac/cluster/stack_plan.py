@@ -185,8 +185,8 @@ def plan_stages(
     1. Missing services.
     2. Changed services that are pinned to data nodes, one node after the other: a majority of
        etcd, PostgreSQL and the sentinels stays up.
-    3. Changed services with a task that no node can run: `select_services` leaves that task out,
-       for which Swarm would wait.
+    3. Changed services with a task that no node can run: `select_services` leaves out that task,
+       because Swarm would wait for it.
 
     Services in `done` are left out.
     """

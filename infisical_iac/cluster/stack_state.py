@@ -253,7 +253,7 @@ def node_question(health: Question[HealthState]) -> Question[NodeState]:
     """Return the question for the NodeState, given the one for the health of its host."""
 
     def make_state(node: NodeState, found: HealthState) -> NodeState:
-        # The databases of a cluster's PostgreSQL that were given up, and volumes of a former host.
+        # Given up: volumes of a former single host, and databases of the cluster's PostgreSQL.
         given_up = (*found.given_up, *node.health.given_up)
         return replace(node, health=replace(found, given_up=given_up))
 

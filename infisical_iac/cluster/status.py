@@ -91,7 +91,7 @@ def newest_row(
     """Return the row of the newest failed run, or of the newest run if none failed, with its node.
 
     A failure in shared targets is ignored once another node has succeeded in them since, as the
-    node that saves there changes. Without targets of their own, one node saves for all.
+    node that saves there changes. If nodes have no targets of their own, one node saves for all.
 
     Args:
         runs: by the names of the nodes with data; at least one.

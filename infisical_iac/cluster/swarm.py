@@ -32,7 +32,7 @@ from infisical_iac.core.operation import Commands, or_up_to_date, planned_operat
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script, script_file, template
 
-# Lifetime of a node's certificate, which identifies it to the others; Swarm renews it before.
+# Lifetime of a node's certificate, which identifies it to the others; Swarm renews it in time.
 CERTIFICATE_HOURS = 30 * 24
 
 

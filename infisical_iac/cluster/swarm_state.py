@@ -62,12 +62,13 @@ class SwarmState:
         single: whether the stack of a single host was deployed to it.
         stack: whether the stack of a cluster was deployed to it.
         data: whether it has the data of a cluster's PostgreSQL.
-        etcd: `healthy` if its etcd has a quorum, `lost` if that has no data or does not start with
-            them, else empty.
+        etcd: `healthy` if its etcd has a quorum, `lost` if its etcd has no data or does not start
+            with its data, else empty.
         primary: whether its PostgreSQL accepts writes; read only if etcd isn't `healthy`.
-        wal: otherwise the timeline and position of its last written record, (0, 0) if unknown.
+        wal: if it is not the primary, the timeline and position of its last written record; (0, 0)
+            if unknown.
         state: of Docker's engine in a swarm: `active`, `locked`, …; `error` if it can't start in
-            the swarm any more, `inactive` without a swarm, empty if no engine answers.
+            the swarm, `inactive` without a swarm, empty if no engine answers.
         expired: whether the error is an expired certificate.
         early: whether the error is a certificate that, by the host's clock, is not valid yet.
         live_restore: whether its containers would survive a stop of the engine, which Swarm does
@@ -131,8 +132,8 @@ UNIT = "infisical-unlock.service"
 UNIT_FILE = f"/etc/systemd/system/{UNIT}"
 PROGRAM = "/usr/local/lib/infisical-iac/swarm-unlock.sh"
 HANDING_OVER = "/usr/local/lib/infisical-iac/hand-over.sh"
-# Go says "has expired or is not yet valid" for both: only what Swarm, or a newer Go, adds
-# distinguishes them.
+# Go says "has expired or is not yet valid" in both cases; only the text that Swarm or a newer Go
+# adds distinguishes them.
 _ENDED = re.compile(r"certificate .*not valid after|current time \S+ is after ")
 _NOT_BEGUN = re.compile(r"certificate .*not valid before|current time \S+ is before ")
 

@@ -78,7 +78,7 @@ def refuse_undecided(cluster: Cluster) -> None:
 
 
 def notes(settings: Settings, cluster: Cluster) -> Iterator[str]:
-    """Yield notes on what the settings leave readable or reachable for others."""
+    """Yield notes on unencrypted networks and open ports that the settings allow."""
     if not cluster.esp:
         yield (
             "setting 'overlay_encryption' is 'optional', and not every kernel can encrypt the "
@@ -94,7 +94,7 @@ def notes(settings: Settings, cluster: Cluster) -> Iterator[str]:
 
 
 def describe_unpinned_images(settings: Settings) -> Iterator[str]:
-    """Yield a note on the images that Swarm may pull other bytes of, for lack of a digest.
+    """Yield a note on the images without a digest, for which Swarm may pull other bytes.
 
     Docker's Swarm pulls a tag again whenever a task starts, and an image with a digest only where
     it is missing (`pullImage` in github.com/moby/moby, daemon/cluster/executor/container). Images

@@ -76,7 +76,7 @@ unread() {
     fail "$reason"
 }
 
-# Makes the repository if there has never been one. If it is missing, or another one is in its place,
+# Makes the repository at its first use. If a known one is missing, or another one is in its place,
 # a disk may not be mounted: only the operator can decide what to do.
 opened() {
     made="$state/repositories/$(echo "$REPOSITORY" | sha256sum | cut -c 1-16)"

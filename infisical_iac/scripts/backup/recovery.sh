@@ -3,7 +3,7 @@
 #   recovery.sh contents       prints "file <path> <content in base64>" for each file, and "value
 #                              <name> <value>" for further facts of the host
 #   recovery.sh fingerprints   prints "record <JSON>" of the last kit, if there is one, and "file
-#                              <path> <fingerprint>" for each file, and nothing secret
+#                              <path> <fingerprint>" for each file; prints nothing secret
 set -eu
 . ./database.sh
 . ./forms.sh

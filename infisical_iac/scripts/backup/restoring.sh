@@ -64,7 +64,7 @@ put() {
 
 files_back() {
     cd "$kept/files"
-    # All files or none: those that are not brought back are removed next.
+    # An incomplete list ends the script, because files that are not brought back are removed next.
     found=$(find . -type f ! -name '*.keeping')
     echo "$found" | while read -r path; do
         test -n "$path" || continue

@@ -1,8 +1,9 @@
-# Selects the targets of a node of a cluster. There, backup.conf has NODE, the number of this host's
-# data or 0 for none, and SHARED, those of TARGETS that all nodes have in common.
+# Selects the targets of a node of a cluster. Its backup.conf has NODE, the number of a data node or
+# 0 for a node without data, and SHARED, the targets in TARGETS that all nodes share.
 
-# Leaves in TARGETS the node's own, and the shared ones if this node leads the Swarm, or if the Swarm
-# has no leader, because two snapshots are better than none. If no target is left, exits with 0.
+# Reduces TARGETS to the node's own ones. Shared ones stay if this node leads the Swarm, or if the
+# Swarm has no leader, because two snapshots are better than none. Exits with 0 if no target is
+# left.
 own() {
     test -n "${NODE-}" || return 0
     test "$NODE" != 0 || {

@@ -1,4 +1,4 @@
-# Fetches and loads a snapshot next to whatever runs, in a directory of its own:
+# Fetches and loads a snapshot next to the live instance, in a directory of its own:
 #
 #   snapshot.sh fetch <directory> <target> <snapshot>   fetches its files into `fetched` there, and
 #                                                       compares them with its manifest; prints
@@ -91,7 +91,7 @@ SELECT format('SELECT ''%1$s '' || count(*) FROM %1$I HAVING count(*) > 0', reln
 FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY relname
 \gexec
 SQL
-    # Only data that will replace others need this note. A drill has no state.
+    # Only data that will replace others need this note. A drill has no file `state`.
     test ! -e "$here/state" || echo "$next_transaction" | sql_in "$container" | store "$here/loaded"
     docker stop --time 60 "$container" >/dev/null
     docker rm "$container" >/dev/null

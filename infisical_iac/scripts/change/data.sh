@@ -13,7 +13,8 @@ stop() {
     test -z "$found" || docker stop $found >/dev/null
 }
 
-# Succeeds if the volume exists. Fails the script if Docker does not answer: it may exist then.
+# Succeeds if the volume exists. Fails the script if Docker does not answer, because the volume may
+# exist then.
 there() {
     found=$(docker volume ls --quiet --filter "name=^$1\$") || fail "Docker does not answer"
     test -n "$found"
@@ -21,7 +22,8 @@ there() {
 
 place() { docker volume inspect --format '{{ .Mountpoint }}' "$1"; }
 
-# Succeeds if the volume has content. An unreadable one fails the script: an empty one is removed.
+# Succeeds if the volume has content. Fails the script if the volume can't be read: callers remove a
+# volume without content.
 holds() {
     there "$1" || return 1
     where=$(place "$1") || fail "Docker does not report where the volume $1 is"
@@ -45,8 +47,8 @@ put_aside() {
     move "$main" "$into"
 }
 
-# Moves the data back from the volume $1, if it has any, and removes that volume. The data in place may
-# have been written to since: they are never removed, but given up, as those of the change $2.
+# Moves the data back from the volume $1, if it has any, and removes that volume. The data in place
+# may have received writes since: they are never removed, but given up as the data of the change $2.
 take_back() {
     if holds "$1"; then
         give_up "$2"
@@ -55,8 +57,8 @@ take_back() {
     ! there "$1" || docker volume rm "$1" >/dev/null
 }
 
-# Moves the data of a change that is given up into a volume that is kept. Its labels are the notes of
-# count_writes.
+# Gives up the data in place: moves them into a volume that is kept, named after the change $1. Its
+# labels are the notes of count_writes.
 give_up() {
     holds "$main" || return 0
     name=${main}_given_up_$1 number=1

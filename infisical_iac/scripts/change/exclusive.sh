@@ -26,7 +26,7 @@ stop_infisical() {
     test -z "$found" || docker stop $found >/dev/null
 }
 
-# Restores what the deploy remembers of the resources that it manages, if the snapshot has it.
+# Restores the deploy's record of the resources that it manages, if the snapshot has one.
 remember() {
     memory=$here/fetched/workspace.json
     test ! -e "$memory" || store "$root/workspace.json" <"$memory"

@@ -8,8 +8,9 @@
 #                                   the database
 #   releases.sh given_up            prints data that were given up, as given-up.sh does
 #   releases.sh migrations          prints the number of migrations of the database
-#   releases.sh present             prints those ids of secrets on standard input that it has
-#   releases.sh make <release>      makes a release of what runs, without its dump
+#   releases.sh present             reads ids of secrets on standard input, and prints those that
+#                                   the database has
+#   releases.sh make <release>      makes a release of the running version, without its dump
 #   releases.sh list                prints the releases for change/releases.py
 #   releases.sh reset <release>     gives its images their names back; prints the missing ones
 #   releases.sh forget <release>…   removes releases
@@ -116,7 +117,7 @@ list() {
     done
 }
 
-# A reference with a digest can't name anything else.
+# A reference with a digest always names the same image, so it needs no new tag.
 reset() {
     test -s "$releases/$1/images" || return 0
     while read -r service reference id; do

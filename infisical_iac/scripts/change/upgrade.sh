@@ -1,18 +1,19 @@
 # Changes the version. Each step can be killed and undone:
 #
-#   upgrade.sh begin <release> <image>   begins a change from the release, which what runs was kept
-#                                   as, to the image; phase begun
+#   upgrade.sh begin <release> <image>   begins a change to the image; the release keeps the running
+#                                   version; phase begun
 #   upgrade.sh pause                stops Infisical, so that nobody writes; phase paused
 #   upgrade.sh take <release>       selects this release's dump for snapshot.sh, and prints its
 #                                   manifest
-#   upgrade.sh swap <volume> [data] replaces the data and compose.yaml by those of this Docker volume
-#                                   and the new compose.yaml; all is stopped then. With `data`, Redis
-#                                   and what the deploy remembers follow; phase swapped
+#   upgrade.sh swap <volume> [data] replaces the data by those of this Docker volume, and
+#                                   compose.yaml by the new one; all is stopped then. With `data`,
+#                                   empties Redis, and restores the deploy's record of its
+#                                   resources; phase swapped
 #   upgrade.sh end_closed           ends what the stack has only while it is checked: the port that is
 #                                   forwarded to it, its database in Redis, and closed.yaml
 #   upgrade.sh back                 undoes all since `begin`, except for what end_closed ends, and
-#                                   leaves the containers stopped; phase backing, then back; prints data
-#                                   that were given up, as data.sh
+#                                   leaves the containers stopped; phase backing, then back; prints
+#                                   data that were given up, as given-up.sh does
 #   upgrade.sh end                  removes the old data of a proven change, and prints which data
 #                                   given up earlier were removed and which are kept; removes the dump
 #                                   after a rollback

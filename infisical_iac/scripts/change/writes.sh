@@ -14,12 +14,16 @@ forget_notes() { rm -f "$here/writes" "$here/loaded" "$here/started" "$here/begu
 # Prints the first transaction that may end from now on.
 next_transaction='SELECT pg_snapshot_xmin(pg_current_snapshot())::xid'
 
-# Prints queries for psql that each count rows that are newer than the time $1. Left out are
-# tables that reading writes to, such as logins and their log, and tables that follow from a counted
-# write: each write of a secret makes a version, but its removal makes none, and so for folders. In
-# tables in which a login notes its time, only new rows and revoked ones count. Deletions count in
-# tables from which the server itself deletes nothing. A second number counts what the transaction
-# $2 or a later one wrote, whatever the clocks said then.
+# Prints queries for psql. Each counts the rows of a table that are newer than the time $1:
+#
+# - Tables that are written to when somebody only reads are left out, such as logins and their log.
+# - Tables whose writes are counted elsewhere are left out: each write of a secret or a folder makes
+#   a version, but its removal makes none.
+# - In tables in which a login notes its time, only new rows and revoked ones count.
+# - Deletions count in tables from which the server itself deletes nothing.
+#
+# A second number counts the rows that the transaction $2 or a later one wrote, whatever the clocks
+# said then.
 questions() {
     sed "s/SINCE/$1/g; s/LOADED/${2-}/g" <<'SQL'
 SELECT format('SELECT count(*) FILTER (WHERE %s), count(*) FILTER (WHERE %s) FROM %I',

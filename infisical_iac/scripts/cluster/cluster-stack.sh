@@ -101,9 +101,10 @@ state() {
     patroni
 }
 
-# Waits for tasks that were just started, by their node's boot or by Docker, so that they have time to
-# become healthy before they count as a difference: longer than the longest interval of a health
-# check in stack_file.py. A task that ends twice meanwhile would start and end forever.
+# Waits for tasks that were just started, by their node's boot or by Docker, so that they have time
+# to become healthy before they count as a difference. The limit is longer than the longest interval
+# of a health check in stack_file.py. Tasks that end twice meanwhile are not waited for: they would
+# start and end forever.
 await_starting() {
     limit=$(($(date +%s) + 45)) ended_before=$(ended)
     while starting=$(tasks | sed -nE \
@@ -214,10 +215,10 @@ again() {
     done
 }
 
-# Swarm retries a task that no node can run, but no longer once its service was updated, as each
-# roll-out does: the task would still wait after its node is back. A task that was accepted minutes ago
-# waits too: its node lost the report on it, as on a full disk. Scaling down and up again makes Swarm
-# retry, and ends with the same specification. A service on all nodes can't be scaled.
+# Swarm retries a task that no node can run until its service is updated, as each roll-out does.
+# From then on the task would wait even after its node is back. A task that was accepted minutes ago
+# waits too: its node lost the report on it, as on a full disk. Scaling down and up again makes
+# Swarm retry, and ends with the same specification. A service on all nodes can't be scaled.
 retry() {
     lost=$(tasks | sed -nE 's/^([^ ]+)\.[^. ]+ [^ ]+ (Assigned|Accepted) .*(minute|hour|day|week|month)s? ago$/\1/p')
     list_health | while read -r _ name running desired _ waiting; do

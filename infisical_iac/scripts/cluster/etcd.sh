@@ -43,8 +43,8 @@ ended() {
 # An etcd that starts with the data of a removed member is refused by the others, and ends.
 forget() { without etcd; }
 
-# To be called before the new node gets its number, with which a roll-out starts its etcd: an empty
-# etcd in the place of a member that is still registered would break that member's votes. etcd
+# To be called before the new node gets its number, because a roll-out then starts its etcd: an
+# empty etcd in the place of a member that is still registered would break that member's votes. etcd
 # removes a member only while the others have a majority.
 member() {
     number=$1

@@ -1,6 +1,7 @@
-# Moves PostgreSQL's primary and Redis's master to another node, if they are on this one. That takes
-# two seconds each; a failover would take twenty and five. systemd's infisical-unlock.service runs
-# it before Docker stops for any reason. Docker stops even if no other node can take over.
+# Moves PostgreSQL's primary and Redis's master to another node, if they are on this one. Each move
+# takes two seconds; a failover takes twenty seconds for PostgreSQL and five for Redis. systemd's
+# infisical-unlock.service runs this before Docker stops for any reason. Docker stops even if no
+# other node can take over.
 set -eu
 . ./patroni.sh
 TOPOLOGY=swarm

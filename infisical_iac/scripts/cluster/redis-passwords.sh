@@ -1,6 +1,7 @@
 # Sets the passwords that this host's Redis and sentinel of a cluster accept, without a restart.
 #
-#   redis-passwords.sh hashes            prints the hashes of the key in use and of those next to it
+#   redis-passwords.sh hashes            prints the hashes of the current, the next and the old
+#                                        password
 #   redis-passwords.sh admit <hash>…     accepts the passwords with these hashes, after a restart
 #                                        too
 #   redis-passwords.sh only <hash>       accepts only the password with this hash

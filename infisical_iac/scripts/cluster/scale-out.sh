@@ -17,8 +17,8 @@
 #   scale-out.sh back           undoes all since `begin`; the caller starts the single host's
 #                               containers next; phase back; prints the data that the cluster had,
 #                               as databases.sh prints data that were given up
-#   scale-out.sh end            ends a migration that is proven, and removes the single host's other
-#                               containers, or one that is undone; prints what is kept
+#   scale-out.sh end            ends a migration that is proven or undone; removes the single host's
+#                               other containers after a proven one; prints what is kept
 . ./databases.sh
 . ./scaling.sh
 # This host has containers of both topologies.
@@ -63,7 +63,7 @@ switch() {
     # The mark keeps the cluster's data when the cluster is removed.
     echo "$stamp" | store "$here/served"
     exchange "$(aside_name)"
-    # Ending these takes a while, and the switch need not wait for it.
+    # Not PostgreSQL and Redis: stopping them takes a while, and the switch need not wait for that.
     without_containers postgres redis
     if [ -e "$root/compose.yaml" ]; then
         store "$here/compose.yaml" <"$root/compose.yaml"

@@ -1,6 +1,6 @@
 # Shared by the migrations of Infisical into a cluster and out of it: their state in $here, which is
 # "<stamp> <out|in> <phase>", and the removal of the cluster's ingress. `may_begin` fails if there
-# is nothing to migrate: the rollback of such a migration would end what serves.
+# is nothing to migrate: the rollback of such a migration would stop the instance that serves.
 stack=infisical
 # The services that hold the ports and query the databases; the databases themselves keep running.
 ingress="${stack}_caddy ${stack}_infisical ${stack}_haproxy"

@@ -4,7 +4,7 @@
 #   share.sh take <serial>    replaces the shared state by standard input, and notes its serial.
 #                             Replaced and removed files are kept in
 #                             /var/lib/infisical-share/before/<serial>, for the last five serials
-#                             that replaced any; but for secrets that the user gave
+#                             that replaced any; secrets that the user gave are not kept
 #   share.sh lead <serial>    notes that this host leads, with this serial
 . ./basics.sh
 . ./state.sh
@@ -18,7 +18,7 @@ give() {
 take() {
     before=$work/before/$1
     rm -rf "$work/new"
-    # It has keys in clear text.
+    # The directory has keys in clear text.
     trap 'rm -rf "$work/new"' EXIT
     mkdir -p "$work/new" "$root"
     base64 --decode | tar --extract --gzip --directory "$work/new"
@@ -49,7 +49,7 @@ put() {
 }
 
 aside() {
-    # The user has those, and .env has the former ones in it.
+    # Not kept: the user has the given secrets, and .env contains them.
     case $1 in
     .env | keys/given_*)
         discard "$root/$1"

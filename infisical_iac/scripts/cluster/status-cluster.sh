@@ -1,4 +1,4 @@
-# Prints the health of a cluster's node, as far as it is about the cluster:
+# Prints the part of a node's health that concerns the cluster:
 #
 #   member <name> <status> <availability> <manager> <number>   a node as a manager sees it, by its
 #                          name in the inventory; the fourth word is leader, reachable, unreachable

@@ -1,5 +1,5 @@
-# Manages the host's membership in the swarm. Only `token` and `key` print secrets, and no output of
-# theirs is shown. No secret is an argument of a program.
+# Manages the host's membership in the swarm. Only `token` and `key` print secrets, and the caller
+# shows no output of theirs. No secret is an argument of a program.
 #
 #   swarm.sh begin <address> <pool> <hours>   makes the swarm, with the host as its first manager;
 #                                             removes what the host keeps of a stack in another

@@ -1,7 +1,7 @@
 # Changes the version on a cluster. Each step can be killed and undone:
 #
-#   upgrade-cluster.sh begin <release> <image>   begins a change from the release, which what runs
-#                                       was kept as, to the image; phase begun
+#   upgrade-cluster.sh begin <release> <image>   begins a change to the image; the release keeps the
+#                                       running version; phase begun
 #   upgrade-cluster.sh pause            stops Infisical, so that nobody writes; phase paused
 #   upgrade-cluster.sh take <release>   selects this release's dump for `load`; prints its manifest
 #   upgrade-cluster.sh load             loads that dump into a database of its own; prints
@@ -14,7 +14,7 @@
 #   upgrade-cluster.sh back             moves the old data back, if they were moved; phase backing,
 #                                       then back; prints data that were given up, as databases.sh
 #   upgrade-cluster.sh keep             keeps the release's dump though the old data are back, since
-#                                       it has secrets that are gone from them
+#                                       the dump has secrets that they lack
 #   upgrade-cluster.sh revert           replaces the data in place, which the old version can't use
 #                                       any more, by those of the release; the former are given up
 #   upgrade-cluster.sh end              removes the old data of a proven change, and prints which
@@ -25,8 +25,8 @@
 
 aside_name() { echo "$old" | tr TZ tz; }
 
-# A change that loads no other data is undone by `revert`, which counts the writes to the data in
-# place since the transaction that is noted here.
+# Notes the first transaction of the change. If the change loads no other data, `revert` may undo
+# it, and counts the writes to the data in place since that transaction.
 began() {
     begin "$@"
     echo "$next_transaction" | within="timeout 60" sql "$main" | store "$here/begun"
