@@ -289,8 +289,9 @@ def _apply_node_roles(cluster: Cluster) -> None:
 
 
 def _id(node: Node) -> str:
+    """Return the node's ID in the swarm; empty if it has not joined."""
     with connection.on(node.name):
-        return run(script("swarm", "id"), doing=f"read the id of {node.name}").split()[-1]
+        return "".join(run(script("swarm", "id"), doing=f"read the id of {node.name}").split()[-1:])
 
 
 def _node(update: Update) -> None:

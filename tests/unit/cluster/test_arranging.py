@@ -1,8 +1,13 @@
 """Test the leader's changes of the swarm and its nodes."""
 
+from contextlib import nullcontext
 from dataclasses import replace
 
+import pytest
+
+from infisical_iac.cluster import swarm
 from infisical_iac.cluster.swarm import differing_settings, removals, updates, with_members
+from infisical_iac.core.errors import CheckFailed
 from tests.unit.cluster.observed import bare, cluster_of, converged_states, member, three
 
 
@@ -83,3 +88,13 @@ def test_nodes_that_have_just_joined_get_their_labels() -> None:
         "infisical.joined (none) → new"
         for number, name in enumerate(("one", "two", "three"), 1)
     ]
+
+
+def test_a_node_that_did_not_join_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no ID, and the other nodes know nothing of it."""
+    cluster = cluster_of({name: bare(n) for n, name in enumerate(("one", "two", "three"), 1)})
+    monkeypatch.setattr(swarm, "run", lambda *_, **__: " \n")
+    monkeypatch.setattr(swarm, "ask", lambda _: bare(1))
+    monkeypatch.setattr(swarm.connection, "on", lambda _: nullcontext())
+    with pytest.raises(CheckFailed, match="two"):
+        swarm._apply_node_roles(cluster)
