@@ -18,7 +18,7 @@ def read(client: Client, path: str, holder: dict[str, Any]) -> tuple[Privilege, 
     """Return all privileges of an identity or a person.
 
     Args:
-        client: for those of persons, with the administrator's own token.
+        client: a client; for privileges of persons, with the administrator's own token.
         path: OF_IDENTITIES or OF_PERSONS.
         holder: the query that selects the holder.
     """
