@@ -175,7 +175,7 @@ def copy(
     secrets: Mapping[SecretPlace, CopiedSecret],
     report: Callable[[str], None],
 ) -> None:
-    """Write secrets to the other side, one request for each folder, 500 secrets or 800,000 bytes."""
+    """Write secrets to the other side, one request per folder, 500 secrets or 800,000 bytes."""
     places = sorted({(target.find(*each[:2]), *each[:2]) for each in secrets})
     gather(partial(_make_folder, client, *each) for each in places)
     tags = gather_by(
