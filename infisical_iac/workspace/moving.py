@@ -46,7 +46,7 @@ class MovePlan:
 
     Attributes:
         changes: the projects, folders, identities and people to bring to the new isolation first.
-        compared: the difference between the two sides. Until the new side exists, it lacks all
+        compared: the difference between the two sides; a side that does not exist yet lacks all
             secrets.
         duration: the time that it takes because of rate limits; empty if that is short.
         expanded: the number of values that refer to a secret of another folder. Infisical resolves

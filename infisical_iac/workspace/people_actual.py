@@ -243,7 +243,8 @@ def list_member_identities(
 ) -> dict[str, list[Member]]:
     """Return the identities in each of some projects, with all privileges.
 
-    An identity that has a service's name but was not made by this deployment is `other`.
+    An identity that has the name of a service's identity, but was not made by this deployment, is
+    `other`.
 
     Args:
         projects: the ids of the projects.

@@ -1,8 +1,8 @@
 """Remove access that the file does not give, and objects that it no longer names.
 
-Objects of others lose only their access. An identity is this project's own by its metadata or by
-the host's memory; any other object is if the memory lists it as made by a run. An object of others
-is deleted only as the content of an own one, after a person has typed the name of the own one.
+Objects of others lose only their access. The project's own identities are known by their metadata
+or by the host's memory, its other objects by the memory's list of what runs made. An object of
+others is deleted only with an own object that contains it, whose name a person must type first.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
