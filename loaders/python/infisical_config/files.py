@@ -41,8 +41,8 @@ def judge(place: Directory, start: Directory, process: Process) -> Verdict:
     """Return what to do with a directory on the way from `start` upwards.
 
     A directory counts if only root, this process's user and the owner of `start` may put a file
-    into it. The search ends at any other directory; only in `start` itself, a file of theirs is
-    accepted.
+    into it. The search ends at any other directory. A file in it is refused, except in `start`
+    itself if one of these users owns the file.
     """
     owners = {_ROOT, process.uid, start.uid}
     groups = {process.gid} | ({start.gid} if start.mode & stat.S_IWGRP else set())
