@@ -30,7 +30,7 @@ const OPEN = 0o077;
 /**
  * Decide what to do with a directory on the way from `start` upwards. A directory counts if only
  * root, this process's user and the owner of `start` may put a file into it. The search ends at any
- * other directory; only in `start` itself, a file of theirs is accepted.
+ * other directory. A file in it is refused, except in `start` itself if one of these users owns it.
  * @param {Directory} place
  * @param {Directory} start
  * @param {Process} user
