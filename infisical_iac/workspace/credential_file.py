@@ -193,7 +193,7 @@ def directory(where: Path) -> Store:
 
     def read() -> Mapping[str, str]:
         with _as_file_error(where):
-            # A file that is not text holds no credential, and is replaced like any such file.
+            # A file that is not text has no credential, and is replaced.
             files = sorted(where.glob("*.env"))
             return {each.stem: each.read_text(encoding="utf-8", errors="replace") for each in files}
 

@@ -77,9 +77,9 @@ class AccessState:
         since: the time at which an identity got a login method, by id and method.
         groups: the groups in the project, as the server lists them; only a license makes groups,
             and they stay when it ends.
-        groups_in_organization: those of the organization, likewise.
+        groups_in_organization: the groups of the organization, as the server lists them.
         tokens: the service tokens of the project, as the server lists them.
-        syncs: its secret syncs, likewise.
+        syncs: the secret syncs of the project, as the server lists them.
         unseen: a sentence on what could not be read, and why; empty if everything was.
         parts: with the isolation `projects`, the access to each project by the key of `goal.split`.
             The whole state then has only the access to the organization, and all projects' people.
@@ -167,7 +167,7 @@ def find(
 
 
 def _left_identities(goal: Goal, actual: Actual, found: Collection[str]) -> Iterator[ForeignAccess]:
-    """Yield identities that runs made and the file no longer names, in none of its projects."""
+    """Yield our identities that the file no longer names and none of its projects contains."""
     there = {each["identity"]["id"] for each in actual.listed.identities}
     for name, id in goal.memory.identities.items():
         if id in there and id not in {*found, *actual.own}:

@@ -140,8 +140,8 @@ def _read(file: Path) -> str:
 def text_before_deploy(home: Path, folder: str, site_url: str, tunnel: str) -> str:
     """Return the text of a service's `.infisical.json` in its directory.
 
-    The project's id is not known before a deploy. Without a domain, the file keeps an address that
-    it has, and else gets that of an SSH tunnel.
+    The project's id is not known before a deploy. Without a domain, the file keeps its address; if
+    it has none, it gets the address of an SSH tunnel.
     """
     known = LocalFile("", site_url, folder)
     has_address = parse(text(home, known)).domain

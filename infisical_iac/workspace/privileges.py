@@ -89,8 +89,8 @@ def find_privilege(
 ) -> Privilege | None:
     """Return the privilege of a name, if there is one.
 
-    The server allows several with one name. Of these, one that grants exactly `grants` is returned,
-    or else the first.
+    The server allows several privileges with one name. If there are, the one that grants exactly
+    `grants` is returned, or else the first.
     """
     return min(
         (each for each in privileges if each.slug == slug),

@@ -43,8 +43,6 @@ from infisical_iac.workspace.request_counts import expect_changes
 from infisical_iac.workspace.second_factor import SecondFactors
 from infisical_iac.workspace.state import Actual
 
-# The ids of objects, to identify those renamed by hand, and what runs made.
-
 _DEPLOYER = f"identity {DEPLOYER}"
 _SEEN_LATER = "the project can be inspected once the deployer has its role again"
 

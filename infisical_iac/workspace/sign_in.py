@@ -142,7 +142,7 @@ def _offered_after(
     return [
         each
         for each, page in pages.items()
-        # A client of the settings, or one that somebody set up by hand in Infisical.
+        # The settings have a client, or somebody set one up by hand in Infisical.
         if (page or will_restart)
         and (each in login.clients or (page and page.client_id != found.get(client_id_of(each))))
     ]

@@ -183,7 +183,7 @@ export function findAddress(file, local, environ, allowHttp) {
 }
 
 /**
- * Return the places that a start reads: that of the service's own folder, then those of imports.
+ * Return the places that a start reads: the service's own folder, then its imports.
  * @param {Place} place
  */
 export const placesOf = (place) => [

@@ -38,7 +38,7 @@ import { openText, sealText } from "./seal.js";
 const VERSION = 1;
 const SERVICE = "infisical-config";
 const KEY_BYTES = 32;
-/** Milliseconds: a locked keyring asks for its password in a window. */
+/** Milliseconds to wait for a keyring, as a locked one asks for its password in a window. */
 const PATIENCE = 60_000;
 /** The longest line that `security -i` reads, in characters. */
 const LONGEST_LINE = 4096;
@@ -79,8 +79,8 @@ export class Logins {
    * Return the login at an address, or null.
    * @param {string} address
    * @returns {Login | null}
-   * @throws {ConfigError} not_configured, for one that can't be read, and for a file that others may
-   *     have written or read
+   * @throws {ConfigError} not_configured, for a login that can't be read, and for a file that
+   *     others may have written or read
    */
   find(address) {
     const file = this.#fileOf(address);

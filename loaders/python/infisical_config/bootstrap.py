@@ -86,7 +86,7 @@ class Bootstrap:
     person: Person | None = None
 
     def places(self) -> list[Bootstrap]:
-        """Return the places that a start reads: that of the own folder, then those of imports."""
+        """Return the places that a start reads: the service's own folder, then its imports."""
         return [
             self,
             *(replace(self, project=p, folder=folder, imports=()) for p, folder in self.imports),

@@ -89,8 +89,8 @@ def read(file: Path) -> bytes:
 def read_private(file: Path) -> bytes | None:
     """Return the text of a file that only its owner may open; None if there is no file.
 
-    Raises ConfigError `not_configured` for one that is open to others, or of another user in a
-    directory where anybody may have put it.
+    Raises ConfigError `not_configured` for a file that is open to others, or that somebody else may
+    have put there.
     """
     if not os.path.isfile(file):
         return None
@@ -109,7 +109,7 @@ def _judge_for_process(place: Directory, start: Directory | None) -> Verdict:
 
 
 def _inspect(file: Path) -> Directory | None:
-    """Return the attributes of a file's directory; None if they, and so the file, can't be read."""
+    """Return the attributes of a file's directory; None if it, and so the file, can't be read."""
     try:
         of = file.parent.stat()
         # The owner of the link itself, who decides which file is read.

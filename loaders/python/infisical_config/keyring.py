@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _VERSION = 1
 _SERVICE: Final = "infisical-config"
 _KEY_BYTES = 32
-# Seconds: a locked keyring asks for its password in a window.
+# Seconds to wait for a keyring's program, as a locked keyring asks for its password in a window.
 _PATIENCE = 60
 # The longest line that `security -i` reads, in characters.
 _LONGEST_LINE = 4096
@@ -85,8 +85,8 @@ class Logins:
     def find(self, address: str) -> Login | None:
         """Return the login at an address, if there is one.
 
-        Raises ConfigError `not_configured` for one that can't be read, and for a file that others
-        may have written or read.
+        Raises ConfigError `not_configured` for a login that can't be read, and for a file that
+        others may have written or read.
         """
         file = self._file(address)
         tool = None if file.exists() else self._tool()
