@@ -1,8 +1,8 @@
 """Compare the access of identities and people: their roles and privileges.
 
 Each person in the file gets an additional privilege with this project's own slug, even if it
-permits nothing: it marks people who leave the file later as added by this project. Their other
-privileges and other people are foreign access, which `foreign` reports.
+permits nothing. It marks the person as added by this project, also after the file drops the name.
+Other privileges of these people, and other people, are foreign access, which `foreign` reports.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -117,7 +117,7 @@ def _state(desired: Account, actual: Actual) -> AccountState:
 
 
 def end_seats(actual: Actual) -> Iterator[ApiChange]:
-    """Yield the end of memberships of our identities in a project that does not serve them."""
+    """Yield the changes that end our identities' memberships in a project that is not theirs."""
     path = (*_members(actual)[:-1], "memberships/identities")
     for each in actual.listed.seats:
         if each["identityId"] in actual.kin:
@@ -129,7 +129,7 @@ def end_seats(actual: Actual) -> Iterator[ApiChange]:
 
 def _identity(desired: Account, there: Identity, actual: Actual) -> Iterator[ApiChange]:
     name = desired.identity
-    # The identity of a renamed service is shown by its present name.
+    # Until its rename, the identity of a renamed service is reported by its former name.
     what = f"identity {there.name if there.name == desired.former_identity else name}"
     if isinstance(there.id, Made):
         body = creation(actual.organization_id, name, "no-access")
@@ -146,7 +146,7 @@ def identity_drift(held: Identity, name: str, role: str) -> tuple[Json, str]:
     body = diff_fields({"name": name, "role": role, "hasDeleteProtection": False}, actual)
     details = [words(body, actual)] if body else []
     if "hasDeleteProtection" in body:
-        body["name"] = name  # without a name the server takes no `false`
+        body["name"] = name  # the server accepts `false` only together with a name
     if not held.is_marked:
         body["metadata"] = marking(held)
         details.append("metadata → managed by infisical-iac")
@@ -158,13 +158,13 @@ def _login(desired: Account, there: AccountState) -> Iterator[ApiChange]:
         yield from _oidc(desired, desired.auth, there)
         return
     fields = auth_fields(desired.ttl, desired.max_ttl)
-    # The whole path of the route, with the id as a part of its own.
+    # The id is a separate part of the path, as it may be a `Made`.
     path = (universal_auth_path("").rstrip("/"), there.identity.id)
     if there.auth is None:
         call = Call("POST", path, auth_body(fields))
         yield ApiChange("+", f"universal auth of {desired.identity}", calls=(call,))
     elif differing := diff_fields(fields, there.auth.fields):
-        # The server refuses a lifetime above the longest one, so it is given both.
+        # The server refuses a lifetime above the maximum lifetime, so both are sent.
         both = {key: fields[key] for key in ("accessTokenTTL", "accessTokenMaxTTL")}
         call = Call("PATCH", path, auth_body({**differing, **both}))
         detail = words(differing, there.auth.fields)
@@ -307,9 +307,9 @@ _MAIL_FAILED = 500
 
 def sentence(email: str, link: str) -> str:
     """Return the sentence with an invitation's link, which is shown to the operator once."""
-    # The server leaves a + in the address as it is, which a browser reads as a space.
+    # The server does not encode a + of the e-mail address, and a browser reads + as a space.
     link = link.replace(f"to={email}&", f"to={quote(email, safe='@')}&")
-    # Without a domain, the server's address is that of the tunnel's end on the reader's machine.
+    # Without a domain, the link leads to the end of an SSH tunnel on the reader's machine.
     tunnel = " (only through the SSH tunnel)" if link.startswith("http://") else ""
     return f"invitation link for {email}: {link}{tunnel}"
 
@@ -320,7 +320,7 @@ def renew(client: Client, admin: Client, organization: str, email: str) -> str:
     The old link no longer works.
 
     Args:
-        admin: with the administrator's own token.
+        admin: a client with the administrator's own token.
 
     A server with SMTP sends the link itself, and the sentence says so. Raises UserError for a
     person without an open invitation, and RunFailed if the mail can't be sent.
@@ -354,8 +354,8 @@ def people(
     """Yield the changes that invite people, add them to the project, or correct their access.
 
     A member who lacks a required second factor has no access, whatever the file says. The first
-    administrator is not among the people, so this account never loses any. Yields nothing if people
-    could not be read.
+    administrator is not among these people, and never loses access. Yields nothing if people could
+    not be read.
     """
     if actual.people_unseen:
         return
@@ -404,10 +404,10 @@ def seats(
 ) -> Iterator[ApiChange]:
     """Yield the changes that give people their roles in one of several projects.
 
-    Somebody without a role is added nowhere, and keeps a membership without permissions.
+    A person without a role there is not added. An existing membership stays, without permissions.
 
     Args:
-        joins: whether people are added who are no members yet.
+        joins: whether to add people who are not members yet.
     """
     found = actual.people or People({}, {})
     for email, access in desired.people.items():
@@ -441,8 +441,8 @@ def _invitation(email: str, actual: Actual) -> ApiChange:
 
 
 def _link(email: str, answer: Mapping[str, Any]) -> str:
-    # A server with SMTP sends the links itself and returns none; somebody who is a member already
-    # gets no invitation, and the answer lacks the key.
+    # A server with SMTP sends the links itself, and returns an empty list. A person who is already
+    # a member gets no invitation, and the answer lacks the key.
     links = answer.get("completeInviteLinks")
     if links is None:
         return ""

@@ -135,7 +135,7 @@ def _read_parts(client: Client, goal: Goal, admin: Callable[[], Client] | None) 
         if project is None:
             return start
         there = _read_part(client, here, start, project)
-        # Anybody may make a project, also with a slug that this one is about to need.
+        # Anybody may make a project, also with the slug that this one is about to get.
         is_new = bool(goal.memory.projects) and not here.memory.project
         is_taken = is_new and _has_strangers(here, there)
         return replace(start, slug_holder=project["id"]) if is_taken else there
@@ -166,10 +166,11 @@ def _read_parts(client: Client, goal: Goal, admin: Callable[[], Client] | None) 
 
 
 def _read_part(client: Client, goal: Goal, start: Actual, project: Json) -> Actual:
-    """Return the state of one of several projects, as `projects` lists it.
+    """Return the state of one of several projects.
 
     Args:
         start: the state without the project, with the accounts in it.
+        project: the project as `projects` lists it.
     """
     id, desired = project["id"], goal.desired
     seats, persons, folders = (
@@ -254,7 +255,7 @@ def _everybody(
 def _people(
     client: Client, goal: Goal, admin: Callable[[], Client] | None, listed: list[Json]
 ) -> tuple[People | None, str]:
-    """Return the people; or None, and why the administrator, who sees all, can't log in."""
+    """Return the people; or None, and why the administrator can't log in to see them all."""
     log_in = cache(admin) if admin else None
     if len(listed) > 1 or {*goal.desired.people} - {goal.admin_email.lower()}:
         unseen = _find_refusal(log_in)
@@ -266,8 +267,8 @@ def _people(
 def _find_refusal(admin: Callable[[], Client] | None) -> str:
     """Log the administrator in, if that is possible here, and return why the login fails.
 
-    In this thread, because it may need the current host, which no other thread knows. SettingsError
-    and Unreachable are raised: another login would not help.
+    The login runs in this thread: it may need the current host, which no other thread knows. Raises
+    SettingsError and Unreachable, as another login would not help.
     """
     try:
         if admin:
@@ -297,7 +298,7 @@ def _environments_and_accounts(
     client: Client, project: Json, goal: Goal, accounts: Callable[[], dict[str, AccountState]]
 ) -> tuple[list[EnvironmentState], dict[str, AccountState]]:
     if any(service.renamed_from for service in goal.desired.services.values()):
-        # The privilege of its identity names the folder of such a service.
+        # The former folder of a renamed service is found in the privilege of its identity.
         found = accounts()
         return _environments(client, project, goal, found), found
     both: list[Any] = gather([partial(_environments, client, project, goal, {}), accounts])

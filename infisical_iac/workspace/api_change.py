@@ -24,7 +24,7 @@ class Call:
         by_admin: whether it takes the administrator's own token, which no machine has.
         mails: whether Infisical sends a mail about it. If that fails, a real server answers 500
             although the request is done.
-        shows: returns what the operator must see of the answer: it can't be read again.
+        shows: returns the part of the answer that the operator must see, as it can't be read again.
     """
 
     method: Literal["POST", "PATCH", "DELETE"]
@@ -42,8 +42,8 @@ class ApiChange(Change):
 
     Attributes:
         calls: the requests, in order.
-        shown: after the change is made: a sentence for the operator, such as one with an
-            invitation's link. It is printed once and stored nowhere.
+        shown: a sentence for the operator, such as one with an invitation's link; empty until the
+            change is made. It is printed once and stored nowhere.
     """
 
     calls: tuple[Call, ...] = field(default=(), repr=False)

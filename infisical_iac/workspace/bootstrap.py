@@ -53,8 +53,8 @@ class DesiredInstance:
     """The desired instance, and the port of its API.
 
     Attributes:
-        projects: the projects of which the deployer must be an admin: slug to id as after the last
-            run; the id is empty before the first run.
+        projects: the projects that the deployer must be an admin of, slug to id. The ids are those
+            of the last run, and empty before the first.
     """
 
     organization: str
@@ -236,7 +236,7 @@ def _seat_path(project: str, deployer: str) -> str:
 
 
 def _find(client: Client, organization: str, client_id: str) -> Identity | None:
-    """Return the identity of a client id, or else this project's own identity of the name."""
+    """Return the identity with a client id, or else this project's own deployer identity."""
     found = identities.find(client, organization, DEPLOYER)
     if not client_id or (found and _has_client_id(client, client_id, found.id)):
         return found
@@ -251,8 +251,8 @@ def _has_client_id(client: Client, client_id: str, id: str) -> bool:
 
 
 def _bootstrap(desired: DesiredInstance) -> None:
-    # As JSON in ASCII, which the script puts into the body as it is: no character of the name means
-    # anything to a shell, and none ends the text.
+    # The script puts this JSON into the body of its request unchanged. It is ASCII, so that no
+    # character of the name ends the text or has a meaning for the shell.
     name = json.dumps(desired.organization)
     command = script("bootstrap", str(desired.port), name)
     run(command, doing="bootstrap Infisical")

@@ -43,15 +43,15 @@ Json = dict[str, Any]
 
 # The code of every error about the canary.
 CODE = "checks.canary"
-# The statuses of a server whose database or key does not fit, whatever the request.
+# The statuses of every answer of a server whose database or key does not fit.
 OF_DATA = (400, 500)
 
 
 def unreadable(reason: ApiError) -> CheckFailed:
-    """Return the error for a canary that can't be read; raise it from its reason.
+    """Return the error for a canary that can't be read; raise it from `reason`.
 
-    Nothing is written then, as the encryption key may be another one. A status in OF_DATA ends the
-    run; any other one, such as a refusal, concerns the canary only.
+    Nothing is written then, as the encryption key may be the wrong one. A status in OF_DATA ends
+    the run. Any other status, such as that of a refusal, concerns only the canary.
     """
     sentence = f"the canary, {_WHAT}, can't be read: {reason.message}"
     return CheckFailed(sentence, code=CODE, ends_run=reason.status in OF_DATA)
@@ -146,7 +146,7 @@ def _secret(found: Canary) -> ApiChange:
         "projectId": found.place.project_id,
         "environment": ENVIRONMENT,
         "secretPath": FOLDER,
-        # An environment that is restored has one already.
+        # A restored environment already has the secret.
         "mode": "upsert",
         "secrets": [{"secretKey": SECRET, "secretValue": VALUE}],
     }

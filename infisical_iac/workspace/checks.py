@@ -95,8 +95,8 @@ def check_as_before(
         then: the results of before; a login that did not work then is not checked.
         same_data: whether every secret that was read before must still exist.
         open_edge: opens the edge; None where it was not closed.
-        other_version: whether the version changed, which must then prove that it keeps an identity
-            to its grants.
+        other_version: whether the version changed. If so, the new version must prove that it keeps
+            an identity to its grants.
     """
     session.forget()
     client = _client(port, needed=then is not None, deployer=same_data)
@@ -107,7 +107,7 @@ def check_as_before(
     else:
         sentences = _check_secrets(settings, client, project, then, same_data=same_data)
         if other_version:
-            # Before the check of a service, as this error names the choices.
+            # This comes before the check of a service, because its error names the choices.
             sentences.append(_prove_isolation(client, settings.workspace))
         if same_data and then and then.reach:
             sentences.append(reading.compare(client, project, port, then.reach, then.secrets))
@@ -196,7 +196,7 @@ def _read_again(
     except ApiError as error:
         return [_explain_refusal(settings, error)], False
     except CheckFailed as error:
-        if isinstance(error.__cause__, ApiError):  # of a canary that can't be read
+        if isinstance(error.__cause__, ApiError):  # the canary can't be read
             return [_explain_refusal(settings, error.__cause__)], False
         sentences.append(str(error))
     differences = _compare(settings, then.secrets if then else {}, found)
@@ -341,7 +341,7 @@ def check_public_address(
 
 
 def _explain_unchecked(url: str, then: Before | None) -> list[str]:
-    """Say why the public address is not checked; return none if it is, or if it is not HTTPS."""
+    """Return why the public address is not checked; none if it is checked, or is not HTTPS."""
     if not url.startswith("https:"):
         return []
     if then is None or not then.public:

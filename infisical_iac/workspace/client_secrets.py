@@ -83,7 +83,7 @@ def _holder(
 def create(client: Client, step: Step) -> Credential:
     """Make the client secret of a step; its file must be written before `revoke_orphans`.
 
-    Raises UserError while the identity is not there yet.
+    Raises UserError while the identity does not exist yet.
     """
     account = step.account
     if step.holder is None:
@@ -184,7 +184,7 @@ class Rotation:
 
     def _renew(self, step: Step) -> Credential:
         """Return a new client secret that logs in and is in the file."""
-        # Client secrets that an earlier rotation spared work until this overlap ends.
+        # Client secrets that an earlier rotation spared keep working until this overlap ends.
         old = (step.held.secret_id,) if step.held else ()
         made = create(self.client, replace(step, spared=(*old, *step.spared)))
         prove(self.client, made)
@@ -193,7 +193,7 @@ class Rotation:
         return made
 
     def end(self, step: Step, held: Credential) -> None:
-        """End the old client secrets after the delivery, at once or after the overlap."""
+        """Revoke the old client secrets after the delivery, or note the end of their overlap."""
         if held.replaced is None:
             return
         name = step.account.credentials

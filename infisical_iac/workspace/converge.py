@@ -1,4 +1,4 @@
-"""Read, compare and apply until nothing differs; the requests of each change, in order."""
+"""Read, compare and apply until nothing differs, with the requests of each change in order."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
@@ -43,7 +43,7 @@ def difference(goal: Goal, actual: Actual) -> list[ApiChange]:
 
 
 def _project(goal: Goal, actual: Actual) -> list[ApiChange]:
-    """Return the differences in a project, except those in access; one alone if it is blocked."""
+    """Return the differences in a project except its access; if it is blocked, only the block."""
     desired, memory = goal.desired, goal.memory
     of_project = list(structure.project(desired, actual, memory))
     if actual.project is None and any(each.kind == "!" for each in of_project):
@@ -93,7 +93,7 @@ _NO_NAMES = (
 
 
 def _places(account: ServiceAccount) -> Iterator[str]:
-    """Yield the names that changes have for an account's folder and all places around it."""
+    """Yield the names, as in changes, of an account's environment, folder and parent folders."""
     yield f"environment {account.environment}"
     parts = account.folder.split("/")
     for n in range(2, len(parts) + 1):

@@ -14,7 +14,8 @@ from pathlib import Path
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError
 
-# How long before its end a client secret is reported; docs and templates say it in words.
+# The time before the end of a client secret in which it is reported. Docs and templates repeat it
+# in words.
 REPORTED_BEFORE_END = timedelta(days=14)
 
 
@@ -80,8 +81,8 @@ class Credential:
         environment: empty for a job of a pipeline that does not read exactly one.
         term: the life of the client secret; None if it does not expire.
         replaced: the client secrets that it replaces.
-        is_former: whether its file is to be written again: it lacks INFISICAL_ENVIRONMENT, as that
-            of a release before, or names an environment that a job does not read.
+        is_former: whether its file must be written again, because it lacks INFISICAL_ENVIRONMENT,
+            like a file of a former release, or names an environment that a job does not read.
     """
 
     environment: str
@@ -192,7 +193,7 @@ def directory(where: Path) -> Store:
 
     def read() -> Mapping[str, str]:
         with _as_file_error(where):
-            # A file that is not text holds no credential, and is replaced like any such file.
+            # A file that is not text has no credential, and is replaced.
             files = sorted(where.glob("*.env"))
             return {each.stem: each.read_text(encoding="utf-8", errors="replace") for each in files}
 

@@ -96,8 +96,8 @@ def description(account: Account) -> str:
 def is_made_for(account: Account, secret: ClientSecret) -> bool:
     """Return whether this project made a client secret of an account's identity.
 
-    A description never changes: that of a client secret made before the service was renamed has the
-    former name in it.
+    Descriptions never change, so a client secret that was made before a rename of the service has
+    the former name in its description.
     """
     ours = rf"infisical-iac: [a-z0-9-]+\.{account.environment}"
     return bool(re.fullmatch(ours, secret.description))
@@ -152,7 +152,8 @@ def _working_credential(
 ) -> Credential | None:
     """Return the credential of the file if it is the account's own and still works.
 
-    What a job reads may have changed since, or a release before wrote `ci` for its environment.
+    The file of a job may name another environment: the job may have changed since, or a former
+    release wrote `ci`.
     """
     if found is None or found.client_id != holder.client_id:
         return None
@@ -197,8 +198,8 @@ class Overview:
         secret: the client secret in the file, else the latest that was made; None without one.
         file: the state of the file; unknown where it can't be inspected.
         others: how many other client secrets of the identity are listed.
-        kept_until: when the client secrets end that a rotation replaced; None if there are none,
-            or while the rotation is unfinished.
+        kept_until: the time until which client secrets that a rotation replaced still work; None
+            if there are none, or while the rotation is unfinished.
     """
 
     step: Step

@@ -148,7 +148,7 @@ def _line(key: str, values: Mapping[str, str]) -> str:
 
 
 def _entries(text: str) -> tuple[Entry, ...]:
-    # Characters that JSON may hold and UTF-8 may not are in no name and in none of our values.
+    # JSON can hold characters that UTF-8 can't encode. No name and none of our values has one.
     return read(text.encode(errors="replace"), _GRAMMAR).entries
 
 
@@ -165,7 +165,7 @@ class Dokploy:
     """The courier to an application or a compose service.
 
     Args:
-        key: of Dokploy's API.
+        key: the key of Dokploy's API.
 
     All methods raise UserError, which never holds a value of the service's variables.
     """
@@ -204,7 +204,8 @@ class Dokploy:
             return False
         body: dict[str, Any] = {self._id_key: self._target.id, "env": text}
         if self._target.application:
-            # Dokploy requires all fields. It would copy an environment file into the built image.
+            # Dokploy requires all fields. With `createEnvFile`, it would copy a file with the
+            # variables into the built image.
             body |= {"buildArgs": found["buildArgs"] or "", "createEnvFile": False}
             body |= {"buildSecrets": found["buildSecrets"] or ""}
         self._send("POST", "saveEnvironment", json=body)

@@ -197,9 +197,9 @@ def _files() -> dict[str, str]:
 
 
 def _printable(text: str) -> str:
-    """Return a text with its last line ended, and all but printable ASCII as question marks.
+    """Return a text that ends with a line end, with `?` for all but printable ASCII.
 
-    No credential holds such a character, which would be printed with the sentence that names it.
+    No credential has another character, and messages that quote one would print it.
     """
     lines = (re.sub("[^ -~]", "?", line) for line in text.split("\n"))
     whole = "\n".join(lines)

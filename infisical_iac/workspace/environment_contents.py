@@ -86,7 +86,7 @@ def read_imports(client: Client, project: str, environment: str, folder: str) ->
             each["id"], folder, (each["importEnv"]["id"], each["importPath"]), int(each["position"])
         )
         for each in listed
-        # The server makes an import next to a replicated one, which nobody can change.
+        # The server adds a reserved import next to a replicated one, and nobody can change it.
         if not each.get("isReserved")
     ]
     return sorted(read, key=lambda each: each.position)
@@ -104,7 +104,7 @@ def readable(person: PersonState, names: Names) -> list[str]:
 def list_readable(
     roles: Iterable[str], privileges: Iterable[Privilege], names: Names
 ) -> list[tuple[str, str, str]]:
-    """Return environment, folder and name of each secret that roles and privileges let read."""
+    """Return environment, folder and name of each secret that roles and privileges show."""
     everything = any(map(_reads_all, roles))
     granted = [rule for each in privileges for rule in each.permissions]
     return [
@@ -121,7 +121,7 @@ def list_readable(
 
 Level = Literal["", "names", "reads", "writes", "manages"]
 LEVELS: tuple[Level, ...] = get_args(Level)
-"""What a member may do with the secrets of a folder, each after those that it includes."""
+"""The levels of access to the secrets of a folder, each after those that it includes."""
 
 _LEVELS_OF_ROLES: Mapping[str, Level] = {
     "no-access": "",
@@ -135,7 +135,7 @@ _CHANGING = frozenset({"create", "edit", "delete", "*"})
 def find_level(
     roles: Iterable[str], privileges: Iterable[Privilege], environment: str, folder: str
 ) -> Level:
-    """Return what roles and privileges let a member do with a folder, or with some secrets in it.
+    """Return the level of access that roles and privileges give to a folder or some secrets in it.
 
     A custom role counts as one that reads.
     """

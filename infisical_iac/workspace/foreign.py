@@ -1,7 +1,7 @@
 """Find access that the project file does not give, with its origin and what removes it.
 
-The free edition has no audit log: the server records when something was made, and by whom only for
-service tokens. Both are reported.
+The free edition has no audit log. The server records the time at which something was made, and its
+maker only for service tokens. Both are reported.
 """
 
 import json
@@ -63,7 +63,7 @@ Json = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class AccessState:
-    """The actual access to a project, as far as `state.Actual` does not hold it.
+    """The actual access to a project that `state.Actual` does not contain.
 
     Attributes:
         deployer: the id of the deployer's identity; empty if unknown.
@@ -74,15 +74,15 @@ class AccessState:
         privileges: by id, the privileges of identities in the project that do not belong to a
             service, and of the deployer; with the isolation `viewer`, of the services' too.
         secrets: the client secrets of the file's identities and of the deployer, by id.
-        since: when a method of login was given to an identity, by id and method.
+        since: the time at which an identity got a login method, by id and method.
         groups: the groups in the project, as the server lists them; only a license makes groups,
             and they stay when it ends.
-        groups_in_organization: those of the organization, likewise.
+        groups_in_organization: the groups of the organization, as the server lists them.
         tokens: the service tokens of the project, as the server lists them.
-        syncs: its secret syncs, likewise.
+        syncs: the secret syncs of the project, as the server lists them.
         unseen: a sentence on what could not be read, and why; empty if everything was.
         parts: with the isolation `projects`, the access to each project by the key of `goal.split`.
-            Then only the organization's is in the whole state, and the people of all projects.
+            The whole state then has only the access to the organization, and all projects' people.
     """
 
     deployer: str = ""
@@ -109,7 +109,7 @@ class ForeignAccess:
         what: its name, such as `identity ci-runner with role viewer`; an entry of `accepted`
             repeats it.
         why: the reason why it is foreign.
-        removal: the change that ends it; None where pruning removes it with all that it holds.
+        removal: the change that ends it; None for an identity that pruning deletes as a whole.
         where: `project`, `organization`, or the name of the identity that one can log in as.
         made_by, made_at: as far as the server reports them; else empty.
     """
@@ -167,7 +167,7 @@ def find(
 
 
 def _left_identities(goal: Goal, actual: Actual, found: Collection[str]) -> Iterator[ForeignAccess]:
-    """Yield identities that runs made and the file no longer names, in none of its projects."""
+    """Yield our identities that the file no longer names and none of its projects contains."""
     there = {each["identity"]["id"] for each in actual.listed.identities}
     for name, id in goal.memory.identities.items():
         if id in there and id not in {*found, *actual.own}:
@@ -315,7 +315,7 @@ def _organization_admins(
     for each in access.people_in_organization:
         names = names_of(each["user"])
         if each["role"] == "admin" and admin_email.lower() not in names:
-            # For the request of a machine identity, the server silently does nothing.
+            # The server silently ignores this request from a machine identity.
             call = Call("PATCH", (*path, each["id"]), {"role": "member"}, by_admin=True)
             yield _organization_admin(each["id"], names[0], "member", call)
     for each in access.groups_in_organization:

@@ -55,7 +55,7 @@ def read_access(
     """Return the actual access to the project.
 
     Args:
-        actual: as read just now.
+        actual: the actual state, as just read.
         admin: logs in the first administrator; None if that is impossible. Only the administrator
             sees service tokens and privileges of people. If the login fails, everything else is
             read.
@@ -63,7 +63,7 @@ def read_access(
     """
     if not actual.project_ids:
         return AccessState(unseen=_describe_unseen(actual, actual.people_unseen))
-    # In this thread, because the login may need the current host, which no other thread knows.
+    # The login runs in this thread: it may need the current host, which no other thread knows.
     by_admin, reason = _administrator(goal, actual, admin)
     first: list[Any] = gather(
         [
@@ -164,9 +164,9 @@ def _identities(client: Client, goal: Goal, actual: Actual, whole: AccessState) 
     """Return the access of the deployer's identity and of undeclared identities."""
     own = whole.deployer
     strangers = [each["identityId"] for each in foreign.find_undeclared(actual, own)]
-    # In its many projects the deployer is an admin, whose rights no privilege widens.
+    # In each of several projects the deployer is an admin, whose rights no privilege widens.
     holders = [*strangers, *([own] if own and not goal.key else [])]
-    if not goal.grants:  # else they are compared with the file
+    if not goal.grants:  # otherwise these privileges are compared with the file
         accounts = actual.accounts.values()
         holders += [each.identity.id for each in accounts if each.roles is not None]
     parts: list[Any] = gather(
@@ -194,7 +194,7 @@ def _privileges(
         return privileges.read(client, privileges.OF_IDENTITIES, at)
 
     try:
-        # One first: a release may have none, and then nobody else need be asked.
+        # One identity is read first: if the release has no privileges, that is the only request.
         first, *others = ids or [""]
         found = {first: read(first)} if first else {}
         return {**found, **gather_by(others, read)}, ""
@@ -211,7 +211,7 @@ def _deployer(client: Client, actual: Actual, client_id: str) -> tuple[str, list
     """Return the id of the identity with a client id, and its client secrets."""
     admins = [each["identity"] for each in actual.listed.identities if each["role"] == "admin"]
     members = [each["identity"] for each in actual.listed.seats]
-    # The server refuses to show that of the identity that administers the instance.
+    # The server does not show the login of the identity that administers the instance.
     auth = partial(universal_auth, client, absent=(403, 404))
     for some in (admins, members):
         able = [each["id"] for each in some if "universal-auth" in each["authMethods"]]

@@ -38,9 +38,9 @@ class Move:
     Attributes:
         to: the isolation whose projects the secrets move to.
         since: when it began, as a moment in UTC.
-        existing: the ids of projects that it found there, and an undo leaves in place.
-        versions: the versions of each secret here and there after the last copy, by environment,
-            folder and name. A negative one is a copy under way, and will be its version there.
+        existing: the ids of the new side's projects from before the move; an undo keeps them.
+        versions: the versions of each secret on the old and the new side after the last copy, by
+            environment, folder and name. A negative one is the future version of a copy under way.
         ending: `finish` or `undo` once that has begun to delete projects; else empty.
     """
 
@@ -119,8 +119,8 @@ class Goal:
             everything, and the server needs no API of privileges; with `projects` each service and
             environment has a project of its own.
         admin_email: the first administrator, who must be an admin of the project.
-        memory: of earlier runs, which identifies renamed objects; empty on a first run.
-        factors: the second factors of people, if the file requires them and a host can be asked.
+        memory: the results of earlier runs, which identify renamed objects; empty on a first run.
+        factors: the second factors of people, if the file requires them and a host can read them.
     """
 
     desired: Workspace
@@ -129,7 +129,7 @@ class Goal:
     memory: Memory = field(default_factory=Memory)
     factors: SecondFactors = field(default_factory=SecondFactors)
     key: str = ""
-    """The key of one of several projects, as `split` gives it; empty for all that there is."""
+    """The key of one of several projects, as `split` gives it; empty for the whole."""
 
     def recalling(self, memory: Memory) -> Self:
         """Return the goal with a memory, and the isolation to which the first deploy fell back."""
@@ -166,7 +166,7 @@ class Part(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Return the name under which the host remembers the project; the file's parts give it."""
+        """Return the name under which the host remembers the project, built from the file."""
         return f"{self.owner or self.folder}.{self.environment.slug}"
 
     @property
@@ -219,9 +219,9 @@ def parts_of(desired: Workspace) -> list[Part]:
 def slugs_of(desired: Workspace) -> dict[str, str]:
     """Return the slugs of the projects of the isolation `projects`, by key; no two are equal.
 
-    A slug is the project's of the file, then the service or folder and the environment. One that is
-    longer than Infisical takes, or that two of them would have, ends in a digest of that slug and
-    the key: what is left of it may be that of another deployment in the same organization.
+    A slug consists of the project's slug in the file, the service or folder, and the environment.
+    A slug that is too long for Infisical, or that two projects could have, is cut and ends in a
+    digest of the slug and the key: another deployment in the organization may have the cut slug.
     """
     parts = parts_of(desired)
     plain = {each.key: f"{desired.project.slug}-{each.stem}" for each in parts}
@@ -286,7 +286,7 @@ def _narrow_jobs(desired: Workspace, part: Part) -> dict[str, Job]:
 
 def _project(desired: Workspace, part: Part, slug: str) -> Project:
     name = f"{desired.project.name} {part.owner or part.folder} {part.environment.name}"
-    # Cut, it may end in a space, which Infisical takes away.
+    # A cut name may end in a space, which Infisical strips.
     return Project(name=name[:_LONGEST_NAME].strip(), slug=slug)
 
 
@@ -298,7 +298,7 @@ def _recall(memory: Memory, part: Part, slug: str) -> Memory:
             former,
             folders={id: dict(_rename(paths, part.folder)) for id, paths in former.folders.items()},
         )
-    # Its id finds the project, whatever its slug was.
+    # The project is found by its id, even if its slug has changed.
     return replace(known or Memory(), slug=slug, identities=memory.identities)
 
 
@@ -350,8 +350,8 @@ class Layout:
     def find(self, environment: str, folder: str) -> str:
         """Return the id of the project that holds a folder, also one inside a service's folder.
 
-        It is empty if no project does, because the project file names neither the folder nor one
-        around it, and if that project can't be seen.
+        It is empty if the project can't be seen, and if the project file names neither the folder
+        nor one of its parents.
         """
         if self.whole:
             return self.whole

@@ -135,11 +135,11 @@ def prove(client: Client, isolation: Isolation) -> str:
     """Prove that a temporary identity reads only the folder granted to it; return a sentence on it.
 
     Args:
-        client: with the deployer's token; it deletes everything that it makes.
+        client: with the deployer's token. Everything that the proof makes is deleted.
         isolation: with `viewer`, the role is granted, and another project must be refused.
 
-    Raises CheckFailed, with the choices that a person has, and another UserError if the proof can't
-    be made.
+    Raises CheckFailed, which names the operator's choices, if services are not isolated; another
+    UserError if the proof can't be made.
     """
     sweep(client)
     try:
@@ -151,11 +151,13 @@ def prove(client: Client, isolation: Isolation) -> str:
 
 
 def settle(client: Client, goal: Goal) -> tuple[Goal, ApiChange | None]:
-    """Prove before the first project that the server enforces privileges, or do without them.
+    """Fall back to the isolation `projects` if the server does not enforce privileges.
+
+    This is proven once, before the first project is made.
 
     Returns:
-        The goal, with the isolation `projects` if the server does not enforce them, and the change
-        of the isolation; None if the goal stays.
+        The goal with the isolation that the server enforces, and the change of the isolation; None
+        if it does not change.
 
     Raises UserError if the proof can't be made.
     """

@@ -22,13 +22,13 @@ from infisical_iac.stack import session
 
 Features = Mapping[str, Any]
 _AGAIN = "`infisical-iac keys rotate license`"
-# How long an event takes to be listed: the server stores events every five seconds.
+# The seconds to wait for an event to be listed: the server stores events every five seconds.
 _PATIENCE = 15.0
 _RECENT = timedelta(minutes=10)
 # Shorter than the three months that the server answers for at once.
 _BEFORE = timedelta(days=85)
 _UNSEEN = "the license can be inspected once Infisical runs with it"
-# By the server's name, the features that replace something of this project, or are asked for most.
+# Features by the server's name: those that replace a part of this project, or are requested most.
 _FEATURES = {
     "auditLogs": "the audit log",
     "groups": "groups",

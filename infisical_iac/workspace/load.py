@@ -275,7 +275,7 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
         problem = (("schema_version",), stale)
         raise _refusal([problem], document, where, code="file.schema_version")
     services = document.data.get("services")
-    if isinstance(services, dict):  # `backend:` with nothing after it lacks its folder, no more
+    if isinstance(services, dict):  # `backend:` with nothing after it only lacks its folder
         document.data["services"] = {key: value or {} for key, value in services.items()}
     empty: dict[str, Any] = {"people": {}, "accepted": [], "hygiene": {}, "ci": {}}
     for key, nothing in empty.items():
@@ -375,7 +375,7 @@ def _list_assignments(name: str, inventory: str, root: Path) -> Iterator[tuple[P
 def _text(source: str | Path) -> str:
     if isinstance(source, str):
         return source
-    if source == Path(_SHIPPED):  # nobody named it
+    if source == Path(_SHIPPED):  # the default, as no file was named
         return text_of(
             source,
             "no project file here: change to your repository's directory, or write one with "

@@ -61,8 +61,8 @@ _UNREADABLE = "that no loader could read: let `infisical-iac check --fix` write 
 def find_ids(layout: Layout, workspace: Workspace, service: str) -> LocalFile:
     """Return the ids for the file of a service; none if the layout is empty.
 
-    With a project for each service, environments are left out in which one of its projects is
-    unknown.
+    With a project for each service, an environment is left out if the service's project or that of
+    an import is unknown in it.
     """
     named = workspace.services[service]
     found: dict[str, OwnProject] = {}
@@ -122,7 +122,10 @@ def text(directory: Path, known: LocalFile) -> str:
 
 
 def _read(file: Path) -> str:
-    """Return a file's text, "" for none. A repository of others may have a link in its place."""
+    """Return a file's text, "" for none.
+
+    Raises OSError for a link, as a repository of others may have one in the file's place.
+    """
     try:
         opened = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
@@ -137,8 +140,8 @@ def _read(file: Path) -> str:
 def text_before_deploy(home: Path, folder: str, site_url: str, tunnel: str) -> str:
     """Return the text of a service's `.infisical.json` in its directory.
 
-    The project's id is not known before a deploy. Without a domain, the file keeps an address that
-    it has, and else gets that of an SSH tunnel.
+    The project's id is not known before a deploy. Without a domain, the file keeps its address; if
+    it has none, it gets the address of an SSH tunnel.
     """
     known = LocalFile("", site_url, folder)
     has_address = parse(text(home, known)).domain

@@ -32,7 +32,7 @@ _KINDS = {
 def find_project(client: Client, slug: str, memory: Memory) -> tuple[dict[str, Any] | None, str]:
     """Return the project of a slug or None, and the id of another project that took the slug.
 
-    The project is the one remembered under this slug, also if it was renamed.
+    The project is the one remembered under this slug, even if it was renamed since.
     """
     named = contents.project(client, slug)
     if not memory.project or memory.slug != slug or (named and named["id"] == memory.project):
@@ -61,18 +61,18 @@ def locate(client: Client, goal: Goal, *, partly: bool = False, known_only: bool
     Args:
         partly: whether some of several projects may be missing, as for an identity that sees only
             its own.
-        known_only: whether a project may be missing that the memory does not know either.
+        known_only: whether a project may be missing if the memory does not know it either.
     """
     listed = contents.projects(client)
     missing = ""
     found: dict[tuple[str, str], str] = {}
     for each in split(goal).values():
         slug = each.desired.project.slug
-        # A file that names another project than in the last run does not mean that one.
+        # If the file names another project than in the last run, the memory does not count.
         memory = each.memory if each.memory.slug == slug else Memory(slug=slug)
         project, _ = find_listed(listed, memory)
         if each.key and goal.memory.parts and not memory.project:
-            project = None  # An apply first finds out whose project has the slug.
+            project = None  # An apply first finds out who made the project that has the slug.
         if project is None and (memory.project or not known_only):
             missing = missing or slug
         if not each.key:
@@ -142,9 +142,9 @@ def list_isolation_notes(goal: Goal) -> list[str]:
 def former_folder(desired: Workspace, account: ServiceAccount, actual: Actual) -> str:
     """Return the folder of a service under its former name, if the rename changes the folder.
 
-    Its permissions show the folder: all others that it may read are shared. The result is empty if
-    the folder is unknown, if it stays, or if it would move into another one, which Infisical can't
-    do.
+    The folder is found in the permissions of the service, whose other folders are all shared. The
+    result is empty if the folder is unknown or stays, or if it would move into another folder,
+    which Infisical can't do.
     """
     there = actual.accounts.get(account.identity)
     if not account.former or there is None or there.identity.name == account.identity:
@@ -161,7 +161,7 @@ def known_folders(
 ) -> dict[str, str]:
     """Return the ids of an environment's known folders by their desired paths.
 
-    Known are the folders of the last run, and the folders of services that are still to be renamed.
+    These are the folders of the last run, and the folders of services that are still to be renamed.
 
     Args:
         slug: the desired slug of the environment.
@@ -291,7 +291,7 @@ def remember(goal: Goal, actual: Actual) -> Memory:
 def _forget_copies(goal: Goal, actual: Actual) -> Move | None:
     """Return the move without copies in projects that were deleted and are created again.
 
-    Else their secrets would count as deleted there by a person, and would not be copied again.
+    Otherwise their secrets would count as deleted by a person, and would not be copied again.
     """
     move = goal.memory.move
     if move is None or (goal.isolation == "projects") != (move.to == "projects"):
@@ -314,7 +314,7 @@ def _forget_copies(goal: Goal, actual: Actual) -> Move | None:
 
 
 def _is_in(key: str, environment: str, folder: str) -> bool:
-    """Return whether a key of `Move.versions` is in a folder; an empty folder is every one."""
+    """Return whether a key of `Move.versions` is in a folder; an empty folder means any."""
     slug, path, _ = key.split(" ", 2)
     return slug == environment and f"{path}/".startswith(f"{folder}/")
 

@@ -101,7 +101,7 @@ _WHAT = (
     "names no access; copy what `infisical-iac plan` shows after the *, such as "
     "`identity ci-runner with role viewer`"
 )
-# How names of access begin, besides those of ways to log in such as `token-auth of api-qa`.
+# The beginnings of names of access, besides those of login methods such as `token-auth of api-qa`.
 _ACCEPTABLE = (
     "organization admin ",
     "client secret ",

@@ -1,8 +1,8 @@
 """Move the secrets from the projects of one isolation to those of another.
 
 Both sides stay readable until the move is finished, and identities keep their client secrets, so
-that services change over one by one. The versions of each secret after a copy are remembered: they
-tell which side was written to since. Values are never stored.
+that services change over one by one. The versions of each secret after a copy are remembered, and
+show the side that was written to since. Values are never stored.
 """
 
 import re
@@ -46,10 +46,11 @@ class MovePlan:
 
     Attributes:
         changes: the projects, folders, identities and people to bring to the new isolation first.
-        compared: the difference between the two sides; all is to be written before there is one.
-        duration: how long it takes because of rate limits; empty if that is short.
-        expanded: how many values refer to a secret of another folder. Infisical follows that only
-            inside one project; a loader reads values as they are.
+        compared: the difference between the two sides; a side that does not exist yet lacks all
+            secrets.
+        duration: the time that it takes because of rate limits; empty if that is short.
+        expanded: the number of values that refer to a secret of another folder. Infisical resolves
+            such references only inside one project; a loader reads values as they are.
     """
 
     to: Isolation
@@ -118,7 +119,7 @@ def refuse_homeless(stray: Sequence[SecretPlace], layout: Layout, side: Side) ->
 
 
 def compute_move(reached: Reached, to: Isolation) -> MovePlan:
-    """Return what a move would do, and change nothing.
+    """Return the plan of a move, and change nothing.
 
     Raises Refused as `origin` and `refuse_homeless` do, and UserError if a state can't be read.
     """
@@ -147,7 +148,7 @@ def refuse_unenforced(reached: Reached, to: Isolation) -> None:
 
     Raises CheckFailed if it does not, and UserError if that can't be proven.
     """
-    if to == "projects":  # Membership of a project is what every release enforces.
+    if to == "projects":  # Every release enforces the membership of projects.
         return
     try:
         isolation.prove(reached.client, to)
@@ -165,15 +166,15 @@ def _future(goal: Goal) -> Layout:
 def carry_out(reached: Reached, to: Isolation, report: Callable[[str], None]) -> CopyState:
     """Make the projects of an isolation, and copy the secrets until both sides are equal.
 
-    A killed run is continued by the next. What was written there since an earlier copy stays.
+    The next run continues a killed one. Secrets written on the new side since a copy stay.
 
     Args:
         report: called with each change that was made.
 
     Returns:
-        The difference that is left: secrets that were written there.
+        The difference that is left: secrets that were written on the new side.
 
-    Raises UserError. CheckFailed if somebody writes here faster than this copies.
+    Raises UserError; CheckFailed if the secrets of the old side keep changing.
     """
     here, client = origin(reached, to), reached.client
     keep = _Keeper(reached)
@@ -181,7 +182,7 @@ def carry_out(reached: Reached, to: Isolation, report: Callable[[str], None]) ->
     if move is None:
         existing = _find_ids(contents.projects(client), reached, to)
         move = Move(to, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", existing)
-    # From now on the choice is the user's.
+    # The user chooses the isolation here, so the fallback of the first deploy ends.
     keep.save(move, replace(reached.memory, fell_back=False))
     goal = replace(keep.reached, isolation=to)
     made: list[ApiChange] = []
@@ -253,8 +254,7 @@ class Ending:
     """The projects that the end of a move deletes.
 
     Attributes:
-        name: `finish`, which deletes where the secrets came from, or `undo`, which deletes where
-            they went.
+        name: `finish`, which deletes the old projects, or `undo`, which deletes the new ones.
         projects: the slugs of the projects to delete, by id.
         compared: the difference between the two sides; None if the deletion had begun before,
             also by hand.
@@ -266,10 +266,10 @@ class Ending:
 
 
 def compute_ending(reached: Reached, name: str) -> Ending:
-    """Return what `finish` or `undo` would delete, and change nothing.
+    """Return the projects that `finish` or `undo` would delete, and change nothing.
 
-    Raises Refused without a move, while the settings name the other isolation, and for a finish
-    with secrets that were written here since the copy.
+    Raises Refused if there is no move, if the other ending was interrupted, if the settings name
+    the isolation to delete, or if `finish` would lose secrets that were written since the copy.
     """
     move = reached.memory.move
     if move is None:
@@ -342,13 +342,13 @@ def _refuse_untold(late: Sequence[SecretPlace]) -> None:
 
 
 def _list_leaving(reached: Reached, move: Move, leaves: Isolation) -> dict[str, str]:
-    """Return the slugs of the projects of one side by id, as far as they are still there."""
+    """Return the slugs by id of the projects of one side that still exist."""
     listed = contents.projects(reached.client)
     memory = reached.memory
     known = {each.project for each in memory.parts.values()}
     ids = known if leaves == "projects" else {memory.project}
     if leaves == move.to:
-        # A killed run may have made some that nothing remembers.
+        # A killed run may have made projects that the memory lacks.
         ids = (ids | _find_made(listed, reached, leaves)) - move.existing
     return {each["id"]: each["slug"] for each in listed if each["id"] in ids}
 
@@ -367,7 +367,7 @@ def _find_ids(
 def _find_made(
     listed: Sequence[Mapping[str, Any]], reached: Reached, isolation: Isolation
 ) -> frozenset[str]:
-    """Return the ids of projects that look as this project makes them; people make other ones."""
+    """Return the ids of projects with the slug, name and delete protection that a run gives."""
     names = {
         each.desired.project.name for each in split(replace(reached, isolation=isolation)).values()
     }
@@ -376,11 +376,11 @@ def _find_made(
 
 
 def end(reached: Reached, ending: Ending, report: Callable[[str], None]) -> None:
-    """Delete the projects of an ending, and forget the move. A killed end is run again.
+    """Delete the projects of an ending, and forget the move; after a kill, run it again.
 
-    Both sides are read again first, since somebody may have written while a person was asked.
+    Both sides are read again first, since secrets may have changed while a person confirmed.
 
-    Raises UserError. Refused for secrets that were written since and would be lost.
+    Raises UserError; Refused if secrets that were written meanwhile would be lost.
     """
     move = reached.memory.move
     assert move is not None

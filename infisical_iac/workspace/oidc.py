@@ -149,7 +149,7 @@ class GitHubAuth(_AuthEntry):
 
 
 class GitLabAuth(_AuthEntry):
-    """A job of a GitLab project, of a branch, a tag, an environment, or whatever is protected."""
+    """A job of a GitLab project, limited to a branch, a tag, an environment or protected refs."""
 
     project: _Project
     ref: _Text | None = None

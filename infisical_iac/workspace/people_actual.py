@@ -103,7 +103,7 @@ def _privileges(by_admin: Client, membership: str, *, needed: bool) -> tuple[Pri
     try:
         return privileges.read(by_admin, privileges.OF_PERSONS, {"projectMembershipId": membership})
     except ApiError as error:
-        # Roles give access then, and a release may have no privileges.
+        # Where privileges are not needed, roles give access, and a release may have no privileges.
         if needed or error.status not in (400, 403, 404):
             raise
         return None
@@ -243,7 +243,8 @@ def list_member_identities(
 ) -> dict[str, list[Member]]:
     """Return the identities in each of some projects, with all privileges.
 
-    An identity with the name of a service's that this deployment did not make is `other`.
+    An identity that has the name of a service's identity, but was not made by this deployment, is
+    `other`.
 
     Args:
         projects: the ids of the projects.
@@ -275,7 +276,7 @@ def list_member_people(
     """
     first = goal.admin_email.lower()
     listed = gather_by(projects, partial(memberships, client))
-    # In this thread, because the login may need the current host, which no other thread knows.
+    # The login runs in this thread: it may need the current host, which no other thread knows.
     by_admin = admin() if admin and any(len(each) > 1 for each in listed.values()) else client
     everybody = in_organization(client, organization_id(client))
     ruling = {each["user"]["id"] for each in everybody if each["role"] == "admin"}
@@ -293,7 +294,7 @@ def list_member_people(
         seat = person(seats, first)
         if seat:
             states[first] = seat
-        # Where roles give access, a release may have no privileges that it could show to an admin.
+        # Where roles give access, a release may have no API of privileges, even for an admin.
         is_shown = admin is not None and not goal.grants and seat and "admin" in seat.roles
         users = {each["id"]: each["userId"] for each in seats}
 

@@ -74,7 +74,7 @@ def preflight(
         refuse(machine, minimum_free_disk_gb=settings.host.minimum_free_disk_gb)
         site = observe_site(settings, machine, check)
         run = journal.current()
-        # On a new host all other steps depend on it, so the run ends.
+        # On a new host all other steps depend on the blocked part, so the run ends.
         run.goes_on = site.has_begun(machine) and not (restoring or scaling or leaving)
         if not leaving:
             refuse_unfit(site)
@@ -118,9 +118,9 @@ def preflight(
 
 
 def look_up_names(settings: Settings) -> None:
-    """Raise SettingsError for a named server that the firewall would keep Infisical from.
+    """Raise SettingsError if the firewall would block a server that the settings name.
 
-    The host looks the names up, as its name server may know private ones.
+    The host resolves the names, as its name server may know private ones.
     """
     if names := direct_names(settings):
         addresses = host.get_fact(HostAddresses, names=[*names])
@@ -162,9 +162,10 @@ def report(sentences: Iterable[str]) -> None:
 
 
 def refuse_ingress(settings: Settings, machine: MachineState) -> None:
-    """Raise SettingsError for settings of an ingress that can't work, or block its part.
+    """Raise SettingsError for settings of an ingress that can't work.
 
-    The part is blocked if the host's state is the reason. On a new host, that is raised too.
+    If the reason is the state of the host, the ingress is blocked; on a new host, this raises
+    Refused.
     """
     try:
         settings.stack.ingress_kind.refuse(settings, machine)
@@ -173,16 +174,16 @@ def refuse_ingress(settings: Settings, machine: MachineState) -> None:
         if error.part != "Ingress":
             return
         if settings.cluster.topology == "swarm" or machine.upgrading or machine.rotating:
-            # A roll-out waits for all services, as does the end of an interrupted change.
+            # A roll-out and the end of an interrupted change wait for all services.
             journal.current().block("Stack", str(error))
         else:
             journal.current().without = frozenset({"caddy"})
 
 
 def refuse_unfit(site: Site) -> None:
-    """Raise Refused if the hosts can't do what the settings ask for.
+    """Raise Refused if the hosts can't fulfill the settings.
 
-    If Infisical already runs on them, only that part is blocked.
+    If Infisical already runs on them, only the affected part of the deploy is blocked.
     """
     try:
         site.refuse_unfit()
@@ -200,8 +201,8 @@ def _block_or_raise(error: Refused) -> None:
 def admin_password(given: str | None, *, is_new: bool) -> str | None:
     """Return the password as given, or None.
 
-    Raises SettingsError for a new password that is weak or would be altered. Most runs need no
-    password of an existing administrator: None is returned for one that would be altered.
+    A password of an existing administrator that would be altered is returned as None, as most runs
+    need none. Raises SettingsError for a new password that is weak or would be altered.
     """
     if given is None or not is_new:
         return given if given and _fits(given) else None

@@ -18,7 +18,7 @@ def read(client: Client, path: str, holder: dict[str, Any]) -> tuple[Privilege, 
     """Return all privileges of an identity or a person.
 
     Args:
-        client: for those of persons, with the administrator's own token.
+        client: a client; for privileges of persons, with the administrator's own token.
         path: OF_IDENTITIES or OF_PERSONS.
         holder: the query that selects the holder.
     """
@@ -89,8 +89,8 @@ def find_privilege(
 ) -> Privilege | None:
     """Return the privilege of a name, if there is one.
 
-    The server allows several with one name. Of these, one that grants exactly `grants` is returned,
-    or else the first.
+    The server allows several privileges with one name. If there are, the one that grants exactly
+    `grants` is returned, or else the first.
     """
     return min(
         (each for each in privileges if each.slug == slug),

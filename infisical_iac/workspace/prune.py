@@ -1,9 +1,8 @@
 """Remove access that the file does not give, and objects that it no longer names.
 
-Objects of others lose only their access. An identity belongs to this project by its metadata or by
-the host's memory, every other object by the memory of what runs made. An object of others is
-deleted only together with one of this project's that holds it, after a person has typed the name of
-that one.
+Objects of others lose only their access. The project's own identities are known by their metadata
+or by the host's memory, its other objects by the memory's list of what runs made. An object of
+others is deleted only with an own object that contains it, whose name a person must type first.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -194,8 +193,8 @@ def _in_project(client: Client, goal: Goal, actual: Actual) -> list[Removal]:
 def _projects(client: Client, goal: Goal) -> Iterator[Removal]:
     """Yield the removals of whole projects, of services or folders that the file no longer names.
 
-    Projects that no run made stay, though they are remembered.
-    With a mere change of the isolation nothing is removed: then the file still names them.
+    Projects that no run made stay, though they are remembered. A change of the isolation removes
+    nothing, since the file still names the services and folders.
     """
     known = [each for each in find_unnamed_parts(goal).values() if each.is_made]
     listed = {each["id"]: each for each in contents.projects(client)} if known else {}
@@ -240,8 +239,8 @@ def removals(
 
     Args:
         project: the id of the project.
-        secrets: by the slug of each environment whose folders leave, how many secrets each
-            folder has.
+        secrets: the number of secrets by folder, by the slug of each environment that has folders
+            to remove.
     """
     found = [
         _remove_import(project, each.environment, one) for each in left for one in each.imports
@@ -288,8 +287,8 @@ def _remove_environment(project: str, held: EnvironmentState, holds: str) -> Rem
 def filter_due(approved: Iterable[Removal], found: Iterable[Removal]) -> list[Removal]:
     """Return the approved removals that are still due in a new reading.
 
-    Raises Refused for an object that was empty at the approval and is not any more: its name was
-    not typed.
+    Raises Refused for an object that was empty at the approval and has contents now, since its name
+    was not typed.
     """
     names = {each.id: each.name for each in approved}
     again = [each for each in found if each.id in names]

@@ -54,8 +54,8 @@ class Reached(Goal):
         credentials: reads the client ids in the services' credentials on the host, by path.
         discard: removes files from the host.
         read_accesses: reads the access log of the hosts since a time; None if there is none.
-        recorded: returns a context that writes an event and a list of changes, as it is at the
-            end, into the host's audit log; at a URL there is no such log.
+        recorded: returns a context that writes an event into the host's audit log, and at its end
+            the list of changes; at a URL there is no such log.
     """
 
     client: Client
@@ -152,7 +152,7 @@ def _find_isolation(client: Client, desired: Workspace) -> Isolation:
 
 
 def require_confidential(url: str, name: str = "INFISICAL_API_URL") -> None:
-    """Raise SettingsError if a URL is none, or if credentials would go there unencrypted.
+    """Raise SettingsError for an invalid URL, or if credentials would go there unencrypted.
 
     Args:
         name: the variable or option that gives the URL.
@@ -264,7 +264,7 @@ class StoredCredentials:
 
     @property
     def store(self) -> Store:
-        """Return access to the files, which `open_credentials` had to need (`needs_files`)."""
+        """Return access to the files; only after `open_credentials` with `needs_files`."""
         assert self.place is not None
         return self.place
 
@@ -335,7 +335,7 @@ def open_credentials(
         where: the directory of the files at a URL.
         lock: as for `reach`; with it, the files of renamed services get their new names, and files
             of a former form the variables that they lack.
-        needs_files: whether that directory must be given there.
+        needs_files: whether `where` must be given at a URL.
 
     Raises UserError.
     """

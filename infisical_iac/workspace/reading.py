@@ -56,7 +56,7 @@ class Differences:
     Attributes:
         unreadable: the secrets that the database has but that are not read as before.
         deleted: the secrets that are not in the database, or whose environment was deleted.
-        of: the numbers before, by environment.
+        of: the number of secrets before, by environment.
     """
 
     unreadable: list[ReadSecret]
@@ -138,7 +138,7 @@ def before(deployer: Client, slug: str, port: int) -> Reach | None:
                 if error.status != 401:
                     raise
             else:
-                # Without a project, or an API to ask, there is nothing to compare with.
+                # Without a project or an API of secrets, there is nothing to compare with.
                 return Reach(name.removesuffix(".env"), credential, shown) if shown else None
     return None
 
@@ -148,7 +148,7 @@ def compare(deployer: Client, slug: str, port: int, then: Reach, there: Secrets)
 
     Args:
         then: the result of `before`.
-        there: the secrets of before, for their names.
+        there: the secrets from before the change, for their names.
 
     Raises CheckFailed if it is shown more or fewer.
     """

@@ -43,8 +43,6 @@ from infisical_iac.workspace.request_counts import expect_changes
 from infisical_iac.workspace.second_factor import SecondFactors
 from infisical_iac.workspace.state import Actual
 
-# The ids of objects, to identify those renamed by hand, and what runs made.
-
 _DEPLOYER = f"identity {DEPLOYER}"
 _SEEN_LATER = "the project can be inspected once the deployer has its role again"
 
@@ -197,7 +195,7 @@ def _converge(goal: Goal, port: int) -> None:
 
     if replaced:
         report(replaced)
-        # A killed run has projects then, which the next one must expect.
+        # If this run is killed after it made projects, the next one must find them.
         save_memory(goal.memory)
     admin = partial(session.administrator, port)
     found = _latest[host.name] = converge(client, goal, report, admin)
@@ -217,7 +215,7 @@ def read_memory() -> Memory:
 
 
 def known_memory(*, again: bool = False) -> Memory:
-    """Return the stored memory, read once until the run changes something, or `again`."""
+    """Return the stored memory; it is read once until the run changes something, or `again`."""
     if journal.current().has_changed:
         return read_memory()
     if again or host.name not in _memories:
@@ -235,7 +233,7 @@ def read_factors() -> SecondFactors:
 
 
 def required_factors(desired: Workspace) -> SecondFactors:
-    """Return the second factors if the project file requires them; else nobody is asked."""
+    """Return the second factors; empty, without a read, if the project file requires none."""
     return read_factors() if desired.require_second_factor else SecondFactors()
 
 
@@ -248,8 +246,8 @@ def isolation_here(configured: Isolation) -> Isolation:
 def projects_here(client: Client, slug: str) -> list[dict[str, Any]]:
     """Return the projects that hold the current host's secrets, also those renamed by hand.
 
-    These are the project of the slug, and those that the host remembers for the isolation
-    `projects`; there are both while secrets move from one to the others.
+    These are the project of the slug, and the projects that the host remembers for the isolation
+    `projects`. Both exist while secrets move between them.
     """
     memory = read_memory()
     one = find_project(client, slug, memory)[0]

@@ -1,8 +1,8 @@
 """Require a second factor of people, and decide when access ends for people without one.
 
-Infisical's API does not return who has one, and the free edition can't require it. So the database
-is read, on the host. An account without one loses its access to the project, and nothing
-else: it can still log in, and turn one on. Without its membership of the organization it could not.
+Infisical's API does not return second factors, and the free edition can't require them. So they are
+read from the database, on the host. An account without a second factor loses only its access to the
+project. It stays a member of the organization, so that its owner can log in and turn one on.
 """
 
 import json
@@ -93,7 +93,7 @@ def is_suspended(
 ) -> bool:
     """Return whether a member of the project has no access because a second factor is missing.
 
-    While it is unknown whether there is one, access is neither taken nor given back.
+    While second factors are unknown, access is neither taken nor given back.
 
     Args:
         by_role: whether the role alone gives access in this project, and no privilege.
@@ -160,8 +160,8 @@ def _have(names: Sequence[str]) -> str:
 def summarize(known: SecondFactors, admin_email: str, rule: Requirement | None) -> tuple[str, bool]:
     """Return the text of `status` on all accounts' second factors, and whether they are healthy.
 
-    Without a rule they are healthy, unless the first administrator has one: the deploy can't give
-    it.
+    Without a rule they are healthy, unless the first administrator has a second factor: the deploy,
+    which logs in with the password, can't give it.
     """
     if known.unseen:
         return f"unknown: {known.unseen}", rule is None

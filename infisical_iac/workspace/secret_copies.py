@@ -14,7 +14,7 @@ from infisical_iac.core.errors import ApiError
 from infisical_iac.core.wording import pluralize
 from infisical_iac.workspace.goal import Layout
 
-# The server takes 1 MiB; a name or comment in another script takes several bytes a character.
+# The server accepts 1 MiB. Sizes are in bytes, as one character may take several.
 _MOST_BYTES, _MOST_ITEMS = 800_000, 500
 _BATCH = "/api/v4/secrets/batch"
 
@@ -38,8 +38,8 @@ class CopiedSecret:
         tags: their slugs.
         metadata: keys, values, and whether the server stores the value encrypted.
         version: counts its changes on its side.
-        colors: of the tags, by slug. A project has one color for a slug, and another may have
-            another, so that they are not compared.
+        colors: the colors of the tags, by slug. They are not compared, as each project may have
+            another color for a slug.
     """
 
     value: str = field(repr=False)
@@ -78,10 +78,10 @@ class CopyState:
     """The difference between the two sides of a move.
 
     Attributes:
-        same: how many secrets are equal on both sides.
+        same: the number of secrets that are equal on both sides.
         write: secrets to copy: the other side lacks them, or has an earlier copy.
         remove: copies of secrets that were deleted since.
-        newer: secrets that were written there since the copy; they stay as they are there.
+        newer: secrets that were written or deleted on the other side since the copy, and stay so.
         conflicts: secrets that were written to on both sides, with different results.
     """
 
@@ -101,7 +101,7 @@ def compare(here: Side, there: Side, versions: Mapping[str, tuple[int, int]]) ->
     """Return what differs between the two sides.
 
     Args:
-        versions: as `Move` has them.
+        versions: as in `Move`.
     """
     same, found = 0, _Groups([], [], [], [])
     for place in sorted({*here, *there}):
@@ -110,7 +110,7 @@ def compare(here: Side, there: Side, versions: Mapping[str, tuple[int, int]]) ->
         if old == new:
             same += 1
         elif new is None:
-            # It was deleted there since the copy, if there was one.
+            # If there was a copy, it was deleted on the other side since.
             is_kept = was and was[1] > 0 and _is(old, was[0])
             (found.newer if is_kept else found.write).append(place)
         elif was is None:
@@ -140,14 +140,14 @@ def read_side(
     environments: Collection[str],
     unnamed: Collection[str] = (),
 ) -> tuple[Side, list[SecretPlace]]:
-    """Return the secrets of one side, and the places of those that are not where they belong.
+    """Return the secrets of one side, and the places of misplaced secrets.
 
-    Those are outside of the folder that a project is for, in an environment that only the project
-    has, or in a project of ours that the project file no longer names.
+    A misplaced secret is outside of the folder that a project is for, in an environment that only
+    the project has, or in a project of ours that the project file no longer names.
 
     Args:
-        environments: the slugs of those in the project file.
-        unnamed: the ids of such projects.
+        environments: the slugs of the environments in the project file.
+        unnamed: the ids of the projects that the project file no longer names.
     """
     places = [
         (each["slug"], project["id"])
@@ -175,7 +175,7 @@ def copy(
     secrets: Mapping[SecretPlace, CopiedSecret],
     report: Callable[[str], None],
 ) -> None:
-    """Write secrets to the other side, one request for each folder and half a million bytes."""
+    """Write secrets to the other side, one request per folder, 500 secrets or 800,000 bytes."""
     places = sorted({(target.find(*each[:2]), *each[:2]) for each in secrets})
     gather(partial(_make_folder, client, *each) for each in places)
     tags = gather_by(

@@ -1,4 +1,4 @@
-"""The settings of the project inside Infisical. What it holds is in the project file: model.py."""
+"""The settings of the project inside Infisical; `model` defines its contents."""
 
 import re
 from typing import Annotated, ClassVar, Literal

@@ -99,8 +99,8 @@ def compare_pages(login: Logins, pages: Pages) -> dict[Provider, str]:
 def methods(settings: Settings) -> Commands:
     """Restrict the methods that people may log in by to `login_methods`.
 
-    Without the setting they stay as they are. Only if they would let nobody in, as after the
-    removal of a provider, `email` is added.
+    Without the setting the methods stay as they are. Only `email` is added if they would let nobody
+    in, as after the removal of a provider.
 
     Raises Refused for methods that the license lacks, and if none of the methods is offered yet.
     Nothing is changed then.
@@ -142,7 +142,7 @@ def _offered_after(
     return [
         each
         for each, page in pages.items()
-        # A client of the settings, or one that somebody set up by hand in Infisical.
+        # The settings have a client, or somebody set one up by hand in Infisical.
         if (page or will_restart)
         and (each in login.clients or (page and page.client_id != found.get(client_id_of(each))))
     ]
@@ -151,7 +151,7 @@ def _offered_after(
 def _let_in(settings: Settings, methods: Collection[str], offered: Collection[Provider]) -> bool:
     """Return whether one of the methods lets people in, with the providers that are offered.
 
-    Methods of a license are set up in Infisical, where that can't be seen.
+    With a license, its methods always count, since their setup in Infisical can't be read.
     """
     licensed = LICENSED if settings.instance.license_key else ()
     return bool({*methods} & {"email", *offered, *licensed})

@@ -23,7 +23,7 @@ class StoredSecret:
     """A secret as the server shows it.
 
     Attributes:
-        value: None if it was not asked for, or if the login may not read it.
+        value: None if it was not requested, or if the login may not read it.
         created: the time when the secret was made.
         changed: the time of its last change, of a comment or tag too.
     """
@@ -99,7 +99,7 @@ def read_secrets(
     """Return the secrets of a folder and of those below it, in the order of the environments.
 
     Args:
-        values: whether values are asked for.
+        values: whether to request values.
 
     Raises UserError for an environment that Infisical does not have.
     """
@@ -109,7 +109,7 @@ def read_secrets(
         names = _list(client, project, slug, values=False)
         if names is None:
             return None
-        # Asked for values, the server leaves out the secrets whose values the login may not read.
+        # In a list with values, the server omits secrets whose values the login may not read.
         full = (_list(client, project, slug, values=True) or []) if values else []
         shown = {each["id"]: each for each in full}
         return [
@@ -266,7 +266,7 @@ class SecretSlot:
     def read_back(self, value: str, before: StoredSecret | None) -> StoredSecret:
         """Return the written secret. Raises RunFailed if it is not what was written.
 
-        The server has no write with a condition. So the version shows whether somebody else has
+        The server has no conditional write. Only the version shows whether somebody else has
         written between `before` and now.
         """
         after, version = self.read(), (before.version if before else 0) + 1

@@ -72,7 +72,7 @@ def _contents(
     slug = at["environment"]
     matched = match_folders(desired, there.folders, remembered)
     back = {now: folder for folder, now in matched.items()}
-    held: dict[tuple[str, str], str] = {}  # which folder has which name in which desired folder
+    held: dict[tuple[str, str], str] = {}  # actual paths by desired parent folder and actual name
     for path in there.folders:
         above, _, name = path.rpartition("/")
         held[back.get(above, above), name] = path

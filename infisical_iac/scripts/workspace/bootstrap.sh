@@ -1,8 +1,8 @@
 # Makes the first administrator and organization: bootstrap.sh <port> <organization as JSON>
 #
-# The server would accept several bootstraps at once, so runs take turns under a lock, and each asks
-# first whether one is needed. The body has the administrator's password from a file, and curl reads
-# it from standard input. The answer's token is dropped, since nobody needs it.
+# The server would accept several bootstraps at once, so runs take turns under a lock, and each
+# checks first whether a bootstrap is needed. The password comes from a file and reaches curl by
+# standard input, so that no argument shows it. The answer's token is dropped, as nothing needs it.
 set -eu
 umask 077
 api=http://127.0.0.1:$1/api/v1/admin

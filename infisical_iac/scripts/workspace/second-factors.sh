@@ -1,8 +1,8 @@
 # Prints a line of JSON for each account: its names, whether it has a password or another login
 # already, and its second factor, which is empty without one.
 #
-# The API shows it to nobody but the account itself. At its login an account is asked for what
-# "selectedMfaMethod" names, if "isMfaEnabled" is set. An app that is not registered counts as none:
+# The API shows a second factor only to its own account. If "isMfaEnabled" is set, a login requires
+# the factor in "selectedMfaMethod". An app or a passkey that is not registered counts as none:
 # anybody who knows the password could then register one.
 set -eu
 . ./database.sh

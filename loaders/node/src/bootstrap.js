@@ -8,18 +8,18 @@ import { IDENTITY, platformOf } from "./platform.js";
 /** @typedef {{ project: string, folder: string }} Part a folder in a project */
 /**
  * @typedef {object} Place
- * @property {string} clientId or the id of the identity that logs in by tokens
- * @property {string} clientSecret empty if it does
- * @property {import("./platform.js").Platform} [platform] where its tokens are, if it does
+ * @property {string} clientId or the id of an identity that logs in by tokens
+ * @property {string} clientSecret empty for an identity that logs in by tokens
+ * @property {import("./platform.js").Platform} [platform] the source of these tokens
  * @property {string} environment
  * @property {string} address without `/api`, without a `/` at the end
  * @property {string} project
  * @property {string} folder
  * @property {readonly Part[]} imports read too, if each service has a project of its own; a later
  *     one wins over an earlier one, and the service's own folder over all
- * @property {boolean} strict whether only names that are asked for get through
+ * @property {boolean} strict whether only requested names get through
  * @property {readonly string[]} allow names that get through in any case
- * @property {import("./person.js").Person} [person] whose access is used; then there is no client
+ * @property {import("./person.js").Person} [person] whose access is used instead of a client's
  */
 /** @typedef {Record<string, string | undefined>} Environ */
 /**
@@ -73,7 +73,7 @@ class Sources {
     return this.#each.flatMap((source) => names.map((name) => source[name])).find(Boolean);
   }
 
-  /** The environment; of libraries' variable only if no source names one in the loader's own. */
+  /** The environment. NODE_ENV counts only if no source has the loader's own variable. */
   get environment() {
     return this.first("INFISICAL_ENVIRONMENT") ?? this.first("NODE_ENV");
   }
@@ -91,8 +91,8 @@ class Sources {
 }
 
 /**
- * Return the credentials in the process's environment. With one of them, `.env.local` is ignored:
- * its address would decide where they are sent.
+ * Return the names of the credentials in the process's environment. If there is one, `.env.local`
+ * is ignored, as its address would decide where the credentials are sent.
  * @param {Environ} environ
  */
 export const credentialsIn = (environ) => [...CREDENTIAL, IDENTITY].filter((name) => environ[name]);
@@ -106,7 +106,7 @@ export const credentialsIn = (environ) => [...CREDENTIAL, IDENTITY].filter((name
  * @param {{ environment?: string | undefined, allowHttp?: boolean | undefined,
  *     strict?: boolean | undefined, allow?: readonly string[] | undefined,
  *     isTyped?: boolean }} [options] `isTyped`: a person has typed the environment
- * @param {(address: string) => import("./person.js").Person | null} [findPerson] asked if there
+ * @param {(address: string) => import("./person.js").Person | null} [findPerson] called if there
  *     is no credential
  * @returns {Place}
  * @throws {ConfigError} not_configured
@@ -167,7 +167,7 @@ export function bootstrap(file, local, environ, options = {}, findPerson = () =>
 }
 
 /**
- * Return the address of Infisical; null if nothing says it.
+ * Return the address of Infisical; null if none is set.
  * @param {import("./files.js").TextFile} file
  * @param {Record<string, string>} local
  * @param {Environ} environ
@@ -183,7 +183,7 @@ export function findAddress(file, local, environ, allowHttp) {
 }
 
 /**
- * Return the places that a start reads: that of the service's own folder, then those of imports.
+ * Return the places that a start reads: the service's own folder, then its imports.
  * @param {Place} place
  */
 export const placesOf = (place) => [

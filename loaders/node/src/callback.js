@@ -53,12 +53,12 @@ export async function waitForBrowser(address, tell, open = openBrowser) {
   } finally {
     clearTimeout(timer);
     server.close();
-    server.closeAllConnections(); // Browsers open some that they send nothing on.
+    server.closeAllConnections(); // Browsers also open connections without sending anything.
   }
 }
 
 /**
- * Return the login of a text that the page shows if it can't reach the port.
+ * Return the login in a text that the page shows if it can't reach the port.
  * @param {string} text
  * @throws {ConfigError} not_configured
  */
@@ -89,7 +89,7 @@ async function bodyOf(request) {
       if (body.length > LONGEST) return "";
     }
   } catch {
-    return ""; // A page that is closed or loaded again breaks its request off.
+    return ""; // The request of a page breaks off when the page is closed or loaded again.
   }
   return body;
 }

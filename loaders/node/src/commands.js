@@ -18,10 +18,10 @@ import { Person } from "./person.js";
  */
 
 const TIMEOUT = 20;
-/** Milliseconds: an end within two days needs its time. */
+/** The milliseconds before an end in which its time is shown too, and not only its day. */
 const NEAR = 2 * 86_400_000;
 
-/** What a command finds before its first request. */
+/** The files, address and logins that a command finds before its first request. */
 export class Surroundings {
   /**
    * @param {Environ} environ
@@ -45,7 +45,7 @@ export class Surroundings {
     this.logins = new Logins(environ);
   }
 
-  /** In words, where credentials of a service are that win over a login; empty without. */
+  /** The place, in words, of a service's credentials, which win over a login; empty without. */
   get machine() {
     if (credentialsIn(this.environ).length > 0) return "the environment";
     return credentialsIn(this.local).length > 0 ? this.localPath : "";
@@ -77,7 +77,7 @@ export const WITHOUT_ADDRESS =
   "give --address";
 
 /**
- * Log in, and keep the login.
+ * Log in, and store the login.
  * @param {Environ} environ
  * @param {CommandOptions} options
  * @param {Terminal} terminal
@@ -100,7 +100,7 @@ export async function login(environ, options, terminal) {
 }
 
 /**
- * Say who is logged in, after asking the server.
+ * Print who is logged in, after a request to the server.
  * @param {Environ} environ
  * @param {CommandOptions} options
  * @param {(text: string) => void} tell
@@ -132,7 +132,8 @@ export async function whoami(environ, options, tell) {
  * @param {Environ} environ
  * @param {CommandOptions} options
  * @param {(text: string) => void} tell
- * @throws {ConfigError} login_needed; others if the server could not be told
+ * @throws {ConfigError} login_needed; others if the session can't be ended at the server, or if the
+ *     login can't be removed from its place
  */
 export async function logout(environ, options, tell) {
   const found = new Surroundings(environ, options);

@@ -27,9 +27,9 @@ export class Conversation {
   /**
    * @param {string} address
    * @param {number} timeout seconds for everything
-   * @param {{ background?: boolean, isVerified?: boolean, connections?: number }} [options] in
-   *     the background, it keeps no process alive; `isVerified`: the server's certificate is
-   *     verified; `connections`: how many requests may be under way side by side
+   * @param {{ background?: boolean, isVerified?: boolean, connections?: number }} [options]
+   *     `background`: do not keep the process alive; `isVerified`: the server's certificate is
+   *     verified; `connections`: the most requests in parallel
    */
   constructor(address, timeout, options = {}) {
     const { background = false, isVerified = true, connections = 1 } = options;
@@ -47,7 +47,8 @@ export class Conversation {
    * Make a request, at most four times if a retry may help.
    * @param {string} path with a `/` at its beginning
    * @param {{ method: string, headers: Record<string, string>, body: string | undefined }} request
-   * @param {{ once?: boolean }} [options] `once`: never again, as for a code that counts as wrong
+   * @param {{ once?: boolean }} [options] `once`: send it only once, such as a code, whose wrong
+   *     attempts are counted
    * @returns {Promise<Answer>} of any status
    * @throws {ConfigError} deadline, unreachable, not_infisical
    */
@@ -68,7 +69,7 @@ export class Conversation {
   }
 
   /**
-   * Wait for something that can't be ended, at most until the deadline.
+   * Wait for a call that can't be aborted, at most until the deadline.
    * @template T
    * @param {Promise<T>} call
    * @returns {Promise<T>}

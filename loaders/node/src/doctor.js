@@ -1,5 +1,5 @@
 // @ts-check
-/** Say what a start would use, from where, and which request fails; never a value. */
+/** Report the settings that a start would use, their sources and the failing request; no values. */
 
 import { once } from "node:events";
 import { connect } from "node:tls";
@@ -20,11 +20,11 @@ const TIMEOUT_MS = 10_000;
 const MOST_SECONDS_APART = 30;
 /** Milliseconds before its end in which a certificate should have been renewed. */
 const RENEWED_BEFORE = 7 * 86_400_000;
-/** The same as a part of its lifetime: some live for a few hours, and are renewed in time. */
+/** The same as a fraction of its lifetime, for certificates that live only for a few hours. */
 const RENEWED_PART = 1 / 6;
 
 /**
- * Print the findings, and return the exit status: that of the first that is wrong.
+ * Print the findings, and return the exit status of the first failure; 0 without one.
  * @param {Environ} environ
  * @param {CommandOptions & { environment?: string | undefined, isTyped?: boolean }} options
  * @param {(text: string) => void} print
@@ -126,7 +126,7 @@ function access(found) {
 }
 
 /**
- * Return the login that a service's credentials win over; null too if it can't be read.
+ * Return the login that a service's credentials win over; null without one, or if it can't be read.
  * @param {Surroundings} found
  */
 function otherLogin(found) {

@@ -12,8 +12,8 @@ const OWN = /^INFISICAL_/;
 /**
  * @typedef {object} LocalFile a developer's own file
  * @property {string} path
- * @property {Record<string, string>} settings the names that a loader reads from the file
- * @property {Record<string, string>} overrides values that count instead of Infisical's
+ * @property {Record<string, string>} settings the variables that a loader reads from the file
+ * @property {Record<string, string>} overrides values that replace Infisical's
  * @property {string[]} ignored names that belong to neither, as `listForDisplay` returns them
  */
 
@@ -22,7 +22,7 @@ const OWN = /^INFISICAL_/;
  * whole value are removed.
  * @param {import("./files.js").TextFile} file
  * @returns {LocalFile}
- * @throws {ConfigError} not_configured, for an override that goes over several lines
+ * @throws {ConfigError} not_configured, for an override of several lines
  */
 export function parseLocal({ path, text }) {
   const lines = split(text);
@@ -43,7 +43,7 @@ export function parseLocal({ path, text }) {
  * Parse the text of a `.env.override`, which has overrides only.
  * @param {import("./files.js").TextFile} file
  * @returns {LocalFile}
- * @throws {ConfigError} not_configured, for an override that goes over several lines
+ * @throws {ConfigError} not_configured, for an override of several lines
  */
 export function parseOverrides({ path, text }) {
   const all = pairs(split(text));
@@ -102,7 +102,7 @@ const unquoted = (all) =>
   Object.fromEntries(all.map(([name, value]) => [name, QUOTED.exec(value)?.[2] ?? value]));
 
 /**
- * Return names that are safe to print; count the others, which may be lines within a key.
+ * Return names that are safe to print; count the others, which may be lines of a key.
  * @param {string[]} names
  */
 function listForDisplay(names) {

@@ -63,22 +63,22 @@ export const PERSON_MESSAGES = Object.freeze({
     "another environment with `--env`",
 });
 
-/** `refused`, of an identity that logs in by tokens. */
+/** The message of `refused` for an identity that logs in by tokens. */
 export const TOKEN_REFUSED =
   "{address} refused the token of {client_id}: {reason}: compare the token's claims with `auth` in " +
   "the project file";
 
-/** `unreachable`, for a refusal that is not Infisical's own. */
+/** The message of `unreachable` for a refusal that is not Infisical's own. */
 export const IN_PLACE_OF =
   "{address} can't be reached: something in place of Infisical answers {status}, such as a proxy or " +
   "firewall that is closed to this network: connect to the VPN, or let this machine in";
 
-/** The same for 404, as of an ingress that has no Infisical behind it at the moment. */
+/** The same for status 404, such as that of an ingress with no Infisical behind it for a moment. */
 export const ABSENT =
   "{address} can't be reached: something in place of Infisical answers 404: check the address in " +
   ".infisical.json, and that Infisical runs behind it";
 
-/** `unreachable`, for a certificate. */
+/** The message of `unreachable` for an untrusted certificate. */
 export const UNTRUSTED =
   "{address} can't be reached: its certificate is not trusted ({why}); if the authority is your own, " +
   "name its file in {variable}";
@@ -133,7 +133,8 @@ export class ConfigError extends Error {
 export const isTemporary = (error) => error instanceof ConfigError && error.exitCode === TRY_LATER;
 
 /**
- * Return the error of a code, with its message filled in; with a `person`, the one for persons.
+ * Return the error of a code, with its message filled in. A `person` in the values selects the
+ * message for persons.
  * @param {ErrorCode} code
  * @param {Record<string, unknown>} values
  * @param {ErrorOptions} [options]

@@ -53,7 +53,7 @@ export async function fallBack(error, { cache: { file, maxAge = DAY }, place, wa
 }
 
 /**
- * Return a span of time in words.
+ * Return a time span for people, such as `5 min`.
  * @param {number} seconds
  */
 export function inWords(seconds) {

@@ -30,7 +30,7 @@ const OPEN = 0o077;
 /**
  * Decide what to do with a directory on the way from `start` upwards. A directory counts if only
  * root, this process's user and the owner of `start` may put a file into it. The search ends at any
- * other directory; only in `start` itself, a file of theirs is accepted.
+ * other directory. A file in it is refused, except in `start` itself if one of these users owns it.
  * @param {Directory} place
  * @param {Directory} start
  * @param {Process} user
@@ -79,8 +79,8 @@ export function findFiles(directory, warn) {
  * Read a file that only its owner may open.
  * @param {string} path
  * @returns {TextFile}
- * @throws {ConfigError} not_configured, if it is open to others, or another user's in a directory
- *     where anybody may have put it
+ * @throws {ConfigError} not_configured, if it is open to others, or somebody else may have put it
+ *     there
  */
 export function readPrivate(path) {
   const place = inspect(path);
@@ -120,7 +120,7 @@ function judgeForProcess(place, start) {
 }
 
 /**
- * Return the attributes of a file's directory; null if they, and so the file, can't be read.
+ * Return the attributes of a file's directory; null if it, and so the file, can't be read.
  * @param {string} path
  * @returns {Directory | null}
  */

@@ -1,7 +1,7 @@
 // @ts-check
 /**
  * Keep a person's login in the system's keyring, by the system's own programs, or in a sealed file
- * where there is none. Both languages find each other's logins.
+ * where there is none. The loaders of both languages find each other's logins.
  */
 
 import { spawnSync } from "node:child_process";
@@ -38,13 +38,13 @@ import { openText, sealText } from "./seal.js";
 const VERSION = 1;
 const SERVICE = "infisical-config";
 const KEY_BYTES = 32;
-/** Milliseconds: a locked keyring asks for its password in a window. */
+/** Milliseconds to wait for a keyring, as a locked one asks for its password in a window. */
 const PATIENCE = 60_000;
-/** `security -i` reads lines of at most so many characters. */
+/** The longest line that `security -i` reads, in characters. */
 const LONGEST_LINE = 4096;
-/** Milliseconds after which a lock was left by a process that has ended. */
+/** Milliseconds after which a lock counts as left by a process that has ended. */
 const LOCK_AGE = 30_000;
-/** The word of a session bus on a machine without a keyring. */
+/** The error of a session bus on a machine without a keyring. */
 const NO_SERVICE = "was not provided by any .service files";
 /** The status of macOS for a login that is not there. */
 const NO_ITEM = 44;
@@ -79,8 +79,8 @@ export class Logins {
    * Return the login at an address, or null.
    * @param {string} address
    * @returns {Login | null}
-   * @throws {ConfigError} not_configured, for one that can't be read, and for a file that others may
-   *     have written or read
+   * @throws {ConfigError} not_configured, for a login that can't be read, and for a file that
+   *     others may have written or read
    */
   find(address) {
     const file = this.#fileOf(address);
@@ -98,7 +98,7 @@ export class Logins {
   }
 
   /**
-   * Keep a login instead of the one before; return in words where it is.
+   * Store a login, instead of an earlier one at its address; return its place in words.
    * @param {Login} login
    * @throws {ConfigError} not_configured, if it can't be kept
    */
@@ -116,7 +116,7 @@ export class Logins {
   }
 
   /**
-   * Forget the login at an address; return whether it is gone from where it was.
+   * Forget the login at an address; return false if the keyring refuses to delete it.
    * @param {string} address
    */
   forget(address) {
@@ -128,7 +128,7 @@ export class Logins {
   }
 
   /**
-   * Return in words where the login at an address is kept.
+   * Return the place of the login at an address, in words.
    * @param {string} address
    */
   placeOf(address) {
@@ -237,7 +237,7 @@ function findTool(environ) {
 }
 
 /**
- * Return the error of a login that is kept, or may be, and can't be read.
+ * Return the error of a login that is or may be kept, but can't be read.
  * @param {string} address
  * @param {string} place
  * @param {string} why
@@ -257,8 +257,8 @@ const unwritable = (file, error) =>
   );
 
 /**
- * Run a program to its end. Its output is null if it failed; `why` is then its own last line, if it
- * wrote one, and empty for status 1 without.
+ * Run a program to its end. If it fails, its output is null, and `why` is its own last line; `why`
+ * is empty for status 1 without such a line.
  * @param {Environ} environ
  * @param {string[]} command
  * @param {string} [input]
@@ -302,7 +302,7 @@ export class SecretService {
       ...attributes,
     ]);
     if (output !== null || isMissing) return decode(output);
-    // Status 1 without a word is that of no login, and of a locked one too, which a search shows.
+    // Status 1 without a message means no login or a locked one; a search tells them apart.
     const isLocked =
       status === 1 &&
       !why &&
@@ -323,7 +323,7 @@ export class SecretService {
   }
 
   /**
-   * Return false if the keyring refuses, as a locked one does.
+   * Delete the text for an address; return false if the keyring is locked or refuses.
    * @param {string} address
    */
   forget(address) {
@@ -375,7 +375,7 @@ export class MacKeychain {
   }
 
   /**
-   * Return false if the keychain refuses.
+   * Delete the text for an address; return false if the keychain refuses.
    * @param {string} address
    */
   forget(address) {

@@ -39,7 +39,7 @@ export function findPerson(address, environ) {
 }
 
 /**
- * Return what asks Infisical.
+ * Return the client of this name, which sends the requests to Infisical.
  * @param {string} name
  * @param {import("./bootstrap.js").Place} place
  * @throws {ConfigError} not_configured
@@ -110,8 +110,8 @@ export class Loader {
   }
 
   /**
-   * Ignore an `.env.local` that doesn't count, and warn if there is one. Return what can be read of
-   * it and of the file of overrides, so that overrides can be refused.
+   * Ignore an `.env.local` that doesn't count, and warn if there is one. Return the readable
+   * contents of it and of the file of overrides, so that overrides can be refused.
    * @param {string} path
    */
   #ignore(path) {
@@ -135,8 +135,8 @@ export class Loader {
   }
 
   /**
-   * Return the content of an `.env.local`, and of the file of overrides. Warn of names that don't
-   * belong there, and in production.
+   * Return the contents of `.env.local` and of the file of overrides. Warn of names that don't
+   * belong there, and of the file in production.
    * @param {string} path
    */
   #read(path) {
@@ -217,7 +217,7 @@ export class Loader {
   async poll() {
     const changed = await this.#fetch(true);
     if (changed) this.#secrets = changed;
-    // Unchanged values are as new as this answer too.
+    // This answer confirms unchanged values too, so the cache gets its time.
     if (this.#use) await remember(this.#secrets, this.#use);
     return changed;
   }
@@ -227,7 +227,7 @@ export class Loader {
     const { address, imports } = this.#place;
     const conversation = new Conversation(address, this.#options.timeout ?? TIMEOUT, {
       background,
-      // Node would read process.env again, which may have secrets by then.
+      // By itself, Node would read process.env, which may have secrets by then.
       isVerified: this.#environ["NODE_TLS_REJECT_UNAUTHORIZED"] !== "0",
       connections: 1 + imports.length,
     });
@@ -271,8 +271,8 @@ export class Loader {
    */
   #export(values, notExported, into) {
     for (const [name, value] of values) if (!notExported.includes(name)) into[name] = value;
-    // Libraries read it too, and in production the platform sets it. One that only repeats the
-    // environment is for loaders of releases before: a build sets its own.
+    // Libraries read NODE_ENV too; in production the platform sets it. A value that only repeats
+    // the environment is for loaders of former releases, and left out: a build sets its own.
     const { NODE_ENV, INFISICAL_ENVIRONMENT } = this.#local;
     const isOwn = NODE_ENV && NODE_ENV !== INFISICAL_ENVIRONMENT && !values.has("NODE_ENV");
     if (isOwn && !this.#environ["NODE_ENV"]) into["NODE_ENV"] = NODE_ENV;

@@ -14,7 +14,7 @@ import { classifyUnexpected, foreignRefusal, isRouteMissing } from "./refusal.js
 /** @typedef {{ status: number, data: any, cookie: string, date: string | undefined }} Reply */
 /** @typedef {{ id: string, name: string }} Organization */
 /**
- * @typedef {object} Terminal how a person is asked and told
+ * @typedef {object} Terminal functions to ask a person and to print
  * @property {(question: string, options?: { hidden?: boolean }) => Promise<string>} ask
  * @property {(text: string) => void} tell
  * @property {(url: string) => void} [open] opens the browser
@@ -101,7 +101,7 @@ export class Instance {
 /**
  * Log a person in, and return the login. Nothing is tried twice: the third wrong code would lock
  * the account.
- * @param {() => Instance} connect connects anew, since time passes while a person types
+ * @param {() => Instance} connect opens a connection; an open one could end while a person types
  * @param {Terminal} terminal
  * @param {LoginOptions} options
  * @returns {Promise<Login>}
@@ -329,7 +329,7 @@ async function verify(within, terminal, { token, method }, email) {
     if (reply.status === 200 && isText(reply.data?.token))
       return { token: reply.data.token, refresh: reply.cookie };
     if (isLocked(reply)) throw lockedError(instance.address, email);
-    // A wrong code of a mail is a 500 of the server.
+    // The server answers a wrong code from an e-mail with 500.
     const isWrong = [400, 401, 403, 422].includes(reply.status) || reply.status === 500;
     if (!isWrong) throw instance.unexpected(reply);
     throw new ConfigError(

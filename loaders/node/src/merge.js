@@ -13,14 +13,13 @@ import { isExportable, findRefused } from "./withheld.js";
  */
 /** @typedef {{ secrets: Secret[], imports?: { secrets: Secret[] }[] }} Answer */
 
-/** A person's own value, which only version 3 of the API lists without being asked. */
+/** The type of a person's own value, which only version 3 of the API lists unrequested. */
 const PERSONAL = "personal";
 const OPEN = { strict: false, allow: [] };
 
 /**
  * Merge the answers for a place by the server's rules: a later import wins over an earlier one, own
- * secrets win over all imports. The same counts for the place's own folder and those that it imports
- * from other projects.
+ * secrets win over all imports. The rules apply to folders of other projects as well.
  * @param {readonly Answer[]} answers of the own folder, then of each of `place.imports`
  * @param {Place} place
  * @returns {Secrets}
@@ -65,13 +64,13 @@ function refuseHidden(secrets, place) {
  */
 
 /**
- * Merge secrets with an environment: it wins, unless `override`. Requested names that Infisical
- * lacks are read from it.
+ * Merge secrets with an environment. Without `override` the environment wins. Requested names that
+ * Infisical lacks are read from the environment.
  * @param {Secrets} secrets
  * @param {import("./bootstrap.js").Environ} environ
  * @param {{ override?: boolean | undefined, requested?: readonly string[],
  *     gate?: import("./withheld.js").Gate, overrides?: Record<string, string> }} options
- *     `overrides`: values that count instead of those of secrets
+ *     `overrides`: values that replace those of secrets
  * @returns {Resolved}
  */
 export function resolve(secrets, environ, options) {

@@ -1,5 +1,5 @@
 // @ts-check
-/** A person's own access in a start: the kept token, renewed once it has ended. */
+/** A person's own access in a start: the stored token, renewed once it has expired. */
 
 import { failure } from "./errors.js";
 import { isText, jsonObject } from "./json.js";
@@ -10,10 +10,10 @@ import { classifyUnexpected, foreignRefusal } from "./refusal.js";
 /** @typedef {import("./keyring.js").Logins} Logins */
 
 const RENEW = "/api/v1/auth/token";
-/** The servers' words for a token of a session that was ended. */
+/** The server's error for a token of a session that was ended. */
 const SESSION_GONE = "Session not found";
 
-/** A login, as it is now. */
+/** A person's login, with its latest token. */
 export class Person {
   #login;
   #logins;
@@ -65,7 +65,7 @@ export class Person {
       const data = jsonObject(answer.body);
       if (answer.status !== 200) throw this.#refusal(answer.status, data);
       if (!isText(data?.token)) throw failure("not_infisical", { address });
-      // Without a new cookie another process has just got it, and keeps it.
+      // If the answer has no new cookie, another process has just received and kept it.
       const refresh = cookieOf(answer);
       this.#login = { ...this.#login, token: data.token, refresh: refresh || this.#login.refresh };
       if (refresh) this.#logins.keep(this.#login);

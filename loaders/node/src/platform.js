@@ -10,20 +10,20 @@ import { isText, jsonObject } from "./json.js";
 /** @typedef {import("./bootstrap.js").Environ} Environ */
 /**
  * @typedef {{ identity: string, audience: string } &
- *     ({ file: string } | { jwt: string } | { url: string, bearer: string })} Platform where its
- *     tokens are: a file that the platform renews, a variable, or GitHub's address for them
+ *     ({ file: string } | { jwt: string } | { url: string, bearer: string })} Platform the source
+ *     of its tokens: a file that the platform renews, a variable, or GitHub's address for them
  */
 
 export const IDENTITY = "INFISICAL_MACHINE_IDENTITY_ID";
-/** What only the login needs, and no program that the runner starts. */
+/** Variables that only the login needs, and no program that the runner starts. */
 export const OWN_VARIABLES = [IDENTITY, "INFISICAL_JWT", "INFISICAL_JWT_FILE"];
 const AUDIENCE = "infisical";
 const LOCAL = /^http:\/\/(localhost|127\.0\.0\.1|\[::1\])(:\d+)?\//i;
 const LONGEST_REASON = 200;
 
 /**
- * Return where the tokens of an identity are; null for a login with a client secret.
- * @param {Environ} environ of the process: an `.env.local` names none
+ * Return the source of an identity's tokens; null for a login with a client secret.
+ * @param {Environ} environ the process's variables, without those of `.env.local`
  * @returns {Platform | null}
  * @throws {ConfigError} not_configured
  */
@@ -52,7 +52,7 @@ export function platformOf(environ) {
 }
 
 /**
- * Return a token that is valid now: files are read again, and GitHub is asked again.
+ * Return a token that is valid now; a file is read, or GitHub is asked, at each call.
  * @param {Platform} platform
  * @param {{ timeout: number, background: boolean, isVerified: boolean }} options `timeout`: seconds
  * @returns {Promise<string>}

@@ -6,16 +6,16 @@ import { isText } from "./json.js";
 /** @typedef {import("../index.js").ErrorCode} ErrorCode */
 /** @typedef {{ status: number, data: any }} Answer `data`: the JSON object of the body, or null */
 
-/** The server's names for a token that is good, and an identity that may not read the folder. */
+/** The server's error names if the token is valid, but its identity may not read the folder. */
 const DENIED = ["PermissionDenied", "ProjectMembershipNotFound"];
 
-/** Statuses by which proxies and firewalls deny access, and an ingress that misses Infisical. */
+/** Statuses of proxies and firewalls that deny access, and of an ingress that misses Infisical. */
 const OUTAGES = [401, 403, 404, 407];
 
 /**
- * Return the code of a refusal by something in place of Infisical, such as a proxy, which has not
- * judged the credential; null for all other answers. Infisical names its status and its error in the
- * body.
+ * Return the code of a refusal by something in place of Infisical, such as a proxy; null for all
+ * other answers. Such a refusal says nothing about the credential. Infisical's own refusals name
+ * their status and error in the body.
  * @param {Answer} answer
  * @returns {ErrorCode | null}
  */

@@ -28,13 +28,13 @@ const VERSION = 1;
 /** Seconds for which a refused credential is not tried again. */
 export const PAUSE = 600;
 /**
- * Seconds for which a start waits that can't note the refusal: the server counts wrong logins that
- * are at most 30 s apart, and locks the identity at the third.
+ * Seconds that a start waits if it can't note the refusal: the server counts wrong logins that are
+ * at most 30 s apart, and locks the identity at the third.
  */
 export const WAIT = 31;
-/** Seconds for which a start waits at most while another one logs in. */
+/** The most seconds that a start waits while another one logs in. */
 export const PATIENCE = 5;
-/** Seconds after which a lock was left by a process that has ended. */
+/** Seconds after which a lock counts as left by a process that has ended. */
 export const LOCK_AGE = 30;
 const POLL_MS = 50;
 const OPEN = 0o077;
@@ -88,14 +88,15 @@ export class Refusals {
   }
 
   /**
-   * Log in while no other process with the same note does, so that replicas that start at once make
-   * one wrong login. One that takes long is not waited for: it must not cost the others their start.
+   * Log in while no other process with the same note does, so that replicas that start at the same
+   * time make one wrong login together. They do not wait for a login that takes long, as it must
+   * not cost them their start.
    * @template T
-   * @param {{ timeout: number, background: boolean }} rest seconds of the start that are left, and
-   *     whether the process may end meanwhile
+   * @param {{ timeout: number, background: boolean }} rest `timeout`: the seconds that are left for
+   *     the start; `background`: the process may end meanwhile
    * @param {() => Promise<T>} login
    * @returns {Promise<T>}
-   * @throws {ConfigError} refused_before, if another one was refused meanwhile
+   * @throws {ConfigError} refused_before, if another process was refused meanwhile
    */
   async alone({ timeout, background }, login) {
     const end = performance.now() + Math.min(PATIENCE, timeout / 2) * 1000;
@@ -147,8 +148,8 @@ export class Refusals {
   }
 
   /**
-   * Wait until a restart may ask again, where no note keeps it from asking at once. A person at a
-   * terminal is not kept waiting.
+   * Wait until a restart may log in again, as no note keeps it from doing so at once. Does not wait
+   * at a person's terminal.
    * @param {(text: string) => void} warn
    * @param {(milliseconds: number) => Promise<unknown>} [pause]
    */

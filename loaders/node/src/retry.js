@@ -6,7 +6,7 @@ const SPREAD = 0.2;
 
 /**
  * Return the seconds to wait before the next attempt, or null if there is none.
- * @param {number} attempts made so far
+ * @param {number} attempts the number of attempts made
  * @param {{ status: number, headers: { "retry-after"?: string | undefined } } | null} answer
  *     null after a network error
  * @param {() => number} [random]

@@ -27,7 +27,7 @@ const FORWARDED = /** @type {NodeJS.Signals[]} */ ([
 const OWN = /** @type {const} */ (["login", "whoami", "logout", "doctor"]);
 
 /**
- * Run the command after `--`, and end with its status or signal; or one of the runner's own.
+ * Run the command after `--`, and end with its status or signal; or run one of the runner's own.
  * @param {string[]} argv without the program's own name
  */
 export async function run(argv) {
@@ -154,7 +154,10 @@ function giveUp(program, { code }) {
   process.exit(missing ? NOT_FOUND : NOT_EXECUTABLE);
 }
 
-/** The child gets Ctrl-C and Ctrl-\ from the terminal itself; a second one could mean "at once". */
+/**
+ * Return the signals to forward. The terminal sends Ctrl-C and Ctrl-\ to the child itself, and to a
+ * program a second one can mean "end at once".
+ */
 function forwardedSignals() {
   const terminal = [process.stdin, process.stdout, process.stderr].some((stream) => stream.isTTY);
   const fromKeys = ["SIGINT", "SIGQUIT"];

@@ -75,8 +75,8 @@ export class SdkClient {
 }
 
 /**
- * Refuse a server that redirects, before it gets a secret, since the SDK would follow; and one whose
- * certificate is not trusted, or that can't be reached, of which the SDK would say less and later.
+ * Refuse a server that redirects, has an untrusted certificate, or can't be reached. The SDK would
+ * follow a redirect with the secret, and report the others later and with less detail.
  * @param {string} address
  * @param {Conversation} conversation
  * @throws {ConfigError}
@@ -101,8 +101,8 @@ async function importSdk() {
 }
 
 /**
- * Return what a call of the SDK answers, again after an error of the server, which the SDK itself
- * does not repeat.
+ * Return the answer to a call of the SDK, which is repeated after an error of the server. The SDK
+ * itself does not repeat such calls.
  * @param {string} address
  * @param {Conversation} conversation
  * @param {() => Promise<any>} call
@@ -123,7 +123,7 @@ async function ask(address, conversation, call) {
 }
 
 /**
- * Return the answer that the SDK made an error of.
+ * Return the answer from which the SDK made an error.
  * @param {unknown} error
  * @param {string} address
  * @throws {ConfigError} unreachable, not_infisical
@@ -133,8 +133,8 @@ function answerOf(error, address) {
   const found = STATUS.exec(text);
   if (found) {
     const status = Number(found[1] ?? found[2]);
-    // Without a message in the text, the body had none: no refusal of Infisical's, but for a 422,
-    // whose message is a list.
+    // If the text has no message, the body had none, and the refusal is not Infisical's own. A 422
+    // is the exception, as its message is a list.
     const own = found[1] || status === 422 ? { statusCode: status, error: "unknown" } : {};
     return { status, headers: {}, data: { ...own, message: text.slice(found[0].length) } };
   }

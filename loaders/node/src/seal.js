@@ -1,8 +1,9 @@
 // @ts-check
 /**
- * Seal a text in a file, in a format that both languages share: a keystream of HMAC-SHA256 in
- * counter mode, then a tag of HMAC-SHA256 over all, each with a key of this text alone. Python's
- * standard library has no cipher, and a login must not need another package.
+ * Seal a text in a file, in a format that both languages share. A keystream of HMAC-SHA256 in
+ * counter mode encrypts the text, and a tag of HMAC-SHA256 authenticates all of it. Both keys are
+ * used for this text only. Python's standard library has no cipher, and a login must not need
+ * another package.
  */
 
 import { createHmac, hkdfSync, randomBytes, timingSafeEqual } from "node:crypto";
@@ -17,7 +18,7 @@ const BLOCK = 32;
  * Return the text of a file.
  * @param {string} text
  * @param {Buffer} key 32 bytes
- * @param {string} context what the text is of; it opens for this only
+ * @param {string} context the owner of the text, such as an address; it opens only with the same
  * @param {Buffer} [nonce] never the same twice
  */
 export function sealText(text, key, context, nonce = randomBytes(NONCE_BYTES)) {
@@ -29,7 +30,7 @@ export function sealText(text, key, context, nonce = randomBytes(NONCE_BYTES)) {
 }
 
 /**
- * Return the text that `sealText` sealed; null if it is another key's or context's, or was changed.
+ * Return the text that `sealText` sealed; null for another key or context, or if it was altered.
  * @param {string} file
  * @param {Buffer} key
  * @param {string} context

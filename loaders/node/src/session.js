@@ -18,14 +18,14 @@ import {
 /** @typedef {import("./conversation.js").Conversation} Conversation */
 /** @typedef {{ status: number, headers: { etag?: string | undefined }, data: any }} Answer */
 /**
- * Asks the server: by the two documented requests, or through the SDK.
+ * Sends the two requests of a start, by HTTP or through the SDK.
  * @typedef {object} Client
  * @property {(place: Place, conversation: Conversation) => Promise<Answer>} logIn
  * @property {(place: Place, conversation: Conversation, token: string, etag?: string)
  *     => Promise<Answer>} list
  */
 
-/** The part of its lifetime after which a token of a login by tokens is renewed. */
+/** The fraction of its lifetime after which an access token from a login by tokens is renewed. */
 const RENEWED_AFTER = 0.8;
 
 export class Session {
@@ -54,8 +54,8 @@ export class Session {
 
   /**
    * Return the secrets of all folders, unexpanded and with imports; null if they have not changed.
-   * Logs in at first, unless a person's token is known, and once again when the token has expired;
-   * lists side by side.
+   * Logs in at first, unless a person's token is known, and again when the token has expired. Lists
+   * are requested in parallel.
    * @param {Conversation} conversation
    * @returns {Promise<import("./merge.js").Secrets | null>}
    * @throws {ConfigError}
@@ -90,7 +90,7 @@ export class Session {
       return person.token;
     }
     const logIn = () => this.#logInByCredential(conversation);
-    // A platform's token is another one the next time.
+    // A platform gives another token the next time, so no note of a refusal concerns it.
     return platform ? await logIn() : await this.#refusals.alone(conversation.rest, logIn);
   }
 
@@ -117,7 +117,8 @@ export class Session {
       this.#folders.map((each) => each.data),
       this.#place,
     );
-    // Only now: an answer of a read that failed as a whole has not been reported as a change.
+    // Answers are accepted only after the whole read has succeeded. Otherwise the next read would
+    // find them unchanged, although no change was reported.
     for (const each of this.#folders) each.keep();
     return secrets;
   }
@@ -136,7 +137,7 @@ class Folder {
 
   /**
    * @param {Place} place
-   * @param {Client} client that of all folders
+   * @param {Client} client shared by all folders
    */
   constructor(place, client) {
     this.#place = place;
@@ -188,7 +189,7 @@ class Folder {
   }
 
   /**
-   * Throw the error of a code, with this folder in its message; null is none.
+   * Throw the error of a code, with this folder in its message; do nothing for null.
    * @param {import("../index.js").ErrorCode | null} code
    * @param {Answer} answer
    */
@@ -201,8 +202,8 @@ class Folder {
 }
 
 /**
- * Wait until all have ended. Of several failures, one that a later try can't mend counts first: a
- * cache must not hide it.
+ * Wait until all calls have ended. Of several failures, throw one that a later try can't mend, so
+ * that a cache does not hide it.
  * @param {Promise<void>[]} calls
  */
 async function settle(calls) {

@@ -1,5 +1,5 @@
 // @ts-check
-/** Ask a person questions on the terminal; what they type for a secret is not shown. */
+/** Ask a person questions on the terminal, without showing the answers that are secret. */
 
 import { createInterface } from "node:readline";
 import { Writable } from "node:stream";
@@ -27,7 +27,7 @@ export async function askOnTerminal(question, { hidden = false } = {}) {
     },
   });
   const reader = createInterface({ input: process.stdin, output: silent, terminal: true });
-  // Only now, since the terminal itself would show an answer that comes at once.
+  // The question is printed only now: before, the terminal itself would show an early answer.
   process.stderr.write(question);
   try {
     return await new Promise((resolve, reject) => {

@@ -1,5 +1,5 @@
 // @ts-check
-/** Make an object whose values can be read one by one, and don't show when it is printed. */
+/** Make an object whose values can be read one by one, but are hidden when it is printed. */
 
 import { inspect } from "node:util";
 

@@ -52,7 +52,7 @@ class Watcher {
     return this.#current.config;
   }
 
-  /** Stop. */
+  /** Stop reading. */
   stop() {
     this.#stopped = true;
     clearTimeout(this.#timer);

@@ -8,7 +8,7 @@ const OWN = /^INFISICAL_/i;
 /**
  * The rules by which names get through.
  * @typedef {object} Gate
- * @property {boolean} strict whether only names that are allowed or asked for get through
+ * @property {boolean} strict whether only names that are allowed or requested get through
  * @property {readonly string[]} allow names that get through although they are of a withheld
  *     family; the loader's own names never do
  */

@@ -2,9 +2,9 @@
 
     from infisical_config import config
 
-loads at that moment, and ends the process with one sentence if that fails. `load()` takes
-options and raises a ConfigError, which `exit_on_error()` around it turns into the same end.
-`watch()` continues to read.
+This import loads the configuration, and ends the process with one sentence if that fails. `load()`
+takes options and raises a ConfigError; in a `with exit_on_error()` block, the error ends the
+process in the same way. `watch()` continues to read.
 """
 
 from __future__ import annotations

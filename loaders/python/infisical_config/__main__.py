@@ -144,8 +144,8 @@ def _end_quietly_on_ctrl_c() -> None:
 
 
 def _become(command: list[str], environment: dict[str, str]) -> NoReturn:
-    # The command would inherit that Python ignores these. Loading needs it: a server that closes a
-    # connection early would end this process by SIGPIPE, without a word.
+    # Python ignores these signals, and the command would inherit that. Loading needs them ignored:
+    # if the server closed a connection early, SIGPIPE would end this process without a message.
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     try:

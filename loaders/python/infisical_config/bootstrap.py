@@ -63,13 +63,13 @@ class Bootstrap:
     """The credential of a service, the place of its secrets, and the rules for their names.
 
     Attributes:
-        node_env: that of `.env.local` for libraries, if the environment has none.
-        overrides: a developer's own values, which count instead of Infisical's.
+        node_env: the NODE_ENV of `.env.local`, for libraries, if the environment has none.
+        overrides: a developer's own values, which replace Infisical's.
         imports: folders that are read too, if each service has a project of its own; a later one
             wins over an earlier one, and the service's own folder over all.
-        platform: where the tokens of an identity are that logs in by them; then `client_id` is its
-            id, and there is no client secret.
-        person: whose access is used; then there is no client.
+        platform: the source of tokens for an identity that logs in by them. `client_id` is then the
+            id of the identity, and there is no client secret.
+        person: the person whose access is used instead of a client's.
     """
 
     client_id: str
@@ -86,7 +86,7 @@ class Bootstrap:
     person: Person | None = None
 
     def places(self) -> list[Bootstrap]:
-        """Return the places that a start reads: that of the own folder, then those of imports."""
+        """Return the places that a start reads: the service's own folder, then its imports."""
         return [
             self,
             *(replace(self, project=p, folder=folder, imports=()) for p, folder in self.imports),
@@ -238,7 +238,7 @@ def find(
 
 
 def find_address(file: Path | None, local: Mapping[str, str], environ: Mapping[str, str]) -> str:
-    """Return the address of Infisical, unchecked; empty if nothing says it."""
+    """Return the address of Infisical, unchecked; empty if none is set."""
     sources = _Sources({name: value for name, value in environ.items() if value}, local)
     domain = sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL")
     return _origin(domain or (_file(file).domain if file else ""))
@@ -444,7 +444,7 @@ def _check_credential(found: Bootstrap, in_process: Sequence[str]) -> None:
     """Refuse a missing credential or environment.
 
     Args:
-        in_process: the credentials of the process's environment.
+        in_process: the names of the credentials in the process's environment.
     """
     credential = dict(zip(_CREDENTIAL, (found.client_id, found.client_secret), strict=True))
     has_other = found.person or found.platform
@@ -482,7 +482,7 @@ def _check_place(found: Bootstrap) -> None:
 
 
 def _check_address(address: str, *, allow_http: bool) -> None:
-    """Refuse an invalid address, and one where others could read the client secret on its way."""
+    """Refuse an invalid address, and one that would get the client secret unencrypted."""
     if not _is_address(address):
         shown = address.rpartition("@")[2]  # text before the @ may be a password
         raise _wrong(f"the address of Infisical is '{shown}': write https:// and the server's name")

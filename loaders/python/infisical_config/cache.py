@@ -46,7 +46,7 @@ class Cache:
             with open(handle, "w", encoding="ascii") as stream:
                 stream.write(text)
                 stream.flush()
-                os.fsync(handle)  # a power cut is when it is needed
+                os.fsync(handle)  # the file must survive a power cut
             os.replace(new, file)
         except OSError:
             os.unlink(new)

@@ -60,7 +60,7 @@ def _origin(address: str) -> str:
 
 
 def pasted(text: str) -> BrowserLogin:
-    """Return the login of a text that the page shows if it can't reach the port.
+    """Return the login in a text that the page shows if it can't reach the port.
 
     Raises ConfigError `not_configured`.
     """
@@ -90,9 +90,9 @@ def _login(body: bytes) -> BrowserLogin | None:
 
 
 class _Server(ThreadingHTTPServer):
-    """Accepts requests of one page only: any other could send the login of somebody else.
+    """A server for one page only: any other page could send the login of somebody else.
 
-    Each connection has a thread: browsers open some that they send nothing on.
+    Each connection has a thread, as browsers also open connections without sending anything.
     """
 
     daemon_threads = True
@@ -113,7 +113,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 10
 
     def do_OPTIONS(self) -> None:
-        """Let the page send its request."""
+        """Allow the page to send its request."""
         self._answer(204)
 
     def do_POST(self) -> None:
@@ -127,7 +127,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.server.has_received.set()
 
     def _answer(self, status: int) -> bool:
-        """Answer; return whether it is the page that asks."""
+        """Answer a request; return whether it came from the page."""
         is_page = self.headers.get("Origin") == self.server.origin
         self.send_response(status if is_page else 403)
         if is_page:

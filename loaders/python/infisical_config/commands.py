@@ -25,7 +25,7 @@ WITHOUT_ADDRESS: Final = (
     "the address of Infisical is not set: put domain into .infisical.json, set INFISICAL_DOMAIN, or"
     " give --address"
 )
-# Seconds: an end within two days needs its time.
+# The seconds before an end in which its time is shown too, and not only its day.
 _NEAR = 2 * 86400
 
 
@@ -37,8 +37,9 @@ class Surroundings:
         file: the `.infisical.json`, if there is one.
         local: the variables of `.env.local`, if it counts.
         overrides: names of a developer's own values, safe to print.
-        address: empty if nothing says it.
-        machine: in words, where credentials of a service are that win over a login.
+        address: empty if none is set.
+        machine: the place, in words, of a service's credentials, which win over a login; empty
+            without them.
     """
 
     environ: Mapping[str, str]
@@ -58,7 +59,7 @@ class Surroundings:
         address: str = "",
         allow_http: bool = False,
     ) -> Surroundings:
-        """Return what is found in a directory; raises ConfigError."""
+        """Return the surroundings of a command in a directory; raises ConfigError."""
         file, env_file = files.find((directory or Path()).absolute(), print_warning)
         in_process = any(environ.get(name) for name in _CREDENTIAL)
         parsers = {
@@ -98,7 +99,7 @@ def login(
     address: str = "",
     allow_http: bool = False,
 ) -> None:
-    """Log in, and keep the login; raises ConfigError."""
+    """Log in, and store the login; raises ConfigError."""
     found = Surroundings.at(environ, address=address, allow_http=allow_http)
     if not found.address:
         address = terminal.ask("Address of Infisical: ")
@@ -120,7 +121,7 @@ def whoami(
     address: str = "",
     allow_http: bool = False,
 ) -> None:
-    """Say who is logged in, after asking the server; raises ConfigError."""
+    """Print who is logged in, after a request to the server; raises ConfigError."""
     found = Surroundings.at(environ, address=address, allow_http=allow_http)
     known = found.login()
     with connected(known.address) as instance:
@@ -145,7 +146,8 @@ def logout(
 ) -> None:
     """End the session at the server, and forget the login.
 
-    Raises ConfigError without a login, or if the server could not be told.
+    Raises ConfigError without a login, if the session can't be ended at the server, or if the login
+    can't be removed from its place.
     """
     found = Surroundings.at(environ, address=address, allow_http=allow_http)
     known = found.login()

@@ -15,8 +15,8 @@ T = TypeVar("T")
 def outcomes(calls: Sequence[Callable[[], T]], seconds: float) -> list[Callable[[], T] | None]:
     """Return for each call a function that returns or raises as it did; None if it took too long.
 
-    The calls run side by side, each in a thread, which is then left behind: nothing else ends an
-    answer that comes a byte at a time. The threads do not keep the process alive.
+    The calls run in parallel, each in a thread. A thread that takes too long is abandoned, as
+    nothing else ends an answer that comes a byte at a time. Threads do not keep the process alive.
     """
     end = time.monotonic() + seconds
     running = [_Running(call) for call in calls]

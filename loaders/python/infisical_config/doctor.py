@@ -1,4 +1,4 @@
-"""Say what a start would use, from where, and which request fails; never a value."""
+"""Report the settings that a start would use, their sources and the failing request; no values."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _TIMEOUT = 10.0
 _MOST_SECONDS_APART = 30
 # Seconds before its end in which a certificate should have been renewed.
 _RENEWED_BEFORE = 7 * 86400
-# The same as a part of its lifetime: some live for a few hours, and are renewed in time.
+# The same as a fraction of its lifetime, for certificates that live only for a few hours.
 _RENEWED_PART = 1 / 6
 _WIDTH = 12
 
@@ -46,7 +46,7 @@ def doctor(
     address: str = "",
     allow_http: bool = False,
 ) -> int:
-    """Print the findings, and return the exit status: that of the first that is wrong."""
+    """Print the findings, and return the exit status of the first failure; 0 without one."""
     status = 0
     for what, text, error in _examine(environ, environment, address, allow_http=allow_http):
         tell(f"{'WRONG' if error else 'ok   '} {what.ljust(_WIDTH)} {error or text}")
@@ -114,7 +114,7 @@ def _access(found: Surroundings) -> _Finding:
     name = "INFISICAL_CLIENT_ID"
     if found.machine:
         login = None
-        with suppress(ConfigError):  # of a login that is not needed
+        with suppress(ConfigError):  # a login that can't be read is not needed here
             login = found.logins.find(found.address)
         other = f", which wins over the login of {login.email}" if login else ""
         client = found.environ.get(name) or found.local.get(name) or "without an id"

@@ -21,8 +21,8 @@ class LocalFile(NamedTuple):
     """The content of a developer's own file.
 
     Attributes:
-        settings: what a loader reads from it.
-        overrides: values that count instead of Infisical's.
+        settings: the variables that a loader reads from it.
+        overrides: values that replace Infisical's.
         ignored: names that belong to neither, as `list_for_display` returns them.
     """
 
@@ -39,7 +39,8 @@ class LocalFile(NamedTuple):
 def parse(text: str, file: Path) -> LocalFile:
     """Parse the text of `.env.local`, whose overrides are below a line `# overrides`.
 
-    A later line of a name wins. Raises ConfigError for an override that goes over several lines.
+    Of several lines with one name, the last wins. Raises ConfigError for an override of several
+    lines.
     """
     lines = [line.strip() for line in text.removeprefix("\ufeff").split("\n")]
     end = next((n for n, line in enumerate(lines) if _OVERRIDES.fullmatch(line)), len(lines))
@@ -60,7 +61,7 @@ def parse_overrides(text: str, file: Path) -> LocalFile:
 
 
 def list_for_display(names: Sequence[str]) -> list[str]:
-    """Return names that are safe to print; count the others, which may be lines within a key."""
+    """Return names that are safe to print; count the others, which may be lines of a key."""
     shown = [name for name in names if _CONVENTIONAL.fullmatch(name)]
     others = len(names) - len(shown)
     return [*shown, f"{others} of another form"] if others else shown

@@ -33,7 +33,7 @@ NOT_FOUND: Final = 404
 _LATER = {"unreachable", "deadline", "server", "rate_limited"}
 _REFUSALS = {"refused", "refused_before", "locked", "login_needed", "forbidden", "hidden"}
 
-# `not_configured` is not among them: it has a sentence for each missing or malformed item.
+# The messages by code. `not_configured` has a message for each missing or malformed item instead.
 TEXTS: Final[dict[Code, str]] = {
     "refused": "{address} refused the client id and secret of {client_id}: they are wrong, used up"
     " or revoked; get new ones with `infisical-iac credentials show`",
@@ -68,7 +68,7 @@ TEXTS: Final[dict[Code, str]] = {
     "login_needed": "the login of {person} at {address} has ended: run `with-secrets login` again",
 }
 
-# Those that differ for a person, who has no client secret and sees no project file.
+# The messages that differ for a person, who has no client secret and sees no project file.
 PERSON_TEXTS: Final[dict[Code, str]] = {
     "locked": "{address} has locked the account of {person} after wrong codes: wait an hour, or"
     " reset the password",
@@ -82,25 +82,25 @@ PERSON_TEXTS: Final[dict[Code, str]] = {
     " or read another environment with `--env`",
 }
 
-# `refused`, of an identity that logs in by tokens.
+# The message of `refused` for an identity that logs in by tokens.
 TOKEN_REFUSED: Final = (
     "{address} refused the token of {client_id}: {reason}: compare the token's claims with `auth`"
     " in the project file"
 )
 
-# `unreachable`, for a refusal that is not Infisical's own.
+# The message of `unreachable` for a refusal that is not Infisical's own.
 IN_PLACE_OF: Final = (
     "{address} can't be reached: something in place of Infisical answers {status}, such as a proxy"
     " or firewall that is closed to this network: connect to the VPN, or let this machine in"
 )
 
-# The same for 404, as of an ingress that has no Infisical behind it at the moment.
+# The same for status 404, such as that of an ingress with no Infisical behind it at the moment.
 ABSENT: Final = (
     "{address} can't be reached: something in place of Infisical answers 404: check the address in"
     " .infisical.json, and that Infisical runs behind it"
 )
 
-# `unreachable`, for a certificate.
+# The message of `unreachable` for an untrusted certificate.
 UNTRUSTED: Final = (
     "{address} can't be reached: its certificate is not trusted ({why}); if the authority is your"
     " own, name its file in {variable}"

@@ -53,7 +53,7 @@ def instead(
 
 
 def words(seconds: float) -> str:
-    """Return a span of time in words."""
+    """Return a time span for people, such as `5 min`."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds // 60:.0f} min" if seconds < 7200 else f"{seconds // 3600:.0f} h"

@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 
 _LOGIN = "/api/v1/auth/universal-auth/login"
 _TOKEN_LOGIN = "/api/v1/auth/oidc-auth/login"
-# The part of its lifetime after which a token of a login by tokens is renewed.
+# The fraction of its lifetime after which an access token from a login by tokens is renewed.
 _RENEWED_AFTER = 0.8
 _HEADERS = {"Accept": "application/json", "User-Agent": "infisical-config"}
 
-# The server's names for a token that is good, and an identity that may not read the folder.
+# The server's error names if the token is valid, but its identity may not read the folder.
 _DENIED = ("PermissionDenied", "ProjectMembershipNotFound")
 
 
@@ -49,12 +49,12 @@ _V3 = _ListRequest("/api/v3/secrets/raw", "workspaceId", "include_imports")
 
 
 class Reader:
-    """Reads the secrets of one place, any number of times.
+    """A reader of the secrets of one place, for any number of reads.
 
     Attributes:
-        request: for lists, the newest that the server has.
+        request: the newest request for lists that the server has.
         is_forgotten: whether the server refused the credential, and no file could note that.
-        _folders: the own one, then those of other projects.
+        _folders: the service's own folder, then those of other projects.
     """
 
     def __init__(self, place: Bootstrap, refusals: Refusals, folder: type[Folder]) -> None:
@@ -75,7 +75,7 @@ class Reader:
     def read(self, timeout: float) -> dict[str, str]:
         """Return the current secrets; the same mapping as before if the server says so.
 
-        Lists are requested side by side, after a login if one is needed.
+        Lists are requested in parallel, after a login if one is needed.
 
         Raises ConfigError, after at most `timeout` seconds.
         """
@@ -112,10 +112,10 @@ class Reader:
         return self._refusals.alone(self._end - time.monotonic())
 
     def _run(self, calls: Mapping[Folder, Callable[[], None]]) -> None:
-        """Wait for calls that run side by side.
+        """Run calls in parallel, and wait for them.
 
-        Raises ConfigError if one fails. Of several failures, one that a later try can't mend counts
-        first, so that a cache does not hide it.
+        Raises ConfigError if one fails. Of several failures, it raises one that a later try can't
+        mend, so that a cache does not hide it.
         """
         for folder in calls:
             folder.client.forget_status()
@@ -138,7 +138,8 @@ class Reader:
             return self._secrets
         answers = [each.answer for each in self._folders]
         self._secrets = merge(answers, self._place)
-        # Only now: an answer of a read that failed as a whole has not been reported as a change.
+        # Answers are accepted only after the whole read has succeeded. Otherwise the next read
+        # would find them unchanged, although no change was reported.
         for each in self._folders:
             each.keep()
         return self._secrets
@@ -154,7 +155,7 @@ class Folder:
 
     Attributes:
         answer: the last list received.
-        token: that of the last login.
+        token: the token of the last login.
         is_unchanged: whether the server said last that the accepted list still counts.
         is_token_ended: whether the last list was refused because of the token.
         is_refused: whether the server refused the credential.
@@ -182,7 +183,7 @@ class Folder:
         body = self._read(reply)
         is_unknown = reply.status == 404 and not is_route_missing(reply.status, body)
         if place.platform and (reply.status in (400, 401, 403, 422) or is_unknown):
-            # A platform's token is another one the next time, so no note is made.
+            # The refusal is not noted, as the platform gives another token the next time.
             raise place.error("refused", reason=platform_token.reason(body))
         if reply.status != 200:
             code = _login_failure(reply.status, body)

@@ -41,8 +41,8 @@ def judge(place: Directory, start: Directory, process: Process) -> Verdict:
     """Return what to do with a directory on the way from `start` upwards.
 
     A directory counts if only root, this process's user and the owner of `start` may put a file
-    into it. The search ends at any other directory; only in `start` itself, a file of theirs is
-    accepted.
+    into it. The search ends at any other directory. A file in it is refused, except in `start`
+    itself if one of these users owns the file.
     """
     owners = {_ROOT, process.uid, start.uid}
     groups = {process.gid} | ({start.gid} if start.mode & stat.S_IWGRP else set())
@@ -89,8 +89,8 @@ def read(file: Path) -> bytes:
 def read_private(file: Path) -> bytes | None:
     """Return the text of a file that only its owner may open; None if there is no file.
 
-    Raises ConfigError `not_configured` for one that is open to others, or of another user in a
-    directory where anybody may have put it.
+    Raises ConfigError `not_configured` for a file that is open to others, or that somebody else may
+    have put there.
     """
     if not os.path.isfile(file):
         return None
@@ -109,7 +109,7 @@ def _judge_for_process(place: Directory, start: Directory | None) -> Verdict:
 
 
 def _inspect(file: Path) -> Directory | None:
-    """Return the attributes of a file's directory; None if they, and so the file, can't be read."""
+    """Return the attributes of a file's directory; None if it, and so the file, can't be read."""
     try:
         of = file.parent.stat()
         # The owner of the link itself, who decides which file is read.

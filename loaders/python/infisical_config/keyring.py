@@ -1,6 +1,7 @@
 """Keep a person's login in the system's keyring, or in a sealed file where there is none.
 
-The keyring is used by the system's own programs. Both languages find each other's logins.
+The system's own programs access the keyring. The loaders of both languages find each other's
+logins.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ if TYPE_CHECKING:
 _VERSION = 1
 _SERVICE: Final = "infisical-config"
 _KEY_BYTES = 32
-# Seconds: a locked keyring asks for its password in a window.
+# Seconds to wait for a keyring's program, as a locked keyring asks for its password in a window.
 _PATIENCE = 60
-# `security -i` reads lines of at most so many characters.
+# The longest line that `security -i` reads, in characters.
 _LONGEST_LINE = 4096
-# Seconds after which a lock was left by a process that has ended.
+# Seconds after which a lock counts as left by a process that has ended.
 _LOCK_AGE = 30
-# The word of a session bus on a machine without a keyring.
+# The error of a session bus on a machine without a keyring.
 _NO_SERVICE = "was not provided by any .service files"
 # The status of macOS for a login that is not there.
 _NO_ITEM = 44
@@ -84,8 +85,8 @@ class Logins:
     def find(self, address: str) -> Login | None:
         """Return the login at an address, if there is one.
 
-        Raises ConfigError `not_configured` for one that can't be read, and for a file that others
-        may have written or read.
+        Raises ConfigError `not_configured` for a login that can't be read, and for a file that
+        others may have written or read.
         """
         file = self._file(address)
         tool = None if file.exists() else self._tool()
@@ -99,7 +100,7 @@ class Logins:
         raise unreadable(address, tool.name if tool else str(file), "it is damaged", _AGAIN)
 
     def keep(self, login: Login) -> str:
-        """Keep a login instead of the one before; return in words where it is.
+        """Store a login, instead of an earlier one at its address; return its place in words.
 
         Raises ConfigError `not_configured` if it can't be kept.
         """
@@ -115,7 +116,7 @@ class Logins:
         return str(file)
 
     def forget(self, address: str) -> bool:
-        """Forget the login at an address; return whether it is gone from where it was."""
+        """Forget the login at an address; return False if the keyring refuses to delete it."""
         file = self._file(address)
         tool = self._tool()
         is_gone = tool.forget(address) if tool else True
@@ -125,7 +126,7 @@ class Logins:
         return is_gone
 
     def place(self, address: str) -> str:
-        """Return in words where the login at an address is kept."""
+        """Return the place of the login at an address, in words."""
         file = self._file(address)
         tool = None if file.exists() else self._tool()
         return tool.name if tool else str(file)
@@ -230,7 +231,8 @@ class SecretService:
             return _decode(ended.output)
         why = ended.reason("secret-tool: ")
         if ended.status == 1 and not why:
-            # So it ends without the login, and with a locked one too, which a search shows.
+            # It ends like this without the login and also with a locked one; a search tells them
+            # apart.
             found = _run(self._environ, ["secret-tool", "search", *_attributes(address)])
             why = "it is locked" if found.output else ""
         if not why or _NO_SERVICE in why:
@@ -244,7 +246,7 @@ class SecretService:
         return _run(self._environ, command, _encode(text)).output is not None
 
     def forget(self, address: str) -> bool:
-        """Delete the text for an address; return False if the keyring refuses, as a locked one."""
+        """Delete the text for an address; return False if the keyring is locked or refuses."""
         command = ["secret-tool", "clear", *_attributes(address)]
         return _run(self._environ, command).output is not None
 
@@ -267,7 +269,10 @@ class MacKeychain:
         raise unreadable(address, self.name, why, _UNLOCK)
 
     def keep(self, address: str, text: str) -> bool:
-        """Keep a text; return whether it worked. As an argument, others could see it."""
+        """Keep a text; return whether it worked.
+
+        The text goes to standard input, as other users could see an argument.
+        """
         item = f'-U -s {_SERVICE} -a "{address}" -w {_encode(text)}'
         line = f"add-generic-password {item}\n"
         if len(line) > _LONGEST_LINE or any(each in address for each in '"\\'):
@@ -296,7 +301,7 @@ def _parse(text: str) -> Login | None:
 
 
 def unreadable(address: str, place: str, why: str, remedy: str) -> ConfigError:
-    """Return the error of a login that is kept, or may be, and can't be read."""
+    """Return the error of a login that is or may be kept, but can't be read."""
     message = f"the login at {address} can't be read from {place} ({why}): {remedy}"
     return ConfigError("not_configured", message)
 
@@ -326,7 +331,7 @@ class _Ended:
 
     Attributes:
         output: None if it failed.
-        status: 0 too if it was not found, or gave no answer.
+        status: the exit status; 0 also if the program was not found, or gave no answer.
     """
 
     output: str | None = field(default=None, repr=False)
@@ -335,7 +340,7 @@ class _Ended:
     is_missing: bool = False
 
     def reason(self, prefix: str) -> str:
-        """Return why it failed: its own last line, if it wrote one; "" for status 1 without."""
+        """Return why it failed: its own last line; without one, "" for status 1."""
         lines = [each for each in self.messages.splitlines() if each.startswith(prefix)]
         if lines:
             return lines[-1].removeprefix(prefix)

@@ -30,14 +30,14 @@ _ENDED = "the login ended without an answer"
 
 
 class Ask(Protocol):
-    """Asks a person a question."""
+    """A function that asks a person a question."""
 
     def __call__(self, question: str, *, hidden: bool = False) -> str: ...
 
 
 @dataclass(frozen=True)
 class Terminal:
-    """Asks and tells a person; `open_page` opens the browser."""
+    """The terminal of a person: functions to ask, to print and to open the browser."""
 
     ask: Ask
     tell: Callable[[str], None]
@@ -82,7 +82,7 @@ class Instance:
 
     @property
     def client(self) -> PatientClient:
-        """Return the client, with time for a request."""
+        """Return the client, with the full time for a request."""
         self._client.allow(_TIMEOUT)
         return self._client
 
@@ -142,7 +142,7 @@ class Instance:
 
 @contextmanager
 def connected(address: str) -> Iterator[Instance]:
-    """Yield a connection, since time passes while a person types."""
+    """Yield a new connection, as an open one could end while a person types."""
     instance = Instance(address)
     try:
         yield instance
@@ -279,7 +279,7 @@ def _list_organizations(instance: Instance, token: str) -> list[Mapping[str, Any
 
 
 def _list_below(organization: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the organizations below one, with its name in theirs."""
+    """Return the sub-organizations of an organization, with its name in theirs."""
     return [
         {**each, "name": f"{organization['name']} / {each['name']}"}
         for each in organization.get("subOrganizations") or ()
@@ -365,7 +365,7 @@ def _verify(address: str, terminal: Terminal, challenge: _Selected, email: str) 
             return _Selected(token, reply.cookie)
         if is_locked(reply.status, reply.body):
             raise instance.locked(email)
-        # A wrong code of a mail is a 500 of the server.
+        # The server answers a wrong code from an e-mail with 500.
         if reply.status not in (400, 401, 403, 422, 500):
             raise instance.unexpected(reply)
     raise ConfigError(

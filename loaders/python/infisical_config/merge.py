@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 _NONE: Final[Mapping[str, str]] = {}
-# A person's own value, which only version 3 of the API lists without being asked.
+# The type of a person's own value, which only version 3 of the API lists unrequested.
 _PERSONAL = "personal"
 
 
@@ -25,15 +25,15 @@ class Answer(NamedTuple):
 
 
 def merge(answers: Sequence[Answer], place: Bootstrap) -> dict[str, str]:
-    """Return the values for a place: a later import wins over an earlier, its own over all.
+    """Return the values for a place: a folder's own win over imports, later imports over earlier.
 
-    The same counts within an answer, and for the own folder and those of other projects.
+    This applies to the imports within an answer, and to the folders of other projects.
 
     Args:
-        answers: that of the own folder, then that of each of `place.imports`.
+        answers: the answer for the own folder, then one for each of `place.imports`.
 
-    Raises ConfigError: `hidden` if any value is, `empty` without a secret, `not_infisical` for a
-    value that is not text.
+    Raises ConfigError: `hidden` if any value is hidden, `empty` without a secret, `not_infisical`
+    for a value that is not text.
     """
     places = place.places()
     own, *others = (_sort(*each) for each in zip(answers, places, strict=True))
@@ -72,7 +72,7 @@ def resolve(
         refused: names of secrets that don't get through.
         override: whether Infisical wins over the environment, instead of the reverse.
         requested: names that are read from the environment if Infisical lacks them.
-        overrides: values that count instead of those of secrets.
+        overrides: values that replace those of secrets.
     """
     kept = {name: value for name, value in secrets.items() if name not in refused}
     kept |= overrides

@@ -1,4 +1,4 @@
-"""A person's own access in a start: the kept token, renewed once it has ended."""
+"""A person's own access in a start: the stored token, renewed once it has expired."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from .retrying import PatientClient
 
 _RENEW = "/api/v1/auth/token"
-# Statuses by which proxies and firewalls deny access, and an ingress that misses Infisical.
+# Statuses of proxies and firewalls that deny access, and of an ingress that can't reach Infisical.
 _OUTAGES = (401, 403, NOT_FOUND, 407)
-# The server's word for a token of a session that was ended.
+# The server's error for a token of a session that was ended.
 _SESSION_GONE = "Session not found"
 
 
 class Person:
-    """A login, as it is now."""
+    """A person's login, with its latest token."""
 
     def __init__(self, login: Login, logins: Logins) -> None:
         self._login = login
@@ -98,8 +98,8 @@ def cookie_of(headers: Message) -> str:
 def foreign_refusal(status: int, body: Mapping[str, Any]) -> Code | None:
     """Return the code of a refusal by something in place of Infisical, such as a proxy.
 
-    It has not judged the credential. Infisical names its status and its error in the body. Returns
-    None for all other answers.
+    Such a refusal says nothing about the credential. Infisical's own refusals name their status and
+    error in the body. Returns None for these and all other answers.
     """
     if not 400 <= status < 500 or status == 429:
         return None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .bootstrap import Bootstrap
 
 IDENTITY: Final = "INFISICAL_MACHINE_IDENTITY_ID"
-# What only the login needs, and no program that the runner starts.
+# Variables that only the login needs, and no program that the runner starts.
 OWN_VARIABLES: Final = (IDENTITY, "INFISICAL_JWT", "INFISICAL_JWT_FILE")
 _SECRETS = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
 _AUDIENCE = "infisical"
@@ -33,7 +33,7 @@ class Platform:
     Attributes:
         file: the path of a file that the platform renews, as Kubernetes does.
         jwt: the token, from a variable.
-        url, bearer: GitHub's address for tokens, and the token that it asks for.
+        url, bearer: GitHub's address for tokens, and the token that it requires.
     """
 
     identity: str
@@ -45,10 +45,10 @@ class Platform:
 
 
 def find(environ: Mapping[str, str]) -> Platform | None:
-    """Return where the tokens are; None for a login with a client secret.
+    """Return the source of tokens; None for a login with a client secret.
 
     Args:
-        environ: the variables of the process that are set: an `.env.local` names none.
+        environ: the variables of the process, without those of `.env.local`.
 
     Raises ConfigError `not_configured`.
     """
@@ -82,7 +82,7 @@ def _is_address(url: str) -> bool:
 
 
 def fetch(platform: Platform, place: Bootstrap, timeout: float) -> str:
-    """Return a token that is valid now: files are read again, and GitHub is asked again.
+    """Return a token that is valid now; a file is read, or GitHub is asked, at each call.
 
     Raises ConfigError, after at most `timeout` seconds.
     """

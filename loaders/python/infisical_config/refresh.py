@@ -23,7 +23,7 @@ _FINAL = {"refused", "locked"}  # another try could lock the identity
 
 
 class Watch(Generic[C]):
-    """Reads the secrets regularly, in a thread that does not keep the process alive.
+    """A regular read of the secrets, in a thread that does not keep the process alive.
 
     Attributes:
         config: the configuration of the last read.
@@ -74,7 +74,7 @@ class Watch(Generic[C]):
         secrets = read(self._reader, self._start, self._place)
         if self._stopped.is_set():
             return
-        if self._start.cache and self._place.client_secret:  # unchanged values are as new too
+        if self._start.cache and self._place.client_secret:  # unchanged values are up to date too
             fallback.keep(self._start.cache, self._place, secrets, self._start.warn)
         if secrets == self._secrets:
             return

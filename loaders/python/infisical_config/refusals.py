@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 _VERSION = 1
 # Seconds for which a refused credential is not tried again.
 PAUSE: Final = 600
-# Seconds for which a start waits that can't note the refusal: the server counts wrong logins that
-# are at most 30 s apart, and locks the identity at the third.
+# Seconds that a start waits if it can't note the refusal: the server counts wrong logins that are
+# at most 30 s apart, and locks the identity at the third.
 WAIT: Final = 31
-# Seconds for which a start waits at most while another one logs in.
+# The most seconds that a start waits while another one logs in.
 PATIENCE: Final = 5
-# Seconds after which a lock was left by a process that has ended.
+# Seconds after which a lock counts as left by a process that has ended.
 LOCK_AGE: Final = 30
 _POLL = 0.05
 
@@ -68,14 +68,15 @@ class Refusals:
 
     @contextmanager
     def alone(self, seconds: float) -> Iterator[None]:
-        """Log in within while no other process with the same note does.
+        """Keep other processes with the same note from logging in inside the context.
 
-        So replicas that start at once make one wrong login. One that takes long is not waited for:
-        it must not cost the others their start. Raises ConfigError `refused_before` if another one
-        was refused meanwhile.
+        So replicas that start at the same time make one wrong login together. They do not wait for
+        a login that takes long, as it must not cost them their start.
 
         Args:
-            seconds: those of the start that are left.
+            seconds: the time that is left for the start.
+
+        Raises ConfigError `refused_before` if another process was refused meanwhile.
         """
         lock = Path(f"{self.file}.lock")
         end = time.monotonic() + min(PATIENCE, seconds / 2)
@@ -126,9 +127,9 @@ class Refusals:
         return False
 
     def wait(self, warn: Callable[[str], None]) -> None:
-        """Wait until a restart may ask again, where no note keeps it from asking at once.
+        """Wait until a restart may log in again, as no note keeps it from doing so at once.
 
-        A person at a terminal is not kept waiting.
+        Does not wait at a person's terminal.
         """
         if sys.stderr and sys.stderr.isatty():
             return
@@ -169,7 +170,7 @@ def _digest(place: Bootstrap) -> str:
 def _temporary() -> str:
     others = os.environ.get("TEMP") or os.environ.get("TMP")
     if os.name == "posix" and not others and os.access("/tmp", os.W_OK | os.X_OK):
-        return "/tmp"  # as tempfile finds, whose import takes longer than a request
+        return "/tmp"  # the result of tempfile, but its import takes longer than a request
 
     import tempfile
 

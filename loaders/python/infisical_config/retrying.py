@@ -35,9 +35,9 @@ class Received(NamedTuple):
 
 
 class PatientClient:
-    """Repeats a request on network errors, 429 and 5xx, at most four times altogether.
+    """A client that repeats requests after network errors, 429 and 5xx: four attempts in all.
 
-    It keeps one connection, so it makes one request at a time.
+    It keeps one connection, and so makes one request at a time.
     """
 
     def __init__(self, place: Bootstrap, route: Route) -> None:
@@ -48,7 +48,7 @@ class PatientClient:
         self._refused: Code | None = None
 
     def allow(self, timeout: float) -> None:
-        """Send requests for that many seconds from now."""
+        """Set the time limit of requests, in seconds from now."""
         self._timeout, self._deadline = timeout, time.monotonic() + timeout
 
     def forget_status(self) -> None:
@@ -78,8 +78,8 @@ class PatientClient:
         """Return the answer to a request, with its body.
 
         Args:
-            once: never send it again, as for a code that counts as wrong; then an answer of any
-                status is returned.
+            once: whether to send it only once, such as a code, whose wrong attempts are counted;
+                an answer of any status is then returned.
 
         Raises ConfigError if there is no usable one.
         """
@@ -109,12 +109,12 @@ class PatientClient:
             self.close()
             why, variable = failure.verify_message.rstrip("."), self._route.authorities
             raise self._place.error("unreachable", why=why, variable=variable) from None
-        except (OSError, HTTPException, ValueError) as failure:  # ValueError: of an invalid name
+        except (OSError, HTTPException, ValueError) as failure:  # ValueError: for an invalid name
             self.close()
             if not _is_no_http(failure):
                 return None
             response = None
-        if response is None:  # raised here, so that the failure, which quotes, is not its context
+        if response is None:  # not raised in the handler: the failure quotes the answer
             raise self._place.error("not_infisical")
         self._refused = _refusal(method, response.status)
         try:
@@ -134,7 +134,7 @@ class PatientClient:
             self._connection = self._route.connection()
         connection, left = self._connection, self.seconds_left()
         if connection.sock and _is_readable(connection):
-            connection.close()  # the server has closed it in the meantime
+            connection.close()  # the server has closed it since the last request
         connection.timeout = left
         if connection.sock:
             connection.sock.settimeout(left)

@@ -28,10 +28,10 @@ class Route:
     Both are read once: later, `into=os.environ` may have put secrets into the environment.
 
     Attributes:
-        address: that of Infisical.
+        address: the address of Infisical.
         proxy: the address of the proxy; empty for none.
         tls: the TLS settings of connections; None for plain http.
-        authorities: the variable that names the trusted authorities, or that may do so.
+        authorities: the variable that names the trusted authorities, or could name them.
     """
 
     address: str
@@ -43,9 +43,9 @@ class Route:
     def to(cls, address: str) -> Route:
         """Return the route to an address by the current environment.
 
-        To this machine there is no proxy: it would see the client secret in plain http.
+        Connections to this machine use no proxy, which would see the client secret in plain http.
 
-        Raises ConfigError for a proxy that is no `http://` one.
+        Raises ConfigError for a proxy whose address is not `http://`.
         """
         proxy = "" if is_loopback(address) else _find_proxy(address)
         scheme = proxy.partition("://")[0].lower()
@@ -74,7 +74,7 @@ class Route:
         return connection
 
     def target(self, path: str) -> str:
-        """Return what a request names: the path, and for a proxy in plain http all of the URL."""
+        """Return the target that a request names: the path, or the URL for a plain http proxy."""
         address = urlsplit(self.address)
         below = quote(address.path, safe=_IN_A_PATH) + path
         if self.proxy and self.tls is None:
@@ -101,17 +101,17 @@ def _settings() -> ssl.SSLContext:
             settings = ssl.create_default_context(capath=bundle)
         else:
             settings = ssl.create_default_context(cafile=bundle)
-    except OSError:  # it can't be read, so nobody is trusted
+    except OSError:  # the authorities can't be read, so none is trusted
         settings = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     settings.set_alpn_protocols(["http/1.1"])
     return settings
 
 
 def _find_bundle() -> str | None:
-    """Return a file or directory of authorities; None for the system's.
+    """Return a file or directory of authorities; None for the system's authorities.
 
-    The system's are those of SSL_CERT_FILE and SSL_CERT_DIR if these are set. A system without any
-    has those of certifi, if that is installed.
+    SSL_CERT_FILE and SSL_CERT_DIR replace the system's if they are set. On a system without any,
+    those of certifi are used, if it is installed.
     """
     if variable := _bundle_variable():
         return os.environ[variable]
@@ -149,7 +149,7 @@ def _find_proxy(address: str) -> str:
 
 
 def _is_in_excepted_network(host: str) -> bool:
-    """Return whether NO_PROXY has a network such as 10.0.0.0/8 with a host, given as an address."""
+    """Return whether a network in NO_PROXY, such as 10.0.0.0/8, has the address `host`."""
     excepted = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").split(",")
     networks = [each.strip() for each in excepted if "/" in each]
     if networks:

@@ -48,10 +48,10 @@ class SdkFolder(Folder):
     """A folder that is read through the SDK."""
 
     def request_login(self) -> Received:
-        """Return the answer to a login, after a look at the server.
+        """Return the answer to a login, after a request without a secret.
 
-        The look reports a redirect before the server gets a secret, an untrusted certificate and a
-        server that can't be reached, of which the SDK would say less and later.
+        The first request finds redirects, untrusted certificates and unreachable servers. The SDK
+        would follow a redirect with the secret, and report the others later and with less detail.
         """
         place = self._place
         self.client.send("GET", _STATUS, {"Accept": "application/json"})
@@ -86,16 +86,16 @@ class SdkFolder(Folder):
         return client
 
     def _send(self, send: Callable[..., Any], request: object, **options: object) -> Any:
-        """Send a request of the SDK, which knows no deadline; raises ConfigError after it."""
+        """Send a request of the SDK, which has no deadline; raises ConfigError after ours."""
         left = self.client.seconds_left()
         if left <= 0:
             raise self.client.late()
         return send(request, **{**options, "timeout": left})
 
     def _ask(self, call: Callable[[], Any]) -> Received:
-        """Return what a call answers, again after 429 and errors of the server.
+        """Return the answer to a call, which is repeated after 429 and errors of the server.
 
-        The SDK itself repeats only what failed in the network. Raises ConfigError.
+        The SDK itself repeats only requests that failed in the network. Raises ConfigError.
         """
         for attempt in range(ATTEMPTS):
             received = self._once(call)
@@ -120,11 +120,11 @@ class SdkFolder(Folder):
             return _received(error.status_code, error.response)
         except import_module("requests").TooManyRedirects:
             code: Code = "not_infisical"
-        except OSError:  # those of requests are such
+        except OSError:  # the base class of the errors of requests
             code = "unreachable"
         except Exception:  # its models fail in many ways on an answer that is not Infisical's
             code = "not_infisical"
-        # Raised here, so that the failure, which quotes, is not its context.
+        # Not raised in the handlers: as the context, the failure would quote values.
         raise self._place.error(code)
 
 

@@ -1,7 +1,8 @@
 """Seal a text in a file, in a format that both languages share.
 
-A keystream of HMAC-SHA256 in counter mode, then a tag of HMAC-SHA256 over all, each with a key of
-this text alone: the standard library has no cipher, and a login must not need another package.
+A keystream of HMAC-SHA256 in counter mode encrypts the text, and a tag of HMAC-SHA256 authenticates
+all of it. Both keys are used for this text only. The standard library has no cipher, and a login
+must not need another package.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ def seal_text(text: str, key: bytes, context: str, nonce: bytes | None = None) -
 
     Args:
         key: 32 bytes.
-        context: what the text is of; it opens for this only.
+        context: the owner of the text, such as an address; it opens only with the same one.
         nonce: never the same twice; random by default.
     """
     nonce = nonce or os.urandom(_NONCE)
@@ -33,7 +34,7 @@ def seal_text(text: str, key: bytes, context: str, nonce: bytes | None = None) -
 
 
 def open_text(file: bytes, key: bytes, context: str) -> str | None:
-    """Return the text that `seal_text` sealed; None for another key or context, or a change."""
+    """Return the text that `seal_text` sealed; None for another key or context, or if altered."""
     try:
         parts = json.loads(file)
         if parts["version"] != _VERSION:

@@ -30,17 +30,17 @@ class Options(TypedDict, total=False):
     """The options of a start, except for the schema.
 
     Attributes:
-        environment: the environment, instead of the variables'.
+        environment: the environment, instead of the one that variables name.
         directory: the first to search for `.infisical.json`, before its parents; the working
             directory by default.
         timeout: the seconds that reading may take, 20 by default.
         override: whether Infisical wins over the process's environment, instead of the reverse.
         required: names that must have a value.
-        into: gets the values too, such as `os.environ`; and the NODE_ENV of `.env.local` if it is
-            not merely the name of the environment, and the process has none.
+        into: a mapping that gets the values too, such as `os.environ`. It also gets the NODE_ENV of
+            `.env.local`, unless the process has one, or it only repeats the environment's name.
         cache: the file to start from while Infisical is down.
-        client: "http", the default, asks without a package; "sdk" through `infisicalsdk`, which has
-            to be installed.
+        client: "http", the default, needs no package; "sdk" uses `infisicalsdk`, which must be
+            installed.
         allow_http: whether plain http to another machine is accepted, as INFISICAL_ALLOW_HTTP=1.
         strict: whether only names in `required`, the schema and `allow` get through.
         allow: names that get through although they could take over the process, such as
@@ -149,7 +149,7 @@ class Start:
         result = schema.parse(self.schema, values, place) if self.schema else Config(values)
         if self.into is not None:
             self.into.update({name: value for name, value in values.items() if fits(name, value)})
-            # Libraries read it too, and in production the platform sets it.
+            # Libraries read NODE_ENV too; in production the platform sets it.
             if place.node_env and "NODE_ENV" not in values:
                 self.into["NODE_ENV"] = place.node_env
         return result

@@ -1,4 +1,4 @@
-"""Ask a person questions on the terminal; what they type for a secret is not shown."""
+"""Ask a person questions on the terminal, without showing the answers that are secret."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class Gate(NamedTuple):
     Attributes:
         allowed: names that get through although they are of a withheld family; the loader's own
             names never do.
-        strict: whether only names that are allowed or asked for get through.
+        strict: whether only names that are allowed or requested get through.
     """
 
     allowed: tuple[str, ...] = ()
@@ -46,6 +46,6 @@ def fits(name: str, value: str) -> bool:
         return False
     try:
         os.fsencode(name + value)
-    except UnicodeEncodeError:  # half of a surrogate pair: JSON can say it, UTF-8 can't
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can hold and UTF-8 can't
         return False
     return True
