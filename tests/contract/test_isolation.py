@@ -172,7 +172,7 @@ def test_init_proposes_the_projects_that_a_server_has_already(instance: Instance
         there.apply()
         text = instance.file + memory.render(there.memory)
         assert propose_isolation(anyone, text).method == "projects"
-        # The answer is in the server's memory: it is not asked again.
+        # The memory of deploys names the projects, so no login is needed.
         assert made.client_secret not in propose_isolation(anyone, text).reason
 
 

@@ -1,4 +1,4 @@
-"""Give a staging host settings of Infisical's own for a module, and take them back at its end."""
+"""Give a staging host further settings of Infisical for a module, and remove them at its end."""
 
 import json
 from collections.abc import Iterator, Mapping

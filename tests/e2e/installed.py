@@ -119,7 +119,7 @@ def prepare_server(host: StagingHost) -> Server:
     reset_stack(host)
     registries.run_mirror(host)
     digests = registries.fill_mirror(host, stack.ARCHIVE, images)
-    # The swap of the machine beneath is not this server's.
+    # The container shows the swap of the machine that runs it.
     host.run("mount --bind /dev/null /proc/swaps")
     return Server.of(host, digests)
 

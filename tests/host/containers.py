@@ -81,7 +81,9 @@ def volume(settings: Settings, service: str) -> str:
 
 
 class OfNode(dict[str, T]):
-    """Items of a node by service; a test of a missing service in `elsewhere` is skipped."""
+    """Items of a node by service; looking up a missing service skips the test if it is in
+    `elsewhere`.
+    """
 
     def __init__(self, elsewhere: Container[str]) -> None:
         super().__init__()
