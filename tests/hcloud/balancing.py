@@ -1,4 +1,6 @@
-"""Networks, Load Balancers and certificates, and what requests do to them, as the API documents."""
+"""Networks, Load Balancers and certificates, and the effects of requests, as the API documents
+them.
+"""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def test_a_privilege_that_somebody_changed_differs() -> None:
     assert len([*holder.differences()]) == 4
 
 
-def test_without_a_server_the_matrix_has_what_the_file_says() -> None:
+def test_without_a_server_the_matrix_shows_the_access_in_the_file() -> None:
     holders = {each.name: each for each in list_holders(load(PEOPLE), ADMIN, None)}
     assert holders["ben@example.com"].cell(_BACKEND) == Cell("reads")
     assert holders["backend-production"].actual == {}

@@ -60,7 +60,7 @@ def _person(server: FakeInfisical) -> None:
     server.persons.append({"id": "eve", "user": user, "roles": [{"role": "viewer", **_FOR_EVER}]})
 
 
-# Objects that others made, or that this project made and no file names any more.
+# Objects that others made, or that this project made and the file does not name.
 _STRANGERS: dict[str, Drift] = {
     "identity of a name of ours": lambda server: _identity(server, "theirs", "backend-staging"),
     "identity that somebody else marked": lambda server: _identity(
