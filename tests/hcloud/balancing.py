@@ -1,6 +1,4 @@
-"""Networks, Load Balancers and certificates, and the effects of requests, as the API documents
-them.
-"""
+"""Networks, Load Balancers and certificates, and the documented effects of requests on them."""
 
 from __future__ import annotations
 

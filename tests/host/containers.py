@@ -81,9 +81,7 @@ def volume(settings: Settings, service: str) -> str:
 
 
 class OfNode(dict[str, T]):
-    """Items of a node by service; looking up a missing service skips the test if it is in
-    `elsewhere`.
-    """
+    """Items of a node by service; the lookup of a missing one of `elsewhere` skips the test."""
 
     def __init__(self, elsewhere: Container[str]) -> None:
         super().__init__()

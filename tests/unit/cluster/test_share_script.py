@@ -9,8 +9,7 @@ from tests.unit.fake_host import FakeHost, make_host
 
 _STATE = {
     "keys/encryption_key": "obviously-fake-key",
-    # Drills on each node need these, and so does a leader that begins with a rollback or a
-    # scale-in.
+    # Drills on each node need these, and a leader does that begins with a rollback or scale-in.
     ".env": "ENCRYPTION_KEY=obviously-fake-key",
     "credentials/web.env": "obviously-fake-credentials",
     "admin.env": "obviously-fake-password",

@@ -87,9 +87,7 @@ def test_ingress_of_an_unknown_kind_is_unknown(services: dict[str, Any]) -> None
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_version_that_is_checked_is_connected_to_its_databases_only(kind: str) -> None:
-    """It reaches no mail server, webhook or license server, because that network has no other
-    route.
-    """
+    """It reaches no mail server, webhook or license server, because its network is internal."""
     text = compose_file(settings_of(ingress=kind), _MACHINE)
     closed, expected = yaml.safe_load(isolate(text)), yaml.safe_load(text)
     infisical = expected["services"]["infisical"]

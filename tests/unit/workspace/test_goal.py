@@ -133,7 +133,7 @@ def test_the_empty_state_lacks_every_project_and_its_content() -> None:
     assert empty_state(whole) == Actual("")
 
 
-def test_projects_that_left_the_file_are_found_with_their_maker() -> None:
+def test_projects_that_left_the_file_are_found_and_marked_if_runs_made_them() -> None:
     ours, theirs = Memory(project="1", made=frozenset({"1"})), Memory(project="2")
     goal = _goal({}, Memory(parts={"gone.live": ours, "other.live": theirs}))
     found = find_unnamed_parts(goal)

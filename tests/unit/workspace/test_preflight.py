@@ -393,7 +393,7 @@ def test_a_name_with_a_private_address_that_is_not_listed_is_refused(
         ({"license_key": "online"}, ["portal.infisical.com"]),
         # The proxy resolves their names.
         (_PROXY | _GITLAB, []),
-        # The firewall restricts nothing; only Infisical itself refuses private addresses.
+        # The firewall keeps Infisical from no address; only Infisical itself refuses some.
         (_GITLAB | {"internal_networks": ()}, []),
     ],
 )
