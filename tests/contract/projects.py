@@ -39,7 +39,7 @@ MOST_CUTS = 120
 
 
 def file() -> Json:
-    """Return a project file with two services, of which one imports what both could."""
+    """Return a project file with two services; one of them imports the shared folder."""
     return {
         "project": {"name": "Acme", "slug": "acme-co"},
         "environments": [{"slug": each, "name": each.title()} for each in ("staging", "live")],

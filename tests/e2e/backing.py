@@ -70,12 +70,12 @@ def last_backup(host: StagingHost, *arguments: str) -> tuple[str, bool]:
 
 
 def restic(host: StagingHost, command: str, repository: str = LOCAL["repository"]) -> str:
-    """Return what restic prints on the host."""
+    """Return restic's output on the host."""
     return host.run(f"{_RESTIC} --repo {repository} {command}").stdout
 
 
 def sql(host: StagingHost, statement: str, *, check: bool = True) -> str:
-    """Return what the database answers."""
+    """Return the database's answer."""
     command = "docker exec -i infisical-postgres-1 psql -X -U infisical -Atq -v ON_ERROR_STOP=1"
     return host.run(command, input=statement, check=check).stdout.strip()
 

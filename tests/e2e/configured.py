@@ -22,7 +22,7 @@ class ConfiguredHost:
 
     Attributes:
         directory: where inventories and project files are written.
-        settings: what differs in each run; a run may change some of it.
+        settings: the settings that differ in each run; a run may change some of them.
     """
 
     host: StagingHost

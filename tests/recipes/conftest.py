@@ -219,7 +219,7 @@ def images() -> Iterator[list[str]]:
 
 @pytest.fixture(scope="session")
 def buildkit() -> dict[str, str]:
-    """The environment of a docker command with BuildKit, whose plug-in Debian has."""
+    """The environment of a docker command with BuildKit, by Debian's plug-in."""
     if run(REPOSITORY, "docker", "buildx", "version", check=False).returncode == 0:
         return {"DOCKER_BUILDKIT": "1"}
     config = STATE / "recipes" / "docker"

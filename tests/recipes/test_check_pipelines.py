@@ -263,7 +263,7 @@ def test_the_component_checks_and_keeps_its_findings(checked: Checked, tmp_path:
     assert (status, sarif) == (_FAILED, None), output
 
 
-# Runs the runner, and shows what the commands under it have.
+# Runs the runner, and prints the environment of the commands under it.
 _UV = f"""
 shift
 case "$1" in

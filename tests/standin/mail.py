@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 log = logging.getLogger("standin")
-# The port whose connections begin with TLS; all others begin in clear text, whatever else is set.
+# Connections to this port begin with TLS; those to all others in clear text, with any settings.
 TLS_PORT = 465
 
 

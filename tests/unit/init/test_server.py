@@ -354,7 +354,7 @@ _DEPLOYED = "INFISICAL_CLIENT_ID=a\nINFISICAL_CLIENT_SECRET=not-a-real-one\n"
     ("printed", "proposed"),
     [
         ("", None),
-        # The test server forwards no connection, so its Infisical can't be asked.
+        # The test server forwards no connection, so its Infisical can't be reached.
         (_DEPLOYED, "privilege"),
         (f'{_DEPLOYED}{{"environments": {{}}, "parts": {{"dev /api": {{}}}}}}\n', "projects"),
     ],

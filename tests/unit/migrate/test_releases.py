@@ -1,4 +1,4 @@
-"""Test that what a service runs decides between the grammars of Node's releases."""
+"""Test that a service's release of Node decides which release's grammar reads its files."""
 
 import json
 from dataclasses import replace

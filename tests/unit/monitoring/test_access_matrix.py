@@ -108,7 +108,7 @@ def test_with_isolation_by_role_a_service_reads_the_folders_of_others() -> None:
 
 
 def test_with_a_project_for_each_folder_its_members_have_access() -> None:
-    """The project of /shared is missing, so what the file says is shown there."""
+    """The project of /shared is missing, so the matrix shows the file's access there."""
     goal = Deployment().goal(load(TEXT), "projects")
     identity = Identity("1", "backend-production", "no-access")
     member = AccountState(identity, roles=("viewer",))

@@ -133,7 +133,7 @@ def _spoil(server: FakeInfisical, drifts: Iterable[str], strangers: Iterable[str
         _STRANGERS[stranger](server)
 
 
-# Mostly the default, whose privileges give the drifts more to change.
+# Mostly the default isolation, because drifts can change its privileges too.
 _ISOLATIONS: st.SearchStrategy[Isolation] = st.sampled_from(["privilege", "privilege", "viewer"])
 
 

@@ -35,7 +35,7 @@ _ALL = ["email", "google", "github", "gitlab", "saml", "ldap", "oidc"]
 
 
 class _Server:
-    """An Infisical with logins: what it was asked, and the state that follows."""
+    """An Infisical with logins: the requests that it got, and the resulting state."""
 
     def __init__(self) -> None:
         self.methods: list[str] | None = None
