@@ -60,7 +60,7 @@ class Instance:
         )
 
     def release(self, privileges: str) -> Client:
-        """Restart as a release that treats privileges so, and return its deployer's client."""
+        """Restart as a release that treats privileges this way; return its deployer's client."""
         self._running.close()
         settings = {"STANDIN_PRIVILEGES": privileges}
         self._running = self._start(self._database, **_NO_CACHE, **settings).wait()

@@ -102,7 +102,7 @@ class Upgrading:
         return infisical_iac(self.host.name, *arguments, "-i", file, program=program, answer=answer)
 
     def ok(self, version: str, *arguments: str, **settings: object) -> Done:
-        """The same, which must succeed."""
+        """Run `infisical-iac <arguments>` as `run` does; it must succeed."""
         done = self.run(version, *arguments, **settings)  # type: ignore[arg-type]
         assert done.returncode == 0, done.stdout + done.stderr
         return done
