@@ -117,7 +117,5 @@ def ratio(some: Sequence[float], others: Sequence[float]) -> float:
 
 
 def times(some: Sequence[float], others: Sequence[float]) -> float:
-    """Return how many times faster the first was than the second: the median of the rounds'
-    ratios.
-    """
+    """Return how many times faster the first was than the second, as the median over the rounds."""
     return ratio(others, some)

@@ -1,8 +1,8 @@
-"""A certificate authority of one's own, for servers that tests start.
+"""A certificate authority for the servers that tests start.
 
     python -m tests.certificates DIRECTORY mail.example.com github.com
 
-makes an authority in the directory, or takes the one that is there, and a certificate with the
+makes an authority in the directory, or uses the existing one, and makes a certificate with the
 given names: `ca.pem`, `mail.example.com.pem` and `mail.example.com.key`.
 """
 
@@ -33,7 +33,7 @@ class KeyPair:
 class OwnAuthority:
     """A certificate authority in a directory; `ca` is the file to trust.
 
-    One without a key usage is as `openssl req -x509` makes it.
+    Without a key usage, it is like an authority of `openssl req -x509`.
     """
 
     def __init__(self, directory: Path, *, has_key_usage: bool = True) -> None:

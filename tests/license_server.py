@@ -2,9 +2,9 @@
 
     python -m tests.license_server --port 4100 --key fake-license-key --feature auditLogs
 
-It needs Python 3.11 alone, so a copy of this one file runs on a staging host, where
-`LICENSE_SERVER_URL` leads to it. It listens once it prints `ready`. A key that it does not know is
-a 401; the plan has the features that are named. `offline_keys` needs no server.
+It needs only Python 3.11, so a copy of this one file runs on a staging host, where
+`LICENSE_SERVER_URL` leads to it. It listens once it prints `ready`. An unknown key gets a 401; the
+plan has the features of the options. `offline_keys` needs no server.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ class MailServer:
         directory: where mails and the log are kept; it is made if missing.
         port: the port to listen on; 0 for a free one, which is then set here.
         tls: `starttls` offers AUTH after STARTTLS only, `tls` speaks TLS from the first byte.
-        user: who has to log in before MAIL; empty for a server without logins.
+        user: the user who has to log in before MAIL; empty for a server without logins.
         certificate, key: PEM files for TLS.
         refuse: the step that fails.
     """
@@ -98,7 +98,7 @@ class MailServer:
                 require_starttls=starttls is not None,
                 authenticator=self._authenticate if self.user else None,
                 auth_required=bool(self.user),
-                # aiosmtpd knows no AUTH in TLS that was there from the start.
+                # aiosmtpd recognizes only STARTTLS, not TLS from the first byte.
                 auth_require_tls=starttls is not None,
             )
 

@@ -4,9 +4,9 @@
         --callback https://secrets.example.com/api/v1/sso/gitlab --account anna@example.com \
         --certificate cert.pem --key key.pem --log /tmp/oauth.log
 
-It needs Python 3.11 alone, so a copy of this one file runs on a staging host. It listens once it
-prints `ready`; without a certificate it speaks HTTP. All three are there under every name: GitLab's
-address is a setting of Infisical; for Google and GitHub, whose addresses are fixed, a proxy
+It needs only Python 3.11, so a copy of this one file runs on a staging host. It listens once it
+prints `ready`; without a certificate it speaks HTTP. All three answer under every host name.
+GitLab's address is a setting of Infisical. Those of Google and GitHub are fixed, so a proxy
 (tests/proxy.py) leads accounts.google.com, www.googleapis.com, github.com and api.github.com here,
 and `extra_ca` is the authority of the certificate.
 

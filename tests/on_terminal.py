@@ -13,7 +13,7 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[1]
 _SECONDS = 300
-# How long a program may take to end after Ctrl-C, before it is pressed again.
+# The seconds that a program may take to end before Ctrl-C is pressed again.
 _PATIENCE = 10.0
 
 
@@ -71,8 +71,8 @@ class OnTerminal:
     def interrupt(self) -> int:
         """Press Ctrl-C until the program ends, and return its status.
 
-        `press` can't see whether a program that sleeps already reads. Raises TimeoutError if the
-        program does not end until its time is up.
+        `press` can't see whether a sleeping program reads the terminal already. Raises TimeoutError
+        if the program does not end until its time is up.
         """
         while self._running.poll() is None:
             if time.monotonic() > self._end:

@@ -2,7 +2,7 @@
 
     python -m tests.proxy --port 3128 --log /tmp/proxy.log --deny github.com --user fake:password
 
-It passes on CONNECT and plain `http://` requests. It needs Python 3.11 alone, so a copy of this one
+It passes on CONNECT and plain `http://` requests. It needs only Python 3.11, so a copy of this one
 file runs on a staging host. It listens once it prints `ready`. A line of the log is
 
     CONNECT github.com:443 passed       the tunnel was made
@@ -35,11 +35,11 @@ class ForwardProxy:
     """A proxy; `denied` and `deny_all` may change while it runs.
 
     Attributes:
-        denied: host names that are not passed on to.
-        deny_all: whether no host is.
-        deny_others: whether only those in `routes` are.
+        denied: the host names that are refused.
+        deny_all: whether all hosts are refused.
+        deny_others: whether all hosts that are not in `routes` are refused.
         user: `name:password` that clients have to send; empty for none.
-        routes: where a host and port are instead, as `host:port` → (address, port).
+        routes: the address that stands for a host and port, as `host:port` → (address, port).
         requests: the lines of the log.
     """
 

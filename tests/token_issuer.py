@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 _BITS = 2048
 _COORDINATE = 32
-# A hanging issuer answers after this time, if nobody lets it go before.
+# The seconds after which a hanging issuer answers, unless `let_go` is called before.
 _HANGS = 60.0
 
 
@@ -47,7 +47,7 @@ class TokenIssuer:
 
     Attributes:
         keys: the published keys by their ids; the last one signs.
-        asked: the paths that were asked for, with their queries.
+        asked: the requested paths, with their queries.
         bearer: what a workflow must send to `/token`.
         claims: the claims of tokens from `/token`, besides the audience that it asks for.
         lasts: the seconds that a token is valid.

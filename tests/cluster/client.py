@@ -1,8 +1,8 @@
 """A client that continuously writes and reads secrets, at a bounded rate, at all nodes.
 
-Every write has its own name. A write counts as acknowledged once a node has answered it with
-200. Each read asks for an acknowledged secret, and must get its value. A failed request is tried
-once more at the next node, as by a load balancer or a patient service, a write under a new name.
+Every write has its own name. A write counts as acknowledged once a node has answered it with 200.
+Each read asks for an acknowledged secret, and must get its value. A failed request is repeated once
+at the next node, as a load balancer or a loader does; a write gets a new name then.
 """
 
 import random

@@ -15,9 +15,9 @@ class Result:
 
     The fault was injected at `moment` and undone at `over`, by the report's clock; the report ends
     after the repair. `came_back` is whether service was back before the fault was undone;
-    `restless` lists what did not become stable afterwards. `lost` are acknowledged writes that a
-    node doesn't have, `doubled` the hosts that were primaries at the same time, `blind` the hosts
-    with too few answers to exclude two primaries.
+    `restless` lists the parts that did not become stable afterwards. `lost` are acknowledged writes
+    that a node doesn't have, `doubled` the hosts that were primaries at the same time, `blind` the
+    hosts with too few answers to exclude two primaries.
     """
 
     fault: str

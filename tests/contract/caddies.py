@@ -70,7 +70,7 @@ class Caddy:
         self.config = home / "Caddyfile"
         self._environment = {"HOME": str(home), "XDG_DATA_HOME": str(home / "data")}
         self._process: subprocess.Popen[bytes] | None = None
-        # The certificate that verifies Caddy's: by default that of Caddy's own authority.
+        # The file of the authority that verifies Caddy's certificate, by default Caddy's own.
         self.trust = home / "data" / "caddy" / "pki" / "authorities" / "local" / "root.crt"
 
     def _settings(self, changes: dict[str, Any]) -> Settings:

@@ -92,7 +92,7 @@ class Case:
         return self.root / "workspace.json"
 
     def prepare(self) -> Case:
-        """Make project, environments and folders, and the project file that names them."""
+        """Make the project, its environments and folders, and the project file with them."""
         content = {
             "project": {"name": self.name, "slug": self.name},
             "environments": [{"slug": each, "name": each} for each in ENVIRONMENTS],

@@ -131,9 +131,9 @@ class DeployedProject:
 
 @dataclass(frozen=True)
 class Edit:
-    """A manual change, and the lines of a plan after it.
+    """A manual change, and the lines of the plan that it causes.
 
-    There are no lines if deploys leave the field as people set it.
+    There are no lines if deploys keep the value that people set.
     """
 
     change: Callable[[DeployedProject], object]

@@ -34,12 +34,12 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 ADA, BEN = "ada@example.com", "ben@example.com"
 API = "/api/v1/projects"
-# More than any run here makes changes.
+# More changes than any run here makes.
 MOST_CUTS = 120
 
 
 def file() -> Json:
-    """Return a project file with two services, of which one imports what both could."""
+    """Return a project file with two services; one of them imports the shared folder."""
     return {
         "project": {"name": "Acme", "slug": "acme-co"},
         "environments": [{"slug": each, "name": each.title()} for each in ("staging", "live")],
@@ -153,7 +153,7 @@ class Projects:
 
 
 class Failing(httpx.BaseTransport):
-    """A way to the server that breaks after a number of requests that change something."""
+    """A transport that fails after a number of requests that change something."""
 
     def __init__(self, left: int) -> None:
         self.left, self.sent = left, 0
@@ -168,9 +168,9 @@ class Failing(httpx.BaseTransport):
 
 
 def is_cut(made: Projects, run: Callable[[Projects], Any]) -> bool:
-    """Run with a connection that breaks after one change; return whether it did.
+    """Run with a connection that fails after one change; return whether it failed.
 
-    So the runs of a loop are cut at one change after the other.
+    Repeated runs are thus interrupted at one change after the other.
     """
     whole = made.deployer
     with Client(str(whole._http.base_url), Failing(1)) as cut:

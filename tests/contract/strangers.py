@@ -199,7 +199,7 @@ class Project:
             def open_deployment(*_: Any, **__: Any) -> Iterator[Any]:
                 yield deployment
 
-            # The module gives the whole process to gevent.
+            # Importing the real module would let gevent patch the whole process.
             fake = SimpleNamespace(open_deployment=open_deployment, prepare=lambda _: deployment)
             monkeypatch.setitem(sys.modules, "infisical_iac.core.deployment", fake)
             yield deployment
@@ -224,7 +224,7 @@ class Project:
 
     def _assess(self, monkeypatch: pytest.MonkeyPatch) -> tuple[list[Row], StatusReport]:
         """Return the rows of `status` on what is inside, and the facts of its page."""
-        # Second factors are read from the database, which is none of these tests'.
+        # Second factors are read from the database, which these tests do not have.
         monkeypatch.setattr(reconcile, "read_factors", SecondFactors)
         monkeypatch.setattr("infisical_iac.workspace.load.load_declared", lambda _: self.desired)
         settings: Any = SimpleNamespace(
@@ -242,7 +242,7 @@ class Project:
 
 @dataclass(frozen=True)
 class Stranger:
-    """Something that gives foreign access.
+    """An object that gives foreign access.
 
     Attributes:
         make: makes the thing manually.

@@ -75,7 +75,7 @@ def test_the_canary_is_made_read_and_repaired(deployer: Client) -> None:
 
 
 # The fields of the canary's secret with the value that the test writes, and the lines of the next
-# plan. There are none if the canary's text can still be read.
+# plan. There are no lines if the canary's text can still be read.
 EDITS: dict[str, tuple[object, list[str]]] = {
     "secretValue": ("dead", ["~ canary: secret CANARY: altered → alive"]),
     "newSecretName": ("RENAMED", ["~ canary: secret CANARY"]),

@@ -87,7 +87,7 @@ def test_a_login_is_needed_where_one_is_set(target: OAuthProvider) -> None:
 def test_the_program_logs_until_it_is_terminated(target: OAuthProvider, tmp_path: Path) -> None:
     port, log = free_port(), tmp_path / "log"
     program = subprocess.Popen(
-        # As on a host, where nothing else of the tests is.
+        # As on a host, which has no other module of the tests.
         [sys.executable, "-P", PROGRAM, "--port", str(port), "--log", str(log)],
         cwd=tmp_path,
         stdout=subprocess.PIPE,

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 # The request headers that Infisical's backend reads: by its source of July 2026 (server/plugins,
-# server/routes, ee/routes, lib/config/env.ts) and Fastify 5.8, as read in November 2026.
-# Callers send these; the server trusts their values no more than a caller, or they are signed.
+# server/routes, ee/routes, lib/config/env.ts) and Fastify 5.8, as read in November 2026. Callers
+# send these: the server trusts their values as little as the caller, or they are signed.
 OF_CALLERS = {
     "Cookie": "sessions of the web interface",
     "Content-Type": "bodies",
@@ -159,7 +159,7 @@ def test_a_token_arrives(proxied: ProxiedServer, shown: str) -> None:
         (f"Authorization: Bearer {_TOKEN}\u00e9",),
         (f"Authorization: {_TOKEN}",),
         (f"Authorization: Basic x{_TOKEN}",),
-        # A Caddy that expands placeholders takes these for no header, or for a good one.
+        # A Caddy that expands placeholders reads these as a missing header, or as a valid one.
         ("Authorization: {aaaaaast.00000000-fake.0f.}",),
         (f"Authorization: {{x}}Bearer {_TOKEN}",),
         (f"Authorization: Token {_TOKEN}",),

@@ -43,7 +43,7 @@ def networks(
         each.stop()
 
 
-# Whether requests pass from the network of people, from that of services, and from elsewhere.
+# `expected`: whether a request passes from the network of people, that of services, and elsewhere.
 @pytest.mark.parametrize(
     ("choice", "method", "target", "headers", "expected"),
     [

@@ -194,8 +194,8 @@ def test_a_role_that_cannot_be_restored_is_refused(admin: Client, world: World) 
         bootstrap._make_deployer(admin, replace(_DESIRED, projects=projects))
 
 
-# The fields of the organization and of the instance that are left as people set them: the value
-# that the test sets, and why.
+# The fields of the organization and of the instance that deploys keep as people set them: the value
+# that the test sets, and the reason.
 _OF_A_PRODUCT = (False, "shows or hides a product of the web interface")
 _OF_SHARING = "concerns links by which people share a text; this project makes none"
 _OF_LOGINS = "a way for people to log in that this project does not set up"

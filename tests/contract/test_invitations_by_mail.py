@@ -122,7 +122,7 @@ def test_a_resent_invitation_replaces_the_first(standin: Standin, mail_server: M
 def test_a_failed_invitation_is_answered_as_a_sent_one(
     standin: Standin, mail_server: MailServer, step: Refusal
 ) -> None:
-    """Only a second try tells that the mail was not accepted."""
+    """Only a second try shows that the mail was not accepted."""
     org_id = _org(standin)
     admin = log_in(standin, org_id)
     mail_server.refuse = step

@@ -60,7 +60,7 @@ class Instance:
         )
 
     def release(self, privileges: str) -> Client:
-        """Restart as a release that treats privileges so, and return its deployer's client."""
+        """Restart as a release that treats privileges this way; return its deployer's client."""
         self._running.close()
         settings = {"STANDIN_PRIVILEGES": privileges}
         self._running = self._start(self._database, **_NO_CACHE, **settings).wait()
@@ -172,7 +172,7 @@ def test_init_proposes_the_projects_that_a_server_has_already(instance: Instance
         there.apply()
         text = instance.file + memory.render(there.memory)
         assert propose_isolation(anyone, text).method == "projects"
-        # The answer is in the server's memory: it is not asked again.
+        # The memory of deploys names the projects, so no login is needed.
         assert made.client_secret not in propose_isolation(anyone, text).reason
 
 

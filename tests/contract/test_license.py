@@ -259,7 +259,7 @@ def test_all_events_are_read_page_by_page_each_once(start: StartStandin, databas
         ok(admin.get(LOGS))
     token = admin.headers["Authorization"].removeprefix("Bearer ")
     with Client(standin.url, token=token) as client:
-        # The first question is an event more, which shifts the others.
+        # The first request adds an event to the log, which shifts the others.
         ids = [each["id"] for each in audit_events(client, begin, page=2)]
         assert len(ids) == len({*ids}) == 5
         assert [*audit_events(client, begin, begin + timedelta(days=85), page=1)] == []

@@ -162,7 +162,7 @@ def test_the_program_runs_alone_until_it_is_terminated(tmp_path: Path) -> None:
     port = free_port()
     options = ("--port", str(port), "--tls", "none", "--directory", str(tmp_path / "mails"))
     program = subprocess.Popen(
-        # As on a host, where nothing else of the tests is.
+        # As on a host, which has no other module of the tests.
         [sys.executable, "-P", PROGRAM, *options],
         cwd=tmp_path,
         stdout=subprocess.PIPE,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.real
 
 _STAGES, _ONE = ("staging", "live"), "acme-co"
-# Each has a folder, a name, and what else belongs to the secret.
+# For each secret the folder, the name, and its other fields.
 SECRETS: list[tuple[str, str, dict[str, Any]]] = [
     ("/api", "PLAIN", {"secretValue": "fake"}),
     ("/api", "EMPTY", {"secretValue": ""}),
@@ -72,7 +72,7 @@ _FIELDS = ("secretKey", "secretValue", "secretComment", "skipMultilineEncoding",
 
 
 def _read(made: Projects, *, split: bool) -> dict[str, list[Any]]:
-    """Return all secrets of one side with what belongs to them, by environment and folder."""
+    """Return all secrets of one side with their other fields, by environment and folder."""
     found: dict[str, list[Any]] = {}
     for project in made.projects():
         if (project["slug"] != _ONE) == split:
@@ -157,7 +157,7 @@ def test_a_repeated_move_copies_what_was_written_since_and_deletes_what_was_dele
     _end(one, "finish")
 
 
-def test_what_was_written_in_the_new_projects_stays_and_is_told_by_an_undo(one: Projects) -> None:
+def test_an_undo_names_the_secrets_that_were_written_in_the_new_projects(one: Projects) -> None:
     _move(one)
     before = _read(one, split=False)
     _write(one, one.memory.parts["api.live"].project, "live", "/api", PLAIN="later", MORE="more")
@@ -173,7 +173,7 @@ def test_what_was_written_in_the_new_projects_stays_and_is_told_by_an_undo(one: 
     assert one.memory.parts == {}
 
 
-def test_a_secret_changed_on_both_sides_is_left_and_blocks_the_end(one: Projects) -> None:
+def test_a_secret_changed_on_both_sides_is_kept_and_blocks_the_finish(one: Projects) -> None:
     _move(one)
     new = one.memory.parts["api.live"].project
     for project, value in ((new, "one"), (one.memory.project, "two")):
@@ -232,7 +232,9 @@ def test_a_deploy_in_another_isolation_is_refused_until_the_secrets_have_moved(
     assert "isolation apply --to projects" in str(refused.value)
 
 
-def test_an_end_is_refused_while_the_settings_name_the_other_isolation(one: Projects) -> None:
+def test_finish_and_undo_are_refused_while_the_settings_name_the_other_isolation(
+    one: Projects,
+) -> None:
     _move(one)
     with pytest.raises(Refused):
         compute_ending(one.reach(), "finish")
@@ -335,7 +337,7 @@ def test_a_secret_that_somebody_writes_before_the_answer_is_not_deleted_by_a_fin
     assert _ONE in one.slugs()
 
 
-def test_a_secret_that_somebody_writes_before_the_answer_is_told_before_an_undo(
+def test_a_secret_that_somebody_writes_before_the_answer_is_named_before_an_undo(
     one: Projects,
 ) -> None:
     _move(one)
@@ -373,7 +375,7 @@ def test_a_project_that_somebody_made_meanwhile_survives_an_undo(one: Projects) 
     assert "acme-co-job-live" not in ending.projects.values()
 
 
-def test_the_refusal_of_the_isolation_viewer_names_a_move_that_there_is(one: Projects) -> None:
+def test_a_refusal_of_the_isolation_viewer_names_a_possible_migration(one: Projects) -> None:
     _in_projects(one)
     one.isolation = "viewer"
     with pytest.raises(Refused) as refused:
@@ -391,7 +393,7 @@ def test_a_new_project_that_somebody_deletes_gets_its_secrets_again(one: Project
     assert _read(one, split=True) == _read(one, split=False)
 
 
-def test_a_new_project_that_an_apply_makes_again_ends_no_move_before_it_has_its_secrets(
+def test_a_finish_is_refused_until_a_recreated_project_has_its_secrets(
     one: Projects,
 ) -> None:
     _move(one)

@@ -170,7 +170,7 @@ def test_the_program_speaks_tls_and_logs(tmp_path: Path) -> None:
     port, log = free_port(), tmp_path / "log"
     program = subprocess.Popen(
         [
-            # As on a host, where nothing else of the tests is.
+            # As on a host, which has no other module of the tests.
             *(sys.executable, "-P", PROGRAM, "--port", str(port)),
             *("--client", "fake-id", "--secret", "fake-secret", "--callback", CALLBACK),
             *("--account", ANNA.email, "--unverified", BOB.email, "--log", str(log)),

@@ -27,7 +27,7 @@ WRITABLE: dict[str, list[str]] = json.loads(
     (Path(__file__).parent / "writable.json").read_text(encoding="utf-8")
 )
 
-# The fields of objects of this project that are left as people set them, and why.
+# The fields of this project's objects that deploys keep as people set them, each with the reason.
 UNDECLARED: dict[str, dict[str, str]] = {
     "project": {
         "description": "a text for people",
@@ -49,8 +49,8 @@ UNDECLARED: dict[str, dict[str, str]] = {
 }
 
 
-# The path that writes an object of each kind, and the fields that only select the object; what is
-# written of an import is in the field `import`.
+# For each kind, the path that writes an object, and the fields that only select the object. The
+# written fields of an import are below the field `import`.
 _WRITTEN = {
     "project": ("/api/v1/projects/{projectId}", ()),
     "environment": ("/api/v1/projects/{projectId}/environments/{id}", ()),

@@ -1,4 +1,4 @@
-"""Test that a Redis and a sentinel, started like a cluster's, accept two passwords for a while."""
+"""Test that a cluster's Redis and sentinel accept two passwords during a rotation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 OLD, NEW = "old-obviously-fake", "new-obviously-fake"
-# Commands in either container run in the shell of this machine.
+# The commands of both containers run in the shell of this machine.
 DOCKER = """
 "volume inspect"*) echo "$HOST/${last#infisical_}" ;;
 "exec --interactive"*)

@@ -1,4 +1,4 @@
-"""Test that the comparison of a replay finds differences."""
+"""Test that a replay reports answers that differ from the recording."""
 
 from __future__ import annotations
 

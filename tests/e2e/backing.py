@@ -45,7 +45,7 @@ def now(host: StagingHost) -> tuple[Done, dict[str, Any]]:
 
 
 def ran(host: StagingHost) -> Record:
-    """Run the backup that the timer starts to its end, and return its record."""
+    """Run the unit that the timer starts, wait for its end, and return the record."""
     # It also resets systemd's count of starts, which limits their rate.
     host.run(f"systemctl reset-failed {UNIT}; systemctl start {UNIT}", check=False)
     return last(host)
@@ -70,12 +70,12 @@ def last_backup(host: StagingHost, *arguments: str) -> tuple[str, bool]:
 
 
 def restic(host: StagingHost, command: str, repository: str = LOCAL["repository"]) -> str:
-    """Return what restic prints on the host."""
+    """Return restic's output on the host."""
     return host.run(f"{_RESTIC} --repo {repository} {command}").stdout
 
 
 def sql(host: StagingHost, statement: str, *, check: bool = True) -> str:
-    """Return what the database answers."""
+    """Return the database's answer."""
     command = "docker exec -i infisical-postgres-1 psql -X -U infisical -Atq -v ON_ERROR_STOP=1"
     return host.run(command, input=statement, check=check).stdout.strip()
 
@@ -125,7 +125,7 @@ def forget_backups(host: StagingHost) -> None:
 
 
 def without_backups(host: StagingHost) -> Iterator[StagingHost]:
-    """Yield the host without any backup, and remove the backups afterwards; for a fixture."""
+    """Yield the host without any backup, and remove the backups afterwards."""
     forget_backups(host)
     yield host
     forget_backups(host)

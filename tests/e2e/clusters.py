@@ -24,7 +24,7 @@ def fresh(first: FirstDeploy, name: str) -> Iterator[StagingCluster]:
 
 
 def boot(staging: StagingCluster, disk_gb: int = 0) -> list[StagingHost]:
-    """Boot the three hosts, and return those that were missing: single hosts with Infisical."""
+    """Boot the three hosts; return those that were missing, now single hosts with Infisical."""
     there = {host.name for host in staging.hosts}
 
     def copy(host: StagingHost) -> None:

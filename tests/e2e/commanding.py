@@ -1,4 +1,4 @@
-"""Query each host and each node's ingress, for the tests of commands on a cluster."""
+"""Send requests to each host and each node's ingress, for the tests of commands on a cluster."""
 
 import itertools
 import json
@@ -94,7 +94,7 @@ def alter(cluster: Cluster, number: int, *, change: Mapping[str, str], delete: s
 
 @dataclass
 class Written:
-    """The names of the acknowledged secrets, and how often a closed edge answered."""
+    """The names of the acknowledged secrets, and the number of answers of a closed edge."""
 
     acknowledged: set[str] = field(default_factory=set)
     closed: int = 0
@@ -102,7 +102,7 @@ class Written:
 
 @contextmanager
 def writing(cluster: Cluster) -> Iterator[Written]:
-    """Write secrets behind the edge while the context is open, and query the edge too."""
+    """Write secrets past the edge while the context is open, and send requests to the edge too."""
     written, over = Written(), threading.Event()
     threads = [
         threading.Thread(target=_write, args=(cluster, written, over)),

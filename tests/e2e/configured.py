@@ -1,4 +1,4 @@
-"""Give a staging host settings of Infisical's own for a module, and take them back at its end."""
+"""Give a staging host further settings of Infisical for a module, and remove them at its end."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -22,7 +22,7 @@ class ConfiguredHost:
 
     Attributes:
         directory: where inventories and project files are written.
-        settings: what differs in each run; a run may change some of it.
+        settings: the settings that differ in each run; a run may change some of them.
     """
 
     host: StagingHost

@@ -36,7 +36,7 @@ DRILL_TIMER = "infisical-drill.timer"
 
 @dataclass(frozen=True)
 class Drift:
-    """A drift, and what is expected of it.
+    """A drift, and its expected plan and repair.
 
     Attributes:
         cause: a function that causes the drift.

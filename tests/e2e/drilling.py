@@ -1,4 +1,4 @@
-"""Helpers for the tests of drills: altered snapshots, records and what a drill left."""
+"""Helpers for the tests of drills: altered snapshots, records and the remains of a drill."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Call every command in the working directory, and print what each answers as a line of JSON.
+"""Call every command in the working directory, and print each result as a line of JSON.
 
 The Python of an installation runs this text as a program, so it must not import the tests.
 """

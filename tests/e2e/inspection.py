@@ -22,7 +22,7 @@ ISOLATION: Isolation = TypeAdapter(Isolation).validate_python(
     os.environ.get("STAGING_ISOLATION") or "privilege"
 )
 PROJECT = "chainalign"
-# The folders of the project file, by what their projects are named after.
+# For each folder of the project file, the service or folder that its project is named after.
 _NAMES = {"/backend": "backend", "/python-services": "python-service", "/shared": "shared"}
 # Slugs have at most 36 characters, and the end of a longer one is a hash of its parts.
 _SHORTENED = {"chainalign-python-service-development": "chainalign-python-service-d-b21045a0"}

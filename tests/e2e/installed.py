@@ -79,7 +79,7 @@ class Server:
         return cls(address, user, host.directory / "id_ed25519", shown.split()[1], digests)
 
     def answers(self) -> list[tuple[str, str]]:
-        """Return what a person answers to `init` and `apply`, by patterns of their questions."""
+        """Return a person's answers to `init` and `apply`, by patterns of the questions."""
         return [
             (r"(?i)e-mail", _EMAIL),
             (r"(?i)\bkey\b|\bsame\b", "y"),
@@ -119,7 +119,7 @@ def prepare_server(host: StagingHost) -> Server:
     reset_stack(host)
     registries.run_mirror(host)
     digests = registries.fill_mirror(host, stack.ARCHIVE, images)
-    # The swap of the machine beneath is not this server's.
+    # The container shows the swap of the machine that runs it.
     host.run("mount --bind /dev/null /proc/swaps")
     return Server.of(host, digests)
 

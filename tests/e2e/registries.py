@@ -27,7 +27,7 @@ def run_mirror(host: StagingHost, *, used: bool = True) -> None:
     """Run an empty registry, Debian's docker-registry, until the host boots again.
 
     Args:
-        used: whether Docker asks it for official names before Docker Hub, for which it restarts.
+        used: whether Docker is restarted to pull official names from it before Docker Hub.
     """
     host.run(
         "apt-get -qq install --yes --no-install-recommends docker-registry && "
@@ -47,7 +47,7 @@ def run_all(host: StagingHost, *, mirrors: bool = True) -> Iterator[None]:
     The first and the second are Debian's docker-registry. Nothing of them is left afterwards.
 
     Args:
-        mirrors: whether Docker is to use the mirror for official names, for which it restarts.
+        mirrors: whether Docker is restarted to use the mirror for official names.
     """
     restart = "systemctl restart docker" if mirrors else "true"
     try:
@@ -94,7 +94,7 @@ def fill_mirror(host: StagingHost, archive: Path, images: Mapping[str, str]) -> 
     """Give the mirror of a host images that its Docker does not have; return their digests.
 
     Args:
-        archive: of `docker save`. Its layers are not compressed, as those of a push are.
+        archive: of `docker save`. Its layers are uncompressed, unlike those of a push.
         images: by the official references that they get, their names in the archive.
     """
     with tempfile.TemporaryDirectory() as directory, tarfile.open(archive) as opened:
@@ -151,7 +151,7 @@ def copy(source: StagingHost, target: StagingHost) -> None:
 
 
 def push_large(host: StagingHost, name: str) -> None:
-    """Push an image with a layer of 8 MB that no other image has, and keep nothing of it."""
+    """Push an image with a layer of 8 MB that no other image has, and remove it from Docker."""
     target = f"127.0.0.1:{MIRROR}/{name}"
     host.run(
         f"cd {_DIRECTORY} && head -c 8000000 /dev/urandom >large && "

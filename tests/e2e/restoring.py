@@ -20,7 +20,7 @@ REPOSITORY = "/srv/backups"
 
 @dataclass(frozen=True)
 class World:
-    """A host, another host with its backups, and a recovery kit on neither.
+    """A host, another host with its backups, and a recovery kit that is on neither of them.
 
     Attributes:
         directory: where the kit, its identity and the inventory are.

@@ -167,7 +167,7 @@ def metrics(text: str) -> dict[str, str]:
 
 
 def production_settings() -> dict[str, str]:
-    """Return the settings with which the production inventory can have a staging host."""
+    """Return the settings with which the production inventory can name a staging host."""
     images = json.loads((STATE / "images.json").read_text())
     return {
         "access_log_max_mb": "100",

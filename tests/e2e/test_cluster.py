@@ -22,12 +22,12 @@ _NAME = "e2e-cluster"
 # A real server copies the names of a folder at each write: 2,700 writes of the faults' client are
 # 1 GB of PostgreSQL's data, and as much of its log.
 _DISK_GB = 9
-# Sentinels exchange what they know every two seconds.
+# Sentinels exchange their state every two seconds.
 _HELLOS_SECONDS = 8
 _GIVEN, _TOKEN = "GITHUB_API_TOKEN", "fa$ke 'github' token"
-# Times that the bounds are granted: in `make test`, other hosts are on this machine's processors.
+# The factor of all time limits: in `make test`, other hosts use this machine's processors too.
 _BESIDE_OTHERS = 3 if "PYTEST_XDIST_WORKER" in os.environ else 1
-# Another configuration of the same content but for a line, as somebody makes it by hand.
+# A manually made configuration, whose content differs by one line.
 _REPLACE_CONFIG = """
 service=infisical_sentinel-2
 name=$(docker config ls --format '{{.Name}}' | grep ^sentinel_sh_)
@@ -36,19 +36,19 @@ name=$(docker config ls --format '{{.Name}}' | grep ^sentinel_sh_)
 docker service update --quiet --detach --config-rm $name \
     --config-add source=by-hand,target=/etc/sentinel.sh $service
 """
-# What `patronictl edit-config` does: a write is acknowledged that is on only one node.
+# As by `patronictl edit-config`: a write is then acknowledged once it is on one node.
 _RELAX = r"""
 docker exec $(docker ps --quiet --filter name=infisical_postgres) sh -c '. /run/secrets/env
     echo "user = \"patroni:$PATRONI_PASSWORD\"" | curl --config - --silent --show-error --fail \
         --request PATCH --data "{\"synchronous_mode\": false}" ${REST:-http}://127.0.0.1:8008/config'
 """
-# The first half of the runbook "Two of three lost", but for the copy.
+# The first half of the runbook "Two of three lost", except the copy.
 _FORGET_SWARM = """
 systemctl stop docker.socket docker.service
 rm -rf /var/lib/docker/swarm && echo new >/etc/infisical/swarm
 systemctl start docker.socket docker.service
 """
-# Swarm reports neither: to it, both tasks run.
+# Swarm reports neither of these faults, because both tasks still run.
 _PAUSE = "docker pause $(docker ps --quiet --filter name=infisical_infisical)"
 _DISCONNECT = """
 docker network disconnect --force infisical-databases \
@@ -125,7 +125,7 @@ def test_a_paused_and_a_disconnected_task_are_reported_and_repaired(cluster: Clu
 @pytest.mark.cluster
 @pytest.mark.real
 def test_a_sentinel_that_missed_a_failover_finds_the_new_master_by_itself(cluster: Cluster) -> None:
-    """The sentinel was sent a name that did not resolve, and gets no other message."""
+    """The sentinel got a name that did not resolve, and gets no further message."""
     waiting.whole(cluster)
 
     def masters() -> list[str]:
@@ -141,8 +141,8 @@ def test_a_sentinel_that_missed_a_failover_finds_the_new_master_by_itself(cluste
     cluster.host(3).run(_NAMES.format("delete"))
     time.sleep(_HELLOS_SECONDS)
     assert masters() == [new, new, old], "the third was informed again"
-    # On the new one, or on the old one: the third takes that for the master, and may have made the
-    # new one its replica, which the other two answer by another failover.
+    # They may agree on either server. The third sentinel takes the old one for the master, and may
+    # have made the new one its replica; the other two then start another failover.
     waiting.until(lambda: "" if len(set(masters())) == 1 else "three sentinels that agree")
     assert cluster.plan() == []
 

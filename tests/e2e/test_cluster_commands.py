@@ -64,7 +64,7 @@ _SECRETS = {f"KEY_{number}": f"obviously-fake-{number}" for number in range(20)}
 _MAIL = "fa$ke 'mail' password"
 _GIVEN, _TOKEN = "GITHUB_API_TOKEN", "fa$ke 'github' token"
 _GIVEN_KEY = f"{commanding.KEYS}/given_github_api_token"
-# The backup that `destroy` makes first is elsewhere.
+# The backup that `destroy` makes first is in another directory.
 _COPIES = f"grep -rslF {shlex.quote(_TOKEN)} /etc /run /usr/local /var/lib/infisical* || true"
 _CREDENTIALS = "/etc/infisical/credentials/backend.development.env"
 _ROTATED = ("backend", "--env", "development")
@@ -476,7 +476,7 @@ def test_each_node_pulls_the_images_of_the_stack_by_their_digests(
 def _pulls_by_all_or_none(cluster: Cluster, directory: Path, images: Mapping[str, str]) -> None:
     """Assert that an image that one node's registry lacks stops nothing on any node."""
     name = "library/redis:8.1000"
-    # Not Redis: the nodes would have the image by its digest already.
+    # The pushed bytes are Caddy's, because the nodes have Redis by its digest already.
     digest = registries.push(cluster.host(1), stack.CADDY, registries.MIRROR, name)
     before = on_each(cluster, _CONTAINERS)
     changed = {**images, "redis_image": f"{_REGISTRY}/{name}@{digest}"}

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.real
 
 _VALUE = "obviously-fake-value"
 _RESTORE = "/var/lib/infisical-restore/state"
-# The column that holds what is encrypted, and something else in its place.
+# The column with the encrypted values, and another content for it.
 _CIPHERTEXT = (
     ('"encryptedValue"', "decode(repeat('AA', 64), 'hex')")
     if stack.find_archive()

@@ -194,7 +194,7 @@ def test_init_by_options_writes_the_same_deployment(
 ) -> None:
     given = ("init", *server.options())
     written = _check(_command(machine, *given, directory=REPOSITORY_GIVEN))
-    # The server has an Infisical by now, which `init` asks.
+    # The server has an Infisical already, to which `init` sends requests.
     assert "enforces privileges" in written.stdout
     for path in (*WRITTEN, installed.find_project_file(machine, REPOSITORY_TYPED)):
         typed = machine.read(f"{REPOSITORY_TYPED}/{path}")

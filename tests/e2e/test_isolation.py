@@ -56,7 +56,7 @@ def _slugs(host: StagingHost) -> list[str]:
 
 
 def _seen(host: StagingHost, project: str, folder: str) -> Any:
-    """Return what the service `backend` reads of a folder, or the status of the refusal."""
+    """Return the secrets that `backend` reads in a folder, or the status of the refusal."""
     with api(host) as client, deployer(host) as lister:
         found = contents.project(lister, project)
         assert found is not None

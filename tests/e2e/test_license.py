@@ -104,7 +104,7 @@ def test_a_group_is_listed_once_it_gives_access_to_the_project(world: _World) ->
 
 
 def test_the_audit_log_of_a_license_is_shown_where_it_answers(world: _World) -> None:
-    # It began a moment ago, so it can't say what was done within a day, and no Caddy can.
+    # The log began a moment ago, so it does not cover a day, and there is no log of a Caddy.
     done = world.run("audit", "access")
     assert (done.returncode, "from before" in done.stderr) == (1, True)
 

@@ -1,8 +1,8 @@
 """Test logins by Google, GitHub and GitLab, from the first apply to their removal.
 
 All three are one server of the tests. GitLab's address is a setting. Those of Google and GitHub are
-fixed, so Infisical asks them through a proxy, which leads their names to that server; an authority
-of one's own has signed its certificate. The tests of this module follow one another on one host.
+fixed, so Infisical reaches them through a proxy, which leads their names to that server; the tests'
+own authority has signed its certificate. The tests of this module follow one another on one host.
 """
 
 import json
@@ -47,7 +47,7 @@ _LOADERS = {
     "github": _PYTHON,
     "gitlab": _PYTHON,
 }
-# The names that Infisical asks through the proxy for the login of a person.
+# The names that Infisical requests through the proxy when a person logs in.
 _ASKED = {
     "google": {"www.googleapis.com:443"},
     "github": {"github.com:443", "api.github.com:443"},
@@ -56,8 +56,8 @@ _ASKED = {
 _NAMES = ("accounts.google.com", "www.googleapis.com", "github.com", "api.github.com")
 _VARIABLES = {kind: f"CLIENT_SECRET_{kind.upper()}_LOGIN" for kind in _ASKED}
 _GIVEN = dict.fromkeys(_VARIABLES.values(), _SECRET)
-# No answer of the API takes a restriction of the methods back: as it is stored by the stand-in, and
-# by a real server, and cached by both.
+# The API can't remove a restriction of the methods. The stand-in and a real server store it in
+# different columns, and cache it under different keys.
 _FORGET_METHODS = """
 DO $$ BEGIN
     UPDATE super_admin SET "enabledLoginMethods" = NULL;
@@ -92,7 +92,7 @@ class _World(ConfiguredHost):
             page = browser.get(f"/api/v1/sso/redirect/{kind}", follow_redirects=False)
             chosen = httpx.URL(page.headers["Location"]).copy_merge_params({"account": email})
             assert kind == "gitlab" or chosen.host in _NAMES
-            # A browser has a way of its own to the provider.
+            # A browser reaches the provider without the proxy.
             here = chosen.copy_with(host=self.provider.host, port=self.provider.port)
             back = httpx.URL(httpx.get(here, verify=self.trust).headers["Location"])
             answer = browser.get(back.raw_path.decode(), follow_redirects=False)
@@ -262,7 +262,7 @@ def test_login_methods_are_restricted_and_nobody_is_locked_out(offering: _World)
     offering.settings["login_methods"] = ("google", "gitlab")
     done = offering.run("apply", "--yes", "--json")
     assert done.returncode == 0, done.stdout + done.stderr
-    # Nothing else was left to do by the first apply.
+    # The first apply left nothing else to do.
     assert [each["what"] for each in json.loads(done.stdout)["changes"]] == ["login methods"]
     assert offering.methods() == ["google", "gitlab"]
     assert "Github" in offering.sign_in("github", _ANNA)

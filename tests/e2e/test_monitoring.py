@@ -43,7 +43,7 @@ def watched(
     """The host with the monitor on, and without it again at the end."""
     _assert_absent(deployed_host)
     target = {"name": "team", "kind": "json", "to": webhook.url}
-    # Nobody has made a kit or rebooted here.
+    # This host has no recovery kit, and was never rebooted.
     ignored = ("recovery_kit", "reboot", "clock", "load", "memory", "units")
     settings: dict[str, Any] = {
         "monitoring": "on",
@@ -111,7 +111,7 @@ def test_a_full_disk_is_reported(watched: ConfiguredHost, webhook: Receiver) -> 
     webhook.received.clear()
 
 
-def test_a_silence_holds_back_what_begins_until_it_is_ended(
+def test_a_silence_delays_new_alerts_until_it_ends(
     watched: ConfiguredHost, webhook: Receiver
 ) -> None:
     done = watched.run("silence", "1h", "--why", "moving the drill")
@@ -131,7 +131,7 @@ def test_a_silence_holds_back_what_begins_until_it_is_ended(
     webhook.received.clear()
 
 
-def test_what_is_refused_is_sent_again_in_order(watched: ConfiguredHost, webhook: Receiver) -> None:
+def test_refused_alerts_are_sent_again_in_order(watched: ConfiguredHost, webhook: Receiver) -> None:
     webhook.status = 500
     watched.host.run("systemctl stop infisical-drill.timer")
     watched.host.run(f"{_RUN} && sleep 32 && {_RUN}")

@@ -112,7 +112,7 @@ def test_a_deploy_changes_no_resource_of_dokploy_and_a_second_deploy_changes_not
     assert_converged(host)
     assert host.run(_DOKPLOYS).stdout == before
     assert set(containers(host)) == {"infisical", "postgres", "redis", "caddy"}
-    # Requests without the secret are refused, even from Traefik's place.
+    # Requests without the secret are refused, even from Traefik's network.
     assert _status(host) == 403
 
 
@@ -173,7 +173,7 @@ def test_the_host_suite_passes(host: StagingHost) -> None:
     verify(host, "setting 'hardening' is off")
 
 
-def test_plan_and_status_say_how_what_is_left_to_dokploy_is_turned_on(host: StagingHost) -> None:
+def test_plan_and_status_name_the_settings_that_are_off_next_to_dokploy(host: StagingHost) -> None:
     """The firewall and fail2ban are set for staging hosts, so they are not named."""
     planned = infisical_iac(host.name, "plan").stderr
     shown = infisical_iac(host.name, "status").stdout

@@ -27,7 +27,7 @@ _USER, _PASSWORD, _NEXT = "infisical", "not-a-real-password", "next-fake-passwor
 _VARIABLE = "OUTBOUND_PROXY_PASSWORD"
 _PROBE = "CONNECT infisical-iac.invalid:443"
 _FIREWALL = ("firewall, table inet infisical", "/etc/infisical-iac/firewall.nft")
-# A machine with two private addresses, of which the settings list one. It takes webhooks.
+# A machine with two private addresses that takes webhooks; the settings list one of them.
 _LISTED, _OTHER = "10.1.0.7", "10.9.0.7"
 _HOOK = """
 from http.server import BaseHTTPRequestHandler, HTTPServer

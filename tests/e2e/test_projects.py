@@ -1,4 +1,4 @@
-"""Test that changes of version, restores and first deploys keep projects in place of privileges.
+"""Test upgrades, restores and first deploys that isolate services by projects, without privileges.
 
 The tests of this module follow one another on one host.
 """
@@ -47,7 +47,7 @@ def _read(host: StagingHost, slug: str) -> Mapping[str, Any] | None:
     return {each["secretKey"]: each["secretValue"] for each in listed}
 
 
-def test_a_release_without_privileges_names_the_way_that_makes_it_possible(
+def test_a_release_without_privileges_is_refused_until_secrets_are_in_projects(
     world: Upgrading,
 ) -> None:
     refused = world.run(LOSES, "apply", "--yes")

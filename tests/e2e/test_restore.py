@@ -38,7 +38,7 @@ _MARK = "CREATE TABLE IF NOT EXISTS lived (id int); TRUNCATE lived; INSERT INTO 
 def world(deployed_host: StagingHost, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """The host with a secret, whose snapshot is on another host, and a kit.
 
-    Only the first deploy is given the value of a variable of Infisical.
+    Only the first deploy gets the value of a variable of Infisical.
     """
     store = StagingHost(f"{deployed_host.name}-store")
     store.down()

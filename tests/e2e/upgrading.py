@@ -28,7 +28,7 @@ from tests.staging.shell import STATE, docker
 
 WAS = stack.version()
 IS_REAL = stack.find_archive() is not None
-# The start timeout for a version that never starts; the old version starts within it.
+# The start timeout in seconds for a version that never starts; the old version starts in less.
 START_SECONDS = 120 if IS_REAL else 20
 _MAJOR, _MINOR, _ = WAS.split(".")
 _LATER_TAGS = f"{_MAJOR}[.]{int(_MINOR) + 1}[.]"
@@ -102,7 +102,7 @@ class Upgrading:
         return infisical_iac(self.host.name, *arguments, "-i", file, program=program, answer=answer)
 
     def ok(self, version: str, *arguments: str, **settings: object) -> Done:
-        """The same, which must succeed."""
+        """Run `infisical-iac <arguments>` as `run` does; it must succeed."""
         done = self.run(version, *arguments, **settings)  # type: ignore[arg-type]
         assert done.returncode == 0, done.stdout + done.stderr
         return done
@@ -131,7 +131,7 @@ class Upgrading:
 
 
 def make_later(host: StagingHost, *versions: str) -> None:
-    """Make images of the named later releases, or of all."""
+    """Make images of the later releases with these names, or of all."""
     own = json.loads(
         host.run(
             f"docker inspect --format '{{{{json .Config.Cmd}}}}' {stack.INFISICAL}:{WAS}"
@@ -241,7 +241,7 @@ class Exposure(NamedTuple):
 
     @property
     def is_closed(self) -> bool:
-        """Return whether it has no way in or out; it reaches its databases."""
+        """Return whether Infisical reaches, and is reached by, its databases only."""
         ways = (self.gets_out, self.port, self.networks)
         return ways == (False, "", ("infisical_databases",))
 
@@ -270,7 +270,7 @@ def watch(host: StagingHost) -> Iterator[list[Exposure]]:
 
 
 def assert_closed_until_proven(seen: list[Exposure], version: str) -> None:
-    """Assert that a version that passed its checks had no way in or out before."""
+    """Assert that a version that passed its checks had no connection in or out before."""
     of_version = [each for each in seen if each.version == version]
     closed = [each.is_closed for each in of_version]
     assert closed == sorted(closed, reverse=True), of_version

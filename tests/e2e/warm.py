@@ -1,4 +1,4 @@
-"""Run pyinfra and `infisical-iac` without their imports, which are more than half of a run.
+"""Run pyinfra and `infisical-iac` from a warm process: imports take more than half of a run.
 
 Modules of this package that patch these programs and then run them are run the same way.
 

@@ -1,4 +1,4 @@
-"""Networks, Load Balancers and certificates, and what requests do to them, as the API documents."""
+"""Networks, Load Balancers and certificates, and the documented effects of requests on them."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from tests.hcloud.shapes import (
     server_type,
 )
 
-# The kinds of resources of a single server, and the further ones of a cluster.
+# The kinds of resources that a single server has, and those that only a cluster has.
 KINDS = ("servers", "volumes", "primary_ips", "firewalls", "placement_groups", "ssh_keys", "zones")
 CLUSTER_KINDS = ("networks", "load_balancers", "certificates")
 

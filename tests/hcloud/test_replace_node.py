@@ -43,7 +43,7 @@ _WELL = _report(postgres_1=_LEADER, postgres_2=_SYNC, postgres_3=_ASYNC)
         ("", ""),
         (_report() + "databases 0\n", ""),
         (_WELL, ""),
-        # The node itself is down: that is why it is replaced.
+        # The node itself is down, which is the reason to replace it.
         (_report(second="down unreachable", postgres_1=_LEADER, postgres_3=_SYNC), ""),
         (_report(third="unreachable"), "1 of 3 managers "),
         (

@@ -50,7 +50,7 @@ def ask_url(host: Host, settings: Settings, target: str, *options: str) -> Answe
 
 
 def trust_options(host: Host, settings: Settings) -> tuple[str, ...]:
-    """Return the options by which curl verifies the certificate, or does not if it can't."""
+    """Return curl's options to verify the certificate, or to accept one it can't verify."""
     if settings.stack.ingress_kind.is_public and not settings.stack.tls_certificate:
         if settings.stack.acme_ca == "letsencrypt":
             return ()

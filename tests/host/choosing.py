@@ -12,7 +12,7 @@ _HERE = Path(__file__).resolve().parent
 _CLUSTER = _HERE / "cluster"
 # All nodes of a cluster show the same state in Infisical, so it is checked on one node.
 _ONCE = (_CLUSTER, _HERE / "inside")
-# The files of tests for some kinds of ingress only, each with the property that a kind must have.
+# Files of tests that apply to some kinds of ingress only, and the property that a kind must have.
 _OF_INGRESS: dict[str, Callable[[type[IngressKind]], object]] = {
     "test_behind_proxy.py": lambda kind: kind.behind_proxy,
     "test_caddy.py": lambda kind: kind.runs_caddy,
@@ -30,9 +30,9 @@ def is_asked_for(arguments: Iterable[str]) -> bool:
 
 
 def select_reachable(found: list[Target]) -> list[Target]:
-    """Return the hosts to verify: of a cluster those that answer; cluster/ reports the others.
+    """Return the hosts to verify: a single host, or the nodes of a cluster that answer.
 
-    Raises TargetError if no host answers.
+    The tests in cluster/ report the other nodes. Raises TargetError if no node answers.
     """
     if len(found) == 1:
         return found
@@ -54,5 +54,5 @@ def is_left_out(path: Path, settings: Settings) -> bool:
 
 
 def select_nodes(file: Path, nodes: list[Target]) -> list[Target]:
-    """Return the nodes that a file of tests runs on, out of the nodes of a cluster to verify."""
+    """Return those of a cluster's nodes to verify that a file of tests runs on."""
     return nodes[:1] if file.parent in _ONCE else nodes

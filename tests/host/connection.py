@@ -57,7 +57,7 @@ class Connection:
             return output.read().decode(errors="replace")
 
     def look(self, asked: Question[T]) -> T:
-        """Return the value of a question, of which testinfra logs nothing."""
+        """Return the answer to a question; testinfra logs neither of them."""
         return ask(asked, self.quietly)
 
     def machine(self) -> MachineState:

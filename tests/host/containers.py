@@ -81,7 +81,7 @@ def volume(settings: Settings, service: str) -> str:
 
 
 class OfNode(dict[str, T]):
-    """Items of a node by service; a test of a missing service in `elsewhere` is skipped."""
+    """Items of a node by service; the lookup of a missing one of `elsewhere` skips the test."""
 
     def __init__(self, elsewhere: Container[str]) -> None:
         super().__init__()

@@ -73,5 +73,5 @@ def lines_holding(values: Iterable[Secret], connection: Connection, command: str
 
 
 def _lines(values: Iterable[Secret]) -> str:
-    # grep takes each line for a pattern: of a text, such as a private key, the longest line.
+    # grep takes each line as a pattern, so only the longest line of a private key is searched.
     return "".join(f"{max(value.reveal().splitlines(), key=len)}\n" for value in values)

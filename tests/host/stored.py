@@ -13,7 +13,7 @@ STACK_KEYS = {
     "postgres_password": "[A-Za-z0-9._-]{16,}",
     "redis_password": "[A-Za-z0-9._-]{16,}",
 }
-# The two more encrypt the repositories of backups, and sign recovery kits.
+# The two further keys encrypt the repositories of backups, and sign recovery kits.
 KEYS = {
     **STACK_KEYS,
     "restic_password": "[A-Za-z0-9._-]{16,}",
@@ -21,7 +21,7 @@ KEYS = {
 }
 # The key of a host whose Caddy is behind another proxy; its containers start with it too.
 EDGE_KEY = "edge_secret"
-# How the names begin of the secrets that the user gave.
+# The prefix in the names of secrets that the user gave.
 GIVEN = "keys: given_"
 # The keys that only the nodes of a cluster have.
 CLUSTER_KEYS = (
@@ -61,7 +61,7 @@ def _decode(key: str) -> str:
 def confidential(secrets: dict[str, Secret]) -> list[Secret]:
     """Return the values that must be secret: all except client ids, each once.
 
-    One of few characters, which only a user gives, may be found anywhere, and is left out.
+    Very short ones, which only a user gives, are left out, because they may occur anywhere.
     """
     values = {
         secret.reveal(): secret

@@ -170,5 +170,5 @@ def test_infisical_has_no_volume_for_data(
     volumes = [
         each["Name"] for each in inspections["infisical"]["Mounts"] if each["Type"] == "volume"
     ]
-    # A Swarm's tmpfs can't execute programs, except as such a volume.
+    # A Swarm mounts a tmpfs with noexec, except as such a volume.
     assert volumes == (["infisical_tmp"] if settings.cluster.topology == "swarm" else [])

@@ -102,7 +102,7 @@ def test_the_rules_are_loaded_at_every_boot(firewall: FirewallState, is_on: bool
     assert (unit.enabled, unit.active) == (is_on, is_on)
 
 
-def test_the_rules_are_loaded_before_the_network_is_there(host: Host, is_on: bool) -> None:
+def test_the_rules_are_loaded_before_the_network_is_up(host: Host, is_on: bool) -> None:
     before = host.check_output("systemctl show --property=Before %s", _UNIT)
     assert ("network-pre.target" in before) is is_on
 

@@ -1,11 +1,11 @@
 """`python -m tests.network.probe <what> …`: probe sockets from a network namespace.
 
 serve <port> …                     answers every TCP connection and UDP packet
-reach <from>,<from> <address>:<port> …   prints which of them answer, a line each; `/udp` may
-                                   follow; each is asked from the address of its IP version
-hurry <from> <address> <port> <n>  prints how many of so many connections at once are let in
+reach <from>,<from> <address>:<port>[/udp] …  prints the targets that answer, one a line; each
+                                   request comes from the address of the same IP version
+hurry <from> <address> <port> <n>  prints how many of `n` simultaneous connections are answered
 ping <address>                     prints `answered` if an ICMP echo comes back
-fetch <address> <port> <bytes>     prints how many bytes came of those that a server sends
+fetch <address> <port> <bytes>     prints how many of the bytes that a server sends arrive
 """
 
 import os
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable
 
 _SECONDS = 0.6
-# A text that servers of line protocols answer, and HTTPS servers too: they ignore other plain text.
+# A text that servers of line protocols answer, and HTTPS servers too, which ignore any other text.
 _HELLO = b"GET / HTTP/1.0\r\n\r\n"
 _LONG_SECONDS = 10.0
 
@@ -71,7 +71,7 @@ def _asking(source: str, address: str, port: int, kind: socket.SocketKind) -> so
 
 
 def _select_answering(sockets: Iterable[socket.socket]) -> set[socket.socket]:
-    """Return the sockets that answer in time; each is sent a request once it is connected."""
+    """Return the sockets that answer in time; each gets a request once it is connected."""
     selector, found = selectors.DefaultSelector(), set()
     for each in sockets:
         selector.register(each, selectors.EVENT_WRITE)
@@ -105,7 +105,7 @@ def reach(sources: str, *targets: str) -> None:
 
 
 def hurry(source: str, address: str, port: str, number: str) -> None:
-    """Print how many connections are let in."""
+    """Print how many of `number` simultaneous connections are answered."""
     asked = [_asking(source, address, int(port), socket.SOCK_STREAM) for _ in range(int(number))]
     print(len(_select_answering(asked)))
 

@@ -37,7 +37,7 @@ _MADE = ("node_modules", "vendor", ".venv", "__pycache__", ".next")
 _MOST_SECONDS = 600
 _numbers = count(1)
 
-# What the recipes read; the tests look for these values in images.
+# The values that the recipes read; the tests search images for them.
 DATABASE = "postgres://fake:fake-password-of-a-recipe@{environment}.db.example.com:5432/app"
 
 
@@ -219,7 +219,7 @@ def images() -> Iterator[list[str]]:
 
 @pytest.fixture(scope="session")
 def buildkit() -> dict[str, str]:
-    """The environment of a docker command with BuildKit, whose plug-in Debian has."""
+    """The environment of a docker command with BuildKit, by Debian's plug-in."""
     if run(REPOSITORY, "docker", "buildx", "version", check=False).returncode == 0:
         return {"DOCKER_BUILDKIT": "1"}
     config = STATE / "recipes" / "docker"

@@ -42,7 +42,7 @@ _CODE = """\
 import { config } from "infisical-config/config.js";
 connect(config.DATABASE_URL, config.SESSION_SECRET);
 """
-# Equal in both environments, and weak: what only a look at the values finds.
+# Equal in both environments, and weak, which only a comparison of values finds.
 _WEAK = "winter24"
 
 
@@ -168,7 +168,7 @@ def _run_action(
     return done.returncode, done.stdout, uploaded, arguments
 
 
-def test_the_action_checks_and_uploads_what_it_finds(checked: Checked, tmp_path: Path) -> None:
+def test_the_action_checks_and_uploads_its_findings(checked: Checked, tmp_path: Path) -> None:
     address = checked.case.world.standin.url
     given = {"project-file": "workspace.json", "version": "0.1.0"}
     names = {**given, "address": address, "identity": checked.id_of("names")}
@@ -192,7 +192,7 @@ def test_the_action_checks_and_uploads_what_it_finds(checked: Checked, tmp_path:
         if each["ruleId"] == "missing-key"
     ]
     assert place["artifactLocation"]["uri"] == "backend/more.js"
-    # Without an address nothing is asked: the job needs neither an identity nor a token.
+    # Without an address no request is sent, so the job needs neither an identity nor a token.
     status, output, sarif, _ = _run_action(checked, tmp_path / "4", **given)
     assert status == _FOUND, output
     assert "missing-key" not in _kinds(sarif)
@@ -243,7 +243,7 @@ def _run_component(
     return done.returncode, done.stdout, found
 
 
-def test_the_component_checks_and_keeps_what_it_finds(checked: Checked, tmp_path: Path) -> None:
+def test_the_component_checks_and_keeps_its_findings(checked: Checked, tmp_path: Path) -> None:
     given = {"project-file": "workspace.json", "version": "0.1.0"}
     status, output, sarif = _run_component(checked, tmp_path / "1", **given)
     assert (status, _kinds(sarif)) == (0, []), output
@@ -263,7 +263,7 @@ def test_the_component_checks_and_keeps_what_it_finds(checked: Checked, tmp_path
     assert (status, sarif) == (_FAILED, None), output
 
 
-# Runs the runner, and shows what the commands under it have.
+# Runs the runner, and prints the environment of the commands under it.
 _UV = f"""
 shift
 case "$1" in

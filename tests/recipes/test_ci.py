@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _CI = REPOSITORY / "examples" / "recipes" / "ci"
 _URL = "https://api.production.example.com"
 _TOKEN = "fake-token-of-a-deploy"
-# What a runner of GitHub does by itself; here the copy and Node are there already.
+# Steps that GitHub's runner does itself; here the copy and Node exist already.
 _SKIPPED = ("actions/checkout@", "actions/setup-node@")
 _MOST_SECONDS = 600
 
@@ -44,7 +44,7 @@ class Job(NamedTuple):
 
     Attributes:
         steps: commands, each with its variables.
-        claims: what the platform's token says of it.
+        claims: the claims of the platform's token about it.
         audience: of the token that it gets as a variable; empty if it may ask for one.
     """
 
@@ -269,7 +269,7 @@ def test_a_pipeline_without_a_stored_secret_checks_builds_and_deploys(
         assert value not in "".join(outputs.values())
     _expect_names_only(runner, ids["INFISICAL_CHECK_IDENTITY"], jobs["check"])
 
-    # Now only the steps that log in: in another repository, on another branch, elsewhere.
+    # The steps that log in are refused in another repository, on another branch and elsewhere.
     steps = {name: job._replace(steps=job.steps[-1:]) for name, job in jobs.items()}
     branch = {"ref": "refs/heads/change" if platform.read is _github else "change"}
     foreign = {platform.owner: "mallory/backend"}

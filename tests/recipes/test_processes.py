@@ -56,7 +56,7 @@ def test_express_starts_with_a_developers_file_and_overrides(
 
 
 def test_next_builds_and_starts_with_a_developers_file(make: Make, stop: list[Service]) -> None:
-    """NODE_ENV=development, which that file has for older loaders, would break `next build`."""
+    """That file has NODE_ENV=development for older loaders, which would break `next build`."""
     recipe = make("nextjs")
     recipe.put("development", NEXT_PUBLIC_API_URL="https://api.development.example.com")
     run(recipe.directory, *_NPM_CI)

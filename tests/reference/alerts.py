@@ -22,7 +22,7 @@ after a boot.
 | check | severity | problem | threshold | what to do |
 |---|---|---|---|---|
 """
-# A monitor that does not run writes no metrics, so that only Prometheus sees it.
+# A monitor that does not run writes no metrics, so only Prometheus notices it.
 _SILENT_SECONDS = 300
 
 

@@ -124,7 +124,7 @@ def _section(name: str, defaults: Mapping[str, Any], variables: Mapping[str, str
 
 
 def split_docstring(section: type, key: str) -> tuple[str, str]:
-    """Return what a setting is, and what a change of it does. Raises KeyError for neither."""
+    """Return the description of a setting and the effect of a change; KeyError without either."""
     text = read_docstrings(section).get(key, "")
     paragraphs = text.split("\n\n")
     if not text or not paragraphs[-1].startswith(_CHANGE):

@@ -77,7 +77,7 @@ def adopt(official: str, tag: str) -> bool:
 def remove_images() -> bool:
     """Remove every image that was built or tagged here, and return True.
 
-    Clones share the images: while a container is left, which another clone runs, none is removed.
+    Other clones share the images, so none is removed while a container is left; return False then.
     """
     if left := docker("ps", "--all", "--format", "{{.Names}}").split():
         say(f"Kept Docker and its images, which other containers may need: {', '.join(left)}")
@@ -102,7 +102,7 @@ def _pull(reference: str) -> bool:
 
 @cache
 def registry_answers() -> bool:
-    """Return whether Docker Hub, or a mirror of it, answers; it is asked once."""
+    """Return whether Docker Hub or a mirror of it answers; only the first call sends a request."""
     say("Asking whether an image registry answers")
     try:
         asked = run(

@@ -13,7 +13,7 @@ from tests.staging import access, disk, engine, entering
 from tests.staging.build import RECIPES, base, build, digest, recipe_of
 from tests.staging.shell import STATE, StagingError, docker, hold_lock, require_success, say
 
-# Sets the hosts of a second clone on the same machine apart.
+# Distinguishes the hosts of a second clone on the same machine.
 CLONE = os.environ.get("STAGING_CLONE", "")
 LABEL = f"infisical-iac.staging{CLONE}"
 Release = Literal["trixie", "bookworm"]

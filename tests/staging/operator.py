@@ -22,7 +22,7 @@ Done = subprocess.CompletedProcess[str]
 
 
 class OperatorMachine:
-    """The machine of a person who is not root; `uv` is there, as the person installed it."""
+    """The machine of a person who is not root, and who has installed `uv`."""
 
     def __init__(self, name: str) -> None:
         self.container = f"infisical-iac-operator{CLONE}-{name}"

@@ -3,7 +3,7 @@
     programs.start(host, "proxy", "--port", "3128", "--log", "/root/proxy.log")
 
 Each is one file of `tests/`, and runs there as a transient unit, such as `test-proxy`, until `stop`
-or a reboot. The host needs its Python only: packages come along.
+or a reboot. The host needs only its Python, because the packages are copied too.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def start(host: StagingHost, program: Program, *arguments: str) -> None:
 
 
 def stop(host: StagingHost, program: Program) -> None:
-    """Stop a program if it runs; what it wrote stays."""
+    """Stop a program if it runs; its files stay."""
     host.run(f"systemctl stop {_unit(program)}.service 2>/dev/null || true")
 
 

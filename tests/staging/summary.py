@@ -1,4 +1,4 @@
-"""Print the end of the demo: the address, what was made, and the next command."""
+"""Print the end of the demo: the address, the objects that were made, and the next command."""
 
 import json
 from collections.abc import Mapping

@@ -1,8 +1,8 @@
 """Count requests by class of route and client address, as the vendor's cloud does.
 
-A self-hosted server registers no limiter (`src/server/app.ts`), so the stand-in has one only if it
-is told to. The limiter of each route is in `rate_limits.json`, read in the source of v0.165.16; the
-headers and the body are those of its @fastify/rate-limit 10.3 and of
+A self-hosted server registers no limiter (`src/server/app.ts`), so the stand-in has one only with
+STANDIN_RATE_LIMITS. The limiter of each route is in `rate_limits.json`, read in the source of
+v0.165.16; the headers and the body are those of its @fastify/rate-limit 10.3 and of
 `src/server/config/rateLimiter.ts`. There each route has its own counter. Here a class has one, as
 the vendor describes it: a client that stays below these limits stays below those too.
 """

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 log = logging.getLogger("standin")
-# The port whose connections begin with TLS; all others begin in clear text, whatever else is set.
+# Connections to this port begin with TLS; those to all others in clear text, with any settings.
 TLS_PORT = 465
 
 
@@ -145,7 +145,7 @@ class Mailer:
         connection.ehlo()
 
     def _trust(self) -> ssl.SSLContext:
-        """Return what certificates are checked by: the custom authority replaces all others."""
+        """Return the trusted authorities; the custom authority replaces all others."""
         options = self._settings
         context = ssl.create_default_context(cadata=_pem(options.ca) or None)
         if options.extra_ca and not _pem(options.ca):
@@ -172,7 +172,7 @@ def text_mail(text: str) -> str:
 
 
 def _pem(encoded: str) -> str:
-    """Return the certificates of SMTP_CUSTOM_CA_CERT; what is none is ignored."""
+    """Return the certificates of SMTP_CUSTOM_CA_CERT; other text is ignored."""
     try:
         text = b64decode(encoded).decode()
     except (binascii.Error, UnicodeDecodeError):

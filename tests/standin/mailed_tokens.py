@@ -38,7 +38,7 @@ def create_token(store: Store, purpose: Purpose, user_id: str) -> str:
 
 
 def use_token(store: Store, purpose: Purpose, user_id: str, token: str) -> bool:
-    """Return whether a token is valid; it then no longer is."""
+    """Return whether a token is valid, and invalidate it."""
     match = {"purpose": purpose, "userId": user_id, "hash": _hash(token)}
     found = store.first("auth_tokens", **match)
     if found is None or now() >= datetime.fromisoformat(found["expiresAt"]):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .store import Document, Store
 
-# What the real server keeps of a person, with the values of a new account.
+# The fields that the real server keeps of a person, with the values of a new account.
 ACCOUNT: Document = {
     "firstName": None,
     "lastName": None,

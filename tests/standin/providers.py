@@ -27,7 +27,7 @@ _Json = Any
 
 
 class ProviderError(Exception):
-    """A provider refused, or can't be reached; the text says which step."""
+    """A provider refused, or can't be reached; the text names the step."""
 
 
 @dataclass(frozen=True)

@@ -27,22 +27,22 @@ load = cache(loading.load)
 
 
 def folder(path: str, environment: str) -> str:
-    """Return the name that a plan gives a folder."""
+    """Return the name of a folder in a plan."""
     return f"folder {path} in {environment}"
 
 
 def import_of(source: str, into: str, environment: str) -> str:
-    """Return the name that a plan gives an import."""
+    """Return the name of an import in a plan."""
     return f"import of {source} into {into} in {environment}"
 
 
 def order_of_imports(into: str, environment: str) -> str:
-    """Return the name that a plan gives the imports of a folder where their order differs."""
+    """Return the name of the imports of a folder in a plan that changes their order."""
     return f"imports into {into} in {environment}"
 
 
 def update(what: str, field: str, old: str, new: str) -> str:
-    """Return the line of a plan that sets a field of something."""
+    """Return the line of a plan that sets a field of an object."""
     return f"~ {what}: {field} {old} → {new}"
 
 
@@ -75,5 +75,5 @@ class Deployment:
         return done
 
     def goal(self, desired: Workspace, isolation: Isolation = "privilege") -> Goal:
-        """Return the goal, with what the last run remembered."""
+        """Return the desired state, with the memory of the last run."""
         return Goal(desired=desired, isolation=isolation, admin_email=ADMIN, memory=self.remembered)

@@ -30,7 +30,7 @@ FACTS = HealthFacts(
 
 
 def observed(**changes: Any) -> HealthState:
-    """Return the state of a healthy host, in which some facts are others."""
+    """Return the state of a healthy host, with some other facts."""
     return to_state(replace(FACTS, **changes))
 
 

@@ -6,7 +6,7 @@ from infisical_iac.core.errors import CheckFailed, UserError
 class Noting:
     """Record steps in place of a host and of its logger.
 
-    Each step in `failing` raises an `error` once. `said` is the output of steps, by step.
+    Each step in `failing` raises an `error` once. `said` has the output of steps, by step.
     """
 
     error: type[UserError] = CheckFailed

@@ -74,7 +74,7 @@ def build_report(text: str = PEOPLE) -> StatusReport:
 
 
 def _add_stranger(deployment: PeopleDeployment) -> None:
-    """Make an identity that nothing in the file names a viewer of the project."""
+    """Make an identity that the file does not name, as a viewer of the project."""
     server = deployment.server
     runner = {"id": "runner", "name": "ci-runner", "role": "no-access", "metadata": []}
     server.identities["runner"] = runner

@@ -27,7 +27,7 @@ def without(
 WHOLE = load(TEXT)
 NO_BACKEND = without(services=["backend"])
 NO_STAGING = without(environments=["staging"])
-# The addition to the report of a removed environment.
+# The end of the line that reports a removed environment.
 RESTORABLE = "restorable until the server's grace period ends"
 
 

@@ -33,7 +33,7 @@ def stack_inputs(
     tls: Level = Level.REQUIRED,
     **changes: Any,
 ) -> StackInputs:
-    """Return the inputs of the file next to the settings: data nodes that lack nothing.
+    """Return the further inputs of the file, besides the settings: data nodes that lack nothing.
 
     Args:
         existing: the numbers of the nodes whose etcd joins an existing cluster.

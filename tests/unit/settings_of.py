@@ -18,7 +18,7 @@ CONNECTOR = {
 
 
 def defaults(**changes: Any) -> dict[str, Any]:
-    """Return the defaults, with the one value that a user must give, and with changes."""
+    """Return the defaults with changes, and with the one value that a user must give."""
     module = runpy.run_path("group_data/all.py")
     values = {key: value for key, value in module.items() if not key.startswith("__")}
     return values | {"admin_email": "admin@example.com"} | changes

@@ -48,7 +48,7 @@ def nodes(connections: Mapping[str, Connection]) -> list[Node]:
 
 
 def services(manager: Node) -> dict[str, dict[str, Any]]:
-    """Return the Swarm's services of the stack, by their names without the stack's."""
+    """Return the Swarm's services of the stack, by name without the prefix of the stack."""
     label = f"label=com.docker.stack.namespace={STACK}"
     text = manager.run(
         f"docker service ls --quiet --filter {label} | xargs --no-run-if-empty "
@@ -60,7 +60,7 @@ def services(manager: Node) -> dict[str, dict[str, Any]]:
 
 
 def tasks(manager: Node) -> dict[str, list[tuple[str, str]]]:
-    """Return node and state of each task that should run, by service."""
+    """Return the node and the state of each task that should run, by service."""
     lines = manager.run(
         f"docker stack ps {STACK} --filter desired-state=running --no-trunc "
         "--format '{{ .Name }} {{ .Node }} {{ .CurrentState }}'"

@@ -67,7 +67,7 @@ def actual_state(deployer: Client, admin: Client, goal: Goal) -> Actual:
 
 @pytest.fixture(scope="session")
 def projects(goal: Goal, actual_state: Actual) -> list[tuple[Goal, Actual]]:
-    """The projects with what each should hold: one, or one a service, folder and environment."""
+    """Each desired project with its actual state; the isolation `projects` has several."""
     found = pair(goal, actual_state)
     if not found:
         pytest.skip("the project file names no service and no shared folder")

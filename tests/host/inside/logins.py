@@ -95,7 +95,7 @@ def status(client: Client, path: str, params: dict[str, str] | None = None) -> i
 def list_seen(client: Client, place: Place, *, values: bool = True) -> set[Seen]:
     """Return the secrets that a client sees in a folder and through its imports.
 
-    A client that may see no secret of a project is refused it with status 403, and sees none.
+    Infisical answers 403 to a client that may see no secret of a project; the list is empty then.
     """
     query = {
         "projectId": place.project,

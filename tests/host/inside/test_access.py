@@ -73,7 +73,7 @@ def readable(account: ServiceAccount, layout: Layout) -> list[Place]:
 
 @pytest.fixture
 def own(readable: list[Place], goal: Goal, places: list[Place]) -> list[Place]:
-    """The folders that the account may read: all of a project of which it is a viewer."""
+    """The folders that the account may read; a viewer of a project may read all of its folders."""
     if goal.isolation == "privilege":
         return readable
     projects = {each.project for each in readable}
@@ -234,7 +234,7 @@ def test_service_is_refused_every_project_but_its_own_and_those_of_its_imports(
     others = sorted({each["id"] for each in contents.projects(deployer)} - mine)
     if not others:
         pytest.skip("there is no other project")
-    # Of hundreds, each identity asks a few; the server has said above that it is in none of them.
+    # There may be hundreds, so only a few are requested; the list above shows membership in none.
     asked = others[:: len(others) // _MOST_ASKED + 1]
     answers = {id: status(login.client, f"/api/v1/projects/{id}") for id in asked}
     assert set(answers.values()) == {403}

@@ -25,7 +25,7 @@ SENT = "If an account exists with this email, a recovery link has been sent"
 
 @route("POST", "/api/v1/account-recovery/send-email", ANYONE)
 def send_email(call: Call) -> Document:
-    """Send the link; the answer tells nobody whether there is such an account."""
+    """Send the link; the answer does not show whether there is such an account."""
     address = call.fields({"email": email()})["email"]
     user = call.store.first("users", username=address)
     if user and whole(user)["isAccepted"]:

@@ -29,7 +29,7 @@ def list_of_organization(call: Call) -> Document:
 
 @route("PATCH", IN_ORGANIZATION + "/{group_id}", PEOPLE)
 def change_role(call: Call) -> Document:
-    """Change the role in the organization, which needs no license but a person."""
+    """Change the role in the organization; the caller must be a person, and needs no license."""
     [role] = call.fields({"roles": array(ROLE, 1)})["roles"]
     require_org_action(call.store, call.actor, "edit", "groups")
     changed = call.store.update("groups", _of_path(call)["id"], role=role["role"])

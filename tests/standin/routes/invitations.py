@@ -32,7 +32,7 @@ ACCOUNT = {
 
 @route("POST", "/api/v1/invite-org/signup", PEOPLE)
 def invite(call: Call) -> Document:
-    """Invite people; a mail that is not accepted is reported nowhere, as by the real server."""
+    """Invite people; like the real server, report no mail that was refused."""
     require_org_action(call.store, call.actor, "create", "member")
     fields = call.fields(
         {

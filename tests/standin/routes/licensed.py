@@ -60,7 +60,7 @@ _EVENTS = {
 
 @route("GET", _LOGS)
 def audit_logs(call: Call) -> Document:
-    """Return what was recorded, by a license that is over too; without one nothing is."""
+    """Return the recorded events, also those of an ended license; none without any license."""
     require_org_action(call.store, call.actor, "read", "audit-logs")
     query, midnight = call.query, now().replace(hour=0, minute=0, second=0, microsecond=0)
     start = datetime.fromisoformat(query.get("startDate") or midnight.isoformat())
@@ -88,10 +88,10 @@ def _is_by(entry: Document, query: Mapping[str, str]) -> bool:
 
 
 def record_event(call: Call, method: str, path: str) -> None:
-    """Record a request that succeeded, as far as the stand-in knows its event.
+    """Record a successful request if the stand-in knows its event.
 
-    The real server's entries of it are there some seconds later. Of a question for events, only
-    the first page is one.
+    The real server shows an entry some seconds later. A request for events is itself recorded only
+    for the first page.
     """
     event = _EVENTS.get((method, path))
     if path == _LOGS and call.query.get("offset", "0") != "0":

@@ -39,7 +39,7 @@ def login(call: Call) -> Response:
 def select_organization(call: Call) -> Document | Response:
     """Log in to an organization, and thereby accept its invitation.
 
-    Whoever has a second factor gets a token for it, unless the caller's token has passed it.
+    A person with a second factor gets a token for it, unless the caller's token has passed it.
     """
     fields = call.fields({"organizationId": text(1), "userAgent": choice("cli").optional("")})
     org_id = fields["organizationId"]

@@ -35,8 +35,8 @@ def list_all(call: Call) -> Document:
 def add(call: Call) -> Document:
     """Add people, and invite those without an account; members keep their roles.
 
-    Whose membership of the organization is accepted gets a mail. If it is not accepted, the answer
-    is a 500, but the person is in the project, as in the real server.
+    A person with an accepted membership of the organization gets a mail. If the mail server refuses
+    the mail, the answer is a 500, but the person is in the project, as in the real server.
     """
     fields = call.fields(
         {

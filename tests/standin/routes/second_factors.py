@@ -43,7 +43,7 @@ def read_self_for_the_page(call: Call) -> Document:
 
 @route("PATCH", "/api/v2/users/me/mfa", PEOPLE)
 def choose(call: Call) -> Document:
-    """Turn the second factor on or off; it is not checked that there is an app."""
+    """Turn the second factor on or off, without checking that there is an app."""
     fields = call.fields(
         {"isMfaEnabled": boolean().optional(), "selectedMfaMethod": choice(*METHODS).optional()}
     )
@@ -54,7 +54,7 @@ def choose(call: Call) -> Document:
 
 @route("PUT", "/api/v2/users/me/auth-methods", PEOPLE, needs_org=False)
 def choose_logins(call: Call) -> Document:
-    """Change one's own ways to log in; no proof is asked for."""
+    """Change one's own login methods, without a proof."""
     methods = call.fields({"authMethods": array(text(1), 1)})["authMethods"]
     return {"user": show(call.store.update("users", call.actor.id, authMethods=methods))}
 

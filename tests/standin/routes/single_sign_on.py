@@ -50,7 +50,7 @@ def redirect(call: Call) -> Response:
 
 @route("GET", "/api/v1/sso/{provider}", ANYONE, transaction=False)
 def come_back(call: Call) -> Response:
-    """Log in whom the provider names, in a transaction after its answers."""
+    """Log in the person that the provider names, in a transaction after the provider's answers."""
     provider = _provider(call)
     session = _take_session(call, provider)
     if session is None or "code" not in call.query:
@@ -176,7 +176,7 @@ def _provider(call: Call) -> Provider:
 
 
 def _callback(call: Call, provider: Provider) -> str:
-    """Return the address to come back to: by another name than SITE_URL's, it is SITE_URL's."""
+    """Return the callback; a request by another host name than SITE_URL's gets that of SITE_URL."""
     site = call.server.config.site_url
     host = call.headers.get("x-forwarded-host") or call.headers.get("host", "")
     if host == urlsplit(site).netloc:

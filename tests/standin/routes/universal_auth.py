@@ -72,7 +72,7 @@ def change(call: Call) -> Document:
     auth = find_auth(call)
     if not settings:  # the real server's database refuses an update of nothing
         raise something_went_wrong("Update by id")
-    # Like the real server: a lifetime that is not given becomes the longest lifetime of before.
+    # Like the real server, take the former longest lifetime for a lifetime that is not given.
     if ttl_too_long(auth | {"accessTokenTTL": auth["accessTokenMaxTTL"]} | settings):
         raise bad_request("Access token TTL cannot be greater than max TTL")
     return _show(call.store.update("identity_universal_auths", auth["id"], **settings))

@@ -1,4 +1,4 @@
-"""A host for the agent's functions: files below a directory, and programs with fixed answers."""
+"""A fake host for the agent's functions: files below a directory, programs with fixed output."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def answer(asked: Question[T], runner: Runner) -> T:
-    """Return the value of a question, whose calls and answers pass through JSON."""
+    """Return the answer to a question; its calls and answers pass through JSON."""
     calls = [{"name": each.name, "arguments": json.loads(each.arguments)} for each in asked.calls]
     answers = serve(runner, {"protocol": PROTOCOL, "calls": calls})
     return asked.read([each["value"] for each in json.loads(json.dumps(answers, default=encode))])
@@ -23,7 +23,7 @@ def answer(asked: Question[T], runner: Runner) -> T:
 
 @dataclass(frozen=True)
 class FakeRunner(Runner):
-    """A runner whose programs print what `answers` has for the beginning of their words.
+    """A runner that answers each command line by the entry of `answers` with its first words.
 
     A program without an answer is not installed. `ran` has each call, with its standard input.
     """

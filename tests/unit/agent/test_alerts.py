@@ -56,7 +56,7 @@ def test_an_alert_is_sent_once_when_it_begins_and_once_when_it_ends() -> None:
 
 
 def test_a_container_that_stops_is_reported_within_two_minutes() -> None:
-    """An evaluation a minute: in the worst case the first one comes just too early."""
+    """There is an evaluation every minute; in the worst case the first one is just too early."""
     down = containers(redis=running(status="exited", finished=moment(NOW)))
     monitor = _Monitor()
     begun = [at for at in (44, 104) if monitor.see(at / MINUTE, containers=down)]
@@ -85,7 +85,7 @@ def test_a_problem_that_must_last_is_no_alert_before() -> None:
     clock = replace(VITALS, synchronized=False)
     assert monitor.see_all(range(60), vitals=clock) == []
     assert monitor.see(60, vitals=clock) == ["begun clock"]
-    # One good evaluation begins the time again.
+    # One good evaluation restarts the time.
     other = _Monitor()
     assert other.see_all(range(59), vitals=clock) + other.see(59) == []
     assert other.see_all(range(60, 119), vitals=clock) == []
@@ -105,18 +105,18 @@ def test_alerts_of_containers_wait_while_a_run_is_at_work() -> None:
     monitor = _Monitor()
     assert monitor.see_all(range(5), **_DOWN, **_RUN) == []
     assert monitor.see(5, **_DOWN) == ["begun container:redis"]
-    # The run that repairs it does not end it before it has ended itself.
+    # The alert ends only after the run that repairs the container has ended.
     assert monitor.see_all((6, 7, 8), **_RUN) == []
     assert monitor.see_all((9, 10)) == ["ended container:redis"]
 
 
-def test_a_run_does_not_hold_back_what_it_does_not_cause() -> None:
+def test_a_run_does_not_delay_alerts_that_it_cannot_cause() -> None:
     monitor = _Monitor()
     vitals = replace(VITALS, lock_taken=NOW, load=99.0)
     assert monitor.see(0, holder="by ada", vitals=vitals) == ["begun load"]
 
 
-def test_a_run_that_hangs_no_longer_holds_back_alerts() -> None:
+def test_a_run_that_hangs_does_not_delay_alerts() -> None:
     vitals = replace(VITALS, lock_taken=NOW - 3 * HOUR)
     assert "begun container:redis" in _Monitor().see(0, **_DOWN, holder="by ada", vitals=vitals)
 
@@ -134,7 +134,7 @@ def test_a_docker_that_does_not_answer_ends_no_alert_of_its_containers() -> None
     assert "container:redis" in monitor.book.alerts
 
 
-def test_a_silence_holds_back_what_begins_and_what_ends() -> None:
+def test_a_silence_delays_the_beginnings_and_the_ends_of_alerts() -> None:
     monitor = _Monitor()
     assert monitor.see(0, **_DOWN) == ["begun container:redis"]
     silent = [observe(now=NOW + minute * MINUTE, firewall="none") for minute in range(1, 5)]
@@ -142,7 +142,7 @@ def test_a_silence_holds_back_what_begins_and_what_ends() -> None:
     assert monitor.see(5, firewall="none") == ["ended container:redis", "begun firewall"]
 
 
-def test_what_begins_and_ends_within_a_silence_is_never_sent() -> None:
+def test_an_alert_that_begins_and_ends_within_a_silence_is_never_sent() -> None:
     monitor = _Monitor()
     for minute in range(3):
         assert monitor.look(observe(now=NOW + minute * MINUTE, **_DOWN), is_silent=True) == []

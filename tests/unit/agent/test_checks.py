@@ -93,11 +93,11 @@ _PROBLEMS: dict[str, tuple[Observed, str, str]] = {
 
 
 @pytest.mark.parametrize("name", [each.name for each in CHECKS])
-def test_a_check_finds_its_problem_and_names_what_is_affected(name: str) -> None:
+def test_a_check_finds_its_problem_and_names_its_subject(name: str) -> None:
     seen, subject, fact = _PROBLEMS[name]
     (found,) = _find(name, seen)
     assert (found.subject, fact in found.text) == (subject, True), found.text
-    # Nothing else finds it, so that it makes one alert; a failed engine hides its containers.
+    # No other check finds it, so there is one alert; a failed engine hides its containers.
     others = [each.name for each in CHECKS if each.name != name and _find(each.name, seen)]
     assert others == []
 

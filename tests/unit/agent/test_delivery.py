@@ -27,7 +27,7 @@ _ENDED = replace(_BEGUN, phase="ended")
 
 
 class _Server(HTTPServer):
-    """A webhook that answers each request as `status` says, and keeps what it got."""
+    """A webhook that answers each request with `status`, and keeps the requests."""
 
     def __init__(self, status: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
@@ -100,7 +100,7 @@ def test_the_fields_of_a_json_webhook_are_those_of_the_jobs_and_more() -> None:
     }
 
 
-def test_the_keys_that_each_service_reads() -> None:
+def test_each_service_gets_the_keys_that_it_reads() -> None:
     found: dict[str, Any] = {}
     for kind in ("slack", "discord", "teams"):
         with serve() as server:
@@ -108,7 +108,7 @@ def test_the_keys_that_each_service_reads() -> None:
         found[kind] = json.loads(server.got[0][3])
     assert "a &lt;b&gt; &amp; c" in found["slack"]["text"]
     assert "a <b> & c" in found["discord"]["content"]
-    # Nobody is mentioned by a name in the text of an error.
+    # A name in the text of an error must not mention anybody.
     assert found["discord"]["allowed_mentions"] == {"parse": []}
     card = found["teams"]["attachments"][0]["content"]
     assert [each["type"] for each in card["body"]] == ["TextBlock", "TextBlock"]
@@ -142,7 +142,7 @@ def test_a_server_that_refuses_is_reported_without_its_address() -> None:
 def test_a_server_that_hangs_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(delivery, "_SECONDS", 0.2)
     with socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as server:
-        # It accepts connections by its backlog, and answers none.
+        # The backlog accepts connections, and nothing answers them.
         url = f"http://127.0.0.1:{server.server_address[1]}/{_TOKEN}"
         assert _send("json", url) == "no answer in time"
 

@@ -86,7 +86,7 @@ def test_a_longer_secret_is_masked_as_a_whole(host: FakeRunner) -> None:
     assert masked_text(host, path="/etc/a") == "***\n"
 
 
-def test_a_secret_at_the_end_of_what_is_read_is_left_out(host: FakeRunner) -> None:
+def test_a_secret_at_the_end_of_the_read_part_is_left_out(host: FakeRunner) -> None:
     host.write("/etc/infisical/keys/a", "fake-secret\n")
     host.write("/etc/a", f"{'x' * 65530}\nfake-secret\n")
     assert masked_text(host, path="/etc/a") == "x" * 65530

@@ -11,7 +11,7 @@ _TABLE = "table inet infisical {\n\tchain input {\n\t}\n}\n"
 _NFT = "nft --stateless --terse list table inet infisical"
 
 
-def test_the_table_is_compared_with_the_one_that_the_same_nft_makes_of_the_text() -> None:
+def test_the_loaded_table_is_compared_with_the_one_that_nft_makes_of_the_text() -> None:
     host = FakeRunner(answers={_NFT: _TABLE, "unshare --net": _TABLE})
     expected = _TABLE.rstrip("\n")
     assert system.firewall(host, ruleset="the text") == Table(True, expected, expected)

@@ -1,4 +1,4 @@
-"""Test that the health of a host is read as its programs print it and its files hold it."""
+"""Test that the health of a host is read from the output of its programs and from its files."""
 
 import fcntl
 import json
@@ -47,7 +47,7 @@ def test_the_containers_of_the_stack_are_read_from_docker(tmp_path: Path) -> Non
         tmp_path,
         answers={
             "docker ps": "one\ntwo\n",
-            # Docker fails if a third one is removed meanwhile.
+            # Docker fails if a third container is removed meanwhile.
             "docker inspect": Output(1, "\n".join(inspected)),
             "docker volume ls": "given-up infisical_postgres_given_up_x now 3 a b\n",
         },

@@ -1,4 +1,4 @@
-"""Test the runs of the monitor: what they keep, send again, write for Prometheus and report."""
+"""Test the runs of the monitor: their state, repeated deliveries, metrics and reports."""
 
 import json
 import os
@@ -76,8 +76,8 @@ def test_a_problem_is_posted_once_and_its_end_is_too(tmp_path: Path) -> None:
     assert ended == "<5>over: a.timer does not run"
 
 
-def test_what_cannot_be_delivered_is_sent_by_a_later_run_in_order(tmp_path: Path) -> None:
-    """Each run is a process of its own, so this is a restart of the host too."""
+def test_undelivered_alerts_are_sent_by_a_later_run_in_order(tmp_path: Path) -> None:
+    """Each run is a separate process, so the test covers a restart of the host too."""
     with serve(500) as server:
         host = _Host(tmp_path, _to(server.url))
         host.run(3)
@@ -109,7 +109,7 @@ def test_a_failed_delivery_is_an_alert_at_the_other_targets(tmp_path: Path) -> N
 def test_one_target_that_hangs_does_not_keep_the_others_waiting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is asked for the first of its alerts only, or a run would not end within a minute."""
+    """It gets only the first of its alerts, because a run must end within a minute."""
     monkeypatch.setattr(delivery, "_SECONDS", 0.2)
     with serve() as good, socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/x"
@@ -188,7 +188,7 @@ def test_a_silence_ends_by_itself(tmp_path: Path) -> None:
     assert _phases(server.got) == [("begun", "timers")]
 
 
-def test_the_heartbeat_tells_whether_an_alert_is_critical(tmp_path: Path) -> None:
+def test_the_heartbeat_fails_only_during_a_critical_alert(tmp_path: Path) -> None:
     with serve() as server:
         host = _Host(tmp_path, heartbeat=server.url)
         host.run(2)
@@ -198,7 +198,7 @@ def test_the_heartbeat_tells_whether_an_alert_is_critical(tmp_path: Path) -> Non
         host.minute += 11
         host.run(1)
     paths = [path.rpartition("/")[2] for _, path, *_ in server.got]
-    # A warning is no reason to fail.
+    # A warning does not make the heartbeat fail.
     assert paths == ["obviously-fake", "obviously-fake", "obviously-fake", "fail"]
 
 
@@ -240,7 +240,7 @@ def test_keys_of_a_newer_version_are_ignored() -> None:
     assert (found.of, found.targets) == ("a", [Destination("n", "json", "t")])
 
 
-def test_only_root_can_read_what_the_monitor_keeps(tmp_path: Path) -> None:
+def test_only_root_can_read_the_state_of_the_monitor(tmp_path: Path) -> None:
     host = _Host(tmp_path)
     host.run()
     for path in (_STATE, "/var/lib/infisical-monitor/metrics.prom"):

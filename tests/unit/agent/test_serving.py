@@ -49,7 +49,7 @@ def host(tmp_path: Path) -> _Host:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch, host: _Host) -> journal.Journal:
-    """The journal of a run, whose commands `host` gets."""
+    """The journal of a run that sends its commands to `host`."""
     run = journal.Journal()
     monkeypatch.setattr(journal, "current", lambda: run)
     monkeypatch.setattr(journal, "has_changed_any_host", lambda: run.has_changed)
@@ -126,7 +126,7 @@ def test_an_old_python_is_refused() -> None:
 
 
 @pytest.mark.parametrize("answer", ["", "Killed", "[]", "{}"])
-def test_no_answer_is_an_error(answer: str) -> None:
+def test_a_missing_answer_is_an_error(answer: str) -> None:
     with pytest.raises(CommandFailed) as caught:
         ask(_HOSTNAME, lambda command, stdin: answer)
     assert caught.value.code == "command.agent"
@@ -197,7 +197,9 @@ def test_values_keep_their_types_on_their_way(host: _Host) -> None:
     assert numbers == [1, 2]
 
 
-def test_a_run_looks_once_and_again_after_a_change(host: _Host, run: journal.Journal) -> None:
+def test_a_run_queries_the_host_once_and_again_after_a_change(
+    host: _Host, run: journal.Journal
+) -> None:
     other = question(files.texts, paths=["/none"])
     look_ahead([_HOSTNAME, together(lambda *_: None, _HOSTNAME, other)])
     before = len(host.sent)
@@ -210,7 +212,7 @@ def test_a_run_looks_once_and_again_after_a_change(host: _Host, run: journal.Jou
     assert len(host.sent) == before + 2
 
 
-def test_a_question_that_nobody_asked_ahead_is_asked_once(
+def test_a_question_outside_of_the_look_ahead_is_sent_once(
     host: _Host, run: journal.Journal
 ) -> None:
     look(_HOSTNAME)
@@ -219,7 +221,7 @@ def test_a_question_that_nobody_asked_ahead_is_asked_once(
     assert len(host.sent) == before
 
 
-def test_what_fails_in_the_look_ahead_fails_where_it_is_needed(
+def test_a_failure_in_the_look_ahead_is_raised_where_the_answer_is_needed(
     host: _Host, run: journal.Journal
 ) -> None:
     broken = command_question("echo no >&2; exit 1", list)

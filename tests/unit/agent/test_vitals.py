@@ -34,7 +34,7 @@ def test_memory_load_and_uptime_are_read_from_the_kernel(tmp_path: Path) -> None
     assert (found.swap, found.free_swap) == (500 * 1024, 400 * 1024)
 
 
-def test_a_machine_that_tells_nothing_has_no_state(tmp_path: Path) -> None:
+def test_a_machine_without_programs_and_files_has_no_state(tmp_path: Path) -> None:
     found = _observe(FakeRunner(tmp_path), "a.timer")
     assert (found.failed_units, found.stopped_timers, found.synchronized) == ((), (), None)
     assert (found.reboot_due, found.lock_taken, found.uptime) == (None, None, 0.0)
@@ -84,7 +84,7 @@ def test_a_recovery_kit_is_due_as_soon_as_a_file_in_it_has_changed(tmp_path: Pat
     }
     host.write("/etc/infisical/recovery-kit.json", json.dumps({"files": record}))
     assert _observe(host).kit == ""
-    # `apply` makes these again.
+    # `apply` re-creates these.
     host.write("/etc/infisical/credentials/a.env", "A=2\n")
     assert _observe(host).kit == ""
     host.write("/etc/infisical/deployer.env", "C")

@@ -27,7 +27,7 @@ def running(**changes: Any) -> Running:
 
 
 def containers(**changes: Running | None) -> dict[str, Running]:
-    """Return the containers of the stack, in which some are others, or missing."""
+    """Return the containers of the stack, of which some are replaced or missing."""
     found = {name: changes.get(name, running()) for name in _SERVICES}
     return {name: each for name, each in found.items() if each}
 
@@ -67,5 +67,5 @@ def observe(
     history: History | None = None,
     **facts: Any,
 ) -> Observed:
-    """Return what was observed on a healthy host, in which some facts are others."""
+    """Return the observed state of a healthy host, with some other facts."""
     return Observed(now, replace(HEALTHY, **facts), vitals, expected, history or History())

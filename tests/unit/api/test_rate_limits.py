@@ -18,7 +18,7 @@ from tests.unit.api.test_client import OK, refusal
 _SECRETS = ("GET", "/api/v4/secrets")
 _READ = ("GET", "/api/v1/projects")
 _RECORDED = Path(__file__).parents[2] / "standin/rate_limits.json"
-# The limiters of the real server, by the name of the class here.
+# The limiters of the real server, by this project's name of the class.
 _LIMITERS = {
     "readLimit": "reads",
     "writeLimit": "writes",
@@ -196,7 +196,7 @@ def test_the_limit_of_a_refused_request_counts_from_then_on(time: Time) -> None:
     _send(limiter, 1)
     assert time.now == 1012
     _send(limiter, 37)
-    assert time.now == 1012  # The refused one counts too.
+    assert time.now == 1012  # The refused request counts too.
     _send(limiter, 1)
     assert time.now == 1060
     assert re.findall(r"\d+", time.notes[0]) == ["40"]
@@ -299,7 +299,7 @@ def test_the_duration_of_a_short_run_is_not_announced(time: Time, limits: dict[s
     assert time.notes == []
 
 
-def test_a_limit_learned_in_a_run_says_how_long_the_rest_takes(time: Time) -> None:
+def test_a_limit_learned_in_a_run_announces_the_duration_of_the_rest(time: Time) -> None:
     limiter = time.limiter()
     limiter.announce({SECRETS: 200})
     _send(limiter, 100)

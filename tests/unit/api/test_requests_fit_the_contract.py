@@ -49,7 +49,7 @@ def paths() -> dict[str, Any]:
 
 
 def _operation(paths: dict[str, Any], method: str, path: str) -> dict[str, Any] | None:
-    # As in any router, a path without a variable part takes precedence over one with it.
+    # As in any router, a path without variables takes precedence over one with variables.
     for template in sorted(paths, key=lambda each: each.count("{")):
         if re.fullmatch(re.sub(r"\{[^}]+\}", "[^/]+", template), path):
             operation = paths[template].get(method.lower())

@@ -1,4 +1,4 @@
-"""Test the history of backups and drills: what the host keeps, and what is read of it."""
+"""Test the history of backups and drills: the records on the host, and their parser."""
 
 import json
 from pathlib import Path

@@ -11,7 +11,7 @@ from infisical_iac.core.errors import FileError
 
 
 def ssh_key(directory: Path, *, kind: str = "ed25519", passphrase: str = "") -> Path:
-    """Make an SSH key, and return its private file; the public file is next to it."""
+    """Make an SSH key, and return the file of the private key; the public key is next to it."""
     file = directory / "id"
     subprocess.run(
         ["ssh-keygen", "-q", "-t", kind, "-N", passphrase, "-C", "ada@laptop", "-f", str(file)],

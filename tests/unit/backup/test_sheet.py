@@ -101,7 +101,7 @@ def test_a_damaged_line_is_reported(ada: Identity) -> None:
     text = _seal(ada)
     lines = text.splitlines()
     lines[-4] = lines[-4][::-1]
-    # The sum in the head is compared, and the encryption notices damage where there is no head.
+    # The checksum in the head shows damage; without a head, the encryption shows it.
     with pytest.raises(FileError, match=f"sum .* {compute_sheet_digest(text)}") as by_sum:
         open_sheet("\n".join(lines), [ada])
     armor = lines[lines.index("-----BEGIN AGE ENCRYPTED FILE-----") :]

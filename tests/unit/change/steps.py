@@ -62,13 +62,13 @@ class NotingHost(Noting):
 
 
 def rotate(key: str, **changes: Any) -> list[str]:
-    """Rotate a key of a single host, whose settings have changes."""
+    """Rotate a key of a single host with changed settings."""
     settings = load(defaults(**changes))
     found = find_key(key, settings.instance.secrets)
     return rotation.rotate(found, settings, "chainalign", Site(settings))
 
 
 def recover(key: str, phase: str) -> str:
-    """End the rotation of a single host that was interrupted in `phase`."""
+    """Recover a rotation of a single host that was interrupted in `phase`."""
     found, settings = UnfinishedRotation(find_key(key), phase), load(defaults())
     return rotation.recover(found, settings, "chainalign", Site(settings))

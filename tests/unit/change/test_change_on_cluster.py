@@ -107,7 +107,7 @@ _UP = [*_TRIED, "roll", "roll out v0.166.0"]
 _END = ["open", "end"]
 _SWAPPED = ["begin", "pause", "backup-dump", "load", "close", "swap"]
 _BACK = ["back", "roll out v0.165.16", "use"]
-# The old version and its data in the sentence on a change that was given up.
+# The part on the old version and its data in the error of a change that was given up.
 _SERVES = r" v0\.165\.16 serves again"
 _WITH_ALL_DATA = rf"{_SERVES} with all data; "
 

@@ -1,4 +1,4 @@
-"""The steps of a change of version on a fake host that only records them."""
+"""Test the steps of a change of version on a fake host that only records them."""
 
 from collections.abc import Iterable
 from types import SimpleNamespace
@@ -110,9 +110,7 @@ _BACK = ["close", "back", "up", "end_closed", "open", "end"]
 
 
 @pytest.mark.parametrize("compose", [_BARE, _COMPOSE], ids=["without Caddy", "with Caddy"])
-def test_a_new_version_has_a_way_in_and_out_only_after_its_checks(
-    host: _Host, compose: str
-) -> None:
+def test_a_new_version_is_connected_only_after_its_checks(host: _Host, compose: str) -> None:
     host.compose = compose
     assert _upgrade() == ["Read as before: 1 secret."]
     assert host.steps == [*_SWAPPED, *_CLOSED, *_OPENED, "open", "end"]
@@ -143,7 +141,7 @@ def test_writes_that_were_given_up_are_counted_and_the_edge_opens_on_the_old_ver
     assert host.steps == [*_SWAPPED, *steps, *_BACK]
 
 
-def test_nothing_is_said_to_be_given_up_where_nothing_was_swapped(host: _Host) -> None:
+def test_no_writes_are_reported_as_given_up_if_nothing_was_swapped(host: _Host) -> None:
     host.failing, host.said = ["swap"], {}
     with pytest.raises(RunFailed, match="with all data; see ") as failed:
         _upgrade()

@@ -26,7 +26,7 @@ def test_each_setting_to_change_is_named_with_its_value() -> None:
     assert 'postgres_image = "postgres:16.4"' in sentence
 
 
-def test_another_ingress_is_reported_with_what_the_next_apply_changes() -> None:
+def test_another_ingress_is_reported_with_the_changes_of_the_next_apply() -> None:
     desired = settings_of(ingress="caddy", http_port=8080)
     port, kind = describe_other_ingress(IngressAndPort("none", 8090), desired)
     assert all(each in port for each in ("8090", "8080"))

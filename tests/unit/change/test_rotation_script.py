@@ -50,7 +50,7 @@ class _Host:
         ):
             assert f"\n{name}\n" in text
             text = text.replace(f"\n{name}\n", f"\n{path}\n")
-        # Nothing has to survive a power cut here, and syncs are slow.
+        # Syncs are slow, and this test needs no protection from a power cut.
         command = ["sh", "-c", f"sync() {{ :; }}\n{text}", "rotation.sh", *step.split()]
         return subprocess.run(command, capture_output=True).returncode
 

@@ -164,7 +164,7 @@ def test_a_client_that_stalls_is_ended() -> None:
     )
     with pytest.raises(Unreachable, match=r"0\.2 s"):
         ask_newest(stalling, timeout=0.2)
-    with pytest.raises(Unreachable):  # Nobody answers a question of the client.
+    with pytest.raises(Unreachable):  # A question of the client would get no answer.
         ask_newest(client, timeout=60)
 
 

@@ -262,7 +262,7 @@ def test_only_empty_folders_that_lack_a_needed_key_are_asked_for(tmp_path: Path)
 
 
 class _Server(FakeInfisical):
-    """A server with empty folders. A secret is 404 in a folder of `may_see`, and 403 elsewhere."""
+    """A server with empty folders: a secret gets 404 in a folder of `may_see`, else 403."""
 
     def __init__(self, *may_see: tuple[str, str]) -> None:
         super().__init__()

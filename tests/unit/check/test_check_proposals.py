@@ -57,7 +57,7 @@ _THREE = {
 
 
 def _of(service: str) -> dict[str, str]:
-    """Return the variables of a service next to others, which has its own credentials."""
+    """Return the variables of a service with its own credentials, next to other services."""
     return {
         key: value.replace("{INFISICAL_CLIENT", f"{{{service}_INFISICAL_CLIENT")
         for key, value in _THREE.items()

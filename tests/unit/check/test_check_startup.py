@@ -1,4 +1,4 @@
-"""Test which services `check` takes for started with their secrets."""
+"""Test which services `check` considers to be started with their secrets."""
 
 import re
 from pathlib import Path

@@ -179,7 +179,7 @@ def test_the_summary_names_differences_from_the_plan(
         assert len(notes) == len(facts)
         for note, fact in zip(notes, facts, strict=True):
             assert fact in note
-            # A person who reads it knows whether to act.
+            # The line shows a person whether to act.
             assert "nothing to do" in note
 
 

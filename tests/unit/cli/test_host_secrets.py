@@ -13,7 +13,7 @@ _TEXT = "-----BEGIN FAKE-----\nobviously-fake-line-of-a-key\n-----END FAKE-----"
 
 
 class _Shell:
-    """Runs the commands of a Connection on this machine."""
+    """Run the commands of a Connection on this machine."""
 
     def quietly(self, command: str, stdin: str = "") -> str:
         done = subprocess.run(

@@ -103,7 +103,7 @@ def test_a_wrong_option_is_a_json_object_too() -> None:
         (("plan", "--inventry", "x"), ("--inventory",), "nothing to confirm"),
     ],
 )
-def test_an_unknown_option_is_answered_by_what_was_meant(
+def test_an_unknown_option_is_refused_with_the_closest_one(
     arguments: tuple[str, ...], facts: tuple[str, ...], absent: str
 ) -> None:
     result = CliRunner().invoke(main, arguments)

@@ -73,8 +73,7 @@ def test_patroni_requests_pass_the_password_outside_arguments(
     assert given == _LOGIN
 
 
-# A redis-cli whose sentinel reports the master, and after a requested failover soon another
-# master.
+# A redis-cli whose sentinel reports the master, and soon another one after a requested failover.
 _REDIS_CLI = """
 test "$REDISCLI_AUTH" = not-a-password || exit 1
 shift 3

@@ -53,7 +53,7 @@ def test_members_switch_to_tls(leader: Leader) -> None:
     "members", ["", "bb2, started, etcd-2, http://etcd-2:2380, http://etcd-2:2379, false\n"]
 )
 def test_the_run_ends_if_not_all_members_use_tls(leader: Leader, members: str) -> None:
-    """The plain addresses are removed next, so a member with a plain address would be lost."""
+    """The next step removes the plain addresses, so a member with a plain address would be lost."""
     leader.write("members", members)
     leader.write("no-quorum", "")
     done = leader.run("secure", of="etcd")

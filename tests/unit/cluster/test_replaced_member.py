@@ -47,7 +47,7 @@ def test_the_earlier_etcd_of_a_node_is_removed_before_it_joins(steps: list[str])
 
 
 def _lost_states(primary: str, furthest: str) -> dict[str, SwarmState]:
-    """Return states in which etcd has lost its data; name the primary or the furthest server."""
+    """Return states without etcd's data; `furthest` is the host that has written most."""
     return {
         name: replace(
             look, data=True, etcd="lost", primary=name == primary, wal=(2, 1 + (name == furthest))

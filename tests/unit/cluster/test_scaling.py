@@ -102,7 +102,7 @@ def test_scale_in_switches_behind_a_closed_edge(host: _Host) -> None:
 
 
 def _known() -> Any:
-    """Return what a run knows on the leader of a cluster."""
+    """Return the data that a run has on the leader of a cluster."""
     found = site()
     return SimpleNamespace(
         settings=found.settings,

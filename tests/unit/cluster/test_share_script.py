@@ -9,7 +9,7 @@ from tests.unit.fake_host import FakeHost, make_host
 
 _STATE = {
     "keys/encryption_key": "obviously-fake-key",
-    # For drills on each node, and for a leader that begins with a rollback or a scale-in.
+    # Drills on each node need these, and a leader does that begins with a rollback or scale-in.
     ".env": "ENCRYPTION_KEY=obviously-fake-key",
     "credentials/web.env": "obviously-fake-credentials",
     "admin.env": "obviously-fake-password",
@@ -71,7 +71,7 @@ def test_replaced_files_are_kept_aside(leader: FakeHost, other: FakeHost) -> Non
 
 
 def test_no_copy_is_kept_of_a_secret_that_the_user_gave(leader: FakeHost, other: FakeHost) -> None:
-    """It may be in use elsewhere, and the user has it."""
+    """The secret may be in use elsewhere, and the user has it."""
     leader.write("/etc/infisical/keys/given_license_key", "new")
     for name in ("given_license_key", "given_smtp_password"):
         other.write(f"/etc/infisical/keys/{name}", "old")

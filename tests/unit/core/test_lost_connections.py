@@ -94,7 +94,7 @@ def test_an_error_in_the_deploy_file_is_reported_as_a_sentence(
 def test_a_missing_private_key_is_named_and_not_waited_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """`server create` once took this error for a lost connection, and waited for minutes."""
+    """`server create` must not take this error for a lost connection, and wait for minutes."""
 
     def connect(*_: object, **__: object) -> None:
         raise _read_missing(tmp_path / "id_ed25519")

@@ -271,7 +271,7 @@ _ODD: tuple[Any, ...] = (
     *((), ("odd",), (3,), (None,), [3], {3}, ({},), ({"odd": 1},), {}, {"odd": 1}),
 )
 _KEYS = ["schema_version", *SECTION_OF]
-# The keys whose values are dictionaries, with the model of a dictionary.
+# The keys with dictionaries as values, each with the model of a dictionary.
 _ENTRIES: dict[str, type[SettingsModel]] = {
     "backup_targets": BackupTarget,
     "backup_keep": Keep,
@@ -346,7 +346,7 @@ _UNSHOWN = (
     "login",
     "smtp",
 )
-# The same for tuples: any others of the right form are shown.
+# The same for tuples: all others of the right form are shown.
 _UNSHOWN_TUPLES = ("alerts", "infisical_secrets", "registry_login")
 # Examples with one entry, for settings whose defaults have none or several.
 _GOOD: dict[str, Any] = {
@@ -370,7 +370,7 @@ _GOOD: dict[str, Any] = {
     "trusted_proxy_cidrs": ("127.0.0.0/8",),
     "ui_networks": ("10.0.0.0/8",),
 }
-# By setting, others that it has no effect without.
+# For each setting, the other settings without which it has no effect.
 _NEEDED: dict[str, dict[str, Any]] = {
     "alerts": {"monitoring": "on"},
     "no_proxy": {"outbound_proxy": "http://proxy.internal:3128"},

@@ -19,7 +19,7 @@ def test_a_single_host_uses_the_requested_class() -> None:
     single = Site(settings_of())
     assert hook(InventoryHosts, "single") is InventoryHosts
     assert type(at(single, Requested)) is Requested
-    # A slice without a hook of the topology uses its own class.
+    # Without a hook of the topology, the requested class itself is used.
     assert type(at(site(), Requested)) is Requested
 
 

@@ -120,7 +120,7 @@ def test_an_accepted_fingerprint_adds_the_key_for_later_connections(server: _Ser
 def test_a_key_with_another_fingerprint_than_the_accepted_one_is_refused(
     server: _Servers, typed: str | None
 ) -> None:
-    """Nobody is asked, because the accepted fingerprint is the answer."""
+    """The command asks nobody, because the accepted fingerprint is the answer."""
     found = server.connect(accepted=host_keys.compute_fingerprint(_BASE64), typed=typed)
     assert (found["connected"], found["code"]) == ([], "refused.unknown_host_key")
     assert server.known_hosts.read_text() == ""

@@ -138,7 +138,7 @@ _UNIT = {"loaded": True, "active": True}
 
 
 @pytest.mark.parametrize("on_trial", [False, True])
-def test_the_state_of_the_firewall_is_read_in_one_look(on_trial: bool) -> None:
+def test_the_state_of_the_firewall_is_read_in_one_query(on_trial: bool) -> None:
     asked = firewall.firewall_question(
         ruleset="text", paths=["/etc/a"], unit="a.service", mark=_MARK
     )

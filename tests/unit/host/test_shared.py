@@ -170,7 +170,7 @@ def test_other_containers_leave_the_engine_to_others() -> None:
     assert not_ours(written_settings(topology="swarm"), _COOLIFY) == ""
 
 
-def test_the_plan_names_what_is_off_and_how_it_is_turned_on() -> None:
+def test_the_plan_names_the_settings_that_are_off() -> None:
     sentence = describe_left(written_settings(fail2ban="on"), _COOLIFY)
     for fact in ("Coolify", 'hardening = "on"', 'firewall = "on"', "Sun *-*-* 05:00:00"):
         assert fact in sentence

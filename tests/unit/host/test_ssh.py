@@ -222,7 +222,7 @@ def test_the_rollback_restores_the_file_exactly_and_can_be_repeated(
     assert calls == ["start ssh.service", "try-restart ssh.service", asked, calls[1]]
 
 
-def test_the_hardening_of_a_host_is_read_in_one_look() -> None:
+def test_the_hardening_of_a_host_is_read_in_one_query() -> None:
     units: dict[str, list[str]] = {"infisical-maintenance.timer": []}
     asked = hardening_question(paths=[DROP_IN], units=units, schedule="every now")
     file = {"kind": "regular file", "mode": "644", "owner": "root:root", "sha256": "a" * 64}

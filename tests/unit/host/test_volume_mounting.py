@@ -228,7 +228,7 @@ def test_only_a_device_in_the_settings_is_inspected(host: _Host) -> None:
     assert asked == volume_question(device=_DEVICE, paths=paths, names=["infisical-data.service"])
 
 
-def test_volume_files_and_unit_are_read_in_one_look() -> None:
+def test_volume_files_and_unit_are_read_in_one_query() -> None:
     asked = volume_question(device="/dev/a b", paths=["/c d"], names=["e.service"])
     inspection, files, units = (json.loads(each.arguments) for each in asked.calls)
     assert inspection["command"].endswith(" volume.sh inspect '/dev/a b'")

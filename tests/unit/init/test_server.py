@@ -321,7 +321,7 @@ def _settings(repository: Path) -> str:
         ("swarm\nothers dokploy\n", "y", "[no]", (_OWN[0], 'firewall = "off"', _OWN[2], _OWN[3])),
     ],
 )
-def test_the_answer_on_managing_the_server_is_written_with_a_default_by_what_runs_there(
+def test_the_question_on_managing_the_server_has_a_default_by_its_containers(
     login: RunningServer,
     repository: Path,
     others: str,
@@ -338,7 +338,7 @@ def test_the_answer_on_managing_the_server_is_written_with_a_default_by_what_run
 
 
 @pytest.mark.parametrize(("others", "written"), [("", _OWN), ("others web\n", _LEFT)])
-def test_yes_decides_on_managing_the_server_by_what_runs_there(
+def test_yes_decides_on_managing_the_server_by_its_containers(
     login: RunningServer, repository: Path, others: str, written: tuple[str, ...]
 ) -> None:
     login.others.write_text(others)
@@ -354,7 +354,7 @@ _DEPLOYED = "INFISICAL_CLIENT_ID=a\nINFISICAL_CLIENT_SECRET=not-a-real-one\n"
     ("printed", "proposed"),
     [
         ("", None),
-        # The test server forwards no connection, so its Infisical can't be asked.
+        # The test server forwards no connection, so its Infisical can't be reached.
         (_DEPLOYED, "privilege"),
         (f'{_DEPLOYED}{{"environments": {{}}, "parts": {{"dev /api": {{}}}}}}\n', "projects"),
     ],

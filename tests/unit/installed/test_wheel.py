@@ -57,7 +57,7 @@ print(json.dumps({
 
 
 def _files(*places: str) -> set[str]:
-    """Return the files below places of the repository, except what Python compiled."""
+    """Return the files below places of the repository, except compiled Python files."""
     return {
         str(file.relative_to(REPOSITORY))
         for place in places

@@ -22,7 +22,7 @@ def _read(path: Path, now: datetime | None = None) -> str:
     return read_authorities(settings_of(extra_ca=str(path)), now)
 
 
-def test_several_authorities_are_read_without_what_is_around_them(
+def test_several_authorities_are_read_without_the_text_around_them(
     authority: OwnAuthority, tmp_path: Path
 ) -> None:
     other = OwnAuthority(tmp_path / "other")

@@ -1,4 +1,4 @@
-"""Test how secrets of the user's get to the host, and what reads them there."""
+"""Test how secrets that the user gives get to the host, and which programs read them there."""
 
 import base64
 import json
@@ -75,7 +75,7 @@ def test_a_value_that_compose_would_change_is_refused_without_showing_it(
     assert given.value_of(_SECRET) == ""
 
 
-def test_a_password_that_no_mail_server_is_proven_with_is_refused_without_showing_it(
+def test_a_password_with_a_character_outside_of_ascii_is_refused_without_showing_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SMTP_PASSWORD", "fäke-password")
@@ -85,7 +85,7 @@ def test_a_password_that_no_mail_server_is_proven_with_is_refused_without_showin
     assert "ä" not in str(refused.value)
 
 
-def test_a_password_in_an_address_has_no_character_that_means_something_there(
+def test_a_password_in_an_address_with_a_special_character_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(PROXY_PASSWORD, "with:a/colon")

@@ -68,7 +68,9 @@ def test_a_password_in_the_address_is_refused_and_not_shown(scheme: str) -> None
         ("https://git.internal", "path"),
     ],
 )
-def test_what_the_libraries_do_not_compare_is_refused_in_no_proxy(value: str, fact: str) -> None:
+def test_entries_of_no_proxy_that_the_libraries_do_not_compare_are_refused(
+    value: str, fact: str
+) -> None:
     with pytest.raises(SettingsError, match="no_proxy") as refused:
         settings_of(no_proxy=(value,))
     assert fact in str(refused.value)

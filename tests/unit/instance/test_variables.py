@@ -57,9 +57,7 @@ def test_variables_of_the_vendor_are_accepted(name: str, value: str) -> None:
         ("POSTHOG_HOST", "https://:443", "host and port"),
     ],
 )
-def test_each_other_variable_is_refused_with_what_to_write(
-    name: str, value: str, fact: str
-) -> None:
+def test_each_other_variable_is_refused_with_its_remedy(name: str, value: str, fact: str) -> None:
     with pytest.raises(SettingsError) as refused:
         settings_of(infisical_environment={name: value})
     assert name in str(refused.value)

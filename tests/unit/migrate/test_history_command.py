@@ -82,7 +82,7 @@ def test_common_values_are_one_line_and_listed_on_demand(
 def test_a_value_that_is_gone_is_named_without_the_option(
     repository: Repository, tmp_path: Path
 ) -> None:
-    """Nobody knows whether it leaked, other than of a value that is too common to search for."""
+    """It may have leaked, so it is listed; values that are too common are only counted."""
     lost = planned_source({"GONE": PlannedKey(line=1, length=8, digest="0", decision="skip")})
     file = tmp_path / PLAN_FILE
     deleted = lost.model_copy(update={"deleted": True})

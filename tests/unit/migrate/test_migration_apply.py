@@ -27,7 +27,7 @@ def _prepare(
     return prepare(compared, _THERE, Layout("id"), known, policy=policy, today=date(2026, 11, 25))
 
 
-def test_secrets_are_grouped_by_what_infisical_has() -> None:
+def test_secrets_are_grouped_by_their_state_in_infisical() -> None:
     compared = compare([_NEW, _SAME, _CHANGED], _THERE)
     assert (compared.new, compared.same, compared.changed) == ((_NEW,), (_SAME,), (_CHANGED,))
     assert compared.only_there == (Name("production", "/backend", "MORE"),)

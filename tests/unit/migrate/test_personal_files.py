@@ -39,7 +39,7 @@ def _lengths(finding: FileFinding) -> dict[str, int]:
 
 
 def _edits(finding: FileFinding) -> list[list[str]]:
-    """Return the decisions that lead to each outcome, in order, with "plan again" where needed."""
+    """Return the decisions that lead to each outcome, in order, with "plan again" if needed."""
     return [
         re.findall(r"`decision: \w+` on [\w./]+\w(?: and [\w./]+\w)*|plan again", outcome)
         for outcome in finding.remedy.split(";")

@@ -94,7 +94,7 @@ def test_a_reader_is_reported_without_names_of_secrets() -> None:
 
 
 def test_a_member_of_several_projects_is_one_reader_of_all_that_it_reads_there() -> None:
-    """Its role is another one in each of them, and another identity may have its name."""
+    """It has another role in each project, and another identity may have its name."""
     stranger = replace(_member("ci-old", "other", role="viewer"), id="id-1")
     other = replace(stranger, id="id-2")
     backend, worker = ({name: _EXPECTED[name] for name in names} for names in (_BACKEND, _WORKER))

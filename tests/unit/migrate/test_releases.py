@@ -1,4 +1,4 @@
-"""Test that what a service runs decides between the grammars of Node's releases."""
+"""Test that a service's release of Node decides which release's grammar reads its files."""
 
 import json
 from dataclasses import replace
@@ -201,7 +201,7 @@ def test_another_grammar_chosen_in_a_plan_of_an_earlier_version_stays(tmp_path: 
     assert (read.grammar, read.why, read.release) == ("dotenv", CHOSEN, "")
 
 
-def test_the_release_chosen_in_a_plan_stays_until_another_sign_says_otherwise(
+def test_the_release_chosen_in_a_plan_stays_until_other_evidence_contradicts_it(
     tmp_path: Path,
 ) -> None:
     source = _scan(tmp_path, _DIFFERS, Dockerfile="FROM node:22\n")

@@ -27,7 +27,7 @@ def test_a_file_with_a_chosen_grammar_is_compared_with_the_other_files(tmp_path:
 
 
 def test_a_migrated_file_keeps_its_grammar_without_its_former_loader(tmp_path: Path) -> None:
-    """Once python-dotenv is removed, nothing else in the repository says how the file was read."""
+    """Once python-dotenv is removed, only the plan shows how the file was read."""
     path = "backend/.env"
     plant(tmp_path, {"backend/requirements.txt": "python-dotenv\n", path: "A=fake\nB='$A # x'#y\n"})
     before = make_plan({path: scan_all([tmp_path], WORKSPACE)[0]})

@@ -283,7 +283,7 @@ def test_without_a_project_file_a_scan_names_the_first_command(
     assert "chainalign" not in str(result.exception)
 
 
-def test_what_clean_leaves_behind_has_no_notes(run: Scan, tmp_path: Path) -> None:
+def test_files_that_clean_leaves_have_no_notes(run: Scan, tmp_path: Path) -> None:
     sample = "INFISICAL_CLIENT_ID=\nINFISICAL_CLIENT_SECRET=\nNODE_ENV=development\n"
     files = {
         "backend/package.json": '{"dependencies": {"infisical-config": "1"}}',

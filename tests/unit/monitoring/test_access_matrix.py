@@ -79,7 +79,7 @@ def test_a_privilege_that_somebody_changed_differs() -> None:
     assert len([*holder.differences()]) == 4
 
 
-def test_without_a_server_the_matrix_has_what_the_file_says() -> None:
+def test_without_a_server_the_matrix_shows_the_access_in_the_file() -> None:
     holders = {each.name: each for each in list_holders(load(PEOPLE), ADMIN, None)}
     assert holders["ben@example.com"].cell(_BACKEND) == Cell("reads")
     assert holders["backend-production"].actual == {}
@@ -108,7 +108,7 @@ def test_with_isolation_by_role_a_service_reads_the_folders_of_others() -> None:
 
 
 def test_with_a_project_for_each_folder_its_members_have_access() -> None:
-    """The project of /shared is missing, so what the file says is shown there."""
+    """The project of /shared is missing, so the matrix shows the file's access there."""
     goal = Deployment().goal(load(TEXT), "projects")
     identity = Identity("1", "backend-production", "no-access")
     member = AccountState(identity, roles=("viewer",))

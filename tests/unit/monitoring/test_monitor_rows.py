@@ -55,7 +55,7 @@ def test_a_silence_has_a_row_with_its_end_and_reason() -> None:
 
 @pytest.fixture
 def silenced(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Connect to a host of which only the calls of the silence are kept."""
+    """Connect to a fake host; return its calls of the silence."""
     calls: list[Any] = []
     on = settings(monitoring="on")
     host = SimpleNamespace(name="one")

@@ -12,7 +12,7 @@ from tests.unit.pages import HOSTILE, LOGIN, NOW, build_plan_page, build_report,
 
 
 class _Text(HTMLParser):
-    """Collects the tags, what attributes load, and the text of each kind of heading."""
+    """Collect the tags, the addresses that attributes load, and the text of headings by kind."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -74,7 +74,7 @@ def test_a_status_without_facts_has_only_its_rows() -> None:
     assert "no answer" in page
 
 
-def test_unhealthy_rows_come_first_with_what_to_do() -> None:
+def test_unhealthy_rows_come_first_with_their_remedies() -> None:
     rows = [Row("Disk", "enough"), Row("Drift", "~ a; ~ b", ok=False)]
     page = status_page(StatusReport("acme", NOW), rows)
     assert page.index("~ a; ~ b") < page.index("enough")
@@ -83,7 +83,7 @@ def test_unhealthy_rows_come_first_with_what_to_do() -> None:
     assert "repairs" not in status_page(StatusReport("acme", NOW), rows)
 
 
-def test_versions_name_what_runs_what_should_and_what_is_newer(status: str) -> None:
+def test_versions_show_the_actual_the_desired_and_the_newest_one(status: str) -> None:
     for version in ("v0.165.15", "v0.165.16", "17.12"):
         assert version in status
 

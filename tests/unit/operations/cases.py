@@ -35,7 +35,7 @@ class Case:
 
 
 class Cases(NamedTuple):
-    """The four cases of an operation; a sentence in place of a case says why it can't exist."""
+    """The four cases of an operation; a sentence gives the reason why its case can't exist."""
 
     up_to_date: Case | str
     differs: Case | str

@@ -49,7 +49,7 @@ top==4.0 \\
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the files of a release of the last commit."""
+    """The files of a release of the last commit."""
     if not (REPOSITORY / ".git").exists():
         pytest.skip("this directory is not a git checkout, and has no commit to build")
     output = tmp_path_factory.mktemp("first")

@@ -47,7 +47,7 @@ def test_keys_with_a_finding_are_not_complete() -> None:
         assert not Keys().process([line]).is_complete
 
 
-def test_the_state_of_backups_is_read_in_one_look() -> None:
+def test_the_state_of_backups_is_read_in_one_query() -> None:
     folder = "/etc/infisical/backup"
     asked = backup.backup_question(
         schedules=["daily", "every now"],
@@ -107,7 +107,7 @@ def test_each_drift_of_a_container_is_named(
     assert fact in reason
 
 
-def test_the_deployed_stack_is_read_in_one_look() -> None:
+def test_the_deployed_stack_is_read_in_one_query() -> None:
     asked = deployment_question(compose="services: {}", images=["infisical:1", "postgres:17"])
     upgrade = [
         "database",

@@ -1,4 +1,4 @@
-"""A kind of ingress is a class of its own: nothing else has to know its name."""
+"""Test that a kind of ingress is one class, and that no other code needs its name."""
 
 import re
 from collections.abc import Mapping
@@ -87,7 +87,7 @@ def test_ingress_of_an_unknown_kind_is_unknown(services: dict[str, Any]) -> None
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_version_that_is_checked_is_connected_to_its_databases_only(kind: str) -> None:
-    """No mail, no webhook and no license server is reached: that network leads nowhere else."""
+    """It reaches no mail server, webhook or license server, because its network is internal."""
     text = compose_file(settings_of(ingress=kind), _MACHINE)
     closed, expected = yaml.safe_load(isolate(text)), yaml.safe_load(text)
     infisical = expected["services"]["infisical"]
@@ -123,7 +123,7 @@ def test_the_infisical_of_an_earlier_release_is_not_in_the_network_of_traefik() 
     assert closed["services"]["infisical"] == {"networks": ["databases"]}
 
 
-def test_host_checks_are_chosen_by_what_a_kind_has(settings: Settings) -> None:
+def test_host_checks_are_chosen_by_the_properties_of_a_kind(settings: Settings) -> None:
     here = Path("tests/host").resolve()
     left_out = {each.name for each in here.iterdir() if is_left_out(each, settings)}
     assert left_out == {"cluster", "test_caddy_outside.py", "test_engine.py"}
@@ -143,7 +143,7 @@ def test_host_checks_are_chosen_by_what_a_kind_has(settings: Settings) -> None:
         ),
     ],
 )
-def test_each_kind_leaves_out_the_host_checks_that_say_nothing_of_it(
+def test_each_kind_leaves_out_the_host_checks_that_do_not_apply(
     kind: str, left_out: set[str]
 ) -> None:
     chosen, here = settings_of(ingress=kind), Path("tests/host").resolve()

@@ -60,13 +60,13 @@ def _path(expression: str) -> Path:
         ("((a as A) as T).b", ("a", "b")),
         ("(a satisfies T).b", ("a", "b")),
         ("(<T>a).b", ("a", "b")),
-        # Of another expression only the last names are known.
+        # Of any other expression only the last names are known.
         ("f().a.b", ("", "a", "b")),
         ("[1].a", ("", "a")),
         ("(await ready).a", ("", "a")),
         ("(await f()()).a", ("", "a")),
         ("new.target.a", ("", "a")),
-        # Modules, and what functions of a loader return.
+        # Modules, and the values that functions of a loader return.
         ("require('node:process').env", ("process", "env")),
         ("require('util')", ("util",)),
         ("require(/* my */ './own.js').a", ("<./own.js>", "a")),

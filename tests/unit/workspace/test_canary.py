@@ -23,7 +23,7 @@ _ALL = (
 
 
 class Server(FakeInfisical):
-    """An Infisical in memory whose one project is the canary's, with a secret of somebody else."""
+    """An Infisical in memory with only the canary's project, with a secret of somebody else."""
 
     shows_values = True
 

@@ -81,7 +81,7 @@ def _step_of_job(sees: str, text: str) -> Step:
     ],
 )
 def test_a_jobs_variables_name_the_environment_that_it_reads(sees: str, named: str) -> None:
-    """A release before wrote `ci`, which is no environment; the client secret stays."""
+    """An earlier release wrote `ci`, which is no environment; the client secret stays."""
     step = _step_of_job(sees, render(_OF_A_JOB))
     assert (step.creates, step.orphans, step.completes) == (False, (), True)
     assert step.held is not None

@@ -47,13 +47,13 @@ def _workspace(
     st.lists(_FOLDER, max_size=4, unique=True),
     st.lists(_WORD, min_size=1, max_size=3, unique_by=str.title),
 )
-def test_no_two_projects_have_one_slug_and_each_is_one_that_infisical_takes(
+def test_each_project_has_a_slug_of_its_own_that_infisical_accepts(
     services: list[str], shared: list[str], environments: list[str]
 ) -> None:
     every = {name: {"folder": f"/{number}-own"} for number, name in enumerate(services)}
     try:
         desired = _workspace(every, shared, tuple(environments))
-    except UserError:  # such as two services whose identities would have one name
+    except UserError:  # such as two services with the same name of their identities
         return
     slugs = slugs_of(desired)
     assert len(slugs) == (len(services) + len(shared)) * len(environments)
@@ -133,7 +133,7 @@ def test_the_empty_state_lacks_every_project_and_its_content() -> None:
     assert empty_state(whole) == Actual("")
 
 
-def test_projects_that_the_file_no_longer_names_are_found_and_those_that_runs_made() -> None:
+def test_projects_that_left_the_file_are_found_and_marked_if_runs_made_them() -> None:
     ours, theirs = Memory(project="1", made=frozenset({"1"})), Memory(project="2")
     goal = _goal({}, Memory(parts={"gone.live": ours, "other.live": theirs}))
     found = find_unnamed_parts(goal)

@@ -1,4 +1,4 @@
-"""Test what is said about a license, and why it has no effect."""
+"""Test the description of a license, and the reason why it has no effect."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -21,7 +21,7 @@ from tests.unit.fake_programs import fake_docker, run_with
 from tests.unit.operations.cases import of
 from tests.unit.settings_of import settings_of
 
-# The plan of the real server without a license, as far as it is read.
+# The part that this project reads of the real server's plan without a license.
 _FREE = {"slug": None, "tier": -1, "auditLogs": False, "groups": False, "secretVersioning": True}
 _CONTAINER = "aa infisical/infisical / Up 2 hours (healthy)\n"
 _KEY = "QVHK-FAKE-KEY"

@@ -60,7 +60,7 @@ def _person(server: FakeInfisical) -> None:
     server.persons.append({"id": "eve", "user": user, "roles": [{"role": "viewer", **_FOR_EVER}]})
 
 
-# Objects that others made, or that this project made and no file names any more.
+# Objects that others made, or that this project made and the file does not name.
 _STRANGERS: dict[str, Drift] = {
     "identity of a name of ours": lambda server: _identity(server, "theirs", "backend-staging"),
     "identity that somebody else marked": lambda server: _identity(
@@ -133,7 +133,7 @@ def _spoil(server: FakeInfisical, drifts: Iterable[str], strangers: Iterable[str
         _STRANGERS[stranger](server)
 
 
-# Mostly the default, whose privileges give the drifts more to change.
+# Mostly the default isolation, because drifts can change its privileges too.
 _ISOLATIONS: st.SearchStrategy[Isolation] = st.sampled_from(["privilege", "privilege", "viewer"])
 
 

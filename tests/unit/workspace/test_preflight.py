@@ -226,7 +226,7 @@ def test_keys_without_dependants_are_made() -> None:
 
 @pytest.fixture
 def run(monkeypatch: pytest.MonkeyPatch) -> Journal:
-    """The journal of a host's run, which a command of this project shows."""
+    """The journal of a run whose output a command of this project reads."""
     made = Journal(is_read=True)
     monkeypatch.setattr(journal, "current", lambda: made)
     return made
@@ -335,7 +335,7 @@ def test_a_bare_host_is_refused_if_its_ports_are_taken(run: Journal) -> None:
     assert run.blocked_parts == []
 
 
-# By name, what the host finds; it knows no other names.
+# The addresses that the host finds, by name; it finds no other name.
 _FOUND = {
     "git.internal": ["10.9.0.7"],
     "otel.internal": ["203.0.113.7", "fd00::8"],
@@ -350,7 +350,7 @@ _PROXY = {"outbound_proxy": "http://proxy.internal:3128"}
 
 @pytest.fixture
 def look_up(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
-    """Return a function that looks the names of settings up, and returns these names."""
+    """Return a function that looks up the names in settings, and returns these names."""
     asked: list[str] = []
 
     def get_fact(fact: type, names: list[str]) -> dict[str, list[str]]:
@@ -391,9 +391,9 @@ def test_a_name_with_a_private_address_that_is_not_listed_is_refused(
         (_LICENSE, ["license.internal"]),
         (_GITLAB | {"internal_networks": ("10.9.0.0/16",)}, ["git.internal"]),
         ({"license_key": "online"}, ["portal.infisical.com"]),
-        # The proxy finds their addresses.
+        # The proxy resolves their names.
         (_PROXY | _GITLAB, []),
-        # Nothing keeps Infisical from public and private addresses but itself.
+        # The firewall keeps Infisical from no address; only Infisical itself refuses some.
         (_GITLAB | {"internal_networks": ()}, []),
     ],
 )

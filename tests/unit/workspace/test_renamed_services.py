@@ -185,7 +185,7 @@ def test_a_rename_is_noted_with_the_steps_that_follow(deployment: RememberingDep
     assert _rename_notes(deployment, UNSAID) == []
 
 
-def test_an_apply_that_moves_the_files_notes_that_renamed_from_can_be_removed(
+def test_an_apply_that_moves_the_files_reports_that_renamed_from_can_be_removed(
     deployment: RememberingDeployment,
 ) -> None:
     actual = read(deployment.client, deployment.reach(API))

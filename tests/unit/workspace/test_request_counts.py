@@ -18,7 +18,7 @@ _LIMITS = {"reads": 60, "writes": 200, "secrets": 40}
 
 
 class _Counting(Deployment):
-    """A deployment of many services that keeps what would be announced, and waits for nothing."""
+    """A deployment of many services that keeps the announcements, and never waits."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ _GIVEN_BACK = f"~ person {_BEN}: permissions → {BEN}"
 
 
 class _Deployment(PeopleDeployment):
-    """A deployment in which the second factors are known, at first that nobody has one."""
+    """A deployment with known second factors; at first nobody has one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class _Deployment(PeopleDeployment):
         return replace(super().reach(text), factors=self.known)
 
     def settle(self, text: str = PEOPLE) -> list[str]:
-        """Converge, and return the changes without the reason of those that take access."""
+        """Converge, and return the changes, without the reasons of those that remove access."""
         return [each.partition(", because ")[0] for each in super().settle(text)]
 
     def notes(self, text: str) -> list[str]:
@@ -146,7 +146,7 @@ def test_an_open_invitation_needs_no_second_factor(deployment: _Deployment) -> N
 
 
 def test_unknown_second_factors_change_nothing(deployment: _Deployment) -> None:
-    """As at a URL: nobody's access is taken there, nor given back to those who lost it."""
+    """As at a URL, where no access is removed, and none is given back to those who lost it."""
     deployment.day = date(2027, 1, 15)
     deployment.is_seen = False
     assert deployment.settle(_RULE) == []

@@ -35,7 +35,7 @@ _ALL = ["email", "google", "github", "gitlab", "saml", "ldap", "oidc"]
 
 
 class _Server:
-    """An Infisical with logins: what it was asked, and the state that follows."""
+    """An Infisical with logins: the requests that it got, and the resulting state."""
 
     def __init__(self) -> None:
         self.methods: list[str] | None = None
@@ -250,7 +250,7 @@ def test_methods_are_compared_with_the_server(
 
 @pytest.fixture
 def running(server: _Server, monkeypatch: pytest.MonkeyPatch) -> _Server:
-    """A server without logins in its settings any more, which were deployed before."""
+    """A server whose deployed logins have been removed from the settings."""
     monkeypatch.setattr(session, "answers", lambda _: True)
     monkeypatch.setattr(journal, "part_will_change", lambda part: False)
     monkeypatch.setattr(sign_in, "look", lambda _: DeployedInfisical())

@@ -11,7 +11,7 @@ from tests.unit.workspace_file import DELIVERED, HEAD
 DOKPLOY = DELIVERED + "      production: {dokploy: "
 FILE = DELIVERED + "      production: {file: "
 
-# By text, the place of the mistake, and a fact in its sentence.
+# For each text, the place of the mistake, and a fact in the error.
 MISTAKES = {
     HEAD + "client_secret_ttl: 3600": ("line 6, client_secret_ttl", "from 86400 (a day)"),
     DELIVERED + "      prod: {file: {host: a, path: /b}}": (
