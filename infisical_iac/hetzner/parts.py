@@ -1,4 +1,4 @@
-"""The parts that a server is made with: SSH keys, group, network, addresses and volume."""
+"""The resources that a server needs: SSH keys, group, network, addresses and volume."""
 
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -248,7 +248,7 @@ def _reverse_name(address: BoundPrimaryIP) -> str:
 
 
 def host_address(address: BoundPrimaryIP) -> str:
-    """Return the host's address; of an IPv6 network, a server has the first one."""
+    """Return the host's address; in an IPv6 network, that is the first one."""
     if address.type == "ipv4":
         return str(address.ip)
     return str(ip_network(str(address.ip))[1])

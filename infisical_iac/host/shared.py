@@ -16,7 +16,7 @@ from infisical_iac.host.model import MachineState
 AUTO = "auto"
 WINDOW = "Sun *-*-* 05:00:00"
 
-# By setting, what `auto` stands for on a host of Infisical's own, and on a shared one.
+# By setting, the meanings of `auto` on a host of Infisical's own, and on a shared one.
 OWN = {"hardening": "on", "firewall": "on", "fail2ban": "on", "maintenance_window": WINDOW}
 SHARED = {"hardening": "off", "firewall": "off", "fail2ban": "off", "maintenance_window": ""}
 MANAGED = tuple(OWN)

@@ -81,10 +81,12 @@ class Site:
         """Raise Refused if the hosts' kernels lack what the settings need."""
 
     def reload_engine(self, config: File, single: File) -> bool:
-        """Have the engine of a single host read the new configuration without a restart.
+        """Have an engine that still runs as on a single host read `config` without a restart.
 
-        The engine of a single host has the configuration `single`.
         Called before the engine is configured. Returns whether it has done so.
+
+        Args:
+            single: the configuration of an engine on a single host.
         """
         return False
 
@@ -123,8 +125,8 @@ class Known:
     def is_restrained(self) -> bool:
         """Return whether the firewall alone keeps Infisical from private addresses.
 
-        The deployed Infisical calls them, and no setting allows any: it refuses them itself once
-        the stack has been changed.
+        True if no setting allows private addresses, but the deployed Infisical calls some. Once the
+        stack has been changed, Infisical refuses them itself.
         """
         return self.machine.calls_private and not self.settings.instance.internal_networks
 

@@ -24,7 +24,7 @@ class LoginProvider:
         page: the address that the sign-in page leads to.
         token: the address at which a client and its secret are checked.
         servers: the addresses that Infisical itself asks.
-        secret: the pattern of its client secrets, which are no client ids.
+        secret: the pattern of its client secrets, which no client id matches.
     """
 
     title: str
@@ -80,7 +80,7 @@ def client_secret_of(provider: Provider) -> str:
 
 
 def _check_client_id(value: str) -> str:
-    # The value stays out of the sentence: it may be the secret.
+    # The message does not show the value: it may be the secret.
     if any(re.fullmatch(each.secret, value) for each in PROVIDERS.values()):
         raise ValueError(
             "looks like the client secret; write the client id, and make a new secret at the "
@@ -178,7 +178,7 @@ def callback_address(provider: Provider, site_url: str) -> str:
 
 
 def describe_callbacks(logins: Logins, site_url: str) -> list[str]:
-    """Return a sentence for each provider on the callback that has to be entered there."""
+    """Return a sentence for each provider, with the callback to enter there."""
     return [
         f"{logins.place_of(each)} must have the callback {callback_address(each, site_url)}: enter "
         "it in the application with your client id, before anybody logs in there"
@@ -189,7 +189,7 @@ def describe_callbacks(logins: Logins, site_url: str) -> list[str]:
 def describe_new_callbacks(
     logins: Logins, site_url: str, deployed: Mapping[str, str]
 ) -> Iterator[str]:
-    """Yield such sentences for providers that are new, have another client, or another callback.
+    """Yield such a sentence for each provider that is new or has another client or callback.
 
     Args:
         deployed: the variables of the deployed Infisical; empty before the first deploy.

@@ -38,9 +38,9 @@ def prove(settings: Settings, to: str = "", password: str = "") -> None:
     """Log in to the mail server from the current host; with `to`, send a mail there.
 
     Args:
-        to: the recipient of a test mail; empty to send none, and only to ask whether the server
-            accepts the administrator as a recipient.
-        password: another password than the host's, or the one given to this run.
+        to: the recipient of a test mail. If empty, none is sent; the test only checks that the
+            server accepts the administrator as a recipient.
+        password: a password to use instead of the host's or the one given to this run.
 
     Raises RunFailed with the server's reason and the remedy.
     """

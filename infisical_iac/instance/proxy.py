@@ -14,7 +14,7 @@ from infisical_iac.instance import given, proof
 from infisical_iac.instance.network import PROXY_PASSWORD, ProxyAddress
 from infisical_iac.instance.settings import GivenSecret
 
-# No DNS server knows this name (RFC 2606): asking for it proves the login, and reaches nobody.
+# This name is in no DNS (RFC 2606): a request for it proves the login, and reaches nobody.
 NOBODY = "infisical-iac.invalid:443"
 # The answers of a web server to the method CONNECT, which it does not know.
 _NO_PROXY = (400, 405, 501)
@@ -60,7 +60,7 @@ def prove(settings: Settings, password: str = "") -> None:
     """Ask the proxy for tunnels from the current host, and close them again.
 
     Args:
-        password: another password than the host's, or the one given to this run.
+        password: a password to use instead of the host's or the one given to this run.
 
     Raises RunFailed with the reason and the remedy.
     """
@@ -139,7 +139,7 @@ def describe_failure(proxy: ProxyAddress, step: str, reason: str) -> str:
 
 
 def describe(proxy: ProxyAddress, answer: TunnelAnswer) -> str:
-    """Return a sentence on an answer with which the proxy is of no use; empty for a tunnel."""
+    """Return a sentence on an answer without a tunnel; empty for one with a tunnel."""
     what = f"setting 'outbound_proxy': {proxy.place}"
     reason = answer.reason.rstrip(".")
     shown = f"{answer.status} {reason}".rstrip()
