@@ -286,13 +286,13 @@ class LoaderDetection:
 
         Evidence is taken in this order, and the first one decides:
 
-        1. what names this very file
+        1. a file that names this very file
         2. the packages of the nearest directory above it that has a loader
         3. a compose file next to it
-        4. if there is none of these, packages below
+        4. without any of these, the packages below it
 
-        The grammars of the others are plausible too, and all grammars are if nothing is certain.
-        Where the releases of the program differ, the grammar is that of the release that the
+        The grammars of the other evidence are plausible too; without certain evidence, all grammars
+        are. If the releases of a program differ, the grammar is that of the release that the
         service runs, and those of other releases that it may run are plausible too.
         """
         inside = path.removesuffix(posixpath.basename(path))
