@@ -91,7 +91,7 @@ def _config(known: Known) -> File:
 
 
 def questions(known: Known) -> Iterator[Question[Any]]:
-    """Yield what the step asks the agent on a host that is up to date."""
+    """Yield the step's questions to the agent on an up-to-date host."""
     if not_ours(known.settings, known.machine):
         return
     source = known.settings.host.docker_source

@@ -337,7 +337,7 @@ def _load(text: str, before: str) -> None:
 
 
 def questions(known: Known) -> Iterator[Question[FirewallState]]:
-    """Yield the step's question, for an Infisical that calls only the services of the settings."""
+    """Yield the step's question to the agent, for an Infisical that matches the settings."""
     if known.settings.host.firewall == "off":
         yield _question(EMPTY, _OWN)
         return

@@ -104,7 +104,7 @@ def ssh_server(*, is_sole_manager: bool, arguments: Mapping[str, Any]) -> Comman
 def decide_sshd(
     there: HardeningState, *, method: str, by_sudo: bool, is_sole_manager: bool
 ) -> Commands:
-    """Decide how to change sshd, by the actual state `there` and how this run logged in.
+    """Decide how to change sshd, by the actual state `there` and this run's login.
 
     The arguments are those of `root_may_log_in`. Raises Refused as `ssh_server` does.
     """
@@ -374,7 +374,7 @@ def programs(settings: Settings, turn: int | None) -> Iterator[File]:
 
 
 def questions(known: Known) -> Iterator[Question[HardeningState]]:
-    """Yield what the step asks the agent."""
+    """Yield the step's questions to the agent."""
     yield hardening_question(**_arguments(known))
 
 

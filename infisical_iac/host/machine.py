@@ -82,7 +82,7 @@ true
 
 
 class HostAddresses(Fact[dict[str, list[str]]]):
-    """Read the addresses that the host finds of names; none of an unknown one."""
+    """Read the addresses to which the host resolves names; none for an unknown name."""
 
     def command(self, names: list[str]) -> str:
         # The second column has one line a kind of socket.

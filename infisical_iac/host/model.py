@@ -39,7 +39,7 @@ class MachineState:
     """The host's distribution, architecture, privileges and free space.
 
     Attributes:
-        free_disk_gb: what Docker's file system has left.
+        free_disk_gb: the free space of Docker's file system.
         deployed: whether an earlier run got as far as the stack, or the cluster's swarm.
         cloud_init: whether cloud-init still works on the first boot.
         clock: the unit that keeps the time, if that isn't systemd's own.

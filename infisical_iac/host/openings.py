@@ -96,7 +96,7 @@ def egress(
 
 
 def services_of(deployed: DeployedInfisical) -> frozenset[tuple[str, int]]:
-    """Return the services that a deployed Infisical calls, as Egress has them."""
+    """Return the services that a deployed Infisical calls, in the form of `Egress.services`."""
     return frozenset(_list_services(deployed.services, deployed.addresses))
 
 
@@ -152,7 +152,7 @@ def refuse_unreached(settings: Settings, addresses: Mapping[str, Iterable[str]])
     """Raise SettingsError for a server whose private address `internal_networks` lacks.
 
     Args:
-        addresses: those of `direct_names`, as the host finds them.
+        addresses: the addresses to which the host resolves the `direct_names`.
     """
     private = [ip_network(each) for each in (*PRIVATE4, *PRIVATE6)]
     allowed = [ip_network(each) for each in settings.instance.internal_networks]

@@ -74,7 +74,7 @@ class Site:
         return None
 
     def has_begun(self, machine: MachineState) -> bool:
-        """Return whether something is deployed already, so that a run repairs what it can."""
+        """Return whether a deployment exists, which a run then repairs as far as possible."""
         return machine.deployed
 
     def refuse_unfit(self) -> None:

@@ -297,7 +297,7 @@ def refuse_without_key(method: str, *, authorized: bool) -> None:
     """Raise Refused if the person who deploys could not log in again without a password.
 
     Args:
-        method: how this run logged in, as RFC 4252 calls it; empty on the machine itself.
+        method: this run's authentication method, as RFC 4252 names it; empty on the machine itself.
         authorized: whether anybody has a key to log in with; only matters on the machine itself.
     """
     remedy = "or set hardening to 'off'"

@@ -281,7 +281,7 @@ _STOP_DOCKER = (
 
 
 def questions(known: Known) -> Iterator[Question[DataVolume]]:
-    """Yield what the step asks the agent."""
+    """Yield the step's questions to the agent."""
     if device := known.settings.host.data_volume:
         yield _question(device)
 

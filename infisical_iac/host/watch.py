@@ -30,7 +30,7 @@ from infisical_iac.host.site import Known
 
 @dataclass(frozen=True)
 class WatchState:
-    """The files by path, the units by name, and what fail2ban does.
+    """The files by path, the units by name, and the state of fail2ban.
 
     Attributes:
         jails: the names of the active jails.
@@ -212,7 +212,7 @@ def bans(settings: Settings) -> Iterator[File]:
 
 
 def questions(known: Known) -> Iterator[Question[WatchState]]:
-    """Yield what the step asks the agent."""
+    """Yield the step's questions to the agent."""
     yield _question([*rotation(known.settings)], [*bans(known.settings)])
 
 

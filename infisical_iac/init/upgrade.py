@@ -21,7 +21,7 @@ _VERSION = "schema_version"
 
 
 class Upgraded(NamedTuple):
-    """The new text of a file, and sentences on what is left to do by hand."""
+    """The new text of a file, and sentences on the changes left to do by hand."""
 
     text: str
     notes: tuple[str, ...] = ()

@@ -23,7 +23,7 @@ class LoginProvider:
         title: its name, as people write it.
         page: the address that the sign-in page leads to.
         token: the address at which a client and its secret are checked.
-        servers: the addresses that Infisical itself asks.
+        servers: the addresses that Infisical itself calls.
         secret: the pattern of its client secrets, which no client id matches.
     """
 

@@ -13,7 +13,7 @@ from infisical_iac.instance.settings import MAIL_PASSWORD, VARIABLES, GivenSecre
 
 @planned_operation
 def login(settings: Settings) -> Commands:
-    """Prove the login at the mail server, unless the running Infisical has the same one.
+    """Prove the login at the mail server, unless the running Infisical already uses it.
 
     Nothing is sent. Raises RunFailed with the server's reason and the remedy; the containers stay
     as they are then.
@@ -51,7 +51,7 @@ def prove(settings: Settings, to: str = "", password: str = "") -> None:
 def try_login(settings: Settings, to: str = "", password: str = "") -> str:
     """Return why the mail server can't be used, with the remedy; empty if it can.
 
-    Arguments as of `prove`. Raises CommandFailed if the host can't try it.
+    Arguments as for `prove`. Raises CommandFailed if the host can't run the test.
     """
     smtp = settings.instance.smtp
     assert smtp is not None

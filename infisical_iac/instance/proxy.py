@@ -36,7 +36,7 @@ class TunnelAnswer:
 
 @planned_operation
 def answering(settings: Settings) -> Commands:
-    """Ask the proxy for tunnels, unless the running Infisical has the same one.
+    """Test that the proxy opens tunnels, unless the running Infisical already uses it.
 
     Raises RunFailed with the reason and the remedy; the containers stay as they are then.
     """
@@ -47,7 +47,7 @@ def answering(settings: Settings) -> Commands:
 
 
 def decide(settings: Settings, proxy: ProxyAddress, deployed: DeployedInfisical) -> Commands:
-    """Decide whether to ask the proxy, by the Infisical that is deployed."""
+    """Decide whether to test the proxy, by the Infisical that is deployed."""
     direct = proxy.variables(settings.instance.no_proxy)["NO_PROXY"]
     desired = {"HTTPS_PROXY": proxy.url(), "NO_PROXY": direct}
     if proof.is_deployed(settings, deployed, desired, password_of(settings), by_tls=False):
@@ -57,7 +57,7 @@ def decide(settings: Settings, proxy: ProxyAddress, deployed: DeployedInfisical)
 
 
 def prove(settings: Settings, password: str = "") -> None:
-    """Ask the proxy for tunnels from the current host, and close them again.
+    """Open tunnels through the proxy from the current host, and close them again.
 
     Args:
         password: a password to use instead of the host's or the one given to this run.
@@ -71,7 +71,7 @@ def prove(settings: Settings, password: str = "") -> None:
 def find_trouble(settings: Settings, password: str = "") -> str:
     """Return why Infisical can't use the proxy, with the remedy; empty if it can.
 
-    Arguments as of `prove`. Raises CommandFailed if the host can't ask it.
+    Arguments as for `prove`. Raises CommandFailed if the host can't run the test.
     """
     proxy = settings.instance.proxy
     assert proxy is not None

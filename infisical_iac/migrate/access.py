@@ -49,7 +49,7 @@ class MovedAccess:
     Attributes:
         problems: sentences on members that read too much or too little, or could not be checked.
         readers: the members of the projects, as data for JSON.
-        notes: sentences on what could not be checked.
+        notes: sentences on checks that were impossible.
         is_checked: whether the members of the projects could be listed.
     """
 

@@ -184,7 +184,7 @@ def prepare(
     policy: Policy,
     today: date,
 ) -> Work:
-    """Decide what to write.
+    """Return the folders to create, the requests to send, and each secret's state after them.
 
     Args:
         layout: the projects that hold the secrets.
@@ -298,7 +298,7 @@ class Pending:
         self._write({**self._since, **{self._name_of(layout, each): at for each in secrets}})
 
     def forget(self, layout: Layout, secrets: Iterable[Secret]) -> None:
-        """Remove the records of secrets that Infisical has by now, as they were approved."""
+        """Remove the records of secrets that Infisical has after their approval."""
         gone = {self._name_of(layout, each) for each in secrets}
         if not gone.isdisjoint(self._since):
             self._write({each: at for each, at in self._since.items() if each not in gone})

@@ -146,7 +146,7 @@ def deleted_directories(plan: MigrationPlan, directory: Path) -> list[Path]:
     """Return the absolute directories of files that had stored keys and no longer exist.
 
     Args:
-        directory: the plan's own, which its root is relative to.
+        directory: the plan's directory, to which its root is relative.
     """
     files = {_file(plan, directory, each): each for each in plan.sources if each.stored_keys}
     return [file.parent for file, each in files.items() if each.deleted or not _exists(file)]
@@ -156,7 +156,7 @@ def moved_names(plan: MigrationPlan, directory: Path) -> set[Name]:
     """Return the secrets of the plan's files that were migrated and no longer exist.
 
     Args:
-        directory: the plan's own, which its root is relative to.
+        directory: the plan's directory, to which its root is relative.
     """
     return {
         Name(*each.target, key)
@@ -170,7 +170,7 @@ def rebase(plan: MigrationPlan, directory: Path, root: Path) -> MigrationPlan:
     """Return the plan with paths relative to another root; files outside of it are left out.
 
     Args:
-        directory: the plan's own, which its root is relative to.
+        directory: the plan's directory, to which its root is relative.
     """
     files = [(_file(plan, directory, each), each) for each in plan.sources]
     sources = tuple(
@@ -186,7 +186,7 @@ def find_unplanned(plan: MigrationPlan, directory: Path, planned: Collection[Pat
     """Return the paths of existing files with stored keys that are not planned again.
 
     Args:
-        directory: the plan's own, which its root is relative to.
+        directory: the plan's directory, to which its root is relative.
         planned: the absolute paths of the planned files.
     """
     files = [_file(plan, directory, each) for each in plan.sources if _is_present(each)]

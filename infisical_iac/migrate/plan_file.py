@@ -98,7 +98,7 @@ PLAN_FILE = "migration.yaml"
 FileDecision = Literal["store", "skip", "undecided"]
 Decision = Literal["store", "store-resolved", "store-literal", "skip", "undecided"]
 
-# In C, where the library is there: a plan has a line for every key.
+# The faster loader in C, if it is installed: a plan has a line for every key.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SCHEMA = Schema(releases=("0.1.0",))
 _HEAD = """\

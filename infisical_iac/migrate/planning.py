@@ -428,7 +428,7 @@ def find_left_out(plan: MigrationPlan, directory: Path) -> frozenset[Path]:
     """Return the personal files that a plan skips; the other files are read without them.
 
     Args:
-        directory: the plan's own, which its root is relative to.
+        directory: the plan's directory, to which its root is relative.
     """
     return frozenset(
         Path(os.path.abspath(directory / plan.root / each.path))

@@ -283,7 +283,7 @@ def with_stored(known: KnownValues, stored: Mapping[Name, Stored], key: bytes) -
 
 
 def in_env_files(env_files: Sequence[Path], grammar: str) -> dict[str, str]:
-    """Return the values of files by file and name. Raises UserError for what can't be read."""
+    """Return the values of files by file and name. Raises UserError for an unreadable one."""
     if grammar not in GRAMMARS:
         names = ", ".join(GRAMMARS)
         raise UserError(f"{grammar} is not a grammar: name one of {names}", code="error.no_grammar")

@@ -419,7 +419,7 @@ def _count_overrides(source: Source, sources: Iterable[Source]) -> int:
 
 
 def _describe_skip(source: Source, shared: Set[str]) -> str:
-    """Return a sentence on what a service lacks without a personal file; "" if it lacks nothing.
+    """Return a sentence on the keys that a service lacks without a personal file; "" for none.
 
     Args:
         shared: the keys of shared files that go to the same place.

@@ -244,7 +244,7 @@ def readers(
 
 
 def merge(found: Iterable[Reader]) -> list[Reader]:
-    """Return one reader for each member of several projects, with all that it reads there."""
+    """Return one reader for each member of several projects, with all secrets that it reads."""
     merged: dict[tuple[str, str], Reader] = {}
     for each in found:
         key = (each.member.kind, each.member.id or each.member.name)

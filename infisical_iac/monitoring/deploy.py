@@ -72,7 +72,7 @@ def timer(known: Known) -> Commands:
 def _question(known: Known) -> Question[MonitorState]:
     paths = question(states, paths=[CONFIG, *_UNITS, DIRECTORY, COLLECTED])
     if known.settings.monitoring.monitoring == "off":
-        # Nothing else is asked about a host without the monitor.
+        # A host without the monitor needs no other question.
         return together(MonitorState, paths)
     return together(MonitorState, paths, units.question_for([_TIMER, _SERVICE]))
 
@@ -195,7 +195,7 @@ def _mail(settings: Settings) -> dict[str, Any] | None:
 
 
 def questions(known: Known) -> Iterator[Question[MonitorState]]:
-    """Yield what the step asks the agent."""
+    """Yield the step's questions to the agent."""
     yield _question(known)
 
 

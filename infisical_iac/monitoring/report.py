@@ -33,7 +33,7 @@ _RUNS, _CHANGES_OF_A_RUN = 12, 8
 _BACKUP_DAYS, _DRILL_DAYS = 90, 365
 _LEAST_DAYS = 14
 
-# For rows whose text names no command.
+# The remedies for rows whose text names no command.
 _REMEDIES = {
     "Docker": "`systemctl status docker` on the host says why; `infisical-iac apply` starts it",
     "Disk": "`infisical-iac verify` and `df` on the host show what fills it",

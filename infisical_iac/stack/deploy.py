@@ -24,7 +24,7 @@ from infisical_iac.stack.ingress import configuration, question_for, served_cert
 
 
 def questions(known: Known) -> Iterator[Question[Any]]:
-    """Yield what the steps of keys and ingress ask the agent on a host that is up to date."""
+    """Yield the questions of the steps of keys and ingress to the agent on an up-to-date host."""
     settings = known.settings
     if known.leads:
         yield fact_question(keys.Keys, more=keys.more_of(settings))
@@ -119,7 +119,7 @@ class HostRemoval:
         return cls(host.name, address="" if address == host.name else address)
 
     def list_deployed(self) -> str:
-        """Return what is deployed, one line each."""
+        """Return the deployed parts, one per line."""
         return run(script("destroy", "inspect"), doing="list what is deployed")
 
     def back_up(self, directory: str) -> str:

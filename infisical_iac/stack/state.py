@@ -1,4 +1,4 @@
-"""Read the state of the Compose project, and what a change of its version depends on."""
+"""Read the state of the Compose project, and the state that a change of its version needs."""
 
 import re
 import shlex
