@@ -303,7 +303,7 @@ def public_addresses(balancer: BoundLoadBalancer) -> dict[str, str]:
 class DnsRecords(SharedResource):
     """The address records in the zone: of the balancer if there is one, else of all servers.
 
-    Existing records stay as they are until the balancer finds a node healthy.
+    Existing records stay unchanged until the balancer finds a healthy node.
     """
 
     collection, made, deleted = "rrsets", 110, 10

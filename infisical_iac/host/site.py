@@ -30,7 +30,7 @@ class Site:
         machine: MachineState,
         check: Callable[["Site"], None] | None,
     ) -> Self:
-        """Return the site, for a deploy that has read the machine's state. Raises a UserError.
+        """Return the site for a deploy, which has read the machine's state. Raises a UserError.
 
         Args:
             check: raises a UserError if a migration between topologies can't use this site; None

@@ -43,7 +43,7 @@ class VolumeState:
         mounted: the UUID of the mounted file system, empty if none is mounted.
         bound: those of the directories that are on the volume.
         docker_volumes: Docker's volumes on the host's own disk.
-        larger: the sizes of file system and device in MiB, if the device is larger by now.
+        larger: the sizes of file system and device in MiB, if the device is the larger one.
     """
 
     present: bool = False

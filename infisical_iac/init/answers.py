@@ -57,7 +57,7 @@ class Answers:
 
     Attributes:
         ssh_public_key: the file of a public key, for a server that will be made at Hetzner Cloud.
-        site_url: empty for the default, with which Infisical is reached through an SSH tunnel.
+        site_url: empty for the default, an Infisical behind an SSH tunnel.
         project: the name of the project; empty for the organization's.
         group: the name of the inventory and of the file of its settings.
         backup: a second target for backups; None for the default on the host's own disk only.

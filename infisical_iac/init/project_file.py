@@ -222,7 +222,7 @@ def _render(entry: dict[str, Any] | list[Any], column: int, step: int = _STEP) -
 
 
 def _round_trip(text: str, key: str, entry: dict[str, Any] | list[Any]) -> str:
-    """Return the text as ruamel.yaml writes it with the entry; unchanged lines stay as they are."""
+    """Return the text with the entry, written by ruamel.yaml; other lines stay unchanged."""
 
     def write(change: Callable[[Any], None]) -> list[str]:
         document = YAML()

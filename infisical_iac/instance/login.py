@@ -160,20 +160,20 @@ class Logins(SettingsModel):
         return found
 
     def provider(self, name: Provider) -> LoginProvider:
-        """Return a provider as it is set up: an own GitLab with its addresses."""
+        """Return a provider; a self-hosted GitLab has its own addresses."""
         if name == "gitlab" and self.gitlab:
             return _gitlab_at(self.gitlab.address)
         return PROVIDERS[name]
 
     def place_of(self, provider: Provider) -> str:
-        """Return a provider's name, as people write it; of an own GitLab also the address."""
+        """Return a provider's name for people; for a self-hosted GitLab also its address."""
         if provider == "gitlab" and self.gitlab:
             return f"GitLab at {self.gitlab.address.removeprefix('https://')}"
         return PROVIDERS[provider].title
 
 
 def callback_address(provider: Provider, site_url: str) -> str:
-    """Return the callback: the address to which the provider sends people back after the login."""
+    """Return the callback, the address for the redirect after a login at the provider."""
     return f"{site_url.rstrip('/')}/api/v1/sso/{provider}"
 
 

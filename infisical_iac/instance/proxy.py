@@ -100,7 +100,7 @@ def login_of(settings: Settings, password: str = "") -> dict[str, object] | None
     """Return place, user and password of the proxy for a script on the host; None without one.
 
     Args:
-        password: as of `prove`.
+        password: as for `prove`.
     """
     proxy = settings.instance.proxy
     if proxy is None:

@@ -24,8 +24,9 @@ LOCAL = ".env.local"
 OVERRIDDEN = "overridden"
 """The kind of the finding on a key that is left out: a shared file has another value."""
 PERSONAL_OVERRIDE = "personal-override"
-"""The kind of the finding on a key that only personal files override: the decision on these files
-decides which value is stored.
+"""The kind of the finding on a key that only personal files override.
+
+The decision on these files determines the stored value.
 """
 
 

@@ -16,8 +16,9 @@ from infisical_iac.migrate.findings import is_bootstrap, is_plain, safe_name
 from infisical_iac.migrate.model import FileFinding, Source
 
 PERSONAL_CONFLICT = "personal-conflict"
-"""The kind of the finding on a key that has another value in a personal file only: the decision on
-that file comes first.
+"""The kind of the finding on a key with another value only in a personal file.
+
+The decision on that file comes first.
 """
 KINDS = frozenset(
     {

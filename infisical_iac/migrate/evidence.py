@@ -17,7 +17,7 @@ Text = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Evidence:
-    """A sign in the repository of the loader that reads a file.
+    """A sign in the repository of a file's loader.
 
     Attributes:
         grammar: the loader's grammar, or the nearest to it.

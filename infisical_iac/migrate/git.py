@@ -97,7 +97,10 @@ _LITERAL = "--literal-pathspecs"  # a name such as .env[1] is not a pattern
 
 
 def top(directory: Path) -> Path | None:
-    """Return the top of the working tree of a directory; None if there is none."""
+    """Return the top of the working tree of a directory; None if there is none.
+
+    Raises FileError if git fails for another reason.
+    """
     done = run(directory, "rev-parse", "--show-toplevel")
     if done.returncode == 0:
         return Path(done.stdout.removesuffix("\n")).resolve()

@@ -189,7 +189,7 @@ class Hit:
 
     Attributes:
         label: the label of the value.
-        form: the form in which it is written there.
+        form: the form of the value there.
         kind: the place: a file, the name of a file, or the message of a commit or a tag.
         path: of the file, or of the folder with the file's name; empty if it has none.
         objects: hashes of the objects that have it.

@@ -73,7 +73,7 @@ def evidence_in_code(paths: Iterable[str], places: Set[str], text: Text) -> Code
 
 
 def _node_loader(path: str, text: str) -> tuple[str, str] | None:
-    """Return the function of Node itself with which a file reads `.env` files, if it does."""
+    """Return the function of Node itself by which a file reads `.env` files; None for none."""
     if not any(name in text for _, name in _NODE_LOADERS):
         return None
     names = javascript.Bindings()
@@ -377,7 +377,7 @@ def is_brought_by_us_only(package: str, text: str) -> bool:
 
 
 def _locked_dependencies(text: str) -> Iterator[tuple[str, str]]:
-    """Yield each package, by its name, with the name of each one that it needs."""
+    """Yield the names of each package and of each package that it needs."""
     try:
         packages = json.loads(text)["packages"].items()
         for path, package in packages:

@@ -253,7 +253,7 @@ def make(
 
 
 def common(roots: Iterable[Path]) -> Path:
-    """Return the nearest directory that has all of these directories in it."""
+    """Return the nearest directory that contains all of these directories."""
     return Path(os.path.commonpath([os.path.abspath(each) for each in roots]))
 
 

@@ -142,7 +142,7 @@ _WORDS: tuple[tuple[int, _Letter], ...] = ((8, "Q"), (4, "I"))
 
 @dataclass(frozen=True, order=True)
 class Match:
-    """A value that was found: its label, and the form in which it is written."""
+    """A value that was found, by its label and its form."""
 
     label: str
     form: str

@@ -381,7 +381,7 @@ _NAMED = 10  # keys on one line
 
 
 def _add_outcomes_of_skip(sources: Sequence[Source], moved: Iterable[Name]) -> list[Source]:
-    """Return all sources, with the keys that only a personal file has in the finding on it.
+    """Return all sources; findings on personal files list the keys that no shared file has.
 
     A shared file counts if it goes to the same place, even if it is migrated and deleted.
     """

@@ -207,7 +207,7 @@ def _containers(health: HealthState, settings: Settings) -> Iterator[Row]:
         yield Row(service, f"{version}: {how}", ok)
 
 
-# By name of the change that has closed the edge, the remedy that ends it.
+# The remedy for an unfinished change that keeps the edge closed, by the change's name.
 _ENDING = {
     "restore": "a restore has not ended: `infisical-iac restore --undo` brings the old data back",
     "upgrade": "a change of version has not ended: `infisical-iac apply` proves it, or goes back",
@@ -282,7 +282,7 @@ def monitor(health: HealthState, now: datetime) -> Iterator[Row]:
 
 
 def credentials(health: HealthState, now: datetime) -> Iterator[Row]:
-    """Yield the row on client secrets that expire soon, or on the one that expires first."""
+    """Yield the row on client secrets that expire soon, or else on the first one to expire."""
     terms = sorted(health.credentials.items(), key=lambda each: each[1].ends)
     near = [each for each in terms if each[1].is_near_its_end(now)]
     texts = [f"{name} {until(term, now)}" for name, term in near or terms[:1]]

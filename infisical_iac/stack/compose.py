@@ -241,7 +241,7 @@ def up(timeout: int, without: Collection[str] = (), file: str = COMPOSE_FILE) ->
 def bring_up(without: Collection[str] = (), file: str = COMPOSE_FILE) -> None:
     """Bring the containers to the state of a file on the host. Raises CommandFailed.
 
-    Arguments as of `up`.
+    Arguments as for `up`.
     """
     command = f"FILE={file} {script('stack', 'connections')}"
     seen = run(command, doing="see what the containers are connected to")

@@ -152,7 +152,7 @@ class GivenUp(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """Return the kind of the named thing, as shown to people."""
+        """Return `Docker volume` or `database`, for messages."""
         return "Docker volume" if self.name.startswith(_POSTGRES_VOLUMES) else "database"
 
     @property
