@@ -171,7 +171,7 @@ def refuse_unreached(settings: Settings, addresses: Mapping[str, Iterable[str]])
 def refuse_openings(
     openings: Iterable[Opening], *, client: str, uplinks: Iterable[str], is_in_swarm: bool = False
 ) -> None:
-    """Raise Refused if a firewall with `openings` would end this connection, or do other harm.
+    """Raise Refused if a firewall with `openings` would lock this run out, or do other harm.
 
     Args:
         client: the address of the connection's client as the host sees it, empty without one.

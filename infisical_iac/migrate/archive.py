@@ -52,8 +52,7 @@ def write(
 ) -> None:
     """Write the archive; when this returns, it is on disk and was read back.
 
-    The proof opens it with a new key, which is then discarded, and again with `known` if there are
-    any.
+    It is read back with a new key, which is then discarded, and with the keys `known`, if any.
 
     Args:
         contents: the bytes of each file, by its path in the archive.

@@ -149,7 +149,7 @@ def _last(errors: str) -> str:
 def tracked_paths(root: Path, paths: Iterable[str]) -> set[str]:
     """Return the paths, relative to `root`, that a repository tracks.
 
-    The root may be a repository or within one, may contain several, or none.
+    The root may be a repository, be within one, or contain any number of them.
 
     Raises FileError if git can't list a repository.
     """
