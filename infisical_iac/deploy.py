@@ -1,12 +1,12 @@
-"""The deploy as a table of contents: from a bare host to a running, bootstrapped Infisical.
+"""Deploy Infisical: bring a bare host to a running, bootstrapped instance, step by step.
 
-The `deploy.py` of a user's repository imports and calls it:
+The `deploy.py` of a user's repository imports and calls `deploy`:
 
     from infisical_iac.deploy import deploy
 
     deploy()
 
-pyinfra runs that file once for each host of an inventory. Operations of the user's own can stand
+pyinfra runs that file once for each host of an inventory. Users can add operations of their own
 before or after the call.
 """
 
@@ -30,7 +30,7 @@ from infisical_iac.workspace.preflight import Preflight, preflight
 
 
 def look_once(known: Preflight) -> None:
-    """Observe what all operations ask about a host that is up to date, in one remote command.
+    """Read in one remote command the state that all operations compare on an up-to-date host.
 
     Raises Refusal, with nothing changed, if the host can't be observed.
     """
@@ -49,7 +49,7 @@ def look_once(known: Preflight) -> None:
 
 
 def deploy() -> None:
-    """Call all operations on the current host, in their order; a second run changes nothing.
+    """Run all steps on the current host, in order; a second run changes nothing.
 
     Raises Refusal, with nothing changed, if the settings or the host's state do not allow a deploy.
     """

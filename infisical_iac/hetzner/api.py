@@ -129,7 +129,7 @@ def translate_errors(doing: str) -> Iterator[None]:
             "again later",
             code="run.hetzner_timeout",
         ) from None
-    except OSError as error:  # what requests raises is one
+    except OSError as error:  # the errors of requests are subclasses
         raise Unreachable(
             f"could not {doing}: the API of Hetzner Cloud can't be reached "
             f"({type(error).__name__}): check the network, and run again",
@@ -174,7 +174,7 @@ def title_of(collection: str) -> str:
 
 
 def assess(found: Labels, deployment: str | None) -> Standing:
-    """Return the standing of a resource, which only its labels `found` decide.
+    """Return the standing of a resource, by its labels `found` only.
 
     A cluster's resource of an earlier version carries the cluster's name, which was the name of
     its deployment.

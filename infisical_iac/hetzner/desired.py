@@ -22,7 +22,7 @@ from infisical_iac.host.openings import Opening, openings
 _KEY_TYPES = ("ssh-ed25519", "ssh-rsa", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384")
 _MANAGERS = 3
 _STATUS = "/api/status"
-# The first server has the address after this one; the lowest is Hetzner's own gateway.
+# The first server has the address after this offset; the lowest address is Hetzner's gateway.
 _FIRST = 10
 # Seconds between health checks and for an answer, and the number of retries: after 15 seconds, a
 # node that is down gets no requests.

@@ -154,7 +154,7 @@ class LoadBalancer(SharedResource):
         return f"Load Balancer {self.desired.name}"
 
     def _act(self, detail: str, act: Callable[[BoundLoadBalancer], BoundAction]) -> PlannedChange:
-        """Return a change of the balancer, which an earlier change may create."""
+        """Return a change of the balancer; the balancer may be created by an earlier change."""
 
         def make() -> None:
             assert self.found is not None
@@ -239,7 +239,7 @@ class LoadBalancer(SharedResource):
                 yield self._act(f"sends to {node.desired.name}", partial(add, node))
 
     def stop_sending(self, target: LoadBalancerTarget, name: str) -> PlannedChange:
-        """Return the change that removes a target, which then gets no more requests."""
+        """Return the change that removes a target, so that it gets no more requests."""
         detail = f"no longer sends to {name}"
         return self._act(detail, lambda balancer: balancer.remove_target(target))
 
@@ -303,7 +303,7 @@ def public_addresses(balancer: BoundLoadBalancer) -> dict[str, str]:
 class DnsRecords(SharedResource):
     """The address records in the zone: of the balancer if there is one, else of all servers.
 
-    Existing records stay as they are until the balancer finds a node healthy.
+    Existing records stay unchanged until the balancer finds a healthy node.
     """
 
     collection, made, deleted = "rrsets", 110, 10

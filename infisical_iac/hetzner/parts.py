@@ -1,4 +1,4 @@
-"""The parts that a server is made with: SSH keys, group, network, addresses and volume."""
+"""The resources that a server needs: SSH keys, group, network, addresses and volume."""
 
 from collections.abc import Iterable, Mapping
 from functools import partial
@@ -85,7 +85,7 @@ class PlacementGroup(SharedResource):
     found: BoundPlacementGroup | None = None
 
     def find(self) -> None:
-        """Find the group, also one that somebody else made."""
+        """Find the group, even if somebody else made it."""
         if group := self.desired.first.group:
             self.found = self.client.placement_groups.get_by_name(group)
 
@@ -160,7 +160,7 @@ class PrimaryIps(ServerResource):
     collection, made, deleted = "primary_ips", 50, 50
 
     def find(self) -> None:
-        """Find both addresses, also one that is no longer desired."""
+        """Find both addresses, even one that is not desired."""
         self.found: dict[str, BoundPrimaryIP] = {}
         for version in ("ipv4", "ipv6"):
             address = self.deployment.find_by_name(self.collection, self._name(version))
@@ -248,14 +248,17 @@ def _reverse_name(address: BoundPrimaryIP) -> str:
 
 
 def host_address(address: BoundPrimaryIP) -> str:
-    """Return the host's address; of an IPv6 network, a server has the first one."""
+    """Return the host's address; in an IPv6 network, that is the first one."""
     if address.type == "ipv4":
         return str(address.ip)
     return str(ip_network(str(address.ip))[1])
 
 
 def server_address(server: BoundServer) -> str:
-    """Return a server's address for SSH: IPv4 if it has one, else its first IPv6 address."""
+    """Return a server's address for SSH: IPv4 if it has one, else its first IPv6 address.
+
+    Raises UserError for a server without an address.
+    """
     net = server.public_net
     if net and net.ipv4:
         return str(net.ipv4.ip)

@@ -1,7 +1,7 @@
 """Plan the changes of `infisical-iac server`, by walking all kinds of resources.
 
-Each difference between the desired and the actual state is a change of the plan, which can make
-itself. No existing resource is replaced.
+Each difference between the desired and the actual state is a change in the plan, with the function
+that makes it. No existing resource is replaced.
 
 Resources of earlier versions, whose label does not name their deployment, are adopted. Names and
 attachments show to which deployment a resource belongs. A doubtful resource is not adopted:
@@ -52,7 +52,7 @@ def observe(*, reads: bool = False, adopts: bool = False, timeout: float = 0) ->
     """Return the deployment, with its desired and its actual state.
 
     Args:
-        reads: whether the command changes nothing; unadopted resources are not an error then.
+        reads: whether the command only reads; unadopted resources are no error then.
         adopts: whether the command adopts resources.
         timeout: the most seconds to wait for a new server.
 
@@ -183,7 +183,7 @@ def sum_prices(deployment: CloudDeployment) -> Price:
 
 
 def collect_notes(deployment: CloudDeployment) -> list[str]:
-    """Return notes on differences that this run does not change, with remedies."""
+    """Return notes on differences that this run leaves, with remedies."""
     desired = deployment.desired
     notes = [note for node in deployment.nodes for note in _note_replacements(node)]
     if deployment.adoptable:

@@ -1,6 +1,7 @@
 """Find the production host, or the hosts of a cluster: by name, or at Hetzner Cloud.
 
-The environment wins over the group data; where neither names any, Hetzner Cloud is asked.
+The environment wins over the group data. If neither names a host, the servers at Hetzner Cloud are
+used.
 """
 
 import os
@@ -127,7 +128,7 @@ def _complete_connection(data: dict[str, Any], file: Path) -> dict[str, Any]:
 def _connector_defaults(file: Path) -> dict[str, Any]:
     """Return the defaults of pyinfra's SSH connector, unless a file of settings has others.
 
-    pyinfra itself reads the settings of a repository only, which need not have all of them.
+    pyinfra itself reads only the settings of a repository, which need not have these defaults.
     """
     own = {**_group_data(file.with_name("all.py")), **_group_data(file)}
     return {

@@ -169,7 +169,7 @@ def connect(login: Login, *, timeout: float) -> Iterator[paramiko.SSHClient]:
 
 
 def _attempt(client: paramiko.SSHClient, login: Login) -> str:
-    """Connect and return the problem, empty for success.
+    """Try to connect; return the problem, empty for success.
 
     Raises UserError for a private key that can't be read, as waiting does not help.
     """
@@ -230,9 +230,9 @@ def run(client: paramiko.SSHClient, command: str, *, doing: str, timeout: float)
 
 
 def finish_first_boot(login: Login, *, timeout: float) -> None:
-    """Wait until the server is up and cloud-init done, then let it make its own host key.
+    """Wait until the server is up and cloud-init is done, then have it make its own host key.
 
-    Afterwards that key is the server's only one in known_hosts. It can be repeated after any
+    Afterwards that key is the server's only one in known_hosts. The call can be repeated after any
     failure. Raises UserError.
     """
     with connect(login, timeout=timeout) as client:
@@ -276,7 +276,7 @@ class RemoteExecutor:
         self._timeout = timeout
 
     def check_data(self, login: Login) -> None:
-        """Check that a server's data of Infisical are on its volume, before anything is changed."""
+        """Check, before any change, that a server's Infisical keeps its data on its volume."""
         doing = f"check that the data of {login} are on its volume"
         self._run(login, script("volume", "ours"), doing=doing)
 
@@ -286,9 +286,9 @@ class RemoteExecutor:
         self._run(login, script("volume", "release"), doing=doing, timeout=_RELEASE_SECONDS)
 
     def check_volume(self, login: Login) -> None:
-        """Check that the volume of a server has data: a deploy would start without any otherwise.
+        """Raise UserError if a server's volume is blank or missing.
 
-        Raises UserError for a blank volume.
+        A deploy would start there with an empty Infisical.
         """
         command = script("volume", "inspect", self._device)
         state = self._run(login, command, doing=f"inspect the volume on {login}").partition("\n")[0]

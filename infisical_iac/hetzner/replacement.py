@@ -6,7 +6,7 @@
 
 The next stage is derived from the actual state, so the next run completes a killed one.
 
-A cluster's node is replaced if the other nodes, which have its data, can do without it. Its
+A cluster's node is replaced only if the other nodes can do without it; they have its data. Its
 addresses stay, its volume is set aside, and `apply` joins the new server to the cluster.
 """
 
@@ -401,7 +401,7 @@ def undo_replacement(executor: RemoteExecutor, report: Report, *, timeout: float
 
 # How often a server that shuts down is polled: a minute in all.
 _MOST_POLLS = 30
-# Patroni's roles of members with every acknowledged write, and its states of healthy ones.
+# Patroni's roles for members with every acknowledged write, and its states for healthy members.
 _COMPLETE = ("leader", "sync_standby", "quorum_standby")
 _HEALTHY = ("running", "streaming")
 
@@ -435,9 +435,9 @@ def is_pointless(node: CloudNode) -> bool:
 
 
 def check_others(node: CloudNode, executor: RemoteExecutor) -> None:
-    """Raise UserError if the other nodes can't do without a node, or none of them can be asked.
+    """Raise UserError if the other nodes can't do without a node, or none of them can report.
 
-    Nothing is checked once the old server is leaving.
+    Checks nothing once the old server is leaving.
     """
     if node[CloudServer].is_leaving or node.server is None:
         return
@@ -499,7 +499,7 @@ class SwarmNode(NamedTuple):
 
 
 def explain_need(report: str, name: str) -> str:
-    """Return why the cluster needs the node `name`, empty if it does not.
+    """Return the reason why the cluster needs the node `name`; empty if it does not.
 
     `report` is what `scripts/cluster/others.sh` printed on another node.
     """

@@ -1,8 +1,8 @@
 """The base of all kinds of resources, and the deployment that they belong to.
 
-A kind is a class: it finds existing resources, yields the changes from the actual to the desired
+Each kind is a class. It finds existing resources, yields the changes from the actual to the desired
 state, returns prices, and yields deletions. `plan` walks all kinds in the order of their ranks. To
-add one, write a subclass of SharedResource or ServerResource in one of the modules
+add a kind, write a subclass of SharedResource or ServerResource in one of the modules
 `parts`, `server` and `edge`, and add it to the tuple KINDS at the end of that module.
 """
 
@@ -28,7 +28,7 @@ _HOURS = 730
 
 @dataclass(frozen=True)
 class Price:
-    """A net price in `currency`; `monthly` is the most that a month costs."""
+    """A net price in `currency`; `monthly` is the maximum for a month."""
 
     hourly: Decimal
     monthly: Decimal

@@ -98,7 +98,7 @@ class CloudFirewall(SharedResource):
         return any(each.server is not None and each.server.id == server.id for each in applied)
 
     def apply_to(self, server: BoundServer, is_alive: Callable[[], bool]) -> None:
-        """Apply the firewall to a server, and undo that if it locks this machine out."""
+        """Apply the firewall to a server; undo that if this machine can no longer log in."""
         assert self.found is not None
         wall, on = self.found, [_target(server)]
         _try_change(
@@ -133,7 +133,7 @@ def _rules(openings: Iterable[Opening]) -> list[FirewallRule]:
 
 
 def _form(rule: FirewallRule) -> tuple[Any, ...]:
-    """Return the compared parts of a rule."""
+    """Return the parts of a rule that are compared."""
     networks = sorted(rule.source_ips), sorted(rule.destination_ips)
     return rule.direction, rule.protocol, str(rule.port or ""), *networks
 

@@ -1,8 +1,8 @@
-"""Count and ban networks of IPv6, of 64 bits each, in place of their addresses.
+"""Have fail2ban count and ban IPv6 networks of 64 bits instead of single addresses.
 
-One customer has at least such a network, so a ban of a single address keeps nobody out. fail2ban
-counts by address only; it loads this file as an action of a jail, which changes how that jail
-counts.
+A customer has at least one such network, so a ban of a single address keeps nobody out. fail2ban
+itself counts by address only. It loads this file as an action of a jail, and the action changes how
+that jail counts.
 """
 
 from collections.abc import Callable
@@ -77,7 +77,7 @@ class Action(ActionBase):
         _change(jail.actions, "removeBannedIP", of_address)
 
     def reload(self, *arguments: Any, **options: Any) -> None:
-        """Do nothing. On reload, fail2ban keeps an action with this method; it calls the others."""
+        """Do nothing; fail2ban keeps an action on a reload only if it has this method."""
 
     start = stop = ban = unban = reload
 

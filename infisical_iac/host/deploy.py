@@ -104,7 +104,7 @@ def _units_of(known: Known) -> list[str]:
 
 
 def questions(known: Known) -> Iterator[Question[Any]]:
-    """Yield what the steps of `foundation` ask the agent on a host that is up to date."""
+    """Yield the questions of `foundation`'s steps to the agent on an up-to-date host."""
     yield apt.question_for(packages(known))
     yield files.question_for(_files(known))
     yield kernel.question_for(kernel.parameters(known.settings))

@@ -1,9 +1,9 @@
 """Install Docker and Compose, and configure the engine before its first start.
 
-An engine managed by someone else (`shared.py`) is validated only. Dokploy's engine is in a Swarm
-and comes from Docker's own packages. It can't be configured as ours: an engine with `live-restore`,
-which keeps containers running while it restarts, can't be in a Swarm, and Debian's packages would
-replace Docker's.
+An engine managed by someone else (`shared.py`) is only validated. Dokploy's engine, for example,
+can't be configured as ours. It is in a Swarm, which refuses `live-restore`, the option that keeps
+containers running while the engine restarts. It also comes from Docker's own packages, which
+Debian's would replace.
 """
 
 import json
@@ -74,7 +74,7 @@ DAEMON = {
 
 
 def daemon(*, in_swarm: bool = False) -> str:
-    """Return the text of daemon.json, without `live-restore` on a cluster: Swarm refuses it."""
+    """Return the text of daemon.json; on a cluster without `live-restore`, which Swarm refuses."""
     return json.dumps({**DAEMON, "live-restore": False} if in_swarm else DAEMON, indent=2) + "\n"
 
 
@@ -91,7 +91,7 @@ def _config(known: Known) -> File:
 
 
 def questions(known: Known) -> Iterator[Question[Any]]:
-    """Yield what the step asks the agent on a host that is up to date."""
+    """Yield the step's questions to the agent on an up-to-date host."""
     if not_ours(known.settings, known.machine):
         return
     source = known.settings.host.docker_source
@@ -168,7 +168,7 @@ def refuse(settings: Settings, machine: MachineState) -> None:
 
 
 class Engine(Fact[tuple[str, bool]]):
-    """Read Docker's version, empty if none answers, and whether it has `docker compose`."""
+    """Read Docker's version, empty without an answer, and whether it has `docker compose`."""
 
     def command(self) -> str:
         return (

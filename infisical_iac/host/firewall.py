@@ -54,7 +54,7 @@ def ruleset(openings: Iterable[Opening], egress: Egress | None = None) -> str:
     """Return the text for `nft -f` that replaces the table, if there is one.
 
     Args:
-        egress: where containers may go; None to leave that to others.
+        egress: the addresses that containers may reach; None to leave that to others.
     """
     listed = tuple(openings)
     # SSH and the traffic between nodes are for the host itself, not for a container.
@@ -145,7 +145,7 @@ def _set(elements: Iterable[object]) -> str:
 
 @dataclass(frozen=True)
 class FirewallState:
-    """The table that is loaded, what it should look like, and what loads it at boot.
+    """The loaded table, the desired one, and the files and units that load it at boot.
 
     Attributes:
         actual: the table as the host's nft lists it; empty if there is none.
@@ -196,12 +196,12 @@ _WHAT = "firewall"
 _SCRIPT = f"{units.SCRIPTS}/firewall.sh"
 _OWN_UNITS = (UNIT, "infisical-firewall-fallback.service", "infisical-firewall-failed.service")
 DOCKER = f"{units.DIRECTORY}/docker.service.d/infisical-firewall.conf"
-# All except reporting.sh, which backups use too.
+# The files to remove with the firewall; backups use reporting.sh too, so it stays.
 _OWN = [FILE, FALLBACK, _SCRIPT, *(f"{units.DIRECTORY}/{each}" for each in _OWN_UNITS), DOCKER]
 
 
 def files(openings: Sequence[Opening], egress: Egress | None = None) -> Iterator[File]:
-    """Yield the files that load the rules at boot, or only those for SSH where that fails."""
+    """Yield the files that load the rules at boot, or the fallback for SSH if that fails."""
     yield File(FILE, ruleset(openings, egress), check="nft --check -f {}")
     yield File(FALLBACK, fallback(openings), check="nft --check -f {}")
     yield from map(units.program, ("firewall", "reporting"))
@@ -225,9 +225,9 @@ def rules(
     would cut this connection off or break Docker's networks in a Swarm.
 
     Args:
-        egress: where containers may go; None to leave that to others.
-        in_cluster: whether a Swarm that the host is in is this project's.
-        after_stack: whether the rules stay as they are while Infisical needs those of before.
+        egress: the addresses that containers may reach; None to leave that to others.
+        in_cluster: whether the host's Swarm, if it is in one, is this project's.
+        after_stack: whether to keep the loaded rules while the deployed Infisical needs them.
     """
     if after_stack and _is_needed_still(egress):
         yield UpToDate(_STILL)
@@ -279,7 +279,7 @@ def removal(*, after_stack: bool = False) -> Commands:
     """Remove this project's firewall; tables of other programs stay.
 
     Args:
-        after_stack: whether it stays as it is while Infisical calls private addresses.
+        after_stack: whether to keep the firewall while Infisical calls private addresses.
     """
     if after_stack and _is_needed_still(None):
         yield UpToDate(_STILL)
@@ -305,7 +305,7 @@ _STILL = "Infisical still calls the addresses of before, so the firewall stays a
 
 def _is_needed_still(egress: Egress | None) -> bool:
     """Return whether the deployed Infisical needs other rules than those of `egress`."""
-    # A plan shows what follows once the stack has been changed.
+    # A plan shows the rules that are loaded after the stack has changed.
     if not state.is_executing:
         return False
     if egress is None:
@@ -326,9 +326,9 @@ def _question(text: str, paths: Sequence[str]) -> Question[FirewallState]:
 
 def _load(text: str, before: str) -> None:
     """Load a ruleset atomically, on trial; `before` is the listing of the table to roll back to."""
-    # The table before let this connection in, so it is the rollback. If nft can't read its listing,
-    # because somebody else changed the table, the file of the last run is loaded. If that fails
-    # too, the table is deleted, which lets everything in.
+    # The previous table let this connection in, so the rollback restores it. If nft can't read its
+    # listing, because somebody else changed the table, the rollback loads the file of the last run.
+    # If that fails too, it deletes the table, which lets everything in.
     back = (
         f"printf %s {shlex.quote(EMPTY + before)} | nft -f - || nft -f {FILE} || "
         f"printf %s {shlex.quote(EMPTY)} | nft -f -\n"
@@ -337,7 +337,7 @@ def _load(text: str, before: str) -> None:
 
 
 def questions(known: Known) -> Iterator[Question[FirewallState]]:
-    """Yield what the step asks the agent, if the deployed Infisical calls what the settings say."""
+    """Yield the step's question to the agent, for an Infisical that matches the settings."""
     if known.settings.host.firewall == "off":
         yield _question(EMPTY, _OWN)
         return
@@ -355,7 +355,7 @@ def _openings(known: Known) -> tuple[Opening, ...]:
 def firewall(known: Known) -> None:
     """Load the firewall of the settings, or remove it where it is off; see `end_egress`.
 
-    What the deployed Infisical calls stays reachable, as a later step may keep it deployed.
+    The services that the deployed Infisical calls stay reachable, as a later step may keep it.
     """
     _bring_up(known, _read_egress(known))
 
@@ -369,7 +369,7 @@ def end_egress(known: Known) -> None:
 
 
 def _read_egress(known: Known) -> Egress | None:
-    """Return where containers may go until the stack has been changed."""
+    """Return the addresses that containers may reach until the stack has been changed."""
     calls_private = known.machine.calls_private
     found = egress(known.settings, calls_private=calls_private)
     if found is None or known.settings.host.firewall == "off":

@@ -104,7 +104,7 @@ def ssh_server(*, is_sole_manager: bool, arguments: Mapping[str, Any]) -> Comman
 def decide_sshd(
     there: HardeningState, *, method: str, by_sudo: bool, is_sole_manager: bool
 ) -> Commands:
-    """Decide how to change sshd, by the actual state `there` and how this run logged in.
+    """Decide how to change sshd, by the actual state `there` and this run's login.
 
     The arguments are those of `root_may_log_in`. Raises Refused as `ssh_server` does.
     """
@@ -138,7 +138,7 @@ def root_may_log_in(permitted: str, *, method: str, by_sudo: bool, is_sole_manag
 
     Args:
         permitted: the actual value of PermitRootLogin.
-        method: how this run logged in; empty on the machine itself.
+        method: the authentication method of this run; empty on the machine itself.
         by_sudo: whether another user than root deploys.
         is_sole_manager: whether only this project manages the host.
     """
@@ -148,7 +148,7 @@ def root_may_log_in(permitted: str, *, method: str, by_sudo: bool, is_sole_manag
 
 
 def _method(connector: Any) -> str:
-    """Return how this run logged in, as RFC 4252 calls it; empty without an SSH connection."""
+    """Return this run's authentication method, as RFC 4252 names it; empty without SSH."""
     client = getattr(connector, "client", None)
     transport = client.get_transport() if client else None
     return str(transport.auth_handler.auth_method) if transport else ""
@@ -185,7 +185,7 @@ MODES = {
     "/etc/sudoers.d": "750",
 }
 
-# A shell closes after half an hour without input, and new files are not readable by everybody.
+# A shell ends after half an hour without input, and others can't read new files.
 SHELLS = """\
 umask 027
 TMOUT=1800
@@ -374,7 +374,7 @@ def programs(settings: Settings, turn: int | None) -> Iterator[File]:
 
 
 def questions(known: Known) -> Iterator[Question[HardeningState]]:
-    """Yield what the step asks the agent."""
+    """Yield the step's questions to the agent."""
     yield hardening_question(**_arguments(known))
 
 

@@ -1,4 +1,4 @@
-"""Set kernel parameters and modules, and turn off swap that would hold memory in clear.
+"""Set kernel parameters and modules, and turn off unencrypted swap.
 
 Forwarding stays on, as Docker needs it. Parameters that a kernel lacks are skipped.
 """

@@ -82,7 +82,7 @@ true
 
 
 class HostAddresses(Fact[dict[str, list[str]]]):
-    """Read the addresses that the host finds of names; none of an unknown one."""
+    """Read the addresses to which the host resolves names; none for an unknown name."""
 
     def command(self, names: list[str]) -> str:
         # The second column has one line a kind of socket.
@@ -164,7 +164,7 @@ def deployed_question() -> Question[DeployedInfisical]:
     """Return the question for the Infisical of the Compose file, of a single host or a cluster."""
 
     def make_state(found: Mapping[str, str], keys: Mapping[str, PathState]) -> DeployedInfisical:
-        # A single host's file is left behind once the host leads a cluster.
+        # A single host's file stays behind when the host becomes the leader of a cluster.
         text = found.get(_STACK_FILE, found.get(_COMPOSE_FILE, ""))
         given = (PurePath(path).name for path, key in keys.items() if key.kind == "regular file")
         return parse_deployed(text, frozenset(given))
@@ -206,15 +206,15 @@ def parse_deployed(text: str, given: frozenset[str]) -> DeployedInfisical:
 def absence(
     machines: Mapping[str, MachineState], *, topology: str, has_unreachable: bool = False
 ) -> str:
-    """Return why nothing that the inventory describes is deployed; empty if something is.
+    """Return the reason if the inventory's deployment does not exist; empty if it does.
 
-    During a migration between a single host and a cluster, either inventory describes something.
+    During a migration between a single host and a cluster, the inventories of both count.
 
     Args:
         machines: the reachable hosts, by their names in the inventory; at least one.
         topology: the topology of the settings, `single` or `swarm`.
-        has_unreachable: whether other hosts of the inventory were unreachable; it may be deployed
-            there.
+        has_unreachable: whether other hosts of the inventory were unreachable; they may have the
+            deployment.
     """
     if has_unreachable:
         return ""

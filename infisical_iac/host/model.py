@@ -39,13 +39,13 @@ class MachineState:
     """The host's distribution, architecture, privileges and free space.
 
     Attributes:
-        free_disk_gb: what Docker's file system has left.
+        free_disk_gb: the free space of Docker's file system.
         deployed: whether an earlier run got as far as the stack, or the cluster's swarm.
         cloud_init: whether cloud-init still works on the first boot.
         clock: the unit that keeps the time, if that isn't systemd's own.
         apparmor: whether AppArmor is on in the kernel.
         restoring: the recorded state of an unfinished restore; empty if there is none.
-        undone: when a restore began that was undone, on a host without an instance.
+        undone: the start of a restore that was undone, on a host without an instance.
         upgrading: the recorded state of an unfinished change of version.
         rotating: the recorded state of an unfinished rotation of a key.
         scaling: the recorded state of an unfinished migration between single host and cluster.
@@ -58,8 +58,8 @@ class MachineState:
         swarm: whether Docker is in a Swarm.
         own_engine: whether this project has configured Docker.
         others: the running containers of others, on an engine that this project has not configured.
-        clustered: whether that Swarm is a cluster of this project's.
-        web: what holds the ports 80 and 443, except this project's Caddy.
+        clustered: whether that Swarm is one of this project's clusters.
+        web: the programs that hold the ports 80 and 443, except this project's Caddy.
         networks: the names of Docker's networks.
         data_volume: the UUID of the file system with the data, if they are on a volume.
         spare_volume: an attached volume of Hetzner Cloud's with nothing on it.
@@ -139,7 +139,7 @@ class DeployedInfisical:
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """Return the addresses of the servers that it asks by HTTP, which variables name."""
+        """Return the addresses of the servers that its variables name and that it calls by HTTP."""
         own = ("SITE_URL", "CORS_ALLOWED_ORIGINS", "HTTP_PROXY", "HTTPS_PROXY")
         others = (each for name, each in self.variables.items() if name not in own)
         return tuple(

@@ -20,7 +20,7 @@ Protocol = Literal["tcp", "udp", "icmp", "esp"]
 # Traffic between the nodes of a swarm: managers, membership, and overlay networks.
 _MANAGERS, _GOSSIP, _OVERLAY = 2377, 7946, 4789
 
-# Addresses that only a host's own network answers at. Loopback addresses never leave a container.
+# Addresses that exist only in a host's own networks. Traffic to loopback stays in the container.
 PRIVATE4 = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15")
 PRIVATE6 = ("fc00::/7",)
 # Docker's names for its bridges, unless a network sets another name: packets from them come from
@@ -77,13 +77,13 @@ class Egress:
 def egress(
     settings: Settings, *, calls_private: bool = False, former: Iterable[tuple[str, int]] = ()
 ) -> Egress | None:
-    """Return where containers may go; None if the firewall leaves that to Infisical itself.
+    """Return the addresses that containers may reach; None if Infisical itself restricts them.
 
-    Infisical refuses private addresses until `internal_networks` has one, and none from then on.
+    Infisical refuses all private addresses while `internal_networks` is empty, else none.
 
     Args:
-        calls_private: whether the deployed Infisical calls private addresses, as it does until it
-            is re-created after `internal_networks` was emptied.
+        calls_private: whether the deployed Infisical calls private addresses. After
+            `internal_networks` was emptied, it does so until it is re-created.
         former: further services, as `services_of` returns them.
     """
     instance = settings.instance
@@ -96,7 +96,7 @@ def egress(
 
 
 def services_of(deployed: DeployedInfisical) -> frozenset[tuple[str, int]]:
-    """Return the services that a deployed Infisical calls, as Egress has them."""
+    """Return the services that a deployed Infisical calls, in the form of `Egress.services`."""
     return frozenset(_list_services(deployed.services, deployed.addresses))
 
 
@@ -105,7 +105,7 @@ def _list_services(
 ) -> Iterator[tuple[str, int]]:
     for host, port in places:
         yield _address(host), port
-    # A port of these that was open everywhere would open most of what others serve by HTTP.
+    # A port that is open at all addresses would open most HTTP services in the host's networks.
     for each in map(urlsplit, addresses):
         if address := _address(each.hostname or ""):
             yield address, each.port or (443 if each.scheme == "https" else 80)
@@ -120,7 +120,7 @@ def _address(host: str) -> str:
 
 
 def refuse_unenforced(settings: Settings) -> None:
-    """Raise SettingsError for internal networks that no firewall keeps Infisical to."""
+    """Raise SettingsError for internal networks that no firewall enforces."""
     networks = settings.instance.internal_networks
     if settings.host.firewall == "off" and set(networks) - set(EVERYBODY):
         raise SettingsError(
@@ -152,7 +152,7 @@ def refuse_unreached(settings: Settings, addresses: Mapping[str, Iterable[str]])
     """Raise SettingsError for a server whose private address `internal_networks` lacks.
 
     Args:
-        addresses: those of `direct_names`, as the host finds them.
+        addresses: the addresses to which the host resolves the `direct_names`.
     """
     private = [ip_network(each) for each in (*PRIVATE4, *PRIVATE6)]
     allowed = [ip_network(each) for each in settings.instance.internal_networks]
@@ -171,10 +171,10 @@ def refuse_unreached(settings: Settings, addresses: Mapping[str, Iterable[str]])
 def refuse_openings(
     openings: Iterable[Opening], *, client: str, uplinks: Iterable[str], is_in_swarm: bool = False
 ) -> None:
-    """Raise Refused if a firewall with `openings` would lock out, or do other harm.
+    """Raise Refused if a firewall with `openings` would lock this run out, or do other harm.
 
     Args:
-        client: the address that the host sees the live connection come from, empty without one.
+        client: the address of the connection's client as the host sees it, empty without one.
         uplinks: the names of the interfaces that have a default route.
         is_in_swarm: whether the host's Docker is in a Swarm that is not this project's.
     """
@@ -204,7 +204,7 @@ def refuse_openings(
 
 
 def openings(settings: Settings, *ssh_ports: int, peers: Iterable[str] = ()) -> tuple[Opening, ...]:
-    """Return what is open on the host: SSH, what the ingress needs, and `allowed_ports`.
+    """Return the openings of the host: for SSH, for the ingress, and `allowed_ports`.
 
     Args:
         ssh_ports: the ports of sshd.

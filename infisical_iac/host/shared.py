@@ -1,4 +1,4 @@
-"""Decide what this project manages of a host whose Docker others use too.
+"""Decide which parts of a host this project manages if others use its Docker too.
 
 An engine is somebody else's if it is in another Swarm, such as Dokploy's, or if it runs containers
 of others, such as Coolify's, and this project has not configured it. There the settings with the
@@ -16,7 +16,7 @@ from infisical_iac.host.model import MachineState
 AUTO = "auto"
 WINDOW = "Sun *-*-* 05:00:00"
 
-# By setting, what `auto` stands for on a host of Infisical's own, and on a shared one.
+# By setting, the meanings of `auto` on a host of Infisical's own, and on a shared one.
 OWN = {"hardening": "on", "firewall": "on", "fail2ban": "on", "maintenance_window": WINDOW}
 SHARED = {"hardening": "off", "firewall": "off", "fail2ban": "off", "maintenance_window": ""}
 MANAGED = tuple(OWN)
@@ -65,7 +65,7 @@ def describe_others(names: Iterable[str]) -> str:
 
 
 def not_ours(settings: Settings, machine: MachineState) -> str:
-    """Return why the engine stays as it is, as a clause; empty if it is this project's."""
+    """Return why the engine stays unchanged, as a clause; empty if it is this project's."""
     # On a cluster, a check before has made sure that the Swarm is this project's.
     if machine.swarm and settings.cluster.topology == "single":
         return "Docker on the host is in a Swarm, and so left as it is"
@@ -88,13 +88,13 @@ def is_shared(settings: Settings, machine: MachineState) -> bool:
 
 
 def resolve_auto(settings: Settings, machine: MachineState) -> Settings:
-    """Return the settings with each `auto` replaced by what it stands for on this host."""
+    """Return the settings with each `auto` replaced by its meaning on this host."""
     values = SHARED if is_shared(settings, machine) else OWN
     return settings.with_values(**{name: values[name] for name in _list_auto(settings)})
 
 
 def describe_left(settings: Settings, machine: MachineState) -> str:
-    """Return a sentence on what `auto` leaves off on a shared host; empty for nothing.
+    """Return a sentence on the features that `auto` leaves off on a shared host; empty for none.
 
     Args:
         settings: as they are written, before `resolve_auto`.

@@ -30,7 +30,7 @@ class Site:
         machine: MachineState,
         check: Callable[["Site"], None] | None,
     ) -> Self:
-        """Return the site, for a deploy that has read the machine's state. Raises a UserError.
+        """Return the site for a deploy, which has read the machine's state. Raises a UserError.
 
         Args:
             check: raises a UserError if a migration between topologies can't use this site; None
@@ -74,17 +74,19 @@ class Site:
         return None
 
     def has_begun(self, machine: MachineState) -> bool:
-        """Return whether something is deployed already, so that a run repairs what it can."""
+        """Return whether a deployment exists, which a run then repairs as far as possible."""
         return machine.deployed
 
     def refuse_unfit(self) -> None:
         """Raise Refused if the hosts' kernels lack what the settings need."""
 
     def reload_engine(self, config: File, single: File) -> bool:
-        """Have the engine of a single host read the new configuration without a restart.
+        """Have an engine that still runs as on a single host read `config` without a restart.
 
-        The engine of a single host has the configuration `single`.
         Called before the engine is configured. Returns whether it has done so.
+
+        Args:
+            single: the configuration of an engine on a single host.
         """
         return False
 
@@ -123,8 +125,8 @@ class Known:
     def is_restrained(self) -> bool:
         """Return whether the firewall alone keeps Infisical from private addresses.
 
-        The deployed Infisical calls them, and no setting allows any: it refuses them itself once
-        the stack has been changed.
+        True if no setting allows private addresses, but the deployed Infisical calls some. Once the
+        stack has been changed, Infisical refuses them itself.
         """
         return self.machine.calls_private and not self.settings.instance.internal_networks
 

@@ -126,7 +126,7 @@ class Sshd:
     """OpenSSH's server as it is on the host.
 
     Attributes:
-        there: whether it is installed.
+        there: whether the server is installed.
         options: the effective values that `sshd -T` prints, by the option's name in lower case.
         supported: the algorithms that `ssh -Q` lists, by kind.
         stale: whether our file was written since the server last read it.
@@ -169,7 +169,7 @@ def drop_in(options: Mapping[str, str]) -> str:
 
 
 def refuse_overruled(options: Mapping[str, str], found: Sshd) -> None:
-    """Raise Refused if the effective value of one of `options` differs, also for some connections.
+    """Raise Refused if an effective value differs from `options`, even for some connections only.
 
     The error names the file that sets it. `sshd -T` of older releases does not print some options,
     such as DebianBanner.
@@ -297,7 +297,7 @@ def refuse_without_key(method: str, *, authorized: bool) -> None:
     """Raise Refused if the person who deploys could not log in again without a password.
 
     Args:
-        method: how this run logged in, as RFC 4252 calls it; empty on the machine itself.
+        method: this run's authentication method, as RFC 4252 names it; empty on the machine itself.
         authorized: whether anybody has a key to log in with; only matters on the machine itself.
     """
     remedy = "or set hardening to 'off'"

@@ -1,4 +1,4 @@
-"""Keep the data on a data volume: read its state, refuse what would lose data, mount it."""
+"""Keep the data on a data volume: read its state, refuse a loss of data, mount it."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -34,16 +34,16 @@ _FILE_SYSTEMS = ("ext4", "xfs")
 
 @dataclass(frozen=True)
 class VolumeState:
-    """The state of the desired device, and of the host's places.
+    """The state of the desired device, and of the directories on the host that hold the data.
 
     Attributes:
         present: whether the device exists.
-        holds: the type of its file system, empty if nothing at all is on it.
+        holds: the type of its content, such as `ext4`; empty for a blank device.
         uuid: of that file system.
         mounted: the UUID of the mounted file system, empty if none is mounted.
-        bound: the places that are on it.
+        bound: those of the directories that are on the volume.
         docker_volumes: Docker's volumes on the host's own disk.
-        larger: the sizes of file system and device in MiB, if the device is larger by now.
+        larger: the sizes of file system and device in MiB, if the device is the larger one.
     """
 
     present: bool = False
@@ -56,19 +56,19 @@ class VolumeState:
 
     @property
     def unbound(self) -> list[str]:
-        """Return the places that are still on the host's own disk."""
+        """Return the directories that are still on the host's own disk."""
         return [place for place in PLACES if place not in self.bound]
 
 
 def refuse(
     device: str, state: VolumeState, *, of_host: str, deployed: bool, spare: str = ""
 ) -> None:
-    """Raise a UserError if a deploy would use other data than the host's, or harm some.
+    """Raise a UserError if a deploy would use the wrong data, or hide or overwrite some.
 
     Args:
         device: the setting data_volume, empty for none.
         of_host: the UUID of the volume that the host used before, empty for none.
-        deployed: whether there is an Infisical in the host's places.
+        deployed: whether the host's directories have the data of an Infisical.
         spare: an empty volume of the provider's that is attached, empty for none.
     """
     if not device:
@@ -196,7 +196,7 @@ def configuration(uuid: str) -> list[File]:
 
 @planned_operation
 def mount(device: str, *, of_host: str, deployed: bool, spare: str) -> Commands:
-    """Mount the volume `device` at the host's places; without one, only check that none is needed.
+    """Mount the volume `device` at the data directories; without one, check that none is needed.
 
     The arguments are those of `refuse`, which raises before anything is changed.
     """
@@ -267,8 +267,8 @@ def _mount_volume(device: str, blank: bool, wrong: Sequence[File]) -> None:
         )
 
 
-# A Docker that runs already has read its volumes from the host's own disk, and its containers keep
-# using the directories that were at these places when they started.
+# A running Docker has already read its volumes from the host's own disk, and its containers keep
+# using the directories that were at these paths when they started.
 _STOP_DOCKER = (
     "{ test /var/lib/docker/volumes -ef /mnt/infisical-data/volumes && "
     "test /etc/infisical -ef /mnt/infisical-data/etc && "
@@ -281,7 +281,7 @@ _STOP_DOCKER = (
 
 
 def questions(known: Known) -> Iterator[Question[DataVolume]]:
-    """Yield what the step asks the agent."""
+    """Yield the step's questions to the agent."""
     if device := known.settings.host.data_volume:
         yield _question(device)
 

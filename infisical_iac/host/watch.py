@@ -1,6 +1,6 @@
 """Configure fail2ban and the access log's rotation, and read requests from that log.
 
-The jails and filters of fail2ban say what counts, and which addresses are never banned.
+fail2ban's jails and filters define which requests count, and which addresses are never banned.
 """
 
 import inspect
@@ -30,11 +30,12 @@ from infisical_iac.host.site import Known
 
 @dataclass(frozen=True)
 class WatchState:
-    """The files by path, the units by name, and what fail2ban does.
+    """The files by path, the units by name, and the state of fail2ban.
 
     Attributes:
         jails: the names of the active jails.
-        unenforced: what fail2ban has banned and nftables lets in: IPv4 addresses, IPv6 networks.
+        unenforced: the IPv4 addresses and IPv6 networks that fail2ban has banned, but nftables lets
+            in.
         live: whether the current log has a file system of its own.
     """
 
@@ -71,7 +72,7 @@ def watch_question(
 
 
 DIRECTORY = "/var/log/infisical-access"
-# The file system of the current log; rotated logs are next to it.
+# The mount point of the current log's file system; rotated logs are next to it.
 LIVE = f"{DIRECTORY}/live"
 LOG = f"{LIVE}/access.log"
 TIMER = "infisical-access-log.timer"
@@ -211,7 +212,7 @@ def bans(settings: Settings) -> Iterator[File]:
 
 
 def questions(known: Known) -> Iterator[Question[WatchState]]:
-    """Yield what the step asks the agent."""
+    """Yield the step's questions to the agent."""
     yield _question([*rotation(known.settings)], [*bans(known.settings)])
 
 

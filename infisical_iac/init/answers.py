@@ -1,4 +1,4 @@
-"""Check the answers of `infisical-iac init`, and hold them for the files of a repository."""
+"""Validate the answers of `infisical-iac init`, and keep them for the files of a repository."""
 
 import ipaddress
 import re
@@ -53,16 +53,15 @@ _TARGET = "offsite"
 
 @dataclass(frozen=True)
 class Answers:
-    """The answers for a first deploy. The defaults are those of the shipped example.
+    """The answers for a first deploy, with the shipped example's defaults.
 
     Attributes:
         ssh_public_key: the file of a public key, for a server that will be made at Hetzner Cloud.
-        site_url: empty for the default, with which Infisical is reached through an SSH tunnel.
+        site_url: empty for the default, an Infisical behind an SSH tunnel.
         project: the name of the project; empty for the organization's.
         group: the name of the inventory and of the file of its settings.
         backup: a second target for backups; None for the default on the host's own disk only.
-        host_settings: whether the host itself is managed, as settings; empty for the defaults,
-            which a deploy decides.
+        host_settings: the settings on managing the host itself; empty to let a deploy decide.
         smtp: the mail server, as the setting; empty for none.
         login: the providers of logins, as the setting; empty for none.
     """
@@ -164,7 +163,7 @@ def check_public_key(value: str) -> str:
 def check_setting(defaults: Mapping[str, Any], name: str, value: str) -> str:
     """Return an answer, validated as the value of a setting. Raises SettingsError if it is wrong.
 
-    The error does not name the setting: the question named something else, such as a domain.
+    The error does not name the setting: the question asked for something else, such as a domain.
     """
     needed = {"admin_email": "you@example.com"}
     try:
@@ -176,10 +175,10 @@ def check_setting(defaults: Mapping[str, Any], name: str, value: str) -> str:
 
 
 def parse_domain(defaults: Mapping[str, Any], domain: str) -> str:
-    """Return the address of a domain, which is given with or without https://.
+    """Return the address of a domain, with or without https://; empty for no domain.
 
-    An empty answer and the word `none` mean no domain: the address is then empty. Raises
-    SettingsError if it is not a domain, or a name without a dot.
+    An empty answer and the word `none` mean no domain. Raises SettingsError if the answer is not a
+    domain, or a name without a dot.
     """
     bare = domain.removeprefix("https://")
     if bare.lower() in ("", "none"):
@@ -301,11 +300,11 @@ def parse_harden(value: str) -> bool | None:
 
 
 def host_settings(harden: bool | None, others: OtherContainers | None) -> dict[str, str]:
-    """Return the settings that say whether the server itself is managed; none for `auto`.
+    """Return the settings on managing the server itself; none for `auto`.
 
     Args:
         harden: the answer, as `parse_harden` returns it.
-        others: who else uses the server's Docker; None if that is not known.
+        others: the others who use the server's Docker; None if unknown.
     """
     if harden is None:
         return {}
@@ -367,7 +366,7 @@ def check_mail_user(host: str, value: str) -> str:
 
 
 def check_sender(host: str, value: str) -> str:
-    """Return the address that mails come from. Raises SettingsError if it is not an address."""
+    """Return the sender's address of mails. Raises SettingsError if it is not an address."""
     return str(mail_server(host=host, from_address=value)["from_address"])
 
 
@@ -420,8 +419,8 @@ def check_gitlab(value: str) -> str:
 def check_backup_place(value: str) -> str:
     """Return the address of a second place for backups; empty for `later`.
 
-    Raises SettingsError for an address of no known kind, and for a directory: it is on the disk
-    that the backups are to survive.
+    Raises SettingsError for an address of no known kind, and for a directory: the backups must
+    survive the loss of its disk.
     """
     if value.lower() in ("", LATER):
         return ""

@@ -1,7 +1,7 @@
 """Add services, environments, people and jobs to the text of a project file, and keep the rest.
 
-An entry is added as lines of its own after the last one of its kind: all other lines stay as they
-are, byte for byte. Only entries in braces or brackets are rewritten, by ruamel.yaml, which keeps
+An entry gets lines of its own, after the last one of its kind. All other lines stay as they are,
+byte for byte. Only entries in braces or brackets are rewritten, by ruamel.yaml, which keeps
 comments and the order of keys.
 """
 
@@ -56,7 +56,7 @@ def add_person(text: str, email: str, role: str) -> str:
 
 
 def add_jobs(text: str, jobs: Mapping[str, Mapping[str, Any]], folder: str) -> str:
-    """Return the text with those jobs that it lacks, and the shared folder that they read.
+    """Return the text with the jobs that it lacks, and the shared folder that they read.
 
     Args:
         folder: empty for none.
@@ -178,7 +178,7 @@ def _last_line(node: yaml.Node) -> int:
     line: int = node.end_mark.line
     if isinstance(node, yaml.ScalarNode) and node.style in ("|", ">"):
         return line - 1
-    # A value that is left out is placed where the next one begins.
+    # A missing value has the position of the next one.
     is_left_out = node.start_mark.index == node.end_mark.index
     return int(node.start_mark.line) if is_left_out else line
 
@@ -222,7 +222,7 @@ def _render(entry: dict[str, Any] | list[Any], column: int, step: int = _STEP) -
 
 
 def _round_trip(text: str, key: str, entry: dict[str, Any] | list[Any]) -> str:
-    """Return the text as ruamel.yaml writes it with the entry; unchanged lines stay as they are."""
+    """Return the text with the entry, written by ruamel.yaml; other lines stay unchanged."""
 
     def write(change: Callable[[Any], None]) -> list[str]:
         document = YAML()

@@ -1,6 +1,6 @@
-"""Render the files of a user's own repository, and find what a directory holds already.
+"""Render the files of a user's own repository, and inspect those that it has already.
 
-Settings are set in the text of a file that exists, and everything else stays as a person wrote it.
+In an existing file only the settings change; everything else stays as a person wrote it.
 """
 
 import ast
@@ -52,7 +52,7 @@ def project_file(project: str) -> str:
     return f"group_data/{slug(project, fallback='project')}.yaml"
 
 
-# The shared folder with what the pipeline's jobs on the host need: SSH_PRIVATE_KEY, DRIFT_WEBHOOK.
+# The shared folder with the secrets of the pipeline's jobs: SSH_PRIVATE_KEY, DRIFT_WEBHOOK.
 OPERATIONS = "/operations"
 # The loader's package, which has the runner `with-secrets`, and its version.
 LOADER, LOADER_VERSION = "infisical-config", "0.1.0"
@@ -67,11 +67,11 @@ _REMOTE = re.compile(
 
 
 class Pipeline(NamedTuple):
-    """The repository of a pipeline, whose jobs log in by tokens of the platform.
+    """The repository of a pipeline whose jobs log in by tokens of the platform.
 
     Attributes:
-        branch: whose code looks for drift on a schedule.
-        server: the address of a platform of one's own; empty for github.com and gitlab.com.
+        branch: the branch that checks for drift on a schedule.
+        server: the address of a self-hosted platform; empty for github.com and gitlab.com.
     """
 
     platform: str
@@ -83,14 +83,14 @@ class Pipeline(NamedTuple):
         """Return the entries of `ci` in the project file.
 
         Args:
-            environment: whose `/operations` the jobs on the host read; empty if they can't.
+            environment: the environment with the `/operations` that the jobs read; empty for none.
         """
         own = {_KEYS[self.platform]: self.repository}
         if self.server:
             own["server"] = self.server
         jobs: dict[str, dict[str, Any]] = {"check": {"sees": "names", "auth": {self.platform: own}}}
         if environment:
-            # Of a pull request people have to approve the job, or the branch is protected.
+            # For a pull request, people approve the job, or its branch is protected.
             is_github = self.platform == "github"
             reviewed: dict[str, Any] = (
                 {"environment": "infisical"} if is_github else {"protected": True}
@@ -107,7 +107,7 @@ def find_pipeline(directory: Path, platform: str = "") -> Pipeline | None:
     """Return the repository at GitHub or GitLab that a directory is a clone of; None if unknown.
 
     Args:
-        platform: that of a server with another name; empty to know github.com and gitlab.com only.
+        platform: the platform of a self-hosted server; empty for github.com and gitlab.com only.
     """
     found = _REMOTE.fullmatch(_git(directory, "remote", "get-url", "origin"))
     if found is None:
@@ -141,10 +141,10 @@ def files(
 
     Args:
         workspace_file: the path of the project file.
-        pipeline: where the repository's pipeline runs, if that is known.
+        pipeline: the repository's pipeline, if it is known.
     """
     name = answers.project or answers.organization or "ChainAlign"
-    # If the project file is kept, no environments are asked for, and this text of it is not used.
+    # If the project file is kept, `init` asks for no environments, and this text is not used.
     environments = answers.environments or Answers.environments
     # Without a domain, no job of a platform reaches Infisical.
     reading = environments[-1].slug if answers.site_url else ""
@@ -175,11 +175,11 @@ def files(
 def files_around(
     answers: Answers, workspace_file: str, services: str, environment: str
 ) -> dict[str, str]:
-    """Return the texts of the files around the settings, by their paths.
+    """Return the texts of the repository's other files, by their paths.
 
     Args:
         services: the directory of the services, relative to the repository.
-        environment: whose `/operations` the workflows read.
+        environment: the environment with the `/operations` that the workflows read.
     """
     name = answers.project or answers.organization
     values = {
@@ -224,7 +224,7 @@ def find_project_file(directory: Path, group: str) -> str:
 
 
 def find_edited(present: Mapping[str, str], group: str) -> list[str]:
-    """Return the paths of the settings and the project file in `present` that were edited."""
+    """Return those paths of settings and project file in `present` that a person edited."""
     shipped = files(Answers(group=group))
     sample = {shipped[SHIPPED_PROJECT_FILE], shipped[settings_file(group)]}
     inventory = inventory_file(group)
@@ -249,7 +249,7 @@ def _quote(text: str) -> str:
 
 
 def read_settings(text: str) -> dict[str, object]:
-    """Return the settings that a file gives as literals, without running it.
+    """Return the settings that a file sets to literals, without running it.
 
     Raises FileError if it is not Python.
     """

@@ -1,7 +1,7 @@
-"""Test the server that a person named: read its host key, log in, and see what runs there.
+"""Test the server that a person named: read its host key, log in, and inspect it.
 
-A host key that was accepted is kept in `.infisical-iac/known_hosts` of the repository, so that a
-whole team and its CI jobs know it.
+An accepted host key is kept in the repository's `.infisical-iac/known_hosts`, so that the whole
+team and its CI jobs know it.
 """
 
 import base64
@@ -77,7 +77,7 @@ def read_host_key(server: Server, directory: Path) -> ServerKey:
 
 
 class ProposedIsolation(NamedTuple):
-    """The isolation that a deployed Infisical suits, and why, as a sentence."""
+    """The isolation that suits a deployed Infisical, and the reason as a sentence."""
 
     method: Isolation
     reason: str
@@ -87,9 +87,9 @@ class LoginTest(NamedTuple):
     """The result of a login.
 
     Attributes:
-        problem: why it fails, as the beginning of a sentence; empty if it works.
-        others: who else uses the server's Docker; None if that could not be read.
-        isolation: what the Infisical on the server answered; None if there is none yet.
+        problem: the reason of a failure, as the beginning of a sentence; empty if it works.
+        others: the others who use the server's Docker; None if unknown.
+        isolation: the isolation for the server's Infisical; None without an Infisical.
     """
 
     problem: str = ""
@@ -98,10 +98,10 @@ class LoginTest(NamedTuple):
 
 
 def try_login(server: Server, key: ServerKey) -> LoginTest:
-    """Log in to a server, read who else uses its Docker, and ask an Infisical that runs there.
+    """Log in to a server, and inspect its Docker and an Infisical that runs there.
 
     The test tries the keys of the SSH agent and of ~/.ssh, as a deploy does. It leaves nothing on
-    the server; in Infisical it makes a temporary project and identity, see `isolation.prove`.
+    the server. In Infisical it makes a temporary project and identity, see `isolation.prove`.
     """
     address, port = server.target
     client = paramiko.SSHClient()
@@ -140,8 +140,8 @@ def try_login(server: Server, key: ServerKey) -> LoginTest:
 
 
 def _inspect(client: paramiko.SSHClient, user: str) -> str | None:
-    """Return who else uses the server's Docker, and the files of a deploy; None if unreadable."""
-    # Only root and the group docker may ask Docker. Another user has sudo, maybe with a password.
+    """Return the other users of the server's Docker, and a deploy's files; None if unreadable."""
+    # Only root and the group docker can use Docker. Another user has sudo, maybe with a password.
     sudo = "" if user == "root" else "sudo -n "
     files = f"{sudo}cat {DEPLOYER_FILE} {memory.FILE} 2>/dev/null || true"
     try:
@@ -166,11 +166,11 @@ def _ask_infisical(client: paramiko.SSHClient, found: str) -> LoginTest:
 
 
 def propose_isolation(api: Client, files: str) -> ProposedIsolation:
-    """Return the isolation that a deployed Infisical suits.
+    """Return the isolation that suits a deployed Infisical, and the reason.
 
     Args:
         api: a client of the server without a token.
-        files: the text of the deployer's credentials, and of the memory of deploys after it.
+        files: the text of the deployer's credentials, then that of the deploys' memory.
     """
     if memory.parse(files[files.find("{") :]).parts:
         return ProposedIsolation(

@@ -14,7 +14,7 @@ _SHARED = "/shared"  # every service reads this folder, so it can't be a service
 
 
 class FoundDirectory(NamedTuple):
-    """A directory that may be a service: its path below the root, and the files that show it."""
+    """A directory that may be a service: its path below the root, and the files that suggest it."""
 
     path: str
     signs: tuple[str, ...]
@@ -83,7 +83,7 @@ def _entries(directory: Path) -> Sequence["os.DirEntry[str]"]:
     try:
         with os.scandir(directory) as entries:
             return sorted(entries, key=lambda entry: entry.name)
-    except OSError:  # a directory that can't be listed has no service that could be named
+    except OSError:  # an unreadable directory has no service to name
         return []
 
 

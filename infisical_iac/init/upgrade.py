@@ -1,7 +1,7 @@
-"""Rewrite settings and project files for this version: pure, and with all comments kept.
+"""Rewrite settings and project files for this version, and keep all comments. Pure.
 
-The keys that releases renamed or removed are in `core/compatibility.py`. A renamed key gets its new
-name. The lines of a removed one become a comment, so that nothing is lost. Two settings that became
+`core/compatibility.py` lists the keys that releases renamed or removed. A renamed key gets its new
+name. The lines of a removed key become a comment, so that nothing is lost. Two settings that became
 one are joined.
 """
 
@@ -21,7 +21,7 @@ _VERSION = "schema_version"
 
 
 class Upgraded(NamedTuple):
-    """The new text of a file, and sentences on what is left to do by hand."""
+    """The new text of a file, and sentences on the changes left to do by hand."""
 
     text: str
     notes: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class _Draft:
             self.changes.append((span, new))
 
     def comment_out(self, span: _Span, why: str) -> bool:
-        """Comment out the lines of a part; return False if they hold anything else."""
+        """Comment out the lines of a part; return False if they have other content too."""
         begin = self.text.rfind("\n", 0, span.start) + 1
         end = self.text.find("\n", span.end)
         end = len(self.text) if end < 0 else end
@@ -204,7 +204,7 @@ def _join(
     (statement, value), (_, into) = assigned[joined.old], assigned[joined.into]
     match value, into:
         case ast.Constant(value=""), _:
-            return  # Nothing to join: the default, written out.
+            return  # Nothing to join: it is the default.
         case ast.Constant(value=str(second)), ast.Constant(value=str(first)):
             if joined.separator in first:
                 names = f"{joined.old} and {joined.into}"
@@ -335,9 +335,9 @@ def upgrade_pin(pyproject: str, name: str, version: str) -> str:
 
 
 def add_pin(pyproject: str, after: str, name: str, version: str) -> str:
-    """Return the text of a `pyproject.toml` with a package pinned after another one, if it isn't.
+    """Return the text of a `pyproject.toml` in which a package is pinned after another one.
 
-    The text stays as it is if the other one is not pinned.
+    The text stays as it is if it already requires the package, or does not pin the other one.
     """
     if re.search(rf"""["']{re.escape(name)}[ =<>~!\["']""", pyproject):
         return pyproject

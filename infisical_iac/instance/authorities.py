@@ -20,8 +20,8 @@ def has_changed(settings: Settings, deployed: str) -> bool:
 def read_authorities(settings: Settings, now: datetime | None = None) -> str:
     """Return the certificates that `extra_ca` names, in PEM; empty if it names no file.
 
-    Raises SettingsError if the file can't be read, has no certificate or one that is no
-    authority's, or if one of them is not valid `now`.
+    Raises SettingsError if the file can't be read or has no certificate, if a certificate is not an
+    authority's, or if one is not valid `now`.
     """
     path = settings.instance.extra_ca
     if not path:

@@ -14,33 +14,33 @@ from infisical_iac.instance.settings import MAIL_PASSWORD, GivenSecret
 
 # Compose 1 and 2 read these differently in their .env, or not at all.
 _UNREADABLE = ("\\\\", "\\'", "${")
-# The values that this process was given, by the name of their key.
+# The values that the user gave to this process, by the name of their key.
 _values: dict[str, str] = {}
 
 
 def ask(secrets: Sequence[GivenSecret]) -> None:
-    """Read the values from the environment, or ask for them. Then `value_of` returns them."""
+    """Read the values from the environment, or prompt for them; `value_of` then returns them."""
     for each in secrets:
         if each.key not in _values:
             _values[each.key] = _check(each, _read(each))
 
 
 def value_of(secret: GivenSecret) -> str:
-    """Return the value that this process was given; empty if it was given none."""
+    """Return the value that the user gave to this process; empty for none."""
     return _values.get(secret.key, "")
 
 
 def locate(secret: GivenSecret, value: str = "") -> dict[str, str]:
-    """Return where a script on the host finds a secret, as asking.sh describes it.
+    """Return the key and the value by which a script on the host finds a secret; see asking.sh.
 
     Args:
-        value: another value than the host's, or the one that this process was given.
+        value: the value to use; by default the one that the user gave to this process.
     """
     return {"key": secret.key, "value": value or value_of(secret)}
 
 
 def take(secret: GivenSecret) -> str:
-    """Ask for a new value, for a rotation, and return it."""
+    """Return a new value for a rotation, from the environment or a prompt."""
     _values.pop(secret.key, None)
     ask([secret])
     return value_of(secret)
@@ -99,6 +99,6 @@ def _check(secret: GivenSecret, text: str) -> str:
 
 
 def lines() -> str:
-    """Return the standard input by which keys.sh stores all values of this process."""
+    """Return the standard input for keys.sh that stores all values of this process."""
     encoded = {name: b64encode(f"{value}\n".encode()).decode() for name, value in _values.items()}
     return "".join(f"{name} {value}\n" for name, value in encoded.items())

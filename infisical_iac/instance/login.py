@@ -23,8 +23,8 @@ class LoginProvider:
         title: its name, as people write it.
         page: the address that the sign-in page leads to.
         token: the address at which a client and its secret are checked.
-        servers: the addresses that Infisical itself asks.
-        secret: the pattern of its client secrets, which are no client ids.
+        servers: the addresses that Infisical itself calls.
+        secret: the pattern of its client secrets, which no client id matches.
     """
 
     title: str
@@ -80,7 +80,7 @@ def client_secret_of(provider: Provider) -> str:
 
 
 def _check_client_id(value: str) -> str:
-    # The value stays out of the sentence: it may be the secret.
+    # The message does not show the value: it may be the secret.
     if any(re.fullmatch(each.secret, value) for each in PROVIDERS.values()):
         raise ValueError(
             "looks like the client secret; write the client id, and make a new secret at the "
@@ -160,25 +160,25 @@ class Logins(SettingsModel):
         return found
 
     def provider(self, name: Provider) -> LoginProvider:
-        """Return a provider as it is set up: an own GitLab with its addresses."""
+        """Return a provider; a self-hosted GitLab has its own addresses."""
         if name == "gitlab" and self.gitlab:
             return _gitlab_at(self.gitlab.address)
         return PROVIDERS[name]
 
     def place_of(self, provider: Provider) -> str:
-        """Return a provider's name, as people write it; of an own GitLab also the address."""
+        """Return a provider's name for people; for a self-hosted GitLab also its address."""
         if provider == "gitlab" and self.gitlab:
             return f"GitLab at {self.gitlab.address.removeprefix('https://')}"
         return PROVIDERS[provider].title
 
 
 def callback_address(provider: Provider, site_url: str) -> str:
-    """Return the callback: the address to which the provider sends people back after the login."""
+    """Return the callback, the address for the redirect after a login at the provider."""
     return f"{site_url.rstrip('/')}/api/v1/sso/{provider}"
 
 
 def describe_callbacks(logins: Logins, site_url: str) -> list[str]:
-    """Return a sentence for each provider on the callback that has to be entered there."""
+    """Return a sentence for each provider, with the callback to enter there."""
     return [
         f"{logins.place_of(each)} must have the callback {callback_address(each, site_url)}: enter "
         "it in the application with your client id, before anybody logs in there"
@@ -189,7 +189,7 @@ def describe_callbacks(logins: Logins, site_url: str) -> list[str]:
 def describe_new_callbacks(
     logins: Logins, site_url: str, deployed: Mapping[str, str]
 ) -> Iterator[str]:
-    """Yield such sentences for providers that are new, have another client, or another callback.
+    """Yield such a sentence for each provider that is new or has another client or callback.
 
     Args:
         deployed: the variables of the deployed Infisical; empty before the first deploy.

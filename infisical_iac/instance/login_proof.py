@@ -20,7 +20,7 @@ from infisical_iac.instance.settings import GivenSecret
 def login_clients(settings: Settings) -> Commands:
     """Prove new or changed clients of logins at their providers, before a container is touched.
 
-    Nobody is logged in, and nothing is stored there. A provider that the host can't reach is noted.
+    Logs nobody in, and stores nothing there. Notes a provider that the host can't reach.
     Raises RunFailed for a client or secret that the provider refuses.
     """
     yield from decide(settings, look(deployed_question()))
@@ -46,7 +46,7 @@ def _secret_of(settings: Settings, provider: Provider) -> GivenSecret:
 
 
 def prove_or_note(settings: Settings, provider: Provider) -> None:
-    """Prove a client as `prove` does; note for the operator if the provider can't be asked."""
+    """Prove a client as `prove` does; report a note if the provider can't be reached."""
     if note := prove(settings, provider):
         journal.current().operator_notes.append(note)
 
@@ -54,10 +54,10 @@ def prove_or_note(settings: Settings, provider: Provider) -> None:
 def prove(settings: Settings, provider: Provider, secret: str = "") -> str:
     """Prove a client at its provider, from the current host.
 
-    Returns a sentence if the host could not ask the provider; empty if the client is proven.
+    Returns a sentence if the host could not reach the provider; empty if the client is proven.
 
     Args:
-        secret: another client secret than the host's, or the one given to this run.
+        secret: a client secret to use instead of the host's or the one given to this run.
 
     Raises RunFailed with the remedy for a client that the provider refuses.
     """

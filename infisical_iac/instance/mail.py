@@ -13,7 +13,7 @@ from infisical_iac.instance.settings import MAIL_PASSWORD, VARIABLES, GivenSecre
 
 @planned_operation
 def login(settings: Settings) -> Commands:
-    """Prove the login at the mail server, unless the running Infisical has the same one.
+    """Prove the login at the mail server, unless the running Infisical already uses it.
 
     Nothing is sent. Raises RunFailed with the server's reason and the remedy; the containers stay
     as they are then.
@@ -38,9 +38,9 @@ def prove(settings: Settings, to: str = "", password: str = "") -> None:
     """Log in to the mail server from the current host; with `to`, send a mail there.
 
     Args:
-        to: the recipient of a test mail; empty to send none, and only to ask whether the server
-            accepts the administrator as a recipient.
-        password: another password than the host's, or the one given to this run.
+        to: the recipient of a test mail. If empty, none is sent; the test only checks that the
+            server accepts the administrator as a recipient.
+        password: a password to use instead of the host's or the one given to this run.
 
     Raises RunFailed with the server's reason and the remedy.
     """
@@ -51,7 +51,7 @@ def prove(settings: Settings, to: str = "", password: str = "") -> None:
 def try_login(settings: Settings, to: str = "", password: str = "") -> str:
     """Return why the mail server can't be used, with the remedy; empty if it can.
 
-    Arguments as of `prove`. Raises CommandFailed if the host can't try it.
+    Arguments as for `prove`. Raises CommandFailed if the host can't run the test.
     """
     smtp = settings.instance.smtp
     assert smtp is not None

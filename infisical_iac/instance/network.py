@@ -9,8 +9,8 @@ from infisical_iac.core.validation import Rule, network
 
 # The variable that gives the password of the proxy.
 PROXY_PASSWORD = "OUTBOUND_PROXY_PASSWORD"
-# Infisical's libraries send other characters of a login differently: axios as they are in the
-# address, Node's own client decoded (measured with Node 22.23 and axios 1.16).
+# Infisical's libraries send other characters of a login differently: axios sends them as they are
+# in the address, Node's own client decodes them (measured with Node 22.23 and axios 1.16).
 URL_SAFE = r"[A-Za-z0-9._~-]+"
 _HOST = r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?"
 _PROXY = re.compile(rf"http://((?P<user>[^/@]*)@)?(?P<host>{_HOST}):(?P<port>\d{{1,5}})/?")
@@ -20,7 +20,7 @@ _EXAMPLE = "http://proxy.internal:3128"
 _DIRECT = ("localhost", "127.0.0.1", "::1", "postgres", "redis", "haproxy")
 _DIRECT_IN_CLUSTER = tuple(f"sentinel-{number}" for number in (1, 2, 3))
 
-# The networks that `internal_networks` may have; Infisical calls these, and some more, private.
+# The networks that `internal_networks` may have; Infisical treats these and some more as private.
 PRIVATE = (
     *("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15"),
     "fc00::/7",
@@ -44,7 +44,7 @@ class ProxyAddress:
         return f"{self.host}:{self.port}"
 
     def url(self, password: str = "") -> str:
-        """Return the value of HTTP_PROXY, with the password or what stands for it."""
+        """Return the value of HTTP_PROXY, with the password or its placeholder."""
         return f"http://{f'{self.user}:{password}@' if self.user else ''}{self.place}"
 
     def variables(self, direct: tuple[str, ...]) -> dict[str, str]:
@@ -71,7 +71,7 @@ def parse_proxy(text: str) -> ProxyAddress | None:
 def _check_proxy(text: str) -> str:
     scheme, _, rest = text.partition("://")
     login, at, _ = rest.rpartition("@")
-    # The value may have a password, so that no sentence shows it before this check.
+    # The value may have a password, so no message shows it before this check.
     if at and ":" in login:
         raise ValueError(
             "has a password, which belongs in no file; leave only the user before the @, and give "

@@ -22,11 +22,11 @@ def is_deployed(
     *,
     by_tls: bool = True,
 ) -> bool:
-    """Return whether the deployed Infisical uses a server as the settings say.
+    """Return whether the deployed Infisical uses a server with the configuration of the settings.
 
     Args:
-        variables: its variables on the server; None for one that it must not have.
-        secrets: those for the server. A new one is proven before the host keeps it.
+        variables: its desired variables for the server; None for one that it must not have.
+        secrets: its secrets for the server. A new one is proven before the host keeps it.
         by_tls: whether it checks the server's certificate, so that changed authorities count too.
     """
     return (
@@ -37,13 +37,13 @@ def is_deployed(
 
 
 def ask(name: str, asked: Mapping[str, object], *, doing: str) -> dict[str, Any]:
-    """Return the answer of a script on the current host that asks a server; see asking.sh."""
+    """Run a script that calls a server from the current host; return its answer, see asking.sh."""
     found: dict[str, Any] = json.loads(run(script(name), doing=doing, stdin=json.dumps(asked)))
     return found
 
 
 def row(name: str, find_trouble: Callable[[], str], text: str) -> Row:
-    """Return the row of `status` on a server; `text` is for one without trouble."""
+    """Return the row of `status` on a server, with `text` for a healthy one."""
     try:
         trouble = find_trouble()
     except UserError as error:

@@ -14,7 +14,7 @@ from infisical_iac.instance import given, proof
 from infisical_iac.instance.network import PROXY_PASSWORD, ProxyAddress
 from infisical_iac.instance.settings import GivenSecret
 
-# No DNS server knows this name (RFC 2606): asking for it proves the login, and reaches nobody.
+# This name is in no DNS (RFC 2606): a request for it proves the login, and reaches nobody.
 NOBODY = "infisical-iac.invalid:443"
 # The answers of a web server to the method CONNECT, which it does not know.
 _NO_PROXY = (400, 405, 501)
@@ -36,7 +36,7 @@ class TunnelAnswer:
 
 @planned_operation
 def answering(settings: Settings) -> Commands:
-    """Ask the proxy for tunnels, unless the running Infisical has the same one.
+    """Test that the proxy opens tunnels, unless the running Infisical already uses it.
 
     Raises RunFailed with the reason and the remedy; the containers stay as they are then.
     """
@@ -47,7 +47,7 @@ def answering(settings: Settings) -> Commands:
 
 
 def decide(settings: Settings, proxy: ProxyAddress, deployed: DeployedInfisical) -> Commands:
-    """Decide whether to ask the proxy, by the Infisical that is deployed."""
+    """Decide whether to test the proxy, by the Infisical that is deployed."""
     direct = proxy.variables(settings.instance.no_proxy)["NO_PROXY"]
     desired = {"HTTPS_PROXY": proxy.url(), "NO_PROXY": direct}
     if proof.is_deployed(settings, deployed, desired, password_of(settings), by_tls=False):
@@ -57,10 +57,10 @@ def decide(settings: Settings, proxy: ProxyAddress, deployed: DeployedInfisical)
 
 
 def prove(settings: Settings, password: str = "") -> None:
-    """Ask the proxy for tunnels from the current host, and close them again.
+    """Open tunnels through the proxy from the current host, and close them again.
 
     Args:
-        password: another password than the host's, or the one given to this run.
+        password: a password to use instead of the host's or the one given to this run.
 
     Raises RunFailed with the reason and the remedy.
     """
@@ -71,7 +71,7 @@ def prove(settings: Settings, password: str = "") -> None:
 def find_trouble(settings: Settings, password: str = "") -> str:
     """Return why Infisical can't use the proxy, with the remedy; empty if it can.
 
-    Arguments as of `prove`. Raises CommandFailed if the host can't ask it.
+    Arguments as for `prove`. Raises CommandFailed if the host can't run the test.
     """
     proxy = settings.instance.proxy
     assert proxy is not None
@@ -100,7 +100,7 @@ def login_of(settings: Settings, password: str = "") -> dict[str, object] | None
     """Return place, user and password of the proxy for a script on the host; None without one.
 
     Args:
-        password: as of `prove`.
+        password: as for `prove`.
     """
     proxy = settings.instance.proxy
     if proxy is None:
@@ -139,7 +139,7 @@ def describe_failure(proxy: ProxyAddress, step: str, reason: str) -> str:
 
 
 def describe(proxy: ProxyAddress, answer: TunnelAnswer) -> str:
-    """Return a sentence on an answer with which the proxy is of no use; empty for a tunnel."""
+    """Return a sentence on an answer without a tunnel; empty for one with a tunnel."""
     what = f"setting 'outbound_proxy': {proxy.place}"
     reason = answer.reason.rstrip(".")
     shown = f"{answer.status} {reason}".rstrip()

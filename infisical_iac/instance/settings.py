@@ -32,8 +32,8 @@ from infisical_iac.instance.variables import Environment, SecretNames
 _TlsMode = Literal["starttls", "tls", "none"]
 # The port at which Infisical expects TLS from the first byte; at all others it begins in clear.
 TLS_PORT = 465
-# Names of this form are not in public DNS, so their servers are in a private network. A number is
-# an address to resolvers, in decimal or hexadecimal.
+# Names of this form are not in public DNS, so their servers are in a private network. Resolvers
+# take a decimal or hexadecimal number for an address.
 _PRIVATE_NAME = r"(?!\d+$|0x)[^.]+|.+\.(internal|local|lan|home\.arpa|test)"
 
 
@@ -41,11 +41,11 @@ _PRIVATE_NAME = r"(?!\d+$|0x)[^.]+|.+\.(internal|local|lan|home\.arpa|test)"
 EXTRA_CA = "/etc/infisical-iac/extra-ca.crt"
 # The variable that gives the password of the mail server.
 MAIL_PASSWORD = "SMTP_PASSWORD"
-# Where Infisical checks an online license, unless LICENSE_SERVER_URL names another server.
+# The server that checks an online license, unless LICENSE_SERVER_URL names another one.
 LICENSE_SERVER = "https://portal.infisical.com"
 # The beginning of the names of the files of given secrets.
 GIVEN = "given_"
-# The names of some secrets for `infisical-iac keys rotate`; others go by their variable.
+# The names of some secrets for `infisical-iac keys rotate`; the others have that of their variable.
 _NAMES = {
     MAIL_PASSWORD: "smtp",
     **{client_secret_of(each): each for each in PROVIDERS},
@@ -62,7 +62,7 @@ class GivenSecret:
     Attributes:
         variable: the variable of Infisical that gets it. A run takes it from the variable of the
             same name, or from the file that the one with the ending `_FILE` names.
-        purpose: what it is, in words for people.
+        purpose: a description for people.
     """
 
     variable: str
@@ -338,7 +338,7 @@ class InstanceSettings(SettingsModel):
 
     @property
     def addresses(self) -> tuple[tuple[str, str], ...]:
-        """Return the setting and the address of each server that Infisical asks by HTTP."""
+        """Return the setting and the address of each server that Infisical calls by HTTP."""
         found = [
             ("infisical_environment", value)
             for value in self.infisical_environment.values()
@@ -351,7 +351,7 @@ class InstanceSettings(SettingsModel):
         return tuple(found)
 
     def is_direct(self, name: str) -> bool:
-        """Return whether Infisical asks a host without the proxy."""
+        """Return whether Infisical reaches a host without the proxy."""
         if self.proxy is None or name == self.proxy.host:
             return True
         return any(

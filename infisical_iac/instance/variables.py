@@ -86,7 +86,7 @@ _SECRET = """
     PAM_AWS_SECRET_ACCESS_KEY POSTHOG_PROJECT_API_KEY PYLON_API_KEY RELAY_AUTH_SECRET
     SECRET_SCANNING_PRIVATE_KEY SECRET_SCANNING_WEBHOOK_SECRET WORKFLOW_SLACK_CLIENT_SECRET
 """
-# By the beginning or the whole of a name, the setting that sets it; the longest one counts.
+# The setting for each variable, by its name or the name's beginning; the longest match counts.
 OWNED = {
     "ALLOW_INTERNAL_IP_CONNECTIONS": "internal_networks",
     "AUTH_SECRET": "`infisical-iac keys`",
@@ -172,7 +172,7 @@ def _check_environment(given: Mapping[str, str]) -> Mapping[str, str]:
 
 def _check_secrets(names: tuple[str, ...]) -> tuple[str, ...]:
     for name in names:
-        # Such a text stays out of the sentence: it may be the secret itself.
+        # The message does not show such a text: it may be the secret itself.
         if not re.fullmatch("[A-Z][A-Z0-9_]*", name) or looks_secret(name):
             raise ValueError(
                 "has a text that is no name; write only names of variables, such as "
@@ -296,14 +296,14 @@ def looks_secret(value: str, *, is_id: bool = False) -> bool:
     """Return whether a value has a login, a private key, or a random text like a token.
 
     Args:
-        is_id: whether it is the id of an application. Such an id may be as random as a token; of
-            those only GitHub's secrets, 40 hexadecimal digits, are known.
+        is_id: whether it is the id of an application, which may be as random as a token. Then only
+            the form of GitHub's secrets, 40 hexadecimal digits, counts as a secret.
     """
     if mask_logins(value) != value or _SECRET_FORM.search(value):
         return True
     if is_id:
         return re.fullmatch("[0-9a-f]{40}", value) is not None
-    # A host leaves a blank, so that the rest of its address begins with a slash, as a path does.
+    # A blank replaces a host, so that the rest of its address begins with a slash like a path.
     rest = _HOST.sub(" ", _PUBLIC.sub(" ", value))
     segments = [each for path in _PATH.findall(rest) for each in path.split("/")]
     texts = (*segments, _PATH.sub(" ", rest))
@@ -323,7 +323,7 @@ def _is_random(text: str) -> bool:
 
 def _is_mixed(text: str) -> bool:
     """Return whether 16 characters or more are mixed in a way that names are not."""
-    # In a row of small or of capital letters: few vowels, or none for long.
+    # Few vowels in a run of small or of capital letters, or none for long.
     letters = re.sub("[0-9]", "", text)
     if len(letters) >= 10 and letters.isalpha() and letters in (letters.lower(), letters.upper()):
         spoken = sum(each in _VOWELS for each in letters)
@@ -331,7 +331,7 @@ def _is_mixed(text: str) -> bool:
             return True
     bits = sum(-n / len(text) * log2(n / len(text)) for n in Counter(text).values())
     steps = [len(each) for each in re.findall("[A-Z]?[a-z]+|[A-Z]+|[0-9]+", text)]
-    # Bits for each character, and characters from one word or number to the next.
+    # The entropy in bits per character, and the mean length of the words and numbers.
     is_long = len(text) >= 20
     longest = 3.5 if is_long and re.search("[0-9]", text) else 2.5
     return bits >= (3.6 if is_long else 3.3) and bool(steps) and sum(steps) / len(steps) < longest

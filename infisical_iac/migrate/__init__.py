@@ -1,1 +1,1 @@
-"""Move `.env` files into Infisical: find, judge, plan, apply, read back, clean up."""
+"""Move `.env` files into Infisical: find, assess, plan, apply, read back, clean up."""

@@ -1,4 +1,4 @@
-"""Find the readers of migrated secrets: services log in and read, others are judged by grants."""
+"""Find the readers of migrated secrets: services by a login, others by their grants."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -31,7 +31,7 @@ _NOT_ASKED = (
     "services' credentials are not known; give --credentials with a directory of "
     "<service>.<environment>.env files"
 )
-# The tokens of a platform are for its own jobs and pods, so nobody else can ask as these services.
+# Only a platform's own jobs and pods have its tokens, so nobody else can log in as these services.
 _BY_TOKEN = (
     "{identity}: not proven by a login, since it logs in by its platform's token ({claims}), but "
     "judged by its roles and privileges"
@@ -48,8 +48,8 @@ class MovedAccess:
 
     Attributes:
         problems: sentences on members that read too much or too little, or could not be checked.
-        readers: the members of the projects, as JSON holds them.
-        notes: sentences on what could not be checked.
+        readers: the members of the projects, as data for JSON.
+        notes: sentences on checks that were impossible.
         is_checked: whether the members of the projects could be listed.
     """
 
@@ -64,13 +64,14 @@ def inspect_access(
 ) -> MovedAccess:
     """Return the access to the secrets of a plan.
 
-    A secret is judged by the members of the project that holds it.
+    The readers of a secret are members of the project that holds it.
 
     Args:
         layout: the projects that hold the secrets.
-        directory: the services' credentials; None takes those on the host, and at a URL none.
+        directory: the directory of the services' credentials; None for those on the host. A URL
+            has none.
 
-    Raises UserError, but not where the deployer may not list the members.
+    Raises UserError, except if the deployer may not list the members.
     """
     seen: Seen = {}
     problems: list[str] = []
@@ -106,7 +107,7 @@ def inspect_access(
 def _by_project(
     layout: Layout, expected: Mapping[Name, Expected]
 ) -> dict[str, dict[Name, Expected]]:
-    """Return the secrets by the id of the project that holds them; the one project has all."""
+    """Return the secrets by the id of their project; a single project holds all of them."""
     found: dict[str, dict[Name, Expected]] = {layout.whole: {}} if layout.whole else {}
     for name, each in expected.items():
         if project := layout.find(*name[:2]):

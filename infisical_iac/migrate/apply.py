@@ -24,13 +24,13 @@ from infisical_iac.workspace.goal import Layout
 
 @dataclass(frozen=True)
 class Comparison:
-    """Secrets, grouped by the change that writing them would make.
+    """Secrets, grouped by their difference from Infisical.
 
     Attributes:
         new: not in Infisical.
         same: in Infisical with the same value.
-        changed: in Infisical with another value, or with one that it does not show.
-        only_there: in a folder that is written to, but in none of the files.
+        changed: in Infisical with another value, or with a hidden one.
+        only_there: only in Infisical, in a folder that is written to.
     """
 
     new: tuple[Secret, ...]
@@ -59,11 +59,11 @@ def compare(secrets: Iterable[Secret], stored: Mapping[Name, Stored]) -> Compari
 
 # The server takes 1 MiB and answers a longer body with an error that does not say why.
 MOST_BYTES = 900_000
-# The most bytes of one secret: the rest is for its comment and the other fields of the body.
+# The limit of one secret in bytes; the rest is for its comment and the body's other fields.
 LONGEST_ITEM = MOST_BYTES - 10_000
 
 _PATH = "/api/v4/secrets/batch"
-_ENVELOPE = 1_000  # more than project, environment, folder and mode take
+_ENVELOPE = 1_000  # bytes; enough for project, environment, folder and mode
 _MARK = "migrated from "
 
 
@@ -184,7 +184,7 @@ def prepare(
     policy: Policy,
     today: date,
 ) -> Work:
-    """Decide what to write.
+    """Return the folders to create, the requests to send, and each secret's state after them.
 
     Args:
         layout: the projects that hold the secrets.
@@ -298,7 +298,7 @@ class Pending:
         self._write({**self._since, **{self._name_of(layout, each): at for each in secrets}})
 
     def forget(self, layout: Layout, secrets: Iterable[Secret]) -> None:
-        """Remove the records of secrets that Infisical has by now, as they were approved."""
+        """Remove the records of secrets that Infisical has after their approval."""
         gone = {self._name_of(layout, each) for each in secrets}
         if not gone.isdisjoint(self._since):
             self._write({each: at for each, at in self._since.items() if each not in gone})
@@ -346,7 +346,7 @@ class Transfer:
     """The state of each secret after a migration, and the proof for it.
 
     Attributes:
-        note: what could not be checked, with the reason; "" if everything was.
+        note: a sentence on a check that was impossible; "" if there is none.
     """
 
     states: Mapping[Name, State]
@@ -367,8 +367,8 @@ def move(
 ) -> Transfer:
     """Write the secrets that Infisical does not have yet, then read all of them back.
 
-    A secret that Infisical has with the same value is not written again, so the next run continues
-    an interrupted one. Neither is one that has waited for an approval since an earlier run.
+    The next run continues an interrupted one: it writes no secret that Infisical has with the same
+    value, or that has waited for an approval since an earlier run.
 
     Args:
         client: with the token of an admin of the project, or of all of them.

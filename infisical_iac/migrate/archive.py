@@ -30,7 +30,7 @@ def path(directory: Path, at: datetime) -> Path:
 
 
 def remove_unfinished(directory: Path) -> None:
-    """Remove the unfinished archives of interrupted runs, which had deleted nothing yet.
+    """Remove the unfinished archives of interrupted runs; these runs have deleted no file.
 
     Raises FileError if one can't be removed.
     """
@@ -52,8 +52,7 @@ def write(
 ) -> None:
     """Write the archive; when this returns, it is on disk and was read back.
 
-    It is opened with a key that is made for this one proof and then discarded, and again with
-    `known` if there are any.
+    It is read back with a new key, which is then discarded, and with the keys `known`, if any.
 
     Args:
         contents: the bytes of each file, by its path in the archive.

@@ -1,4 +1,4 @@
-"""Read files as loaders do that merge several files of a directory by mode."""
+"""Read files like the loaders that merge several files of a directory by mode."""
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
@@ -24,8 +24,9 @@ LOCAL = ".env.local"
 OVERRIDDEN = "overridden"
 """The kind of the finding on a key that is left out: a shared file has another value."""
 PERSONAL_OVERRIDE = "personal-override"
-"""The kind of the finding on a key that only personal files override: the decision on these files
-decides which value is stored.
+"""The kind of the finding on a key that only personal files override.
+
+The decision on these files determines the stored value.
 """
 
 
@@ -49,7 +50,7 @@ def find_cascade(file: CascadeFile) -> Cascade | None:
 
 
 def is_read(loader: str, name: str) -> bool:
-    """Return whether a loader reads a file of this name, which others take for a sample."""
+    """Return whether a loader reads a file of this name, even if it looks like a sample."""
     return loader in CASCADES and name in CASCADES[loader][1].files
 
 
@@ -68,11 +69,11 @@ def mode_of(file: CascadeFile) -> str:
 
 
 def layers(files: Iterable[CascadeFile]) -> dict[str, tuple[str, ...]]:
-    """Return the names of the files that are read with each file, itself among them, by its path.
+    """Return for each file, by path, the names of the files that its loader reads together.
 
-    The last one wins. They have the directory, the loader and the mode in common; a file that is
-    read by itself has none. A `.env.local` counts for its own environment only, because it is on
-    no other machine.
+    They include the file itself, and the last one wins. They have the directory, the loader and the
+    mode in common. A file that is read by itself has none. A `.env.local` counts for its own
+    environment only, because it is on no other machine.
     """
     groups: dict[tuple[str, str], list[CascadeFile]] = {}
     for each in files:
@@ -98,9 +99,9 @@ class Layered(NamedTuple):
     """A reading, and the keys that another file overrides.
 
     Attributes:
-        overridden: the name of that file, by key; a shared file if one overrides the key.
-        personal: by key, the names of the personal files with another value, if only personal
-            files have one. The last one wins.
+        overridden: the name of the overriding file, by key; that of a shared file, if there is one.
+        personal: the names of the overriding files, by key, if all of them are personal. The last
+            one wins.
     """
 
     reading: Reading
@@ -109,7 +110,7 @@ class Layered(NamedTuple):
 
 
 def paths(file: CascadeFile) -> list[str]:
-    """Return the paths of the files that are read with a file, itself too; the last one wins."""
+    """Return the paths of the files that are read together with a file; the last one wins."""
     directory, name = posixpath.split(file.path)
     names = file.layers if name in file.layers else (name,)
     return [posixpath.join(directory, each) for each in names]
@@ -118,8 +119,8 @@ def paths(file: CascadeFile) -> list[str]:
 def read_in(file: CascadeFile, contents: Mapping[str, bytes]) -> Layered:
     """Return the content of a file, with references replaced as its loader does.
 
-    A key that another file overrides has the value that this file has by itself. The overrides of
-    one person are left out, as they are not migrated.
+    A key that another file overrides has this file's own value. Overrides of one person are left
+    out, as they are not migrated.
 
     Args:
         contents: the bytes of the file and of those read with it, by path; some may be missing.
@@ -149,7 +150,7 @@ def read_in(file: CascadeFile, contents: Mapping[str, bytes]) -> Layered:
 
 
 def _read_after(data: bytes, above: Sequence[bytes], grammar: str) -> Reading:
-    """Return the file as read after the files above it, of which the winning file is read first."""
+    """Return the file as read after the files `above` it, in ascending precedence."""
     environ: dict[str, str] = {}
     for each in reversed(above):
         environ = read(each, grammar, environ).values | environ
@@ -209,7 +210,7 @@ def find_overridden(
 ) -> Iterator[Finding]:
     """Yield the findings on keys that another file overrides, or may override.
 
-    Keys that a service logs in with have none: they are never moved.
+    The variables of a service's login are skipped: they are never moved.
 
     Args:
         contents: the argument of `read_in`.
@@ -257,7 +258,7 @@ def _describe_outcomes(
     )
 
 
-_NAMED = 5  # of the keys
+_NAMED = 5  # keys in a message
 
 
 def of_modes(sources: Sequence[Source]) -> Iterator[FileFinding]:

@@ -81,7 +81,7 @@ class MovedFile:
 
     @property
     def is_for_login(self) -> bool:
-        """Return whether the file stays, as it has only variables that a service logs in with."""
+        """Return whether the file has only variables of a service's login, so that it stays."""
         return not self.keys and bool(self.skipped) and all(map(is_bootstrap, self.skipped))
 
 
@@ -97,7 +97,7 @@ class Report(BaseModel):
     """The report of `migrate apply`, as `read_report` returns it.
 
     Attributes:
-        deleted: the files of an earlier apply that were gone before this one.
+        deleted: the files of an earlier apply that did not exist at this one.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True, strict=True)
@@ -129,7 +129,7 @@ class Report(BaseModel):
 
     @property
     def login_files(self) -> list[MovedFile]:
-        """Return the files with only variables that a service logs in with, each once."""
+        """Return the files with only variables of a service's login, each once."""
         others = {each.path for each in self.sources if not each.is_for_login}
         found = {each.path: each for each in self.sources if each.path not in others}
         return [*found.values()]
@@ -365,12 +365,12 @@ _HEAD = 8192
 _LOADERS = tuple(mention for each in all_grammars() for mention in each.mentions)
 # A match is neither a property such as process.env nor a part of a longer name.
 _BEFORE, _AFTER = r"(?<![\w.)\]?-])", r"(?![\w-]|\.\w)"
-# Texts that name the files only to exclude them, or that repeat another file.
+# Files that name `.env` files only to exclude them, or that repeat another file.
 _SILENT = re.compile(r".*ignore|.*\.lock|migration-report\.\w+|migration\.patch")
 
 
 class Reference(NamedTuple):
-    """A place that names a file or loads one, with the matched text only."""
+    """A line that names a file or loads one, with the matched text only."""
 
     path: str
     line: int
@@ -416,8 +416,8 @@ def matches(data: bytes, pattern: re.Pattern[bytes]) -> list[tuple[int, str]]:
 def search(root: Path, paths: Sequence[str], leave_out: Iterable[str] = ()) -> FoundReferences:
     """Search the texts under `root` for references to the files at `paths`.
 
-    Not searched are `.env` files and samples, ignore and lock files, binary files, the directories
-    that `find.walk` leaves out, and the paths in `leave_out`.
+    Skips `.env` files and samples, ignore and lock files, binary files, the directories that
+    `find.walk` skips, and the paths in `leave_out`.
 
     Raises FileError for a directory that can't be listed.
     """

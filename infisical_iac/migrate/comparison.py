@@ -16,8 +16,9 @@ from infisical_iac.migrate.findings import is_bootstrap, is_plain, safe_name
 from infisical_iac.migrate.model import FileFinding, Source
 
 PERSONAL_CONFLICT = "personal-conflict"
-"""The kind of the finding on a key that has another value in a personal file only: the decision on
-that file comes first.
+"""The kind of the finding on a key with another value only in a personal file.
+
+The decision on that file comes first.
 """
 KINDS = frozenset(
     {
@@ -27,7 +28,7 @@ KINDS = frozenset(
 )
 """The kinds of all findings of this module."""
 
-_SHORTEST = 8  # characters of values that are hardly the same by chance
+_SHORTEST = 8  # characters; two files hardly have such a value in common by chance
 _NAMED = 3  # other places in a message
 
 
@@ -47,7 +48,7 @@ class _Place(NamedTuple):
 
     @property
     def counts(self) -> bool:
-        """Return whether the loader takes this value, of all the files that it reads together."""
+        """Return whether the loader uses this value, and no other file overrides it."""
         return self.key not in self.source.overridden
 
     @property
@@ -57,7 +58,7 @@ class _Place(NamedTuple):
 
     @property
     def is_telling(self) -> bool:
-        """Return whether the value is hardly the same as another by chance."""
+        """Return whether an equal value in another file is hardly a coincidence."""
         return len(self.value) >= _SHORTEST and not is_plain(self.key, self.value)
 
 
@@ -80,7 +81,7 @@ def compare_files(sources: Iterable[Source]) -> Iterator[FileFinding]:
     # A conflict with a personal file is a part of the decision on that file.
     shared_conflicts = (each for each in conflicts if each.kind != PERSONAL_CONFLICT)
     reported = {(each.file, each.line) for each in (*shared_conflicts, *overridden)}
-    # Nobody else gets a personal value without a decision, so it need not fit the other services.
+    # A personal value is only migrated by a decision, so it need not fit the other services.
     shared = [each for each in placed if each.value and not each.is_personal]
     passwords = [*_find_other_passwords(each for each in shared if each.at not in reported)]
     yield from passwords
@@ -101,7 +102,7 @@ def compare_files(sources: Iterable[Source]) -> Iterator[FileFinding]:
 def compare_with_samples(
     sources: Sequence[Source], samples: Mapping[str, bytes]
 ) -> Iterator[FileFinding]:
-    """Yield keys that a sample has and the files next to it lack, and the other way round.
+    """Yield the keys that only a sample or only the files next to it have.
 
     The files of one directory and environment count as one, because `.env.local` holds only what
     differs from `.env`.
@@ -129,7 +130,7 @@ def _compare_sample(path: str, sample: Reading, group: Sequence[Source]) -> Iter
     keys = {key for each in group for key in each.reading.values}
     lines = sample.lines
     if lines and all(map(is_bootstrap, lines)):
-        return  # that of `migrate clean` is a sample of a login, not of the service's keys
+        return  # a sample by `migrate clean` has a login only, none of the service's keys
     for key in (each for each in lines if each not in keys):
         message = f"{path}:{lines[key]} names it, and no file next to it has it."
         remedy = "Check whether the service needs it, and add it before the migration."
@@ -195,7 +196,7 @@ def _compare_services(
     """Yield the keys that several services have, with the same value or with different ones.
 
     Args:
-        reported: the files and lines of which something is reported already.
+        reported: the files and lines that already have a finding.
     """
     unreported = (each for each in shared if each.at not in reported)
     for group in _group_equal(unreported, lambda each: (each.source.environment, each.key)):
@@ -309,13 +310,13 @@ def _report(
     of: Iterable[_Place] | None = None,
     names: bool = False,
 ) -> Iterator[FileFinding]:
-    """Yield the finding at each place that differs from other places of its group.
+    """Yield the finding at each place that has `others` in its group.
 
     Args:
-        message: with `{others}` for the other places, and `{length}` for the value's length.
-        is_other: whether the second of two places is named at the first.
-        of: the places to report, if not all.
-        names: whether the others are named by their keys too.
+        message: has `{others}` for the other places, and `{length}` for the value's length.
+        is_other: returns whether the finding at the first place names the second one.
+        of: the places to report; by default all of the group.
+        names: whether the finding also names the keys of the others.
     """
     for each in group if of is None else of:
         others = [other for other in group if is_other(each, other)]

@@ -1,7 +1,7 @@
 """Apply an earlier plan to the files of a new scan or plan.
 
-A scan shows its decisions as notes. Keys that it moved out of files deleted since stay in the next
-plan.
+A scan shows the plan's decisions as notes. The next plan keeps the migrated keys of files that were
+deleted since.
 """
 
 import os
@@ -43,7 +43,7 @@ DECIDED = "decided"
 
 
 class FoundPlan(NamedTuple):
-    """A plan, its directory, and the key of its hashes; without the key no hash can be compared."""
+    """A plan, its directory, and the key of its hashes; without it, hashes can't be compared."""
 
     directory: Path
     plan: MigrationPlan
@@ -89,7 +89,7 @@ def mark_decided(
 ) -> Source:
     """Return a source with a note in place of each decision that its plan has made.
 
-    The source is read by the grammar that a person chose in the plan.
+    A grammar that a person chose in the plan is used to read the source.
 
     Args:
         planned: the same file in the plan.
@@ -146,17 +146,17 @@ def deleted_directories(plan: MigrationPlan, directory: Path) -> list[Path]:
     """Return the absolute directories of files that had stored keys and no longer exist.
 
     Args:
-        directory: the plan's own, which its root is relative to.
+        directory: the plan's directory, to which its root is relative.
     """
     files = {_file(plan, directory, each): each for each in plan.sources if each.stored_keys}
     return [file.parent for file, each in files.items() if each.deleted or not _exists(file)]
 
 
 def moved_names(plan: MigrationPlan, directory: Path) -> set[Name]:
-    """Return the secrets of the plan's files that are gone since they were migrated.
+    """Return the secrets of the plan's files that were migrated and no longer exist.
 
     Args:
-        directory: the plan's own, which its root is relative to.
+        directory: the plan's directory, to which its root is relative.
     """
     return {
         Name(*each.target, key)
@@ -170,7 +170,7 @@ def rebase(plan: MigrationPlan, directory: Path, root: Path) -> MigrationPlan:
     """Return the plan with paths relative to another root; files outside of it are left out.
 
     Args:
-        directory: the plan's own, which its root is relative to.
+        directory: the plan's directory, to which its root is relative.
     """
     files = [(_file(plan, directory, each), each) for each in plan.sources]
     sources = tuple(
@@ -186,7 +186,7 @@ def find_unplanned(plan: MigrationPlan, directory: Path, planned: Collection[Pat
     """Return the paths of existing files with stored keys that are not planned again.
 
     Args:
-        directory: the plan's own, which its root is relative to.
+        directory: the plan's directory, to which its root is relative.
         planned: the absolute paths of the planned files.
     """
     files = [_file(plan, directory, each) for each in plan.sources if _is_present(each)]
@@ -214,7 +214,7 @@ def find_deleted(
 
 
 class Kept(NamedTuple):
-    """The deleted files that stay in the plan, and the paths of those without keys in Infisical."""
+    """The deleted files that stay in the plan, and the paths of those that are dropped from it."""
 
     sources: list[PlannedSource]
     lost: list[str]
@@ -226,10 +226,10 @@ def keep_deleted(
     stored: Collection[Name],
     environments: Collection[str],
 ) -> Kept:
-    """Decide which deleted files stay in a plan, with the keys that no other file of the plan has.
+    """Decide which deleted files stay in a plan; each keeps the keys that no existing file stores.
 
-    A file stays if Infisical has at least one of its keys. A file that is marked as deleted already
-    stays until a person removes it from the plan.
+    A file stays if Infisical has at least one of its keys. One that the plan already marks as
+    deleted stays until a person removes it from the plan.
 
     Args:
         made: the plan of the files that exist.
@@ -266,7 +266,7 @@ def refuse_unknown_targets(
 ) -> None:
     """Raise UserError for a service, environment or folder that the project file lacks.
 
-    A person wrote it into the plan, or removed it from the project file since.
+    Either a person wrote it into the plan, or the project file no longer has it.
 
     Args:
         present: the paths of the files that are planned again; others do not count.

@@ -1,4 +1,4 @@
-"""Evidence in compose files and scripts of what reads an `.env` file."""
+"""Find evidence in compose files and scripts of the loader of an `.env` file."""
 
 import posixpath
 import re
@@ -17,7 +17,7 @@ Text = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Evidence:
-    """A sign in the repository of the loader that reads a file.
+    """A sign in the repository of a file's loader.
 
     Attributes:
         grammar: the loader's grammar, or the nearest to it.
@@ -113,7 +113,7 @@ _SCRIPT = re.compile(
     r"(Procfile|Dockerfile|Containerfile)[^/]*"
 )
 
-_LONGEST = 2000  # of a line: what is longer is data
+_LONGEST = 2000  # characters of a line; longer lines are data
 _COMMANDS = sorted(
     ((grammar.name, command) for grammar in all_grammars() for command in grammar.commands),
     key=lambda each: each[1].rank,

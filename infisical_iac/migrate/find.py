@@ -55,7 +55,7 @@ _NOT_OURS = INSTALLED | {
 # Words in file names that name no environment.
 _OF_A_PERSON = frozenset({"local", "override"})
 
-# Words for an environment; those of a group mean the same.
+# Words for environments; each group has the words for one environment.
 WORDS = (
     ("development", "develop", "dev", "local"),
     ("staging", "stage"),
@@ -67,12 +67,12 @@ WORDS = (
 def walk(root: Path) -> list[str]:
     """Return the paths of all files under `root`, relative to it, with slashes, sorted.
 
-    Left out are version control, installed packages, virtual environments, caches, the archives
-    of `migrate clean`, and a clone of this project with its examples. Links to directories are not
-    followed. A pipe or a broken link with the name of an `.env` file is returned, so that it is
+    Skips version control, installed packages, virtual environments, caches, the archives of
+    `migrate clean`, and a clone of this project with its examples. Does not follow links to
+    directories. A pipe or a broken link with the name of an `.env` file is returned, so that it is
     reported.
 
-    Raises FileError for a directory that can't be listed: it may have `.env` files in it.
+    Raises FileError for a directory that can't be listed, as it may have `.env` files.
     """
     found, waiting = [], [""]
     while waiting:
@@ -123,7 +123,7 @@ def is_personal(name: str) -> bool:
 
 
 OWN_FILE = ".env.override"
-"""The name of the file with one person's overrides, which the loaders read and nobody migrates."""
+"""The file with one person's overrides: the loaders read it, and it is not migrated."""
 OVERRIDES = re.compile(rb"^[ \t]*#[ \t]*overrides[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 """The line in a `.env.local` below which all keys are one person's overrides."""
 
@@ -146,8 +146,8 @@ def words(name: str) -> list[str]:
 def environment_of(path: str, slugs: Sequence[str]) -> str:
     """Return the environment of a file, one of `slugs`, or "" if none fits.
 
-    The suffix decides, then the nearest directory with the name of an environment. A name without
-    either belongs to a developer: `.env` and `.env.local` are of development. A suffix such as
+    The suffix decides, then the nearest directory with the name of an environment. Without either,
+    the file is a developer's: `.env` and `.env.local` belong to development. A suffix such as
     `test` or `bak` fits only an environment of that name: a guess would bring wrong values into
     another one.
     """
@@ -186,7 +186,7 @@ def service_of(
         path: of the file, relative to the scanned directory.
         root: the name of the scanned directory, which may be the service's own.
         readers: the names of the containers in compose files that read it.
-        former: services by further names, which count like theirs; None takes all former names.
+        former: services by further names, which count like their own; None for all former names.
         declared: services by the directories whose `.infisical.json` names their folder.
 
     The nearest directory that is declared, or has a service's folder or name, decides; then the

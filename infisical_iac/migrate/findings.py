@@ -1,7 +1,7 @@
-"""Find what a person should know of a file's entries; names are shown, values never.
+"""Find problems of a file's entries for people to review, without any value.
 
-Encrypted files, and PEM blocks over several lines without quotes, are found too: no grammar reads
-them.
+This includes content that no grammar reads: encrypted files, and unquoted PEM blocks of several
+lines.
 """
 
 import json
@@ -20,7 +20,7 @@ TORN = "torn-value"
 
 CUT = "cut-at-hash"
 CUT_SECRET = "cut-secret"
-"""The kinds of the finding on a value that ends at a `#` in its text, and of that on a secret."""
+"""The kinds of the findings on a value that a `#` cuts short, and on a secret cut like that."""
 
 
 def has_secret_name(key: str) -> bool:
@@ -29,7 +29,7 @@ def has_secret_name(key: str) -> bool:
 
 
 def require_decision_on_cut(found: Finding) -> Finding:
-    """Return a finding on a cut value; the one on a secret must be decided."""
+    """Return a finding on a cut value; for a secret, as one that a person must decide."""
     if found.kind != CUT or not has_secret_name(found.key):
         return found
     remedy = (
@@ -69,7 +69,7 @@ def drop_pem_pieces(reading: Reading, data: bytes) -> Reading:
         each
         for each in reading.findings
         if each.line not in inside
-        # The finding on the torn value covers it.
+        # The finding on the torn value covers this entry.
         if each.kind != "cut-at-line-end" or each.line not in rests
     ]
     for each in torn:
@@ -197,8 +197,8 @@ _PIECE = re.compile(r"(?=.*[a-z0-9])[A-Za-z0-9+/]{8,}=|[\w+/-]+==")
 def of_entries(reading: Reading) -> Iterator[Finding]:
     """Yield the findings on every entry that counts, in the file's order.
 
-    A finding says what would happen and never shows a value. The reading has the grammar's own
-    findings already, and what they cover is not reported again.
+    A finding describes the outcome and never shows a value. The grammar's own findings are part of
+    the reading, and are not repeated here.
     """
     last = {each.key: each for each in reading.entries}
     undecided = {

@@ -97,7 +97,10 @@ _LITERAL = "--literal-pathspecs"  # a name such as .env[1] is not a pattern
 
 
 def top(directory: Path) -> Path | None:
-    """Return the top of the working tree of a directory; None if there is none."""
+    """Return the top of the working tree of a directory; None if there is none.
+
+    Raises FileError if git fails for another reason.
+    """
     done = run(directory, "rev-parse", "--show-toplevel")
     if done.returncode == 0:
         return Path(done.stdout.removesuffix("\n")).resolve()
@@ -118,7 +121,7 @@ def is_ignored(file: Path) -> bool:
 
 
 def would_add(file: Path) -> bool:
-    """Return whether git would take in the file, which need not exist; False if git can't say."""
+    """Return whether git would add the file, which need not exist; False if git fails."""
     try:
         return top(file.parent) is not None and not is_ignored(file)
     except FileError:
@@ -146,7 +149,7 @@ def _last(errors: str) -> str:
 def tracked_paths(root: Path, paths: Iterable[str]) -> set[str]:
     """Return the paths, relative to `root`, that a repository tracks.
 
-    The root may be in a repository, be one, hold several, or have nothing to do with git.
+    The root may be a repository, be within one, or contain any number of them.
 
     Raises FileError if git can't list a repository.
     """
@@ -184,7 +187,7 @@ def repositories(directory: Path) -> list[Path]:
     Raises FileError if there is none.
     """
     done = run(directory, "rev-parse", "--git-dir")
-    # With another reason, such as another owner, git explains it when the repository is read.
+    # git reports any other problem, such as another owner, when the repository is read.
     if done.returncode == 0 or "not a git repository" not in done.stderr:
         return [directory]
     found = []

@@ -189,8 +189,8 @@ class Hit:
 
     Attributes:
         label: the label of the value.
-        form: the form in which it is written there.
-        kind: a file, the name of one, or the message of a commit or a tag.
+        form: the form of the value there.
+        kind: the place: a file, the name of a file, or the message of a commit or a tag.
         path: of the file, or of the folder with the file's name; empty if it has none.
         objects: hashes of the objects that have it.
         place: the commits that have it; None if no commit does.
@@ -258,7 +258,7 @@ def _join(hits: Iterator[Hit]) -> list[Hit]:
 
 @dataclass(frozen=True)
 class ValueRotation:
-    """A value to be rotated, with the day since which it has been in a commit; "" if in none."""
+    """A value to be rotated, with the day of its first commit; "" if it is in none."""
 
     label: str
     since: str
@@ -266,7 +266,7 @@ class ValueRotation:
 
 
 def rotations(searched: Sequence[Searched]) -> list[ValueRotation]:
-    """Return each value that was found once, by label."""
+    """Return each found value once, sorted by label."""
     by_label: dict[str, list[tuple[Path, Hit]]] = {}
     for each in searched:
         for hit in each.hits:
@@ -280,7 +280,7 @@ def rotations(searched: Sequence[Searched]) -> list[ValueRotation]:
 
 
 def write_hashes(hashes: Path, searched: Sequence[Searched]) -> str:
-    """Write the hashes of the file versions that have a value in them.
+    """Write the hashes of the file versions that contain a value.
 
     Return the command that removes these versions from a clone; "" if there are none.
     """

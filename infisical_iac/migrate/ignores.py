@@ -75,9 +75,9 @@ def tail(text: str, lines: Iterable[str]) -> str:
 def plan(root: Path, paths: Sequence[str]) -> list[Addition]:
     """Return the lines that the ignore files around the files at `paths` lack; change nothing.
 
-    Rules go to the top of a working tree, or to the root if that is further down. For images they
-    go there too, and to each directory with a Dockerfile or a `.dockerignore` on the way down. A
-    root that only holds repositories gets none.
+    Rules go to the top of a working tree, or to the root if that is within the tree. For images
+    they also go to each directory with a Dockerfile or a `.dockerignore` between there and a file.
+    A root that only contains repositories gets none.
 
     Raises FileError for a file that can't be read, and if git fails.
     """
@@ -88,7 +88,7 @@ def plan(root: Path, paths: Sequence[str]) -> list[Addition]:
         file = root / path
         home = top or root
         if home == root and is_around:
-            home = _existing(file.parent)  # it is in no repository, but others are
+            home = _existing(file.parent)  # the file is in no repository, but others are
         homes.setdefault(home, []).append(file)
     additions = []
     for home, files in homes.items():
@@ -125,7 +125,7 @@ def _docker_files(home: Path, files: Iterable[Path]) -> list[Path]:
 
 
 def is_dockerfile(name: str) -> bool:
-    """Return whether an image is built with a file of this name."""
+    """Return whether a file of this name is a Dockerfile."""
     return not name.endswith(_DOCKERIGNORE) and bool(_DOCKERFILE.search(name))
 
 

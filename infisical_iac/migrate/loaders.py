@@ -34,8 +34,8 @@ class CodeEvidence:
 
     Attributes:
         loaders: calls of functions that belong to the language itself.
-        interpolation: by file, the ways in which it calls python-dotenv; True turns the
-            interpolation off.
+        interpolation: by file, whether its calls of python-dotenv turn interpolation off: True,
+            False, or both.
     """
 
     loaders: dict[str, list[Evidence]] = field(default_factory=dict)
@@ -73,7 +73,7 @@ def evidence_in_code(paths: Iterable[str], places: Set[str], text: Text) -> Code
 
 
 def _node_loader(path: str, text: str) -> tuple[str, str] | None:
-    """Return the function of Node itself with which a file reads `.env` files, if it does."""
+    """Return the function of Node itself by which a file reads `.env` files; None for none."""
     if not any(name in text for _, name in _NODE_LOADERS):
         return None
     names = javascript.Bindings()
@@ -88,7 +88,7 @@ def _node_loader(path: str, text: str) -> tuple[str, str] | None:
 
 
 def _interpolation_off(text: str) -> Set[bool]:
-    """Return True if a call of python-dotenv turns interpolation off, False if one does not."""
+    """Return a set: with True if a call turns interpolation off, with False if one does not."""
     if not any(name in text for name in _PYTHON_LOADERS):
         return frozenset()
     try:
@@ -146,8 +146,8 @@ _LOCKED = r"""(?m)node_modules/NAME"|^[ "'/]*NAME@|"NAME"(?=[:\n])"""
 def evidence_by_directory(paths: Iterable[str], text: Text) -> dict[str, list[Evidence]]:
     """Return the evidence of all manifests and lock files, by their directory.
 
-    A lock file counts where the manifests next to it name no loader: then another package brings
-    it. Packages installed only as dependencies of infisical-config do not count. Evidence in code
+    A lock file counts if the manifests next to it name no loader: another package depends on it
+    then. Packages installed only as dependencies of infisical-config do not count. Evidence in code
     goes to the directory of the nearest manifest.
     """
     paths = list(paths)
@@ -253,10 +253,10 @@ class Choice:
     """The evidence that decides on a file's grammar.
 
     Attributes:
-        others: other plausible grammars; where they read another value, a person must decide.
+        others: other plausible grammars; if one reads another value, a person must decide.
         readers: the names of the containers in compose files that read the file.
-        release: the choice of the release whose grammar it is, or that of the loader's parser; None
-            if the releases of the program read alike.
+        release: the choice of the program's or its parser's release; None if all releases have the
+            same grammar.
     """
 
     evidence: Evidence
@@ -286,13 +286,13 @@ class LoaderDetection:
 
         Evidence is taken in this order, and the first one decides:
 
-        1. what names this very file
+        1. a file that names this very file
         2. the packages of the nearest directory above it that has a loader
         3. a compose file next to it
-        4. if there is none of these, packages below
+        4. without any of these, the packages below it
 
-        The grammars of the others are plausible too, and all grammars are if nothing is certain.
-        Where the releases of the program differ, the grammar is that of the release that the
+        The grammars of the other evidence are plausible too; without certain evidence, all grammars
+        are. If the releases of a program differ, the grammar is that of the release that the
         service runs, and those of other releases that it may run are plausible too.
         """
         inside = path.removesuffix(posixpath.basename(path))
@@ -351,7 +351,7 @@ def _group_by_path(found: Iterable[tuple[str, Evidence]]) -> dict[str, list[Evid
 
 
 OURS = frozenset({"infisical-config", "@infisical/sdk"})
-"""The loader of this project and Infisical's client; what they bring reads no `.env` file."""
+"""This project's loader and Infisical's client; their dependencies read no `.env` file."""
 
 _LOCKED_ENTRY = re.compile(r"""["'/]*((?:@[\w.-]+/)?[\w.-]+)@.*:""")
 _LOCKED_DEPENDENCY = re.compile(r"""["']?((?:@[\w.-]+/)?[\w.-]+)["']?(?::|\s|$)""")
@@ -360,7 +360,7 @@ _LOCKED_DEPENDENCY = re.compile(r"""["']?((?:@[\w.-]+/)?[\w.-]+)["']?(?::|\s|$)"
 def is_brought_by_us_only(package: str, text: str) -> bool:
     """Return whether all packages that need this one are ours, or are needed by ours only.
 
-    A lock file that does not say which packages need it gives False.
+    Returns False if the lock file does not name the packages that need it.
     """
     needing: dict[str, set[str]] = {}
     for by, name in _locked_dependencies(text):
@@ -377,7 +377,7 @@ def is_brought_by_us_only(package: str, text: str) -> bool:
 
 
 def _locked_dependencies(text: str) -> Iterator[tuple[str, str]]:
-    """Yield each package, by its name, with the name of each one that it needs."""
+    """Yield the names of each package and of each package that it needs."""
     try:
         packages = json.loads(text)["packages"].items()
         for path, package in packages:

@@ -42,7 +42,7 @@ class Stored:
     is_hidden: bool = False
 
 
-# The kinds that a person must decide before anything is written: the value in Infisical would
+# The kinds of findings that a person must decide before any write: the value in Infisical would
 # differ from the one that the service reads today, or that value or its place is unknown.
 BLOCKING = frozenset(
     {
@@ -63,7 +63,7 @@ BLOCKING = frozenset(
 
 
 def join_reasons(why: str, release: str) -> str:
-    """Return the reason for a grammar as a sentence, with that for its release if there is one."""
+    """Return the reasons for a grammar, and for its release if any, as one sentence."""
     return f"{why}, and {release}" if release else why
 
 
@@ -91,7 +91,7 @@ class FileFinding:
     def of(cls, file: str, finding: Finding) -> Self:
         """Return a finding of a grammar, or of this package, in its file.
 
-        A remedy for what blocks names what to write into the plan.
+        The remedy of a blocking finding names the decision to write into the plan.
         """
         blocks = finding.kind in BLOCKING
         if blocks and "`decision: " not in finding.remedy:
@@ -147,5 +147,5 @@ class Source:
         return self.environment, self.folder
 
     def line(self, key: str) -> int:
-        """Return the line in which the entry that counts begins, 0 if there is none."""
+        """Return the line at which the effective entry of a key begins, 0 if there is none."""
         return self.reading.lines.get(key, 0)

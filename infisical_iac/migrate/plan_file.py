@@ -1,7 +1,7 @@
 """Read and write `migration.yaml`, the plan of a migration, and follow services renamed since.
 
-The plan is for people to review, and has no values: keyed hashes identify them. The key is in a
-file next to the plan.
+People review the plan. It has no values, only keyed hashes of them. The key is in a file next to
+the plan.
 """
 
 import hmac
@@ -39,8 +39,8 @@ _SHOWN = 12
 def load_or_make(path: Path) -> bytes:
     """Return the key in `path`, 32 bytes that only its owner can read; create it if missing.
 
-    With the key, a short secret could be found from its hash by trying. So the key goes neither
-    into git nor to the readers of the plan.
+    Anyone with the key could guess a short secret from its hash. So the key goes neither into git
+    nor to the readers of the plan.
 
     Raises FileError if it can't be read or made, is of another size, or others can read it.
     """
@@ -89,7 +89,7 @@ def of_bytes(key: bytes, data: bytes) -> str:
 
 
 def encode(value: str) -> bytes:
-    """Return a value in UTF-8, as it is compared, measured and sent."""
+    """Return a value in UTF-8, the form in which it is compared, measured and sent."""
     return value.encode("utf-8", errors="surrogateescape")
 
 
@@ -98,7 +98,7 @@ PLAN_FILE = "migration.yaml"
 FileDecision = Literal["store", "skip", "undecided"]
 Decision = Literal["store", "store-resolved", "store-literal", "skip", "undecided"]
 
-# In C, where the library is there: a plan has a line for every key.
+# The faster loader in C, if it is installed: a plan has a line for every key.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SCHEMA = Schema(releases=("0.1.0",))
 _HEAD = """\
@@ -167,7 +167,7 @@ class PlannedSource(_PlanEntry):
         loader: the loader that reads other files together with it, or "".
         layers: the names of these files, itself among them; the last one wins.
         release: a sentence on the release of the program, if others read it differently.
-        deleted: whether its file is gone since its keys were stored in Infisical.
+        deleted: whether the file was deleted after its keys were stored in Infisical.
         keys: by name, or by a label such as `line 7` for a name that can't be shown.
     """
 
@@ -228,7 +228,7 @@ class MigrationPlan(_PlanEntry):
 
     @property
     def deleted_sources(self) -> list[PlannedSource]:
-        """Return the files that are gone since their keys were stored in Infisical."""
+        """Return the files that were deleted after their keys were stored in Infisical."""
         return [each for each in self.sources if each.deleted]
 
     def require_project(self, file: Path, workspace: Workspace) -> None:
@@ -340,8 +340,8 @@ def follow_renames(
     A folder that the project file names stays, such as a shared one that a person wrote.
 
     Args:
-        stored: the secrets in Infisical. A folder stays as well while more of the source's secrets
-            are there than in the present one: the rename is still to be applied.
+        stored: the secrets in Infisical. A former folder also stays while it has more of the
+            source's secrets than the present one: the rename is not applied yet.
     """
     followed = tuple(_follow(each, workspace, stored) for each in plan.sources)
     return plan.model_copy(update={"sources": followed})

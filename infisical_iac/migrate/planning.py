@@ -88,7 +88,7 @@ def keep_decision(fresh: _Any, earlier: _Any, found: Findings, found_then: Findi
 
 
 def refusal(decision: Decision, key: str, value: str) -> str:
-    """Return the reason why a decision can't be carried out, with the remedy; "" if it can."""
+    """Return why a decision can't be carried out, with the remedy; "" if it can."""
     if decision == "skip":
         return ""
     if decision == "undecided":
@@ -102,7 +102,7 @@ def refusal(decision: Decision, key: str, value: str) -> str:
     if REFERENCE.search(value) and decision != "store-literal":
         return "has ${…}, which Infisical would replace; decide `store-literal` or `skip`"
     if decision == "store-literal" and not REFERENCE.search(value):
-        # The decision would seem to store the text as written, which only another grammar gives.
+        # The decision seems to store the text as written, but only another grammar reads it so.
         return (
             "has no ${…} that `store-literal` could keep; decide `store` for the value as the "
             "file's grammar reads it, or write another `grammar` on the file and plan again"
@@ -142,11 +142,10 @@ def apply_chosen_grammars(
     workspace: Workspace,
     proven: Container[str] = (),
 ) -> list[Source]:
-    """Return the sources; read again those whose grammar an earlier plan decides.
+    """Return the sources; those whose grammar an earlier plan decides are read again.
 
-    The earlier plan decides for a migrated file: once its service starts by a loader of this
-    project, nothing else says how the file was read. The plan also decides if a person changed the
-    grammar, which shows in another grammar for the same reason.
+    The earlier plan decides for a migrated file: once its service uses this project's loader, only
+    that plan has the former grammar. It also decides if a person changed the grammar in it.
 
     Args:
         proven: the paths of the files that are unchanged since they were migrated.
@@ -172,9 +171,9 @@ def apply_chosen_grammars(
 def is_grammar_chosen(planned: PlannedSource, source: Source) -> bool:
     """Return whether a person changed the grammar in a plan.
 
-    Another release of the same program has another grammar too, and a plan of an earlier version
-    has the grammar of Node 20 for all of them: then a person has chosen only if the plan says what
-    this one says of the release.
+    A difference between two grammars of one program may also come from another release, or from an
+    earlier version of this project, which knew only Node 20. There it is a person's change only if
+    the plan has the same reasons for the grammar and for the release as the source.
     """
     if planned.grammar == source.grammar or planned.why == CHOSEN:
         return planned.grammar != source.grammar
@@ -254,14 +253,14 @@ def make(
 
 
 def common(roots: Iterable[Path]) -> Path:
-    """Return the nearest directory that has all of these directories in it."""
+    """Return the nearest directory that contains all of these directories."""
     return Path(os.path.commonpath([os.path.abspath(each) for each in roots]))
 
 
 def secrets(sources: Iterable[Source], plan: MigrationPlan) -> list[Secret]:
     """Return the values that may go into Infisical, to be compared with it.
 
-    Left out are skipped values, and those with a name that may be a piece of a value.
+    Skipped values are left out, and so are those with a name that may be a piece of a value.
     """
     return [
         Secret(Name(*planned.target, key), value, source.path, source.line(key))
@@ -429,7 +428,7 @@ def find_left_out(plan: MigrationPlan, directory: Path) -> frozenset[Path]:
     """Return the personal files that a plan skips; the other files are read without them.
 
     Args:
-        directory: the plan's own, which its root is relative to.
+        directory: the plan's directory, to which its root is relative.
     """
     return frozenset(
         Path(os.path.abspath(directory / plan.root / each.path))

@@ -1,4 +1,4 @@
-"""Choose between the grammars of a program's releases: of Node's, by what a service runs."""
+"""Choose between the grammars of a program's releases; for Node, by the release in use."""
 
 import json
 import posixpath
@@ -20,15 +20,15 @@ _FAMILIES: dict[str, Grammar] = {
     if each.by_release
     for name in (each.name, *(name for _, name in each.by_release))
 }
-_LATEST = 999  # as the number of a release: the newest one
+_LATEST = 999  # the number for the newest release
 _MAJORS = range(18, 60)  # 20 is the first major release that reads .env files
 
 
 class ReleaseSign(NamedTuple):
-    """A place of the repository that says which releases of Node a service runs.
+    """A sign in the repository of the releases of Node that a service may run.
 
     Attributes:
-        says: the place, and what it says, as a sentence.
+        says: the file and its statement, as a clause.
         releases: the newest of each major release that it allows.
     """
 
@@ -41,7 +41,7 @@ class ReleaseChoice(NamedTuple):
 
     Attributes:
         others: the grammars of other releases that it may run.
-        why: a sentence on what says so, also if it is unknown or places disagree.
+        why: a sentence with the sign, or on signs that are missing or disagree.
     """
 
     grammar: str
@@ -57,8 +57,8 @@ def names_of_program(grammar: str) -> tuple[str, ...]:
 def choose_release(grammar: str, signs: Sequence[ReleaseSign]) -> ReleaseChoice | None:
     """Return the choice among the grammars of a program; None if its releases read alike.
 
-    The first sign that allows the releases of one grammar only decides. Without one it is the
-    grammar of the newest release.
+    The first sign whose releases all have one grammar decides. Without such a sign, the newest
+    release does.
     """
     if grammar not in _FAMILIES:
         return None
@@ -87,7 +87,7 @@ def newest_releases(written: str) -> tuple[Release, ...]:
     """Return the newest of each major release that a range of versions allows.
 
     Odd major releases, which have no long-term support, count only if no even one is allowed. The
-    range has the form of npm; what is none, such as `lts/*`, allows no known release.
+    range has the form of npm; other texts, such as `lts/*`, allow no known release.
     """
     codename = written.strip().lower().removeprefix("lts/").removeprefix("lts-")
     allowed: set[Release] = set()
@@ -160,7 +160,7 @@ _INPUTS = frozenset({"node-version", "node_version", "node"})
 
 
 def _in_dockerfile(path: str, text: str) -> Iterator[ReleaseSign]:
-    """Yield the last stage that is an image of Node: it is the one that runs."""
+    """Yield the sign of the last stage with an image of Node, which is the one that runs."""
     defaults = dict(_ARG.findall(text))
     found = []
     for image, _ in _FROM.findall(text):
@@ -229,7 +229,7 @@ _KINDS: tuple[tuple[Callable[[str], bool], Callable[[str, str], Iterator[Release
     (NODE.is_manifest, _in_engines),
     (lambda path: bool(_CI.fullmatch(path)), _in_ci),
 )
-"""The files that say which release runs, the nearest to production first, with their readers."""
+"""The files that name the release, nearest to production first, with their readers."""
 
 
 class ReleaseDetection:
@@ -244,7 +244,7 @@ class ReleaseDetection:
             by_directory: dict[str, list[ReleaseSign]] = {}
             for path in filter(is_one, paths):
                 directory = posixpath.dirname(path)
-                if read is _in_dockerfile:  # it may be in a directory of its own
+                if read is _in_dockerfile:  # a Dockerfile may be in a directory of its own
                     directory = next((up for up in upwards(directory) if up in packages), "")
                 elif of_ci := _CI.fullmatch(path):
                     directory = of_ci[1].rstrip("/")

@@ -35,7 +35,7 @@ Outcome = Literal["proven", "pending", "differs"]
 
 
 def outcome(proofs: Sequence[Proof], states: Mapping[Name, State]) -> Outcome:
-    """Return `differs` if a secret differs, or else `pending` if one waits, or else `proven`."""
+    """Return `differs` if a secret differs, else `pending` if one waits, else `proven`."""
     waiting = {name for name, state in states.items() if state == "pending"}
     if any(not each.holds for each in proofs if each.secret.name not in waiting):
         return "differs"
@@ -55,7 +55,7 @@ def build(
 
     Args:
         at: the time at which the values were read back.
-        note: what could not be checked, with the reason.
+        note: a sentence on a check that was impossible.
     """
     secrets = [_secret(each, states[each.secret.name], key) for each in proofs]
     waiting = {name for name, state in states.items() if state == "pending"}
@@ -181,8 +181,8 @@ def mark_verified(directory: Path, expected: Mapping[Name, Expected], at: dateti
     """Write the time of the verification into the report in a directory, if there is one.
 
     Args:
-        expected: the secrets that were verified. If the report has another one, such as one of an
-            earlier plan, it is not verified.
+        expected: the secrets that were verified. A report with further secrets, such as those of an
+            earlier plan, is not verified.
         at: None if the secrets differ, which removes an earlier time.
 
     Raises FileError if the report can't be read or written.

@@ -35,7 +35,7 @@ _MAIL = re.compile(rf"[a-z0-9._+-]{{1,30}}@{_PATH}")
 
 
 def why_skipped(value: str) -> str:
-    """Return the reason why a value is not searched for; "" if it is.
+    """Return why a value is not searched for; "" if it is.
 
     Such a value would be found in unrelated places of any repository.
     """
@@ -142,7 +142,7 @@ _WORDS: tuple[tuple[int, _Letter], ...] = ((8, "Q"), (4, "I"))
 
 @dataclass(frozen=True, order=True)
 class Match:
-    """A value that was found: its label, and the form in which it is written."""
+    """A value that was found, by its label and its form."""
 
     label: str
     form: str
@@ -192,13 +192,13 @@ class SearchTerms:
         return found
 
 
-# The automaton takes time for each byte, and more of it with more values. So it only searches
-# blocks that may have a value in them: at least 2n - 1 bytes cover a whole machine word of n bytes,
-# wherever they begin, and a set is quickly asked for that word.
+# The automaton needs time for each byte, and more with more values. So it only searches blocks that
+# may contain a value. At least 2n - 1 bytes cover a whole aligned machine word of n bytes, wherever
+# they begin, and a lookup of that word in a set is fast.
 
 
 def _filters(terms: Iterable[bytes]) -> list[tuple[int, _Letter, frozenset[int]]]:
-    """Return for each size of words its letter, and the words; a matching block has one of them."""
+    """Return each size of machine words with its letter for memoryview and the words to look up."""
     words: dict[int, set[int]] = defaultdict(set)
     for term in terms:
         size = next(size for size, _ in _WORDS if len(term) >= 2 * size - 1)
@@ -226,7 +226,7 @@ class KnownValues:
 
     Attributes:
         values: the values that were read.
-        moved: the values that only Infisical may have.
+        moved: the values that may be only in Infisical.
         unknown: the values that are gone or can't be read, with the reason.
     """
 
@@ -238,8 +238,7 @@ class KnownValues:
 def in_files(plan: MigrationPlan, root: Path, key: bytes) -> KnownValues:
     """Return the values in the files, each read by the grammar in the plan.
 
-    For a value that has changed in its file, the new one is known, and the planned one is treated
-    as if the file were gone.
+    If a value has changed in its file, the new one is known, and the planned one counts as gone.
     """
     known = KnownValues()
     for source in plan.sources:
@@ -267,7 +266,7 @@ def in_files(plan: MigrationPlan, root: Path, key: bytes) -> KnownValues:
 def with_stored(known: KnownValues, stored: Mapping[Name, Stored], key: bytes) -> KnownValues:
     """Return the known values together with the moved ones that Infisical has.
 
-    For a value that was changed in Infisical, the new one is known, and the planned one is unknown.
+    If a value has changed in Infisical, the new one is known, and the planned one is unknown.
     """
     values, unknown = dict(known.values), dict(known.unknown)
     for label, (name, planned) in known.moved.items():
@@ -284,7 +283,7 @@ def with_stored(known: KnownValues, stored: Mapping[Name, Stored], key: bytes) -
 
 
 def in_env_files(env_files: Sequence[Path], grammar: str) -> dict[str, str]:
-    """Return the values of files by file and name. Raises UserError for what can't be read."""
+    """Return the values of files by file and name. Raises UserError for an unreadable one."""
     if grammar not in GRAMMARS:
         names = ", ".join(GRAMMARS)
         raise UserError(f"{grammar} is not a grammar: name one of {names}", code="error.no_grammar")

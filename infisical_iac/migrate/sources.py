@@ -147,7 +147,7 @@ def source(
 
 
 def _describe_release(data: bytes, choice: Choice) -> str:
-    """Return what says the release of the program; "" if all releases read this file alike."""
+    """Return the sentence on the program's release; "" if all releases read this file alike."""
     if not choice.release:
         return ""
     first, *others = (read(data, each).values for each in names_of_program(choice.release.grammar))
@@ -167,7 +167,7 @@ def _find_release(release: ReleaseChoice, grammar: str) -> Finding:
 
 
 def spot(path: str, choice: Choice, slugs: Sequence[str]) -> Spot:
-    """Return the facts of a file that decide which other files are read with it."""
+    """Return the properties of a file that decide which other files are read with it."""
     sign = choice.evidence
     return Spot(path, find.environment_of(path, slugs), sign.grammar, sign.loader)
 
@@ -188,7 +188,7 @@ def _encrypted_copies(
             yield Source(path, service, "", "", GRAMMARS[0], why, data, nothing, (note,))
 
 
-# The kinds of findings on lines that are not migrated; others would report what never happens.
+# The kinds of findings on lines that are not migrated; others describe outcomes of a migration.
 _OF_LINES_NOT_MOVED = frozenset(
     {"bootstrap-key", OVERRIDDEN, "duplicate-key", "cut-at-line-end", findings.TORN}
 )
@@ -227,7 +227,7 @@ def _of_reading(reading: Reading, data: bytes, choice: Choice) -> Iterator[Findi
         remedy = "Compare with what the service sees, above all where grammars disagree."
         yield Finding(0, "nearest-grammar", "", known, remedy)
     disagreeing = [*disagreements(data, reading, choice.others)]
-    disputed = {each.line for each in disagreeing}  # the outcomes are in those findings
+    disputed = {each.line for each in disagreeing}  # those findings have the outcomes
     undefined = {each.line for each in reading.findings if each.kind == "undefined-reference"}
     causes: dict[int, str] = {}
     for each in reading.findings:
@@ -309,7 +309,7 @@ def scan_all(
     Args:
         left_out: absolute paths of files without which the others are read, although their loader
             reads them together.
-        moved: the secrets of files that are gone since they were migrated.
+        moved: the secrets of files that were migrated and no longer exist.
 
     Raises FileError for a directory that can't be listed, a repository that git can't read, and a
     path within another one.
@@ -377,14 +377,13 @@ def _declared_services(root: Path, paths: Iterable[str], workspace: Workspace) -
     return found
 
 
-_NAMED = 10  # of the keys on one line
+_NAMED = 10  # keys on one line
 
 
 def _add_outcomes_of_skip(sources: Sequence[Source], moved: Iterable[Name]) -> list[Source]:
-    """Add to the finding on a personal file the keys that only it has.
+    """Return all sources; findings on personal files list the keys that no shared file has.
 
-    A shared file counts if it goes to the same place, also one that is migrated and gone. Returns
-    all sources.
+    A shared file counts if it goes to the same place, even if it is migrated and deleted.
     """
     shared: dict[tuple[str, str], set[str]] = {}
     for name in moved:
@@ -408,7 +407,7 @@ def _add_outcomes_of_skip(sources: Sequence[Source], moved: Iterable[Name]) -> l
 
 
 def _count_overrides(source: Source, sources: Iterable[Source]) -> int:
-    """Return the number of keys to which a personal file gives another value than a shared one."""
+    """Return the number of keys whose value in a personal file differs from a shared one."""
     keys = {
         one.key
         for each in sources
@@ -420,7 +419,7 @@ def _count_overrides(source: Source, sources: Iterable[Source]) -> int:
 
 
 def _describe_skip(source: Source, shared: Set[str]) -> str:
-    """Return a sentence on what a service lacks without a personal file; "" if it lacks nothing.
+    """Return a sentence on the keys that a service lacks without a personal file; "" for none.
 
     Args:
         shared: the keys of shared files that go to the same place.

@@ -27,7 +27,7 @@ _ONCE_A_FILE = {
 }
 _DIFFERING = "differs-across-services"  # most services have databases and keys of their own
 _SHARED = "shared-candidate"
-_NAMED = 10  # of the keys on one line
+_NAMED = 10  # keys on one line
 _NAMED_FILES = 3
 
 

@@ -48,7 +48,7 @@ def find_changes(
 ) -> Iterator[str]:
     """Yield a sentence on each secret that is missing or has another value than in the plan.
 
-    Several that are all missing are one sentence.
+    If all are missing, there is one sentence for them.
     """
     if len(expected) > 1 and not expected.keys() & stored.keys():
         yield (
@@ -77,8 +77,7 @@ def access(
     A service reads its own folder and the shared ones that it imports, in its environment.
 
     Args:
-        seen: what each identity sees; an identity that is missing was not asked, and is not
-            reported.
+        seen: the secrets that each identity sees; an identity without an entry is not reported.
         isolation: with `viewer` each service reads the whole project, so only an unreadable folder
             is reported.
     """
@@ -195,8 +194,8 @@ class Reader:
 
     Attributes:
         may: the secrets that it should be able to read; for a service those that it reads, because
-            `verify.access` judges services.
-        checked: by a login, or from roles and privileges.
+            `verify.access` checks services.
+        checked: the method: a login, or roles and privileges.
     """
 
     member: Member
@@ -225,8 +224,8 @@ def readers(
     """Return the secrets of the plan that each member reads.
 
     Args:
-        seen: the secrets that services read, by identity; a service that is missing is judged by
-            its roles and privileges, as all other members are.
+        seen: the secrets that services read, by identity. For a service without an entry, and for
+            all other members, roles and privileges count.
     """
     names: dict[tuple[str, str], list[str]] = {}
     for name in expected:
@@ -245,7 +244,7 @@ def readers(
 
 
 def merge(found: Iterable[Reader]) -> list[Reader]:
-    """Return one reader for each member of several projects, with all that it reads there."""
+    """Return one reader for each member of several projects, with all secrets that it reads."""
     merged: dict[tuple[str, str], Reader] = {}
     for each in found:
         key = (each.member.kind, each.member.id or each.member.name)
@@ -326,7 +325,7 @@ def require_held(layout: Layout, places: Iterable[tuple[str, str]]) -> None:
 
 
 def list_sources(layout: Layout, places: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Return project and environment of places that are held by one, each once.
+    """Return the projects and environments that hold some places, each once.
 
     Args:
         places: an environment and a folder each.
@@ -366,7 +365,7 @@ def read(
 
 @contextmanager
 def asking(environment: str) -> Iterator[None]:
-    """Raise UserError if Infisical answers a request within with 404 for the environment."""
+    """Raise UserError for a 404 within the block: Infisical lacks the environment."""
     try:
         yield
     except ApiError as error:

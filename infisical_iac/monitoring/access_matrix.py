@@ -1,4 +1,4 @@
-"""Compare who may do what with each folder, by the project file and by the server."""
+"""Compare the access to each folder in the project file with that on the server."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class FolderPlace(NamedTuple):
 
 
 class Cell(NamedTuple):
-    """The access of somebody to a place: by the server, or by the file where no server was read."""
+    """The access of one holder to a place: on the server, or by the file if no server was read."""
 
     level: Level
     differs: bool = False
@@ -43,10 +43,10 @@ class AccessHolder:
     """A person, an identity or a group, with its access.
 
     Attributes:
-        note: why it has access, if it is neither a person of the file nor a service.
-        declared: what the project file gives, by place.
-        actual: what the server gives, by place; a place that was not read is missing.
-        is_accepted: whether the file does not give the access, but accepts it.
+        note: the reason for its access, if it is neither a person of the file nor a service.
+        declared: its access by the project file, by place.
+        actual: its access on the server, by place; without places that were not read.
+        is_accepted: whether the file does not grant the access, but accepts it.
     """
 
     kind: Kind
@@ -57,7 +57,7 @@ class AccessHolder:
     is_accepted: bool = False
 
     def cell(self, place: FolderPlace) -> Cell:
-        """Return what is shown for a place."""
+        """Return the cell for a place."""
         declared = self.declared.get(place, "")
         actual = self.actual.get(place, declared)
         return Cell(actual, actual != declared and not self.is_accepted)
@@ -75,7 +75,7 @@ class AccessHolder:
 
 @dataclass(frozen=True)
 class AccessTable:
-    """A part of the matrix: some folders of an environment, and who has access to any of them."""
+    """A part of the matrix: some folders of an environment, and the holders of access to them."""
 
     environment: str
     folders: Sequence[str]
@@ -83,7 +83,7 @@ class AccessTable:
 
 
 def tabulate(desired: Workspace, holders: Sequence[AccessHolder]) -> list[AccessTable]:
-    """Return the matrix in tables that are narrow enough for a page."""
+    """Return the matrix as tables that are narrow enough for a page."""
     tables, every = [], _folders(desired)
     for environment in desired.environments:
         for start in range(0, len(every), _FOLDERS_OF_A_TABLE):
@@ -122,7 +122,7 @@ def list_holders(
 def _states(
     places: Iterable[FolderPlace], goal: Goal, actual: Actual, access: AccessState
 ) -> Iterator[tuple[FolderPlace, Actual, AccessState]]:
-    """Yield each place with the project that holds it, if that project is there."""
+    """Yield each place whose project exists, with the project's state and access."""
     parts = parts_of(goal.desired) if goal.is_split else ()
     keys = {FolderPlace(each.environment.slug, each.folder): each.key for each in parts}
     for place in places:
@@ -159,7 +159,7 @@ class _Holders:
                 holder.declared = {place: find_level((), [given], *place) for place in places}
 
     def observe(self, place: FolderPlace, there: Actual, access: AccessState, goal: Goal) -> None:
-        """Add what the server gives in a place."""
+        """Add the access to a place on the server."""
         for email, person in access.people.members.items():
             self._observe_person(place, email, person, goal)
         if there.admin:

@@ -1,4 +1,4 @@
-"""Set up the monitor on the host, or remove it: its configuration, and the timer that runs it."""
+"""Set up or remove the monitor on the host: its configuration, and the timer that runs it."""
 
 import json
 import posixpath
@@ -32,13 +32,13 @@ from infisical_iac.stack.ingress_kinds import INTERNAL
 
 _TIMER, _SERVICE = "infisical-monitor.timer", "infisical-monitor.service"
 _UNITS = tuple(f"{units.DIRECTORY}/{each}" for each in (_TIMER, _SERVICE))
-# The name of the target that the setting `backup_webhook` is.
+# The name of the target with the address in the setting `backup_webhook`.
 _ALIAS = "backup-webhook"
 
 
 @dataclass(frozen=True)
 class MonitorState:
-    """The actual state of the monitor: the paths of its files, and its units by name."""
+    """The actual state of the monitor: its files by path, and its units by name."""
 
     paths: dict[str, PathState] = field(default_factory=dict)
     units: dict[str, UnitState] = field(default_factory=dict)
@@ -72,7 +72,7 @@ def timer(known: Known) -> Commands:
 def _question(known: Known) -> Question[MonitorState]:
     paths = question(states, paths=[CONFIG, *_UNITS, DIRECTORY, COLLECTED])
     if known.settings.monitoring.monitoring == "off":
-        # Nothing else is asked about a host without the monitor.
+        # A host without the monitor needs no other question.
         return together(MonitorState, paths)
     return together(MonitorState, paths, units.question_for([_TIMER, _SERVICE]))
 
@@ -110,7 +110,7 @@ def _clear(paths: Sequence[str]) -> None:
             f"systemctl stop {_SERVICE} 2>/dev/null; true",
             doing="stop the monitor",
         )
-    # Its units last, so that a run that is interrupted goes on here.
+    # Removes the units last, so that the next run continues here after an interruption.
     last = [*sorted(paths, key=lambda path: path in _UNITS)]
     run(
         f"rm -rf -- {posixpath.dirname(MEMORIES[1])} {shlex.join(last)} && systemctl daemon-reload",
@@ -152,13 +152,13 @@ def _expectations(known: Known) -> dict[str, Any]:
     stack, backup = settings.stack, settings.backup
     url = urlsplit(stack.site_url)
     is_internal = stack.acme_ca == INTERNAL and not stack.tls_key and stack.runs_caddy
-    # A host of a cluster without data saves nothing; the containers of a cluster are Swarm's.
+    # A cluster's host without data makes no backups; Swarm manages the containers of a cluster.
     saves = known.site.number != 0
     is_single = settings.cluster.topology == "single"
     timers = [watch.TIMER, *(("infisical-backup.timer", "infisical-drill.timer") if saves else ())]
     if settings.host.maintenance_window:
         timers.append(hardening.TIMER)
-    # A target that all nodes share is saved in by one of them only.
+    # Only one node saves in a target that all nodes share.
     targets = [e.name for e in backup.backup_targets if is_single or e.kind.on_host]
     return {
         "services": sorted(settings.services) if is_single else [],
@@ -195,13 +195,13 @@ def _mail(settings: Settings) -> dict[str, Any] | None:
 
 
 def questions(known: Known) -> Iterator[Question[MonitorState]]:
-    """Yield what the step asks the agent."""
+    """Yield the step's questions to the agent."""
     yield _question(known)
 
 
 @deploy("Monitoring")
 def monitoring(known: Known) -> None:
-    """Have the host watch itself, or remove what does."""
+    """Set up the monitor on the host, or remove it if it is off."""
     timer(known=known, name="Watch the host, and send alerts")
 
 

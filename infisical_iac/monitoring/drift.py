@@ -32,9 +32,9 @@ class Answer:
         at: the time of the check, in UTC.
         changes: one line for each change that a run would make, for each access that the project
             file does not grant (`*`), each blocked part (`!`) and each unknown (`?`).
-        error: why the check failed; empty if it did not.
-        notes: access that could not be read, and entries of the file that accept nothing. They do
-            not count as drift.
+        error: the reason of a failed check; empty for a success.
+        notes: sentences on access that could not be read, and on entries of the file that accept
+            nothing. They do not count as drift.
     """
 
     of: str
@@ -111,7 +111,7 @@ def _label(value: str) -> str:
 
 
 def check(inventory: str) -> Answer:
-    """Compare the hosts of an inventory with what is declared, and change nothing."""
+    """Compare the hosts of an inventory with their declared state, and change nothing."""
     of, at = Path(inventory).stem, datetime.now(UTC)
     try:
         from infisical_iac.core.deployment import open_deployment

@@ -38,24 +38,25 @@ class HealthState:
 
     Attributes:
         containers: by service.
-        disk_free_gb: the free space of Docker's file system, of `disk_size_gb`; with a data volume,
-            of the one of the two that has less.
-        certificate_ends: when the served certificate expires, in seconds since the epoch; None if
+        disk_free_gb: the free space of Docker's file system, or of the data volume's if that has
+            less; `disk_size_gb` is the size of the same one.
+        certificate_ends: the expiry of the served certificate, in seconds since the epoch; None if
             none is served.
         engine: whether Docker answers.
-        credentials: the lives of those client secrets that expire, by the name of their file.
-        holder: who holds the lock of the host; empty for nobody.
-        backups_since: since when there should be backups, in seconds since the epoch; None if they
+        credentials: the lifetimes of client secrets that expire, by the name of their file.
+        holder: the holder of the host's lock; empty for nobody.
+        backups_since: the time from which backups are due, in seconds since the epoch; None if they
             are not set up.
         backups: the record of the last backup; empty before the first.
-        saved: when this host last saved in a target, by the target's name.
+        saved: the time of this host's last backup in a target, by the target's name.
         drills_since, drills: the same for drills.
-        closed: since when the edge is closed for a change, in seconds since the epoch.
+        closed: the time at which the edge was closed for a change, in seconds since the epoch; None
+            if it is open.
         unfinished: the state of an unfinished `restore`, `upgrade` or `scale`, by this name.
-        given_up: data of changes that were given up, which are kept.
+        given_up: the data that rolled back changes left; they are kept.
         firewall: `loaded`, or the rules that are in effect instead: `failed` for the previous ones,
             `ssh-only` or `none`; empty for a host without a firewall of this project.
-        monitor: what the monitor knows; None if it is off.
+        monitor: the monitor's report; None if it is off.
     """
 
     containers: dict[str, Running] = field(default_factory=dict)
@@ -81,8 +82,8 @@ def first_apply(states: Iterable[HealthState], runs: Iterable[LoggedRun]) -> Row
     """Return the row on a first apply that is under way; None if none is.
 
     Args:
-        states: of all hosts; one of them may have the holder of the lock.
-        runs: those in the audit log. A restore onto a new host is another kind of run.
+        states: the states of all hosts; one of them may have the holder of the lock.
+        runs: the runs in the audit log. A restore onto a new host is another kind of run.
     """
     listed = list(states)
     holders = [each.holder for each in listed if each.holder]
@@ -131,7 +132,7 @@ def rows(
 
 
 def shared_host(settings: Settings, machine: MachineState) -> list[Row]:
-    """Return the row on what the settings' `auto` leaves off on a shared host; none elsewhere."""
+    """Return the row on the features that `auto` turns off on a shared host; none elsewhere."""
     left = describe_left(settings, machine)
     return [Row("Host", left, is_note=True)] if left else []
 
@@ -149,7 +150,8 @@ def drift(pending: Sequence[str], error: str = "") -> Row:
 def access(foreign: Sequence[Change], notes: Sequence[str] = ()) -> list[Row]:
     """Return a row on each access that the project file does not grant; one row if there is none.
 
-    Each note has a row too: what could not be read, and entries of the file that accept nothing.
+    Each of the `notes` has a row too: on access that could not be read, and on entries of the file
+    that accept nothing.
     """
     found = [Row("Access", f"{each.what}: {each.detail}", ok=False) for each in foreign]
     seen = "as the file says, as far as it was seen" if notes else "as the file says"
@@ -173,7 +175,7 @@ def instance(beyond: Beyond | None, error: str = "") -> list[Row]:
 
     Args:
         beyond: their numbers; None if they are unknown.
-        error: why they are unknown, if that is known.
+        error: the reason for unknown numbers; empty if there is none.
     """
     if beyond is None:
         return [Row("Instance", f"can't be determined: {error}", is_note=True)] if error else []
@@ -205,7 +207,7 @@ def _containers(health: HealthState, settings: Settings) -> Iterator[Row]:
         yield Row(service, f"{version}: {how}", ok)
 
 
-# How to end the change that has closed the edge, by its name.
+# The remedy for an unfinished change that keeps the edge closed, by the change's name.
 _ENDING = {
     "restore": "a restore has not ended: `infisical-iac restore --undo` brings the old data back",
     "upgrade": "a change of version has not ended: `infisical-iac apply` proves it, or goes back",
@@ -225,7 +227,7 @@ def edge(health: HealthState) -> Iterator[Row]:
 
 
 def list_given_up(health: HealthState) -> Iterator[Row]:
-    """Yield a row for each set of data that was given up."""
+    """Yield a row for each set of data that a rolled back change left."""
     for each in health.given_up:
         yield Row("Given up", f"{each.describe()}; {GIVEN_UP_HELP}", ok=not each.is_needed)
 
@@ -244,7 +246,7 @@ def disk(health: HealthState) -> Row:
 
 
 def firewall(health: HealthState) -> str:
-    """Return what is wrong with the firewall and what to do, empty for nothing."""
+    """Return the problem of the firewall with its remedy; empty if there is none."""
     troubles = {
         "failed": "its rules can't be loaded, and the previous ones stay",
         "ssh-only": "its rules can't be loaded, so only SSH is let in, and Docker does not start",
@@ -280,7 +282,7 @@ def monitor(health: HealthState, now: datetime) -> Iterator[Row]:
 
 
 def credentials(health: HealthState, now: datetime) -> Iterator[Row]:
-    """Yield the row on client secrets that expire soon, or on the one that expires first."""
+    """Yield the row on client secrets that expire soon, or else on the first one to expire."""
     terms = sorted(health.credentials.items(), key=lambda each: each[1].ends)
     near = [each for each in terms if each[1].is_near_its_end(now)]
     texts = [f"{name} {until(term, now)}" for name, term in near or terms[:1]]
@@ -317,7 +319,7 @@ def _parse_time(seconds: int | None) -> datetime | None:
 
 
 def read_end(record: str) -> str:
-    """Return when the backup or drill of a host's record ended; empty if that can't be read."""
+    """Return the end of the backup or drill in a host's record; empty if it can't be read."""
     try:
         found = json.loads(record)["ended"]
     except (ValueError, KeyError, TypeError):
@@ -334,7 +336,7 @@ def last_apply(done: Sequence[LoggedRun]) -> Row:
     how = ends.get(entry.outcome, f"changed {len(entry.changes)}")
     revision = f", revision {entry.revision}" if entry.revision else ""
     text = f"{last.began} by {entry.by}{revision}: {how}"
-    # What such a run left undone is in the row on drift.
+    # The row on drift has the changes that such a run left undone.
     return Row("Last apply", text, is_note=entry.outcome in ends)
 
 
@@ -353,7 +355,7 @@ def health_question(
 
 
 def to_state(found: HealthFacts, monitor: MonitorReport | None = None) -> HealthState:
-    """Return the observed state with its moments and data in the types of this project."""
+    """Return the observed state, with times and records converted to this project's types."""
     moments = {name: map(datetime.fromisoformat, ends) for name, ends in found.credentials.items()}
     return HealthState(
         containers=found.containers,

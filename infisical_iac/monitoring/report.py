@@ -33,7 +33,7 @@ _RUNS, _CHANGES_OF_A_RUN = 12, 8
 _BACKUP_DAYS, _DRILL_DAYS = 90, 365
 _LEAST_DAYS = 14
 
-# For rows whose text names no command.
+# The remedies for rows whose text names no command.
 _REMEDIES = {
     "Docker": "`systemctl status docker` on the host says why; `infisical-iac apply` starts it",
     "Disk": "`infisical-iac verify` and `df` on the host show what fills it",
@@ -51,18 +51,18 @@ _REMEDY_OF_A_SERVICE = "`infisical-iac plan` says why, `infisical-iac apply` rep
 
 @dataclass
 class StatusReport:
-    """The facts of a page on the status, besides its rows; what could not be read is empty.
+    """The facts of a page on the status, besides its rows; unreadable ones are empty.
 
     Attributes:
         name: the name of the inventory.
-        settings: None if no host could be asked.
+        settings: None if no host was reachable.
         states: the health of each host, by its name.
         running: the images of the containers, by service.
         logs: the audit logs, by host.
         histories: the texts of the histories of backups and of drills, by host.
-        newest: the newest versions; empty if no registry is asked.
+        newest: the newest versions; empty if no registry was queried.
         desired: the project file.
-        access: the goal with the actual state and access, as the server says.
+        access: the goal with the actual state and access on the server.
         foreign: the access that the project file does not grant.
     """
 
@@ -96,7 +96,7 @@ class StatusReport:
 
 
 def status_page(report: StatusReport, rows: Sequence[Row]) -> str:
-    """Return the page on the status: what needs attention comes first."""
+    """Return the page on the status; rows that need attention come first."""
     holders = report.holders
     tables: list[AccessTable] = tabulate(report.desired, holders) if report.desired else []
     return template(
@@ -135,7 +135,7 @@ def plan_page(
         name: the name of the inventory.
         steps: the name of each step that would change something, with its changes.
         blocked: the blocked parts.
-        unknown: the sentences on what can't be seen yet.
+        unknown: the sentences on changes that can't be computed yet.
         foreign: the access that the project file does not grant.
         restarts: the sentences on restarts, and on the time without logins.
         notes: all other notes.
@@ -177,7 +177,7 @@ def _text(moment: datetime) -> str:
 
 @dataclass(frozen=True)
 class ProgramVersion:
-    """A program: the versions that run, the one that should, and newer ones."""
+    """The versions of a program: the running, the desired, and newer ones."""
 
     name: str
     runs: str
@@ -207,7 +207,7 @@ def _versions(report: StatusReport) -> list[ProgramVersion]:
 
 @dataclass(frozen=True)
 class _Lifetime:
-    """A credential that ends: when, for people, and the part of its life that is over, of 100."""
+    """A credential that expires: the time in words, and the elapsed percentage of its lifetime."""
 
     name: str
     ends: str
@@ -216,7 +216,7 @@ class _Lifetime:
 
 
 def _terms(report: StatusReport) -> dict[str, Term]:
-    """Return the lives of the credentials that end, by name, the first to end first."""
+    """Return the lifetimes of credentials that expire, by name, the first to expire first."""
     found = [each for state in report.states.values() for each in state.credentials.items()]
     return dict(sorted(found, key=lambda each: each[1].ends))
 
@@ -230,7 +230,7 @@ def _credentials(report: StatusReport) -> list[_Lifetime]:
 
 
 def _endless(report: StatusReport) -> list[str]:
-    """Return sentences on the credentials of the project file that do not end."""
+    """Return sentences on the credentials of the project file that do not expire."""
     ending = _terms(report)
     accounts = report.desired.every_account() if report.desired else ()
     secrets = [each for each in accounts if each.auth is None and each.credentials not in ending]
@@ -249,7 +249,7 @@ def _part_of_life(term: Term, now: datetime) -> int:
 
 @dataclass(frozen=True)
 class Bar:
-    """One run in a chart; the numbers are parts of 100, from the chart's left and bottom."""
+    """One run in a chart; the numbers are percentages, from the chart's left and bottom."""
 
     x: float
     width: float
@@ -260,7 +260,7 @@ class Bar:
 
 @dataclass(frozen=True)
 class Chart:
-    """The runs of a kind over time: what the height means, and the result in a sentence."""
+    """The runs of a kind over time, with the meaning of the height and a summary."""
 
     title: str
     bars: Sequence[Bar]
@@ -271,7 +271,7 @@ class Chart:
 
 @dataclass(frozen=True)
 class _Run:
-    """One run: when it ended, its size with a text on it, and why it failed."""
+    """One run: its end, its size as number and text, and the reason of a failure."""
 
     at: datetime
     value: float

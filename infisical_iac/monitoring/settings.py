@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from infisical_iac.core.validation import EMAIL, OnOff, SettingsModel, matching, within
 
-# Addresses of webhooks may hold a token. They are data for the agent, and never words of a shell.
+# Addresses of webhooks may hold a token. They are data for the agent, and never part of a command.
 _ADDRESS = r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[!-~]*)?(\?[!-~]*)?"
 _COMMAND = r"/(?!.*\.\.)[A-Za-z0-9._/+@-]+"
 # By kind, the form of `to`, and an example.

@@ -36,7 +36,7 @@ class KnownNames:
     projects: Mapping[str, str] = field(default_factory=dict)
 
     def ids(self, identity: str | None, person: str | None) -> list[str]:
-        """Return the ids of the given names; an id, as of a deleted user, stays as it is."""
+        """Return the ids of the given names; an id, such as a deleted user's, stays as it is."""
         asked = [(self.identities, identity), (self.people, person)]
         return [
             id
@@ -52,15 +52,15 @@ class LoggedRequest:
     """One request.
 
     Attributes:
-        at: when, in UTC, such as `2026-11-25T14:20:00Z`.
-        who: the name of the identity or person in the token of the request; their id if they are
-            not known any more; empty without a token.
+        at: the time in UTC, such as `2026-11-25T14:20:00Z`.
+        who: the name of the identity or person in the request's token, or the id without a known
+            name; empty without a token.
         proven: whether Infisical has checked that token; otherwise it may be forged.
-        path: as the server decodes it: `/api/v4/%73ecrets` is `/api/v4/secrets`.
+        path: the path as the server decodes it: `/api/v4/%73ecrets` is `/api/v4/secrets`.
         project: its slug, or its id if it is not known; all of them if the request names several;
             empty if the request's body names it.
         environment: its slug; empty if the request's body names it, or nothing does.
-        folder: its path; empty likewise.
+        folder: its path; empty as for the environment.
     """
 
     at: str
@@ -86,7 +86,7 @@ class LoggedEvent:
     """One event of Infisical's own audit log.
 
     Attributes:
-        at: when, in UTC, such as `2026-11-25T14:20:00Z`.
+        at: the time in UTC, such as `2026-11-25T14:20:00Z`.
         who: the name of the identity or the address of the person, else the kind of the caller.
         event: its type by the server's name, such as `get-secrets`.
         secrets: the names of the secrets; empty where the server records none, as for a list.
@@ -130,7 +130,7 @@ def _join(metadata: Mapping[str, Any], *names: str) -> str:
 def latest(logs: Sequence[Sequence[str]], last: int) -> list[str]:
     """Merge the lines that `access.sh` printed on several hosts: the `last` ones, ordered by time.
 
-    If the search is unfinished on one host, the result is.
+    The result is unfinished if the search on one of the hosts is.
     """
     lines = [line for log in logs for line in log if line != UNFINISHED]
     found = sorted(lines, key=lambda line: float(json.loads(line)["at"]))[-last:]
@@ -176,7 +176,7 @@ class FolderReads(NamedTuple):
 
     Attributes:
         began: the time of the log's first request; None for an empty log.
-        places: the id or slug of a project, the environment, and the folder.
+        places: the folders, each as the project's id or slug, the environment, and the path.
         has_unplaced: whether the log has reads that name no environment.
     """
 
@@ -200,7 +200,7 @@ def parse_reads(lines: Sequence[str]) -> FolderReads:
 
 
 def merge_reads(hosts: Iterable[FolderReads]) -> FolderReads:
-    """Return the reads on all hosts of a cluster; they begin where the last of the logs begins."""
+    """Return the reads on all hosts of a cluster, from the time at which all logs have begun."""
     found = list(hosts)
     begins = [each.began for each in found if each.began is not None]
     return FolderReads(

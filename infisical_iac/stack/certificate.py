@@ -56,7 +56,7 @@ def unfit(served: str, name: str, pair: Pair | None, now: datetime) -> str:
 
     Args:
         served: the served certificate in PEM; empty if there is none.
-        pair: the user's own certificate, if it is to be served.
+        pair: the user's own certificate, if Caddy has to serve it.
     """
     if not served:
         return "none is served"
@@ -71,7 +71,7 @@ def unfit(served: str, name: str, pair: Pair | None, now: datetime) -> str:
 
 
 def ends(text: str) -> str:
-    """Return the date on which a valid PEM certificate expires."""
+    """Return the expiry date of a valid PEM certificate."""
     return f"{_leaf(text, 'it').not_valid_after_utc:%Y-%m-%d}"
 
 
@@ -132,7 +132,7 @@ def assess_certificate(
     """Return a description of the served certificate, and whether it is healthy.
 
     Args:
-        ends: when it expires, in seconds since the epoch; None if none is served.
+        ends: its expiry, in seconds since the epoch; None if none is served.
     """
     if not settings.site_url.startswith("https:"):
         return f"none: {settings.site_url} is reached without TLS", True

@@ -38,13 +38,13 @@ from infisical_iac.stack.state import (
     deployment_question,
 )
 
-# A world-writable directory, so each upload gets a private directory of its own in it.
+# World-writable, so each upload gets a private directory in it.
 _UPLOADS, _UPLOAD = "/var/tmp", "infisical-iac-images."
 
 
 @planned_operation
 def image_set(images: Sequence[str], sources: ImageSources) -> Commands:
-    """Load `images` from archives, or pull them, ahead of `running`, whose plan lists them."""
+    """Load or pull `images` in advance; the plan of `running` already lists them."""
     there = host.get_fact(Stack, compose="", images=list(images))
     yield from decide_images(there.missing(images), sources)
 
@@ -59,11 +59,11 @@ def decide_images(missing: Sequence[str], sources: ImageSources) -> Commands:
 
 @planned_operation
 def running(*, settings: Settings, compose: Callable[[Settings], str]) -> Commands:
-    """Bring the stack to what the settings say.
+    """Bring the stack to the state that the settings describe.
 
-    Steps that can fail without harm come first: all images are loaded from archives (paths on this
-    machine) or pulled, and Compose checks the new file. Only then the file is replaced and
-    containers change. After a refused change of version, the running version stays. Raises
+    Steps that can fail without harm come first: loading all images from archives (paths on this
+    machine) or pulling them, and checking the new file by Compose. Only then the file is replaced
+    and containers change. If a change of version is refused, the running version stays. Raises
     UserError with the last log lines of containers that are not healthy within the settings'
     `start_timeout`.
 
@@ -100,7 +100,7 @@ def decide(
 
 
 def observe(compose: str, images: Sequence[str]) -> DeploymentState:
-    """Return what is deployed, compared with the desired Compose file; for operations."""
+    """Return the deployed state, compared with the desired Compose file; for operations."""
     return look(deployment_question(compose=compose, images=images))
 
 
@@ -146,7 +146,7 @@ def fetch(missing: Sequence[str], sources: ImageSources) -> None:
         _load(Path(archive))
     present: Collection[str] = ()
     if sources.archives:
-        # An archive has tags only, so it is enough that the tag of a pinned image is there.
+        # An archive has tags only, so for a pinned image its tag is enough.
         tags = {image_name(each): each for each in missing}
         present = host.get_fact(Stack, compose="", images=[*missing, *tags]).images
         _refuse_digests(missing, present)
@@ -213,7 +213,7 @@ def _upload_directory() -> str:
 
 
 def up(timeout: int, without: Collection[str] = (), file: str = COMPOSE_FILE) -> None:
-    """Bring the containers to what a file on the host says, and wait until all are healthy.
+    """Bring the containers to the state of a file on the host, and wait until all are healthy.
 
     Compose does not compare networks, does not reconnect containers, and does not see changes by
     `docker update`. So containers with wrong connections or limits are re-created. Raises
@@ -239,9 +239,9 @@ def up(timeout: int, without: Collection[str] = (), file: str = COMPOSE_FILE) ->
 
 
 def bring_up(without: Collection[str] = (), file: str = COMPOSE_FILE) -> None:
-    """Bring the containers to what a file on the host says. Raises CommandFailed.
+    """Bring the containers to the state of a file on the host. Raises CommandFailed.
 
-    Arguments as of `up`.
+    Arguments as for `up`.
     """
     command = f"FILE={file} {script('stack', 'connections')}"
     seen = run(command, doing="see what the containers are connected to")
@@ -261,7 +261,7 @@ def compose_text() -> str:
 
 
 def published_port() -> int:
-    """Return the port on which the current host publishes the API, whatever the settings say."""
+    """Return the port on which the current host publishes the API, independent of the settings."""
     return port_of(compose_text())
 
 
@@ -308,14 +308,14 @@ def compose_file(
     """Return the text of compose.yaml, or of the isolated stack for a `drill`.
 
     Args:
-        image: of Infisical; that of the settings by default. A drill sets it by the variable
-            INFISICAL_IMAGE then.
+        image: the image of Infisical; by default that of the settings, or for a drill that of the
+            variable INFISICAL_IMAGE.
     """
     values, stack = shared_values(settings, machine), settings.stack
     kind, trusted_ca = stack.ingress_kind, authorities.read_authorities(settings)
     proxy = settings.instance.proxy
     if drill:
-        # It has no outbound connections, and must not send mail or call others in any case.
+        # A drill has no outbound connections, and must not even try to send mail or call others.
         values |= {"variables": {}, "given": [], "internal_connections": False}
         trusted_ca = ""
     return template(

@@ -24,7 +24,7 @@ from infisical_iac.stack.ingress import configuration, question_for, served_cert
 
 
 def questions(known: Known) -> Iterator[Question[Any]]:
-    """Yield what the steps of keys and ingress ask the agent on a host that is up to date."""
+    """Yield the questions of the steps of keys and ingress to the agent on an up-to-date host."""
     settings = known.settings
     if known.leads:
         yield fact_question(keys.Keys, more=keys.more_of(settings))
@@ -65,7 +65,7 @@ def ingress(known: Known) -> None:
 
 
 def make_keys(known: Known, admin_password: str | None) -> None:
-    """Prove what the user set, then make the keys and store what the user gave."""
+    """Prove the user's logins at their servers, then make the keys and store the user's secrets."""
     settings = known.settings
     more = keys.more_of(settings)
     mail.login(settings=settings, name="Log in to the mail server")
@@ -88,7 +88,7 @@ def configure_containers(settings: Settings) -> None:
 
 
 def run_containers(settings: Settings, machine: MachineState) -> None:
-    """Bring the containers to what the settings say."""
+    """Bring the containers to the state that the settings describe."""
     compose.running(
         settings=settings,
         compose=partial(compose_file, machine=machine),
@@ -102,8 +102,8 @@ class HostRemoval:
 
     Attributes:
         name: the name that the user has to type.
-        called: the owner of that name, such as `the host's`.
-        kept: a sentence on what is kept without `--volumes`.
+        called: the owner of that name, as a possessive such as `the host's`.
+        kept: a sentence on the data that are kept without `--volumes`.
         address: the host's address, if it differs from the name.
     """
 
@@ -119,7 +119,7 @@ class HostRemoval:
         return cls(host.name, address="" if address == host.name else address)
 
     def list_deployed(self) -> str:
-        """Return what is deployed, one line each."""
+        """Return the deployed parts, one per line."""
         return run(script("destroy", "inspect"), doing="list what is deployed")
 
     def back_up(self, directory: str) -> str:

@@ -118,7 +118,7 @@ def edge_question() -> Question[dict[str, PathState]]:
 
 
 def decide(there: Collection[str]) -> Commands:
-    """Decide whether to open the edge: it is closed if its mark is `there`."""
+    """Decide whether to open the edge; it is closed if its mark exists."""
     if _FILE not in there:
         yield UpToDate("the edge is open")
         return
@@ -140,8 +140,8 @@ def answers_closed(settings: Settings, attempts: int) -> bool:
 def can_reach(settings: Settings, command: str) -> bool:
     """Return whether a command that calls the public address with `curl` succeeds on the host.
 
-    curl also trusts the certificates of this deployment's Caddy, because its own authority, or one
-    of the user's, is not in the host's list.
+    curl also trusts the certificates of this deployment's Caddy, because the host's list lacks
+    Caddy's own authority and the user's.
     """
     given = _certificates() if is_ours(settings.stack) else ""
     try:

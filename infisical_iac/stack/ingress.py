@@ -1,4 +1,4 @@
-"""Install Caddy's files once Caddy has checked them, and wait for its certificate."""
+"""Install Caddy's files after Caddy has validated them, and wait for its certificate."""
 
 import re
 import shlex
@@ -32,7 +32,7 @@ _PEM = "-----BEGIN CERTIFICATE-----"
 
 @dataclass(frozen=True)
 class IngressState:
-    """The files by path, the revision that Caddy runs with, and the served certificate.
+    """The files by path, the running Caddy's revision, and the served certificate.
 
     The revision is `none` if Caddy reports none. The certificate is in PEM; empty if none is
     served.
@@ -138,7 +138,7 @@ def _differences(
         if file.path == CADDYFILE:
             yield files.difference(file, there.get(file.path))
         else:
-            # A key must not be shown, and of a certificate people can only read when it expires.
+            # A key must stay secret, and only a certificate's expiry date is readable for people.
             detail = f"until {certificate.ends(file.content)}" if file.path == CERTIFICATE else ""
             yield Change("~" if file.path in there else "+", file.path, detail)
     for path in surplus:
@@ -210,7 +210,7 @@ class Caddyfile(NamedTuple):
 
 
 def caddyfile(settings: Settings, certificate: str = "") -> Caddyfile:
-    """Return the Caddyfile; `certificate` is the text of the user's own, empty for none."""
+    """Return the Caddyfile; `certificate` is the user's own in PEM, empty for none."""
     url = urlsplit(settings.stack.site_url)
     kind = settings.stack.ingress_kind
     loopback = f"127.0.0.1:{settings.stack.http_port}"

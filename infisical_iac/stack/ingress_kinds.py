@@ -39,7 +39,7 @@ _HTTP = "web"
 # Domains that no public authority certifies (RFC 6761, RFC 6762, RFC 8375, reserved by ICANN).
 _PRIVATE = re.compile(r"[^.]+|.*\.(internal|local|localhost|test|example|invalid|lan|home\.arpa)")
 _TRAEFIK, _NETWORK = "dokploy-traefik", "dokploy-network"
-# The limit of one address for the login paths: calls per minute, and the burst.
+# The rate limit of one address on the login paths: calls per minute, and the burst.
 _LOGINS, _BURST = 60, 30
 # Headers of the answers that Traefik itself gives.
 _RESPONSE_HEADERS = {
@@ -65,7 +65,7 @@ class IngressKind:
         more_keys: the names of keys that it needs, separated by blanks: EDGE_SECRET behind a proxy.
             scripts/backup/forms.sh checks the form of each. scripts/stack/keys.sh writes those
             whose names begin with `edge_` for Compose, in capitals.
-        engine_owner: who manages the Docker that it needs; empty for this project.
+        engine_owner: the manager of the Docker that it needs; empty for this project.
     """
 
     name: ClassVar[IngressName]
@@ -81,8 +81,8 @@ class IngressKind:
     def describe(cls, services: Mapping[str, Any]) -> str:
         """Return this kind's name if a Compose file was made for it, else an empty text.
 
-        For a file in which an earlier release did it differently, return another word. Look for
-        something that only this kind has, so that files of other kinds are not recognised.
+        Recognise the file by a feature that no other kind has. Return another word for a file in
+        which an earlier release arranged this kind differently.
         """
         raise NotImplementedError
 

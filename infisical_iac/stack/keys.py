@@ -23,7 +23,7 @@ class KeysState:
         database: whether there is a database that was encrypted with these keys.
         replicas: whether that database is a cluster's.
         repositories: whether there are backups made with their password.
-        surplus: secrets that the user gave and that no setting uses; they need no repair.
+        surplus: secrets of the user that no setting uses; they need no repair.
         admin_email: the address of the administrator whose password is stored; empty if no
             password is stored.
     """
@@ -71,7 +71,7 @@ class Keys(Fact[KeysState]):
         )
 
 
-# Without these, the data in the database can't be decrypted or reached any more.
+# Without these, the data in the database can't be decrypted or reached.
 _BOUND_TO_THE_DATABASE = frozenset({"encryption_key", "postgres_password"})
 _BOUND_TO_REPLICAS = frozenset({"replication_password"})
 # The keys that a cluster has in addition to those of a single host.
@@ -94,11 +94,11 @@ def more_of(settings: Settings) -> str:
 def given_secrets(secrets: Sequence[GivenSecret], more: str) -> Commands:
     """Ask for secrets that are not on the host, before anything else changes; `files` stores them.
 
-    Raises SettingsError for one that nobody gave, or that can't be passed to the container.
+    Raises SettingsError for one that is missing or can't be passed to the container.
 
     Args:
-        secrets: the secrets that the user gives, and no recovery kit.
-        more: as of `files`.
+        secrets: the secrets that come from the user, not from a recovery kit.
+        more: the names of further keys, as for `files`.
     """
     yield from decide_given(secrets, shared_fact(Keys, more=more).missing)
 
@@ -114,7 +114,7 @@ def decide_given(secrets: Sequence[GivenSecret], missing: frozenset[str]) -> Com
 
 @planned_operation
 def unused_secrets(more: str) -> Commands:
-    """Remove secrets that the user gave, once no setting uses them and no container has them."""
+    """Remove secrets of the user that no setting uses and no container has."""
     yield from decide_unused(shared_fact(Keys, more=more).surplus)
 
 
@@ -133,8 +133,8 @@ def decide_unused(surplus: frozenset[str]) -> Commands:
 def files(*, admin_email: str, admin_password: str | None, more: str = "") -> Commands:
     """Create missing keys, and repair modes and the files derived from keys.
 
-    Secrets that the user gives were asked for before, by `given.secrets`. Raises Refused if a new
-    key would lose data.
+    The user's secrets have been read before, by `given_secrets`. Raises Refused if a new key would
+    lose data.
 
     Args:
         admin_email: the administrator whose password is stored if the host has none yet.
@@ -173,7 +173,7 @@ def refuse(
 ) -> None:
     """Raise Refused if the keys can't be repaired by creating the missing ones.
 
-    The error blocks no other step if only keys are affected that no container uses.
+    If the error is only about keys that no container uses, it blocks no other step.
 
     Args:
         shared: whether the host is the leader of a cluster, which shares its keys with the nodes.
@@ -221,7 +221,7 @@ def refuse(
 
 
 def _source(name: str) -> str:
-    """Return where the value of a new key comes from; empty for one that the host generates."""
+    """Return the source of a new key's value; empty for a key that the host generates."""
     if not name.startswith(GIVEN):
         return ""
     variable = name.removeprefix(GIVEN).upper()

@@ -1,6 +1,6 @@
-"""Parse a Compose file of this project, and report data that were given up. Pure.
+"""Parse a Compose file of this project, and describe data that were given up. Pure.
 
-Data are given up when an undone change, restore or migration brings the data of before back.
+Data are given up when the rollback of a change, restore or migration brings earlier data back.
 """
 
 import re
@@ -45,7 +45,7 @@ def ingress_of(compose: str) -> IngressAndPort:
     return IngressAndPort(next(names, "unknown"), port_of(compose))
 
 
-# The variables of Infisical that belong to a release; all others follow from the settings of today.
+# The variables of Infisical that belong to a release; all others follow from the current settings.
 _OF_RELEASE = frozenset(
     (
         *("NODE_ENV", "ENCRYPTION_KEY", "AUTH_SECRET", "DB_CONNECTION_URI", "REDIS_URL"),
@@ -104,9 +104,9 @@ _REDIS_DATABASE = 1
 def isolate(compose: str) -> str:
     """Return such a file for a version that is not proven: Infisical reaches only its databases.
 
-    Nothing else reaches it, except for the host, by the address of its container. It has a database
-    of its own in Redis: jobs that wait would fail without a way out, and a later version removes
-    some at its start.
+    Only the host reaches it, by the address of its container. It has a database of its own in
+    Redis: waiting jobs would fail without outbound connections, and a later version removes some of
+    them at its start.
     """
     document: dict[str, Any] = yaml.safe_load(compose)
     services, networks = document["services"], document.get("networks") or {}
@@ -136,12 +136,12 @@ _POSTGRES_VOLUMES = "infisical_postgres"
 
 
 class GivenUp(NamedTuple):
-    """Data that replaced other data, until a rollback brought the other data back.
+    """Data that were in use until a rollback brought earlier data back.
 
     Attributes:
-        name: the Docker volume that they are in, or the database of a cluster.
-        since: when they replaced the other data, as a UTC timestamp; empty if unknown.
-        writes: the number of writes to them since then; None if it could not be counted.
+        name: their Docker volume, or their database on a cluster.
+        since: the time from which they were in use, as a UTC timestamp; empty if unknown.
+        writes: the number of writes to them since then; None if unknown.
         images: the images of Infisical and PostgreSQL that used them; empty if unknown.
     """
 
@@ -152,7 +152,7 @@ class GivenUp(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """Return the kind of the named thing, as shown to people."""
+        """Return `Docker volume` or `database`, for messages."""
         return "Docker volume" if self.name.startswith(_POSTGRES_VOLUMES) else "database"
 
     @property
@@ -162,7 +162,7 @@ class GivenUp(NamedTuple):
 
     @property
     def _subject(self) -> str:
-        """Return the subject of a sentence: how much was written."""
+        """Return the subject of a sentence: the number of writes, in words."""
         since = f" since {self.since}" if self.since else ""
         if self.writes is None:
             return f"what was written{since}, which could not be counted,"
@@ -171,7 +171,7 @@ class GivenUp(NamedTuple):
         return f"{self.writes} write{'s' if self.writes > 1 else ''}{since}"
 
     def describe(self) -> str:
-        """Return a clause on what was written and where it is."""
+        """Return a clause on the writes and their place."""
         verb = "are" if self.writes and self.writes > 1 else "is"
         return f"{self._subject} {verb} in the {self.kind} {self.name}"
 
@@ -191,18 +191,18 @@ def parse_given_up(lines: Iterable[str]) -> list[GivenUp]:
 
 
 def describe_given_up(found: Iterable[GivenUp], then: str = "") -> str:
-    """Return the end of a clause: with which data the earlier version serves again."""
+    """Return the end of a clause on the data that the earlier version serves again."""
     described = "; ".join(each.describe() for each in found)
     return f"with all data{then}" + (f"; {described} ({GIVEN_UP_HELP})" if described else "")
 
 
 def describe_kept_data(lines: Iterable[str]) -> list[str]:
-    """Return sentences on where the given up data are, after a rollback."""
+    """Return sentences on the place of given up data, after a rollback."""
     return [f"Kept: {each.describe()}; {GIVEN_UP_HELP}." for each in parse_given_up(lines)]
 
 
 def given_up_after_proof(lines: Iterable[str]) -> list[str]:
-    """Return sentences on what a proven change removed and kept of data given up before."""
+    """Return sentences on earlier given up data that a proven change removed or kept."""
     listed = list(lines)
     gone = [line.split()[1] for line in listed if line.startswith("removed ")]
     return [

@@ -1,4 +1,4 @@
-"""Pull images on the host, with the login that their registry asks for, and explain failures."""
+"""Pull images on the host, logged in to their registry if needed, and explain failures."""
 
 import re
 import shlex
@@ -13,7 +13,7 @@ from infisical_iac.core.images import parse_reference
 from infisical_iac.core.remote import run
 from infisical_iac.stack.registry_login import RegistryLogin, choose_login, read_password
 
-# Seconds that a pull may take. Docker itself waits forever for a layer that does not come.
+# The limit for a pull, in seconds. Docker itself waits forever for a layer that does not arrive.
 _LIMIT = 900
 _TIMED_OUT = f"no answer within {_LIMIT} seconds"
 _MOST_CHARACTERS = 300
@@ -122,7 +122,7 @@ _UNKNOWN = (
 
 
 def explain_failure(image: str, output: str) -> UserError:
-    """Return the error for a pull that failed, by what Docker printed on standard error."""
+    """Return the error for a failed pull, by the `output` of Docker on standard error."""
     words = " ".join(output.split()).removeprefix("Error response from daemon: ")
     if len(words) > _MOST_CHARACTERS:
         # The cause is at the end.
@@ -137,8 +137,8 @@ def explain_failure(image: str, output: str) -> UserError:
 def pull(image: str, logins: Sequence[RegistryLogin] = ()) -> None:
     """Pull an image on the current host. Raises UserError with the reason, and a code for it.
 
-    With a login, Docker gets the password on its standard input. It keeps it in a directory in
-    memory that only root can read, and that is removed once the image is there.
+    With a login, Docker reads the password from standard input. It keeps the password in memory, in
+    a directory that only root can read and that is removed after the pull.
     """
     logger.info(f"{host.print_prefix}Pulling {image}")
     login = choose_login(logins, parse_reference(image).registry)

@@ -99,7 +99,7 @@ def deployer_id(port: int) -> str:
 def deployer_secret(port: int) -> str:
     """Return the id of the deployer's client secret. Raises as `deployer` does.
 
-    If an earlier release wrote the deployer's file, which lacks the id, return its prefix.
+    If the deployer's file is an earlier release's and lacks the id, return the secret's prefix.
     """
     deployer(port)
     return _logins[host.name].secret_id
@@ -142,7 +142,7 @@ def _organization() -> str | None:
 def answers(port: int) -> bool:
     """Return whether the API of the current host works and will keep working.
 
-    While Docker is down, nothing reads the containers' output, and they hang sooner or later.
+    While Docker is down, nothing reads the containers' output, so that they hang sooner or later.
     """
     return NO_ENGINE not in journal.current().unknown and api(port).answers()
 
@@ -156,9 +156,9 @@ def works(port: int) -> bool:
 
 
 def unknown_contents() -> str:
-    """Return what is unknown about an Infisical that can't be inspected yet.
+    """Return a description of the unknown contents of an Infisical that can't be inspected yet.
 
-    It is empty for a host without a database, which certainly has no contents.
+    Empty for a host without a database, which certainly has no contents.
     """
     restores = journal.current().event == "restore"
     return _UNSEEN if restores or shared_fact(Keys).database else ""

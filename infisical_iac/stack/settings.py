@@ -439,11 +439,11 @@ def with_digest(reference: str) -> str:
 
 
 def image_name(reference: str) -> str:
-    """Return only the image's name and tag, for people."""
+    """Return the image's name and tag, for people."""
     return reference.partition("@")[0]
 
 
 def without_known_digest(reference: str) -> str:
-    """Return the reference without its digest if that is the known one, as in the settings."""
+    """Return the reference without its digest if that is the known one of its release."""
     name, _, digest = reference.partition("@")
     return name if DIGESTS.get(name) == digest else reference

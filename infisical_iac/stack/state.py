@@ -1,4 +1,4 @@
-"""Read the state of the Compose project, and what a change of its version depends on."""
+"""Read the state of the Compose project, and the state that a change of its version needs."""
 
 import re
 import shlex
@@ -104,7 +104,7 @@ class Connections:
     actual_limits: dict[str, Limits] = field(default_factory=dict)
 
     def foreign(self) -> list[str]:
-        """Return the networks that differ from what Compose would create: they are re-created."""
+        """Return the networks that Compose would create differently; they are re-created."""
         return sorted(
             name
             for name, internal in self.own.items()
@@ -113,7 +113,7 @@ class Connections:
         )
 
     def wrong(self) -> dict[str, str]:
-        """Return, by service, a clause on what differs in its connections and limits.
+        """Return, by service, a clause on the differences of its connections and limits.
 
         It is empty if Docker lists no networks.
         """
@@ -224,7 +224,7 @@ class StackState:
     connections: Connections = field(default_factory=Connections)
 
     def differences(self) -> dict[str, str]:
-        """Return the services that don't run as the file says, each with the reason."""
+        """Return the services that differ from the file, each with the reason."""
         return dict(self._reasons())
 
     def without(self, services: Collection[str]) -> "StackState":
@@ -293,7 +293,7 @@ class UpgradeState:
 
     Attributes:
         was: the images that used the data last; None if there are no data.
-        same_bytes: whether the running image of Infisical is the desired one, by whatever name.
+        same_bytes: whether the running image of Infisical is the desired one, even by another name.
         failed: the last failed change, by its target image.
     """
 
@@ -327,7 +327,7 @@ class Upgrades(Fact[UpgradeState]):
 
 
 COMPOSE_FILE = "/etc/infisical/compose.yaml"
-# The file in its place on the hosts of a cluster.
+# The corresponding file on the hosts of a cluster.
 STACK_FILE = "/etc/infisical/stack.yaml"
 
 
@@ -341,7 +341,7 @@ class DeploymentState:
 
 
 def deployment_question(*, compose: str, images: Sequence[str]) -> Question[DeploymentState]:
-    """Return the question for the DeploymentState, as of Stack, with Infisical's image first."""
+    """Return the question for the DeploymentState; Infisical's image is the first of `images`."""
     return together(
         lambda files, upgrade, stack: DeploymentState(files.get(COMPOSE_FILE), upgrade, stack),
         question(states, paths=[COMPOSE_FILE]),

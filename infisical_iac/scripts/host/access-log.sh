@@ -25,7 +25,7 @@ size_of() { stat --format=%s "$1" 2>/dev/null || echo 0; }
 is_mounted() { mountpoint --quiet "$live"; }
 
 # In a container, /dev may lack the device that the kernel names. Another process may take that
-# device first, which is not a reason to give up a sound file system.
+# device first, so it is tried again: the file system itself is sound.
 attach() {
     for pause in 1 1 2 0; do
         device=$(losetup --find)
@@ -38,15 +38,15 @@ attach() {
 
 make() {
     rm -f "$image" "$image.new"
-    # The one file in it may fill the file system. Its blocks are allocated for good: those that
-    # mkfs leaves to be zeroed after the mount would be given back to the disk.
+    # The log may fill the file system, so the image gets all of its blocks in advance. Blocks that
+    # mkfs leaves to be zeroed after the mount would be returned to the disk.
     now=nodiscard,lazy_itable_init=0,lazy_journal_init=0
     fallocate --length "$size" "$image.new" && mkfs.ext4 -q -F -m 0 -E "$now" "$image.new" &&
         fallocate --length "$size" "$image.new" &&
         sync "$image.new" && mv "$image.new" "$image"
 }
 
-# A container may still have it mounted. Statuses 1 and 2 mean that it was repaired.
+# The image may still be mounted in a container. Statuses 1 and 2 mean that it was repaired.
 is_sound() {
     test -z "$(losetup --noheadings --associated "$image")" || return 0
     e2fsck -p "$image" >/dev/null && checked=0 || checked=$?
@@ -127,7 +127,7 @@ is_due() {
     test "$written" -ge $(($(stat --file-system --format='%b * %S / 4' "$live")))
 }
 
-# The logs of other programs, which strangers fill by failed logins, are rotated by days only.
+# Logs of other programs are rotated only by days, and strangers can fill them by failed logins.
 bound_others() {
     for name in fail2ban rsyslog btmp; do
         configuration=/etc/logrotate.d/$name

@@ -1,8 +1,9 @@
-# Reloads the Docker engine of a cluster's host, and checks that the cluster bears its restart.
+# Reloads the Docker engine of a cluster's host, and checks that the cluster tolerates its restart.
 #
 #   engine.sh reload <file>    has the engine read its configuration <file> without a restart
 #   engine.sh ready            fails with the reason if the cluster can't do without the host for a
-#                              while; else prints "<members of etcd> <PostgreSQLs>" that are healthy
+#                              while; else prints the numbers of healthy ones as "<members of etcd>
+#                              <PostgreSQLs>"
 #   engine.sh await_health <seconds> <members> <PostgreSQLs>   waits until the host's node is active, all
 #                              nodes are there, each service has all its tasks, and that many
 #                              members and PostgreSQLs are healthy

@@ -26,7 +26,7 @@ use() {
     test -e "$made" || test -e "$mark"
     touch "$mark"
     sync "$mark"
-    # The public half is moved last: as long as it is there, `use` is not complete.
+    # The public half is moved last: while it is in the old place, `use` is not complete.
     test ! -e "$made" || mv -f "$made" "$ours"
     # The next connection accepts only the new key, which must survive a power cut.
     sync "$(dirname "$ours")"

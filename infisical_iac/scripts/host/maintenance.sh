@@ -16,9 +16,9 @@ project=label=com.docker.compose.project=infisical
 . "$here/reporting.sh"
 . "$here/together.sh"
 
-# Takes the locks of runs of infisical-iac and of backups, so that neither begins. The holder's name
-# in the first has no process number, since the maintenance must not be ended. The part of a drill
-# that reads a repository holds the second lock too.
+# Takes the locks of infisical-iac's runs and of backups, so that neither begins. The first lock has
+# no process number, since nobody may end the maintenance. A drill also holds the second lock while
+# it reads a repository.
 hold() {
     exec 8>>/run/infisical-iac.lock 9>>/var/lib/infisical-backup/lock
     reason="a run of infisical-iac has been at work for 2 hours"

@@ -1,4 +1,4 @@
-# Prints who else uses the host's Docker, without a change:
+# Prints the other users of the host's Docker, and changes nothing:
 #
 #   other-containers.sh    "own-engine" if this project has configured the engine, else "others <name>…": the
 #                running containers of others, if there are any; "swarm" if the engine is in a Swarm
@@ -15,7 +15,7 @@ then
     exit
 fi
 
-# An engine that does not answer starts the containers with a restart policy later.
+# A stopped engine starts the containers with a restart policy later.
 stopped() {
     for each in "$root"/containers/*/hostconfig.json; do
         grep -qs '"RestartPolicy":{"Name":"[aou]' "$each" || continue

@@ -1,4 +1,4 @@
-# Reports the runs of a timer. backup.sh and drill.sh read it in, and set before
+# Reports the runs of a timer. backup.sh and drill.sh source it, and set before
 #
 #   $here      the directory of the scripts
 #   $state     the directory of last.json, history.jsonl and metrics.prom, each written whole, and of
@@ -28,8 +28,8 @@ add_to_history() {
     } | tail -n 400 | store "$state/history.jsonl" || rm -f "$state/history.jsonl.new"
 }
 
-# Runs a script. Its output is in $work/said then, and the reason of a failure in $reason. Its
-# errors are kept in memory, since the disk may be full.
+# Runs a script. Leaves its output in $work/said, and the reason of a failure in $reason. Keeps its
+# errors in memory, since the disk may be full.
 attempt() {
     script=$1
     shift

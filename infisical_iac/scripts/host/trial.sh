@@ -12,8 +12,8 @@ commands=$state/$2
 service=/etc/systemd/system/$name.service
 link=/etc/systemd/system/multi-user.target.wants/$name.service
 
-# Prints the unit that undoes the change. Either the unit or `keep` moves the commands away first,
-# which decides: then they are run, or never.
+# Prints the unit that undoes the change. Either the unit or `keep` moves the commands away first. The
+# unit then runs them; after `keep` they never run.
 unit() {
     cat <<END
 [Unit]

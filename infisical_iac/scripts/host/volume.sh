@@ -1,11 +1,11 @@
 # Manages the block device for the data that outlive the host: database, keys, backups, logs.
 #
-#   volume.sh inspect <device>  prints the device's content, what of the host is on it, and what
-#                               prevents its use
+#   volume.sh inspect <device>  prints the device's content, the host's directories on it, and the
+#                               reasons against its use
 #   volume.sh format <device>   makes a file system, if the device is entirely empty
 #   volume.sh grow <device>     extends a mounted file system to a device that became larger
-#   volume.sh mount <uuid>      mounts it and binds each directory to its place; content of the
-#                               place that is not on the volume yet moves onto it first
+#   volume.sh mount <uuid>      mounts it and binds each directory to its place on the host; first
+#                               moves content of the place that the volume lacks onto the volume
 #   volume.sh ours              fails if the host has an Infisical that is not on a volume
 #   volume.sh release           the reverse of mount, with Docker stopped, so that the volume can be
 #                               detached
@@ -97,8 +97,8 @@ format() {
     mkfs.ext4 -q -m 1 -L "$label" "$1"
 }
 
-# Succeeds if the host's own disk has something for a place that the volume lacks. Fails the script
-# if that can't be compared.
+# Succeeds if a place on the host's own disk has content that the volume lacks. Fails the script if
+# they can't be compared.
 differs() {
     compared=0
     found=$(LC_ALL=C diff -rq --no-dereference "$2" "$mount/$1" 2>&1) || compared=$?
@@ -130,16 +130,16 @@ move() {
         mv "$mount/$1.new" "$mount/$1"
     elif differs "$1" "$2"; then
         case $1 in
-        # A new host begins its own log, records of its timers and list of Docker's volumes. The
-        # volume's own ones are continued instead.
+        # A new host has begun its own log, records of its timers and list of Docker's volumes. The
+        # host continues those on the volume instead.
         log | access | state-*) return 0 ;;
         volumes) ! ls -d "$2"/*/ >/dev/null 2>&1 && return 0 ;;
         esac
         fail "both the volume and the host's own disk have files for $2: find out which \
 are right, and move the others away"
     fi
-    # Content copied now, or by an interrupted run, must be on the volume for good before it is
-    # removed here, where a mount would hide the keys that stay.
+    # Copied content, also that of an interrupted run, must be written to the volume before it is
+    # removed here. It must be removed, as the mount would only hide the keys.
     sync -f "$mount/$1"
     find "$2" -mindepth 1 -delete
 }
@@ -198,7 +198,7 @@ make a recovery kit and a backup, and restore to a server with a volume"
 
 release() {
     ours
-    # No run of infisical-iac and no maintenance may be under way.
+    # Neither a run of infisical-iac nor the maintenance may be in progress.
     exec 8>>$lock
     flock --nonblock 8 || fail "the host is busy ($(head -n 1 $lock)): run again when that has ended"
     echo "by the release of the data volume since $(date)" >$lock

@@ -1,11 +1,12 @@
-# Runs a program in Python that asks a service of others from this host.
+# Runs a program in Python that calls somebody else's service from this host.
 #
-#   ask <program>    runs it, after the lines below: it finds in `asked` the JSON of standard input, and
-#                    ends by `finish`, which prints {step, reason} and more as JSON. The step is the one
-#                    that failed, empty for none; `password` with the name of a key is for a secret that
-#                    the host lacks.
+#   ask <program>    runs it after the lines below. The program finds the JSON of standard input in
+#                    `asked`, and ends by `finish`, which prints {step, reason} and more as JSON.
+#                    The step is the failed one, empty for none. If the host lacks a secret, the
+#                    step is `password` and the reason is the name of its key.
 #
-# A secret is {key, value}: the value that the run was given, or the name of a key on the host.
+# A secret is {key, value}: the value from this run or, if that is empty, the name of a key on the
+# host.
 set -eu
 
 ask() {

@@ -1,12 +1,12 @@
-# Asks a provider of logins, from this host, whether it knows a client and its secret.
+# Checks from this host that a provider of logins knows a client and its secret.
 #
 # Reads {url, client, secret, callback, authorities, proxy} as JSON on standard input, and prints {step,
 # reason}: see asking.sh. The step is `client` for a client or secret that the provider refuses,
 # `callback` for an address that it does not know, `certificate` or `unreachable`. `secret` is a
 # secret, `authorities` are further ones in PEM, and `proxy` is null or {place, user, password}.
 #
-# The request for a token has a code that no provider ever made: one that accepts the client refuses
-# the code, and nothing else happens.
+# The request for a token has an invalid code. A provider that accepts the client refuses the code,
+# and nothing else happens.
 . ./asking.sh
 
 ask '

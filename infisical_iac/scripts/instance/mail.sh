@@ -50,7 +50,7 @@ try:
     step = "sender"
     check(*server.mail(asked["from"]))
     step = "recipient"
-    # Greylisting refuses the first attempt, and Infisical sends later.
+    # Greylisting refuses only the first attempt; Infisical sends later.
     check(*server.rcpt(asked["to"]), temporary=not asked["send"])
     if asked["send"]:
         step = "send"
@@ -73,7 +73,7 @@ except smtplib.SMTPResponseException as error:
 except ssl.SSLCertVerificationError as error:
     finish("certificate", error.verify_message)
 except UnicodeEncodeError:
-    # The reason of this one has a part of the text: that may be the password.
+    # The reason of this error has a part of the text, which may be the password.
     finish(step, "it has other characters than those of ASCII")
 except socket.gaierror as error:
     finish("resolve", str(error))

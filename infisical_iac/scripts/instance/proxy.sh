@@ -1,8 +1,8 @@
-# Asks the proxy that Infisical reaches others by, from this host.
+# Checks Infisical's outbound proxy from this host.
 #
-# Reads {proxy, targets} as JSON on standard input, where `proxy` is {place, user, password} with a
-# secret; asks for a tunnel to each target, and closes it again. Prints {step, reason, answers}: see
-# asking.sh. Each answer is {target, status, reason}.
+# Reads {proxy, targets} as JSON on standard input; `proxy` is {place, user, password}, where the
+# password is a secret. Requests a tunnel to each target, and closes it again. Prints {step, reason,
+# answers}: see asking.sh. Each answer is {target, status, reason}.
 . ./asking.sh
 
 ask '

@@ -2,11 +2,11 @@
 #
 #   access.sh <directory> <since> <at most> <text> <ids> <environment> <statuses>
 #
-# <since> is in seconds of the epoch. The others may be empty: a text that a line must contain, ids
-# of identities and persons, divided by commas, an environment, and a regular expression for
-# statuses. With an environment, reads that name none are printed too, since they may be of it: by a
-# secret's id, or by a service token. The last line is "unfinished" if it takes more than four
-# minutes.
+# <since> is in seconds of the epoch. The last four may be empty: a text that a line must contain,
+# ids of identities and persons, separated by commas, an environment, and a regular expression for
+# statuses. With an environment, reads that name none are printed too, since they may concern it:
+# reads by a secret's id, or by a service token. The last line is "unfinished" if the search takes
+# more than four minutes.
 set -eu
 test -d "$1" || exit 0
 cd "$1"
@@ -27,7 +27,7 @@ chosen() {
 
 lines | chosen "$@" | { timeout 240 jq --raw-input --compact-output \
     --argjson since "$since" --arg ids "$5" --arg environment "$6" --arg statuses "$7" '
-    # Truncated claims are read from their beginning, where the server writes these two.
+    # The server writes these two at the beginning of the claims, so truncated claims have them too.
     def named($name): [match("\"\($name)\":\"([^\"\\\\]*)\"").captures[0].string][0];
     def cut: {identityId: named("identityId"), userId: named("userId")};
     def claims: gsub("-"; "+") | gsub("_"; "/") | (try @base64d catch "")
@@ -36,7 +36,7 @@ lines | chosen "$@" | { timeout 240 jq --raw-input --compact-output \
     # A service token is logged by the id before its secret. Behind another proxy, the
     # address of the caller comes before that.
     def split_user: capture("^(?:(?<address>[0-9A-Fa-f.:]*) )?(?<claims>.*)$");
-    # Reads whose answer has a secret, or may have one: a path may be written with escapes.
+    # Reads whose answer may have a secret; a path may be written with escapes.
     def unnamed($query): .method == "GET" and ($query | has("environment") | not)
         and (.uri | test("^(/api/v[0-9]+/(secrets|dashboard)([^A-Za-z0-9_-]|$)|[^?&]*%[3-7])"));
     def who: if startswith("st.") then . else claims | .identityId // .userId // "" end | tostring;

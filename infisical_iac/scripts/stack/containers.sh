@@ -3,8 +3,8 @@
 #   containers <service>   prints their ids, the running ones first, then the newest
 #   container <service>    prints the first of these; nothing if there is none
 #
-# `postgres` is Compose's postgres, or a cluster node's own one of postgres-1, postgres-2,
-# postgres-3. During a migration there are both, and TOPOLOGY selects one: single or swarm.
+# `postgres` is Compose's service postgres, or on a cluster the node's own: postgres-1, postgres-2
+# or postgres-3. During a migration there are both, and TOPOLOGY selects one: single or swarm.
 containers() {
     docker ps --all --no-trunc --format '{{ .ID }} {{
         .Label "com.docker.compose.project" }}/{{ .Label "com.docker.compose.service" }} {{

@@ -1,14 +1,13 @@
-# Reaches Infisical's database through this host's PostgreSQL container: on a single host the
-# database in it, on a cluster the primary, on whichever node.
+# Reaches Infisical's database through this host's PostgreSQL container. On a single host that is
+# the database in the container, on a cluster the primary on any node.
 #
 #   find_database              sets $database, the container; fails if it does not run
 #   in_database <command>…     runs the command there; $as names its sessions, and $within may be a
 #                              command that limits its time
 #   sql [<database>]           runs the SQL on standard input, in `infisical` by default
 #   clustered                  succeeds if the container is a Swarm's
-#   find_password              sets $password_file to the one, of the password's files, that a
-#                              cluster's database accepts; fails if there is none, with the reason
-#                              in $said
+#   find_password              sets $password_file to the file with the password that a cluster's
+#                              database accepts; fails if there is none, with the reason in $said
 #   change_password            sets the database's password to the one in use
 . ./containers.sh
 keys=/etc/infisical/keys
@@ -27,8 +26,8 @@ find_database() {
 
 clustered() { test -n "$swarm"; }
 
-# Prints the servers, the primary as Patroni knows it first: a standby may not have a new database
-# or password yet, and a session that it refuses does not go on to the next server.
+# Prints the servers, first the one that Patroni reports as the primary: a standby may lack a new
+# database or password, and a session that it refuses does not try the next server.
 hosts() {
     first=$(timeout 20 docker exec "$database" sh -c 'for server; do
         curl --noproxy "*" --silent --fail --output /dev/null --max-time 4 "${REST:-http}://$server:8008/primary" &&
@@ -37,8 +36,9 @@ hosts() {
     echo $first $servers | tr ' ' ','
 }
 
-# Bypasses HAProxy, which would end a session that waits for long. A former primary accepts no
-# write, since it has no synchronous standby. The password is in the environment, never an argument.
+# Bypasses HAProxy, which would end a session that waits for a long time. A former primary accepts
+# no write, since it has no synchronous standby. The password is in the environment, never an
+# argument.
 in_database() {
     if clustered; then
         PGPASSWORD=$(cat "${password_file:-$keys/postgres_password}") \

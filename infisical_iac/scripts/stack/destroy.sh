@@ -1,6 +1,6 @@
 # Removes the stack.
 #
-#   destroy.sh inspect              prints the parts of the stack that there are; nothing if none
+#   destroy.sh inspect              prints the existing parts of the stack; nothing if none
 #   destroy.sh backup <directory>   saves the database and the files of /etc/infisical in a new
 #                                   directory that only root can read
 #   destroy.sh stack                removes containers and networks; data and keys stay
@@ -42,7 +42,7 @@ stack() {
     rm -f "$root/compose.yaml"
 }
 
-# Removes only this project's table, and last: it protects the data until they are gone.
+# Removes only this project's table. Runs last, since the table protects the data until then.
 without_firewall() {
     test -e "$firewall" || return 0
     units=/etc/systemd/system

@@ -2,7 +2,7 @@
 # whose networks are all internal. The units are transient: a reboot ends them.
 #
 #   forward_port <Compose project>   prints the port
-#   close_port <Compose project>     ends it
+#   close_port <Compose project>     ends the forwarding
 forward_port() {
     target=$(docker ps --quiet --filter "label=com.docker.compose.project=$1" \
         --filter label=com.docker.compose.service=infisical |

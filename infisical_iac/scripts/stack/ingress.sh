@@ -21,7 +21,7 @@ fail() {
     exit 1
 }
 
-# Behind another proxy, Caddy is not in the host's network; wget in its own container asks it there.
+# Behind another proxy, Caddy is not in the host's network, so wget in its container calls it.
 ask() {
     behind=$(running | xargs --no-run-if-empty docker inspect --format '{{
         if index .NetworkSettings.Networks "host" }}{{ else }}{{ .Id }}{{ end }}' | grep . | head -n 1)
@@ -95,7 +95,7 @@ take() {
     cp -a "$here" "$old"
     move "$new" "$here"
     if ! answers; then
-        # Caddy restarts again and again if its old file was invalid.
+        # With an invalid old file, Caddy restarts again and again.
         caddy | xargs --no-run-if-empty docker restart >/dev/null
     elif ! said=$(docker exec "$(caddy)" caddy reload --config /etc/caddy/Caddyfile \
         --adapter caddyfile --address unix//run/caddy/admin.sock 2>&1); then

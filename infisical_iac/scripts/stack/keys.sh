@@ -9,9 +9,9 @@
 #   keys.sh derive                    writes the derived file
 #   keys.sh forget <key>…             removes secrets that the user gave, and writes the derived file
 #
-# <more> is one word: keys that only some hosts have, those of a cluster or of a kind of ingress.
-# Compose reads the latter too; their names begin with edge_. Those that begin with given_ are secrets
-# that the user gave.
+# <more> is one word with the keys that only some hosts have: those of a cluster, those of a kind of
+# ingress, which begin with edge_ and which Compose reads too, and secrets that the user gave, which
+# begin with given_.
 #
 # Only rotation.sh replaces a key that exists. The derived file .env has the stack's keys for
 # Compose, so that compose.yaml needs no secret.

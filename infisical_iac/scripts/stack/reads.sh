@@ -3,9 +3,9 @@
 #   reads.sh <directory> <since>
 #
 # <since> is in seconds of the epoch. The first line is the time of the log's first request. Then
-# there is a line for each project, environment and folder, as a list in JSON and each once; they
-# are as the request has them, with escapes. A read that names no environment has empty ones. The
-# last line is "unfinished" if it takes more than four minutes.
+# follows one line for each project, environment and folder: a list in JSON, with the escapes of the
+# request. For a read that names no environment, these are empty. The last line is "unfinished" if
+# the search takes more than four minutes.
 set -eu
 test -d "$1" || exit 0
 cd "$1"

@@ -1,9 +1,9 @@
 # Saves the database and the files of /etc/infisical before they are removed: save <directory>
 #
-# The directory is new, only root can read it, and it is complete or missing. The script that reads
-# this in defines `database`, which runs a command in the database's container, and `fail`.
+# The directory is new and private to root, and it is complete or missing. The script that sources
+# this file defines `database`, which runs a command in the database's container, and `fail`.
 
-# In a trap, $1 would be the script's own argument, so $saved keeps the directory.
+# In a trap, $1 would be the script's own argument, so the directory is in $saved.
 save() {
     saved=$1
     trap 'rm -rf "$saved.new"' EXIT

@@ -42,9 +42,9 @@ list_health() {
         done
 }
 
-# Prints the health of services that lack tasks or are being updated, of the named ones or of
-# all. While a node is unreachable, tasks that only it can run, and the updates that wait for them,
-# don't count. Fails if the Swarm does not answer.
+# Prints the health of services that lack tasks or are being updated; of the named services, or of
+# all. Ignores tasks that only an unreachable node can run, and updates that wait for them. Fails if
+# the Swarm does not answer.
 list_unhealthy() {
     only=" $* "
     unreachable=$(nodes | grep -vc ' ready active$' || true)

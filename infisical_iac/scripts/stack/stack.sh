@@ -73,7 +73,7 @@ connections() {
     connected
 }
 
-# Prints "image <image>" for each that is present. Most often all are, and one request is enough.
+# Prints "image <image>" for each present one. Usually all are present, and one request is enough.
 present() {
     if docker image inspect "$@" >/dev/null 2>&1; then
         printf 'image %s\n' "$@"
@@ -105,15 +105,14 @@ up() {
     exit $status
 }
 
-# Prints the services except for the named ones; nothing, which means all, if none is named.
+# Prints all services except the named ones; prints nothing if none is named, which means all.
 but_for() {
     test $# = 0 || ours --file "$root/compose.yaml" config --services |
         grep -vxF "$(printf '%s\n' "$@")"
 }
 
-# Resumes a paused container. Its health checks failed meanwhile, and Compose starts nothing that
-# depends on an unhealthy container, so the next check is waited for; compose.py sets its
-# interval.
+# Resumes a paused container, and waits for its next health check; compose.py sets the interval. The
+# checks failed during the pause, and Compose starts nothing that depends on an unhealthy container.
 resume() {
     docker unpause "$1" >/dev/null
     for attempt in $(seq 60); do
@@ -123,9 +122,9 @@ resume() {
     done
 }
 
-# Removes containers that Compose can't bring up: half-made, half-removed, and those that restart
-# again and again, whose count Compose does not reset. Paused ones are resumed. Those of the
-# services $@ are removed as well; those of $left are left alone.
+# Removes containers that Compose can't bring up: half-made ones, half-removed ones, and those that
+# restart again and again, as Compose does not reset their count of restarts. Resumes paused ones.
+# Also removes those of the services $@; leaves those of $left alone.
 startable() {
     recreated=" $* "
     containers | xargs --no-run-if-empty docker inspect --format '{{ .Id }} {{
