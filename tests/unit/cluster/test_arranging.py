@@ -7,6 +7,7 @@ import pytest
 
 from infisical_iac.cluster import swarm
 from infisical_iac.cluster.swarm import differing_settings, removals, updates, with_members
+from infisical_iac.core import connection
 from infisical_iac.core.errors import CheckFailed
 from tests.unit.cluster.observed import bare, cluster_of, converged_states, member, three
 
@@ -95,6 +96,6 @@ def test_a_node_that_did_not_join_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     cluster = cluster_of({name: bare(n) for n, name in enumerate(("one", "two", "three"), 1)})
     monkeypatch.setattr(swarm, "run", lambda *_, **__: " \n")
     monkeypatch.setattr(swarm, "ask", lambda _: bare(1))
-    monkeypatch.setattr(swarm.connection, "on", lambda _: nullcontext())
+    monkeypatch.setattr(connection, "on", lambda _: nullcontext())
     with pytest.raises(CheckFailed, match="two"):
         swarm._apply_node_roles(cluster)
