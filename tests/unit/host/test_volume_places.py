@@ -18,6 +18,7 @@ _STAYS = {
     "/etc/infisical-access-log.conf": "a file of earlier versions, which a run removes",
     "/var/cache/infisical-backup": "restic re-creates it from the repositories",
     "/var/lib/infisical-maintenance": "results of the upgrades of this host's packages",
+    "/var/lib/infisical-monitor": "alerts of this host, also of a data volume that is gone",
     "/var/lib/infisical-trial": "the rollback of a change of this host's firewall or sshd",
 }
 
