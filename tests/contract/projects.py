@@ -22,6 +22,7 @@ from infisical_iac.workspace.second_factor import SecondFactors
 
 from .first import EMAIL, PASSWORD
 from .world import PASSWORD as WORLD_PASSWORD
+from .world import ok
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,8 +60,18 @@ def on(world: World, isolation: Isolation) -> Iterator[Projects]:
         deployer = login.universal(anyone, identity.client_id, identity.client_secret)
         made = Projects(deployer, anyone, identity.client_id, world.org_id, isolation=isolation)
         made.password = WORLD_PASSWORD
+        before = _list_identities(world)
         yield made
         made.clear()
+        # Identities belong to no project. Another deployment there would take over those it names.
+        for id in _list_identities(world) - before:
+            world.admin.delete(f"/api/v1/identities/{id}")
+
+
+def _list_identities(world: World) -> set[str]:
+    query = {"orgId": world.org_id, "limit": "1000"}
+    listed = ok(world.admin.get("/api/v1/identities", params=query))["identities"]
+    return {each["identity"]["id"] for each in listed}
 
 
 @dataclass

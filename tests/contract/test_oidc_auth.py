@@ -227,9 +227,6 @@ def project(
     with on(world, isolation) as made:
         made.content = _file(issuer)
         yield made
-        # Identities belong to no project, and stay.
-        for id in made.memory.identities.values():
-            world.admin.delete(f"/api/v1/identities/{id}")
 
 
 def _place(made: Projects, folder: str, stage: str) -> dict[str, str]:
