@@ -33,8 +33,7 @@ def lock_out(end: str) -> None:
     vars(trial)["_ATTEMPTS"] = 1
     if end == "death":
         vars(trial)["check_connection"] = _die
-        assert trial.try_change.__kwdefaults__ is not None
-        trial.try_change.__kwdefaults__["seconds"] = SECONDS
+        vars(trial)["_SECONDS"] = SECONDS
 
 
 if __name__ == "__main__":
