@@ -18,6 +18,7 @@ from infisical_iac.core.change import Change
 from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.journal import Journal, Journals, OperationPlan
 from infisical_iac.workspace import deploy
+from infisical_iac.workspace.load import load
 from tests.unit.settings_of import NAME, defaults
 
 _ADMIN = Change("+", "administrator admin@example.com")
@@ -110,6 +111,25 @@ def test_the_first_apply_ends_with_the_next_steps(invoke: Invoke) -> None:
     steps = done.stdout.partition("\nNext:\n")[2]
     for fact in (f"https://{NAME}", "/etc/infisical/admin.env", "recovery-kit", "init --backup"):
         assert fact in steps
+
+
+def test_an_apply_that_added_a_service_ends_with_the_check_that_writes_its_file(
+    invoke: Invoke,
+) -> None:
+    (first, *_), accounts = _accounts_of_the_sample()
+    made = [Change("+", f"identity {each}") for each in accounts]
+    done = invoke(_Deployment(*made), "apply", "--yes", has_kit=True)
+    assert done.exit_code == 0, done.output
+    steps = done.stdout.partition("\nNext:\n")[2]
+    assert first in steps
+    assert "check REPO --fix" in steps
+
+
+def _accounts_of_the_sample() -> tuple[list[str], list[str]]:
+    """Return the services of the project file, and the identities of the first one."""
+    workspace = load(Path(defaults()["workspace_file"]))
+    names = [*workspace.services]
+    return names, [each.identity for each in workspace.accounts() if each.service == names[0]]
 
 
 @pytest.mark.parametrize(("changes", "has_kit"), [((_RESTART,), True), ((), False)])
