@@ -63,9 +63,12 @@ def plan(ctx: click.Context, inventory: str, as_json: bool, page: Path | None) -
     """
     # The import patches the process with gevent, which other commands do not need.
     from infisical_iac.core.deployment import open_deployment
-    from infisical_iac.workspace.deploy import credential_warnings
 
-    with open_deployment(inventory, writes=None, check=_check_project_file) as deployment:
+    # isort: split
+    from infisical_iac.workspace.deploy import credential_warnings
+    from infisical_iac.workspace.preflight import read_local_files
+
+    with open_deployment(inventory, writes=None, check=read_local_files) as deployment:
         (planned, unknown), blocked = deployment.plan(), deployment.journal.blocked_parts
         foreign = deployment.journal.foreign
         notes = [*credential_warnings(), *deployment.journal.notes]
@@ -97,13 +100,6 @@ def plan(ctx: click.Context, inventory: str, as_json: bool, page: Path | None) -
     ctx.exit(1 if blocked else 0 if deployment.is_up_to_date else FOUND)
 
 
-def _check_project_file(settings: "Settings") -> None:
-    """Raise FileError for a mistake in the project file; this needs no connection to a host."""
-    from infisical_iac.workspace.load import load_declared
-
-    load_declared(settings.workspace)
-
-
 @click.command()
 @inventory_option
 @yes_option
@@ -124,9 +120,10 @@ def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
     from infisical_iac.backup import kit_host
     from infisical_iac.core.settings import load
     from infisical_iac.workspace.load import load_declared
+    from infisical_iac.workspace.preflight import read_local_files
 
     started = time.monotonic()
-    with open_deployment(inventory, writes=lock, check=_check_project_file) as deployment:
+    with open_deployment(inventory, writes=lock, check=read_local_files) as deployment:
         journal = deployment.journal
         if not deployment.is_up_to_date and not (yes and as_json):
             show_plan(journal.planned_steps, journal.blocked_parts, journal.unknown, stderr=as_json)

@@ -1,5 +1,6 @@
 """Test the output of commands that deploy, on a fake deployment: restarts, next steps, links."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -184,6 +185,39 @@ def test_a_mistake_in_the_project_file_is_found_without_a_host(tmp_path: Path) -
     assert made.returncode == 0, made.stderr
     file = tmp_path / "group_data/acme.yaml"
     file.write_text(file.read_text().replace("\nservices:", "\nservces:"))
-    planned = run("plan")
-    assert planned.returncode == 1
-    assert "servces" in planned.stderr
+    ran = subprocess.run(
+        (sys.executable, "-c", _RUN_ALL, json.dumps(_READERS)),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for command, output in zip(_READERS, json.loads(ran.stdout), strict=True):
+        # Nothing listens at the port: a command that connects first reports that.
+        assert "servces" in output, (command, output)
+        assert "reached" not in output, (command, output)
+
+
+# Commands that need the project file and connect to the host.
+_READERS = [
+    ["plan"],
+    ["apply", "--yes"],
+    ["drift"],
+    ["keys", "rotate", "database"],
+    ["rollback"],
+    ["restore", "--yes"],
+    ["workspace", "plan"],
+    ["workspace", "invite", "ben@example.com"],
+    ["credentials", "list"],
+    ["secrets", "list"],
+    ["isolation", "plan", "--to", "projects"],
+    ["check", "."],
+    ["migrate", "plan", "."],
+]
+_RUN_ALL = """
+import infisical_iac.core.inventory
+import json, sys
+from click.testing import CliRunner
+from infisical_iac.cli.main import main
+print(json.dumps([CliRunner().invoke(main, each).output for each in json.loads(sys.argv[1])]))
+"""
