@@ -185,6 +185,10 @@ def test_a_mistake_in_the_project_file_is_found_without_a_host(tmp_path: Path) -
     assert made.returncode == 0, made.stderr
     file = tmp_path / "group_data/acme.yaml"
     file.write_text(file.read_text().replace("\nservices:", "\nservces:"))
+    verified = run("verify")
+    assert verified.returncode == 1
+    (sentence,) = verified.stderr.splitlines()
+    assert "servces" in sentence
     ran = subprocess.run(
         (sys.executable, "-c", _RUN_ALL, json.dumps(_READERS)),
         cwd=tmp_path,
