@@ -208,7 +208,7 @@ _LINES_ON_A_PAGE = 66
     "recipients",
     multiple=True,
     metavar="KEY|@FILE",
-    help="Public age or SSH key that can open the kit, or a file of such keys; may be given again. "
+    help="Public age or SSH key that can open the kit, or @ and a file of keys; may be given again. "
     "[default: the setting recovery_recipients]",
 )
 @click.option(
