@@ -208,8 +208,8 @@ _LINES_ON_A_PAGE = 66
     "recipients",
     multiple=True,
     metavar="KEY|@FILE",
-    help="Public age or SSH key that can open the kit, or @ and a file of keys; may be given again. "
-    "[default: the setting recovery_recipients]",
+    help="Public age or SSH key that can open the kit, or @ and a file of keys; may be given "
+    "again. [default: the setting recovery_recipients]",
 )
 @click.option(
     "--output",
