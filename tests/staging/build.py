@@ -12,7 +12,7 @@ from pathlib import Path
 
 from infisical_iac.stack.settings import with_digest
 from tests.staging import engine, sources
-from tests.staging.shell import StagingError, docker, run, say, timed
+from tests.staging.shell import StagingError, docker, report_duration, run, say
 
 RECIPES = Path(__file__).resolve().parents[1] / "images"
 RECIPE_LABEL = "infisical-iac.recipe"
@@ -49,7 +49,7 @@ def build(tag: str, context: Path, recipe: str, base: str) -> None:
     """Build `context` on the image `base`, tag it, and remove the image that it replaces."""
     old = image_id(tag)
     # The classic builder is enough: it is always installed and leaves no cache.
-    with timed(f"Built {tag}"):
+    with report_duration(f"Built {tag}"):
         run(
             *("docker", "build", "--force-rm", "--tag", tag, "--build-arg", f"BASE={base}"),
             *("--label", f"{RECIPE_LABEL}={recipe}", str(context)),
@@ -133,7 +133,7 @@ def base(release: str) -> str:
         raise StagingError(
             f"{official} can't be pulled, and Debian's packages can't take its place: {error}"
         ) from None
-    with timed(f"Bootstrapped Debian {RELEASES[release]}"):
+    with report_duration(f"Bootstrapped Debian {RELEASES[release]}"):
         _bootstrap(tag, release)
     return tag
 

@@ -24,7 +24,7 @@ def say(message: str) -> None:
 
 
 @contextmanager
-def timed(done: str) -> Iterator[None]:
+def report_duration(done: str) -> Iterator[None]:
     """Print a line with the duration when the step in the context has succeeded.
 
     Args:
