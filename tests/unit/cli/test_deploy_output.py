@@ -1,7 +1,7 @@
 """Test the output of `plan` and `apply`: headings, next steps, restarts and the summary."""
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -120,7 +120,7 @@ _WORKSPACE = load(
 )
 
 
-def _made(kind: str, *what: str) -> list[Change]:
+def _made(kind: Literal["+", "~"], *what: str) -> list[Change]:
     return [Change(kind, each) for each in what]
 
 
