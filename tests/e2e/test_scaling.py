@@ -231,8 +231,9 @@ def test_a_cluster_becomes_a_single_host_again(world: World) -> None:
     for each in world.hosts[1:]:
         each.run(f"! test -e {_KEY}")
     containers = inspection.containers(single)
-    assert world.run_on_host("apply", "--yes").returncode == 0
-    assert inspection.containers(single) == containers
+    again = world.run_on_host("apply", "--yes")
+    assert again.returncode == 0, again.stderr
+    assert inspection.containers(single) == containers, again.stdout
     _assert_converged(world.run_on_host("plan"))
     assert upgrading.secrets(single) == _SECRETS
 
