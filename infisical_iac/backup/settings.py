@@ -91,7 +91,9 @@ class BackupSettings(SettingsModel):
         cls, value: tuple[BackupTarget, ...]
     ) -> tuple[BackupTarget, ...]:
         if not value:
-            raise ValueError("is empty; write at least one target, as group_data/all.py has it")
+            raise ValueError(
+                "is empty; write at least one target, as `infisical-iac docs settings` shows"
+            )
         for name, number in Counter(each.name for each in value).items():
             if number > 1:
                 raise ValueError(f"has {number} targets named {name!r}; give each its own name")
@@ -119,7 +121,7 @@ class BackupSettings(SettingsModel):
     def _fingerprint_is_complete(cls, value: str) -> str:
         if value and not re.fullmatch(FINGERPRINT, value):
             raise ValueError(
-                "is not a fingerprint: write SHA256: and what follows, as `infisical-iac "
-                "recovery-kit` prints it"
+                "is not a fingerprint: write SHA256: and its 43 characters, as `infisical-iac "
+                "recovery-kit` prints them"
             )
         return value

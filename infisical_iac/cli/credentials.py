@@ -492,7 +492,7 @@ def _describe_undelivered(service: str, environment: str) -> str:
     show = f"infisical-iac credentials show {service} --env {environment}"
     return (
         f"{service} does not have its new credentials yet: set those that `{show}` prints, and "
-        "restart it; `deliver` in the project file has this done for you"
+        "restart it; with `deliver` in the project file, this command does both"
     )
 
 

@@ -36,7 +36,8 @@ def test(address: str, inventory: str, as_json: bool) -> None:
         smtp = settings.instance.smtp
         if smtp is None:
             raise SettingsError(
-                "no mail server is set: set smtp, as docs/operate/mail.md describes, and apply",
+                "no mail server is set: set smtp, as `infisical-iac docs mail` describes, and "
+                "apply",
                 code="settings.no_mail",
             )
         server.prove(settings, to=address)

@@ -62,8 +62,8 @@ class _Plan:
     "--recipient",
     multiple=True,
     metavar="KEY",
-    help="Public key of age or SSH that can open the archive: age1…, or ssh-ed25519 or ssh-rsa "
-    "with what follows; may be given again.",
+    help="Public key that can open the archive: a line that begins with age1, ssh-ed25519 or "
+    "ssh-rsa; may be given again.",
 )
 @click.option(
     "--recipients-file",

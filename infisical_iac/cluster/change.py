@@ -210,8 +210,8 @@ class _OnCluster(Changeover):
             raise CheckFailed("the API does not answer")
         sentences = "; ".join(each.describe() for each in parse_given_up(said.splitlines()))
         return (
-            f"with the data of {then.at}, as it could no longer use those that the new version had "
-            f"changed ({reason}); {sentences} ({GIVEN_UP_HELP})"
+            f"with the data of {then.at}, because the new version had changed the data beyond its "
+            f"use ({reason}); {sentences} ({GIVEN_UP_HELP})"
         )
 
     def _roll_out(self, image: str) -> None:
@@ -420,4 +420,4 @@ def _set_in_each_redis(
                 except CommandFailed as error:
                     if all_of_them:
                         raise
-                    logger.warning(f"{error}; Redis does so when it starts again")
+                    logger.warning(f"{error}; that Redis gets its passwords when it starts again")

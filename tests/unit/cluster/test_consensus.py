@@ -200,7 +200,7 @@ def test_a_swarm_is_re_created_around_the_data_of_a_survivor() -> None:
 def test_a_survivor_that_is_still_in_the_lost_swarm_is_refused() -> None:
     observed = _survivor()
     observed["three"] = replace(observed["three"], mark="swarm-id")
-    with pytest.raises(Refused, match=r"follow docs/operate/cluster/runbooks\.md, 'Two of three"):
+    with pytest.raises(Refused, match=r"follow `infisical-iac docs runbooks`, 'Two of three"):
         cluster_of(observed)
 
 
