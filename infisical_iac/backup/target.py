@@ -108,7 +108,7 @@ class SftpKind(TargetKind):
     def check(cls, target: "BackupTarget") -> None:
         if not re.fullmatch(cls._KEY, target.host_key):
             raise ValueError(
-                f"target {target.name!r} has no host_key: write the line that `ssh-keyscan -t "
+                f"target {target.name!r} needs a host_key: write the line that `ssh-keyscan -t "
                 "ed25519 <host>` prints, without the host's name, and compare it with the key that "
                 "the provider publishes"
             )

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
         ({"colour": "red"}, "'colour' is unknown: `infisical-iac docs settings` lists all"),
         (
             {"schema_version": 2},
-            "'schema_version': 2 was written for a newer infisical-iac: upgrade it, this one "
-            "reads 1",
+            "'schema_version': 2 was written for a newer infisical-iac, and this one reads 1: "
+            "upgrade infisical-iac",
         ),
         (
             {"admin_email": ""},
