@@ -133,7 +133,7 @@ def check_disclosure(name: str, environment: str, *, yes: bool, into: Path | Non
     elif _others_can_read_output():
         echo(
             "Warning: others can read the file that this client secret goes to; write it with "
-            "--output, which makes it 0600",
+            "--output, which makes the file private",
             err=True,
         )
 
