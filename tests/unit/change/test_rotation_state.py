@@ -60,7 +60,7 @@ def test_the_targets_are_read() -> None:
         ([], "run.no_backups", "`infisical-iac apply`"),
         (
             ["target local", "other /var/lib/x/0123"],
-            *("run.former_target", "removing /var/lib/x/0123 on"),
+            *("run.former_target", "remove /var/lib/x/0123 on"),
         ),
     ],
 )
