@@ -25,7 +25,7 @@ _REMEDIES = (
     (
         "temporarily locked",
         "api.identity_locked",
-        "wait five minutes, or clear the lock-out of the identity, first",
+        "wait five minutes, or clear the identity's lock-out in Infisical, then run again",
     ),
     (
         "TokenError",
@@ -42,7 +42,7 @@ _REMEDIES = (
     (
         "plan RBAC restriction",
         "api.license",
-        "it needs a license of Infisical; use `isolation` instead",
+        "it needs a license of Infisical; use the setting `isolation` instead",
     ),
     (
         "Invalid credentials",
@@ -80,7 +80,7 @@ _REMEDIES = (
     (
         "Something went wrong",
         "api.internal",
-        "read the log of Infisical; its database may be down",
+        "read the log of Infisical, whose database may be down",
     ),
 )
 

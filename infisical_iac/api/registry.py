@@ -103,8 +103,8 @@ class RegistryClient:
             digest = f"sha256:{hashlib.sha256(self._ask('GET', address).content).hexdigest()}"
         if not re.fullmatch(DIGEST, digest):
             raise UserError(
-                f"{self.host} gives no digest that Docker knows for {tag}: set the image "
-                "without a digest",
+                f"the digest that {self.host} gives for {tag} is of a kind that Docker does not "
+                "know: set the image without a digest",
                 code="error.registry_digest",
             )
         return str(digest)

@@ -88,7 +88,9 @@ class BackupSettings(SettingsModel):
     @classmethod
     def _there_is_a_target(cls, value: tuple[BackupTarget, ...]) -> tuple[BackupTarget, ...]:
         if not value:
-            raise ValueError("is empty; write at least one target, as group_data/all.py has it")
+            raise ValueError(
+                "is empty; write at least one target, as `infisical-iac docs settings` shows"
+            )
         return value
 
     @field_validator("backup_webhook")
@@ -113,7 +115,7 @@ class BackupSettings(SettingsModel):
     def _fingerprint_is_complete(cls, value: str) -> str:
         if value and not re.fullmatch(FINGERPRINT, value):
             raise ValueError(
-                "is not a fingerprint: write SHA256: and what follows, as `infisical-iac "
-                "recovery-kit` prints it"
+                "is not a fingerprint: write SHA256: and its 43 characters, as `infisical-iac "
+                "recovery-kit` prints them"
             )
         return value

@@ -104,7 +104,7 @@ def _merge_files(found: Sequence[CheckFinding]) -> list[CheckFinding]:
     tracked = [each for each in found if each.kind == TRACKED]
     if len(tracked) < 2:
         return found
-    message = f"Git tracks the {len(tracked)} files. {UNTRACK}"
+    message = f"Git tracks these {len(tracked)} files. {UNTRACK}"
     merged = CheckFinding(
         TRACKED, join_first([e.place for e in tracked], _NAMED_TRACKED), "", message
     )
@@ -344,7 +344,7 @@ def _findings(
     found = [*repository.files(), *repository.starts(layout, address)]
     held = repository.code_by_service
     for name, (reads, _) in held.items():
-        dynamic = f"{name} reads keys whose names are only known when it runs: not checked."
+        dynamic = f"{name} reads keys here whose names were not checked: only a run shows them."
         found += (CheckFinding("dynamic-read", each, "", dynamic, True) for each in reads.dynamic)
         found += (
             CheckFinding("not-checked", path, "", why, True) for path, why in reads.unread.items()

@@ -134,7 +134,7 @@ def check_disclosure(name: str, environment: str, *, yes: bool, into: Path | Non
     elif _others_can_read_output():
         echo(
             "Warning: others can read the file that this client secret goes to; write it with "
-            "--output, which makes it 0600",
+            "--output, which makes the file private",
             err=True,
         )
 
@@ -493,7 +493,7 @@ def _describe_undelivered(service: str, environment: str) -> str:
     show = f"infisical-iac credentials show {service} --env {environment}"
     return (
         f"{service} does not have its new credentials yet: set those that `{show}` prints, and "
-        "restart it; `deliver` in the project file has this done for you"
+        "restart it; with `deliver` in the project file, this command does both"
     )
 
 

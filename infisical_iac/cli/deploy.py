@@ -297,8 +297,8 @@ def _summarize(steps: "list[DeployStep]", seconds: float, planned: "list[Change]
 
 
 _DIFFERENCES = (
-    ("not in the plan", "a package that was installed, or an earlier step, caused it"),
-    ("planned and no longer needed", "an earlier step had made it"),
+    ("not in the plan", "an installed package, or an earlier step, is the cause"),
+    ("planned and no longer needed", "an earlier step is the cause"),
 )
 
 

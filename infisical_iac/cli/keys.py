@@ -85,7 +85,7 @@ def rotate(key: str, inventory: str, lock: Lock, yes: bool) -> None:
         if row and not row.ok:
             echo(f"{row.name}: {row.text}.")
             if chosen.name == "restic":
-                echo("Until then only the host's own key opens the backups.")
+                echo("Until there is a new kit, only the host's own key opens the backups.")
 
 
 def _refuse(machine: "MachineState") -> None:
@@ -132,7 +132,7 @@ def list_command(inventory: str, as_json: bool) -> None:
         )
     if begun:
         echo(
-            f"A rotation of the {begun.key.name} key has not ended: {begun.outcome} by "
-            "`infisical-iac apply`.",
+            f"A rotation of the {begun.key.name} key has not ended: `infisical-iac apply` ends it "
+            f"({begun.outcome}).",
             err=True,
         )

@@ -49,6 +49,6 @@ def test(address: str, inventory: str, as_json: bool) -> None:
 def _require_server(settings: "Settings") -> None:
     if settings.instance.smtp is None:
         raise SettingsError(
-            "no mail server is set: set smtp, as docs/operate/mail.md describes, and apply",
+            "no mail server is set: set smtp, as `infisical-iac docs mail` describes, and apply",
             code="settings.no_mail",
         )

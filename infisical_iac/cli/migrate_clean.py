@@ -69,8 +69,8 @@ class _Plan:
     "--recipient",
     multiple=True,
     metavar="KEY",
-    help="Public key of age or SSH that can open the archive: age1…, or ssh-ed25519 or ssh-rsa "
-    "with what follows; may be given again.",
+    help="Public key that can open the archive: a line that begins with age1, ssh-ed25519 or "
+    "ssh-rsa; may be given again.",
 )
 @click.option(
     "--recipients-file",
@@ -126,8 +126,8 @@ def clean(
         plan = _with_proposals(plan, repository, file.with_name(proposals.FILE), moved_files)
     if plan.archive and not keys[0]:
         raise UserError(
-            "nothing was deleted, as the archive would have no recipient: add --recipients-file "
-            "~/.ssh/id_ed25519.pub or another public key of SSH, or --recipient age1…, which "
+            "nothing was deleted, because no public key is given to encrypt the archive for: add "
+            "--recipients-file ~/.ssh/id_ed25519.pub, or --recipient age1… with a key that "
             "`age-keygen -o FILE` makes and prints, or --no-archive",
             code="error.no_recipient",
         )

@@ -51,7 +51,7 @@ def show(releases: Iterable[Release], kept: Iterable[GivenUp], *, as_json: bool)
     else:
         echo("There is no release on the host yet: the first upgrade keeps one.")
     for each in kept:
-        echo(f"Given up: {each.describe()}; {GIVEN_UP_HELP}.", err=True)
+        echo(f"Kept: {each.describe()}; {GIVEN_UP_HELP}.", err=True)
 
 
 @click.command()

@@ -56,7 +56,10 @@ def _confirm_removals(removals: Iterable[Removal], names: Collection[str], *, as
         options = " ".join(f"--confirm {each.name}" for each in missing)
         raise Refused(f"nothing was changed, as it would delete {whats}: add {options}")
     for name in sorted(set(names) - {each.name for each in removals}):
-        raise Refused(f"nothing was changed, as nothing named {name} is to be deleted")
+        raise Refused(
+            f"nothing was changed, as nothing named {name} is to be deleted: leave out "
+            f"--confirm {name}"
+        )
     for each in missing:
         question = f"Type the name {each.name} to delete it with its {each.holds}"
         with answered_by(f"--confirm {each.name}"):
@@ -261,7 +264,9 @@ def second_factor(url: str, email: str) -> None:
         except ApiError as error:
             if error.status != 400:
                 raise
-            raise UserError(f"{email} can't log in with this password at {url}") from None
+            raise UserError(
+                f"{email} can't log in with this password at {url}: check all three, and run again"
+            ) from None
         echo("Add this key to your authenticator app, or open the address on your phone:")
         echo(f"\n    {app.key}\n    {app.address}\n")
         _verify(app)

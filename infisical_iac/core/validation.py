@@ -94,7 +94,7 @@ def explain(problem: Mapping[str, Any], annotation: Any) -> str:
             return f"{shown} is not accepted; write {problem['ctx']['expected']}"
         case "dict" | "model" | "mapping" if model:
             return f"{shown} is not a dictionary; write {_as_entry(usable, model)}"
-    return f"{shown} is not accepted; `infisical-iac docs settings` lists what is"
+    return f"{shown} can't be used; `infisical-iac docs settings` lists the values that can"
 
 
 def _model_at(annotation: Any, place: Sequence[str | int]) -> type[SettingsModel] | None:
@@ -241,7 +241,7 @@ CalendarEmptyOrAuto = Annotated[
     matching(f"(auto|{_CALENDAR})?", _NO_CALENDAR, accepts=f"{_CALENDARS}, `auto`, or nothing"),
 ]
 Positive = Annotated[float, Rule(_positive, "a number above 0")]
-Seconds = Annotated[int, at_least(10, "s are too few; give it at least 10")]
+Seconds = Annotated[int, at_least(10, "seconds are too few; write 10 or more")]
 Memory = Annotated[str, Size(_check_size)]
 
 

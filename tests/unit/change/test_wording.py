@@ -60,6 +60,6 @@ def test_wording_of_a_rotation_that_was_undone(host: NotingHost) -> None:
 
 def test_wording_of_an_encryption_key_that_infisical_replaces() -> None:
     assert str(refuse_encryption_key(version="v0.165.16", replaces=True)) == (
-        "Infisical v0.165.16 replaces its encryption key itself, at the Server Console, which only "
-        "a person can use: docs/operate/keys.md describes each step; nothing was changed"
+        "only a person can replace the encryption key of Infisical v0.165.16, at its Server "
+        "Console, and nothing was changed: read `infisical-iac docs keys` for each step"
     )

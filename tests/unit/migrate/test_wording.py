@@ -144,8 +144,8 @@ def test_wording_of_a_value_that_is_read_differently_since_the_plan(tmp_path: Pa
     [
         (
             *("schema_version: 1", "schema_version: 2"),
-            "migration.yaml, schema_version: 2 was written for a newer infisical-iac: upgrade it, "
-            "this one reads 1",
+            "migration.yaml, schema_version: 2 was written for a newer infisical-iac, and this one "
+            "reads 1: upgrade infisical-iac",
         ),
         (
             *("path: backend/.env", "path: ../.env"),

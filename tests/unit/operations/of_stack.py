@@ -375,7 +375,7 @@ OPERATIONS = {
             lambda: cluster_change.decide_change(
                 UpgradeState(), _NEW, {}, _SITE, "chainalign", waits=True
             ),
-            unknown="whether a version changes can be seen once the last change has ended",
+            unknown="the versions can be compared once the unfinished change has ended",
             steps=(),
         ),
     ),
@@ -390,7 +390,7 @@ OPERATIONS = {
         noop(lambda: _upgrade(UpgradeState()), "no version changes"),
         due(
             lambda: _upgrade(UpgradeState(), waits=True),
-            unknown="whether a version changes can be seen once the last change has ended",
+            unknown="the versions can be compared once the unfinished change has ended",
             steps=(),
         ),
     ),
@@ -404,7 +404,7 @@ OPERATIONS = {
         ),
         due(
             lambda: _end(None, closed=True),
-            "~ edge: closed, and no change is under way: opened",
+            "~ edge: closed, although no change is under way → open",
             steps=("open_",),
         ),
         # The result of the swap is unknown, and the old data still exist.
