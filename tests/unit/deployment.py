@@ -79,7 +79,7 @@ class Deployment:
         return Goal(desired=desired, isolation=isolation, admin_email=ADMIN, memory=self.remembered)
 
 
-def deployed(text: str = TEXT) -> Deployment:
+def make_deployment(text: str = TEXT) -> Deployment:
     """Return a deployer after its first deploy; it is a copy, because a deploy takes long."""
     made, first = Deployment(), _deploy(text)
     made.server.take_state(first.server)

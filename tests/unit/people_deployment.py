@@ -98,7 +98,7 @@ class PeopleDeployment(Deployment):
         )
 
 
-def settled() -> PeopleDeployment:
+def make_people_deployment() -> PeopleDeployment:
     """Return a deployer that has converged `PEOPLE`: a copy, because that takes long."""
     made, first = PeopleDeployment(), _settle()
     made.server.take_state(first.server)

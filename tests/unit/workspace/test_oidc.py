@@ -13,7 +13,7 @@ from infisical_iac.workspace.credentials import plan as plan_credentials
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.model import Isolation
 from infisical_iac.workspace.oidc import GITHUB, OidcClaims
-from tests.unit.deployment import Deployment, deployed
+from tests.unit.deployment import Deployment, make_deployment
 from tests.unit.remembering_deployment import RememberingDeployment
 
 _ISSUER = "https://oidc.example.com"
@@ -231,7 +231,7 @@ _MADE = json.dumps(_JOBS)
 
 @pytest.fixture
 def deployment() -> Deployment:
-    return deployed(_MADE)
+    return make_deployment(_MADE)
 
 
 def _lines(deployment: Deployment, text: str = _MADE) -> list[str]:

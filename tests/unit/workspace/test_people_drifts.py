@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 
 from tests.unit.deployment import ADMIN
-from tests.unit.people_deployment import BEN, PeopleDeployment, settled
+from tests.unit.people_deployment import BEN, PeopleDeployment, make_people_deployment
 
 
 @pytest.fixture
 def deployment() -> PeopleDeployment:
-    return settled()
+    return make_people_deployment()
 
 
 def _widen(deployment: PeopleDeployment) -> None:

@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from infisical_iac.workspace.foreign import LEFT, UNKNOWN
 from infisical_iac.workspace.plan import WorkspacePlan
 from tests.unit.deployment import ADMIN, TEXT
-from tests.unit.people_deployment import PEOPLE, PeopleDeployment, settled
+from tests.unit.people_deployment import PEOPLE, PeopleDeployment, make_people_deployment
 
 WITHOUT_BEN = PEOPLE.replace(PEOPLE[PEOPLE.index("  ben@") : PEOPLE.index("  cy@")], "")
 
 
 @pytest.fixture
 def deployment() -> PeopleDeployment:
-    return settled()
+    return make_people_deployment()
 
 
 def _list_leavers(plan: WorkspacePlan) -> list[tuple[str, str, str]]:

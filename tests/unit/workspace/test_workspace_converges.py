@@ -16,9 +16,9 @@ from tests.unit.deployment import (
     ADMIN,
     TEXT,
     Deployment,
-    deployed,
     folder,
     import_of,
+    make_deployment,
     order_of_imports,
     update,
 )
@@ -28,7 +28,7 @@ from tests.unit.fake_state import Refused
 
 @pytest.fixture
 def deployment() -> Deployment:
-    made = deployed()
+    made = make_deployment()
     made.server.requests.clear()
     return made
 
@@ -100,7 +100,7 @@ def test_a_drift_is_found_named_and_repaired_in_one_pass(
 @settings(max_examples=settings().max_examples // 2)
 @given(drifts=st.lists(st.sampled_from(sorted(DRIFTS)), unique=True, min_size=2))
 def test_simultaneous_drifts_are_repaired(drifts: list[str]) -> None:
-    deployment = deployed()
+    deployment = make_deployment()
     for drift in drifts:
         # An earlier drift may have removed the object of the next.
         with suppress(Refused, StopIteration, LookupError):
@@ -244,7 +244,7 @@ IMPORTING = TEXT.replace("[/shared]", "[/shared, /common, /more]")
 def test_the_order_of_imports_is_restored_among_foreign_imports(
     order: tuple[int, ...], foreign: int | None
 ) -> None:
-    deployment = deployed(IMPORTING)
+    deployment = make_deployment(IMPORTING)
     staging = deployment.server.environment("staging")["id"]
     into = [each for each in deployment.server.imports if each["into"] == (staging, "/backend")]
     for each, position in zip(into, order, strict=True):
