@@ -403,9 +403,10 @@ def gather(calls: Iterable[Callable[[], Result]]) -> list[Result]:
     are dropped. Threads work under pyinfra's command line too: gevent turns them into greenlets.
     """
     calls = list(calls)
-    if not calls:
-        return []
-    with ThreadPoolExecutor(max_workers=min(len(calls), _MOST_AT_ONCE)) as pool:
+    at_once = min(len(calls), _MOST_AT_ONCE)
+    if at_once <= 1:
+        return [call() for call in calls]
+    with ThreadPoolExecutor(max_workers=at_once) as pool:
         futures = [pool.submit(call) for call in calls]
         try:
             return [future.result() for future in futures]

@@ -81,8 +81,8 @@ class SSHTransport(httpx.HTTPTransport):
     """
 
     def __init__(self, ssh: paramiko.Transport) -> None:
-        super().__init__(trust_env=False)
-        # httpx offers no argument for httpcore's network backend.
+        # httpx offers no argument for httpcore's network backend. Its own initialization only makes
+        # another pool, and reads all certificates of authorities for it.
         self._pool = httpcore.ConnectionPool(
             network_backend=_ChannelBackend(ssh), max_connections=16, keepalive_expiry=60
         )
