@@ -281,11 +281,11 @@ def unintended_reads(found: Iterable[Reader], workspace: Workspace) -> Iterator[
 
 def _why(member: Member, services: Set[str]) -> str:
     if member.part == "named":
-        return "beyond what the project file gives"
+        return "which is more than the project file gives"
     if member.kind == "person":
         return "who is not in the project file"
     if member.name in services:
-        return "which has the name of a service's but is not its own"
+        return "which has the name of a service's identity but is another one"
     return "which the project file does not name"
 
 

@@ -57,7 +57,7 @@ _DEEPEST = 9_000
 _MODE_FIRST = (".env", ".env.{mode}", ".env.local", ".env.{mode}.local")
 _LOCAL_FIRST = (".env", ".env.local", ".env.{mode}", ".env.{mode}.local")
 _OF_NODE_ENV = ("development", "production", "test")
-_VITE = "which has Node's own parser read before it replaces references"
+_VITE = "which reads it with Node's own parser, then replaces references"
 
 
 class _Npm(Grammar):
