@@ -161,7 +161,7 @@ class CaddyIngress(IngressKind):
                 too = " and firewall to 'off'" if closes else ""
                 raise Refused(
                     f"Dokploy's Traefik holds port {port} of the host: set ingress to "
-                    f"'traefik'{too}, which serves Infisical through it",
+                    f"'traefik'{too} to serve Infisical through it",
                     code="refused.dokploy",
                     part="Ingress",
                 )
@@ -280,7 +280,7 @@ class NoIngress(IngressKind):
             raise Refused(
                 f"port 443 of the host is held by {machine.web[443]}, and with ingress 'none' the "
                 'firewall closes it: open it by allowed_ports = ({"port": 80}, {"port": 443}), or '
-                "only for your own network",
+                "for your own network only",
                 code="refused.port_closed",
                 part="Firewall",
             )

@@ -190,7 +190,7 @@ def test_an_apply_that_moves_the_files_reports_that_renamed_from_can_be_removed(
 ) -> None:
     actual = read(deployment.client, deployment.reach(API))
     (note,) = list_rename_notes(API, actual, moves_files=True)
-    assert "`renamed_from` can be removed" in note
+    assert "remove `renamed_from`" in note
     assert "\n" not in note
 
 
