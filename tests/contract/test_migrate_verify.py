@@ -64,7 +64,7 @@ def test_changed_or_missing_values_are_reported(case: Case) -> None:
     assert (output["secrets"], output["access_checked"], output["notes"]) == (4, True, [])
     assert output["problems"] == [
         f"production/{api}/FAKE has another value",
-        f"production/{web}/FAKE is not there",
+        f"production/{web}/FAKE is not in Infisical",
     ]
     assert "changed-fake" not in verified.output
 

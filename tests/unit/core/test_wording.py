@@ -42,8 +42,8 @@ if TYPE_CHECKING:
         ),
         (
             {"infisical_memory": "640m"},
-            "infisical_memory is 640m, but this release keeps crashing with less than 768m: give it "
-            "at least that",
+            "infisical_memory is 640m, but this release keeps crashing with less than 768m: give "
+            "it at least that",
         ),
         (
             {"infisical_memory": "2"},
