@@ -60,8 +60,8 @@ def read_pem(setting: str, path: str) -> str:
         return Path(path).read_text("ascii")
     except (OSError, UnicodeDecodeError):
         raise SettingsError(
-            f"setting {setting!r}: {path} on this machine can't be read as PEM: give a file of "
-            "certificates in PEM",
+            f"setting {setting!r}: {path} on this machine can't be read as PEM: give a text file "
+            "in PEM",
             code="settings.not_readable",
         ) from None
 

@@ -169,13 +169,9 @@ def summarize(known: SecondFactors, admin_email: str, rule: Requirement | None) 
     admin = known.find_account(first)
     others = [each for each in known.accounts if each.is_accepted and first not in each.names]
     lacking = [each.names[0] for each in others if each.lacks_one]
-    parts = [f"{join_names(lacking)} {_have(lacking)} no second factor"] if lacking else []
+    parts = [f"{join_names(lacking)} {_have(lacking)} none"] if lacking else []
     if not lacking:
-        parts = [
-            "everybody has a second factor"
-            if others
-            else "only the first administrator has an account"
-        ]
+        parts = ["everybody has one" if others else "only the first administrator has an account"]
     if admin and admin.factor:
         parts.append(
             f"{first} has a second factor, with which the deploy can't log in: turn it off for "

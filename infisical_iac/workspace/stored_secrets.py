@@ -258,7 +258,7 @@ class SecretSlot:
 
     def _refusal(self, state: str) -> Refused:
         return Refused(
-            f"somebody else changed {self} meanwhile: it {state}, so nothing was written; see "
+            f"somebody else changed {self} meanwhile: it {state}, so nothing was changed; see "
             "`infisical-iac secrets list`, then run the command again",
             code="refused.changed_meanwhile",
         )

@@ -130,7 +130,7 @@ def _with_values(secrets: list[Any], change: Callable[[str], str]) -> list[Any]:
             "differs",
             "reference was replaced: 10 bytes instead of 14",
         ),
-        (lambda each: each[1:], "NEWLINE", "missing", "not there"),
+        (lambda each: each[1:], "NEWLINE", "missing", "not in Infisical"),
         (
             lambda each: _with_values(each, lambda value: value.replace("f", "0")),
             "REF",

@@ -195,7 +195,7 @@ OPERATIONS = {
         refusal(
             lambda: _keys(KeysState(database=True, missing=frozenset({"encryption_key"}))),
             Refused,
-            "encryption_key is gone",
+            "encryption_key is missing",
         ),
     ),
     "stack.compose.image_set": Cases(

@@ -182,7 +182,10 @@ def test_wording_of_a_key_that_does_not_match_the_certificate(tmp_path: Path) ->
     key.write_text(pair(NAME).key)
     with pytest.raises(SettingsError) as refusal:
         own(settings_of(tls_certificate=str(certificate), tls_key=str(key)), NOW)
-    assert str(refusal.value) == f"setting 'tls_key': {key} is not the key of {certificate}"
+    assert str(refusal.value) == (
+        f"setting 'tls_key': {key} is not the key of {certificate}: give the two files that belong "
+        "together"
+    )
 
 
 def test_wording_of_a_served_certificate_for_another_name() -> None:
