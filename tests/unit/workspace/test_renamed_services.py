@@ -375,7 +375,7 @@ def test_an_unfinished_rotation_continues_under_the_new_name(
 _A = HEAD + "services:\n  a: {folder: /a, renamed_from: "
 _REFUSED = {
     _A + "a}": "line 7, services.a.renamed_from: 'a' is its name now",
-    _A + "b}\n  b: {folder: /b}": "'b' is a service of this file; remove that one",
+    _A + "b}\n  b: {folder: /b}": "'b' is a service of this file; remove that service",
     _A + "c}\n  b: {folder: /b, renamed_from: c}": (
         "line 8, services.b.renamed_from: 'a' was renamed from 'c' too"
     ),
