@@ -264,7 +264,7 @@ OPERATIONS = {
         ),
         due(
             lambda: _watch(replace(_WATCHED, unenforced=frozenset({"203.0.113.7"}))),
-            "~ fail2ban.service: restarted, because nftables lets 1 banned in",
+            "~ fail2ban.service: restarted, because nftables does not block 1 of the banned addresses",
             steps=("restart fail2ban.service",),
         ),
         due(
@@ -382,7 +382,7 @@ OPERATIONS = {
         refusal(
             lambda: _sshd(replace(_HARDENED, sshd=replace(_SSHD, options={}))),
             Refused,
-            "understand",
+            "sshd -t",
         ),
     ),
     "host.hardening.maintenance_window": Cases(
