@@ -264,7 +264,8 @@ OPERATIONS = {
         ),
         due(
             lambda: _watch(replace(_WATCHED, unenforced=frozenset({"203.0.113.7"}))),
-            "~ fail2ban.service: restarted, because nftables does not block 1 of the banned addresses",
+            "~ fail2ban.service: restarted, because nftables does not block 1 of the banned "
+            "addresses",
             steps=("restart fail2ban.service",),
         ),
         due(
