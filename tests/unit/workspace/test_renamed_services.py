@@ -399,5 +399,5 @@ def test_a_former_identity_that_another_service_has_is_refused() -> None:
         "environments: [{slug: b-c, name: BC}, {slug: c, name: C}]\n"
         "services:\n  z: {folder: /a, renamed_from: a}\n  a-b: {folder: /ab}\n"
     )
-    with pytest.raises(UserError, match=r"was named 'a-b-c', as that of 'a-b\.c' is; rename"):
+    with pytest.raises(UserError, match=r"was named 'a-b-c', like that of 'a-b\.c'; rename"):
         load(text)
