@@ -390,7 +390,7 @@ def _bring_up(known: Known, egress: Egress | None, *, after_stack: bool = False)
         egress=egress,
         in_cluster=known.site.in_swarm,
         after_stack=after_stack,
-        name="Allow the addresses that Infisical's settings allow"
+        name="Limit Infisical's outgoing connections"
         if after_stack
         else "Drop connections that the settings don't allow",
     )

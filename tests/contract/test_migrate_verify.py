@@ -142,9 +142,7 @@ def test_a_service_that_logs_in_by_a_platforms_token_is_named_as_not_proven(
     verified = _verify(case)
     first = verified.stdout.splitlines()[0]
     assert (verified.exit_code, first) == (0, "✓ 4 secrets, 0 problems")
-    (note,) = re.findall(
-        rf"{api}-production: its access[^:]*", " ".join(verified.stderr.split())
-    )
+    (note,) = re.findall(rf"{api}-production: its access[^:]*", " ".join(verified.stderr.split()))
     assert f"issuer {issuer.url}".split(":")[0] in note
     identity = case.identities()[f"{api}-production"]
     project = str(case.place("production", "/")["projectId"])

@@ -151,7 +151,7 @@ def test_an_operation_blocked_on_one_node_blocks_those_that_need_it_on_all_nodes
         ("Ingress | Open the edge", "Stack | Change the version", False, True),
         ("Stack | Configure the ingress", "Stack | Make keys", False, False),
         (
-            "Egress | Allow the addresses that Infisical's settings allow",
+            "Egress | Limit Infisical's outgoing connections",
             "Stack | Run",
             False,
             True,
