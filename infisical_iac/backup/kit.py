@@ -219,9 +219,13 @@ def read_text(file: Path) -> str:
     """Return a file's text. Raises FileError if it can't be read."""
     try:
         return file.read_text()
+    except FileNotFoundError:
+        raise FileError(f"there is no file {file}: check its path", code="file.missing") from None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise FileError(f"{file} can't be read: {reason}") from None
+        raise FileError(
+            f"{file} can't be read ({reason}): check its path", code="file.not_readable"
+        ) from None
 
 
 def refuse_existing(file: Path, *, force: bool) -> None:

@@ -19,7 +19,13 @@ from infisical_iac.check.model import CheckFinding, Judged, summarize
 from infisical_iac.check.repository import Repository, complete
 from infisical_iac.check.sarif import as_sarif
 from infisical_iac.check.usage import find_outdated, write_samples
-from infisical_iac.cli.options import FOUND, inventory_option, json_option, project_file_option
+from infisical_iac.cli.options import (
+    FOUND,
+    LocalPath,
+    inventory_option,
+    json_option,
+    project_file_option,
+)
 from infisical_iac.core import atomic, bundle
 from infisical_iac.core.errors import printable
 from infisical_iac.core.terminal import as_json as as_json_text
@@ -154,7 +160,7 @@ def _line(found: CheckFinding, text: str) -> Text:
     "repository",
     metavar="[REPO]",
     default=".",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=LocalPath(exists=True, file_okay=False),
 )
 @inventory_option
 @project_file_option("--workspace-file")
@@ -171,7 +177,7 @@ def _line(found: CheckFinding, text: str) -> Text:
 )
 @click.option(
     "--sarif",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=LocalPath(dir_okay=False),
     help="Also write the findings to this file as SARIF, for code scanning.",
 )
 @json_option

@@ -52,7 +52,7 @@ def isolation() -> None:
     """
 
 
-@isolation.command()
+@isolation.command(short_help="Show what `isolation apply` would do.")
 @to_option
 @inventory_option
 @project_file_option("--file")
@@ -68,7 +68,7 @@ def plan(ctx: click.Context, to: Isolation, inventory: str, project_file: Path |
     ctx.exit(FOUND if planned.is_due else 0)
 
 
-@isolation.command()
+@isolation.command(short_help="Copy the secrets to the new projects, and compare.")
 @to_option
 @inventory_option
 @project_file_option("--file")
@@ -107,7 +107,7 @@ def apply(to: Isolation, inventory: str, project_file: Path | None, yes: bool, l
     )
 
 
-@isolation.command()
+@isolation.command(short_help="Delete the projects that were moved from.")
 @inventory_option
 @project_file_option("--file")
 @yes_option
@@ -123,7 +123,7 @@ def finish(inventory: str, project_file: Path | None, yes: bool, lock: Lock) -> 
     _end("finish", inventory, project_file, yes=yes, lock=lock)
 
 
-@isolation.command()
+@isolation.command(short_help="Delete the new projects instead.")
 @inventory_option
 @project_file_option("--file")
 @yes_option

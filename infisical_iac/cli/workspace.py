@@ -93,8 +93,8 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--prune",
             is_flag=True,
-            help="Remove objects that this project created and the file no longer names; with "
-            "INFISICAL_API_URL, access only.",
+            help="Remove objects that this project created and the project file no longer names; "
+            "with INFISICAL_API_URL, access only.",
         ),
         click.option(
             "--isolation",
@@ -108,7 +108,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@workspace.command()
+@workspace.command(short_help="Show what `workspace apply` would change.")
 @_options
 @click.pass_context
 def plan(
@@ -143,7 +143,7 @@ def plan(
     ctx.exit(1 if planned.blocked else FOUND if planned.due else 0)
 
 
-@workspace.command()
+@workspace.command(short_help="Make the changes inside Infisical.")
 @_options
 @yes_option
 @click.option(
@@ -213,7 +213,7 @@ def apply(
         raise RunFailed("; ".join(whats), code="run.blocked")
 
 
-@workspace.command()
+@workspace.command(short_help="Print a new invitation link for a person.")
 @inventory_option
 @project_file_option("--file")
 @click.argument("email")
@@ -235,7 +235,7 @@ def invite(inventory: str, project_file: Path | None, email: str) -> None:
             echo(once, err=True)
 
 
-@workspace.command("second-factor")
+@workspace.command("second-factor", short_help="Turn on an authenticator app for your account.")
 @click.option(
     "--url",
     envvar="INFISICAL_API_URL",

@@ -158,8 +158,13 @@ class Report(BaseModel):
 def read_report(plan_file: Path) -> tuple[Path, Report]:
     """Return the report next to a plan, and the directory that its paths are relative to.
 
-    Raises FileError if there is no report, no such directory, or no verified file in it.
+    Raises FileError if there is no plan, no report, no such directory, or no verified file in it.
     """
+    if not plan_file.is_file():
+        raise FileError(
+            f"there is no {plan_file}: make it with `infisical-iac migrate plan`",
+            code="file.missing",
+        )
     file = plan_file.with_name(f"{REPORT}.json")
     try:
         report = Report.model_validate_json(file.read_bytes())

@@ -117,6 +117,15 @@ def preflight(
     return Preflight(settings, machine, site, workspace, password)
 
 
+def read_local_files(settings: Settings) -> None:
+    """Read the project file and the authorities of `extra_ca`: a check before any connection.
+
+    Raises FileError or SettingsError for a mistake in one of them.
+    """
+    load_declared(settings.workspace)
+    authorities.read_authorities(settings)
+
+
 def look_up_names(settings: Settings) -> None:
     """Raise SettingsError if the firewall would block a server that the settings name.
 

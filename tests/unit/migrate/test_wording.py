@@ -270,6 +270,7 @@ def test_wording_of_a_reader_that_the_project_file_does_not_name() -> None:
 
 
 def test_wording_of_a_report_that_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "migration.yaml").touch()
     with pytest.raises(UserError) as refused:
         read_report(tmp_path / "migration.yaml")
     assert str(refused.value) == (
