@@ -50,7 +50,8 @@ def load_or_make(path: Path) -> bytes:
         key, mode = path.read_bytes(), path.stat().st_mode
     except OSError as error:
         raise FileError(
-            f"{path} can't be made or read: {error.strerror}", code="file.plan_key"
+            f"{path} can't be made or read ({error.strerror}): check its directory",
+            code="file.plan_key",
         ) from None
     if len(key) != _BYTES:
         raise FileError(

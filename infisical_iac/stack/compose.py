@@ -159,9 +159,9 @@ def _refuse_digests(missing: Sequence[str], present: Collection[str]) -> None:
     for image in missing:
         if image not in present and image_name(image) in present:
             raise SettingsError(
-                f"the archives hold {image_name(image)}, and Docker knows no digest of a loaded "
-                f"image, so it can't be compared with {image.partition('@')[2]}: remove the digest "
-                "from the settings, as the archive is pinned by itself",
+                f"{image_name(image)} comes from an archive, and Docker knows no digest of such an "
+                f"image to compare with {image.partition('@')[2]}: remove the digest from the "
+                "settings, as the archive itself pins the image",
                 code="settings.archive_digest",
             )
 

@@ -147,7 +147,7 @@ def _networks_of(service: Mapping[str, Any]) -> set[str]:
     return set(service.get("networks") or ["default"])
 
 
-GIVEN_UP_HELP = 'docs/operate/upgrade.md, "Data that were given up", says how to read them'
+GIVEN_UP_HELP = '`infisical-iac docs upgrade`, "Data that were given up", says how to read them'
 # The prefix of single hosts' volumes; no database of a cluster begins with it.
 _POSTGRES_VOLUMES = "infisical_postgres"
 
@@ -182,14 +182,14 @@ class GivenUp(NamedTuple):
         """Return the subject of a sentence: the number of writes, in words."""
         since = f" since {self.since}" if self.since else ""
         if self.writes is None:
-            return f"what was written{since}, which could not be counted,"
+            return f"an unknown number of writes{since}"
         if self.writes == 0:
-            return f"what was given up, without any write{since},"
+            return f"data that were given up, with no write{since},"
         return f"{self.writes} write{'s' if self.writes > 1 else ''}{since}"
 
     def describe(self) -> str:
         """Return a clause on the writes and their place."""
-        verb = "are" if self.writes and self.writes > 1 else "is"
+        verb = "is" if self.writes == 1 else "are"
         return f"{self._subject} {verb} in the {self.kind} {self.name}"
 
 
@@ -223,6 +223,6 @@ def given_up_after_proof(lines: Iterable[str]) -> list[str]:
     listed = list(lines)
     gone = [line.split()[1] for line in listed if line.startswith("removed ")]
     return [
-        *(f"Removed data that were given up, without any write: {name}." for name in gone),
-        *(f"Kept: {each.describe()}, until you remove it." for each in parse_given_up(listed)),
+        *(f"Removed {name}: its data were given up, and had no writes." for name in gone),
+        *(f"Kept until you remove the data: {each.describe()}." for each in parse_given_up(listed)),
     ]

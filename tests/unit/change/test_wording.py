@@ -23,8 +23,8 @@ _SINCE = "2026-11-25T10:12:00Z"
     [
         (f" {_SINCE} 30 i p", f"30 writes since {_SINCE} are in"),
         (f" {_SINCE} 1 i p", f"1 write since {_SINCE} is in"),
-        (f" {_SINCE} 0", f"what was given up, without any write since {_SINCE}, is in"),
-        (" unknown unknown", "what was written, which could not be counted, is in"),
+        (f" {_SINCE} 0", f"data that were given up, with no write since {_SINCE}, are in"),
+        (" unknown unknown", "an unknown number of writes are in"),
     ],
 )
 def test_wording_of_data_that_were_given_up(words: str, clause: str) -> None:

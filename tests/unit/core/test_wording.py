@@ -42,8 +42,8 @@ if TYPE_CHECKING:
         ),
         (
             {"infisical_memory": "640m"},
-            "infisical_memory is 640m, and this release ends again and again with less than 768m: "
-            "give it at least that",
+            "infisical_memory is 640m, but this release keeps crashing with less than 768m: give "
+            "it at least that",
         ),
         (
             {"infisical_memory": "2"},
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
         ({"start_timeout": 1}, "'start_timeout': 1 seconds are too few; write 10 or more"),
         (
             {"keep_releases": 0},
-            "'keep_releases': 0 leaves nothing to go back to; keep at least 1",
+            "'keep_releases': 0 leaves no release to go back to; keep at least 1",
         ),
         (
             {"ssh_networks": ()},
@@ -263,13 +263,14 @@ def test_wording_of_a_server_that_was_not_adopted(monkeypatch: pytest.MonkeyPatc
         (
             "/nowhere/id",
             "22",
-            "INFISICAL_SSH_KEY, or ssh_key in hetzner.py: there is no file /nowhere/id",
+            "INFISICAL_SSH_KEY, or ssh_key in hetzner.py: there is no file /nowhere/id; write the "
+            "path of your private SSH key",
         ),
         (
             "id.pub",
             "22",
             "INFISICAL_SSH_KEY, or ssh_key in hetzner.py: id.pub is the public key; write the "
-            "private one's file",
+            "path of the private one",
         ),
         (
             "",

@@ -177,7 +177,7 @@ OPERATIONS = {
                     open=frozenset({"/etc/infisical/keys/auth_secret"}),
                 )
             ),
-            "~ /etc/infisical/.env: not what follows from the keys",
+            "~ /etc/infisical/.env: does not match the keys",
             "~ /etc/infisical/keys/auth_secret: readable by others → private to root",
             steps=("_make",),
         ),
@@ -195,7 +195,7 @@ OPERATIONS = {
         refusal(
             lambda: _keys(KeysState(database=True, missing=frozenset({"encryption_key"}))),
             Refused,
-            "encryption_key is gone",
+            "encryption_key is missing",
         ),
     ),
     "stack.compose.image_set": Cases(
@@ -223,7 +223,7 @@ OPERATIONS = {
         noop(lambda: keys.decide_unused(frozenset()), "each secret that the user gave is used"),
         due(
             lambda: keys.decide_unused(frozenset({"given_smtp_password"})),
-            "- /etc/infisical/keys/given_smtp_password: no setting uses it any more",
+            "- /etc/infisical/keys/given_smtp_password: no setting uses it",
             steps=("remove secrets without a use",),
         ),
         "a missing secret is no surplus",
