@@ -55,8 +55,7 @@ gone() {
     done
     test -z "$left" || fail "containers of the stack still run after two minutes: run it again"
     # Containers of tasks that ended earlier still hold the volumes.
-    ended=$(docker ps --all --quiet --filter "$stack")
-    test -z "$ended" || docker rm --force $ended >/dev/null
+    remove_containers "$stack"
     rm -rf "$root/stack.yaml" "$root/stack.json" "$root/stack"
 }
 

@@ -1,8 +1,6 @@
 # Removes what this node keeps of the stack and what is worthless without the other nodes.
 namespace=com.docker.stack.namespace=infisical
 
-remove_containers() { docker ps --all --quiet --filter "$1" | xargs --no-run-if-empty docker rm --force >/dev/null; }
-
 # Removes the named volumes of the stack, with the containers that hold them.
 without() {
     for name; do

@@ -34,8 +34,7 @@ containers_end() {
 }
 
 data() {
-    found=$(docker ps --all --quiet --filter "$of_stack")
-    test -z "$found" || docker rm --force $found >/dev/null
+    remove_containers "$of_stack"
     if [ -n "${1-}" ] && holds "${stack}_patroni"; then
         kept=${stack}_patroni_before_$1
         docker volume create --label "$project" "$kept" >/dev/null

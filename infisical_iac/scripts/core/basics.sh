@@ -31,6 +31,18 @@ discard() {
     done
 }
 
+# Removes the containers that match a filter. A swarm that ends removes its own at the same time, and
+# Docker refuses a second removal until the first one is done.
+remove_containers() {
+    for _ in $(seq 60); do
+        found=$(docker ps --all --quiet --filter "$1") || fail "Docker does not answer"
+        test -n "$found" || return 0
+        ! refusal=$(docker rm --force $found 2>&1 >/dev/null) || return 0
+        sleep 0.5
+    done
+    fail "containers can't be removed: $refusal"
+}
+
 # Prints a value that identifies the encryption key and reveals nothing of it.
 key_fingerprint() {
     {

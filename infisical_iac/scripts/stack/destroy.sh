@@ -36,7 +36,7 @@ stack() {
     close_port infisical
     containers=$(docker ps --all --quiet --filter "$project")
     test -z "$containers" || docker stop --time 20 $containers >/dev/null
-    test -z "$containers" || docker rm --force $containers >/dev/null
+    remove_containers "$project"
     networks=$(docker network ls --quiet --filter "$project")
     test -z "$networks" || docker network rm $networks >/dev/null
     rm -f "$root/compose.yaml"
@@ -63,8 +63,7 @@ everything() {
     for name in infisical infisical-restore infisical-upgrade infisical-scale infisical-drill; do
         close_port "$name"
         of=label=com.docker.compose.project=$name
-        containers=$(docker ps --all --quiet --filter "$of")
-        test -z "$containers" || docker rm --force $containers >/dev/null
+        remove_containers "$of"
         for kind in network volume; do
             found=$(docker $kind ls --quiet --filter "$of")
             test -z "$found" || docker $kind rm $found >/dev/null

@@ -46,6 +46,20 @@ def test_a_killed_removal_is_completed(host: FakeHost) -> None:
         assert each.volumes() == {_KEPT: {"base": "of the cluster"}, MAIN: {"base": "single"}}
 
 
+def test_containers_that_the_swarm_is_removing_are_waited_for(host: FakeHost) -> None:
+    host.docker("""
+"ps --all --quiet"*) cat "$HOST/left" ;;
+"rm --force"*)
+    : >"$HOST/left"
+    echo "removal of container 92f36e559ecd is already in progress" >&2
+    exit 1 ;;
+""")
+    host.program("sleep")
+    host.write("/left", "92f36e559ecd\n")
+    assert host.run(*_DATA).returncode == 0
+    assert host.read("/etc/infisical/stack.yaml") is None
+
+
 def test_volumes_are_kept_while_docker_does_not_answer(host: FakeHost) -> None:
     host.write("/failing", "volume\n")
     done = host.run(*_DATA)
