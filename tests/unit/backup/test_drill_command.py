@@ -1,5 +1,7 @@
 """Test that wrong options of `infisical-iac restore --drill` are refused without a connection."""
 
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
@@ -16,8 +18,13 @@ from infisical_iac.cli.main import main
     ],
 )
 def test_options_of_other_restores_are_refused_for_a_drill(
-    options: tuple[str, ...], facts: tuple[str, ...]
+    options: tuple[str, ...],
+    facts: tuple[str, ...],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("kit.txt").touch()
     done = CliRunner().invoke(main, ["restore", "--drill", *options])
     assert done.exit_code == 1
     for fact in facts:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -93,9 +94,9 @@ class _Restoring:
         self.own = ""
         self.settings: dict[str, Any] = {}
         self.begun: list[dict[str, str]] = []
-        host = SimpleNamespace(data=SimpleNamespace(dict=dict))
+        host = SimpleNamespace(name="one", data=SimpleNamespace(dict=dict))
         # Importing the real module would let pyinfra patch the whole process.
-        module = SimpleNamespace(connect=lambda _, **_options: _context(host))
+        module = SimpleNamespace(connect=partial(_connect, host))
         monkeypatch.setitem(sys.modules, "infisical_iac.core.inventory", module)
         monkeypatch.setattr(
             "infisical_iac.core.settings.load", lambda _: settings_of(**self.settings)
@@ -135,7 +136,10 @@ class _Restoring:
 
 
 @contextmanager
-def _context(host: object) -> Iterator[object]:
+def _connect(
+    host: object, _: str, *, check: Callable[[list[object]], None], **_options: bool
+) -> Iterator[object]:
+    check([host])
     yield host
 
 
@@ -167,7 +171,7 @@ def test_no_file_of_a_forged_kit_is_placed(restoring: _Restoring, name: str, kno
         restoring.settings = {"recovery_fingerprint": SIGNER}
     done = restoring.run(*(["--fingerprint", SIGNER] if known == "given" else []), answer="y\n")
     assert (done.exit_code, restoring.begun) == (1, [])
-    refused = "signed by another" if name == "planted secret" else "kit has a file "
+    refused = "signed by another" if name == "planted secret" else "the kit"
     assert refused in done.output.replace(f"signed by {_FORGERS}", "signed by another")
 
 
@@ -240,7 +244,7 @@ def test_a_malformed_fingerprint_is_refused(restoring: _Restoring) -> None:
 @pytest.mark.parametrize("option", [["--fingerprint", SIGNER], ["--accept-unsigned-kit"]])
 def test_options_about_a_kit_need_a_kit(monkeypatch: pytest.MonkeyPatch, option: list[str]) -> None:
     monkeypatch.setitem(
-        sys.modules, "infisical_iac.core.inventory", SimpleNamespace(connect=_context)
+        sys.modules, "infisical_iac.core.inventory", SimpleNamespace(connect=_connect)
     )
     done = CliRunner().invoke(main, ["restore", *option])
     assert "--kit" in done.output

@@ -182,7 +182,7 @@ def test_data_with_deleted_secrets_are_not_reverted_and_the_dump_is_kept(leader:
     leader.failing = ["gate"]
     leader.deleted = ["deleted since: TOKEN in production:/"]
     output = (
-        r"with all data \(deleted since: TOKEN in production:/; .* as the release 2026.*\); see"
+        r"with all data \(deleted since: TOKEN in production:/; .* as the release 2026.*\); "
     )
     with pytest.raises(RunFailed, match=output):
         _upgrade()

@@ -215,7 +215,7 @@ def test_output_into_a_file_that_others_can_read_gets_a_warning(
         monkeypatch.setattr("sys.stdout", output)
         commands.check_disclosure("backend.qa", "qa", yes=False)
         said = capsys.readouterr().err
-        assert ("--output" in said, "0600" in said) == (warns, warns)
+        assert ("--output" in said, "others" in said) == (warns, warns)
         commands.check_disclosure("backend.qa", "qa", yes=False, into=tmp_path / ".env.local")
         assert capsys.readouterr().err == ""
 

@@ -117,7 +117,7 @@ _SAME = _without_primary((2, 1), (2, 1), (2, 1))
         (_consider_down(_SAME, "two"), "two down: `systemctl restart docker`"),
         (_SAME | {"three": replace(_SAME["three"], data=False)}, "three has no PostgreSQL"),
         (_with_etcd("", "lost", "lost", primaries=("one", "two")), r"one and two .* primaries"),
-        (_without_primary((2, 100), (0, 0), (2, 200)), "PostgreSQL of two does not"),
+        (_without_primary((2, 100), (0, 0), (2, 200)), "PostgreSQL of two "),
     ],
     ids=["unreachable", "down", "without data", "two primaries", "unknown WAL position"],
 )

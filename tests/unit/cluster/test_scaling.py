@@ -273,7 +273,7 @@ def test_writes_to_the_cluster_are_reported_with_their_database(host: _Host) -> 
     host.given_up = "given-up infisical 2026-11-26T10:12:00Z 3 image\n"
     output = scaling.go_back(UnfinishedScaling(_STAMP, "out", "switched"), 60)
     assert "3 writes since 2026-11-26T10:12:00Z" in output[1]
-    assert "database infisical;" in output[1]
+    assert "database infisical." in output[1]
     assert len(scaling.go_back(UnfinishedScaling(_STAMP, "out", "paused"), 60)) == 1
 
 

@@ -87,7 +87,7 @@ def test_the_default_user_is_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     [
         ("", "INFISICAL_HOST is not set: .*`infisical-iac init`"),
         (_FILE.replace("2222", '"ssh"'), r"INFISICAL_SSH_PORT.* ssh_port in hetzner\.py, is 'ssh'"),
-        ("ssh_hostname = 203.0.113.7", r"hetzner\.py can't be read: .*syntax"),
+        ("ssh_hostname = 203.0.113.7", r"hetzner\.py can't be read .*syntax"),
     ],
 )
 def test_a_host_without_usable_connection_data_is_refused_in_one_line(

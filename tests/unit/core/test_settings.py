@@ -90,7 +90,7 @@ def test_addresses_are_normalized(values: dict[str, Any]) -> None:
         ({"site_url": "https://None:443"}, "site_url", "'https://None:443' names no host"),
         ({"site_url": "https://x.example/a"}, "site_url", "scheme, host and port"),
         ({"postgres_image": "postgres"}, "postgres_image", "'postgres' names no version"),
-        ({"keep_releases": 0}, "keep_releases", "0 leaves nothing"),
+        ({"keep_releases": 0}, "keep_releases", "0 leaves no release"),
         ({"redis_image": "redis:alpine"}, "redis_image", "'redis:alpine' names no version"),
         (
             {"site_url": "https://exa mple.com"},

@@ -211,9 +211,12 @@ def test_strict_checking_refuses_an_unknown_key_and_no_checking_accepts_it(
 
 
 def test_option_of_a_command_accepts_the_key(server: _Servers) -> None:
+    text = server.inventory.read_text()
+    required = "'admin_email': 'ops@example.com', 'site_url': 'https://secrets.example.com', "
+    server.inventory.write_text(text.replace("'ssh_user'", f"{required}'ssh_user'"))
     status = ("infisical-iac", "status", "--json", "-i", str(server.inventory))
-    server.run(*status, "--accept-host-key", server.key.fingerprint)
-    assert server.key.base64 in server.known_hosts.read_text()
+    done = server.run(*status, "--accept-host-key", server.key.fingerprint)
+    assert server.key.base64 in server.known_hosts.read_text(), done.stderr
 
 
 def test_option_of_a_command_is_refused_if_it_is_not_a_fingerprint() -> None:

@@ -103,7 +103,7 @@ def test_a_single_host_needs_no_list_of_hosts(file: Path) -> None:
     [
         ('topology = "swarm"\n', {}, r"INFISICAL_HOSTS is not set: .* hosts in hetzner\.py"),
         (_FILE, {"INFISICAL_HOST": "a"}, r"INFISICAL_HOST .* \"swarm\" in hetzner\.py: "),
-        (_FILE, {"INFISICAL_SSH_KEY": "/nowhere/id"}, r"INFISICAL_SSH_KEY.*: .* /nowhere/id$"),
+        (_FILE, {"INFISICAL_SSH_KEY": "/nowhere/id"}, r"INFISICAL_SSH_KEY.*: .* /nowhere/id;"),
         (
             _FILE.replace('"address"', '"adress"'),
             {},

@@ -104,7 +104,7 @@ def test_a_value_that_changes_with_another_file_is_refused(tmp_path: Path) -> No
     (secret,) = planning.read_values(plan, tmp_path, KEY, WORKSPACE)
     assert secret.value == "fake-one"
     plant(tmp_path, {"backend/.env.local": "HOST=two\n"})
-    with pytest.raises(UserError, match=r"^URL in backend/\.env:1 is read otherwise ") as raised:
+    with pytest.raises(UserError, match=r"^URL in backend/\.env:1 is read differently ") as raised:
         planning.read_values(plan, tmp_path, KEY, WORKSPACE)
     assert raised.value.code == "error.plan_values"
 

@@ -23,8 +23,8 @@ def test_keys_that_production_takes_from_the_file_of_every_mode_block(
     sources = scan(tmp_path, package, files)
     (finding,) = list_findings(sources, "lacking")[".env"]
     assert finding.blocking
-    assert {"production", "A;"} <= {*finding.message.split()}
-    assert not {"B", "B;", "NODE_ENV"} & {*finding.message.split()}
+    assert {"production", "A."} <= {*finding.message.split()}
+    assert not {"B", "B.", "NODE_ENV"} & {*finding.message.split()}
     assert {"production", ".env.production"} <= {*finding.remedy.split()}
     plant(tmp_path, {"backend/.env.production": "A=fake\nB=fake\n"})
     after = scan_all([tmp_path], WORKSPACE)

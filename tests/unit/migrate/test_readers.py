@@ -59,7 +59,7 @@ def test_a_person_may_read_only_the_folders_that_the_project_file_grants() -> No
     assert _problems(_member(name, "named", folder="/worker", person=True)) == []
     (sentence,) = _problems(_member(name, "named", folder="/backend", person=True))
     assert sentence.startswith("production/backend, 2 secrets, ")
-    assert f"the person {name}, beyond " in sentence
+    assert f"the person {name}, " in sentence
 
 
 def test_privileges_that_could_not_be_read_count_as_none() -> None:
