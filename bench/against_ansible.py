@@ -3,13 +3,14 @@
 import re
 import sys
 
-from bench.measuring import REPOSITORY, BenchError, Command, run, say
+from bench.measuring import HOST, REPOSITORY, BenchError, Command, run, say
 
 ANSIBLE = "ansible-playbook playbook.yml"
 _HERE = REPOSITORY / "bench" / "ansible"
 _LOCK = _HERE / "requirements.lock"
 _ENVIRONMENT = REPOSITORY / "bench" / ".venv"
 _MARK = _ENVIRONMENT / ".installed"
+_MOST_SECONDS = 600
 
 
 def install() -> None:
@@ -29,17 +30,31 @@ def command() -> Command:
     return ("env", f"ANSIBLE_CONFIG={_HERE / 'ansible.cfg'}", _playbook(), _HERE / "playbook.yml")
 
 
-def refuse_changes() -> None:
-    """Run the playbook on the deployed host. Raises BenchError if it changes anything.
+def refuse_changes(host: str = HOST) -> None:
+    """Run the playbook on a deployed host. Raises BenchError if it changes anything.
 
     A playbook that changes something would manage another state.
     """
-    recap = re.search(r"changed=(\d+) +unreachable=0 +failed=0", output := run(command()))
+    output = run(command(), timeout=_MOST_SECONDS, host=host)
+    recap = re.search(r"changed=(\d+) +unreachable=0 +failed=0", output)
     if recap is None or recap[1] != "0":
+        changed = "\n".join(list_changes(output)) or output[-1500:]
         raise BenchError(
             "the playbook changes something on the deployed host: make bench/ansible/ manage "
-            f"the same state as the deploy\n{output[-1500:]}"
+            f"the same state as the deploy\n{changed}"
         )
+
+
+def list_changes(output: str) -> list[str]:
+    """Return the tasks in the playbook's output that changed something, each with its item."""
+    changes, task = [], ""
+    for line in output.splitlines():
+        if line.startswith(("TASK [", "RUNNING HANDLER [")):
+            task = line.partition("[")[2].partition("]")[0]
+        elif line.startswith("changed:"):
+            item = line.partition("(item=")[2].removesuffix(")")
+            changes.append(f"{task}: {item}" if item else task)
+    return changes
 
 
 def version() -> str:

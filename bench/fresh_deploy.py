@@ -24,15 +24,16 @@ def on_fresh_hosts(rounds: int) -> Timings:
             # The first deploy writes the Compose file that the script takes; the last one makes
             # the host on which the settled run is measured.
             if number == 0:
-                timings[PYINFRA].append(_time_deploy())
+                timings[PYINFRA].append(deploy_fresh())
                 compose.write_text(StagingHost(HOST).run("cat /etc/infisical/compose.yaml").stdout)
             timings[SCRIPT].append(_time_script(compose))
             if number > 0:
-                timings[PYINFRA].append(_time_deploy())
+                timings[PYINFRA].append(deploy_fresh())
     return timings
 
 
-def _time_deploy() -> float:
+def deploy_fresh() -> float:
+    """Deploy to a new host; return how long that took."""
     _fresh()
     return seconds(commands()[PYINFRA])
 

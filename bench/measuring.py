@@ -25,12 +25,14 @@ def program(name: str) -> Path:
     return Path(sys.executable).with_name(name)
 
 
-def run(command: Command, *, where: Path = REPOSITORY, timeout: float = 300) -> str:
-    """Run a command with the benchmark's host in its environment; return its output.
+def run(
+    command: Command, *, where: Path = REPOSITORY, timeout: float = 300, host: str = HOST
+) -> str:
+    """Run a command with the name of a staging host in its environment; return its output.
 
     Raises BenchError with the last lines of its output if it fails.
     """
-    environment = {**os.environ, "STAGING_HOST": HOST, "LC_ALL": "C.UTF-8"}
+    environment = {**os.environ, "STAGING_HOST": host, "LC_ALL": "C.UTF-8"}
     try:
         done = subprocess.run(
             command, cwd=where, env=environment, text=True, capture_output=True, timeout=timeout
@@ -43,14 +45,14 @@ def run(command: Command, *, where: Path = REPOSITORY, timeout: float = 300) -> 
     return done.stdout
 
 
-def seconds(command: Command, *, where: Path = REPOSITORY) -> float:
+def seconds(command: Command, *, where: Path = REPOSITORY, host: str = HOST) -> float:
     """Return how long a command takes. Raises BenchError if it fails."""
     begin = time.perf_counter()
-    run(command, where=where)
+    run(command, where=where, host=host)
     return time.perf_counter() - begin
 
 
-def in_turn(commands: Mapping[str, Command], rounds: int) -> Timings:
+def in_turn(commands: Mapping[str, Command], rounds: int, host: str = HOST) -> Timings:
     """Time each command once a round, so that a slow moment of the machine affects all.
 
     Returns the seconds by name, in the order of the rounds.
@@ -59,7 +61,7 @@ def in_turn(commands: Mapping[str, Command], rounds: int) -> Timings:
     for number in range(rounds):
         say(f"Round {number + 1} of {rounds}")
         for name, command in commands.items():
-            timings[name].append(seconds(command))
+            timings[name].append(seconds(command, host=host))
     return timings
 
 

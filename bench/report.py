@@ -91,6 +91,12 @@ def render(measured: Measured) -> str:
     )
 
 
+def render_short(settled: Timings, counts: Mapping[str, int]) -> str:
+    """Return the figures of a converged run as text."""
+    commands = ((f"`{name}`", str(count)) for name, count in counts.items())
+    return f"{_timings(settled)}\n\n{table(('run', 'remote commands'), commands)}"
+
+
 def _bars(measured: Measured) -> Iterator[tuple[str, ...]]:
     for bar in measured.bars():
         form = ".1f" if bar.is_least else "d" if isinstance(bar.limit, int) else ".3f"

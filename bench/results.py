@@ -14,15 +14,24 @@ def write_results(name: str, measure: Callable[[], str]) -> int:
 
     The benchmark's host is removed at the end. Returns 0, or 1 after printing an error.
     """
-    try:
+
+    def write() -> None:
         engine.ensure()
         try:
             text = measure()
         finally:
             StagingHost(HOST).down()
+        (REPOSITORY / "bench" / name).write_text(text)
+        print(text)
+
+    return report_errors(write)
+
+
+def report_errors(action: Callable[[], None]) -> int:
+    """Do something; return 0, or 1 after printing its error."""
+    try:
+        action()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    (REPOSITORY / "bench" / name).write_text(text)
-    print(text)
     return 0

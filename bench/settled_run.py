@@ -2,9 +2,11 @@
 
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
-from bench.measuring import Command, program, run
+from bench.bars import MOST_COMMANDS
+from bench.measuring import HOST, BenchError, Command, program, run
 
 INVENTORY = "inventory/staging.py"
 PYINFRA = "pyinfra -y inventory/staging.py deploy.py"
@@ -31,12 +33,24 @@ def commands() -> dict[str, Command]:
     }
 
 
-def remote_commands() -> dict[str, int]:
+def refuse_changes(host: str = HOST) -> None:
+    """Run `infisical-iac plan` on a host. Raises BenchError unless there is nothing to change."""
+    run((program("infisical-iac"), "plan", "--inventory", INVENTORY), host=host)
+
+
+def refuse_many_commands(counts: Mapping[str, int]) -> None:
+    """Raise BenchError if a run needs more remote commands than the limit."""
+    for name, count in counts.items():
+        if count > MOST_COMMANDS:
+            raise BenchError(f"`{name}` sends {count} remote commands: at most {MOST_COMMANDS}")
+
+
+def remote_commands(host: str = HOST) -> dict[str, int]:
     """Return the number of SSH commands of `apply` and of pyinfra."""
     with tempfile.TemporaryDirectory() as directory:
         log = Path(directory) / "commands"
         counts = {}
         for name, command in ((APPLY, _APPLY), (PYINFRA, _PYINFRA)):
-            run((sys.executable, "-m", "bench.counting", log, *command))
+            run((sys.executable, "-m", "bench.counting", log, *command), host=host)
             counts[name] = len(log.read_text().splitlines())
     return counts

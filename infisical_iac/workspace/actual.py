@@ -87,7 +87,7 @@ def read(client: Client, goal: Goal, admin: Callable[[], Client] | None = None) 
     )
     listed = ServerLists(everybody, seats, persons)
     environments, accounts = _environments_and_accounts(
-        client, project, goal, partial(_accounts, client, organization, goal, listed, state.id)
+        client, project, goal, partial(_accounts, client, organization, goal, listed, state)
     )
     seen, unseen = _people(client, goal, admin, persons) if asked else (None, "")
     return Actual(
@@ -190,7 +190,7 @@ def _read_part(client: Client, goal: Goal, start: Actual, project: Json) -> Actu
     for account in desired.jobs():
         there_is = accounts.get(account.identity)
         if there_is and there_is.roles is not None and not account.sees_values:
-            held = _privileges(client, there_is.identity.id, id)
+            held = privileges.read_of_identity(client, there_is.identity.id, id, project["slug"])
             accounts[account.identity] = replace(there_is, privileges=held)
     environments = tuple(
         EnvironmentState(each["id"], each["slug"], each["name"], position, folders[each["slug"]])
@@ -347,7 +347,7 @@ def _accounts(
     organization: str,
     goal: Goal,
     listed: ServerLists,
-    project: str | None = None,
+    project: ProjectState | None = None,
 ) -> dict[str, AccountState]:
     names = goal.desired.identities()
     everybody = [each["identity"] for each in listed.identities]
@@ -365,15 +365,10 @@ def _accounts(
         roles = members.get(identity.id)
         held: tuple[Privilege, ...] = ()
         if project and roles is not None and is_granted(account, goal.isolation):
-            held = _privileges(client, identity.id, project)
+            held = privileges.read_of_identity(client, identity.id, project.id, project.slug)
         return AccountState(identity, auth, roles, held, oidc)
 
     return gather_by(own, read_account)
-
-
-def _privileges(client: Client, identity: str, project: str) -> tuple[Privilege, ...]:
-    at = {"identityId": identity, "projectId": project}
-    return privileges.read(client, privileges.OF_IDENTITIES, at)
 
 
 def _duplicates(

@@ -60,14 +60,28 @@ def read(
     paths = gather_by(
         [each.slug for each in environments], partial(contents.folders, client, project)
     )
-    places = [(slug, folder) for slug, folders in paths.items() for folder in folders]
-    imports = gather_by(places, lambda place: read_imports(client, project, *place))
+    return add_imports(
+        client, project, [replace(each, folders=paths[each.slug]) for each in environments], {}
+    )
+
+
+def add_imports(
+    client: Client,
+    project: str,
+    environments: Sequence[EnvironmentState],
+    known: Mapping[tuple[str, str], Sequence[Import]],
+) -> list[EnvironmentState]:
+    """Return environments with the imports into all of their folders, read in parallel.
+
+    Args:
+        known: imports that were read already, by the slug of the environment and the folder.
+    """
+    places = [(each.slug, folder) for each in environments for folder in each.folders]
+    missing = [place for place in places if place not in known]
+    read = gather_by(missing, lambda place: read_imports(client, project, *place))
+    imports = {**known, **read}
     return [
-        replace(
-            each,
-            folders=paths[each.slug],
-            imports={path: imports[each.slug, path] for path in paths[each.slug]},
-        )
+        replace(each, imports={path: imports[each.slug, path] for path in each.folders})
         for each in environments
     ]
 

@@ -190,8 +190,7 @@ def _privileges(
     """Return privileges by identity, and a sentence on why they could not be read."""
 
     def read(id: str) -> tuple[Privilege, ...]:
-        at = {"identityId": id, "projectId": actual.project_id}
-        return privileges.read(client, privileges.OF_IDENTITIES, at)
+        return privileges.read_of_identity(client, id, actual.project_id, actual.project_slug)
 
     try:
         # One identity is read first: if the release has no privileges, that is the only request.

@@ -8,10 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from infisical_iac.api.client import Client
+from infisical_iac.core.errors import ApiError
 from infisical_iac.workspace.state import Privilege
 
 OF_IDENTITIES = "/api/v2/identity-project-additional-privilege"
 OF_PERSONS = "/api/v1/user-project-additional-privilege"
+# The former generation of this route lists privileges with their permissions.
+_WITH_PERMISSIONS = "/api/v1/additional-privilege/identity"
 
 
 def read(client: Client, path: str, holder: dict[str, Any]) -> tuple[Privilege, ...]:
@@ -24,7 +27,30 @@ def read(client: Client, path: str, holder: dict[str, Any]) -> tuple[Privilege, 
     """
     listed = client.get(path, params=holder)["privileges"]
     # Only the answer for a single privilege has its permissions.
-    read = [client.get(f"{path}/{each['id']}")["privilege"] for each in listed]
+    return _privileges(client.get(f"{path}/{each['id']}")["privilege"] for each in listed)
+
+
+def read_of_identity(
+    client: Client, identity: str, project: str, slug: str
+) -> tuple[Privilege, ...]:
+    """Return all privileges of an identity in a project, in one request if the release can.
+
+    Args:
+        identity: the id of the identity.
+        project: the id of the project.
+        slug: the slug of the project.
+    """
+    at = {"identityId": identity, "projectSlug": slug}
+    try:
+        return _privileges(client.get(_WITH_PERMISSIONS, params=at)["privileges"])
+    except ApiError as error:
+        if error.status != 404:
+            raise
+        # A release may have dropped the route.
+        return read(client, OF_IDENTITIES, {"identityId": identity, "projectId": project})
+
+
+def _privileges(read: Iterable[Mapping[str, Any]]) -> tuple[Privilege, ...]:
     return tuple(
         Privilege(
             each["id"],

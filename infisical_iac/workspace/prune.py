@@ -177,7 +177,8 @@ def _in_project(client: Client, goal: Goal, actual: Actual) -> list[Removal]:
     if actual.project is None or not memory.made:
         return []
     project = actual.project.id
-    held = environment_contents.read(client, project, actual.environments)
+    known = _known_imports(goal.desired, actual, memory)
+    held = environment_contents.add_imports(client, project, actual.environments, known)
     unnamed_here = find_unnamed(goal.desired, actual, memory, held)
     slugs = [each.environment.slug for each in unnamed_here if each.folders]
     counts = gather_by(slugs, partial(environment_contents.count_secrets, client, project))
@@ -188,6 +189,19 @@ def _in_project(client: Client, goal: Goal, actual: Actual) -> list[Removal]:
     return [
         replace(each, change=replace(each.change, what=each.change.what + of)) for each in found
     ]
+
+
+def _known_imports(
+    desired: Workspace, actual: Actual, memory: Memory
+) -> dict[tuple[str, str], Sequence[Import]]:
+    """Return the imports that were read with the state, by environment and folder."""
+    found: dict[tuple[str, str], Sequence[Import]] = {}
+    for slug, each in match_environments(desired, actual, memory.environments).items():
+        # The state has them by the desired path of a folder, which may still have another one.
+        known = known_folders(desired, actual, memory, slug, each)
+        now = match_folders(desired, each.folders, known)
+        found |= {(each.slug, now[at]): each.imports[at] for at in each.imports if at in now}
+    return found
 
 
 def _projects(client: Client, goal: Goal) -> Iterator[Removal]:

@@ -11,8 +11,8 @@ from infisical_iac.workspace.goal import Goal, parts_of
 
 # The identity, its login and its client secrets.
 _OF_ACCOUNT = 3
-# The list of an account's privileges in a project, and with isolation by them the one in it.
-_OF_SEAT, _OF_GRANT = 1, 1
+# The list of an account's privileges in a project.
+_OF_SEAT = 1
 # The fields of an environment, and its folders; there are imports of each folder too.
 _OF_ENVIRONMENT = 2
 # One of several projects: identities, people, folders and imports; syncs and service tokens.
@@ -65,9 +65,9 @@ def _count_reads(goal: Goal, accounts: int, places: int) -> Counter[RateClass]:
         seats = sum(len(each.readable) for each in declared)
         reads += accounts * seats * _OF_SEAT // max(1, len(declared)) + places * _OF_PROJECT
         seen = sum(not each.sees_values for each in goal.desired.jobs())
-        reads += seen * places * (_OF_SEAT + _OF_GRANT)
+        reads += seen * places * _OF_SEAT
     else:
         folders = {folder for each in declared for folder in each.readable}
-        reads += accounts * (_OF_SEAT + (_OF_GRANT if goal.grants else 0))
+        reads += accounts * _OF_SEAT
         reads += places * (_OF_ENVIRONMENT + len(folders))
     return Counter({READS: reads})

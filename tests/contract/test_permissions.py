@@ -53,6 +53,21 @@ def test_a_privilege_opens_its_folder_and_nothing_else(world: World) -> None:
     assert [secret["secretPath"] for secret in shown] == ["/api", "/api/deep"]
 
 
+def test_the_former_list_of_privileges_has_their_permissions(world: World) -> None:
+    identity = world.member()
+    id = world.grant(identity, _permission(READ, environment={"$eq": "production"}))
+    project = ok(world.deployer.get(f"/api/v1/projects/{world.project_id}"))["project"]
+    at = {"identityId": identity.id, "projectSlug": project["slug"]}
+    (listed,) = ok(world.deployer.get("/api/v1/additional-privilege/identity", params=at))[
+        "privileges"
+    ]
+    single = ok(world.deployer.get(f"/api/v2/identity-project-additional-privilege/{id}"))
+    names = ("id", "slug", "isTemporary", "permissions", "createdAt")
+    assert {name: listed[name] for name in names} == {
+        name: single["privilege"][name] for name in names
+    }
+
+
 def test_description_without_reading_hides_the_value(world: World) -> None:
     identity = world.member()
     world.grant(identity, _permission(["describeSecret"], environment="production"))

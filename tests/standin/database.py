@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import time
 from contextlib import contextmanager, suppress
 from queue import Empty, LifoQueue
 from tempfile import NamedTemporaryFile
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST_CONNECTIONS = 20
 CONNECT_TIMEOUT_SECONDS = 2
+# A connection that was in use so recently is not tested.
+FRESH_SECONDS = 0.05
 
 
 class Database:
@@ -29,7 +32,7 @@ class Database:
         """Take its authority's certificate in base64 as `root_cert`, like DB_ROOT_CERT."""
         self._uri = uri
         self._options: dict[str, Any] = _verifying(uri, root_cert) if root_cert else {}
-        self._idle: LifoQueue[psycopg.Connection[Document]] = LifoQueue()
+        self._idle: LifoQueue[tuple[psycopg.Connection[Document], float]] = LifoQueue()
         self._slots = BoundedSemaphore(MOST_CONNECTIONS)
 
     @contextmanager
@@ -45,14 +48,15 @@ class Database:
                     yield Store(connection)
             finally:
                 if not connection.closed:
-                    self._idle.put(connection)
+                    self._idle.put((connection, time.monotonic()))
 
     def _take(self) -> psycopg.Connection[Document]:
         with suppress(Empty):
             while True:
-                connection = self._idle.get_nowait()
+                connection, since = self._idle.get_nowait()
                 try:
-                    connection.execute("SELECT 1")
+                    if time.monotonic() - since > FRESH_SECONDS:
+                        connection.execute("SELECT 1")
                 except psycopg.Error:
                     connection.close()
                 else:

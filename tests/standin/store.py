@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, LiteralString
 from uuid import uuid4
 
@@ -67,8 +68,14 @@ class Store:
         self._run("DELETE FROM {table} WHERE data @> %s RETURNING *", table, (Jsonb(match),))
 
     def _run(self, statement: LiteralString, table: str, values: tuple[Any, ...]) -> list[Document]:
-        query = sql.SQL(statement).format(table=sql.Identifier(table))
+        query = _query(statement, table)
         return [_document(row) for row in self.connection.execute(query, values).fetchall()]
+
+
+@cache
+def _query(statement: LiteralString, table: str) -> bytes:
+    """Return a statement for a table; psycopg parses bytes once, and a composition each time."""
+    return sql.SQL(statement).format(table=sql.Identifier(table)).as_bytes()
 
 
 def _document(row: Document) -> Document:

@@ -145,6 +145,12 @@ class Access(State):
         ]
         return {"privileges": own}
 
+    def _list_whole_privileges(self, query: Json) -> Json:
+        whole = [
+            each for each in self.privileges.values() if each["identityId"] == query["identityId"]
+        ]
+        return {"privileges": whole}
+
     def _create_privilege(self, body: Json) -> Json:
         id = self._id("privilege")
         self.privileges[id] = {"id": id, **body, "isTemporary": body["type"]["isTemporary"]}

@@ -73,6 +73,7 @@ class FakeInfisical(Structure, Access, People, Deletions):
             ("POST", "/v1/projects/[^/]+/memberships/identities/(.+)", self._add_member),
             ("PATCH", "/v1/projects/[^/]+/memberships/identities/(.+)", self._set_member),
             ("GET", "/v2/identity-project-additional-privilege", self._list_privileges),
+            ("GET", "/v1/additional-privilege/identity", self._list_whole_privileges),
             ("POST", "/v2/identity-project-additional-privilege", self._create_privilege),
             ("GET", "/v2/identity-project-additional-privilege/(.+)", self._privilege),
             ("PATCH", "/v2/identity-project-additional-privilege/(.+)", self._patch_privilege),

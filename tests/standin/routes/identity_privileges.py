@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ..store import Document
 
 PATH = "/api/v2/identity-project-additional-privilege"
+FORMER_PATH = "/api/v1/additional-privilege/identity"
 MEMBER = {"identityId": text(1), "projectId": text(1)}
 
 
@@ -40,6 +41,19 @@ def list_all(call: Call) -> Document:
         "additional_privileges", projectId=member["projectId"], actorId=member["actorId"]
     )
     return {"privileges": [shown_privilege(each, permissions=False) for each in found]}
+
+
+@route("GET", FORMER_PATH)
+def list_whole(call: Call) -> Document:
+    """List privileges with their permissions, which the newer route leaves out."""
+    fields = call.parameters({"identityId": text(1), "projectSlug": text(1)})
+    project = find_by_slug(call, fields["projectSlug"])
+    call.permissions(project["id"]).require("read", "identity")
+    member = _member(call, {"projectId": project["id"], "identityId": fields["identityId"]})
+    found = call.store.find(
+        "additional_privileges", projectId=project["id"], actorId=member["actorId"]
+    )
+    return {"privileges": [shown_privilege(each) for each in found]}
 
 
 @route("GET", PATH + "/{id}")

@@ -243,6 +243,21 @@ def test_every_notification_has_its_handler(variables: dict[str, Any]) -> None:
     assert notified == handlers
 
 
+def test_changes_of_the_playbook_are_listed_by_task_and_item() -> None:
+    output = """\
+TASK [Packages] ****************************************************************
+ok: [staging]
+
+TASK [Logins] ******************************************************************
+ok: [staging] => (item=backend-staging)
+changed: [staging] => (item=backend-production)
+
+RUNNING HANDLER [Restart Docker] ***********************************************
+changed: [staging]
+"""
+    assert against_ansible.list_changes(output) == ["Logins: backend-production", "Restart Docker"]
+
+
 def test_ansible_accepts_the_playbook() -> None:
     """`make bench` installs Ansible; the tests above stand for it where it is missing."""
     ansible = against_ansible.command()[-2:]

@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from bench import settled_run
 from bench.bars import Measured, ratio
-from bench.report import render
+from bench.measuring import BenchError
+from bench.report import render, render_short
 
 MEASURED = Measured(
     settled={"ours": [1.0, 1.0, 1.2], "idle": [0.5, 0.5, 0.5], "playbook": [20.0, 25.0, 20.0]},
@@ -75,6 +77,18 @@ def test_the_report_has_the_bars_the_medians_and_the_machine() -> None:
     assert ["`playbook`", "20.00 s", "20.00 to 25.00 s", "1.000"] in rows
     assert ["CPU", "abacus"] in rows
     assert "0.30 s for `loader`" in render(MEASURED)
+
+
+def test_the_short_form_has_the_medians_and_the_remote_commands() -> None:
+    lines = render_short(MEASURED.settled, MEASURED.commands).splitlines()
+    assert "| `ours` | 1.00 s | 1.00 to 1.20 s | 0.050 |" in lines
+    assert "| `ours` | 6 |" in lines
+
+
+def test_more_remote_commands_than_the_limit_are_refused() -> None:
+    settled_run.refuse_many_commands({"ours": 6})
+    with pytest.raises(BenchError, match="`ours` sends 7"):
+        settled_run.refuse_many_commands({"ours": 7})
 
 
 def test_a_missed_bar_is_marked() -> None:

@@ -78,6 +78,7 @@ def test_a_release_without_privileges_is_noted_with_isolation_by_role() -> None:
     deployment.deploy(TEXT, "viewer")
     routes = deployment.server.routes
     routes.insert(0, ("GET", "/v2/identity-project-additional-privilege", _refuse))
+    routes.insert(0, ("GET", "/v1/additional-privilege/identity", _refuse))
     reached = replace(deployment.reach(TEXT), isolation="viewer")
     planned = compute_plan(reached, prune=False)
     assert planned.due == []

@@ -1,5 +1,7 @@
 """Test that the announced numbers of requests are about those that are sent."""
 
+import re
+from collections import Counter
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +13,7 @@ from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.request_counts import announce_reading, expect_changes
 from tests.unit.deployment import TEXT, Deployment, load
+from tests.unit.remembering_deployment import RememberingDeployment
 
 _SERVICES = 20
 _LARGE = TEXT + "".join(f"  service-{each}: {{folder: /{each}}}\n" for each in range(_SERVICES))
@@ -86,3 +89,36 @@ def test_accounts_that_are_not_there_yet_are_not_read(deployment: _Counting) -> 
     deployment.limit()
     announce_reading(deployment.client, deployment.goal(load(_LARGE)), [], 1)
     assert deployment.notes == []
+
+
+def test_a_plan_asks_five_things_about_each_identity() -> None:
+    """The server has no list of identities' metadata, logins, client secrets or privileges."""
+    few, many = (_count_plan_requests(number) for number in (2, 12))
+    identities = 10 * 3
+    grown = {what: many[what] - few[what] for what in many if many[what] != few[what]}
+    assert grown == dict.fromkeys(
+        (
+            "/api/v1/identities",
+            "/api/v1/auth/universal-auth/identities",
+            "/api/v1/auth/universal-auth/identities/client-secrets",
+            "/api/v1/additional-privilege/identity",
+            "/api/v2/secret-imports",
+        ),
+        identities,
+    )
+
+
+def _count_plan_requests(services: int) -> Counter[str]:
+    """Return the number of requests of a plan with nothing to change, by path without ids."""
+    deployment = RememberingDeployment()
+    added = (f"  service-{each}: {{folder: /{each}}}\n" for each in range(services))
+    desired = load(TEXT + "".join(added))
+    deployment.apply(desired)
+    deployment.server.requests.clear()
+    assert deployment.plan(desired).due == []
+    return Counter(_strip_ids(path) for _, path, _ in deployment.server.requests)
+
+
+def _strip_ids(path: str) -> str:
+    """Return a path without the parts that the server in memory numbers, such as `identity-12`."""
+    return re.sub(r"/[a-z-]+-\d+\b", "", path)

@@ -55,6 +55,18 @@ def test_an_up_to_date_project_is_read_with_few_requests_and_no_writes(
     assert len(deployment.server.requests) <= 60
 
 
+def test_privileges_are_read_one_by_one_where_no_list_has_their_permissions(
+    deployment: Deployment,
+) -> None:
+    def refuse(_: Any) -> Any:
+        raise Refused(404, "NotFound", "Route not found")
+
+    deployment.server.routes.insert(0, ("GET", "/v1/additional-privilege/identity", refuse))
+    assert deployment.changes() == []
+    single = "/api/v2/identity-project-additional-privilege/"
+    assert [path for _, path, _ in deployment.server.requests if path.startswith(single)]
+
+
 def test_a_service_may_read_its_own_and_its_imported_folders_only(deployment: Deployment) -> None:
     backend = deployment.server.identity("backend-production")["id"]
     (privilege,) = (
