@@ -11,6 +11,7 @@ from infisical_iac.agent import vitals
 from infisical_iac.agent.runner import Output
 from infisical_iac.agent.vitals import Vitals
 from tests.unit.agent.fake_runner import FakeRunner
+from tests.unit.agent.watching import running
 
 _LOCK = "/run/infisical-iac.lock"
 
@@ -91,3 +92,17 @@ def test_a_recovery_kit_is_due_as_soon_as_a_file_in_it_has_changed(tmp_path: Pat
     assert _observe(host).kit.endswith(": deployer.env")
     host.write("/etc/infisical/keys/encryption_key", "other\n")
     assert _observe(host).kit.endswith(": keys/encryption_key")
+
+
+def test_the_addresses_of_containers_are_written_in_place(tmp_path: Path) -> None:
+    """The exporters have the file mounted, so that another one in its place would not be seen."""
+    host = FakeRunner(tmp_path)
+    host.write(vitals.HOSTS, "")
+    file = host.path(vitals.HOSTS)
+    before = file.stat().st_ino
+    vitals.write_hosts(host, {"redis": running(address="172.20.0.3"), "caddy": running()})
+    lines = ["127.0.0.1 localhost", "172.20.0.3 redis.infisical.internal"]
+    assert file.read_text().splitlines() == lines
+    assert (file.stat().st_ino, file.stat().st_mode & 0o777) == (before, 0o644)
+    vitals.write_hosts(host, {})
+    assert file.read_text().splitlines() == lines
