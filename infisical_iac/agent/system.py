@@ -83,7 +83,9 @@ def _unit(block: Mapping[str, str], configured: float) -> UnitState:
         # systemd reports "no" also for a unit that was never started.
         condition=block.get("ConditionResult") != "no" or not block.get("ConditionTimestamp"),
         outdated=block.get("NeedDaemonReload") == "yes",
-        started=_seconds(block.get("ExecMainStartTimestamp", block.get("ActiveEnterTimestamp", ""))),
+        started=_seconds(
+            block.get("ExecMainStartTimestamp", block.get("ActiveEnterTimestamp", ""))
+        ),
         configured=configured,
     )
 

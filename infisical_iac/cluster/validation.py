@@ -36,7 +36,7 @@ def refuse(settings: Settings) -> None:
     if settings.monitoring.monitoring_listen:
         raise Refused(
             "setting 'monitoring_listen' is for a single host, since a cluster's databases are in "
-            "networks that its hosts don't reach: remove it, or set topology = \"single\"",
+            'networks that its hosts don\'t reach: remove it, or set topology = "single"',
             code="refused.metrics_on_a_cluster",
         )
 

@@ -127,8 +127,8 @@ def refuse_unenforced(settings: Settings) -> None:
     listener, networks = settings.monitoring.monitoring_listen, settings.instance.internal_networks
     if settings.host.firewall == "off" and listener and not listener.is_loopback:
         raise SettingsError(
-            "setting 'monitoring_listen' needs firewall = \"on\", which lets only its networks ask: "
-            "turn the firewall on, or write 127.0.0.1 for a collector on the host itself",
+            "setting 'monitoring_listen' needs firewall = \"on\", which lets only its networks "
+            "ask: turn the firewall on, or write 127.0.0.1 for a collector on the host itself",
             code="settings.unenforced",
         )
     if settings.host.firewall == "off" and set(networks) - set(EVERYBODY):

@@ -99,8 +99,10 @@ class MetricsListener(SettingsModel):
         found = tuple(map(network, value))
         for each in found:
             if ip_network(each).prefixlen == 0:
-                raise ValueError(f"{each} is everybody, and metrics tell much about the host; name "
-                                 "the network of your Prometheus")
+                raise ValueError(
+                    f"{each} is everybody, and metrics tell much about the host; name "
+                    "the network of your Prometheus"
+                )
         return found
 
     @model_validator(mode="after")

@@ -41,7 +41,11 @@ _LISTENS = settings_of(
 )
 _LISTENER = _LISTENS.monitoring.monitoring_listen
 _UNITS = exporters.files_of(_LISTENS)
-_PACKAGES = ("prometheus-node-exporter", "prometheus-postgres-exporter", "prometheus-redis-exporter")
+_PACKAGES = (
+    "prometheus-node-exporter",
+    "prometheus-postgres-exporter",
+    "prometheus-redis-exporter",
+)
 _STARTED = [*(f"{each}.service" for each in _PACKAGES), "infisical-metrics-infisical.socket"]
 _SERVES = ExportersState(
     {each.path: each.state for each in _UNITS},

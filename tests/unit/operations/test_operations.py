@@ -42,11 +42,13 @@ def _list_cases() -> Iterator[tuple[str, Case]]:
         for kind, each in cases._asdict().items():
             if isinstance(each, Case):
                 yield f"{name} {kind}", each
-    for number, each in enumerate((
-        *of_host.REFUSALS,
-        *of_stack.REFUSALS,
-        *of_monitoring.EXPORTERS.values(),
-    )):
+    for number, each in enumerate(
+        (
+            *of_host.REFUSALS,
+            *of_stack.REFUSALS,
+            *of_monitoring.EXPORTERS.values(),
+        )
+    ):
         yield f"further {number}", each
 
 
