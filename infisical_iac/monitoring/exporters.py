@@ -105,8 +105,10 @@ def _exporters(listener: MetricsListener, ports: dict[str, int]) -> Iterator[Fil
         f"-redis.user={METRICS_USER} "
         '-redis.password-file="$$RUNTIME_DIRECTORY/passwords" -config-command=- '
         "-set-client-name=false -exclude-latency-histogram-metrics",
+        # \\042 is a quote, which neither systemd nor the shell takes for one of its own.
         before=(
-            f'printf "{{\\"%%s\\": \\"%%s\\"}}" redis://{METRICS_USER}@{server} '
+            r'printf "{\\042%%s\\042: \\042%%s\\042}" '
+            f"redis://{METRICS_USER}@{server} "
             '"$$(cat "$$CREDENTIALS_DIRECTORY/password")" >"$$RUNTIME_DIRECTORY/passwords";'
         ),
         password=_REDIS,

@@ -44,7 +44,8 @@ role() {
     within="timeout 60" sql <<SQL
 CREATE ROLE $1 LOGIN CONNECTION LIMIT 5 IN ROLE pg_monitor;
 SQL
-    { cat "$password" && cat "$password"; } |
+    secret=$(cat "$password")
+    printf '%s\n%s\n' "$secret" "$secret" |
         within="timeout 60" in_database psql --no-psqlrc --quiet --username infisical \
             --dbname postgres --command "\\password $1"
 }
