@@ -14,12 +14,12 @@ from tests.host.sockets import Socket
 _PORTS = (9100, 9121, 9180, 9187, 9464)
 _ROLE = "infisical_metrics"
 _PSQL = "psql --username=infisical --dbname=infisical --no-password --tuples-only --no-align"
-# A metric that only an exporter with access to its program has; Infisical's end differs by release.
+# A line that only an exporter with access to its program has.
 _SIGNS = {
     "node": "infisical_monitor_run_timestamp_seconds ",
     "postgres": "pg_up 1",
     "redis": "redis_up 1",
-    "caddy": "caddy_admin_http_requests_total|caddy_config_last_reload_successful 1",
+    "caddy": "caddy_http_requests_in_flight{",
     "infisical": "target_info{",
 }
 _UNITS = (
@@ -67,7 +67,7 @@ def test_units_serve_metrics_only_with_the_setting(host: Host, settings: Setting
 
 
 def test_each_program_shows_its_metrics(served: dict[str, str]) -> None:
-    missing = [name for name, text in served.items() if not re.search(_SIGNS[name], text)]
+    missing = [name for name, text in served.items() if _SIGNS[name] not in text]
     assert missing == []
 
 
@@ -94,11 +94,11 @@ def test_the_role_in_postgres_reads_statistics_only(
     query = (
         "SELECT rolsuper, ARRAY(SELECT roleid::regrole::text FROM pg_auth_members "
         "WHERE member = r.oid), (SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND "
-        "has_table_privilege(r.oid, format('public.%%I', tablename), 'SELECT')) "
+        "has_table_privilege(r.oid, format('public.%I', tablename), 'SELECT')) "
         f"FROM pg_roles AS r WHERE rolname = '{_ROLE}'"
     )
     postgres = inspections["postgres"]["Id"]
-    found = host.check_output(f"docker exec {postgres} {_PSQL} --command=%s", query % ()).strip()
+    found = host.check_output(f"docker exec {postgres} {_PSQL} --command=%s", query).strip()
     on = settings.monitoring.monitoring_listen is not None
     assert found == ("f|{pg_monitor}|0" if on else "")
 
