@@ -41,6 +41,13 @@ _FORWARDS = tuple(f"infisical-metrics-{each}.service" for each in _FORWARDED)
 _UNITS = (*_EXPORTERS, *_SOCKETS, *_FORWARDS)
 _PATHS = tuple(f"{units.DIRECTORY}/{each}" for each in _UNITS)
 _DOMAIN = "infisical.internal"
+# Without these collectors, PostgreSQL's exporter has 500 metrics instead of 22,000: Infisical has
+# many tables. An older release does not know them, and ends at an unknown option.
+_FEWER = (
+    "more=; for each in stat_user_tables statio_user_tables; do "
+    '/usr/bin/prometheus-postgres-exporter --help 2>&1 | grep -q "collector.$$each" && '
+    'more="$$more --no-collector.$$each"; done;'
+)
 
 
 @dataclass(frozen=True)
@@ -89,8 +96,8 @@ def _exporters(listener: MetricsListener, ports: dict[str, int]) -> Iterator[Fil
     yield _exporter("node", f"--web.listen-address={address['node']}")
     yield _exporter(
         "postgres",
-        f"--web.listen-address={address['postgres']}",
-        before='DATA_SOURCE_PASS_FILE="$$CREDENTIALS_DIRECTORY/password"',
+        f"--web.listen-address={address['postgres']} $$more",
+        before=f"IFS= read -r DATA_SOURCE_PASS; export DATA_SOURCE_PASS; {_FEWER}",
         password=_POSTGRES,
         environment=[
             f"DATA_SOURCE_URI=postgres.{_DOMAIN}:5432/infisical?sslmode=disable",
@@ -99,17 +106,24 @@ def _exporters(listener: MetricsListener, ports: dict[str, int]) -> Iterator[Fil
     )
     # The password is bound to this address, because whoever asks the exporter may name another one.
     server = f"redis.{_DOMAIN}:6379"
+    # Variables, because an older release ends at an option that it does not know.
     yield _exporter(
         "redis",
-        f"-web.listen-address={address['redis']} -redis.addr=redis://{server} "
-        f"-redis.user={METRICS_USER} "
-        '-redis.password-file="$$RUNTIME_DIRECTORY/passwords" -config-command=- '
-        "-set-client-name=false -exclude-latency-histogram-metrics",
+        "",
+        environment=[
+            f"REDIS_EXPORTER_WEB_LISTEN_ADDRESS={address['redis']}",
+            f"REDIS_ADDR=redis://{server}",
+            f"REDIS_USER={METRICS_USER}",
+            "REDIS_EXPORTER_CONFIG_COMMAND=-",
+            "REDIS_EXPORTER_SET_CLIENT_NAME=false",
+            "REDIS_EXPORTER_EXCLUDE_LATENCY_HISTOGRAM_METRICS=true",
+        ],
         # \\042 is a quote, which neither systemd nor the shell takes for one of its own.
         before=(
-            r'printf "{\\042%%s\\042: \\042%%s\\042}" '
+            r'IFS= read -r password; printf "{\\042%%s\\042: \\042%%s\\042}" '
             f"redis://{METRICS_USER}@{server} "
-            '"$$(cat "$$CREDENTIALS_DIRECTORY/password")" >"$$RUNTIME_DIRECTORY/passwords";'
+            '"$$password" >"$$RUNTIME_DIRECTORY/passwords"; '
+            'export REDIS_PASSWORD_FILE="$$RUNTIME_DIRECTORY/passwords";'
         ),
         password=_REDIS,
     )
@@ -123,8 +137,8 @@ def _exporter(
     password: str = "",
     environment: Sequence[str] = (),
 ) -> File:
-    """Return the unit of an exporter; its password is read from a file, and is no argument."""
-    program = f"/usr/bin/prometheus-{name}-exporter {arguments}"
+    """Return the unit of an exporter; its password is on its standard input, and no argument."""
+    program = f"/usr/bin/prometheus-{name}-exporter {arguments}".strip()
     return File(
         f"{units.DIRECTORY}/prometheus-{name}-exporter.service",
         template(

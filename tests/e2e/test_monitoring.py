@@ -222,7 +222,7 @@ def _record(scraped: dict[str, str]) -> None:
 def test_metrics_are_served_to_the_networks_of_the_settings_only(watched: ConfiguredHost) -> None:
     host = watched.host
     assert host.run(_LEFT, check=False).stdout == ""
-    address = host.run("hostname -I").stdout.split()[0]
+    address = host.run("ip -4 route get 192.0.2.1").stdout.partition(" src ")[2].split()[0]
     listen = {"address": address, "networks": (f"{backing.gateway(host)}/32",)}
     plan = watched.run("plan", monitoring_listen=listen)
     assert plan.returncode == 2, plan.stdout + plan.stderr

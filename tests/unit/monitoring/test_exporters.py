@@ -1,5 +1,6 @@
 """Test what `monitoring_listen` serves: to whom, by which units, and with which logins."""
 
+import re
 import subprocess
 from typing import Any
 
@@ -124,7 +125,7 @@ def test_the_passwords_are_keys_of_the_host_while_metrics_are_served() -> None:
 def test_each_exporter_has_a_user_of_its_own_and_listens_at_the_address() -> None:
     units = _units(_settings())
     for unit, port in ((_NODE, 9100), (_POSTGRES, 9187), (_REDIS, 9121)):
-        assert f"web.listen-address=10.0.0.2:{port}" in units[unit]
+        assert re.search(rf"(?i)web.listen.address=10\.0\.0\.2:{port}\b", units[unit])
         for line in ("DynamicUser=yes", "CapabilityBoundingSet=", "ProtectSystem=strict"):
             assert line in units[unit].splitlines(), unit
     users = {line for text in units.values() for line in text.splitlines() if line[:5] == "User="}
@@ -137,12 +138,12 @@ def test_each_exporter_has_a_user_of_its_own_and_listens_at_the_address() -> Non
 def test_a_password_is_read_from_a_file_and_is_no_argument() -> None:
     units = _units(_settings())
     for unit, password in zip((_POSTGRES, _REDIS), _PASSWORDS, strict=True):
-        assert f"LoadCredential=password:/etc/infisical/keys/{password}" in units[unit]
+        assert f"StandardInput=file:/etc/infisical/keys/{password}" in units[unit].splitlines()
         assert units[unit].count(password) == 1
     # Whoever asks the exporter may name another server, which must not get the password.
-    assert "redis://infisical_metrics@redis.infisical.internal:6379" in units[_REDIS]
-    assert "-redis.password-file=" in units[_REDIS]
-    assert "-config-command=- " in units[_REDIS]
+    assert " redis://infisical_metrics@redis.infisical.internal:6379 " in units[_REDIS]
+    assert "REDIS_PASSWORD_FILE=" in units[_REDIS]
+    assert "Environment=REDIS_EXPORTER_CONFIG_COMMAND=-" in units[_REDIS].splitlines()
 
 
 def test_only_a_caddy_of_its_own_host_serves_metrics() -> None:
