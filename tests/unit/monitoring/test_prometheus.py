@@ -1,7 +1,7 @@
 """Test what `monitoring/` has for people with a Prometheus: rules, scrape jobs and dashboard.
 
-`scrape/` has one line of each metric. All but Caddy's are of a host with `monitoring_listen`, a real
-Infisical 0.165.16 and Debian's exporters; that host had no Caddy, so Caddy's are of Debian's own.
+`scrape/` has one line of each metric. All but Caddy's are of a host with `monitoring_listen`, a
+real Infisical 0.165.16 and Debian's exporters. It had no Caddy, so Caddy's are of Debian's own.
 """
 
 import json
