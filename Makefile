@@ -118,15 +118,17 @@ clean: ## Remove the environment and what tools cached
 # What an operator needs, and nothing that only the tests do: this environment's machine can log in as
 # root on the host. Debian splits venv from Python; without it the first attempt fails and is repeated.
 $(VENV)/.installed: requirements.lock pyproject.toml
-	@echo "==> Making the Python environment in $(VENV)"
+	@echo "==> Making the Python environment in $(VENV): about a minute"
 	@$(PYTHON) -m venv $(VENV) >/dev/null 2>&1 || { rm -rf $(VENV); apt-get -qq update && \
 	    apt-get -qq install --yes --no-install-recommends python3-venv >/dev/null && \
 	    $(PYTHON) -m venv $(VENV); }
 	@$(RUN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(RUN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
+	@echo "==> The command infisical-iac is in $(RUN)"
 
 $(VENV)/.dev: requirements-dev.lock $(VENV)/.installed
-	@echo "==> Adding what the tests need"
+	@echo "==> Adding what the tests need: about a minute"
 	@$(RUN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	@touch $@
+	@echo "==> The tests' packages are in $(VENV)"

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -70,7 +71,8 @@ def main() -> None:
         return
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         sys.exit(f"install {' and '.join(packages)} first: the tests start them")
-    print(f"==> Installing {' and '.join(packages)}", flush=True)
+    print(f"==> Installing {' and '.join(packages)}: some minutes", flush=True)
+    started = time.monotonic()
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     with nothing_started():
         for command in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
@@ -78,6 +80,8 @@ def main() -> None:
     services = [_SERVICES[package] for package in packages if package in _SERVICES]
     if services and shutil.which("systemctl"):
         subprocess.run(["systemctl", "--quiet", "disable", *services], check=True)
+    seconds = time.monotonic() - started
+    print(f"==> Installed {len(packages)} packages in {seconds:.0f} s", flush=True)
 
 
 @contextmanager

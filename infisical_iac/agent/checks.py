@@ -156,8 +156,8 @@ def find_disk(seen: Observed, gigabytes: float) -> Iterator[Problem]:
 def find_disk_growth(seen: Observed, days: float) -> Iterator[Problem]:
     left = seconds_until_full(seen.history.disk, seen.now)
     if left is not None and left < days * DAY:
-        text = f"{seen.facts.disk.place} will be full within {left / DAY:.1f} days if it goes on"
-        yield Problem(text)
+        place = seen.facts.disk.place
+        yield Problem(f"{place} will be full within {left / DAY:.1f} days if it keeps growing")
 
 
 def seconds_until_full(samples: Sequence[tuple[float, int]], now: float) -> float | None:
@@ -185,14 +185,14 @@ def find_memory(seen: Observed, percent: float) -> Iterator[Problem]:
     vitals = seen.vitals
     if vitals.memory and vitals.available < vitals.memory * percent / 100:
         share = 100 * vitals.available / vitals.memory
-        yield Problem(f"{share:.0f} % of the memory are available")
+        yield Problem(f"only {share:.0f} % of the memory is available")
 
 
 def find_swap(seen: Observed, percent: float) -> Iterator[Problem]:
     vitals = seen.vitals
     used = vitals.swap - vitals.free_swap
     if vitals.swap and used > vitals.swap * percent / 100:
-        yield Problem(f"{100 * used / vitals.swap:.0f} % of the swap are in use")
+        yield Problem(f"{100 * used / vitals.swap:.0f} % of the swap is in use")
 
 
 def find_load(seen: Observed, times: float) -> Iterator[Problem]:
@@ -283,7 +283,7 @@ def find_timers(seen: Observed, _: float) -> Iterator[Problem]:
 def find_reboot(seen: Observed, days: float) -> Iterator[Problem]:
     due = seen.vitals.reboot_due
     if due is not None and seen.now - due > days * DAY:
-        yield Problem(f"an update has asked for a reboot since {_day(due)}", since=due)
+        yield Problem(f"a reboot has been due since {_day(due)}, for an update", since=due)
 
 
 _TRANSACTIONS = {
@@ -306,7 +306,8 @@ def find_clock(seen: Observed, _: float) -> Iterator[Problem]:
 def find_lock(seen: Observed, hours: float) -> Iterator[Problem]:
     taken = seen.vitals.lock_taken
     if seen.facts.holder and taken is not None and seen.now - taken > hours * HOUR:
-        yield Problem(f"a run has been at work for {(seen.now - taken) / HOUR:.0f} hours")
+        age = (seen.now - taken) / HOUR
+        yield Problem(f"a run of infisical-iac has not ended for {age:.0f} hours")
 
 
 def find_delivery(seen: Observed, minutes: float) -> Iterator[Problem]:

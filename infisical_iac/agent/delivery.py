@@ -267,10 +267,10 @@ class CommandReceiver(Receiver):
                 [self.to], input=body, capture_output=True, timeout=_COMMAND_SECONDS
             )
         except subprocess.TimeoutExpired:
-            return f"it did not end within {_COMMAND_SECONDS} s"
+            return f"the command did not end within {_COMMAND_SECONDS} s"
         except OSError as error:
             return error.strerror or type(error).__name__
-        return f"it ended with {done.returncode}" if done.returncode else ""
+        return f"the command ended with exit status {done.returncode}" if done.returncode else ""
 
 
 RECEIVERS: Mapping[str, type[Receiver]] = {

@@ -196,7 +196,9 @@ def install(archive: bytes, target: Path) -> None:
     """
     _, protocol, digest = target.stem.split("-")
     if not sha256(archive).hexdigest().startswith(digest):
-        raise RuntimeError(Failure("command.agent", "the agent arrived damaged", "run again"))
+        raise RuntimeError(
+            Failure("command.agent", "the agent was damaged on its way to the host", "run again")
+        )
     others = [each for each in target.parent.glob("agent-*-*.pyz") if each != target]
     for each in others:
         number = each.stem.split("-")[1]

@@ -136,7 +136,7 @@ def _why_new_kit(runner: Runner) -> str:
     # All fingerprints change with the key.
     names = [_KEY] if _KEY in due else due
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"changed since the last one: {', '.join(names[:3])}{more}"
+    return f"{', '.join(names[:3])}{more} changed since the last one"
 
 
 def _hash_of_content(runner: Runner, path: str, key: str) -> str:

@@ -25,7 +25,7 @@ _REMEDIES = (
     (
         "temporarily locked",
         "api.identity_locked",
-        "wait five minutes, or clear the lock-out of the identity, first",
+        "wait five minutes, or clear the identity's lock-out in Infisical, then run again",
     ),
     (
         "TokenError",
@@ -42,7 +42,7 @@ _REMEDIES = (
     (
         "plan RBAC restriction",
         "api.license",
-        "it needs a license of Infisical; use `isolation` instead",
+        "it needs a license of Infisical; use the setting `isolation` instead",
     ),
     (
         "Invalid credentials",
@@ -80,7 +80,7 @@ _REMEDIES = (
     (
         "Something went wrong",
         "api.internal",
-        "read the log of Infisical; its database may be down",
+        "read the log of Infisical, whose database may be down",
     ),
 )
 
@@ -403,9 +403,10 @@ def gather(calls: Iterable[Callable[[], Result]]) -> list[Result]:
     are dropped. Threads work under pyinfra's command line too: gevent turns them into greenlets.
     """
     calls = list(calls)
-    if not calls:
-        return []
-    with ThreadPoolExecutor(max_workers=min(len(calls), _MOST_AT_ONCE)) as pool:
+    at_once = min(len(calls), _MOST_AT_ONCE)
+    if at_once <= 1:
+        return [call() for call in calls]
+    with ThreadPoolExecutor(max_workers=at_once) as pool:
         futures = [pool.submit(call) for call in calls]
         try:
             return [future.result() for future in futures]

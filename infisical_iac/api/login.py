@@ -63,9 +63,11 @@ def platform_token(environ: Mapping[str, str]) -> str:
             token = Path(file).read_text("utf-8").strip()
         except (OSError, ValueError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not text in UTF-8"
-            raise SettingsError(f"{_FILE} names {file}, which can't be read: {why}") from None
+            raise SettingsError(
+                f"{_FILE}: {file} can't be read ({why}): name the file that holds the token"
+            ) from None
         if not token:
-            raise SettingsError(f"{_FILE} names {file}, which is empty")
+            raise SettingsError(f"{_FILE}: {file} is empty: name the file that holds the token")
         return token
     if token := environ.get(_TOKEN, ""):
         return token
@@ -89,7 +91,7 @@ def _ask_github(url: str, bearer: str, audience: str) -> str:
         body = answer.json() if answer.is_success else {}
     except httpx.RequestError:
         raise Unreachable(
-            f"{place} gives no token: it can't be reached, or does not answer"
+            f"{place} did not answer the request for a token: run the job again"
         ) from None
     except ValueError:
         body = {}
@@ -127,8 +129,8 @@ def password(
     selected = _select(person, chosen)
     if selected.get("isMfaEnabled"):
         raise UserError(
-            f"{email} logs in with a second factor, which this tool can't give; "
-            "turn it off in Infisical for the first administrator"
+            f"{email} has a second factor, which this tool can't enter: turn it off for this "
+            "account in Infisical"
         )
     return client.with_token(selected["token"])
 
@@ -137,8 +139,9 @@ def _only_organization(person: Client, email: str) -> str:
     organizations = own_organizations(person)
     if len(organizations) != 1:
         names = ", ".join(sorted(each.name for each in organizations)) or "none"
+        remedy = "remove it from the others" if organizations else "add it to one"
         raise UserError(
-            f"{email} must be in exactly one organization of Infisical but is in: {names}"
+            f"{email} must be in exactly one organization of Infisical, and is in {names}: {remedy}"
         )
     return organizations[0].id
 
@@ -216,9 +219,8 @@ def register_app(client: Client, email: str, password: str) -> NewApp:
         member = client.with_token(selected["token"])
         if member.get("/api/v2/users/me")["user"].get("superAdmin"):
             raise Refused(
-                f"{email} administers the server, as the account does with which the deploy logs "
-                "in by its password only: use an account of your own, which `people` of the "
-                "project file names"
+                f"{email} is a server administrator, and the deploy logs in as one with nothing "
+                "but the password: use your own account, as `people` of the project file names it"
             )
         if member.find(_APP, absent=(400, 404)):
             member.delete(_APP)

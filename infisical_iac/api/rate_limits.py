@@ -298,8 +298,8 @@ class RateLimiter:
             return ""
         budget.limit = limit
         sentence = (
-            f"Infisical takes at most {limit} {budget.kind.words} a minute: this run sends no more "
-            "from now on"
+            f"Infisical takes at most {limit} {budget.kind.words} a minute: from now on this run "
+            "keeps to that"
         )
         minutes = round(self._duration(budget, budget.due - budget.sent + 1) / 60)
         left = f", and takes about {pluralize(minutes, 'more minute')}" if minutes > 0 else ""

@@ -6,6 +6,8 @@ that answers 401 names the service that issues tokens.
 
 import hashlib
 import re
+import ssl
+from functools import cache
 from typing import Any, NamedTuple, Self
 
 import httpx
@@ -29,6 +31,12 @@ _MOST_BYTES = 16 * 1024**2
 # The longest tag that the distribution API allows.
 _LONGEST_TAG = 128
 _PARAMETER = re.compile(r'([a-z]+)="([^"]*)"')
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    """Return the context of all clients, because it takes long to read all authorities."""
+    return httpx.create_ssl_context()
 
 
 class RegistryCredentials(NamedTuple):
@@ -55,7 +63,9 @@ class RegistryClient:
         plain = f"http://{self.host}"
         # As Docker does, only a registry on this machine is asked without TLS.
         base = plain if is_confidential(plain) else f"https://{self.host}"
-        self._client = httpx.Client(base_url=base, timeout=timeout, follow_redirects=True)
+        self._client = httpx.Client(
+            base_url=base, timeout=timeout, follow_redirects=True, verify=_tls()
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -103,8 +113,8 @@ class RegistryClient:
             digest = f"sha256:{hashlib.sha256(self._ask('GET', address).content).hexdigest()}"
         if not re.fullmatch(DIGEST, digest):
             raise UserError(
-                f"{self.host} gives no digest that Docker knows for {tag}: set the image "
-                "without a digest",
+                f"the digest that {self.host} gives for {tag} is of a kind that Docker does not "
+                "know: set the image without a digest",
                 code="error.registry_digest",
             )
         return str(digest)
@@ -170,7 +180,7 @@ class RegistryClient:
         asked.setdefault("scope", f"repository:{self._repository}:pull")
         auth = httpx.BasicAuth(*login) if login and is_confidential(realm) else None
         # A client of its own, because the registry's client would send an earlier token.
-        with httpx.Client(timeout=self._timeout) as client:
+        with httpx.Client(timeout=self._timeout, verify=_tls()) as client:
             answer = self._read(client, "GET", realm, params=asked, auth=auth)
         try:
             found = answer.json()

@@ -64,8 +64,8 @@ class _ChannelBackend(httpcore.NetworkBackend):
         except paramiko.ChannelException as error:
             if error.code == 1:  # SSH_OPEN_ADMINISTRATIVELY_PROHIBITED, RFC 4254 section 5.1
                 raise Refused(
-                    "the SSH server forbids forwarding, through which the API is reached: "
-                    "set `AllowTcpForwarding local` in its sshd_config"
+                    "the host's SSH server forbids port forwarding, which is needed to reach "
+                    "Infisical's API: set `AllowTcpForwarding local` in its sshd_config"
                 ) from None
             raise httpcore.ConnectError(f"nothing answers on port {port} of the host") from error
         except (paramiko.SSHException, EOFError, OSError) as error:
@@ -81,8 +81,8 @@ class SSHTransport(httpx.HTTPTransport):
     """
 
     def __init__(self, ssh: paramiko.Transport) -> None:
-        super().__init__(trust_env=False)
-        # httpx offers no argument for httpcore's network backend.
+        # httpx offers no argument for httpcore's network backend. Its own initialization only makes
+        # another pool, and reads all certificates of authorities for it.
         self._pool = httpcore.ConnectionPool(
             network_backend=_ChannelBackend(ssh), max_connections=16, keepalive_expiry=60
         )

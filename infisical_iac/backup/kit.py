@@ -57,8 +57,8 @@ def check_forms(files: Mapping[str, str], *, where: str) -> None:
             )
         if not _has(form, text):
             raise FileError(
-                f"{where} has a file {path} that is not what `infisical-iac` writes there: the "
-                "form of its text differs",
+                f"the text of {path} in {where} does not have the form that `infisical-iac` "
+                "writes: take the file from another recovery kit",
                 code="file.malformed_in_kit",
             )
 
@@ -129,7 +129,7 @@ def check(kit: Kit) -> None:
     if missing:
         raise FileError(
             f"there is no /etc/infisical/{missing[0]} on the host, and a kit is useless without "
-            "it: let `infisical-iac apply` end first",
+            "it: run `infisical-iac apply` to its end first",
             code="file.missing_in_kit",
         )
     check_forms(kit.files, where="/etc/infisical")
@@ -156,7 +156,7 @@ def unpack(data: bytes) -> Opened:
     else:
         raise FileError(
             f"the kit has format {str(version)[:20]!a}, and this version of infisical-iac reads "
-            f"{FORMAT}: use the one that made it, revision {_revision(found)}",
+            f"{FORMAT}: use the version that made it, revision {_revision(found)}",
             code="file.kit_format",
         )
     try:
@@ -164,7 +164,8 @@ def unpack(data: bytes) -> Opened:
     except ValidationError as error:
         place = ".".join(map(str, error.errors(include_input=False)[0]["loc"]))
         raise FileError(
-            f"the kit is not complete: {ascii(place)[1:-1][:80]} is missing or unusable",
+            f"the kit is not complete, as {ascii(place)[1:-1][:80]} is missing or unusable: use "
+            "another copy",
             code="file.incomplete_kit",
         ) from None
     check_forms(kit.files, where="the kit")
@@ -180,7 +181,7 @@ def _found(data: bytes) -> dict[str, Any]:
             return found
     except (zlib.error, ValueError, KeyError, RecursionError):
         pass
-    raise FileError("the file does not hold a recovery kit: give another one", code="file.no_kit")
+    raise FileError("the file is not a recovery kit: give another one", code="file.no_kit")
 
 
 def _revision(found: Mapping[str, Any]) -> str:
@@ -219,9 +220,13 @@ def read_text(file: Path) -> str:
     """Return a file's text. Raises FileError if it can't be read."""
     try:
         return file.read_text()
+    except FileNotFoundError:
+        raise FileError(f"there is no file {file}: check its path", code="file.missing") from None
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise FileError(f"{file} can't be read: {reason}") from None
+        raise FileError(
+            f"{file} can't be read ({reason}): check its path", code="file.not_readable"
+        ) from None
 
 
 def refuse_existing(file: Path, *, force: bool) -> None:
@@ -259,8 +264,8 @@ def wrap_armor(text: str) -> bytes:
     noted = re.search(r"sha256sum +begins with ([0-9a-f]{16})", text)
     if noted and noted[1] != _digest(whole):
         raise FileError(
-            f"the kit was damaged, as its sum is {_digest(whole)} instead of {noted[1]}: compare "
-            "each line from BEGIN to END with another copy",
+            f"the kit was damaged, as its checksum is {_digest(whole)} instead of {noted[1]}: "
+            "compare each line from BEGIN to END with another copy",
             code="file.damaged_kit",
         )
     return whole.encode()
@@ -305,7 +310,8 @@ def seal(
     back = pyrage.decrypt(wrap_armor(text), [proof])
     if stanzas(text) != desired or back != packed or unpack(back) != Opened(kit, signer):
         raise FileError(
-            "the kit can't be read back as it was encrypted: nothing was written",
+            "the encrypted kit did not decrypt to the same content, and nothing was written: run "
+            "again",
             code="file.unproven_kit",
         )
     if known:
@@ -329,8 +335,8 @@ def _decrypt(text: str, identities: Sequence[Identity]) -> bytes:
     except pyrage.DecryptError as error:
         if "No matching keys" in str(error):
             raise FileError(
-                "the kit is not encrypted for the key in the identity file: give the one "
-                "of a recipient in its first lines",
+                "the kit is not encrypted for the key in the identity file: give the private key "
+                "of one of the recipients that the kit's first lines name",
                 code="file.other_recipient",
             ) from None
         raise FileError(

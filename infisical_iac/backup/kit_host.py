@@ -103,8 +103,8 @@ def describe_record(record: KitRecord | None, now: Mapping[str, str], setting: s
     if due:
         more = f" and {len(due) - 3} more" if len(due) > 3 else ""
         names = f"{', '.join(due[:3])}{more}"
-        return Row(_NAME, f"{made}, but changed since: {names}: make a new one", ok=False)
-    newer = f"; newer since: {', '.join(changed)}" if changed else ""
+        return Row(_NAME, f"{made}, but {names} changed since: make a new one", ok=False)
+    newer = f"; {', '.join(changed)} changed since" if changed else ""
     return Row(_NAME, f"{made}{newer}", is_expected)
 
 
@@ -207,7 +207,7 @@ def signing_key(kit: Kit) -> Ed25519PrivateKey:
     text = kit.files.get(signing.KEY)
     if text is None:
         raise FileError(
-            f"there is no /etc/infisical/{signing.KEY} on the host, which signs kits: "
+            f"the host has no key to sign kits with, /etc/infisical/{signing.KEY}: "
             "`infisical-iac apply` makes it"
         )
     return signing.parse(text)
@@ -288,9 +288,9 @@ def decide(kit: Mapping[str, str], host: Mapping[str, str], *, replace: bool) ->
     bound = [path for path in _BOUND if path in differing]
     if bound and not replace:
         raise Refused(
-            f"the host has another {' and another '.join(bound)} than the kit: without --kit the "
-            "host's own keys count, as after `keys rotate`; --replace-keys moves them aside, "
-            "together with the host's data"
+            f"the host has another {' and another '.join(bound)} than the kit: leave out --kit to "
+            "use the host's keys, as after `keys rotate`; or give --replace-keys to use the kit's, "
+            "which moves the host's keys and data aside"
         )
     missing = [path for path in ESSENTIAL if path not in kit and path not in host]
     if missing:

@@ -81,8 +81,8 @@ def refuse_difference(manifest: Manifest, rows: Mapping[str, int]) -> None:
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise CheckFailed(
-            "the restored database has other numbers of rows than the snapshot's manifest: "
-            f"{', '.join(wrong[:3])}{more}"
+            "the restored database has other numbers of rows than the snapshot's manifest "
+            f"({', '.join(wrong[:3])}{more}): use another snapshot"
         )
 
 

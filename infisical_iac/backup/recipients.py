@@ -53,7 +53,7 @@ def parse(text: str) -> Recipient:
             )
     except (pyrage.RecipientError, binascii.Error):
         raise FileError(
-            f"{words[0][:16]}… is not a complete public key: copy all of its line",
+            f"{words[0][:16]}… is not a complete public key: copy the whole line",
             code="file.incomplete_key",
         ) from None
     if text.startswith("-----BEGIN PGP"):
@@ -63,8 +63,8 @@ def parse(text: str) -> Recipient:
             code="file.no_public_key",
         )
     raise FileError(
-        "a recipient is a public key, age1… or ssh-ed25519 or ssh-rsa with what follows: "
-        "`age-keygen -y` and ~/.ssh/id_ed25519.pub have one",
+        "a recipient is not a public key: give a whole line that begins with age1, ssh-ed25519 or "
+        "ssh-rsa, such as the one in ~/.ssh/id_ed25519.pub or the one that `age-keygen -y` prints",
         code="file.no_public_key",
     )
 
@@ -97,12 +97,13 @@ def _identity(text: str) -> Identity:
     except pyrage.IdentityError as error:
         if "decrypted" in str(error):
             raise FileError(
-                "the identity file has a passphrase: make a copy without it in memory, such as in "
-                "/dev/shm, by `ssh-keygen -p -f <copy>`, and remove the copy afterwards",
+                "the identity file has a passphrase: copy it to a directory in memory, such as "
+                "/dev/shm, take the passphrase off there by `ssh-keygen -p -f <copy>`, and remove "
+                "the copy afterwards",
                 code="file.passphrase",
             ) from None
         raise FileError(
-            "the identity file has a private key that age can't use: it takes those of age, "
-            "ssh-ed25519 and ssh-rsa",
+            "the identity file has a private key that age can't use: give one of age, ssh-ed25519 "
+            "or ssh-rsa",
             code="file.unsupported_key",
         ) from None

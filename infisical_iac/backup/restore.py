@@ -262,7 +262,7 @@ def exchange(
     manifest.refuse_difference(found, load())
     _restored[host.name] = Restored(found, _access(project), checks.is_public(settings))
     close()
-    do("swap", *loaded, doing="put the snapshot in the place of the data")
+    do("swap", *loaded, doing="replace the data by the snapshot")
     session.forget()
 
 

@@ -193,7 +193,7 @@ def _contents(client: Client, desired: Workspace) -> list[str]:
 def _sample(client: Client, desired: Workspace) -> str:
     projects = projects_here(client, desired.project.slug)
     if not projects:
-        return f"no project {desired.project.slug} in it"
+        return f"no project {desired.project.slug}"
     places = [
         (project["id"], env["slug"]) for project in projects for env in project["environments"]
     ]
@@ -240,8 +240,8 @@ def _services(desired: Workspace, port: int) -> list[str]:
     if failing:
         sentences.append(
             f"Missing or refused credentials: {', '.join(failing)}. `infisical-iac apply` makes "
-            "new ones, and revokes those that a service may have elsewhere: put such files into "
-            f"{credentials.DIRECTORY} first."
+            "new ones, and revokes the old ones that services may still use. To keep those, put "
+            f"their files into {credentials.DIRECTORY} first."
         )
     return sentences
 
@@ -278,10 +278,10 @@ def _describe_reverted(deployer: Client | None, admin: Client, project: str) -> 
     )
     return [
         *_list_under(
-            "Access that was revoked since the snapshot, valid again: revoke it again",
+            "Access that was revoked since the snapshot is valid again; revoke it again",
             changes.revived,
         ),
-        *_list_under("Access that was granted since the snapshot, no longer valid", changes.lost),
+        *_list_under("Access that was granted since the snapshot is no longer valid", changes.lost),
     ]
 
 
@@ -301,6 +301,6 @@ def _old_data(found: Mapping[str, str]) -> list[str]:
     files = f"{DIRECTORY}/aside/{volume.rpartition('_')[2]}"
     return [
         f"The old data are on the host {host.name}, in the Docker volume {volume}, and replaced "
-        f"files in {files}. Once nobody needs them, there: "
+        f"files in {files}. Once nobody needs them, run there: "
         f"docker volume rm {volume} && rm -rf {files}"
     ]

@@ -129,7 +129,7 @@ def check_signer(signer: str, known: KnownFingerprints) -> bool:
             raise FileError(
                 f"the kit is signed by {signer}, and {whose} {expected}: somebody else may have "
                 "made it, and nothing of it was used; if this deployment made it with another "
-                "signing key, give the fingerprint of that one with --fingerprint"
+                "signing key, give that key's fingerprint with --fingerprint"
             )
         if expected:
             return False
@@ -139,9 +139,9 @@ def check_signer(signer: str, known: KnownFingerprints) -> bool:
 def _check_unsigned(known: KnownFingerprints) -> None:
     if not known.unsigned:
         raise FileError(
-            "the kit has no signature, because an earlier version made it: nobody can verify who "
-            "made it; make a new one if the host still runs, else use this one with "
-            "--accept-unsigned-kit if nobody else had access to it"
+            "the kit has no signature, because an earlier version made it, so nobody can verify "
+            "who made it: make a new kit if the host still runs; if not, and nobody else had "
+            "access to this one, use it with --accept-unsigned-kit"
         )
     if known.given:
         raise FileError(

@@ -89,7 +89,9 @@ class DirectoryKind(TargetKind):
     @classmethod
     def check_address(cls, address: str) -> None:
         if any(f"{address}/".startswith(f"{each}/") for each in cls._TAKEN):
-            raise ValueError(f"{address!r} is not a safe place: write {cls.example}")
+            raise ValueError(
+                f"{address!r} is a directory that other programs use: write {cls.example}"
+            )
 
 
 class SftpKind(TargetKind):
@@ -106,8 +108,9 @@ class SftpKind(TargetKind):
     def check(cls, target: "BackupTarget") -> None:
         if not re.fullmatch(cls._KEY, target.host_key):
             raise ValueError(
-                f"target {target.name!r} needs host_key, the line that `ssh-keyscan -t ed25519 "
-                "<host>` prints without the host's name, compared with what the provider publishes"
+                f"target {target.name!r} needs a host_key: write the line that `ssh-keyscan -t "
+                "ed25519 <host>` prints, without the host's name, and compare it with the key that "
+                "the provider publishes"
             )
 
     @classmethod
@@ -201,8 +204,8 @@ class BackupTarget(SettingsModel):
         if self.append_only and not self.kind.can_be_append_only:
             able = join_names((each.example for each in KINDS if each.can_be_append_only), "or")
             raise ValueError(
-                f"target {self.name!r} can't be append_only: root on the host can remove what is "
-                f"there; use a place whose server can refuse that: {able}"
+                f"target {self.name!r} can't be append_only, because root on the host can remove "
+                f"what is there: use a server that can refuse that, at an address such as {able}"
             )
         if not 1 <= self.port <= 65535:
             raise ValueError(f"target {self.name!r} has port {self.port}: choose 1 to 65535")

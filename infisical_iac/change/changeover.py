@@ -167,8 +167,9 @@ class Changeover(ABC):
         desired = self.take(data.name) if data else present
         if desired.key != present.key:
             raise Refused(
-                f"the release needs the encryption key with fingerprint {desired.key}, and the "
-                f"host has {present.key}"
+                f"the data of {data.name if data else 'today'} need the encryption key with "
+                f"fingerprint {desired.key}, and the host has {present.key}: choose a newer "
+                "release, or restore a backup with the recovery kit of that time"
             )
         manifest.refuse_difference(desired, self.load())
 
@@ -202,8 +203,8 @@ class Changeover(ABC):
             except UserError as another:
                 raise _stuck(f"Infisical {new} failed: {reason}", another) from None
             raise RunFailed(
-                f"Infisical {new} was given up and {old} serves again {data}; see "
-                f"{RELEASES}/{self.unfinished.release} on the {self.place} for logs: {reason}",
+                f"Infisical {new} failed, and {old} serves again {data}; the logs of {new} are in "
+                f"{RELEASES}/{self.unfinished.release} on the {self.place}; the failure: {reason}",
                 code="run.given_up",
             ) from None
 

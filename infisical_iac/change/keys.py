@@ -35,7 +35,7 @@ A new auth-secret ends, at once:
     do by themselves, but a token that was made by hand (Token Auth) has to be made again;
   - tokens of SCIM, of OAuth clients, of gateways, relays and KMIP servers;
   - sign-ups and account recoveries that are half done, codes of a sign-up included.
-It ends neither passwords, client secrets, invitations, service tokens nor any secret."""
+Passwords, client secrets, invitations, service tokens and all secrets stay as they are."""
 
 KEYS = (
     Key("database", "postgres_password", "Infisical's login at PostgreSQL"),
@@ -75,16 +75,14 @@ def refuse_encryption_key(*, version: str, replaces: bool) -> Refused:
     """
     if replaces:
         return Refused(
-            f"Infisical {version} replaces its encryption key itself, at the Server Console, which "
-            "only a person can use: docs/operate/keys.md describes each step; nothing was "
-            "changed",
+            f"only a person can replace the encryption key of Infisical {version}, at its Server "
+            "Console, and nothing was changed: read `infisical-iac docs keys` for each step",
             code="refused.key_by_console",
         )
     return Refused(
-        f"Infisical {version} can't replace its encryption key: it can't encrypt the root key in "
-        "its database with another one, and would fail to start ('Unsupported state or unable "
-        "to authenticate data'); nothing was changed. Later releases can, at their Server Console: "
-        "docs/operate/keys.md",
+        f"Infisical {version} can't replace its encryption key: with another one it would fail to "
+        "start ('Unsupported state or unable to authenticate data'), and nothing was changed; "
+        "upgrade to a release that can, at its Server Console (`infisical-iac docs keys`)",
         code="refused.key_is_fixed",
     )
 
@@ -100,7 +98,7 @@ _WAYS: dict[str, Way] = {
     "proven": "forget",
 }
 _OUTCOMES = {
-    "undo": "undone, as nothing was changed yet",
+    "undo": "undone, as nothing has changed yet",
     "complete": "completed if it passes the checks, else undone",
     "go back": "undone",
     "forget": "completed",
@@ -144,8 +142,8 @@ def parse_unfinished(state: str) -> UnfinishedRotation | None:
         _ = found.way
     except (ValueError, KeyError, StopIteration):
         raise RunFailed(
-            f"/var/lib/infisical-rotation/state on the host says {state!r}, which this version "
-            "does not know: use the one that wrote it",
+            f"/var/lib/infisical-rotation/state on the host says {state!r}, which this version of "
+            "infisical-iac does not know: use the version that wrote it",
             code="run.unknown_state",
         ) from None
     return found
@@ -166,9 +164,9 @@ def parse_targets(lines: Sequence[str]) -> list[str]:
         )
     if others:
         raise RunFailed(
-            "the host has backups in a repository that is no longer a target, and that the new "
-            "password would not open: name it in backup_targets again and apply, or give it up by "
-            f"removing {', '.join(others)} on the host; nothing was changed",
+            "the host has backups in a repository that no target names, so it would keep the old "
+            "password, and nothing was changed: add it to backup_targets again and apply, or, if "
+            f"nobody needs these backups, remove {', '.join(others)} on the host",
             code="run.former_target",
         )
     return found

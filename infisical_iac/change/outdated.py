@@ -199,8 +199,9 @@ def _ask_registry(image: PinnedImage, settings: StackSettings, timeout: float) -
         except UserError as error:
             # Docker would take the bytes of an older digest, whatever the new tag says.
             note = (
-                f"the digest of {report.newest} is not known ({error}): remove an older one from "
-                "the settings, and run `infisical-iac outdated --pin` after the change"
+                f"the digest of {report.newest} is not known ({error}): remove the digest of the "
+                "older version from the settings, and run `infisical-iac outdated --pin` after "
+                "the change"
             )
             return replace(report, notes=(*report.notes, note))
 

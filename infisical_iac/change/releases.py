@@ -119,8 +119,8 @@ def refuse_other_schema(release: Release, migrations: int) -> None:
     """Raise Refused if the release can't use data with this number of `migrations`."""
     if release.migrations != migrations:
         raise Refused(
-            f"today's data have had {migrations} migrations and those of {release.name} "
-            f"{release.migrations}: its version can't use them, so go back without --keep-data"
+            f"the version of {release.name} can't use today's data, which have had {migrations} "
+            f"migrations instead of {release.migrations}: go back without --keep-data"
         )
 
 
@@ -191,7 +191,7 @@ CROSSINGS = (
     _Refused(
         (0, 94, 0),
         "an upgrade from before v0.94.0 ends in 'Invalid root key encryption strategy', with no "
-        "secret readable: set up a new instance and carry the secrets over",
+        "secret readable: set up a new instance, and copy the secrets to it",
     ),
 )
 
@@ -287,8 +287,8 @@ def refuse_other_major(was: Images, desired: Images) -> None:
     if desired.major != was.major:
         raise Refused(
             f"a cluster's PostgreSQL can't be changed from {was.major} to {desired.major}: "
-            "`infisical-iac scale-in`, change it on the single host, and `infisical-iac scale-out` "
-            "again (docs/operate/cluster/scaling.md)",
+            "run `infisical-iac scale-in`, change it on the single host, and run `infisical-iac "
+            "scale-out` again (`infisical-iac docs scaling`)",
             code="refused.other_postgres",
         )
 
@@ -312,7 +312,7 @@ def check_free_space(space: FreeSpace, *, images: int) -> None:
                 f"the change of version may take {needed // 1024} MB for images, a dump and a new "
                 f"database next to the old one, and {where} has {free // 1024} MB free: make room"
                 + (
-                    f", or remove what was given up ({', '.join(space.aside)})"
+                    f", or remove data that were given up ({', '.join(space.aside)})"
                     if space.aside
                     else ""
                 )

@@ -112,8 +112,8 @@ def _targets() -> list[str]:
 def _refuse_unreachable(names: Iterable[str], own: Own) -> None:
     if failed := _each_repository("reach", names, own):
         raise RunFailed(
-            f"{failed}; nothing was changed: repair it (`infisical-iac backup now` makes a "
-            "repository that is missing), or remove the target from backup_targets and apply",
+            f"{failed}; nothing was changed: repair the target (`infisical-iac backup now` makes a "
+            "missing repository), or remove it from backup_targets and apply",
             code="run.no_repository",
         )
 
@@ -331,7 +331,7 @@ def refuse_missing(key: Key, secrets: Sequence[GivenSecret]) -> None:
     """Raise Refused if the current host does not have a secret that the user gives."""
     if key.file not in [each.file for each, _ in list_keys(secrets)]:
         raise Refused(
-            f"the host does not have {key.purpose} yet: `infisical-iac apply` takes it",
+            f"the host does not have {key.purpose} yet: `infisical-iac apply` asks for it",
             code="refused.no_secret",
         )
 
@@ -340,9 +340,9 @@ def _refuse_append_only(settings: BackupSettings) -> None:
     names = [each.name for each in settings.backup_targets if each.append_only]
     if names:
         raise RunFailed(
-            f"the backup target {join_names(names)} is append-only: the host could add the new "
-            "password there, but not remove the old one; allow removals during the rotation, at "
-            "the server and in the settings; nothing was changed"
+            f"the backup target {join_names(names)} is append-only, so the host could not remove "
+            "the old password there, and nothing was changed: allow removals during the rotation, "
+            "at the server and in the settings"
         )
 
 
@@ -393,7 +393,7 @@ def _go_back(key: Key, holders: KeyHolders, reason: str) -> None:
         _use(key, holders)
     except UserError as error:
         raise RunFailed(
-            f"the old {key.name} key could not be put to use again ({error}); it is not lost, and "
+            f"the old {key.name} key could not be put back ({error}); it is not lost, and "
             f"`infisical-iac apply` tries again. The first failure: {reason}"
         ) from None
 

@@ -183,7 +183,7 @@ class VersionChanges:
 
 # The plan's words for an unfinished change, and for the next change meanwhile.
 CHANGE = "unfinished change of version"
-UNSEEN = Unknown("whether a version changes can be seen once the last change has ended")
+UNSEEN = Unknown("the versions can be compared once the unfinished change has ended")
 
 
 @contextmanager
@@ -225,7 +225,7 @@ def unfinished_change(
         )
     """
     if unfinished is None and closed:
-        yield Change("~", "edge", "closed, and no change is under way: opened")
+        yield Change("~", "edge", "closed, although no change is under way → open")
         yield step(edge.open_)
         return
     if unfinished is None:
@@ -265,9 +265,8 @@ def version(*, compose: str, settings: Settings, project: str) -> Commands:
             releases.refuse_change(there.upgrade.was, desired)
             if without := journal.current().without:
                 raise Refused(
-                    f"Infisical can't be changed to {desired.version} while "
-                    f"{join_names(without)} can't run, as nothing could be checked from outside: "
-                    "repair that first"
+                    f"Infisical can't be changed to {desired.version} while {join_names(without)} "
+                    "can't run, because it could not be checked from outside: repair that first"
                 )
             check_free_space(there.stack.missing(settings.images), settings)
             if there.file:
@@ -326,7 +325,7 @@ def refuse_release(release: Release, settings: Settings, *, keep_data: bool) -> 
     """Return the images that run. Raises Refused if they can't be rolled back to the release."""
     was = host.get_fact(Upgrades, desired=settings.stack.infisical_reference).was
     if was is None:
-        raise Refused("there is no database on the host: `infisical-iac restore` brings one")
+        raise Refused("there is no database on the host: `infisical-iac restore` restores one")
     if keep_data:
         now = changeover.release_step("migrations", doing="count the migrations")
         releases.refuse_other_schema(release, int(now))

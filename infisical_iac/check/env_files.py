@@ -149,7 +149,7 @@ def in_git(
             continue  # the directory is in no repository, so git adds nothing
         if left := sorted(names - ignored_by_git(root, names)):
             what = _list_names(left, there)
-            message = f"Git would take in {what}. Add {join_names(_RULES)} to it."
+            message = f"Git would add {what}. Add {join_names(_RULES)} to this file."
             yield CheckFinding("not-ignored", _rules_of(root, repository), "", message)
 
 
@@ -233,7 +233,7 @@ def in_images(paths: Sequence[str], text: Text, homes: Iterable[str]) -> Iterato
         there = [each for each in [own, *above] if each in paths]
         if not any(_covers(text(each), posixpath.dirname(each), homes) for each in there):
             lines = join_names(ignores.for_docker(_RULES))
-            message = f"An image built with {path} takes in .env files. Add {lines} at its end."
+            message = f"An image built with {path} has .env files in it. Add {lines} to this file."
             yield CheckFinding("not-ignored", there[0] if there else above[0], "", message)
 
 
@@ -252,8 +252,8 @@ def _is_secret(path: str) -> bool:
 MIGRATED: Kind = "migrated-file"
 TRACKED: Kind = "tracked"
 UNTRACK = (
-    "Move what is in such a file and rotate it; `infisical-iac migrate clean` takes the file out "
-    "of git's index, as `git rm --cached` does."
+    "Move the secrets in such a file to Infisical, and rotate them. Then `infisical-iac migrate "
+    "clean` takes the file out of git's index, as `git rm --cached` does."
 )
 _UNTRACK = "`infisical-iac migrate clean` deletes it, and takes it out of git's index."
 _DELETE = (
@@ -335,7 +335,7 @@ def _in_file(path: str, data: bytes, grammar: str, *, is_ignored: bool) -> Itera
         what, many = "a value that looks real, in a sample", "look real, in a sample"
         remedy = _REWRITE
     cause = Cause(path, f"{{count}} values {many}", remedy)
-    ignored = Cause(path, "{count} values are not of a service's credentials", _IGNORED)
+    ignored = Cause(path, "{count} values are not part of a service's credentials", _IGNORED)
     mine = Cause(path, "{count} values are your own", _OVERRIDE)
     begin = _first_override(path, data)
     for key, value in written.items():
@@ -352,7 +352,7 @@ def _in_file(path: str, data: bytes, grammar: str, *, is_ignored: bool) -> Itera
         if local and is_bootstrap(key):
             continue
         if is_local(path) and not is_bootstrap(key) and not is_override:
-            message = f"{name} is not a variable of a service's credentials. {_IGNORED}"
+            message = f"{name} is not part of a service's credentials. {_IGNORED}"
             yield CheckFinding("in-env-local", place, name, message, not sensitive, ignored)
         elif sensitive:
             message = f"{name} has {what}. {remedy}"

@@ -254,8 +254,8 @@ def find_hidden(secrets: Iterable[StoredSecret]) -> Iterator[CheckFinding]:
     hidden = Counter(f"{each.environment}{each.folder}" for each in secrets if each.value is None)
     for place, count in sorted(hidden.items()):
         message = (
-            f"The login may not read {pluralize(count, 'value')}: weak and equal ones were not "
-            "searched, and their ages count from the last change."
+            f"The login may not read {pluralize(count, 'value')}, so they were not searched for "
+            "weak or equal ones, and their age is the time since their last change."
         )
         yield CheckFinding("values-hidden", place, "", message, is_note=True)
 
@@ -280,7 +280,7 @@ def find_unread(
     """
     since = now - timedelta(days=days)
     if reads.began is None or reads.began > since or reads.has_unplaced:
-        why = "it has reads that name no folder"
+        why = "some of its reads name no folder"
         if not reads.has_unplaced:
             why = f"it begins on {reads.began:%Y-%m-%d}" if reads.began else "there is none"
         message = f"The access log can't show which folders nobody has read for {days} days: {why}."

@@ -31,10 +31,10 @@ _NOT_LOADED = (
     "another runner"
 )
 _NO_PACKAGE = (
-    "is started by the command of infisical-config, and no package.json or requirements of it "
-    "name this package"
+    "is started by a command of the package infisical-config, which its package.json or "
+    "requirements do not name"
 )
-_ADD_PACKAGE = "Add infisical-config to them: see `infisical-iac docs loaders`."
+_ADD_PACKAGE = "Add it there: see `infisical-iac docs loaders`."
 _START = "See `infisical-iac docs loaders`."
 
 
@@ -145,9 +145,9 @@ class Repository:
         """
         if not self.services:
             message = (
-                "No directory belongs to a service of the project file: give the directory that "
-                "the services are in, name one there as a service, or write the service's folder "
-                "into .infisical.json."
+                "No directory here belongs to a service of the project file: give the directory "
+                "that the services are in, rename a directory to the name of its service, or write "
+                "the service's folder into the directory's .infisical.json."
             )
             yield CheckFinding("no-service", ".", "", _INIT_FIRST if self._is_sample else message)
         for name, homes in self.services.items():

@@ -30,7 +30,7 @@ _SEVERITIES: Mapping[Kind, str] = {
 _DESCRIPTIONS: Mapping[Kind, str] = {
     "secret-in-file": "A file holds a value that looks like a secret",
     "tracked": "Git tracks a file with secrets",
-    "not-ignored": "Git or an image would take in files with secrets",
+    "not-ignored": "Git or an image would include files with secrets",
     "missing-key": "Code reads a key that an environment lacks",
     "left-over": "No code uses a secret",
     "old-value": "A value is older than the project file allows",

@@ -255,7 +255,8 @@ def local_file(
         yield CheckFinding("local-file", found, "", message)
     elif is_outdated(file.domain, address):
         message = (
-            f"Its domain is {file.domain}, an SSH tunnel's, but Infisical is at {address}. {remedy}"
+            f"Its domain, {file.domain}, is the address of an SSH tunnel, but Infisical is at "
+            f"{address}. {remedy}"
         )
         yield CheckFinding("local-file", found, "", message)
     for what in _wrong_ids(file, known):
@@ -266,7 +267,7 @@ def _wrong_ids(file: LocalFile, known: LocalFile) -> Iterator[str]:
     """Yield a clause for each mistake in the project ids of a file."""
     if known.projects:
         if file.project_id:
-            yield "workspaceId is for one project of all services, but each has projects of its own"
+            yield "workspaceId names one project for all, but each service has its own projects"
         elif not file.projects:
             yield "projects are missing"
         if not file.projects:
@@ -276,10 +277,10 @@ def _wrong_ids(file: LocalFile, known: LocalFile) -> Iterator[str]:
         if lacking:
             yield f"projects lack {join_names(lacking)}"
         if others := [slug for slug in wrong if slug not in lacking]:
-            yield f"projects of {join_names(others)} are not the service's"
+            yield f"projects for {join_names(others)} are not the service's"
         return
     if known.project_id and file.projects:
-        yield "projects are for a project of each service, but one project holds all"
+        yield "projects name a project for each service, but one project holds all secrets"
     if not file.project_id:
         if not file.projects:
             yield "workspaceId is missing"

@@ -234,13 +234,14 @@ def find_missing(
             continue
         nowhere = usage.optional.difference(*there.values())
         if left := sorted(key for key in nowhere if not is_given(key) and key not in given):
-            message = f"{name} also reads {', '.join(left)} if set: not in Infisical."
+            message = f"{name} also reads {', '.join(left)} if set, which Infisical does not have."
             yield CheckFinding("optional", name, "", message, is_note=True)
     for slug, services in needing.items():
+        missing = f"{pluralize(len(services), 'key')} {'is' if len(services) == 1 else 'are'}"
         message = (
-            f"No secret is there, so keys are missing for {join_names(dict.fromkeys(services))}: "
-            f"{len(services)} in all. Add them in Infisical, or delete the environment from the "
-            "project file."
+            f"This environment has no secrets, and {missing} missing for "
+            f"{join_names(dict.fromkeys(services))}. Add them in Infisical, or delete the "
+            "environment from the project file."
         )
         yield CheckFinding("empty-environment", slug, "", message)
 
@@ -248,8 +249,8 @@ def find_missing(
 def _empty_folder(slug: str, folder: str, service: str, count: int) -> CheckFinding:
     place = f"{slug}{folder}"
     message = (
-        f"No secret is there, so {service} lacks {pluralize(count, 'key')}. Add them in Infisical; "
-        f"if {service} does not run in {slug}, accept {place} in {NAME}."
+        f"This folder has no secrets, and {service} lacks {pluralize(count, 'key')}. Add them in "
+        f"Infisical, or accept {place} in {NAME} if {service} does not run in {slug}."
     )
     return CheckFinding("empty-folder", place, "", message)
 
@@ -276,7 +277,10 @@ def find_unused(
         ]
         absent = [name for name in readers if name not in code]
         if absent:
-            message = f"Its use was not checked: {', '.join(absent)} is not in this repository."
+            verb = "is" if len(absent) == 1 else "are"
+            message = (
+                f"Its use was not checked: {join_names(absent)} {verb} not in this repository."
+            )
             yield CheckFinding("not-checked", folder, "", message, is_note=True)
             continue
         jobs = [each.service for each in workspace.jobs() if _reads_folder(each, folder)]

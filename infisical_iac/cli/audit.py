@@ -140,18 +140,20 @@ def access(
 
     With a license that has an audit log, this shows the events in Infisical's own log: reads and
     writes with the names of secrets. It says which log it shows, and why not the other.
-    `--status` is of the proxy's log.
+    `--status` works with the proxy's log only.
 
-    In the proxy's log, a name with a question mark is a claim of the caller that Infisical did not
-    check, or refused. Environment and folder are known for reads only: a write has them in its
-    body, which is not logged. A read by a secret's id or by a service token may have no
+    In the proxy's log, a question mark after a name means that Infisical did not check who the
+    caller is, or refused the request. Environment and folder are known for reads only: a write has
+    them in its body, which is not logged. A read by a secret's id or by a service token may have no
     environment: it has a question mark in that column, and `--environment` does not filter it out.
 
     Exit status: 0, or 1 for an error.
     """
     begin, chosen = parse_since(since, datetime.now(UTC)), statuses(status)
     if source == "infisical" and status:
-        raise Refused("--status is of the proxy's log: leave it out, or take --source proxy")
+        raise Refused(
+            "--status works with the proxy's log only: leave it out, or give --source proxy"
+        )
     events: list[LoggedEvent] = []
     lines: list[str] = []
     with open_host(inventory) as (host, settings):
@@ -164,10 +166,10 @@ def access(
             why = explain_missing_events(settings.stack.http_port, begin)
             source = source or ("proxy" if why else "infisical")
         if source != "infisical" and not settings.stack.runs_caddy:
-            own = f"; {why}: `--source infisical` shows what there is" if why else ""
+            own = f", or give --source infisical for what its own log has ({why})" if why else ""
             raise Refused(
-                f"there is no access log: setting 'ingress' is {settings.stack.ingress!r}, and "
-                f"only Caddy writes one here; read the log of your own proxy{own}"
+                f"there is no access log, because only Caddy writes one and setting 'ingress' is "
+                f"{settings.stack.ingress!r}: read the log of your own proxy{own}"
             )
         known = _read_known_names(settings.stack, is_needed=bool(identity or person))
         machines, people = known.ids(identity, None), known.ids(None, person)
@@ -193,7 +195,7 @@ def access(
         raise UserError("the log is too long to be read in four minutes: give a later --since")
     notes = []
     if source == "infisical":
-        refused = "what it refused is in the proxy's log: --source proxy"
+        refused = "give --source proxy for requests that Infisical refused"
         notes.append(f"this is Infisical's own audit log; {why or refused}.")
     elif why:
         notes.append(f"this is the proxy's log: {why}.")

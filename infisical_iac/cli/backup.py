@@ -96,7 +96,7 @@ def list_command(inventory: str, as_json: bool) -> None:
             echo(f"The host's public key for SFTP targets: {key}")
     failed = [f"{each.name}: {each.error}" for each in found if each.error]
     if failed:
-        raise UserError(f"not every target can be read: {'; '.join(failed)}")
+        raise UserError(f"not every target could be read: {'; '.join(failed)}")
 
 
 def _show(listed: ListedSnapshots) -> None:

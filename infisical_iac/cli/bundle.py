@@ -72,8 +72,8 @@ _INDEX = "README"
 def docs(page: str) -> None:
     """Print a page of this version's documentation.
 
-    PAGE is a path as messages name it, such as docs/operate/keys.md, or its end, such as keys.
-    Without it, the index by task is printed.
+    PAGE is a name as in messages, such as keys, or a path, such as docs/operate/keys.md. Without
+    it, the index by task is printed.
 
     Exit status: 0 for success; 1 for an error.
     """

@@ -19,7 +19,13 @@ from infisical_iac.check.model import CheckFinding, Judged, summarize
 from infisical_iac.check.repository import Repository, complete
 from infisical_iac.check.sarif import as_sarif
 from infisical_iac.check.usage import find_outdated, write_samples
-from infisical_iac.cli.options import FOUND, inventory_option, json_option, project_file_option
+from infisical_iac.cli.options import (
+    FOUND,
+    LocalPath,
+    inventory_option,
+    json_option,
+    project_file_option,
+)
 from infisical_iac.core import atomic, bundle
 from infisical_iac.core.errors import printable
 from infisical_iac.core.terminal import as_json as as_json_text
@@ -98,7 +104,7 @@ def _merge_files(found: Sequence[CheckFinding]) -> list[CheckFinding]:
     tracked = [each for each in found if each.kind == TRACKED]
     if len(tracked) < 2:
         return found
-    message = f"Git tracks the {len(tracked)} files. {UNTRACK}"
+    message = f"Git tracks these {len(tracked)} files. {UNTRACK}"
     merged = CheckFinding(
         TRACKED, join_first([e.place for e in tracked], _NAMED_TRACKED), "", message
     )
@@ -154,7 +160,7 @@ def _line(found: CheckFinding, text: str) -> Text:
     "repository",
     metavar="[REPO]",
     default=".",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=LocalPath(exists=True, file_okay=False),
 )
 @inventory_option
 @project_file_option("--workspace-file")
@@ -171,7 +177,7 @@ def _line(found: CheckFinding, text: str) -> Text:
 )
 @click.option(
     "--sarif",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=LocalPath(dir_okay=False),
     help="Also write the findings to this file as SARIF, for code scanning.",
 )
 @json_option
@@ -338,7 +344,7 @@ def _findings(
     found = [*repository.files(), *repository.starts(layout, address)]
     held = repository.code_by_service
     for name, (reads, _) in held.items():
-        dynamic = f"{name} reads keys whose names are only known when it runs: not checked."
+        dynamic = f"{name} reads keys here whose names were not checked: only a run shows them."
         found += (CheckFinding("dynamic-read", each, "", dynamic, True) for each in reads.dynamic)
         found += (
             CheckFinding("not-checked", path, "", why, True) for path, why in reads.unread.items()

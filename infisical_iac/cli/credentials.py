@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from infisical_iac.cli.options import (
+    LocalPath,
     Lock,
     inventory_option,
     json_option,
@@ -95,7 +96,7 @@ def place_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option(
         "--credentials",
         "where",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=LocalPath(file_okay=False),
         help="With INFISICAL_API_URL: the directory of the credentials' files.",
     )
     @wraps(command)
@@ -133,7 +134,7 @@ def check_disclosure(name: str, environment: str, *, yes: bool, into: Path | Non
     elif _others_can_read_output():
         echo(
             "Warning: others can read the file that this client secret goes to; write it with "
-            "--output, which makes it 0600",
+            "--output, which makes the file private",
             err=True,
         )
 
@@ -239,11 +240,11 @@ def _others(row: Overview) -> str:
 @environment_option
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write them to this file, readable by its owner only, such as .env.local.",
+    type=LocalPath(dir_okay=False),
+    help="Write the variables to this file, readable by its owner only, such as .env.local.",
 )
 @place_options
-@click.option("--yes", is_flag=True, help="Show them although the environment is `production`.")
+@click.option("--yes", is_flag=True, help="Also show credentials of the environment `production`.")
 def show(service: str, environment: str, output: Path | None, keeping: Keeping, yes: bool) -> None:
     """Print the variables that SERVICE starts with in an environment.
 
@@ -492,7 +493,7 @@ def _describe_undelivered(service: str, environment: str) -> str:
     show = f"infisical-iac credentials show {service} --env {environment}"
     return (
         f"{service} does not have its new credentials yet: set those that `{show}` prints, and "
-        "restart it; `deliver` in the project file has this done for you"
+        "restart it; with `deliver` in the project file, this command does both"
     )
 
 

@@ -4,7 +4,7 @@ import shlex
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from infisical_iac.core.change import Change
     from infisical_iac.core.deployment import Deployment, DeployStep
     from infisical_iac.core.settings import Settings
+    from infisical_iac.workspace.model import Workspace
 
 
 @click.command()
@@ -62,9 +63,12 @@ def plan(ctx: click.Context, inventory: str, as_json: bool, page: Path | None) -
     """
     # The import patches the process with gevent, which other commands do not need.
     from infisical_iac.core.deployment import open_deployment
-    from infisical_iac.workspace.deploy import credential_warnings
 
-    with open_deployment(inventory, writes=None, check=_check_project_file) as deployment:
+    # isort: split
+    from infisical_iac.workspace.deploy import credential_warnings
+    from infisical_iac.workspace.preflight import read_local_files
+
+    with open_deployment(inventory, writes=None, check=read_local_files) as deployment:
         (planned, unknown), blocked = deployment.plan(), deployment.journal.blocked_parts
         foreign = deployment.journal.foreign
         notes = [*credential_warnings(), *deployment.journal.notes]
@@ -96,13 +100,6 @@ def plan(ctx: click.Context, inventory: str, as_json: bool, page: Path | None) -
     ctx.exit(1 if blocked else 0 if deployment.is_up_to_date else FOUND)
 
 
-def _check_project_file(settings: "Settings") -> None:
-    """Raise FileError for a mistake in the project file; this needs no connection to a host."""
-    from infisical_iac.workspace.load import load_declared
-
-    load_declared(settings.workspace)
-
-
 @click.command()
 @inventory_option
 @yes_option
@@ -122,9 +119,11 @@ def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
     # isort: split
     from infisical_iac.backup import kit_host
     from infisical_iac.core.settings import load
+    from infisical_iac.workspace.load import load_declared
+    from infisical_iac.workspace.preflight import read_local_files
 
     started = time.monotonic()
-    with open_deployment(inventory, writes=lock, check=_check_project_file) as deployment:
+    with open_deployment(inventory, writes=lock, check=read_local_files) as deployment:
         journal = deployment.journal
         if not deployment.is_up_to_date and not (yes and as_json):
             show_plan(journal.planned_steps, journal.blocked_parts, journal.unknown, stderr=as_json)
@@ -139,18 +138,21 @@ def apply(inventory: str, yes: bool, lock: Lock, as_json: bool) -> None:
             started += time.monotonic() - asked  # The wait for the answer is not part of the run.
         steps = run(deployment) if deployment.has_work else []
         has_kit = not steps or kit_host.exists()
+        made = journal.made_changes
     seconds = time.monotonic() - started
     if as_json:
         blocked = as_data(journal.blocked_parts)
-        made = as_data(journal.made_changes)
-        found = {"changes": made, "blocked": blocked, "foreign": as_data(foreign)}
+        found = {"changes": as_data(made), "blocked": blocked, "foreign": as_data(foreign)}
         print_data({**found, "seconds": round(seconds, 1)})
     else:
         _summarize(steps, seconds, planned)
-        if not has_kit:
+        if steps:
             host = deployment.host
             data = {"ssh_hostname": host.name, **host.data.dict()}  # type: ignore[no-untyped-call]
-            echo(next_steps(load(data), data, journal.made_changes))
+            settings = load(data)
+            services = find_new_services(load_declared(settings.workspace), made)
+            if remaining := next_steps(settings, data, made, services, has_kit=has_kit):
+                echo(remaining)
     _print_operator_notes(deployment)
     deployment.refuse_blocked()
 
@@ -195,13 +197,54 @@ def restarts(planned: Iterable["Change"]) -> list[str]:
 _FIRST_LOGIN = ("administrator ", "/etc/infisical/admin.env")
 
 
-def next_steps(settings: "Settings", data: Mapping[str, Any], made: "Iterable[Change]") -> str:
-    """Return the manual steps that remain until a recovery kit is made, as text to print.
+def find_new_services(workspace: "Workspace", made: "Iterable[Change]") -> list[str]:
+    """Return the services that a run has added or renamed: those whose .infisical.json is stale.
+
+    Args:
+        made: the changes of the run. A service was added if the run made all of its identities, or
+            all of its credentials; a new environment has only some of each.
+    """
+    created, changed = ({each.what for each in made if each.kind == kind} for kind in ("+", "~"))
+    found = []
+    for name in workspace.services:
+        accounts = [each for each in workspace.accounts() if each.service == name]
+        identities = {f"identity {each.identity}" for each in accounts}
+        credentials = {f"credentials {each.credentials}" for each in accounts}
+        former = {f"identity {each.former_identity}" for each in accounts if each.former}
+        if identities <= created or credentials <= created or former & changed:
+            found.append(name)
+    return found
+
+
+def next_steps(
+    settings: "Settings",
+    data: Mapping[str, Any],
+    made: "Iterable[Change]",
+    services: Sequence[str] = (),
+    *,
+    has_kit: bool = False,
+) -> str:
+    """Return the manual steps that remain after a run, as text to print; empty if there are none.
 
     Args:
         data: pyinfra's data of the host, with the connection.
         made: the changes of the run; the first login is a step only if it made the administrator.
+        services: the services that the run has added or renamed.
+        has_kit: whether a recovery kit was made; until then, the steps of a first deploy remain.
     """
+    lines = [] if has_kit else _first_steps(settings, data, made)
+    if services:
+        lines += [
+            f"Write .infisical.json for {join_first(services, 5)}, with the services' directory as "
+            "REPO:",
+            "  infisical-iac check REPO --fix",
+        ]
+    return "\nNext:\n" + "\n".join(f"  {line}" for line in lines) if lines else ""
+
+
+def _first_steps(
+    settings: "Settings", data: Mapping[str, Any], made: "Iterable[Change]"
+) -> list[str]:
     lines = []
     if any(each.kind == "+" and each.what.startswith(_FIRST_LOGIN) for each in made):
         address = settings.stack.site_url
@@ -221,7 +264,7 @@ def next_steps(settings: "Settings", data: Mapping[str, Any], made: "Iterable[Ch
             "Add a place for backups on another machine, as all are on the host: "
             "infisical-iac init --backup ADDRESS"
         )
-    return "\nNext:\n" + "\n".join(f"  {line}" for line in lines)
+    return lines
 
 
 def tunnel_command(data: Mapping[str, Any], port: int) -> str:
@@ -254,8 +297,8 @@ def _summarize(steps: "list[DeployStep]", seconds: float, planned: "list[Change]
 
 
 _DIFFERENCES = (
-    ("not in the plan", "a package that was installed, or an earlier step, caused it"),
-    ("planned and no longer needed", "an earlier step had made it"),
+    ("not in the plan", "an installed package, or an earlier step, is the cause"),
+    ("planned and no longer needed", "an earlier step is the cause"),
 )
 
 

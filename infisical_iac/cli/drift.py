@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from infisical_iac.cli.options import FOUND, inventory_option, json_option
+from infisical_iac.cli.options import FOUND, LocalPath, inventory_option, json_option
 from infisical_iac.cli.output import print_notes
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError
@@ -21,7 +21,7 @@ from infisical_iac.monitoring.drift import check, message, metrics, post
 @json_option
 @click.option(
     "--webhook-file",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(exists=True, dir_okay=False),
     help="File with the webhook's address; drift and errors are posted there. [default: the "
     "address in INFISICAL_IAC_WEBHOOK]",
 )
@@ -29,7 +29,7 @@ from infisical_iac.monitoring.drift import check, message, metrics, post
 @click.option("--webhook", hidden=True)
 @click.option(
     "--textfile",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(dir_okay=False),
     help="Write metrics for node_exporter's textfile collector to this file, such as "
     "…/infisical_iac.prom.",
 )

@@ -29,7 +29,7 @@ from infisical_iac.cli.init_questions import (
     show_difference,
     write_files,
 )
-from infisical_iac.cli.options import accept_host_key_option
+from infisical_iac.cli.options import LocalPath, accept_host_key_option
 from infisical_iac.cli.output import confirm, print_notes, show
 from infisical_iac.core import bundle
 from infisical_iac.core.bundle import default_settings
@@ -149,7 +149,9 @@ _STORED_KEY = "INFISICAL_SSH_KEY"
     help="Provider that people may sign in with, in addition to the password: google, github or "
     f"gitlab; `{answers.NONE}` for none. [default: {answers.NONE}]",
 )
-@click.option("--login-client-id", metavar="ID", help="Client id of Infisical at that provider.")
+@click.option(
+    "--login-client-id", metavar="ID", help="Client id of Infisical at the provider of --login."
+)
 @click.option(
     "--login-address",
     metavar="ADDRESS",
@@ -182,7 +184,7 @@ _STORED_KEY = "INFISICAL_SSH_KEY"
 @click.option(
     "--pipeline",
     type=click.Choice([*repository.WORKFLOWS]),
-    help="Write the workflow of this platform again, and add its jobs to the project file.",
+    help="Write the CI workflow of this platform again, and add its jobs to the project file.",
 )
 @click.option("--yes", is_flag=True, help="Ask nothing: use the defaults and all services found.")
 @click.option(
@@ -192,7 +194,7 @@ _STORED_KEY = "INFISICAL_SSH_KEY"
 )
 @click.option(
     "--directory",
-    type=click.Path(path_type=Path),
+    type=LocalPath(),
     default=".",
     show_default=True,
     help="The directory to write to: an empty one, or a repository to add to.",

@@ -303,8 +303,8 @@ def report_pipeline(found: Pipeline | None, environment: str) -> None:
     """
     if not environment:
         echo(
-            "\nNo domain: the workflows only check the services, because no job of a platform "
-            "reaches Infisical to read the SSH key. Run `infisical-iac drift` on your own machine."
+            "\nThe workflows only check the services: without a domain, their jobs can't reach "
+            "Infisical to read the SSH key. Run `infisical-iac drift` on your own machine."
         )
     elif found is None:
         echo(

@@ -361,8 +361,8 @@ def ask_domain(
         is_asked = given.get("domain") is None and not yes
         if site_url or not is_asked or typed[-1].lower() == "none":
             return site_url
-        question = "Without a domain no browser reaches Infisical, except by an SSH tunnel. Is that"
-        if agree(f"{question} right", "--domain", default=False):
+        question = "Without a domain, browsers reach Infisical by an SSH tunnel only. Is that right"
+        if agree(question, "--domain", default=False):
             return ""
 
 
@@ -433,7 +433,7 @@ def ask_mail(
 
 
 _ISOLATION = """\
-A service must read its own secrets only. What enforces that (docs/operate/isolation.md):
+A service must read its own secrets only. How to enforce that (`infisical-iac docs isolation`):
     privilege: one project, and a privilege for each service. If the server has no Infisical yet,
         the first deploy asks it whether it enforces privileges, and uses `projects` if not.
     projects: a project for each service and environment. It needs nothing else of the server;
@@ -473,6 +473,6 @@ def ask_login(given: Mapping[str, str | None], yes: bool, site_url: str) -> dict
     echo(
         f"Register an application at {TITLES[provider]} with the callback "
         f"{callback_address(provider, site_url)}: it has a client id and a client secret "
-        "(docs/operate/login.md)."
+        "(`infisical-iac docs operate/login`)."
     )
     return ask("login_client_id", partial(answers.login_client, provider, address))

@@ -52,7 +52,7 @@ def isolation() -> None:
     """
 
 
-@isolation.command()
+@isolation.command(short_help="Show what `isolation apply` would do.")
 @to_option
 @inventory_option
 @project_file_option("--file")
@@ -68,7 +68,7 @@ def plan(ctx: click.Context, to: Isolation, inventory: str, project_file: Path |
     ctx.exit(FOUND if planned.is_due else 0)
 
 
-@isolation.command()
+@isolation.command(short_help="Copy the secrets to the new projects, and compare.")
 @to_option
 @inventory_option
 @project_file_option("--file")
@@ -96,7 +96,7 @@ def apply(to: Isolation, inventory: str, project_file: Path | None, yes: bool, l
     _print_newer(left)
     if left.conflicts:
         raise RunFailed(
-            f"changed on both sides: {_list(left.conflicts)}: write the right value on both sides, "
+            f"{_list(left.conflicts)} changed on both sides: write the right value on both sides, "
             "then run again",
             code="run.blocked",
         )
@@ -107,7 +107,7 @@ def apply(to: Isolation, inventory: str, project_file: Path | None, yes: bool, l
     )
 
 
-@isolation.command()
+@isolation.command(short_help="Delete the projects that were moved from.")
 @inventory_option
 @project_file_option("--file")
 @yes_option
@@ -123,7 +123,7 @@ def finish(inventory: str, project_file: Path | None, yes: bool, lock: Lock) -> 
     _end("finish", inventory, project_file, yes=yes, lock=lock)
 
 
-@isolation.command()
+@isolation.command(short_help="Delete the new projects instead.")
 @inventory_option
 @project_file_option("--file")
 @yes_option
@@ -166,7 +166,8 @@ def _print_plan(planned: MovePlan) -> None:
     if compared.write:
         echo(f"+ {pluralize(len(compared.write), 'secret')} to copy")
     if compared.remove:
-        echo(f"- {pluralize(len(compared.remove), 'secret')} to delete, as where they came from")
+        count = pluralize(len(compared.remove), "secret")
+        echo(f"- {count} to delete, because they were deleted where they came from")
     if planned.duration:
         echo(planned.duration)
     if not planned.is_due:
@@ -185,7 +186,7 @@ def _print_plan(planned: MovePlan) -> None:
 def _print_newer(compared: CopyState) -> None:
     if compared.newer:
         names = _list(compared.newer)
-        echo(f"note: written or deleted in the new projects since, and kept so: {names}")
+        echo(f"note: changed in the new projects since, and left as they are there: {names}")
 
 
 def _print_ending(ending: Ending) -> None:
@@ -193,12 +194,15 @@ def _print_ending(ending: Ending) -> None:
         echo(f"- project {slug}")
     compared = ending.compared
     if compared is None:
-        echo("note: this was begun before and is continued.")
+        echo("note: an earlier run began this, and it continues.")
         return
     written = [*compared.newer, *compared.conflicts]
     if ending.name == "undo" and written:
         count = pluralize(len(written), "secret")
-        echo(f"note: {count} written in the new projects since, which are lost: {_list(written)}")
+        echo(
+            f"note: {count} written in the new projects since are deleted with them: "
+            f"{_list(written)}"
+        )
     elif ending.name == "finish":
         echo(f"note: {pluralize(compared.same, 'secret')} equal on both sides.")
         _print_newer(compared)

@@ -12,6 +12,7 @@ from infisical_iac.cli.options import (
     json_option,
     lock_options,
     open_host,
+    require_project_file,
     yes_option,
 )
 from infisical_iac.cli.output import confirm, print_table
@@ -19,6 +20,7 @@ from infisical_iac.core.errors import Refused
 from infisical_iac.core.terminal import echo, print_data
 
 if TYPE_CHECKING:
+    from infisical_iac.core.settings import Settings
     from infisical_iac.host.model import MachineState
 
 
@@ -46,7 +48,12 @@ def rotate(key: str, inventory: str, lock: Lock, yes: bool) -> None:
     Exit status: 0 when the new key is in use and the old one is retired; 1 for an error, with the
     key that is in use.
     """
-    with open_host(inventory, lock) as (host, settings):
+
+    def check(settings: "Settings") -> None:
+        find_key(key, settings.instance.secrets)
+        require_project_file(settings)
+
+    with open_host(inventory, lock, check=check) as (host, settings):
         chosen = find_key(key, settings.instance.secrets)
         from infisical_iac.backup import kit_host
         from infisical_iac.change import rotation
@@ -78,7 +85,7 @@ def rotate(key: str, inventory: str, lock: Lock, yes: bool) -> None:
         if row and not row.ok:
             echo(f"{row.name}: {row.text}.")
             if chosen.name == "restic":
-                echo("Until then only the host's own key opens the backups.")
+                echo("Until there is a new kit, only the host's own key opens the backups.")
 
 
 def _refuse(machine: "MachineState") -> None:
@@ -99,14 +106,10 @@ def list_command(inventory: str, as_json: bool) -> None:
 
     Exit status: 0, or 1 for an error.
     """
-    from infisical_iac.core.inventory import connect
-    from infisical_iac.core.settings import load
-
-    with connect(inventory) as host:
+    with open_host(inventory) as (host, settings):
         from infisical_iac.change import rotation
         from infisical_iac.host.machine import Machine
 
-        settings = load(host.data.dict())  # type: ignore[no-untyped-call]
         found = rotation.list_keys(settings.instance.secrets)
         begun = parse_unfinished(host.get_fact(Machine).rotating)
     now = datetime.now(UTC)
@@ -129,7 +132,7 @@ def list_command(inventory: str, as_json: bool) -> None:
         )
     if begun:
         echo(
-            f"A rotation of the {begun.key.name} key has not ended: {begun.outcome} by "
-            "`infisical-iac apply`.",
+            f"A rotation of the {begun.key.name} key has not ended: `infisical-iac apply` ends it "
+            f"({begun.outcome}).",
             err=True,
         )

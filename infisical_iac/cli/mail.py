@@ -1,6 +1,7 @@
 """`infisical-iac mail`: test the mail server that Infisical sends by."""
 
 import re
+from typing import TYPE_CHECKING
 
 import click
 
@@ -8,6 +9,9 @@ from infisical_iac.cli.options import inventory_option, json_option, open_host
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.core.validation import EMAIL
+
+if TYPE_CHECKING:
+    from infisical_iac.core.settings import Settings
 
 
 @click.group()
@@ -29,18 +33,22 @@ def test(address: str, inventory: str, as_json: bool) -> None:
             f"{address!r} is not an e-mail address; write one such as you@example.com",
             code="settings.address",
         )
-    with open_host(inventory) as (_, settings):
+    with open_host(inventory, check=_require_server) as (_, settings):
         # These load pyinfra, which the help does not need.
         from infisical_iac.instance import mail as server
 
         smtp = settings.instance.smtp
-        if smtp is None:
-            raise SettingsError(
-                "no mail server is set: set smtp, as docs/operate/mail.md describes, and apply",
-                code="settings.no_mail",
-            )
+        assert smtp
         server.prove(settings, to=address)
     if as_json:
         print_data({"host": smtp.host, "port": smtp.port, "to": address})
     else:
         echo(f"{smtp.host} has accepted the mail to {address}: look for it there, in spam too.")
+
+
+def _require_server(settings: "Settings") -> None:
+    if settings.instance.smtp is None:
+        raise SettingsError(
+            "no mail server is set: set smtp, as `infisical-iac docs mail` describes, and apply",
+            code="settings.no_mail",
+        )

@@ -10,7 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from infisical_iac.cli.lazily import LazyGroup
-from infisical_iac.cli.options import FOUND, json_option, name_inventory, project_file_option
+from infisical_iac.cli.options import (
+    FOUND,
+    LocalPath,
+    json_option,
+    name_inventory,
+    project_file_option,
+)
 from infisical_iac.core.errors import printable
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.core.wording import join_names, pluralize
@@ -54,10 +60,10 @@ paths_argument = click.argument(
     nargs=-1,
     required=True,
     metavar="PATH...",
-    type=click.Path(exists=True, path_type=Path),
+    type=LocalPath(exists=True),
 )
 plan_argument = click.argument(
-    "file", metavar="[PLAN]", default=PLAN_FILE, type=click.Path(path_type=Path, dir_okay=False)
+    "file", metavar="[PLAN]", default=PLAN_FILE, type=LocalPath(dir_okay=False)
 )
 
 _STYLES = {"+": "green", "~": "yellow", "-": "red", "✗": "red", "?": "cyan", "✓": "green"}
@@ -80,7 +86,9 @@ def note_exposed(key: Path) -> None:
 @paths_argument
 @name_inventory(help="The inventory; its settings name the project file.", connects=False)
 @project_file_option("--workspace-file")
-@click.option("--keys", is_flag=True, help="Also list each key.")
+@click.option(
+    "--keys", is_flag=True, help="Also list each key, with its line and the hash of its value."
+)
 @json_option
 @click.pass_context
 def scan(

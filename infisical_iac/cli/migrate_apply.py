@@ -14,6 +14,7 @@ from infisical_iac.check.repository import complete
 from infisical_iac.cli.migrate import plan_argument, show
 from infisical_iac.cli.options import (
     FOUND,
+    LocalPath,
     Lock,
     inventory_option,
     json_option,
@@ -182,7 +183,7 @@ def _lines(plan: MigrationPlan, data: dict[str, Any]) -> Iterator[str]:
 @click.option(
     "--credentials",
     "directory",
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=LocalPath(exists=True, file_okay=False),
     help="Directory of the services' credentials. [default: on the inventory's host]",
 )
 @json_option

@@ -12,8 +12,15 @@ from rich.text import Text
 from infisical_iac.backup import recipients
 from infisical_iac.check import proposals
 from infisical_iac.check.repository import Repository
+from infisical_iac.cli.migrate import plan_argument
 from infisical_iac.cli.migrate import show as show_lines
-from infisical_iac.cli.options import FOUND, name_inventory, project_file_option, yes_option
+from infisical_iac.cli.options import (
+    FOUND,
+    LocalPath,
+    name_inventory,
+    project_file_option,
+    yes_option,
+)
 from infisical_iac.cli.output import confirm, print_notes, show
 from infisical_iac.core import atomic
 from infisical_iac.core.change import Change
@@ -36,7 +43,7 @@ from infisical_iac.workspace.load import declared_file, load
 
 _UNVERIFIED = "not all of it was read back: see migration-report.html"
 _NAMED = 10  # the most services that one line names
-_file = click.Path(exists=True, dir_okay=False, path_type=Path)
+_file = LocalPath(exists=True, dir_okay=False)
 
 
 # The keys that the archive is encrypted for, and those that prove that it opens. Without the former
@@ -55,20 +62,20 @@ class _Plan:
 
 
 @click.command()
-@click.argument("plan_file", type=_file, default="migration.yaml")
+@plan_argument
 @name_inventory(help="The inventory; its settings name the project file.", connects=False)
 @project_file_option("--workspace-file")
 @click.option(
     "--recipient",
     multiple=True,
     metavar="KEY",
-    help="Public key of age or SSH that can open the archive: age1…, or ssh-ed25519 or ssh-rsa "
-    "with what follows; may be given again.",
+    help="Public key that can open the archive: a line that begins with age1, ssh-ed25519 or "
+    "ssh-rsa; may be given again.",
 )
 @click.option(
     "--recipients-file",
     type=_file,
-    help="File of such public keys, such as ~/.ssh/id_ed25519.pub.",
+    help="File of public keys that can open the archive, such as ~/.ssh/id_ed25519.pub.",
 )
 @click.option(
     "--identity", type=_file, help="Private key of a recipient, to prove that the archive opens."
@@ -82,7 +89,7 @@ class _Plan:
 @click.pass_context
 def clean(
     ctx: click.Context,
-    plan_file: Path,
+    file: Path,
     inventory: str,
     project_file: Path | None,
     recipient: tuple[str, ...],
@@ -93,7 +100,7 @@ def clean(
 ) -> None:
     """Delete the .env files that `migrate apply` has verified, after writing an encrypted archive.
 
-    PLAN_FILE is the plan that was migrated, by default migration.yaml.
+    PLAN is the file that `migrate plan` wrote, by default migration.yaml.
 
     A file is deleted, and removed from git's index, only if it is byte for byte the one that was
     read back from Infisical. Ignore rules and a .env.local.example with the variables of
@@ -110,17 +117,17 @@ def clean(
     you answer no.
     """
     keys = _keys(recipient, recipients_file, identity, no_archive=no_archive)
-    root, report = read_report(plan_file)
-    key = load_key(plan_file)
+    root, report = read_report(file)
+    key = load_key(file)
     plan = _plan(root, report.verified_files, key, archived=not no_archive)
     repository = _read_repository(root, project_file or declared_file(inventory))
     moved_files = [*report.verified_files, *report.deleted]
     if repository:
-        plan = _with_proposals(plan, repository, plan_file.with_name(proposals.FILE), moved_files)
+        plan = _with_proposals(plan, repository, file.with_name(proposals.FILE), moved_files)
     if plan.archive and not keys[0]:
         raise UserError(
-            "nothing was deleted, as the archive would have no recipient: add --recipients-file "
-            "~/.ssh/id_ed25519.pub or another public key of SSH, or --recipient age1…, which "
+            "nothing was deleted, because no public key is given to encrypt the archive for: add "
+            "--recipients-file ~/.ssh/id_ed25519.pub, or --recipient age1… with a key that "
             "`age-keygen -o FILE` makes and prints, or --no-archive",
             code="error.no_recipient",
         )
@@ -135,7 +142,7 @@ def clean(
     _show_left_out(root, report.left_out_paths)
     moved = [each.path for each in moved_files]
     if moved:
-        _show_references(root, plan_file, moved)
+        _show_references(root, file, moved)
     stopped = _find_services_without_loader(repository, plan.examined) if repository else {}
     show_lines(f"✗ {each}" for each in stopped.values())
     if no_archive and plan.examined.ready:

@@ -8,7 +8,13 @@ from typing import Any
 import click
 from rich.text import Text
 
-from infisical_iac.cli.options import FOUND, inventory_option, json_option, project_file_option
+from infisical_iac.cli.options import (
+    FOUND,
+    LocalPath,
+    inventory_option,
+    json_option,
+    project_file_option,
+)
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.terminal import console, print_data
 from infisical_iac.core.wording import pluralize
@@ -147,11 +153,11 @@ def _short(objects: Sequence[str]) -> str:
     metavar="REPO...",
     nargs=-1,
     required=True,
-    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    type=LocalPath(exists=True, file_okay=False),
 )
 @click.option(
     "--plan",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=LocalPath(exists=True, dir_okay=False),
     help=f"The plan with the values to search for. [default: {PLAN_FILE} here, or in a REPO]",
 )
 @inventory_option
@@ -160,7 +166,7 @@ def _short(objects: Sequence[str]) -> str:
     "--env-file",
     "env_files",
     multiple=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=LocalPath(exists=True, dir_okay=False),
     help="Instead of a plan: a file with the values to search for; may be given again.",
 )
 @click.option(
@@ -168,7 +174,7 @@ def _short(objects: Sequence[str]) -> str:
 )
 @click.option(
     "--filter-repo",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=LocalPath(dir_okay=False),
     help="Write the hashes of all file versions that hold a value to this file, for "
     "git-filter-repo.",
 )

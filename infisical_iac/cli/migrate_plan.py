@@ -12,7 +12,13 @@ from typing import Any
 import click
 
 from infisical_iac.cli.migrate import note_exposed, paths_argument, show
-from infisical_iac.cli.options import FOUND, inventory_option, json_option, project_file_option
+from infisical_iac.cli.options import (
+    FOUND,
+    LocalPath,
+    inventory_option,
+    json_option,
+    project_file_option,
+)
 from infisical_iac.cli.output import print_notes
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import Refused
@@ -54,7 +60,7 @@ _NAMED = 20  # The most new keys of a file that are listed; the plan has all.
 @project_file_option("--workspace-file")
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(dir_okay=False),
     default=PLAN_FILE,
     show_default=True,
     help="File of the plan; the key of its hashes is written next to it.",

@@ -1,6 +1,6 @@
 """Options of several commands, and the connection to the host that they name."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from infisical_iac.core.errors import FileError
 from infisical_iac.core.own_repository import INVENTORY
 from infisical_iac.core.terminal import echo
 
@@ -15,6 +16,57 @@ if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
     from infisical_iac.core.settings import Settings
+
+
+class LocalPath(click.Path):
+    """The type of an option or argument that takes a path on this machine; its value is a Path.
+
+    A path that can't be used raises FileError, not an error of usage: its sentence has a remedy and
+    a code.
+
+    Args:
+        exists: whether there must be such a file or directory.
+        file_okay, dir_okay: whether it may be a file, and whether it may be a directory.
+    """
+
+    def __init__(
+        self, *, exists: bool = False, file_okay: bool = True, dir_okay: bool = True
+    ) -> None:
+        super().__init__(exists=exists, file_okay=file_okay, dir_okay=dir_okay, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the value as a Path. Raises FileError if it can't be used."""
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter:
+            raise self._refusal(Path(value), param) from None
+
+    def _refusal(self, path: Path, param: click.Parameter | None) -> FileError:
+        kind = (
+            "directory"
+            if not self.file_okay
+            else "file"
+            if not self.dir_okay
+            else "file or directory"
+        )
+        name = ""
+        if param:
+            option = isinstance(param, click.Option)
+            name = max(param.opts, key=len) if option else param.human_readable_name.strip("[].")
+        if not path.exists():
+            where = "" if path.is_absolute() else f" in {Path.cwd()}"
+            return FileError(
+                f"there is no {kind} {path}{where}: give an existing one as {name}",
+                code="file.missing",
+            )
+        if path.is_dir() and not self.dir_okay:
+            return FileError(f"{path} is a directory: give a file as {name}", code="file.directory")
+        if not path.is_dir() and not self.file_okay:
+            return FileError(
+                f"{path} is not a directory: give one as {name}", code="file.no_directory"
+            )
+        return FileError(f"{path} can't be read: check its permissions", code="file.not_readable")
+
 
 # The exit status of a command that succeeded and found something that needs attention.
 FOUND = 2
@@ -71,7 +123,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 html_option = click.option(
     "--html",
     "page",
-    type=click.Path(path_type=Path, dir_okay=False),
+    type=LocalPath(dir_okay=False),
     help="Also write a page for a browser to this file: static, without scripts and secrets.",
 )
 yes_option = click.option("--yes", is_flag=True, help="Skip the confirmation question.")
@@ -83,11 +135,11 @@ def project_file_option(former: str) -> Decorator:
     def add_option(command: Callable[..., Any]) -> Callable[..., Any]:
         @click.option(
             "--project-file",
-            type=click.Path(path_type=Path),
+            type=LocalPath(),
             help="The project file. [default: the setting workspace_file]",
         )
         # 0.3 removes this former name.
-        @click.option(former, "former_file", type=click.Path(path_type=Path), hidden=True)
+        @click.option(former, "former_file", type=LocalPath(), hidden=True)
         @wraps(command)
         def with_project_file(
             *args: Any, project_file: Path | None, former_file: Path | None, **options: Any
@@ -126,20 +178,42 @@ def lock_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 @contextmanager
 def open_host(
-    inventory: str, lock: Lock | None = None, *, quorum: bool = True
+    inventory: str,
+    lock: Lock | None = None,
+    *,
+    quorum: bool = True,
+    shares: bool = True,
+    check: "Callable[[Settings], object]" = lambda _: None,
 ) -> "Iterator[tuple[Host, Settings]]":
     """Connect to the host of an inventory, and yield it with its settings.
 
+    The settings are read before the connection, so that a mistake in them is reported at once.
+
     Args:
         lock: takes the host's lock; None for a command that only reads.
-        quorum: as of `core.inventory.connect`.
+        quorum, shares: as of `core.inventory.connect`.
+        check: called with each host's settings before the first connection; raises a UserError to
+            end there.
     """
     # The import patches the process with gevent, which commands without a host do not need.
     from infisical_iac.core import inventory as hosts
     from infisical_iac.core.settings import load
 
-    with hosts.connect(inventory, quorum=quorum) as host:
-        settings = load(host.data.dict())  # type: ignore[no-untyped-call]
+    settings: dict[str, Settings] = {}
+
+    def read_settings(found: "Sequence[Host]") -> None:
+        for each in found:
+            settings[each.name] = load(each.data.dict())  # type: ignore[no-untyped-call]
+            check(settings[each.name])
+
+    with hosts.connect(inventory, quorum=quorum, shares=shares, check=read_settings) as host:
         if lock:
             lock(host)
-        yield host, settings
+        yield host, settings[host.name]
+
+
+def require_project_file(settings: "Settings") -> None:
+    """Raise FileError for a mistake in the project file: a check before any connection."""
+    from infisical_iac.workspace.load import load_declared
+
+    load_declared(settings.workspace)

@@ -20,12 +20,14 @@ from infisical_iac.backup.recipients import Recipient, identities, parse, parse_
 from infisical_iac.backup.signing import KnownFingerprints
 from infisical_iac.cli.deploy import run_or_roll_back
 from infisical_iac.cli.options import (
+    LocalPath,
     Lock,
     inventory_option,
     json_option,
     lock_options,
     name_inventory,
     open_host,
+    require_project_file,
     yes_option,
 )
 from infisical_iac.core import terminal
@@ -51,9 +53,13 @@ if TYPE_CHECKING:
     help="Snapshot to restore, as `backup list` names it.",
 )
 @click.option("--from", "target", help="Backup target to take the snapshot from. [default: any]")
-@click.option("--kit", type=click.Path(path_type=Path), help="File of the recovery kit.")
 @click.option(
-    "--identity", type=click.Path(path_type=Path), help="Private key that opens the recovery kit."
+    "--kit", type=LocalPath(exists=True, dir_okay=False), help="File of the recovery kit."
+)
+@click.option(
+    "--identity",
+    type=LocalPath(exists=True, dir_okay=False),
+    help="Private key that opens the recovery kit.",
 )
 @click.option(
     "--fingerprint", default="", help="Fingerprint of the key that signed the kit, as noted."
@@ -114,7 +120,8 @@ def restore(
         )
     known = KnownFingerprints(fingerprint, unsigned=accept_unsigned_kit)
     opened = _open_kit(kit, identity)
-    with open_host(inventory, lock) as (host, settings):
+    check = (lambda _: None) if undo else require_project_file
+    with open_host(inventory, lock, check=check) as (host, settings):
         from infisical_iac.backup import kit_host, restore_deploy
         from infisical_iac.backup.restore import choose_source
 
@@ -201,19 +208,19 @@ _LINES_ON_A_PAGE = 66
     "recipients",
     multiple=True,
     metavar="KEY|@FILE",
-    help="Public age or SSH key that can open the kit, or a file of such keys; may be given again. "
-    "[default: the setting recovery_recipients]",
+    help="Public age or SSH key that can open the kit, or @ and a file of keys; may be given "
+    "again. [default: the setting recovery_recipients]",
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=LocalPath(dir_okay=False),
     required=True,
     help="File to write the kit to, outside of your repository, such as ../kit.txt.",
 )
 @click.option("--force", is_flag=True, help="Overwrite the file if it exists.")
 @click.option(
     "--identity",
-    type=click.Path(path_type=Path),
+    type=LocalPath(exists=True, dir_okay=False),
     help="Private key of a recipient, to prove that it opens the kit.",
 )
 def recovery_kit(
@@ -237,7 +244,7 @@ def recovery_kit(
     given = [key for each in recipients for key in _recipients(each)]
     known = identities(read_text(identity)) if identity else []
     refuse_existing(output, force=force)
-    with open_host(inventory) as (host, settings):
+    with open_host(inventory, check=_read_project_file) as (host, settings):
         from infisical_iac.backup import kit_host
 
         to = kit_host.choose_recipients(given, settings.backup)
@@ -256,6 +263,11 @@ def recovery_kit(
         )
     else:
         _report_kit(kit, text, signer, output, opened=bool(known))
+
+
+def _read_project_file(settings: "Settings") -> None:
+    """Raise FileError before the connection if the kit can't get a copy of the project file."""
+    read_text(Path(settings.workspace.workspace_file))
 
 
 def _recipients(given: str) -> list[Recipient]:

@@ -7,7 +7,14 @@ import click
 
 from infisical_iac.backup.record import size
 from infisical_iac.change.releases import Release, choose, parse_unfinished
-from infisical_iac.cli.options import Lock, inventory_option, json_option, lock_options, open_host
+from infisical_iac.cli.options import (
+    Lock,
+    inventory_option,
+    json_option,
+    lock_options,
+    open_host,
+    require_project_file,
+)
 from infisical_iac.cli.output import confirm_name, print_table
 from infisical_iac.core.terminal import echo, print_data
 from infisical_iac.stack.model import GIVEN_UP_HELP, GivenUp
@@ -44,7 +51,7 @@ def show(releases: Iterable[Release], kept: Iterable[GivenUp], *, as_json: bool)
     else:
         echo("There is no release on the host yet: the first upgrade keeps one.")
     for each in kept:
-        echo(f"Given up: {each.describe()}; {GIVEN_UP_HELP}.", err=True)
+        echo(f"Kept: {each.describe()}; {GIVEN_UP_HELP}.", err=True)
 
 
 @click.command()
@@ -77,7 +84,10 @@ def rollback(
     """
     if as_json and not only_list:
         raise click.UsageError("--json goes with --list")
-    with open_host(inventory, None if only_list else lock) as (host, settings):
+    if only_list:
+        _list_releases(inventory, as_json=as_json)
+        return
+    with open_host(inventory, lock, check=require_project_file) as (host, settings):
         from infisical_iac.change import changeover, keys, rotation, upgrade
         from infisical_iac.change.upgrade import VersionChanges
         from infisical_iac.core import audit
@@ -85,9 +95,6 @@ def rollback(
         from infisical_iac.host.site import at, site_of
         from infisical_iac.workspace.load import load_declared
 
-        if only_list:
-            show(changeover.read_releases(), changeover.read_given_up(), as_json=as_json)
-            return
         project = load_declared(settings.workspace).project.slug
         machine = host.get_fact(Machine)
         rotating = keys.parse_unfinished(machine.rotating)
@@ -108,3 +115,10 @@ def rollback(
         sentences = at(site_of(settings), VersionChanges).go_to(chosen, was, data, project)
     for sentence in sentences:
         echo(sentence)
+
+
+def _list_releases(inventory: str, *, as_json: bool) -> None:
+    with open_host(inventory):
+        from infisical_iac.change import changeover
+
+        show(changeover.read_releases(), changeover.read_given_up(), as_json=as_json)

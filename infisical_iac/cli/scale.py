@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING
 import click
 
 from infisical_iac.cli.deploy import run_or_roll_back
-from infisical_iac.cli.options import Lock, inventory_option, lock_options, yes_option
+from infisical_iac.cli.options import (
+    Lock,
+    inventory_option,
+    lock_options,
+    open_host,
+    require_project_file,
+    yes_option,
+)
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.terminal import echo
 
@@ -48,7 +55,7 @@ def scale_out(inventory: str, yes: bool, lock: Lock, undo: bool) -> None:
 
     Exit status: 0 when the cluster serves; 1 for an error.
     """
-    with _open_cluster(inventory, lock) as (host, settings):
+    with _open_cluster(inventory, lock, undo=undo) as (host, settings):
         from infisical_iac.cluster import scaling
 
         switched = scaling.undo(settings, asked=undo)
@@ -82,7 +89,7 @@ def scale_in(inventory: str, yes: bool, lock: Lock, undo: bool) -> None:
 
     Exit status: 0 when the host serves; 1 for an error.
     """
-    with _open_cluster(inventory, lock) as (host, settings):
+    with _open_cluster(inventory, lock, undo=undo) as (host, settings):
         from infisical_iac.cluster import scaling
 
         if undo:
@@ -109,26 +116,27 @@ def scale_in(inventory: str, yes: bool, lock: Lock, undo: bool) -> None:
 
 
 @contextmanager
-def _open_cluster(inventory: str, lock: Lock) -> "Iterator[tuple[Host, Settings]]":
+def _open_cluster(inventory: str, lock: Lock, *, undo: bool) -> "Iterator[tuple[Host, Settings]]":
     """Connect to all hosts of a cluster and lock them, and yield one host with its settings.
 
     That host has the record of an unfinished migration, or else is the leader. It is pyinfra's
     current host.
     """
     from infisical_iac.core.connection import current, with_others
-    from infisical_iac.core.inventory import connect
-    from infisical_iac.core.settings import load
 
-    # An interrupted scale-in may leave a swarm without a quorum, and must be completed.
-    with connect(inventory, quorum=False, shares=False) as found:
-        from infisical_iac.cluster.scaling import read_unfinished
-
-        settings = load(found.data.dict())  # type: ignore[no-untyped-call]
+    def check(settings: "Settings") -> None:
         if settings.cluster.topology != "swarm":
             raise UserError(
                 "setting 'topology' is 'single': name the inventory of the whole cluster, "
                 "with topology 'swarm'"
             )
+        if not undo:
+            require_project_file(settings)
+
+    # An interrupted scale-in may leave a swarm without a quorum, and must be completed.
+    with open_host(inventory, quorum=False, shares=False, check=check) as (found, settings):
+        from infisical_iac.cluster.scaling import read_unfinished
+
         lock(found)
         keeper = found
         for each in with_others(found):

@@ -151,7 +151,9 @@ def replace(node: str | None, undo: bool, fresh: bool, timeout: int, yes: bool) 
     first = deployment.desired.first
     if first.role:
         if undo:
-            raise click.UsageError("--undo is for a single server, not for a cluster's node.")
+            raise click.UsageError(
+                "--undo is for a single server, not for a cluster's node: leave it out."
+            )
         found = replacement.find_node(deployment, node)
         _replace_node(found, fresh=fresh, timeout=timeout, yes=yes)
     elif node not in (None, first.name):

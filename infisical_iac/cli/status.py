@@ -238,7 +238,11 @@ def _read_duration(context: click.Context, parameter: click.Parameter, text: str
 
 @click.command()
 @click.argument("duration", callback=_read_duration, required=False, default="1h")
-@click.option("--why", metavar="TEXT", help="The reason, which `status` shows.")
+@click.option(
+    "--why",
+    metavar="TEXT",
+    help="Reason for the silence, which `status` shows; required to begin one.",
+)
 @click.option("--end", is_flag=True, help="End the silence now.")
 @inventory_option
 @json_option
@@ -252,16 +256,19 @@ def silence(duration: int, why: str | None, end: bool, inventory: str, as_json: 
     """
     if not (end or (why and why.isprintable())):
         raise click.UsageError("Missing option '--why': write the reason in one line.")
-    with open_host(inventory, quorum=False) as (host, settings):
-        from infisical_iac.core.connection import each_of, with_others
-        from infisical_iac.monitoring.deploy import begin_silence, end_silence
 
+    def check(settings: "Settings") -> None:
         if settings.monitoring.monitoring == "off":
             raise SettingsError(
                 "the host sends no alerts that could be silenced: set monitoring to 'on', and "
                 "apply",
                 code="settings.no_monitoring",
             )
+
+    with open_host(inventory, quorum=False, check=check) as (host, _):
+        from infisical_iac.core.connection import each_of, with_others
+        from infisical_iac.monitoring.deploy import begin_silence, end_silence
+
         until = (
             None if end else datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=duration)
         )

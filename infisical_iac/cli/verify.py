@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 from rich.markup import escape
 
-from infisical_iac.cli.options import inventory_option, json_option
+from infisical_iac.cli.options import LocalPath, inventory_option, json_option
 from infisical_iac.core.bundle import HOST_CHECKS, ROOT
 from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.own_repository import require_inventory
@@ -80,7 +80,7 @@ def _reason(report: pytest.TestReport) -> str:
 @json_option
 @click.option(
     "--junit",
-    type=click.Path(path_type=Path),
+    type=LocalPath(dir_okay=False),
     help="Also write the results to this file, as JUnit XML.",
 )
 @click.pass_context

@@ -56,7 +56,10 @@ def _confirm_removals(removals: Iterable[Removal], names: Collection[str], *, as
         options = " ".join(f"--confirm {each.name}" for each in missing)
         raise Refused(f"nothing was changed, as it would delete {whats}: add {options}")
     for name in sorted(set(names) - {each.name for each in removals}):
-        raise Refused(f"nothing was changed, as nothing named {name} is to be deleted")
+        raise Refused(
+            f"nothing was changed, as nothing named {name} is to be deleted: leave out "
+            f"--confirm {name}"
+        )
     for each in missing:
         question = f"Type the name {each.name} to delete it with its {each.holds}"
         with answered_by(f"--confirm {each.name}"):
@@ -93,8 +96,8 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--prune",
             is_flag=True,
-            help="Remove objects that this project created and the file no longer names; with "
-            "INFISICAL_API_URL, access only.",
+            help="Remove objects that this project created and the project file no longer names; "
+            "with INFISICAL_API_URL, access only.",
         ),
         click.option(
             "--isolation",
@@ -108,7 +111,7 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@workspace.command()
+@workspace.command(short_help="Show what `workspace apply` would change.")
 @_options
 @click.pass_context
 def plan(
@@ -143,7 +146,7 @@ def plan(
     ctx.exit(1 if planned.blocked else FOUND if planned.due else 0)
 
 
-@workspace.command()
+@workspace.command(short_help="Make the changes inside Infisical.")
 @_options
 @yes_option
 @click.option(
@@ -213,7 +216,7 @@ def apply(
         raise RunFailed("; ".join(whats), code="run.blocked")
 
 
-@workspace.command()
+@workspace.command(short_help="Print a new invitation link for a person.")
 @inventory_option
 @project_file_option("--file")
 @click.argument("email")
@@ -235,7 +238,7 @@ def invite(inventory: str, project_file: Path | None, email: str) -> None:
             echo(once, err=True)
 
 
-@workspace.command("second-factor")
+@workspace.command("second-factor", short_help="Turn on an authenticator app for your account.")
 @click.option(
     "--url",
     envvar="INFISICAL_API_URL",
@@ -261,7 +264,9 @@ def second_factor(url: str, email: str) -> None:
         except ApiError as error:
             if error.status != 400:
                 raise
-            raise UserError(f"{email} can't log in with this password at {url}") from None
+            raise UserError(
+                f"{email} can't log in with this password at {url}: check all three, and run again"
+            ) from None
         echo("Add this key to your authenticator app, or open the address on your phone:")
         echo(f"\n    {app.key}\n    {app.address}\n")
         _verify(app)

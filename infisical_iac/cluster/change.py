@@ -210,8 +210,8 @@ class _OnCluster(Changeover):
             raise CheckFailed("the API does not answer")
         sentences = "; ".join(each.describe() for each in parse_given_up(said.splitlines()))
         return (
-            f"with the data of {then.at}, as it could no longer use those that the new version had "
-            f"changed ({reason}); {sentences} ({GIVEN_UP_HELP})"
+            f"with the data of {then.at}, because the new version had changed the data beyond its "
+            f"use ({reason}); {sentences} ({GIVEN_UP_HELP})"
         )
 
     def _roll_out(self, image: str) -> None:
@@ -345,8 +345,8 @@ class ClusterKeyHolders(KeyHolders):
     def refuse(self, key: Key) -> None:
         if key.name == "redis" and (unreachable := self._unreachable_nodes()):
             raise RunFailed(
-                f"{', '.join(unreachable)} can't be reached, and its Redis would accept the old "
-                "key forever: bring it back first; nothing was changed"
+                f"{', '.join(unreachable)} can't be reached, so Redis there would accept the old "
+                "key forever, and nothing was changed: bring it back first"
             )
 
     def own_repositories(self) -> Mapping[str, list[str]]:
@@ -356,8 +356,8 @@ class ClusterKeyHolders(KeyHolders):
         others = [each for each in cluster.nodes if each.number and each != cluster.me]
         if directories and (unreachable := self._unreachable_nodes()):
             raise RunFailed(
-                f"{', '.join(unreachable)} can't be reached, and has repositories of its own that "
-                "the key opens: bring it back first; nothing was changed"
+                f"{', '.join(unreachable)} can't be reached, but has backups of its own with the "
+                "old key, and nothing was changed: bring it back first"
             )
         # A node without repositories gets the password too, before shared targets drop the old one.
         return {each.name: directories for each in others if each.up}
@@ -420,4 +420,4 @@ def _set_in_each_redis(
                 except CommandFailed as error:
                     if all_of_them:
                         raise
-                    logger.warning(f"{error}; Redis does so when it starts again")
+                    logger.warning(f"{error}; that Redis gets its passwords when it starts again")

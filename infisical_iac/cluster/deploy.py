@@ -132,8 +132,8 @@ def _describe_kept_data(what: str, which: str, how: Sequence[str], host: str) ->
         return []
     database = f"infisical_before_{which.partition('-')[0].lower()}"
     return [
-        f"{host} left the {what} {which} unfinished when it was the leader: the data replaced by "
-        f"then are in the cluster's database {database}, until you remove it."
+        f"{host} left the {what} {which} unfinished when it was the leader: the data that it had "
+        f"replaced are in the cluster's database {database}, until you remove it."
     ]
 
 
@@ -203,7 +203,7 @@ class ClusterRemoval(HostRemoval):
     """Remove Infisical from all nodes of a cluster; `leader` is a working manager."""
 
     called: str = "the inventory's"
-    kept: str = "Data and keys are kept, and the Swarm, which records the data of each node."
+    kept: str = "Data and keys are kept. So is the Swarm, which knows the data of each node."
     leader: Host = field(kw_only=True)
 
     @classmethod
@@ -230,7 +230,8 @@ class ClusterRemoval(HostRemoval):
         primaries = [host for host, role in zip(self._hosts, roles, strict=True) if role]
         if len(primaries) != 1:
             raise Refused(
-                f"the cluster has {len(primaries)} primaries, and a dump needs exactly one"
+                f"the cluster has {len(primaries)} primaries, and a dump needs exactly one: see "
+                "`infisical-iac status`, and run again once one PostgreSQL is the primary"
             )
         each_of(primaries, lambda _: _run_step("backup", directory, doing="back up first"))
         return primaries[0].name

@@ -43,7 +43,7 @@ def explain_undecided(nodes: Sequence[Node]) -> str:
     data = [node for node in nodes if node.number]
     observed = {node.name: node.seen for node in data if node.seen}
     if unreachable := [node.name for node in data if not node.up]:
-        return f"{join_names(unreachable)} can't be reached: bring it back, and run again"
+        return f"{join_names(unreachable)} can't be reached: start it, and run again"
     if down := [node.name for node in data if node.is_cut_off]:
         restart = "`systemctl restart docker` there, and run again"
         return f"the swarm considers {join_names(down)} down: {restart}"
@@ -54,7 +54,7 @@ def explain_undecided(nodes: Sequence[Node]) -> str:
         return f"{primaries} are both primaries: run again in a minute"
     unread = [name for name, seen in observed.items() if seen.wal == (0, 0)]
     if unread and not _primaries(nodes):
-        reason = f"it is unknown what the PostgreSQL of {join_names(unread)} has written"
+        reason = f"the PostgreSQL of {join_names(unread)} does not show how much it has written"
         return f"{reason}: run again in a minute"
     return ""
 
@@ -113,7 +113,7 @@ def member_replacement(cluster: Cluster) -> Commands:
     """
     replaced = members_to_replace(cluster.nodes)
     if not replaced:
-        yield UpToDate("no data node replaces another")
+        yield UpToDate("no etcd member has to be replaced")
     for number, name in replaced.items():
         yield Change("~", f"etcd-{number}", f"the lost member → a new one on {name}")
         yield step(_replace_member, cluster, number, name)

@@ -65,8 +65,7 @@ def match_members(
         if member and seen.advertised and address != seen.advertised:
             raise Refused(
                 f"setting 'cluster_address': {name} is in the swarm as {seen.advertised}, not as "
-                f"{address}: let it leave the swarm (`docker swarm leave --force` on it), and run "
-                "again",
+                f"{address}: run `docker swarm leave --force` on it, and run again",
                 code="refused.other_address",
             )
         number, joined = (member.number, member.joined) if member else (0, "")
@@ -112,7 +111,7 @@ def sort_nodes(nodes: Iterable[Node]) -> tuple[Node, ...]:
     return tuple(sorted(nodes, key=lambda node: (node.number or DATA_NODES + 1, node.name)))
 
 
-_RUNBOOK = "docs/operate/cluster/runbooks.md"
+_RUNBOOK = "`infisical-iac docs runbooks`"
 
 
 def _refusals(
@@ -144,8 +143,9 @@ def _refusals(
         )
     if newer := model.find_newer(names, observed, leader):
         yield Refused(
-            f"{leader} has an older state than {join_names(newer)}, which the swarm's managers "
-            "wait for: run again in a minute, or restart Docker there (`systemctl restart docker`)",
+            f"{join_names(newer)} has a newer state than {leader}, but does not reach the swarm's "
+            "other managers yet: run again in a minute, or restart Docker there (`systemctl "
+            "restart docker`)",
             code="refused.stale_leader",
         )
     marks = {observed[name].mark for name in names} - {"", "new"}
@@ -153,13 +153,13 @@ def _refusals(
         lost = ", ".join(name for name in inventory if name not in names)
         yield Refused(
             f"a first deploy to a cluster needs {DATA_NODES} reachable hosts, and {lost} can't be "
-            "reached: make it reachable, and run again",
+            "reached: start it, or correct its address, and run again",
             code="refused.missing_host",
         )
     if marks and not any(seen.control for seen in observed.values()):
         yield Refused(
-            "no reachable host is a manager with a majority behind it: bring the others "
-            "back, start Docker there (`systemctl restart docker`), or follow "
+            "no majority of the swarm's managers answers: start the hosts that are down, restart "
+            "Docker on the others (`systemctl restart docker`), or follow "
             f"{_RUNBOOK}, 'Two of three lost'",
             code="refused.no_quorum",
         )
@@ -183,8 +183,8 @@ def _refusals(
         if len(marks) > 1 and seen.mark not in ("new", leader_state.mark, ""):
             yield Refused(
                 f"{name} is in another cluster than {leader}: take it out of the inventory, or let "
-                "it leave that one first (`docker swarm leave --force`, and remove "
-                "/etc/infisical/swarm)",
+                "it leave the other cluster first (run `docker swarm leave --force` on it, and "
+                "remove /etc/infisical/swarm)",
                 code="refused.other_cluster",
             )
         # A former host of the cluster has an older state of it, never the state of another cluster.
@@ -240,8 +240,8 @@ def cluster(
     for each in nodes:
         if each is not by_name[each.name]:
             raise Refused(
-                f"{each.name} was re-created, and the swarm still waits for the host that had its "
-                "name: run again in a minute, when the swarm considers that one down",
+                f"{each.name} was re-created, and the swarm still waits for the former host of "
+                "that name: run again in a minute, once the swarm considers the former one down",
                 code="refused.not_down_yet",
             )
     return Cluster(

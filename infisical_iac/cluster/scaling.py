@@ -150,8 +150,8 @@ def go_back(found: UnfinishedScaling, timeout: int, *, removing_cluster: bool = 
         elif found.has_served:
             what = kept[0] if kept else GivenUp("infisical")
             sentences.append(
-                f"In the cluster, {what.describe()}; the next scale-out names and discards it, and "
-                "removing the cluster keeps it."
+                f"In the cluster, {what.describe()}. The next scale-out reports and discards these "
+                "data; `infisical-iac scale-out --undo` removes the cluster and keeps them."
             )
     else:
         run(script("cluster-stack", "up"), doing="roll the services out")
@@ -227,7 +227,10 @@ def undo(settings: Settings, *, asked: bool) -> bool:
     event: Literal["scale-out", "scale-in"]
     event = "scale-out" if found.direction == "out" else "scale-in"
     if found.is_switched and not asked:
-        echo(f"The {event} {found.stamp} has switched already: it is completed now.", err=True)
+        echo(
+            f"The {event} {found.stamp} was interrupted after its switch: it is completed now.",
+            err=True,
+        )
         return True
     with audit.record(event, [f"undone: the {event} {found.stamp}"]):
         now, *more = go_back(found, settings.stack.start_timeout, removing_cluster=asked)
@@ -521,13 +524,13 @@ def refuse_unreachable(cluster: Cluster) -> None:
     """Raise Refusal if a host is unreachable: it would keep the cluster's keys and data."""
     if lost := [node.name for node in cluster.nodes if node.is_cut_off]:
         raise Refusal(
-            f"the swarm considers {', '.join(lost)} down, though Docker runs there, and could not "
-            "stop what may write: `infisical-iac apply` brings it back first"
+            f"the swarm considers {', '.join(lost)} down although Docker runs there, so the "
+            "containers there could go on writing: `infisical-iac apply` brings it back first"
         )
     if unreachable := [node.name for node in cluster.nodes if not node.up]:
         raise Refusal(
             f"{', '.join(unreachable)} can't be reached, and would keep the cluster's keys and "
-            "data: bring it back first, or replace it by a new host with `infisical-iac apply`"
+            "data: bring it back first, or replace the host by a new one with `infisical-iac apply`"
         )
 
 

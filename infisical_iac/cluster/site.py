@@ -229,8 +229,8 @@ def _bring_back(cluster: Cluster) -> None:
             ] or _lost_hosts
             if missing:
                 raise Refused(
-                    f"Docker on {host.name} can't be restarted while {missing[0]} is missing: "
-                    f"{error}",
+                    f"Docker on {host.name} can't be restarted while {missing[0]} is missing "
+                    f"({error}): bring {missing[0]} back, and run again",
                     code="refused.node_missing",
                 ) from None
         units.systemctl("restart", "docker.service")
@@ -261,7 +261,8 @@ def act_in_turn(verb: str, unit: str) -> None:
             return
         if _lost_hosts:
             raise Refused(
-                f"Docker on {host.name} waits for a restart until {_lost_hosts[0]} is back",
+                f"Docker on {host.name} can't be restarted before {_lost_hosts[0]} is back: bring "
+                "that host back, and run again",
                 code="refused.node_missing",
             )
         try:
@@ -270,7 +271,7 @@ def act_in_turn(verb: str, unit: str) -> None:
             )
         except CommandFailed as error:
             raise Refused(
-                f"Docker on {host.name} waits for a restart: {error}",
+                f"Docker on {host.name} can't be restarted now: {error}",
                 code="refused.engine_needed",
             ) from None
         units.systemctl(verb, unit)
@@ -280,9 +281,9 @@ def act_in_turn(verb: str, unit: str) -> None:
         except CommandFailed as error:
             _lost_hosts.append(host.name)
             raise Refused(
-                f"{host.name} is not healthy {_TOGETHER_SECONDS} s after a restart of its "
-                "Docker, and no other host's is restarted: see `docker node ls` and `docker "
-                f"service ls` on it ({error})",
+                f"{host.name} is not healthy {_TOGETHER_SECONDS} s after its Docker was restarted "
+                f"({error}), so Docker is restarted on no other host: see `docker node ls` and "
+                f"`docker service ls` on {host.name}",
                 code="refused.not_converged",
             ) from None
 

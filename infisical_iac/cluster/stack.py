@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-import yaml
 from pyinfra.context import host
 
 from infisical_iac.change import releases
@@ -28,6 +27,7 @@ from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names
 from infisical_iac.stack import compose, session
+from infisical_iac.stack.model import parse_compose
 from infisical_iac.stack.pull import ImageSources
 from infisical_iac.stack.settings import StackSettings
 from infisical_iac.stack.state import STACK_FILE, Stack, Upgrades
@@ -132,7 +132,7 @@ def decide(site: ClusterSite, found: ClusterStackState) -> Commands:
     if there is None and not found.services:
         yield Change("+", file.path)
         yield from (
-            Change("+", f"service {name}") for name in yaml.safe_load(desired.text)["services"]
+            Change("+", f"service {name}") for name in parse_compose(desired.text)["services"]
         )
     elif not (found.engine and found.manager):
         yield Unknown(NO_SWARM if found.engine else session.NO_ENGINE)

@@ -23,6 +23,7 @@ from infisical_iac.instance import authorities
 from infisical_iac.instance.network import PROXY_PASSWORD
 from infisical_iac.stack import paths
 from infisical_iac.stack.compose import redis_maxmemory_mb, shared_values
+from infisical_iac.stack.model import parse_compose
 
 # SECRETS: the purpose → the keys in /etc/infisical/keys that the secret holds, each as a line
 # `NAME=value` with the key's name in capitals, or a file of certificates.sh in /etc/infisical.
@@ -144,7 +145,7 @@ def list_network_changes(found: Mapping[str, Network], text: str) -> Iterator[Ch
 
 def network_users(text: str, names: frozenset[str]) -> frozenset[str]:
     """Return the services of stack.yaml with `text` in one of the networks `names`."""
-    whole = yaml.safe_load(text)
+    whole = parse_compose(text)
     keys = {key for key, each in whole["networks"].items() if each.get("name") in names}
     return frozenset(
         name for name, service in whole["services"].items() if keys & {*service["networks"]}
@@ -161,7 +162,7 @@ def find_stuck(
         attached: by service, the networks that Swarm has attached it to, where known; the roll-out
             attaches a service to missing ones.
     """
-    whole, known = yaml.safe_load(text), attached or {}
+    whole, known = parse_compose(text), attached or {}
     return {task: reason for task in tasks if (reason := _reason(task, whole, known))}
 
 
@@ -196,12 +197,12 @@ def _reason(task: Task, whole: dict[str, Any], known: Mapping[str, frozenset[str
 
 def with_networks(old: str, desired: str) -> str:
     """Return the services of the stack.yaml `old` with the networks of the stack.yaml `desired`."""
-    return yaml.safe_dump({**yaml.safe_load(old), "networks": yaml.safe_load(desired)["networks"]})
+    return yaml.safe_dump({**parse_compose(old), "networks": parse_compose(desired)["networks"]})
 
 
 def _networks(text: str) -> dict[str, dict[str, Any]]:
     """Return the networks that the stack creates, by name."""
-    networks = yaml.safe_load(text)["networks"].values()
+    networks = parse_compose(text)["networks"].values()
     return {each["name"]: each for each in networks if not each.get("external")}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -19,6 +20,7 @@ import yaml
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.stack_state import ClusterStackState, PatroniState, Recorded
 from infisical_iac.core.change import Change
+from infisical_iac.stack.model import parse_compose
 
 # Patroni's dynamic configuration, which is in etcd.
 Configuration = Mapping[str, Any]
@@ -40,18 +42,24 @@ class DesiredStack:
 
     def hash_services(self) -> dict[str, str]:
         """Return the hash of each service's part of stack.yaml."""
-        whole: dict[str, Any] = yaml.safe_load(self.text)
-        return {
-            name: sha256(
-                yaml.safe_dump([service, _select_referenced(whole, service)]).encode()
-            ).hexdigest()
-            for name, service in whole["services"].items()
-        }
+        return {**_hash_services(self.text)}
 
     def patroni(self) -> Configuration:
         """Return the dynamic configuration of Patroni."""
         found = (text for name, text in self.configs.items() if name.startswith("patroni_yml_"))
         return parse_configuration(next(found, ""))
+
+
+@lru_cache(maxsize=8)
+def _hash_services(text: str) -> dict[str, str]:
+    # A run asks for the hashes of a text several times, and they take a tenth of a second.
+    whole = parse_compose(text)
+    return {
+        name: sha256(
+            yaml.safe_dump([service, _select_referenced(whole, service)]).encode()
+        ).hexdigest()
+        for name, service in whole["services"].items()
+    }
 
 
 def _select_referenced(whole: dict[str, Any], service: dict[str, Any]) -> list[object]:
@@ -200,7 +208,7 @@ def plan_stages(
     parts = [missing, *({n for n in changing if _number(n) == one} for one in pinned)]
     if len(pinned) < 2 and not (pinned and missing):
         parts = []
-    services = yaml.safe_load(desired.text)["services"]
+    services = parse_compose(desired.text)["services"]
     parts.append({name for name in changing if _would_wait(services[name], found.nodes)})
     return [frozenset(part) for part in parts if part]
 
@@ -218,7 +226,7 @@ def _number(service: str) -> str:
 
 def databases(text: str) -> frozenset[str]:
     """Return the services of stack.yaml with `text` that keep data."""
-    return frozenset(yaml.safe_load(text)["services"]) - {"infisical", "haproxy", "caddy"}
+    return frozenset(parse_compose(text)["services"]) - {"infisical", "haproxy", "caddy"}
 
 
 def select_services(text: str, names: AbstractSet[str], nodes: Sequence[bool] = ()) -> str:
@@ -227,7 +235,7 @@ def select_services(text: str, names: AbstractSet[str], nodes: Sequence[bool] = 
     If a node is unreachable, a service with one task per node gets as many tasks as there are
     active `nodes`, and each old task is stopped before the new one starts.
     """
-    whole = yaml.safe_load(text)
+    whole = parse_compose(text)
     services = {name: whole["services"][name] for name in sorted(names)}
     for service in services.values():
         if _would_wait(service, nodes):

@@ -48,9 +48,9 @@ def refuse_unencrypted(cluster: Cluster, settings: ClusterSettings) -> None:
     lacking = [node.name for node in cluster.nodes if "esp" in node.lacks]
     raise Refused(
         f"the kernel of {join_names(lacking)} can't encrypt the networks between the hosts "
-        "(it lacks ESP with AES-GCM, or both xt_bpf and xt_u32), so that secrets would pass "
-        "between them unencrypted: use a kernel that can (docs/operate/cluster/swarm.md), or "
-        "accept it with overlay_encryption = 'optional'",
+        "(it lacks ESP with AES-GCM, or both xt_bpf and xt_u32), so secrets would pass between "
+        "them unencrypted: use a kernel that can (`infisical-iac docs swarm`), or accept that with "
+        "overlay_encryption = 'optional'",
         code="refused.unencrypted",
         part="Swarm",
     )
@@ -67,8 +67,8 @@ def refuse_overlapping(cluster: Cluster) -> None:
         for name, network in NETWORKS.items():
             if ip_address(node.address) in ip_network(network):
                 raise Refused(
-                    f"{node.name} has the address {node.address}, which is in {network}, where the "
-                    f"stack's network '{name}' is: set cluster_address to another address"
+                    f"{node.name} has the address {node.address}, which is in the range {network} "
+                    f"of the stack's network '{name}': set cluster_address to another address"
                 )
 
 
@@ -78,7 +78,7 @@ def refuse_undecided(cluster: Cluster) -> None:
         return
     raise Refused(
         f"etcd has lost its quorum, and {etcd.explain_undecided(cluster.nodes)}, or follow "
-        "docs/operate/cluster/runbooks.md, 'A lost etcd quorum'",
+        "`infisical-iac docs runbooks`, 'A lost etcd quorum'",
         code="refused.etcd_quorum",
     )
 
@@ -88,14 +88,14 @@ def notes(settings: Settings, cluster: Cluster) -> Iterator[str]:
     if not cluster.esp:
         yield (
             "setting 'overlay_encryption' is 'optional', and not every kernel can encrypt the "
-            "networks between the hosts: HAProxy reaches Infisical on other hosts unencrypted "
-            "(docs/operate/cluster/swarm.md)"
+            "networks between the hosts, so HAProxy reaches Infisical on other hosts unencrypted: "
+            "see `infisical-iac docs swarm`"
         )
     if settings.host.firewall == "off":
         yield (
             "setting 'firewall' is 'off', and Swarm publishes a port on all addresses of a host: "
-            f"have another firewall drop {settings.stack.http_port}/tcp, which is Infisical "
-            "without TLS, and the ports that only nodes may reach (docs/operate/cluster/swarm.md)"
+            f"let another firewall close {settings.stack.http_port}/tcp, which is Infisical "
+            "without TLS, and the ports that only nodes may reach (`infisical-iac docs swarm`)"
         )
 
 
@@ -111,7 +111,7 @@ def describe_unpinned_images(settings: Settings) -> Iterator[str]:
         yield (
             f"no digest pins {join_names(images)}, so Swarm pulls the tag again whenever a task "
             "starts, and hosts may run different images: `infisical-iac outdated --pin` prints "
-            "settings with digests (docs/operate/cluster/stack.md)"
+            "settings with digests"
         )
 
 
@@ -130,8 +130,8 @@ def refuse_scale_out(cluster: Cluster) -> None:
     """Raise Refused if no host has data of its own to be moved into the cluster."""
     if cluster.has_databases:
         raise Refused(
-            "Infisical serves from the cluster already: `infisical-iac apply` completes what is "
-            "left; nothing was changed",
+            "Infisical serves from the cluster already, and nothing was changed: `infisical-iac "
+            "apply` completes the rest",
             code="refused.scaled_out",
         )
     if not (cluster.leader.seen and cluster.leader.seen.single):
@@ -146,7 +146,7 @@ def refuse_scale_in(cluster: Cluster) -> None:
     """Raise Refused if there is no cluster whose data could be moved."""
     if not cluster.has_databases:
         raise Refused(
-            "there is no cluster to move back from: Infisical is not deployed to the hosts as a "
-            "cluster, and nothing was changed",
+            "Infisical is not deployed to these hosts as a cluster, and nothing was changed: name "
+            "the inventory of the cluster with -i",
             code="refused.no_cluster",
         )

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from infisical_iac.core.wording import join_names
+
 
 class Renamed(NamedTuple):
     """A key that a release renamed.
@@ -25,7 +27,7 @@ class Renamed(NamedTuple):
     release: str
 
     def __str__(self) -> str:
-        return f"was renamed to {self.new!r} {_since(self.release)}"
+        return f"was renamed to {self.new!r} in {self.release}"
 
 
 class Removed(NamedTuple):
@@ -42,7 +44,7 @@ class Removed(NamedTuple):
     release: str
 
     def __str__(self) -> str:
-        return f"was removed {_since(self.release)}; {self.instead}"
+        return f"was removed in {self.release}; {self.instead}"
 
 
 @dataclass(frozen=True)
@@ -86,14 +88,16 @@ def refusal(version: object, schema: Schema) -> str | None:
         return None
     if version > known:
         return (
-            f"{version} was written for a newer infisical-iac: upgrade it, this one reads {known}"
+            f"{version} was written for a newer infisical-iac, and this one reads {known}: upgrade "
+            "infisical-iac"
         )
     since = schema.releases[version:]
     changes = [f"{each.old!r} {each}" for each in schema.moved if each.release in since]
     older = f"{version} is older than {known}, which this infisical-iac reads"
     if not changes:
-        where = ", ".join(map(_quote, since))
-        return f"{older}: see CHANGELOG.md, {where}; make these changes and write {known}"
+        changelog = f"`infisical-iac outdated --since {schema.releases[version - 1]}`"
+        due = f"make the changes that {changelog} prints for {join_names(since)}"
+        return f"{older}: {due}, and write {known}"
     command = "`infisical-iac init --upgrade` makes these changes, or make them"
     return "\n  ".join([f"{older}: {command} and write {known}", *changes])
 
@@ -103,11 +107,3 @@ def _matches(pattern: str, parts: list[str]) -> bool:
     return len(expected) == len(parts) and all(
         one in ("*", other) for one, other in zip(expected, parts, strict=True)
     )
-
-
-def _since(release: str) -> str:
-    return f"in {release} (CHANGELOG.md, {_quote(release)})"
-
-
-def _quote(release: str) -> str:
-    return f'"{release}"'

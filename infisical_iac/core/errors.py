@@ -23,9 +23,9 @@ LAYOUT = "\n\t"
 # The beginnings of the remedy in a sentence: "what: do this", "what; if so, do this", "what, so do
 # this", "what: `command` does it". Before a path the word is a system call, as in "open /run/x: …".
 _VERBS = (
-    "add|apply|ask|attach|back up|bring|change|check|choose|compare|copy|correct|cure|delete|"
+    "add|allow|apply|ask|attach|back up|bring|change|check|choose|compare|copy|correct|cure|delete|"
     "deploy|detach|end|free|get|give|go|have|install|keep|leave|let|log in|look|make|name|open it|"
-    "pin|plan|push|put|read|remove|rename|renew|restore|run|save|say|scan|see|set|start|stop|take|"
+    "pin|plan|push|put|read|remove|rename|renew|repair|restore|run|save|say|scan|see|set|start|stop|take|"
     "try|turn|update|upgrade|use|wait|write"
 )
 _REMEDY = re.compile(

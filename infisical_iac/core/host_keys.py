@@ -162,8 +162,8 @@ def check_key(key: ServerKey, lines: Sequence[KnownHost]) -> bool:
     for each in own:
         if each.marker == "@revoked" and each.base64 == key.base64:
             raise Refused(
-                f"{key.name} answers with a host key that {each.file}, line {each.number}, "
-                f"revokes ({key}): give the server another one",
+                f"{key.name} answers with a host key ({key}) that line {each.number} of "
+                f"{each.file} revokes: give the server another key",
                 code="refused.host_key",
             )
     ordinary = [each for each in own if not each.marker]

@@ -3,6 +3,7 @@
 import re
 import shlex
 import traceback
+from collections.abc import Callable
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -52,16 +53,7 @@ def template(name: str, **values: object) -> str:
     template of the user's repository replaces the tool's template of the same name. Raises
     FileError if the user's template can't be rendered.
     """
-    is_page = name.endswith(".html")
-    environment = Environment(
-        loader=FunctionLoader(_load),
-        undefined=StrictUndefined,
-        autoescape=is_page,
-        finalize=_mask if is_page else None,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    environment = _environment(is_page=name.endswith(".html"))
     try:
         return environment.get_template(f"{name}.j2").render(values)
     except Exception as error:  # a user's template is a program, which can raise anything
@@ -76,18 +68,46 @@ def template(name: str, **values: object) -> str:
         raise
 
 
+@cache
+def _environment(*, is_page: bool) -> Environment:
+    """Return the environment, which keeps compiled templates: compiling takes most of the time."""
+    return Environment(
+        loader=FunctionLoader(_load),
+        undefined=StrictUndefined,
+        autoescape=is_page,
+        finalize=_mask if is_page else None,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
 def _mask(value: object) -> object:
     """Return a text as a page may show it; other values, such as escaped text, stay as they are."""
     return printable(mask_logins(value), keep=LAYOUT) if type(value) is str else value
 
 
-def _load(name: str) -> tuple[str, str, None] | None:
-    """Return the text and the file of a template for Jinja; None if the tool has none."""
-    shipped = next((each / name for each in _FOLDERS if (each / name).is_file()), None)
+def _load(name: str) -> tuple[str, str, Callable[[], bool]] | None:
+    """Return the text and the file of a template for Jinja; None if the tool has none.
+
+    Jinja compiles it again once the function that comes with it returns False.
+    """
+    shipped = _find_shipped(name)
     if shipped is None:
         return None
     file = overrides.find_file(shipped)
-    return file.read_text("utf-8"), str(file), None
+    text = file.read_text("utf-8")
+    return text, str(file), lambda: _is_current(shipped, file, text)
+
+
+def _is_current(shipped: Path, file: Path, text: str) -> bool:
+    """Return whether the same file with the same text is still to be rendered."""
+    return overrides.find_file(shipped) == file and file.read_text("utf-8") == text
+
+
+@cache
+def _find_shipped(name: str) -> Path | None:
+    return next((each / name for each in _FOLDERS if (each / name).is_file()), None)
 
 
 def _find_own_line(error: Exception) -> tuple[str, int | None] | None:

@@ -59,7 +59,7 @@ def try_change(what: str, change: Callable[[], object], *, back: str) -> None:
             ) from None
         run(script("trial", "back", what), doing=f"roll back the {what}")
         raise RunFailed(
-            f"{error}; the {what} is as it was before", code="run.rolled_back"
+            f"{error}; the change of the {what} was undone", code="run.rolled_back"
         ) from None
     run(script("trial", "keep", what), doing=f"keep the change of the {what}")
 

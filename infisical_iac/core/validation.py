@@ -1,6 +1,7 @@
 """Validators that several sections of the settings use, and the sentences for refused values."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -93,7 +94,7 @@ def explain(problem: Mapping[str, Any], annotation: Any) -> str:
             return f"{shown} is not accepted; write {problem['ctx']['expected']}"
         case "dict" | "model" | "mapping" if model:
             return f"{shown} is not a dictionary; write {_as_entry(usable, model)}"
-    return f"{shown} is not accepted; `infisical-iac docs settings` lists what is"
+    return f"{shown} can't be used; `infisical-iac docs settings` lists the values that can"
 
 
 def _model_at(annotation: Any, place: Sequence[str | int]) -> type[SettingsModel] | None:
@@ -204,6 +205,17 @@ def _check_size(value: object) -> object:
     raise ValueError(f"{value!r} is not a size; write {written}")
 
 
+def _check_names(value: Any) -> Any:
+    for name, number in Counter(each.name for each in value).items():
+        if number > 1:
+            raise ValueError(f"has {number} targets named {name!r}; give each its own name")
+    return value
+
+
+# A rule for tuples of targets: each has a name of its own.
+DISTINCT_NAMES = Rule(_check_names)
+
+
 def _positive(value: float) -> float:
     if not 0 < value < inf:
         raise ValueError(f"{value:g} must be a number above 0")
@@ -229,7 +241,7 @@ CalendarEmptyOrAuto = Annotated[
     matching(f"(auto|{_CALENDAR})?", _NO_CALENDAR, accepts=f"{_CALENDARS}, `auto`, or nothing"),
 ]
 Positive = Annotated[float, Rule(_positive, "a number above 0")]
-Seconds = Annotated[int, at_least(10, "s are too few; give it at least 10")]
+Seconds = Annotated[int, at_least(10, "seconds are too few; write 10 or more")]
 Memory = Annotated[str, Size(_check_size)]
 
 

@@ -123,7 +123,7 @@ class Text:
         """
         self._work += len(value) + _WORK_OF_A_REFERENCE
         if self._work > _MOST_WORK:
-            message = "The references in this file take too much work to replace."
+            message = "The references in this file are too many, or too long, to be replaced."
             raise FileRefused(Finding(line, "too-much", "", message, "Write the values in full."))
 
     def _spend(self, work: int, position: int) -> None:
@@ -193,8 +193,10 @@ def note_undefined(text: Text, line: int, key: str, count: int) -> None:
     """
     if count:
         names = "a name that is" if count == 1 else f"{count} names that are"
-        message = f"The value refers to {names} not defined: nothing takes its place."
-        remedy = "Define it, or quote the dollar for this parser."
+        message = (
+            f"The value refers to {names} not defined: such a reference is replaced by nothing."
+        )
+        remedy = "Define the name, or quote the dollar for this parser."
         text.add(line, "undefined-reference", message, remedy, key)
 
 

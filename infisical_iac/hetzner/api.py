@@ -47,7 +47,8 @@ _REMEDIES = {
     "resource_limit_exceeded": "the project's limit is reached: ask for more in the console",
     "uniqueness_error": "another resource of this name exists: run again, and it is found",
     "protected": "it is protected: lift the protection in the console, if that is intended",
-    "placement_error": "there is no room in the placement group: run again later, or leave it out",
+    "placement_error": "there is no room in the placement group: run again later, or leave "
+    "server_placement_group empty",
     "resource_unavailable": "it is sold out there: choose another server_type or server_location",
     "locked": "another action is running on it: run again when it has ended",
     "conflict": "it was changed at the same time: run again",

@@ -184,7 +184,7 @@ def _read_data(file: Path) -> Mapping[str, Any]:
     try:
         found = runpy.run_path(str(file))
     except Exception as error:  # a program may raise any error
-        raise FileError(f"{file} can't be read: {error}") from None
+        raise FileError(f"{file} can't be read ({error}): correct it") from None
     public = found.get("__all__", [name for name in found if not name.startswith("_")])
     return {name: found[name] for name in public}
 

@@ -120,8 +120,8 @@ class LoadBalancer(SharedResource):
             if there.location and there.location.name != location:
                 place = there.location.name
                 raise UserError(
-                    f"the {self._title} is in {place}, and can't leave it: set server_location to "
-                    f"{place}, or delete it in the console",
+                    f"the {self._title} is in {place} and can't be moved: set server_location to "
+                    f"{place}, or delete the {self._title} in the console",
                     code="error.location",
                 )
             if there.load_balancer_type and there.load_balancer_type.name != desired.type:
@@ -209,8 +209,8 @@ class LoadBalancer(SharedResource):
         there = private_address(self.found, network.found)
         if there and there != desired.private:
             raise UserError(
-                f"the {self._title} has the address {there} in the private network, while the "
-                f"nodes let in {desired.private}: detach it from the network in the console, and "
+                f"the {self._title} has the address {there} in the private network, but the nodes "
+                f"accept only {desired.private}: detach it from the network in the console, and "
                 "run again"
             )
 

@@ -150,8 +150,8 @@ def _data(
     standings = ((each, api.assess(each.labels, name.text)) for each in all_servers)
     for each in [each for each, standing in standings if standing is api.Standing.UNADOPTED][:1]:
         data[HOST_REFUSES] = (
-            f"the server {each.name} at Hetzner Cloud carries the label {api.SELECTOR} and none of "
-            f"its deployment, as an earlier version made it: `{api.ADOPT}` adopts it"
+            f"the server {each.name} at Hetzner Cloud carries the label {api.SELECTOR} but no "
+            f"label of its deployment, because an earlier version made it: `{api.ADOPT}` adopts it"
         )
     return data
 

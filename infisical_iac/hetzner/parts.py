@@ -294,8 +294,8 @@ class CloudVolume(ServerResource):
             there, place = int(volume.size or 0), volume.location
             if place and place.name != self.desired.location:
                 raise UserError(
-                    f"the volume {name} is in {place.name}, and can't leave it: set "
-                    f"server_location to {place.name}",
+                    f"the volume {name} is in {place.name} and can't be moved: set server_location "
+                    f"to {place.name}",
                     code="error.location",
                 )
             if there < size:

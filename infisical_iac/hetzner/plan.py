@@ -215,8 +215,8 @@ def _note_replacements(node: CloudNode) -> list[str]:
         "server_location": (there.location and there.location.name, desired.location),
     }
     return [
-        f"setting {name!r}: the server {desired.name} has {actual}, not {should}: "
-        f"`infisical-iac server replace{which}` moves to one that has"
+        f"setting {name!r}: the server {desired.name} has {actual}, not {should}: `infisical-iac "
+        f"server replace{which}` moves Infisical to a server that has it"
         for name, (actual, should) in settings.items()
         if actual and actual != should
     ]
@@ -254,8 +254,8 @@ def describe_adoptable(found: Mapping[tuple[str, Any], PlannedChange]) -> str:
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
     carry, them = ("carry", "them") if more else ("carries", "it")
     return (
-        f"the {first}{more} {carry} only the label {api.SELECTOR}, as an earlier version "
-        f"made {them}: `{api.ADOPT}` shows what it would adopt for this deployment, and asks"
+        f"the {first}{more} {carry} only the label {api.SELECTOR}, because an earlier version made "
+        f"{them}: `{api.ADOPT}` shows what it would adopt for this deployment, and asks"
     )
 
 

@@ -45,8 +45,8 @@ def production_host(file: Path) -> tuple[str, dict[str, Any]]:
         data = found | data
     if not data.get("ssh_hostname"):
         sys.exit(
-            "INFISICAL_HOST is not set: set it to the server's name or address, or HCLOUD_TOKEN "
-            "for one that `infisical-iac server create` made, or run `infisical-iac init`"
+            "INFISICAL_HOST is not set: set it to the server's name or address, set HCLOUD_TOKEN "
+            "to find a server that `infisical-iac server create` made, or run `infisical-iac init`"
         )
     _create_known_hosts()
     return (name or data["ssh_hostname"], _complete_connection(data, file))
@@ -80,7 +80,7 @@ def production_hosts(file: Path) -> list[tuple[str, dict[str, Any]]]:
     if not hosts:
         sys.exit(
             "INFISICAL_HOSTS is not set: set it to the hosts' addresses, with commas in between, "
-            f"name them by hosts in {file.name}, or set HCLOUD_TOKEN for servers that "
+            f"name them by hosts in {file.name}, or set HCLOUD_TOKEN to find servers that "
             "`infisical-iac server create` made"
         )
     _create_known_hosts()
@@ -114,9 +114,9 @@ def _complete_connection(data: dict[str, Any], file: Path) -> dict[str, Any]:
     if key := data.get("ssh_key"):
         where = f"INFISICAL_SSH_KEY, or ssh_key in {file.name}"
         if not Path(key).expanduser().is_file():
-            sys.exit(f"{where}: there is no file {key}")
+            sys.exit(f"{where}: there is no file {key}; write the path of your private SSH key")
         if Path(key).suffix == ".pub":
-            sys.exit(f"{where}: {key} is the public key; write the private one's file")
+            sys.exit(f"{where}: {key} is the public key; write the path of the private one")
     user = data.setdefault("ssh_user", "root")
     data = _connector_defaults(file) | data
     verified = _known_host_options(
@@ -169,7 +169,7 @@ def _find_hosts(file: Path, *, is_cluster: bool) -> list[tuple[str, dict[str, An
     except UserError as error:
         sys.exit(str(error))
     if sentence := hosts[0][1].get(HOST_REFUSES):
-        print(f"Note: {sentence}; until then nothing is changed on it.", file=sys.stderr)
+        print(f"Note: {sentence}; until then the server stays unchanged.", file=sys.stderr)
     return hosts
 
 
@@ -187,7 +187,7 @@ def _group_data(file: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except Exception as error:  # a program may raise any error
-        sys.exit(f"{file} can't be read: {error}")
+        sys.exit(f"{file} can't be read ({error}): correct it")
 
 
 def _create_known_hosts() -> None:

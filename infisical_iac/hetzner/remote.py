@@ -103,7 +103,9 @@ class Login:
             KNOWN_HOSTS.parent.mkdir(exist_ok=True)
             atomic.write(KNOWN_HOSTS, "".join(f"{line}\n" for line in [*others, *own]))
         except OSError as error:
-            raise UserError(f"{KNOWN_HOSTS} can't be written: {error.strerror}") from None
+            raise UserError(
+                f"{KNOWN_HOSTS} can't be written ({error.strerror}): check who owns it"
+            ) from None
 
     def forget(self) -> None:
         """Remove the host keys of the server from known_hosts."""

@@ -173,7 +173,7 @@ class HetznerSettings(SettingsModel):
         int,
         fitting(
             lambda value: 3 <= value <= 10,
-            "can't be a cluster; choose 3 to 10: a group has ten at most",
+            "can't form a cluster; choose 3 to 10, as a placement group holds ten at most",
             accepts="3 to 10",
         ),
     ]

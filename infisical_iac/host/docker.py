@@ -141,8 +141,8 @@ def refuse(settings: Settings, machine: MachineState) -> None:
     if settings.host.data_volume:
         code = "refused.data_volume"
         reason = (
-            f"setting 'data_volume': {why}, with its volumes where they are: leave the setting "
-            "empty, or use a host of Infisical's own"
+            f"setting 'data_volume': {why}, and its volumes stay where they are: leave the setting "
+            "empty, or use a host for Infisical only"
         )
     elif not machine.engine:
         code = "refused.engine_down"
@@ -153,14 +153,14 @@ def refuse(settings: Settings, machine: MachineState) -> None:
     elif major.isdigit() and int(major) < _OLDEST:
         code = "refused.engine_old"
         reason = (
-            f"{why}, but it is version {machine.engine}: have the manager of that engine upgrade "
-            f"it to {_OLDEST} or newer"
+            f"{why}, but it is version {machine.engine}: ask whoever manages that engine to "
+            f"upgrade it to {_OLDEST} or newer"
         )
     elif not machine.compose:
         code = "refused.no_compose"
         reason = (
-            f"{why}, but `docker compose` is missing: install the plugin from where the engine "
-            "came from, docker-compose-plugin from Docker's own repository"
+            f"{why}, but `docker compose` is missing: install the Compose plugin from the source "
+            "of the engine; in Docker's own repository it is docker-compose-plugin"
         )
     else:
         return

@@ -257,7 +257,7 @@ def decide(
         reason = there.desired.partition("\n")[0] or "it gives no reason"
         raise Refused(f"the host's nft can't load the firewall: {reason}", code="refused.nft")
     yield from or_up_to_date(
-        _load_and_install(openings, egress, there), "the firewall is loaded, and will be at boot"
+        _load_and_install(openings, egress, there), "the firewall is loaded, also at boot"
     )
 
 
@@ -302,7 +302,7 @@ def decide_removal(there: FirewallState) -> Commands:
         yield UpToDate("there is no firewall of this project")
 
 
-_STILL = "Infisical still calls the addresses of before, so the firewall stays as it is"
+_STILL = "Infisical still calls addresses by its earlier settings, so the firewall stays unchanged"
 
 
 def _is_needed_still(egress: Egress | None) -> bool:
@@ -384,7 +384,7 @@ def _bring_up(known: Known, egress: Egress | None, *, after_stack: bool = False)
     settings = known.settings
     if settings.host.firewall == "off":
         if after_stack or not known.is_restrained:
-            removal(after_stack=after_stack, name="Leave the host's firewall to others")
+            removal(after_stack=after_stack, name="Keep this project's firewall off")
         return
     rules(
         openings=_openings(known),
@@ -392,7 +392,7 @@ def _bring_up(known: Known, egress: Egress | None, *, after_stack: bool = False)
         egress=egress,
         in_cluster=known.site.in_swarm,
         after_stack=after_stack,
-        name="Let containers go where Infisical lets them"
+        name="Limit Infisical's outgoing connections"
         if after_stack
-        else "Drop what the settings don't let in",
+        else "Drop connections that the settings don't allow",
     )

@@ -164,13 +164,13 @@ def _change(file: File, options: Mapping[str, str], before: PathState | None) ->
 
 def _make(file: File, options: Mapping[str, str]) -> None:
     write(file.path, file.content, mode=file.mode)
-    run("sshd -t", doing="have sshd accept its configuration")
+    run("sshd -t", doing="check sshd's configuration")
     printed = run(
         f"sshd -T | sed 's/^/option /'; {sshd_config.READ_LINES}",
-        doing="read what sshd makes of its configuration",
+        doing="read sshd's effective options",
     )
     sshd_config.refuse_overruled(options, sshd_config.parse(printed.splitlines()))
-    run(sshd_config.RESTART, doing="have sshd read its configuration")
+    run(sshd_config.RESTART, doing="restart sshd with its configuration")
 
 
 # Only root may read what cron runs and who may become root.
@@ -309,7 +309,7 @@ def decide_window(
         )
     yield from or_up_to_date(
         _install_window(programs, there) if programs else _remove_window(there, without),
-        without or "the maintenance window is kept as the settings say",
+        without or "the maintenance window is scheduled as the settings say",
     )
 
 
@@ -431,5 +431,5 @@ def hardening(known: Known) -> None:
         programs=_parts(known),
         without=without_window(settings, known.machine),
         arguments=arguments,
-        name="Keep the window for Docker's upgrades and reboots",
+        name="Schedule the maintenance window for Docker's upgrades and reboots",
     )

@@ -133,9 +133,9 @@ def refuse_unenforced(settings: Settings) -> None:
         )
     if settings.host.firewall == "off" and set(networks) - set(EVERYBODY):
         raise SettingsError(
-            "setting 'internal_networks' needs firewall = \"on\", which keeps containers to these "
-            "networks, while Infisical would call all private addresses: turn the firewall on, or "
-            f"write {EVERYBODY} to allow all of them, with the cloud's metadata address",
+            "setting 'internal_networks' has no effect without the firewall, so Infisical could "
+            f'call every private address: set firewall = "on", or write {EVERYBODY} to allow every '
+            "address, even the cloud's metadata address",
             code="settings.unenforced",
         )
 
@@ -170,9 +170,9 @@ def refuse_unreached(settings: Settings, addresses: Mapping[str, Iterable[str]])
             of = ip_address(address.partition("%")[0])
             if any(of in each for each in private) and not any(of in each for each in allowed):
                 raise SettingsError(
-                    f"setting 'internal_networks' does not have {address}, the address of {name} "
-                    f"in {setting!r}: add a network that it is in, or the firewall would keep "
-                    "Infisical from it",
+                    f"setting 'internal_networks' does not include {address}, the address of "
+                    f"{name} in {setting!r}: add a network that contains it, or else the firewall "
+                    "blocks it",
                     code="settings.unreached",
                 )
 
@@ -189,8 +189,8 @@ def refuse_openings(
     """
     if is_in_swarm:
         raise Refused(
-            "Docker on the host is in a Swarm, such as Dokploy's, whose ports this firewall would "
-            'close: set firewall = "off", and use a firewall in front of the host',
+            "Docker on the host is in a Swarm, such as Dokploy's, and this firewall would close "
+            'the Swarm\'s ports: set firewall = "off", and use a firewall in front of the host',
             code="refused.swarm",
         )
     ssh = [each for each in openings if each.limited]
@@ -198,16 +198,16 @@ def refuse_openings(
     is_own = client and ip_address(client.partition("%")[0]).is_loopback
     if client and not is_own and not any(each.admits(client) for each in ssh):
         raise SettingsError(
-            f"setting 'ssh_networks' does not have {client}, which this connection comes from: "
-            "add a network that it is in, or nobody could connect from here any more",
+            f"setting 'ssh_networks' does not include {client}, the address of this connection: "
+            "add a network that contains it, or else you lock yourself out",
             code="settings.lockout",
         )
     for name in uplinks:
         if any(fnmatchcase(name, pattern) for pattern in BRIDGES):
             raise Refused(
-                f"the host's uplink is the interface {name}, named like a Docker bridge, so "
-                "that the firewall can't distinguish the outside from containers: "
-                'give it another name, or set firewall = "off"',
+                f"the host's uplink, the interface {name}, has the name of a Docker bridge, so the "
+                "firewall can't tell the Internet from containers: rename the interface, or set "
+                'firewall = "off"',
                 code="refused.uplink",
             )
 

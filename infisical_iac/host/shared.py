@@ -68,13 +68,13 @@ def not_ours(settings: Settings, machine: MachineState) -> str:
     """Return why the engine stays unchanged, as a clause; empty if it is this project's."""
     # On a cluster, a check before has made sure that the Swarm is this project's.
     if machine.swarm and settings.cluster.topology == "single":
-        return "Docker on the host is in a Swarm, and so left as it is"
+        return "Docker on the host is in a Swarm, so it stays unchanged"
     if owner := settings.stack.ingress_kind.engine_owner:
-        return f"Docker on the host is {owner} (setting 'ingress'), and so left as it is"
+        return f"Docker on the host is {owner} (setting 'ingress'), so it stays unchanged"
     if machine.others and settings.cluster.topology == "single":
         return (
-            f"Docker on the host runs other containers ({describe_others(machine.others)}), and so "
-            "is left as it is"
+            f"Docker on the host runs other containers ({describe_others(machine.others)}), so it "
+            "stays unchanged"
         )
     return ""
 

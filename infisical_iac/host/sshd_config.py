@@ -178,8 +178,8 @@ def refuse_overruled(options: Mapping[str, str], found: Sshd) -> None:
     if not effective:
         said = f" ({found.error})" if found.error else ""
         raise Refused(
-            f"sshd does not understand its configuration{said}, and would not start with it: "
-            "`sshd -t` on the host names the file and the line",
+            f"sshd can't read its configuration{said}, and would not start with it: `sshd -t` on "
+            "the host names the file and the line",
             code="refused.sshd_broken",
         )
     taken = {
@@ -221,14 +221,13 @@ def _refuse(others: Mapping[str, str], places: Iterable[Line]) -> NoReturn:
     values = ", ".join(f"{name} {value}" for name, value in others.items())
     if files:
         raise Refused(
-            f"sshd would take {values} because of {join_names(files)}: sshd takes what it reads "
-            f"first, so remove that, or move it to a file that comes after {DROP_IN}",
+            f"sshd would take {values} because of {join_names(files)}: sshd takes the value that "
+            f"it reads first, so remove that one, or move it to a file that comes after {DROP_IN}",
             code="refused.sshd_overruled",
         )
     raise Refused(
-        f"sshd would take {values} from another file than {DROP_IN}: look for it in {MAIN} above "
-        f"its line `{_INCLUDE}`, which must be there, and in files of that directory that come "
-        "earlier",
+        f"sshd would take {values} from another file than {DROP_IN}: look for it in earlier files "
+        f"of that directory, and in {MAIN} above the line `{_INCLUDE}`, which must be there",
         code="refused.sshd_overruled",
     )
 
@@ -309,8 +308,8 @@ def refuse_without_key(method: str, *, authorized: bool) -> None:
         )
     if not method and not authorized:
         raise Refused(
-            "nobody has a key to log in to this machine with, and hardening of SSH forbids "
-            f"passwords: put one into ~/.ssh/authorized_keys, {remedy}",
+            "no SSH key can log in to this machine, and hardening of SSH forbids passwords: put "
+            f"your public key into ~/.ssh/authorized_keys, {remedy}",
             code="refused.no_key",
         )
 

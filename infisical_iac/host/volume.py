@@ -74,15 +74,16 @@ def refuse(
     if not device:
         if spare and not deployed:
             raise Refused(
-                f"the host has the volume {spare} with nothing on it, but setting 'data_volume' is "
-                "empty, so that the data would not be on it: set it to that device, or detach it",
+                f"the empty volume {spare} is attached to the host, but setting 'data_volume' is "
+                "empty, so the data would not be on the volume: set data_volume to this device, or "
+                "detach the volume",
                 code="refused.data_volume",
                 ends_run=True,
             )
         if of_host:
             raise Refused(
                 f"the host's data are on a volume with UUID {of_host}, but setting 'data_volume' "
-                "is empty: set it to that volume's device",
+                "is empty: set it to the device of that volume",
                 code="refused.data_volume",
                 ends_run=True,
             )
@@ -104,20 +105,20 @@ def _find_unfit(
     if of_host and state.uuid != of_host:
         return (
             "settings.volume_other",
-            f"{device} is not the volume that the host's data are on, whose UUID is {of_host}: set "
-            "it to that one's device",
+            f"{device} does not hold the host's data, which are on the volume with UUID {of_host}: "
+            "set it to the device of that volume",
         )
     if state.holds and state.holds not in _FILE_SYSTEMS:
         return (
             "settings.volume_in_use",
-            f"{device} holds {state.holds}, which is not overwritten: give an empty volume, or one "
-            "with an empty file system of ext4",
+            f"{device} holds {state.holds}, which is never overwritten: use an empty volume, or "
+            "one with an empty ext4 file system",
         )
     if state.mounted and state.mounted != state.uuid:
         return (
             "settings.volume_not_mounted",
             f"another volume, with UUID {state.mounted}, is mounted at /mnt/infisical-data: set it "
-            f"to that one's device, not {device}",
+            f"to the device of that volume instead of {device}",
         )
     if not state.mounted and deployed and not of_host:
         return (
@@ -129,7 +130,8 @@ def _find_unfit(
         return (
             "settings.volume_hides",
             "Docker on the host has volumes that the data volume would hide "
-            f"({', '.join(state.docker_volumes)}): use a host of its own, or remove them",
+            f"({', '.join(state.docker_volumes)}): use a host for Infisical only, or remove these "
+            "volumes",
         )
     return None
 
@@ -255,13 +257,13 @@ def _mount_volume(device: str, blank: bool, wrong: Sequence[File]) -> None:
     run(
         f"{_STOP_DOCKER} && systemctl daemon-reload && systemctl enable --quiet {UNIT} && "
         f"sh {SCRIPT} mount {shlex.quote(uuid)} && systemctl start {UNIT}",
-        doing=f"bring the data volume {device} to its places",
+        doing=f"mount the data volume {device}",
     )
     left = run(f"ls {_UNFINISHED} 2>/dev/null || true", doing="inspect the data volume").split()
     if left:
         raise Refused(
-            f"the volume has the state of unfinished changes ({', '.join(left)}): run again, and "
-            "they are ended first",
+            f"the volume holds the state of unfinished changes ({', '.join(left)}): run again, "
+            "which ends them first",
             code="refused.unfinished",
             ends_run=True,
         )

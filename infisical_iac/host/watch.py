@@ -123,7 +123,9 @@ def decide(
         *(_log(there) if has_log else ()),
         *_banning(bans, surplus, jails, there),
     )
-    yield from or_up_to_date(decided, "the access log is rotated, and fail2ban bans as it should")
+    yield from or_up_to_date(
+        decided, "the access log is rotated, and fail2ban bans as the settings say"
+    )
 
 
 def _own_paths(bans: Sequence[File]) -> list[str]:
@@ -159,7 +161,7 @@ def _banning(
     wrong = files.find_differing(bans, there.files)
     yield from files.rewrite(wrong, there.files)
     for path in surplus:
-        yield Change("-", path, "the settings don't ask for it")
+        yield Change("-", path, "the settings have no use for it")
         yield step(run, f"rm -f {shlex.quote(path)}", doing=f"remove {path}")
     state = there.units.get(FAIL2BAN)
     if not bans:
@@ -185,7 +187,7 @@ def _reasons(changed: bool, jails: Collection[str], there: WatchState) -> Iterat
     if missing := sorted(set(jails) - there.jails):
         yield f"{', '.join(missing)} {'does' if len(missing) == 1 else 'do'} not run"
     if there.unenforced:
-        yield f"nftables lets {len(there.unenforced)} banned in"
+        yield f"nftables does not block {len(there.unenforced)} of the banned addresses"
 
 
 _OWN_UNITS = ("infisical-access-log.service", TIMER, DISK)

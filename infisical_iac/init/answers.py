@@ -196,7 +196,7 @@ def parse_domain(defaults: Mapping[str, Any], domain: str) -> str:
         )
     if not re.fullmatch(r".*[^.]\.[^.].*", bare.partition(":")[0]):
         raise SettingsError(
-            f"{domain!r} has no dot, as a domain in the DNS does: write one such as "
+            f"{domain!r} has no dot, so it can't be a domain in the DNS: write one such as "
             "secrets.example.com, or `none`",
             code="settings.domain",
         )
@@ -292,8 +292,8 @@ def parse_harden(value: str) -> bool | None:
     words = {"y": True, "yes": True, "n": False, "no": False, AUTO: None}
     if value.lower() not in words:
         raise SettingsError(
-            f"{value!r} is not an answer; write yes, no, or {AUTO} to let the first deploy see "
-            "whether others use the server",
+            f"{value!r} is not an answer; write yes, no, or {AUTO} to let the first deploy find "
+            "out whether others use the server",
             code="settings.harden",
         )
     return words[value.lower()]

@@ -124,7 +124,7 @@ def try_login(server: Server, key: ServerKey) -> LoginTest:
         return LoginTest() if found is None else _ask_infisical(client, found)
     except paramiko.PasswordRequiredException:
         return LoginTest(
-            "your SSH key has a passphrase, and no agent holds it, so the login was not tested"
+            "your SSH key has a passphrase and is in no SSH agent, so the login was not tested"
         )
     except (paramiko.SSHException, EOFError, OSError) as error:
         # After a refused login, paramiko may report that the key file has another type instead.
@@ -191,7 +191,8 @@ def propose_isolation(api: Client, files: str) -> ProposedIsolation:
             )
         return ProposedIsolation(
             "privilege",
-            f"The Infisical on this server could not be asked ({error}): the next deploy asks it.",
+            f"The Infisical on this server could not be tested ({error}): the next deploy tries "
+            "again.",
         )
     return ProposedIsolation("privilege", "The Infisical on this server enforces privileges.")
 

@@ -37,8 +37,9 @@ def read_authorities(settings: Settings, now: datetime | None = None) -> str:
     for each in found:
         if not _is_authority(each):
             raise SettingsError(
-                f"setting 'extra_ca': {path} has the certificate of a server "
-                f"({each.subject.rfc4514_string()}): give that of the authority which signed it",
+                f"setting 'extra_ca': {path} has a server's certificate "
+                f"({each.subject.rfc4514_string()}): give the certificate of the authority that "
+                "signed it",
                 code="settings.no_authority",
             )
         refuse_dates(each, "extra_ca", path, now or datetime.now(UTC))
@@ -59,7 +60,8 @@ def read_pem(setting: str, path: str) -> str:
         return Path(path).read_text("ascii")
     except (OSError, UnicodeDecodeError):
         raise SettingsError(
-            f"setting {setting!r}: {path} on this machine can't be read as PEM",
+            f"setting {setting!r}: {path} on this machine can't be read as PEM: give a text file "
+            "in PEM",
             code="settings.not_readable",
         ) from None
 
@@ -68,12 +70,12 @@ def refuse_dates(leaf: x509.Certificate, setting: str, path: str, now: datetime)
     """Raise SettingsError for a certificate that is not valid `now`."""
     if now < leaf.not_valid_before_utc:
         raise SettingsError(
-            f"setting {setting!r}: {path} is valid from {leaf.not_valid_before_utc:%Y-%m-%d} "
-            "on: wait until then, or keep the old one",
+            f"setting {setting!r}: {path} is valid from {leaf.not_valid_before_utc:%Y-%m-%d} on: "
+            "wait until then, or keep the old certificate",
             code="settings.certificate_not_yet_valid",
         )
     if now >= leaf.not_valid_after_utc:
         raise SettingsError(
-            f"setting {setting!r}: {path} ended on {leaf.not_valid_after_utc:%Y-%m-%d}: renew it",
+            f"setting {setting!r}: {path} expired on {leaf.not_valid_after_utc:%Y-%m-%d}: renew it",
             code="settings.certificate_expired",
         )

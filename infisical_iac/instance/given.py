@@ -56,13 +56,13 @@ def _read(secret: GivenSecret) -> str:
         except (OSError, UnicodeDecodeError):
             raise SettingsError(
                 f"the file {file}, which {name}_FILE names, can't be read as text: give another "
-                "one",
+                "file",
                 code="settings.not_readable",
             ) from None
     if not sys.stdin.isatty():
         raise SettingsError(
-            f"{secret.purpose} is not on the host: set {name} or {name}_FILE in the environment "
-            "for this run, or run it in a terminal, where it is asked for",
+            f"the host does not have {secret.purpose} yet: set {name} or {name}_FILE for this run, "
+            "or run in a terminal, which asks for it",
             code="settings.not_given",
         )
     return prompt_secret(f"{secret.purpose[0].upper()}{secret.purpose[1:]} ({name})")
@@ -79,14 +79,14 @@ def _check(secret: GivenSecret, text: str) -> str:
         why = "has ${, two \\ in a row, or a \\ before a quote or at its end"
     if not why and secret.is_in_address and not re.fullmatch(URL_SAFE, value):
         raise SettingsError(
-            f"{secret.purpose} ({secret.variable}) has other characters than letters, digits and "
+            f"{secret.purpose} ({secret.variable}) has characters other than letters, digits and "
             "._~-, which Infisical's libraries send differently: choose another one",
             code="settings.unfit_secret",
         )
     if not why and secret.variable == MAIL_PASSWORD and not value.isascii():
         raise SettingsError(
-            f"{secret.purpose} ({secret.variable}) has other characters than those of ASCII, which "
-            "mail servers read differently: choose another one",
+            f"{secret.purpose} ({secret.variable}) has characters outside ASCII, which mail "
+            "servers read differently: choose another one",
             code="settings.unfit_secret",
         )
     if why:

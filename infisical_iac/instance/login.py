@@ -204,7 +204,7 @@ def describe_new_callbacks(
             yield (
                 f"site_url changes, and {logins.place_of(provider)} knows the callback "
                 f"{callback_address(provider, before)}: enter "
-                f"{callback_address(provider, site_url)} there too, or logins end in an error"
+                f"{callback_address(provider, site_url)} there too, or logins fail"
             )
 
 

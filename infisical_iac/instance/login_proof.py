@@ -76,8 +76,8 @@ def prove(settings: Settings, provider: Provider, secret: str = "") -> str:
     found = proof.ask("login", asked, doing=doing)
     if found["step"] == "unreachable":
         return (
-            f"The client of {login.place_of(provider)} was not checked: the host could not ask "
-            f"{asked['url']} ({found['reason']})."
+            f"The client of {login.place_of(provider)} was not checked: {asked['url']} did not "
+            f"answer the host ({found['reason']})."
         )
     if found["step"]:
         why = explain(settings, provider, found["step"], found["reason"])
@@ -92,7 +92,7 @@ def explain(settings: Settings, provider: Provider, step: str, reason: str) -> s
         case "password":
             kept = {each.key: each.purpose for each in settings.instance.secrets}
             what = kept.get(reason, reason)
-            return f"the host does not have {what} yet: `infisical-iac apply` takes it"
+            return f"the host does not have {what} yet: give it to `infisical-iac apply`"
         case "callback":
             callback = callback_address(provider, settings.stack.site_url)
             return (
@@ -106,6 +106,6 @@ def explain(settings: Settings, provider: Provider, step: str, reason: str) -> s
             )
     return (
         f"setting 'login': {place} refuses the client id or its secret ({reason}): check both "
-        f"there, and give the secret as {client_secret_of(provider)}; a kept one is replaced by "
-        f"`infisical-iac keys rotate {provider}`"
+        f"there, and give the secret as {client_secret_of(provider)}; `infisical-iac keys rotate "
+        f"{provider}` replaces a stored one"
     )

@@ -93,8 +93,8 @@ def describe(smtp: Smtp, step: str, reason: str, to: str = "") -> str:
     match step:
         case "password":
             return (
-                f"the host has no password of the mail server {place} yet: `infisical-iac apply` "
-                "takes it"
+                f"the host has no password of the mail server {place} yet: give it to "
+                "`infisical-iac apply`"
             )
         case "public":
             return (
@@ -102,7 +102,7 @@ def describe(smtp: Smtp, step: str, reason: str, to: str = "") -> str:
                 "would send mails and the password in clear text: write 'starttls' or 'tls'"
             )
         case "resolve":
-            return f"setting 'smtp': the host finds no address of {smtp.host}: correct the name"
+            return f"setting 'smtp': the host can't resolve {smtp.host}: correct the name"
         case "tls":
             other = "'starttls' with port 587" if smtp.tls == "tls" else "'tls' with port 465"
             return f"setting 'smtp': {place} does not speak TLS there ({reason}): try {other}"
@@ -114,12 +114,12 @@ def describe(smtp: Smtp, step: str, reason: str, to: str = "") -> str:
         case "certificate":
             return (
                 f"setting 'smtp': the certificate of {place} is not accepted ({reason}): write the "
-                "name that is in it, or give its authority as extra_ca"
+                "name that is in the certificate, or give its authority as extra_ca"
             )
         case "auth":
             return (
                 f"setting 'smtp': {place} refuses the login of {smtp.user!r} ({reason}): check the "
-                "user and SMTP_PASSWORD; a kept one is replaced by `infisical-iac keys rotate smtp`"
+                "user and SMTP_PASSWORD; `infisical-iac keys rotate smtp` replaces a stored one"
             )
         case "sender":
             return (
@@ -134,6 +134,6 @@ def describe(smtp: Smtp, step: str, reason: str, to: str = "") -> str:
         case "send":
             return f"{place} refuses the mail ({reason}): ask the operator of that server"
     return (
-        f"setting 'smtp': the host can't talk to {place} ({reason}): check host and port, and "
+        f"setting 'smtp': the host can't reach {place} ({reason}): check host and port, and "
         "whether the provider of the host blocks outgoing mail"
     )

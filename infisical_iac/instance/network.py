@@ -110,8 +110,8 @@ def _check_direct(hosts: tuple[str, ...]) -> tuple[str, ...]:
     for each in hosts:
         if "/" in each:
             raise ValueError(
-                f"{each!r} is a network or has a path, which Infisical's libraries don't compare; "
-                "write each name or address, or .internal for all names below it"
+                f"{each!r} is a network or has a path, which Infisical's libraries ignore; write "
+                "each name or address, or .internal for all names below it"
             )
         if each.startswith("*"):
             raise ValueError(f"{each!r} has a *; write {each.lstrip('*') or '.internal'!r}")

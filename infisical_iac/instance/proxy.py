@@ -123,15 +123,15 @@ def describe_failure(proxy: ProxyAddress, step: str, reason: str) -> str:
     match step:
         case "password":
             return (
-                f"the host has no password of the proxy {proxy.place} yet: `infisical-iac apply` "
-                "takes it"
+                f"the host has no password of the proxy {proxy.place} yet: give it to "
+                "`infisical-iac apply`"
             )
         case "resolve":
             return (
-                f"setting 'outbound_proxy': the host finds no address of {proxy.host}: correct it"
+                f"setting 'outbound_proxy': the host can't resolve {proxy.host}: correct the name"
             )
         case "answer":
-            return f"{what} is no HTTP proxy ({reason}): write the port of one"
+            return f"{what} is no HTTP proxy ({reason}): write the port of the proxy"
     return (
         f"{what} can't be reached from the host ({reason}): check host and port, and whether the "
         "proxy lets this host in"
@@ -151,11 +151,13 @@ def describe(proxy: ProxyAddress, answer: TunnelAnswer) -> str:
     if answer.status == 407:
         return (
             f"{what} refuses the login of {proxy.user!r} ({shown}): check the user and "
-            f"{PROXY_PASSWORD}, and run again; a kept password is replaced by `infisical-iac keys "
-            "rotate proxy`"
+            f"{PROXY_PASSWORD}, and run again; `infisical-iac keys rotate proxy` replaces a stored "
+            "password"
         )
     if answer.status in _NO_PROXY:
-        return f"{what} answers as a web server, not as a proxy ({shown}): write the port of one"
+        return (
+            f"{what} answers as a web server, not as a proxy ({shown}): write the port of the proxy"
+        )
     if answer.target != NOBODY and not 200 <= answer.status < 300:
         return (
             f"{what} makes no connection to {answer.target} ({shown}): allow it at the proxy, or "

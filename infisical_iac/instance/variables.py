@@ -192,18 +192,14 @@ def _check_name(name: str) -> None:
         instead = f"the setting {owner}" if owner else replacement
         raise ValueError(f"{name} is deprecated by Infisical; use {instead} instead")
     if owner := _find_owner(name):
-        raise ValueError(f"{name} follows from {owner}; use that instead")
+        raise ValueError(f"{name} is derived from {owner}; use that instead")
     if name in _UNFIT.split():
         raise ValueError(
             f"{name} is for the vendor's own cloud or for developing the server; leave it out"
         )
     known = sorted((*PLAIN, *SECRET))
     close = get_close_matches(name.upper(), known, n=1)
-    hint = (
-        f"did you mean {close[0]!r}?"
-        if close
-        else "write one that docs/reference/variables.md lists"
-    )
+    hint = f"did you mean {close[0]!r}?" if close else "`infisical-iac docs variables` lists all"
     raise ValueError(f"{name!r} is no variable of Infisical: {hint}")
 
 
@@ -225,7 +221,7 @@ def _check_value(name: str, value: str) -> None:
     if not re.fullmatch(pattern, value) or (form == "json" and not _is_json(value)):
         raise ValueError(f"{name} must be {words}")
     if value.startswith(("http://", "https://")) and not has_fit_host(value):
-        raise ValueError(f"{name} has no fit host and port; write an address such as {_ADDRESS}")
+        raise ValueError(f"{name} has no valid host and port; write an address such as {_ADDRESS}")
     if looks_secret(value, is_id="CLIENT_ID" in name):
         raise ValueError(
             f"the value of {name} looks like a secret; write its name into infisical_secrets "

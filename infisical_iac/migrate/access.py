@@ -27,17 +27,17 @@ from infisical_iac.workspace.people_actual import Member
 from infisical_iac.workspace.reach import Reached
 
 _NOT_ASKED = (
-    "no service was asked what it sees, but judged by its roles and privileges: at a URL the "
-    "services' credentials are not known; give --credentials with a directory of "
-    "<service>.<environment>.env files"
+    "no service logged in to test its access, which is judged by roles and privileges only, "
+    "because at a URL the services' credentials are not known: give --credentials the directory of "
+    "their <service>.<environment>.env files"
 )
 # Only a platform's own jobs and pods have its tokens, so nobody else can log in as these services.
 _BY_TOKEN = (
-    "{identity}: not proven by a login, since it logs in by its platform's token ({claims}), but "
-    "judged by its roles and privileges"
+    "{identity}: its access is not tested by a login, which takes its platform's token ({claims}), "
+    "but judged by its roles and privileges"
 )
 _NO_ADMIN = (
-    "that takes the login of an administrator who is in the project; at a URL, set "
+    "only an administrator who is in the project sees privileges; at a URL, set "
     "INFISICAL_ADMIN_EMAIL and INFISICAL_ADMIN_PASSWORD"
 )
 
@@ -134,7 +134,7 @@ def _members(
         for each in some
         if each.part != "administrator" and each.privileges is None
     }
-    note = f"{', '.join(sorted(unseen))}: judged by roles, and not by privileges: {why}"
+    note = f"{', '.join(sorted(unseen))}: judged by roles only, without privileges: {why}"
     return {each: [*machines[each], *persons[each]] for each in projects}, [note] if unseen else []
 
 
@@ -160,7 +160,9 @@ def _ask_services(
     seen, failed = {}, []
     for account, answer in zip(accounts, gather([partial(ask, t) for t in texts]), strict=True):
         if isinstance(answer, str):
-            failed.append(f"{account.identity} could not be asked: {answer}")
+            failed.append(
+                f"{account.identity}: its access could not be tested by a login: {answer}"
+            )
         else:
             seen[account.identity] = answer
     return seen, failed

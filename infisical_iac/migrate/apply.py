@@ -198,8 +198,8 @@ def prepare(
         more = f" and {len(keys) - _MOST_SHOWN} more" if len(keys) > _MOST_SHOWN else ""
         raise Refused(
             f"{count} another value in Infisical: {', '.join(keys[:_MOST_SHOWN])}{more}; nothing "
-            "was written: give --on-conflict skip to keep those values, or --on-conflict "
-            "overwrite",
+            "was written: give --on-conflict skip to keep Infisical's values, or --on-conflict "
+            "overwrite to replace them",
             code="refused.conflict",
         )
     overwrites = policy == "overwrite"
@@ -276,11 +276,13 @@ class Pending:
         except FileNotFoundError:
             pass
         except OSError as error:
-            raise FileError(f"{self.file} can't be read: {error.strerror}") from None
+            raise FileError(
+                f"{self.file} can't be read ({error.strerror}): check who owns it"
+            ) from None
         except (ValueError, KeyError, TypeError, AttributeError):
             raise FileError(
-                f"{self.file} is not what migrate apply writes: see in Infisical whether approvals "
-                "are open, then remove it",
+                f"{self.file} is not as migrate apply writes it: check in Infisical whether "
+                "approvals are open, then remove the file",
                 code="file.pending",
             ) from None
 
@@ -405,7 +407,7 @@ def move(
         expanded = verify.read(client, layout, places, expand=True)
     except ApiError as error:
         # The server refuses the whole list for one reference that the deployer may not follow.
-        notes.append(f"how values read expanded could not be checked: {error}")
+        notes.append(f"values with their references replaced could not be checked: {error}")
     if len(due) < len(secrets):
         notes.append(
             "the deployer can't see whether an approval was refused: if one was, remove "

@@ -39,7 +39,8 @@ def remove_unfinished(directory: Path) -> None:
             part.unlink(missing_ok=True)
         except OSError as error:
             raise FileError(
-                f"{part}, which an interrupted run left, can't be removed: {error.strerror}",
+                f"{part}, which an interrupted run left, can't be removed ({error.strerror}): "
+                "remove it by hand",
                 code="file.unfinished_archive",
             ) from None
 
@@ -111,8 +112,8 @@ def _prove(part: Path, contents: Mapping[str, bytes], keys: Sequence[Identity]) 
         opened = decrypt(part.read_bytes(), keys)
     except DecryptError:
         raise FileError(
-            "the archive can't be opened with the key given for it, so nothing was deleted: give "
-            "the identity of one of the recipients",
+            "the archive can't be opened with the given key, so nothing was deleted: give the "
+            "identity of one of its recipients",
             code="file.archive_key",
         ) from None
     if _untar(opened) != contents:

@@ -308,15 +308,15 @@ def _lacking(source: Source, found: Cascade, files: Sequence[Source]) -> Iterato
             yield _file_finding(
                 source,
                 "lacking",
-                f"{found.title} reads it in {environment} too, and only here are "
-                f"{', '.join(named)}; it goes to {source.environment} only.",
+                f"{found.title} reads this file in {environment} too, but it goes to "
+                f"{source.environment} only: {environment} would lack {', '.join(named)}.",
                 f"Add what {environment} needs to {posixpath.basename(there[0].path)} and plan "
                 f"again, or leave {environment} without them: `decision: store` on this file.",
             )
 
 
 def _unread(source: Source, found: Cascade) -> Iterator[FileFinding]:
-    mode, remedy = mode_of(source), "See what reads it, or leave the file out."
+    mode, remedy = mode_of(source), "Find out what reads this file, or leave it out."
     if posixpath.basename(source.path) not in found.names(mode):
         yield _file_finding(
             source, "unread", f"{found.title} reads no file of this name by itself.", remedy

@@ -52,7 +52,7 @@ def write(file: Path) -> None:
             stream.write(_TEXT)
     except OSError as error:
         raise FileError(
-            f"{file} can't be written ({error.strerror}): see what is there", code="file.example"
+            f"{file} can't be written ({error.strerror}): check what is there", code="file.example"
         ) from None
 
 
@@ -158,20 +158,25 @@ class Report(BaseModel):
 def read_report(plan_file: Path) -> tuple[Path, Report]:
     """Return the report next to a plan, and the directory that its paths are relative to.
 
-    Raises FileError if there is no report, no such directory, or no verified file in it.
+    Raises FileError if there is no plan, no report, no such directory, or no verified file in it.
     """
+    if not plan_file.is_file():
+        raise FileError(
+            f"there is no {plan_file}: make it with `infisical-iac migrate plan`",
+            code="file.missing",
+        )
     file = plan_file.with_name(f"{REPORT}.json")
     try:
         report = Report.model_validate_json(file.read_bytes())
     except OSError as error:
         raise FileError(
-            f"{file}, which says what is verified, can't be read ({error.strerror}): run migrate "
+            f"{file}, the record of verified files, can't be read ({error.strerror}): run migrate "
             "apply first",
             code="file.no_report",
         ) from None
     except ValidationError:
         raise FileError(
-            f"{file} is not what migrate apply writes: run it once more", code="file.report"
+            f"{file} is not as migrate apply writes it: run migrate apply again", code="file.report"
         ) from None
     root = (plan_file.parent / report.root).resolve()
     if not root.is_dir():
@@ -259,13 +264,14 @@ def examine_files(
             data = _read(root, file, key)
             if not file.keys:
                 raise FileError(
-                    "nothing of it is in Infisical: delete it by hand if it isn't needed",
+                    "none of its values are in Infisical: delete it by hand if you don't need it",
                     code="file.not_migrated",
                 )
             if file.skipped and not archived:
                 names = ", ".join(file.skipped)
                 raise FileError(
-                    f"{names} would be lost without an archive: make one", code="file.no_archive"
+                    f"{names} would be lost without an archive: make an archive",
+                    code="file.no_archive",
                 )
             if shared_part(file.path, data) != data:
                 raise FileError(
@@ -329,7 +335,7 @@ def _read(root: Path, file: MovedFile, key: bytes, *, deletes: bool = True) -> b
     path = root / relative
     if path.parent.resolve() != path.parent:
         raise FileError(
-            "a directory on its way is a symbolic link: delete it by hand",
+            "a directory in its path is a symbolic link: delete it by hand",
             code="file.linked_directory",
         )
     try:
@@ -349,7 +355,7 @@ def _read(root: Path, file: MovedFile, key: bytes, *, deletes: bool = True) -> b
         ) from None
     if of_bytes(key, data) != file.digest:
         raise FileError(
-            "it has changed since it was verified: plan and apply once more", code="file.changed"
+            "it has changed since it was verified: plan and apply again", code="file.changed"
         )
     if deletes and not os.access(path.parent, os.W_OK | os.X_OK):
         raise FileError(

@@ -132,7 +132,7 @@ def _compare_sample(path: str, sample: Reading, group: Sequence[Source]) -> Iter
     if lines and all(map(is_bootstrap, lines)):
         return  # a sample by `migrate clean` has a login only, none of the service's keys
     for key in (each for each in lines if each not in keys):
-        message = f"{path}:{lines[key]} names it, and no file next to it has it."
+        message = f"{path}:{lines[key]} names this key, but no file next to it has it."
         remedy = "Check whether the service needs it, and add it before the migration."
         found = Finding(0, "missing", safe_name(key, sample.values[key]), message, remedy)
         yield FileFinding.of(group[0].path, found)
@@ -140,7 +140,7 @@ def _compare_sample(path: str, sample: Reading, group: Sequence[Source]) -> Iter
         values = each.reading.values
         for key in (name for name in values if name not in lines and not is_bootstrap(name)):
             remedy = "Add its name there, or remove it here if nothing reads it."
-            message = f"{path} doesn't name it."
+            message = f"{path} doesn't name this key."
             name = safe_name(key, values[key])
             found = Finding(each.line(key), "not-in-sample", name, message, remedy)
             yield FileFinding.of(each.path, found)

@@ -244,13 +244,13 @@ def _of_entry(key: str, value: str, written: str) -> Iterator[tuple[str, str, st
     elif ":" in key or "/" in key or not safe_name(key, value):
         yield (
             "refused-name",
-            "Infisical takes no such name, or it is a piece of the value before it.",
-            "Quote that value; if it is a name, rename it, in the code too.",
+            "Infisical refuses such a name, which may be a piece of the value before it.",
+            "Quote that value; if this is a name, rename it, in the code too.",
         )
     elif not _SHELL_NAME.fullmatch(key):
         yield (
             "odd-name",
-            "Infisical and the loaders take the name, but no shell does.",
+            "Infisical and the loaders accept the name, but no shell does.",
             "Rename it to letters, digits and underscores if scripts need it.",
         )
     trimmed = trim(value)
@@ -300,13 +300,13 @@ def _of_entry(key: str, value: str, written: str) -> Iterator[tuple[str, str, st
         yield (
             "resolved",
             "It refers to other names; the resolved value is stored, as the service reads it now.",
-            "Change it too when one of these names changes.",
+            "Change it too whenever the value of one of these names changes.",
         )
     if len(encode(key)) + len(encode(value)) + 2 > _LONGEST_ENTRY:
         yield (
             "long-value",
             "It is longer than 128 KiB: no process can start with it.",
-            "Keep it in a file, and the file's path here.",
+            "Put the value into a file, and the file's path here.",
         )
 
 

@@ -136,7 +136,7 @@ def untrack(file: Path) -> None:
     done = run(file.parent, _LITERAL, "rm", "--cached", "--quiet", "--", file.name)
     if done.returncode:
         raise FileError(
-            f"git won't take it out of its index: {_last(done.stderr)}", code="file.index"
+            f"git can't remove it from its index: {_last(done.stderr)}", code="file.index"
         )
 
 

@@ -50,7 +50,8 @@ def load_or_make(path: Path) -> bytes:
         key, mode = path.read_bytes(), path.stat().st_mode
     except OSError as error:
         raise FileError(
-            f"{path} can't be made or read: {error.strerror}", code="file.plan_key"
+            f"{path} can't be made or read ({error.strerror}): check its directory",
+            code="file.plan_key",
         ) from None
     if len(key) != _BYTES:
         raise FileError(
@@ -246,12 +247,15 @@ _CUT = re.compile(r"ends the value at the #.* reads (\d+ of \d+ characters)")
 
 
 def describe_cut_values(plan: MigrationPlan) -> Iterator[str]:
-    """Yield one line on the stored values that their grammar cuts at a `#`, if there are any."""
+    """Yield one line on the stored values that their grammar cuts at a `#`, if there are any.
+
+    An undecided value is left out: the decision to make names it.
+    """
     cut = [
         f"{source.path}:{each.line} {name}, {found[1]}"
         for source in plan.present_sources
         for name, each in source.keys.items()
-        if source.decision != "skip" and each.decision != "skip"
+        if source.decision != "skip" and each.decision not in ("skip", "undecided")
         if (found := _CUT.search(" ".join(one.message for one in each.findings)))
     ]
     if cut:

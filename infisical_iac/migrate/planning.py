@@ -419,8 +419,8 @@ def _find_lost_keys(plan: MigrationPlan) -> Iterator[str]:
                 continue
             if all(each.decision == "skip" for each in others):
                 yield (
-                    f"{name} in {source.path}:{key.line} was left out for {others[-1].path}, which "
-                    "is skipped"
+                    f"{name} in {source.path}:{key.line} was left out in favour of "
+                    f"{others[-1].path}, which is skipped now"
                 )
 
 
@@ -451,7 +451,7 @@ def _of(source: PlannedSource, reading: Reading, key: bytes) -> Iterator[tuple[S
         if planned is None:
             problem = "is not in the plan; plan again, and decide `skip` to leave it out"
         elif planned.digest != digest(key, value):
-            problem = "is read otherwise than when it was planned; plan again"
+            problem = "is read differently than when it was planned; plan again"
         else:
             problem = refusal(planned.decision, name, value)
         if problem:

@@ -200,6 +200,8 @@ def mark_verified(directory: Path, expected: Mapping[Name, Expected], at: dateti
     except FileNotFoundError:
         return
     except OSError as error:
-        raise FileError(f"{file} can't be read or written: {error.strerror}") from None
+        raise FileError(
+            f"{file} can't be read or written ({error.strerror}): check who owns it"
+        ) from None
     except (ValueError, KeyError, TypeError):
-        raise FileError(f"{file} is not what migrate apply writes: apply again") from None
+        raise FileError(f"{file} is not as migrate apply writes it: apply again") from None

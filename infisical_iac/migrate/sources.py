@@ -222,9 +222,13 @@ def _of_reading(reading: Reading, data: bytes, choice: Choice) -> Iterator[Findi
     is_login = bool(values) and all(map(is_bootstrap, values))  # none of it is migrated
     if not choice.evidence.exact and not is_login:
         known = (
-            f"What reads it is unknown, or has rules of its own: it is read as {reading.grammar}."
+            "The program that reads it is unknown or has its own rules: it is read as "
+            f"{reading.grammar}."
         )
-        remedy = "Compare with what the service sees, above all where grammars disagree."
+        remedy = (
+            "Compare the values with those that the service sees, above all where grammars "
+            "disagree."
+        )
         yield Finding(0, "nearest-grammar", "", known, remedy)
     disagreeing = [*disagreements(data, reading, choice.others)]
     disputed = {each.line for each in disagreeing}  # those findings have the outcomes
@@ -252,7 +256,7 @@ def _of_reading(reading: Reading, data: bytes, choice: Choice) -> Iterator[Findi
 
 def _of_place(made: Source, slugs: Sequence[str], *, is_tracked: bool) -> Iterator[Finding]:
     if not made.service:
-        message = "Its directory has the name or the folder of no service in the project file."
+        message = "No service in the project file has the name or the folder of its directory."
         remedy = (
             "Add the service there by `infisical-iac init --add-service NAME=PATH`, apply, and "
             "plan again; or write the `service` and `folder` of one that is there, and "

@@ -52,14 +52,14 @@ def find_changes(
     """
     if len(expected) > 1 and not expected.keys() & stored.keys():
         yield (
-            f"none of the {len(expected)} secrets is there: `infisical-iac migrate apply` writes "
-            "them"
+            f"none of the {len(expected)} secrets is in Infisical: `infisical-iac migrate apply` "
+            "writes them"
         )
         return
     for name, each in expected.items():
         there = stored.get(name)
         if there is None:
-            yield f"{name} is not there"
+            yield f"{name} is not in Infisical"
         elif there.is_hidden:
             yield f"{name} does not show its value to the deployer"
         elif digest(key, there.value) != each.digest:
@@ -162,7 +162,7 @@ def prove(
 
 def _prove(secret: Secret, there: Stored | None, expanded: Stored | None) -> Proof:
     if there is None:
-        return Proof(secret, "missing", difference="it is not there")
+        return Proof(secret, "missing", difference="it is not in Infisical")
     if there.is_hidden:
         return Proof(secret, "hidden", difference="its value is not shown to the deployer")
     how: Expanded = "unknown"
@@ -281,11 +281,11 @@ def unintended_reads(found: Iterable[Reader], workspace: Workspace) -> Iterator[
 
 def _why(member: Member, services: Set[str]) -> str:
     if member.part == "named":
-        return "beyond what the project file gives"
+        return "which is more than the project file gives"
     if member.kind == "person":
         return "who is not in the project file"
     if member.name in services:
-        return "which has the name of a service's but is not its own"
+        return "which has the name of a service's identity but is another one"
     return "which the project file does not name"
 
 

@@ -116,7 +116,10 @@ def check(inventory: str) -> Answer:
     try:
         from infisical_iac.core.deployment import open_deployment
 
-        with open_deployment(inventory, writes=None) as deployment:
+        # isort: split
+        from infisical_iac.workspace.preflight import read_local_files
+
+        with open_deployment(inventory, writes=None, check=read_local_files) as deployment:
             foreign = map(str, deployment.journal.foreign)
             notes = deployment.journal.access_notes
             return Answer(of, at, [*deployment.lines(), *foreign], notes=notes)

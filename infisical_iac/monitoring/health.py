@@ -210,7 +210,7 @@ def _containers(health: HealthState, settings: Settings) -> Iterator[Row]:
 # The remedy for an unfinished change that keeps the edge closed, by the change's name.
 _ENDING = {
     "restore": "a restore has not ended: `infisical-iac restore --undo` brings the old data back",
-    "upgrade": "a change of version has not ended: `infisical-iac apply` proves it, or goes back",
+    "upgrade": "a change of version has not ended: `infisical-iac apply` ends it, or goes back",
     "scale": "a scale-out or scale-in has not ended: the same command completes it, and with "
     "--undo goes back",
 }
@@ -222,7 +222,7 @@ def edge(health: HealthState) -> Iterator[Row]:
         return
     since = datetime.fromtimestamp(health.closed, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     what = [remedy for name, remedy in _ENDING.items() if name in health.unfinished]
-    why = what[0] if what else "nothing is under way: `infisical-iac apply` opens it"
+    why = what[0] if what else "no change is under way: `infisical-iac apply` opens it"
     yield Row("Edge", f"answers 503 to everybody since {since}; {why}", ok=False)
 
 
@@ -248,9 +248,9 @@ def disk(health: HealthState) -> Row:
 def firewall(health: HealthState) -> str:
     """Return the problem of the firewall with its remedy; empty if there is none."""
     troubles = {
-        "failed": "its rules can't be loaded, and the previous ones stay",
+        "failed": "its rules can't be loaded, so the previous ones stay",
         "ssh-only": "its rules can't be loaded, so only SSH is let in, and Docker does not start",
-        "none": "its rules are not loaded, and nothing is filtered",
+        "none": "its rules are not loaded, so nothing is filtered",
     }
     trouble = troubles.get(health.firewall)
     return f"{trouble}: `infisical-iac apply`" if trouble else ""

@@ -37,7 +37,7 @@ _LEAST_DAYS = 14
 _REMEDIES = {
     "Docker": "`systemctl status docker` on the host says why; `infisical-iac apply` starts it",
     "Disk": "`infisical-iac verify` and `df` on the host show what fills it",
-    "Certificate": "`infisical-iac verify` says why, and docs/operate/ingress.md what to do",
+    "Certificate": "`infisical-iac verify` says why, and `infisical-iac docs ingress` what to do",
     "Last backup": "`infisical-iac backup now` tries again",
     "Last drill": "`infisical-iac restore --drill` tries again",
     "Drift": "`infisical-iac plan` shows all of it, `infisical-iac apply` repairs it",

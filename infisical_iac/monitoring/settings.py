@@ -1,13 +1,13 @@
 """The settings of the monitor on the host: its alerts, their targets, the heartbeat, metrics."""
 
 import re
-from collections import Counter
 from ipaddress import ip_address, ip_network
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from infisical_iac.core.validation import (
+    DISTINCT_NAMES,
     EMAIL,
     OnOff,
     SettingsModel,
@@ -135,7 +135,7 @@ class MonitoringSettings(SettingsModel):
     lost.
     """
 
-    alerts: tuple[AlertTarget, ...] = Field(repr=False)
+    alerts: Annotated[tuple[AlertTarget, ...], DISTINCT_NAMES] = Field(repr=False)
     """Targets of alerts, all of which get each alert. Needs `monitoring = "on"`.
 
     Change: the next `apply` writes them to the host, readable by root only. What waits for a
@@ -178,16 +178,6 @@ class MonitoringSettings(SettingsModel):
     Change: between None and an address, the next `apply` re-creates the containers of Infisical
     and Redis, which takes a minute. None removes the exporters with their packages and logins.
     """
-
-    @field_validator("alerts")
-    @classmethod
-    def _targets_have_names_of_their_own(
-        cls, value: tuple[AlertTarget, ...]
-    ) -> tuple[AlertTarget, ...]:
-        for name, number in Counter(each.name for each in value).items():
-            if number > 1:
-                raise ValueError(f"has {number} targets named {name!r}; give each its own name")
-        return value
 
     @field_validator("heartbeat_url")
     @classmethod

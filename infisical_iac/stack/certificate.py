@@ -37,7 +37,8 @@ def own(settings: Settings, now: datetime | None = None) -> Pair | None:
     leaf = _leaf(pair.certificate, stack.tls_certificate)
     if _public(pair.key, stack.tls_key) != _certificate_key(leaf, stack.tls_certificate):
         raise SettingsError(
-            f"setting 'tls_key': {stack.tls_key} is not the key of {stack.tls_certificate}",
+            f"setting 'tls_key': {stack.tls_key} is not the key of {stack.tls_certificate}: give "
+            "the two files that belong together",
             code="settings.other_key",
         )
     name = urlsplit(stack.site_url).hostname or ""
@@ -80,7 +81,7 @@ def _leaf(text: str, path: str) -> x509.Certificate:
         return x509.load_pem_x509_certificates(text.encode())[0]
     except (ValueError, IndexError):
         raise SettingsError(
-            f"setting 'tls_certificate': {path} holds no certificate in PEM",
+            f"setting 'tls_certificate': {path} holds no certificate in PEM: give a file that does",
             code="settings.no_certificate",
         ) from None
 
@@ -95,7 +96,8 @@ def _public(key: str, path: str) -> object:
         ) from None
     except (ValueError, UnsupportedAlgorithm):
         raise SettingsError(
-            f"setting 'tls_key': {path} holds no private key in PEM of a supported kind",
+            f"setting 'tls_key': {path} holds no private key in PEM of a supported kind: give an "
+            "RSA or ECDSA key",
             code="settings.no_private_key",
         ) from None
 

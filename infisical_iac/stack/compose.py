@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 
-import yaml
 from pyinfra import logger
 from pyinfra.api.command import StringCommand
 from pyinfra.context import host, state
@@ -25,7 +24,7 @@ from infisical_iac.instance.network import PROXY_PASSWORD
 from infisical_iac.instance.settings import EXTRA_CA
 from infisical_iac.stack import ingress_kinds, session
 from infisical_iac.stack.ingress_kinds import REVISION_PORT
-from infisical_iac.stack.model import port_of
+from infisical_iac.stack.model import parse_compose, port_of
 from infisical_iac.stack.pull import ImageSources, pull
 from infisical_iac.stack.settings import StackSettings, image_name
 from infisical_iac.stack.state import (
@@ -114,7 +113,7 @@ def _differences(
         for image in missing:
             yield Change("+", f"image {image}")
         yield Change("+", file.path)
-        for service in yaml.safe_load(file.content)["services"]:
+        for service in parse_compose(file.content)["services"]:
             yield Change("+", f"container {service}")
         return
     if not file.matches(there):
@@ -163,9 +162,9 @@ def _refuse_digests(missing: Sequence[str], present: Collection[str]) -> None:
     for image in missing:
         if image not in present and image_name(image) in present:
             raise SettingsError(
-                f"the archives hold {image_name(image)}, and Docker knows no digest of a loaded "
-                f"image, so it can't be compared with {image.partition('@')[2]}: remove the digest "
-                "from the settings, as the archive is pinned by itself",
+                f"{image_name(image)} comes from an archive, and Docker knows no digest of such an "
+                f"image to compare with {image.partition('@')[2]}: remove the digest from the "
+                "settings, as the archive itself pins the image",
                 code="settings.archive_digest",
             )
 

@@ -161,13 +161,13 @@ class CaddyIngress(IngressKind):
                 too = " and firewall to 'off'" if closes else ""
                 raise Refused(
                     f"Dokploy's Traefik holds port {port} of the host: set ingress to "
-                    f"'traefik'{too}, and Infisical is reached through it",
+                    f"'traefik'{too} to serve Infisical through it",
                     code="refused.dokploy",
                     part="Ingress",
                 )
             raise Refused(
                 f"port {port} of the host is held by {who}: stop it, or set ingress to 'none' and "
-                "let it pass requests on as docs/operate/ingress.md shows",
+                "let it pass requests on (`infisical-iac docs ingress`)",
                 code="refused.port_held",
                 part="Ingress",
             )
@@ -279,8 +279,8 @@ class NoIngress(IngressKind):
         ):
             raise Refused(
                 f"port 443 of the host is held by {machine.web[443]}, and with ingress 'none' the "
-                'firewall closes it: open it by allowed_ports = ({"port": 80}, {"port": 443}), '
-                "or, if nobody is to reach it from outside, only for a network of your own",
+                'firewall closes it: open it by allowed_ports = ({"port": 80}, {"port": 443}), or '
+                "for your own network only",
                 code="refused.port_closed",
                 part="Firewall",
             )

@@ -131,7 +131,7 @@ def decide_unused(surplus: frozenset[str]) -> Commands:
         return
     names = sorted(surplus)
     for name in names:
-        yield Change("-", _path(name), "no setting uses it any more")
+        yield Change("-", _path(name), "no setting uses it")
     yield step(run, script("keys", "forget", *names), doing="remove secrets without a use")
 
 
@@ -164,7 +164,7 @@ def decide(
         yield Change("+", _path(name), _source(name))
     for name in sorted(state.stale):
         if not state.missing:
-            yield Change("~", _path(name), "not what follows from the keys")
+            yield Change("~", _path(name), "does not match the keys")
     for path in sorted(state.open):
         yield Change("~", path, "readable by others → private to root")
     yield step(_make, admin_email, admin_password or "", more)
@@ -186,7 +186,7 @@ def refuse(
     """
     for name in sorted(state.sample):
         raise Refused(
-            f"/etc/infisical/keys/{name} is the sample of Infisical's documentation, which "
+            f"/etc/infisical/keys/{name} is the sample key of Infisical's documentation, which "
             "everybody knows: remove the file and, if there is one, the database made with it",
             code="refused.sample_key",
         )
@@ -196,8 +196,8 @@ def refuse(
     lost = sorted(state.missing & (bound | (_BOUND_TO_REPLICAS if state.replicas else frozenset())))
     if lost:
         raise Refused(
-            f"/etc/infisical/keys/{lost[0]} is gone but the database made with it is there: "
-            "restore the file from the recovery kit; a new key could read nothing",
+            f"/etc/infisical/keys/{lost[0]} is missing, but the database made with it exists: "
+            "restore the file from the recovery kit, as a new key can't decrypt the data",
             code="refused.lost_key",
         )
     # Compose starts no container without the keys that containers use.
@@ -206,22 +206,22 @@ def refuse(
     if state.admin_email not in ("", admin_email):
         raise error(
             f"setting 'admin_email' is {admin_email} but /etc/infisical/admin.env on the host is "
-            f"for {state.admin_email}: set it back, as Infisical keeps its first administrator",
+            f"for {state.admin_email}: set it back, as the first administrator can't be changed",
             code="refused.other_administrator",
         )
     for name in sorted(state.malformed):
         raise error(_describe_malformed(name), code="refused.malformed_key")
     if state.repositories and "restic_password" in state.missing:
         raise error(
-            "/etc/infisical/keys/restic_password is gone but backups made with it are there: "
-            "restore the file from the recovery kit; if nobody has it any more, move the "
-            "repositories away and remove /var/lib/infisical-backup on the host",
+            "/etc/infisical/keys/restic_password is missing, but backups made with it exist: "
+            "restore the file from the recovery kit; if no copy of it is left, move the "
+            "repositories elsewhere and remove /var/lib/infisical-backup on the host",
             code="refused.lost_backup_key",
         )
     if state.database and "admin.env" in state.missing and not password_given:
         raise error(
-            "/etc/infisical/admin.env is gone: run once with INFISICAL_ADMIN_PASSWORD set to "
-            "the administrator's password, and it is written again",
+            "/etc/infisical/admin.env is missing: run once with INFISICAL_ADMIN_PASSWORD set to "
+            "the administrator's password, which writes the file again",
             code="refused.lost_login",
         )
 

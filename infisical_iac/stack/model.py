@@ -5,6 +5,8 @@ Data are given up when the rollback of a change, restore or migration brings ear
 
 import re
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import yaml
@@ -23,15 +25,30 @@ class IngressAndPort(NamedTuple):
     port: int
 
 
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def parse_compose(text: str) -> dict[str, Any]:
+    """Return what the text of a Compose file or stack.yaml says; the caller may change it."""
+    return deepcopy(_parse_compose(text))
+
+
+@lru_cache(maxsize=8)
+def _parse_compose(text: str) -> dict[str, Any]:
+    # A run reads the same few texts many times, and parsing one takes up to 70 ms.
+    found: dict[str, Any] = yaml.load(text, _Loader)
+    return found
+
+
 def images_of(compose: str) -> Images:
     """Return the images in the text of a Compose file of this project."""
-    services: dict[str, dict[str, str]] = yaml.safe_load(compose)["services"]
+    services: dict[str, dict[str, str]] = parse_compose(compose)["services"]
     return Images(services["infisical"]["image"], services["postgres"]["image"])
 
 
 def port_of(compose: str) -> int:
     """Return the loopback port on which such a file, or stack.yaml, publishes the API."""
-    services = yaml.safe_load(compose)["services"]
+    services = parse_compose(compose)["services"]
     (published,) = services["haproxy" if "haproxy" in services else "infisical"]["ports"]
     if isinstance(published, dict):
         return int(published["published"])
@@ -40,7 +57,7 @@ def port_of(compose: str) -> int:
 
 def ingress_of(compose: str) -> IngressAndPort:
     """Return the ingress of such a file, `unknown` if no kind recognises it."""
-    services: dict[str, dict[str, object]] = yaml.safe_load(compose)["services"]
+    services: dict[str, dict[str, object]] = parse_compose(compose)["services"]
     names = filter(None, (each.describe(services) for each in KINDS.values()))
     return IngressAndPort(next(names, "unknown"), port_of(compose))
 
@@ -60,9 +77,9 @@ def with_own_settings(compose: str, deployed: str) -> str:
 
     The firewall, the secrets and the authorities on the host belong to the deployed file.
     """
-    document: dict[str, Any] = yaml.safe_load(compose)
+    document: dict[str, Any] = parse_compose(compose)
     infisical = document["services"]["infisical"]
-    current = yaml.safe_load(deployed)["services"]["infisical"]
+    current = parse_compose(deployed)["services"]["infisical"]
     there, volumes = infisical["environment"], current.get("volumes")
     kept = {name: value for name, value in there.items() if name in _OF_RELEASE}
     own = {name: each for name, each in current["environment"].items() if name not in _OF_RELEASE}
@@ -74,7 +91,7 @@ def with_own_settings(compose: str, deployed: str) -> str:
         infisical["volumes"] = volumes
     # Plans compare texts, so lines are replaced where both files are the template's.
     text = _take_lines(compose, deployed)
-    return text if yaml.safe_load(text) == document else yaml.safe_dump(document)
+    return text if parse_compose(text) == document else yaml.safe_dump(document)
 
 
 _ENVIRONMENT = re.compile(r"(?<=^    environment:\n)(?:      .*\n)+", re.MULTILINE)
@@ -108,7 +125,7 @@ def isolate(compose: str) -> str:
     Redis: waiting jobs would fail without outbound connections, and a later version removes some of
     them at its start.
     """
-    document: dict[str, Any] = yaml.safe_load(compose)
+    document: dict[str, Any] = parse_compose(compose)
     services, networks = document["services"], document.get("networks") or {}
     infisical = services["infisical"]
     databases = _networks_of(services["postgres"]) | _networks_of(services.get("redis", {}))
@@ -130,7 +147,7 @@ def _networks_of(service: Mapping[str, Any]) -> set[str]:
     return set(service.get("networks") or ["default"])
 
 
-GIVEN_UP_HELP = 'docs/operate/upgrade.md, "Data that were given up", says how to read them'
+GIVEN_UP_HELP = '`infisical-iac docs upgrade`, "Data that were given up", says how to read them'
 # The prefix of single hosts' volumes; no database of a cluster begins with it.
 _POSTGRES_VOLUMES = "infisical_postgres"
 
@@ -165,14 +182,14 @@ class GivenUp(NamedTuple):
         """Return the subject of a sentence: the number of writes, in words."""
         since = f" since {self.since}" if self.since else ""
         if self.writes is None:
-            return f"what was written{since}, which could not be counted,"
+            return f"an unknown number of writes{since}"
         if self.writes == 0:
-            return f"what was given up, without any write{since},"
+            return f"data that were given up, with no write{since},"
         return f"{self.writes} write{'s' if self.writes > 1 else ''}{since}"
 
     def describe(self) -> str:
         """Return a clause on the writes and their place."""
-        verb = "are" if self.writes and self.writes > 1 else "is"
+        verb = "is" if self.writes == 1 else "are"
         return f"{self._subject} {verb} in the {self.kind} {self.name}"
 
 
@@ -206,6 +223,6 @@ def given_up_after_proof(lines: Iterable[str]) -> list[str]:
     listed = list(lines)
     gone = [line.split()[1] for line in listed if line.startswith("removed ")]
     return [
-        *(f"Removed data that were given up, without any write: {name}." for name in gone),
-        *(f"Kept: {each.describe()}, until you remove it." for each in parse_given_up(listed)),
+        *(f"Removed {name}: its data were given up, and had no writes." for name in gone),
+        *(f"Kept until you remove the data: {each.describe()}." for each in parse_given_up(listed)),
     ]

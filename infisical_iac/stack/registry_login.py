@@ -92,8 +92,8 @@ def read_password(login: RegistryLogin, environment: Mapping[str, str] = os.envi
         password = ""
     if not password:
         raise SettingsError(
-            f"the password for {login.registry} can't be read from {file}: write it there, and "
-            "nothing else",
+            f"the password for {login.registry} can't be read from {file}: write the password, and "
+            "nothing else, into that file",
             code="settings.registry_password",
         )
     return password

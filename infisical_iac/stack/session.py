@@ -122,7 +122,7 @@ def administrator(port: int) -> Client:
         raise NotBootstrapped(
             f"the instance is set up, but {email} can't log in with the password in {ADMIN_FILE}: "
             "if the password was changed in Infisical, put the new one into that file; if somebody "
-            "else set the instance up and it holds nothing of yours, remove the stack with its "
+            "else set up the instance and it has no data of yours, remove the stack with its "
             "volumes and run again"
         ) from None
 

@@ -170,7 +170,7 @@ class StackSettings(SettingsModel):
     Change: counts for the next image that is pulled.
     """
 
-    keep_releases: Annotated[int, at_least(1, "leaves nothing to go back to; keep at least 1")]
+    keep_releases: Annotated[int, at_least(1, "leaves no release to go back to; keep at least 1")]
     """Number of earlier releases that stay on the host for a rollback, each with its data of that
     time.
 
@@ -302,7 +302,7 @@ class StackSettings(SettingsModel):
     """
 
     access_log_max_mb: Annotated[
-        int, at_least(50, "leaves no trail; give it at least 50 megabytes")
+        int, at_least(50, "keeps too little of the log; give it at least 50 megabytes")
     ]
     """Megabytes that the access log may take; the oldest entries are deleted first.
 
@@ -363,8 +363,8 @@ class StackSettings(SettingsModel):
     def _infisical_has_the_memory_that_it_needs(self) -> Self:
         if mebibytes(self.infisical_memory) < mebibytes(self.infisical_memory_needed):
             raise ValueError(
-                f"infisical_memory is {self.infisical_memory}, and this release ends again and "
-                f"again with less than {self.infisical_memory_needed}: give it at least that"
+                f"infisical_memory is {self.infisical_memory}, but this release keeps crashing "
+                f"with less than {self.infisical_memory_needed}: give it at least that"
             )
         return self
 

@@ -6,13 +6,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, NamedTuple
 
-import yaml
-
 from infisical_iac.agent.files import PathState, states
 from infisical_iac.core.agent import Question, fact_question, question, together
 from infisical_iac.core.images import Images
 from infisical_iac.core.remote import Fact
 from infisical_iac.core.rendering import script
+from infisical_iac.stack.model import parse_compose
 
 # The prefix of the names of the Compose project's own networks.
 _PROJECT = "infisical_"
@@ -163,7 +162,7 @@ def connections(output: Iterable[str]) -> Connections:
                 limits[service] = Limits(restart, int(memory), int(cpus), int(pids))
             case ["network", network, id, internal, *project]:
                 networks[network] = DockerNetwork(id, internal == "true", "".join(project))
-    whole = yaml.safe_load("\n".join(compose)) or {}
+    whole = parse_compose("\n".join(compose)) or {}
     own = {
         f"{_PROJECT}{name}": bool((body or {}).get("internal"))
         for name, body in (whole.get("networks") or {}).items()

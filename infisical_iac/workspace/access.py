@@ -452,10 +452,9 @@ def _link(email: str, answer: Mapping[str, Any]) -> str:
 def _describe_mail(email: str) -> str:
     """Return the sentence on an invitation by mail: Infisical does not report that it failed."""
     return (
-        f"Infisical sends {email} the invitation by mail, or none if login_methods lacks 'email', "
-        "since the person can log in by another method at once; if a mail does not arrive, "
-        f"`infisical-iac workspace invite {email}` sends it again and says whether the mail server "
-        "took it"
+        f"Infisical sends {email} the invitation by mail; if none arrives, `infisical-iac "
+        f"workspace invite {email}` sends it again and says whether the mail server took it. "
+        "Without 'email' in login_methods there is no invitation, as the person can log in at once"
     )
 
 

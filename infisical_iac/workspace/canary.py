@@ -25,7 +25,7 @@ from infisical_iac.workspace.state import (
 
 SLUG, ENVIRONMENT, FOLDER = "infisical-iac-canary", "prod", "/"
 SECRET, VALUE = "CANARY", "alive"
-NONE = "There is no canary yet, as on hosts that an older release deployed: it was not read."
+NONE = "There is no canary to read yet: an older release may have deployed this host."
 
 _DESCRIPTION = (
     "Holds one public text, by which infisical-iac proves after upgrades and restores that secrets "

@@ -345,9 +345,9 @@ def _explain_unchecked(url: str, then: Before | None) -> list[str]:
     if not url.startswith("https:"):
         return []
     if then is None or not then.public:
-        return [f"{url} did not answer before the change either: it was not checked."]
+        return [f"{url} was not checked, because it did not answer before the change either."]
     if not then.same_ingress:
-        return [f"{url} is reached in another way than before: it was not checked."]
+        return [f"{url} was not checked, because its ingress has changed."]
     return []
 
 

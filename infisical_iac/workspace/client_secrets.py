@@ -135,7 +135,7 @@ def prove(client: Client, credential: Credential) -> None:
         if error.status != 401:
             raise
         raise UserError(
-            f"the new client secret does not log in, and the old one stays: {error.message}"
+            f"the new client secret can't log in, so the old one stays: {error.message}"
         ) from None
 
 

@@ -221,14 +221,14 @@ def list_rename_notes(desired: Workspace, actual: Actual, *, moves_files: bool) 
         moves_files: whether the same apply renames the files of credentials.
     """
     end = (
-        "after that, and once a plan has nothing to change, `renamed_from` can be removed"
+        "remove `renamed_from` once that is done and a plan has nothing to change"
         if moves_files
         else "keep `renamed_from` until `infisical-iac apply`, `credentials push` or `credentials "
         "rotate` has renamed its credentials too"
     )
     return [
-        f"{name}, renamed from {desired.services[name].renamed_from}: after the apply run "
-        f"`infisical-iac check REPO --fix`, so that its .infisical.json names "
-        f"{desired.services[name].folder}, then commit and deploy that file if it changed; {end}"
+        f"{name}, renamed from {desired.services[name].renamed_from}: after the apply, run "
+        f"`infisical-iac check REPO --fix`, which writes {desired.services[name].folder} into the "
+        f"service's .infisical.json, then commit and deploy that file if it changed; {end}"
         for name in find_renames(desired, actual)
     ]

@@ -214,4 +214,6 @@ def _as_file_error(where: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise FileError(f"the credentials in {where} can't be used: {error.strerror}") from None
+        raise FileError(
+            f"the credentials in {where} can't be used ({error.strerror}): check who owns them"
+        ) from None

@@ -94,11 +94,14 @@ class RemoteFile:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             reason = getattr(error, "strerror", None) or "no answer"
-            raise UserError(f"{self._target} can't be reached: ssh: {reason}") from None
+            raise UserError(
+                f"{self._target} can't be reached by ssh ({reason}): check that `ssh {name}` works "
+                "without a prompt"
+            ) from None
         if ran.returncode != 0:
             why = " / ".join(ran.stderr.split("\n")[-3:]).strip(" /") or "no reason given"
             raise UserError(
-                f"{self._target} can't be written: {why}: check that `ssh {name}` works without a "
+                f"{self._target} can't be written ({why}): check that `ssh {name}` works without a "
                 "prompt"
             )
         return ran.stdout
@@ -137,8 +140,8 @@ def with_variables(text: str, desired: Mapping[str, str]) -> str:
     made += "".join(f"{_line(key, due)}\n" for key in due if key not in there)
     if due and _values(made) != {**_values(text), **desired}:
         raise FileError(
-            "its variables can't be set without changing how others are read: look for an "
-            "unfinished line, such as one with a quote that is not closed"
+            "its variables can't be set without changing others: look for an unfinished line, such "
+            "as one with a quote that is not closed"
         )
     return made
 
@@ -238,8 +241,8 @@ class Dokploy:
             )
         if self._target.compose and found.get("createEnvFile") is False:
             raise UserError(
-                f"{self._target} has its environment file turned off, so that no variable reaches "
-                "its containers: turn it on in Dokploy"
+                f"{self._target} has its environment file turned off, so no variable reaches its "
+                "containers: turn it on in Dokploy"
             )
         rest = {"buildArgs": found.get("buildArgs"), "buildSecrets": found.get("buildSecrets")}
         return {"createEnvFile": None, **found, **rest, "env": found["env"] or ""}

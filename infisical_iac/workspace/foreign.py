@@ -216,8 +216,8 @@ def filter_accepted(
         elif named:
             ids = " or ".join(each.id for each in named)
             notes.append(
-                f"accepted: nothing is accepted by {entry.what!r}, as {ids} has this name: write "
-                "the id of the intended one, as `id:`"
+                f"accepted: {entry.what!r} is ambiguous, as {ids} may be meant: write the id of "
+                "the intended one, as `id:`"
             )
         elif not (access.unseen and entry.what.startswith(_BY_ADMIN)):
             notes.append(f"accepted: there is no {entry.what!r} any more: remove the entry")
@@ -256,12 +256,15 @@ def left_behind(
         listed = join_names(f"{service}.{slug}" for slug in environments)
         said = f"credentials of {listed} belong to no service of the project file"
         if service in heirs:
-            said = f"credentials of {listed} stay, as {heirs[service]} has its own there already"
+            said = (
+                f"credentials of {listed} stay, as {heirs[service]} already has credentials of its "
+                "own there"
+            )
         end = "`infisical-iac workspace apply --prune` revokes them"
         end += (
             f"; if the service was renamed, add `renamed_from: {service}` to it first"
             if may_be_renamed
-            else ", and what still uses them fails"
+            else "; programs that still use them then fail"
         )
         sentences.append(f"{said}: {end}")
     return sentences
@@ -413,7 +416,9 @@ def _syncs(access: AccessState) -> Iterator[ForeignAccess]:
         environment = (each.get("environment") or {}).get("slug", "no environment")
         what = f"secret sync {each['name']} of {path} in {environment} to {to}"
         call = Call("DELETE", ("/api/v1/secret-syncs", to, id))
-        change = ApiChange("-", what, "what it has sent stays where it is", (call,))
+        change = ApiChange(
+            "-", what, "the secrets that it has sent stay at their destination", (call,)
+        )
         why, made = "sends secrets elsewhere", each.get("createdAt", "")
         yield ForeignAccess("secret sync", id, what, why, change, made_at=made)
 
@@ -535,7 +540,7 @@ def _groups(actual: Actual, access: AccessState) -> Iterator[ForeignAccess]:
         what = f"group {each['group']['name']} with role {', '.join(roles) or 'none'}"
         call = Call("DELETE", ("/api/v1/projects", actual.project_id, "memberships/groups", id))
         change = ApiChange("-", what, "membership of the project; the group stays", (call,))
-        why, made = "gives its members what the file does not", each.get("createdAt", "")
+        why, made = "gives its members more than the file does", each.get("createdAt", "")
         yield ForeignAccess("group", id, what, why, change, made_at=made)
 
 
@@ -544,7 +549,7 @@ def _privilege(held: Privilege, holder: str, path: str, *, by_admin: bool) -> Fo
     permits = sha256(json.dumps(held.permissions, sort_keys=True).encode()).hexdigest()[:8]
     for_a_time = " for a time" if held.is_temporary else ""
     name = f"privilege {held.slug} of {holder}"
-    what, why = f"{name}{for_a_time}, permissions {permits}", "widens what the file gives"
+    what, why = f"{name}{for_a_time}, permissions {permits}", "gives more than the file does"
     change = ApiChange("-", name, "", (Call("DELETE", (path, held.id), by_admin=by_admin),))
     return ForeignAccess("privilege", held.id, what, why, change, made_at=held.created)
 

@@ -37,8 +37,8 @@ def find_foreign(
     access = read_access(client, goal, actual, admin, deployer)
     if access.secrets.get(access.deployer) and not foreign.own_secret(access, deployer_secret):
         unseen = (
-            "client secrets of the deployer were not inspected, as several may be the one that it "
-            "logs in with: revoke in Infisical those that it does not use"
+            "client secrets of the deployer were not inspected, because several may be the one in "
+            "use: revoke in Infisical those that it does not use"
         )
         access = replace(access, unseen="; ".join(filter(None, [access.unseen, unseen])))
     found = foreign.find(goal, actual, access, deployer_secret)

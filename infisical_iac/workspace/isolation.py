@@ -38,9 +38,9 @@ _TTL = 600
 _REFUSALS = (403, 404)
 _CHOICES = {
     "privilege": (
-        "each service would read nothing, or more than its folders: stay on the release that runs "
-        "(set infisical_version back), run `infisical-iac isolation apply --to projects` there, "
-        "which gives each service a project of its own, and upgrade then"
+        "each service would read nothing, or more than its folders: set infisical_version back to "
+        "the running release, run `infisical-iac isolation apply --to projects`, which gives each "
+        "service a project of its own, then upgrade"
     ),
     "viewer": "stay on the release that runs: set infisical_version back",
     "projects": "stay on the release that runs: set infisical_version back",
@@ -104,7 +104,7 @@ class Generation:
         found = self.list_secrets(client, root, recursive=True)
         named, _ = _answer(client, f"{self.path}/{key}", self.query(place))
         answers = {
-            "in its folder's list": any(
+            "in the list of its folder": any(
                 each["secretKey"] == key for each in self.list_secrets(client, place)
             ),
             "in the list of all folders": any(
@@ -219,7 +219,7 @@ def _prove(client: Client, isolation: Isolation) -> str:
     reader = login.universal(client, auth.client_id, secret.value)
     served = [each for each in GENERATIONS if each.serves(reader, own)]
     if not served:
-        raise _lost(isolation, "no generation of the secrets API shows what was granted")
+        raise _lost(isolation, "no version of the secrets API shows what was granted")
     for generation in served:
         _refuse_leak(reader, generation, own, beyond, isolation)
     names = join_names(each.name for each in served)
@@ -281,8 +281,12 @@ def _refuse_leak(
     """Raise CheckFailed unless a reader is shown only its own place, and can write nothing."""
     shown = generation.ways(reader, own, _KEY)
     if len(shown) < 3:
-        how = f"only {join_names(shown)}" if shown else "in no way"
-        reason = f"{generation.name} of the secrets API shows what was granted {how}"
+        how = (
+            f"shows what was granted only {join_names(shown)}"
+            if shown
+            else "does not show what was granted"
+        )
+        reason = f"{generation.name} of the secrets API {how}"
         raise _lost(isolation, reason)
     if _TEXT not in {each["secretValue"] for each in generation.list_secrets(reader, own)}:
         raise _lost(

@@ -198,7 +198,7 @@ def explain_missing_events(port: int, begin: datetime, *, patience: float = _PAT
         if not _records(client, patience):
             return f"{own} records nothing, although the license has it"
         if not any(instance.audit_events(client, begin - _BEFORE, begin, page=1)):
-            return f"{own} has nothing from before {begin:%Y-%m-%d %H:%M}, so it may begin later"
+            return f"{own} has no entries from before {begin:%Y-%m-%d %H:%M}, so it may begin later"
     except UserError as error:
         return f"{own} can't be read: {error}"
     return ""

@@ -81,7 +81,10 @@ def find_contradictions(workspace: Workspace) -> Iterator[Problem]:
                 "and put what both need into a shared folder",
             )
         if service.folder in workspace.shared_folders:
-            yield (*place, "folder"), f"{service.folder} is a shared folder; give it its own"
+            yield (
+                (*place, "folder"),
+                f"{service.folder} is a shared folder; give the service a folder of its own",
+            )
         yield from _wrong_imports(service, place, workspace.shared_folders)
     identities: dict[str, str] = {}
     for job in workspace.jobs():
@@ -97,8 +100,8 @@ def find_contradictions(workspace: Workspace) -> Iterator[Problem]:
         if other != account.credentials:
             yield (
                 ("services", account.service),
-                f"its identity in {account.environment!r} would be named {account.identity!r} "
-                f"as that of {other!r} is; rename the service",
+                f"its identity in {account.environment!r} would be named {account.identity!r} like "
+                f"that of {other!r}; rename the service",
             )
         if account.ttl > account.max_ttl:
             yield ("services", account.service), _describe_short_life(account)
@@ -108,7 +111,7 @@ def find_contradictions(workspace: Workspace) -> Iterator[Problem]:
 def _describe_short_life(account: Account) -> str:
     return (
         f"access_token_ttl {account.ttl} is above access_token_max_ttl {account.max_ttl}; lower "
-        "the one or raise the other"
+        "the first or raise the second"
     )
 
 
@@ -135,8 +138,8 @@ def find_wrong_renames(workspace: Workspace) -> Iterator[Problem]:
             reason = f"{former!r} is its name now; write the one that it had before"
         elif former in workspace.services:
             reason = (
-                f"{former!r} is a service of this file; remove that one if it was renamed, or else "
-                "this line"
+                f"{former!r} is a service of this file; remove that service if it was renamed, or "
+                "else remove this line"
             )
         elif owner != name:
             reason = (
@@ -150,7 +153,7 @@ def find_wrong_renames(workspace: Workspace) -> Iterator[Problem]:
             if other != account.credentials:
                 reason = (
                     f"its identity in {account.environment!r} was named "
-                    f"{account.former_identity!r}, as that of {other!r} is; rename that one, or "
+                    f"{account.former_identity!r}, like that of {other!r}; rename {other!r}, or "
                     "remove this line"
                 )
         if reason:
@@ -349,8 +352,8 @@ def declared_rate(inventory: str) -> ApiRate | None:
         value = ast.literal_eval(said) if said else None
     except ValueError:
         raise SettingsError(
-            f"setting 'api_rate' in {file} is not read with INFISICAL_API_URL, which runs no code: "
-            f"write a dictionary such as {ApiRate.example}",
+            f"setting 'api_rate' in {file} is computed, and with INFISICAL_API_URL no code of the "
+            f"settings is run: write a dictionary such as {ApiRate.example}",
             code="settings.no_literal",
         ) from None
     try:

@@ -108,9 +108,9 @@ def refuse_unmoved(goal: Goal) -> None:
     )
     if goal.is_split and memory.environments and not slugs and not wanted:
         raise Refused(
-            "isolation is 'projects', but an earlier release of infisical-iac ran last, which did "
-            "not record the project of the secrets: run `infisical-iac apply` with the isolation "
-            "of before first",
+            "isolation is 'projects', but the last run was by an earlier infisical-iac, which did "
+            "not record the project of the secrets: set isolation back and run `infisical-iac "
+            "apply` first",
             code="refused.isolation",
         )
     if slugs and not wanted:
@@ -128,8 +128,9 @@ def list_isolation_notes(goal: Goal) -> list[str]:
     move, notes = goal.memory.move, []
     if move:
         notes.append(
-            f"the secrets move to isolation {move.to!r} since {move.since}: end it by "
-            "`infisical-iac isolation finish`, or take it back by `infisical-iac isolation undo`"
+            f"the move of the secrets to isolation {move.to!r}, begun at {move.since}, has not "
+            "ended: `infisical-iac isolation finish` ends it, `infisical-iac isolation undo` takes "
+            "it back"
         )
     if goal.memory.fell_back:
         notes.append(

@@ -218,8 +218,8 @@ def carry_out(reached: Reached, to: Isolation, report: Callable[[str], None]) ->
         gone = {str(each) for each in found.remove}
         move = replace(move, versions={k: v for k, v in move.versions.items() if k not in gone})
     raise CheckFailed(
-        f"secrets still differ after {_MOST_PASSES} copies, such as {found.write[0]}: somebody "
-        "writes to them, so run again when that has ended",
+        f"secrets still differ after {_MOST_PASSES} copies, such as {found.write[0]}, because "
+        "somebody is writing to them: run again once the writing has stopped",
         code="checks.move",
     )
 
@@ -235,8 +235,8 @@ class _Keeper:
     def __init__(self, reached: Reached) -> None:
         if reached.remember is None:
             raise Refused(
-                "with INFISICAL_API_URL there is no host that remembers where a move stands: give "
-                "--inventory instead",
+                "with INFISICAL_API_URL no host records the progress of the move: give --inventory "
+                "instead",
                 code="refused.isolation",
             )
         self.reached = reached
@@ -326,8 +326,8 @@ def _refuse_late(move: Move, late: Sequence[SecretPlace]) -> None:
         more = f" and {len(late) - _MOST_SHOWN} more" if len(late) > _MOST_SHOWN else ""
         raise Refused(
             f"{pluralize(len(late), 'secret')} would be lost: {names}{more}: run `infisical-iac "
-            f"isolation apply --to {move.to}` again, which copies what was written since; write a "
-            "secret that was changed on both sides on both",
+            f"isolation apply --to {move.to}` again, which copies what was written since; if a "
+            "secret was changed in both places, write its right value in both",
             code="refused.isolation",
         )
 

@@ -174,9 +174,9 @@ def _refuse_inexpressible(desired: Workspace) -> None:
             for folder in inside if isinstance(inside, dict) else ():
                 if not any(f"{each}/".startswith(f"{folder}/") for each in known):
                     raise UserError(
-                        f"{email} has a role on {folder} in {slug}, which is only a part of a "
-                        "service's or a shared folder: with isolation 'projects' a role counts for "
-                        "such a folder as a whole, so name that one",
+                        f"{email} has a role on {folder} in {slug}, which is inside a service's or "
+                        "a shared folder: with isolation 'projects' a role counts for the whole "
+                        "folder, so name that one",
                         code="error.people_isolation",
                     )
 

@@ -93,8 +93,8 @@ def preflight(
         if machine.restoring and not restoring and leads:
             raise Refused(
                 f"a restore, {machine.restoring.split()[0]}, has not ended on the host: "
-                "`infisical-iac restore --undo` brings the old data back, and a new "
-                "`infisical-iac restore` does so first"
+                "`infisical-iac restore --undo` brings the old data back; a new `infisical-iac "
+                "restore` begins with that"
             )
         if not scaling and leads:
             refuse_unfinished_scaling(machine, topology=settings.cluster.topology)
@@ -115,6 +115,15 @@ def preflight(
     except UserError as error:
         raise Refusal(str(error), error.code) from None
     return Preflight(settings, machine, site, workspace, password)
+
+
+def read_local_files(settings: Settings) -> None:
+    """Read the project file and the authorities of `extra_ca`: a check before any connection.
+
+    Raises FileError or SettingsError for a mistake in one of them.
+    """
+    load_declared(settings.workspace)
+    authorities.read_authorities(settings)
 
 
 def look_up_names(settings: Settings) -> None:
@@ -215,7 +224,7 @@ def admin_password(given: str | None, *, is_new: bool) -> str | None:
     if not _fits(given):
         raise SettingsError(
             "INFISICAL_ADMIN_PASSWORD has a blank, quote, backslash, dollar sign, backquote or a "
-            "letter outside ASCII, which do not survive all shells: leave them out",
+            "letter outside ASCII, which some shells change: leave them out",
             code="settings.password_characters",
         )
     if len(given) < 20 or len(set(given)) < 8:
@@ -261,7 +270,7 @@ def refuse_unfinished_scaling(machine: MachineState, *, topology: str) -> None:
             )
         raise Refused(
             f"a scale-{direction} has not ended on the host: `{command} --undo` brings back what "
-            f"served before, and a new `{command}` does so first",
+            f"served before; a new `{command}` begins with that",
             code="refused.scaling",
         )
     if machine.clustered and topology == "single":

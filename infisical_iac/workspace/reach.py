@@ -29,6 +29,7 @@ from infisical_iac.workspace.model import Isolation, Workspace
 if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
+    from infisical_iac.core.settings import Settings
 
 _VARIABLES = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
 _EMAIL = "INFISICAL_ADMIN_EMAIL"
@@ -190,14 +191,20 @@ def _on_host(
     from infisical_iac.stack import session
     from infisical_iac.workspace import reconcile
 
-    with connect(inventory) as host:
-        settings = load_settings(host.data.dict())  # type: ignore[no-untyped-call]
+    declared: dict[str, tuple[Settings, Workspace]] = {}
+
+    def read_files(hosts: "Sequence[Host]") -> None:
+        """Read the settings and the project file before the connection."""
+        for each in hosts:
+            settings = load_settings(each.data.dict())  # type: ignore[no-untyped-call]
+            path = file or Path(settings.workspace.workspace_file)
+            desired = load(path, admin_email=settings.workspace.admin_email)
+            declared[each.name] = settings, desired
+
+    with connect(inventory, check=read_files) as host:
+        settings, desired = declared[host.name]
         if lock:
             lock(host)
-        desired = load(
-            file or Path(settings.workspace.workspace_file),
-            admin_email=settings.workspace.admin_email,
-        )
         reached = Reached(
             client=session.deployer(settings.stack.http_port),
             address=settings.stack.site_url,

@@ -165,7 +165,7 @@ def compare(deployer: Client, slug: str, port: int, then: Reach, there: Secrets)
     gone = sorted(then.shown.keys() - now.keys())
     if not now or (gone and not now.keys() & then.shown.keys()):
         raise CheckFailed(
-            f"no generation of the secrets API answers the identity of {then.name}",
+            f"no version of the secrets API answers the identity of {then.name}",
             code="checks.reach",
         )
     sentence = f"The identity of {then.name} reads the same secrets as before, and nothing else"
@@ -183,8 +183,8 @@ def _refuse_difference(
 ) -> None:
     has = now[generation] & common
     for ids, how, code in (
-        (has - had, "reads what it was refused before, by", "checks.isolation"),
-        (had - has, "no longer reads what it may read, by", "checks.reach"),
+        (has - had, "reads secrets that it was refused before, through", "checks.isolation"),
+        (had - has, "no longer reads secrets that it may read, through", "checks.reach"),
     ):
         if ids:
             raise CheckFailed(

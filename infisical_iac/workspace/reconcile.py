@@ -183,7 +183,6 @@ def _converge(goal: Goal, port: int) -> None:
     goal = replace(goal, factors=required_factors(goal.desired)).recalling(read_memory())
     client = session.deployer(port)
     goal, replaced = isolation.settle(client, goal)
-    renamed = list_rename_notes(goal.desired, actual() or Actual(""), moves_files=True)
     made: list[ApiChange] = []
 
     def report(change: ApiChange) -> None:
@@ -199,7 +198,6 @@ def _converge(goal: Goal, port: int) -> None:
         save_memory(goal.memory)
     admin = partial(session.administrator, port)
     found = _latest[host.name] = converge(client, goal, report, admin)
-    journal.current().operator_notes.extend(renamed)
     save_memory(learn(client, goal, found, made))
 
 

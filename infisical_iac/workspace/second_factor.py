@@ -129,8 +129,8 @@ def describe(
     if rule is None or not any(each in members for each in given):
         return
     if known.unseen:
-        kept = "" if rule == "warn" else "; for this reason no access is taken or given back"
-        yield f"{PREFIX}unknown who has one: {known.unseen}{kept}"
+        kept = "" if rule == "warn" else "; until it is known, access stays as it is"
+        yield f"{PREFIX}it is unknown who has one: {known.unseen}{kept}"
         return
     lacking: dict[str, list[str]] = {}
     for email in given:
@@ -150,7 +150,7 @@ def _consequence(rule: Requirement, there: PersonState, day: date, *, by_role: b
         return f", which ends access on {deadline}"
     if not _is_taken(there, by_role=by_role):
         return ", so the next `infisical-iac apply` ends access"
-    return ", so no access until one is turned on and `infisical-iac apply` has run"
+    return ", so no access until one is turned on and `infisical-iac apply` runs"
 
 
 def _have(names: Sequence[str]) -> str:
@@ -171,12 +171,13 @@ def summarize(known: SecondFactors, admin_email: str, rule: Requirement | None) 
     lacking = [each.names[0] for each in others if each.lacks_one]
     parts = [f"{join_names(lacking)} {_have(lacking)} none"] if lacking else []
     if not lacking:
-        parts = [
-            "everybody has one" if others else "nobody but the first administrator has an account"
-        ]
+        parts = ["everybody has one" if others else "only the first administrator has an account"]
     if admin and admin.factor:
-        parts.append(f"{first} has one, which the deploy can't give: turn it off for this account")
+        parts.append(
+            f"{first} has a second factor, with which the deploy can't log in: turn it off for "
+            "this account"
+        )
     elif rule is not None:
-        parts.append(f"{first}, with whose password the deploy logs in, is exempt")
+        parts.append(f"{first} is exempt, because the deploy logs in with its password")
     is_well = (rule is None or not lacking) and not (admin and admin.factor)
     return "; ".join(parts), is_well

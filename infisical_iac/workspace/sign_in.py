@@ -84,13 +84,13 @@ def compare_pages(login: Logins, pages: Pages) -> dict[Provider, str]:
             )
         elif not page.address.startswith(f"{address}/"):
             found[each] = (
-                f"Infisical leads to {urlsplit(page.address).netloc} instead of {address}: remove "
-                f"what is set {_CONSOLE}"
+                f"Infisical sends logins to {urlsplit(page.address).netloc} instead of {address}: "
+                f"remove the override {_CONSOLE}"
             )
         elif page.client_id != client.client_id:
             found[each] = (
-                f"Infisical sends {place} the client id {page.client_id}, which is not that of the "
-                f"setting 'login': remove what is set {_CONSOLE}"
+                f"Infisical logs in at {place} with the client id {page.client_id}, not with that "
+                f"of setting 'login': remove the override {_CONSOLE}"
             )
     return found
 
@@ -203,7 +203,7 @@ def _restrict(settings: Settings, desired: Sequence[str]) -> None:
         instance.set_login_methods(admin, before or [*TITLES])
         raise CheckFailed(
             f"without 'email' in login_methods, {settings.workspace.admin_email} can't log in by "
-            "password, which deploys need: the methods are as before; add 'email'",
+            "password, which deploys need: add 'email'; the methods were not changed",
             code="checks.login_method",
         ) from None
 

@@ -258,8 +258,8 @@ class SecretSlot:
 
     def _refusal(self, state: str) -> Refused:
         return Refused(
-            f"{self} {state} by now, so nothing was changed: see `infisical-iac secrets list`, "
-            "then run it again",
+            f"somebody else changed {self} meanwhile: it {state}, so nothing was changed; see "
+            "`infisical-iac secrets list`, then run the command again",
             code="refused.changed_meanwhile",
         )
 
@@ -273,8 +273,8 @@ class SecretSlot:
         if after is None or after.version != version:
             now = f"has version {after.version} instead of {version}" if after else "is gone"
             raise RunFailed(
-                f"somebody else changed {self} at the same time: it {now}; see its history in "
-                "Infisical, which has each value, and write the right one again",
+                f"somebody else changed {self} at the same time: it {now}; see each value in its "
+                "history in Infisical, and write the right one again",
                 code="run.changed_meanwhile",
             )
         if after.value not in (None, value):

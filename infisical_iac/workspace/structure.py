@@ -333,15 +333,15 @@ def project(desired: Workspace, actual: Actual, remembered: Memory) -> Iterator[
             yield blocked_change(
                 what,
                 f"the project of the last run now has the slug {min(moved)!r}, not "
-                f"{desired.project.slug!r} "
-                "as in the project file: set it back in Infisical, or write it into the file",
+                f"{desired.project.slug!r} as in the project file: set the slug back in Infisical, "
+                "or write the new one into the file",
             )
             return
         if actual.slug_holder:
             yield blocked_change(
                 what,
-                "a project that this deployment did not make has its slug, and members of others: "
-                "rename or delete it in Infisical, or end their memberships if it is yours",
+                "another project has this slug; this deployment did not make it, and it has other "
+                "members: rename or delete it in Infisical, or remove these members if it is yours",
             )
             return
         body = {

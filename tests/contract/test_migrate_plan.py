@@ -152,7 +152,7 @@ def test_a_grammar_written_into_the_plan_is_used_by_the_next_plan(case: Case) ->
     case.decide("grammar: dotenv", "grammar: compose")
     refused = case.error("apply")
     assert refused.code == "error.plan_values"
-    assert str(refused).startswith(f"GLUED in {ENV_FILE}:1 is read otherwise ")
+    assert str(refused).startswith(f"GLUED in {ENV_FILE}:1 is read ")
     assert " as compose " in case.run("plan").stdout
     assert case.run("apply").exit_code == 0
     assert case.values() == {"/backend/GLUED": "fake#value"}

@@ -149,7 +149,7 @@ def test_a_manually_added_person_is_reported(case: Case) -> None:
     assert _part(verified, _BEN) == "other"
     assert all("who is not in" in each for each in _problems(verified))
     (_, note) = json.loads(verified.stdout)["notes"]
-    assert note.startswith(f"{_BEN}: judged by roles, ")
+    assert note.startswith(f"{_BEN}: judged by roles only, ")
     assert "INFISICAL_ADMIN_PASSWORD" in note
 
 
@@ -174,7 +174,7 @@ def test_a_failed_login_of_the_administrator_is_noted(
     verified = case.run("verify")
     assert verified.exit_code == 0
     (_, note) = (each for each in verified.stderr.splitlines() if each.startswith("Note: "))
-    assert note.startswith(f"Note: {_BEN}: judged by roles, ")
+    assert note.startswith(f"Note: {_BEN}: judged by roles only, ")
     assert "privileges: POST /api/" in note
     assert "fake-and-wrong" not in verified.output
 
@@ -195,7 +195,7 @@ def test_a_person_reads_only_what_the_project_file_grants(
     verified = case.run("verify", "--json")
     assert _foreign_reads(verified) == [(f"production/{web}", 1, "person", _BEN)]
     assert _part(verified, _BEN) == "named"
-    assert all("beyond what" in each for each in _problems(verified))
+    assert all("more than" in each for each in _problems(verified))
 
 
 def test_without_a_list_of_members_nothing_is_verified(

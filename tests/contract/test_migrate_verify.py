@@ -41,7 +41,7 @@ def _verify(case: Case, *arguments: str) -> Ran:
 
 
 def _is_without_credentials(line: str, identity: str) -> bool:
-    problem = f"✗ {identity} could not be asked: "
+    problem = f"✗ {identity}: "
     return line.startswith(problem) and "credentials file is missing" in line
 
 
@@ -64,7 +64,7 @@ def test_changed_or_missing_values_are_reported(case: Case) -> None:
     assert (output["secrets"], output["access_checked"], output["notes"]) == (4, True, [])
     assert output["problems"] == [
         f"production/{api}/FAKE has another value",
-        f"production/{web}/FAKE is not there",
+        f"production/{web}/FAKE is not in Infisical",
     ]
     assert "changed-fake" not in verified.output
 
@@ -92,7 +92,7 @@ def test_a_service_that_cannot_log_in_is_reported(case: Case) -> None:
     assert verified.exit_code == 2
     lines = verified.stdout.splitlines()
     assert [each for each in lines if _is_without_credentials(each, f"{api}-production")]
-    login = f"{web}-production could not be asked: "
+    login = f"{web}-production: "
     assert [each for each in lines if login in each and ": POST /api/" in each]
     assert "fake-and-wrong" not in verified.output
 
@@ -142,7 +142,7 @@ def test_a_service_that_logs_in_by_a_platforms_token_is_named_as_not_proven(
     verified = _verify(case)
     first = verified.stdout.splitlines()[0]
     assert (verified.exit_code, first) == (0, "✓ 4 secrets, 0 problems")
-    (note,) = re.findall(rf"{api}-production: not proven[^:]*", " ".join(verified.stderr.split()))
+    (note,) = re.findall(rf"{api}-production: its access[^:]*", " ".join(verified.stderr.split()))
     assert f"issuer {issuer.url}".split(":")[0] in note
     identity = case.identities()[f"{api}-production"]
     project = str(case.place("production", "/")["projectId"])

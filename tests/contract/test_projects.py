@@ -296,7 +296,7 @@ def test_a_person_without_a_required_second_factor_has_no_access_to_any_project(
     planned = project.plan()
     assert planned.due == []
     (note,) = (each for each in planned.notes if each.startswith(PREFIX))
-    assert note.endswith("has run")
+    assert note.endswith("runs")
     project.factors = SecondFactors(date.max, [Account((BEN,), factor="totp")], unseen="")
     project.apply()
     assert {*_roles(project, BEN).values()} == {"member"}

@@ -208,5 +208,5 @@ def _assert_an_unreachable_target_stops_no_other(
     assert "bucket: the repository s3:" in text
     listed = infisical_iac(host.name, "backup", "list")
     assert listed.returncode == 1
-    assert "not every target can be read: bucket: " in listed.stderr
+    assert "not every target could be read: bucket: " in listed.stderr
     assert "local" in listed.stdout

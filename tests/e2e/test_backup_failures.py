@@ -139,7 +139,7 @@ def test_a_lost_password_is_refused_and_not_generated_again(host: StagingHost) -
     finally:
         host.run("mv /root/kept /etc/infisical/keys/restic_password")
     assert refused.returncode == 1
-    assert "restic_password is gone" in refused.stdout
+    assert "restic_password is missing" in refused.stdout
 
 
 def _start(host: StagingHost) -> None:

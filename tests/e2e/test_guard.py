@@ -104,7 +104,7 @@ def test_a_firewall_that_would_lock_the_operator_out_is_rolled_back(
     assert run.status != 0
     assert "no new connection" in run.sentence
     assert "staging" in run.sentence
-    assert "as it was before" in run.sentence
+    assert "was undone" in run.sentence
     assert deployed_host.run(_TABLE).stdout == before
     assert_converged(deployed_host)
 

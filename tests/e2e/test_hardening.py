@@ -31,7 +31,7 @@ def test_an_sshd_configuration_that_blocks_all_logins_is_rolled_back(
     failed = deploy(deployed_host.name, program=("-m", "tests.e2e.locking_out_ssh"))
     assert failed.status == 1
     assert "no new connection" in failed.sentence
-    assert "as it was before" in failed.sentence
+    assert "was undone" in failed.sentence
     assert deployed_host.run(f"cat {DROP_IN}").stdout == before
     assert_converged(deployed_host)
 

@@ -139,7 +139,7 @@ def test_status_reports_a_blocked_step_of_the_plan_as_drift(deployed_host: Stagi
         deployed_host.run(f"mv /root/kept {key}")
     assert status == 1
     assert rows["infisical"]["ok"]
-    blocked = f"! Make keys and passwords on the host: blocked: {key} is gone"
+    blocked = f"! Make keys and passwords on the host: blocked: {key} is missing"
     assert rows["Drift"]["text"].startswith(blocked)
 
 

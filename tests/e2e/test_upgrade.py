@@ -89,7 +89,7 @@ def test_an_upgrade_to_a_broken_version_is_rolled_back(
     exposed = [each for each in seen if each.version == version]
     assert [each for each in exposed if not each.is_closed] == []
     assert exposed or version == FAILS
-    assert f"Infisical {version} was given up and {WAS} serves again" in done.stderr
+    assert f"Infisical {version} failed, and {WAS} serves again" in done.stderr
     assert reason in done.stderr
     assert giving_up.named_volumes(done.stderr) == giving_up.volumes(world.host) != set()
     assert upgrading.secrets(world.host) == _SECRETS
@@ -189,7 +189,7 @@ def test_a_failed_rollback_keeps_the_writes_that_it_acknowledged(world: Upgradin
         inspection.set_canary(host, "altered")
         failed = world.run(ADDS, "rollback", "--confirm", old)
     assert failed.returncode == 1
-    assert f"Infisical {WAS} was given up and {ADDS} serves again" in failed.stderr
+    assert f"Infisical {WAS} failed, and {ADDS} serves again" in failed.stderr
     assert giving_up.named_volumes(failed.stderr) == giving_up.volumes(host) != set()
     assert giving_up.lost_writes(host, acknowledged, failed.stderr) == set()
     served = giving_up.serving(host)

@@ -22,6 +22,7 @@ from tests.host.stored import read_secrets
 _INVENTORY = "inventory/hetzner.py"
 _TARGETS = pytest.StashKey[list[target.Target]]()
 _REACHED = pytest.StashKey[list[target.Target]]()
+_REFUSAL = pytest.StashKey[str]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -42,10 +43,16 @@ def pytest_configure(config: pytest.Config) -> None:
         config.stash[_TARGETS] = found = target.read(config.getoption("--inventory"))
         config.stash[_REACHED] = choosing.select_reachable(found)
     except UserError as error:
-        raise pytest.UsageError(str(error)) from None
+        config.stash[_REFUSAL] = str(error)
     # The long style shows the arguments of functions, and some of those are secrets.
     config.option.tbstyle, config.option.fulltrace = "short", False
     config.option.showlocals = False
+
+
+def pytest_collection(session: pytest.Session) -> None:
+    # Pytest prints an error of `pytest_configure` itself, and `verify` would not have its sentence.
+    if refusal := session.config.stash.get(_REFUSAL, ""):
+        pytest.exit(refusal, returncode=pytest.ExitCode.USAGE_ERROR)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -328,7 +328,8 @@ def test_the_workflows_of_init_get_the_key_from_infisical(
             "plan": {"project_path": "acme/infisical", "ref_protected": "true", "ref": "change/a"},
             "drift": {"project_path": "acme/infisical", "ref": "main", "ref_type": "branch"},
         }
-    for name, commands, status in (("plan", ["plan"], 0), ("drift", ["drift", "plan"], 2)):
+    pages = ["plan --html plan.html", "status --html status.html"]
+    for name, commands, status in (("plan", pages[:1], 0), ("drift", ["drift", *pages], 2)):
         script, given = _read_job(text, platform, name, variables)
         claims: dict[str, Any] = {"sub": "job", **claims_of[name]}
         given |= {"CALLS": str(calls), "PYTHONPATH": str(REPOSITORY / "loaders" / "python")}
@@ -356,7 +357,7 @@ def _read_job(
     """Return the script of a job and its variables, filled in as the platform does."""
     content = yaml.safe_load(text)
     if platform == "github":
-        step = content["jobs"][name]["steps"][-1]
+        step = [each for each in content["jobs"][name]["steps"] if "run" in each][-1]
         return step["run"], {
             key: re.sub(r"\$\{\{ vars\.(\w+) \}\}", lambda found: variables[found[1]], value)
             for key, value in step["env"].items()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from infisical_iac.stack.settings import with_digest
 from tests.staging import engine, sources
-from tests.staging.shell import StagingError, docker, run, say
+from tests.staging.shell import StagingError, docker, report_duration, run, say
 
 RECIPES = Path(__file__).resolve().parents[1] / "images"
 RECIPE_LABEL = "infisical-iac.recipe"
@@ -49,12 +49,13 @@ def build(tag: str, context: Path, recipe: str, base: str) -> None:
     """Build `context` on the image `base`, tag it, and remove the image that it replaces."""
     old = image_id(tag)
     # The classic builder is enough: it is always installed and leaves no cache.
-    run(
-        *("docker", "build", "--force-rm", "--tag", tag, "--build-arg", f"BASE={base}"),
-        *("--label", f"{RECIPE_LABEL}={recipe}", str(context)),
-        env={**os.environ, "DOCKER_BUILDKIT": "0"},
-        timeout=1200,
-    )
+    with report_duration(f"Built {tag}"):
+        run(
+            *("docker", "build", "--force-rm", "--tag", tag, "--build-arg", f"BASE={base}"),
+            *("--label", f"{RECIPE_LABEL}={recipe}", str(context)),
+            env={**os.environ, "DOCKER_BUILDKIT": "0"},
+            timeout=1200,
+        )
     if old and old != image_id(tag):
         docker("image", "rm", old, check=False)
 
@@ -96,14 +97,14 @@ def _pull(reference: str) -> bool:
     say(f"Pulling {reference}")
     done = run("docker", "pull", reference, check=False, timeout=1200)
     if done.returncode:
-        say(f"It can't be pulled: {done.stderr.strip()}")
+        say(f"{reference} can't be pulled: {done.stderr.strip()}")
     return done.returncode == 0
 
 
 @cache
 def registry_answers() -> bool:
     """Return whether Docker Hub or a mirror of it answers; only the first call sends a request."""
-    say("Asking whether an image registry answers")
+    say(f"Asking whether an image registry answers (at most {_REGISTRY_SECONDS} s)")
     try:
         asked = run(
             "docker", "manifest", "inspect", "debian:13", check=False, timeout=_REGISTRY_SECONDS
@@ -132,7 +133,8 @@ def base(release: str) -> str:
         raise StagingError(
             f"{official} can't be pulled, and Debian's packages can't take its place: {error}"
         ) from None
-    _bootstrap(tag, release)
+    with report_duration(f"Bootstrapped Debian {RELEASES[release]}"):
+        _bootstrap(tag, release)
     return tag
 
 

@@ -11,7 +11,15 @@ from typing import Literal
 from tests.ports import free_port
 from tests.staging import access, disk, engine, entering
 from tests.staging.build import RECIPES, base, build, digest, recipe_of
-from tests.staging.shell import STATE, StagingError, docker, hold_lock, require_success, say
+from tests.staging.shell import (
+    STATE,
+    StagingError,
+    docker,
+    hold_lock,
+    report_duration,
+    require_success,
+    say,
+)
 
 # Distinguishes the hosts of a second clone on the same machine.
 CLONE = os.environ.get("STAGING_CLONE", "")
@@ -62,7 +70,8 @@ class StagingHost:
         image = host_image(self.release)
         state = docker("inspect", "--format", "{{.State.Status}}", self.container, check=False)
         if not state or not access.exists(self.directory):
-            self._make(image)
+            with report_duration(f"Booted {self.name!r}, which accepts logins by SSH,"):
+                self._make(image)
             return
         known = access.read(self.directory)
         if (known.release, known.user) != (self.release, self.user):

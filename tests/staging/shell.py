@@ -3,6 +3,7 @@
 import fcntl
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,18 @@ class StagingError(UserError):
 def say(message: str) -> None:
     """Print a line of progress on standard error."""
     print(f"==> {message}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def report_duration(done: str) -> Iterator[None]:
+    """Print a line with the duration when the step in the context has succeeded.
+
+    Args:
+        done: what was done, such as "Booted the host".
+    """
+    started = time.monotonic()
+    yield
+    say(f"{done} in {time.monotonic() - started:.0f} s")
 
 
 def run(

@@ -19,7 +19,7 @@ from typing import Any
 from infisical_iac.core.bundle import default_settings
 from tests.staging.build import RECIPES, adopt, base, build, digest, image_id, recipe_of
 from tests.staging.host import StagingHost
-from tests.staging.shell import STATE, StagingError, docker, hold_lock, say
+from tests.staging.shell import STATE, StagingError, docker, hold_lock, report_duration, say
 
 ARCHIVE = STATE / "images.tar"
 CLUSTER_ARCHIVE = STATE / "cluster-images.tar"
@@ -217,7 +217,8 @@ def _load(archive: Path, tag: str) -> None:
     """Load an archive of `docker save`, and give its first image only this tag."""
     say(f"Loading Infisical's image from {archive}")
     present = docker("images", "--format", "{{.Repository}}:{{.Tag}}").splitlines()
-    output = docker("load", "--input", str(archive), check=False)
+    with report_duration("Loaded it"):
+        output = docker("load", "--input", str(archive), check=False)
     loaded = re.search(r"Loaded image(?: ID)?: (\S+)", output)
     if not loaded:
         raise StagingError(f"{archive} holds no image; make it with `docker save`")
@@ -229,7 +230,8 @@ def _load(archive: Path, tag: str) -> None:
 def _save(archive: Path, tags: tuple[str, ...]) -> None:
     say(f"Saving the images in {archive.parent.name}/{archive.name}")
     unfinished = archive.with_suffix(".partial")
-    docker("save", "--output", str(unfinished), *tags)
+    with report_duration("Saved them"):
+        docker("save", "--output", str(unfinished), *tags)
     unfinished.replace(archive)
 
 

@@ -1,16 +1,39 @@
-"""Configure Hypothesis for all unit tests, and let fake servers enforce privileges."""
+"""Configure Hypothesis, the garbage collector and the client of the API for all unit tests."""
+
+import gc
+from collections.abc import Generator
 
 import pytest
 from hypothesis import settings
 
+from infisical_iac.api import client
 from infisical_iac.workspace import isolation
 
 # No deadline for an example: another process may use the processor, and benchmarks measure times.
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
+# `--hypothesis-profile=thorough` is for a change of what a property is about, and for each night.
+settings.register_profile("quick", deadline=None, max_examples=30)
+settings.register_profile("thorough", deadline=None, max_examples=200)
+settings.load_profile("quick")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the garbage collector from going through all modules and tests, which stay anyway."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+        gc.freeze()
 
 
 @pytest.fixture(autouse=True)
 def _privileges_are_enforced(monkeypatch: pytest.MonkeyPatch) -> None:
     # The proof is tested on the stand-in and on a real server, which have permissions.
     monkeypatch.setattr(isolation, "prove", lambda client, method: "Proven.")
+
+
+@pytest.fixture(autouse=True)
+def _requests_are_sent_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A fake in memory answers at once: threads would take as long again.
+    monkeypatch.setattr(client, "_MOST_AT_ONCE", 1)

@@ -77,3 +77,18 @@ class Deployment:
     def goal(self, desired: Workspace, isolation: Isolation = "privilege") -> Goal:
         """Return the desired state, with the memory of the last run."""
         return Goal(desired=desired, isolation=isolation, admin_email=ADMIN, memory=self.remembered)
+
+
+def make_deployment(text: str = TEXT) -> Deployment:
+    """Return a deployer after its first deploy; it is a copy, because a deploy takes long."""
+    made, first = Deployment(), _deploy(text)
+    made.server.take_state(first.server)
+    made.remembered = first.remembered
+    return made
+
+
+@cache
+def _deploy(text: str) -> Deployment:
+    made = Deployment()
+    made.deploy(text)
+    return made

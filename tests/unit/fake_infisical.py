@@ -3,6 +3,7 @@
 import json
 import re
 import threading
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -102,6 +103,12 @@ class FakeInfisical(Structure, Access, People, Deletions):
     def client(self, token: str = "token") -> Client:
         """Return a client of this server."""
         return Client("http://fake", httpx.MockTransport(self.handle), token)
+
+    def take_state(self, other: "FakeInfisical") -> None:
+        """Replace the state and the requests by a copy of those of another server."""
+        own = {"routes", "others", "_lock"}
+        state = {name: value for name, value in vars(other).items() if name not in own}
+        vars(self).update(deepcopy(state))
 
     def add_environment(self, slug: str) -> None:
         """Add an environment whose name is its slug."""

@@ -5,14 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from infisical_iac.cluster.model import Cluster, Node
 from infisical_iac.cluster.stack_file import SECRETS, StackInputs, render_stack_file
 from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.machine import parse_deployed
 from infisical_iac.host.model import DeployedInfisical, MachineState
+from infisical_iac.stack.model import parse_compose
 from tests.unit.settings_of import settings_of
 
 TRIXIE = MachineState(os="debian", release="13")
@@ -55,8 +54,7 @@ def render(
     """Return the whole file as parsed YAML."""
     settings = swarm_settings(**changes)
     text = render_stack_file(settings, machine, stack_inputs(settings, **inputs or {}))
-    rendered: dict[str, Any] = yaml.safe_load(text)
-    return rendered
+    return parse_compose(text)
 
 
 def read_deployed(text: str, *given: str) -> DeployedInfisical:

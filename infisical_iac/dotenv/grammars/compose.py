@@ -44,7 +44,7 @@ _REFERENCE = re.compile(
 _BRACE = re.compile(r"\{.?|\}", re.DOTALL)
 _DEEPEST = 50
 
-_BARE = "The name has no value: Compose passes on that of its own environment, if any."
+_BARE = "The name has no value: Compose takes the value of its own environment, if it has one."
 
 
 class ComposeReferences:
@@ -122,7 +122,7 @@ class ComposeReferences:
 
     def _refuse(self, message: str) -> NoReturn:
         message = f"{message} Compose refuses the whole file."
-        remedy = "Correct the reference, or double a dollar that begins none."
+        remedy = "Correct the reference; write $$ for a dollar sign that begins no reference."
         raise FileRefused(Finding(self._line, "refused", "", message, remedy))
 
 
@@ -148,7 +148,7 @@ class Compose(Grammar):
         ),
         Command(
             re.compile(rf"\b(?:docker|podman) run\b{OPTION}"),
-            "gives it to docker run, which knows no quotes",
+            "gives it to docker run, which does not interpret quotes",
             exact=False,
             rank=1,
         ),
@@ -193,7 +193,7 @@ def _name(text: Text, start: int) -> tuple[str, int, bool]:
     """Return a statement's name, the position of its value, and whether it has no value."""
     begin = after(_EXPORT, text.text, start)
     if begin == len(text.text):
-        _refuse(text, start, "An export of nothing")
+        _refuse(text, start, "An export without a name")
     end = after(_NAME, text.text, begin)
     key, separator = text.text[begin:end].rstrip(_TRIMMED), text.text[end : end + 1]
     if not separator:

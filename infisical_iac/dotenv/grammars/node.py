@@ -161,7 +161,9 @@ def _read_spaced(
     key = key.removeprefix("export ").strip(_BLANKS)
     begin = after(_SPACING, content, position)
     if "\n" in content[position:begin]:
-        message = "Only blanks follow the =: Node reads the next line as the value, not by itself."
+        message = (
+            "Only blanks follow the =: Node takes the next line as the value, not as an assignment."
+        )
         text.note(start, "glued-value", message, "Delete the blanks after the =.", key)
     if not content.startswith(_QUOTES, begin):
         entry, position = _read_plain(text, content, key, start, begin, _BLANKS)

@@ -57,7 +57,7 @@ _DEEPEST = 9_000
 _MODE_FIRST = (".env", ".env.{mode}", ".env.local", ".env.{mode}.local")
 _LOCAL_FIRST = (".env", ".env.local", ".env.{mode}", ".env.{mode}.local")
 _OF_NODE_ENV = ("development", "production", "test")
-_VITE = "which has Node's own parser read before it replaces references"
+_VITE = "which reads it with Node's own parser, then replaces references"
 
 
 class _Npm(Grammar):
@@ -201,7 +201,10 @@ def _end_of_plain(text: Text, name: re.Match[str]) -> int:
         rest = text.text[name.end() : after(_REST_OF_LINE, text.text, end)]
         note_cut_at_hash(text, name.start(), name[1], len(value), rest)
     if value[:1] in _CLOSING and not _find_quote(value):
-        message = "The value's quote is not closed, or more follows: the quote is a part of it."
+        message = (
+            "The value's quote is not closed, or more text follows it: the quote is a part of the "
+            "value."
+        )
         text.note(name.start(), "unclosed-quote", message, "Correct the quotes.", name[1])
     return end
 

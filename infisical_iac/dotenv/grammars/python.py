@@ -110,7 +110,10 @@ def _statements(text: Text) -> list[Entry | str]:
         if tail and statement:
             statements.append(statement)
             if isinstance(statement, str):
-                message = "The name has no value: python-dotenv drops it and earlier assignments."
+                message = (
+                    "The name has no value: python-dotenv drops the name and its earlier "
+                    "assignments."
+                )
                 text.note(start, "no-value", message, "Give it a value or delete the line.")
         elif not text.text.startswith("#", end):
             message = "python-dotenv can't read this line: it logs a warning and ignores it."

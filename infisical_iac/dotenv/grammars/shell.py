@@ -141,8 +141,11 @@ class Words:
             elif text.startswith("$", word.end):
                 self._add_reference(word)
             else:
-                message = "A quote that is not closed, or a command in it. It is not read."
-                self._text.refuse(word.end, "refused", message, "Put it in single quotes.")
+                message = (
+                    "The value is not read: it has a quote that is not closed, or a command in its "
+                    "quotes."
+                )
+                self._text.refuse(word.end, "refused", message, "Put the value in single quotes.")
         word.end += 1
 
     def _add_reference(self, word: Word) -> None:
@@ -189,7 +192,7 @@ class Words:
         return ShellValue("".join(parts), rest.end + 1, rest.undefined)
 
     def _refuse(self, position: int) -> NoReturn:
-        message = "The value depends on a command or on the shell itself. It is not read."
+        message = "The value is not read: it depends on a command or on the shell itself."
         remedy = "Write the value itself; put it in single quotes if the dollar is a part of it."
         self._text.refuse(position, "refused", message, remedy)
 
@@ -206,7 +209,7 @@ class Shell(Grammar):
                 r"\b(?:export|env)\s+[^\n]{0,80}?"
                 r"\$\([^\n)]*?(?P<file>[^\s\"'()<]*\.env[\w.-]*)[^\n)]*\)"
             ),
-            "gives its words to export or env, which know no quotes",
+            "passes its words to export or env, which do not interpret quotes",
             exact=False,
             rank=4,
         ),
@@ -245,7 +248,7 @@ class Shell(Grammar):
 
 
 def _refuse(text: Text, position: int) -> NoReturn:
-    message = "A shell would run this, or knows more about it than can be read safely."
+    message = "This is not read: a shell would run it, or only a shell can interpret it."
     text.refuse(position, "refused", message, "Leave assignments only, with values in quotes.")
 
 

@@ -57,7 +57,7 @@ run() {
     # A restore and an upgrade take this lock before they begin, and keep a file until they end.
     for other in restore upgrade scale; do
         test ! -e "/var/lib/infisical-$other/state" || {
-            echo "no backup is made: the unfinished $other would be saved half-done"
+            echo "no backup is made, because the $other that began on this host has not ended"
             exit 0
         }
     done

@@ -42,7 +42,7 @@ await_master() {
             2>/dev/null | grep -qx master && return 0
         sleep 1
     done
-    fail "no Redis has become the master within $1 s: see docs/operate/cluster/runbooks.md"
+    fail "no Redis has become the master within $1 s: see \`infisical-iac docs runbooks\`"
 }
 
 "$@"

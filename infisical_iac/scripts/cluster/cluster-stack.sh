@@ -210,7 +210,7 @@ $(echo "$new" | cut -d ' ' -f 2)"
 again() {
     limit=$(($(date +%s) + $1))
     until short=$(as_many "$2" "$3" 2>&1); do
-        test "$(date +%s)" -lt "$limit" || fail "$short: see docs/operate/cluster/runbooks.md"
+        test "$(date +%s)" -lt "$limit" || fail "$short: see \`infisical-iac docs runbooks\`"
         sleep 1
     done
 }

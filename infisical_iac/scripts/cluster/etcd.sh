@@ -54,7 +54,7 @@ member() {
     for attempt in $(seq 12); do
         ! docker exec "$etcd" etcdctl endpoint health >/dev/null 2>&1 || break
         test "$attempt" -lt 12 || fail "etcd has lost its quorum, so that no member can be \
-replaced: see docs/operate/cluster/runbooks.md, 'A lost etcd quorum'"
+replaced: see \`infisical-iac docs runbooks\`, 'A lost etcd quorum'"
     done
     members=$(docker exec "$etcd" etcdctl member list)
     peer=http://etcd-$number:2380
@@ -82,7 +82,7 @@ secure() {
                     >/dev/null 2>&1 </dev/null || sleep 1
             done
     done
-    fail "etcd does not have all its members reach each other by TLS: see docs/operate/cluster/runbooks.md, \
+    fail "not all members of etcd reach each other by TLS: see \`infisical-iac docs runbooks\`, \
 'A lost etcd quorum', and run again"
 }
 
@@ -91,7 +91,7 @@ led() {
     until docker exec "$(container etcd)" etcdctl get --print-value-only /patroni/infisical/leader \
         2>/dev/null | grep -q .; do
         test "$(date +%s)" -lt "$limit" || fail "no PostgreSQL has become the primary within $1 s: \
-see docs/operate/cluster/runbooks.md, 'Nobody becomes primary'"
+see \`infisical-iac docs runbooks\`, 'Nobody becomes primary'"
         sleep 1
     done
 }

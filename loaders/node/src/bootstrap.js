@@ -140,8 +140,8 @@ export function bootstrap(file, local, environ, options = {}, findPerson = () =>
   const isTyped = (environment && options.isTyped) || environ[TYPED] === chosen;
   if (person && PRODUCTION.includes(chosen) && !isTyped)
     throw notConfigured(
-      `${chosen} is not read with the access of a person, here ${person.email}, unless you type ` +
-        `it: with-secrets --env ${chosen} -- COMMAND`,
+      `${chosen} is read with the access of a person (${person.email}) only if you type its ` +
+        `name: with-secrets --env ${chosen} -- COMMAND`,
     );
 
   const one = sources.first("INFISICAL_PROJECT_ID");

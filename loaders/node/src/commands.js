@@ -196,8 +196,8 @@ function endOf({ token, refresh }) {
 function warnOfEnd({ refresh }, tell) {
   if (refresh) return;
   tell(
-    "A login in the browser is not renewed, and ends then: `session_token_lifetime` of the" +
-      " instance says how long it lasts",
+    "A login in the browser is not renewed and ends at that time: `session_token_lifetime` of" +
+      " the instance says how long it lasts",
   );
 }
 

@@ -157,7 +157,7 @@ async function* server(found, address) {
     const text = `${apart} s from the server's`;
     yield apart > MOST_SECONDS_APART
       ? wrong("clock", new ConfigError("not_configured", `${text}: set the clock of this machine`))
-      : { what: "clock", text: Number.isNaN(apart) ? "the server says no time" : text };
+      : { what: "clock", text: Number.isNaN(apart) ? "the server sends no time" : text };
   } catch (error) {
     yield wrong("server", error);
   } finally {

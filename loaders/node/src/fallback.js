@@ -40,7 +40,9 @@ export async function fallBack(error, { cache: { file, maxAge = DAY }, place, wa
   const { restore } = await import("./cache.js");
   const found = restore(file, place);
   if (found === null)
-    warn(`the cache ${file} can't be used: it is damaged, or another credential's or place's`);
+    warn(
+      `the cache ${file} can't be used: it is damaged, or belongs to another credential or place`,
+    );
   if (!found) throw error;
   const age = inWords(found.age);
   if (found.age > maxAge)

@@ -99,7 +99,7 @@ export class Loader {
     const { person, platform } = this.#place;
     if (cache && platform)
       this.#warn(
-        `the cache ${cache.file} is not used: a client secret seals it, and this login has none`,
+        `the cache ${cache.file} is not used: only a client secret opens it, and this login has none`,
       );
     else if (cache && !person) this.#use = { cache, place: this.#place, warn: this.#warn };
   }

@@ -9,6 +9,7 @@ import { ConfigError, failure, notConfigured } from "./errors.js";
 import { isText, jsonObject } from "./json.js";
 import { cookieOf, isLocked } from "./person.js";
 import { classifyUnexpected, foreignRefusal, isRouteMissing } from "./refusal.js";
+import { ENDED } from "./terminal.js";
 
 /** @typedef {import("./keyring.js").Login} Login */
 /** @typedef {{ status: number, data: any, cookie: string, date: string | undefined }} Reply */
@@ -124,7 +125,7 @@ export async function logIn(connect, terminal, options) {
     (await terminal.ask("E-mail (empty: log in in the browser): ")).toLowerCase();
   if (!email) return await within((instance) => logInByBrowser(instance, terminal, options));
   const password = await terminal.ask(`Password of ${email}: `, { hidden: true });
-  if (!password) throw notConfigured("the login ended without an answer");
+  if (!password) throw notConfigured(ENDED);
   const token = await within((instance) => checkPassword(instance, email, password));
   const organizations = await within((instance) => listOrganizations(instance, token));
   const chosen = await choose(organizations, address, terminal, options.organization);
@@ -320,7 +321,7 @@ async function verify(within, terminal, { token, method }, email) {
       ? "Code of the authenticator app, or a recovery code: "
       : `Code from the mail to ${email}: `;
   const code = await terminal.ask(question, { hidden: true });
-  if (!code) throw notConfigured("the login ended without an answer");
+  if (!code) throw notConfigured(ENDED);
   const isRecovery = method === "totp" && RECOVERY_CODE.test(code);
   const path = `/api/v2/auth/mfa/verify${isRecovery ? "/recovery-code" : ""}`;
   const body = isRecovery ? { recoveryCode: code } : { mfaToken: code, mfaMethod: method };

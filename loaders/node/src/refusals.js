@@ -156,8 +156,8 @@ export class Refusals {
   async wait(warn, pause = sleep) {
     if (process.stderr.isTTY) return;
     warn(
-      `no refusal can be noted in ${this.#file}, so this start ends in ${WAIT} s: ` +
-        "restarts that ask at once would lock the login",
+      `the refusal can't be noted in ${this.#file}, so this start ends only after ${WAIT} s: ` +
+        "immediate restarts would lock the login",
     );
     await pause(WAIT * 1000);
   }

@@ -8,6 +8,9 @@ import { notConfigured } from "./errors.js";
 
 const INTERRUPTED = 130;
 
+/** The message for a question without an answer. */
+export const ENDED = "the login ended without an answer: start it again";
+
 /**
  * Ask on the terminal of this process.
  * @param {string} question
@@ -18,7 +21,7 @@ const INTERRUPTED = 130;
 export async function askOnTerminal(question, { hidden = false } = {}) {
   if (!process.stdin.isTTY)
     throw notConfigured(
-      "the login has questions, and there is no terminal to ask them on: run it in a terminal",
+      "the login asks questions, but there is no terminal: run it in a terminal",
     );
   const silent = new Writable({
     write(chunk, _, done) {
@@ -36,7 +39,7 @@ export async function askOnTerminal(question, { hidden = false } = {}) {
         process.stderr.write("\n");
         process.exit(INTERRUPTED);
       });
-      reader.once("close", () => reject(notConfigured("the login ended without an answer")));
+      reader.once("close", () => reject(notConfigured(ENDED)));
       reader.once("line", (line) => resolve(line.trim()));
     });
   } finally {

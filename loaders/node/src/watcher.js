@@ -18,7 +18,9 @@ const SLOWEST = 10;
  */
 export async function watchFrom(environ, options) {
   if (options.client === "sdk")
-    throw notConfigured("a watch asks by ETag, which the SDK can't: leave out the option client");
+    throw notConfigured(
+      "a watch sends requests with ETags, which the SDK can't: leave out the option client",
+    );
   // A copy: with `into`, the environment gets Infisical's values, which would win over later ones.
   const loader = new Loader({ ...environ }, options);
   return new Watcher(loader, loader.resolve(await loader.start()), options);

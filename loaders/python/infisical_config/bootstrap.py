@@ -266,8 +266,8 @@ def _check_production(chosen: str, person: Person, *, is_typed: bool) -> None:
     """Refuse production for a person who has not typed its name."""
     if chosen in PRODUCTION and not is_typed:
         raise _wrong(
-            f"{chosen} is not read with the access of a person, here {person.email}, unless you"
-            f" type it: with-secrets --env {chosen} -- COMMAND"
+            f"{chosen} is read with the access of a person ({person.email}) only if you type its "
+            f"name: with-secrets --env {chosen} -- COMMAND"
         )
 
 

@@ -202,8 +202,8 @@ def _end(login: Login) -> str:
 def _warn_of_end(login: Login, tell: Callable[[str], None]) -> None:
     if not login.refresh:
         tell(
-            "A login in the browser is not renewed, and ends then: `session_token_lifetime` of the"
-            " instance says how long it lasts"
+            "A login in the browser is not renewed and ends at that time: `session_token_lifetime` "
+            "of the instance says how long it lasts"
         )
 
 

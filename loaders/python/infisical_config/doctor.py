@@ -149,7 +149,7 @@ def _server(address: str) -> Iterator[_Finding]:
     try:
         apart = round(abs(time.time() - parsedate_to_datetime(reply.date).timestamp()))
     except (ValueError, TypeError):
-        yield _Finding("clock", "the server says no time")
+        yield _Finding("clock", "the server sends no time")
         return
     text = f"{apart} s from the server's"
     late = ConfigError("not_configured", f"{text}: set the clock of this machine")

@@ -43,15 +43,15 @@ TEXTS: Final[dict[Code, str]] = {
     "locked": "{address} has locked the login of {client_id} after too many wrong client secrets:"
     " put the right one in place and wait five minutes",
     "forbidden": "{address} does not let this identity read {environment} {folder} in project"
-    " {project}: check its privileges with `infisical-iac workspace plan`, or, if each service has"
-    ' its own project now (`isolation = "projects"`), commit and deploy the .infisical.json that'
+    " {project}: check its privileges with `infisical-iac workspace plan`; with"
+    ' `isolation = "projects"`, commit and deploy the .infisical.json that'
     " `infisical-iac check REPO --fix` writes",
     "not_found": "{address} has no {environment} {folder} in project {project}: check"
-    " INFISICAL_ENVIRONMENT or NODE_ENV, and .infisical.json, or, if each service has its own"
-    ' project now (`isolation = "projects"`), commit and deploy the .infisical.json that'
+    " INFISICAL_ENVIRONMENT or NODE_ENV, and .infisical.json; with"
+    ' `isolation = "projects"`, commit and deploy the .infisical.json that'
     " `infisical-iac check REPO --fix` writes",
-    "hidden": "{address} hides the values of {names} in {environment} {folder}: the identity needs"
-    " readValue",
+    "hidden": "{address} hides the values of {names} in {environment} {folder}: give the identity"
+    " the permission readValue",
     "empty": "{address} shows no secret in {environment} {folder}: this identity may read another"
     " environment or folder; check INFISICAL_ENVIRONMENT or NODE_ENV, and .infisical.json",
     "not_infisical": "{address} does not answer as Infisical does: check the address in"

@@ -40,8 +40,8 @@ def instead(
         raise error from None
     except (Unreadable, OSError):
         warn(
-            f"the cache {cache.file} can't be used: it is damaged, or another credential's or"
-            " place's"
+            f"the cache {cache.file} can't be used: it is damaged, or belongs to another "
+            "credential or place"
         )
         raise error from None
     age = words(cached.age)

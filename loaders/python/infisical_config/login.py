@@ -26,7 +26,7 @@ _TIMEOUT = 20.0
 _ORGANIZATION = "/api/v1/organization"
 _RECOVERY_CODE = re.compile(r".{8}")
 _IN_THE_BROWSER = "log in by `with-secrets login --browser`"
-_ENDED = "the login ended without an answer"
+_ENDED = "the login ended without an answer: start it again"
 
 
 class Ask(Protocol):

@@ -41,7 +41,8 @@ class Watch(Generic[C]):
         if start.client == "sdk":
             raise ConfigError(
                 "not_configured",
-                "a watch asks by ETag, which the SDK can't: leave out the option client",
+                "a watch sends requests with ETags, which the SDK can't: leave out the option "
+                "client",
             )
         self._every = every
         self._on_change = on_change or (lambda config, names: None)

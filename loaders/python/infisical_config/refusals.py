@@ -134,8 +134,8 @@ class Refusals:
         if sys.stderr and sys.stderr.isatty():
             return
         warn(
-            f"no refusal can be noted in {self.file}, so this start ends in {WAIT} s: restarts that"
-            " ask at once would lock the login"
+            f"the refusal can't be noted in {self.file}, so this start ends only after {WAIT} s: "
+            "immediate restarts would lock the login"
         )
         time.sleep(WAIT)
 

@@ -106,8 +106,8 @@ class Start:
         )
         if place.platform and self.cache:
             self.warn(
-                f"the cache {os.fspath(self.cache.file)} is not used: a client secret seals it, and"
-                " this login has none"
+                f"the cache {os.fspath(self.cache.file)} is not used: only a client secret opens "
+                "it, and this login has none"
             )
         self._check_client(place)
         if place.gate.strict and not (place.gate.allowed or self._list_requested()):

@@ -15,8 +15,7 @@ def ask(question: str, *, hidden: bool = False) -> str:
     if not sys.stdin.isatty():
         raise ConfigError(
             "not_configured",
-            "the login has questions, and there is no terminal to ask them on: run it in a"
-            " terminal",
+            "the login asks questions, but there is no terminal: run it in a terminal",
         )
     try:
         if hidden:
@@ -28,5 +27,5 @@ def ask(question: str, *, hidden: bool = False) -> str:
     except EOFError:
         line = ""
     if not line:
-        raise ConfigError("not_configured", "the login ended without an answer")
+        raise ConfigError("not_configured", "the login ended without an answer: start it again")
     return line.strip()

@@ -217,7 +217,7 @@ def test_each_generation_of_the_api_refuses_another_project(
 ) -> None:
     other = contents.project(deployer, "infisical-iac-canary")
     if other is None:
-        pytest.skip("there is no canary yet, as on hosts that an older release deployed")
+        pytest.skip("there is no canary yet; an older release may have deployed this host")
     text = Seen(other["id"], "prod", "/", "CANARY", has_value=True)
     assert _ways(login, generation, text) == []
 

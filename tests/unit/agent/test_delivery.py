@@ -157,7 +157,8 @@ def test_no_reason_has_the_address(kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("script", "reason"), [("cat >{}\n", ""), ("exit 3\n", "it ended with 3"), (None, "No such")]
+    ("script", "reason"),
+    [("cat >{}\n", ""), ("exit 3\n", "the command ended with exit status 3"), (None, "No such")],
 )
 def test_a_command_gets_the_alert_on_its_standard_input(
     tmp_path: Path, script: str | None, reason: str

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from infisical_iac.api import client as api_client
 from infisical_iac.api import identities, instance
 from infisical_iac.api.client import Client, all_of, gather
 from infisical_iac.api.identities import (
@@ -49,6 +50,12 @@ def test_all_items_are_read_from_pages_smaller_than_requested() -> None:
     assert len(all_of(client, "/api/x", "things")) == 45
 
 
+@pytest.fixture
+def _in_parallel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api_client, "_MOST_AT_ONCE", 8)
+
+
+@pytest.mark.usefixtures("_in_parallel")
 def test_gathered_results_have_the_order_of_the_calls() -> None:
     last_began = threading.Event()
 
@@ -64,6 +71,7 @@ def test_gathered_results_have_the_order_of_the_calls() -> None:
     assert gather([]) == []
 
 
+@pytest.mark.usefixtures("_in_parallel")
 def test_the_error_of_a_gathered_call_is_raised() -> None:
     def fail() -> int:
         raise LookupError("this one")

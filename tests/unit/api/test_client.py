@@ -230,7 +230,7 @@ def test_a_person_logs_in_to_the_organization(asked: str | None, got: str) -> No
 
 def test_a_person_in_several_organizations_must_name_one() -> None:
     client = Client("http://fake", httpx.MockTransport(_login_server(["two", "one"])))
-    with pytest.raises(UserError, match="is in: one, two"):
+    with pytest.raises(UserError, match="is in one, two"):
         login.password(client, "admin@example.com", "fake-password")
 
 

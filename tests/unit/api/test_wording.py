@@ -28,7 +28,7 @@ from infisical_iac.api.rate_limits import SECRETS, RateLimiter
             "InternalServerError",
             "Something went wrong",
             "GET /api/x was answered 500 InternalServerError: Something went wrong; read the log "
-            "of Infisical; its database may be down",
+            "of Infisical, whose database may be down",
         ),
         (
             200,
@@ -65,8 +65,8 @@ def test_notes_on_rate_limits_are_sentences() -> None:
         pass
     limiter.announce({SECRETS: 290})
     assert notes == [
-        "Infisical takes at most 40 calls of the secrets endpoints a minute: this run sends no "
-        "more from now on, and takes about 2 more minutes",
+        "Infisical takes at most 40 calls of the secrets endpoints a minute: from now on this run "
+        "keeps to that, and takes about 2 more minutes",
         "1 of about 100 calls of the secrets endpoints sent; the next ones wait 48 s",
         "At 40 calls of the secrets endpoints a minute this takes about 7 minutes",
     ]

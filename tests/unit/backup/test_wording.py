@@ -129,7 +129,7 @@ _MADE = f"made 2026-11-25T14:00:00Z, signed by {SIGNER}"
         (
             _RECORD,
             {"deployer.env": "another"},
-            f"{_MADE}, but changed since: deployer.env: make a new one",
+            f"{_MADE}, but deployer.env changed since: make a new one",
         ),
     ],
 )
@@ -173,8 +173,8 @@ def test_wording_of_a_text_that_is_not_a_public_key() -> None:
     with pytest.raises(FileError) as refused:
         parse("ecdsa-sha2-nistp256 AAAA")
     assert str(refused.value) == (
-        "a recipient is a public key, age1… or ssh-ed25519 or ssh-rsa with what follows: "
-        "`age-keygen -y` and ~/.ssh/id_ed25519.pub have one"
+        "a recipient is not a public key: give a whole line that begins with age1, ssh-ed25519 or "
+        "ssh-rsa, such as the one in ~/.ssh/id_ed25519.pub or the one that `age-keygen -y` prints"
     )
 
 
@@ -182,8 +182,8 @@ def test_wording_of_an_identity_with_a_passphrase(tmp_path: Path) -> None:
     with pytest.raises(FileError) as refused:
         identities(ssh_key(tmp_path, passphrase="fake-passphrase").read_text())
     assert str(refused.value) == (
-        "the identity file has a passphrase: make a copy without it in memory, such as in "
-        "/dev/shm, by `ssh-keygen -p -f <copy>`, and remove the copy afterwards"
+        "the identity file has a passphrase: copy it to a directory in memory, such as /dev/shm, "
+        "take the passphrase off there by `ssh-keygen -p -f <copy>`, and remove the copy afterwards"
     )
 
 
@@ -200,8 +200,8 @@ def test_wording_of_a_kit_for_another_recipient() -> None:
     with pytest.raises(FileError) as refused:
         open_sheet(sealed, [Identity.generate()])
     assert str(refused.value) == (
-        "the kit is not encrypted for the key in the identity file: give the one of a recipient "
-        "in its first lines"
+        "the kit is not encrypted for the key in the identity file: give the private key of one of "
+        "the recipients that the kit's first lines name"
     )
 
 
@@ -217,7 +217,7 @@ def test_wording_of_a_kit_with_a_missing_part() -> None:
 def test_wording_of_a_file_that_holds_no_kit() -> None:
     with pytest.raises(FileError) as refused:
         unpack(b"fake-secret")
-    assert str(refused.value) == "the file does not hold a recovery kit: give another one"
+    assert str(refused.value) == "the file is not a recovery kit: give another one"
 
 
 def test_wording_of_the_places_of_replaced_data(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -225,7 +225,7 @@ def test_wording_of_the_places_of_replaced_data(monkeypatch: pytest.MonkeyPatch)
     assert restore_deploy._old_data({"volume": "infisical_postgres_before_20261125T180000Z"}) == [
         "The old data are on the host node-1, in the Docker volume "
         "infisical_postgres_before_20261125T180000Z, and replaced files in "
-        "/var/lib/infisical-restore/aside/20261125T180000Z. Once nobody needs them, there: "
+        "/var/lib/infisical-restore/aside/20261125T180000Z. Once nobody needs them, run there: "
         "docker volume rm infisical_postgres_before_20261125T180000Z && "
         "rm -rf /var/lib/infisical-restore/aside/20261125T180000Z"
     ]

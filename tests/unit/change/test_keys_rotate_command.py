@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -28,7 +28,7 @@ class _Host:
     """A host that records the lock and the facts that are read, in order."""
 
     def __init__(self, state: MachineState) -> None:
-        self.state = state
+        self.name, self.state = "one", state
         self.done: list[str] = []
 
     @property
@@ -57,7 +57,10 @@ def test_a_host_is_inspected_under_the_lock(
     host = _Host(state)
 
     @contextmanager
-    def connect(_: str, **_options: bool) -> Iterator[_Host]:
+    def connect(
+        _: str, *, check: Callable[[list[_Host]], None], **_options: bool
+    ) -> Iterator[_Host]:
+        check([host])
         yield host
 
     # Importing the real module would let pyinfra patch the whole process.

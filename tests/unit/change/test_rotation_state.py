@@ -60,7 +60,7 @@ def test_the_targets_are_read() -> None:
         ([], "run.no_backups", "`infisical-iac apply`"),
         (
             ["target local", "other /var/lib/x/0123"],
-            *("run.former_target", "removing /var/lib/x/0123 on"),
+            *("run.former_target", "remove /var/lib/x/0123 on"),
         ),
     ],
 )
@@ -83,4 +83,4 @@ def test_the_refusal_of_the_encryption_key_depends_on_the_server(replaces: bool,
     refused = refuse_encryption_key(version="v0.165.16", replaces=replaces)
     assert refused.code == code
     assert "Infisical v0.165.16" in str(refused)
-    assert "docs/operate/keys.md" in str(refused)
+    assert "infisical-iac docs keys" in str(refused)

@@ -23,8 +23,8 @@ _SINCE = "2026-11-25T10:12:00Z"
     [
         (f" {_SINCE} 30 i p", f"30 writes since {_SINCE} are in"),
         (f" {_SINCE} 1 i p", f"1 write since {_SINCE} is in"),
-        (f" {_SINCE} 0", f"what was given up, without any write since {_SINCE}, is in"),
-        (" unknown unknown", "what was written, which could not be counted, is in"),
+        (f" {_SINCE} 0", f"data that were given up, with no write since {_SINCE}, are in"),
+        (" unknown unknown", "an unknown number of writes are in"),
     ],
 )
 def test_wording_of_data_that_were_given_up(words: str, clause: str) -> None:
@@ -60,6 +60,6 @@ def test_wording_of_a_rotation_that_was_undone(host: NotingHost) -> None:
 
 def test_wording_of_an_encryption_key_that_infisical_replaces() -> None:
     assert str(refuse_encryption_key(version="v0.165.16", replaces=True)) == (
-        "Infisical v0.165.16 replaces its encryption key itself, at the Server Console, which only "
-        "a person can use: docs/operate/keys.md describes each step; nothing was changed"
+        "only a person can replace the encryption key of Infisical v0.165.16, at its Server "
+        "Console, and nothing was changed: read `infisical-iac docs keys` for each step"
     )

@@ -70,7 +70,7 @@ def test_an_environment_without_any_secret_is_one_finding(tmp_path: Path) -> Non
         ("empty-environment", "", "production"),
     ]
     assert "in development." in found[0].message
-    assert "backend and python-service: 3 " in found[2].message
+    assert "3 keys are missing for backend and python-service" in found[2].message
 
 
 def test_a_service_without_secrets_in_an_environment_is_one_finding(tmp_path: Path) -> None:

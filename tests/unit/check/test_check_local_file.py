@@ -100,18 +100,18 @@ _PARTS = {
 @pytest.mark.parametrize(
     ("text", "facts"),
     [
-        (LOCAL_FILE, ["workspaceId is for one"]),
+        (LOCAL_FILE, ["workspaceId names one"]),
         (LOCAL_FILE.replace("workspaceId", "project"), ["projects are missing"]),
         (
             LOCAL_FILE.replace("{", '{"projects": {"production": {"workspaceId": "x"}}, '),
-            ["workspaceId is for one", "lack development", "of production are"],
+            ["workspaceId names one", "lack development", "for production are"],
         ),
         (
             local_file.complete(
                 LOCAL_FILE,
                 LocalFile(projects=dict.fromkeys(("development", "production"), OwnProject("x"))),
             ),
-            ["projects of development and "],
+            ["projects for development and "],
         ),
     ],
 )

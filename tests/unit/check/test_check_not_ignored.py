@@ -95,7 +95,7 @@ def test_names_that_git_would_take_in_are_reported(
 ) -> None:
     [finding] = list_findings(plant(tmp_path, GOOD | files))
     assert (finding.kind, finding.place) == ("not-ignored", ".gitignore")
-    assert finding.message.startswith(f"Git would take in {taken_in}")
+    assert finding.message.startswith(f"Git would add {taken_in}")
 
 
 def test_ignore_rules_may_be_in_the_directory_of_the_service(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from infisical_iac.cli.bundle import find_page
 from infisical_iac.cli.main import main
 from infisical_iac.core.bundle import DOCS, ROOT
 
@@ -96,6 +97,7 @@ def test_pages_that_messages_name_exist() -> None:
         for file in (ROOT / place).rglob("*")
         if file.is_file() and file.suffix in {".py", ".sh", ".j2", ".yaml"}
     ]
-    named = {page for file in files for page in re.findall(r"docs/[\w/.-]+\.md", file.read_text())}
+    page = re.compile(r"docs/[\w/.-]+\.md|(?<=`infisical-iac docs )[\w/-]+")
+    named = {name for file in files for name in page.findall(file.read_text())}
     assert len(named) > 10
-    assert [page for page in sorted(named) if not (ROOT / page).is_file()] == []
+    assert [name for name in sorted(named) if not find_page(name).is_file()] == []

@@ -1,5 +1,6 @@
 """Test the output of commands that deploy, on a fake deployment: restarts, next steps, links."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from infisical_iac.core.change import Change
 from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.journal import Journal, Journals, OperationPlan
 from infisical_iac.workspace import deploy
+from infisical_iac.workspace.load import load
 from tests.unit.settings_of import NAME, defaults
 
 _ADMIN = Change("+", "administrator admin@example.com")
@@ -112,6 +114,25 @@ def test_the_first_apply_ends_with_the_next_steps(invoke: Invoke) -> None:
         assert fact in steps
 
 
+def test_an_apply_that_added_a_service_ends_with_the_check_that_writes_its_file(
+    invoke: Invoke,
+) -> None:
+    (first, *_), accounts = _accounts_of_the_sample()
+    made = [Change("+", f"identity {each}") for each in accounts]
+    done = invoke(_Deployment(*made), "apply", "--yes", has_kit=True)
+    assert done.exit_code == 0, done.output
+    steps = done.stdout.partition("\nNext:\n")[2]
+    assert first in steps
+    assert "check REPO --fix" in steps
+
+
+def _accounts_of_the_sample() -> tuple[list[str], list[str]]:
+    """Return the services of the project file, and the identities of the first one."""
+    workspace = load(Path(defaults()["workspace_file"]))
+    names = [*workspace.services]
+    return names, [each.identity for each in workspace.accounts() if each.service == names[0]]
+
+
 @pytest.mark.parametrize(("changes", "has_kit"), [((_RESTART,), True), ((), False)])
 def test_an_apply_has_no_next_steps_once_a_kit_was_made_or_nothing_changes(
     invoke: Invoke, changes: tuple[Change, ...], has_kit: bool
@@ -164,6 +185,43 @@ def test_a_mistake_in_the_project_file_is_found_without_a_host(tmp_path: Path) -
     assert made.returncode == 0, made.stderr
     file = tmp_path / "group_data/acme.yaml"
     file.write_text(file.read_text().replace("\nservices:", "\nservces:"))
-    planned = run("plan")
-    assert planned.returncode == 1
-    assert "servces" in planned.stderr
+    verified = run("verify")
+    assert verified.returncode == 1
+    (sentence,) = verified.stderr.splitlines()
+    assert "servces" in sentence
+    ran = subprocess.run(
+        (sys.executable, "-c", _RUN_ALL, json.dumps(_READERS)),
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for command, output in zip(_READERS, json.loads(ran.stdout), strict=True):
+        # Nothing listens at the port: a command that connects first reports that.
+        assert "servces" in output, (command, output)
+        assert "reached" not in output, (command, output)
+
+
+# Commands that need the project file and connect to the host.
+_READERS = [
+    ["plan"],
+    ["apply", "--yes"],
+    ["drift"],
+    ["keys", "rotate", "database"],
+    ["rollback"],
+    ["restore", "--yes"],
+    ["workspace", "plan"],
+    ["workspace", "invite", "ben@example.com"],
+    ["credentials", "list"],
+    ["secrets", "list"],
+    ["isolation", "plan", "--to", "projects"],
+    ["check", "."],
+    ["migrate", "plan", "."],
+]
+_RUN_ALL = """
+import infisical_iac.core.inventory
+import json, sys
+from click.testing import CliRunner
+from infisical_iac.cli.main import main
+print(json.dumps([CliRunner().invoke(main, each).output for each in json.loads(sys.argv[1])]))
+"""

@@ -1,15 +1,16 @@
 """Test the output of `plan` and `apply`: headings, next steps, restarts and the summary."""
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
-from infisical_iac.cli.deploy import _summarize, next_steps, restarts
+from infisical_iac.cli.deploy import _summarize, find_new_services, next_steps, restarts
 from infisical_iac.cli.output import explain_links, show_plan
 from infisical_iac.core.change import Change
 from infisical_iac.core.journal import Journal, Journals, OperationPlan
 from infisical_iac.workspace.access import sentence
+from infisical_iac.workspace.load import load
 from tests.unit.settings_of import settings_of
 
 
@@ -110,6 +111,43 @@ def test_next_steps_name_no_second_place_if_a_backup_target_is_remote() -> None:
     remote = {"name": "far", "repository": "s3:https://s3.example.com/bucket"}
     steps = next_steps(settings_of(backup_targets=(remote,)), _HOST, _FIRST)
     assert "init --backup" not in steps
+
+
+_WORKSPACE = load(
+    "project: {name: Acme, slug: acme-x}\n"
+    "environments: [{slug: qa, name: QA}, {slug: production, name: Production}]\n"
+    "services: {web: {folder: /web}, api: {folder: /api, renamed_from: backend}}\n"
+)
+
+
+def _made(kind: Literal["+", "~"], *what: str) -> list[Change]:
+    return [Change(kind, each) for each in what]
+
+
+@pytest.mark.parametrize(
+    ("made", "names"),
+    [
+        (_made("+", "identity web-qa", "identity web-production"), ["web"]),
+        (_made("+", "credentials web.qa", "credentials web.production"), ["web"]),
+        # Only an environment was added.
+        (_made("+", "identity web-qa", "identity api-qa"), []),
+        (_made("~", "identity backend-qa"), ["api"]),
+        (_made("~", "identity web-qa"), []),
+        ([], []),
+    ],
+)
+def test_services_to_correct_are_those_that_a_run_added_or_renamed(
+    made: list[Change], names: list[str]
+) -> None:
+    assert find_new_services(_WORKSPACE, made) == names
+
+
+def test_next_steps_name_the_check_that_writes_the_files_of_new_services() -> None:
+    steps = next_steps(settings_of(), _HOST, [], ["web"], has_kit=True)
+    assert "infisical-iac check REPO --fix" in steps
+    assert "web" in steps
+    assert "recovery-kit" not in steps
+    assert next_steps(settings_of(), _HOST, [], has_kit=True) == ""
 
 
 def test_a_plan_names_the_containers_that_restart_and_the_length_of_the_outage() -> None:

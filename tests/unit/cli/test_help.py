@@ -15,7 +15,10 @@ _STALE_WORDS = re.compile(
     r"workspace file|whoever|whose|of which|\bwhom\b|\blead\b|\btold\b|\banew\b|Don't ask", re.I
 )
 # Words that refer to another option or to the command: a reader may have this line only.
-_WORDS_OF_CONTEXT = re.compile(r"\b(?:yours|that place's|those of|instead(?! of))\b", re.I)
+_WORDS_OF_CONTEXT = re.compile(
+    r"\b(?:yours|that place's|those of|instead(?! of)|of such|(?:write|show) them|that provider)\b",
+    re.I,
+)
 
 
 def _all(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
@@ -29,7 +32,7 @@ def _all(command: click.Command, name: str) -> Iterator[tuple[str, click.Command
 
 
 _COMMANDS = dict(_all(main, "infisical-iac"))
-_LEAVES = {
+LEAVES = {
     name: each
     for name, each in _COMMANDS.items()
     if not isinstance(each, click.Group) or each.invoke_without_command
@@ -41,25 +44,25 @@ def _options(command: click.Command) -> list[click.Option]:
 
 
 def test_all_commands_are_tested() -> None:
-    assert {"infisical-iac scale-in", "infisical-iac audit access"} <= {*_LEAVES}
-    assert len(_LEAVES) >= 35
+    assert {"infisical-iac scale-in", "infisical-iac audit access"} <= {*LEAVES}
+    assert len(LEAVES) >= 35
 
 
-@pytest.mark.parametrize("name", _LEAVES)
+@pytest.mark.parametrize("name", LEAVES)
 def test_help_of_a_command_ends_with_its_exit_statuses(name: str) -> None:
-    *_, last = (_LEAVES[name].help or "").split("\n\n")
+    *_, last = (LEAVES[name].help or "").split("\n\n")
     assert _EXIT_STATUSES.match(" ".join(last.split()))
 
 
 def test_each_command_is_on_a_page_besides_the_reference() -> None:
     pages = (each for each in Path("docs").rglob("*.md") if each.parent.name != "reference")
     text = " ".join(" ".join(each.read_text().split()) for each in (Path("README.md"), *pages))
-    assert [name for name in _LEAVES if name not in text] == []
+    assert [name for name in LEAVES if name not in text] == []
 
 
-@pytest.mark.parametrize("name", _LEAVES)
+@pytest.mark.parametrize("name", LEAVES)
 def test_each_argument_is_explained_by_its_name(name: str) -> None:
-    command = _LEAVES[name]
+    command = LEAVES[name]
     for each in command.params:
         if isinstance(each, click.Argument):
             metavar = each.make_metavar(click.Context(command))
@@ -84,6 +87,15 @@ def test_help_has_no_word_that_the_documentation_no_longer_uses(name: str) -> No
 def test_help_of_an_option_makes_sense_without_its_context(name: str) -> None:
     texts = [each.help or "" for each in _options(_COMMANDS[name])]
     assert [each for each in texts if _WORDS_OF_CONTEXT.search(each)] == []
+
+
+@pytest.mark.parametrize(
+    "name", [name for name, each in _COMMANDS.items() if isinstance(each, click.Group)]
+)
+def test_no_line_in_a_list_of_commands_is_cut(name: str) -> None:
+    group = _COMMANDS[name]
+    shown = group.get_help(click.Context(group, info_name=name, terminal_width=80))
+    assert [line for line in shown.splitlines()[1:] if line.endswith("...")] == []
 
 
 def test_list_of_commands_is_grouped_and_names_each_command_once() -> None:

@@ -75,7 +75,7 @@ def test_the_roll_out_waits_for_a_primary_in_etcd(leader: Leader) -> None:
     leader.write("leader", "")
     done = leader.run("led", "0", of="etcd")
     assert done.returncode == 1
-    assert "within 0 s: see docs/" in done.stderr
+    assert "within 0 s: see `infisical-iac docs runbooks`" in done.stderr
 
 
 def test_without_a_quorum_no_member_is_removed(leader: Leader) -> None:

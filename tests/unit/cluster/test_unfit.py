@@ -60,7 +60,7 @@ def test_a_host_whose_clock_is_behind_keeps_its_number_and_is_reported() -> None
             {name: replace(look, control=False) for name, look in three().items()},
             NAMES,
             "no_quorum",
-            r"docs/operate/cluster/runbooks\.md",
+            r"infisical-iac docs runbooks",
         ),
         (
             three_bare() | {"two": bare(2, address="")},

@@ -49,9 +49,9 @@ def test_wording_of_hosts_without_a_majority() -> None:
     with pytest.raises(Refused) as refused:
         cluster_of(observed)
     assert str(refused.value) == (
-        "no reachable host is a manager with a majority behind it: bring the others back, start "
-        "Docker there (`systemctl restart docker`), or follow docs/operate/cluster/runbooks.md, "
-        "'Two of three lost'"
+        "no majority of the swarm's managers answers: start the hosts that are down, restart "
+        "Docker on the others (`systemctl restart docker`), or follow `infisical-iac docs "
+        "runbooks`, 'Two of three lost'"
     )
 
 

@@ -7,6 +7,7 @@ passes to a function is an input. Each folder has its tests of wording in `test_
 import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from functools import cache
 from itertools import compress
 from pathlib import Path
 
@@ -56,7 +57,14 @@ def test_refusal(given: str, expected: str) -> None:
 
 
 def _find_asserted_sentences(tree: ast.Module) -> list[tuple[int, str]]:
-    functions = [each for each in ast.walk(tree) if isinstance(each, ast.FunctionDef)]
+    _walk.cache_clear()
+    docstrings = {each.value for each in _walk(tree) if isinstance(each, ast.Expr)}
+    # Most files have no sentence but in docstrings, and need not be searched for assertions.
+    if not any(
+        _find_sentence(str(each.value)) for each in _texts(_walk(tree)) if each not in docstrings
+    ):
+        return []
+    functions = [each for each in _walk(tree) if isinstance(each, ast.FunctionDef)]
     helpers = {each.name: _find_asserted_parameters(each) for each in functions}
     asserted = {each: [*_find_asserted(each, helpers)] for each in functions}
     compared = {name for nodes in asserted.values() for name in _find_compared(nodes)}
@@ -67,16 +75,21 @@ def _find_asserted_sentences(tree: ast.Module) -> list[tuple[int, str]]:
         if test.name.startswith("test_")
         for text in _find_asserted_texts(test, nodes, constants | _find_constants(test, compared))
     }
-    given = "\n".join(str(each.value) for each in _texts(ast.walk(tree)) if each not in texts)
+    given = "\n".join(str(each.value) for each in _texts(_walk(tree)) if each not in texts)
     found = ((each.lineno, _find_sentence(str(each.value))) for each in texts)
     return sorted((line, sentence) for line, sentence in found if sentence not in given)
+
+
+@cache
+def _walk(node: ast.AST) -> list[ast.AST]:
+    return [*ast.walk(node)]
 
 
 def _find_asserted(
     function: ast.FunctionDef, helpers: Mapping[str, Sequence[bool]]
 ) -> Iterator[ast.expr]:
     """Yield the asserted expressions of a function, also those that it passes to a helper."""
-    for node in ast.walk(function):
+    for node in _walk(function):
         match node:
             case ast.Assert(test=expected) | ast.keyword(arg="match", value=expected):
                 yield expected
@@ -95,7 +108,7 @@ def _find_constants(
     """Return the names whose value is only compared; other values are inputs of a test."""
     given = {
         each.id
-        for each in _names(ast.walk(scope))
+        for each in _names(_walk(scope))
         if isinstance(each.ctx, ast.Load) and each not in compared
     }
     return {
@@ -129,8 +142,8 @@ def _find_asserted_texts(
 ) -> Iterator[ast.Constant]:
     """Yield the texts that a test asserts, also those of constants and of its parameters."""
     for expected in asserted:
-        yield from _texts(ast.walk(expected))
-    names = {each.id for expected in asserted for each in _names(ast.walk(expected))}
+        yield from _texts(_walk(expected))
+    names = {each.id for expected in asserted for each in _names(_walk(expected))}
     for name in names & constants.keys():
         yield from _texts(_walk_outside_calls(constants[name]))
     for decorator in test.decorator_list:

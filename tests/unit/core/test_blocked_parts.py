@@ -150,7 +150,12 @@ def test_an_operation_blocked_on_one_node_blocks_those_that_need_it_on_all_nodes
         ("Workspace | Converge", "Stack | Run", True, True),
         ("Ingress | Open the edge", "Stack | Change the version", False, True),
         ("Stack | Configure the ingress", "Stack | Make keys", False, False),
-        ("Egress | Let containers go where Infisical lets them", "Stack | Run", False, True),
+        (
+            "Egress | Limit Infisical's outgoing connections",
+            "Stack | Run",
+            False,
+            True,
+        ),
         ("Stack | Configure the ingress", "Docker | Install Docker", False, True),
         ("Stack | Run", "Stack | Configure the ingress", False, False),
         ("Backup | Configure backups", "Stack | Run", True, False),

@@ -140,7 +140,7 @@ def test_no_error_contains_the_login_of_an_address(sentence: str, shown: str) ->
 _WITHOUT_PASSWORDS = [
     "'infisical/infisical:v0.165.16@sha256:aa' is not here",
     "'registry:5000/postgres:17@sha256:aa' is not here",
-    "deploy@db-1 can't be reached: ssh: no route",
+    "deploy@db-1 can't be reached by ssh (no route)",
     "'sftp:u1@u1.example.com:../x' is not a place for a repository",
     "'sftp://u1@u1.example.com:23//backups' is not a place for a repository",
     "ssh://deploy@db-1:2222 can't be reached: no route",

@@ -110,7 +110,7 @@ def test_addresses_are_normalized(values: dict[str, Any]) -> None:
         ({"http_port": 80}, "http_port", "80 is out of range"),
         ({"docker_source": "snap"}, "docker_source", "'snap'"),
         ({"organization": "a\x1b"}, "organization", "'a\\x1b' is not a name"),
-        ({"start_timeout": 1}, "start_timeout", "at least 10"),
+        ({"start_timeout": 1}, "start_timeout", "10 or more"),
         ({"firewall": "maybe"}, "firewall", "'maybe'"),
         ({"ssh_networks": ()}, "ssh_networks", "is empty"),
         ({"ssh_networks": ("home",)}, "ssh_networks", "'home' … is not a network"),
@@ -290,7 +290,7 @@ _LIBRARY = re.compile(
 # The remedy of a refusal.
 _REMEDY = re.compile(
     r"\b(write|choose|give|allow|keep|pin|turn|set|put|must be|must keep|did you mean|"
-    r"there are|use|lists what is|remove|upgrade|have one)\b"
+    r"there are|use|lists the values|remove|upgrade|have one)\b"
 )
 
 

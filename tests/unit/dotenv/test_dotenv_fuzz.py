@@ -21,7 +21,7 @@ _GIVEN = os.environ.get("DOTENV_FUZZ_SEED", "")
 _SEED = _GIVEN or str(random.SystemRandom().getrandbits(32))
 # Seconds for a grammar, as some values take long to refuse; a run that is repeated takes its time.
 _MOST_TIME = 3600 if _GIVEN else 3
-_FILES = int(os.environ.get("DOTENV_FUZZ_FILES") or 3000)
+_FILES = int(os.environ.get("DOTENV_FUZZ_FILES") or 500)
 # A file that a real parser refuses takes a run of Compose, and half a second of Next.js.
 _MOST_REFUSED = 10
 

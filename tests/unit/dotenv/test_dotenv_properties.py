@@ -1,7 +1,7 @@
 """Test properties of all files: written values are read back, and no bytes break a reader."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.dotenv import GRAMMARS, read
@@ -28,7 +28,6 @@ _BYTES = st.binary(max_size=60) | _TEXTS | st.tuples(_TEXTS, st.binary(max_size=
 
 
 @pytest.mark.parametrize("grammar", GRAMMARS)
-@settings(max_examples=150)
 @given(st.data())
 def test_the_output_of_a_grammars_writer_is_read_back_unchanged(
     grammar: str, data: st.DataObject
@@ -59,7 +58,6 @@ def _as_expected(entry: Entry) -> Expected:
 
 
 @pytest.mark.parametrize("grammar", GRAMMARS)
-@settings(max_examples=150)
 @given(data=_BYTES, environ=st.dictionaries(st.sampled_from("AB"), _VALUES))
 def test_any_bytes_are_read_or_refused(grammar: str, data: bytes, environ: dict[str, str]) -> None:
     reading = read(data, grammar, environ)

@@ -11,8 +11,8 @@ from tests.unit.settings_of import settings_of
 @pytest.mark.parametrize(
     ("changes", "key", "facts"),
     [
-        ({"servers": 2}, "servers", ("2 can't be a cluster", "3 to 10")),
-        ({"servers": 11}, "servers", ("11 can't be a cluster", "3 to 10")),
+        ({"servers": 2}, "servers", ("2 can't form a cluster", "3 to 10")),
+        ({"servers": 11}, "servers", ("11 can't form a cluster", "3 to 10")),
         ({"server_network": "203.0.113.0/24"}, "server_network", ("'203.0.113.0/24'", "256")),
         ({"server_network": "10.0.0.0/28"}, "server_network", ("'10.0.0.0/28'", "256")),
         ({"server_network": "home"}, "server_network", ("'home'", "256")),

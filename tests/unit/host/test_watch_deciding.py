@@ -165,7 +165,7 @@ def test_a_fail2ban_that_would_not_start_at_boot_is_enabled(calls: list[str]) ->
         (replace(_UP, jails=frozenset()), ["infisical-login, sshd do not run"]),
         (
             replace(_UP, jails=frozenset({"sshd"}), unenforced=frozenset({"192.0.2.1"})),
-            ["infisical-login does not run", "nftables lets 1 banned in"],
+            ["infisical-login does not run", "nftables does not block 1 of the banned addresses"],
         ),
     ],
 )

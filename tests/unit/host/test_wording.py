@@ -12,7 +12,7 @@ from tests.unit.settings_of import settings_of
 
 def test_wording_of_an_engine_that_others_manage() -> None:
     assert not_ours(settings_of(ingress="none"), MachineState(swarm=True)) == (
-        "Docker on the host is in a Swarm, and so left as it is"
+        "Docker on the host is in a Swarm, so it stays unchanged"
     )
 
 
@@ -28,8 +28,8 @@ def test_wording_of_a_volume_that_holds_something_else() -> None:
     with pytest.raises(SettingsError) as refused:
         refuse("/dev/sdb", VolumeState(True, "LVM2_member"), of_host="", deployed=False)
     assert str(refused.value) == (
-        "setting 'data_volume': /dev/sdb holds LVM2_member, which is not overwritten: give an "
-        "empty volume, or one with an empty file system of ext4"
+        "setting 'data_volume': /dev/sdb holds LVM2_member, which is never overwritten: use an "
+        "empty volume, or one with an empty ext4 file system"
     )
 
 

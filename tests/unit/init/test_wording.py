@@ -32,7 +32,7 @@ from infisical_iac.init import answers, project_file
         (
             lambda answer: answers.parse_domain({}, answer),
             "secrets",
-            "'secrets' has no dot, as a domain in the DNS does: write one such as "
+            "'secrets' has no dot, so it can't be a domain in the DNS: write one such as "
             "secrets.example.com, or `none`",
         ),
         (

@@ -34,9 +34,9 @@ def test_variables_of_the_vendor_are_accepted(name: str, value: str) -> None:
     [
         ("OTEL_EXPORT_TYP", "prometheus", "did you mean 'OTEL_EXPORT_TYPE'"),
         ("otel_export_type", "prometheus", "did you mean 'OTEL_EXPORT_TYPE'"),
-        ("SOMETHING_ELSE", "x", "docs/reference/variables.md"),
-        ("SMTP_HOST", "smtp.example.com", "follows from smtp"),
-        ("SMTP_CUSTOM_CA_CERT", "x", "follows from extra_ca"),
+        ("SOMETHING_ELSE", "x", "infisical-iac docs variables"),
+        ("SMTP_HOST", "smtp.example.com", "derived from smtp"),
+        ("SMTP_CUSTOM_CA_CERT", "x", "derived from extra_ca"),
         ("REDIS_URL", "redis://elsewhere", "redis_image"),
         ("ENCRYPTION_KEY", "x", "`infisical-iac keys`"),
         ("NODE_EXTRA_CA_CERTS", "/x.pem", "extra_ca"),

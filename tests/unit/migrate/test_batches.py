@@ -33,7 +33,7 @@ def _encode(batch: Batch) -> bytes:
     return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-@settings(max_examples=25)
+@settings(max_examples=settings().max_examples // 2)
 @given(_SECRETS)
 def test_every_secret_is_in_one_request_within_the_size_limit(
     secrets: list[Secret],

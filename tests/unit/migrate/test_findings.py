@@ -196,19 +196,31 @@ def test_a_secret_that_is_cut_at_a_hash_must_be_decided(tmp_path: Path) -> None:
         assert f"`decision: {edit}`" in found["SMTP_PASSWORD"].remedy
 
 
-def test_a_plan_names_the_values_that_are_cut_until_they_are_left_out(tmp_path: Path) -> None:
+def test_a_plan_names_the_cut_values_that_are_stored(tmp_path: Path) -> None:
     files = {
         "backend/package.json": '{"dependencies": {"dotenv": "17"}}',
         "backend/.env": "SMTP_PASSWORD=fake#prod-word\nCOLOR=a#b\n",
     }
     sources = scan_all([plant(tmp_path, files)], WORKSPACE)
     plan = make(sources, project="abcde", root=".", key=b"k" * 32)
-    (line,) = describe_cut_values(plan)
+    (source,) = plan.sources
+    assert source.keys["SMTP_PASSWORD"].decision == "undecided"
+
+    def describe(**decisions: str) -> list[str]:
+        keys = {
+            name: each.model_copy(update={"decision": decisions.get(name, each.decision)})
+            for name, each in source.keys.items()
+        }
+        decided = source.model_copy(update={"keys": keys})
+        return [*describe_cut_values(plan.model_copy(update={"sources": (decided,)}))]
+
+    # The decision to make names the undecided value.
+    (line,) = describe()
+    assert "1 value " in line
+    assert "SMTP_PASSWORD" not in line
+    (line,) = describe(SMTP_PASSWORD="store")
     assert "2 values " in line
     assert "backend/.env:1 SMTP_PASSWORD, 4 of 14" in line
-    keys = {**plan.sources[0].keys}
-    keys["COLOR"] = keys["COLOR"].model_copy(update={"decision": "skip"})
-    left = plan.sources[0].model_copy(update={"keys": keys})
-    (line,) = describe_cut_values(plan.model_copy(update={"sources": (left,)}))
-    assert "1 value " in line
+    (line,) = describe(SMTP_PASSWORD="store", COLOR="skip")
     assert "COLOR" not in line
+    assert describe(SMTP_PASSWORD="skip", COLOR="skip") == []

@@ -71,7 +71,7 @@ def test_values_are_compared_by_their_hashes() -> None:
     expected = {_OWN: Expected("backend", digest(_KEY, "fake"))}
     assert list(find_changes(expected, {_OWN: Stored("fake")}, _KEY)) == []
     for there, output in (
-        ({}, "is not there"),
+        ({}, "is not in Infisical"),
         ({_OWN: Stored("other")}, "has another value"),
         ({_OWN: Stored("fake", is_hidden=True)}, "does not show its value"),
     ):

@@ -122,7 +122,8 @@ def test_wording_of_a_plan_whose_personal_file_was_skipped_since(tmp_path: Path)
     with pytest.raises(UserError) as refused:
         planning.read_values(plan, tmp_path, _KEY, WORKSPACE)
     assert str(refused.value) == (
-        "A in backend/.env:1 was left out for backend/.env.local, which is skipped: plan again"
+        "A in backend/.env:1 was left out in favour of backend/.env.local, which is skipped now: "
+        "plan again"
     )
 
 
@@ -134,8 +135,8 @@ def test_wording_of_a_value_that_is_read_differently_since_the_plan(tmp_path: Pa
     with pytest.raises(UserError) as refused:
         planning.read_values(plan, tmp_path, _KEY, WORKSPACE)
     assert str(refused.value) == (
-        "A in backend/.env:1 is read otherwise than when it was planned; plan again: nothing was "
-        "written"
+        "A in backend/.env:1 is read differently than when it was planned; plan again: nothing "
+        "was written"
     )
 
 
@@ -144,8 +145,8 @@ def test_wording_of_a_value_that_is_read_differently_since_the_plan(tmp_path: Pa
     [
         (
             *("schema_version: 1", "schema_version: 2"),
-            "migration.yaml, schema_version: 2 was written for a newer infisical-iac: upgrade it, "
-            "this one reads 1",
+            "migration.yaml, schema_version: 2 was written for a newer infisical-iac, and this one "
+            "reads 1: upgrade infisical-iac",
         ),
         (
             *("path: backend/.env", "path: ../.env"),
@@ -269,10 +270,11 @@ def test_wording_of_a_reader_that_the_project_file_does_not_name() -> None:
 
 
 def test_wording_of_a_report_that_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "migration.yaml").touch()
     with pytest.raises(UserError) as refused:
         read_report(tmp_path / "migration.yaml")
     assert str(refused.value) == (
-        f"{tmp_path}/migration-report.json, which says what is verified, can't be read (No such "
+        f"{tmp_path}/migration-report.json, the record of verified files, can't be read (No such "
         "file or directory): run migrate apply first"
     )
 
@@ -291,8 +293,8 @@ def test_wording_of_an_archive_that_the_given_key_does_not_open(tmp_path: Path) 
     with pytest.raises(UserError) as refused:
         archive.write(tmp_path / "a.tar.age", {}, [to], [other])
     assert str(refused.value) == (
-        "the archive can't be opened with the key given for it, so nothing was deleted: give the "
-        "identity of one of the recipients"
+        "the archive can't be opened with the given key, so nothing was deleted: give the "
+        "identity of one of its recipients"
     )
 
 

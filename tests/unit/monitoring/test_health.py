@@ -127,7 +127,7 @@ _CLOSED = int(NOW.timestamp()) - 60
 @pytest.mark.parametrize(
     ("unfinished", "remedy"),
     [
-        ({"upgrade": "20261125T115900Z-v0.165.16 swapped i"}, "`infisical-iac apply` proves"),
+        ({"upgrade": "20261125T115900Z-v0.165.16 swapped i"}, "`infisical-iac apply` ends it"),
         ({"restore": "20261125T115900Z data"}, "`infisical-iac restore --undo`"),
         ({"scale": "20261125T115900Z in switched"}, "with --undo goes back"),
         ({}, "`infisical-iac apply` opens it"),

@@ -1,5 +1,6 @@
 """Test the rows of `status` on the monitor, and the command that silences it."""
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from infisical_iac.agent.health import MonitorReport, Silence
 from infisical_iac.cli import status
 from infisical_iac.cli.main import main
 from infisical_iac.core import connection
+from infisical_iac.core.settings import Settings
 from infisical_iac.monitoring import deploy
 from infisical_iac.monitoring.health import monitor
 from tests.unit.health_rows import NOW, observed, settings
@@ -96,7 +98,10 @@ def test_a_silence_without_reason_or_end_is_refused(
 def test_a_silence_of_a_monitor_that_is_off_is_refused(
     silenced: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    off = (SimpleNamespace(name="one"), settings())
-    monkeypatch.setattr(status, "open_host", lambda *_, **__: nullcontext(off))
+    def open_host(*_: object, check: Callable[[Settings], None], **__: object) -> None:
+        check(settings())
+        pytest.fail("the settings are checked before the connection")
+
+    monkeypatch.setattr(status, "open_host", open_host)
     code, output = _run("2h", "--why", "a", "--json")
     assert (code, "settings.no_monitoring" in output, silenced) == (1, True, [])

@@ -259,7 +259,7 @@ OPERATIONS = {
         ),
     ),
     "cluster.etcd.member_replacement": Cases(
-        noop(lambda: of(etcd.member_replacement)(_LEADER), "no data node replaces another"),
+        noop(lambda: of(etcd.member_replacement)(_LEADER), "no etcd member has to be replaced"),
         due(
             lambda: of(etcd.member_replacement)(
                 observed.cluster_of(
@@ -272,7 +272,7 @@ OPERATIONS = {
             "~ etcd-3: the lost member → a new one on three",
             steps=("_replace_member",),
         ),
-        noop(lambda: of(etcd.member_replacement)(_BARE), "no data node replaces another"),
+        noop(lambda: of(etcd.member_replacement)(_BARE), "no etcd member has to be replaced"),
         # A member that does not answer may be slow or wait for the others, without lost data.
         noop(
             lambda: of(etcd.member_replacement)(
@@ -280,7 +280,7 @@ OPERATIONS = {
                     {name: replace(each, etcd="") for name, each in _OBSERVED.items()}
                 )
             ),
-            "no data node replaces another",
+            "no etcd member has to be replaced",
         ),
     ),
     "cluster.stack.node_images": Cases(

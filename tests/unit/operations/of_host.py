@@ -211,7 +211,7 @@ OPERATIONS = {
         "no operation runs on a host that can't be inspected",
     ),
     "host.firewall.rules": Cases(
-        noop(lambda: _firewall(_LOADED), "the firewall is loaded, and will be at boot"),
+        noop(lambda: _firewall(_LOADED), "the firewall is loaded, also at boot"),
         due(
             lambda: _firewall(replace(_LOADED, actual="table inet infisical {\n\tchain x\n}")),
             "~ firewall, table inet infisical",
@@ -258,10 +258,14 @@ OPERATIONS = {
         ),
     ),
     "host.watch.log_and_bans": Cases(
-        noop(lambda: _watch(_WATCHED), "the access log is rotated, and fail2ban bans as it should"),
+        noop(
+            lambda: _watch(_WATCHED),
+            "the access log is rotated, and fail2ban bans as the settings say",
+        ),
         due(
             lambda: _watch(replace(_WATCHED, unenforced=frozenset({"203.0.113.7"}))),
-            "~ fail2ban.service: restarted, because nftables lets 1 banned in",
+            "~ fail2ban.service: restarted, because nftables does not block 1 of the banned "
+            "addresses",
             steps=("restart fail2ban.service",),
         ),
         due(
@@ -379,12 +383,13 @@ OPERATIONS = {
         refusal(
             lambda: _sshd(replace(_HARDENED, sshd=replace(_SSHD, options={}))),
             Refused,
-            "understand",
+            "sshd -t",
         ),
     ),
     "host.hardening.maintenance_window": Cases(
         noop(
-            lambda: _window(_WINDOW, _TIMER), "the maintenance window is kept as the settings say"
+            lambda: _window(_WINDOW, _TIMER),
+            "the maintenance window is scheduled as the settings say",
         ),
         due(
             lambda: _window(_WINDOW, without="setting 'maintenance_window' is empty"),

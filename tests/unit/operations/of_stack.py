@@ -177,7 +177,7 @@ OPERATIONS = {
                     open=frozenset({"/etc/infisical/keys/auth_secret"}),
                 )
             ),
-            "~ /etc/infisical/.env: not what follows from the keys",
+            "~ /etc/infisical/.env: does not match the keys",
             "~ /etc/infisical/keys/auth_secret: readable by others → private to root",
             steps=("_make",),
         ),
@@ -195,7 +195,7 @@ OPERATIONS = {
         refusal(
             lambda: _keys(KeysState(database=True, missing=frozenset({"encryption_key"}))),
             Refused,
-            "encryption_key is gone",
+            "encryption_key is missing",
         ),
     ),
     "stack.compose.image_set": Cases(
@@ -223,7 +223,7 @@ OPERATIONS = {
         noop(lambda: keys.decide_unused(frozenset()), "each secret that the user gave is used"),
         due(
             lambda: keys.decide_unused(frozenset({"given_smtp_password"})),
-            "- /etc/infisical/keys/given_smtp_password: no setting uses it any more",
+            "- /etc/infisical/keys/given_smtp_password: no setting uses it",
             steps=("remove secrets without a use",),
         ),
         "a missing secret is no surplus",
@@ -375,7 +375,7 @@ OPERATIONS = {
             lambda: cluster_change.decide_change(
                 UpgradeState(), _NEW, {}, _SITE, "chainalign", waits=True
             ),
-            unknown="whether a version changes can be seen once the last change has ended",
+            unknown="the versions can be compared once the unfinished change has ended",
             steps=(),
         ),
     ),
@@ -390,7 +390,7 @@ OPERATIONS = {
         noop(lambda: _upgrade(UpgradeState()), "no version changes"),
         due(
             lambda: _upgrade(UpgradeState(), waits=True),
-            unknown="whether a version changes can be seen once the last change has ended",
+            unknown="the versions can be compared once the unfinished change has ended",
             steps=(),
         ),
     ),
@@ -404,7 +404,7 @@ OPERATIONS = {
         ),
         due(
             lambda: _end(None, closed=True),
-            "~ edge: closed, and no change is under way: opened",
+            "~ edge: closed, although no change is under way → open",
             steps=("open_",),
         ),
         # The result of the swap is unknown, and the old data still exist.

@@ -101,6 +101,8 @@ _PREFIX = "INFISICAL_BACKUP_"
 # In the credentials of a service; its loader reads it.
 _OF_A_SERVICE = "INFISICAL_ENVIRONMENT"
 _OF_A_DRILL = "INFISICAL_IMAGE"
+_BEGINNING = re.compile("(?:INFISICAL|HCLOUD|DOKPLOY)_")
+_NAME = re.compile(rf"\b{_BEGINNING.pattern}[A-Z_]+\b")
 
 
 def _variables() -> set[str]:
@@ -111,15 +113,16 @@ def _variables() -> set[str]:
         # Infisical's own variables have a page of their own.
         if file.name != "variables.py"
         for text in _strings(file)
-        for name in re.findall(r"\b(?:INFISICAL|HCLOUD|DOKPLOY)_[A-Z_]+\b", text)
+        for name in _NAME.findall(text)
     }
     return found - {_OF_A_DRILL, _OF_A_SERVICE, _PREFIX}
 
 
 def _strings(file: Path) -> Iterator[str]:
-    tree = ast.parse(file.read_text())
+    text = file.read_text()
+    nodes = ast.walk(ast.parse(text)) if _BEGINNING.search(text) else ()
     return (
         each.value
-        for each in ast.walk(tree)
+        for each in nodes
         if isinstance(each, ast.Constant) and isinstance(each.value, str)
     )

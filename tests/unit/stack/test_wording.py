@@ -117,20 +117,20 @@ def test_wording_of_the_response_to_a_request_that_bypasses_the_proxy() -> None:
             MachineState(web={80: "nginx"}),
             {},
             "port 80 of the host is held by nginx: stop it, or set ingress to 'none' and let it "
-            "pass requests on as docs/operate/ingress.md shows",
+            "pass requests on (`infisical-iac docs ingress`)",
         ),
         (
             MachineState(web={80: "container dokploy-traefik"}, swarm=True),
             {},
             "Dokploy's Traefik holds port 80 of the host: set ingress to 'traefik' and firewall to "
-            "'off', and Infisical is reached through it",
+            "'off' to serve Infisical through it",
         ),
         (
             MachineState(web={443: "nginx"}),
             {"ingress": "none"},
             "port 443 of the host is held by nginx, and with ingress 'none' the firewall closes "
-            'it: open it by allowed_ports = ({"port": 80}, {"port": 443}), or, if nobody is to '
-            "reach it from outside, only for a network of your own",
+            'it: open it by allowed_ports = ({"port": 80}, {"port": 443}), or for your '
+            "own network only",
         ),
         (
             MachineState(),
@@ -163,7 +163,8 @@ def test_wording_of_a_refused_ingress(
         ),
         (
             {"servers": 2},
-            "setting 'servers': 2 can't be a cluster; choose 3 to 10: a group has ten at most",
+            "setting 'servers': 2 can't form a cluster; choose 3 to 10, as a placement group holds "
+            "ten at most",
         ),
     ],
 )
@@ -181,7 +182,10 @@ def test_wording_of_a_key_that_does_not_match_the_certificate(tmp_path: Path) ->
     key.write_text(pair(NAME).key)
     with pytest.raises(SettingsError) as refusal:
         own(settings_of(tls_certificate=str(certificate), tls_key=str(key)), NOW)
-    assert str(refusal.value) == f"setting 'tls_key': {key} is not the key of {certificate}"
+    assert str(refusal.value) == (
+        f"setting 'tls_key': {key} is not the key of {certificate}: give the two files that belong "
+        "together"
+    )
 
 
 def test_wording_of_a_served_certificate_for_another_name() -> None:

@@ -108,6 +108,17 @@ def test_demo_runs_the_stand_in_if_no_registry_answers(docker: FakeDocker) -> No
     assert "stand-in" in summary.describe_infisical(choice)
 
 
+def test_each_image_is_reported_once_it_is_built_and_not_again(
+    docker: FakeDocker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _choose(prefer_official=True)
+    built = [line for line in capsys.readouterr().err.splitlines() if "Built " in line]
+    assert len(built) == 4
+    assert any("staging/redis:8" in line for line in built)
+    _choose(prefer_official=True)
+    assert capsys.readouterr().err == ""
+
+
 def test_demo_runs_the_stand_in_if_only_infisical_cannot_be_pulled(
     docker: FakeDocker, capsys: pytest.CaptureFixture[str]
 ) -> None:

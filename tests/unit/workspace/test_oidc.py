@@ -13,7 +13,7 @@ from infisical_iac.workspace.credentials import plan as plan_credentials
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.model import Isolation
 from infisical_iac.workspace.oidc import GITHUB, OidcClaims
-from tests.unit.deployment import Deployment
+from tests.unit.deployment import Deployment, make_deployment
 from tests.unit.remembering_deployment import RememberingDeployment
 
 _ISSUER = "https://oidc.example.com"
@@ -231,9 +231,7 @@ _MADE = json.dumps(_JOBS)
 
 @pytest.fixture
 def deployment() -> Deployment:
-    made = Deployment()
-    made.deploy(_MADE)
-    return made
+    return make_deployment(_MADE)
 
 
 def _lines(deployment: Deployment, text: str = _MADE) -> list[str]:
@@ -346,7 +344,7 @@ def test_a_client_secret_that_tokens_replaced_is_pruned_with_its_file() -> None:
 
 
 def test_a_converged_plan_sends_as_many_requests_for_token_logins_as_for_client_secrets() -> None:
-    """For 300 identities, it reads their data, login methods and privileges."""
+    """It reads data, login methods and privileges of 120 identities: more than a page of a list."""
     counts = {}
     for name, auth in (("tokens", {"kubernetes": _KUBERNETES}), ("secrets", "universal")):
         file = _file()
@@ -355,7 +353,7 @@ def test_a_converged_plan_sends_as_many_requests_for_token_logins_as_for_client_
                 "folder": f"/s{number}",
                 "auth": dict.fromkeys(("staging", "live"), auth),
             }
-            for number in range(150)
+            for number in range(60)
         }
         text, deployment = json.dumps(file), Deployment()
         deployment.deploy(text)
@@ -364,4 +362,4 @@ def test_a_converged_plan_sends_as_many_requests_for_token_logins_as_for_client_
         assert difference(goal, read(deployment.client, goal)) == []
         counts[name] = Counter(path.split("/")[3] for _, path, _ in deployment.server.requests)
     assert counts["tokens"] == counts["secrets"]
-    assert counts["tokens"]["auth"] == 300
+    assert counts["tokens"]["auth"] == 120

@@ -7,7 +7,7 @@ from infisical_iac.workspace.access import sentence
 from infisical_iac.workspace.converge import apply
 from tests.unit.deployment import ADMIN, TEXT, Deployment
 from tests.unit.fake_state import ORGANIZATION
-from tests.unit.people_deployment import BEN, PEOPLE, PeopleDeployment
+from tests.unit.people_deployment import BEN, PEOPLE, PeopleDeployment, make_people_deployment
 
 LINK = (
     "invitation link for ben@example.com: "
@@ -17,8 +17,7 @@ LINK = (
 
 @pytest.fixture
 def deployment() -> PeopleDeployment:
-    deployment = PeopleDeployment()
-    deployment.settle()
+    deployment = make_people_deployment()
     deployment.server.requests.clear()
     deployment.logins = 0
     return deployment

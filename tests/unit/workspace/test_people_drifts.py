@@ -6,14 +6,12 @@ from typing import Any
 import pytest
 
 from tests.unit.deployment import ADMIN
-from tests.unit.people_deployment import BEN, PeopleDeployment
+from tests.unit.people_deployment import BEN, PeopleDeployment, make_people_deployment
 
 
 @pytest.fixture
 def deployment() -> PeopleDeployment:
-    deployment = PeopleDeployment()
-    deployment.settle()
-    return deployment
+    return make_people_deployment()
 
 
 def _widen(deployment: PeopleDeployment) -> None:

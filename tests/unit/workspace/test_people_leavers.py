@@ -10,16 +10,14 @@ from hypothesis import strategies as st
 from infisical_iac.workspace.foreign import LEFT, UNKNOWN
 from infisical_iac.workspace.plan import WorkspacePlan
 from tests.unit.deployment import ADMIN, TEXT
-from tests.unit.people_deployment import PEOPLE, PeopleDeployment
+from tests.unit.people_deployment import PEOPLE, PeopleDeployment, make_people_deployment
 
 WITHOUT_BEN = PEOPLE.replace(PEOPLE[PEOPLE.index("  ben@") : PEOPLE.index("  cy@")], "")
 
 
 @pytest.fixture
 def deployment() -> PeopleDeployment:
-    deployment = PeopleDeployment()
-    deployment.settle()
-    return deployment
+    return make_people_deployment()
 
 
 def _list_leavers(plan: WorkspacePlan) -> list[tuple[str, str, str]]:
@@ -70,7 +68,7 @@ _PEOPLE = st.dictionaries(
 )
 
 
-@settings(max_examples=25)
+@settings(max_examples=settings().max_examples // 2)
 @given(before=_PEOPLE, after=_PEOPLE)
 def test_any_people_can_be_replaced_by_any_others_and_pruned(
     before: dict[str, Any], after: dict[str, Any]

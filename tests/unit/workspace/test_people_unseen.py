@@ -11,7 +11,7 @@ from tests.unit.deployment import TEXT, update
 from tests.unit.fake_state import Json, Refused
 from tests.unit.people_deployment import PEOPLE, PeopleDeployment
 
-_REASON = "admin@example.com logs in with a second factor, which this tool can't give"
+_REASON = "admin@example.com has a second factor, which this tool can't enter"
 
 
 class Locked(PeopleDeployment):

@@ -137,7 +137,7 @@ def _spoil(server: FakeInfisical, drifts: Iterable[str], strangers: Iterable[str
 _ISOLATIONS: st.SearchStrategy[Isolation] = st.sampled_from(["privilege", "privilege", "viewer"])
 
 
-@settings(max_examples=80)
+@settings(max_examples=settings().max_examples // 2)
 @given(
     before=st.tuples(workspaces(), _ISOLATIONS),
     drifts=st.lists(st.sampled_from(sorted(DRIFTS)), unique=True),

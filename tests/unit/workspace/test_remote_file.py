@@ -81,5 +81,5 @@ def test_a_host_with_an_unknown_key_gets_nothing(port: int, file: Path, tmp_path
 
 
 def test_a_silent_host_is_reported(port: int, file: Path) -> None:
-    with pytest.raises(UserError, match=r"can't be written: .*refused"):
+    with pytest.raises(UserError, match=r"can't be written \(.*refused"):
         _courier(1, file).check()

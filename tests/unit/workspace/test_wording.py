@@ -102,7 +102,7 @@ def test_wording_of_a_project_with_another_slug() -> None:
     (blocked,) = deployment.changes()
     assert blocked.detail == (
         "blocked: the project of the last run now has the slug 'renamed', not 'chainalign' as in "
-        "the project file: set it back in Infisical, or write it into the file"
+        "the project file: set the slug back in Infisical, or write the new one into the file"
     )
 
 
@@ -166,8 +166,8 @@ def test_wording_of_a_lost_encryption_key() -> None:
     with pytest.raises(Refused) as refused:
         keys.refuse(state, admin_email="ada@example.com", password_given=False)
     assert str(refused.value) == (
-        "/etc/infisical/keys/encryption_key is gone but the database made with it is there: "
-        "restore the file from the recovery kit; a new key could read nothing"
+        "/etc/infisical/keys/encryption_key is missing, but the database made with it exists: "
+        "restore the file from the recovery kit, as a new key can't decrypt the data"
     )
 
 
@@ -223,5 +223,5 @@ def test_wording_of_access_that_ends_without_a_second_factor() -> None:
     assert see(15) == ([change], [f"{begin} so the next `infisical-iac apply` ends access"])
     assert see(16) == (
         [],
-        [f"{begin} so no access until one is turned on and `infisical-iac apply` has run"],
+        [f"{begin} so no access until one is turned on and `infisical-iac apply` runs"],
     )

@@ -18,6 +18,7 @@ from tests.unit.deployment import (
     Deployment,
     folder,
     import_of,
+    make_deployment,
     order_of_imports,
     update,
 )
@@ -27,10 +28,9 @@ from tests.unit.fake_state import Refused
 
 @pytest.fixture
 def deployment() -> Deployment:
-    deployment = Deployment()
-    deployment.deploy()
-    deployment.server.requests.clear()
-    return deployment
+    made = make_deployment()
+    made.server.requests.clear()
+    return made
 
 
 def test_a_first_deploy_makes_everything_and_a_second_changes_nothing() -> None:
@@ -97,11 +97,10 @@ def test_a_drift_is_found_named_and_repaired_in_one_pass(
     assert deployment.changes() == []
 
 
-@settings(max_examples=40)
+@settings(max_examples=settings().max_examples // 2)
 @given(drifts=st.lists(st.sampled_from(sorted(DRIFTS)), unique=True, min_size=2))
 def test_simultaneous_drifts_are_repaired(drifts: list[str]) -> None:
-    deployment = Deployment()
-    deployment.deploy()
+    deployment = make_deployment()
     for drift in drifts:
         # An earlier drift may have removed the object of the next.
         with suppress(Refused, StopIteration, LookupError):
@@ -245,8 +244,7 @@ IMPORTING = TEXT.replace("[/shared]", "[/shared, /common, /more]")
 def test_the_order_of_imports_is_restored_among_foreign_imports(
     order: tuple[int, ...], foreign: int | None
 ) -> None:
-    deployment = Deployment()
-    deployment.deploy(IMPORTING)
+    deployment = make_deployment(IMPORTING)
     staging = deployment.server.environment("staging")["id"]
     into = [each for each in deployment.server.imports if each["into"] == (staging, "/backend")]
     for each, position in zip(into, order, strict=True):
@@ -347,14 +345,15 @@ def test_an_identity_beyond_the_first_page_is_found(deployment: Deployment) -> N
 
 
 def test_a_killed_run_is_completed_by_the_next() -> None:
-    whole = len(Deployment().changes())
-    for died_after in range(whole):
+    killed = Deployment()
+    planned = killed.changes()
+    made = apply(killed.client, planned)
+    for _ in planned:
         deployment = Deployment()
-        made = apply(deployment.client, deployment.changes())
-        for _ in range(died_after):
-            next(made)
+        deployment.server.take_state(killed.server)
         deployment.deploy()
         assert deployment.changes() == []
+        next(made)
 
 
 def test_a_failing_change_is_named_with_its_reason() -> None:

@@ -205,7 +205,7 @@ def test_two_services_whose_identities_would_share_a_name_are_refused() -> None:
         "environments: [{slug: b-c, name: BC}, {slug: c, name: C}]\n"
         "services:\n  a: {folder: /a}\n  a-b: {folder: /ab}\n"
     )
-    with pytest.raises(FileError, match=r"'a-b-c' as that of 'a\.b-c' is; rename"):
+    with pytest.raises(FileError, match=r"'a-b-c' like that of 'a\.b-c'; rename"):
         load(text)
 
 

@@ -5,10 +5,9 @@ import tomllib
 import zipfile
 from pathlib import Path
 
-import pytest
 from pyrage.x25519 import Identity
 
-from tests.unit.installed.conftest import REPOSITORY, Installed
+from tests.contract.installed.conftest import REPOSITORY, Installed
 
 _COMMANDS = Path(__file__).with_name("commands.py")
 _INVENTORY = "inventory/hetzner.py"
@@ -34,6 +33,14 @@ _WITH_INVENTORY = (
     "verify",
     "workspace plan",
 )
+# Commands that need something else, with what their error names.
+_WITHOUT_INVENTORY = {
+    "server plan": "group_data/hetzner.py",
+    "migrate apply": "migration",
+    "eject --diff": "TEMPLATE",
+    "docs nothing-like-it": "infisical-iac docs",
+    "init --upgrade": "group_data",
+}
 # The installed tool prints which of its files it finds, and where.
 _LOOK = """
 import json
@@ -131,23 +138,17 @@ def test_each_command_in_an_empty_directory_ends_with_one_sentence(
     assert [*tmp_path.iterdir()] == []
 
 
-@pytest.mark.parametrize(
-    ("command", "fact"),
-    [
-        ("server plan", "group_data/hetzner.py"),
-        ("migrate apply", "migration"),
-        ("eject --diff", "TEMPLATE"),
-        ("docs nothing-like-it", "infisical-iac docs"),
-        ("init --upgrade", "group_data"),
-    ],
-)
 def test_commands_without_an_inventory_name_the_missing_file_or_argument(
-    installed: Installed, tmp_path: Path, command: str, fact: str
+    installed: Installed, tmp_path: Path
 ) -> None:
-    done = installed.run("infisical-iac", *command.split(), cwd=tmp_path)
-    assert done.returncode == 1
-    assert fact in done.stderr
-    assert "Traceback" not in done.stderr
+    asked = json.dumps([each.split() for each in _WITHOUT_INVENTORY])
+    done = installed.run("python", str(_COMMANDS), cwd=tmp_path, text=asked)
+    assert done.returncode == 0, done.stderr
+    for (command, fact), (code, error, exception, _) in zip(
+        _WITHOUT_INVENTORY.items(), json.loads(done.stdout), strict=True
+    ):
+        assert (code, exception[:10]) == (1, "SystemExit"), (command, exception)
+        assert fact in error, (command, error)
 
 
 def test_verify_runs_the_checks_of_the_wheel_and_not_the_users_tests(
