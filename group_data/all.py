@@ -104,6 +104,7 @@ alerts: tuple[dict[str, object], ...] = ()
 alert_repeat_hours = 24
 alerts_ignored: tuple[str, ...] = ()
 heartbeat_url = ""
+monitoring_listen: dict[str, object] | None = None
 
 # Servers at Hetzner Cloud, which `infisical-iac server create` makes.
 server_name = "infisical"

@@ -22,6 +22,7 @@ _PACKAGES = {
     "nftables": "nft",
     "python3-systemd": "/usr/lib/python3/dist-packages/systemd",
     "chromium-headless-shell": "chromium-headless-shell",
+    "promtool": "promtool",
     "libnss3-tools": "certutil",
     "testssl.sh": "testssl",
     "caddy": "caddy",

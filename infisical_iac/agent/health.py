@@ -23,6 +23,7 @@ _SECONDS = 20
 _TLS_SECONDS = 10
 _PROJECT = "label=com.docker.compose.project=infisical"
 _SERVICE = "com.docker.compose.service"
+_DATABASES = "infisical_databases"
 _GIVEN_UP = (
     'given-up {{ .Name }} {{ .Label "infisical-iac.since" }} {{ .Label "infisical-iac.writes" }} '
     '{{ .Label "infisical-iac.images" }}'
@@ -47,6 +48,7 @@ class Running:
         started, finished: when its process last started and ended, as Docker prints it; empty if
             unknown.
         restarts: how often Docker has restarted it.
+        address: its address in the network of the databases; empty without one.
     """
 
     image: str
@@ -55,6 +57,7 @@ class Running:
     started: str = ""
     finished: str = ""
     restarts: int = 0
+    address: str = ""
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,7 @@ def _containers(runner: Runner, ids: Sequence[str]) -> dict[str, Running]:
 
 def _running(container: Mapping[str, Any]) -> Running:
     state = container["State"]
+    networks = container.get("NetworkSettings", {}).get("Networks", {})
     return Running(
         container["Config"]["Image"],
         state["Status"],
@@ -177,6 +181,7 @@ def _running(container: Mapping[str, Any]) -> Running:
         state.get("StartedAt", ""),
         state.get("FinishedAt", ""),
         container.get("RestartCount", 0),
+        networks.get(_DATABASES, {}).get("IPAddress", ""),
     )
 
 
@@ -273,6 +278,8 @@ def _firewall(runner: Runner) -> str:
 CONFIG = "/etc/infisical/monitoring.json"
 DIRECTORY = "/var/lib/infisical-monitor"
 SILENCE = f"{DIRECTORY}/silence.json"
+# The addresses of containers, as the exporters see them in place of /etc/hosts.
+HOSTS = f"{DIRECTORY}/hosts"
 # The state that a run of the monitor saves for the next one; the second path is for a full disk.
 MEMORIES = (f"{DIRECTORY}/state.json", "/run/infisical-monitor/state.json")
 # node_exporter, as Debian and Ubuntu package it, reads metrics from files in this directory.

@@ -80,6 +80,7 @@ class Config:
         heartbeat: the address that is called after each run; empty for none.
         authorities: the file of further authorities, in PEM.
         lock: the file of the host's lock.
+        has_exporters: whether exporters have to find the containers.
     """
 
     expected: Expectations = field(default_factory=Expectations)
@@ -91,6 +92,7 @@ class Config:
     authorities: str = ""
     mail: MailServer | None = None
     lock: str = "/run/infisical-iac.lock"
+    has_exporters: bool = False
 
 
 @dataclass(frozen=True)
@@ -277,6 +279,8 @@ def run(runner: Runner, now: float) -> list[str]:
         vitals.observe(runner, timers=expected.timers, lock=config.lock),
         expected,
     )
+    if config.has_exporters:
+        vitals.write_hosts(runner, observed.facts.containers)
     before = load_memory(runner)
     silence = read_silence(runner, now)
     memory = evaluate(before, observed, config, of, silence)

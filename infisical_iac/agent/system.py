@@ -29,7 +29,8 @@ class UnitState:
         condition: False if systemd skips the unit because of its own conditions, such as time
             synchronization in a container.
         outdated: whether its unit files were changed since systemd read them.
-        started: the time when its main process started, in seconds since the epoch; 0.0 for never.
+        started: the time when its main process started, or when a unit without one, such as a
+            socket, became active, in seconds since the epoch; 0.0 for never.
         configured: the time when the newest of its configuration files was written, likewise.
     """
 
@@ -49,7 +50,7 @@ class UnitState:
 
 _PROPERTIES = (
     *("Id", "LoadState", "ActiveState", "UnitFileState", "NeedDaemonReload"),
-    *("ConditionResult", "ConditionTimestamp", "ExecMainStartTimestamp"),
+    *("ConditionResult", "ConditionTimestamp", "ExecMainStartTimestamp", "ActiveEnterTimestamp"),
 )
 
 
@@ -82,7 +83,9 @@ def _unit(block: Mapping[str, str], configured: float) -> UnitState:
         # systemd reports "no" also for a unit that was never started.
         condition=block.get("ConditionResult") != "no" or not block.get("ConditionTimestamp"),
         outdated=block.get("NeedDaemonReload") == "yes",
-        started=_seconds(block.get("ExecMainStartTimestamp", "")),
+        started=_seconds(
+            block.get("ExecMainStartTimestamp", block.get("ActiveEnterTimestamp", ""))
+        ),
         configured=configured,
     )
 

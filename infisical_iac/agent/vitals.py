@@ -3,10 +3,11 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 
-from infisical_iac.agent.health import run_shortly, time_of_change
+from infisical_iac.agent.health import HOSTS, Running, run_shortly, time_of_change
 from infisical_iac.agent.runner import Runner
 
 _KIT = "/etc/infisical/recovery-kit.json"
@@ -143,3 +144,24 @@ def _hash_of_content(runner: Runner, path: str, key: str) -> str:
     if (text := runner.text(f"{_ROOT}/{path}")) is None:
         return ""
     return sha256(f"infisical-iac {path} {key}\n{text}".encode()).hexdigest()[:16]
+
+
+def write_hosts(runner: Runner, containers: Mapping[str, Running]) -> None:
+    """Write where the exporters find the containers, as lines of /etc/hosts.
+
+    A container's address may change at each start. The file is written in place, because a unit
+    that has it mounted keeps the file that was there at its start.
+    """
+    text = "127.0.0.1 localhost\n" + "".join(
+        f"{each.address} {service}.infisical.internal\n"
+        for service, each in sorted(containers.items())
+        if each.address
+    )
+    # While Docker does not answer, the addresses of before are the better ones.
+    if not containers or runner.text(HOSTS) == text:
+        return
+    path = runner.path(HOSTS)
+    with suppress(OSError), path.open("r+" if path.exists() else "w") as file:
+        file.write(text)
+        file.truncate()
+        path.chmod(0o644)

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from ipaddress import IPv4Network
 from typing import Any, Self
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.cluster.settings import ClusterSettings
@@ -52,6 +52,17 @@ class Settings(SettingsModel):
     monitoring: MonitoringSettings
     stack: StackSettings
     workspace: WorkspaceSettings
+
+    @model_validator(mode="after")
+    def _metrics_are_set_once(self) -> Self:
+        if self.monitoring.monitoring_listen:
+            for name in METRICS_VARIABLES:
+                if name in self.instance.infisical_environment:
+                    raise ValueError(
+                        f"'infisical_environment' has {name}, which monitoring_listen sets: remove "
+                        "it from infisical_environment"
+                    )
+        return self
 
     def value_of(self, key: str) -> Any:
         """Return the value of a key of `group_data/`."""
@@ -94,6 +105,15 @@ class Settings(SettingsModel):
         return str(IPv4Network(self.hetzner.server_network)[-2])
 
     @property
+    def metrics_ports(self) -> dict[str, int]:
+        """The ports at `monitoring_listen`, by what they tell about; empty if it is None."""
+        if not self.monitoring.monitoring_listen:
+            return {}
+        # Behind another proxy, Caddy is in a container's network, which others are in too.
+        caddy = {"caddy": 9180} if self.stack.ingress_kind.is_public else {}
+        return {"node": 9100, "postgres": 9187, "redis": 9121, "infisical": 9464, **caddy}
+
+    @property
     def services(self) -> dict[str, str]:
         """The reference of each service's image, by the service's name.
 
@@ -115,6 +135,14 @@ class Settings(SettingsModel):
         """The references of all images of the stack and of drills, beginning with Infisical's."""
         return tuple(dict.fromkeys((*self.services.values(), self.stack.postgres_image)))
 
+
+# The variables of Infisical that `monitoring_listen` sets. The meters that are dropped have e-mail
+# addresses and names of secrets as labels.
+METRICS_VARIABLES = {
+    "OTEL_TELEMETRY_COLLECTION_ENABLED": "true",
+    "OTEL_EXPORT_TYPE": "prometheus",
+    "OTEL_DROP_HIGH_CARDINALITY_METERS": "true",
+}
 
 _SECTIONS: dict[str, type[SettingsModel]] = {
     name: field.annotation
@@ -189,7 +217,8 @@ _ASKED = {"domain": "site_url", "email": "admin_email", "host": "ssh_hostname"}
 
 def _sentences(error: ValidationError) -> Iterable[str]:
     for problem in error.errors():
-        place = problem["loc"][1:] if problem["loc"][0] in _SECTIONS else problem["loc"]
+        # A check of several sections has no place.
+        place = problem["loc"][1:] if {*problem["loc"][:1]} & {*_SECTIONS} else problem["loc"]
         name = ".".join(str(part) for part in place)
         message = explain(problem, Settings)
         yield f"setting {name!r}: {message}" if name else f"setting {message}"

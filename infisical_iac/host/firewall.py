@@ -30,6 +30,7 @@ from infisical_iac.host.machine import Machine, deployed_question
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.openings import (
     BRIDGES,
+    METRICS,
     PRIVATE4,
     PRIVATE6,
     Egress,
@@ -57,8 +58,9 @@ def ruleset(openings: Iterable[Opening], egress: Egress | None = None) -> str:
         egress: the addresses that containers may reach; None to leave that to others.
     """
     listed = tuple(openings)
-    # SSH and the traffic between nodes are for the host itself, not for a container.
-    published = [each for each in listed if not each.limited and each.description != "nodes"]
+    # SSH, the traffic between nodes and metrics are for the host itself, not for a container.
+    own = ("nodes", METRICS)
+    published = [each for each in listed if not each.limited and each.description not in own]
     return template(
         "firewall.nft",
         bridges=BRIDGES,

@@ -20,6 +20,9 @@ Protocol = Literal["tcp", "udp", "icmp", "esp"]
 # Traffic between the nodes of a swarm: managers, membership, and overlay networks.
 _MANAGERS, _GOSSIP, _OVERLAY = 2377, 7946, 4789
 
+# The description of the opening for metrics, which the host serves itself.
+METRICS = "metrics"
+
 # Addresses that exist only in a host's own networks. Traffic to loopback stays in the container.
 PRIVATE4 = ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15")
 PRIVATE6 = ("fc00::/7",)
@@ -120,8 +123,14 @@ def _address(host: str) -> str:
 
 
 def refuse_unenforced(settings: Settings) -> None:
-    """Raise SettingsError for internal networks that no firewall enforces."""
-    networks = settings.instance.internal_networks
+    """Raise SettingsError for networks that no firewall enforces."""
+    listener, networks = settings.monitoring.monitoring_listen, settings.instance.internal_networks
+    if settings.host.firewall == "off" and listener and not listener.is_loopback:
+        raise SettingsError(
+            "setting 'monitoring_listen' needs firewall = \"on\", which lets only its networks "
+            "ask: turn the firewall on, or write 127.0.0.1 for a collector on the host itself",
+            code="settings.unenforced",
+        )
     if settings.host.firewall == "off" and set(networks) - set(EVERYBODY):
         raise SettingsError(
             "setting 'internal_networks' has no effect without the firewall, so Infisical could "
@@ -204,7 +213,7 @@ def refuse_openings(
 
 
 def openings(settings: Settings, *ssh_ports: int, peers: Iterable[str] = ()) -> tuple[Opening, ...]:
-    """Return the openings of the host: for SSH, for the ingress, and `allowed_ports`.
+    """Return the openings of the host: for SSH, ingress, `allowed_ports` and metrics.
 
     Args:
         ssh_ports: the ports of sshd.
@@ -229,6 +238,10 @@ def _openings(
         yield Opening("tcp", (settings.stack.http_port,), _drop_nested([balancer]), "Load Balancer")
     for each in settings.host.allowed_ports:
         yield Opening(each.protocol, (each.port,), _drop_nested(each.networks), "allowed_ports")
+    listener = settings.monitoring.monitoring_listen
+    if listener and not listener.is_loopback:
+        ports = tuple(settings.metrics_ports.values())
+        yield Opening("tcp", ports, _drop_nested(listener.networks), METRICS)
     if nodes:
         yield Opening("tcp", (_MANAGERS, _GOSSIP), nodes, "nodes")
         yield Opening("udp", (_OVERLAY, _GOSSIP), nodes, "nodes")

@@ -28,6 +28,7 @@ from infisical_iac.host import hardening, watch
 from infisical_iac.host.site import Known
 from infisical_iac.instance.mail import password_of
 from infisical_iac.instance.settings import EXTRA_CA
+from infisical_iac.monitoring import exporters
 from infisical_iac.stack.ingress_kinds import INTERNAL
 
 _TIMER, _SERVICE = "infisical-monitor.timer", "infisical-monitor.service"
@@ -143,6 +144,7 @@ def _configuration(known: Known) -> dict[str, Any]:
         "authorities": EXTRA_CA if settings.instance.extra_ca else "",
         "mail": _mail(settings),
         "lock": lock.FILE,
+        "has_exporters": own.monitoring_listen is not None,
     }
 
 
@@ -194,15 +196,20 @@ def _mail(settings: Settings) -> dict[str, Any] | None:
     }
 
 
-def questions(known: Known) -> Iterator[Question[MonitorState]]:
+def questions(known: Known) -> Iterator[Question[Any]]:
     """Yield the step's questions to the agent."""
     yield _question(known)
+    yield exporters.question_for(known.settings)
 
 
 @deploy("Monitoring")
 def monitoring(known: Known) -> None:
-    """Set up the monitor on the host, or remove it if it is off."""
+    """Set up the monitor on the host and what serves metrics, or remove what is off."""
+    if known.settings.monitoring.monitoring_listen is None:
+        exporters.exporters(known=known, name="Serve metrics nowhere")
     timer(known=known, name="Watch the host, and send alerts")
+    if known.settings.monitoring.monitoring_listen is not None:
+        exporters.exporters(known=known, name="Serve metrics to a Prometheus elsewhere")
 
 
 def begin_silence(until: datetime, why: str) -> None:

@@ -1,6 +1,7 @@
-"""The settings of the monitor on the host: its alerts, their targets and the heartbeat."""
+"""The settings of the monitor on the host: its alerts, their targets, the heartbeat, metrics."""
 
 import re
+from ipaddress import ip_address, ip_network
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -10,7 +11,9 @@ from infisical_iac.core.validation import (
     EMAIL,
     OnOff,
     SettingsModel,
+    fitting,
     matching,
+    network,
     within,
 )
 
@@ -63,6 +66,61 @@ class AlertTarget(SettingsModel):
         return self
 
 
+def _is_an_own_address(value: str) -> bool:
+    try:
+        address = ip_address(value)
+    except ValueError:
+        return False
+    return not (address.is_unspecified or address.is_multicast or address.is_link_local)
+
+
+class MetricsListener(SettingsModel):
+    """The address that serves metrics to a Prometheus elsewhere, and who may ask."""
+
+    example: ClassVar = {"address": "10.0.0.2", "networks": ("10.0.0.0/24",)}
+
+    address: Annotated[
+        str,
+        fitting(
+            _is_an_own_address,
+            "is no single address; write one of the host's own, such as 10.0.0.2",
+            accepts="an IPv4 or IPv6 address",
+        ),
+    ]
+    """Address of the host that serves the metrics, in a private network or a VPN: they are
+    served without TLS."""
+
+    networks: tuple[str, ...] = ()
+    """Networks that may ask; not everybody. None are needed for an address of the loopback."""
+
+    @field_validator("networks")
+    @classmethod
+    def _networks_are_not_everybody(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        found = tuple(map(network, value))
+        for each in found:
+            if ip_network(each).prefixlen == 0:
+                raise ValueError(
+                    f"{each} is everybody, and metrics tell much about the host; name "
+                    "the network of your Prometheus"
+                )
+        return found
+
+    @model_validator(mode="after")
+    def _somebody_may_ask(self) -> Self:
+        if not self.networks and not self.is_loopback:
+            raise ValueError("names no networks; write those that may ask, such as 10.0.0.0/24")
+        return self
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only programs on the host reach the address."""
+        return ip_address(self.address).is_loopback
+
+    def place(self, port: int) -> str:
+        """Return the address with a port, as programs and URLs write it."""
+        return f"[{self.address}]:{port}" if ":" in self.address else f"{self.address}:{port}"
+
+
 class MonitoringSettings(SettingsModel):
     """Alerts and metrics that the host makes itself.
 
@@ -111,6 +169,16 @@ class MonitoringSettings(SettingsModel):
     Change: the next `apply` writes it to the host, readable by root only.
     """
 
+    monitoring_listen: MetricsListener | None
+    """Address at which [a Prometheus of your own](../operate/prometheus.md) gets the metrics of
+    the host, PostgreSQL, Redis, Caddy and Infisical, and the networks that may ask, such as
+    `{"address": "10.0.0.2", "networks": ("10.0.0.0/24",)}`. Needs `monitoring = "on"`, and the
+    firewall. None: metrics are served nowhere.
+
+    Change: between None and an address, the next `apply` re-creates the containers of Infisical
+    and Redis, which takes a minute. None removes the exporters with their packages and logins.
+    """
+
     @field_validator("heartbeat_url")
     @classmethod
     def _heartbeat_is_an_address(cls, value: str) -> str:
@@ -121,7 +189,7 @@ class MonitoringSettings(SettingsModel):
     @model_validator(mode="after")
     def _is_on_if_it_is_used(self) -> Self:
         if self.monitoring == "off":
-            for key in ("alerts", "heartbeat_url"):
+            for key in ("alerts", "heartbeat_url", "monitoring_listen"):
                 if getattr(self, key):
                     raise ValueError(f'{key!r} needs monitoring = "on"; set it, or remove {key}')
         return self

@@ -16,7 +16,7 @@ from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.rendering import digest, script, template
-from infisical_iac.core.settings import Settings
+from infisical_iac.core.settings import METRICS_VARIABLES, Settings
 from infisical_iac.core.validation import mebibytes
 from infisical_iac.host.model import MachineState
 from infisical_iac.instance import authorities
@@ -36,6 +36,9 @@ from infisical_iac.stack.state import (
     connections,
     deployment_question,
 )
+
+# The user of Redis and the role of PostgreSQL that only read metrics.
+METRICS_USER = "infisical_metrics"
 
 # World-writable, so each upload gets a private directory in it.
 _UPLOADS, _UPLOAD = "/var/tmp", "infisical-iac-images."
@@ -321,6 +324,8 @@ def compose_file(
         "compose.yaml",
         **values,
         drill=drill,
+        metrics=METRICS_VARIABLES if settings.monitoring.monitoring_listen and not drill else {},
+        metrics_user=METRICS_USER,
         image=image or ("${INFISICAL_IMAGE:?}" if drill else stack.infisical_reference),
         cpus=stack.infisical_cpus / (2 if drill else 1),
         # From version 18 on, the official image keeps its data in a folder named after the version.

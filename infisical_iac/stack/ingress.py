@@ -226,6 +226,7 @@ def caddyfile(settings: Settings, certificate: str = "") -> Caddyfile:
         site=url.netloc.lower(),
         origin=re.escape(f"{url.scheme}://{url.netloc.lower().removesuffix(':443')}"),
         directory=ingress_kinds.DIRECTORIES.get(settings.stack.acme_ca, settings.stack.acme_ca),
+        metrics="caddy" in settings.metrics_ports,
         is_internal=settings.stack.acme_ca == ingress_kinds.INTERNAL,
         revision_port=ingress_kinds.REVISION_PORT,
         paths=paths,

@@ -23,7 +23,8 @@ class KeysState:
         database: whether there is a database that was encrypted with these keys.
         replicas: whether that database is a cluster's.
         repositories: whether there are backups made with their password.
-        surplus: secrets of the user that no setting uses; they need no repair.
+        surplus: secrets of the user, and passwords for metrics, that no setting uses; they need no
+            repair.
         admin_email: the address of the administrator whose password is stored; empty if no
             password is stored.
     """
@@ -79,15 +80,20 @@ OF_A_CLUSTER = "replication_password patroni_password"
 OF_INGRESS = tuple(name for kind in KINDS.values() for name in kind.more_keys.split())
 
 
+# The passwords of the exporters at PostgreSQL and Redis.
+OF_METRICS = ("metrics_postgres_password", "metrics_redis_password")
 # Keys and files that no container uses.
-_APART = frozenset({"restic_password", "kit_signing_key", "admin.env"})
+_APART = frozenset({"restic_password", "kit_signing_key", "admin.env", OF_METRICS[0]})
 
 
 def more_of(settings: Settings) -> str:
     """Return the names of keys that not every host has, separated by blanks."""
     swarm = settings.cluster.topology == "swarm"
     more = OF_A_CLUSTER if swarm else settings.stack.ingress_kind.more_keys
-    return " ".join(filter(None, (more, *(each.key for each in settings.instance.secrets))))
+    metrics = OF_METRICS if settings.monitoring.monitoring_listen else ()
+    return " ".join(
+        filter(None, (more, *metrics, *(each.key for each in settings.instance.secrets)))
+    )
 
 
 @planned_operation
@@ -114,7 +120,7 @@ def decide_given(secrets: Sequence[GivenSecret], missing: frozenset[str]) -> Com
 
 @planned_operation
 def unused_secrets(more: str) -> Commands:
-    """Remove secrets of the user that no setting uses and no container has."""
+    """Remove secrets that no setting uses and no container has: the user's, and for metrics."""
     yield from decide_unused(shared_fact(Keys, more=more).surplus)
 
 

@@ -1,10 +1,13 @@
 """Test the monitor on a host: what it reports, how often, what it costs, and its removal."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.e2e import backing
@@ -12,6 +15,7 @@ from tests.e2e.configured import ConfiguredHost
 from tests.e2e.conftest import assert_converged
 from tests.e2e.webhook import Receiver, receiver
 from tests.staging.host import StagingHost
+from tests.unit.monitoring.test_prometheus import list_used
 
 pytestmark = pytest.mark.long
 
@@ -183,3 +187,115 @@ def test_the_monitor_costs_little_and_shows_no_secret(
     assert 'infisical_monitor_container_healthy{service="redis"} 1' in metrics
     modes = watched.host.run(f"stat --format %a {_PATHS}").stdout.split()
     assert modes == ["700", "600"]
+
+
+# The host of these tests has no Caddy.
+_PORTS = {"node": 9100, "postgres": 9187, "redis": 9121, "infisical": 9464}
+_LEFT = (
+    "ls -d /etc/systemd/system/prometheus-* /etc/systemd/system/infisical-metrics-* "
+    "/etc/infisical/keys/metrics_* 2>/dev/null; dpkg --get-selections 'prometheus-*-exporter'; "
+    "ss --no-header --listening --tcp --numeric 'sport = :9100 or sport = :9187 or sport = :9464'"
+)
+
+
+def _scrape(address: str) -> dict[str, str]:
+    """Return what each port serves, by what it tells about."""
+    urls = {name: f"http://{address}:{port}/metrics" for name, port in _PORTS.items()}
+    return {name: httpx.get(url, timeout=30).text for name, url in urls.items()}
+
+
+def _record(scraped: dict[str, str]) -> None:
+    """Write one line of each metric to RECORD_SCRAPE, from which unit tests read them."""
+    if not (directory := os.environ.get("RECORD_SCRAPE")):
+        return
+    for name, text in scraped.items():
+        kept, seen = [], set()
+        for line in text.splitlines():
+            metric = line.split(" ")[2] if line[:1] == "#" else line.partition("{")[0].split()[0]
+            key = (line[:6], metric) if line[:1] == "#" else metric
+            if key not in seen:
+                seen.add(key)
+                kept.append(line)
+        Path(directory, f"{name}.prom").write_text("\n".join(kept) + "\n")
+
+
+def test_metrics_are_served_to_the_networks_of_the_settings_only(watched: ConfiguredHost) -> None:
+    host = watched.host
+    assert host.run(_LEFT, check=False).stdout == ""
+    address = host.run("ip -4 route get 192.0.2.1").stdout.partition(" src ")[2].split()[0]
+    listen = {"address": address, "networks": (f"{backing.gateway(host)}/32",)}
+    plan = watched.run("plan", monitoring_listen=listen)
+    assert plan.returncode == 2, plan.stdout + plan.stderr
+    print(plan.stdout)
+    lines = [line.split(":")[0] for line in plan.stdout.splitlines()]
+    changed = [line for line in lines if line.startswith("~ container")]
+    assert changed == ["~ container infisical", "~ container redis"]
+    with backing.collect_arguments(host) as arguments:
+        done = watched.apply(monitoring_listen=listen)
+    assert done.returncode == 0, done.stdout + done.stderr
+    watched.assert_unchanged(monitoring_listen=listen)
+    watched.settings["monitoring_listen"] = listen
+    scraped = _scrape(address)
+    _record(scraped)
+    names = {line.split("{")[0].split(" ")[0] for line in "".join(scraped.values()).splitlines()}
+    # The stand-in has none of Infisical's own metrics, and there is no alert now.
+    lacking = {name for name in list_used() - names if name.startswith(("pg_", "redis_", "node_"))}
+    assert lacking == set()
+    assert ("pg_up 1" in scraped["postgres"], "redis_up 1" in scraped["redis"]) == (True, True)
+    assert "infisical_monitor_run_timestamp_seconds" in scraped["node"]
+    passwords = host.run("cat /etc/infisical/keys/*_password").stdout.split()
+    everything = "".join([*scraped.values(), *arguments, done.stdout, plan.stdout])
+    journal = host.run("journalctl --output=cat --boot --unit='prometheus-*'").stdout
+    assert [each for each in passwords if each in everything + journal] == []
+    verified = watched.run("verify")
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+
+
+def test_metrics_come_back_after_a_container_was_made_again(watched: ConfiguredHost) -> None:
+    """The addresses of the containers are exchanged, which the monitor notices in a minute."""
+    host = watched.host
+    address = watched.settings["monitoring_listen"]["address"]
+    host.run(
+        "docker stop infisical-redis-1 infisical-postgres-1 && "
+        "docker start infisical-redis-1 && docker start infisical-postgres-1"
+    )
+    deadline = time.monotonic() + _MOST_SECONDS
+    while "pg_up 1" not in (found := _scrape(address))["postgres"] or (
+        "redis_up 1" not in found["redis"]
+    ):
+        assert time.monotonic() < deadline
+        time.sleep(1)
+
+
+def test_an_exporter_that_was_changed_is_drift_that_apply_repairs(watched: ConfiguredHost) -> None:
+    host = watched.host
+    unit = "/etc/systemd/system/prometheus-redis-exporter.service"
+    host.run(f"sed -i s/9121/9122/ {unit}; systemctl stop infisical-metrics-infisical.socket")
+    backing.sql(host, "GRANT pg_read_all_data TO infisical_metrics")
+    plan = watched.run("plan")
+    assert plan.returncode == 2
+    for fact in ("prometheus-redis-exporter", "infisical-metrics-infisical.socket", "role"):
+        assert fact in plan.stdout
+    assert watched.apply().returncode == 0
+    watched.assert_unchanged()
+    assert {*_scrape(watched.settings["monitoring_listen"]["address"])} == {*_PORTS}
+
+
+def test_other_networks_get_no_metrics_and_nothing_is_left_without_the_setting(
+    watched: ConfiguredHost,
+) -> None:
+    listen = watched.settings.pop("monitoring_listen")
+    elsewhere = {**listen, "networks": ("192.0.2.0/24",)}
+    assert watched.apply(monitoring_listen=elsewhere).returncode == 0
+    for port in _PORTS.values():
+        with pytest.raises(httpx.TransportError):
+            httpx.get(f"http://{listen['address']}:{port}/metrics", timeout=2)
+    done = watched.apply()
+    assert done.returncode == 0, done.stdout + done.stderr
+    watched.assert_unchanged()
+    assert watched.host.run(_LEFT, check=False).stdout == ""
+    role = "SELECT count(*) FROM pg_roles WHERE rolname = 'infisical_metrics'"
+    assert backing.sql(watched.host, role) == "0"
+    password = "REDISCLI_AUTH=$REDIS_PASSWORD"
+    users = f"docker exec infisical-redis-1 sh -c '{password} redis-cli ACL USERS'"
+    assert watched.host.run(users).stdout.split() == ["default"]

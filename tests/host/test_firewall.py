@@ -80,6 +80,10 @@ def test_exactly_the_ports_of_the_settings_are_open(
         open_ports |= set() if settings.balancer_address else {("udp", 443)}
     elif settings.balancer_address:
         open_ports |= {("tcp", settings.stack.http_port)}
+    listener = settings.monitoring.monitoring_listen
+    if listener and not listener.is_loopback:
+        open_ports |= {("tcp", port) for port in (9100, 9121, 9187, 9464)}
+        open_ports |= {("tcp", 9180)} if settings.stack.ingress_kind.is_public else set()
     if settings.cluster.topology == "swarm":
         open_ports |= {("tcp", 2377), ("tcp", 7946), ("udp", 4789), ("udp", 7946)}
     coming_in = re.sub(r"(?s)\tchain containers \{.*?\n\t\}", "", firewall.actual)

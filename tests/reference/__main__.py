@@ -13,6 +13,7 @@ _PAGES: dict[Path, Callable[[], str]] = {
     variables.PATH: variables.write,
     alerts.PATH: alerts.write,
     alerts.RULES: alerts.write_rules,
+    alerts.RULE_TESTS: alerts.write_rule_tests,
 }
 
 

@@ -10,7 +10,7 @@ keys/kit_signing_key [0-9a-f]{64}\n
 keys/edge_secret [A-Za-z0-9._-]{16,}\n
 keys/cluster_ca_key [A-Za-z0-9+/=]{100,400}\n
 keys/swarm_unlock_key SWMKEY-1-[A-Za-z0-9+/=_-]+\n
-keys/(postgres|redis|restic|replication|patroni)_password [A-Za-z0-9._-]{16,}\n
+keys/(postgres|redis|restic|replication|patroni|metrics_postgres|metrics_redis)_password [A-Za-z0-9._-]{16,}\n
 keys/given_[a-z0-9_]+ (([^\n\\]|\\[^\n\\'])+\n)+
 admin\.env (#[^\n]*\n)*INFISICAL_ADMIN_EMAIL=[^\n]+\n(#[^\n]*\n)*INFISICAL_ADMIN_PASSWORD=[^\n]+\n
 deployer\.env (# client secret [A-Za-z0-9-]+\n)?INFISICAL_CLIENT_ID=[A-Za-z0-9-]+\nINFISICAL_CLIENT_SECRET=[A-Za-z0-9._~+/=-]+\n

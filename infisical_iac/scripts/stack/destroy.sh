@@ -32,6 +32,7 @@ stack() {
     # The next deploy enables the timers again; until then there is nothing to back up.
     systemctl disable --quiet --now infisical-backup.timer infisical-drill.timer 2>/dev/null || true
     systemctl disable --quiet --now infisical-monitor.timer 2>/dev/null || true
+    without_exporters
     systemctl stop infisical-backup.service infisical-drill.service 2>/dev/null || true
     close_port infisical
     containers=$(docker ps --all --quiet --filter "$project")
@@ -40,6 +41,14 @@ stack() {
     networks=$(docker network ls --quiet --filter "$project")
     test -z "$networks" || docker network rm $networks >/dev/null
     rm -f "$root/compose.yaml"
+}
+
+# The units of packages are this project's if it has written the socket next to them.
+without_exporters() {
+    sockets="infisical-metrics-infisical.socket infisical-metrics-caddy.socket"
+    test -e "/etc/systemd/system/${sockets%% *}" || return 0
+    systemctl disable --quiet --now $sockets prometheus-node-exporter.service \
+        prometheus-postgres-exporter.service prometheus-redis-exporter.service 2>/dev/null || true
 }
 
 # Removes only this project's table. Runs last, since the table protects the data until then.

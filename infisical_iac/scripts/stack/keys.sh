@@ -10,8 +10,8 @@
 #   keys.sh forget <key>…             removes secrets that the user gave, and writes the derived file
 #
 # <more> is one word with the keys that only some hosts have: those of a cluster, those of a kind of
-# ingress, which begin with edge_ and which Compose reads too, and secrets that the user gave, which
-# begin with given_.
+# ingress, which begin with edge_ and which Compose reads too, the passwords for metrics, which begin
+# with metrics_, and secrets that the user gave, which begin with given_.
 #
 # Only rotation.sh replaces a key that exists. The derived file .env has the stack's keys for
 # Compose, so that compose.yaml needs no secret.
@@ -34,7 +34,7 @@ bytes() {
 }
 
 env_file() {
-    for name in $stack_keys $(ls "$root/keys" | grep -x 'edge_[a-z_]*'); do
+    for name in $stack_keys $(ls "$root/keys" | grep -xE 'edge_[a-z_]*|metrics_redis_password'); do
         echo "$(variable_of "$name")=$(cat "$root/keys/$name")"
     done
     # Compose takes a text in such quotes literally, but for \' and \\, which forms.sh refuses.
@@ -79,7 +79,7 @@ check() {
         *) echo "open $path" ;;
         esac
     done
-    for name in $(given); do
+    for name in $(given) $(ls "$root/keys" 2>/dev/null | grep -x 'metrics_[a-z_]*' || true); do
         case " $keys " in *" $name "*) ;; *) echo "surplus $name" ;; esac
     done
     env_file 2>/dev/null | cmp -s - "$root/.env" || echo "stale .env"

@@ -61,6 +61,14 @@ def test_the_containers_of_the_stack_are_read_from_docker(tmp_path: Path) -> Non
     assert found.given_up == ("given-up infisical_postgres_given_up_x now 3 a b",)
 
 
+def test_the_address_of_a_container_is_that_in_the_network_of_the_databases(tmp_path: Path) -> None:
+    container = json.loads(_container("redis"))
+    networks = {"infisical_databases": {"IPAddress": "172.20.0.3"}, "bridge": {"IPAddress": "x"}}
+    answer = json.dumps({**container, "NetworkSettings": {"Networks": networks}})
+    host = FakeRunner(tmp_path, answers={"docker ps": "one\n", "docker inspect": answer})
+    assert _read(host).containers["redis"].address == "172.20.0.3"
+
+
 def test_a_host_without_docker_has_its_other_facts(tmp_path: Path) -> None:
     host = FakeRunner(tmp_path)
     host.write("/var/lib/infisical-drill/last.json", "{}")

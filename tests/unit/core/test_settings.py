@@ -362,6 +362,7 @@ _GOOD: dict[str, Any] = {
     "internal_networks": ("10.1.0.0/16",),
     "login_methods": ("email",),
     "machine_networks": ("10.0.0.0/8",),
+    "monitoring_listen": {"address": "127.0.0.1"},
     "no_proxy": ("git.internal",),
     "recovery_recipients": (str(Identity.generate().to_public()),),
     "registry_login": ({"registry": "r.example", "user": "u", "password_variable": "P"},),
@@ -373,6 +374,7 @@ _GOOD: dict[str, Any] = {
 # For each setting, the other settings without which it has no effect.
 _NEEDED: dict[str, dict[str, Any]] = {
     "alerts": {"monitoring": "on"},
+    "monitoring_listen": {"monitoring": "on"},
     "no_proxy": {"outbound_proxy": "http://proxy.internal:3128"},
 }
 

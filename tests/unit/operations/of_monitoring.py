@@ -1,16 +1,18 @@
 """Cases of the operation of the monitor."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from infisical_iac.agent.files import PathState
 from infisical_iac.agent.system import UnitState
-from infisical_iac.core.errors import SettingsError
+from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.files import File
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known, Site
-from infisical_iac.monitoring import deploy
+from infisical_iac.monitoring import deploy, exporters
 from infisical_iac.monitoring.deploy import DesiredMonitor, MonitorState
+from infisical_iac.monitoring.exporters import ExporterLogin, ExportersState
 from tests.unit.operations.cases import Cases, due, noop, refusal
 from tests.unit.settings_of import settings_of
 
@@ -32,7 +34,93 @@ def _without_mail() -> Iterable[Any]:
     return deploy.decide(MonitorState(), deploy._desired_monitor(known))
 
 
+_LISTENS = settings_of(
+    monitoring="on",
+    ingress="none",
+    monitoring_listen={"address": "10.0.0.2", "networks": ("10.0.0.0/24",)},
+)
+_LISTENER = _LISTENS.monitoring.monitoring_listen
+_UNITS = exporters.files_of(_LISTENS)
+_PACKAGES = (
+    "prometheus-node-exporter",
+    "prometheus-postgres-exporter",
+    "prometheus-redis-exporter",
+)
+_STARTED = [*(f"{each}.service" for each in _PACKAGES), "infisical-metrics-infisical.socket"]
+_SERVES = ExportersState(
+    {each.path: each.state for each in _UNITS},
+    dict.fromkeys(_STARTED, _RUNS),
+    frozenset(_PACKAGES),
+    ExporterLogin(address=True, database=True, role=True),
+)
+_STARTS = ("see where the containers are", *("systemctl",) * 8)
+
+
+def _decide_exporters(**changes: Any) -> Iterable[Any]:
+    return exporters.decide(replace(_SERVES, **changes), _UNITS, _LISTENER, 600)
+
+
+def _other_node_exporter() -> Iterable[Any]:
+    paths = {path: each for path, each in _SERVES.paths.items() if "node" not in path}
+    return _decide_exporters(paths=paths)
+
+
+# Decisions that the table of cases has no place for.
+EXPORTERS = {
+    "an exporter of others": refusal(_other_node_exporter, Refused, _PACKAGES[0]),
+    "another address": refusal(
+        lambda: _decide_exporters(login=ExporterLogin(database=True)), SettingsError, "10.0.0.2"
+    ),
+    "off": due(
+        lambda: exporters.decide(_SERVES, (), None, 600),
+        *(f"- {each.path}: no setting asks for metrics" for each in _UNITS),
+        *(f"- package {each}" for each in _PACKAGES),
+        "- PostgreSQL role infisical_metrics",
+        steps=("stop the exporters", "remove the exporters", "remove the units of the exporters"),
+    ),
+    "never on": noop(
+        lambda: exporters.decide(ExportersState(), (), None, 600), "no metrics are served"
+    ),
+}
+
 OPERATIONS: dict[str, Cases] = {
+    "monitoring.exporters.exporters": Cases(
+        noop(_decide_exporters, "metrics are served at 10.0.0.2"),
+        due(
+            lambda: _decide_exporters(
+                units={**_SERVES.units, _STARTED[0]: replace(_RUNS, configured=1.0)},
+                login=ExporterLogin(address=True, database=True),
+            ),
+            "~ PostgreSQL role infisical_metrics: pg_monitor only",
+            "~ prometheus-node-exporter.service: restarted, with its configuration",
+            steps=(
+                "make the PostgreSQL role infisical_metrics",
+                "see where the containers are",
+                "systemctl",
+            ),
+        ),
+        due(
+            lambda: _decide_exporters(
+                paths={}, units={}, packages=frozenset(), login=ExporterLogin(address=True)
+            ),
+            *(f"+ {each.path}" for each in _UNITS),
+            *(f"+ package {each}" for each in _PACKAGES),
+            "+ PostgreSQL role infisical_metrics: pg_monitor only",
+            *(f"~ {each}: enabled and started" for each in _STARTED),
+            steps=(
+                *("write",) * len(_UNITS),
+                "let systemd read changed units",
+                f"install {', '.join(_PACKAGES)}",
+                "make the PostgreSQL role infisical_metrics",
+                *_STARTS,
+            ),
+        ),
+        due(
+            lambda: _decide_exporters(login=ExporterLogin(address=True)),
+            steps=("make the PostgreSQL role infisical_metrics",),
+            unknown="the PostgreSQL role infisical_metrics can be compared once PostgreSQL runs",
+        ),
+    ),
     "monitoring.deploy.timer": Cases(
         noop(lambda: deploy.decide(_WATCHES, _DESIRED), "the host watches itself every minute"),
         due(

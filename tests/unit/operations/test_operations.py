@@ -45,8 +45,14 @@ def _list_cases() -> Iterator[tuple[str, Case]]:
         for kind, each in cases._asdict().items():
             if isinstance(each, Case):
                 yield f"{name} {kind}", each
-    for number, each in enumerate((*of_host.REFUSALS, *of_stack.REFUSALS)):
-        yield f"refusal {number}", each
+    for number, each in enumerate(
+        (
+            *of_host.REFUSALS,
+            *of_stack.REFUSALS,
+            *of_monitoring.EXPORTERS.values(),
+        )
+    ):
+        yield f"further {number}", each
 
 
 def _by_kind(kind: str) -> dict[str, Case | str]:

@@ -103,3 +103,27 @@ def test_the_length_of_the_administrators_password_is_in_the_same_table(tmp_path
     assert text.count(row) == 1
     longer = text.replace(row, "admin_password) echo 40 ;;")
     assert _make(tmp_path, longer) == _LENGTHS | {"admin password": 80}
+
+
+def test_the_passwords_for_metrics_are_made_on_request_and_surplus_later(tmp_path: Path) -> None:
+    """Compose reads the password for Redis only; PostgreSQL's container doesn't need the other."""
+    text = script_file("keys").replace("root=/etc/infisical", f"root='{tmp_path}'")
+
+    def run(*arguments: str) -> str:
+        command = ["sh", "-c", text, "keys.sh", *arguments]
+        return subprocess.run(
+            command, input="\n", capture_output=True, text=True, timeout=60, check=True
+        ).stdout
+
+    names = ("metrics_postgres_password", "metrics_redis_password")
+    run("make", "admin@example.com", " ".join(names))
+    made = {name: (tmp_path / "keys" / name).read_text() for name in names}
+    assert [*map(len, made.values())] == [48, 48]
+    variables = (tmp_path / ".env").read_text()
+    assert f"METRICS_REDIS_PASSWORD={made[names[1]]}" in variables.splitlines()
+    assert made[names[0]] not in variables
+    surplus = [f"surplus {name}" for name in names]
+    assert not {*surplus} & {*run("check", " ".join(names)).splitlines()}
+    assert [line for line in run("check").splitlines() if line in surplus] == surplus
+    run("forget", *names)
+    assert "METRICS" not in (tmp_path / ".env").read_text()

@@ -1,0 +1,312 @@
+"""Serve metrics of the host and its containers at `monitoring_listen`, or remove all that does.
+
+Debian's exporters serve those of the host, PostgreSQL and Redis. Infisical and Caddy have metrics
+of their own, on an internal network and on the loopback; systemd forwards a port to each. Neither
+PostgreSQL nor Redis publishes a port: the exporters find the containers in a file of their own in
+place of /etc/hosts, which the monitor writes each minute.
+"""
+
+import posixpath
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from infisical_iac.agent.files import PathState, states
+from infisical_iac.agent.health import HOSTS
+from infisical_iac.agent.system import UnitState
+from infisical_iac.core import apt, units
+from infisical_iac.core.agent import Question, fact_question, look, question, together
+from infisical_iac.core.change import Change, Unknown
+from infisical_iac.core.errors import Refused, SettingsError
+from infisical_iac.core.files import File
+from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
+from infisical_iac.core.remote import Fact, run
+from infisical_iac.core.rendering import script, template
+from infisical_iac.core.settings import Settings
+from infisical_iac.host.site import Known
+from infisical_iac.monitoring.settings import MetricsListener
+from infisical_iac.stack.compose import METRICS_USER
+from infisical_iac.stack.ingress_kinds import REVISION_PORT
+from infisical_iac.stack.keys import OF_METRICS
+
+_PACKAGES = tuple(
+    f"prometheus-{each}" for each in ("node-exporter", "postgres-exporter", "redis-exporter")
+)
+_POSTGRES, _REDIS = (f"/etc/infisical/keys/{each}" for each in OF_METRICS)
+_FORWARDED = ("infisical", "caddy")
+_EXPORTERS = tuple(f"{each}.service" for each in _PACKAGES)
+_SOCKETS = tuple(f"infisical-metrics-{each}.socket" for each in _FORWARDED)
+_FORWARDS = tuple(f"infisical-metrics-{each}.service" for each in _FORWARDED)
+_UNITS = (*_EXPORTERS, *_SOCKETS, *_FORWARDS)
+_PATHS = tuple(f"{units.DIRECTORY}/{each}" for each in _UNITS)
+_DOMAIN = "infisical.internal"
+# Without these collectors, PostgreSQL's exporter has 500 metrics instead of 22,000: Infisical has
+# many tables. An older release does not know them, and ends at an unknown option.
+_FEWER = (
+    "more=; for each in stat_user_tables statio_user_tables; do "
+    '/usr/bin/prometheus-postgres-exporter --help 2>&1 | grep -q "collector.$$each" && '
+    'more="$$more --no-collector.$$each"; done;'
+)
+
+
+@dataclass(frozen=True)
+class ExporterLogin:
+    """What the exporters need of the host and of PostgreSQL.
+
+    Attributes:
+        address: whether the host has the address that serves the metrics.
+        database: whether PostgreSQL answers.
+        role: whether it has the role, with its password and no other rights than pg_monitor.
+    """
+
+    address: bool = False
+    database: bool = False
+    role: bool = False
+
+
+class Exporters(Fact[ExporterLogin]):
+    """Read the ExporterLogin of the current host, for an `address`."""
+
+    def command(self, address: str) -> str:
+        return script("exporters", "inspect", address, METRICS_USER)
+
+    def process(self, output: list[str]) -> ExporterLogin:
+        return ExporterLogin("address" in output, "database" in output, "role" in output)
+
+
+@dataclass(frozen=True)
+class ExportersState:
+    """The actual state of the exporters: files by path, units by name, packages, and login."""
+
+    paths: dict[str, PathState] = field(default_factory=dict)
+    units: dict[str, UnitState] = field(default_factory=dict)
+    packages: frozenset[str] = frozenset()
+    login: ExporterLogin = field(default_factory=ExporterLogin)
+
+
+def files_of(settings: Settings) -> list[File]:
+    """Return the units that serve the metrics; none without `monitoring_listen`."""
+    listener, ports = settings.monitoring.monitoring_listen, settings.metrics_ports
+    return [*_exporters(listener, ports), *_forwards(listener, ports)] if listener else []
+
+
+def _exporters(listener: MetricsListener, ports: dict[str, int]) -> Iterator[File]:
+    address = {name: listener.place(port) for name, port in ports.items()}
+    yield _exporter("node", f"--web.listen-address={address['node']}")
+    yield _exporter(
+        "postgres",
+        f"--web.listen-address={address['postgres']} $$more",
+        before=f"IFS= read -r DATA_SOURCE_PASS; export DATA_SOURCE_PASS; {_FEWER}",
+        password=_POSTGRES,
+        environment=[
+            f"DATA_SOURCE_URI=postgres.{_DOMAIN}:5432/infisical?sslmode=disable",
+            f"DATA_SOURCE_USER={METRICS_USER}",
+        ],
+    )
+    # The password is bound to this address, because whoever asks the exporter may name another one.
+    server = f"redis.{_DOMAIN}:6379"
+    # Variables, because an older release ends at an option that it does not know.
+    yield _exporter(
+        "redis",
+        "",
+        environment=[
+            f"REDIS_EXPORTER_WEB_LISTEN_ADDRESS={address['redis']}",
+            f"REDIS_ADDR=redis://{server}",
+            f"REDIS_USER={METRICS_USER}",
+            "REDIS_EXPORTER_CONFIG_COMMAND=-",
+            "REDIS_EXPORTER_SET_CLIENT_NAME=false",
+            "REDIS_EXPORTER_EXCLUDE_LATENCY_HISTOGRAM_METRICS=true",
+        ],
+        # \\042 is a quote, which neither systemd nor the shell takes for one of its own.
+        before=(
+            r'IFS= read -r password; printf "{\\042%%s\\042: \\042%%s\\042}" '
+            f"redis://{METRICS_USER}@{server} "
+            '"$$password" >"$$RUNTIME_DIRECTORY/passwords"; '
+            'export REDIS_PASSWORD_FILE="$$RUNTIME_DIRECTORY/passwords";'
+        ),
+        password=_REDIS,
+    )
+
+
+def _exporter(
+    name: str,
+    arguments: str,
+    *,
+    before: str = "",
+    password: str = "",
+    environment: Sequence[str] = (),
+) -> File:
+    """Return the unit of an exporter; its password is on its standard input, and no argument."""
+    program = f"/usr/bin/prometheus-{name}-exporter {arguments}".strip()
+    return File(
+        f"{units.DIRECTORY}/prometheus-{name}-exporter.service",
+        template(
+            "infisical-exporter.service",
+            of=name,
+            command=f"/bin/sh -c '{before} exec {program}'" if before else program,
+            password=password,
+            environment=environment,
+            hosts=HOSTS if password else "",
+            directory=posixpath.dirname(HOSTS),
+        ),
+    )
+
+
+def _forwards(listener: MetricsListener, ports: dict[str, int]) -> Iterator[File]:
+    targets = {
+        "infisical": f"infisical.{_DOMAIN}:{ports['infisical']}",
+        "caddy": f"127.0.0.1:{REVISION_PORT}",
+    }
+    for name in _FORWARDED:
+        if name not in ports:
+            continue
+        values = {
+            "of": name,
+            "listen": listener.place(ports[name]),
+            "target": targets[name],
+            "hosts": HOSTS,
+            "directory": posixpath.dirname(HOSTS),
+        }
+        for kind in ("socket", "service"):
+            yield File(
+                f"{units.DIRECTORY}/infisical-metrics-{name}.{kind}",
+                template(f"infisical-metrics.{kind}", **values),
+            )
+
+
+def question_for(settings: Settings) -> Question[ExportersState]:
+    """Return the question for the ExportersState."""
+    paths = question(states, paths=[*_PATHS])
+    listener = settings.monitoring.monitoring_listen
+    if listener is None:
+        # A host without the exporters needs no other question.
+        return together(ExportersState, paths)
+    # A unit starts again with another file, or with another password.
+    config = {each: [f"{units.DIRECTORY}/{each}"] for each in _UNITS}
+    config[_EXPORTERS[1]].append(_POSTGRES)
+    config[_EXPORTERS[2]].append(_REDIS)
+    return together(
+        ExportersState,
+        paths,
+        units.question_for([*_EXPORTERS, *_SOCKETS], config),
+        apt.question_for(_PACKAGES),
+        fact_question(Exporters, address=listener.address),
+    )
+
+
+@planned_operation
+def exporters(known: Known) -> Commands:
+    """Install and start the exporters with their logins, or remove all of it.
+
+    Raises SettingsError for an address that the host lacks, and Refused for exporters of others.
+
+    Example:
+        exporters(known=known, name="Serve metrics")
+    """
+    settings = known.settings
+    found = look(question_for(settings))
+    timeout = settings.host.apt_timeout
+    yield from decide(found, files_of(settings), settings.monitoring.monitoring_listen, timeout)
+
+
+def decide(
+    there: ExportersState,
+    desired: Sequence[File],
+    listener: MetricsListener | None,
+    timeout: int,
+) -> Commands:
+    """Decide how to serve the metrics, by the actual state `there`; raises as `exporters` does."""
+    if listener is None:
+        yield from or_up_to_date(_remove(there.paths, timeout), "no metrics are served")
+        return
+    _refuse(there, listener)
+    names = [posixpath.basename(each.path) for each in desired]
+    decided: list[Any] = [*_surplus(there, names)]
+    decided += units.install(desired, there.paths, there.units)
+    missing = [each for each in _PACKAGES if each not in there.packages]
+    decided += [Change("+", f"package {name}") for name in missing]
+    if missing:
+        # The packages start the units of above, which replace their own.
+        doing = f"install {', '.join(missing)}"
+        decided.append(step(run, script("apt", str(timeout), *missing), doing=doing))
+    decided += _role(there)
+    started = [each for each in names if each not in _FORWARDS]
+    starts = [*units.bring_up(started, {} if missing else there.units)]
+    if starts:
+        # The monitor writes where the containers are.
+        doing = "see where the containers are"
+        decided.append(step(run, "systemctl start infisical-monitor.service", doing=doing))
+    decided += starts
+    yield from or_up_to_date(decided, f"metrics are served at {listener.address}")
+
+
+def _refuse(there: ExportersState, listener: MetricsListener) -> None:
+    if not there.login.address:
+        raise SettingsError(
+            f"setting 'monitoring_listen': the host does not have the address {listener.address}: "
+            "write one that `ip address` on the host lists",
+            code="settings.no_such_address",
+        )
+    for name, unit in zip(_PACKAGES, _EXPORTERS, strict=True):
+        if name in there.packages and f"{units.DIRECTORY}/{unit}" not in there.paths:
+            raise Refused(
+                f"the host has {name} already, which others set up: remove that package, or remove "
+                "monitoring_listen and let your Prometheus ask it",
+                code="refused.exporter_of_others",
+            )
+
+
+def _role(there: ExportersState) -> Commands:
+    if there.login.role:
+        return
+    what = f"PostgreSQL role {METRICS_USER}"
+    is_first = _PATHS[0] not in there.paths
+    if there.login.database or is_first:
+        yield Change("+" if is_first else "~", what, "pg_monitor only")
+    else:
+        yield Unknown(f"the {what} can be compared once PostgreSQL runs")
+    yield step(run, script("exporters", "role", METRICS_USER), doing=f"make the {what}")
+
+
+def _surplus(there: ExportersState, names: Sequence[str]) -> Commands:
+    """Remove the units of a Caddy that no longer serves metrics."""
+    left = [each for each in (*_SOCKETS, *_FORWARDS) if each not in names]
+    paths = [path for each in left if (path := f"{units.DIRECTORY}/{each}") in there.paths]
+    for path in paths:
+        yield Change("-", path, "its metrics are not served")
+    if paths:
+        yield step(
+            run,
+            f"systemctl disable --quiet --now {shlex.join(left)} 2>/dev/null; "
+            f"rm -f {shlex.join(paths)} && systemctl daemon-reload",
+            doing="remove units",
+        )
+
+
+def _remove(there: dict[str, PathState], timeout: int) -> Commands:
+    found = [path for path in _PATHS if path in there]
+    if not found:
+        return
+    for path in found:
+        yield Change("-", path, "no setting asks for metrics")
+    for name in _PACKAGES:
+        yield Change("-", f"package {name}")
+    yield Change("-", f"PostgreSQL role {METRICS_USER}")
+    yield step(
+        run,
+        f"systemctl disable --quiet --now {shlex.join([*_SOCKETS, *_EXPORTERS])} 2>/dev/null; "
+        f"systemctl stop {shlex.join(_FORWARDS)} 2>/dev/null; true",
+        doing="stop the exporters",
+    )
+    yield step(
+        run,
+        script("exporters", "remove", str(timeout), METRICS_USER, *_PACKAGES),
+        doing="remove the exporters",
+    )
+    # Last, so that the next run continues here after an interruption.
+    yield step(
+        run,
+        f"rm -f -- {HOSTS} {shlex.join(found)} && systemctl daemon-reload",
+        doing="remove the units of the exporters",
+    )
