@@ -40,6 +40,7 @@ from infisical_iac.agent.health import (
 )
 from infisical_iac.agent.runner import Runner
 from infisical_iac.agent.table import DELIVERY, OF_JOBS
+from infisical_iac.agent.vitals import CanaryRun, CanaryTarget, run_canary
 
 T = TypeVar("T")
 
@@ -47,6 +48,8 @@ T = TypeVar("T")
 _TARGET_SECONDS = 20
 # Older notifications, and those beyond this number to a target, are dropped.
 _KEPT_SECONDS, _KEPT_NUMBER = 7 * 86400, 200
+# The canary runs every five minutes, and every minute after a failure.
+_CANARY_SECONDS = 290
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,14 @@ class Destination:
     """A target of alerts, as the settings name it.
 
     Attributes:
+        to_file: the file that has `to`; empty if the configuration has it.
         only_jobs: whether it gets only the failures of the host's own jobs.
     """
 
     name: str
     kind: str
-    to: str = field(repr=False)
+    to: str = field(default="", repr=False)
+    to_file: str = ""
     only_jobs: bool = False
 
     def takes(self, notice: AlertNotice) -> bool:
@@ -78,8 +83,11 @@ class Config:
         repeat: the seconds after which an alert is sent again.
         ignored: the names of checks, or keys of alerts, that are left out.
         heartbeat: the address that is called after each run; empty for none.
+        heartbeat_file: the file that has this address; empty if the configuration has it.
         authorities: the file of further authorities, in PEM.
         lock: the file of the host's lock.
+        canary: the address for the canary; None for no canary.
+        api: the address of Infisical on the loopback; empty to ask nothing there.
     """
 
     expected: Expectations = field(default_factory=Expectations)
@@ -88,9 +96,12 @@ class Config:
     ignored: Sequence[str] = ()
     targets: Sequence[Destination] = ()
     heartbeat: str = field(default="", repr=False)
+    heartbeat_file: str = ""
     authorities: str = ""
     mail: MailServer | None = None
     lock: str = "/run/infisical-iac.lock"
+    canary: CanaryTarget | None = None
+    api: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,6 +121,7 @@ class MonitorMemory:
         at: when it was written.
         undelivered: in the order in which they are to be sent.
         failing: since when nothing can be delivered to a target, and why, by its name.
+        canary: its last run; None if there was none.
     """
 
     at: float = 0.0
@@ -117,6 +129,7 @@ class MonitorMemory:
     history: History = field(default_factory=History)
     undelivered: Sequence[Undelivered] = ()
     failing: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+    canary: CanaryRun | None = None
 
 
 def _make(kind: type[T], found: Mapping[str, Any]) -> T:
@@ -134,6 +147,21 @@ def parse_config(text: str) -> Config:
         expected=_make(Expectations, found.get("expected", {})),
         targets=[_make(Destination, each) for each in found.get("targets", ())],
         mail=_make(MailServer, found["mail"]) if found.get("mail") else None,
+        canary=_make(CanaryTarget, found["canary"]) if found.get("canary") else None,
+    )
+
+
+def load_config(runner: Runner) -> Config:
+    """Return the configuration of this host, with the addresses that have files of their own."""
+    config = parse_config(runner.text(CONFIG) or "{}")
+
+    def read(path: str, otherwise: str) -> str:
+        return (runner.text(path) or "").strip() if path else otherwise
+
+    return replace(
+        config,
+        heartbeat=read(config.heartbeat_file, config.heartbeat),
+        targets=[replace(each, to=read(each.to_file, each.to)) for each in config.targets],
     )
 
 
@@ -153,7 +181,9 @@ def parse_memory(text: str) -> MonitorMemory:
             for each in found["undelivered"]
         ]
         failing = {name: (since, why) for name, (since, why) in found["failing"].items()}
-        return MonitorMemory(found["at"], book, history, undelivered, failing)
+        # An older version has saved none.
+        canary = _make(CanaryRun, found["canary"]) if found.get("canary") else None
+        return MonitorMemory(found["at"], book, history, undelivered, failing, canary)
     except (ValueError, KeyError, TypeError, AttributeError):
         return MonitorMemory()
 
@@ -203,6 +233,7 @@ def evaluate(
         history,
         _limit([*memory.undelivered, *new], config, observed.now),
         failing,
+        observed.vitals.canary,
     )
 
 
@@ -267,17 +298,18 @@ def main() -> None:
 
 def run(runner: Runner, now: float) -> list[str]:
     """Evaluate the checks, and send alerts and the heartbeat. Return lines for the journal."""
-    config = parse_config(runner.text(CONFIG) or "{}")
+    config = load_config(runner)
     expected, of = config.expected, config.of or socket.gethostname()
+    before = load_memory(runner)
+    found = vitals.observe(runner, timers=expected.timers, lock=config.lock, api=config.api)
     observed = Observed(
         now,
         health.facts(
             runner, served_name=expected.served_name, port=expected.port, lock=config.lock
         ),
-        vitals.observe(runner, timers=expected.timers, lock=config.lock),
+        replace(found, canary=_last_canary(runner, config, before.canary, now)),
         expected,
     )
-    before = load_memory(runner)
     silence = read_silence(runner, now)
     memory = evaluate(before, observed, config, of, silence)
     _publish(runner, "".join(metrics(memory, observed, silence)))
@@ -288,11 +320,22 @@ def run(runner: Runner, now: float) -> list[str]:
     if sent != memory:
         _save(runner, sent)
     lines = [*_lines(before, memory, sent)]
-    if config.heartbeat:
+    if config.heartbeat or config.heartbeat_file:
         problem = summarize(memory.book)
         if why := beat(config.heartbeat, Means(config.authorities), problem):
             lines.append(f"<4>the heartbeat could not be sent: {why}")
     return lines
+
+
+def _last_canary(
+    runner: Runner, config: Config, last: CanaryRun | None, now: float
+) -> CanaryRun | None:
+    """Return a new run of the canary if one is due, else the last one; None without a canary."""
+    if config.canary is None:
+        return None
+    if last and not last.failure and 0 <= now - last.at < _CANARY_SECONDS:
+        return last
+    return run_canary(runner, config.canary, now)
 
 
 def summarize(book: AlertBook) -> str:
@@ -372,6 +415,16 @@ def metrics(memory: MonitorMemory, observed: Observed, silence: Silence | None) 
     for name, (text, number) in numbers.items():
         if number is not None:
             yield from _metric(name, text, {(): number})
+    if canary := machine.canary:
+        yield from _metric(
+            "canary_success", "1 if its last run succeeded.", {(): int(not canary.failure)}
+        )
+        yield from _metric("canary_timestamp_seconds", "Time of its last run.", {(): canary.at})
+        yield from _metric(
+            "canary_seconds",
+            "How long each step of its last run took.",
+            {(("step", step),): taken for step, taken in canary.seconds.items()},
+        )
     yield from _metric(
         "client_secret_end_timestamp_seconds",
         "End of a client secret, by its service.",

@@ -87,7 +87,7 @@ def more_of(settings: Settings) -> str:
     """Return the names of keys that not every host has, separated by blanks."""
     swarm = settings.cluster.topology == "swarm"
     more = OF_A_CLUSTER if swarm else settings.stack.ingress_kind.more_keys
-    return " ".join(filter(None, (more, *(each.key for each in settings.instance.secrets))))
+    return " ".join(filter(None, (more, *(each.key for each in settings.secrets))))
 
 
 @planned_operation
