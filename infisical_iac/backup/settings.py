@@ -1,7 +1,6 @@
 """The settings of backups, drills and recovery kits, checked as all others are."""
 
 import re
-from collections import Counter
 from typing import Annotated
 
 from pydantic import Field, field_validator
@@ -10,7 +9,7 @@ from infisical_iac.backup.recipients import parse
 from infisical_iac.backup.signing import FINGERPRINT
 from infisical_iac.backup.target import BackupTarget, Keep
 from infisical_iac.core.errors import FileError
-from infisical_iac.core.validation import Calendar, SettingsModel, within
+from infisical_iac.core.validation import DISTINCT_NAMES, Calendar, SettingsModel, within
 
 # The address may hold a token; none of these has a meaning to the shell's or curl's quotes.
 _WEBHOOK = r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[A-Za-z0-9._~/?&=%:@!$*+,;-]*)?"
@@ -23,7 +22,7 @@ class BackupSettings(SettingsModel):
     [recovery](../operate/recovery.md).
     """
 
-    backup_targets: tuple[BackupTarget, ...]
+    backup_targets: Annotated[tuple[BackupTarget, ...], DISTINCT_NAMES]
     """Places for backups, saved to one after the other. The default is on the host only: **name a
     second one**.
 
@@ -87,14 +86,9 @@ class BackupSettings(SettingsModel):
 
     @field_validator("backup_targets")
     @classmethod
-    def _targets_have_names_of_their_own(
-        cls, value: tuple[BackupTarget, ...]
-    ) -> tuple[BackupTarget, ...]:
+    def _there_is_a_target(cls, value: tuple[BackupTarget, ...]) -> tuple[BackupTarget, ...]:
         if not value:
             raise ValueError("is empty; write at least one target, as group_data/all.py has it")
-        for name, number in Counter(each.name for each in value).items():
-            if number > 1:
-                raise ValueError(f"has {number} targets named {name!r}; give each its own name")
         return value
 
     @field_validator("backup_webhook")

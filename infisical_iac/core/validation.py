@@ -1,6 +1,7 @@
 """Validators that several sections of the settings use, and the sentences for refused values."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -202,6 +203,17 @@ def _check_size(value: object) -> object:
         whole, rest, unit = close.groups("")
         written = f"'{whole}{unit}'" if not rest else f"'{round(float(whole + rest) * 1024)}m'"
     raise ValueError(f"{value!r} is not a size; write {written}")
+
+
+def _check_names(value: Any) -> Any:
+    for name, number in Counter(each.name for each in value).items():
+        if number > 1:
+            raise ValueError(f"has {number} targets named {name!r}; give each its own name")
+    return value
+
+
+# A rule for tuples of targets: each has a name of its own.
+DISTINCT_NAMES = Rule(_check_names)
 
 
 def _positive(value: float) -> float:

@@ -1,12 +1,18 @@
 """The settings of the monitor on the host: its alerts, their targets and the heartbeat."""
 
 import re
-from collections import Counter
 from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from infisical_iac.core.validation import EMAIL, OnOff, SettingsModel, matching, within
+from infisical_iac.core.validation import (
+    DISTINCT_NAMES,
+    EMAIL,
+    OnOff,
+    SettingsModel,
+    matching,
+    within,
+)
 
 # Addresses of webhooks may hold a token. They are data for the agent, and never part of a command.
 ADDRESS = r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[!-~]*)?(\?[!-~]*)?"
@@ -81,7 +87,7 @@ class MonitoringSettings(SettingsModel):
     lost.
     """
 
-    alerts: tuple[AlertTarget, ...] = Field(repr=False)
+    alerts: Annotated[tuple[AlertTarget, ...], DISTINCT_NAMES] = Field(repr=False)
     """Targets of alerts, all of which get each alert. Needs `monitoring = "on"`.
 
     Change: the next `apply` writes them to the host, readable by root only. What waits for a
@@ -115,16 +121,6 @@ class MonitoringSettings(SettingsModel):
 
     Change: the next `apply` writes it to the host, readable by root only.
     """
-
-    @field_validator("alerts")
-    @classmethod
-    def _targets_have_names_of_their_own(
-        cls, value: tuple[AlertTarget, ...]
-    ) -> tuple[AlertTarget, ...]:
-        for name, number in Counter(each.name for each in value).items():
-            if number > 1:
-                raise ValueError(f"has {number} targets named {name!r}; give each its own name")
-        return value
 
     @field_validator("heartbeat_url")
     @classmethod
