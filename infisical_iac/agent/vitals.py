@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
 from urllib.parse import urlencode, urlsplit
 
 from infisical_iac.agent.health import DRIFT, parse_moment, run_shortly, time_of_change
@@ -243,9 +244,7 @@ def _is_sign_up_open(api: str) -> bool | None:
         with closing(_connect(CanaryTarget(api))) as connection:
             found = _ask(connection, "GET", "/api/v1/admin/config", None)
             return bool(found["config"]["initialized"] and found["config"]["allowSignUp"])
-    except (_RefusedRequest, OSError, ValueError, LookupError, TypeError):
-        return None
-    except http.client.HTTPException:
+    except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException):
         return None
 
 
@@ -345,17 +344,11 @@ def run_canary(runner: Runner, target: CanaryTarget, now: float) -> CanaryRun:
         if not known:
             return CanaryRun(now, {}, "its login is not on the host")
         return CanaryRun(now, seconds, f"{doing} fails: another answer than expected")
-    except _RefusedRequest as refused:
-        return CanaryRun(now, seconds, f"{doing} fails: HTTP {refused.status}")
+    except HTTPError as refused:
+        return CanaryRun(now, seconds, f"{doing} fails: HTTP {refused.code}")
     except (OSError, ValueError, TypeError, http.client.HTTPException) as error:
         return CanaryRun(now, seconds, f"{doing} fails: {name_failure(error)}")
     return CanaryRun(now, seconds)
-
-
-class _RefusedRequest(Exception):
-    def __init__(self, status: int) -> None:
-        super().__init__(status)
-        self.status = status
 
 
 def _ask(
@@ -365,7 +358,7 @@ def _ask(
     body: Mapping[str, Any] | None,
     token: str = "",
 ) -> Any:
-    """Return the JSON of an answer. Raises _RefusedRequest for another status than 200."""
+    """Return the JSON of an answer. Raises HTTPError for another status than 200."""
     headers = {"User-Agent": "infisical-iac", "Content-Type": "application/json"}
     if token:
         headers["Authorization"] = f"Bearer {token}"
@@ -374,5 +367,5 @@ def _ask(
     answer = connection.getresponse()
     found = answer.read()
     if answer.status != 200:
-        raise _RefusedRequest(answer.status)
+        raise HTTPError(path, answer.status, answer.reason, answer.headers, None)
     return json.loads(found)
