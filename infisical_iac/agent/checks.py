@@ -309,9 +309,17 @@ def find_lock(seen: Observed, hours: float) -> Iterator[Problem]:
         yield Problem(f"a run has been at work for {(seen.now - taken) / HOUR:.0f} hours")
 
 
+def _has_known_outage(seen: Observed) -> bool:
+    """Return whether another check reports why nobody reaches Infisical."""
+    facts = seen.facts
+    found = [facts.containers.get(service) for service in seen.expected.services]
+    are_well = all(each and (each.status, each.health) == ("running", "healthy") for each in found)
+    return (bool(found) and not (facts.engine and are_well)) or facts.closed is not None
+
+
 def find_canary(seen: Observed, _: float) -> Iterator[Problem]:
     canary = seen.vitals.canary
-    if canary and canary.failure:
+    if canary and canary.failure and not _has_known_outage(seen):
         yield Problem(f"the canary fails through the public address: {canary.failure}")
 
 

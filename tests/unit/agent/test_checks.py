@@ -196,6 +196,23 @@ def test_a_disk_that_keeps_growing_has_a_time_when_it_is_full(
     assert seconds_until_full(samples, NOW) == expected
 
 
+@pytest.mark.parametrize(
+    "outage",
+    [
+        {"containers": containers(redis=None)},
+        {"containers": containers(infisical=running(health="starting"))},
+        {"engine": False},
+        {"closed": int(NOW - 60)},
+    ],
+)
+def test_an_outage_with_a_known_cause_is_not_reported_by_the_canary_too(
+    outage: dict[str, Any],
+) -> None:
+    failed = replace(VITALS, canary=CanaryRun(NOW, failure="logging in fails: HTTP 502"))
+    assert len(_find("canary", observe(vitals=failed))) == 1
+    assert _find("canary", observe(vitals=failed, **outage)) == []
+
+
 def test_a_run_after_the_drift_check_may_have_repaired_what_it_found() -> None:
     """The next drift check tells whether it did."""
     found = DriftRecord(NOW - HOUR, ("~ sign-up: open → closed", "* identity ci"))
