@@ -1,4 +1,4 @@
-"""Decide which alerts begin, repeat and end, from the problems that the checks find. Pure.
+"""Decide which alerts begin, repeat and end, and write them and the observations as metrics. Pure.
 
 An alert is sent once when it begins, again after a time, and once when it ends. It ends once its
 problem was absent in two evaluations, so that a service that comes and goes makes one alert.
@@ -167,3 +167,89 @@ def _samples(history: History, observed: Observed) -> list[tuple[float, int]]:
         known = [each for each in known if each[0] <= observed.now]
         known.append((observed.now, observed.facts.disk.free))
     return known[-_KEPT_SAMPLES:]
+
+
+def metrics(
+    book: AlertBook, observed: Observed, undelivered: int, *, is_silent: bool
+) -> Iterator[str]:
+    """Yield the lines of the metrics for Prometheus.
+
+    Args:
+        undelivered: the number of notifications that wait for their target.
+    """
+    facts, machine = observed.facts, observed.vitals
+    alerts = book.alerts.values()
+    containers = {
+        service: (there := facts.containers.get(service)) is not None
+        and (there.status, there.health) == ("running", "healthy")
+        for service in observed.expected.services
+    }
+    ends = {
+        name: end
+        for name, (_, text) in facts.credentials.items()
+        if (end := parse_moment(text)) is not None
+    }
+    yield from _metric(
+        "alert",
+        "1 for each alert that lasts, by the name of its check.",
+        {(("check", e.check), ("subject", e.subject), ("severity", e.severity)): 1 for e in alerts},
+    )
+    yield from _metric("run_timestamp_seconds", "Time of the last run.", {(): observed.now})
+    yield from _metric(
+        "silenced",
+        "1 while a silence keeps alerts from being sent.",
+        {(): int(is_silent)},
+    )
+    yield from _metric(
+        "undelivered", "Notifications that wait for their target.", {(): undelivered}
+    )
+    yield from _metric(
+        "container_healthy",
+        "1 if the container of a service runs and is healthy.",
+        {(("service", name),): int(is_well) for name, is_well in containers.items()},
+    )
+    numbers: Mapping[str, tuple[str, float | None]] = {
+        "disk_free_bytes": ("Free bytes of the fullest disk.", facts.disk.free),
+        "disk_size_bytes": ("Size of that disk.", facts.disk.size),
+        "memory_available_bytes": ("Memory that programs can still use.", machine.available),
+        "memory_bytes": ("Memory of the machine.", machine.memory),
+        "swap_free_bytes": ("Free swap.", machine.free_swap),
+        "swap_bytes": ("Swap of the machine.", machine.swap),
+        "load15": ("Load over 15 minutes.", machine.load),
+        "certificate_end_timestamp_seconds": (
+            "End of the served certificate.",
+            facts.certificate_ends,
+        ),
+    }
+    for name, (text, number) in numbers.items():
+        if number is not None:
+            yield from _metric(name, text, {(): number})
+    if canary := machine.canary:
+        yield from _metric(
+            "canary_success", "1 if its last run succeeded.", {(): int(not canary.failure)}
+        )
+        yield from _metric("canary_timestamp_seconds", "Time of its last run.", {(): canary.at})
+        yield from _metric(
+            "canary_seconds",
+            "How long each step of its last run took.",
+            {(("step", step),): taken for step, taken in canary.seconds.items()},
+        )
+    yield from _metric(
+        "client_secret_end_timestamp_seconds",
+        "End of a client secret, by its service.",
+        {(("name", name),): end for name, end in ends.items()},
+    )
+
+
+Labels = tuple[tuple[str, str], ...]
+
+
+def _metric(name: str, text: str, values: Mapping[Labels, float]) -> Iterator[str]:
+    yield f"# HELP infisical_monitor_{name} {text}\n# TYPE infisical_monitor_{name} gauge\n"
+    for labels, value in values.items():
+        shown = ",".join(f'{label}="{_escape(each)}"' for label, each in labels)
+        yield f"infisical_monitor_{name}{f'{{{shown}}}' if shown else ''} {value}\n"
+
+
+def _escape(text: str) -> str:
+    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from infisical_iac.agent.health import HealthFacts, parse_moment
-from infisical_iac.agent.vitals import Vitals
+from infisical_iac.agent.vitals import DriftRecord, Vitals
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 _GIB = 1024**3
@@ -308,6 +308,65 @@ def find_lock(seen: Observed, hours: float) -> Iterator[Problem]:
     if seen.facts.holder and taken is not None and seen.now - taken > hours * HOUR:
         age = (seen.now - taken) / HOUR
         yield Problem(f"a run of infisical-iac has not ended for {age:.0f} hours")
+
+
+def _has_known_outage(seen: Observed) -> bool:
+    """Return whether another check reports why nobody reaches Infisical."""
+    facts = seen.facts
+    found = [facts.containers.get(service) for service in seen.expected.services]
+    are_well = all(each and (each.status, each.health) == ("running", "healthy") for each in found)
+    return (bool(found) and not (facts.engine and are_well)) or facts.closed is not None
+
+
+def find_canary(seen: Observed, _: float) -> Iterator[Problem]:
+    canary = seen.vitals.canary
+    if canary and canary.failure and not _has_known_outage(seen):
+        yield Problem(f"the canary fails through the public address: {canary.failure}")
+
+
+def find_slow_canary(seen: Observed, seconds: float) -> Iterator[Problem]:
+    canary = seen.vitals.canary
+    if canary and not canary.failure and (taken := sum(canary.seconds.values())) > seconds:
+        step = max(canary.seconds, key=lambda each: canary.seconds[each])
+        slowest = f"{canary.seconds[step]:.1f} s of it for the {step}"
+        yield Problem(f"the canary takes {taken:.1f} s through the public address, {slowest}")
+
+
+def find_sign_up(seen: Observed, _: float) -> Iterator[Problem]:
+    if seen.vitals.is_sign_up_open:
+        yield Problem("anybody who reaches Infisical may make an account")
+
+
+def _drift(seen: Observed) -> DriftRecord:
+    """Return the last drift check; an empty one if a later run may have repaired what it found."""
+    found = seen.vitals.drift
+    is_current = found is not None and found.at >= (seen.vitals.lock_taken or 0.0)
+    return found if found and is_current else DriftRecord(seen.now)
+
+
+def find_access(seen: Observed, _: float) -> Iterator[Problem]:
+    for line in _drift(seen).changes:
+        if line.startswith("* "):
+            what, colon, why = line.removeprefix("* ").partition(": ")
+            yield Problem(f"access that nothing declares: {what}{colon}{why}", what)
+
+
+def find_drift(seen: Observed, _: float) -> Iterator[Problem]:
+    found = [each for each in _drift(seen).changes if not each.startswith(("* ", "? "))]
+    if found:
+        more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+        yield Problem(
+            f"host or Infisical differ from what is declared: {'; '.join(found[:3])}{more}"
+        )
+    elif error := _drift(seen).error:
+        yield Problem(f"drift can't be checked: {error}")
+
+
+def find_drift_age(seen: Observed, hours: float) -> Iterator[Problem]:
+    last = seen.vitals.drift
+    if last and seen.now - last.at > hours * HOUR:
+        text = f"drift has not been checked for {(seen.now - last.at) / HOUR:.0f} hours"
+        yield Problem(text, since=last.at)
 
 
 def find_delivery(seen: Observed, minutes: float) -> Iterator[Problem]:

@@ -24,6 +24,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urlsplit
 
 from infisical_iac.agent.alerts import AlertNotice
+from infisical_iac.agent.vitals import name_failure, trust
 
 _SECONDS = 10
 _COMMAND_SECONDS = 30
@@ -106,10 +107,7 @@ class Means:
 
     def make_context(self) -> ssl.SSLContext:
         """Return the context that verifies servers by the host's and the further authorities."""
-        context = ssl.create_default_context()
-        if self.authorities and Path(self.authorities).exists():
-            context.load_verify_locations(self.authorities)
-        return context
+        return trust([self.authorities])
 
 
 @dataclass(frozen=True)
@@ -215,7 +213,7 @@ class MailReceiver(Receiver):
         except smtplib.SMTPResponseException as error:
             return f"the mail server answers {error.smtp_code}"
         except (OSError, ValueError) as error:
-            return _reason(error)
+            return name_failure(error)
 
 
 def _send_mail(server: MailServer, mail: EmailMessage, context: ssl.SSLContext) -> str:
@@ -300,6 +298,8 @@ def request(
     url: str, means: Means, body: bytes | None = None, headers: Mapping[str, str] = {}
 ) -> str:
     """Send a POST, or a GET if there is no body; return why it failed, or an empty string."""
+    if not url:
+        return "its address is not on the host: run `infisical-iac apply`"
     try:
         handlers: list[Any] = [_NoRedirect]
         if url.startswith("https:"):
@@ -312,26 +312,10 @@ def request(
     except HTTPError as error:
         return f"HTTP {error.code}"
     except URLError as error:
-        return _reason(error.reason) if isinstance(error.reason, OSError) else "no answer"
+        return name_failure(error.reason) if isinstance(error.reason, OSError) else "no answer"
     except (OSError, ValueError, http.client.HTTPException) as error:
-        return _reason(error)
+        return name_failure(error)
     return ""
-
-
-def _reason(error: Exception) -> str:
-    """Return the reason for a failure, without text that may contain an address."""
-    match error:
-        case TimeoutError():
-            return "no answer in time"
-        case ConnectionRefusedError():
-            return "the connection is refused"
-        case socket.gaierror():
-            return "its name can't be resolved"
-        case ssl.SSLCertVerificationError():
-            return "its certificate is not accepted"
-        case ssl.SSLError():
-            return "it does not speak TLS"
-    return type(error).__name__
 
 
 def beat(url: str, means: Means, problem: str) -> str:
@@ -348,7 +332,7 @@ def beat(url: str, means: Means, problem: str) -> str:
     if "/api/push/" in parts.path:
         query = {"status": "down" if problem else "up", "msg": problem or "OK"}
         return request(parts._replace(query=urlencode(query)).geturl(), means)
-    if not problem:
+    if not url or not problem:
         return request(url, means)
     failed = parts._replace(path=f"{parts.path.rstrip('/')}/fail").geturl()
     return request(failed, means, problem.encode())

@@ -280,6 +280,8 @@ DIRECTORY = "/var/lib/infisical-monitor"
 SILENCE = f"{DIRECTORY}/silence.json"
 # The addresses of containers, as the exporters see them in place of /etc/hosts.
 HOSTS = f"{DIRECTORY}/hosts"
+# The result of the last `infisical-iac drift`, as JSON.
+DRIFT = f"{DIRECTORY}/drift.json"
 # The state that a run of the monitor saves for the next one; the second path is for a full disk.
 MEMORIES = (f"{DIRECTORY}/state.json", "/run/infisical-monitor/state.json")
 # node_exporter, as Debian and Ubuntu package it, reads metrics from files in this directory.

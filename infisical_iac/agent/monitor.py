@@ -17,7 +17,7 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 from infisical_iac.agent import health, vitals
-from infisical_iac.agent.alerts import Alert, AlertBook, AlertNotice, advance, remember
+from infisical_iac.agent.alerts import Alert, AlertBook, AlertNotice, advance, metrics, remember
 from infisical_iac.agent.checks import Expectations, History, Observed
 from infisical_iac.agent.delivery import (
     RECEIVERS,
@@ -35,11 +35,11 @@ from infisical_iac.agent.health import (
     DIRECTORY,
     MEMORIES,
     Silence,
-    parse_moment,
     read_silence,
 )
 from infisical_iac.agent.runner import Runner
 from infisical_iac.agent.table import DELIVERY, OF_JOBS
+from infisical_iac.agent.vitals import CanaryRun, CanaryTarget, run_canary
 
 T = TypeVar("T")
 
@@ -47,6 +47,8 @@ T = TypeVar("T")
 _TARGET_SECONDS = 20
 # Older notifications, and those beyond this number to a target, are dropped.
 _KEPT_SECONDS, _KEPT_NUMBER = 7 * 86400, 200
+# The canary runs every five minutes, and every minute after a failure.
+_CANARY_SECONDS = 290
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,14 @@ class Destination:
     """A target of alerts, as the settings name it.
 
     Attributes:
+        to_file: the file that has `to`; empty if the configuration has it.
         only_jobs: whether it gets only the failures of the host's own jobs.
     """
 
     name: str
     kind: str
-    to: str = field(repr=False)
+    to: str = field(default="", repr=False)
+    to_file: str = ""
     only_jobs: bool = False
 
     def takes(self, notice: AlertNotice) -> bool:
@@ -78,9 +82,12 @@ class Config:
         repeat: the seconds after which an alert is sent again.
         ignored: the names of checks, or keys of alerts, that are left out.
         heartbeat: the address that is called after each run; empty for none.
+        heartbeat_file: the file that has this address; empty if the configuration has it.
         authorities: the file of further authorities, in PEM.
         lock: the file of the host's lock.
         has_exporters: whether exporters have to find the containers.
+        canary: the address for the canary; None for no canary.
+        api: the address of Infisical on the loopback; empty to ask nothing there.
     """
 
     expected: Expectations = field(default_factory=Expectations)
@@ -89,10 +96,13 @@ class Config:
     ignored: Sequence[str] = ()
     targets: Sequence[Destination] = ()
     heartbeat: str = field(default="", repr=False)
+    heartbeat_file: str = ""
     authorities: str = ""
     mail: MailServer | None = None
     lock: str = "/run/infisical-iac.lock"
     has_exporters: bool = False
+    canary: CanaryTarget | None = None
+    api: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,6 +122,7 @@ class MonitorMemory:
         at: when it was written.
         undelivered: in the order in which they are to be sent.
         failing: since when nothing can be delivered to a target, and why, by its name.
+        canary: its last run; None if there was none.
     """
 
     at: float = 0.0
@@ -119,6 +130,7 @@ class MonitorMemory:
     history: History = field(default_factory=History)
     undelivered: Sequence[Undelivered] = ()
     failing: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+    canary: CanaryRun | None = None
 
 
 def _make(kind: type[T], found: Mapping[str, Any]) -> T:
@@ -136,6 +148,21 @@ def parse_config(text: str) -> Config:
         expected=_make(Expectations, found.get("expected", {})),
         targets=[_make(Destination, each) for each in found.get("targets", ())],
         mail=_make(MailServer, found["mail"]) if found.get("mail") else None,
+        canary=_make(CanaryTarget, found["canary"]) if found.get("canary") else None,
+    )
+
+
+def load_config(runner: Runner) -> Config:
+    """Return the configuration of this host, with the addresses that have files of their own."""
+    config = parse_config(runner.text(CONFIG) or "{}")
+
+    def read(path: str, otherwise: str) -> str:
+        return (runner.text(path) or "").strip() if path else otherwise
+
+    return replace(
+        config,
+        heartbeat=read(config.heartbeat_file, config.heartbeat),
+        targets=[replace(each, to=read(each.to_file, each.to)) for each in config.targets],
     )
 
 
@@ -155,7 +182,9 @@ def parse_memory(text: str) -> MonitorMemory:
             for each in found["undelivered"]
         ]
         failing = {name: (since, why) for name, (since, why) in found["failing"].items()}
-        return MonitorMemory(found["at"], book, history, undelivered, failing)
+        # An older version has saved none.
+        canary = _make(CanaryRun, found["canary"]) if found.get("canary") else None
+        return MonitorMemory(found["at"], book, history, undelivered, failing, canary)
     except (ValueError, KeyError, TypeError, AttributeError):
         return MonitorMemory()
 
@@ -205,6 +234,7 @@ def evaluate(
         history,
         _limit([*memory.undelivered, *new], config, observed.now),
         failing,
+        observed.vitals.canary,
     )
 
 
@@ -269,22 +299,25 @@ def main() -> None:
 
 def run(runner: Runner, now: float) -> list[str]:
     """Evaluate the checks, and send alerts and the heartbeat. Return lines for the journal."""
-    config = parse_config(runner.text(CONFIG) or "{}")
+    config = load_config(runner)
     expected, of = config.expected, config.of or socket.gethostname()
+    before = load_memory(runner)
+    found = vitals.observe(runner, timers=expected.timers, lock=config.lock, api=config.api)
     observed = Observed(
         now,
         health.facts(
             runner, served_name=expected.served_name, port=expected.port, lock=config.lock
         ),
-        vitals.observe(runner, timers=expected.timers, lock=config.lock),
+        replace(found, canary=_last_canary(runner, config, before.canary, now)),
         expected,
     )
     if config.has_exporters:
         vitals.write_hosts(runner, observed.facts.containers)
-    before = load_memory(runner)
     silence = read_silence(runner, now)
     memory = evaluate(before, observed, config, of, silence)
-    _publish(runner, "".join(metrics(memory, observed, silence)))
+    waiting = len(memory.undelivered)
+    text = "".join(metrics(memory.book, observed, waiting, is_silent=silence is not None))
+    _publish(runner, text)
     # Saved before anything is sent: after a killed run, the next one may repeat alerts, but loses
     # none.
     _save(runner, memory)
@@ -292,11 +325,22 @@ def run(runner: Runner, now: float) -> list[str]:
     if sent != memory:
         _save(runner, sent)
     lines = [*_lines(before, memory, sent)]
-    if config.heartbeat:
+    if config.heartbeat or config.heartbeat_file:
         problem = summarize(memory.book)
         if why := beat(config.heartbeat, Means(config.authorities), problem):
             lines.append(f"<4>the heartbeat could not be sent: {why}")
     return lines
+
+
+def _last_canary(
+    runner: Runner, config: Config, last: CanaryRun | None, now: float
+) -> CanaryRun | None:
+    """Return a new run of the canary if one is due, else the last one; None without a canary."""
+    if config.canary is None:
+        return None
+    if last and not last.failure and 0 <= now - last.at < _CANARY_SECONDS:
+        return last
+    return run_canary(runner, config.canary, now)
 
 
 def summarize(book: AlertBook) -> str:
@@ -325,73 +369,3 @@ def _publish(runner: Runner, text: str) -> None:
             write(collected, text.encode(), mode=0o644)
     except OSError as error:
         print(f"<4>the metrics can't be written: {error.strerror}", file=sys.stderr)
-
-
-def metrics(memory: MonitorMemory, observed: Observed, silence: Silence | None) -> Iterator[str]:
-    """Yield the lines of the metrics."""
-    facts, machine = observed.facts, observed.vitals
-    alerts = memory.book.alerts.values()
-    containers = {
-        service: (there := facts.containers.get(service)) is not None
-        and (there.status, there.health) == ("running", "healthy")
-        for service in observed.expected.services
-    }
-    ends = {
-        name: end
-        for name, (_, text) in facts.credentials.items()
-        if (end := parse_moment(text)) is not None
-    }
-    yield from _metric(
-        "alert",
-        "1 for each alert that lasts, by the name of its check.",
-        {(("check", e.check), ("subject", e.subject), ("severity", e.severity)): 1 for e in alerts},
-    )
-    yield from _metric("run_timestamp_seconds", "Time of the last run.", {(): observed.now})
-    yield from _metric(
-        "silenced",
-        "1 while a silence keeps alerts from being sent.",
-        {(): int(silence is not None)},
-    )
-    yield from _metric(
-        "undelivered", "Notifications that wait for their target.", {(): len(memory.undelivered)}
-    )
-    yield from _metric(
-        "container_healthy",
-        "1 if the container of a service runs and is healthy.",
-        {(("service", name),): int(is_well) for name, is_well in containers.items()},
-    )
-    numbers: Mapping[str, tuple[str, float | None]] = {
-        "disk_free_bytes": ("Free bytes of the fullest disk.", facts.disk.free),
-        "disk_size_bytes": ("Size of that disk.", facts.disk.size),
-        "memory_available_bytes": ("Memory that programs can still use.", machine.available),
-        "memory_bytes": ("Memory of the machine.", machine.memory),
-        "swap_free_bytes": ("Free swap.", machine.free_swap),
-        "swap_bytes": ("Swap of the machine.", machine.swap),
-        "load15": ("Load over 15 minutes.", machine.load),
-        "certificate_end_timestamp_seconds": (
-            "End of the served certificate.",
-            facts.certificate_ends,
-        ),
-    }
-    for name, (text, number) in numbers.items():
-        if number is not None:
-            yield from _metric(name, text, {(): number})
-    yield from _metric(
-        "client_secret_end_timestamp_seconds",
-        "End of a client secret, by its service.",
-        {(("name", name),): end for name, end in ends.items()},
-    )
-
-
-Labels = tuple[tuple[str, str], ...]
-
-
-def _metric(name: str, text: str, values: Mapping[Labels, float]) -> Iterator[str]:
-    yield f"# HELP infisical_monitor_{name} {text}\n# TYPE infisical_monitor_{name} gauge\n"
-    for labels, value in values.items():
-        shown = ",".join(f'{label}="{_escape(each)}"' for label, each in labels)
-        yield f"infisical_monitor_{name}{f'{{{shown}}}' if shown else ''} {value}\n"
-
-
-def _escape(text: str) -> str:
-    return text.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from infisical_iac.agent.vitals import CREDENTIALS, ENCRYPTION_KEY, kit_fingerprint
 from infisical_iac.backup import signing
 from infisical_iac.backup.kit import (
     ESSENTIAL,
@@ -34,9 +35,6 @@ from infisical_iac.instance.settings import GIVEN
 
 FILE = "/etc/infisical/recovery-kit.json"
 
-_KEY = "keys/encryption_key"
-# A change of these needs no new kit, because `apply` re-creates lost service credentials.
-_CREDENTIALS = "credentials/"
 _NAME = "Recovery kit"
 
 
@@ -60,14 +58,9 @@ class KitRecord:
 
 def record_of(kit: Kit, fingerprint: str, signer: str) -> KitRecord:
     """Return the record of a kit; `signer` is the fingerprint of the key that signed it."""
-    key = kit.files[_KEY]
-    files = {path: _fingerprint_of(path, text, key) for path, text in kit.files.items()}
+    key = kit.files[ENCRYPTION_KEY]
+    files = {path: kit_fingerprint(path, text, key) for path, text in kit.files.items()}
     return KitRecord(kit.at, fingerprint, list(kit.recipients), files, signer)
-
-
-def _fingerprint_of(path: str, text: str, key: str) -> str:
-    # recovery.sh computes the same on the host, so that no secret has to leave it.
-    return sha256(f"infisical-iac {path} {key.strip()}\n{text}".encode()).hexdigest()[:16]
 
 
 def parse_record(text: str) -> KitRecord | None:
@@ -95,9 +88,9 @@ def describe_record(record: KitRecord | None, now: Mapping[str, str], setting: s
     if record is None:
         return Row(_NAME, "none has been made: see `infisical-iac recovery-kit --help`", ok=False)
     changed = sorted(path for path, each in now.items() if record.files.get(path) != each)
-    if _KEY in changed:
-        changed = [_KEY]  # all fingerprints change with it
-    due = [path for path in changed if not path.startswith(_CREDENTIALS)]
+    if ENCRYPTION_KEY in changed:
+        changed = [ENCRYPTION_KEY]  # all fingerprints change with it
+    due = [path for path in changed if not path.startswith(CREDENTIALS)]
     signed, is_expected = signing.row_text(record.signed_by, setting)
     made = f"made {record.at}{signed}"
     if due:

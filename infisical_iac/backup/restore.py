@@ -369,7 +369,7 @@ class RestoreSite:
 
         A secret that the user gave and that no setting uses would be removed by the next deploy.
         """
-        used = {f"keys/{each.key}" for each in self.site.settings.instance.secrets}
+        used = {f"keys/{each.key}" for each in self.site.settings.secrets}
         return {
             path: text
             for path, text in kit.items()

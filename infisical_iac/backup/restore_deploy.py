@@ -64,7 +64,7 @@ def ask_secrets(known: Preflight, source: SnapshotSource) -> None:
     """Ask for the secrets that only the user has and the kit lacks, before anything is changed."""
     if known.leads:
         files = at(known.site, RestoreSite).files(source.files)
-        secrets = known.settings.instance.secrets
+        secrets = known.settings.secrets
         keys.given_secrets(
             secrets=[each for each in secrets if f"keys/{each.key}" not in files],
             more=keys.more_of(known.settings),

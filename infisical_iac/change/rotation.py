@@ -270,7 +270,7 @@ def _ask(key: Key, settings: Settings) -> str:
 
     Raises a UserError, with nothing changed.
     """
-    secret = next(each for each in settings.instance.secrets if each.key == key.file)
+    secret = next(each for each in settings.secrets if each.key == key.file)
     value = given.take(secret)
     if secret.variable == MAIL_PASSWORD:
         mail.prove(settings, password=value)

@@ -20,6 +20,7 @@ from infisical_iac.cli.init_questions import (
     ask_isolation,
     ask_login,
     ask_mail,
+    ask_monitoring,
     ask_question,
     ask_server,
     find_differences,
@@ -48,6 +49,7 @@ from infisical_iac.init.upgrade import (
     upgrade_project_text,
     upgrade_settings_text,
 )
+from infisical_iac.monitoring.settings import KINDS
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.load import load
 
@@ -156,6 +158,30 @@ _STORED_KEY = "INFISICAL_SSH_KEY"
     "--login-address",
     metavar="ADDRESS",
     help="Address of your GitLab. [default: https://gitlab.com]",
+)
+@click.option(
+    "--monitoring",
+    metavar="ANSWER",
+    help="Whether the server watches itself every minute, and reports problems: yes or no. "
+    "[default: no; yes with one of the next three]",
+)
+@click.option(
+    "--alert",
+    metavar="KIND",
+    help=f"Kind of target that gets alerts: {join_names(KINDS)}; `{answers.NONE}` for none. "
+    f"`apply` asks for the address of a webhook. [default: {answers.NONE}]",
+)
+@click.option(
+    "--alert-to",
+    metavar="TO",
+    help="E-mail address, or absolute path of a program on the server, that gets alerts. "
+    "[default for an e-mail: that of --email]",
+)
+@click.option(
+    "--heartbeat",
+    metavar="ANSWER",
+    help="Whether the server calls a heartbeat, whose address `apply` asks for: yes or no. "
+    "[default: no]",
 )
 @click.option(
     "--group",
@@ -300,6 +326,7 @@ def _write_first(
     backup = ask_backup(given, yes)
     smtp = ask_mail(given, yes, email)
     login = ask_login(given, yes, site_url or str(defaults["site_url"]))
+    monitoring = ask_monitoring(given, yes, email, has_mail=bool(smtp))
     if tested and yes:  # A person's answer was tested at once.
         tested = inspect_server(tested.server, directory, yes=True)
     if yes:
@@ -322,6 +349,7 @@ def _write_first(
         smtp=smtp,
         login=login,
         isolation=isolation,
+        monitoring=monitoring,
     )
     pipeline = init_again.find_pipeline(directory, platform)
     kept_text = read_file(directory / project_file) if kept else ""

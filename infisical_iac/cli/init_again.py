@@ -11,6 +11,7 @@ from infisical_iac.cli.init_questions import (
     ask_domain,
     ask_login,
     ask_mail,
+    ask_monitoring,
     ask_question,
     ask_server,
     parse_choice,
@@ -39,7 +40,7 @@ _ADDING = "--add-service, --add-environment, --add-person or --pipeline"
 _SHOWN_DEFAULTS = {"ssh_port": 22, "ssh_user": "root"}
 _CORRECTABLE = (
     *("host", "ssh_port", "ssh_user", "harden", "domain", "email", "organization", "backup"),
-    *("smtp_host", "login"),
+    *("smtp_host", "login", "monitoring"),
 )
 
 
@@ -47,6 +48,7 @@ _CORRECTABLE = (
 _DETAILS = (
     *("smtp_port", "smtp_tls", "smtp_user", "smtp_from"),
     *("login_client_id", "login_address"),
+    *("alert", "alert_to", "heartbeat"),
 )
 
 
@@ -446,7 +448,40 @@ def _find_changes(
         address = changes.get("site_url") or values.get("site_url") or defaults["site_url"]
         asked = ask_login(given, place.yes, str(address))
         changes["login"] = {**values.get("login", {}), **asked} if asked else None
+    if {"monitoring", "alert", "alert_to", "heartbeat"} & given.keys():
+        changes |= _ask_monitoring_again(place, given, values, changes.get("smtp"))
     return changes, files
+
+
+def _ask_monitoring_again(
+    place: Place, given: Mapping[str, str | None], values: Mapping[str, Any], smtp: object
+) -> dict[str, object]:
+    """Return the settings on monitoring that change.
+
+    Args:
+        smtp: the mail server, if it changes too.
+    """
+    answered = given
+    if is_complete := None not in given.values():
+        # An answer that is neither given nor asked for is kept.
+        answered = {"alert": answers.NONE, "heartbeat": "no", "monitoring": "yes", **given}
+        if answered["monitoring"] == "no":
+            answered = given
+    email, has_mail = str(values.get("admin_email", "")), bool(smtp or values.get("smtp"))
+    asked = ask_monitoring(answered, place.yes, email, has_mail=has_mail)
+    if not asked:
+        return {"monitoring": "off", "alerts": None, "heartbeat_url": None}
+    changes = {"alerts": None, "heartbeat_url": None, **asked}
+    known = tuple(values.get("alerts", ()))
+    others = tuple(each for each in known if each.get("name") != answers.ALERT_TARGET)
+    changes["alerts"] = (*others, *(asked.get("alerts") or ())) or None  # type: ignore[misc]
+    if asked.get("heartbeat_url") and values.get("heartbeat_url"):
+        changes["heartbeat_url"] = values["heartbeat_url"]
+    if is_complete:
+        for option, setting in (("alert", "alerts"), ("heartbeat", "heartbeat_url")):
+            if option not in given:
+                del changes[setting]
+    return changes
 
 
 def _ask_mail_again(

@@ -24,6 +24,7 @@ from infisical_iac.init import answers, server
 from infisical_iac.init.answers import LATER, NEW, NONE
 from infisical_iac.init.server import ProposedIsolation, Server
 from infisical_iac.instance.login import TITLES, callback_address
+from infisical_iac.monitoring.settings import GIVEN, KINDS, OPEN_KINDS
 from infisical_iac.workspace.model import Isolation
 
 _T = TypeVar("_T")
@@ -82,6 +83,20 @@ _QUESTIONS: dict[str, tuple[str, str | None]] = {
         None,
     ),
     "smtp_from": ("The address that mails come from, such as infisical@example.com", None),
+    "monitoring": (
+        "Shall the server watch itself every minute, and report problems (yes or no)",
+        "no",
+    ),
+    "alert": (
+        f"Where shall it send alerts: {', '.join(KINDS)} (`{NONE}`: nowhere)",
+        NONE,
+    ),
+    "alert_to": ("The e-mail address, or the program on the server, that gets alerts", None),
+    "heartbeat": (
+        "Shall it call a heartbeat, such as healthchecks.io or Uptime Kuma, whose silence tells "
+        "that the server is off (yes or no)",
+        "no",
+    ),
     "login": (
         "Shall people also sign in with Google, GitHub or GitLab? One of them "
         f"(`{NONE}`: by password only)",
@@ -430,6 +445,43 @@ def ask_mail(
     return answers.mail_server(
         host=host, port=port, tls=tls, user=user, from_address=sender, **named
     )
+
+
+def ask_monitoring(
+    given: Mapping[str, str | None], yes: bool, email: str, *, has_mail: bool
+) -> dict[str, object]:
+    """Return the settings on monitoring; empty if it is off.
+
+    Addresses of webhooks and of the heartbeat are secret: `apply` asks for them.
+
+    Args:
+        email: the first administrator's address, the default for alerts by e-mail.
+        has_mail: whether there is a mail server.
+
+    Raises SettingsError for an option on alerts without monitoring.
+    """
+    details = [name for name in ("alert", "alert_to", "heartbeat") if given.get(name) is not None]
+    if details and given.get("monitoring") is None:
+        given = {**given, "monitoring": "yes"}
+    ask = partial(ask_question, given, yes)
+    if not ask("monitoring", answers.parse_yes):
+        if details:
+            raise SettingsError(
+                f"--{details[0].replace('_', '-')} is given without monitoring: give --monitoring "
+                "yes",
+                code="settings.alert",
+            )
+        return {}
+    found: dict[str, object] = {"monitoring": "on"}
+    if kind := ask("alert", partial(answers.check_alert, has_mail=has_mail)):
+        target = partial(answers.alert_target, kind)
+        if kind in OPEN_KINDS or given.get("alert_to"):
+            found["alerts"] = (ask("alert_to", target, email if kind == "email" else ""),)
+        else:
+            found["alerts"] = (target(),)
+    if ask("heartbeat", answers.parse_yes):
+        found["heartbeat_url"] = GIVEN
+    return found
 
 
 _ISOLATION = """\

@@ -50,11 +50,11 @@ def rotate(key: str, inventory: str, lock: Lock, yes: bool) -> None:
     """
 
     def check(settings: "Settings") -> None:
-        find_key(key, settings.instance.secrets)
+        find_key(key, settings.secrets)
         require_project_file(settings)
 
     with open_host(inventory, lock, check=check) as (host, settings):
-        chosen = find_key(key, settings.instance.secrets)
+        chosen = find_key(key, settings.secrets)
         from infisical_iac.backup import kit_host
         from infisical_iac.change import rotation
         from infisical_iac.core import audit
@@ -65,7 +65,7 @@ def rotate(key: str, inventory: str, lock: Lock, yes: bool) -> None:
         machine = host.get_fact(Machine)
         _refuse(machine)
         if chosen.is_given:
-            rotation.refuse_missing(chosen, settings.instance.secrets)
+            rotation.refuse_missing(chosen, settings.secrets)
         if chosen.name == "encryption-key":
             raise rotation.refuse_encryption_key(settings.stack)
         project = load_declared(settings.workspace).project.slug
@@ -110,7 +110,7 @@ def list_command(inventory: str, as_json: bool) -> None:
         from infisical_iac.change import rotation
         from infisical_iac.host.machine import Machine
 
-        found = rotation.list_keys(settings.instance.secrets)
+        found = rotation.list_keys(settings.secrets)
         begun = parse_unfinished(host.get_fact(Machine).rotating)
     now = datetime.now(UTC)
     rows = [

@@ -132,7 +132,9 @@ def _collect_rows(inventory: str, facts: "StatusReport | None" = None) -> list[R
             drifted, inside = _assess_drift(host, settings, facts)
             if facts:
                 facts.states, facts.logs = {host.name: state}, {host.name: log}
-                facts.running = {name: [each.image] for name, each in state.containers.items()}
+                facts.running = {
+                    name: [each.image] for name, each in state.facts.containers.items()
+                }
             found = rows(state, settings, log, drifted, datetime.now(UTC), inside)
             found += shared_host(settings, machines[0])
         kit = kit_host.row(settings.backup.recovery_fingerprint)

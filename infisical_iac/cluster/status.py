@@ -37,10 +37,10 @@ def backup(nodes: Nodes, unreachable: Sequence[str], settings: Settings, now: da
     """
 
     def read_run(each: HealthState) -> LastRun:
-        return LastRun(each.backups, health.backup(each, settings, now))
+        return LastRun(each.facts.backups, health.backup(each, settings, now))
 
     row = _last(nodes, unreachable, settings.backup, read_run)
-    starts = [each.health.backups_since or 0 for each in nodes.values()]
+    starts = [each.health.facts.backups_since or 0 for each in nodes.values()]
     since, missed = datetime.fromtimestamp(max(starts), UTC), []
     for target in settings.backup.backup_targets:
         saved = [each.health.saved.get(target.name) for each in nodes.values()]
@@ -60,7 +60,7 @@ def drill(nodes: Nodes, unreachable: Sequence[str], settings: Settings, now: dat
         nodes,
         unreachable,
         settings.backup,
-        lambda each: LastRun(each.drills, health.drill(each, now)),
+        lambda each: LastRun(each.facts.drills, health.drill(each, now)),
     )
 
 
@@ -173,18 +173,19 @@ def rows(
     ]
     unfinished: dict[str, str] = {}
     for node in nodes.values():
-        unfinished |= node.health.unfinished
+        unfinished |= node.health.facts.unfinished
     for name, node in nodes.items():
         # The change that has closed a node's edge is recorded on the leader.
-        closed = replace(node.health, unfinished=unfinished)
+        facts = replace(node.health.facts, unfinished=unfinished)
+        closed = replace(node.health, facts=facts)
         found += [replace(each, text=f"{name}: {each.text}") for each in health.edge(closed)]
         found += health.list_given_up(node.health)
         if trouble := health.firewall(node.health):
             found.append(Row("Firewall", f"{name}: {trouble}", ok=False))
         watched = health.monitor(node.health, now)
         found += [replace(each, text=f"{name}: {each.text}") for each in watched]
-        if node.health.holder:
-            found.append(Row("At work now", f"{name}: {node.health.holder}", is_note=True))
+        if node.health.facts.holder:
+            found.append(Row("At work now", f"{name}: {node.health.facts.holder}", is_note=True))
         if node.log.broken_at is not None:
             text = f"{name}: line {node.log.broken_at} was changed"
             found.append(Row("Audit log", text, ok=False))
@@ -308,7 +309,7 @@ def _overlay(nodes: Nodes, settings: ClusterSettings) -> Iterator[Row]:
 
 
 def _fullest(nodes: Nodes) -> Row:
-    name, node = min(nodes.items(), key=lambda each: each[1].health.disk_free_gb)
+    name, node = min(nodes.items(), key=lambda each: each[1].health.facts.disk.free)
     row = health.disk(node.health)
     return replace(row, text=f"{name}: {row.text}")
 
@@ -317,7 +318,7 @@ def _certificate(nodes: Nodes, settings: Settings, now: datetime) -> Row:
     """Return the row of the certificate that ends first; each node serves one."""
 
     def end(name: str) -> int:
-        return nodes[name].health.certificate_ends or 0
+        return nodes[name].health.facts.certificate_ends or 0
 
     name = min(nodes, key=end)
     row = health.certificate(nodes[name].health, settings, now)

@@ -25,8 +25,8 @@ from infisical_iac.core.own_repository import list_stale_keys
 from infisical_iac.core.validation import SettingsModel, explain
 from infisical_iac.hetzner.settings import HetznerSettings
 from infisical_iac.host.settings import HostSettings
-from infisical_iac.instance.settings import InstanceSettings
-from infisical_iac.monitoring.settings import MonitoringSettings
+from infisical_iac.instance.settings import Form, GivenSecret, InstanceSettings
+from infisical_iac.monitoring.settings import ADDRESS, MonitoringSettings
 from infisical_iac.stack.settings import StackSettings, with_known_digests
 from infisical_iac.workspace.settings import WorkspaceSettings
 
@@ -96,6 +96,15 @@ class Settings(SettingsModel):
         if Images("", self.value_of(key)).major == was.major:
             return kept
         return kept.with_values(**{key: was.postgres})
+
+    @property
+    def secrets(self) -> tuple[GivenSecret, ...]:
+        """The secrets that the user has to give: those of Infisical, and addresses of alerts."""
+        form = Form(ADDRESS, "is no address: give one that begins with https://")
+        addresses = (
+            GivenSecret(variable, purpose, form) for variable, purpose in self.monitoring.given
+        )
+        return (*self.instance.secrets, *addresses)
 
     @property
     def balancer_address(self) -> str:

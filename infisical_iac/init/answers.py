@@ -17,6 +17,13 @@ from infisical_iac.host.shared import AUTO, OWN, SHARED, OtherContainers
 from infisical_iac.init.services import FoundService, slug
 from infisical_iac.instance.login import PROVIDERS, TITLES, Logins, Provider, client_secret_of
 from infisical_iac.instance.settings import TLS_PORT, Smtp
+from infisical_iac.monitoring.settings import (
+    GIVEN,
+    HEARTBEAT_VARIABLE,
+    KINDS,
+    OPEN_KINDS,
+    AlertTarget,
+)
 from infisical_iac.workspace.model import (
     ROLES,
     DisplayName,
@@ -49,6 +56,8 @@ _ENVIRONMENTS = tuple(
 )
 # The name of a second target for backups, next to the default one on the host's own disk.
 _TARGET = "offsite"
+# The name of the target of alerts.
+ALERT_TARGET = "team"
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,7 @@ class Answers:
         host_settings: the settings on managing the host itself; empty to let a deploy decide.
         smtp: the mail server, as the setting; empty for none.
         login: the providers of logins, as the setting; empty for none.
+        monitoring: the settings on monitoring; empty if it is off.
     """
 
     host: str = ""
@@ -82,6 +92,7 @@ class Answers:
     smtp: Mapping[str, object] = field(default_factory=dict)
     login: Mapping[str, object] = field(default_factory=dict)
     isolation: Isolation = "privilege"
+    monitoring: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def secrets(self) -> dict[str, str]:
@@ -94,7 +105,7 @@ class Answers:
             for each in PROVIDERS
             if each in self.login
         }
-        return mail | clients
+        return mail | clients | list_addresses(self.monitoring)
 
 
 def project_slug(name: str) -> str:
@@ -377,6 +388,72 @@ def check_isolation(value: str) -> Isolation:
         if each == value.lower():
             return each
     raise SettingsError(f"{value!r} is no method; write {', '.join(methods[:-1])} or {methods[-1]}")
+
+
+def parse_yes(value: str) -> bool:
+    """Return the answer to a question. Raises SettingsError for another one than yes or no."""
+    words = {"y": True, "yes": True, "n": False, "no": False}
+    if value.lower() not in words:
+        raise SettingsError(f"{value!r} is not an answer; write yes or no", code="settings.choice")
+    return words[value.lower()]
+
+
+def check_alert(value: str, *, has_mail: bool) -> str:
+    """Return a kind of alert target; empty for none. Raises SettingsError for one that can't work.
+
+    Args:
+        has_mail: whether there is a mail server.
+    """
+    kind = value.lower()
+    if kind in ("", NONE):
+        return ""
+    if kind not in KINDS:
+        raise SettingsError(
+            f"{value!r} is no kind of target; write {', '.join(KINDS)}, or {NONE!r}",
+            code="settings.alert",
+        )
+    if kind == "email" and not has_mail:
+        raise SettingsError(
+            "alerts by e-mail need a mail server: give --smtp-host too, or choose a webhook",
+            code="settings.no_mail_for_alerts",
+        )
+    return kind
+
+
+def alert_target(kind: str, to: str = "") -> dict[str, object]:
+    """Return a target of alerts, as the setting. Raises SettingsError if `to` does not fit.
+
+    Args:
+        to: an e-mail address or a program; empty for a webhook, whose address is secret.
+    """
+    variable = AlertTarget(name=ALERT_TARGET, kind="json").variable
+    if to and kind not in OPEN_KINDS:
+        raise SettingsError(
+            "the address of a webhook is secret, and does not belong in a repository: leave it "
+            f"out, and `infisical-iac apply` asks for it, or takes it from {variable}",
+            code="settings.alert",
+        )
+    values: dict[str, Any] = {"name": ALERT_TARGET, "kind": kind}
+    if kind in OPEN_KINDS:
+        values["to"] = to
+    try:
+        AlertTarget.model_validate(values)
+    except ValidationError as error:
+        raise SettingsError(_reason(error), code="settings.alert") from None
+    return values
+
+
+def list_addresses(monitoring: Mapping[str, Any]) -> dict[str, str]:
+    """Return the variables of addresses that settings leave out, by their purpose."""
+    targets = [AlertTarget.model_validate(each) for each in monitoring.get("alerts", ())]
+    found = {
+        f"the address of the alert target {each.name}": each.variable
+        for each in targets
+        if each.variable
+    }
+    if monitoring.get("heartbeat_url") == GIVEN:
+        found["the address of the heartbeat"] = HEARTBEAT_VARIABLE
+    return found
 
 
 def parse_provider(value: str) -> Provider | None:

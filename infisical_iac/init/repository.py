@@ -16,7 +16,7 @@ from infisical_iac.core import bundle, compatibility
 from infisical_iac.core.errors import FileError
 from infisical_iac.core.own_repository import PYPROJECT, list_assignments
 from infisical_iac.core.rendering import template
-from infisical_iac.init.answers import GROUP, Answers, is_taken, project_slug
+from infisical_iac.init.answers import GROUP, Answers, is_taken, list_addresses, project_slug
 from infisical_iac.init.project_file import flow, scalar
 from infisical_iac.init.services import slug
 from infisical_iac.workspace.load import declared_file
@@ -151,6 +151,7 @@ def files(
     return {
         settings_file(answers.group): template(
             _SETTINGS_TEMPLATE,
+            addresses=[*list_addresses(answers.monitoring).values()],
             answers=answers,
             backup=_backup_targets(answers),
             literal=literal,

@@ -89,6 +89,11 @@ def _check(secret: GivenSecret, text: str) -> str:
             "servers read differently: choose another one",
             code="settings.unfit_secret",
         )
+    if not why and secret.form and not re.fullmatch(secret.form.pattern, value):
+        raise SettingsError(
+            f"{secret.purpose} ({secret.variable}) {secret.form.text}",
+            code="settings.unfit_secret",
+        )
     if why:
         raise SettingsError(
             f"{secret.purpose} ({secret.variable}) {why}, which Compose can't pass to the "

@@ -56,6 +56,14 @@ _NAMES = {
 
 
 @dataclass(frozen=True)
+class Form:
+    """The form of a given secret: a pattern, and what is required, for people."""
+
+    pattern: str
+    text: str
+
+
+@dataclass(frozen=True)
 class GivenSecret:
     """A secret that only the user has, and that the host keeps once it was given.
 
@@ -63,10 +71,12 @@ class GivenSecret:
         variable: the variable of Infisical that gets it. A run takes it from the variable of the
             same name, or from the file that the one with the ending `_FILE` names.
         purpose: a description for people.
+        form: what its value must match; None for any text.
     """
 
     variable: str
     purpose: str
+    form: Form | None = None
 
     @property
     def key(self) -> str:

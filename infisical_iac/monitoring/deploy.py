@@ -3,7 +3,7 @@
 import json
 import posixpath
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pyinfra.api.deploy import deploy
 
 from infisical_iac.agent.files import PathState, states
-from infisical_iac.agent.health import COLLECTED, CONFIG, DIRECTORY, MEMORIES, SILENCE
+from infisical_iac.agent.health import COLLECTED, CONFIG, DIRECTORY, DRIFT, MEMORIES, SILENCE
 from infisical_iac.agent.system import UnitState
 from infisical_iac.core import lock, units
 from infisical_iac.core.agent import DIRECTORY as AGENT
@@ -29,6 +29,8 @@ from infisical_iac.host.site import Known
 from infisical_iac.instance.mail import password_of
 from infisical_iac.instance.settings import EXTRA_CA
 from infisical_iac.monitoring import exporters
+from infisical_iac.monitoring.settings import GIVEN, HEARTBEAT_VARIABLE
+from infisical_iac.stack.ingress import CERTIFICATE
 from infisical_iac.stack.ingress_kinds import INTERNAL
 
 _TIMER, _SERVICE = "infisical-monitor.timer", "infisical-monitor.service"
@@ -131,7 +133,13 @@ def _desired_monitor(known: Known) -> DesiredMonitor:
 def _configuration(known: Known) -> dict[str, Any]:
     """Return the JSON of the agent's `Config`. Raises SettingsError for mails without a server."""
     settings, own = known.settings, known.settings.monitoring
-    targets = [{"name": each.name, "kind": each.kind, "to": each.to} for each in own.alerts]
+    files = {each.variable: f"/etc/infisical/keys/{each.key}" for each in settings.secrets}
+    targets = [
+        {"name": each.name, "kind": each.kind}
+        | ({"to_file": files[each.variable]} if each.variable else {"to": each.to})
+        for each in own.alerts
+    ]
+    is_given = own.heartbeat_url == GIVEN
     if webhook := settings.backup.backup_webhook:
         alias = {"name": _ALIAS, "kind": "json", "to": webhook, "only_jobs": True}
         targets.append(alias)  # type: ignore[arg-type]
@@ -140,11 +148,43 @@ def _configuration(known: Known) -> dict[str, Any]:
         "repeat": own.alert_repeat_hours * 3600,
         "ignored": [*own.alerts_ignored],
         "targets": targets,
-        "heartbeat": own.heartbeat_url,
+        "heartbeat": "" if is_given else own.heartbeat_url,
+        "heartbeat_file": files[HEARTBEAT_VARIABLE] if is_given else "",
         "authorities": EXTRA_CA if settings.instance.extra_ca else "",
         "mail": _mail(settings),
         "lock": lock.FILE,
         "has_exporters": own.monitoring_listen is not None,
+        "canary": _canary(known),
+        "api": f"http://127.0.0.1:{settings.stack.http_port}",
+    }
+
+
+# The certificate of Caddy's own authority, and the user's own certificate.
+_AUTHORITIES = (
+    "/var/lib/docker/volumes/infisical_caddy/_data/caddy/pki/authorities/local/root.crt",
+    CERTIFICATE,
+)
+
+
+def _canary(known: Known) -> dict[str, Any] | None:
+    """Return the JSON of the agent's `CanaryTarget`; None if it can't pass the edge.
+
+    A Caddy that is public is reached over the loopback, which its networks admit for the canary;
+    everything else by the DNS. A proxy in front of Caddy admits only the networks of the settings.
+    """
+    settings = known.settings
+    stack = settings.stack
+    is_restricted = stack.ui_networks or stack.machine_networks
+    if stack.ingress_kind.behind_proxy and is_restricted:
+        return None
+    is_local = stack.ingress_kind.is_public and settings.cluster.topology == "single"
+    if is_restricted and not is_local:
+        return None
+    extra = (EXTRA_CA,) if settings.instance.extra_ca else ()
+    return {
+        "url": stack.site_url,
+        "address": "127.0.0.1" if is_local else "",
+        "authorities": [*extra, *(_AUTHORITIES if stack.ingress_kind.is_public else ())],
     }
 
 
@@ -210,6 +250,14 @@ def monitoring(known: Known) -> None:
     timer(known=known, name="Watch the host, and send alerts")
     if known.settings.monitoring.monitoring_listen is not None:
         exporters.exporters(known=known, name="Serve metrics to a Prometheus elsewhere")
+
+
+def keep_drift(result: Mapping[str, Any]) -> None:
+    """Keep the result of a drift check on the current host, whose monitor reports it.
+
+    Raises CommandFailed.
+    """
+    write(DRIFT, json.dumps(result))
 
 
 def begin_silence(until: datetime, why: str) -> None:

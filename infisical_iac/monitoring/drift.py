@@ -1,15 +1,20 @@
 """Check whether anything has drifted, and format the result for a webhook and for Prometheus."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from infisical_iac.core.change import Change
 from infisical_iac.core.errors import UserError
+from infisical_iac.workspace.foreign import SERVER_ADMIN
+
+if TYPE_CHECKING:
+    from infisical_iac.core.deployment import Deployment
 
 _ATTEMPTS = 3
 _SECONDS = 10
@@ -120,11 +125,76 @@ def check(inventory: str) -> Answer:
         from infisical_iac.workspace.preflight import read_local_files
 
         with open_deployment(inventory, writes=None, check=read_local_files) as deployment:
-            foreign = map(str, deployment.journal.foreign)
-            notes = deployment.journal.access_notes
-            return Answer(of, at, [*deployment.lines(), *foreign], notes=notes)
+            answer = _answer(of, at, deployment)
+            _keep(answer, deployment)
+            return answer
     except UserError as error:
         return Answer(of, at, error=str(error))
+
+
+def _answer(of: str, at: datetime, deployment: "Deployment") -> Answer:
+    from infisical_iac.core.connection import current
+
+    try:
+        with current(deployment.host):
+            admins, unseen = _find_admins()
+        foreign = [*deployment.journal.foreign, *admins]
+        notes = [*deployment.journal.access_notes, *unseen]
+        return Answer(of, at, [*deployment.lines(), *map(str, foreign)], notes=notes)
+    except UserError as error:
+        return Answer(of, at, error=str(error))
+
+
+def _find_admins() -> tuple[list[Change], list[str]]:
+    """Return the unknown administrators of the current host's server, and why they are unseen."""
+    from pyinfra.context import host
+
+    from infisical_iac.api.instance import census
+    from infisical_iac.core.settings import load
+    from infisical_iac.stack import session
+    from infisical_iac.workspace.reconcile import known_access
+
+    known = known_access()
+    if known is None:
+        return [], []
+    goal, *_ = known
+    port = load(host.data.dict()).stack.http_port  # type: ignore[no-untyped-call]
+    try:
+        admins = census(session.administrator(port)).super_admins
+    except UserError as error:
+        return [], [f"administrators of the server were not seen: {error}"]
+    accepted = {each.what for each in goal.desired.accepted}
+    return list_unknown_admins(admins, goal.admin_email, accepted), []
+
+
+def list_unknown_admins(
+    admins: Sequence[str], admin_email: str, accepted: Collection[str]
+) -> list[Change]:
+    """Return the administrators of the server other than the first one, as foreign access.
+
+    Args:
+        admins: the usernames of all administrators.
+        accepted: the names under `accepted` in the project file.
+    """
+    found = sorted({each.lower() for each in admins} - {admin_email.lower()})
+    return [
+        Change("*", f"{SERVER_ADMIN} {each}", f"the settings name {admin_email} only")
+        for each in found
+        if f"{SERVER_ADMIN} {each}" not in accepted
+    ]
+
+
+def _keep(answer: Answer, deployment: "Deployment") -> None:
+    """Hand the result to the monitors of the hosts, which send it to the targets of alerts."""
+    from infisical_iac.core.connection import current
+    from infisical_iac.core.settings import load
+    from infisical_iac.monitoring.deploy import keep_drift
+
+    for host in deployment.hosts:
+        data = host.data.dict()  # type: ignore[no-untyped-call]
+        if load(data).monitoring.monitoring == "on":
+            with current(host):
+                keep_drift(message(answer))
 
 
 def post(webhook: str, answer: Answer) -> None:

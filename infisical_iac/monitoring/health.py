@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 from infisical_iac.agent import health as agent_health
-from infisical_iac.agent.health import HealthFacts, MonitorReport, Running
+from infisical_iac.agent.health import HealthFacts, MonitorReport
 from infisical_iac.api.instance import Beyond
 from infisical_iac.backup import record
 from infisical_iac.core.agent import Question, question, together
@@ -25,6 +26,7 @@ from infisical_iac.workspace.model import Requirement
 from infisical_iac.workspace.second_factor import SecondFactors
 
 _LEAST_FREE_GB = 2.0
+_GIB = 1024**3
 _SINGULAR = {
     "organizations": "organization",
     "projects": "project",
@@ -32,50 +34,30 @@ _SINGULAR = {
 }
 
 
-@dataclass
+@dataclass(frozen=True)
 class HealthState:
-    """The observed state of a host that `status` reports.
+    """The state of a host that `status` reports.
 
     Attributes:
-        containers: by service.
-        disk_free_gb: the free space of Docker's file system, or of the data volume's if that has
-            less; `disk_size_gb` is the size of the same one.
-        certificate_ends: the expiry of the served certificate, in seconds since the epoch; None if
-            none is served.
-        engine: whether Docker answers.
-        credentials: the lifetimes of client secrets that expire, by the name of their file.
-        holder: the holder of the host's lock; empty for nobody.
-        backups_since: the time from which backups are due, in seconds since the epoch; None if they
-            are not set up.
-        backups: the record of the last backup; empty before the first.
-        saved: the time of this host's last backup in a target, by the target's name.
-        drills_since, drills: the same for drills.
-        closed: the time at which the edge was closed for a change, in seconds since the epoch; None
-            if it is open.
-        unfinished: the state of an unfinished `restore`, `upgrade` or `scale`, by this name.
-        given_up: the data that rolled back changes left; they are kept.
-        firewall: `loaded`, or the rules that are in effect instead: `failed` for the previous ones,
-            `ssh-only` or `none`; empty for a host without a firewall of this project.
+        facts: the health as the agent observed it.
         monitor: the monitor's report; None if it is off.
+        given_up: the data that rolled back changes left; they are kept.
     """
 
-    containers: dict[str, Running] = field(default_factory=dict)
-    disk_free_gb: float = 0.0
-    disk_size_gb: float = 0.0
-    certificate_ends: int | None = None
-    engine: bool = True
-    holder: str = ""
-    credentials: dict[str, Term] = field(default_factory=dict)
-    backups_since: int | None = None
-    backups: str = ""
-    saved: dict[str, datetime] = field(default_factory=dict)
-    drills_since: int | None = None
-    drills: str = ""
-    closed: int | None = None
-    unfinished: dict[str, str] = field(default_factory=dict)
-    given_up: Sequence[GivenUp] = ()
-    firewall: str = ""
+    facts: HealthFacts = field(default_factory=partial(HealthFacts, engine=True))
     monitor: MonitorReport | None = None
+    given_up: Sequence[GivenUp] = ()
+
+    @property
+    def credentials(self) -> dict[str, Term]:
+        """The lifetimes of client secrets that expire, by the name of their file."""
+        terms = self.facts.credentials.items()
+        return {name: Term(*map(datetime.fromisoformat, term)) for name, term in terms}
+
+    @property
+    def saved(self) -> dict[str, datetime]:
+        """The time of this host's last backup in a target, by the target's name."""
+        return {name: datetime.fromtimestamp(at, UTC) for name, at in self.facts.saved.items()}
 
 
 def first_apply(states: Iterable[HealthState], runs: Iterable[LoggedRun]) -> Row | None:
@@ -86,9 +68,14 @@ def first_apply(states: Iterable[HealthState], runs: Iterable[LoggedRun]) -> Row
         runs: the runs in the audit log. A restore onto a new host is another kind of run.
     """
     listed = list(states)
-    holders = [each.holder for each in listed if each.holder]
+    holders = [each.facts.holder for each in listed if each.facts.holder]
     others = [each for each in runs if each.last.outcome == "done" or each.last.event != "apply"]
-    if not holders or holders[0].startswith(OF_HOST) or others or any(e.backups for e in listed):
+    if (
+        not holders
+        or holders[0].startswith(OF_HOST)
+        or others
+        or any(e.facts.backups for e in listed)
+    ):
         return None
     text = f"a first apply is under way, {holders[0]}: run `infisical-iac status` when it has ended"
     return Row("Infisical", text, ok=False)
@@ -124,8 +111,8 @@ def rows(
     if trouble := firewall(health):
         found.append(Row("Firewall", trouble, ok=False))
     found += monitor(health, now)
-    if health.holder:
-        found.append(Row("At work now", health.holder, is_note=True))
+    if health.facts.holder:
+        found.append(Row("At work now", health.facts.holder, is_note=True))
     if log.broken_at is not None:
         found.append(Row("Audit log", f"line {log.broken_at} was changed", ok=False))
     return found
@@ -189,11 +176,11 @@ def instance(beyond: Beyond | None, error: str = "") -> list[Row]:
 
 
 def _containers(health: HealthState, settings: Settings) -> Iterator[Row]:
-    if not health.engine:
+    if not health.facts.engine:
         yield Row("Docker", "does not answer, so the containers' state is unknown", ok=False)
         return
     for service, image in settings.services.items():
-        there = health.containers.get(service)
+        there = health.facts.containers.get(service)
         if there is None:
             yield Row(service, f"no container; it should run {image_name(image)}", ok=False)
             continue
@@ -218,10 +205,10 @@ _ENDING = {
 
 def edge(health: HealthState) -> Iterator[Row]:
     """Yield the row on a closed edge."""
-    if health.closed is None:
+    if health.facts.closed is None:
         return
-    since = datetime.fromtimestamp(health.closed, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    what = [remedy for name, remedy in _ENDING.items() if name in health.unfinished]
+    since = datetime.fromtimestamp(health.facts.closed, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    what = [remedy for name, remedy in _ENDING.items() if name in health.facts.unfinished]
     why = what[0] if what else "no change is under way: `infisical-iac apply` opens it"
     yield Row("Edge", f"answers 503 to everybody since {since}; {why}", ok=False)
 
@@ -233,13 +220,13 @@ def list_given_up(health: HealthState) -> Iterator[Row]:
 
 
 def certificate(health: HealthState, settings: Settings, now: datetime) -> Row:
-    ends = health.certificate_ends
+    ends = health.facts.certificate_ends
     text, ok = assess_certificate(ends, settings.stack, now)
     return Row("Certificate", text, ok, is_note=ends is None)
 
 
 def disk(health: HealthState) -> Row:
-    free, size = health.disk_free_gb, health.disk_size_gb
+    free, size = health.facts.disk.free / _GIB, health.facts.disk.size / _GIB
     enough = free >= _LEAST_FREE_GB
     text = f"{free:.1f} of {size:.1f} GB free"
     return Row("Disk", text if enough else f"{text}: make room before the database stops", enough)
@@ -252,7 +239,7 @@ def firewall(health: HealthState) -> str:
         "ssh-only": "its rules can't be loaded, so only SSH is let in, and Docker does not start",
         "none": "its rules are not loaded, so nothing is filtered",
     }
-    trouble = troubles.get(health.firewall)
+    trouble = troubles.get(health.facts.firewall)
     return f"{trouble}: `infisical-iac apply`" if trouble else ""
 
 
@@ -293,9 +280,9 @@ def credentials(health: HealthState, now: datetime) -> Iterator[Row]:
 
 
 def backup(health: HealthState, settings: Settings, now: datetime) -> Row:
-    targets, since = settings.backup.backup_targets, _parse_time(health.backups_since)
+    targets, since = settings.backup.backup_targets, _parse_time(health.facts.backups_since)
     try:
-        last = record.parse_record(health.backups) if health.backups else None
+        last = record.parse_record(health.facts.backups) if health.facts.backups else None
     except ValueError as error:
         text = f"the record /var/lib/infisical-backup/last.json can't be read ({error}): run "
         return Row("Last backup", f"{text}`infisical-iac backup now`", ok=False)
@@ -305,11 +292,11 @@ def backup(health: HealthState, settings: Settings, now: datetime) -> Row:
 
 def drill(health: HealthState, now: datetime) -> Row:
     try:
-        last = record.parse_drill(health.drills) if health.drills else None
+        last = record.parse_drill(health.facts.drills) if health.facts.drills else None
     except ValueError as error:
         text = f"the record /var/lib/infisical-drill/last.json can't be read ({error}): run "
         return Row("Last drill", f"{text}`infisical-iac restore --drill`", ok=False)
-    since = _parse_time(health.drills_since)
+    since = _parse_time(health.facts.drills_since)
     text, ok = record.assess_drill(last, since=since, now=now)
     return Row("Last drill", text, ok, is_note=last is None)
 
@@ -355,24 +342,5 @@ def health_question(
 
 
 def to_state(found: HealthFacts, monitor: MonitorReport | None = None) -> HealthState:
-    """Return the observed state, with times and records converted to this project's types."""
-    moments = {name: map(datetime.fromisoformat, ends) for name, ends in found.credentials.items()}
-    return HealthState(
-        containers=found.containers,
-        disk_free_gb=found.disk.free / 1024**3,
-        disk_size_gb=found.disk.size / 1024**3,
-        certificate_ends=found.certificate_ends,
-        engine=found.engine,
-        credentials={name: Term(*term) for name, term in moments.items()},
-        holder=found.holder,
-        backups_since=found.backups_since,
-        backups=found.backups,
-        saved={name: datetime.fromtimestamp(at, UTC) for name, at in found.saved.items()},
-        drills_since=found.drills_since,
-        drills=found.drills,
-        closed=found.closed,
-        unfinished=found.unfinished,
-        given_up=parse_given_up(found.given_up),
-        firewall=found.firewall,
-        monitor=monitor,
-    )
+    """Return the state with what was observed, and the data that rolled back changes left."""
+    return HealthState(found, monitor, parse_given_up(found.given_up))

@@ -314,8 +314,8 @@ def _charts(report: StatusReport) -> list[Chart]:
     for host, state in report.states.items():
         backups, drills = report.histories.get(host, ("", ""))
         on = f" on {host}" if len(report.states) > 1 else ""
-        saved = map(_backup, parse_history(backups, parse_record, state.backups))
-        proven = map(_drill, parse_history(drills, parse_drill, state.drills))
+        saved = map(_backup, parse_history(backups, parse_record, state.facts.backups))
+        proven = map(_drill, parse_history(drills, parse_drill, state.facts.drills))
         found += [
             chart(f"Backups{on}: size of the dump", [*saved], report.at, _BACKUP_DAYS),
             chart(f"Drills{on}: secrets read", [*proven], report.at, _DRILL_DAYS),

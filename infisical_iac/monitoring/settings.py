@@ -18,28 +18,30 @@ from infisical_iac.core.validation import (
 )
 
 # Addresses of webhooks may hold a token. They are data for the agent, and never part of a command.
-_ADDRESS = r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[!-~]*)?(\?[!-~]*)?"
+ADDRESS = r"https?://[A-Za-z0-9.-]+(:\d{1,5})?(/[!-~]*)?(\?[!-~]*)?"
 _COMMAND = r"/(?!.*\.\.)[A-Za-z0-9._/+@-]+"
 # By kind, the form of `to`, and an example.
 _FORMS: dict[str, tuple[str, str]] = {
-    "json": (_ADDRESS, "an address such as https://hooks.example.com/…"),
-    "slack": (_ADDRESS, "an address such as https://hooks.slack.com/services/…"),
-    "discord": (_ADDRESS, "an address such as https://discord.com/api/webhooks/…"),
-    "teams": (_ADDRESS, "the address of a workflow of Teams"),
-    "ntfy": (_ADDRESS, "the address of a topic, such as https://ntfy.sh/…"),
+    "json": (ADDRESS, "an address such as https://hooks.example.com/…"),
+    "slack": (ADDRESS, "an address such as https://hooks.slack.com/services/…"),
+    "discord": (ADDRESS, "an address such as https://discord.com/api/webhooks/…"),
+    "teams": (ADDRESS, "the address of a workflow of Teams"),
+    "ntfy": (ADDRESS, "the address of a topic, such as https://ntfy.sh/…"),
     "email": (EMAIL, "an e-mail address"),
     "command": (_COMMAND, "the absolute path of a program on the host"),
 }
+KINDS = tuple(_FORMS)
+# The kinds whose `to` is no secret, so that it must be in the settings.
+OPEN_KINDS = ("email", "command")
+# The value of `heartbeat_url` for an address that is not in the settings.
+GIVEN = "given"
+HEARTBEAT_VARIABLE = "HEARTBEAT_URL"
 
 
 class AlertTarget(SettingsModel):
     """One target of alerts."""
 
-    example: ClassVar = {
-        "name": "team",
-        "kind": "slack",
-        "to": "https://hooks.slack.com/services/…",
-    }
+    example: ClassVar = {"name": "team", "kind": "slack"}
 
     name: Annotated[
         str,
@@ -54,12 +56,20 @@ class AlertTarget(SettingsModel):
     which gets JSON on its standard input.
     """
 
-    to: str = Field(repr=False)
-    """Address of the webhook, e-mail address, or absolute path of the program. It may hold a token,
-    and is never shown."""
+    to: str = Field(default="", repr=False)
+    """E-mail address, absolute path of the program, or address of the webhook, which may hold a
+    token and is never shown. Leave a webhook's out to keep it out of your repository: the first
+    `apply` asks for it, or takes it from `ALERT_TEAM` for a target named `team`."""
+
+    @property
+    def variable(self) -> str:
+        """Return the variable that gives the address; empty if the settings have it."""
+        return "" if self.to else f"ALERT_{self.name.upper().replace('-', '_')}"
 
     @model_validator(mode="after")
     def _address_fits_the_kind(self) -> Self:
+        if not self.to and self.kind not in OPEN_KINDS:
+            return self
         pattern, example = _FORMS[self.kind]
         if not re.fullmatch(pattern, self.to):
             raise ValueError(f"target {self.name!r} of kind {self.kind!r} needs {example} as 'to'")
@@ -164,7 +174,8 @@ class MonitoringSettings(SettingsModel):
     heartbeat_url: str = Field(repr=False)
     """Address that the host calls every minute, so that silence tells that it is off: of a check at
     healthchecks.io, which gets `/fail` while an alert is critical, or of a push monitor of Uptime
-    Kuma. It may hold a token, and is never shown. Needs `monitoring = "on"`.
+    Kuma. It may hold a token, and is never shown. `given` keeps it out of your repository: the
+    first `apply` asks for it, or takes it from `HEARTBEAT_URL`. Needs `monitoring = "on"`.
 
     Change: the next `apply` writes it to the host, readable by root only.
     """
@@ -182,9 +193,23 @@ class MonitoringSettings(SettingsModel):
     @field_validator("heartbeat_url")
     @classmethod
     def _heartbeat_is_an_address(cls, value: str) -> str:
-        if value and not re.fullmatch(_ADDRESS, value):
-            raise ValueError("is not an address; write one such as https://hc-ping.com/…")
+        if value not in ("", GIVEN) and not re.fullmatch(ADDRESS, value):
+            raise ValueError(
+                f"is not an address; write one such as https://hc-ping.com/…, or {GIVEN}"
+            )
         return value
+
+    @property
+    def given(self) -> tuple[tuple[str, str], ...]:
+        """Return the addresses that the user has to give: the variable and the purpose of each."""
+        found = [
+            (each.variable, f"the address of the alert target {each.name}")
+            for each in self.alerts
+            if each.variable
+        ]
+        if self.heartbeat_url == GIVEN:
+            found.append((HEARTBEAT_VARIABLE, "the address of the heartbeat"))
+        return tuple(found)
 
     @model_validator(mode="after")
     def _is_on_if_it_is_used(self) -> Self:

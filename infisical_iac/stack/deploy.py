@@ -47,7 +47,7 @@ def given_secrets(known: Known) -> None:
     """Ask for the secrets that only the user has, before anything is changed."""
     if known.leads:
         keys.given_secrets(
-            secrets=known.settings.instance.secrets,
+            secrets=known.settings.secrets,
             more=keys.more_of(known.settings),
             name="Ask for the secrets that only you have",
         )

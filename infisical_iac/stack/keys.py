@@ -91,9 +91,7 @@ def more_of(settings: Settings) -> str:
     swarm = settings.cluster.topology == "swarm"
     more = OF_A_CLUSTER if swarm else settings.stack.ingress_kind.more_keys
     metrics = OF_METRICS if settings.monitoring.monitoring_listen else ()
-    return " ".join(
-        filter(None, (more, *metrics, *(each.key for each in settings.instance.secrets)))
-    )
+    return " ".join(filter(None, (more, *metrics, *(each.key for each in settings.secrets))))
 
 
 @planned_operation

@@ -14,6 +14,7 @@ from pyinfra.api.deploy import deploy
 from pyinfra.context import host, state
 
 from infisical_iac.agent.files import texts
+from infisical_iac.agent.vitals import CANARY_FILE
 from infisical_iac.core.agent import Question, look, question
 from infisical_iac.core.files import text_question
 from infisical_iac.core.operation import Commands, decide_changes, planned_operation, step
@@ -31,6 +32,7 @@ from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.preflight import Preflight
 from infisical_iac.workspace.reconcile import (
     actual,
+    canary_login,
     canary_project,
     listed_secrets,
     project_contents,
@@ -40,7 +42,7 @@ from infisical_iac.workspace.sign_in import methods, providers
 
 def questions() -> Iterator[Question[Any]]:
     """Yield the files that the steps read on a host that is up to date; their texts are secret."""
-    yield from map(text_question, (memory.FILE, DEPLOYER_FILE, ADMIN_FILE))
+    yield from map(text_question, (memory.FILE, DEPLOYER_FILE, ADMIN_FILE, CANARY_FILE))
     yield credentials_question()
 
 
@@ -83,6 +85,11 @@ def canary(known: Preflight) -> None:
         admin_email=known.settings.workspace.admin_email,
         port=known.settings.stack.http_port,
         name="Keep the canary up to date",
+    )
+    canary_login(
+        is_on=known.settings.monitoring.monitoring == "on",
+        port=known.settings.stack.http_port,
+        name="Keep the login of the canary",
     )
 
 

@@ -59,6 +59,9 @@ _NOT_OURS = "this project did not make it"
 _BY_ADMIN = ("service token ", "privilege ")
 
 Json = Mapping[str, Any]
+# The first words of an entry that accepts an administrator of the server, whom only the drift check
+# looks for.
+SERVER_ADMIN = "server administrator"
 
 
 @dataclass(frozen=True)
@@ -219,7 +222,10 @@ def filter_accepted(
                 f"accepted: {entry.what!r} is ambiguous, as {ids} may be meant: write the id of "
                 "the intended one, as `id:`"
             )
-        elif not (access.unseen and entry.what.startswith(_BY_ADMIN)):
+        elif not (
+            entry.what.startswith(f"{SERVER_ADMIN} ")
+            or (access.unseen and entry.what.startswith(_BY_ADMIN))
+        ):
             notes.append(f"accepted: there is no {entry.what!r} any more: remove the entry")
     return [each for each in findings if (each.kind, each.id) not in accepted], notes
 

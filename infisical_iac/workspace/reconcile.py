@@ -9,6 +9,7 @@ from typing import Any
 from pyinfra import logger
 from pyinfra.context import host, state
 
+from infisical_iac.agent.vitals import CANARY_FILE
 from infisical_iac.api.client import Client, gather
 from infisical_iac.api.identities import DEPLOYER, ClientSecret
 from infisical_iac.api.instance import Beyond, count_beyond
@@ -17,13 +18,13 @@ from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import ApiError, CheckFailed, CommandFailed
 from infisical_iac.core.files import read_text
 from infisical_iac.core.operation import Commands, decide_changes, planned_operation, step
-from infisical_iac.core.remote import run, write
+from infisical_iac.core.remote import remove, run, write
 from infisical_iac.core.rendering import script
 from infisical_iac.stack import session
 from infisical_iac.workspace import canary, foreign, isolation, second_factor
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.api_change import ApiChange
-from infisical_iac.workspace.canary import Canary
+from infisical_iac.workspace.canary import Canary, CanaryLogin
 from infisical_iac.workspace.converge import apply, converge, difference, list_rename_notes
 from infisical_iac.workspace.foreign import AccessState
 from infisical_iac.workspace.foreign_actual import find_foreign
@@ -43,7 +44,7 @@ from infisical_iac.workspace.request_counts import expect_changes
 from infisical_iac.workspace.second_factor import SecondFactors
 from infisical_iac.workspace.state import Actual
 
-_DEPLOYER = f"identity {DEPLOYER}"
+_DEPLOYER, _CANARY = f"identity {DEPLOYER}", f"identity {canary.IDENTITY}"
 _SEEN_LATER = "the project can be inspected once the deployer has its role again"
 
 _memories: dict[str, Memory] = {}
@@ -155,7 +156,10 @@ def _report_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port
     _declared[host.name] = {
         "organization": found.organization_id,
         "projects": {*found.project_ids, *goal.memory.projects},
-        "identities": foreign.declared_identities(found, access.deployer),
+        "identities": {
+            *foreign.declared_identities(found, access.deployer),
+            canary.parse_login(read_text(CANARY_FILE)).identity,
+        },
     }
     left = foreign.left_behind(findings, goal, found)
     lacking = second_factor.describe(
@@ -314,6 +318,62 @@ def _keep(admin_email: str, port: int) -> None:
 
 def _due(client: Client, found: Canary, admin_email: str) -> list[ApiChange]:
     return [*canary.due(found, admin_email), *isolation.leftovers(client)]
+
+
+@planned_operation
+def canary_login(*, is_on: bool, port: int) -> Commands:
+    """Keep the login by which the monitor proves that services can use Infisical; else remove it.
+
+    Args:
+        is_on: whether the monitor is on.
+    """
+    known = canary.parse_login(read_text(CANARY_FILE))
+    if is_on and not state.is_executing and not session.works(port):
+        # Earlier steps of this run start Infisical.
+        yield from decide_canary_login(known, "new", port, unseen=session.unknown_contents())
+        return
+    drift, unseen, project = "new", "", known_memory().canary
+    if is_on and project:
+        try:
+            drift = canary.diff_login(session.deployer(port), project, known)
+        except ApiError as error:
+            if not _is_seen_later(error):
+                raise
+            unseen = _SEEN_LATER
+    yield from decide_canary_login(known, drift if is_on else None, port, unseen=unseen)
+
+
+def decide_canary_login(
+    known: CanaryLogin, drift: str | None, port: int, *, unseen: str = ""
+) -> Commands:
+    """Yield the changes due for the canary's login, and the command that makes them.
+
+    Args:
+        known: the login in the file on the host.
+        drift: how it differs from the desired one, empty if it does not; None to have none.
+        unseen: the reason why its state is unknown; empty if it is known.
+    """
+    there = bool(known.identity)
+    if drift is None:
+        changes = [Change("-", _CANARY, "the monitor is off")] if there else []
+        yield from decide_changes(changes, step(_remove_login, port), "the monitor is off")
+        return
+    detail = drift if there else canary.LOGIN_PURPOSE
+    changes = [Change("~" if there else "+", _CANARY, detail)] if drift else []
+    yield from decide_changes(changes, step(_make_login, port), "the canary can log in", unseen)
+
+
+def _make_login(port: int) -> None:
+    client, project = session.deployer(port), read_memory().canary
+    if not project:
+        raise CheckFailed("the canary has no project yet: run again", code=canary.CODE)
+    known = canary.parse_login(read_text(CANARY_FILE))
+    canary.make_login(client, project, known, lambda made: write(CANARY_FILE, made.render()))
+
+
+def _remove_login(port: int) -> None:
+    canary.remove_login(session.deployer(port))
+    remove(CANARY_FILE, doing="remove the login of the canary")
 
 
 def _id(found: Canary) -> str:

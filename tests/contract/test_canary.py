@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from click.testing import CliRunner
 
-from infisical_iac.api import contents, login
+from infisical_iac.agent.runner import Runner
+from infisical_iac.agent.vitals import CANARY_FILE, CanaryRun, CanaryTarget, run_canary
+from infisical_iac.api import contents, identities, login
 from infisical_iac.api.client import Client
 from infisical_iac.cli.main import main
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.workspace import canary
+from infisical_iac.workspace.canary import CanaryLogin
 from infisical_iac.workspace.converge import apply
 
 from .first import EMAIL, PASSWORD, Deployer, set_up
@@ -138,3 +142,78 @@ def test_no_command_on_the_project_sees_the_canary(
     assert contents.project(deployer, canary.SLUG) is None
     _keep(deployer)
     assert [run_command(*look) for look in looks] == without
+
+
+class _Host(Runner):
+    """A host with the file of the canary's login only."""
+
+    def __init__(self, login: CanaryLogin) -> None:
+        super().__init__(Path("/none"))
+        self.login = login
+
+    def text(self, path: str) -> str | None:
+        assert path == CANARY_FILE
+        return self.login.render()
+
+
+def _fly(standin: Standin, login: CanaryLogin) -> CanaryRun:
+    return run_canary(_Host(login), CanaryTarget(standin.url), 0.0)
+
+
+def _make_login(client: Client, known: CanaryLogin) -> CanaryLogin:
+    """Make or correct the login, and return it; it then differs in nothing."""
+    project = contents.project(client, canary.SLUG)
+    assert project is not None
+    stored: list[CanaryLogin] = []
+    canary.make_login(client, project["id"], known, stored.append)
+    (login,) = stored
+    assert canary.parse_login(login.render()) == login
+    assert canary.diff_login(client, project["id"], login) == ""
+    return login
+
+
+def test_the_login_of_the_canary_writes_and_deletes_in_its_own_project_only(
+    standin: Standin, deployer: Client
+) -> None:
+    """Its project has the role only, so that it works with each method of isolation."""
+    _keep(deployer)
+    login_of_canary = _make_login(deployer, CanaryLogin())
+    for _ in range(2):
+        flown = _fly(standin, login_of_canary)
+        assert flown.failure == ""
+        assert [*flown.seconds] == ["login", "write", "read", "delete"]
+    place = {"projectId": login_of_canary.project, "environment": "prod", "secretPath": "/"}
+    left = deployer.get("/api/v4/secrets", params=place)["secrets"]
+    assert [each["secretKey"] for each in left] == ["CANARY"]
+    assert canary.is_alive(deployer)
+    organization = identities.organization_id(deployer)
+    own = identities.find(deployer, organization, canary.IDENTITY)
+    assert own is not None
+    assert own.role == "no-access"
+    assert _make_login(deployer, login_of_canary) == login_of_canary
+
+
+def test_a_lost_login_of_the_canary_is_made_again(standin: Standin, deployer: Client) -> None:
+    _keep(deployer)
+    first = _make_login(deployer, CanaryLogin())
+    identities.revoke_client_secret(deployer, first.identity, first.secret_id)
+    assert _fly(standin, first).failure == "logging in fails: HTTP 401"
+    assert canary.diff_login(deployer, first.project, first) != ""
+    second = _make_login(deployer, first)
+    assert second.identity == first.identity
+    assert _fly(standin, second).failure == ""
+    altered = replace(second, client_secret="obviously-fake")
+    assert canary.diff_login(deployer, first.project, altered) != ""
+    # A file that is lost too: the client secret that nobody has any more is revoked.
+    third = _make_login(deployer, CanaryLogin())
+    secrets = identities.client_secrets(deployer, first.identity)
+    assert [each.id for each in secrets] == [third.secret_id]
+    seat = f"/api/v1/projects/{first.project}/memberships/identities/{first.identity}"
+    deployer.patch(seat, json={"roles": [{"role": "viewer", "isTemporary": False}]})
+    assert "viewer → member" in canary.diff_login(deployer, first.project, third)
+    deployer.delete(seat)
+    assert "none → member" in canary.diff_login(deployer, first.project, third)
+    assert _make_login(deployer, third) == third
+    canary.remove_login(deployer)
+    canary.remove_login(deployer)
+    assert canary.diff_login(deployer, first.project, third) != ""

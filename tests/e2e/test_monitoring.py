@@ -13,6 +13,7 @@ import pytest
 from tests.e2e import backing
 from tests.e2e.configured import ConfiguredHost
 from tests.e2e.conftest import assert_converged
+from tests.e2e.drift import UPDATES
 from tests.e2e.webhook import Receiver, receiver
 from tests.staging.host import StagingHost
 from tests.unit.monitoring.test_prometheus import list_used
@@ -20,8 +21,15 @@ from tests.unit.monitoring.test_prometheus import list_used
 pytestmark = pytest.mark.long
 
 _UNITS = "systemctl list-unit-files --no-legend 'infisical-monitor*'"
+_LOGIN = "/etc/infisical/canary.env"
 _PATHS = "/var/lib/infisical-monitor /etc/infisical/monitoring.json"
 _RUN = "systemctl start infisical-monitor.service"
+# Has the next run of the monitor run the canary.
+_FORGETTING = """
+import json, pathlib
+file = pathlib.Path("/var/lib/infisical-monitor/state.json")
+file.write_text(json.dumps(json.loads(file.read_text()) | {"canary": None}))
+"""
 # Prints the seconds and kilobytes that a run and its programs use.
 _MEASURING = """
 import glob, resource, subprocess
@@ -46,7 +54,8 @@ def watched(
 ) -> Iterator[ConfiguredHost]:
     """The host with the monitor on, and without it again at the end."""
     _assert_absent(deployed_host)
-    target = {"name": "team", "kind": "json", "to": webhook.url}
+    # Its address is in no file of the operator's.
+    target = {"name": "team", "kind": "json"}
     # This host has no recovery kit, and was never rebooted.
     ignored = ("recovery_kit", "reboot", "clock", "load", "memory", "units")
     settings: dict[str, Any] = {
@@ -55,20 +64,22 @@ def watched(
         "alerts_ignored": ignored,
     }
     found = ConfiguredHost(deployed_host, tmp_path_factory.mktemp("monitoring"), settings)
-    done = found.apply()
+    done = found.apply({"ALERT_TEAM": webhook.url})
     assert done.returncode == 0, done.stdout + done.stderr
     assert webhook.url not in done.stdout + done.stderr
+    assert found.has_secret("ALERT_TEAM")
     found.assert_unchanged()
     yield found
     off = found.apply(monitoring="off", alerts=())
     assert off.returncode == 0, off.stdout + off.stderr
+    assert not found.has_secret("ALERT_TEAM")
     _assert_absent(deployed_host)
     assert_converged(deployed_host)
 
 
 def _assert_absent(host: StagingHost) -> None:
     assert host.run(_UNITS, check=False).stdout == ""
-    assert host.run(f"ls -d {_PATHS} 2>/dev/null", check=False).stdout == ""
+    assert host.run(f"ls -d {_PATHS} {_LOGIN} 2>/dev/null", check=False).stdout == ""
 
 
 def _wait_for(webhook: Receiver, number: int, seconds: float = _MOST_SECONDS) -> float:
@@ -150,6 +161,48 @@ def test_refused_alerts_are_sent_again_in_order(watched: ConfiguredHost, webhook
     assert watched.apply().returncode == 0
     _wait_for(webhook, 2, 180)
     assert [phase for phase, *_ in _phases(webhook)] == ["begun", "ended"]
+    webhook.received.clear()
+
+
+def _run_canary(watched: ConfiguredHost) -> None:
+    """Run the monitor with the canary, although that has run less than five minutes ago."""
+    watched.host.run(f"python3 -c '{_FORGETTING}' && {_RUN}")
+
+
+def test_the_canary_is_measured_and_a_lost_login_is_reported_and_made_again(
+    watched: ConfiguredHost, webhook: Receiver
+) -> None:
+    _run_canary(watched)
+    metrics = watched.host.run("grep canary /var/lib/infisical-monitor/metrics.prom").stdout
+    print(metrics)
+    assert "infisical_monitor_canary_success 1\n" in metrics
+    for step in ("login", "write", "read", "delete"):
+        assert f'infisical_monitor_canary_seconds{{step="{step}"}} ' in metrics
+    watched.host.run("sed -i s/^INFISICAL_CLIENT_SECRET=./INFISICAL_CLIENT_SECRET=_/ " + _LOGIN)
+    _run_canary(watched)
+    watched.host.run(f"sleep 32 && {_RUN}")
+    _wait_for(webhook, 1, 10)
+    assert _phases(webhook) == [("begun", "canary", "")]
+    assert webhook.received[0]["error"].endswith("logging in fails: HTTP 401")
+    plan = watched.run("plan")
+    assert "~ identity infisical-iac-canary: can't log in → can" in plan.stdout
+    assert watched.apply().returncode == 0
+    watched.assert_unchanged()
+    _wait_for(webhook, 2, 180)
+    webhook.received.clear()
+
+
+def test_what_a_drift_check_finds_is_reported_until_an_apply(
+    watched: ConfiguredHost, webhook: Receiver
+) -> None:
+    watched.host.run(f"rm {UPDATES}")
+    assert watched.run("drift").returncode == 2
+    watched.host.run(_RUN)
+    _wait_for(webhook, 1, 10)
+    assert _phases(webhook) == [("begun", "drift", "")]
+    assert UPDATES in webhook.received[0]["error"]
+    assert watched.apply().returncode == 0
+    _wait_for(webhook, 2, 180)
     webhook.received.clear()
 
 

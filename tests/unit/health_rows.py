@@ -12,7 +12,7 @@ from infisical_iac.stack.settings import with_digest
 from tests.unit.settings_of import defaults
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
-_GIB = 1024**3
+GIB = 1024**3
 _IMAGES = {
     "infisical": "infisical/infisical:v0.165.16",
     "postgres": "postgres:17.11",
@@ -23,7 +23,7 @@ FACTS = HealthFacts(
     containers={
         name: Running(with_digest(image), "running", "healthy") for name, image in _IMAGES.items()
     },
-    disk=DiskSpace("/var/lib", 20 * _GIB, 40 * _GIB),
+    disk=DiskSpace("/var/lib", 20 * GIB, 40 * GIB),
     backups_since=1795600800,
     drills_since=1795600800,
 )
@@ -32,6 +32,11 @@ FACTS = HealthFacts(
 def observed(**changes: Any) -> HealthState:
     """Return the state of a healthy host, with some other facts."""
     return to_state(replace(FACTS, **changes))
+
+
+def changed(state: HealthState, **facts: Any) -> HealthState:
+    """Return a state with some other facts."""
+    return replace(state, facts=replace(state.facts, **facts))
 
 
 def settings(**changes: Any) -> Settings:

@@ -2,13 +2,13 @@
 
 from datetime import UTC, datetime, timedelta
 
+from infisical_iac.agent.health import HealthFacts
 from infisical_iac.backup.record import size
 from infisical_iac.change.outdated import VersionReport
 from infisical_iac.core.audit_entries import AuditEntry, Log
 from infisical_iac.core.change import Change, Row
 from infisical_iac.monitoring.health import HealthState
 from infisical_iac.monitoring.report import StatusReport, plan_page
-from infisical_iac.workspace.credential_file import Term
 from infisical_iac.workspace.foreign_actual import find_foreign
 from infisical_iac.workspace.load import load
 from tests.unit.backup.records import backup_record, drill_record
@@ -39,10 +39,11 @@ def build_report(text: str = PEOPLE) -> StatusReport:
         deployer=reached.deployer,
         deployer_secret="",
     )
-    state = HealthState(
+    facts = HealthFacts(
+        engine=True,
         credentials={
-            "backend.production": Term(NOW - timedelta(80), NOW + timedelta(10)),
-            "backend.staging": Term(NOW - timedelta(10), NOW + timedelta(80)),
+            "backend.production": (_date(-80), _date(10)),
+            "backend.staging": (_date(-10), _date(80)),
         },
         backups=backup_record(local=1),
         drills=drill_record(),
@@ -62,7 +63,7 @@ def build_report(text: str = PEOPLE) -> StatusReport:
         name="hetzner",
         at=NOW,
         settings=settings(),
-        states={"host": state},
+        states={"host": HealthState(facts)},
         running={"infisical": ["infisical/infisical:v0.165.15"]},
         logs={"host": Log([entry, failed])},
         histories={"host": ("\n".join(backups), "\n".join(drills))},
@@ -71,6 +72,10 @@ def build_report(text: str = PEOPLE) -> StatusReport:
         access=(reached, actual, access),
         foreign=[each.change for each in found],
     )
+
+
+def _date(days: int) -> str:
+    return (NOW + timedelta(days)).isoformat()
 
 
 def _add_stranger(deployment: PeopleDeployment) -> None:

@@ -8,7 +8,7 @@ is_state() {
     */*/* | *.new | *.next | *.old) return 1 ;;
     keys/* | credentials/*.env | backup/*.env | backup/ssh_key | backup/ssh_key.pub) ;;
     stack/* | tls/*) ;;
-    .env | admin.env | deployer.env | workspace.json | recovery-kit.json | stack.yaml | stack.json) ;;
+    .env | admin.env | deployer.env | canary.env | workspace.json | recovery-kit.json | stack.yaml | stack.json) ;;
     *) return 1 ;;
     esac
 }

@@ -54,7 +54,7 @@ forget() {
 private() {
     echo "$root $root/keys $root/credentials $root/backup $root/.env"
     for name in $keys $(given); do echo "$root/keys/$name"; done
-    ls "$root/admin.env" "$root/deployer.env" "$root"/credentials/*.env 2>/dev/null || true
+    ls "$root/admin.env" "$root/deployer.env" "$root/canary.env" "$root"/credentials/*.env 2>/dev/null || true
 }
 
 check() {

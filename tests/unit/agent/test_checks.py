@@ -8,6 +8,7 @@ import pytest
 from infisical_iac.agent.checks import Expectations, History, Observed, Problem, seconds_until_full
 from infisical_iac.agent.health import DiskSpace
 from infisical_iac.agent.table import CHECKS, NAMES
+from infisical_iac.agent.vitals import CanaryRun, DriftRecord
 from tests.unit.agent.watching import (
     DAY,
     EXPECTED,
@@ -45,6 +46,16 @@ _PROBLEMS: dict[str, tuple[Observed, str, str]] = {
         observe(history=History({"redis": [NOW - 600, NOW - 300, NOW]})),
         "redis",
         "3 times",
+    ),
+    "canary": (
+        _vitals(canary=CanaryRun(NOW, {"login": 0.1}, "writing a secret fails: HTTP 403")),
+        "",
+        "writing a secret fails: HTTP 403",
+    ),
+    "canary_slow": (
+        _vitals(canary=CanaryRun(NOW, {"login": 4.0, "write": 1.5})),
+        "",
+        "takes 5.5 s",
     ),
     "edge": (observe(closed=int(NOW - HOUR)), "", "503"),
     "firewall": (observe(firewall="none"), "", "nothing is filtered"),
@@ -84,6 +95,18 @@ _PROBLEMS: dict[str, tuple[Observed, str, str]] = {
         "",
         "for 3 hours",
     ),
+    "sign_up": (_vitals(is_sign_up_open=True), "", "may make an account"),
+    "access": (
+        _vitals(drift=DriftRecord(NOW - HOUR, ("* identity ci with role admin: made by nobody",))),
+        "identity ci with role admin",
+        "made by nobody",
+    ),
+    "drift": (
+        _vitals(drift=DriftRecord(NOW - HOUR, ("~ sign-up: open → closed",))),
+        "",
+        "~ sign-up: open → closed",
+    ),
+    "drift_age": (_vitals(drift=DriftRecord(NOW - 30 * HOUR)), "", "for 30 hours"),
     "delivery": (
         _vitals(undelivered={"team": (NOW - HOUR, "HTTP 500")}),
         "team",
@@ -171,3 +194,33 @@ def test_a_disk_that_keeps_growing_has_a_time_when_it_is_full(
     samples: Any, expected: float | None
 ) -> None:
     assert seconds_until_full(samples, NOW) == expected
+
+
+@pytest.mark.parametrize(
+    "outage",
+    [
+        {"containers": containers(redis=None)},
+        {"containers": containers(infisical=running(health="starting"))},
+        {"engine": False},
+        {"closed": int(NOW - 60)},
+    ],
+)
+def test_an_outage_with_a_known_cause_is_not_reported_by_the_canary_too(
+    outage: dict[str, Any],
+) -> None:
+    failed = replace(VITALS, canary=CanaryRun(NOW, failure="logging in fails: HTTP 502"))
+    assert len(_find("canary", observe(vitals=failed))) == 1
+    assert _find("canary", observe(vitals=failed, **outage)) == []
+
+
+def test_a_run_after_the_drift_check_may_have_repaired_what_it_found() -> None:
+    """The next drift check tells whether it did."""
+    found = DriftRecord(NOW - HOUR, ("~ sign-up: open → closed", "* identity ci"))
+    before, after = (_vitals(drift=found, lock_taken=NOW - hours * HOUR) for hours in (2, 0.5))
+    assert [len(_find(name, before)) for name in ("drift", "access")] == [1, 1]
+    assert [len(_find(name, after)) for name in ("drift", "access")] == [0, 0]
+
+
+def test_a_failed_drift_check_is_reported() -> None:
+    (found,) = _find("drift", _vitals(drift=DriftRecord(NOW, error="a key is gone")))
+    assert "a key is gone" in found.text

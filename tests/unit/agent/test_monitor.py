@@ -14,6 +14,7 @@ from infisical_iac.agent import delivery, health, monitor
 from infisical_iac.agent.files import write
 from infisical_iac.agent.health import MonitorReport, Silence, report
 from infisical_iac.agent.monitor import Destination, parse_config, parse_memory
+from infisical_iac.agent.vitals import CanaryRun, CanaryTarget
 from infisical_iac.core.agent import question
 from tests.unit.agent.fake_runner import FakeRunner, answer
 from tests.unit.agent.test_delivery import serve
@@ -74,6 +75,45 @@ def test_a_problem_is_posted_once_and_its_end_is_too(tmp_path: Path) -> None:
     begun, ended = lines
     assert begun.startswith("<4>warning: a.timer does not run")
     assert ended == "<5>over: a.timer does not run"
+
+
+def test_addresses_are_read_from_their_own_files(tmp_path: Path) -> None:
+    path = "/etc/infisical/keys/given_alert_team"
+    with serve() as server, serve() as heart:
+        target = {"name": "team", "kind": "json", "to_file": path}
+        host = _Host(tmp_path, target, heartbeat_file="/etc/infisical/keys/given_heartbeat_url")
+        lines = host.run(2)
+        assert any("team: its address is not on the host" in line for line in lines)
+        assert any("heartbeat could not be sent" in line for line in lines)
+        host.runner.write(path, f"{server.url}\n")
+        host.runner.write("/etc/infisical/keys/given_heartbeat_url", f"{heart.url}\n")
+        host.run(2)
+    assert _phases(server.got) == [("begun", "timers")]
+    assert len(heart.got) == 2
+
+
+def test_the_canary_runs_every_five_minutes_and_every_minute_after_a_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[float] = []
+    failures = {0: "", 5: "logging in fails: HTTP 500", 6: "logging in fails: HTTP 500"}
+
+    def run_canary(runner: Any, target: CanaryTarget, now: float) -> CanaryRun:
+        assert target.url == "https://secrets.example.com"
+        ran.append((now - NOW) / 60)
+        return CanaryRun(now, {"login": 0.25}, failures.get(int(ran[-1]), ""))
+
+    monkeypatch.setattr(monitor, "run_canary", run_canary)
+    with serve() as server:
+        target = {"url": "https://secrets.example.com"}
+        host = _Host(tmp_path, _to(server.url), canary=target)
+        host.repair()
+        host.run(14)
+    assert ran == [0, 5, 6, 7, 12]
+    assert _phases(server.got) == [("begun", "canary"), ("ended", "canary")]
+    metrics = host.runner.text("/var/lib/infisical-monitor/metrics.prom") or ""
+    assert "infisical_monitor_canary_success 1\n" in metrics
+    assert 'infisical_monitor_canary_seconds{step="login"} 0.25' in metrics
 
 
 def test_undelivered_alerts_are_sent_by_a_later_run_in_order(tmp_path: Path) -> None:

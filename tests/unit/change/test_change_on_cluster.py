@@ -181,9 +181,7 @@ def test_usable_data_are_not_reverted_after_failed_checks(leader: _Leader) -> No
 def test_data_with_deleted_secrets_are_not_reverted_and_the_dump_is_kept(leader: _Leader) -> None:
     leader.failing = ["gate"]
     leader.deleted = ["deleted since: TOKEN in production:/"]
-    output = (
-        r"with all data \(deleted since: TOKEN in production:/; .* as the release 2026.*\); "
-    )
+    output = r"with all data \(deleted since: TOKEN in production:/; .* as the release 2026.*\); "
     with pytest.raises(RunFailed, match=output):
         _upgrade()
     assert leader.steps == [*_UP, "gate", *_BACK, "keep", *_END]

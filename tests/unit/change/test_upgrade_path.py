@@ -50,7 +50,7 @@ def test_an_image_of_patroni_has_the_major_version_of_its_postgresql(image: str)
 def test_another_major_version_is_refused_on_a_cluster() -> None:
     was = _images("v1.2.3", "ghcr.io/zalando/spilo-16:3.3-p1")
     refuse_other_major(was, _images("v1.3.0", "ghcr.io/zalando/spilo-16:3.3-p2"))
-    with pytest.raises(Refused, match="from 16 to 17: .*`infisical-iac scale-in`") as refused:
+    with pytest.raises(Refused, match=r"from 16 to 17: .*`infisical-iac scale-in`") as refused:
         refuse_other_major(was, _images("v1.2.3", "ghcr.io/zalando/spilo-17:4.0-p2"))
     assert refused.value.code == "refused.other_postgres"
 

@@ -2,7 +2,6 @@
 
 import json
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from infisical_iac.agent.health import HealthFacts
 from infisical_iac.cli import status
 from infisical_iac.cli.main import main
 from infisical_iac.core import agent, audit, connection
@@ -28,7 +28,7 @@ def _rows(**changes: Any) -> dict[str, Row]:
 
 def _new(**changes: Any) -> HealthState:
     """Return the state of a host that was deployed an hour ago, without backup, drill or apply."""
-    return replace(observed(), **changes)
+    return observed(**changes)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +99,7 @@ def test_a_first_apply_is_shown_in_place_of_the_failures_of_an_unfinished_host(
 ) -> None:
     """Without this row, a host that is being made lacks containers, credentials and backups."""
     machine = MachineState(deployed=is_deployed)
-    health = HealthState(engine=False, holder="by ada")
+    health = HealthState(HealthFacts(engine=False, holder="by ada"))
     states: dict[Any, Any] = {Machine: machine}
     host = SimpleNamespace(name="new", get_fact=lambda fact, **_: states[fact])
     host.state = SimpleNamespace(inventory=[host])

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from infisical_iac.agent.health import HealthFacts
 from infisical_iac.cluster.model import NodeState
 from infisical_iac.cluster.status import LastRun, backup, newest_row
 from infisical_iac.core.change import Row
@@ -94,9 +95,9 @@ def _node(bucket: datetime | None) -> NodeState:
     saved = {"name": "local", "success": "2026-11-27T02:30:00Z", "snapshot": "ab", "error": ""}
     run = {"began": "2026-11-27T02:29:00Z", "ended": "2026-11-27T02:30:00Z", "failure": ""}
     record = {**run, "bytes": 1000, "targets": [{**saved, "added": 1, "snapshots": 1}]}
-    times = {"bucket": bucket} if bucket else {}
-    condition = HealthState(backups_since=_SINCE, backups=json.dumps(record), saved=times)
-    return NodeState(health=condition, postgres="standby")
+    times = {"bucket": int(bucket.timestamp())} if bucket else {}
+    facts = HealthFacts(backups_since=_SINCE, backups=json.dumps(record), saved=times)
+    return NodeState(health=HealthState(facts), postgres="standby")
 
 
 def _row(

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.agent.health import DiskSpace
 from infisical_iac.cluster.model import NodeState
 from infisical_iac.cluster.stack_state import NodeHealth
 from infisical_iac.cluster.status import rows
@@ -14,7 +15,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.monitoring.health import drift
 from infisical_iac.stack.model import GivenUp
 from infisical_iac.stack.settings import with_digest
-from tests.unit.health_rows import observed
+from tests.unit.health_rows import GIB, changed, observed
 from tests.unit.settings_of import settings_of
 from tests.unit.troubled_host import BROKEN_LOG, all_rows, troubled
 
@@ -118,10 +119,9 @@ def test_a_closed_edge_and_a_database_that_was_given_up_are_reported(
     nodes: dict[str, NodeState], settings: Settings
 ) -> None:
     given_up = (GivenUp("infisical_given_up_x", "2026-11-25T10:12:00Z", 3),)
-    one = replace(
-        nodes["one"].health, unfinished={"restore": "20261125T101112Z data"}, given_up=given_up
-    )
-    two = replace(nodes["two"].health, closed=0)
+    one = changed(nodes["one"].health, unfinished={"restore": "20261125T101112Z data"})
+    one = replace(one, given_up=given_up)
+    two = changed(nodes["two"].health, closed=0)
     found = _rows(_change(_change(nodes, "one", health=one), "two", health=two), settings)
     edge = found["Edge"].text
     assert edge.startswith("two: ")
@@ -276,9 +276,11 @@ def test_the_fullest_disk_and_the_newest_backup_are_shown_with_the_node(
             f'"targets": [{target}]}}'
         )
 
-    full = replace(nodes["two"].health, disk_free_gb=1.0, backups=record(3))
+    full = changed(
+        nodes["two"].health, disk=DiskSpace("/var/lib", GIB, 40 * GIB), backups=record(3)
+    )
     nodes = _change(nodes, "two", health=full)
-    newest = replace(nodes["three"].health, backups=record(4, "no space left"))
+    newest = changed(nodes["three"].health, backups=record(4, "no space left"))
     found = _rows(_change(nodes, "three", health=newest), settings)
     assert found["Disk"].text.startswith("two: 1.0 of 40.0 GB ")
     assert not found["Disk"].ok
@@ -299,7 +301,7 @@ def test_a_cluster_has_each_row_of_a_single_host(
 def test_the_holder_of_a_lock_is_shown_with_the_node(
     nodes: dict[str, NodeState], settings: Settings
 ) -> None:
-    busy = replace(nodes["two"].health, holder="by ada@laptop")
+    busy = changed(nodes["two"].health, holder="by ada@laptop")
     row = _rows(_change(nodes, "two", health=busy), settings)["At work now"]
     assert row.text == "two: by ada@laptop"
 
@@ -307,6 +309,6 @@ def test_the_holder_of_a_lock_is_shown_with_the_node(
 def test_an_unloaded_firewall_is_reported_with_the_node(
     nodes: dict[str, NodeState], settings: Settings
 ) -> None:
-    bad = replace(nodes["two"].health, firewall="ssh-only")
+    bad = changed(nodes["two"].health, firewall="ssh-only")
     row = _rows(_change(nodes, "two", health=bad), settings)["Firewall"]
     assert (row.ok, row.text.startswith("two: its rules ")) == (False, True)

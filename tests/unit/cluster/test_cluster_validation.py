@@ -183,9 +183,7 @@ def test_scale_out_needs_a_single_host_with_infisical() -> None:
 def test_a_serving_cluster_refuses_another_scale_out(kept: bool) -> None:
     observed = three()
     observed["one"] = replace(observed["one"], single=kept)
-    with pytest.raises(
-        Refused, match=r"nothing was changed: `infisical-iac apply`"
-    ) as refused:
+    with pytest.raises(Refused, match=r"nothing was changed: `infisical-iac apply`") as refused:
         refuse_scale_out(cluster_of(observed))
     assert refused.value.code == "refused.scaled_out"
 

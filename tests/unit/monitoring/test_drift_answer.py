@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from infisical_iac.cli import drift
 from infisical_iac.core.errors import FileError
-from infisical_iac.monitoring.drift import Answer, message, metrics
+from infisical_iac.monitoring.drift import Answer, list_unknown_admins, message, metrics
 
 _AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -122,3 +122,12 @@ def test_a_missing_webhook_file_ends_the_check(posts: list[str]) -> None:
     assert isinstance(ran.exception, FileError)
     assert "nowhere" in str(ran.exception)
     assert posts == []
+
+
+def test_an_administrator_that_the_settings_do_not_name_is_foreign() -> None:
+    admins = ["ada@example.com", "eve@example.com", "Bob@example.com"]
+    accepted = {"server administrator bob@example.com"}
+    (found,) = list_unknown_admins(admins, "Ada@example.com", accepted)
+    assert str(found).startswith("* server administrator eve@example.com: ")
+    answer = Answer("hetzner", _AT, [str(found)])
+    assert answer.foreign == [str(found)]

@@ -1,12 +1,11 @@
 """Test the rows of `status` on a host's observed state, and which of them are healthy."""
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from infisical_iac.agent.health import Running
+from infisical_iac.agent.health import DiskSpace, Running
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.change import Change, Row
 from infisical_iac.monitoring.health import (
@@ -19,7 +18,7 @@ from infisical_iac.monitoring.health import (
 from infisical_iac.stack.settings import with_digest
 from infisical_iac.workspace.model import Requirement
 from infisical_iac.workspace.second_factor import Account, SecondFactors
-from tests.unit.health_rows import NOW, observed, row_of, settings
+from tests.unit.health_rows import GIB, NOW, changed, observed, row_of, settings
 from tests.unit.troubled_host import all_rows
 
 _DAY = 86_400
@@ -55,7 +54,7 @@ def test_a_container_of_another_version_is_not_healthy(state: HealthState) -> No
 @pytest.mark.parametrize(("status", "health"), [("exited", "none"), ("running", "unhealthy")])
 def test_an_unhealthy_container_is_reported(state: HealthState, status: str, health: str) -> None:
     redis = Running(with_digest("redis:8.2.10"), status, health)
-    unhealthy = replace(state, containers={**state.containers, "redis": redis})
+    unhealthy = changed(state, containers={**state.facts.containers, "redis": redis})
     text, ok = row_of("redis", unhealthy)
     assert not ok
     assert text.endswith(health if status == "running" else status)
@@ -68,7 +67,7 @@ def test_a_missing_container_is_reported() -> None:
 
 
 def test_a_full_disk_is_reported(state: HealthState) -> None:
-    text, ok = row_of("Disk", replace(state, disk_free_gb=0.5))
+    text, ok = row_of("Disk", changed(state, disk=DiskSpace("/var/lib", GIB // 2, 40 * GIB)))
     assert not ok
     assert text.startswith("0.5 of 40.0 GB free: ")
 
@@ -80,7 +79,7 @@ def test_a_certificate_is_healthy_until_near_its_end(
     state: HealthState, days: int, ok: bool
 ) -> None:
     ends = int(NOW.timestamp()) + days * _DAY
-    seen = replace(state, certificate_ends=ends)
+    seen = changed(state, certificate_ends=ends)
     text, is_healthy = row_of("Certificate", seen, **_HTTPS)
     assert is_healthy == ok
     assert text.endswith(f"{days} days from now")
@@ -100,7 +99,7 @@ def test_a_missing_certificate_is_reported_only_if_caddy_needs_one(
 def test_a_certificate_of_caddys_own_authority_lasts_for_hours(
     state: HealthState, hours: int, ok: bool
 ) -> None:
-    seen = replace(state, certificate_ends=int(NOW.timestamp()) + hours * 3600)
+    seen = changed(state, certificate_ends=int(NOW.timestamp()) + hours * 3600)
     text, is_healthy = row_of("Certificate", seen, **_HTTPS, acme_ca="internal")
     assert text.startswith("until 2026-11-25 1")
     assert "Caddy" in text

@@ -1,6 +1,5 @@
 """Test the rows of `status` on runs, drift, backups, drills and the end of credentials."""
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +8,7 @@ import pytest
 from infisical_iac.core.audit_entries import AuditEntry, Log, list_runs
 from infisical_iac.monitoring.health import HealthState, drift, first_apply, rows
 from infisical_iac.workspace.credential_file import Term
-from tests.unit.health_rows import NOW, observed, row_of, settings
+from tests.unit.health_rows import NOW, changed, observed, row_of, settings
 
 
 @pytest.fixture
@@ -54,7 +53,7 @@ def test_a_first_apply_that_is_under_way_is_one_row(
     state: HealthState, outcomes: tuple[str, ...], holder: str, *, is_first: bool
 ) -> None:
     runs = list_runs(_entry(each, str(number)) for number, each in enumerate(outcomes))
-    row = first_apply([replace(state, holder=holder)], runs)
+    row = first_apply([changed(state, holder=holder)], runs)
     assert (row is not None) is is_first
     if row:
         assert (row.name, row.ok) == ("Infisical", False)
@@ -64,11 +63,11 @@ def test_a_first_apply_that_is_under_way_is_one_row(
 
 def test_a_restore_onto_a_new_host_is_not_a_first_apply(state: HealthState) -> None:
     runs = list_runs([_entry("begun", "1", "restore")])
-    assert first_apply([replace(state, holder=_HOLDER)], runs) is None
+    assert first_apply([changed(state, holder=_HOLDER)], runs) is None
 
 
 def test_a_host_with_a_backup_and_no_log_has_been_applied_to(state: HealthState) -> None:
-    assert first_apply([replace(state, holder=_HOLDER, backups="{}")], []) is None
+    assert first_apply([changed(state, holder=_HOLDER, backups="{}")], []) is None
 
 
 def test_pending_drift_is_not_healthy_and_lists_three_changes(
@@ -96,25 +95,29 @@ def test_backups_are_reported_from_the_hosts_record(state: HealthState) -> None:
     assert not ok
     assert text.startswith("failed at 2026-11-25T02:31:07Z: ")
     assert "local: no space" in text
-    unreadable, ok = row_of("Last backup", replace(state, backups="{"))
+    unreadable, ok = row_of("Last backup", changed(state, backups="{"))
     assert ("record" in unreadable, ok) == (True, False)
 
 
 def test_backups_that_are_not_set_up_are_not_healthy(state: HealthState) -> None:
-    assert not row_of("Last backup", replace(state, backups_since=None))[1]
+    assert not row_of("Last backup", changed(state, backups_since=None))[1]
 
 
 def test_drills_are_reported_from_the_hosts_record(state: HealthState) -> None:
     text, ok = row_of("Last drill", state)
     assert ("`infisical-iac restore --drill`" in text, ok) == (True, True)
-    text, ok = row_of("Last drill", replace(state, drills="{}"))
+    text, ok = row_of("Last drill", changed(state, drills="{}"))
     assert ("record" in text, ok) == (True, False)
-    assert not row_of("Last drill", replace(state, drills_since=None))[1]
+    assert not row_of("Last drill", changed(state, drills_since=None))[1]
 
 
 def test_credentials_without_an_end_have_no_row(state: HealthState) -> None:
     names = [each.name for each in rows(state, settings(), Log([]), drift([]), NOW)]
     assert "Credentials" not in names
+
+
+def _dates(term: Term) -> tuple[str, str]:
+    return term.begins.isoformat(), term.ends.isoformat()
 
 
 @pytest.mark.parametrize(
@@ -131,16 +134,16 @@ def test_credentials_are_healthy_until_near_their_end(
 ) -> None:
     term = Term(NOW - timedelta(days=90), NOW + timedelta(days=days))
     later = Term(term.begins, term.ends + timedelta(days=200))
-    terms = {"backend.staging": later, "backend.production": term}
+    terms = {"backend.staging": _dates(later), "backend.production": _dates(term)}
     output = text.replace(": rotate", ": `infisical-iac credentials rotate`")
-    assert row_of("Credentials", replace(state, credentials=terms)) == (output, ok)
+    assert row_of("Credentials", changed(state, credentials=terms)) == (output, ok)
 
 
 def test_short_lived_credentials_are_reported_in_the_last_quarter_of_their_lifetime(
     state: HealthState,
 ) -> None:
     term = Term(NOW - timedelta(days=5), NOW + timedelta(days=3))
-    assert row_of("Credentials", replace(state, credentials={"a.b": term}))[1]
+    assert row_of("Credentials", changed(state, credentials={"a.b": _dates(term)}))[1]
 
 
 @pytest.mark.parametrize(
@@ -158,6 +161,6 @@ def test_firewall_rules_that_are_not_loaded_are_reported(
     text, ok = row_of("Firewall", read)
     assert (fact in text, ok) == (True, False)
     assert "`infisical-iac apply`" in text
-    loaded = replace(state, firewall="loaded")
+    loaded = changed(state, firewall="loaded")
     names = {each.name for each in rows(loaded, settings(), Log([]), drift([]), NOW)}
     assert "Firewall" not in names

@@ -16,6 +16,7 @@ from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.settings import load
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known, Site
+from infisical_iac.instance import given
 from infisical_iac.monitoring import deploy, health
 from infisical_iac.stack import certificate
 from infisical_iac.workspace.credential_file import REPORTED_BEFORE_END
@@ -96,6 +97,28 @@ def test_the_agent_reads_the_configuration_that_apply_writes() -> None:
     assert (target.name, target.kind, target.to) == ("team", "slack", _SLACK["to"])
 
 
+def test_addresses_that_the_settings_leave_out_are_given_by_the_user() -> None:
+    target = {"name": "on-call", "kind": "ntfy"}
+    changes = {"monitoring": "on", "alerts": (target, _SLACK), "heartbeat_url": "given"}
+    secrets = settings_of(**changes).secrets
+    assert [each.variable for each in secrets] == ["ALERT_ON_CALL", "HEARTBEAT_URL"]
+    found = _config(alerts=(target, _SLACK), heartbeat_url="given")
+    keys = "/etc/infisical/keys"
+    files = [(each.to, each.to_file) for each in found.targets]
+    assert files == [("", f"{keys}/given_alert_on_call"), (_SLACK["to"], "")]
+    assert (found.heartbeat, found.heartbeat_file) == ("", f"{keys}/given_heartbeat_url")
+
+
+def test_a_given_address_must_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(given, "_values", {})
+    monkeypatch.setenv("HEARTBEAT_URL", f"hc-ping.com/{_FAKE}")
+    with pytest.raises(SettingsError) as refused:
+        given.ask(settings_of(monitoring="on", heartbeat_url="given").secrets)
+    assert refused.value.code == "settings.unfit_secret"
+    assert "HEARTBEAT_URL" in str(refused.value)
+    assert _FAKE not in str(refused.value)
+
+
 def test_the_webhook_of_backups_is_a_target_of_the_jobs() -> None:
     url = f"https://hooks.example.com/{_FAKE}"
     (target,) = _config(backup_webhook=url).targets
@@ -133,6 +156,25 @@ def test_the_certificate_is_watched_where_the_host_serves_it(
     found = _config(site_url="https://secrets.example.com", **changes).expected
     assert (found.served_name, found.port) == ("secrets.example.com", 443)
     assert (found.is_short_lived, found.serves) == (is_short_lived, serves)
+
+
+@pytest.mark.parametrize(
+    ("changes", "address"),
+    [
+        ({}, "127.0.0.1"),
+        # Its Caddy admits the loopback.
+        ({"machine_networks": ("192.0.2.0/24",)}, "127.0.0.1"),
+        ({"ingress": "none"}, ""),
+        ({"ingress": "traefik"}, ""),
+        ({"ingress": "traefik", "machine_networks": ("192.0.2.0/24",)}, None),
+    ],
+)
+def test_the_canary_takes_the_way_that_the_settings_allow(
+    changes: dict[str, Any], address: str | None
+) -> None:
+    found = _config(site_url="https://secrets.example.com", **changes).canary
+    assert (found and found.address) == address
+    assert found is None or found.url == "https://secrets.example.com"
 
 
 def test_a_host_of_a_cluster_watches_itself_only() -> None:

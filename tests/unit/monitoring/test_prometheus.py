@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import yaml
 
+from infisical_iac.agent.alerts import AlertBook, metrics
 from infisical_iac.agent.checks import Observed
-from infisical_iac.agent.monitor import MonitorMemory, metrics
 from tests.unit.agent.watching import EXPECTED, HEALTHY, NOW, VITALS
 from tests.unit.settings_of import settings_of
 
@@ -35,7 +35,8 @@ def _served() -> set[str]:
     The recorded host had no alert, certificate or client secret that ends.
     """
     observed = Observed(NOW, HEALTHY, VITALS, EXPECTED)
-    of_monitor = re.findall(r"# HELP (\S+)", "".join(metrics(MonitorMemory(), observed, None)))
+    text = "".join(metrics(AlertBook(), observed, 0, is_silent=False))
+    of_monitor = re.findall(r"# HELP (\S+)", text)
     texts = (each.read_text() for each in sorted(_SCRAPES.glob("*.prom")))
     lines = (line for text in texts for line in text.splitlines() if line[:1] not in ("", "#"))
     return {*of_monitor, *(re.split(r"[{ ]", line)[0] for line in lines)}

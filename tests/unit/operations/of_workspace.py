@@ -11,7 +11,7 @@ from infisical_iac.instance.login import Logins
 from infisical_iac.workspace import bootstrap, canary, deploy, licensing, reconcile, sign_in
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.bootstrap import DesiredInstance, InstanceState
-from infisical_iac.workspace.canary import Canary
+from infisical_iac.workspace.canary import Canary, CanaryLogin
 from infisical_iac.workspace.converge import difference
 from infisical_iac.workspace.credentials import Step, plan
 from infisical_iac.workspace.goal import Goal, Memory
@@ -67,6 +67,13 @@ def _canary(due: list[Any], *, is_known: bool = False, unseen: str = "") -> Iter
 
 def _store(*steps: Step, unseen: str = "") -> Iterable[Any]:
     return deploy.decide_credentials(steps, _WORKSPACE, 8080, unseen=unseen)
+
+
+_LOGIN = CanaryLogin("identity-1", "client-1", "obviously-fake", "secret-1", "project-1")
+
+
+def _login(drift: str | None, known: CanaryLogin = _LOGIN, *, unseen: str = "") -> Iterable[Any]:
+    return reconcile.decide_canary_login(known, drift, 8080, unseen=unseen)
 
 
 _LICENSED = settings_of(license_key="online")
@@ -158,6 +165,20 @@ OPERATIONS = {
             unknown=_UNSEEN,
             steps=_CONVERGE,
         ),
+    ),
+    "workspace.reconcile.canary_login": Cases(
+        noop(lambda: _login(""), "the canary can log in"),
+        due(
+            lambda: _login("can't log in → can"),
+            "~ identity infisical-iac-canary: can't log in → can",
+            steps=("_make_login",),
+        ),
+        due(
+            lambda: _login("new", CanaryLogin()),
+            f"+ identity infisical-iac-canary: {canary.LOGIN_PURPOSE}",
+            steps=("_make_login",),
+        ),
+        due(lambda: _login("", unseen=_UNSEEN), unknown=_UNSEEN, steps=("_make_login",)),
     ),
     "workspace.reconcile.canary_project": Cases(
         noop(lambda: _canary([], is_known=True), "the canary is as desired"),

@@ -30,6 +30,16 @@ def test_caddy_uses_the_authority_of_the_settings(authority: str, line: str) -> 
     assert len([each for each in lines if each.startswith(("acme_ca ", "tls "))]) == 1
 
 
+def test_the_networks_of_the_settings_admit_the_canary_of_the_host_itself() -> None:
+    networks = {"ui_networks": ("192.0.2.0/24",), "machine_networks": ("198.51.100.0/24",)}
+    texts = [caddyfile(settings_of(**networks, monitoring=on)).text for on in ("off", "on")]
+    admitted = [{*re.findall(r"remote_ip (.+)", text)} for text in texts]
+    assert admitted == [
+        {"192.0.2.0/24", "198.51.100.0/24"},
+        {"192.0.2.0/24 127.0.0.1", "198.51.100.0/24 127.0.0.1"},
+    ]
+
+
 def test_a_certificate_of_the_user_needs_no_authority() -> None:
     own = {"tls_certificate": "a.crt", "tls_key": "a.key"}
     text = caddyfile(settings_of(**own), "obviously fake").text

@@ -6,10 +6,11 @@ from collections.abc import Callable
 import pytest
 import stamina
 
+from infisical_iac.core.change import UpToDate
 from infisical_iac.core.errors import ApiError, CheckFailed, FileError
-from infisical_iac.workspace import canary
+from infisical_iac.workspace import canary, reconcile
 from infisical_iac.workspace.api_change import ApiChange
-from infisical_iac.workspace.canary import Canary
+from infisical_iac.workspace.canary import Canary, CanaryLogin
 from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.load import load
 from tests.unit.deployment import ADMIN, TEXT
@@ -168,3 +169,12 @@ def test_a_project_file_cannot_name_the_canarys_project() -> None:
     with pytest.raises(FileError, match=rf"project\.slug: {canary.SLUG} ") as refused:
         load(TEXT.replace("slug: chainalign", f"slug: {canary.SLUG}"))
     assert refused.value.code == "file.project"
+
+
+def test_the_login_of_the_canary_goes_with_the_monitor() -> None:
+    login = CanaryLogin("identity-1", "client-1", "obviously-fake", "secret-1", "project-1")
+    change, _ = reconcile.decide_canary_login(login, None, 8080)
+    assert str(change) == "- identity infisical-iac-canary: the monitor is off"
+    (settled,) = reconcile.decide_canary_login(CanaryLogin(), None, 8080)
+    assert isinstance(settled, UpToDate)
+    assert "obviously-fake" not in repr(login)
