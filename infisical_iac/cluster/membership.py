@@ -144,8 +144,8 @@ def _refusals(
     if newer := model.find_newer(names, observed, leader):
         yield Refused(
             f"{leader} has an older state than {join_names(newer)}, where the swarm's other "
-            "managers can't be reached yet: run again in a minute, or restart Docker there (`systemctl "
-            "restart docker`)",
+            "managers can't be reached yet: run again in a minute, or restart Docker there "
+            "(`systemctl restart docker`)",
             code="refused.stale_leader",
         )
     marks = {observed[name].mark for name in names} - {"", "new"}
