@@ -97,10 +97,12 @@ def test_the_login_of_each_kind_of_backup_target_is_in_the_reference() -> None:
 
 # The name of a backup target follows this prefix.
 _PREFIX = "INFISICAL_BACKUP_"
-# The compose file of a drill uses this variable.
 # In the credentials of a service; its loader reads it.
 _OF_A_SERVICE = "INFISICAL_ENVIRONMENT"
+# The compose file of a drill uses this variable.
 _OF_A_DRILL = "INFISICAL_IMAGE"
+# In the login of the canary; only the agent reads its file.
+_OF_THE_CANARY = {f"INFISICAL_{each}" for each in ("CLIENT_SECRET_ID", "IDENTITY_ID", "PROJECT_ID")}
 _BEGINNING = re.compile("(?:INFISICAL|HCLOUD|DOKPLOY)_")
 _NAME = re.compile(rf"\b{_BEGINNING.pattern}[A-Z_]+\b")
 
@@ -115,7 +117,7 @@ def _variables() -> set[str]:
         for text in _strings(file)
         for name in _NAME.findall(text)
     }
-    return found - {_OF_A_DRILL, _OF_A_SERVICE, _PREFIX}
+    return found - {_OF_A_DRILL, _OF_A_SERVICE, _PREFIX} - _OF_THE_CANARY
 
 
 def _strings(file: Path) -> Iterator[str]:
