@@ -5,6 +5,7 @@ given the value of a variable of Infisical; all later commands find it on the ho
 """
 
 import re
+import runpy
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,7 @@ from tests.staging.host import StagingHost
 pytestmark = pytest.mark.cluster
 _NAME = "e2e-scaling"
 _SECRETS = {f"KEY_{number}": f"obviously-fake-{number}" for number in range(20)}
+_SIZES = ("infisical_memory", "infisical_cpus", "postgres_memory", "redis_memory")
 _STATE = "cat /var/lib/infisical-scale/state"
 # The command gets Ctrl-C during its checks, when the new topology serves already.
 _INTERRUPTED = (
@@ -88,8 +90,11 @@ def world(first: FirstDeploy, tmp_path_factory: pytest.TempPathFactory) -> Itera
         single, *others = clusters.boot(staging)
         for each in others:
             assert infisical_iac(each.name, *_GIVE_UP).returncode == 0
+        # The cluster's containers are small; those of the single host before and after it are too.
+        cluster = runpy.run_path("group_data/staging_cluster.py")
+        sizes = {name: cluster[name] for name in _SIZES}
         inventories = (
-            inventory(directory, each, infisical_secrets=(_GIVEN,))
+            inventory(directory, each, infisical_secrets=(_GIVEN,), **sizes)
             for each in ("inventory/staging.py", "inventory/staging_cluster.py")
         )
         made = World([single, *others], *inventories)
