@@ -162,7 +162,7 @@ _STORED_KEY = "INFISICAL_SSH_KEY"
 @click.option(
     "--monitoring",
     metavar="ANSWER",
-    help="Whether the server watches itself every minute, and reports problems: yes or no. "
+    help="`yes` to let the server watch itself every minute and report problems, or `no`. "
     "[default: no; yes with one of the next three]",
 )
 @click.option(
@@ -175,12 +175,12 @@ _STORED_KEY = "INFISICAL_SSH_KEY"
     "--alert-to",
     metavar="TO",
     help="E-mail address, or absolute path of a program on the server, that gets alerts. "
-    "[default for an e-mail: that of --email]",
+    "[default: the one of --email]",
 )
 @click.option(
     "--heartbeat",
     metavar="ANSWER",
-    help="Whether the server calls a heartbeat, whose address `apply` asks for: yes or no. "
+    help="`yes` to let the server call a heartbeat at an address that `apply` asks for, or `no`. "
     "[default: no]",
 )
 @click.option(

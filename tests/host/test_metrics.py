@@ -48,17 +48,24 @@ def served(host: Host, settings: Settings, listener: MetricsListener) -> dict[st
     }
 
 
+@pytest.fixture
+def is_off(settings: Settings) -> None:
+    if settings.monitoring.monitoring_listen is not None:
+        pytest.skip("setting 'monitoring_listen' names an address")
+
+
 def test_metrics_are_served_at_the_address_of_the_settings_only(
-    settings: Settings, listening: list[Socket]
+    settings: Settings, listener: MetricsListener, listening: list[Socket]
 ) -> None:
-    chosen = settings.monitoring.monitoring_listen
-    found = {each for each in listening if each.port in _PORTS}
-    if chosen is None:
-        # Others may have exporters of their own.
-        assert [each for each in found if "infisical" in each.owners] == []
-        return
-    at = {(each.address.strip("[]"), each.port) for each in found}
-    assert at == {(chosen.address, port) for port in settings.metrics_ports.values()}
+    at = {(each.address.strip("[]"), each.port) for each in listening if each.port in _PORTS}
+    assert at == {(listener.address, port) for port in settings.metrics_ports.values()}
+
+
+@pytest.mark.usefixtures("is_off")
+def test_infisical_serves_no_metrics_without_the_setting(listening: list[Socket]) -> None:
+    """Others may have exporters of their own."""
+    of_metrics = [each for each in listening if each.port in _PORTS]
+    assert [each for each in of_metrics if "infisical" in each.owners] == []
 
 
 def test_units_serve_metrics_only_with_the_setting(host: Host, settings: Settings) -> None:
@@ -103,12 +110,11 @@ def test_the_role_in_postgres_reads_statistics_only(
     assert found == ("f|{pg_monitor}|0" if on else "")
 
 
-def test_the_user_in_redis_reads_no_key_and_no_setting(
-    connection: Connection,
-    settings: Settings,
-    inspections: dict[str, Inspected],
-    secrets: dict[str, Secret],
-) -> None:
+@pytest.fixture
+def redis_lines(
+    connection: Connection, inspections: dict[str, Inspected], secrets: dict[str, Secret]
+) -> list[str]:
+    """What Redis answers about three calls of the user for metrics, and its users."""
     asked = (
         "IFS= read -r REDISCLI_AUTH; export REDISCLI_AUTH; "
         f"redis-cli --no-raw ACL DRYRUN {_ROLE} INFO; redis-cli ACL DRYRUN {_ROLE} GET key; "
@@ -116,11 +122,20 @@ def test_the_user_in_redis_reads_no_key_and_no_setting(
     )
     command = f"docker exec --interactive {inspections['redis']['Id']} sh -c '{asked}'"
     password = secrets["keys: redis_password"].reveal()
-    lines = connection.quietly(command, f"{password}\n").splitlines()
-    users = [line.split()[1] for line in lines if line.startswith("user ")]
-    if settings.monitoring.monitoring_listen is None:
-        assert users == ["default"]
-        return
-    assert users == ["default", _ROLE]
-    assert lines[0] == "OK"
-    assert [line for line in lines if "no permissions" in line] == lines[1:3]
+    return connection.quietly(command, f"{password}\n").splitlines()
+
+
+def _users(lines: list[str]) -> list[str]:
+    return [line.split()[1] for line in lines if line.startswith("user ")]
+
+
+@pytest.mark.usefixtures("listener")
+def test_the_user_in_redis_reads_no_key_and_no_setting(redis_lines: list[str]) -> None:
+    assert _users(redis_lines) == ["default", _ROLE]
+    assert redis_lines[0] == "OK"
+    assert [line for line in redis_lines if "no permissions" in line] == redis_lines[1:3]
+
+
+@pytest.mark.usefixtures("is_off")
+def test_redis_has_only_its_own_user_without_the_setting(redis_lines: list[str]) -> None:
+    assert _users(redis_lines) == ["default"]

@@ -51,8 +51,8 @@ GIVEN = {
     'LICENSE_KEY_OFFLINE with `"offline"`.',
     "OUTBOUND_PROXY_PASSWORD": "Password of the user in `outbound_proxy`, in the same way; for "
     "`keys rotate proxy`.",
-    "ALERT_<TARGET>": "Address of the webhook of a target in `alerts` that has no `to`, in the same "
-    "way; ALERT_TEAM for the target `team`.",
+    "ALERT_<TARGET>": "Address of the webhook of a target in `alerts` that has no `to`, in the "
+    "same way; ALERT_TEAM for the target `team`.",
     "HEARTBEAT_URL": 'Address for `heartbeat_url = "given"`, in the same way.',
     "<VARIABLE>": "Value of a variable in `infisical_secrets`, in the same way.",
     "<VARIABLE>_FILE": "File with such a value, or with one of those above; the variable itself "

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import ssl
 import threading
 from collections.abc import Iterator
@@ -215,7 +216,7 @@ def test_the_canary_accepts_only_a_certificate_for_the_name(tmp_path: Path) -> N
         unknown = _canary(tmp_path, url, address="127.0.0.1")
         other = _canary(tmp_path, f"https://other.example.com:{port}", **own)
     for found in (unknown, other):
-        assert found.failure == "logging in fails: its certificate is not accepted"
+        assert re.search("logging in.* certificate", found.failure)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +239,7 @@ def test_a_canary_without_a_login_or_a_server_fails_in_a_sentence(tmp_path: Path
     with _serve() as port:
         assert "not on the host" in _canary(tmp_path, f"http://127.0.0.1:{port}", "").failure
     gone = _canary(tmp_path, f"http://127.0.0.1:{port}").failure
-    assert gone == "logging in fails: the connection is refused"
+    assert re.search("logging in.* refused", gone)
 
 
 @pytest.mark.parametrize(

@@ -43,8 +43,8 @@ def test_a_usable_volume_is_not_refused(
     [
         ("", VolumeState(), "u-1", False, "refused.data_volume", "UUID u-1"),
         (_DEVICE, VolumeState(), "u-1", True, "settings.volume_missing", _DEVICE),
-        (_DEVICE, _BLANK, "u-1", False, "settings.volume_other", "UUID is u-1"),
-        (_DEVICE, _OURS, "u-2", True, "settings.volume_other", "UUID is u-2"),
+        (_DEVICE, _BLANK, "u-1", False, "settings.volume_other", "UUID u-1"),
+        (_DEVICE, _OURS, "u-2", True, "settings.volume_other", "UUID u-2"),
         (
             *(_DEVICE, VolumeState(True, "something"), "", False),
             *("settings.volume_in_use", "holds something"),

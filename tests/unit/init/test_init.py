@@ -76,6 +76,7 @@ _QUESTIONS = {
     "backup": "",
     "mail": "",
     "login": "",
+    "monitoring": "",
 }
 
 
@@ -227,7 +228,7 @@ def test_a_server_to_be_created_needs_a_public_key(init: Init, clone: Path, tmp_
     ran = init(
         *("--domain", "none", "--services", "..", "--organization", "Acme", "--project", "Acme"),
         *("--environments", "dev", "--backup", "later"),
-        answers=("new", "none.pub", private, str(key), "ada@example.com", "", "all", "", ""),
+        answers=("new", "none.pub", private, str(key), "ada@example.com", "", "all", "", "", ""),
     )
     assert ran.exit_code == 0, ran.output
     assert ran.output.count("Error: 'none.pub' ") == 1
@@ -344,7 +345,7 @@ def test_a_question_with_a_bad_answer_is_asked_again(init: Init, clone: Path) ->
     first = (*host, "secrets", "none")
     second = ("nobody", "ada@example.com", "nowhere", "", "x" * 65, "", "y" * 65, "")
     third = ("Dev", "dev, dev", "dev prod", "", "3", "n", "y", "/backups", "later")
-    ran = init(answers=(*first, *second, *third, "", ""))
+    ran = init(answers=(*first, *second, *third, "", "", ""))
     assert ran.exit_code == 0, ran.output
     refused = re.findall(r"Error: (.*)", ran.output)
     facts = (

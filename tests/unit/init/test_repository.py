@@ -256,7 +256,7 @@ def test_names_of_directories_cannot_send_escapes_to_the_terminal(tmp_path: Path
     services = tmp_path / "\x1b[31mshop\nacme"
     plant(services, {"we\nird\x1b[2J/package.json": "{}"})
     options = (*NEEDED, "--domain", "none", "--services", str(services))
-    answers = "\n".join(("", "", "y", "Acme", *[""] * 8))
+    answers = "\n".join(("", "", "y", "Acme", *[""] * 9))
     # Without color=True, the runner would strip terminal escapes.
     given = ["init", "--directory", str(own), *options]
     ran = CliRunner().invoke(main, given, input=answers, color=True)

@@ -25,7 +25,16 @@ from infisical_iac.init.server import LoginTest, Server
 from tests.unit.init.conftest import RunningServer
 
 _OPTIONS = ("--host", "127.0.0.1", "--email", "ada@example.com", "--domain", "none")
-_NONE_OF = ("--isolation", "privilege", "--smtp-host", "none", "--login", "none")
+_NONE_OF = (
+    "--isolation",
+    "privilege",
+    "--smtp-host",
+    "none",
+    "--login",
+    "none",
+    "--monitoring",
+    "no",
+)
 # A fingerprint that matches no key.
 _OTHER = f"SHA256:{'A' * 43}"
 

@@ -54,13 +54,16 @@ def test_each_question_on_a_terminal_is_repeated_after_a_wrong_answer(
         ("mails come from", "infisical", ""),
         ("sign in with", "Facebook", "GitHub"),
         ("client id", "f" * 40, "Iv1.fake"),
+        ("report problems", "perhaps", "yes"),
+        ("send alerts", "pigeon", "slack"),
+        ("a heartbeat", "perhaps", "y"),
     )
     with run_on_terminal(_COMMAND, directory=own, environment=with_key) as typed:
         for question, wrong, right in questions:
             for line in (wrong, right) if wrong else (right,):
                 typed.answer(question, line)
         assert typed.finish() == 0, typed.shown
-    assert typed.shown.count("Error: ") == 23
+    assert typed.shown.count("Error: ") == 26
     assert "https://secrets.example.com/api/v1/sso/github" in typed.shown
     values = read_settings((own / "group_data" / "hetzner.py").read_text())
     assert values["smtp"] == {
@@ -72,6 +75,9 @@ def test_each_question_on_a_terminal_is_repeated_after_a_wrong_answer(
     }
     assert values["isolation"] == "projects"
     assert [each for each in get_args(Isolation) if f"{each}: " not in typed.shown] == []
+    assert values["monitoring"] == "on"
+    assert values["alerts"] == ({"name": "team", "kind": "slack"},)
+    assert values["heartbeat_url"] == "given"
     assert values["login"] == {"github": {"client_id": "Iv1.fake"}}
     assert running.host_key.fingerprint in typed.shown
     assert "login as root works" in typed.shown

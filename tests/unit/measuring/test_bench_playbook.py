@@ -101,7 +101,7 @@ def test_keys_have_the_same_lengths_as_in_the_deploy(variables: dict[str, Any]) 
 _ASKED_FOR = (
     *("settings", "image", "drill", "cpus", "node_options", "trusted", "redis_maxmemory_mb"),
     *("postgres_mount", "interval", "start_interval", "caddy", "behind_proxy"),
-    *("variables", "given", "extra_ca", "internal_connections", "proxy_url"),
+    *("variables", "given", "extra_ca", "internal_connections", "proxy_url", "metrics"),
 )
 
 
