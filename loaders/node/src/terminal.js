@@ -20,9 +20,7 @@ export const ENDED = "the login ended without an answer: start it again";
  */
 export async function askOnTerminal(question, { hidden = false } = {}) {
   if (!process.stdin.isTTY)
-    throw notConfigured(
-      "the login asks questions, but there is no terminal: run it in a terminal",
-    );
+    throw notConfigured("the login asks questions, but there is no terminal: run it in a terminal");
   const silent = new Writable({
     write(chunk, _, done) {
       if (!hidden) process.stderr.write(chunk);

@@ -92,7 +92,7 @@ def test_accounts_that_are_not_there_yet_are_not_read(deployment: _Counting) -> 
 
 
 def test_a_plan_asks_five_things_about_each_identity() -> None:
-    """The server has no list of identities' metadata, logins, client secrets or privileges."""
+    """No list that a machine identity may read has logins, client secrets, metadata or imports."""
     few, many = (_count_plan_requests(number) for number in (2, 12))
     identities = 10 * 3
     grown = {what: many[what] - few[what] for what in many if many[what] != few[what]}
