@@ -100,7 +100,8 @@ def test_the_variables_of_compose_equal_the_keys(
 ) -> None:
     lines = connection.quietly(f"cat {ROOT}/.env").splitlines()
     # The edge key is kept after an ingress behind another proxy was changed.
-    names = [name for name in (*STACK_KEYS, EDGE_KEY) if f"keys: {name}" in secrets]
+    optional = (EDGE_KEY, "metrics_redis_password")
+    names = [name for name in (*STACK_KEYS, *optional) if f"keys: {name}" in secrets]
     derived = [f"{name.upper()}={secrets[f'keys: {name}'].reveal()}" for name in names]
     for name in (each for each in secrets if each.startswith(GIVEN)):
         quoted = secrets[name].reveal().replace("'", "\\'")

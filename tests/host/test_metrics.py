@@ -100,8 +100,9 @@ def test_the_role_in_postgres_reads_statistics_only(
 ) -> None:
     query = (
         "SELECT rolsuper, ARRAY(SELECT roleid::regrole::text FROM pg_auth_members "
-        "WHERE member = r.oid), (SELECT count(*) FROM pg_tables WHERE schemaname = 'public' AND "
-        "has_table_privilege(r.oid, format('public.%I', tablename), 'SELECT')) "
+        "WHERE member = r.oid), (SELECT count(*) FROM pg_class WHERE "
+        "relnamespace = 'public'::regnamespace AND relkind = 'r' AND "
+        "has_table_privilege(r.oid, pg_class.oid, 'SELECT')) "
         f"FROM pg_roles AS r WHERE rolname = '{_ROLE}'"
     )
     postgres = inspections["postgres"]["Id"]
