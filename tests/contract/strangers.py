@@ -6,7 +6,7 @@ import json
 import secrets
 import sys
 import threading
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -19,9 +19,10 @@ from pyinfra.context import ctx_host
 from infisical_iac.api import identities
 from infisical_iac.cli import status
 from infisical_iac.cli.main import main
-from infisical_iac.core import journal
+from infisical_iac.core import connection, journal
 from infisical_iac.core.errors import ApiError
 from infisical_iac.core.journal import Journals
+from infisical_iac.monitoring import drift
 from infisical_iac.monitoring.access_matrix import AccessHolder, list_holders
 from infisical_iac.monitoring.report import StatusReport
 from infisical_iac.stack import session
@@ -180,6 +181,10 @@ class Project:
         monkeypatch.setattr(session, "deployer_id", lambda _: self.client_id)
         monkeypatch.setattr(session, "deployer_secret", lambda _: self.secret_id)
         monkeypatch.setattr(session, "administrator", lambda _: self.by_password)
+        monkeypatch.setattr(reconcile, "read_text", lambda _: "")
+        # Administrators of the server have a test of their own.
+        monkeypatch.setattr(drift, "_find_admins", lambda: ([], []))
+        monkeypatch.setattr(connection, "current", lambda _: nullcontext())
         found = journal.Journal(is_read=True)
         monkeypatch.setitem(journal._journals, HOST, found)
         goal = self.reach()
@@ -188,6 +193,8 @@ class Project:
             found.plans["workspace"] = found.current_plan
             reconcile._report_foreign(goal, actual, self.administrator(), 8080)
             deployment = SimpleNamespace(
+                host=None,
+                hosts=[],
                 journal=Journals({HOST: found}),
                 plan=lambda: ([], []),
                 lines=list,

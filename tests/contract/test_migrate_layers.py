@@ -36,7 +36,7 @@ def test_each_environment_gets_the_values_that_vite_would_load(case: Case) -> No
         for source in planned["plan"]["sources"]
         for finding in source.get("findings", ())
     }
-    for fact in ("Vite ", " production ", " URL;"):
+    for fact in ("Vite ", " production ", " URL."):
         assert fact in findings["backend/.env", "lacking"]
     assert ("backend/.env.local", "personal-file") in findings
     assert "? backend/.env.local: " in case.run("plan").stdout
