@@ -19,6 +19,7 @@ _MAY_BE_SKIPPED = (
     "setting 'fail2ban' is off",
     "setting 'firewall' is o",
     "setting 'swap' is",
+    "setting 'monitoring_listen' ",
     "setting 'ingress'), so it stays unchanged",
     "in a Swarm, so it stays unchanged",
     "a single host has no number",
