@@ -177,7 +177,7 @@ def test_repositories_open_with_the_hosts_password_file_throughout_a_rotation(
     _ok(host, "apply", "--yes")
     host.run(f"touch {backing.STATE}/repositories/0123456789abcdef")
     other = infisical_iac(host.name, "keys", "rotate", "restic")
-    assert "no longer a target" in other.stderr
+    assert "repositories/0123456789abcdef" in other.stderr
     _assert_converged(host)
 
 
@@ -193,7 +193,6 @@ def _without(host: StagingHost, repository: str) -> Done:
 def test_the_encryption_key_is_refused_and_all_keys_are_listed(host: StagingHost) -> None:
     refused = infisical_iac(host.name, "keys", "rotate", "encryption-key")
     assert "encryption key" in refused.stderr
-    assert "root key" in refused.stderr
     assert refused.returncode == 1
     listed = json.loads(_ok(host, "keys", "list", "--json").stdout)
     names = ["database", "redis", "restic", "auth-secret", "encryption-key"]
