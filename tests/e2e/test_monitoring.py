@@ -272,6 +272,7 @@ def _record(scraped: dict[str, str]) -> None:
         Path(directory, f"{name}.prom").write_text("\n".join(kept) + "\n")
 
 
+@pytest.mark.long
 def test_metrics_are_served_to_the_networks_of_the_settings_only(watched: ConfiguredHost) -> None:
     host = watched.host
     assert host.run(_LEFT, check=False).stdout == ""
@@ -304,6 +305,7 @@ def test_metrics_are_served_to_the_networks_of_the_settings_only(watched: Config
     assert verified.returncode == 0, verified.stdout + verified.stderr
 
 
+@pytest.mark.long
 def test_metrics_come_back_after_a_container_was_made_again(watched: ConfiguredHost) -> None:
     """The addresses of the containers are exchanged, which the monitor notices in a minute."""
     host = watched.host
@@ -320,6 +322,7 @@ def test_metrics_come_back_after_a_container_was_made_again(watched: ConfiguredH
         time.sleep(1)
 
 
+@pytest.mark.long
 def test_an_exporter_that_was_changed_is_drift_that_apply_repairs(watched: ConfiguredHost) -> None:
     host = watched.host
     unit = "/etc/systemd/system/prometheus-redis-exporter.service"
@@ -334,6 +337,7 @@ def test_an_exporter_that_was_changed_is_drift_that_apply_repairs(watched: Confi
     assert {*_scrape(watched.settings["monitoring_listen"]["address"])} == {*_PORTS}
 
 
+@pytest.mark.long
 def test_other_networks_get_no_metrics_and_nothing_is_left_without_the_setting(
     watched: ConfiguredHost,
 ) -> None:
