@@ -118,7 +118,7 @@ def test_failed_logins_ban_only_their_address_and_a_lost_ban_is_repaired(
         rotation, fail2ban = plan_changes(host.name)[1]
         assert rotation == f"~ {ROTATION}: enabled and started"
         assert fail2ban.startswith("~ fail2ban.service: restarted")
-        assert "1 banned" in fail2ban
+        assert " 1 of the banned " in fail2ban
         (changed,) = deploy(host.name).ok().changed
         assert changed.startswith(WATCH)
         assert is_kept_out(host, address)
