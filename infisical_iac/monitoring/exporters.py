@@ -52,7 +52,7 @@ _FEWER = (
 
 @dataclass(frozen=True)
 class ExporterLogin:
-    """What the exporters need of the host and of PostgreSQL.
+    """The parts of the host and of PostgreSQL that the exporters need.
 
     Attributes:
         address: whether the host has the address that serves the metrics.

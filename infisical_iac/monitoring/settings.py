@@ -123,7 +123,7 @@ class MetricsListener(SettingsModel):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only programs on the host reach the address."""
+        """Return whether only programs on the host reach the address."""
         return ip_address(self.address).is_loopback
 
     def place(self, port: int) -> str:

@@ -115,7 +115,7 @@ def test_the_role_in_postgres_reads_statistics_only(
 def redis_lines(
     connection: Connection, inspections: dict[str, Inspected], secrets: dict[str, Secret]
 ) -> list[str]:
-    """What Redis answers about three calls of the user for metrics, and its users."""
+    """The answers of Redis about three calls of the user for metrics, and its users."""
     asked = (
         "IFS= read -r REDISCLI_AUTH; export REDISCLI_AUTH; "
         f"redis-cli --no-raw ACL DRYRUN {_ROLE} INFO; redis-cli ACL DRYRUN {_ROLE} GET key; "
