@@ -83,7 +83,7 @@ class Server:
         return [
             (r"(?i)e-mail", _EMAIL),
             (r"(?i)\bkey\b|\bsame\b", "y"),
-            (r"(?i)port", "22"),
+            (r"(?i)\bport\b", "22"),
             (r"(?i)server.* address|address of the server", self.address),
             (r"(?i)log in as", self.user),
             (r"(?i)domain.*right|without a domain", "y"),

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -18,6 +19,8 @@ USER = "ada"
 HOME = "/home/ada"
 _PATH = f"{HOME}/.local/bin:/usr/local/bin:/usr/bin:/bin"
 _SECONDS = 600
+# Questions on a server that can't be reached come once more.
+_REPEATS = 3
 Done = subprocess.CompletedProcess[str]
 
 
@@ -76,7 +79,8 @@ class OperatorMachine:
             answers: regular expressions of questions, each with the answer that is typed. The first
                 that matches a question counts; a question without an answer gets its default.
 
-        Raises StagingError if it does not end within ten minutes.
+        Raises StagingError if it does not end within ten minutes, or repeats a question that got
+        its answer.
         """
         words = self._as_user(command, directory, {"TERM": "xterm", "COLUMNS": "160"})
         return answer_questions([*entering.into(self.container), *words], answers)
@@ -95,13 +99,16 @@ class OperatorMachine:
 
 def answer_questions(command: Sequence[str], answers: Sequence[tuple[str, str]]) -> tuple[int, str]:
     """Run a program on a terminal as `OperatorMachine.type` does, but on this machine."""
-    answered = 0
+    answered, asked = 0, Counter[str]()
     with run_on_terminal(command, seconds=_SECONDS) as program:
         try:
             while program.read():
                 # A question ends without a new line. Its answer is echoed, and is no question.
                 question = program.shown[answered:].rpartition("\n")[2]
                 if re.search(r"[:?] $", question):
+                    asked[question] += 1
+                    if asked[question] > _REPEATS:
+                        raise StagingError(f"{question!r} is asked again:\n{program.shown}")
                     matching = (text for pattern, text in answers if re.search(pattern, question))
                     program.type(next(matching, ""))
                     answered = len(program.shown)

@@ -2,7 +2,10 @@
 
 import sys
 
+import pytest
+
 from tests.staging.operator import answer_questions
+from tests.staging.shell import StagingError
 
 _PROGRAM = """
 import sys
@@ -21,3 +24,9 @@ def test_questions_are_answered_by_the_first_pattern_or_the_default() -> None:
     status, shown = answer_questions([sys.executable, "-c", _PROGRAM], answers)
     assert status == 3
     assert "['198.51.100.7', '22', True, True]" in shown
+
+
+def test_a_refused_answer_ends_the_program() -> None:
+    program = "import click; click.prompt('Watch it', type=bool)"
+    with pytest.raises(StagingError, match="Watch it"):
+        answer_questions([sys.executable, "-c", program], [("Watch", "22")])
