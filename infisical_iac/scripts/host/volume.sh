@@ -211,6 +211,8 @@ release() {
         test -z "$containers" || docker stop $containers >/dev/null
     fi
     systemctl stop docker.socket docker.service 2>/dev/null || true
+    # It keeps the logs open.
+    systemctl stop infisical-logs.service 2>/dev/null || true
     without_access_log
     places | while read -r name place; do
         while is_bound "$name" "$place"; do
