@@ -249,6 +249,18 @@ def read_requests(
     return run(command, doing="read the access log").splitlines()
 
 
+def read_own_requests(since: datetime, last: int, environment: str, statuses: str) -> list[str]:
+    """Return the matching lines of Infisical's request log on the current host, the latest last."""
+    command = script("requests", str(int(since.timestamp())), str(last), environment, statuses)
+    return run(command, doing="read Infisical's request log").splitlines()
+
+
+def read_commits(since: datetime) -> list[str]:
+    """Return what Infisical notes of each write of secrets since then, as lines of JSON."""
+    command = script("commits", str(int(since.timestamp())))
+    return run(command, doing="read which folders were written to").splitlines()
+
+
 FAIL2BAN_DIRECTORY = "/etc/fail2ban"
 JAIL = f"{FAIL2BAN_DIRECTORY}/jail.d/infisical-iac.conf"
 NETWORKS = f"{FAIL2BAN_DIRECTORY}/action.d/infisical_networks.py"

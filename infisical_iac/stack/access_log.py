@@ -1,13 +1,16 @@
-"""Describe the entries of the access log and of Infisical's audit log, and parse `audit` options.
+"""Describe the entries of the access log and of Infisical's own logs, and parse `audit` options.
 
-Infisical has an audit log with a license only.
+Infisical has an audit log with a license only. Its request log, in the log of its container, names
+no callers; it stands in for the access log where no Caddy writes one.
 """
 
 import json
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice, takewhile
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -19,8 +22,14 @@ _CHECKED = re.compile(
     r"/api/v\d+/(secrets|dashboard|folders|secret-imports|dynamic-secrets|projects|workspace|identities)"
     r"([/;]|$)"
 )
-# Paths that read secrets.
+# Paths that read secrets, and those that write secrets or folders.
 _READ = re.compile(r"/api/v\d+/(secrets|dashboard)(/|$)")
+_WRITTEN = re.compile(r"/api/v\d+/(secrets|dashboard|folders|secret-imports)(/|$)")
+_WRITING = ("POST", "PUT", "PATCH", "DELETE")
+# Seconds by which the clocks of the proxy and the database may differ.
+_TOLERANCE = 0.05
+# Seconds that a write takes at most.
+_LONGEST = 120
 # Escapes that the server does not decode in a path: to it, `%2F` is not a slash.
 _KEPT_ESCAPES = re.compile(r"(%(?:2[3-6BbCcFf]|3[AaBbDdFf]|40))")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -46,6 +55,10 @@ class KnownNames:
             if desired in (id, names.get(id))
         ]
 
+    def name_of(self, id: str) -> str:
+        """Return the name of an identity or a person, or the id without a known name."""
+        return self.identities.get(id) or self.people.get(id) or id
+
 
 @dataclass(frozen=True)
 class LoggedRequest:
@@ -59,7 +72,8 @@ class LoggedRequest:
         path: the path as the server decodes it: `/api/v4/%73ecrets` is `/api/v4/secrets`.
         project: its slug, or its id if it is not known; all of them if the request names several;
             empty if the request's body names it.
-        environment: its slug; empty if the request's body names it, or nothing does.
+        environment: its slug; empty if the request's body names it and the server's database does
+            not tell it, or if nothing names it.
         folder: its path; empty as for the environment.
     """
 
@@ -76,9 +90,15 @@ class LoggedRequest:
 
     @property
     def is_unplaced(self) -> bool:
-        """Return whether the request reads secrets without naming the environment."""
+        """Return whether the request reads or writes secrets in an unknown environment."""
         reads = self.method == "GET" and bool(_READ.match(self.path))
-        return reads and not self.environment
+        return (reads or self.is_write) and not self.environment
+
+    @property
+    def is_write(self) -> bool:
+        """Return whether the request has written secrets or folders."""
+        is_done = self.status < 400 and self.method in _WRITING
+        return is_done and bool(_WRITTEN.match(self.path))
 
 
 @dataclass(frozen=True)
@@ -137,9 +157,74 @@ def latest(logs: Sequence[Sequence[str]], last: int) -> list[str]:
     return [*found, *([UNFINISHED] if any(UNFINISHED in log for log in logs) else [])]
 
 
-def parse(lines: Iterable[str], known: KnownNames) -> list[LoggedRequest]:
-    """Parse the requests that `access.sh` printed, without the mark of an unfinished search."""
-    return [_access(json.loads(line), known) for line in lines if line != UNFINISHED]
+def parse(
+    lines: Iterable[str], known: KnownNames, commits: Iterable[str] = ()
+) -> list[LoggedRequest]:
+    """Parse the requests that `access.sh` or `requests.sh` printed.
+
+    Args:
+        lines: theirs; the mark of an unfinished search is left out.
+        commits: the lines of `commits.sh`, by which writes get their environment and folder, and
+            their caller if the log names none.
+    """
+    found = [(each, _access(each, known)) for each in map(json.loads, _without_mark(lines))]
+    writes = sorted(_Span.of(raw) for raw, request in found if request.is_write)
+    told: dict[_Span, list[Mapping[str, Any]]] = {}
+    for commit in map(json.loads, commits):
+        later = islice(writes, bisect_left(writes, (commit["at"],)), None)
+        near = takewhile(lambda span, at=commit["at"]: span.end < at + _LONGEST, later)
+        fitting = [each for each in near if each.fits(commit)]
+        # Of two writes at the same time, nothing tells which one it was.
+        if len(fitting) == 1:
+            told.setdefault(fitting[0], []).append(commit)
+    return [_attribute(each, told.get(_Span.of(raw), ()), known) for raw, each in found]
+
+
+def _without_mark(lines: Iterable[str]) -> Iterable[str]:
+    return (line for line in lines if line != UNFINISHED)
+
+
+class _Span(NamedTuple):
+    """The time in which a request was answered, and the id of its caller if the log has it."""
+
+    end: float
+    begin: float
+    who: str
+
+    @classmethod
+    def of(cls, raw: Mapping[str, Any]) -> "_Span":
+        at = float(raw["at"])
+        return cls(at + _TOLERANCE, at - float(raw.get("seconds", 0)) - _TOLERANCE, raw["who"])
+
+    def fits(self, commit: Mapping[str, Any]) -> bool:
+        return self.begin <= commit["at"] <= self.end and self.who in ("", commit["who"])
+
+
+def _attribute(
+    request: LoggedRequest, commits: Iterable[Mapping[str, Any]], known: KnownNames
+) -> LoggedRequest:
+    """Return a write with what the server's database tells about it."""
+    if not commits or not request.is_write or request.environment:
+        return request
+
+    def join(values: Iterable[str]) -> str:
+        return ", ".join(dict.fromkeys(values))
+
+    who = join(str(each["who"]) for each in commits)
+    return replace(
+        request,
+        who=request.who or known.name_of(who),
+        proven=True,
+        project=join(known.projects.get(e["project"], e["project"]) for e in commits),
+        environment=join(each["environment"] for each in commits),
+        folder=join(each["folder"] for each in commits),
+    )
+
+
+def count_unattributed(requests: Iterable[LoggedRequest]) -> tuple[int, int]:
+    """Return how many requests have no known caller, and how many no known environment."""
+    found = list(requests)
+    return sum(not each.who for each in found), sum(each.is_unplaced for each in found)
 
 
 def _access(line: Mapping[str, object], known: KnownNames) -> LoggedRequest:
@@ -153,7 +238,7 @@ def _access(line: Mapping[str, object], known: KnownNames) -> LoggedRequest:
     projects = dict.fromkeys(known.projects.get(query[k], query[k]) for k in _PROJECT if k in query)
     return LoggedRequest(
         at=f"{at:%Y-%m-%dT%H:%M:%SZ}",
-        who=known.identities.get(who) or known.people.get(who) or who,
+        who=known.name_of(who),
         proven=bool(who) and status < 400 and method != "OPTIONS" and bool(_CHECKED.match(path)),
         method=method,
         path=path,

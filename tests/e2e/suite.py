@@ -20,6 +20,7 @@ _MAY_BE_SKIPPED = (
     "setting 'firewall' is o",
     "setting 'swap' is",
     "setting 'monitoring_listen' ",
+    "setting 'log_target' is empty",
     "setting 'ingress'), so it stays unchanged",
     "in a Swarm, so it stays unchanged",
     "a single host has no number",

@@ -32,7 +32,7 @@ def test_logs_are_shipped_only_with_the_setting(host: Host, settings: Settings) 
 def test_what_ships_logs_can_read_every_file_and_hardly_more(
     status: dict[str, str], log_target: LogTarget
 ) -> None:
-    """CAP_DAC_READ_SEARCH is bit 2; a file needs CAP_CHOWN and CAP_DAC_OVERRIDE too, bits 0 and 1."""
+    """CAP_DAC_READ_SEARCH is bit 2; for a file, CAP_CHOWN and CAP_DAC_OVERRIDE are bits 0 and 1."""
     assert int(status["CapEff"], 16) == (7 if log_target.path else 4)
     assert status["NoNewPrivs"] == "1"
 

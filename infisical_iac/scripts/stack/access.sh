@@ -4,8 +4,9 @@
 #
 # <since> is in seconds of the epoch. The last four may be empty: a text that a line must contain,
 # ids of identities and persons, separated by commas, an environment, and a regular expression for
-# statuses. With an environment, reads that name none are printed too, since they may concern it:
-# reads by a secret's id, or by a service token. The last line is "unfinished" if the search takes
+# statuses. With an environment, reads and writes that name none are printed too, since they may
+# concern it: reads by a secret's id or by a service token, and writes, which name it in their body.
+# The last line is "unfinished" if the search takes
 # more than four minutes.
 set -eu
 test -d "$1" || exit 0
@@ -18,10 +19,10 @@ lines() {
     done
 }
 
-# Selects lines with the text, and reads that name no environment.
+# Selects lines with the text, and reads and writes that name no environment.
 chosen() {
     text=$4 environment=$6 LC_ALL=C awk 'index($0, ENVIRON["text"]) || ENVIRON["environment"] != "" &&
-        /"uri":"(\/api\/v[0-9]+\/(secrets|dashboard)[^A-Za-z0-9_-]|[^?&"]*%[3-7])/ &&
+        /"uri":"(\/api\/v[0-9]+\/(secrets|dashboard|folders|secret-imports)[^A-Za-z0-9_-]|[^?&"]*%[3-7])/ &&
         !/[?&]environment=/'
 }
 
@@ -36,9 +37,9 @@ lines | chosen "$@" | { timeout 240 jq --raw-input --compact-output \
     # A service token is logged by the id before its secret. Behind another proxy, the
     # address of the caller comes before that.
     def split_user: capture("^(?:(?<address>[0-9A-Fa-f.:]*) )?(?<claims>.*)$");
-    # Reads whose answer may have a secret; a path may be written with escapes.
-    def unnamed($query): .method == "GET" and ($query | has("environment") | not)
-        and (.uri | test("^(/api/v[0-9]+/(secrets|dashboard)([^A-Za-z0-9_-]|$)|[^?&]*%[3-7])"));
+    # Reads whose answer may have a secret, and writes; a path may be written with escapes.
+    def unnamed($query): ($query | has("environment") | not) and .method != "OPTIONS" and (.uri | test(
+        "^(/api/v[0-9]+/(secrets|dashboard|folders|secret-imports)([^A-Za-z0-9_-]|$)|[^?&]*%[3-7])"));
     def who: if startswith("st.") then . else claims | .identityId // .userId // "" end | tostring;
     fromjson? | objects | select(.ts >= $since) | .request as $request
     | ((.user_id // "") | split_user) as $user | ($user.claims | who) as $who
@@ -47,6 +48,6 @@ lines | chosen "$@" | { timeout 240 jq --raw-input --compact-output \
     | select($ids == "" or ($who != "" and ($ids | split(",") | index($who))))
     | select($environment == "" or $query.environment == $environment or ($request | unnamed($query)))
     | select($statuses == "" or (.status | tostring | test("^(" + $statuses + ")$")))
-    | {at: .ts, who: $who, method: $request.method, uri: $request.uri, query: $query,
+    | {at: .ts, seconds: (.duration // 0), who: $who, method: $request.method, uri: $request.uri, query: $query,
        status: .status, address: (if ($user.address // "") == "" then $request.remote_ip else $user.address end)}
 ' || echo unfinished; } | tail --lines="$3"

@@ -1,7 +1,7 @@
 """Test the lines of `audit`, and the tables and the source of `audit access`."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
@@ -78,7 +78,7 @@ def test_an_unchecked_caller_has_a_question_mark(capsys: pytest.CaptureFixture[s
     assert second.split()[1] == "GET"
 
 
-def test_a_read_that_does_not_name_its_environment_has_a_question_mark(
+def test_a_read_or_write_without_a_known_environment_has_a_question_mark(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     by_id = {"path": "/api/v4/secrets/id/1", "project": "", "environment": "", "folder": ""}
@@ -86,7 +86,7 @@ def test_a_read_that_does_not_name_its_environment_has_a_question_mark(
     show_requests([read, LoggedRequest(**{**vars(read), "method": "PATCH"})])
     [_, first, second] = capsys.readouterr().out.splitlines()
     assert first.split()[4:6] == ["?", "200"]
-    assert second.split()[4] == "200"
+    assert second.split()[4:6] == ["?", "200"]
 
 
 def test_an_empty_result_is_reported_in_words(capsys: pytest.CaptureFixture[str]) -> None:
@@ -104,7 +104,8 @@ _EVENT = LoggedEvent(
     folder="/backend",
     address="203.0.113.9",
 )
-_LINE = {"at": 1795674408.0, "who": "i1", "method": "GET", "uri": "/api/v4/secrets", "query": {}}
+_PLACE = {"environment": "production"}
+_LINE = {"at": 1795674408.0, "who": "i1", "method": "GET", "uri": "/api/v4/secrets"}
 _AFTER = "records nothing"
 
 
@@ -127,18 +128,23 @@ def access(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     `why` is the reason why Infisical's own log does not answer; further ones are settings.
     """
 
-    def run(*arguments: str, why: str = "", **settings: Any) -> Result:
+    def run(*arguments: str, why: str = "", commits: Sequence[str] = (), **settings: Any) -> Result:
         @contextmanager
         def host(_: str) -> Iterator[Any]:
             yield None, settings_of(**settings)
 
-        line = json.dumps({**_LINE, "status": 200, "address": "203.0.113.9"})
+        line = json.dumps({**_LINE, "query": _PLACE, "status": 200, "address": "203.0.113.9"})
+        unnamed = line.replace('"i1"', '""')
+        written = {**json.loads(unnamed), "method": "PATCH", "query": {}}
+        writes = [json.dumps(written)] if commits else []
         monkeypatch.setattr(audit, "open_host", host)
         monkeypatch.setattr(audit, "_read_known_names", lambda *_, **__: KnownNames({"i1": "b"}))
         monkeypatch.setattr(audit, "_read_events", lambda *_: iter([_EVENT]))
         monkeypatch.setattr(connection, "with_others", lambda _: [None])
         monkeypatch.setattr(connection, "each_of", lambda hosts, read: list(map(read, hosts)))
         monkeypatch.setattr(watch, "read_requests", lambda *_: [line])
+        monkeypatch.setattr(watch, "read_own_requests", lambda *_: [unnamed, *writes])
+        monkeypatch.setattr(watch, "read_commits", lambda *_: commits)
         monkeypatch.setattr(licensing, "explain_missing_events", lambda *_: why)
         return CliRunner().invoke(main, ["audit", "access", *arguments])
 
@@ -177,9 +183,32 @@ def test_the_log_that_answers_is_shown_and_named(
     assert bool(noted) == ("Note: " in result.stderr)
 
 
-def test_without_an_access_log_the_reason_is_in_the_refusal(access: Callable[..., Result]) -> None:
+_COMMIT = {"at": 1795674408.0, "who": "i1", "project": "p1", "environment": "qa", "folder": "/b"}
+
+
+def test_without_a_proxy_the_request_log_is_shown_with_the_callers_of_writes(
+    access: Callable[..., Result],
+) -> None:
+    result = access("--json", ingress="none", commits=[json.dumps(_COMMIT)])
+    read, write = json.loads(result.stdout)
+    assert (read["who"], read["environment"]) == ("", "production")
+    assert (write["who"], write["environment"], write["folder"]) == ("b", "qa", "/b")
+    for fact in ("request log", "1 of 2 requests"):
+        assert fact in result.stderr
+
+
+def test_a_write_is_found_by_its_environment_and_caller(access: Callable[..., Result]) -> None:
+    commits = [json.dumps(_COMMIT)]
+    for asked in (("--environment", "qa"), ("--identity", "b")):
+        result = access("--json", *asked, ingress="none", commits=commits)
+        assert [each["method"] for each in json.loads(result.stdout)] == ["PATCH"]
+
+
+def test_the_reason_for_another_log_than_infisicals_own_is_noted(
+    access: Callable[..., Result],
+) -> None:
     result = access(**_LICENSED, why=_AFTER, ingress="none")
-    assert (result.exit_code, _AFTER in result.output) == (1, True)
+    assert (result.exit_code, _AFTER in result.stderr) == (0, True)
 
 
 def test_statuses_are_of_the_log_of_the_proxy(access: Callable[..., Result]) -> None:

@@ -72,6 +72,7 @@ def test_all_logs_are_read_in_order_and_incomplete_lines_are_skipped(logs: Path)
 def test_a_line_shows_the_identity_and_the_request(logs: Path) -> None:
     assert _query(logs, since=AT - 1)[0] == {
         "at": AT,
+        "seconds": 0.0002,
         "who": "id-1",
         "method": "GET",
         "uri": _READ,
@@ -95,8 +96,8 @@ def test_lines_are_chosen_by_time_identity_environment_and_status(logs: Path) ->
     assert [each["status"] for each in _query(logs, statuses="4..|500")] == [401, 403]
 
 
-def test_a_read_without_an_environment_matches_every_environment(tmp_path: Path) -> None:
-    """Requests by the id of a secret, or with a service token, name no environment."""
+def test_a_request_without_an_environment_matches_every_environment(tmp_path: Path) -> None:
+    """Requests by the id of a secret or with a service token, and writes, name no environment."""
     read = [
         "/api/v4/secrets/id/edd31936-282c-456a-a512-1a195b5f002d",
         "/api/v3/secrets/raw/id/edd31936-282c-456a-a512-1a195b5f002d",
@@ -107,13 +108,13 @@ def test_a_read_without_an_environment_matches_every_environment(tmp_path: Path)
     ]
     other = [
         line("/api/v4/secrets&environment=staging"),
-        line("/api/v4/secrets/NAME", method="PATCH"),
         line("/api/v1/projects/p1"),
         line("/assets/secrets.js"),
     ]
-    (tmp_path / "access.log").write_text("\n".join([*map(line, read), *other]) + "\n")
+    written = line("/api/v4/secrets/NAME", method="PATCH")
+    (tmp_path / "access.log").write_text("\n".join([*map(line, read), *other, written]) + "\n")
     found = _query(tmp_path, text="environment=production", environment="production")
-    assert [each["uri"] for each in found] == read
+    assert [each["uri"] for each in found] == [*read, "/api/v4/secrets/NAME"]
 
 
 def test_only_the_latest_requests_are_printed(logs: Path) -> None:
