@@ -11,7 +11,7 @@ from tests.certificates import KeyPair
 
 
 class SyslogServer:
-    """A server at one address and port, which can be away for a time; `received` are its messages."""
+    """A server at one address, which can be away for a time; `received` are its messages."""
 
     def __init__(self, address: str, port: int) -> None:
         self.address, self.port = address, port
