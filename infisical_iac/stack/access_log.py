@@ -10,7 +10,6 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from itertools import islice, takewhile
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -171,9 +170,9 @@ def parse(
     writes = sorted(_Span.of(raw) for raw, request in found if request.is_write)
     told: dict[_Span, list[Mapping[str, Any]]] = {}
     for commit in map(json.loads, commits):
-        later = islice(writes, bisect_left(writes, (commit["at"],)), None)
-        near = takewhile(lambda span, at=commit["at"]: span.end < at + _LONGEST, later)
-        fitting = [each for each in near if each.fits(commit)]
+        at = commit["at"]
+        first, last = bisect_left(writes, (at,)), bisect_left(writes, (at + _LONGEST,))
+        fitting = [each for each in writes[first:last] if each.fits(commit)]
         # Of two writes at the same time, nothing tells which one it was.
         if len(fitting) == 1:
             told.setdefault(fitting[0], []).append(commit)
