@@ -122,8 +122,9 @@ _MOST_NAMES = 5
 @click.option(
     "--source",
     type=click.Choice(("infisical", "proxy")),
-    help="Read Infisical's own audit log, or the proxy's log. Default: Infisical's, if a license "
-    "has it and it answers for the whole time; else the proxy's.",
+    help="Read Infisical's own audit log, or the proxy's log (without a Caddy, Infisical's request "
+    "log). Default: Infisical's, if a license has it and it answers for the whole time; else the "
+    "proxy's.",
 )
 @json_option
 def access(
