@@ -19,7 +19,7 @@ from infisical_iac.core import apt, units
 from infisical_iac.core.agent import Question, fact_question, look, question, together
 from infisical_iac.core.change import Change, Unknown
 from infisical_iac.core.errors import Refused, SettingsError
-from infisical_iac.core.files import File
+from infisical_iac.core.files import File, find_differing
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import Fact, run
 from infisical_iac.core.rendering import script, template
@@ -232,7 +232,8 @@ def decide(
         decided.append(step(run, script("apt", str(timeout), *missing), doing=doing))
     decided += _role(there)
     started = [each for each in names if each not in _FORWARDS]
-    starts = [*units.bring_up(started, {} if missing else there.units)]
+    changed = [posixpath.basename(each.path) for each in find_differing(desired, there.paths)]
+    starts = [*units.bring_up(started, {} if missing else there.units, changing=changed)]
     if starts:
         # The monitor writes where the containers are.
         doing = "see where the containers are"

@@ -11,7 +11,7 @@ from typing import Any
 
 from infisical_iac.agent.files import PathState, states
 from infisical_iac.agent.system import UnitState
-from infisical_iac.core import apt, audit, units
+from infisical_iac.core import apt, audit, files, journal, units
 from infisical_iac.core.agent import Question, look, question, together
 from infisical_iac.core.change import Change
 from infisical_iac.core.files import File
@@ -89,10 +89,21 @@ def shipping(known: Known) -> Commands:
         shipping(known=known, name="Ship logs")
     """
     found = look(question_for(known.settings))
-    yield from decide(found, files_of(known.settings), known.settings.host.apt_timeout)
+    yield from decide(
+        found,
+        files_of(known.settings),
+        known.settings.host.apt_timeout,
+        has_new_authority=journal.will_change(EXTRA_CA),
+    )
 
 
-def decide(there: ShippingState, desired: Sequence[File], timeout: int) -> Commands:
+def decide(
+    there: ShippingState,
+    desired: Sequence[File],
+    timeout: int,
+    *,
+    has_new_authority: bool = False,
+) -> Commands:
     """Decide how to ship the logs, by the actual state `there`."""
     kept = {each.path for each in desired}
     surplus = [path for path in _PATHS if path in there.paths and path not in kept]
@@ -114,7 +125,9 @@ def decide(there: ShippingState, desired: Sequence[File], timeout: int) -> Comma
         # The journal has these lines already.
         stop = "systemctl disable --quiet --now rsyslog.service syslog.socket 2>/dev/null; true"
         decided.append(step(run, stop, doing="stop the package's own rsyslog"))
-    decided += units.bring_up([SERVICE], there.units)
+    is_changing = has_new_authority or files.find_differing(desired, there.paths)
+    changing = [SERVICE] if is_changing else []
+    decided += units.bring_up([SERVICE], there.units, changing=changing)
     yield from or_up_to_date(decided, "logs are shipped")
 
 

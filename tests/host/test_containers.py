@@ -3,6 +3,7 @@
 import pytest
 
 from infisical_iac.core.settings import Settings
+from infisical_iac.instance.settings import EXTRA_CA
 from infisical_iac.stack.state import Stack, StackState
 from tests.host.connection import Host
 from tests.host.containers import SERVICES, Inspected, Running, volume
@@ -149,11 +150,16 @@ def test_log_rotates(container: Inspected) -> None:
 
 
 @each_service
-def test_container_shares_nothing_with_the_host(container: Inspected) -> None:
+def test_container_shares_nothing_with_the_host(
+    settings: Settings, container: Inspected, service: str
+) -> None:
+    """Infisical reads the authorities of `extra_ca` from a file."""
     config = container["HostConfig"]
     shared = {name: config[name] for name in ("NetworkMode", "PidMode", "IpcMode", "UTSMode")}
     assert "host" not in shared.values()
-    assert [each for each in container["Mounts"] if each["Type"] == "bind"] == []
+    binds = [each["Source"] for each in container["Mounts"] if each["Type"] == "bind"]
+    has_authorities = service == "infisical" and settings.instance.extra_ca
+    assert binds == ([EXTRA_CA] if has_authorities else [])
 
 
 @pytest.mark.parametrize("service", ["postgres", "redis"])

@@ -94,6 +94,12 @@ SHIPPING = {
         "- /etc/logrotate.d/infisical-logs: no setting asks for it",
         steps=("remove the rotation",),
     ),
+    "another target": due(
+        lambda: _decide_shipping(paths={**_SHIPPED.paths, shipping.CONFIG: _OTHER}),
+        "~ /etc/infisical-iac/logs.conf: mode 600 → 644",
+        "~ infisical-logs.service: restarted, with its configuration",
+        steps=("write", "systemctl"),
+    ),
     "a host with rsyslog": due(
         lambda: _decide_shipping(packages=frozenset(("rsyslog",))),
         "+ package rsyslog-gnutls",
@@ -104,6 +110,17 @@ EXPORTERS = {
     "an exporter of others": refusal(_other_node_exporter, Refused, _PACKAGES[0]),
     "another address": refusal(
         lambda: _decide_exporters(login=ExporterLogin(database=True)), SettingsError, "10.0.0.2"
+    ),
+    "another unit": due(
+        lambda: _decide_exporters(paths={**_SERVES.paths, _UNITS[0].path: _OTHER}),
+        f"~ {_UNITS[0].path}: mode 600 → 644",
+        f"~ {_STARTED[0]}: restarted, with its configuration",
+        steps=(
+            "write",
+            "let systemd read changed units",
+            "see where the containers are",
+            "systemctl",
+        ),
     ),
     "off": due(
         lambda: exporters.decide(_SERVES, (), None, 600),
