@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from infisical_iac.agent.checks import History, Observed, Problem
 from infisical_iac.agent.health import parse_moment
+from infisical_iac.agent.observed import History, Observed, Problem
 from infisical_iac.agent.table import CHECKS, OF_CONTAINERS, Check
 
 Phase = Literal["begun", "repeated", "ended"]

@@ -1,19 +1,14 @@
 """Find problems in the observed state of a host. Pure; `table.py` has the table of checks."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from infisical_iac.agent.health import HealthFacts, parse_moment
-from infisical_iac.agent.vitals import DriftRecord, Vitals
+from infisical_iac.agent.health import parse_moment
+from infisical_iac.agent.observed import DAY, HOUR, MINUTE, Observed, Problem
+from infisical_iac.agent.vitals import DriftRecord
 
-MINUTE, HOUR, DAY = 60, 3600, 86400
 _GIB = 1024**3
-# Docker starts the containers after a boot.
-_BOOT_SECONDS = 3 * MINUTE
-# Checks wait at most this long for a run of this project that holds the lock.
-_LONGEST_RUN = 2 * HOUR
 _FLAPPING_SECONDS = 15 * MINUTE
 # A starting container gets this long to become healthy.
 _STARTING_SECONDS = 5 * MINUTE
@@ -21,76 +16,6 @@ _STARTING_SECONDS = 5 * MINUTE
 _GROWTH_SECONDS, _LEAST_GROWTH_SECONDS = DAY, 6 * HOUR
 # The checks `backup` and `drill` report the failures of these units.
 _REPORTED_UNITS = ("infisical-backup.service", "infisical-drill.service")
-
-
-@dataclass(frozen=True)
-class Expectations:
-    """The part of the settings that the checks need.
-
-    Attributes:
-        services: the services that must run as containers of the Compose project.
-        served_name, port: the name and port of the certificate; no name if there is none to check.
-        serves: whether this host must serve the certificate, rather than a proxy in front of it.
-        is_short_lived: whether the certificate lives for hours only, and is renewed in time.
-        backup_targets: the names of the targets that this host saves in.
-        timers: the timers that must run.
-    """
-
-    services: Sequence[str] = ()
-    served_name: str = ""
-    port: int = 443
-    serves: bool = True
-    is_short_lived: bool = False
-    backup_targets: Sequence[str] = ()
-    timers: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class History:
-    """The remembered observations.
-
-    Attributes:
-        starts: the recent times at which containers were started, by service.
-        disk: the free bytes of the fullest disk, by the time of the observation.
-    """
-
-    starts: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    disk: Sequence[tuple[float, int]] = ()
-
-
-@dataclass(frozen=True)
-class Observed:
-    """The input of the checks, as observed at the time `now`."""
-
-    now: float
-    facts: HealthFacts
-    vitals: Vitals = field(default_factory=Vitals)
-    expected: Expectations = field(default_factory=Expectations)
-    history: History = field(default_factory=History)
-
-    @property
-    def is_changing(self) -> bool:
-        """True while a run of this project is at work, or the host has just booted."""
-        taken = self.vitals.lock_taken or 0.0
-        is_held = bool(self.facts.holder) and self.now - taken < _LONGEST_RUN
-        return is_held or self.vitals.uptime < _BOOT_SECONDS
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A problem that a check found.
-
-    Attributes:
-        text: a sentence without a secret.
-        subject: the affected object, such as a service; empty if there is only one.
-        since: when it began, if that is known.
-        wait: the seconds that it must last before it is an alert, if more than those of its check.
-    """
-
-    text: str
-    subject: str = ""
-    since: float | None = None
-    wait: int = 0
 
 
 def _day(moment: float) -> str:

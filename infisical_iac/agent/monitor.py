@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from infisical_iac.agent import health, vitals
 from infisical_iac.agent.alerts import Alert, AlertBook, AlertNotice, advance, metrics, remember
-from infisical_iac.agent.checks import Expectations, History, Observed
+from infisical_iac.agent.canary import CanaryRun, CanaryTarget, run_canary
 from infisical_iac.agent.delivery import (
     RECEIVERS,
     MailServer,
@@ -37,9 +37,9 @@ from infisical_iac.agent.health import (
     Silence,
     read_silence,
 )
+from infisical_iac.agent.observed import Expectations, History, Observed
 from infisical_iac.agent.runner import Runner
 from infisical_iac.agent.table import DELIVERY, OF_JOBS
-from infisical_iac.agent.vitals import CanaryRun, CanaryTarget, run_canary
 
 T = TypeVar("T")
 

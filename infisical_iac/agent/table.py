@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from infisical_iac.agent import checks
-from infisical_iac.agent.checks import HOUR, MINUTE, Observed, Problem
+from infisical_iac.agent.observed import HOUR, MINUTE, Observed, Problem
 
 Severity = Literal["critical", "warning"]
 

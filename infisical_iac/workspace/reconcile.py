@@ -9,7 +9,7 @@ from typing import Any
 from pyinfra import logger
 from pyinfra.context import host, state
 
-from infisical_iac.agent.vitals import CANARY_FILE
+from infisical_iac.agent.canary import CANARY_FILE
 from infisical_iac.api.client import Client, gather
 from infisical_iac.api.identities import DEPLOYER, ClientSecret
 from infisical_iac.api.instance import Beyond, count_beyond

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infisical_iac.agent.alerts import AlertBook, advance, remember
-from infisical_iac.agent.checks import History, Observed
+from infisical_iac.agent.observed import History, Observed
 from tests.unit.agent.watching import (
     DAY,
     HOUR,

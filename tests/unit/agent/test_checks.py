@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.agent.checks import Expectations, History, Observed, Problem, seconds_until_full
+from infisical_iac.agent.canary import CanaryRun
+from infisical_iac.agent.checks import seconds_until_full
 from infisical_iac.agent.health import DiskSpace
+from infisical_iac.agent.observed import Expectations, History, Observed, Problem
 from infisical_iac.agent.table import CHECKS, NAMES
-from infisical_iac.agent.vitals import CanaryRun, DriftRecord
+from infisical_iac.agent.vitals import DriftRecord
 from tests.unit.agent.watching import (
     DAY,
     EXPECTED,

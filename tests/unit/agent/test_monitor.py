@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from infisical_iac.agent import delivery, health, monitor
+from infisical_iac.agent.canary import CanaryRun, CanaryTarget
 from infisical_iac.agent.files import write
 from infisical_iac.agent.health import MonitorReport, Silence, report
 from infisical_iac.agent.monitor import Destination, parse_config, parse_memory
-from infisical_iac.agent.vitals import CanaryRun, CanaryTarget
 from infisical_iac.core.agent import question
 from tests.unit.agent.fake_runner import FakeRunner, answer
 from tests.unit.agent.test_delivery import serve

@@ -4,8 +4,8 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from infisical_iac.agent.checks import Expectations, History, Observed
 from infisical_iac.agent.health import DiskSpace, HealthFacts, Running
+from infisical_iac.agent.observed import Expectations, History, Observed
 from infisical_iac.agent.vitals import Vitals
 
 # 2026-11-25 12:00:00 UTC.
