@@ -42,6 +42,22 @@ class DriftRecord:
 
 
 @dataclass(frozen=True)
+class TimerState:
+    """A timer of systemd. Times are in seconds since the epoch.
+
+    Attributes:
+        is_active: whether it will start its job, or has started it and waits for its end.
+        running_since: when it started the job that has not ended; None if none runs.
+        next_run: when it starts its job the next time; None if that is unknown.
+    """
+
+    name: str
+    is_active: bool = True
+    running_since: float | None = None
+    next_run: float | None = None
+
+
+@dataclass(frozen=True)
 class Vitals:
     """The state of the machine. Sizes are in bytes, times in seconds since the epoch.
 
@@ -49,7 +65,7 @@ class Vitals:
         uptime: seconds since the boot.
         load: the average over 15 minutes.
         failed_units: the names of systemd's failed units.
-        stopped_timers: those timers of this project that should run and do not.
+        timers: those of this project that should run.
         reboot_due: since when an update asks for a reboot; None if none does.
         synchronized: whether the clock is synchronized; None if that is unknown, as in a
             container.
@@ -69,7 +85,7 @@ class Vitals:
     swap: int = 0
     free_swap: int = 0
     failed_units: tuple[str, ...] = ()
-    stopped_timers: tuple[str, ...] = ()
+    timers: tuple[TimerState, ...] = ()
     reboot_due: float | None = None
     synchronized: bool | None = None
     lock_taken: float | None = None
@@ -100,7 +116,7 @@ def observe(runner: Runner, *, timers: Sequence[str], lock: str, api: str = "") 
         swap=memory.get("SwapTotal", 0),
         free_swap=memory.get("SwapFree", 0),
         failed_units=tuple(_failed_units(runner)),
-        stopped_timers=tuple(_stopped_timers(runner, timers)),
+        timers=tuple(_timers(runner, timers)),
         reboot_due=due,
         synchronized=_is_clock_synchronized(runner),
         lock_taken=taken,
@@ -133,15 +149,33 @@ def _failed_units(runner: Runner) -> list[str]:
         return []
 
 
-def _stopped_timers(runner: Runner, timers: Sequence[str]) -> list[str]:
+_TIMER = "Id,ActiveState,SubState,LastTriggerUSec,NextElapseUSecRealtime"
+
+
+def _timers(runner: Runner, timers: Sequence[str]) -> Iterator[TimerState]:
     if not timers:
-        return []
-    asked = ["systemctl", "show", "--property=Id,ActiveState", "--", *timers]
+        return
+    asked = ["systemctl", "show", "--timestamp=unix", f"--property={_TIMER}", "--", *timers]
     blocks = (
         dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         for block in run_shortly(runner, asked).text.split("\n\n")
     )
-    return [block["Id"] for block in blocks if block.get("ActiveState") == "inactive"]
+    for block in blocks:
+        if "Id" in block:
+            # An elapsed timer starts nothing any more.
+            stopped = "inactive" in block.values() or block.get("SubState") == "elapsed"
+            began = _moment(block.get("LastTriggerUSec", ""))
+            yield TimerState(
+                block["Id"],
+                not stopped,
+                began if block.get("SubState") == "running" else None,
+                _moment(block.get("NextElapseUSecRealtime", "")),
+            )
+
+
+def _moment(text: str) -> float | None:
+    """Return a time that systemd prints as `@1795600800`; None for another text."""
+    return float(text[1:]) if text.startswith("@") and text[1:].isdecimal() else None
 
 
 def _is_clock_synchronized(runner: Runner) -> bool | None:

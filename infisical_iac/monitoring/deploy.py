@@ -201,15 +201,23 @@ def _expectations(known: Known) -> dict[str, Any]:
     if settings.host.maintenance_window:
         timers.append(hardening.TIMER)
     # Only one node saves in a target that all nodes share.
-    targets = [e.name for e in backup.backup_targets if is_single or e.kind.on_host]
+    own = [e.name for e in backup.backup_targets if is_single or e.kind.on_host]
+    shared = [e.name for e in backup.backup_targets if e.name not in own]
+    repositories = [
+        dict(zip(("target", "kind", "place"), (e.name, *e.kind.find_place(e)), strict=True))
+        for e in backup.backup_targets
+    ]
     return {
         "services": sorted(settings.services) if is_single else [],
         "served_name": (url.hostname or "") if url.scheme == "https" else "",
         "port": url.port or 443,
         "serves": stack.runs_caddy,
         "is_short_lived": is_internal,
-        "backup_targets": targets if saves else [],
+        "backup_targets": own if saves else [],
+        "shared_targets": shared if saves else [],
+        "repositories": repositories if saves else [],
         "timers": timers,
+        "in_cluster": not is_single,
     }
 
 

@@ -11,7 +11,7 @@ import pytest
 from infisical_iac.agent import vitals
 from infisical_iac.agent.health import DRIFT, HOSTS
 from infisical_iac.agent.runner import Output
-from infisical_iac.agent.vitals import DriftRecord, Vitals
+from infisical_iac.agent.vitals import DriftRecord, TimerState, Vitals
 from infisical_iac.monitoring.drift import Answer, message
 from tests.unit.agent.fake_runner import FakeRunner
 from tests.unit.agent.watching import running
@@ -40,7 +40,7 @@ def test_memory_load_and_uptime_are_read_from_the_kernel(tmp_path: Path) -> None
 
 def test_a_machine_without_programs_and_files_has_no_state(tmp_path: Path) -> None:
     found = _observe(FakeRunner(tmp_path), "a.timer")
-    assert (found.failed_units, found.stopped_timers, found.synchronized) == ((), (), None)
+    assert (found.failed_units, found.timers, found.synchronized) == ((), (), None)
     assert (found.reboot_due, found.lock_taken, found.uptime) == (None, None, 0.0)
 
 
@@ -50,7 +50,30 @@ def test_failed_units_and_stopped_timers_are_read_from_systemd(tmp_path: Path) -
     answers = {"systemctl list-units": json.dumps(failed), "systemctl show": shown}
     found = _observe(FakeRunner(tmp_path, answers=answers), "a.timer", "b.timer")
     assert found.failed_units == ("a.service", "b.service")
-    assert found.stopped_timers == ("b.timer",)
+    assert found.timers == (TimerState("a.timer"), TimerState("b.timer", False))
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        (
+            "ActiveState=active\nSubState=waiting\nLastTriggerUSec=@1795600800\n"
+            "NextElapseUSecRealtime=@1795687200",
+            TimerState("a.timer", True, None, 1795687200),
+        ),
+        (
+            "ActiveState=active\nSubState=running\nLastTriggerUSec=@1795600800\n"
+            "NextElapseUSecRealtime=",
+            TimerState("a.timer", True, 1795600800, None),
+        ),
+        ("ActiveState=active\nSubState=elapsed", TimerState("a.timer", False)),
+    ],
+)
+def test_the_times_of_a_timer_are_read_from_systemd(
+    tmp_path: Path, lines: str, expected: TimerState
+) -> None:
+    host = FakeRunner(tmp_path, answers={"systemctl show": f"Id=a.timer\n{lines}\n"})
+    assert _observe(host, "a.timer").timers == (expected,)
 
 
 @pytest.mark.parametrize(
