@@ -121,9 +121,8 @@ def _host(tmp_path: Path, nodes: list[dict[str, Any]], **answers: str | Output) 
         "docker exec post": json.dumps(_PATRONI),
         "openssl x509": "notAfter=Nov 25 12:00:00 2027 GMT\n",
     }
-    return FakeRunner(
-        tmp_path, answers=usual | {k.replace("_", " "): v for k, v in answers.items()}
-    )
+    named = {name.replace("_", " "): found for name, found in answers.items()}
+    return FakeRunner(tmp_path, answers=usual | named)
 
 
 _NODES = [_node(number) for number in (1, 2, 3, 4)]
@@ -155,12 +154,8 @@ def test_the_first_data_node_observes_the_whole_cluster(tmp_path: Path) -> None:
 def test_one_node_reports_and_another_takes_its_place(tmp_path: Path) -> None:
     me = {"docker_info": json.dumps({**_INFO, "NodeID": "id-2"})}
     second = swarm.observe(_host(tmp_path, _NODES, **me))
-    assert (second.reports, second.leads, second.postgres, second.services) == (
-        False,
-        False,
-        None,
-        {},
-    )
+    assert (second.reports, second.leads) == (False, False)
+    assert (second.postgres, second.services) == (None, {})
     down = [_node(1, State="down"), *_NODES[1:]]
     assert swarm.observe(_host(tmp_path, down, **me)).reports
 

@@ -20,19 +20,20 @@ from tests.unit.agent.watching import DAY, HOUR, MINUTE, NOW
 
 _LOG = "/var/log/fail2ban.log"
 # Lines of fail2ban 1.1.
-_FOUND = (
-    "2026-11-25 11:59:58,123 fail2ban.filter         [612]: INFO    [{}] Found 192.0.2.7 - {}\n"
-)
-_BAN = "2026-11-25 11:59:59,456 fail2ban.actions        [612]: NOTICE  [sshd] {}Ban 192.0.2.7\n"
+_AT = "2026-11-25 11:59:58,123 fail2ban"
+_FOUND = f"{_AT}.filter         [612]: INFO    [{{}}] Found 192.0.2.7 - {{}}\n"
+_BAN = f"{_AT}.actions        [612]: NOTICE  [sshd] {{}}Ban 192.0.2.7\n"
 _THEN = "2026-11-25 11:59:58"
 _PRESENT = int(NOW // HOUR)
 
 # Lines of Debian's apt 3.0, and of Ubuntu's.
-_UPGRADES = """\
+_SECURITY = "Debian:13.8/stable, Debian-Security:13/stable-security [amd64]"
+_UBUNTU = "Ubuntu:24.04/noble-updates, Ubuntu:24.04/noble-security [amd64]"
+_UPGRADES = f"""\
 Inst libc6-dbg [2.41-12+deb13u4] (2.41-12+deb13u5 Debian:13.8/stable [amd64]) []
-Inst libbrotli1 [1.1.0-2+b7] (1.1.0-2+deb13u1 Debian:13.8/stable, Debian-Security:13/stable-security [amd64]) []
-Inst curl [8.5.0-2ubuntu10.5] (8.5.0-2ubuntu10.6 Ubuntu:24.04/noble-updates, Ubuntu:24.04/noble-security [amd64])
-Conf libbrotli1 (1.1.0-2+deb13u1 Debian:13.8/stable, Debian-Security:13/stable-security [amd64])
+Inst libbrotli1 [1.1.0-2+b7] (1.1.0-2+deb13u1 {_SECURITY}) []
+Inst curl [8.5.0-2ubuntu10.5] (8.5.0-2ubuntu10.6 {_UBUNTU})
+Conf libbrotli1 (1.1.0-2+deb13u1 {_SECURITY})
 """
 
 
