@@ -124,7 +124,7 @@ def _frozen_checks(observed: Observed) -> set[str]:
     waiting = (each.name for each in CHECKS if each.waits_for_runs)
     return {
         *(waiting if observed.is_changing else ()),
-        *(() if observed.facts.engine else OF_CONTAINERS),
+        *(() if observed.facts.engine else (*OF_CONTAINERS, *OF_CLUSTER)),
         *(OF_CLUSTER if _is_maintained(observed) else ()),
     }
 

@@ -178,4 +178,3 @@ CHECKS: tuple[Check, ...] = (
         unit="days left",
     ),
 )
-NAMES = frozenset(each.name for each in CHECKS)

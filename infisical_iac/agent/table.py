@@ -11,11 +11,11 @@ from infisical_iac.agent.observed import HOUR, MINUTE, Check
 # Alerts of this check never go to the target that they are about.
 DELIVERY = "delivery"
 # The checks that see nothing without Docker.
-OF_CONTAINERS = ("container", "flapping", "node", "etcd", "leader", "replication", "replicas")
+OF_CONTAINERS = ("container", "flapping")
 # The checks that report the failures of the host's own jobs.
 OF_JOBS = ("backup", "drill", "firewall", "units")
 # The checks that see the effects of a node's maintenance, and wait for its end.
-OF_CLUSTER = swarm_checks.NAMES
+OF_CLUSTER = ("node", "etcd", "leader", "replication", "replicas")
 
 CHECKS: tuple[Check, ...] = (
     Check(
