@@ -155,7 +155,7 @@ def observe(
         found,
         lists_at=time_of_change(runner, _LISTS),
         repositories=_ask_repositories(runner, last, now, repositories, authorities),
-        releases=_read_releases(runner),
+        releases=parse_releases(runner.text(RELEASES) or "{}"),
     )
 
 
@@ -290,9 +290,10 @@ def ask_repository(runner: Runner, asked: Repository, authorities: Sequence[str]
 _HEADERS = {"User-Agent": "infisical-iac"}
 
 
-def _read_releases(runner: Runner) -> ReleaseRecord | None:
+def parse_releases(text: str) -> ReleaseRecord | None:
+    """Return the record in the text of its file; None for another text."""
     try:
-        found = json.loads(runner.text(RELEASES) or "{}")
+        found = json.loads(text)
         at = parse_moment(str(found["at"]))
         return None if at is None else ReleaseRecord(at, tuple(_releases(found["newer"])))
     except (ValueError, KeyError, TypeError):

@@ -12,7 +12,15 @@ from urllib.parse import urlsplit
 from pyinfra.api.deploy import deploy
 
 from infisical_iac.agent.files import PathState, states
-from infisical_iac.agent.health import COLLECTED, CONFIG, DIRECTORY, DRIFT, MEMORIES, SILENCE
+from infisical_iac.agent.health import (
+    COLLECTED,
+    CONFIG,
+    DIRECTORY,
+    DRIFT,
+    MEMORIES,
+    RELEASES,
+    SILENCE,
+)
 from infisical_iac.agent.system import UnitState
 from infisical_iac.core import lock, units
 from infisical_iac.core.agent import DIRECTORY as AGENT
@@ -266,6 +274,14 @@ def keep_drift(result: Mapping[str, Any]) -> None:
     Raises CommandFailed.
     """
     write(DRIFT, json.dumps(result))
+
+
+def keep_releases(record: Mapping[str, Any]) -> None:
+    """Keep newer releases on the current host, whose monitor reports those with a security note.
+
+    Raises CommandFailed.
+    """
+    write(RELEASES, json.dumps(record))
 
 
 def begin_silence(until: datetime, why: str) -> None:
