@@ -5,7 +5,7 @@ from dataclasses import asdict
 import click
 
 from infisical_iac.backup.record import ListedSnapshots, Record, size
-from infisical_iac.cli.lazily import LazyGroup
+from infisical_iac.cli.main import LazyGroup
 from infisical_iac.cli.options import Lock, inventory_option, json_option, lock_options
 from infisical_iac.cli.output import print_table
 from infisical_iac.core.errors import RunFailed, UserError
