@@ -22,7 +22,7 @@ from infisical_iac.backup.kit import Kit, render_sheet, seal
 from infisical_iac.backup.kit_host import signing_key
 from infisical_iac.backup.recipients import parse
 from infisical_iac.backup.signing import KnownFingerprints
-from infisical_iac.cli import recovery
+from infisical_iac.cli import backup
 from infisical_iac.cli.main import main
 from infisical_iac.core import lock
 from infisical_iac.core.errors import FileError
@@ -106,7 +106,7 @@ class _Restoring:
         monkeypatch.setattr(restore_deploy, "undo", lambda *_, **__: None)
         monkeypatch.setattr(kit_host, "remember", lambda *_: None)
         monkeypatch.setattr(
-            recovery, "_restore", lambda _, source, *__, **___: self.begun.append(source.files)
+            backup, "_restore", lambda _, source, *__, **___: self.begun.append(source.files)
         )
 
     def write(self, text: str) -> None:
