@@ -166,6 +166,8 @@ def _print(error: UserError | click.ClickException | click.Abort) -> None:
     modules={
         "plan": "deploy",
         "apply": "deploy",
+        "outdated": "versions",
+        "rollback": "versions",
         "eject": "bundle",
         "docs": "bundle",
         "silence": "status",
