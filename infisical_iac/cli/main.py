@@ -171,6 +171,7 @@ def _print(error: UserError | click.ClickException | click.Abort) -> None:
         "eject": "bundle",
         "docs": "bundle",
         "silence": "status",
+        "drift": "status",
         "scale-out": "scale",
         "scale-in": "scale",
         "recovery-kit": "backup",
