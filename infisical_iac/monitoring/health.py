@@ -17,7 +17,7 @@ from infisical_iac.core.lock import OF_HOST
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.shared import describe_left
-from infisical_iac.stack.certificate import assess_certificate
+from infisical_iac.stack.ingress import assess_certificate
 from infisical_iac.stack.model import GIVEN_UP_HELP, GivenUp, parse_given_up
 from infisical_iac.stack.settings import image_name
 from infisical_iac.workspace import second_factor
