@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infisical_iac.backup import signing
+from infisical_iac.backup import kit_keys
 from infisical_iac.backup.kit import (
     Kit,
     Opened,
@@ -16,9 +16,14 @@ from infisical_iac.backup.kit import (
     read_text,
     refuse_existing,
 )
-from infisical_iac.backup.recipients import Recipient, identities, parse, parse_lines
+from infisical_iac.backup.kit_keys import (
+    KnownFingerprints,
+    Recipient,
+    identities,
+    parse_lines,
+    parse_recipient,
+)
 from infisical_iac.backup.record import ListedSnapshots, Record, size
-from infisical_iac.backup.signing import KnownFingerprints
 from infisical_iac.cli.deploy import run_or_roll_back
 from infisical_iac.cli.main import LazyGroup
 from infisical_iac.cli.options import (
@@ -221,7 +226,7 @@ def restore(
         raise click.UsageError(
             "--fingerprint and --accept-unsigned-kit are for a kit: give --kit too"
         )
-    if fingerprint and not re.fullmatch(signing.FINGERPRINT, fingerprint):
+    if fingerprint and not re.fullmatch(kit_keys.FINGERPRINT, fingerprint):
         raise click.UsageError(
             "--fingerprint takes SHA256: with 43 characters after it, as `recovery-kit` prints it"
         )
@@ -277,14 +282,14 @@ def _refuse_others(
     if opened is None:
         return
     known = replace(known, setting=settings.recovery_fingerprint, own=kit_host.signer())
-    if not signing.check_signer(opened.signer, known):
+    if not kit_keys.check_signer(opened.signer, known):
         return
     try:
-        if ask and terminal.confirm(signing.trust_question(opened.signer), err=True):
+        if ask and terminal.confirm(kit_keys.trust_question(opened.signer), err=True):
             return
     except click.Abort:  # There is no terminal for the question.
         pass
-    raise signing.refuse_unasked(opened.signer)
+    raise kit_keys.refuse_unasked(opened.signer)
 
 
 def _restore(host: "Host", source: "SnapshotSource", settings: "Settings", *, yes: bool) -> None:
@@ -379,7 +384,7 @@ def _read_project_file(settings: "Settings") -> None:
 
 def _recipients(given: str) -> list[Recipient]:
     if not given.startswith("@"):
-        return [parse(given)]
+        return [parse_recipient(given)]
     return parse_lines(read_text(Path(given[1:])).splitlines())
 
 
@@ -392,6 +397,6 @@ def _report_kit(kit: Kit, text: str, signer: str, output: Path, *, opened: bool)
     echo(f"Its {lines} lines fit on {pages}. Keep copies apart from the host and its backups.")
     echo(f"It is signed by {signer}.")
     echo(
-        f"Keep this fingerprint apart from the kit, best as `{signing.SETTING}` in your settings: "
+        f"Keep this fingerprint apart from the kit, best as `{kit_keys.SETTING}` in your settings: "
         "a restore refuses a kit that another key signed."
     )
