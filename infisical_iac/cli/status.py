@@ -92,7 +92,7 @@ def _collect_rows(inventory: str, facts: "StatusReport | None" = None) -> list[R
         from infisical_iac.core.audit_entries import list_runs
         from infisical_iac.core.connection import each_of, with_others
         from infisical_iac.host.machine import Machine, absence
-        from infisical_iac.instance import mail, proxy
+        from infisical_iac.instance import proof
         from infisical_iac.monitoring.health import first_apply, health_question
         from infisical_iac.workspace import licensing, sign_in
 
@@ -145,7 +145,7 @@ def _collect_rows(inventory: str, facts: "StatusReport | None" = None) -> list[R
             found = health.rows(state, settings, log, drifted, datetime.now(UTC), inside)
             found += health.shared_host(settings, machines[0])
         kit = kit_host.row(settings.backup.recovery_fingerprint)
-        found += mail.row(settings) + proxy.row(settings)
+        found += proof.mail_row(settings) + proof.proxy_row(settings)
         found += [*sign_in.rows(settings), *licensing.rows(settings)]
         newest = wait_for_versions()
         if facts:
