@@ -212,9 +212,9 @@ def _assess_drift(
         if facts:
             facts.desired = load_declared(settings.workspace)
         deployment = prepare(host)
-        drifted = health.drift(deployment.lines())
+        drifted = health.drift_row(deployment.lines())
     except UserError as error:
-        return health.drift((), error=str(error)), []
+        return health.drift_row((), error=str(error)), []
     if not deployment.journal.sees_access:
         return drifted, []
     if facts:
