@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from infisical_iac.agent.health import parse_moment
-from infisical_iac.agent.observed import History, Observed, Problem
+from infisical_iac.agent.observed import Check, History, Observed, Problem
 from infisical_iac.agent.swarm import ClusterFacts
-from infisical_iac.agent.table import CHECKS, OF_CLUSTER, OF_CONTAINERS, Check
+from infisical_iac.agent.table import CHECKS, OF_CLUSTER, OF_CONTAINERS
 from infisical_iac.agent.upkeep import LOGIN_JAILS
 
 Phase = Literal["begun", "repeated", "ended"]

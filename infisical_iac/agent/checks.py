@@ -173,11 +173,12 @@ def find_backup_age(seen: Observed, hours: float) -> Iterator[Problem]:
             age = (seen.now - last) / HOUR
             yield Problem(f"no backup in {target} for {age:.0f} hours", target, last)
     # Another node may have saved there before this one led the swarm.
-    for target in seen.expected.shared_targets if seen.history.leads_since is not None else ():
-        last = max(seen.facts.saved.get(target, 0), seen.history.leads_since or 0.0)
-        if seen.now - last > hours * HOUR:
-            age = (seen.now - last) / HOUR
-            yield Problem(f"no backup in {target} for {age:.0f} hours", target, last)
+    leads_since = seen.history.leads_since
+    for target in seen.expected.shared_targets if leads_since is not None else ():
+        late = seen.now - max(seen.facts.saved.get(target, 0), leads_since or 0.0)
+        if late > hours * HOUR:
+            text = f"no backup in {target} for {late / HOUR:.0f} hours"
+            yield Problem(text, target, seen.now - late)
 
 
 def find_drill(seen: Observed, _: float) -> Iterator[Problem]:
@@ -282,7 +283,7 @@ def find_sign_up(seen: Observed, _: float) -> Iterator[Problem]:
         yield Problem("anybody who reaches Infisical may make an account")
 
 
-def _drift(seen: Observed) -> DriftRecord:
+def _current_drift(seen: Observed) -> DriftRecord:
     """Return the last drift check; an empty one if a later run may have repaired what it found."""
     found = seen.vitals.drift
     is_current = found is not None and found.at >= (seen.vitals.lock_taken or 0.0)
@@ -290,20 +291,20 @@ def _drift(seen: Observed) -> DriftRecord:
 
 
 def find_access(seen: Observed, _: float) -> Iterator[Problem]:
-    for line in _drift(seen).changes:
+    for line in _current_drift(seen).changes:
         if line.startswith("* "):
             what, colon, why = line.removeprefix("* ").partition(": ")
             yield Problem(f"access that nothing declares: {what}{colon}{why}", what)
 
 
 def find_drift(seen: Observed, _: float) -> Iterator[Problem]:
-    found = [each for each in _drift(seen).changes if not each.startswith(("* ", "? "))]
+    found = [each for each in _current_drift(seen).changes if not each.startswith(("* ", "? "))]
     if found:
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         yield Problem(
             f"host or Infisical differ from what is declared: {'; '.join(found[:3])}{more}"
         )
-    elif error := _drift(seen).error:
+    elif error := _current_drift(seen).error:
         yield Problem(f"drift can't be checked: {error}")
 
 
