@@ -9,7 +9,7 @@ from typing import Any
 from pyinfra import logger
 from pyinfra.context import host, state
 
-from infisical_iac.agent.vitals import CANARY_FILE
+from infisical_iac.agent.canary import CANARY_FILE
 from infisical_iac.api.client import Client, gather
 from infisical_iac.api.identities import DEPLOYER, ClientSecret
 from infisical_iac.api.instance import Beyond, count_beyond
@@ -25,7 +25,13 @@ from infisical_iac.workspace import canary, foreign, isolation, second_factor
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.canary import Canary, CanaryLogin
-from infisical_iac.workspace.converge import apply, converge, difference, list_rename_notes
+from infisical_iac.workspace.converge import (
+    apply,
+    converge,
+    difference,
+    expect_changes,
+    list_rename_notes,
+)
 from infisical_iac.workspace.foreign import AccessState
 from infisical_iac.workspace.foreign_actual import find_foreign
 from infisical_iac.workspace.goal import Goal, Memory, empty_state
@@ -40,7 +46,6 @@ from infisical_iac.workspace.memory import (
     render,
 )
 from infisical_iac.workspace.model import Isolation, Workspace
-from infisical_iac.workspace.request_counts import expect_changes
 from infisical_iac.workspace.second_factor import SecondFactors
 from infisical_iac.workspace.state import Actual
 
@@ -78,7 +83,7 @@ def project_contents(*, goal: Goal, port: int) -> Commands:
             unseen = _SEEN_LATER
         else:
             _latest[host.name] = found
-            _report_foreign(goal, found, admin, port)
+            _report_foreign(goal, found, admin, port, canary_id=read_canary_login().identity)
             _note_renames(goal, found)
             _note_duration(goal, found, port)
     yield from decide(goal, found, port, unseen=unseen)
@@ -138,7 +143,9 @@ def listed_secrets() -> Mapping[str, Sequence[ClientSecret]]:
     return {} if state.is_executing else _secrets.get(host.name, {})
 
 
-def _report_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port: int) -> None:
+def _report_foreign(
+    goal: Goal, found: Actual, admin: Callable[[], Client], port: int, *, canary_id: str
+) -> None:
     try:
         access, findings, notes = find_foreign(
             session.deployer(port),
@@ -158,7 +165,7 @@ def _report_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port
         "projects": {*found.project_ids, *goal.memory.projects},
         "identities": {
             *foreign.declared_identities(found, access.deployer),
-            canary.parse_login(read_text(CANARY_FILE)).identity,
+            canary_id,
         },
     }
     left = foreign.left_behind(findings, goal, found)
@@ -214,6 +221,11 @@ def save_memory(memory: Memory) -> None:
 def read_memory() -> Memory:
     """Return the memory stored on the current host; an empty one before the first run."""
     return parse(read_text(FILE))
+
+
+def read_canary_login() -> CanaryLogin:
+    """Return the login of the current host's canary; with empty parts if there is none."""
+    return canary.parse_login(read_text(CANARY_FILE))
 
 
 def known_memory(*, again: bool = False) -> Memory:
@@ -327,7 +339,7 @@ def canary_login(*, is_on: bool, port: int) -> Commands:
     Args:
         is_on: whether the monitor is on.
     """
-    known = canary.parse_login(read_text(CANARY_FILE))
+    known = read_canary_login()
     if is_on and not state.is_executing and not session.works(port):
         # Earlier steps of this run start Infisical.
         yield from decide_canary_login(known, "new", port, unseen=session.unknown_contents())
@@ -367,7 +379,7 @@ def _make_login(port: int) -> None:
     client, project = session.deployer(port), read_memory().canary
     if not project:
         raise CheckFailed("the canary has no project yet: run again", code=canary.CODE)
-    known = canary.parse_login(read_text(CANARY_FILE))
+    known = read_canary_login()
     canary.make_login(client, project, known, lambda made: write(CANARY_FILE, made.render()))
 
 

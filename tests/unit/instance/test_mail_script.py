@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from infisical_iac.core.rendering import script_file
-from infisical_iac.instance.mail import describe
+from infisical_iac.instance.proof import describe_mail_failure
 from infisical_iac.instance.settings import Smtp
 from tests.certificates import OwnAuthority
 from tests.mail_server import MailServer, Refusal, Tls
@@ -213,6 +213,6 @@ def test_a_closed_port_and_an_unknown_name_are_reported(world: _World) -> None:
 )
 def test_each_failure_has_its_remedy(step: str, fact: str) -> None:
     smtp = Smtp(host="smtp.example.com", from_address="iac@example.com", user="mailer")
-    sentence = describe(smtp, step, "because", "ada@example.com")
+    sentence = describe_mail_failure(smtp, step, "because", "ada@example.com")
     assert fact in sentence
     assert "because" in sentence or step in ("resolve", "starttls", "password")

@@ -16,13 +16,13 @@ import pytest
 from infisical_iac.core.rendering import script_file
 from infisical_iac.instance import given, proof
 from infisical_iac.instance.network import ProxyAddress
-from infisical_iac.instance.proxy import (
+from infisical_iac.instance.proof import (
     NOBODY,
     TunnelAnswer,
-    describe,
-    describe_failure,
-    find_trouble,
-    targets,
+    describe_proxy_failure,
+    describe_tunnel,
+    find_proxy_trouble,
+    list_proxied,
 )
 from tests.ports import free_port
 from tests.proxy import ForwardProxy
@@ -68,7 +68,7 @@ def _ask(root: Path, port: int, *more: str, **changes: str) -> list[TunnelAnswer
 def test_a_proxy_that_accepts_the_login_is_accepted(root: Path, proxy: ForwardProxy) -> None:
     (answer,) = _ask(root, proxy.port)
     assert answer.status == 502
-    assert describe(_ADDRESS, answer) == ""
+    assert describe_tunnel(_ADDRESS, answer) == ""
     assert proxy.requests == [f"CONNECT {NOBODY} failed"]
 
 
@@ -77,7 +77,7 @@ def test_a_host_of_the_settings_is_reached(root: Path, proxy: ForwardProxy) -> N
         place = f"127.0.0.1:{target.getsockname()[1]}"
         answer = _ask(root, proxy.port, place)[1]
     assert (answer.target, answer.status) == (place, 200)
-    assert describe(_ADDRESS, answer) == ""
+    assert describe_tunnel(_ADDRESS, answer) == ""
 
 
 def test_a_host_of_the_settings_that_the_proxy_denies_is_named(
@@ -85,7 +85,7 @@ def test_a_host_of_the_settings_that_the_proxy_denies_is_named(
 ) -> None:
     answer = _ask(root, proxy.port, "denied.example:443")[1]
     assert answer.status == 403
-    assert "denied.example:443" in describe(_ADDRESS, answer)
+    assert "denied.example:443" in describe_tunnel(_ADDRESS, answer)
 
 
 def test_a_given_password_counts_before_the_one_of_the_host(
@@ -93,8 +93,8 @@ def test_a_given_password_counts_before_the_one_of_the_host(
 ) -> None:
     (answer,) = _ask(root, proxy.port, password="another-fake-one")
     assert answer.status == 407
-    assert "'infisical'" in describe(_ADDRESS, answer)
-    assert "OUTBOUND_PROXY_PASSWORD" in describe(_ADDRESS, answer)
+    assert "'infisical'" in describe_tunnel(_ADDRESS, answer)
+    assert "OUTBOUND_PROXY_PASSWORD" in describe_tunnel(_ADDRESS, answer)
 
 
 def test_a_missing_and_a_refused_login_have_different_reasons(
@@ -102,7 +102,7 @@ def test_a_missing_and_a_refused_login_have_different_reasons(
 ) -> None:
     (answer,) = _ask(root, proxy.port, user="")
     assert answer.status == 407
-    assert "asks for a login" in describe(replace(_ADDRESS, user=""), answer)
+    assert "asks for a login" in describe_tunnel(replace(_ADDRESS, user=""), answer)
 
 
 def test_a_host_without_a_password_asks_no_proxy(root: Path, proxy: ForwardProxy) -> None:
@@ -143,7 +143,7 @@ def test_a_server_that_speaks_no_http_is_no_proxy(root: Path) -> None:
     ],
 )
 def test_each_failure_has_its_remedy(step: str, fact: str) -> None:
-    assert fact in describe_failure(_ADDRESS, step, "because")
+    assert fact in describe_proxy_failure(_ADDRESS, step, "because")
 
 
 def test_a_web_server_is_no_proxy(root: Path) -> None:
@@ -151,7 +151,7 @@ def test_a_web_server_is_no_proxy(root: Path) -> None:
         Thread(target=server.handle_request).start()
         (answer,) = _ask(root, server.server_port)
     assert answer.status == 501
-    assert "web server" in describe(_ADDRESS, answer)
+    assert "web server" in describe_tunnel(_ADDRESS, answer)
 
 
 def test_a_proxy_that_denies_a_host_of_the_settings_is_not_used(
@@ -169,10 +169,10 @@ def test_a_proxy_that_denies_a_host_of_the_settings_is_not_used(
     monkeypatch.setattr(proof, "run", run)
     monkeypatch.setattr(given, "_values", {})
     address = f"http://{_USER}@proxy.internal:3128"
-    assert find_trouble(settings_of(outbound_proxy=address)) == ""
+    assert find_proxy_trouble(settings_of(outbound_proxy=address)) == ""
     denied = {"LICENSE_SERVER_URL": "https://denied.example"}
     settings = settings_of(outbound_proxy=address, infisical_environment=denied)
-    assert "denied.example:443" in find_trouble(settings)
+    assert "denied.example:443" in find_proxy_trouble(settings)
 
 
 def test_hosts_in_no_proxy_are_not_asked_for() -> None:
@@ -186,7 +186,11 @@ def test_hosts_in_no_proxy_are_not_asked_for() -> None:
         },
         login={"github": {"client_id": "Iv1.fake"}},
     )
-    assert targets(settings) == ["license.example.com:443", "github.com:443", "api.github.com:443"]
+    assert list_proxied(settings) == [
+        "license.example.com:443",
+        "github.com:443",
+        "api.github.com:443",
+    ]
 
 
 def test_the_proxys_own_host_is_reached_without_the_proxy() -> None:
@@ -194,7 +198,7 @@ def test_the_proxys_own_host_is_reached_without_the_proxy() -> None:
         outbound_proxy="http://git.internal:3128",
         infisical_environment={"URL_GITLAB_URL": "https://git.internal"},
     )
-    assert targets(settings) == []
+    assert list_proxied(settings) == []
     assert settings.instance.is_direct("git.internal")
 
 
@@ -214,4 +218,4 @@ def test_the_license_server_is_asked_for(
         license_key=license_key,
         infisical_environment=environment,
     )
-    assert targets(settings) == asked
+    assert list_proxied(settings) == asked
