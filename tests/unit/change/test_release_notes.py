@@ -18,7 +18,7 @@ from infisical_iac.change.release_notes import (
 )
 
 
-def _release(tag: str, body: str = "", **more: Any) -> dict[str, Any]:
+def _release(tag: str, body: str | None = "", **more: Any) -> dict[str, Any]:
     return {"tag_name": tag, "name": tag, "body": body, "draft": False, **more}
 
 
