@@ -14,8 +14,9 @@ values. The agent is no daemon: it ends with the request. A timer calls it with 
 the host. Secrets are passed only on standard input and output, never in arguments or in the
 environment of a program.
 
-A call names a function that `runner.observation` marks. The operator's side imports these functions
-too, for their names, arguments and types.
+A call names a function that `runner.observation` marks. In a request with `"changes": true` it
+names one that `runner.action` marks. The operator's side imports these functions too, for their
+names, arguments and types.
 """
 
 # Increase this when the agent can no longer answer the calls of other versions. `files.install`

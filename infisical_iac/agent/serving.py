@@ -1,4 +1,4 @@
-"""Answer the calls of a request: run the observations in parallel, and encode the answers."""
+"""Answer the calls of a request: observations in parallel, or an action, and encode the answers."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ from typing import Any
 
 from infisical_iac.agent import PROTOCOL
 from infisical_iac.agent.files import install
-from infisical_iac.agent.runner import MARK, Failure, Runner
+from infisical_iac.agent.runner import ACTION, MARK, OBSERVATION, Failure, Runner
 
 _AT_ONCE = 8
 
@@ -52,16 +52,19 @@ def serve(runner: Runner, request: dict[str, Any]) -> list[dict[str, Any]]:
             )
         )
     # All modules are imported before any call runs, because another run may replace this file.
-    calls = [partial(_find(each["name"]), runner, **each["arguments"]) for each in request["calls"]]
+    kind = ACTION if request.get("changes") else OBSERVATION
+    calls = [
+        partial(_find(each["name"], kind), runner, **each["arguments"]) for each in request["calls"]
+    ]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return [*pool.map(_answer, calls)]
 
 
-def _find(name: str) -> Callable[..., Any]:
+def _find(name: str, kind: str) -> Callable[..., Any]:
     module, _, function = name.rpartition(".")
     found = getattr(import_module(f"infisical_iac.agent.{module}"), function)
-    if not getattr(found, MARK, False):
-        raise RuntimeError(Failure("command.agent", f"{name} is no observation"))
+    if getattr(found, MARK, "") != kind:
+        raise RuntimeError(Failure("command.agent", f"{name} is no {kind}"))
     return found  # type: ignore[no-any-return]
 
 
