@@ -31,7 +31,7 @@ def value_of(secret: GivenSecret) -> str:
 
 
 def locate(secret: GivenSecret, value: str = "") -> dict[str, str]:
-    """Return the key and the value by which a script on the host finds a secret; see asking.sh.
+    """Return the key and the value by which the agent finds a secret (agent/servers.py).
 
     Args:
         value: the value to use; by default the one that the user gave to this process.

@@ -1,10 +1,10 @@
 """Prove from the host that the providers of logins accept their clients."""
 
-from typing import Any
 from urllib.parse import urlsplit
 
+from infisical_iac.agent.servers import try_client
 from infisical_iac.core import journal
-from infisical_iac.core.agent import look
+from infisical_iac.core.agent import ask, look, question
 from infisical_iac.core.change import UpToDate
 from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.operation import Commands, planned_operation, step
@@ -62,31 +62,31 @@ def prove(settings: Settings, provider: Provider, secret: str = "") -> str:
     Raises RunFailed with the remedy for a client that the provider refuses.
     """
     login = settings.instance.login
-    asked: dict[str, Any] = {
-        "url": login.provider(provider).token,
-        "client": login.clients[provider].client_id,
-        "secret": given.locate(_secret_of(settings, provider), secret),
-        "callback": callback_address(provider, settings.stack.site_url),
-        "authorities": authorities.read_authorities(settings),
-        "proxy": None,
-    }
-    if not settings.instance.is_direct(urlsplit(asked["url"]).hostname or ""):
-        asked["proxy"] = proxy.login_of(settings)
-    doing = f"check the client at {login.place_of(provider)}"
-    found = proof.ask("login", asked, doing=doing)
-    if found["step"] == "unreachable":
+    url = login.provider(provider).token
+    is_direct = settings.instance.is_direct(urlsplit(url).hostname or "")
+    asked = question(
+        try_client,
+        url=url,
+        client=login.clients[provider].client_id,
+        secret=given.locate(_secret_of(settings, provider), secret),
+        callback=callback_address(provider, settings.stack.site_url),
+        authorities=authorities.read_authorities(settings),
+        proxy=None if is_direct else proxy.login_of(settings),
+    )
+    found = ask(asked)
+    if found.step == "unreachable":
         return (
-            f"The client of {login.place_of(provider)} was not checked: {asked['url']} did not "
-            f"answer the host ({found['reason']})."
+            f"The client of {login.place_of(provider)} was not checked: {url} did not answer the "
+            f"host ({found.reason})."
         )
-    if found["step"]:
-        why = explain(settings, provider, found["step"], found["reason"])
+    if found.step:
+        why = explain(settings, provider, found.step, found.reason)
         raise RunFailed(why, code="run.login")
     return ""
 
 
 def explain(settings: Settings, provider: Provider, step: str, reason: str) -> str:
-    """Return a sentence on a client that login.sh could not prove, with the remedy."""
+    """Return a sentence on a client that could not be proven, with the remedy."""
     place = settings.instance.login.place_of(provider)
     match step:
         case "password":

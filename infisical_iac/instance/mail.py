@@ -1,6 +1,7 @@
 """Prove the login at the mail server from the host, and send test mails."""
 
-from infisical_iac.core.agent import look
+from infisical_iac.agent.servers import log_in_to_mail
+from infisical_iac.core.agent import ask, look, question
 from infisical_iac.core.change import Row, UpToDate
 from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.operation import Commands, planned_operation, step
@@ -56,21 +57,22 @@ def try_login(settings: Settings, to: str = "", password: str = "") -> str:
     smtp = settings.instance.smtp
     assert smtp is not None
     admin = settings.workspace.admin_email
-    asked = {
-        "host": smtp.host,
-        "port": smtp.port,
-        "tls": smtp.tls,
-        "user": smtp.user,
-        "password": next((given.locate(each, password) for each in password_of(settings)), None),
-        "from": smtp.from_address,
-        "name": smtp.from_name,
-        "to": to or admin,
-        "send": bool(to),
-        "authorities": authorities.read_authorities(settings),
-    }
-    found = proof.ask("mail", asked, doing="log in to the mail server")
+    asked = question(
+        log_in_to_mail,
+        host=smtp.host,
+        port=smtp.port,
+        tls=smtp.tls,
+        user=smtp.user,
+        password=next((given.locate(each, password) for each in password_of(settings)), None),
+        sender=smtp.from_address,
+        name=smtp.from_name,
+        to=to or admin,
+        send=bool(to),
+        authorities=authorities.read_authorities(settings),
+    )
+    found = ask(asked)
     recipient = to or f"{admin} of admin_email"
-    return describe(smtp, found["step"], found["reason"], recipient) if found["step"] else ""
+    return describe(smtp, found.step, found.reason, recipient) if found.step else ""
 
 
 def row(settings: Settings) -> list[Row]:
@@ -88,7 +90,7 @@ def password_of(settings: Settings) -> list[GivenSecret]:
 
 
 def describe(smtp: Smtp, step: str, reason: str, to: str = "") -> str:
-    """Return a sentence on a step of mail.sh that failed, with the remedy."""
+    """Return a sentence on a step of `log_in_to_mail` that failed, with the remedy."""
     place = f"{smtp.host}:{smtp.port}"
     match step:
         case "password":

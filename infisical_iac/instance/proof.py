@@ -1,13 +1,9 @@
 """Prove from the host that Infisical can use a server, before it uses it."""
 
-import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
 
 from infisical_iac.core.change import Row
 from infisical_iac.core.errors import UserError
-from infisical_iac.core.remote import run
-from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import DeployedInfisical
 from infisical_iac.instance import authorities
@@ -34,12 +30,6 @@ def is_deployed(
         and {each.key for each in secrets} <= deployed.given
         and not (by_tls and authorities.has_changed(settings, deployed.authorities))
     )
-
-
-def ask(name: str, asked: Mapping[str, object], *, doing: str) -> dict[str, Any]:
-    """Run a script that calls a server from the current host; return its answer, see asking.sh."""
-    found: dict[str, Any] = json.loads(run(script(name), doing=doing, stdin=json.dumps(asked)))
-    return found
 
 
 def row(name: str, find_trouble: Callable[[], str], text: str) -> Row:

@@ -1,9 +1,10 @@
 """Prove from the host that Infisical's outbound proxy opens tunnels."""
 
-from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlsplit
 
-from infisical_iac.core.agent import look
+from infisical_iac.agent.servers import TunnelAnswer, open_tunnels
+from infisical_iac.core.agent import ask, look, question
 from infisical_iac.core.change import Row, UpToDate
 from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.operation import Commands, planned_operation, step
@@ -18,20 +19,6 @@ from infisical_iac.instance.settings import GivenSecret
 NOBODY = "infisical-iac.invalid:443"
 # The answers of a web server to the method CONNECT, which it does not know.
 _NO_PROXY = (400, 405, 501)
-
-
-@dataclass(frozen=True)
-class TunnelAnswer:
-    """The answer of a proxy to a request for a tunnel to `target`, a host and port.
-
-    Attributes:
-        status: the status of its answer.
-        reason: the reason that the proxy gives.
-    """
-
-    target: str
-    status: int
-    reason: str = ""
 
 
 @planned_operation
@@ -75,12 +62,12 @@ def find_trouble(settings: Settings, password: str = "") -> str:
     """
     proxy = settings.instance.proxy
     assert proxy is not None
-    asked = {"proxy": login_of(settings, password), "targets": [NOBODY, *targets(settings)]}
-    found = proof.ask("proxy", asked, doing="ask the proxy")
-    if found["step"]:
-        return describe_failure(proxy, found["step"], found["reason"])
-    answers = [TunnelAnswer(**each) for each in found["answers"]]
-    return next(filter(None, (describe(proxy, each) for each in answers)), "")
+    login = login_of(settings, password)
+    assert login is not None
+    found = ask(question(open_tunnels, proxy=login, targets=[NOBODY, *targets(settings)]))
+    if found.step:
+        return describe_failure(proxy, found.step, found.reason)
+    return next(filter(None, (describe(proxy, each) for each in found.answers)), "")
 
 
 def targets(settings: Settings) -> list[str]:
@@ -96,8 +83,8 @@ def password_of(settings: Settings) -> list[GivenSecret]:
     return [each for each in settings.instance.secrets if each.variable == PROXY_PASSWORD]
 
 
-def login_of(settings: Settings, password: str = "") -> dict[str, object] | None:
-    """Return place, user and password of the proxy for a script on the host; None without one.
+def login_of(settings: Settings, password: str = "") -> dict[str, Any] | None:
+    """Return place, user and password of the proxy for the agent; None without one.
 
     Args:
         password: as for `prove`.
@@ -118,7 +105,7 @@ def row(settings: Settings) -> list[Row]:
 
 
 def describe_failure(proxy: ProxyAddress, step: str, reason: str) -> str:
-    """Return a sentence on a step of proxy.sh that failed, with the remedy."""
+    """Return a sentence on a step of `open_tunnels` that failed, with the remedy."""
     what = f"setting 'outbound_proxy': {proxy.place}"
     match step:
         case "password":

@@ -1,6 +1,8 @@
 """A fake host for the agent's functions: files below a directory, programs with fixed output."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import TypeVar
 from infisical_iac.agent import PROTOCOL
 from infisical_iac.agent.runner import Output, Runner
 from infisical_iac.agent.serving import encode, serve
+from infisical_iac.core import agent
 from infisical_iac.core.agent import Question
 
 T = TypeVar("T")
@@ -19,6 +22,36 @@ def answer(asked: Question[T], runner: Runner) -> T:
     calls = [{"name": each.name, "arguments": json.loads(each.arguments)} for each in asked.calls]
     answers = serve(runner, {"protocol": PROTOCOL, "calls": calls})
     return asked.read([each["value"] for each in json.loads(json.dumps(answers, default=encode))])
+
+
+_BY_ANOTHER = """
+import json, sys
+from pathlib import Path
+sys.path[:0] = [sys.argv[1]]
+from infisical_iac.agent.runner import Runner
+from infisical_iac.agent.serving import encode, serve
+json.dump(serve(Runner(Path(sys.argv[2])), json.load(sys.stdin)), sys.stdout, default=encode)
+"""
+
+
+def answer_by_newest_python(asked: Question[T], host: Runner) -> T:
+    """Return the answer of the agent to a question as Debian 13's Python runs it.
+
+    On a machine without that, this Python runs it.
+    """
+    newest = Path("/usr/bin/python3.13")
+    python = newest if newest.exists() else sys.executable
+    archive = host.root / "agent.pyz"
+    archive.write_bytes(agent.archive())
+    calls = [{"name": each.name, "arguments": json.loads(each.arguments)} for each in asked.calls]
+    done = subprocess.run(
+        [python, "-IS", "-c", _BY_ANOTHER, archive, host.root],
+        input=json.dumps({"protocol": PROTOCOL, "calls": calls}),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return asked.read([each["value"] for each in json.loads(done.stdout)])
 
 
 @dataclass(frozen=True)
