@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from infisical_iac.agent import PROTOCOL
 from infisical_iac.agent.runner import Output, Runner
@@ -52,6 +52,45 @@ def answer_by_newest_python(asked: Question[T], host: Runner) -> T:
         check=True,
     )
     return asked.read([each["value"] for each in json.loads(done.stdout)])
+
+
+def docker_container(
+    id: str,
+    *,
+    project: str = "",
+    service: str = "",
+    swarm: str = "",
+    state: str = "running",
+    health: str = "",
+    **more: Any,
+) -> dict[str, Any]:
+    """Return a container as `docker inspect` prints it in JSON, with `more` of its fields."""
+    labels = {
+        "com.docker.compose.project": project,
+        "com.docker.compose.service": service,
+        "com.docker.swarm.service.name": swarm,
+    }
+    status: dict[str, Any] = {"Status": state, "Pid": 7 if state == "running" else 0}
+    if health:
+        status["Health"] = {"Status": health}
+    return {
+        "Id": id,
+        "Name": f"/{id}",
+        "Config": {"Image": f"{service or swarm}:1", "Labels": labels},
+        "Image": f"sha256:{id}",
+        "State": status,
+        "RestartCount": 0,
+        "NetworkSettings": {"Networks": {}},
+        **more,
+    }
+
+
+def docker_answers(*containers: Mapping[str, Any]) -> dict[str, str]:
+    """Return the answers of a Docker that has these containers, the newest first."""
+    return {
+        "docker ps": "".join(f"{each['Id']}\n" for each in containers),
+        "docker inspect": "".join(f"{json.dumps(each)}\n" for each in containers),
+    }
 
 
 @dataclass(frozen=True)
