@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_network
+from itertools import pairwise
 from os.path import lexists
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -280,7 +281,7 @@ def add_repository(
         shown = runner.must_run(["gpg", "--batch", "--show-keys", "--with-colons", downloaded])
         fields = [each.split(":") for each in shown.splitlines()]
         # The fingerprint of a key, of which each subkey has one too, is in the next line.
-        pairs = zip(fields, fields[1:], strict=False)
+        pairs = pairwise(fields)
         found = [after[9] for each, after in pairs if (each[0], after[0]) == ("pub", "fpr")]
         if found != [fingerprint]:
             said = ", ".join(found) or "none"
