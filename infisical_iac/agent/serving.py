@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields, is_dataclass
 from functools import partial
@@ -21,12 +21,10 @@ _AT_ONCE = 8
 def main() -> None:
     """Answer the request on standard input.
 
-    With `--install <path>`, install this file; with `--monitor`, make one run of the monitor.
+    With `--install <path>`, install this file; with the name of a program, run it.
     """
-    if sys.argv[1:] == ["--monitor"]:
-        # Imported only here: requests don't need it, and its imports take longer than most answers.
-        import_module("infisical_iac.agent.monitor").main()
-        return
+    if sys.argv[1:2] and sys.argv[1] != "--install":
+        sys.exit(_run_program(sys.argv[1], sys.argv[2:]))
     try:
         if sys.argv[1:2] == ["--install"]:
             install(Path(sys.argv[0]).read_bytes(), Path(sys.argv[2]))
@@ -36,6 +34,25 @@ def main() -> None:
     except Exception as error:  # the operator's side reports it, whatever it is
         answer = {"error": describe(error)}
     json.dump({"protocol": PROTOCOL, **answer}, sys.stdout, default=encode)
+
+
+# What units of systemd run: a module of the agent, and its function for the arguments.
+_PROGRAMS = {
+    "--monitor": ("monitor", "main"),
+    "--maintenance": ("maintenance", "main"),
+    "--firewall": ("maintenance", "main_of_firewall"),
+}
+
+
+def _run_program(name: str, arguments: Sequence[str]) -> int:
+    """Run a program, and return its exit status: 2 for one that this version does not have."""
+    if name not in _PROGRAMS:
+        print(f"the agent has no program {name}: run `infisical-iac apply`", file=sys.stderr)
+        return 2
+    # Imported only here: requests don't need it, and its imports take longer than most answers.
+    module, function = _PROGRAMS[name]
+    status: int = getattr(import_module(f"infisical_iac.agent.{module}"), function)(arguments)
+    return status
 
 
 def serve(runner: Runner, request: dict[str, Any]) -> list[dict[str, Any]]:

@@ -11,7 +11,6 @@ otherwise stop an update to ask which version to keep:
     /etc/systemd/journald.conf.d/90-infisical-iac.conf   a journal kept across boots
     /etc/audit/rules.d/90-infisical-iac.rules            auditd's rules, with the setting auditd
     /usr/local/lib/infisical-iac/agent-*.pyz             observes the host (infisical_iac/agent)
-    /usr/local/lib/infisical-iac/maintenance.sh          run by infisical-maintenance.service
     /var/lib/infisical-maintenance/last.json             `ended` and `failure` of its last run
 
 A data volume is a block device with all data that must outlive the host. `scripts/host/volume.sh`

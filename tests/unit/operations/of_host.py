@@ -59,8 +59,6 @@ _TABLE = "table inet infisical {\n}"
 _FIREWALL_FILES = (
     "/etc/infisical-iac/firewall.nft",
     "/etc/infisical-iac/firewall-fallback.nft",
-    "/usr/local/lib/infisical-iac/firewall.sh",
-    "/usr/local/lib/infisical-iac/reporting.sh",
     "/etc/systemd/system/infisical-firewall.service",
     "/etc/systemd/system/infisical-firewall-fallback.service",
     "/etc/systemd/system/infisical-firewall-failed.service",
@@ -224,7 +222,7 @@ OPERATIONS = {
             "~ infisical-firewall.service: enabled and started",
             steps=(
                 "_load",
-                *["write"] * 8,
+                *["write"] * 6,
                 "let systemd read changed units",
                 *["systemctl"] * 2,
             ),
