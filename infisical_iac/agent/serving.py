@@ -39,6 +39,7 @@ def main() -> None:
 # What units of systemd run: a module of the agent, and its function for the arguments.
 _PROGRAMS = {
     "--monitor": ("monitor", "main"),
+    "--data-volume": ("volume", "main"),
     "--maintenance": ("maintenance", "main"),
     "--firewall": ("maintenance", "main_of_firewall"),
 }

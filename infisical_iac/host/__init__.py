@@ -13,8 +13,8 @@ otherwise stop an update to ask which version to keep:
     /usr/local/lib/infisical-iac/agent-*.pyz             observes the host (infisical_iac/agent)
     /var/lib/infisical-maintenance/last.json             `ended` and `failure` of its last run
 
-A data volume is a block device with all data that must outlive the host. `scripts/host/volume.sh`
-binds each of its directories to its place on the host:
+A data volume is a block device with all data that must outlive the host. `agent/volume.py` binds
+each of its directories to its place on the host:
 
     etc         /etc/infisical                keys, credentials, the stack's configuration
     volumes     /var/lib/docker/volumes       the data
