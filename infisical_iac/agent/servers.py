@@ -286,6 +286,7 @@ class _Mail:
             self.server = smtplib.SMTP(*place, timeout=_SECONDS)
         if self.tls == "none":
             self.step = "public"
+            assert self.server.sock
             address = self.server.sock.getpeername()[0].partition("%")[0]
             if is_public(address):
                 raise ValueError(address)

@@ -53,8 +53,15 @@ def _query(
     environment: str = "",
     statuses: str = "",
 ) -> list[FoundRequest]:
-    asked = {"since": since, "last": last, "environment": environment, "statuses": statuses}
-    found = find_requests(Runner(), folder=str(logs), ids=[*filter(None, ids.split(","))], **asked)
+    found = find_requests(
+        Runner(),
+        folder=str(logs),
+        since=since,
+        last=last,
+        ids=[*filter(None, ids.split(","))],
+        environment=environment,
+        statuses=statuses,
+    )
     assert found.is_finished
     return [*found.requests]
 
@@ -159,6 +166,5 @@ def test_a_search_that_takes_too_long_ends_unfinished(
     logs: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(access, "_SECONDS", -1)
-    asked = {"folder": str(logs), "since": 0}
-    assert not find_requests(Runner(), last=9, **asked).is_finished
-    assert not find_reads(Runner(), **asked).is_finished
+    assert not find_requests(Runner(), folder=str(logs), since=0, last=9).is_finished
+    assert not find_reads(Runner(), folder=str(logs), since=0).is_finished

@@ -2,13 +2,14 @@
 
 import fcntl
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infisical_iac.agent import maintenance
+from infisical_iac.agent import maintenance, swarm
 from infisical_iac.agent.runner import Output
 from tests.unit.agent.fake_runner import FakeRunner, docker_answers, docker_container
 from tests.unit.agent.fake_swarm import NODES, swarm_answers
@@ -23,7 +24,7 @@ _LISTED = "ii  docker.io\nhi  runc\nun  docker-ce\nii  containerd\n"
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """No test waits; the list has how long it would have."""
     times: list[float] = []
-    monkeypatch.setattr(maintenance.time, "sleep", times.append)
+    monkeypatch.setattr(time, "sleep", times.append)
     monkeypatch.setattr(maintenance, "_PATIENCE", 90)
     return times
 
@@ -149,8 +150,8 @@ def test_a_host_waits_until_the_cluster_is_healthy(
 ) -> None:
     found = iter(["n1 is Down", "n1 is Down", ""])
     slept: list[float] = []
-    monkeypatch.setattr(maintenance.time, "sleep", slept.append)
-    monkeypatch.setattr(maintenance.swarm, "whole", lambda *_: next(found))
+    monkeypatch.setattr(time, "sleep", slept.append)
+    monkeypatch.setattr(swarm, "whole", lambda *_: next(found))
     assert maintenance.wait_for_turn(FakeRunner(tmp_path), 0) == 0
     assert slept == [0, 30, 30]
     assert "n1 is Down" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """Test which part of a cluster is missed, and how long a restart of an engine waits for it."""
 
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from tests.unit.agent.fake_runner import FakeRunner
 from tests.unit.agent.fake_swarm import ETCD, NODES, SERVICES, member, swarm_answers
 
 
-def _host(**answers: str | Output) -> FakeRunner:
+def _host(**answers: Any) -> FakeRunner:
     return FakeRunner(answers=swarm_answers(**answers))
 
 
@@ -22,7 +23,7 @@ def _host(**answers: str | Output) -> FakeRunner:
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """No test waits; the list has how long it would have."""
     times: list[float] = []
-    monkeypatch.setattr(swarm.time, "sleep", times.append)
+    monkeypatch.setattr(time, "sleep", times.append)
     return times
 
 

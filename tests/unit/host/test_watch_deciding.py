@@ -269,7 +269,12 @@ def test_only_a_host_with_caddy_has_a_log_and_jails_for_infisical(
 
 def test_the_log_is_searched_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
-    monkeypatch.setattr(watch, "ask", lambda each: asked.append(each) or FoundRequests())
+
+    def ask(each: object) -> FoundRequests:
+        asked.append(each)
+        return FoundRequests()
+
+    monkeypatch.setattr(watch, "ask", ask)
     since = datetime(2026, 11, 26, tzinfo=UTC)
     assert watch.read_requests(since, 50, ["i1"], "production", "401") == FoundRequests()
     (call,) = asked[0].calls

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from infisical_iac.agent.files import PathState
+from infisical_iac.agent.keys import KeysState
 from infisical_iac.backup import deploy as backup
 from infisical_iac.core.images import Images
 from infisical_iac.host.docker import Engine
 from infisical_iac.stack import ingress
-from infisical_iac.stack.keys import Keys
 from infisical_iac.stack.state import Container, Stack, deployment_question
 
 _HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -42,9 +42,9 @@ def test_the_ingress_is_read_with_the_served_certificate(
 
 
 def test_keys_with_a_finding_are_not_complete() -> None:
-    assert Keys().process(["database"]).is_complete
-    for line in ("missing a", "sample a", "malformed a", "open /a", "stale a"):
-        assert not Keys().process([line]).is_complete
+    assert KeysState(database=True).is_complete
+    for name in ("missing", "sample", "malformed", "open", "stale"):
+        assert not KeysState(**{name: frozenset({"a"})}).is_complete  # type: ignore[arg-type]
 
 
 def test_the_state_of_backups_is_read_in_one_query() -> None:
