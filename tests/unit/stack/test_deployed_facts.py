@@ -20,25 +20,13 @@ def _file(mode: str, sha256: str | None = None) -> dict[str, str | None]:
     return {"kind": "regular file", "mode": mode, "owner": "root:root", "sha256": sha256}
 
 
-_PEM = ["-----BEGIN CERTIFICATE-----", "ZmFrZQ==", "-----END CERTIFICATE-----"]
-
-
-@pytest.mark.parametrize(
-    ("served", "revision", "certificate"),
-    [
-        (["revision abc", *_PEM], "abc", "\n".join([*_PEM, ""])),
-        (["revision stopped", *_PEM], "stopped", "\n".join([*_PEM, ""])),
-        (["revision none"], "none", ""),
-    ],
-)
-def test_the_ingress_is_read_with_the_served_certificate(
-    served: list[str], revision: str, certificate: str
-) -> None:
+def test_the_ingress_is_read_with_the_served_certificate() -> None:
     path = "/etc/infisical/ingress/Caddyfile"
     asked = ingress.ingress_question(paths=[path], site="infisical.example.com", port=443)
+    served = {"revision": "abc", "certificate": "a certificate"}
     found = asked.read([{path: _file("644", "a" * 64)}, served])
     assert found.files == {path: PathState("regular file", "644", "root:root", "a" * 64)}
-    assert (found.revision, found.certificate) == (revision, certificate)
+    assert (found.revision, found.certificate) == ("abc", "a certificate")
 
 
 def test_keys_with_a_finding_are_not_complete() -> None:
