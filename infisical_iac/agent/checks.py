@@ -337,7 +337,7 @@ def find_sign_up(seen: Observed, _: float) -> Iterator[Problem]:
         yield Problem("anybody who reaches Infisical may make an account")
 
 
-def _drift(seen: Observed) -> DriftRecord:
+def _current_drift(seen: Observed) -> DriftRecord:
     """Return the last drift check; an empty one if a later run may have repaired what it found."""
     found = seen.vitals.drift
     is_current = found is not None and found.at >= (seen.vitals.lock_taken or 0.0)
@@ -345,20 +345,20 @@ def _drift(seen: Observed) -> DriftRecord:
 
 
 def find_access(seen: Observed, _: float) -> Iterator[Problem]:
-    for line in _drift(seen).changes:
+    for line in _current_drift(seen).changes:
         if line.startswith("* "):
             what, colon, why = line.removeprefix("* ").partition(": ")
             yield Problem(f"access that nothing declares: {what}{colon}{why}", what)
 
 
 def find_drift(seen: Observed, _: float) -> Iterator[Problem]:
-    found = [each for each in _drift(seen).changes if not each.startswith(("* ", "? "))]
+    found = [each for each in _current_drift(seen).changes if not each.startswith(("* ", "? "))]
     if found:
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         yield Problem(
             f"host or Infisical differ from what is declared: {'; '.join(found[:3])}{more}"
         )
-    elif error := _drift(seen).error:
+    elif error := _current_drift(seen).error:
         yield Problem(f"drift can't be checked: {error}")
 
 

@@ -63,7 +63,7 @@ Inside is JSON, compressed by gzip, so that it fits on a page:
     signed_by          the public key of the deployment, Ed25519, in base64
     signature          its signature of all of the above, as JSON with sorted names and no blanks
 
-A kit is trusted if the deployment's key signed it: see signing.py. Its content alone proves
+A kit is trusted if the deployment's key signed it: see kit_keys.py. Its content alone proves
 nothing, since anybody with a recipient's public key can make a kit.
 
 The host keeps `/etc/infisical/recovery-kit.json`: the time of the last kit, its recipients, and a

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from infisical_iac.agent.keys import form_of, has_form
-from infisical_iac.backup import signing
-from infisical_iac.backup.recipients import Identity, Recipient
+from infisical_iac.backup import kit_keys
+from infisical_iac.backup.kit_keys import Identity, Recipient
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError
 
@@ -113,7 +113,7 @@ def check(kit: Kit) -> None:
 
 def pack(kit: Kit, key: Ed25519PrivateKey) -> bytes:
     """Return the kit as bytes, signed by `key`."""
-    signed = signing.sign(kit.model_dump(mode="json"), key)
+    signed = kit_keys.sign(kit.model_dump(mode="json"), key)
     text = json.dumps(signed, indent=1, ensure_ascii=False)
     return gzip.compress(f"{text}\n".encode(), mtime=0)
 
@@ -126,7 +126,7 @@ def unpack(data: bytes) -> Opened:
     found = _found(data)
     version = found["kit"]
     if version == FORMAT:
-        content, signer = signing.verify(found)
+        content, signer = kit_keys.verify(found)
     elif version == _UNSIGNED:
         content, signer = found, ""
     else:
@@ -279,7 +279,7 @@ def seal(
     """
     proof = pyrage.x25519.Identity.generate()
     packed = pack(kit, key)
-    signer = signing.compute_fingerprint(key.public_key())
+    signer = kit_keys.compute_fingerprint(key.public_key())
     armor = pyrage.encrypt(packed, [*(each.key for each in to), proof.to_public()], armored=True)
     text = render_sheet(kit, armor.decode(), signer)
     desired = sorted([*(each.stanza for each in to), "X25519"])

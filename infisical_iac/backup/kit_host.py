@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from infisical_iac.agent.keys import KitContents, kit_contents, kit_fingerprint, kit_fingerprints
 from infisical_iac.agent.vitals import CREDENTIALS, ENCRYPTION_KEY
-from infisical_iac.backup import signing
+from infisical_iac.backup import kit_keys
 from infisical_iac.backup.kit import (
     ESSENTIAL,
     Kit,
@@ -23,7 +23,7 @@ from infisical_iac.backup.kit import (
     save_sheet,
     seal,
 )
-from infisical_iac.backup.recipients import Identity, Recipient, parse
+from infisical_iac.backup.kit_keys import Identity, Recipient, parse_recipient
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.core import audit, audit_entries
 from infisical_iac.core.agent import ask, question
@@ -91,7 +91,7 @@ def describe_record(record: KitRecord | None, now: Mapping[str, str], setting: s
     if ENCRYPTION_KEY in changed:
         changed = [ENCRYPTION_KEY]  # all fingerprints change with it
     due = [path for path in changed if not path.startswith(CREDENTIALS)]
-    signed, is_expected = signing.row_text(record.signed_by, setting)
+    signed, is_expected = kit_keys.row_text(record.signed_by, setting)
     made = f"made {record.at}{signed}"
     if due:
         more = f" and {len(due) - 3} more" if len(due) > 3 else ""
@@ -114,7 +114,7 @@ def choose_recipients(given: Sequence[Recipient], settings: BackupSettings) -> l
 
     Raises FileError if there are none.
     """
-    to = [*given] or [parse(each) for each in settings.recovery_recipients]
+    to = [*given] or [parse_recipient(each) for each in settings.recovery_recipients]
     if not to:
         raise FileError(
             "the kit has no recipient who could open it: give --recipient, or set "
@@ -142,8 +142,8 @@ def make(
     with audit.record("recovery-kit", changes):
         kit = _assemble(read(), settings, to)
         key = signing_key(kit)
-        signer = signing.compute_fingerprint(key.public_key())
-        signing.refuse_another(signer, setting=settings.backup.recovery_fingerprint)
+        signer = kit_keys.compute_fingerprint(key.public_key())
+        kit_keys.refuse_another(signer, setting=settings.backup.recovery_fingerprint)
         text = seal(kit, to, key, known)
         save_sheet(output, text, force=force)
         remember(record_of(kit, compute_sheet_digest(text), signer))
@@ -177,19 +177,25 @@ def _assemble(found: KitContents, settings: Settings, to: Sequence[Recipient]) -
 
 def signing_key(kit: Kit) -> Ed25519PrivateKey:
     """Return the host's key that signs kits. Raises a UserError if there is none."""
-    text = kit.files.get(signing.KEY)
+    text = kit.files.get(kit_keys.SIGNING_KEY)
     if text is None:
         raise FileError(
-            f"the host has no key to sign kits with, /etc/infisical/{signing.KEY}: "
+            f"the host has no key to sign kits with, /etc/infisical/{kit_keys.SIGNING_KEY}: "
             "`infisical-iac apply` makes it"
         )
-    return signing.parse(text)
+    return kit_keys.parse_signing_key(text)
 
 
 def signer() -> str:
     """Return the fingerprint of the current host's key that signs kits; empty without one."""
-    text = run(f"cat /etc/infisical/{signing.KEY} 2>/dev/null || true", doing="read the keys")
-    return signing.compute_fingerprint(signing.parse(text).public_key()) if text.strip() else ""
+    text = run(
+        f"cat /etc/infisical/{kit_keys.SIGNING_KEY} 2>/dev/null || true", doing="read the keys"
+    )
+    return (
+        kit_keys.compute_fingerprint(kit_keys.parse_signing_key(text).public_key())
+        if text.strip()
+        else ""
+    )
 
 
 def render_record(record: KitRecord) -> str:
@@ -227,7 +233,7 @@ def of_cluster(kit: Mapping[str, str]) -> dict[str, str]:
     Of the keys, these are the keys for data and people, and the secrets that the user gave. The
     other keys open PostgreSQL, Redis and the Swarm, for which a cluster has keys of its own.
     """
-    used = (*_BOUND, "keys/auth_secret", signing.KEY)
+    used = (*_BOUND, "keys/auth_secret", kit_keys.SIGNING_KEY)
     return {
         path: text
         for path, text in kit.items()

@@ -22,7 +22,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.wording import join_names
 from infisical_iac.host.site import Site, at, site_of
-from infisical_iac.instance import given, login_proof, mail, proxy
+from infisical_iac.instance import given, proof
 from infisical_iac.instance.login import client_secret_of
 from infisical_iac.instance.settings import MAIL_PASSWORD, GivenSecret
 from infisical_iac.stack import compose, session
@@ -275,14 +275,14 @@ def _ask(key: Key, settings: Settings) -> str:
     secret = next(each for each in settings.secrets if each.key == key.file)
     value = given.take(secret)
     if secret.variable == MAIL_PASSWORD:
-        mail.prove(settings, password=value)
+        proof.prove_mail(settings, password=value)
     for each in settings.instance.login.clients:
         if secret.variable == client_secret_of(each) and (
-            note := login_proof.prove(settings, each, value)
+            note := proof.prove_login(settings, each, value)
         ):
             echo(note, err=True)
     if secret.is_in_address:
-        proxy.prove(settings, password=value)
+        proof.prove_proxy(settings, password=value)
     return value
 
 

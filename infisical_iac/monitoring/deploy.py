@@ -25,7 +25,7 @@ from infisical_iac.core.remote import run, write
 from infisical_iac.core.settings import Settings
 from infisical_iac.host import hardening, watch
 from infisical_iac.host.site import Known
-from infisical_iac.instance.mail import password_of
+from infisical_iac.instance.proof import mail_password
 from infisical_iac.instance.settings import EXTRA_CA
 from infisical_iac.monitoring import exporters
 from infisical_iac.monitoring.settings import GIVEN, HEARTBEAT_VARIABLE
@@ -223,7 +223,7 @@ def _mail(settings: Settings) -> dict[str, Any] | None:
             f"setting 'alerts': target {named[0]!r} needs a mail server: set smtp",
             code="settings.no_mail_for_alerts",
         )
-    keys = [f"/etc/infisical/keys/{each.key}" for each in password_of(settings)]
+    keys = [f"/etc/infisical/keys/{each.key}" for each in mail_password(settings)]
     return {
         "host": smtp.host,
         "port": smtp.port,

@@ -26,7 +26,13 @@ from infisical_iac.workspace import canary, foreign, isolation, second_factor
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.canary import Canary, CanaryLogin
-from infisical_iac.workspace.converge import apply, converge, difference, list_rename_notes
+from infisical_iac.workspace.converge import (
+    apply,
+    converge,
+    difference,
+    expect_changes,
+    list_rename_notes,
+)
 from infisical_iac.workspace.foreign import AccessState
 from infisical_iac.workspace.foreign_actual import find_foreign
 from infisical_iac.workspace.goal import Goal, Memory, empty_state
@@ -41,7 +47,6 @@ from infisical_iac.workspace.memory import (
     render,
 )
 from infisical_iac.workspace.model import Isolation, Workspace
-from infisical_iac.workspace.request_counts import expect_changes
 from infisical_iac.workspace.second_factor import SecondFactors
 from infisical_iac.workspace.state import Actual
 

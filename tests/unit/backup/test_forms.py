@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.agent.keys import ALL_KEYS, FORMS, TARGET_LOGIN
-from infisical_iac.backup import kit, signing, target
+from infisical_iac.backup import kit, kit_keys, target
 from infisical_iac.backup.target import BackupTarget
 from infisical_iac.cluster import swarm
 from infisical_iac.core.errors import FileError
@@ -173,6 +173,6 @@ def test_every_key_that_is_made_has_a_place_in_a_kit() -> None:
     for name in made:
         text = "0" * (64 if name == "kit_signing_key" else 32)
         kit.check_forms({f"keys/{name}": text}, where="the kit")
-    assert signing.KEY == "keys/kit_signing_key"
+    assert kit_keys.SIGNING_KEY == "keys/kit_signing_key"
     path = swarm.KEY_FILE.removeprefix("/etc/infisical/")
     kit.check_forms({path: _LEGIT[path]}, where="the kit")

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from infisical_iac.change import tool_versions
 from infisical_iac.change.outdated import row as describe_versions
-from infisical_iac.cli import outdated, status
+from infisical_iac.cli import status, versions
 from infisical_iac.cli.main import main
 from infisical_iac.core import bundle
 from tests.fake_registry import DIGEST, FakeRegistry, fake_registry
@@ -35,7 +35,7 @@ def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeRe
             redis_image=f"{found.host}/library/redis:8.2.10@sha256:{'b' * 64}",
             caddy_image=f"{found.host}/library/caddy:2.11.7",
         )
-        monkeypatch.setattr(outdated, "_read_settings", lambda _: settings)
+        monkeypatch.setattr(versions, "_read_settings", lambda _: settings)
         monkeypatch.setattr("infisical_iac.change.outdated.TIME_LIMIT", 30.0)
         monkeypatch.chdir(tmp_path)
         yield found
@@ -122,7 +122,7 @@ def test_the_images_of_a_cluster_are_pinned_by_lines_of_the_settings(
         "etcd-development/etcd": ["v3.5.21"],
         "library/haproxy": ["3.2.25"],
     }
-    single = outdated._read_settings("")
+    single = versions._read_settings("")
     settings = single.with_values(
         topology="swarm",
         acme_ca="internal",
@@ -130,7 +130,7 @@ def test_the_images_of_a_cluster_are_pinned_by_lines_of_the_settings(
         etcd_image=f"{registry.host}/etcd-development/etcd:v3.5.21",
         haproxy_image=f"{registry.host}/library/haproxy:3.2.25",
     )
-    monkeypatch.setattr(outdated, "_read_settings", lambda _: settings)
+    monkeypatch.setattr(versions, "_read_settings", lambda _: settings)
     lines = _run("--pin").stdout.splitlines()
     assert {
         f'patroni_image = "{registry.host}/zalando/spilo-17:4.0-p3@{DIGEST}"',
@@ -210,12 +210,12 @@ def test_outdated_connects_to_no_host(registry: FakeRegistry, tmp_path: Path) ->
 
 def test_status_has_a_row_for_new_versions(registry: FakeRegistry) -> None:
     registry.tags["library/redis"] += ["8.4.1"]
-    row = describe_versions(status._ask_for_new_versions(outdated._read_settings(""))())
+    row = describe_versions(status._ask_for_new_versions(versions._read_settings(""))())
     assert (row.name, row.is_note, row.ok) == ("New versions", True, True)
     assert "redis 8.4.1" in row.text
 
 
 def test_status_asks_no_registry_for_a_host_with_archives(registry: FakeRegistry) -> None:
-    settings = outdated._read_settings("").with_values(image_archives=("images.tar",))
+    settings = versions._read_settings("").with_values(image_archives=("images.tar",))
     assert status._ask_for_new_versions(settings)() == []
     assert registry.requests == []

@@ -17,12 +17,12 @@ from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.change import Row
 from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import MachineState
-from infisical_iac.monitoring.health import HealthState, access, drift, instance, rows
+from infisical_iac.monitoring.health import HealthState, access, drift_row, instance, rows
 from tests.unit.health_rows import NOW, observed, settings
 
 
 def _rows(**changes: Any) -> dict[str, Row]:
-    found = rows(_new(**changes), settings(), Log([]), drift([]), NOW)
+    found = rows(_new(**changes), settings(), Log([]), drift_row([]), NOW)
     return {row.name: row for row in found}
 
 

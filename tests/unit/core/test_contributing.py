@@ -44,9 +44,15 @@ def _find(place: str) -> list[Path]:
     return [path for name, path in _files().items() if f"/{name}".endswith(f"/{place}")]
 
 
+@cache
+def _folders() -> set[str]:
+    """Return the folders of this repository, and the ends of their paths."""
+    parents = {each.parts for name in _files() for each in Path(name).parents}
+    return {"/".join(parts[start:]) for parts in parents for start in range(len(parts))}
+
+
 def _is_folder(place: str) -> bool:
-    folders = {f"/{each}" for name in _files() for each in Path(name).parents}
-    return any(each.endswith(f"/{place.rstrip('/')}") for each in folders)
+    return place.rstrip("/") in _folders()
 
 
 def _places() -> Iterator[str]:

@@ -11,8 +11,8 @@ from infisical_iac.core import journal
 from infisical_iac.core.agent import question
 from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.journal import Journal
-from infisical_iac.instance import given, login_proof
-from infisical_iac.instance.login_proof import explain
+from infisical_iac.instance import given, proof
+from infisical_iac.instance.proof import explain_login_failure
 from tests.certificates import OwnAuthority
 from tests.oauth_provider import OAuthProvider
 from tests.ports import free_port
@@ -140,13 +140,13 @@ class _Prover:
         self.world, self.journal = world, Journal()
         monkeypatch.setattr(given, "_values", {})
         monkeypatch.setattr(journal, "current", lambda: self.journal)
-        monkeypatch.setattr(login_proof, "ask", lambda asked: answer(asked, world.host))
+        monkeypatch.setattr(proof, "ask", lambda asked: answer(asked, world.host))
 
     def prove(self, secret: str = "", client: str = "", port: int = 0) -> str:
         address = f"https://localhost:{port or self.world.provider.port}"
         gitlab = {"client_id": client or self.world.provider.client, "address": address}
         settings = settings_of(login={"gitlab": gitlab}, extra_ca=str(self.world.ca))
-        return login_proof.prove(settings, "gitlab", secret)
+        return proof.prove_login(settings, "gitlab", secret)
 
 
 @pytest.fixture
@@ -184,4 +184,4 @@ def test_a_provider_that_the_host_can_not_reach_is_noted(prover: _Prover) -> Non
 )
 def test_each_refusal_has_a_remedy(step: str, fact: str) -> None:
     settings = settings_of(login={"gitlab": {"client_id": "fake-client"}})
-    assert fact in explain(settings, "gitlab", step, "reason")
+    assert fact in explain_login_failure(settings, "gitlab", step, "reason")

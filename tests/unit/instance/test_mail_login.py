@@ -9,7 +9,7 @@ import pytest
 from infisical_iac.agent import servers
 from infisical_iac.agent.servers import Finding
 from infisical_iac.core.agent import question
-from infisical_iac.instance.mail import describe
+from infisical_iac.instance.proof import describe_mail_failure
 from infisical_iac.instance.settings import Smtp
 from tests.certificates import OwnAuthority
 from tests.mail_server import MailServer, Refusal, Tls
@@ -206,6 +206,6 @@ def test_a_closed_port_and_an_unknown_name_are_reported(world: _World) -> None:
 )
 def test_each_failure_has_its_remedy(step: str, fact: str) -> None:
     smtp = Smtp(host="smtp.example.com", from_address="iac@example.com", user="mailer")
-    sentence = describe(smtp, step, "because", "ada@example.com")
+    sentence = describe_mail_failure(smtp, step, "because", "ada@example.com")
     assert fact in sentence
     assert "because" in sentence or step in ("resolve", "starttls", "password")

@@ -13,15 +13,14 @@ import pytest
 from infisical_iac.agent.runner import Runner
 from infisical_iac.agent.servers import TunnelAnswer, Tunnels, open_tunnels
 from infisical_iac.core.agent import AgentCall, Question, question
-from infisical_iac.instance import given
-from infisical_iac.instance import proxy as outbound
+from infisical_iac.instance import given, proof
 from infisical_iac.instance.network import ProxyAddress
-from infisical_iac.instance.proxy import (
+from infisical_iac.instance.proof import (
     NOBODY,
-    describe,
-    describe_failure,
-    find_trouble,
-    targets,
+    describe_proxy_failure,
+    describe_tunnel,
+    find_proxy_trouble,
+    list_proxied,
 )
 from tests.ports import free_port
 from tests.proxy import ForwardProxy
@@ -64,7 +63,7 @@ def _ask(root: Runner, port: int, *more: str, **changes: str) -> list[TunnelAnsw
 def test_a_proxy_that_accepts_the_login_is_accepted(root: FakeRunner, proxy: ForwardProxy) -> None:
     (said,) = _ask(root, proxy.port)
     assert said.status == 502
-    assert describe(_ADDRESS, said) == ""
+    assert describe_tunnel(_ADDRESS, said) == ""
     assert proxy.requests == [f"CONNECT {NOBODY} failed"]
 
 
@@ -73,7 +72,7 @@ def test_a_host_of_the_settings_is_reached(root: FakeRunner, proxy: ForwardProxy
         place = f"127.0.0.1:{target.getsockname()[1]}"
         said = _ask(root, proxy.port, place)[1]
     assert (said.target, said.status) == (place, 200)
-    assert describe(_ADDRESS, said) == ""
+    assert describe_tunnel(_ADDRESS, said) == ""
 
 
 def test_a_host_of_the_settings_that_the_proxy_denies_is_named(
@@ -81,7 +80,7 @@ def test_a_host_of_the_settings_that_the_proxy_denies_is_named(
 ) -> None:
     said = _ask(root, proxy.port, "denied.example:443")[1]
     assert said.status == 403
-    assert "denied.example:443" in describe(_ADDRESS, said)
+    assert "denied.example:443" in describe_tunnel(_ADDRESS, said)
 
 
 def test_a_given_password_counts_before_the_one_of_the_host(
@@ -89,8 +88,8 @@ def test_a_given_password_counts_before_the_one_of_the_host(
 ) -> None:
     (said,) = _ask(root, proxy.port, password="another-fake-one")
     assert said.status == 407
-    assert "'infisical'" in describe(_ADDRESS, said)
-    assert "OUTBOUND_PROXY_PASSWORD" in describe(_ADDRESS, said)
+    assert "'infisical'" in describe_tunnel(_ADDRESS, said)
+    assert "OUTBOUND_PROXY_PASSWORD" in describe_tunnel(_ADDRESS, said)
 
 
 def test_a_missing_and_a_refused_login_have_different_reasons(
@@ -98,7 +97,7 @@ def test_a_missing_and_a_refused_login_have_different_reasons(
 ) -> None:
     (said,) = _ask(root, proxy.port, user="")
     assert said.status == 407
-    assert "asks for a login" in describe(replace(_ADDRESS, user=""), said)
+    assert "asks for a login" in describe_tunnel(replace(_ADDRESS, user=""), said)
 
 
 def test_a_host_without_a_password_asks_no_proxy(root: FakeRunner, proxy: ForwardProxy) -> None:
@@ -139,7 +138,7 @@ def test_a_server_that_speaks_no_http_is_no_proxy(root: FakeRunner) -> None:
     ],
 )
 def test_each_failure_has_its_remedy(step: str, fact: str) -> None:
-    assert fact in describe_failure(_ADDRESS, step, "because")
+    assert fact in describe_proxy_failure(_ADDRESS, step, "because")
 
 
 def test_a_web_server_is_no_proxy(root: FakeRunner) -> None:
@@ -147,7 +146,7 @@ def test_a_web_server_is_no_proxy(root: FakeRunner) -> None:
         Thread(target=server.handle_request).start()
         (said,) = _ask(root, server.server_port)
     assert said.status == 501
-    assert "web server" in describe(_ADDRESS, said)
+    assert "web server" in describe_tunnel(_ADDRESS, said)
 
 
 def test_a_proxy_that_denies_a_host_of_the_settings_is_not_used(
@@ -158,13 +157,13 @@ def test_a_proxy_that_denies_a_host_of_the_settings_is_not_used(
         there = call.arguments.replace("proxy.internal:3128", f"127.0.0.1:{proxy.port}")
         return answer(Question((AgentCall(call.name, there),), asked.read), root)
 
-    monkeypatch.setattr(outbound, "ask", ask)
+    monkeypatch.setattr(proof, "ask", ask)
     monkeypatch.setattr(given, "_values", {})
     address = f"http://{_USER}@proxy.internal:3128"
-    assert find_trouble(settings_of(outbound_proxy=address)) == ""
+    assert find_proxy_trouble(settings_of(outbound_proxy=address)) == ""
     denied = {"LICENSE_SERVER_URL": "https://denied.example"}
     settings = settings_of(outbound_proxy=address, infisical_environment=denied)
-    assert "denied.example:443" in find_trouble(settings)
+    assert "denied.example:443" in find_proxy_trouble(settings)
 
 
 def test_hosts_in_no_proxy_are_not_asked_for() -> None:
@@ -178,7 +177,11 @@ def test_hosts_in_no_proxy_are_not_asked_for() -> None:
         },
         login={"github": {"client_id": "Iv1.fake"}},
     )
-    assert targets(settings) == ["license.example.com:443", "github.com:443", "api.github.com:443"]
+    assert list_proxied(settings) == [
+        "license.example.com:443",
+        "github.com:443",
+        "api.github.com:443",
+    ]
 
 
 def test_the_proxys_own_host_is_reached_without_the_proxy() -> None:
@@ -186,7 +189,7 @@ def test_the_proxys_own_host_is_reached_without_the_proxy() -> None:
         outbound_proxy="http://git.internal:3128",
         infisical_environment={"URL_GITLAB_URL": "https://git.internal"},
     )
-    assert targets(settings) == []
+    assert list_proxied(settings) == []
     assert settings.instance.is_direct("git.internal")
 
 
@@ -206,4 +209,4 @@ def test_the_license_server_is_asked_for(
         license_key=license_key,
         infisical_environment=environment,
     )
-    assert targets(settings) == asked
+    assert list_proxied(settings) == asked

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from infisical_iac.cli import drift
+from infisical_iac.cli import status
 from infisical_iac.core.errors import FileError
 from infisical_iac.monitoring.drift import Answer, list_unknown_admins, message, metrics
 
@@ -37,8 +37,8 @@ def test_access_that_could_not_be_inspected_is_not_drift_and_is_printed(
     answer = Answer("hetzner", _AT, notes=[note])
     assert answer.is_as_declared
     assert message(answer)["notes"] == [note]
-    monkeypatch.setattr(drift, "check", lambda _: answer)
-    done = CliRunner().invoke(drift.drift, ["-i", "inventory/hetzner.py"])
+    monkeypatch.setattr(status, "check", lambda _: answer)
+    done = CliRunner().invoke(status.drift, ["-i", "inventory/hetzner.py"])
     assert done.exit_code == 0
     assert f"Note: {note}\n" in done.stderr
 
@@ -88,8 +88,8 @@ def test_a_name_is_escaped_in_metrics() -> None:
 def posts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the addresses to which a check that finds drift posts its result."""
     sent = list[str]()
-    monkeypatch.setattr(drift, "check", lambda _: Answer("hetzner", _AT, ["~ sign-up"]))
-    monkeypatch.setattr(drift, "post", lambda webhook, _: sent.append(webhook))
+    monkeypatch.setattr(status, "check", lambda _: Answer("hetzner", _AT, ["~ sign-up"]))
+    monkeypatch.setattr(status, "post", lambda webhook, _: sent.append(webhook))
     return sent
 
 
@@ -100,7 +100,7 @@ def test_the_webhook_is_read_from_a_file_or_from_the_environment(
     file.write_text("https://hook.example/obviously-fake-file\n")
     environment = {"INFISICAL_IAC_WEBHOOK": "https://hook.example/obviously-fake-variable"}
     for arguments in ([], ["--webhook-file", str(file)]):
-        ran = CliRunner(env=environment).invoke(drift.drift, arguments)
+        ran = CliRunner(env=environment).invoke(status.drift, arguments)
         assert (ran.exit_code, ran.stderr) == (2, "")
     assert posts == [
         "https://hook.example/obviously-fake-variable",
@@ -110,15 +110,15 @@ def test_the_webhook_is_read_from_a_file_or_from_the_environment(
 
 def test_a_webhook_on_the_command_line_still_works_and_warns(posts: list[str]) -> None:
     address = "https://hook.example/obviously-fake"
-    ran = CliRunner(env={}).invoke(drift.drift, ["--webhook", address])
+    ran = CliRunner(env={}).invoke(status.drift, ["--webhook", address])
     assert posts == [address]
     assert "INFISICAL_IAC_WEBHOOK" in ran.stderr
     assert "obviously-fake" not in ran.output
-    assert "--webhook " not in CliRunner().invoke(drift.drift, ["--help"]).output
+    assert "--webhook " not in CliRunner().invoke(status.drift, ["--help"]).output
 
 
 def test_a_missing_webhook_file_ends_the_check(posts: list[str]) -> None:
-    ran = CliRunner().invoke(drift.drift, ["--webhook-file", "nowhere"])
+    ran = CliRunner().invoke(status.drift, ["--webhook-file", "nowhere"])
     assert isinstance(ran.exception, FileError)
     assert "nowhere" in str(ran.exception)
     assert posts == []

@@ -12,9 +12,8 @@ from infisical_iac.core.agent import Question
 from infisical_iac.core.change import UpToDate
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.files import File
-from infisical_iac.stack import certificate, compose, ingress
-from infisical_iac.stack.certificate import Pair
-from infisical_iac.stack.ingress import IngressState, caddyfile
+from infisical_iac.stack import compose, ingress
+from infisical_iac.stack.ingress import IngressState, Pair, caddyfile
 from infisical_iac.stack.pull import ImageSources
 from tests.unit.operations.cases import of
 from tests.unit.performed import perform
@@ -204,7 +203,7 @@ def test_a_missing_image_is_fetched_before_caddy_checks_the_files(host: _Host) -
 def test_a_command_installs_the_same_files_as_a_deploy(
     monkeypatch: pytest.MonkeyPatch, host: _Host, own: Pair | None
 ) -> None:
-    monkeypatch.setattr(certificate, "own", lambda settings: own)
+    monkeypatch.setattr(ingress, "read_own_pair", lambda settings: own)
     ingress.bring(_SETTINGS)
     by_command = host.written
     host.written = {}

@@ -1,24 +1,127 @@
-"""Sign kits with the key of the deployment, keys/kit_signing_key, and verify signatures.
+"""Parse the keys that kits are encrypted for, of age and SSH; sign kits, and verify signatures.
 
-The file holds the 32 bytes of an Ed25519 private key in hexadecimal. Its fingerprint is the one
-that `ssh-keygen -l` prints for the public key.
+The deployment signs with the 32 bytes of an Ed25519 private key, in hexadecimal, in
+keys/kit_signing_key. Its fingerprint is the one that `ssh-keygen -l` prints for the public key.
 """
 
 import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+import pyrage
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from infisical_iac.core.errors import FileError
 
-KEY = "keys/kit_signing_key"
+_PRIVATE = re.compile(
+    r"AGE-SECRET-KEY-1[A-Z0-9]+"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----.*?-----END [A-Z ]*PRIVATE KEY-----",
+    re.DOTALL,
+)
+
+Public = pyrage.x25519.Recipient | pyrage.ssh.Recipient
+Identity = pyrage.x25519.Identity | pyrage.ssh.Identity
+
+
+@dataclass(frozen=True)
+class Recipient:
+    """A public key.
+
+    Attributes:
+        name: an age key itself, or the type and fingerprint of an SSH key (`ssh-keygen -l`).
+        stanza: the first word of the recipient's line in the encrypted header.
+    """
+
+    name: str
+    stanza: str
+    key: Public
+
+
+def parse_recipient(text: str) -> Recipient:
+    """Return the key in a line such as `age1…` or `ssh-ed25519 AAAA… comment`.
+
+    Raises FileError, which quotes only a line that begins like a public key.
+    """
+    words = text.split()
+    kind = words[0] if words else ""
+    try:
+        if kind.startswith("age1") and len(words) == 1:
+            return Recipient(kind, "X25519", pyrage.x25519.Recipient.from_str(kind))
+        if kind in ("ssh-ed25519", "ssh-rsa") and len(words) > 1:
+            return Recipient(
+                f"{kind} {fingerprint_of(base64.b64decode(words[1], validate=True))}",
+                kind,
+                pyrage.ssh.Recipient.from_str(" ".join(words[:2])),
+            )
+    except (pyrage.RecipientError, binascii.Error):
+        raise FileError(
+            f"{words[0][:16]}… is not a complete public key: copy the whole line",
+            code="file.incomplete_key",
+        ) from None
+    if text.startswith("-----BEGIN PGP"):
+        raise FileError(
+            "age can't use a key of GPG: give a public key of SSH, such as ~/.ssh/id_ed25519.pub, "
+            "or one that `age-keygen` makes",
+            code="file.no_public_key",
+        )
+    raise FileError(
+        "a recipient is not a public key: give a whole line that begins with age1, ssh-ed25519 or "
+        "ssh-rsa, such as the one in ~/.ssh/id_ed25519.pub or the one that `age-keygen -y` prints",
+        code="file.no_public_key",
+    )
+
+
+def parse_lines(lines: Iterable[str]) -> list[Recipient]:
+    """Return the keys in lines, without empty lines and comments."""
+    return [
+        parse_recipient(text)
+        for line in lines
+        if (text := line.strip()) and not text.startswith("#")
+    ]
+
+
+def identities(text: str) -> list[Identity]:
+    """Return the private keys in a file's text, as `age-keygen` or `ssh-keygen` writes it.
+
+    Raises FileError if there is none, or one that can't be used. The error quotes no key.
+    """
+    found = [_identity(match.group()) for match in _PRIVATE.finditer(text)]
+    if not found:
+        raise FileError(
+            "the identity file holds no private key: give the one that age-keygen or ssh-keygen "
+            "wrote",
+            code="file.no_private_key",
+        )
+    return found
+
+
+def _identity(text: str) -> Identity:
+    try:
+        if text.startswith("AGE"):
+            return pyrage.x25519.Identity.from_str(text)
+        return pyrage.ssh.Identity.from_buffer(f"{text}\n".encode())
+    except pyrage.IdentityError as error:
+        if "decrypted" in str(error):
+            raise FileError(
+                "the identity file has a passphrase: copy it to a directory in memory, such as "
+                "/dev/shm, take the passphrase off there by `ssh-keygen -p -f <copy>`, and remove "
+                "the copy afterwards",
+                code="file.passphrase",
+            ) from None
+        raise FileError(
+            "the identity file has a private key that age can't use: give one of age, ssh-ed25519 "
+            "or ssh-rsa",
+            code="file.unsupported_key",
+        ) from None
+
+
+SIGNING_KEY = "keys/kit_signing_key"
 FINGERPRINT = r"SHA256:[A-Za-z0-9+/]{43}"
 # Makes sure that a signature for another purpose is not accepted for a kit.
 _PURPOSE = b"infisical-iac recovery kit 2\n"
@@ -26,12 +129,12 @@ _PURPOSE = b"infisical-iac recovery kit 2\n"
 _BLOB = b"\x00\x00\x00\x0bssh-ed25519\x00\x00\x00\x20"
 
 
-def parse(text: str) -> Ed25519PrivateKey:
+def parse_signing_key(text: str) -> Ed25519PrivateKey:
     """Return the private key in the text of its file. Raises FileError for any other text."""
     if not re.fullmatch(r"[0-9a-f]{64}\n?", text):
         raise FileError(
-            f"/etc/infisical/{KEY} on the host holds no key: restore it from the recovery kit, or "
-            "remove it and let `infisical-iac apply` make another"
+            f"/etc/infisical/{SIGNING_KEY} on the host holds no key: restore it from the recovery "
+            "kit, or remove it and let `infisical-iac apply` make another"
         )
     return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(text.strip()))
 
