@@ -13,7 +13,9 @@ from tests.unit.agent.fake_runner import FakeRunner, docker_answers, docker_cont
 
 _PEM = "-----BEGIN CERTIFICATE-----\nZmFrZQ==\n-----END CERTIFICATE-----\n"
 _ON_HOST: dict[str, Any] = {"NetworkSettings": {"Networks": {"host": {}}}}
-_IN_DOCKER: dict[str, Any] = {"NetworkSettings": {"Networks": {"infisical-edge": {"IPAddress": "172.20.0.2"}}}}
+_IN_DOCKER: dict[str, Any] = {
+    "NetworkSettings": {"Networks": {"infisical-edge": {"IPAddress": "172.20.0.2"}}}
+}
 
 
 @pytest.fixture(autouse=True)
