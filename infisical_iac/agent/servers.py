@@ -67,13 +67,14 @@ class Tunnels(Finding):
     answers: tuple[TunnelAnswer, ...] = ()
 
 
-class _FailedStep(Exception):
-    """A step that failed, with its name and the reason."""
+def _stop(step: str, reason: str) -> RuntimeError:
+    """Return the error that ends a test, with its Finding."""
+    return RuntimeError(Finding(step, reason.rstrip(".")[:300]))
 
-    @property
-    def finding(self) -> Finding:
-        step, reason = self.args
-        return Finding(step, reason.rstrip(".")[:300])
+
+def _finding_of(error: RuntimeError) -> Finding:
+    found: Finding = error.args[0]
+    return found
 
 
 def _read(runner: Runner, secret: Secret | None) -> str:
@@ -81,7 +82,7 @@ def _read(runner: Runner, secret: Secret | None) -> str:
         return ""
     found = secret["value"] or runner.text(f"{_KEYS}/{secret['key']}")
     if found is None:
-        raise _FailedStep("password", secret["key"])
+        raise _stop("password", secret["key"])
     return found.rstrip("\n")
 
 
@@ -142,8 +143,8 @@ def try_client(
         request = Request(url, urlencode(form).encode(), {"Accept": "application/json"})
         https = HTTPSHandler(context=_make_context(authorities))
         word, reason = _ask_for_token(build_opener(_Stay, ProxyHandler(through), https), request)
-    except _FailedStep as failed:
-        return failed.finding
+    except RuntimeError as stopped:
+        return _finding_of(stopped)
     if word in _REFUSALS:
         return Finding("client", word)
     if word == "redirect_uri_mismatch":
@@ -166,9 +167,9 @@ def _ask_for_token(opener: Any, request: Request) -> tuple[str, str]:
     except URLError as failed:
         cause = failed.reason
         step = "certificate" if isinstance(cause, ssl.SSLCertVerificationError) else "unreachable"
-        raise _FailedStep(step, getattr(cause, "verify_message", None) or str(cause)) from None
+        raise _stop(step, getattr(cause, "verify_message", None) or str(cause)) from None
     except (OSError, ValueError) as failed:
-        raise _FailedStep("unreachable", reason or type(failed).__name__) from None
+        raise _stop("unreachable", reason or type(failed).__name__) from None
     return str(said.get("error") if isinstance(said, dict) else ""), reason
 
 
@@ -201,8 +202,8 @@ def open_tunnels(runner: Runner, *, proxy: Mapping[str, Any], targets: Sequence[
                 what = "it sends no answer of HTTP" if line else "it sends no answer"
                 return Tunnels("answer", what)
             answers.append(TunnelAnswer(target, int(answer[1]), answer[2][:200]))
-    except _FailedStep as failed:
-        return Tunnels(failed.finding.step, failed.finding.reason)
+    except RuntimeError as stopped:
+        return Tunnels(_finding_of(stopped).step, _finding_of(stopped).reason)
     except socket.gaierror as error:
         return Tunnels("resolve", error.strerror or "")
     except OSError as error:
@@ -254,10 +255,10 @@ def log_in_to_mail(
         with suppress(OSError):
             mail.server.rset()
             mail.server.quit()
-    except _FailedStep as failed:
-        return failed.finding
+    except RuntimeError as stopped:
+        return _finding_of(stopped)
     except (OSError, ValueError) as error:
-        return _FailedStep(*_describe(error, mail.step)).finding
+        return _finding_of(_stop(*_describe(error, mail.step)))
     finally:
         if mail.server:
             mail.server.close()

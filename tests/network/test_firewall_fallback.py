@@ -166,6 +166,7 @@ def test_the_fallback_is_reported_to_the_webhook_once_the_network_is_up(
     host = FakeRunner(tmp_path, answers={"curl": ""})
     host.write("/etc/infisical/backup/webhook", "obviously fake\n")
     state = "/run/infisical-firewall"
-    assert maintenance.report_failure(host, "The start of the firewall", state) == 0
+    status = maintenance.report_failure(host, "The firewall", state)
+    assert status == 0
     ((_, posted),) = host.ran
     assert json.loads(posted)["error"] == failure

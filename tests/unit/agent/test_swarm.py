@@ -42,8 +42,8 @@ def test_a_complete_cluster_misses_nothing() -> None:
         ({"etcd": ETCD.replace("etcd-2 is healthy", "etcd-2 is unhealthy")}, "etcd 1,"),
         ({"patroni": member("leader", "running")}, "PostgreSQL 1,"),
         ({"patroni": "no JSON"}, "PostgreSQL 0,"),
-        ({"nodes": Output(1, "", "the swarm does not have a leader")}, "a leader"),
-        ({"services": Output(1, "", "the swarm does not have a leader")}, "a leader"),
+        ({"nodes": Output(1, "", "no leader")}, "no leader"),
+        ({"services": Output(1, "", "no leader")}, "no leader"),
         ({"info": Output(1, "", "Cannot connect")}, "Cannot connect"),
     ],
 )
