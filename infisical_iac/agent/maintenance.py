@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
 
-from infisical_iac.agent import swarm
+from infisical_iac.agent import turns
 from infisical_iac.agent.docker import PROJECT, list_containers
 from infisical_iac.agent.files import hold, write
 from infisical_iac.agent.runner import Runner, failed
@@ -55,13 +55,17 @@ def run_window(runner: Runner, *, reboots: bool) -> int:
     with ExitStack() as locks:
         try:
             _hold_locks(runner, locks)
+            turns.announce_absence(runner)
             _upgrade(runner)
         except RuntimeError as error:
             _conclude(runner, error.args[0].message)
+            turns.announce_return(runner)
             print(error.args[0].message, file=sys.stderr)
             return 1
         _conclude(runner, "")
+        turns.announce_return(runner)
         if reboots and runner.path(_REBOOT).exists():
+            turns.announce_absence(runner)
             asking = " ".join((runner.text(f"{_REBOOT}.pkgs") or "").split())
             print(f"The host reboots, as an update of {asking} requires")
             runner.run(["systemctl", "reboot"])
@@ -133,7 +137,7 @@ def _upgrade(runner: Runner) -> None:
 
 
 def _is_healthy(runner: Runner) -> bool:
-    if swarm.whole(runner, *swarm.PARTS):
+    if turns.whole(runner, *turns.PARTS):
         return False
     try:
         own = list_containers(runner, f"label=com.docker.compose.project={PROJECT}")
@@ -147,7 +151,7 @@ def wait_for_turn(runner: Runner, number: int) -> int:
     _begin(runner)
     time.sleep(number * 1800)
     for _ in range(120):
-        missing = swarm.whole(runner, *swarm.PARTS)
+        missing = turns.whole(runner, *turns.PARTS)
         if not missing:
             return 0
         print(missing, file=sys.stderr)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.agent import maintenance, swarm
+from infisical_iac.agent import maintenance, turns
 from infisical_iac.agent.runner import Output
 from tests.unit.agent.fake_runner import FakeRunner, docker_answers, docker_container
 from tests.unit.agent.fake_swarm import NODES, swarm_answers
@@ -151,7 +151,7 @@ def test_a_host_waits_until_the_cluster_is_healthy(
     found = iter(["n1 is Down", "n1 is Down", ""])
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
-    monkeypatch.setattr(swarm, "whole", lambda *_: next(found))
+    monkeypatch.setattr(turns, "whole", lambda *_: next(found))
     assert maintenance.wait_for_turn(FakeRunner(tmp_path), 0) == 0
     assert slept == [0, 30, 30]
     assert "n1 is Down" in capsys.readouterr().err
@@ -166,6 +166,35 @@ def test_a_host_waits_an_hour_for_the_others_and_then_skips_the_window(
     assert slept[1:] == [30] * 120
     assert "Drain" in capsys.readouterr().err
     assert "another node" in _failure(host)
+
+
+def _announced(host: FakeRunner, swarm: dict[str, Any]) -> list[str]:
+    """Run the window on a host in this state of a swarm; return what it tells the others."""
+    answers = {**host.answers, "docker info": json.dumps({"LocalNodeState": "inactive", **swarm})}
+    host = replace(host, answers=answers, ran=[])
+    maintenance.run_window(host, reboots=True)
+    begin = "docker node update "
+    return [each.removeprefix(begin) for each, _ in host.ran if each.startswith(begin)]
+
+
+def test_a_manager_announces_its_maintenance_to_the_others(host: FakeRunner) -> None:
+    """Their monitors then expect it to be away, for as long as a reboot takes."""
+    before = int(time.time())
+    manager = {"ControlAvailable": True, "NodeID": "node-id"}
+    added, removed = _announced(host, manager)
+    assert removed == "--label-rm infisical.maintenance node-id"
+    end = int(added.removeprefix("--label-add infisical.maintenance=").removesuffix(" node-id"))
+    assert before + 1200 <= end <= int(time.time()) + 1200
+    host.write("/run/reboot-required", "")
+    assert _announced(host, manager)[-1].startswith("--label-add ")
+
+
+@pytest.mark.parametrize("swarm", [{"NodeID": "node-id"}, {"ControlAvailable": True}, {}])
+def test_a_host_that_is_no_manager_announces_nothing(
+    host: FakeRunner, swarm: dict[str, Any]
+) -> None:
+    assert _announced(host, swarm) == []
+    assert _failure(host) == ""
 
 
 @pytest.mark.parametrize("is_running", [True, False])

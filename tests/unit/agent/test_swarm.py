@@ -1,135 +1,193 @@
-"""Test which part of a cluster is missed, and how long a restart of an engine waits for it."""
+"""Test that a cluster is observed as Docker, etcd and Patroni print its state.
+
+The answers of etcdctl are those of a real etcd 3.5 with three members; Patroni's have the fields of
+its 4.0; Docker's those of 26.1.
+"""
 
 import json
-import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from infisical_iac.agent import swarm
 from infisical_iac.agent.runner import Output
-from infisical_iac.agent.swarm import DataCounts
+from infisical_iac.agent.swarm import ClusterFacts, PostgresMember, SwarmNode
 from tests.unit.agent.fake_runner import FakeRunner
-from tests.unit.agent.fake_swarm import ETCD, NODES, SERVICES, member, swarm_answers
 
-
-def _host(**answers: Any) -> FakeRunner:
-    return FakeRunner(answers=swarm_answers(**answers))
-
-
-@pytest.fixture(autouse=True)
-def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """No test waits; the list has how long it would have."""
-    times: list[float] = []
-    monkeypatch.setattr(time, "sleep", times.append)
-    return times
-
-
-def test_a_complete_cluster_misses_nothing() -> None:
-    assert swarm.whole(_host(), *swarm.PARTS) == ""
-
-
-@pytest.mark.parametrize(
-    ("answers", "missing"),
-    [
-        ({"nodes": NODES.replace('"Ready"', '"Down"', 1)}, "Down"),
-        ({"nodes": NODES.replace('"Active"', '"Drain"', 1)}, "Drain"),
-        ({"nodes": NODES.replace('"Reachable"', '"Unreachable"', 1)}, "Unreachable"),
-        ({"services": SERVICES.replace("3/3", "2/3")}, "infisical_infisical 2/3"),
-        ({"state": "locked"}, "locked"),
-        ({"etcd": ETCD.replace("etcd-2 is healthy", "etcd-2 is unhealthy")}, "etcd 1,"),
-        ({"patroni": member("leader", "running")}, "PostgreSQL 1,"),
-        ({"patroni": "no JSON"}, "PostgreSQL 0,"),
-        ({"nodes": Output(1, "", "no leader")}, "no leader"),
-        ({"services": Output(1, "", "no leader")}, "no leader"),
-        ({"info": Output(1, "", "Cannot connect")}, "Cannot connect"),
-    ],
+_INFO = {
+    "NodeID": "id-1",
+    "NodeAddr": "10.0.0.1",
+    "LocalNodeState": "active",
+    "ControlAvailable": True,
+    "Error": "",
+    "RemoteManagers": [{"NodeID": "id-1", "Addr": "10.0.0.1:2377"}],
+    "Nodes": 4,
+    "Managers": 3,
+}
+_NO_QUORUM = {
+    **_INFO,
+    "Error": "rpc error: code = Unknown desc = The swarm does not have a leader.",
+}
+_ETCD = (
+    '[{"endpoint":"https://etcd-1:2381","health":true,"took":"25.8909ms"},'
+    '{"endpoint":"https://etcd-2:2381","health":true,"took":"24.923578ms"},'
+    '{"endpoint":"https://etcd-3:2381","health":false,"took":"5.000306075s",'
+    '"error":"context deadline exceeded"}]\n'
 )
-def test_what_a_cluster_lacks_is_named(answers: Mapping[str, Any], missing: str) -> None:
-    assert missing in swarm.whole(_host(**answers), *swarm.PARTS)
-
-
-@pytest.mark.parametrize("state", [{"state": "inactive"}, {"manages": False}])
-def test_a_host_that_sees_no_cluster_misses_nothing(state: Mapping[str, Any]) -> None:
-    assert swarm.whole(_host(**state, nodes=Output(1)), *swarm.PARTS) == ""
-
-
-def test_data_services_are_counted_before_a_restart() -> None:
-    assert swarm.check_spare(_host(etcd=f"{ETCD}etcd-3 is healthy: took")) == DataCounts(3, 2)
-    assert swarm.check_spare(_host(containers=())) == DataCounts(0, 0)
-
-
-@pytest.mark.parametrize(
-    ("answers", "why"),
-    [
-        ({"nodes": NODES.replace('"Ready"', '"Down"', 1)}, "another node"),
-        ({}, "2 members of etcd"),
-        ({"etcd": ""}, "0 members of etcd"),
+_PATRONI = {
+    "members": [
+        {
+            "name": "postgres-1",
+            "role": "leader",
+            "state": "running",
+            "api_url": "https://postgres-1:8008/patroni",
+            "host": "postgres-1",
+            "port": 5432,
+            "timeline": 3,
+        },
+        {
+            "name": "postgres-2",
+            "role": "sync_standby",
+            "state": "streaming",
+            "api_url": "https://postgres-2:8008/patroni",
+            "host": "postgres-2",
+            "port": 5432,
+            "timeline": 3,
+            "lag": 1024,
+        },
+        {
+            "name": "postgres-3",
+            "role": "replica",
+            "state": "stopped",
+            "api_url": "https://postgres-3:8008/patroni",
+            "lag": "unknown",
+        },
     ],
-)
-def test_a_restart_that_would_end_a_majority_is_refused(
-    answers: Mapping[str, Any], why: str
-) -> None:
-    with pytest.raises(RuntimeError) as refused:
-        swarm.check_spare(_host(**answers))
-    assert why in refused.value.args[0].message
+    "scope": "infisical",
+}
+_SERVICES = [
+    {
+        "ID": "s1",
+        "Mode": "replicated",
+        "Name": "infisical_infisical",
+        "Replicas": "2/3 (max 1 per node)",
+        "Image": "infisical/infisical:v1",
+        "Ports": "",
+    },
+    {"ID": "s2", "Mode": "global", "Name": "infisical_haproxy", "Replicas": "4/4", "Image": "h"},
+]
 
 
-@pytest.mark.parametrize(
-    ("answers", "is_healthy"),
-    [
-        ({}, True),
-        ({"etcd": "etcd-1 is healthy"}, False),
-        ({"patroni": member("leader", "running", "replica", "starting")}, False),
-        ({"nodes": NODES.replace('"Ready"', '"Down"', 1)}, False),
-        ({"manages": False, "containers": ()}, False),
-    ],
-)
-def test_as_many_data_services_as_before_are_waited_for(
-    answers: Mapping[str, Any], is_healthy: bool, slept: list[float]
-) -> None:
-    if is_healthy:
-        swarm.await_health(_host(**answers), seconds=0, etcd=2, postgres=2)
-    else:
-        with pytest.raises(RuntimeError):
-            swarm.await_health(_host(**answers), seconds=0, etcd=2, postgres=2)
-    assert slept == []
-
-
-def test_services_that_were_missing_before_are_not_waited_for() -> None:
-    host = _host(etcd="etcd-1 is healthy", patroni=member("leader", "running"))
-    swarm.await_health(host, seconds=0, etcd=1, postgres=1)
-
-
-def test_the_swarm_gets_time_to_reach_a_node(slept: list[float]) -> None:
-    states = iter(["down\n", "ready\n"])
-
-    class Host(FakeRunner):
-        def run(self, *_: Any, **__: Any) -> Output:
-            return Output(0, next(states))
-
-    swarm.await_node(Host(), node="id1", seconds=5)
-    assert slept == [1]
-    with pytest.raises(RuntimeError) as missed:
-        swarm.await_node(_host(**{"docker node inspect": "down\n"}), node="id1", seconds=0)
-    assert "journalctl" in missed.value.args[0].remedy
-
-
-@pytest.mark.parametrize("stays_on", [False, True])
-def test_a_reload_makes_a_restart_due(tmp_path: Path, stays_on: bool) -> None:
-    answers = {
-        "systemctl show": "@1795600800\n",
-        "systemctl reload": "",
-        "docker info": json.dumps(stays_on),
+def _node(number: int, **status: Any) -> dict[str, Any]:
+    """Return a node as `docker node inspect` prints it; the fourth has no data."""
+    manager = {"Leader": True, "Reachability": "reachable", "Addr": "10.0.0.1:2377"}
+    labels = {"infisical.host": f"web-{number}"}
+    if number < 4:
+        labels["infisical.node"] = str(number)
+    found: dict[str, Any] = {
+        "ID": f"id-{number}",
+        "Spec": {"Labels": labels, "Role": "worker", "Availability": "active"},
+        "Description": {"Hostname": f"host-{number}"},
+        "Status": {"State": "ready", "Addr": f"10.0.0.{number}"},
     }
-    host = FakeRunner(tmp_path, answers=answers)
-    config = host.write("/etc/docker/daemon.json", "{}")
-    if stays_on:
-        with pytest.raises(RuntimeError) as failed:
-            swarm.reload_engine(host, config="/etc/docker/daemon.json")
-        assert "live-restore" in failed.value.args[0].message
-        return
-    swarm.reload_engine(host, config="/etc/docker/daemon.json")
-    assert config.stat().st_mtime == 1795600800
+    if number < 4:
+        others = {"Reachability": "reachable", "Addr": f"10.0.0.{number}:2377"}
+        found["ManagerStatus"] = manager if number == 1 else others
+    found["Status"] |= status
+    return found
+
+
+def _container(name: str, created: str = "2026-11-25 11:00:00 +0000 UTC", **more: Any) -> str:
+    state = {"id": name[:4], "image": "i:1", "created": created, "state": "running", **more}
+    return json.dumps({"name": f"infisical_{name}", **state})
+
+
+_CONTAINERS = [
+    _container("etcd-1.1.abc"),
+    _container("postgres-1.1.def"),
+    _container("infisical.2.ghi", image="infisical/infisical:v1"),
+    _container("infisical.2.jkl", "2026-11-25 10:59:00 +0000 UTC", state="exited"),
+]
+
+
+def _host(tmp_path: Path, nodes: list[dict[str, Any]], **answers: str | Output) -> FakeRunner:
+    """Return a host; `answers` replace the output of programs, by its begin with underscores."""
+    usual: dict[str, str | Output] = {
+        "docker info": json.dumps(_INFO),
+        "docker node ls": "".join(f"{each['ID']}\n" for each in nodes),
+        "docker node inspect": "".join(f"{json.dumps(each)}\n" for each in nodes),
+        "docker service ls": "".join(f"{json.dumps(each)}\n" for each in _SERVICES),
+        "docker ps": "\n".join(_CONTAINERS),
+        "docker exec etcd": Output(1, _ETCD),
+        "docker exec post": json.dumps(_PATRONI),
+        "openssl x509": "notAfter=Nov 25 12:00:00 2027 GMT\n",
+    }
+    named = {name.replace("_", " "): found for name, found in answers.items()}
+    return FakeRunner(tmp_path, answers=usual | named)
+
+
+_NODES = [_node(number) for number in (1, 2, 3, 4)]
+
+
+def test_the_first_data_node_observes_the_whole_cluster(tmp_path: Path) -> None:
+    host = _host(tmp_path, _NODES)
+    host.write("/etc/infisical/tls/etcd-1.pem", "")
+    found = swarm.observe(host)
+    assert (found.is_manager, found.has_quorum, found.leads, found.reports) == (True,) * 4
+    assert found.nodes[0] == SwarmNode("id-1", "web-1", 1, reachability="leader")
+    assert found.nodes[3] == SwarmNode("id-4", "web-4")
+    assert found.services == {"infisical": (2, 3), "haproxy": (4, 4)}
+    assert found.etcd == {
+        "https://etcd-1:2381": "",
+        "https://etcd-2:2381": "",
+        "https://etcd-3:2381": "context deadline exceeded",
+    }
+    assert found.postgres == (
+        PostgresMember("postgres-1", "leader", "running"),
+        PostgresMember("postgres-2", "sync_standby", "streaming", 1024),
+        PostgresMember("postgres-3", "replica", "stopped"),
+    )
+    assert found.starts["infisical"] == (1795604340.0, 1795604400.0)
+    assert found.images["infisical"] == "infisical/infisical:v1"
+    assert found.certificate_ends == 1827144000.0
+
+
+def test_one_node_reports_and_another_takes_its_place(tmp_path: Path) -> None:
+    me = {"docker_info": json.dumps({**_INFO, "NodeID": "id-2"})}
+    second = swarm.observe(_host(tmp_path, _NODES, **me))
+    assert (second.reports, second.leads) == (False, False)
+    assert (second.postgres, second.services) == (None, {})
+    down = [_node(1, State="down"), *_NODES[1:]]
+    assert swarm.observe(_host(tmp_path, down, **me)).reports
+
+
+def test_a_worker_observes_only_its_own_containers(tmp_path: Path) -> None:
+    info = json.dumps({"NodeID": "id-4", "LocalNodeState": "active", "ControlAvailable": False})
+    found = swarm.observe(_host(tmp_path, _NODES, docker_info=info))
+    assert (found.is_manager, found.reports, found.nodes) == (False, False, ())
+    assert found.images["etcd-1"] == "i:1"
+
+
+def test_each_manager_of_a_swarm_without_a_quorum_reports(tmp_path: Path) -> None:
+    """etcd, which has lost its quorum too, prints no member."""
+    found = swarm.observe(
+        _host(
+            tmp_path,
+            [],
+            docker_info=json.dumps(_NO_QUORUM),
+            docker_exec_etcd=Output(1, "", "Error: failed to fetch endpoints"),
+            docker_exec_post=Output(0, ""),
+        )
+    )
+    assert (found.is_manager, found.has_quorum, found.reports) == (True, False, True)
+    assert (found.etcd, found.postgres, found.services) == ({}, None, {})
+
+
+def test_the_maintenance_that_a_node_announces_is_read(tmp_path: Path) -> None:
+    node = _node(2)
+    node["Spec"]["Labels"]["infisical.maintenance"] = "1795609000"
+    found = swarm.observe(_host(tmp_path, [_NODES[0], node]))
+    assert [each.maintained for each in found.nodes] == [0.0, 1795609000.0]
+
+
+def test_a_host_whose_docker_does_not_answer_is_in_no_cluster(tmp_path: Path) -> None:
+    assert swarm.observe(FakeRunner(tmp_path)) == ClusterFacts()
