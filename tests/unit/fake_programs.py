@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 from pathlib import Path
 
 # A shell can't catch a signal that it was started to ignore, as in the background.
@@ -56,14 +55,6 @@ def fake_program(directory: Path, name: str, body: str = "") -> Path:
     program.write_text(f"#!/bin/sh\n{body}\n")
     program.chmod(0o755)
     return program
-
-
-def newest_python(directory: Path) -> Path:
-    """Return a directory whose `python3` is Debian 13's, or this one if the machine has none."""
-    found = Path("/usr/bin/python3.13")
-    programs = directory / "newest-python"
-    call = f'exec {found if found.exists() else sys.executable} "$@"'
-    return fake_program(programs, "python3", call).parent
 
 
 def fake_docker(directory: Path, answers: str = "", *, functions: str = "") -> Path:
