@@ -37,10 +37,12 @@ if TYPE_CHECKING:
     from pyinfra.api.host import Host
 
     from infisical_iac.change.outdated import VersionReport
+    from infisical_iac.check.model import CheckFinding
     from infisical_iac.core.agent import Question
     from infisical_iac.core.audit_entries import Log
     from infisical_iac.core.settings import Settings
     from infisical_iac.monitoring.health import HealthState
+    from infisical_iac.monitoring.model import ValueSurvey
     from infisical_iac.monitoring.report import StatusReport
 
 
@@ -48,8 +50,15 @@ if TYPE_CHECKING:
 @inventory_option
 @json_option
 @html_option
+@click.option(
+    "--values",
+    is_flag=True,
+    help="With --html: also list old, weak, equal, missing and unread secrets, by name only.",
+)
 @click.pass_context
-def status(ctx: click.Context, inventory: str, as_json: bool, page: Path | None) -> None:
+def status(
+    ctx: click.Context, inventory: str, as_json: bool, page: Path | None, values: bool
+) -> None:
     """Show versions, health, disk, certificate, the last backup, drill and apply, pending drift,
     access that the project file does not grant, people without a second factor, unexpected content
     of the instance, the mail server, the sign-in page, the license, what is left to others on a
@@ -61,6 +70,8 @@ def status(ctx: click.Context, inventory: str, as_json: bool, page: Path | None)
     """
     from infisical_iac.monitoring import report
 
+    if values and not page:
+        raise click.UsageError("--values is for the page: add --html FILE")
     facts = report.StatusReport(Path(inventory).stem, datetime.now(UTC)) if page else None
     found = _collect_rows(inventory, facts)
     if as_json:
@@ -69,8 +80,33 @@ def status(ctx: click.Context, inventory: str, as_json: bool, page: Path | None)
         for row in found:
             console().print(f"{_mark(row)} {row.name:12} {escape(row.text)}")
     if page and facts:
+        if values and facts.settings:
+            facts.values = survey_values(inventory, facts.at)
         report.write(page, report.status_page(facts, found))
     ctx.exit(0 if all(row.ok for row in found) else 1)
+
+
+def survey_values(inventory: str, now: datetime) -> "ValueSurvey":
+    """Return the problems of the secrets; a failure to read them is a note."""
+    from infisical_iac.check import survey
+    from infisical_iac.monitoring.model import ValueSurvey
+    from infisical_iac.workspace.memory import locate
+    from infisical_iac.workspace.reach import reach
+    from infisical_iac.workspace.stored_secrets import read_secrets
+
+    try:
+        with reach(inventory, None, None, needs_admin=False) as reached:
+            layout, workspace = locate(reached.client, reached, partly=True), reached.desired
+            slugs = [each.slug for each in workspace.environments]
+            listed = read_secrets(reached.client, layout, slugs, values=True)
+            not_read: list[CheckFinding] = []
+            if workspace.hygiene.unread_days and reached.read_accesses:
+                reads = reached.read_accesses(survey.oldest_read(workspace, now))
+                not_read += survey.unread(listed.secrets, reads, layout, workspace, now)
+            read = survey.version_reader(reached.client, layout)
+            return survey.survey(listed, workspace, now, read, not_read)
+    except UserError as error:
+        return ValueSurvey([], [f"The secrets could not be assessed: {error}"])
 
 
 def _mark(row: Row) -> str:

@@ -1,6 +1,7 @@
 """`infisical-iac outdated` and `rollback`: show new versions, and go back to an earlier one."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -43,26 +44,39 @@ if TYPE_CHECKING:
     metavar="VERSION",
     help="Print what the changelog of this version says since VERSION, not the table of versions.",
 )
+@click.option(
+    "--keep",
+    is_flag=True,
+    help="Also ask GitHub for the notes of newer releases, and leave the result on the hosts: "
+    "their monitors alert about those on security.",
+)
 @click.pass_context
 def outdated_command(
-    ctx: click.Context, inventory: str, as_json: bool, pin: bool, since: str | None
+    ctx: click.Context, inventory: str, as_json: bool, pin: bool, since: str | None, keep: bool
 ) -> None:
     """Show new versions of this tool and of the images that the settings pin.
 
     The package client that installed this tool is asked for its newest version, and each image's
     own registry for its tags. Only tags of the same form count: with the same suffix, and no
     pre-releases. A newer major version is shown as well. A version is shown as not known if nothing
-    answers within seconds. Nothing is changed, and no host is needed.
+    answers within seconds. Nothing is changed, and only --keep needs a host.
 
     With --since, VERSION is a version of this tool.
 
     Exit status: 0 for nothing newer, also if nothing answers; 2 for newer versions (a newer major
     version alone does not count); 1 for an error.
     """
+    if keep and (pin or since is not None):
+        raise click.UsageError("--keep is for the table of versions: leave out --pin and --since.")
     if since is not None:
         _show_changelog(since, as_json=as_json)
         return
     settings = _read_settings(inventory)
+    if keep and settings.monitoring.monitoring == "off":
+        raise SettingsError(
+            "--keep leaves the result for the hosts' monitors: set monitoring to 'on', and apply",
+            code="settings.no_monitoring",
+        )
     if pin:
         _show_digests(settings, as_json=as_json)
         return
@@ -72,6 +86,8 @@ def outdated_command(
         versions.compare(settings, timeout=versions.TIME_LIMIT),
         _list_sections_since_pin(),
     )
+    if keep:
+        reports = _keep(reports, inventory)
     if as_json:
         changes = {each.version: each.text for each in sections}
         print_data({"versions": [each.as_data() for each in reports], "changelog": changes})
@@ -85,6 +101,21 @@ def outdated_command(
         _print_sections(sections)
     print_notes(f"{each.name}: not known: {each.unknown}" for each in reports if each.unknown)
     ctx.exit(FOUND if any(each.newest for each in reports) else 0)
+
+
+def _keep(reports: "list[VersionReport]", inventory: str) -> "list[VersionReport]":
+    """Return the reports with security notes, after the monitors of the hosts have got them."""
+    from infisical_iac.change import outdated as versions
+    from infisical_iac.change.release_notes import add_security_notes, to_record
+
+    found = add_security_notes(reports, timeout=versions.TIME_LIMIT)
+    record = to_record(found, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")
+    with open_host(inventory, quorum=False) as (host, _):
+        from infisical_iac.core.connection import each_of, with_others
+        from infisical_iac.monitoring.deploy import keep_releases
+
+        each_of(with_others(host), lambda _: keep_releases(record))
+    return found
 
 
 def _read_settings(inventory: str) -> "Settings":
@@ -114,6 +145,8 @@ def _list_steps(reports: "Sequence[VersionReport]") -> Iterator[str]:
         for each in newer:
             yield f"    {_setting_line(each)}"
     for each in reports:
+        if each.security:
+            yield f"\n{each.name}: {each.newest} has a security note: {each.security}."
         for note in each.notes:
             yield f"\n{each.name}: {note}."
 

@@ -12,7 +12,15 @@ from urllib.parse import urlsplit
 from pyinfra.api.deploy import deploy
 
 from infisical_iac.agent.files import PathState, states
-from infisical_iac.agent.health import COLLECTED, CONFIG, DIRECTORY, DRIFT, MEMORIES, SILENCE
+from infisical_iac.agent.health import (
+    COLLECTED,
+    CONFIG,
+    DIRECTORY,
+    DRIFT,
+    MEMORIES,
+    RELEASES,
+    SILENCE,
+)
 from infisical_iac.agent.system import UnitState
 from infisical_iac.core import lock, units
 from infisical_iac.core.agent import DIRECTORY as AGENT
@@ -201,15 +209,23 @@ def _expectations(known: Known) -> dict[str, Any]:
     if settings.host.maintenance_window:
         timers.append(hardening.TIMER)
     # Only one node saves in a target that all nodes share.
-    targets = [e.name for e in backup.backup_targets if is_single or e.kind.on_host]
+    own = [e.name for e in backup.backup_targets if is_single or e.kind.on_host]
+    shared = [e.name for e in backup.backup_targets if e.name not in own]
+    repositories = [
+        dict(zip(("target", "kind", "place"), (e.name, *e.kind.find_place(e)), strict=True))
+        for e in backup.backup_targets
+    ]
     return {
         "services": sorted(settings.services) if is_single else [],
         "served_name": (url.hostname or "") if url.scheme == "https" else "",
         "port": url.port or 443,
         "serves": stack.runs_caddy,
         "is_short_lived": is_internal,
-        "backup_targets": targets if saves else [],
+        "backup_targets": own if saves else [],
+        "shared_targets": shared if saves else [],
+        "repositories": repositories if saves else [],
         "timers": timers,
+        "in_cluster": not is_single,
     }
 
 
@@ -258,6 +274,14 @@ def keep_drift(result: Mapping[str, Any]) -> None:
     Raises CommandFailed.
     """
     write(DRIFT, json.dumps(result))
+
+
+def keep_releases(record: Mapping[str, Any]) -> None:
+    """Keep newer releases on the current host, whose monitor reports those with a security note.
+
+    Raises CommandFailed.
+    """
+    write(RELEASES, json.dumps(record))
 
 
 def begin_silence(until: datetime, why: str) -> None:

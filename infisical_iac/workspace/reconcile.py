@@ -9,7 +9,7 @@ from typing import Any
 from pyinfra import logger
 from pyinfra.context import host, state
 
-from infisical_iac.agent.vitals import CANARY_FILE
+from infisical_iac.agent.canary import CANARY_FILE
 from infisical_iac.api.client import Client, gather
 from infisical_iac.api.identities import DEPLOYER, ClientSecret
 from infisical_iac.api.instance import Beyond, count_beyond
@@ -83,7 +83,7 @@ def project_contents(*, goal: Goal, port: int) -> Commands:
             unseen = _SEEN_LATER
         else:
             _latest[host.name] = found
-            _report_foreign(goal, found, admin, port)
+            _report_foreign(goal, found, admin, port, canary_id=read_canary_login().identity)
             _note_renames(goal, found)
             _note_duration(goal, found, port)
     yield from decide(goal, found, port, unseen=unseen)
@@ -143,7 +143,9 @@ def listed_secrets() -> Mapping[str, Sequence[ClientSecret]]:
     return {} if state.is_executing else _secrets.get(host.name, {})
 
 
-def _report_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port: int) -> None:
+def _report_foreign(
+    goal: Goal, found: Actual, admin: Callable[[], Client], port: int, *, canary_id: str
+) -> None:
     try:
         access, findings, notes = find_foreign(
             session.deployer(port),
@@ -163,7 +165,7 @@ def _report_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port
         "projects": {*found.project_ids, *goal.memory.projects},
         "identities": {
             *foreign.declared_identities(found, access.deployer),
-            canary.parse_login(read_text(CANARY_FILE)).identity,
+            canary_id,
         },
     }
     left = foreign.left_behind(findings, goal, found)
@@ -219,6 +221,11 @@ def save_memory(memory: Memory) -> None:
 def read_memory() -> Memory:
     """Return the memory stored on the current host; an empty one before the first run."""
     return parse(read_text(FILE))
+
+
+def read_canary_login() -> CanaryLogin:
+    """Return the login of the current host's canary; with empty parts if there is none."""
+    return canary.parse_login(read_text(CANARY_FILE))
 
 
 def known_memory(*, again: bool = False) -> Memory:
@@ -332,7 +339,7 @@ def canary_login(*, is_on: bool, port: int) -> Commands:
     Args:
         is_on: whether the monitor is on.
     """
-    known = canary.parse_login(read_text(CANARY_FILE))
+    known = read_canary_login()
     if is_on and not state.is_executing and not session.works(port):
         # Earlier steps of this run start Infisical.
         yield from decide_canary_login(known, "new", port, unseen=session.unknown_contents())
@@ -372,7 +379,7 @@ def _make_login(port: int) -> None:
     client, project = session.deployer(port), read_memory().canary
     if not project:
         raise CheckFailed("the canary has no project yet: run again", code=canary.CODE)
-    known = canary.parse_login(read_text(CANARY_FILE))
+    known = read_canary_login()
     canary.make_login(client, project, known, lambda made: write(CANARY_FILE, made.render()))
 
 

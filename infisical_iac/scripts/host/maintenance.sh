@@ -74,6 +74,19 @@ lacks members, so this host waits"
     exit 1
 }
 
+# Has the monitors of the other nodes expect this one to be away for a while, or no longer. Only a
+# manager can label a node.
+announce() { # announce <option> <label>
+    info=$(docker info --format '{{ .Swarm.ControlAvailable }} {{ .Swarm.NodeID }}' 2>/dev/null) || return 0
+    case $info in
+    "true "?*) docker node update "$1" "$2" "${info#true }" >/dev/null || true ;;
+    esac
+}
+
+away() { announce --label-add "infisical.maintenance=$(($(date +%s) + 1200))"; }
+
+back() { announce --label-rm infisical.maintenance; }
+
 conclude() {
     printf '{"ended": "%s", "failure": "%s"}\n' "$(utc "$(date +%s)")" "$(echo "$reason" | plain)" |
         store "$state/last.json"
@@ -94,10 +107,12 @@ upgraded() {
 run() {
     mkdir -p "$work"
     : >"$state/running"
-    ! { hold && upgraded; } || reason=
+    ! { hold && away && upgraded; } || reason=
     conclude
+    back
     test -z "$reason" || exit 1
     test "${1-}" = reboot && test -e /run/reboot-required || exit 0
+    away
     asking=$(cat /run/reboot-required.pkgs 2>/dev/null | xargs)
     echo "The host reboots, as an update of $asking requires"
     systemctl reboot

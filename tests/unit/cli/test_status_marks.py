@@ -115,3 +115,9 @@ def test_a_first_apply_is_shown_in_place_of_the_failures_of_an_unfinished_host(
     (line,) = shown.output.splitlines()
     assert "first apply" in line
     assert "by ada" in line
+
+
+def test_secrets_are_surveyed_for_a_page_only() -> None:
+    refused = CliRunner().invoke(main, ["status", "--values"])
+    assert refused.exit_code == 1
+    assert "--html" in refused.output

@@ -1,7 +1,9 @@
 """Test the maintenance window on a fake host: its conditions, upgrades and reboots."""
 
 import json
+import re
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,3 +129,38 @@ def test_a_failed_upgrade_and_unhealthy_containers_prevent_a_reboot(
     assert window("reboot").returncode == 1
     assert "5 minutes after Docker's upgrade" in _failure(host)
     assert not _has_rebooted(host)
+
+
+_MANAGER = """
+*NodeID*) echo "$(cat "$HOST/node")" ;;
+info*) echo inactive false ;;
+"""
+
+
+def _announce(host: Path, window: Window, node: str) -> list[str]:
+    """Open the window on a host that is this node of a swarm; return what it tells the others."""
+    (host / "docker info").unlink(missing_ok=True)
+    fake_docker(host / "programs", _MANAGER)
+    (host / "node").write_text(f"{node}\n")
+    (host / "calls").write_text("")
+    window("reboot")
+    calls = (host / "calls").read_text().splitlines()
+    return [each.removeprefix("docker ") for each in calls if "node update" in each]
+
+
+def test_a_manager_announces_its_maintenance_to_the_others(host: Path, window: Window) -> None:
+    """Their monitors then expect it to be away, for as long as a reboot takes."""
+    before = int(time.time())
+    added, removed = _announce(host, window, "true node-id")
+    assert removed == "node update --label-rm infisical.maintenance node-id"
+    (end,) = re.findall(r"--label-add infisical.maintenance=(\d+) node-id$", added)
+    assert before + 1200 <= int(end) <= int(time.time()) + 1200
+    (host / "run/reboot-required").touch()
+    assert "--label-add" in _announce(host, window, "true node-id")[-1]
+    assert _has_rebooted(host)
+
+
+@pytest.mark.parametrize("node", ["false node-id", "false", "true"])
+def test_a_host_that_is_no_manager_announces_nothing(host: Path, window: Window, node: str) -> None:
+    assert _announce(host, window, node) == []
+    assert _failure(host) == ""

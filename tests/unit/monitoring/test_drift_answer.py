@@ -1,14 +1,20 @@
 """Test the answer of a drift check, for a webhook and for Prometheus."""
 
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
 from infisical_iac.cli import status
-from infisical_iac.core.errors import FileError
+from infisical_iac.core import connection
+from infisical_iac.core.errors import FileError, UserError
+from infisical_iac.monitoring import drift as drift_check
 from infisical_iac.monitoring.drift import Answer, list_unknown_admins, message, metrics
 
 _AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -131,3 +137,43 @@ def test_an_administrator_that_the_settings_do_not_name_is_foreign() -> None:
     assert str(found).startswith("* server administrator eve@example.com: ")
     answer = Answer("hetzner", _AT, [str(found)])
     assert answer.foreign == [str(found)]
+
+
+def _check(monkeypatch: pytest.MonkeyPatch, deployment: object) -> tuple[Answer, list[Answer]]:
+    """Check a deployment that can be opened, or whose error is raised; return what is kept too."""
+    kept: list[Answer] = []
+
+    @contextmanager
+    def open_deployment(*_: object, **__: object) -> Iterator[object]:
+        if isinstance(deployment, UserError):
+            raise deployment
+        yield deployment
+
+    # The module patches the process with gevent.
+    fake = SimpleNamespace(open_deployment=open_deployment)
+    monkeypatch.setitem(sys.modules, "infisical_iac.core.deployment", fake)
+    monkeypatch.setattr(connection, "current", lambda _: nullcontext())
+    monkeypatch.setattr(drift_check, "_find_admins", lambda: ([], ["not seen"]))
+    monkeypatch.setattr(drift_check, "_keep", lambda answer, _: kept.append(answer))
+    return drift_check.check("inventory/hetzner.py"), kept
+
+
+def test_the_hosts_keep_the_result_of_a_check_that_failed_on_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> list[str]:
+        raise UserError("a key is gone")
+
+    journal = SimpleNamespace(foreign=["* identity ci"], access_notes=[])
+    failing = SimpleNamespace(host=None, journal=journal, lines=fail)
+    answer, kept = _check(monkeypatch, failing)
+    assert (answer.of, answer.error, kept) == ("hetzner", "a key is gone", [answer])
+    healthy = SimpleNamespace(host=None, journal=journal, lines=lambda: [_CHANGE])
+    answer, kept = _check(monkeypatch, healthy)
+    assert (answer.changes, answer.notes) == ([_CHANGE, "* identity ci"], ["not seen"])
+    assert kept == [answer]
+
+
+def test_a_host_that_cannot_be_reached_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer, kept = _check(monkeypatch, UserError("no route"))
+    assert (answer.error, kept) == ("no route", [])
