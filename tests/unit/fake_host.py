@@ -36,9 +36,9 @@ exit $status
 _FUNCTIONS = """
 dirname() { case $1 in */*) echo "${1%/*}" ;; *) echo . ;; esac; }
 timeout() { shift; "$@"; }
-# Nobody else has the lock.
-flock() { :; }
 """
+# Nobody else has the lock, unless a test has a program of that name.
+_UNLOCKED = "flock() { :; }\n"
 # Calls without an effect, and of `cat` for one text. All others call the program.
 _QUICK = """
 cat() {
@@ -183,10 +183,11 @@ class FakeHost:
         text, *arguments = (self._relocate(each) for each in (script_file(step[0]), *step[1:]))
         # Effects are recorded by programs, so these can't be functions.
         functions = "" if moments else f"{_QUICK}{self._functions()}"
+        unlocked = "" if (self._programs / "flock").exists() else _UNLOCKED
         seen = f"{self._programs}/seen:" if moments else ""
         return run_with(
             f"{seen}{self._programs}",
-            *(f"{_FUNCTIONS}{functions}{text}", f"{step[0]}.sh", *arguments),
+            *(f"{_FUNCTIONS}{unlocked}{functions}{text}", f"{step[0]}.sh", *arguments),
             stdin=stdin,
             HOST=str(self.directory),
             MOMENTS=str(moments),
