@@ -304,10 +304,11 @@ def _send_all(
     return [], ""
 
 
-def main() -> None:
-    """Run the monitor once on this host, and print its lines for the journal."""
+def main(_: Sequence[str]) -> int:
+    """Run the monitor once on this host, and print its lines for the journal; return 0."""
     for line in run(Runner(), time.time()):
         print(line, file=sys.stderr)
+    return 0
 
 
 def run(runner: Runner, now: float) -> list[str]:

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from hashlib import sha256
 
 from infisical_iac.agent.canary import CanaryRun, CanaryTarget, ask, connect
 from infisical_iac.agent.health import (
@@ -17,6 +16,7 @@ from infisical_iac.agent.health import (
     run_shortly,
     time_of_change,
 )
+from infisical_iac.agent.keys import kit_fingerprint
 from infisical_iac.agent.runner import Runner
 
 _KIT = "/etc/infisical/recovery-kit.json"
@@ -229,18 +229,6 @@ def write_hosts(runner: Runner, containers: Mapping[str, Running]) -> None:
         file.write(text)
         file.truncate()
         path.chmod(0o644)
-
-
-def kit_fingerprint(path: str, text: str, key: str) -> str:
-    """Return the fingerprint of a file for the record of a recovery kit.
-
-    scripts/backup/recovery.sh computes the same on the host, so that no secret has to leave it.
-
-    Args:
-        path: the path of the file below /etc/infisical.
-        key: the encryption key, which keeps others from guessing the text by its fingerprint.
-    """
-    return sha256(f"infisical-iac {path} {key.strip()}\n{text}".encode()).hexdigest()[:16]
 
 
 def _read_drift(runner: Runner) -> DriftRecord | None:

@@ -59,7 +59,7 @@ Inside is JSON, compressed by gzip, so that it fits on a page:
     files              the text of each file, by its path under /etc/infisical: the keys, the
                        administrator's and the deployer's login, the service credentials, the
                        credentials of S3 targets and rest-servers, and the SSH key for SFTP;
-                       scripts/backup/forms.sh has all possible paths, with each text's form
+                       FORMS of agent/keys.py has all possible paths, with each text's form
     signed_by          the public key of the deployment, Ed25519, in base64
     signature          its signature of all of the above, as JSON with sorted names and no blanks
 

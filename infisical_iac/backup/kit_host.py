@@ -1,8 +1,7 @@
 """Read a kit's files from the host, record the last kit there, and put a kit's files back."""
 
-import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -10,7 +9,8 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from infisical_iac.agent.vitals import CREDENTIALS, ENCRYPTION_KEY, kit_fingerprint
+from infisical_iac.agent.keys import KitContents, kit_contents, kit_fingerprint, kit_fingerprints
+from infisical_iac.agent.vitals import CREDENTIALS, ENCRYPTION_KEY
 from infisical_iac.backup import kit_keys
 from infisical_iac.backup.kit import (
     ESSENTIAL,
@@ -26,10 +26,10 @@ from infisical_iac.backup.kit import (
 from infisical_iac.backup.kit_keys import Identity, Recipient, parse_recipient
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.core import audit, audit_entries
+from infisical_iac.core.agent import ask, question
 from infisical_iac.core.change import Row
 from infisical_iac.core.errors import FileError, Refused
 from infisical_iac.core.remote import run, write
-from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.instance.settings import GIVEN
 
@@ -101,32 +101,12 @@ def describe_record(record: KitRecord | None, now: Mapping[str, str], setting: s
     return Row(_NAME, f"{made}{newer}", is_expected)
 
 
-@dataclass(frozen=True)
-class KitContents:
-    """The files for a kit, by path, and further values of the host, by name."""
-
-    files: dict[str, str] = field(repr=False)
-    values: dict[str, str]
-
-
 def read() -> KitContents:
     """Read the files for a kit of the current host, into this process's memory only.
 
-    Raises FileError for a file that is not text.
+    Raises CommandFailed for a file that is not text.
     """
-    files, values = {}, {}
-    for kind, name, value in _lines(run(script("recovery", "contents"), doing="read the keys")):
-        if kind == "value":
-            values[name] = value
-            continue
-        try:
-            files[name] = base64.b64decode(value).decode()
-        except ValueError:
-            raise FileError(
-                f"/etc/infisical/{name} is not a text file: restore it, or remove it if it is not "
-                "yours"
-            ) from None
-    return KitContents(files, values)
+    return ask(question(kit_contents))
 
 
 def choose_recipients(given: Sequence[Recipient], settings: BackupSettings) -> list[Recipient]:
@@ -230,21 +210,9 @@ def remember(made: KitRecord) -> None:
 
 def row(fingerprint: str = "") -> Row | None:
     """Return the status of the current host's kit, as `describe_record` does; None without keys."""
-    known, now = None, {}
-    text = run(script("recovery", "fingerprints"), doing="read the record of the recovery kit")
-    for kind, name, value in _lines(text):
-        if kind == "record":
-            known = parse_record(f"{name} {value}")
-        else:
-            now[name] = value
-    return describe_record(known, now, fingerprint) if now else None
-
-
-def _lines(text: str) -> Iterator[tuple[str, str, str]]:
-    for line in text.splitlines():
-        kind, _, rest = line.partition(" ")
-        name, _, value = rest.partition(" ")
-        yield kind, name, value
+    found = ask(question(kit_fingerprints))
+    known = parse_record(found.record) if found.record is not None else None
+    return describe_record(known, found.files, fingerprint) if found.files else None
 
 
 # With other keys than these, the data and the backups on the host can't be read.

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 
 from pyinfra.context import host
 
+from infisical_iac.agent.keys import derive
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.change import keys
 from infisical_iac.change.keys import Key, UnfinishedRotation, parse_targets, parse_unfinished
 from infisical_iac.core import audit, connection, journal
+from infisical_iac.core.agent import perform, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import CommandFailed, Refused, RunFailed, UserError
 from infisical_iac.core.operation import Commands, planned_operation, step
@@ -358,7 +360,7 @@ def _complete(
 
 def _use(key: Key, holders: KeyHolders) -> None:
     """Give the key that is in place to everything that uses it."""
-    run(script("keys", "derive"), doing="write /etc/infisical/.env")
+    perform(question(derive), doing="write /etc/infisical/.env")
     if key.name == "database":
         holders.give_both(key)
         _step("alter", doing="give PostgreSQL its password")

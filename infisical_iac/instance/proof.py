@@ -3,19 +3,16 @@
 The servers are its mail server, its outbound proxy, and the providers of logins.
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from infisical_iac.agent.servers import TunnelAnswer, log_in_to_mail, open_tunnels, try_client
 from infisical_iac.core import journal
-from infisical_iac.core.agent import look
+from infisical_iac.core.agent import ask, look, question
 from infisical_iac.core.change import Row, UpToDate
 from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.operation import Commands, planned_operation, step
-from infisical_iac.core.remote import run
-from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.machine import deployed_question
 from infisical_iac.host.model import DeployedInfisical
@@ -45,12 +42,6 @@ def is_deployed(
         and {each.key for each in secrets} <= deployed.given
         and not (by_tls and authorities.has_changed(settings, deployed.authorities))
     )
-
-
-def ask(name: str, asked: Mapping[str, object], *, doing: str) -> dict[str, Any]:
-    """Run a script that calls a server from the current host; return its answer, see asking.sh."""
-    found: dict[str, Any] = json.loads(run(script(name), doing=doing, stdin=json.dumps(asked)))
-    return found
 
 
 def row(name: str, find_trouble: Callable[[], str], text: str) -> Row:
@@ -107,25 +98,22 @@ def try_mail_login(settings: Settings, to: str = "", password: str = "") -> str:
     smtp = settings.instance.smtp
     assert smtp is not None
     admin = settings.workspace.admin_email
-    asked = {
-        "host": smtp.host,
-        "port": smtp.port,
-        "tls": smtp.tls,
-        "user": smtp.user,
-        "password": next((given.locate(each, password) for each in mail_password(settings)), None),
-        "from": smtp.from_address,
-        "name": smtp.from_name,
-        "to": to or admin,
-        "send": bool(to),
-        "authorities": authorities.read_authorities(settings),
-    }
-    found = ask("mail", asked, doing="log in to the mail server")
-    recipient = to or f"{admin} of admin_email"
-    return (
-        describe_mail_failure(smtp, found["step"], found["reason"], recipient)
-        if found["step"]
-        else ""
+    asked = question(
+        log_in_to_mail,
+        host=smtp.host,
+        port=smtp.port,
+        tls=smtp.tls,
+        user=smtp.user,
+        password=next((given.locate(each, password) for each in mail_password(settings)), None),
+        sender=smtp.from_address,
+        name=smtp.from_name,
+        to=to or admin,
+        send=bool(to),
+        authorities=authorities.read_authorities(settings),
     )
+    found = ask(asked)
+    recipient = to or f"{admin} of admin_email"
+    return describe_mail_failure(smtp, found.step, found.reason, recipient) if found.step else ""
 
 
 def mail_row(settings: Settings) -> list[Row]:
@@ -143,7 +131,7 @@ def mail_password(settings: Settings) -> list[GivenSecret]:
 
 
 def describe_mail_failure(smtp: Smtp, step: str, reason: str, to: str = "") -> str:
-    """Return a sentence on a step of mail.sh that failed, with the remedy."""
+    """Return a sentence on a step of `log_in_to_mail` that failed, with the remedy."""
     place = f"{smtp.host}:{smtp.port}"
     match step:
         case "password":
@@ -200,20 +188,6 @@ NOBODY = "infisical-iac.invalid:443"
 _NO_PROXY = (400, 405, 501)
 
 
-@dataclass(frozen=True)
-class TunnelAnswer:
-    """The answer of a proxy to a request for a tunnel to `target`, a host and port.
-
-    Attributes:
-        status: the status of its answer.
-        reason: the reason that the proxy gives.
-    """
-
-    target: str
-    status: int
-    reason: str = ""
-
-
 @planned_operation
 def proxy_tunnels(settings: Settings) -> Commands:
     """Test that the proxy opens tunnels, unless the running Infisical already uses it.
@@ -255,12 +229,12 @@ def find_proxy_trouble(settings: Settings, password: str = "") -> str:
     """
     proxy = settings.instance.proxy
     assert proxy is not None
-    asked = {"proxy": proxy_login(settings, password), "targets": [NOBODY, *list_proxied(settings)]}
-    found = ask("proxy", asked, doing="ask the proxy")
-    if found["step"]:
-        return describe_proxy_failure(proxy, found["step"], found["reason"])
-    answers = [TunnelAnswer(**each) for each in found["answers"]]
-    return next(filter(None, (describe_tunnel(proxy, each) for each in answers)), "")
+    login = proxy_login(settings, password)
+    assert login is not None
+    found = ask(question(open_tunnels, proxy=login, targets=[NOBODY, *list_proxied(settings)]))
+    if found.step:
+        return describe_proxy_failure(proxy, found.step, found.reason)
+    return next(filter(None, (describe_tunnel(proxy, each) for each in found.answers)), "")
 
 
 def list_proxied(settings: Settings) -> list[str]:
@@ -276,8 +250,8 @@ def proxy_password(settings: Settings) -> list[GivenSecret]:
     return [each for each in settings.instance.secrets if each.variable == PROXY_PASSWORD]
 
 
-def proxy_login(settings: Settings, password: str = "") -> dict[str, object] | None:
-    """Return place, user and password of the proxy for a script on the host; None without one.
+def proxy_login(settings: Settings, password: str = "") -> dict[str, Any] | None:
+    """Return place, user and password of the proxy for the agent; None without one.
 
     Args:
         password: as for `prove_proxy`.
@@ -298,7 +272,7 @@ def proxy_row(settings: Settings) -> list[Row]:
 
 
 def describe_proxy_failure(proxy: ProxyAddress, step: str, reason: str) -> str:
-    """Return a sentence on a step of proxy.sh that failed, with the remedy."""
+    """Return a sentence on a step of `open_tunnels` that failed, with the remedy."""
     what = f"setting 'outbound_proxy': {proxy.place}"
     match step:
         case "password":
@@ -392,31 +366,31 @@ def prove_login(settings: Settings, provider: Provider, secret: str = "") -> str
     Raises RunFailed with the remedy for a client that the provider refuses.
     """
     login = settings.instance.login
-    asked: dict[str, Any] = {
-        "url": login.provider(provider).token,
-        "client": login.clients[provider].client_id,
-        "secret": given.locate(_secret_of(settings, provider), secret),
-        "callback": callback_address(provider, settings.stack.site_url),
-        "authorities": authorities.read_authorities(settings),
-        "proxy": None,
-    }
-    if not settings.instance.is_direct(urlsplit(asked["url"]).hostname or ""):
-        asked["proxy"] = proxy_login(settings)
-    doing = f"check the client at {login.place_of(provider)}"
-    found = ask("login", asked, doing=doing)
-    if found["step"] == "unreachable":
+    url = login.provider(provider).token
+    is_direct = settings.instance.is_direct(urlsplit(url).hostname or "")
+    asked = question(
+        try_client,
+        url=url,
+        client=login.clients[provider].client_id,
+        secret=given.locate(_secret_of(settings, provider), secret),
+        callback=callback_address(provider, settings.stack.site_url),
+        authorities=authorities.read_authorities(settings),
+        proxy=None if is_direct else proxy_login(settings),
+    )
+    found = ask(asked)
+    if found.step == "unreachable":
         return (
-            f"The client of {login.place_of(provider)} was not checked: {asked['url']} did not "
-            f"answer the host ({found['reason']})."
+            f"The client of {login.place_of(provider)} was not checked: {url} did not answer the "
+            f"host ({found.reason})."
         )
-    if found["step"]:
-        why = explain_login_failure(settings, provider, found["step"], found["reason"])
+    if found.step:
+        why = explain_login_failure(settings, provider, found.step, found.reason)
         raise RunFailed(why, code="run.login")
     return ""
 
 
 def explain_login_failure(settings: Settings, provider: Provider, step: str, reason: str) -> str:
-    """Return a sentence on a client that login.sh could not prove, with the remedy."""
+    """Return a sentence on a client that could not be proven, with the remedy."""
     place = settings.instance.login.place_of(provider)
     match step:
         case "password":

@@ -23,7 +23,6 @@ from infisical_iac.agent.health import (
 )
 from infisical_iac.agent.system import UnitState
 from infisical_iac.core import lock, units
-from infisical_iac.core.agent import DIRECTORY as AGENT
 from infisical_iac.core.agent import Question, look, question, together
 from infisical_iac.core.audit_entries import operator_name
 from infisical_iac.core.change import Change
@@ -134,7 +133,7 @@ def _desired_monitor(known: Known) -> DesiredMonitor:
         return DesiredMonitor()
     return DesiredMonitor(
         json.dumps(_configuration(known), indent=2) + "\n",
-        [units.unit_file(name, directory=AGENT) for name in (_TIMER, _SERVICE)],
+        [units.unit_file(name) for name in (_TIMER, _SERVICE)],
     )
 
 

@@ -9,7 +9,7 @@ from pyinfra.api.deploy import deploy
 from pyinfra.api.host import Host
 
 from infisical_iac.core import files
-from infisical_iac.core.agent import Question, fact_question
+from infisical_iac.core.agent import Question
 from infisical_iac.core.files import File
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
@@ -27,7 +27,7 @@ def questions(known: Known) -> Iterator[Question[Any]]:
     """Yield the questions of the steps of keys and ingress to the agent on an up-to-date host."""
     settings = known.settings
     if known.leads:
-        yield fact_question(keys.Keys, more=keys.more_of(settings))
+        yield keys.question_for(keys.more_of(settings))
     else:
         yield edge.edge_question()
     if settings.stack.runs_caddy:

@@ -3,7 +3,7 @@
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
@@ -15,15 +15,17 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
+from infisical_iac.agent import ingress
 from infisical_iac.agent.files import PathState, states
+from infisical_iac.agent.ingress import STOPPED
 from infisical_iac.core import files
-from infisical_iac.core.agent import Question, command_question, look, question, together
+from infisical_iac.core.agent import Question, ask, look, perform, question, together
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import CheckFailed, SettingsError
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
-from infisical_iac.core.rendering import script, template
+from infisical_iac.core.rendering import template
 from infisical_iac.core.settings import Settings
 from infisical_iac.host import watch
 from infisical_iac.instance.authorities import read_pem, refuse_dates
@@ -167,11 +169,6 @@ def assess_certificate(
     return f"until {end:%Y-%m-%d}, {days} days from now", days >= _LEAST_DAYS
 
 
-STOPPED = "stopped"
-_REVISION = "revision "
-_PEM = "-----BEGIN CERTIFICATE-----"
-
-
 @dataclass(frozen=True)
 class IngressState:
     """The files by path, the running Caddy's revision, and the served certificate.
@@ -188,18 +185,9 @@ class IngressState:
 def ingress_question(*, paths: Sequence[str], site: str, port: int) -> Question[IngressState]:
     """Return the question for the IngressState: files, and the certificate of `site` at `port`."""
     return together(
-        lambda found, served: replace(served, files=found),
+        lambda found, served: IngressState(found, served.revision, served.certificate),
         question(states, paths=[*paths]),
-        command_question(f"{script('ingress', 'inspect', site, str(port))}; true", parse),
-    )
-
-
-def parse(lines: list[str]) -> IngressState:
-    """Parse the revision and the certificate that `ingress.sh inspect` printed."""
-    revision, *pem = lines
-    return IngressState(
-        revision=revision.removeprefix(_REVISION).strip(),
-        certificate="\n".join([*pem, ""]) if _PEM in pem else "",
+        question(ingress.inspect, site=site, port=port),
     )
 
 
@@ -295,7 +283,8 @@ def _take(desired: Sequence[File], settings: Settings) -> None:
     run(f"rm -rf {DIRECTORY}.new", doing=f"empty {DIRECTORY}.new")
     for file in desired:
         write(f"{DIRECTORY}.new/{PurePath(file.path).name}", file.content, mode=file.mode)
-    run(script("ingress", "take", settings.stack.caddy_image), doing=f"use the new {CADDYFILE}")
+    taken = question(ingress.take, image=settings.stack.caddy_image)
+    perform(taken, doing=f"use the new {CADDYFILE}")
 
 
 def bring(settings: Settings) -> None:
@@ -332,15 +321,12 @@ def decide_certificate(
 
 
 def _await(name: str, port: int) -> None:
-    said = run(
-        script("ingress", "await", name, str(port), str(_CERTIFICATE_SECONDS)),
-        doing=f"wait for the certificate of {name}",
-    ).strip()
-    if said != "served":
+    asked = question(ingress.await_certificate, name=name, port=port, seconds=_CERTIFICATE_SECONDS)
+    if said := ask(asked):
         raise CheckFailed(
             f"all is deployed, but there is no certificate of {name} after "
             f"{_CERTIFICATE_SECONDS} s: see that the name leads to this host and that the ports 80 "
-            f"and 443 are open, then run again ({said or 'Caddy gives no reason'})"
+            f"and 443 are open, then run again ({said})"
         )
 
 

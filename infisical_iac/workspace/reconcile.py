@@ -9,17 +9,18 @@ from typing import Any
 from pyinfra import logger
 from pyinfra.context import host, state
 
+from infisical_iac.agent import database
 from infisical_iac.agent.canary import CANARY_FILE
 from infisical_iac.api.client import Client, gather
 from infisical_iac.api.identities import DEPLOYER, ClientSecret
 from infisical_iac.api.instance import Beyond, count_beyond
 from infisical_iac.core import journal
+from infisical_iac.core.agent import ask, question
 from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import ApiError, CheckFailed, CommandFailed
 from infisical_iac.core.files import read_text
 from infisical_iac.core.operation import Commands, decide_changes, planned_operation, step
-from infisical_iac.core.remote import remove, run, write
-from infisical_iac.core.rendering import script
+from infisical_iac.core.remote import remove, write
 from infisical_iac.stack import session
 from infisical_iac.workspace import canary, foreign, isolation, second_factor
 from infisical_iac.workspace.actual import read
@@ -240,10 +241,10 @@ def known_memory(*, again: bool = False) -> Memory:
 def read_factors() -> SecondFactors:
     """Return the second factors of the current host's accounts; unknown if that fails."""
     try:
-        output = run(script("second-factors"), doing="read the second factors of people")
+        found = ask(question(database.second_factors))
     except CommandFailed as error:
         return SecondFactors(unseen=str(error))
-    return second_factor.parse(output.splitlines(), datetime.now(UTC).date())
+    return second_factor.known_factors(found, datetime.now(UTC).date())
 
 
 def required_factors(desired: Workspace) -> SecondFactors:

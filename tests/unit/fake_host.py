@@ -37,30 +37,6 @@ _FUNCTIONS = """
 dirname() { case $1 in */*) echo "${1%/*}" ;; *) echo . ;; esac; }
 timeout() { shift; "$@"; }
 """
-# Nobody else has the lock, unless a test has a program of that name.
-_UNLOCKED = "flock() { :; }\n"
-# Calls without an effect, and of `cat` for one text. All others call the program.
-_QUICK = """
-cat() {
-    test $# = 0 || { test $# = 1 && test -f "$1" && test -r "$1"; } || { command cat "$@"; return; }
-    test $# = 0 || exec 3<&0 <"$1"
-    while IFS= read -r quick_line; do printf '%s\\n' "$quick_line"; done
-    printf %s "$quick_line"
-    test $# = 0 || exec <&3 3<&-
-}
-mkdir() {
-    test "$1" = -p || { command mkdir "$@"; return; }
-    for quick_each; do
-        test "$quick_each" = -p || test -d "$quick_each" || { command mkdir "$@"; return; }
-    done
-}
-rm() {
-    case $1 in -f | -rf) ;; *) command rm "$@"; return ;; esac
-    for quick_each; do
-        test ! -e "$quick_each" && test ! -L "$quick_each" || { command rm "$@"; return; }
-    done
-}
-"""
 _PLAYED = ("docker", "sleep", "sync")
 _DOCKER = r"""
 "volume ls"*given_up*)
@@ -182,12 +158,11 @@ class FakeHost:
         """
         text, *arguments = (self._relocate(each) for each in (script_file(step[0]), *step[1:]))
         # Effects are recorded by programs, so these can't be functions.
-        functions = "" if moments else f"{_QUICK}{self._functions()}"
-        unlocked = "" if (self._programs / "flock").exists() else _UNLOCKED
+        functions = "" if moments else self._functions()
         seen = f"{self._programs}/seen:" if moments else ""
         return run_with(
             f"{seen}{self._programs}",
-            *(f"{_FUNCTIONS}{unlocked}{functions}{text}", f"{step[0]}.sh", *arguments),
+            *(f"{_FUNCTIONS}{functions}{text}", f"{step[0]}.sh", *arguments),
             stdin=stdin,
             HOST=str(self.directory),
             MOMENTS=str(moments),

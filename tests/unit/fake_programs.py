@@ -1,18 +1,9 @@
 """Fake programs for the scripts that run on hosts, a fake Docker among them."""
 
 import os
-import signal
 import subprocess
-import sys
 from pathlib import Path
 
-# A shell can't catch a signal that it was started to ignore, as in the background.
-_CAUGHT = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
-_UNIGNORE = (
-    ["env", "--default-signal=INT,HUP,TERM"]
-    if any(signal.getsignal(each) == signal.SIG_IGN for each in _CAUGHT)
-    else []
-)
 _DOCKER = r"""
 for last; do :; done
 test ! -e "$HOST/calls" || printf 'docker %%s\n' "$*" | head -n 1 >>"$HOST/calls"
@@ -58,14 +49,6 @@ def fake_program(directory: Path, name: str, body: str = "") -> Path:
     return program
 
 
-def newest_python(directory: Path) -> Path:
-    """Return a directory whose `python3` is Debian 13's, or this one if the machine has none."""
-    found = Path("/usr/bin/python3.13")
-    programs = directory / "newest-python"
-    call = f'exec {found if found.exists() else sys.executable} "$@"'
-    return fake_program(programs, "python3", call).parent
-
-
 def fake_docker(directory: Path, answers: str = "", *, functions: str = "") -> Path:
     """Write a `docker` that knows these answers, such as `"node ls"*) echo id ;;`, and return it.
 
@@ -99,7 +82,8 @@ def run_with(
         variables: its environment; $HOST, with the files of the host, is `programs` by default.
     """
     return subprocess.run(
-        [*_UNIGNORE, "/bin/sh", "-c", command, *arguments],
+        # A shell can't catch a signal that it was started to ignore, as in the background.
+        ["env", "--default-signal=INT,HUP,TERM", "sh", "-c", command, *arguments],
         env={"PATH": f"{programs}:{os.environ['PATH']}", "HOST": str(programs), **variables},
         input=stdin,
         check=check,

@@ -1,22 +1,22 @@
 """Test that maintenance, upgrades and restores silence the alerts that they cause."""
 
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 
-from infisical_iac.agent import monitor
+from infisical_iac.agent import maintenance, monitor, turns
 from infisical_iac.agent.health import CONFIG
-from infisical_iac.agent.runner import Runner
+from infisical_iac.agent.runner import Output, Runner
 from infisical_iac.agent.swarm import MAINTENANCE
 from infisical_iac.cli.main import main
 from infisical_iac.core import lock
-from infisical_iac.core.rendering import script_file
 from tests.unit.agent.fake_runner import FakeRunner
 from tests.unit.agent.watching import NOW
-from tests.unit.fake_programs import fake_docker, fake_program, run_with
 
 # What stops containers or closes the edge.
 _COMMANDS = ("apply", "rollback", "restore", "keys rotate", "scale-out", "scale-in", "destroy")
@@ -32,42 +32,42 @@ def test_a_command_that_stops_containers_holds_the_lock(words: str) -> None:
 
 
 _HOLDS = """\
+import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from infisical_iac.agent import health
-from infisical_iac.agent.runner import Runner
+from infisical_iac.agent.runner import Output, Runner
 found = health.facts(Runner(Path(sys.argv[1])), served_name="", port=443, lock=sys.argv[2])
 print(found.holder)
 """
 
 
-def _maintain(root: Path, file: str) -> str:
-    """Run the maintenance of a host with its directories below root; return the holder of its lock.
+class _Maintained(FakeRunner):
+    """A host whose lock is read, as the monitor reads it, while packages are installed."""
 
-    It is read as the monitor reads it, in another process, while the maintenance installs packages.
-    """
-    for part in ("maintenance", "reporting", "together"):
-        text = script_file(part).replace("/var/lib/", f"{root}/var/lib/")
-        (root / f"{part}.sh").write_text(text.replace("/run/", f"{root}/run/"))
-    for directory in ("run", "var/lib/infisical-backup"):
-        (root / directory).mkdir(parents=True, exist_ok=True)
-    (root / "reading.py").write_text(_HOLDS)
-    reading = f"{sys.executable} {root}/reading.py {root} {file}"
-    (root / "apt.sh").write_text(f'PYTHONPATH="{Path.cwd()}" {reading} >"$HOST/holder"')
-    programs = root / "programs"
-    fake_docker(programs, "info*) echo inactive false ;;")
-    for name in ("sleep", "systemctl", "dpkg-query"):
-        fake_program(programs, name)
-    run_with(programs, f"sh {root}/maintenance.sh run", HOST=str(root), check=True)
-    return (root / "holder").read_text()
+    def run(self, words: Sequence[str], **more: Any) -> Output:
+        if words[0] != "sh":
+            return super().run(words, **more)
+        command = [sys.executable, "-c", _HOLDS, str(self.root), lock.FILE]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        self.ran.append(("holder", done.stdout))
+        return Output(0)
 
 
 def test_the_maintenance_window_holds_the_lock_that_the_monitor_reads(tmp_path: Path) -> None:
-    assert _maintain(tmp_path, lock.FILE).startswith(lock.OF_HOST)
+    answers = {"dpkg-query": "", "docker info": '{"LocalNodeState": "inactive"}', "docker ps": ""}
+    host = _Maintained(tmp_path, answers=answers)
+    assert maintenance.run_window(host, reboots=False) == 0
+    (holder,) = (said for command, said in host.ran if command == "holder")
+    assert holder.startswith(lock.OF_HOST)
 
 
-def test_the_label_of_a_maintenance_is_the_one_that_the_monitor_reads() -> None:
-    assert f'"{MAINTENANCE}=' in script_file("maintenance")
+def test_the_label_of_a_maintenance_is_the_one_that_the_monitor_reads(tmp_path: Path) -> None:
+    manager = '{"LocalNodeState": "active", "ControlAvailable": true, "NodeID": "n"}'
+    host = FakeRunner(tmp_path, answers={"docker info": manager})
+    turns.announce_absence(host)
+    assert f" {MAINTENANCE}=" in host.ran[-1][0]
 
 
 @pytest.mark.parametrize("holder", ["by the host's maintenance", "by ada", ""])

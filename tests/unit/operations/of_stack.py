@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from infisical_iac.agent.files import PathState
+from infisical_iac.agent.keys import KeysState
 from infisical_iac.agent.system import UnitState
 from infisical_iac.backup import deploy as backup
 from infisical_iac.backup import restore, restore_deploy
@@ -23,7 +24,6 @@ from infisical_iac.instance import proof
 from infisical_iac.stack import compose, edge, ingress, keys
 from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.ingress import IngressState, caddyfile
-from infisical_iac.stack.keys import KeysState
 from infisical_iac.stack.pull import ImageSources
 from infisical_iac.stack.state import (
     Container,
@@ -179,7 +179,7 @@ OPERATIONS = {
             ),
             "~ /etc/infisical/.env: does not match the keys",
             "~ /etc/infisical/keys/auth_secret: readable by others → private to root",
-            steps=("_make",),
+            steps=("make",),
         ),
         due(
             lambda: _keys(
@@ -189,7 +189,7 @@ OPERATIONS = {
             "+ /etc/infisical/keys/encryption_key",
             "+ /etc/infisical/keys/given_smtp_password: `apply` takes it from SMTP_PASSWORD or "
             "SMTP_PASSWORD_FILE, or asks for it",
-            steps=("_make",),
+            steps=("make",),
         ),
         # The key that encrypted the data is unknown.
         refusal(
@@ -217,7 +217,7 @@ OPERATIONS = {
             lambda: keys.decide_given(_GIVEN, frozenset({"given_smtp_password", "auth_secret"})),
             steps=("ask",),
         ),
-        "keys.sh sees each file, or the whole fact fails",
+        "the agent sees each file, or the whole question fails",
     ),
     "stack.keys.unused_secrets": Cases(
         noop(lambda: keys.decide_unused(frozenset()), "each secret that the user gave is used"),
@@ -227,7 +227,7 @@ OPERATIONS = {
             steps=("remove secrets without a use",),
         ),
         "a missing secret is no surplus",
-        "keys.sh sees each file, or the whole fact fails",
+        "the agent sees each file, or the whole question fails",
     ),
     "instance.proof.login_clients": Cases(
         noop(

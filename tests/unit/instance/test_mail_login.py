@@ -1,65 +1,52 @@
-"""Test the login of mail.sh at a real mail server, and the sentence on each of its failures."""
+"""Test the login at a real mail server, and the sentence on each of its failures."""
 
-import json
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from infisical_iac.core.rendering import script_file
+from infisical_iac.agent import servers
+from infisical_iac.agent.servers import Finding
+from infisical_iac.core.agent import question
 from infisical_iac.instance.proof import describe_mail_failure
 from infisical_iac.instance.settings import Smtp
 from tests.certificates import OwnAuthority
 from tests.mail_server import MailServer, Refusal, Tls
 from tests.ports import free_port
 from tests.serving import serving
-from tests.unit.fake_programs import newest_python
+from tests.unit.agent.fake_runner import FakeRunner, answer, answer_by_newest_python
 
 _USER, _PASSWORD = "mailer", "not-a-real-password"
-_ACCEPTED = {"step": "", "reason": ""}
+_ACCEPTED = Finding()
 
 
 class _World:
-    """A mail server, and a host whose mail.sh logs in to it."""
+    """A mail server, and a host that logs in to it."""
 
     def __init__(self, server: MailServer, ca: Path, root: Path) -> None:
-        self.server, self.ca, self.root = server, ca, root
-        (root / "keys").mkdir(parents=True)
-        (root / "keys/given_smtp_password").write_text(f"{_PASSWORD}\n")
-        self.path, self.replaced = os.environ["PATH"], {"/etc/infisical": str(root)}
+        self.server, self.ca, self.host = server, ca, FakeRunner(root)
+        self.key = self.host.write("/etc/infisical/keys/given_smtp_password", f"{_PASSWORD}\n")
 
-    def prove(self, **changes: Any) -> dict[str, Any]:
+    def asked(self, **changes: Any) -> dict[str, Any]:
         asked = {
             "host": "localhost",
             "port": self.server.port,
             "tls": self.server.tls,
             "user": _USER,
             "password": {"key": "given_smtp_password", "value": changes.pop("password", "")},
-            "from": "iac@example.com",
+            "sender": "iac@example.com",
             "name": "Infisical",
             "to": "ada@example.com",
             "send": False,
             "authorities": self.ca.read_text(),
         }
-        done = self._run(json.dumps(asked | changes))
-        found: dict[str, Any] = json.loads(done)
-        assert _PASSWORD not in done
-        return found
+        return asked | changes
 
-    def _run(self, stdin: str) -> str:
-        text = script_file("mail")
-        for old, new in self.replaced.items():
-            assert old in text
-            text = text.replace(old, new)
-        command, environment = ["sh", "-c", text, "mail.sh"], {"PATH": self.path}
-        done = subprocess.run(
-            command, input=stdin, env=environment, capture_output=True, text=True, timeout=60
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout
+    def prove(self, **changes: Any) -> Finding:
+        found = answer(question(servers.log_in_to_mail, **self.asked(**changes)), self.host)
+        assert _PASSWORD not in str(found)
+        return found
 
 
 @pytest.fixture
@@ -99,8 +86,8 @@ def test_each_refusal_of_the_server_names_its_step(
 ) -> None:
     world.server.refuse = refuse
     found = world.prove(send=True)
-    assert found["step"] == step
-    assert found["reason"][:3] in ("535", "553", "550", "554")
+    assert found.step == step
+    assert found.reason[:3] in ("535", "553", "550", "554")
     assert world.server.mails() == []
 
 
@@ -108,7 +95,7 @@ def test_each_refusal_of_the_server_names_its_step(
 def test_relaying_is_proven_without_a_mail(world: _World, send: bool) -> None:
     world.server.refuse = "recipient"
     found = world.prove(send=send)
-    assert (found["step"], found["reason"][:3]) == ("recipient", "550")
+    assert (found.step, found.reason[:3]) == ("recipient", "550")
     assert not any(line.startswith("DATA") for line in world.server.sessions())
 
 
@@ -116,20 +103,20 @@ def test_greylisting_is_no_failure_until_a_mail_is_sent(world: _World) -> None:
     world.server.refuse = "greylist"
     assert world.prove() == _ACCEPTED
     found = world.prove(send=True)
-    assert (found["step"], found["reason"][:3]) == ("recipient", "450")
+    assert (found.step, found.reason[:3]) == ("recipient", "450")
 
 
 def test_a_wrong_password_is_refused_without_being_shown(world: _World) -> None:
     found = world.prove(password="another-fake-password")
-    assert found["step"] == "auth"
-    assert "another-fake-password" not in found["reason"]
+    assert found.step == "auth"
+    assert "another-fake-password" not in found.reason
 
 
 def test_an_unknown_authority_and_a_wrong_name_have_different_reasons(world: _World) -> None:
-    assert world.prove(authorities="")["step"] == "certificate"
+    assert world.prove(authorities="").step == "certificate"
     found = world.prove(host="127.0.0.1")
-    assert found["step"] == "certificate"
-    assert "127.0.0.1" in found["reason"]
+    assert found.step == "certificate"
+    assert "127.0.0.1" in found.reason
 
 
 @pytest.mark.parametrize("change", [{"password": "fäke-pässword"}, {"user": "mäiler"}])
@@ -137,28 +124,30 @@ def test_a_login_outside_ascii_is_refused_without_showing_its_characters(
     world: _World, change: dict[str, str]
 ) -> None:
     found = world.prove(**change)
-    assert found["step"] == "auth"
-    assert "ASCII" in found["reason"]
-    assert not any(each in found["reason"] for each in ("ä", "xe4", "position"))
+    assert found.step == "auth"
+    assert "ASCII" in found.reason
+    assert not any(each in found.reason for each in ("ä", "xe4", "position"))
 
 
 def test_a_host_without_a_password_asks_no_server(world: _World) -> None:
-    (world.root / "keys/given_smtp_password").unlink()
-    assert world.prove()["step"] == "password"
+    world.key.unlink()
+    assert world.prove().step == "password"
     assert world.server.sessions() == []
 
 
 @pytest.mark.parametrize("world", ["none"], indirect=True)
-def test_a_public_address_gets_no_password_in_clear_text(world: _World) -> None:
-    """The script takes loopback for public here, as tests reach no public address."""
-    world.replaced["peer.is_global"] = "peer.is_loopback"
+def test_a_public_address_gets_no_password_in_clear_text(
+    world: _World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loopback counts as public here, as tests reach no public address."""
+    monkeypatch.setattr(servers, "is_public", lambda address: address == "127.0.0.1")
     found = world.prove()
-    assert (found["step"], found["reason"]) == ("public", "127.0.0.1")
+    assert (found.step, found.reason) == ("public", "127.0.0.1")
     assert not any(line.startswith(("EHLO", "AUTH")) for line in world.server.sessions())
 
 
-def test_a_public_address_is_fine_with_tls(world: _World) -> None:
-    world.replaced["peer.is_global"] = "peer.is_loopback"
+def test_a_public_address_is_fine_with_tls(world: _World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "is_public", lambda _: True)
     assert world.prove() == _ACCEPTED
 
 
@@ -170,27 +159,31 @@ def test_an_authority_without_a_key_usage_is_accepted(tmp_path: Path) -> None:
     server.certificate, server.key = pair.certificate, pair.key
     with serving(server):
         world = _World(server, authority.ca, tmp_path / "etc")
-        world.path = f"{newest_python(tmp_path)}:{world.path}"
-        assert world.prove() == _ACCEPTED
-        assert world.prove(authorities="")["step"] == "certificate"
-        assert world.prove(host="127.0.0.1")["step"] == "certificate"
+
+        def prove(**changes: Any) -> Finding:
+            asked = question(servers.log_in_to_mail, **world.asked(**changes))
+            return answer_by_newest_python(asked, world.host)
+
+        assert prove() == _ACCEPTED
+        assert prove(authorities="").step == "certificate"
+        assert prove(host="127.0.0.1").step == "certificate"
 
 
 @pytest.mark.parametrize("world", ["none"], indirect=True)
 def test_a_server_without_starttls_gets_no_password(world: _World) -> None:
     found = world.prove(tls="starttls")
-    assert found["step"] == "starttls"
+    assert found.step == "starttls"
     assert not any(line.startswith("AUTH") for line in world.server.sessions())
 
 
 def test_tls_at_a_port_that_begins_in_clear_is_refused(world: _World) -> None:
-    assert world.prove(tls="tls")["step"] == "tls"
+    assert world.prove(tls="tls").step == "tls"
 
 
 def test_a_closed_port_and_an_unknown_name_are_reported(world: _World) -> None:
-    assert world.prove(port=free_port())["step"] == "connect"
-    assert world.prove(port=free_port(), tls="tls")["step"] == "connect"
-    assert world.prove(host="nowhere.invalid")["step"] == "resolve"
+    assert world.prove(port=free_port()).step == "connect"
+    assert world.prove(port=free_port(), tls="tls").step == "connect"
+    assert world.prove(host="nowhere.invalid").step == "resolve"
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,15 @@
-"""Test the script that searches the access log, in a directory with rotated logs."""
+"""Test the search of the access log, in a directory with rotated logs."""
 
 import gzip
-import json
 import os
-import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from infisical_iac.core.rendering import script
+from infisical_iac.agent import access
+from infisical_iac.agent.access import FoundReads, FoundRequest, find_reads, find_requests
+from infisical_iac.agent.runner import Runner
 from tests.unit.host.lines import AT, claims, line
 
 _READ = "/api/v4/secrets&environment=production&projectId=p1&secretPath=%2Fbackend"
@@ -50,49 +49,53 @@ def _query(
     *,
     since: float = 0,
     last: int = 100,
-    text: str = "",
     ids: str = "",
     environment: str = "",
     statuses: str = "",
-) -> list[dict[str, Any]]:
-    arguments = (str(logs), str(int(since)), str(last), text, ids, environment, statuses)
-    done = subprocess.run(
-        script("access", *arguments), shell=True, capture_output=True, text=True, timeout=60
+) -> list[FoundRequest]:
+    found = find_requests(
+        Runner(),
+        folder=str(logs),
+        since=since,
+        last=last,
+        ids=[*filter(None, ids.split(","))],
+        environment=environment,
+        statuses=statuses,
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    return [json.loads(each) for each in done.stdout.splitlines()]
+    assert found.is_finished
+    return [*found.requests]
 
 
 def test_all_logs_are_read_in_order_and_incomplete_lines_are_skipped(logs: Path) -> None:
     found = _query(logs)
-    assert [each["at"] for each in found] == sorted(each["at"] for each in found)
+    assert [each.at for each in found] == sorted(each.at for each in found)
     assert len(found) == 8
 
 
 def test_a_line_shows_the_identity_and_the_request(logs: Path) -> None:
-    assert _query(logs, since=AT - 1)[0] == {
-        "at": AT,
-        "who": "id-1",
-        "method": "GET",
-        "uri": _READ,
-        "query": {"environment": "production", "projectId": "p1", "secretPath": "%2Fbackend"},
-        "status": 200,
-        "address": "203.0.113.9",
-    }
+    assert _query(logs, since=AT - 1)[0] == FoundRequest(
+        at=AT,
+        who="id-1",
+        method="GET",
+        uri=_READ,
+        query={"environment": "production", "projectId": "p1", "secretPath": "%2Fbackend"},
+        status=200,
+        address="203.0.113.9",
+    )
 
 
 def test_claims_in_url_safe_base64_are_read(logs: Path) -> None:
     assert "-" in _PERSON or "_" in _PERSON
-    assert [each["who"] for each in _query(logs, ids="id-2")] == ["id-2"]
+    assert [each.who for each in _query(logs, ids="id-2")] == ["id-2"]
 
 
 def test_lines_are_chosen_by_time_identity_environment_and_status(logs: Path) -> None:
     assert len(_query(logs, since=AT - 2 * 86400, ids="id-1")) == 2
     assert len(_query(logs, since=AT - 3600, ids="id-1,id-2")) == 2
-    assert len(_query(logs, text="environment=staging", environment="staging")) == 2
+    assert len(_query(logs, environment="staging")) == 2
     unnamed = ["/api/v4/secrets"]
-    assert [each["uri"] for each in _query(logs, environment="prod")] == unnamed
-    assert [each["status"] for each in _query(logs, statuses="4..|500")] == [401, 403]
+    assert [each.uri for each in _query(logs, environment="prod")] == unnamed
+    assert [each.status for each in _query(logs, statuses="4..|500")] == [401, 403]
 
 
 def test_a_read_without_an_environment_matches_every_environment(tmp_path: Path) -> None:
@@ -112,12 +115,12 @@ def test_a_read_without_an_environment_matches_every_environment(tmp_path: Path)
         line("/assets/secrets.js"),
     ]
     (tmp_path / "access.log").write_text("\n".join([*map(line, read), *other]) + "\n")
-    found = _query(tmp_path, text="environment=production", environment="production")
-    assert [each["uri"] for each in found] == read
+    found = _query(tmp_path, environment="production")
+    assert [each.uri for each in found] == read
 
 
 def test_only_the_latest_requests_are_printed(logs: Path) -> None:
-    assert [each["uri"] for each in _query(logs, last=1)] == ["/x"]
+    assert [each.uri for each in _query(logs, last=1)] == ["/x"]
 
 
 def test_logs_that_ended_before_the_queried_time_are_not_opened(logs: Path) -> None:
@@ -132,19 +135,16 @@ def test_a_host_without_a_log_prints_no_requests(tmp_path: Path) -> None:
     assert _query(tmp_path / "none") == []
 
 
-def _reads(logs: Path, since: float = 0) -> list[Any]:
-    command = script("reads", str(logs), str(int(since)))
-    done = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stderr) == (0, "")
-    return [json.loads(each) for each in done.stdout.splitlines()]
+def _reads(logs: Path, since: float = 0) -> FoundReads:
+    return find_reads(Runner(), folder=str(logs), since=since)
 
 
 def test_the_folders_that_were_read_are_printed_once_after_the_beginning_of_the_log(
     logs: Path,
 ) -> None:
-    places = [["p1", slug, "%2Fbackend"] for slug in ("production", "staging")]
-    assert _reads(logs) == [AT - 7 * 86400, *places]
-    assert _reads(logs, since=AT - 86400) == [AT - 7 * 86400, *places]
+    places = frozenset(("p1", slug, "%2Fbackend") for slug in ("production", "staging"))
+    assert _reads(logs) == FoundReads(AT - 7 * 86400, places)
+    assert _reads(logs, since=AT - 86400) == FoundReads(AT - 7 * 86400, places)
 
 
 def test_only_successful_reads_with_a_token_count(tmp_path: Path) -> None:
@@ -158,5 +158,13 @@ def test_only_successful_reads_with_a_token_count(tmp_path: Path) -> None:
         line("/api/v4/secrets/id/edd31936-282c-456a-a512-1a195b5f002d", user=_SERVICE),
     ]
     (tmp_path / "access.log").write_text("\n".join(lines) + "\n")
-    assert _reads(tmp_path) == [AT, ["", "", ""], ["p2", "live", "/"]]
-    assert _reads(tmp_path / "none") == []
+    assert _reads(tmp_path) == FoundReads(AT, frozenset({("", "", ""), ("p2", "live", "/")}))
+    assert _reads(tmp_path / "none") == FoundReads()
+
+
+def test_a_search_that_takes_too_long_ends_unfinished(
+    logs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "_SECONDS", -1)
+    assert not find_requests(Runner(), folder=str(logs), since=0, last=9).is_finished
+    assert not find_reads(Runner(), folder=str(logs), since=0).is_finished

@@ -1,4 +1,4 @@
-"""Test the script that reads second factors, on a real PostgreSQL with the real tables' columns."""
+"""Test the query of second factors, on a real PostgreSQL with the real tables' columns."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infisical_iac.workspace.second_factor import Account, parse
+from infisical_iac.workspace.second_factor import Account, known_factors
 
-from .factors import drop_database, make_database, run
+from .factors import drop_database, make_database, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from .postgres import Postgres
 
@@ -54,10 +53,8 @@ def database(postgres: Postgres) -> Iterator[Postgres]:
     drop_database(postgres)
 
 
-def _factors(directory: Path, postgres: Postgres) -> dict[str, str]:
-    done = run(directory, postgres)
-    assert done.returncode == 0, done.stderr
-    known = parse(done.stdout.splitlines(), date(2027, 1, 15))
+def _factors(postgres: Postgres) -> dict[str, str]:
+    known = known_factors(read(postgres), date(2027, 1, 15))
     assert known.find_account("app@example.com") == Account(
         ("app@example.com", "app"), factor="totp"
     )
@@ -66,9 +63,9 @@ def _factors(directory: Path, postgres: Postgres) -> dict[str, str]:
     return {each.names[-1]: each.factor for each in known.accounts}
 
 
-def test_only_a_second_factor_that_works_counts(tmp_path: Path, database: Postgres) -> None:
+def test_only_a_second_factor_that_works_counts(database: Postgres) -> None:
     database.psql("infisical", _TABLES + _PASSKEYS)
-    assert _factors(tmp_path, database) == {
+    assert _factors(database) == {
         "app": "totp",
         "app-off": "",
         "app-removed": "",
@@ -83,15 +80,14 @@ def test_only_a_second_factor_that_works_counts(tmp_path: Path, database: Postgr
     }
 
 
-def test_a_release_without_passkeys_is_read(tmp_path: Path, database: Postgres) -> None:
+def test_a_release_without_passkeys_is_read(database: Postgres) -> None:
     database.psql("infisical", _TABLES)
-    factors = _factors(tmp_path, database)
+    factors = _factors(database)
     assert (factors["app"], factors["passkey"]) == ("totp", "")
 
 
-def test_tables_of_another_form_fail(tmp_path: Path, database: Postgres) -> None:
+def test_tables_of_another_form_fail(database: Postgres) -> None:
     database.psql("infisical", "CREATE TABLE users (id text)")
-    done = run(tmp_path, database)
-    assert done.returncode != 0
-    assert done.stdout == ""
-    assert "ERROR" in done.stderr
+    with pytest.raises(RuntimeError) as failed:
+        read(database)
+    assert "ERROR" in failed.value.args[0].message

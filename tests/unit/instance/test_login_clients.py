@@ -1,18 +1,16 @@
 """Test that clients of logins are proven at a provider, and the remedy for each refusal."""
 
-import json
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from infisical_iac.agent.servers import Finding, try_client
 from infisical_iac.core import journal
+from infisical_iac.core.agent import question
 from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.journal import Journal
-from infisical_iac.core.rendering import script_file
 from infisical_iac.instance import given, proof
 from infisical_iac.instance.proof import explain_login_failure
 from tests.certificates import OwnAuthority
@@ -20,7 +18,7 @@ from tests.oauth_provider import OAuthProvider
 from tests.ports import free_port
 from tests.proxy import ForwardProxy
 from tests.serving import serving
-from tests.unit.fake_programs import newest_python
+from tests.unit.agent.fake_runner import FakeRunner, answer, answer_by_newest_python
 from tests.unit.settings_of import NAME, settings_of
 
 _KEY = "given_client_secret_gitlab_login"
@@ -38,25 +36,16 @@ def _through(place: str, password: str = "") -> dict[str, object]:
 
 
 class _World:
-    """A provider, and a host whose login.sh asks it."""
+    """A provider, and a host that asks it."""
 
     def __init__(self, provider: OAuthProvider, ca: Path, root: Path) -> None:
-        self.provider, self.ca, self.root = provider, ca, root
-        (root / "keys").mkdir(parents=True)
-        (root / f"keys/{_KEY}").write_text(f"{provider.secret}\n")
-        self.path = os.environ["PATH"]
+        self.provider, self.ca, self.host = provider, ca, FakeRunner(root)
+        self.keep(_KEY, provider.secret)
 
-    def run(self, stdin: str) -> str:
-        text = script_file("login").replace("/etc/infisical", str(self.root))
-        command, environment = ["sh", "-c", text, "login.sh"], {"PATH": self.path}
-        done = subprocess.run(
-            command, input=stdin, env=environment, capture_output=True, text=True, timeout=60
-        )
-        assert (done.returncode, done.stderr) == (0, "")
-        assert self.provider.secret not in done.stdout
-        return done.stdout
+    def keep(self, key: str, secret: str) -> Path:
+        return self.host.write(f"/etc/infisical/keys/{key}", f"{secret}\n")
 
-    def prove(self, kind: str = "gitlab", **changes: Any) -> dict[str, str]:
+    def asked(self, kind: str = "gitlab", **changes: Any) -> dict[str, Any]:
         asked = {
             "url": f"{self.provider.url}{_PATHS[kind]}",
             "client": self.provider.client,
@@ -65,7 +54,11 @@ class _World:
             "authorities": self.ca.read_text(),
             "proxy": None,
         }
-        found: dict[str, str] = json.loads(self.run(json.dumps(asked | changes)))
+        return asked | changes
+
+    def prove(self, kind: str = "gitlab", **changes: Any) -> Finding:
+        found = answer(question(try_client, **self.asked(kind, **changes)), self.host)
+        assert self.provider.secret not in str(found)
         return found
 
 
@@ -79,16 +72,16 @@ def world(authority: OwnAuthority, tmp_path: Path) -> Iterator[_World]:
 
 @pytest.mark.parametrize("kind", _PATHS)
 def test_a_client_with_its_secret_is_accepted(world: _World, kind: str) -> None:
-    assert world.prove(kind)["step"] == ""
+    assert world.prove(kind).step == ""
 
 
 def test_a_provider_is_asked_through_the_proxy(world: _World) -> None:
-    (world.root / "keys/given_outbound_proxy_password").write_text("fake-password\n")
+    world.keep("given_outbound_proxy_password", "fake-password")
     with serving(ForwardProxy(user="infisical:fake-password")) as proxy:
         place = f"127.0.0.1:{proxy.port}"
-        assert world.prove(proxy=_through(place))["step"] == ""
+        assert world.prove(proxy=_through(place)).step == ""
         refused = world.prove(proxy=_through(place, "another"))
-    assert refused["step"] == "unreachable"
+    assert refused.step == "unreachable"
     place = world.provider.url.removeprefix("https://")
     assert proxy.requests == [f"CONNECT {place} passed", f"CONNECT {place} login"]
 
@@ -98,19 +91,19 @@ def test_a_provider_is_asked_through_the_proxy(world: _World) -> None:
 def test_another_client_or_secret_is_refused(
     world: _World, kind: str, change: dict[str, str]
 ) -> None:
-    assert world.prove(kind, **change)["step"] == "client"
+    assert world.prove(kind, **change).step == "client"
 
 
 def test_a_certificate_of_an_unknown_authority_is_not_accepted(world: _World) -> None:
-    assert world.prove(authorities="")["step"] == "certificate"
+    assert world.prove(authorities="").step == "certificate"
     assert [each for each in world.provider.requests if each.startswith("POST")] == []
 
 
 def test_a_secret_that_the_host_lacks_is_named(world: _World) -> None:
     found = world.prove(proxy=_through(f"127.0.0.1:{free_port()}"))
-    assert found == {"step": "password", "reason": "given_outbound_proxy_password"}
-    (world.root / f"keys/{_KEY}").unlink()
-    assert world.prove() == {"step": "password", "reason": _KEY}
+    assert found == Finding("password", "given_outbound_proxy_password")
+    world.host.path(f"/etc/infisical/keys/{_KEY}").unlink()
+    assert world.prove() == Finding("password", _KEY)
     assert world.provider.requests == []
 
 
@@ -121,29 +114,33 @@ def test_an_authority_without_a_key_usage_is_accepted(tmp_path: Path) -> None:
     provider = OAuthProvider(certificate=pair.certificate, key=pair.key, callbacks=[_CALLBACK])
     with serving(provider):
         world = _World(provider, authority.ca, tmp_path / "etc")
-        world.path = f"{newest_python(tmp_path)}:{world.path}"
-        assert world.prove() == {"step": "", "reason": ""}
-        assert world.prove(authorities="")["step"] == "certificate"
+
+        def prove(**changes: Any) -> Finding:
+            asked = question(try_client, **world.asked(**changes))
+            return answer_by_newest_python(asked, world.host)
+
+        assert prove() == Finding()
+        assert prove(authorities="").step == "certificate"
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/oauth/authorize?client_id=fake-client-id"])
 def test_an_answer_of_another_server_proves_nothing(world: _World, path: str) -> None:
-    assert world.prove(url=f"{world.provider.url}{path}")["step"] == "unreachable"
+    assert world.prove(url=f"{world.provider.url}{path}").step == "unreachable"
 
 
 def test_a_provider_that_does_not_answer_proves_nothing(world: _World) -> None:
     url = f"https://localhost:{free_port()}/oauth/token"
-    assert world.prove(url=url)["step"] == "unreachable"
+    assert world.prove(url=url).step == "unreachable"
 
 
 class _Prover:
-    """The product's own use of login.sh, and the notes that it makes."""
+    """The product's own use of the test, and the notes that it makes."""
 
     def __init__(self, world: _World, monkeypatch: pytest.MonkeyPatch) -> None:
         self.world, self.journal = world, Journal()
         monkeypatch.setattr(given, "_values", {})
         monkeypatch.setattr(journal, "current", lambda: self.journal)
-        monkeypatch.setattr(proof, "run", lambda _, doing, stdin: world.run(stdin))
+        monkeypatch.setattr(proof, "ask", lambda asked: answer(asked, world.host))
 
     def prove(self, secret: str = "", client: str = "", port: int = 0) -> str:
         address = f"https://localhost:{port or self.world.provider.port}"
