@@ -39,7 +39,7 @@ class Database:
 
     @property
     def is_clustered(self) -> bool:
-        """Whether the container is a Swarm's, so that another node may have the primary."""
+        """True if the container is a Swarm's, so that another node may have the primary."""
         return bool(self.container.swarm_service)
 
     def run(self, words: Sequence[str], *, stdin: str = "", seconds: float = 60) -> Output:

@@ -54,7 +54,7 @@ class Container:
 
     @property
     def is_running(self) -> bool:
-        """Whether it runs; a paused one does not."""
+        """True if the container runs; a paused one does not."""
         return self.status == "running"
 
     def belongs_to(self, service: str, topology: str = "") -> bool:

@@ -30,7 +30,7 @@ _APART = (
 
 @dataclass(frozen=True)
 class ServedIngress:
-    """What Caddy serves.
+    """The revision and the certificate that Caddy serves.
 
     Attributes:
         revision: that of the running Caddy; `none` if it reports none, `stopped` if it does not

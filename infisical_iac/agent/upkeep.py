@@ -90,7 +90,7 @@ Hour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Upkeep:
-    """What a host needs over weeks. Times are in seconds since the epoch.
+    """The upkeep that a host needs over weeks. Times are in seconds since the epoch.
 
     Attributes:
         inode, offset: up to where fail2ban's log was read.
