@@ -111,7 +111,7 @@ def test_a_certificate_stays_if_the_new_caddyfile_can_not_be_read(host: FakeRunn
     host.write("/etc/infisical/ingress.new/another", "")
     host.path("/etc/infisical/ingress/Caddyfile").unlink()
     host.path("/etc/infisical/ingress/Caddyfile").mkdir()
-    with pytest.raises(OSError):
+    with pytest.raises(IsADirectoryError):
         ingress.take(host, image="caddy:2")
     assert host.path("/etc/infisical/ingress/tls.key").exists()
 
