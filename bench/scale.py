@@ -2,8 +2,7 @@
 
 Each isolation is measured on a server made for it, which may be a real one
 (STAGING_INFISICAL_IMAGE): the first apply, the plan of a settled server, and a service's start with
-each loader. `--picture` has Chromium sign in as the administrator and take a screenshot of the list
-of projects.
+each loader. `--picture` has Chromium sign in as the administrator, list the projects and open one.
 """
 
 import argparse
@@ -67,7 +66,7 @@ def _measure(given: argparse.Namespace) -> None:
             with on(world, isolation) as made:
                 print(_format(isolation, _measure_one(made, world, given.services)), flush=True)
                 if given.picture:
-                    _take_picture(running.url, world.org_id, given.picture)
+                    _look(running.url, given.picture)
 
 
 def _measure_one(made: Projects, world: World, services: int) -> Scale:
@@ -120,22 +119,30 @@ def _time_starts(made: Projects, world: World) -> dict[str, float]:
         }
 
 
-def _take_picture(url: str, organization: str, picture: Path) -> None:
-    """Sign in as the administrator does, and take a screenshot of the list of projects."""
+def _look(url: str, picture: Path) -> None:
+    """Find a project in the web page of a real server, open it, and take a screenshot of all.
+
+    The seconds until the list and the project are shown go to standard error.
+    """
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=PROGRAM, args=["--no-proxy-server"])
-        page = browser.new_page(viewport={"width": 1280, "height": 1600})
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
         page.set_default_timeout(_PAGE_SECONDS * 1000)
         page.goto(f"{url}/login")
         page.locator("input[type=email]").fill(EMAIL)
         page.locator("input[type=password]").fill(PASSWORD)
         page.keyboard.press("Enter")
-        page.wait_for_url(lambda shown: "/login" not in shown)
+        page.get_by_text("Secrets Management", exact=True).last.click()
         began = time.perf_counter()
-        page.goto(f"{url}/organizations/{organization}/projects")
-        page.get_by_text("service-000", exact=False).first.wait_for()
-        say(f"The list of projects is shown after {time.perf_counter() - began:.1f} s")
+        page.get_by_text("service-0").first.wait_for()
+        say(f"The page lists the projects after {time.perf_counter() - began:.1f} s")
         page.screenshot(path=picture)
+        page.locator("input[placeholder*=earch]").first.fill("service-000 Prod")
+        began = time.perf_counter()
+        page.get_by_text("service-000 Production").first.click()
+        page.wait_for_url(lambda shown: shown.endswith("/overview"))
+        page.get_by_text("service-000", exact=True).first.wait_for()
+        say(f"It shows a project's folder {time.perf_counter() - began:.1f} s after the search")
         browser.close()
 
 

@@ -5,28 +5,32 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from heapq import merge
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import click
 from rich.text import Text
 
+from infisical_iac.agent.access import FoundRequests
 from infisical_iac.cli.options import inventory_option, json_option, open_host
 from infisical_iac.cli.output import print_notes, print_table
 from infisical_iac.core.audit_entries import LoggedRun, list_runs, merge_runs
 from infisical_iac.core.errors import CheckFailed, Refused, UserError
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.stack.access_log import (
-    UNFINISHED,
     KnownNames,
     LoggedEvent,
     LoggedRequest,
     count_unattributed,
     describe_event,
+    describe_requests,
     latest,
-    parse,
     parse_since,
     statuses,
 )
 from infisical_iac.stack.settings import StackSettings
+
+if TYPE_CHECKING:
+    from infisical_iac.agent.request_log import NotedWrite
 
 
 @click.group(invoke_without_command=True)
@@ -158,11 +162,11 @@ def access(
             "--status works with the proxy's log only: leave it out, or give --source proxy"
         )
     events: list[LoggedEvent] = []
-    lines: list[str] = []
-    commits: list[str] = []
+    found_requests = FoundRequests()
+    writes: list[NotedWrite] = []
     with open_host(inventory) as (host, settings):
         from infisical_iac.core.connection import each_of, with_others
-        from infisical_iac.host.watch import read_commits, read_own_requests, read_requests
+        from infisical_iac.host.watch import read_noted_writes, read_own_requests, read_requests
         from infisical_iac.workspace.licensing import explain_missing_events
 
         why = "without a license it records nothing" if source == "infisical" else ""
@@ -183,24 +187,25 @@ def access(
         else:
             ids = [*machines, *people]
 
-            def read(_: object) -> list[str]:
+            def read(_: object) -> FoundRequests:
                 if has_proxy:
                     return read_requests(begin, last, ids, environment, chosen)
                 return read_own_requests(begin, last, environment, chosen)
 
             logs = each_of(with_others(host), read)
-            lines = latest(logs, last) if len(logs) > 1 else logs[0]
-            commits = read_commits(begin)
+            found_requests = latest(logs, last) if len(logs) > 1 else logs[0]
+            writes = read_noted_writes(begin)
     # Only the proxy's log names the callers by which the host selects requests.
     callers = [] if has_proxy else [known.name_of(id) for id in [*machines, *people]]
-    requests = _fitting(parse(lines, known, commits), environment, callers)
+    described = describe_requests(found_requests, known, writes)
+    requests = _fitting(described, environment, callers)
     if as_json:
         print_data([*map(asdict, events), *map(asdict, requests)])
     elif source == "infisical":
         show_events(events)
     else:
         show_requests(requests)
-    if UNFINISHED in lines:
+    if not found_requests.is_finished:
         raise UserError("the log is too long to be read in four minutes: give a later --since")
     notes = []
     if source == "infisical":
@@ -218,7 +223,7 @@ def access(
         notes.append(f"{nobodys} of {len(requests)} requests have no known caller.")
     if unplaced:
         notes.append(f"{unplaced} reads and writes have no known environment: each has a '?'.")
-    if len(events) + len(lines) >= last:
+    if len(events) + len(found_requests.requests) >= last:
         notes.append(f"only the latest {last} entries are shown: --last shows more.")
     print_notes(notes)
 

@@ -102,7 +102,8 @@ class Settings(SettingsModel):
         """The secrets that the user has to give: those of Infisical, and addresses of alerts."""
         form = Form(ADDRESS, "is no address: give one that begins with https://")
         addresses = (
-            GivenSecret(variable, purpose, form) for variable, purpose in self.monitoring.given
+            GivenSecret(variable, purpose, form)
+            for variable, purpose in self.monitoring.given_addresses
         )
         return (*self.instance.secrets, *addresses)
 
@@ -115,7 +116,7 @@ class Settings(SettingsModel):
 
     @property
     def metrics_ports(self) -> dict[str, int]:
-        """The ports at `monitoring_listen`, by what they tell about; empty if it is None."""
+        """The ports at `monitoring_listen`, by what they measure; empty if it is None."""
         if not self.monitoring.monitoring_listen:
             return {}
         # Behind another proxy, Caddy is in a container's network, which others are in too.

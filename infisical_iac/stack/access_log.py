@@ -4,7 +4,6 @@ Infisical has an audit log with a license only. Its request log, in the log of i
 no callers; it stands in for the access log where no Caddy writes one.
 """
 
-import json
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,9 +12,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+from infisical_iac.agent.access import FoundReads, FoundRequest, FoundRequests
+from infisical_iac.agent.request_log import NotedWrite
 from infisical_iac.core.errors import SettingsError, UserError
 
-UNFINISHED = "unfinished"
 # Paths that Infisical answers only after it has checked the token.
 _CHECKED = re.compile(
     r"/api/v\d+/(secrets|dashboard|folders|secret-imports|dynamic-secrets|projects|workspace|identities)"
@@ -146,41 +146,33 @@ def _join(metadata: Mapping[str, Any], *names: str) -> str:
     return ", ".join(dict.fromkeys(str(metadata[each]) for each in names if metadata.get(each)))
 
 
-def latest(logs: Sequence[Sequence[str]], last: int) -> list[str]:
-    """Merge the lines that `access.sh` printed on several hosts: the `last` ones, ordered by time.
+def latest(logs: Sequence[FoundRequests], last: int) -> FoundRequests:
+    """Merge the requests that were found on several hosts: the `last` ones, ordered by time.
 
     The result is unfinished if the search on one of the hosts is.
     """
-    lines = [line for log in logs for line in log if line != UNFINISHED]
-    found = sorted(lines, key=lambda line: float(json.loads(line)["at"]))[-last:]
-    return [*found, *([UNFINISHED] if any(UNFINISHED in log for log in logs) else [])]
+    every = sorted((each for log in logs for each in log.requests), key=lambda each: each.at)
+    return FoundRequests(tuple(every[-last:]), all(each.is_finished for each in logs))
 
 
-def parse(
-    lines: Iterable[str], known: KnownNames, commits: Iterable[str] = ()
+def describe_requests(
+    found: FoundRequests, known: KnownNames, noted: Iterable[NotedWrite] = ()
 ) -> list[LoggedRequest]:
-    """Parse the requests that `access.sh` or `requests.sh` printed.
+    """Return the entries for the requests that were found, with names for ids.
 
-    Args:
-        lines: theirs; the mark of an unfinished search is left out.
-        commits: the lines of `commits.sh`, by which writes get their environment and folder, and
-            their caller if the log names none.
+    Writes get their environment and folder from what the server has noted, and their caller if the
+    log names none.
     """
-    found = [(each, _access(each, known)) for each in map(json.loads, _without_mark(lines))]
-    writes = sorted(_Span.of(raw) for raw, request in found if request.is_write)
-    told: dict[_Span, list[Mapping[str, Any]]] = {}
-    for commit in map(json.loads, commits):
-        at = commit["at"]
-        first, last = bisect_left(writes, (at,)), bisect_left(writes, (at + _LONGEST,))
-        fitting = [each for each in writes[first:last] if each.fits(commit)]
-        # Of two writes at the same time, nothing tells which one it was.
+    described = [(each, _describe(each, known)) for each in found.requests]
+    writes = sorted(_Span.of(each) for each, request in described if request.is_write)
+    told: dict[_Span, list[NotedWrite]] = {}
+    for write in noted:
+        first, last = bisect_left(writes, (write.at,)), bisect_left(writes, (write.at + _LONGEST,))
+        fitting = [each for each in writes[first:last] if each.fits(write)]
+        # Of two requests at the same time, nothing tells which one it was.
         if len(fitting) == 1:
-            told.setdefault(fitting[0], []).append(commit)
-    return [_attribute(each, told.get(_Span.of(raw), ()), known) for raw, each in found]
-
-
-def _without_mark(lines: Iterable[str]) -> Iterable[str]:
-    return (line for line in lines if line != UNFINISHED)
+            told.setdefault(fitting[0], []).append(write)
+    return [_attribute(request, told.get(_Span.of(each), ()), known) for each, request in described]
 
 
 class _Span(NamedTuple):
@@ -191,32 +183,30 @@ class _Span(NamedTuple):
     who: str
 
     @classmethod
-    def of(cls, raw: Mapping[str, Any]) -> "_Span":
-        at = float(raw["at"])
-        return cls(at + _TOLERANCE, at - float(raw.get("seconds", 0)) - _TOLERANCE, raw["who"])
+    def of(cls, found: FoundRequest) -> "_Span":
+        return cls(found.at + _TOLERANCE, found.at - found.seconds - _TOLERANCE, found.who)
 
-    def fits(self, commit: Mapping[str, Any]) -> bool:
-        return self.begin <= commit["at"] <= self.end and self.who in ("", commit["who"])
+    def fits(self, write: NotedWrite) -> bool:
+        return self.begin <= write.at <= self.end and self.who in ("", write.who)
 
 
 def _attribute(
-    request: LoggedRequest, commits: Iterable[Mapping[str, Any]], known: KnownNames
+    request: LoggedRequest, noted: Sequence[NotedWrite], known: KnownNames
 ) -> LoggedRequest:
-    """Return a write with what the server's database tells about it."""
-    if not commits or not request.is_write or request.environment:
+    """Return a write with what the server has noted about it."""
+    if not noted or not request.is_write or request.environment:
         return request
 
     def join(values: Iterable[str]) -> str:
         return ", ".join(dict.fromkeys(values))
 
-    who = join(str(each["who"]) for each in commits)
     return replace(
         request,
-        who=request.who or known.name_of(who),
+        who=request.who or join(known.name_of(each.who) for each in noted),
         proven=True,
-        project=join(known.projects.get(e["project"], e["project"]) for e in commits),
-        environment=join(each["environment"] for each in commits),
-        folder=join(each["folder"] for each in commits),
+        project=join(known.projects.get(each.project, each.project) for each in noted),
+        environment=join(each.environment for each in noted),
+        folder=join(each.folder for each in noted),
     )
 
 
@@ -226,13 +216,11 @@ def count_unattributed(requests: Iterable[LoggedRequest]) -> tuple[int, int]:
     return sum(not each.who for each in found), sum(each.is_unplaced for each in found)
 
 
-def _access(line: Mapping[str, object], known: KnownNames) -> LoggedRequest:
-    uri, who, method = (str(line[each]) for each in ("uri", "who", "method"))
-    status = int(str(line["status"]))
-    found = line["query"]
-    query = {k: unquote(str(v)) for k, v in found.items()} if isinstance(found, dict) else {}
-    path = _as_served(re.split("[?&]", uri, maxsplit=1)[0])
-    at = datetime.fromtimestamp(float(str(line["at"])), UTC)
+def _describe(found: FoundRequest, known: KnownNames) -> LoggedRequest:
+    who, method, status = found.who, found.method, found.status
+    query = {key: unquote(value) for key, value in found.query.items()}
+    path = _as_served(re.split("[?&]", found.uri, maxsplit=1)[0])
+    at = datetime.fromtimestamp(found.at, UTC)
     # Which parameter the server uses depends on the version of the API, so all are listed.
     projects = dict.fromkeys(known.projects.get(query[k], query[k]) for k in _PROJECT if k in query)
     return LoggedRequest(
@@ -245,7 +233,7 @@ def _access(line: Mapping[str, object], known: KnownNames) -> LoggedRequest:
         environment=query.get("environment", ""),
         folder=query.get("secretPath", ""),
         status=status,
-        address=str(line["address"]),
+        address=found.address,
     )
 
 
@@ -269,17 +257,16 @@ class FolderReads(NamedTuple):
     has_unplaced: bool = False
 
 
-def parse_reads(lines: Sequence[str]) -> FolderReads:
-    """Parse the output of `reads.sh` on one host. Raises UserError if it ran out of time."""
-    if UNFINISHED in lines:
+def describe_reads(log: FoundReads) -> FolderReads:
+    """Return the reads that were found on one host. Raises UserError if the time ran out."""
+    if not log.is_finished:
         raise UserError(
             "the access log is too long to be read in four minutes: lower unread_days",
             code="error.long_log",
         )
-    began, *places = (json.loads(line) for line in lines) if lines else (None,)
-    found = frozenset((unquote(a), unquote(b), unquote(c) or "/") for a, b, c in places)
+    found = frozenset((unquote(a), unquote(b), unquote(c) or "/") for a, b, c in log.places)
     placed = frozenset(each for each in found if each[0] and each[1])
-    at = None if began is None else datetime.fromtimestamp(float(began), UTC)
+    at = None if log.began is None else datetime.fromtimestamp(log.began, UTC)
     return FolderReads(at, placed, has_unplaced=len(placed) < len(found))
 
 

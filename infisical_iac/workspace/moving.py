@@ -17,12 +17,11 @@ from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.workspace import isolation
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.api_change import ApiChange
-from infisical_iac.workspace.converge import converge, difference
+from infisical_iac.workspace.converge import converge, difference, expect_changes
 from infisical_iac.workspace.goal import Goal, Layout, Memory, Move, parts_of, split
 from infisical_iac.workspace.memory import find_listed, learn, locate
 from infisical_iac.workspace.model import Isolation
 from infisical_iac.workspace.reach import Reached
-from infisical_iac.workspace.request_counts import expect_changes
 from infisical_iac.workspace.secret_copies import (
     CopiedSecret,
     CopyState,
@@ -332,7 +331,7 @@ def _refuse_late(move: Move, late: Sequence[SecretPlace]) -> None:
         )
 
 
-def _refuse_untold(late: Sequence[SecretPlace]) -> None:
+def _refuse_unreported(late: Sequence[SecretPlace]) -> None:
     if late:
         raise Refused(
             f"{pluralize(len(late), 'secret')} were written in the new projects meanwhile, such as "
@@ -386,8 +385,8 @@ def end(reached: Reached, ending: Ending, report: Callable[[str], None]) -> None
     assert move is not None
     now = compute_ending(reached, ending.name).compared
     if ending.name == "undo" and now and ending.compared:
-        told = {*ending.compared.newer, *ending.compared.conflicts}
-        _refuse_untold([each for each in (*now.newer, *now.conflicts) if each not in told])
+        reported = {*ending.compared.newer, *ending.compared.conflicts}
+        _refuse_unreported([each for each in (*now.newer, *now.conflicts) if each not in reported])
     keep = _Keeper(reached)
     keep.save(replace(move, ending=ending.name))
     for id, slug in ending.projects.items():

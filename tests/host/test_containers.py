@@ -3,7 +3,6 @@
 import pytest
 
 from infisical_iac.core.settings import Settings
-from infisical_iac.instance.settings import EXTRA_CA
 from infisical_iac.stack.state import Stack, StackState
 from tests.host.connection import Host
 from tests.host.containers import SERVICES, Inspected, Running, volume
@@ -159,7 +158,7 @@ def test_container_shares_nothing_with_the_host(
     assert "host" not in shared.values()
     binds = [each["Source"] for each in container["Mounts"] if each["Type"] == "bind"]
     has_authorities = service == "infisical" and settings.instance.extra_ca
-    assert binds == ([EXTRA_CA] if has_authorities else [])
+    assert binds == (["/etc/infisical-iac/extra-ca.crt"] if has_authorities else [])
 
 
 @pytest.mark.parametrize("service", ["postgres", "redis"])

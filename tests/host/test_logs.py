@@ -4,9 +4,10 @@ import pytest
 
 from infisical_iac.core.settings import Settings
 from infisical_iac.monitoring.settings import LogTarget
-from infisical_iac.monitoring.shipping import SERVICE, STATE
 from tests.host.connection import Host
 from tests.host.sockets import Socket
+
+_SERVICE, _STATE = "infisical-logs.service", "/var/lib/infisical-logs"
 
 
 @pytest.fixture(scope="session")
@@ -19,13 +20,13 @@ def log_target(settings: Settings) -> LogTarget:
 @pytest.fixture(scope="session")
 def status(host: Host, log_target: LogTarget) -> dict[str, str]:
     """The status of the process, as the kernel shows it."""
-    pid = host.check_output("systemctl show --property=MainPID --value %s", SERVICE)
+    pid = host.check_output("systemctl show --property=MainPID --value %s", _SERVICE)
     lines = host.file(f"/proc/{pid}/status").content_string.splitlines()
     return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
 
 
 def test_logs_are_shipped_only_with_the_setting(host: Host, settings: Settings) -> None:
-    is_active = host.run("systemctl --quiet is-active %s", SERVICE).rc == 0
+    is_active = host.run("systemctl --quiet is-active %s", _SERVICE).rc == 0
     assert is_active is (settings.monitoring.shipping is not None)
 
 
@@ -39,7 +40,7 @@ def test_what_ships_logs_can_read_every_file_and_hardly_more(
 
 @pytest.mark.usefixtures("log_target")
 def test_lines_that_wait_are_readable_by_root_only(host: Host) -> None:
-    assert (host.file(STATE).mode, host.file(STATE).user) == (0o700, "root")
+    assert (host.file(_STATE).mode, host.file(_STATE).user) == (0o700, "root")
 
 
 @pytest.mark.usefixtures("log_target")

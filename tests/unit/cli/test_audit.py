@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from infisical_iac.agent.access import FoundRequest, FoundRequests
+from infisical_iac.agent.request_log import NotedWrite
 from infisical_iac.cli import audit
 from infisical_iac.cli.audit import show_events, show_requests, show_run
 from infisical_iac.cli.main import main
@@ -105,7 +107,7 @@ _EVENT = LoggedEvent(
     address="203.0.113.9",
 )
 _PLACE = {"environment": "production"}
-_LINE = {"at": 1795674408.0, "who": "i1", "method": "GET", "uri": "/api/v4/secrets"}
+_FOUND = FoundRequest(1795674408.0, "i1", "GET", "/api/v4/secrets", 200, "203.0.113.9", _PLACE)
 _AFTER = "records nothing"
 
 
@@ -128,23 +130,24 @@ def access(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     `why` is the reason why Infisical's own log does not answer; further ones are settings.
     """
 
-    def run(*arguments: str, why: str = "", commits: Sequence[str] = (), **settings: Any) -> Result:
+    def run(
+        *arguments: str, why: str = "", noted: Sequence[NotedWrite] = (), **settings: Any
+    ) -> Result:
         @contextmanager
         def host(_: str) -> Iterator[Any]:
             yield None, settings_of(**settings)
 
-        line = json.dumps({**_LINE, "query": _PLACE, "status": 200, "address": "203.0.113.9"})
-        unnamed = line.replace('"i1"', '""')
-        written = {**json.loads(unnamed), "method": "PATCH", "query": {}}
-        writes = [json.dumps(written)] if commits else []
         monkeypatch.setattr(audit, "open_host", host)
         monkeypatch.setattr(audit, "_read_known_names", lambda *_, **__: KnownNames({"i1": "b"}))
         monkeypatch.setattr(audit, "_read_events", lambda *_: iter([_EVENT]))
         monkeypatch.setattr(connection, "with_others", lambda _: [None])
         monkeypatch.setattr(connection, "each_of", lambda hosts, read: list(map(read, hosts)))
-        monkeypatch.setattr(watch, "read_requests", lambda *_: [line])
-        monkeypatch.setattr(watch, "read_own_requests", lambda *_: [unnamed, *writes])
-        monkeypatch.setattr(watch, "read_commits", lambda *_: commits)
+        monkeypatch.setattr(watch, "read_requests", lambda *_: FoundRequests((_FOUND,)))
+        unnamed = replace(_FOUND, who="")
+        written = [replace(unnamed, method="PATCH", query={})] if noted else []
+        own = FoundRequests((unnamed, *written))
+        monkeypatch.setattr(watch, "read_own_requests", lambda *_: own)
+        monkeypatch.setattr(watch, "read_noted_writes", lambda *_: noted)
         monkeypatch.setattr(licensing, "explain_missing_events", lambda *_: why)
         return CliRunner().invoke(main, ["audit", "access", *arguments])
 
@@ -183,13 +186,13 @@ def test_the_log_that_answers_is_shown_and_named(
     assert bool(noted) == ("Note: " in result.stderr)
 
 
-_COMMIT = {"at": 1795674408.0, "who": "i1", "project": "p1", "environment": "qa", "folder": "/b"}
+_NOTED = NotedWrite(1795674408.0, "i1", "p1", "qa", "/b")
 
 
 def test_without_a_proxy_the_request_log_is_shown_with_the_callers_of_writes(
     access: Callable[..., Result],
 ) -> None:
-    result = access("--json", ingress="none", commits=[json.dumps(_COMMIT)])
+    result = access("--json", ingress="none", noted=[_NOTED])
     read, write = json.loads(result.stdout)
     assert (read["who"], read["environment"]) == ("", "production")
     assert (write["who"], write["environment"], write["folder"]) == ("b", "qa", "/b")
@@ -198,9 +201,8 @@ def test_without_a_proxy_the_request_log_is_shown_with_the_callers_of_writes(
 
 
 def test_a_write_is_found_by_its_environment_and_caller(access: Callable[..., Result]) -> None:
-    commits = [json.dumps(_COMMIT)]
     for asked in (("--environment", "qa"), ("--identity", "b")):
-        result = access("--json", *asked, ingress="none", commits=commits)
+        result = access("--json", *asked, ingress="none", noted=[_NOTED])
         assert [each["method"] for each in json.loads(result.stdout)] == ["PATCH"]
 
 

@@ -1,18 +1,18 @@
 """Test that lines of the access log are parsed, with names for ids."""
 
-import json
 from typing import Any
 
 import pytest
 
+from infisical_iac.agent.access import FoundRequest, FoundRequests
+from infisical_iac.agent.request_log import NotedWrite
 from infisical_iac.stack.access_log import (
-    UNFINISHED,
     KnownNames,
     LoggedEvent,
     LoggedRequest,
     count_unattributed,
     describe_event,
-    parse,
+    describe_requests,
 )
 from tests.unit.host.lines import AT
 
@@ -28,9 +28,8 @@ def _request(
     query: dict[str, str] | None = None,
     method: str = "GET",
 ) -> LoggedRequest:
-    values = {"at": AT, "who": who, "method": method, "uri": uri, "query": query or {}}
-    text = json.dumps({**values, "status": status, "address": "203.0.113.9"})
-    return parse([text, UNFINISHED], _KNOWN)[0]
+    found = FoundRequest(AT, who, method, uri, status, "203.0.113.9", query or {})
+    return describe_requests(FoundRequests((found,)), _KNOWN)[0]
 
 
 def test_a_read_is_described_with_names() -> None:
@@ -107,58 +106,57 @@ def test_a_preflight_request_of_a_browser_proves_no_token() -> None:
     assert not _request("/api/v4/secrets", status=204, method="OPTIONS").proven
 
 
-def _write(at: float, who: str = "i1", seconds: float = 1, status: int = 200) -> str:
-    values = {"at": at, "seconds": seconds, "who": who, "method": "PATCH", "query": {}}
+def _write(at: float, who: str = "i1", seconds: float = 1, status: int = 200) -> FoundRequest:
     uri = "/api/v4/secrets/NAME"
-    return json.dumps({**values, "uri": uri, "status": status, "address": "203.0.113.9"})
+    return FoundRequest(at, who, "PATCH", uri, status, "203.0.113.9", {}, seconds)
 
 
-def _commit(at: float, who: str = "i1", environment: str = "production") -> str:
-    place = {"project": "p", "environment": environment, "folder": "/backend"}
-    return json.dumps({"at": at, "who": who, **place})
+def _noted(at: float, who: str = "i1", environment: str = "production") -> NotedWrite:
+    return NotedWrite(at, who, "p", environment, "/backend")
 
 
-def _places(lines: list[str], commits: list[str]) -> list[tuple[str, str]]:
-    return [(each.who, each.environment) for each in parse(lines, _KNOWN, commits)]
+def _places(requests: list[FoundRequest], noted: list[NotedWrite]) -> list[tuple[str, str]]:
+    found = describe_requests(FoundRequests(tuple(requests)), _KNOWN, noted)
+    return [(each.who, each.environment) for each in found]
 
 
 _WHO = "backend-production"
 
 
 @pytest.mark.parametrize(
-    ("lines", "commits", "places"),
+    ("requests", "noted", "places"),
     [
-        ([_write(AT)], [_commit(AT - 0.5)], [(_WHO, "production")]),
-        ([_write(AT, who="")], [_commit(AT - 0.5)], [(_WHO, "production")]),
+        ([_write(AT)], [_noted(AT - 0.5)], [(_WHO, "production")]),
+        ([_write(AT, who="")], [_noted(AT - 0.5)], [(_WHO, "production")]),
         # Before it, after it, of somebody else, and of a refused request.
-        ([_write(AT)], [_commit(AT - 1.5), _commit(AT + 0.5)], [(_WHO, "")]),
-        ([_write(AT)], [_commit(AT - 0.5, who="i2")], [(_WHO, "")]),
-        ([_write(AT, status=403)], [_commit(AT - 0.5)], [(_WHO, "")]),
+        ([_write(AT)], [_noted(AT - 1.5), _noted(AT + 0.5)], [(_WHO, "")]),
+        ([_write(AT)], [_noted(AT - 0.5, who="i2")], [(_WHO, "")]),
+        ([_write(AT, status=403)], [_noted(AT - 0.5)], [(_WHO, "")]),
         # One request that moves secrets, and two requests at the same time.
         (
             [_write(AT)],
-            [_commit(AT - 0.5), _commit(AT - 0.5, environment="qa")],
+            [_noted(AT - 0.5), _noted(AT - 0.5, environment="qa")],
             [(_WHO, "production, qa")],
         ),
-        ([_write(AT), _write(AT + 0.1)], [_commit(AT - 0.5)], [(_WHO, ""), (_WHO, "")]),
+        ([_write(AT), _write(AT + 0.1)], [_noted(AT - 0.5)], [(_WHO, ""), (_WHO, "")]),
         (
             [_write(AT), _write(AT + 0.1, who="i2")],
-            [_commit(AT - 0.5), _commit(AT - 0.4, who="i2", environment="qa")],
+            [_noted(AT - 0.5), _noted(AT - 0.4, who="i2", environment="qa")],
             [(_WHO, "production"), ("twin", "qa")],
         ),
     ],
 )
 def test_a_write_has_the_environment_that_the_server_noted_meanwhile(
-    lines: list[str], commits: list[str], places: list[tuple[str, str]]
+    requests: list[FoundRequest], noted: list[NotedWrite], places: list[tuple[str, str]]
 ) -> None:
-    assert _places(lines, commits) == places
+    assert _places(requests, noted) == places
 
 
 def test_what_cannot_be_attributed_is_counted() -> None:
-    lines = [_write(AT), _write(AT, who="", status=403), _write(AT + 300, who="")]
-    found = parse(lines, _KNOWN, [_commit(AT)])
-    assert count_unattributed(found) == (2, 1)
-    assert count_unattributed(parse(lines, _KNOWN)) == (2, 2)
+    requests = (_write(AT), _write(AT, who="", status=403), _write(AT + 300, who=""))
+    found = FoundRequests(requests)
+    assert count_unattributed(describe_requests(found, _KNOWN, [_noted(AT)])) == (2, 1)
+    assert count_unattributed(describe_requests(found, _KNOWN)) == (2, 2)
 
 
 def test_ids_are_found_by_name_or_by_themselves() -> None:
