@@ -183,7 +183,8 @@ def carry_out(reached: Reached, to: Isolation, report: Callable[[str], None]) ->
         existing = _find_ids(contents.projects(client), reached, to)
         move = Move(to, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", existing)
     # The user chooses the isolation here, so the fallback of the first deploy ends.
-    keep.save(move, replace(reached.memory, fell_back=False))
+    unenforced = reached.memory.unenforced and to == "projects"
+    keep.save(move, replace(reached.memory, fell_back=False, unenforced=unenforced))
     goal = replace(keep.reached, isolation=to)
     made: list[ApiChange] = []
 

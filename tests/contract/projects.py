@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 ADA, BEN = "ada@example.com", "ben@example.com"
 API = "/api/v1/projects"
+# A job as `init --pipeline` writes it, with another login.
+NAMES_JOB: Json = {"check": {"sees": "names", "auth": "universal"}}
 # More changes than any run here makes.
 MOST_CUTS = 120
 
