@@ -6,12 +6,13 @@ show the side that was written to since. Values are never stored.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from infisical_iac.api import contents
+from infisical_iac.api.client import Client
 from infisical_iac.core.errors import CheckFailed, Refused
 from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.workspace import isolation
@@ -136,11 +137,24 @@ def compute_move(reached: Reached, to: Isolation) -> MovePlan:
     move = reached.memory.move
     compared = compare(side, there, move.versions if move and is_made else {})
     expanded = sum(bool(_REFERENCE.search(each.value)) for each in side.values())
-    # Each side is read before the copy and after it.
-    lists = 2 * len(reached.desired.environments) * (1 + len(parts_of(reached.desired)))
-    batches = len({each[:2] for each in compared.write})
-    duration = expect_changes(client, goal, changes, of_secrets=lists + batches)
+    # Each side is read, and again after a copy: the one project by environments, the others whole.
+    passes = 1 if compared.is_settled else 2
+    places = len(environments) + len(parts_of(reached.desired)) + len(_list_unnamed(here))
+    batches = sum(len({each[:2] for each in some}) for some in (compared.write, compared.remove))
+    # Folders are made by calls of the same class.
+    known = {(slug, path) for slug in environments for path in reached.desired.folders}
+    made = {*_list_folders(compared.write)} - {*_list_folders(there)} - known
+    calls = passes * places + batches + len(made)
+    duration = expect_changes(client, goal, changes, of_secrets=calls)
     return MovePlan(to, changes, compared, duration, expanded if to == "projects" else 0)
+
+
+def _list_folders(places: Iterable[SecretPlace]) -> Iterator[tuple[str, str]]:
+    """Yield the folders of secrets, and those around them, by environment and path."""
+    for each in places:
+        names = [name for name in each.folder.split("/") if name]
+        for depth in range(1, len(names) + 1):
+            yield each.environment, "/" + "/".join(names[:depth])
 
 
 def refuse_unenforced(reached: Reached, to: Isolation) -> None:
@@ -281,7 +295,7 @@ def compute_ending(reached: Reached, name: str) -> Ending:
             code="refused.isolation",
         )
     is_forward = name == "finish"
-    stays = move.to if is_forward else _origin(move)
+    stays = _stay(move, name)
     if (reached.isolation == "projects") != (stays == "projects"):
         raise Refused(
             f"the settings have isolation {reached.isolation!r}: set it to {stays!r} and run "
@@ -294,6 +308,50 @@ def compute_ending(reached: Reached, name: str) -> Ending:
         _refuse_late(move, [*compared.write, *compared.remove, *compared.conflicts])
     leaves = _origin(move) if is_forward else move.to
     return Ending(name, _list_leaving(reached, move, leaves), compared)
+
+
+def _stay(move: Move, ending: str) -> Isolation:
+    """Return the isolation whose projects stay after an ending."""
+    return move.to if ending == "finish" else _origin(move)
+
+
+def _refuse_unread(client: Client, project: str, move: Move, stays: Layout) -> None:
+    """Raise Refused if a project to delete holds secrets that were written since the copy.
+
+    A finish with many projects takes a while, and may have been interrupted.
+    """
+    there = contents.secrets_of(client.with_patience(), contents.project_of(client, project))
+    secrets = {
+        SecretPlace(slug, each["secretPath"], each["secretKey"]): CopiedSecret.of(each)
+        for slug, listed in there.items()
+        for each in listed
+    }
+    late = [
+        place
+        for place, each in secrets.items()
+        if move.versions.get(str(place), (0, 0))[0] != each.version
+        and _find(client, stays, place) != each
+    ]
+    if late:
+        raise Refused(
+            f"{pluralize(len(late), 'secret')} would be lost: {_list_some(late)}: write them where "
+            "the secrets are now, or delete them, then run `infisical-iac isolation finish` again",
+            code="refused.isolation",
+        )
+
+
+def _find(client: Client, layout: Layout, place: SecretPlace) -> CopiedSecret | None:
+    id = layout.find(place.environment, place.folder)
+    if not id:
+        return None
+    listed = contents.secrets(client, id, place.environment)
+    held = [each for each in listed if (each["secretPath"], each["secretKey"]) == tuple(place[1:])]
+    return CopiedSecret.of(held[0]) if held else None
+
+
+def _list_some(places: Sequence[SecretPlace]) -> str:
+    more = f" and {len(places) - _MOST_SHOWN} more" if len(places) > _MOST_SHOWN else ""
+    return ", ".join(map(str, places[:_MOST_SHOWN])) + more
 
 
 def _origin(move: Move) -> Isolation:
@@ -323,12 +381,10 @@ def _compare_sides(reached: Reached, move: Move, *, is_forward: bool) -> CopySta
 
 def _refuse_late(move: Move, late: Sequence[SecretPlace]) -> None:
     if late:
-        names = ", ".join(map(str, late[:_MOST_SHOWN]))
-        more = f" and {len(late) - _MOST_SHOWN} more" if len(late) > _MOST_SHOWN else ""
         raise Refused(
-            f"{pluralize(len(late), 'secret')} would be lost: {names}{more}: run `infisical-iac "
-            f"isolation apply --to {move.to}` again, which copies what was written since; if a "
-            "secret was changed in both places, write its right value in both",
+            f"{pluralize(len(late), 'secret')} would be lost: {_list_some(late)}: run "
+            f"`infisical-iac isolation apply --to {move.to}` again, which copies what was written "
+            "since; if a secret was changed in both places, write its right value in both",
             code="refused.isolation",
         )
 
@@ -391,7 +447,12 @@ def end(reached: Reached, ending: Ending, report: Callable[[str], None]) -> None
         _refuse_untold([each for each in (*now.newer, *now.conflicts) if each not in told])
     keep = _Keeper(reached)
     keep.save(replace(move, ending=ending.name))
+    stays = locate(
+        reached.client, replace(reached, isolation=_stay(move, ending.name)), known_only=True
+    )
     for id, slug in ending.projects.items():
+        if ending.name == "finish":
+            _refuse_unread(reached.client, id, move, stays)
         path = f"/api/v1/projects/{id}"
         there = contents.project_of(reached.client, id)
         if there["hasDeleteProtection"]:
