@@ -34,6 +34,7 @@ _INSIDE = tuple(
         "logins_of_people",
         "oidc_auth",
         "check_command",
+        "secrets_command",
         "vendor_command_line",
     )
 )
