@@ -30,6 +30,7 @@ from infisical_iac.workspace.secret_copies import (
     SecretPlace,
     Side,
     compare,
+    confirm_copies,
     copy,
     read_side,
     remove,
@@ -216,13 +217,14 @@ def carry_out(reached: Reached, to: Isolation, report: Callable[[str], None]) ->
         side, stray = read_side(client, source, _slugs(reached), _list_unnamed(here))
         refuse_homeless(stray, target, side)
         there, _ = read_side(client, target, _slugs(reached))
-        found = compare(side, there, move.versions)
+        versions = confirm_copies(client, source, side, there, move.versions)
+        found = compare(side, there, versions)
         known = {
             str(place): (each.version, there[place].version)
             for place, each in side.items()
             if there.get(place) == each
         }
-        versions = {key: each for key, each in move.versions.items() if key not in known}
+        versions = {key: each for key, each in versions.items() if key not in known}
         due = {str(each): (side[each].version, -_next(there.get(each))) for each in found.write}
         move = replace(move, versions={**versions, **known, **due})
         keep.save(move)

@@ -325,6 +325,7 @@ def test_no_acknowledged_write_is_lost_though_moves_are_cut_at_every_step(
             cuts = 0
             while cuts < MOST_CUTS and is_cut(one, lambda made: _move(made, to)):
                 cuts += 1
+            assert _move(one, to).conflicts == ()
             one.isolation = to
             while cuts < MOST_CUTS and is_cut(one, lambda made: _end(made, "finish")):
                 cuts += 1
