@@ -45,7 +45,7 @@ def place(postgres: Postgres, redis_server: RedisServer) -> Iterator[Place]:
     with closing(standin), Client(standin.url) as anyone:
         organization, *credentials = set_up(anyone)
         deployer = login.universal(anyone, *credentials)
-        place = Place(postgres, "infisical", anyone, deployer, credentials[0], organization)
+        place = Place(standin, anyone, deployer, credentials[0], organization)
         place.converge(_RULE)
         write(deployer, place.at("production", "/backend"), "KEY")
         yield place
@@ -53,11 +53,11 @@ def place(postgres: Postgres, redis_server: RedisServer) -> Iterator[Place]:
 
 
 @pytest.fixture
-def known(place: Place, tmp_path: Path) -> Callable[[], SecondFactors]:
+def known(place: Place, postgres: Postgres, tmp_path: Path) -> Callable[[], SecondFactors]:
     """Read the second factors in the server's database, as on a host."""
 
     def read() -> SecondFactors:
-        done = run(tmp_path, place.postgres)
+        done = run(tmp_path, postgres)
         assert done.returncode == 0, done.stderr
         return parse(done.stdout.splitlines(), _DAY)
 

@@ -32,6 +32,7 @@ _INSIDE = tuple(
         "projects",
         "moving",
         "logins_of_people",
+        "people",
         "oidc_auth",
         "check_command",
         "secrets_command",
