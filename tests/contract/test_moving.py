@@ -338,6 +338,24 @@ def test_no_acknowledged_write_is_lost_though_moves_are_cut_at_every_step(
     one.isolation = "privilege"
 
 
+def test_a_copy_that_a_killed_run_did_not_record_is_no_conflict(one: Projects) -> None:
+    _move(one)
+    _write(one, one.memory.project, "live", "/api", PLAIN="one")
+    assert is_cut(one, _move, after=2)  # after the memory and the copy
+    _write(one, one.memory.project, "live", "/api", PLAIN="two")
+    assert _move(one).conflicts == ()
+    assert _read(one, split=True) == _read(one, split=False)
+
+
+def test_a_write_in_place_of_a_copy_that_was_cut_is_a_conflict(one: Projects) -> None:
+    _move(one)
+    _write(one, one.memory.project, "live", "/api", PLAIN="one")
+    assert is_cut(one, _move)  # before the copy
+    _write(one, one.memory.parts["api.live"].project, "live", "/api", PLAIN="theirs")
+    _write(one, one.memory.project, "live", "/api", PLAIN="two")
+    assert [str(each) for each in _move(one).conflicts] == ["live /api PLAIN"]
+
+
 @pytest.mark.parametrize("to", ["projects", "privilege"])
 def test_a_secret_that_somebody_writes_while_a_finish_is_interrupted_is_not_deleted(
     one: Projects, to: Isolation
