@@ -22,6 +22,7 @@ _SETTLED_ROUNDS = 7
 _SHORT_ROUNDS = 3
 _MIGRATION_ROUNDS = 3
 _START_ROUNDS = 15
+_INSTALL_ROUNDS = 9
 
 
 def main() -> int:
@@ -86,6 +87,7 @@ def _measure() -> Measured:
         on_standin=migration.on_standin,
         starts=started.timings,
         imports={name: started.imports[name] for (name, _), _ in pairs(started.timings)},
+        installs=starts.measure_installs(_INSTALL_ROUNDS),
         search=history_search.measure(),
         machine=known,
     )

@@ -11,6 +11,7 @@ FEWEST_TIMES = 20
 MOST_WRITES = 20
 SLOWEST_SEARCH = 50
 MOST_OF_BARE = 1.5
+SLOWEST_INSTALL = 2.0
 
 SERVERS = {True: "the stand-in", False: "a real Infisical server"}
 
@@ -46,6 +47,7 @@ class Measured:
         on_standin: whether the server of the migrations was the stand-in.
         starts: seconds as in `settled`, of each loader and then of its comparison.
         imports: seconds of the import of each loader.
+        installs: seconds of each installation of the Node loader by npm.
         search: the search of a history: MB/s, and a sentence on what was searched.
         machine: the properties of the machine, by name.
     """
@@ -59,6 +61,7 @@ class Measured:
     on_standin: bool
     starts: Timings
     imports: Timings
+    installs: Sequence[float]
     search: tuple[float, str]
     machine: Mapping[str, str]
 
@@ -93,6 +96,7 @@ class Measured:
                 Bar(f"start by `{loader}`, time against {bare}", ratio(some, others), MOST_OF_BARE)
                 for (loader, some), (bare, others) in pairs(self.starts)
             ),
+            Bar("`npm install` of the Node loader, s", median(self.installs), SLOWEST_INSTALL),
             Bar("search of a history, MB/s", self.search[0], SLOWEST_SEARCH, is_least=True),
         ]
 

@@ -59,6 +59,8 @@ The import of the loader is not included: {imports}.
 
 {starts}
 
+`npm install` of the packed Node loader, into an empty project and without a network: {installs}.
+
 ## The search of a history
 
 {search}
@@ -86,6 +88,7 @@ def render(measured: Measured) -> str:
         imports=", ".join(
             f"{median(each):.2f} s for `{name}`" for name, each in measured.imports.items()
         ),
+        installs=f"{median(measured.installs):.2f} s (median of {len(measured.installs)})",
         search=measured.search[1],
         machine=table(("", ""), _pairs(measured.machine)),
     )

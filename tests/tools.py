@@ -37,6 +37,9 @@ _PACKAGES = {
     "etcd-server": "etcd",
     "etcd-client": "etcdctl",
     "patroni": "patroni",
+    "dbus-daemon": "dbus-run-session",
+    "gnome-keyring": "gnome-keyring-daemon",
+    "libsecret-tools": "secret-tool",
     "python3-etcd": "/usr/lib/python3/dist-packages/etcd",
 }
 # The services of these packages. Debian would start them now and at each boot, on ports that this

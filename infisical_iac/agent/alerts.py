@@ -8,9 +8,11 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from infisical_iac.agent.checks import History, Observed, Problem
 from infisical_iac.agent.health import parse_moment
-from infisical_iac.agent.table import CHECKS, OF_CONTAINERS, Check
+from infisical_iac.agent.observed import Check, History, Observed, Problem
+from infisical_iac.agent.swarm import ClusterFacts
+from infisical_iac.agent.table import CHECKS, OF_CLUSTER, OF_CONTAINERS
+from infisical_iac.agent.upkeep import LOGIN_JAILS
 
 Phase = Literal["begun", "repeated", "ended"]
 
@@ -122,8 +124,14 @@ def _frozen_checks(observed: Observed) -> set[str]:
     waiting = (each.name for each in CHECKS if each.waits_for_runs)
     return {
         *(waiting if observed.is_changing else ()),
-        *(() if observed.facts.engine else OF_CONTAINERS),
+        *(() if observed.facts.engine else (*OF_CONTAINERS, *OF_CLUSTER)),
+        *(OF_CLUSTER if _is_maintained(observed) else ()),
     }
+
+
+def _is_maintained(observed: Observed) -> bool:
+    """Return whether a node of the cluster has announced its maintenance."""
+    return any(each.maintained > observed.now for each in observed.cluster.nodes)
 
 
 def _found(observed: Observed, frozen: Collection[str]) -> Iterator[tuple[int, Alert]]:
@@ -143,19 +151,29 @@ def remember(history: History, observed: Observed) -> History:
 
     Starts of containers are not counted while a run is at work, because it causes them.
     """
-    return History(dict(_starts(history, observed)), _samples(history, observed))
+    is_quiet = observed.is_changing or _is_maintained(observed)
+    changed_at = observed.now if is_quiet else history.changed_at
+    return History(
+        dict(_starts(history, observed, changed_at)),
+        _samples(history, observed),
+        observed.upkeep,
+        (history.leads_since or observed.now) if observed.cluster.leads else None,
+        changed_at,
+    )
 
 
-def _starts(history: History, observed: Observed) -> Iterator[tuple[str, list[float]]]:
+def _starts(
+    history: History, observed: Observed, changed_at: float
+) -> Iterator[tuple[str, list[float]]]:
+    started = {name: [*each] for name, each in observed.cluster.starts.items()}
     for service in observed.expected.services:
         there = observed.facts.containers.get(service)
-        started = parse_moment(there.started) if there else None
-        known = [*history.starts.get(service, ())]
-        if observed.is_changing:
-            known = []
-        elif started is not None and started not in known:
-            known.append(started)
-        yield service, [each for each in known if observed.now - each <= _KEPT_STARTS_SECONDS]
+        moment = parse_moment(there.started) if there else None
+        started[service] = [] if moment is None else [moment]
+    for service, moments in started.items():
+        known = dict.fromkeys([*history.starts.get(service, ()), *moments])
+        since = max(changed_at, observed.now - _KEPT_STARTS_SECONDS)
+        yield service, [each for each in known if each > since]
 
 
 def _samples(history: History, observed: Observed) -> list[tuple[float, int]]:
@@ -234,10 +252,96 @@ def metrics(
             "How long each step of its last run took.",
             {(("step", step),): taken for step, taken in canary.seconds.items()},
         )
+    yield from _metrics_of_upkeep(observed)
+    yield from _metrics_of_cluster(observed.cluster)
     yield from _metric(
         "client_secret_end_timestamp_seconds",
         "End of a client secret, by its service.",
         {(("name", name),): end for name, end in ends.items()},
+    )
+
+
+def _metrics_of_upkeep(observed: Observed) -> Iterator[str]:
+    found, machine = observed.upkeep, observed.vitals
+    last = {jail: hours[-1] for jail, hours in found.hours.items() if hours}
+    yield from _metric("failed_units", "Failed units.", {(): len(machine.failed_units)})
+    if machine.synchronized is not None:
+        yield from _metric(
+            "clock_synchronized", "1 if the clock is.", {(): int(machine.synchronized)}
+        )
+    if machine.reboot_due is not None:
+        yield from _metric(
+            "reboot_due_timestamp_seconds",
+            "Since when an update asks for a reboot.",
+            {(): machine.reboot_due},
+        )
+    yield from _metric(
+        "failed_logins",
+        "Failed logins in the present hour, by the jail that counts them.",
+        {(("jail", jail),): last[jail][1] for jail in LOGIN_JAILS if jail in last},
+    )
+    yield from _metric(
+        "bans",
+        "Banned addresses in the present hour, by jail.",
+        {(("jail", jail),): bans for jail, (_, _, bans) in last.items()},
+    )
+    yield from _metric(
+        "security_upgrades", "Security upgrades that wait.", {(): len(found.upgrades)}
+    )
+    yield from _metric(
+        "repository_answers",
+        "1 if the repository of a backup target answers.",
+        {(("target", name),): int(not why) for name, (_, why) in found.repositories.items()},
+    )
+    if found.releases:
+        named = [each.name for each in found.releases.newer if each.security]
+        yield from _metric(
+            "security_releases",
+            "Newer releases with a security note, when they were last asked for.",
+            {(): len(named)},
+        )
+
+
+def _metrics_of_cluster(cluster: ClusterFacts) -> Iterator[str]:
+    """Yield those of the host that reports for the cluster; none on others."""
+    if not cluster.reports:
+        return
+    members = cluster.postgres or ()
+    yield from _metric("swarm_quorum", "1 if the swarm answers.", {(): int(cluster.has_quorum)})
+    yield from _metric(
+        "node_ready",
+        "1 if the managers reach the node, and it is active.",
+        {
+            (("node", each.name),): int(each.is_ready and each.availability == "active")
+            for each in cluster.nodes
+        },
+    )
+    yield from _metric(
+        "replicas",
+        "Running tasks of a service.",
+        {(("service", name),): running for name, (running, _) in cluster.services.items()},
+    )
+    yield from _metric(
+        "replicas_desired",
+        "Tasks of a service that should run.",
+        {(("service", name),): desired for name, (_, desired) in cluster.services.items()},
+    )
+    if cluster.etcd is not None:
+        yield from _metric(
+            "etcd_healthy_members",
+            "Healthy members of etcd.",
+            {(): sum(not why for why in cluster.etcd.values())},
+        )
+    if cluster.postgres is not None:
+        yield from _metric(
+            "postgres_leader",
+            "1 if PostgreSQL has a leader that runs.",
+            {(): int(any((e.role, e.state) == ("leader", "running") for e in members))},
+        )
+    yield from _metric(
+        "replication_lag_bytes",
+        "How far a standby of PostgreSQL is behind.",
+        {(("member", each.name),): each.lag for each in members if each.lag is not None},
     )
 
 

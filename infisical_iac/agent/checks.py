@@ -1,19 +1,15 @@
 """Find problems in the observed state of a host. Pure; `table.py` has the table of checks."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
-from infisical_iac.agent.health import HealthFacts, parse_moment
-from infisical_iac.agent.vitals import DriftRecord, Vitals
+from infisical_iac.agent.health import parse_moment
+from infisical_iac.agent.observed import DAY, HOUR, MINUTE, Observed, Problem
+from infisical_iac.agent.upkeep import JAILS, LOGIN_JAILS, find_excess
+from infisical_iac.agent.vitals import DriftRecord
 
-MINUTE, HOUR, DAY = 60, 3600, 86400
 _GIB = 1024**3
-# Docker starts the containers after a boot.
-_BOOT_SECONDS = 3 * MINUTE
-# Checks wait at most this long for a run of this project that holds the lock.
-_LONGEST_RUN = 2 * HOUR
 _FLAPPING_SECONDS = 15 * MINUTE
 # A starting container gets this long to become healthy.
 _STARTING_SECONDS = 5 * MINUTE
@@ -21,76 +17,6 @@ _STARTING_SECONDS = 5 * MINUTE
 _GROWTH_SECONDS, _LEAST_GROWTH_SECONDS = DAY, 6 * HOUR
 # The checks `backup` and `drill` report the failures of these units.
 _REPORTED_UNITS = ("infisical-backup.service", "infisical-drill.service")
-
-
-@dataclass(frozen=True)
-class Expectations:
-    """The part of the settings that the checks need.
-
-    Attributes:
-        services: the services that must run as containers of the Compose project.
-        served_name, port: the name and port of the certificate; no name if there is none to check.
-        serves: whether this host must serve the certificate, rather than a proxy in front of it.
-        is_short_lived: whether the certificate lives for hours only, and is renewed in time.
-        backup_targets: the names of the targets that this host saves in.
-        timers: the timers that must run.
-    """
-
-    services: Sequence[str] = ()
-    served_name: str = ""
-    port: int = 443
-    serves: bool = True
-    is_short_lived: bool = False
-    backup_targets: Sequence[str] = ()
-    timers: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class History:
-    """The remembered observations.
-
-    Attributes:
-        starts: the recent times at which containers were started, by service.
-        disk: the free bytes of the fullest disk, by the time of the observation.
-    """
-
-    starts: Mapping[str, Sequence[float]] = field(default_factory=dict)
-    disk: Sequence[tuple[float, int]] = ()
-
-
-@dataclass(frozen=True)
-class Observed:
-    """The input of the checks, as observed at the time `now`."""
-
-    now: float
-    facts: HealthFacts
-    vitals: Vitals = field(default_factory=Vitals)
-    expected: Expectations = field(default_factory=Expectations)
-    history: History = field(default_factory=History)
-
-    @property
-    def is_changing(self) -> bool:
-        """True while a run of this project is at work, or the host has just booted."""
-        taken = self.vitals.lock_taken or 0.0
-        is_held = bool(self.facts.holder) and self.now - taken < _LONGEST_RUN
-        return is_held or self.vitals.uptime < _BOOT_SECONDS
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A problem that a check found.
-
-    Attributes:
-        text: a sentence without a secret.
-        subject: the affected object, such as a service; empty if there is only one.
-        since: when it began, if that is known.
-        wait: the seconds that it must last before it is an alert, if more than those of its check.
-    """
-
-    text: str
-    subject: str = ""
-    since: float | None = None
-    wait: int = 0
 
 
 def _day(moment: float) -> str:
@@ -121,7 +47,7 @@ def find_containers(seen: Observed, seconds: float) -> Iterator[Problem]:
 
 
 def find_flapping(seen: Observed, times: float) -> Iterator[Problem]:
-    for service, starts in seen.history.starts.items():
+    for service, starts in sorted(seen.history.starts.items()):
         recent = [each for each in starts if seen.now - each <= _FLAPPING_SECONDS]
         if len(recent) >= times:
             text = f"{service} has started {len(recent)} times within 15 minutes"
@@ -233,7 +159,9 @@ def _failure(record: str) -> str:
 
 
 def find_backup(seen: Observed, _: float) -> Iterator[Problem]:
-    if seen.expected.backup_targets and (why := _failure(seen.facts.backups)):
+    expected = seen.expected
+    has_targets = expected.backup_targets or expected.shared_targets
+    if has_targets and (why := _failure(seen.facts.backups)):
         yield Problem(f"the last backup failed: {why}")
 
 
@@ -244,6 +172,13 @@ def find_backup_age(seen: Observed, hours: float) -> Iterator[Problem]:
         if last is not None and seen.now - last > hours * HOUR:
             age = (seen.now - last) / HOUR
             yield Problem(f"no backup in {target} for {age:.0f} hours", target, last)
+    # Another node may have saved there before this one led the swarm.
+    leads_since = seen.history.leads_since
+    for target in seen.expected.shared_targets if leads_since is not None else ():
+        late = seen.now - max(seen.facts.saved.get(target, 0), leads_since or 0.0)
+        if late > hours * HOUR:
+            text = f"no backup in {target} for {late / HOUR:.0f} hours"
+            yield Problem(text, target, seen.now - late)
 
 
 def find_drill(seen: Observed, _: float) -> Iterator[Problem]:
@@ -275,9 +210,19 @@ def find_units(seen: Observed, _: float) -> Iterator[Problem]:
             yield Problem(f"{unit} has failed", unit)
 
 
-def find_timers(seen: Observed, _: float) -> Iterator[Problem]:
-    for timer in seen.vitals.stopped_timers:
-        yield Problem(f"{timer} does not run", timer)
+def find_timers(seen: Observed, hours: float) -> Iterator[Problem]:
+    for timer in seen.vitals.timers:
+        began, late = timer.running_since, timer.next_run
+        if not timer.is_active:
+            yield Problem(f"{timer.name} does not run", timer.name)
+        elif began is not None and seen.now - began > hours * HOUR:
+            text = (
+                f"the job of {timer.name} has not ended for {(seen.now - began) / HOUR:.0f} hours"
+            )
+            yield Problem(text, timer.name, began)
+        elif late is not None and seen.now - late > hours * HOUR:
+            text = f"{timer.name} should have run {(seen.now - late) / HOUR:.0f} hours ago"
+            yield Problem(text, timer.name, late)
 
 
 def find_reboot(seen: Observed, days: float) -> Iterator[Problem]:
@@ -290,6 +235,7 @@ _TRANSACTIONS = {
     "restore": "a restore was interrupted",
     "upgrade": "a change of version was interrupted",
     "scale": "a scale-out or scale-in was interrupted",
+    "rotation": "the rotation of a key was interrupted, which `infisical-iac apply` ends",
 }
 
 
@@ -337,7 +283,7 @@ def find_sign_up(seen: Observed, _: float) -> Iterator[Problem]:
         yield Problem("anybody who reaches Infisical may make an account")
 
 
-def _drift(seen: Observed) -> DriftRecord:
+def _current_drift(seen: Observed) -> DriftRecord:
     """Return the last drift check; an empty one if a later run may have repaired what it found."""
     found = seen.vitals.drift
     is_current = found is not None and found.at >= (seen.vitals.lock_taken or 0.0)
@@ -345,20 +291,20 @@ def _drift(seen: Observed) -> DriftRecord:
 
 
 def find_access(seen: Observed, _: float) -> Iterator[Problem]:
-    for line in _drift(seen).changes:
+    for line in _current_drift(seen).changes:
         if line.startswith("* "):
             what, colon, why = line.removeprefix("* ").partition(": ")
             yield Problem(f"access that nothing declares: {what}{colon}{why}", what)
 
 
 def find_drift(seen: Observed, _: float) -> Iterator[Problem]:
-    found = [each for each in _drift(seen).changes if not each.startswith(("* ", "? "))]
+    found = [each for each in _current_drift(seen).changes if not each.startswith(("* ", "? "))]
     if found:
         more = f" and {len(found) - 3} more" if len(found) > 3 else ""
         yield Problem(
             f"host or Infisical differ from what is declared: {'; '.join(found[:3])}{more}"
         )
-    elif error := _drift(seen).error:
+    elif error := _current_drift(seen).error:
         yield Problem(f"drift can't be checked: {error}")
 
 
@@ -366,6 +312,80 @@ def find_drift_age(seen: Observed, hours: float) -> Iterator[Problem]:
     last = seen.vitals.drift
     if last and seen.now - last.at > hours * HOUR:
         text = f"drift has not been checked for {(seen.now - last.at) / HOUR:.0f} hours"
+        yield Problem(text, since=last.at)
+
+
+def find_repositories(seen: Observed, _: float) -> Iterator[Problem]:
+    directories = {e.target for e in seen.expected.repositories if e.kind == "directory"}
+    # The first backup makes the repository.
+    quiet = directories - seen.facts.saved.keys()
+    if not seen.cluster.reports:
+        quiet |= {*seen.expected.shared_targets}
+    for target, (_, why) in sorted(seen.upkeep.repositories.items()):
+        if why and target not in quiet:
+            yield Problem(
+                f"the repository of the backup target {target} does not answer: {why}", target
+            )
+
+
+_JAILS = {
+    "sshd": "SSH",
+    "infisical-login": "Infisical's login",
+    "infisical-calls": "Infisical's calls to log in",
+}
+
+
+def find_logins(seen: Observed, times: float) -> Iterator[Problem]:
+    for jail in LOGIN_JAILS:
+        hours = seen.upkeep.hours.get(jail, ())
+        if found := find_excess(hours, 1, seen.now, least=10, times=times):
+            number, usual = found
+            text = (
+                f"{number} failed logins at {_JAILS[jail]} in an hour, usually {usual:.0f} at most"
+            )
+            yield Problem(f"{text}, and usually {usual:.0f} or fewer", jail)
+
+
+def find_bans(seen: Observed, times: float) -> Iterator[Problem]:
+    for jail in JAILS:
+        hours = seen.upkeep.hours.get(jail, ())
+        if found := find_excess(hours, 2, seen.now, least=3, times=times):
+            number, usual = found
+            text = (
+                f"{number} addresses were banned for {_JAILS[jail]} in an hour, usually {usual:.0f}"
+            )
+            yield Problem(f"{text}, and usually {usual:.0f} or fewer", jail)
+
+
+def find_upgrades(seen: Observed, days: float) -> Iterator[Problem]:
+    late = sorted(
+        name for name, since in seen.upkeep.upgrades.items() if seen.now - since > days * DAY
+    )
+    if late:
+        since = min(seen.upkeep.upgrades[each] for each in late)
+        more = f" and {len(late) - 3} more" if len(late) > 3 else ""
+        text = f"security upgrades of {', '.join(late[:3])}{more} wait since {_day(since)}"
+        yield Problem(text, since=since)
+    lists = seen.upkeep.lists_at
+    if lists is not None and seen.now - lists > days * DAY:
+        text = f"apt has not asked for upgrades since {_day(lists)}"
+        yield Problem(text, "lists", since=lists)
+
+
+def find_releases(seen: Observed, _: float) -> Iterator[Problem]:
+    running = {**seen.cluster.images, **{n: e.image for n, e in seen.facts.containers.items()}}
+    tags = {image.partition("@")[0].rpartition(":")[2] for image in running.values()}
+    for each in seen.upkeep.releases.newer if seen.upkeep.releases else ():
+        # An upgrade since then has ended it.
+        if each.security and each.pinned in tags:
+            text = f"{each.name} {each.newest} has a security note: {each.security}"
+            yield Problem(f"{text}; {each.pinned} runs", each.name)
+
+
+def find_release_age(seen: Observed, days: float) -> Iterator[Problem]:
+    last = seen.upkeep.releases
+    if last and seen.now - last.at > days * DAY:
+        text = f"newer releases have not been asked for since {_day(last.at)}"
         yield Problem(text, since=last.at)
 
 

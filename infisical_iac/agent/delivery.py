@@ -24,7 +24,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlencode, urlsplit
 
 from infisical_iac.agent.alerts import AlertNotice
-from infisical_iac.agent.vitals import name_failure, trust
+from infisical_iac.agent.canary import name_failure, trust
 
 _SECONDS = 10
 _COMMAND_SECONDS = 30

@@ -1,17 +1,20 @@
-"""Observe the host's files, write one atomically, and install the agent itself."""
+"""Observe the host's files, write, append and lock them, and install the agent itself."""
 
+import fcntl
 import grp
+import json
 import os
 import pwd
 import re
 import stat
+import time
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import file_digest, sha256
 from pathlib import Path
 
-from infisical_iac.agent.runner import Failure, Runner, observation
+from infisical_iac.agent.runner import Failure, Runner, action, observation
 
 _KINDS = {
     stat.S_IFDIR: "directory",
@@ -177,15 +180,67 @@ def write(path: Path, content: bytes, *, mode: int = 0o600) -> None:
         with suppress(FileNotFoundError):
             new.unlink()
         raise
-    _sync(path.parent)
+    sync(path.parent)
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def remove(path: Path) -> None:
+    """Remove a file if it is there, so that a power cut does not bring it back."""
+    path.unlink(missing_ok=True)
+    if path.parent.is_dir():
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Flush a file or folder to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def hold(path: Path, seconds: float, busy: str) -> Iterator[None]:
+    """Hold the lock of a file, which is created if it is missing.
+
+    Args:
+        seconds: how long to wait for it.
+        busy: the sentence for a lock that somebody else holds.
+
+    Raises RuntimeError with a Failure if it does not become free.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    end = time.monotonic() + seconds
+    with open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if time.monotonic() >= end:
+                    raise RuntimeError(Failure("command", busy)) from None
+                time.sleep(0.1)
+        yield
+
+
+@action
+def append_entry(runner: Runner, *, path: str, entry: str) -> None:
+    """Append an entry, a JSON object, to the audit log.
+
+    Each line has the SHA-256 of the line before it, which shows if a line was changed or removed
+    later.
+    """
+    file = runner.path(path)
+    with hold(file, 30, f"another run is writing {path}"), file.open("rb+") as log:
+        text = log.read()
+        # A host that crashed while it wrote may have left half a line.
+        begin = b"\n" if text and not text.endswith(b"\n") else b""
+        lines = (text + begin).splitlines(keepends=True)
+        previous = sha256(lines[-1] if lines else b"").hexdigest()
+        new = json.dumps({"previous": previous, **json.loads(entry)}, ensure_ascii=False)
+        log.write(begin + f"{new}\n".encode())
+        log.flush()
+        os.fsync(log.fileno())
 
 
 def install(archive: bytes, target: Path) -> None:

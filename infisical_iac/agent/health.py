@@ -32,7 +32,7 @@ _GIVEN_UP = (
 _DISKS = ("/var/lib", "/var/lib/docker", "/var/lib/docker/volumes")
 _TERM = re.compile(r"^# ends ([0-9TZ:-]+), made ([0-9TZ:-]+)$", re.MULTILINE)
 _SUCCESS = re.compile(r"^success (\d+)$", re.MULTILINE)
-_TRANSACTIONS = ("restore", "upgrade", "scale")
+_TRANSACTIONS = ("restore", "upgrade", "scale", "rotation")
 _CREDENTIALS = "/etc/infisical/credentials"
 _TARGETS = "/var/lib/infisical-backup/targets"
 _RULES = "/etc/infisical-iac/firewall.nft"
@@ -87,7 +87,8 @@ class HealthFacts:
         backups, drills: the record of the last one; empty before the first.
         saved: when this host last saved in a target, by the target's name.
         closed: since when the edge is closed for a change.
-        unfinished: the state of an unfinished `restore`, `upgrade` or `scale`, by this name.
+        unfinished: the state of an unfinished `restore`, `upgrade`, `scale` or `rotation`, by this
+            name.
         firewall: `loaded`, or the rules that are in effect instead: `failed` for the previous ones,
             `ssh-only` or `none`; empty on a host without a firewall of this project.
     """
@@ -282,6 +283,8 @@ SILENCE = f"{DIRECTORY}/silence.json"
 HOSTS = f"{DIRECTORY}/hosts"
 # The result of the last `infisical-iac drift`, as JSON.
 DRIFT = f"{DIRECTORY}/drift.json"
+# The result of the last `infisical-iac outdated --keep`, as JSON.
+RELEASES = f"{DIRECTORY}/releases.json"
 # The state that a run of the monitor saves for the next one; the second path is for a full disk.
 MEMORIES = (f"{DIRECTORY}/state.json", "/run/infisical-monitor/state.json")
 # node_exporter, as Debian and Ubuntu package it, reads metrics from files in this directory.

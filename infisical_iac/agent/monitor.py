@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import groupby
 from typing import Any, TypeVar
 
-from infisical_iac.agent import health, vitals
+from infisical_iac.agent import health, swarm, upkeep, vitals
 from infisical_iac.agent.alerts import Alert, AlertBook, AlertNotice, advance, metrics, remember
-from infisical_iac.agent.checks import Expectations, History, Observed
+from infisical_iac.agent.canary import CanaryRun, CanaryTarget, run_canary
 from infisical_iac.agent.delivery import (
     RECEIVERS,
     MailServer,
@@ -37,9 +37,11 @@ from infisical_iac.agent.health import (
     Silence,
     read_silence,
 )
+from infisical_iac.agent.observed import Expectations, History, Observed
 from infisical_iac.agent.runner import Runner
+from infisical_iac.agent.swarm import ClusterFacts
 from infisical_iac.agent.table import DELIVERY, OF_JOBS
-from infisical_iac.agent.vitals import CanaryRun, CanaryTarget, run_canary
+from infisical_iac.agent.upkeep import Repository, Upkeep, parse_upkeep
 
 T = TypeVar("T")
 
@@ -145,11 +147,16 @@ def parse_config(text: str) -> Config:
     config = _make(Config, found)
     return replace(
         config,
-        expected=_make(Expectations, found.get("expected", {})),
+        expected=_make_expectations(found.get("expected", {})),
         targets=[_make(Destination, each) for each in found.get("targets", ())],
         mail=_make(MailServer, found["mail"]) if found.get("mail") else None,
         canary=_make(CanaryTarget, found["canary"]) if found.get("canary") else None,
     )
+
+
+def _make_expectations(found: Mapping[str, Any]) -> Expectations:
+    repositories = [_make(Repository, each) for each in found.get("repositories", ())]
+    return replace(_make(Expectations, found), repositories=repositories)
 
 
 def load_config(runner: Runner) -> Config:
@@ -174,8 +181,14 @@ def parse_memory(text: str) -> MonitorMemory:
             {key: _make(Alert, each) for key, each in found["book"]["alerts"].items()},
             found["book"]["seen"],
         )
+        remembered = found["history"]
         history = History(
-            found["history"]["starts"], [(at, free) for at, free in found["history"]["disk"]]
+            remembered["starts"],
+            [(at, free) for at, free in remembered["disk"]],
+            # An older version has saved neither.
+            parse_upkeep(remembered["upkeep"]) if "upkeep" in remembered else Upkeep(),
+            remembered.get("leads_since"),
+            remembered.get("changed_at", 0.0),
         )
         undelivered = [
             Undelivered(each["target"], each["made"], _make(Notification, each["notification"]))
@@ -291,10 +304,11 @@ def _send_all(
     return [], ""
 
 
-def main() -> None:
-    """Run the monitor once on this host, and print its lines for the journal."""
+def main(_: Sequence[str]) -> int:
+    """Run the monitor once on this host, and print its lines for the journal; return 0."""
     for line in run(Runner(), time.time()):
         print(line, file=sys.stderr)
+    return 0
 
 
 def run(runner: Runner, now: float) -> list[str]:
@@ -310,6 +324,14 @@ def run(runner: Runner, now: float) -> list[str]:
         ),
         replace(found, canary=_last_canary(runner, config, before.canary, now)),
         expected,
+        cluster=swarm.observe(runner) if expected.in_cluster else ClusterFacts(),
+        upkeep=upkeep.observe(
+            runner,
+            before.history.upkeep,
+            now,
+            repositories=expected.repositories,
+            authorities=[config.authorities],
+        ),
     )
     if config.has_exporters:
         vitals.write_hosts(runner, observed.facts.containers)

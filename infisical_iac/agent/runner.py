@@ -1,4 +1,4 @@
-"""Run programs and read files of the host, for the functions that observe it."""
+"""Run programs and read files of the host, for the functions that observe or change it."""
 
 import os
 import subprocess
@@ -10,8 +10,9 @@ from typing import Concatenate, ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-# The attribute of a function that a call may name.
-MARK = "_observation"
+# The attribute of a function that a call may name; its value is one of the two kinds.
+MARK = "_kind"
+OBSERVATION, ACTION = "observation", "action"
 # The output of programs is parsed, so it must depend neither on a language nor on a time zone.
 _ENVIRONMENT = {"LC_ALL": "C", "TZ": "UTC"}
 _SECONDS = 300
@@ -105,6 +106,29 @@ class Runner:
             done.stderr.decode(errors="replace"),
         )
 
+    def must_run(
+        self,
+        words: Sequence[str],
+        *,
+        stdin: str = "",
+        seconds: float = _SECONDS,
+        environment: Mapping[str, str] = {},
+    ) -> str:
+        """Run a program as `run` does, and return its standard output.
+
+        Raises RuntimeError with a Failure, whose message is the end of its standard error, if the
+        program fails.
+        """
+        done = self.run(words, stdin=stdin, seconds=seconds, environment=environment)
+        if done.status != 0:
+            raise failed(done.errors or f"{words[0]} ended with status {done.status}")
+        return done.text
+
+
+def failed(errors: str) -> RuntimeError:
+    """Return the error for a command that failed, given what it printed as errors."""
+    return RuntimeError(Failure("command", " / ".join(errors.strip().splitlines()[-3:])))
+
 
 def observation(
     function: Callable[Concatenate[Runner, P], T],
@@ -113,5 +137,16 @@ def observation(
 
     Its arguments must be JSON values. Its result may have sets and dataclasses too.
     """
-    setattr(function, MARK, True)
+    setattr(function, MARK, OBSERVATION)
+    return function
+
+
+def action(
+    function: Callable[Concatenate[Runner, P], T],
+) -> Callable[Concatenate[Runner, P], T]:
+    """Mark a function that changes the host; otherwise as `observation`.
+
+    It must be safe to repeat: the connection may break after the change and before the answer.
+    """
+    setattr(function, MARK, ACTION)
     return function

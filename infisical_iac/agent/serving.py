@@ -1,8 +1,8 @@
-"""Answer the calls of a request: run the observations in parallel, and encode the answers."""
+"""Answer the calls of a request: observations in parallel, or an action, and encode the answers."""
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, fields, is_dataclass
 from functools import partial
@@ -13,7 +13,7 @@ from typing import Any
 
 from infisical_iac.agent import PROTOCOL
 from infisical_iac.agent.files import install
-from infisical_iac.agent.runner import MARK, Failure, Runner
+from infisical_iac.agent.runner import ACTION, MARK, OBSERVATION, Failure, Runner
 
 _AT_ONCE = 8
 
@@ -21,12 +21,10 @@ _AT_ONCE = 8
 def main() -> None:
     """Answer the request on standard input.
 
-    With `--install <path>`, install this file; with `--monitor`, make one run of the monitor.
+    With `--install <path>`, install this file; with the name of a program, run it.
     """
-    if sys.argv[1:] == ["--monitor"]:
-        # Imported only here: requests don't need it, and its imports take longer than most answers.
-        import_module("infisical_iac.agent.monitor").main()
-        return
+    if sys.argv[1:2] and sys.argv[1] != "--install":
+        sys.exit(_run_program(sys.argv[1], sys.argv[2:]))
     try:
         if sys.argv[1:2] == ["--install"]:
             install(Path(sys.argv[0]).read_bytes(), Path(sys.argv[2]))
@@ -36,6 +34,26 @@ def main() -> None:
     except Exception as error:  # the operator's side reports it, whatever it is
         answer = {"error": describe(error)}
     json.dump({"protocol": PROTOCOL, **answer}, sys.stdout, default=encode)
+
+
+# What units of systemd run: a module of the agent, and its function for the arguments.
+_PROGRAMS = {
+    "--monitor": ("monitor", "main"),
+    "--data-volume": ("volume", "main"),
+    "--maintenance": ("maintenance", "main"),
+    "--firewall": ("maintenance", "main_of_firewall"),
+}
+
+
+def _run_program(name: str, arguments: Sequence[str]) -> int:
+    """Run a program, and return its exit status: 2 for one that this version does not have."""
+    if name not in _PROGRAMS:
+        print(f"the agent has no program {name}: run `infisical-iac apply`", file=sys.stderr)
+        return 2
+    # Imported only here: requests don't need it, and its imports take longer than most answers.
+    module, function = _PROGRAMS[name]
+    status: int = getattr(import_module(f"infisical_iac.agent.{module}"), function)(arguments)
+    return status
 
 
 def serve(runner: Runner, request: dict[str, Any]) -> list[dict[str, Any]]:
@@ -52,16 +70,19 @@ def serve(runner: Runner, request: dict[str, Any]) -> list[dict[str, Any]]:
             )
         )
     # All modules are imported before any call runs, because another run may replace this file.
-    calls = [partial(_find(each["name"]), runner, **each["arguments"]) for each in request["calls"]]
+    kind = ACTION if request.get("changes") else OBSERVATION
+    calls = [
+        partial(_find(each["name"], kind), runner, **each["arguments"]) for each in request["calls"]
+    ]
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return [*pool.map(_answer, calls)]
 
 
-def _find(name: str) -> Callable[..., Any]:
+def _find(name: str, kind: str) -> Callable[..., Any]:
     module, _, function = name.rpartition(".")
     found = getattr(import_module(f"infisical_iac.agent.{module}"), function)
-    if not getattr(found, MARK, False):
-        raise RuntimeError(Failure("command.agent", f"{name} is no observation"))
+    if getattr(found, MARK, "") != kind:
+        raise RuntimeError(Failure("command.agent", f"{name} is no {kind}"))
     return found  # type: ignore[no-any-return]
 
 

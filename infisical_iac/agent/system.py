@@ -1,4 +1,7 @@
-"""Observe packages, systemd's units and schedules, the kernel, the firewall, bans and mounts."""
+"""Observe packages, systemd's units and schedules, the kernel, the firewall, bans and mounts.
+
+Also add repositories of packages.
+"""
 
 import json
 import re
@@ -7,9 +10,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from ipaddress import ip_network
+from itertools import pairwise
 from os.path import lexists
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from infisical_iac.agent.runner import Failure, Runner, observation
+from infisical_iac.agent.files import write
+from infisical_iac.agent.runner import Failure, Runner, action, observation
 
 
 @observation
@@ -256,6 +263,32 @@ def _networks(found: Iterable[str]) -> frozenset[str]:
     return frozenset(
         str(ip_network(each)).removesuffix("/32").removesuffix("/128") for each in found
     )
+
+
+@action
+def add_repository(
+    runner: Runner, *, key_url: str, fingerprint: str, key_file: str, list_file: str, line: str
+) -> None:
+    """Add an apt repository.
+
+    Its key is installed only if the downloaded file has exactly one, with that fingerprint. Raises
+    RuntimeError with a Failure.
+    """
+    fetch = ("curl", "--silent", "--show-error", "--fail", "--location", "--max-time", "30")
+    with TemporaryDirectory() as folder:
+        downloaded = f"{folder}/key.asc"
+        runner.must_run([*fetch, "--output", downloaded, key_url])
+        shown = runner.must_run(["gpg", "--batch", "--show-keys", "--with-colons", downloaded])
+        fields = [each.split(":") for each in shown.splitlines()]
+        # The fingerprint of a key, of which each subkey has one too, is in the next line.
+        pairs = pairwise(fields)
+        found = [after[9] for each, after in pairs if (each[0], after[0]) == ("pub", "fpr")]
+        if found != [fingerprint]:
+            said = ", ".join(found) or "none"
+            message = f"the key at {key_url} has the fingerprint {said} instead of {fingerprint}"
+            raise RuntimeError(Failure("command", message))
+        write(runner.path(key_file), Path(downloaded).read_bytes(), mode=0o644)
+    write(runner.path(list_file), f"{line}\n".encode(), mode=0o644)
 
 
 @observation

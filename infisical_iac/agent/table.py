@@ -1,42 +1,12 @@
 """The table of checks on a host, from which its alerts and the rules for Prometheus are made.
 
 To add a check, write a function in `checks.py` that yields the problems in an `Observed`, and add
-a row here. `make docs` generates docs/reference/alerts.md and the rules.
+a row here; the rows on clusters are in `swarm_checks.py`. `make docs` generates
+docs/reference/alerts.md and the rules.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Literal
-
-from infisical_iac.agent import checks
-from infisical_iac.agent.checks import HOUR, MINUTE, Observed, Problem
-
-Severity = Literal["critical", "warning"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """A row of the table.
-
-    Attributes:
-        title: the problem in a few words, without its subject.
-        remedy: what to do.
-        find: yields the problems, given what was observed and the threshold.
-        threshold: a number in the `unit`; 0 for none.
-        wait: the seconds that a problem must last before it is an alert.
-        waits_for_runs: whether it begins and ends no alert while a run is at work on the host.
-    """
-
-    name: str
-    severity: Severity
-    title: str
-    remedy: str
-    find: Callable[[Observed, float], Iterable[Problem]]
-    threshold: float = 0
-    unit: str = ""
-    wait: int = 0
-    waits_for_runs: bool = False
-
+from infisical_iac.agent import checks, swarm_checks
+from infisical_iac.agent.observed import HOUR, MINUTE, Check
 
 # Alerts of this check never go to the target that they are about.
 DELIVERY = "delivery"
@@ -44,6 +14,8 @@ DELIVERY = "delivery"
 OF_CONTAINERS = ("container", "flapping")
 # The checks that report the failures of the host's own jobs.
 OF_JOBS = ("backup", "drill", "firewall", "units")
+# The checks that see the effects of a node's maintenance, and wait for its end.
+OF_CLUSTER = ("node", "etcd", "leader", "replication", "replicas")
 
 CHECKS: tuple[Check, ...] = (
     Check(
@@ -198,6 +170,14 @@ CHECKS: tuple[Check, ...] = (
         unit="hours",
     ),
     Check(
+        "repository",
+        "critical",
+        "a repository of backups does not answer",
+        "check that its server or disk is there, then run `infisical-iac backup now`",
+        checks.find_repositories,
+        wait=MINUTE // 2,
+    ),
+    Check(
         "drill",
         "warning",
         "the last drill failed",
@@ -232,13 +212,16 @@ CHECKS: tuple[Check, ...] = (
         "`systemctl reset-failed`",
         checks.find_units,
         wait=MINUTE // 2,
+        waits_for_runs=True,
     ),
     Check(
         "timers",
         "warning",
-        "a timer has stopped",
-        "run `infisical-iac apply`, which starts it",
+        "a timer has stopped, or has not run",
+        "see `systemctl list-timers --all` on the host, and run `infisical-iac apply`",
         checks.find_timers,
+        threshold=12,
+        unit="hours late",
         wait=MINUTE // 2,
         waits_for_runs=True,
     ),
@@ -248,6 +231,32 @@ CHECKS: tuple[Check, ...] = (
         "a reboot is due",
         "reboot the host, or set `automatic_reboot` and `maintenance_window`",
         checks.find_reboot,
+        threshold=8,
+        unit="days",
+    ),
+    Check(
+        "upgrades",
+        "warning",
+        "security upgrades are not installed",
+        "run `apt-get update && unattended-upgrade --verbose` on the host, which says why",
+        checks.find_upgrades,
+        threshold=3,
+        unit="days",
+    ),
+    Check(
+        "release",
+        "warning",
+        "a newer release has a security note",
+        "run `infisical-iac outdated`, and follow docs/operate/upgrade.md",
+        checks.find_releases,
+        waits_for_runs=True,
+    ),
+    Check(
+        "release_age",
+        "warning",
+        "`infisical-iac outdated --keep` has not run for long",
+        "see docs/operate/new-versions.md, and the job or timer that runs it",
+        checks.find_release_age,
         threshold=8,
         unit="days",
     ),
@@ -276,6 +285,26 @@ CHECKS: tuple[Check, ...] = (
         checks.find_lock,
         threshold=2,
         unit="hours",
+    ),
+    Check(
+        "logins",
+        "warning",
+        "more logins fail than usual",
+        "see /var/log/fail2ban.log on the host for who tries; narrow "
+        "`ssh_networks`, `ui_networks` or `machine_networks`",
+        checks.find_logins,
+        threshold=5,
+        unit="times the usual in an hour",
+    ),
+    Check(
+        "bans",
+        "warning",
+        "more addresses are banned than usual",
+        "run `fail2ban-client banned` on the host; narrow `ssh_networks`, `ui_networks` or "
+        "`machine_networks`",
+        checks.find_bans,
+        threshold=5,
+        unit="times the usual in an hour",
     ),
     Check(
         "sign_up",
@@ -311,6 +340,7 @@ CHECKS: tuple[Check, ...] = (
         threshold=26,
         unit="hours",
     ),
+    *swarm_checks.CHECKS,
     Check(
         DELIVERY,
         "warning",

@@ -1,25 +1,13 @@
-"""Observe the machine below Infisical, and Infisical as its users reach it.
-
-The machine's part is memory, load, units, clock, reboot and recovery kit. The users' part is the
-canary: a login, and a secret that is written, read and deleted through the public address.
-"""
+"""Observe the machine below Infisical: memory, load, units, clock, reboot and recovery kit."""
 
 import http.client
 import json
 import os
-import re
-import socket
-import ssl
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from hashlib import sha256
-from pathlib import Path
-from typing import Any
-from urllib.error import HTTPError
-from urllib.parse import urlencode, urlsplit
 
+from infisical_iac.agent.canary import CanaryRun, CanaryTarget, ask, connect
 from infisical_iac.agent.health import (
     DRIFT,
     HOSTS,
@@ -28,6 +16,7 @@ from infisical_iac.agent.health import (
     run_shortly,
     time_of_change,
 )
+from infisical_iac.agent.keys import kit_fingerprint
 from infisical_iac.agent.runner import Runner
 
 _KIT = "/etc/infisical/recovery-kit.json"
@@ -35,42 +24,6 @@ _ROOT = "/etc/infisical"
 ENCRYPTION_KEY = "keys/encryption_key"
 # A change of these needs no new kit, because `apply` re-creates lost service credentials.
 CREDENTIALS = "credentials/"
-# The login of the canary, and the place of its secret, as `apply` writes them.
-CANARY_FILE = f"{_ROOT}/canary.env"
-_CANARY_SECONDS = 8
-_VALUE = "obviously-public"
-
-
-@dataclass(frozen=True)
-class CanaryTarget:
-    """The address through which the canary reaches Infisical.
-
-    Attributes:
-        url: the public address.
-        address: the address to connect to instead of that of the DNS; empty for the DNS. The
-            certificate must be for the name in `url` in both cases.
-        authorities: files of further authorities, or of the certificate itself, in PEM; those that
-            are missing are left out.
-    """
-
-    url: str
-    address: str = ""
-    authorities: Sequence[str] = ()
-
-
-@dataclass(frozen=True)
-class CanaryRun:
-    """The result of a run of the canary.
-
-    Attributes:
-        at: when it began; 0.0 if there was none.
-        seconds: how long each step took that succeeded, by its name.
-        failure: the step that failed and why; empty for a success.
-    """
-
-    at: float = 0.0
-    seconds: Mapping[str, float] = field(default_factory=dict)
-    failure: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,6 +42,22 @@ class DriftRecord:
 
 
 @dataclass(frozen=True)
+class TimerState:
+    """A timer of systemd. Times are in seconds since the epoch.
+
+    Attributes:
+        is_active: whether it will start its job, or has started it and waits for its end.
+        running_since: when it started the job that has not ended; None if none runs.
+        next_run: when it starts its job the next time; None if that is unknown.
+    """
+
+    name: str
+    is_active: bool = True
+    running_since: float | None = None
+    next_run: float | None = None
+
+
+@dataclass(frozen=True)
 class Vitals:
     """The state of the machine. Sizes are in bytes, times in seconds since the epoch.
 
@@ -96,7 +65,7 @@ class Vitals:
         uptime: seconds since the boot.
         load: the average over 15 minutes.
         failed_units: the names of systemd's failed units.
-        stopped_timers: those timers of this project that should run and do not.
+        timers: those of this project that should run.
         reboot_due: since when an update asks for a reboot; None if none does.
         synchronized: whether the clock is synchronized; None if that is unknown, as in a
             container.
@@ -116,7 +85,7 @@ class Vitals:
     swap: int = 0
     free_swap: int = 0
     failed_units: tuple[str, ...] = ()
-    stopped_timers: tuple[str, ...] = ()
+    timers: tuple[TimerState, ...] = ()
     reboot_due: float | None = None
     synchronized: bool | None = None
     lock_taken: float | None = None
@@ -147,7 +116,7 @@ def observe(runner: Runner, *, timers: Sequence[str], lock: str, api: str = "") 
         swap=memory.get("SwapTotal", 0),
         free_swap=memory.get("SwapFree", 0),
         failed_units=tuple(_failed_units(runner)),
-        stopped_timers=tuple(_stopped_timers(runner, timers)),
+        timers=tuple(_timers(runner, timers)),
         reboot_due=due,
         synchronized=_is_clock_synchronized(runner),
         lock_taken=taken,
@@ -180,15 +149,33 @@ def _failed_units(runner: Runner) -> list[str]:
         return []
 
 
-def _stopped_timers(runner: Runner, timers: Sequence[str]) -> list[str]:
+_TIMER = "Id,ActiveState,SubState,LastTriggerUSec,NextElapseUSecRealtime"
+
+
+def _timers(runner: Runner, timers: Sequence[str]) -> Iterator[TimerState]:
     if not timers:
-        return []
-    asked = ["systemctl", "show", "--property=Id,ActiveState", "--", *timers]
+        return
+    asked = ["systemctl", "show", "--timestamp=unix", f"--property={_TIMER}", "--", *timers]
     blocks = (
         dict(line.split("=", 1) for line in block.splitlines() if "=" in line)
         for block in run_shortly(runner, asked).text.split("\n\n")
     )
-    return [block["Id"] for block in blocks if block.get("ActiveState") == "inactive"]
+    for block in blocks:
+        if "Id" in block:
+            # An elapsed timer starts nothing any more.
+            stopped = "inactive" in block.values() or block.get("SubState") == "elapsed"
+            began = _moment(block.get("LastTriggerUSec", ""))
+            yield TimerState(
+                block["Id"],
+                not stopped,
+                began if block.get("SubState") == "running" else None,
+                _moment(block.get("NextElapseUSecRealtime", "")),
+            )
+
+
+def _moment(text: str) -> float | None:
+    """Return a time that systemd prints as `@1795600800`; None for another text."""
+    return float(text[1:]) if text.startswith("@") and text[1:].isdecimal() else None
 
 
 def _is_clock_synchronized(runner: Runner) -> bool | None:
@@ -244,18 +231,6 @@ def write_hosts(runner: Runner, containers: Mapping[str, Running]) -> None:
         path.chmod(0o644)
 
 
-def kit_fingerprint(path: str, text: str, key: str) -> str:
-    """Return the fingerprint of a file for the record of a recovery kit.
-
-    scripts/backup/recovery.sh computes the same on the host, so that no secret has to leave it.
-
-    Args:
-        path: the path of the file below /etc/infisical.
-        key: the encryption key, which keeps others from guessing the text by its fingerprint.
-    """
-    return sha256(f"infisical-iac {path} {key.strip()}\n{text}".encode()).hexdigest()[:16]
-
-
 def _read_drift(runner: Runner) -> DriftRecord | None:
     try:
         found = json.loads(runner.text(DRIFT) or "{}")
@@ -269,131 +244,8 @@ def _read_drift(runner: Runner) -> DriftRecord | None:
 def _is_sign_up_open(api: str) -> bool | None:
     """Return whether sign-up is open; None if Infisical does not say it."""
     try:
-        with closing(_connect(CanaryTarget(api))) as connection:
-            found = _ask(connection, "GET", "/api/v1/admin/config", None)
+        with closing(connect(CanaryTarget(api))) as connection:
+            found = ask(connection, "GET", "/api/v1/admin/config", None)
             return bool(found["config"]["initialized"] and found["config"]["allowSignUp"])
     except (OSError, ValueError, LookupError, TypeError, http.client.HTTPException):
         return None
-
-
-def trust(paths: Sequence[str]) -> ssl.SSLContext:
-    """Return the context that verifies servers by the host's authorities and those in files."""
-    context = ssl.create_default_context()
-    for path in paths:
-        if path and Path(path).exists():
-            context.load_verify_locations(path)
-    return context
-
-
-def name_failure(error: Exception) -> str:
-    """Return the reason for a failed request, without text that may contain an address."""
-    match error:
-        case TimeoutError():
-            return "no answer in time"
-        case ConnectionRefusedError():
-            return "the connection is refused"
-        case socket.gaierror():
-            return "its name can't be resolved"
-        case ssl.SSLCertVerificationError():
-            return "its certificate is not accepted"
-        case ssl.SSLError():
-            return "it does not speak TLS"
-    return type(error).__name__
-
-
-class _Secure(http.client.HTTPSConnection):
-    """A connection to an address, with a certificate that must be for another name."""
-
-    def __init__(self, name: str, port: int | None, address: str, context: ssl.SSLContext) -> None:
-        super().__init__(name, port, timeout=_CANARY_SECONDS, context=context)
-        self._address, self._trusted = address, context
-
-    def connect(self) -> None:
-        made = socket.create_connection((self._address, self.port), self.timeout)
-        self.sock = self._trusted.wrap_socket(made, server_hostname=self.host)
-
-
-def _connect(target: CanaryTarget) -> http.client.HTTPConnection:
-    url = urlsplit(target.url)
-    name = url.hostname or ""
-    if url.scheme == "https":
-        return _Secure(name, url.port, target.address or name, trust(target.authorities))
-    return http.client.HTTPConnection(target.address or name, url.port, timeout=_CANARY_SECONDS)
-
-
-def run_canary(runner: Runner, target: CanaryTarget, now: float) -> CanaryRun:
-    """Log in, and write, read and delete a secret, through the public address of Infisical.
-
-    A secret of an interrupted run is replaced. No text in the result is secret.
-    """
-    known = dict(
-        line.split("=", 1)
-        for line in (runner.text(CANARY_FILE) or "").splitlines()
-        if "=" in line and not line.startswith("#")
-    )
-    # Hosts of a cluster share the login, so each has its own secret.
-    key = f"PROBE_{re.sub('[^A-Z0-9]', '_', socket.gethostname().upper())}"
-    seconds: dict[str, float] = {}
-    doing = "logging in"
-    try:
-        login = {
-            "clientId": known["INFISICAL_CLIENT_ID"],
-            "clientSecret": known["INFISICAL_CLIENT_SECRET"],
-        }
-        place = {
-            "projectId": known["INFISICAL_PROJECT_ID"],
-            "environment": known["INFISICAL_ENVIRONMENT"],
-            "secretPath": "/",
-        }
-        with closing(_connect(target)) as connection:
-            began = time.monotonic()
-
-            def end(step: str) -> None:
-                nonlocal began
-                seconds[step], began = round(time.monotonic() - began, 3), time.monotonic()
-
-            path = "/api/v1/auth/universal-auth/login"
-            token = str(_ask(connection, "POST", path, login)["accessToken"])
-            end("login")
-            doing = "writing a secret"
-            stored = {"mode": "upsert", "secrets": [{"secretKey": key, "secretValue": _VALUE}]}
-            _ask(connection, "PATCH", "/api/v4/secrets/batch", {**place, **stored}, token)
-            end("write")
-            doing = "reading the secret"
-            path = f"/api/v4/secrets/{key}"
-            read = _ask(connection, "GET", f"{path}?{urlencode(place)}", None, token)
-            if read["secret"]["secretValue"] != _VALUE:
-                return CanaryRun(now, seconds, f"{doing} fails: it has another value")
-            end("read")
-            doing = "deleting the secret"
-            _ask(connection, "DELETE", path, place, token)
-            end("delete")
-    except KeyError:
-        if not known:
-            return CanaryRun(now, {}, "its login is not on the host")
-        return CanaryRun(now, seconds, f"{doing} fails: another answer than expected")
-    except HTTPError as refused:
-        return CanaryRun(now, seconds, f"{doing} fails: HTTP {refused.code}")
-    except (OSError, ValueError, TypeError, http.client.HTTPException) as error:
-        return CanaryRun(now, seconds, f"{doing} fails: {name_failure(error)}")
-    return CanaryRun(now, seconds)
-
-
-def _ask(
-    connection: http.client.HTTPConnection,
-    method: str,
-    path: str,
-    body: Mapping[str, Any] | None,
-    token: str = "",
-) -> Any:
-    """Return the JSON of an answer. Raises HTTPError for another status than 200."""
-    headers = {"User-Agent": "infisical-iac", "Content-Type": "application/json"}
-    if token:
-        headers["Authorization"] = f"Bearer {token}"
-    text = None if body is None else json.dumps(body)
-    connection.request(method, path, text, headers)
-    answer = connection.getresponse()
-    found = answer.read()
-    if answer.status != 200:
-        raise HTTPError(path, answer.status, answer.reason, answer.headers, None)
-    return json.loads(found)

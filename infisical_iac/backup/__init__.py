@@ -59,11 +59,11 @@ Inside is JSON, compressed by gzip, so that it fits on a page:
     files              the text of each file, by its path under /etc/infisical: the keys, the
                        administrator's and the deployer's login, the service credentials, the
                        credentials of S3 targets and rest-servers, and the SSH key for SFTP;
-                       scripts/backup/forms.sh has all possible paths, with each text's form
+                       FORMS of agent/keys.py has all possible paths, with each text's form
     signed_by          the public key of the deployment, Ed25519, in base64
     signature          its signature of all of the above, as JSON with sorted names and no blanks
 
-A kit is trusted if the deployment's key signed it: see signing.py. Its content alone proves
+A kit is trusted if the deployment's key signed it: see kit_keys.py. Its content alone proves
 nothing, since anybody with a recipient's public key can make a kit.
 
 The host keeps `/etc/infisical/recovery-kit.json`: the time of the last kit, its recipients, and a

@@ -11,7 +11,6 @@ import re
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -20,26 +19,11 @@ import pyrage
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from infisical_iac.backup import signing
-from infisical_iac.backup.recipients import Identity, Recipient
+from infisical_iac.agent.keys import form_of, has_form
+from infisical_iac.backup import kit_keys
+from infisical_iac.backup.kit_keys import Identity, Recipient
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError
-from infisical_iac.core.rendering import script_file
-
-# No file of a kit may have control characters: a terminal or a shell may obey them.
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-
-
-@cache
-def _forms() -> tuple[tuple[re.Pattern[str], re.Pattern[str]], ...]:
-    text = script_file("forms")
-    table = re.search(r"(?ms) <<'FORMS'\n(.*?)^FORMS$", text)
-    login = re.search(r'(?m)^target_login="([^"]*)"$', text)
-    assert table
-    assert login
-    lines = table[1].replace("TARGET_LOGIN", "|".join(login[1].split())).splitlines()
-    rows = (line.partition(" ") for line in lines)
-    return tuple((re.compile(path), re.compile(form)) for path, _, form in rows)
 
 
 def check_forms(files: Mapping[str, str], *, where: str) -> None:
@@ -49,25 +33,17 @@ def check_forms(files: Mapping[str, str], *, where: str) -> None:
     but holds nothing of the text.
     """
     for path, text in files.items():
-        form = next((form for pattern, form in _forms() if pattern.fullmatch(path)), None)
-        if form is None:
+        if form_of(path) is None:
             raise FileError(
                 f"{where} has a file {path[:80]!a}, which does not belong in a recovery kit",
                 code="file.foreign_in_kit",
             )
-        if not _has(form, text):
+        if not has_form(path, text):
             raise FileError(
                 f"the text of {path} in {where} does not have the form that `infisical-iac` "
                 "writes: take the file from another recovery kit",
                 code="file.malformed_in_kit",
             )
-
-
-def _has(form: re.Pattern[str], text: str) -> bool:
-    # A lone surrogate can't be encoded in UTF-8.
-    if _CONTROL.search(text) or any("\ud800" <= sign <= "\udfff" for sign in text):
-        return False
-    return bool(form.fullmatch(f"{text.removesuffix(chr(10))}\n"))
 
 
 FORMAT = 2
@@ -137,7 +113,7 @@ def check(kit: Kit) -> None:
 
 def pack(kit: Kit, key: Ed25519PrivateKey) -> bytes:
     """Return the kit as bytes, signed by `key`."""
-    signed = signing.sign(kit.model_dump(mode="json"), key)
+    signed = kit_keys.sign(kit.model_dump(mode="json"), key)
     text = json.dumps(signed, indent=1, ensure_ascii=False)
     return gzip.compress(f"{text}\n".encode(), mtime=0)
 
@@ -150,7 +126,7 @@ def unpack(data: bytes) -> Opened:
     found = _found(data)
     version = found["kit"]
     if version == FORMAT:
-        content, signer = signing.verify(found)
+        content, signer = kit_keys.verify(found)
     elif version == _UNSIGNED:
         content, signer = found, ""
     else:
@@ -303,7 +279,7 @@ def seal(
     """
     proof = pyrage.x25519.Identity.generate()
     packed = pack(kit, key)
-    signer = signing.compute_fingerprint(key.public_key())
+    signer = kit_keys.compute_fingerprint(key.public_key())
     armor = pyrage.encrypt(packed, [*(each.key for each in to), proof.to_public()], armored=True)
     text = render_sheet(kit, armor.decode(), signer)
     desired = sorted([*(each.stanza for each in to), "X25519"])

@@ -1,8 +1,7 @@
 """Read a kit's files from the host, record the last kit there, and put a kit's files back."""
 
-import base64
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -10,8 +9,9 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from infisical_iac.agent.vitals import CREDENTIALS, ENCRYPTION_KEY, kit_fingerprint
-from infisical_iac.backup import signing
+from infisical_iac.agent.keys import KitContents, kit_contents, kit_fingerprint, kit_fingerprints
+from infisical_iac.agent.vitals import CREDENTIALS, ENCRYPTION_KEY
+from infisical_iac.backup import kit_keys
 from infisical_iac.backup.kit import (
     ESSENTIAL,
     Kit,
@@ -23,13 +23,13 @@ from infisical_iac.backup.kit import (
     save_sheet,
     seal,
 )
-from infisical_iac.backup.recipients import Identity, Recipient, parse
+from infisical_iac.backup.kit_keys import Identity, Recipient, parse_recipient
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.core import audit, audit_entries
+from infisical_iac.core.agent import ask, question
 from infisical_iac.core.change import Row
 from infisical_iac.core.errors import FileError, Refused
 from infisical_iac.core.remote import run, write
-from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.instance.settings import GIVEN
 
@@ -91,7 +91,7 @@ def describe_record(record: KitRecord | None, now: Mapping[str, str], setting: s
     if ENCRYPTION_KEY in changed:
         changed = [ENCRYPTION_KEY]  # all fingerprints change with it
     due = [path for path in changed if not path.startswith(CREDENTIALS)]
-    signed, is_expected = signing.row_text(record.signed_by, setting)
+    signed, is_expected = kit_keys.row_text(record.signed_by, setting)
     made = f"made {record.at}{signed}"
     if due:
         more = f" and {len(due) - 3} more" if len(due) > 3 else ""
@@ -101,32 +101,12 @@ def describe_record(record: KitRecord | None, now: Mapping[str, str], setting: s
     return Row(_NAME, f"{made}{newer}", is_expected)
 
 
-@dataclass(frozen=True)
-class KitContents:
-    """The files for a kit, by path, and further values of the host, by name."""
-
-    files: dict[str, str] = field(repr=False)
-    values: dict[str, str]
-
-
 def read() -> KitContents:
     """Read the files for a kit of the current host, into this process's memory only.
 
-    Raises FileError for a file that is not text.
+    Raises CommandFailed for a file that is not text.
     """
-    files, values = {}, {}
-    for kind, name, value in _lines(run(script("recovery", "contents"), doing="read the keys")):
-        if kind == "value":
-            values[name] = value
-            continue
-        try:
-            files[name] = base64.b64decode(value).decode()
-        except ValueError:
-            raise FileError(
-                f"/etc/infisical/{name} is not a text file: restore it, or remove it if it is not "
-                "yours"
-            ) from None
-    return KitContents(files, values)
+    return ask(question(kit_contents))
 
 
 def choose_recipients(given: Sequence[Recipient], settings: BackupSettings) -> list[Recipient]:
@@ -134,7 +114,7 @@ def choose_recipients(given: Sequence[Recipient], settings: BackupSettings) -> l
 
     Raises FileError if there are none.
     """
-    to = [*given] or [parse(each) for each in settings.recovery_recipients]
+    to = [*given] or [parse_recipient(each) for each in settings.recovery_recipients]
     if not to:
         raise FileError(
             "the kit has no recipient who could open it: give --recipient, or set "
@@ -162,8 +142,8 @@ def make(
     with audit.record("recovery-kit", changes):
         kit = _assemble(read(), settings, to)
         key = signing_key(kit)
-        signer = signing.compute_fingerprint(key.public_key())
-        signing.refuse_another(signer, setting=settings.backup.recovery_fingerprint)
+        signer = kit_keys.compute_fingerprint(key.public_key())
+        kit_keys.refuse_another(signer, setting=settings.backup.recovery_fingerprint)
         text = seal(kit, to, key, known)
         save_sheet(output, text, force=force)
         remember(record_of(kit, compute_sheet_digest(text), signer))
@@ -197,19 +177,25 @@ def _assemble(found: KitContents, settings: Settings, to: Sequence[Recipient]) -
 
 def signing_key(kit: Kit) -> Ed25519PrivateKey:
     """Return the host's key that signs kits. Raises a UserError if there is none."""
-    text = kit.files.get(signing.KEY)
+    text = kit.files.get(kit_keys.SIGNING_KEY)
     if text is None:
         raise FileError(
-            f"the host has no key to sign kits with, /etc/infisical/{signing.KEY}: "
+            f"the host has no key to sign kits with, /etc/infisical/{kit_keys.SIGNING_KEY}: "
             "`infisical-iac apply` makes it"
         )
-    return signing.parse(text)
+    return kit_keys.parse_signing_key(text)
 
 
 def signer() -> str:
     """Return the fingerprint of the current host's key that signs kits; empty without one."""
-    text = run(f"cat /etc/infisical/{signing.KEY} 2>/dev/null || true", doing="read the keys")
-    return signing.compute_fingerprint(signing.parse(text).public_key()) if text.strip() else ""
+    text = run(
+        f"cat /etc/infisical/{kit_keys.SIGNING_KEY} 2>/dev/null || true", doing="read the keys"
+    )
+    return (
+        kit_keys.compute_fingerprint(kit_keys.parse_signing_key(text).public_key())
+        if text.strip()
+        else ""
+    )
 
 
 def render_record(record: KitRecord) -> str:
@@ -224,21 +210,9 @@ def remember(made: KitRecord) -> None:
 
 def row(fingerprint: str = "") -> Row | None:
     """Return the status of the current host's kit, as `describe_record` does; None without keys."""
-    known, now = None, {}
-    text = run(script("recovery", "fingerprints"), doing="read the record of the recovery kit")
-    for kind, name, value in _lines(text):
-        if kind == "record":
-            known = parse_record(f"{name} {value}")
-        else:
-            now[name] = value
-    return describe_record(known, now, fingerprint) if now else None
-
-
-def _lines(text: str) -> Iterator[tuple[str, str, str]]:
-    for line in text.splitlines():
-        kind, _, rest = line.partition(" ")
-        name, _, value = rest.partition(" ")
-        yield kind, name, value
+    found = ask(question(kit_fingerprints))
+    known = parse_record(found.record) if found.record is not None else None
+    return describe_record(known, found.files, fingerprint) if found.files else None
 
 
 # With other keys than these, the data and the backups on the host can't be read.
@@ -259,7 +233,7 @@ def of_cluster(kit: Mapping[str, str]) -> dict[str, str]:
     Of the keys, these are the keys for data and people, and the secrets that the user gave. The
     other keys open PostgreSQL, Redis and the Swarm, for which a cluster has keys of its own.
     """
-    used = (*_BOUND, "keys/auth_secret", signing.KEY)
+    used = (*_BOUND, "keys/auth_secret", kit_keys.SIGNING_KEY)
     return {
         path: text
         for path, text in kit.items()

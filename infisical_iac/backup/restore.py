@@ -22,6 +22,7 @@ from infisical_iac.backup.kit_host import Placing
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.backup.target import BackupTarget, choose_targets
+from infisical_iac.core.agent import look
 from infisical_iac.core.change import Change
 from infisical_iac.core.errors import ApiError, CheckFailed, UserError
 from infisical_iac.core.operation import Commands, planned_operation, step
@@ -35,7 +36,7 @@ from infisical_iac.instance.settings import GIVEN
 from infisical_iac.stack import compose, edge, session
 from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.deploy import configure_containers, run_containers
-from infisical_iac.stack.keys import Keys
+from infisical_iac.stack.keys import make, question_for
 from infisical_iac.stack.model import describe_kept_data
 from infisical_iac.workspace import checks
 from infisical_iac.workspace.preflight import Preflight
@@ -225,7 +226,7 @@ def restored_data(
             name="Restore the database",
         )
     """
-    yield from decide(source, over=host.get_fact(Keys).database)
+    yield from decide(source, over=look(question_for()).database)
     yield step(_restore, source, settings, compose, project)
 
 
@@ -322,14 +323,13 @@ def _place(due: Placing, admin_email: str, more: str) -> None:
         # Text that is sent gets a final newline, which a key's file may not have.
         encoded = base64.b64encode(text.encode()).decode()
         do("put", path, doing=f"write {KEYS}/{path}", stdin=f"{encoded}\n")
-    if due.put or given.lines():
+    if due.put or given.values():
         complete(admin_email, more)
 
 
 def complete(admin_email: str, more: str) -> None:
     """Make the missing keys and the files that derive from the keys."""
-    make = script("keys", "make", admin_email, *([more] if more else []))
-    run(make, doing="make the keys", stdin=f"\n{given.lines()}")
+    make(admin_email, "", more)
 
 
 def go_back(site: Site) -> str:

@@ -5,8 +5,7 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
-from infisical_iac.backup.recipients import parse
-from infisical_iac.backup.signing import FINGERPRINT
+from infisical_iac.backup.kit_keys import FINGERPRINT, parse_recipient
 from infisical_iac.backup.target import BackupTarget, Keep
 from infisical_iac.core.errors import FileError
 from infisical_iac.core.validation import DISTINCT_NAMES, Calendar, SettingsModel, within
@@ -105,7 +104,7 @@ class BackupSettings(SettingsModel):
     def _recipients_are_public_keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for each in value:
             try:
-                parse(each)
+                parse_recipient(each)
             except FileError as error:
                 raise ValueError(f"has an entry that can't be used: {error}") from None
         return value

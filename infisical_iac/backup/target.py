@@ -65,6 +65,11 @@ class TargetKind:
         return {}
 
     @classmethod
+    def find_place(cls, target: "BackupTarget") -> tuple[str, str]:
+        """Return the kind and place of the agent's `Repository`, which is asked for an answer."""
+        raise NotImplementedError
+
+    @classmethod
     def variables(cls, name: str) -> tuple[str, ...]:
         """Return the names of an operator's variables with the login of the target `name`."""
         part = name.replace("-", "_").upper()
@@ -92,6 +97,10 @@ class DirectoryKind(TargetKind):
             raise ValueError(
                 f"{address!r} is a directory that other programs use: write {cls.example}"
             )
+
+    @classmethod
+    def find_place(cls, target: "BackupTarget") -> tuple[str, str]:
+        return "directory", target.repository
 
 
 class SftpKind(TargetKind):
@@ -132,8 +141,22 @@ class SftpKind(TargetKind):
         to = ("-i", f"{DIRECTORY}/ssh_key", "-p", str(target.port), *given, login["login"])
         return {"SSH": shlex.join(["ssh", "-F", "none", *to, "-s", "sftp"])}
 
+    @classmethod
+    def find_place(cls, target: "BackupTarget") -> tuple[str, str]:
+        login = re.fullmatch(cls.form, target.repository)
+        assert login
+        return "ssh", f"{login['login'].partition('@')[2]}:{target.port}"
 
-class S3Kind(TargetKind):
+
+class HttpKind(TargetKind):
+    """A repository whose address is that of a web server, after the name of its kind."""
+
+    @classmethod
+    def find_place(cls, target: "BackupTarget") -> tuple[str, str]:
+        return "http", target.repository.partition(":")[2]
+
+
+class S3Kind(HttpKind):
     """A bucket, such as one of Hetzner Object Storage."""
 
     form = r"s3:https?://[A-Za-z0-9.-]+(:\d{1,5})?/[A-Za-z0-9._/-]+"
@@ -144,7 +167,7 @@ class S3Kind(TargetKind):
     signs = "/+=._~-"
 
 
-class RestKind(TargetKind):
+class RestKind(HttpKind):
     """A repository of restic's own rest-server."""
 
     # Credentials must not be sent unencrypted.

@@ -53,6 +53,8 @@ class VersionReport:
         digest: the digest of the newest; empty with image archives, or if no registry gives it.
         unknown: why the newest version is not known; empty if it is.
         notes: sentences on the upgrade to it, such as releases that must not be skipped.
+        security: what the notes of the releases in between say about security; empty for nothing,
+            and as long as nobody has asked.
     """
 
     name: str
@@ -64,6 +66,7 @@ class VersionReport:
     digest: str = ""
     unknown: str = ""
     notes: Sequence[str] = ()
+    security: str = ""
 
     def as_data(self) -> dict[str, Any]:
         """Return the report as data for JSON."""
@@ -77,6 +80,7 @@ class VersionReport:
             "digest": self.digest,
             "unknown": self.unknown,
             "notes": list(self.notes),
+            "security": self.security,
         }
 
 

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 
 from pyinfra.context import host
 
+from infisical_iac.agent.keys import derive
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.change import keys
 from infisical_iac.change.keys import Key, UnfinishedRotation, parse_targets, parse_unfinished
 from infisical_iac.core import audit, connection, journal
+from infisical_iac.core.agent import perform, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import CommandFailed, Refused, RunFailed, UserError
 from infisical_iac.core.operation import Commands, planned_operation, step
@@ -20,7 +22,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.wording import join_names
 from infisical_iac.host.site import Site, at, site_of
-from infisical_iac.instance import given, login_proof, mail, proxy
+from infisical_iac.instance import given, proof
 from infisical_iac.instance.login import client_secret_of
 from infisical_iac.instance.settings import MAIL_PASSWORD, GivenSecret
 from infisical_iac.stack import compose, session
@@ -273,14 +275,14 @@ def _ask(key: Key, settings: Settings) -> str:
     secret = next(each for each in settings.secrets if each.key == key.file)
     value = given.take(secret)
     if secret.variable == MAIL_PASSWORD:
-        mail.prove(settings, password=value)
+        proof.prove_mail(settings, password=value)
     for each in settings.instance.login.clients:
         if secret.variable == client_secret_of(each) and (
-            note := login_proof.prove(settings, each, value)
+            note := proof.prove_login(settings, each, value)
         ):
             echo(note, err=True)
     if secret.is_in_address:
-        proxy.prove(settings, password=value)
+        proof.prove_proxy(settings, password=value)
     return value
 
 
@@ -358,7 +360,7 @@ def _complete(
 
 def _use(key: Key, holders: KeyHolders) -> None:
     """Give the key that is in place to everything that uses it."""
-    run(script("keys", "derive"), doing="write /etc/infisical/.env")
+    perform(question(derive), doing="write /etc/infisical/.env")
     if key.name == "database":
         holders.give_both(key)
         _step("alter", doing="give PostgreSQL its password")

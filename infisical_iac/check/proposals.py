@@ -17,7 +17,7 @@ import yaml
 from infisical_iac.check.repository import Repository
 from infisical_iac.check.startup import read_package
 from infisical_iac.core.errors import FileError
-from infisical_iac.dotenv.languages import NODE
+from infisical_iac.dotenv.grammar import NODE
 from infisical_iac.migrate import evidence, find, git
 from infisical_iac.migrate.evidence import upwards
 from infisical_iac.migrate.find import is_env

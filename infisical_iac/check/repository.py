@@ -10,7 +10,7 @@ from infisical_iac.check import env_files, model, startup
 from infisical_iac.check.model import Cause, CheckFinding
 from infisical_iac.check.usage import Sample, ServiceCode, find_samples, is_test, usage
 from infisical_iac.core.errors import FileError
-from infisical_iac.dotenv import languages
+from infisical_iac.dotenv.grammar import ROOTS
 from infisical_iac.migrate import cleaning, find
 from infisical_iac.migrate.evidence import upwards
 from infisical_iac.migrate.find import service_of
@@ -257,7 +257,7 @@ class Repository:
         return (
             path
             for path in self.paths
-            if posixpath.split(path)[0] in up and posixpath.basename(path) in languages.ROOTS
+            if posixpath.split(path)[0] in up and posixpath.basename(path) in ROOTS
         )
 
     def _given_keys(self, name: str, homes: list[str]) -> set[str]:

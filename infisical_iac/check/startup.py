@@ -11,7 +11,7 @@ from infisical_iac.check.model import Cause, CheckFinding
 from infisical_iac.core.errors import FileError
 from infisical_iac.core.validation import is_confidential
 from infisical_iac.core.wording import join_names
-from infisical_iac.dotenv.languages import LANGUAGES, NODE, PYTHON
+from infisical_iac.dotenv.grammar import LANGUAGES, NODE, PYTHON
 from infisical_iac.migrate import evidence
 from infisical_iac.migrate.evidence import Text, upwards
 from infisical_iac.migrate.find import service_of

@@ -9,19 +9,19 @@ from itertools import islice
 import click
 from rich.text import Text
 
+from infisical_iac.agent.access import FoundRequests
 from infisical_iac.cli.options import inventory_option, json_option, open_host
 from infisical_iac.cli.output import print_notes, print_table
 from infisical_iac.core.audit_entries import LoggedRun, list_runs, merge_runs
 from infisical_iac.core.errors import CheckFailed, Refused, UserError
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.stack.access_log import (
-    UNFINISHED,
     KnownNames,
     LoggedEvent,
     LoggedRequest,
     describe_event,
+    describe_requests,
     latest,
-    parse,
     parse_since,
     statuses,
 )
@@ -155,7 +155,7 @@ def access(
             "--status works with the proxy's log only: leave it out, or give --source proxy"
         )
     events: list[LoggedEvent] = []
-    lines: list[str] = []
+    found_requests = FoundRequests()
     with open_host(inventory) as (host, settings):
         from infisical_iac.core.connection import each_of, with_others
         from infisical_iac.host.watch import read_requests
@@ -183,15 +183,15 @@ def access(
         else:
             query = (begin, last, [*machines, *people], environment, chosen)
             logs = each_of(with_others(host), lambda _: read_requests(*query))
-            lines = latest(logs, last) if len(logs) > 1 else logs[0]
-    requests = parse(lines, known)
+            found_requests = latest(logs, last) if len(logs) > 1 else logs[0]
+    requests = describe_requests(found_requests, known)
     if as_json:
         print_data([*map(asdict, events), *map(asdict, requests)])
     elif source == "infisical":
         show_events(events)
     else:
         show_requests(requests)
-    if UNFINISHED in lines:
+    if not found_requests.is_finished:
         raise UserError("the log is too long to be read in four minutes: give a later --since")
     notes = []
     if source == "infisical":

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,7 +10,6 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from infisical_iac.api import contents
 from infisical_iac.api.client import gather_by
 from infisical_iac.api.contents import is_visible
 from infisical_iac.check import hygiene, model, usage
@@ -18,6 +17,7 @@ from infisical_iac.check.env_files import MIGRATED, TRACKED, UNTRACK
 from infisical_iac.check.model import CheckFinding, Judged, summarize
 from infisical_iac.check.repository import Repository, complete
 from infisical_iac.check.sarif import as_sarif
+from infisical_iac.check.survey import oldest_read, unread, version_reader
 from infisical_iac.check.usage import find_outdated, write_samples
 from infisical_iac.cli.options import (
     FOUND,
@@ -33,7 +33,7 @@ from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.core.wording import join_first, join_names, pluralize
 from infisical_iac.migrate import git
 from infisical_iac.workspace.environment_contents import Names
-from infisical_iac.workspace.goal import Layout, slugs_of
+from infisical_iac.workspace.goal import Layout
 from infisical_iac.workspace.load import declared_file, load
 from infisical_iac.workspace.memory import locate
 from infisical_iac.workspace.reach import Reached, reach
@@ -275,12 +275,7 @@ def _find_hygiene(
     """
     rules, secrets, now = reached.desired.hygiene, seen.secrets, datetime.now(UTC)
 
-    def read_version(secret: StoredSecret, version: int) -> StoredSecret | None:
-        project = layout.find(secret.environment, secret.folder)
-        where = (project, secret.environment, secret.folder, secret.key)
-        shown = contents.secret(reached.client, *where, version=version)
-        return StoredSecret.of(secret.environment, secret.folder, shown) if shown else None
-
+    read_version = version_reader(reached.client, layout)
     more = [*hygiene.find_old(secrets, rules.max_age, now, read_version if values else None)]
     if values:
         more += hygiene.find_equal(secrets)
@@ -288,11 +283,8 @@ def _find_hygiene(
         more += hygiene.find_hidden(secrets)
     more += hygiene.find_uneven(secrets, seen.unseen, found, reached.desired)
     if rules.unread_days and reached.read_accesses:
-        reads = reached.read_accesses(now - timedelta(days=rules.unread_days))
-        slugs = (reached.desired.project.slug, *slugs_of(reached.desired).values())
-        projects = {*layout.ids, *slugs}
-        days = rules.unread_days
-        more += hygiene.find_unread(secrets, reads, projects, reached.desired, days, now)
+        reads = reached.read_accesses(oldest_read(reached.desired, now))
+        more += unread([*secrets], reads, layout, reached.desired, now)
     elif rules.unread_days:
         message = "Unread folders were not searched: name the host with -i to read its access log."
         more.append(CheckFinding("not-checked", "hygiene", "", message, is_note=True))

@@ -35,11 +35,11 @@ def test(address: str, inventory: str, as_json: bool) -> None:
         )
     with open_host(inventory, check=_require_server) as (_, settings):
         # These load pyinfra, which the help does not need.
-        from infisical_iac.instance import mail as server
+        from infisical_iac.instance import proof
 
         smtp = settings.instance.smtp
         assert smtp
-        server.prove(settings, to=address)
+        proof.prove_mail(settings, to=address)
     if as_json:
         print_data({"host": smtp.host, "port": smtp.port, "to": address})
     else:

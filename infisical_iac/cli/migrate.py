@@ -9,7 +9,7 @@ import click
 from rich.table import Table
 from rich.text import Text
 
-from infisical_iac.cli.lazily import LazyGroup
+from infisical_iac.cli.main import LazyGroup
 from infisical_iac.cli.options import (
     FOUND,
     LocalPath,

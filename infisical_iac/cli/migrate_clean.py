@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from infisical_iac.backup import recipients
+from infisical_iac.backup import kit_keys
 from infisical_iac.check import proposals
 from infisical_iac.check.repository import Repository
 from infisical_iac.cli.migrate import plan_argument
@@ -48,7 +48,7 @@ _file = LocalPath(exists=True, dir_okay=False)
 
 # The keys that the archive is encrypted for, and those that prove that it opens. Without the former
 # no archive is written.
-_Keys = tuple[Sequence[recipients.Public], Sequence[recipients.Identity]]
+_Keys = tuple[Sequence[kit_keys.Public], Sequence[kit_keys.Identity]]
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,8 @@ def _keys(
     lines = [*texts, *(_read(file).splitlines() if file else [])]
     if no_archive and (lines or identity):
         raise UserError("--no-archive takes no keys: leave out the keys, or --no-archive")
-    known = recipients.identities(_read(identity)) if identity else []
-    return [each.key for each in recipients.parse_lines(lines)], known
+    known = kit_keys.identities(_read(identity)) if identity else []
+    return [each.key for each in kit_keys.parse_lines(lines)], known
 
 
 def _read(file: Path) -> str:

@@ -12,6 +12,7 @@ from typing import ClassVar, Self
 
 from pyinfra.context import host
 
+from infisical_iac.agent.turns import await_health, await_node, check_spare, reload_engine
 from infisical_iac.cluster import membership, shared_state, swarm, validation
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.stack_file import (
@@ -24,13 +25,12 @@ from infisical_iac.cluster.stack_file import (
 from infisical_iac.cluster.stack_plan import DesiredStack, Level
 from infisical_iac.cluster.stack_state import ClusterStackState, stack_question
 from infisical_iac.core import connection, journal, units
-from infisical_iac.core.agent import ask, look
+from infisical_iac.core.agent import ask, look, perform, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, planned_operation, step
-from infisical_iac.core.remote import run, write
-from infisical_iac.core.rendering import script
+from infisical_iac.core.remote import write
 from infisical_iac.core.settings import Settings
 from infisical_iac.host import site as host_site
 from infisical_iac.host.machine import Machine
@@ -243,10 +243,7 @@ def _bring_back(cluster: Cluster) -> None:
 
 def _wait_until_seen(cluster: Cluster, id: str, seconds: int) -> None:
     with connection.on(cluster.leader.name):
-        run(
-            script("engine", "seen", id, str(seconds)),
-            doing="wait until the swarm reaches the node",
-        )
+        ask(question(await_node, node=id, seconds=seconds))
 
 
 def act_in_turn(verb: str, unit: str) -> None:
@@ -266,18 +263,21 @@ def act_in_turn(verb: str, unit: str) -> None:
                 code="refused.node_missing",
             )
         try:
-            counts = run(
-                script("engine", "ready"), doing="check that the cluster can do without this Docker"
-            )
+            counts = ask(question(check_spare))
         except CommandFailed as error:
             raise Refused(
                 f"Docker on {host.name} can't be restarted now: {error}",
                 code="refused.engine_needed",
             ) from None
         units.systemctl(verb, unit)
-        wait = script("engine", "await_health", str(_TOGETHER_SECONDS), *counts.split())
+        wait = question(
+            await_health,
+            seconds=_TOGETHER_SECONDS,
+            etcd=counts.etcd,
+            postgres=counts.postgres,
+        )
         try:
-            run(wait, doing="wait for the cluster")
+            ask(wait)
         except CommandFailed as error:
             _lost_hosts.append(host.name)
             raise Refused(
@@ -290,4 +290,4 @@ def act_in_turn(verb: str, unit: str) -> None:
 
 def _reload(config: File) -> None:
     write(config.path, config.content, mode=config.mode)
-    run(script("engine", "reload", config.path), doing="let Docker read its configuration")
+    perform(question(reload_engine, config=config.path), doing="let Docker read its configuration")

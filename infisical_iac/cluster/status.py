@@ -43,7 +43,7 @@ def backup(nodes: Nodes, unreachable: Sequence[str], settings: Settings, now: da
     starts = [each.health.facts.backups_since or 0 for each in nodes.values()]
     since, missed = datetime.fromtimestamp(max(starts), UTC), []
     for target in settings.backup.backup_targets:
-        saved = [each.health.saved.get(target.name) for each in nodes.values()]
+        saved = [each.health.last_backups.get(target.name) for each in nodes.values()]
         newest = max((each for each in saved if each), default=None)
         if not target.kind.on_host and is_late(newest or since, now):
             when = f" since {newest:%Y-%m-%dT%H:%M:%SZ}" if newest else " yet"
@@ -130,7 +130,7 @@ def _targets(record: str, *, only_failed: bool = False) -> set[str]:
 # A standby may be this far behind a writing primary and still counts as following.
 _BEHIND_BYTES = 16 * 1024**2
 # The time before its end at which certificates.sh renews a certificate of the cluster. The end of
-# the served certificate is assessed in stack/certificate.py.
+# the served certificate is assessed in stack/ingress.py.
 _RENEWED_BEFORE = timedelta(days=60)
 
 

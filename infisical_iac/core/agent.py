@@ -1,11 +1,14 @@
-"""Build the agent, copy it to the host if it is missing there, and ask it questions.
+"""Build the agent, copy it to the host if it is missing there, and call it.
 
 A question names an observation of `infisical_iac.agent` with its arguments:
 
     there = look(question(files.states, paths=["/etc/hosts"]))
 
 `look_ahead` asks many questions in one remote command. `look` uses these answers until the run
-changes something, and then asks the host each time. `ask` always asks the host.
+changes something, and then asks the host each time. `ask` always asks the host. `perform` makes a
+change by an action of the agent:
+
+    perform(question(files.append_entry, path=…, entry=…), doing="append to the audit log")
 """
 
 import base64
@@ -28,7 +31,7 @@ from infisical_iac.agent import PROTOCOL, system
 from infisical_iac.agent.runner import Runner
 from infisical_iac.core import journal
 from infisical_iac.core.errors import CommandFailed, Refused
-from infisical_iac.core.remote import run
+from infisical_iac.core.remote import forget_answers, run
 from infisical_iac.core.rendering import script
 
 P = ParamSpec("P")
@@ -49,7 +52,7 @@ class AgentCall:
     """A call of an observation: its name, and its arguments as JSON."""
 
     name: str
-    arguments: str
+    arguments: str = field(repr=False)  # it may have a secret
 
 
 @dataclass(frozen=True)
@@ -148,8 +151,27 @@ def ask(asked: Question[T], send: Send | None = None) -> T:
     return asked.read(_values(asked.calls, send or _send))
 
 
-def _values(calls: Sequence[AgentCall], send: Send) -> list[Any]:
-    answers = _request(calls, send)
+def perform(asked: Question[T], *, doing: str, send: Send | None = None) -> T:
+    """Make a change by an action of the agent, and return the action's value.
+
+    Args:
+        asked: the action with its arguments, some of which may be secrets.
+        doing: what the action does, which completes the sentence "could not …".
+        send: as for `ask`.
+
+    Raises CommandFailed or Refused.
+    """
+    forget_answers()
+    try:
+        return asked.read(_values(asked.calls, send or _send, changes=True))
+    except CommandFailed as error:
+        if error.code != CommandFailed.code:
+            raise
+        raise CommandFailed(f"could not {doing}: {error}") from None
+
+
+def _values(calls: Sequence[AgentCall], send: Send, *, changes: bool = False) -> list[Any]:
+    answers = _request(calls, send, changes=changes)
     for answer in answers:
         if "error" in answer:
             raise _error(answer["error"])
@@ -163,14 +185,16 @@ def _error(found: dict[str, str]) -> CommandFailed | Refused:
 
 
 def _send(command: str, stdin: str) -> str:
-    return run(command, doing="inspect the host", stdin=stdin)
+    return run(command, doing="run the agent on the host", stdin=stdin)
 
 
-def _request(calls: Sequence[AgentCall], send: Send) -> list[dict[str, Any]]:
+def _request(
+    calls: Sequence[AgentCall], send: Send, *, changes: bool = False
+) -> list[dict[str, Any]]:
     if not calls:
         return []
     asked = [{"name": each.name, "arguments": json.loads(each.arguments)} for each in calls]
-    request = json.dumps({"protocol": PROTOCOL, "calls": asked})
+    request = json.dumps({"protocol": PROTOCOL, "changes": changes, "calls": asked})
     output = send(_call_command(), request)
     if output.strip() == _ABSENT:
         _deliver(send)

@@ -8,12 +8,13 @@ from typing import Any
 from pyinfra.api.host import Host
 from pyinfra.context import ctx_host, host
 
+from infisical_iac.agent.files import append_entry
 from infisical_iac.core import journal
+from infisical_iac.core.agent import perform, question
 from infisical_iac.core.audit_entries import Event, Log, Outcome, make_entry, parse, render
 from infisical_iac.core.connection import LOST, current, with_others
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.remote import run
-from infisical_iac.core.rendering import script
 
 FILE = "/var/log/infisical-iac/audit.jsonl"
 
@@ -75,7 +76,8 @@ def _on_all(write: Callable[..., None], *args: Any, **kwargs: Any) -> None:
 
 def _append(event: Event, outcome: Outcome, changes: Sequence[str] = (), reason: str = "") -> None:
     entry = make_entry(event, outcome, _RUN, changes=changes, reason=reason)
-    run(script("audit", FILE), doing=f"append to {FILE}", stdin=f"{render(entry)}\n")
+    asked = question(append_entry, path=FILE, entry=render(entry))
+    perform(asked, doing=f"append to {FILE}")
 
 
 def read_all() -> dict[str, Log]:

@@ -268,7 +268,7 @@ class Journal:
         if missing := missing_for(plan):
             plan.block(f"needs {missing!r}, which is blocked", waits_for=missing)
         if not state.is_executing:
-            # Both the firewall and the backup need reporting.sh: whichever runs first writes it.
+            # Two operations may need one file: whichever runs first writes it.
             others = [each for other, each in self.plans.items() if other != operation]
             # A change of an object inside Infisical has no hash.
             planned = {(str(change), change.diff) for each in others for change in each.changes}

@@ -59,12 +59,12 @@ def write(path: str, content: str, *, mode: str = "600", check: str = "") -> Non
         f"mv -f {new} {target}",
         f'sync "$(dirname {target})"',
     ]
-    _forget_answers()
+    forget_answers()
     cleanup = f"{{ rm -f {new}; exit 1; }}"
     run(f"{' && '.join(steps)} || {cleanup}", doing=f"write {path}", stdin=content)
 
 
-def _forget_answers() -> None:
+def forget_answers() -> None:
     """Discard the answers of the agent, which a change may make outdated."""
     if ctx_host.isset():  # type: ignore[no-untyped-call]
         journal.current().answers.clear()
@@ -75,7 +75,7 @@ def remove(*paths: str, doing: str) -> None:
 
     `doing` is as for `run`. Raises CommandFailed.
     """
-    _forget_answers()
+    forget_answers()
     run(removal(*paths), doing=doing)
 
 

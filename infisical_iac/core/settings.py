@@ -102,7 +102,8 @@ class Settings(SettingsModel):
         """The secrets that the user has to give: those of Infisical, and addresses of alerts."""
         form = Form(ADDRESS, "is no address: give one that begins with https://")
         addresses = (
-            GivenSecret(variable, purpose, form) for variable, purpose in self.monitoring.given
+            GivenSecret(variable, purpose, form)
+            for variable, purpose in self.monitoring.given_addresses
         )
         return (*self.instance.secrets, *addresses)
 

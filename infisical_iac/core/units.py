@@ -24,7 +24,16 @@ _WORDS = {"enable": "enabled", "start": "started", "restart": "restarted, with i
 
 def unit_file(name: str, **values: object) -> File:
     """Return the file of a unit, rendered from the template with the unit's name."""
-    return File(f"{DIRECTORY}/{name}", template(name, **values))
+    return File(f"{DIRECTORY}/{name}", template(name, agent=agent_command, **values))
+
+
+def agent_command(*arguments: object) -> str:
+    """Return the command of a unit that runs a program of the agent (`agent/serving.py`).
+
+    The name of the agent's file changes with its content, and there is one such file.
+    """
+    words = shlex.join(map(str, arguments))
+    return f"/bin/sh -c 'set -- {SCRIPTS}/agent-*.pyz; exec python3 -IS \"$$1\" {words}'"
 
 
 def program(name: str) -> File:

@@ -29,7 +29,9 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
 )
 
+from infisical_iac.agent import volume
 from infisical_iac.core import atomic
+from infisical_iac.core.agent import Send, ask, perform, question
 from infisical_iac.core.errors import CheckFailed, Refused, RunFailed, Unreachable, UserError
 from infisical_iac.core.host_keys import name_in_known_hosts
 from infisical_iac.core.own_repository import INVENTORY, KNOWN_HOSTS
@@ -210,11 +212,14 @@ def is_alive(login: Login) -> bool:
         return False
 
 
-def run(client: paramiko.SSHClient, command: str, *, doing: str, timeout: float) -> str:
+def run(
+    client: paramiko.SSHClient, command: str, *, doing: str, timeout: float, stdin: str = ""
+) -> str:
     """Return the output of a command. Raises UserError if it fails or takes longer."""
     try:
-        stdin, out, err = client.exec_command(command, timeout=timeout)
-        stdin.channel.shutdown_write()
+        given, out, err = client.exec_command(command, timeout=timeout)
+        given.write(stdin)
+        given.channel.shutdown_write()
         text, errors = out.read().decode(), err.read().decode()
         status = out.channel.recv_exit_status()
     except TimeoutError:
@@ -280,23 +285,25 @@ class RemoteExecutor:
     def check_data(self, login: Login) -> None:
         """Check, before any change, that a server's Infisical keeps its data on its volume."""
         doing = f"check that the data of {login} are on its volume"
-        self._run(login, script("volume", "ours"), doing=doing)
+        ask(question(volume.check_own), self._send(login, doing=doing))
 
     def release_volume(self, login: Login) -> None:
         """Stop Infisical and Docker, and unmount the volume."""
         doing = f"stop Infisical on {login} and unmount its volume"
-        self._run(login, script("volume", "release"), doing=doing, timeout=_RELEASE_SECONDS)
+        send = self._send(login, doing=doing, timeout=_RELEASE_SECONDS)
+        perform(question(volume.release), doing=doing, send=send)
 
     def check_volume(self, login: Login) -> None:
         """Raise UserError if a server's volume is blank or missing.
 
         A deploy would start there with an empty Infisical.
         """
-        command = script("volume", "inspect", self._device)
-        state = self._run(login, command, doing=f"inspect the volume on {login}").partition("\n")[0]
-        if state in ("blank", "absent"):
+        send = self._send(login, doing=f"inspect the volume on {login}")
+        state = ask(question(volume.inspect, device=self._device), send)
+        if not state.holds:
+            word = "blank" if state.present else "absent"
             raise Refused(
-                f"the volume on {login} is {state}, so the data must be on the old server's own "
+                f"the volume on {login} is {word}, so the data must be on the old server's own "
                 "disk; go back by `infisical-iac server replace --undo`",
                 code="refused.volume",
             )
@@ -344,10 +351,24 @@ class RemoteExecutor:
             )
 
     def _run(
-        self, login: Login, command: str, *, doing: str, timeout: float = _INSPECT_SECONDS
+        self,
+        login: Login,
+        command: str,
+        *,
+        doing: str,
+        timeout: float = _INSPECT_SECONDS,
+        stdin: str = "",
     ) -> str:
         with connect(login, timeout=self._timeout) as client:
-            return run(client, command, doing=doing, timeout=timeout)
+            return run(client, command, doing=doing, timeout=timeout, stdin=stdin)
+
+    def _send(self, login: Login, *, doing: str, timeout: float = _INSPECT_SECONDS) -> Send:
+        """Return the function by which `ask` and `perform` run commands on a server."""
+
+        def send(command: str, stdin: str) -> str:
+            return self._run(login, command, doing=doing, timeout=timeout, stdin=stdin)
+
+        return send
 
     def _call(
         self, login: Login, *arguments: str, capture: bool

@@ -11,11 +11,10 @@ otherwise stop an update to ask which version to keep:
     /etc/systemd/journald.conf.d/90-infisical-iac.conf   a journal kept across boots
     /etc/audit/rules.d/90-infisical-iac.rules            auditd's rules, with the setting auditd
     /usr/local/lib/infisical-iac/agent-*.pyz             observes the host (infisical_iac/agent)
-    /usr/local/lib/infisical-iac/maintenance.sh          run by infisical-maintenance.service
     /var/lib/infisical-maintenance/last.json             `ended` and `failure` of its last run
 
-A data volume is a block device with all data that must outlive the host. `scripts/host/volume.sh`
-binds each of its directories to its place on the host:
+A data volume is a block device with all data that must outlive the host. `agent/volume.py` binds
+each of its directories to its place on the host:
 
     etc         /etc/infisical                keys, credentials, the stack's configuration
     volumes     /var/lib/docker/volumes       the data

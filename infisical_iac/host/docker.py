@@ -13,14 +13,14 @@ from typing import Any
 from pyinfra.api.deploy import deploy
 
 from infisical_iac.agent.files import PathState, states
+from infisical_iac.agent.system import add_repository
 from infisical_iac.core import apt, files, units
-from infisical_iac.core.agent import Question, look, question
+from infisical_iac.core.agent import Question, look, perform, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, planned_operation, step
-from infisical_iac.core.remote import Fact, run
-from infisical_iac.core.rendering import script
+from infisical_iac.core.remote import Fact
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.machine import DAEMON_FILE as CONFIG
 from infisical_iac.host.model import MachineState
@@ -51,10 +51,16 @@ def decide(machine: MachineState, there: Mapping[str, PathState]) -> Commands:
 
 
 def _add(machine: MachineState) -> None:
-    run(
-        script("docker-ce", f"{_REPOSITORY}/{machine.os}/gpg", FINGERPRINT, _line(machine)),
-        doing='add Docker\'s apt repository (`docker_source = "distro"` does without it)',
+    asked = question(
+        add_repository,
+        key_url=f"{_REPOSITORY}/{machine.os}/gpg",
+        fingerprint=FINGERPRINT,
+        key_file=_KEY,
+        list_file=_LIST,
+        line=_line(machine),
     )
+    doing = 'add Docker\'s apt repository (`docker_source = "distro"` does without it)'
+    perform(asked, doing=doing)
 
 
 def _line(machine: MachineState) -> str:

@@ -195,10 +195,11 @@ FILE = f"{DIRECTORY}/firewall.nft"
 FALLBACK = f"{DIRECTORY}/firewall-fallback.nft"
 UNIT = "infisical-firewall.service"
 _WHAT = "firewall"
+# Of earlier versions.
 _SCRIPT = f"{units.SCRIPTS}/firewall.sh"
 _OWN_UNITS = (UNIT, "infisical-firewall-fallback.service", "infisical-firewall-failed.service")
 DOCKER = f"{units.DIRECTORY}/docker.service.d/infisical-firewall.conf"
-# The files to remove with the firewall; backups use reporting.sh too, so it stays.
+# The files to remove with the firewall.
 _OWN = [FILE, FALLBACK, _SCRIPT, *(f"{units.DIRECTORY}/{each}" for each in _OWN_UNITS), DOCKER]
 
 
@@ -206,9 +207,8 @@ def files(openings: Sequence[Opening], egress: Egress | None = None) -> Iterator
     """Yield the files that load the rules at boot, or the fallback for SSH if that fails."""
     yield File(FILE, ruleset(openings, egress), check="nft --check -f {}")
     yield File(FALLBACK, fallback(openings), check="nft --check -f {}")
-    yield from map(units.program, ("firewall", "reporting"))
     for unit in _OWN_UNITS:
-        yield units.unit_file(unit, path=FILE if unit == UNIT else FALLBACK, script=_SCRIPT)
+        yield units.unit_file(unit, path=FILE if unit == UNIT else FALLBACK)
     yield File(DOCKER, template("infisical-firewall.conf"))
 
 

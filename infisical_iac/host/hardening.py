@@ -367,10 +367,9 @@ def programs(settings: Settings, turn: int | None) -> Iterator[File]:
     Args:
         turn: the host's turn in its cluster, from 0; None without a cluster.
     """
-    run_window = systemd.program("maintenance")
-    yield from (run_window, systemd.program("together"), systemd.program("apt"))
+    yield systemd.program("apt")
     for unit in _WINDOW_UNITS:
-        yield systemd.unit_file(unit, settings=settings, script=run_window.path, turn=turn)
+        yield systemd.unit_file(unit, settings=settings, turn=turn)
 
 
 def questions(known: Known) -> Iterator[Question[HardeningState]]:

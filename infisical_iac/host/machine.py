@@ -40,6 +40,11 @@ if grep -Eqs '^ *ALLOW_INTERNAL_IP_CONNECTIONS: "?true' $called ||
         grep -Fqx ALLOW_INTERNAL_IP_CONNECTIONS=true
 then echo calls-private; fi
 """
+# The unit of an earlier version has no quote at the end.
+DATA_VOLUME = r"""
+unit=/etc/systemd/system/infisical-data.service
+sed -n "s/^ExecStart=.* mount \([^']*\)'*\$/data-volume \1/p" $unit 2>/dev/null
+"""
 _COMMAND = r"""
 . /etc/os-release; echo "os $ID $VERSION_ID $VERSION_CODENAME"
 echo "uid $(id -u)"
@@ -54,8 +59,6 @@ for each in restore:restoring upgrade:upgrading scale:scaling rotation:rotating;
     test ! -e $state || echo "${each#*:} $(cat $state)"
 done
 test ! -e /etc/infisical/ingress/closed || echo closed
-unit=/etc/systemd/system/infisical-data.service
-sed -n 's/^ExecStart=.* mount /data-volume /p' $unit 2>/dev/null
 for volume in /dev/disk/by-id/scsi-0HC_Volume_*; do
     test ! -b $volume || blkid -p $volume >/dev/null 2>&1 || echo "spare-volume $volume"
 done
@@ -102,7 +105,7 @@ class Machine(Fact[MachineState]):
 
     def command(self) -> str:
         scripts = f"{script('other-containers')}; {script('ingress', 'holders')}"
-        return f"{UNDONE}{CALLS_PRIVATE}{_COMMAND}{scripts}; true"
+        return f"{UNDONE}{CALLS_PRIVATE}{DATA_VOLUME}{_COMMAND}{scripts}; true"
 
     def process(self, output: list[str]) -> MachineState:
         found = {key: rest.split() for key, _, rest in (line.partition(" ") for line in output)}

@@ -1,63 +1,27 @@
 """Keep the data on a data volume: read its state, refuse a loss of data, mount it."""
 
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pyinfra.api.deploy import deploy
 
+from infisical_iac.agent import volume
 from infisical_iac.agent.files import PathState, states
 from infisical_iac.agent.system import UnitState
+from infisical_iac.agent.volume import VolumeState
 from infisical_iac.core import files, units
-from infisical_iac.core.agent import Question, ask, command_question, look, question, together
+from infisical_iac.core.agent import Question, ask, look, perform, question, together
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
-from infisical_iac.core.rendering import script, template
+from infisical_iac.core.rendering import template
 from infisical_iac.host.shared import not_ours
 from infisical_iac.host.site import Known
 
-PLACES = (
-    "/etc/infisical",
-    "/var/lib/docker/volumes",
-    "/var/backups/infisical",
-    "/var/backups/infisical-iac",
-    "/var/log/infisical-iac",
-    "/var/log/infisical-access",
-    *(f"/var/lib/infisical-{name}" for name in ("backup", "drill", "restore", "upgrade")),
-    *(f"/var/lib/infisical-{name}" for name in ("rotation", "scale", "share", "access-log")),
-)
+PLACES = tuple(volume.PLACES.values())
 _FILE_SYSTEMS = ("ext4", "xfs")
-
-
-@dataclass(frozen=True)
-class VolumeState:
-    """The state of the desired device, and of the directories on the host that hold the data.
-
-    Attributes:
-        present: whether the device exists.
-        holds: the type of its content, such as `ext4`; empty for a blank device.
-        uuid: of that file system.
-        mounted: the UUID of the mounted file system, empty if none is mounted.
-        bound: those of the directories that are on the volume.
-        docker_volumes: Docker's volumes on the host's own disk.
-        larger: the sizes of file system and device in MiB, if the device is the larger one.
-    """
-
-    present: bool = False
-    holds: str = ""
-    uuid: str = ""
-    mounted: str = ""
-    bound: frozenset[str] = frozenset()
-    docker_volumes: tuple[str, ...] = ()
-    larger: tuple[int, int] | None = None
-
-    @property
-    def unbound(self) -> list[str]:
-        """Return the directories that are still on the host's own disk."""
-        return [place for place in PLACES if place not in self.bound]
 
 
 def refuse(
@@ -151,35 +115,12 @@ def volume_question(
     """Return the question for the DataVolume of a `device`, with files and the named units."""
     return together(
         DataVolume,
-        command_question(script("volume", "inspect", device), parse),
+        question(volume.inspect, device=device),
         question(states, paths=[*paths]),
         units.question_for(names),
     )
 
 
-def parse(lines: list[str]) -> VolumeState:
-    """Parse what `volume.sh inspect` printed."""
-    holds = uuid = mounted = ""
-    bound, volumes, larger = [], [], None
-    for line in lines:
-        match line.split():
-            case ["holds", *words]:
-                holds = " ".join(words)
-            case ["uuid", value]:
-                uuid = value
-            case ["mounted", value]:
-                mounted = value
-            case ["bound", place]:
-                bound.append(place)
-            case ["volume", name]:
-                volumes.append(name)
-            case ["larger", taken, there]:
-                larger = int(taken), int(there)
-    present = "absent" not in lines
-    return VolumeState(present, holds, uuid, mounted, frozenset(bound), tuple(volumes), larger)
-
-
-SCRIPT = f"{units.SCRIPTS}/volume.sh"
 UNIT = "infisical-data.service"
 _DOCKER = f"{units.DIRECTORY}/docker.service.d/infisical-data.conf"
 _UNFINISHED = " ".join(
@@ -190,8 +131,7 @@ _UNFINISHED = " ".join(
 def configuration(uuid: str) -> list[File]:
     """Return the files on the host's own disk that mount the volume with this UUID at boot."""
     return [
-        units.program("volume"),
-        units.unit_file(UNIT, script=SCRIPT, uuid=uuid),
+        units.unit_file(UNIT, uuid=uuid),
         File(_DOCKER, template("infisical-data.conf")),
     ]
 
@@ -243,22 +183,24 @@ def decide(
     if state.larger:
         sizes = " → ".join(f"{each} MiB" for each in state.larger)
         yield Change("~", f"file system on {device}", f"{sizes}, as the device has")
-        yield step(
-            run, script("volume", "grow", device), doing=f"let the file system on {device} grow"
-        )
+        doing = f"let the file system on {device} grow"
+        yield step(perform, question(volume.grow, device=device), doing=doing)
 
 
 def _mount_volume(device: str, blank: bool, wrong: Sequence[File]) -> None:
     if blank:
-        run(script("volume", "format", device), doing=f"make a file system on {device}")
+        formatted = question(volume.format_device, device=device)
+        perform(formatted, doing=f"make a file system on {device}")
     uuid = ask(volume_question(device=device, paths=[], names=[UNIT])).volume.uuid
     for file in configuration(uuid) if blank else wrong:
         write(file.path, file.content, mode=file.mode)
+    doing = f"mount the data volume {device}"
     run(
-        f"{_STOP_DOCKER} && systemctl daemon-reload && systemctl enable --quiet {UNIT} && "
-        f"sh {SCRIPT} mount {shlex.quote(uuid)} && systemctl start {UNIT}",
-        doing=f"mount the data volume {device}",
+        f"{_STOP_DOCKER} && systemctl daemon-reload && systemctl enable --quiet {UNIT}", doing=doing
     )
+    # A unit that is active would not mount it again.
+    perform(question(volume.mount, uuid=uuid), doing=doing)
+    run(f"systemctl start {UNIT}", doing=doing)
     left = run(f"ls {_UNFINISHED} 2>/dev/null || true", doing="inspect the data volume").split()
     if left:
         raise Refused(

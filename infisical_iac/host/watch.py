@@ -13,16 +13,16 @@ from typing import NamedTuple
 
 from pyinfra.api.deploy import deploy
 
-from infisical_iac.agent import system
+from infisical_iac.agent import access, system
 from infisical_iac.agent.files import PathState, states
 from infisical_iac.agent.system import UnitState
 from infisical_iac.core import files, units
-from infisical_iac.core.agent import Question, look, question, together
+from infisical_iac.core.agent import Question, ask, look, question, together
 from infisical_iac.core.change import Change
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import run
-from infisical_iac.core.rendering import script, script_file, template
+from infisical_iac.core.rendering import script_file, template
 from infisical_iac.core.settings import Settings
 from infisical_iac.host import ban_networks
 from infisical_iac.host.site import Known
@@ -233,20 +233,25 @@ def watch(known: Known) -> None:
     )
 
 
-def read_folder_reads(since: datetime) -> list[str]:
-    """Return the output of `reads.sh` for the access log of the current host."""
-    command = script("reads", DIRECTORY, str(int(since.timestamp())))
-    return run(command, doing="read the access log").splitlines()
+def read_folder_reads(since: datetime) -> access.FoundReads:
+    """Return the folders that were read by the access log of the current host."""
+    return ask(question(access.find_reads, folder=DIRECTORY, since=since.timestamp()))
 
 
 def read_requests(
     since: datetime, last: int, ids: Sequence[str], environment: str, statuses: str
-) -> list[str]:
-    """Return the matching lines of the current host's access log, the latest last."""
-    text = f"environment={environment}" if environment else ""
-    asked = (text, ",".join(ids), environment, statuses)
-    command = script("access", DIRECTORY, str(int(since.timestamp())), str(last), *asked)
-    return run(command, doing="read the access log").splitlines()
+) -> access.FoundRequests:
+    """Return the matching requests in the current host's access log, the latest last."""
+    asked = question(
+        access.find_requests,
+        folder=DIRECTORY,
+        since=since.timestamp(),
+        last=last,
+        ids=ids,
+        environment=environment,
+        statuses=statuses,
+    )
+    return ask(asked)
 
 
 FAIL2BAN_DIRECTORY = "/etc/fail2ban"

@@ -197,6 +197,7 @@ def files_around(
         "services": services,
         "settings": settings_file(answers.group),
         "site_url": answers.site_url,
+        "watches": bool(answers.monitoring),
         "workspace_file": workspace_file,
     }
     return {path: template(source, **values) for path, source in _AROUND.items()}

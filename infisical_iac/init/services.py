@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from infisical_iac.dotenv import languages
+from infisical_iac.dotenv.grammar import INSTALLED, ROOTS
 
 _DEPTH = 2
 _SHARED = "/shared"  # every service reads this folder, so it can't be a service's own
@@ -66,7 +66,7 @@ def _directories(parent: Path) -> list[Path]:
         for entry in _entries(parent)
         if entry.is_dir(follow_symlinks=False)
         and not entry.name.startswith(".")
-        and entry.name not in languages.INSTALLED
+        and entry.name not in INSTALLED
         and not Path(entry, "pyvenv.cfg").exists()
     ]
 
@@ -75,7 +75,7 @@ def _signs(directory: Path) -> tuple[str, ...]:
     return tuple(
         entry.name
         for entry in _entries(directory)
-        if entry.is_file() and (entry.name in languages.ROOTS or entry.name.startswith(".env"))
+        if entry.is_file() and (entry.name in ROOTS or entry.name.startswith(".env"))
     )
 
 

@@ -3,7 +3,6 @@
 import os
 import re
 import sys
-from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,7 +30,7 @@ def value_of(secret: GivenSecret) -> str:
 
 
 def locate(secret: GivenSecret, value: str = "") -> dict[str, str]:
-    """Return the key and the value by which a script on the host finds a secret; see asking.sh.
+    """Return the key and the value by which the agent finds a secret (agent/servers.py).
 
     Args:
         value: the value to use; by default the one that the user gave to this process.
@@ -103,7 +102,6 @@ def _check(secret: GivenSecret, text: str) -> str:
     return value
 
 
-def lines() -> str:
-    """Return the standard input for keys.sh that stores all values of this process."""
-    encoded = {name: b64encode(f"{value}\n".encode()).decode() for name, value in _values.items()}
-    return "".join(f"{name} {value}\n" for name, value in encoded.items())
+def values() -> dict[str, str]:
+    """Return all values of this process, by the names of their keys."""
+    return dict(_values)

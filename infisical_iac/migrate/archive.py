@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pyrage import DecryptError, decrypt, encrypt, x25519
 
-from infisical_iac.backup.recipients import Identity, Public
+from infisical_iac.backup.kit_keys import Identity, Public
 from infisical_iac.core import atomic
 from infisical_iac.core.errors import FileError
 

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.dotenv import all_grammars
-from infisical_iac.dotenv.languages import LANGUAGES
+from infisical_iac.dotenv.grammar import LANGUAGES
 from infisical_iac.migrate import git
 from infisical_iac.migrate.find import OWN_FILE, is_env, shared_part, walk
 from infisical_iac.migrate.findings import is_bootstrap

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from infisical_iac.dotenv import all_grammars
-from infisical_iac.dotenv.languages import NODE
+from infisical_iac.dotenv.grammar import NODE
 
 # The text of a file, by its path relative to the scanned directory.
 Text = Callable[[str], str]

@@ -9,7 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from infisical_iac.core.errors import FileError
-from infisical_iac.dotenv.languages import INSTALLED
+from infisical_iac.dotenv.grammar import INSTALLED
 from infisical_iac.migrate import archive
 from infisical_iac.workspace.model import Workspace
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from infisical_iac.core.errors import FileError
-from infisical_iac.dotenv.languages import INSTALLED
+from infisical_iac.dotenv.grammar import INSTALLED
 
 # Variables that make git use another repository than the named one.
 _ELSEWHERE = {

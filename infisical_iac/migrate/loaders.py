@@ -11,8 +11,7 @@ from typing import Any
 from warnings import catch_warnings
 
 from infisical_iac.dotenv import GRAMMARS, all_grammars, grammar
-from infisical_iac.dotenv.grammar import Package
-from infisical_iac.dotenv.languages import LANGUAGES, NODE, PYTHON, Language
+from infisical_iac.dotenv.grammar import LANGUAGES, NODE, PYTHON, Language, Package
 from infisical_iac.migrate import evidence
 from infisical_iac.migrate.evidence import Evidence, Text, upwards
 from infisical_iac.migrate.find import is_env

@@ -10,8 +10,7 @@ import yaml
 
 from infisical_iac.core.wording import join_names
 from infisical_iac.dotenv import Grammar, all_grammars
-from infisical_iac.dotenv.grammar import Release
-from infisical_iac.dotenv.languages import NODE
+from infisical_iac.dotenv.grammar import NODE, Release
 from infisical_iac.migrate.evidence import Text, upwards
 
 _FAMILIES: dict[str, Grammar] = {

@@ -12,10 +12,17 @@ from urllib.parse import urlsplit
 from pyinfra.api.deploy import deploy
 
 from infisical_iac.agent.files import PathState, states
-from infisical_iac.agent.health import COLLECTED, CONFIG, DIRECTORY, DRIFT, MEMORIES, SILENCE
+from infisical_iac.agent.health import (
+    COLLECTED,
+    CONFIG,
+    DIRECTORY,
+    DRIFT,
+    MEMORIES,
+    RELEASES,
+    SILENCE,
+)
 from infisical_iac.agent.system import UnitState
 from infisical_iac.core import lock, units
-from infisical_iac.core.agent import DIRECTORY as AGENT
 from infisical_iac.core.agent import Question, look, question, together
 from infisical_iac.core.audit_entries import operator_name
 from infisical_iac.core.change import Change
@@ -26,7 +33,7 @@ from infisical_iac.core.remote import run, write
 from infisical_iac.core.settings import Settings
 from infisical_iac.host import hardening, watch
 from infisical_iac.host.site import Known
-from infisical_iac.instance.mail import password_of
+from infisical_iac.instance.proof import mail_password
 from infisical_iac.instance.settings import EXTRA_CA
 from infisical_iac.monitoring import exporters
 from infisical_iac.monitoring.settings import GIVEN, HEARTBEAT_VARIABLE
@@ -126,7 +133,7 @@ def _desired_monitor(known: Known) -> DesiredMonitor:
         return DesiredMonitor()
     return DesiredMonitor(
         json.dumps(_configuration(known), indent=2) + "\n",
-        [units.unit_file(name, directory=AGENT) for name in (_TIMER, _SERVICE)],
+        [units.unit_file(name) for name in (_TIMER, _SERVICE)],
     )
 
 
@@ -201,15 +208,23 @@ def _expectations(known: Known) -> dict[str, Any]:
     if settings.host.maintenance_window:
         timers.append(hardening.TIMER)
     # Only one node saves in a target that all nodes share.
-    targets = [e.name for e in backup.backup_targets if is_single or e.kind.on_host]
+    own = [e.name for e in backup.backup_targets if is_single or e.kind.on_host]
+    shared = [e.name for e in backup.backup_targets if e.name not in own]
+    repositories = [
+        dict(zip(("target", "kind", "place"), (e.name, *e.kind.find_place(e)), strict=True))
+        for e in backup.backup_targets
+    ]
     return {
         "services": sorted(settings.services) if is_single else [],
         "served_name": (url.hostname or "") if url.scheme == "https" else "",
         "port": url.port or 443,
         "serves": stack.runs_caddy,
         "is_short_lived": is_internal,
-        "backup_targets": targets if saves else [],
+        "backup_targets": own if saves else [],
+        "shared_targets": shared if saves else [],
+        "repositories": repositories if saves else [],
         "timers": timers,
+        "in_cluster": not is_single,
     }
 
 
@@ -224,7 +239,7 @@ def _mail(settings: Settings) -> dict[str, Any] | None:
             f"setting 'alerts': target {named[0]!r} needs a mail server: set smtp",
             code="settings.no_mail_for_alerts",
         )
-    keys = [f"/etc/infisical/keys/{each.key}" for each in password_of(settings)]
+    keys = [f"/etc/infisical/keys/{each.key}" for each in mail_password(settings)]
     return {
         "host": smtp.host,
         "port": smtp.port,
@@ -258,6 +273,14 @@ def keep_drift(result: Mapping[str, Any]) -> None:
     Raises CommandFailed.
     """
     write(DRIFT, json.dumps(result))
+
+
+def keep_releases(record: Mapping[str, Any]) -> None:
+    """Keep newer releases on the current host, whose monitor reports those with a security note.
+
+    Raises CommandFailed.
+    """
+    write(RELEASES, json.dumps(record))
 
 
 def begin_silence(until: datetime, why: str) -> None:

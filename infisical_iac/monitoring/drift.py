@@ -1,8 +1,8 @@
 """Check whether anything has drifted, and format the result for a webhook and for Prometheus."""
 
 import time
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,32 +117,39 @@ def _label(value: str) -> str:
 
 def check(inventory: str) -> Answer:
     """Compare the hosts of an inventory with their declared state, and change nothing."""
-    of, at = Path(inventory).stem, datetime.now(UTC)
-    try:
+    begun = Answer(Path(inventory).stem, datetime.now(UTC))
+
+    def check_hosts() -> Answer:
         from infisical_iac.core.deployment import open_deployment
 
         # isort: split
         from infisical_iac.workspace.preflight import read_local_files
 
         with open_deployment(inventory, writes=None, check=read_local_files) as deployment:
-            answer = _answer(of, at, deployment)
+            # The hosts get a failed check too.
+            answer = _complete(begun, lambda: _compare(begun, deployment))
             _keep(answer, deployment)
             return answer
+
+    return _complete(begun, check_hosts)
+
+
+def _complete(begun: Answer, compare: Callable[[], Answer]) -> Answer:
+    """Return what a comparison returns, or the error that it raises."""
+    try:
+        return compare()
     except UserError as error:
-        return Answer(of, at, error=str(error))
+        return replace(begun, error=str(error))
 
 
-def _answer(of: str, at: datetime, deployment: "Deployment") -> Answer:
+def _compare(begun: Answer, deployment: "Deployment") -> Answer:
     from infisical_iac.core.connection import current
 
-    try:
-        with current(deployment.host):
-            admins, unseen = _find_admins()
-        foreign = [*deployment.journal.foreign, *admins]
-        notes = [*deployment.journal.access_notes, *unseen]
-        return Answer(of, at, [*deployment.lines(), *map(str, foreign)], notes=notes)
-    except UserError as error:
-        return Answer(of, at, error=str(error))
+    with current(deployment.host):
+        admins, unseen = _find_admins()
+    foreign = [*deployment.journal.foreign, *admins]
+    notes = [*deployment.journal.access_notes, *unseen]
+    return replace(begun, changes=[*deployment.lines(), *map(str, foreign)], notes=notes)
 
 
 def _find_admins() -> tuple[list[Change], list[str]]:

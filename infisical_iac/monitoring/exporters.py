@@ -12,16 +12,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from infisical_iac.agent import database
+from infisical_iac.agent.database import ExporterLogin
 from infisical_iac.agent.files import PathState, states
 from infisical_iac.agent.health import HOSTS
 from infisical_iac.agent.system import UnitState
 from infisical_iac.core import apt, units
-from infisical_iac.core.agent import Question, fact_question, look, question, together
+from infisical_iac.core.agent import Question, look, perform, question, together
 from infisical_iac.core.change import Change, Unknown
 from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
-from infisical_iac.core.remote import Fact, run
+from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script, template
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.site import Known
@@ -48,31 +50,6 @@ _FEWER = (
     '/usr/bin/prometheus-postgres-exporter --help 2>&1 | grep -q "collector.$$each" && '
     'more="$$more --no-collector.$$each"; done;'
 )
-
-
-@dataclass(frozen=True)
-class ExporterLogin:
-    """The parts of the host and of PostgreSQL that the exporters need.
-
-    Attributes:
-        address: whether the host has the address that serves the metrics.
-        database: whether PostgreSQL answers.
-        role: whether it has the role, with its password and no other rights than pg_monitor.
-    """
-
-    address: bool = False
-    database: bool = False
-    role: bool = False
-
-
-class Exporters(Fact[ExporterLogin]):
-    """Read the ExporterLogin of the current host, for an `address`."""
-
-    def command(self, address: str) -> str:
-        return script("exporters", "inspect", address, METRICS_USER)
-
-    def process(self, output: list[str]) -> ExporterLogin:
-        return ExporterLogin("address" in output, "database" in output, "role" in output)
 
 
 @dataclass(frozen=True)
@@ -191,7 +168,7 @@ def question_for(settings: Settings) -> Question[ExportersState]:
         paths,
         units.question_for([*_EXPORTERS, *_SOCKETS], config),
         apt.question_for(_PACKAGES),
-        fact_question(Exporters, address=listener.address),
+        question(database.exporter_login, address=listener.address, role=METRICS_USER),
     )
 
 
@@ -266,7 +243,8 @@ def _role(there: ExportersState) -> Commands:
         yield Change("+" if is_first else "~", what, "pg_monitor only")
     else:
         yield Unknown(f"the {what} can be compared once PostgreSQL runs")
-    yield step(run, script("exporters", "role", METRICS_USER), doing=f"make the {what}")
+    asked = question(database.make_exporter_role, role=METRICS_USER)
+    yield step(perform, asked, doing=f"make the {what}")
 
 
 def _surplus(there: ExportersState, names: Sequence[str]) -> Commands:
@@ -299,9 +277,12 @@ def _remove(there: dict[str, PathState], timeout: int) -> Commands:
         f"systemctl stop {shlex.join(_FORWARDS)} 2>/dev/null; true",
         doing="stop the exporters",
     )
+    asked = question(database.drop_exporter_role, role=METRICS_USER)
+    yield step(perform, asked, doing=f"remove the PostgreSQL role {METRICS_USER}")
     yield step(
         run,
-        script("exporters", "remove", str(timeout), METRICS_USER, *_PACKAGES),
+        "DEBIAN_FRONTEND=noninteractive apt-get --quiet=2 --yes "
+        f"--option=DPkg::Lock::Timeout={timeout} purge {shlex.join(_PACKAGES)}",
         doing="remove the exporters",
     )
     # Last, so that the next run continues here after an interruption.

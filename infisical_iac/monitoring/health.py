@@ -17,7 +17,7 @@ from infisical_iac.core.lock import OF_HOST
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.shared import describe_left
-from infisical_iac.stack.certificate import assess_certificate
+from infisical_iac.stack.ingress import assess_certificate
 from infisical_iac.stack.model import GIVEN_UP_HELP, GivenUp, parse_given_up
 from infisical_iac.stack.settings import image_name
 from infisical_iac.workspace import second_factor
@@ -55,7 +55,7 @@ class HealthState:
         return {name: Term(*map(datetime.fromisoformat, term)) for name, term in terms}
 
     @property
-    def saved(self) -> dict[str, datetime]:
+    def last_backups(self) -> dict[str, datetime]:
         """The time of this host's last backup in a target, by the target's name."""
         return {name: datetime.fromtimestamp(at, UTC) for name, at in self.facts.saved.items()}
 
@@ -124,7 +124,7 @@ def shared_host(settings: Settings, machine: MachineState) -> list[Row]:
     return [Row("Host", left, is_note=True)] if left else []
 
 
-def drift(pending: Sequence[str], error: str = "") -> Row:
+def drift_row(pending: Sequence[str], error: str = "") -> Row:
     """Return the row on `pending` changes, one line each, or on the `error` that prevented it."""
     if error:
         return Row("Drift", f"can't be determined: {error}", ok=False)

@@ -22,6 +22,7 @@ from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.monitoring.access_matrix import AccessHolder, AccessTable, list_holders, tabulate
 from infisical_iac.monitoring.health import HealthState
+from infisical_iac.monitoring.model import PROBLEMS, ValueSurvey
 from infisical_iac.stack.settings import image_name
 from infisical_iac.workspace.credential_file import Term, until
 from infisical_iac.workspace.foreign import LEFT, AccessState
@@ -64,6 +65,7 @@ class StatusReport:
         desired: the project file.
         access: the goal with the actual state and access on the server.
         foreign: the access that the project file does not grant.
+        values: the problems of the secrets; None if nobody asked for them.
     """
 
     name: str
@@ -77,6 +79,7 @@ class StatusReport:
     desired: Workspace | None = None
     access: tuple[Goal, Actual, AccessState] | None = None
     foreign: Sequence[Change] = ()
+    values: ValueSurvey | None = None
 
     @property
     def runs(self) -> list[LoggedRun]:
@@ -115,6 +118,7 @@ def status_page(report: StatusReport, rows: Sequence[Row]) -> str:
         differences=[each for holder in holders for each in holder.differences()],
         notes=[each for each in holders if each.note],
         most_changes=_CHANGES_OF_A_RUN,
+        problems=PROBLEMS,
     )
 
 

@@ -200,7 +200,7 @@ class MonitoringSettings(SettingsModel):
         return value
 
     @property
-    def given(self) -> tuple[tuple[str, str], ...]:
+    def given_addresses(self) -> tuple[tuple[str, str], ...]:
         """Return the addresses that the user has to give: the variable and the purpose of each."""
         found = [
             (each.variable, f"the address of the alert target {each.name}")

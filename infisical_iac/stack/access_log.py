@@ -3,7 +3,6 @@
 Infisical has an audit log with a license only.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
+from infisical_iac.agent.access import FoundReads, FoundRequest, FoundRequests
 from infisical_iac.core.errors import SettingsError, UserError
 
-UNFINISHED = "unfinished"
 # Paths that Infisical answers only after it has checked the token.
 _CHECKED = re.compile(
     r"/api/v\d+/(secrets|dashboard|folders|secret-imports|dynamic-secrets|projects|workspace|identities)"
@@ -127,28 +126,25 @@ def _join(metadata: Mapping[str, Any], *names: str) -> str:
     return ", ".join(dict.fromkeys(str(metadata[each]) for each in names if metadata.get(each)))
 
 
-def latest(logs: Sequence[Sequence[str]], last: int) -> list[str]:
-    """Merge the lines that `access.sh` printed on several hosts: the `last` ones, ordered by time.
+def latest(logs: Sequence[FoundRequests], last: int) -> FoundRequests:
+    """Merge the requests that were found on several hosts: the `last` ones, ordered by time.
 
     The result is unfinished if the search on one of the hosts is.
     """
-    lines = [line for log in logs for line in log if line != UNFINISHED]
-    found = sorted(lines, key=lambda line: float(json.loads(line)["at"]))[-last:]
-    return [*found, *([UNFINISHED] if any(UNFINISHED in log for log in logs) else [])]
+    every = sorted((each for log in logs for each in log.requests), key=lambda each: each.at)
+    return FoundRequests(tuple(every[-last:]), all(each.is_finished for each in logs))
 
 
-def parse(lines: Iterable[str], known: KnownNames) -> list[LoggedRequest]:
-    """Parse the requests that `access.sh` printed, without the mark of an unfinished search."""
-    return [_access(json.loads(line), known) for line in lines if line != UNFINISHED]
+def describe_requests(found: FoundRequests, known: KnownNames) -> list[LoggedRequest]:
+    """Return the entries for the requests that were found, with names for ids."""
+    return [_describe(each, known) for each in found.requests]
 
 
-def _access(line: Mapping[str, object], known: KnownNames) -> LoggedRequest:
-    uri, who, method = (str(line[each]) for each in ("uri", "who", "method"))
-    status = int(str(line["status"]))
-    found = line["query"]
-    query = {k: unquote(str(v)) for k, v in found.items()} if isinstance(found, dict) else {}
-    path = _as_served(re.split("[?&]", uri, maxsplit=1)[0])
-    at = datetime.fromtimestamp(float(str(line["at"])), UTC)
+def _describe(found: FoundRequest, known: KnownNames) -> LoggedRequest:
+    who, method, status = found.who, found.method, found.status
+    query = {key: unquote(value) for key, value in found.query.items()}
+    path = _as_served(re.split("[?&]", found.uri, maxsplit=1)[0])
+    at = datetime.fromtimestamp(found.at, UTC)
     # Which parameter the server uses depends on the version of the API, so all are listed.
     projects = dict.fromkeys(known.projects.get(query[k], query[k]) for k in _PROJECT if k in query)
     return LoggedRequest(
@@ -161,7 +157,7 @@ def _access(line: Mapping[str, object], known: KnownNames) -> LoggedRequest:
         environment=query.get("environment", ""),
         folder=query.get("secretPath", ""),
         status=status,
-        address=str(line["address"]),
+        address=found.address,
     )
 
 
@@ -185,17 +181,16 @@ class FolderReads(NamedTuple):
     has_unplaced: bool = False
 
 
-def parse_reads(lines: Sequence[str]) -> FolderReads:
-    """Parse the output of `reads.sh` on one host. Raises UserError if it ran out of time."""
-    if UNFINISHED in lines:
+def describe_reads(log: FoundReads) -> FolderReads:
+    """Return the reads that were found on one host. Raises UserError if the time ran out."""
+    if not log.is_finished:
         raise UserError(
             "the access log is too long to be read in four minutes: lower unread_days",
             code="error.long_log",
         )
-    began, *places = (json.loads(line) for line in lines) if lines else (None,)
-    found = frozenset((unquote(a), unquote(b), unquote(c) or "/") for a, b, c in places)
+    found = frozenset((unquote(a), unquote(b), unquote(c) or "/") for a, b, c in log.places)
     placed = frozenset(each for each in found if each[0] and each[1])
-    at = None if began is None else datetime.fromtimestamp(float(began), UTC)
+    at = None if log.began is None else datetime.fromtimestamp(log.began, UTC)
     return FolderReads(at, placed, has_unplaced=len(placed) < len(found))
 
 

@@ -9,14 +9,14 @@ from pyinfra.api.deploy import deploy
 from pyinfra.api.host import Host
 
 from infisical_iac.core import files
-from infisical_iac.core.agent import Question, fact_question
+from infisical_iac.core.agent import Question
 from infisical_iac.core.files import File
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known
-from infisical_iac.instance import authorities, login_proof, mail, proxy
+from infisical_iac.instance import authorities, proof
 from infisical_iac.instance.settings import EXTRA_CA
 from infisical_iac.stack import compose, edge, keys
 from infisical_iac.stack.compose import compose_file
@@ -27,7 +27,7 @@ def questions(known: Known) -> Iterator[Question[Any]]:
     """Yield the questions of the steps of keys and ingress to the agent on an up-to-date host."""
     settings = known.settings
     if known.leads:
-        yield fact_question(keys.Keys, more=keys.more_of(settings))
+        yield keys.question_for(keys.more_of(settings))
     else:
         yield edge.edge_question()
     if settings.stack.runs_caddy:
@@ -68,10 +68,10 @@ def make_keys(known: Known, admin_password: str | None) -> None:
     """Prove the user's logins at their servers, then make the keys and store the user's secrets."""
     settings = known.settings
     more = keys.more_of(settings)
-    mail.login(settings=settings, name="Log in to the mail server")
-    proxy.answering(settings=settings, name="Ask the proxy")
+    proof.mail_login(settings=settings, name="Log in to the mail server")
+    proof.proxy_tunnels(settings=settings, name="Ask the proxy")
     if settings.instance.login.clients:
-        login_proof.login_clients(settings=settings, name="Check the clients of logins")
+        proof.login_clients(settings=settings, name="Check the clients of logins")
     keys.files(
         admin_email=settings.workspace.admin_email,
         admin_password=admin_password,

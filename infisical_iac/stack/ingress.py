@@ -1,9 +1,9 @@
-"""Install Caddy's files after Caddy has validated them, and wait for its certificate."""
+"""Install Caddy's files after Caddy has validated them, and assess the certificate it serves."""
 
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
@@ -11,23 +11,162 @@ from pathlib import PurePath
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
+
+from infisical_iac.agent import ingress
 from infisical_iac.agent.files import PathState, states
+from infisical_iac.agent.ingress import STOPPED
 from infisical_iac.core import files
-from infisical_iac.core.agent import Question, command_question, look, question, together
+from infisical_iac.core.agent import Question, ask, look, perform, question, together
 from infisical_iac.core.change import Change, UpToDate
-from infisical_iac.core.errors import CheckFailed
+from infisical_iac.core.errors import CheckFailed, SettingsError
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run, write
-from infisical_iac.core.rendering import script, template
+from infisical_iac.core.rendering import template
 from infisical_iac.core.settings import Settings
 from infisical_iac.host import watch
-from infisical_iac.stack import certificate, compose, ingress_kinds, paths
-from infisical_iac.stack.certificate import Pair
+from infisical_iac.instance.authorities import read_pem, refuse_dates
+from infisical_iac.stack import compose, ingress_kinds, paths
+from infisical_iac.stack.ingress_kinds import INTERNAL
+from infisical_iac.stack.settings import StackSettings
 
-STOPPED = "stopped"
-_REVISION = "revision "
-_PEM = "-----BEGIN CERTIFICATE-----"
+
+class Pair(NamedTuple):
+    """A certificate with its chain, and its key, both in PEM."""
+
+    certificate: str
+    key: str
+
+
+def read_own_pair(settings: Settings, now: datetime | None = None) -> Pair | None:
+    """Read the pair that the settings name, None if they name none.
+
+    Raises SettingsError if a file can't be read, if the two don't belong together, or if the
+    certificate is for another name or not valid `now`.
+    """
+    stack = settings.stack
+    if not stack.tls_certificate:
+        return None
+    pair = Pair(
+        read_pem("tls_certificate", stack.tls_certificate), read_pem("tls_key", stack.tls_key)
+    )
+    leaf = _leaf(pair.certificate, stack.tls_certificate)
+    if _public(pair.key, stack.tls_key) != _certificate_key(leaf, stack.tls_certificate):
+        raise SettingsError(
+            f"setting 'tls_key': {stack.tls_key} is not the key of {stack.tls_certificate}: give "
+            "the two files that belong together",
+            code="settings.other_key",
+        )
+    name = urlsplit(stack.site_url).hostname or ""
+    if not _is_for(leaf, name):
+        raise SettingsError(
+            f"setting 'tls_certificate': {stack.tls_certificate} is not for {name}: get one "
+            "that names it, or correct site_url",
+            code="settings.certificate_name",
+        )
+    refuse_dates(leaf, "tls_certificate", stack.tls_certificate, now or datetime.now(UTC))
+    return pair
+
+
+def find_misfit(served: str, name: str, pair: Pair | None, now: datetime) -> str:
+    """Return why the `served` certificate does not fit `name`; empty if it does.
+
+    Args:
+        served: the served certificate in PEM; empty if there is none.
+        pair: the user's own certificate, if Caddy has to serve it.
+    """
+    if not served:
+        return "none is served"
+    leaf = _leaf(served, "what is served")
+    if pair and leaf != _leaf(pair.certificate, ""):
+        return "another one is served"
+    if not _is_for(leaf, name):
+        return "one for another name is served"
+    if now >= leaf.not_valid_after_utc:
+        return f"ended on {leaf.not_valid_after_utc:%Y-%m-%d}"
+    return ""
+
+
+def parse_end(text: str) -> str:
+    """Return the expiry date of a valid PEM certificate."""
+    return f"{_leaf(text, 'it').not_valid_after_utc:%Y-%m-%d}"
+
+
+def _leaf(text: str, path: str) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificates(text.encode())[0]
+    except (ValueError, IndexError):
+        raise SettingsError(
+            f"setting 'tls_certificate': {path} holds no certificate in PEM: give a file that does",
+            code="settings.no_certificate",
+        ) from None
+
+
+def _public(key: str, path: str) -> object:
+    try:
+        return serialization.load_pem_private_key(key.encode(), None).public_key()
+    except TypeError:
+        raise SettingsError(
+            f"setting 'tls_key': {path} has a passphrase: remove it, as Caddy starts unattended",
+            code="settings.passphrase",
+        ) from None
+    except (ValueError, UnsupportedAlgorithm):
+        raise SettingsError(
+            f"setting 'tls_key': {path} holds no private key in PEM of a supported kind: give an "
+            "RSA or ECDSA key",
+            code="settings.no_private_key",
+        ) from None
+
+
+def _certificate_key(leaf: x509.Certificate, path: str) -> object:
+    try:
+        return leaf.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        raise SettingsError(
+            f"setting 'tls_certificate': {path} is for a key of an unsupported kind: get one for "
+            "an RSA or ECDSA key",
+            code="settings.unsupported_key",
+        ) from None
+
+
+def _is_for(leaf: x509.Certificate, name: str) -> bool:
+    try:
+        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (x509.ExtensionNotFound, ValueError):
+        return False
+    certified = {each.lower() for each in names.get_values_for_type(x509.DNSName)}
+    certified |= {str(each) for each in names.get_values_for_type(x509.IPAddress)}
+    return name in certified or f"*.{name.partition('.')[2]}" in certified
+
+
+# Fewer than the days that are left when Caddy renews a certificate: a third of its lifetime, 30 of
+# 90 days. So a warning means that renewals failed.
+_LEAST_DAYS = 14
+
+
+def assess_certificate(
+    ends: int | None, settings: StackSettings, now: datetime
+) -> tuple[str, bool]:
+    """Return a description of the served certificate, and whether it is healthy.
+
+    Args:
+        ends: its expiry, in seconds since the epoch; None if none is served.
+    """
+    if not settings.site_url.startswith("https:"):
+        return f"none: {settings.site_url} is reached without TLS", True
+    if ends is None:
+        if not settings.runs_caddy:
+            return f"none on the host: {settings.site_url} is served from elsewhere", True
+        return f"none is served for {settings.site_url}", False
+    end = datetime.fromtimestamp(ends, UTC)
+    if settings.ingress_kind.is_public and settings.acme_ca == INTERNAL and not settings.tls_key:
+        # Such a certificate is valid for twelve hours, and Caddy renews it after eight.
+        return f"until {end:%Y-%m-%d %H:%M} UTC, renewed by Caddy's own authority", end > now
+    days = (end - now).days
+    return f"until {end:%Y-%m-%d}, {days} days from now", days >= _LEAST_DAYS
 
 
 @dataclass(frozen=True)
@@ -46,18 +185,9 @@ class IngressState:
 def ingress_question(*, paths: Sequence[str], site: str, port: int) -> Question[IngressState]:
     """Return the question for the IngressState: files, and the certificate of `site` at `port`."""
     return together(
-        lambda found, served: replace(served, files=found),
+        lambda found, served: IngressState(found, served.revision, served.certificate),
         question(states, paths=[*paths]),
-        command_question(f"{script('ingress', 'inspect', site, str(port))}; true", parse),
-    )
-
-
-def parse(lines: list[str]) -> IngressState:
-    """Parse the revision and the certificate that `ingress.sh inspect` printed."""
-    revision, *pem = lines
-    return IngressState(
-        revision=revision.removeprefix(_REVISION).strip(),
-        certificate="\n".join([*pem, ""]) if _PEM in pem else "",
+        question(ingress.inspect, site=site, port=port),
     )
 
 
@@ -79,7 +209,7 @@ def configuration(settings: Settings) -> Commands:
     them, the old files stay in effect.
     """
     if settings.stack.runs_caddy:
-        yield from decide(settings, look(question_for(settings)), certificate.own(settings))
+        yield from decide(settings, look(question_for(settings)), read_own_pair(settings))
     else:
         # Caddy's existing files stay, because a rollback to an earlier release may need them.
         yield UpToDate(f"ingress is {settings.stack.ingress}, so the stack has no Caddy")
@@ -139,7 +269,7 @@ def _differences(
             yield files.difference(file, there.get(file.path))
         else:
             # A key must stay secret, and only a certificate's expiry date is readable for people.
-            detail = f"until {certificate.ends(file.content)}" if file.path == CERTIFICATE else ""
+            detail = f"until {parse_end(file.content)}" if file.path == CERTIFICATE else ""
             yield Change("~" if file.path in there else "+", file.path, detail)
     for path in surplus:
         yield Change("-", path, "no setting names it")
@@ -153,12 +283,13 @@ def _take(desired: Sequence[File], settings: Settings) -> None:
     run(f"rm -rf {DIRECTORY}.new", doing=f"empty {DIRECTORY}.new")
     for file in desired:
         write(f"{DIRECTORY}.new/{PurePath(file.path).name}", file.content, mode=file.mode)
-    run(script("ingress", "take", settings.stack.caddy_image), doing=f"use the new {CADDYFILE}")
+    taken = question(ingress.take, image=settings.stack.caddy_image)
+    perform(taken, doing=f"use the new {CADDYFILE}")
 
 
 def bring(settings: Settings) -> None:
     """Install and load Caddy's files, for a command other than a deploy. Raises a UserError."""
-    pair = certificate.own(settings)
+    pair = read_own_pair(settings)
     text = caddyfile(settings, pair.certificate if pair else "").text
     _take(_files(text, pair), settings)
 
@@ -172,8 +303,8 @@ def served_certificate(settings: Settings) -> Commands:
     if not settings.stack.ingress_kind.is_public:
         yield UpToDate(f"ingress is {settings.stack.ingress}, so the stack serves no certificate")
         return
-    own, now = certificate.own(settings), datetime.now(UTC)
-    yield from decide_certificate(settings, look(question_for(settings)), own, now)
+    pair, now = read_own_pair(settings), datetime.now(UTC)
+    yield from decide_certificate(settings, look(question_for(settings)), pair, now)
 
 
 def decide_certificate(
@@ -181,7 +312,7 @@ def decide_certificate(
 ) -> Commands:
     """Decide whether to wait for a certificate, by the served one and the time `now`."""
     name = urlsplit(settings.stack.site_url).hostname or ""
-    reason = certificate.unfit(there.certificate, name, own, now)
+    reason = find_misfit(there.certificate, name, own, now)
     if not reason:
         yield UpToDate(f"a certificate of {name} is served")
         return
@@ -190,15 +321,12 @@ def decide_certificate(
 
 
 def _await(name: str, port: int) -> None:
-    said = run(
-        script("ingress", "await", name, str(port), str(_CERTIFICATE_SECONDS)),
-        doing=f"wait for the certificate of {name}",
-    ).strip()
-    if said != "served":
+    asked = question(ingress.await_certificate, name=name, port=port, seconds=_CERTIFICATE_SECONDS)
+    if said := ask(asked):
         raise CheckFailed(
             f"all is deployed, but there is no certificate of {name} after "
             f"{_CERTIFICATE_SECONDS} s: see that the name leads to this host and that the ports 80 "
-            f"and 443 are open, then run again ({said or 'Caddy gives no reason'})"
+            f"and 443 are open, then run again ({said})"
         )
 
 

@@ -63,8 +63,8 @@ class IngressKind:
         secret_label: the label of Caddy's container from which the proxy reads EDGE_SECRET.
         proxies: the networks from which the proxy connects to Infisical.
         more_keys: the names of keys that it needs, separated by blanks: EDGE_SECRET behind a proxy.
-            scripts/backup/forms.sh checks the form of each. scripts/stack/keys.sh writes those
-            whose names begin with `edge_` for Compose, in capitals.
+            agent/keys.py checks the form of each, and writes those whose names begin with `edge_`
+            for Compose, in capitals.
         engine_owner: the manager of the Docker that it needs; empty for this project.
     """
 

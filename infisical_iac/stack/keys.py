@@ -1,75 +1,23 @@
 """Create the keys and passwords on the host, and keep them complete and private."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
+from infisical_iac.agent import keys
+from infisical_iac.agent.keys import KeysState
+from infisical_iac.core.agent import Question, look, perform, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import Refused
-from infisical_iac.core.operation import Commands, planned_operation, shared_fact, step
-from infisical_iac.core.remote import Fact, run
-from infisical_iac.core.rendering import script
+from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.settings import Settings
 from infisical_iac.instance import given
 from infisical_iac.instance.settings import GIVEN, GivenSecret
 from infisical_iac.stack.ingress_kinds import KINDS
 
 
-@dataclass(frozen=True)
-class KeysState:
-    """The names of keys and files that need repair, by reason.
-
-    Attributes:
-        database: whether there is a database that was encrypted with these keys.
-        replicas: whether that database is a cluster's.
-        repositories: whether there are backups made with their password.
-        surplus: secrets of the user, and passwords for metrics, that no setting uses; they need no
-            repair.
-        admin_email: the address of the administrator whose password is stored; empty if no
-            password is stored.
-    """
-
-    database: bool = False
-    replicas: bool = False
-    repositories: bool = False
-    missing: frozenset[str] = frozenset()
-    sample: frozenset[str] = frozenset()
-    malformed: frozenset[str] = frozenset()
-    open: frozenset[str] = frozenset()
-    surplus: frozenset[str] = frozenset()
-    stale: frozenset[str] = frozenset()
-    admin_email: str = ""
-
-    @property
-    def is_complete(self) -> bool:
-        """Return whether no key has to be created or repaired."""
-        return not (self.missing or self.sample or self.malformed or self.open or self.stale)
-
-
-class Keys(Fact[KeysState]):
-    """Read the KeysState of `/etc/infisical`; `more` are keys that not every host has."""
-
-    def command(self, more: str = "") -> str:
-        return script("keys", "check", *([more] if more else []))
-
-    def process(self, output: list[str]) -> KeysState:
-        pairs = [line.split(" ", 1) for line in output if " " in line]
-
-        def names_of(what: str) -> frozenset[str]:
-            return frozenset(name for kind, name in pairs if kind == what)
-
-        return KeysState(
-            database="database" in output or "replicas" in output,
-            replicas="replicas" in output,
-            repositories="repositories" in output,
-            missing=names_of("missing"),
-            sample=names_of("sample"),
-            malformed=names_of("malformed"),
-            open=names_of("open"),
-            surplus=names_of("surplus"),
-            stale=names_of("stale"),
-            admin_email="".join(names_of("admin")),
-        )
+def question_for(more: str = "") -> Question[KeysState]:
+    """Return the question for the KeysState; `more` are keys that not every host has."""
+    return question(keys.check, more=more.split())
 
 
 # Without these, the data in the database can't be decrypted or reached.
@@ -104,7 +52,7 @@ def given_secrets(secrets: Sequence[GivenSecret], more: str) -> Commands:
         secrets: the secrets that come from the user, not from a recovery kit.
         more: the names of further keys, as for `files`.
     """
-    yield from decide_given(secrets, shared_fact(Keys, more=more).missing)
+    yield from decide_given(secrets, look(question_for(more)).missing)
 
 
 def decide_given(secrets: Sequence[GivenSecret], missing: frozenset[str]) -> Commands:
@@ -119,7 +67,7 @@ def decide_given(secrets: Sequence[GivenSecret], missing: frozenset[str]) -> Com
 @planned_operation
 def unused_secrets(more: str) -> Commands:
     """Remove secrets that no setting uses and no container has: the user's, and for metrics."""
-    yield from decide_unused(shared_fact(Keys, more=more).surplus)
+    yield from decide_unused(look(question_for(more)).surplus)
 
 
 def decide_unused(surplus: frozenset[str]) -> Commands:
@@ -130,7 +78,8 @@ def decide_unused(surplus: frozenset[str]) -> Commands:
     names = sorted(surplus)
     for name in names:
         yield Change("-", _path(name), "no setting uses it")
-    yield step(run, script("keys", "forget", *names), doing="remove secrets without a use")
+    asked = question(keys.forget, names=names)
+    yield step(perform, asked, doing="remove secrets without a use")
 
 
 @planned_operation
@@ -145,7 +94,7 @@ def files(*, admin_email: str, admin_password: str | None, more: str = "") -> Co
         admin_password: that password; None to generate one.
         more: the names of keys that not every host has, separated by blanks.
     """
-    there = shared_fact(Keys, more=more)
+    there = look(question_for(more))
     yield from decide(there, admin_email=admin_email, admin_password=admin_password, more=more)
 
 
@@ -165,7 +114,7 @@ def decide(
             yield Change("~", _path(name), "does not match the keys")
     for path in sorted(state.open):
         yield Change("~", path, "readable by others → private to root")
-    yield step(_make, admin_email, admin_password or "", more)
+    yield step(make, admin_email, admin_password or "", more)
 
 
 def _path(name: str) -> str:
@@ -237,7 +186,7 @@ def _describe_malformed(name: str) -> str:
 
 
 def _form(name: str) -> str:
-    """Return the form of a key's file in words; forms.sh checks it."""
+    """Return the form of a key's file in words, as FORMS in agent/keys.py has it."""
     if name.startswith(GIVEN):
         return "text without control characters or empty lines"
     if name == "kit_signing_key":
@@ -247,9 +196,13 @@ def _form(name: str) -> str:
     return f"{length} characters on one line, of letters, digits and {signs}"
 
 
-def _make(admin_email: str, admin_password: str, more: str) -> None:
-    run(
-        script("keys", "make", admin_email, *([more] if more else [])),
-        doing="make the keys in /etc/infisical",
-        stdin=f"{admin_password}\n{given.lines()}",
+def make(admin_email: str, admin_password: str, more: str) -> None:
+    """Make the missing keys and the files that derive from the keys; arguments as for `files`."""
+    asked = question(
+        keys.make,
+        admin_email=admin_email,
+        admin_password=admin_password,
+        more=more.split(),
+        given=given.values(),
     )
+    perform(asked, doing=f"make the keys in {keys.ROOT}")

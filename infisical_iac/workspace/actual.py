@@ -1,5 +1,6 @@
 """Read the actual state in a few waves of parallel requests."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache, partial
@@ -8,6 +9,7 @@ from typing import Any
 from infisical_iac.api import contents, identities
 from infisical_iac.api.client import Client, gather, gather_by
 from infisical_iac.api.identities import client_secrets, universal_auth
+from infisical_iac.api.rate_limits import READS, RateClass
 from infisical_iac.core.errors import SettingsError, Unreachable, UserError
 from infisical_iac.workspace import environment_contents, privileges, structure
 from infisical_iac.workspace.access import is_granted
@@ -25,7 +27,6 @@ from infisical_iac.workspace.people_actual import (
     read_people,
     refuse,
 )
-from infisical_iac.workspace.request_counts import announce_reading
 from infisical_iac.workspace.state import (
     AccountState,
     Actual,
@@ -42,6 +43,16 @@ from infisical_iac.workspace.state import (
 from infisical_iac.workspace.structure import match_environments
 
 Json = dict[str, Any]
+
+# The requests by what they read.
+# The identity, its login and its client secrets.
+_OF_ACCOUNT = 3
+# The list of an account's privileges in a project.
+_OF_SEAT = 1
+# The fields of an environment, and its folders; there are imports of each folder too.
+_OF_ENVIRONMENT = 2
+# One of several projects: identities, people, folders and imports; syncs and service tokens.
+_OF_PROJECT = 6
 
 
 def read(client: Client, goal: Goal, admin: Callable[[], Client] | None = None) -> Actual:
@@ -418,3 +429,33 @@ def _duplicates(
 
     found = gather_by(identities.read_all(client, listed), duplicate)
     return tuple(each for it, each in found.items() if it.is_marked or each.secrets)
+
+
+def announce_reading(
+    client: Client, goal: Goal, listed: Sequence[Mapping[str, Any]], places: int
+) -> None:
+    """Print how long reading the project takes, if that is long.
+
+    Args:
+        listed: the identities of the organization, as the server lists them.
+        places: the number of environments of the project, or of projects if there are several.
+    """
+    names = {name for pair in goal.desired.identities().items() for name in pair}
+    accounts = sum(each["identity"]["name"] in names for each in listed)
+    client.limiter.announce(count_reads(goal, accounts, places), "reading the project")
+
+
+def count_reads(goal: Goal, accounts: int, places: int) -> Counter[RateClass]:
+    """Return the number of requests that reading takes."""
+    declared = goal.desired.accounts()
+    reads = accounts * _OF_ACCOUNT
+    if goal.is_split:
+        seats = sum(len(each.readable) for each in declared)
+        reads += accounts * seats * _OF_SEAT // max(1, len(declared)) + places * _OF_PROJECT
+        seen = sum(not each.sees_values for each in goal.desired.jobs())
+        reads += seen * places * _OF_SEAT
+    else:
+        folders = {folder for each in declared for folder in each.readable}
+        reads += accounts * _OF_SEAT
+        reads += places * (_OF_ENVIRONMENT + len(folders))
+    return Counter({READS: reads})

@@ -1,6 +1,6 @@
 """Bootstrap the instance: one administrator, closed sign-up, and the identity that deploys.
 
-A run may be killed at any point. The administrator's password, which scripts/stack/keys.sh makes,
+A run may be killed at any point. The administrator's password, which agent/keys.py makes,
 and the deployer's secret are on the host before anything depends on them, and every step first
 checks whether it is still needed.
 """

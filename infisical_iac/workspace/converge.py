@@ -1,16 +1,18 @@
 """Read, compare and apply until nothing differs, with the requests of each change in order."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
 from infisical_iac.api.client import Client
+from infisical_iac.api.rate_limits import SECRETS, RateClass, classify
 from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.workspace import access, structure
-from infisical_iac.workspace.actual import read
+from infisical_iac.workspace.actual import count_reads, read
 from infisical_iac.workspace.api_change import ApiChange, Call, Made, blocked_change
-from infisical_iac.workspace.goal import Goal, narrow_people, pair
+from infisical_iac.workspace.goal import Goal, narrow_people, pair, parts_of
 from infisical_iac.workspace.memory import former_folder
 from infisical_iac.workspace.model import ServiceAccount, Workspace
 from infisical_iac.workspace.state import Actual
@@ -244,3 +246,28 @@ def list_rename_notes(desired: Workspace, actual: Actual, *, moves_files: bool) 
         f"service's .infisical.json, then commit and deploy that file if it changed; {end}"
         for name in find_renames(desired, actual)
     ]
+
+
+def expect_changes(
+    client: Client, goal: Goal, changes: Iterable[ApiChange], *, of_secrets: int = 0
+) -> str:
+    """Remember the requests of changes, and return how long they take; empty if that is short.
+
+    After changes, everything is read again.
+
+    Args:
+        of_secrets: the number of requests that read or write secrets besides the changes.
+    """
+    due, desired = _count_calls(changes), goal.desired
+    if due:
+        places = parts_of(desired) if goal.is_split else desired.environments
+        due += count_reads(goal, len(desired.every_account()), len(places))
+    due += Counter({SECRETS: of_secrets})
+    client.limiter.expect(due)
+    return client.limiter.describe(due, "making these changes")
+
+
+def _count_calls(changes: Iterable[ApiChange]) -> Counter[RateClass]:
+    calls = [call for change in changes for call in change.calls]
+    kinds = (classify(each.method, "/".join(each.path)) for each in calls)
+    return Counter(each for each in kinds if each)

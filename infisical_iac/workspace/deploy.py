@@ -13,8 +13,8 @@ from pyinfra import logger
 from pyinfra.api.deploy import deploy
 from pyinfra.context import host, state
 
+from infisical_iac.agent.canary import CANARY_FILE
 from infisical_iac.agent.files import texts
-from infisical_iac.agent.vitals import CANARY_FILE
 from infisical_iac.core.agent import Question, look, question
 from infisical_iac.core.files import text_question
 from infisical_iac.core.operation import Commands, decide_changes, planned_operation, step

@@ -7,14 +7,14 @@ from typing import Any
 
 from pyinfra.context import state
 
+from infisical_iac.agent.docker import read_license_trouble
 from infisical_iac.api import identities, instance
 from infisical_iac.api.client import Client
 from infisical_iac.core import journal
+from infisical_iac.core.agent import ask, question
 from infisical_iac.core.change import Change, Row, Unknown, UpToDate
 from infisical_iac.core.errors import CheckFailed, UserError
 from infisical_iac.core.operation import Commands, planned_operation
-from infisical_iac.core.remote import run
-from infisical_iac.core.rendering import script
 from infisical_iac.core.settings import Settings
 from infisical_iac.core.wording import join_names
 from infisical_iac.instance.settings import LICENSE_SERVER
@@ -69,7 +69,7 @@ def decide(settings: Settings, features: Features, why: str, *, pending: bool) -
     """Decide what to report about a license.
 
     Args:
-        why: what license.sh printed.
+        why: as `read_license_trouble` returns it.
         pending: whether the run is going to re-create the containers.
     """
     if is_active(features):
@@ -95,7 +95,7 @@ def read(port: int) -> Features:
 
 def read_reason() -> str:
     """Return what Infisical's log says about its license. Raises CommandFailed."""
-    return run(script("license", "why"), doing="read why the license is refused").strip()
+    return ask(question(read_license_trouble))
 
 
 def is_active(features: Features) -> bool:
@@ -116,7 +116,7 @@ def explain(settings: Settings, why: str) -> str:
     """Return a sentence on a license without effect, with the remedy.
 
     Args:
-        why: what license.sh printed.
+        why: as `read_license_trouble` returns it.
     """
     kind, _, detail = why.partition(" ")
     begin = "not in effect, so Infisical serves as the free edition"

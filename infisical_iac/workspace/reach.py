@@ -18,7 +18,7 @@ from infisical_iac.core.errors import SettingsError, UserError
 from infisical_iac.core.terminal import echo, print_note
 from infisical_iac.core.validation import is_confidential, suggest
 from infisical_iac.core.wording import join_names
-from infisical_iac.stack.access_log import FolderReads, merge_reads, parse_reads
+from infisical_iac.stack.access_log import FolderReads, describe_reads, merge_reads
 from infisical_iac.workspace import client_secrets
 from infisical_iac.workspace.credential_file import Credential, Store, directory
 from infisical_iac.workspace.credentials import DIRECTORY, Step, plan
@@ -232,7 +232,7 @@ def _read_accesses(since: datetime) -> FolderReads:
     from infisical_iac.host.watch import read_folder_reads
 
     logs = each_of(with_others(host), lambda _: read_folder_reads(since))
-    return merge_reads(map(parse_reads, logs))
+    return merge_reads(map(describe_reads, logs))
 
 
 def _credentials() -> Mapping[str, str]:

@@ -9,23 +9,30 @@ from typing import Any
 from pyinfra import logger
 from pyinfra.context import host, state
 
-from infisical_iac.agent.vitals import CANARY_FILE
+from infisical_iac.agent import database
+from infisical_iac.agent.canary import CANARY_FILE
 from infisical_iac.api.client import Client, gather
 from infisical_iac.api.identities import DEPLOYER, ClientSecret
 from infisical_iac.api.instance import Beyond, count_beyond
 from infisical_iac.core import journal
+from infisical_iac.core.agent import ask, question
 from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import ApiError, CheckFailed, CommandFailed
 from infisical_iac.core.files import read_text
 from infisical_iac.core.operation import Commands, decide_changes, planned_operation, step
-from infisical_iac.core.remote import remove, run, write
-from infisical_iac.core.rendering import script
+from infisical_iac.core.remote import remove, write
 from infisical_iac.stack import session
 from infisical_iac.workspace import canary, foreign, isolation, second_factor
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.canary import Canary, CanaryLogin
-from infisical_iac.workspace.converge import apply, converge, difference, list_rename_notes
+from infisical_iac.workspace.converge import (
+    apply,
+    converge,
+    difference,
+    expect_changes,
+    list_rename_notes,
+)
 from infisical_iac.workspace.foreign import AccessState
 from infisical_iac.workspace.foreign_actual import find_foreign
 from infisical_iac.workspace.goal import Goal, Memory, empty_state
@@ -40,7 +47,6 @@ from infisical_iac.workspace.memory import (
     render,
 )
 from infisical_iac.workspace.model import Isolation, Workspace
-from infisical_iac.workspace.request_counts import expect_changes
 from infisical_iac.workspace.second_factor import SecondFactors
 from infisical_iac.workspace.state import Actual
 
@@ -78,7 +84,7 @@ def project_contents(*, goal: Goal, port: int) -> Commands:
             unseen = _SEEN_LATER
         else:
             _latest[host.name] = found
-            _report_foreign(goal, found, admin, port)
+            _report_foreign(goal, found, admin, port, canary_id=read_canary_login().identity)
             _note_renames(goal, found)
             _note_duration(goal, found, port)
     yield from decide(goal, found, port, unseen=unseen)
@@ -138,7 +144,9 @@ def listed_secrets() -> Mapping[str, Sequence[ClientSecret]]:
     return {} if state.is_executing else _secrets.get(host.name, {})
 
 
-def _report_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port: int) -> None:
+def _report_foreign(
+    goal: Goal, found: Actual, admin: Callable[[], Client], port: int, *, canary_id: str
+) -> None:
     try:
         access, findings, notes = find_foreign(
             session.deployer(port),
@@ -158,7 +166,7 @@ def _report_foreign(goal: Goal, found: Actual, admin: Callable[[], Client], port
         "projects": {*found.project_ids, *goal.memory.projects},
         "identities": {
             *foreign.declared_identities(found, access.deployer),
-            canary.parse_login(read_text(CANARY_FILE)).identity,
+            canary_id,
         },
     }
     left = foreign.left_behind(findings, goal, found)
@@ -216,6 +224,11 @@ def read_memory() -> Memory:
     return parse(read_text(FILE))
 
 
+def read_canary_login() -> CanaryLogin:
+    """Return the login of the current host's canary; with empty parts if there is none."""
+    return canary.parse_login(read_text(CANARY_FILE))
+
+
 def known_memory(*, again: bool = False) -> Memory:
     """Return the stored memory; it is read once until the run changes something, or `again`."""
     if journal.current().has_changed:
@@ -228,10 +241,10 @@ def known_memory(*, again: bool = False) -> Memory:
 def read_factors() -> SecondFactors:
     """Return the second factors of the current host's accounts; unknown if that fails."""
     try:
-        output = run(script("second-factors"), doing="read the second factors of people")
+        found = ask(question(database.second_factors))
     except CommandFailed as error:
         return SecondFactors(unseen=str(error))
-    return second_factor.parse(output.splitlines(), datetime.now(UTC).date())
+    return second_factor.known_factors(found, datetime.now(UTC).date())
 
 
 def required_factors(desired: Workspace) -> SecondFactors:
@@ -327,7 +340,7 @@ def canary_login(*, is_on: bool, port: int) -> Commands:
     Args:
         is_on: whether the monitor is on.
     """
-    known = canary.parse_login(read_text(CANARY_FILE))
+    known = read_canary_login()
     if is_on and not state.is_executing and not session.works(port):
         # Earlier steps of this run start Infisical.
         yield from decide_canary_login(known, "new", port, unseen=session.unknown_contents())
@@ -367,7 +380,7 @@ def _make_login(port: int) -> None:
     client, project = session.deployer(port), read_memory().canary
     if not project:
         raise CheckFailed("the canary has no project yet: run again", code=canary.CODE)
-    known = canary.parse_login(read_text(CANARY_FILE))
+    known = read_canary_login()
     canary.make_login(client, project, known, lambda made: write(CANARY_FILE, made.render()))
 
 

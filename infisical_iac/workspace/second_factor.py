@@ -5,11 +5,11 @@ read from the database, on the host. An account without a second factor loses on
 project. It stays a member of the organization, so that its owner can log in and turn one on.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from infisical_iac.agent.database import AccountFactor
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace.model import PERSON_PRIVILEGE, Requirement, SecondFactorRule, Workspace
 from infisical_iac.workspace.privileges import find_privilege
@@ -56,17 +56,9 @@ class SecondFactors:
         return next((each for each in self.accounts if name.lower() in each.names), None)
 
 
-def parse(lines: Iterable[str], day: date) -> SecondFactors:
-    """Return the second factors in the output of `scripts/workspace/second-factors.sh`."""
-    found = [json.loads(line) for line in lines if line]
-    accounts = [
-        Account(
-            tuple(dict.fromkeys(name for name in each["names"] if name)),
-            each["accepted"],
-            each["factor"],
-        )
-        for each in found
-    ]
+def known_factors(found: Iterable[AccountFactor], day: date) -> SecondFactors:
+    """Return the second factors that the host's database has on a day."""
+    accounts = [Account(each.names, each.is_accepted, each.factor) for each in found]
     return SecondFactors(day, accounts, unseen="")
 
 

@@ -1,47 +1,55 @@
-"""Run the script that reads second factors, with psql of this machine in place of a container."""
+"""Read second factors as on a host, with psql of this machine in place of a container."""
 
 from __future__ import annotations
 
-import os
-import subprocess
+import json
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from infisical_iac.core.rendering import script
-from tests.unit.fake_programs import fake_docker
+from infisical_iac.agent.database import second_factors
+from infisical_iac.agent.runner import Output, Runner
+from tests.unit.agent.fake_runner import docker_container
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Mapping, Sequence
+
+    from infisical_iac.agent.database import AccountFactor
 
     from .postgres import Postgres
 
-_DOCKER = """
-ps*) echo "aa infisical/postgres / Up 5 seconds" ;;
-inspect*State.Status*) echo running ;;
-inspect*) echo ;;
-exec*psql*)
-    while [ "$1" != psql ]; do shift; done
-    shift
-    PGHOST=127.0.0.1 psql "$@"
-    ;;
-"""
+
+@dataclass(frozen=True)
+class LocalPostgres(Runner):
+    """A host whose container of PostgreSQL is a server on a port of this machine."""
+
+    port: int = 0
+
+    def run(
+        self,
+        words: Sequence[str],
+        *,
+        stdin: str = "",
+        seconds: float = 60,
+        environment: Mapping[str, str] = {},
+    ) -> Output:
+        match words[1]:
+            case "ps":
+                return Output(0, "aa\n")
+            case "inspect":
+                container = docker_container("aa", project="infisical", service="postgres")
+                return Output(0, json.dumps(container))
+        command = words[words.index("psql") :]
+        there = {"PGHOST": "127.0.0.1", "PGPORT": str(self.port)}
+        return super().run(command, stdin=stdin, seconds=seconds, environment=there)
 
 
-def run(directory: Path, postgres: Postgres) -> subprocess.CompletedProcess[str]:
-    """Run the script on the database `infisical`; its fake Docker is written to `directory`."""
-    fake_docker(directory, _DOCKER)
-    path = f"{directory}:{os.environ['PATH']}"
-    return subprocess.run(
-        ["sh", "-c", script("second-factors")],
-        env={"PATH": path, "HOST": str(directory), "PGPORT": str(postgres.port)},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+def read(postgres: Postgres) -> list[AccountFactor]:
+    """Return the second factors in the database `infisical`."""
+    return second_factors(LocalPostgres(port=postgres.port))
 
 
 def make_database(postgres: Postgres) -> str:
-    """Make the database `infisical`, which `run` reads, and return its address."""
+    """Make the database `infisical`, which `read` reads, and return its address."""
     return postgres.create_database("infisical")
 
 

@@ -191,7 +191,7 @@ class Project:
         actual = read(self.deployer, goal, lambda: self.by_password)
         with ctx_host.use(SimpleNamespace(name=HOST)):
             found.plans["workspace"] = found.current_plan
-            reconcile._report_foreign(goal, actual, self.administrator(), 8080)
+            reconcile._report_foreign(goal, actual, self.administrator(), 8080, canary_id="")
             deployment = SimpleNamespace(
                 host=None,
                 hosts=[],

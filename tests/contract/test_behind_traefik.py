@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from infisical_iac.core.rendering import script
-from infisical_iac.stack.access_log import KnownNames, parse
+from infisical_iac.agent.access import find_requests
+from infisical_iac.agent.runner import Runner
+from infisical_iac.stack.access_log import KnownNames, describe_requests
 from infisical_iac.stack.ingress import caddyfile
 from tests.ports import free_port
 from tests.unit.settings_of import settings_of
@@ -154,15 +155,8 @@ def test_the_access_log_names_the_caller_of_traefik_and_no_forged_one(proxy: Bet
     assert proxy.ask(_FROM, machine) == 403
     wait_until(lambda: len(proxy.log.read_text().splitlines()) >= before + 3, "no new log lines")
     assert _SECRET not in proxy.log.read_text()
-    done = subprocess.run(
-        script("access", str(proxy.log.parent), "0", "3", "", "", "", ""),
-        shell=True,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    read, other, refused = parse(done.stdout.splitlines(), KnownNames())
+    found = find_requests(Runner(), folder=str(proxy.log.parent), since=0, last=3)
+    read, other, refused = describe_requests(found, KnownNames())
     assert (read.who, read.address, read.environment) == ("00000000-fake", _CALLER, "production")
     assert (other.who, other.address) == ("", _CALLER)
     assert (refused.address, refused.status) == ("127.0.0.1", 403)

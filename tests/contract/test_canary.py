@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from click.testing import CliRunner
 
+from infisical_iac.agent.canary import CANARY_FILE, CanaryRun, CanaryTarget, run_canary
 from infisical_iac.agent.runner import Runner
-from infisical_iac.agent.vitals import CANARY_FILE, CanaryRun, CanaryTarget, run_canary
 from infisical_iac.api import contents, identities, login
 from infisical_iac.api.client import Client
 from infisical_iac.cli.main import main

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infisical_iac.api import contents
+from infisical_iac.cli.status import survey_values
 from tests.serving import serving
 from tests.token_issuer import TokenIssuer
 
@@ -162,6 +163,34 @@ def test_values_are_compared_only_if_asked_for_and_never_shown(case: Case) -> No
         "equal-value",
         "weak-value",
     ]
+
+
+@pytest.mark.real
+def test_the_page_of_the_status_lists_the_same_secrets_by_environment(
+    case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _with_rules(case)
+    for each in ENVIRONMENTS:
+        case.put(each, "/backend", DATABASE_URL=_REAL_VALUE, TOKEN="fake")
+    case.put("production", "/backend", ONLY_HERE="yes")
+    case.write("group_data/acme.py", f'workspace_file = "{case.workspace_file}"\n')
+    monkeypatch.chdir(case.root)
+    for name, value in case.environment().items():
+        monkeypatch.setenv(name, value)
+    now = datetime.now(UTC) + timedelta(days=2)
+    found = survey_values("inventory/acme.py", now)
+    assert found.notes == []
+    assert [each[1:] for each in found.rows] == [
+        ("development", "old-value", ("DATABASE_URL", "TOKEN")),
+        ("development", "weak-value", ("TOKEN",)),
+        ("development", "equal-value", ("DATABASE_URL", "TOKEN")),
+        ("development", "uneven-key", ("ONLY_HERE",)),
+        ("production", "old-value", ("DATABASE_URL", "ONLY_HERE", "TOKEN")),
+        ("production", "weak-value", ("TOKEN",)),
+    ]
+    monkeypatch.setenv("INFISICAL_CLIENT_SECRET", "fake-and-wrong")
+    failed = survey_values("inventory/acme.py", now)
+    assert (failed.rows, len(failed.notes)) == ([], 1)
 
 
 @pytest.mark.real

@@ -17,16 +17,16 @@ from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import ApiError, Refused, UserError
 from infisical_iac.workspace.converge import converge
-from infisical_iac.workspace.second_factor import SecondFactors, parse
+from infisical_iac.workspace.second_factor import SecondFactors, known_factors
 
-from .factors import drop_database, make_database, run
+from .factors import drop_database, make_database
+from .factors import read as read_factors
 from .first import EMAIL, PASSWORD, set_up
 from .peopled import BEN, WITHOUT_BEN, Place, goal, values, write
 from .services import Standin
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from .postgres import Postgres
     from .services import RedisServer
@@ -53,13 +53,11 @@ def place(postgres: Postgres, redis_server: RedisServer) -> Iterator[Place]:
 
 
 @pytest.fixture
-def known(place: Place, postgres: Postgres, tmp_path: Path) -> Callable[[], SecondFactors]:
+def known(place: Place, postgres: Postgres) -> Callable[[], SecondFactors]:
     """Read the second factors in the server's database, as on a host."""
 
     def read() -> SecondFactors:
-        done = run(tmp_path, postgres)
-        assert done.returncode == 0, done.stderr
-        return parse(done.stdout.splitlines(), _DAY)
+        return known_factors(read_factors(postgres), _DAY)
 
     return read
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import time
 from base64 import b64encode, urlsafe_b64encode
 from typing import TYPE_CHECKING, Any
 
-from infisical_iac.core.rendering import script
-from infisical_iac.stack.access_log import KnownNames, LoggedRequest, parse
+from infisical_iac.agent.access import find_requests
+from infisical_iac.agent.runner import Runner
+from infisical_iac.stack.access_log import KnownNames, LoggedRequest, describe_requests
 
 from .world import EMAIL, PASSWORD, Identity, World
 
@@ -136,9 +136,13 @@ def logged_requests(
     directory: Path | None = None,
 ) -> list[LoggedRequest]:
     """Return the entries of `audit access` for the log."""
-    arguments = (str(directory or caddy.home / "log"), "0", "1000", "", ids, environment, "")
-    done = subprocess.run(
-        script("access", *arguments), shell=True, capture_output=True, text=True, timeout=60
+    found = find_requests(
+        Runner(),
+        folder=str(directory or caddy.home / "log"),
+        since=0,
+        last=1000,
+        ids=[ids] if ids else [],
+        environment=environment,
     )
-    assert (done.returncode, done.stderr) == (0, "")
-    return parse(done.stdout.splitlines(), known)
+    assert found.is_finished
+    return describe_requests(found, known)

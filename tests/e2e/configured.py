@@ -13,7 +13,7 @@ from tests.e2e.running import REPOSITORY, Done, infisical_iac
 from tests.staging.host import StagingHost
 
 _KEYS = "/etc/infisical/keys/given_"
-_WORKSPACE = REPOSITORY / "group_data" / "chainalign.yaml"
+WORKSPACE = REPOSITORY / "group_data" / "chainalign.yaml"
 
 
 @dataclass
@@ -76,7 +76,7 @@ class ConfiguredHost:
         """Have a person who may read production in the project file from now on."""
         file = self.directory / "workspace.yaml"
         people = f"\npeople:\n  {email}: {{production: viewer}}\n"
-        file.write_text(_WORKSPACE.read_text() + people)
+        file.write_text(WORKSPACE.read_text() + people)
         self.settings["workspace_file"] = str(file)
 
     def _state(self) -> str:

@@ -18,7 +18,7 @@ import pytest
 from pyrage.x25519 import Identity
 
 from infisical_iac.backup.kit import open_sheet, read_text
-from infisical_iac.backup.recipients import identities
+from infisical_iac.backup.kit_keys import identities
 from infisical_iac.change.keys import find_key
 from tests.certificates import OwnAuthority
 from tests.cluster.hosts import INVENTORY, Cluster

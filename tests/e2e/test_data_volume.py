@@ -4,11 +4,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pytest
 
-from infisical_iac.core.rendering import script
+from infisical_iac.agent import volume
+from infisical_iac.core.agent import perform, question
+from infisical_iac.core.errors import UserError
 from tests.e2e.drift import DATA_VOLUME, KEYS
 from tests.e2e.inspection import PROJECT, deployer, env_file, write_secrets
 from tests.e2e.running import REPOSITORY, deploy
@@ -34,6 +37,10 @@ class Moved:
         return deploy(host.name, data={"data_volume": self.device}).ok().changed
 
 
+def _release(host: StagingHost) -> None:
+    perform(question(volume.release), doing="release the volume", send=host.send)
+
+
 @pytest.fixture(scope="module")
 def hosts(images: None, worker_id: str) -> Iterator[Moved]:
     """Two bare hosts, and a blank block device for either of them."""
@@ -47,7 +54,8 @@ def hosts(images: None, worker_id: str) -> Iterator[Moved]:
         host.run(f"test -b {device} || mknod {device} b 7 {device.removeprefix('/dev/loop')}")
     yield Moved(old, new, device)
     for host in (old, new):
-        host.run(script("volume", "release"), check=False)
+        with suppress(UserError):
+            _release(host)
     old.run(f"losetup --detach {device}", check=False)
     for host in (old, new):
         host.down()
@@ -61,7 +69,7 @@ def test_a_data_volume_brings_keys_and_secrets_to_another_host(hosts: Moved) -> 
     keys = old.run(_KEYS).stdout
     administrator = env_file(old, "/etc/infisical/admin.env")
 
-    old.run(script("volume", "release"))
+    _release(old)
     left = old.run("ls -A /etc/infisical /var/lib/docker/volumes | grep -v :").stdout.split()
     assert left == []
     docker = old.run("systemctl is-active docker.service", check=False).stdout

@@ -4,10 +4,23 @@ from collections.abc import Iterator
 
 import pytest
 
-from infisical_iac.core.rendering import script
+from infisical_iac.agent.system import add_repository
+from infisical_iac.core.agent import Question, perform, question
+from infisical_iac.core.errors import CommandFailed
 from tests.staging.host import StagingHost
 
 _LINE = "deb [signed-by=/etc/apt/keyrings/docker.asc] https://repository.invalid/linux x stable"
+
+
+def _added(fingerprint: str) -> Question[None]:
+    return question(
+        add_repository,
+        key_url="file:///root/key.asc",
+        fingerprint=fingerprint,
+        key_file="/etc/apt/keyrings/docker.asc",
+        list_file="/etc/apt/sources.list.d/docker.list",
+        line=_LINE,
+    )
 
 
 @pytest.fixture
@@ -28,7 +41,7 @@ def key(deployed_host: StagingHost) -> Iterator[tuple[StagingHost, str]]:
 
 def test_the_pinned_key_is_accepted(key: tuple[StagingHost, str]) -> None:
     host, fingerprint = key
-    host.run(script("docker-ce", "file:///root/key.asc", fingerprint, _LINE))
+    perform(_added(fingerprint), doing="add it", send=host.send)
     source = host.run("cat /etc/apt/sources.list.d/docker.list").stdout
     mode = host.run("stat -c %a /etc/apt/keyrings/docker.asc").stdout
     assert (source, mode) == (f"{_LINE}\n", "644\n")
@@ -37,8 +50,8 @@ def test_the_pinned_key_is_accepted(key: tuple[StagingHost, str]) -> None:
 def test_another_key_is_refused_and_nothing_is_written(key: tuple[StagingHost, str]) -> None:
     host, fingerprint = key
     other = "0" * len(fingerprint)
-    refused = host.run(script("docker-ce", "file:///root/key.asc", other, _LINE), check=False)
-    assert refused.returncode == 1
-    assert f"has the fingerprint {fingerprint} instead of {other}" in refused.stderr
+    with pytest.raises(CommandFailed) as refused:
+        perform(_added(other), doing="add it", send=host.send)
+    assert f"{fingerprint} instead of {other}" in str(refused.value)
     written = "ls /etc/apt/keyrings/docker.asc /etc/apt/sources.list.d/docker.list"
     assert host.run(written, check=False).returncode != 0

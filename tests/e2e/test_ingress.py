@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.agent.ingress import take
 from infisical_iac.change.releases import RELEASES
-from infisical_iac.core.rendering import script
+from infisical_iac.core.agent import perform, question
+from infisical_iac.core.errors import CommandFailed
 from infisical_iac.stack import paths
 from tests.browser.visit import visit
 from tests.e2e import dying_script, giving_up, upgrading
@@ -191,10 +193,9 @@ def test_a_caddyfile_that_caddy_refuses_leaves_the_old_one_in_service(host: Stag
     host.run(
         "mkdir /etc/infisical/ingress.new; echo 'nonsense {' > /etc/infisical/ingress.new/Caddyfile"
     )
-    done = host.run(script("ingress", "take", "staging/caddy:2"), check=False)
-    assert done.returncode == 1
-    assert "Caddy refuses it (Error: " in done.stderr
-    assert "goes on serving" in done.stderr
+    with pytest.raises(CommandFailed) as refused:
+        perform(question(take, image="staging/caddy:2"), doing="use it", send=host.send)
+    assert "(Error: " in str(refused.value)
     there = host.run("ls -d /etc/infisical/ingress*").stdout
     assert there == "/etc/infisical/ingress\n"
     assert containers(host) == before

@@ -142,7 +142,7 @@ def world(deployed_host: StagingHost, tmp_path_factory: pytest.TempPathFactory) 
 def test_a_login_that_does_not_work_changes_nothing(
     world: _World, given: dict[str, str], change: dict[str, Any], fact: str
 ) -> None:
-    """The other refusals are in tests/unit/instance/test_login_script.py."""
+    """The other refusals are in tests/unit/instance/test_login_clients.py."""
     world.assert_refused(fact, given, **change)
 
 

@@ -68,7 +68,7 @@ def world(deployed_host: StagingHost, tmp_path_factory: pytest.TempPathFactory) 
 def test_mail_that_does_not_work_changes_nothing(
     world: _World, given: str, refuse: Any, change: dict[str, Any], fact: str
 ) -> None:
-    """The other refusals of mail servers are in tests/unit/instance/test_mail_script.py."""
+    """The other refusals of mail servers are in tests/unit/instance/test_mail_login.py."""
     world.server.refuse = refuse
     world.assert_refused(fact, {"SMTP_PASSWORD": given} if given else None, **change)
     assert world.server.mails() == []

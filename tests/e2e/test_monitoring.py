@@ -10,12 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.e2e import backing
+from tests.e2e import backing, upgrading
 from tests.e2e.configured import ConfiguredHost
 from tests.e2e.conftest import assert_converged
 from tests.e2e.drift import UPDATES
 from tests.e2e.webhook import Receiver, receiver
 from tests.staging.host import StagingHost
+from tests.staging.shell import docker
 from tests.unit.monitoring.test_prometheus import list_used
 
 pytestmark = pytest.mark.long
@@ -38,6 +39,7 @@ subprocess.run(["python3", "-IS", agent, "--monitor"], check=True)
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 print(used.ru_utime + used.ru_stime, used.ru_maxrss)
 """
+_CHURN_SECONDS = 60 * float(os.environ.get("STAGING_CHURN_MINUTES", "20"))
 # An evaluation comes every minute, and the bar is two of them.
 _MOST_SECONDS = 120
 
@@ -162,6 +164,66 @@ def test_refused_alerts_are_sent_again_in_order(watched: ConfiguredHost, webhook
     _wait_for(webhook, 2, 180)
     assert [phase for phase, *_ in _phases(webhook)] == ["begun", "ended"]
     webhook.received.clear()
+
+
+def test_a_host_that_is_off_is_silent_and_a_reboot_loses_no_alert(
+    watched: ConfiguredHost, webhook: Receiver
+) -> None:
+    """The heartbeat's address is called in each run while the host is on."""
+    host = watched.host
+    assert watched.apply(heartbeat_url=webhook.heartbeat).returncode == 0
+    _wait_for_call(webhook)
+    webhook.status = 500
+    # The boot starts the timer again.
+    host.run(f"systemctl stop infisical-drill.timer && {_RUN} && sleep 32 && {_RUN}")
+    docker("pause", host.container)
+    webhook.calls.clear()
+    time.sleep(_MOST_SECONDS)
+    docker("unpause", host.container)
+    assert webhook.calls == []
+    host.reboot()
+    webhook.received.clear()
+    webhook.status = 200
+    _wait_for(webhook, 2, 300)
+    subject = ("timers", "infisical-drill.timer")
+    assert _phases(webhook) == [("begun", *subject), ("ended", *subject)]
+    _wait_for_call(webhook)
+    assert watched.apply().returncode == 0
+    webhook.received.clear()
+
+
+def _wait_for_call(webhook: Receiver) -> None:
+    webhook.calls.clear()
+    deadline = time.monotonic() + _MOST_SECONDS
+    while not webhook.calls:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+def test_a_healthy_host_reports_nothing_while_much_changes(
+    watched: ConfiguredHost, webhook: Receiver
+) -> None:
+    """Containers restart, backups and drills run, an upgrade and its rollback succeed."""
+    host = watched.host
+    upgrading.make_later(host, upgrading.ADDS)
+    end, rounds = time.monotonic() + _CHURN_SECONDS, 0
+    while time.monotonic() < end:
+        for name in ("infisical", "redis", "postgres"):
+            host.run(f"docker restart infisical-{name}-1")
+            time.sleep(40)
+        host.run("systemctl start infisical-backup.service infisical-drill.service")
+        upgraded = watched.apply(infisical_version=upgrading.ADDS)
+        assert upgraded.returncode == 0, upgraded.stdout + upgraded.stderr
+        time.sleep(60)
+        listed = watched.run("rollback", "--list", "--json", infisical_version=upgrading.ADDS)
+        newest = json.loads(listed.stdout)[0]["release"]
+        back = watched.run("rollback", "--confirm", newest)
+        assert back.returncode == 0, back.stdout + back.stderr
+        watched.assert_unchanged()
+        rounds += 1
+        assert webhook.received == []
+    print(f"{rounds} rounds in {_CHURN_SECONDS / 60:.0f} minutes")
+    upgrading.forget_releases(host)
 
 
 def _run_canary(watched: ConfiguredHost) -> None:

@@ -5,10 +5,13 @@ import json
 import socket
 import threading
 from dataclasses import dataclass, field
+from typing import Any
 
 import paramiko
 from paramiko.common import AUTH_FAILED, AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
+from infisical_iac.agent import PROTOCOL
+from infisical_iac.core import agent
 from infisical_iac.hetzner.remote import generate_host_key
 
 _SECONDS = 20
@@ -23,6 +26,7 @@ class Booted:
         commands: the ends of the commands that were run, in order.
         failing: the end of a command that fails.
         answers: the output of commands, by their ends.
+        values: the values of the agent's answers, by the names of the calls.
         is_shut: whether a firewall blocks new connections.
     """
 
@@ -33,6 +37,7 @@ class Booted:
     commands: list[str] = field(default_factory=list)
     failing: str = ""
     answers: dict[str, str] = field(default_factory=dict)
+    values: dict[str, Any] = field(default_factory=dict)
     is_shut: bool = False
     next_key: paramiko.PKey | None = None
 
@@ -51,8 +56,10 @@ class Booted:
         """Return the server's current host key, as OpenSSH writes it."""
         return f"{self.key.get_name()} {self.key.get_base64()}"
 
-    def run(self, command: str) -> tuple[int, str]:
+    def run(self, command: str, stdin: str = "") -> tuple[int, str]:
         """Return the exit status and output of a command."""
+        if agent.path() in command:
+            return 0, self._call(json.loads(stdin))
         words = " ".join(command.split()[-2:])
         self.commands.append(words)
         if self.failing and words.endswith(self.failing):
@@ -63,6 +70,15 @@ class Booted:
         if words.endswith("host-key.sh use") and self.next_key:
             self.key = self.next_key
         return 0, self.answers.get(words, "")
+
+    def _call(self, request: dict[str, Any]) -> str:
+        """Answer a call of the agent, whose name is its command, as it does."""
+        (call,) = request["calls"]
+        self.commands.append(call["name"])
+        answer: dict[str, Any] = {"value": self.values.get(call["name"])}
+        if self.failing == call["name"]:
+            answer = {"error": {"code": "command", "message": "it fails", "remedy": ""}}
+        return json.dumps({"protocol": PROTOCOL, "answers": [answer]})
 
     def _serve(self) -> None:
         while True:
@@ -101,8 +117,9 @@ class _Server(paramiko.ServerInterface):
 
     def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
         def answer() -> None:
-            channel.makefile("rb").read()  # to its end, which comes once the client may listen
-            status, text = self._booted.run(command.decode())
+            # To its end, which comes once the client may listen.
+            stdin = channel.makefile("rb").read()
+            status, text = self._booted.run(command.decode(), stdin.decode())
             channel.sendall(text.encode())
             channel.send_exit_status(status)
             channel.close()

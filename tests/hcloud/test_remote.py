@@ -62,27 +62,27 @@ def _status(program: Path, *unhealthy: str, without: str = "") -> None:
 
 def test_the_server_unmounts_the_volume(server: Booted, login: Login) -> None:
     RemoteExecutor(_DEVICE, timeout=5).release_volume(login)
-    assert server.commands[-1] == "volume.sh release"
-    server.failing = "volume.sh release"
+    assert server.commands[-1] == "volume.release"
+    server.failing = "volume.release"
     with pytest.raises(UserError, match="stop Infisical on"):
         RemoteExecutor(_DEVICE, timeout=5).release_volume(login)
 
 
 def test_data_on_the_servers_own_disk_are_detected_first(server: Booted, login: Login) -> None:
     RemoteExecutor(_DEVICE, timeout=5).check_data(login)
-    server.failing = "volume.sh ours"
-    with pytest.raises(UserError, match=r"could not check .* data"):
+    server.failing = "volume.check_own"
+    with pytest.raises(UserError, match="it fails"):
         RemoteExecutor(_DEVICE, timeout=5).check_data(login)
 
 
-@pytest.mark.parametrize("said", ["blank\n", "absent\n"])
+@pytest.mark.parametrize(("is_present", "word"), [(True, "blank"), (False, "absent")])
 def test_a_blank_volume_is_refused_before_the_deploy(
-    server: Booted, login: Login, said: str
+    server: Booted, login: Login, is_present: bool, word: str
 ) -> None:
-    server.answers[f"inspect {_DEVICE}"] = "holds ext4\nuuid u-1\nmarked\n"
+    server.values["volume.inspect"] = {"present": True, "holds": "ext4", "uuid": "u-1"}
     RemoteExecutor(_DEVICE, timeout=5).check_volume(login)
-    server.answers[f"inspect {_DEVICE}"] = said
-    with pytest.raises(UserError, match=f"is {said.strip()}, .* server replace --undo") as refused:
+    server.values["volume.inspect"] = {"present": is_present}
+    with pytest.raises(UserError, match=f"is {word}, .* server replace --undo") as refused:
         RemoteExecutor(_DEVICE, timeout=5).check_volume(login)
     assert refused.value.code == "refused.volume"
 

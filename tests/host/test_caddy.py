@@ -3,7 +3,7 @@
 import pytest
 
 from infisical_iac.core.settings import Settings
-from infisical_iac.stack import certificate
+from infisical_iac.stack import ingress
 from infisical_iac.stack.ingress import caddyfile
 from infisical_iac.stack.state import Stack
 from tests.host.connection import Host
@@ -56,7 +56,7 @@ def test_caddy_was_created_from_the_current_compose_file(host: Host, settings: S
 def test_caddyfile_is_the_one_of_the_settings(
     host: Host, settings: Settings, caddy: Inspected
 ) -> None:
-    own = certificate.own(settings)
+    own = ingress.read_own_pair(settings)
     desired = caddyfile(settings, own.certificate if own else "")
     assert host.check_output("cat %s/Caddyfile", _DIRECTORY) == desired.text.strip()
     assert _answer(host, caddy) == desired.revision

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from infisical_iac.core.settings import Settings
-from infisical_iac.stack import certificate
+from infisical_iac.stack import ingress
 from tests.host.asking import Answer, ask, ask_url
 from tests.host.connection import Host
 
@@ -46,7 +46,7 @@ def test_the_certificate_is_for_the_address_and_valid(host: Host, settings: Sett
     body, end, _ = rest.partition("-----END CERTIFICATE-----")
     name = urlsplit(settings.stack.site_url).hostname or ""
     served = f"{begin}{body}{end}\n" if end else ""
-    assert certificate.unfit(served, name, None, datetime.now(UTC)) == ""
+    assert ingress.find_misfit(served, name, None, datetime.now(UTC)) == ""
 
 
 def test_http_redirects_to_https(host: Host, settings: Settings) -> None:

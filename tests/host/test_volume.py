@@ -10,7 +10,6 @@ from tests.host.connection import Connection, Host
 _DOCKER = "docker.service"
 _UNIT = "infisical-data.service"
 _PATHS = [
-    "/usr/local/lib/infisical-iac/volume.sh",
     f"/etc/systemd/system/{_UNIT}",
     "/etc/systemd/system/docker.service.d/infisical-data.conf",
 ]

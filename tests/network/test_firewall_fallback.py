@@ -3,12 +3,13 @@
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from infisical_iac.core.rendering import script_file
+from infisical_iac.agent import maintenance
 from infisical_iac.host.firewall import EMPTY, TABLE, fallback, ruleset
 from infisical_iac.host.openings import openings
 from tests.network.world import (
@@ -25,7 +26,7 @@ from tests.network.world import (
     World,
     built,
 )
-from tests.unit.fake_programs import fake_program, run_with
+from tests.unit.agent.fake_runner import FakeRunner
 from tests.unit.settings_of import settings_of
 
 _ALL = [
@@ -60,14 +61,20 @@ def test_rules_load_without_etc_protocols_and_etc_services(tmp_path: Path, rules
     assert (checked.returncode, checked.stderr) == (0, "")
 
 
+_FALLBACK = f"""
+import sys
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from infisical_iac.agent import maintenance, runner
+sys.exit(maintenance.load_fallback(runner.Runner(Path(sys.argv[1])), sys.argv[2]))
+"""
+
+
 class Boot:
-    """The host's firewall script, with its files in a directory of this machine."""
+    """The host's fallback, with its files in a directory of this machine."""
 
     def __init__(self, world: World, home: Path) -> None:
-        self._world, self._state = world, home / "state"
-        self._script, self.file = home / "firewall.sh", home / "fallback.nft"
-        text = script_file("firewall").replace("/run/infisical-firewall", str(self._state))
-        self._script.write_text(text)
+        self._world, self._home, self.file = world, home, home / "fallback.nft"
         self.file.write_text(fallback(openings(settings_of(), 22)))
 
     def run(self, path: str = os.environ["PATH"]) -> tuple[int, str]:
@@ -75,13 +82,14 @@ class Boot:
         done = subprocess.run(
             [
                 *("ip", "netns", "exec", f"{self._world.prefix}-host", "env", f"PATH={path}"),
-                *("/bin/sh", str(self._script), "fallback", str(self.file)),
+                *(sys.executable, "-c", _FALLBACK, str(self._home), str(self.file)),
             ],
             capture_output=True,
             text=True,
             timeout=60,
         )
-        failure = json.loads((self._state / "last.json").read_text())["failure"]
+        last = self._home / "run/infisical-firewall/last.json"
+        failure = json.loads(last.read_text())["failure"]
         assert failure in done.stderr
         return done.returncode, failure
 
@@ -145,7 +153,6 @@ def test_a_host_that_cannot_load_the_fallback_is_reported_as_unfiltered(boot: Bo
 def test_a_host_without_nft_is_reported_as_unfiltered(boot: Boot, tmp_path: Path) -> None:
     programs = tmp_path / "programs"
     programs.mkdir()
-    (programs / "mkdir").symlink_to("/bin/mkdir")
     status, failure = boot.run(str(programs))
     assert status == 1
     assert "no program nft" in failure
@@ -156,10 +163,10 @@ def test_the_fallback_is_reported_to_the_webhook_once_the_network_is_up(
     boot: Boot, tmp_path: Path
 ) -> None:
     _, failure = boot.run()
-    webhook, posted = tmp_path / "webhook", tmp_path / "posted"
-    webhook.write_text("obviously fake\n")
-    reporting = script_file("reporting").replace("/etc/infisical/backup/webhook", str(webhook))
-    (tmp_path / "reporting.sh").write_text(reporting)
-    fake_program(tmp_path / "programs", "curl", f"cat >{posted}")
-    run_with(tmp_path / "programs", f"sh {tmp_path}/firewall.sh failed", check=True)
-    assert json.loads(posted.read_text())["error"] == failure
+    host = FakeRunner(tmp_path, answers={"curl": ""})
+    host.write("/etc/infisical/backup/webhook", "obviously fake\n")
+    state = "/run/infisical-firewall"
+    status = maintenance.report_failure(host, "The firewall", state)
+    assert status == 0
+    ((_, posted),) = host.ran
+    assert json.loads(posted)["error"] == failure

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -13,12 +14,14 @@ import yaml
 
 from tests.contract.services import port_open, wait_until
 from tests.contract.world import ok
+from tests.ports import free_port
 from tests.recipes.conftest import DATABASE, Make, Recipe, run
+from tests.staging import stack
 from tests.staging.host import LABEL
 from tests.staging.shell import REPOSITORY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from tests.contract.services import RedisServer
     from tests.recipes.conftest import Container
@@ -161,46 +164,97 @@ def test_the_image_of_a_binary_starts_it_without_the_client_secret(
     assert started.logs() == text
 
 
-def _compose(
-    recipe: Recipe, base: str, *arguments: str, environment: Mapping[str, str] | None = None
-) -> str:
-    """Run compose on a recipe, whose containers are on the network of this machine."""
-    text = (recipe.directory / "compose.yaml").read_text()
-    assert "restart: unless-stopped" in text
-    (recipe.directory / "compose.override.yaml").write_text(
-        "services:\n  backend:\n    network_mode: host\n    ports: !reset []\n"
-        f"    labels: [{LABEL}=recipe]\n"
-        f"    build: {{network: host, args: {{BASE: '{base}'}}}}\n"
+@dataclass(frozen=True)
+class Composed:
+    """A recipe under compose as it is, with its containers on this machine's network."""
+
+    recipe: Recipe
+    environment: Mapping[str, str]
+
+    def run(self, *arguments: str) -> str:
+        """Run compose on it, and return the output."""
+        named = ("docker", "compose", "--project-name", self.recipe.service, "--progress", "quiet")
+        return run(self.recipe.directory, *named, *arguments, environment=self.environment).stdout
+
+
+Compose = Callable[..., Composed]
+
+
+@pytest.fixture
+def compose(base: str, buildkit: dict[str, str]) -> Iterator[Compose]:
+    """Build and start a recipe by compose; services may differ in more than their network."""
+    started: list[Composed] = []
+
+    def start(recipe: Recipe, **services: dict[str, Any]) -> Composed:
+        _override(recipe, base, services)
+        started.append(Composed(recipe, buildkit))
+        started[-1].run("up", "--detach", "--build")
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.run("down", "--rmi", "local", "--volumes", "--timeout", "5")
+
+
+def _override(recipe: Recipe, base: str, more: Mapping[str, dict[str, Any]]) -> None:
+    known = yaml.safe_load((recipe.directory / "compose.yaml").read_text())["services"]
+    assert {each["restart"] for each in known.values()} == {"unless-stopped"}
+    lines = ["services:"]
+    for name, service in known.items():
+        here = {"network_mode": "host", "labels": {LABEL: "recipe"}, **more.get(name, {})}
+        if "build" in service:
+            here["build"] = {"network": "host", "args": {"BASE": base}}
+        # JSON is YAML too, but has no tags.
+        lines.append(f"  {name}: {{{json.dumps(here)[1:-1]}, ports: !reset []}}")
+    (recipe.directory / "compose.override.yaml").write_text("\n".join(lines))
+
+
+def test_compose_starts_the_fastapi_recipe_with_its_worker_and_redis(
+    make: Make, compose: Compose
+) -> None:
+    """Only the ports differ from the file, and Redis has the image that other tests have."""
+    stack.ensure()
+    recipe, redis = make("fastapi-celery"), free_port()
+    recipe.put("production", CELERY_BROKER_URL=f"redis://127.0.0.1:{redis}/0", LOG_LEVEL="warning")
+    recipe.deliver("credentials.env", "production")
+    started = compose(
+        recipe,
+        api={"environment": {"UVICORN_PORT": str(recipe.port)}},
+        redis={"image": stack.REDIS, "command": ["redis-server", "--port", str(redis)]},
     )
-    named = ("docker", "compose", "--project-name", recipe.service, "--progress", "quiet")
-    return run(recipe.directory, *named, *arguments, environment=environment).stdout
+    wait_until(
+        lambda: port_open(recipe.port), "the API did not start", lambda: started.run("logs"), 60
+    )
+    address = f"http://127.0.0.1:{recipe.port}"
+    assert httpx.get(address).json() == {"database": "production.db.example.com"}
+    answer = httpx.post(f"{address}/measure/hello", timeout=60)
+    assert answer.json() == {"length": 5, "log_level": "warning"}
+    running = started.run("ps", "--services", "--status", "running").split()
+    assert sorted(running) == ["api", "redis", "worker"]
 
 
 def test_restarts_with_a_revoked_secret_do_not_lock_the_identity(
-    make: Make, base: str, buildkit: dict[str, str]
+    make: Make, compose: Compose
 ) -> None:
     """Three wrong logins in 30 s lock an identity, if nobody turned that off for it."""
     recipe = make("express")
     recipe.deliver("credentials.env", "staging")
     address = f"http://127.0.0.1:{recipe.port}"
-    try:
-        _compose(recipe, base, "up", "--detach", "--build", environment=buildkit)
-        wait_until(lambda: port_open(recipe.port), "the service did not start", seconds=30)
-        answer = httpx.get(address).json()
-        assert answer == {"database": "staging.db.example.com", "mode": "production"}
-        _allow_lockouts(recipe, "staging")
-        recipe.revoke("staging")
-        _compose(recipe, base, "restart", "--timeout", "5")
-        wait_until(lambda: _restarts(recipe, base) >= 4, "it did not restart", seconds=60)
-        log = _compose(recipe, base, "logs", "--no-log-prefix")
-        assert log.count("used up or revoked") == 1
-        assert log.count("not tried again for") >= 3
-        recipe.deliver("credentials.env", "staging")
-        _compose(recipe, base, "up", "--detach")
-        wait_until(lambda: port_open(recipe.port), "the right secret is locked out", seconds=30)
-        assert httpx.get(address).json()["database"] == "staging.db.example.com"
-    finally:
-        _compose(recipe, base, "down", "--rmi", "local", "--volumes", "--timeout", "5")
+    started = compose(recipe)
+    wait_until(lambda: port_open(recipe.port), "the service did not start", seconds=30)
+    answer = httpx.get(address).json()
+    assert answer == {"database": "staging.db.example.com", "mode": "production"}
+    _allow_lockouts(recipe, "staging")
+    recipe.revoke("staging")
+    started.run("restart", "--timeout", "5")
+    wait_until(lambda: _restarts(started) >= 4, "it did not restart", seconds=60)
+    log = started.run("logs", "--no-log-prefix")
+    assert log.count("used up or revoked") == 1
+    assert log.count("not tried again for") >= 3
+    recipe.deliver("credentials.env", "staging")
+    started.run("up", "--detach")
+    wait_until(lambda: port_open(recipe.port), "the right secret is locked out", seconds=30)
+    assert httpx.get(address).json()["database"] == "staging.db.example.com"
 
 
 def _allow_lockouts(recipe: Recipe, environment: str) -> None:
@@ -210,8 +264,8 @@ def _allow_lockouts(recipe: Recipe, environment: str) -> None:
     ok(recipe.case.world.deployer.patch(url, json={"lockoutEnabled": True}))
 
 
-def _restarts(recipe: Recipe, base: str) -> int:
-    id = _compose(recipe, base, "ps", "--all", "--quiet").strip()
-    done = run(recipe.directory, "docker", "inspect", id)
+def _restarts(started: Composed) -> int:
+    id = started.run("ps", "--all", "--quiet").strip()
+    done = run(started.recipe.directory, "docker", "inspect", id)
     count: int = json.loads(done.stdout)[0]["RestartCount"]
     return count

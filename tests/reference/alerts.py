@@ -5,7 +5,8 @@ from typing import Any
 
 import yaml
 
-from infisical_iac.agent.table import CHECKS, Check
+from infisical_iac.agent.observed import Check
+from infisical_iac.agent.table import CHECKS
 
 PATH = Path("docs/reference/alerts.md")
 RULES = Path("monitoring/alerts.yaml")

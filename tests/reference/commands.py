@@ -7,8 +7,7 @@ from pathlib import Path
 
 import click
 
-from infisical_iac.cli.lazily import LazyGroup
-from infisical_iac.cli.main import main
+from infisical_iac.cli.main import LazyGroup, main
 
 PATH = Path("docs/reference/commands.md")
 _NAME = "infisical-iac"

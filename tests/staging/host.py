@@ -109,6 +109,10 @@ class StagingHost:
             done = entering.run(self.container, *command_line, input=input)
         return require_success(done, command_line) if check else done
 
+    def send(self, command: str, stdin: str) -> str:
+        """Run a command as root and return its output, for `ask` and `perform` of core/agent.py."""
+        return self.run(command, input=stdin).stdout
+
     def _make(self, image: str) -> None:
         say(f"Booting the staging host {self.name!r} (Debian {self.release}, user {self.user})")
         remove(self.name)

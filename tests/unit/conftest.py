@@ -11,7 +11,7 @@ from infisical_iac.workspace import isolation
 
 # No deadline for an example: another process may use the processor, and benchmarks measure times.
 # `--hypothesis-profile=thorough` is for a change of what a property is about, and for each night.
-settings.register_profile("quick", deadline=None, max_examples=30)
+settings.register_profile("quick", deadline=None, max_examples=15)
 settings.register_profile("thorough", deadline=None, max_examples=200)
 settings.load_profile("quick")
 

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 _DOCKER = r"""
@@ -48,14 +47,6 @@ def fake_program(directory: Path, name: str, body: str = "") -> Path:
     program.write_text(f"#!/bin/sh\n{body}\n")
     program.chmod(0o755)
     return program
-
-
-def newest_python(directory: Path) -> Path:
-    """Return a directory whose `python3` is Debian 13's, or this one if the machine has none."""
-    found = Path("/usr/bin/python3.13")
-    programs = directory / "newest-python"
-    call = f'exec {found if found.exists() else sys.executable} "$@"'
-    return fake_program(programs, "python3", call).parent
 
 
 def fake_docker(directory: Path, answers: str = "", *, functions: str = "") -> Path:

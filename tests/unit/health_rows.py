@@ -7,7 +7,7 @@ from typing import Any
 from infisical_iac.agent.health import DiskSpace, HealthFacts, Running
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.settings import Settings, load
-from infisical_iac.monitoring.health import HealthState, drift, rows, to_state
+from infisical_iac.monitoring.health import HealthState, drift_row, rows, to_state
 from infisical_iac.stack.settings import with_digest
 from tests.unit.settings_of import defaults
 
@@ -46,6 +46,6 @@ def settings(**changes: Any) -> Settings:
 
 def row_of(name: str, state: HealthState, **changes: Any) -> tuple[str, bool]:
     """Return the text of the row with a name, and whether the row is healthy."""
-    found = rows(state, settings(**changes), Log([]), drift([]), NOW)
+    found = rows(state, settings(**changes), Log([]), drift_row([]), NOW)
     (row,) = (each for each in found if each.name == name)
     return row.text, row.ok

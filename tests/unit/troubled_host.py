@@ -7,7 +7,7 @@ from infisical_iac.agent.health import DiskSpace, HealthFacts, MonitorReport, Si
 from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.change import Row
 from infisical_iac.core.settings import Settings
-from infisical_iac.monitoring.health import HealthState, drift, rows
+from infisical_iac.monitoring.health import HealthState, drift_row, rows
 from infisical_iac.stack.model import GivenUp
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -49,4 +49,4 @@ def troubled() -> HealthState:
 
 def all_rows(settings: Settings) -> list[Row]:
     """Return the rows of `status` about such a host."""
-    return rows(troubled(), settings, BROKEN_LOG, drift([]), NOW)
+    return rows(troubled(), settings, BROKEN_LOG, drift_row([]), NOW)

@@ -1,25 +1,42 @@
-"""A host in a directory, with a real block device and mounts of its own, for volume.sh."""
+"""A host in a directory, with a real block device and mounts of its own."""
 
+import json
 import os
+import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from pydantic import TypeAdapter
 
-from infisical_iac.core.rendering import script
+from infisical_iac.agent.volume import VolumeState
 from tests.unit.fake_programs import fake_program
 
 needs_a_device = pytest.mark.skipif(
     os.geteuid() != 0 or not shutil.which("mkfs.ext4"),
     reason="only root may attach and mount a block device",
 )
-_PLACES = (
-    *("/mnt/infisical-data", "/etc/infisical", "/var/lib/docker", "/var/lib/infisical-"),
-    *("/var/backups/infisical", "/var/log/infisical-", "/run/infisical-iac.lock"),
-)
+# It prints the value as JSON, or the message of an error.
+_CALL = f"""
+import json, sys
+from dataclasses import asdict
+from pathlib import Path
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from infisical_iac.agent import volume
+from infisical_iac.agent.runner import Runner
+from infisical_iac.agent.serving import encode
+name, root, arguments = sys.argv[1:]
+try:
+    value = getattr(volume, name)(Runner(Path(root)), **json.loads(arguments))
+except RuntimeError as error:
+    sys.exit(error.args[0].message)
+if value:
+    print(json.dumps(value, default=encode))
+"""
 
 
 class VolumeHost:
@@ -31,12 +48,24 @@ class VolumeHost:
         (directory / "run").mkdir()
         fake_program(directory / "programs", "systemctl", "exit 1")
 
-    def command(self, *arguments: str) -> str:
-        """Return a call of the script, with its places below the directory."""
-        command = script("volume", *arguments)
-        for place in _PLACES:
-            command = command.replace(place, f"{self.directory}{place}")
-        return command
+    def command(self, name: str, **arguments: str) -> str:
+        """Return a command that calls a function of the agent with its places in the directory."""
+        words = [name, str(self.directory), json.dumps(arguments)]
+        return shlex.join([sys.executable, "-c", _CALL, *words])
+
+    @property
+    def inspect(self) -> str:
+        """Return the command that prints the VolumeState of the device as JSON."""
+        return self.command("inspect", device=self.device)
+
+    def state(self, *commands: str) -> VolumeState:
+        """Return the state after commands, with the same mounts."""
+        said = self.ok(*commands, self.inspect).splitlines()[-1]
+        return TypeAdapter(VolumeState).validate_json(said)
+
+    def format(self) -> None:
+        """Make a file system on the device."""
+        self.ok(self.command("format_device", device=self.device))
 
     def run(self, *commands: str) -> subprocess.CompletedProcess[str]:
         """Run commands one after the other with the same mounts, until a command fails."""
@@ -59,7 +88,7 @@ class VolumeHost:
     def mount(self) -> str:
         """Return the command that mounts the device."""
         uuid = self.ok(f"blkid -p -s UUID -o value {self.device}").strip()
-        return self.command("mount", uuid)
+        return self.command("mount", uuid=uuid)
 
 
 @contextmanager

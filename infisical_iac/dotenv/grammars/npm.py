@@ -4,8 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import ClassVar
 
-from infisical_iac.dotenv.grammar import FILE, Cascade, Command, Grammar, Package
-from infisical_iac.dotenv.languages import NODE
+from infisical_iac.dotenv.grammar import FILE, NODE, Cascade, Command, Grammar, Package
 from infisical_iac.dotenv.text import (
     ENDS,
     SPACES,

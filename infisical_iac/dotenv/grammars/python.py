@@ -5,8 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import ClassVar
 
-from infisical_iac.dotenv.grammar import FILE, OPTION, Command, Grammar, Package
-from infisical_iac.dotenv.languages import PYTHON
+from infisical_iac.dotenv.grammar import FILE, OPTION, PYTHON, Command, Grammar, Package
 from infisical_iac.dotenv.text import (
     CONTROLS,
     QUOTED,

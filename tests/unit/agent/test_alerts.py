@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from infisical_iac.agent.alerts import AlertBook, advance, remember
-from infisical_iac.agent.checks import History, Observed
+from infisical_iac.agent.observed import Expectations, History, Observed
+from infisical_iac.agent.swarm import SwarmNode
+from infisical_iac.agent.upkeep import Upkeep
 from tests.unit.agent.watching import (
+    CLUSTER,
     DAY,
     HOUR,
     MINUTE,
@@ -66,8 +69,8 @@ def test_a_container_that_stops_is_reported_within_two_minutes() -> None:
 def test_an_alert_that_lasts_is_repeated_after_a_day() -> None:
     monitor = _Monitor()
     hours = [hour * 60 for hour in range(50)]
-    saved = {"local": int(NOW + 2 * DAY)}
-    assert monitor.see_all(hours, **_DOWN, saved=saved) == [
+    late = {"saved": {"local": int(NOW + 2 * DAY)}, "vitals": replace(VITALS, timers=())}
+    assert monitor.see_all(hours, **_DOWN, **late, upkeep=Upkeep()) == [
         "begun container:redis",
         "repeated container:redis",
         "repeated container:redis",
@@ -177,6 +180,65 @@ def test_starts_that_a_run_causes_do_not_count() -> None:
         seen = observe(now=NOW + minute * MINUTE, containers=stack, **_RUN)
         history = remember(history, seen)
     assert history.starts["redis"] == []
+
+
+def test_a_task_of_a_cluster_that_starts_again_and_again_is_reported() -> None:
+    """Swarm makes a new container for each start, and keeps some of the old ones."""
+    starts = {"infisical": (NOW - 600, NOW - 300, NOW - 60), "redis-1": (NOW - DAY,)}
+    seen = observe(cluster=replace(CLUSTER, starts=starts), expected=Expectations())
+    history = remember(History(), seen)
+    assert _Monitor().look(replace(seen, history=history)) == ["begun flapping:infisical"]
+    # Those before the end of a run are its own.
+    history = remember(History(changed_at=NOW - 200), seen)
+    assert _Monitor().look(replace(seen, history=history)) == []
+
+
+def test_a_node_that_has_announced_its_maintenance_makes_no_alert_on_the_others() -> None:
+    lost = SwarmNode("b", "web-2", 2, is_ready=False, maintained=NOW + 10 * MINUTE)
+    nodes = (CLUSTER.nodes[0], lost, *CLUSTER.nodes[2:])
+    services = {"infisical": (1, 3), "haproxy": (3, 4)}
+    cluster = replace(CLUSTER, nodes=nodes, services=services)
+    monitor = _Monitor()
+    assert monitor.see_all(range(9), cluster=cluster) == []
+    assert set(monitor.see_all(range(10, 13), cluster=cluster)) == {
+        "begun node:web-2",
+        "begun replicas:infisical",
+    }
+
+
+def test_a_node_is_reported_within_two_minutes_and_a_worker_after_its_reboot() -> None:
+    nodes = [*CLUSTER.nodes]
+    for number, expected in ((1, [1]), (3, [5])):
+        lost = replace(nodes[number], is_ready=False)
+        away = (*nodes[:number], lost, *nodes[number + 1 :])
+        monitor = _Monitor()
+        cluster = replace(CLUSTER, nodes=away)
+        assert [m for m in range(8) if monitor.see(m, cluster=cluster)] == expected
+
+
+def test_the_time_since_when_a_node_leads_is_remembered() -> None:
+    history = remember(History(), observe(cluster=CLUSTER))
+    again = remember(history, observe(now=NOW + HOUR, cluster=CLUSTER))
+    assert (history.leads_since, again.leads_since) == (NOW, NOW)
+    follows = observe(cluster=replace(CLUSTER, leads=False))
+    assert remember(again, follows).leads_since is None
+
+
+@pytest.mark.parametrize("what", ["upgrade", "restore", "scale", "rotation"])
+def test_a_change_is_no_interrupted_one_while_its_run_is_at_work(what: str) -> None:
+    """It closes the edge, stops containers and leaves units failed, and its run holds the lock."""
+    caused: dict[str, Any] = {
+        "unfinished": {what: "begun"},
+        "closed": int(NOW - HOUR),
+        "containers": containers(infisical=None, postgres=None),
+    }
+    failed = replace(VITALS, lock_taken=NOW, failed_units=("infisical-firewall.service",))
+    monitor = _Monitor()
+    during = {**caused, "holder": "by ada", "vitals": failed}
+    assert monitor.see_all(range(60), **during) == []
+    # The run was killed, so nothing repairs it.
+    interrupted = set(monitor.see_all(range(60, 75), **caused))
+    assert {f"begun transaction:{what}", "begun edge", "begun container:postgres"} <= interrupted
 
 
 def test_the_disk_is_remembered_every_ten_minutes_for_a_day() -> None:

@@ -5,16 +5,22 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.agent.checks import Expectations, History, Observed, Problem, seconds_until_full
+from infisical_iac.agent.canary import CanaryRun
+from infisical_iac.agent.checks import seconds_until_full
 from infisical_iac.agent.health import DiskSpace
+from infisical_iac.agent.observed import Expectations, History, Observed, Problem
+from infisical_iac.agent.swarm import PostgresMember, SwarmNode
 from infisical_iac.agent.table import CHECKS, NAMES
-from infisical_iac.agent.vitals import CanaryRun, DriftRecord
+from infisical_iac.agent.upkeep import Release, ReleaseRecord
+from infisical_iac.agent.vitals import DriftRecord, TimerState
 from tests.unit.agent.watching import (
+    CLUSTER,
     DAY,
     EXPECTED,
     GIB,
     HOUR,
     NOW,
+    UPKEEP,
     VITALS,
     containers,
     moment,
@@ -34,8 +40,39 @@ def _vitals(**changes: Any) -> Observed:
     return observe(vitals=replace(VITALS, **changes))
 
 
+MIB = 1024**2
+
+
+def _upkeep(**changes: Any) -> Observed:
+    return observe(upkeep=replace(UPKEEP, **changes))
+
+
+def _hours(jail: str, failures: int, bans: int) -> dict[str, list[tuple[int, int, int]]]:
+    """Return the usual hours with other numbers in the present one."""
+    *week, (hour, _, _) = UPKEEP.hours[jail]
+    return {jail: [*week, (hour, failures, bans)]}
+
+
+def _cluster(**changes: Any) -> Observed:
+    return observe(cluster=replace(CLUSTER, **changes))
+
+
+def _nodes(number: int = 2, **changes: Any) -> tuple[SwarmNode, ...]:
+    """Return the nodes of a healthy cluster, with changes of one."""
+    return tuple(replace(e, **changes) if e.number == number else e for e in CLUSTER.nodes)
+
+
+def _postgres(
+    role: str = "leader", state: str = "running", *, lag: int | None = 0
+) -> tuple[PostgresMember, ...]:
+    """Return the members with another first one, and another lag of the last."""
+    _, second, third = CLUSTER.postgres or ()
+    return PostgresMember("postgres-1", role, state, 0), second, replace(third, lag=lag)
+
+
 def test_a_healthy_host_has_no_problem() -> None:
     assert [each.name for each in CHECKS if _find(each.name, observe())] == []
+    assert [each.name for each in CHECKS if _find(each.name, _cluster())] == []
     assert len(NAMES) == len(CHECKS)
 
 
@@ -86,7 +123,7 @@ _PROBLEMS: dict[str, tuple[Observed, str, str]] = {
     "drill_age": (observe(drills="", drills_since=_LONG_AGO), "", "for 100 days"),
     "recovery_kit": (_vitals(kit="none has been made"), "", "none has been made"),
     "units": (_vitals(failed_units=("cron.service",)), "cron.service", "has failed"),
-    "timers": (_vitals(stopped_timers=("a.timer",)), "a.timer", "does not run"),
+    "timers": (_vitals(timers=(TimerState("a.timer", False),)), "a.timer", "does not run"),
     "reboot": (_vitals(reboot_due=NOW - 9 * DAY), "", "since 2026-11-16"),
     "transaction": (observe(unfinished={"upgrade": "swapped"}), "upgrade", "was interrupted"),
     "clock": (_vitals(synchronized=False), "", "not synchronized"),
@@ -95,6 +132,35 @@ _PROBLEMS: dict[str, tuple[Observed, str, str]] = {
         "",
         "for 3 hours",
     ),
+    "upgrades": (
+        _upkeep(upgrades={"openssl": NOW - 4 * DAY, "curl": NOW - DAY}),
+        "",
+        "openssl wait since 2026-11-21",
+    ),
+    "repository": (_upkeep(repositories={"local": (NOW, "it is gone")}), "local", "it is gone"),
+    "release": (
+        _upkeep(releases=ReleaseRecord(NOW, (Release("redis", "1", "1.1", "CVE-2026-1"),))),
+        "redis",
+        "redis 1.1 has a security note: CVE-2026-1",
+    ),
+    "release_age": (_upkeep(releases=ReleaseRecord(NOW - 9 * DAY)), "", "since 2026-11-16"),
+    "logins": (_upkeep(hours=_hours("infisical-login", 51, 0)), "infisical-login", "51 failed"),
+    "bans": (_upkeep(hours=_hours("sshd", 0, 16)), "sshd", "16 addresses"),
+    "node": (_cluster(nodes=_nodes(is_ready=False)), "web-2", "can't be reached"),
+    "quorum": (
+        _cluster(has_quorum=False, nodes=(), services={}, postgres=None, etcd=None),
+        "swarm",
+        "no leader",
+    ),
+    "etcd": (_cluster(etcd={"https://etcd-2:2381": "deadline exceeded"}), "etcd-2", "deadline"),
+    "leader": (_cluster(postgres=_postgres("replica", "running")), "", "no leader"),
+    "replication": (_cluster(postgres=_postgres(lag=17 * MIB)), "postgres-3", "17 MB behind"),
+    "replicas": (
+        _cluster(services={"infisical": (2, 3)}),
+        "infisical",
+        "2 of 3 replicas of infisical",
+    ),
+    "cluster_certificate": (_cluster(certificate_ends=NOW + 20 * DAY), "", "ends in 20 days"),
     "sign_up": (_vitals(is_sign_up_open=True), "", "may make an account"),
     "access": (
         _vitals(drift=DriftRecord(NOW - HOUR, ("* identity ci with role admin: made by nobody",))),
@@ -224,3 +290,130 @@ def test_a_run_after_the_drift_check_may_have_repaired_what_it_found() -> None:
 def test_a_failed_drift_check_is_reported() -> None:
     (found,) = _find("drift", _vitals(drift=DriftRecord(NOW, error="a key is gone")))
     assert "a key is gone" in found.text
+
+
+@pytest.mark.parametrize(
+    ("timer", "fact"),
+    [
+        (TimerState("a.timer", running_since=NOW - 13 * HOUR), "not ended for 13 hours"),
+        (TimerState("a.timer", running_since=NOW - 11 * HOUR), ""),
+        (TimerState("a.timer", next_run=NOW - 13 * HOUR), "13 hours ago"),
+        (TimerState("a.timer", next_run=NOW + DAY), ""),
+    ],
+)
+def test_a_timer_whose_job_hangs_or_that_missed_its_time_is_reported(
+    timer: TimerState, fact: str
+) -> None:
+    found = _find("timers", _vitals(timers=(timer,)))
+    assert [fact in each.text for each in found] == ([True] if fact else [])
+
+
+def test_lists_of_packages_that_are_not_updated_hide_upgrades() -> None:
+    (found,) = _find("upgrades", _upkeep(lists_at=NOW - 4 * DAY))
+    assert (found.subject, "2026-11-21" in found.text) == ("lists", True)
+
+
+def test_an_upgrade_ends_the_alert_on_its_release() -> None:
+    record = ReleaseRecord(NOW, (Release("redis", "0.9", "1.1", "CVE-2026-1"),))
+    assert _find("release", _upkeep(releases=record)) == []
+
+
+def test_a_repository_in_a_directory_is_made_by_the_first_backup() -> None:
+    gone = replace(UPKEEP, repositories={"local": (NOW, "it is gone")})
+    assert _find("repository", observe(upkeep=gone, saved={})) == []
+
+
+def test_one_node_reports_a_repository_that_all_share() -> None:
+    shared = replace(EXPECTED, backup_targets=(), shared_targets=("local",))
+    gone = replace(UPKEEP, repositories={"local": (NOW, "it is gone")})
+    other = replace(CLUSTER, reports=False)
+    for cluster, number in ((CLUSTER, 1), (other, 0)):
+        seen = observe(expected=shared, upkeep=gone, cluster=cluster)
+        assert len(_find("repository", seen)) == number
+
+
+def test_a_backup_in_shared_targets_is_late_once_a_node_has_led_for_a_day() -> None:
+    shared = replace(EXPECTED, backup_targets=(), shared_targets=("s3",))
+    late = {"s3": int(NOW - 100 * HOUR)}
+    for hours, number in ((20, 0), (30, 1)):
+        history = History(leads_since=NOW - hours * HOUR)
+        seen = observe(expected=shared, history=history, saved=late)
+        assert len(_find("backup_age", seen)) == number
+    assert _find("backup_age", observe(expected=shared, saved=late)) == []
+    failed = observe(expected=shared, backups='{"failure": "s3: no answer"}')
+    assert len(_find("backup", failed)) == 1
+
+
+@pytest.mark.parametrize(
+    ("hours", "is_found"),
+    [
+        # Nothing is usual before a day is known, so ten times as much is let pass.
+        ([(int(NOW // HOUR), 499, 0)], False),
+        ([(int(NOW // HOUR), 501, 0)], True),
+        # The hour before counts, so that the alert does not end at the full hour.
+        ([*UPKEEP.hours["sshd"][:-2], (int(NOW // HOUR) - 1, 51, 0)], True),
+        ([*UPKEEP.hours["sshd"][:-3], (int(NOW // HOUR) - 2, 51, 0)], False),
+        # A host with 40 failed logins in each hour is used to them.
+        ([(int(NOW // HOUR) - 200 + each, 40, 0) for each in range(201)], False),
+    ],
+)
+def test_failed_logins_are_compared_with_the_week_before(hours: Any, is_found: bool) -> None:
+    assert bool(_find("logins", _upkeep(hours={"sshd": hours}))) is is_found
+
+
+def test_a_node_that_does_not_report_finds_nothing_about_the_others() -> None:
+    seen = _cluster(reports=False, nodes=_nodes(is_ready=False))
+    assert _find("node", seen) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "fact"),
+    [
+        ({"availability": "drain"}, "is drained"),
+        ({"availability": "pause"}, "is paused"),
+        ({"reachability": "unreachable"}, "as a manager"),
+    ],
+)
+def test_a_node_that_takes_no_part_is_reported(changes: dict[str, Any], fact: str) -> None:
+    (found,) = _find("node", _cluster(nodes=_nodes(**changes)))
+    assert fact in found.text
+
+
+def test_a_lost_node_explains_what_it_takes_along() -> None:
+    """Its PostgreSQL, its member of etcd and one replica of each service are no further alerts."""
+    lost = _cluster(
+        nodes=_nodes(is_ready=False),
+        services={"infisical": (2, 3), "haproxy": (3, 4), "postgres-2": (0, 1), "etcd-2": (0, 1)},
+        etcd={"https://etcd-1:2381": "", "https://etcd-2:2381": "deadline exceeded"},
+        postgres=(
+            PostgresMember("postgres-1", "leader", "running"),
+            PostgresMember("postgres-3", "sync_standby", "streaming", 0),
+        ),
+    )
+    assert [each.name for each in CHECKS if _find(each.name, lost)] == ["node"]
+    more = observe(cluster=replace(lost.cluster, services={"infisical": (1, 3)}))
+    assert [each.subject for each in _find("replicas", more)] == ["infisical"]
+
+
+def test_an_etcd_without_a_quorum_explains_why_postgresql_has_no_leader() -> None:
+    seen = _cluster(etcd={}, postgres=_postgres("replica", "stopped"))
+    assert [each.name for each in CHECKS if _find(each.name, seen)] == ["quorum"]
+
+
+@pytest.mark.parametrize(
+    ("members", "subjects"),
+    [
+        (_postgres(lag=None), ["postgres-3"]),
+        (_postgres()[:2], ["postgres-3"]),
+        ((_postgres()[0], *(replace(e, state="stopped") for e in _postgres()[1:])), None),
+        ((_postgres()[0], *(replace(e, role="replica") for e in _postgres()[1:])), ["sync"]),
+    ],
+)
+def test_standbys_that_do_not_follow_are_reported(members: Any, subjects: list[str] | None) -> None:
+    found = [each.subject for each in _find("replication", _cluster(postgres=members))]
+    assert found == (subjects or ["postgres-2", "postgres-3"])
+
+
+def test_a_leader_that_is_not_running_is_reported() -> None:
+    (found,) = _find("leader", _cluster(postgres=_postgres(state="starting")))
+    assert "postgres-1" in found.text

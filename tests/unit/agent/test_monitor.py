@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 
 from infisical_iac.agent import delivery, health, monitor
+from infisical_iac.agent.canary import CanaryRun, CanaryTarget
 from infisical_iac.agent.files import write
 from infisical_iac.agent.health import MonitorReport, Silence, report
 from infisical_iac.agent.monitor import Destination, parse_config, parse_memory
-from infisical_iac.agent.vitals import CanaryRun, CanaryTarget
+from infisical_iac.agent.observed import History
+from infisical_iac.agent.upkeep import Upkeep
 from infisical_iac.core.agent import question
 from tests.unit.agent.fake_runner import FakeRunner, answer
 from tests.unit.agent.test_delivery import serve
@@ -34,7 +36,8 @@ class _Host:
         self.runner.write("/var/lib/docker/x", "")
         self.runner.write("/etc/infisical/recovery-kit.json", '{"files": {}}')
         expected = {"timers": ["a.timer"]}
-        text = json.dumps({"of": "web-1", "expected": expected, "targets": targets, **config})
+        settings = {"of": "web-1", "expected": expected, "targets": targets}
+        text = json.dumps({**settings, **config})
         self.runner.write(health.CONFIG, text)
 
     def run(self, times: int = 1) -> list[str]:
@@ -278,6 +281,45 @@ def test_keys_of_a_newer_version_are_ignored() -> None:
         '{"of": "a", "new": 1, "targets": [{"name": "n", "kind": "json", "to": "t", "x": 1}]}'
     )
     assert (found.of, found.targets) == ("a", [Destination("n", "json", "t")])
+
+
+def test_a_state_is_read_as_it_was_saved(tmp_path: Path) -> None:
+    host = _Host(tmp_path)
+    upkeep = Upkeep(
+        inode=7,
+        offset=9,
+        hours={"sshd": [(1, 2, 3)]},
+        upgrades={"openssl": NOW},
+        asked_at=NOW,
+        repositories={"s3": (NOW, "HTTP 503")},
+    )
+    history = History({}, [(NOW, 5)], upkeep, NOW, NOW)
+    monitor._save(host.runner, monitor.MonitorMemory(NOW, history=history))
+    assert monitor.load_memory(host.runner).history == history
+
+
+def test_a_state_of_an_older_version_keeps_its_alerts(tmp_path: Path) -> None:
+    host = _Host(tmp_path)
+    host.run(2)
+    state = host.state
+    for name in ("upkeep", "leads_since", "changed_at"):
+        del state["history"][name]
+    assert [*parse_memory(json.dumps(state)).book.alerts] == ["timers:a.timer"]
+
+
+def test_a_repository_that_does_not_answer_is_reported_until_it_does(tmp_path: Path) -> None:
+    repository = {"target": "nas", "kind": "directory", "place": "/mnt/nas"}
+    with serve() as server:
+        expected = {"repositories": [repository]}
+        host = _Host(tmp_path, _to(server.url), expected=expected)
+        host.runner.write("/var/lib/infisical-backup/targets/nas", "success 1795600800\n")
+        host.run(3)
+        assert _phases(server.got) == [("begun", "repository")]
+        host.runner.write("/mnt/nas/config", "")
+        host.run(3)
+    assert _phases(server.got)[1:] == [("ended", "repository")]
+    text = host.runner.text("/var/lib/infisical-monitor/metrics.prom") or ""
+    assert 'infisical_monitor_repository_answers{target="nas"} 1' in text.splitlines()
 
 
 def test_only_root_can_read_the_state_of_the_monitor(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from zipfile import ZipFile
 
 import pytest
@@ -13,8 +14,16 @@ import pytest
 from infisical_iac.agent import PROTOCOL, files, serving, system
 from infisical_iac.agent.files import PathState
 from infisical_iac.agent.runner import Runner
-from infisical_iac.core import agent, journal
-from infisical_iac.core.agent import ask, command_question, look, look_ahead, question, together
+from infisical_iac.core import agent, journal, remote
+from infisical_iac.core.agent import (
+    ask,
+    command_question,
+    look,
+    look_ahead,
+    perform,
+    question,
+    together,
+)
 from infisical_iac.core.errors import CommandFailed, Refused
 
 _HOSTNAME = question(files.texts, paths=["/etc/hostname"])
@@ -145,8 +154,13 @@ def test_the_agent_refuses_a_request_of_another_protocol() -> None:
     assert caught.value.args[0].code == "refused.newer_tool"
 
 
-def test_only_observations_can_be_called() -> None:
-    request = {"protocol": PROTOCOL, "calls": [{"name": "files.write", "arguments": {}}]}
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [("files.write", False), ("files.append_entry", False), ("files.texts", True)],
+)
+def test_questions_change_nothing_and_changes_name_actions(name: str, changes: bool) -> None:
+    call = {"name": name, "arguments": {}}
+    request = {"protocol": PROTOCOL, "changes": changes, "calls": [call]}
     with pytest.raises(RuntimeError) as caught:
         serving.serve(Runner(), request)
     assert caught.value.args[0].code == "command.agent"
@@ -195,6 +209,29 @@ def test_values_keep_their_types_on_their_way(host: _Host) -> None:
     assert states[path].kind == "directory"
     assert refused == frozenset({"every now"})
     assert numbers == [1, 2]
+
+
+def test_an_action_changes_the_host_and_outdates_the_answers(
+    host: _Host, run: journal.Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look(_HOSTNAME)
+    monkeypatch.setattr(remote, "ctx_host", SimpleNamespace(isset=lambda: True))
+    log = host.directory / "audit.jsonl"
+    appended = question(files.append_entry, path=str(log), entry='{"event": "apply"}')
+    perform(appended, doing="append")
+    assert '"event": "apply"' in log.read_text()
+    assert not run.answers
+
+
+def test_an_action_that_fails_says_what_was_to_be_done() -> None:
+    error = {"code": "command", "message": "another run is writing it", "remedy": ""}
+    said = json.dumps({"protocol": PROTOCOL, "answers": [{"error": error}]})
+    appended = question(files.append_entry, path="/none", entry="{}")
+    with pytest.raises(CommandFailed) as caught:
+        perform(appended, doing="append to the log", send=lambda command, stdin: said)
+    assert caught.value.code == "command"
+    assert "append to the log" in str(caught.value)
+    assert "another run" in str(caught.value)
 
 
 def test_a_run_queries_the_host_once_and_again_after_a_change(

@@ -1,7 +1,9 @@
 """Test that packages, units, schedules and the kernel are read as systemd and Debian print them."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -124,3 +126,46 @@ def test_a_command_that_fails_is_an_error_with_the_end_of_its_output() -> None:
     failure = caught.value.args[0]
     assert failure.code == "command"
     assert "obviously-fake" in failure.message
+
+
+_KEY_LISTING = """\
+tru::1:1795600800:0:3:1:5
+pub:-:4096:1:AAAA:1487792064:::-:::escaESCA::::::23::0:
+fpr:::::::::OURS:
+uid:-::::1487792064::BBBB::Docker::::::::::0:
+sub:-:4096:1:CCCC:1487792064::::::s::::::23:
+fpr:::::::::SUBKEY:
+"""
+_SECOND_KEY = "pub:-:4096:1:DDDD:1487792064:::-:::e::::::23::0:\nfpr:::::::::OTHER:\n"
+
+
+@pytest.mark.parametrize(
+    ("listing", "is_added"),
+    [
+        (_KEY_LISTING, True),
+        (_KEY_LISTING.replace("OURS", "X"), False),
+        (_KEY_LISTING + _SECOND_KEY, False),
+        ("", False),
+    ],
+)
+def test_a_repository_is_added_only_with_its_one_known_key(
+    tmp_path: Path, listing: str, is_added: bool
+) -> None:
+    class Host(FakeRunner):
+        def must_run(self, words: Sequence[str], **more: Any) -> str:
+            if words[0] == "curl":
+                Path(words[words.index("--output") + 1]).write_text("the key")
+            return super().must_run(words, **more)
+
+    host = Host(tmp_path, answers={"curl": "", "gpg": listing})
+    arguments = {"key_url": "https://example.com/gpg", "fingerprint": "OURS", "line": "deb x"}
+    files = {"key_file": "/etc/apt/keyrings/x.asc", "list_file": "/etc/apt/sources.list.d/x.list"}
+    if is_added:
+        system.add_repository(host, **arguments, **files)
+        assert host.text("/etc/apt/sources.list.d/x.list") == "deb x\n"
+        assert host.path("/etc/apt/keyrings/x.asc").stat().st_mode & 0o777 == 0o644
+        return
+    with pytest.raises(RuntimeError) as caught:
+        system.add_repository(host, **arguments, **files)
+    assert "OURS" in caught.value.args[0].message
+    assert not host.path("/etc/apt").exists()

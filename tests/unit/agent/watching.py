@@ -4,9 +4,11 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from infisical_iac.agent.checks import Expectations, History, Observed
 from infisical_iac.agent.health import DiskSpace, HealthFacts, Running
-from infisical_iac.agent.vitals import Vitals
+from infisical_iac.agent.observed import Expectations, History, Observed
+from infisical_iac.agent.swarm import ClusterFacts, PostgresMember, SwarmNode
+from infisical_iac.agent.upkeep import Release, ReleaseRecord, Repository, Upkeep
+from infisical_iac.agent.vitals import TimerState, Vitals
 
 # 2026-11-25 12:00:00 UTC.
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC).timestamp()
@@ -53,9 +55,44 @@ VITALS = Vitals(
     swap=GIB,
     free_swap=GIB,
     synchronized=True,
+    timers=(TimerState("infisical-backup.timer", True, None, NOW + HOUR),),
+)
+# Hours since the epoch, with failed logins and bans.
+_WEEK = [(int(NOW // HOUR) - hours, 4, 1) for hours in range(167, -1, -1)]
+UPKEEP = Upkeep(
+    hours={"sshd": _WEEK, "infisical-login": _WEEK},
+    upgrades={"openssl": NOW - DAY},
+    asked_at=NOW - HOUR,
+    lists_at=NOW - HOUR,
+    repositories={"local": (NOW, "")},
+    releases=ReleaseRecord(NOW - DAY, (Release("redis", "1", "1.1"),)),
 )
 EXPECTED = Expectations(
-    services=_SERVICES, served_name="secrets.example.com", backup_targets=("local",)
+    services=_SERVICES,
+    served_name="secrets.example.com",
+    backup_targets=("local",),
+    repositories=(Repository("local", "directory", "/var/backups/infisical"),),
+)
+# What the first data node of three observes, with a fourth node without data.
+CLUSTER = ClusterFacts(
+    is_manager=True,
+    has_quorum=True,
+    leads=True,
+    reports=True,
+    nodes=(
+        SwarmNode("a", "web-1", 1, reachability="leader"),
+        SwarmNode("b", "web-2", 2, reachability="reachable"),
+        SwarmNode("c", "web-3", 3, reachability="reachable"),
+        SwarmNode("d", "web-4"),
+    ),
+    services={"infisical": (3, 3), "haproxy": (4, 4), "postgres-2": (1, 1), "etcd-2": (1, 1)},
+    etcd={f"https://etcd-{number}:2381": "" for number in (1, 2, 3)},
+    postgres=(
+        PostgresMember("postgres-1", "leader", "running"),
+        PostgresMember("postgres-2", "sync_standby", "streaming", 0),
+        PostgresMember("postgres-3", "replica", "streaming", 1024),
+    ),
+    certificate_ends=NOW + 300 * DAY,
 )
 
 
@@ -65,7 +102,17 @@ def observe(
     vitals: Vitals = VITALS,
     expected: Expectations = EXPECTED,
     history: History | None = None,
+    cluster: ClusterFacts | None = None,
+    upkeep: Upkeep = UPKEEP,
     **facts: Any,
 ) -> Observed:
     """Return the observed state of a healthy host, with some other facts."""
-    return Observed(now, replace(HEALTHY, **facts), vitals, expected, history or History())
+    return Observed(
+        now,
+        replace(HEALTHY, **facts),
+        vitals,
+        expected,
+        history or History(),
+        cluster or ClusterFacts(),
+        upkeep,
+    )

@@ -2,7 +2,7 @@
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from infisical_iac.backup import signing
+from infisical_iac.backup import kit_keys
 from infisical_iac.backup.kit import Kit, Versions
 
 _KEY = "0123456789abcdef" * 4
@@ -18,8 +18,8 @@ FILES = {
         "INFISICAL_CLIENT_SECRET=fake-service-secret\nNODE_ENV=production\n"
     ),
 }
-KEY = signing.parse(_KEY)
-SIGNER = signing.compute_fingerprint(KEY.public_key())
+KEY = kit_keys.parse_signing_key(_KEY)
+SIGNER = kit_keys.compute_fingerprint(KEY.public_key())
 # The key of a forger, who can replace a kit and knows its recipients.
 FORGER = Ed25519PrivateKey.from_private_bytes(b"obviously fake, and of a forger.")
 

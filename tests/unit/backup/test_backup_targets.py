@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import infisical_iac.backup
+from infisical_iac.agent.keys import TARGET_LOGIN
 from infisical_iac.backup.deploy import configuration, list_leader_credentials, programs
 from infisical_iac.backup.kit import check_forms
 from infisical_iac.backup.target import (
@@ -70,7 +71,8 @@ def test_each_target_is_of_the_kind_that_its_address_names() -> None:
 def test_the_host_reads_the_login_variables_of_all_kinds() -> None:
     """The host reads the variables that target-login.sh names; a kit may have them too."""
     [names] = re.findall(r'(?m)^target_login="([^"]*)"$', script_file("target-login"))
-    assert {*names.split()} == {name for kind in KINDS for name in (*kind.login, *kind.more_login)}
+    assert names.split() == [*TARGET_LOGIN]
+    assert {*TARGET_LOGIN} == {name for kind in KINDS for name in (*kind.login, *kind.more_login)}
     # The script that reads the file ignores names with other characters.
     assert all(re.fullmatch("[A-Z_]+", each) for each in names.split())
     for name in names.split():

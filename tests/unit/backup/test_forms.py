@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.backup import kit, signing, target
+from infisical_iac.agent.keys import ALL_KEYS, FORMS, TARGET_LOGIN
+from infisical_iac.backup import kit, kit_keys, target
 from infisical_iac.backup.target import BackupTarget
 from infisical_iac.cluster import swarm
 from infisical_iac.core.errors import FileError
@@ -94,6 +95,13 @@ _LEGIT = {
 }
 
 
+def test_the_restore_on_the_host_knows_the_same_forms() -> None:
+    table = re.search(r"(?ms) <<'FORMS'\n(.*?)^FORMS$", script_file("forms"))
+    assert table
+    lines = table[1].replace("TARGET_LOGIN", "|".join(TARGET_LOGIN)).splitlines()
+    assert {path: form for path, _, form in (line.partition(" ") for line in lines)} == FORMS
+
+
 @pytest.mark.parametrize("name", _FORGED)
 def test_a_file_that_no_kit_has_is_refused_without_its_text(name: str) -> None:
     path, text = _FORGED[name]
@@ -159,14 +167,12 @@ def test_an_ssh_key_pair_is_put_unchanged(host: FakeHost, tmp_path: Path) -> Non
 
 
 def test_every_key_that_is_made_has_a_place_in_a_kit() -> None:
-    """Checks the keys of keys.sh, the keys of a cluster, and the unlock key of a Swarm."""
-    names = re.findall(r'(?m)^(?:stack_)?keys="(.*)"$', script_file("keys"))
-    made = {name for line in names for name in line.split() if not name.startswith("$")}
-    made |= {*keys.OF_A_CLUSTER.split(), *keys.OF_INGRESS}
+    """Checks the keys of each host, the keys of a cluster, and the unlock key of a Swarm."""
+    made = {*ALL_KEYS, *keys.OF_A_CLUSTER.split(), *keys.OF_INGRESS}
     assert "kit_signing_key" in made
     for name in made:
         text = "0" * (64 if name == "kit_signing_key" else 32)
         kit.check_forms({f"keys/{name}": text}, where="the kit")
-    assert signing.KEY == "keys/kit_signing_key"
+    assert kit_keys.SIGNING_KEY == "keys/kit_signing_key"
     path = swarm.KEY_FILE.removeprefix("/etc/infisical/")
     kit.check_forms({path: _LEGIT[path]}, where="the kit")

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from infisical_iac.agent.keys import KitContents
 from infisical_iac.api.client import Client
 from infisical_iac.backup import kit_host, restore, restore_deploy, snapshot
-from infisical_iac.backup.kit_host import KitContents
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.restore import Restored
 from infisical_iac.core import journal

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pyrage.x25519 import Identity
 
-from infisical_iac.backup.recipients import identities, parse, parse_lines
+from infisical_iac.backup.kit_keys import identities, parse_lines, parse_recipient
 from infisical_iac.core.errors import FileError
 
 
@@ -22,7 +22,10 @@ def ssh_key(directory: Path, *, kind: str = "ed25519", passphrase: str = "") -> 
 
 def test_an_age_key_is_named_by_itself() -> None:
     public = str(Identity.generate().to_public())
-    assert (parse(f" {public}\n").name, parse(public).stanza) == (public, "X25519")
+    assert (parse_recipient(f" {public}\n").name, parse_recipient(public).stanza) == (
+        public,
+        "X25519",
+    )
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "rsa"])
@@ -31,7 +34,7 @@ def test_an_ssh_key_is_named_by_its_fingerprint(tmp_path: Path, kind: str) -> No
     output = subprocess.run(
         ["ssh-keygen", "-l", "-f", str(public)], check=True, capture_output=True, text=True
     ).stdout
-    recipient = parse(public.read_text())
+    recipient = parse_recipient(public.read_text())
     assert recipient.name == f"ssh-{kind} {output.split()[1]}"
     assert recipient.stanza == f"ssh-{kind}"
 
@@ -56,7 +59,7 @@ def test_a_file_of_keys_may_have_comments_and_empty_lines() -> None:
 )
 def test_another_text_is_refused_as_a_public_key_without_quoting_it(text: str, code: str) -> None:
     with pytest.raises(FileError) as refused:
-        parse(text)
+        parse_recipient(text)
     assert refused.value.code == code
     assert "SECRET" not in str(refused.value)
 

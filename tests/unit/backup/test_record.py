@@ -1,15 +1,15 @@
 """Test the comparison of the last recovery kit's record with the files on the host."""
 
-import base64
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
 
+from infisical_iac.agent.keys import kit_contents, kit_fingerprints
 from infisical_iac.backup import kit_host
 from infisical_iac.cluster import swarm
-from infisical_iac.core.rendering import script_file
+from infisical_iac.core.agent import question
+from tests.unit.agent.fake_runner import FakeRunner, answer, docker_answers, docker_container
 from tests.unit.backup.kits import FILES, SIGNER, kit
 
 _RECORD = kit_host.record_of(kit(), "0123456789abcdef", SIGNER)
@@ -87,30 +87,36 @@ def test_a_removed_file_asks_for_no_kit() -> None:
 
 
 def test_the_host_makes_the_same_fingerprints(tmp_path: Path) -> None:
+    host = FakeRunner(tmp_path)
     for path, text in FILES.items():
-        file = tmp_path / path
-        file.parent.mkdir(exist_ok=True)
-        file.write_text(text)
+        host.write(f"/etc/infisical/{path}", text)
     for path in ("keys/encryption_key.new", "keys/notes", "backup/backup.conf"):
-        (tmp_path / path).parent.mkdir(exist_ok=True)
-        (tmp_path / path).write_text("none of a kit's")
-    output = dict(line.removeprefix("file ").split() for line in _run(tmp_path, "fingerprints"))
-    assert output == _RECORD.files
+        host.write(f"/etc/infisical/{path}", "none of a kit's")
+    host.write(kit_host.FILE, kit_host.render_record(_RECORD))
+    found = answer(question(kit_fingerprints), host)
+    assert found.files == _RECORD.files
+    assert kit_host.parse_record(found.record or "") == _RECORD
 
 
 def test_the_unlock_key_of_a_swarm_is_put_into_a_kit(tmp_path: Path) -> None:
+    host = FakeRunner(tmp_path)
+    host.write(swarm.KEY_FILE, "SWMKEY-1-obviously-fake\n")
     path = swarm.KEY_FILE.removeprefix("/etc/infisical/")
-    (tmp_path / "keys").mkdir()
-    (tmp_path / path).write_text("SWMKEY-1-obviously-fake\n")
-    [line] = [line for line in _run(tmp_path, "contents") if line.startswith("file ")]
-    assert line.split()[:2] == ["file", path]
-    assert base64.b64decode(line.split()[2]).decode() == "SWMKEY-1-obviously-fake\n"
+    assert kit_contents(host).files == {path: "SWMKEY-1-obviously-fake\n"}
 
 
-def _run(root: Path, step: str) -> list[str]:
-    """Return the lines that recovery.sh prints of a host whose /etc/infisical is `root`."""
-    text = script_file("recovery").replace("root=/etc/infisical", f"root='{root}'")
-    done = subprocess.run(
-        ["sh", "-c", text, "recovery.sh", step], check=True, capture_output=True, text=True
-    )
-    return done.stdout.splitlines()
+def test_a_kit_names_the_running_infisical_and_its_migrations(tmp_path: Path) -> None:
+    names = ("infisical", "postgres")
+    containers = [docker_container(name, project="infisical", service=name) for name in names]
+    host = FakeRunner(tmp_path, answers={**docker_answers(*containers), "docker exec": "42\n"})
+    values = kit_contents(host).values
+    assert (values["infisical_id"], values["migrations"]) == ("sha256:infisical", "42")
+    assert values["host"]
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path) -> None:
+    host = FakeRunner(tmp_path)
+    host.write("/etc/infisical/admin.env", "").write_bytes(b"\xff")
+    with pytest.raises(RuntimeError) as refused:
+        kit_contents(host)
+    assert "admin.env" in refused.value.args[0].message

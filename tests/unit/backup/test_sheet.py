@@ -7,7 +7,7 @@ import pytest
 from pyrage.x25519 import Identity
 
 from infisical_iac.backup.kit import Kit, Opened, compute_sheet_digest, open_sheet, seal, stanzas
-from infisical_iac.backup.recipients import identities, parse
+from infisical_iac.backup.kit_keys import identities, parse_recipient
 from infisical_iac.core.errors import FileError
 from tests.unit.backup.kits import FILES, KEY, SIGNER, kit
 from tests.unit.backup.test_recipients import ssh_key
@@ -20,12 +20,15 @@ def ada() -> Identity:
 
 
 def _seal(*to: Identity, of: Kit | None = None) -> str:
-    return seal(of or kit(), [parse(str(each.to_public())) for each in to], KEY)
+    return seal(of or kit(), [parse_recipient(str(each.to_public())) for each in to], KEY)
 
 
 def test_each_recipient_opens_the_sheet(ada: Identity, tmp_path: Path) -> None:
     key = ssh_key(tmp_path)
-    to = [parse(str(ada.to_public())), parse(key.with_suffix(".pub").read_text())]
+    to = [
+        parse_recipient(str(ada.to_public())),
+        parse_recipient(key.with_suffix(".pub").read_text()),
+    ]
     known = identities(key.read_text())
     text = seal(kit(), to, KEY, known)
     assert open_sheet(text, [ada]) == open_sheet(text, known) == Opened(kit(), SIGNER)
@@ -42,7 +45,7 @@ def test_an_identity_of_no_recipient_is_refused_before_writing(
     ada: Identity,
 ) -> None:
     with pytest.raises(FileError) as refused:
-        seal(kit(), [parse(str(ada.to_public()))], KEY, [Identity.generate()])
+        seal(kit(), [parse_recipient(str(ada.to_public()))], KEY, [Identity.generate()])
     assert refused.value.code == "file.other_recipient"
 
 

@@ -17,19 +17,18 @@ from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pyrage.x25519 import Identity
 
-from infisical_iac.backup import kit_host, restore_deploy, signing
+from infisical_iac.backup import kit_host, kit_keys, restore_deploy
 from infisical_iac.backup.kit import Kit, render_sheet, seal
 from infisical_iac.backup.kit_host import signing_key
-from infisical_iac.backup.recipients import parse
-from infisical_iac.backup.signing import KnownFingerprints
-from infisical_iac.cli import recovery
+from infisical_iac.backup.kit_keys import KnownFingerprints, parse_recipient
+from infisical_iac.cli import backup
 from infisical_iac.cli.main import main
 from infisical_iac.core import lock
 from infisical_iac.core.errors import FileError
 from tests.unit.backup.kits import FILES, FORGER, KEY, SIGNER, kit
 from tests.unit.settings_of import settings_of
 
-_FORGERS = signing.compute_fingerprint(FORGER.public_key())
+_FORGERS = kit_keys.compute_fingerprint(FORGER.public_key())
 _OTHER = f"SHA256:{'x' * 43}"
 
 
@@ -45,7 +44,7 @@ def test_the_fingerprint_equals_the_output_of_ssh_keygen(tmp_path: Path) -> None
     [KnownFingerprints(SIGNER), KnownFingerprints(setting=SIGNER), KnownFingerprints(own=SIGNER)],
 )
 def test_a_kit_of_the_known_key_is_accepted_without_a_question(known: KnownFingerprints) -> None:
-    assert signing.check_signer(SIGNER, known) is False
+    assert kit_keys.check_signer(SIGNER, known) is False
 
 
 @pytest.mark.parametrize(
@@ -54,35 +53,36 @@ def test_a_kit_of_the_known_key_is_accepted_without_a_question(known: KnownFinge
 )
 def test_a_kit_of_another_key_is_refused(known: KnownFingerprints) -> None:
     with pytest.raises(FileError, match=f"signed by {SIGNER}, and .* is {_OTHER}: somebody else"):
-        signing.check_signer(SIGNER, known)
+        kit_keys.check_signer(SIGNER, known)
 
 
 def test_the_option_takes_precedence_over_setting_and_host() -> None:
     """The option is needed after a new signing key, or on a host that was deployed again."""
     assert (
-        signing.check_signer(SIGNER, KnownFingerprints(SIGNER, setting=_OTHER, own=_OTHER)) is False
+        kit_keys.check_signer(SIGNER, KnownFingerprints(SIGNER, setting=_OTHER, own=_OTHER))
+        is False
     )
-    assert signing.check_signer(SIGNER, KnownFingerprints(setting=SIGNER, own=_OTHER)) is False
+    assert kit_keys.check_signer(SIGNER, KnownFingerprints(setting=SIGNER, own=_OTHER)) is False
 
 
 def test_the_operator_is_asked_only_if_no_fingerprint_is_known() -> None:
-    assert signing.check_signer(SIGNER, KnownFingerprints()) is True
-    assert SIGNER in signing.trust_question(SIGNER)
+    assert kit_keys.check_signer(SIGNER, KnownFingerprints()) is True
+    assert SIGNER in kit_keys.trust_question(SIGNER)
 
 
 def test_an_unsigned_kit_is_accepted_only_with_the_option() -> None:
     with pytest.raises(FileError, match=r"has no signature.*--accept-unsigned-kit"):
-        signing.check_signer("", KnownFingerprints(own=SIGNER))
-    assert signing.check_signer("", KnownFingerprints(own=SIGNER, unsigned=True)) is False
+        kit_keys.check_signer("", KnownFingerprints(own=SIGNER))
+    assert kit_keys.check_signer("", KnownFingerprints(own=SIGNER, unsigned=True)) is False
     with pytest.raises(FileError, match="leave out --fingerprint"):
-        signing.check_signer("", KnownFingerprints(SIGNER, unsigned=True))
+        kit_keys.check_signer("", KnownFingerprints(SIGNER, unsigned=True))
 
 
 def test_a_kit_that_a_restore_would_refuse_is_not_made() -> None:
-    signing.refuse_another(SIGNER, setting="")
-    signing.refuse_another(SIGNER, setting=SIGNER)
+    kit_keys.refuse_another(SIGNER, setting="")
+    kit_keys.refuse_another(SIGNER, setting=SIGNER)
     with pytest.raises(FileError, match="'recovery_fingerprint'"):
-        signing.refuse_another(SIGNER, setting=_OTHER)
+        kit_keys.refuse_another(SIGNER, setting=_OTHER)
 
 
 class _Restoring:
@@ -106,19 +106,19 @@ class _Restoring:
         monkeypatch.setattr(restore_deploy, "undo", lambda *_, **__: None)
         monkeypatch.setattr(kit_host, "remember", lambda *_: None)
         monkeypatch.setattr(
-            recovery, "_restore", lambda _, source, *__, **___: self.begun.append(source.files)
+            backup, "_restore", lambda _, source, *__, **___: self.begun.append(source.files)
         )
 
     def write(self, text: str) -> None:
         (self._directory / "kit.txt").write_text(text)
 
     def seal(self, made: Kit, key: Any = KEY) -> str:
-        return seal(made, [parse(str(self._identity.to_public()))], key)
+        return seal(made, [parse_recipient(str(self._identity.to_public()))], key)
 
     def forge(self, **values: object) -> str:
         """Return a forged sheet, as anybody with the recipient's public key can make it."""
         content = kit().model_dump(mode="json") | values
-        data = gzip.compress(json.dumps(signing.sign(content, FORGER)).encode())
+        data = gzip.compress(json.dumps(kit_keys.sign(content, FORGER)).encode())
         armor = pyrage.encrypt(data, [self._identity.to_public()], armored=True).decode()
         return render_sheet(kit(), armor, SIGNER)
 
@@ -252,7 +252,7 @@ def test_options_about_a_kit_need_a_kit(monkeypatch: pytest.MonkeyPatch, option:
 
 
 def test_a_host_without_a_signing_key_makes_no_kit() -> None:
-    files = {path: text for path, text in FILES.items() if path != signing.KEY}
+    files = {path: text for path, text in FILES.items() if path != kit_keys.SIGNING_KEY}
     with pytest.raises(FileError, match="`infisical-iac apply` makes it"):
         signing_key(kit(files))
     assert signing_key(kit()).private_bytes_raw() == KEY.private_bytes_raw()
@@ -261,5 +261,5 @@ def test_a_host_without_a_signing_key_makes_no_kit() -> None:
 @pytest.mark.parametrize("text", ["", "0" * 63, "0" * 65, "x" * 64])
 def test_a_malformed_signing_key_is_refused(text: str) -> None:
     with pytest.raises(FileError, match="holds no key") as refused:
-        signing.parse(text)
+        kit_keys.parse_signing_key(text)
     assert not text or text not in str(refused.value)

@@ -9,7 +9,7 @@ from pyrage.x25519 import Identity
 
 from infisical_iac.backup import kit_host, restore_deploy
 from infisical_iac.backup.kit import check_forms, open_sheet, seal, unpack
-from infisical_iac.backup.recipients import identities, parse
+from infisical_iac.backup.kit_keys import identities, parse_recipient
 from infisical_iac.backup.target import BackupTarget
 from infisical_iac.cli.main import main
 from infisical_iac.core.errors import FileError, SettingsError
@@ -171,7 +171,7 @@ def test_wording_of_a_wrong_option_for_a_drill() -> None:
 
 def test_wording_of_a_text_that_is_not_a_public_key() -> None:
     with pytest.raises(FileError) as refused:
-        parse("ecdsa-sha2-nistp256 AAAA")
+        parse_recipient("ecdsa-sha2-nistp256 AAAA")
     assert str(refused.value) == (
         "a recipient is not a public key: give a whole line that begins with age1, ssh-ed25519 or "
         "ssh-rsa, such as the one in ~/.ssh/id_ed25519.pub or the one that `age-keygen -y` prints"
@@ -196,7 +196,7 @@ def test_wording_of_a_file_that_no_kit_has() -> None:
 
 
 def test_wording_of_a_kit_for_another_recipient() -> None:
-    sealed = seal(kit(), [parse(str(Identity.generate().to_public()))], KEY)
+    sealed = seal(kit(), [parse_recipient(str(Identity.generate().to_public()))], KEY)
     with pytest.raises(FileError) as refused:
         open_sheet(sealed, [Identity.generate()])
     assert str(refused.value) == (

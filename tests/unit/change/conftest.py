@@ -22,6 +22,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> NotingHost:
     for module in (rotation, cluster_change):
         monkeypatch.setattr(module, "run", made.run)
         monkeypatch.setattr(module, "script", made.script)
+    monkeypatch.setattr(rotation, "perform", made.perform)
     monkeypatch.setattr(compose, "up", made.up)
     monkeypatch.setattr(compose, "published_port", lambda: 8080)
     monkeypatch.setattr(rollout, "roll_out", made.roll_out)

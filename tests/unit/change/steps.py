@@ -15,6 +15,7 @@ from tests.unit.settings_of import defaults
 
 if TYPE_CHECKING:
     from infisical_iac.cluster.site import ClusterSite
+    from infisical_iac.core.agent import Question
     from infisical_iac.core.images import Images
 
 # The output of the steps.
@@ -45,6 +46,10 @@ class NotingHost(Noting):
             self.stored = stdin
         locked = command.startswith("flock ")
         return self.note(command.rpartition("/etc/infisical/keys ")[2] if locked else command)
+
+    def perform(self, asked: Question[None], *, doing: str) -> None:
+        (call,) = asked.calls
+        self.note(call.name.replace(".", " "))
 
     def roll_out(self, site: ClusterSite) -> None:
         self.note("roll out")

@@ -7,7 +7,7 @@ import pytest
 from infisical_iac.change.keys import find_key, parse_unfinished
 from infisical_iac.core.errors import RunFailed, SettingsError, UserError
 from infisical_iac.core.settings import Settings
-from infisical_iac.instance import given, mail
+from infisical_iac.instance import given, proof
 from tests.unit.change.steps import NotingHost, recover, rotate
 from tests.unit.settings_of import settings_of
 
@@ -70,7 +70,7 @@ def proven(monkeypatch: pytest.MonkeyPatch, host: NotingHost) -> list[str]:
         found.append(password)
         host.note("mail")
 
-    monkeypatch.setattr(mail, "prove", prove)
+    monkeypatch.setattr(proof, "prove_mail", prove)
     monkeypatch.setattr(given, "_values", {})
     return found
 

@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from infisical_iac.agent.access import FoundReads
 from infisical_iac.check import hygiene
 from infisical_iac.check.model import CheckFinding
-from infisical_iac.stack.access_log import FolderReads, merge_reads, parse_reads
+from infisical_iac.stack.access_log import FolderReads, describe_reads, merge_reads
 from infisical_iac.workspace.stored_secrets import StoredSecret
 from tests.unit.check.checked import WORKSPACE
 
@@ -183,10 +184,13 @@ def test_an_access_log_that_is_too_short_is_a_note(case: dict[str, int]) -> None
 
 
 def test_reads_of_several_hosts_begin_where_the_last_log_begins() -> None:
-    one = parse_reads(["100", '["id-1","production","%2Fbackend"]', '["","",""]'])
+    places = frozenset({("id-1", "production", "%2Fbackend"), ("", "", "")})
+    one = describe_reads(FoundReads(100, places))
     assert one.places == {("id-1", "production", "/backend")}
     assert one.has_unplaced
-    both = merge_reads([one, parse_reads(["200.5", '["id-1","production","/"]'])])
+    both = merge_reads(
+        [one, describe_reads(FoundReads(200.5, frozenset({("id-1", "production", "/")})))]
+    )
     assert both.began == datetime.fromtimestamp(200.5, UTC)
     assert len(both.places) == 2
-    assert parse_reads([]) == FolderReads(None)
+    assert describe_reads(FoundReads()) == FolderReads(None)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from infisical_iac.agent.access import FoundRequest, FoundRequests
 from infisical_iac.cli import audit
 from infisical_iac.cli.audit import show_events, show_requests, show_run
 from infisical_iac.cli.main import main
@@ -104,7 +105,7 @@ _EVENT = LoggedEvent(
     folder="/backend",
     address="203.0.113.9",
 )
-_LINE = {"at": 1795674408.0, "who": "i1", "method": "GET", "uri": "/api/v4/secrets", "query": {}}
+_FOUND = FoundRequest(1795674408.0, "i1", "GET", "/api/v4/secrets", 200, "203.0.113.9")
 _AFTER = "records nothing"
 
 
@@ -132,13 +133,12 @@ def access(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
         def host(_: str) -> Iterator[Any]:
             yield None, settings_of(**settings)
 
-        line = json.dumps({**_LINE, "status": 200, "address": "203.0.113.9"})
         monkeypatch.setattr(audit, "open_host", host)
         monkeypatch.setattr(audit, "_read_known_names", lambda *_, **__: KnownNames({"i1": "b"}))
         monkeypatch.setattr(audit, "_read_events", lambda *_: iter([_EVENT]))
         monkeypatch.setattr(connection, "with_others", lambda _: [None])
         monkeypatch.setattr(connection, "each_of", lambda hosts, read: list(map(read, hosts)))
-        monkeypatch.setattr(watch, "read_requests", lambda *_: [line])
+        monkeypatch.setattr(watch, "read_requests", lambda *_: FoundRequests((_FOUND,)))
         monkeypatch.setattr(licensing, "explain_missing_events", lambda *_: why)
         return CliRunner().invoke(main, ["audit", "access", *arguments])
 

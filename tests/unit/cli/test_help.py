@@ -7,8 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from infisical_iac.cli.lazily import LazyGroup
-from infisical_iac.cli.main import main
+from infisical_iac.cli.main import LazyGroup, main
 
 _EXIT_STATUSES = re.compile(r"Exit status: 0\b.*\b1\b")
 _STALE_WORDS = re.compile(

@@ -4,17 +4,22 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from infisical_iac.change import tool_versions
+from infisical_iac.change import release_notes, tool_versions
 from infisical_iac.change.outdated import row as describe_versions
-from infisical_iac.cli import outdated, status
+from infisical_iac.cli import status, versions
 from infisical_iac.cli.main import main
-from infisical_iac.core import bundle
+from infisical_iac.core import bundle, connection
+from infisical_iac.core.errors import SettingsError
+from infisical_iac.monitoring import deploy
 from tests.fake_registry import DIGEST, FakeRegistry, fake_registry
 from tests.unit.settings_of import settings_of
 
@@ -35,7 +40,7 @@ def registry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeRe
             redis_image=f"{found.host}/library/redis:8.2.10@sha256:{'b' * 64}",
             caddy_image=f"{found.host}/library/caddy:2.11.7",
         )
-        monkeypatch.setattr(outdated, "_read_settings", lambda _: settings)
+        monkeypatch.setattr(versions, "_read_settings", lambda _: settings)
         monkeypatch.setattr("infisical_iac.change.outdated.TIME_LIMIT", 30.0)
         monkeypatch.chdir(tmp_path)
         yield found
@@ -88,6 +93,7 @@ def test_json_has_all_facts_about_a_version(registry: FakeRegistry) -> None:
         "digest": DIGEST,
         "unknown": "",
         "notes": [],
+        "security": "",
     }
     assert found["changelog"] == {}
 
@@ -122,7 +128,7 @@ def test_the_images_of_a_cluster_are_pinned_by_lines_of_the_settings(
         "etcd-development/etcd": ["v3.5.21"],
         "library/haproxy": ["3.2.25"],
     }
-    single = outdated._read_settings("")
+    single = versions._read_settings("")
     settings = single.with_values(
         topology="swarm",
         acme_ca="internal",
@@ -130,7 +136,7 @@ def test_the_images_of_a_cluster_are_pinned_by_lines_of_the_settings(
         etcd_image=f"{registry.host}/etcd-development/etcd:v3.5.21",
         haproxy_image=f"{registry.host}/library/haproxy:3.2.25",
     )
-    monkeypatch.setattr(outdated, "_read_settings", lambda _: settings)
+    monkeypatch.setattr(versions, "_read_settings", lambda _: settings)
     lines = _run("--pin").stdout.splitlines()
     assert {
         f'patroni_image = "{registry.host}/zalando/spilo-17:4.0-p3@{DIGEST}"',
@@ -210,12 +216,53 @@ def test_outdated_connects_to_no_host(registry: FakeRegistry, tmp_path: Path) ->
 
 def test_status_has_a_row_for_new_versions(registry: FakeRegistry) -> None:
     registry.tags["library/redis"] += ["8.4.1"]
-    row = describe_versions(status._ask_for_new_versions(outdated._read_settings(""))())
+    row = describe_versions(status._ask_for_new_versions(versions._read_settings(""))())
     assert (row.name, row.is_note, row.ok) == ("New versions", True, True)
     assert "redis 8.4.1" in row.text
 
 
 def test_status_asks_no_registry_for_a_host_with_archives(registry: FakeRegistry) -> None:
-    settings = outdated._read_settings("").with_values(image_archives=("images.tar",))
+    settings = versions._read_settings("").with_values(image_archives=("images.tar",))
     assert status._ask_for_new_versions(settings)() == []
+    assert registry.requests == []
+
+
+def test_keep_leaves_newer_releases_on_all_hosts(
+    registry: FakeRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry.tags["library/redis"] += ["8.4.1"]
+    kept: list[Any] = []
+    one, two = SimpleNamespace(name="one"), SimpleNamespace(name="two")
+    found = versions._read_settings("")
+    monitoring = found.monitoring.model_copy(update={"monitoring": "on"})
+    on = found.model_copy(update={"monitoring": monitoring})
+    monkeypatch.setattr(versions, "_read_settings", lambda _: on)
+    monkeypatch.setattr(versions, "open_host", lambda *_, **__: nullcontext((one, on)))
+    monkeypatch.setattr(connection, "with_others", lambda _: [one, two])
+    monkeypatch.setattr(connection, "each_of", lambda hosts, call: [call(each) for each in hosts])
+    monkeypatch.setattr(deploy, "keep_releases", kept.append)
+    monkeypatch.setattr(
+        release_notes,
+        "add_security_notes",
+        lambda reports, **_: [
+            replace(each, security="CVE-2026-12345" if each.name == "redis" else "")
+            for each in reports
+        ],
+    )
+    done = _run("--keep")
+    assert done.exit_code == 2, done.output
+    assert "8.4.1" in done.output
+    assert "CVE-2026-12345" in done.output
+    assert len(kept) == 2
+    assert kept[0]["newer"] == [
+        {"name": "redis", "pinned": "8.2.10", "newest": "8.4.1", "security": "CVE-2026-12345"}
+    ]
+
+
+def test_keep_needs_a_monitor_and_the_table_of_versions(registry: FakeRegistry) -> None:
+    """The monitor is off here. Nothing is asked in vain."""
+    assert _run("--keep", "--pin").exit_code == 1
+    done = CliRunner().invoke(versions.outdated_command, ["--keep"])
+    assert isinstance(done.exception, SettingsError)
+    assert done.exception.code == "settings.no_monitoring"
     assert registry.requests == []

@@ -17,12 +17,12 @@ from infisical_iac.core.audit_entries import Log
 from infisical_iac.core.change import Row
 from infisical_iac.host.machine import Machine
 from infisical_iac.host.model import MachineState
-from infisical_iac.monitoring.health import HealthState, access, drift, instance, rows
+from infisical_iac.monitoring.health import HealthState, access, drift_row, instance, rows
 from tests.unit.health_rows import NOW, observed, settings
 
 
 def _rows(**changes: Any) -> dict[str, Row]:
-    found = rows(_new(**changes), settings(), Log([]), drift([]), NOW)
+    found = rows(_new(**changes), settings(), Log([]), drift_row([]), NOW)
     return {row.name: row for row in found}
 
 
@@ -115,3 +115,9 @@ def test_a_first_apply_is_shown_in_place_of_the_failures_of_an_unfinished_host(
     (line,) = shown.output.splitlines()
     assert "first apply" in line
     assert "by ada" in line
+
+
+def test_secrets_are_surveyed_for_a_page_only() -> None:
+    refused = CliRunner().invoke(main, ["status", "--values"])
+    assert refused.exit_code == 1
+    assert "--html" in refused.output

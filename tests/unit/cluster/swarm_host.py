@@ -22,18 +22,6 @@ _DOCKER = f"""
 "swarm leave"*) test ! -e "$HOST/lost" || exit 1; echo inactive >"$HOST/state" ;;
 *DockerRootDir*) echo "$HOST/docker" ;;
 """
-# The Docker of a manager with etcd and PostgreSQL; files of the host hold the answers.
-MANAGER = """
-info*) cat "$HOST/info" ;;
-"node ls"*) cat "$HOST/nodes" ;;
-"service ls"*) cat "$HOST/services" ;;
-ps*)
-    echo "etcdid / infisical_etcd-1/ Up 2 hours"
-    echo "pgid / infisical_postgres-1/ Up 2 hours"
-    ;;
-"exec etcdid"*) cat "$HOST/etcd" ;;
-"exec pgid"*) cat "$HOST/patroni" ;;
-"""
 _CURL = """
 echo "curl $*" >>"$HOST/calls"
 cat >"$HOST/body"

@@ -2,8 +2,9 @@
 
 import pytest
 
+from infisical_iac.agent.keys import KeysState
 from infisical_iac.core.errors import Refused
-from infisical_iac.stack.keys import OF_A_CLUSTER, KeysState, refuse
+from infisical_iac.stack.keys import OF_A_CLUSTER, refuse
 
 _EMAIL = "admin@example.com"
 

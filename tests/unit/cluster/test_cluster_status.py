@@ -12,7 +12,7 @@ from infisical_iac.cluster.stack_state import NodeHealth
 from infisical_iac.cluster.status import rows
 from infisical_iac.core.change import Row
 from infisical_iac.core.settings import Settings
-from infisical_iac.monitoring.health import drift
+from infisical_iac.monitoring.health import drift_row
 from infisical_iac.stack.model import GivenUp
 from infisical_iac.stack.settings import with_digest
 from tests.unit.health_rows import GIB, changed, observed
@@ -58,7 +58,7 @@ def nodes() -> dict[str, NodeState]:
 
 
 def _rows(nodes: dict[str, NodeState], settings: Settings, *away: str) -> dict[str, Row]:
-    found = rows(nodes, away, settings, "one", drift([]), _NOW)
+    found = rows(nodes, away, settings, "one", drift_row([]), _NOW)
     return {row.name: row for row in found}
 
 

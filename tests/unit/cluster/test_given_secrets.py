@@ -10,7 +10,7 @@ from infisical_iac.cluster.stack_file import secrets_of
 from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.cluster.stack_state import keys_of
 from infisical_iac.core.change import UpToDate
-from infisical_iac.instance import proxy
+from infisical_iac.instance import proof
 from tests.certificates import OwnAuthority
 from tests.unit.cluster.fake_leader import Leader
 from tests.unit.rendered_stack import read_deployed, render, swarm_settings
@@ -80,6 +80,6 @@ def test_the_proxy_has_its_password_only_in_the_process(tmp_path: Path, level: L
     deployed = read_deployed(yaml.safe_dump(rendered), "given_outbound_proxy_password")
     settings = swarm_settings(outbound_proxy="http://infisical@proxy.internal:3128")
     assert settings.instance.proxy
-    (decided,) = proxy.decide(settings, settings.instance.proxy, deployed)
+    (decided,) = proof.decide_proxy(settings, settings.instance.proxy, deployed)
     assert isinstance(decided, UpToDate)
     assert deployed.services == (("proxy.internal", 3128),)

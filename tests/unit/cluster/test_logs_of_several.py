@@ -1,10 +1,10 @@
 """Test that the audit and access logs of several hosts are merged."""
 
-import json
 from typing import Any
 
+from infisical_iac.agent.access import FoundRequest, FoundRequests
 from infisical_iac.core.audit_entries import AuditEntry, Log, merge_runs
-from infisical_iac.stack.access_log import UNFINISHED, latest
+from infisical_iac.stack.access_log import latest
 
 
 def _entry(
@@ -43,15 +43,15 @@ def test_runs_are_ordered_by_their_start() -> None:
     assert [each.last.run for each in found] == ["1", "2"]
 
 
-def _line(at: float) -> str:
-    return json.dumps({"at": at, "uri": "/"})
+def _found(*times: float, is_finished: bool = True) -> FoundRequests:
+    requests = (FoundRequest(each, "i1", "GET", "/", 200, "203.0.113.9") for each in times)
+    return FoundRequests(tuple(requests), is_finished)
 
 
 def test_requests_to_several_hosts_are_ordered_by_time_and_limited_to_the_latest() -> None:
-    logs = [[_line(1), _line(4)], [_line(3.5), _line(2)], []]
-    assert [json.loads(line)["at"] for line in latest(logs, 3)] == [2, 3.5, 4]
+    assert latest([_found(1, 4), _found(3.5, 2), _found()], 3) == _found(2, 3.5, 4)
 
 
 def test_a_truncated_log_truncates_the_merged_log() -> None:
-    assert latest([[_line(1)], [_line(2), UNFINISHED]], 9)[-1] == UNFINISHED
-    assert latest([[_line(1)], [_line(2)]], 9) == [_line(1), _line(2)]
+    assert not latest([_found(1), _found(2, is_finished=False)], 9).is_finished
+    assert latest([_found(1), _found(2)], 9) == _found(1, 2)

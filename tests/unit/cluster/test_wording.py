@@ -10,7 +10,7 @@ from infisical_iac.cluster.stack_file import list_network_changes
 from infisical_iac.cluster.status import rows
 from infisical_iac.cluster.validation import refuse, refuse_single
 from infisical_iac.core.errors import Refused, SettingsError
-from infisical_iac.monitoring.health import drift
+from infisical_iac.monitoring.health import drift_row
 from tests.unit.cluster.observed import cluster_of, three, three_bare
 from tests.unit.cluster.test_networks import EDGE, FOUND, PLAIN
 from tests.unit.settings_of import settings_of
@@ -81,7 +81,7 @@ def test_wording_of_the_status_of_a_cluster() -> None:
     nodes["one"] = replace(nodes["one"], postgres="primary", copies=copies)
     settings = settings_of(topology="swarm", ingress="none")
     now = datetime(2026, 11, 25, 12, tzinfo=UTC)
-    found = {row.name: row.text for row in rows(nodes, (), settings, "one", drift([]), now)}
+    found = {row.name: row.text for row in rows(nodes, (), settings, "one", drift_row([]), now)}
     assert found["Nodes"] == "3 of 3 ready and active; the Swarm's leader is one"
     assert found["PostgreSQL"] == (
         "primary on one; synchronous standby two, 0 bytes behind; standby three, 120 bytes behind"

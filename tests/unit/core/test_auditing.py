@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.agent.files import append_entry
+from infisical_iac.agent.runner import Runner
 from infisical_iac.core import bundle
 from infisical_iac.core.audit_entries import (
     AuditEntry,
@@ -16,12 +18,11 @@ from infisical_iac.core.audit_entries import (
     render,
     revision,
 )
-from infisical_iac.core.rendering import script
 
 
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
-    """A log of two runs, as the script writes it; the second run has not ended."""
+    """A log of two runs, as the agent writes it; the second run has not ended."""
     file = tmp_path / "log" / "audit.jsonl"
     for entry in (
         make_entry("apply", "begun", "one"),
@@ -33,8 +34,7 @@ def log(tmp_path: Path) -> Path:
 
 
 def _append(file: Path, entry: AuditEntry) -> None:
-    command = script("audit", str(file))
-    subprocess.run(command, shell=True, input=f"{render(entry)}\n", text=True, check=True)
+    append_entry(Runner(), path=str(file), entry=render(entry))
 
 
 def test_entries_are_read_as_they_were_written(log: Path) -> None:
@@ -72,8 +72,7 @@ def test_an_invalid_line_is_reported(line: str) -> None:
 
 def test_a_field_of_a_newer_version_is_skipped(log: Path) -> None:
     entry = json.loads(render(make_entry("apply", "done", "newer"))) | {"ticket": "OPS-1"}
-    command = script("audit", str(log))
-    subprocess.run(command, shell=True, input=f"{json.dumps(entry)}\n", text=True, check=True)
+    append_entry(Runner(), path=str(log), entry=json.dumps(entry))
     found = parse(log.read_text())
     assert found.broken_at is None
     assert found.entries[-1].run == "newer"

@@ -1,4 +1,7 @@
-"""Test that CONTRIBUTING.md leads to places that exist: paths, and the names in them."""
+"""Test that CONTRIBUTING.md leads to places that exist: paths, and the names in them.
+
+The same holds for the paths of tests that workflows and make run.
+"""
 
 import re
 from collections.abc import Iterator
@@ -22,6 +25,8 @@ _NAME = re.compile(r"[A-Za-z_][\w.]*(?:\([^)]*\))?")
 _PLACED = re.compile(
     r"((?:`[\w.]+(?:\(\))?`(?:, (?:and |or )?| and | or )?)+)(?: of [a-z ]+)? in `([\w./-]+)`"
 )
+# `*` as the shell has it; in the Makefile, `%` is a word of a list.
+_TESTS = re.compile(r"(?<![\w/.-])tests/[\w./*%-]*")
 # Of the libraries that the code uses.
 _FOREIGN = {"ctx.get_parameter_source"}
 
@@ -44,9 +49,15 @@ def _find(place: str) -> list[Path]:
     return [path for name, path in _files().items() if f"/{name}".endswith(f"/{place}")]
 
 
+@cache
+def _folders() -> set[str]:
+    """Return the folders of this repository, and the ends of their paths."""
+    parents = {each.parts for name in _files() for each in Path(name).parents}
+    return {"/".join(parts[start:]) for parts in parents for start in range(len(parts))}
+
+
 def _is_folder(place: str) -> bool:
-    folders = {f"/{each}" for name in _files() for each in Path(name).parents}
-    return any(each.endswith(f"/{place.rstrip('/')}") for each in folders)
+    return place.rstrip("/") in _folders()
 
 
 def _places() -> Iterator[str]:
@@ -58,6 +69,24 @@ def _places() -> Iterator[str]:
 def test_every_file_and_folder_that_the_page_names_exists() -> None:
     assert len([*_places()]) > 200
     assert [each for each in _places() if not _find(each) and not _is_folder(each)] == []
+
+
+def test_every_path_of_tests_that_is_run_or_named_exists() -> None:
+    files = [
+        *(ROOT / ".github" / "workflows").iterdir(),
+        *(ROOT / ".ci").iterdir(),
+        *(ROOT / "Makefile", ROOT / "CONTRIBUTING.md"),
+    ]
+    named = [
+        (str(file.relative_to(ROOT)), place.rstrip("."))
+        for file in files
+        for place in _TESTS.findall(file.read_text())
+    ]
+    assert {file for file, _ in named} >= {
+        *(".github/workflows/release.yaml", ".github/workflows/test.yaml"),
+        *("CONTRIBUTING.md", "Makefile"),
+    }
+    assert [each for each in named if not [*ROOT.glob(each[1].replace("%", "*"))]] == []
 
 
 def test_every_name_is_in_the_file_that_the_page_gives_for_it() -> None:

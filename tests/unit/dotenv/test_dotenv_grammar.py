@@ -16,7 +16,7 @@ _TOY = """
 import re
 from infisical_iac.dotenv import Entry, Grammar
 from infisical_iac.dotenv.grammar import FILE, Cascade, Command, Package
-from infisical_iac.dotenv.languages import NODE
+from infisical_iac.dotenv.grammar import NODE
 
 
 class Toy(Grammar):

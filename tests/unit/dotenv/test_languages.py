@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.dotenv.languages import LANGUAGES, NODE, PYTHON, ROOTS, Language
+from infisical_iac.dotenv.grammar import LANGUAGES, NODE, PYTHON, ROOTS, Language
 
 
 @pytest.mark.parametrize(
@@ -54,4 +54,4 @@ def test_no_other_module_has_the_names_that_a_language_lists() -> None:
         if any(f'"{name}"' in file.read_text() for name in files)
     }
     own = "infisical_iac/core/own_repository.py"
-    assert found == {"infisical_iac/dotenv/languages.py", own}
+    assert found == {"infisical_iac/dotenv/grammar.py", own}

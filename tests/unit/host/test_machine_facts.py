@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.host.machine import CALLS_PRIVATE, UNDONE, Machine
+from infisical_iac.host import volume
+from infisical_iac.host.machine import CALLS_PRIVATE, DATA_VOLUME, UNDONE, Machine
 
 
 def test_the_machine_is_read_in_one_command() -> None:
@@ -70,6 +71,23 @@ def test_an_undone_restore_is_reported_if_there_is_no_instance(
     ran = subprocess.run(["sh", "-c", look], capture_output=True, text=True)
     assert ran.stdout == output
     assert Machine().process(ran.stdout.splitlines()).undone == output[7:].strip()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        volume.configuration("u-1")[0].content,
+        "ExecStart=/bin/sh /usr/local/lib/infisical-iac/volume.sh mount u-1\n",
+    ],
+)
+def test_the_volume_is_found_in_its_unit_also_in_that_of_an_earlier_version(
+    tmp_path: Path, text: str
+) -> None:
+    unit = tmp_path / "infisical-data.service"
+    unit.write_text(text)
+    look = DATA_VOLUME.replace("/etc/systemd/system", str(tmp_path))
+    ran = subprocess.run(["sh", "-c", look], capture_output=True, text=True, check=True)
+    assert Machine().process(ran.stdout.splitlines()).data_volume == "u-1"
 
 
 _TRUE = '      ALLOW_INTERNAL_IP_CONNECTIONS: "true"\n'

@@ -8,24 +8,24 @@ from typing import Any
 import pytest
 
 from infisical_iac.agent.system import UnitState
+from infisical_iac.agent.volume import VolumeState
 from infisical_iac.core.agent import Question
 from infisical_iac.core.change import UpToDate
 from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.host import volume
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known, Site
-from infisical_iac.host.volume import PLACES, DataVolume, VolumeState, volume_question
+from infisical_iac.host.volume import PLACES, DataVolume, volume_question
 from tests.unit.fake_programs import fake_program, run_with
 from tests.unit.operations.cases import of
 from tests.unit.performed import perform
 from tests.unit.settings_of import settings_of
 
 _DEVICE = "/dev/sdb"
-_SCRIPT = "/usr/local/lib/infisical-iac/volume.sh"
 _UNIT = "/etc/systemd/system/infisical-data.service"
 _DOCKER = "/etc/systemd/system/docker.service.d/infisical-data.conf"
 _ON_DISK = ("/var/lib/docker/volumes", "/etc/infisical", "/var/log/infisical-access")
-_PLACES = (*_ON_DISK, "/mnt/infisical-data", "/var/lib/infisical-", "/usr/local/lib/infisical-iac")
+_PLACES = (*_ON_DISK, "/mnt/infisical-data", "/var/lib/infisical-")
 _MOUNTED = DataVolume(
     VolumeState(present=True, holds="ext4", uuid="u-1", mounted="u-1", bound=frozenset(PLACES)),
     {each.path: each.state for each in volume.configuration("u-1")},
@@ -38,7 +38,7 @@ _START_MOUNT = "systemctl start infisical-data.service"
 _MOUNT = [
     "systemctl daemon-reload",
     "systemctl enable --quiet infisical-data.service",
-    "volume.sh mount u-1",
+    "mount u-1",
     _START_MOUNT,
 ]
 _DOCKER_RUNS = "systemctl --quiet is-active docker.service"
@@ -53,7 +53,6 @@ class _Host:
         self.asked: list[Question[DataVolume]] = []
         self.found = DataVolume(VolumeState(present=True, holds="ext4", uuid="u-1"))
         self.docker(runs=False)
-        fake_program(self._file(_SCRIPT).parent, "volume.sh", 'echo "volume.sh $*" >>"$HOST/calls"')
 
     def _file(self, path: str) -> Path:
         return self.directory / path.removeprefix("/")
@@ -87,16 +86,17 @@ class _Host:
         return file.read_text().splitlines() if file.exists() else []
 
     def run(self, command: str, *, doing: str) -> str:
-        for what in ("format", "grow"):
-            if command.endswith(f" volume.sh {what} {_DEVICE}"):
-                self.note(what)
-                return ""
         for place in _PLACES:
             command = command.replace(place, f"{self.directory}{place}")
         done = run_with(self.directory / "programs", command, HOST=str(self.directory))
         if done.returncode:
             raise CommandFailed(done.stderr)
         return done.stdout
+
+    def perform(self, asked: Question[None], *, doing: str) -> None:
+        (call,) = asked.calls
+        words = (call.name.removeprefix("volume."), *json.loads(call.arguments).values())
+        self.note(" ".join(words))
 
     def write(self, path: str, content: str, *, mode: str) -> None:
         self.note(f"write {path} {mode}")
@@ -113,6 +113,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(volume, "look", made.look)
     monkeypatch.setattr(volume, "ask", made.look)
     monkeypatch.setattr(volume, "run", made.run)
+    monkeypatch.setattr(volume, "perform", made.perform)
     monkeypatch.setattr(volume, "write", made.write)
     return made
 
@@ -131,8 +132,8 @@ def test_a_blank_device_is_formatted_before_its_file_system_is_named_and_mounted
 ) -> None:
     perform(_decide(DataVolume(VolumeState(present=True))))
     assert host.calls() == [
-        "format",
-        *(f"write {path} 644" for path in (_SCRIPT, _UNIT, _DOCKER)),
+        f"format_device {_DEVICE}",
+        *(f"write {path} 644" for path in (_UNIT, _DOCKER)),
         _DOCKER_RUNS,
         *_MOUNT,
     ]
@@ -212,7 +213,7 @@ def test_a_file_system_grows_after_it_is_mounted(host: _Host) -> None:
     moved, grown = perform(_decide(_unmount_one_place(larger=(20480, 40960))))
     assert moved == _MOVED
     assert grown.startswith("~ file system on /dev/sdb: 20480 MiB → 40960 MiB")
-    assert host.calls() == [*_MOUNT, "grow"]
+    assert host.calls() == [*_MOUNT, f"grow {_DEVICE}"]
 
 
 def test_only_a_device_in_the_settings_is_inspected(host: _Host) -> None:
@@ -224,19 +225,21 @@ def test_only_a_device_in_the_settings_is_inspected(host: _Host) -> None:
     (decision,) = of(volume.mount)(_DEVICE, **given)
     assert isinstance(decision, UpToDate)
     (asked,) = host.asked
-    paths = [_SCRIPT, _UNIT, _DOCKER]
+    paths = [_UNIT, _DOCKER]
     assert asked == volume_question(device=_DEVICE, paths=paths, names=["infisical-data.service"])
 
 
 def test_volume_files_and_unit_are_read_in_one_query() -> None:
     asked = volume_question(device="/dev/a b", paths=["/c d"], names=["e.service"])
     inspection, files, units = (json.loads(each.arguments) for each in asked.calls)
-    assert inspection["command"].endswith(" volume.sh inspect '/dev/a b'")
+    assert inspection == {"device": "/dev/a b"}
     assert files["paths"] == ["/c d"]
     assert units["names"] == ["e.service"]
     state = {"kind": "regular file", "mode": "600", "owner": "root:root"}
     unit = {"loaded": True, "active": True, "enabled": False}
-    found = asked.read([["holds ext4", "uuid u-1"], {"/c d": state}, {"e.service": unit}])
+    found = asked.read(
+        [{"present": True, "holds": "ext4", "uuid": "u-1"}, {"/c d": state}, {"e.service": unit}]
+    )
     assert found.volume == VolumeState(True, "ext4", "u-1")
     assert found.files["/c d"].mode == "600"
     assert found.units["e.service"].active

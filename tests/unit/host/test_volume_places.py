@@ -1,10 +1,8 @@
 """Test that each path of the project is on the data volume, or has a reason to stay on the disk."""
 
 import re
-import subprocess
 from pathlib import Path
 
-from infisical_iac.core.rendering import script_file
 from infisical_iac.host.volume import PLACES
 
 _ROOT = Path(__file__).resolve().parents[3]
@@ -43,14 +41,3 @@ def test_every_path_is_on_the_volume_or_has_a_reason_to_stay() -> None:
     assert len(named) > 10
     assert named - {*PLACES} - stays == set()
     assert stays <= named, "a path of _STAYS is not in the sources"
-
-
-def test_the_script_and_the_deploy_have_the_same_places() -> None:
-    text = script_file("volume")
-    body = text[text.index("places() {") : text.index("uuid_of()")]
-    volumes = "docker_volumes=/var/lib/docker/volumes\n"
-    done = subprocess.run(
-        ["sh", "-c", f"{volumes}{body}places"], capture_output=True, text=True, check=True
-    )
-    places = [line.split()[1] for line in done.stdout.splitlines()]
-    assert sorted(places) == sorted(PLACES)

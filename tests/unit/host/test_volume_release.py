@@ -1,4 +1,4 @@
-"""Test that volume.sh releases a volume completely, and only if the data are on it."""
+"""Test that a volume is released completely, and only if the data are on it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,31 +18,29 @@ def host(tmp_path: Path) -> Iterator[VolumeHost]:
 
 
 def test_a_released_volume_is_not_mounted_anywhere(host: VolumeHost) -> None:
-    host.ok(host.command("format", host.device))
-    output = host.ok(
+    host.format()
+    found = host.state(
         host.mount,
         "echo key > $H/etc/infisical/key",
         host.command("release"),
         "ls -A $H/etc/infisical $H/mnt/infisical-data | grep -v : || true",
-        host.command("inspect", host.device),
     )
-    assert "bound" not in output
-    assert "mounted" not in output
+    assert (found.mounted, found.bound) == ("", frozenset())
 
 
 def test_a_release_is_refused_while_data_are_on_the_hosts_own_disk(host: VolumeHost) -> None:
-    host.ok(host.command("ours"))
+    host.ok(host.command("check_own"))
     host.ok("mkdir -p $H/etc/infisical; echo key > $H/etc/infisical/key")
-    for command in ("ours", "release"):
+    for command in ("check_own", "release"):
         refused = host.run(host.command(command))
         assert refused.returncode == 1
         assert "host's own disk" in refused.stderr
-    host.ok(host.command("format", host.device))
-    host.ok(host.mount, host.command("ours"))
+    host.format()
+    host.ok(host.mount, host.command("check_own"))
 
 
 def test_a_release_is_refused_while_a_run_holds_the_lock(host: VolumeHost) -> None:
-    host.ok(host.command("format", host.device))
+    host.format()
     lock = "$H/run/infisical-iac.lock"
     refused = host.run(
         host.mount,
@@ -54,7 +52,7 @@ def test_a_release_is_refused_while_a_run_holds_the_lock(host: VolumeHost) -> No
 
 
 def test_a_release_waits_for_a_program_that_reads_a_file_briefly(host: VolumeHost) -> None:
-    host.ok(host.command("format", host.device))
+    host.format()
     host.ok(
         host.mount,
         "touch $H/var/log/infisical-access/access.log",

@@ -2,23 +2,13 @@
 
 import pytest
 
+from infisical_iac.agent.volume import VolumeState
 from infisical_iac.core.errors import Refused, UserError
-from infisical_iac.host.volume import PLACES, VolumeState, parse, refuse
+from infisical_iac.host.volume import PLACES, refuse
 
 _DEVICE = "/dev/disk/by-id/scsi-0HC_Volume_1"
 _BLANK = VolumeState(present=True)
 _OURS = VolumeState(True, "ext4", "u-1", "u-1", frozenset(PLACES))
-
-
-def test_the_output_of_the_script_is_parsed() -> None:
-    lines = ["holds ext4", "uuid u-1", "mounted u-1", "bound /etc/infisical", "marked", "volume x"]
-    found = parse(lines)
-    assert found == VolumeState(True, "ext4", "u-1", "u-1", frozenset({"/etc/infisical"}), ("x",))
-    assert "/var/lib/docker/volumes" in found.unbound
-    assert parse(["holds ext4", "uuid u-1", "larger 20480 40960"]).larger == (20480, 40960)
-    assert parse(["absent"]) == VolumeState()
-    assert parse(["blank"]) == _BLANK
-    assert parse(["holds something"]).holds == "something"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.agent.access import FoundRequests
 from infisical_iac.agent.files import PathState
 from infisical_iac.agent.system import UnitState
 from infisical_iac.core import units
@@ -266,20 +267,23 @@ def test_only_a_host_with_caddy_has_a_log_and_jails_for_infisical(
     assert made["bans"] == [*watch.bans(settings)]
 
 
-@pytest.mark.parametrize(
-    ("environment", "words"),
-    [
-        ("production", ["environment=production", "i1,i2", "production", "401"]),
-        ("", ["", "i1,i2", "", "401"]),
-    ],
-)
-def test_the_log_is_searched_on_the_host(
-    monkeypatch: pytest.MonkeyPatch, environment: str, words: list[str]
-) -> None:
-    asked: list[tuple[str, ...]] = []
-    monkeypatch.setattr(watch, "script", lambda *words: asked.append(words))
-    monkeypatch.setattr(watch, "run", lambda command, *, doing: "first\nlast\n")
+def test_the_log_is_searched_on_the_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    def ask(each: object) -> FoundRequests:
+        asked.append(each)
+        return FoundRequests()
+
+    monkeypatch.setattr(watch, "ask", ask)
     since = datetime(2026, 11, 26, tzinfo=UTC)
-    assert watch.read_requests(since, 50, ["i1", "i2"], environment, "401") == ["first", "last"]
-    (found,) = asked
-    assert found == ("access", "/var/log/infisical-access", "1795651200", "50", *words)
+    assert watch.read_requests(since, 50, ["i1"], "production", "401") == FoundRequests()
+    (call,) = asked[0].calls
+    assert call.name == "access.find_requests"
+    assert json.loads(call.arguments) == {
+        "folder": "/var/log/infisical-access",
+        "since": 1795651200,
+        "last": 50,
+        "ids": ["i1"],
+        "environment": "production",
+        "statuses": "401",
+    }

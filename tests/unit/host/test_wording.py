@@ -2,11 +2,12 @@
 
 import pytest
 
+from infisical_iac.agent.volume import VolumeState
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.host.machine import absence
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.shared import not_ours
-from infisical_iac.host.volume import VolumeState, refuse
+from infisical_iac.host.volume import refuse
 from tests.unit.settings_of import settings_of
 
 

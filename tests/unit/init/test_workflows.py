@@ -88,6 +88,13 @@ def test_the_pages_of_plan_and_status_are_kept_also_if_the_job_fails() -> None:
     assert {(each["when"], each["access"]) for each in kept.values()} == {("always", "developer")}
 
 
+@pytest.mark.parametrize("file", [".github/workflows/infisical.yaml", ".gitlab-ci.yml"])
+def test_newer_releases_are_asked_for_if_there_is_a_monitor_to_tell(file: str) -> None:
+    command = "infisical-iac outdated --keep || true"
+    assert command in render_around(monitoring={"monitoring": "on"})[file]
+    assert command not in render_around()[file]
+
+
 def _list_scripts(system: str) -> dict[str, str]:
     """Return the script of each job."""
     files = render_around()

@@ -10,7 +10,7 @@ from pyinfra.api.command import FunctionCommand
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.rendering import digest
 from infisical_iac.host.model import DeployedInfisical
-from infisical_iac.instance import login_proof, mail
+from infisical_iac.instance import proof
 from infisical_iac.instance.authorities import has_changed, read_authorities
 from infisical_iac.stack.compose import compose_file
 from tests.certificates import OwnAuthority
@@ -114,8 +114,8 @@ def test_other_authorities_prove_mail_and_logins_again(
     def count(authorities: str) -> int:
         deployed = DeployedInfisical(variables, authorities, given)
         decided = [
-            *mail.decide(settings, smtp, deployed),
-            *login_proof.decide(settings, deployed),
+            *proof.decide_mail(settings, smtp, deployed),
+            *proof.decide_logins(settings, deployed),
         ]
         return len([each for each in decided if isinstance(each, FunctionCommand)])
 

@@ -1,18 +1,19 @@
 """Test how secrets that the user gives get to the host, and which programs read them there."""
 
-import base64
 import json
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from infisical_iac.agent import keys
+from infisical_iac.agent.runner import Runner
 from infisical_iac.backup import kit
 from infisical_iac.core.errors import FileError, SettingsError
-from infisical_iac.core.rendering import script_file
 from infisical_iac.instance import given
 from infisical_iac.instance.network import PROXY_PASSWORD
 from infisical_iac.instance.settings import GivenSecret
+from tests.unit.agent.fake_runner import FakeRunner
 
 _SECRET = GivenSecret("SMTP_PASSWORD", "the password of smtp.example.com")
 _TOKEN = GivenSecret("GITHUB_API_TOKEN", "the value of GITHUB_API_TOKEN")
@@ -36,8 +37,7 @@ def test_a_value_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("SMTP_PASSWORD", "fake-password\n")
     given.ask([_SECRET])
     assert given.value_of(_SECRET) == "fake-password"
-    name, encoded = given.lines().split()
-    assert (name, base64.b64decode(encoded)) == ("given_smtp_password", b"fake-password\n")
+    assert given.values() == {"given_smtp_password": "fake-password"}
 
 
 def test_a_value_comes_from_a_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -95,40 +95,29 @@ def test_a_password_in_an_address_with_a_special_character_is_refused(
     assert "with:a/colon" not in str(refused.value)
 
 
-class _Host:
-    """The keys of a host, in a directory."""
-
-    def __init__(self, directory: Path) -> None:
-        self.root = directory / "etc"
-
-    def run(self, *arguments: str, stdin: str = "") -> str:
-        text = script_file("keys").replace("root=/etc/infisical", f"root='{self.root}'")
-        command = ["sh", "-c", text, "keys.sh", *arguments]
-        done = subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=60)
-        assert (done.returncode, done.stderr) == (0, "")
-        return done.stdout
+def _make(host: Runner, *more: str) -> None:
+    made = {"admin_email": "admin@example.com", "admin_password": ""}
+    keys.make(host, **made, more=more, given=given.values())
 
 
 @pytest.fixture
-def host(tmp_path: Path) -> _Host:
-    return _Host(tmp_path)
+def host(tmp_path: Path) -> FakeRunner:
+    return FakeRunner(tmp_path)
 
 
 @pytest.mark.parametrize("value", _VALUES)
 def test_compose_and_shells_read_the_value_as_it_was_given(
-    host: _Host, monkeypatch: pytest.MonkeyPatch, value: str
+    host: FakeRunner, monkeypatch: pytest.MonkeyPatch, value: str
 ) -> None:
     monkeypatch.setenv("GITHUB_API_TOKEN", value)
     given.ask([_TOKEN])
     more = "given_github_api_token"
-    assert f"missing {more}" in host.run("check", more)
-    host.run("make", "admin@example.com", more, stdin=f"\n{given.lines()}")
-    assert (host.root / "keys" / more).read_text() == f"{value}\n"
-    said = host.run("check", more)
-    assert more not in said
-    assert "stale" not in said
+    assert more in keys.check(host, more=[more]).missing
+    _make(host, more)
+    assert host.text(f"/etc/infisical/keys/{more}") == f"{value}\n"
+    assert keys.check(host, more=[more]).is_complete
     kit.check_forms({f"keys/{more}": f"{value}\n"}, where="a kit")
-    assert _read_by_compose(host.root) == value
+    assert _read_by_compose(host.path("/etc/infisical")) == value
 
 
 def _read_by_compose(root: Path) -> str:
@@ -149,16 +138,17 @@ def _read_by_compose(root: Path) -> str:
     return str(found).replace("$$", "$")
 
 
-def test_a_secret_without_a_setting_is_surplus_until_it_is_removed(host: _Host) -> None:
-    host.run("make", "admin@example.com", stdin="\n")
-    (host.root / "keys/given_smtp_password").write_text("fake\n")
-    assert "surplus given_smtp_password" in host.run("check")
-    assert "surplus" not in host.run("check", "given_smtp_password")
-    host.run("derive")
-    assert "SMTP_PASSWORD='fake'" in (host.root / ".env").read_text()
-    host.run("forget", "given_smtp_password")
-    assert "SMTP_PASSWORD" not in (host.root / ".env").read_text()
-    assert "surplus" not in host.run("check")
+def test_a_secret_without_a_setting_is_surplus_until_it_is_removed(host: FakeRunner) -> None:
+    _make(host)
+    (key,) = names = ["given_smtp_password"]
+    host.write(f"/etc/infisical/keys/{key}", "fake\n")
+    assert keys.check(host).surplus == {key}
+    assert keys.check(host, more=names).surplus == frozenset()
+    keys.derive(host)
+    assert "SMTP_PASSWORD='fake'" in (host.text("/etc/infisical/.env") or "")
+    keys.forget(host, names=names)
+    assert "SMTP_PASSWORD" not in (host.text("/etc/infisical/.env") or "")
+    assert keys.check(host).surplus == frozenset()
 
 
 @pytest.mark.parametrize("text", ["", "\n", "a\\'b\n", "a\\\\b\n", "end\\\n", "a\n\nb\n"])

@@ -19,6 +19,7 @@ MEASURED = Measured(
     on_standin=False,
     starts={"loader": [0.15, 0.3], "bare": [0.1, 0.2]},
     imports={"loader": [0.2, 0.4]},
+    installs=[1.0, 2.0, 3.0],
     search=(50.0, "All of it."),
     machine={"CPU": "abacus", "cores": "2"},
 )
@@ -29,7 +30,7 @@ def test_a_ratio_compares_times_of_the_same_round() -> None:
 
 
 def test_numbers_at_their_limits_are_within_them() -> None:
-    assert [bar.is_met for bar in MEASURED.bars()] == [True] * 7
+    assert [bar.is_met for bar in MEASURED.bars()] == [True] * 8
 
 
 @pytest.mark.parametrize(
@@ -41,11 +42,12 @@ def test_numbers_at_their_limits_are_within_them() -> None:
         (replace(MEASURED, migration={"apply": [1.0], "sdk": [19.0]}), 3),
         (replace(MEASURED, writes=21), 4),
         (replace(MEASURED, starts={"loader": [0.16], "bare": [0.1]}), 5),
-        (replace(MEASURED, search=(49.9, "All of it.")), 6),
+        (replace(MEASURED, installs=[2.1]), 6),
+        (replace(MEASURED, search=(49.9, "All of it.")), 7),
     ],
 )
 def test_each_worse_number_misses_only_its_own_bar(worse: Measured, which: int) -> None:
-    assert [bar.is_met for bar in worse.bars()] == [index != which for index in range(7)]
+    assert [bar.is_met for bar in worse.bars()] == [index != which for index in range(8)]
 
 
 def _rows(measured: Measured) -> list[list[str]]:
@@ -61,19 +63,23 @@ def _rows(measured: Measured) -> list[list[str]]:
 def test_the_report_has_the_bars_the_medians_and_the_machine() -> None:
     header, *rows = _rows(MEASURED)
     assert len(header) == 4
-    assert [row[1:] for row in rows[:7]] == [
+    assert [row[1:] for row in rows[:8]] == [
         ["0.050", "at most 0.08", "yes"],
         ["6", "at most 6", "yes"],
         ["1.150", "at most 1.15", "yes"],
         ["20.0", "at least 20", "yes"],
         ["20", "at most 20", "yes"],
         ["1.500", "at most 1.5", "yes"],
+        ["2.000", "at most 2.0", "yes"],
         ["50.0", "at least 50", "yes"],
     ]
-    subjects = ("`ours`", "`ours`", "`deploy`", "`apply`", "`apply`", "`loader`", "history")
-    assert [subject in row[0] for subject, row in zip(subjects, rows[:7], strict=True)] == [
+    subjects = (
+        *("`ours`", "`ours`", "`deploy`", "`apply`", "`apply`", "`loader`", "`npm install`"),
+        "history",
+    )
+    assert [subject in row[0] for subject, row in zip(subjects, rows[:8], strict=True)] == [
         True
-    ] * 7
+    ] * 8
     assert ["`playbook`", "20.00 s", "20.00 to 25.00 s", "1.000"] in rows
     assert ["CPU", "abacus"] in rows
     assert "0.30 s for `loader`" in render(MEASURED)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.dotenv import GRAMMARS
-from infisical_iac.dotenv.languages import LANGUAGES
+from infisical_iac.dotenv.grammar import LANGUAGES
 from infisical_iac.migrate import loaders
 from tests.unit.migrate.trees import choose, node
 

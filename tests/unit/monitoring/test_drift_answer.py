@@ -1,14 +1,20 @@
 """Test the answer of a drift check, for a webhook and for Prometheus."""
 
 import re
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 
-from infisical_iac.cli import drift
-from infisical_iac.core.errors import FileError
+from infisical_iac.cli import status
+from infisical_iac.core import connection
+from infisical_iac.core.errors import FileError, UserError
+from infisical_iac.monitoring import drift as drift_check
 from infisical_iac.monitoring.drift import Answer, list_unknown_admins, message, metrics
 
 _AT = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -37,8 +43,8 @@ def test_access_that_could_not_be_inspected_is_not_drift_and_is_printed(
     answer = Answer("hetzner", _AT, notes=[note])
     assert answer.is_as_declared
     assert message(answer)["notes"] == [note]
-    monkeypatch.setattr(drift, "check", lambda _: answer)
-    done = CliRunner().invoke(drift.drift, ["-i", "inventory/hetzner.py"])
+    monkeypatch.setattr(status, "check", lambda _: answer)
+    done = CliRunner().invoke(status.drift, ["-i", "inventory/hetzner.py"])
     assert done.exit_code == 0
     assert f"Note: {note}\n" in done.stderr
 
@@ -88,8 +94,8 @@ def test_a_name_is_escaped_in_metrics() -> None:
 def posts(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Return the addresses to which a check that finds drift posts its result."""
     sent = list[str]()
-    monkeypatch.setattr(drift, "check", lambda _: Answer("hetzner", _AT, ["~ sign-up"]))
-    monkeypatch.setattr(drift, "post", lambda webhook, _: sent.append(webhook))
+    monkeypatch.setattr(status, "check", lambda _: Answer("hetzner", _AT, ["~ sign-up"]))
+    monkeypatch.setattr(status, "post", lambda webhook, _: sent.append(webhook))
     return sent
 
 
@@ -100,7 +106,7 @@ def test_the_webhook_is_read_from_a_file_or_from_the_environment(
     file.write_text("https://hook.example/obviously-fake-file\n")
     environment = {"INFISICAL_IAC_WEBHOOK": "https://hook.example/obviously-fake-variable"}
     for arguments in ([], ["--webhook-file", str(file)]):
-        ran = CliRunner(env=environment).invoke(drift.drift, arguments)
+        ran = CliRunner(env=environment).invoke(status.drift, arguments)
         assert (ran.exit_code, ran.stderr) == (2, "")
     assert posts == [
         "https://hook.example/obviously-fake-variable",
@@ -110,15 +116,15 @@ def test_the_webhook_is_read_from_a_file_or_from_the_environment(
 
 def test_a_webhook_on_the_command_line_still_works_and_warns(posts: list[str]) -> None:
     address = "https://hook.example/obviously-fake"
-    ran = CliRunner(env={}).invoke(drift.drift, ["--webhook", address])
+    ran = CliRunner(env={}).invoke(status.drift, ["--webhook", address])
     assert posts == [address]
     assert "INFISICAL_IAC_WEBHOOK" in ran.stderr
     assert "obviously-fake" not in ran.output
-    assert "--webhook " not in CliRunner().invoke(drift.drift, ["--help"]).output
+    assert "--webhook " not in CliRunner().invoke(status.drift, ["--help"]).output
 
 
 def test_a_missing_webhook_file_ends_the_check(posts: list[str]) -> None:
-    ran = CliRunner().invoke(drift.drift, ["--webhook-file", "nowhere"])
+    ran = CliRunner().invoke(status.drift, ["--webhook-file", "nowhere"])
     assert isinstance(ran.exception, FileError)
     assert "nowhere" in str(ran.exception)
     assert posts == []
@@ -131,3 +137,43 @@ def test_an_administrator_that_the_settings_do_not_name_is_foreign() -> None:
     assert str(found).startswith("* server administrator eve@example.com: ")
     answer = Answer("hetzner", _AT, [str(found)])
     assert answer.foreign == [str(found)]
+
+
+def _check(monkeypatch: pytest.MonkeyPatch, deployment: object) -> tuple[Answer, list[Answer]]:
+    """Check a deployment that can be opened, or whose error is raised; return what is kept too."""
+    kept: list[Answer] = []
+
+    @contextmanager
+    def open_deployment(*_: object, **__: object) -> Iterator[object]:
+        if isinstance(deployment, UserError):
+            raise deployment
+        yield deployment
+
+    # The module patches the process with gevent.
+    fake = SimpleNamespace(open_deployment=open_deployment)
+    monkeypatch.setitem(sys.modules, "infisical_iac.core.deployment", fake)
+    monkeypatch.setattr(connection, "current", lambda _: nullcontext())
+    monkeypatch.setattr(drift_check, "_find_admins", lambda: ([], ["not seen"]))
+    monkeypatch.setattr(drift_check, "_keep", lambda answer, _: kept.append(answer))
+    return drift_check.check("inventory/hetzner.py"), kept
+
+
+def test_the_hosts_keep_the_result_of_a_check_that_failed_on_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail() -> list[str]:
+        raise UserError("a key is gone")
+
+    journal = SimpleNamespace(foreign=["* identity ci"], access_notes=[])
+    failing = SimpleNamespace(host=None, journal=journal, lines=fail)
+    answer, kept = _check(monkeypatch, failing)
+    assert (answer.of, answer.error, kept) == ("hetzner", "a key is gone", [answer])
+    healthy = SimpleNamespace(host=None, journal=journal, lines=lambda: [_CHANGE])
+    answer, kept = _check(monkeypatch, healthy)
+    assert (answer.changes, answer.notes) == ([_CHANGE, "* identity ci"], ["not seen"])
+    assert kept == [answer]
+
+
+def test_a_host_that_cannot_be_reached_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    answer, kept = _check(monkeypatch, UserError("no route"))
+    assert (answer.error, kept) == ("no route", [])

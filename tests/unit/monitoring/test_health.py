@@ -11,7 +11,7 @@ from infisical_iac.core.change import Change, Row
 from infisical_iac.monitoring.health import (
     HealthState,
     access,
-    drift,
+    drift_row,
     rows,
     second_factors,
 )
@@ -32,7 +32,7 @@ def state() -> HealthState:
 
 
 def test_all_rows_of_a_healthy_host_are_healthy(state: HealthState) -> None:
-    assert all(row.ok for row in rows(state, settings(), Log([]), drift([]), NOW))
+    assert all(row.ok for row in rows(state, settings(), Log([]), drift_row([]), NOW))
     assert row_of("infisical", state) == ("infisical/infisical:v0.165.16: healthy", True)
     assert row_of("Disk", state) == ("20.0 of 40.0 GB free", True)
 
@@ -108,14 +108,14 @@ def test_a_certificate_of_caddys_own_authority_lasts_for_hours(
 
 def test_an_engine_that_does_not_answer_has_one_row_instead_of_the_containers() -> None:
     state = observed(engine=False, containers={})
-    first = rows(state, settings(), Log([]), drift([]), NOW)[0]
+    first = rows(state, settings(), Log([]), drift_row([]), NOW)[0]
     assert (first.name, first.ok) == ("Docker", False)
 
 
 def test_the_holder_of_the_lock_and_a_changed_audit_log_are_reported() -> None:
     holder = "by ada@laptop since noon, process 7"
     state = observed(holder=holder)
-    *_, work, log = rows(state, settings(), Log([], broken_at=3), drift([]), NOW)
+    *_, work, log = rows(state, settings(), Log([], broken_at=3), drift_row([]), NOW)
     assert (work.name, work.text, work.ok) == ("At work now", holder, True)
     assert (log.name, "line 3" in log.text, log.ok) == ("Audit log", True, False)
 

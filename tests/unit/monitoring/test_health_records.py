@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from infisical_iac.core.audit_entries import AuditEntry, Log, list_runs
-from infisical_iac.monitoring.health import HealthState, drift, first_apply, rows
+from infisical_iac.monitoring.health import HealthState, drift_row, first_apply, rows
 from infisical_iac.workspace.credential_file import Term
 from tests.unit.health_rows import NOW, changed, observed, row_of, settings
 
@@ -26,7 +26,7 @@ def _entry(outcome: Any, run: str, event: Any = "apply") -> AuditEntry:
 )
 def test_the_last_apply_is_reported(state: HealthState, outcome: str, end: str) -> None:
     log = Log([_entry("done", "1"), _entry(outcome, "2"), _entry("done", "3", "backup")])
-    found = rows(state, settings(), log, drift([]), NOW)
+    found = rows(state, settings(), log, drift_row([]), NOW)
     (row,) = (each for each in found if each.name == "Last apply")
     for fact in ("2026-11-25T11:00:00Z", "ada@laptop", "abc123"):
         assert fact in row.text
@@ -74,13 +74,13 @@ def test_pending_drift_is_not_healthy_and_lists_three_changes(
     state: HealthState,
 ) -> None:
     pending = [f"+ package {number}" for number in range(5)]
-    row = rows(state, settings(), Log([]), drift(pending), NOW)[-1]
+    row = rows(state, settings(), Log([]), drift_row(pending), NOW)[-1]
     assert not row.ok
     assert row.text == f"{'; '.join(pending[:3])} and 2 more"
 
 
 def test_unknown_drift_is_not_healthy_and_has_its_reason() -> None:
-    row = drift([], error="a key is gone")
+    row = drift_row([], error="a key is gone")
     assert (row.text.endswith(": a key is gone"), row.ok) == (True, False)
 
 
@@ -112,7 +112,7 @@ def test_drills_are_reported_from_the_hosts_record(state: HealthState) -> None:
 
 
 def test_credentials_without_an_end_have_no_row(state: HealthState) -> None:
-    names = [each.name for each in rows(state, settings(), Log([]), drift([]), NOW)]
+    names = [each.name for each in rows(state, settings(), Log([]), drift_row([]), NOW)]
     assert "Credentials" not in names
 
 
@@ -162,5 +162,5 @@ def test_firewall_rules_that_are_not_loaded_are_reported(
     assert (fact in text, ok) == (True, False)
     assert "`infisical-iac apply`" in text
     loaded = changed(state, firewall="loaded")
-    names = {each.name for each in rows(loaded, settings(), Log([]), drift([]), NOW)}
+    names = {each.name for each in rows(loaded, settings(), Log([]), drift_row([]), NOW)}
     assert "Firewall" not in names

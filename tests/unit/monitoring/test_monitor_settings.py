@@ -18,7 +18,7 @@ from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known, Site
 from infisical_iac.instance import given
 from infisical_iac.monitoring import deploy, health
-from infisical_iac.stack import certificate
+from infisical_iac.stack import ingress
 from infisical_iac.workspace.credential_file import REPORTED_BEFORE_END
 from tests.unit import clusters
 from tests.unit.settings_of import defaults, settings_of
@@ -196,7 +196,7 @@ def test_the_checks_have_the_thresholds_of_status() -> None:
     assert timedelta(hours=limits["backup_age"]) == record._LONGEST
     assert timedelta(days=limits["drill_age"]) == record._LONGEST_BETWEEN_DRILLS
     assert timedelta(days=limits["credentials"]) == REPORTED_BEFORE_END
-    assert limits["certificate"] == certificate._LEAST_DAYS
+    assert limits["certificate"] == ingress._LEAST_DAYS
 
 
 def test_the_reference_of_checks_names_each_one() -> None:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from infisical_iac.agent.alerts import AlertBook, metrics
-from infisical_iac.agent.checks import Observed
+from infisical_iac.agent.observed import Observed
 from tests.unit.agent.watching import EXPECTED, HEALTHY, NOW, VITALS
 from tests.unit.settings_of import settings_of
 

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 
 from infisical_iac.core.change import Row
+from infisical_iac.monitoring.model import ValueRow, ValueSurvey
 from infisical_iac.monitoring.report import StatusReport, _Run, chart, status_page
 from tests.unit.pages import HOSTILE, LOGIN, NOW, build_plan_page, build_report, build_rows
 
@@ -72,6 +73,24 @@ def test_a_status_without_facts_has_only_its_rows() -> None:
     page = status_page(StatusReport("acme", NOW), [Row("Infisical", "no answer", ok=False)])
     assert _Text(page).headings == []
     assert "no answer" in page
+
+
+def test_secrets_are_listed_by_name_only_if_they_were_surveyed(status: str) -> None:
+    assert "Secrets" not in _Text(status).headings
+    row = ValueRow("backend", "production", "weak-value", (HOSTILE, "TOKEN"))
+    report = replace(build_report(), values=ValueSurvey([row], ["a note"]))
+    page = status_page(report, build_rows())
+    assert "Secrets" in _Text(page).headings
+    assert HOSTILE not in page
+    for fact in ("TOKEN</td>", "<td>production</td><td>2</td>", "a note"):
+        assert fact in page
+
+
+def test_a_survey_without_a_problem_is_healthy() -> None:
+    report = replace(build_report(), values=ValueSurvey([], []))
+    page = status_page(report, [])
+    assert "Secrets" in _Text(page).headings
+    assert "no key is missing" in page
 
 
 def test_unhealthy_rows_come_first_with_their_remedies() -> None:

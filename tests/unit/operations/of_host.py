@@ -6,6 +6,7 @@ from typing import Any
 
 from infisical_iac.agent.files import PathState
 from infisical_iac.agent.system import KernelState, UnitState
+from infisical_iac.agent.volume import VolumeState
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.files import File
@@ -24,7 +25,7 @@ from infisical_iac.host.hardening import HardeningState
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.openings import openings
 from infisical_iac.host.sshd_config import Line, Sshd
-from infisical_iac.host.volume import PLACES, DataVolume, VolumeState
+from infisical_iac.host.volume import PLACES, DataVolume
 from infisical_iac.host.watch import WatchState
 from tests.unit.cluster import observed
 from tests.unit.operations.cases import Cases, due, noop, of, refusal
@@ -59,8 +60,6 @@ _TABLE = "table inet infisical {\n}"
 _FIREWALL_FILES = (
     "/etc/infisical-iac/firewall.nft",
     "/etc/infisical-iac/firewall-fallback.nft",
-    "/usr/local/lib/infisical-iac/firewall.sh",
-    "/usr/local/lib/infisical-iac/reporting.sh",
     "/etc/systemd/system/infisical-firewall.service",
     "/etc/systemd/system/infisical-firewall-fallback.service",
     "/etc/systemd/system/infisical-firewall-failed.service",
@@ -98,7 +97,6 @@ _MOUNTED = DataVolume(
     {"infisical-data.service": _RUNS},
 )
 _VOLUME_FILES = (
-    "+ /usr/local/lib/infisical-iac/volume.sh",
     "+ /etc/systemd/system/infisical-data.service",
     "+ /etc/systemd/system/docker.service.d/infisical-data.conf",
 )
@@ -224,7 +222,7 @@ OPERATIONS = {
             "~ infisical-firewall.service: enabled and started",
             steps=(
                 "_load",
-                *["write"] * 8,
+                *["write"] * 6,
                 "let systemd read changed units",
                 *["systemctl"] * 2,
             ),

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+from infisical_iac.agent.database import ExporterLogin
 from infisical_iac.agent.files import PathState
 from infisical_iac.agent.system import UnitState
 from infisical_iac.core.errors import Refused, SettingsError
@@ -12,7 +13,7 @@ from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known, Site
 from infisical_iac.monitoring import deploy, exporters
 from infisical_iac.monitoring.deploy import DesiredMonitor, MonitorState
-from infisical_iac.monitoring.exporters import ExporterLogin, ExportersState
+from infisical_iac.monitoring.exporters import ExportersState
 from tests.unit.operations.cases import Cases, due, noop, refusal
 from tests.unit.settings_of import settings_of
 
@@ -76,7 +77,12 @@ EXPORTERS = {
         *(f"- {each.path}: no setting asks for metrics" for each in _UNITS),
         *(f"- package {each}" for each in _PACKAGES),
         "- PostgreSQL role infisical_metrics",
-        steps=("stop the exporters", "remove the exporters", "remove the units of the exporters"),
+        steps=(
+            "stop the exporters",
+            "remove the PostgreSQL role infisical_metrics",
+            "remove the exporters",
+            "remove the units of the exporters",
+        ),
     ),
     "never on": noop(
         lambda: exporters.decide(ExportersState(), (), None, 600), "no metrics are served"

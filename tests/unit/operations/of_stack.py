@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from infisical_iac.agent.files import PathState
+from infisical_iac.agent.keys import KeysState
 from infisical_iac.agent.system import UnitState
 from infisical_iac.backup import deploy as backup
 from infisical_iac.backup import restore, restore_deploy
@@ -19,11 +20,10 @@ from infisical_iac.core.errors import Refused, RunFailed, SettingsError
 from infisical_iac.core.files import File
 from infisical_iac.core.images import Images
 from infisical_iac.host.model import DeployedInfisical
-from infisical_iac.instance import login_proof, mail, proxy
+from infisical_iac.instance import proof
 from infisical_iac.stack import compose, edge, ingress, keys
 from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.ingress import IngressState, caddyfile
-from infisical_iac.stack.keys import KeysState
 from infisical_iac.stack.pull import ImageSources
 from infisical_iac.stack.state import (
     Container,
@@ -153,17 +153,17 @@ _CLIENTS = {**_LOGIN_VARIABLES, "SITE_URL": _GITHUB.stack.site_url}
 
 
 def _clients(variables: dict[str, str], *given: str) -> Iterable[Any]:
-    return login_proof.decide(_GITHUB, DeployedInfisical(variables, given=frozenset(given)))
+    return proof.decide_logins(_GITHUB, DeployedInfisical(variables, given=frozenset(given)))
 
 
 def _mail(deployed: DeployedInfisical) -> Iterable[Any]:
     assert _MAILING.instance.smtp
-    return mail.decide(_MAILING, _MAILING.instance.smtp, deployed)
+    return proof.decide_mail(_MAILING, _MAILING.instance.smtp, deployed)
 
 
 def _proxy(deployed: DeployedInfisical) -> Iterable[Any]:
     assert _PROXIED.instance.proxy
-    return proxy.decide(_PROXIED, _PROXIED.instance.proxy, deployed)
+    return proof.decide_proxy(_PROXIED, _PROXIED.instance.proxy, deployed)
 
 
 OPERATIONS = {
@@ -179,7 +179,7 @@ OPERATIONS = {
             ),
             "~ /etc/infisical/.env: does not match the keys",
             "~ /etc/infisical/keys/auth_secret: readable by others → private to root",
-            steps=("_make",),
+            steps=("make",),
         ),
         due(
             lambda: _keys(
@@ -189,7 +189,7 @@ OPERATIONS = {
             "+ /etc/infisical/keys/encryption_key",
             "+ /etc/infisical/keys/given_smtp_password: `apply` takes it from SMTP_PASSWORD or "
             "SMTP_PASSWORD_FILE, or asks for it",
-            steps=("_make",),
+            steps=("make",),
         ),
         # The key that encrypted the data is unknown.
         refusal(
@@ -217,7 +217,7 @@ OPERATIONS = {
             lambda: keys.decide_given(_GIVEN, frozenset({"given_smtp_password", "auth_secret"})),
             steps=("ask",),
         ),
-        "keys.sh sees each file, or the whole fact fails",
+        "the agent sees each file, or the whole question fails",
     ),
     "stack.keys.unused_secrets": Cases(
         noop(lambda: keys.decide_unused(frozenset()), "each secret that the user gave is used"),
@@ -227,9 +227,9 @@ OPERATIONS = {
             steps=("remove secrets without a use",),
         ),
         "a missing secret is no surplus",
-        "keys.sh sees each file, or the whole fact fails",
+        "the agent sees each file, or the whole question fails",
     ),
-    "instance.login_proof.login_clients": Cases(
+    "instance.proof.login_clients": Cases(
         noop(
             lambda: _clients(_CLIENTS, "given_client_secret_github_login"),
             "the deployed clients of logins are the desired ones",
@@ -238,24 +238,24 @@ OPERATIONS = {
             lambda: _clients(
                 {**_LOGIN_VARIABLES, "SITE_URL": "http://b"}, "given_client_secret_github_login"
             ),
-            steps=("prove_or_note",),
+            steps=("prove_login_or_note",),
         ),
-        due(lambda: _clients(_CLIENTS), steps=("prove_or_note",)),
+        due(lambda: _clients(_CLIENTS), steps=("prove_login_or_note",)),
         "the variables of the deployed container are in its Compose file, which is read first",
     ),
-    "instance.mail.login": Cases(
+    "instance.proof.mail_login": Cases(
         noop(lambda: _mail(_MAILS), "Infisical sends mail by smtp.example.com already"),
-        due(lambda: _mail(replace(_MAILS, given=frozenset())), steps=("prove",)),
-        due(lambda: _mail(DeployedInfisical()), steps=("prove",)),
+        due(lambda: _mail(replace(_MAILS, given=frozenset())), steps=("prove_mail",)),
+        due(lambda: _mail(DeployedInfisical()), steps=("prove_mail",)),
         "the file of the containers is there or not",
     ),
-    "instance.proxy.answering": Cases(
+    "instance.proof.proxy_tunnels": Cases(
         noop(
             lambda: _proxy(_PROXIES),
             "Infisical uses the proxy proxy.internal:3128 already",
         ),
-        due(lambda: _proxy(replace(_PROXIES, given=frozenset())), steps=("prove",)),
-        due(lambda: _proxy(DeployedInfisical()), steps=("prove",)),
+        due(lambda: _proxy(replace(_PROXIES, given=frozenset())), steps=("prove_proxy",)),
+        due(lambda: _proxy(DeployedInfisical()), steps=("prove_proxy",)),
         "the file of the containers is there or not",
     ),
     "stack.compose.running": Cases(

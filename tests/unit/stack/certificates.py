@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtensionOID, NameOID
 
-from infisical_iac.stack.certificate import Pair
+from infisical_iac.stack.ingress import Pair
 
 NOW = datetime(2026, 11, 26, 12, tzinfo=UTC)
 

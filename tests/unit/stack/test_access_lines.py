@@ -1,17 +1,16 @@
 """Test that lines of the access log are parsed, with names for ids."""
 
-import json
 from typing import Any
 
 import pytest
 
+from infisical_iac.agent.access import FoundRequest, FoundRequests
 from infisical_iac.stack.access_log import (
-    UNFINISHED,
     KnownNames,
     LoggedEvent,
     LoggedRequest,
     describe_event,
-    parse,
+    describe_requests,
 )
 from tests.unit.host.lines import AT
 
@@ -27,9 +26,8 @@ def _request(
     query: dict[str, str] | None = None,
     method: str = "GET",
 ) -> LoggedRequest:
-    values = {"at": AT, "who": who, "method": method, "uri": uri, "query": query or {}}
-    text = json.dumps({**values, "status": status, "address": "203.0.113.9"})
-    return parse([text, UNFINISHED], _KNOWN)[0]
+    found = FoundRequest(AT, who, method, uri, status, "203.0.113.9", query or {})
+    return describe_requests(FoundRequests((found,)), _KNOWN)[0]
 
 
 def test_a_read_is_described_with_names() -> None:

@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 
 from infisical_iac.agent.files import PathState
+from infisical_iac.agent.keys import KeysState
 from infisical_iac.backup import deploy as backup
 from infisical_iac.core.images import Images
 from infisical_iac.host.docker import Engine
 from infisical_iac.stack import ingress
-from infisical_iac.stack.keys import Keys
 from infisical_iac.stack.state import Container, Stack, deployment_question
 
 _HASH = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
@@ -20,31 +20,19 @@ def _file(mode: str, sha256: str | None = None) -> dict[str, str | None]:
     return {"kind": "regular file", "mode": mode, "owner": "root:root", "sha256": sha256}
 
 
-_PEM = ["-----BEGIN CERTIFICATE-----", "ZmFrZQ==", "-----END CERTIFICATE-----"]
-
-
-@pytest.mark.parametrize(
-    ("served", "revision", "certificate"),
-    [
-        (["revision abc", *_PEM], "abc", "\n".join([*_PEM, ""])),
-        (["revision stopped", *_PEM], "stopped", "\n".join([*_PEM, ""])),
-        (["revision none"], "none", ""),
-    ],
-)
-def test_the_ingress_is_read_with_the_served_certificate(
-    served: list[str], revision: str, certificate: str
-) -> None:
+def test_the_ingress_is_read_with_the_served_certificate() -> None:
     path = "/etc/infisical/ingress/Caddyfile"
     asked = ingress.ingress_question(paths=[path], site="infisical.example.com", port=443)
+    served = {"revision": "abc", "certificate": "a certificate"}
     found = asked.read([{path: _file("644", "a" * 64)}, served])
     assert found.files == {path: PathState("regular file", "644", "root:root", "a" * 64)}
-    assert (found.revision, found.certificate) == (revision, certificate)
+    assert (found.revision, found.certificate) == ("abc", "a certificate")
 
 
 def test_keys_with_a_finding_are_not_complete() -> None:
-    assert Keys().process(["database"]).is_complete
-    for line in ("missing a", "sample a", "malformed a", "open /a", "stale a"):
-        assert not Keys().process([line]).is_complete
+    assert KeysState(database=True).is_complete
+    for name in ("missing", "sample", "malformed", "open", "stale"):
+        assert not KeysState(**{name: frozenset({"a"})}).is_complete  # type: ignore[arg-type]
 
 
 def test_the_state_of_backups_is_read_in_one_query() -> None:

@@ -12,9 +12,8 @@ from infisical_iac.core.agent import Question
 from infisical_iac.core.change import UpToDate
 from infisical_iac.core.errors import CheckFailed
 from infisical_iac.core.files import File
-from infisical_iac.stack import certificate, compose, ingress
-from infisical_iac.stack.certificate import Pair
-from infisical_iac.stack.ingress import IngressState, caddyfile
+from infisical_iac.stack import compose, ingress
+from infisical_iac.stack.ingress import IngressState, Pair, caddyfile
 from infisical_iac.stack.pull import ImageSources
 from tests.unit.operations.cases import of
 from tests.unit.performed import perform
@@ -56,16 +55,24 @@ class _Host:
 
     def __init__(self) -> None:
         self.image = "present"
-        self.said = "served\n"
+        self.said = ""
         self.calls: list[str] = []
         self.written: dict[str, tuple[str, str]] = {}
         self.asked: list[Question[IngressState]] = []
         self.found = IngressState()
 
     def run(self, command: str, *, doing: str) -> str:
-        _, script, words = command.rpartition(" ingress.sh ")
-        self.calls.append(f"ingress.sh {words}" if script else command)
-        return self.image if "image inspect" in command else self.said
+        self.calls.append(command)
+        return self.image if "image inspect" in command else ""
+
+    def perform(self, asked: Question[None], *, doing: str) -> None:
+        self.ask(asked)
+
+    def ask(self, asked: Question[Any]) -> str:
+        (call,) = asked.calls
+        words = map(str, json.loads(call.arguments).values())
+        self.calls.append(" ".join([call.name, *words]))
+        return self.said
 
     def write(self, path: str, content: str, *, mode: str) -> None:
         self.calls.append(f"write {path}")
@@ -82,6 +89,8 @@ class _Host:
 @pytest.fixture
 def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     made = _Host()
+    monkeypatch.setattr(ingress, "perform", made.perform)
+    monkeypatch.setattr(ingress, "ask", made.ask)
     monkeypatch.setattr(ingress, "run", made.run)
     monkeypatch.setattr(ingress, "write", made.write)
     monkeypatch.setattr(ingress, "look", made.look)
@@ -126,13 +135,13 @@ def test_each_wrong_file_is_named_and_all_are_installed_at_once(
     host: _Host, there: IngressState, own: Pair | None, changes: list[str]
 ) -> None:
     assert perform(ingress.decide(_SETTINGS, there, own)) == changes
-    assert host.calls[-1] == f"ingress.sh take {_SETTINGS.stack.caddy_image}"
+    assert host.calls[-1] == f"ingress.take {_SETTINGS.stack.caddy_image}"
 
 
 def test_a_caddy_that_runs_with_another_caddyfile_is_reported(host: _Host) -> None:
     (change,) = perform(ingress.decide(_SETTINGS, replace(_install(), revision="none"), None))
     assert change.startswith("~ Caddy: ")
-    assert host.calls[-1] == f"ingress.sh take {_SETTINGS.stack.caddy_image}"
+    assert host.calls[-1] == f"ingress.take {_SETTINGS.stack.caddy_image}"
 
 
 def test_changes_do_not_show_the_key(host: _Host) -> None:
@@ -176,7 +185,7 @@ def test_new_files_are_written_next_to_the_old_files_until_caddy_has_checked_the
         f"docker image inspect --format present {image} 2>/dev/null || true",
         "rm -rf /etc/infisical/ingress.new",
         *(f"write {_DIRECTORY}.new/{name}" for name in ("Caddyfile", "tls.crt", "tls.key")),
-        f"ingress.sh take {image}",
+        f"ingress.take {image}",
     ]
     assert {mode for _, mode in host.written.values()} == {"600"}
     assert host.written[f"{_DIRECTORY}.new/tls.key"][0] == _OWN.key
@@ -187,14 +196,14 @@ def test_a_missing_image_is_fetched_before_caddy_checks_the_files(host: _Host) -
     settings = settings_of(image_archives=("images.tar",))
     perform(ingress.decide(settings, _with(_install(), caddyfile=_OTHER), None))
     assert host.calls[1] == f"fetch {settings.stack.caddy_image} from images.tar"
-    assert host.calls[-1] == f"ingress.sh take {settings.stack.caddy_image}"
+    assert host.calls[-1] == f"ingress.take {settings.stack.caddy_image}"
 
 
 @pytest.mark.parametrize("own", [None, _OWN])
 def test_a_command_installs_the_same_files_as_a_deploy(
     monkeypatch: pytest.MonkeyPatch, host: _Host, own: Pair | None
 ) -> None:
-    monkeypatch.setattr(certificate, "own", lambda settings: own)
+    monkeypatch.setattr(ingress, "read_own_pair", lambda settings: own)
     ingress.bring(_SETTINGS)
     by_command = host.written
     host.written = {}
@@ -216,7 +225,7 @@ def test_the_files_and_the_certificate_of_the_site_are_inspected(
     assert host.asked == [ingress.ingress_question(paths=paths, site=site, port=port)]
     files, served = (json.loads(each.arguments) for each in host.asked[0].calls)
     assert files["paths"] == paths
-    assert served["command"].endswith(f" ingress.sh inspect {site} {port}; true")
+    assert served == {"site": site, "port": port}
 
 
 @pytest.mark.parametrize("operation", [ingress.configuration, ingress.served_certificate])
@@ -240,18 +249,13 @@ def test_a_deploy_waits_until_the_certificate_is_served(
     settings = settings_of(site_url=f"https://{NAME}{suffix}")
     changes = perform(of(ingress.served_certificate)(settings))
     assert changes == [f"+ certificate of {NAME}: none is served"]
-    assert host.calls == [f"ingress.sh await {NAME} {port} 120"]
+    assert host.calls == [f"ingress.await_certificate {NAME} {port} 120"]
 
 
-@pytest.mark.parametrize(
-    ("said", "reason"), [("rate limited\n", "(rate limited)"), ("\n", "(Caddy gives no reason)")]
-)
-def test_a_missing_certificate_fails_the_run_with_caddys_reason(
-    host: _Host, said: str, reason: str
-) -> None:
-    host.said = said
+def test_a_missing_certificate_fails_the_run_with_caddys_reason(host: _Host) -> None:
+    host.said = "rate limited"
     with pytest.raises(CheckFailed) as failed:
         perform(ingress.decide_certificate(_SETTINGS, IngressState(), None, NOW))
     assert failed.value.code == "checks"
     assert f" {NAME} after 120 s" in str(failed.value)
-    assert reason in str(failed.value)
+    assert "(rate limited)" in str(failed.value)

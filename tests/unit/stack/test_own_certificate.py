@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.stack.certificate import Pair, ends, own, unfit
+from infisical_iac.stack.ingress import Pair, find_misfit, parse_end, read_own_pair
 from tests.unit.settings_of import NAME, settings_of
 from tests.unit.stack.certificates import NOW, pair
 
@@ -21,7 +21,7 @@ def read(tmp_path: Path) -> Callable[..., Pair | None]:
         for path, text in zip(paths.values(), (certificate, key), strict=True):
             path.write_text(text)
         named = {setting: str(path) for setting, path in paths.items()}
-        return own(settings_of(site_url=site_url, **named), NOW)
+        return read_own_pair(settings_of(site_url=site_url, **named), NOW)
 
     return read_them
 
@@ -44,7 +44,7 @@ def test_a_valid_pair_is_accepted_with_its_chain(
 
 
 def test_no_certificate_is_read_without_a_setting() -> None:
-    assert own(settings_of()) is None
+    assert read_own_pair(settings_of()) is None
 
 
 _GOOD, _OTHER = pair(NAME), pair(NAME)
@@ -101,13 +101,13 @@ def test_a_pair_that_cannot_serve_is_refused_without_showing_the_key(
 
 
 def test_the_end_of_a_certificate_is_a_date() -> None:
-    assert ends(_GOOD.certificate) == "2026-12-26"
+    assert parse_end(_GOOD.certificate) == "2026-12-26"
 
 
 def test_a_missing_certificate_file_is_refused_with_its_path() -> None:
     named = {"tls_certificate": "/nowhere/a.crt", "tls_key": "/nowhere/a.key"}
     with pytest.raises(SettingsError, match=r"'tls_certificate': /nowhere/a\.crt ") as refusal:
-        own(settings_of(**named))
+        read_own_pair(settings_of(**named))
     assert refusal.value.code == "settings.not_readable"
 
 
@@ -125,6 +125,6 @@ def test_a_missing_certificate_file_is_refused_with_its_path() -> None:
 def test_the_served_certificate_is_compared_with_the_desired_one(
     served: str, desired: Pair | None, fact: str
 ) -> None:
-    reason = unfit(served, NAME, desired, NOW)
+    reason = find_misfit(served, NAME, desired, NOW)
     assert bool(reason) == bool(fact)
     assert fact in reason

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 _ROOT = Path(__file__).parents[3]
-# Requests to the outside, which may need the host's proxy: Docker's packages and the webhook.
-_OUTSIDE = {"docker-ce.sh", "reporting.sh"}
+# Requests to the outside, which may need the host's proxy: the webhook.
+_OUTSIDE = {"reporting.sh"}
 _CURL = re.compile(r"""\bcurl,? +[-"'][^|]*""")
 
 

@@ -12,8 +12,7 @@ from infisical_iac.core.connection import HOST_DEPLOYMENT
 from infisical_iac.core.errors import Refused, SettingsError, UserError
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack.access_log import parse_since, statuses
-from infisical_iac.stack.certificate import own, unfit
-from infisical_iac.stack.ingress import caddyfile
+from infisical_iac.stack.ingress import caddyfile, find_misfit, read_own_pair
 from infisical_iac.stack.state import Connection, Connections, DockerNetwork
 from tests.unit.settings_of import NAME, settings_of
 from tests.unit.stack.certificates import NOW, pair
@@ -181,7 +180,7 @@ def test_wording_of_a_key_that_does_not_match_the_certificate(tmp_path: Path) ->
     certificate.write_text(pair(NAME).certificate)
     key.write_text(pair(NAME).key)
     with pytest.raises(SettingsError) as refusal:
-        own(settings_of(tls_certificate=str(certificate), tls_key=str(key)), NOW)
+        read_own_pair(settings_of(tls_certificate=str(certificate), tls_key=str(key)), NOW)
     assert str(refusal.value) == (
         f"setting 'tls_key': {key} is not the key of {certificate}: give the two files that belong "
         "together"
@@ -190,4 +189,4 @@ def test_wording_of_a_key_that_does_not_match_the_certificate(tmp_path: Path) ->
 
 def test_wording_of_a_served_certificate_for_another_name() -> None:
     served = pair("other.example.com").certificate
-    assert unfit(served, NAME, None, NOW) == "one for another name is served"
+    assert find_misfit(served, NAME, None, NOW) == "one for another name is served"

@@ -2,28 +2,26 @@
 
 import json
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from infisical_iac.agent.docker import read_license_trouble
 from infisical_iac.api import instance
 from infisical_iac.core import journal
 from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import ApiError, CheckFailed, NotBootstrapped
 from infisical_iac.core.journal import Journal
-from infisical_iac.core.rendering import script_file
 from infisical_iac.stack import session
 from infisical_iac.workspace import licensing
 from infisical_iac.workspace.licensing import describe, explain, is_active
-from tests.unit.fake_programs import fake_docker, run_with
+from tests.unit.agent.fake_runner import FakeRunner, docker_answers, docker_container
 from tests.unit.operations.cases import of
 from tests.unit.settings_of import settings_of
 
 # The part that this project reads of the real server's plan without a license.
 _FREE = {"slug": None, "tier": -1, "auditLogs": False, "groups": False, "secretVersioning": True}
-_CONTAINER = "aa infisical/infisical / Up 2 hours (healthy)\n"
 _KEY = "QVHK-FAKE-KEY"
 
 
@@ -68,6 +66,12 @@ def test_the_message_names_a_custom_license_server() -> None:
     assert "https://license.example.com" in explain(settings, "status 403")
 
 
+def _host(log: str) -> FakeRunner:
+    """Return a host whose Infisical has logged these lines."""
+    container = docker_container("aa", project="infisical", service="infisical")
+    return FakeRunner(answers={**docker_answers(container), "docker logs aa": log})
+
+
 def _entry(said: str, /, **error: Any) -> str:
     return json.dumps({"level": 50, "msg": said, "err": error or None})
 
@@ -90,27 +94,18 @@ _REQUEST = {"request": {"_header": f"POST /api/auth/v1/license-login\r\nX-API-KE
         (_entry("Current license does not support custom rate limits"), ""),
     ],
 )
-def test_the_log_says_why_without_the_key(tmp_path: Path, line: str, why: str) -> None:
-    fake_docker(tmp_path)
-    (tmp_path / "docker ps").write_text(_CONTAINER)
-    (tmp_path / "docker logs").write_text(f"{_entry('Server listening')}\n{line}\n")
-    ran = run_with(tmp_path, script_file("license"), "license.sh", "why", check=True)
-    assert (ran.stdout.strip(), ran.stderr) == (why, "")
+def test_the_log_says_why_without_the_key(line: str, why: str) -> None:
+    host = _host(f"{_entry('Server listening')}\n{line}\n")
+    assert read_license_trouble(host) == why
 
 
-def test_the_last_start_counts(tmp_path: Path) -> None:
-    fake_docker(tmp_path)
-    (tmp_path / "docker ps").write_text(_CONTAINER)
+def test_the_last_start_counts() -> None:
     lines = (_entry(_FAILED, status=401), _entry(_FAILED, code="ETIMEDOUT"))
-    (tmp_path / "docker logs").write_text("\n".join(lines))
-    ran = run_with(tmp_path, script_file("license"), "license.sh", "why", check=True)
-    assert ran.stdout == "code ETIMEDOUT\n"
+    assert read_license_trouble(_host("\n".join(lines))) == "code ETIMEDOUT"
 
 
-def test_without_a_container_there_is_no_reason(tmp_path: Path) -> None:
-    fake_docker(tmp_path)
-    ran = run_with(tmp_path, script_file("license"), "license.sh", "why", check=True)
-    assert ran.stdout == ""
+def test_without_a_container_there_is_no_reason() -> None:
+    assert read_license_trouble(FakeRunner(answers={"docker ps": ""})) == ""
 
 
 _SETTINGS = settings_of(license_key="online")

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from infisical_iac.agent.keys import KeysState
 from infisical_iac.core import journal
 from infisical_iac.core.bundle import DEFAULTS
 from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.journal import Journal
 from infisical_iac.host.model import SYSTEMS, MachineState
 from infisical_iac.stack import keys
-from infisical_iac.stack.keys import KeysState
 from infisical_iac.workspace import preflight
 from infisical_iac.workspace.preflight import (
     admin_password,

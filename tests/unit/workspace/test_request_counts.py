@@ -9,9 +9,8 @@ import pytest
 from infisical_iac.api.rate_limits import RateLimiter
 from infisical_iac.core.journal import Journal
 from infisical_iac.workspace import reconcile
-from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.converge import apply
-from infisical_iac.workspace.request_counts import announce_reading, expect_changes
+from infisical_iac.workspace.actual import announce_reading, read
+from infisical_iac.workspace.converge import apply, expect_changes
 from tests.unit.deployment import TEXT, Deployment, load
 from tests.unit.remembering_deployment import RememberingDeployment
 

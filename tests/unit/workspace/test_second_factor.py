@@ -5,11 +5,13 @@ from datetime import date
 
 import pytest
 
+from infisical_iac.agent.database import second_factors
 from infisical_iac.workspace.goal import Goal
 from infisical_iac.workspace.model import Isolation, Workspace
 from infisical_iac.workspace.plan import compute_plan
 from infisical_iac.workspace.reach import Reached
-from infisical_iac.workspace.second_factor import Account, SecondFactors, parse, summarize
+from infisical_iac.workspace.second_factor import Account, SecondFactors, known_factors, summarize
+from tests.unit.agent.fake_runner import FakeRunner, docker_answers, docker_container
 from tests.unit.deployment import ADMIN, load
 from tests.unit.people_deployment import BEN, PEOPLE, PeopleDeployment
 
@@ -160,14 +162,15 @@ def test_unknown_second_factors_change_nothing(deployment: _Deployment) -> None:
     assert deployment.settle(_RULE) == []
 
 
-def test_the_output_of_the_script_is_understood() -> None:
+def test_the_rows_of_the_database_are_understood() -> None:
     lines = [
-        '{"names" : ["ada@example.com", "ada"], "accepted" : true, "factor" : "totp"}',
-        '{"names" : [null, "ben@example.com"], "accepted" : true, "factor" : ""}',
-        "",
-        '{"names" : ["cy@example.com", "cy@example.com"], "accepted" : false, "factor" : ""}',
+        '["ada@example.com", "ada", true, "totp"]',
+        '[null, "ben@example.com", true, ""]',
+        '["cy@example.com", "cy@example.com", false, ""]',
     ]
-    known = parse(lines, date(2027, 1, 15))
+    container = docker_container("aa", project="infisical", service="postgres")
+    answers = {**docker_answers(container), "docker exec": "\n".join(lines)}
+    known = known_factors(second_factors(FakeRunner(answers=answers)), date(2027, 1, 15))
     assert known.find_account("ADA") == Account((_ADA, "ada"), factor="totp")
     assert [each.names[0] for each in known.accounts if each.lacks_one] == [_BEN]
     assert known.find_account("dan@example.com") is None

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from infisical_iac.agent.keys import KeysState
 from infisical_iac.core.errors import CheckFailed, FileError, Refused, SettingsError, UserError
 from infisical_iac.core.settings import load as load_settings
 from infisical_iac.host.model import MachineState
 from infisical_iac.stack import keys
-from infisical_iac.stack.keys import KeysState
 from infisical_iac.workspace import canary, checks
 from infisical_iac.workspace.access import describe_access
 from infisical_iac.workspace.actual import read

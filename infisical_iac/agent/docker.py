@@ -1,0 +1,153 @@
+"""Observe containers, networks, volumes and logs of the host's Docker."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from infisical_iac.agent.runner import Failure, Runner, observation
+
+PROJECT = "infisical"
+_COMPOSE_PROJECT = "com.docker.compose.project"
+_COMPOSE_SERVICE = "com.docker.compose.service"
+_SWARM_SERVICE = "com.docker.swarm.service.name"
+
+
+@dataclass(frozen=True)
+class Container:
+    """A container.
+
+    Attributes:
+        image: the reference that it was made from.
+        image_id: the id of that image.
+        status: such as "running", "exited" or "restarting".
+        health: such as "healthy"; empty without a health check.
+        networks: the addresses in its networks, by the networks' names.
+        pid: the process number on the host; 0 if it does not run.
+    """
+
+    id: str
+    name: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    image: str = ""
+    image_id: str = ""
+    status: str = ""
+    health: str = ""
+    restarts: int = 0
+    networks: Mapping[str, str] = field(default_factory=dict)
+    pid: int = 0
+
+    @property
+    def project(self) -> str:
+        """The Compose project; empty for none."""
+        return self.labels.get(_COMPOSE_PROJECT, "")
+
+    @property
+    def service(self) -> str:
+        """The Compose service; empty for none."""
+        return self.labels.get(_COMPOSE_SERVICE, "")
+
+    @property
+    def swarm_service(self) -> str:
+        """The service of a Swarm; empty for none."""
+        return self.labels.get(_SWARM_SERVICE, "")
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it runs; a paused one does not."""
+        return self.status == "running"
+
+    def belongs_to(self, service: str, topology: str = "") -> bool:
+        """Return whether it is this project's container of a service.
+
+        `postgres` is Compose's service postgres, or on a cluster the node's own, such as
+        `infisical_postgres-1`.
+
+        Args:
+            topology: `single` or `swarm`; empty for both. During a migration there are both.
+        """
+        if topology != "swarm" and (self.project, self.service) == (PROJECT, service):
+            return True
+        own = rf"{PROJECT}_{re.escape(service)}(-[0-9]+)?"
+        return topology != "single" and bool(re.fullmatch(own, self.swarm_service))
+
+
+def list_containers(runner: Runner, *filters: str, seconds: float = 60) -> list[Container]:
+    """Return the containers that match all filters of `docker ps`, the newest first.
+
+    Raises RuntimeError with a Failure if Docker does not answer.
+    """
+    chosen = [word for each in filters for word in ("--filter", each)]
+    listed = runner.run(
+        ["docker", "ps", "--all", "--quiet", "--no-trunc", *chosen], seconds=seconds
+    )
+    if listed.status != 0:
+        raise RuntimeError(Failure("command", "Docker does not answer: see `journalctl -u docker`"))
+    ids = listed.text.split()
+    if not ids:
+        return []
+    # Docker fails if a container is removed meanwhile, but prints the others.
+    shown = runner.run(["docker", "inspect", "--format", "{{json .}}", *ids], seconds=seconds).text
+    return [_container(line) for line in shown.splitlines() if line.startswith("{")]
+
+
+def _container(line: str) -> Container:
+    found = json.loads(line)
+    config, state = found.get("Config", {}), found.get("State", {})
+    networks = found.get("NetworkSettings", {}).get("Networks") or {}
+    return Container(
+        id=found.get("Id", ""),
+        name=found.get("Name", "").removeprefix("/"),
+        labels=config.get("Labels") or {},
+        image=config.get("Image", ""),
+        image_id=found.get("Image", ""),
+        status=state.get("Status", ""),
+        health=(state.get("Health") or {}).get("Status", ""),
+        restarts=found.get("RestartCount", 0),
+        networks={name: each.get("IPAddress", "") for name, each in networks.items()},
+        pid=state.get("Pid", 0),
+    )
+
+
+def find_container(runner: Runner, service: str, topology: str = "") -> Container | None:
+    """Return this host's container of a service, a running one if possible; None for none.
+
+    Raises RuntimeError with a Failure if Docker does not answer.
+    """
+    found = [each for each in list_containers(runner) if each.belongs_to(service, topology)]
+    return next((each for each in found if each.is_running), found[0] if found else None)
+
+
+def read_log(runner: Runner, container: str, *options: str) -> Sequence[str]:
+    """Return the lines that a container has logged, those of standard error last."""
+    done = runner.run(["docker", "logs", *options, container])
+    return [*done.text.splitlines(), *done.errors.splitlines()]
+
+
+@observation
+def read_license_trouble(runner: Runner) -> str:
+    """Return why the running Infisical does not use its license.
+
+    It is "status <number>" if the vendor's server refused the key, "code <word>" if it was not
+    reached, "invalid" or "expired" for an offline license, "failed" for another reason; empty for
+    none. The server logs the whole request, with the key: nothing else of the log is returned.
+    """
+    container = find_container(runner, "infisical")
+    log = read_log(runner, container.id) if container else []
+    said = [each for each in log if "init-license:" in each or "EE offline license" in each]
+    if not said:
+        return ""
+    try:
+        entry = json.loads(said[-1])
+    except ValueError:
+        entry = {}
+    message, error = str(entry.get("msg", "")), entry.get("err")
+    error = error if isinstance(error, dict) else {}
+    if "expired" in message:
+        return "expired"
+    if "verification failed" in message:
+        return "invalid"
+    if isinstance(error.get("status"), int):
+        return f"status {error['status']}"
+    word = str(error.get("code", ""))
+    return f"code {word}" if re.fullmatch("[A-Z_]{3,30}", word) else "failed"

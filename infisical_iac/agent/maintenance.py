@@ -1,0 +1,236 @@
+"""Run the maintenance window and the firewall's fallback, for units of systemd.
+
+--maintenance run [reboot]   upgrades Docker's packages; with `reboot`, reboots the host then if an
+                             update asked for it. Waits up to two hours for work that it must
+                             not interrupt
+--maintenance turn <number>  on a host of a cluster, before `run`: waits half an hour for each
+                             host before this one, then until the cluster is complete
+--maintenance failed         reports a failure to the journal and the webhook
+--firewall fallback <file>   loads rules that allow only SSH, unless some rules are loaded
+--firewall failed            reports to the webhook what the fallback reported to the journal
+"""
+
+import json
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+
+from infisical_iac.agent import turns
+from infisical_iac.agent.docker import PROJECT, list_containers
+from infisical_iac.agent.files import hold, write
+from infisical_iac.agent.runner import Runner, failed
+
+_STATE = "/var/lib/infisical-maintenance"
+_LOCK = "/run/infisical-iac.lock"
+_BACKUP_LOCK = "/var/lib/infisical-backup/lock"
+_CHANGES = ("restore", "upgrade", "rotation", "scale")
+_REBOOT = "/run/reboot-required"
+_WEBHOOK = "/etc/infisical/backup/webhook"
+_APT = "/usr/local/lib/infisical-iac/apt.sh"
+_PATIENCE = 7200
+_APT_SECONDS = 3600
+_PACKAGES = ("docker*", "containerd", "containerd.io", "runc")
+_MOST_CHARACTERS = 400
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what the arguments say, as the docstring of this module describes; return the status."""
+    runner = Runner()
+    match arguments:
+        case ["run", *more]:
+            return run_window(runner, reboots="reboot" in more)
+        case ["turn", number]:
+            return wait_for_turn(runner, int(number))
+        case ["failed"]:
+            return report_failure(runner, "The host's maintenance", _STATE)
+    return 2
+
+
+def run_window(runner: Runner, *, reboots: bool) -> int:
+    """Run the maintenance window, and record its result; return the exit status."""
+    _begin(runner)
+    with ExitStack() as locks:
+        try:
+            _hold_locks(runner, locks)
+            turns.announce_absence(runner)
+            _upgrade(runner)
+        except RuntimeError as error:
+            _conclude(runner, error.args[0].message)
+            turns.announce_return(runner)
+            print(error.args[0].message, file=sys.stderr)
+            return 1
+        _conclude(runner, "")
+        turns.announce_return(runner)
+        if reboots and runner.path(_REBOOT).exists():
+            turns.announce_absence(runner)
+            asking = " ".join((runner.text(f"{_REBOOT}.pkgs") or "").split())
+            print(f"The host reboots, as an update of {asking} requires")
+            runner.run(["systemctl", "reboot"])
+    return 0
+
+
+def _begin(runner: Runner) -> None:
+    write(runner.path(f"{_STATE}/running"), b"", mode=0o644)
+
+
+def _conclude(runner: Runner, reason: str) -> None:
+    ended = {"ended": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "failure": _plain(reason)}
+    write(runner.path(f"{_STATE}/last.json"), f"{json.dumps(ended)}\n".encode(), mode=0o644)
+    runner.path(f"{_STATE}/running").unlink(missing_ok=True)
+
+
+def _plain(text: str) -> str:
+    """Return a text as one short line of printable ASCII characters."""
+    line = " ".join(text.replace('"', "'").replace("\\", "/").split())
+    return "".join(each for each in line if " " <= each <= "~")[:_MOST_CHARACTERS]
+
+
+def _hold_locks(runner: Runner, locks: ExitStack) -> None:
+    """Take the locks of infisical-iac's runs and of backups, so that neither begins.
+
+    The first lock has no process number, since nobody may end the maintenance. A drill also holds
+    the second lock while it reads a repository.
+
+    Raises RuntimeError with a Failure.
+    """
+    hours = "has been at work for 2 hours"
+    locks.enter_context(hold(runner.path(_LOCK), _PATIENCE, f"a run of infisical-iac {hours}"))
+    holder = f"by the host's maintenance since {time.strftime('%a %b %e %H:%M:%S %Z %Y')}\n"
+    runner.path(_LOCK).write_text(holder)
+    locks.enter_context(hold(runner.path(_BACKUP_LOCK), _PATIENCE, f"a backup {hours}"))
+    for _ in range(_PATIENCE // 30):
+        reason = _find_work(runner)
+        if not reason:
+            return
+        time.sleep(30)
+    raise failed(reason)
+
+
+def _find_work(runner: Runner) -> str:
+    """Return what must end before the maintenance; empty if nothing must."""
+    for each in _CHANGES:
+        if runner.path(f"/var/lib/infisical-{each}/state").exists():
+            return f"an unfinished {each} has to end first: run `infisical-iac apply`"
+    shown = ["systemctl", "show", "--property=ActiveState", "--value", "infisical-drill.service"]
+    is_drilling = runner.run(shown).text.strip().endswith("activating")
+    return "a drill has been at work for 2 hours" if is_drilling else ""
+
+
+def _upgrade(runner: Runner) -> None:
+    """Upgrade Docker's packages, and wait for healthy containers. Raises RuntimeError."""
+    query = ["dpkg-query", "--show", "--showformat", "${db:Status-Abbrev} ${Package}\\n"]
+    lines = runner.run([*query, *_PACKAGES]).text.splitlines()
+    # Packages that the operator holds back are not upgraded.
+    found = [name for status, name in map(str.split, lines) if status == "ii"]
+    done = runner.run(["sh", _APT, "600", *found], seconds=_APT_SECONDS)
+    if done.status != 0:
+        said = done.errors.strip().splitlines()
+        raise failed(said[-1] if said else "it ended without a reason")
+    for _ in range(60):
+        if _is_healthy(runner):
+            return
+        time.sleep(5)
+    raise failed("the containers are not healthy 5 minutes after Docker's upgrade")
+
+
+def _is_healthy(runner: Runner) -> bool:
+    if turns.whole(runner, *turns.PARTS):
+        return False
+    try:
+        own = list_containers(runner, f"label=com.docker.compose.project={PROJECT}")
+    except RuntimeError:
+        return False
+    return all(each.health == "healthy" for each in own)
+
+
+def wait_for_turn(runner: Runner, number: int) -> int:
+    """Wait for this host's turn, and until the cluster is complete; return the exit status."""
+    _begin(runner)
+    time.sleep(number * 1800)
+    for _ in range(120):
+        missing = turns.whole(runner, *turns.PARTS)
+        if not missing:
+            return 0
+        print(missing, file=sys.stderr)
+        time.sleep(30)
+    _conclude(
+        runner,
+        "another node of the cluster is unreachable, a service lacks tasks, or etcd or PostgreSQL "
+        "lacks members, so this host waits",
+    )
+    return 1
+
+
+def report_failure(runner: Runner, what: str, state: str) -> int:
+    """Report a failed run to the journal and, if there is one, to the webhook.
+
+    Args:
+        what: the run, which begins the sentence.
+        state: the folder with its `last.json`, and with `running` if it was interrupted.
+
+    Returns the status of the request to the webhook.
+    """
+    reason = "the run was interrupted"
+    if not runner.path(f"{state}/running").exists():
+        try:
+            reason = str(json.loads(runner.text(f"{state}/last.json") or "{}").get("failure", ""))
+        except ValueError:
+            reason = ""
+    host = socket.gethostname()
+    text = f"{what} on {host} failed: {reason}"
+    print(f"<3>{text}", file=sys.stderr)
+    if not (runner.text(_WEBHOOK) or ""):
+        return 0
+    at = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    # The webhook's file has curl's options, with its address, which may be a secret.
+    post = ["curl", "--config", str(runner.path(_WEBHOOK)), "--silent", "--show-error", "--fail"]
+    post += ["--output", "/dev/null", "--max-time", "20", "--retry", "3"]
+    post += ["--header", "Content-Type: application/json", "--data-binary", "@-"]
+    body = json.dumps({"text": text, "of": host, "at": at, "error": reason})
+    return runner.run(post, stdin=body).status
+
+
+_TABLE = ("inet", "infisical")
+_FIREWALL_STATE = "/run/infisical-firewall"
+
+
+def main_of_firewall(arguments: Sequence[str]) -> int:
+    """Handle a firewall whose rules can't be loaded; return the exit status."""
+    runner = Runner()
+    match arguments:
+        case ["fallback", file]:
+            return load_fallback(runner, file)
+        case ["failed"]:
+            return report_failure(runner, "The start of the firewall", _FIREWALL_STATE)
+    return 2
+
+
+def load_fallback(runner: Runner, file: str) -> int:
+    """Load the rules of a file, which allow only SSH, unless some rules are loaded already."""
+    then = "Docker is not started: run `infisical-iac apply`"
+    listed = runner.run(["nft", "list", "table", *_TABLE])
+    if listed.status == 127:
+        why = f"there is no program nft, so nothing is filtered, and {then}"
+        return _record(runner, 2, why)
+    if listed.status == 0:
+        why = "its rules can't be loaded, and those that were loaded before stay: "
+        return _record(runner, 3, f"{why}run `infisical-iac apply`")
+    loaded = runner.run(["nft", "-f", file])
+    if loaded.status != 0:
+        print(loaded.errors.strip(), file=sys.stderr)
+        why = (
+            "neither its rules nor those that allow only SSH can be loaded, so nothing is filtered"
+        )
+        return _record(runner, 2, f"{why}, and {then}")
+    return _record(runner, 3, f"its rules can't be loaded, so only SSH is allowed, and {then}")
+
+
+def _record(runner: Runner, level: int, why: str) -> int:
+    """Record why the rules aren't loaded; return 1 for `level` 2: nothing is filtered."""
+    print(f"<{level}>The firewall: {why}", file=sys.stderr)
+    text = json.dumps({"failure": why}) + "\n"
+    write(runner.path(f"{_FIREWALL_STATE}/last.json"), text.encode(), mode=0o644)
+    return 1 if level == 2 else 0

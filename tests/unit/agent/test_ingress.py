@@ -1,0 +1,129 @@
+"""Test how Caddy is inspected, and that files which it refuses leave the old ones in service."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infisical_iac.agent import ingress
+from infisical_iac.agent.ingress import ServedIngress
+from infisical_iac.agent.runner import Output
+from tests.unit.agent.fake_runner import FakeRunner, docker_answers, docker_container
+
+_PEM = "-----BEGIN CERTIFICATE-----\nZmFrZQ==\n-----END CERTIFICATE-----\n"
+_ON_HOST: dict[str, Any] = {"NetworkSettings": {"Networks": {"host": {}}}}
+_IN_DOCKER: dict[str, Any] = {
+    "NetworkSettings": {"Networks": {"infisical-edge": {"IPAddress": "172.20.0.2"}}}
+}
+
+
+@pytest.fixture(autouse=True)
+def _wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+
+
+def _caddy(state: str = "running", **more: Any) -> dict[str, str]:
+    fields = more or _ON_HOST
+    return docker_answers(
+        docker_container("caddy1", project="infisical", service="caddy", state=state, **fields)
+    )
+
+
+def _inspect(answers: dict[str, Any]) -> ServedIngress:
+    return ingress.inspect(FakeRunner(answers=answers), site="a.example.com", port=443)
+
+
+@pytest.mark.parametrize(
+    ("answers", "revision"),
+    [
+        ({**_caddy(), "curl": "abc\n"}, "abc"),
+        ({**_caddy(**_IN_DOCKER), "docker exec caddy1 wget": "abc"}, "abc"),
+        ({**_caddy(**_IN_DOCKER), "curl": "of another"}, "none"),
+        ({**_caddy(), "curl": Output(7)}, "none"),
+        ({**_caddy("exited"), "curl": Output(7)}, "stopped"),
+        ({"docker ps": "", "curl": Output(7)}, "stopped"),
+        ({}, "stopped"),
+    ],
+)
+def test_the_revision_is_the_running_caddys(answers: dict[str, Any], revision: str) -> None:
+    assert _inspect(answers) == ServedIngress(revision)
+
+
+def test_the_served_certificate_is_read_also_if_caddy_is_another_program() -> None:
+    host = FakeRunner(answers={"openssl s_client": f"CONNECTED\n{_PEM}---\n"})
+    found = ingress.inspect(host, site="a.example.com", port=8443)
+    assert found == ServedIngress("stopped", _PEM)
+    assert host.ran[-1][0].endswith("-connect 127.0.0.1:8443 -servername a.example.com")
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> FakeRunner:
+    """A host whose Caddy has a certificate of the user's, and new files without one."""
+    answers = {**_caddy(), "curl": "abc", "docker run": "", "docker exec": "", "docker restart": ""}
+
+    class Host(FakeRunner):
+        def run(self, words: Any, **more: Any) -> Output:
+            return super(FakeRunner, self).run(words) if words[0] == "cp" else super().run(words)
+
+    made = Host(tmp_path, answers=answers)
+    for name in ("Caddyfile", "tls.crt", "tls.key"):
+        made.write(f"/etc/infisical/ingress/{name}", "old: /etc/caddy/tls")
+    made.write("/etc/infisical/ingress.new/Caddyfile", "new")
+    return made
+
+
+def _files(host: FakeRunner) -> dict[str, str]:
+    root = host.path("/etc/infisical")
+    return {str(each.relative_to(root)): each.read_text() for each in root.glob("ingress*/*")}
+
+
+_OLD = {f"ingress/{each}": "old: /etc/caddy/tls" for each in ("Caddyfile", "tls.crt", "tls.key")}
+
+
+def test_new_files_replace_the_old_ones_and_a_certificate_that_they_do_not_name(
+    host: FakeRunner,
+) -> None:
+    ingress.take(host, image="caddy:2")
+    assert _files(host) == {"ingress/Caddyfile": "new"}
+    commands = [command for command, _ in host.ran]
+    assert any("--network none" in each and " caddy validate " in each for each in commands)
+    assert commands[-1].startswith("docker exec caddy1 caddy reload ")
+
+
+@pytest.mark.parametrize("refuses", ["docker run", "docker exec"])
+def test_files_that_caddy_refuses_leave_the_old_ones_in_service(
+    host: FakeRunner, refuses: str
+) -> None:
+    answers = {refuses: Output(1, "", "Error: adapting\n"), **host.answers}
+    answers[refuses] = Output(1, "", "Error: adapting\n")
+    host = type(host)(host.root, answers=answers)
+    with pytest.raises(RuntimeError) as refused:
+        ingress.take(host, image="caddy:2")
+    assert "Error: adapting" in refused.value.args[0].message
+    assert _files(host) == _OLD
+
+
+def test_a_caddy_that_does_not_answer_is_restarted(host: FakeRunner) -> None:
+    host = type(host)(host.root, answers={**host.answers, "curl": Output(7)})
+    ingress.take(host, image="caddy:2")
+    assert host.ran[-1][0] == "docker restart caddy1"
+    assert _files(host) == {"ingress/Caddyfile": "new"}
+
+
+def test_a_certificate_is_waited_for() -> None:
+    host = FakeRunner(answers={"openssl": _PEM})
+    assert ingress.await_certificate(host, name="a.example.com", port=443, seconds=0) == ""
+
+
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        ('{"level":"error","msg":"old"}\n{"level":"error","msg":"new"}\n{"level":"info"}\n', "new"),
+        ("", "no reason"),
+    ],
+)
+def test_a_missing_certificate_is_explained_by_caddys_last_error(log: str, reason: str) -> None:
+    host = FakeRunner(answers={**_caddy(), "docker logs": log})
+    said = ingress.await_certificate(host, name="a.example.com", port=443, seconds=0)
+    assert reason in said
