@@ -30,8 +30,8 @@ to_option = click.option(
     "--to",
     type=click.Choice(["projects", "privilege"]),
     required=True,
-    help="Where the secrets go: `projects` for a project a service and environment, `privilege` "
-    "for one project.",
+    help="Destination of the secrets: `projects` for a project of each service in each "
+    "environment, `privilege` for one project.",
 )
 
 

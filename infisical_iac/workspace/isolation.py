@@ -231,7 +231,7 @@ def _prove(client: Client, isolation: Isolation) -> str:
     reader = login.universal(client, auth.client_id, secret.value)
     served = [each for each in GENERATIONS if each.serves(reader, own)]
     if not served:
-        raise _lost(isolation, "no version of the secrets API shows what was granted")
+        raise _isolation_refused(isolation, "no version of the secrets API shows what was granted")
     for generation in served:
         _refuse_leak(reader, generation, own, beyond, isolation)
     names = join_names(each.name for each in served)
@@ -278,9 +278,9 @@ def _grant(client: Client, identity: str, own: IsolationPlace) -> None:
         if error.status not in (400, *_REFUSALS):  # An outage says nothing about the release.
             raise
         reason = f"no privilege can be granted ({error.status}: {error.message})"
-        raise _lost("privilege", reason) from None
+        raise _isolation_refused("privilege", reason) from None
     if len(kept) != 1 or not are_equal(kept[0].permissions, grants):
-        raise _lost("privilege", "a privilege is not kept as it was granted")
+        raise _isolation_refused("privilege", "a privilege is not kept as it was granted")
 
 
 def _refuse_leak(
@@ -299,16 +299,16 @@ def _refuse_leak(
             else "does not show what was granted"
         )
         reason = f"{generation.name} of the secrets API {how}"
-        raise _lost(isolation, reason)
+        raise _isolation_refused(isolation, reason)
     if _TEXT not in {each["secretValue"] for each in generation.list_secrets(reader, own)}:
-        raise _lost(
+        raise _isolation_refused(
             isolation,
             f"{generation.name} of the secrets API does not show the value that was granted",
         )
     for what, place in beyond.items():
         if shown := generation.ways(reader, place, _KEY):
             reason = f"{generation.name} of the secrets API shows {what} {join_names(shown)}"
-            raise _lost(isolation, reason)
+            raise _isolation_refused(isolation, reason)
     at = {generation.project: own.project, "environment": own.environment}
     try:
         reader.patch(
@@ -319,10 +319,10 @@ def _refuse_leak(
         if error.status not in _REFUSALS:
             raise
         return
-    raise _lost(isolation, f"{generation.name} of the secrets API lets a reader write")
+    raise _isolation_refused(isolation, f"{generation.name} of the secrets API lets a reader write")
 
 
-def _lost(isolation: Isolation, reason: str) -> CheckFailed:
+def _isolation_refused(isolation: Isolation, reason: str) -> CheckFailed:
     return CheckFailed(
         f"this release does not isolate services: {reason}; {_CHOICES[isolation]}",
         code=_CODE,

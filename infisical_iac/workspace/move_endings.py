@@ -161,7 +161,7 @@ def _refuse_late(move: Move, late: Sequence[SecretPlace]) -> None:
         )
 
 
-def _refuse_untold(late: Sequence[SecretPlace]) -> None:
+def _refuse_unreported(late: Sequence[SecretPlace]) -> None:
     if late:
         raise Refused(
             f"{pluralize(len(late), 'secret')} were written in the new projects meanwhile, such as "
@@ -204,8 +204,8 @@ def end(reached: Reached, ending: Ending, report: Callable[[str], None]) -> None
     assert move is not None
     now = compute_ending(reached, ending.name).compared
     if ending.name == "undo" and now and ending.compared:
-        told = {*ending.compared.newer, *ending.compared.conflicts}
-        _refuse_untold([each for each in (*now.newer, *now.conflicts) if each not in told])
+        reported = {*ending.compared.newer, *ending.compared.conflicts}
+        _refuse_unreported([each for each in (*now.newer, *now.conflicts) if each not in reported])
     keep = MoveKeeper(reached)
     keep.save(replace(move, ending=ending.name))
     stays = locate(
