@@ -301,7 +301,10 @@ def _run(root: Path, plan: _Plan, keys: _Keys, key: bytes) -> list[KeptFile]:
         at = shlex.quote(str(plan.patch.resolve()))
         echo(f"Review {plan.patch}, then `cd {shlex.quote(str(root))} && git apply {at}`.")
     if any(each.is_tracked for each in plan.examined.ready):
-        echo("git's history still has what was tracked: commit, then run migrate history.")
+        echo(
+            "git's history still has what was tracked: commit, and rotate the values that "
+            f"`infisical-iac migrate history {shlex.quote(str(root))}` lists, as it did before."
+        )
     if len(kept) < len(plan.examined.ready):
         echo(f"Next: `infisical-iac check {shlex.quote(str(root))}`.")
     return kept

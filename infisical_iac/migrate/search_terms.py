@@ -17,8 +17,9 @@ from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.core.wording import join_names
 from infisical_iac.dotenv import GRAMMARS, Reading, grammar, read
 from infisical_iac.dotenv.text import without_comment
-from infisical_iac.migrate import findings
+from infisical_iac.migrate import findings, git
 from infisical_iac.migrate.cascades import paths, read_in
+from infisical_iac.migrate.find import content
 from infisical_iac.migrate.model import Name, Stored
 from infisical_iac.migrate.plan_file import MigrationPlan, PlannedSource, digest
 
@@ -228,17 +229,22 @@ class KnownValues:
         values: the values that were read.
         moved: the values that may be only in Infisical.
         unknown: the values that are gone or can't be read, with the reason.
+        lost: those of the unknown values that the plan skipped. Somebody may have stored them in
+            another place in Infisical; the name is the one in the folder of the file.
     """
 
     values: dict[str, str] = field(default_factory=dict, repr=False)
     moved: dict[str, MovedValue] = field(default_factory=dict)
     unknown: dict[str, str] = field(default_factory=dict)
+    lost: dict[str, MovedValue] = field(default_factory=dict)
 
 
 def in_files(plan: MigrationPlan, root: Path, key: bytes) -> KnownValues:
     """Return the values in the files, each read by the grammar in the plan.
 
-    If a value has changed in its file, the new one is known, and the planned one counts as gone.
+    If a value has changed in its file, the new one is known, and the planned one counts as gone. A
+    skipped value that is gone is recognized by its digest: among the other values, and in the
+    versions of its file in git.
     """
     known = KnownValues()
     for source in plan.sources:
@@ -256,28 +262,82 @@ def in_files(plan: MigrationPlan, root: Path, key: bytes) -> KnownValues:
                 if not source.deleted:
                     continue
                 label = f"{label} (before the file was deleted)"
-            if name in source.stored_keys:
-                known.moved[label] = MovedValue(Name(*source.target, name), planned.digest)
-            else:
-                known.unknown[label] = "it was not moved, and its file no longer has it"
+            place = MovedValue(Name(*source.target, name), planned.digest)
+            (known.moved if name in source.stored_keys else known.lost)[label] = place
+    by_digest = _by_digest(known.values.values(), key) if known.lost else {}
+    for source in plan.sources if known.lost else ():
+        _recover(source, root, key, known, by_digest)
     return known
+
+
+def _by_digest(values: Iterable[str], key: bytes) -> dict[str, str]:
+    return {digest(key, value): value for value in values}
+
+
+def _recover(
+    source: PlannedSource, root: Path, key: bytes, known: KnownValues, others: Mapping[str, str]
+) -> None:
+    """Move the lost values of a file to the known ones, as far as they can be recognized.
+
+    Args:
+        others: further values, by their digest.
+    """
+    labels = [each for each in known.lost if each.startswith(f"{source.path} ")]
+    left = {label for label in labels if known.lost[label].digest not in others}
+    in_git = _by_digest(_earlier_values(source, root), key) if left else {}
+    for label in labels:
+        wanted = known.lost[label].digest
+        value = others.get(wanted, in_git.get(wanted))
+        if value is None:
+            known.unknown[label] = _LOST
+        else:
+            known.values[label] = value
+            known.unknown.pop(label, None)
+            del known.lost[label]
+
+
+_LOST = (
+    "it was not moved, its file no longer has it, and no version of the file in git has it; "
+    "restore the file from its archive, and name it with --env-file"
+)
+
+
+def _earlier_values(source: PlannedSource, root: Path) -> Iterator[str]:
+    """Yield the values in all versions of a file that git has, each read by its grammar."""
+    if source.grammar not in GRAMMARS:
+        return
+    found = {path: content(root, path) for path in paths(source)}
+    contents = {path: data for path, (data, problem) in found.items() if not problem}
+    for data in git.versions((root / source.path).resolve()):
+        for reading in (
+            read_in(source, contents | {source.path: data}).reading,
+            read(data, source.grammar),
+        ):
+            yield from reading.values.values()
 
 
 def with_stored(known: KnownValues, stored: Mapping[Name, Stored], key: bytes) -> KnownValues:
     """Return the known values together with the moved ones that Infisical has.
 
-    If a value has changed in Infisical, the new one is known, and the planned one is unknown.
+    If a value has changed in Infisical, the new one is known, and the planned one is unknown. A
+    lost value is recognized wherever Infisical has it.
     """
     values, unknown = dict(known.values), dict(known.unknown)
+    there = (each.value for each in stored.values() if not each.is_hidden)
+    by_digest = _by_digest(there, key) if known.lost else {}
+    for label, (_, planned) in known.lost.items():
+        if planned in by_digest:
+            values[label] = by_digest[planned]
+            del unknown[label]
     for label, (name, planned) in known.moved.items():
-        there = stored.get(name)
-        if there is None or there.is_hidden:
-            state = "is missing" if there is None else "does not show its value"
+        found = stored.get(name)
+        if found is None or found.is_hidden:
+            state = "is missing" if found is None else "does not show its value"
             unknown[label] = f"its file no longer has it, and {name} in Infisical {state}"
-        elif digest(key, there.value) == planned:
-            values[label] = there.value
+        elif digest(key, found.value) == planned:
+            values[label] = found.value
         else:
-            values[f"{label} (in Infisical now)"] = there.value
+            values[f"{label} (in Infisical now)"] = found.value
             unknown[label] = f"its file no longer has it, and {name} has another value"
     return KnownValues(values, unknown=unknown)
 
