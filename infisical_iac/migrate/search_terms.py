@@ -19,7 +19,7 @@ from infisical_iac.dotenv import GRAMMARS, Reading, grammar, read
 from infisical_iac.dotenv.text import without_comment
 from infisical_iac.migrate import findings, git
 from infisical_iac.migrate.cascades import paths, read_in
-from infisical_iac.migrate.find import content
+from infisical_iac.migrate.find import content, shared_part
 from infisical_iac.migrate.model import Name, Stored
 from infisical_iac.migrate.plan_file import MigrationPlan, PlannedSource, digest
 
@@ -381,6 +381,22 @@ def _uncut_values(reading: Reading, data: bytes) -> dict[str, str]:
     }
 
 
+def _overrides(
+    source: PlannedSource, data: bytes, shared: Mapping[str, str]
+) -> Iterator[tuple[str, str]]:
+    """Yield the labels and values of one person's overrides in a file.
+
+    Args:
+        shared: the values above them, by label.
+    """
+    above = shared_part(source.path, data)
+    if rest := data[len(above) :]:
+        rest = b"\n" * above.count(b"\n") + rest  # so that labels have the lines of the file
+        values, _ = _values_by_label(findings.drop_pem_pieces(read(rest, source.grammar), rest))
+        for name, value in values.items():
+            yield f"{name} (below # overrides)" if name in shared else name, value
+
+
 def _read(source: PlannedSource, root: Path) -> tuple[dict[str, str], str]:
     """Return the values by their names in the plan, or the reason why there are none."""
     if source.grammar not in GRAMMARS:
@@ -398,4 +414,5 @@ def _read(source: PlannedSource, root: Path) -> tuple[dict[str, str], str]:
     reading = read_in(source, contents).reading
     values, refused = _values_by_label(reading)
     values |= _uncut_values(reading, contents[source.path])
+    values.update(_overrides(source, contents[source.path], dict(values)))
     return values, f"it can't be read by {source.grammar}: {refused}" if refused else ""

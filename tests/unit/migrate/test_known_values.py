@@ -127,3 +127,20 @@ def test_a_lost_key_that_infisical_has_in_another_folder_is_known(tmp_path: Path
     both = with_stored(known, there, _KEY)
     assert both.values == {_LABEL: "fake-token", "backend/.env PASSPHRASE": "fake-phrase"}
     assert both.unknown == {}
+
+
+def test_keys_below_the_line_of_overrides_are_in_the_file(tmp_path: Path) -> None:
+    """A person inserted the line after the plan, so that `migrate clean` leaves the file."""
+    keys = {"TOKEN": _plan_key("fake-token", "skip"), "MINE": _plan_key("fake-mine", "skip")}
+    source = planned_source(keys, path="web/.env.local", grammar="next")
+    plan = MigrationPlan(project="chainalign", root=".", sources=(source,))
+    file = tmp_path / "web/.env.local"
+    file.parent.mkdir()
+    file.write_text("TOKEN=fake-token\n# overrides\nMINE=fake-mine\nTOKEN=fake-other\n")
+    known = in_files(plan, tmp_path, _KEY)
+    assert known.values == {
+        "web/.env.local MINE": "fake-mine",
+        "web/.env.local TOKEN": "fake-token",
+        "web/.env.local TOKEN (below # overrides)": "fake-other",
+    }
+    assert known.unknown == {}
