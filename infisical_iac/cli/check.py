@@ -333,7 +333,8 @@ def _find_unseen(
 def _findings(
     repository: Repository, layout: Layout, address: str, seen: _Readable | None
 ) -> list[CheckFinding]:
-    found = [*repository.files(), *repository.starts(layout, address)]
+    names = seen.names if seen else None
+    found = [*repository.files(names), *repository.starts(layout, address)]
     held = repository.code_by_service
     for name, (reads, _) in held.items():
         dynamic = f"{name} reads keys here whose names were not checked: only a run shows them."
