@@ -236,6 +236,22 @@ class Repository:
                     )
                     yield CheckFinding("local-file", path, "", message)
 
+    def is_about_services_here(self, place: str) -> bool:
+        """Return whether a finding's place may concern a service in the tree.
+
+        A folder in Infisical concerns the services that read it.
+        """
+        slugs = {each.slug for each in self.workspace.environments}
+        environment, slash, rest = place.partition("/")
+        path = f"/{rest}" if slash and environment in {"", *slugs} else ""
+        readers = {
+            name
+            for name, service in self.workspace.services.items()
+            if name == place
+            or any(f"{path}/".startswith(f"{e.rstrip('/')}/") for e in service.readable if path)
+        }
+        return not readers or not readers.isdisjoint(self.services)
+
     def find_absent(self) -> Iterator[CheckFinding]:
         """Yield notes on the services of the project file that are not in this repository."""
         absent = [name for name in self.workspace.services if name not in self.services]

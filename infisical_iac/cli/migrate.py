@@ -313,13 +313,16 @@ def _print_decisions(sources: Sequence[Source]) -> None:
 
 
 def _print_notes(sources: Sequence[Source]) -> None:
-    lines = [line for each in sources for line in summary.notes(each.findings)]
+    found = (line for each in sources for line in summary.notes(each.findings))
+    lines, remedies = summary.group(found)
     lines += summary.list_shared(sources)
     lines += summary.differences(found for each in sources for found in each.findings)
     if lines:
         console().print()
     for line in lines:
         console().print(_line("· ", "dim", line))
+    for remedy, kinds in remedies.items():
+        console().print(Text(printable(f"→ {', '.join(kinds)}: {remedy}")))
     count = sum(len(summary.decisions(each.findings)) for each in sources)
     summary_line = "Nothing has to be decided before the migration."
     if count:
