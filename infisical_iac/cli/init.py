@@ -23,6 +23,7 @@ from infisical_iac.cli.init_questions import (
     ask_monitoring,
     ask_question,
     ask_server,
+    explain_authority,
     find_differences,
     inspect_server,
     prompt,
@@ -312,6 +313,7 @@ def _write_first(
     # With --yes the server is tested at the end.
     host_settings = {} if yes else _ask_host_settings(given, tested, yes)
     site_url = ask_domain(given, yes, defaults)
+    explain_authority(site_url)
     email = ask("email", partial(setting, "admin_email"))
     root = ask("services", partial(_require_directory, directory))
     organization = ask("organization", partial(setting, "organization"), answers.project_name(root))

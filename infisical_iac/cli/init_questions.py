@@ -381,6 +381,16 @@ def ask_domain(
             return ""
 
 
+def explain_authority(site_url: str) -> None:
+    """Print what certifies a name that no public authority certifies."""
+    if authority := answers.find_authority(site_url):
+        echo(
+            f"No public authority certifies {site_url.removeprefix('https://')}, so acme_ca is "
+            f"{authority!r}: Caddy's own authority does, and browsers and services must trust it "
+            "(`infisical-iac docs operate/ingress`)."
+        )
+
+
 def ask_backup(given: Mapping[str, str | None], yes: bool) -> BackupTarget | None:
     """Return a second target for backups; None for later."""
     ask = partial(ask_question, given, yes)

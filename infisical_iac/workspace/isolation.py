@@ -153,7 +153,8 @@ def prove(client: Client, isolation: Isolation) -> str:
 def settle(client: Client, goal: Goal) -> tuple[Goal, ApiChange | None]:
     """Fall back to the isolation `projects` if the server does not enforce privileges.
 
-    This is proven once, before the first project is made.
+    This is proven once, before the first project is made. With another isolation it is proven
+    before a job that sees names gets its first privilege, and again while it does not hold.
 
     Returns:
         The goal with the isolation that the server enforces, and the change of the isolation; None
@@ -162,25 +163,36 @@ def settle(client: Client, goal: Goal) -> tuple[Goal, ApiChange | None]:
     Raises UserError if the proof can't be made.
     """
     memory = goal.memory
+    if goal.apart and (memory.unenforced or not {*goal.apart} <= {*memory.identities}):
+        return replace(goal, memory=replace(memory, unenforced=bool(_find_loss(client)))), None
     is_there = memory.project or contents.project(client, goal.desired.project.slug)
     if not goal.grants or is_there:
         return goal, None
-    try:
-        prove(client, goal.isolation)
-    except CheckFailed as error:
-        if not is_lost(error):
-            raise
-        reason = find_reason(error)
+    if reason := _find_loss(client):
         detail = f"privilege → projects, since this release does not enforce privileges: {reason}"
         shown = (
             "each service has a project of its own, since this release does not enforce "
             "privileges: set isolation = 'projects' in your settings"
         )
-        goal = goal.recalling(replace(memory, fell_back=True))
+        goal = goal.recalling(replace(memory, fell_back=True, unenforced=True))
         return goal, ApiChange("~", "isolation", detail, shown=shown)
+    return goal, None
+
+
+def _find_loss(client: Client) -> str:
+    """Return why the server does not enforce privileges; empty if it does.
+
+    Raises UserError if that can't be proven.
+    """
+    try:
+        prove(client, "privilege")
+    except CheckFailed as error:
+        if not is_lost(error):
+            raise
+        return find_reason(error)
     except UserError as error:
         raise unknown(error) from None
-    return goal, None
+    return ""
 
 
 def is_lost(error: UserError) -> bool:
