@@ -229,7 +229,7 @@ def find_uneven(
         unseen: environments and folders that the login may not see.
         reported: the findings so far.
     """
-    told = {each.key for each in reported if each.kind in ("missing-key", "left-over")}
+    known = {each.key for each in reported if each.kind in ("missing-key", "left-over")}
     folders: dict[str, set[str]] = {}
     keys: dict[tuple[str, str], set[str]] = {}
     for each in secrets:
@@ -243,7 +243,7 @@ def find_uneven(
             if slug in folders[folder] - there and (slug, folder) not in unseen
             if not _is_elsewhere(slug, folder, key, keys, workspace)
         ]
-        if lacking and key not in told:
+        if lacking and key not in known:
             has = join_names([slug for slug in slugs if slug in there])
             where = f"in {has}, and not in {join_names(lacking)}"
             path = f"{folder.rstrip('/')}/{key}"

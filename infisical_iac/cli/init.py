@@ -23,6 +23,7 @@ from infisical_iac.cli.init_questions import (
     ask_monitoring,
     ask_question,
     ask_server,
+    explain_authority,
     find_differences,
     inspect_server,
     prompt,
@@ -95,12 +96,12 @@ _STORED_KEY = "INFISICAL_SSH_KEY"
 @click.option(
     "--environments",
     metavar="SLUGS",
-    help="Environments with commas in between. [default: development,staging,production]",
+    help="Environments, separated by commas. [default: development,staging,production]",
 )
 @click.option(
     "--isolation",
     metavar="METHOD",
-    help="What keeps a service to its own secrets: privilege, projects or viewer. "
+    help="Method that restricts a service to its own secrets: privilege, projects or viewer. "
     "[default: what the Infisical on the server enforces; privilege if there is none yet]",
 )
 @click.option(
@@ -138,7 +139,7 @@ _STORED_KEY = "INFISICAL_SSH_KEY"
 @click.option(
     "--smtp-user",
     metavar="USER",
-    help=f"Login of the mail server; `{answers.NONE}` for one that asks for none.",
+    help=f"User name at the mail server; `{answers.NONE}` if it needs no login.",
 )
 @click.option(
     "--smtp-from",
@@ -163,13 +164,13 @@ _STORED_KEY = "INFISICAL_SSH_KEY"
     "--monitoring",
     metavar="ANSWER",
     help="`yes` to let the server watch itself every minute and report problems, or `no`. "
-    "[default: no; yes with one of the next three]",
+    "[default: no; yes with --alert, --alert-to or --heartbeat]",
 )
 @click.option(
     "--alert",
     metavar="KIND",
-    help=f"Kind of target that gets alerts: {join_names(KINDS)}; `{answers.NONE}` for none. "
-    f"`apply` asks for the address of a webhook. [default: {answers.NONE}]",
+    help=f"Kind of target that gets alerts: {join_names(KINDS, 'or')}; `{answers.NONE}` for "
+    f"none. `apply` asks for the address of a webhook. [default: {answers.NONE}]",
 )
 @click.option(
     "--alert-to",
@@ -312,6 +313,7 @@ def _write_first(
     # With --yes the server is tested at the end.
     host_settings = {} if yes else _ask_host_settings(given, tested, yes)
     site_url = ask_domain(given, yes, defaults)
+    explain_authority(site_url)
     email = ask("email", partial(setting, "admin_email"))
     root = ask("services", partial(_require_directory, directory))
     organization = ask("organization", partial(setting, "organization"), answers.project_name(root))

@@ -14,6 +14,7 @@ from infisical_iac.cli.init_questions import (
     ask_monitoring,
     ask_question,
     ask_server,
+    explain_authority,
     parse_choice,
     prompt,
     read_file,
@@ -29,6 +30,7 @@ from infisical_iac.host.shared import MANAGED
 from infisical_iac.init import answers, project_file, repository
 from infisical_iac.init.repository import Pipeline, read_settings, set_settings
 from infisical_iac.init.upgrade import add_pin
+from infisical_iac.stack.ingress_kinds import DIRECTORIES
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.model import Environment
@@ -428,6 +430,7 @@ def _find_changes(
             changes["ingress"] = "none"
         elif values.get("ingress") == "none" and not values.get("site_url"):
             changes["ingress"] = None
+        changes |= _find_authority(site_url, {**values, **changes}, str(values.get("site_url", "")))
     if "harden" in given:
         harden = ask_question(given, place.yes, "harden", answers.parse_harden)
         changes |= answers.host_settings(harden, None) or dict.fromkeys(MANAGED)
@@ -451,6 +454,23 @@ def _find_changes(
     if {"monitoring", "alert", "alert_to", "heartbeat"} & given.keys():
         changes |= _ask_monitoring_again(place, given, values, changes.get("smtp"))
     return changes, files
+
+
+def _find_authority(site_url: str, values: Mapping[str, Any], old_url: str) -> dict[str, object]:
+    """Return the change of `acme_ca` that an address needs, and explain it; {} for none.
+
+    Args:
+        values: the settings with the other changes.
+        old_url: the address so far.
+    """
+    is_caddys = (values.get("ingress") or "caddy") == "caddy" and not values.get("tls_certificate")
+    is_public = values.get("acme_ca", "letsencrypt") in DIRECTORIES
+    authority, old = answers.find_authority(site_url), answers.find_authority(old_url)
+    if authority and is_caddys and is_public:
+        explain_authority(site_url)
+        return {"acme_ca": authority}
+    # A public authority certifies the new address, so its users need not trust Caddy's own.
+    return {"acme_ca": None} if not authority and old and values.get("acme_ca") == old else {}
 
 
 def _ask_monitoring_again(

@@ -58,7 +58,7 @@ _QUESTIONS: dict[str, tuple[str, str | None]] = {
         "The environments, in the order in which people see them",
         "development, staging, production",
     ),
-    "isolation": ("What keeps a service to its own secrets", "privilege"),
+    "isolation": ("The method that restricts a service to its own secrets", "privilege"),
     "backup": (
         "A second place for backups, such as sftp:u123456@u123456.your-storagebox.de:infisical",
         LATER,
@@ -93,7 +93,7 @@ _QUESTIONS: dict[str, tuple[str, str | None]] = {
     ),
     "alert_to": ("The e-mail address, or the program on the server, that gets alerts", None),
     "heartbeat": (
-        "Shall it call a heartbeat, such as healthchecks.io or Uptime Kuma, whose silence tells "
+        "Shall it call a heartbeat, such as healthchecks.io or Uptime Kuma, whose silence shows "
         "that the server is off (yes or no)",
         "no",
     ),
@@ -379,6 +379,16 @@ def ask_domain(
         question = "Without a domain, browsers reach Infisical by an SSH tunnel only. Is that right"
         if agree(question, "--domain", default=False):
             return ""
+
+
+def explain_authority(site_url: str) -> None:
+    """Print what certifies a name that no public authority certifies."""
+    if authority := answers.find_authority(site_url):
+        echo(
+            f"No public authority certifies {site_url.removeprefix('https://')}, so acme_ca is "
+            f"{authority!r}: Caddy's own authority does, and browsers and services must trust it "
+            "(`infisical-iac docs operate/ingress`)."
+        )
 
 
 def ask_backup(given: Mapping[str, str | None], yes: bool) -> BackupTarget | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from keyword import iskeyword
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -24,6 +25,7 @@ from infisical_iac.monitoring.settings import (
     OPEN_KINDS,
     AlertTarget,
 )
+from infisical_iac.stack import ingress_kinds
 from infisical_iac.workspace.model import (
     ROLES,
     DisplayName,
@@ -93,6 +95,11 @@ class Answers:
     login: Mapping[str, object] = field(default_factory=dict)
     isolation: Isolation = "privilege"
     monitoring: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def authority(self) -> str:
+        """Return the setting `acme_ca` that the address needs; empty for the default."""
+        return find_authority(self.site_url)
 
     @property
     def secrets(self) -> dict[str, str]:
@@ -212,6 +219,15 @@ def parse_domain(defaults: Mapping[str, Any], domain: str) -> str:
             code="settings.domain",
         )
     return check_setting(defaults, "site_url", f"https://{bare}")
+
+
+def find_authority(site_url: str) -> str:
+    """Return the setting `acme_ca` that an address needs; empty for the default.
+
+    Caddy's own authority certifies names that no public one does.
+    """
+    name = urlsplit(site_url).hostname or ""
+    return ingress_kinds.INTERNAL if name and ingress_kinds.is_private(name) else ""
 
 
 def project_name(directory: Path) -> str:

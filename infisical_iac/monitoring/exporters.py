@@ -81,7 +81,7 @@ def _exporters(listener: MetricsListener, ports: dict[str, int]) -> Iterator[Fil
             f"DATA_SOURCE_USER={METRICS_USER}",
         ],
     )
-    # The password is bound to this address, because whoever asks the exporter may name another one.
+    # The password is bound to this address, because a request to the exporter may name another one.
     server = f"redis.{_DOMAIN}:6379"
     # Variables, because an older release ends at an option that it does not know.
     yield _exporter(

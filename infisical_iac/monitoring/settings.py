@@ -110,7 +110,7 @@ class MetricsListener(SettingsModel):
         for each in found:
             if ip_network(each).prefixlen == 0:
                 raise ValueError(
-                    f"{each} is everybody, and metrics tell much about the host; name "
+                    f"{each} is everybody, and metrics show much about the host; name "
                     "the network of your Prometheus"
                 )
         return found
@@ -172,7 +172,7 @@ class MonitoringSettings(SettingsModel):
     """
 
     heartbeat_url: str = Field(repr=False)
-    """Address that the host calls every minute, so that silence tells that it is off: of a check at
+    """Address that the host calls every minute, so that silence shows that it is off: of a check at
     healthchecks.io, which gets `/fail` while an alert is critical, or of a push monitor of Uptime
     Kuma. It may hold a token, and is never shown. `given` keeps it out of your repository: the
     first `apply` asks for it, or takes it from `HEARTBEAT_URL`. Needs `monitoring = "on"`.

@@ -294,12 +294,17 @@ KINDS: Mapping[str, type[IngressKind]] = {
 def _refuse_authority(settings: "Settings", name: str) -> None:
     if settings.stack.tls_certificate or settings.stack.acme_ca not in DIRECTORIES:
         return
-    if _PRIVATE.fullmatch(name) or _is_address(name):
+    if is_private(name):
         raise SettingsError(
             f"setting 'acme_ca': Let's Encrypt certifies no name such as {name}: set acme_ca to "
             f"{INTERNAL!r}, or tls_certificate and tls_key to a certificate of your own",
             code="settings.private_name",
         )
+
+
+def is_private(name: str) -> bool:
+    """Return whether no public authority certifies a name."""
+    return bool(_PRIVATE.fullmatch(name)) or _is_address(name)
 
 
 def _is_address(name: str) -> bool:

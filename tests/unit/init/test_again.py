@@ -132,6 +132,24 @@ def test_an_option_corrects_an_answer_after_a_confirmation(own: Path) -> None:
     )
 
 
+def test_a_corrected_domain_changes_the_authority_of_its_certificate(own: Path) -> None:
+    check(run_init(own, "--domain", "secrets.acme.internal", typed=("y",)))
+    assert _values(own)["acme_ca"] == "internal"
+    check(run_init(own, "--domain", "secrets.example.com", typed=("y",)))
+    assert "acme_ca" not in _values(own)
+
+
+@pytest.mark.parametrize(
+    "setting", ['ingress = "none"', 'tls_certificate = "a.pem"', 'acme_ca = "https://ca.acme.lan/"']
+)
+def test_a_corrected_domain_keeps_a_certificate_of_ones_own(own: Path, setting: str) -> None:
+    file = own / "group_data" / "hetzner.py"
+    file.write_text(f"{file.read_text()}{setting}\n")
+    before = _values(own)
+    check(run_init(own, "--domain", "secrets.acme.internal", typed=("y",)))
+    assert _values(own) == {**before, "site_url": "https://secrets.acme.internal"}
+
+
 def test_yes_refuses_to_correct_existing_settings(own: Path) -> None:
     before = read_all(own)
     ran = run_init(own, "--domain", "secrets.example.com", "--yes")

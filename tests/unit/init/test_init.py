@@ -17,8 +17,10 @@ from infisical_iac.cli.init_questions import ask_question
 from infisical_iac.cli.main import main
 from infisical_iac.core import atomic, settings
 from infisical_iac.core.errors import SettingsError
+from infisical_iac.host.model import MachineState
 from infisical_iac.init import answers, repository
 from infisical_iac.init.answers import Answers
+from infisical_iac.stack import ingress_kinds
 from infisical_iac.workspace.load import load
 from tests.unit.migrate.trees import plant
 
@@ -205,6 +207,24 @@ def test_a_domain_needs_a_dot(init: Init, clone: Path) -> None:
     assert answers.parse_domain(defaults, "secrets.example.com:8443") == address
     ran = init(*_NEEDED, "--domain", "secrets", "--yes")
     assert (ran.exit_code, ran.output.startswith("Error: --domain: 'secrets' ")) == (1, True)
+
+
+@pytest.mark.parametrize("domain", ["secrets.acme.internal", "secrets.lan", "10.0.0.4"])
+def test_a_domain_that_no_public_authority_certifies_gets_caddys_own(
+    init: Init, clone: Path, domain: str
+) -> None:
+    """Otherwise the first plan refuses the settings, after its connection to the host."""
+    for ran in (
+        init(*_NEEDED, "--domain", domain, "--yes"),
+        init(*_NEEDED, "--force", answers=_answer_all(domain=domain)),
+    ):
+        assert ran.exit_code == 0, ran.output
+        assert "acme_ca" in ran.output
+        checked = settings.load(_data(clone))
+        assert checked.stack.acme_ca == "internal"
+        ingress_kinds.CaddyIngress.refuse(checked, MachineState())
+    assert init(*_NEEDED, "--domain", "secrets.example.com", "--yes", "--force").exit_code == 0
+    assert "acme_ca" not in (clone / "group_data" / "hetzner.py").read_text()
 
 
 def test_the_code_of_a_refused_option_is_kept() -> None:
