@@ -192,12 +192,17 @@ class Size(BeforeValidator):
     accepts: str = "megabytes or gigabytes, such as `1536m` or `2g`"
 
 
+_FEWEST_MEGABYTES = 64
+
+
 def _check_size(value: object) -> object:
     text = str(value)
     if isinstance(value, tuple) or re.fullmatch(r"[1-9]\d*[mg]", text):
         return value
     if re.fullmatch(r"[1-9]\d*", text):
-        raise ValueError(f"{value!r} has no unit; write '{value}m' for megabytes")
+        # Nothing of the stack runs in so few megabytes.
+        unit, name = ("g", "gigabytes") if int(text) < _FEWEST_MEGABYTES else ("m", "megabytes")
+        raise ValueError(f"{value!r} has no unit; write '{value}{unit}' for {name}")
     written = "megabytes or gigabytes such as '1536m'"
     if close := re.fullmatch(r"([1-9]\d*)(\.\d+)?\s*([mg])i?b?", text.lower()):
         whole, rest, unit = close.groups("")

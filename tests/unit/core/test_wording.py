@@ -47,7 +47,7 @@ if TYPE_CHECKING:
         ),
         (
             {"infisical_memory": "2"},
-            "'infisical_memory': '2' has no unit; write '2m' for megabytes",
+            "'infisical_memory': '2' has no unit; write '2g' for gigabytes",
         ),
         ({"infisical_cpus": -1}, "'infisical_cpus': -1 must be a number above 0"),
         ({"start_timeout": 1}, "'start_timeout': 1 seconds are too few; write 10 or more"),
