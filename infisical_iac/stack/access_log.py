@@ -164,18 +164,21 @@ def describe_requests(
     log names none.
     """
     described = [(each, _describe(each, known)) for each in found.requests]
-    writes = sorted(_Span.of(each) for each, request in described if request.is_write)
-    told: dict[_Span, list[NotedWrite]] = {}
+    writes = sorted(_WriteSpan.of(each) for each, request in described if request.is_write)
+    noted: dict[_WriteSpan, list[NotedWrite]] = {}
     for write in noted:
         first, last = bisect_left(writes, (write.at,)), bisect_left(writes, (write.at + _LONGEST,))
         fitting = [each for each in writes[first:last] if each.fits(write)]
         # Of two requests at the same time, nothing tells which one it was.
         if len(fitting) == 1:
-            told.setdefault(fitting[0], []).append(write)
-    return [_attribute(request, told.get(_Span.of(each), ()), known) for each, request in described]
+            noted.setdefault(fitting[0], []).append(write)
+    return [
+        _attribute(request, noted.get(_WriteSpan.of(each), ()), known)
+        for each, request in described
+    ]
 
 
-class _Span(NamedTuple):
+class _WriteSpan(NamedTuple):
     """The time in which a request was answered, and the id of its caller if the log has it."""
 
     end: float
@@ -183,7 +186,7 @@ class _Span(NamedTuple):
     who: str
 
     @classmethod
-    def of(cls, found: FoundRequest) -> "_Span":
+    def of(cls, found: FoundRequest) -> "_WriteSpan":
         return cls(found.at + _TOLERANCE, found.at - found.seconds - _TOLERANCE, found.who)
 
     def fits(self, write: NotedWrite) -> bool:
