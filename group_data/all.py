@@ -105,6 +105,7 @@ alert_repeat_hours = 24
 alerts_ignored: tuple[str, ...] = ()
 heartbeat_url = ""
 monitoring_listen: dict[str, object] | None = None
+log_target = ""
 
 # Servers at Hetzner Cloud, which `infisical-iac server create` makes.
 server_name = "infisical"

@@ -19,9 +19,12 @@ from infisical_iac.agent.runner import Runner, observation
 _SECONDS = 240
 _QUERY = re.compile("[?&]([A-Za-z]+)=([^?&]*)")
 _SECRETS = re.compile("/api/v[0-9]+/secrets([^A-Za-z0-9_-]|$)")
-# Reads whose answer may have a secret; a path may be written with escapes.
+# Reads whose answer may have a secret, and writes; a path may be written with escapes.
 _READS = re.compile("(/api/v[0-9]+/(secrets|dashboard)([^A-Za-z0-9_-]|$)|[^?&]*%[3-7])")
-_SIGNS_OF_READS = (b"/secrets", b"/dashboard", b"%")
+_WRITES = re.compile(
+    "(/api/v[0-9]+/(secrets|dashboard|folders|secret-imports)([^A-Za-z0-9_-]|$)|[^?&]*%[3-7])"
+)
+_SIGNS = (b"/secrets", b"/dashboard", b"/folders", b"/secret-imports", b"%")
 # A service token is logged by the id before its secret. Behind another proxy, the address of the
 # caller comes before that.
 _USER = re.compile("(?:([0-9A-Fa-f.:]*) )?(.*)", re.DOTALL)
@@ -34,10 +37,11 @@ class FoundRequest:
     """A request in the log.
 
     Attributes:
-        at: its time, in seconds since the epoch.
+        at: the time of its end, in seconds since the epoch.
         who: the id of the identity or person in its token; empty without one.
         query: the parameters of its address, as they are written there.
         address: the address of the caller.
+        seconds: how long its answer took.
     """
 
     at: float
@@ -47,6 +51,7 @@ class FoundRequest:
     status: int
     address: str
     query: Mapping[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -86,8 +91,8 @@ def find_requests(
 ) -> FoundRequests:
     """Return the latest requests that match.
 
-    With an environment, reads that name none are returned too, since they may concern it: reads by
-    a secret's id, or by a service token.
+    With an environment, reads and writes that name none are returned too, since they may concern
+    it: reads by a secret's id or by a service token, and writes, which name it in their body.
 
     Args:
         last: how many requests to return at most.
@@ -101,22 +106,30 @@ def find_requests(
         if time.monotonic() > end:
             return FoundRequests(tuple(found), is_finished=False)
         # Most lines are left out without parsing them.
-        if environment and not any(each in line for each in (named, *_SIGNS_OF_READS)):
+        if environment and not any(each in line for each in (named, *_SIGNS)):
             continue
         request = _parse(line, since)
         if request is None or (ids and request.who not in ids):
             continue
-        if environment and not _may_concern(request, environment):
+        if environment and not may_concern(request, environment):
             continue
         if not statuses or re.fullmatch(statuses, str(request.status)):
             found.append(request)
     return FoundRequests(tuple(found))
 
 
-def _may_concern(request: FoundRequest, environment: str) -> bool:
+def may_concern(request: FoundRequest, environment: str) -> bool:
+    """Return whether a request names the environment, or may read or write it without a name."""
     if "environment" in request.query:
         return request.query["environment"] == environment
-    return request.method == "GET" and bool(_READS.match(request.uri))
+    if request.method == "GET":
+        return bool(_READS.match(request.uri))
+    return request.method in ("POST", "PUT", "PATCH", "DELETE") and bool(_WRITES.match(request.uri))
+
+
+def parse_query(uri: str) -> dict[str, str]:
+    """Return the parameters of an address, as they are written there."""
+    return dict(_QUERY.findall(uri))
 
 
 @observation
@@ -134,7 +147,7 @@ def find_reads(runner: Runner, *, folder: str, since: float) -> FoundReads:
         request = entry.get("request") or {}
         is_read = request.get("method") == "GET" and _SECRETS.match(str(request.get("uri", "")))
         if is_read and entry.get("status", 400) < 400 and entry.get("user_id"):
-            places.add(_place(dict(_QUERY.findall(request["uri"]))))
+            places.add(_place(parse_query(request["uri"])))
     return FoundReads(min(begins, default=None), frozenset(places))
 
 
@@ -211,7 +224,8 @@ def _parse(line: bytes, since: float) -> FoundRequest | None:
         uri=uri,
         status=int(entry.get("status", 0)),
         address=address or str(request.get("remote_ip", "")),
-        query=dict(_QUERY.findall(uri)),
+        query=parse_query(uri),
+        seconds=float(entry.get("duration") or 0),
     )
 
 

@@ -88,7 +88,7 @@ def advance(
     frozen = _frozen_checks(observed)
     found = {
         alert.key: (wait, alert)
-        for wait, alert in _found(observed, frozen)
+        for wait, alert in _find_problems(observed, frozen)
         if not {alert.check, alert.key} & {*ignored}
     }
     for key, (wait, alert) in found.items():
@@ -134,7 +134,7 @@ def _is_maintained(observed: Observed) -> bool:
     return any(each.maintained > observed.now for each in observed.cluster.nodes)
 
 
-def _found(observed: Observed, frozen: Collection[str]) -> Iterator[tuple[int, Alert]]:
+def _find_problems(observed: Observed, frozen: Collection[str]) -> Iterator[tuple[int, Alert]]:
     """Yield for each problem the seconds that it must last, and its alert."""
     for check in CHECKS:
         for problem in () if check.name in frozen else check.find(observed, check.threshold):

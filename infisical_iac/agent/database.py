@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from infisical_iac.agent.docker import Container, find_container
+from infisical_iac.agent.docker import DockerContainer, find_container
 from infisical_iac.agent.runner import Failure, Output, Runner, action, failed, observation
 
 KEYS = "/etc/infisical/keys"
@@ -33,13 +33,13 @@ class Database:
     """
 
     runner: Runner
-    container: Container
+    container: DockerContainer
     servers: Sequence[str] = ()
     password_file: str = f"{KEYS}/postgres_password"
 
     @property
     def is_clustered(self) -> bool:
-        """Whether the container is a Swarm's, so that another node may have the primary."""
+        """True if the container is a Swarm's, so that another node may have the primary."""
         return bool(self.container.swarm_service)
 
     def run(self, words: Sequence[str], *, stdin: str = "", seconds: float = 60) -> Output:
@@ -88,7 +88,7 @@ def find_database(runner: Runner, topology: str = "") -> Database:
     """Return the database. Raises RuntimeError with a Failure if it does not run.
 
     Args:
-        topology: as for `Container.belongs_to`.
+        topology: as for `DockerContainer.belongs_to`.
     """
     container = find_container(runner, "postgres", topology)
     if container is None or not container.is_running:

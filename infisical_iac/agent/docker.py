@@ -14,7 +14,7 @@ _SWARM_SERVICE = "com.docker.swarm.service.name"
 
 
 @dataclass(frozen=True)
-class Container:
+class DockerContainer:
     """A container.
 
     Attributes:
@@ -54,7 +54,7 @@ class Container:
 
     @property
     def is_running(self) -> bool:
-        """Whether it runs; a paused one does not."""
+        """True if the container runs; a paused one does not."""
         return self.status == "running"
 
     def belongs_to(self, service: str, topology: str = "") -> bool:
@@ -72,7 +72,7 @@ class Container:
         return topology != "single" and bool(re.fullmatch(own, self.swarm_service))
 
 
-def list_containers(runner: Runner, *filters: str, seconds: float = 60) -> list[Container]:
+def list_containers(runner: Runner, *filters: str, seconds: float = 60) -> list[DockerContainer]:
     """Return the containers that match all filters of `docker ps`, the newest first.
 
     Raises RuntimeError with a Failure if Docker does not answer.
@@ -91,11 +91,11 @@ def list_containers(runner: Runner, *filters: str, seconds: float = 60) -> list[
     return [_container(line) for line in shown.splitlines() if line.startswith("{")]
 
 
-def _container(line: str) -> Container:
+def _container(line: str) -> DockerContainer:
     found = json.loads(line)
     config, state = found.get("Config", {}), found.get("State", {})
     networks = found.get("NetworkSettings", {}).get("Networks") or {}
-    return Container(
+    return DockerContainer(
         id=found.get("Id", ""),
         name=found.get("Name", "").removeprefix("/"),
         labels=config.get("Labels") or {},
@@ -109,7 +109,7 @@ def _container(line: str) -> Container:
     )
 
 
-def find_container(runner: Runner, service: str, topology: str = "") -> Container | None:
+def find_container(runner: Runner, service: str, topology: str = "") -> DockerContainer | None:
     """Return this host's container of a service, a running one if possible; None for none.
 
     Raises RuntimeError with a Failure if Docker does not answer.

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from infisical_iac.agent.docker import Container, find_container, read_log
+from infisical_iac.agent.docker import DockerContainer, find_container, read_log
 from infisical_iac.agent.files import sync
 from infisical_iac.agent.runner import Failure, Runner, action, observation
 
@@ -30,7 +30,7 @@ _APART = (
 
 @dataclass(frozen=True)
 class ServedIngress:
-    """What Caddy serves.
+    """The revision and the certificate that Caddy serves.
 
     Attributes:
         revision: that of the running Caddy; `none` if it reports none, `stopped` if it does not
@@ -56,7 +56,7 @@ def inspect(runner: Runner, *, site: str, port: int) -> ServedIngress:
     return ServedIngress(revision, _certificate(runner, site, port))
 
 
-def _find_running(runner: Runner) -> Container | None:
+def _find_running(runner: Runner) -> DockerContainer | None:
     """Return Caddy's container if it runs."""
     try:
         found = find_container(runner, "caddy")
@@ -65,7 +65,7 @@ def _find_running(runner: Runner) -> Container | None:
     return found if found and found.is_running else None
 
 
-def _ask(runner: Runner, caddy: Container | None) -> str:
+def _ask(runner: Runner, caddy: DockerContainer | None) -> str:
     """Return the revision that Caddy reports; empty if it does not answer."""
     if caddy and "host" not in caddy.networks:
         # Behind another proxy, Caddy is not in the host's network, so its container calls it.

@@ -41,7 +41,7 @@ from infisical_iac.agent.observed import Expectations, History, Observed
 from infisical_iac.agent.runner import Runner
 from infisical_iac.agent.swarm import ClusterFacts
 from infisical_iac.agent.table import DELIVERY, OF_JOBS
-from infisical_iac.agent.upkeep import Repository, Upkeep, parse_upkeep
+from infisical_iac.agent.upkeep import Upkeep, WatchedRepository, parse_upkeep
 
 T = TypeVar("T")
 
@@ -155,7 +155,7 @@ def parse_config(text: str) -> Config:
 
 
 def _make_expectations(found: Mapping[str, Any]) -> Expectations:
-    repositories = [_make(Repository, each) for each in found.get("repositories", ())]
+    repositories = [_make(WatchedRepository, each) for each in found.get("repositories", ())]
     return replace(_make(Expectations, found), repositories=repositories)
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from infisical_iac.agent.health import HealthFacts
 from infisical_iac.agent.swarm import ClusterFacts
-from infisical_iac.agent.upkeep import Repository, Upkeep
+from infisical_iac.agent.upkeep import Upkeep, WatchedRepository
 from infisical_iac.agent.vitals import Vitals
 
 Severity = Literal["critical", "warning"]
@@ -41,7 +41,7 @@ class Expectations:
     is_short_lived: bool = False
     backup_targets: Sequence[str] = ()
     shared_targets: Sequence[str] = ()
-    repositories: Sequence[Repository] = ()
+    repositories: Sequence[WatchedRepository] = ()
     timers: Sequence[str] = ()
     in_cluster: bool = False
 

@@ -34,7 +34,7 @@ _ACCEPTED = ("invalid_grant", "bad_verification_code")
 
 
 @dataclass(frozen=True)
-class Finding:
+class ServerFinding:
     """The result of a test.
 
     Attributes:
@@ -61,19 +61,19 @@ class TunnelAnswer:
 
 
 @dataclass(frozen=True)
-class Tunnels(Finding):
+class Tunnels(ServerFinding):
     """The answers of a proxy, one for each target; fewer if a step failed."""
 
     answers: tuple[TunnelAnswer, ...] = ()
 
 
 def _stop(step: str, reason: str) -> RuntimeError:
-    """Return the error that ends a test, with its Finding."""
-    return RuntimeError(Finding(step, reason.rstrip(".")[:300]))
+    """Return the error that ends a test, with its ServerFinding."""
+    return RuntimeError(ServerFinding(step, reason.rstrip(".")[:300]))
 
 
-def _finding_of(error: RuntimeError) -> Finding:
-    found: Finding = error.args[0]
+def _finding_of(error: RuntimeError) -> ServerFinding:
+    found: ServerFinding = error.args[0]
     return found
 
 
@@ -116,7 +116,7 @@ def try_client(
     callback: str,
     authorities: str,
     proxy: Mapping[str, Any] | None,
-) -> Finding:
+) -> ServerFinding:
     """Test that a provider of logins knows a client and its secret.
 
     The request for a token has an invalid code. A provider that accepts the client refuses the
@@ -146,10 +146,14 @@ def try_client(
     except RuntimeError as stopped:
         return _finding_of(stopped)
     if word in _REFUSALS:
-        return Finding("client", word)
+        return ServerFinding("client", word)
     if word == "redirect_uri_mismatch":
-        return Finding("callback", word)
-    return Finding() if word in _ACCEPTED else Finding("unreachable", reason or "an unknown answer")
+        return ServerFinding("callback", word)
+    return (
+        ServerFinding()
+        if word in _ACCEPTED
+        else ServerFinding("unreachable", reason or "an unknown answer")
+    )
 
 
 def _ask_for_token(opener: Any, request: Request) -> tuple[str, str]:
@@ -225,7 +229,7 @@ def log_in_to_mail(
     to: str,
     send: bool,
     authorities: str,
-) -> Finding:
+) -> ServerFinding:
     """Log in to a mail server as Infisical does, and send a mail if `send` is true.
 
     Otherwise it ends once the server accepts the recipient `to`, and sends nothing. The step is
@@ -262,7 +266,7 @@ def log_in_to_mail(
     finally:
         if mail.server:
             mail.server.close()
-    return Finding()
+    return ServerFinding()
 
 
 class _Mail:

@@ -32,7 +32,7 @@ _TLS = "/etc/infisical/tls"
 
 
 @dataclass(frozen=True)
-class SwarmNode:
+class ObservedNode:
     """A node as the managers see it.
 
     Attributes:
@@ -92,7 +92,7 @@ class ClusterFacts:
     has_quorum: bool = False
     leads: bool = False
     reports: bool = False
-    nodes: tuple[SwarmNode, ...] = ()
+    nodes: tuple[ObservedNode, ...] = ()
     services: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     starts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     images: Mapping[str, str] = field(default_factory=dict)
@@ -138,7 +138,7 @@ def _lines(text: str) -> Iterator[dict[str, Any]]:
     yield from filter(None, map(_json, text.splitlines()))
 
 
-def _nodes(runner: Runner) -> Iterator[SwarmNode]:
+def _nodes(runner: Runner) -> Iterator[ObservedNode]:
     ids = run_shortly(runner, ["docker", "node", "ls", "--quiet"]).lines
     if not ids:
         return
@@ -147,12 +147,12 @@ def _nodes(runner: Runner) -> Iterator[SwarmNode]:
         yield parse_node(found)
 
 
-def parse_node(found: Mapping[str, Any]) -> SwarmNode:
+def parse_node(found: Mapping[str, Any]) -> ObservedNode:
     """Return a node from the JSON that `docker node inspect` prints."""
     spec, manages = found.get("Spec") or {}, found.get("ManagerStatus") or {}
     labels = spec.get("Labels") or {}
     hostname = (found.get("Description") or {}).get("Hostname", "")
-    return SwarmNode(
+    return ObservedNode(
         id=found.get("ID", ""),
         name=labels.get(HOST) or hostname,
         number=int(_number(labels.get(NUMBER, ""))),

@@ -6,14 +6,14 @@ A lost node takes its parts of etcd and PostgreSQL with it: what it explains is 
 from collections.abc import Iterator
 
 from infisical_iac.agent.observed import DAY, MINUTE, Check, Observed, Problem
-from infisical_iac.agent.swarm import ClusterFacts, SwarmNode
+from infisical_iac.agent.swarm import ClusterFacts, ObservedNode
 
 _MIB = 1024**2
 _DATA_NODES = 3
 _FOLLOWS = ("streaming", "running")
 
 
-def _describe(node: SwarmNode) -> str:
+def _describe(node: ObservedNode) -> str:
     """Return the problem of a node; empty if there is none."""
     if not node.is_ready:
         return "can't be reached by the others"
@@ -24,7 +24,7 @@ def _describe(node: SwarmNode) -> str:
     return ""
 
 
-def _lost(cluster: ClusterFacts) -> list[SwarmNode]:
+def _lost(cluster: ClusterFacts) -> list[ObservedNode]:
     return [each for each in cluster.nodes if _describe(each)]
 
 

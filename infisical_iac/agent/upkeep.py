@@ -47,7 +47,7 @@ _ANSWER_SECONDS = 8
 
 
 @dataclass(frozen=True)
-class Repository:
+class WatchedRepository:
     """A repository of backups, and how to see that it answers.
 
     Attributes:
@@ -62,7 +62,7 @@ class Repository:
 
 
 @dataclass(frozen=True)
-class Release:
+class NewerRelease:
     """A newer release of an image, as `infisical-iac outdated --keep` found it.
 
     Attributes:
@@ -81,7 +81,7 @@ class ReleaseRecord:
     """The last result of `infisical-iac outdated --keep`."""
 
     at: float
-    newer: tuple[Release, ...] = ()
+    newer: tuple[NewerRelease, ...] = ()
 
 
 # An hour since the epoch, with the failed logins and the bans in it.
@@ -90,7 +90,7 @@ Hour = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Upkeep:
-    """What a host needs over weeks. Times are in seconds since the epoch.
+    """The upkeep that a host needs over weeks. Times are in seconds since the epoch.
 
     Attributes:
         inode, offset: up to where fail2ban's log was read.
@@ -136,7 +136,7 @@ def observe(
     last: Upkeep,
     now: float,
     *,
-    repositories: Sequence[Repository] = (),
+    repositories: Sequence[WatchedRepository] = (),
     authorities: Sequence[str] = (),
 ) -> Upkeep:
     """Return what the host needs now.
@@ -244,7 +244,7 @@ def _ask_repositories(
     runner: Runner,
     last: Upkeep,
     now: float,
-    repositories: Sequence[Repository],
+    repositories: Sequence[WatchedRepository],
     authorities: Sequence[str],
 ) -> dict[str, tuple[float, str]]:
     """Return when each was last asked, and why it did not answer; those that failed first again."""
@@ -264,7 +264,9 @@ def _ask_repositories(
         return answers | {each.target: (now, why) for each, why in zip(due, said, strict=True)}
 
 
-def ask_repository(runner: Runner, asked: Repository, authorities: Sequence[str] = ()) -> str:
+def ask_repository(
+    runner: Runner, asked: WatchedRepository, authorities: Sequence[str] = ()
+) -> str:
     """Return why a repository does not answer; empty if it does.
 
     Only the daily backup proves the login there.
@@ -300,6 +302,6 @@ def parse_releases(text: str) -> ReleaseRecord | None:
         return None
 
 
-def _releases(found: Sequence[Mapping[str, str]]) -> Iterator[Release]:
+def _releases(found: Sequence[Mapping[str, str]]) -> Iterator[NewerRelease]:
     for each in found:
-        yield Release(each["name"], each["pinned"], each["newest"], each["security"])
+        yield NewerRelease(each["name"], each["pinned"], each["newest"], each["security"])

@@ -330,6 +330,8 @@ def _release(runner: Runner) -> None:
     if containers:
         runner.must_run(["docker", "stop", *containers])
     runner.run(["systemctl", "stop", "docker.socket", "docker.service"])
+    # It keeps the logs open.
+    runner.run(["systemctl", "stop", "infisical-logs.service"])
     _unmount_access_disk(runner)
     for name, place in PLACES.items():
         while _is_bound(runner, name):

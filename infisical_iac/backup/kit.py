@@ -123,7 +123,7 @@ def unpack(data: bytes) -> Opened:
 
     Raises a UserError that holds nothing of its content.
     """
-    found = _found(data)
+    found = _decompress(data)
     version = found["kit"]
     if version == FORMAT:
         content, signer = kit_keys.verify(found)
@@ -148,7 +148,7 @@ def unpack(data: bytes) -> Opened:
     return Opened(kit, signer)
 
 
-def _found(data: bytes) -> dict[str, Any]:
+def _decompress(data: bytes) -> dict[str, Any]:
     decompressing = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     try:
         text = decompressing.decompress(data, _MOST_BYTES)

@@ -5,7 +5,8 @@ import math
 import os
 import posixpath
 import re
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -261,6 +262,11 @@ _DELETE = (
     "clean`."
 )
 _MOVE = "Move such values to Infisical: begin with `infisical-iac migrate scan`."
+_CLEAN = "Delete the file: `infisical-iac migrate clean`."
+_LEFT_OUT = (
+    "The migration skipped such values: store those that the service needs (`infisical-iac secrets "
+    "set`), then delete the file: `infisical-iac migrate clean`."
+)
 _REWRITE = "Leave such values empty, and rotate those that are or were in use."
 _EXCLUDE = "Add .env.* to .gitignore."
 _IGNORED = (
@@ -276,6 +282,7 @@ def findings(
     text: Text,
     ignored: Set[str],
     proven: Mapping[str, Set[str]],
+    find_stored: Callable[[str, str], str],
 ) -> Iterator[CheckFinding]:
     """Yield findings on values in `.env` files that should only be in Infisical.
 
@@ -284,6 +291,7 @@ def findings(
             and a developer's own overrides.
         proven: the keys that are proven to be in Infisical, by path. All such keys of a file are
             one finding.
+        find_stored: returns the folder in which Infisical has a key of the file at a path, or "".
     """
     detection = LoaderDetection(paths, text)
     for path in paths:
@@ -299,9 +307,25 @@ def findings(
                 grammar = detection.choose(path).evidence.grammar
                 found = [*_in_file(path, data, grammar, is_ignored=path in ignored)]
                 moved = [each for each in found if each.key in proven.get(path, ())]
-                yield from (each for each in found if each not in moved)
+                left = (each for each in found if each not in moved)
+                if path in proven:
+                    left = (_of_skipped(each, find_stored(path, each.key)) for each in left)
+                yield from left
                 if any(not each.is_note for each in moved):
                     yield CheckFinding(MIGRATED, path, "", _DELETE)
+
+
+def _of_skipped(found: CheckFinding, folder: str) -> CheckFinding:
+    """Return a finding in a migrated file, with the remedy for a secret that its plan skipped.
+
+    Args:
+        folder: the folder in which Infisical has the key; "" for none.
+    """
+    if found.kind != "secret-in-file" or found.cause is None:
+        return found
+    remedy = f"Infisical has such keys in {folder}. {_CLEAN}" if folder else _LEFT_OUT
+    message = found.message.removesuffix(found.cause.remedy) + remedy
+    return replace(found, message=message, cause=found.cause._replace(remedy=remedy))
 
 
 def _find_encryption(root: Path, path: str) -> str:

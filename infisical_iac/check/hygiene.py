@@ -222,13 +222,14 @@ def find_uneven(
 ) -> Iterator[CheckFinding]:
     """Yield notes on secrets that only some environments have.
 
-    Keys that are already reported, and folders that are empty in an environment, are left out.
+    Keys that are already reported, and folders that are empty in an environment, are left out. So
+    are environments where all services that read the folder get the key from another one.
 
     Args:
         unseen: environments and folders that the login may not see.
         reported: the findings so far.
     """
-    told = {each.key for each in reported if each.kind in ("missing-key", "left-over")}
+    known = {each.key for each in reported if each.kind in ("missing-key", "left-over")}
     folders: dict[str, set[str]] = {}
     keys: dict[tuple[str, str], set[str]] = {}
     for each in secrets:
@@ -240,13 +241,31 @@ def find_uneven(
             slug
             for slug in slugs
             if slug in folders[folder] - there and (slug, folder) not in unseen
+            if not _is_elsewhere(slug, folder, key, keys, workspace)
         ]
-        if lacking and key not in told:
+        if lacking and key not in known:
             has = join_names([slug for slug in slugs if slug in there])
             where = f"in {has}, and not in {join_names(lacking)}"
             path = f"{folder.rstrip('/')}/{key}"
             cause = Cause(folder, f"{{count}} keys are {where}", "")
             yield CheckFinding("uneven-key", path, key, f"{key} is {where}.", True, cause)
+
+
+def _is_elsewhere(
+    slug: str,
+    folder: str,
+    key: str,
+    keys: Mapping[tuple[str, str], Collection[str]],
+    workspace: Workspace,
+) -> bool:
+    """Return whether all services that read a folder get the key from another of their folders.
+
+    Args:
+        keys: the environments of each folder and key.
+    """
+    readers = [each.readable for each in workspace.services.values() if folder in each.readable]
+    found = [any(slug in keys.get((each, key), ()) for each in there) for there in readers]
+    return bool(found) and all(found)
 
 
 def find_hidden(secrets: Iterable[StoredSecret]) -> Iterator[CheckFinding]:

@@ -17,6 +17,7 @@ from infisical_iac.migrate.find import service_of
 from infisical_iac.migrate.ignores import is_dockerfile
 from infisical_iac.migrate.plan_file import former_folder
 from infisical_iac.workspace import local_file
+from infisical_iac.workspace.environment_contents import Names
 from infisical_iac.workspace.goal import Layout
 from infisical_iac.workspace.local_file import NAME, LocalFile, parse
 from infisical_iac.workspace.model import Workspace
@@ -116,10 +117,13 @@ class Repository:
         """Return the accepted patterns with their reasons. Raises FileError."""
         return model.load(self.text(model.NAME), model.NAME)
 
-    def files(self) -> Iterator[CheckFinding]:
+    def files(self, names: Names | None = None) -> Iterator[CheckFinding]:
         """Yield findings on `.env` files, on the rules that exclude them, and on unread exceptions.
 
         The report of a migration counts if it is at the root or in the working directory.
+
+        Args:
+            names: the keys in Infisical; None if it was not queried.
 
         Raises FileError if git fails.
         """
@@ -132,9 +136,17 @@ class Repository:
         proven = cleaning.proven_keys(
             self.root, (self.root, Path.cwd()), self.workspace.project.slug
         )
-        yield from env_files.findings(self.root, self.paths, self.text, ignored, proven)
+        stored = partial(self._find_stored, names or {})
+        yield from env_files.findings(self.root, self.paths, self.text, ignored, proven, stored)
         yield from env_files.in_git(self.root, self.paths, homes, proven)
         yield from env_files.in_images(self.paths, self.text, homes)
+
+    def _find_stored(self, names: Names, path: str, key: str) -> str:
+        """Return the folder from which the service of a file gets the key; "" for none."""
+        service = _around(posixpath.dirname(path), self._homes)
+        slug = find.environment_of(path, [each.slug for each in self.workspace.environments])
+        folders = self.workspace.services[service].readable if service else ()
+        return next((each for each in folders if key in names.get((slug, each), ())), "")
 
     def starts(self, layout: Layout, address: str) -> Iterator[CheckFinding]:
         """Yield findings on services that lack a loader or a correct `.infisical.json`.
@@ -223,6 +235,22 @@ class Repository:
                         "name. Write its service's folder into it, or delete the file."
                     )
                     yield CheckFinding("local-file", path, "", message)
+
+    def is_about_services_here(self, place: str) -> bool:
+        """Return whether a finding's place may concern a service in the tree.
+
+        A folder in Infisical concerns the services that read it.
+        """
+        slugs = {each.slug for each in self.workspace.environments}
+        environment, slash, rest = place.partition("/")
+        path = f"/{rest}" if slash and environment in {"", *slugs} else ""
+        readers = {
+            name
+            for name, service in self.workspace.services.items()
+            if name == place
+            or any(f"{path}/".startswith(f"{e.rstrip('/')}/") for e in service.readable if path)
+        }
+        return not readers or not readers.isdisjoint(self.services)
 
     def find_absent(self) -> Iterator[CheckFinding]:
         """Yield notes on the services of the project file that are not in this repository."""

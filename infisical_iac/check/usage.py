@@ -153,7 +153,7 @@ def find_doubtful(
     yet: set[Place] = set()
     for name, (usage, given) in code.items():
         needed = sorted(key for key in usage.needed if not is_given(key) and key not in given)
-        for slug, keys in _found(name, names, workspace).items():
+        for slug, keys in _keys_by_environment(name, names, workspace).items():
             lacking = [key for key in needed if key not in keys]
             places = [(slug, folder) for folder in _folders(name, workspace)]
             for place in places if lacking else ():
@@ -179,7 +179,7 @@ def _folders(service: str, workspace: Workspace) -> tuple[str, ...]:
     return (workspace.services[service].folder, *workspace.services[service].imports)
 
 
-def _found(service: str, names: Names, workspace: Workspace) -> dict[str, set[str]]:
+def _keys_by_environment(service: str, names: Names, workspace: Workspace) -> dict[str, set[str]]:
     """Return the keys that a service gets from Infisical, by environment."""
     folders = _folders(service, workspace)
     return {
@@ -207,7 +207,7 @@ def find_missing(
     needing: dict[str, list[str]] = {}  # by empty environment, each service once for each key
     for name, (usage, given) in code.items():
         blind = {slug for slug, folder in unseen if folder in _folders(name, workspace)}
-        found = _found(name, names, workspace)
+        found = _keys_by_environment(name, names, workspace)
         there = {slug: keys for slug, keys in found.items() if slug not in blind}
         needed = {
             key: place

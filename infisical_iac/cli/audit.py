@@ -1,10 +1,11 @@
 """`infisical-iac audit`: list changes of the host, and with `access` the requests to Infisical."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from heapq import merge
 from itertools import islice
+from typing import TYPE_CHECKING
 
 import click
 from rich.text import Text
@@ -19,6 +20,7 @@ from infisical_iac.stack.access_log import (
     KnownNames,
     LoggedEvent,
     LoggedRequest,
+    count_unattributed,
     describe_event,
     describe_requests,
     latest,
@@ -26,6 +28,9 @@ from infisical_iac.stack.access_log import (
     statuses,
 )
 from infisical_iac.stack.settings import StackSettings
+
+if TYPE_CHECKING:
+    from infisical_iac.agent.request_log import NotedWrite
 
 
 @click.group(invoke_without_command=True)
@@ -121,8 +126,9 @@ _MOST_NAMES = 5
 @click.option(
     "--source",
     type=click.Choice(("infisical", "proxy")),
-    help="Read Infisical's own audit log, or the proxy's log. Default: Infisical's, if a license "
-    "has it and it answers for the whole time; else the proxy's.",
+    help="Read Infisical's own audit log, or the proxy's log (without a Caddy, Infisical's request "
+    "log). Default: Infisical's, if a license has it and it answers for the whole time; else the "
+    "proxy's.",
 )
 @json_option
 def access(
@@ -143,9 +149,10 @@ def access(
     `--status` works with the proxy's log only.
 
     In the proxy's log, a question mark after a name means that Infisical did not check who the
-    caller is, or refused the request. Environment and folder are known for reads only: a write has
-    them in its body, which is not logged. A read by a secret's id or by a service token may have no
-    environment: it has a question mark in that column, and `--environment` does not filter it out.
+    caller is, or refused the request. The environment and folder of a write are those that
+    Infisical notes in its database. A read or write without a known environment has a question mark
+    in that column, and `--environment` does not filter it out. With `ingress = "none"`, Infisical's
+    request log is shown instead, which names no callers: only writes have one, by the database.
 
     Exit status: 0, or 1 for an error.
     """
@@ -156,21 +163,18 @@ def access(
         )
     events: list[LoggedEvent] = []
     found_requests = FoundRequests()
+    writes: list[NotedWrite] = []
     with open_host(inventory) as (host, settings):
         from infisical_iac.core.connection import each_of, with_others
-        from infisical_iac.host.watch import read_requests
+        from infisical_iac.host.watch import read_noted_writes, read_own_requests, read_requests
         from infisical_iac.workspace.licensing import explain_missing_events
 
         why = "without a license it records nothing" if source == "infisical" else ""
         if settings.instance.license_key and source != "proxy" and not status:
             why = explain_missing_events(settings.stack.http_port, begin)
             source = source or ("proxy" if why else "infisical")
-        if source != "infisical" and not settings.stack.runs_caddy:
-            own = f", or give --source infisical for what its own log has ({why})" if why else ""
-            raise Refused(
-                f"there is no access log, because only Caddy writes one and setting 'ingress' is "
-                f"{settings.stack.ingress!r}: read the log of your own proxy{own}"
-            )
+        has_proxy = settings.stack.runs_caddy
+        log = "the proxy's log" if has_proxy else "Infisical's request log"
         known = _read_known_names(settings.stack, is_needed=bool(identity or person))
         machines, people = known.ids(identity, None), known.ids(None, person)
         if (identity or person) and not machines + people:
@@ -181,10 +185,20 @@ def access(
             fitting = (each for each in found if environment in ("", *each.environment.split(", ")))
             events = [*islice(fitting, last)][::-1]
         else:
-            query = (begin, last, [*machines, *people], environment, chosen)
-            logs = each_of(with_others(host), lambda _: read_requests(*query))
+            ids = [*machines, *people]
+
+            def read(_: object) -> FoundRequests:
+                if has_proxy:
+                    return read_requests(begin, last, ids, environment, chosen)
+                return read_own_requests(begin, last, environment, chosen)
+
+            logs = each_of(with_others(host), read)
             found_requests = latest(logs, last) if len(logs) > 1 else logs[0]
-    requests = describe_requests(found_requests, known)
+            writes = read_noted_writes(begin)
+    # Only the proxy's log names the callers by which the host selects requests.
+    callers = [] if has_proxy else [known.name_of(id) for id in [*machines, *people]]
+    described = describe_requests(found_requests, known, writes)
+    requests = _fitting(described, environment, callers)
     if as_json:
         print_data([*map(asdict, events), *map(asdict, requests)])
     elif source == "infisical":
@@ -198,10 +212,32 @@ def access(
         refused = "give --source proxy for requests that Infisical refused"
         notes.append(f"this is Infisical's own audit log; {why or refused}.")
     elif why:
-        notes.append(f"this is the proxy's log: {why}.")
-    if len(events) + len(requests) == last:
+        notes.append(f"this is {log}: {why}.")
+    elif not has_proxy:
+        notes.append(
+            "this is Infisical's request log, which names no callers, and ends with its container: "
+            "earlier requests are not in it."
+        )
+    nobodys, unplaced = count_unattributed(requests)
+    if nobodys:
+        notes.append(f"{nobodys} of {len(requests)} requests have no known caller.")
+    if unplaced:
+        notes.append(f"{unplaced} reads and writes have no known environment: each has a '?'.")
+    if len(events) + len(found_requests.requests) >= last:
         notes.append(f"only the latest {last} entries are shown: --last shows more.")
     print_notes(notes)
+
+
+def _fitting(
+    requests: Iterable[LoggedRequest], environment: str, callers: Collection[str]
+) -> list[LoggedRequest]:
+    """Return the requests that may concern the environment, and that any of the callers sent."""
+    return [
+        each
+        for each in requests
+        if (not environment or each.is_unplaced or environment in each.environment.split(", "))
+        and (not callers or each.who in callers)
+    ]
 
 
 def _read_events(

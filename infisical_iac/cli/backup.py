@@ -174,7 +174,9 @@ def _listed_data(listed: ListedSnapshots) -> dict[str, object]:
     help="Private key that opens the recovery kit.",
 )
 @click.option(
-    "--fingerprint", default="", help="Fingerprint of the key that signed the kit, as noted."
+    "--fingerprint",
+    default="",
+    help="Fingerprint of the key that signed the kit, as noted when the kit was made.",
 )
 @click.option(
     "--accept-unsigned-kit", is_flag=True, help="Accept an unsigned kit, made by an older version."

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import click
+from click.core import ParameterSource
 from rich.table import Table
 from rich.text import Text
 
@@ -39,8 +40,7 @@ from infisical_iac.workspace.memory import locate
 from infisical_iac.workspace.reach import Reached, reach
 from infisical_iac.workspace.stored_secrets import StoredSecret, read_secrets
 
-_NAMED = 3  # The most files that one line names.
-_NAMED_TRACKED = 10  # More, as a person has to remove each from git.
+_NAMED = 10  # The most files that one line names: a person has to remove each.
 _OFFLINE = (
     "Keys were not compared with Infisical: leave out --offline to do so, once it is deployed."
 )
@@ -79,18 +79,33 @@ def _data(finding: CheckFinding) -> dict[str, Any]:
     return {key: value for key, value in asdict(finding).items() if key not in left_out}
 
 
-def print_text(repository: Repository, judged: Judged, *, is_compared: bool) -> None:
-    """Print the services, the findings, the notes, and last the remedies that several share."""
+def print_text(
+    repository: Repository, judged: Judged, *, is_compared: bool, only_here: bool = False
+) -> None:
+    """Print the services, the findings, the notes, and last the remedies that several share.
+
+    Args:
+        is_compared: whether keys were compared with Infisical.
+        only_here: whether notes on services that are not in the repository are only counted.
+    """
     to = console()
     to.print(_table(repository))
     to.print()
-    lines, remedies = summarize(_merge_files(judged.findings))
+    shown = [
+        each
+        for each in judged.findings
+        if not (only_here and each.is_note) or repository.is_about_services_here(each.place)
+    ]
+    lines, remedies = summarize(_merge_files(shown))
     for line in sorted(lines, key=lambda each: each.finding.is_note):
         to.print(_line(line.finding, line.text))
     for remedy, kinds in remedies.items():
         to.print(Text(printable(f"→ {', '.join(kinds)}: {remedy}")))
     if judged.accepted:
         to.print(Text(f"{pluralize(len(judged.accepted), 'finding')} accepted.", style="dim"))
+    if left := len(judged.findings) - len(shown):
+        notes = f"{pluralize(left, 'note')} on services that are not here: --json lists them."
+        to.print(Text(notes, style="dim"))
     if not is_compared:
         to.print(Text(f"? {_OFFLINE}", style="cyan"))
     found = sum(not each.finding.is_note for each in lines)
@@ -105,9 +120,7 @@ def _merge_files(found: Sequence[CheckFinding]) -> list[CheckFinding]:
     if len(tracked) < 2:
         return found
     message = f"Git tracks these {len(tracked)} files. {UNTRACK}"
-    merged = CheckFinding(
-        TRACKED, join_first([e.place for e in tracked], _NAMED_TRACKED), "", message
-    )
+    merged = CheckFinding(TRACKED, join_first([e.place for e in tracked], _NAMED), "", message)
     return [merged if each is tracked[0] else each for each in found if each not in tracked[1:]]
 
 
@@ -199,7 +212,8 @@ def check(
     It reads `.env` files and ignore rules, each service's loader and .infisical.json, and the keys
     that the code reads, in every environment. From Infisical it reads only names and times, unless
     you give --values. How old secrets may get is in the project file, as `hygiene`. Exceptions are
-    in REPO/.infisical-check.yaml, each with a reason.
+    in REPO/.infisical-check.yaml, each with a reason. If you name a REPO, notes on services that
+    are not in it are only counted; --json lists them.
 
     Exit status: 0 if nothing was found; 2 if something was; 1 for an error.
     """
@@ -240,7 +254,8 @@ def check(
     if as_json:
         print_json(inspected, judged, seen)
     else:
-        print_text(inspected, judged, is_compared=seen is not None)
+        is_given = ctx.get_parameter_source("repository") is not ParameterSource.DEFAULT
+        print_text(inspected, judged, is_compared=seen is not None, only_here=is_given)
     ctx.exit(FOUND if any(not each.is_note for each in judged.findings) else 0)
 
 
@@ -333,7 +348,8 @@ def _find_unseen(
 def _findings(
     repository: Repository, layout: Layout, address: str, seen: _Readable | None
 ) -> list[CheckFinding]:
-    found = [*repository.files(), *repository.starts(layout, address)]
+    names = seen.names if seen else None
+    found = [*repository.files(names), *repository.starts(layout, address)]
     held = repository.code_by_service
     for name, (reads, _) in held.items():
         dynamic = f"{name} reads keys here whose names were not checked: only a run shows them."

@@ -304,8 +304,8 @@ def _refuse_foreign(file: Path) -> None:
     lines = {line.strip() for line in above.splitlines() if not line.startswith("#")}
     if not (lines <= _IN_A_SAMPLE or there.startswith(FIRST_WORDS)):
         raise FileError(
-            f"{file} holds more than a service's credentials: move the rest, as `infisical-iac "
-            "docs develop` describes (Every day), and remove the file, or name another one"
+            f"{file} holds more than a service's credentials: insert a line `# overrides` above "
+            "your own values, which then stay, or name another file"
         )
 
 

@@ -99,12 +99,12 @@ _STORED_KEY = "INFISICAL_SSH_KEY"
 @click.option(
     "--environments",
     metavar="SLUGS",
-    help="Environments with commas in between. [default: development,staging,production]",
+    help="Environments, separated by commas. [default: development,staging,production]",
 )
 @click.option(
     "--isolation",
     metavar="METHOD",
-    help="What keeps a service to its own secrets: privilege, projects or viewer. "
+    help="Method that restricts a service to its own secrets: privilege, projects or viewer. "
     "[default: what the Infisical on the server enforces; privilege if there is none yet]",
 )
 @click.option(
@@ -142,7 +142,7 @@ _STORED_KEY = "INFISICAL_SSH_KEY"
 @click.option(
     "--smtp-user",
     metavar="USER",
-    help=f"Login of the mail server; `{answers.NONE}` for one that asks for none.",
+    help=f"User name at the mail server; `{answers.NONE}` if it needs no login.",
 )
 @click.option(
     "--smtp-from",
@@ -167,13 +167,13 @@ _STORED_KEY = "INFISICAL_SSH_KEY"
     "--monitoring",
     metavar="ANSWER",
     help="`yes` to let the server watch itself every minute and report problems, or `no`. "
-    "[default: no; yes with one of the next three]",
+    "[default: no; yes with --alert, --alert-to or --heartbeat]",
 )
 @click.option(
     "--alert",
     metavar="KIND",
-    help=f"Kind of target that gets alerts: {join_names(KINDS)}; `{answers.NONE}` for none. "
-    f"`apply` asks for the address of a webhook. [default: {answers.NONE}]",
+    help=f"Kind of target that gets alerts: {join_names(KINDS, 'or')}; `{answers.NONE}` for "
+    f"none. `apply` asks for the address of a webhook. [default: {answers.NONE}]",
 )
 @click.option(
     "--alert-to",

@@ -58,7 +58,7 @@ _QUESTIONS: dict[str, tuple[str, str | None]] = {
         "The environments, in the order in which people see them",
         "development, staging, production",
     ),
-    "isolation": ("What keeps a service to its own secrets", "privilege"),
+    "isolation": ("The method that restricts a service to its own secrets", "privilege"),
     "backup": (
         "A second place for backups, such as sftp:u123456@u123456.your-storagebox.de:infisical",
         LATER,
@@ -93,7 +93,7 @@ _QUESTIONS: dict[str, tuple[str, str | None]] = {
     ),
     "alert_to": ("The e-mail address, or the program on the server, that gets alerts", None),
     "heartbeat": (
-        "Shall it call a heartbeat, such as healthchecks.io or Uptime Kuma, whose silence tells "
+        "Shall it call a heartbeat, such as healthchecks.io or Uptime Kuma, whose silence shows "
         "that the server is off (yes or no)",
         "no",
     ),

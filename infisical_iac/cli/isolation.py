@@ -19,15 +19,8 @@ from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.workspace.model import Isolation
-from infisical_iac.workspace.moving import (
-    Ending,
-    MovePlan,
-    carry_out,
-    compute_ending,
-    compute_move,
-    end,
-    refuse_unenforced,
-)
+from infisical_iac.workspace.move_endings import Ending, compute_ending, end
+from infisical_iac.workspace.moving import MovePlan, carry_out, compute_move, refuse_unenforced
 from infisical_iac.workspace.reach import reach
 from infisical_iac.workspace.secret_copies import CopyState, SecretPlace
 
@@ -37,8 +30,8 @@ to_option = click.option(
     "--to",
     type=click.Choice(["projects", "privilege"]),
     required=True,
-    help="Where the secrets go: `projects` for a project a service and environment, `privilege` "
-    "for one project.",
+    help="Destination of the secrets: `projects` for a project of each service in each "
+    "environment, `privilege` for one project.",
 )
 
 

@@ -39,8 +39,8 @@ from infisical_iac.workspace.model import Workspace
         "plan": "Write a plan of what goes where, for review.",
         "apply": "Write the secrets into Infisical, and read them back.",
         "verify": "Verify that every key of the plan is there, unchanged.",
-        "clean": "Delete the .env files that were verified.",
         "history": "Search the history of git for the values.",
+        "clean": "Delete the .env files that were verified.",
     },
     module="migrate_{}",
     modules={"scan": "migrate", "verify": "migrate_apply"},
@@ -50,8 +50,8 @@ def migrate() -> None:
 
     In this order: `scan` lists the files and their problems. `plan` writes migration.yaml for
     review. `apply` writes the secrets and reads them back. `verify` checks them at any later time.
-    `clean` deletes the files. `history` lists the values that were ever committed and must be
-    rotated. No value is ever shown.
+    `history` lists the values that were ever committed and must be rotated. `clean` deletes the
+    files. No value is ever shown.
     """
 
 
@@ -313,13 +313,16 @@ def _print_decisions(sources: Sequence[Source]) -> None:
 
 
 def _print_notes(sources: Sequence[Source]) -> None:
-    lines = [line for each in sources for line in summary.notes(each.findings)]
+    found = (line for each in sources for line in summary.notes(each.findings))
+    lines, remedies = summary.group(found)
     lines += summary.list_shared(sources)
     lines += summary.differences(found for each in sources for found in each.findings)
     if lines:
         console().print()
     for line in lines:
         console().print(_line("· ", "dim", line))
+    for remedy, kinds in remedies.items():
+        console().print(Text(printable(f"→ {', '.join(kinds)}: {remedy}")))
     count = sum(len(summary.decisions(each.findings)) for each in sources)
     summary_line = "Nothing has to be decided before the migration."
     if count:

@@ -1,5 +1,7 @@
 """`infisical-iac migrate apply` and `verify`: write the planned secrets, and verify them later."""
 
+import os
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -239,13 +241,20 @@ def verify(
         show([f"{sign} {secrets}, {pluralize(len(problems), 'problem')}"])
         print_notes(notes)
         if is_verified:
-            echo(describe_next(file))
+            echo(describe_next(file, plan.root))
     ctx.exit(FOUND if problems else 0 if access.is_checked else 1)
 
 
-def describe_next(file: Path) -> str:
-    """Return the steps that end a migration whose plan is in `file`."""
+def describe_next(file: Path, root: str) -> str:
+    """Return the steps that end a migration.
+
+    Args:
+        file: the plan.
+        root: the directory that was migrated, relative to the directory of the plan.
+    """
+    directory = shlex.quote(os.path.normpath(file.parent / root))
     return (
         "Next: start each service with its secrets (`infisical-iac docs loaders`), then "
-        f"`infisical-iac check`, then `infisical-iac migrate clean {file}`."
+        f"`infisical-iac check`, then `infisical-iac migrate history {directory}`, then "
+        f"`infisical-iac migrate clean {file}`."
     )

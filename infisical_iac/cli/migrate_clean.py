@@ -37,7 +37,6 @@ from infisical_iac.migrate.cleaning import (
     examine_login_files,
     read_report,
 )
-from infisical_iac.migrate.find import is_personal
 from infisical_iac.migrate.plan_file import load_key
 from infisical_iac.workspace.load import declared_file, load
 
@@ -243,10 +242,12 @@ def _show_left_out(root: Path, paths: Sequence[str]) -> None:
     there = [path for path in paths if (root / path).exists()]
     for path in there:
         echo(printable(f"{path} stays: the plan skips it, so it is left to its owner."))
-    if any(is_personal(Path(path).name) for path in there):
+    if unread := [path for path in there if cleaning.has_unread_values(root, path)]:
+        names = printable(join_first(unread, _NAMED))
         echo(
-            "The loaders read only INFISICAL_* and NODE_ENV from .env.local. To keep other values, "
-            "put them below a line `# overrides`: `infisical-iac docs develop`, Every day."
+            "The loaders read only INFISICAL_* and NODE_ENV from .env.local. To keep the values of "
+            f"{names}, put them there below a line `# overrides`: `infisical-iac docs develop`, "
+            "Every day."
         )
 
 
@@ -301,7 +302,10 @@ def _run(root: Path, plan: _Plan, keys: _Keys, key: bytes) -> list[KeptFile]:
         at = shlex.quote(str(plan.patch.resolve()))
         echo(f"Review {plan.patch}, then `cd {shlex.quote(str(root))} && git apply {at}`.")
     if any(each.is_tracked for each in plan.examined.ready):
-        echo("git's history still has what was tracked: commit, then run migrate history.")
+        echo(
+            "git's history still has what was tracked: commit, and rotate the values that "
+            f"`infisical-iac migrate history {shlex.quote(str(root))}` lists, as it did before."
+        )
     if len(kept) < len(plan.examined.ready):
         echo(f"Next: `infisical-iac check {shlex.quote(str(root))}`.")
     return kept

@@ -28,15 +28,16 @@ from infisical_iac.migrate.history import (
     search,
     write_hashes,
 )
-from infisical_iac.migrate.plan_file import PLAN_FILE
-from infisical_iac.migrate.search_terms import (
+from infisical_iac.migrate.known_values import (
     KnownValues,
-    SearchTerms,
     in_env_files,
     in_files,
     with_stored,
 )
+from infisical_iac.migrate.plan_file import PLAN_FILE
+from infisical_iac.migrate.search_terms import SearchTerms
 from infisical_iac.workspace.memory import locate
+from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.reach import reach
 
 
@@ -256,4 +257,17 @@ def _read_plan_values(file: Path, inventory: str, project_file: Path | None) -> 
         plan.require_project(file, reached.desired)
         layout = locate(reached.client, reached)
         places = {each.name[:2] for each in known.moved.values()}
+        places |= _importable(known, reached.desired)
         return with_stored(known, verify.read(reached.client, layout, places), key)
+
+
+def _importable(known: KnownValues, workspace: Workspace) -> set[tuple[str, str]]:
+    """Return the places that services with lost values read, where somebody may have put them."""
+    lost = {each.name[:2] for each in known.lost.values()}
+    return {
+        (slug, readable)
+        for slug, folder in lost
+        for service in workspace.services.values()
+        if service.folder == folder
+        for readable in service.readable
+    }

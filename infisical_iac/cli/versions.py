@@ -269,7 +269,9 @@ def _show_releases(releases: Iterable[Release], kept: Iterable[GivenUp], *, as_j
     "--list", "only_list", is_flag=True, help="List the kept releases, and change nothing."
 )
 @click.option(
-    "--keep-data", is_flag=True, help="Go back to the version only, with the data of today."
+    "--keep-data",
+    is_flag=True,
+    help="Go back to the earlier version only, and keep the present data.",
 )
 @click.option("--confirm", metavar="RELEASE", help="Give the release's name instead of typing it.")
 def rollback(

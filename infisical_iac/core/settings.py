@@ -116,7 +116,7 @@ class Settings(SettingsModel):
 
     @property
     def metrics_ports(self) -> dict[str, int]:
-        """The ports at `monitoring_listen`, by what they tell about; empty if it is None."""
+        """The ports at `monitoring_listen`, by what they measure; empty if it is None."""
         if not self.monitoring.monitoring_listen:
             return {}
         # Behind another proxy, Caddy is in a container's network, which others are in too.

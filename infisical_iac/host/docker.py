@@ -159,7 +159,7 @@ def refuse(settings: Settings, machine: MachineState) -> None:
     elif major.isdigit() and int(major) < _OLDEST:
         code = "refused.engine_old"
         reason = (
-            f"{why}, but it is version {machine.engine}: ask whoever manages that engine to "
+            f"{why}, but it is version {machine.engine}: ask its administrator to "
             f"upgrade it to {_OLDEST} or newer"
         )
     elif not machine.compose:

@@ -13,10 +13,10 @@ import pydantic.dataclasses
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from infisical_iac.core.errors import FileError, UserError
-from infisical_iac.dotenv import all_grammars
+from infisical_iac.dotenv import GRAMMARS, all_grammars, read
 from infisical_iac.dotenv.grammar import LANGUAGES
 from infisical_iac.migrate import git
-from infisical_iac.migrate.find import OWN_FILE, is_env, shared_part, walk
+from infisical_iac.migrate.find import OWN_FILE, content, is_env, is_personal, shared_part, walk
 from infisical_iac.migrate.findings import is_bootstrap
 from infisical_iac.migrate.plan_file import PLAN_FILE, load_key, of_bytes
 from infisical_iac.migrate.report import REPORT, VERIFIED_AT
@@ -362,6 +362,14 @@ def _read(root: Path, file: MovedFile, key: bytes, *, deletes: bool = True) -> b
             "its directory can't be written to: see who owns that", code="file.read_only"
         )
     return data
+
+
+def has_unread_values(root: Path, path: str) -> bool:
+    """Return whether a person's own file has values above its overrides that no loader reads."""
+    data, problem = content(root, path)
+    if problem or not is_personal(PurePosixPath(path).name):
+        return False
+    return not all(map(is_bootstrap, read(shared_part(path, data), GRAMMARS[0]).values))
 
 
 LIMIT = 500

@@ -185,8 +185,8 @@ def _find_conflicts(places: Iterable[_Place]) -> Iterator[FileFinding]:
 
 _SHARE = (
     "To keep such a value once: declare a folder in `shared_folders` of the project file and in "
-    "`imports` of each service, write `decision: skip` on the key in each of the files, and add "
-    "the key to that folder in Infisical by hand."
+    "`imports` of each service, write `decision: skip` on the key in each of the files, and store "
+    "the key in that folder by `infisical-iac secrets set`."
 )
 
 

@@ -233,6 +233,10 @@ def trim(value: str) -> str:
     return value.strip(_BLANKS) + ("\n" if value.endswith("\n") else "")
 
 
+_IN_BROWSERS = "NEXT_PUBLIC_"
+"""The beginning of the names whose values Next.js puts into the pages that it sends."""
+
+
 def _of_entry(key: str, value: str, written: str) -> Iterator[tuple[str, str, str]]:
     """Yield the kind, the message and the remedy of each finding: on name, value, and use."""
     if len(encode(key)) > LONGEST_NAME:
@@ -290,7 +294,7 @@ def _of_entry(key: str, value: str, written: str) -> Iterator[tuple[str, str, st
             "Set it where the process is started: `decision: skip`; or name it in `allow` of "
             ".infisical.json: `decision: store`.",
         )
-    elif value and is_plain(key, value):
+    elif value and (is_plain(key, value) or key.startswith(_IN_BROWSERS)):
         yield (
             "plain-configuration",
             "It looks like plain configuration rather than a secret.",

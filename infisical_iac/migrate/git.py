@@ -181,6 +181,24 @@ def repository_of(directory: Path) -> Path | None:
     return next((each for each in around if (each / ".git").exists()), None)
 
 
+def versions(file: Path) -> Iterator[bytes]:
+    """Yield the bytes of each version of a file in the history of its repository, each once.
+
+    The file and its directory need not exist. There is none if it is in no repository.
+
+    Raises FileError if git is missing, or can't read the history.
+    """
+    if not (repository := repository_of(file.parent)):
+        return
+    path = file.relative_to(repository).as_posix()
+    where = ("--all", "--reflog", "--full-history", "--objects", "--", path)
+    with output(repository, _LITERAL, "rev-list", *where) as stream:
+        lines = [line.rstrip(b"\n").partition(b" ") for line in stream]
+    for name in dict.fromkeys(name.decode() for name, _, at in lines if at == os.fsencode(path)):
+        with output(repository, "cat-file", "blob", name) as stream:
+            yield stream.read()
+
+
 def repositories(directory: Path) -> list[Path]:
     """Return the directory if it is in a repository, or else the repositories below it.
 

@@ -5,22 +5,14 @@ import re
 import sys
 from base64 import b64encode, urlsafe_b64encode
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
 from urllib.parse import quote
 
 import ahocorasick  # type: ignore[import-not-found]
 
-from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.core.wording import join_names
-from infisical_iac.dotenv import GRAMMARS, Reading, grammar, read
-from infisical_iac.dotenv.text import without_comment
-from infisical_iac.migrate import findings
-from infisical_iac.migrate.cascades import paths, read_in
-from infisical_iac.migrate.model import Name, Stored
-from infisical_iac.migrate.plan_file import MigrationPlan, PlannedSource, digest
 
 _SHORTEST = 8
 _FEWEST_SIGNS = 4
@@ -211,131 +203,3 @@ def _rarest(term: bytes, length: int) -> bytes:
     # Text is mostly lower-case words: the part with the most different other bytes is the rarest.
     parts = [term[at : at + length] for at in range(len(term) - length + 1)]
     return max(parts, key=lambda part: len({sign for sign in part if not 97 <= sign <= 122}))
-
-
-class MovedValue(NamedTuple):
-    """The place in Infisical of a value that its file no longer has, and the value's digest."""
-
-    name: Name
-    digest: str
-
-
-@dataclass(frozen=True)
-class KnownValues:
-    """The values of a plan, by labels such as `backend/.env DATABASE_URL`.
-
-    Attributes:
-        values: the values that were read.
-        moved: the values that may be only in Infisical.
-        unknown: the values that are gone or can't be read, with the reason.
-    """
-
-    values: dict[str, str] = field(default_factory=dict, repr=False)
-    moved: dict[str, MovedValue] = field(default_factory=dict)
-    unknown: dict[str, str] = field(default_factory=dict)
-
-
-def in_files(plan: MigrationPlan, root: Path, key: bytes) -> KnownValues:
-    """Return the values in the files, each read by the grammar in the plan.
-
-    If a value has changed in its file, the new one is known, and the planned one counts as gone.
-    """
-    known = KnownValues()
-    for source in plan.sources:
-        here, problem = ({}, "") if source.deleted else _read(source, root)
-        if problem:
-            known.unknown[source.path] = problem
-        for name, value in here.items():
-            planned = source.keys.get(name)
-            is_other = planned is not None and planned.digest != digest(key, value)
-            now = " (in the file now)" if is_other else ""
-            known.values[f"{source.path} {name}{now}"] = value
-        for name, planned in source.keys.items():
-            label = f"{source.path} {name}"
-            if label in known.values:
-                if not source.deleted:
-                    continue
-                label = f"{label} (before the file was deleted)"
-            if name in source.stored_keys:
-                known.moved[label] = MovedValue(Name(*source.target, name), planned.digest)
-            else:
-                known.unknown[label] = "it was not moved, and its file no longer has it"
-    return known
-
-
-def with_stored(known: KnownValues, stored: Mapping[Name, Stored], key: bytes) -> KnownValues:
-    """Return the known values together with the moved ones that Infisical has.
-
-    If a value has changed in Infisical, the new one is known, and the planned one is unknown.
-    """
-    values, unknown = dict(known.values), dict(known.unknown)
-    for label, (name, planned) in known.moved.items():
-        there = stored.get(name)
-        if there is None or there.is_hidden:
-            state = "is missing" if there is None else "does not show its value"
-            unknown[label] = f"its file no longer has it, and {name} in Infisical {state}"
-        elif digest(key, there.value) == planned:
-            values[label] = there.value
-        else:
-            values[f"{label} (in Infisical now)"] = there.value
-            unknown[label] = f"its file no longer has it, and {name} has another value"
-    return KnownValues(values, unknown=unknown)
-
-
-def in_env_files(env_files: Sequence[Path], grammar: str) -> dict[str, str]:
-    """Return the values of files by file and name. Raises UserError for an unreadable one."""
-    if grammar not in GRAMMARS:
-        names = ", ".join(GRAMMARS)
-        raise UserError(f"{grammar} is not a grammar: name one of {names}", code="error.no_grammar")
-    values: dict[str, str] = {}
-    for file in env_files:
-        try:
-            data = file.read_bytes()
-        except OSError as failure:
-            raise FileError(f"{file} can't be read: {failure.strerror}") from None
-        found, error = _values_by_label(findings.drop_pem_pieces(read(data, grammar), data))
-        if error:
-            raise FileError(f"{file} can't be read by {grammar}: {error}")
-        values |= {f"{file} {name}": value for name, value in found.items()}
-    return values
-
-
-def _values_by_label(reading: Reading) -> tuple[dict[str, str], str]:
-    """Return a file's values by name, or by line where the name may be a piece of a value.
-
-    Return also the reason why the grammar refuses the whole file; "" if it doesn't.
-    """
-    values = {findings.label(reading, name): value for name, value in reading.values.items()}
-    return values, reading.error
-
-
-def _uncut_values(reading: Reading, data: bytes) -> dict[str, str]:
-    """Return the whole texts of the values that the grammar cuts at a `#`, by a label of theirs."""
-    lines = grammar(reading.grammar).decode(data).text.split("\n")
-    return {
-        f"{each.key} (with the text after the #)": without_comment(
-            lines[each.line - 1].partition("=")[2]
-        )
-        for each in reading.findings
-        if each.kind == findings.CUT and findings.safe_name(each.key, "")
-    }
-
-
-def _read(source: PlannedSource, root: Path) -> tuple[dict[str, str], str]:
-    """Return the values by their names in the plan, or the reason why there are none."""
-    if source.grammar not in GRAMMARS:
-        return {}, f"{source.grammar} is not a grammar"
-    contents = {}
-    for path in paths(source):
-        try:
-            contents[path] = (root / path).read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            return {}, f"it can't be read: {error.strerror}"
-    if source.path not in contents:
-        return {}, ""
-    reading = read_in(source, contents).reading
-    values, refused = _values_by_label(reading)
-    values |= _uncut_values(reading, contents[source.path])
-    return values, f"it can't be read by {source.grammar}: {refused}" if refused else ""

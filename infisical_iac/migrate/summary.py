@@ -1,5 +1,6 @@
 """Group findings into lines for people: decisions first, repetitive ones once a file or scan."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -38,11 +39,13 @@ class SummaryLine(NamedTuple):
         place: the file, with a line unless it is about the whole file or several lines.
         about: the kinds of the findings, and their key.
         text: the messages, then the remedies.
+        remedy: the end of the text that other lines may share; "" for none.
     """
 
     place: str
     about: str
     text: str
+    remedy: str = ""
 
 
 def explain(found: Sequence[FileFinding] | Sequence[PlannedFinding]) -> str:
@@ -98,6 +101,51 @@ def notes(found: Iterable[FileFinding]) -> list[SummaryLine]:
     return [*single, *(_once(file, kind, group) for (file, kind), group in grouped.items())]
 
 
+def group(lines: Iterable[SummaryLine]) -> tuple[list[SummaryLine], dict[str, list[str]]]:
+    """Return notes with equal ones as one line, and the remedies that several lines share.
+
+    A shared remedy is not repeated in its lines. It comes with the kinds of their findings.
+    """
+    places: dict[SummaryLine, list[str]] = {}
+    for line in lines:
+        places.setdefault(line._replace(place=""), []).append(line.place)
+    merged = [_merge(line, there) for line, there in places.items()]
+    counts = Counter(line.remedy for line in merged if line.remedy)
+    common: dict[str, list[str]] = {}
+    for line in merged:
+        if counts[line.remedy] > 1:
+            kinds, kind = common.setdefault(line.remedy, []), line.about.partition(" ")[0]
+            kinds.extend([kind] if kind not in kinds else [])
+    return [
+        line._replace(text=line.text.removesuffix(line.remedy).rstrip())
+        if line.remedy in common
+        else line
+        for line in merged
+    ], common
+
+
+def _merge(line: SummaryLine, places: Sequence[str]) -> SummaryLine:
+    if len(places) > 1:
+        for one, several in _OF_SEVERAL.get(line.about, {}).items():
+            text, remedy = (each.replace(one, several) for each in (line.text, line.remedy))
+            line = line._replace(text=text, remedy=remedy)
+    return line._replace(place=join_first(places, _NAMED))
+
+
+# The words for one file in notes that several files may have, and those for several.
+_OF_SEVERAL = {
+    "tracked": {
+        "Git tracks it: its": "Git tracks these files: their",
+        "takes the file out": "takes the files out",
+    },
+    "nearest-grammar": {
+        "that reads it is unknown or has its": "that reads them is unknown or has its",
+        "it is read as": "they are read as",
+    },
+    "migrated-file": {"Its secrets": "Their secrets", "Delete it, once its": "Delete them, once a"},
+}
+
+
 def differences(found: Iterable[FileFinding]) -> list[SummaryLine]:
     """Return one line on all keys that differ between services, none if no key does."""
     differing = [each for each in found if each.kind == _DIFFERING]
@@ -145,7 +193,8 @@ def _line(group: Sequence[FileFinding]) -> SummaryLine:
     first = group[0]
     place = f"{first.file}:{first.line}" if first.line else first.file
     kinds = ", ".join(dict.fromkeys(each.kind for each in group))
-    return SummaryLine(place, f"{kinds} {first.key}".rstrip(), explain(group))
+    remedy = first.remedy if len(group) == 1 else ""
+    return SummaryLine(place, f"{kinds} {first.key}".rstrip(), explain(group), remedy)
 
 
 def _once(file: str, kind: str, group: Sequence[FileFinding]) -> SummaryLine:
@@ -153,4 +202,4 @@ def _once(file: str, kind: str, group: Sequence[FileFinding]) -> SummaryLine:
         return _line(group)
     message, remedy = _ONCE_A_FILE[kind]
     keys = dict.fromkeys(each.key or f"line {each.line}" for each in group)
-    return SummaryLine(file, kind, f"{join_first(keys, _NAMED)} {message}. {remedy}")
+    return SummaryLine(file, kind, f"{join_first(keys, _NAMED)} {message}. {remedy}", remedy)

@@ -21,7 +21,7 @@ from infisical_iac.core import apt, units
 from infisical_iac.core.agent import Question, look, perform, question, together
 from infisical_iac.core.change import Change, Unknown
 from infisical_iac.core.errors import Refused, SettingsError
-from infisical_iac.core.files import File
+from infisical_iac.core.files import File, find_differing
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script, template
@@ -81,7 +81,7 @@ def _exporters(listener: MetricsListener, ports: dict[str, int]) -> Iterator[Fil
             f"DATA_SOURCE_USER={METRICS_USER}",
         ],
     )
-    # The password is bound to this address, because whoever asks the exporter may name another one.
+    # The password is bound to this address, because a request to the exporter may name another one.
     server = f"redis.{_DOMAIN}:6379"
     # Variables, because an older release ends at an option that it does not know.
     yield _exporter(
@@ -209,7 +209,8 @@ def decide(
         decided.append(step(run, script("apt", str(timeout), *missing), doing=doing))
     decided += _role(there)
     started = [each for each in names if each not in _FORWARDS]
-    starts = [*units.bring_up(started, {} if missing else there.units)]
+    changed = [posixpath.basename(each.path) for each in find_differing(desired, there.paths)]
+    starts = [*units.bring_up(started, {} if missing else there.units, changing=changed)]
     if starts:
         # The monitor writes where the containers are.
         doing = "see where the containers are"

@@ -1,8 +1,8 @@
-"""The settings of the monitor on the host: its alerts, their targets, the heartbeat, metrics."""
+"""The settings of the monitor on the host: alerts, their targets, heartbeat, metrics, logs."""
 
 import re
 from ipaddress import ip_address, ip_network
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Literal, NamedTuple, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -110,7 +110,7 @@ class MetricsListener(SettingsModel):
         for each in found:
             if ip_network(each).prefixlen == 0:
                 raise ValueError(
-                    f"{each} is everybody, and metrics tell much about the host; name "
+                    f"{each} is everybody, and metrics show much about the host; name "
                     "the network of your Prometheus"
                 )
         return found
@@ -131,10 +131,34 @@ class MetricsListener(SettingsModel):
         return f"[{self.address}]:{port}" if ":" in self.address else f"{self.address}:{port}"
 
 
-class MonitoringSettings(SettingsModel):
-    """Alerts and metrics that the host makes itself.
+class LogTarget(NamedTuple):
+    """The place that logs are shipped to.
 
-    [Alerts](../operate/alerts.md) has a page of its own.
+    Attributes:
+        host, port: of a server that takes syslog over TLS; an empty host and 0 for a file.
+        path: of a file on the host; empty for a server.
+    """
+
+    host: str
+    port: int
+    path: str
+
+    def __str__(self) -> str:
+        return self.path or f"{self.host}:{self.port}"
+
+
+# The file may be no other log, and its directory must exist.
+_LOG_FILE = r"/var/log/(?!infisical-access|infisical-iac|journal)(?!.*\.\.)[A-Za-z0-9._/-]+"
+# The certificate is compared with the name, so that an address is none.
+_LOG_SERVER = r"tls://((?![0-9.]+(?::|$))[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?)(?::(\d{1,5}))?"
+# The port of syslog over TLS.
+_SYSLOG_TLS = 6514
+
+
+class MonitoringSettings(SettingsModel):
+    """Alerts, metrics and shipped logs, all of which the host makes itself.
+
+    [Alerts](../operate/alerts.md) and [logs](../operate/logs.md) have pages of their own.
     """
 
     monitoring: OnOff
@@ -172,7 +196,7 @@ class MonitoringSettings(SettingsModel):
     """
 
     heartbeat_url: str = Field(repr=False)
-    """Address that the host calls every minute, so that silence tells that it is off: of a check at
+    """Address that the host calls every minute, so that silence shows that it is off: of a check at
     healthchecks.io, which gets `/fail` while an alert is critical, or of a push monitor of Uptime
     Kuma. It may hold a token, and is never shown. `given` keeps it out of your repository: the
     first `apply` asks for it, or takes it from `HEARTBEAT_URL`. Needs `monitoring = "on"`.
@@ -190,6 +214,24 @@ class MonitoringSettings(SettingsModel):
     and Redis, which takes a minute. None removes the exporters with their packages and logins.
     """
 
+    log_target: Annotated[
+        str,
+        matching(
+            f"({_LOG_SERVER}|{_LOG_FILE})?",
+            "is no place for logs; write one such as tls://logs.example.com:6514, with a name, or "
+            "/var/log/shipped.log for a collector on the host",
+        ),
+    ]
+    """Place to which rsyslog ships the journal, the access log and the audit log: a server for
+    syslog over TLS, such as `tls://logs.example.com:6514`, or a file below `/var/log`, such as
+    `/var/log/shipped.log`, that a collector on the host reads. The server's certificate must be
+    for its name, of an authority that the host trusts or of `extra_ca`. Empty: logs stay where they
+    are. See [logs](../operate/logs.md).
+
+    Change: the next `apply` ships what is logged from then on to the new place. Empty removes the
+    service with what waits for the server, and rsyslog if nothing else uses it; a file stays.
+    """
+
     @field_validator("heartbeat_url")
     @classmethod
     def _heartbeat_is_an_address(cls, value: str) -> str:
@@ -198,6 +240,13 @@ class MonitoringSettings(SettingsModel):
                 f"is not an address; write one such as https://hc-ping.com/…, or {GIVEN}"
             )
         return value
+
+    @property
+    def shipping(self) -> LogTarget | None:
+        """Return the place that logs are shipped to; None if they stay where they are."""
+        if match := re.fullmatch(_LOG_SERVER, self.log_target):
+            return LogTarget(match[1], int(match[2] or _SYSLOG_TLS), "")
+        return LogTarget("", 0, self.log_target) if self.log_target else None
 
     @property
     def given_addresses(self) -> tuple[tuple[str, str], ...]:

@@ -1,16 +1,19 @@
-"""Describe the entries of the access log and of Infisical's audit log, and parse `audit` options.
+"""Describe the entries of the access log and of Infisical's own logs, and parse `audit` options.
 
-Infisical has an audit log with a license only.
+Infisical has an audit log with a license only. Its request log, in the log of its container, names
+no callers; it stands in for the access log where no Caddy writes one.
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
 from infisical_iac.agent.access import FoundReads, FoundRequest, FoundRequests
+from infisical_iac.agent.request_log import NotedWrite
 from infisical_iac.core.errors import SettingsError, UserError
 
 # Paths that Infisical answers only after it has checked the token.
@@ -18,8 +21,14 @@ _CHECKED = re.compile(
     r"/api/v\d+/(secrets|dashboard|folders|secret-imports|dynamic-secrets|projects|workspace|identities)"
     r"([/;]|$)"
 )
-# Paths that read secrets.
+# Paths that read secrets, and those that write secrets or folders.
 _READ = re.compile(r"/api/v\d+/(secrets|dashboard)(/|$)")
+_WRITTEN = re.compile(r"/api/v\d+/(secrets|dashboard|folders|secret-imports)(/|$)")
+_WRITING = ("POST", "PUT", "PATCH", "DELETE")
+# Seconds by which the clocks of the proxy and the database may differ.
+_TOLERANCE = 0.05
+# Seconds that a write takes at most.
+_LONGEST = 120
 # Escapes that the server does not decode in a path: to it, `%2F` is not a slash.
 _KEPT_ESCAPES = re.compile(r"(%(?:2[3-6BbCcFf]|3[AaBbDdFf]|40))")
 _ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -45,6 +54,10 @@ class KnownNames:
             if desired in (id, names.get(id))
         ]
 
+    def name_of(self, id: str) -> str:
+        """Return the name of an identity or a person, or the id without a known name."""
+        return self.identities.get(id) or self.people.get(id) or id
+
 
 @dataclass(frozen=True)
 class LoggedRequest:
@@ -58,7 +71,8 @@ class LoggedRequest:
         path: the path as the server decodes it: `/api/v4/%73ecrets` is `/api/v4/secrets`.
         project: its slug, or its id if it is not known; all of them if the request names several;
             empty if the request's body names it.
-        environment: its slug; empty if the request's body names it, or nothing does.
+        environment: its slug; empty if the request's body names it and the server's database does
+            not tell it, or if nothing names it.
         folder: its path; empty as for the environment.
     """
 
@@ -75,9 +89,15 @@ class LoggedRequest:
 
     @property
     def is_unplaced(self) -> bool:
-        """Return whether the request reads secrets without naming the environment."""
+        """Return whether the request reads or writes secrets in an unknown environment."""
         reads = self.method == "GET" and bool(_READ.match(self.path))
-        return reads and not self.environment
+        return (reads or self.is_write) and not self.environment
+
+    @property
+    def is_write(self) -> bool:
+        """Return whether the request has written secrets or folders."""
+        is_done = self.status < 400 and self.method in _WRITING
+        return is_done and bool(_WRITTEN.match(self.path))
 
 
 @dataclass(frozen=True)
@@ -135,9 +155,68 @@ def latest(logs: Sequence[FoundRequests], last: int) -> FoundRequests:
     return FoundRequests(tuple(every[-last:]), all(each.is_finished for each in logs))
 
 
-def describe_requests(found: FoundRequests, known: KnownNames) -> list[LoggedRequest]:
-    """Return the entries for the requests that were found, with names for ids."""
-    return [_describe(each, known) for each in found.requests]
+def describe_requests(
+    found: FoundRequests, known: KnownNames, noted: Iterable[NotedWrite] = ()
+) -> list[LoggedRequest]:
+    """Return the entries for the requests that were found, with names for ids.
+
+    Writes get their environment and folder from what the server has noted, and their caller if the
+    log names none.
+    """
+    described = [(each, _describe(each, known)) for each in found.requests]
+    writes = sorted(_WriteSpan.of(each) for each, request in described if request.is_write)
+    noted: dict[_WriteSpan, list[NotedWrite]] = {}
+    for write in noted:
+        first, last = bisect_left(writes, (write.at,)), bisect_left(writes, (write.at + _LONGEST,))
+        fitting = [each for each in writes[first:last] if each.fits(write)]
+        # Of two requests at the same time, nothing tells which one it was.
+        if len(fitting) == 1:
+            noted.setdefault(fitting[0], []).append(write)
+    return [
+        _attribute(request, noted.get(_WriteSpan.of(each), ()), known)
+        for each, request in described
+    ]
+
+
+class _WriteSpan(NamedTuple):
+    """The time in which a request was answered, and the id of its caller if the log has it."""
+
+    end: float
+    begin: float
+    who: str
+
+    @classmethod
+    def of(cls, found: FoundRequest) -> "_WriteSpan":
+        return cls(found.at + _TOLERANCE, found.at - found.seconds - _TOLERANCE, found.who)
+
+    def fits(self, write: NotedWrite) -> bool:
+        return self.begin <= write.at <= self.end and self.who in ("", write.who)
+
+
+def _attribute(
+    request: LoggedRequest, noted: Sequence[NotedWrite], known: KnownNames
+) -> LoggedRequest:
+    """Return a write with what the server has noted about it."""
+    if not noted or not request.is_write or request.environment:
+        return request
+
+    def join(values: Iterable[str]) -> str:
+        return ", ".join(dict.fromkeys(values))
+
+    return replace(
+        request,
+        who=request.who or join(known.name_of(each.who) for each in noted),
+        proven=True,
+        project=join(known.projects.get(each.project, each.project) for each in noted),
+        environment=join(each.environment for each in noted),
+        folder=join(each.folder for each in noted),
+    )
+
+
+def count_unattributed(requests: Iterable[LoggedRequest]) -> tuple[int, int]:
+    """Return how many requests have no known caller, and how many no known environment."""
+    found = list(requests)
+    return sum(not each.who for each in found), sum(each.is_unplaced for each in found)
 
 
 def _describe(found: FoundRequest, known: KnownNames) -> LoggedRequest:
@@ -149,7 +228,7 @@ def _describe(found: FoundRequest, known: KnownNames) -> LoggedRequest:
     projects = dict.fromkeys(known.projects.get(query[k], query[k]) for k in _PROJECT if k in query)
     return LoggedRequest(
         at=f"{at:%Y-%m-%dT%H:%M:%SZ}",
-        who=known.identities.get(who) or known.people.get(who) or who,
+        who=known.name_of(who),
         proven=bool(who) and status < 400 and method != "OPTIONS" and bool(_CHECKED.match(path)),
         method=method,
         path=path,

@@ -66,8 +66,17 @@ def read(client: Client, goal: Goal, admin: Callable[[], Client] | None = None) 
     Raises UserError for people who can't have their roles.
     """
     refuse(goal)
-    if goal.is_split:
-        return _read_parts(client, goal, admin)
+    has_privileges = not goal.apart or privileges.are_served(client)
+    read_all = _read_parts if goal.is_split else _read_whole
+    return replace(
+        read_all(client, goal, admin, has_privileges=has_privileges), has_privileges=has_privileges
+    )
+
+
+def _read_whole(
+    client: Client, goal: Goal, admin: Callable[[], Client] | None, *, has_privileges: bool
+) -> Actual:
+    """Return the actual state of an isolation with one project."""
     desired = goal.desired
     first: list[Any] = gather(
         [
@@ -98,7 +107,12 @@ def read(client: Client, goal: Goal, admin: Callable[[], Client] | None = None) 
     )
     listed = ServerLists(everybody, seats, persons)
     environments, accounts = _environments_and_accounts(
-        client, project, goal, partial(_accounts, client, organization, goal, listed, state)
+        client,
+        project,
+        goal,
+        partial(
+            _accounts, client, organization, goal, listed, state, has_privileges=has_privileges
+        ),
     )
     seen, unseen = _people(client, goal, admin, persons) if asked else (None, "")
     return Actual(
@@ -116,7 +130,9 @@ def read(client: Client, goal: Goal, admin: Callable[[], Client] | None = None) 
     )
 
 
-def _read_parts(client: Client, goal: Goal, admin: Callable[[], Client] | None) -> Actual:
+def _read_parts(
+    client: Client, goal: Goal, admin: Callable[[], Client] | None, *, has_privileges: bool
+) -> Actual:
     """Return the actual state of the isolation `projects`, with four requests for each project."""
     first: list[Any] = gather(
         [partial(contents.projects, client), partial(_read_organization, client)]
@@ -141,6 +157,7 @@ def _read_parts(client: Client, goal: Goal, admin: Callable[[], Client] | None) 
             slug_holder=slug_holder,
             listed=listed,
             slug=here.desired.project.slug,
+            has_privileges=has_privileges,
             kin=own - {each.identity.id for each in known.values()},
         )
         if project is None:
@@ -198,11 +215,11 @@ def _read_part(client: Client, goal: Goal, start: Actual, project: Json) -> Actu
         for name, each in start.accounts.items()
     }
     # Here only jobs that see names have a privilege; other access is by roles.
-    for account in desired.jobs():
-        there_is = accounts.get(account.identity)
-        if there_is and there_is.roles is not None and not account.sees_values:
+    for name in goal.apart if start.has_privileges else ():
+        there_is = accounts.get(name)
+        if there_is and there_is.roles is not None:
             held = privileges.read_of_identity(client, there_is.identity.id, id, project["slug"])
-            accounts[account.identity] = replace(there_is, privileges=held)
+            accounts[name] = replace(there_is, privileges=held)
     environments = tuple(
         EnvironmentState(each["id"], each["slug"], each["name"], position, folders[each["slug"]])
         for position, each in enumerate(project["environments"], start=1)
@@ -359,6 +376,8 @@ def _accounts(
     goal: Goal,
     listed: ServerLists,
     project: ProjectState | None = None,
+    *,
+    has_privileges: bool = True,
 ) -> dict[str, AccountState]:
     names = goal.desired.identities()
     everybody = [each["identity"] for each in listed.identities]
@@ -375,8 +394,9 @@ def _accounts(
             oidc = read_oidc(client, identity.id)
         roles = members.get(identity.id)
         held: tuple[Privilege, ...] = ()
-        if project and roles is not None and is_granted(account, goal.isolation):
-            held = privileges.read_of_identity(client, identity.id, project.id, project.slug)
+        is_held = has_privileges and is_granted(account, goal.isolation)
+        if project and roles is not None and is_held:
+            held = privileges.read_granting(client, identity.id, project.id, project.slug)
         return AccountState(identity, auth, roles, held, oidc)
 
     return gather_by(own, read_account)

@@ -34,8 +34,13 @@ def difference(goal: Goal, actual: Actual) -> list[ApiChange]:
     changes += access.people(desired, goal.admin_email, actual, goal.factors)
     stuck = {each.what for each in changes if each.kind == "!"}
     there = structure.match_environments(desired, actual, goal.memory.environments)
+    blocked = list_blocked(goal, actual)
     for job in desired.jobs():
-        changes += access.diff_account(job, goal.isolation, actual)
+        if job.identity in blocked:
+            changes += access.diff_identity(job, actual)
+            changes.append(blocked_change(f"access of {job.identity}", _NO_NAMES))
+        else:
+            changes += access.diff_account(job, goal.isolation, actual)
     for account in desired.accounts():
         # Permissions show the account's former folder, so they stay until the folder is renamed.
         waits = account.environment not in there or not stuck.isdisjoint(_places(account))
@@ -60,9 +65,10 @@ def _project(goal: Goal, actual: Actual) -> list[ApiChange]:
 
 def _in_parts(goal: Goal, actual: Actual) -> Iterator[ApiChange]:
     """Yield the differences of the isolation `projects`: identities first, then each project."""
+    blocked = list_blocked(goal, actual)
     for account in goal.desired.every_account():
         yield from access.diff_identity(account, actual)
-        if goal.memory.fell_back and not account.sees_values:
+        if account.identity in blocked:
             yield blocked_change(f"access of {account.identity}", _NO_NAMES)
     yield from access.invitations(goal.desired, goal.admin_email, actual)
     for part, there in pair(goal, actual):
@@ -75,7 +81,7 @@ def _in_parts(goal: Goal, actual: Actual) -> Iterator[ApiChange]:
             *access.end_seats(there),
         ]
         for account in part.desired.every_account():
-            if account.sees_values or not goal.memory.fell_back:
+            if account.identity not in blocked:
                 changes += access.diff_seat(account, goal.isolation, there)
         project = f"project {part.desired.project.slug}"
         for each in changes:
@@ -86,6 +92,12 @@ def _in_parts(goal: Goal, actual: Actual) -> Iterator[ApiChange]:
         ends = [*access.seats(left, goal.admin_email, there, goal.factors, joins=False)]
         for each in (*ends, *access.end_seats(there)):
             yield replace(each, what=f"{each.what} of project {there.project_slug}")
+
+
+def list_blocked(goal: Goal, actual: Actual) -> list[str]:
+    """Return the identities that need a privilege where the server is known to enforce none."""
+    is_lost = goal.memory.unenforced or not actual.has_privileges
+    return goal.apart if is_lost else []
 
 
 _NO_NAMES = (

@@ -28,7 +28,8 @@ from infisical_iac.workspace.state import Actual
 _NOTHING: frozenset[str] = frozenset()
 # Infisical's own limits.
 _LONGEST_SLUG, _LONGEST_NAME = 36, 64
-_DIGITS = 8
+# More digits would leave too little of the name.
+_DIGITS, _MOST_DIGITS = 8, 24
 
 
 @dataclass(frozen=True)
@@ -69,6 +70,7 @@ class Memory:
         move: the move of the secrets to another isolation; None if there is none.
         fell_back: whether the first deploy found that the server does not enforce privileges, so
             that `projects` is in effect where the settings have `privilege`.
+        unenforced: whether the last proof found that the server does not enforce privileges.
     """
 
     environments: Mapping[str, str] = field(default_factory=dict)
@@ -81,6 +83,7 @@ class Memory:
     parts: Mapping[str, "Memory"] = field(default_factory=dict)
     move: Move | None = None
     fell_back: bool = False
+    unenforced: bool = False
 
     @property
     def is_made(self) -> bool:
@@ -146,6 +149,16 @@ class Goal:
     def grants(self) -> bool:
         """Return whether access is granted by privileges."""
         return self.isolation == "privilege"
+
+    @property
+    def apart(self) -> list[str]:
+        """Return the identities that need a privilege though the isolation grants none.
+
+        These are those of jobs that see names: no role of the free edition shows names without
+        values.
+        """
+        jobs = self.desired.jobs() if not self.grants else ()
+        return [each.identity for each in jobs if not each.sees_values]
 
 
 class Part(NamedTuple):
@@ -222,22 +235,32 @@ def slugs_of(desired: Workspace) -> dict[str, str]:
     A slug consists of the project's slug in the file, the service or folder, and the environment.
     A slug that is too long for Infisical, or that two projects could have, is cut and ends in a
     digest of the slug and the key: another deployment in the organization may have the cut slug.
+    The digest is longer for slugs that would be equal nevertheless.
     """
     parts = parts_of(desired)
     plain = {each.key: f"{desired.project.slug}-{each.stem}" for each in parts}
     often = Counter(plain.values())
     exact = {each.key for each in parts if each.is_named_exactly}
-    return {
+    found = {
         key: slug
         if key in exact and often[slug] == 1 and len(slug) <= _LONGEST_SLUG
-        else _cut_slug(slug, key)
+        else _cut_slug(slug, key, _DIGITS)
         for key, slug in plain.items()
     }
+    for digits in range(_DIGITS + 1, _MOST_DIGITS + 1):
+        count = Counter(found.values())
+        if len(count) == len(found):
+            break
+        # A slug that is not cut stays, as it is what a digest must differ from.
+        for key, slug in found.items():
+            if count[slug] > 1 and slug != plain[key]:
+                found[key] = _cut_slug(plain[key], key, digits)
+    return found
 
 
-def _cut_slug(slug: str, key: str) -> str:
-    head = slug[: _LONGEST_SLUG - _DIGITS - 1].rstrip("-")
-    return f"{head}-{sha256(f'{slug} {key}'.encode()).hexdigest()[:_DIGITS]}"
+def _cut_slug(slug: str, key: str, digits: int) -> str:
+    head = slug[: _LONGEST_SLUG - digits - 1].rstrip("-")
+    return f"{head}-{sha256(f'{slug} {key}'.encode()).hexdigest()[:digits]}"
 
 
 def split(goal: Goal) -> dict[str, Goal]:

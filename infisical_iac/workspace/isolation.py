@@ -153,7 +153,8 @@ def prove(client: Client, isolation: Isolation) -> str:
 def settle(client: Client, goal: Goal) -> tuple[Goal, ApiChange | None]:
     """Fall back to the isolation `projects` if the server does not enforce privileges.
 
-    This is proven once, before the first project is made.
+    This is proven once, before the first project is made. With another isolation it is proven
+    before a job that sees names gets its first privilege, and again while it does not hold.
 
     Returns:
         The goal with the isolation that the server enforces, and the change of the isolation; None
@@ -162,25 +163,36 @@ def settle(client: Client, goal: Goal) -> tuple[Goal, ApiChange | None]:
     Raises UserError if the proof can't be made.
     """
     memory = goal.memory
+    if goal.apart and (memory.unenforced or not {*goal.apart} <= {*memory.identities}):
+        return replace(goal, memory=replace(memory, unenforced=bool(_find_loss(client)))), None
     is_there = memory.project or contents.project(client, goal.desired.project.slug)
     if not goal.grants or is_there:
         return goal, None
-    try:
-        prove(client, goal.isolation)
-    except CheckFailed as error:
-        if not is_lost(error):
-            raise
-        reason = find_reason(error)
+    if reason := _find_loss(client):
         detail = f"privilege → projects, since this release does not enforce privileges: {reason}"
         shown = (
             "each service has a project of its own, since this release does not enforce "
             "privileges: set isolation = 'projects' in your settings"
         )
-        goal = goal.recalling(replace(memory, fell_back=True))
+        goal = goal.recalling(replace(memory, fell_back=True, unenforced=True))
         return goal, ApiChange("~", "isolation", detail, shown=shown)
+    return goal, None
+
+
+def _find_loss(client: Client) -> str:
+    """Return why the server does not enforce privileges; empty if it does.
+
+    Raises UserError if that can't be proven.
+    """
+    try:
+        prove(client, "privilege")
+    except CheckFailed as error:
+        if not is_lost(error):
+            raise
+        return find_reason(error)
     except UserError as error:
         raise unknown(error) from None
-    return goal, None
+    return ""
 
 
 def is_lost(error: UserError) -> bool:
@@ -219,7 +231,7 @@ def _prove(client: Client, isolation: Isolation) -> str:
     reader = login.universal(client, auth.client_id, secret.value)
     served = [each for each in GENERATIONS if each.serves(reader, own)]
     if not served:
-        raise _lost(isolation, "no version of the secrets API shows what was granted")
+        raise _isolation_refused(isolation, "no version of the secrets API shows what was granted")
     for generation in served:
         _refuse_leak(reader, generation, own, beyond, isolation)
     names = join_names(each.name for each in served)
@@ -266,9 +278,9 @@ def _grant(client: Client, identity: str, own: IsolationPlace) -> None:
         if error.status not in (400, *_REFUSALS):  # An outage says nothing about the release.
             raise
         reason = f"no privilege can be granted ({error.status}: {error.message})"
-        raise _lost("privilege", reason) from None
+        raise _isolation_refused("privilege", reason) from None
     if len(kept) != 1 or not are_equal(kept[0].permissions, grants):
-        raise _lost("privilege", "a privilege is not kept as it was granted")
+        raise _isolation_refused("privilege", "a privilege is not kept as it was granted")
 
 
 def _refuse_leak(
@@ -287,16 +299,16 @@ def _refuse_leak(
             else "does not show what was granted"
         )
         reason = f"{generation.name} of the secrets API {how}"
-        raise _lost(isolation, reason)
+        raise _isolation_refused(isolation, reason)
     if _TEXT not in {each["secretValue"] for each in generation.list_secrets(reader, own)}:
-        raise _lost(
+        raise _isolation_refused(
             isolation,
             f"{generation.name} of the secrets API does not show the value that was granted",
         )
     for what, place in beyond.items():
         if shown := generation.ways(reader, place, _KEY):
             reason = f"{generation.name} of the secrets API shows {what} {join_names(shown)}"
-            raise _lost(isolation, reason)
+            raise _isolation_refused(isolation, reason)
     at = {generation.project: own.project, "environment": own.environment}
     try:
         reader.patch(
@@ -307,10 +319,10 @@ def _refuse_leak(
         if error.status not in _REFUSALS:
             raise
         return
-    raise _lost(isolation, f"{generation.name} of the secrets API lets a reader write")
+    raise _isolation_refused(isolation, f"{generation.name} of the secrets API lets a reader write")
 
 
-def _lost(isolation: Isolation, reason: str) -> CheckFailed:
+def _isolation_refused(isolation: Isolation, reason: str) -> CheckFailed:
     return CheckFailed(
         f"this release does not isolate services: {reason}; {_CHOICES[isolation]}",
         code=_CODE,

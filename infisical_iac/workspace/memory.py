@@ -210,6 +210,8 @@ def _memory(found: Any) -> Memory:
         {key: _memory(each) for key, each in parts.items()} if isinstance(parts, dict) else {},
         _move(found.get("move")),
         found.get("fell_back") is True,
+        # An earlier release recorded only the fallback.
+        True in (found.get("unenforced"), found.get("fell_back")),
     )
 
 
@@ -245,6 +247,7 @@ def render(memory: Memory) -> str:
         **({"parts": parts} if parts else {}),
         **({"move": _of_move(memory.move)} if memory.move else {}),
         **({"fell_back": True} if memory.fell_back else {}),
+        **({"unenforced": True} if memory.unenforced else {}),
     }
     return json.dumps(content, indent=2) + "\n"
 

@@ -6,7 +6,7 @@ show the side that was written to since. Values are never stored.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -28,6 +28,7 @@ from infisical_iac.workspace.secret_copies import (
     SecretPlace,
     Side,
     compare,
+    confirm_copies,
     copy,
     read_side,
     remove,
@@ -92,7 +93,7 @@ def origin(reached: Reached, to: Isolation) -> Goal:
     return replace(reached, isolation="projects" if is_split else "privilege")
 
 
-def _list_unnamed(goal: Goal) -> set[str]:
+def list_unnamed(goal: Goal) -> set[str]:
     """Return the ids of remembered projects that the file no longer names."""
     if not goal.is_split:
         return set()
@@ -100,7 +101,8 @@ def _list_unnamed(goal: Goal) -> set[str]:
     return {each.project for each in goal.memory.parts.values()} - named
 
 
-def _slugs(goal: Goal) -> list[str]:
+def list_environments(goal: Goal) -> list[str]:
+    """Return the slugs of the environments in the project file."""
     return [each.slug for each in goal.desired.environments]
 
 
@@ -123,9 +125,9 @@ def compute_move(reached: Reached, to: Isolation) -> MovePlan:
     Raises Refused as `origin` and `refuse_homeless` do, and UserError if a state can't be read.
     """
     here, goal = origin(reached, to), replace(reached, isolation=to)
-    client, environments = reached.client, _slugs(reached)
+    client, environments = reached.client, list_environments(reached)
     source = locate(client, here, known_only=True)
-    side, stray = read_side(client, source, environments, _list_unnamed(here))
+    side, stray = read_side(client, source, environments, list_unnamed(here))
     refuse_homeless(stray, _future(goal), side)
     changes = difference(goal, read(client, goal, reached.admin))
     there: Side = {}
@@ -135,11 +137,24 @@ def compute_move(reached: Reached, to: Isolation) -> MovePlan:
     move = reached.memory.move
     compared = compare(side, there, move.versions if move and is_made else {})
     expanded = sum(bool(_REFERENCE.search(each.value)) for each in side.values())
-    # Each side is read before the copy and after it.
-    lists = 2 * len(reached.desired.environments) * (1 + len(parts_of(reached.desired)))
-    batches = len({each[:2] for each in compared.write})
-    duration = expect_changes(client, goal, changes, of_secrets=lists + batches)
+    # Each side is read, and again after a copy: the one project by environments, the others whole.
+    passes = 1 if compared.is_settled else 2
+    places = len(environments) + len(parts_of(reached.desired)) + len(list_unnamed(here))
+    batches = sum(len({each[:2] for each in some}) for some in (compared.write, compared.remove))
+    # Folders are made by calls of the same class.
+    known = {(slug, path) for slug in environments for path in reached.desired.folders}
+    made = {*_list_folders(compared.write)} - {*_list_folders(there)} - known
+    calls = passes * places + batches + len(made)
+    duration = expect_changes(client, goal, changes, of_secrets=calls)
     return MovePlan(to, changes, compared, duration, expanded if to == "projects" else 0)
+
+
+def _list_folders(places: Iterable[SecretPlace]) -> Iterator[tuple[str, str]]:
+    """Yield the folders of secrets, and those around them, by environment and path."""
+    for each in places:
+        names = [name for name in each.folder.split("/") if name]
+        for depth in range(1, len(names) + 1):
+            yield each.environment, "/" + "/".join(names[:depth])
 
 
 def refuse_unenforced(reached: Reached, to: Isolation) -> None:
@@ -176,13 +191,14 @@ def carry_out(reached: Reached, to: Isolation, report: Callable[[str], None]) ->
     Raises UserError; CheckFailed if the secrets of the old side keep changing.
     """
     here, client = origin(reached, to), reached.client
-    keep = _Keeper(reached)
+    keep = MoveKeeper(reached)
     move = reached.memory.move
     if move is None:
-        existing = _find_ids(contents.projects(client), reached, to)
+        existing = find_project_ids(contents.projects(client), reached, to)
         move = Move(to, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", existing)
     # The user chooses the isolation here, so the fallback of the first deploy ends.
-    keep.save(move, replace(reached.memory, fell_back=False))
+    unenforced = reached.memory.unenforced and to == "projects"
+    keep.save(move, replace(reached.memory, fell_back=False, unenforced=unenforced))
     goal = replace(keep.reached, isolation=to)
     made: list[ApiChange] = []
 
@@ -197,16 +213,17 @@ def carry_out(reached: Reached, to: Isolation, report: Callable[[str], None]) ->
     source = locate(client, replace(keep.reached, isolation=here.isolation), known_only=True)
     target = locate(client, replace(keep.reached, isolation=to))
     for _ in range(_MOST_PASSES):
-        side, stray = read_side(client, source, _slugs(reached), _list_unnamed(here))
+        side, stray = read_side(client, source, list_environments(reached), list_unnamed(here))
         refuse_homeless(stray, target, side)
-        there, _ = read_side(client, target, _slugs(reached))
-        found = compare(side, there, move.versions)
+        there, _ = read_side(client, target, list_environments(reached))
+        versions = confirm_copies(client, source, side, there, move.versions)
+        found = compare(side, there, versions)
         known = {
             str(place): (each.version, there[place].version)
             for place, each in side.items()
             if there.get(place) == each
         }
-        versions = {key: each for key, each in move.versions.items() if key not in known}
+        versions = {key: each for key, each in versions.items() if key not in known}
         due = {str(each): (side[each].version, -_next(there.get(each))) for each in found.write}
         move = replace(move, versions={**versions, **known, **due})
         keep.save(move)
@@ -228,7 +245,19 @@ def _next(secret: CopiedSecret | None) -> int:
     return secret.version + 1 if secret else 1
 
 
-class _Keeper:
+def find_project_ids(
+    listed: Sequence[Mapping[str, Any]], reached: Reached, isolation: Isolation
+) -> frozenset[str]:
+    """Return the ids of the listed projects that an isolation would use."""
+    goals = split(replace(reached, isolation=isolation)).values()
+    found = [
+        find_listed(listed, replace(each.memory, slug=each.desired.project.slug))[0]
+        for each in goals
+    ]
+    return frozenset(str(each["id"]) for each in found if each)
+
+
+class MoveKeeper:
     """The memory of a host while secrets move: each step is stored before the next begins."""
 
     def __init__(self, reached: Reached) -> None:
@@ -246,166 +275,3 @@ class _Keeper:
         kept = replace(memory or self.reached.memory, move=move)
         self._remember(kept)
         self.reached = replace(self.reached, memory=kept)
-
-
-@dataclass(frozen=True)
-class Ending:
-    """The projects that the end of a move deletes.
-
-    Attributes:
-        name: `finish`, which deletes the old projects, or `undo`, which deletes the new ones.
-        projects: the slugs of the projects to delete, by id.
-        compared: the difference between the two sides; None if the deletion had begun before,
-            also by hand.
-    """
-
-    name: str
-    projects: Mapping[str, str]
-    compared: CopyState | None
-
-
-def compute_ending(reached: Reached, name: str) -> Ending:
-    """Return the projects that `finish` or `undo` would delete, and change nothing.
-
-    Raises Refused if there is no move, if the other ending was interrupted, if the settings name
-    the isolation to delete, or if `finish` would lose secrets that were written since the copy.
-    """
-    move = reached.memory.move
-    if move is None:
-        raise Refused("no move of secrets is under way", code="refused.isolation")
-    if move.ending and move.ending != name:
-        raise Refused(
-            f"`infisical-iac isolation {move.ending}` was interrupted: run it again",
-            code="refused.isolation",
-        )
-    is_forward = name == "finish"
-    stays = move.to if is_forward else _origin(move)
-    if (reached.isolation == "projects") != (stays == "projects"):
-        raise Refused(
-            f"the settings have isolation {reached.isolation!r}: set it to {stays!r} and run "
-            "`infisical-iac apply` first",
-            code="refused.isolation",
-        )
-    begun = bool(move.ending) or (is_forward and _is_deleted(reached, move))
-    compared = None if begun else _compare_sides(reached, move, is_forward=is_forward)
-    if is_forward and compared:
-        _refuse_late(move, [*compared.write, *compared.remove, *compared.conflicts])
-    leaves = _origin(move) if is_forward else move.to
-    return Ending(name, _list_leaving(reached, move, leaves), compared)
-
-
-def _origin(move: Move) -> Isolation:
-    return "privilege" if move.to == "projects" else "projects"
-
-
-def _is_deleted(reached: Reached, move: Move) -> bool:
-    """Return whether somebody has deleted the one project that the secrets came from."""
-    id = reached.memory.project
-    return move.to == "projects" and reached.client.find(f"/api/v1/projects/{id}") is None
-
-
-def _compare_sides(reached: Reached, move: Move, *, is_forward: bool) -> CopyState:
-    client = reached.client
-    goals = (replace(reached, isolation=each) for each in (_origin(move), move.to))
-    (here, lost), (there, added) = (
-        read_side(
-            client, locate(client, each, known_only=True), _slugs(reached), _list_unnamed(each)
-        )
-        for each in goals
-    )
-    if is_forward:
-        refuse_homeless(lost, Layout("project"), {})
-    found = compare(here, there, move.versions)
-    return replace(found, newer=(*found.newer, *added))
-
-
-def _refuse_late(move: Move, late: Sequence[SecretPlace]) -> None:
-    if late:
-        names = ", ".join(map(str, late[:_MOST_SHOWN]))
-        more = f" and {len(late) - _MOST_SHOWN} more" if len(late) > _MOST_SHOWN else ""
-        raise Refused(
-            f"{pluralize(len(late), 'secret')} would be lost: {names}{more}: run `infisical-iac "
-            f"isolation apply --to {move.to}` again, which copies what was written since; if a "
-            "secret was changed in both places, write its right value in both",
-            code="refused.isolation",
-        )
-
-
-def _refuse_untold(late: Sequence[SecretPlace]) -> None:
-    if late:
-        raise Refused(
-            f"{pluralize(len(late), 'secret')} were written in the new projects meanwhile, such as "
-            f"{late[0]}: run `infisical-iac isolation undo` again",
-            code="refused.isolation",
-        )
-
-
-def _list_leaving(reached: Reached, move: Move, leaves: Isolation) -> dict[str, str]:
-    """Return the slugs by id of the projects of one side that still exist."""
-    listed = contents.projects(reached.client)
-    memory = reached.memory
-    known = {each.project for each in memory.parts.values()}
-    ids = known if leaves == "projects" else {memory.project}
-    if leaves == move.to:
-        # A killed run may have made projects that the memory lacks.
-        ids = (ids | _find_made(listed, reached, leaves)) - move.existing
-    return {each["id"]: each["slug"] for each in listed if each["id"] in ids}
-
-
-def _find_ids(
-    listed: Sequence[Mapping[str, Any]], reached: Reached, isolation: Isolation
-) -> frozenset[str]:
-    goals = split(replace(reached, isolation=isolation)).values()
-    found = [
-        find_listed(listed, replace(each.memory, slug=each.desired.project.slug))[0]
-        for each in goals
-    ]
-    return frozenset(str(each["id"]) for each in found if each)
-
-
-def _find_made(
-    listed: Sequence[Mapping[str, Any]], reached: Reached, isolation: Isolation
-) -> frozenset[str]:
-    """Return the ids of projects with the slug, name and delete protection that a run gives."""
-    names = {
-        each.desired.project.name for each in split(replace(reached, isolation=isolation)).values()
-    }
-    made = [each for each in listed if each["hasDeleteProtection"] and each["name"] in names]
-    return _find_ids(made, reached, isolation)
-
-
-def end(reached: Reached, ending: Ending, report: Callable[[str], None]) -> None:
-    """Delete the projects of an ending, and forget the move; after a kill, run it again.
-
-    Both sides are read again first, since secrets may have changed while a person confirmed.
-
-    Raises UserError; Refused if secrets that were written meanwhile would be lost.
-    """
-    move = reached.memory.move
-    assert move is not None
-    now = compute_ending(reached, ending.name).compared
-    if ending.name == "undo" and now and ending.compared:
-        told = {*ending.compared.newer, *ending.compared.conflicts}
-        _refuse_untold([each for each in (*now.newer, *now.conflicts) if each not in told])
-    keep = _Keeper(reached)
-    keep.save(replace(move, ending=ending.name))
-    for id, slug in ending.projects.items():
-        path = f"/api/v1/projects/{id}"
-        there = contents.project_of(reached.client, id)
-        if there["hasDeleteProtection"]:
-            body = {"name": there["name"], "hasDeleteProtection": False}
-            reached.client.patch(path, json=body)
-        reached.client.delete(path)
-        report(f"- project {slug}")
-    leaves = _origin(move) if ending.name == "finish" else move.to
-    memory = keep.reached.memory
-    if leaves == "projects":
-        kept = {key: each for key, each in memory.parts.items() if each.project in move.existing}
-        keep.save(None, replace(memory, parts=kept))
-    elif memory.project in move.existing:
-        keep.save(None)
-    else:
-        keep.save(
-            None,
-            replace(memory, project="", slug="", environments={}, folders={}, made=frozenset()),
-        )

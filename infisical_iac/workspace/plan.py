@@ -105,7 +105,7 @@ def apply_plan(reached: Reached, plan: WorkspacePlan, report: Callable[[ApiChang
             )
         report(replaced)
         reached.remember(goal.memory)
-        reached = replace(reached, isolation=goal.isolation, memory=goal.memory)
+    reached = replace(reached, isolation=goal.isolation, memory=goal.memory)
     actual = converge(reached.client, reached, note, reached.admin)
     if reached.remember:
         memory = learn(reached.client, reached, actual, made)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from infisical_iac.api.client import Client
-from infisical_iac.core.errors import ApiError
+from infisical_iac.core.errors import ApiError, CheckFailed
 from infisical_iac.workspace.state import Privilege
 
 OF_IDENTITIES = "/api/v2/identity-project-additional-privilege"
@@ -30,6 +30,20 @@ def read(client: Client, path: str, holder: dict[str, Any]) -> tuple[Privilege, 
     return _privileges(client.get(f"{path}/{each['id']}")["privilege"] for each in listed)
 
 
+def are_served(client: Client) -> bool:
+    """Return whether the release has the routes of identities' privileges.
+
+    Without its query, a route that exists refuses the request with another status than 404.
+    """
+    try:
+        client.get(OF_IDENTITIES)
+    except ApiError as error:
+        if error.status not in (400, 401, 403, 404, 422):
+            raise
+        return error.status != 404
+    return True
+
+
 def read_of_identity(
     client: Client, identity: str, project: str, slug: str
 ) -> tuple[Privilege, ...]:
@@ -48,6 +62,21 @@ def read_of_identity(
             raise
         # A release may have dropped the route.
         return read(client, OF_IDENTITIES, {"identityId": identity, "projectId": project})
+
+
+def read_granting(client: Client, identity: str, project: str, slug: str) -> tuple[Privilege, ...]:
+    """Return what `read_of_identity` does; raise CheckFailed if the release has no privileges."""
+    try:
+        return read_of_identity(client, identity, project, slug)
+    except ApiError as error:
+        if error.status != 404 or are_served(client):
+            raise
+        raise CheckFailed(
+            "this Infisical no longer has the privileges by which services read only their own "
+            "folders: run `infisical-iac isolation apply --to projects`, which gives each service "
+            "a project of its own",
+            code="checks.isolation",
+        ) from None
 
 
 def _privileges(read: Iterable[Mapping[str, Any]]) -> tuple[Privilege, ...]:

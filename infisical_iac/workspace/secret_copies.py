@@ -123,6 +123,56 @@ def compare(here: Side, there: Side, versions: Mapping[str, tuple[int, int]]) ->
     return CopyState(same, *map(tuple, found))
 
 
+def confirm_copies(
+    client: Client, layout: Layout, here: Side, there: Side, versions: Mapping[str, tuple[int, int]]
+) -> dict[str, tuple[int, int]]:
+    """Return the versions with the copies that a killed run wrote, though it didn't record that.
+
+    Otherwise a secret that somebody has changed since the kill would be a conflict. The version on
+    the old side that was copied shows whether the one on the new side is the copy.
+
+    Args:
+        layout: the projects of the old side.
+        versions: as in `Move`.
+    """
+    unsure = {
+        place: was
+        for place, old in here.items()
+        if (was := versions.get(str(place)))
+        and (new := there.get(place))
+        and was[1] == -new.version
+        and old.version != was[0]
+        and old != new
+    }
+
+    def is_copy(place: SecretPlace) -> bool:
+        environment, folder, key = place
+        at = {"projectId": layout.find(environment, folder), "environment": environment}
+        exact = {
+            "expandSecretReferences": "false",
+            "includeImports": "false",
+            "version": str(unsure[place][0]),
+        }
+        try:
+            answer = client.get(
+                contents.path_of(key),
+                params={**at, "secretPath": folder, **exact},
+            )["secret"]
+        except ApiError as error:
+            if error.status not in (400, 404):
+                raise
+            return False
+        new = there[place]
+        return (answer["secretValue"], answer.get("secretComment") or "") == (
+            new.value,
+            new.comment,
+        )
+
+    found = gather_by(unsure, is_copy)
+    copied = {str(each): (unsure[each][0], -unsure[each][1]) for each in unsure if found[each]}
+    return {**versions, **copied}
+
+
 class _Groups(NamedTuple):
     write: list[SecretPlace]
     remove: list[SecretPlace]

@@ -161,6 +161,7 @@ class Actual:
         unnamed: the projects of ours that the file no longer names, by their former key, with the
             members in them.
         kin: in one of these projects, the ids of the accounts' identities that it does not serve.
+        has_privileges: whether the release has the routes of privileges, as far as that was asked.
     """
 
     organization_id: str
@@ -179,6 +180,7 @@ class Actual:
     slug: str = ""
     kin: frozenset[str] = frozenset()
     unnamed: Mapping[str, "Actual"] = field(default_factory=dict)
+    has_privileges: bool = True
 
     @property
     def placeholder(self) -> Made:

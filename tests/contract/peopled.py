@@ -1,6 +1,6 @@
 """A deployed project with people in it."""
 
-import json
+import re
 from dataclasses import dataclass, field
 
 from infisical_iac.api import login
@@ -14,31 +14,31 @@ from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
 from infisical_iac.workspace.reach import Reached
 from infisical_iac.workspace.state import Actual
 
-from ..standin.crypto import hash_secret
 from .first import EMAIL, PASSWORD
-from .postgres import Postgres
+from .mailed import accept
+from .services import Standin
 
-BEN = "ben@example.com"
+ADA, BEN, CYD = (f"{each}-peopled@example.com" for each in ("ada", "ben", "cyd"))
 _HEAD = """
-project: {name: ChainAlign, slug: chainalign}
+project: {name: Peopled, slug: peopled}
 environments:
   - {slug: staging, name: Staging}
   - {slug: production, name: Production}
 shared_folders: [/shared]
-services: {backend: {folder: /backend, imports: [/shared]}}
+services: {office: {folder: /backend, imports: [/shared]}}
 people:
 """
 _FILE = (
     _HEAD
     + """
-  ada@example.com: admin
-  cyd@example.com: none
-  ben@example.com:
+  ada-peopled@example.com: admin
+  cyd-peopled@example.com: none
+  ben-peopled@example.com:
     staging: developer
     production: {/backend: viewer}
 """
 )
-WITHOUT_BEN = _HEAD + "  ada@example.com: admin\n  cyd@example.com: none\n"
+WITHOUT_BEN = _HEAD + "  ada-peopled@example.com: admin\n  cyd-peopled@example.com: none\n"
 
 
 def goal(text: str) -> Goal:
@@ -51,12 +51,13 @@ class Place:
     """A server, with the clients of the deployer and of the administrator.
 
     Attributes:
+        password: the one of the administrator.
         first: the changes that deployed the project.
         last: the changes of the last `converge`.
+        links: the links of open invitations, by e-mail address.
     """
 
-    postgres: Postgres
-    database: str
+    standin: Standin
     anyone: Client
     deployer: Client
     client_id: str
@@ -64,13 +65,15 @@ class Place:
     project: str = ""
     first: list[ApiChange] = field(default_factory=list)
     last: list[ApiChange] = field(default_factory=list)
+    password: str = PASSWORD
+    links: dict[str, str] = field(default_factory=dict)
 
     def at(self, environment: str, folder: str) -> dict[str, str]:
         """Return the parameters of a request for the secrets of a folder."""
         return {"projectId": self.project, "environment": environment, "secretPath": folder}
 
     def admin(self) -> Client:
-        return login.password(self.anyone, EMAIL, PASSWORD)
+        return login.password(self.anyone, EMAIL, self.password, self.organization)
 
     def read(self, text: str = _FILE) -> Actual:
         return read(self.deployer, goal(text), self.admin)
@@ -103,18 +106,23 @@ class Place:
     def converge(self, text: str = _FILE) -> list[ApiChange]:
         """Converge, and return the changes that were made."""
         self.last = []
-        actual = converge(self.deployer, goal(text), self.last.append, self.admin)
+        actual = converge(self.deployer, goal(text), self._keep, self.admin)
         self.project = actual.project.id if actual.project else ""
         return self.last
 
+    def _keep(self, change: ApiChange) -> None:
+        self.last.append(change)
+        self.keep_link(change.shown)
+
+    def keep_link(self, sentence: str) -> None:
+        """Remember the link of an invitation in a sentence for the operator."""
+        for email, link in re.findall(r"invitation link for (\S+): (\S+)", sentence):
+            self.links[email] = link
+
     def accept(self, email: str) -> Client:
-        """Accept an invitation: set a password in the database, and return the first login."""
-        known = {"isAccepted": True, "isEmailVerified": True}
-        chosen = json.dumps({"passwordHash": hash_secret(PASSWORD), **known})
-        self.postgres.psql(
-            self.database,
-            f"UPDATE users SET data = data || '{chosen}' WHERE data->>'username' = '{email}'",
-        )
+        """Accept a person's invitation if it is open, and return a login of this person."""
+        if link := self.links.pop(email, ""):
+            accept(self.standin, link, PASSWORD)
         return login.password(self.anyone, email, PASSWORD, self.organization)
 
 

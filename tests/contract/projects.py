@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
+from itertools import count
+from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 ADA, BEN = "ada@example.com", "ben@example.com"
 API = "/api/v1/projects"
+# A job as `init --pipeline` writes it, with another login.
+NAMES_JOB: Json = {"check": {"sees": "names", "auth": "universal"}}
 # More changes than any run here makes.
 MOST_CUTS = 120
 
@@ -74,6 +77,59 @@ def _list_identities(world: World) -> set[str]:
     return {each["identity"]["id"] for each in listed}
 
 
+class Writer:
+    """Somebody who writes secrets without a pause, and knows which writes were acknowledged.
+
+    Args:
+        at: returns the parameters of a request for the secrets of a folder; None while there is no
+            such place.
+    """
+
+    def __init__(self, client: Client, name: str, at: Callable[[], dict[str, str] | None]) -> None:
+        self._client, self._name, self._at = client, name, at
+        self.acknowledged: dict[str, str] = {}
+        self._ended = Event()
+        self._thread = Thread(target=self._write)
+
+    def __enter__(self) -> Writer:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _write(self) -> None:
+        for number in count():
+            if self._ended.wait(0.005):
+                return
+            place = self._at()
+            if place is None:
+                continue
+            name, value = f"{self._name}_{number % 7}", f"fake-{number}"
+            secrets = [{"secretKey": name, "secretValue": value}]
+            try:
+                body = {**place, "mode": "upsert", "secrets": secrets}
+                self._client.patch("/api/v4/secrets/batch", json=body)
+            except UserError:  # It was not acknowledged.
+                continue
+            self.acknowledged[name] = value
+
+
+class Cut:
+    """An end of the connection to server and host after a number of changes of either."""
+
+    def __init__(self, left: int) -> None:
+        self._left, self._lock = left, Lock()
+
+    def take(self) -> None:
+        """Count a change. Raises UserError if none is left."""
+        with self._lock:
+            if not self._left:
+                raise UserError("cut")
+            self._left -= 1
+
+
 @dataclass
 class Projects:
     """A deployment, with the clients of the deployer and of nobody."""
@@ -87,6 +143,7 @@ class Projects:
     isolation: Isolation = "projects"
     password: str = PASSWORD
     factors: SecondFactors = field(default_factory=SecondFactors)
+    cut: Cut | None = None
 
     @property
     def desired(self) -> Workspace:
@@ -105,10 +162,17 @@ class Projects:
             desired=self.desired,
             isolation=self.isolation,
             admin_email=EMAIL,
-            remember=partial(setattr, self, "memory"),
+            remember=self.remember,
             factors=self.factors,
         )
         return reached.recalling(self.memory)
+
+    def remember(self, memory: Memory) -> None:
+        """Keep the memory, as a host does in its file; it is not written if nothing differs."""
+        if memory != self.memory:
+            if self.cut is not None:
+                self.cut.take()
+            self.memory = memory
 
     def plan(self, *, prune: bool = False) -> WorkspacePlan:
         return compute_plan(self.reach(), prune=prune)
@@ -166,30 +230,32 @@ class Projects:
 class Failing(httpx.BaseTransport):
     """A transport that fails after a number of requests that change something."""
 
-    def __init__(self, left: int) -> None:
-        self.left, self.sent = left, 0
-        self._way = httpx.HTTPTransport()
+    def __init__(self, cut: Cut) -> None:
+        self._cut, self._way = cut, httpx.HTTPTransport()
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         if request.method != "GET" and "/auth/" not in request.url.path:
-            if self.sent == self.left:
-                raise httpx.ConnectError("cut")
-            self.sent += 1
+            try:
+                self._cut.take()
+            except UserError:
+                raise httpx.ConnectError("cut") from None
         return self._way.handle_request(request)
 
 
-def is_cut(made: Projects, run: Callable[[Projects], Any]) -> bool:
-    """Run with a connection that fails after one change; return whether it failed.
+def is_cut(made: Projects, run: Callable[[Projects], Any], after: int = 1) -> bool:
+    """Run with connections that fail after a number of changes; return whether the run failed.
 
-    Repeated runs are thus interrupted at one change after the other.
+    Repeated runs are thus interrupted at one change after the other, on the server and in the
+    memory on the host.
     """
     whole = made.deployer
-    with Client(str(whole._http.base_url), Failing(1)) as cut:
+    made.cut = Cut(after)
+    with Client(str(whole._http.base_url), Failing(made.cut)) as cut:
         made.deployer = cut.with_token(str(whole._token))
         try:
             run(made)
         except UserError:
             return True
         finally:
-            made.deployer = whole
+            made.deployer, made.cut = whole, None
     return False

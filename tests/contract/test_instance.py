@@ -247,7 +247,7 @@ LEFT: dict[str, dict[str, tuple[object, str]]] = {
         "envOverrides": ({}, "keys of apps that this project does not use"),
     },
 }
-# The fields that the server refuses without a licence, whatever the value.
+# The fields that the server refuses without a license, whatever the value.
 LICENSED = (
     "authEnforced",
     "googleSsoAuthEnforced",
@@ -299,7 +299,7 @@ def test_a_written_field_is_reported_and_repaired(
 
 @pytest.mark.real
 @pytest.mark.parametrize("field", LICENSED)
-def test_a_field_that_needs_a_licence_is_refused(admin: Client, world: World, field: str) -> None:
+def test_a_field_that_needs_a_license_is_refused(admin: Client, world: World, field: str) -> None:
     path = _PATHS["organization"].format(organizationId=world.org_id)
     value: object = {} if field == "secretShareBrandConfig" else True
     with pytest.raises(ApiError, match="due to plan restriction"):

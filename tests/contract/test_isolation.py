@@ -18,11 +18,12 @@ from infisical_iac.workspace import isolation, memory, privileges, reading, reco
 from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.credential_file import Credential, render
 from infisical_iac.workspace.isolation import NAME
+from infisical_iac.workspace.moving import carry_out
 from infisical_iac.workspace.privileges import reading_of
 from tests.ports import free_port
 
 from .first import EMAIL, PASSWORD, Deployer, set_up
-from .projects import Projects
+from .projects import NAMES_JOB, Projects
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 PLACES = [("production", "/backend"), ("production", "/frontend"), ("staging", "/backend")]
 SLUG = "example"
+_OF_NAMES_JOB = "access of ci-check"
 # The cache is in Redis, and would keep permissions across a change of the release.
 _NO_CACHE = {"STANDIN_PERMISSION_CACHE_SECONDS": "0"}
 
@@ -133,16 +135,84 @@ def test_a_first_deploy_gives_each_service_a_project_where_privileges_are_not_en
     with Client(instance.url) as anyone:
         there = Projects(deployer, anyone, made.client_id, made.organization)
         there.isolation = "privilege"
+        there.content["ci"] = NAMES_JOB
         (first, *_) = there.apply()
         assert (first.kind, first.what) == ("~", "isolation")
         assert "isolation = 'projects'" in first.shown
         assert len(there.slugs()) == 6
         planned = there.plan()
         assert planned.due == []
+        assert [each.what for each in planned.blocked] == [_OF_NAMES_JOB]
         assert [each for each in planned.notes if "isolation = 'projects'" in each] != []
         there.isolation = "projects"
         planned = there.plan()
         assert (planned.due, planned.notes) == ([], [])
+        assert [each.what for each in planned.blocked] == [_OF_NAMES_JOB]
+
+
+@pytest.mark.parametrize("mode", ["projects", "viewer"])
+@pytest.mark.parametrize("privileges", ["lost", "unconditional"])
+def test_a_job_that_sees_names_is_blocked_and_all_else_applied_where_privileges_are_not_enforced(
+    instance: Instance, privileges: str, mode: Isolation
+) -> None:
+    deployer, made = instance.release(privileges), instance.made
+    with Client(instance.url) as anyone:
+        there = Projects(deployer, anyone, made.client_id, made.organization, isolation=mode)
+        there.content["ci"] = NAMES_JOB
+        if privileges == "lost":
+            assert [each.what for each in there.plan().blocked] == [_OF_NAMES_JOB]
+        there.apply()
+        assert len(there.slugs()) == (6 if mode == "projects" else 1)
+        planned = there.plan()
+        assert planned.due == []
+        assert [each.what for each in planned.blocked] == [_OF_NAMES_JOB]
+        assert {"api-live", "ci-check"} <= {*there.memory.identities}
+        # A later apply asks again, as another release may enforce privileges.
+        there.deployer = instance.release("enforced")
+        with Client(instance.url) as another:
+            there.anyone = another
+            there.content["services"]["job"] = {"folder": "/job"}
+            there.apply()
+            there.apply()
+            planned = there.plan()
+            assert (planned.due, planned.blocked) == ([], [])
+
+
+@pytest.mark.parametrize("mode", ["projects", "viewer"])
+def test_a_later_release_without_privileges_blocks_a_job_that_sees_names_and_nothing_else(
+    instance: Instance, mode: Isolation
+) -> None:
+    deployer, made = instance.deployer(), instance.made
+    with Client(instance.url) as anyone:
+        there = Projects(deployer, anyone, made.client_id, made.organization, isolation=mode)
+        there.content["ci"] = NAMES_JOB
+        there.apply()
+        planned = there.plan()
+        assert (planned.due, planned.blocked) == ([], [])
+    there.deployer = instance.release("lost")
+    with Client(instance.url) as there.anyone:
+        planned = there.plan()
+        assert planned.due == []
+        assert [each.what for each in planned.blocked] == [_OF_NAMES_JOB]
+        there.content["services"]["job"] = {"folder": "/job"}
+        assert there.apply() != []
+        assert there.plan().due == []
+
+
+def test_a_plan_after_the_loss_of_privileges_names_the_way_to_projects(instance: Instance) -> None:
+    deployer, made = instance.deployer(), instance.made
+    with Client(instance.url) as anyone:
+        there = Projects(deployer, anyone, made.client_id, made.organization, isolation="privilege")
+        there.apply()
+    there.deployer = instance.release("lost")
+    with Client(instance.url) as there.anyone:
+        with pytest.raises(CheckFailed) as refused:
+            there.plan()
+        assert refused.value.code == "checks.isolation"
+        assert "isolation apply --to projects" in str(refused.value)
+        carry_out(there.reach(), "projects", lambda _: None)
+        there.isolation = "projects"
+        assert there.plan().due == []
 
 
 @pytest.mark.parametrize(

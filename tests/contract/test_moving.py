@@ -8,16 +8,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from click.testing import CliRunner
 
-from infisical_iac.api import contents
+from infisical_iac.api import contents, rate_limits
+from infisical_iac.api.client import Client
+from infisical_iac.api.rate_limits import RateClass, RateLimiter
 from infisical_iac.cli import isolation
 from infisical_iac.core.errors import ApiError, Refused, UserError
 from infisical_iac.workspace.memory import parse, render
-from infisical_iac.workspace.moving import carry_out, compute_ending, compute_move, end
+from infisical_iac.workspace.move_endings import compute_ending, end
+from infisical_iac.workspace.moving import carry_out, compute_move
 
-from .projects import API, MOST_CUTS, Projects, is_cut, on
+from .projects import API, MOST_CUTS, Projects, Writer, is_cut, on
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from infisical_iac.workspace.model import Isolation
 
@@ -120,6 +123,29 @@ def test_secrets_move_there_and_back_with_all_that_belongs_to_them(one: Projects
     assert _read(one, split=False) == before
     assert one.plan().due == []
     assert one.memory.identities == identities
+
+
+@pytest.mark.parametrize("to", ["projects", "privilege"])
+def test_a_plan_announces_the_calls_that_the_copy_sends(
+    one: Projects, to: Isolation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if to == "privilege":
+        _in_projects(one)
+    announced: list[int] = []
+    limiter, expect = one.deployer.limiter, RateLimiter.expect
+
+    def recording(self: RateLimiter, due: Mapping[RateClass, int]) -> None:
+        announced.append(due.get(rate_limits.SECRETS, 0))
+        expect(self, due)
+
+    for _ in range(2):  # The second move has nothing to copy.
+        with monkeypatch.context() as patch:
+            patch.setattr(RateLimiter, "expect", recording)
+            compute_move(one.reach(), to)
+        before = limiter.count_sent()[rate_limits.SECRETS]
+        _move(one, to)
+        assert announced[-1] == limiter.count_sent()[rate_limits.SECRETS] - before
+    one.isolation = "privilege"
 
 
 def test_services_read_both_sides_until_the_move_is_finished(one: Projects) -> None:
@@ -266,6 +292,89 @@ def test_a_move_that_is_cut_at_any_request_is_completed_by_the_next(
     assert start.identities == one.memory.identities
     assert _read(one, split=to == "projects") == before
     assert one.plan().due == []
+    one.isolation = "privilege"
+
+
+@pytest.mark.parametrize("to", ["projects", "privilege"])
+def test_no_acknowledged_write_is_lost_though_moves_are_cut_at_every_step(
+    one: Projects, to: Isolation
+) -> None:
+    if to == "privilege":
+        _in_projects(one)
+
+    def place(isolation: Isolation) -> dict[str, str] | None:
+        part = one.memory.parts.get("api.live")
+        project = one.memory.project if isolation == "privilege" else part and part.project
+        return (
+            {"projectId": project, "environment": "live", "secretPath": "/api"} if project else None
+        )
+
+    old: Isolation = "privilege" if to == "projects" else "projects"
+    url = str(one.deployer._http.base_url)
+    with Client(url) as first, Client(url) as second:
+        token = str(one.deployer._token)
+        by_old = Writer(first.with_token(token), "OLD", lambda: place(old))
+        by_new = Writer(second.with_token(token), "NEW", lambda: place(to))
+        with by_new:
+            with by_old:
+                cuts = 0
+                while place(to) is None and cuts < MOST_CUTS:
+                    assert is_cut(one, lambda made: _move(made, to))
+                    cuts += 1
+                for after in range(1, 12):
+                    is_cut(one, lambda made: _move(made, to), after)
+            cuts = 0
+            while cuts < MOST_CUTS and is_cut(one, lambda made: _move(made, to)):
+                cuts += 1
+            assert _move(one, to).conflicts == ()
+            one.isolation = to
+            while cuts < MOST_CUTS and is_cut(one, lambda made: _end(made, "finish")):
+                cuts += 1
+            assert cuts < MOST_CUTS
+    assert (len(by_old.acknowledged), len(by_new.acknowledged)) == (7, 7)
+    rows = _read(one, split=to == "projects")["live /api"]
+    found = {row[0]: row[1] for row in rows}
+    written = {**by_old.acknowledged, **by_new.acknowledged}
+    assert {name: found.get(name) for name in written} == written
+    one.isolation = "privilege"
+
+
+def test_a_copy_that_a_killed_run_did_not_record_is_no_conflict(one: Projects) -> None:
+    _move(one)
+    _write(one, one.memory.project, "live", "/api", PLAIN="one")
+    assert is_cut(one, _move, after=2)  # after the memory and the copy
+    _write(one, one.memory.project, "live", "/api", PLAIN="two")
+    assert _move(one).conflicts == ()
+    assert _read(one, split=True) == _read(one, split=False)
+
+
+def test_a_write_in_place_of_a_copy_that_was_cut_is_a_conflict(one: Projects) -> None:
+    _move(one)
+    _write(one, one.memory.project, "live", "/api", PLAIN="one")
+    assert is_cut(one, _move)  # before the copy
+    _write(one, one.memory.parts["api.live"].project, "live", "/api", PLAIN="theirs")
+    _write(one, one.memory.project, "live", "/api", PLAIN="two")
+    assert [str(each) for each in _move(one).conflicts] == ["live /api PLAIN"]
+
+
+@pytest.mark.parametrize("to", ["projects", "privilege"])
+def test_a_secret_that_somebody_writes_while_a_finish_is_interrupted_is_not_deleted(
+    one: Projects, to: Isolation
+) -> None:
+    if to == "privilege":
+        _in_projects(one)
+    _move(one, to)
+    one.isolation = to
+    assert is_cut(one, lambda made: _end(made, "finish"))
+    projects = [one.memory.parts["web.live"].project, one.memory.project]
+    old, new = reversed(projects) if to == "projects" else projects
+    _write(one, old, "live", "/web", LATE="fake")
+    with pytest.raises(Refused) as refused:
+        _end(one, "finish")
+    assert "live /web LATE" in str(refused.value)
+    _write(one, new, "live", "/web", LATE="fake")
+    _end(one, "finish")
+    assert one.memory.move is None
     one.isolation = "privilege"
 
 

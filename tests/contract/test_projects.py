@@ -19,7 +19,7 @@ from infisical_iac.workspace.second_factor import PREFIX, Account, SecondFactors
 from .conftest import REAL
 from .first import EMAIL, set_up
 from .items import Expected
-from .projects import ADA, API, BEN, MOST_CUTS, Projects, file, is_cut, on
+from .projects import ADA, API, BEN, MOST_CUTS, NAMES_JOB, Projects, file, is_cut, on
 from .services import RedisServer, Standin
 
 if TYPE_CHECKING:
@@ -301,6 +301,21 @@ def test_a_person_without_a_required_second_factor_has_no_access_to_any_project(
     project.apply()
     assert {*_roles(project, BEN).values()} == {"member"}
     project.factors = SecondFactors()
+
+
+def test_a_job_that_sees_names_is_blocked_only_where_there_are_no_privileges(
+    project: Projects,
+) -> None:
+    project.content["ci"] = NAMES_JOB
+    project.apply()
+    planned = project.plan()
+    assert planned.due == []
+    assert [each.what for each in planned.blocked] == (
+        [] if REAL in os.environ else ["access of ci-check"]
+    )
+    _end_seat(project)
+    (repaired,) = project.apply()
+    assert repaired.what.startswith("project membership of api-live")
 
 
 def test_a_role_on_a_part_of_a_folder_is_refused(project: Projects) -> None:

@@ -45,7 +45,7 @@ def place(postgres: Postgres, redis_server: RedisServer) -> Iterator[Place]:
     with closing(standin), Client(standin.url) as anyone:
         organization, *credentials = set_up(anyone)
         deployer = login.universal(anyone, *credentials)
-        place = Place(postgres, "infisical", anyone, deployer, credentials[0], organization)
+        place = Place(standin, anyone, deployer, credentials[0], organization)
         place.converge(_RULE)
         write(deployer, place.at("production", "/backend"), "KEY")
         yield place
@@ -53,11 +53,11 @@ def place(postgres: Postgres, redis_server: RedisServer) -> Iterator[Place]:
 
 
 @pytest.fixture
-def known(place: Place) -> Callable[[], SecondFactors]:
+def known(place: Place, postgres: Postgres) -> Callable[[], SecondFactors]:
     """Read the second factors in the server's database, as on a host."""
 
     def read() -> SecondFactors:
-        return known_factors(read_factors(place.postgres), _DAY)
+        return known_factors(read_factors(postgres), _DAY)
 
     return read
 

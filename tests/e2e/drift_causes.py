@@ -11,7 +11,7 @@ from infisical_iac.api.identities import (
     revoke_client_secret,
     universal_auth_path,
 )
-from tests.e2e.inspection import administrator, deployer
+from tests.e2e.inspection import administrator, deployer, place
 from tests.staging.host import StagingHost
 
 
@@ -21,13 +21,24 @@ def shell(command: str) -> Callable[[StagingHost], object]:
 
 
 def change_project(
-    act: Callable[[Client, dict[str, Any]], object],
+    act: Callable[[Client, dict[str, Any]], object], folder: str, environment: str
 ) -> Callable[[StagingHost], object]:
-    """Return a cause that changes the project through the API, with the deployer's token."""
+    """Return a cause that changes the project of a folder by the API, with the deployer's token."""
 
     def cause(host: StagingHost) -> None:
         with deployer(host) as client:
-            act(client, client.get("/api/v1/projects/slug/chainalign"))
+            id = place(client, folder, environment)["projectId"]
+            act(client, client.get(f"/api/v1/projects/{id}")["project"])
+
+    return cause
+
+
+def change_identity(act: Callable[[Client], object]) -> Callable[[StagingHost], object]:
+    """Return a cause that changes an identity through the API, with the deployer's token."""
+
+    def cause(host: StagingHost) -> None:
+        with deployer(host) as client:
+            act(client)
 
     return cause
 
@@ -68,16 +79,22 @@ def widen_privilege(client: Client, project: dict[str, Any]) -> None:
     client.patch(f"{path}/{privilege['id']}", json=body)
 
 
-def change_ttl(client: Client, _: dict[str, Any]) -> None:
+def raise_role(client: Client, project: dict[str, Any]) -> None:
+    path = f"/api/v1/projects/{project['id']}/memberships/identities"
+    roles = {"roles": [{"role": "admin", "isTemporary": False}]}
+    client.patch(f"{path}/{_identity(client, 'backend-staging')}", json=roles)
+
+
+def change_ttl(client: Client) -> None:
     patch_universal_auth(client, _identity(client, "backend-production"), 7200, 86400)
 
 
-def limit_tokens(client: Client, _: dict[str, Any]) -> None:
+def limit_tokens(client: Client) -> None:
     identity = _identity(client, "python-service-production")
     client.patch(universal_auth_path(identity), json={"accessTokenNumUsesLimit": 3})
 
 
-def rename_identity(client: Client, _: dict[str, Any]) -> None:
+def rename_identity(client: Client) -> None:
     path = f"/api/v1/identities/{_identity(client, 'python-service-development')}"
     client.patch(path, json={"name": "renamed", "metadata": []})
 
@@ -98,13 +115,13 @@ def remove_membership(client: Client, project: dict[str, Any]) -> None:
     client.delete(f"/api/v1/projects/{project['id']}/memberships/identities/{identity}")
 
 
-def revoke_secret(client: Client, _: dict[str, Any]) -> None:
+def revoke_secret(client: Client) -> None:
     identity = _identity(client, "backend-production")
     (secret,) = client_secrets(client, identity)
     revoke_client_secret(client, identity, secret.id)
 
 
-def alter_canary(client: Client, _: dict[str, Any]) -> None:
+def alter_canary(client: Client) -> None:
     project = client.get("/api/v1/projects/slug/infisical-iac-canary")["id"]
     place = {"projectId": project, "environment": "prod", "secretPath": "/"}
     client.patch("/api/v4/secrets/CANARY", json={**place, "secretValue": "dead"})

@@ -24,7 +24,7 @@ TOGETHER: dict[str, tuple[str, ...]] = {
         "project's slug changed",  # the other drifts find the project by its slug
     ),
     "inside, of access": (
-        *("environment deleted", "folder deleted", "privilege widened", "membership removed"),
+        *("environment deleted", "folder deleted", "access widened", "membership removed"),
         "credentials lost",
     ),
     "of the backups": (

@@ -2,6 +2,34 @@
 
 from tests.e2e import drift_causes as causes
 from tests.e2e.drift import BOOTSTRAP, CANARY, CREDENTIALS, INSIDE, WORKSPACE, Drift
+from tests.e2e.inspection import ISOLATION, slug_of
+
+
+def _in(folder: str, environment: str) -> str:
+    """Return what a line of a plan adds if its project is one of several."""
+    return f" of project {slug_of(folder, environment)}" if ISOLATION == "projects" else ""
+
+
+_IN_STAGING = _in("/backend", "staging")
+_SLUG = slug_of("/backend", "production")
+_BY_ROLE = ISOLATION != "privilege"
+# Access that is wider than the file's: more folders, or a role above the one of a service.
+_WIDENED = (
+    Drift(
+        causes.change_project(causes.raise_role, "/backend", "staging"),
+        (f"~ project membership of backend-staging{_IN_STAGING}: role admin → viewer",),
+        (WORKSPACE,),
+    )
+    if _BY_ROLE
+    else Drift(
+        causes.change_project(causes.widen_privilege, "/backend", "staging"),
+        (
+            "~ privilege read-own-folder of backend-staging: permissions → "
+            "read /backend and /shared in staging only",
+        ),
+        (WORKSPACE,),
+    )
+)
 
 INSIDE_INFISICAL: dict[str, Drift] = {
     "sign-up opened": Drift(causes.open_signup, ("~ sign-up: open → closed",), (BOOTSTRAP,)),
@@ -16,40 +44,40 @@ INSIDE_INFISICAL: dict[str, Drift] = {
         (BOOTSTRAP,),
     ),
     "environment renamed": Drift(
-        causes.change_project(causes.rename_environment),
-        ("~ environment staging: slug qa → staging, name QA → Staging",),
+        causes.change_project(causes.rename_environment, "/backend", "staging"),
+        (f"~ environment staging{_IN_STAGING}: slug qa → staging, name QA → Staging",),
         (WORKSPACE,),
     ),
     "environment deleted": Drift(
-        causes.change_project(causes.delete_environment),
-        ("~ environment development: deleted → restored", "~ environments: order"),
-        (WORKSPACE,),
-    ),
-    "folder deleted": Drift(
-        causes.change_project(causes.delete_folder),
-        ("+ folder /backend in staging", "+ import of /shared into /backend in staging"),
-        (WORKSPACE,),
-    ),
-    "privilege widened": Drift(
-        causes.change_project(causes.widen_privilege),
+        causes.change_project(causes.delete_environment, "/backend", "development"),
         (
-            "~ privilege read-own-folder of backend-staging: permissions → "
-            "read /backend and /shared in staging only",
+            f"~ environment development{_in('/backend', 'development')}: deleted → restored",
+            # The only environment of a project has no order.
+            *(() if ISOLATION == "projects" else ("~ environments: order",)),
         ),
         (WORKSPACE,),
     ),
+    "folder deleted": Drift(
+        causes.change_project(causes.delete_folder, "/backend", "staging"),
+        (
+            f"+ folder /backend in staging{_IN_STAGING}",
+            *(() if ISOLATION == "projects" else ("+ import of /shared into /backend in staging",)),
+        ),
+        (WORKSPACE,),
+    ),
+    "access widened": _WIDENED,
     "TTL changed": Drift(
-        causes.change_project(causes.change_ttl),
+        causes.change_identity(causes.change_ttl),
         ("~ identity backend-production: accessTokenTTL 7200 → 1800",),
         (WORKSPACE,),
     ),
     "tokens used up": Drift(
-        causes.change_project(causes.limit_tokens),
+        causes.change_identity(causes.limit_tokens),
         ("~ identity python-service-production: accessTokenNumUsesLimit 3 → 0",),
         (WORKSPACE,),
     ),
     "identity renamed": Drift(
-        causes.change_project(causes.rename_identity),
+        causes.change_identity(causes.rename_identity),
         (
             "~ identity python-service-development: name renamed → python-service-development, "
             "metadata → managed by infisical-iac",
@@ -57,30 +85,34 @@ INSIDE_INFISICAL: dict[str, Drift] = {
         (WORKSPACE,),
     ),
     "folder renamed": Drift(
-        causes.change_project(causes.rename_folder),
-        ("~ folder /backend in production: name renamed → backend",),
+        causes.change_project(causes.rename_folder, "/backend", "production"),
+        (
+            f"~ folder /backend in production{_in('/backend', 'production')}: "
+            "name renamed → backend",
+        ),
         (WORKSPACE,),
     ),
     "project's slug changed": Drift(
-        causes.change_project(causes.rename_project),
-        ("~ project chainalign: slug renamed → chainalign",),
+        causes.change_project(causes.rename_project, "/backend", "production"),
+        (f"~ project {_SLUG}: slug renamed → {_SLUG}",),
         (WORKSPACE,),
     ),
     "membership removed": Drift(
-        causes.change_project(causes.remove_membership),
+        causes.change_project(causes.remove_membership, "/python-services", "staging"),
         (
-            "+ project membership of python-service-staging: role no-access",
-            "+ privilege read-own-folder of python-service-staging",
+            "+ project membership of python-service-staging"
+            f"{_in('/python-services', 'staging')}: role {'viewer' if _BY_ROLE else 'no-access'}",
+            *(() if _BY_ROLE else ("+ privilege read-own-folder of python-service-staging",)),
         ),
         (WORKSPACE,),
     ),
     "canary altered": Drift(
-        causes.change_project(causes.alter_canary),
+        causes.change_identity(causes.alter_canary),
         ("~ canary: secret CANARY: altered → alive",),
         (CANARY,),
     ),
     "client secret revoked": Drift(
-        causes.change_project(causes.revoke_secret),
+        causes.change_identity(causes.revoke_secret),
         ("+ credentials backend.production",),
         (CREDENTIALS,),
     ),

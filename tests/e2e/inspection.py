@@ -26,6 +26,7 @@ PROJECT = "chainalign"
 _NAMES = {"/backend": "backend", "/python-services": "python-service", "/shared": "shared"}
 # Slugs have at most 36 characters, and the end of a longer one is a hash of its parts.
 _SHORTENED = {"chainalign-python-service-development": "chainalign-python-service-d-b21045a0"}
+_ENVIRONMENTS = ("development", "staging", "production")
 
 
 @contextmanager
@@ -67,12 +68,26 @@ def place(client: Client, folder: str, environment: str = "production") -> dict[
     Args:
         client: with the token of the deployer.
     """
-    name = f"{PROJECT}-{_NAMES.get(folder, '')}-{environment}"
     project = contents.project(client, PROJECT) or contents.project(
-        client, _SHORTENED.get(name, name)
+        client, _slug_of(_NAMES.get(folder, ""), environment)
     )
     assert project is not None
     return {"projectId": project["id"], "environment": environment, "secretPath": folder}
+
+
+def _slug_of(name: str, environment: str) -> str:
+    slug = f"{PROJECT}-{name}-{environment}"
+    return _SHORTENED.get(slug, slug)
+
+
+def slug_of(folder: str, environment: str) -> str:
+    """Return the slug of the project of a folder, with the isolation of the staging hosts."""
+    return _slug_of(_NAMES[folder], environment) if ISOLATION == "projects" else PROJECT
+
+
+def slugs() -> list[str]:
+    """Return the slugs of the projects of the project file, sorted."""
+    return sorted({slug_of(folder, each) for folder in _NAMES for each in _ENVIRONMENTS})
 
 
 def write_secrets(host: StagingHost, folder: str, secrets: Mapping[str, str]) -> None:

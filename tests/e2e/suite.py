@@ -20,6 +20,7 @@ _MAY_BE_SKIPPED = (
     "setting 'firewall' is o",
     "setting 'swap' is",
     "setting 'monitoring_listen' ",
+    "setting 'log_target' is empty",
     "setting 'ingress'), so it stays unchanged",
     "in a Swarm, so it stays unchanged",
     "a single host has no number",
@@ -31,6 +32,7 @@ _MAY_BE_SKIPPED = (
     "this engine has no /etc/",
     "this kernel takes no modules",
     "the file names no such login",
+    "this server enforces no privileges, ",
     *{
         "privilege": ("all services are in one project",),
         "viewer": ("all services are in one project", "with isolation = viewer"),

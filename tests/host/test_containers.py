@@ -149,11 +149,16 @@ def test_log_rotates(container: Inspected) -> None:
 
 
 @each_service
-def test_container_shares_nothing_with_the_host(container: Inspected) -> None:
+def test_container_shares_nothing_with_the_host(
+    settings: Settings, container: Inspected, service: str
+) -> None:
+    """Infisical reads the authorities of `extra_ca` from a file."""
     config = container["HostConfig"]
     shared = {name: config[name] for name in ("NetworkMode", "PidMode", "IpcMode", "UTSMode")}
     assert "host" not in shared.values()
-    assert [each for each in container["Mounts"] if each["Type"] == "bind"] == []
+    binds = [each["Source"] for each in container["Mounts"] if each["Type"] == "bind"]
+    has_authorities = service == "infisical" and settings.instance.extra_ca
+    assert binds == (["/etc/infisical-iac/extra-ca.crt"] if has_authorities else [])
 
 
 @pytest.mark.parametrize("service", ["postgres", "redis"])

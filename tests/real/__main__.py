@@ -32,8 +32,10 @@ _INSIDE = tuple(
         "projects",
         "moving",
         "logins_of_people",
+        "people",
         "oidc_auth",
         "check_command",
+        "secrets_command",
         "vendor_command_line",
     )
 )

@@ -138,7 +138,7 @@ class Prepared:
 
 @pytest.fixture
 def prepared(world: World, postgres: Postgres, tmp_path: Path, _loaders: Path) -> Prepared:
-    """What the operator has done: project, secrets, an invitation, and a prepared repository."""
+    """The operator's part, done: project, secrets, an invitation, and a prepared repository."""
     ports = {name: free_port() for name in _SERVICES}
     (link,) = ok(invite(world.admin, world.org_id, _EVA))["completeInviteLinks"]
     case = Case(world, "first-day", tmp_path, ())

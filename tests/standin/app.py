@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import psycopg
 from redis.exceptions import RedisError
@@ -38,8 +40,11 @@ def make_app(server: Server) -> Starlette:
 
     def endpoint_of(endpoint: Endpoint) -> Callable[[Request], Any]:
         async def answer(request: Request) -> Response:
+            log = _RequestLog(request)
             raw = await _read(request)
-            return await run_in_threadpool(_answer, server, endpoint, request, raw)
+            response = await run_in_threadpool(_answer, server, endpoint, request, raw)
+            log.end(response.status_code)
+            return response
 
         return answer
 
@@ -51,6 +56,26 @@ def make_app(server: Server) -> Starlette:
         middleware=[Middleware(RedisGate, settings=server.config.redis)],
         exception_handlers={404: _no_route, 405: _no_route, Exception: _answer_unexpected},
     )
+
+
+class _RequestLog:
+    """Logs two lines for a request, as the real server does."""
+
+    def __init__(self, request: Request) -> None:
+        self._begin, self._id = time.monotonic(), f"req-{uuid4().hex[:14]}"
+        url = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        asked = {"method": request.method, "url": url, "host": request.headers.get("host", "")}
+        asked["remoteAddress"] = request.client.host if request.client else ""
+        self._write(req=asked, msg="incoming request")
+
+    def end(self, status: int) -> None:
+        took = (time.monotonic() - self._begin) * 1000
+        self._write(res={"statusCode": status}, responseTime=took, msg="request completed")
+
+    def _write(self, **values: Any) -> None:
+        now = int(time.time() * 1000)
+        common = {"level": 30, "time": now, "reqId": self._id, "severity": "INFO"}
+        print(json.dumps({**common, **values}), flush=True)
 
 
 async def _read(request: Request) -> bytes | None:

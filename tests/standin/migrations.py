@@ -41,6 +41,7 @@ TABLES = (
     "groups",
     "auth_token_sessions",
     "identity_oidc_auths",
+    "folder_commits",
 )
 # Columns of the real tables that are read by SQL, because the API shows them to nobody else.
 COLUMNS = {
@@ -59,6 +60,23 @@ COLUMNS = {
         "\"isVerified\" boolean GENERATED ALWAYS AS ((data ->> 'isVerified')::boolean) STORED",
     ),
     "webauthn_credentials": ("\"userId\" text GENERATED ALWAYS AS (data ->> 'userId') STORED",),
+}
+COLUMNS_OF_COMMITS = {
+    "folder_commits": (
+        "\"actorMetadata\" jsonb GENERATED ALWAYS AS (data -> 'actorMetadata') STORED",
+        "\"folderId\" text GENERATED ALWAYS AS (data ->> 'folderId') STORED",
+        "\"envId\" text GENERATED ALWAYS AS (data ->> 'envId') STORED",
+        '"createdAt" timestamptz GENERATED ALWAYS AS (created_at) STORED',
+    ),
+    "secret_folders": (
+        "name text GENERATED ALWAYS AS (data ->> 'name') STORED",
+        "\"envId\" text GENERATED ALWAYS AS (data ->> 'envId') STORED",
+        "\"parentId\" text GENERATED ALWAYS AS (data ->> 'parentId') STORED",
+    ),
+    "project_environments": (
+        "slug text GENERATED ALWAYS AS (data ->> 'slug') STORED",
+        "\"projectId\" text GENERATED ALWAYS AS (data ->> 'projectId') STORED",
+    ),
 }
 
 
@@ -80,12 +98,15 @@ def migrate(store: Store) -> None:
         if name not in done:
             run(_create(table))
             run("INSERT INTO infisical_migrations (name, batch) VALUES (%s, 1)", (name,))
-    name = "20260700000999_columns_of_people.mjs"
-    if name not in done:
-        for table, columns in COLUMNS.items():
-            added = ", ".join(f"ADD COLUMN {each}" for each in columns)
-            run(sql.SQL(f"ALTER TABLE {table} {added}"))
-        run("INSERT INTO infisical_migrations (name, batch) VALUES (%s, 1)", (name,))
+    for name, columns_of in (
+        ("20260700000999_columns_of_people.mjs", COLUMNS),
+        ("20260700001000_columns_of_commits.mjs", COLUMNS_OF_COMMITS),
+    ):
+        if name not in done:
+            for table, columns in columns_of.items():
+                added = ", ".join(f"ADD COLUMN {each}" for each in columns)
+                run(sql.SQL(f"ALTER TABLE {table} {added}"))
+            run("INSERT INTO infisical_migrations (name, batch) VALUES (%s, 1)", (name,))
 
 
 def _create(table: str) -> sql.Composed:

@@ -74,3 +74,7 @@ class Target:
 
     def done(self) -> None:
         touch(self.call.store, self.folder)
+        place = {"folderId": self.folder["id"], "envId": self.folder["envId"]}
+        self.call.store.insert(
+            "folder_commits", {"actorMetadata": {"id": self.call.actor.id}, **place}
+        )

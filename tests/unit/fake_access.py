@@ -138,6 +138,8 @@ class Access(State):
         return {"identityMembership": {"id": f"membership-{id}"}}
 
     def _list_privileges(self, query: Json) -> Json:
+        if "identityId" not in query:
+            raise Refused(422, "ValidationFailure", "identityId is required")
         own = [
             {key: value for key, value in each.items() if key != "permissions"}
             for each in self.privileges.values()

@@ -88,12 +88,12 @@ class ComposeReferences:
             elif match["dollar"]:
                 found = "$"
             else:
-                found = self._found(match["plain"] or match["braced"])
+                found = self._resolve(match["plain"] or match["braced"])
             self._text.count_replacement(found, self._line)
             parts.append(found)
         return "".join([*parts, value[position:]])
 
-    def _found(self, name: str | None) -> str:
+    def _resolve(self, name: str | None) -> str:
         if name is None:
             self._refuse("A ${ begins no valid reference.")
         value = self.look_up(name)

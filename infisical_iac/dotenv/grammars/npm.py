@@ -139,7 +139,12 @@ class Next(_Npm):
 
     name = "next"
     place = 2
-    packages: ClassVar = {NODE: (Package("next", cascade="next"),)}
+    packages: ClassVar = {
+        NODE: (
+            Package("next", cascade="next", brings=("@next/env",)),
+            Package("@next/env", cascade="next"),
+        )
+    }
     mentions = (r"\bloadEnvConfig\b",)
     cascades: ClassVar = {
         "next": Cascade("Next.js", _MODE_FIRST, "in-turn", _OF_NODE_ENV),

@@ -129,7 +129,7 @@ is_due() {
 
 # Logs of other programs are rotated only by days, and strangers can fill them by failed logins.
 bound_others() {
-    for name in fail2ban rsyslog btmp; do
+    for name in fail2ban rsyslog btmp infisical-logs; do
         configuration=/etc/logrotate.d/$name
         test -e $configuration || continue
         for file in $(sed -n 's|^\(/var/log/[A-Za-z0-9./_-]*\).*|\1|p' $configuration); do

@@ -86,10 +86,12 @@ everything() {
             /etc/fail2ban/action.d/infisical_networks.py
         systemctl try-restart fail2ban.service 2>/dev/null || true
     fi
+    systemctl disable --quiet --now infisical-logs.service 2>/dev/null || true
     # The records of the repositories are worthless without their password.
     for place in "$root" /var/lib/infisical-backup /var/lib/infisical-drill \
         /var/lib/infisical-restore /var/lib/infisical-upgrade /var/lib/infisical-rotation \
-        /var/lib/infisical-scale /var/lib/infisical-share /var/lib/infisical-monitor; do
+        /var/lib/infisical-scale /var/lib/infisical-share /var/lib/infisical-monitor \
+        /var/lib/infisical-logs; do
         test ! -d "$place" || find "$place" -mindepth 1 -delete
         rmdir "$place" 2>/dev/null || true
     done

@@ -59,7 +59,7 @@ def _origin(address: str) -> str:
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"
 
 
-def pasted(text: str) -> BrowserLogin:
+def read_pasted(text: str) -> BrowserLogin:
     """Return the login in a text that the page shows if it can't reach the port.
 
     Raises ConfigError `not_configured`.

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from . import bootstrap, envfile, files
 from .errors import ConfigError
 from .keyring import Login, Logins
-from .login import LoginOptions, Terminal, claims_of, connected, log_in
+from .login import LoginOptions, Terminal, claims_of, connect, log_in
 from .person import Person
 from .platform_token import IDENTITY
 from .starting import print_warning
@@ -124,7 +124,7 @@ def whoami(
     """Print who is logged in, after a request to the server; raises ConfigError."""
     found = Surroundings.at(environ, address=address, allow_http=allow_http)
     known = found.login()
-    with connected(known.address) as instance:
+    with connect(known.address) as instance:
         reply = instance.ask("GET", "/api/v1/user", token=known.token)
         if reply.status in (401, 403, 404):
             Person(known, found.logins).renew(instance.client)
@@ -155,7 +155,7 @@ def logout(
     is_forgotten = found.logins.forget(known.address)
     session = quote(str(claims_of(known.token).get("tokenVersionId")), safe="")
     try:
-        with connected(known.address) as instance:
+        with connect(known.address) as instance:
             if known.refresh:
                 reply = instance.ask("POST", "/api/v1/auth/logout", cookie=known.refresh)
             else:

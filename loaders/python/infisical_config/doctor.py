@@ -13,7 +13,7 @@ from .bootstrap import OF_PEOPLE
 from .commands import WITHOUT_ADDRESS, Surroundings, day_of, describe
 from .errors import ConfigError
 from .loading import fetch
-from .login import connected
+from .login import connect
 from .platform_token import IDENTITY
 from .route import Route
 from .starting import Start
@@ -136,7 +136,7 @@ def _server(address: str) -> Iterator[_Finding]:
     else:
         yield _Finding("certificate", "none, because the address is plain http")
     try:
-        with connected(address) as instance:
+        with connect(address) as instance:
             begun = time.monotonic()
             reply = instance.ask("GET", "/api/status")
             took = round((time.monotonic() - begun) * 1000)

@@ -49,7 +49,7 @@ def parse(text: str, file: Path) -> LocalFile:
     ignored = {name: None for name, _ in above if name not in settings}
     settings |= {name: value for name, value in below if _is_own(name)}
     overrides = _overrides([pair for pair in below if not _is_own(pair[0])], file)
-    return LocalFile(_unquoted(settings), overrides, list_for_display(list(ignored)))
+    return LocalFile(_unquote(settings), overrides, list_for_display(list(ignored)))
 
 
 def parse_overrides(text: str, file: Path) -> LocalFile:
@@ -84,10 +84,10 @@ def _overrides(pairs: Iterable[tuple[str, str]], file: Path) -> dict[str, str]:
                 f"{file} has an override {shown} whose quote does not end in its line: write the"
                 " value in one line",
             )
-    return _unquoted(dict(pairs))
+    return _unquote(dict(pairs))
 
 
-def _unquoted(values: dict[str, str]) -> dict[str, str]:
+def _unquote(values: dict[str, str]) -> dict[str, str]:
     return {name: value[1:-1] if _is_quoted(value) else value for name, value in values.items()}
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from .bootstrap import Bootstrap
-from .callback import pasted, wait_for_browser
+from .callback import read_pasted, wait_for_browser
 from .deadline import outcomes
 from .errors import PERSON_TEXTS, ConfigError
 from .keyring import Login
@@ -130,7 +130,7 @@ class Instance:
             return self._place.error("server", status=reply.status)
         return self._place.error("not_infisical")
 
-    def locked(self, email: str) -> ConfigError:
+    def locked_error(self, email: str) -> ConfigError:
         """Return the error of an account that is locked."""
         text = PERSON_TEXTS["locked"].format(address=self.address, person=email)
         return ConfigError("locked", text)
@@ -141,7 +141,7 @@ class Instance:
 
 
 @contextmanager
-def connected(address: str) -> Iterator[Instance]:
+def connect(address: str) -> Iterator[Instance]:
     """Yield a new connection, as an open one could end while a person types."""
     instance = Instance(address)
     try:
@@ -157,7 +157,7 @@ def log_in(address: str, terminal: Terminal, options: LoginOptions) -> Login:
 
     Raises ConfigError.
     """
-    with connected(address) as instance:
+    with connect(address) as instance:
         has_passwords = _has_passwords(instance)
     if options.paste or options.browser or not has_passwords:
         return _log_in_by_browser(address, terminal, options.email, paste=options.paste)
@@ -167,11 +167,11 @@ def log_in(address: str, terminal: Terminal, options: LoginOptions) -> Login:
     password = terminal.ask(f"Password of {email}: ", hidden=True)
     if not password:
         raise ConfigError("not_configured", _ENDED)
-    with connected(address) as instance:
+    with connect(address) as instance:
         token = _check_password(instance, email, password)
         organizations = _list_organizations(instance, token)
     chosen = _choose(organizations, address, terminal, options.organization)
-    with connected(address) as instance:
+    with connect(address) as instance:
         selected = _select(instance, token, chosen, email)
     if selected.method:
         selected = _verify(address, terminal, selected, email)
@@ -214,10 +214,10 @@ def _log_in_by_browser(
     address: str, terminal: Terminal, expected: str = "", *, paste: bool = False
 ) -> Login:
     if paste:
-        found = pasted(terminal.ask("Token that the page shows: ", hidden=True))
+        found = read_pasted(terminal.ask("Token that the page shows: ", hidden=True))
     else:
         found = wait_for_browser(address, terminal.tell, terminal.open_page)
-    with connected(address) as instance:
+    with connect(address) as instance:
         reply = instance.ask("GET", "/api/v1/user", token=found.token)
         user = reply.body.get("user")
         email = user.get("email") if isinstance(user, dict) else None
@@ -245,7 +245,7 @@ def _check_password(instance: Instance, email: str, password: str) -> str:
     if reply.status == 200 and isinstance(token, str) and token:
         return token
     if is_locked(reply.status, reply.body):
-        raise instance.locked(email)
+        raise instance.locked_error(email)
     if reply.body.get("error") == "Captcha Required":
         raise ConfigError(
             "refused",
@@ -271,7 +271,7 @@ def _list_organizations(instance: Instance, token: str) -> list[Mapping[str, Any
     if is_route_missing(reply.status, reply.body):
         reply = instance.ask("GET", _ORGANIZATION, token=token)
     if is_locked(reply.status, reply.body):
-        raise instance.locked("this person")
+        raise instance.locked_error("this person")
     found = reply.body.get("organizations")
     if reply.status != 200 or not isinstance(found, list):
         raise instance.unexpected(reply)
@@ -325,7 +325,7 @@ def _select(
         method = reply.body.get("mfaMethod") or "email"
         return _Selected(found, reply.cookie, str(method) if reply.body.get("isMfaEnabled") else "")
     if is_locked(reply.status, reply.body):
-        raise instance.locked(email)
+        raise instance.locked_error(email)
     if reply.body.get("error") == "SmtpError":
         raise ConfigError(
             "server",
@@ -358,13 +358,13 @@ def _verify(address: str, terminal: Terminal, challenge: _Selected, email: str) 
     path, body = "/api/v2/auth/mfa/verify", {"mfaToken": code, "mfaMethod": method}
     if method == "totp" and _RECOVERY_CODE.fullmatch(code):
         path, body = f"{path}/recovery-code", {"recoveryCode": code}
-    with connected(address) as instance:
+    with connect(address) as instance:
         reply = instance.ask("POST", path, token=challenge.token, body=body, once=True)
         token = reply.body.get("token")
         if reply.status == 200 and isinstance(token, str) and token:
             return _Selected(token, reply.cookie)
         if is_locked(reply.status, reply.body):
-            raise instance.locked(email)
+            raise instance.locked_error(email)
         # The server answers a wrong code from an e-mail with 500.
         if reply.status not in (400, 401, 403, 422, 500):
             raise instance.unexpected(reply)

@@ -51,7 +51,7 @@ class Person:
                 self._login = known
                 return
             if not self._login.refresh:
-                raise self._ended()
+                raise self._login_ended()
             headers = {
                 "Accept": "application/json",
                 "User-Agent": "infisical-config",
@@ -64,7 +64,7 @@ class Person:
                 text = ABSENT if reply.status == NOT_FOUND else IN_PLACE_OF
                 raise ConfigError(code, text.format(address=address, status=reply.status))
             if code is None and reply.status in (400, 401, 403, 404):
-                raise self._ended()
+                raise self._login_ended()
             token = body.get("token")
             if reply.status != 200 or not isinstance(token, str) or not token:
                 text = TEXTS["not_infisical"].format(address=address)
@@ -75,7 +75,7 @@ class Person:
             if refresh:
                 self._logins.keep(self._login)
 
-    def _ended(self) -> ConfigError:
+    def _login_ended(self) -> ConfigError:
         words = {"person": self.email, "address": self._login.address}
         return ConfigError("login_needed", TEXTS["login_needed"].format(**words))
 

@@ -113,11 +113,11 @@ class SdkFolder(Folder):
     def _once(self, call: Callable[[], Any]) -> Received:
         errors = _import()
         try:
-            return _received(200, call().to_dict())
+            return _make_received(200, call().to_dict())
         except ConfigError:
             raise
         except errors.infisical_requests.APIError as error:
-            return _received(error.status_code, error.response)
+            return _make_received(error.status_code, error.response)
         except import_module("requests").TooManyRedirects:
             code: Code = "not_infisical"
         except OSError:  # the base class of the errors of requests
@@ -128,5 +128,5 @@ class SdkFolder(Folder):
         raise self._place.error(code)
 
 
-def _received(status: int, body: object) -> Received:
+def _make_received(status: int, body: object) -> Received:
     return Received(status, Message(), json.dumps(body).encode())

@@ -76,7 +76,7 @@ def projects(goal: Goal, actual_state: Actual) -> list[tuple[Goal, Actual]]:
 
 @pytest.fixture(scope="session")
 def layout(deployer: Client, goal: Goal) -> Layout:
-    """Where each folder of the project file is."""
+    """The ids of the projects that hold the folders of the project file."""
     return call_or_fail(lambda: locate(deployer, goal))
 
 

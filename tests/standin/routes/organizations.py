@@ -79,7 +79,7 @@ CHANGEABLE = {
         boolean().optional(),
     ),
 }
-# Fields that are refused without a licence, whatever the value.
+# Fields that are refused without a license, whatever the value.
 LICENSED = (
     "secretShareBrandConfig",
     "authEnforced",

@@ -81,6 +81,7 @@ def test_a_line_shows_the_identity_and_the_request(logs: Path) -> None:
         query={"environment": "production", "projectId": "p1", "secretPath": "%2Fbackend"},
         status=200,
         address="203.0.113.9",
+        seconds=0.0002,
     )
 
 
@@ -98,8 +99,8 @@ def test_lines_are_chosen_by_time_identity_environment_and_status(logs: Path) ->
     assert [each.status for each in _query(logs, statuses="4..|500")] == [401, 403]
 
 
-def test_a_read_without_an_environment_matches_every_environment(tmp_path: Path) -> None:
-    """Requests by the id of a secret, or with a service token, name no environment."""
+def test_a_request_without_an_environment_matches_every_environment(tmp_path: Path) -> None:
+    """Requests by the id of a secret or with a service token, and writes, name no environment."""
     read = [
         "/api/v4/secrets/id/edd31936-282c-456a-a512-1a195b5f002d",
         "/api/v3/secrets/raw/id/edd31936-282c-456a-a512-1a195b5f002d",
@@ -110,13 +111,13 @@ def test_a_read_without_an_environment_matches_every_environment(tmp_path: Path)
     ]
     other = [
         line("/api/v4/secrets&environment=staging"),
-        line("/api/v4/secrets/NAME", method="PATCH"),
         line("/api/v1/projects/p1"),
         line("/assets/secrets.js"),
     ]
-    (tmp_path / "access.log").write_text("\n".join([*map(line, read), *other]) + "\n")
+    written = line("/api/v4/secrets/NAME", method="PATCH")
+    (tmp_path / "access.log").write_text("\n".join([*map(line, read), *other, written]) + "\n")
     found = _query(tmp_path, environment="production")
-    assert [each.uri for each in found] == read
+    assert [each.uri for each in found] == [*read, "/api/v4/secrets/NAME"]
 
 
 def test_only_the_latest_requests_are_printed(logs: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from infisical_iac.agent.alerts import AlertBook, advance, remember
 from infisical_iac.agent.observed import Expectations, History, Observed
-from infisical_iac.agent.swarm import SwarmNode
+from infisical_iac.agent.swarm import ObservedNode
 from infisical_iac.agent.upkeep import Upkeep
 from tests.unit.agent.watching import (
     CLUSTER,
@@ -194,7 +194,7 @@ def test_a_task_of_a_cluster_that_starts_again_and_again_is_reported() -> None:
 
 
 def test_a_node_that_has_announced_its_maintenance_makes_no_alert_on_the_others() -> None:
-    lost = SwarmNode("b", "web-2", 2, is_ready=False, maintained=NOW + 10 * MINUTE)
+    lost = ObservedNode("b", "web-2", 2, is_ready=False, maintained=NOW + 10 * MINUTE)
     nodes = (CLUSTER.nodes[0], lost, *CLUSTER.nodes[2:])
     services = {"infisical": (1, 3), "haproxy": (3, 4)}
     cluster = replace(CLUSTER, nodes=nodes, services=services)

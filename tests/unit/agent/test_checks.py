@@ -9,9 +9,9 @@ from infisical_iac.agent.canary import CanaryRun
 from infisical_iac.agent.checks import seconds_until_full
 from infisical_iac.agent.health import DiskSpace
 from infisical_iac.agent.observed import Expectations, History, Observed, Problem
-from infisical_iac.agent.swarm import PostgresMember, SwarmNode
+from infisical_iac.agent.swarm import ObservedNode, PostgresMember
 from infisical_iac.agent.table import CHECKS, NAMES
-from infisical_iac.agent.upkeep import Release, ReleaseRecord
+from infisical_iac.agent.upkeep import NewerRelease, ReleaseRecord
 from infisical_iac.agent.vitals import DriftRecord, TimerState
 from tests.unit.agent.watching import (
     CLUSTER,
@@ -57,7 +57,7 @@ def _cluster(**changes: Any) -> Observed:
     return observe(cluster=replace(CLUSTER, **changes))
 
 
-def _nodes(number: int = 2, **changes: Any) -> tuple[SwarmNode, ...]:
+def _nodes(number: int = 2, **changes: Any) -> tuple[ObservedNode, ...]:
     """Return the nodes of a healthy cluster, with changes of one."""
     return tuple(replace(e, **changes) if e.number == number else e for e in CLUSTER.nodes)
 
@@ -139,7 +139,7 @@ _PROBLEMS: dict[str, tuple[Observed, str, str]] = {
     ),
     "repository": (_upkeep(repositories={"local": (NOW, "it is gone")}), "local", "it is gone"),
     "release": (
-        _upkeep(releases=ReleaseRecord(NOW, (Release("redis", "1", "1.1", "CVE-2026-1"),))),
+        _upkeep(releases=ReleaseRecord(NOW, (NewerRelease("redis", "1", "1.1", "CVE-2026-1"),))),
         "redis",
         "redis 1.1 has a security note: CVE-2026-1",
     ),
@@ -314,7 +314,7 @@ def test_lists_of_packages_that_are_not_updated_hide_upgrades() -> None:
 
 
 def test_an_upgrade_ends_the_alert_on_its_release() -> None:
-    record = ReleaseRecord(NOW, (Release("redis", "0.9", "1.1", "CVE-2026-1"),))
+    record = ReleaseRecord(NOW, (NewerRelease("redis", "0.9", "1.1", "CVE-2026-1"),))
     assert _find("release", _upkeep(releases=record)) == []
 
 

@@ -104,6 +104,18 @@ def test_files_that_caddy_refuses_leave_the_old_ones_in_service(
     assert _files(host) == _OLD
 
 
+def test_a_certificate_stays_if_the_new_caddyfile_can_not_be_read(host: FakeRunner) -> None:
+    """It could name the certificate."""
+    caddyfile = host.path("/etc/infisical/ingress.new/Caddyfile")
+    caddyfile.unlink()
+    host.write("/etc/infisical/ingress.new/another", "")
+    host.path("/etc/infisical/ingress/Caddyfile").unlink()
+    host.path("/etc/infisical/ingress/Caddyfile").mkdir()
+    with pytest.raises(IsADirectoryError):
+        ingress.take(host, image="caddy:2")
+    assert host.path("/etc/infisical/ingress/tls.key").exists()
+
+
 def test_a_caddy_that_does_not_answer_is_restarted(host: FakeRunner) -> None:
     host = type(host)(host.root, answers={**host.answers, "curl": Output(7)})
     ingress.take(host, image="caddy:2")

@@ -10,7 +10,7 @@ from typing import Any
 
 from infisical_iac.agent import swarm
 from infisical_iac.agent.runner import Output
-from infisical_iac.agent.swarm import ClusterFacts, PostgresMember, SwarmNode
+from infisical_iac.agent.swarm import ClusterFacts, ObservedNode, PostgresMember
 from tests.unit.agent.fake_runner import FakeRunner
 
 _INFO = {
@@ -133,8 +133,8 @@ def test_the_first_data_node_observes_the_whole_cluster(tmp_path: Path) -> None:
     host.write("/etc/infisical/tls/etcd-1.pem", "")
     found = swarm.observe(host)
     assert (found.is_manager, found.has_quorum, found.leads, found.reports) == (True,) * 4
-    assert found.nodes[0] == SwarmNode("id-1", "web-1", 1, reachability="leader")
-    assert found.nodes[3] == SwarmNode("id-4", "web-4")
+    assert found.nodes[0] == ObservedNode("id-1", "web-1", 1, reachability="leader")
+    assert found.nodes[3] == ObservedNode("id-4", "web-4")
     assert found.services == {"infisical": (2, 3), "haproxy": (4, 4)}
     assert found.etcd == {
         "https://etcd-1:2381": "",

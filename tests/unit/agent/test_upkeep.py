@@ -13,7 +13,13 @@ import pytest
 from infisical_iac.agent import upkeep
 from infisical_iac.agent.health import RELEASES
 from infisical_iac.agent.runner import Output
-from infisical_iac.agent.upkeep import Release, ReleaseRecord, Repository, Upkeep, ask_repository
+from infisical_iac.agent.upkeep import (
+    NewerRelease,
+    ReleaseRecord,
+    Upkeep,
+    WatchedRepository,
+    ask_repository,
+)
 from tests.unit.agent.fake_runner import FakeRunner
 from tests.unit.agent.test_delivery import serve
 from tests.unit.agent.watching import DAY, HOUR, MINUTE, NOW
@@ -128,7 +134,9 @@ def test_a_server_of_sftp_answers_with_its_greeting(
     tmp_path: Path, greeting: bytes, fact: str
 ) -> None:
     with _greet(greeting) as port:
-        why = ask_repository(FakeRunner(tmp_path), Repository("a", "ssh", f"127.0.0.1:{port}"))
+        why = ask_repository(
+            FakeRunner(tmp_path), WatchedRepository("a", "ssh", f"127.0.0.1:{port}")
+        )
     assert bool(why) is bool(fact)
     assert fact in why
 
@@ -138,13 +146,13 @@ def test_a_web_server_answers_also_if_it_wants_a_login(
     tmp_path: Path, status: int, fact: str
 ) -> None:
     with serve(status) as server:
-        asked = Repository("a", "http", server.url)
+        asked = WatchedRepository("a", "http", server.url)
         assert ask_repository(FakeRunner(tmp_path), asked) == fact
     assert ask_repository(FakeRunner(tmp_path), asked) == "the connection is refused"
 
 
 def test_a_repository_that_fails_is_asked_every_minute(tmp_path: Path) -> None:
-    host, asked = FakeRunner(tmp_path), [Repository("nas", "directory", "/mnt/nas")]
+    host, asked = FakeRunner(tmp_path), [WatchedRepository("nas", "directory", "/mnt/nas")]
     times = []
     last = Upkeep()
     for minute in range(12):
@@ -161,7 +169,7 @@ def test_newer_releases_are_read_as_they_were_handed_over(tmp_path: Path) -> Non
     host = FakeRunner(tmp_path)
     newer = {"name": "redis", "pinned": "8.2.1", "newest": "8.2.3", "security": "CVE-2026-1"}
     host.write(RELEASES, json.dumps({"at": "2026-11-25T12:00:00Z", "newer": [newer]}))
-    expected = ReleaseRecord(NOW, (Release("redis", "8.2.1", "8.2.3", "CVE-2026-1"),))
+    expected = ReleaseRecord(NOW, (NewerRelease("redis", "8.2.1", "8.2.3", "CVE-2026-1"),))
     assert upkeep.observe(host, Upkeep(), NOW).releases == expected
     host.write(RELEASES, "{")
     assert upkeep.observe(host, Upkeep(), NOW).releases is None

@@ -6,8 +6,8 @@ from typing import Any
 
 from infisical_iac.agent.health import DiskSpace, HealthFacts, Running
 from infisical_iac.agent.observed import Expectations, History, Observed
-from infisical_iac.agent.swarm import ClusterFacts, PostgresMember, SwarmNode
-from infisical_iac.agent.upkeep import Release, ReleaseRecord, Repository, Upkeep
+from infisical_iac.agent.swarm import ClusterFacts, ObservedNode, PostgresMember
+from infisical_iac.agent.upkeep import NewerRelease, ReleaseRecord, Upkeep, WatchedRepository
 from infisical_iac.agent.vitals import TimerState, Vitals
 
 # 2026-11-25 12:00:00 UTC.
@@ -65,13 +65,13 @@ UPKEEP = Upkeep(
     asked_at=NOW - HOUR,
     lists_at=NOW - HOUR,
     repositories={"local": (NOW, "")},
-    releases=ReleaseRecord(NOW - DAY, (Release("redis", "1", "1.1"),)),
+    releases=ReleaseRecord(NOW - DAY, (NewerRelease("redis", "1", "1.1"),)),
 )
 EXPECTED = Expectations(
     services=_SERVICES,
     served_name="secrets.example.com",
     backup_targets=("local",),
-    repositories=(Repository("local", "directory", "/var/backups/infisical"),),
+    repositories=(WatchedRepository("local", "directory", "/var/backups/infisical"),),
 )
 # What the first data node of three observes, with a fourth node without data.
 CLUSTER = ClusterFacts(
@@ -80,10 +80,10 @@ CLUSTER = ClusterFacts(
     leads=True,
     reports=True,
     nodes=(
-        SwarmNode("a", "web-1", 1, reachability="leader"),
-        SwarmNode("b", "web-2", 2, reachability="reachable"),
-        SwarmNode("c", "web-3", 3, reachability="reachable"),
-        SwarmNode("d", "web-4"),
+        ObservedNode("a", "web-1", 1, reachability="leader"),
+        ObservedNode("b", "web-2", 2, reachability="reachable"),
+        ObservedNode("c", "web-3", 3, reachability="reachable"),
+        ObservedNode("d", "web-4"),
     ),
     services={"infisical": (3, 3), "haproxy": (4, 4), "postgres-2": (1, 1), "etcd-2": (1, 1)},
     etcd={f"https://etcd-{number}:2381": "" for number in (1, 2, 3)},

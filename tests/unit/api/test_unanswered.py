@@ -42,20 +42,3 @@ def test_a_swarm_with_an_unreadable_mark_is_not_created_again(tmp_path: Path) ->
     done = _run(tmp_path, "swarm", "begin", "192.0.2.1", "172.31.240.0/20", "720")
     assert done.returncode == 1
     assert (tmp_path / "calls").read_text() == ""
-
-
-@pytest.mark.parametrize(("readable", "stays"), [(False, True), (True, False)])
-def test_a_certificates_key_is_removed_only_if_the_caddyfile_is_readable_without_it(
-    tmp_path: Path, readable: bool, stays: bool
-) -> None:
-    here, new = tmp_path / "ingress", tmp_path / "ingress.new"
-    here.mkdir()
-    new.mkdir()
-    (here / "tls.key").write_text("obviously-fake")
-    if readable:
-        (new / "Caddyfile").write_text("respond ok")
-    else:
-        (here / "Caddyfile").mkdir()
-        (new / "another").touch()
-    _run(tmp_path, "ingress", "move", str(new), str(here))
-    assert (here / "tls.key").exists() is stays

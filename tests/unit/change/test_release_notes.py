@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from infisical_iac.agent.upkeep import Release, ReleaseRecord, parse_releases
+from infisical_iac.agent.upkeep import NewerRelease, ReleaseRecord, parse_releases
 from infisical_iac.change.outdated import VersionReport
 from infisical_iac.change.release_notes import (
     add_security_notes,
@@ -101,5 +101,5 @@ def test_the_agent_reads_the_record_that_the_hosts_get() -> None:
     with _github(redis=[_release("8.2.3", "CVE-2026-12345")]) as api:
         found = add_security_notes([_REDIS, _TOOL], timeout=5, api=api)
     text = json.dumps(to_record(found, "2026-11-25T12:00:00Z"))
-    expected = (Release("redis", "8.2.1", "8.2.3", "CVE-2026-12345"),)
+    expected = (NewerRelease("redis", "8.2.1", "8.2.3", "CVE-2026-12345"),)
     assert parse_releases(text) == ReleaseRecord(1795608000.0, expected)

@@ -1,6 +1,7 @@
 """Test the findings on secrets that are old, weak, equal, uneven or never read."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -147,6 +148,17 @@ def test_a_key_that_one_environment_lacks_is_a_note() -> None:
     assert [*hygiene.find_uneven(secrets, (), reported, WORKSPACE)] == []
     assert [*hygiene.find_uneven(secrets, [("production", "/backend")], (), WORKSPACE)] == []
     assert [*hygiene.find_uneven(secrets[2:], (), (), WORKSPACE)] == []
+
+
+def test_a_key_that_another_environment_gets_from_an_imported_folder_is_not_uneven() -> None:
+    here = [_secret("A", slug=slug) for slug in ("development", "production")]
+    uneven = [*here, _secret("KEY"), _secret("KEY", folder="/python-services")]
+    shared = _secret("KEY", slug="development", folder="/shared")
+    assert [*hygiene.find_uneven([*uneven, shared], (), (), WORKSPACE)] == []
+    both = [replace(each, folder="/shared") for each in here]
+    others = [*both, *uneven[:-1], shared]
+    (note,) = hygiene.find_uneven(others, (), (), WORKSPACE)
+    assert note.place == "/shared/KEY"  # python-service lacks it in production
 
 
 def test_unreadable_values_are_reported_by_folder() -> None:

@@ -62,6 +62,22 @@ class TestMigrated:
             ("migrated-file", self.FILE),
         ]
 
+    @pytest.mark.parametrize("folder", ["/backend", "/shared"])
+    def test_a_skipped_secret_that_infisical_has_waits_for_clean_only(
+        self, moved: Path, folder: str
+    ) -> None:
+        """A shared value is skipped in its files, and added to the folder that services import."""
+        one = moved_file(moved, self.FILE, skipped=("OTHER_TOKEN",))
+        report(moved.parent / "clone", one, root="../services", project="abcde")
+        names = {("development", folder): ["OTHER_TOKEN"]}
+        (found,) = (e for e in plant(moved, {}).files(names) if e.kind == "secret-in-file")
+        assert "`infisical-iac migrate clean`" in found.message
+        assert folder in found.message
+        assert "migrate scan" not in found.message
+        for elsewhere in ({}, {("production", folder): ["OTHER_TOKEN"]}):
+            (found,) = (e for e in plant(moved, {}).files(elsewhere) if e.kind == "secret-in-file")
+            assert "`infisical-iac secrets set`" in found.message
+
     def test_several_migrated_files_are_one_line(
         self, moved: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:

@@ -102,3 +102,40 @@ def test_the_text_of_a_check_prints_each_cause_once(
     output = capsys.readouterr().out
     assert output.count("infisical-iac migrate scan") == 1
     assert output.count(" secret-in-file: 3 values ") == 2
+
+
+def _check_text(*arguments: str) -> str:
+    return CliRunner().invoke(check, [*arguments, "--offline", "--project-file", "p.yaml"]).output
+
+
+def test_a_given_directory_has_no_notes_on_services_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(tmp_path, GOOD | {"p.yaml": WORKSPACE_TEXT})
+    monkeypatch.chdir(tmp_path)
+    assert "· python-service not-checked" in _check_text()
+    given = _check_text(str(tmp_path))
+    assert "python-service" not in given
+    assert "1 note" in given
+    assert "--json" in given
+    notes = json.loads(_check_text(str(tmp_path), "--json"))["notes"]
+    assert "python-service" in [each["place"] for each in notes]
+
+
+@pytest.mark.parametrize(
+    ("place", "is_here"),
+    [
+        ("/python-services", False),
+        ("/python-services/A", False),
+        ("production/python-services", False),
+        ("python-service", False),
+        ("/shared/A", True),  # the service that is here reads it too
+        ("/backend", True),
+        ("backend/app.js:3", True),
+        ("hygiene", True),
+    ],
+)
+def test_a_place_belongs_to_the_services_that_read_it(
+    tmp_path: Path, place: str, is_here: bool
+) -> None:
+    assert plant(tmp_path, GOOD).is_about_services_here(place) is is_here

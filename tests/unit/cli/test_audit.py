@@ -1,7 +1,7 @@
 """Test the lines of `audit`, and the tables and the source of `audit access`."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from typing import Any
@@ -10,6 +10,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from infisical_iac.agent.access import FoundRequest, FoundRequests
+from infisical_iac.agent.request_log import NotedWrite
 from infisical_iac.cli import audit
 from infisical_iac.cli.audit import show_events, show_requests, show_run
 from infisical_iac.cli.main import main
@@ -79,7 +80,7 @@ def test_an_unchecked_caller_has_a_question_mark(capsys: pytest.CaptureFixture[s
     assert second.split()[1] == "GET"
 
 
-def test_a_read_that_does_not_name_its_environment_has_a_question_mark(
+def test_a_read_or_write_without_a_known_environment_has_a_question_mark(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     by_id = {"path": "/api/v4/secrets/id/1", "project": "", "environment": "", "folder": ""}
@@ -87,7 +88,7 @@ def test_a_read_that_does_not_name_its_environment_has_a_question_mark(
     show_requests([read, LoggedRequest(**{**vars(read), "method": "PATCH"})])
     [_, first, second] = capsys.readouterr().out.splitlines()
     assert first.split()[4:6] == ["?", "200"]
-    assert second.split()[4] == "200"
+    assert second.split()[4:6] == ["?", "200"]
 
 
 def test_an_empty_result_is_reported_in_words(capsys: pytest.CaptureFixture[str]) -> None:
@@ -105,7 +106,8 @@ _EVENT = LoggedEvent(
     folder="/backend",
     address="203.0.113.9",
 )
-_FOUND = FoundRequest(1795674408.0, "i1", "GET", "/api/v4/secrets", 200, "203.0.113.9")
+_PLACE = {"environment": "production"}
+_FOUND = FoundRequest(1795674408.0, "i1", "GET", "/api/v4/secrets", 200, "203.0.113.9", _PLACE)
 _AFTER = "records nothing"
 
 
@@ -128,7 +130,9 @@ def access(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     `why` is the reason why Infisical's own log does not answer; further ones are settings.
     """
 
-    def run(*arguments: str, why: str = "", **settings: Any) -> Result:
+    def run(
+        *arguments: str, why: str = "", noted: Sequence[NotedWrite] = (), **settings: Any
+    ) -> Result:
         @contextmanager
         def host(_: str) -> Iterator[Any]:
             yield None, settings_of(**settings)
@@ -139,6 +143,11 @@ def access(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
         monkeypatch.setattr(connection, "with_others", lambda _: [None])
         monkeypatch.setattr(connection, "each_of", lambda hosts, read: list(map(read, hosts)))
         monkeypatch.setattr(watch, "read_requests", lambda *_: FoundRequests((_FOUND,)))
+        unnamed = replace(_FOUND, who="")
+        written = [replace(unnamed, method="PATCH", query={})] if noted else []
+        own = FoundRequests((unnamed, *written))
+        monkeypatch.setattr(watch, "read_own_requests", lambda *_: own)
+        monkeypatch.setattr(watch, "read_noted_writes", lambda *_: noted)
         monkeypatch.setattr(licensing, "explain_missing_events", lambda *_: why)
         return CliRunner().invoke(main, ["audit", "access", *arguments])
 
@@ -177,9 +186,31 @@ def test_the_log_that_answers_is_shown_and_named(
     assert bool(noted) == ("Note: " in result.stderr)
 
 
-def test_without_an_access_log_the_reason_is_in_the_refusal(access: Callable[..., Result]) -> None:
+_NOTED = NotedWrite(1795674408.0, "i1", "p1", "qa", "/b")
+
+
+def test_without_a_proxy_the_request_log_is_shown_with_the_callers_of_writes(
+    access: Callable[..., Result],
+) -> None:
+    result = access("--json", ingress="none", noted=[_NOTED])
+    read, write = json.loads(result.stdout)
+    assert (read["who"], read["environment"]) == ("", "production")
+    assert (write["who"], write["environment"], write["folder"]) == ("b", "qa", "/b")
+    for fact in ("request log", "1 of 2 requests"):
+        assert fact in result.stderr
+
+
+def test_a_write_is_found_by_its_environment_and_caller(access: Callable[..., Result]) -> None:
+    for asked in (("--environment", "qa"), ("--identity", "b")):
+        result = access("--json", *asked, ingress="none", noted=[_NOTED])
+        assert [each["method"] for each in json.loads(result.stdout)] == ["PATCH"]
+
+
+def test_the_reason_for_another_log_than_infisicals_own_is_noted(
+    access: Callable[..., Result],
+) -> None:
     result = access(**_LICENSED, why=_AFTER, ingress="none")
-    assert (result.exit_code, _AFTER in result.output) == (1, True)
+    assert (result.exit_code, _AFTER in result.stderr) == (0, True)
 
 
 def test_statuses_are_of_the_log_of_the_proxy(access: Callable[..., Result]) -> None:

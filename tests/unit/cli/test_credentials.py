@@ -269,6 +269,19 @@ def test_show_fills_in_a_copy_of_the_sample_and_replaces_no_other_file(
     assert str(file) in str(host.refusal("show", "web", "--env", "qa", "--output", str(file)))
 
 
+def test_show_names_the_line_that_keeps_the_own_values_of_a_file(
+    host: CredentialHost, tmp_path: Path
+) -> None:
+    host.rotate("web", "qa")
+    file = tmp_path / ".env.local"
+    file.write_text("DATABASE_URL=obviously-fake\n")
+    given = ("show", "web", "--env", "qa", "--output", str(file))
+    assert "`# overrides`" in str(host.refusal(*given))
+    file.write_text(f"# overrides\n{file.read_text()}")
+    assert host.run(*given).exit_code == 0
+    assert file.read_text().endswith("\n# overrides\nDATABASE_URL=obviously-fake\n")
+
+
 def test_show_of_production_without_yes_is_refused_and_not_recorded(host: CredentialHost) -> None:
     host.rotate("web", "production")
     assert "--yes" in str(host.refusal("show", "web", "--env", "production"))

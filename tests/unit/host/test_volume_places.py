@@ -15,6 +15,7 @@ _STAYS = {
     "/etc/infisical-iac": "the host's firewall, which is up before anything is mounted",
     "/etc/infisical-access-log.conf": "a file of earlier versions, which a run removes",
     "/var/cache/infisical-backup": "restic re-creates it from the repositories",
+    "/var/lib/infisical-logs": "the place in this host's journal, and lines that wait",
     "/var/lib/infisical-maintenance": "results of the upgrades of this host's packages",
     "/var/lib/infisical-monitor": "alerts of this host, also of a data volume that is gone",
     "/var/lib/infisical-trial": "the rollback of a change of this host's firewall or sshd",

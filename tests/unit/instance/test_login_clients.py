@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.agent.servers import Finding, try_client
+from infisical_iac.agent.servers import ServerFinding, try_client
 from infisical_iac.core import journal
 from infisical_iac.core.agent import question
 from infisical_iac.core.errors import RunFailed
@@ -56,7 +56,7 @@ class _World:
         }
         return asked | changes
 
-    def prove(self, kind: str = "gitlab", **changes: Any) -> Finding:
+    def prove(self, kind: str = "gitlab", **changes: Any) -> ServerFinding:
         found = answer(question(try_client, **self.asked(kind, **changes)), self.host)
         assert self.provider.secret not in str(found)
         return found
@@ -101,9 +101,9 @@ def test_a_certificate_of_an_unknown_authority_is_not_accepted(world: _World) ->
 
 def test_a_secret_that_the_host_lacks_is_named(world: _World) -> None:
     found = world.prove(proxy=_through(f"127.0.0.1:{free_port()}"))
-    assert found == Finding("password", "given_outbound_proxy_password")
+    assert found == ServerFinding("password", "given_outbound_proxy_password")
     world.host.path(f"/etc/infisical/keys/{_KEY}").unlink()
-    assert world.prove() == Finding("password", _KEY)
+    assert world.prove() == ServerFinding("password", _KEY)
     assert world.provider.requests == []
 
 
@@ -115,11 +115,11 @@ def test_an_authority_without_a_key_usage_is_accepted(tmp_path: Path) -> None:
     with serving(provider):
         world = _World(provider, authority.ca, tmp_path / "etc")
 
-        def prove(**changes: Any) -> Finding:
+        def prove(**changes: Any) -> ServerFinding:
             asked = question(try_client, **world.asked(**changes))
             return answer_by_newest_python(asked, world.host)
 
-        assert prove() == Finding()
+        assert prove() == ServerFinding()
         assert prove(authorities="").step == "certificate"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from infisical_iac.agent import servers
-from infisical_iac.agent.servers import Finding
+from infisical_iac.agent.servers import ServerFinding
 from infisical_iac.core.agent import question
 from infisical_iac.instance.proof import describe_mail_failure
 from infisical_iac.instance.settings import Smtp
@@ -18,7 +18,7 @@ from tests.serving import serving
 from tests.unit.agent.fake_runner import FakeRunner, answer, answer_by_newest_python
 
 _USER, _PASSWORD = "mailer", "not-a-real-password"
-_ACCEPTED = Finding()
+_ACCEPTED = ServerFinding()
 
 
 class _World:
@@ -43,7 +43,7 @@ class _World:
         }
         return asked | changes
 
-    def prove(self, **changes: Any) -> Finding:
+    def prove(self, **changes: Any) -> ServerFinding:
         found = answer(question(servers.log_in_to_mail, **self.asked(**changes)), self.host)
         assert _PASSWORD not in str(found)
         return found
@@ -160,7 +160,7 @@ def test_an_authority_without_a_key_usage_is_accepted(tmp_path: Path) -> None:
     with serving(server):
         world = _World(server, authority.ca, tmp_path / "etc")
 
-        def prove(**changes: Any) -> Finding:
+        def prove(**changes: Any) -> ServerFinding:
             asked = question(servers.log_in_to_mail, **world.asked(**changes))
             return answer_by_newest_python(asked, world.host)
 

@@ -225,6 +225,28 @@ def test_a_file_skipped_by_a_person_is_kept_and_clean_succeeds(
     assert (tmp_path / own).exists()
 
 
+@pytest.mark.parametrize(
+    ("now", "is_named"),
+    [
+        ("LOG_LEVEL=debug\n", True),
+        ("LOG_LEVEL=debug\n# overrides\nDEBUG=1\n", True),
+        ("# overrides\nLOG_LEVEL=debug\n", False),
+        (f"{_LOGIN}\n# overrides\nLOG_LEVEL=debug\n", False),
+    ],
+)
+def test_only_values_that_no_loader_reads_are_to_be_put_below_the_line_of_overrides(
+    tmp_path: Path, files: list[MovedFile], run: Clean, now: str, is_named: bool
+) -> None:
+    own = "backend/.env.local"
+    write(tmp_path, own, "LOG_LEVEL=debug\n")
+    left_out = _left_out(tmp_path, own, "LOG_LEVEL")
+    report(tmp_path, *files, left_out, unverified=(own,), skipped=(own,))
+    write(tmp_path, own, now)
+    ran = run(*TO, "--yes")
+    assert f"{own} stays: " in ran.output
+    assert ("`# overrides`" in ran.output) is is_named
+
+
 def test_a_file_stored_in_two_places_is_deleted_only_if_both_are_verified(
     tmp_path: Path, files: list[MovedFile], run: Clean
 ) -> None:

@@ -48,7 +48,12 @@ def test_the_same_value_in_two_services_may_be_shared(tmp_path: Path) -> None:
     findings = list_findings(tmp_path, files, "shared-candidate")
     assert places(findings) == [("backend/.env", 1, "JWT"), ("python-services/.env", 2, "JWT")]
     # A plan has one folder for each file, so no edit of the plan moves one key to another folder.
-    for edit in ("`shared_folders`", "`imports`", "`decision: skip` on the key", "by hand"):
+    for edit in (
+        "`shared_folders`",
+        "`imports`",
+        "`decision: skip` on the key",
+        "`infisical-iac secrets set`",
+    ):
         assert edit in findings[0].remedy
 
 

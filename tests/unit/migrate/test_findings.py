@@ -49,6 +49,7 @@ def kinds(text: str, grammar: str = "dotenv") -> dict[str, set[str]]:
         ("1A=fake", "odd-name"),
         ("A" * 501 + "=fake", "long-name"),
         ("PORT=3000", "plain-configuration"),
+        ("NEXT_PUBLIC_ANALYTICS_ID=G-4F0A9C7E1B", "plain-configuration"),
     ],
 )
 def test_an_entry_has_its_finding(text: str, kind: str) -> None:

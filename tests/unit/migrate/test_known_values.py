@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from infisical_iac.migrate.known_values import KnownValues, in_files, with_stored
 from infisical_iac.migrate.model import Name, Stored
 from infisical_iac.migrate.plan_file import MigrationPlan, PlannedKey, digest
-from infisical_iac.migrate.search_terms import KnownValues, in_files, with_stored
 from tests.unit.migrate.moving import planned_source
+from tests.unit.migrate.repository import Repository
 
 _KEY = b"k" * 32
 _NAME = Name("production", "/backend", "TOKEN")
@@ -82,3 +83,64 @@ def test_the_text_after_a_hash_that_cuts_a_value_is_searched_for_too(tmp_path: P
     known = _read_known(tmp_path, text, _plan("dotenv"))
     assert "fake#phrase$word" in known.values.values()
     assert "fake" not in repr(known)
+
+
+def _lost(root: Path, plan: MigrationPlan, *versions: str) -> KnownValues:
+    """Return the known values after the versions of the file were committed, and it is deleted."""
+    repository = Repository.create(root / "app")
+    repository.commit("README", "Nothing here\n")
+    for text in versions:
+        repository.commit("backend/.env", text)
+    if versions:
+        repository.git("rm", "--quiet", "backend/.env")
+        repository.git("commit", "--quiet", "--message", "Delete")
+    return in_files(plan, repository.path, _KEY)
+
+
+def test_a_skipped_key_that_its_file_lost_is_recognized_in_gits_history(tmp_path: Path) -> None:
+    """`migrate clean` deletes the file of a shared key, which its plan skips as a finding says."""
+    older = "TOKEN=fake-token\nPASSPHRASE=fake-older\n"
+    known = _lost(tmp_path, _plan(PASSPHRASE="fake#phrase"), older, "PASSPHRASE=fake#phrase\n")
+    assert known.values == {"backend/.env PASSPHRASE": "fake#phrase"}
+    assert known.unknown == {}
+
+
+def test_a_lost_key_that_was_never_committed_is_reported(tmp_path: Path) -> None:
+    known = _lost(tmp_path, _plan(PASSPHRASE="fake-phrase"), "PASSPHRASE=fake-other\n")
+    assert known.values == {}
+    assert list(known.unknown) == ["backend/.env PASSPHRASE"]
+    assert list(known.lost) == ["backend/.env PASSPHRASE"]
+
+
+def test_a_lost_key_with_the_value_of_another_key_is_known(tmp_path: Path) -> None:
+    plan = _plan(PASSPHRASE="fake-token")
+    known = _read_known(tmp_path, "TOKEN=fake-token\n", plan)
+    assert known.values["backend/.env PASSPHRASE"] == "fake-token"
+    assert known.unknown == {}
+
+
+def test_a_lost_key_that_infisical_has_in_another_folder_is_known(tmp_path: Path) -> None:
+    """A person added it to the shared folder."""
+    known = _read_known(tmp_path, None, _plan(PASSPHRASE="fake-phrase"))
+    shared = Name("production", "/shared", "PHRASE")
+    there = {_NAME: Stored("fake-token"), shared: Stored("fake-phrase")}
+    both = with_stored(known, there, _KEY)
+    assert both.values == {_LABEL: "fake-token", "backend/.env PASSPHRASE": "fake-phrase"}
+    assert both.unknown == {}
+
+
+def test_keys_below_the_line_of_overrides_are_in_the_file(tmp_path: Path) -> None:
+    """A person inserted the line after the plan, so that `migrate clean` leaves the file."""
+    keys = {"TOKEN": _plan_key("fake-token", "skip"), "MINE": _plan_key("fake-mine", "skip")}
+    source = planned_source(keys, path="web/.env.local", grammar="next")
+    plan = MigrationPlan(project="chainalign", root=".", sources=(source,))
+    file = tmp_path / "web/.env.local"
+    file.parent.mkdir()
+    file.write_text("TOKEN=fake-token\n# overrides\nMINE=fake-mine\nTOKEN=fake-other\n")
+    known = in_files(plan, tmp_path, _KEY)
+    assert known.values == {
+        "web/.env.local MINE": "fake-mine",
+        "web/.env.local TOKEN": "fake-token",
+        "web/.env.local TOKEN (below # overrides)": "fake-other",
+    }
+    assert known.unknown == {}

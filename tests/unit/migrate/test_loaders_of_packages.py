@@ -14,6 +14,7 @@ from tests.unit.migrate.trees import choose, node
         (["dotenv"], "dotenv"),
         (["dotenv", "dotenv-expand"], "dotenv-expand"),
         (["next", "dotenv"], "next"),
+        (["@next/env", "dotenv"], "next"),
         (["vite"], "dotenv-expand"),
         (["@nestjs/config"], "dotenv"),
         (["astro"], "dotenv-expand"),
@@ -45,6 +46,8 @@ def test_a_package_with_its_own_parser_leaves_all_grammars_plausible(name: str) 
         (["nuxt", "vite"], ""),
         (["dotenv", "dotenv-flow"], "dotenv-flow"),
         (["react-scripts"], "react-scripts"),
+        (["@next/env"], "next"),
+        (["next", "@next/env"], "next"),
         (["dotenv"], ""),
     ],
 )

@@ -6,7 +6,7 @@ import pytest
 
 from infisical_iac.dotenv import Finding, read
 from infisical_iac.migrate.model import BLOCKING, FileFinding, Source
-from infisical_iac.migrate.summary import decisions, differences, explain, list_shared, notes
+from infisical_iac.migrate.summary import decisions, differences, explain, group, list_shared, notes
 from tests.unit.migrate.moving import finding
 
 
@@ -87,6 +87,31 @@ def test_keys_with_one_value_in_the_same_files_are_one_line_of_a_scan() -> None:
     assert ["shared_folders" in each.text for each in lines] == [False, False, True]
     assert [line for each in sources for line in notes(each.findings)] == []
     assert list_shared([]) == []
+
+
+def _in(file: str, kind: str, key: str = "", *, remedy: str = "Look.") -> FileFinding:
+    return FileFinding(file, 0, kind, key, "Git tracks it: its values are odd.", remedy, False)
+
+
+def test_the_same_note_on_several_files_is_one_line_of_a_scan() -> None:
+    files = ("api/.env", "web/.env", "jobs/.env")
+    lines, remedies = group([line for each in files for line in notes([_in(each, "tracked")])])
+    assert [(each.place, each.about) for each in lines] == [
+        ("api/.env, web/.env and jobs/.env", "tracked")
+    ]
+    assert lines[0].text.startswith("Git tracks these files: ")
+    assert lines[0].text.endswith(" Look.")
+    assert remedies == {}
+
+
+def test_a_remedy_of_several_notes_is_printed_once() -> None:
+    found = [_in("api/.env", "empty", "A"), _in("web/.env", "empty", "B")]
+    other = _in("web/.env", "odd-name", "C", remedy="Rename it.")
+    lines, remedies = group(notes([*found, other]))
+    assert [each.about for each in lines] == ["empty A", "empty B", "odd-name C"]
+    assert ["Look." in each.text for each in lines] == [False, False, False]
+    assert lines[2].text.endswith(" Rename it.")
+    assert remedies == {"Look.": ["empty"]}
 
 
 def test_the_choice_between_grammars_is_the_only_remedy_for_its_key() -> None:

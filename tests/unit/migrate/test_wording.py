@@ -352,7 +352,7 @@ def test_wording_of_a_decision_that_the_plan_has_made(tmp_path: Path) -> None:
     skipped = planned_source.model_copy(update={"decision": "skip"})
     marked = mark_decided(sources[".env.local"], skipped, _KEY, tmp_path, WORKSPACE)
     (line,) = notes(marked.findings)
-    assert line == (
+    assert line[:3] == (
         "backend/.env.local",
         "decided",
         "skip, in migration.yaml (personal-file). Change it there, then plan again.",
@@ -380,9 +380,10 @@ def test_wording_of_left_out_keys_and_of_a_deleted_file() -> None:
 
 
 def test_wording_of_the_next_steps_after_a_migration() -> None:
-    assert migrate_apply.describe_next(Path("migration.yaml")) == (
+    assert migrate_apply.describe_next(Path("migration.yaml"), "../services") == (
         "Next: start each service with its secrets (`infisical-iac docs loaders`), then "
-        "`infisical-iac check`, then `infisical-iac migrate clean migration.yaml`."
+        "`infisical-iac check`, then `infisical-iac migrate history ../services`, then "
+        "`infisical-iac migrate clean migration.yaml`."
     )
 
 

@@ -11,9 +11,10 @@ from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.files import File
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known, Site
-from infisical_iac.monitoring import deploy, exporters
+from infisical_iac.monitoring import deploy, exporters, shipping
 from infisical_iac.monitoring.deploy import DesiredMonitor, MonitorState
 from infisical_iac.monitoring.exporters import ExportersState
+from infisical_iac.monitoring.shipping import ShippingState
 from tests.unit.operations.cases import Cases, due, noop, refusal
 from tests.unit.settings_of import settings_of
 
@@ -66,11 +67,61 @@ def _other_node_exporter() -> Iterable[Any]:
     return _decide_exporters(paths=paths)
 
 
+_SHIPS = shipping.files_of(settings_of(log_target="tls://logs.example.com"))
+_SHIPS_TO_FILE = shipping.files_of(settings_of(log_target="/var/log/shipped.log"))
+_SHIPPED = ShippingState(
+    {each.path: each.state for each in _SHIPS},
+    {shipping.SERVICE: _RUNS},
+    frozenset(("rsyslog", "rsyslog-gnutls")),
+)
+
+
+def _decide_shipping(desired: Iterable[File] = _SHIPS, **changes: Any) -> Iterable[Any]:
+    return shipping.decide(replace(_SHIPPED, **changes), [*desired], 600)
+
+
 # Decisions that the table of cases has no place for.
+SHIPPING = {
+    "off": due(
+        lambda: _decide_shipping(()),
+        *(f"- {each.path}: no setting asks for it" for each in _SHIPS),
+        steps=("remove what ships logs",),
+    ),
+    "never on": noop(lambda: shipping.decide(ShippingState(), (), 600), "logs stay on the host"),
+    "no file any more": due(
+        lambda: _decide_shipping(
+            paths={**_SHIPPED.paths, _SHIPS_TO_FILE[2].path: _SHIPS_TO_FILE[2].state}
+        ),
+        "- /etc/logrotate.d/infisical-logs: no setting asks for it",
+        steps=("remove the rotation",),
+    ),
+    "another target": due(
+        lambda: _decide_shipping(paths={**_SHIPPED.paths, shipping.CONFIG: _OTHER}),
+        "~ /etc/infisical-iac/logs.conf: mode 600 → 644",
+        "~ infisical-logs.service: restarted, with its configuration",
+        steps=("write", "systemctl"),
+    ),
+    "a host with rsyslog": due(
+        lambda: _decide_shipping(packages=frozenset(("rsyslog",))),
+        "+ package rsyslog-gnutls",
+        steps=("install rsyslog-gnutls",),
+    ),
+}
 EXPORTERS = {
     "an exporter of others": refusal(_other_node_exporter, Refused, _PACKAGES[0]),
     "another address": refusal(
         lambda: _decide_exporters(login=ExporterLogin(database=True)), SettingsError, "10.0.0.2"
+    ),
+    "another unit": due(
+        lambda: _decide_exporters(paths={**_SERVES.paths, _UNITS[0].path: _OTHER}),
+        f"~ {_UNITS[0].path}: mode 600 → 644",
+        f"~ {_STARTED[0]}: restarted, with its configuration",
+        steps=(
+            "write",
+            "let systemd read changed units",
+            "see where the containers are",
+            "systemctl",
+        ),
     ),
     "off": due(
         lambda: exporters.decide(_SERVES, (), None, 600),
@@ -126,6 +177,33 @@ OPERATIONS: dict[str, Cases] = {
             steps=("make the PostgreSQL role infisical_metrics",),
             unknown="the PostgreSQL role infisical_metrics can be compared once PostgreSQL runs",
         ),
+    ),
+    "monitoring.shipping.shipping": Cases(
+        noop(_decide_shipping, "logs are shipped"),
+        due(
+            lambda: _decide_shipping(
+                paths={**_SHIPPED.paths, shipping.CONFIG: _OTHER},
+                units={shipping.SERVICE: replace(_RUNS, active=False)},
+            ),
+            "~ /etc/infisical-iac/logs.conf: mode 600 → 644",
+            "~ infisical-logs.service: started",
+            steps=("write", "systemctl"),
+        ),
+        due(
+            lambda: shipping.decide(ShippingState(), _SHIPS_TO_FILE, 600),
+            *(f"+ {each.path}" for each in _SHIPS_TO_FILE),
+            "+ package rsyslog",
+            "+ package rsyslog-gnutls",
+            "~ infisical-logs.service: enabled and started",
+            steps=(
+                *("write",) * 3,
+                "let systemd read changed units",
+                "install rsyslog, rsyslog-gnutls",
+                "stop the package's own rsyslog",
+                *("systemctl",) * 2,
+            ),
+        ),
+        "the packages and files are always seen",
     ),
     "monitoring.deploy.timer": Cases(
         noop(lambda: deploy.decide(_WATCHES, _DESIRED), "the host watches itself every minute"),

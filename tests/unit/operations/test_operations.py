@@ -50,6 +50,7 @@ def _list_cases() -> Iterator[tuple[str, Case]]:
             *of_host.REFUSALS,
             *of_stack.REFUSALS,
             *of_monitoring.EXPORTERS.values(),
+            *of_monitoring.SHIPPING.values(),
         )
     ):
         yield f"further {number}", each

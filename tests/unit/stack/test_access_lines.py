@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from infisical_iac.agent.access import FoundRequest, FoundRequests
+from infisical_iac.agent.request_log import NotedWrite
 from infisical_iac.stack.access_log import (
     KnownNames,
     LoggedEvent,
     LoggedRequest,
+    count_unattributed,
     describe_event,
     describe_requests,
 )
@@ -102,6 +104,59 @@ def test_a_path_is_shown_as_the_server_decodes_it(uri: str, path: str) -> None:
 
 def test_a_preflight_request_of_a_browser_proves_no_token() -> None:
     assert not _request("/api/v4/secrets", status=204, method="OPTIONS").proven
+
+
+def _write(at: float, who: str = "i1", seconds: float = 1, status: int = 200) -> FoundRequest:
+    uri = "/api/v4/secrets/NAME"
+    return FoundRequest(at, who, "PATCH", uri, status, "203.0.113.9", {}, seconds)
+
+
+def _noted(at: float, who: str = "i1", environment: str = "production") -> NotedWrite:
+    return NotedWrite(at, who, "p", environment, "/backend")
+
+
+def _places(requests: list[FoundRequest], noted: list[NotedWrite]) -> list[tuple[str, str]]:
+    found = describe_requests(FoundRequests(tuple(requests)), _KNOWN, noted)
+    return [(each.who, each.environment) for each in found]
+
+
+_WHO = "backend-production"
+
+
+@pytest.mark.parametrize(
+    ("requests", "noted", "places"),
+    [
+        ([_write(AT)], [_noted(AT - 0.5)], [(_WHO, "production")]),
+        ([_write(AT, who="")], [_noted(AT - 0.5)], [(_WHO, "production")]),
+        # Before it, after it, of somebody else, and of a refused request.
+        ([_write(AT)], [_noted(AT - 1.5), _noted(AT + 0.5)], [(_WHO, "")]),
+        ([_write(AT)], [_noted(AT - 0.5, who="i2")], [(_WHO, "")]),
+        ([_write(AT, status=403)], [_noted(AT - 0.5)], [(_WHO, "")]),
+        # One request that moves secrets, and two requests at the same time.
+        (
+            [_write(AT)],
+            [_noted(AT - 0.5), _noted(AT - 0.5, environment="qa")],
+            [(_WHO, "production, qa")],
+        ),
+        ([_write(AT), _write(AT + 0.1)], [_noted(AT - 0.5)], [(_WHO, ""), (_WHO, "")]),
+        (
+            [_write(AT), _write(AT + 0.1, who="i2")],
+            [_noted(AT - 0.5), _noted(AT - 0.4, who="i2", environment="qa")],
+            [(_WHO, "production"), ("twin", "qa")],
+        ),
+    ],
+)
+def test_a_write_has_the_environment_that_the_server_noted_meanwhile(
+    requests: list[FoundRequest], noted: list[NotedWrite], places: list[tuple[str, str]]
+) -> None:
+    assert _places(requests, noted) == places
+
+
+def test_what_cannot_be_attributed_is_counted() -> None:
+    requests = (_write(AT), _write(AT, who="", status=403), _write(AT + 300, who=""))
+    found = FoundRequests(requests)
+    assert count_unattributed(describe_requests(found, _KNOWN, [_noted(AT)])) == (2, 1)
+    assert count_unattributed(describe_requests(found, _KNOWN)) == (2, 2)
 
 
 def test_ids_are_found_by_name_or_by_themselves() -> None:

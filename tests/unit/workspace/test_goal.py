@@ -1,7 +1,9 @@
 """Test the projects of the isolation `projects`: their slugs, roles, and where folders are."""
 
+import hashlib
 import json
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.core.errors import UserError
+from infisical_iac.workspace import goal as goal_module
 from infisical_iac.workspace.converge import difference
 from infisical_iac.workspace.goal import (
     Goal,
@@ -144,8 +147,13 @@ def test_projects_that_left_the_file_are_found_and_marked_if_runs_made_them() ->
 def test_the_memory_of_projects_and_of_a_move_is_read_as_it_was_written() -> None:
     part = Memory(project="1", slug="one", made=frozenset({"1"}), environments={"live": "e"})
     move = Move("projects", "2026-12-01T00:00:00Z", frozenset({"9"}), {"live /api KEY": (2, 1)})
-    memory = Memory(parts={"api.live": part}, move=move, fell_back=True, canary="c")
+    memory = Memory(parts={"api.live": part}, move=move, unenforced=True, canary="c")
     assert parse(render(memory)) == memory
+
+
+def test_the_memory_of_a_release_that_recorded_only_the_fallback_knows_the_reason() -> None:
+    known = parse('{"environments": {}, "fell_back": true}')
+    assert (known.fell_back, known.unenforced) == (True, True)
 
 
 def test_a_fallback_counts_only_while_the_settings_have_privileges() -> None:
@@ -153,7 +161,40 @@ def test_a_fallback_counts_only_while_the_settings_have_privileges() -> None:
     fallen = goal.recalling(Memory(fell_back=True))
     assert (fallen.isolation, fallen.memory.fell_back) == ("projects", True)
     chosen = Goal(desired=goal.desired, isolation="projects", admin_email="a@b.io")
-    assert chosen.recalling(Memory(fell_back=True)).memory.fell_back is False
+    kept = chosen.recalling(Memory(fell_back=True, unenforced=True)).memory
+    assert (kept.fell_back, kept.unenforced) == (False, True)
+
+
+def _digest(monkeypatch: pytest.MonkeyPatch, beginning: str) -> None:
+    """Let each digest in a slug begin in the same way."""
+
+    def sha256(text: bytes) -> SimpleNamespace:
+        return SimpleNamespace(hexdigest=lambda: beginning + hashlib.sha256(text).hexdigest())
+
+    monkeypatch.setattr(goal_module, "sha256", sha256)
+
+
+def test_slugs_whose_short_digests_are_equal_get_longer_ones(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _digest(monkeypatch, "0" * 10)
+    services = {
+        f"a-service-with-quite-a-long-name-{each}": {"folder": f"/{each}"} for each in "abc"
+    }
+    found = slugs_of(_workspace(services, [])).values()
+    assert len({*found}) == len(services)
+    assert [each for each in found if len(each) > 36] == []
+
+
+def test_a_cut_slug_differs_from_the_whole_slug_of_another_service(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The digest of a service's cut slug is the name of the environment."""
+    _digest(monkeypatch, "deadbeef")
+    services = {"b" * 30: {"folder": "/long"}, "b" * 19: {"folder": "/short"}}
+    found = slugs_of(_workspace(services, [], ("deadbeef",)))
+    assert found[f"{'b' * 19}.deadbeef"] == f"acme-co-{'b' * 19}-deadbeef"
+    assert len({*found.values()}) == 2
 
 
 def test_long_slugs_of_two_deployments_in_one_organization_differ() -> None:
