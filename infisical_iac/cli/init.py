@@ -1,6 +1,7 @@
 """`infisical-iac init`: ask the questions of a first deploy, and write the user's repository."""
 
 import os
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -24,7 +25,9 @@ from infisical_iac.cli.init_questions import (
     ask_question,
     ask_server,
     explain_authority,
+    explain_named_key,
     find_differences,
+    find_named_key,
     inspect_server,
     prompt,
     read_file,
@@ -513,6 +516,7 @@ def _report(
             "Backups are on the server's own disk only: `infisical-iac init --backup ADDRESS` "
             f"adds a target on another machine to {settings}."
         )
+    explain_named_key(settings)
     for purpose, variable in answered.secrets.items():
         echo(f"`infisical-iac apply` asks for {purpose}, or takes it from {variable}.")
     if stays:
@@ -520,6 +524,9 @@ def _report(
     echo(f"Wrote {join_names(files)}. Run next:\n")
     for variable in answered.backup.variables if answered.backup else ():
         echo(f"    export {variable}=…")
+    if key := find_named_key():
+        # Relative paths would name another file in another directory.
+        echo(f"    export INFISICAL_SSH_KEY={shlex.quote(os.path.abspath(Path(key).expanduser()))}")
     if answered.group != answers.GROUP:
         echo(f"    export INFISICAL_IAC_INVENTORY={repository.inventory_file(answered.group)}")
     if answered.ssh_public_key:

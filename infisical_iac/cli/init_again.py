@@ -15,6 +15,7 @@ from infisical_iac.cli.init_questions import (
     ask_question,
     ask_server,
     explain_authority,
+    explain_named_key,
     parse_choice,
     prompt,
     read_file,
@@ -401,6 +402,8 @@ def _correct(place: Place, given: Mapping[str, str | None]) -> bool:
             code="refused.edited",
         )
     is_done = _write(place, {place.settings: set_settings(before, changes), **files})
+    if is_done and changes.keys() & {"ssh_hostname", "ssh_port", "ssh_user"}:
+        explain_named_key(place.settings)
     if is_done and "site_url" in changes:
         echo(
             "The services' files name the address too: `infisical-iac check PATH --fix` sets it. "

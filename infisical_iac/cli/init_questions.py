@@ -256,6 +256,24 @@ class TestedServer(NamedTuple):
         return server.add_known(before, self.server, self.host_key) if self.host_key else before
 
 
+def find_named_key() -> str:
+    """Return the path of the private key that INFISICAL_SSH_KEY names; empty without it."""
+    return os.environ.get("INFISICAL_SSH_KEY", "").strip()
+
+
+def explain_named_key(settings: str) -> None:
+    """Print that the next commands need the key that INFISICAL_SSH_KEY names.
+
+    Args:
+        settings: the path of the settings, which are shared with people who have another key.
+    """
+    if find_named_key():
+        echo(
+            "Commands log in with the key that INFISICAL_SSH_KEY names: keep it set in each shell, "
+            f"or set ssh_key in {settings} if everyone who deploys has the key at one path."
+        )
+
+
 def ask_server(
     given: Mapping[str, str | None],
     host: str,
@@ -277,7 +295,7 @@ def ask_server(
         ask = partial(ask_question, given, yes)
         port = ask("ssh_port", answers.parse_port, now.get("ssh_port", ""))
         user = ask("ssh_user", answers.check_user, now.get("ssh_user", ""))
-        named = Server(host, port, user, os.environ.get("INFISICAL_SSH_KEY", "").strip())
+        named = Server(host, port, user, find_named_key())
         if yes:
             return TestedServer(named)
         tested = inspect_server(named, directory, yes=False)

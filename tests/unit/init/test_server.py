@@ -316,6 +316,26 @@ def _settings(repository: Path) -> str:
     return (repository / "group_data" / "hetzner.py").read_text()
 
 
+def test_the_key_that_logged_in_is_named_for_the_next_commands(
+    login: RunningServer, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another shell lacks the variable. The settings are the whole team's, and don't get a path."""
+    line = f"export INFISICAL_SSH_KEY={login.user_key}"
+    monkeypatch.chdir(login.user_key.parent)
+    for named in (str(login.user_key), login.user_key.name):
+        monkeypatch.setenv("INFISICAL_SSH_KEY", named)
+        ran = _init_on(login, repository, "--force")
+        assert ran.exit_code == 0, ran.output
+        assert line in [each.strip() for each in ran.output.splitlines()]
+        assert "ssh_key" in ran.output
+    again = _init(repository, "--organization", "Acme Shop", "--ssh-user", "bob", typed=("y", "y"))
+    assert "INFISICAL_SSH_KEY" in again.output
+    monkeypatch.delenv("INFISICAL_SSH_KEY")
+    ran = _init_on(login, repository, "--force")
+    assert "export INFISICAL_SSH_KEY" not in ran.output
+    assert "ssh_key" not in _settings(repository)
+
+
 @pytest.mark.parametrize(
     ("others", "typed", "shown", "written"),
     [
