@@ -38,7 +38,7 @@ def _replace(module: object, name: str, with_: Callable[[Any], Any] = _after) ->
 
 
 POINTS: dict[str, Callable[[], None]] = {
-    "keys made": lambda: _replace(keys, "_make"),
+    "keys made": lambda: _replace(keys, "make"),
     "images fetched": lambda: _replace(compose, "fetch"),
     "files uploaded": lambda: _replace(compose, "write"),
     "containers up": lambda: _replace(compose, "up"),

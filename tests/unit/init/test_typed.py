@@ -43,7 +43,7 @@ def test_each_question_on_a_terminal_is_repeated_after_a_wrong_answer(
         ("organization", "x" * 65, "Acme"),
         ("project in Infisical", "x" * 65, ""),
         ("environments", "Dev", "dev, prod"),
-        ("keeps a service to its own", "folders", "projects"),
+        ("restricts a service to", "folders", "projects"),
         ("backend a service", "perhaps", "y"),
         ("frontend a service", "2", "n"),
         ("place for backups", "the moon", "later"),
