@@ -36,6 +36,7 @@ TOGETHER: dict[str, tuple[str, ...]] = {
 # Too long for `make test`: a drift of the same kind is tested there.
 LONG = frozenset(
     {
+        *("container paused", "container removed", "networks disconnected", "network opened"),
         *("database stopped", "database's container removed", "Compose removed", "limits updated"),
         *(
             "networks removed",

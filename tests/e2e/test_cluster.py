@@ -84,6 +84,7 @@ def test_the_second_run_changes_nothing(cluster: Cluster) -> None:
     assert len(run.unchanged) >= 27
 
 
+@pytest.mark.cluster
 @pytest.mark.real
 def test_drifts_are_planned_and_repaired_in_one_run(cluster: Cluster) -> None:
     leader = cluster.host(1)

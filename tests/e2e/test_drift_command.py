@@ -117,6 +117,7 @@ def test_watch_repeats_the_check_until_it_is_interrupted(
     assert "Traceback" not in stderr
 
 
+@pytest.mark.long
 def test_the_ci_job_fails_only_for_drift(
     drifted_host: StagingHost, hook: Receiver, tmp_path: Path
 ) -> None:

@@ -14,6 +14,8 @@ from tests.e2e.drift import UPDATES
 from tests.e2e.running import REPOSITORY, infisical_iac, metrics, production_settings
 from tests.staging.host import StagingHost
 
+pytestmark = pytest.mark.long
+
 _HOME = "/opt/infisical-iac"
 _METRICS = "/var/lib/prometheus/node-exporter/infisical_iac.prom"
 _PYTHON = "3.13"

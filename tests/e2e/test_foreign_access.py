@@ -12,7 +12,7 @@ from tests.e2e.inspection import ISOLATION, administrator, deployer, env_file
 from tests.e2e.running import infisical_iac
 from tests.staging.host import StagingHost
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.long]
 
 # The shipped project file has no people, and other folders than the project of STRANGERS. An entry
 # that is not left out makes an identity in the project too. Groups need a license.

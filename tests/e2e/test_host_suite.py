@@ -24,6 +24,7 @@ def bookworm() -> Iterator[StagingHost]:
     host.down()
 
 
+@pytest.mark.long
 def test_the_host_suite_passes_on_debian_12_as_a_user_with_sudo(
     bookworm: StagingHost, tmp_path: Path
 ) -> None:

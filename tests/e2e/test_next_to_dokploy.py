@@ -1,7 +1,5 @@
 """Test a deploy next to Dokploy, which is not changed and routes to Infisical.
 
-pytestmark = pytest.mark.long
-
 Dokploy's Docker is in a Swarm. Another Caddy stands in for Dokploy's Traefik: it proxies to
 Infisical's Caddy over the overlay network, and sends the secret that Traefik finds in a label.
 """
@@ -23,6 +21,8 @@ from tests.e2e.upgrading import ADDS
 from tests.e2e.web import ask
 from tests.staging import ingress
 from tests.staging.host import StagingHost
+
+pytestmark = pytest.mark.long
 
 _SWARM = """
 rm -r /etc/docker

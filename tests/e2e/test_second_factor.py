@@ -22,6 +22,7 @@ from tests.staging.host import StagingHost
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.long,
     pytest.mark.skipif(ISOLATION == "viewer", reason="with isolation = viewer people are refused"),
 ]
 
