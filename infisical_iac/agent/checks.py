@@ -1,8 +1,9 @@
 """Find problems in the observed state of a host. Pure; `table.py` has the table of checks."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Literal
 
 from infisical_iac.agent.health import parse_moment
 from infisical_iac.agent.observed import DAY, HOUR, MINUTE, Observed, Problem
@@ -336,25 +337,25 @@ _JAILS = {
 
 
 def find_logins(seen: Observed, times: float) -> Iterator[Problem]:
-    for jail in LOGIN_JAILS:
-        hours = seen.upkeep.hours.get(jail, ())
-        if found := find_excess(hours, 1, seen.now, least=10, times=times):
-            number, usual = found
-            text = (
-                f"{number} failed logins at {_JAILS[jail]} in an hour, usually {usual:.0f} at most"
-            )
-            yield Problem(f"{text}, and usually {usual:.0f} or fewer", jail)
+    for jail, number, usual in _find_excesses(seen, LOGIN_JAILS, 1, least=10, times=times):
+        text = f"{number} failed logins at {_JAILS[jail]} in an hour"
+        yield Problem(f"{text}, and usually {usual:.0f} or fewer", jail)
 
 
 def find_bans(seen: Observed, times: float) -> Iterator[Problem]:
-    for jail in JAILS:
+    for jail, number, usual in _find_excesses(seen, JAILS, 2, least=3, times=times):
+        text = f"{number} addresses were banned for {_JAILS[jail]} in an hour"
+        yield Problem(f"{text}, and usually {usual:.0f} or fewer", jail)
+
+
+def _find_excesses(
+    seen: Observed, jails: Iterable[str], column: Literal[1, 2], *, least: int, times: float
+) -> Iterator[tuple[str, int, float]]:
+    """Yield each jail with its number in the last hour and the usual one, if that is exceeded."""
+    for jail in jails:
         hours = seen.upkeep.hours.get(jail, ())
-        if found := find_excess(hours, 2, seen.now, least=3, times=times):
-            number, usual = found
-            text = (
-                f"{number} addresses were banned for {_JAILS[jail]} in an hour, usually {usual:.0f}"
-            )
-            yield Problem(f"{text}, and usually {usual:.0f} or fewer", jail)
+        if found := find_excess(hours, column, seen.now, least=least, times=times):
+            yield (jail, *found)
 
 
 def find_upgrades(seen: Observed, days: float) -> Iterator[Problem]:

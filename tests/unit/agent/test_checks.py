@@ -361,6 +361,12 @@ def test_failed_logins_are_compared_with_the_week_before(hours: Any, is_found: b
     assert bool(_find("logins", _upkeep(hours={"sshd": hours}))) is is_found
 
 
+@pytest.mark.parametrize(("check", "hours"), [("logins", (51, 0)), ("bans", (0, 16))])
+def test_an_excess_names_the_usual_number_once(check: str, hours: tuple[int, int]) -> None:
+    (found,) = _find(check, _upkeep(hours=_hours("sshd", *hours)))
+    assert found.text.count("usually") == 1
+
+
 def test_a_node_that_does_not_report_finds_nothing_about_the_others() -> None:
     seen = _cluster(reports=False, nodes=_nodes(is_ready=False))
     assert _find("node", seen) == []
