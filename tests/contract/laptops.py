@@ -147,6 +147,16 @@ class Office:
         grant(world, ANNA, "development")
         return cls(world, anna)
 
+    def prepare(self, laptop: Laptop) -> Laptop:
+        """Check the service out on a laptop, which is returned."""
+        laptop.check_out(
+            workspaceId=self.world.project_id,
+            domain=self.world.standin.url,
+            defaultEnvironment="development",
+            defaultSecretPath="/backend",
+        )
+        return laptop
+
     def invite(self, email: str) -> httpx.Client:
         return join(self.world.standin, self.world.admin, self.world.org_id, email)
 

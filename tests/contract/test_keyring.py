@@ -43,14 +43,7 @@ def bus(tmp_path: Path) -> Iterator[str]:
 
 @pytest.fixture(params=RUNNERS)
 def laptop(request: pytest.FixtureRequest, tmp_path: Path, office: Office, bus: str) -> Laptop:
-    laptop = Laptop(tmp_path, request.param, {_BUS: bus})
-    laptop.check_out(
-        workspaceId=office.world.project_id,
-        domain=office.world.standin.url,
-        defaultEnvironment="development",
-        defaultSecretPath="/backend",
-    )
-    return laptop
+    return office.prepare(Laptop(tmp_path, request.param, {_BUS: bus}))
 
 
 def _secret_tool(laptop: Laptop, *arguments: str) -> str:

@@ -30,14 +30,7 @@ _TO_CORRECT = 78
 
 @pytest.fixture(params=RUNNERS)
 def laptop(request: pytest.FixtureRequest, tmp_path: Path, office: Office) -> Laptop:
-    laptop = Laptop(tmp_path, request.param)
-    laptop.check_out(
-        workspaceId=office.world.project_id,
-        domain=office.world.standin.url,
-        defaultEnvironment="development",
-        defaultSecretPath="/backend",
-    )
-    return laptop
+    return office.prepare(Laptop(tmp_path, request.param))
 
 
 def test_a_person_logs_in_by_password_and_reads_development_only(
