@@ -38,7 +38,7 @@ def _rotate(made: World) -> None:
     print("  JWT_SECRET was changed in Infisical, both services are started again")
     for service in (made.backend, made.forecasts):
         _must(service.restart() is None, service.output)
-    _print_forecast(made, old)
+    _print_forecast(made, old, expected=401)
     _print_forecast(made, made.join("Ada"))
 
 
@@ -47,16 +47,20 @@ def _outage(made: World) -> None:
         print("  Infisical is stopped: running services continue; both are started again")
         _print_forecast(made, made.join("Ada"))
         status = made.backend.restart()
-        output = f"exit status {status}: {_last(made.backend.output)}"
+        _must(status is not None, made.backend.output)
+        output = f"exit status {status}, as it should: {_last(made.backend.output)}"
         print(f"  backend          (without a cache) {output}")
         _must(made.forecasts.restart() is None, made.forecasts.output)
         print(f"  python-services  (with one) {made.forecasts.output.splitlines()[0]}")
     print("  Infisical runs again")
 
 
-def _print_forecast(made: World, token: str) -> None:
+def _print_forecast(made: World, token: str, expected: int = 200) -> None:
+    """Ask for a forecast, and print the answer. Raises AssertionError if it is not the expected."""
     answer = made.forecasts.get("/forecast", token)
-    print(f"  python-services  GET /forecast  {answer.status_code} {answer.text}")
+    why = ", as it should: the token has the old signature" if expected != 200 else ""
+    print(f"  python-services  GET /forecast  {answer.status_code} {answer.text}{why}")
+    _must(answer.status_code == expected, made.forecasts.output)
 
 
 def _last(text: str) -> str:
