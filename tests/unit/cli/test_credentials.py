@@ -296,16 +296,22 @@ def _link_to_itself(file: Path) -> None:
     file.symlink_to(file)
 
 
+def _identity(file: Path) -> tuple[int, int, int, int]:
+    """Inode, mode, size and change time (ns); the access time moves when a link is followed."""
+    found = os.lstat(file)
+    return found.st_ino, found.st_mode, found.st_size, found.st_ctime_ns
+
+
 @pytest.mark.parametrize("make", [_write_foreign, _link_to_itself])
 def test_show_refuses_a_file_that_holds_something_else_before_it_connects(
     host: CredentialHost, tmp_path: Path, make: Callable[[Path], None]
 ) -> None:
     file = tmp_path / ".env.local"
     make(file)
-    before = os.lstat(file)
+    before = _identity(file)
     refused = host.refusal("show", "web", "--env", "qa", "--output", str(file))
     assert (refused.code, str(file) in str(refused)) == ("file", True)
-    assert (os.lstat(file), host.opened) == (before, [])
+    assert (_identity(file), host.opened) == (before, [])
 
 
 def test_show_replaces_an_empty_file(host: CredentialHost, tmp_path: Path) -> None:
