@@ -377,8 +377,9 @@ def _write_first(
     local |= init_again.find_local_files(directory, additions, files[project_file], site_url)
     changed = init_again.leave_out_unchanged(local)
     write_files({directory / path: text for path, text in files.items()} | changed)
-    written = [each.name for each, home in chosen.homes.items() if home / local_file.NAME in changed]
-    _report(answered, chosen.root, written, files, stays)
+    written = {service.name: home / local_file.NAME for service, home in chosen.homes.items()}
+    names = [name for name, file in written.items() if file in changed]
+    _report(answered, chosen.root, names, files, stays)
     if not repository.is_clone(directory):
         declared = load(files[project_file])
         reading = declared.environments[-1].slug if site_url else ""
