@@ -30,7 +30,7 @@ from infisical_iac.stack.access_log import (
 from infisical_iac.stack.settings import StackSettings
 
 if TYPE_CHECKING:
-    from infisical_iac.agent.request_log import NotedWrite
+    from infisical_iac.agent.access import NotedWrite
 
 
 @click.group(invoke_without_command=True)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pyinfra.api.deploy import deploy
 
-from infisical_iac.agent import access, request_log, system
+from infisical_iac.agent import access, system
 from infisical_iac.agent.files import PathState, states
 from infisical_iac.agent.system import UnitState
 from infisical_iac.core import files, units
@@ -259,7 +259,7 @@ def read_own_requests(
 ) -> access.FoundRequests:
     """Return the matching requests in the current host's log of Infisical, the latest last."""
     asked = question(
-        request_log.find_own_requests,
+        access.find_own_requests,
         since=since.timestamp(),
         last=last,
         environment=environment,
@@ -268,9 +268,9 @@ def read_own_requests(
     return ask(asked)
 
 
-def read_noted_writes(since: datetime) -> list[request_log.NotedWrite]:
+def read_noted_writes(since: datetime) -> list[access.NotedWrite]:
     """Return the writes that Infisical has noted in its database since then."""
-    return ask(question(request_log.noted_writes, since=since.timestamp()))
+    return ask(question(access.noted_writes, since=since.timestamp()))
 
 
 FAIL2BAN_DIRECTORY = "/etc/fail2ban"

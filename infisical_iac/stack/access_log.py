@@ -12,8 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-from infisical_iac.agent.access import FoundReads, FoundRequest, FoundRequests
-from infisical_iac.agent.request_log import NotedWrite
+from infisical_iac.agent.access import FoundReads, FoundRequest, FoundRequests, NotedWrite
 from infisical_iac.core.errors import SettingsError, UserError
 
 # Paths that Infisical answers only after it has checked the token.

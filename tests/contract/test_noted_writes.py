@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infisical_iac.agent.request_log import WRITES
+from infisical_iac.agent.access import WRITES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -3,8 +3,7 @@
 import json
 from typing import Any
 
-from infisical_iac.agent.access import FoundRequest
-from infisical_iac.agent.request_log import NotedWrite, find_own_requests, noted_writes
+from infisical_iac.agent.access import FoundRequest, NotedWrite, find_own_requests, noted_writes
 from infisical_iac.agent.runner import Output
 from tests.unit.agent.fake_runner import FakeRunner, docker_answers, docker_container
 

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from infisical_iac.agent.access import FoundRequest, FoundRequests
-from infisical_iac.agent.request_log import NotedWrite
+from infisical_iac.agent.access import FoundRequest, FoundRequests, NotedWrite
 from infisical_iac.cli import audit
 from infisical_iac.cli.audit import show_events, show_requests, show_run
 from infisical_iac.cli.main import main

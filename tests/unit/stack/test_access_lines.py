@@ -4,8 +4,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.agent.access import FoundRequest, FoundRequests
-from infisical_iac.agent.request_log import NotedWrite
+from infisical_iac.agent.access import FoundRequest, FoundRequests, NotedWrite
 from infisical_iac.stack.access_log import (
     KnownNames,
     LoggedEvent,
