@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.agent import maintenance, turns
+from infisical_iac.agent import maintenance
 from infisical_iac.agent.runner import Output
 from tests.unit.agent.fake_runner import FakeRunner, docker_answers, docker_container
 from tests.unit.agent.fake_swarm import NODES, swarm_answers
@@ -151,7 +151,7 @@ def test_a_host_waits_until_the_cluster_is_healthy(
     found = iter(["n1 is Down", "n1 is Down", ""])
     slept: list[float] = []
     monkeypatch.setattr(time, "sleep", slept.append)
-    monkeypatch.setattr(turns, "whole", lambda *_: next(found))
+    monkeypatch.setattr(maintenance, "whole", lambda *_: next(found))
     assert maintenance.wait_for_turn(FakeRunner(tmp_path), 0) == 0
     assert slept == [0, 30, 30]
     assert "n1 is Down" in capsys.readouterr().err

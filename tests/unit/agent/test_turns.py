@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.agent import turns
+from infisical_iac.agent import maintenance
+from infisical_iac.agent.maintenance import DataCounts
 from infisical_iac.agent.runner import Output
-from infisical_iac.agent.turns import DataCounts
 from tests.unit.agent.fake_runner import FakeRunner
 from tests.unit.agent.fake_swarm import ETCD, NODES, SERVICES, member, swarm_answers
 
@@ -28,7 +28,7 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def test_a_complete_cluster_misses_nothing() -> None:
-    assert turns.whole(_host(), *turns.PARTS) == ""
+    assert maintenance.whole(_host(), *maintenance.PARTS) == ""
 
 
 @pytest.mark.parametrize(
@@ -48,17 +48,17 @@ def test_a_complete_cluster_misses_nothing() -> None:
     ],
 )
 def test_what_a_cluster_lacks_is_named(answers: Mapping[str, Any], missing: str) -> None:
-    assert missing in turns.whole(_host(**answers), *turns.PARTS)
+    assert missing in maintenance.whole(_host(**answers), *maintenance.PARTS)
 
 
 @pytest.mark.parametrize("state", [{"state": "inactive"}, {"manages": False}])
 def test_a_host_that_sees_no_cluster_misses_nothing(state: Mapping[str, Any]) -> None:
-    assert turns.whole(_host(**state, nodes=Output(1)), *turns.PARTS) == ""
+    assert maintenance.whole(_host(**state, nodes=Output(1)), *maintenance.PARTS) == ""
 
 
 def test_data_services_are_counted_before_a_restart() -> None:
-    assert turns.check_spare(_host(etcd=f"{ETCD}etcd-3 is healthy: took")) == DataCounts(3, 2)
-    assert turns.check_spare(_host(containers=())) == DataCounts(0, 0)
+    assert maintenance.check_spare(_host(etcd=f"{ETCD}etcd-3 is healthy: took")) == DataCounts(3, 2)
+    assert maintenance.check_spare(_host(containers=())) == DataCounts(0, 0)
 
 
 @pytest.mark.parametrize(
@@ -73,7 +73,7 @@ def test_a_restart_that_would_end_a_majority_is_refused(
     answers: Mapping[str, Any], why: str
 ) -> None:
     with pytest.raises(RuntimeError) as refused:
-        turns.check_spare(_host(**answers))
+        maintenance.check_spare(_host(**answers))
     assert why in refused.value.args[0].message
 
 
@@ -91,16 +91,16 @@ def test_as_many_data_services_as_before_are_waited_for(
     answers: Mapping[str, Any], is_healthy: bool, slept: list[float]
 ) -> None:
     if is_healthy:
-        turns.await_health(_host(**answers), seconds=0, etcd=2, postgres=2)
+        maintenance.await_health(_host(**answers), seconds=0, etcd=2, postgres=2)
     else:
         with pytest.raises(RuntimeError):
-            turns.await_health(_host(**answers), seconds=0, etcd=2, postgres=2)
+            maintenance.await_health(_host(**answers), seconds=0, etcd=2, postgres=2)
     assert slept == []
 
 
 def test_services_that_were_missing_before_are_not_waited_for() -> None:
     host = _host(etcd="etcd-1 is healthy", patroni=member("leader", "running"))
-    turns.await_health(host, seconds=0, etcd=1, postgres=1)
+    maintenance.await_health(host, seconds=0, etcd=1, postgres=1)
 
 
 def test_the_swarm_gets_time_to_reach_a_node(slept: list[float]) -> None:
@@ -110,10 +110,10 @@ def test_the_swarm_gets_time_to_reach_a_node(slept: list[float]) -> None:
         def run(self, *_: Any, **__: Any) -> Output:
             return Output(0, next(states))
 
-    turns.await_node(Host(), node="id1", seconds=5)
+    maintenance.await_node(Host(), node="id1", seconds=5)
     assert slept == [1]
     with pytest.raises(RuntimeError) as missed:
-        turns.await_node(_host(**{"docker node inspect": "down\n"}), node="id1", seconds=0)
+        maintenance.await_node(_host(**{"docker node inspect": "down\n"}), node="id1", seconds=0)
     assert "journalctl" in missed.value.args[0].remedy
 
 
@@ -128,8 +128,8 @@ def test_a_reload_makes_a_restart_due(tmp_path: Path, stays_on: bool) -> None:
     config = host.write("/etc/docker/daemon.json", "{}")
     if stays_on:
         with pytest.raises(RuntimeError) as failed:
-            turns.reload_engine(host, config="/etc/docker/daemon.json")
+            maintenance.reload_engine(host, config="/etc/docker/daemon.json")
         assert "live-restore" in failed.value.args[0].message
         return
-    turns.reload_engine(host, config="/etc/docker/daemon.json")
+    maintenance.reload_engine(host, config="/etc/docker/daemon.json")
     assert config.stat().st_mtime == 1795600800

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.agent.turns import DataCounts
+from infisical_iac.agent.maintenance import DataCounts
 from infisical_iac.cluster import site
 from infisical_iac.core import connection, units
 from infisical_iac.core.agent import Question
@@ -22,7 +22,7 @@ def _describe(asked: Question[Any]) -> str:
     """Return the name of an observation, and its arguments in the order of their names."""
     (call,) = asked.calls
     words = map(str, json.loads(call.arguments).values())
-    return " ".join([call.name.removeprefix("turns."), *words])
+    return " ".join([call.name.removeprefix("maintenance."), *words])
 
 
 def test_the_next_engine_waits_for_the_services_of_the_last_one(

@@ -9,7 +9,7 @@ from typing import Any
 import click
 import pytest
 
-from infisical_iac.agent import maintenance, monitor, turns
+from infisical_iac.agent import maintenance, monitor
 from infisical_iac.agent.health import CONFIG
 from infisical_iac.agent.runner import Output, Runner
 from infisical_iac.agent.swarm import MAINTENANCE
@@ -66,7 +66,7 @@ def test_the_maintenance_window_holds_the_lock_that_the_monitor_reads(tmp_path: 
 def test_the_label_of_a_maintenance_is_the_one_that_the_monitor_reads(tmp_path: Path) -> None:
     manager = '{"LocalNodeState": "active", "ControlAvailable": true, "NodeID": "n"}'
     host = FakeRunner(tmp_path, answers={"docker info": manager})
-    turns.announce_absence(host)
+    maintenance.announce_absence(host)
     assert f" {MAINTENANCE}=" in host.ran[-1][0]
 
 
