@@ -7,7 +7,7 @@ import click
 from rich.markdown import Markdown
 
 from infisical_iac.cli.output import print_table
-from infisical_iac.core import overrides
+from infisical_iac.core import rendering
 from infisical_iac.core.bundle import DOCS
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.terminal import console, echo
@@ -43,21 +43,21 @@ def eject(template: str | None, compares: bool, keep_mine: bool) -> None:
         return
     if compares and keep_mine:
         raise click.UsageError("--diff and --keep-mine exclude each other: give one of them")
-    name = overrides.find_template(template)
+    name = rendering.find_template(template)
     if compares:
-        echo(overrides.compare(name) or f"{name} is the same in both.")
+        echo(rendering.compare(name) or f"{name} is the same in both.")
     elif keep_mine:
-        overrides.keep(name)
+        rendering.keep(name)
         echo(f"Recorded that your {name} is up to date.")
     else:
-        file = overrides.eject(name)
+        file = rendering.eject(name)
         echo(f"Wrote {file}: edit it, and see what it changes by `infisical-iac plan`.")
 
 
 def _list() -> None:
-    own = {each.name: each for each in overrides.list_overrides()}
+    own = {each.name: each for each in rendering.list_overrides()}
     rows = []
-    for name in sorted({*overrides.list_templates(), *own}):
+    for name in sorted({*rendering.list_templates(), *own}):
         mine = own.get(name)
         since = mine.origin.version if mine and mine.origin else ""
         rows.append((name, mine.state if mine else "", since))

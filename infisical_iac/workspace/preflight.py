@@ -15,8 +15,8 @@ from infisical_iac.core.agent import look
 from infisical_iac.core.connection import without_delay
 from infisical_iac.core.errors import Refused, SettingsError, UserError
 from infisical_iac.core.operation import Refusal
-from infisical_iac.core.overrides import describe_overrides
 from infisical_iac.core.own_repository import describe_copied_defaults
+from infisical_iac.core.rendering import describe_overrides
 from infisical_iac.core.settings import Settings, load
 from infisical_iac.core.wording import join_names
 from infisical_iac.host import docker

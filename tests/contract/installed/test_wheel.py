@@ -46,15 +46,15 @@ _LOOK = """
 import json
 from infisical_iac import deploy
 from infisical_iac.change.tool_versions import read_changelog
-from infisical_iac.core import bundle, overrides
-from infisical_iac.core.rendering import script_file, template
+from infisical_iac.core import bundle
+from infisical_iac.core.rendering import list_templates, script_file, template
 from infisical_iac.core.settings import load
 from infisical_iac.migrate.findings import is_withheld
 print(json.dumps({
     "root": str(bundle.ROOT),
     "changelog": read_changelog(),
     "deploy": callable(deploy.deploy),
-    "templates": len(overrides.list_templates()),
+    "templates": len(list_templates()),
     "rendered": template("infisical-drill-failed.service", script="true"),
     "script": script_file("lock"),
     "withheld": is_withheld("LD_PRELOAD"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from jinja2 import UndefinedError
 
-from infisical_iac.core import bundle, overrides
+from infisical_iac.core import bundle, rendering
 from infisical_iac.core.errors import FileError, Refused, SettingsError
 from infisical_iac.core.rendering import template
 
@@ -27,16 +27,16 @@ def _read_shipped() -> str:
 
 def _eject_from_earlier_version(line: str = "# earlier\n") -> None:
     """Eject a template as version 0.0.9, whose original had one more line at its end."""
-    overrides.eject(_NAME)
+    rendering.eject(_NAME)
     earlier = _read_shipped() + line
     _ORIGINAL.write_text(earlier)
     _OWN.write_text(earlier + "# mine\n")
-    origin = {"version": "0.0.9", "sha256": overrides._hash(earlier)}
+    origin = {"version": "0.0.9", "sha256": rendering._hash(earlier)}
     _RECORDS.write_text(json.dumps({_NAME: origin}))
 
 
 def test_an_ejected_template_is_the_original_and_has_its_version() -> None:
-    assert overrides.eject(_NAME) == _OWN
+    assert rendering.eject(_NAME) == _OWN
     assert _OWN.read_text() == _ORIGINAL.read_text() == _read_shipped()
     assert json.loads(_RECORDS.read_text())[_NAME]["version"] == bundle.version()
 
@@ -50,11 +50,11 @@ def test_a_template_of_the_user_replaces_the_tools_template() -> None:
 def test_a_part_of_the_user_is_included_by_the_tools_template() -> None:
     """A part is a template with its own path, which other templates include."""
     part = "stack/parts/infisical-readiness"
-    assert part in overrides.list_templates()
+    assert part in rendering.list_templates()
     shipped = bundle.TEMPLATES / f"{part}.j2"
-    assert overrides.find_file(shipped) == shipped
-    overrides.eject(part)
-    assert overrides.find_file(shipped) == Path(f"templates/{part}.j2")
+    assert rendering.find_file(shipped) == shipped
+    rendering.eject(part)
+    assert rendering.find_file(shipped) == Path(f"templates/{part}.j2")
 
 
 @pytest.mark.parametrize("folder", ["init", "migrate", "backup", "host"])
@@ -66,9 +66,9 @@ def test_templates_that_are_not_deployed_can_not_be_replaced(folder: str, name: 
     own = Path("templates") / folder / f"{name}.j2"
     own.parent.mkdir(parents=True)
     own.write_text("{{ raise_an_error() }}")
-    assert not [each for each in overrides.list_templates() if each.startswith(("init", "migrate"))]
+    assert not [each for each in rendering.list_templates() if each.startswith(("init", "migrate"))]
     (shipped,) = bundle.TEMPLATES.glob(f"*/{name}.j2")
-    assert overrides.find_file(shipped) == shipped
+    assert rendering.find_file(shipped) == shipped
     with pytest.raises(UndefinedError, match="undefined") as raised:
         template(name)
     assert "raise_an_error" not in str(raised.value)
@@ -91,7 +91,7 @@ def test_a_template_in_another_folder_replaces_no_template() -> None:
     ],
 )
 def test_a_template_is_found_by_its_path_or_the_end_of_its_path(text: str, name: str) -> None:
-    assert overrides.find_template(text) == name
+    assert rendering.find_template(text) == name
 
 
 @pytest.mark.parametrize(
@@ -99,58 +99,58 @@ def test_a_template_is_found_by_its_path_or_the_end_of_its_path(text: str, name:
 )
 def test_an_unknown_template_is_refused_with_a_hint(text: str, fact: str) -> None:
     with pytest.raises(SettingsError, match=fact) as raised:
-        overrides.find_template(text)
+        rendering.find_template(text)
     assert raised.value.code == "settings.template"
 
 
 def test_a_template_that_exists_is_not_overwritten() -> None:
-    overrides.eject(_NAME)
+    rendering.eject(_NAME)
     _OWN.write_text("mine\n")
     with pytest.raises(Refused) as raised:
-        overrides.eject(_NAME)
+        rendering.eject(_NAME)
     assert raised.value.code == "refused.ejected"
     assert _OWN.read_text() == "mine\n"
 
 
 def test_a_template_of_this_version_is_not_reported() -> None:
-    overrides.eject(_NAME)
+    rendering.eject(_NAME)
     _OWN.write_text("mine\n")
-    assert overrides.describe_overrides() == []
+    assert rendering.describe_overrides() == []
 
 
 def test_a_change_of_the_original_is_shown_with_the_difference_until_it_is_acknowledged() -> None:
     _eject_from_earlier_version()
-    (sentence,) = overrides.describe_overrides()
+    (sentence,) = rendering.describe_overrides()
     first, *lines = sentence.splitlines()
     assert str(_OWN) in first
     assert "0.0.9" in first
     assert f"infisical-iac eject {_NAME} --keep-mine" in first
     assert "-# earlier" in lines
     assert not [line for line in lines if "mine" in line]
-    overrides.keep(_NAME)
-    assert overrides.describe_overrides() == []
+    rendering.keep(_NAME)
+    assert rendering.describe_overrides() == []
     assert _OWN.read_text().endswith("# mine\n")
 
 
 def test_a_template_that_has_become_the_original_is_up_to_date() -> None:
     _eject_from_earlier_version()
     _OWN.write_text(_read_shipped())
-    assert overrides.describe_overrides() == []
+    assert rendering.describe_overrides() == []
 
 
 def test_a_missing_original_is_named_instead_of_a_difference() -> None:
     _eject_from_earlier_version()
     _ORIGINAL.unlink()
-    (sentence,) = overrides.describe_overrides()
+    (sentence,) = rendering.describe_overrides()
     assert str(_ORIGINAL) in sentence
     assert "\n" not in sentence
 
 
 def test_a_template_without_a_record_is_named() -> None:
-    overrides.eject(_NAME)
+    rendering.eject(_NAME)
     _RECORDS.unlink()
     _OWN.write_text("mine\n")
-    (sentence,) = overrides.describe_overrides()
+    (sentence,) = rendering.describe_overrides()
     assert str(_OWN) in sentence
     assert "--diff" in sentence
 
@@ -159,35 +159,35 @@ def test_a_template_that_the_tool_no_longer_has_is_named() -> None:
     file = Path("templates/stack/gone.conf.j2")
     file.parent.mkdir(parents=True)
     file.write_text("")
-    (sentence,) = overrides.describe_overrides()
+    (sentence,) = rendering.describe_overrides()
     assert str(file) in sentence
 
 
 def test_a_template_outside_its_folder_is_reported_with_its_path() -> None:
     Path("templates").mkdir()
     Path("templates/compose.yaml.j2").write_text("")
-    (sentence,) = overrides.describe_overrides()
+    (sentence,) = rendering.describe_overrides()
     assert "templates/stack/compose.yaml.j2" in sentence
 
 
 def test_compare_returns_a_unified_diff() -> None:
-    overrides.eject(_NAME)
+    rendering.eject(_NAME)
     _OWN.write_text(_read_shipped() + "# mine\n")
-    assert overrides.compare(_NAME).splitlines()[-1] == "+# mine"
+    assert rendering.compare(_NAME).splitlines()[-1] == "+# mine"
 
 
 def test_compare_and_keep_refuse_a_template_that_is_not_ejected() -> None:
-    for function in (overrides.compare, overrides.keep):
+    for function in (rendering.compare, rendering.keep):
         with pytest.raises(Refused) as raised:
             function(_NAME)
         assert raised.value.code == "refused.not_ejected"
 
 
 def test_records_that_cannot_be_read_are_named() -> None:
-    overrides.eject(_NAME)
+    rendering.eject(_NAME)
     _RECORDS.write_text("{")
     with pytest.raises(FileError) as raised:
-        overrides.describe_overrides()
+        rendering.describe_overrides()
     assert raised.value.code == "file.template"
     assert str(_RECORDS) in str(raised.value)
 
@@ -204,8 +204,8 @@ def test_an_error_in_a_template_of_the_user_is_a_sentence_with_its_line(text: st
 
 def test_a_checkout_of_the_tool_has_no_overrides(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(bundle.ROOT)
-    assert overrides.list_overrides() == []
-    assert overrides.describe_overrides() == []
+    assert rendering.list_overrides() == []
+    assert rendering.describe_overrides() == []
     with pytest.raises(Refused) as raised:
-        overrides.eject(_NAME)
+        rendering.eject(_NAME)
     assert raised.value.code == "refused.tools_own_templates"
