@@ -35,7 +35,7 @@ from infisical_iac.host import hardening, watch
 from infisical_iac.host.site import Known
 from infisical_iac.instance.proof import mail_password
 from infisical_iac.instance.settings import EXTRA_CA
-from infisical_iac.monitoring import exporters, shipping
+from infisical_iac.monitoring import exporters
 from infisical_iac.monitoring.settings import GIVEN, HEARTBEAT_VARIABLE
 from infisical_iac.stack.ingress import CERTIFICATE
 from infisical_iac.stack.ingress_kinds import INTERNAL
@@ -254,8 +254,8 @@ def _mail(settings: Settings) -> dict[str, Any] | None:
 def questions(known: Known) -> Iterator[Question[Any]]:
     """Yield the step's questions to the agent."""
     yield _question(known)
-    yield exporters.question_for(known.settings)
-    yield shipping.question_for(known.settings)
+    yield exporters.exporters_question(known.settings)
+    yield exporters.shipping_question(known.settings)
 
 
 @deploy("Monitoring")
@@ -266,7 +266,7 @@ def monitoring(known: Known) -> None:
     timer(known=known, name="Watch the host, and send alerts")
     if known.settings.monitoring.monitoring_listen is not None:
         exporters.exporters(known=known, name="Serve metrics to a Prometheus elsewhere")
-    shipping.shipping(known=known, name="Ship logs")
+    exporters.shipping(known=known, name="Ship logs")
 
 
 def keep_drift(result: Mapping[str, Any]) -> None:

@@ -1,9 +1,13 @@
-"""Serve metrics of the host and its containers at `monitoring_listen`, or remove all that does.
+"""Serve metrics at `monitoring_listen`, and ship logs to `log_target`, or remove all that does.
 
 Debian's exporters serve those of the host, PostgreSQL and Redis. Infisical and Caddy have metrics
 of their own, on an internal network and on the loopback; systemd forwards a port to each. Neither
 PostgreSQL nor Redis publishes a port: the exporters find the containers in a file of their own in
 place of /etc/hosts, which the monitor writes each minute.
+
+An rsyslog of its own ships the journal, the access log and the audit log, next to the host's own
+rsyslog if it has one. It reads them from where it had stopped, and keeps what the target does not
+take on the disk.
 """
 
 import posixpath
@@ -17,7 +21,7 @@ from infisical_iac.agent.database import ExporterLogin
 from infisical_iac.agent.files import PathState, states
 from infisical_iac.agent.health import HOSTS
 from infisical_iac.agent.system import UnitState
-from infisical_iac.core import apt, units
+from infisical_iac.core import apt, audit, journal, units
 from infisical_iac.core.agent import Question, look, perform, question, together
 from infisical_iac.core.change import Change, Unknown
 from infisical_iac.core.errors import Refused, SettingsError
@@ -26,7 +30,9 @@ from infisical_iac.core.operation import Commands, or_up_to_date, planned_operat
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import script, template
 from infisical_iac.core.settings import Settings
+from infisical_iac.host import watch
 from infisical_iac.host.site import Known
+from infisical_iac.instance.settings import EXTRA_CA
 from infisical_iac.monitoring.settings import MetricsListener
 from infisical_iac.stack.compose import METRICS_USER
 from infisical_iac.stack.ingress_kinds import REVISION_PORT
@@ -62,7 +68,7 @@ class ExportersState:
     login: ExporterLogin = field(default_factory=ExporterLogin)
 
 
-def files_of(settings: Settings) -> list[File]:
+def metrics_files(settings: Settings) -> list[File]:
     """Return the units that serve the metrics; none without `monitoring_listen`."""
     listener, ports = settings.monitoring.monitoring_listen, settings.metrics_ports
     return [*_exporters(listener, ports), *_forwards(listener, ports)] if listener else []
@@ -152,7 +158,7 @@ def _forwards(listener: MetricsListener, ports: dict[str, int]) -> Iterator[File
             )
 
 
-def question_for(settings: Settings) -> Question[ExportersState]:
+def exporters_question(settings: Settings) -> Question[ExportersState]:
     """Return the question for the ExportersState."""
     paths = question(states, paths=[*_PATHS])
     listener = settings.monitoring.monitoring_listen
@@ -182,12 +188,14 @@ def exporters(known: Known) -> Commands:
         exporters(known=known, name="Serve metrics")
     """
     settings = known.settings
-    found = look(question_for(settings))
+    found = look(exporters_question(settings))
     timeout = settings.host.apt_timeout
-    yield from decide(found, files_of(settings), settings.monitoring.monitoring_listen, timeout)
+    yield from decide_exporters(
+        found, metrics_files(settings), settings.monitoring.monitoring_listen, timeout
+    )
 
 
-def decide(
+def decide_exporters(
     there: ExportersState,
     desired: Sequence[File],
     listener: MetricsListener | None,
@@ -291,4 +299,125 @@ def _remove(there: dict[str, PathState], timeout: int) -> Commands:
         run,
         f"rm -f -- {HOSTS} {shlex.join(found)} && systemctl daemon-reload",
         doing="remove the units of the exporters",
+    )
+
+
+LOG_SERVICE = "infisical-logs.service"
+LOG_CONFIG = "/etc/infisical-iac/logs.conf"
+LOG_STATE = "/var/lib/infisical-logs"
+_LOG_UNIT = f"{units.DIRECTORY}/{LOG_SERVICE}"
+_LOG_ROTATION = "/etc/logrotate.d/infisical-logs"
+# The service is removed last, so that the next run continues here after an interruption.
+_LOG_PATHS = (LOG_CONFIG, _LOG_ROTATION, _LOG_UNIT)
+_LOG_PACKAGES = ("rsyslog", "rsyslog-gnutls")
+_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+_BUNDLE = "/run/infisical-logs/authorities.crt"
+# Of what waits for a target that does not answer.
+_QUEUE_MB = 256
+
+
+@dataclass(frozen=True)
+class ShippingState:
+    """The actual state of the shipping: its files by path, units by name, and packages."""
+
+    paths: dict[str, PathState] = field(default_factory=dict)
+    units: dict[str, UnitState] = field(default_factory=dict)
+    packages: frozenset[str] = frozenset()
+
+
+def log_files(settings: Settings) -> list[File]:
+    """Return the files that ship logs; none without `log_target`."""
+    target = settings.monitoring.shipping
+    if target is None:
+        return []
+    extra = (EXTRA_CA,) if settings.instance.extra_ca else ()
+    values = {"target": target, "config": LOG_CONFIG, "bundle": _BUNDLE, "state": LOG_STATE}
+    config = template(
+        "infisical-logs.conf",
+        **values,
+        access=watch.LOG,
+        audit=audit.FILE,
+        queue_mb=_QUEUE_MB,
+    )
+    unit = template(
+        "infisical-logs.service", **values, authorities=shlex.join((_AUTHORITIES, *extra))
+    )
+    found = [File(LOG_CONFIG, config), File(_LOG_UNIT, unit)]
+    if target.path:
+        found.append(File(_LOG_ROTATION, template("infisical-logs.logrotate", path=target.path)))
+    return found
+
+
+def shipping_question(settings: Settings) -> Question[ShippingState]:
+    """Return the question for the ShippingState."""
+    paths = question(states, paths=[*_LOG_PATHS])
+    if settings.monitoring.shipping is None:
+        # A host that ships no logs needs no other question.
+        return together(ShippingState, paths)
+    config = {LOG_SERVICE: [LOG_CONFIG, _LOG_UNIT, EXTRA_CA]}
+    return together(
+        ShippingState,
+        paths,
+        units.question_for([LOG_SERVICE], config),
+        apt.question_for(_LOG_PACKAGES),
+    )
+
+
+@planned_operation
+def shipping(known: Known) -> Commands:
+    """Install and start what ships the logs, or remove it.
+
+    Example:
+        shipping(known=known, name="Ship logs")
+    """
+    found = look(shipping_question(known.settings))
+    yield from decide_shipping(
+        found,
+        log_files(known.settings),
+        known.settings.host.apt_timeout,
+        has_new_authority=journal.will_change(EXTRA_CA),
+    )
+
+
+def decide_shipping(
+    there: ShippingState,
+    desired: Sequence[File],
+    timeout: int,
+    *,
+    has_new_authority: bool = False,
+) -> Commands:
+    """Decide how to ship the logs, by the actual state `there`."""
+    kept = {each.path for each in desired}
+    surplus = [path for path in _LOG_PATHS if path in there.paths and path not in kept]
+    decided: list[Any] = [Change("-", path, "no setting asks for it") for path in surplus]
+    if not desired:
+        if surplus:
+            decided.append(step(run, _log_removal(timeout), doing="remove what ships logs"))
+        yield from or_up_to_date(decided, "logs stay on the host")
+        return
+    if surplus:
+        decided.append(step(run, f"rm -f {shlex.join(surplus)}", doing="remove the rotation"))
+    decided += units.install(desired, there.paths, there.units)
+    missing = [name for name in _LOG_PACKAGES if name not in there.packages]
+    decided += [Change("+", f"package {name}") for name in missing]
+    if missing:
+        install = script("apt", str(timeout), *missing)
+        decided.append(step(run, install, doing=f"install {', '.join(missing)}"))
+    if _LOG_PACKAGES[0] in missing:
+        # The journal has these lines already.
+        stop = "systemctl disable --quiet --now rsyslog.service syslog.socket 2>/dev/null; true"
+        decided.append(step(run, stop, doing="stop the package's own rsyslog"))
+    is_changing = has_new_authority or find_differing(desired, there.paths)
+    changing = [LOG_SERVICE] if is_changing else []
+    decided += units.bring_up([LOG_SERVICE], there.units, changing=changing)
+    yield from or_up_to_date(decided, "logs are shipped")
+
+
+def _log_removal(timeout: int) -> str:
+    purge = f"apt-get --quiet=2 --yes --option=DPkg::Lock::Timeout={timeout} purge"
+    return (
+        f"systemctl disable --quiet --now {LOG_SERVICE} 2>/dev/null; "
+        "systemctl --quiet is-enabled rsyslog.service 2>/dev/null || "
+        f"DEBIAN_FRONTEND=noninteractive {purge} {shlex.join(_LOG_PACKAGES)} && "
+        f"rm -rf -- {LOG_STATE} {shlex.join(_LOG_PATHS)} && systemctl daemon-reload"
     )

@@ -14,7 +14,7 @@ from infisical_iac.host.model import MachineState
 from infisical_iac.host.openings import Opening, openings, refuse_unenforced
 from infisical_iac.host.site import Known, Site
 from infisical_iac.monitoring import deploy
-from infisical_iac.monitoring.exporters import files_of
+from infisical_iac.monitoring.exporters import metrics_files
 from infisical_iac.stack.compose import compose_file
 from infisical_iac.stack.ingress import caddyfile
 from infisical_iac.stack.keys import more_of
@@ -33,7 +33,7 @@ def _settings(listen: dict[str, Any] | None = _LISTEN, **changes: Any) -> Settin
 
 
 def _units(settings: Settings) -> dict[str, str]:
-    return {each.path.rpartition("/")[2]: each.content for each in files_of(settings)}
+    return {each.path.rpartition("/")[2]: each.content for each in metrics_files(settings)}
 
 
 def _services(settings: Settings, *, drill: bool = False) -> Any:

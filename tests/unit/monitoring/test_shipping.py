@@ -6,15 +6,15 @@ from typing import Any
 import pytest
 
 from infisical_iac.core.errors import SettingsError
+from infisical_iac.monitoring.exporters import log_files
 from infisical_iac.monitoring.settings import LogTarget
-from infisical_iac.monitoring.shipping import files_of
 from tests.unit.settings_of import settings_of
 
 _SERVER = "tls://logs.example.com"
 
 
 def _files(target: str, **changes: Any) -> dict[str, str]:
-    found = files_of(settings_of(log_target=target, **changes))
+    found = log_files(settings_of(log_target=target, **changes))
     return {each.path.rpartition("/")[2]: each.content for each in found}
 
 

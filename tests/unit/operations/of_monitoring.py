@@ -11,10 +11,9 @@ from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.files import File
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known, Site
-from infisical_iac.monitoring import deploy, exporters, shipping
+from infisical_iac.monitoring import deploy, exporters
 from infisical_iac.monitoring.deploy import DesiredMonitor, MonitorState
-from infisical_iac.monitoring.exporters import ExportersState
-from infisical_iac.monitoring.shipping import ShippingState
+from infisical_iac.monitoring.exporters import ExportersState, ShippingState
 from tests.unit.operations.cases import Cases, due, noop, refusal
 from tests.unit.settings_of import settings_of
 
@@ -42,7 +41,7 @@ _LISTENS = settings_of(
     monitoring_listen={"address": "10.0.0.2", "networks": ("10.0.0.0/24",)},
 )
 _LISTENER = _LISTENS.monitoring.monitoring_listen
-_UNITS = exporters.files_of(_LISTENS)
+_UNITS = exporters.metrics_files(_LISTENS)
 _PACKAGES = (
     "prometheus-node-exporter",
     "prometheus-postgres-exporter",
@@ -59,7 +58,7 @@ _STARTS = ("see where the containers are", *("systemctl",) * 8)
 
 
 def _decide_exporters(**changes: Any) -> Iterable[Any]:
-    return exporters.decide(replace(_SERVES, **changes), _UNITS, _LISTENER, 600)
+    return exporters.decide_exporters(replace(_SERVES, **changes), _UNITS, _LISTENER, 600)
 
 
 def _other_node_exporter() -> Iterable[Any]:
@@ -67,17 +66,17 @@ def _other_node_exporter() -> Iterable[Any]:
     return _decide_exporters(paths=paths)
 
 
-_SHIPS = shipping.files_of(settings_of(log_target="tls://logs.example.com"))
-_SHIPS_TO_FILE = shipping.files_of(settings_of(log_target="/var/log/shipped.log"))
+_SHIPS = exporters.log_files(settings_of(log_target="tls://logs.example.com"))
+_SHIPS_TO_FILE = exporters.log_files(settings_of(log_target="/var/log/shipped.log"))
 _SHIPPED = ShippingState(
     {each.path: each.state for each in _SHIPS},
-    {shipping.SERVICE: _RUNS},
+    {exporters.LOG_SERVICE: _RUNS},
     frozenset(("rsyslog", "rsyslog-gnutls")),
 )
 
 
 def _decide_shipping(desired: Iterable[File] = _SHIPS, **changes: Any) -> Iterable[Any]:
-    return shipping.decide(replace(_SHIPPED, **changes), [*desired], 600)
+    return exporters.decide_shipping(replace(_SHIPPED, **changes), [*desired], 600)
 
 
 # Decisions that the table of cases has no place for.
@@ -87,7 +86,9 @@ SHIPPING = {
         *(f"- {each.path}: no setting asks for it" for each in _SHIPS),
         steps=("remove what ships logs",),
     ),
-    "never on": noop(lambda: shipping.decide(ShippingState(), (), 600), "logs stay on the host"),
+    "never on": noop(
+        lambda: exporters.decide_shipping(ShippingState(), (), 600), "logs stay on the host"
+    ),
     "no file any more": due(
         lambda: _decide_shipping(
             paths={**_SHIPPED.paths, _SHIPS_TO_FILE[2].path: _SHIPS_TO_FILE[2].state}
@@ -96,7 +97,7 @@ SHIPPING = {
         steps=("remove the rotation",),
     ),
     "another target": due(
-        lambda: _decide_shipping(paths={**_SHIPPED.paths, shipping.CONFIG: _OTHER}),
+        lambda: _decide_shipping(paths={**_SHIPPED.paths, exporters.LOG_CONFIG: _OTHER}),
         "~ /etc/infisical-iac/logs.conf: mode 600 → 644",
         "~ infisical-logs.service: restarted, with its configuration",
         steps=("write", "systemctl"),
@@ -124,7 +125,7 @@ EXPORTERS = {
         ),
     ),
     "off": due(
-        lambda: exporters.decide(_SERVES, (), None, 600),
+        lambda: exporters.decide_exporters(_SERVES, (), None, 600),
         *(f"- {each.path}: no setting asks for metrics" for each in _UNITS),
         *(f"- package {each}" for each in _PACKAGES),
         "- PostgreSQL role infisical_metrics",
@@ -136,7 +137,7 @@ EXPORTERS = {
         ),
     ),
     "never on": noop(
-        lambda: exporters.decide(ExportersState(), (), None, 600), "no metrics are served"
+        lambda: exporters.decide_exporters(ExportersState(), (), None, 600), "no metrics are served"
     ),
 }
 
@@ -178,19 +179,19 @@ OPERATIONS: dict[str, Cases] = {
             unknown="the PostgreSQL role infisical_metrics can be compared once PostgreSQL runs",
         ),
     ),
-    "monitoring.shipping.shipping": Cases(
+    "monitoring.exporters.shipping": Cases(
         noop(_decide_shipping, "logs are shipped"),
         due(
             lambda: _decide_shipping(
-                paths={**_SHIPPED.paths, shipping.CONFIG: _OTHER},
-                units={shipping.SERVICE: replace(_RUNS, active=False)},
+                paths={**_SHIPPED.paths, exporters.LOG_CONFIG: _OTHER},
+                units={exporters.LOG_SERVICE: replace(_RUNS, active=False)},
             ),
             "~ /etc/infisical-iac/logs.conf: mode 600 → 644",
             "~ infisical-logs.service: started",
             steps=("write", "systemctl"),
         ),
         due(
-            lambda: shipping.decide(ShippingState(), _SHIPS_TO_FILE, 600),
+            lambda: exporters.decide_shipping(ShippingState(), _SHIPS_TO_FILE, 600),
             *(f"+ {each.path}" for each in _SHIPS_TO_FILE),
             "+ package rsyslog",
             "+ package rsyslog-gnutls",
