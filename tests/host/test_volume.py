@@ -4,7 +4,7 @@ import pytest
 
 from infisical_iac.agent.files import PathState
 from infisical_iac.core.settings import Settings
-from infisical_iac.host.volume import DataVolume, volume_question
+from infisical_iac.host.deploy import DataVolume, volume_question
 from tests.host.connection import Connection, Host
 
 _DOCKER = "docker.service"

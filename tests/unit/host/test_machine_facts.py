@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.host import volume
+from infisical_iac.host import deploy
 from infisical_iac.host.machine import CALLS_PRIVATE, DATA_VOLUME, UNDONE, Machine
 
 
@@ -76,7 +76,7 @@ def test_an_undone_restore_is_reported_if_there_is_no_instance(
 @pytest.mark.parametrize(
     "text",
     [
-        volume.configuration("u-1")[0].content,
+        deploy.volume_files("u-1")[0].content,
         "ExecStart=/bin/sh /usr/local/lib/infisical-iac/volume.sh mount u-1\n",
     ],
 )

@@ -12,10 +12,10 @@ from infisical_iac.agent.volume import VolumeState
 from infisical_iac.core.agent import Question
 from infisical_iac.core.change import UpToDate
 from infisical_iac.core.errors import CommandFailed, Refused
-from infisical_iac.host import volume
+from infisical_iac.host import deploy
+from infisical_iac.host.deploy import VOLUME_PLACES, DataVolume, volume_question
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known, Site
-from infisical_iac.host.volume import PLACES, DataVolume, volume_question
 from tests.unit.fake_programs import fake_program, run_with
 from tests.unit.operations.cases import of
 from tests.unit.performed import perform
@@ -27,8 +27,10 @@ _DOCKER = "/etc/systemd/system/docker.service.d/infisical-data.conf"
 _ON_DISK = ("/var/lib/docker/volumes", "/etc/infisical", "/var/log/infisical-access")
 _PLACES = (*_ON_DISK, "/mnt/infisical-data", "/var/lib/infisical-")
 _MOUNTED = DataVolume(
-    VolumeState(present=True, holds="ext4", uuid="u-1", mounted="u-1", bound=frozenset(PLACES)),
-    {each.path: each.state for each in volume.configuration("u-1")},
+    VolumeState(
+        present=True, holds="ext4", uuid="u-1", mounted="u-1", bound=frozenset(VOLUME_PLACES)
+    ),
+    {each.path: each.state for each in deploy.volume_files("u-1")},
     {"infisical-data.service": UnitState(loaded=True, active=True, enabled=True)},
 )
 _STARTED = "~ infisical-data.service: enabled and started"
@@ -110,20 +112,20 @@ class _Host:
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Host:
     made = _Host(tmp_path)
-    monkeypatch.setattr(volume, "look", made.look)
-    monkeypatch.setattr(volume, "ask", made.look)
-    monkeypatch.setattr(volume, "run", made.run)
-    monkeypatch.setattr(volume, "perform", made.perform)
-    monkeypatch.setattr(volume, "write", made.write)
+    monkeypatch.setattr(deploy, "look", made.look)
+    monkeypatch.setattr(deploy, "ask", made.look)
+    monkeypatch.setattr(deploy, "run", made.run)
+    monkeypatch.setattr(deploy, "perform", made.perform)
+    monkeypatch.setattr(deploy, "write", made.write)
     return made
 
 
 def _decide(there: DataVolume) -> Any:
-    return volume.decide(_DEVICE, there, of_host="", deployed=False)
+    return deploy.decide_volume(_DEVICE, there, of_host="", deployed=False)
 
 
 def _unmount_one_place(**changes: Any) -> DataVolume:
-    bound = frozenset(PLACES) - {"/var/log/infisical-iac"}
+    bound = frozenset(VOLUME_PLACES) - {"/var/log/infisical-iac"}
     return replace(_MOUNTED, volume=replace(_MOUNTED.volume, bound=bound, **changes))
 
 
@@ -218,11 +220,11 @@ def test_a_file_system_grows_after_it_is_mounted(host: _Host) -> None:
 
 def test_only_a_device_in_the_settings_is_inspected(host: _Host) -> None:
     given = {"of_host": "", "deployed": True, "spare": ""}
-    (decision,) = of(volume.mount)("", **given)
+    (decision,) = of(deploy.mount)("", **given)
     assert isinstance(decision, UpToDate)
     assert host.asked == []
     host.found = _MOUNTED
-    (decision,) = of(volume.mount)(_DEVICE, **given)
+    (decision,) = of(deploy.mount)(_DEVICE, **given)
     assert isinstance(decision, UpToDate)
     (asked,) = host.asked
     paths = [_UNIT, _DOCKER]
@@ -250,11 +252,11 @@ def test_a_spare_volume_is_considered_unless_others_manage_docker(
     monkeypatch: pytest.MonkeyPatch, machine: dict[str, Any], spare: str
 ) -> None:
     given: list[dict[str, Any]] = []
-    monkeypatch.setattr(volume, "mount", lambda **arguments: given.append(arguments))
+    monkeypatch.setattr(deploy, "mount", lambda **arguments: given.append(arguments))
     settings = settings_of(data_volume="/dev/sdb", **({"ingress": "none"} if machine else {}))
     state = MachineState(data_volume="u-1", deployed=True, spare_volume="/dev/sdc", **machine)
-    deploy: Any = volume.data_volume
-    deploy._inner(Known(settings, state, Site(settings)))
+    data_volume: Any = deploy.data_volume
+    data_volume._inner(Known(settings, state, Site(settings)))
     (mounted,) = given
     assert mounted.pop("name")
     assert mounted == {

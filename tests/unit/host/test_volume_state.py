@@ -4,11 +4,11 @@ import pytest
 
 from infisical_iac.agent.volume import VolumeState
 from infisical_iac.core.errors import Refused, UserError
-from infisical_iac.host.volume import PLACES, refuse
+from infisical_iac.host.deploy import VOLUME_PLACES, refuse_volume
 
 _DEVICE = "/dev/disk/by-id/scsi-0HC_Volume_1"
 _BLANK = VolumeState(present=True)
-_OURS = VolumeState(True, "ext4", "u-1", "u-1", frozenset(PLACES))
+_OURS = VolumeState(True, "ext4", "u-1", "u-1", frozenset(VOLUME_PLACES))
 
 
 @pytest.mark.parametrize(
@@ -25,7 +25,7 @@ _OURS = VolumeState(True, "ext4", "u-1", "u-1", frozenset(PLACES))
 def test_a_usable_volume_is_not_refused(
     device: str, state: VolumeState, of_host: str, deployed: bool
 ) -> None:
-    refuse(device, state, of_host=of_host, deployed=deployed)
+    refuse_volume(device, state, of_host=of_host, deployed=deployed)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_volume_that_would_lose_or_hide_data_is_refused(
     device: str, state: VolumeState, of_host: str, deployed: bool, code: str, fact: str
 ) -> None:
     with pytest.raises(UserError) as refusal:
-        refuse(device, state, of_host=of_host, deployed=deployed)
+        refuse_volume(device, state, of_host=of_host, deployed=deployed)
     assert refusal.value.code == code
     assert refusal.value.ends_run
     assert "'data_volume'" in str(refusal.value)
@@ -68,8 +68,8 @@ def test_a_volume_that_would_lose_or_hide_data_is_refused(
 
 def test_an_attached_empty_volume_is_refused_before_a_first_deploy_without_it() -> None:
     with pytest.raises(Refused) as refusal:
-        refuse("", VolumeState(), of_host="", deployed=False, spare=_DEVICE)
+        refuse_volume("", VolumeState(), of_host="", deployed=False, spare=_DEVICE)
     assert refusal.value.code == "refused.data_volume"
     assert _DEVICE in str(refusal.value)
-    refuse("", VolumeState(), of_host="", deployed=True, spare=_DEVICE)
-    refuse(_DEVICE, _BLANK, of_host="", deployed=False, spare=_DEVICE)
+    refuse_volume("", VolumeState(), of_host="", deployed=True, spare=_DEVICE)
+    refuse_volume(_DEVICE, _BLANK, of_host="", deployed=False, spare=_DEVICE)

@@ -4,10 +4,10 @@ import pytest
 
 from infisical_iac.agent.volume import VolumeState
 from infisical_iac.core.errors import SettingsError
+from infisical_iac.host.deploy import refuse_volume
 from infisical_iac.host.machine import absence
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.shared import not_ours
-from infisical_iac.host.volume import refuse
 from tests.unit.settings_of import settings_of
 
 
@@ -27,7 +27,7 @@ def test_wording_of_a_single_host_in_the_inventory_of_a_cluster() -> None:
 
 def test_wording_of_a_volume_that_holds_something_else() -> None:
     with pytest.raises(SettingsError) as refused:
-        refuse("/dev/sdb", VolumeState(True, "LVM2_member"), of_host="", deployed=False)
+        refuse_volume("/dev/sdb", VolumeState(True, "LVM2_member"), of_host="", deployed=False)
     assert str(refused.value) == (
         "setting 'data_volume': /dev/sdb holds LVM2_member, which is never overwritten: use an "
         "empty volume, or one with an empty ext4 file system"

@@ -10,22 +10,13 @@ from infisical_iac.agent.volume import VolumeState
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.files import File
-from infisical_iac.host import (
-    deploy,
-    docker,
-    firewall,
-    hardening,
-    kernel,
-    sshd_config,
-    volume,
-    watch,
-)
+from infisical_iac.host import deploy, docker, firewall, hardening, kernel, sshd_config, watch
+from infisical_iac.host.deploy import VOLUME_PLACES, DataVolume
 from infisical_iac.host.firewall import FirewallState
 from infisical_iac.host.hardening import HardeningState
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.openings import openings
 from infisical_iac.host.sshd_config import Line, Sshd
-from infisical_iac.host.volume import PLACES, DataVolume
 from infisical_iac.host.watch import WatchState
 from tests.unit.cluster import observed
 from tests.unit.operations.cases import Cases, due, noop, of, refusal
@@ -92,8 +83,10 @@ _WATCHED = WatchState(
 _DEVICE = "/dev/sdb"
 _UUID = "obviously-fake"
 _MOUNTED = DataVolume(
-    VolumeState(present=True, holds="ext4", uuid=_UUID, mounted=_UUID, bound=frozenset(PLACES)),
-    {each.path: each.state for each in volume.configuration(_UUID)},
+    VolumeState(
+        present=True, holds="ext4", uuid=_UUID, mounted=_UUID, bound=frozenset(VOLUME_PLACES)
+    ),
+    {each.path: each.state for each in deploy.volume_files(_UUID)},
     {"infisical-data.service": _RUNS},
 )
 _VOLUME_FILES = (
@@ -146,7 +139,7 @@ def _firewall(there: FirewallState) -> Iterable[Any]:
 
 
 def _volume(there: DataVolume, device: str = _DEVICE, of_host: str = "") -> Iterable[Any]:
-    return volume.decide(device, there, of_host=of_host, deployed=False)
+    return deploy.decide_volume(device, there, of_host=of_host, deployed=False)
 
 
 OPERATIONS = {
@@ -290,7 +283,7 @@ OPERATIONS = {
             steps=("restart fail2ban.service",),
         ),
     ),
-    "host.volume.mount": Cases(
+    "host.deploy.mount": Cases(
         noop(lambda: _volume(_MOUNTED), "the data are on /dev/sdb"),
         due(
             lambda: _volume(
@@ -303,7 +296,7 @@ OPERATIONS = {
             lambda: _volume(DataVolume(VolumeState(present=True))),
             "+ file system on /dev/sdb: ext4",
             *_VOLUME_FILES,
-            f"~ data volume /dev/sdb: in place of {', '.join(PLACES)}",
+            f"~ data volume /dev/sdb: in place of {', '.join(VOLUME_PLACES)}",
             steps=("_mount_volume",),
         ),
         refusal(lambda: _volume(DataVolume(), of_host=_UUID), SettingsError, "no block device"),
