@@ -29,10 +29,9 @@ from infisical_iac.core.errors import FileError, UserError
 from infisical_iac.core.terminal import echo, print_data, prompt
 from infisical_iac.core.wording import pluralize
 from infisical_iac.migrate import find
-from infisical_iac.workspace import client_secrets
-from infisical_iac.workspace.client_secrets import Rotation
+from infisical_iac.workspace import credentials as service_credentials
 from infisical_iac.workspace.credential_file import FIRST_WORDS, Credential, render, variables
-from infisical_iac.workspace.credentials import Overview, Step, ago, notes, overview
+from infisical_iac.workspace.credentials import Overview, Rotation, Step, ago, notes, overview
 from infisical_iac.workspace.delivery import Courier, courier
 from infisical_iac.workspace.goal import Layout
 from infisical_iac.workspace.memory import locate
@@ -170,7 +169,7 @@ def list_command(keeping: Keeping, as_json: bool) -> None:
         ]
         remarks = notes(kept.steps, kept.now)
         reached = kept.reached
-        by_token = client_secrets.find_token_logins(
+        by_token = service_credentials.find_token_logins(
             reached.client, reached.desired, reached.memory.identities
         )
         layout = (
@@ -529,7 +528,7 @@ def revoke(service: str, environment: str, keeping: Keeping, yes: bool, lock: Lo
                 raise UserError(f"that is not {name}: nothing was changed")
         with kept.record():
             if step.holder:
-                client_secrets.revoke(
+                service_credentials.revoke(
                     kept.reached.client, step.holder, [each.id for each in secrets]
                 )
             kept.changes.append(f"- client secrets of {name}: {len(secrets)}")

@@ -22,7 +22,8 @@ from infisical_iac.core.remote import remove, write
 from infisical_iac.stack import session
 from infisical_iac.stack.model import DEPLOYER_FILE
 from infisical_iac.stack.session import ADMIN_FILE
-from infisical_iac.workspace import client_secrets, memory
+from infisical_iac.workspace import credentials as service_credentials
+from infisical_iac.workspace import memory
 from infisical_iac.workspace.bootstrap import accounts
 from infisical_iac.workspace.credential_file import Store, render
 from infisical_iac.workspace.credentials import DIRECTORY, Step, notes, plan
@@ -178,16 +179,16 @@ def _store(desired: Workspace, port: int) -> None:
     for due in _list_due(desired, port):
         logger.info(f"{host.print_prefix}{due}")
         if due.creates:
-            credential = client_secrets.create(client, due)
+            credential = service_credentials.create(client, due)
             files.write(due.account.credentials, render(credential))
-        client_secrets.carry_over(files, due)
-        client_secrets.revoke_orphans(client, due)
+        service_credentials.carry_over(files, due)
+        service_credentials.revoke_orphans(client, due)
 
 
 def _list_due(desired: Workspace, port: int) -> list[Step]:
     found = actual()
     client = session.deployer(port)
-    holders = client_secrets.holders(client, found, listed_secrets()) if found else {}
+    holders = service_credentials.holders(client, found, listed_secrets()) if found else {}
     steps = plan(desired, holders, _files())
     _notes[host.name] = notes(steps, datetime.now(UTC))
     return [due for due in steps if not due.is_up_to_date]

@@ -19,7 +19,7 @@ from infisical_iac.core.terminal import echo, print_note
 from infisical_iac.core.validation import is_confidential, suggest
 from infisical_iac.core.wording import join_names
 from infisical_iac.stack.access_log import FolderReads, describe_reads, merge_reads
-from infisical_iac.workspace import client_secrets
+from infisical_iac.workspace import credentials
 from infisical_iac.workspace.credential_file import Credential, Store, directory
 from infisical_iac.workspace.credentials import DIRECTORY, Step, plan
 from infisical_iac.workspace.goal import Goal, Memory, slugs_of
@@ -351,9 +351,9 @@ def open_credentials(
         files = dict(store.read()) if store else None
         now = datetime.now(UTC)
         known = reached.memory.identities
-        holders = client_secrets.find_holders(reached.client, reached.desired, known)
+        holders = credentials.find_holders(reached.client, reached.desired, known)
         steps = plan(reached.desired, holders, files or {}, now)
-        if lock and store and any(map(client_secrets.can_carry_over, steps)):
+        if lock and store and any(map(credentials.can_carry_over, steps)):
             _carry_over(StoredCredentials(reached, store, files, steps, now))
             files = dict(store.read())
             steps = plan(reached.desired, holders, files, now)
@@ -362,8 +362,8 @@ def open_credentials(
 
 def _carry_over(kept: StoredCredentials) -> None:
     with kept.record():
-        for step in filter(client_secrets.can_carry_over, kept.steps):
-            client_secrets.carry_over(kept.store, step)
+        for step in filter(credentials.can_carry_over, kept.steps):
+            credentials.carry_over(kept.store, step)
             kept.report(str(step.changes[0]))
 
 

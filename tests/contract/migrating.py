@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from infisical_iac.api.client import Client
 from infisical_iac.cli.main import main
 from infisical_iac.core.errors import ApiError, UserError
-from infisical_iac.workspace import client_secrets, credential_file, credentials
+from infisical_iac.workspace import credential_file, credentials
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.goal import Goal
 from infisical_iac.workspace.load import load
@@ -212,8 +212,8 @@ def issue_credentials(case: Case, isolation: Isolation = "privilege") -> None:
     with Client(case.world.standin.url, token=token) as client:
         desired = load(case.workspace_file)
         actual = read(client, Goal(desired=desired, isolation=isolation, admin_email=EMAIL))
-        for each in credentials.plan(desired, client_secrets.holders(client, actual), {}):
-            text = credential_file.render(client_secrets.create(client, each))
+        for each in credentials.plan(desired, credentials.holders(client, actual), {}):
+            text = credential_file.render(credentials.create(client, each))
             case.write(f"credentials/{each.account.credentials}.env", text)
 
 

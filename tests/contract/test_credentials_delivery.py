@@ -9,7 +9,7 @@ import pytest
 
 from infisical_iac.cli.credentials import Delivery
 from infisical_iac.dotenv.reading import read
-from infisical_iac.workspace import client_secrets
+from infisical_iac.workspace import credentials
 from infisical_iac.workspace.credential_file import Credential, Store, directory, render
 from infisical_iac.workspace.credentials import plan
 from infisical_iac.workspace.delivery import Dokploy as Courier
@@ -138,12 +138,12 @@ def _kill_after_write(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
 
 
 DEATHS: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
-    "client secret answered": lambda patch: _kill_after(patch, client_secrets, "create"),
-    "client secret proven": lambda patch: _kill_after(patch, client_secrets, "prove"),
+    "client secret answered": lambda patch: _kill_after(patch, credentials, "create"),
+    "client secret proven": lambda patch: _kill_after(patch, credentials, "prove"),
     "file written": lambda patch: _kill_after_write(patch, 1),
     "delivered": lambda patch: _kill_after(patch, Courier, "deliver"),
     "deployed": lambda patch: _kill_after(patch, Delivery, "deliver"),
-    "old one revoked": lambda patch: _kill_after(patch, client_secrets, "revoke"),
+    "old one revoked": lambda patch: _kill_after(patch, credentials, "revoke"),
     "end written": lambda patch: _kill_after_write(patch, 2),
 }
 
@@ -177,12 +177,12 @@ def _apply(case: Case, now: datetime | None = None) -> None:
     """Apply the credentials as a deploy does."""
     client, store = case.client(), directory(case.directory)
     desired = load(case.root / "workspace.json")
-    holders = client_secrets.find_holders(client, desired)
+    holders = credentials.find_holders(client, desired)
     for step in plan(desired, holders, store.read(), now):
         if step.creates:
-            made = client_secrets.create(client, step)
+            made = credentials.create(client, step)
             store.write(step.account.credentials, render(made))
-        client_secrets.revoke_orphans(client, step)
+        credentials.revoke_orphans(client, step)
 
 
 def test_apply_revokes_the_replaced_credentials_after_their_overlap(

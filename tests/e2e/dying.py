@@ -11,7 +11,7 @@ from typing import Any
 
 from infisical_iac.api import identities
 from infisical_iac.stack import compose, keys
-from infisical_iac.workspace import bootstrap, client_secrets, converge
+from infisical_iac.workspace import bootstrap, converge, credentials
 from infisical_iac.workspace import reconcile as workspace_operation
 
 KILLED = 137
@@ -48,7 +48,7 @@ POINTS: dict[str, Callable[[], None]] = {
     "deployer's secret answered": lambda: _replace(bootstrap, "create_client_secret"),
     "project made": lambda: _replace(converge, "apply", _after_first_change),
     "workspace made": lambda: _replace(workspace_operation, "converge"),
-    "client secret answered": lambda: _replace(client_secrets, "create"),
+    "client secret answered": lambda: _replace(credentials, "create"),
 }
 
 if __name__ == "__main__":

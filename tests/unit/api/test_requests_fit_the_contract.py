@@ -10,7 +10,7 @@ import pytest
 from jsonschema.protocols import Validator
 from jsonschema.validators import validator_for
 
-from infisical_iac.workspace import canary, client_secrets, credentials
+from infisical_iac.workspace import canary, credentials
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.canary import Canary
 from infisical_iac.workspace.load import load
@@ -28,11 +28,11 @@ def _record_requests() -> list[tuple[str, str, Any]]:
         deployment.deploy()
     desired = load(TEXT)
     actual = read(deployment.client, deployment.goal(desired))
-    for step in credentials.plan(desired, client_secrets.holders(deployment.client, actual), {}):
-        client_secrets.create(deployment.client, step)
-    holders = client_secrets.holders(deployment.client, actual)
+    for step in credentials.plan(desired, credentials.holders(deployment.client, actual), {}):
+        credentials.create(deployment.client, step)
+    holders = credentials.holders(deployment.client, actual)
     for step in credentials.plan(desired, holders, {}):
-        client_secrets.revoke_orphans(deployment.client, step)
+        credentials.revoke_orphans(deployment.client, step)
     calls = [call for change in canary.due(Canary(), ADMIN) for call in change.calls]
     made = [(call.method, "/".join(call.path), call.body) for call in calls]
     return [*deployment.server.requests, *made]

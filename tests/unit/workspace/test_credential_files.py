@@ -12,9 +12,8 @@ from infisical_iac.agent.runner import Runner
 from infisical_iac.core import remote
 from infisical_iac.core.errors import FileError
 from infisical_iac.workspace import deploy
-from infisical_iac.workspace.client_secrets import carry_over
 from infisical_iac.workspace.credential_file import Store, directory
-from infisical_iac.workspace.credentials import Holder, Step
+from infisical_iac.workspace.credentials import Holder, Step, carry_over
 from tests.unit.fake_programs import run_with
 from tests.unit.held import ACCOUNT, HELD, TEXT_BEFORE, TEXT_HELD
 

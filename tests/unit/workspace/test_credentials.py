@@ -8,7 +8,7 @@ import pytest
 
 from infisical_iac.api.identities import ClientSecret
 from infisical_iac.core.errors import UserError
-from infisical_iac.workspace import client_secrets
+from infisical_iac.workspace import credentials
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.credential_file import Credential, Replaced, Term, render
 from infisical_iac.workspace.credentials import Holder, Step, notes, plan
@@ -172,7 +172,7 @@ def test_a_missing_identity_is_planned_and_yields_no_secret() -> None:
     deployment = Deployment()
     deployment.client = type(deployment.client)("http://fake", server)
     with pytest.raises(UserError, match="'backend-production'") as refused:
-        client_secrets.create(deployment.client, step)
+        credentials.create(deployment.client, step)
     assert refused.value.code == "error.no_identity"
 
 
@@ -192,11 +192,11 @@ def test_a_second_run_keeps_every_file_and_a_lost_one_leaves_no_stray_secret() -
 def _run(deployment: Deployment, files: dict[str, str]) -> list[str]:
     desired = load(TEXT)
     actual = read(deployment.client, deployment.goal(desired))
-    steps = plan(desired, client_secrets.holders(deployment.client, actual), files)
+    steps = plan(desired, credentials.holders(deployment.client, actual), files)
     due = [step for step in steps if not step.is_up_to_date]
     for step in due:
         if step.creates:
-            made = client_secrets.create(deployment.client, step)
+            made = credentials.create(deployment.client, step)
             files[step.account.credentials] = render(made)
-        client_secrets.revoke_orphans(deployment.client, step)
+        credentials.revoke_orphans(deployment.client, step)
     return [step.account.credentials for step in due]

@@ -7,7 +7,7 @@ import pytest
 
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.journal import Journal
-from infisical_iac.workspace import client_secrets, reconcile
+from infisical_iac.workspace import credentials, reconcile
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.converge import apply, list_rename_notes
 from infisical_iac.workspace.credential_file import Replaced, Store, parse, render
@@ -258,7 +258,7 @@ def _steps(
 ) -> list[Step]:
     desired = {"renamed": API, "unsaid": UNSAID, "before": load(TEXT)}[text]
     actual = read(deployment.client, deployment.reach(desired))
-    return plan(desired, client_secrets.holders(deployment.client, actual), files)
+    return plan(desired, credentials.holders(deployment.client, actual), files)
 
 
 class _Died(Exception):
@@ -288,10 +288,10 @@ def _run(
     due = [step for step in _steps(deployment, files, text) if not step.is_up_to_date]
     for step in due:
         if step.creates:
-            made = client_secrets.create(deployment.client, step)
+            made = credentials.create(deployment.client, step)
             store.write(step.account.credentials, render(made))
-        client_secrets.carry_over(store, step)
-        client_secrets.revoke_orphans(deployment.client, step)
+        credentials.carry_over(store, step)
+        credentials.revoke_orphans(deployment.client, step)
     return [str(step) for step in due]
 
 

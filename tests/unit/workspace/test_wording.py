@@ -16,8 +16,7 @@ from infisical_iac.workspace import canary, checks
 from infisical_iac.workspace.access import describe_access
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.checks import Before
-from infisical_iac.workspace.client_secrets import create
-from infisical_iac.workspace.credentials import plan
+from infisical_iac.workspace.credentials import create, plan
 from infisical_iac.workspace.goal import Memory
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.plan import apply_plan, compute_plan
