@@ -28,14 +28,14 @@ from infisical_iac.migrate.history import (
     search,
     write_hashes,
 )
-from infisical_iac.migrate.known_values import (
+from infisical_iac.migrate.plan_file import PLAN_FILE
+from infisical_iac.migrate.search_terms import (
     KnownValues,
+    SearchTerms,
     in_env_files,
     in_files,
     with_stored,
 )
-from infisical_iac.migrate.plan_file import PLAN_FILE
-from infisical_iac.migrate.search_terms import SearchTerms
 from infisical_iac.workspace.memory import locate
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.reach import reach

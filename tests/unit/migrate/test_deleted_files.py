@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from infisical_iac.migrate import earlier_plan, planning
-from infisical_iac.migrate.known_values import in_files
 from infisical_iac.migrate.model import Name
 from infisical_iac.migrate.plan_file import MigrationPlan
+from infisical_iac.migrate.search_terms import in_files
 from infisical_iac.migrate.sources import scan_all
 from infisical_iac.migrate.verify import planned_values
 from tests.unit.migrate.modes import KEY

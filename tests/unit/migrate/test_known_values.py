@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from infisical_iac.migrate.known_values import KnownValues, in_files, with_stored
 from infisical_iac.migrate.model import Name, Stored
 from infisical_iac.migrate.plan_file import MigrationPlan, PlannedKey, digest
+from infisical_iac.migrate.search_terms import KnownValues, in_files, with_stored
 from tests.unit.migrate.moving import planned_source
 from tests.unit.migrate.repository import Repository
 
