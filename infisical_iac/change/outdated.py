@@ -1,4 +1,9 @@
-"""Compare the pinned images and this tool with their newest versions."""
+"""Compare the pinned images and this tool with their newest versions.
+
+Registries know tags and no notes. What the notes of newer releases say about security is read where
+the projects publish them, at GitHub. PostgreSQL, HAProxy and Spilo publish none there, so nothing
+is known of theirs.
+"""
 
 import re
 import threading
@@ -6,15 +11,17 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
+
+import httpx
 
 from infisical_iac.api.registry import RegistryClient, RegistryCredentials
 from infisical_iac.change import releases, tool_versions
 from infisical_iac.change.tool_versions import version_numbers
 from infisical_iac.core import bundle
 from infisical_iac.core.change import Row
-from infisical_iac.core.errors import Refused, UserError
-from infisical_iac.core.images import ImageReference, Images, Numbers, parse_reference
+from infisical_iac.core.errors import Refused, Unreachable, UserError
+from infisical_iac.core.images import ImageReference, Images, Numbers, find_newer, parse_reference
 from infisical_iac.core.settings import Settings
 from infisical_iac.stack.registry_login import RegistryLogin, choose_login, read_password
 from infisical_iac.stack.settings import StackSettings, image_name
@@ -285,72 +292,118 @@ def row(reports: Sequence[VersionReport]) -> Row:
     return Row("New versions", f"not known: {'; '.join(unknown)}", is_note=True)
 
 
-_TAG = re.compile(r"(?P<prefix>v?)(?P<numbers>\d+(?:\.\d+)*)(?P<suffix>-[A-Za-z0-9._-]+)?")
-# A patch level of the packaging, such as Spilo's 4.0-p3.
-_PATCH = re.compile(r"-p(\d+)")
-_PRE_RELEASE = re.compile(
-    r"-(alpha|beta|rc|pre|preview|dev|nightly|snapshot|canary|test|m)[0-9.-]*\d*", re.IGNORECASE
+_API = "https://api.github.com"
+# The projects' repositories, by the last part of an image's name.
+_PROJECTS = {
+    "infisical": "Infisical/infisical",
+    "redis": "redis/redis",
+    "caddy": "caddyserver/caddy",
+    "etcd": "etcd-io/etcd",
+}
+# A repository may have the releases of other programs too, such as `infisical-cli/v0.41.90`.
+_RELEASE_TAG = re.compile(r"(?:infisical/)?v?(\d+(?:\.\d+)+)(?:-postgres)?")
+_IDENTIFIER = re.compile(r"\b(?:CVE-\d{4}-\d{4,}|GHSA(?:-[23456789cfghjmpqrvwx]{4}){3})\b")
+_WORDS = re.compile(
+    r"\bvulnerabilit|\bsecurity (?:fix|patch|update|advisor|issue|release|hardening)|"
+    r"\bfix\w* .{0,40}\bsecurity\b",
+    re.IGNORECASE,
 )
-# A first number from here on is a year, not a major version.
-_YEAR = 1900
+_MOST_NAMED = 3
+_PAGE = 100
 
 
-class Newer(NamedTuple):
-    """The newer tags of an image; empty where there are none.
+def add_security_notes(
+    reports: Sequence[VersionReport], *, timeout: float, api: str = _API
+) -> list[VersionReport]:
+    """Return the reports, with the security notes of the releases from the pinned to the newest.
 
-    Attributes:
-        tag: the newest one with the same major version.
-        major: the newest one with a newer major version.
+    A project that does not answer leaves a note; nothing is raised.
+
+    Args:
+        timeout: the seconds to wait for each part of an answer.
     """
+    found = []
+    with httpx.Client(base_url=api, timeout=timeout, follow_redirects=True) as client:
+        for report in reports:
+            project = _find_project(report)
+            if not (project and report.newest):
+                found.append(report)
+                continue
+            try:
+                releases = _ask_project(client, project)
+            except UserError as error:
+                note = f"whether it has a security note is not known: {error}"
+                found.append(replace(report, notes=(*report.notes, note)))
+                continue
+            note = find_security_note(report.pinned, report.newest, releases)
+            found.append(replace(report, security=note))
+    return found
 
-    tag: str = ""
-    major: str = ""
+
+def _find_project(report: VersionReport) -> str:
+    """Return the repository of an image's project; empty for none, and for this tool."""
+    if not report.image:
+        return ""
+    return _PROJECTS.get(parse_reference(report.image).repository.rpartition("/")[2], "")
 
 
-class _Shape(NamedTuple):
-    prefix: str
-    parts: int
-    suffix: str
+def _ask_project(client: httpx.Client, project: str) -> list[Mapping[str, Any]]:
+    """Return the newest releases of a project. Raises a UserError if GitHub does not answer so."""
+    try:
+        response = client.get(f"/repos/{project}/releases", params={"per_page": _PAGE})
+        found = response.json() if response.is_success else None
+    except (httpx.HTTPError, ValueError) as error:
+        raise Unreachable(
+            f"no answer from {client.base_url.host} ({type(error).__name__})",
+            code="unreachable.releases",
+        ) from None
+    if not isinstance(found, list):
+        # GitHub allows 60 requests an hour without a login.
+        raise UserError(f"{client.base_url.host} answers HTTP {response.status_code}")
+    return [each for each in found if isinstance(each, dict)]
 
 
-class _Version(NamedTuple):
-    shape: _Shape
-    numbers: Numbers
-    patch: int
+def find_security_note(pinned: str, newest: str, releases: Sequence[Mapping[str, Any]]) -> str:
+    """Return what the notes of the releases after `pinned` up to `newest` say about security.
 
-
-def find_newer(pinned: str, tags: Iterable[str]) -> Newer:
-    """Return the tags that are newer than the pinned one and have its shape.
-
-    Tags of the same shape have the same prefix `v` or none, as many numbers, and the same suffix,
-    such as `-alpine`. A patch level such as `-p3` is compared as a number. So pre-releases are
-    skipped, and the final release is newer than a pinned pre-release. A tag that is not a version
-    has no newer ones.
+    It has identifiers and tags only, never a text of the notes. Empty if they say nothing.
     """
-    current = _parse(pinned)
-    if current is None:
-        return Newer()
-    is_final = not _PRE_RELEASE.fullmatch(current.shape.suffix)
-    shape = current.shape if is_final else current.shape._replace(suffix="")
-    least = (current.numbers, current.patch if is_final else -1)
-    found = [
-        (version.numbers, version.patch, tag)
-        for tag, version in ((tag, _parse(tag)) for tag in tags)
-        if version and version.shape == shape and (version.numbers, version.patch) > least
+    first, last = _release_numbers(pinned), _release_numbers(newest)
+    identifiers: dict[str, None] = {}
+    named = []
+    for release in releases:
+        numbers = _release_numbers(str(release.get("tag_name", "")))
+        if release.get("draft") or not (first and numbers and first < numbers <= last):
+            continue
+        text = f"{release.get('name') or ''}\n{release.get('body') or ''}"
+        identifiers |= dict.fromkeys(_IDENTIFIER.findall(text))
+        if _WORDS.search(text):
+            named.append(numbers)
+    if identifiers:
+        return _shorten(sorted(identifiers))
+    if named:
+        tags = _shorten(".".join(map(str, each)) for each in sorted(named, reverse=True))
+        return f"the notes of {tags} speak of security"
+    return ""
+
+
+def _release_numbers(tag: str) -> Numbers:
+    """Return the numbers of a tag; none for a tag of another form."""
+    match = _RELEASE_TAG.fullmatch(tag)
+    return tuple(map(int, match[1].split("."))) if match else ()
+
+
+def _shorten(names: Iterable[str]) -> str:
+    every = [*names]
+    more = f" and {len(every) - _MOST_NAMED} more" if len(every) > _MOST_NAMED else ""
+    return f"{', '.join(every[:_MOST_NAMED])}{more}"
+
+
+def to_record(reports: Sequence[VersionReport], at: str) -> dict[str, Any]:
+    """Return the JSON of the agent's `ReleaseRecord`, at the time of a UTC timestamp."""
+    newer = [
+        {"name": e.name, "pinned": e.pinned, "newest": e.newest, "security": e.security}
+        for e in reports
+        if e.newest and e.image
     ]
-    if current.numbers[0] < _YEAR:
-        found = [each for each in found if each[0][0] < _YEAR]
-    same = [each for each in found if each[0][0] == current.numbers[0]]
-    others = [each for each in found if each[0][0] > current.numbers[0]]
-    return Newer(max(same)[-1] if same else "", max(others)[-1] if others else "")
-
-
-def _parse(tag: str) -> _Version | None:
-    match = _TAG.fullmatch(tag)
-    if not match:
-        return None
-    numbers = tuple(map(int, match["numbers"].split(".")))
-    suffix, patch = match["suffix"] or "", 0
-    if level := _PATCH.fullmatch(suffix):
-        suffix, patch = "-p", int(level[1])
-    return _Version(_Shape(match["prefix"], len(numbers), suffix), numbers, patch)
+    return {"at": at, "newer": newer}

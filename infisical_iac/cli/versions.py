@@ -106,7 +106,7 @@ def outdated_command(
 def _keep(reports: "list[VersionReport]", inventory: str) -> "list[VersionReport]":
     """Return the reports with security notes, after the monitors of the hosts have got them."""
     from infisical_iac.change import outdated as versions
-    from infisical_iac.change.release_notes import add_security_notes, to_record
+    from infisical_iac.change.outdated import add_security_notes, to_record
 
     found = add_security_notes(reports, timeout=versions.TIME_LIMIT)
     record = to_record(found, f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}")

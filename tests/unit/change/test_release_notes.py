@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 import pytest
 
 from infisical_iac.agent.upkeep import NewerRelease, ReleaseRecord, parse_releases
-from infisical_iac.change.outdated import VersionReport
-from infisical_iac.change.release_notes import (
+from infisical_iac.change.outdated import (
+    VersionReport,
     add_security_notes,
     find_security_note,
     to_record,

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from infisical_iac.change import release_notes, tool_versions
+from infisical_iac.change import outdated, tool_versions
 from infisical_iac.change.outdated import row as describe_versions
 from infisical_iac.cli import status, versions
 from infisical_iac.cli.main import main
@@ -242,7 +242,7 @@ def test_keep_leaves_newer_releases_on_all_hosts(
     monkeypatch.setattr(connection, "each_of", lambda hosts, call: [call(each) for each in hosts])
     monkeypatch.setattr(deploy, "keep_releases", kept.append)
     monkeypatch.setattr(
-        release_notes,
+        outdated,
         "add_security_notes",
         lambda reports, **_: [
             replace(each, security="CVE-2026-12345" if each.name == "redis" else "")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infisical_iac.change.outdated import Newer, find_newer
+from infisical_iac.core.images import Newer, find_newer
 
 _POSTGRES = [
     *("latest", "trixie", "9.6", "9.6.24", "16.10", "17", "17.6", "17.11", "17.12", "18", "18.1"),
