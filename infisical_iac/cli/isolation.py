@@ -19,8 +19,15 @@ from infisical_iac.core.errors import RunFailed
 from infisical_iac.core.terminal import echo
 from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.workspace.model import Isolation
-from infisical_iac.workspace.move_endings import Ending, compute_ending, end
-from infisical_iac.workspace.moving import MovePlan, carry_out, compute_move, refuse_unenforced
+from infisical_iac.workspace.moving import (
+    Ending,
+    MovePlan,
+    carry_out,
+    compute_ending,
+    compute_move,
+    end,
+    refuse_unenforced,
+)
 from infisical_iac.workspace.reach import reach
 from infisical_iac.workspace.secret_copies import CopyState, SecretPlace
 

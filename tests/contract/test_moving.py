@@ -14,8 +14,7 @@ from infisical_iac.api.rate_limits import RateClass, RateLimiter
 from infisical_iac.cli import isolation
 from infisical_iac.core.errors import ApiError, Refused, UserError
 from infisical_iac.workspace.memory import parse, render
-from infisical_iac.workspace.move_endings import compute_ending, end
-from infisical_iac.workspace.moving import carry_out, compute_move
+from infisical_iac.workspace.moving import carry_out, compute_ending, compute_move, end
 
 from .projects import API, MOST_CUTS, Projects, Writer, is_cut, on
 
