@@ -34,13 +34,13 @@ from infisical_iac.core.errors import ApiError, Refused, RunFailed, UserError
 from infisical_iac.core.terminal import echo, print_data, prompt
 from infisical_iac.core.wording import join_first, join_names, pluralize
 from infisical_iac.workspace.access import renew
-from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.converge import expect_changes
 from infisical_iac.workspace.credentials import path
 from infisical_iac.workspace.model import Isolation
 from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
 from infisical_iac.workspace.prune import Removal
 from infisical_iac.workspace.reach import Reached, reach, require_confidential
+from infisical_iac.workspace.state import ApiChange
 
 
 def _confirm_removals(removals: Iterable[Removal], names: Collection[str], *, ask: bool) -> None:

@@ -21,7 +21,6 @@ from infisical_iac.api.identities import (
 )
 from infisical_iac.core.errors import ApiError, RunFailed, UserError
 from infisical_iac.core.wording import join_names
-from infisical_iac.workspace.api_change import ApiChange, Call, Made, diff_fields, words
 from infisical_iac.workspace.model import PERSON_PRIVILEGE, Access, Account, Isolation, Workspace
 from infisical_iac.workspace.oidc import METHOD, OidcClaims, oidc_fields, oidc_path
 from infisical_iac.workspace.people_actual import in_organization
@@ -37,10 +36,15 @@ from infisical_iac.workspace.second_factor import SecondFactors, is_suspended
 from infisical_iac.workspace.state import (
     AccountState,
     Actual,
+    ApiChange,
+    Call,
+    Made,
     People,
     PersonState,
     Privilege,
+    diff_fields,
     roles_of,
+    words,
 )
 
 Json = dict[str, Any]

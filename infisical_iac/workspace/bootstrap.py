@@ -36,9 +36,8 @@ from infisical_iac.stack import session
 from infisical_iac.stack.model import DEPLOYER_FILE
 from infisical_iac.workspace import canary
 from infisical_iac.workspace.access import identity_drift
-from infisical_iac.workspace.api_change import diff_fields, words
 from infisical_iac.workspace.reconcile import known_memory
-from infisical_iac.workspace.state import roles_of
+from infisical_iac.workspace.state import diff_fields, roles_of, words
 
 _TTL, _MAX_TTL = 600, 3600
 _NO_LOGIN = "can't log in → can"

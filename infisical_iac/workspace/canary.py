@@ -15,7 +15,6 @@ from infisical_iac.api import contents, identities
 from infisical_iac.api.client import Client, gather
 from infisical_iac.core.errors import ApiError, CheckFailed
 from infisical_iac.workspace.access import identity_drift
-from infisical_iac.workspace.api_change import ApiChange, Call, diff_fields, words
 from infisical_iac.workspace.converge import difference
 from infisical_iac.workspace.goal import Goal
 from infisical_iac.workspace.model import Environment, Project, Workspace
@@ -23,10 +22,14 @@ from infisical_iac.workspace.people_actual import memberships, person
 from infisical_iac.workspace.privileges import seat
 from infisical_iac.workspace.state import (
     Actual,
+    ApiChange,
+    Call,
     EnvironmentState,
     ProjectState,
     deleted_environments,
+    diff_fields,
     roles_of,
+    words,
 )
 
 SLUG, ENVIRONMENT, FOLDER = "infisical-iac-canary", "prod", "/"

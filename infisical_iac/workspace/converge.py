@@ -11,11 +11,10 @@ from infisical_iac.api.rate_limits import SECRETS, RateClass, classify
 from infisical_iac.core.errors import ApiError, UserError
 from infisical_iac.workspace import access, structure
 from infisical_iac.workspace.actual import count_reads, read
-from infisical_iac.workspace.api_change import ApiChange, Call, Made, blocked_change
 from infisical_iac.workspace.goal import Goal, narrow_people, pair, parts_of
 from infisical_iac.workspace.memory import former_folder
 from infisical_iac.workspace.model import ServiceAccount, Workspace
-from infisical_iac.workspace.state import Actual
+from infisical_iac.workspace.state import Actual, ApiChange, Call, Made, blocked_change
 
 
 def difference(goal: Goal, actual: Actual) -> list[ApiChange]:

@@ -17,11 +17,11 @@ from infisical_iac.api.identities import attach_universal_auth, create_client_se
 from infisical_iac.core.errors import ApiError, CheckFailed, UserError
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace import privileges
-from infisical_iac.workspace.api_change import ApiChange, Call
 from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.goal import Goal
 from infisical_iac.workspace.model import PRIVILEGE, Isolation
 from infisical_iac.workspace.privileges import are_equal, reading_of
+from infisical_iac.workspace.state import ApiChange, Call
 
 NAME = "infisical-iac-proof"
 _CODE = "checks.isolation"

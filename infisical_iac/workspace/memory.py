@@ -13,11 +13,10 @@ from infisical_iac.api import contents
 from infisical_iac.api.client import Client, gather_by
 from infisical_iac.core.errors import Refused, UserError
 from infisical_iac.workspace import environment_contents
-from infisical_iac.workspace.api_change import ApiChange, Call
 from infisical_iac.workspace.goal import Goal, Layout, Memory, Move, pair, parts_of, split
 from infisical_iac.workspace.model import PRIVILEGE, Isolation, ServiceAccount, Workspace
 from infisical_iac.workspace.privileges import find_privilege, folders_of
-from infisical_iac.workspace.state import Actual, EnvironmentState
+from infisical_iac.workspace.state import Actual, ApiChange, Call, EnvironmentState
 
 FILE = "/etc/infisical/workspace.json"
 

@@ -20,7 +20,6 @@ from infisical_iac.core.errors import CheckFailed, Refused
 from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.workspace import isolation
 from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.converge import converge, difference, expect_changes
 from infisical_iac.workspace.goal import Goal, Layout, Memory, Move, parts_of, split
 from infisical_iac.workspace.memory import find_listed, learn, locate
@@ -37,6 +36,7 @@ from infisical_iac.workspace.secret_copies import (
     read_side,
     remove,
 )
+from infisical_iac.workspace.state import ApiChange
 
 _MOST_PASSES = 5
 _MOST_SHOWN = 5

@@ -12,7 +12,6 @@ from infisical_iac.workspace import (
     second_factor,
 )
 from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.converge import apply, converge, difference, list_rename_notes
 from infisical_iac.workspace.environment_contents import readable
 from infisical_iac.workspace.foreign import AccessState, ForeignAccess
@@ -21,7 +20,7 @@ from infisical_iac.workspace.goal import pair
 from infisical_iac.workspace.memory import learn, list_isolation_notes, refuse_unmoved
 from infisical_iac.workspace.prune import Removal
 from infisical_iac.workspace.reach import Reached
-from infisical_iac.workspace.state import Actual
+from infisical_iac.workspace.state import Actual, ApiChange
 
 
 @dataclass(frozen=True)

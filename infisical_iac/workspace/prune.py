@@ -15,13 +15,12 @@ from infisical_iac.api.identities import Identity, UniversalAuth, universal_auth
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.wording import join_names
 from infisical_iac.workspace import environment_contents
-from infisical_iac.workspace.api_change import ApiChange, Call
 from infisical_iac.workspace.credentials import DIRECTORY
 from infisical_iac.workspace.foreign import ForeignAccess
 from infisical_iac.workspace.goal import Goal, Memory, find_unnamed_parts, pair
 from infisical_iac.workspace.memory import known_folders
 from infisical_iac.workspace.model import Workspace
-from infisical_iac.workspace.state import Actual, EnvironmentState, Import
+from infisical_iac.workspace.state import Actual, ApiChange, Call, EnvironmentState, Import
 from infisical_iac.workspace.structure import match_environments, match_folders
 
 # The suffix of the ids of logins with a client secret, among foreign access.

@@ -24,7 +24,6 @@ from infisical_iac.core.remote import remove, write
 from infisical_iac.stack import session
 from infisical_iac.workspace import canary, foreign, isolation, second_factor
 from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.canary import Canary, CanaryLogin
 from infisical_iac.workspace.converge import (
     apply,
@@ -48,7 +47,7 @@ from infisical_iac.workspace.memory import (
 )
 from infisical_iac.workspace.model import Isolation, Workspace
 from infisical_iac.workspace.second_factor import SecondFactors
-from infisical_iac.workspace.state import Actual
+from infisical_iac.workspace.state import Actual, ApiChange
 
 _DEPLOYER, _CANARY = f"identity {DEPLOYER}", f"identity {canary.IDENTITY}"
 _SEEN_LATER = "the project can be inspected once the deployer has its role again"

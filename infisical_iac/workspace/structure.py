@@ -3,18 +3,20 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from infisical_iac.workspace.api_change import (
+from infisical_iac.workspace.goal import Memory
+from infisical_iac.workspace.memory import known_folders
+from infisical_iac.workspace.model import Environment, Workspace
+from infisical_iac.workspace.state import (
+    Actual,
     ApiChange,
     Call,
+    EnvironmentState,
+    Import,
     Made,
     blocked_change,
     diff_fields,
     words,
 )
-from infisical_iac.workspace.goal import Memory
-from infisical_iac.workspace.memory import known_folders
-from infisical_iac.workspace.model import Environment, Workspace
-from infisical_iac.workspace.state import Actual, EnvironmentState, Import
 
 _PROJECTS = "/api/v1/projects"
 _FOLDERS, _IMPORTS = "/api/v2/folders", "/api/v2/secret-imports"

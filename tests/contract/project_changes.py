@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from infisical_iac.api.client import Client
-    from infisical_iac.workspace.api_change import ApiChange
     from infisical_iac.workspace.model import Workspace
+    from infisical_iac.workspace.state import ApiChange
 
 Json = dict[str, Any]
 AUTH = "/api/v1/auth/universal-auth/identities"

@@ -28,8 +28,8 @@ from .world import ok
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from infisical_iac.workspace.api_change import ApiChange
     from infisical_iac.workspace.model import Isolation, Workspace
+    from infisical_iac.workspace.state import ApiChange
 
     from .world import World
 

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
 
     from infisical_iac.api.client import Client
     from infisical_iac.core.change import Row
-    from infisical_iac.workspace.api_change import ApiChange
     from infisical_iac.workspace.model import Isolation, Workspace
+    from infisical_iac.workspace.state import ApiChange
 
     from .world import Document
 

@@ -26,7 +26,7 @@ from .items import Expected
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from infisical_iac.workspace.api_change import ApiChange
+    from infisical_iac.workspace.state import ApiChange
 
     from .services import Standin
 

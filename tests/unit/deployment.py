@@ -4,11 +4,11 @@ from functools import cache
 
 from infisical_iac.workspace import load as loading
 from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.converge import apply, converge, difference
 from infisical_iac.workspace.goal import Goal, Memory
 from infisical_iac.workspace.memory import remember
 from infisical_iac.workspace.model import Isolation, Workspace
+from infisical_iac.workspace.state import ApiChange
 from tests.unit.fake_infisical import FakeInfisical
 
 ADMIN = "admin@example.com"

@@ -3,8 +3,8 @@
 import pytest
 
 from infisical_iac.cli.workspace import unnamed_notes
-from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.prune import Removal
+from infisical_iac.workspace.state import ApiChange
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,10 @@ import stamina
 from infisical_iac.core.change import UpToDate
 from infisical_iac.core.errors import ApiError, CheckFailed, FileError
 from infisical_iac.workspace import canary, reconcile
-from infisical_iac.workspace.api_change import ApiChange
 from infisical_iac.workspace.canary import Canary, CanaryLogin
 from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.load import load
+from infisical_iac.workspace.state import ApiChange
 from tests.unit.deployment import ADMIN, TEXT
 from tests.unit.fake_infisical import FakeInfisical
 from tests.unit.fake_state import Json, Refused

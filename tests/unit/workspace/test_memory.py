@@ -8,11 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.core.errors import Refused
-from infisical_iac.workspace.api_change import ApiChange, Call
 from infisical_iac.workspace.goal import Goal, Layout, Memory
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import learn, made_ids, parse, refuse_unmoved, render
-from infisical_iac.workspace.state import Actual, EnvironmentState, ProjectState
+from infisical_iac.workspace.state import Actual, ApiChange, Call, EnvironmentState, ProjectState
 from tests.unit.deployment import TEXT
 from tests.unit.remembering_deployment import RememberingDeployment
 
