@@ -18,11 +18,17 @@ from pydantic import ValidationError, model_validator
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.cluster.settings import ClusterSettings
 from infisical_iac.core.bundle import default_settings
-from infisical_iac.core.compatibility import SETTINGS, Schema, find_moved_key, refusal
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.images import Images
 from infisical_iac.core.own_repository import list_stale_keys
-from infisical_iac.core.validation import SettingsModel, explain
+from infisical_iac.core.validation import (
+    SETTINGS_SCHEMA,
+    Schema,
+    SettingsModel,
+    explain,
+    explain_version,
+    find_moved_key,
+)
 from infisical_iac.hetzner.settings import HetznerSettings
 from infisical_iac.host.settings import HostSettings
 from infisical_iac.instance.settings import Form, GivenSecret, InstanceSettings
@@ -163,7 +169,7 @@ _SECTIONS: dict[str, type[SettingsModel]] = {
 SECTION_OF = {key: name for name, section in _SECTIONS.items() for key in section.model_fields}
 
 
-def load(data: Mapping[str, Any], schema: Schema = SETTINGS) -> Settings:
+def load(data: Mapping[str, Any], schema: Schema = SETTINGS_SCHEMA) -> Settings:
     """Validate a host's data, and return its settings, with the defaults of those that are not set.
 
     Args:
@@ -176,7 +182,7 @@ def load(data: Mapping[str, Any], schema: Schema = SETTINGS) -> Settings:
     """
     keys = {"schema_version", *SECTION_OF}
     values = {key: data[key] for key in data if key in keys or not _PYINFRA_KEY.match(key)}
-    stale = refusal(values.get("schema_version", schema.version), schema)
+    stale = explain_version(values.get("schema_version", schema.version), schema)
     if stale:
         raise SettingsError(f"setting 'schema_version': {stale}", code="settings.schema_version")
     surplus = sorted(values.keys() - keys)

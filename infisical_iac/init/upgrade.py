@@ -1,6 +1,6 @@
 """Rewrite settings and project files for this version, and keep all comments. Pure.
 
-`core/compatibility.py` lists the keys that releases renamed or removed. A renamed key gets its new
+`core/validation.py` lists the keys that releases renamed or removed. A renamed key gets its new
 name. The lines of a removed key become a comment, so that nothing is lost. Two settings that became
 one are joined.
 """
@@ -13,9 +13,15 @@ from typing import NamedTuple
 
 import yaml
 
-from infisical_iac.core.compatibility import SETTINGS, WORKSPACE, Removed, Renamed, Schema
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.own_repository import list_assignments
+from infisical_iac.core.validation import (
+    PROJECT_FILE_SCHEMA,
+    SETTINGS_SCHEMA,
+    Removed,
+    Renamed,
+    Schema,
+)
 
 _VERSION = "schema_version"
 
@@ -80,7 +86,7 @@ class _Draft:
 
 
 def upgrade_settings_text(
-    text: str, schema: Schema = SETTINGS, joined: Sequence[Joined] = JOINED
+    text: str, schema: Schema = SETTINGS_SCHEMA, joined: Sequence[Joined] = JOINED
 ) -> Upgraded:
     """Return a settings file, a Python file of `group_data/`, as this version reads it.
 
@@ -238,7 +244,7 @@ def _write_version(
         draft.replace(places.of(value), str(schema.version))
 
 
-def upgrade_project_text(text: str, schema: Schema = WORKSPACE) -> Upgraded:
+def upgrade_project_text(text: str, schema: Schema = PROJECT_FILE_SCHEMA) -> Upgraded:
     """Return a project file, in YAML, as this version reads it.
 
     Raises SettingsError for a file that is not YAML, or that a newer version wrote.

@@ -24,8 +24,8 @@ from pydantic import (
     ValidationError,
 )
 
-from infisical_iac.core.compatibility import Schema, refusal
 from infisical_iac.core.errors import FileError, UserError
+from infisical_iac.core.validation import Schema, explain_version
 from infisical_iac.migrate.model import Name, join_reasons
 from infisical_iac.workspace.document import format_place, parse, text_of
 from infisical_iac.workspace.model import Workspace
@@ -280,7 +280,7 @@ def load(file: Path) -> MigrationPlan:
         raise FileError(
             f"{file} is not a plan: make one with `infisical-iac migrate plan`", code="file.plan"
         )
-    stale = refusal(data.get("schema_version", 1), _SCHEMA)
+    stale = explain_version(data.get("schema_version", 1), _SCHEMA)
     if stale:
         raise FileError(f"{file.name}, schema_version: {stale}", code="file.plan_version")
     try:

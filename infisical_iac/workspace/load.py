@@ -8,10 +8,16 @@ from typing import Any, get_args
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from infisical_iac.core.bundle import DEFAULTS, default_settings
-from infisical_iac.core.compatibility import WORKSPACE, Schema, find_moved_key, refusal
 from infisical_iac.core.errors import FileError, SettingsError
 from infisical_iac.core.own_repository import read_assignments
-from infisical_iac.core.validation import explain, suggest
+from infisical_iac.core.validation import (
+    PROJECT_FILE_SCHEMA,
+    Schema,
+    explain,
+    explain_version,
+    find_moved_key,
+    suggest,
+)
 from infisical_iac.workspace import canary, people_actual
 from infisical_iac.workspace.document import Document, Place, Problem, format_place, parse, text_of
 from infisical_iac.workspace.model import (
@@ -254,7 +260,9 @@ _FORMS: dict[str, type[BaseModel]] = {
 _NOT_IN_THE_FILE = {"[key]", ROLE, TABLE}
 
 
-def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "") -> Workspace:
+def load(
+    source: str | Path, schema: Schema = PROJECT_FILE_SCHEMA, *, admin_email: str = ""
+) -> Workspace:
     """Read and check the desired state.
 
     Args:
@@ -273,7 +281,7 @@ def load(source: str | Path, schema: Schema = WORKSPACE, *, admin_email: str = "
             f"{where} must begin with keys: {', '.join(Workspace.model_fields)}",
             code="file.project",
         )
-    stale = refusal(document.data.get("schema_version", 1), schema)
+    stale = explain_version(document.data.get("schema_version", 1), schema)
     if stale:
         problem = (("schema_version",), stale)
         raise _refusal([problem], document, where, code="file.schema_version")

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from infisical_iac.core import settings
-from infisical_iac.core.compatibility import Removed, Renamed, Schema, find_moved_key, refusal
 from infisical_iac.core.errors import FileError, SettingsError
+from infisical_iac.core.validation import Removed, Renamed, Schema, explain_version, find_moved_key
 from infisical_iac.workspace.load import load
 from tests.unit.settings_of import defaults
 
@@ -70,7 +70,7 @@ def test_an_older_file_is_refused_with_all_later_changes() -> None:
 
 
 def test_an_older_file_without_a_moved_key_is_refused_with_the_changelogs_entry() -> None:
-    sentence = refusal(1, Schema(releases=("0.1.0", "0.4.0")))
+    sentence = explain_version(1, Schema(releases=("0.1.0", "0.4.0")))
     assert sentence is not None
     assert "`infisical-iac outdated --since 0.1.0` prints for 0.4.0" in sentence
     assert sentence.endswith("write 2")
@@ -85,7 +85,7 @@ def test_a_project_file_without_a_version_has_version_1() -> None:
 
 @pytest.mark.parametrize("version", [0, -1, True, "1", 1.0, None, [1]])
 def test_a_value_that_is_not_a_version_is_refused(version: object) -> None:
-    sentence = refusal(version, Schema(releases=("0.1.0",)))
+    sentence = explain_version(version, Schema(releases=("0.1.0",)))
     assert sentence is not None
     assert sentence.endswith("write 1")
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from infisical_iac.core import host_keys, lock, trial
-from infisical_iac.core.compatibility import Removed, Renamed, refusal
 from infisical_iac.core.connection import HOST_REFUSES, explain_loss
 from infisical_iac.core.errors import CommandFailed, Refused, RunFailed, SettingsError, UserError
 from infisical_iac.core.host_keys import KnownHost, ServerKey
 from infisical_iac.core.settings import load
+from infisical_iac.core.validation import Removed, Renamed, explain_version
 from infisical_iac.hetzner.production import production_host
 from infisical_iac.workspace.load import load as load_project
 from tests.unit import forked
@@ -166,7 +166,7 @@ def test_wording_of_renamed_and_removed_keys() -> None:
 
 
 def test_wording_of_an_older_file() -> None:
-    first, *_ = str(refusal(1, SCHEMA)).splitlines()
+    first, *_ = str(explain_version(1, SCHEMA)).splitlines()
     assert first == (
         "1 is older than 3, which this infisical-iac reads: `infisical-iac init --upgrade` makes "
         "these changes, or make them and write 3"

@@ -5,8 +5,8 @@ import ast
 import pytest
 import yaml
 
-from infisical_iac.core.compatibility import SETTINGS, Removed, Renamed, Schema
 from infisical_iac.core.errors import SettingsError
+from infisical_iac.core.validation import SETTINGS_SCHEMA, Removed, Renamed, Schema
 from infisical_iac.init.upgrade import (
     Joined,
     upgrade_pin,
@@ -82,7 +82,7 @@ def test_a_second_upgrade_changes_nothing() -> None:
     "text", ["", "# only a comment\n", '"""Only a docstring."""\n', "import os\n", "x = 1\n"]
 )
 def test_a_file_of_this_version_is_not_changed(text: str) -> None:
-    assert upgrade_settings_text(text, SETTINGS) == (text, ())
+    assert upgrade_settings_text(text, SETTINGS_SCHEMA) == (text, ())
 
 
 @pytest.mark.parametrize(
@@ -263,5 +263,5 @@ def test_the_pinned_version_is_raised(text: str, expected: str) -> None:
 
 def test_settings_with_joined_values_are_valid_python() -> None:
     joined = (Joined("b", "a", "#"),)
-    text = upgrade_settings_text('a = "x"; c = 1\nb = "y"\n', SETTINGS, joined).text
+    text = upgrade_settings_text('a = "x"; c = 1\nb = "y"\n', SETTINGS_SCHEMA, joined).text
     assert ast.literal_eval(ast.parse(text).body[0].value) == "x#y"  # type: ignore[attr-defined]
