@@ -1,7 +1,13 @@
-"""Choose the current host, verify hosts, run a function on all in parallel, explain failures."""
+"""Choose the current host, verify hosts, run a function on all in parallel, explain failures.
+
+SSH or the firewall is changed on trial: the host gets the commands of the rollback first. It runs
+them after a while, or at its next boot, unless a new connection succeeds before. This does not
+depend on this process or its connection.
+"""
 
 import logging
 import socket
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +19,16 @@ from pyinfra import logger
 from pyinfra.api.exceptions import ConnectError
 from pyinfra.api.host import Host
 from pyinfra.connectors import ssh
+from pyinfra.connectors.ssh import SSHConnector
 from pyinfra.connectors.sshuserclient import client as ssh_client
 from pyinfra.context import ctx_config, ctx_host
 from pyinfra.context import host as current_host
 
 from infisical_iac.core import host_keys
-from infisical_iac.core.errors import UserError
+from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.host_keys import ServerKey
+from infisical_iac.core.remote import run
+from infisical_iac.core.rendering import script
 
 # Keys of a host's data: its deployment at Hetzner Cloud, and the reason why nothing may be changed
 # on it. The underscore distinguishes them from settings.
@@ -241,3 +250,85 @@ def each_of(hosts: Sequence[Host], call: Callable[[Host], T]) -> list[T]:
             raise each
         found.append(each)
     return found
+
+
+_TRIALS = "/var/lib/infisical-trial"
+# After this time the host rolls back by itself. The change and the proof, which may take 35
+# seconds, must have ended before.
+_TRIAL_SECONDS = 60
+_TRIAL_ATTEMPTS = 3
+_ANSWER_SECONDS = 10
+
+
+def try_change(what: str, change: Callable[[], object], *, back: str) -> None:
+    """Make a change on the current host, and keep it only if a new connection works afterwards.
+
+    The open connection is not proof, as it was accepted before the change. An unfinished earlier
+    trial of the same `what` is rolled back first.
+
+    Args:
+        what: a word for the changed object, such as `firewall`. Names of files and units on the
+            host contain it.
+        change: makes the change with `remote.run` and `remote.write`.
+        back: the rollback: commands of the shell that root runs with `sh -e`. They must also work
+            after half of the change, or after an interrupted rollback. A file that only root can
+            read holds them.
+
+    Raises RunFailed, after the rollback, if the change fails or no new connection can be made. If
+    the connection itself breaks, the host rolls back by itself.
+    """
+    run(
+        script("trial", "arm", what, str(_TRIAL_SECONDS)),
+        doing=f"prepare the rollback of a change of the {what}",
+        stdin=back,
+    )
+    try:
+        change()
+        check_connection(current_host)
+    except (UserError, *LOST) as error:
+        if is_lost(error):
+            raise RunFailed(
+                f"the connection was lost while the {what} was changed ({type(error).__name__}): "
+                f"the host rolls it back within {_TRIAL_SECONDS} s; run again then",
+                code="run.connection_lost",
+            ) from None
+        run(script("trial", "back", what), doing=f"roll back the {what}")
+        raise RunFailed(
+            f"{error}; the change of the {what} was undone", code="run.rolled_back"
+        ) from None
+    run(script("trial", "keep", what), doing=f"keep the change of the {what}")
+
+
+def trial_mark(what: str) -> str:
+    """Return the path of the file that exists on the host during a trial of `what`."""
+    return f"{_TRIALS}/{what}"
+
+
+def check_connection(host: Host) -> None:
+    """Raise RunFailed unless `host` accepts a new connection, made and verified as the first one.
+
+    For a connection that is not by SSH, such as `@local`, nothing is checked.
+    """
+    if not isinstance(host.connector, SSHConnector):
+        return None
+    for attempt in range(1, _TRIAL_ATTEMPTS + 1):
+        try:
+            return _connect_again(host)
+        except (ConnectError, *LOST) as error:
+            reason = str(error) or type(error).__name__
+            if attempt < _TRIAL_ATTEMPTS:
+                # A server that reloads its configuration is unreachable for a moment.
+                time.sleep(1)
+    raise RunFailed(f"no new connection can be made to {host.name}: {reason}")
+
+
+def _connect_again(host: Host) -> None:
+    second = SSHConnector(host.state, host)
+    second.connect()
+    assert second.client is not None
+    try:
+        _, output, _ = second.client.exec_command("echo alive", timeout=_ANSWER_SECONDS)
+        if output.read().strip() != b"alive":
+            raise ConnectError("the login works, but no command can be run")
+    finally:
+        second.client.close()

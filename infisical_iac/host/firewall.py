@@ -15,6 +15,7 @@ from infisical_iac.agent.system import UnitState
 from infisical_iac.core import units
 from infisical_iac.core.agent import Question, look, question, together
 from infisical_iac.core.change import Change, UpToDate
+from infisical_iac.core.connection import trial_mark, try_change
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import (
@@ -25,7 +26,6 @@ from infisical_iac.core.operation import (
 )
 from infisical_iac.core.remote import run
 from infisical_iac.core.rendering import template
-from infisical_iac.core.trial import mark, try_change
 from infisical_iac.host.machine import Machine, deployed_question
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.openings import (
@@ -323,7 +323,7 @@ _WITHOUT_UNIT = (
 
 
 def _question(text: str, paths: Sequence[str]) -> Question[FirewallState]:
-    return firewall_question(ruleset=text, paths=paths, unit=UNIT, mark=mark(_WHAT))
+    return firewall_question(ruleset=text, paths=paths, unit=UNIT, mark=trial_mark(_WHAT))
 
 
 def _load(text: str, before: str) -> None:

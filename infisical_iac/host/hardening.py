@@ -20,12 +20,12 @@ from infisical_iac.core import files
 from infisical_iac.core import units as systemd
 from infisical_iac.core.agent import Question, command_question, look, question, together
 from infisical_iac.core.change import Change, UpToDate
+from infisical_iac.core.connection import try_change
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import run, write
 from infisical_iac.core.settings import Settings
-from infisical_iac.core.trial import try_change
 from infisical_iac.host import kernel, sshd_config
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.shared import not_ours

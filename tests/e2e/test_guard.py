@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.core.trial import mark
+from infisical_iac.core.connection import trial_mark
 from tests.e2e import backing, wrong_firewall
 from tests.e2e.conftest import assert_converged, assert_converged_after_boot
 from tests.e2e.drift import FIREWALL, FIREWALL_OFF
@@ -120,7 +120,7 @@ def test_a_firewall_that_locked_out_a_killed_run_is_rolled_back_by_the_host(
     while not access.answers(deployed_host.directory, deployed_host.name):
         assert time.monotonic() < end, "the host still blocks SSH"
     assert deployed_host.run(_TABLE).stdout == before
-    assert deployed_host.run(f"test -e {mark('firewall')}", check=False).returncode == 1
+    assert deployed_host.run(f"test -e {trial_mark('firewall')}", check=False).returncode == 1
     assert_converged(deployed_host)
 
 

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from infisical_iac.core import trial
+from infisical_iac.core import connection
 from infisical_iac.core.settings import Settings
 from infisical_iac.host import firewall
 from infisical_iac.host.openings import Opening, openings
@@ -30,10 +30,10 @@ def lock_out(end: str) -> None:
     """Patch this process to load the wrong firewall, and to end as `end` says."""
     vars(firewall)["openings"] = _wrong
     # One attempt is enough, and takes ten seconds.
-    vars(trial)["_ATTEMPTS"] = 1
+    vars(connection)["_TRIAL_ATTEMPTS"] = 1
     if end == "death":
-        vars(trial)["check_connection"] = _die
-        vars(trial)["_SECONDS"] = SECONDS
+        vars(connection)["check_connection"] = _die
+        vars(connection)["_TRIAL_SECONDS"] = SECONDS
 
 
 if __name__ == "__main__":

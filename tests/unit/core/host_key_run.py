@@ -10,8 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from infisical_iac.cluster import membership
+from infisical_iac.core.connection import check_connection
 from infisical_iac.core.errors import UserError
-from infisical_iac.core.trial import check_connection
 
 
 def main(file: str, leader: str, environment: dict[str, str], typed: str | None) -> dict[str, Any]:

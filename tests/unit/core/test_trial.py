@@ -6,13 +6,13 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from infisical_iac.core import trial
+from infisical_iac.core import connection
+from infisical_iac.core.connection import trial_mark, try_change
 from infisical_iac.core.errors import CommandFailed, RunFailed
-from infisical_iac.core.trial import mark, try_change
 from tests.unit.fake_host import FakeHost, make_host
 
 _UNIT = "/etc/systemd/system/infisical-trial-door.service"
-_COMMANDS = mark("door")
+_COMMANDS = trial_mark("door")
 
 
 @pytest.fixture
@@ -95,8 +95,8 @@ def order(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         order.append(doing.split()[0])
         return ""
 
-    monkeypatch.setattr(trial, "run", run)
-    monkeypatch.setattr(trial, "check_connection", lambda _: order.append("proof"))
+    monkeypatch.setattr(connection, "run", run)
+    monkeypatch.setattr(connection, "check_connection", lambda _: order.append("proof"))
     return order
 
 
@@ -121,7 +121,7 @@ def test_a_change_without_a_new_connection_is_rolled_back_at_once(
     def refuse(_: object) -> None:
         raise RunFailed("no new connection can be made to staging")
 
-    monkeypatch.setattr(trial, "check_connection", refuse)
+    monkeypatch.setattr(connection, "check_connection", refuse)
     with pytest.raises(RunFailed, match=r"\bstaging; .* the door ") as failed:
         try_change("door", lambda: None, back="true\n")
     assert failed.value.code == "run.rolled_back"

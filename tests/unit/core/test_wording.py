@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from infisical_iac.core import host_keys, lock, trial
+from infisical_iac.core import connection, host_keys, lock
 from infisical_iac.core.connection import HOST_REFUSES, explain_loss
 from infisical_iac.core.errors import CommandFailed, Refused, RunFailed, SettingsError, UserError
 from infisical_iac.core.host_keys import KnownHost, ServerKey
@@ -229,9 +229,9 @@ def test_wording_of_a_change_that_was_not_kept(
     def change() -> None:
         raise error
 
-    monkeypatch.setattr(trial, "run", lambda *_, **__: "")
+    monkeypatch.setattr(connection, "run", lambda *_, **__: "")
     with pytest.raises(RunFailed) as failed:
-        trial.try_change("door", change, back="true\n")
+        connection.try_change("door", change, back="true\n")
     assert str(failed.value) == sentence
 
 
