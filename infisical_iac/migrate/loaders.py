@@ -13,14 +13,16 @@ from warnings import catch_warnings
 from infisical_iac.dotenv import GRAMMARS, all_grammars, grammar
 from infisical_iac.dotenv.grammar import LANGUAGES, NODE, PYTHON, Language, Package
 from infisical_iac.migrate import evidence
-from infisical_iac.migrate.evidence import Evidence, Text, upwards
-from infisical_iac.migrate.find import is_env
-from infisical_iac.migrate.releases import (
+from infisical_iac.migrate.evidence import (
+    Evidence,
     ReleaseChoice,
     ReleaseDetection,
     ReleaseSign,
+    Text,
     choose_release,
+    upwards,
 )
+from infisical_iac.migrate.find import is_env
 from infisical_iac.syntax import javascript
 
 _NODE_LOADERS = {call: each.name for each in all_grammars() for call in each.node_calls}

@@ -15,7 +15,7 @@ from infisical_iac.migrate import find
 from infisical_iac.migrate.apply import LONGEST_ITEM, size
 from infisical_iac.migrate.cascades import OVERRIDDEN, PERSONAL_OVERRIDE, paths, read_in
 from infisical_iac.migrate.comparison import KINDS, compare_files
-from infisical_iac.migrate.evidence import Evidence
+from infisical_iac.migrate.evidence import Evidence, names_of_program
 from infisical_iac.migrate.findings import (
     ENCRYPTED,
     LONGEST_NAME,
@@ -39,7 +39,6 @@ from infisical_iac.migrate.plan_file import (
     encode,
     of_bytes,
 )
-from infisical_iac.migrate.releases import names_of_program
 from infisical_iac.migrate.sources import source as read_source
 from infisical_iac.migrate.sources import with_findings
 from infisical_iac.workspace.model import Workspace

@@ -26,6 +26,7 @@ from infisical_iac.migrate.cascades import (
     read_in,
 )
 from infisical_iac.migrate.comparison import compare_files, compare_with_samples
+from infisical_iac.migrate.evidence import ReleaseChoice, names_of_program
 from infisical_iac.migrate.find import Content, service_of
 from infisical_iac.migrate.findings import (
     ENCRYPTED,
@@ -41,7 +42,6 @@ from infisical_iac.migrate.findings import (
 from infisical_iac.migrate.git import repository_of, tracked_paths
 from infisical_iac.migrate.loaders import Choice, LoaderDetection
 from infisical_iac.migrate.model import FileFinding, Name, Source
-from infisical_iac.migrate.releases import ReleaseChoice, names_of_program
 from infisical_iac.migrate.summary import PERSONAL_FILE, describe_personal_file
 from infisical_iac.workspace import local_file
 from infisical_iac.workspace.model import Workspace

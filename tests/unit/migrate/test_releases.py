@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.migrate import plan_file
+from infisical_iac.migrate.evidence import newest_releases
 from infisical_iac.migrate.model import Source
 from infisical_iac.migrate.planning import CHOSEN, apply_chosen_grammars, make
-from infisical_iac.migrate.releases import newest_releases
 from infisical_iac.migrate.sources import scan_all
 from tests.unit.migrate.trees import WORKSPACE, choose, node, plant
 
