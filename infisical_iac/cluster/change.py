@@ -22,8 +22,9 @@ from infisical_iac.change.keys import Key
 from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.change.rotation import KeyHolders, forget, hand_out
 from infisical_iac.change.upgrade import VersionChanges
-from infisical_iac.cluster import membership, rollout, shared_state
+from infisical_iac.cluster import membership, shared_state
 from infisical_iac.cluster import site as cluster_site
+from infisical_iac.cluster import stack as cluster_stack
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.core import audit, connection, journal
@@ -216,7 +217,7 @@ class _OnCluster(Changeover):
 
     def _roll_out(self, image: str) -> None:
         session.forget()
-        rollout.roll_out(replace(self.site, settings=self.settings.with_infisical(image)))
+        cluster_stack.roll_out(replace(self.site, settings=self.settings.with_infisical(image)))
 
 
 @planned_operation
@@ -292,7 +293,7 @@ def _restore(source: SnapshotSource, site: ClusterSite, project: str) -> None:
         edge.close_on(site.settings, site.names)
 
     restore.exchange(source, site.settings, project, load, close=close)
-    rollout.roll_out(site)
+    cluster_stack.roll_out(site)
 
 
 @dataclass(frozen=True)
@@ -326,7 +327,7 @@ class ClusterRestoreSite(RestoreSite):
 
     def serve_again(self, *, touched: bool, kept: str) -> str:
         if touched:
-            rollout.roll_out(cluster_site.keep_running_version(self.site))
+            cluster_stack.roll_out(cluster_site.keep_running_version(self.site))
         edge.open_on(self.site.names)
         restore.forget()
         sentences = "The old data are back and serve." if touched else "The data were not touched."
@@ -383,7 +384,7 @@ class ClusterKeyHolders(KeyHolders):
         shared_state.spread(membership.observe())
 
     def use(self) -> None:
-        rollout.roll_out(cluster_site.keep_running_version(self.site))
+        cluster_stack.roll_out(cluster_site.keep_running_version(self.site))
 
     def forget(self, key: Key) -> None:
         if key.name == "database":

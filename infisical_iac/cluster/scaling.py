@@ -12,7 +12,7 @@ from pyinfra.context import host
 from infisical_iac.backup import manifest, snapshot
 from infisical_iac.backup.deploy import backup
 from infisical_iac.backup.manifest import Manifest
-from infisical_iac.cluster import membership, rollout, stack, stack_plan, swarm
+from infisical_iac.cluster import membership, stack, stack_plan, swarm
 from infisical_iac.cluster.deploy import prepare, remove_unused_secrets, roll_out
 from infisical_iac.cluster.model import Cluster
 from infisical_iac.cluster.site import ClusterSite, cluster_site_of
@@ -308,7 +308,7 @@ def outward_migration(*, site: ClusterSite, project: str) -> Commands:
 
 
 def _move_out(site: ClusterSite, project: str) -> None:
-    services = rollout.render_clients(site)
+    services = stack.render_clients(site)
     _begin("out", site.settings, project)
     _start(stack_plan.select_services(services, {"haproxy"}))
     do("out", "await_haproxy", doing="wait for HAProxy")

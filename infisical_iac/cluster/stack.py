@@ -1,24 +1,38 @@
-"""Manage the stack on the Swarm: images, tasks, services and networks."""
+"""Manage the stack on the Swarm: images, tasks, services and networks.
 
-from collections.abc import Mapping, Sequence
+The leader rolls it out part by part, and detects rollbacks of the Swarm.
+"""
+
+import json
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
+from time import sleep
 
 from pyinfra.context import host
 
 from infisical_iac.change import releases
-from infisical_iac.cluster import etcd, rollout, stack_file, stack_plan
+from infisical_iac.cluster import etcd, stack_file, stack_plan
 from infisical_iac.cluster import site as cluster_site
-from infisical_iac.cluster.site import ClusterSite, desired_stack, observe_stack
+from infisical_iac.cluster.model import Cluster
+from infisical_iac.cluster.site import ClusterSite, desired_stack, observe_stack, read_stack_again
+from infisical_iac.cluster.stack_file import secrets_of
+from infisical_iac.cluster.stack_plan import Configuration, DesiredStack, Level
 from infisical_iac.cluster.stack_state import (
     RECORD,
     ClusterStackState,
     NodeTasks,
+    PatroniState,
     Task,
+    hashes,
+    keys_of,
+    parse_patroni,
     record_text,
 )
-from infisical_iac.core import files, journal
+from infisical_iac.core import connection, files, journal
 from infisical_iac.core.change import Change, Unknown, UpToDate
-from infisical_iac.core.errors import Refused
+from infisical_iac.core.errors import CheckFailed, Refused
 from infisical_iac.core.files import File
 from infisical_iac.core.images import Images
 from infisical_iac.core.operation import Commands, planned_operation, step
@@ -140,7 +154,7 @@ def decide(site: ClusterSite, found: ClusterStackState) -> Commands:
         if not file.matches(there):
             yield files.difference(file, there)
         yield from changes
-    yield step(rollout.roll_out, site)
+    yield step(roll_out, site)
 
 
 def _describe_first(site: ClusterSite) -> str:
@@ -167,7 +181,7 @@ def decide_databases(site: ClusterSite, found: ClusterStackState) -> Commands:
         return
     for name in missing:
         yield Change("~" if name in found.services else "+", f"service {name}")
-    yield step(rollout.start_databases, site)
+    yield step(start_databases, site)
 
 
 _WAITS = "{} can be re-created once all nodes and all etcd members are up: run again then"
@@ -220,8 +234,245 @@ def _recreate_networks(site: ClusterSite) -> None:
     for part in (users & databases, users - databases):
         if part:
             timeout = 2 * site.settings.stack.start_timeout
-            asked |= rollout.roll_out_part(text, part, timeout)
+            asked |= roll_out_part(text, part, timeout)
         if part & databases:
             run(script("cluster-networks", "await_master", "120"), doing="wait for Redis")
-    rollout.wait_for_majority()
+    wait_for_majority()
     write(RECORD, record_text(stack_plan.renew_record(before, asked, users)))
+
+
+# A standby may need another restart once the primary has a lower value than the standby.
+_ROUNDS = 2
+# Patroni's default for its `loop_wait`, in seconds.
+_LOOP_WAIT = 10
+
+
+def merge_configuration(found: PatroniState, desired: Configuration) -> int:
+    """Send the differences to Patroni.
+
+    Returns the seconds until each member knows whether its PostgreSQL needs a restart for the
+    differences; 0 if none can need one. Raises CommandFailed.
+    """
+    changes = stack_plan.build_patroni_patch(found, desired)
+    if changes:
+        _do("configure", json.dumps(changes), doing="change Patroni's configuration")
+    if "postgresql" not in changes:
+        return 0
+    # Each member reads the configuration every `loop_wait` seconds, the old value or the new one.
+    waits = [each.get("loop_wait") for each in (found.configuration or {}, desired)]
+    return 2 * max(wait if isinstance(wait, int) else _LOOP_WAIT for wait in waits)
+
+
+def restart_waiting(seconds: int, again: Sequence[str]) -> None:
+    """Restart each PostgreSQL that waits for a restart, one after the other.
+
+    The primary is the last and stays the primary: nothing can be written for the seconds of its
+    restart. Raises CommandFailed.
+
+    Args:
+        seconds: how long to wait until the members know that they need a restart.
+        again: the arguments with which the script `cluster-stack` waits for all data services
+            after each restart.
+    """
+    sleep(seconds)
+    for _ in range(_ROUNDS):
+        for name in parse_patroni(_do("patroni", doing="ask Patroni").splitlines()).waiting:
+            _do("restart", name, doing=f"restart PostgreSQL, {name}")
+            _do(*again, doing=f"wait until {name} is back before the next restart")
+
+
+def _do(*step: str, doing: str, stdin: str | None = None) -> str:
+    return run(script("cluster-stack", *step), doing=doing, stdin=stdin)
+
+
+# A node that was killed while it led a rotation keeps these files, as it needs them to end that.
+_FORGET = """\
+test -e /var/lib/infisical-rotation/state ||
+    test "$(sha256sum </etc/infisical/keys/postgres_password)" != {} ||
+    rm -f /etc/infisical/keys/postgres_password.old /etc/infisical/keys/postgres_password.next"""
+_HASH = "sha256sum </etc/infisical/keys/postgres_password"
+
+
+def reopen_database(cluster: Cluster) -> None:
+    """Make the database accept the password in the current host's key file.
+
+    Then every connected node with that password removes the old or next one. Raises CommandFailed.
+    """
+    if run(script("reopen"), doing="check that the database accepts the password") != "known":
+        return
+    known = shlex.quote(run(_HASH, doing="hash the password"))
+    for node in cluster.connected_nodes:
+        if node.number:
+            with connection.on(node.name):
+                run(_FORGET.format(known), doing="remove the other password of an ended rotation")
+
+
+CONFIGS = "/etc/infisical/stack"
+# Twice the seconds for which a replica may fail its health check, `patience` in
+# templates/cluster/stack/infisical.yaml.j2, so that Swarm acts on it first.
+TOLERATED = 360
+# Seconds that a restarted data node may need to rejoin the others.
+_AGAIN_SECONDS = "180"
+# A majority of three members of etcd and of PostgreSQL: without it nothing can be written.
+_MOST = ("2", "2")
+
+
+def roll_out(site: ClusterSite) -> None:
+    """Roll out the whole stack as `site` describes it. Raises CheckFailed.
+
+    A cluster without TLS gets it in several complete roll-outs, one for each level.
+    """
+    reopen_database(site.cluster)
+    found = read_stack_again(site)
+    changes_to_tls = stack_plan.tls_level(found) < Level.REQUIRED
+    for level in stack_plan.levels_ahead(found):
+        # An etcd that is bootstrapped again has the addresses of the level already.
+        if changes_to_tls and level > Level.OFFERED and not site.cluster.is_etcd_reset:
+            run(script("etcd", "secure"), doing="make etcd's members use TLS")
+        _roll_out(replace(site, tls=level))
+        site = replace(site, cluster=replace(site.cluster, is_etcd_reset=False))
+
+
+def _roll_out(site: ClusterSite) -> None:
+    before, desired = _prepare(site)
+    old = run(f"cat {STACK_FILE} 2>/dev/null || true", doing=f"read {STACK_FILE}")
+    check = script("cluster-stack", "check", "{}").replace("'{}'", "{}")
+    write(STACK_FILE, desired.text, mode="600", check=check)
+    _try_again(before)
+    timeout = _timeout(site.settings, first=not before.services)
+    first = stack_plan.choose_first(before, desired, site.cluster)
+    if site.cluster.is_etcd_reset:
+        etcd.remove_lost_etcd(site.cluster)
+    if first:
+        roll_out_part(desired.text, first, timeout, before.nodes)
+        run(script("etcd", "led", _AGAIN_SECONDS), doing="wait for a primary")
+    together = stack_plan.changing_together(before, site.tls)
+    stages = stack_plan.plan_stages(before, desired, first | together)
+    counts = _do("data", doing="list the data services")
+    again = ("again", _AGAIN_SECONDS, *counts.split())
+    # First, as this configuration decides whether writes acknowledged during the roll-out are kept.
+    seconds = merge_configuration(before.patroni, desired.patroni())
+    if together := together - first:
+        roll_out_part(desired.text, together, timeout, before.nodes)
+    for names in stages:
+        asked = roll_out_part(desired.text, names, timeout, before.nodes)
+        _refuse_rollback(site, asked, old)
+        # As many as before: members that were unhealthy before may need this roll-out to recover.
+        _do(*again, doing="wait for the data node before the next one changes")
+    asked = hashes(_do("up", doing="roll the services out"))
+    _await(timeout)
+    wait_for_majority()
+    after = _refuse_rollback(site, asked, old)
+    # Again, as Patroni may not have answered before.
+    seconds = max(seconds, merge_configuration(after.patroni, desired.patroni()))
+    if seconds or after.patroni.waiting:
+        restart_waiting(seconds, again)
+    write(RECORD, record_text(stack_plan.make_record(after, desired, asked)))
+    _try_again(after)
+    kept = [*desired.secrets, *desired.configs]
+    _do("clean", *kept, doing="remove what the roll-out replaced")
+
+
+def start_databases(site: ClusterSite) -> None:
+    """Roll out only the databases. Raises CheckFailed."""
+    _, desired = _prepare(site)
+    names = stack_plan.databases(desired.text)
+    roll_out_part(desired.text, names, site.settings.stack.start_timeout)
+
+
+def render_clients(site: ClusterSite) -> str:
+    """Return the part of stack.yaml with the services that use the databases.
+
+    Their secrets and configs are on the leader afterwards. Raises CheckFailed.
+    """
+    _, desired = _prepare(site)
+    return stack_plan.select_services(
+        desired.text, desired.hash_services().keys() - stack_plan.databases(desired.text)
+    )
+
+
+def _prepare(site: ClusterSite) -> tuple[ClusterStackState, DesiredStack]:
+    """Create secrets and configs on the host; return the actual and the desired stack.
+
+    Raises CheckFailed if the Swarm has no majority.
+    """
+    _do("secrets", keys_of(secrets_of(site.settings)), doing="make the stack's secrets")
+    # Read again: earlier steps may have added images, keys and nodes.
+    before = read_stack_again(site)
+    if not before.manager:
+        raise CheckFailed(
+            "the Swarm has no majority: start Docker on most of its managers (`systemctl start "
+            "docker`)"
+        )
+    desired = desired_stack(site, before)
+    for name, text in desired.configs.items():
+        write(f"{CONFIGS}/{name}", text)
+    return before, desired
+
+
+def roll_out_part(
+    text: str, names: AbstractSet[str], timeout: int, nodes: Sequence[bool] = ()
+) -> dict[str, str]:
+    """Roll out some services of a stack.yaml, and wait until they are healthy.
+
+    Args:
+        text: of stack.yaml.
+        names: the services to roll out.
+        timeout: the most seconds to wait.
+        nodes: as for `select_services`.
+
+    Returns the hash of each service as requested. Raises CheckFailed.
+    """
+    part = stack_plan.select_services(text, names, nodes)
+    asked = hashes(_do("part", doing="roll a part of the services out", stdin=part))
+    _await(timeout, names)
+    return asked
+
+
+def wait_for_majority() -> None:
+    """Wait until a majority of etcd and of PostgreSQL is healthy. Raises CommandFailed."""
+    _do("again", _AGAIN_SECONDS, *_MOST, doing="wait for a majority of the data services")
+
+
+def _timeout(settings: Settings, *, first: bool) -> int:
+    """Return the seconds that a roll-out may take.
+
+    Replicas start one by one, and Swarm tolerates an unhealthy one for a while before it rolls
+    back.
+    """
+    return (settings.stack.start_timeout + TOLERATED) * (
+        1 if first else 1 + settings.cluster.infisical_replicas
+    )
+
+
+def _await(timeout: int, names: Iterable[str] = ()) -> None:
+    named = [f"infisical_{name}" for name in sorted(names)]
+    unhealthy = _do("wait", str(timeout), *named, doing="wait for the stack")
+    if unhealthy:
+        hint = ""
+        if "Read-only file system" in unhealthy:
+            hint = "; this image writes to its root: set infisical_read_only = False"
+        raise CheckFailed(f"the stack does not become healthy{hint}:\n{unhealthy}")
+
+
+def _try_again(found: ClusterStackState) -> None:
+    if any(each.waiting or each.running < each.desired for each in found.services.values()):
+        _do("retry", doing="make Swarm retry the tasks that wait")
+
+
+def _refuse_rollback(site: ClusterSite, asked: Mapping[str, str], old: str) -> ClusterStackState:
+    """Return the actual stack; raise CheckFailed if Swarm rolled a service back.
+
+    Then stack.yaml has its `old` text again.
+    """
+    found = read_stack_again(site)
+    back = stack_plan.find_rolled_back(found, asked)
+    if not back:
+        return found
+    if old:
+        write(STACK_FILE, f"{old}\n", mode="600")
+    why = "".join(_do("why", f"infisical_{name}", doing="read the reason") for name in back)
+    raise CheckFailed(
+        f"{join_names(back)} did not become healthy, so Swarm restored the previous "
+        f"configuration, which serves:\n{why}"
+    )

@@ -7,7 +7,7 @@ import pytest
 
 from infisical_iac.change import rotation
 from infisical_iac.cluster import change as cluster_change
-from infisical_iac.cluster import membership, rollout, shared_state
+from infisical_iac.cluster import membership, shared_state, stack
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.core import connection
 from infisical_iac.stack import compose, session
@@ -25,7 +25,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> NotingHost:
     monkeypatch.setattr(rotation, "perform", made.perform)
     monkeypatch.setattr(compose, "up", made.up)
     monkeypatch.setattr(compose, "published_port", lambda: 8080)
-    monkeypatch.setattr(rollout, "roll_out", made.roll_out)
+    monkeypatch.setattr(stack, "roll_out", made.roll_out)
     monkeypatch.setattr(cluster_site, "host", made)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(checks, "record_before", lambda *_: None)

@@ -12,7 +12,7 @@ from infisical_iac.change import changeover
 from infisical_iac.change.changeover import Changeover
 from infisical_iac.change.releases import Release, UnfinishedChange
 from infisical_iac.cluster import change as cluster_change
-from infisical_iac.cluster import rollout
+from infisical_iac.cluster import stack
 from infisical_iac.cluster.change import ClusterVersionChanges
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.core.errors import RunFailed
@@ -77,7 +77,7 @@ def leader(monkeypatch: pytest.MonkeyPatch) -> _Leader:
         monkeypatch.setattr(module, "logger", made)
         monkeypatch.setattr(module, "host", made)
     monkeypatch.setattr(Changeover, "take", lambda self, name: _THEN)
-    monkeypatch.setattr(rollout, "roll_out", made.roll_out)
+    monkeypatch.setattr(stack, "roll_out", made.roll_out)
     monkeypatch.setattr(edge, "close_on", lambda *_: made.note("close"))
     monkeypatch.setattr(edge, "open_on", lambda _: made.note("open"))
     monkeypatch.setattr(changeover, "release_step", lambda *_, **__: "")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from infisical_iac.cluster import rollout
+from infisical_iac.cluster import stack
 from infisical_iac.core import connection
 from tests.unit.clusters import site
 from tests.unit.fake_cluster import FakeNode, make_node
@@ -71,10 +71,10 @@ def test_reachable_data_nodes_forget_the_other_password_once_it_is_not_needed(
         forgot.append(at[-1])
         return ""
 
-    monkeypatch.setattr(rollout, "run", run)
-    monkeypatch.setattr(rollout, "script", lambda name: name)
+    monkeypatch.setattr(stack, "run", run)
+    monkeypatch.setattr(stack, "script", lambda name: name)
     monkeypatch.setattr(connection, "on", on)
-    rollout.reopen_database(site(unreachable=(2,)).cluster)
+    stack.reopen_database(site(unreachable=(2,)).cluster)
     assert forgot == forgetting
 
 

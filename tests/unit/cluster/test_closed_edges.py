@@ -10,8 +10,8 @@ from infisical_iac.backup import manifest, restore, snapshot
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.restore import SnapshotSource
 from infisical_iac.cluster import change as cluster_change
-from infisical_iac.cluster import rollout
 from infisical_iac.cluster import site as cluster_site
+from infisical_iac.cluster import stack
 from infisical_iac.core import connection
 from infisical_iac.core.errors import CommandFailed
 from infisical_iac.stack import edge, session
@@ -136,7 +136,7 @@ def _record_restore(
     monkeypatch.setattr(checks, "is_public", lambda _: True)
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(restore, "complete", lambda *_: None)
-    monkeypatch.setattr(rollout, "roll_out", lambda _: made.note("roll out"))
+    monkeypatch.setattr(stack, "roll_out", lambda _: made.note("roll out"))
     monkeypatch.setattr(cluster_site, "keep_running_version", lambda site: site)
     return made
 

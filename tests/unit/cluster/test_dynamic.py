@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infisical_iac.cluster import rollout, stack_plan
+from infisical_iac.cluster import stack, stack_plan
 from infisical_iac.cluster.site import inputs
 from infisical_iac.cluster.stack_file import configs
 from infisical_iac.cluster.stack_plan import DesiredStack
@@ -143,9 +143,9 @@ class _Members:
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *waiting: tuple[str, ...]) -> None:
         self.steps: list[str] = []
         self._waiting = [*waiting]
-        monkeypatch.setattr(rollout, "run", self._run)
-        monkeypatch.setattr(rollout, "script", lambda _, *arguments: " ".join(arguments))
-        monkeypatch.setattr(rollout, "sleep", lambda seconds: self.steps.append(f"{seconds} s"))
+        monkeypatch.setattr(stack, "run", self._run)
+        monkeypatch.setattr(stack, "script", lambda _, *arguments: " ".join(arguments))
+        monkeypatch.setattr(stack, "sleep", lambda seconds: self.steps.append(f"{seconds} s"))
 
     def _run(self, command: str, **_: str) -> str:
         if command != "patroni":
@@ -158,9 +158,9 @@ class _Members:
 
 def test_a_key_that_needs_no_restart_is_only_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     members = _Members(monkeypatch)
-    assert rollout.merge_configuration(_with(synchronous_mode=False), DESIRED) == 0
+    assert stack.merge_configuration(_with(synchronous_mode=False), DESIRED) == 0
     assert members.steps == ['configure {"synchronous_mode": true}']
-    assert rollout.merge_configuration(CONVERGED, DESIRED) == 0
+    assert stack.merge_configuration(CONVERGED, DESIRED) == 0
     assert len(members.steps) == 1
 
 
@@ -171,8 +171,7 @@ def test_members_have_time_to_read_the_configuration_before_they_are_queried(
     members = _Members(monkeypatch)
     parameters = {"use_pg_rewind": True, "parameters": {"max_connections": 100}}
     assert (
-        rollout.merge_configuration(_with(postgresql=parameters, loop_wait=there), DESIRED)
-        == seconds
+        stack.merge_configuration(_with(postgresql=parameters, loop_wait=there), DESIRED) == seconds
     )
     (step,) = members.steps
     assert '"postgresql": {"parameters": {"max_connections": 200}}' in step
@@ -182,7 +181,7 @@ def test_members_are_restarted_one_by_one_and_waited_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     members = _Members(monkeypatch, ("postgres-2", "postgres-1"), ("postgres-2",))
-    rollout.restart_waiting(6, ("again", "180", "3", "3"))
+    stack.restart_waiting(6, ("again", "180", "3", "3"))
     assert members.steps == [
         "6 s",
         "restart postgres-2",

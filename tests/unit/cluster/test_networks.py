@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infisical_iac.cluster import rollout, stack, stack_file, stack_plan
 from infisical_iac.cluster import site as cluster_site
+from infisical_iac.cluster import stack, stack_file, stack_plan
 from infisical_iac.cluster.site import desired_stack
 from infisical_iac.cluster.stack_plan import DesiredStack
 from infisical_iac.cluster.stack_state import (
@@ -156,8 +156,8 @@ def test_services_are_removed_before_a_network_is_re_created_and_start_after_dat
     monkeypatch.setattr(
         cluster_site, "desired_stack", lambda *_: DesiredStack(PLAIN, {}, frozenset())
     )
-    monkeypatch.setattr(rollout, "roll_out_part", part)
-    monkeypatch.setattr(rollout, "wait_for_majority", lambda: steps.append("wait for a majority"))
+    monkeypatch.setattr(stack, "roll_out_part", part)
+    monkeypatch.setattr(stack, "wait_for_majority", lambda: steps.append("wait for a majority"))
     stack._recreate_networks(site())
     services = " ".join(f"infisical_{each}" for each in sorted(users))
     assert steps == [

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from infisical_iac.backup import snapshot
-from infisical_iac.cluster import change, deploy, rollout, scaling, stack
+from infisical_iac.cluster import change, deploy, scaling, stack
 from infisical_iac.cluster.scaling import Direction, UnfinishedScaling
 from infisical_iac.core import journal
 from infisical_iac.core.errors import CheckFailed
@@ -75,9 +75,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(session, "forget", lambda: None)
     monkeypatch.setattr(checks, "record_before", lambda *_: None)
     monkeypatch.setattr(checks, "check_as_before", lambda *_, **__: ["Read as before: 1 secret."])
-    monkeypatch.setattr(
-        rollout, "render_clients", lambda _: "services: {haproxy: {}, infisical: {}}"
-    )
+    monkeypatch.setattr(stack, "render_clients", lambda _: "services: {haproxy: {}, infisical: {}}")
     monkeypatch.setattr(snapshot, "clean", lambda *_: None)
     monkeypatch.setattr(snapshot, "load", lambda *_: {"projects": 2})
     return made

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from infisical_iac.cluster.rollout import TOLERATED
+from infisical_iac.cluster.stack import TOLERATED
 from infisical_iac.host.docker import DAEMON
 from infisical_iac.stack.compose import compose_file
 from tests.unit.rendered_stack import BOOKWORM, START, TRIXIE, render, swarm_settings

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from infisical_iac.cluster import rollout, stack_plan
+from infisical_iac.cluster import stack, stack_plan
 from infisical_iac.cluster.site import ClusterSite
 from infisical_iac.cluster.stack_plan import Level
 from infisical_iac.cluster.stack_state import ClusterStackState, SwarmService
@@ -72,9 +72,9 @@ def recorded_steps(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         made.append(doing)
         return ""
 
-    monkeypatch.setattr(rollout, "_roll_out", roll_out)
-    monkeypatch.setattr(rollout, "run", run)
-    monkeypatch.setattr(rollout, "reopen_database", lambda _: None)
+    monkeypatch.setattr(stack, "_roll_out", roll_out)
+    monkeypatch.setattr(stack, "run", run)
+    monkeypatch.setattr(stack, "reopen_database", lambda _: None)
     return made
 
 
@@ -99,7 +99,7 @@ def test_etcds_members_use_tls_before_clients_do_and_plain_ports_close(
     is_etcd_reset: bool,
     steps: list[str],
 ) -> None:
-    monkeypatch.setattr(rollout, "read_stack_again", lambda _: found)
+    monkeypatch.setattr(stack, "read_stack_again", lambda _: found)
     cluster = replace(cluster_of(three()), is_etcd_reset=is_etcd_reset)
-    rollout.roll_out(ClusterSite(swarm_settings(), TRIXIE, cluster))
+    stack.roll_out(ClusterSite(swarm_settings(), TRIXIE, cluster))
     assert recorded_steps == steps
