@@ -351,4 +351,3 @@ CHECKS: tuple[Check, ...] = (
         unit="min",
     ),
 )
-NAMES = frozenset(each.name for each in CHECKS)

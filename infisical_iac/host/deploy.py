@@ -30,7 +30,6 @@ from infisical_iac.host.site import Known
 from infisical_iac.host.watch import questions as watch_questions
 from infisical_iac.host.watch import watch
 
-VOLUME_PLACES = tuple(volume.PLACES.values())
 _FILE_SYSTEMS = ("ext4", "xfs")
 
 

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from infisical_iac.agent.system import UnitState
-from infisical_iac.agent.volume import VolumeState
+from infisical_iac.agent.volume import PLACES, VolumeState
 from infisical_iac.core.agent import Question
 from infisical_iac.core.change import UpToDate
 from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.host import deploy
-from infisical_iac.host.deploy import VOLUME_PLACES, DataVolume, volume_question
+from infisical_iac.host.deploy import DataVolume, volume_question
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known, Site
 from tests.unit.fake_programs import fake_program, run_with
@@ -28,7 +28,7 @@ _ON_DISK = ("/var/lib/docker/volumes", "/etc/infisical", "/var/log/infisical-acc
 _PLACES = (*_ON_DISK, "/mnt/infisical-data", "/var/lib/infisical-")
 _MOUNTED = DataVolume(
     VolumeState(
-        present=True, holds="ext4", uuid="u-1", mounted="u-1", bound=frozenset(VOLUME_PLACES)
+        present=True, holds="ext4", uuid="u-1", mounted="u-1", bound=frozenset(PLACES.values())
     ),
     {each.path: each.state for each in deploy.volume_files("u-1")},
     {"infisical-data.service": UnitState(loaded=True, active=True, enabled=True)},
@@ -125,7 +125,7 @@ def _decide(there: DataVolume) -> Any:
 
 
 def _unmount_one_place(**changes: Any) -> DataVolume:
-    bound = frozenset(VOLUME_PLACES) - {"/var/log/infisical-iac"}
+    bound = frozenset(PLACES.values()) - {"/var/log/infisical-iac"}
     return replace(_MOUNTED, volume=replace(_MOUNTED.volume, bound=bound, **changes))
 
 

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from infisical_iac.host.deploy import VOLUME_PLACES
+from infisical_iac.agent.volume import PLACES
 
 _ROOT = Path(__file__).resolve().parents[3]
 _KEPT = re.compile(r"/(?:etc|var/lib|var/log|var/backups|var/cache)/infisical[a-z-]*")
@@ -40,5 +40,5 @@ def test_every_path_is_on_the_volume_or_has_a_reason_to_stay() -> None:
     # A path with a hyphen at its end is a prefix of several paths.
     named = {place for place in _list_places() if not place.endswith("-")}
     assert len(named) > 10
-    assert named - {*VOLUME_PLACES} - stays == set()
+    assert named - {*PLACES.values()} - stays == set()
     assert stays <= named, "a path of _STAYS is not in the sources"

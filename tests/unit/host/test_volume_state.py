@@ -2,13 +2,13 @@
 
 import pytest
 
-from infisical_iac.agent.volume import VolumeState
+from infisical_iac.agent.volume import PLACES, VolumeState
 from infisical_iac.core.errors import Refused, UserError
-from infisical_iac.host.deploy import VOLUME_PLACES, refuse_volume
+from infisical_iac.host.deploy import refuse_volume
 
 _DEVICE = "/dev/disk/by-id/scsi-0HC_Volume_1"
 _BLANK = VolumeState(present=True)
-_OURS = VolumeState(True, "ext4", "u-1", "u-1", frozenset(VOLUME_PLACES))
+_OURS = VolumeState(True, "ext4", "u-1", "u-1", frozenset(PLACES.values()))
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ from typing import Any
 
 from infisical_iac.agent.files import PathState
 from infisical_iac.agent.system import KernelState, UnitState
-from infisical_iac.agent.volume import VolumeState
+from infisical_iac.agent.volume import PLACES, VolumeState
 from infisical_iac.cluster import site as cluster_site
 from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.files import File
 from infisical_iac.host import deploy, docker, firewall, hardening, kernel, sshd_config, watch
-from infisical_iac.host.deploy import VOLUME_PLACES, DataVolume
+from infisical_iac.host.deploy import DataVolume
 from infisical_iac.host.firewall import FirewallState
 from infisical_iac.host.hardening import HardeningState
 from infisical_iac.host.model import MachineState
@@ -84,7 +84,7 @@ _DEVICE = "/dev/sdb"
 _UUID = "obviously-fake"
 _MOUNTED = DataVolume(
     VolumeState(
-        present=True, holds="ext4", uuid=_UUID, mounted=_UUID, bound=frozenset(VOLUME_PLACES)
+        present=True, holds="ext4", uuid=_UUID, mounted=_UUID, bound=frozenset(PLACES.values())
     ),
     {each.path: each.state for each in deploy.volume_files(_UUID)},
     {"infisical-data.service": _RUNS},
@@ -296,7 +296,7 @@ OPERATIONS = {
             lambda: _volume(DataVolume(VolumeState(present=True))),
             "+ file system on /dev/sdb: ext4",
             *_VOLUME_FILES,
-            f"~ data volume /dev/sdb: in place of {', '.join(VOLUME_PLACES)}",
+            f"~ data volume /dev/sdb: in place of {', '.join(PLACES.values())}",
             steps=("_mount_volume",),
         ),
         refusal(lambda: _volume(DataVolume(), of_host=_UUID), SettingsError, "no block device"),
