@@ -34,10 +34,10 @@ from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.core.wording import join_first, join_names, pluralize
 from infisical_iac.migrate import git
 from infisical_iac.workspace.environment_contents import Names
-from infisical_iac.workspace.goal import Layout
+from infisical_iac.workspace.goal import Layout, Reached
 from infisical_iac.workspace.load import declared_file, load
 from infisical_iac.workspace.memory import locate
-from infisical_iac.workspace.reach import Reached, reach
+from infisical_iac.workspace.reach import reach
 from infisical_iac.workspace.stored_secrets import StoredSecret, read_secrets
 
 _NAMED = 10  # The most files that one line names: a person has to remove each.

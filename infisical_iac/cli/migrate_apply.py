@@ -38,9 +38,9 @@ from infisical_iac.migrate.plan_file import (
 )
 from infisical_iac.migrate.report import mark_verified
 from infisical_iac.migrate.verify import find_changes, planned_values, read, require_held
-from infisical_iac.workspace.goal import Layout
+from infisical_iac.workspace.goal import Layout, Reached
 from infisical_iac.workspace.memory import locate
-from infisical_iac.workspace.reach import Reached, reach
+from infisical_iac.workspace.reach import reach
 
 
 @click.command()

@@ -48,8 +48,9 @@ from infisical_iac.migrate.plan_file import (
 from infisical_iac.migrate.planning import apply_chosen_grammars
 from infisical_iac.migrate.sources import scan_all, trees
 from infisical_iac.migrate.summary import PERSONAL_FILE, describe_personal_file, explain
+from infisical_iac.workspace.goal import Reached
 from infisical_iac.workspace.memory import locate
-from infisical_iac.workspace.reach import Reached, reach
+from infisical_iac.workspace.reach import reach
 
 _NAMED = 20  # The most new keys of a file that are listed; the plan has all.
 

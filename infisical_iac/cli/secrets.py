@@ -30,8 +30,9 @@ from infisical_iac.migrate import plan_file
 from infisical_iac.migrate.apply import LONGEST_ITEM
 from infisical_iac.migrate.findings import LONGEST_NAME, REFERENCE, is_withheld, safe_name, trim
 from infisical_iac.workspace.credentials import ago
+from infisical_iac.workspace.goal import Reached
 from infisical_iac.workspace.memory import locate
-from infisical_iac.workspace.reach import Reached, reach
+from infisical_iac.workspace.reach import reach
 from infisical_iac.workspace.stored_secrets import (
     FoundSecrets,
     SecretSlot,

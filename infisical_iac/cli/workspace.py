@@ -36,10 +36,11 @@ from infisical_iac.core.wording import join_first, join_names, pluralize
 from infisical_iac.workspace.access import renew
 from infisical_iac.workspace.converge import expect_changes
 from infisical_iac.workspace.credentials import path
+from infisical_iac.workspace.goal import Reached
 from infisical_iac.workspace.model import Isolation
 from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
 from infisical_iac.workspace.prune import Removal
-from infisical_iac.workspace.reach import Reached, reach, require_confidential
+from infisical_iac.workspace.reach import reach, require_confidential
 from infisical_iac.workspace.state import ApiChange
 
 

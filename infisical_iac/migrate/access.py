@@ -21,10 +21,9 @@ from infisical_iac.migrate.verify import (
     unintended_reads,
 )
 from infisical_iac.workspace import credential_file, credentials, people_actual
-from infisical_iac.workspace.goal import Layout
+from infisical_iac.workspace.goal import Layout, Reached
 from infisical_iac.workspace.model import ServiceAccount
 from infisical_iac.workspace.people_actual import Member
-from infisical_iac.workspace.reach import Reached
 
 _NOT_ASKED = (
     "no service logged in to test its access, which is judged by roles and privileges only, "

@@ -7,11 +7,16 @@ project with its goal serves all three methods.
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from hashlib import sha256
 from typing import NamedTuple, Self
 
+from infisical_iac.api.client import Client
+from infisical_iac.core.audit_entries import Event
+from infisical_iac.stack.access_log import FolderReads
 from infisical_iac.workspace.model import (
     ROLES,
     Access,
@@ -159,6 +164,41 @@ class Goal:
         """
         jobs = self.desired.jobs() if not self.grants else ()
         return [each.identity for each in jobs if not each.sees_values]
+
+
+Recorded = Callable[[Event, Sequence[str]], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reached(Goal):
+    """A connected Infisical, and its desired state.
+
+    Attributes:
+        address: the address at which services reach it.
+        deployer: the deployer's client id.
+        deployer_secret: the id of the deployer's client secret, or the first characters of its
+            value; empty if neither is known.
+        admin: logs the administrator in at its first call; raises UserError if that is impossible.
+        has_admin: whether that login is possible.
+        remember: stores a memory for the next run; None at a URL, which has no place for it.
+        credentials: reads the client ids in the services' credentials on the host, by path.
+        discard: removes files from the host.
+        read_accesses: reads the access log of the hosts since a time; None if there is none.
+        recorded: returns a context that writes an event into the host's audit log, and at its end
+            the list of changes; at a URL there is no such log.
+    """
+
+    client: Client
+    address: str
+    deployer: str
+    admin: Callable[[], Client]
+    has_admin: bool
+    remember: Callable[[Memory], None] | None = None
+    credentials: Callable[[], Mapping[str, str]] = dict
+    deployer_secret: str = ""
+    discard: Callable[[Sequence[str]], None] = lambda _: None
+    recorded: Recorded = lambda *_: nullcontext()
+    read_accesses: Callable[[datetime], FolderReads] | None = None
 
 
 class Part(NamedTuple):

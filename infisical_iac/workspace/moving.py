@@ -21,10 +21,9 @@ from infisical_iac.core.wording import join_names, pluralize
 from infisical_iac.workspace import isolation
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.converge import converge, difference, expect_changes
-from infisical_iac.workspace.goal import Goal, Layout, Memory, Move, parts_of, split
+from infisical_iac.workspace.goal import Goal, Layout, Memory, Move, Reached, parts_of, split
 from infisical_iac.workspace.memory import find_listed, learn, locate
 from infisical_iac.workspace.model import Isolation
-from infisical_iac.workspace.reach import Reached
 from infisical_iac.workspace.secret_copies import (
     CopiedSecret,
     CopyState,

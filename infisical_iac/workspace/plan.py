@@ -16,10 +16,9 @@ from infisical_iac.workspace.converge import apply, converge, difference, list_r
 from infisical_iac.workspace.environment_contents import readable
 from infisical_iac.workspace.foreign import AccessState, ForeignAccess
 from infisical_iac.workspace.foreign_actual import find_foreign
-from infisical_iac.workspace.goal import pair
+from infisical_iac.workspace.goal import Reached, pair
 from infisical_iac.workspace.memory import learn, list_isolation_notes, refuse_unmoved
 from infisical_iac.workspace.prune import Removal
-from infisical_iac.workspace.reach import Reached
 from infisical_iac.workspace.state import Actual, ApiChange
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -13,7 +13,6 @@ from infisical_iac.api import contents, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import PREFIX, organization_id
 from infisical_iac.api.rate_limits import RateLimiter
-from infisical_iac.core.audit_entries import Event
 from infisical_iac.core.errors import SettingsError, UserError
 from infisical_iac.core.terminal import echo, print_note
 from infisical_iac.core.validation import is_confidential, suggest
@@ -22,7 +21,7 @@ from infisical_iac.stack.access_log import FolderReads, describe_reads, merge_re
 from infisical_iac.workspace import credentials
 from infisical_iac.workspace.credential_file import Credential, Store, directory
 from infisical_iac.workspace.credentials import DIRECTORY, Step, plan
-from infisical_iac.workspace.goal import Goal, Memory, slugs_of
+from infisical_iac.workspace.goal import Reached, slugs_of
 from infisical_iac.workspace.load import declared_file, declared_isolation, declared_rate, load
 from infisical_iac.workspace.model import Isolation, Workspace
 
@@ -36,40 +35,6 @@ _EMAIL = "INFISICAL_ADMIN_EMAIL"
 _PASSWORD = "INFISICAL_ADMIN_PASSWORD"
 _ALLOW_HTTP = "INFISICAL_ALLOW_HTTP"
 _CLIENT_ID = "INFISICAL_CLIENT_ID="
-
-Recorded = Callable[[Event, Sequence[str]], AbstractContextManager[None]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Reached(Goal):
-    """A connected Infisical, and its desired state.
-
-    Attributes:
-        address: the address at which services reach it.
-        deployer: the deployer's client id.
-        deployer_secret: the id of the deployer's client secret, or the first characters of its
-            value; empty if neither is known.
-        admin: logs the administrator in at its first call; raises UserError if that is impossible.
-        has_admin: whether that login is possible.
-        remember: stores a memory for the next run; None at a URL, which has no place for it.
-        credentials: reads the client ids in the services' credentials on the host, by path.
-        discard: removes files from the host.
-        read_accesses: reads the access log of the hosts since a time; None if there is none.
-        recorded: returns a context that writes an event into the host's audit log, and at its end
-            the list of changes; at a URL there is no such log.
-    """
-
-    client: Client
-    address: str
-    deployer: str
-    admin: Callable[[], Client]
-    has_admin: bool
-    remember: Callable[[Memory], None] | None = None
-    credentials: Callable[[], Mapping[str, str]] = dict
-    deployer_secret: str = ""
-    discard: Callable[[Sequence[str]], None] = lambda _: None
-    recorded: Recorded = lambda *_: nullcontext()
-    read_accesses: Callable[[datetime], FolderReads] | None = None
 
 
 @contextmanager

@@ -7,10 +7,9 @@ from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.converge import converge, difference
-from infisical_iac.workspace.goal import Goal
+from infisical_iac.workspace.goal import Goal, Reached
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
-from infisical_iac.workspace.reach import Reached
 from infisical_iac.workspace.state import Actual, ApiChange
 
 from .first import EMAIL, PASSWORD

@@ -8,10 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from infisical_iac.api import identities
-from infisical_iac.workspace.goal import Memory
+from infisical_iac.workspace.goal import Memory, Reached
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
-from infisical_iac.workspace.reach import Reached
 
 if TYPE_CHECKING:
     from collections.abc import Callable

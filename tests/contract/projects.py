@@ -15,10 +15,9 @@ from infisical_iac.api import contents, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import create_client_secret
 from infisical_iac.core.errors import UserError
-from infisical_iac.workspace.goal import Memory, slugs_of
+from infisical_iac.workspace.goal import Memory, Reached, slugs_of
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
-from infisical_iac.workspace.reach import Reached
 from infisical_iac.workspace.second_factor import SecondFactors
 
 from .first import EMAIL, PASSWORD

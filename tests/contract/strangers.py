@@ -28,10 +28,9 @@ from infisical_iac.monitoring.report import StatusReport
 from infisical_iac.stack import session
 from infisical_iac.workspace import foreign, reconcile
 from infisical_iac.workspace.actual import read
-from infisical_iac.workspace.goal import Memory
+from infisical_iac.workspace.goal import Memory, Reached
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
-from infisical_iac.workspace.reach import Reached
 from infisical_iac.workspace.second_factor import SecondFactors
 from tests.host.inside.test_foreign import list_findings
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from infisical_iac.workspace.reach import Reached
+    from infisical_iac.workspace.goal import Reached
 
     from .world import World
 

@@ -22,7 +22,7 @@ from .migrating import ENVIRONMENTS, OF_IDENTITIES, Case, Ran, deploy_case, gran
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from infisical_iac.workspace.reach import Reached
+    from infisical_iac.workspace.goal import Reached
     from tests.token_issuer import TokenIssuer
 
     from .world import World

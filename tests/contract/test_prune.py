@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from infisical_iac.workspace.reach import Reached
+    from infisical_iac.workspace.goal import Reached
 
 _numbers = count(1)
 

@@ -6,11 +6,11 @@ from typing import Any
 from infisical_iac.api.client import Client
 from infisical_iac.workspace.actual import read
 from infisical_iac.workspace.converge import converge, difference
+from infisical_iac.workspace.goal import Reached
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.memory import remember
 from infisical_iac.workspace.model import PERSON_PRIVILEGE
 from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
-from infisical_iac.workspace.reach import Reached
 from infisical_iac.workspace.state import Actual, ApiChange
 from tests.unit.deployment import ADMIN, TEXT, Deployment
 from tests.unit.fake_people import ADMIN_TOKEN

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 from infisical_iac.api.client import Client
 from infisical_iac.core.errors import UserError
-from infisical_iac.workspace.goal import Memory
+from infisical_iac.workspace.goal import Memory, Reached
 from infisical_iac.workspace.load import load
 from infisical_iac.workspace.model import Workspace
 from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
-from infisical_iac.workspace.reach import Reached
 from tests.unit.deployment import ADMIN, TEXT, Deployment
 
 

@@ -14,8 +14,8 @@ from infisical_iac.cli import credentials as commands
 from infisical_iac.core.errors import UserError
 from infisical_iac.workspace import reach
 from infisical_iac.workspace.credential_file import Credential, parse
+from infisical_iac.workspace.goal import Reached
 from infisical_iac.workspace.load import load
-from infisical_iac.workspace.reach import Reached
 from infisical_iac.workspace.targets import Target
 from tests.unit.deployment import ADMIN, Deployment
 

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from infisical_iac.cli.main import main
-from infisical_iac.workspace.reach import Reached
+from infisical_iac.workspace.goal import Reached
 from tests.unit.deployment import TEXT
 from tests.unit.fake_state import Json, Refused
 from tests.unit.people_deployment import PeopleDeployment

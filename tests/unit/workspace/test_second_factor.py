@@ -6,10 +6,9 @@ from datetime import date
 import pytest
 
 from infisical_iac.agent.database import second_factors
-from infisical_iac.workspace.goal import Goal
+from infisical_iac.workspace.goal import Goal, Reached
 from infisical_iac.workspace.model import Isolation, Workspace
 from infisical_iac.workspace.plan import compute_plan
-from infisical_iac.workspace.reach import Reached
 from infisical_iac.workspace.second_factor import Account, SecondFactors, known_factors, summarize
 from tests.unit.agent.fake_runner import FakeRunner, docker_answers, docker_container
 from tests.unit.deployment import ADMIN, load
