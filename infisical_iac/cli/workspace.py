@@ -38,8 +38,7 @@ from infisical_iac.workspace.converge import expect_changes
 from infisical_iac.workspace.credentials import path
 from infisical_iac.workspace.goal import Reached
 from infisical_iac.workspace.model import Isolation
-from infisical_iac.workspace.plan import WorkspacePlan, apply_plan, compute_plan
-from infisical_iac.workspace.prune import Removal
+from infisical_iac.workspace.plan import Removal, WorkspacePlan, apply_plan, compute_plan
 from infisical_iac.workspace.reach import reach, require_confidential
 from infisical_iac.workspace.state import ApiChange
 

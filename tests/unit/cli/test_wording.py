@@ -3,7 +3,7 @@
 import pytest
 
 from infisical_iac.cli.workspace import unnamed_notes
-from infisical_iac.workspace.prune import Removal
+from infisical_iac.workspace.plan import Removal
 from infisical_iac.workspace.state import ApiChange
 
 

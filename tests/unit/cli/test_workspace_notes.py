@@ -13,7 +13,7 @@ from infisical_iac.cli.workspace import next_step, unnamed_notes
 from infisical_iac.core.change import Change, together
 from infisical_iac.workspace.credentials import path
 from infisical_iac.workspace.goal import Reached
-from infisical_iac.workspace.prune import Removal
+from infisical_iac.workspace.plan import Removal
 from infisical_iac.workspace.state import ApiChange
 from tests.unit.remembering_deployment import WHOLE, RememberingDeployment, apply_whole
 

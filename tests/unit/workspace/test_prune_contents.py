@@ -5,7 +5,7 @@ import re
 import pytest
 
 from infisical_iac.core.errors import Refused
-from infisical_iac.workspace.prune import Removal
+from infisical_iac.workspace.plan import Removal
 from tests.unit.deployment import folder
 from tests.unit.remembering_deployment import (
     NO_BACKEND,

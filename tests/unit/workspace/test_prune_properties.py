@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infisical_iac.workspace.goal import Memory
-from infisical_iac.workspace.prune import find_unnamed, removals
+from infisical_iac.workspace.plan import find_unnamed, removals
 from infisical_iac.workspace.state import Actual, EnvironmentState, Import
 from tests.unit.remembering_deployment import WHOLE
 
