@@ -15,8 +15,10 @@ from .envfile import LocalFile
 from .errors import (
     ABSENT,
     IN_PLACE_OF,
+    LOGIN_FAILED,
     NOT_FOUND,
     PERSON_TEXTS,
+    SERVER_ERROR,
     TEXTS,
     TOKEN_REFUSED,
     TUNNEL,
@@ -108,6 +110,8 @@ class Bootstrap:
         }
         if code == "refused" and "reason" in details:
             text = TOKEN_REFUSED
+        if code == "server" and details.get("by_token") and details["status"] == SERVER_ERROR:
+            text = LOGIN_FAILED
         if code == "unreachable" and "why" in details:
             text = UNTRUSTED
         if code == "unreachable" and "status" in details:
