@@ -109,6 +109,15 @@ def test_doctor_fails_outside_a_service(tmp_path: Path) -> None:
     assert "WRONG address" in done.stdout
 
 
+def test_doctor_asks_the_address_of_its_option_only(tmp_path: Path) -> None:
+    home = service.directory(tmp_path, "http://127.0.0.1:1")
+    with ScriptedServer(listed=[listing(A="1")]) as server:
+        done = service.run(home, *RUNNER, "doctor", "--address", server.address)
+    assert done.returncode == 0, done.stdout
+    lines = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+    assert ["ok", "address", f"{server.address}, from --address"] in lines
+
+
 def test_help_prints_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["--help"])
