@@ -242,10 +242,13 @@ def find(
 
 
 def find_address(file: Path | None, local: Mapping[str, str], environ: Mapping[str, str]) -> str:
-    """Return the address of Infisical, unchecked; empty if none is set."""
+    """Return the address of Infisical, unchecked; empty if none is set.
+
+    Raises ConfigError for a malformed file, even if the address is not taken from it.
+    """
     sources = _Sources({name: value for name, value in environ.items() if value}, local)
-    domain = sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL")
-    return _origin(domain or (_file(file).domain if file else ""))
+    in_file = _file(file).domain if file else ""
+    return _origin(sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") or in_file)
 
 
 def check_address(

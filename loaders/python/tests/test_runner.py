@@ -118,6 +118,18 @@ def test_doctor_asks_the_address_of_its_option_only(tmp_path: Path) -> None:
     assert ["ok", "address", f"{server.address}, from --address"] in lines
 
 
+@pytest.mark.parametrize("content", ["[]", "x", '{"projects": "x"}', '{"allow": "X"}'])
+def test_doctor_reports_a_malformed_file_although_the_address_is_known(
+    content: str, tmp_path: Path
+) -> None:
+    (tmp_path / ".infisical.json").write_text(content)
+    done = service.run(tmp_path, *RUNNER, "doctor", INFISICAL_DOMAIN="http://127.0.0.1:1")
+    assert (done.returncode, done.stderr) == (78, "")
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("WRONG settings")
+    assert ".infisical.json" in line
+
+
 def test_help_prints_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["--help"])
