@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import yaml
 
 from infisical_iac.check.repository import Repository
-from infisical_iac.check.startup import read_package
+from infisical_iac.check.startup import RUNNER, read_package
 from infisical_iac.core.errors import FileError
 from infisical_iac.dotenv.grammar import NODE
 from infisical_iac.migrate import evidence, find, git
@@ -443,20 +443,22 @@ def _runner(repository: Repository, home: str) -> str:
 
 
 def _start_command(repository: Repository, name: str, home: str) -> str:
-    """Return the command that starts a service, with the runner unless it loads its own secrets.
+    """Return the command that starts a service, with the runner unless its code loads the secrets.
 
-    The text ends a sentence. It is "as before" if the repository does not show a command.
+    The text ends a sentence. It is "as before" if the repository does not show a command of a
+    service whose code loads them.
     """
-    command = ""
     if manifest := _manifest(repository, home):
         scripts = read_package(repository.text(manifest)).get("scripts") or {}
         script = next((each for each in ("dev", "start") if each in scripts), "start")
-        command = f"npm run {script}"
+        command, ran = f"npm run {script}", str(scripts.get(script, ""))
     else:
         image = repository.text(posixpath.join(home, "Dockerfile"))
+        commands = repository.list_commands(name)
         if found := re.search(r"(?m)^CMD\s+(\[.*\])\s*$", image):
             words = read_package(f'{{"cmd": {found[1]}}}').get("cmd") or ()
-            command = " ".join(map(str, words))
-    if name in repository.services_without_loader():
-        return f": `{_runner(repository, home)} -- {command or 'COMMAND'}`"
-    return f": `{command}`" if command else " as before."
+            commands = [" ".join(map(str, words)), *commands]
+        command = ran = next(filter(RUNNER.search, commands), commands[0] if commands else "")
+    if RUNNER.search(ran) or repository.is_started_by_its_code(name):
+        return f": `{command}`" if command else " as before."
+    return f": `{_runner(repository, home)} -- {command or 'COMMAND'}`"

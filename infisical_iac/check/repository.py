@@ -181,6 +181,15 @@ class Repository:
         ids = local_file.find_ids(layout, self.workspace, name)
         return ids._replace(folder=self.workspace.services[name].folder)
 
+    def is_started_by_its_code(self, name: str) -> bool:
+        """Return whether code of a service, or code that services share, loads its secrets."""
+        return startup.imports_loader(*self._starting_files(name), self.text)
+
+    def list_commands(self, name: str) -> list[str]:
+        """Return the commands by which compose files start a service."""
+        containers = self._containers_of(name, self.services[name])
+        return [each.command for each in containers if each.command]
+
     def services_without_loader(self) -> set[str]:
         """Return the names of the services that do not load their secrets."""
         return {name for name in self.services if self._find_loader_trouble(name)}
@@ -322,7 +331,8 @@ def complete(root: Path, workspace: Workspace, layout: Layout, address: str) -> 
     written = []
     for name, homes in repository.services.items():
         known = repository.known_fields(name, layout)
-        if any(startup.local_file(homes, repository.paths, repository.text, known, address)):
+        found = startup.local_file(homes, repository.paths, repository.text, known, address)
+        if any(not each.is_note for each in found):
             there = LocalFile()
             with suppress(FileError):
                 there = parse(repository.text(posixpath.join(homes[0], NAME)))

@@ -46,7 +46,7 @@ def containers(paths: Iterable[str], text: Text) -> Iterator[Started]:
             place = None
             if context:
                 place = posixpath.normpath(posixpath.join(posixpath.dirname(path), str(context)))
-            commands = (data.get("entrypoint"), data.get("command"))
+            commands = filter(None, (data.get("entrypoint"), data.get("command")))
             words = (each if isinstance(each, list) else [each] for each in commands)
             command = " ".join(str(word) for each in words for word in each)
             given = frozenset(_set_variables(data.get("environment")))
@@ -76,7 +76,7 @@ def _set_variables(environment: Any) -> Iterator[str]:
             yield str(name)
 
 
-_RUNNER = re.compile(r"(?<![\w-])(with-secrets|python[\d.]* -m infisical_config|infisical run)\b")
+RUNNER = re.compile(r"(?<![\w-])(with-secrets|python[\d.]* -m infisical_config|infisical run)\b")
 # The runners among them that the loader's package installs.
 _OWN_RUNNER = re.compile(r"(?<![\w-])(with-secrets|python[\d.]* -m infisical_config)\b")
 # A requirement of the package by its name, or by the path of its file.
@@ -106,7 +106,17 @@ def has_loader(
         shared: the paths of code that belongs to no service.
     """
     commands = (each.command for each in containers)
-    if any(map(_RUNNER.search, commands)) or any(_is_started(path, text) for path in paths):
+    if any(map(RUNNER.search, commands)) or any(_is_started(path, text) for path in paths):
+        return True
+    return imports_loader(paths, shared, text)
+
+
+def imports_loader(paths: Collection[str], shared: Iterable[str], text: Text) -> bool:
+    """Return whether a service's code loads its secrets, or shared code does and it has the loader.
+
+    The arguments are those of `has_loader`.
+    """
+    if any(_loads(path, text) for path in paths):
         return True
     return depends_on_loader(paths, text) and any(_loads(path, text) for path in shared)
 
@@ -167,7 +177,7 @@ def _loads(path: str, text: Text) -> bool:
 
 def _is_started(path: str, text: Text) -> bool:
     """Return whether a file of a service loads its secrets, or starts it by a runner."""
-    return _loads(path, text) or _is_run(path, text, _RUNNER)
+    return _loads(path, text) or _is_run(path, text, RUNNER)
 
 
 def _is_run(path: str, text: Text, runner: re.Pattern[str]) -> bool:
@@ -216,7 +226,7 @@ def local_file(
         homes: the directories of the service; findings name the first one.
         known: the service's folder, and the ids of its projects; unknown ones are not compared.
         address: of Infisical; "" if it is unknown. The address of an SSH tunnel to it is good while
-            Infisical has no domain.
+            Infisical has no domain. Another address is a note, because one server can have two.
     """
     fix = "`infisical-iac check --fix` corrects it"
     remedy = f"{fix}." if known.ids else f"{fix}, once `infisical-iac apply` has deployed."
@@ -259,6 +269,12 @@ def local_file(
             f"{address}. {remedy}"
         )
         yield CheckFinding("local-file", found, "", message)
+    elif address.startswith("https://") and file.domain.rstrip("/") != address.rstrip("/"):
+        message = (
+            f"Its domain is {file.domain}, but the Infisical that was checked is at {address}. If "
+            f"these are two servers, write {address} into it."
+        )
+        yield CheckFinding("local-file", found, "", message, is_note=True)
     for what in _wrong_ids(file, known):
         yield CheckFinding("local-file", found, "", f"Its {what}. {remedy}")
 

@@ -240,8 +240,8 @@ def find_missing(
         missing = f"{pluralize(len(services), 'key')} {'is' if len(services) == 1 else 'are'}"
         message = (
             f"This environment has no secrets, and {missing} missing for "
-            f"{join_names(dict.fromkeys(services))}. Add them in Infisical, or delete the "
-            "environment from the project file."
+            f"{join_names(dict.fromkeys(services))}. Add them in Infisical, delete the "
+            f"environment from the project file, or accept {slug} in {NAME} until it is used."
         )
         yield CheckFinding("empty-environment", slug, "", message)
 

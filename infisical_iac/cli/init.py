@@ -375,8 +375,11 @@ def _write_first(
         for service, home in chosen.homes.items()
     }
     local |= init_again.find_local_files(directory, additions, files[project_file], site_url)
-    write_files({directory / path: text for path, text in files.items()} | local)
-    _report(answered, chosen, files, stays)
+    changed = init_again.leave_out_unchanged(local)
+    write_files({directory / path: text for path, text in files.items()} | changed)
+    written = {service.name: home / local_file.NAME for service, home in chosen.homes.items()}
+    names = [name for name, file in written.items() if file in changed]
+    _report(answered, chosen.root, names, files, stays)
     if not repository.is_clone(directory):
         declared = load(files[project_file])
         reading = declared.environments[-1].slug if site_url else ""
@@ -497,14 +500,25 @@ def _yes_or_no(value: str) -> str:
 
 
 def _report(
-    answered: Answers, chosen: _Chosen, files: Mapping[str, str], stays: Sequence[str]
+    answered: Answers,
+    root: Path,
+    written: Sequence[str],
+    files: Mapping[str, str],
+    stays: Sequence[str],
 ) -> None:
-    """Print the written files, the open questions and the next commands."""
+    """Print the written files, the open questions and the next commands.
+
+    Args:
+        root: the directory of the services.
+        written: the names of the services whose `.infisical.json` was written.
+    """
     settings = repository.settings_file(answered.group)
-    if chosen.homes:
+    if written:
+        echo(f"Wrote {local_file.NAME} for {join_names(written)}.")
+    if answered.services:
         echo(
-            f"Wrote {local_file.NAME} for {join_names(each.name for each in chosen.homes)}; after "
-            f"the deploy, `infisical-iac check {chosen.root} --fix` adds the project's id."
+            f"After the deploy, `infisical-iac check {root} --fix` adds the project's id to each "
+            f"{local_file.NAME}."
         )
     if not answered.site_url:
         echo(

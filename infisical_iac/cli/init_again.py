@@ -369,6 +369,19 @@ def find_local_files(
     }
 
 
+def leave_out_unchanged(local: Mapping[Path, str]) -> dict[Path, str]:
+    """Return the texts that differ from the files, and print which files stay, with their address.
+
+    Args:
+        local: the texts for the `.infisical.json` of services, by their paths.
+    """
+    changed = {path: text for path, text in local.items() if read_file(path) != text}
+    for path in local.keys() - changed.keys():
+        domain = local_file.parse(local[path]).domain
+        echo(f"{path} stays as it is. It names {domain}: correct it if this is another server.")
+    return changed
+
+
 def _existing_service(directory: Path, service: tuple[str, str]) -> tuple[str, str]:
     """Return a service with its directory. Raises SettingsError if there is no such directory."""
     if service[1] and not (directory / Path(service[1]).expanduser()).is_dir():
@@ -590,8 +603,9 @@ def _write(place: Place, files: Mapping[str, str], local: Mapping[Path, str] | N
     if not place.yes and not agree("Write this", "--yes", default=True):
         echo("Nothing was written.")
         return False
-    write_files({place.directory / path: text for path, text in files.items()} | dict(local or {}))
-    echo(f"Wrote {join_names((*files, *(local or ())))}.")
+    changed = leave_out_unchanged(local or {})
+    write_files({place.directory / path: text for path, text in files.items()} | changed)
+    echo(f"Wrote {join_names((*files, *changed))}.")
     more = ", then `infisical-iac check --fix` on the services" if local else ""
     echo(f"Next: `infisical-iac plan`, `infisical-iac apply`{more}.")
     return True

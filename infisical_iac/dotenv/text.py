@@ -186,8 +186,11 @@ def note_cut_at_hash(text: Text, position: int, key: str, read: int, rest: str) 
     text.note(position, "cut-at-hash", message, remedy, key)
 
 
-def note_undefined(text: Text, line: int, key: str, count: int) -> None:
-    """Add the finding that a value refers to undefined names.
+def note_undefined(text: Text, line: int, key: str, count: int, literal: str) -> None:
+    """Add the finding that a value refers to `count` undefined names.
+
+    Args:
+        literal: a clause that says how this parser is made to keep a dollar.
 
     The finding does not name them: the text after a dollar may be a part of a password.
     """
@@ -196,7 +199,7 @@ def note_undefined(text: Text, line: int, key: str, count: int) -> None:
         message = (
             f"The value refers to {names} not defined: such a reference is replaced by nothing."
         )
-        remedy = "Define the name, or quote the dollar for this parser."
+        remedy = f"Define the name; or, if the dollar is a part of the value, {literal}."
         text.add(line, "undefined-reference", message, remedy, key)
 
 

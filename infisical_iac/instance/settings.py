@@ -218,8 +218,7 @@ class InstanceSettings(SettingsModel):
 
     login_methods: tuple[Method, ...]
     """[Methods](../operate/login.md#restrict-the-methods) that people may log in by, such as
-    `("email", "google")`; the first administrator may always use the password. `()` leaves them as
-    they are, which is all of them at first, unless they would let nobody in: then `email` is added.
+    `("email", "google")`. `()` leaves them as they are.
 
     Change: the next `apply` sets them in Infisical.
     """

@@ -81,7 +81,7 @@ def remove_images() -> bool:
     Other clones share the images, so none is removed while a container is left; return False then.
     """
     if left := docker("ps", "--all", "--format", "{{.Names}}").split():
-        say(f"Kept Docker and its images, which other containers may need: {', '.join(left)}")
+        say(f"Docker's images stay, because there are other containers: {', '.join(left)}")
         return False
     for family in ("staging/*", "infisical-iac/*"):
         tags = docker("images", "--format", "{{.Repository}}:{{.Tag}}", family).split()

@@ -40,6 +40,7 @@ _REFERENCE = re.compile(
     r"|\{(?:(?P<braced>[_a-zA-Z]\w*+)(?:\}|(?P<operator>:?[-+?])))?)",
     re.ASCII,
 )
+_LITERAL = "put the value in single quotes"
 # An opening brace hides the character after it from the search for the closing one.
 _BRACE = re.compile(r"\{.?|\}", re.DOTALL)
 _DEEPEST = 50
@@ -238,5 +239,5 @@ def _replace_references(text: Text, entry: Entry, references: ComposeReferences)
     if entry.quote == "'" or "$" not in entry.written:
         return entry
     value = references.replace(entry.written, entry.first_line)
-    note_undefined(text, entry.first_line, entry.key, references.undefined)
+    note_undefined(text, entry.first_line, entry.key, references.undefined, _LITERAL)
     return replace(entry, value=value)

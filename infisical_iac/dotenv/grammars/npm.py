@@ -49,6 +49,7 @@ _OPERATOR = re.compile(r":?[+-]")
 _UP_TO_LAST_DOLLAR = re.compile(r"(?s:.*)(?<!\\)(?=\$)")
 _OF_NEXT = re.compile(r"\$\{?(\w+)(?::-([^}\\]*))?\}?", re.ASCII)
 
+_LITERAL = r"write \$ for it"
 # Next.js recurses for each reference until the stack overflows, then ignores the whole file.
 _DEEPEST = 9_000
 
@@ -283,7 +284,7 @@ class Expansion:
             self._text.count_replacement(value, line)
             if value == self.values.get(name):
                 break
-        note_undefined(self._text, line, key, undefined)
+        note_undefined(self._text, line, key, undefined, _LITERAL)
         return value
 
     def _split_default(self, expression: str) -> tuple[str, str, str | None]:
@@ -315,7 +316,7 @@ def _expand_by_next(
         last = _UP_TO_LAST_DOLLAR.match(value)
         reference = last and _OF_NEXT.match(value, last.end())
         if not reference:
-            note_undefined(text, line, key, undefined)
+            note_undefined(text, line, key, undefined, _LITERAL)
             return value
         name, default = reference.groups()
         undefined += name not in environ and name not in values and default is None

@@ -30,6 +30,7 @@ _COMMENT = re.compile(r"\s#")
 _UNESCAPE = {"'": escapes({"'": "'"}), '"': escapes({"'": "'", '"': '"', **CONTROLS})}
 
 
+_LITERAL = "let the program read the file with interpolate=False, as there is no other escape"
 _Reference = tuple[int, int, str, str | None]
 
 
@@ -161,7 +162,7 @@ def _replace_references(text: Text, entry: Entry, known: Mapping[str, str | None
         text.count_replacement(found, entry.first_line)
         parts += [entry.written[position:start], found]
         position = end
-    note_undefined(text, entry.first_line, entry.key, undefined)
+    note_undefined(text, entry.first_line, entry.key, undefined, _LITERAL)
     return "".join([*parts, entry.written[position:]])
 
 

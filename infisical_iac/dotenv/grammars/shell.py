@@ -40,6 +40,7 @@ _QUOTES: dict[tuple[str, ...], Quote] = {("'",): "'", ('"',): '"'}
 
 # A reference.
 _REFERENCE = re.compile(r"\$(?:([A-Za-z_]\w*+)|\{([A-Za-z_]\w*+)(?:\}|(:?[-+])))(?!\\\n)", re.ASCII)
+_LITERAL = "put the value in single quotes"
 # After a dollar: commands, arithmetic, and parameters of the script or the shell.
 _MORE = re.compile(r"\$(?:[A-Za-z_{(\[0-9@*#?$!-]|\\\n)")
 _ALTERNATIVE = re.compile(r"[^}\"'\\`$~{()<>]*+")
@@ -285,5 +286,5 @@ def _read_assignment(
     word = words.read(name.end(), exported=exported)
     written, value = "".join(word.written), "".join(word.read)
     entry = text.entry(name[1], written, name.start(), word.end, word.quote)
-    note_undefined(text, entry.first_line, entry.key, word.undefined)
+    note_undefined(text, entry.first_line, entry.key, word.undefined, _LITERAL)
     return (entry if value == written else replace(entry, value=value)), word.end

@@ -86,7 +86,16 @@ def test_the_tunnels_address_is_replaced_once_infisical_has_a_domain(tmp_path: P
         tmp_path / "backend" / ".infisical.json"
     ]
     assert list_findings(Repository(tmp_path, WORKSPACE), "fake-id", address) == []
+
+
+def test_the_address_of_another_server_is_noted_and_kept(tmp_path: Path) -> None:
+    """One server may have two addresses, so a fix would be a guess."""
+    repository = plant(tmp_path, GOOD)
+    assert [*repository.starts(Layout("fake-id"), "https://secrets.example.com/")] == []
     other = "https://other.example.com"
+    [finding] = repository.starts(Layout("fake-id"), other)
+    assert (finding.kind, finding.is_note) == ("local-file", True)
+    assert {"https://secrets.example.com", other} <= set(re.split(r"[ ,]|\.? ", finding.message))
     assert complete(tmp_path, WORKSPACE, Layout("fake-id"), other) == []
 
 

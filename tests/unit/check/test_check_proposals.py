@@ -263,6 +263,40 @@ def test_a_service_without_any_readme_gets_one(tmp_path: Path) -> None:
     assert (tmp_path / made.path).read_text() == made.after
 
 
+_REQUIRED = {"python-services/requirements.txt": "infisical-config\n"}
+
+
+@pytest.mark.parametrize(
+    ("files", "command"),
+    [
+        (
+            {"compose.yaml": "services: {api: {build: ./python-services, command: uvicorn a:b}}\n"},
+            ": `with-secrets -- uvicorn a:b`",
+        ),
+        (
+            _REQUIRED
+            | {
+                "compose.yaml": "services: {api: {build: ./python-services, "
+                "command: with-secrets -- uvicorn a:b}}\n"
+            },
+            ": `with-secrets -- uvicorn a:b`",
+        ),
+        (
+            _REQUIRED | {"Makefile": "start:\n\twith-secrets -- uvicorn a:b\n"},
+            ": `with-secrets -- COMMAND`",
+        ),
+        ({"python-services/app.py": "import infisical_config\n"}, " as before."),
+    ],
+    ids=["compose file", "compose file with the runner", "other file with the runner", "its code"],
+)
+def test_the_command_of_a_python_service_brings_its_secrets(
+    tmp_path: Path, files: dict[str, str], command: str
+) -> None:
+    repository = plant(tmp_path, GOOD | {"python-services/main.py": ""} | files)
+    (made,) = propose(repository, ["python-service"])
+    assert f"2. Start it{command}" in made.after
+
+
 @pytest.mark.parametrize("data", [b"", b"caf\xe9\n", None])
 def test_a_readme_that_no_patch_can_change_is_left_out(tmp_path: Path, data: bytes | None) -> None:
     """`git apply` takes a patch as a whole or not at all. None is a link."""

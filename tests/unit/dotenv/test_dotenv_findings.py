@@ -64,6 +64,23 @@ def test_references_and_undefined_names_are_found(grammar: str) -> None:
     assert _kinds("B=x${A:-1}\n", grammar) == [(1, "interpolated", "B")]
 
 
+@pytest.mark.parametrize(
+    ("grammar", "named", "escaped"),
+    [
+        ("dotenv-expand", r"\$", r"x\${A}"),
+        ("next", r"\$", r"x\${A}"),
+        ("compose", "single quotes", "'x${A}'"),
+        ("shell", "single quotes", "'x${A}'"),
+    ],
+)
+def test_the_escape_that_a_finding_names_keeps_the_dollar(
+    grammar: str, named: str, escaped: str
+) -> None:
+    undefined = read(b"B=x${A}\n", grammar).findings[0]
+    assert named in undefined.remedy
+    assert read(f"B={escaped}\n".encode(), grammar).values == {"B": "x${A}"}
+
+
 @pytest.mark.parametrize("grammar", ["dotenv", *_NODE, "python-dotenv-raw"])
 def test_a_dollar_that_the_grammar_does_not_expand_is_not_a_finding(grammar: str) -> None:
     assert _kinds("B=x${A}$A\n", grammar) == []

@@ -1,5 +1,6 @@
 """Test that a second `infisical-iac init` in a repository adds and corrects, and loses nothing."""
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -53,6 +54,18 @@ def test_a_menu_adds_a_service_an_environment_and_a_person(own: Path) -> None:
     assert ["acme-shop.yaml" in line for line in written].count(True) == 3
     known = local_file.parse((own.parent / "docs" / ".infisical.json").read_text())
     assert known == local_file.LocalFile("", "https://secrets.exmaple.com", "/docs")
+
+
+def test_an_unchanged_local_file_is_not_said_to_be_written(own: Path) -> None:
+    file = own.parent / "docs" / ".infisical.json"
+    text = {"workspaceId": "fake-id", "domain": "https://secrets.exmaple.com"}
+    file.write_text(json.dumps({**text, "defaultSecretPath": "/docs"}, indent=2) + "\n")
+    before = file.stat().st_mtime_ns
+    ran = check(run_init(own, typed=(_SERVICE, "docs=../docs", "y", _END)))
+    (written,) = [line for line in ran.output.splitlines() if line.startswith("Wrote ")]
+    assert (str(file) in written, file.stat().st_mtime_ns) == (False, before)
+    (kept,) = [line for line in ran.output.splitlines() if "docs/.infisical.json stays" in line]
+    assert "https://secrets.exmaple.com" in kept
 
 
 def test_bad_answers_of_the_menu_are_asked_again(own: Path) -> None:
