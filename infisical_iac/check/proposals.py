@@ -293,8 +293,8 @@ _COMMAND = re.compile(
 )
 _NAMED_STEP = re.compile(r"\s*-\s+name:\s")
 _LEFT_OUT = (
-    "# No .env file is written any more: give INFISICAL_CLIENT_ID, INFISICAL_CLIENT_SECRET and "
-    "INFISICAL_ENVIRONMENT to the step that starts the service."
+    "# No .env file is written any more: start the service by with-secrets, with a token of this "
+    "platform (infisical-iac docs pipelines)."
 )
 
 

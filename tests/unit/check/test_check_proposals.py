@@ -185,7 +185,7 @@ def test_a_ci_step_that_writes_an_env_file_is_removed() -> None:
     assert script.splitlines()[2:] == ["fi", "npm test"]
     subprocess.run(["bash", "-n", "-c", script], check=True)
     assert steps[2] == {"run": "cp .env.a .env", "working-directory": "web"}  # for a person
-    assert changed.count("INFISICAL_CLIENT_ID") == 3
+    assert changed.count("with-secrets") == 3
     assert change_ci(changed) == changed
 
 
