@@ -41,8 +41,7 @@ test: $(VENV)/.dev $(NODE_MODULES) ## Run every test, the quick ones first
 	@$(RUN)/python -m tests.e2e & $(RUN)/pytest -n 4 --dist worksteal tests/unit; status=$$?; wait; exit $$status
 	@npm test --silent --prefix $(NODE_LOADER) & $(RUN)/pytest loaders/python/tests; status=$$?; \
 	    wait $$! || status=$$?; exit $$status
-	@$(RUN)/pytest -n 6 --dist loadfile -m "not long" tests/contract tests/hcloud
-	@$(RUN)/pytest -n 2 --dist loadfile tests/network
+	@$(RUN)/pytest -n 6 --dist loadfile -m "not long" tests/contract tests/hcloud tests/network
 	@$(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m "not cluster and not long" tests/e2e
 
 test-long: $(VENV)/.dev ## Run the tests that are too long for `make test`

@@ -16,6 +16,9 @@ _LONGEST_MESSAGE = 300
 _LONGEST_WAIT = 30.0
 _SECRET_KEYS = {"clientSecret", "password", "secretValue", "accessToken", "token", "jwt"}
 
+# At these routes the server asks a token's issuer, and answers as if it failed itself if it can't.
+_BY_TOKENS = "/api/v1/auth/oidc-auth/"
+_ISSUER_KEY = "oidcDiscoveryUrl"
 _MAKE_ADMIN = "give the deployer the role admin in organization and project"
 _WAIT = "wait a minute, then run again: there were too many requests"
 _CHECK_BEHIND_PROXY = "check whether Infisical runs behind the proxy that answered, then run again"
@@ -112,9 +115,26 @@ def read_error(response: httpx.Response, method: str, path: str, *, sent: Any) -
     message = _one_line(body["message"])
     for secret in _secrets(sent):
         message = message.replace(secret, "***")
-    error = str(body.get("error", ""))
+    error, message = str(body.get("error", "")), message[:_LONGEST_MESSAGE]
     wait = parse_seconds(response.headers.get("Retry-After", ""), _LONGEST_WAIT)
-    return api_error(response.status_code, error, message[:_LONGEST_MESSAGE], method, path, wait)
+    failed = api_error(response.status_code, error, message, method, path, wait)
+    if failed.code == "api.internal" and path.startswith(_BY_TOKENS):
+        return _issuer_error(failed, sent)
+    return failed
+
+
+def _issuer_error(failed: ApiError, sent: Any) -> ApiError:
+    """Return the error of a request that the issuer of tokens may have failed."""
+    named = sent.get(_ISSUER_KEY) if isinstance(sent, dict) else None
+    mark, code, remedy = (
+        "Something went wrong",
+        "api.issuer",
+        f"check that Infisical can resolve and reach {named or 'the issuer of the token'}, and "
+        "that a token has a subject and an audience; else read the log of Infisical, whose "
+        "database may be down",
+    )
+    place = (failed.method, failed.path)
+    return ApiError(failed.status, failed.error, mark, *place, remedy=remedy, code=code)
 
 
 def _one_line(message: Any) -> str:
@@ -321,10 +341,11 @@ class Client:
 
     def _unreachable(self, method: str, path: str, error: Exception) -> Unreachable:
         server = str(self._http.base_url).rstrip("/")
+        issuer = ", that the issuer of tokens answers it" if path.startswith(_BY_TOKENS) else ""
         return Unreachable(
             f"Infisical at {server} does not answer {method} {path} "
-            f"({type(error).__name__}): check that its containers run and are healthy, then "
-            "run again"
+            f"({type(error).__name__}): check that its containers run and are healthy{issuer}, "
+            "then run again"
         )
 
 

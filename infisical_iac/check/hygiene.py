@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import NamedTuple
 
 from infisical_iac.check.env_files import is_placeholder, is_sensitive
@@ -161,6 +161,13 @@ _COMMON = re.compile(
     r"passwort|password|postgres|prod|production|qwerty|qwertz|redis|root|secret|staging|"
     r"supersecret|sysadmin|test|testing|token|user|welcome|zaq"
 )
+# Words that secrets are often put together from, with those above: `mysecretkey`, `keyboard cat`.
+_JOINED = re.compile(
+    rf"(?:{_COMMON.pattern}|and|api|app|auth|backend|cat|cookie|database|db|development|dummy|"
+    r"example|fake|for|frontend|fruehling|herbst|is|jwt|key|keyboard|long|my|not|of|our|private|"
+    r"random|session|sommer|some|spring|string|summer|autumn|super|the|this|top|very|winter|your)+"
+)
+_LONG_RUN = 4  # steps, as in `12345`
 _LEAST_BITS = 56  # ten random letters and digits have more, and so have 16 hexadecimal digits
 
 
@@ -178,22 +185,27 @@ def _is_guessable(text: str) -> bool:
     word = re.sub(r"[^a-z]", "", text.lower())
     bare = re.sub(r"[^a-z]+$|^[^a-z]+", "", text.lower())
     is_common = any(map(_COMMON.fullmatch, (bare, word)))
-    return is_common or is_placeholder(text) or _bits(text) < _LEAST_BITS
+    # Of a random text, the few letters may be a word.
+    is_joined = len(word) >= len(text) / 2 and _JOINED.fullmatch(word) is not None
+    return is_common or is_joined or is_placeholder(text) or _bits(text) < _LEAST_BITS
 
 
 def _bits(text: str) -> float:
     """Return the binary logarithm of the number of texts with such characters and this length.
 
-    A character that continues a run, as in `aaaa` or `1234`, does not count.
+    Characters that continue a run, as in `aaaaa` or `12345`, do not count. Those of shorter runs,
+    which random texts have too, count less.
     """
-    runs = sum(ord(b) - ord(a) in (-1, 0, 1) for a, b in pairwise(text))
+    steps = (ord(b) - ord(a) in (-1, 0, 1) for a, b in pairwise(text))
+    runs = [sum(each) for is_run, each in groupby(steps) if is_run]
+    lost = sum(each if each >= _LONG_RUN else each / 4 for each in runs)
     is_hex = bool(re.fullmatch(r"[0-9a-f]+|[0-9A-F]+", text))
     pools = ((r"[0-9]", 10), (r"[a-z]", 6 if is_hex else 26), (r"[A-Z]", 6 if is_hex else 26))
     pool = sum(size for pattern, size in pools if re.search(pattern, text))
     pool += 30 if re.search(r"[^0-9A-Za-z]", text) else 0
     # A text of few different characters is as weak as one of a small alphabet.
     pool = min(pool, 6 * len(set(text)))
-    return (len(text) - runs / 2) * math.log2(pool) if pool > 1 else 0.0
+    return (len(text) - lost) * math.log2(pool) if pool > 1 else 0.0
 
 
 def find_weak(secrets: Iterable[StoredSecret]) -> Iterator[CheckFinding]:

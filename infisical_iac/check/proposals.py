@@ -29,6 +29,14 @@ _VARIABLES = ("INFISICAL_CLIENT_ID", "INFISICAL_CLIENT_SECRET")
 _README = re.compile(r"readme(\.md|\.markdown)?", re.IGNORECASE)
 _DOCUMENT = re.compile(r".*\.(md|markdown|mdx)|readme", re.IGNORECASE)
 _CI = re.compile(r"(.*/)?(\.github/workflows/[^/]+\.ya?ml|\.gitlab-ci(\.[^/]*)?\.ya?ml)")
+# Images of programs that can't log in to Infisical, by the beginning of their names.
+_OTHERS_IMAGE = re.compile(
+    r"adminer|caddy|cassandra|clickhouse|cloudflared|consul|couchdb|elasticsearch|grafana|haproxy|"
+    r"httpd|infisical|influxdb|kafka|keycloak|keydb|kibana|localstack|loki|mailhog|mailpit|mariadb|"
+    r"meilisearch|memcached|minio|mongo|mysql|nats|neo4j|nginx|opensearch|percona|pgadmin|pgbouncer|"
+    r"pgvector|phpmyadmin|postgis|postgres|prometheus|qdrant|rabbitmq|redis|timescaledb|traefik|"
+    r"typesense|valkey|vault|weaviate|zookeeper"
+)
 # Paths that git does not quote in a patch.
 _PLAIN_PATH = re.compile(r"[\w@+.,=/()\[\]{}~#%-]+")
 
@@ -162,8 +170,8 @@ def change_compose_file(text: str) -> str:
     """Return a compose file whose services get credentials as variables instead of `.env` files.
 
     If it builds several services, each gets variables of its own, as each has its own credentials.
-    A service stays as it is if its `env_file` names other files, or its `environment` is written
-    in the form {…}.
+    A service stays as it is if its `env_file` names other files, if its `environment` is written
+    in the form {…}, or if it runs somebody else's program, such as PostgreSQL.
     """
     lines = _split(text)
     end = "\r\n" if "\r\n" in text else "\n"
@@ -174,6 +182,8 @@ def change_compose_file(text: str) -> str:
         own = re.sub(r"\W", "_", f"{name.upper()}_") if built > 1 else ""
         keys = {str(key.value): (key, value) for key, value in service.value}
         if "env_file" not in keys or not _all_env_files(keys["env_file"][1]):
+            continue
+        if "build" not in keys and _is_of_others(keys.get("image")):
             continue
         key, value = keys["env_file"]
         first, last = key.start_mark.line, _last_line(value)
@@ -216,6 +226,10 @@ def _compose_nodes(text: str) -> Iterator[tuple[str, yaml.MappingNode]]:
             for name, service in services.value:
                 if isinstance(service, yaml.MappingNode) and not service.flow_style:
                     yield str(name.value), service
+
+
+def _is_of_others(image: tuple[yaml.Node, yaml.Node] | None) -> bool:
+    return image is not None and bool(_OTHERS_IMAGE.match(posixpath.basename(str(image[1].value))))
 
 
 def _all_env_files(value: yaml.Node) -> bool:
@@ -279,8 +293,8 @@ _COMMAND = re.compile(
 )
 _NAMED_STEP = re.compile(r"\s*-\s+name:\s")
 _LEFT_OUT = (
-    "# No .env file is written any more: give INFISICAL_CLIENT_ID, INFISICAL_CLIENT_SECRET and "
-    "INFISICAL_ENVIRONMENT to the step that starts the service."
+    "# No .env file is written any more: start the service by with-secrets, with a token of this "
+    "platform (infisical-iac docs pipelines)."
 )
 
 

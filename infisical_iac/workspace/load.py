@@ -247,6 +247,7 @@ _KINDS = {
     "tuple_type": "a list",
     "string_type": "text, in quotes if needed",
     "int_type": "a whole number",
+    "bool_type": "true or false",
 }
 
 _FORMS: dict[str, type[BaseModel]] = {

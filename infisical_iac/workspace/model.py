@@ -20,7 +20,7 @@ from pydantic import (
 
 from infisical_iac.core.validation import fitting, matching, within
 from infisical_iac.core.wording import join_names
-from infisical_iac.workspace.oidc import Auth, LoginMethod, OidcClaims, warn
+from infisical_iac.workspace.oidc import BY_ENVIRONMENT, Auth, LoginMethod, OidcClaims, warn
 from infisical_iac.workspace.privileges import describing, reading_of
 from infisical_iac.workspace.targets import Target
 
@@ -229,7 +229,7 @@ class Service(_Entry):
     access_token_max_ttl: Seconds | None = None
     client_secret_ttl: Life | None = None
     deliver: dict[Slug, Target] = {}
-    auth: dict[Slug, Auth] = {}
+    auth: Annotated[dict[Slug, Auth], BY_ENVIRONMENT] = {}
 
     @property
     def readable(self) -> tuple[str, ...]:

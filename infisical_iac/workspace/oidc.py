@@ -36,8 +36,11 @@ _LONGEST = 255
 
 
 def _address(value: str) -> str:
-    parts = urlsplit(value)
-    if not is_confidential(value) or not parts.hostname or parts.username or parts.query:
+    try:
+        parts = urlsplit(value)
+    except ValueError:  # a bracket of IPv6 that does not end
+        parts = urlsplit("")
+    if not parts.hostname or not is_confidential(value) or parts.username or parts.query:
         raise ValueError(f"{value!r} is not an issuer; write https:// and the name of its server")
     return value
 
@@ -264,10 +267,27 @@ def _method(value: Any) -> Any:
         return {}
     if not isinstance(value, dict) or not value:
         raise ValueError("write universal, or one of github, gitlab, kubernetes and oidc here")
+    # A form with nothing below it must not count as left out, which is universal auth.
+    return {key: {} if key in _FORMS and form is None else form for key, form in value.items()}
+
+
+def _by_environment(value: Any) -> Any:
+    forms = value.items() if isinstance(value, dict) else ()
+    is_bare = any(
+        key in _FORMS
+        and (form is None or (isinstance(form, dict) and not form.keys() <= {*_FORMS}))
+        for key, form in forms
+    )
+    if isinstance(value, str) or is_bare:
+        raise ValueError(
+            "write the environment before its login method, such as `production: {github: …}`"
+        )
     return value
 
 
 Auth = Annotated[LoginMethod, BeforeValidator(_method)]
+# Of a service's logins by environment: refuses a login without one.
+BY_ENVIRONMENT = BeforeValidator(_by_environment)
 
 
 def warn(name: str, method: LoginMethod, *, reads: bool) -> Iterator[str]:

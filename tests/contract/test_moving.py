@@ -268,7 +268,7 @@ def test_finish_and_undo_are_refused_while_the_settings_name_the_other_isolation
         compute_ending(one.reach(), "undo")
 
 
-@pytest.mark.parametrize("to", ["projects", "privilege"])
+@pytest.mark.parametrize("to", ["projects", pytest.param("privilege", marks=pytest.mark.long)])
 def test_a_move_that_is_cut_at_any_request_is_completed_by_the_next(
     one: Projects, to: Isolation
 ) -> None:
@@ -294,7 +294,7 @@ def test_a_move_that_is_cut_at_any_request_is_completed_by_the_next(
     one.isolation = "privilege"
 
 
-@pytest.mark.parametrize("to", ["projects", "privilege"])
+@pytest.mark.parametrize("to", ["projects", pytest.param("privilege", marks=pytest.mark.long)])
 def test_no_acknowledged_write_is_lost_though_moves_are_cut_at_every_step(
     one: Projects, to: Isolation
 ) -> None:

@@ -175,9 +175,23 @@ def test_a_login_with_a_hanging_issuer_ends_after_the_timeout(
     began = time.monotonic()
     with Client(world.standin.url) as client:
         client._timeout = httpx.Timeout(2.0)
-        with pytest.raises(Unreachable):
+        with pytest.raises(Unreachable, match="issuer"):
             login.oidc(client, identity, token)
     assert time.monotonic() - began < 10
+
+
+def test_an_issuer_whose_name_does_not_resolve_is_reported(
+    world: World, issuer: TokenIssuer
+) -> None:
+    """The server answers as if it failed itself."""
+    path = "/".join(oidc_path(_identity(world, issuer)))
+    own = world.deployer_identity
+    with Client(world.standin.url) as anyone:
+        deployer = login.universal(anyone, own.client_id, own.client_secret)
+        with pytest.raises(ApiError) as failed:
+            deployer.patch(path, json={"oidcDiscoveryUrl": "https://issuer.invalid"})
+    assert (failed.value.status, failed.value.code) == (500, "api.issuer")
+    assert "https://issuer.invalid" in str(failed.value)
 
 
 def test_an_identity_without_oidc_auth_and_an_unknown_one_are_not_found(

@@ -144,6 +144,7 @@ def host(tmp_path: Path) -> Iterator[Host]:
 BOTH = {"redis": [OLD, NEW], "sentinel": [OLD, NEW]}
 
 
+@pytest.mark.long
 def test_both_passwords_work_from_admit_to_only_through_every_start(host: Host) -> None:
     assert host.list_accepted() == {"redis": [OLD], "sentinel": [OLD]}
     hashes = host.passwords("hashes").split()
@@ -169,6 +170,7 @@ def test_other_files_of_a_start_hold_no_password(host: Host) -> None:
         assert not [password for password in (OLD, NEW) if password in text]
 
 
+@pytest.mark.long
 def test_a_stopped_server_accepts_both_passwords_when_it_starts(host: Host) -> None:
     (host.directory / "docker ps --quiet").write_text("")
     host.stop()

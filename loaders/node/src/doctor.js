@@ -58,15 +58,18 @@ async function* examine(environ, options) {
   if (!address) return;
   yield access(found);
   yield* server(found, address);
-  yield await secrets(environ, options);
+  yield await secrets(
+    { ...environ, ...(options.address ? { INFISICAL_DOMAIN: address } : {}) },
+    options,
+  );
 }
 
 /**
  * @param {Surroundings} found
- * @param {{ environment?: string | undefined }} options
+ * @param {{ environment?: string | undefined, address?: string | undefined }} options
  * @returns {Generator<Finding>}
  */
-function* settings(found, { environment }) {
+function* settings(found, { environment, address: typed }) {
   const { file, local, environ, address } = found;
   const content = file.text === null ? {} : (jsonObject(file.text.replace(/^\ufeff/, "")) ?? {});
   const of = (/** @type {string[]} */ names, /** @type {string} */ key, fallback = "") => {
@@ -84,7 +87,7 @@ function* settings(found, { environment }) {
   });
   const [, from] = of(["INFISICAL_DOMAIN", "INFISICAL_API_URL"], "domain");
   yield address
-    ? line("address", [address, from])
+    ? line("address", [address, typed ? "from --address" : from])
     : wrong("address", notConfigured(WITHOUT_ADDRESS));
   const names = ["INFISICAL_ENVIRONMENT", "NODE_ENV"];
   const chosen = environment

@@ -67,6 +67,12 @@ export const TOKEN_REFUSED =
   "{address} refused the token of {client_id}: {reason}: compare the token's claims with `auth` in " +
   "the project file";
 
+/** The message of `server` for a login by tokens, at which Infisical asks the issuer. */
+export const LOGIN_FAILED =
+  "{address} answers {status} to the token of {client_id}: check that Infisical can resolve and " +
+  "reach the token's issuer, and that the token has a subject and an audience; else read the log " +
+  "of Infisical";
+
 /** The message of `unreachable` for a refusal that is not Infisical's own. */
 export const IN_PLACE_OF =
   "{address} can't be reached: something in place of Infisical answers {status}, such as a proxy or " +
@@ -152,6 +158,7 @@ export function failure(code, values, options) {
  */
 function variantOf(code, values) {
   if (code === "refused" && "reason" in values) return TOKEN_REFUSED;
+  if (code === "server" && values["isTokenLogin"] && values["status"] === 500) return LOGIN_FAILED;
   if (code !== "unreachable") return undefined;
   if ("why" in values) return UNTRUSTED;
   if (values["status"] === 404) return ABSENT;

@@ -16,7 +16,7 @@ const USAGE =
   "       with-secrets login [--browser | --paste] [--email E-MAIL] [--organization NAME] " +
   "[--address URL] [--allow-http]\n" +
   "       with-secrets whoami | logout [--address URL]\n" +
-  "       with-secrets doctor [--env NAME]";
+  "       with-secrets doctor [--env NAME] [--address URL]";
 const WRONG_USAGE = 64;
 const NOT_EXECUTABLE = 126;
 const NOT_FOUND = 127;

@@ -104,7 +104,7 @@ export class Session {
     const refusal = platform ? tokenLoginRefusal(answer) : loginRefusal(answer);
     if (!platform && refusal === "refused" && answer.status === 401)
       this.isForgotten = !this.#refusals.add();
-    this.#own.refuse(refusal, answer);
+    this.#own.refuse(refusal, answer, { isTokenLogin: Boolean(platform) });
     const { accessToken, expiresIn } = answer.data;
     if (platform && expiresIn > 0)
       this.#renewsAt = performance.now() + expiresIn * RENEWED_AFTER * 1000;
@@ -192,12 +192,20 @@ class Folder {
    * Throw the error of a code, with this folder in its message; do nothing for null.
    * @param {import("../index.js").ErrorCode | null} code
    * @param {Answer} answer
+   * @param {{ isTokenLogin?: boolean }} [more]
    */
-  refuse(code, { status, data }) {
+  refuse(code, { status, data }, more = {}) {
     if (!code) return;
     const { clientId: client_id, person, platform } = this.#place;
     const reason = platform && code === "refused" ? { reason: reasonOf(data) } : {};
-    throw failure(code, { ...this.#place, client_id, status, ...reason, person: person?.email });
+    throw failure(code, {
+      ...this.#place,
+      client_id,
+      status,
+      ...reason,
+      ...more,
+      person: person?.email,
+    });
   }
 }
 

@@ -4,7 +4,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 
-import { TOKEN_REFUSED } from "../src/errors.js";
+import { LOGIN_FAILED, TOKEN_REFUSED } from "../src/errors.js";
 import { Loader, loadFrom } from "../src/loader.js";
 import { platformOf } from "../src/platform.js";
 import { LOGIN, listOf, refusal, serve } from "./server.js";
@@ -43,8 +43,9 @@ describe("where the token is", () => {
     });
 });
 
-test("the message of a refused token equals the shared one", () => {
+test("the messages about a token equal the shared ones", () => {
   assert.equal(TOKEN_REFUSED, vectors.tokenRefused);
+  assert.equal(LOGIN_FAILED, vectors.tokenLoginFailed);
 });
 
 test("an identity logs in by a token of a variable", async () => {
@@ -141,6 +142,27 @@ test("a refused token is reported with the server's reason, without the token", 
   assert.match(error.message, /identity-example: Access denied: OIDC audience not allowed/);
   assert.doesNotMatch(error.message, /token-of-the-platform/);
   assert.equal(server.requests.login, 1);
+});
+
+test("a server that fails at a login by a token is reported with the issuer as a cause", async () => {
+  const failed = refusal(500, { message: "Something went wrong", error: "InternalServerError" });
+  const down = { status: 503, json: {} };
+  const server = await serve({ login: [failed, down, LOGIN], list: [failed] });
+  const given = environ(server.address, { INFISICAL_JWT: "token-example" });
+  const directory = directoryWith({});
+  const starts = [];
+  // Too short for another attempt.
+  for (let start = 0; start < 3; start += 1)
+    starts.push(await loadFrom(given, { directory, timeout: 0.4 }).catch((error) => error));
+  await server.close();
+  assert.deepEqual(
+    starts.map(({ code, message }) => [code, /issuer/.test(message)]),
+    [
+      ["server", true],
+      ["server", false],
+      ["server", false],
+    ],
+  );
 });
 
 test("an identity without such a login is refused, and a file that is missing reported", async () => {

@@ -141,6 +141,13 @@ describe("with-secrets", { concurrency: true }, () => {
     assert.match(stdout, /^WRONG address/m);
   });
 
+  test("has a doctor that asks the address of its option only", async () => {
+    const args = ["doctor", "--address", server.address];
+    const { status, stdout } = await run(args, { INFISICAL_DOMAIN: "http://127.0.0.1:1" });
+    assert.equal(status, 0, stdout);
+    assert.match(stdout, new RegExp(`^ok +address +${server.address}, from --address$`, "m"));
+  });
+
   test("prints its usage", async () => {
     const { status, stdout } = await run(["--help"]);
     assert.equal(status, 0);

@@ -23,7 +23,7 @@ with-secrets [--override] [--env NAME] [--strict] [--allow NAME]... [--allow-htt
        with-secrets login [--browser | --paste] [--email E-MAIL] [--organization NAME] \
 [--address URL] [--allow-http]
        with-secrets whoami | logout [--address URL]
-       with-secrets doctor [--env NAME]"""
+       with-secrets doctor [--env NAME] [--address URL]"""
 _SHORT = "with-secrets [OPTIONS] -- COMMAND; with-secrets --help says more"
 _FLAGS = ["override", "env=", "environment=", "strict", "allow=", "allow-http", "help"]
 _LOGIN_FLAGS = ["address=", "browser", "email=", "organization=", "paste"]

@@ -15,8 +15,10 @@ from .envfile import LocalFile
 from .errors import (
     ABSENT,
     IN_PLACE_OF,
+    LOGIN_FAILED,
     NOT_FOUND,
     PERSON_TEXTS,
+    SERVER_ERROR,
     TEXTS,
     TOKEN_REFUSED,
     TUNNEL,
@@ -108,6 +110,8 @@ class Bootstrap:
         }
         if code == "refused" and "reason" in details:
             text = TOKEN_REFUSED
+        if code == "server" and details.get("by_token") and details["status"] == SERVER_ERROR:
+            text = LOGIN_FAILED
         if code == "unreachable" and "why" in details:
             text = UNTRUSTED
         if code == "unreachable" and "status" in details:
@@ -238,10 +242,13 @@ def find(
 
 
 def find_address(file: Path | None, local: Mapping[str, str], environ: Mapping[str, str]) -> str:
-    """Return the address of Infisical, unchecked; empty if none is set."""
+    """Return the address of Infisical, unchecked; empty if none is set.
+
+    Raises ConfigError for a malformed file, even if the address is not taken from it.
+    """
     sources = _Sources({name: value for name, value in environ.items() if value}, local)
-    domain = sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL")
-    return _origin(domain or (_file(file).domain if file else ""))
+    in_file = _file(file).domain if file else ""
+    return _origin(sources.first("INFISICAL_DOMAIN", "INFISICAL_API_URL") or in_file)
 
 
 def check_address(

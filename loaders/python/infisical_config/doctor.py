@@ -63,17 +63,20 @@ def _examine(
         yield _Finding("settings", error=error)
         return
     yield _Finding("file", str(found.file) if found.file else "there is no .infisical.json")
-    yield from _settings(found, environment)
+    yield from _settings(found, environment, is_typed=bool(address))
     if found.overrides:
         yield _Finding("overrides", f"{found.overrides}, from .env.local or .env.override")
     if not found.address:
         return
     yield _access(found)
     yield from _server(found.address)
-    yield _secrets(environment, allow_http=allow_http)
+    known = {**environ, "INFISICAL_DOMAIN": found.address} if address else environ
+    yield _secrets(known, environment, allow_http=allow_http)
 
 
-def _settings(found: Surroundings, environment: str | None) -> Iterator[_Finding]:
+def _settings(
+    found: Surroundings, environment: str | None, *, is_typed: bool
+) -> Iterator[_Finding]:
     content: Any = json.loads(found.file.read_bytes()) if found.file else {}
 
     def of(names: Sequence[str], key: str, default: str = "") -> tuple[str, str]:
@@ -93,7 +96,7 @@ def _settings(found: Surroundings, environment: str | None) -> Iterator[_Finding
 
     _, source = of(("INFISICAL_DOMAIN", "INFISICAL_API_URL"), "domain")
     if found.address:
-        yield line("address", found.address, source)
+        yield line("address", found.address, "from --address" if is_typed else source)
     else:
         yield _Finding("address", error=ConfigError("not_configured", WITHOUT_ADDRESS))
     chosen = (environment, "from --env") if environment else None
@@ -178,7 +181,7 @@ def _certificate(address: str) -> _Finding:
     return _Finding("certificate", f"trusted, until {day}")
 
 
-def _secrets(environment: str | None, *, allow_http: bool) -> _Finding:
+def _secrets(environ: Mapping[str, str], environment: str | None, *, allow_http: bool) -> _Finding:
     """Make the requests of a start, and count what it reads."""
     start = Start(
         environment=environment,
@@ -186,6 +189,7 @@ def _secrets(environment: str | None, *, allow_http: bool) -> _Finding:
         allow=["*"],
         warn=lambda _: None,
         is_typed=environment is not None,
+        environ=environ,
     )
     try:
         place = start.place()

@@ -29,6 +29,7 @@ TO_BE_PUT_RIGHT: Final = 78
 
 # A status of HTTP.
 NOT_FOUND: Final = 404
+SERVER_ERROR: Final = 500
 
 _LATER = {"unreachable", "deadline", "server", "rate_limited"}
 _REFUSALS = {"refused", "refused_before", "locked", "login_needed", "forbidden", "hidden"}
@@ -86,6 +87,13 @@ PERSON_TEXTS: Final[dict[Code, str]] = {
 TOKEN_REFUSED: Final = (
     "{address} refused the token of {client_id}: {reason}: compare the token's claims with `auth`"
     " in the project file"
+)
+
+# The message of `server` for a login by tokens, at which Infisical asks the issuer.
+LOGIN_FAILED: Final = (
+    "{address} answers {status} to the token of {client_id}: check that Infisical can resolve and"
+    " reach the token's issuer, and that the token has a subject and an audience; else read the log"
+    " of Infisical"
 )
 
 # The message of `unreachable` for a refusal that is not Infisical's own.

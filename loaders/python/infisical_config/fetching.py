@@ -201,7 +201,8 @@ class Folder:
         """Return the answer to a login; raises ConfigError if there is no usable one."""
         path, credential = self._credential()
         headers = {**_HEADERS, "Content-Type": "application/json"}
-        return self.client.send("POST", path, headers, json.dumps(credential).encode())
+        body, by_token = json.dumps(credential).encode(), self._place.platform is not None
+        return self.client.send("POST", path, headers, body, by_token=by_token)
 
     def _credential(self) -> tuple[str, dict[str, str]]:
         """Return the path and body of the login; raises ConfigError."""

@@ -74,12 +74,14 @@ class PatientClient:
         body: bytes | None = None,
         *,
         once: bool = False,
+        by_token: bool = False,
     ) -> Received:
         """Return the answer to a request, with its body.
 
         Args:
             once: whether to send it only once, such as a code, whose wrong attempts are counted;
                 an answer of any status is then returned.
+            by_token: whether it is a login by tokens, which their issuer may fail.
 
         Raises ConfigError if there is no usable one.
         """
@@ -94,7 +96,7 @@ class PatientClient:
             if once or attempt + 1 == ATTEMPTS or wait >= self.seconds_left():
                 break
             time.sleep(wait)
-        raise self._failure(answer)
+        raise self._failure(answer, by_token=by_token)
 
     def _once(
         self, method: str, path: str, headers: Mapping[str, str], body: bytes | None
@@ -142,13 +144,13 @@ class PatientClient:
         connection.request(method, self._route.target(path), body, every)
         return connection.getresponse()
 
-    def _failure(self, answer: Received | None) -> ConfigError:
+    def _failure(self, answer: Received | None, *, by_token: bool) -> ConfigError:
         if answer is None:
             late = self.seconds_left() < _TOO_LITTLE
             return self.late() if late else self._place.error("unreachable")
         if answer.status == 429:
             return self._place.error("rate_limited")
-        return self._place.error("server", status=answer.status)
+        return self._place.error("server", status=answer.status, by_token=by_token)
 
     def seconds_left(self) -> float:
         """Return the seconds in which requests may still be sent."""

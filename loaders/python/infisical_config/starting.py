@@ -89,7 +89,7 @@ class Start:
     allow: Sequence[str] = ()
     warn: Callable[[str], None] = print_warning
     is_typed: bool = False
-    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), init=False)
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
     def place(self) -> Bootstrap:
         """Return the place of the secrets; raises ConfigError."""

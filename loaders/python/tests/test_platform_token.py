@@ -5,14 +5,14 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
 from infisical_config import Cache, ConfigError, load
 from infisical_config.__main__ import child_environment
 from infisical_config.doctor import doctor
-from infisical_config.errors import TOKEN_REFUSED
+from infisical_config.errors import LOGIN_FAILED, TOKEN_REFUSED
 from infisical_config.loading import connect
 from infisical_config.platform_token import Platform, find
 from infisical_config.starting import Start
@@ -21,6 +21,7 @@ from tests.vectors import VECTORS, cases
 
 _IDENTITY = "INFISICAL_MACHINE_IDENTITY_ID"
 _DENIED = refusal(401, "Access denied: OIDC audience not allowed.", "UnauthorizedError")
+_FAILED = refusal(500, "Something went wrong", "InternalServerError")
 _ENDED = refusal(401, "expired", "TokenError")
 _GITHUB = ("ACTIONS_ID_TOKEN_REQUEST_URL", "ACTIONS_ID_TOKEN_REQUEST_TOKEN")
 
@@ -43,8 +44,9 @@ def test_the_token_is_where_the_vectors_say(case: dict[str, Any]) -> None:
         assert find(case["environ"]) == (want and Platform(**want))
 
 
-def test_the_message_of_a_refused_token_equals_the_shared_one() -> None:
+def test_the_messages_about_a_token_equal_the_shared_ones() -> None:
     assert VECTORS["tokenRefused"] == TOKEN_REFUSED
+    assert VECTORS["tokenLoginFailed"] == LOGIN_FAILED
 
 
 @pytest.fixture
@@ -161,6 +163,29 @@ def test_a_refused_token_is_reported_with_the_servers_reason_and_without_the_tok
     assert failure.value.code == "refused"
     assert token not in str(failure.value)
     assert infisical.count("login") == 1
+
+
+@pytest.mark.usefixtures("token")
+@pytest.mark.parametrize(
+    ("step", "answer", "names_issuer"),
+    [
+        ("login", _FAILED, True),
+        ("login", {"status": 503, "json": {}}, False),
+        ("list", _FAILED, False),
+    ],
+)
+def test_a_server_that_fails_at_a_login_by_a_token_is_reported_with_the_issuer_as_a_cause(
+    infisical: ScriptedServer,
+    step: Literal["login", "list"],
+    answer: dict[str, Any],
+    *,
+    names_issuer: bool,
+) -> None:
+    infisical.scripts[step] = [answer]
+    with pytest.raises(ConfigError) as failure:
+        load(timeout=0.4)  # too short for another attempt
+    assert failure.value.code == "server"
+    assert ("issuer" in str(failure.value)) == names_issuer
 
 
 @pytest.mark.usefixtures("token")

@@ -109,6 +109,27 @@ def test_doctor_fails_outside_a_service(tmp_path: Path) -> None:
     assert "WRONG address" in done.stdout
 
 
+def test_doctor_asks_the_address_of_its_option_only(tmp_path: Path) -> None:
+    home = service.directory(tmp_path, "http://127.0.0.1:1")
+    with ScriptedServer(listed=[listing(A="1")]) as server:
+        done = service.run(home, *RUNNER, "doctor", "--address", server.address)
+    assert done.returncode == 0, done.stdout
+    lines = [line.split(maxsplit=2) for line in done.stdout.splitlines()]
+    assert ["ok", "address", f"{server.address}, from --address"] in lines
+
+
+@pytest.mark.parametrize("content", ["[]", "x", '{"projects": "x"}', '{"allow": "X"}'])
+def test_doctor_reports_a_malformed_file_although_the_address_is_known(
+    content: str, tmp_path: Path
+) -> None:
+    (tmp_path / ".infisical.json").write_text(content)
+    done = service.run(tmp_path, *RUNNER, "doctor", INFISICAL_DOMAIN="http://127.0.0.1:1")
+    assert (done.returncode, done.stderr) == (78, "")
+    (line,) = done.stdout.splitlines()
+    assert line.startswith("WRONG settings")
+    assert ".infisical.json" in line
+
+
 def test_help_prints_the_usage(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as end:
         main(["--help"])

@@ -115,6 +115,12 @@ def test_equal_secrets_of_production_and_others_are_found() -> None:
         ("JWT_SECRET", "9f2Kq7"),
         ("SESSION_KEY", "deadbeef0123"),
         ("DATABASE_URL", "postgres://app:secret@db:5432/app"),
+        ("SESSION_SECRET", "keyboard cat"),  # of the documentation of express-session
+        ("JWT_SECRET", "supersecretjwtkey"),
+        ("JWT_SECRET", "mySecretKey123"),
+        ("DB_PASSWORD", "password-of-development"),
+        ("SMTP_PASS", "Sommer2024!"),
+        ("SESSION_SECRET", "0123456789abcdef0123456789abcdef"),
     ],
 )
 def test_a_value_that_could_be_guessed_is_weak(key: str, value: str) -> None:
@@ -128,6 +134,8 @@ def test_a_value_that_could_be_guessed_is_weak(key: str, value: str) -> None:
     [
         ("DB_PASSWORD", "k2T9wq0ZxL"),
         ("API_TOKEN", "9f86d081884c7d65"),
+        ("API_TOKEN", "92830471db619283"),
+        ("DB_PASSWORD", "correct horse battery staple"),
         ("DATABASE_URL", "postgres://app:k2T9wq0ZxLm4@db:5432/app"),
         ("DATABASE_URL", "postgres://db:5432/app"),
         ("NEXT_PUBLIC_KEY", "abc"),

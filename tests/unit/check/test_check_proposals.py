@@ -105,6 +105,18 @@ def test_an_unclear_compose_file_is_not_changed(text: str) -> None:
     assert change_compose_file(text) == text
 
 
+@pytest.mark.parametrize(
+    "image",
+    ["postgres:17", "docker.io/library/redis@sha256:0", "bitnami/postgresql", "minio/minio"],
+)
+def test_a_container_of_somebody_elses_program_keeps_its_env_file(image: str) -> None:
+    """It can't log in to Infisical, and would start without its password."""
+    text = f"services:\n  store:\n    image: {image}\n    env_file: .env\n"
+    assert change_compose_file(text) == text
+    built = text.replace("    image", "    build: store\n    image")
+    assert "INFISICAL_CLIENT_ID" in change_compose_file(built)
+
+
 def test_a_service_that_is_written_once_and_used_twice_is_changed_once() -> None:
     text = "services:\n  a: &a\n    env_file: .env\n  b: *a\n"
     services = yaml.safe_load(change_compose_file(text))["services"]
@@ -173,7 +185,7 @@ def test_a_ci_step_that_writes_an_env_file_is_removed() -> None:
     assert script.splitlines()[2:] == ["fi", "npm test"]
     subprocess.run(["bash", "-n", "-c", script], check=True)
     assert steps[2] == {"run": "cp .env.a .env", "working-directory": "web"}  # for a person
-    assert changed.count("INFISICAL_CLIENT_ID") == 3
+    assert changed.count("with-secrets") == 3
     assert change_ci(changed) == changed
 
 

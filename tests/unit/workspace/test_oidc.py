@@ -152,6 +152,11 @@ _MISTAKES = [
     (_text({}), "ci.job.auth", "kubernetes"),
     (_text({"githb": {}}), "ci.job.auth.githb", "'github'?"),
     (_text({"github": {}}), "ci.job.auth.github", "'repository'"),
+    # `github:` with nothing below it must not become a login by client secret.
+    (_text({"github": None}), "ci.job.auth.github", "'repository'"),
+    (_text({"oidc": None}), "ci.job.auth.oidc", "'issuer'"),
+    (_text({"gitlab": {"project": "a/b", "protected": "on"}}), "gitlab.protected", "true or false"),
+    (_text({"oidc": {"issuer": "https://[::1", "subject": "b"}}), "oidc.issuer", "https://"),
     (_text({"github": {"repository": "api"}}), "ci.job.auth.github.repository", "acme/api"),
     (_text({"github": {"repository": "a/b", "rf": "x"}}), "ci.job.auth.github.rf", "'ref'?"),
     (_text({"gitlab": {"project": "a/b", "ref": "c", "tag": "d"}}), "ci.job.auth.gitlab", "tag"),
@@ -217,6 +222,22 @@ def test_a_service_logs_in_by_tokens_in_named_environments_only() -> None:
     file["services"]["api"]["auth"] = {"prod": {"kubernetes": _KUBERNETES}}
     with pytest.raises(FileError, match=r"services\.api\.auth\.prod"):
         load(json.dumps(file))
+
+
+@pytest.mark.parametrize("auth", ["universal", {"kubernetes": _KUBERNETES}, {"github": None}])
+def test_a_login_of_a_service_without_an_environment_is_refused(auth: Any) -> None:
+    file = _file()
+    file["services"]["api"]["auth"] = auth
+    with pytest.raises(FileError, match=r"services\.api\.auth:.* environment"):
+        load(json.dumps(file))
+
+
+def test_an_environment_may_have_the_name_of_a_platform() -> None:
+    file = _file()
+    file["environments"].append({"slug": "github", "name": "GitHub"})
+    file["services"]["api"]["auth"] = {"github": {"kubernetes": _KUBERNETES}}
+    (account,) = (each for each in load(json.dumps(file)).accounts() if each.auth)
+    assert account.environment == "github"
 
 
 _JOBS = _file(
