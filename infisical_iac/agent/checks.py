@@ -1,4 +1,8 @@
-"""Find problems in the observed state of a host. Pure; `table.py` has the table of checks."""
+"""Find problems in the observed state of a host. Pure; `table.py` has the table of checks.
+
+In a cluster, a lost node takes its parts of etcd and PostgreSQL with it: what it explains is no
+further alert.
+"""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,10 +11,11 @@ from typing import Literal
 
 from infisical_iac.agent.health import parse_moment
 from infisical_iac.agent.observed import DAY, HOUR, MINUTE, Observed, Problem
+from infisical_iac.agent.swarm import ClusterFacts, ObservedNode
 from infisical_iac.agent.upkeep import JAILS, LOGIN_JAILS, find_excess
 from infisical_iac.agent.vitals import DriftRecord
 
-_GIB = 1024**3
+_MIB, _GIB = 1024**2, 1024**3
 _FLAPPING_SECONDS = 15 * MINUTE
 # A starting container gets this long to become healthy.
 _STARTING_SECONDS = 5 * MINUTE
@@ -394,3 +399,104 @@ def find_delivery(seen: Observed, minutes: float) -> Iterator[Problem]:
     for target, (since, why) in sorted(seen.vitals.undelivered.items()):
         if seen.now - since >= minutes * MINUTE:
             yield Problem(f"alerts can't be delivered to {target}: {why}", target, since)
+
+
+_DATA_NODES = 3
+_FOLLOWS = ("streaming", "running")
+
+
+def _describe_node(node: ObservedNode) -> str:
+    """Return the problem of a node; empty if there is none."""
+    if not node.is_ready:
+        return "can't be reached by the others"
+    if node.availability != "active":
+        return {"drain": "is drained", "pause": "is paused"}.get(node.availability, "takes no work")
+    if node.reachability == "unreachable":
+        return "can't be reached as a manager"
+    return ""
+
+
+def _lost_nodes(cluster: ClusterFacts) -> list[ObservedNode]:
+    return [each for each in cluster.nodes if _describe_node(each)]
+
+
+def _lost_numbers(cluster: ClusterFacts) -> tuple[str, ...]:
+    """Return the ends of the names of services and members on lost nodes, such as `-2`."""
+    return tuple(f"-{each.number}" for each in _lost_nodes(cluster) if each.number)
+
+
+def find_nodes(seen: Observed, _: float) -> Iterator[Problem]:
+    for node in _lost_nodes(seen.cluster) if seen.cluster.reports else ():
+        # A node without data can't say that its maintenance reboots it.
+        wait = MINUTE // 2 if node.number else 5 * MINUTE
+        yield Problem(f"the node {node.name} {_describe_node(node)}", node.name, wait=wait)
+
+
+def find_quorum(seen: Observed, _: float) -> Iterator[Problem]:
+    cluster = seen.cluster
+    if cluster.is_manager and not cluster.has_quorum:
+        yield Problem("the swarm has no leader: most of its managers can't be reached", "swarm")
+    if cluster.etcd == {}:
+        yield Problem("etcd has no quorum, so PostgreSQL can't have a leader", "etcd")
+
+
+def find_etcd(seen: Observed, _: float) -> Iterator[Problem]:
+    lost = _lost_numbers(seen.cluster)
+    for address, why in sorted((seen.cluster.etcd or {}).items()):
+        name = address.rpartition("//")[2].partition(":")[0]
+        if why and not name.endswith(lost):
+            yield Problem(f"the member {name} of etcd is unhealthy: {why}", name)
+
+
+def find_leader(seen: Observed, _: float) -> Iterator[Problem]:
+    members = seen.cluster.postgres
+    if members is None or seen.cluster.etcd == {}:
+        return
+    leaders = [each for each in members if each.role in ("leader", "standby_leader")]
+    if not leaders:
+        yield Problem("PostgreSQL has no leader, so nothing can be written")
+    elif (leader := leaders[0]).state != "running":
+        yield Problem(f"the leader of PostgreSQL, {leader.name}, is {leader.state}")
+
+
+def find_replication(seen: Observed, mebibytes: float) -> Iterator[Problem]:
+    cluster = seen.cluster
+    if not cluster.postgres or cluster.etcd == {}:
+        return
+    lost, known = _lost_numbers(cluster), {each.name for each in cluster.postgres}
+    for number in range(1, _DATA_NODES + 1):
+        name = f"postgres-{number}"
+        if name not in known and not name.endswith(lost):
+            yield Problem(f"{name} is no member of PostgreSQL's cluster", name)
+    for member in cluster.postgres:
+        if "leader" in member.role or member.name.endswith(lost):
+            continue
+        if member.state not in _FOLLOWS:
+            text = f"the standby {member.name} does not follow: it is {member.state or 'silent'}"
+            yield Problem(text, member.name)
+        elif member.lag is None:
+            yield Problem(f"nobody knows how far the standby {member.name} is behind", member.name)
+        elif member.lag > mebibytes * _MIB:
+            text = f"the standby {member.name} is {member.lag / _MIB:.0f} MB behind"
+            yield Problem(text, member.name)
+    if not any(each.role in ("sync_standby", "quorum_standby") for each in cluster.postgres):
+        yield Problem("PostgreSQL has no synchronous standby, so nothing can be written", "sync")
+
+
+def find_replicas(seen: Observed, _: float) -> Iterator[Problem]:
+    cluster = seen.cluster
+    lost, away = _lost_numbers(cluster), len(_lost_nodes(cluster))
+    for service, (running, desired) in sorted(cluster.services.items()):
+        if running >= desired or (lost and service.endswith(lost)):
+            continue
+        if running and desired - running <= away:
+            continue
+        text = f"{running} of {desired} replicas of {service} run"
+        yield Problem(text, service, wait=0 if not running else MINUTE)
+
+
+def find_cluster_certificate(seen: Observed, days: float) -> Iterator[Problem]:
+    end = seen.cluster.certificate_ends
+    if end is not None and end - seen.now < days * DAY:
+        left = max(0, (end - seen.now) // DAY)
+        yield Problem(f"a certificate within the cluster ends in {left:.0f} days")

@@ -1,11 +1,10 @@
 """The table of checks on a host, from which its alerts and the rules for Prometheus are made.
 
 To add a check, write a function in `checks.py` that yields the problems in an `Observed`, and add
-a row here; the rows on clusters are in `swarm_checks.py`. `make docs` generates
-docs/reference/alerts.md and the rules.
+a row here. `make docs` generates docs/reference/alerts.md and the rules.
 """
 
-from infisical_iac.agent import checks, swarm_checks
+from infisical_iac.agent import checks
 from infisical_iac.agent.observed import HOUR, MINUTE, Check
 
 # Alerts of this check never go to the target that they are about.
@@ -340,7 +339,72 @@ CHECKS: tuple[Check, ...] = (
         threshold=26,
         unit="hours",
     ),
-    *swarm_checks.CHECKS,
+    Check(
+        "node",
+        "critical",
+        "a node of the cluster is unreachable, drained or paused",
+        "start it, or run `docker node update --availability active` with its name on another "
+        "node, then `infisical-iac status`",
+        checks.find_nodes,
+        waits_for_runs=True,
+    ),
+    Check(
+        "quorum",
+        "critical",
+        "the swarm or etcd has no quorum",
+        "start the other nodes and Docker on them; if they are lost, see `infisical-iac docs "
+        "runbooks`",
+        checks.find_quorum,
+        wait=MINUTE // 2,
+        waits_for_runs=True,
+    ),
+    Check(
+        "etcd",
+        "warning",
+        "a member of etcd is unhealthy",
+        "run `infisical-iac apply`, which replaces a lost member",
+        checks.find_etcd,
+        wait=MINUTE // 2,
+        waits_for_runs=True,
+    ),
+    Check(
+        "leader",
+        "critical",
+        "PostgreSQL has no leader",
+        "run `infisical-iac status`, and read `docker service logs infisical_postgres-1` on a node",
+        checks.find_leader,
+        wait=MINUTE // 2,
+        waits_for_runs=True,
+    ),
+    Check(
+        "replication",
+        "warning",
+        "a standby of PostgreSQL lags or does not follow",
+        "run `infisical-iac status`, then `infisical-iac apply`",
+        checks.find_replication,
+        threshold=16,
+        unit="MB behind",
+        wait=MINUTE // 2,
+        waits_for_runs=True,
+    ),
+    Check(
+        "replicas",
+        "critical",
+        "a service of the cluster lacks replicas",
+        "run `docker service ps --no-trunc` with its name on a manager, then `infisical-iac apply`",
+        checks.find_replicas,
+        wait=MINUTE // 2,
+        waits_for_runs=True,
+    ),
+    Check(
+        "cluster_certificate",
+        "warning",
+        "a certificate within the cluster ends soon",
+        "run `infisical-iac apply`, which renews it",
+        checks.find_cluster_certificate,
+        threshold=30,
+        unit="days left",
+    ),
     Check(
         DELIVERY,
         "warning",
