@@ -211,6 +211,18 @@ class Grammar(ABC):
         """
         return values
 
+    def expand(self, text: Text, key: str, value: str, line: int, values: dict[str, str]) -> None:
+        """Add a value of merged files to `values`, with its references replaced by those there.
+
+        Only a grammar with a cascade that merges the files together has this.
+
+        Args:
+            line: the line of the value in the text.
+
+        Raises FileRefused if that takes too much work.
+        """
+        raise NotImplementedError
+
     def decode(self, data: bytes) -> Text:
         """Return the text of a file, with findings about its encoding.
 

@@ -9,11 +9,9 @@ from types import MappingProxyType
 
 from infisical_iac.dotenv import grammars
 from infisical_iac.dotenv.grammar import Grammar
-from infisical_iac.dotenv.grammars.npm import DotenvExpand, Expansion
 from infisical_iac.dotenv.text import Entry, FileRefused, Finding, Text, with_values
 
 _NOTHING: Mapping[str, str] = MappingProxyType({})
-_MERGED = DotenvExpand.name
 
 
 def _load_grammars() -> Iterator[Grammar]:
@@ -30,6 +28,11 @@ def _load_grammars() -> Iterator[Grammar]:
 _BY_NAME = {each.name: each for each in sorted(_load_grammars(), key=lambda each: each.place)}
 GRAMMARS = tuple(_BY_NAME)
 """The names of the grammars."""
+_MERGED = next(
+    each.name
+    for each in _BY_NAME.values()
+    if any(cascade.merging == "together" for cascade in each.cascades.values())
+)
 
 
 def grammar(name: str) -> Grammar:
@@ -102,19 +105,18 @@ def read_merged(files: Sequence[bytes], place: int, parser: str = "dotenv") -> R
         place: the index of the file to read. Values that a later file overrides stay as written.
         parser: the grammar of the files before references are replaced.
     """
+    merged = grammar(_MERGED)
     readings = [read(data, parser) for data in files]
     own = replace(readings[place], grammar=_MERGED)
     owners = {key: index for index, each in enumerate(readings) for key in each.values}
-    written = grammar(_MERGED).order(
-        {key: value for each in readings for key, value in each.values.items()}
-    )
+    written = merged.order({key: value for each in readings for key, value in each.values.items()})
     of_own, of_others = Text(""), Text("")
     values = dict(written)
     try:
         for key, value in written.items():
             text = of_own if owners[key] == place else of_others
             line = readings[owners[key]].lines[key]
-            Expansion(text, {}, values).add(key, value, line)
+            merged.expand(text, key, value, line, values)
     except FileRefused as refused:
         all_findings = (*own.findings, refused.finding)
         return Reading(_MERGED, (), all_findings, refused.finding.message)

@@ -128,11 +128,14 @@ class DotenvExpand(_Npm):
     def parse(self, text: Text, environ: Mapping[str, str]) -> list[Entry]:
         entries = _assignments(text)
         lines = {entry.key: entry.first_line for entry in entries}
-        expansion = Expansion(text, environ, {})
+        expansion = _Expansion(text, environ, {})
         written = {entry.key: entry.written for entry in entries}
         for key, value in self.order(written).items():
             expansion.add(key, value, lines[key])
         return with_values(entries, expansion.values)
+
+    def expand(self, text: Text, key: str, value: str, line: int, values: dict[str, str]) -> None:
+        _Expansion(text, {}, values).add(key, value, line)
 
 
 class Next(_Npm):
@@ -247,7 +250,7 @@ def _find_quote(value: str) -> Quote:
     return ""
 
 
-class Expansion:
+class _Expansion:
     """The replacement of references in values, one value after the other.
 
     Args:
