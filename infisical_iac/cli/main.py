@@ -166,6 +166,7 @@ def _print(error: UserError | click.ClickException | click.Abort) -> None:
     modules={
         "plan": "deploy",
         "apply": "deploy",
+        "destroy": "deploy",
         "outdated": "versions",
         "rollback": "versions",
         "eject": "bundle",

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 from pyinfra.api.host import Host
 
-from infisical_iac.cli import destroy
+from infisical_iac.cli import deploy
 from infisical_iac.core.connection import HOST_DEPLOYMENT
 from infisical_iac.core.errors import Refused
 
@@ -37,8 +37,8 @@ def _host(name: str, **data: Any) -> Host:
 def test_the_question_names_the_server_as_people_know_it(
     host: Host, facts: tuple[str, ...], questions: list[str]
 ) -> None:
-    target = destroy._target(host, "inventory/hetzner.py")
+    target = deploy._removal(host, "inventory/hetzner.py")
     with pytest.raises(Refused, match=r"'another' is not .* nothing was done"):
-        destroy._confirm(target, None, volumes=True)
+        deploy._confirm_removal(target, None, volumes=True)
     assert questions[0].endswith(facts[-1])
     assert facts[0] in questions[0]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from infisical_iac.cli import destroy
+from infisical_iac.cli import deploy
 from infisical_iac.core.connection import HOST_DEPLOYMENT
 from infisical_iac.core.errors import Refused, SettingsError, UserError
 from infisical_iac.host.model import MachineState
@@ -91,7 +91,9 @@ def test_wording_of_the_question_before_infisical_is_destroyed(
     data = {"ssh_hostname": "203.0.113.7", HOST_DEPLOYMENT: "infisical"}
     host = cast("Host", SimpleNamespace(name="infisical", data=data))
     with pytest.raises(Refused) as refused:
-        destroy._confirm(destroy._target(host, "inventory/hetzner.py"), None, volumes=volumes)
+        deploy._confirm_removal(
+            deploy._removal(host, "inventory/hetzner.py"), None, volumes=volumes
+        )
     assert questions == [f"This removes {what}. Type the host's name, infisical: "]
     assert str(refused.value) == (
         "'another' is not the host's name: nothing was done; run again and type infisical"
