@@ -24,6 +24,7 @@ from infisical_iac.cli.options import (
 from infisical_iac.cli.output import (
     as_data,
     confirm,
+    confirm_name,
     count,
     explain_links,
     print_foreign,
@@ -32,7 +33,7 @@ from infisical_iac.cli.output import (
     show,
     show_plan,
 )
-from infisical_iac.core.errors import RunFailed, UserError
+from infisical_iac.core.errors import Refused, RunFailed, UserError
 from infisical_iac.core.terminal import console, echo, print_data
 from infisical_iac.core.wording import join_first, pluralize
 
@@ -44,10 +45,6 @@ if TYPE_CHECKING:
     from infisical_iac.core.settings import Settings
     from infisical_iac.stack.deploy import HostRemoval
     from infisical_iac.workspace.model import Workspace
-from typing import TYPE_CHECKING
-
-from infisical_iac.cli.output import confirm_name
-from infisical_iac.core.errors import Refused
 
 
 @click.command()
