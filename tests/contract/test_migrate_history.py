@@ -14,6 +14,7 @@ from infisical_iac.api import login
 from infisical_iac.api.client import Client
 from infisical_iac.cli.main import main
 from infisical_iac.workspace import reach
+from infisical_iac.workspace.goal import Reached
 from infisical_iac.workspace.load import load
 
 from .migrating import FILE, VALUES, Case, backend
@@ -49,7 +50,7 @@ def _on_host(case: Case, calls: list[Any]) -> Callable[..., Any]:
         calls.append((inventory, file, lock))
         identity = case.world.deployer_identity
         with Client(case.world.standin.url) as client:
-            yield reach.Reached(
+            yield Reached(
                 client=login.universal(client, identity.client_id, identity.client_secret),
                 address=case.world.standin.url,
                 deployer=identity.client_id,

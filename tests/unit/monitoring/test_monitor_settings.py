@@ -9,7 +9,7 @@ import pytest
 from infisical_iac.agent.delivery import MailServer
 from infisical_iac.agent.files import PathState
 from infisical_iac.agent.monitor import Config, parse_config
-from infisical_iac.agent.table import CHECKS, NAMES
+from infisical_iac.agent.table import CHECKS
 from infisical_iac.backup import record
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import SettingsError
@@ -202,4 +202,4 @@ def test_the_checks_have_the_thresholds_of_status() -> None:
 def test_the_reference_of_checks_names_each_one() -> None:
     with open("docs/reference/alerts.md") as page:
         text = page.read()
-    assert [name for name in NAMES if f"`{name}`" not in text] == []
+    assert [each.name for each in CHECKS if f"`{each.name}`" not in text] == []
