@@ -234,7 +234,8 @@ def on_each(hosts: Sequence[Host], call: Callable[[Host], T]) -> list[T | Except
     if len(hosts) == 1:
         with current(hosts[0]):
             return [call(hosts[0])]
-    greenlets = [host.state.pool.spawn(one, host) for host in hosts]
+    # Not in the state's pool: when it is full, spawning waits, and a Ctrl-C would end no call.
+    greenlets = [gevent.spawn(one, host) for host in hosts]
     try:
         gevent.joinall(greenlets)
     finally:

@@ -28,6 +28,8 @@ except (KeyboardInterrupt, click.Abort):
     [
         "confirm('Make these changes?', yes=False)",
         "on_each([host, host], lambda each: each.run_shell_command('sleep 300'))",
+        # A command that misses the Ctrl-C, as one does that has only just been started.
+        "on_each([host, host], lambda each: each.run_shell_command('trap \\'\\' INT; sleep 300'))",
         "gevent.sleep(300)",
     ],
 )
