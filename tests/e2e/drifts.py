@@ -36,12 +36,9 @@ TOGETHER: dict[str, tuple[str, ...]] = {
 # Too long for `make test`: a drift of the same kind is tested there.
 LONG = frozenset(
     {
-        *("container paused", "container removed", "networks disconnected", "network opened"),
+        *("Docker stopped", "container paused", "container removed", "networks disconnected"),
+        *("networks removed", "network opened", "network given that should not be"),
         *("database stopped", "database's container removed", "Compose removed", "limits updated"),
-        *(
-            "networks removed",
-            "network given that should not be",
-            "compose file edited and applied",
-        ),
+        "compose file edited and applied",
     }
 )

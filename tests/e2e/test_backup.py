@@ -139,6 +139,7 @@ def _list_held(host: StagingHost) -> list[str]:
     return [name for name, value in secrets(host).items() if value.encode() in held]
 
 
+@pytest.mark.long
 def test_one_run_saves_to_a_directory_sftp_and_s3(host: StagingHost, tmp_path: Path) -> None:
     host_key = " ".join(host.run("cat /etc/ssh/ssh_host_ed25519_key.pub").stdout.split()[:2])
     box = {"name": "box", "repository": "sftp:root@127.0.0.1:/var/backups/infisical-box"}

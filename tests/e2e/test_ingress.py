@@ -217,6 +217,7 @@ def _certificate(host: StagingHost, directory: Path) -> dict[str, str]:
     return {"tls_certificate": str(certificate), "tls_key": str(key)}
 
 
+@pytest.mark.long
 def test_an_own_certificate_is_served_replaced_and_removed(
     host: StagingHost, tmp_path: Path
 ) -> None:
@@ -316,6 +317,7 @@ def _given_up(done: Done) -> tuple[int, str]:
     return int(found[1]), found[2]
 
 
+@pytest.mark.long
 @pytest.mark.real
 def test_writes_to_a_new_version_that_fails_its_checks_are_kept_in_a_named_volume(
     host: StagingHost, later: Callable[..., Done]
@@ -342,6 +344,7 @@ def test_writes_to_a_new_version_that_fails_its_checks_are_kept_in_a_named_volum
     assert ask(host, "/api/status")[0] == 200
 
 
+@pytest.mark.long
 @pytest.mark.real
 def test_a_version_accepts_no_write_and_reaches_nobody_before_it_is_proven(
     host: StagingHost, later: Callable[..., Done]

@@ -203,6 +203,7 @@ def test_init_by_options_writes_the_same_deployment(
     assert _plan(machine, REPOSITORY_GIVEN) == []
 
 
+@pytest.mark.long
 def test_a_later_release_shows_and_applies_its_changes(
     machine: OperatorMachine, later: None
 ) -> None:

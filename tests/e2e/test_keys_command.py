@@ -97,6 +97,7 @@ def _assert_converged(host: StagingHost) -> None:
     assert [name for name in _files(host) if re.search(r"\.(old|next|new)$|state", name)] == []
 
 
+@pytest.mark.long
 def test_a_rotation_killed_during_its_rollback_is_completed(host: StagingHost) -> None:
     old = _key(host, "redis_password")
     _redis(host, "SET kept obviously-fake")
@@ -145,6 +146,7 @@ def test_a_new_auth_secret_ends_sessions_and_tokens_but_no_credentials(host: Sta
     _assert_converged(host)
 
 
+@pytest.mark.long
 def test_repositories_open_with_the_hosts_password_file_throughout_a_rotation(
     host: StagingHost, tmp_path: Path
 ) -> None:

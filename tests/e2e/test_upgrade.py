@@ -127,6 +127,7 @@ def test_an_upgrade_on_a_disk_that_fills_up_keeps_the_old_version(world: Upgradi
     world.assert_converged(WAS)
 
 
+@_LONG
 @pytest.mark.real
 def test_an_upgrade_killed_after_the_swap_is_completed(world: Upgrading) -> None:
     """Kill it before the new version starts, before its checks, after them, and at the end."""
@@ -176,6 +177,7 @@ def test_an_older_version_is_refused_with_the_rollback_command(world: Upgrading)
     assert "`infisical-iac rollback`" in done.stdout
 
 
+@_LONG
 @pytest.mark.real
 def test_a_failed_rollback_keeps_the_writes_that_it_acknowledged(world: Upgrading) -> None:
     """Kill the run after the swap, let the old release serve, and make it fail its checks."""
