@@ -46,7 +46,7 @@ test: $(VENV)/.dev $(NODE_MODULES) ## Run every test, the quick ones first
 
 test-long: $(VENV)/.dev ## Run the tests that are too long for `make test`
 	@$(RUN)/python -m tests.tools
-	@$(RUN)/pytest -n 2 -m long tests/contract tests/network
+	@$(RUN)/pytest -n 2 -m long tests/contract tests/hcloud
 	@$(RUN)/pytest -n 3 --dist loadfile --no-loadscope-reorder -m long tests/e2e
 
 # What depends on the isolation of services, and is not about one of them.

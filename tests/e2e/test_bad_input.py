@@ -180,6 +180,7 @@ def test_an_infisical_that_never_becomes_healthy_is_reported_with_its_last_log_l
     assert_converged(deployed_host)
 
 
+@pytest.mark.long
 def test_an_instance_that_somebody_else_set_up_is_not_changed(deployed_host: StagingHost) -> None:
     reset_stack(deployed_host)
     deploy(deployed_host.name, program=("-m", "tests.e2e.dying", "containers up"))

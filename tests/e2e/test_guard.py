@@ -134,6 +134,7 @@ def test_ssh_networks_without_the_operators_address_are_refused(
     assert_converged(deployed_host)
 
 
+@pytest.mark.long
 def test_turning_the_firewall_off_removes_only_its_own_table(
     deployed_host: StagingHost,
 ) -> None:

@@ -120,6 +120,7 @@ def test_apply_changes_nothing_if_the_answer_is_no(deployed_host: StagingHost) -
     assert_converged(deployed_host)
 
 
+@pytest.mark.long
 def test_status_reports_that_docker_does_not_run(deployed_host: StagingHost) -> None:
     deployed_host.run("systemctl stop docker.socket docker.service")
     status, rows = _rows(deployed_host)

@@ -99,6 +99,7 @@ def test_volume_and_addresses_move_in_an_order_that_loses_no_data(
     assert "--fresh" in world.ok("replace", "--yes")
 
 
+@pytest.mark.long
 def test_a_killed_replacement_is_completed_by_the_next_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -158,7 +158,6 @@ def _knows_others(nodes: DataNodes, sentinel: str) -> bool:
     return (known.get("num-slaves"), known.get("num-other-sentinels")) == ("2", "2")
 
 
-@pytest.mark.long
 def test_no_acknowledged_write_is_lost_during_the_change_to_tls(nodes: DataNodes) -> None:
     nodes.level = Level.OFFERED
     for number in NUMBERS:
