@@ -127,7 +127,6 @@ def test_an_upgrade_on_a_disk_that_fills_up_keeps_the_old_version(world: Upgradi
     world.assert_converged(WAS)
 
 
-@_LONG
 @pytest.mark.real
 def test_an_upgrade_killed_after_the_swap_is_completed(world: Upgrading) -> None:
     """Kill it before the new version starts, before its checks, after them, and at the end."""
