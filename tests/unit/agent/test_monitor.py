@@ -80,6 +80,30 @@ def test_a_problem_is_posted_once_and_its_end_is_too(tmp_path: Path) -> None:
     assert ended == "<5>over: a.timer does not run"
 
 
+def test_a_new_problem_is_evaluated_again_within_the_minute(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock:
+        now = NOW
+        monotonic = staticmethod(time.monotonic)
+
+        def time(self) -> float:
+            return self.now
+
+        def sleep(self, seconds: float) -> None:
+            self.now += seconds
+
+    clock = Clock()
+    monkeypatch.setattr(monitor, "time", clock)
+    with serve() as server:
+        host = _Host(tmp_path, _to(server.url))
+        monkeypatch.setattr(monitor, "Runner", lambda: host.runner)
+        for _ in range(2):
+            assert monitor.main([]) == 0
+            assert _phases(server.got) == [("begun", "timers")]
+    assert 30 <= clock.now - NOW < 60
+
+
 def test_addresses_are_read_from_their_own_files(tmp_path: Path) -> None:
     path = "/etc/infisical/keys/given_alert_team"
     with serve() as server, serve() as heart:
