@@ -63,7 +63,7 @@ test-isolation: $(VENV)/.dev ## Run the tests on a host with each other method o
 test-cluster: $(VENV)/.dev ## Break a cluster in ten ways, operate one by its commands, move to one and back
 	@$(RUN)/python -m tests.tools
 	@$(RUN)/pytest tests/e2e/test_cluster.py tests/e2e/test_cluster_commands.py \
-	    tests/e2e/test_scaling.py
+	    tests/e2e/test_cluster_alerts.py tests/e2e/test_scaling.py
 
 test-real: $(VENV)/.dev ## Run what concerns the server on a real one: STAGING_INFISICAL_IMAGE=archive.tar
 	@$(RUN)/python -m tests.tools

@@ -3,7 +3,6 @@
 import json
 import re
 import shlex
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +24,13 @@ from tests.e2e.ports import HOST4, HOST6, answering
 from tests.e2e.running import PROGRAM, Done, Run, deploy, infisical_iac, plan_changes
 from tests.e2e.suite import verify
 from tests.e2e.upgrading import ADDS
-from tests.e2e.visiting import elsewhere, is_kept_out, log_in, read_by_service
+from tests.e2e.visiting import (
+    elsewhere,
+    is_kept_out,
+    log_in,
+    make_certificate,
+    read_by_service,
+)
 from tests.e2e.web import ask
 from tests.staging import ingress
 from tests.staging.host import StagingHost
@@ -202,28 +207,13 @@ def test_a_caddyfile_that_caddy_refuses_leaves_the_old_one_in_service(host: Stag
     assert_converged(host)
 
 
-def _certificate(host: StagingHost, directory: Path) -> dict[str, str]:
-    """Make a certificate for the host's name; return the settings with it and its key."""
-    certificate, key, name = directory / "own.crt", directory / "own.key", ingress.name(host)
-    subprocess.run(
-        [
-            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-            *("-nodes", "-subj", "/CN=obviously-fake", "-addext", f"subjectAltName=DNS:{name}"),
-            *("-days", "90", "-out", str(certificate), "-keyout", str(key)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    return {"tls_certificate": str(certificate), "tls_key": str(key)}
-
-
 @pytest.mark.long
 def test_an_own_certificate_is_served_replaced_and_removed(
     host: StagingHost, tmp_path: Path
 ) -> None:
     before = containers(host)
     for _ in range(2):
-        own = _certificate(host, tmp_path)
+        own = make_certificate(host, tmp_path)
         run = deploy(host.name, "-vvv", "--debug", "--diff", data=own).ok()
         assert FILES in run.changed
         assert deploy(host.name, data=own).ok().changed == []

@@ -5,26 +5,28 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from infisical_iac.api import contents
 from tests.e2e.inspection import PROJECT, deployer, env_file
 from tests.e2e.web import ask
+from tests.staging import ingress
 from tests.staging.host import StagingHost
 
 LOGIN = "/api/v1/auth/universal-auth/login"
-# An address in the network of Docker's bridge, outside the range that Docker assigns.
+# In the network of Docker's bridge, outside the range that Docker assigns.
 _ELSEWHERE = "172.17.255.77"
 
 
 @contextmanager
-def elsewhere() -> Iterator[str]:
+def elsewhere(address: str = _ELSEWHERE) -> Iterator[str]:
     """Yield another address of this machine that can reach staging hosts."""
-    address = ("address", "{}", f"{_ELSEWHERE}/32", "dev", "docker0")
-    subprocess.run(["ip", *(each.format("replace") for each in address)], check=True)
+    change = ("address", "{}", f"{address}/32", "dev", "docker0")
+    subprocess.run(["ip", *(each.format("replace") for each in change)], check=True)
     try:
-        yield _ELSEWHERE
+        yield address
     finally:
-        subprocess.run(["ip", *(each.format("delete") for each in address)], check=True)
+        subprocess.run(["ip", *(each.format("delete") for each in change)], check=True)
 
 
 def log_in(host: StagingHost, client_id: str, secret: str, *options: str) -> tuple[int, str]:
@@ -60,3 +62,18 @@ def is_kept_out(host: StagingHost, address: str) -> bool:
             return False
         time.sleep(0.5)
     return True
+
+
+def make_certificate(host: StagingHost, directory: Path, *, days: int = 90) -> dict[str, str]:
+    """Make `own.crt` and `own.key` for the host's name; return the settings with both files."""
+    certificate, key, name = directory / "own.crt", directory / "own.key", ingress.name(host)
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
+            *("-nodes", "-subj", "/CN=obviously-fake", "-addext", f"subjectAltName=DNS:{name}"),
+            *("-days", str(days), "-out", str(certificate), "-keyout", str(key)),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    return {"tls_certificate": str(certificate), "tls_key": str(key)}
