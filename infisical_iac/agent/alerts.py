@@ -149,9 +149,10 @@ def _alert(check: Check, problem: Problem, now: float) -> Alert:
 def remember(history: History, observed: Observed) -> History:
     """Return the history with the present observations added.
 
-    Starts of containers are not counted while a run is at work, because it causes them.
+    Starts of containers are not counted while a run is at work, because it causes them, nor those
+    before the first evaluation: the deploy that has set up the monitor has caused them.
     """
-    is_quiet = observed.is_changing or _is_maintained(observed)
+    is_quiet = observed.is_changing or _is_maintained(observed) or not history.changed_at
     changed_at = observed.now if is_quiet else history.changed_at
     return History(
         dict(_starts(history, observed, changed_at)),

@@ -161,7 +161,7 @@ def test_an_ignored_check_makes_no_alert(ignored: str) -> None:
 
 
 def test_a_container_that_starts_again_and_again_is_reported() -> None:
-    monitor, history = _Monitor(), History()
+    monitor, history = _Monitor(), History(changed_at=NOW - HOUR)
     sent = []
     for minute in range(12):
         at = NOW + minute * MINUTE
@@ -186,8 +186,11 @@ def test_a_task_of_a_cluster_that_starts_again_and_again_is_reported() -> None:
     """Swarm makes a new container for each start, and keeps some of the old ones."""
     starts = {"infisical": (NOW - 600, NOW - 300, NOW - 60), "redis-1": (NOW - DAY,)}
     seen = observe(cluster=replace(CLUSTER, starts=starts), expected=Expectations())
-    history = remember(History(), seen)
+    history = remember(History(changed_at=NOW - HOUR), seen)
     assert _Monitor().look(replace(seen, history=history)) == ["begun flapping:infisical"]
+    # Those before the first evaluation are of the deploy that has set up the monitor.
+    history = remember(History(), seen)
+    assert _Monitor().look(replace(seen, history=history)) == []
     # Those before the end of a run are its own.
     history = remember(History(changed_at=NOW - 200), seen)
     assert _Monitor().look(replace(seen, history=history)) == []
