@@ -16,6 +16,7 @@ from tests.e2e.webhook import Receiver, receiver
 
 pytestmark = pytest.mark.cluster
 _NAME = "e2e-cluster-alerts"
+_IGNORED = ("memory", "load", "swap", "units", "recovery_kit", "canary", "flapping")
 _MOST_SECONDS, _MOST_SECONDS_TO_END = 120, 300
 # A cluster without a majority, or without a leader of PostgreSQL, serves nobody.
 _FOLLOWING = {"replicas", "replication", "leader"}
@@ -114,7 +115,8 @@ FAULTS = {
 def watched(first: FirstDeploy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[_Watched]:
     """A cluster with the monitor.
 
-    Its hosts have this machine's memory and load, and no kit; no DNS knows their public address.
+    Its hosts have this machine's memory and load, and no kit; no DNS knows their public address;
+    and the faults start their containers often.
     """
     with clusters.fresh(first, _NAME) as staging:
         clusters.bare(staging)
@@ -125,7 +127,7 @@ def watched(first: FirstDeploy, tmp_path_factory: pytest.TempPathFactory) -> Ite
                 INVENTORY,
                 monitoring="on",
                 alerts=(target,),
-                alerts_ignored=("memory", "load", "swap", "units", "recovery_kit", "canary"),
+                alerts_ignored=_IGNORED,
             )
             yield _Watched(clusters.deploy_cluster(staging, own), team)
 
