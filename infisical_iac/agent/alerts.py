@@ -152,7 +152,10 @@ def remember(history: History, observed: Observed) -> History:
     Starts of containers are not counted while a run is at work, because it causes them, nor those
     before the first evaluation: the deploy that has set up the monitor has caused them.
     """
-    is_quiet = observed.is_changing or _is_maintained(observed) or not history.changed_at
+    is_changing = observed.is_changing or _is_maintained(observed)
+    # A run may have begun or ended since the last evaluation.
+    has_changed = history.is_changing or (observed.vitals.lock_taken or 0.0) > history.changed_at
+    is_quiet = is_changing or has_changed or not history.changed_at
     changed_at = observed.now if is_quiet else history.changed_at
     return History(
         dict(_starts(history, observed, changed_at)),
@@ -160,6 +163,7 @@ def remember(history: History, observed: Observed) -> History:
         observed.upkeep,
         (history.leads_since or observed.now) if observed.cluster.leads else None,
         changed_at,
+        is_changing,
     )
 
 

@@ -191,6 +191,7 @@ def parse_memory(text: str) -> MonitorMemory:
             parse_upkeep(remembered["upkeep"]) if "upkeep" in remembered else Upkeep(),
             remembered.get("leads_since"),
             remembered.get("changed_at", 0.0),
+            remembered.get("is_changing", False),
         )
         undelivered = [
             Undelivered(each["target"], each["made"], _make(Notification, each["notification"]))

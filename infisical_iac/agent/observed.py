@@ -55,7 +55,8 @@ class History:
         disk: the free bytes of the fullest disk, by the time of the observation.
         upkeep: the last observation of what a host needs over weeks.
         leads_since: since when this host is the swarm's leader; None if it is not.
-        changed_at: when a run was at work last; 0.0 if none was seen.
+        changed_at: when a run was at work last; 0.0 before the first observation.
+        is_changing: whether one was at work at the last observation.
     """
 
     starts: Mapping[str, Sequence[float]] = field(default_factory=dict)
@@ -63,6 +64,7 @@ class History:
     upkeep: Upkeep = field(default_factory=Upkeep)
     leads_since: float | None = None
     changed_at: float = 0.0
+    is_changing: bool = False
 
 
 @dataclass(frozen=True)

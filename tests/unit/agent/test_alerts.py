@@ -182,6 +182,21 @@ def test_starts_that_a_run_causes_do_not_count() -> None:
     assert history.starts["redis"] == []
 
 
+def test_starts_between_the_last_two_evaluations_of_a_run_do_not_count() -> None:
+    """A run that lasts for three evaluations, and a short one that no evaluation sees."""
+    for held, taken in (((1, 2), MINUTE), ((), 2 * MINUTE + 30)):
+        history = History(changed_at=NOW - HOUR)
+        for minute in range(4):
+            at = NOW + minute * MINUTE
+            stack = containers(redis=running(started=moment(at - 10)))
+            vitals = replace(VITALS, lock_taken=NOW + taken if minute * MINUTE >= taken else None)
+            seen = observe(now=at, containers=stack, vitals=vitals)
+            if minute in held:
+                seen = replace(seen, facts=replace(seen.facts, holder="ada"))
+            history = remember(history, seen)
+        assert history.starts["redis"] == []
+
+
 def test_a_task_of_a_cluster_that_starts_again_and_again_is_reported() -> None:
     """Swarm makes a new container for each start, and keeps some of the old ones."""
     starts = {"infisical": (NOW - 600, NOW - 300, NOW - 60), "redis-1": (NOW - DAY,)}
