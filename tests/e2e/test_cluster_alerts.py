@@ -102,7 +102,9 @@ FAULTS = {
             "infisical_sentinel-2",
         ),
     ),
-    "leader": _Fault((("leader", ""),), _stop_leader, _start_leader, frozenset(_FOLLOWING)),
+    "leader": _Fault(
+        (("leader", ""),), _stop_leader, _start_leader, frozenset(_FOLLOWING - {"leader"})
+    ),
     "certificate": _Fault(
         (("cluster_certificate", ""),),
         lambda on: on.run(1, _MAKE_CERTIFICATE),
