@@ -1,7 +1,8 @@
 """The table of checks on a host, from which its alerts and the rules for Prometheus are made.
 
-To add a check, write a function in `checks.py` that yields the problems in an `Observed`, and add
-a row here. `make docs` generates docs/reference/alerts.md and the rules.
+To add a check, write a function in `checks.py` that yields the problems in an `Observed`, add a row
+here, and cause it in tests/e2e/alert_causes.py. `make docs` generates docs/reference/alerts.md and
+the rules.
 """
 
 from infisical_iac.agent import checks

@@ -23,6 +23,11 @@ _NODES = "docker node ls --format '{{.Hostname}} {{.Status}} {{.ManagerStatus}}'
 _SERVICES = "docker service ls --format '{{.Name}} {{.Replicas}}'"
 _STREAMING = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
 _Given = Mapping[str, str] | None
+_CONFIGURE = r"""
+docker exec $(docker ps --quiet --filter name=infisical_postgres) sh -c '. /run/secrets/env
+    echo "user = \"patroni:$PATRONI_PASSWORD\"" | curl --config - --silent --show-error --fail \
+        --request PATCH --data "{\"KEY\": VALUE}" ${REST:-http}://127.0.0.1:8008/config'
+"""
 INVENTORY = "inventory/staging_cluster.py"
 _CREDENTIALS = "cat /etc/infisical/deployer.env"
 
@@ -88,6 +93,14 @@ class Cluster:
     def drain(self, number: int) -> None:
         """Drain a host in the Swarm."""
         self.host(number).run(f"docker node update --availability drain {self._hostname(number)}")
+
+    def activate(self, number: int) -> None:
+        """Undo `drain`."""
+        self.host(1).run(f"docker node update --availability active {self._hostname(number)}")
+
+    def configure_patroni(self, key: str, value: str) -> None:
+        """Change a setting of Patroni, as `patronictl edit-config` does; the value is JSON."""
+        self.host(1).run(_CONFIGURE.replace("KEY", key).replace("VALUE", value))
 
     def kill_service(self, number: int, service: str) -> None:
         """Kill a host's container of a service."""

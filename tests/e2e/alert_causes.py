@@ -15,9 +15,8 @@ from tests.e2e.configured import ConfiguredHost
 from tests.e2e.dying_script import KILLED
 from tests.e2e.inspection import administrator
 from tests.e2e.running import infisical_iac
-from tests.e2e.visiting import LOGIN, elsewhere, make_certificate
-from tests.e2e.web import ask
-from tests.e2e.webhook import Receiver
+from tests.e2e.visiting import NOBODY, elsewhere, log_in, make_certificate
+from tests.e2e.webhook import Alert, Receiver
 from tests.staging import ingress
 from tests.staging.host import StagingHost
 
@@ -29,7 +28,7 @@ _BACKUPS = "/var/backups/infisical"
 _CREDENTIALS = "/etc/infisical/credentials/backend.production.env"
 _SOURCE = "/etc/apt/sources.list.d/fake.list"
 _JOBS = "infisical-backup.service infisical-drill.service"
-STRANGER = "fake-stranger"
+_STRANGER = "fake-stranger"
 _LOCK = "/run/infisical-iac.lock"
 _CLOSED = "/etc/infisical/ingress/closed"
 _CHANGING = """
@@ -116,7 +115,7 @@ class Cause:
         begin, end: cause and end the problem: commands of a shell on the host, or a function.
     """
 
-    alerts: tuple[tuple[str, str], ...]
+    alerts: tuple[Alert, ...]
     begin: str | Callable[[Causing], None]
     end: str | Callable[[Causing], None]
 
@@ -181,14 +180,12 @@ def _attempt_logins(on: Causing) -> None:
     jails = ("sshd", "infisical-login", "infisical-calls")
     hours = f"{{jail: [[int(now // {HOUR}) - 30, 0, 0]] for jail in {jails}}}"
     change_state(on.host, f"history['upkeep']['hours'] = {hours}")
-    body = '{"clientId": "00000000-0000-0000-0000-000000000000", "clientSecret": "none"}'
-    sent = ("--header", "Content-Type: application/json", "--data", body, "--max-time", "2")
     trust = ingress.root(on.host)
     for last in range(80, 98):
         with elsewhere(f"172.17.255.{last}") as address:
+            options = ("--max-time", "2", "--interface", address)
             for _ in range(10):
-                status, _said = ask(on.host, LOGIN, *sent, "--interface", address, trust=trust)
-                if status == 0:
+                if log_in(on.host, NOBODY, "none", *options, trust=trust)[0] == 0:
                     break
 
 
@@ -233,7 +230,8 @@ def _accept(on: Causing) -> None:
     on.host.run("systemctl reset-failed fake-refused.service")
 
 
-_FORGET_CANARY = "state['canary'] = None"
+# Has the next run of the monitor run the canary.
+FORGET_CANARY = "state['canary'] = None"
 # Stops Infisical most of the time, but shorter than a request or a check of its health waits.
 _SLOW = (
     "systemd-run --unit=fake-slow sh -c 'for n in $(seq 400); do "
@@ -248,12 +246,12 @@ _FAST = (
 
 def _slow_down(on: Causing) -> None:
     on.host.run(_SLOW)
-    change_state(on.host, _FORGET_CANARY)
+    change_state(on.host, FORGET_CANARY)
 
 
 def _speed_up(on: Causing) -> None:
     on.host.run(_FAST)
-    change_state(on.host, _FORGET_CANARY)
+    change_state(on.host, FORGET_CANARY)
 
 
 def _serve_short_certificate(on: Causing) -> None:
@@ -275,7 +273,7 @@ def _check_drift(on: Causing, status: int) -> None:
 def _give_access(on: Causing) -> None:
     with administrator(on.host) as client:
         (own,) = instance.own_organizations(client)
-        made = {"name": STRANGER, "organizationId": own.id, "role": "admin"}
+        made = {"name": _STRANGER, "organizationId": own.id, "role": "admin"}
         client.post("/api/v1/identities", json=made)
     _check_drift(on, 2)
 
@@ -393,7 +391,7 @@ ALONE = {
     "slow Infisical": Cause((("canary_slow", ""),), _slow_down, _speed_up),
     "short certificate": Cause((("certificate", ""),), _serve_short_certificate, _apply),
     "stranger": Cause(
-        (("access", f"organization admin identity {STRANGER}"),), _give_access, _take_access
+        (("access", f"organization admin identity {_STRANGER}"),), _give_access, _take_access
     ),
     "repository": Cause(
         (("backup", ""), ("repository", "local"), ("drill", "")),

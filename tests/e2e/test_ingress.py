@@ -25,6 +25,7 @@ from tests.e2e.running import PROGRAM, Done, Run, deploy, infisical_iac, plan_ch
 from tests.e2e.suite import verify
 from tests.e2e.upgrading import ADDS
 from tests.e2e.visiting import (
+    NOBODY,
     elsewhere,
     is_kept_out,
     log_in,
@@ -39,7 +40,6 @@ FILES = "Stack | Configure the ingress"
 STACK = "Stack | Run Infisical, PostgreSQL and Redis"
 WATCH = "Watch | Rotate the access log"
 SERVE = "Ingress | Serve a certificate"
-NOBODY = "00000000-0000-0000-0000-000000000000"
 ROTATION = "infisical-access-log.timer"
 CADDYFILE = "/etc/infisical/ingress/Caddyfile"
 

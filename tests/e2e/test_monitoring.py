@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.e2e import backing, upgrading
+from tests.e2e.alert_causes import FORGET_CANARY, change_state, run_monitor
 from tests.e2e.configured import ConfiguredHost
 from tests.e2e.conftest import assert_converged
 from tests.e2e.drift import UPDATES
@@ -25,12 +26,6 @@ _UNITS = "systemctl list-unit-files --no-legend 'infisical-monitor*'"
 _LOGIN = "/etc/infisical/canary.env"
 _PATHS = "/var/lib/infisical-monitor /etc/infisical/monitoring.json"
 _RUN = "systemctl start infisical-monitor.service"
-# Has the next run of the monitor run the canary.
-_FORGETTING = """
-import json, pathlib
-file = pathlib.Path("/var/lib/infisical-monitor/state.json")
-file.write_text(json.dumps(json.loads(file.read_text()) | {"canary": None}))
-"""
 # Prints the seconds and kilobytes that a run and its programs use.
 _MEASURING = """
 import glob, resource, subprocess
@@ -231,7 +226,8 @@ def test_a_healthy_host_reports_nothing_while_much_changes(
 
 def _run_canary(watched: ConfiguredHost) -> None:
     """Run the monitor with the canary, although that has run less than five minutes ago."""
-    watched.host.run(f"python3 -c '{_FORGETTING}' && {_RUN}")
+    change_state(watched.host, FORGET_CANARY)
+    run_monitor(watched.host)
 
 
 def test_the_canary_is_measured_and_a_lost_login_is_reported_and_made_again(

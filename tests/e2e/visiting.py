@@ -13,6 +13,8 @@ from tests.e2e.web import ask
 from tests.staging import ingress
 from tests.staging.host import StagingHost
 
+# A client ID that no identity has.
+NOBODY = "00000000-0000-0000-0000-000000000000"
 LOGIN = "/api/v1/auth/universal-auth/login"
 # In the network of Docker's bridge, outside the range that Docker assigns.
 _ELSEWHERE = "172.17.255.77"
@@ -29,11 +31,13 @@ def elsewhere(address: str = _ELSEWHERE) -> Iterator[str]:
         subprocess.run(["ip", *(each.format("delete") for each in change)], check=True)
 
 
-def log_in(host: StagingHost, client_id: str, secret: str, *options: str) -> tuple[int, str]:
-    """Log in from outside; return the status and the token."""
+def log_in(
+    host: StagingHost, client_id: str, secret: str, *options: str, trust: Path | None = None
+) -> tuple[int, str]:
+    """Log in from outside; return the status and the token. `trust` is as for `ask`."""
     body = json.dumps({"clientId": client_id, "clientSecret": secret})
     content = ("--header", "Content-Type: application/json", "--data", body)
-    status, text = ask(host, LOGIN, *content, *options)
+    status, text = ask(host, LOGIN, *content, *options, trust=trust)
     return status, json.loads(text)["accessToken"] if status == 200 else ""
 
 

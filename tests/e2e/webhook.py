@@ -2,13 +2,21 @@
 
 import json
 import threading
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
 _HEARTBEAT = "/ping/obviously-fake-token"
+# An evaluation comes every minute. A begin is reported within two, and an end once the problem was
+# absent in two evaluations.
+_MOST_SECONDS = {"begun": 120, "ended": 240}
+
+# The check and the subject of an alert.
+Alert = tuple[str, str]
 
 
 @dataclass
@@ -25,6 +33,26 @@ class Receiver:
     status: int = 200
     received: list[dict[str, Any]] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)
+
+    def wait_for(self, phase: str, alerts: Collection[Alert]) -> None:
+        """Wait until all these alerts have begun or ended, and print how long each took."""
+        missing, begin = {*alerts}, time.monotonic()
+        while missing and time.monotonic() - begin < _MOST_SECONDS[phase]:
+            time.sleep(0.5)
+            known = missing & {alert for each, alert in self._list_phases() if each == phase}
+            for each in sorted(known):
+                print(f"{each}: {phase} after {time.monotonic() - begin:.0f} s")
+            missing -= known
+        assert missing == set(), self.received
+
+    def assert_reported_once(self, alerts: Sequence[Alert], but: Collection[str] = ()) -> None:
+        """Assert that these alerts have begun and ended once, and no other but of these checks."""
+        sent = Counter(each for each in self._list_phases() if each[1][0] not in but)
+        assert sent == Counter((phase, each) for phase in ("begun", "ended") for each in alerts)
+        assert all(each["remedy"] for each in self.received)
+
+    def _list_phases(self) -> list[tuple[str, Alert]]:
+        return [(each["phase"], (each["check"], each["subject"])) for each in self.received]
 
 
 @contextmanager
