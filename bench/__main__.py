@@ -8,7 +8,7 @@ and never because of a time. With `--host`, it measures a staging host that is d
 import argparse
 import sys
 
-from bench import against_ansible, fresh_deploy, history_search, migrate, settled_run, starts
+from bench import against_ansible, converged_run, fresh_deploy, history_search, migrate, starts
 from bench.bars import Measured, Timings, pairs
 from bench.machine import machine
 from bench.measuring import HOST, in_turn, say
@@ -18,7 +18,7 @@ from tests.staging import engine, stack
 from tests.staging.host import StagingHost
 
 _FRESH_ROUNDS = 3
-_SETTLED_ROUNDS = 7
+_CONVERGED_ROUNDS = 7
 _SHORT_ROUNDS = 3
 _MIGRATION_ROUNDS = 3
 _START_ROUNDS = 15
@@ -54,18 +54,18 @@ def _print_short(host: str | None) -> None:
 def _measure_short(host: str) -> str:
     """Measure a converged run on a deployed host, and return the figures as text."""
     against_ansible.install()
-    counts, settled = _measure_settled(_SHORT_ROUNDS, host)
-    settled_run.refuse_many_commands(counts)
-    return render_short(settled, counts)
+    counts, converged = _measure_converged(_SHORT_ROUNDS, host)
+    converged_run.refuse_many_commands(counts)
+    return render_short(converged, counts)
 
 
-def _measure_settled(rounds: int, host: str = HOST) -> tuple[dict[str, int], Timings]:
+def _measure_converged(rounds: int, host: str = HOST) -> tuple[dict[str, int], Timings]:
     """Return the number of remote commands, and the seconds of converged runs, by name."""
     say("Counting the commands of a converged run, and checking that the playbook changes nothing")
-    counts = settled_run.remote_commands(host)
-    settled_run.refuse_changes(host)
+    counts = converged_run.remote_commands(host)
+    converged_run.refuse_changes(host)
     against_ansible.refuse_changes(host)
-    commands = {**settled_run.commands(), against_ansible.ANSIBLE: against_ansible.command()}
+    commands = {**converged_run.commands(), against_ansible.ANSIBLE: against_ansible.command()}
     return counts, in_turn(commands, rounds, host)
 
 
@@ -74,13 +74,13 @@ def _measure() -> Measured:
     against_ansible.install()
     known = machine(**{"ansible-core": against_ansible.version()})
     fresh = fresh_deploy.on_fresh_hosts(_FRESH_ROUNDS)
-    counts, settled = _measure_settled(_SETTLED_ROUNDS)
+    counts, converged = _measure_converged(_CONVERGED_ROUNDS)
     migration = migrate.measure(_MIGRATION_ROUNDS)
     started = starts.measure(_START_ROUNDS)
     return Measured(
-        settled=settled,
+        converged=converged,
         fresh=fresh,
-        limited=(settled_run.APPLY, settled_run.PYINFRA),
+        limited=(converged_run.APPLY, converged_run.PYINFRA),
         commands=counts,
         migration=migration.timings,
         writes=migration.writes,

@@ -6,11 +6,11 @@ import time
 from functools import partial
 
 from bench.backups_report import BACKUP, DRILL, QUIET, RESTORE, Measured, render
+from bench.converged_run import INVENTORY, PYINFRA, commands
 from bench.filling import fill
 from bench.machine import machine
 from bench.measuring import HOST, Command, program, say, seconds
 from bench.results import write_results
-from bench.settled_run import INVENTORY, PYINFRA, commands
 from bench.watching import measure_disk, measure_latency
 from tests.e2e import inspection
 from tests.e2e.backing import restic

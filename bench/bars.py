@@ -38,21 +38,21 @@ class Measured:
     """The measurements of one run of the benchmark.
 
     Attributes:
-        settled, fresh: seconds in the order of the rounds, by name; the others are compared with
+        converged, fresh: seconds in the order of the rounds, by name; the others are compared with
             the last name of each.
-        limited: the names in `settled` that are compared with Ansible.
+        limited: the names in `converged` that are compared with Ansible.
         commands: the number of remote commands, by name.
-        migration: seconds as in `settled`, compared with the last.
+        migration: seconds as in `converged`, compared with the last.
         writes: the number of write requests of a migration.
         on_standin: whether the server of the migrations was the stand-in.
-        starts: seconds as in `settled`, of each loader and then of its comparison.
+        starts: seconds as in `converged`, of each loader and then of its comparison.
         imports: seconds of the import of each loader.
         installs: seconds of each installation of the Node loader by npm.
         search: the search of a history: MB/s, and a sentence on what was searched.
         machine: the properties of the machine, by name.
     """
 
-    settled: Timings
+    converged: Timings
     fresh: Timings
     limited: Sequence[str]
     commands: Mapping[str, int]
@@ -68,18 +68,18 @@ class Measured:
     def bars(self) -> list[Bar]:
         """Return all limits with their measured values."""
         (script,) = list(self.fresh)[-1:]
-        (ansible,) = list(self.settled)[-1:]
+        (ansible,) = list(self.converged)[-1:]
         return [
             *(
                 Bar(
-                    f"settled `{name}`, time against Ansible's",
-                    ratio(self.settled[name], self.settled[ansible]),
+                    f"converged `{name}`, time against Ansible's",
+                    ratio(self.converged[name], self.converged[ansible]),
                     MOST_OF_ANSIBLE,
                 )
                 for name in self.limited
             ),
             *(
-                Bar(f"settled `{name}`, remote commands", count, MOST_COMMANDS)
+                Bar(f"converged `{name}`, remote commands", count, MOST_COMMANDS)
                 for name, count in self.commands.items()
             ),
             *(

@@ -3,8 +3,8 @@
 import tempfile
 from pathlib import Path
 
+from bench.converged_run import PYINFRA, commands
 from bench.measuring import HOST, REPOSITORY, Timings, say, seconds
-from bench.settled_run import PYINFRA, commands
 from tests.staging import stack
 from tests.staging.host import StagingHost
 
@@ -22,7 +22,7 @@ def on_fresh_hosts(rounds: int) -> Timings:
         for number in range(rounds):
             say(f"Fresh hosts, round {number + 1} of {rounds}")
             # The first deploy writes the Compose file that the script takes; the last one makes
-            # the host on which the settled run is measured.
+            # the host on which the converged run is measured.
             if number == 0:
                 timings[PYINFRA].append(deploy_fresh())
                 compose.write_text(StagingHost(HOST).run("cat /etc/infisical/compose.yaml").stdout)

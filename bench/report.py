@@ -13,11 +13,11 @@ _TEXT = """\
 Seconds are those of whole commands, from the start of the program to its end. Commands that are
 compared ran in turn on one machine; a ratio is the median of the ratios of the rounds.
 
-## The settled run
+## The converged run
 
 A second run on a host where everything is in place, over SSH to the staging host on this machine.
 
-{settled}
+{converged}
 
 The playbook (`bench/ansible/`) manages the same host: packages, files, kernel parameters, units,
 keys, containers, and the objects in Infisical, read from the deploy's own project file. It is timed
@@ -75,7 +75,7 @@ def render(measured: Measured) -> str:
     """Return the text of bench/RESULTS.md."""
     return _TEXT.format(
         bars=table(("measured", "value", "limit", "kept"), _bars(measured)),
-        settled=_timings(measured.settled),
+        converged=_timings(measured.converged),
         fresh=_timings(measured.fresh),
         commands=table(
             ("run", "commands"),
@@ -94,10 +94,10 @@ def render(measured: Measured) -> str:
     )
 
 
-def render_short(settled: Timings, counts: Mapping[str, int]) -> str:
+def render_short(converged: Timings, counts: Mapping[str, int]) -> str:
     """Return the figures of a converged run as text."""
     commands = ((f"`{name}`", str(count)) for name, count in counts.items())
-    return f"{_timings(settled)}\n\n{table(('run', 'remote commands'), commands)}"
+    return f"{_timings(converged)}\n\n{table(('run', 'remote commands'), commands)}"
 
 
 def _bars(measured: Measured) -> Iterator[tuple[str, ...]]:

@@ -1,8 +1,9 @@
 """Measure a large project: `python -m bench.scale`, with 100 services in three environments.
 
 Each isolation is measured on a server made for it, which may be a real one
-(STAGING_INFISICAL_IMAGE): the first apply, the plan of a settled server, and a service's start with
-each loader. `--picture` has Chromium sign in as the administrator, list the projects and open one.
+(STAGING_INFISICAL_IMAGE): the first apply, the plan of a converged server, and a service's start
+with each loader. `--picture` has Chromium sign in as the administrator, list the projects and open
+one.
 """
 
 import argparse
@@ -80,7 +81,7 @@ def _measure_one(made: Projects, world: World, services: int) -> Scale:
         plan = made.plan()
         plans.append(time.perf_counter() - began)
         if plan.due:
-            raise BenchError(f"a settled plan finds {plan.due[0].what}")
+            raise BenchError(f"a converged plan finds {plan.due[0].what}")
     return Scale(changes, len(made.projects()), applied, median(plans), _time_starts(made, world))
 
 
@@ -150,7 +151,7 @@ def _format(isolation: str, scale: Scale) -> str:
     starts = ", ".join(f"{name} {seconds * 1000:.0f} ms" for name, seconds in scale.starts.items())
     return (
         f"{isolation}: {scale.projects} projects; first apply {scale.apply:.1f} s for "
-        f"{scale.changes} changes; settled plan {scale.plan:.1f} s; starts: {starts}"
+        f"{scale.changes} changes; converged plan {scale.plan:.1f} s; starts: {starts}"
     )
 
 

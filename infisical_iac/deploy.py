@@ -13,7 +13,7 @@ before or after the call.
 from infisical_iac.backup.deploy import backup
 from infisical_iac.backup.deploy import questions as backup_questions
 from infisical_iac.change.deploy import StackSteps, stack
-from infisical_iac.core.agent import look_ahead
+from infisical_iac.core.agent import inspect_ahead
 from infisical_iac.core.errors import UserError
 from infisical_iac.core.operation import Refusal, record_run
 from infisical_iac.host.deploy import foundation, share
@@ -29,7 +29,7 @@ from infisical_iac.workspace.deploy import questions as workspace_questions
 from infisical_iac.workspace.preflight import Preflight, preflight
 
 
-def look_once(known: Preflight) -> None:
+def inspect_once(known: Preflight) -> None:
     """Read in one remote command the state that all operations compare on an up-to-date host.
 
     Raises Refusal, with nothing changed, if the host can't be observed.
@@ -43,7 +43,7 @@ def look_once(known: Preflight) -> None:
         *monitoring_questions(known),
     )
     try:
-        look_ahead(questions)
+        inspect_ahead(questions)
     except UserError as error:
         raise Refusal(str(error), error.code) from None
 
@@ -54,7 +54,7 @@ def deploy() -> None:
     Raises Refusal, with nothing changed, if the settings or the host's state do not allow a deploy.
     """
     known = preflight()
-    look_once(known)
+    inspect_once(known)
     given_secrets(known=known)
     foundation(known=known)
     stack(known=known)

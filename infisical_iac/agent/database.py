@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infisical_iac.agent.docker import DockerContainer, find_container
-from infisical_iac.agent.runner import Failure, Output, Runner, action, failed, observation
+from infisical_iac.agent.runner import Failure, Output, Runner, action, failure_of, observation
 
 KEYS = "/etc/infisical/keys"
 _SERVERS = ("postgres-1", "postgres-2", "postgres-3")
@@ -67,7 +67,7 @@ class Database:
         words += ["--tuples-only", "--no-align", "--set", "ON_ERROR_STOP=1"]
         done = self.run(words, stdin=text, seconds=seconds)
         if done.status != 0:
-            raise failed(done.errors)
+            raise failure_of(done.errors)
         return done.text.splitlines()
 
     def set_password(self, role: str, password: str) -> None:
@@ -81,7 +81,7 @@ class Database:
             [*words, "--command", rf"\password {role}"], stdin=f"{password}\n{password}\n"
         )
         if done.status != 0:
-            raise failed(done.errors)
+            raise failure_of(done.errors)
 
 
 def find_database(runner: Runner, topology: str = "") -> Database:

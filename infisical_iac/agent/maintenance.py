@@ -28,7 +28,7 @@ from typing import Any
 
 from infisical_iac.agent.docker import PROJECT, find_container, list_containers
 from infisical_iac.agent.files import hold, write
-from infisical_iac.agent.runner import Failure, Output, Runner, action, failed, observation
+from infisical_iac.agent.runner import Failure, Output, Runner, action, failure_of, observation
 from infisical_iac.agent.swarm import MAINTENANCE
 
 _STATE = "/var/lib/infisical-maintenance"
@@ -114,7 +114,7 @@ def _hold_locks(runner: Runner, locks: ExitStack) -> None:
         if not reason:
             return
         time.sleep(30)
-    raise failed(reason)
+    raise failure_of(reason)
 
 
 def _find_work(runner: Runner) -> str:
@@ -136,12 +136,12 @@ def _upgrade(runner: Runner) -> None:
     done = runner.run(["sh", _APT, "600", *found], seconds=_APT_SECONDS)
     if done.status != 0:
         said = done.errors.strip().splitlines()
-        raise failed(said[-1] if said else "it ended without a reason")
+        raise failure_of(said[-1] if said else "it ended without a reason")
     for _ in range(60):
         if _is_healthy(runner):
             return
         time.sleep(5)
-    raise failed("the containers are not healthy 5 minutes after Docker's upgrade")
+    raise failure_of("the containers are not healthy 5 minutes after Docker's upgrade")
 
 
 def _is_healthy(runner: Runner) -> bool:
@@ -314,21 +314,21 @@ def find_missing(runner: Runner, *parts: str) -> str:
 
 
 def _missing_nodes(runner: Runner) -> Iterator[str]:
-    for node in _listed(runner, "node"):
+    for node in _list(runner, "node"):
         state = f"{node['Status']} {node['Availability']} {node['ManagerStatus']}".strip()
         if not re.fullmatch("Ready Active( Leader| Reachable)?", state):
             yield f"{node['Hostname']} is {state}"
 
 
 def _missing_tasks(runner: Runner) -> Iterator[str]:
-    for service in _listed(runner, "service"):
+    for service in _list(runner, "service"):
         running, _, desired = service["Replicas"].split()[0].partition("/")
         if running != desired:
             yield f"{service['Name']} {service['Replicas']}"
 
 
 def _missing_data(runner: Runner) -> Iterator[str]:
-    names = [each["Name"] for each in _listed(runner, "service")]
+    names = [each["Name"] for each in _list(runner, "service")]
     expected = DataCounts(
         sum(each.startswith("infisical_etcd-") for each in names),
         sum(each.startswith("infisical_postgres-") for each in names),
@@ -341,7 +341,7 @@ def _fewer_than(expected: DataCounts, found: DataCounts) -> Iterator[str]:
         yield f"healthy members: {found}, instead of {expected}"
 
 
-def _listed(runner: Runner, kind: str) -> list[dict[str, str]]:
+def _list(runner: Runner, kind: str) -> list[dict[str, str]]:
     """Return the nodes or services; raises RuntimeError with a Failure.
 
     Without a leader nothing is listed, which does not mean that nothing is missing.
@@ -435,12 +435,12 @@ def reload_engine(runner: Runner, *, config: str) -> None:
     os.utime(runner.path(config), (float(started), float(started)))
 
 
-# How long the other nodes' monitors expect a host to be away, at most.
+# The longest time that the other nodes' monitors expect a host to be unreachable.
 _ABSENCE_SECONDS = 1200
 
 
 def announce_absence(runner: Runner) -> None:
-    """Have the monitors of the other nodes expect this one to be away for a while."""
+    """Have the monitors of the other nodes expect this one to be unreachable for a while."""
     _label(runner, "--label-add", f"{MAINTENANCE}={int(time.time()) + _ABSENCE_SECONDS}")
 
 

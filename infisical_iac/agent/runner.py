@@ -121,11 +121,11 @@ class Runner:
         """
         done = self.run(words, stdin=stdin, seconds=seconds, environment=environment)
         if done.status != 0:
-            raise failed(done.errors or f"{words[0]} ended with status {done.status}")
+            raise failure_of(done.errors or f"{words[0]} ended with status {done.status}")
         return done.text
 
 
-def failed(errors: str) -> RuntimeError:
+def failure_of(errors: str) -> RuntimeError:
     """Return the error for a command that failed, given what it printed as errors."""
     return RuntimeError(Failure("command", " / ".join(errors.strip().splitlines()[-3:])))
 

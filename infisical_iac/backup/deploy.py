@@ -16,7 +16,7 @@ from infisical_iac.agent.system import UnitState
 from infisical_iac.backup import target
 from infisical_iac.backup.target import DIRECTORY, BackupTarget
 from infisical_iac.core import audit, journal, units
-from infisical_iac.core.agent import Question, look, question, together
+from infisical_iac.core.agent import Question, inspect, question, together
 from infisical_iac.core.change import Change
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.files import File
@@ -111,7 +111,7 @@ def targets_and_timers(desired: DesiredBackups) -> Commands:
     Example:
         targets_and_timers(desired=desired, name="Configure backups and drills with their timers")
     """
-    there = look(_question(desired))
+    there = inspect(_question(desired))
     yield from decide(there, desired, target.render_logins(desired.targets, os.environ))
 
 

@@ -22,7 +22,7 @@ from infisical_iac.backup.kit_host import Placing
 from infisical_iac.backup.manifest import Manifest
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.backup.target import BackupTarget, choose_targets
-from infisical_iac.core.agent import look
+from infisical_iac.core.agent import inspect
 from infisical_iac.core.change import Change
 from infisical_iac.core.errors import ApiError, CheckFailed, UserError
 from infisical_iac.core.operation import Commands, planned_operation, step
@@ -226,7 +226,7 @@ def restored_data(
             name="Restore the database",
         )
     """
-    yield from decide(source, over=look(question_for()).database)
+    yield from decide(source, over=inspect(question_for()).database)
     yield step(_restore, source, settings, compose, project)
 
 

@@ -55,7 +55,7 @@ def isolation() -> None:
 @isolation.command(short_help="Show what `isolation apply` would do.")
 @to_option
 @inventory_option
-@project_file_option("--file")
+@project_file_option()
 @click.pass_context
 def plan(ctx: click.Context, to: Isolation, inventory: str, project_file: Path | None) -> None:
     """Show what `isolation apply` would do, and change nothing.
@@ -71,7 +71,7 @@ def plan(ctx: click.Context, to: Isolation, inventory: str, project_file: Path |
 @isolation.command(short_help="Copy the secrets to the new projects, and compare.")
 @to_option
 @inventory_option
-@project_file_option("--file")
+@project_file_option()
 @yes_option
 @lock_options
 def apply(to: Isolation, inventory: str, project_file: Path | None, yes: bool, lock: Lock) -> None:
@@ -109,7 +109,7 @@ def apply(to: Isolation, inventory: str, project_file: Path | None, yes: bool, l
 
 @isolation.command(short_help="Delete the projects that were moved from.")
 @inventory_option
-@project_file_option("--file")
+@project_file_option()
 @yes_option
 @lock_options
 def finish(inventory: str, project_file: Path | None, yes: bool, lock: Lock) -> None:
@@ -125,7 +125,7 @@ def finish(inventory: str, project_file: Path | None, yes: bool, lock: Lock) -> 
 
 @isolation.command(short_help="Delete the new projects instead.")
 @inventory_option
-@project_file_option("--file")
+@project_file_option()
 @yes_option
 @lock_options
 def undo(inventory: str, project_file: Path | None, yes: bool, lock: Lock) -> None:

@@ -129,15 +129,20 @@ html_option = click.option(
 yes_option = click.option("--yes", is_flag=True, help="Skip the confirmation question.")
 
 
-def project_file_option(former: str) -> Decorator:
-    """Return the option `--project-file`; its former name is hidden, and warns."""
+_project_file = click.option(
+    "--project-file",
+    type=LocalPath(),
+    help="The project file. [default: the setting workspace_file]",
+)
+
+
+def project_file_option(former: str = "") -> Decorator:
+    """Return the option `--project-file`; a former name is hidden, and warns."""
+    if not former:
+        return _project_file
 
     def add_option(command: Callable[..., Any]) -> Callable[..., Any]:
-        @click.option(
-            "--project-file",
-            type=LocalPath(),
-            help="The project file. [default: the setting workspace_file]",
-        )
+        @_project_file
         # 0.3 removes this former name.
         @click.option(former, "former_file", type=LocalPath(), hidden=True)
         @wraps(command)

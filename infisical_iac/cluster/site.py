@@ -25,7 +25,7 @@ from infisical_iac.cluster.stack_file import (
 from infisical_iac.cluster.stack_plan import DesiredStack, Level
 from infisical_iac.cluster.stack_state import ClusterStackState, stack_question
 from infisical_iac.core import connection, journal, units
-from infisical_iac.core.agent import ask, look, perform, question
+from infisical_iac.core.agent import ask, inspect, perform, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import CommandFailed, Refused
 from infisical_iac.core.files import File
@@ -142,7 +142,7 @@ def cluster_site_of(known: Known) -> ClusterSite:
 def observe_stack(settings: Settings) -> ClusterStackState:
     """Return the stack as the leader sees it; for operations."""
     secrets = secrets_of(settings)
-    return look(stack_question(images=settings.images, secrets=secrets))
+    return inspect(stack_question(images=settings.images, secrets=secrets))
 
 
 def read_stack_again(site: ClusterSite) -> ClusterStackState:

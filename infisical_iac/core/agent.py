@@ -2,11 +2,11 @@
 
 A question names an observation of `infisical_iac.agent` with its arguments:
 
-    there = look(question(files.states, paths=["/etc/hosts"]))
+    there = inspect(question(files.states, paths=["/etc/hosts"]))
 
-`look_ahead` asks many questions in one remote command. `look` uses these answers until the run
-changes something, and then asks the host each time. `ask` always asks the host. `perform` makes a
-change by an action of the agent:
+`inspect_ahead` asks many questions in one remote command. `inspect` uses these answers until the
+run changes something, and then asks the host each time. `ask` always asks the host. `perform` makes
+a change by an action of the agent:
 
     perform(question(files.append_entry, path=…, entry=…), doing="append to the audit log")
 """
@@ -111,8 +111,8 @@ def together(build: Callable[..., R], *questions: Question[Any]) -> Question[R]:
     return Question(tuple(call for each in questions for call in each.calls), read)
 
 
-def look_ahead(questions: Iterable[Question[Any]]) -> None:
-    """Ask the current host many questions in one remote command, and keep the answers for `look`.
+def inspect_ahead(questions: Iterable[Question[Any]]) -> None:
+    """Ask the current host many questions in one remote command; `inspect` uses the answers.
 
     A question without an answer is asked again by the operation that needs it, which then fails.
     """
@@ -125,7 +125,7 @@ def look_ahead(questions: Iterable[Question[Any]]) -> None:
     )
 
 
-def look(asked: Question[T]) -> T:
+def inspect(asked: Question[T]) -> T:
     """Return the value of a question for the current host, which is asked once.
 
     Once the run has made a change, the host is asked each time. Raises CommandFailed or Refused.
@@ -137,7 +137,7 @@ def look(asked: Question[T]) -> T:
 
 
 def is_answered(asked: Question[Any]) -> bool:
-    """Return whether `look` has the answers, so that it need not ask the host."""
+    """Return whether `inspect` has the answers, so that it need not ask the host."""
     known = journal.current().answers
     return not journal.has_changed_any_host() and all(call in known for call in asked.calls)
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 
 from infisical_iac.agent import system
-from infisical_iac.core.agent import Question, look, question
+from infisical_iac.core.agent import Question, inspect, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.operation import Commands, planned_operation, step
 from infisical_iac.core.remote import run
@@ -26,7 +26,7 @@ def packages(names: Sequence[str], *, timeout: int) -> Commands:
     Example:
         packages(names=["nftables"], timeout=600, name="Install nftables")
     """
-    present = look(question_for(names))
+    present = inspect(question_for(names))
     yield from decide(names, present, timeout=timeout)
 
 

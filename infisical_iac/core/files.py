@@ -7,7 +7,7 @@ from difflib import unified_diff
 from hashlib import sha256
 
 from infisical_iac.agent.files import MASK, PathState, masked_text, states, texts
-from infisical_iac.core.agent import Question, ask, is_answered, look, question
+from infisical_iac.core.agent import Question, ask, inspect, is_answered, question
 from infisical_iac.core.change import Change
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
 from infisical_iac.core.remote import write
@@ -143,7 +143,7 @@ def read_text(path: str) -> str:
     It is read now, unless it was asked ahead and the run has changed nothing since.
     """
     asked = text_question(path)
-    found = look(asked) if is_answered(asked) else ask(asked)
+    found = inspect(asked) if is_answered(asked) else ask(asked)
     return found.get(path, "")
 
 
@@ -154,7 +154,7 @@ def contents(files: Sequence[File]) -> Commands:
     Example:
         contents(files=[File("/etc/motd", "Managed host.\n")], name="Write the message")
     """
-    found = look(question_for(files))
+    found = inspect(question_for(files))
     yield from decide(files, found)
 
 

@@ -92,11 +92,11 @@ def decide_changes(
 def shared_fact(fact: type[FactBase[T]], **arguments: Any) -> T:
     """Return a fact that several operations read, without reading it again.
 
-    An answer from `agent.look_ahead` is used if there is one. Once the run has made a change, the
-    fact is read each time.
+    An answer from `agent.inspect_ahead` is used if there is one. Once the run has made a change,
+    the fact is read each time.
     """
     if agent.is_answered(asked := agent.fact_question(fact, **arguments)):
-        return agent.look(asked)
+        return agent.inspect(asked)
     run, key = journal.current(), f"{fact.__name__} {arguments}"
     if journal.has_changed_any_host() or key not in run.facts:
         run.facts[key] = host.get_fact(fact, **arguments)

@@ -7,7 +7,7 @@ from infisical_iac.agent.files import PathState
 from infisical_iac.agent.system import UnitState
 from infisical_iac.agent.system import units as unit_states
 from infisical_iac.core import agent, files, journal
-from infisical_iac.core.agent import Question, look, question
+from infisical_iac.core.agent import Question, inspect, question
 from infisical_iac.core.change import Change
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
@@ -94,7 +94,7 @@ def running(
         running(units=["docker.service"], config={"docker.service": ["/etc/docker/daemon.json"]},
                 name="Keep Docker running")
     """
-    states = look(question_for(units, config))
+    states = inspect(question_for(units, config))
     changing = [unit for unit, paths in config.items() if journal.will_change(*paths)]
     installed = [
         unit

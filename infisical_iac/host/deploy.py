@@ -11,7 +11,7 @@ from infisical_iac.agent.files import PathState, states
 from infisical_iac.agent.system import UnitState
 from infisical_iac.agent.volume import VolumeState
 from infisical_iac.core import apt, files, units
-from infisical_iac.core.agent import Question, ask, look, perform, question, together
+from infisical_iac.core.agent import Question, ask, inspect, perform, question, together
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.files import File
@@ -151,7 +151,7 @@ def mount(device: str, *, of_host: str, deployed: bool, spare: str) -> Commands:
 
     The arguments are those of `refuse`, which raises before anything is changed.
     """
-    there = look(_question_for(device)) if device else DataVolume()
+    there = inspect(_question_for(device)) if device else DataVolume()
     yield from decide_volume(device, there, of_host=of_host, deployed=deployed, spare=spare)
 
 

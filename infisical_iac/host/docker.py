@@ -15,7 +15,7 @@ from pyinfra.api.deploy import deploy
 from infisical_iac.agent.files import PathState, states
 from infisical_iac.agent.system import add_repository
 from infisical_iac.core import apt, files, units
-from infisical_iac.core.agent import Question, look, perform, question
+from infisical_iac.core.agent import Question, inspect, perform, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.files import File
@@ -37,7 +37,7 @@ _LIST = "/etc/apt/sources.list.d/docker.list"
 @planned_operation
 def repository(machine: MachineState) -> Commands:
     """Add Docker's repository, after comparing the fingerprint of its key with the known one."""
-    there = look(question(states, paths=[_KEY, _LIST]))
+    there = inspect(question(states, paths=[_KEY, _LIST]))
     yield from decide(machine, there)
 
 

@@ -13,7 +13,7 @@ from infisical_iac.agent import system
 from infisical_iac.agent.files import PathState, states
 from infisical_iac.agent.system import UnitState
 from infisical_iac.core import units
-from infisical_iac.core.agent import Question, look, question, together
+from infisical_iac.core.agent import Question, inspect, question, together
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.connection import trial_mark, try_change
 from infisical_iac.core.errors import Refused
@@ -234,7 +234,7 @@ def rules(
     if after_stack and _is_needed_still(egress):
         yield UpToDate(_STILL)
         return
-    there = look(_question(ruleset(openings, egress), [each.path for each in files(openings)]))
+    there = inspect(_question(ruleset(openings, egress), [each.path for each in files(openings)]))
     yield from decide(openings, there, machine=machine, egress=egress, in_cluster=in_cluster)
 
 
@@ -286,7 +286,7 @@ def removal(*, after_stack: bool = False) -> Commands:
     if after_stack and _is_needed_still(None):
         yield UpToDate(_STILL)
         return
-    yield from decide_removal(look(_question(EMPTY, _OWN)))
+    yield from decide_removal(inspect(_question(EMPTY, _OWN)))
 
 
 def decide_removal(there: FirewallState) -> Commands:
@@ -312,7 +312,7 @@ def _is_needed_still(egress: Egress | None) -> bool:
         return False
     if egress is None:
         return host.get_fact(Machine).calls_private
-    return not services_of(look(deployed_question())) <= {*egress.services}
+    return not services_of(inspect(deployed_question())) <= {*egress.services}
 
 
 # Docker requires the unit, so stopping the unit would stop Docker.
@@ -376,7 +376,7 @@ def _read_egress(known: Known) -> Egress | None:
     found = egress(known.settings, calls_private=calls_private)
     if found is None or known.settings.host.firewall == "off":
         return found
-    former = services_of(look(deployed_question()))
+    former = services_of(inspect(deployed_question()))
     return egress(known.settings, calls_private=calls_private, former=former)
 
 

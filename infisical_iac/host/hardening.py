@@ -18,7 +18,7 @@ from infisical_iac.agent.files import PathState, states
 from infisical_iac.agent.system import UnitState
 from infisical_iac.core import files
 from infisical_iac.core import units as systemd
-from infisical_iac.core.agent import Question, command_question, look, question, together
+from infisical_iac.core.agent import Question, command_question, inspect, question, together
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.connection import try_change
 from infisical_iac.core.errors import SettingsError
@@ -95,7 +95,7 @@ def ssh_server(*, is_sole_manager: bool, arguments: Mapping[str, Any]) -> Comman
             in by a key if that was allowed before.
         arguments: the arguments of `hardening_question`.
     """
-    there, by_sudo = look(hardening_question(**arguments)), bool(host.data.get("_sudo"))
+    there, by_sudo = inspect(hardening_question(**arguments)), bool(host.data.get("_sudo"))
     yield from decide_sshd(
         there, method=_method(host.connector), by_sudo=by_sudo, is_sole_manager=is_sole_manager
     )
@@ -244,7 +244,7 @@ def host_files(
         rules: the path of auditd's rules, which the kernel takes without a restart; or empty.
         arguments: the arguments of `hardening_question`.
     """
-    there = look(hardening_question(**arguments))
+    there = inspect(hardening_question(**arguments))
     yield from decide_files(configuration, there, units=units, rules=rules)
 
 
@@ -291,7 +291,7 @@ def maintenance_window(
         without: why there are no programs.
         arguments: the arguments of `hardening_question`.
     """
-    there = look(hardening_question(**arguments))
+    there = inspect(hardening_question(**arguments))
     yield from decide_window(programs, there, without=without, schedule=str(arguments["schedule"]))
 
 

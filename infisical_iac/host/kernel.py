@@ -11,7 +11,7 @@ from pyinfra.context import host, state
 
 from infisical_iac.agent import system
 from infisical_iac.agent.system import KernelState
-from infisical_iac.core.agent import Question, look, question
+from infisical_iac.core.agent import Question, inspect, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, planned_operation, step
@@ -133,7 +133,7 @@ def live_parameters(values: Mapping[str, str], *, swap_off: bool) -> Commands:
     Parameters that the kernel lacks are skipped. systemd reads its files again if its limit on core
     dumps isn't 0. With `swap_off`, swap that isn't encrypted is turned off, also in `/etc/fstab`.
     """
-    kernel = look(question_for(values))
+    kernel = inspect(question_for(values))
     if kernel.swap and not swap_off and state.is_executing:
         kept = ", ".join(kernel.swap)
         logger.info(f"{host.print_prefix}unencrypted swap is kept, as setting 'swap' says: {kept}")

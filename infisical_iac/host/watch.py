@@ -3,11 +3,11 @@
 fail2ban's jails and filters define which requests count, and which addresses are never banned.
 """
 
-import inspect
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from inspect import getsource
 from pathlib import PurePath
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from infisical_iac.agent import access, system
 from infisical_iac.agent.files import PathState, states
 from infisical_iac.agent.system import UnitState
 from infisical_iac.core import files, units
-from infisical_iac.core.agent import Question, ask, look, question, together
+from infisical_iac.core.agent import Question, ask, inspect, question, together
 from infisical_iac.core.change import Change
 from infisical_iac.core.files import File
 from infisical_iac.core.operation import Commands, or_up_to_date, planned_operation, step
@@ -95,7 +95,7 @@ def log_and_bans(
         jails: the names of jails that must be active; other jails are left alone.
         has_log: whether something writes the log.
     """
-    yield from decide(rotation, bans, jails, look(_question(rotation, bans)), has_log=has_log)
+    yield from decide(rotation, bans, jails, inspect(_question(rotation, bans)), has_log=has_log)
 
 
 def _question(rotation: Sequence[File], bans: Sequence[File]) -> Question[WatchState]:
@@ -342,7 +342,7 @@ def render_bans(settings: Settings) -> Iterator[tuple[str, str]]:
         ),
     )
     yield SETS, template("fail2ban-nftables.conf")
-    yield NETWORKS, inspect.getsource(ban_networks)
+    yield NETWORKS, getsource(ban_networks)
     for name, each in FILTERS.items():
         if name in desired:
             yield (

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from infisical_iac.agent.servers import TunnelAnswer, log_in_to_mail, open_tunnels, try_client
 from infisical_iac.core import journal
-from infisical_iac.core.agent import ask, look, question
+from infisical_iac.core.agent import ask, inspect, question
 from infisical_iac.core.change import Row, UpToDate
 from infisical_iac.core.errors import RunFailed, UserError
 from infisical_iac.core.operation import Commands, planned_operation, step
@@ -63,7 +63,7 @@ def mail_login(settings: Settings) -> Commands:
     if settings.instance.smtp is None:
         yield UpToDate("no mail server is set")
         return
-    yield from decide_mail(settings, settings.instance.smtp, look(deployed_question()))
+    yield from decide_mail(settings, settings.instance.smtp, inspect(deployed_question()))
 
 
 def decide_mail(settings: Settings, smtp: Smtp, deployed: DeployedInfisical) -> Commands:
@@ -197,7 +197,7 @@ def proxy_tunnels(settings: Settings) -> Commands:
     if settings.instance.proxy is None:
         yield UpToDate("no proxy is set")
         return
-    yield from decide_proxy(settings, settings.instance.proxy, look(deployed_question()))
+    yield from decide_proxy(settings, settings.instance.proxy, inspect(deployed_question()))
 
 
 def decide_proxy(settings: Settings, proxy: ProxyAddress, deployed: DeployedInfisical) -> Commands:
@@ -327,7 +327,7 @@ def login_clients(settings: Settings) -> Commands:
     Logs nobody in, and stores nothing there. Notes a provider that the host can't reach.
     Raises RunFailed for a client or secret that the provider refuses.
     """
-    yield from decide_logins(settings, look(deployed_question()))
+    yield from decide_logins(settings, inspect(deployed_question()))
 
 
 def decide_logins(settings: Settings, deployed: DeployedInfisical) -> Commands:

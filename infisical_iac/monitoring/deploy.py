@@ -23,7 +23,7 @@ from infisical_iac.agent.health import (
 )
 from infisical_iac.agent.system import UnitState
 from infisical_iac.core import lock, units
-from infisical_iac.core.agent import Question, look, question, together
+from infisical_iac.core.agent import Question, inspect, question, together
 from infisical_iac.core.audit_entries import operator_name
 from infisical_iac.core.change import Change
 from infisical_iac.core.errors import SettingsError
@@ -76,7 +76,7 @@ def timer(known: Known) -> Commands:
     Example:
         timer(known=known, name="Watch the host, and send alerts")
     """
-    yield from decide(look(_question(known)), _desired_monitor(known))
+    yield from decide(inspect(_question(known)), _desired_monitor(known))
 
 
 def _question(known: Known) -> Question[MonitorState]:

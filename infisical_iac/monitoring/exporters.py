@@ -22,7 +22,7 @@ from infisical_iac.agent.files import PathState, states
 from infisical_iac.agent.health import HOSTS
 from infisical_iac.agent.system import UnitState
 from infisical_iac.core import apt, audit, journal, units
-from infisical_iac.core.agent import Question, look, perform, question, together
+from infisical_iac.core.agent import Question, inspect, perform, question, together
 from infisical_iac.core.change import Change, Unknown
 from infisical_iac.core.errors import Refused, SettingsError
 from infisical_iac.core.files import File, find_differing
@@ -188,7 +188,7 @@ def exporters(known: Known) -> Commands:
         exporters(known=known, name="Serve metrics")
     """
     settings = known.settings
-    found = look(exporters_question(settings))
+    found = inspect(exporters_question(settings))
     timeout = settings.host.apt_timeout
     yield from decide_exporters(
         found, metrics_files(settings), settings.monitoring.monitoring_listen, timeout
@@ -370,7 +370,7 @@ def shipping(known: Known) -> Commands:
     Example:
         shipping(known=known, name="Ship logs")
     """
-    found = look(shipping_question(known.settings))
+    found = inspect(shipping_question(known.settings))
     yield from decide_shipping(
         found,
         log_files(known.settings),

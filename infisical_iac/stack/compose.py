@@ -9,7 +9,7 @@ from pyinfra.context import host, state
 
 from infisical_iac.agent.files import PathState
 from infisical_iac.core import files, journal
-from infisical_iac.core.agent import look
+from infisical_iac.core.agent import inspect
 from infisical_iac.core.change import Change, Unknown, UpToDate
 from infisical_iac.core.errors import CheckFailed, CommandFailed, SettingsError, UserError
 from infisical_iac.core.files import File
@@ -103,7 +103,7 @@ def decide(
 
 def observe(compose: str, images: Sequence[str]) -> DeploymentState:
     """Return the deployed state, compared with the desired Compose file; for operations."""
-    return look(deployment_question(compose=compose, images=images))
+    return inspect(deployment_question(compose=compose, images=images))
 
 
 def _differences(

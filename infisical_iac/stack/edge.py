@@ -8,7 +8,7 @@ from pyinfra.context import host
 
 from infisical_iac.agent.files import PathState, states
 from infisical_iac.core import connection
-from infisical_iac.core.agent import Question, look, question
+from infisical_iac.core.agent import Question, inspect, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.connection import LOST, current, explain_loss, with_others
 from infisical_iac.core.errors import CommandFailed, UserError
@@ -108,7 +108,7 @@ def opening() -> Commands:
 
     A node's edge stays closed if the node was unreachable at the end of the change that closed it.
     """
-    there = look(edge_question())
+    there = inspect(edge_question())
     yield from decide(there)
 
 

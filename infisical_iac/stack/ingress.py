@@ -19,7 +19,7 @@ from infisical_iac.agent import ingress
 from infisical_iac.agent.files import PathState, states
 from infisical_iac.agent.ingress import STOPPED
 from infisical_iac.core import files
-from infisical_iac.core.agent import Question, ask, look, perform, question, together
+from infisical_iac.core.agent import Question, ask, inspect, perform, question, together
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import CheckFailed, SettingsError
 from infisical_iac.core.files import File
@@ -209,7 +209,7 @@ def configuration(settings: Settings) -> Commands:
     them, the old files stay in effect.
     """
     if settings.stack.runs_caddy:
-        yield from decide(settings, look(question_for(settings)), read_own_pair(settings))
+        yield from decide(settings, inspect(question_for(settings)), read_own_pair(settings))
     else:
         # Caddy's existing files stay, because a rollback to an earlier release may need them.
         yield UpToDate(f"ingress is {settings.stack.ingress}, so the stack has no Caddy")
@@ -277,8 +277,8 @@ def _differences(
 
 def _take(desired: Sequence[File], settings: Settings) -> None:
     image = shlex.quote(settings.stack.caddy_image)
-    inspect = f"docker image inspect --format present {image} 2>/dev/null || true"
-    if not run(inspect, doing="look for Caddy's image"):
+    command = f"docker image inspect --format present {image} 2>/dev/null || true"
+    if not run(command, doing="look for Caddy's image"):
         compose.fetch([settings.stack.caddy_image], compose.sources_of(settings.stack))
     run(f"rm -rf {DIRECTORY}.new", doing=f"empty {DIRECTORY}.new")
     for file in desired:
@@ -304,7 +304,7 @@ def served_certificate(settings: Settings) -> Commands:
         yield UpToDate(f"ingress is {settings.stack.ingress}, so the stack serves no certificate")
         return
     pair, now = read_own_pair(settings), datetime.now(UTC)
-    yield from decide_certificate(settings, look(question_for(settings)), pair, now)
+    yield from decide_certificate(settings, inspect(question_for(settings)), pair, now)
 
 
 def decide_certificate(

@@ -5,7 +5,7 @@ from functools import partial
 
 from infisical_iac.agent import keys
 from infisical_iac.agent.keys import KeysState
-from infisical_iac.core.agent import Question, look, perform, question
+from infisical_iac.core.agent import Question, inspect, perform, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import Refused
 from infisical_iac.core.operation import Commands, planned_operation, step
@@ -52,7 +52,7 @@ def given_secrets(secrets: Sequence[GivenSecret], more: str) -> Commands:
         secrets: the secrets that come from the user, not from a recovery kit.
         more: the names of further keys, as for `files`.
     """
-    yield from decide_given(secrets, look(question_for(more)).missing)
+    yield from decide_given(secrets, inspect(question_for(more)).missing)
 
 
 def decide_given(secrets: Sequence[GivenSecret], missing: frozenset[str]) -> Commands:
@@ -67,7 +67,7 @@ def decide_given(secrets: Sequence[GivenSecret], missing: frozenset[str]) -> Com
 @planned_operation
 def unused_secrets(more: str) -> Commands:
     """Remove secrets that no setting uses and no container has: the user's, and for metrics."""
-    yield from decide_unused(look(question_for(more)).surplus)
+    yield from decide_unused(inspect(question_for(more)).surplus)
 
 
 def decide_unused(surplus: frozenset[str]) -> Commands:
@@ -94,7 +94,7 @@ def files(*, admin_email: str, admin_password: str | None, more: str = "") -> Co
         admin_password: that password; None to generate one.
         more: the names of keys that not every host has, separated by blanks.
     """
-    there = look(question_for(more))
+    there = inspect(question_for(more))
     yield from decide(there, admin_email=admin_email, admin_password=admin_password, more=more)
 
 

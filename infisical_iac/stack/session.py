@@ -17,7 +17,7 @@ from infisical_iac.api.identities import PREFIX
 from infisical_iac.api.rate_limits import RateLimiter
 from infisical_iac.api.tunnel import SSHTransport
 from infisical_iac.core import journal
-from infisical_iac.core.agent import look
+from infisical_iac.core.agent import inspect
 from infisical_iac.core.errors import ApiError, NotBootstrapped
 from infisical_iac.core.files import read_text
 from infisical_iac.core.settings import load
@@ -161,7 +161,7 @@ def unknown_contents() -> str:
     Empty for a host without a database, which certainly has no contents.
     """
     restores = journal.current().event == "restore"
-    return _UNSEEN if restores or look(question_for()).database else ""
+    return _UNSEEN if restores or inspect(question_for()).database else ""
 
 
 def forget() -> None:

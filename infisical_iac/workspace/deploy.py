@@ -15,7 +15,7 @@ from pyinfra.context import host, state
 
 from infisical_iac.agent.canary import CANARY_FILE
 from infisical_iac.agent.files import texts
-from infisical_iac.core.agent import Question, look, question
+from infisical_iac.core.agent import Question, inspect, question
 from infisical_iac.core.files import text_question
 from infisical_iac.core.operation import Commands, decide_changes, planned_operation, step
 from infisical_iac.core.remote import remove, write
@@ -200,7 +200,7 @@ def credentials_question() -> Question[dict[str, str]]:
 
 
 def _files() -> dict[str, str]:
-    found = look(credentials_question())
+    found = inspect(credentials_question())
     return {PurePath(path).stem: _printable(text) for path, text in found.items()}
 
 

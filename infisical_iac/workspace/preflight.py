@@ -11,7 +11,7 @@ from pyinfra import logger
 from pyinfra.context import host
 
 from infisical_iac.core import journal, lock
-from infisical_iac.core.agent import look
+from infisical_iac.core.agent import inspect
 from infisical_iac.core.connection import without_delay
 from infisical_iac.core.errors import Refused, SettingsError, UserError
 from infisical_iac.core.operation import Refusal
@@ -157,7 +157,7 @@ def report_callbacks(settings: Settings) -> None:
     """Report the callbacks to enter at providers of logins, in the plan or the log."""
     login, url = settings.instance.login, settings.stack.site_url
     if login.clients:
-        report(describe_new_callbacks(login, url, look(deployed_question()).variables))
+        report(describe_new_callbacks(login, url, inspect(deployed_question()).variables))
 
 
 def report(sentences: Iterable[str]) -> None:

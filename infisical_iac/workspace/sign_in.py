@@ -9,7 +9,7 @@ from infisical_iac.api import instance
 from infisical_iac.api.client import Client
 from infisical_iac.api.instance import LoginPage
 from infisical_iac.core import journal
-from infisical_iac.core.agent import look
+from infisical_iac.core.agent import inspect
 from infisical_iac.core.change import Change, Row, Unknown, UpToDate
 from infisical_iac.core.errors import CheckFailed, NotBootstrapped, Refused, UserError
 from infisical_iac.core.operation import (
@@ -136,7 +136,7 @@ def _offered_after(
     settings: Settings, client: Client, methods: Sequence[str]
 ) -> Collection[Provider]:
     """Return the providers among the methods that Infisical offers, or will after this run."""
-    login, found = settings.instance.login, look(deployed_question()).variables
+    login, found = settings.instance.login, inspect(deployed_question()).variables
     pages = _read_pages(client, [each for each in PROVIDERS if each in methods])
     will_restart = journal.part_will_change("Stack")
     return [

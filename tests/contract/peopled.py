@@ -76,7 +76,7 @@ class Place:
     def read(self, text: str = _FILE) -> Actual:
         return read(self.deployer, goal(text), self.admin)
 
-    def look(self, text: str = _FILE, *, prune: bool = False) -> WorkspacePlan:
+    def inspect(self, text: str = _FILE, *, prune: bool = False) -> WorkspacePlan:
         """Return the plan of the command line."""
         return compute_plan(self._reach(text), prune=prune)
 

@@ -158,7 +158,7 @@ def test_each_field_of_a_persons_privilege_is_reported_and_repaired(
     assert {each.what for each in done} == {f"person {BEN}"}
     assert place.converge() == []
     # A privilege of another name may be somebody else's: it is reported, and only pruning ends it.
-    strays = [each.what for each in place.look().foreign]
+    strays = [each.what for each in place.inspect().foreign]
     assert all(each.startswith(f"privilege renamed of {BEN}") for each in strays)
     assert bool(strays) == (field == "slug")
     if strays:
@@ -169,9 +169,9 @@ def test_prune_ends_the_access_of_a_person_who_left_and_lists_what_to_rotate(pla
     ben = place.accept(BEN)
     here = place.at("production", "/backend")
     assert place.plan(WITHOUT_BEN) == []
-    (foreign,) = place.look(WITHOUT_BEN).foreign
+    (foreign,) = place.inspect(WITHOUT_BEN).foreign
     assert foreign.what == f"person {BEN} with role no-access"
-    pruned = place.look(WITHOUT_BEN, prune=True)
+    pruned = place.inspect(WITHOUT_BEN, prune=True)
     assert pruned.rotate == {
         BEN: ["staging /backend KEY", "staging /shared KEY", "production /backend KEY"]
     }
@@ -179,6 +179,6 @@ def test_prune_ends_the_access_of_a_person_who_left_and_lists_what_to_rotate(pla
     time.sleep(2 * CACHE_SECONDS)
     with pytest.raises(ApiError, match="ProjectMembershipNotFound"):
         values(ben, here)
-    assert place.look(WITHOUT_BEN).foreign == []
+    assert place.inspect(WITHOUT_BEN).foreign == []
     roles = ("developer in staging", "viewer of /backend in production")
     assert place.converge() == [Expected("+", f"person {BEN}", *roles)]

@@ -35,7 +35,7 @@ def record(host: StagingHost) -> dict[str, Any]:
     return found
 
 
-def look(host: StagingHost) -> tuple[str, str]:
+def observe(host: StagingHost) -> tuple[str, str]:
     """Return what drill-look.sh prints about the live instance, and its last error line."""
     done = host.run(
         "sh /usr/local/lib/infisical-iac/drill-look.sh http://127.0.0.1:8080 $(mktemp -d)",

@@ -19,7 +19,7 @@ from tests.e2e.drilling import (
     drill,
     last_drill,
     list_remains,
-    look,
+    observe,
 )
 from tests.e2e.running import infisical_iac
 from tests.staging import stack
@@ -250,13 +250,13 @@ def test_the_next_target_is_used_and_an_older_snapshot_is_read_as_the_administra
 
 
 def test_an_altered_canary_is_distinguished_from_a_missing_one(host: StagingHost) -> None:
-    assert "canary alive\n" in look(host)[0]
+    assert "canary alive\n" in observe(host)[0]
     inspection.set_canary(host, "dead")
-    assert "the canary was altered" in look(host)[1]
+    assert "the canary was altered" in observe(host)[1]
     inspection.set_canary(host, None)
-    assert "canary none\n" in look(host)[0]
+    assert "canary none\n" in observe(host)[0]
     inspection.set_canary(host, canary.VALUE)
-    assert "canary alive\n" in look(host)[0]
+    assert "canary alive\n" in observe(host)[0]
 
 
 def test_a_secret_that_cannot_be_decrypted_fails_the_drill(host: StagingHost) -> None:
@@ -264,7 +264,7 @@ def test_a_secret_that_cannot_be_decrypted_fails_the_drill(host: StagingHost) ->
     sql(host, "CREATE TABLE kept AS SELECT * FROM secrets_v2")
     sql(host, f"UPDATE secrets_v2 SET {column} = {altered}")
     try:
-        reason = look(host)[1]
+        reason = observe(host)[1]
     finally:
         kept = f"{column} = kept.{column} FROM kept WHERE kept.id = secrets_v2.id"
         sql(host, f"UPDATE secrets_v2 SET {kept}")

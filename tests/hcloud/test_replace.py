@@ -40,7 +40,7 @@ class FakeHosts:
             raise CommandFailed("the data are on the host's own disk")
 
     def check_volume(self, login: Login) -> None:
-        self._log("look")
+        self._log("inspect")
 
     def release_volume(self, login: Login) -> None:
         self._log("release")
@@ -81,7 +81,7 @@ def test_volume_and_addresses_move_in_an_order_that_loses_no_data(
     assert fake.did == [
         ("check", "infisical", "infisical"),
         ("release", "infisical", "infisical"),
-        ("look", "infisical-next", "infisical"),
+        ("inspect", "infisical-next", "infisical"),
         ("apply", "infisical-next", "infisical"),
         ("prove", "infisical-next", "infisical"),
         ("wait", "infisical-next", "infisical-next"),

@@ -56,7 +56,7 @@ class Connection:
         with channel.makefile("rb") as output:
             return output.read().decode(errors="replace")
 
-    def look(self, asked: Question[T]) -> T:
+    def inspect(self, asked: Question[T]) -> T:
         """Return the answer to a question; testinfra logs neither of them."""
         return ask(asked, self.quietly)
 

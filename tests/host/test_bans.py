@@ -19,7 +19,9 @@ def _is_on(settings: Settings) -> None:
 def watch_state(connection: Connection, settings: Settings) -> WatchState:
     paths, live = [each.path for each in bans(settings)], "/var/log/infisical-access/live"
     config = {_FAIL2BAN: paths}
-    return connection.look(watch_question(paths=paths, names=[_FAIL2BAN], config=config, live=live))
+    return connection.inspect(
+        watch_question(paths=paths, names=[_FAIL2BAN], config=config, live=live)
+    )
 
 
 def test_fail2ban_is_enabled_and_runs_with_the_files_of_the_settings(

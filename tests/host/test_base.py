@@ -17,13 +17,13 @@ def apt_configuration(host: Host) -> str:
 
 @pytest.fixture(scope="session")
 def kernel(connection: Connection) -> KernelState:
-    return connection.look(question(system.kernel, parameters=[]))
+    return connection.inspect(question(system.kernel, parameters=[]))
 
 
 @pytest.fixture(scope="session")
 def clock(connection: Connection, machine: MachineState) -> UnitState:
     unit = machine.clock or "systemd-timesyncd.service"
-    return connection.look(question(system.units, names=[unit]))[unit]
+    return connection.inspect(question(system.units, names=[unit]))[unit]
 
 
 @pytest.mark.parametrize("name", ["ca-certificates", "curl", "unattended-upgrades"])

@@ -29,7 +29,7 @@ def _ours(settings: Settings, machine: MachineState) -> None:
 def engine(connection: Connection) -> UnitState:
     unit = "docker.service"
     config = {unit: ["/etc/docker/daemon.json"]}
-    return connection.look(question(system.units, names=[unit], config=config))[unit]
+    return connection.inspect(question(system.units, names=[unit], config=config))[unit]
 
 
 def test_the_engine_was_started_with_the_configuration_on_disk(engine: UnitState) -> None:

@@ -38,7 +38,7 @@ def firewall(
     text = ruleset(expected_openings, egress(settings)) if is_on else _NO_TABLE
     paths = [_FILE, f"/etc/systemd/system/{_UNIT}"]
     mark = "/var/lib/infisical-trial/firewall"
-    return connection.look(firewall_question(ruleset=text, paths=paths, unit=_UNIT, mark=mark))
+    return connection.inspect(firewall_question(ruleset=text, paths=paths, unit=_UNIT, mark=mark))
 
 
 @pytest.fixture(scope="session")

@@ -31,7 +31,7 @@ def test_files_that_a_login_creates_are_closed_to_others(host: Host) -> None:
 
 @pytest.mark.usefixtures("hardening")
 def test_files_of_cron_sudo_and_sshd_have_narrow_modes(connection: Connection) -> None:
-    found = connection.look(question(states, paths=[*_MODES]))
+    found = connection.inspect(question(states, paths=[*_MODES]))
     assert "/etc/ssh/sshd_config" in found
     modes = {path: int(state.mode, 8) & 0o777 for path, state in found.items()}
     assert {path: oct(mode) for path, mode in modes.items() if mode & ~_MODES[path]} == {}

@@ -48,7 +48,7 @@ _PARAMETERS = {
 
 @pytest.mark.usefixtures("hardening")
 def test_the_kernel_parameters_that_the_kernel_has_are_in_effect(connection: Connection) -> None:
-    found = connection.look(question(system.kernel, parameters=[*_PARAMETERS])).parameters
+    found = connection.inspect(question(system.kernel, parameters=[*_PARAMETERS])).parameters
     assert "net.ipv4.tcp_syncookies" in found
     wrong = {name: value for name, value in found.items() if value != _PARAMETERS[name]}
     assert wrong == {}

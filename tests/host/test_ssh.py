@@ -95,7 +95,7 @@ def test_no_algorithm_is_weak(effective: dict[str, str], option: str, weak: str)
 @pytest.mark.usefixtures("hardening")
 def test_sshd_runs_with_the_configuration_on_disk(connection: Connection) -> None:
     drop_in = "/etc/ssh/sshd_config.d/00-infisical-iac.conf"
-    found = connection.look(hardening_question(paths=[drop_in], units={}, schedule=""))
+    found = connection.inspect(hardening_question(paths=[drop_in], units={}, schedule=""))
     assert drop_in in found.files
     assert found.sshd.there
     assert not found.sshd.stale

@@ -34,7 +34,7 @@ _PLACES = {
 @pytest.fixture(scope="session")
 def data_volume(connection: Connection, settings: Settings) -> DataVolume:
     device = settings.host.data_volume or "/dev/null"
-    return connection.look(volume_question(device=device, paths=_PATHS, names=[_UNIT]))
+    return connection.inspect(volume_question(device=device, paths=_PATHS, names=[_UNIT]))
 
 
 @pytest.fixture(scope="session")

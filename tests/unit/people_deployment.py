@@ -44,7 +44,7 @@ class PeopleDeployment(Deployment):
         self.logins += 1
         return self.client.with_token(ADMIN_TOKEN)
 
-    def look(self, text: str = PEOPLE, *, prune: bool = False) -> WorkspacePlan:
+    def inspect(self, text: str = PEOPLE, *, prune: bool = False) -> WorkspacePlan:
         """Return the plan that the command line makes."""
         return compute_plan(self.reach(text), prune=prune)
 
@@ -52,7 +52,7 @@ class PeopleDeployment(Deployment):
         """Plan and apply with `--prune`, and return the changes as lines."""
         done: list[str] = []
         apply_plan(
-            self.reach(text), self.look(text, prune=True), lambda each: done.append(str(each))
+            self.reach(text), self.inspect(text, prune=True), lambda each: done.append(str(each))
         )
         return done
 

@@ -51,7 +51,7 @@ export class Surroundings {
     return credentialsIn(this.local).length > 0 ? this.localPath : "";
   }
 
-  /** Whether certificates are verified. */
+  /** Return whether certificates are verified. */
   get isVerified() {
     return this.environ["NODE_TLS_REJECT_UNAUTHORIZED"] !== "0";
   }

@@ -253,7 +253,7 @@ export class Loader {
     const rules = {
       override,
       requested: this.#listRequested(),
-      gate: this.#place,
+      policy: this.#place,
       overrides: this.#overrides,
     };
     const { values, withheld, leftOut, notExported } = resolve(secrets, this.#environ, rules);

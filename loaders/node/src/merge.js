@@ -69,18 +69,18 @@ function refuseHidden(secrets, place) {
  * @param {Secrets} secrets
  * @param {import("./bootstrap.js").Environ} environ
  * @param {{ override?: boolean | undefined, requested?: readonly string[],
- *     gate?: import("./withheld.js").Gate, overrides?: Record<string, string> }} options
+ *     policy?: import("./withheld.js").Policy, overrides?: Record<string, string> }} options
  *     `overrides`: values that replace those of secrets
  * @returns {Resolved}
  */
 export function resolve(secrets, environ, options) {
-  const { override = false, requested = [], gate = OPEN, overrides = {} } = options;
+  const { override = false, requested = [], policy = OPEN, overrides = {} } = options;
   const mine = new Map(Object.entries(overrides));
   /** @type {Secrets} */
   const values = new Map();
   const own = new Map(Object.entries(environ));
   const others = [...secrets.keys()].filter((name) => !mine.has(name));
-  const { withheld, leftOut } = findRefused(others, requested, gate);
+  const { withheld, leftOut } = findRefused(others, requested, policy);
   const out = new Set([...withheld, ...leftOut]);
   for (const [name, value] of [...secrets, ...mine])
     if (!out.has(name)) values.set(name, (override ? undefined : own.get(name)) ?? value);

@@ -35,7 +35,7 @@ export class Session {
   #token = "";
   #renewsAt = Infinity;
   #refusals;
-  /** Whether Infisical refused the credential, and no file could note that. */
+  /** True once Infisical refused the credential, and no file could note that. */
   isForgotten = false;
 
   /**
@@ -132,7 +132,7 @@ class Folder {
   #answer;
   /** @type {{ etag: string | undefined, data: any }} */
   #kept = { etag: undefined, data: null };
-  /** Whether the last list was refused because of the token. */
+  /** True if the last list was refused because of the token. */
   isTokenEnded = false;
 
   /**
@@ -173,7 +173,7 @@ class Folder {
     if (!this.isTokenEnded && !this.isUnchanged) this.refuse(listRefusal(answer), answer);
   }
 
-  /** Whether the last answer says that the accepted one still counts. */
+  /** Return whether the last answer says that the accepted one still counts. */
   get isUnchanged() {
     return this.#answer?.status === 304 && Boolean(this.#kept.etag);
   }

@@ -7,7 +7,7 @@ const OWN = /^INFISICAL_/i;
 
 /**
  * The rules by which names get through.
- * @typedef {object} Gate
+ * @typedef {object} Policy
  * @property {boolean} strict whether only names that are allowed or requested get through
  * @property {readonly string[]} allow names that get through although they are of a withheld
  *     family; the loader's own names never do
@@ -41,7 +41,7 @@ function has(family, name, anyCase) {
  * Return the names, sorted, that could take over the process, and those that strict mode omits.
  * @param {readonly string[]} names of secrets
  * @param {readonly string[]} requested
- * @param {Gate} gate
+ * @param {Policy} policy
  * @returns {{ withheld: string[], leftOut: string[] }}
  */
 export function findRefused(names, requested, { strict, allow }) {

@@ -20,7 +20,16 @@ const PLACE = {
 };
 
 describe("the merged values", () => {
-  for (const { name, answer, imports, environ, override, required, want, ...gate } of vectors.merge)
+  for (const {
+    name,
+    answer,
+    imports,
+    environ,
+    override,
+    required,
+    want,
+    ...policy
+  } of vectors.merge)
     test(name, () => {
       const place = { ...PLACE, imports };
       const answers = [answer, ...imports.map((/** @type {any} */ each) => each.answer)];
@@ -28,7 +37,7 @@ describe("the merged values", () => {
         const result = resolve(merge(answers, place), environ, {
           override,
           requested: required,
-          gate,
+          policy,
         });
         insistOn(required, result.values, place);
         return result;

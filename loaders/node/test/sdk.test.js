@@ -1,5 +1,5 @@
 // @ts-check
-/** What is refused with the SDK, and what differs from requests by HTTP. */
+/** Test what is refused with the SDK, and what differs from requests by HTTP. */
 
 import assert from "node:assert/strict";
 import { cpSync } from "node:fs";

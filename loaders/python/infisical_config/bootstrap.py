@@ -27,7 +27,7 @@ from .errors import (
     ConfigError,
 )
 from .platform_token import IDENTITY, Platform
-from .withheld import Gate
+from .withheld import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -82,7 +82,7 @@ class Bootstrap:
     folder: str
     node_env: str = field(default="", compare=False)
     overrides: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
-    gate: Gate = field(default_factory=Gate)
+    policy: Policy = field(default_factory=Policy)
     imports: tuple[Part, ...] = ()
     platform: Platform | None = None
     person: Person | None = None
@@ -220,7 +220,7 @@ def find(
         sources.first("INFISICAL_SECRET_PATH") or config.folder or "/",
         "" if process.get("NODE_ENV") else _node_env(sources.local),
         {name: value for each in own_files.values() for name, value in each.overrides.items()},
-        Gate(
+        Policy(
             tuple(dict.fromkeys((*allow, *config.allow))),
             config.strict if strict is None else strict,
         ),

@@ -110,7 +110,7 @@ class Start:
                 "it, and this login has none"
             )
         self._check_client(place)
-        if place.gate.strict and not (place.gate.allowed or self._list_requested()):
+        if place.policy.strict and not (place.policy.allowed or self._list_requested()):
             raise bootstrap.empty_strict_error()
         return place
 
@@ -126,8 +126,8 @@ class Start:
         """Return the configuration's values; raises ConfigError `missing`."""
         requested = self._list_requested()
         others = [name for name in secrets if name not in place.overrides]
-        withheld = place.gate.find_withheld(others)
-        left_out = place.gate.find_left_out(others, requested)
+        withheld = place.policy.find_withheld(others)
+        left_out = place.policy.find_left_out(others, requested)
         values = resolve(
             secrets,
             self.environ,

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _OWN = "INFISICAL_"
 
 
-class Gate(NamedTuple):
+class Policy(NamedTuple):
     """The rules by which names get through.
 
     Attributes:

@@ -38,7 +38,7 @@ _LONGEST_STALL = 20.0
 
 # The servers that loaders read from, by whether they have the newer API of secrets.
 APIS = {"v4": True, "v3": False}
-# What the SDK's models want to find around a secret, as the real server has it.
+# The fields that the SDK's models need around a secret, as the real server returns them.
 _OF_SECRETS = {
     **dict.fromkeys(("id", "_id", "workspace", "environment", "secretComment"), "text"),
     "version": 1,

@@ -15,7 +15,7 @@ from infisical_config.families import CREDENTIALS, FAMILIES, is_withheld
 from infisical_config.merge import Answer, merge
 from infisical_config.sealing import Unreadable, unseal
 from infisical_config.starting import Start
-from infisical_config.withheld import Gate
+from infisical_config.withheld import Policy
 from tests.vectors import VECTORS, cases
 
 PLACE = Bootstrap(
@@ -102,7 +102,7 @@ def test_a_place_is_found_as_the_vectors_say(
             want["address"],
             want["project"],
             want["folder"],
-            gate=Gate(tuple(want["allow"]), want["strict"]),
+            policy=Policy(tuple(want["allow"]), want["strict"]),
             imports=_imports(want),
         )
     assert warnings == [fill(each) for each in case["warnings"]]
@@ -177,8 +177,8 @@ def test_an_answer_is_merged_into_values(
     start = Start(
         override=case["override"], required=case["required"], into=into, warn=warnings.append
     )
-    gate = Gate(tuple(case["allow"]), case["strict"])
-    place = replace(PLACE, gate=gate, imports=_imports(case))
+    policy = Policy(tuple(case["allow"]), case["strict"])
+    place = replace(PLACE, policy=policy, imports=_imports(case))
     given = [case["answer"], *(each["answer"] for each in case["imports"])]
     answers = [
         Answer(each["secrets"], [group["secrets"] for group in each["imports"]]) for each in given

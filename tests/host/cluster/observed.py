@@ -43,7 +43,7 @@ class Node:
 
 def nodes(connections: Mapping[str, Connection]) -> list[Node]:
     """Return all reachable nodes, the data nodes first, by their numbers."""
-    found = [Node(name, each, each.look(swarm_question())) for name, each in connections.items()]
+    found = [Node(name, each, each.inspect(swarm_question())) for name, each in connections.items()]
     return sorted(found, key=lambda node: node.member.number if node.seen.control else 9)
 
 

@@ -39,9 +39,9 @@ class _Monitor:
     def see(self, minute: float, **facts: Any) -> list[str]:
         """Evaluate at a minute, and return what is sent, such as "begun container:redis"."""
         seen = observe(now=NOW + minute * MINUTE, **facts)
-        return self.look(seen)
+        return self.inspect(seen)
 
-    def look(self, seen: Observed, *, is_silent: bool = False) -> list[str]:
+    def inspect(self, seen: Observed, *, is_silent: bool = False) -> list[str]:
         self.book, notices = advance(
             self.book, seen, repeat=DAY, is_silent=is_silent, **self.options
         )
@@ -141,16 +141,16 @@ def test_a_silence_delays_the_beginnings_and_the_ends_of_alerts() -> None:
     monitor = _Monitor()
     assert monitor.see(0, **_DOWN) == ["begun container:redis"]
     silent = [observe(now=NOW + minute * MINUTE, firewall="none") for minute in range(1, 5)]
-    assert [each for seen in silent for each in monitor.look(seen, is_silent=True)] == []
+    assert [each for seen in silent for each in monitor.inspect(seen, is_silent=True)] == []
     assert monitor.see(5, firewall="none") == ["ended container:redis", "begun firewall"]
 
 
 def test_an_alert_that_begins_and_ends_within_a_silence_is_never_sent() -> None:
     monitor = _Monitor()
     for minute in range(3):
-        assert monitor.look(observe(now=NOW + minute * MINUTE, **_DOWN), is_silent=True) == []
+        assert monitor.inspect(observe(now=NOW + minute * MINUTE, **_DOWN), is_silent=True) == []
     for minute in range(3, 6):
-        assert monitor.look(observe(now=NOW + minute * MINUTE), is_silent=True) == []
+        assert monitor.inspect(observe(now=NOW + minute * MINUTE), is_silent=True) == []
     assert (monitor.see(6), monitor.book) == ([], AlertBook())
 
 
@@ -169,7 +169,7 @@ def test_a_container_that_starts_again_and_again_is_reported() -> None:
         stack = containers(redis=running(started=moment(started)))
         seen = observe(now=at, containers=stack)
         history = remember(history, seen)
-        sent += monitor.look(replace(seen, history=history))
+        sent += monitor.inspect(replace(seen, history=history))
     assert sent == ["begun flapping:redis"]
 
 
@@ -202,13 +202,13 @@ def test_a_task_of_a_cluster_that_starts_again_and_again_is_reported() -> None:
     starts = {"infisical": (NOW - 600, NOW - 300, NOW - 60), "redis-1": (NOW - DAY,)}
     seen = observe(cluster=replace(CLUSTER, starts=starts), expected=Expectations())
     history = remember(History(changed_at=NOW - HOUR), seen)
-    assert _Monitor().look(replace(seen, history=history)) == ["begun flapping:infisical"]
+    assert _Monitor().inspect(replace(seen, history=history)) == ["begun flapping:infisical"]
     # Those before the first evaluation are of the deploy that has set up the monitor.
     history = remember(History(), seen)
-    assert _Monitor().look(replace(seen, history=history)) == []
+    assert _Monitor().inspect(replace(seen, history=history)) == []
     # Those before the end of a run are its own.
     history = remember(History(changed_at=NOW - 200), seen)
-    assert _Monitor().look(replace(seen, history=history)) == []
+    assert _Monitor().inspect(replace(seen, history=history)) == []
 
 
 def test_a_node_that_has_announced_its_maintenance_makes_no_alert_on_the_others() -> None:

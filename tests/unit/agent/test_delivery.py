@@ -78,7 +78,7 @@ def test_a_webhook_gets_the_sentence_and_the_remedy_as_json(kind: str) -> None:
     assert (method, path) == ("POST", f"/{_TOKEN}")
     assert headers["Content-Type"] == "application/json"
     text = json.dumps(json.loads(body), ensure_ascii=False)
-    for fact in ("critical on web-1", "redis is exited", "`infisical-iac apply`"):
+    for fact in ("critical on web-1", _ALERT.text, "`infisical-iac apply`"):
         assert fact in text
 
 
@@ -87,15 +87,15 @@ def test_the_fields_of_a_json_webhook_are_those_of_the_jobs_and_more() -> None:
         _send("json", server.url, _ENDED)
     body = json.loads(server.got[0][3])
     assert body == {
-        "text": "over on web-1: redis is exited",
+        "text": f"over on web-1: {_ALERT.text}",
         "of": "web-1",
         "at": "2026-11-25T12:00:00Z",
-        "error": "redis is exited",
+        "error": _ALERT.text,
         "check": "container",
         "subject": "redis",
         "severity": "critical",
         "phase": "ended",
-        "remedy": "run `infisical-iac apply`",
+        "remedy": _ALERT.remedy,
         "id": "container:redis begun 20261125T120000",
     }
 

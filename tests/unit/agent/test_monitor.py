@@ -76,8 +76,11 @@ def test_a_problem_is_posted_once_and_its_end_is_too(tmp_path: Path) -> None:
         lines += host.run(5)
     assert _phases(server.got) == [("begun", "timers"), ("ended", "timers")]
     begun, ended = lines
-    assert begun.startswith("<4>warning: a.timer does not run")
-    assert ended == "<5>over: a.timer does not run"
+    body = json.loads(server.got[0][3])
+    assert (body["subject"], body["severity"]) == ("a.timer", "warning")
+    assert begun.startswith(f"<4>warning: {body['error']}. ")
+    assert begun.endswith(body["remedy"])
+    assert ended == f"<5>over: {body['error']}"
 
 
 def test_a_new_problem_is_evaluated_again_within_the_minute(
@@ -290,8 +293,11 @@ def test_status_gets_the_alerts_and_the_silence(tmp_path: Path) -> None:
     silence: dict[str, Any] = {"until": time.time() + 60, "why": "a move", "by": "ada"}
     host.runner.write(health.SILENCE, json.dumps(silence))
     found = answer(asked, host.runner)
-    assert (found.at, found.alerts) == (NOW + 60, ("a.timer does not run",))
-    assert found.failing == {"team": "the connection is refused"}
+    (alert,) = host.state["book"]["alerts"].values()
+    assert (alert["check"], alert["subject"]) == ("timers", "a.timer")
+    assert (found.at, found.alerts) == (NOW + 60, (alert["text"],))
+    assert [*found.failing] == ["team"]
+    assert found.failing["team"].split()[-1] == "refused"
     assert found.silence == Silence(silence["until"], "a move", "ada")
 
 

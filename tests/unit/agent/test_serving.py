@@ -18,8 +18,8 @@ from infisical_iac.core import agent, journal, remote
 from infisical_iac.core.agent import (
     ask,
     command_question,
-    look,
-    look_ahead,
+    inspect,
+    inspect_ahead,
     perform,
     question,
     together,
@@ -214,7 +214,7 @@ def test_values_keep_their_types_on_their_way(host: _Host) -> None:
 def test_an_action_changes_the_host_and_outdates_the_answers(
     host: _Host, run: journal.Journal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    look(_HOSTNAME)
+    inspect(_HOSTNAME)
     monkeypatch.setattr(remote, "ctx_host", SimpleNamespace(isset=lambda: True))
     log = host.directory / "audit.jsonl"
     appended = question(files.append_entry, path=str(log), entry='{"event": "apply"}')
@@ -238,23 +238,23 @@ def test_a_run_queries_the_host_once_and_again_after_a_change(
     host: _Host, run: journal.Journal
 ) -> None:
     other = question(files.texts, paths=["/none"])
-    look_ahead([_HOSTNAME, together(lambda *_: None, _HOSTNAME, other)])
+    inspect_ahead([_HOSTNAME, together(lambda *_: None, _HOSTNAME, other)])
     before = len(host.sent)
-    assert look(other) == {}
-    assert "/etc/hostname" in look(_HOSTNAME)
+    assert inspect(other) == {}
+    assert "/etc/hostname" in inspect(_HOSTNAME)
     assert len(host.sent) == before
     run.has_changed = True
-    look(other)
-    look(other)
+    inspect(other)
+    inspect(other)
     assert len(host.sent) == before + 2
 
 
 def test_a_question_outside_of_the_look_ahead_is_sent_once(
     host: _Host, run: journal.Journal
 ) -> None:
-    look(_HOSTNAME)
+    inspect(_HOSTNAME)
     before = len(host.sent)
-    look(_HOSTNAME)
+    inspect(_HOSTNAME)
     assert len(host.sent) == before
 
 
@@ -262,7 +262,7 @@ def test_a_failure_in_the_look_ahead_is_raised_where_the_answer_is_needed(
     host: _Host, run: journal.Journal
 ) -> None:
     broken = command_question("echo no >&2; exit 1", list)
-    look_ahead([broken, _HOSTNAME])
-    assert "/etc/hostname" in look(_HOSTNAME)
+    inspect_ahead([broken, _HOSTNAME])
+    assert "/etc/hostname" in inspect(_HOSTNAME)
     with pytest.raises(CommandFailed, match="no"):
-        look(broken)
+        inspect(broken)

@@ -57,7 +57,7 @@ class _Leader(Noting):
         **__: object,
     ) -> list[str]:
         assert other_version, "the new version has to prove that it isolates services"
-        self.note("gate")
+        self.note("check")
         if open_edge:
             open_edge()
             self.note("public")
@@ -114,7 +114,7 @@ _WITH_ALL_DATA = rf"{_SERVES} with all data; "
 
 def test_an_upgrade_is_proven_without_stopping_infisical(leader: _Leader) -> None:
     assert _upgrade() == ["Read as before: 1 secret."]
-    assert leader.steps == [*_UP, "gate", *_END]
+    assert leader.steps == [*_UP, "check", *_END]
 
 
 @pytest.mark.parametrize("failing", ["serve a copy", "prove isolation"])
@@ -161,37 +161,37 @@ def test_a_version_that_never_gets_healthy_is_rolled_back_with_all_data(leader: 
 
 
 def test_data_that_the_old_version_cannot_use_are_replaced_by_the_dump(leader: _Leader) -> None:
-    leader.failing = ["gate", "use"]
+    leader.failing = ["check", "use"]
     output = rf"{_SERVES} .* data of {_THEN.at}, .* 3 writes .* database infisical_given_up_x "
     with pytest.raises(RunFailed, match=output) as failed:
         _upgrade()
     assert failed.value.code == "run.given_up"
     revert = ["load", "revert", "roll out v0.165.16", *_END]
-    assert leader.steps == [*_UP, "gate", *_BACK, *revert]
+    assert leader.steps == [*_UP, "check", *_BACK, *revert]
 
 
 def test_usable_data_are_not_reverted_after_failed_checks(leader: _Leader) -> None:
-    leader.failing = ["gate"]
+    leader.failing = ["check"]
     with pytest.raises(RunFailed, match=_WITH_ALL_DATA) as failed:
         _upgrade()
     assert failed.value.code == "run.given_up"
-    assert leader.steps == [*_UP, "gate", *_BACK, *_END]
+    assert leader.steps == [*_UP, "check", *_BACK, *_END]
 
 
 def test_data_with_deleted_secrets_are_not_reverted_and_the_dump_is_kept(leader: _Leader) -> None:
-    leader.failing = ["gate"]
+    leader.failing = ["check"]
     leader.deleted = ["deleted since: TOKEN in production:/"]
     output = r"with all data \(deleted since: TOKEN in production:/; .* as the release 2026.*\); "
     with pytest.raises(RunFailed, match=output):
         _upgrade()
-    assert leader.steps == [*_UP, "gate", *_BACK, "keep", *_END]
+    assert leader.steps == [*_UP, "check", *_BACK, "keep", *_END]
 
 
 def test_data_that_cannot_be_checked_are_left_in_place(leader: _Leader) -> None:
-    leader.failing = ["gate", "roll out v0.165.16"]
+    leader.failing = ["check", "roll out v0.165.16"]
     with pytest.raises(RunFailed, match="could not be restored"):
         _upgrade()
-    assert leader.steps == [*_UP, "gate", "back", "roll out v0.165.16"]
+    assert leader.steps == [*_UP, "check", "back", "roll out v0.165.16"]
 
 
 def test_a_rollback_pauses_infisical_from_the_dump_to_the_new_start(leader: _Leader) -> None:
@@ -199,11 +199,11 @@ def test_a_rollback_pauses_infisical_from_the_dump_to_the_new_start(leader: _Lea
     cluster_change.change_version(
         site(infisical_version="v0.166.0"), "chainalign", was, _OLD, _RELEASE
     )
-    proof = ["roll out v0.165.16", "gate", "open", "public"]
+    proof = ["roll out v0.165.16", "check", "open", "public"]
     assert leader.steps == [*_SWAPPED, *proof, *_END]
 
 
-@pytest.mark.parametrize("failing", ["roll out v0.165.16", "gate", "public"])
+@pytest.mark.parametrize("failing", ["roll out v0.165.16", "check", "public"])
 def test_a_rollback_that_fails_reports_the_writes_since_the_swap(
     leader: _Leader, failing: str
 ) -> None:
@@ -220,7 +220,7 @@ def test_a_rollback_that_fails_reports_the_writes_since_the_swap(
             site(infisical_version="v0.166.0"), "chainalign", was, _OLD, _RELEASE
         )
     assert failed.value.code == "run.given_up"
-    proof = ["roll out v0.165.16", "gate", "open", "public"]
+    proof = ["roll out v0.165.16", "check", "open", "public"]
     done = proof[: proof.index(failing) + 1]
     back = ["close", "back", "roll out v0.166.0", "use"]
     assert leader.steps == [*_SWAPPED, *done, *back, *_END]
@@ -230,7 +230,7 @@ def test_a_rollback_that_was_killed_is_proven_behind_a_closed_edge(leader: _Lead
     leader.exchanged = True
     unfinished = UnfinishedChange(_RELEASE.name, "swapped", _NEW)
     ClusterVersionChanges(site()).recover(unfinished, "chainalign")
-    assert leader.steps == ["close", "roll out v0.166.0", "gate", "open", "public", *_END]
+    assert leader.steps == ["close", "roll out v0.166.0", "check", "open", "public", *_END]
 
 
 @pytest.mark.parametrize(
@@ -239,7 +239,7 @@ def test_a_rollback_that_was_killed_is_proven_behind_a_closed_edge(leader: _Lead
         ("begun", [*_BACK, *_END], "v0.165.16 serves again", "with all data"),
         ("swapping", [*_BACK, *_END], "v0.165.16 serves again", "with all data"),
         ("back", [*_BACK, *_END], "v0.165.16 serves again", "with all data"),
-        ("swapped", ["roll out v0.166.0", "gate", *_END], "v0.166.0 serves", ""),
+        ("swapped", ["roll out v0.166.0", "check", *_END], "v0.166.0 serves", ""),
         ("proven", _END, "v0.166.0 serves", ""),
     ],
 )

@@ -65,7 +65,7 @@ class _Host(Noting):
     ) -> list[str]:
         assert other_version, "the new version has to prove that it isolates services"
         self.checked_port = port
-        self.note("gate")
+        self.note("check")
         assert callable(open_edge)
         open_edge()
         self.note("public")
@@ -104,7 +104,7 @@ def _upgrade() -> list[str]:
 
 
 _SWAPPED = ["begin", "close", "dump", "swap"]
-_CLOSED = ["up, closed", "forward", "gate"]
+_CLOSED = ["up, closed", "forward", "check"]
 _OPENED = ["up", "end_closed", "open", "public"]
 _BACK = ["close", "back", "up", "end_closed", "open", "end"]
 
@@ -122,7 +122,7 @@ def test_a_new_version_is_connected_only_after_its_checks(host: _Host, compose: 
     [
         ("up, closed", ["up, closed"]),
         ("forward", ["up, closed", "forward"]),
-        ("gate", _CLOSED),
+        ("check", _CLOSED),
         ("up", [*_CLOSED, "up"]),
         ("public", [*_CLOSED, *_OPENED]),
     ],
@@ -151,14 +151,14 @@ def test_no_writes_are_reported_as_given_up_if_nothing_was_swapped(host: _Host) 
 
 
 def test_a_rollback_continues_if_the_edge_cannot_be_closed(host: _Host) -> None:
-    host.failing = ["gate", "close"]
+    host.failing = ["check", "close"]
     with pytest.raises(RunFailed, match="close fails"):
         _upgrade()
     assert host.steps == ["begin", "close", *_BACK]
 
 
 def test_an_edge_stays_closed_while_neither_version_serves(host: _Host) -> None:
-    host.failing = ["gate", "back"]
+    host.failing = ["check", "back"]
     with pytest.raises(RunFailed, match="no data were removed"):
         _upgrade()
     assert host.steps == [*_SWAPPED, *_CLOSED, "close", "back"]
@@ -203,7 +203,7 @@ def test_a_version_that_has_served_for_hours_is_kept_though_the_edge_cannot_be_c
 def test_a_version_that_has_served_for_hours_and_fails_its_checks_is_given_up_by_name(
     host: _Host,
 ) -> None:
-    host.failing = ["gate"]
+    host.failing = ["check"]
     with pytest.raises(RunFailed, match=f"30 writes .* Docker volume {_VOLUME} ") as failed:
         _CHANGES.recover(UnfinishedChange(_RELEASE, "swapped", _NEW), "chainalign")
     assert failed.value.code == "run.given_up"

@@ -18,8 +18,8 @@ Etcd = Literal["", "healthy", "lost"]
 
 def _with_etcd(*etcd: Etcd, primaries: tuple[str, ...] = ("two",)) -> dict[str, SwarmState]:
     return {
-        name: replace(look, data=True, etcd=each, primary=each != "healthy" and name in primaries)
-        for (name, look), each in zip(three().items(), etcd, strict=True)
+        name: replace(state, data=True, etcd=each, primary=each != "healthy" and name in primaries)
+        for (name, state), each in zip(three().items(), etcd, strict=True)
     }
 
 
@@ -73,8 +73,8 @@ def _without_primary(*written: tuple[int, int]) -> dict[str, SwarmState]:
     """Return nodes that all restarted without an etcd, with the WAL position of each."""
     observed = _with_etcd("", "lost", "lost", primaries=())
     return {
-        name: replace(look, wal=wal)
-        for (name, look), wal in zip(observed.items(), written, strict=True)
+        name: replace(state, wal=wal)
+        for (name, state), wal in zip(observed.items(), written, strict=True)
     }
 
 
@@ -100,10 +100,10 @@ def _consider_down(observed: dict[str, SwarmState], name: str) -> dict[str, Swar
     """Return the same states, but the managers consider a node with a running engine down."""
     return {
         each: replace(
-            look,
-            members=tuple(replace(one, down=one.host == name) for one in look.members),
+            state,
+            members=tuple(replace(one, down=one.host == name) for one in state.members),
         )
-        for each, look in observed.items()
+        for each, state in observed.items()
     }
 
 
@@ -113,7 +113,7 @@ _SAME = _without_primary((2, 1), (2, 1), (2, 1))
 @pytest.mark.parametrize(
     ("observed", "why"),
     [
-        ({name: look for name, look in _SAME.items() if name != "one"}, "one can't be reached"),
+        ({name: state for name, state in _SAME.items() if name != "one"}, "one can't be reached"),
         (_consider_down(_SAME, "two"), "two down: `systemctl restart docker`"),
         (_SAME | {"three": replace(_SAME["three"], data=False)}, "three has no PostgreSQL"),
         (_with_etcd("", "lost", "lost", primaries=("one", "two")), r"one and two .* primaries"),
@@ -132,14 +132,14 @@ def test_etcd_is_not_reset_while_it_is_unknown_which_host_has_all_writes(
 
 
 def test_without_data_etcd_is_not_reset() -> None:
-    observed = {name: replace(look, data=False) for name, look in _SAME.items()}
+    observed = {name: replace(state, data=False) for name, state in _SAME.items()}
     refuse_undecided(cluster_of(observed))
 
 
 def test_a_run_killed_before_the_reset_is_repeated() -> None:
     # The volumes of etcd and two PostgreSQL services are gone; WAL positions are still readable.
     observed = _without_primary((2, 100), (2, 300), (2, 200))
-    gone = {name: replace(look, etcd="lost") for name, look in observed.items()}
+    gone = {name: replace(state, etcd="lost") for name, state in observed.items()}
     assert (cluster_of(gone).is_etcd_reset, cluster_of(gone).first) == (
         True,
         cluster_of(observed).first,

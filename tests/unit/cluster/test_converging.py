@@ -11,9 +11,9 @@ from infisical_iac.core.errors import Refused
 from tests.unit.cluster.observed import cluster_of, converged_states, member, three, three_bare
 
 
-def _isolate(look: SwarmState, **changes: Any) -> SwarmState:
+def _isolate(known: SwarmState, **changes: Any) -> SwarmState:
     """Return a manager that does not know the others yet."""
-    return replace(look, control=False, members=(), swarm="", **changes)
+    return replace(known, control=False, members=(), swarm="", **changes)
 
 
 def test_a_converged_cluster_and_new_hosts_are_not_waited_for() -> None:
@@ -22,7 +22,7 @@ def test_a_converged_cluster_and_new_hosts_are_not_waited_for() -> None:
 
 
 def test_managers_without_a_leader_are_waited_for() -> None:
-    assert is_converging({name: _isolate(look) for name, look in three().items()})
+    assert is_converging({name: _isolate(state) for name, state in three().items()})
 
 
 def test_a_stale_host_waits_for_hosts_with_a_newer_state() -> None:

@@ -50,9 +50,9 @@ def _lost_states(primary: str, furthest: str) -> dict[str, SwarmState]:
     """Return states without etcd's data; `furthest` is the host that has written most."""
     return {
         name: replace(
-            look, data=True, etcd="lost", primary=name == primary, wal=(2, 1 + (name == furthest))
+            state, data=True, etcd="lost", primary=name == primary, wal=(2, 1 + (name == furthest))
         )
-        for name, look in three().items()
+        for name, state in three().items()
     }
 
 
@@ -86,7 +86,7 @@ def test_without_a_primary_servers_that_may_lack_writes_stop_before_the_reset(
 
 
 def test_a_recovered_etcd_is_kept(steps: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    now = {name: replace(look, etcd="healthy") for name, look in three().items()}
+    now = {name: replace(state, etcd="healthy") for name, state in three().items()}
     monkeypatch.setattr(etcd, "_read_state", lambda name: now[name])
     etcd.remove_lost_etcd(cluster_of(_lost_states("", "two")))
     assert steps == []

@@ -175,7 +175,7 @@ class _Steps:
         self.deployed = DeployedInfisical()
         for what in ("rules", "removal"):
             monkeypatch.setattr(firewall, what, partial(self._note, what))
-        monkeypatch.setattr(firewall, "look", lambda _: self.deployed)
+        monkeypatch.setattr(firewall, "inspect", lambda _: self.deployed)
 
     def _note(self, what: str, **arguments: Any) -> None:
         self.made.append((what, arguments.get("egress")))
@@ -250,7 +250,7 @@ def test_the_firewall_stays_while_the_deployed_mail_server_is_another_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(firewall, "state", SimpleNamespace(is_executing=True))
-    monkeypatch.setattr(firewall, "look", lambda _: _deployed(_OLD[0]))
+    monkeypatch.setattr(firewall, "inspect", lambda _: _deployed(_OLD[0]))
     desired = Egress(_LISTED, (_NEW,))
     arguments = {"openings": (), "machine": MachineState(), "egress": desired}
     (decided,) = of(firewall.rules)(**arguments, after_stack=True)

@@ -67,8 +67,8 @@ def test_an_undone_restore_is_reported_if_there_is_no_instance(
     for each in files:
         (tmp_path / each).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / each).write_text("20261125T101112Z\n")
-    look = UNDONE.replace("/var/", f"{tmp_path}/var/").replace("/etc/", f"{tmp_path}/etc/")
-    ran = subprocess.run(["sh", "-c", look], capture_output=True, text=True)
+    command = UNDONE.replace("/var/", f"{tmp_path}/var/").replace("/etc/", f"{tmp_path}/etc/")
+    ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True)
     assert ran.stdout == output
     assert Machine().process(ran.stdout.splitlines()).undone == output[7:].strip()
 
@@ -85,8 +85,8 @@ def test_the_volume_is_found_in_its_unit_also_in_that_of_an_earlier_version(
 ) -> None:
     unit = tmp_path / "infisical-data.service"
     unit.write_text(text)
-    look = DATA_VOLUME.replace("/etc/systemd/system", str(tmp_path))
-    ran = subprocess.run(["sh", "-c", look], capture_output=True, text=True, check=True)
+    command = DATA_VOLUME.replace("/etc/systemd/system", str(tmp_path))
+    ran = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)
     assert Machine().process(ran.stdout.splitlines()).data_volume == "u-1"
 
 
@@ -134,7 +134,9 @@ docker() {{
 }}
 xargs() {{ docker inspect; }}
 """
-    look = CALLS_PRIVATE.replace("/var/", f"{tmp_path}/var/").replace("/etc/", f"{tmp_path}/etc/")
-    ran = subprocess.run(["sh", "-c", docker + look], capture_output=True, text=True)
+    command = CALLS_PRIVATE.replace("/var/", f"{tmp_path}/var/").replace(
+        "/etc/", f"{tmp_path}/etc/"
+    )
+    ran = subprocess.run(["sh", "-c", docker + command], capture_output=True, text=True)
     assert (ran.returncode, ran.stderr) == (0, "")
     assert Machine().process(ran.stdout.splitlines()).calls_private is calls_private

@@ -104,7 +104,7 @@ class _Host:
         self.note(f"write {path} {mode}")
         self.written[path] = content
 
-    def look(self, question: Question[DataVolume]) -> DataVolume:
+    def inspect(self, question: Question[DataVolume]) -> DataVolume:
         self.asked.append(question)
         return self.found
 
@@ -112,8 +112,8 @@ class _Host:
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> _Host:
     made = _Host(tmp_path)
-    monkeypatch.setattr(deploy, "look", made.look)
-    monkeypatch.setattr(deploy, "ask", made.look)
+    monkeypatch.setattr(deploy, "inspect", made.inspect)
+    monkeypatch.setattr(deploy, "ask", made.inspect)
     monkeypatch.setattr(deploy, "run", made.run)
     monkeypatch.setattr(deploy, "perform", made.perform)
     monkeypatch.setattr(deploy, "write", made.write)

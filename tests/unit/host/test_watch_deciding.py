@@ -185,11 +185,11 @@ def test_files_of_all_settings_are_read_with_the_units_and_the_log(
 ) -> None:
     asked: list[Any] = []
 
-    def look(question: Any) -> WatchState:
+    def inspect(question: Any) -> WatchState:
         asked.append(question)
         return _UP
 
-    monkeypatch.setattr(watch, "look", look)
+    monkeypatch.setattr(watch, "inspect", inspect)
     (decision,) = of(watch.log_and_bans)(_ROTATION, _BANS, _JAILS, has_log=True)
     assert isinstance(decision, UpToDate)
     (question,) = asked

@@ -4,13 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from bench import settled_run
+from bench import converged_run
 from bench.bars import Measured, ratio
 from bench.measuring import BenchError
 from bench.report import render, render_short
 
 MEASURED = Measured(
-    settled={"ours": [1.0, 1.0, 1.2], "idle": [0.5, 0.5, 0.5], "playbook": [20.0, 25.0, 20.0]},
+    converged={"ours": [1.0, 1.0, 1.2], "idle": [0.5, 0.5, 0.5], "playbook": [20.0, 25.0, 20.0]},
     fresh={"deploy": [33.0, 36.0], "script": [30.0, 30.0]},
     limited=["ours"],
     commands={"ours": 6},
@@ -36,7 +36,7 @@ def test_numbers_at_their_limits_are_within_them() -> None:
 @pytest.mark.parametrize(
     ("worse", "which"),
     [
-        (replace(MEASURED, settled={"ours": [1.7], "playbook": [20.0]}), 0),
+        (replace(MEASURED, converged={"ours": [1.7], "playbook": [20.0]}), 0),
         (replace(MEASURED, commands={"ours": 7}), 1),
         (replace(MEASURED, fresh={"deploy": [35.0], "script": [30.0]}), 2),
         (replace(MEASURED, migration={"apply": [1.0], "sdk": [19.0]}), 3),
@@ -86,15 +86,15 @@ def test_the_report_has_the_bars_the_medians_and_the_machine() -> None:
 
 
 def test_the_short_form_has_the_medians_and_the_remote_commands() -> None:
-    lines = render_short(MEASURED.settled, MEASURED.commands).splitlines()
+    lines = render_short(MEASURED.converged, MEASURED.commands).splitlines()
     assert "| `ours` | 1.00 s | 1.00 to 1.20 s | 0.050 |" in lines
     assert "| `ours` | 6 |" in lines
 
 
 def test_more_remote_commands_than_the_limit_are_refused() -> None:
-    settled_run.refuse_many_commands({"ours": 6})
+    converged_run.refuse_many_commands({"ours": 6})
     with pytest.raises(BenchError, match="`ours` sends 7"):
-        settled_run.refuse_many_commands({"ours": 7})
+        converged_run.refuse_many_commands({"ours": 7})
 
 
 def test_a_missed_bar_is_marked() -> None:

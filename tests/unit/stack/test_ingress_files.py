@@ -81,7 +81,7 @@ class _Host:
     def fetch(self, images: Iterable[str], sources: ImageSources) -> None:
         self.calls.append(f"fetch {' '.join(images)} from {' '.join(sources.archives)}")
 
-    def look(self, question: Question[IngressState]) -> IngressState:
+    def inspect(self, question: Question[IngressState]) -> IngressState:
         self.asked.append(question)
         return self.found
 
@@ -93,7 +93,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> _Host:
     monkeypatch.setattr(ingress, "ask", made.ask)
     monkeypatch.setattr(ingress, "run", made.run)
     monkeypatch.setattr(ingress, "write", made.write)
-    monkeypatch.setattr(ingress, "look", made.look)
+    monkeypatch.setattr(ingress, "inspect", made.inspect)
     monkeypatch.setattr(compose, "fetch", made.fetch)
     return made
 

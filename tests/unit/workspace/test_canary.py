@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 import stamina
 
-from infisical_iac.core.change import UpToDate
+from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import ApiError, CheckFailed, FileError
 from infisical_iac.workspace import canary, reconcile
 from infisical_iac.workspace.canary import Canary, CanaryLogin
@@ -174,7 +174,8 @@ def test_a_project_file_cannot_name_the_canarys_project() -> None:
 def test_the_login_of_the_canary_goes_with_the_monitor() -> None:
     login = CanaryLogin("identity-1", "client-1", "obviously-fake", "secret-1", "project-1")
     change, _ = reconcile.decide_canary_login(login, None, 8080)
-    assert str(change) == "- identity infisical-iac-canary: the monitor is off"
+    assert isinstance(change, Change)
+    assert (change.kind, change.what) == ("-", "identity infisical-iac-canary")
     (settled,) = reconcile.decide_canary_login(CanaryLogin(), None, 8080)
     assert isinstance(settled, UpToDate)
     assert "obviously-fake" not in repr(login)

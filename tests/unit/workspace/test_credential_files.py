@@ -31,7 +31,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(deploy, "DIRECTORY", str(where))
     monkeypatch.setattr(deploy, "host", SimpleNamespace(name="host"))
     found = partial(texts, Runner(), paths=[], patterns=[f"{where}/*.env"])
-    monkeypatch.setattr(deploy, "look", lambda asked: found())
+    monkeypatch.setattr(deploy, "inspect", lambda asked: found())
     monkeypatch.setattr(remote, "run", run)
     return deploy.credential_store()
 

@@ -28,7 +28,7 @@ def _list_leavers(plan: WorkspacePlan) -> list[tuple[str, str, str]]:
 
 def test_people_who_left_the_file_keep_access_until_pruned(deployment: PeopleDeployment) -> None:
     assert deployment.settle(WITHOUT_BEN) == []
-    plan = deployment.look(WITHOUT_BEN)
+    plan = deployment.inspect(WITHOUT_BEN)
     assert plan.due == []
     assert _list_leavers(plan) == [("ben@example.com", "no-access", LEFT)]
     (removed,) = deployment.prune(WITHOUT_BEN)
@@ -36,16 +36,16 @@ def test_people_who_left_the_file_keep_access_until_pruned(deployment: PeopleDep
     emails = [each["user"]["email"] for each in deployment.server.persons]
     assert emails == [ADMIN, "ada@example.com", "cy@example.com"]
     assert "ben@example.com" in deployment.server.organization
-    assert _list_leavers(deployment.look(WITHOUT_BEN)) == []
+    assert _list_leavers(deployment.inspect(WITHOUT_BEN)) == []
 
 
 def test_an_admin_who_left_is_recognized_by_the_mark(deployment: PeopleDeployment) -> None:
     text = PEOPLE.replace("  ada@example.com: admin\n", "")
-    assert _list_leavers(deployment.look(text)) == [("ada@example.com", "admin", LEFT)]
+    assert _list_leavers(deployment.inspect(text)) == [("ada@example.com", "admin", LEFT)]
 
 
 def test_people_who_left_an_empty_list_are_reported(deployment: PeopleDeployment) -> None:
-    assert len(_list_leavers(deployment.look(TEXT))) == 3
+    assert len(_list_leavers(deployment.inspect(TEXT))) == 3
 
 
 def test_a_person_added_by_others_is_reported_as_such(deployment: PeopleDeployment) -> None:
@@ -53,7 +53,7 @@ def test_a_person_added_by_others_is_reported_as_such(deployment: PeopleDeployme
         {"usernames": ["dan@example.com"], "emails": [], "roleSlugs": ["member"]}
     )
     assert deployment.settle() == []
-    assert _list_leavers(deployment.look()) == [("dan@example.com", "member", UNKNOWN)]
+    assert _list_leavers(deployment.inspect()) == [("dan@example.com", "member", UNKNOWN)]
 
 
 _ROLES = st.sampled_from(["none", "viewer", "developer", "admin"])
@@ -79,6 +79,6 @@ def test_any_people_can_be_replaced_by_any_others_and_pruned(
     deployment.settle(text)
     assert deployment.plan(text) == []
     left = {*before} - {*after}
-    assert len(_list_leavers(deployment.look(text))) == len(left)
+    assert len(_list_leavers(deployment.inspect(text))) == len(left)
     assert len(deployment.prune(text)) == len(left)
     assert {each["user"]["email"] for each in deployment.server.persons} == {ADMIN, *after}

@@ -37,7 +37,7 @@ def test_unread_people_are_noted_and_all_else_is_repaired(deployment: Locked) ->
     deployment.seat("ben@example.com").update(roles=[{"role": "developer"}])
     deployment.server.identity("backend-staging")["name"] = "other"
     due = ["~ identity backend-staging: name other → backend-staging"]
-    planned = deployment.look()
+    planned = deployment.inspect()
     assert [str(each) for each in planned.due] == due
     (note,) = planned.notes
     assert _REASON in note
@@ -58,7 +58,7 @@ def test_new_people_wait_for_the_login(deployment: Locked) -> None:
 def test_a_first_deploy_makes_everything_but_people() -> None:
     deployment = Locked()
     deployment.error = NotBootstrapped(_REASON)
-    assert any(_REASON in each for each in deployment.look().notes)
+    assert any(_REASON in each for each in deployment.inspect().notes)
     assert not [each for each in deployment.settle() if "person" in each or "invitation" in each]
     deployment.error = None
     assert len(deployment.settle()) == 6
@@ -70,7 +70,7 @@ def test_a_failure_that_the_administrator_cannot_fix_is_an_error(
 ) -> None:
     deployment.error = error
     with pytest.raises(type(error)):
-        deployment.look()
+        deployment.inspect()
 
 
 def test_a_release_without_privileges_is_noted_with_isolation_by_role() -> None:

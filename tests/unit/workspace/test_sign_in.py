@@ -253,7 +253,7 @@ def running(server: _Server, monkeypatch: pytest.MonkeyPatch) -> _Server:
     """A server whose deployed logins have been removed from the settings."""
     monkeypatch.setattr(session, "answers", lambda _: True)
     monkeypatch.setattr(journal, "part_will_change", lambda part: False)
-    monkeypatch.setattr(sign_in, "look", lambda _: DeployedInfisical())
+    monkeypatch.setattr(sign_in, "inspect", lambda _: DeployedInfisical())
     server.offers = {}
     return server
 
@@ -294,7 +294,7 @@ def test_a_provider_that_the_run_removes_lets_nobody_in(
     running.methods = ["gitlab"]
     running.offers = {"gitlab": "https://gitlab.example.com/oauth/authorize?client_id=fake-client"}
     deployed = DeployedInfisical({"CLIENT_ID_GITLAB_LOGIN": "fake-client"})
-    monkeypatch.setattr(sign_in, "look", lambda _: deployed)
+    monkeypatch.setattr(sign_in, "inspect", lambda _: deployed)
     (change,) = [each for each in of(sign_in.methods)(settings_of()) if isinstance(each, Change)]
     assert "email" in change.detail
     with_it = settings_of(login={"gitlab": _GITLAB})

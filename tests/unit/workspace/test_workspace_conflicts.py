@@ -132,7 +132,7 @@ def test_blocked_objects_are_not_pruned(deployment: PeopleDeployment) -> None:
     id = server.environment("staging")["id"]
     server.rename_folder(id, "/backend", "app")
     server._create_folder({"environment": "staging", "path": "/", "name": "backend"})
-    planned = deployment.look(TEXT, prune=True)
+    planned = deployment.inspect(TEXT, prune=True)
     assert [each.what for each in planned.blocked] == ["folder /backend in staging"]
     assert planned.removals == []
 
