@@ -387,7 +387,7 @@ def _existing_service(directory: Path, service: tuple[str, str]) -> tuple[str, s
     if service[1] and not (directory / Path(service[1]).expanduser()).is_dir():
         raise SettingsError(
             f"there is no directory {service[1]!r}; name the one of {service[0]}, or leave out "
-            f"={service[1]}",
+            f"`={service[1]}`",
             code="settings.service",
         )
     return service[0], str(Path(service[1]).expanduser()) if service[1] else ""

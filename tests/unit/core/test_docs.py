@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from infisical_iac.core.settings import SECTION_OF
 from infisical_iac.host.model import SYSTEMS
 
 ROOT = Path(__file__).parents[3]
@@ -33,6 +34,10 @@ _CODE = re.compile(r"(`+)(?!`)(?:(?!\n\n).)+?(?<!`)\1(?!`)", re.DOTALL)
 _LINK = re.compile(r"\]\(\s*<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\s*\)|\b(?:src|href)=\"([^\"]+)\"")
 _HEADING = re.compile(r"^#{1,6} +(.+?) *#* *$", re.MULTILINE)
 _ANCHOR = re.compile(r"<a [^>]*\b(?:id|name)=\"([^\"]+)\"")
+# Words that the pages and the help of commands no longer use.
+STALE_WORDS = re.compile(
+    r"workspace file|\bwhoever\b|\bwhom\b|\blead\b(?! to)|\btold\b|\banew\b|\bsettled\b", re.I
+)
 _NAMED_PAGE = re.compile(r"\bdocs/[A-Za-z0-9_/.-]+?\.md(?:#[a-z0-9_-]+)?")
 
 
@@ -138,6 +143,39 @@ def test_the_readme_begins_with_the_first_deploy_the_demo_and_the_tests() -> Non
     lines = (ROOT / "README.md").read_text().splitlines()[:40]
     commands = [line.partition("#")[0].strip() for line in lines if line.startswith("    ")]
     assert commands[:5] == _FIRST_COMMANDS
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", *PAGES], ids=_name)
+def test_no_page_has_a_word_that_is_no_longer_used(page: Path) -> None:
+    text = _CODE.sub("", _FENCE.sub("", page.read_text()))
+    assert STALE_WORDS.findall(" ".join(text.split())) == []
+
+
+def test_each_setting_is_described_once() -> None:
+    """Other pages link to the reference."""
+    repeated = [
+        f"{_name(page)}: {heading}"
+        for page in PAGES
+        if page != ROOT / "docs" / "reference" / "settings.md"
+        for heading in _HEADING.findall(_FENCE.sub("", page.read_text()))
+        if heading.strip("`") in SECTION_OF
+    ]
+    headings = _HEADING.findall((ROOT / "docs" / "reference" / "settings.md").read_text())
+    described = [heading.strip("`") for heading in headings if heading.startswith("`")]
+    assert repeated == []
+    assert [key for key in SECTION_OF if described.count(key) != 1] == []
+
+
+def test_the_danger_of_two_inventories_is_at_the_top_of_the_page_on_credentials() -> None:
+    title, box, *_ = (ROOT / "docs" / "develop" / "credentials.md").read_text().split("\n\n")
+    assert title.startswith("# ")
+    assert box.startswith("> **Danger:")
+    assert "INFISICAL_API_URL" in box
+
+
+def test_the_page_on_loaders_begins_with_the_runner() -> None:
+    text = _FENCE.sub("", (ROOT / "docs" / "develop" / "loaders.md").read_text())
+    assert re.findall(r"^## (.+)$", text, re.MULTILINE)[0] == "The runner"
 
 
 def test_headings_have_the_anchors_of_forges(tmp_path: Path) -> None:

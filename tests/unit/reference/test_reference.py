@@ -128,3 +128,17 @@ def _strings(file: Path) -> Iterator[str]:
         for each in nodes
         if isinstance(each, ast.Constant) and isinstance(each.value, str)
     )
+
+
+def test_each_row_of_the_error_codes_can_be_understood() -> None:
+    """No message or remedy consists of what is known only when it runs."""
+    rows = [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:4]]
+        for line in Path("docs/reference/errors.md").read_text().splitlines()
+        if re.match(r"\| `[a-z]+\.", line)
+    ]
+    assert len(rows) > 300
+    for code, message, remedy in rows:
+        assert re.search("[a-z]{2}", message), code
+        assert not re.search(r"(^|\s)=…|…=…", message + remedy), code
+        assert not remedy or re.search("[a-z]{2}", remedy), code
