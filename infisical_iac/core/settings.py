@@ -21,14 +21,16 @@ from infisical_iac.core.bundle import default_settings
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.images import Images
 from infisical_iac.core.own_repository import list_stale_keys
-from infisical_iac.core.validation import (
+from infisical_iac.core.schema import (
     SETTINGS_SCHEMA,
+    Renamed,
     Schema,
-    SettingsModel,
-    explain,
+    explain_moved_key,
     explain_version,
-    find_moved_key,
+    warn_once,
+    with_new_names,
 )
+from infisical_iac.core.validation import SettingsModel, explain
 from infisical_iac.hetzner.settings import HetznerSettings
 from infisical_iac.host.settings import HostSettings
 from infisical_iac.instance.settings import Form, GivenSecret, InstanceSettings
@@ -185,11 +187,15 @@ def load(data: Mapping[str, Any], schema: Schema = SETTINGS_SCHEMA) -> Settings:
     stale = explain_version(values.get("schema_version", schema.version), schema)
     if stale:
         raise SettingsError(f"setting 'schema_version': {stale}", code="settings.schema_version")
+    if values.keys() - keys:
+        stale_keys = list_stale_keys(default_settings())
+        values = {key: each for key, each in values.items() if key not in stale_keys}
+    values, uses = with_new_names(_without_defaults(values, schema), schema)
+    for use in uses:
+        warn_once(f"setting {'.'.join(map(str, use.place))!r} {use}")
     surplus = sorted(values.keys() - keys)
-    if surplus:
-        surplus = [key for key in surplus if key not in list_stale_keys(default_settings())]
     unknown = [
-        f"setting {key!r} {find_moved_key((key,), schema) or _unknown(key)}" for key in surplus
+        f"setting {key!r} {explain_moved_key((key,), schema) or _unknown(key)}" for key in surplus
     ]
     given = {key: value for key, value in values.items() if key in keys}
     known = {key: each for key, each in default_settings().items() if key in keys} | given
@@ -205,6 +211,19 @@ def load(data: Mapping[str, Any], schema: Schema = SETTINGS_SCHEMA) -> Settings:
     if settings is None:
         raise SettingsError(_report(errors))
     return settings
+
+
+def _without_defaults(values: Mapping[str, Any], schema: Schema) -> dict[str, Any]:
+    """Return the values without defaults of keys whose old name is set: a user set only that."""
+    defaults = default_settings()
+    renamed = {
+        each.new for each in schema.moved if isinstance(each, Renamed) and each.old in values
+    }
+    return {
+        key: value
+        for key, value in values.items()
+        if key not in renamed or value != defaults.get(key)
+    }
 
 
 def _split(values: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Rewrite settings and project files for this version, and keep all comments. Pure.
 
-`core/validation.py` lists the keys that releases renamed or removed. A renamed key gets its new
+`core/schema.py` lists the keys that releases renamed or removed. A renamed key gets its new
 name. The lines of a removed key become a comment, so that nothing is lost. Two settings that became
 one are joined.
 """
@@ -15,7 +15,7 @@ import yaml
 
 from infisical_iac.core.errors import SettingsError
 from infisical_iac.core.own_repository import list_assignments
-from infisical_iac.core.validation import (
+from infisical_iac.core.schema import (
     PROJECT_FILE_SCHEMA,
     SETTINGS_SCHEMA,
     Removed,

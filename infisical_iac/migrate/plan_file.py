@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from infisical_iac.core.errors import FileError, UserError
-from infisical_iac.core.validation import Schema, explain_version
+from infisical_iac.core.schema import Schema, explain_version
 from infisical_iac.migrate.model import Name, join_reasons
 from infisical_iac.workspace.document import format_place, parse, text_of
 from infisical_iac.workspace.model import Workspace

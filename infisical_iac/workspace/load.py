@@ -10,14 +10,15 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from infisical_iac.core.bundle import DEFAULTS, default_settings
 from infisical_iac.core.errors import FileError, SettingsError
 from infisical_iac.core.own_repository import read_assignments
-from infisical_iac.core.validation import (
+from infisical_iac.core.schema import (
     PROJECT_FILE_SCHEMA,
     Schema,
-    explain,
+    explain_moved_key,
     explain_version,
-    find_moved_key,
-    suggest,
+    warn_once,
+    with_new_names,
 )
+from infisical_iac.core.validation import explain, suggest
 from infisical_iac.workspace import canary, people_actual
 from infisical_iac.workspace.document import Document, Place, Problem, format_place, parse, text_of
 from infisical_iac.workspace.model import (
@@ -286,6 +287,13 @@ def load(
     if stale:
         problem = (("schema_version",), stale)
         raise _refusal([problem], document, where, code="file.schema_version")
+    data, uses = with_new_names(document.data, schema)
+    document = Document(
+        data, document.lines | {each.new_place: document.line(each.place) for each in uses}
+    )
+    for use in uses:
+        at = f"line {document.line(use.place)}, {format_place(use.place)}"
+        warn_once(f"{where}, {at}: {use}")
     services = document.data.get("services")
     if isinstance(services, dict):  # `backend:` with nothing after it only lacks its folder
         document.data["services"] = {key: value or {} for key, value in services.items()}
@@ -416,8 +424,8 @@ def _problem(error: Any, schema: Schema) -> Problem:
     key = str(place[-1]) if place else ""
     if error["type"] == "missing":
         return place[:-1], f"has no {key!r}; add {_EXAMPLES.get(key, 'it')}"
-    if error["type"] == "extra_forbidden" and (became := find_moved_key(place, schema)):
-        return place, str(became)
+    if error["type"] == "extra_forbidden" and (became := explain_moved_key(place, schema)):
+        return place, became
     if error["type"] == "extra_forbidden":
         fields = _model_of(place).model_fields.items()
         return (

@@ -1,4 +1,4 @@
-"""Test that files of other versions and removed keys are refused with a remedy."""
+"""Test that files of other versions and removed keys are refused, and old names still work."""
 
 import re
 from typing import Any
@@ -7,7 +7,14 @@ import pytest
 
 from infisical_iac.core import settings
 from infisical_iac.core.errors import FileError, SettingsError
-from infisical_iac.core.validation import Removed, Renamed, Schema, explain_version, find_moved_key
+from infisical_iac.core.schema import (
+    Removed,
+    Renamed,
+    Schema,
+    explain_version,
+    find_moved_key,
+    warn_once,
+)
 from infisical_iac.workspace.load import load
 from tests.unit.settings_of import defaults
 
@@ -35,8 +42,35 @@ def _load_refused(code: str, **changed: object) -> str:
     return str(refused.value)
 
 
-def test_a_renamed_setting_is_refused_with_its_new_name_and_the_release() -> None:
-    assert _load_refused(_UNKNOWN, domain="x") == f"setting 'domain' {SCHEMA.moved[0]}"
+@pytest.fixture(autouse=True)
+def _warnings_of_each_test() -> None:
+    warn_once.cache_clear()
+
+
+def test_the_old_name_of_a_setting_works_and_warns_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url = "https://secrets.example.com"
+    for _ in range(2):
+        assert settings.load(_values(domain=url), SCHEMA).stack.site_url == url
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.startswith(f"Warning: setting 'domain' {SCHEMA.moved[0]}")
+
+
+def test_a_setting_with_its_old_name_and_the_new_one_is_refused() -> None:
+    both = {"domain": "https://a.example.com", "site_url": "https://b.example.com"}
+    assert str(SCHEMA.moved[0]) in _load_refused(_UNKNOWN, **both)
+
+
+def test_a_value_at_an_old_name_is_validated_as_at_the_new_one() -> None:
+    with pytest.raises(SettingsError, match=r"\bsite_url\b"):
+        settings.load(_values(domain=7), SCHEMA)
+
+
+def test_files_without_an_old_name_warn_of_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    settings.load(_values(), SCHEMA)
+    load(HEAD + "schema_version: 3\nservices: {b: {folder: /b}}\n", SCHEMA)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_removed_setting_is_refused_with_its_remedy_and_without_its_value() -> None:
@@ -44,11 +78,26 @@ def test_a_removed_setting_is_refused_with_its_remedy_and_without_its_value() ->
     assert sentence == f"setting 'admin_password' {SCHEMA.moved[1]}"
 
 
-def test_a_renamed_key_of_the_project_file_is_found_by_its_place() -> None:
+def test_a_renamed_key_of_the_project_file_works_and_warns_by_its_place(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     text = HEAD + "schema_version: 3\nservices:\n  b: {folder: /b, ttl: 900}\n"
-    with pytest.raises(FileError) as refused:
-        load(text, SCHEMA)
-    assert str(refused.value).endswith(f"line 5, services.b.ttl: {SCHEMA.moved[2]}")
+    assert load(text, SCHEMA).services["b"].access_token_ttl == 900
+    assert f"line 5, services.b.ttl: {SCHEMA.moved[2]}" in capsys.readouterr().err
+    wrong = text.replace("900", "none")
+    with pytest.raises(FileError, match=r"line 5, services\.b\.access_token_ttl: "):
+        load(wrong, SCHEMA)
+
+
+def test_a_key_of_the_project_file_with_both_names_is_refused() -> None:
+    services = "services:\n  b: {folder: /b, ttl: 900, access_token_ttl: 800}\n"
+    with pytest.raises(FileError, match=r"line 5, services\.b\.ttl: ") as refused:
+        load(HEAD + "schema_version: 3\n" + services, SCHEMA)
+    assert str(SCHEMA.moved[2]) in str(refused.value)
+    assert refused.value.code == "file.project"
+
+
+def test_a_key_that_was_not_renamed_at_its_place_is_unknown() -> None:
     with pytest.raises(FileError, match=r"line 4, ttl: .*\bunknown"):
         load(HEAD + "schema_version: 3\nttl: 900\n", SCHEMA)
 

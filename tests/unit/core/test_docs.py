@@ -86,6 +86,14 @@ def test_the_index_links_every_page() -> None:
     assert [_name(page) for page in PAGES if page != INDEX and page not in linked] == []
 
 
+@pytest.mark.parametrize("folder", ["operate", "develop", "reference", "operate/cluster"])
+def test_the_index_of_a_folder_links_its_pages(folder: str) -> None:
+    index = ROOT / "docs" / folder / "README.md"
+    linked = {(index.parent / each.partition("#")[0]).resolve() for each in _links(index)}
+    pages = {*index.parent.glob("*.md")} - {index}
+    assert sorted(map(_name, pages - linked)) == []
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=_name)
 def test_every_relative_link_and_anchor_resolves(document: Path) -> None:
     assert [target for target in _links(document) if _is_broken(document, target)] == []

@@ -10,8 +10,8 @@ from infisical_iac.core import connection, host_keys, lock
 from infisical_iac.core.connection import HOST_REFUSES, explain_loss
 from infisical_iac.core.errors import CommandFailed, Refused, RunFailed, SettingsError, UserError
 from infisical_iac.core.host_keys import KnownHost, ServerKey
+from infisical_iac.core.schema import Removed, Renamed, explain_version
 from infisical_iac.core.settings import load
-from infisical_iac.core.validation import Removed, Renamed, explain_version
 from infisical_iac.hetzner.production import production_host
 from infisical_iac.workspace.load import load as load_project
 from tests.unit import forked
@@ -158,7 +158,9 @@ def _refuse(given: dict[str, Any]) -> str:
 
 
 def test_wording_of_renamed_and_removed_keys() -> None:
-    assert str(Renamed("domain", "site_url", "0.2.0")) == "was renamed to 'site_url' in 0.2.0"
+    renamed = Renamed("domain", "site_url", "0.2.0")
+    assert str(renamed) == "was renamed to 'site_url' in 0.2.0"
+    assert renamed.both == ("was renamed to 'site_url' in 0.2.0, and both are set; remove 'domain'")
     remedy = "set INFISICAL_ADMIN_PASSWORD on the first run"
     assert str(Removed("admin_password", remedy, "0.3.0")) == (
         "was removed in 0.3.0; set INFISICAL_ADMIN_PASSWORD on the first run"

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from infisical_iac.core.errors import SettingsError
-from infisical_iac.core.validation import SETTINGS_SCHEMA, Removed, Renamed, Schema
+from infisical_iac.core.schema import SETTINGS_SCHEMA, Removed, Renamed, Schema
 from infisical_iac.init.upgrade import (
     Joined,
     upgrade_pin,
