@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from infisical_iac.core import bundle, validation
+from infisical_iac.core import bundle, schema
 from infisical_iac.core.errors import FileError
 from infisical_iac.core.own_repository import PYPROJECT, list_assignments
 from infisical_iac.core.rendering import template
@@ -156,7 +156,7 @@ def files(
             backup=_backup_targets(answers),
             literal=literal,
             quote=_quote,
-            schema_version=validation.SETTINGS_SCHEMA.version,
+            schema_version=schema.SETTINGS_SCHEMA.version,
             workspace_file="" if workspace_file == SHIPPED_PROJECT_FILE else workspace_file,
         ),
         workspace_file: template(
@@ -164,7 +164,7 @@ def files(
             project={"name": scalar(name), "slug": scalar(project_slug(name))},
             environments=[(scalar(each.slug), scalar(each.name)) for each in environments],
             services=[(scalar(each.name), each.folder) for each in answers.services],
-            schema_version=validation.PROJECT_FILE_SCHEMA.version,
+            schema_version=schema.PROJECT_FILE_SCHEMA.version,
             jobs=pipeline.jobs(reading) if pipeline else {},
             operations=OPERATIONS if pipeline and reading else "",
             flow=flow,
