@@ -10,37 +10,14 @@ _QUESTIONS = ("What", "Whether", "How", "Who", "Which", "Why")
 # Endings of participles, and the verbs and nouns of the package that have one of these endings.
 _PARTICIPLE = re.compile(r"_?[a-z]+(ed|en|wn|ld|pt|id|ne|de|nt|ght|ft)")
 _VERBS = {
-    *("adopt", "attempt", "build", "conclude", "count", "decide", "decode", "decrypt", "encode"),
-    *(
-        "find",
-        "fingerprint",
-        "grant",
-        "hold",
-        "mount",
-        "open",
-        "point",
-        "print",
-        "prompt",
-        "send",
-        "shorten",
-        "upgrade",
-    ),
+    *("adopt", "attempt", "build", "conclude", "count", "decide", "decode"),
+    *("decrypt", "encode", "find", "fingerprint", "grant", "hold", "mount"),
+    *("open", "point", "print", "prompt", "send", "shorten", "upgrade"),
 }
 _NOUNS = {
-    *(
-        "client",
-        "content",
-        "current",
-        "drift",
-        "environment",
-        "line",
-        "mode",
-        "moment",
-        "node",
-        "old",
-        "one",
-    ),
-    *("own", "preflight", "present", "script", "unknown", "uuid", "valid", "weight"),
+    *("client", "content", "current", "drift", "environment", "line", "mode"),
+    *("moment", "node", "old", "one", "own", "preflight", "present"),
+    *("script", "unknown", "uuid", "valid", "weight"),
 }
 _MOST_PARTICIPLES = 10
 _JAVASCRIPT = ("*.js", "*.ts")
