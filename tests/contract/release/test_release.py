@@ -230,7 +230,7 @@ def test_the_recipes_are_built_each_week_and_by_hand_and_nothing_else_then() -> 
     assert "make test-recipes" in script
     assert subprocess.run(["sh", "-n", "-c", script]).returncode == 0
     rights = {name: job["permissions"] for name, job in jobs.items()}
-    assert rights == dict.fromkeys(("unit", "recipes"), {"contents": "read"})
+    assert rights == {"unit": {"contents": "read"}, "recipes": {"contents": "read"}}
 
 
 def test_each_job_of_the_release_has_its_own_rights() -> None:
