@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infisical_iac.api import contents
+from infisical_iac.check.usage import MARK
 from infisical_iac.cli.status import survey_values
 from tests.serving import serving
 from tests.token_issuer import TokenIssuer
@@ -110,6 +111,22 @@ def test_fix_writes_the_project_into_infisical_json_and_keeps_the_rest(case: Cas
     assert str(file) in ran.stderr
     assert json.loads(file.read_text()) == fixed | own
     assert _check(case, "--fix").stderr == ""
+
+
+def test_fix_updates_a_stale_sample_once_and_names_it(case: Case) -> None:
+    sample = "backend/.env.example"
+    case.write(sample, "# Ask Ada.\nDATABASE_URL=\nOLD=\n")
+    notes = json.loads(_check(case, "--json").stdout)["notes"]
+    assert [each["place"] for each in notes if each["kind"] == "sample-file"] == [sample]
+    file = case.root / sample
+    ran = _check(case, "--fix", "--json")
+    assert (ran.exit_code, str(file) in ran.stderr) == (0, True), ran.output
+    assert file.read_text() == f"# Ask Ada.\nDATABASE_URL=\n{MARK}OLD=\nTOKEN=\n"
+    assert "sample-file" not in ran.stdout
+    written = file.stat()
+    again = _check(case, "--fix")
+    assert (again.exit_code, again.stderr) == (0, "")
+    assert (file.stat().st_ino, file.stat().st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
 
 
 def test_offline_reports_that_keys_were_not_compared(case: Case) -> None:
