@@ -241,11 +241,28 @@ def test_the_age_of_a_value_counts_from_the_version_that_set_it(
     ages = {(each["environment"], each["key"]): each for each in found["secrets"]}
     assert ages["production", "TOKEN"]["version"] == 2
     assert ages["development", "TOKEN"]["days_since_change"] == 2
+    assert _age_of_values(found) == {
+        ("development", "DATABASE_URL"): (2, False),
+        ("development", "TOKEN"): (2, False),
+        ("production", "DATABASE_URL"): (0, False),
+        ("production", "TOKEN"): (2, False),
+    }
     without = json.loads(_check(case, "--json").stdout)
     assert len([each for each in without["findings"] if each["kind"] == "old-value"]) == 2
+    # Without values, a new comment can't be told from a new value.
+    assert _age_of_values(without)["production", "TOKEN"] == (0, True)
+    assert _age_of_values(without)["development", "TOKEN"] == (2, False)
     notes = [(each["kind"], each["place"]) for each in without["notes"]]
     assert ("not-checked", "production") in notes
     assert ("not-checked", "hygiene") in notes  # the access log is on a host
+
+
+def _age_of_values(shown: Json) -> dict[tuple[str, str], tuple[int, bool]]:
+    """Return by environment and key how many days a value is old, and if it may be older."""
+    return {
+        (each["environment"], each["key"]): (each["days_with_value"], each["may_be_older"])
+        for each in shown["secrets"]
+    }
 
 
 @pytest.mark.real
