@@ -185,7 +185,7 @@ def test_an_npm_package_needs_the_nearest_installation_of_each_name() -> None:
 _WORKFLOWS = REPOSITORY / ".github/workflows"
 
 
-@pytest.mark.parametrize(("name", "actions"), [("release.yaml", 6), ("test.yaml", 1)])
+@pytest.mark.parametrize(("name", "actions"), [("release.yaml", 6), ("test.yaml", 2)])
 def test_a_workflow_pins_each_action_by_commit_and_has_no_secret(name: str, actions: int) -> None:
     text = (_WORKFLOWS / name).read_text()
     uses = re.findall(r"uses: (\S+)(.*)", text)
@@ -216,6 +216,22 @@ def test_each_run_of_the_fuzz_tests_prints_another_seed(tmp_path: Path) -> None:
         assert given == f"given {seed} to tests/unit/dotenv/test_dotenv_fuzz.py"
         seeds.add(int(seed))
     assert len(seeds) == 2
+
+
+def test_the_recipes_are_built_each_week_and_by_hand_and_nothing_else_then() -> None:
+    workflow = yaml.safe_load((_WORKFLOWS / "test.yaml").read_text())
+    events, jobs = workflow[True], workflow["jobs"]  # to YAML, `on` is a boolean
+    nightly, weekly = (each["cron"] for each in events["schedule"])
+    assert (nightly.split()[2:], weekly.split()[2:]) == (["*", "*", "*"], ["*", "*", "0"])
+    assert "workflow_dispatch" in events
+    assert jobs["unit"]["if"] == f"github.event.schedule != '{weekly}'"
+    by_hand = "github.event_name == 'workflow_dispatch'"
+    assert jobs["recipes"]["if"] == f"github.event.schedule == '{weekly}' || {by_hand}"
+    script = jobs["recipes"]["steps"][-1]["run"]
+    assert "make test-recipes" in script
+    assert subprocess.run(["sh", "-n", "-c", script]).returncode == 0
+    rights = {name: job["permissions"] for name, job in jobs.items()}
+    assert rights == {"unit": {"contents": "read"}, "recipes": {"contents": "read"}}
 
 
 def test_each_job_of_the_release_has_its_own_rights() -> None:
