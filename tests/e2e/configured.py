@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.e2e import backing
 from tests.e2e.conftest import assert_converged
-from tests.e2e.running import REPOSITORY, Done, infisical_iac
+from tests.e2e.running import PROGRAM, REPOSITORY, Done, infisical_iac
 from tests.staging.host import StagingHost
 
 _KEYS = "/etc/infisical/keys/given_"
@@ -29,10 +29,21 @@ class ConfiguredHost:
     directory: Path
     settings: dict[str, Any]
 
-    def run(self, *arguments: str, given: Mapping[str, str] | None = None, **settings: Any) -> Done:
-        """Run `infisical-iac <arguments>`; `given` are secrets in its environment."""
+    def run(
+        self,
+        *arguments: str,
+        given: Mapping[str, str] | None = None,
+        program: tuple[str, ...] = PROGRAM,
+        **settings: Any,
+    ) -> Done:
+        """Run `infisical-iac <arguments>`.
+
+        Args:
+            given: secrets in its environment.
+            program: the program to run instead of the command.
+        """
         named = ("--inventory", backing.inventory(self.directory, **self.settings | settings))
-        return infisical_iac(self.host.name, *arguments, *named, environment=given)
+        return infisical_iac(self.host.name, *arguments, *named, environment=given, program=program)
 
     def apply(self, given: Mapping[str, str] | None = None, **settings: Any) -> Done:
         return self.run("apply", "--yes", given=given, **settings)

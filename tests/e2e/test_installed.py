@@ -6,6 +6,7 @@ published: the machine's package clients are configured to take a directory of w
 """
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -116,6 +117,10 @@ def test_three_commands_deploy(machine: OperatorMachine, host: StagingHost, serv
     assert server.fingerprint in init
     plan, _, run = apply.partition("Make these changes")
     assert "+ credentials backend.production" in plan
+    # The run says how many of its changes no plan could know, and which became superfluous.
+    planned, made = _number("to make", plan), _number("made in", run)
+    unplanned, superfluous = _number("[a-z]+ not in the plan", run), _number("[a-z]+ planned", run)
+    assert made - unplanned == planned - superfluous > 100
     next_steps = run.partition("\nNext:\n")[2]
     for fact in ("http://127.0.0.1:8080", "/etc/infisical/admin.env", "recovery-kit"):
         assert fact in next_steps
@@ -123,6 +128,12 @@ def test_three_commands_deploy(machine: OperatorMachine, host: StagingHost, serv
     assert {*listed.split()} == {f"{name}@{digest}" for name, digest in server.digests.items()}
     again = _check(_command(machine, "apply", "--yes", "--json"))
     assert json.loads(again.stdout)["changes"] == []
+
+
+def _number(of: str, text: str) -> int:
+    """Return how many changes a text says to be `of` some kind; 0 if it names none."""
+    found = re.search(rf"(\d+) changes? {of}", text)
+    return int(found[1]) if found else 0
 
 
 def test_each_command_in_an_empty_directory_ends_with_one_sentence(

@@ -4,17 +4,22 @@ The tests of this module follow one another on one host.
 """
 
 import json
+import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import pytest
 
-from infisical_iac.api import contents, login
+from infisical_iac.api import contents, identities, login
 from infisical_iac.core.errors import ApiError
+from tests.e2e import dying_request, giving_up
 from tests.e2e.configured import ConfiguredHost, take_back
+from tests.e2e.dying_script import KILLED
 from tests.e2e.inspection import PROJECT, api, deployer, env_file, write_secrets
+from tests.e2e.running import REPOSITORY
 from tests.staging.host import StagingHost
+from tests.staging.shell import docker
 
 pytestmark = pytest.mark.real
 
@@ -120,13 +125,52 @@ def test_the_move_is_finished_and_the_host_verified(world: ConfiguredHost) -> No
     world.settings["isolation"] = "projects"
     plan = world.assert_unchanged()
     assert "isolation finish" in plan.stdout + plan.stderr
+    _check_out(world.host)
+    assert _start_service(world.host).returncode == 0
     done = world.run("isolation", "finish", "--yes")
     assert done.returncode == 0, done.stderr
+    # A service started from the old `.infisical.json` says what to do.
+    refused = _start_service(world.host)
+    assert (refused.returncode != 0, "check REPO --fix" in refused.stderr) == (True, True)
     assert PROJECT not in _slugs(world.host)
     world.assert_unchanged()
     _assert_verified(world)
     last = json.loads(world.run("audit", "--last", "1", "--json").stdout)[0]
     assert f"- project {PROJECT}" in last["changes"]
+
+
+def _check_out(host: StagingHost) -> None:
+    """Have the loader on the host, and a service whose `.infisical.json` names the one project."""
+    docker("cp", str(REPOSITORY / "loaders/python/infisical_config"), f"{host.container}:/root/")
+    with deployer(host) as client:
+        project = contents.project(client, PROJECT)
+    assert project is not None
+    known = {"workspaceId": project["id"], "domain": "http://127.0.0.1:8080"}
+    text = json.dumps({**known, "defaultSecretPath": "/backend"})
+    host.run("mkdir -p /root/service && cat >/root/service/.infisical.json", input=text)
+
+
+def _start_service(host: StagingHost) -> subprocess.CompletedProcess[str]:
+    return host.run(
+        f"cd /root/service && set -a && . {_CREDENTIALS} && set +a && PYTHONPATH=/root "
+        "python3 -m infisical_config -- true",
+        check=False,
+    )
+
+
+def test_verify_fails_for_a_member_of_another_project(world: ConfiguredHost) -> None:
+    with deployer(world.host) as client:
+        other = contents.project(client, f"{PROJECT}-python-service-production")
+        service = identities.find(client, identities.organization_id(client), "backend-production")
+        assert other is not None
+        assert service is not None
+        membership = f"/api/v1/projects/{other['id']}/memberships/identities/{service.id}"
+        client.post(membership, json={"roles": [{"role": "viewer", "isTemporary": False}]})
+        done = world.run("verify")
+        client.delete(membership)
+    assert done.returncode == 1, done.stdout[-3000:]
+    assert "refused every project" in done.stdout
+    world.assert_unchanged()
 
 
 def test_a_drill_reads_the_secrets_of_all_projects(world: ConfiguredHost) -> None:
@@ -144,3 +188,60 @@ def test_secrets_move_back_into_one_project(world: ConfiguredHost) -> None:
     assert _slugs(world.host) == [PROJECT]
     world.assert_unchanged()
     assert _seen(world.host, PROJECT, "/backend") == _SECRETS["/backend"]
+
+
+def _end_in_spite_of_kills(
+    world: ConfiguredHost, *command: str, ends: Collection[int] = (0,)
+) -> None:
+    """Run a command again and again, each time killed after one request more, until it ends."""
+    for number in range(1, 60):
+        done = world.run("isolation", *command, "--yes", program=dying_request.program(number))
+        if done.returncode != KILLED:
+            print(f"isolation {' '.join(command)}: killed {number - 1} times")
+            assert done.returncode in ends, done.stdout + done.stderr
+            assert number > 1
+            return
+    raise AssertionError("each run was killed")
+
+
+def _move_in_spite_of_kills(world: ConfiguredHost, to: str) -> set[str]:
+    """Move under a writer; return the names of its acknowledged secrets."""
+    with giving_up.writing(world.host) as acknowledged:
+        # It gives up the last secrets, which are written faster than it copies them.
+        _end_in_spite_of_kills(world, "apply", "--to", to, ends=(0, 1))
+    done = world.run("isolation", "apply", "--to", to, "--yes")
+    assert done.returncode == 0, done.stderr
+    assert acknowledged
+    return acknowledged
+
+
+@pytest.mark.long
+def test_a_move_that_is_killed_at_its_requests_loses_no_acknowledged_write(
+    world: ConfiguredHost,
+) -> None:
+    host = world.host
+    written = _move_in_spite_of_kills(world, "projects")
+    _end_in_spite_of_kills(world, "undo")
+    assert _slugs(host) == [PROJECT]
+    assert written - giving_up.serving(host) == set()
+    world.assert_unchanged()
+
+    written |= _move_in_spite_of_kills(world, "projects")
+    world.settings["isolation"] = "projects"
+    _end_in_spite_of_kills(world, "finish")
+    assert PROJECT not in _slugs(host)
+    assert written - giving_up.serving(host) == set()
+    world.assert_unchanged()
+
+    written |= _move_in_spite_of_kills(world, "privilege")
+    _end_in_spite_of_kills(world, "undo")
+    assert PROJECT not in _slugs(host)
+    assert written - giving_up.serving(host) == set()
+
+    written |= _move_in_spite_of_kills(world, "privilege")
+    world.settings["isolation"] = "privilege"
+    _end_in_spite_of_kills(world, "finish")
+    assert _slugs(host) == [PROJECT]
+    assert written - giving_up.serving(host) == set()
+    world.assert_unchanged()
+    giving_up.forget(host)
