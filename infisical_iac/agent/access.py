@@ -135,8 +135,14 @@ def parse_query(uri: str) -> dict[str, str]:
 
 
 @observation
-def find_reads(runner: Runner, *, folder: str, since: float) -> FoundReads:
-    """Return the folders whose secrets were read with a token."""
+def find_reads(
+    runner: Runner, *, folder: str, since: float, without: Sequence[str] = ()
+) -> FoundReads:
+    """Return the folders whose secrets were read with a token.
+
+    Args:
+        without: the ids of identities whose reads don't count.
+    """
     end = time.monotonic() + _SECONDS
     begins = [*_begins(runner.path(folder))]
     places: set[tuple[str, str, str]] = set()
@@ -148,7 +154,9 @@ def find_reads(runner: Runner, *, folder: str, since: float) -> FoundReads:
         entry = _entry(line, since)
         request = entry.get("request") or {}
         is_read = request.get("method") == "GET" and _SECRETS.match(str(request.get("uri", "")))
-        if is_read and entry.get("status", 400) < 400 and entry.get("user_id"):
+        if not is_read or entry.get("status", 400) >= 400 or not entry.get("user_id"):
+            continue
+        if not without or _parse_user(entry)[1] not in without:
             places.add(_place(parse_query(request["uri"])))
     return FoundReads(min(begins, default=None), frozenset(places))
 
@@ -216,12 +224,11 @@ def _parse(line: bytes, since: float) -> FoundRequest | None:
     request = entry.get("request")
     if not isinstance(request, dict):
         return None
-    match = _USER.fullmatch(str(entry.get("user_id") or ""))
-    address, user = (match[1], match[2]) if match else ("", "")
+    address, who = _parse_user(entry)
     uri = str(request.get("uri", ""))
     return FoundRequest(
         at=entry["ts"],
-        who=_who(user),
+        who=who,
         method=str(request.get("method", "")),
         uri=uri,
         status=int(entry.get("status", 0)),
@@ -229,6 +236,12 @@ def _parse(line: bytes, since: float) -> FoundRequest | None:
         query=parse_query(uri),
         seconds=float(entry.get("duration") or 0),
     )
+
+
+def _parse_user(entry: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the address that comes before the token, if any, and the id in the token."""
+    match = _USER.fullmatch(str(entry.get("user_id") or ""))
+    return (match[1] or "", _who(match[2])) if match else ("", "")
 
 
 def _who(user: str) -> str:

@@ -56,7 +56,7 @@ _PLATFORM_SECONDS = 20.0
 def platform_token(environ: Mapping[str, str]) -> str:
     """Return the token of the platform that runs this process: from a file, a variable, or GitHub.
 
-    Raises SettingsError if there is none, and Unreachable if GitHub does not answer.
+    Raises SettingsError if there is none, and Unreachable if GitHub does not answer, or fails.
     """
     if file := environ.get(_FILE, ""):
         try:
@@ -77,23 +77,39 @@ def platform_token(environ: Mapping[str, str]) -> str:
             f"{IDENTITY} is set, but there is no token to log in with: give the job `permissions: "
             f"id-token: write` at GitHub, or set {_FILE} or {_TOKEN}"
         )
-    if not is_confidential(url):
+    if not (address := _parse(url)):
         raise SettingsError(f"{_REQUEST_URL} is not an https:// address: let GitHub set it")
-    return _ask_github(url, bearer, environ.get(_AUDIENCE) or _DEFAULT_AUDIENCE)
+    if not (bearer.isascii() and bearer.isprintable()):
+        raise SettingsError(f"{_REQUEST_TOKEN} is not one line in ASCII: let GitHub set it")
+    return _ask_github(address, bearer, environ.get(_AUDIENCE) or _DEFAULT_AUDIENCE)
 
 
-def _ask_github(url: str, bearer: str, audience: str) -> str:
-    place = urlsplit(url).hostname
+def _parse(url: str) -> httpx.URL | None:
+    """Return an address to which credentials may go; None for another one."""
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL:
+        return None
+    return address if address.host and is_confidential(url) else None
+
+
+def _ask_github(address: httpx.URL, bearer: str, audience: str) -> str:
+    place = address.host
     headers = {"Authorization": f"bearer {bearer}", "Accept": "application/json"}
-    asked = httpx.URL(url).copy_merge_params({"audience": audience})
+    asked = address.copy_merge_params({"audience": audience})
     try:
         answer = httpx.get(asked, headers=headers, timeout=_PLATFORM_SECONDS)
-        body = answer.json() if answer.is_success else {}
     except httpx.RequestError:
         raise Unreachable(
             f"{place} did not answer the request for a token: run the job again"
         ) from None
-    except ValueError:
+    if answer.is_server_error or answer.status_code == httpx.codes.TOO_MANY_REQUESTS:
+        raise Unreachable(
+            f"{place} answers {answer.status_code} to the request for a token: run the job again"
+        )
+    try:
+        body = answer.json() if answer.is_success else {}
+    except (ValueError, RecursionError):
         body = {}
     token = body.get("value") if isinstance(body, dict) else None
     if not isinstance(token, str) or not token:

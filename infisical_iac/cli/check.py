@@ -1,8 +1,9 @@
 """`infisical-iac check`: check a repository of services for secrets and missing keys."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,7 +48,7 @@ _OFFLINE = (
 
 
 def print_json(repository: Repository, judged: Judged, seen: "_Readable | None") -> None:
-    """Print the findings as JSON, and the age of each secret.
+    """Print the findings as JSON, and the age of each secret and of its value.
 
     Args:
         seen: the secrets read from Infisical; None if it was not queried.
@@ -64,8 +65,10 @@ def print_json(repository: Repository, judged: Judged, seen: "_Readable | None")
                     "key": each.key,
                     "version": each.version,
                     "days_since_change": (now - each.changed).days,
+                    "days_with_value": (now - age.since).days,
+                    "may_be_older": age.is_least,
                 }
-                for each in (seen.secrets if seen else ())
+                for each, age in (seen.ages.items() if seen else ())
             ],
             "findings": [_data(each) for each in judged.findings if not each.is_note],
             "notes": [_data(each) for each in judged.findings if each.is_note],
@@ -243,9 +246,11 @@ def check(
             inspected = Repository(repository, workspace)
             names = _names(listed.secrets)
             unseen = _find_unseen(reached, layout, inspected, names, listed.refused)
-            seen = _Readable(listed.secrets, names, unseen)
+            read_version = cache(version_reader(reached.client, layout)) if values else None
+            ages = _find_ages(listed.secrets, read_version) if as_json else {}
+            seen = _Readable(listed.secrets, names, unseen, ages)
             found = _findings(inspected, layout, address, seen)
-            found += _find_hygiene(reached, layout, seen, found, values=values)
+            found += _find_hygiene(reached, layout, seen, found, read_version)
     if offline:
         found = _findings(inspected, layout, address, None)
     judged = model.judge(found, inspected.exceptions(), model.NAME)
@@ -260,11 +265,24 @@ def check(
 
 
 class _Readable(NamedTuple):
-    """The secrets that this login may see, their names, and the folders that it may not read."""
+    """The secrets that this login may see.
+
+    Attributes:
+        unseen: the folders that it may not read.
+        ages: the age of each value; empty if it was not asked for.
+    """
 
     secrets: Sequence[StoredSecret]
     names: Names
     unseen: Collection[usage.Place]
+    ages: Mapping[StoredSecret, hygiene.Age]
+
+
+def _find_ages(
+    secrets: Iterable[StoredSecret], read: hygiene.ReadVersion | None
+) -> dict[StoredSecret, hygiene.Age]:
+    first = datetime.min.replace(tzinfo=UTC)
+    return gather_by(secrets, lambda each: hygiene.find_age(each, read, first))
 
 
 def _names(secrets: Iterable[StoredSecret]) -> Names:
@@ -279,20 +297,17 @@ def _find_hygiene(
     layout: Layout,
     seen: _Readable,
     found: Sequence[CheckFinding],
-    *,
-    values: bool,
+    read_version: hygiene.ReadVersion | None,
 ) -> list[CheckFinding]:
     """Return the findings on the secrets themselves.
 
     Args:
         found: the findings so far.
-        values: whether values were read.
+        read_version: reads an earlier version of a secret; None if no values were read.
     """
     rules, secrets, now = reached.desired.hygiene, seen.secrets, datetime.now(UTC)
-
-    read_version = version_reader(reached.client, layout)
-    more = [*hygiene.find_old(secrets, rules.max_age, now, read_version if values else None)]
-    if values:
+    more = [*hygiene.find_old(secrets, rules.max_age, now, read_version)]
+    if read_version:
         more += hygiene.find_equal(secrets)
         more += hygiene.find_weak(secrets)
         more += hygiene.find_hidden(secrets)

@@ -233,9 +233,14 @@ def watch(known: Known) -> None:
     )
 
 
-def read_folder_reads(since: datetime) -> access.FoundReads:
-    """Return the folders that were read by the access log of the current host."""
-    return ask(question(access.find_reads, folder=DIRECTORY, since=since.timestamp()))
+def read_folder_reads(since: datetime, without: Sequence[str]) -> access.FoundReads:
+    """Return the folders that were read by the access log of the current host.
+
+    Args:
+        without: the ids of identities whose reads don't count.
+    """
+    at = since.timestamp()
+    return ask(question(access.find_reads, folder=DIRECTORY, since=at, without=without))
 
 
 def read_requests(

@@ -21,7 +21,7 @@ from infisical_iac.stack.access_log import FolderReads, describe_reads, merge_re
 from infisical_iac.workspace import credentials
 from infisical_iac.workspace.credential_file import Credential, Store, directory
 from infisical_iac.workspace.credentials import DIRECTORY, Step, plan
-from infisical_iac.workspace.goal import Reached, slugs_of
+from infisical_iac.workspace.goal import Memory, Reached, slugs_of
 from infisical_iac.workspace.load import declared_file, declared_isolation, declared_rate, load
 from infisical_iac.workspace.model import Isolation, Workspace
 
@@ -170,6 +170,7 @@ def _on_host(
         settings, desired = declared[host.name]
         if lock:
             lock(host)
+        memory = reconcile.read_memory()
         reached = Reached(
             client=session.deployer(settings.stack.http_port),
             address=settings.stack.site_url,
@@ -185,18 +186,26 @@ def _on_host(
             deployer_secret=session.deployer_secret(settings.stack.http_port),
             discard=_discard,
             recorded=audit.record,
-            read_accesses=_read_accesses if settings.stack.runs_caddy else None,
+            read_accesses=partial(_read_accesses, desired, memory)
+            if settings.stack.runs_caddy
+            else None,
         )
-        yield reached.recalling(reconcile.read_memory())
+        yield reached.recalling(memory)
 
 
-def _read_accesses(since: datetime) -> FolderReads:
+def _read_accesses(desired: Workspace, memory: Memory, since: datetime) -> FolderReads:
+    """Return the reads of all hosts' logs, without those of jobs that see only names.
+
+    A pipeline's `check` lists the names in all folders, which is no use of a secret.
+    """
     from pyinfra.context import host
 
     from infisical_iac.core.connection import each_of, with_others
     from infisical_iac.host.watch import read_folder_reads
 
-    logs = each_of(with_others(host), lambda _: read_folder_reads(since))
+    names = [each.identity for each in desired.jobs() if not each.sees_values]
+    ids = [memory.identities[each] for each in names if each in memory.identities]
+    logs = each_of(with_others(host), lambda _: read_folder_reads(since, ids))
     return merge_reads(map(describe_reads, logs))
 
 

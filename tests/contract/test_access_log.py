@@ -6,6 +6,7 @@ import json
 import subprocess
 from base64 import urlsafe_b64decode
 from typing import TYPE_CHECKING
+from urllib.parse import urlencode
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.ports import free_port
 from tests.unit.host.rotating import AccessLog
 
 from .caddies import NAME, Caddy, ask
+from .laptops import ANNA
 from .proxies import send
 from .visiting import (
     LONG,
@@ -26,11 +28,13 @@ from .visiting import (
     logged_requests,
     send_all_kinds,
 )
-from .world import EMAIL, World
+from .world import EMAIL, World, ok
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from .laptops import Office
 
 
 @pytest.fixture(scope="module")
@@ -149,6 +153,24 @@ def test_a_persons_request_is_listed_with_the_person(
     found = logged_requests(visitor.caddy, ids=id, known=known)
     [proven] = [each for each in found if each.proven]
     assert (proven.who, proven.method, proven.path) == (EMAIL, "GET", "/api/v1/identities")
+
+
+def test_a_persons_read_of_secrets_is_listed_with_the_person_environment_and_folder(
+    visitor: Visitor, access_log_lines: list[str], office: Office
+) -> None:
+    world = visitor.world
+    headers = {"Authorization": office.anna.headers["Authorization"]}
+    before = len(log_lines(visitor.caddy, at_least=visitor.asked))
+    place = urlencode(world.place("development", "/backend"))
+    assert b"fake-development" in visitor.ask(f"/api/v4/secrets?{place}", headers).body
+    log_lines(visitor.caddy, at_least=before + 1)
+    anna = ok(office.anna.get("/api/v1/user"))["user"]["id"]
+    known = KnownNames({}, {anna: ANNA}, {world.project_id: "example"})
+    (read,) = logged_requests(visitor.caddy, ids=anna, known=known)
+    assert (read.who, read.proven, read.status) == (ANNA, True, 200)
+    assert (read.project, read.environment, read.folder) == ("example", "development", "/backend")
+    there = logged_requests(visitor.caddy, ids=anna, environment="production", known=known)
+    assert there == []
 
 
 def test_fail2ban_counts_the_failed_logins_of_the_log(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from infisical_iac.api import contents
+from infisical_iac.check.usage import MARK
 from infisical_iac.cli.status import survey_values
 from tests.serving import serving
 from tests.token_issuer import TokenIssuer
@@ -112,6 +113,22 @@ def test_fix_writes_the_project_into_infisical_json_and_keeps_the_rest(case: Cas
     assert str(file) in ran.stderr
     assert json.loads(file.read_text()) == fixed | own
     assert _check(case, "--fix").stderr == ""
+
+
+def test_fix_updates_a_stale_sample_once_and_names_it(case: Case) -> None:
+    sample = "backend/.env.example"
+    case.write(sample, "# Ask Ada.\nDATABASE_URL=\nOLD=\n")
+    notes = json.loads(_check(case, "--json").stdout)["notes"]
+    assert [each["place"] for each in notes if each["kind"] == "sample-file"] == [sample]
+    file = case.root / sample
+    ran = _check(case, "--fix", "--json")
+    assert (ran.exit_code, str(file) in ran.stderr) == (0, True), ran.output
+    assert file.read_text() == f"# Ask Ada.\nDATABASE_URL=\n{MARK}OLD=\nTOKEN=\n"
+    assert "sample-file" not in ran.stdout
+    written = file.stat()
+    again = _check(case, "--fix")
+    assert (again.exit_code, again.stderr) == (0, "")
+    assert (file.stat().st_ino, file.stat().st_mtime_ns) == (written.st_ino, written.st_mtime_ns)
 
 
 def test_offline_reports_that_keys_were_not_compared(case: Case) -> None:
@@ -258,11 +275,28 @@ def test_the_age_of_a_value_counts_from_the_version_that_set_it(
     ages = {(each["environment"], each["key"]): each for each in found["secrets"]}
     assert ages["production", "TOKEN"]["version"] == 2
     assert ages["development", "TOKEN"]["days_since_change"] == 2
+    assert _age_of_values(found) == {
+        ("development", "DATABASE_URL"): (2, False),
+        ("development", "TOKEN"): (2, False),
+        ("production", "DATABASE_URL"): (0, False),
+        ("production", "TOKEN"): (2, False),
+    }
     without = json.loads(_check(case, "--json").stdout)
     assert len([each for each in without["findings"] if each["kind"] == "old-value"]) == 2
+    # Without values, a new comment can't be told from a new value.
+    assert _age_of_values(without)["production", "TOKEN"] == (0, True)
+    assert _age_of_values(without)["development", "TOKEN"] == (2, False)
     notes = [(each["kind"], each["place"]) for each in without["notes"]]
     assert ("not-checked", "production") in notes
     assert ("not-checked", "hygiene") in notes  # the access log is on a host
+
+
+def _age_of_values(shown: Json) -> dict[tuple[str, str], tuple[int, bool]]:
+    """Return by environment and key how many days a value is old, and if it may be older."""
+    return {
+        (each["environment"], each["key"]): (each["days_with_value"], each["may_be_older"])
+        for each in shown["secrets"]
+    }
 
 
 @pytest.mark.real

@@ -51,6 +51,84 @@ def test_a_person_logs_in_by_password_and_reads_development_only(
     assert ANNA in typed.stderr
 
 
+def test_a_person_with_access_to_production_reads_it_by_typing_its_name(
+    laptop: Laptop, office: Office
+) -> None:
+    email = f"fay-{laptop.language}@example.com"
+    office.invite(email)
+    grant(office.world, email, "production")
+    laptop.log_in(email, ("Password", PASSWORD))
+    time.sleep(CACHE_SECONDS)
+    by_variable = laptop.read(NODE_ENV="production")
+    assert (by_variable.returncode, by_variable.stdout) == (_TO_CORRECT, "")
+    typed = laptop.read("--env", "production")
+    assert (typed.returncode, typed.stdout) == (0, "fake-production"), typed.stderr
+    assert email in typed.stderr
+    doctor = laptop.run("doctor", "--env", "production")
+    assert doctor.returncode == 0, doctor.stdout
+    assert re.search("secrets +1 .*production /backend", doctor.stdout)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [(".env.local", "# overrides\nA=mine\n"), (".env.override", "A=mine\n")]
+)
+def test_overrides_refuse_the_production_of_a_person(
+    laptop: Laptop, office: Office, name: str, text: str
+) -> None:
+    email = f"gil-{laptop.language}{name.replace('.', '-')}@example.com"
+    office.invite(email)
+    grant(office.world, email, "production")
+    laptop.log_in(email, ("Password", PASSWORD))
+    time.sleep(CACHE_SECONDS)
+    own = laptop.service / name
+    own.touch(mode=0o600)
+    own.write_text(text)
+    for options in (("--env", "production"), ("--override", "--env", "production")):
+        refused = laptop.read(*options)
+        assert (refused.returncode, refused.stdout) == (_TO_CORRECT, "")
+        assert f"{own} overrides A" in refused.stderr
+    doctor = laptop.run("doctor", "--env", "production")
+    assert (doctor.returncode, "WRONG secrets" in doctor.stdout) == (_TO_CORRECT, True)
+    own.unlink()
+    assert laptop.read("--env", "production").stdout == "fake-production"
+
+
+def test_a_login_without_a_project_file_asks_for_the_address(
+    laptop: Laptop, office: Office
+) -> None:
+    (laptop.service / ".infisical.json").unlink()
+    with laptop.on_terminal("login") as running:
+        running.answer("Address of Infisical: ", f"{office.world.standin.url}/")
+        running.answer("E-mail", ANNA)
+        running.answer("Password", PASSWORD)
+        assert running.finish() == 0, running.shown
+    assert f"Infisical at {office.world.standin.url}\n" in running.shown
+    assert PASSWORD not in running.shown
+    office.prepare(laptop)
+    done = laptop.read()
+    assert (done.returncode, done.stdout) == (0, "fake-development"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "fact"),
+    [
+        ("", "--address"),
+        ("secrets.example.com", "https://"),
+        ("http://secrets.example.com", "https://"),
+        ("https://ben:fake@secrets.example.com", "https://"),
+    ],
+)
+def test_a_login_ends_at_an_address_that_is_none(laptop: Laptop, typed: str, fact: str) -> None:
+    (laptop.service / ".infisical.json").unlink()
+    with laptop.on_terminal("login") as running:
+        running.answer("Address of Infisical: ", typed)
+        assert running.finish() == _TO_CORRECT
+    (message,) = running.shown.split("\n", 1)[1].strip().splitlines()
+    assert fact in message
+    assert "ben" not in message
+    assert "E-mail" not in running.shown
+
+
 def test_a_login_by_one_language_is_used_by_the_other(laptop: Laptop, office: Office) -> None:
     laptop.log_in(ANNA, ("Password", PASSWORD))
     for other in RUNNERS:

@@ -1,9 +1,9 @@
 """Test that the vendor's own command line works with an instance and the file of `check --fix`.
 
-It runs the `infisical` on PATH, which is not among the packages of the tests: its package for npm
-only downloads it. Each test is a row of docs/develop/infisical-run.md. They passed with version
-0.43.121, built from the source of 0.43.134 without its other commands, on the stand-in and on a
-real Infisical v0.165.16.
+It runs the `infisical` on PATH, of any version, which is not among the packages of the tests: its
+package for npm only downloads it. Without it the tests are skipped. Each test is a row of
+docs/develop/infisical-run.md, which describes the source of 0.43.134. The tests passed with a build
+of 0.43.121 that had only the commands used here, on the stand-in and on a real Infisical v0.165.16.
 """
 
 from __future__ import annotations

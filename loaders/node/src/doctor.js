@@ -6,8 +6,8 @@ import { connect } from "node:tls";
 
 import { OF_PEOPLE } from "./bootstrap.js";
 import { Surroundings, WITHOUT_ADDRESS, dayOf, describe } from "./commands.js";
-import { ConfigError, notConfigured } from "./errors.js";
-import { jsonObject } from "./json.js";
+import { ConfigError, failure, notConfigured } from "./errors.js";
+import { isText, jsonObject } from "./json.js";
 import { Loader } from "./loader.js";
 import { Instance } from "./login.js";
 import { IDENTITY } from "./platform.js";
@@ -22,6 +22,8 @@ const MOST_SECONDS_APART = 30;
 const RENEWED_BEFORE = 7 * 86_400_000;
 /** The same as a fraction of its lifetime, for certificates that live only for a few hours. */
 const RENEWED_PART = 1 / 6;
+/** Node's codes for a certificate that has ended, or has not begun. */
+const OUT_OF_TIME = ["CERT_HAS_EXPIRED", "CERT_NOT_YET_VALID"];
 
 /**
  * Print the findings, and return the exit status of the first failure; 0 without one.
@@ -155,6 +157,7 @@ async function* server(found, address) {
     const reply = await instance.ask("GET", "/api/status");
     const took = Math.round(performance.now() - begun);
     if (reply.status !== 200) throw instance.unexpected(reply);
+    if (!isText(reply.data?.message)) throw failure("not_infisical", { address });
     yield { what: "server", text: `answers in ${took} ms` };
     const apart = Math.round(Math.abs(Date.now() - Date.parse(reply.date ?? "")) / 1000);
     const text = `${apart} s from the server's`;
@@ -196,15 +199,13 @@ async function certificate(address, isVerified) {
       ? wrong("certificate", new ConfigError("unreachable", `ends on ${day}: tell who runs it`))
       : { what: "certificate", text: `trusted, until ${day}` };
   } catch (error) {
-    const { code, message } = /** @type {NodeJS.ErrnoException} */ (error);
-    return wrong(
-      "certificate",
-      new ConfigError(
-        "unreachable",
-        `not trusted, or no connection (${code ?? message}): if the authority is your own, name ` +
-          "its file in NODE_EXTRA_CA_CERTS",
-      ),
-    );
+    const { code = "", message } = /** @type {NodeJS.ErrnoException} */ (error);
+    const text = OUT_OF_TIME.includes(code)
+      ? `not valid at the time of this machine (${code}): set its clock if that is wrong; else ` +
+        "tell who runs the server"
+      : `not trusted, or no connection (${code || message}): if the authority is your own, name ` +
+        "its file in NODE_EXTRA_CA_CERTS";
+    return wrong("certificate", new ConfigError("unreachable", text));
   } finally {
     socket.destroy();
   }

@@ -1,18 +1,16 @@
 // @ts-check
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { createServer as createSecureServer } from "node:https";
 import { createServer } from "node:net";
-import { join } from "node:path";
 import { before, describe, test } from "node:test";
 import { inspect } from "node:util";
 
 import { ConfigError, failure } from "../src/errors.js";
 import { loadFrom } from "../src/loader.js";
 import { APIS, CLIENTS, REFUSED, listOf, refusal, serve } from "./server.js";
-import { PROJECT, SECRET, casesOf, directory, environFor, node, vectors } from "./tools.js";
+import { PROJECT, SECRET, casesOf, certificate, directory, environFor, vectors } from "./tools.js";
 
 for (const { api, hasV4, client } of CLIENTS)
   describe(`the answers of a server with ${api}, by ${client}`, { concurrency: 4 }, () => {
@@ -137,34 +135,6 @@ test("a variable that is set later does not make a certificate trusted", async (
     server.close();
     server.closeAllConnections();
   }
-});
-
-/**
- * Make a certificate of localhost; return the files of its key and of itself.
- * @param {number} [days]
- */
-function certificate(days = 30) {
-  const made = directory();
-  const [key, cert] = [join(made, "key"), join(made, "cert")];
-  const request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
-  const subject = ["-nodes", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
-  const files = ["-days", String(days), "-keyout", key, "-out", cert];
-  execFileSync("openssl", [...request, ...subject, ...files], { stdio: "ignore" });
-  return /** @type {[string, string]} */ ([key, cert]);
-}
-
-test("doctor accepts a certificate that lives for a day, as Caddy's own are", async () => {
-  const [key, cert] = certificate(1);
-  const tls = { key: readFileSync(key), cert: readFileSync(cert) };
-  const server = createSecureServer(tls, (_, response) => response.writeHead(401).end("{}"));
-  server.listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
-  const environ = { ...environFor(`https://localhost:${port}`), NODE_EXTRA_CA_CERTS: cert };
-  const { stdout } = await node(["bin/with-secrets.js", "doctor"], environ);
-  server.close();
-  server.closeAllConnections();
-  assert.match(stdout, /^ok +certificate +trusted.* UTC$/m);
 });
 
 /**

@@ -117,9 +117,13 @@ describe("sealed texts", () => {
 });
 
 describe("people", () => {
-  for (const { name, file, envLocal, environ, environment, isTyped, login, want } of vectors.people)
+  for (const { name, file, environ, environment, isTyped, login, want, ...own } of vectors.people)
     test(name, () => {
-      const place = directoryWith({ ".infisical.json": file, ".env.local": envLocal });
+      const place = directoryWith({
+        ".infisical.json": file,
+        ".env.local": own.envLocal,
+        ".env.override": own.envOverride,
+      });
       const variables = { HOME: directory(), INFISICAL_KEYRING: "file", ...environ };
       if (login) new Logins(variables).keep(loginAt());
       const decide = () =>
@@ -129,8 +133,12 @@ describe("people", () => {
           isTyped,
           warn: assert.fail,
         }).place;
-      if (want.error) assert.throws(decide, { code: want.error, message: want.message });
-      else {
+      if (want.error) {
+        const message = want.message
+          .replace("{envLocal}", join(place, ".env.local"))
+          .replace("{envOverride}", join(place, ".env.override"));
+        assert.throws(decide, { code: want.error, message });
+      } else {
         const { environment, project, person } = decide();
         assert.deepEqual({ environment, project, person: person?.email ?? "" }, want);
       }

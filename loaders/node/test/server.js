@@ -3,6 +3,7 @@
 
 import { once } from "node:events";
 import { createServer } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /**
@@ -16,6 +17,8 @@ import { setTimeout as sleep } from "node:timers/promises";
  * @property {boolean} [reset]
  */
 /** @typedef {import("node:http").IncomingMessage} Request */
+/** @typedef {import("node:http").ServerResponse} Response */
+/** @typedef {{ key: Buffer, cert: Buffer }} Pair */
 /** @typedef {Step[] | ((request: Request) => Step | Promise<Step>)} Script */
 /**
  * @typedef {object} List the answers of a folder in a project; those that are `together` come once
@@ -50,6 +53,8 @@ export const CLIENTS = /** @type {const} */ ([
   ...APIS.map((each) => ({ ...each, client: /** @type {const} */ ("http") })),
   { api: "v3", hasV4: false, client: "sdk" },
 ]);
+/** @type {Step} */
+const GOOD = { json: { date: "2026-12-01T00:00:00.000Z", message: "Ok" } };
 /** Down for longer than any start waits. */
 export const DOWN = { status: 503, headers: { "retry-after": "600" } };
 
@@ -79,16 +84,16 @@ export const routeMissing = ({ method, url }) => ({
 });
 
 /**
- * Serve: the answers of an array in turn, then its last one repeatedly. The status, which is not
- * counted, is good, unless the server redirects.
- * @param {{ login?: Script, list?: Script, hasV4?: boolean }} scripts `hasV4`: whether it has the
- *     newer API of secrets, whose requests are in `unknown` otherwise
+ * Serve: the answers of an array in turn, then its last one repeatedly. The status is not counted;
+ * if the server redirects, it redirects these requests too.
+ * @param {{ login?: Script, list?: Script, status?: Step, hasV4?: boolean, tls?: Pair }} scripts
+ *     `hasV4`: whether it has the newer API of secrets, whose requests are in `unknown` otherwise
  */
-export async function serve({ login = [LOGIN], list = [], hasV4 = true }) {
+export async function serve({ login = [LOGIN], list = [], status = GOOD, hasV4 = true, tls }) {
   const requests = { login: 0, list: 0 };
   const unknown = /** @type {string[]} */ ([]);
   const bodies = /** @type {string[]} */ ([]);
-  const server = createServer(async (request, response) => {
+  const listener = async (/** @type {Request} */ request, /** @type {Response} */ response) => {
     if (!hasV4 && request.url?.startsWith("/api/v4/")) {
       unknown.push(request.url);
       return void (await answer(response, routeMissing(request)));
@@ -96,7 +101,7 @@ export async function serve({ login = [LOGIN], list = [], hasV4 = true }) {
     if (request.url === "/api/status") {
       const first = Array.isArray(login) ? login[0] : undefined;
       const isRedirect = first?.status && first.status >= 300 && first.status < 400;
-      return void (await answer(response, isRedirect ? first : { json: {} }));
+      return void (await answer(response, isRedirect ? first : status));
     }
     const kind = request.method === "POST" ? "login" : "list";
     const script = kind === "login" ? login : list;
@@ -108,12 +113,13 @@ export async function serve({ login = [LOGIN], list = [], hasV4 = true }) {
       ? script[Math.min(turn, script.length - 1)]
       : await script(request);
     await answer(response, step ?? { status: 599 }).catch(() => {});
-  });
+  };
+  const server = tls ? createSecureServer(tls, listener) : createServer(listener);
   server.listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = /** @type {import("node:net").AddressInfo} */ (server.address());
   return {
-    address: `http://127.0.0.1:${port}`,
+    address: tls ? `https://localhost:${port}` : `http://127.0.0.1:${port}`,
     requests,
     unknown,
     bodies,
@@ -157,7 +163,7 @@ export async function serveProjects({ login = [LOGIN], lists, hasV4 = true }) {
 }
 
 /**
- * @param {import("node:http").ServerResponse} response
+ * @param {Response} response
  * @param {Step} step
  */
 async function answer(response, { status = 200, headers = {}, json, text, stall, drip, reset }) {

@@ -1,7 +1,7 @@
 // @ts-check
 /** Helpers of several tests. */
 
-import { execFile, spawn } from "node:child_process";
+import { execFile, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -82,6 +82,20 @@ export const credentials = () => ({
   // The note of a refused credential must not affect another test.
   TMPDIR: directory(),
 });
+
+/**
+ * Make a certificate of localhost; return the files of its key and of itself.
+ * @param {number} [days]
+ */
+export function certificate(days = 30) {
+  const made = directory();
+  const [key, cert] = [join(made, "key"), join(made, "cert")];
+  const request = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"];
+  const subject = ["-nodes", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"];
+  const files = ["-days", String(days), "-keyout", key, "-out", cert];
+  execFileSync("openssl", [...request, ...subject, ...files], { stdio: "ignore" });
+  return /** @type {[string, string]} */ ([key, cert]);
+}
 
 /**
  * Run a program to its end.

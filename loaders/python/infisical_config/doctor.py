@@ -27,6 +27,8 @@ _MOST_SECONDS_APART = 30
 _RENEWED_BEFORE = 7 * 86400
 # The same as a fraction of its lifetime, for certificates that live only for a few hours.
 _RENEWED_PART = 1 / 6
+# OpenSSL's codes for a certificate that has not begun, or has ended.
+_OUT_OF_TIME = (9, 10)
 _WIDTH = 12
 
 
@@ -143,7 +145,7 @@ def _server(address: str) -> Iterator[_Finding]:
             begun = time.monotonic()
             reply = instance.ask("GET", "/api/status")
             took = round((time.monotonic() - begun) * 1000)
-            if reply.status != 200:
+            if reply.status != 200 or not reply.body.get("message"):
                 raise instance.unexpected(reply)
     except ConfigError as error:
         yield _Finding("server", error=error)
@@ -172,6 +174,11 @@ def _certificate(address: str) -> _Finding:
             f"not trusted, or no connection ({why}): if the authority is your own, name its file"
             " in SSL_CERT_FILE (REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE win over it)"
         )
+        if getattr(error, "verify_code", 0) in _OUT_OF_TIME:
+            message = (
+                f"not valid at the time of this machine ({why}): set its clock if that is wrong;"
+                " else tell who runs the server"
+            )
         return _Finding("certificate", error=ConfigError("unreachable", message))
     begun, end = (ssl.cert_time_to_seconds(str(peer[each])) for each in ("notBefore", "notAfter"))
     day = day_of(end)

@@ -34,6 +34,7 @@ def refusal(status: int, message: object = "refused", error: str = "SomeError") 
 
 REFUSED = refusal(401, "Invalid credentials", "UnauthorizedError")
 DOWN: Script = {"status": 503, "headers": {"retry-after": "600"}, "text": "down"}
+GOOD: Script = {"status": 200, "json": {"date": "2026-12-01T00:00:00.000Z", "message": "Ok"}}
 _LONGEST_STALL = 20.0
 
 # The servers that loaders read from, by whether they have the newer API of secrets.
@@ -119,12 +120,14 @@ class ScriptedServer:
         *,
         login: Sequence[Script] = (LOGIN,),
         listed: Sequence[Script | Callable[[Seen], Script]] = (),
+        status: Script = GOOD,
         has_v4: bool = True,
         certificate: Path | None = None,
     ) -> None:
         self.scripts: dict[Kind, Any] = {"login": [*login], "list": [*listed]}
         self.seen: list[Seen] = []
         self.unknown: list[str] = []
+        self._status = status
         self._has_v4 = has_v4
         self.released = threading.Event()
         self._lock = threading.Lock()
@@ -153,12 +156,12 @@ class ScriptedServer:
     def next(self, seen: Seen) -> Script:
         """Record a request, and return its answer.
 
-        The status, which is not recorded, is good, unless the server redirects.
+        Requests for the status are not recorded; if the server redirects, it redirects them too.
         """
         if seen.path == "/api/status":
             first = self.scripts["login"][0]
             is_redirect = not callable(first) and 300 <= first.get("status", 0) < 400
-            return first if is_redirect else {"status": 200, "json": {}}
+            return first if is_redirect else self._status
         with self._lock:
             if not self._has_v4 and seen.path.startswith("/api/v4/"):
                 self.unknown.append(seen.path)
@@ -231,9 +234,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _head(self, status: int, headers: dict[str, str], length: int) -> None:
-        self.send_response(status)
+        self.send_response_only(status)
         self.send_header("Content-Length", str(length))
-        for name, value in {"content-type": "application/json", **headers}.items():
+        usual = {"content-type": "application/json", "date": self.date_time_string()}
+        for name, value in {**usual, **headers}.items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.flush()

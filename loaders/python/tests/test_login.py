@@ -133,10 +133,11 @@ def test_the_place_of_a_person_is_as_the_vectors_say(
     case: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / ".infisical.json").write_text(case["file"])
-    if case["envLocal"]:
-        file = tmp_path / ".env.local"
-        file.touch(mode=0o600)
-        file.write_text(case["envLocal"])
+    own = {"envLocal": tmp_path / ".env.local", "envOverride": tmp_path / ".env.override"}
+    for key, file in own.items():
+        if case[key] is not None:
+            file.touch(mode=0o600)
+            file.write_text(case[key])
     environ = {"HOME": str(tmp_path), "INFISICAL_KEYRING": "file", **case["environ"]}
     if case["login"]:
         Logins(environ).keep(LOGIN)
@@ -151,7 +152,10 @@ def test_the_place_of_a_person_is_as_the_vectors_say(
     if "error" in want:
         with pytest.raises(ConfigError) as failure:
             start.place()
-        assert (failure.value.code, str(failure.value)) == (want["error"], want["message"])
+        message = want["message"]
+        for key, file in own.items():
+            message = message.replace(f"{{{key}}}", str(file))
+        assert (failure.value.code, str(failure.value)) == (want["error"], message)
     else:
         place = start.place()
         person = place.person.email if place.person else ""

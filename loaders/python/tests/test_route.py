@@ -1,7 +1,6 @@
 """Test the route of requests to Infisical, and variables that could redirect them."""
 
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -323,13 +322,3 @@ def test_a_redirect_to_plain_http_is_not_followed(server: ScriptedServer, home: 
             load(directory=home)
     assert failure.value.code == "not_infisical"
     assert other.seen == []
-
-
-def test_doctor_accepts_a_certificate_that_lives_for_a_day(tmp_path: Path) -> None:
-    """Caddy's own authority renews such certificates in time."""
-    certificate = certificate_of_localhost(tmp_path, days=1)
-    with ScriptedServer(certificate=certificate) as server:
-        home = service.directory(tmp_path / "service", server.address)
-        runner = ("-m", "infisical_config", "doctor")
-        done = service.run(home, *runner, SSL_CERT_FILE=str(certificate))
-    assert re.search(r"^ok +certificate +trusted.* UTC$", done.stdout, re.MULTILINE), done.stdout

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+from collections.abc import Callable
 from email import message_from_string
 from pathlib import Path
 from typing import Any
@@ -184,7 +185,7 @@ def test_an_npm_package_needs_the_nearest_installation_of_each_name() -> None:
 _WORKFLOWS = REPOSITORY / ".github/workflows"
 
 
-@pytest.mark.parametrize(("name", "actions"), [("release.yaml", 6), ("test.yaml", 1)])
+@pytest.mark.parametrize(("name", "actions"), [("release.yaml", 6), ("test.yaml", 2)])
 def test_a_workflow_pins_each_action_by_commit_and_has_no_secret(name: str, actions: int) -> None:
     text = (_WORKFLOWS / name).read_text()
     uses = re.findall(r"uses: (\S+)(.*)", text)
@@ -217,9 +218,63 @@ def test_each_run_of_the_fuzz_tests_prints_another_seed(tmp_path: Path) -> None:
     assert len(seeds) == 2
 
 
+def test_the_recipes_are_built_each_week_and_by_hand_and_nothing_else_then() -> None:
+    workflow = yaml.safe_load((_WORKFLOWS / "test.yaml").read_text())
+    events, jobs = workflow[True], workflow["jobs"]  # to YAML, `on` is a boolean
+    nightly, weekly = (each["cron"] for each in events["schedule"])
+    assert (nightly.split()[2:], weekly.split()[2:]) == (["*", "*", "*"], ["*", "*", "0"])
+    assert "workflow_dispatch" in events
+    assert jobs["unit"]["if"] == f"github.event.schedule != '{weekly}'"
+    by_hand = "github.event_name == 'workflow_dispatch'"
+    assert jobs["recipes"]["if"] == f"github.event.schedule == '{weekly}' || {by_hand}"
+    script = jobs["recipes"]["steps"][-1]["run"]
+    assert "make test-recipes" in script
+    assert subprocess.run(["sh", "-n", "-c", script]).returncode == 0
+    rights = {name: job["permissions"] for name, job in jobs.items()}
+    assert rights == {"unit": {"contents": "read"}, "recipes": {"contents": "read"}}
+
+
 def test_each_job_of_the_release_has_its_own_rights() -> None:
-    workflow = yaml.safe_load((_WORKFLOWS / "release.yaml").read_text())
-    rights = {name: job["permissions"] for name, job in workflow["jobs"].items()}
+    rights = {name: job["permissions"] for name, job in _release().items()}
     assert rights["build"] == {"contents": "read"}
     publishing = {name for name, each in rights.items() if "id-token" in each}
     assert publishing == {"publish-tool", "publish-python-loader", "publish-node-loader"}
+
+
+@pytest.mark.parametrize("job", ["publish-tool", "publish-python-loader"])
+def test_packages_of_python_are_published_by_the_identity_of_the_job(job: str) -> None:
+    """The action is a trusted publisher, and attests the packages, if it gets no password."""
+    (step,) = _steps(job, lambda each: "pypi-publish" in each.get("uses", ""))
+    assert step["uses"].startswith("pypa/gh-action-pypi-publish@")
+    assert set(step["with"]) == {"packages-dir", "skip-existing"}
+    assert "env" not in step
+
+
+def test_the_package_of_node_is_published_with_its_provenance() -> None:
+    """npm publishes with the job's identity if it has no token."""
+    (step,) = _steps("publish-node-loader", lambda each: "npm publish" in each.get("run", ""))
+    published = re.findall(r"npm publish.*", step["run"])
+    assert [each.split()[3:] for each in published] == [["--provenance", "--access", "public"]]
+    assert "env" not in step
+    (node,) = _steps("publish-node-loader", lambda each: "setup-node" in each.get("uses", ""))
+    assert int(node["with"]["node-version"]) >= 24
+
+
+@pytest.mark.parametrize("job", ["publish-tool", "publish-python-loader", "publish-node-loader"])
+def test_each_publishing_job_is_a_trusted_publisher_of_one_environment(job: str) -> None:
+    """The registries compare the environment, and people approve a release there."""
+    found = _release()[job]
+    assert found["environment"] == "release"
+    assert found["permissions"] == {"id-token": "write"}
+    assert "env" not in found
+    assert "TOKEN" not in str(found).upper().replace("ID-TOKEN", "")
+
+
+def _release() -> dict[str, Any]:
+    """Return the jobs of the release, by name."""
+    jobs: dict[str, Any] = yaml.safe_load((_WORKFLOWS / "release.yaml").read_text())["jobs"]
+    return jobs
+
+
+def _steps(job: str, is_meant: Callable[[dict[str, Any]], bool]) -> list[dict[str, Any]]:
+    return [each for each in _release()[job]["steps"] if is_meant(each)]

@@ -161,6 +161,8 @@ def test_only_successful_reads_with_a_token_count(tmp_path: Path) -> None:
     (tmp_path / "access.log").write_text("\n".join(lines) + "\n")
     assert _reads(tmp_path) == FoundReads(AT, frozenset({("", "", ""), ("p2", "live", "/")}))
     assert _reads(tmp_path / "none") == FoundReads()
+    without = find_reads(Runner(), folder=str(tmp_path), since=0, without=["id-1"])
+    assert without == FoundReads(AT)
 
 
 def test_a_search_that_takes_too_long_ends_unfinished(

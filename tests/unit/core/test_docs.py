@@ -144,3 +144,15 @@ def test_headings_have_the_anchors_of_forges(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text('# A `key`, [and](x.md) more\n\n## Same\n\n## Same\n\n<a id="own"></a>\n')
     assert _anchors(page) == {"a-key-and-more", "same", "same-1", "own"}
+
+
+# The programs that no other one brings along, each with its name on the page.
+_PROGRAMS = {"git": "git", "npm": "Node", "npx": "Node", "python3": "Python", "docker": "Docker"}
+
+
+def test_the_first_day_begins_with_every_program_that_its_commands_start() -> None:
+    text = (ROOT / "docs/develop/first-day.md").read_text()
+    started = {each.split()[0] for each in re.findall(r"^    (?:\$ )?(\S.*)", text, re.MULTILINE)}
+    needed = text.partition("You need\n\n")[2].partition("\n## ")[0]
+    assert started >= {"git", "docker"}
+    assert [each for each in started & _PROGRAMS.keys() if _PROGRAMS[each] not in needed] == []
