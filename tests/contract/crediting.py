@@ -19,6 +19,8 @@ from .world import World, ok
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from infisical_iac.workspace.model import Isolation
+
 _numbers = count(1)
 ENVIRONMENTS = ("development", "production")
 
@@ -36,6 +38,7 @@ class Case:
     root: Path
     deliver: dict[str, Any] = field(default_factory=dict)
     ttl: int = 0
+    isolation: Isolation = "privilege"
     variables: dict[str, str] = field(default_factory=dict)
     service: str = field(default_factory=lambda: f"backend-{next(_numbers)}")
 
@@ -46,7 +49,7 @@ class Case:
     def deploy(self) -> None:
         """Apply the project file."""
         self.write()
-        ran = self.invoke("workspace", "apply", "--yes")
+        ran = self.invoke("workspace", "apply", "--yes", "--isolation", self.isolation)
         assert ran.exit_code == 0, ran.output
 
     def write(self) -> None:

@@ -15,11 +15,13 @@ from infisical_iac.cli.status import survey_values
 from tests.serving import serving
 from tests.token_issuer import TokenIssuer
 
-from .migrating import ENVIRONMENTS, Case, Ran, add_reader_of_names, new, number
+from .migrating import ENVIRONMENTS, Case, Ran, Split, add_reader_of_names, new, number
 from .world import ok
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from infisical_iac.monitoring.model import ValueSurvey
 
     from .world import World
 
@@ -152,13 +154,25 @@ def test_a_missing_environment_or_project_is_an_error_that_names_it(case: Case) 
     assert "project no-such-project" in _check(case).error
 
 
-_RULES = {"max_age": {"/backend": 1}, "unread_days": 30}
 _REAL_VALUE = "fake-9f2Kq7Lw0Zx"
 
 
-def _with_rules(case: Case) -> None:
+def _with_rules(case: Case, service: str = "backend") -> None:
+    rules = {"max_age": {f"/{service}": 1}, "unread_days": 30}
     content = json.loads(case.workspace_file.read_text())
-    case.workspace_file.write_text(json.dumps({**content, "hygiene": _RULES}))
+    case.workspace_file.write_text(json.dumps({**content, "hygiene": rules}))
+
+
+def _survey(
+    case: Case, patch: pytest.MonkeyPatch, isolation: str = "privilege", **variables: str
+) -> ValueSurvey:
+    """Return what a page of the status says about the secrets, in two days."""
+    settings = f'workspace_file = "{case.workspace_file}"\nisolation = "{isolation}"\n'
+    case.write("group_data/acme.py", settings)
+    patch.chdir(case.root)
+    for name, value in {**case.environment(), **variables}.items():
+        patch.setenv(name, value)
+    return survey_values("inventory/acme.py", datetime.now(UTC) + timedelta(days=2))
 
 
 @pytest.mark.real
@@ -190,12 +204,7 @@ def test_the_page_of_the_status_lists_the_same_secrets_by_environment(
     for each in ENVIRONMENTS:
         case.put(each, "/backend", DATABASE_URL=_REAL_VALUE, TOKEN="fake")
     case.put("production", "/backend", ONLY_HERE="yes")
-    case.write("group_data/acme.py", f'workspace_file = "{case.workspace_file}"\n')
-    monkeypatch.chdir(case.root)
-    for name, value in case.environment().items():
-        monkeypatch.setenv(name, value)
-    now = datetime.now(UTC) + timedelta(days=2)
-    found = survey_values("inventory/acme.py", now)
+    found = _survey(case, monkeypatch)
     assert found.notes == []
     assert [each[1:] for each in found.rows] == [
         ("development", "old-value", ("DATABASE_URL", "TOKEN")),
@@ -205,9 +214,34 @@ def test_the_page_of_the_status_lists_the_same_secrets_by_environment(
         ("production", "old-value", ("DATABASE_URL", "ONLY_HERE", "TOKEN")),
         ("production", "weak-value", ("TOKEN",)),
     ]
-    monkeypatch.setenv("INFISICAL_CLIENT_SECRET", "fake-and-wrong")
-    failed = survey_values("inventory/acme.py", now)
+    failed = _survey(case, monkeypatch, INFISICAL_CLIENT_SECRET="fake-and-wrong")
     assert (failed.rows, len(failed.notes)) == ([], 1)
+
+
+@pytest.mark.real
+def test_the_page_of_the_status_lists_the_secrets_of_several_projects(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = number()
+    api, web = services = (f"api-{named}", f"web-{named}")
+    case = Split(world, f"survey-{named}", tmp_path, services).prepare()
+    _with_rules(case, api)
+    for each in ENVIRONMENTS:
+        case.put(each, f"/{api}", DATABASE_URL=_REAL_VALUE)
+        case.put(each, f"/{web}", TOKEN="fake")
+        case.put(each, "/shared", KEY=f"{_REAL_VALUE}-{each}")
+    case.put("production", f"/{web}", ONLY_HERE="yes")
+    found = _survey(case, monkeypatch, "projects")
+    assert found.notes == []
+    assert [tuple(each) for each in found.rows] == [
+        (api, "development", "old-value", ("DATABASE_URL",)),
+        (api, "development", "equal-value", ("DATABASE_URL",)),
+        (api, "production", "old-value", ("DATABASE_URL",)),
+        (web, "development", "weak-value", ("TOKEN",)),
+        (web, "development", "equal-value", ("TOKEN",)),
+        (web, "development", "uneven-key", ("ONLY_HERE",)),
+        (web, "production", "weak-value", ("TOKEN",)),
+    ]
 
 
 @pytest.mark.real

@@ -11,6 +11,7 @@ import pytest
 from infisical_iac.workspace.credential_file import parse, render
 
 from .crediting import Case
+from .world import ok
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,6 +83,27 @@ def test_list_shows_age_use_and_expiry_and_no_secret(case: Case) -> None:
     assert f"{ends:%Y-%m-%d}" in shown.stdout
     assert case.read_credential().client_secret not in shown.output
     assert case.read_credential().term is not None
+
+
+def test_credentials_of_a_service_in_projects_are_rotated_and_listed(
+    world: World, tmp_path: Path
+) -> None:
+    case = Case(world, tmp_path, isolation="projects")
+    case.deploy()
+    case.rotate()
+    first = case.read_credential()
+    case.rotate("--overlap", "0")
+    second = case.read_credential()
+    assert (case.logs_in(first), case.logs_in(second)) == (False, True)
+    assert case.list_client_secrets() == [second.secret_id]
+    row = case.overview()
+    assert (row["service"], row["file"], row["others"]) == (case.service, "works", 0)
+    login = {"clientId": second.client_id, "clientSecret": second.client_secret}
+    with world.standin.client() as client:
+        token = ok(client.post("/api/v1/auth/universal-auth/login", json=login))["accessToken"]
+    with world.standin.client(token) as reader:
+        seen = ok(reader.get("/api/v1/projects"))["projects"]
+    assert [each["slug"] for each in seen] == [f"{case.service}-{case.service}-production"]
 
 
 def test_list_at_a_url_needs_no_files(case: Case) -> None:

@@ -12,15 +12,17 @@ from infisical_iac.api import identities, login
 from infisical_iac.api.client import Client
 from infisical_iac.api.identities import attach_universal_auth, create_client_secret
 from infisical_iac.core.errors import ApiError, CheckFailed
+from infisical_iac.core.settings import load
 from infisical_iac.init.server import propose_isolation
 from infisical_iac.stack import session
-from infisical_iac.workspace import isolation, memory, privileges, reading, reconcile
+from infisical_iac.workspace import checks, isolation, memory, privileges, reading, reconcile
 from infisical_iac.workspace.converge import apply
 from infisical_iac.workspace.credential_file import Credential, render
 from infisical_iac.workspace.isolation import NAME
 from infisical_iac.workspace.moving import carry_out
 from infisical_iac.workspace.privileges import reading_of
 from tests.ports import free_port
+from tests.unit.settings_of import defaults
 
 from .first import EMAIL, PASSWORD, Deployer, set_up
 from .projects import NAMES_JOB, Projects
@@ -36,6 +38,8 @@ if TYPE_CHECKING:
 PLACES = [("production", "/backend"), ("production", "/frontend"), ("staging", "/backend")]
 SLUG = "example"
 _OF_NAMES_JOB = "access of ci-check"
+# The releases that do not enforce privileges.
+_UNENFORCED = ("lost", "unconditional", "ignored")
 # The cache is in Redis, and would keep permissions across a change of the release.
 _NO_CACHE = {"STANDIN_PERMISSION_CACHE_SECONDS": "0"}
 
@@ -109,6 +113,7 @@ def test_the_administrator_can_prove_isolation_too(instance: Instance) -> None:
     [
         ("lost", r"\(404: Route POST:/api/v2/identity-project-addit"),
         ("unconditional", r"v4 of .* another folder"),
+        ("ignored", r"v4 of .* not show"),
     ],
 )
 def test_a_release_without_privileges_is_refused_with_the_way_to_projects(
@@ -123,11 +128,30 @@ def test_a_release_without_privileges_is_refused_with_the_way_to_projects(
     assert _list_remains(client) == ([], [])
 
 
-def test_a_release_without_privileges_still_isolates_projects(instance: Instance) -> None:
-    assert "another project" in isolation.prove(instance.release("lost"), "viewer")
+@pytest.mark.parametrize("privileges", _UNENFORCED)
+def test_an_upgrade_to_a_release_without_privileges_is_given_up_with_the_way_to_projects(
+    instance: Instance, monkeypatch: pytest.MonkeyPatch, privileges: str
+) -> None:
+    settings = load(defaults(isolation="privilege"))
+    monkeypatch.setattr(session, "deployer", lambda port: instance.deployer())
+    monkeypatch.setattr(reconcile, "read_text", lambda path: "")
+    assert "another folder" in checks.prove_isolation(settings, free_port())
+    instance.release(privileges)
+    with pytest.raises(CheckFailed) as refused:
+        checks.prove_isolation(settings, free_port())
+    assert refused.value.code == "checks.isolation"
+    assert "isolation apply --to projects" in str(refused.value)
+    assert _list_remains(instance.deployer()) == ([], [])
 
 
-@pytest.mark.parametrize("privileges", ["lost", "unconditional"])
+@pytest.mark.parametrize("privileges", ["lost", "ignored"])
+def test_a_release_without_privileges_still_isolates_projects(
+    instance: Instance, privileges: str
+) -> None:
+    assert "another project" in isolation.prove(instance.release(privileges), "viewer")
+
+
+@pytest.mark.parametrize("privileges", _UNENFORCED)
 def test_a_first_deploy_gives_each_service_a_project_where_privileges_are_not_enforced(
     instance: Instance, privileges: str
 ) -> None:
@@ -151,7 +175,7 @@ def test_a_first_deploy_gives_each_service_a_project_where_privileges_are_not_en
 
 
 @pytest.mark.parametrize("mode", ["projects", "viewer"])
-@pytest.mark.parametrize("privileges", ["lost", "unconditional"])
+@pytest.mark.parametrize("privileges", _UNENFORCED)
 def test_a_job_that_sees_names_is_blocked_and_all_else_applied_where_privileges_are_not_enforced(
     instance: Instance, privileges: str, mode: Isolation
 ) -> None:
@@ -221,6 +245,7 @@ def test_a_plan_after_the_loss_of_privileges_names_the_way_to_projects(instance:
         ("", "privilege", "enforces"),
         ("lost", "projects", "404"),
         ("unconditional", "projects", "v4"),
+        ("ignored", "projects", "v4"),
     ],
 )
 def test_init_proposes_what_a_deployed_server_enforces(
@@ -327,6 +352,26 @@ def test_a_secrets_api_that_the_server_dropped_is_not_required(instance: Instanc
     proven = isolation.prove(client, "privilege")
     assert "v4" in proven
     assert "v3" not in proven
+
+
+def _drop_lists(request: httpx.Request) -> httpx.Response | None:
+    """Answer each reading of secrets as if the server had no such route."""
+    return _drop("/api/v")(request) if _is_reading(request) else None
+
+
+def _is_reading(request: httpx.Request) -> bool:
+    paths = ("/api/v4/secrets", "/api/v3/secrets")
+    return request.method == "GET" and request.url.path.startswith(paths)
+
+
+def test_a_server_of_which_no_secrets_api_answers_a_reader_is_refused(instance: Instance) -> None:
+    with pytest.raises(CheckFailed, match="no version") as refused:
+        isolation.prove(instance.deployer(Altered(_drop_lists)), "privilege")
+    assert refused.value.code == "checks.isolation"
+    with Client(instance.url, Altered(_drop_lists)) as client:
+        proposed = propose_isolation(client, instance.file)
+    assert (proposed.method, "no version" in proposed.reason) == ("projects", True)
+    assert _list_remains(instance.deployer()) == ([], [])
 
 
 class Hiding(httpx.BaseTransport):
@@ -443,10 +488,11 @@ def test_a_service_that_reads_more_or_less_after_a_change_is_refused(
     with pytest.raises(CheckFailed, match=r"v4 .*: PROOF in production:/fr") as refused:
         reading.compare(widened, SLUG, port, then, service)
     assert refused.value.code == "checks.isolation"
-    lost = instance.release("lost")
-    with pytest.raises(CheckFailed, match=r"v4 .*: PROOF in production:/backend") as refused:
-        reading.compare(lost, SLUG, port, then, service)
-    assert refused.value.code == "checks.reach"
+    for release in ("lost", "ignored"):
+        lost = instance.release(release)
+        with pytest.raises(CheckFailed, match=r"v4 .*: PROOF in production:/backend") as refused:
+            reading.compare(lost, SLUG, port, then, service)
+        assert refused.value.code == "checks.reach"
 
 
 def test_a_service_of_a_project_renamed_by_hand_is_compared_too(

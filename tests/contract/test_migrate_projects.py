@@ -6,22 +6,18 @@ import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from infisical_iac.workspace.goal import slugs_of
-from infisical_iac.workspace.load import load
-
-from .migrating import ENVIRONMENTS, Case, Ran, issue_credentials, number
+from .migrating import ENVIRONMENTS, Ran, Split, issue_credentials, number
 from .world import make_identity, ok
 
 if TYPE_CHECKING:
-    import httpx
-
     from .world import World
+
+pytestmark = pytest.mark.real
 
 _SHARED = "shared/.env.production"
 _CODE = """\
@@ -35,49 +31,6 @@ _PRINT = (
     "import json, os; names = {'OWN', 'COMMON'} & {*os.environ};"
     "print(json.dumps({each: os.environ[each] for each in names}))",
 )
-
-
-@dataclass(frozen=True)
-class Split(Case):
-    """A case whose secrets are in several projects; the first service imports a shared folder."""
-
-    def prepare(self) -> Split:
-        first, *_ = self.services
-        content: dict[str, Any] = {
-            "project": {"name": self.name, "slug": self.name},
-            "environments": [{"slug": each, "name": each} for each in ENVIRONMENTS],
-            "shared_folders": ["/shared"],
-            "services": {each: {"folder": f"/{each}"} for each in self.services},
-        }
-        content["services"][first]["imports"] = ["/shared"]
-        self.workspace_file.write_text(json.dumps(content), encoding="utf-8")
-        self.deploy()
-        return self
-
-    def deploy(self) -> None:
-        given = ["workspace", "apply", "--yes", "--project-file", str(self.workspace_file)]
-        applied = self.invoke(*given, "--isolation", "projects")
-        assert applied.exit_code == 0, applied.output
-
-    def id_of(self, key: str) -> str:
-        """Return the id of the project of a key, such as `/shared.production`."""
-        slug = slugs_of(load(self.workspace_file))[key]
-        return str(ok(self.world.deployer.get(f"/api/v1/projects/slug/{slug}"))["id"])
-
-    def place(self, environment: str, folder: str) -> dict[str, Any]:
-        name = folder if folder == "/shared" else folder.strip("/")
-        project = self.id_of(f"{name}.{environment}")
-        return {"projectId": project, "environment": environment, "secretPath": folder}
-
-    def names_in(self, client: httpx.Client, environment: str, folder: str) -> list[str]:
-        """Return the values that a client is shown in a folder; empty if it is refused."""
-        answer = client.get("/api/v4/secrets", params=self.place(environment, folder))
-        listed = answer.json().get("secrets", ())
-        return sorted(f"{each['secretKey']}={each['secretValue']}" for each in listed)
-
-    def check(self, *arguments: str) -> Ran:
-        given = [str(self.root), "--project-file", str(self.workspace_file), *arguments]
-        return self.invoke("check", *given)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ from infisical_iac.workspace.access import renew
 from .conftest import CACHE_SECONDS
 from .items import Expected
 from .peopled import ADA, BEN, CYD, WITHOUT_BEN, Place, values, write
+from .projects import on
 from .world import PASSWORD as WORLD_PASSWORD
 from .world import World
 
@@ -182,3 +183,19 @@ def test_prune_ends_the_access_of_a_person_who_left_and_lists_what_to_rotate(pla
     assert place.inspect(WITHOUT_BEN).foreign == []
     roles = ("developer in staging", "viewer of /backend in production")
     assert place.converge() == [Expected("+", f"person {BEN}", *roles)]
+
+
+@pytest.mark.parametrize("roles", ["viewer", {"live": "viewer"}, {"live": {"/api": "developer"}}])
+def test_roles_of_people_that_isolation_viewer_cannot_express_are_refused(
+    world: World, roles: object
+) -> None:
+    with on(world, "viewer") as made:
+        made.apply()
+        made.content["people"] = {BEN: roles}
+        for run in (made.plan, made.apply):
+            with pytest.raises(UserError) as refused:
+                run()
+            assert refused.value.code == "error.people_isolation"
+            assert "viewer" in str(refused.value)
+        del made.content["people"]
+        assert made.plan().due == []

@@ -4,23 +4,28 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from click.testing import CliRunner, Result
 
-from infisical_iac.api import rate_limits
+from infisical_iac.api import contents, login, rate_limits
 from infisical_iac.api.client import Client
 from infisical_iac.api.rate_limits import READS, SECRETS, RateClass, RateLimiter
 from infisical_iac.cli.main import main
+from infisical_iac.workspace.moving import carry_out, compute_ending, end
 
-from .first import EMAIL, PASSWORD, set_up
+from .first import EMAIL, PASSWORD, Deployer, set_up
+from .projects import Projects
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     import httpx
+
+    from infisical_iac.workspace.model import Isolation
 
     from .conftest import StartStandin
     from .services import Standin
@@ -42,7 +47,7 @@ services: {{{", ".join(f"{each}: {{folder: /{each}}}" for each in _SERVICES)}}}
 class Repository:
     """A repository with `.env` files and a project file, and commands for a limited Infisical."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, made: Deployer) -> None:
         self.root = root
         (root / "acme.yaml").write_text(_PROJECT, encoding="utf-8")
         (root / "group_data").mkdir()
@@ -51,14 +56,23 @@ class Repository:
             for each in _ENVIRONMENTS:
                 (root / service / f".env.{each}").write_text(f"FAKE=fake-{service}-{each}\n")
         self.statuses: Counter[int] = Counter()
+        self.made = made
+        self.isolation = "privilege"
 
     def set(self, **limits: int) -> None:
-        text = f"api_rate = {limits!r}\n"
+        text = f"api_rate = {limits!r}\nisolation = {self.isolation!r}\n"
         (self.root / "group_data/hetzner.py").write_text(text, encoding="utf-8")
 
     def run(self, *command: str) -> Result:
         given = [*command, "--project-file", "acme.yaml"]
         return CliRunner().invoke(main, given, catch_exceptions=False)
+
+    @contextmanager
+    def deployment(self, standin: Standin, limiter: RateLimiter) -> Iterator[Projects]:
+        """Return a deployment whose requests keep to the limits of a limiter."""
+        with Client(standin.url, limiter=limiter) as anyone:
+            deployer = login.universal(anyone, self.made.client_id, self.made.client_secret)
+            yield Projects(deployer, anyone, self.made.client_id, self.made.organization)
 
     def migrate_all(self) -> list[Result]:
         """Run all commands, and return their results."""
@@ -98,7 +112,7 @@ def repository(
     monkeypatch.setenv("INFISICAL_ADMIN_PASSWORD", PASSWORD)
     monkeypatch.setattr(rate_limits, "_WINDOW", seconds)
     monkeypatch.chdir(tmp_path)
-    made = Repository(tmp_path)
+    made = Repository(tmp_path, deployer)
     send = Client._request
 
     def recording(self: Client, *request: Any) -> httpx.Response:
@@ -116,11 +130,47 @@ def _assert_migrated(results: list[Result]) -> None:
     assert "4 of 4 secrets read back byte for byte" in results[4].stdout
 
 
-def test_with_the_setting_no_request_is_refused(repository: Repository) -> None:
+@pytest.mark.parametrize("isolation", ["privilege", "projects"])
+def test_with_the_setting_no_request_is_refused(
+    repository: Repository, limited: Standin, isolation: str
+) -> None:
+    repository.isolation = isolation
     repository.set(**_LIMITS)
     results = repository.migrate_all()
     _assert_migrated(results)
     assert repository.statuses[200] > 4 * _LIMITS["reads"]
+    assert repository.statuses[429] == 0
+    with repository.deployment(limited, RateLimiter()) as there:
+        slugs = {each["slug"] for each in contents.projects(there.deployer)}
+    ids = [f"acme-shop-{each}-{stage}" for each in _SERVICES for stage in _ENVIRONMENTS]
+    assert slugs == ({*ids} if isolation == "projects" else {"acme-shop"})
+
+
+@pytest.mark.parametrize("to", ["projects", "privilege"])
+def test_no_request_of_a_move_to_another_isolation_is_refused(
+    repository: Repository, limited: Standin, to: Isolation
+) -> None:
+    from_: Isolation = "privilege" if to == "projects" else "projects"
+    with repository.deployment(limited, RateLimiter(dict(_LIMITS))) as there:
+        there.isolation = from_
+        there.apply()
+        at = (
+            there.at("api.live")
+            if from_ == "projects"
+            else {"projectId": there.memory.project, "environment": "live", "secretPath": "/api"}
+        )
+        for number in range(3):
+            body = {**at, "secretValue": "fake"}
+            there.deployer.post(f"/api/v4/secrets/KEY_{number}", json=body)
+        before = there.deployer.limiter.count_sent()
+        moved = carry_out(there.reach(), to, lambda _: None)
+        sent = there.deployer.limiter.count_sent() - before
+        there.isolation = to
+        end(there.reach(), compute_ending(there.reach(), "finish"), lambda _: None)
+        assert there.plan().due == []
+    assert (moved.same, moved.is_settled) == (3, True)
+    # So many that the limits delayed them.
+    assert (sent[READS] > _LIMITS["reads"], sent[SECRETS] > _LIMITS["secrets"]) == (True, True)
     assert repository.statuses[429] == 0
 
 

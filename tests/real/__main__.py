@@ -35,6 +35,7 @@ _INSIDE = tuple(
         "people",
         "oidc_auth",
         "check_command",
+        "migrate_projects",
         "secrets_command",
         "vendor_command_line",
     )

@@ -123,7 +123,7 @@ class ProjectAccess:
         rules = [
             r for role in membership["roles"] if is_live(role) for r in role_rules(role["role"])
         ]
-        if self._privileges == "lost":
+        if self._privileges in ("lost", "ignored"):
             return rules
         for privilege in store.find(
             "additional_privileges", projectId=project_id, actorId=actor.id
