@@ -150,12 +150,7 @@ def refuse(
     # Compose starts no container without the keys that containers use.
     is_apart = not shared and not state.missing - _APART and not state.stale
     error = partial(Refused, blocks_others=not is_apart)
-    if state.admin_email not in ("", admin_email):
-        raise error(
-            f"setting 'admin_email' is {admin_email} but /etc/infisical/admin.env on the host is "
-            f"for {state.admin_email}: set it back, as the first administrator can't be changed",
-            code="refused.other_administrator",
-        )
+    refuse_other_administrator(state.admin_email, admin_email, blocks_others=not is_apart)
     for name in sorted(state.malformed):
         raise error(_describe_malformed(name), code="refused.malformed_key")
     if state.repositories and "restic_password" in state.missing:
@@ -179,6 +174,23 @@ def _source(name: str) -> str:
         return ""
     variable = name.removeprefix(GIVEN).upper()
     return f"`apply` takes it from {variable} or {variable}_FILE, or asks for it"
+
+
+def refuse_other_administrator(stored: str, wanted: str, *, blocks_others: bool = True) -> None:
+    """Raise Refused if the settings want another administrator than the host's.
+
+    Args:
+        stored: the address of the administrator in the host's file; empty without one.
+        wanted: the setting `admin_email`.
+        blocks_others: whether operations that need the one that raises it are blocked too.
+    """
+    if stored not in ("", wanted):
+        raise Refused(
+            f"setting 'admin_email' is {wanted} but /etc/infisical/admin.env on the host is for "
+            f"{stored}: set it back, as the first administrator can't be changed",
+            code="refused.other_administrator",
+            blocks_others=blocks_others,
+        )
 
 
 def _describe_malformed(name: str) -> str:

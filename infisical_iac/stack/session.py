@@ -22,7 +22,7 @@ from infisical_iac.core.errors import ApiError, NotBootstrapped
 from infisical_iac.core.files import read_text
 from infisical_iac.core.settings import load
 from infisical_iac.core.terminal import print_note
-from infisical_iac.stack.keys import question_for
+from infisical_iac.stack.keys import question_for, refuse_other_administrator
 from infisical_iac.stack.model import DEPLOYER_FILE
 
 ADMIN_FILE = "/etc/infisical/admin.env"
@@ -125,6 +125,15 @@ def administrator(port: int) -> Client:
             "else set up the instance and it has no data of yours, remove the stack with its "
             "volumes and run again"
         ) from None
+
+
+def expect_administrator(admin_email: str) -> None:
+    """Raise Refused if the current host's administrator is not the one of the settings.
+
+    The project would be opened to whoever owns the other address.
+    """
+    stored = read_env(ADMIN_FILE).get("INFISICAL_ADMIN_EMAIL", "")
+    refuse_other_administrator(stored, admin_email)
 
 
 def _organization() -> str | None:

@@ -168,6 +168,7 @@ def _on_host(
 
     with connect(inventory, check=read_files) as host:
         settings, desired = declared[host.name]
+        session.expect_administrator(settings.workspace.admin_email)
         if lock:
             lock(host)
         memory = reconcile.read_memory()

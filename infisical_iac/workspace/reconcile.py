@@ -64,9 +64,11 @@ def project_contents(*, goal: Goal, port: int) -> Commands:
     """Make project, environments, folders, imports, identities and people as desired.
 
     Objects that this project did not make are never deleted. `actual` returns the state read last.
+    Raises Refused if the settings name another administrator than the host's.
     """
     for each in (_latest, _secrets, _declared, _accesses):
         each.pop(host.name, None)
+    session.expect_administrator(goal.admin_email)
     found, unseen = empty_state(goal), ""
     if not state.is_executing and not session.works(port):
         # Earlier steps of this run start it.
@@ -276,9 +278,10 @@ def canary_project(*, admin_email: str, port: int) -> Commands:
 
     Temporary projects and identities of an interrupted upgrade are removed.
 
-    Raises CheckFailed for a canary that can't be read. It is not overwritten: the right key may
-    still decrypt it.
+    Raises Refused if the settings name another administrator than the host's, and CheckFailed for
+    a canary that can't be read. It is not overwritten: the right key may still decrypt it.
     """
+    session.expect_administrator(admin_email)
     if not state.is_executing and not session.works(port):
         # Earlier steps of this run start Infisical.
         due = canary.due(Canary(), admin_email)

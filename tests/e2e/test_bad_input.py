@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 from paramiko import RSAKey
 
+from infisical_iac.api import contents
 from infisical_iac.core.host_keys import VARIABLE, read_key
+from infisical_iac.workspace import canary
+from tests.e2e import backing
 from tests.e2e.conftest import assert_converged
-from tests.e2e.inspection import api, containers, reset_stack
-from tests.e2e.running import REPOSITORY, Run, deploy
+from tests.e2e.inspection import api, containers, deployer, reset_stack, slugs
+from tests.e2e.running import REPOSITORY, Run, deploy, infisical_iac
 from tests.staging.host import StagingHost
 
 _WORKSPACE = (REPOSITORY / "group_data" / "chainalign.yaml").read_text()
@@ -21,7 +24,19 @@ def _fingerprint(host: StagingHost) -> str:
         "find /etc /root /home /opt /usr/local /var/lib/dpkg -type f -printf '%p %s %m %T@\\n'; "
         "docker images --no-trunc --quiet | sort; docker volume ls --quiet"
     ).stdout
-    return f"{files}{containers(host)}"
+    return f"{files}{containers(host)}{_list_members(host)}"
+
+
+def _list_members(host: StagingHost) -> list[str]:
+    """Return the members of the canary's project and of all that the project file names."""
+    with deployer(host) as client:
+        projects = [contents.project(client, slug) for slug in (*slugs(), canary.SLUG)]
+        listed = [
+            client.get(f"/api/v1/projects/{each['id']}/memberships")["memberships"]
+            for each in projects
+            if each
+        ]
+    return sorted(each["user"]["username"] for members in listed for each in members)
 
 
 @contextmanager
@@ -152,13 +167,20 @@ def test_a_missing_image_archive_is_refused_by_its_name(deployed_host: StagingHo
     assert "'image_archives': /nowhere.tar" in _refuse(run)
 
 
-def test_another_administrator_than_the_first_is_refused(deployed_host: StagingHost) -> None:
+def test_another_administrator_than_the_first_is_refused(
+    deployed_host: StagingHost, tmp_path: Path
+) -> None:
+    wanted = {"admin_email": "other@example.com"}
+    inventory = backing.inventory(tmp_path, **wanted)
     with _nothing_changes_on(deployed_host):
-        run = deploy(deployed_host.name, data={"admin_email": "other@example.com"})
-    output = _refuse(run)
-    assert "'admin_email'" in output
-    assert "other@example.com" in output
-    assert "/etc/infisical/admin.env" in output
+        output = _refuse(deploy(deployed_host.name, data=wanted))
+        applied = infisical_iac(
+            deployed_host.name, "workspace", "apply", "--yes", "--inventory", inventory
+        )
+    assert applied.returncode == 1, applied.stdout
+    for text in (output, applied.stderr):
+        for fact in ("'admin_email'", "other@example.com", "/etc/infisical/admin.env"):
+            assert fact in text
 
 
 def test_an_infisical_that_never_becomes_healthy_is_reported_with_its_last_log_lines(

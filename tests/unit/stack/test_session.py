@@ -1,10 +1,11 @@
-"""Test that the clients of a host have its rate limits, and share them."""
+"""Test the rate limits of a host's clients, and whose instance a host is."""
 
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from infisical_iac.core.errors import Refused
 from infisical_iac.stack import session
 
 _DATA = {"admin_email": "admin@example.com"}
@@ -37,3 +38,19 @@ def test_the_clients_of_two_hosts_have_limits_of_their_own(host: SimpleNamespace
     first = session.api(8080)
     host.name = "there"
     assert session.api(8080).limiter is not first.limiter
+
+
+@pytest.mark.parametrize("stored", ["", "INFISICAL_ADMIN_EMAIL=admin@example.com\n"])
+def test_a_host_without_another_administrator_is_accepted(
+    stored: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(session, "read_text", lambda path: stored)
+    session.expect_administrator("admin@example.com")
+
+
+def test_a_host_of_another_administrator_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "INFISICAL_ADMIN_EMAIL=admin@example.com\n"
+    monkeypatch.setattr(session, "read_text", lambda path: text)
+    with pytest.raises(Refused, match=r"other@example\.com.* for admin@example\.com") as refused:
+        session.expect_administrator("other@example.com")
+    assert refused.value.code == "refused.other_administrator"
