@@ -132,7 +132,8 @@ def test_three_commands_deploy(machine: OperatorMachine, host: StagingHost, serv
 
 def _number(of: str, text: str) -> int:
     """Return how many changes a text says to be `of` some kind; 0 if it names none."""
-    found = re.search(rf"(\d+) changes? {of}", text)
+    # A terminal wraps the notes.
+    found = re.search(rf"(\d+) changes? {of}", " ".join(text.split()))
     return int(found[1]) if found else 0
 
 
