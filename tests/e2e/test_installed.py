@@ -118,9 +118,9 @@ def test_three_commands_deploy(machine: OperatorMachine, host: StagingHost, serv
     plan, _, run = apply.partition("Make these changes")
     assert "+ credentials backend.production" in plan
     # The run says how many of its changes no plan could know, and which became superfluous.
-    planned, made = _number("to make", plan), _number("made in", run)
+    planned = sum(int(found) for found in re.findall(r": (\d+) changes?\S*\n", plan))
     unplanned, superfluous = _number("[a-z]+ not in the plan", run), _number("[a-z]+ planned", run)
-    assert made - unplanned == planned - superfluous > 100
+    assert _number("made in", run) - unplanned == planned - superfluous > 50, apply
     next_steps = run.partition("\nNext:\n")[2]
     for fact in ("http://127.0.0.1:8080", "/etc/infisical/admin.env", "recovery-kit"):
         assert fact in next_steps
