@@ -55,13 +55,18 @@ def test_express_starts_with_a_developers_file_and_overrides(
     assert f"{file} overrides DATABASE_URL\n" in started.output
 
 
-def test_next_builds_and_starts_with_a_developers_file(make: Make, stop: list[Service]) -> None:
-    """That file has NODE_ENV=development for older loaders, which would break `next build`."""
+@pytest.mark.parametrize("environment", ["development", "staging"])
+def test_next_builds_and_starts_with_the_credentials_of_any_environment(
+    make: Make, stop: list[Service], environment: str
+) -> None:
+    """Those have NODE_ENV=ENVIRONMENT for older loaders, which would break `next build`."""
     recipe = make("nextjs")
-    recipe.put("development", NEXT_PUBLIC_API_URL="https://api.development.example.com")
+    public = f"https://api.{environment}.example.com"
+    recipe.put(environment, NEXT_PUBLIC_API_URL=public)
     run(recipe.directory, *_NPM_CI)
-    recipe.deliver(".env.local", "development")
-    assert "NODE_ENV=development\n" in (recipe.directory / ".env.local").read_text()
+    delivered = recipe.deliver(".env.local", environment).read_text()
+    assert f"NODE_ENV={environment}\n" in delivered
+    assert f"INFISICAL_ENVIRONMENT={environment}\n" in delivered
     run(recipe.directory, "npm", "run", "build", environment={"NEXT_TELEMETRY_DISABLED": "1"})
     shutil.copytree(
         recipe.directory / ".next" / "static",
@@ -71,8 +76,8 @@ def test_next_builds_and_starts_with_a_developers_file(make: Make, stop: list[Se
         "node_modules/.bin/with-secrets", "--", "node", ".next/standalone/server.js"
     )
     stop.append(started)
-    assert "https://api.development.example.com" in started.get("/").text
-    assert started.get("/status").json() == {"database": "development.db.example.com"}
+    assert public in started.get("/").text
+    assert started.get("/status").json() == {"database": f"{environment}.db.example.com"}
 
 
 def test_fastapi_and_celery_share_the_settings_of_one_service(
