@@ -45,7 +45,7 @@ _PAUSES = (1, 1, 2, 0)
 
 
 @dataclass(frozen=True)
-class Limits:
+class LogLimits:
     """The limits of the logs.
 
     Attributes:
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     """Run what the arguments say, as the docstring of this module describes; return the status."""
     match arguments:
         case ["mount" | "rotate" as what, size, days, most]:
-            limits = Limits(int(size) * _MIB, int(days), int(most) * _MIB)
+            limits = LogLimits(int(size) * _MIB, int(days), int(most) * _MIB)
             try:
                 (mount if what == "mount" else rotate)(Runner(), limits)
             except RuntimeError as error:
@@ -80,7 +80,7 @@ def _report(what: str) -> None:
     print(f"<3>The access log: {what}", file=sys.stderr)
 
 
-def mount(runner: Runner, limits: Limits) -> None:
+def mount(runner: Runner, limits: LogLimits) -> None:
     """Mount the current log's file system; if that fails, one in memory, which is reported.
 
     Raises RuntimeError with a Failure, or OSError.
@@ -100,7 +100,7 @@ def mount(runner: Runner, limits: Limits) -> None:
     os.close(os.open(runner.path(LOG), os.O_WRONLY | os.O_CREAT, 0o600))
 
 
-def _mount_image(runner: Runner, limits: Limits) -> bool:
+def _mount_image(runner: Runner, limits: LogLimits) -> bool:
     """Mount the file system of the image, which is made if it is missing or damaged."""
     image = runner.path(_IMAGE)
     if image.exists() and _size(image) != limits.size:
@@ -147,7 +147,7 @@ def _detach(runner: Runner) -> bool:
     return _try(runner, ["umount", str(runner.path(LIVE))])
 
 
-def _make(runner: Runner, limits: Limits) -> bool:
+def _make(runner: Runner, limits: LogLimits) -> bool:
     """Make the image, and return whether that succeeded."""
     image = runner.path(_IMAGE)
     new = image.with_name(f"{image.name}.new")
@@ -183,7 +183,7 @@ def _is_sound(runner: Runner) -> bool:
     return runner.run(["e2fsck", "-p", image]).status in (0, 1, 2)
 
 
-def _keep_log(runner: Runner, limits: Limits) -> bool:
+def _keep_log(runner: Runner, limits: LogLimits) -> bool:
     """Compress the log, and return whether that succeeded."""
     try:
         _compress(runner, limits)
@@ -193,7 +193,7 @@ def _keep_log(runner: Runner, limits: Limits) -> bool:
     return True
 
 
-def rotate(runner: Runner, limits: Limits) -> None:
+def rotate(runner: Runner, limits: LogLimits) -> None:
     """Rotate the log if it is due, remove logs beyond the limits, and bound others' logs.
 
     Raises OSError.
@@ -233,7 +233,7 @@ def _note_day(runner: Runner) -> None:
     write(runner.path(_DAY), f"{time.strftime('%F')}\n".encode())
 
 
-def _compress(runner: Runner, limits: Limits) -> None:
+def _compress(runner: Runner, limits: LogLimits) -> None:
     """Add the log to the rotated ones, compressed, and empty it. Raises OSError.
 
     Caddy keeps the file open and can't be made to reopen it. Lines that it writes meanwhile are
@@ -308,7 +308,7 @@ def _read_rotated(runner: Runner) -> Iterator[_RotatedLog]:
             yield _RotatedLog(found.st_mtime, found.st_size, each)
 
 
-def _free_bytes(runner: Runner, limits: Limits, more: int) -> None:
+def _free_bytes(runner: Runner, limits: LogLimits, more: int) -> None:
     """Remove the oldest logs until so many more bytes fit."""
     found = _list_rotated(runner)
     surplus = sum(each.size for each in found) + more + _size(runner.path(_IMAGE)) - limits.most
