@@ -42,6 +42,7 @@ _PROGRAMS = {
     "--data-volume": ("volume", "main"),
     "--maintenance": ("maintenance", "main"),
     "--firewall": ("maintenance", "main_of_firewall"),
+    "--backup-target": ("restic", "main"),
 }
 
 
