@@ -81,7 +81,7 @@ def read_variables(text: str, *names: str) -> dict[str, str]:
 
 
 @dataclass(frozen=True)
-class Repository:
+class TargetRepository:
     """The repository of a target.
 
     Attributes:
@@ -146,7 +146,7 @@ def _refuse(done: Output | None, message: str, remedy: str = "") -> RuntimeError
     return RuntimeError(Failure("command", message, remedy))
 
 
-def open_target(runner: Runner, target: str) -> Repository:
+def open_target(runner: Runner, target: str) -> TargetRepository:
     """Return the repository of a target. Raises RuntimeError with a Failure for an unknown one."""
     own = runner.text(f"{_CONFIGURATION}/{target}.conf")
     of_all = runner.text(f"{_CONFIGURATION}/backup.conf")
@@ -167,7 +167,7 @@ def open_target(runner: Runner, target: str) -> Repository:
         "RESTIC_CACHE_DIR": str(runner.path(_CACHE)),
     }
     ssh = known.get("SSH", "")
-    return Repository(
+    return TargetRepository(
         runner,
         address,
         environment,
@@ -189,7 +189,9 @@ def _add_login(address: str, login: Mapping[str, str]) -> str:
     return f"{scheme}://{':'.join(escaped)}@{place}"
 
 
-def _explain_unread(repository: Repository, done: Output, seconds: float | str) -> RuntimeError:
+def _explain_unread(
+    repository: TargetRepository, done: Output, seconds: float | str
+) -> RuntimeError:
     """Return the error for a repository that can't be read."""
     reason, address = repository.explain_failure(done, seconds), repository.address
     if "wrong password" in reason:
@@ -210,7 +212,7 @@ def _explain_unread(repository: Repository, done: Output, seconds: float | str) 
     return _refuse(done, reason)
 
 
-def _make_if_new(repository: Repository) -> None:
+def _make_if_new(repository: TargetRepository) -> None:
     """Make the repository at its first use. Raises RuntimeError with a Failure.
 
     If a known one is missing, or another one is in its place, a disk may not be mounted: only the
@@ -263,8 +265,8 @@ def save(runner: Runner, target: str, folder: str) -> Iterator[str]:
     if done.status != 0:
         raise _refuse(done, repository.explain_failure(done))
     place = str(runner.path(f"{folder}/snapshot"))
-    call = ("--json", "backup", "--tag", tags, ".")
-    done = repository.run(*call, seconds=_SAVE_SECONDS, folder=place)
+    saving = ("--json", "backup", "--tag", tags, ".")
+    done = repository.run(*saving, seconds=_SAVE_SECONDS, folder=place)
     if done.status != 0:
         raise _refuse(done, repository.explain_failure(done, _SAVE_SECONDS))
     summary = _read_summary(done.text)
@@ -272,8 +274,8 @@ def save(runner: Runner, target: str, folder: str) -> Iterator[str]:
     yield f"added {summary['data_added']}"
     # A server that is append-only would refuse it; old snapshots are removed from elsewhere.
     if not repository.append_only:
-        call = ("forget", "--tag", _TAG, "--group-by", "", *repository.keep, "--prune")
-        done = repository.run(*call, seconds=_READ_SECONDS)
+        removing = ("forget", "--tag", _TAG, "--group-by", "", *repository.keep, "--prune")
+        done = repository.run(*removing, seconds=_READ_SECONDS)
         if done.status != 0:
             reason = repository.explain_failure(done, _READ_SECONDS)
             message = f"the snapshot is made, but old ones can't be removed: {reason}"
@@ -295,7 +297,7 @@ def list_snapshots(runner: Runner, target: str) -> list[dict[str, Any]]:
     return _list(open_target(runner, target))
 
 
-def _list(repository: Repository) -> list[dict[str, Any]]:
+def _list(repository: TargetRepository) -> list[dict[str, Any]]:
     done = repository.ask("--no-lock", "--json", "snapshots", "--tag", _TAG)
     if done.status != 0:
         raise _explain_unread(repository, done, repository.seconds)
@@ -329,7 +331,7 @@ def fetch(runner: Runner, target: str, snapshot: str, folder: str) -> None:
     raise _refuse(done, f"the snapshot can't be read, because a pack of it {what}: {first}")
 
 
-def _identify(repository: Repository, file: str) -> str:
+def _identify(repository: TargetRepository, file: str) -> str:
     """Return the id of the repository's key for the password in a file; empty if it opens none.
 
     Raises RuntimeError with a Failure.
@@ -402,7 +404,7 @@ def _hold_keys(runner: Runner) -> Any:
     return hold(runner.path(_KEYS), _LOCK_SECONDS, busy)
 
 
-def _change_keys(repository: Repository, *words: str) -> None:
+def _change_keys(repository: TargetRepository, *words: str) -> None:
     done = repository.run(*words, seconds=_KEY_SECONDS)
     if done.status != 0:
         raise _refuse(done, repository.explain_failure(done, _KEY_SECONDS))

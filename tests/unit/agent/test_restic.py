@@ -104,8 +104,8 @@ def _list(runner: Runner) -> object:
     return restic.list_snapshots(runner, "box")
 
 
-def _fetch(runner: Runner) -> object:
-    return restic.fetch(runner, "box", "latest", "/fetched")
+def _fetch(runner: Runner) -> None:
+    restic.fetch(runner, "box", "latest", "/fetched")
 
 
 def _save(runner: Runner) -> list[str]:
