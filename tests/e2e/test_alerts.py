@@ -56,6 +56,8 @@ def _cause(on: Causing, causes: Sequence[Cause]) -> None:
     on.team.received.clear()
     for cause in causes:
         on.act(cause.begin)
+    # Only a problem that the monitor knows can be made older.
+    run_monitor(on.host)
     on.team.wait_for("begun", {*alerts} - {*lasting})
     if lasting:
         age(on.host, HOUR)

@@ -304,8 +304,8 @@ function withoutCredentials(clientId, clientSecret, environ, address) {
     );
   if (!clientId && !clientSecret)
     return notConfigured(
-      "INFISICAL_CLIENT_ID and INFISICAL_CLIENT_SECRET are not set: " +
-        "log in with `with-secrets login`, put them into .env.local, or let the platform inject them",
+      "nobody is logged in, and INFISICAL_CLIENT_ID and INFISICAL_CLIENT_SECRET are not set: " +
+        "run `with-secrets login`, or let the platform set them",
     );
   const name = clientId ? "INFISICAL_CLIENT_SECRET" : "INFISICAL_CLIENT_ID";
   const [there] = credentialsIn(environ);

@@ -464,10 +464,9 @@ def _check_credential(found: Bootstrap, in_process: Sequence[str]) -> None:
             " directory, where .infisical.json is, or let the platform inject them"
         )
     if len(unset) == 2:
-        raise _not_set(
-            unset,
-            "log in with `with-secrets login`, put them into .env.local, or let the platform inject"
-            " them",
+        raise _wrong(
+            f"nobody is logged in, and {' and '.join(unset)} are not set: run `with-secrets login`,"
+            " or let the platform set them"
         )
     if unset:
         raise _not_set(unset, "put it into .env.local, or let the platform inject it")
