@@ -40,6 +40,7 @@ def main() -> None:
 _PROGRAMS = {
     "--monitor": ("monitor", "main"),
     "--data-volume": ("volume", "main"),
+    "--access-log": ("access_log", "main"),
     "--maintenance": ("maintenance", "main"),
     "--firewall": ("maintenance", "main_of_firewall"),
     "--backup-target": ("restic", "main"),

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from pyinfra.api.deploy import deploy
 
-from infisical_iac.agent import access, system
+from infisical_iac.agent import access, access_log, system
 from infisical_iac.agent.files import PathState, states
 from infisical_iac.agent.system import UnitState
 from infisical_iac.core import files, units
@@ -71,14 +71,11 @@ def watch_question(
     )
 
 
-DIRECTORY = "/var/log/infisical-access"
-# The mount point of the current log's file system; rotated logs are next to it.
-LIVE = f"{DIRECTORY}/live"
-LOG = f"{LIVE}/access.log"
+DIRECTORY, LIVE, LOG = access_log.DIRECTORY, access_log.LIVE, access_log.LOG
 TIMER = "infisical-access-log.timer"
 DISK = "infisical-access-disk.service"
-# The configuration of logrotate, from earlier versions.
-_FORMER = "/etc/infisical-access-log.conf"
+# Files of earlier versions: the configuration of logrotate, and the program of the rotation.
+_FORMER = ("/etc/infisical-access-log.conf", f"{units.SCRIPTS}/access-log.sh")
 FAIL2BAN = "fail2ban.service"
 
 
@@ -100,7 +97,7 @@ def log_and_bans(
 
 def _question(rotation: Sequence[File], bans: Sequence[File]) -> Question[WatchState]:
     return watch_question(
-        paths=[*(each.path for each in rotation), *_own_paths(bans), LOG, _FORMER],
+        paths=[*(each.path for each in rotation), *_own_paths(bans), LOG, *_FORMER],
         live=LIVE,
         names=[*(PurePath(each.path).name for each in rotation if units.is_unit(each)), FAIL2BAN],
         config={FAIL2BAN: [each.path for each in bans]},
@@ -150,9 +147,10 @@ def _install_rotation(rotation: Sequence[File], there: WatchState) -> Commands:
     own = {name: state for name, state in there.units.items() if name != FAIL2BAN}
     yield from units.install(rotation, there.files, own)
     yield from units.bring_up([TIMER], there.units)
-    if _FORMER in there.files:
-        yield Change("-", _FORMER, "a script of this project rotates the log")
-        yield step(run, f"rm -f {_FORMER}", doing=f"remove {_FORMER}")
+    for path in _FORMER:
+        if path in there.files:
+            yield Change("-", path, "the agent rotates the log")
+            yield step(run, f"rm -f {path}", doing=f"remove {path}")
 
 
 def _banning(
@@ -198,11 +196,9 @@ _LIVE_MB = 256
 def rotation(settings: Settings) -> Iterator[File]:
     """Yield the files that give the log its file system and rotate it by a timer."""
     most = settings.stack.access_log_max_mb
-    arguments = (min(_LIVE_MB, most // 4), settings.stack.access_log_keep_days, most)
-    rotate = units.program("access-log")
-    yield rotate
+    limits = (min(_LIVE_MB, most // 4), settings.stack.access_log_keep_days, most)
     for unit in _OWN_UNITS:
-        yield units.unit_file(unit, script=rotate.path, arguments=" ".join(map(str, arguments)))
+        yield units.unit_file(unit, limits=limits)
 
 
 def bans(settings: Settings) -> Iterator[File]:

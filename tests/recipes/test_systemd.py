@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -96,8 +97,9 @@ def test_a_unit_starts_with_loaded_credentials_and_stops_at_a_refusal(
         seconds=60,
     )
     inside("apt-get -qq update && apt-get -qq install --yes --no-install-recommends python3")
-    standin = recipe.case.world.standin
-    with _relay(standin.port) as address:
+    port = urlsplit(recipe.case.world.standin.url).port
+    assert port
+    with _relay(port) as address:
         place = recipe.case.place("production", "/backend")
         local_file.write(recipe.directory, LocalFile(place["projectId"], address, "/backend"))
         inside("mkdir -p /opt/backend /etc/backend /etc/systemd/system/backend.service.d")

@@ -1,57 +1,72 @@
-"""Run the script of the access log in a directory of this machine."""
+"""Run the agent's programs for the access log in a directory of this machine."""
 
+import shlex
 import subprocess
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stderr
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
-from infisical_iac.core.units import SCRIPTS
-from infisical_iac.host.watch import DIRECTORY, rotation
+import pytest
+
+from infisical_iac.agent import access_log
+from infisical_iac.agent.runner import Output, Runner
+from infisical_iac.host.watch import DIRECTORY, LIVE, rotation
 from tests.unit.settings_of import settings_of
 
 
+@dataclass(frozen=True)
+class LocalRunner(Runner):
+    """A runner of this machine's programs, whose logrotate finds `/var/log` below the root."""
+
+    def run(
+        self,
+        words: Sequence[str],
+        *,
+        stdin: str = "",
+        seconds: float = 120,
+        environment: Mapping[str, str] = {},
+    ) -> Output:
+        if words[0] == "logrotate":
+            file = Path(words[-1])
+            here = file.with_name("here")
+            here.write_text(file.read_text().replace("/var/log", str(self.path("/var/log"))))
+            words = [*words[:-1], str(here)]
+        return super().run(words, stdin=stdin, seconds=seconds, environment=environment)
+
+
 class AccessLog:
-    """A log within `home`: the current file is in `log/`, rotated files are in `rotated/`."""
+    """A log within `home`: the current file is in `log/`, rotated files are in `directory`."""
 
     def __init__(self, home: Path, **changes: object) -> None:
-        self.live, self.directory = home / "log", home / "rotated"
+        self.runner: Runner = LocalRunner(home)
+        self.live, self.directory = home / "log", self.runner.path(DIRECTORY)
         self.log, self.image = self.live / "access.log", self.directory / "live.img"
-        self.state, self._script = home / "state", home / "access-log.sh"
+        self.state = self.runner.path("/var/lib/infisical-access-log")
         for each in (self.live, self.directory, self.state):
-            each.mkdir(exist_ok=True)
-        (self.directory / "live").symlink_to(self.live)
+            each.mkdir(parents=True, exist_ok=True)
+        self.runner.path(LIVE).symlink_to(self.live)
         self.apply(**changes)
 
     def apply(self, **changes: object) -> None:
-        """Write the script, and read the commands of the units, for settings with these changes."""
-        files = {each.path: each.content for each in rotation(settings_of(**changes))}
-        text = files.pop(f"{SCRIPTS}/access-log.sh")
-        places = {
-            "live=$directory/live": f"live={self.live}",
-            DIRECTORY: str(self.directory),
-            "/var/lib/infisical-access-log": str(self.state),
-            "/etc/logrotate.d": str(self.state / "logrotate.d"),
-        }
-        for old, new in places.items():
-            assert old in text, old
-            text = text.replace(old, new)
-        self._script.write_text(text)
+        """Read the commands of the units for settings with these changes."""
         commands = [
-            line.partition("=")[2].split()
-            for content in files.values()
-            for line in content.splitlines()
+            shlex.split(line.partition("=")[2])[-1].partition(" --access-log ")[2].split()
+            for each in rotation(settings_of(**changes))
+            for line in each.content.splitlines()
             if line.startswith("ExecStart=")
         ]
-        self._commands = {words[2]: words[2:] for words in commands}
+        self._commands = {words[0]: words for words in commands}
 
     def run(self, what: str) -> str:
         """Run a command of the units; return its standard error."""
-        done = subprocess.run(
-            ["/bin/sh", str(self._script), *self._commands[what]],
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stderr
+        said = StringIO()
+        with redirect_stderr(said), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(access_log, "Runner", lambda: self.runner)
+            status = access_log.main(self._commands[what])
+        assert status == 0, said.getvalue()
+        return said.getvalue()
 
     def rotate(self) -> str:
         """Run the command of the timer."""

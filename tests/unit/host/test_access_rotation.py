@@ -1,21 +1,21 @@
-"""Test the file system of the access log and its rotation, by the script of the host."""
+"""Test the file system of the access log and its rotation, by the agent's programs."""
 
 import gzip
 import os
 import random
-import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from infisical_iac.agent.runner import Output
 from infisical_iac.host.deploy import packages
 from infisical_iac.host.model import MachineState
 from infisical_iac.host.site import Known, Site
-from tests.unit.fake_programs import fake_program
-from tests.unit.host.rotating import AccessLog
+from tests.unit.host.rotating import AccessLog, LocalRunner
 from tests.unit.settings_of import settings_of
 
 _DAY, _MIB = 86400, 1024**2
@@ -141,17 +141,23 @@ def test_logs_survive_a_reboot_and_a_change_of_size(
 
 
 def test_a_loop_device_in_use_does_not_lose_the_log(
-    access_log: AccessLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    access_log: AccessLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Hosts on one kernel may request the same device at boot; the log was re-created then."""
     access_log.log.write_bytes(b"before\n")
     access_log.unmount()
-    programs = tmp_path / "programs"
-    refuse_once = f"mkdir {tmp_path}/taken 2>/dev/null && exit 32"
-    fake_program(programs, "mount", f'{refuse_once}\nexec {shutil.which("mount")} "$@"')
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    refused: list[Sequence[str]] = []
+    run = LocalRunner.run
+
+    def refuse_once(self: LocalRunner, words: Sequence[str], **more: Any) -> Output:
+        if words[0] == "mount" and not refused:
+            refused.append(words)
+            return Output(32, errors="mount: obviously fake")
+        return run(self, words, **more)
+
+    monkeypatch.setattr(LocalRunner, "run", refuse_once)
     assert access_log.mount() == ""
-    assert (tmp_path / "taken").is_dir()
+    assert len(refused) == 1
     assert access_log.log.read_bytes() == b"before\n"
 
 
@@ -185,23 +191,22 @@ def test_a_host_without_caddy_rotates_no_log(log: AccessLog) -> None:
 def test_logs_that_clients_can_grow_are_rotated_by_size(
     log: AccessLog,
 ) -> None:
-    # The script reads only paths in /var/log from a configuration.
-    place = Path(f"/var/log/infisical-iac-test-{os.getpid()}")
+    # Only paths in /var/log are read from a configuration.
+    place = log.runner.path("/var/log/obviously-fake")
     place.mkdir()
-    try:
-        file = place / "fail2ban.log"
-        configuration = log.state / "logrotate.d" / "fail2ban"
-        configuration.parent.mkdir()
-        configuration.write_text(f"{file} {{\n    weekly\n    rotate 1\n    missingok\n}}\n")
-        subprocess.run(["truncate", "--size=1M", file], check=True)
+    configuration = log.runner.path("/etc/logrotate.d/fail2ban")
+    configuration.parent.mkdir(parents=True)
+    configuration.write_text(
+        "/var/log/obviously-fake/fail2ban.log {\n    weekly\n    rotate 1\n    missingok\n}\n"
+    )
+    file = place / "fail2ban.log"
+    subprocess.run(["truncate", "--size=1M", file], check=True)
+    log.rotate()
+    assert [each.name for each in place.iterdir()] == ["fail2ban.log"]
+    for _ in range(3):
+        subprocess.run(["truncate", "--size=51M", file], check=True)
         log.rotate()
-        assert [each.name for each in place.iterdir()] == ["fail2ban.log"]
-        for _ in range(3):
-            subprocess.run(["truncate", "--size=51M", file], check=True)
-            log.rotate()
-        assert [each.name for each in place.iterdir()] == ["fail2ban.log.1"]
-    finally:
-        subprocess.run(["rm", "-r", place], check=True)
+    assert [each.name for each in place.iterdir()] == ["fail2ban.log.1"]
 
 
 @pytest.mark.parametrize(("ingress", "due"), [("caddy", True), ("traefik", True), ("none", False)])

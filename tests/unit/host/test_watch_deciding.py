@@ -24,7 +24,7 @@ from tests.unit.settings_of import settings_of
 
 _REMOUNT = "systemctl restart infisical-access-disk.service"
 _RESTART = "systemctl restart fail2ban.service"
-_EARLIER = "/etc/infisical-access-log.conf"
+_EARLIER = ("/etc/infisical-access-log.conf", "/usr/local/lib/infisical-iac/access-log.sh")
 _MOUNT = "systemctl start infisical-access-disk.service"
 _RELOAD = "systemctl try-restart fail2ban.service"
 _ENABLE = "systemctl enable fail2ban.service"
@@ -33,14 +33,20 @@ _THERE = PathState("regular file", "644", "root:root", "0" * 64)
 _LOG = "/var/log/infisical-access/live/access.log"
 _FILTER = "/etc/fail2ban/filter.d/infisical-login.conf"
 _ROTATION = [
-    File("/usr/local/lib/infisical-iac/access-log.sh", "script\n"),
+    File("/etc/systemd/system/infisical-access-log.service", "service\n"),
     File("/etc/systemd/system/infisical-access-log.timer", "timer\n"),
 ]
 _BANS = [File("/etc/fail2ban/jail.d/infisical-iac.conf", "jails\n")]
 _UP = WatchState(
     files={**{each.path: each.state for each in (*_ROTATION, *_BANS)}, _LOG: _THERE},
     units=dict.fromkeys(
-        ("infisical-access-log.timer", "infisical-access-disk.service", "fail2ban.service"), _RUNS
+        (
+            "infisical-access-log.service",
+            "infisical-access-log.timer",
+            "infisical-access-disk.service",
+            "fail2ban.service",
+        ),
+        _RUNS,
     ),
     jails=frozenset({"sshd", "infisical-login"}),
     live=True,
@@ -111,10 +117,11 @@ def test_without_caddy_no_log_is_made(calls: list[str]) -> None:
     assert isinstance(decision, UpToDate)
 
 
-def test_a_configuration_of_logrotate_from_earlier_versions_is_removed(calls: list[str]) -> None:
-    (change,) = perform(_decide(_with(_EARLIER)))
-    assert change.startswith(f"- {_EARLIER}")
-    assert calls == [f"rm -f {_EARLIER}"]
+@pytest.mark.parametrize("path", _EARLIER)
+def test_files_of_earlier_versions_are_removed(calls: list[str], path: str) -> None:
+    (change,) = perform(_decide(_with(path)))
+    assert change.startswith(f"- {path}")
+    assert calls == [f"rm -f {path}"]
 
 
 def test_systemd_reads_changed_units_of_the_rotation(calls: list[str]) -> None:
@@ -204,12 +211,16 @@ def test_files_of_all_settings_are_read_with_the_units_and_the_log(
                 _FILTER,
                 "/etc/fail2ban/filter.d/infisical-calls.conf",
                 _LOG,
-                _EARLIER,
+                *_EARLIER,
             ]
         },
         "system.is_mounted": {"place": "/var/log/infisical-access/live"},
         "system.units": {
-            "names": ["infisical-access-log.timer", "fail2ban.service"],
+            "names": [
+                "infisical-access-log.service",
+                "infisical-access-log.timer",
+                "fail2ban.service",
+            ],
             "config": {"fail2ban.service": [_BANS[0].path]},
         },
     }
@@ -221,20 +232,19 @@ def test_files_of_all_settings_are_read_with_the_units_and_the_log(
 def test_the_current_log_gets_a_quarter_of_the_space_and_no_more_than_256_mb(
     most: int, arguments: str
 ) -> None:
-    script, *found = watch.rotation(settings_of(access_log_max_mb=most, access_log_keep_days=30))
-    assert script.path == "/usr/local/lib/infisical-iac/access-log.sh"
+    found = [*watch.rotation(settings_of(access_log_max_mb=most, access_log_keep_days=30))]
     assert [each.path.rpartition("/")[2] for each in found] == [
         "infisical-access-log.service",
         "infisical-access-log.timer",
         "infisical-access-disk.service",
     ]
     commands = [
-        line.split(maxsplit=3)
+        line.partition(" --access-log ")[2].rstrip("'")
         for each in found
         for line in each.content.splitlines()
         if line.startswith("ExecStart=")
     ]
-    assert [(path, rest) for _, path, _, rest in commands] == [(script.path, arguments)] * 2
+    assert commands == [f"rotate {arguments}", f"mount {arguments}"]
 
 
 def test_fail2ban_gets_its_files_and_the_script_for_known_addresses() -> None:
