@@ -201,7 +201,7 @@ def sync(path: Path) -> None:
 
 @contextmanager
 def hold(path: Path, seconds: float, busy: str) -> Iterator[None]:
-    """Hold the lock of a file, which is created if it is missing.
+    """Hold the lock of a folder, or of a file, which is created if it is missing.
 
     Args:
         seconds: how long to wait for it.
@@ -211,16 +211,20 @@ def hold(path: Path, seconds: float, busy: str) -> Iterator[None]:
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     end = time.monotonic() + seconds
-    with open(path, "ab", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
+    flags = os.O_RDONLY if path.is_dir() else os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    descriptor = os.open(path, flags, 0o600)
+    try:
         while True:
             try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except OSError:
                 if time.monotonic() >= end:
                     raise RuntimeError(Failure("command", busy)) from None
                 time.sleep(0.1)
         yield
+    finally:
+        os.close(descriptor)
 
 
 @action

@@ -78,7 +78,8 @@ class Runner:
             words: the program and its arguments, none of which may be a secret.
             stdin: its standard input, which may be a secret.
             seconds: the time after which it is killed.
-            environment: variables in addition to the agent's own; none may be a secret.
+            environment: variables in addition to the agent's own. Only restic's may be secret,
+                because it reads the login of a repository from nowhere else.
 
         Raises RuntimeError with a Failure if it was killed.
         """
@@ -128,6 +129,12 @@ class Runner:
 def failure_of(errors: str) -> RuntimeError:
     """Return the error for a command that failed, given what it printed as errors."""
     return RuntimeError(Failure("command", " / ".join(errors.strip().splitlines()[-3:])))
+
+
+def explain(error: RuntimeError) -> str:
+    """Return the sentence of a Failure, with its remedy."""
+    found: Failure = error.args[0]
+    return ": ".join(filter(None, (found.message, found.remedy)))
 
 
 def observation(

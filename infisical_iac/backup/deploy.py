@@ -118,7 +118,7 @@ def targets_and_timers(desired: DesiredBackups) -> Commands:
 def _question(desired: DesiredBackups) -> Question[BackupState]:
     return backup_question(
         schedules=[*desired.schedules.values()],
-        paths=[each.path for each in desired.files],
+        paths=[*(each.path for each in desired.files), *FORMER],
         names=[PurePath(each.path).name for each in desired.files if units.is_unit(each)],
     )
 
@@ -138,8 +138,16 @@ def decide(there: BackupState, desired: DesiredBackups, given: Mapping[str, str]
         *_private(desired, given, there.private),
         *units.install(desired.files, there.files, there.units),
         *units.bring_up(desired.timers, there.units),
+        *_remove_former(there.files),
     )
     yield from or_up_to_date(decided, "backups and drills are configured, and their timers run")
+
+
+def _remove_former(there: Collection[str]) -> Commands:
+    for path in FORMER:
+        if path in there:
+            yield Change("-", path, "the agent does its work")
+            yield step(remove, path, doing=f"remove {path}")
 
 
 def _private(
@@ -185,9 +193,11 @@ def _make_key() -> None:
 
 DRILL = "/var/lib/infisical-drill/compose.yaml"
 _PARTS = (
-    *("backup", "backup-dump", "backup-target", "reporting"),
+    *("backup", "backup-dump", "reporting"),
     *("drill", "drill-look", "snapshot"),
 )
+# The programs of earlier versions, whose work the agent does.
+FORMER = (f"{units.SCRIPTS}/backup-target.sh",)
 
 
 def configuration(settings: Settings, number: int | None = None) -> Iterator[File]:

@@ -19,11 +19,11 @@ class TargetKind:
 
     CONTRIBUTING.md, "Adding a kind", lists what it needs in other files. The docstring of
     `BackupTarget.repository` names all kinds for the generated page. Above all, name the variables
-    of its login in scripts/backup/target-login.sh, and those that `configuration` returns in
-    scripts/backup/backup-target.sh, which reads the target's file.
+    of its login in TARGET_LOGIN of agent/keys.py and in scripts/backup/forms.sh, and those that
+    `configuration` returns in VARIABLES of agent/restic.py, which reads the target's file.
 
     Attributes:
-        form: the pattern of its addresses, which restic gets as they are unless backup-target.sh
+        form: the pattern of its addresses, which restic gets as they are unless agent/restic.py
             rewrites them.
         example: an address, for sentences.
         on_host: whether it is on the host, so that each node of a cluster has its own.

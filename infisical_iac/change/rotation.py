@@ -1,18 +1,19 @@
 """Rotate keys, those of Redis and of backup repositories included, or restore the old key."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pyinfra.context import host
 
+from infisical_iac.agent import restic
 from infisical_iac.agent.keys import derive
 from infisical_iac.backup.settings import BackupSettings
 from infisical_iac.change import keys
 from infisical_iac.change.keys import Key, UnfinishedRotation, parse_targets, parse_unfinished
 from infisical_iac.core import audit, connection, journal
-from infisical_iac.core.agent import perform, question
+from infisical_iac.core.agent import Question, perform, question
 from infisical_iac.core.change import Change, UpToDate
 from infisical_iac.core.errors import CommandFailed, Refused, RunFailed, UserError
 from infisical_iac.core.operation import Commands, planned_operation, step
@@ -79,7 +80,7 @@ def rotate_repositories(key: Key, holders: KeyHolders) -> list[str]:
     _refuse_unreachable(names, own)
     _step("prepare", key.file, doing="make the next password")
     hand_out(own, f"{key.file}.next")
-    failed = _each_repository("admit", names, own, f"{_DIRECTORY}/{key.file}.next")
+    failed = _each_repository(_admit(f"{key.file}.next"), names, own)
     if failed:
         raise RunFailed(f"{failed}; {_undo(key, names, own)}", code="run.key_given_up")
     _step("switch", doing="put the new password in place")
@@ -112,7 +113,7 @@ def _targets() -> list[str]:
 
 
 def _refuse_unreachable(names: Iterable[str], own: Own) -> None:
-    if failed := _each_repository("reach", names, own):
+    if failed := _each_repository(_reach, names, own):
         raise RunFailed(
             f"{failed}; nothing was changed: repair the target (`infisical-iac backup now` makes a "
             "missing repository), or remove it from backup_targets and apply",
@@ -125,7 +126,7 @@ def _undo(key: Key, names: Iterable[str], own: Own) -> str:
 
     Raises RunFailed.
     """
-    if failed := _each_repository("dismiss", names, own, f"{_DIRECTORY}/{key.file}.next"):
+    if failed := _each_repository(_dismiss(f"{key.file}.next"), names, own):
         raise RunFailed(
             f"the old {key.name} key opens every repository, but the new one could not be removed: "
             f"{failed}; the next `infisical-iac apply` tries again"
@@ -140,7 +141,7 @@ def _finish(key: Key, names: Iterable[str], own: Own, holders: KeyHolders) -> No
     if own:
         # The state has a serial: a node that was unreachable can't lead with the old password.
         holders.share()
-    if failed := _each_repository("dismiss", names, own, f"{_DIRECTORY}/{key.file}.old"):
+    if failed := _each_repository(_dismiss(f"{key.file}.old"), names, own):
         raise RunFailed(
             f"the new {key.name} key opens every repository, but the old one still does too: "
             f"{failed}; the next `infisical-iac apply` removes it",
@@ -168,21 +169,37 @@ def forget(of: Collection[str], key: Key) -> None:
             remove(*old, doing="forget the old password")
 
 
-def _each_repository(what: str, names: Iterable[str], own: Own, *arguments: str) -> str:
-    """Run a step for each repository; return the failures as text, empty if there are none."""
-    failed = [_failure(what, name, arguments) for name in names]
+# Returns the agent's action on the repository of a target.
+_Use = Callable[[str], Question[None]]
+
+
+def _reach(target: str) -> Question[None]:
+    return question(restic.reach, target=target)
+
+
+def _admit(file: str) -> _Use:
+    return lambda target: question(restic.admit, target=target, file=f"{_DIRECTORY}/{file}")
+
+
+def _dismiss(file: str) -> _Use:
+    return lambda target: question(restic.dismiss, target=target, file=f"{_DIRECTORY}/{file}")
+
+
+def _each_repository(use: _Use, names: Iterable[str], own: Own) -> str:
+    """Use each repository; return the failures as text, empty if there are none."""
+    failed = [_failure(use, name) for name in names]
     for node, theirs in own.items():
         with connection.on(node):
-            failed += [_failure(what, name, arguments, of=node) for name in theirs]
+            failed += [_failure(use, name, of=node) for name in theirs]
     return "; ".join(filter(None, failed))
 
 
-def _failure(what: str, name: str, arguments: Iterable[str], of: str = "") -> str:
-    command, doing = script("backup-target", what, name, *arguments), f"{what} {name}"
+def _failure(use: _Use, name: str, of: str = "") -> str:
+    doing = f"use the repository of {name}"
     try:
-        run(f"flock --wait 600 {_DIRECTORY} {command}", doing=doing)
+        perform(use(name), doing=doing)
     except CommandFailed as error:
-        reason = str(error).removeprefix(f"could not {doing}: ").rpartition(" / ")[2]
+        reason = str(error).removeprefix(f"could not {doing}: ")
         return f"{name}{f' on {of}' if of else ''}: {reason}"
     return ""
 

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING
 import bcrypt
 import pytest
 
-from infisical_iac.core.rendering import script_file
+from infisical_iac.agent import restic
+from infisical_iac.agent.runner import Runner, explain
 from tests.ports import free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
-
-    Script = Callable[..., subprocess.CompletedProcess[str]]
 
 _PASSWORD = "obviously-fake-login"
 
@@ -52,59 +51,51 @@ def _wait_for(listen: str) -> None:
 
 
 @pytest.fixture
-def run(server: str, tmp_path: Path) -> Script:
-    """Run backup-target.sh with a target on the server, like a host."""
-    root, state = tmp_path / "etc", tmp_path / "state"
-    root.mkdir()
-    (root / "restic_password").write_text("obviously-fake-password\n")
-    (root / "backup.conf").write_text("KEEP='--keep-daily 1 --keep-weekly 0'\n")
-    (root / "vault.conf").write_text(f"REPOSITORY=rest:http://{server}/x\nAPPEND_ONLY=true\n")
-    (root / "vault.env").write_text(
-        f"RESTIC_REST_USERNAME=host\nRESTIC_REST_PASSWORD={_PASSWORD}\n"
-    )
-    work = tmp_path / "work"
-    (work / "snapshot").mkdir(parents=True)
-    (work / "tags").write_text("infisical-iac")
-    text = script_file("backup-target")
-    for was, now in (
-        ("/etc/infisical/backup", str(root)),
-        ("/etc/infisical/keys/restic_password", str(root / "restic_password")),
-        ("/var/lib/infisical-backup", str(state)),
-        ("/var/cache/infisical-backup", str(tmp_path / "cache")),
-    ):
-        text = text.replace(was, now)
-
-    def run(command: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            ["sh", "-c", text, "backup-target.sh", command, "vault", *arguments],
-            capture_output=True,
-            text=True,
-            env={"PATH": os.environ["PATH"], "HOME": str(tmp_path)},
-        )
-
-    return run
+def host(server: str, tmp_path: Path) -> Runner:
+    """Return a host with a target on the server."""
+    made = Runner(tmp_path)
+    texts = {
+        "backup/backup.conf": "KEEP='--keep-daily 1 --keep-weekly 0'\n",
+        "backup/vault.conf": f"REPOSITORY=rest:http://{server}/x\nAPPEND_ONLY=true\n",
+        "backup/vault.env": f"RESTIC_REST_USERNAME=host\nRESTIC_REST_PASSWORD={_PASSWORD}\n",
+        "keys/restic_password": "obviously-fake-password\n",
+    }
+    for name, text in texts.items():
+        path = made.path(f"/etc/infisical/{name}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (tmp_path / "work/snapshot").mkdir(parents=True)
+    (tmp_path / "work/tags").write_text("infisical-iac")
+    return made
 
 
-def test_a_backup_to_an_append_only_target_removes_no_snapshot(run: Script, tmp_path: Path) -> None:
+def _save(host: Runner) -> list[str]:
+    return [*restic.save(host, "vault", "/work")]
+
+
+def _count(host: Runner) -> int:
+    return len(restic.list_snapshots(host, "vault"))
+
+
+def test_a_backup_to_an_append_only_target_removes_no_snapshot(
+    host: Runner, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Two snapshots of one day stay, although the settings keep one."""
     for number in (1, 2):
         (tmp_path / "work/snapshot/database.dump").write_text(f"obviously fake {number}")
-        saved = run("save", str(tmp_path / "work"))
-        assert saved.returncode == 0, saved.stderr
-        assert saved.stdout.splitlines()[-1] == f"snapshots {number}"
-        assert _PASSWORD not in saved.stdout + saved.stderr
-    listed = run("list")
-    assert listed.stdout.count('"short_id"') == 2
-    fetched = run("fetch", "latest", str(tmp_path / "fetched"))
-    assert fetched.returncode == 0, fetched.stderr
+        saved = _save(host)
+        assert saved[-1] == f"snapshots {number}"
+        assert _PASSWORD not in "".join([*saved, *capsys.readouterr()])
+    assert _count(host) == 2
+    restic.fetch(host, "vault", "latest", str(tmp_path / "fetched"))
     assert (tmp_path / "fetched/database.dump").read_text() == "obviously fake 2"
 
 
 def test_the_credentials_of_the_host_can_not_remove_snapshots(
-    run: Script, server: str, tmp_path: Path
+    host: Runner, server: str, tmp_path: Path
 ) -> None:
     (tmp_path / "work/snapshot/database.dump").write_text("obviously fake")
-    assert run("save", str(tmp_path / "work")).returncode == 0
+    _save(host)
     removed = subprocess.run(
         [
             *("restic", "--no-cache", "forget", "--keep-last", "0", "--unsafe-allow-remove-all"),
@@ -120,13 +111,16 @@ def test_the_credentials_of_the_host_can_not_remove_snapshots(
     )
     # restic reports the refusal, but ends with success.
     assert "403 Forbidden" in removed.stderr
-    assert run("list").stdout.count('"short_id"') == 1
+    assert _count(host) == 1
 
 
-def test_a_refused_login_is_reported_without_the_password(run: Script, tmp_path: Path) -> None:
-    env = tmp_path / "etc/vault.env"
+def test_a_refused_login_is_reported_without_the_password(
+    host: Runner, capsys: pytest.CaptureFixture[str]
+) -> None:
+    env = host.path("/etc/infisical/backup/vault.env")
     env.write_text("RESTIC_REST_USERNAME=host\nRESTIC_REST_PASSWORD=obviously-fake-other\n")
-    refused = run("list")
-    assert refused.returncode == 1
-    assert refused.stderr.strip()
-    assert "obviously-fake" not in refused.stdout + refused.stderr
+    with pytest.raises(RuntimeError) as refused:
+        _count(host)
+    reason = explain(refused.value)
+    assert reason
+    assert "obviously-fake" not in "".join([reason, *capsys.readouterr()])

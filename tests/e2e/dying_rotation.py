@@ -35,9 +35,9 @@ BACK = {
 }
 # Points of a rotation of the repositories' password.
 RESTIC = {
-    "let in": ("backup-target", 'key add --new-password-file "$1" || fail "$reason"'),
+    "let in": ("agent", "restic.admit"),
     "in its place": EARLY["in its place"],
-    "put out": ("backup-target", 'restic_within 60 key remove "$id" && continue'),
+    "put out": ("agent", "restic.dismiss"),
 }
 
 

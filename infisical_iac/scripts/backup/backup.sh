@@ -10,7 +10,7 @@
 #   backup.sh list     prints for each target "target <name>", and "snapshots <JSON>" or
 #                      "error <reason>"
 #
-# backup-dump.sh makes the dump, and backup-target.sh uses the repositories.
+# backup-dump.sh makes the dump, and the agent uses the repositories.
 set -eu
 umask 077
 here=$(dirname "$0")
@@ -28,7 +28,7 @@ take_variables "$root/backup.conf" TARGETS NODE SHARED
 known() { sed -n "s/^$2 //p" "$state/targets/$1" 2>/dev/null || true; }
 
 save() {
-    attempt backup-target.sh save "$1" "$work"
+    attempt backup_target save "$1" "$work"
     {
         if grep -q '^snapshot ' "$work/said"; then
             echo "success $(date +%s)"
@@ -66,7 +66,7 @@ run() {
     if [ -e "$state/request" ]; then rm "$state/request"; else own; fi
     date +%s >"$state/running"
     bytes=0
-    attempt backup-dump.sh "$work"
+    attempt sh "$here/backup-dump.sh" "$work"
     error=$reason
     if [ -z "$error" ]; then
         bytes=$(stat -c %s "$work/snapshot/database.dump")
@@ -145,7 +145,7 @@ list() {
     trap 'rm -rf "$work"' EXIT
     for target in $TARGETS; do
         echo "target $target"
-        attempt backup-target.sh list "$target" 2>/dev/null
+        attempt backup_target list "$target" 2>/dev/null
         test -z "$reason" && sed 's/^/snapshots /' "$work/said" || echo "error $reason"
     done
 }

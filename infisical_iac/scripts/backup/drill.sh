@@ -9,7 +9,7 @@
 #   drill.sh ended           cleans up after a run that was killed, and records that it was killed
 #   drill.sh failed          reports a failure to the journal and the webhook
 #
-# It uses backup-target.sh, snapshot.sh and drill-look.sh.
+# It uses snapshot.sh, drill-look.sh and the agent.
 set -eu
 umask 077
 here=$(dirname "$0")
@@ -40,7 +40,7 @@ put_off() {
 clear() {
     mkdir -p "$work"
     find "$work" -mindepth 1 -delete
-    attempt snapshot.sh clean "$state" "$project"
+    attempt sh "$here/snapshot.sh" clean "$state" "$project"
     find "$work" -mindepth 1 -delete
 }
 
@@ -66,13 +66,13 @@ has_space_for_snapshot() {
 }
 
 fetch() {
-    attempt backup-target.sh list "$1"
+    attempt backup_target list "$1"
     test -z "$reason" || return
     pick
     reason="there is no snapshot"
     test "$requested" = latest || reason="$reason $requested"
     test -n "$snapshot" && has_space_for_snapshot || return
-    attempt snapshot.sh fetch "$state" "$1" "$snapshot"
+    attempt sh "$here/snapshot.sh" fetch "$state" "$1" "$snapshot"
 }
 
 # Without the lock of backups, a backup could remove the snapshot that is being read.
@@ -137,7 +137,7 @@ loaded() {
         export "$name=$(od -An -v -tx1 -N 32 /dev/urandom | tr -d ' \n')"
     done
     export INFISICAL_IMAGE
-    attempt snapshot.sh load "$state" "$project" "$seconds"
+    attempt sh "$here/snapshot.sh" load "$state" "$project" "$seconds"
     test -z "$reason" || return
     wrong=$(difference)
     reason="the restored database has other numbers of rows than the snapshot's manifest: $wrong"
@@ -145,9 +145,9 @@ loaded() {
 }
 
 served() {
-    attempt snapshot.sh serve "$state" "$project" "$seconds"
+    attempt sh "$here/snapshot.sh" serve "$state" "$project" "$seconds"
     test -z "$reason" || return
-    attempt drill-look.sh "http://$(cat "$work/said"):8080" "$work"
+    attempt sh "$here/drill-look.sh" "http://$(cat "$work/said"):8080" "$work"
     observed=$(cat "$work/said")
     test -z "$reason"
 }

@@ -1,7 +1,11 @@
 # The files of /etc/infisical that a recovery kit may have, and their forms: extended regular
 # expressions for the path and for the whole text, in which \n is the end of a line. The deploy reads
 # the same table, see infisical_iac/backup/kit.py.
-. ./target-login.sh
+
+# The variables that backup targets log in with: those of the kinds in infisical_iac/backup/target.py.
+target_login="AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_DEFAULT_REGION AWS_REGION
+RESTIC_REST_USERNAME RESTIC_REST_PASSWORD"
+
 forms() {
     sed "s/TARGET_LOGIN/$(echo $target_login | tr ' ' '|')/" <<'FORMS'
 keys/encryption_key [A-Za-z0-9+/=._-]{32}\n

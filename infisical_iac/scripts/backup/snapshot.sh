@@ -23,7 +23,10 @@
 fetch() {
     rm -rf "$here/fetched"
     mkdir -p "$here/fetched"
-    sh /usr/local/lib/infisical-iac/backup-target.sh fetch "$1" "$2" "$here/fetched"
+    for agent in /usr/local/lib/infisical-iac/agent-*.pyz; do
+        python3 -IS "$agent" --backup-target fetch "$1" "$2" "$here/fetched"
+        break
+    done
     cd "$here/fetched"
     test -s manifest.json && test -s database.dump ||
         fail "the snapshot has no manifest.json or database.dump: it was not made by this project"

@@ -28,12 +28,19 @@ add_to_history() {
     } | tail -n 400 | store "$state/history.jsonl" || rm -f "$state/history.jsonl.new"
 }
 
-# Runs a script. Leaves its output in $work/said, and the reason of a failure in $reason. Keeps its
+# Uses the repository of a target: backup_target save|list|fetch <target> …, as agent/restic.py
+# describes.
+backup_target() {
+    for agent in "$here"/agent-*.pyz; do
+        python3 -IS "$agent" --backup-target "$@"
+        return
+    done
+}
+
+# Runs a command. Leaves its output in $work/said, and the reason of a failure in $reason. Keeps its
 # errors in memory, since the disk may be full.
 attempt() {
-    script=$1
-    shift
-    if errors=$(sh "$here/$script" "$@" 2>&1 >"$work/said"); then
+    if errors=$("$@" 2>&1 >"$work/said"); then
         reason=
     else
         reason=$(echo "$errors" | tail -n 1 | plain)

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import infisical_iac.backup
+from infisical_iac.agent import restic
 from infisical_iac.agent.keys import TARGET_LOGIN
 from infisical_iac.backup.deploy import configuration, list_leader_credentials, programs
 from infisical_iac.backup.kit import check_forms
@@ -69,8 +70,8 @@ def test_each_target_is_of_the_kind_that_its_address_names() -> None:
 
 
 def test_the_host_reads_the_login_variables_of_all_kinds() -> None:
-    """The host reads the variables that target-login.sh names; a kit may have them too."""
-    [names] = re.findall(r'(?m)^target_login="([^"]*)"$', script_file("target-login"))
+    """The host reads the variables that the agent names; a kit may have them too."""
+    [names] = re.findall(r'(?m)^target_login="([^"]*)"$', script_file("forms"))
     assert names.split() == [*TARGET_LOGIN]
     assert {*TARGET_LOGIN} == {name for kind in KINDS for name in (*kind.login, *kind.more_login)}
     # The script that reads the file ignores names with other characters.
@@ -81,12 +82,9 @@ def test_the_host_reads_the_login_variables_of_all_kinds() -> None:
 
 @pytest.mark.parametrize("target", [_LOCAL, _BOX, _BUCKET, _SERVER])
 def test_the_host_reads_all_variables_of_a_targets_file(target: dict[str, Any]) -> None:
-    """backup-target.sh silently ignores variables that it does not name."""
-    [names] = re.findall(
-        r'(?m)^take_variables "\$root/\$target\.conf" (.*)$', script_file("backup-target")
-    )
+    """The agent ignores variables that it does not name."""
     text = _files(backup_targets=(target,))[f"{target['name']}.conf"]
-    assert {line.partition("=")[0] for line in text.splitlines()} <= {*names.split()}
+    assert {line.partition("=")[0] for line in text.splitlines()} <= {*restic.VARIABLES}
 
 
 # The name of each kind on pages.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from infisical_iac.change import rotation
@@ -44,12 +45,13 @@ class NotingHost(Noting):
     def run(self, command: str, *, doing: str, stdin: str | None = None) -> str:
         if stdin is not None:
             self.stored = stdin
-        locked = command.startswith("flock ")
-        return self.note(command.rpartition("/etc/infisical/keys ")[2] if locked else command)
+        return self.note(command)
 
     def perform(self, asked: Question[None], *, doing: str) -> None:
         (call,) = asked.calls
-        self.note(call.name.replace(".", " "))
+        values = json.loads(call.arguments)
+        arguments = [values[name] for name in ("target", "file") if name in values]
+        self.note(" ".join((call.name.replace(".", " "), *arguments)))
 
     def roll_out(self, site: ClusterSite) -> None:
         self.note("roll out")

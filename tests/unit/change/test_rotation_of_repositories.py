@@ -4,6 +4,7 @@ import pytest
 
 from infisical_iac.change import rotation
 from infisical_iac.change.keys import find_key
+from infisical_iac.core.agent import Question
 from infisical_iac.core.errors import RunFailed
 from tests.unit.change.steps import NotingHost, recover, rotate
 from tests.unit.clusters import settings, site
@@ -11,7 +12,7 @@ from tests.unit.clusters import settings, site
 
 def _list_steps(what: str, suffix: str = "") -> list[str]:
     file = f" /etc/infisical/keys/restic_password{suffix}" if suffix else ""
-    return [f"backup-target {what} {target}{file}" for target in ("local", "box")]
+    return [f"restic {what} {target}{file}" for target in ("local", "box")]
 
 
 _TARGETS = ["rotation targets"]
@@ -27,7 +28,7 @@ def test_every_repository_knows_the_new_password_before_the_host_uses_it(host: N
 def test_an_unreachable_repository_is_named_before_anything_changes(
     host: NotingHost,
 ) -> None:
-    host.failing = ["backup-target reach box"]
+    host.failing = ["restic reach box"]
     with pytest.raises(RunFailed, match=r"^box: .*; nothing was changed: ") as failed:
         rotate("restic")
     assert failed.value.code == "run.no_repository"
@@ -69,11 +70,11 @@ def test_the_repository_of_each_node_follows_the_leader(
     assert output.endswith("on 3 nodes.")
     key = "/etc/infisical/keys/restic_password"
     expected = [
-        "backup-target reach local",
+        "restic reach local",
         f"write {key}.next",
-        f"backup-target admit local {key}.next",
+        f"restic admit local {key}.next",
         f"write {key}.old",
-        f"backup-target dismiss local {key}.old",
+        f"restic dismiss local {key}.old",
         f"rm -f {key}.next {key}.old",
     ]
     assert nodes_of == {"node-2": expected, "node-3": expected}
@@ -92,14 +93,13 @@ def test_reachable_nodes_get_a_new_password_before_a_shared_repository_drops_the
     host: NotingHost, nodes_of: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ended: list[list[str]] = []
-    said = vars(rotation)["run"]
 
-    def run(command: str, *, doing: str) -> str:
-        if "dismiss" in command:
+    def perform(asked: Question[None], *, doing: str) -> None:
+        if asked.calls[0].name == "restic.dismiss":
             ended.append([*nodes_of["node-2"], *host.steps[-2:]])
-        return str(said(command, doing=doing))
+        host.perform(asked, doing=doing)
 
-    monkeypatch.setattr(rotation, "run", run)
+    monkeypatch.setattr(rotation, "perform", perform)
     shared = {"name": "box", "repository": "s3:https://s3.example.com/box"}
     of = site(unreachable=(3,), backup_targets=(shared,))
     (output,) = rotation.rotate(find_key("restic"), of.settings, "chainalign", of)

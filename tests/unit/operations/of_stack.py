@@ -429,9 +429,16 @@ OPERATIONS = {
             lambda: _backup(_BACKED_UP), "backups and drills are configured, and their timers run"
         ),
         due(
-            lambda: _backup(replace(_BACKED_UP, private={"/etc/infisical/backup/webhook": _OTHER})),
+            lambda: _backup(
+                replace(
+                    _BACKED_UP,
+                    private={"/etc/infisical/backup/webhook": _OTHER},
+                    files={**_BACKED_UP.files, backup.FORMER[0]: _OTHER},
+                )
+            ),
             "- /etc/infisical/backup/webhook: no target needs it",
-            steps=("remove /etc/infisical/backup/webhook",),
+            f"- {backup.FORMER[0]}: the agent does its work",
+            steps=("remove /etc/infisical/backup/webhook", f"remove {backup.FORMER[0]}"),
         ),
         due(
             lambda: _backup(BackupState()),
