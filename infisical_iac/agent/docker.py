@@ -24,6 +24,7 @@ class DockerContainer:
         health: such as "healthy"; empty without a health check.
         networks: the addresses in its networks, by the networks' names.
         pid: the process number on the host; 0 if it does not run.
+        started_at: the time of its last start, as Docker writes it.
     """
 
     id: str
@@ -36,6 +37,7 @@ class DockerContainer:
     restarts: int = 0
     networks: Mapping[str, str] = field(default_factory=dict)
     pid: int = 0
+    started_at: str = ""
 
     @property
     def project(self) -> str:
@@ -106,7 +108,36 @@ def _container(line: str) -> DockerContainer:
         restarts=found.get("RestartCount", 0),
         networks={name: each.get("IPAddress", "") for name, each in networks.items()},
         pid=state.get("Pid", 0),
+        started_at=state.get("StartedAt", ""),
     )
+
+
+@dataclass(frozen=True)
+class DockerVolume:
+    """A volume: its name, its folder on the host, and its labels."""
+
+    name: str
+    place: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+def list_volumes(runner: Runner, prefix: str, *, seconds: float = 60) -> list[DockerVolume]:
+    """Return the volumes whose names begin with a prefix, by name.
+
+    Raises RuntimeError with a Failure if Docker does not answer.
+    """
+    listed = ["docker", "volume", "ls", "--quiet", "--filter", f"name=^{re.escape(prefix)}"]
+    names = sorted(runner.must_run(listed, seconds=seconds).split())
+    if not names:
+        return []
+    # Docker fails if a volume is removed meanwhile, but prints the others.
+    words = ["docker", "volume", "inspect", "--format", "{{json .}}", *names]
+    shown = runner.run(words, seconds=seconds).text
+    found = (json.loads(line) for line in shown.splitlines() if line.startswith("{"))
+    return [
+        DockerVolume(each.get("Name", ""), each.get("Mountpoint", ""), each.get("Labels") or {})
+        for each in found
+    ]
 
 
 def find_container(runner: Runner, service: str, topology: str = "") -> DockerContainer | None:

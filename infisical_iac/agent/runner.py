@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from traceback import extract_tb
 from typing import Concatenate, ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -129,6 +130,20 @@ class Runner:
 def failure_of(errors: str) -> RuntimeError:
     """Return the error for a command that failed, given what it printed as errors."""
     return RuntimeError(Failure("command", " / ".join(errors.strip().splitlines()[-3:])))
+
+
+def to_failure(error: Exception) -> Failure:
+    """Return the Failure of an error, without a text that may hold a secret."""
+    if isinstance(error, RuntimeError) and isinstance(found := error.args[0], Failure):
+        return found
+    if isinstance(error, OSError) and error.strerror:
+        place = f"{error.filename}: " if isinstance(error.filename, str) else ""
+        return Failure("command.agent", f"the agent failed on the host: {place}{error.strerror}")
+    last = extract_tb(error.__traceback__)[-1]
+    place = f"{Path(last.filename).name}, line {last.lineno}"
+    return Failure(
+        "command.agent", f"the agent failed on the host: {type(error).__name__} in {place}"
+    )
 
 
 def explain(error: RuntimeError) -> str:

@@ -8,12 +8,11 @@ from dataclasses import asdict, fields, is_dataclass
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from traceback import extract_tb
 from typing import Any
 
 from infisical_iac.agent import PROTOCOL
 from infisical_iac.agent.files import install
-from infisical_iac.agent.runner import ACTION, MARK, OBSERVATION, Failure, Runner
+from infisical_iac.agent.runner import ACTION, MARK, OBSERVATION, Failure, Runner, to_failure
 
 _AT_ONCE = 8
 
@@ -44,6 +43,7 @@ _PROGRAMS = {
     "--maintenance": ("maintenance", "main"),
     "--firewall": ("maintenance", "main_of_firewall"),
     "--backup-target": ("restic", "main"),
+    "--transaction": ("transaction", "main"),
 }
 
 
@@ -97,15 +97,7 @@ def _answer(call: Callable[[], Any]) -> dict[str, Any]:
 
 def describe(error: Exception) -> dict[str, str]:
     """Return the code, message and remedy of an error, without a text that may hold a secret."""
-    if isinstance(error, RuntimeError) and isinstance(found := error.args[0], Failure):
-        return asdict(found)
-    last = extract_tb(error.__traceback__)[-1]
-    place = f"{Path(last.filename).name}, line {last.lineno}"
-    return {
-        "code": "command.agent",
-        "message": f"the agent failed on the host: {type(error).__name__} in {place}",
-        "remedy": "",
-    }
+    return asdict(to_failure(error))
 
 
 def encode(value: Any) -> Any:

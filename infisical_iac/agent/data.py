@@ -1,0 +1,301 @@
+"""Replace the data of PostgreSQL on a single host, give data up, and count the writes to them.
+
+The data are the Docker volume MAIN. Data that a container may have written to are never removed by
+a change that goes back: they are given up, as a volume that is kept, with notes in its labels.
+"""
+
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from infisical_iac.agent.docker import (
+    PROJECT,
+    DockerContainer,
+    DockerVolume,
+    list_containers,
+    list_volumes,
+    read_log,
+)
+from infisical_iac.agent.files import lines_without_keys, rename, write
+from infisical_iac.agent.runner import Failure, Output, Runner
+
+MAIN = "infisical_postgres"
+REDIS = "infisical_redis"
+_OURS = f"label=com.docker.compose.project={PROJECT}"
+_GIVEN_UP = f"{MAIN}_given_up_"
+# The labels of given up data.
+_SINCE, _WRITES, _IMAGES = (f"infisical-iac.{each}" for each in ("since", "writes", "images"))
+UNKNOWN = "unknown"
+# Longer than the longest time to stop in compose.yaml.
+_STOP_SECONDS = 300
+_COUNT_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class GivenUpData:
+    """Data that were in use until a rollback brought earlier data back.
+
+    Attributes:
+        name: their Docker volume.
+        since: the time from which they were in use; empty if unknown.
+        writes: the number of writes to them since then; None if unknown.
+        images: the images of Infisical and PostgreSQL that used them; empty if unknown.
+    """
+
+    name: str
+    since: str = ""
+    writes: int | None = None
+    images: tuple[str, ...] = ()
+
+
+def our_containers(runner: Runner) -> list[DockerContainer]:
+    """Return the containers of the Compose project. Raises RuntimeError with a Failure."""
+    return list_containers(runner, _OURS)
+
+
+def of_service(runner: Runner, service: str) -> DockerContainer | None:
+    """Return the container of a service, None without one. Raises RuntimeError with a Failure."""
+    found = list_containers(runner, _OURS, f"label=com.docker.compose.service={service}")
+    return found[0] if found else None
+
+
+def stop(runner: Runner, *services: str) -> None:
+    """Stop the containers of these services, or all; each gets the time that compose.yaml sets."""
+    found = our_containers(runner)
+    ids = [each.id for each in found if not services or each.service in services]
+    if ids:
+        runner.must_run(["docker", "stop", *ids], seconds=_STOP_SECONDS)
+
+
+def find_volume(runner: Runner, name: str) -> DockerVolume | None:
+    """Return a volume, None without it.
+
+    Raises RuntimeError with a Failure if Docker does not answer: the volume may exist then.
+    """
+    return next((each for each in list_volumes(runner, name) if each.name == name), None)
+
+
+def _place(runner: Runner, volume: DockerVolume) -> Path:
+    if not volume.place:
+        raise RuntimeError(
+            Failure("command", f"Docker does not report where the volume {volume.name} is")
+        )
+    return runner.path(volume.place)
+
+
+def holds(runner: Runner, name: str) -> bool:
+    """Return whether a volume has content. Raises RuntimeError or OSError if that is unknown."""
+    volume = find_volume(runner, name)
+    if volume is None:
+        return False
+    place = _place(runner, volume)
+    return place.is_dir() and any(place.iterdir())
+
+
+def put_in_place(runner: Runner, new: str, aside: str) -> None:
+    """Move the data aside, into a new volume, and the data of the volume `new` into their place.
+
+    The containers must be stopped. A repeated call does what is left.
+    """
+    if holds(runner, MAIN) and not holds(runner, aside):
+        _put_aside(runner, aside, {})
+    if holds(runner, new):
+        _move(runner, new, MAIN)
+
+
+def _put_aside(runner: Runner, name: str, labels: Mapping[str, str]) -> None:
+    words = ["docker", "volume", "create", "--label", _OURS.removeprefix("label=")]
+    words += [word for each in labels.items() for word in ("--label", "=".join(each))]
+    runner.must_run([*words, name])
+    _move(runner, MAIN, name)
+
+
+def _move(runner: Runner, name: str, to: str) -> None:
+    """Move the data of a volume to another one in one step, so that they are in one of the two."""
+    found = {each.name: each for each in list_volumes(runner, "")}
+    missing = {name, to} - found.keys()
+    if missing:
+        raise RuntimeError(Failure("command", f"Docker has no volume {missing.pop()}"))
+    rename(_place(runner, found[name]), _place(runner, found[to]))
+
+
+def take_back(runner: Runner, aside: str, stamp: str, noted: "WriteNote") -> None:
+    """Move the data back from the volume `aside`, if it has any, and remove that volume.
+
+    The data in place may have received writes: they are given up, as those of the change `stamp`.
+    """
+    if holds(runner, aside):
+        give_up(runner, stamp, noted)
+        _move(runner, aside, MAIN)
+    remove_volume(runner, aside)
+
+
+def give_up(runner: Runner, stamp: str, noted: "WriteNote") -> None:
+    """Move the data in place into a volume that is kept, named after the change `stamp`."""
+    if not holds(runner, MAIN):
+        return
+    name, number = f"{_GIVEN_UP}{stamp}", 1
+    # A container that starts between two runs of a rollback makes a second one.
+    while holds(runner, name):
+        number += 1
+        name = f"{_GIVEN_UP}{stamp}_{number}"
+    labels = {_SINCE: noted.since, _WRITES: noted.writes, _IMAGES: " ".join(noted.images)}
+    _put_aside(runner, name, labels)
+
+
+def remove_volume(runner: Runner, name: str) -> None:
+    """Remove a volume if it exists. Raises RuntimeError with a Failure."""
+    if find_volume(runner, name):
+        runner.must_run(["docker", "volume", "rm", name])
+
+
+def list_given_up(runner: Runner, stamp: str = "") -> list[GivenUpData]:
+    """Return the data that were given up, or those of the change `stamp`."""
+    return [
+        GivenUpData(
+            each.name,
+            since if (since := each.labels.get(_SINCE, UNKNOWN)) != UNKNOWN else "",
+            int(writes) if (writes := each.labels.get(_WRITES, "")).isdecimal() else None,
+            tuple(each.labels.get(_IMAGES, "").split()),
+        )
+        for each in list_volumes(runner, f"{_GIVEN_UP}{stamp}")
+    ]
+
+
+def forget_given_up(runner: Runner) -> tuple[list[str], list[GivenUpData]]:
+    """Remove data that were given up and that nobody has written to, after a proven change.
+
+    Only a person can decide on the others. Returns the names of the removed volumes, and the kept
+    data.
+    """
+    found = list_given_up(runner)
+    gone = [each.name for each in found if each.writes == 0]
+    for name in gone:
+        remove_volume(runner, name)
+    return gone, [each for each in found if each.name not in gone]
+
+
+def empty_redis(runner: Runner) -> None:
+    """Remove the queues and caches of Redis, which are worthless for other data."""
+    volume = find_volume(runner, REDIS)
+    place = _place(runner, volume) if volume else None
+    for each in place.iterdir() if place and place.is_dir() else ():
+        shutil.rmtree(each) if each.is_dir() and not each.is_symlink() else each.unlink()
+
+
+@dataclass(frozen=True)
+class WriteNote:
+    """A note on the data in place before they are given up.
+
+    Attributes:
+        since: the UTC time at which they were put in place.
+        writes: the number of writes since then, or `unknown`.
+        images: the images of Infisical and PostgreSQL that used them.
+    """
+
+    since: str = UNKNOWN
+    writes: str = UNKNOWN
+    images: tuple[str, ...] = ()
+
+
+def started(runner: Runner) -> str:
+    """Return the id of PostgreSQL's container and its last start; empty if it never started."""
+    found = of_service(runner, "postgres")
+    return f"{found.id} {found.started_at}" if found else ""
+
+
+def count_writes(runner: Runner, since: str, *, loaded: str, before: str) -> WriteNote:
+    """Count the writes to the data in place; Infisical must be stopped.
+
+    Args:
+        since: when they were put in place.
+        loaded: the first transaction after their load; empty if unknown.
+        before: what `started` returned before they were put in place.
+    """
+    used = [of_service(runner, each) for each in ("infisical", "postgres")]
+    images = tuple(each.image for each in used if each)
+    database = used[1]
+    if before and database and f"{database.id} {database.started_at}" == before:
+        return WriteNote(since, "0", images)
+    counted: Output | None = None
+    if database:
+        words = ["docker", "exec", "--interactive", database.id, "psql", "--no-psqlrc"]
+        words += ["--username", "infisical", "--dbname", "infisical", "--quiet", "--tuples-only"]
+        words += ["--no-align", "--set", "ON_ERROR_STOP=1"]
+        try:
+            counted = runner.run(words, stdin=count_query(since, loaded), seconds=_COUNT_SECONDS)
+        except RuntimeError:
+            counted = None
+    if counted is None or not counted.lines:
+        return WriteNote(since, UNKNOWN, images)
+    return WriteNote(since, str(total(counted.lines)), images)
+
+
+# It prints the first transaction that may end from now on.
+NEXT_TRANSACTION = "SELECT pg_snapshot_xmin(pg_current_snapshot())::xid"
+# In these tables a login notes its time, so that only new and revoked rows count.
+_OF_LOGINS = "^(users|memberships|(identity_)?org_memberships|identity_ua_client_secrets)$"
+# Each query counts the rows of a table that are newer than the time SINCE:
+#
+# - Tables that are written to when somebody only reads are left out, such as logins and their log.
+# - Tables whose writes are counted elsewhere are left out: each write of a secret or a folder makes
+#   a version, but its removal makes none.
+# - Deletions count in tables from which the server itself deletes nothing.
+#
+# A second number counts the rows that the transaction LOADED or a later one wrote, whatever the
+# clocks said then.
+_QUERIES = rf"""
+SELECT format('SELECT count(*) FILTER (WHERE %s), count(*) FILTER (WHERE %s) FROM %I',
+    string_agg(format('%I > ''SINCE''', column_name), ' OR '),
+    CASE WHEN 'LOADED' = '' OR table_name ~ '{_OF_LOGINS}'
+    THEN 'false' ELSE 'age(xmin) <= age(''LOADED''::xid)' END,
+    table_name)
+FROM information_schema.columns JOIN information_schema.tables USING (table_schema, table_name)
+WHERE table_type = 'BASE TABLE' AND table_schema = 'public' AND data_type LIKE 'timestamp%'
+    AND column_name IN ('createdAt', 'updatedAt', 'created_at', 'updated_at')
+    AND table_name !~ '^(audit_log|auth_token|identity_access_tokens$|infisical_migrations)'
+    AND table_name !~
+        '^(secrets_v2$|secret_folders$|secret_snapshot|folder_commit|folder_.*checkpoint)'
+    AND NOT (column_name IN ('updatedAt', 'updated_at') AND table_name ~ '{_OF_LOGINS}')
+GROUP BY table_name
+\gexec
+SELECT format('SELECT count(*) FROM %I WHERE %I AND "updatedAt" > ''SINCE''',
+    table_name, column_name)
+FROM information_schema.columns
+WHERE table_schema = 'public' AND data_type = 'boolean' AND column_name ~ '^is.*Revoked$'
+    AND table_name ~ '^(identity_access_tokens|identity_ua_client_secrets)$'
+\gexec
+SELECT n_tup_del FROM pg_stat_user_tables
+WHERE relname ~ '^(secrets_v2|secret_(folders|imports)|projects|project_environments)$'
+    OR relname ~ '^(users|groups|identities|memberships)$';
+"""
+_TRANSACTION = re.compile(r"\d+")
+
+
+def count_query(since: str, loaded: str) -> str:
+    """Return the queries for psql that count the writes; `total` adds up their answers."""
+    datetime.fromisoformat(since)
+    assert not loaded or _TRANSACTION.fullmatch(loaded)
+    return _QUERIES.replace("SINCE", since).replace("LOADED", loaded)
+
+
+def total(lines: Sequence[str]) -> int:
+    """Return the number of writes in the answers.
+
+    If the clock was set back, each write looks older than the data: then transactions are counted.
+    """
+    pairs = [(*map(int, line.split("|")), 0)[:2] for line in lines if line]
+    return sum(each for each, _ in pairs) or sum(each for _, each in pairs)
+
+
+def keep_logs(runner: Runner, path: str) -> None:
+    """Write the last log lines of all containers to a file, without any secret of this host."""
+    lines: list[str] = []
+    for each in our_containers(runner):
+        lines.append(f"== {each.name} {each.image} {each.status}")
+        lines += read_log(runner, each.id, "--tail", "200")
+    text = "".join(f"{line}\n" for line in lines_without_keys(runner, lines))
+    write(runner.path(path), text.encode())

@@ -1,0 +1,449 @@
+"""Change the host in named steps that can be undone, whatever interrupts them.
+
+A transaction runs on the host as a transient unit of systemd, so it needs no connection. Its
+journal is flushed to the disk before each step. A run that finds an interrupted transaction decides
+from the journal whether to go on or to go back, and a unit does that after a boot.
+
+The directory of a transaction has these files:
+
+    plan.json   the arguments of its steps, as the operator's side has sent them; no secret
+    state       the journal, as one line of JSON, until the transaction has ended
+    last        the journal of the transaction that ended last, until somebody was told
+    asked-back  somebody has asked to go back
+    lock        held while it runs
+    spare       space for the journal on a full disk
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal
+
+from infisical_iac.agent.files import hold, remove, rename, write
+from infisical_iac.agent.runner import Failure, Runner, action, explain, observation, to_failure
+
+Way = Literal["forward", "back"]
+Outcome = Literal["", "done", "undone"]
+
+INTERRUPTED = Failure("run.interrupted", "it was interrupted")
+ASKED = Failure("run.asked_back", "somebody asked to go back")
+# A transaction or a program of the version before may still be at work.
+_LOCK_SECONDS = 600
+_SPARE_BYTES = 1 << 18
+
+
+@dataclass
+class Journal:
+    """What has happened to a transaction.
+
+    Attributes:
+        transaction: its kind, such as `upgrade`.
+        began: the UTC time when it began, such as 20261125T101112Z, which names what it keeps.
+        step: the step that has begun last. Forward, all steps before it are done; back, all steps
+            after it are undone.
+        failure: why it goes back.
+        stuck: why the last step could not end; the next run tries it again.
+        waits: whether the operator's side has to do the last step, and to answer.
+        answer: its answer, until the transaction goes on.
+        log: the time, way and name of each step that has begun.
+        told: sentences for the operator.
+        kept: what steps have noted for later ones, as JSON values without a secret.
+    """
+
+    transaction: str
+    began: str
+    step: str = ""
+    way: Way = "forward"
+    failure: Failure | None = None
+    stuck: Failure | None = None
+    waits: bool = False
+    answer: dict[str, Any] | None = None
+    outcome: Outcome = ""
+    log: list[tuple[str, Way, str]] = field(default_factory=list)
+    told: list[str] = field(default_factory=list)
+    kept: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a step works on: the host, its plan and the journal."""
+
+    runner: Runner
+    directory: str
+    plan: Mapping[str, Any]
+    journal: Journal
+
+    def keep(self, **values: Any) -> None:
+        """Note values for later steps, flushed to the disk."""
+        self.journal.kept.update(values)
+        self.save()
+
+    def tell(self, *sentences: str) -> None:
+        """Have the operator told something at the end."""
+        self.journal.told.extend(each for each in sentences if each not in self.journal.told)
+
+    def path(self, name: str) -> Path:
+        """Return the path of a file of the transaction's directory."""
+        return self.runner.path(f"{self.directory}/{name}")
+
+    def save(self) -> None:
+        """Write the journal. Raises OSError, with the one of before in place."""
+        text = f"{json.dumps(asdict(self.journal))}\n".encode()
+        try:
+            write(self.path("state"), text)
+        except OSError:
+            remove(self.path("spare"))
+            write(self.path("state"), text)
+
+
+Act = Callable[[Work], None]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step of a transaction; both functions can be repeated after they were killed.
+
+    Attributes:
+        name: what it does, as people are told it: "stop Infisical".
+        do: raises RuntimeError with a Failure if it can't be done.
+        undo: brings back what was there before `do`, which may have been killed; None if `do`
+            leaves nothing.
+
+    The operator's side takes the place of either function where the plan says so.
+    """
+
+    name: str
+    do: Act | None = None
+    undo: Act | None = None
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """A kind of transaction.
+
+    Attributes:
+        directory: the directory of its files.
+        title: what it is, for messages: "a change of version".
+        goes_on_from: the step from which on an interrupted one is completed, if it still passes its
+            checks; before it, it is undone.
+        proven_from: the step before which everything was proven. From it on, it never goes back.
+        read_older: returns the journal for the state that the version before has written.
+    """
+
+    name: str
+    directory: str
+    title: str
+    steps: tuple[Step, ...]
+    goes_on_from: str
+    proven_from: str
+    read_older: Callable[[str], Journal]
+
+    def index(self, name: str) -> int:
+        """Return the place of a step by its name; 0 before the first step has begun."""
+        names = [each.name for each in self.steps]
+        return names.index(name) if name else 0
+
+
+def read_journal(runner: Runner, of: Transaction) -> Journal | None:
+    """Return the journal of a transaction that has not ended; None if there is none."""
+    return _read(runner, of, "state")
+
+
+def _read(runner: Runner, of: Transaction, name: str) -> Journal | None:
+    text = runner.text(f"{of.directory}/{name}")
+    if not text:
+        return None
+    if not text.startswith("{"):
+        return of.read_older(text)
+    found = json.loads(text)
+    for each in ("failure", "stuck"):
+        found[each] = Failure(**found[each]) if found[each] else None
+    return Journal(**found)
+
+
+def run(runner: Runner, of: Transaction) -> Journal | None:
+    """Begin or take up a transaction, and return its journal once it has ended or waits.
+
+    Returns None if none is under way. Raises RuntimeError with a Failure if it is stuck: the next
+    run takes it up there.
+    """
+    with hold(runner.path(f"{of.directory}/lock"), _LOCK_SECONDS, f"{of.title} is under way"):
+        journal = read_journal(runner, of)
+        if journal is None:
+            return None
+        plan = json.loads(runner.text(f"{of.directory}/plan.json") or "{}")
+        work = Work(runner, of.directory, plan, journal)
+        if journal.outcome:
+            _end(work)
+            return journal
+        is_interrupted = journal.way == "forward" and journal.step and not journal.waits
+        if is_interrupted and of.index(journal.step) < of.index(of.goes_on_from):
+            _turn_back(work, INTERRUPTED)
+        try:
+            if journal.way == "forward":
+                _go_forward(work, of)
+            if journal.way == "back":
+                _go_back(work, of)
+        except Exception as error:  # whatever it is, the next run takes it up
+            journal.stuck = to_failure(error)
+            work.save()
+            raise RuntimeError(journal.stuck) from None
+        if journal.waits:
+            return journal
+        journal.outcome = "done" if journal.way == "forward" else "undone"
+        work.save()
+        _end(work)
+        return journal
+
+
+def _turn_back(work: Work, failure: Failure) -> None:
+    journal = work.journal
+    journal.way, journal.failure, journal.waits, journal.answer = "back", failure, False, None
+    work.save()
+
+
+def _go_forward(work: Work, of: Transaction) -> None:
+    """Do the steps from the journal's on; turn back if one before the proof fails."""
+    proven = of.index(of.proven_from)
+    for number in range(of.index(work.journal.step), len(of.steps)):
+        step = of.steps[number]
+        try:
+            if number < proven and work.path("asked-back").exists():
+                raise RuntimeError(ASKED)
+            _begin(work, step)
+            if _by_operator(work, step):
+                if not _is_answered(work):
+                    return
+            elif step.do:
+                step.do(work)
+        except Exception as error:  # whatever it is, what was there before is brought back
+            if number >= proven:
+                raise
+            _turn_back(work, to_failure(error))
+            return
+
+
+def _go_back(work: Work, of: Transaction) -> None:
+    """Undo the steps from the journal's on, the last first."""
+    if not work.journal.step:
+        return
+    for step in reversed(of.steps[: of.index(work.journal.step) + 1]):
+        _begin(work, step)
+        if _by_operator(work, step):
+            if not _is_answered(work):
+                return
+        elif step.undo:
+            step.undo(work)
+
+
+def _by_operator(work: Work, step: Step) -> bool:
+    steps: Sequence[str] = work.plan.get(f"operator_{work.journal.way}", ())
+    return step.name in steps
+
+
+def _is_answered(work: Work) -> bool:
+    """Return whether the operator's side has done the step; else the transaction waits for it.
+
+    Raises RuntimeError with the Failure that it answered.
+    """
+    journal = work.journal
+    if journal.answer is None:
+        journal.waits = True
+        work.save()
+        return False
+    answer, journal.answer, journal.waits = journal.answer, None, False
+    if answer["failure"]:
+        raise RuntimeError(Failure(**answer["failure"]))
+    journal.kept.update(answer["kept"])
+    work.save()
+    return True
+
+
+def _begin(work: Work, step: Step) -> None:
+    journal = work.journal
+    journal.step, journal.stuck = step.name, None
+    if not journal.log or journal.log[-1][1:] != (journal.way, step.name):
+        journal.log.append((_now(), journal.way, step.name))
+    work.save()
+
+
+def _end(work: Work) -> None:
+    """End a transaction: from here on there is none, and `last` tells of it until it was told."""
+    for name in ("asked-back", "plan.json", "spare"):
+        remove(work.path(name))
+    rename(work.path("state"), work.path("last"))
+
+
+def _now() -> str:
+    return f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+# The kinds of transactions, by the module that has them.
+_KINDS = ("upgrade", "rotation")
+
+
+def find(name: str) -> Transaction:
+    """Return the kind of transaction of a name."""
+    found: Transaction = import_module(f"infisical_iac.agent.{name}").TRANSACTION
+    return found
+
+
+def unit_of(name: str) -> str:
+    """Return the name of the unit that runs a transaction."""
+    return f"infisical-transaction-{name}.service"
+
+
+def is_active(runner: Runner, name: str) -> bool:
+    """Return whether the unit of a transaction is at work."""
+    return runner.run(["systemctl", "is-active", "--quiet", unit_of(name)]).status == 0
+
+
+@action
+def begin(runner: Runner, *, name: str, began: str, plan: dict[str, Any]) -> None:
+    """Begin a transaction, and start the unit that runs it.
+
+    Args:
+        began: its time, as in `Journal`. A second call with it does nothing.
+
+    Raises RuntimeError with a Failure if another one has not ended.
+    """
+    of = find(name)
+    with _unless_running(runner, of):
+        there = read_journal(runner, of)
+        if there is None:
+            write(runner.path(f"{of.directory}/plan.json"), json.dumps(plan).encode())
+            write(runner.path(f"{of.directory}/spare"), b"-" * _SPARE_BYTES)
+            remove(runner.path(f"{of.directory}/last"))
+            Work(runner, of.directory, plan, Journal(name, began)).save()
+        elif there.began != began:
+            raise RuntimeError(
+                Failure(
+                    "refused.under_way",
+                    f"{of.title} of {there.began} has not ended on the host",
+                    "`infisical-iac attach` follows it, or takes it up",
+                )
+            )
+    start(runner, name=name)
+
+
+@contextmanager
+def _unless_running(runner: Runner, of: Transaction) -> Iterator[None]:
+    with hold(runner.path(f"{of.directory}/lock"), 5, f"{of.title} is under way on the host"):
+        yield
+
+
+@action
+def start(runner: Runner, *, name: str) -> None:
+    """Start the unit that runs a transaction, unless it is at work already."""
+    if is_active(runner, name):
+        return
+    words = ["systemd-run", "--quiet", "--collect", "--unit", unit_of(name)]
+    # A stop of the unit, as at a shutdown, must not end the programs of a step before the step.
+    words += ["--property", "KillMode=mixed", "--property", "Type=exec"]
+    runner.must_run([*words, "python3", "-IS", sys.argv[0], "--transaction", name])
+
+
+@action
+def answer(
+    runner: Runner,
+    *,
+    name: str,
+    step: str,
+    kept: dict[str, Any],
+    failure: dict[str, str] | None = None,
+) -> None:
+    """Tell a transaction that the operator's side has done a step, and have it go on.
+
+    Args:
+        kept: values for later steps, without a secret.
+        failure: the code, message and remedy if it could not be done.
+
+    Does nothing if the transaction does not wait for the step.
+    """
+    of = find(name)
+    with _unless_running(runner, of):
+        journal = read_journal(runner, of)
+        if journal is None or not journal.waits or journal.step != step:
+            return
+        journal.answer = {"kept": kept, "failure": failure}
+        Work(runner, of.directory, {}, journal).save()
+    start(runner, name=name)
+
+
+@action
+def ask_back(runner: Runner, *, name: str) -> None:
+    """Ask a transaction to go back; it does so before its next step, unless it is proven."""
+    write(runner.path(f"{find(name).directory}/asked-back"), b"")
+    start(runner, name=name)
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a transaction is.
+
+    Attributes:
+        journal: None if there is none, and none whose end was not told yet.
+        is_active: whether a unit is at work on it.
+    """
+
+    journal: Journal | None = None
+    is_active: bool = False
+
+
+@observation
+def progress(runner: Runner, *, name: str, seen: int, seconds: float) -> Progress:
+    """Return the progress of a transaction once it has more than the steps that were `seen`.
+
+    At the latest after these seconds, or when nothing works on it, it returns what there is.
+    """
+    of, end = find(name), time.monotonic() + seconds
+    while True:
+        active = is_active(runner, name)
+        journal = read_journal(runner, of) or _read(runner, of, "last")
+        is_new = journal is not None and (
+            journal.outcome or journal.waits or len(journal.log) > seen
+        )
+        if is_new or not active or time.monotonic() >= end:
+            return Progress(journal, active)
+        time.sleep(0.2)
+
+
+@action
+def forget(runner: Runner, *, name: str) -> None:
+    """Forget the transaction that ended last, once its end was told."""
+    remove(runner.path(f"{find(name).directory}/last"))
+
+
+@observation
+def open_transactions(runner: Runner) -> dict[str, Progress]:
+    """Return the transactions that have not ended, or whose end nobody was told, by their kind."""
+    found = {}
+    for name in _KINDS:
+        of = find(name)
+        if journal := read_journal(runner, of) or _read(runner, of, "last"):
+            found[name] = Progress(journal, is_active(runner, name))
+    return found
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the transactions of the named kinds; without a name, those that were interrupted.
+
+    Returns 0 if they are done, 1 if one was undone, and 2 if one is stuck.
+    """
+    status = 0
+    for name in arguments or _KINDS:
+        try:
+            ended = run(Runner(), find(name))
+        except RuntimeError as error:
+            print(explain(error), file=sys.stderr)
+            status = 2
+            continue
+        if ended and ended.outcome == "undone":
+            status = max(status, 1)
+    return status
