@@ -36,6 +36,7 @@ ASKED = Failure("run.asked_back", "somebody asked to go back")
 # A transaction or a program of the version before may still be at work.
 _LOCK_SECONDS = 600
 _SPARE_BYTES = 1 << 18
+_APPLY = "`infisical-iac apply` takes it up"
 
 
 @dataclass
@@ -142,7 +143,7 @@ class Transaction:
     steps: tuple[Step, ...]
     goes_on_from: str
     proven_from: str
-    read_older: Callable[[str], Journal]
+    read_older: Callable[[Runner, str], Journal]
 
     def index(self, name: str) -> int:
         """Return the place of a step by its name; 0 before the first step has begun."""
@@ -160,7 +161,7 @@ def _read(runner: Runner, of: Transaction, name: str) -> Journal | None:
     if not text:
         return None
     if not text.startswith("{"):
-        return of.read_older(text)
+        return of.read_older(runner, text)
     found = json.loads(text)
     for each in ("failure", "stuck"):
         found[each] = Failure(**found[each]) if found[each] else None
@@ -177,7 +178,12 @@ def run(runner: Runner, of: Transaction) -> Journal | None:
         journal = read_journal(runner, of)
         if journal is None:
             return None
-        plan = json.loads(runner.text(f"{of.directory}/plan.json") or "{}")
+        text = runner.text(f"{of.directory}/plan.json")
+        if text is None and not journal.outcome:
+            raise RuntimeError(
+                Failure("run.no_plan", f"{of.title} of an earlier version has not ended", _APPLY)
+            )
+        plan = json.loads(text or "{}")
         work = Work(runner, of.directory, plan, journal)
         if journal.outcome:
             _end(work)
@@ -332,6 +338,20 @@ def begin(runner: Runner, *, name: str, began: str, plan: dict[str, Any]) -> Non
     start(runner, name=name)
 
 
+@action
+def take_up(runner: Runner, *, name: str, plan: dict[str, Any]) -> None:
+    """Take up a transaction that has not ended.
+
+    Args:
+        plan: its plan if it has none, because the version before began it.
+    """
+    of = find(name)
+    if not runner.path(f"{of.directory}/plan.json").exists():
+        with _unless_running(runner, of):
+            write(runner.path(f"{of.directory}/plan.json"), json.dumps(plan).encode())
+    start(runner, name=name)
+
+
 @contextmanager
 def _unless_running(runner: Runner, of: Transaction) -> Iterator[None]:
     with hold(runner.path(f"{of.directory}/lock"), 5, f"{of.title} is under way on the host"):
@@ -438,6 +458,9 @@ def main(arguments: Sequence[str]) -> int:
     """
     status = 0
     for name in arguments or _KINDS:
+        # Only the operator's side has the plan of one that an earlier version began.
+        if not arguments and not Runner().path(f"{find(name).directory}/plan.json").exists():
+            continue
         try:
             ended = run(Runner(), find(name))
         except RuntimeError as error:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from infisical_iac.agent import transaction
-from infisical_iac.agent.runner import Failure
+from infisical_iac.agent.runner import Failure, Runner
 from infisical_iac.agent.transaction import (
     Journal,
     Step,
@@ -32,7 +32,7 @@ _BEGAN = "20261125T101112Z"
 _DIRECTORY = "/var/lib/infisical-test"
 
 
-def _refuse_older(text: str) -> Journal:
+def _refuse_older(_: Runner, text: str) -> Journal:
     raise AssertionError(text)
 
 

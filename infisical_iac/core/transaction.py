@@ -1,0 +1,157 @@
+"""Start a transaction on the current host, follow its journal, and do its steps of this side.
+
+`agent/transaction.py` runs it. The connection may be lost, and this program may end: the transaction
+goes on, and waits only for the steps that nobody else can do.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from pyinfra import logger
+from pyinfra.context import host
+
+from infisical_iac.agent import transaction
+from infisical_iac.agent.runner import Failure
+from infisical_iac.agent.transaction import Journal, Progress
+from infisical_iac.core.agent import ask, perform, question
+from infisical_iac.core.connection import LOST, explain_loss
+from infisical_iac.core.errors import RunFailed, UserError
+
+# Does a step of a transaction, and returns values for later steps.
+OperatorStep = Callable[[Journal], Mapping[str, Any]]
+
+_ATTACH = "`infisical-iac attach` follows it"
+# How long one request to the host waits for the next step.
+_SECONDS = 20
+# A unit that dies again and again would be started forever.
+_STARTS = 3
+
+
+def stamp() -> str:
+    """Return the present time as the name of a transaction."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+
+
+def begin(
+    name: str, began: str, plan: Mapping[str, Any], steps: Mapping[str, OperatorStep] | None = None
+) -> Journal:
+    """Begin a transaction on the current host, follow it, and return its journal at the end.
+
+    Args:
+        name: its kind.
+        began: its time, from `stamp`.
+        plan: the arguments of its steps, as JSON values without a secret.
+        steps: the steps that this side does, by "forward <step>" or "back <step>".
+
+    Raises RunFailed if it is stuck or if it can't be followed any more, and CommandFailed or
+    Refused if it can't begin.
+    """
+    steps = steps or {}
+    plan = {**plan, **{f"operator_{way}": _of(steps, way) for way in ("forward", "back")}}
+    started = question(transaction.begin, name=name, began=began, plan=plan)
+    perform(started, doing=f"begin {transaction.find(name).title}")
+    return follow(name, steps)
+
+
+def take_up(
+    name: str, plan: Mapping[str, Any], steps: Mapping[str, OperatorStep] | None = None
+) -> Journal:
+    """Take up a transaction that has not ended, and follow it; the arguments are those of `begin`.
+
+    The plan is used only for one that has none, because an earlier version began it.
+    """
+    steps = steps or {}
+    plan = {**plan, **{f"operator_{way}": _of(steps, way) for way in ("forward", "back")}}
+    perform(question(transaction.take_up, name=name, plan=plan), doing=f"take up the {name}")
+    return follow(name, steps)
+
+
+def _of(steps: Mapping[str, OperatorStep], way: str) -> list[str]:
+    return [each.removeprefix(f"{way} ") for each in steps if each.startswith(f"{way} ")]
+
+
+def follow(name: str, steps: Mapping[str, OperatorStep]) -> Journal:
+    """Print the steps of a transaction as they begin, and return its journal at the end.
+
+    Raises RunFailed as `begin` does.
+    """
+    title = transaction.find(name).title
+    try:
+        return _follow(name, title, steps)
+    except LOST as error:
+        raise RunFailed(
+            f"{explain_loss(host, error)}, and {title} goes on there: {_ATTACH}",
+            code="run.detached",
+        ) from None
+    except KeyboardInterrupt:
+        raise RunFailed(
+            f"{title} goes on on the host without this command: {_ATTACH}, and with --go-back it "
+            "is undone",
+            code="run.detached",
+        ) from None
+
+
+def _follow(name: str, title: str, steps: Mapping[str, OperatorStep]) -> Journal:
+    seen, starts = 0, 0
+    while True:
+        found = ask(question(transaction.progress, name=name, seen=seen, seconds=_SECONDS))
+        journal = found.journal
+        if journal is None:
+            raise RunFailed(f"{title} is not on the host any more: run again")
+        for _, way, step in journal.log[seen:]:
+            logger.info(f"{host.print_prefix}{'Undo: ' if way == 'back' else ''}{step}")
+        seen = len(journal.log)
+        if journal.outcome:
+            perform(question(transaction.forget, name=name), doing=f"end {title}")
+            return journal
+        if journal.waits:
+            _answer(name, journal, steps)
+        elif not found.is_active:
+            if journal.stuck or starts == _STARTS:
+                raise _stuck(title, journal)
+            starts += 1
+            perform(question(transaction.start, name=name), doing=f"take up {title}")
+
+
+def _answer(name: str, journal: Journal, steps: Mapping[str, OperatorStep]) -> None:
+    step = steps.get(f"{journal.way} {journal.step}")
+    if step is None:
+        raise RunFailed(
+            f"it waits for a step of another command, {journal.step!r}: `infisical-iac apply` "
+            "takes it up",
+            code="run.waits",
+        )
+    kept: Mapping[str, Any] = {}
+    failure = None
+    try:
+        kept = step(journal)
+    except UserError as error:
+        message, remedy = error.split()
+        failure = {"code": error.code, "message": message, "remedy": remedy}
+    answered = question(
+        transaction.answer, name=name, step=journal.step, kept=dict(kept), failure=failure
+    )
+    perform(answered, doing=f"go on with {journal.step!r}")
+
+
+def explain(failure: Failure | None) -> str:
+    """Return the sentence of a failure; empty without one."""
+    if failure is None:
+        return ""
+    return ": ".join(filter(None, (failure.message, failure.remedy)))
+
+
+def _stuck(title: str, journal: Journal) -> RunFailed:
+    reason = explain(journal.stuck) or "its unit ends again and again: see `journalctl`"
+    first = f" The first failure: {explain(journal.failure)}" if journal.failure else ""
+    return RunFailed(
+        f"{title} has stopped at the step {journal.step!r} ({reason}); nothing was removed, and "
+        f"`infisical-iac apply` tries again.{first}",
+        code="run.stuck",
+    )
+
+
+def open_transactions() -> dict[str, Progress]:
+    """Return the transactions of the current host that have not ended or were not told of."""
+    return ask(question(transaction.open_transactions))
