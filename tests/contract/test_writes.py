@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from infisical_iac.agent import data
 from infisical_iac.core.rendering import script_file
 
 if TYPE_CHECKING:
@@ -57,6 +58,16 @@ def _count(postgres: Postgres, loaded: str = "") -> str:
     )
     done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, timeout=60)
     assert done.stderr == ""
+    # A cluster's scripts and the agent count alike.
+    counted = subprocess.run(
+        ["psql", "-XAtq", "--set", "ON_ERROR_STOP=1", uri],
+        input=data.count_query(_SINCE, loaded),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert str(data.total(counted.stdout.splitlines())) == done.stdout.strip()
     return done.stdout.strip()
 
 
