@@ -39,7 +39,7 @@ class GivenUpData:
     """Data that were in use until a rollback brought earlier data back.
 
     Attributes:
-        name: their Docker volume.
+        name: their Docker volume, or their database on a cluster.
         since: the time from which they were in use; empty if unknown.
         writes: the number of writes to them since then; None if unknown.
         images: the images of Infisical and PostgreSQL that used them; empty if unknown.
@@ -49,6 +49,12 @@ class GivenUpData:
     since: str = ""
     writes: int | None = None
     images: tuple[str, ...] = ()
+
+
+def given_up_of(name: str, since: str, writes: str, *images: str) -> GivenUpData:
+    """Return the data of a name by their note, each word of which may be `unknown` or empty."""
+    known = "" if since == UNKNOWN else since
+    return GivenUpData(name, known, int(writes) if writes.isdecimal() else None, images)
 
 
 def our_containers(runner: Runner) -> list[DockerContainer]:
@@ -155,11 +161,11 @@ def remove_volume(runner: Runner, name: str) -> None:
 def list_given_up(runner: Runner, stamp: str = "") -> list[GivenUpData]:
     """Return the data that were given up, or those of the change `stamp`."""
     return [
-        GivenUpData(
+        given_up_of(
             each.name,
-            since if (since := each.labels.get(_SINCE, UNKNOWN)) != UNKNOWN else "",
-            int(writes) if (writes := each.labels.get(_WRITES, "")).isdecimal() else None,
-            tuple(each.labels.get(_IMAGES, "").split()),
+            each.labels.get(_SINCE, ""),
+            each.labels.get(_WRITES, ""),
+            *each.labels.get(_IMAGES, "").split(),
         )
         for each in list_volumes(runner, f"{_GIVEN_UP}{stamp}")
     ]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from infisical_iac.agent.data import GivenUpData, given_up_of
 from infisical_iac.agent.docker import DockerContainer, find_container
 from infisical_iac.agent.runner import Failure, Output, Runner, action, failure_of, observation
 
@@ -105,6 +106,26 @@ def find_database(runner: Runner, topology: str = "") -> Database:
     except RuntimeError:
         primary = []
     return Database(runner, container, (*primary, *_SERVERS))
+
+
+_GIVEN_UP = r"""
+SELECT json_build_array(datname, coalesce(shobj_description(oid, 'pg_database'), ''))
+FROM pg_database WHERE datname LIKE 'infisical\_given\_up\_%' ORDER BY datname
+"""
+
+
+def list_databases_given_up(database: Database, stamp: str = "") -> list[GivenUpData]:
+    """Return the databases that changes of a cluster gave up, or that of the change `stamp`.
+
+    The comment of such a database has the time, the number of writes, and the images.
+    """
+    prefix = f"infisical_given_up_{stamp.lower()}"
+    rows = (json.loads(line) for line in database.sql(_GIVEN_UP, database="postgres"))
+    return [
+        given_up_of(name, *(comment.split() or ["", ""]))
+        for name, comment in rows
+        if name.startswith(prefix)
+    ]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Replace a key of the host by a new one, or put the old one in place again.
 
-/etc/infisical/keys has <key>.next before the switch and <key>.old after it. <key> itself is whole at
-every moment.
+/etc/infisical/keys has <key>.next before the switch and <key>.old after it. <key> itself is whole
+at every moment.
 """
 
 import secrets
@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 
-from infisical_iac.agent.database import KEYS, Database, find_database
 from infisical_iac.agent import stack
+from infisical_iac.agent.database import KEYS, Database, find_database
 from infisical_iac.agent.files import hold, remove, rename, write
 from infisical_iac.agent.keys import derive
 from infisical_iac.agent.restic import read_variables
@@ -131,8 +131,8 @@ def prepare(runner: Runner, *, key: str, value: str = "") -> None:
 
 
 BACKUP_AT_WORK = (
-    "a backup, or a drill that reads one, has been at work for 10 minutes: wait for its end, or end "
-    "it with `systemctl stop infisical-backup infisical-drill`"
+    "a backup, or a drill that reads one, has been at work for 10 minutes: wait for its end, or "
+    "end it with `systemctl stop infisical-backup infisical-drill`"
 )
 
 

@@ -1,12 +1,13 @@
 """Change the version of Infisical or PostgreSQL on a single host, or go back to a release.
 
-The data are dumped, loaded into a new volume next to the old one, and the two are swapped. Until the
-new version has passed its checks, the edge is closed and the old volume is kept unchanged.
+The data are dumped, loaded into a new volume next to the old one, and the two are swapped. Until
+the new version has passed its checks, the edge is closed and the old volume is kept unchanged.
 """
 
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -161,10 +162,8 @@ def _put_back(work: Work) -> None:
     """
     runner, kept = work.runner, work.journal.kept
     if "writes" not in kept:
-        try:
+        with suppress(RuntimeError, OSError):  # the logs only help to explain the failure
             data.keep_logs(runner, f"{RELEASES}/{_release(work)}/failed.log")
-        except (RuntimeError, OSError):
-            pass  # the logs only help to explain the failure
         data.stop(runner, "infisical")
         began = (at for at, _, step in work.journal.log if step == _SWAP)
         since = kept.get("swapped") or next(began)
@@ -252,7 +251,7 @@ _CONNECT, _REMOVE = "open it", "remove the old data"
 
 def _read_older(runner: Runner, text: str) -> Journal:
     """Return the journal for `<release> <phase> <image>`, as the version before has written it."""
-    release, phase, image = text.split()
+    release, phase, _ = text.split()
     steps = {
         "begun": ("back", _LOAD),
         "paused": ("back", _LOAD),
